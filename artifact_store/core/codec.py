@@ -1,0 +1,90 @@
+"""What a codec is: one kind of object ⇄ files in a directory, with a name, a version and a risk.
+
+Owns the contract and the value types. Does not know keys, backends or manifests, and imports no codec.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+JSON = None | bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"]
+
+
+class Risk(enum.StrEnum):
+    """What decoding may do, ordered from harmless to dangerous.
+
+    ``DATA``: no code can run (numbers and text only). ``VETTED``: constructs only types from a fixed list
+    that ships with the codec or that the caller gives. ``CODE``: decoding can run anything (pickle, joblib).
+    """
+
+    DATA = "data"
+    VETTED = "vetted"
+    CODE = "code"
+
+    @property
+    def level(self) -> int:
+        """0 for data, 1 for vetted, 2 for code."""
+        return list(Risk).index(self)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class CodecRef:
+    """Which codec wrote a component, as recorded in the manifest."""
+
+    name: str
+    version: int
+
+    def __str__(self) -> str:
+        return f"{self.name}-{self.version}"
+
+
+@runtime_checkable
+class Codec(Protocol):
+    """Turn one kind of object into files and back.
+
+    What is decoded holds the same arrays, bit for bit, and predicts the same. Both methods touch only
+    files named ``{stem}.*`` in ``directory`` (a directory may be named so, too). Nothing that ``decode``
+    returns may depend on the directory any more: it is removed right afterwards.
+
+    A codec is stateless and cheap to construct; the framework is imported inside the methods.
+    A changed format is a new class with a higher ``version`` beside the old one, which keeps decoding.
+    """
+
+    name: ClassVar[str]
+    """Lower case, ``[a-z][a-z0-9-]*``; recorded with the component."""
+    version: ClassVar[int]
+    """1 or more; recorded with the component."""
+    risk: ClassVar[Risk]
+    """Recorded with the component; enforced before decoding from the installed codec, never from the record."""
+    types: ClassVar[tuple[str, ...]]
+    """Dotted names (module and qualified name) of the classes that this codec is chosen for on save.
+
+    They are compared with the names in the object's class hierarchy, so that choosing imports no framework.
+    """
+    extra: ClassVar[str | None]
+    """The extra of the distribution that installs what this codec needs, or none."""
+
+    def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
+        """Write ``{stem}.*`` below ``directory`` and return the options that ``decode`` will need.
+
+        Raises:
+            NotEncodable: the object cannot be held exactly.
+            CodecUnavailable: the library is not installed.
+        """
+        ...
+
+    def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
+        """Read the object back; the bytes have been compared with the manifest's digests before.
+
+        ``into`` is an object to fill instead of making a new one, for codecs that can.
+
+        Raises:
+            Corrupt: the files are not what ``encode`` writes.
+            InvalidOption: ``into`` is not supported here, or does not fit.
+            CodecUnavailable: the library is not installed.
+        """
+        ...

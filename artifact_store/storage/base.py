@@ -1,0 +1,163 @@
+"""What a backend is: bytes at keys, with versions and honest conditional writes.
+
+Owns the contract, its value types and nothing else. Does not know runs, manifests or models.
+A backend is held to this contract by :class:`artifact_store.testing.BackendSuite`.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import NewType
+
+Version = NewType("Version", str)
+"""Opaque; equal versions of one key mean equal bytes. An ETag on object stores, a sha256 on local disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Always:
+    """Write whatever is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class IfAbsent:
+    """Write only if the key holds nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class IfVersion:
+    """Write only if the key still holds this version."""
+
+    version: Version
+
+
+Precondition = Always | IfAbsent | IfVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """The bytes of an object together with the version that they are."""
+
+    data: bytes
+    version: Version
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object in a listing. ``modified`` is aware UTC, by the storage's own clock."""
+
+    key: str
+    size: int
+    modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a backend promises about its own writes, by construction (a probe may still find otherwise).
+
+    ``create_only`` and ``compare_and_swap``: the condition and the write are one atomic step on the storage.
+    ``durable``: an acknowledged write survives a power cut. ``reason``: why something is missing, in one line.
+    """
+
+    create_only: bool
+    compare_and_swap: bool
+    durable: bool
+    reason: str = ""
+
+
+class Backend(abc.ABC):
+    """Bytes at keys below one root.
+
+    Keys are relative, ``/``-separated and already checked by :mod:`artifact_store.core.keys`; nothing in them
+    is ever decoded, expanded or globbed. Every method may be called from many threads, and after a fork or in
+    a spawned process: clients are built per process id. Every read sees every write that was acknowledged
+    before it began. Nothing is cached.
+
+    All methods translate what goes wrong below them, once and with ``from``, into
+
+    * ``ObjectNotFound``, ``ContainerNotFound``, ``AccessDenied``, ``StorageFull``, ``Corrupt``;
+    * ``Unreachable``, ``DeadlineExceeded``, ``Contended``: the outcome of a *write* is then unproven;
+    * ``ConditionsUnsupported``: the condition cannot be honoured, and nothing was written.
+
+    No call takes much longer than the backend's ``timeout`` without progress, whatever the server does.
+    """
+
+    engine: str
+    """``memory``, ``local``, ``fsspec``, ``obstore`` or a plug-in's own name."""
+    url: str
+    """Where the root is, in the spelling of the caller, without credentials."""
+    endpoint: str
+    """What a probe's verdict holds for: the server's address without credentials, or the engine's name."""
+    capabilities: Capabilities
+    create_limit: int | None = None
+    """Largest object in bytes that ``put_file`` can create with ``IfAbsent``; ``None``: any."""
+
+    @abc.abstractmethod
+    def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
+        """Return the object, or ``None`` if it still is the version ``unless``.
+
+        One request. An object of more than ``limit`` bytes is ``Corrupt``, and not more than that is read.
+
+        Raises:
+            ObjectNotFound: nothing is stored there.
+        """
+
+    @abc.abstractmethod
+    def stream(self, key: str, *, size: int) -> Iterator[bytes]:
+        """Yield the object's bytes in order, all of one version, in pieces of at most 8 MiB.
+
+        ``size`` is what the caller expects: an object that turns out longer or shorter is ``DigestMismatch``, at
+        the latest at the end and never after more than ``size`` bytes were yielded. An object that is replaced
+        meanwhile is ``DigestMismatch``, never a mixture. One request where ``size`` is small (up to 8 MiB);
+        large ones may be fetched in parallel ranges, with at most 32 MiB held.
+        """
+
+    @abc.abstractmethod
+    def write(self, key: str, data: bytes, *, when: Precondition) -> Version:
+        """Store ``data`` in one atomic step and return its version.
+
+        Raises:
+            PreconditionFailed: the storage says that ``when`` does not hold. On object stores this may be the
+                echo of our own write after a lost reply: read back before believing it.
+        """
+
+    @abc.abstractmethod
+    def put_file(self, key: str, chunks: Iterable[bytes], *, size: int, when: Precondition) -> None:
+        """Store the ``size`` bytes of ``chunks`` in one atomic step, streamed in bounded memory.
+
+        Readers see nothing before the end. A failure, including one of ``chunks`` itself or a different number
+        of bytes, leaves nothing at the key and aborts an upload in parts. ``IfVersion`` is not used here.
+
+        Raises:
+            PreconditionFailed: as for :meth:`write`.
+            ConditionsUnsupported: ``IfAbsent`` with ``size`` above ``create_limit``.
+        """
+
+    @abc.abstractmethod
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """Yield every object whose key begins with ``prefix`` (``""`` or ending in ``/``), in key order."""
+
+    @abc.abstractmethod
+    def children(self, prefix: str) -> Iterator[str]:
+        """Yield the names directly below ``prefix``, in order: objects plain, folders with a trailing ``/``.
+
+        A folder that holds no object may or may not be shown.
+        """
+
+    @abc.abstractmethod
+    def delete(self, key: str) -> None:
+        """Remove exactly this object; removing what is not there is no error."""
+
+    def local_path(self, key: str) -> Path | None:
+        """Return the path of the object if it is a plain file on this machine, else ``None``.
+
+        No symlink is followed below the root: such an object is ``Corrupt``.
+        """
+        del key
+        return None
+
+    def close(self) -> None:  # noqa: B027 -- most backends hold nothing that needs closing
+        """Release clients of this process. The backend can be used again; it then builds new ones."""
