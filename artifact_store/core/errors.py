@@ -47,11 +47,26 @@ No message, attribute or cause that we write holds a credential.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
+
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = 120
 
 
 class ArtifactStoreError(Exception):
-    """Anything that the store reports. Catch a family below to decide what to do."""
+    """Anything that the store reports. Catch a family below to decide what to do.
+
+    ``committed`` names a run (``type/symbol:run_id``) that is complete and safe although the call failed.
+    """
+
+    committed: str | None = None
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if self.committed is None:
+            return text
+        return f"{text}. The run {self.committed} is committed, not published: promote it when the cause is gone"
 
     def __reduce__(self) -> tuple[object, ...]:
         """Survive the way back from another process, attributes included."""
@@ -81,7 +96,7 @@ class InvalidName(InvalidInput):
         self.why = why
         self.suggestion = suggestion
         hint = f"; try {suggestion!r}" if suggestion else ""
-        shown = repr(name) if len(repr(name)) <= 120 else repr(name)[:117] + "..."
+        shown = _BRIEF.repr(name)
         super().__init__(f"{shown} cannot be a {kind}: {why}{hint}")
 
 

@@ -92,6 +92,8 @@ class Backend(abc.ABC):
     endpoint: str
     """What a probe's verdict holds for: the server's address without credentials, or the engine's name."""
     capabilities: Capabilities
+    makes_root: bool = False
+    """The first write makes the root if it is missing, as with a folder; a bucket has to be there."""
     create_limit: int | None = None
     """Largest object in bytes that ``put_file`` can create with ``IfAbsent``; ``None``: any."""
 

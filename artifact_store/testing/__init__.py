@@ -1,1 +1,32 @@
-"""Filled below."""
+"""What plug-ins prove themselves with: suites to subclass, and a backend that fails on demand.
+
+``BackendSuite`` and ``CodecSuite`` need pytest and are imported when they are first asked for; ``FaultyBackend``
+needs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from artifact_store.testing.backend_suite import BackendSuite
+    from artifact_store.testing.codec_suite import CodecSuite
+
+_SUITES = {
+    "BackendSuite": "artifact_store.testing.backend_suite",
+    "CodecSuite": "artifact_store.testing.codec_suite",
+}
+
+__all__ = ["BackendSuite", "CodecSuite"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _SUITES:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    import pytest
+
+    # so that a failing assertion shows its values, as in a test module
+    pytest.register_assert_rewrite(_SUITES[name])
+    return getattr(importlib.import_module(_SUITES[name]), name)

@@ -1,0 +1,165 @@
+"""What the JSON documents of the store have in common: format version, kind, times, and how one is read.
+
+The rule of versions: a reader accepts every minor format of its own major one, keeps the fields that it does not
+know, and refuses a newer major format by name. The field ``checksum`` and its meaning are the same in all formats.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    PrivateAttr,
+    StringConstraints,
+    ValidationError,
+)
+
+from artifact_store.core.canonical import canonical, checksum, parse_document
+from artifact_store.core.errors import Corrupt, FormatTooNew, InvalidOption, RunDeleted
+from artifact_store.core.keys import ModelKey
+
+FORMAT: Final = "1.0"
+_MAJOR = 1
+_FORMAT = re.compile(r"(\d{1,4})\.(\d{1,4})")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+
+NON_FINITE: Final[Mapping[str, float]] = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+"""How a number that JSON has no word for is written where one may occur: metrics and configurations."""
+
+Kind = Literal["run", "pointer", "history", "store", "tombstone"]
+
+
+def write_time(value: datetime) -> str:
+    """Return the one spelling of an instant: UTC, microseconds, ``Z``."""
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def read_time(value: object) -> object:
+    """Turn the one spelling into an aware datetime; leave a datetime alone."""
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone is ambiguous")
+        return value.astimezone(UTC)
+    if not isinstance(value, str) or not _TIME.fullmatch(value):
+        raise ValueError("a time is written YYYY-MM-DDTHH:MM:SS.ffffffZ")
+    return datetime.strptime(value, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+
+
+Time = Annotated[datetime, BeforeValidator(read_time), PlainSerializer(write_time)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+WriteId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+
+
+class Value(BaseModel):
+    """A frozen part of a document. Fields that this release does not know are kept."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+
+class Document(Value):
+    """A whole document. Subclasses set ``KIND``, and ``LIMIT`` in bytes."""
+
+    KIND: ClassVar[Kind]
+    LIMIT: ClassVar[int]
+    _raw: dict[str, Any] | None = PrivateAttr(default=None)
+
+    format: str = FORMAT
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, what: str) -> Self:
+        """Decode bytes that came from outside; ``what`` names them in errors.
+
+        Raises:
+            Corrupt: they are not such a document, or were changed after they were written.
+            FormatTooNew: a newer release wrote them.
+            RunDeleted: they say that the run was deleted.
+        """
+        value = parse_document(data, limit=cls.LIMIT, what=what)
+        check_format(value, kind=cls.KIND, what=what)
+        return cls.from_json(value, what=what)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any], *, what: str) -> Self:
+        """Check a decoded document, and remember it as it was written."""
+        fields = {name: part for name, part in value.items() if name not in {"kind", "checksum"}}
+        try:
+            document = cls.model_validate(fields)
+        except ValidationError as error:
+            raise Corrupt(f"{what} is not as this format demands: {_first(error)}") from error
+        document._raw = value  # noqa: SLF001 -- our own new object
+        return document
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document as JSON, checksum included; what was read comes back exactly as it was read."""
+        if self._raw is not None:
+            return self._raw
+        value = {"kind": self.KIND, **self.model_dump(mode="json")}
+        value["checksum"] = checksum(value)
+        return value
+
+    def to_bytes(self) -> bytes:
+        """Return the canonical bytes of :meth:`to_json`."""
+        return canonical(self.to_json())
+
+
+def check_format(value: Mapping[str, Any], *, kind: str, what: str) -> None:
+    """Raise unless ``value`` is a document of this kind in a format that we can read."""
+    match = _FORMAT.fullmatch(str(value.get("format")))
+    if match is None:
+        raise Corrupt(f"{what} does not say which format it has")
+    if int(match[1]) > _MAJOR:
+        raise FormatTooNew(f"{what} has format {match[0]}; this release reads {_MAJOR}.x: upgrade artifact-store")
+    if value.get("kind") == "tombstone" and kind == "run":
+        raise RunDeleted(f"{what}: this run was deleted")
+    if value.get("kind") != kind:
+        raise Corrupt(f"{what} is not a {kind!r} document but {str(value.get('kind'))[:40]!r}")
+
+
+def check_key(document: Any, key: ModelKey, what: str) -> None:
+    """Raise unless the document is about this very model."""
+    if (document.model_type, document.symbol) != (key.model_type, key.symbol):
+        found = f"{document.model_type}/{document.symbol}" if document.symbol else document.model_type
+        raise Corrupt(f"{what} belongs to {found}: it was copied or swapped")
+
+
+def plain(value: Any, where: str) -> Any:
+    """Return ``value`` as JSON: tuples as lists, numpy scalars and arrays as numbers, NaN and infinities as text.
+
+    Raises:
+        InvalidOption: there is something else in it; ``where`` and the path to it are in the text.
+    """
+    if value is None or isinstance(value, bool | int | str):
+        return bool(value) if isinstance(value, bool) else int(value) if isinstance(value, int) else str(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else _non_finite(value)
+    if isinstance(value, Mapping):
+        for name in value:
+            if not isinstance(name, str):
+                raise InvalidOption(f"{where} has the key {name!r}; in JSON keys are text: use {str(name)!r}")
+        return {str(name): plain(part, f"{where}[{name!r}]") for name, part in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        parts = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
+        return [plain(part, f"{where}[{place}]") for place, part in enumerate(parts)]
+    if hasattr(value, "tolist") and hasattr(value, "dtype"):  # a numpy scalar or array, without importing numpy
+        return plain(value.tolist(), where)
+    raise InvalidOption(
+        f"{where} is a {type(value).__module__}.{type(value).__qualname__}, which JSON has no word for; "
+        "give its name or its parameters instead"
+    )
+
+
+def _non_finite(value: float) -> str:
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _first(error: ValidationError) -> str:
+    details = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return f"{'.'.join(str(part) for part in details['loc']) or 'it'}: {details['msg']}"

@@ -1,0 +1,36 @@
+"""Files before publication: where they are, what they hold, and what they will be called.
+
+Owns the value types. Copies nothing and hashes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """The size in bytes and the sha256, in lower-case hexadecimal, of some bytes."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A file that is ready to be stored: its name within the run, and where its bytes are now."""
+
+    path: str
+    source: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a transfer is: one file of a run, in bytes."""
+
+    direction: str
+    """``"up"`` or ``"down"``."""
+    path: str
+    done: int
+    total: int

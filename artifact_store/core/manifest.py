@@ -1,0 +1,167 @@
+"""The manifest: the immutable description of one run, whose existence is the commit.
+
+Owns what a run consists of and the compatibility of that description. Opens no file and knows no storage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
+
+from pydantic import Field, Strict, StringConstraints, model_validator
+
+from artifact_store.core import keys
+from artifact_store.core.canonical import canonical, sha256
+from artifact_store.core.codec import CodecRef, Risk
+from artifact_store.core.documents import Document, Kind, Sha256, Time, Value, WriteId, check_key, write_time
+from artifact_store.core.errors import ComponentNotFound, Corrupt, FileNotInRun
+from artifact_store.core.keys import ModelKey, RunId
+
+MAX_MANIFEST: Final = 8 << 20
+"""Bytes; more is refused before it is parsed."""
+
+Json = Any
+Size = Annotated[int, Field(ge=0, le=1 << 53)]
+
+
+class FileEntry(Value):
+    """One file of a run: ``path`` is its name for readers, ``key`` the name it is stored under (mostly the same)."""
+
+    path: str
+    key: str
+    size: Size
+    sha256: Sha256
+
+
+class CodecRecord(Value):
+    """Which codec wrote a component."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
+    version: Annotated[int, Field(ge=1)]
+
+    @property
+    def ref(self) -> CodecRef:
+        """The value that the registry takes."""
+        return CodecRef(self.name, self.version)
+
+
+class Component(Value):
+    """One named object of a run: its codec, its files, and what decoding needs to know beside them."""
+
+    codec: CodecRecord
+    risk: Annotated[Risk, Strict(False)]  # JSON has no enumerations, only their text
+    type: str
+    files: Annotated[tuple[str, ...], Strict(False)]  # JSON has lists
+    options: Mapping[str, Json] = Field(default_factory=dict)
+
+
+class PublishIntent(Value):
+    """What the saver wanted to publish; tells a run that was kept back on purpose from one that was cut short."""
+
+    alias: str
+    policy: Literal["always", "if_newer", "if_better", "expect", "never"]
+    metric: str | None = None
+    mode: Literal["min", "max"] | None = None
+
+
+class Manifest(Document):
+    """Everything that is known about one run, as one frozen value.
+
+    Two manifests are the same run description exactly if their bytes are equal.
+    """
+
+    KIND: ClassVar[Kind] = "run"
+    LIMIT: ClassVar[int] = MAX_MANIFEST
+
+    store_id: str
+    model_type: str
+    symbol: str | None
+    run_id: str
+    write_id: WriteId
+    created_at: Time
+    files: Annotated[tuple[FileEntry, ...], Strict(False)]  # JSON has lists
+    components: Mapping[str, Component]
+    features: Mapping[str, Json] | None = None
+    is_fitted: bool = True
+    config: Mapping[str, Json] = Field(default_factory=dict)
+    training_config: Mapping[str, Json] = Field(default_factory=dict)
+    metrics: Mapping[str, float | int | str] = Field(default_factory=dict)
+    tags: Mapping[str, str] = Field(default_factory=dict)
+    environment: Mapping[str, Json] = Field(default_factory=dict)
+    publish: PublishIntent
+
+    @model_validator(mode="after")
+    def _hold_together(self) -> Self:
+        """Refuse names outside the grammar, keys that lead elsewhere, and parts that are not there."""
+        ModelKey(self.model_type, self.symbol)
+        RunId(self.run_id)
+        paths = [entry.path for entry in self.files]
+        for entry in self.files:
+            if entry.path != keys.METADATA:
+                keys.check_path(entry.path)
+            if not keys.is_name_of(entry.key, entry.path):
+                raise ValueError(f"the file {entry.path!r} is said to be stored at {entry.key!r}")
+        keys.check_twins(paths)
+        for name, component in self.components.items():
+            keys.check_component(name)
+            if not component.files or not set(component.files) <= set(paths):
+                raise ValueError(f"the component {name!r} names files that the run does not have")
+        return self
+
+    @property
+    def key(self) -> ModelKey:
+        """The model that this is a run of."""
+        return ModelKey(self.model_type, self.symbol)
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the bytes of ``manifest.json``, which pins the whole run."""
+        return sha256(self.to_bytes())
+
+    def component(self, name: str) -> Component:
+        """Return a component by name, or raise ``ComponentNotFound`` with those there are."""
+        if name not in self.components:
+            raise ComponentNotFound(f"{self.label} has no component {name!r}; it has: {', '.join(self.components)}")
+        return self.components[name]
+
+    def file(self, path: str) -> FileEntry:
+        """Return a file by its path, or raise ``FileNotInRun`` with those there are."""
+        for entry in self.files:
+            if entry.path == path:
+                return entry
+        names = ", ".join(entry.path for entry in self.files)
+        raise FileNotInRun(f"{self.label} has no file {path!r}; it has: {names}")
+
+    @property
+    def label(self) -> str:
+        """``type/symbol:run_id``, as references are written."""
+        return f"{self.key}:{self.run_id}"
+
+    def check_identity(self, key: ModelKey, run_id: str, what: str) -> None:
+        """Raise ``Corrupt`` unless this is the manifest of that very run."""
+        check_key(self, key, what)
+        if self.run_id != run_id:
+            raise Corrupt(f"{what} belongs to the run {self.run_id}: it was copied or swapped")
+
+
+def summary(fields: Mapping[str, Any], features: Any | None) -> bytes:
+    """Return the flat ``metadata.json`` of a run, from the same values that its manifest is made of.
+
+    ``feature_names`` are always all names; ``selected_features`` are indices into them.
+    """
+    names = list(features.names) if features is not None else []
+    return canonical(
+        {
+            "model_type": fields["model_type"],
+            "run_id": fields["run_id"],
+            "symbol": fields["symbol"],
+            "created_at": write_time(fields["created_at"]),
+            "config": fields["config"],
+            "is_fitted": fields["is_fitted"],
+            "feature_names": names,
+            "selected_features": list(features.selected) if features is not None else [],
+            "feature_count": len(names),
+            "input_size_actual": features.input_size if features is not None else None,
+            "training_config": fields["training_config"],
+        }
+    )

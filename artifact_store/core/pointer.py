@@ -1,0 +1,199 @@
+"""The pointer: which run an alias names, since when, by whom, and all that it named before.
+
+A pointer is a value; publishing means writing the value that :func:`advance` returns, on the condition that the one
+it was made from is still there. Owns the sequence, the history and its archive blocks. Knows no files and no codecs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Final, Self
+
+from pydantic import Field, Strict, model_validator
+
+from artifact_store.core import keys
+from artifact_store.core.canonical import canonical, sha256
+from artifact_store.core.documents import Document, Kind, Sha256, Time, Value, WriteId, check_key
+from artifact_store.core.errors import Corrupt, InvalidOption
+from artifact_store.core.keys import ModelKey
+from artifact_store.core.manifest import Manifest
+
+MAX_POINTER: Final = 256 << 10
+"""Bytes; more is refused before it is parsed."""
+MAX_EMBEDDED: Final = 64 << 10
+"""Bytes; a larger manifest is not copied into the pointer."""
+MAX_BLOCK: Final = 256 << 10
+BLOCK: Final = 32
+"""Publishes in one archive block."""
+GATHERED: Final = 64
+"""With this many publishes in a pointer, the oldest ``BLOCK`` move to the archive."""
+MAX_NOTE: Final = 200
+"""Characters that are kept of ``by`` and of ``reason``."""
+
+
+class Publish(Value):
+    """One publish of an alias. ``run_id`` is none where the alias was retired."""
+
+    seq: Annotated[int, Field(ge=1)]
+    run_id: str | None
+    manifest_sha256: Sha256 | None
+    write_id: WriteId
+    at: Time
+    by: str
+    reason: str
+
+    @model_validator(mode="after")
+    def _name_a_run_or_none(self) -> Self:
+        if (self.run_id is None) != (self.manifest_sha256 is None):
+            raise ValueError("a run and the digest of its manifest come together")
+        if self.run_id is not None:
+            keys.RunId(self.run_id)
+        return self
+
+
+_ENTRY = frozenset(Publish.model_fields)
+
+
+class Pointer(Document, Publish):
+    """What ``{alias}.json`` holds: the publish that is in force, and those before it that are not archived yet."""
+
+    KIND: ClassVar[Kind] = "pointer"
+    LIMIT: ClassVar[int] = MAX_POINTER
+
+    model_type: str
+    symbol: str | None
+    alias: str
+    manifest: Mapping[str, Any] | None
+    history: Annotated[tuple[Publish, ...], Strict(False)]  # JSON has lists
+
+    @model_validator(mode="after")
+    def _follow_on(self) -> Self:
+        """Refuse a history with holes, and an embedded manifest that is not the one that was published."""
+        begin = self.seq - len(self.history)
+        if [entry.seq for entry in self.history] != list(range(begin, self.seq)) or begin % BLOCK != 1:
+            raise ValueError("the history does not lead up to this publish")
+        if self.manifest is not None and sha256(canonical(self.manifest)) != self.manifest_sha256:
+            raise ValueError("the embedded manifest is not the one that was published")
+        return self
+
+    @property
+    def current(self) -> Publish:
+        """The publish in force, as an entry of the history."""
+        return Publish.model_validate({name: getattr(self, name) for name in _ENTRY})
+
+    @property
+    def entries(self) -> tuple[Publish, ...]:
+        """All publishes that this object tells of, oldest first, the one in force last."""
+        return (*self.history, self.current)
+
+    @property
+    def archived(self) -> int:
+        """The last ``seq`` that is in the archive; 0: nothing is."""
+        return self.seq - len(self.history) - 1
+
+    def embedded(self, what: str) -> Manifest | None:
+        """Return the manifest that travels with the pointer, if it does.
+
+        Raises:
+            Corrupt: it belongs to another run.
+        """
+        if self.manifest is None or self.run_id is None:
+            return None
+        manifest = Manifest.from_bytes(canonical(self.manifest), what=f"the manifest in {what}")
+        manifest.check_identity(ModelKey(self.model_type, self.symbol), self.run_id, what)
+        return manifest
+
+    def check_identity(self, key: ModelKey, alias: str, what: str) -> None:
+        """Raise ``Corrupt`` unless this is the pointer of that alias of that model."""
+        check_key(self, key, what)
+        if self.alias != alias:
+            raise Corrupt(f"{what} belongs to the alias {self.alias!r}: it was copied or swapped")
+
+
+class HistoryBlock(Document):
+    """``BLOCK`` publishes that left the pointer: immutable, and the same bytes whoever writes them."""
+
+    KIND: ClassVar[Kind] = "history"
+    LIMIT: ClassVar[int] = MAX_BLOCK
+
+    model_type: str
+    symbol: str | None
+    alias: str
+    entries: Annotated[tuple[Publish, ...], Strict(False)]  # JSON has lists
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        first = self.entries[0].seq if self.entries else 0
+        if [entry.seq for entry in self.entries] != list(range(first, first + BLOCK)) or first % BLOCK != 1:
+            raise ValueError(f"a block holds {BLOCK} publishes without a hole")
+        return self
+
+    @property
+    def last_seq(self) -> int:
+        """What the block is named after."""
+        return self.entries[-1].seq
+
+    def check_identity(self, key: ModelKey, alias: str, last_seq: int, what: str) -> None:
+        """Raise ``Corrupt`` unless this is that block of that alias."""
+        check_key(self, key, what)
+        if (self.alias, self.last_seq) != (alias, last_seq):
+            raise Corrupt(f"{what} belongs elsewhere: it was copied or swapped")
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Who publishes, when, why, and under which id the write can be recognised."""
+
+    write_id: str
+    at: datetime
+    by: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """The pointer to write next, and the archive block that has to be there before."""
+
+    pointer: Pointer
+    block: HistoryBlock | None
+
+
+def advance(seen: Pointer | None, key: ModelKey, alias: str, manifest: Manifest | None, note: Note) -> Advance:
+    """Return what publishing ``manifest`` (none: retiring) over the pointer that was ``seen`` has to write.
+
+    ``seq`` grows by one. Of several callers that saw the same pointer at most one can write what it got.
+    """
+    history = () if seen is None else seen.entries
+    block = None
+    if len(history) >= GATHERED:
+        block = HistoryBlock(model_type=key.model_type, symbol=key.symbol, alias=alias, entries=history[:BLOCK])
+        history = history[BLOCK:]
+    body = None if manifest is None else manifest.to_bytes()
+    try:
+        pointer = Pointer(
+            model_type=key.model_type,
+            symbol=key.symbol,
+            alias=alias,
+            seq=1 if seen is None else seen.seq + 1,
+            run_id=None if manifest is None else manifest.run_id,
+            manifest_sha256=None if body is None else sha256(body),
+            manifest=manifest.to_json()
+            if manifest is not None and body is not None and len(body) <= MAX_EMBEDDED
+            else None,
+            write_id=note.write_id,
+            at=note.at,
+            by=note.by[:MAX_NOTE],
+            reason=note.reason[:MAX_NOTE],
+            history=history,
+        )
+        pointer.to_bytes()
+    except UnicodeEncodeError as error:
+        raise InvalidOption(f"the name or the reason of this publish is no text: {error}") from error
+    return Advance(pointer, block)
+
+
+def block_of(seq: int) -> int:
+    """Return the last ``seq`` of the archive block that a publish goes into."""
+    return -(-seq // BLOCK) * BLOCK

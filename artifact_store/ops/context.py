@@ -1,0 +1,39 @@
+"""What the parts above storage share: one store's backend, threads, codecs, trust, clock and patience.
+
+A value that is passed down instead of a dozen parameters. Does nothing by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from artifact_store.core.pointer import Note
+from artifact_store.core.registry import CodecRegistry
+from artifact_store.core.trust import LoadPolicy
+from artifact_store.storage.base import Backend
+from artifact_store.storage.cache import FileCache
+from artifact_store.storage.settle import Patience
+from artifact_store.storage.transfer import Report, Workers
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The collaborators of one store."""
+
+    backend: Backend
+    registry: CodecRegistry
+    policy: LoadPolicy
+    workers: Workers
+    patience: Patience
+    cache: FileCache | None
+    report: Report | None
+    now: Callable[[], datetime]
+    new_suffix: Callable[[], str]
+    new_write_id: Callable[[], str]
+    actor: str
+
+    def note(self, reason: str = "") -> Note:
+        """Return who publishes now, and why."""
+        return Note(self.new_write_id(), self.now(), self.actor, reason)

@@ -1,0 +1,178 @@
+"""Bring files of a run to the local disk, compared with the manifest, and decode components from them.
+
+The order is fixed: trust is decided, every byte is hashed, and only then does a codec see anything.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from artifact_store.core import keys, trust
+from artifact_store.core.codec import Codec, Risk
+from artifact_store.core.errors import Corrupt, DigestMismatch, InvalidOption, NotFound, ObjectNotFound, RunDeleted
+from artifact_store.core.files import Digest
+from artifact_store.core.keys import RunId
+from artifact_store.core.manifest import FileEntry, Manifest
+from artifact_store.ops.context import Context
+from artifact_store.ops.publish import read_manifest
+from artifact_store.storage.settle import patiently
+from artifact_store.storage.transfer import LARGE, Incoming, copy_verified, download, hash_object
+
+
+def incoming(manifest: Manifest, entry: FileEntry) -> Incoming:
+    """Return where a file of the run is stored, and what it has to be."""
+    key = keys.data_file(manifest.key, RunId(manifest.run_id), entry.key)
+    return Incoming(key, entry.path, Digest(entry.size, entry.sha256))
+
+
+def fetch(context: Context, manifest: Manifest, entries: Sequence[FileEntry], directory: Path) -> None:
+    """Copy files of a run below ``directory``, from the cache where it has them.
+
+    Raises:
+        DigestMismatch: a stored file is not the one that was saved.
+        Corrupt: a file is not stored any more.
+        RunDeleted: because the run was deleted.
+    """
+    wanted = [incoming(manifest, entry) for entry in entries]
+    if context.cache is not None:
+        wanted = [file for file in wanted if not _cached(context, file, directory)]
+    with _explained(context, manifest):
+        download(
+            context.backend,
+            wanted,
+            directory,
+            workers=context.workers,
+            patience=context.patience,
+            report=context.report,
+        )
+    if context.cache is not None:
+        for file in wanted:
+            context.cache.keep(file.digest, directory / file.path)
+
+
+def open_file(context: Context, manifest: Manifest, entry: FileEntry) -> IO[bytes]:
+    """Return a readable, seekable copy of one file of the run, compared before it is returned, gone when closed."""
+    copy = tempfile.TemporaryFile(prefix="artifact-store-")  # noqa: SIM115 -- the caller closes it
+    try:
+        with _explained(context, manifest):
+            patiently(lambda: _copy_again(context, incoming(manifest, entry), copy), context.patience)
+    except BaseException:
+        copy.close()
+        raise
+    copy.seek(0)
+    return copy
+
+
+def _copy_again(context: Context, file: Incoming, sink: IO[bytes]) -> None:
+    sink.seek(0)
+    sink.truncate()
+    copy_verified(context.backend, file, sink, report=context.report)
+
+
+def decode(context: Context, manifest: Manifest, name: str, consent: trust.Consent, into: Any | None) -> Any:
+    """Return a component of the run, or fill ``into`` with it.
+
+    Raises:
+        RiskRefused: decoding could run code and nothing allows that; no byte was fetched.
+        CodecUnavailable: the codec or its library is not installed.
+        DigestMismatch, Corrupt, RunDeleted: as for :func:`fetch`; nothing was decoded.
+    """
+    component = manifest.component(name)
+    codec = context.registry.for_ref(component.codec.ref)
+    trust.check(name, manifest, codec.risk, context.policy, consent)
+    entries = [manifest.file(path) for path in component.files]
+    with _materialised(context, manifest, entries, codec) as directory:
+        return codec.decode(directory, name, component.options, into=into)
+
+
+@contextmanager
+def _materialised(
+    context: Context, manifest: Manifest, entries: Sequence[FileEntry], codec: Codec
+) -> Iterator[Path]:
+    """Yield a directory that holds the files, compared: the store's own for harmless codecs, else a private copy."""
+    in_place = _in_place(context, manifest, entries) if codec.risk is Risk.DATA else None
+    if in_place is not None:
+        with _explained(context, manifest):
+            _compare_stored(context, manifest, entries)
+        yield in_place
+        return
+    with tempfile.TemporaryDirectory(prefix="artifact-store-", ignore_cleanup_errors=True) as private:
+        fetch(context, manifest, entries, Path(private))
+        yield Path(private)
+
+
+def _in_place(context: Context, manifest: Manifest, entries: Sequence[FileEntry]) -> Path | None:
+    """Return the run's own directory if it is on this machine and the files have their own names there.
+
+    Published files are immutable and only ever replaced by rename, so what was hashed is what is read.
+    """
+    if any(entry.key != entry.path for entry in entries):
+        return None
+    return context.backend.local_path(keys.run_prefix(manifest.key, RunId(manifest.run_id)).rstrip("/"))
+
+
+def _compare_stored(context: Context, manifest: Manifest, entries: Sequence[FileEntry]) -> None:
+    def one(entry: FileEntry, stop: threading.Event) -> None:
+        del stop
+        compare(context, incoming(manifest, entry))
+
+    context.workers.every(one, entries, large=lambda entry: entry.size > LARGE)
+
+
+def compare(context: Context, file: Incoming) -> None:
+    """Hash a stored file.
+
+    Raises:
+        DigestMismatch: it is not the one that was saved.
+        ObjectNotFound: it is not there.
+    """
+    found = patiently(lambda: hash_object(context.backend, file.key, size=file.digest.size), context.patience)
+    if found != file.digest:
+        raise DigestMismatch(
+            f"{file.key!r} is damaged or was replaced: its sha256 is {found.sha256[:12]}…, the manifest says "
+            f"{file.digest.sha256[:12]}…. Restore it from a copy, or use another run",
+            key=file.key,
+            expected=file.digest.sha256,
+            actual=found.sha256,
+        )
+
+
+@contextmanager
+def _explained(context: Context, manifest: Manifest) -> Iterator[None]:
+    """Say what a missing file of a committed run means: the run was deleted, or the store is damaged."""
+    try:
+        yield
+    except ObjectNotFound as error:
+        try:
+            read_manifest(context.backend, manifest.key, RunId(manifest.run_id))
+        except NotFound as gone:
+            raise RunDeleted(f"{manifest.label} was deleted while it was being read") from gone
+        raise Corrupt(
+            f"{error.key!r} is missing, and the manifest of {manifest.label} lists it. "
+            "Restore it from a copy, or use another run",
+            key=error.key,
+        ) from error
+
+
+def _cached(context: Context, file: Incoming, directory: Path) -> bool:
+    target = directory / file.path
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return context.cache is not None and context.cache.take(file.digest, target)
+
+
+def check_new(directory: Path) -> Path:
+    """Return ``directory``, made if it is missing.
+
+    Raises:
+        InvalidOption: it holds something, which would have to be overwritten.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    if any(directory.iterdir()):
+        raise InvalidOption(f"{directory} is not empty; name a new or an empty folder")
+    return directory
+

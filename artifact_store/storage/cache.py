@@ -1,0 +1,57 @@
+"""Files that were fetched before, by content: a folder of this user, keyed by sha256.
+
+Nothing in it is believed: a file is hashed again whenever it is taken out, and one that does not fit is dropped.
+Safe for many threads and processes at once; may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from artifact_store.core.files import Digest
+from artifact_store.storage.transfer import hash_pieces, open_private, read_pieces
+
+
+class FileCache:
+    """A folder ``{first two hexadecimal digits}/{sha256}``, made with the first file, readable by its owner only."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def take(self, digest: Digest, target: Path) -> bool:
+        """Copy the file to ``target`` if it is here and still what it was; tell whether it was."""
+        kept = self._path(digest)
+        try:
+            if kept.is_symlink() or kept.stat().st_size != digest.size:
+                return False
+            with open_private(target) as sink:
+                for piece in read_pieces(kept):
+                    sink.write(piece)
+        except OSError:  # removed under our hands: then it is simply not here
+            return False
+        if hash_pieces(read_pieces(target)) == digest:
+            return True
+        target.unlink()
+        with suppress(OSError):  # somebody else may have dropped it first
+            kept.unlink()
+        return False
+
+    def keep(self, digest: Digest, source: Path) -> None:
+        """Remember a file whose digest was just compared. A cache that cannot be written is no failure."""
+        kept = self._path(digest)
+        with suppress(OSError):  # full, read-only or busy: the caller has the file, the next load fetches it again
+            kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            temporary = kept.with_name(f"{kept.name}.{secrets.token_hex(4)}")
+            try:
+                with open_private(temporary) as sink:
+                    for piece in read_pieces(source):
+                        sink.write(piece)
+                os.replace(temporary, kept)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    def _path(self, digest: Digest) -> Path:
+        return self._directory / digest.sha256[:2] / digest.sha256

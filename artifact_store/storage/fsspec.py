@@ -1,0 +1,378 @@
+"""Any fsspec filesystem as a backend, and the way in to the ``fsspec`` engine.
+
+s3fs has conditional writes and gets them in :mod:`artifact_store.storage.s3fs`. Every other filesystem is taken for
+what fsspec itself promises, which is little: no conditional writes (fsspec's ``mode="create"`` is a look and then a
+write), no fsync, and writes that a reader may see half done. So conditions are refused here, and a store works on
+such a filesystem only with ``concurrency="single-writer"``; what a reader sees half done, the hashes of the
+manifest find out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from artifact_store.core.errors import (
+    ArtifactStoreError,
+    ConditionsUnsupported,
+    ContainerNotFound,
+    Corrupt,
+    DeadlineExceeded,
+    DigestMismatch,
+    InvalidOption,
+    ObjectNotFound,
+)
+from artifact_store.storage.base import Always, Backend, Blob, Capabilities, Entry, Precondition, Version
+from artifact_store.storage.fsspec_errors import Attempt, translate
+from artifact_store.storage.fsspec_recipe import Recipe
+from artifact_store.storage.http import Operation
+from artifact_store.storage.pieces import exactly, wrong_size
+
+T = TypeVar("T")
+
+_PIECE = 4 << 20
+_IN_MEMORY = 8 << 20
+_SLOWEST = 128 << 10  # bytes a second that an upload may be expected to make
+_LOOK_UP = 0.5  # seconds between looks at a call under way: Windows delivers Ctrl-C only in between
+_BUCKETS = frozenset({"abfs", "abfss", "adl", "az", "b2", "cos", "gcs", "gs", "obs", "oci", "oss", "r2", "s3", "s3a"})
+_TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "timeModified", "created")
+_memory_locks: dict[int, threading.Lock] = {}
+
+
+def open_filesystem(
+    url: str,
+    options: Mapping[str, Any] | None = None,
+    *,
+    filesystem: Any | None = None,
+    timeout: float = 60.0,
+) -> Backend:
+    """Return the backend for a URL, or for a path inside a ready ``filesystem``.
+
+    Nothing is sent. A ready s3fs filesystem serves as a description: the backend makes one of its own like it,
+    without caches. Any other ready filesystem is used as it is.
+
+    Raises:
+        InvalidOption: the URL holds a password or a chain of protocols, or options come with a ready filesystem.
+        EngineUnavailable: nothing installed serves this protocol.
+    """
+    _check_url(url)
+    if filesystem is not None:
+        if options:
+            raise InvalidOption("give storage options or a ready filesystem, not both: it was made with its own")
+        recipe = Recipe.from_instance(filesystem, anew=_is_s3(type(filesystem)))
+    else:
+        recipe = Recipe.from_protocol(_protocol(url), options or {})
+        # an address in the URL (sftp://host/…) is an option of the filesystem, below what the caller says
+        recipe.options = recipe.kind._get_kwargs_from_urls(url) | recipe.options  # noqa: SLF001 -- what fsspec.url_to_fs does
+    root = recipe.kind._strip_protocol(url)  # noqa: SLF001 -- the only spelling of this that fsspec has
+    if _is_s3(recipe.kind):
+        from artifact_store.storage.s3fs import S3fsBackend
+
+        return S3fsBackend(recipe, root, url=url, timeout=timeout)
+    return FsspecBackend(recipe, root, url=url, timeout=timeout)
+
+
+class FsspecBackend(Backend):
+    """Objects below a path of any fsspec filesystem, without conditional writes.
+
+    Conditions raise ``ConditionsUnsupported`` and write nothing. Unconditional writes are as atomic as the
+    filesystem makes them: on most object stores they are, on fsspec's local, memory and SFTP filesystems a reader
+    may see a part, and a transfer that fails may leave one. A version is the sha256 of the bytes. A stream checks
+    before every piece that the object is still described as it was at the beginning.
+
+    No listing is taken from a cache. A filesystem that is not asynchronous is called by one thread at a time.
+    Each call ends within about ``timeout`` (for uploads: and the time that the bytes take at 128 KiB/s); what was
+    begun may then still go on behind it. Entries whose filesystem knows no time of change are as new as the
+    listing, so that nobody takes them for old.
+    """
+
+    engine = "fsspec"
+
+    def __init__(self, recipe: Recipe, root: str, *, url: str = "", timeout: float = 60.0) -> None:
+        protocol = recipe.kind.protocol
+        names = (protocol,) if isinstance(protocol, str) else tuple(protocol)
+        self.url = url or root
+        self.endpoint = f"fsspec:{names[0]}"
+        self._bucketed = bool(_BUCKETS & set(names))
+        self.makes_root = not self._bucketed
+        self.capabilities = Capabilities(
+            create_only=False,
+            compare_and_swap=False,
+            durable=self._bucketed,
+            reason=f"fsspec's {recipe.kind.__name__} has no conditional writes that can be relied on; choose another "
+            "engine for this storage, or concurrency='single-writer' if nobody else ever writes here",
+        )
+        self._recipe, self._timeout = recipe, timeout
+        self._root = root.rstrip("/")
+        self._secrets = recipe.secrets()
+        self._locks: dict[int, threading.Lock] = {}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r}, filesystem={self._recipe.kind.__name__})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel as a description, without a client and without credentials; see :class:`Recipe`."""
+        return _restore, (type(self), self._recipe, self._root, self.url, self._timeout)
+
+    def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
+        """Return the object, or ``None`` if its bytes still are those of the version ``unless``."""
+        data = self._call("read", key, lambda fs: self._bytes(fs, key, 0, limit + 1))
+        if len(data) > limit:
+            raise Corrupt(f"{key!r} in {self.url} holds more than {limit} bytes", key=key)
+        version = _sha256(data)
+        return None if version == unless else Blob(data, version)
+
+    def stream(self, key: str, *, size: int) -> Iterator[bytes]:
+        """Yield the object in pieces of 4 MiB, each from a request of its own.
+
+        A change between two pieces is ``DigestMismatch`` where the filesystem describes its objects well enough
+        to show it; a hash over the whole is what makes sure.
+        """
+        described = self._call("read", key, lambda fs: self._describe(fs, key))
+        for start in range(0, max(size, 1), _PIECE):
+            stop = min(start + _PIECE, size)
+            # the last piece is asked for one byte more than is expected, which shows an object that is longer
+            past = stop + (stop == size)
+            piece = self._call("read", key, lambda fs, start=start, past=past: self._bytes(fs, key, start, past))
+            if len(piece) != stop - start:
+                raise wrong_size(key, expected=size, actual=start + len(piece), relation="about ")
+            if self._call("read", key, lambda fs: self._describe(fs, key)) != described:
+                raise DigestMismatch(f"{key!r} in {self.url} was replaced while it was being read", key=key)
+            if piece:
+                yield piece
+
+    def write(self, key: str, data: bytes, *, when: Precondition) -> Version:
+        """Store ``data`` whatever is there; anything else than ``Always`` is refused."""
+        self._refuse_conditions(key, when)
+        held = bytes(data)
+        self._store(key, lambda fs, path: fs.pipe_file(path, held), size=len(held))
+        return _sha256(held)
+
+    def put_file(self, key: str, chunks: Iterable[bytes], *, size: int, when: Precondition) -> None:
+        """Store the file whatever is there, by way of a temporary file if it is above 8 MiB.
+
+        Nothing is sent before all bytes are there and are as many as announced.
+        """
+        self._refuse_conditions(key, when)
+        counted = exactly(chunks, size=size, key=key)
+        if size <= _IN_MEMORY:
+            self.write(key, b"".join(counted), when=when)
+            return
+        with tempfile.TemporaryDirectory(prefix="artifact-store-") as folder:
+            gathered = Path(folder, "file")
+            with gathered.open("wb") as sink:
+                sink.writelines(counted)
+            self._store(key, lambda fs, path: fs.put_file(str(gathered), path), size=size)
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """Yield every object below ``prefix`` in key order, by one listing for each folder."""
+        now = datetime.now(UTC)
+        folders, found = [prefix], []
+        while folders:
+            for name, held in self._folder(folders.pop()):
+                if held["type"] == "directory":
+                    folders.append(f"{name}/")
+                else:
+                    found.append(Entry(name, int(held["size"]), _modified(held, now)))
+        yield from sorted(found, key=lambda entry: entry.key)
+
+    def children(self, prefix: str) -> Iterator[str]:
+        """Yield the names directly below ``prefix``, in order."""
+        cut = len(prefix)
+        yield from sorted(
+            name[cut:] + ("/" if held["type"] == "directory" else "") for name, held in self._folder(prefix)
+        )
+
+    def delete(self, key: str) -> None:
+        """Remove exactly this object."""
+
+        def remove(fs: Any) -> None:
+            try:
+                fs.rm_file(self._path(key))
+            except Exception:
+                fs.invalidate_cache(self._path(key))
+                if fs.isfile(self._path(key)):
+                    raise
+
+        self._call("delete", key, remove)
+
+    def close(self) -> None:
+        """Forget this process's filesystem; most hold nothing that needs closing."""
+        self._recipe.forget()
+
+    # ---- below: one thread at a time inside the filesystem, unless it is made for more
+
+    def _folder(self, prefix: str) -> list[tuple[str, Mapping[str, Any]]]:
+        """Return what is directly in a folder, as keys with their descriptions."""
+
+        def look(fs: Any) -> list[Mapping[str, Any]]:
+            path = self._path(prefix).rstrip("/") or fs.root_marker
+            fs.invalidate_cache(path)
+            try:
+                # not find() or walk(): they take a folder that cannot be listed for an empty one
+                found: list[Mapping[str, Any]] = fs.ls(path, detail=True)
+            except (FileNotFoundError, NotADirectoryError):
+                if self._bucketed and not fs.exists(self._bucket):
+                    raise ContainerNotFound(f"{self.url}: there is no {self._bucket!r}") from None
+                return []
+            return found
+
+        start = self._path(prefix).rstrip("/").strip("/") + "/"
+        keyed = []
+        for held in self._call("list", prefix, look):
+            name = str(held["name"]).strip("/")
+            below = name.removeprefix(start.lstrip("/"))
+            if held["type"] in {"file", "directory"} and name.startswith(start.lstrip("/")) and below:
+                keyed.append((prefix + below, held))
+        return keyed
+
+    def _bytes(self, fs: Any, key: str, start: int, stop: int) -> bytes:
+        path = self._path(key)
+        try:
+            data: bytes = fs.cat_file(path, start=start, end=stop)
+        except (FileNotFoundError, PermissionError):
+            raise
+        except Exception:
+            # object stores refuse a range of an empty object
+            fs.invalidate_cache(path)
+            if fs.info(path)["size"] > start:
+                raise
+            return b""
+        return data
+
+    def _describe(self, fs: Any, key: str) -> str:
+        path = self._path(key)
+        fs.invalidate_cache(path)
+        if fs.isdir(path):
+            raise ObjectNotFound(key, f"{self.url}: {key!r} is a folder")
+        described: str = fs.ukey(path)
+        return described
+
+    def _store(self, key: str, send: Callable[[Any, str], object], *, size: int) -> None:
+        def store(fs: Any) -> None:
+            path = self._path(key)
+            try:
+                send(fs, path)
+            except FileNotFoundError:
+                if self._bucketed:  # making the folder would mean making the bucket
+                    raise ContainerNotFound(f"{self.url}: cannot write {key!r}: there is no {self._bucket!r}") from None
+                fs.makedirs(fs._parent(path), exist_ok=True)  # noqa: SLF001 -- the filesystem's own idea of a parent
+                send(fs, path)
+
+        self._call("write", key, store, seconds=self._timeout + size / _SLOWEST)
+
+    def _call(self, operation: Operation, key: str, work: Callable[[Any], T], *, seconds: float = 0.0) -> T:
+        """Let the filesystem work, for a limited time, and translate what goes wrong."""
+        attempt = Attempt(operation, key, self.url)
+        try:
+            fs = self._recipe.get()
+            if _is_instant(fs):
+                return self._alone(fs, work)
+            return _within(seconds or self._timeout, lambda: self._alone(fs, work), attempt)
+        except ArtifactStoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- the filesystems of this world share no base class of errors
+            trouble = translate(error, attempt, self._secrets)
+        raise trouble
+
+    def _alone(self, fs: Any, work: Callable[[Any], T]) -> T:
+        if fs.async_impl or getattr(fs, "local_file", False):
+            return work(fs)
+        # all memory filesystems of a process are one, and hand the same open file to everybody
+        locks = _memory_locks if "memory" in self.endpoint else self._locks
+        with locks.setdefault(os.getpid(), threading.Lock()):
+            return work(fs)
+
+    def _refuse_conditions(self, key: str, when: Precondition) -> None:
+        if not isinstance(when, Always):
+            raise ConditionsUnsupported(f"{self.url}: cannot write {key!r} conditionally: {self.capabilities.reason}")
+
+    def _path(self, key: str) -> str:
+        return f"{self._root}/{key}"
+
+    @property
+    def _bucket(self) -> str:
+        return self._root.strip("/").partition("/")[0]
+
+
+def _within(seconds: float, work: Callable[[], T], attempt: Attempt) -> T:
+    """Run ``work`` in a thread and wait for it no longer than this: most filesystems know no deadline."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 -- handed to the caller, which waits for it
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="artifact-store-fsspec", daemon=True).start()
+    left = seconds
+    while not future.done() and left > 0:
+        wait_for([future], timeout=min(left, _LOOK_UP))
+        left -= _LOOK_UP
+    if not future.done():
+        raise DeadlineExceeded(
+            f"{attempt.url}: cannot {attempt.operation} {attempt.key!r}: no answer for {seconds:g} seconds; try again "
+            "later, or give a longer timeout"
+        )
+    return future.result()
+
+
+def _is_instant(fs: Any) -> bool:
+    """Tell whether no server is asked, so that a thread for the sake of a deadline would be waste."""
+    return bool(getattr(fs, "local_file", False)) or "memory" in fs.protocol
+
+
+def _is_s3(kind: type[Any]) -> bool:
+    return any((base.__module__, base.__name__) == ("s3fs.core", "S3FileSystem") for base in kind.__mro__)
+
+
+def _protocol(url: str) -> str:
+    protocol, mark, _ = url.partition("://")
+    return protocol if mark else "file"
+
+
+def _check_url(url: str) -> None:
+    _, _, rest = url.partition("://")
+    if ":" in rest.partition("/")[0].rpartition("@")[0]:
+        raise InvalidOption("a store URL holds no password: give user and password as storage options")
+    if "::" in url:
+        raise InvalidOption(f"{url!r} chains filesystems; their caches serve old pointers, so a store takes only one")
+
+
+def _sha256(data: bytes) -> Version:
+    return Version(hashlib.sha256(data).hexdigest())
+
+
+def _modified(held: Mapping[str, Any], now: datetime) -> datetime:
+    for name in _TIMES:
+        match held.get(name):
+            case datetime() as told:
+                return told.astimezone(UTC) if told.tzinfo else told.replace(tzinfo=UTC)
+            case float() | int() as told:
+                return datetime.fromtimestamp(told, UTC)
+            case str() as told:
+                return _parsed(told) or now
+            case _:
+                continue
+    return now
+
+
+def _parsed(told: str) -> datetime | None:
+    try:
+        parsed = datetime.fromisoformat(told)
+    except ValueError:
+        return None
+    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def _restore(kind: type[FsspecBackend], recipe: Recipe, root: str, url: str, timeout: float) -> FsspecBackend:
+    return kind(recipe, root, url=url, timeout=timeout)

@@ -1,0 +1,164 @@
+"""Translate what fsspec filesystems and botocore raise, by HTTP status wherever there is one.
+
+Their exception types lie: one 412 arrives as ``FileExistsError``, another as ``OSError(22)``. So the status is dug
+out of the exception and its causes; only where there is none do types and errno numbers speak.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from artifact_store.core.errors import (
+    AccessDenied,
+    ArtifactStoreError,
+    Corrupt,
+    DeadlineExceeded,
+    InvalidOption,
+    ObjectNotFound,
+    StorageFull,
+    Unreachable,
+)
+from artifact_store.storage.http import Operation, clean_copy, error_for_status, one_line, redact
+
+NOT_MODIFIED = 304
+_STATUSES = range(300, 600)
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_SLOW = {
+    "ReadTimeoutError",
+    "ReadTimeout",
+    "AioReadTimeoutError",
+    "SocketTimeoutError",
+    "ServerTimeoutError",
+    "ServiceResponseTimeoutError",
+}
+_NO_CREDENTIALS = {
+    "NoCredentialsError",
+    "PartialCredentialsError",
+    "CredentialRetrievalError",
+    "TokenRetrievalError",
+    "SSOTokenLoadError",
+    "UnauthorizedSSOTokenError",
+    "PendingAuthorizationExpiredError",
+    "RefreshWithMFAUnsupportedError",
+    "MetadataRetrievalError",
+    "DefaultCredentialsError",
+    "RefreshError",
+    "ClientAuthenticationError",
+}
+_WRONG_OPTION = {
+    "ProfileNotFound",
+    "ConfigNotFound",
+    "ConfigParseError",
+    "InvalidConfigError",
+    "InvalidRegionError",
+    "NoRegionError",
+    "ParamValidationError",
+    "UnsupportedS3ConfigurationError",
+    "UnknownEndpointError",
+    "InvalidS3AddressingStyleError",
+    "InvalidRetryConfigurationError",
+    "InvalidRetryModeError",
+    "InvalidMaxRetryAttemptsError",
+    "InvalidProxiesConfigError",
+}
+_DAMAGED = {"FlexibleChecksumError", "ChecksumError"}
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What was tried, for the message: which operation on which key of which store."""
+
+    operation: Operation
+    key: str
+    url: str
+    conditional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a server answered: number, its own word, its sentence."""
+
+    number: int
+    code: str = ""
+    detail: str = ""
+
+
+def translate(error: BaseException, attempt: Attempt, secrets: Iterable[str] = ()) -> ArtifactStoreError:
+    """Return our error for a foreign one, with a redacted stand-in as its cause.
+
+    Raise it after the ``except`` block has ended, or Python keeps the original as its context.
+    """
+    if isinstance(error, ArtifactStoreError):
+        return error
+    known = tuple(secrets)
+    answered = status_of(error)
+    if answered is not None:
+        ours = error_for_status(
+            answered.number,
+            key=attempt.key,
+            url=attempt.url,
+            code=answered.code,
+            detail=redact(answered.detail, known),
+            operation=attempt.operation,
+            conditional=attempt.conditional,
+        )
+    else:
+        said = one_line(redact(f"{type(error).__name__}: {error}", known))
+        ours = _by_type(error, attempt, f"{attempt.url}: cannot {attempt.operation} {attempt.key!r} ({said}): ")
+    ours.__cause__ = clean_copy(error, known)
+    return ours
+
+
+def status_of(error: BaseException) -> Status | None:
+    """Return the HTTP status that this exception, or one of its causes, was made from."""
+    for link in _chain(error):
+        response = getattr(link, "response", None)
+        if isinstance(response, Mapping):
+            number = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+            told = response.get("Error", {})
+            if number in _STATUSES:
+                return Status(number, str(told.get("Code", "")), str(told.get("Message", "")))
+        for name in ("status_code", "status", "code"):
+            number = getattr(link, name, None)
+            if isinstance(number, int) and number in _STATUSES:
+                code = getattr(link, "error_code", None)
+                return Status(number, str(getattr(code, "value", code) or ""), str(link))
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def _by_type(error: BaseException, attempt: Attempt, text: str) -> ArtifactStoreError:
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if names & _NO_CREDENTIALS:
+        return AccessDenied(text + "no credentials, or none that are still valid; give them or log in")
+    if names & _WRONG_OPTION:
+        return InvalidOption(text + "mend the store URL or the storage options")
+    if names & _DAMAGED:
+        return Corrupt(text + "the bytes that arrived are not those that the server holds", key=attempt.key)
+    if "ConnectTimeoutError" in names:
+        return Unreachable(text + "no connection; check the address and the network")
+    if names & _SLOW or isinstance(error, TimeoutError):
+        return DeadlineExceeded(text + "the server did not answer in time; try again later")
+    return _by_errno(error, attempt, text)
+
+
+def _by_errno(error: BaseException, attempt: Attempt, text: str) -> ArtifactStoreError:
+    match error:
+        case FileNotFoundError() | IsADirectoryError() | NotADirectoryError():
+            return ObjectNotFound(attempt.key, text + "nothing is stored there")
+        case PermissionError():
+            return AccessDenied(text + "the credentials or the permissions do not allow it")
+        case OSError(errno=number) if number in _FULL:
+            return StorageFull(text + "no space or no quota is left; make room, then repeat the call")
+        case _:
+            return Unreachable(text + "no connection, or a broken one; try again later")

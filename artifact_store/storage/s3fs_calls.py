@@ -1,0 +1,231 @@
+"""Requests through the botocore client of an s3fs filesystem: one attempt each, watched, and translated.
+
+Owns the bridge from our threads to fsspec's event loop, the deadline and the number of attempts. s3fs's own calls
+are not used: they repeat by themselves (25 PUTs in 34 s against a server that answers 503), put a HEAD before each
+GET and hide the status of an answer behind unrelated exception types.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import io
+import random
+import time
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
+
+from artifact_store.core.errors import ArtifactStoreError, Corrupt, DeadlineExceeded, Unreachable
+from artifact_store.storage.fsspec_errors import NOT_MODIFIED, Attempt, status_of, translate
+from artifact_store.storage.fsspec_recipe import Recipe
+
+T = TypeVar("T")
+
+TRIES = 3
+"""Attempts at a request that may be repeated: enough for a dropped connection, over in a second."""
+_PAUSE = 0.1
+_PIECE = 256 << 10
+_CONNECTIONS = 64
+_CONNECT_WITHIN = 5.0
+_LOOK_UP = 0.5  # seconds between looks at a call under way: Windows delivers Ctrl-C only in between
+_WORTH_ASKING = 1 << 20  # bytes from which asking the server first (Expect) costs less than sending in vain
+
+
+class NotModified(Exception):
+    """The server answered 304: the object still is the version that was named."""
+
+
+class Pulse:
+    """When bytes last moved. A call may take long, but it may not stand still."""
+
+    def __init__(self) -> None:
+        self.at = time.monotonic()
+
+    def beat(self) -> None:
+        """Note that something moved."""
+        self.at = time.monotonic()
+
+
+class Body(io.BytesIO):
+    """Bytes on their way out; each piece that the socket takes is a sign of life."""
+
+    pulse: Pulse | None = None
+
+    @classmethod
+    def of_size(cls, size: int) -> Body:
+        """Return an empty body with exactly the memory for ``size`` bytes: growing would take an eighth more."""
+        body = cls()
+        if size:
+            body.seek(size - 1)
+            body.write(b"\0")
+            body.seek(0)
+        return body
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read, and beat."""
+        if self.pulse is not None:
+            self.pulse.beat()
+        return super().read(size)
+
+
+class Calls:
+    """What a backend can ask of one S3 endpoint, from any thread, in any process."""
+
+    def __init__(self, recipe: Recipe, *, url: str, timeout: float) -> None:
+        self.recipe = recipe
+        self.url = url
+        self.timeout = timeout
+        self.secrets = recipe.secrets()
+        self._tuned: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Start a call on the event loop of this process."""
+        try:
+            loop = self.recipe.get().loop
+        except BaseException:
+            coroutine.close()
+            raise
+        return asyncio.run_coroutine_threadsafe(coroutine, loop)
+
+    def wait(
+        self, future: concurrent.futures.Future[T], pulse: Pulse, attempt: Attempt, *, finish: bool = False
+    ) -> T:
+        """Return the result, or cancel the call once it has stood still for ``timeout``.
+
+        Ctrl-C cancels it too, unless somebody must ``finish`` it to know what became of it.
+        """
+        pulse.beat()  # the time that our own caller took is not the server's
+        try:
+            while not future.done():
+                left = pulse.at + self.timeout - time.monotonic()
+                if left <= 0:
+                    future.cancel()
+                    break
+                concurrent.futures.wait([future], timeout=min(left, _LOOK_UP))
+        except BaseException:
+            if not finish:
+                future.cancel()
+            raise
+        if future.cancelled():
+            raise DeadlineExceeded(
+                f"{self.url}: cannot {attempt.operation} {attempt.key!r}: nothing moved for {self.timeout:g} seconds; "
+                "try again later, or give a longer timeout"
+            )
+        return future.result()
+
+    def run(self, coroutine: Coroutine[Any, Any, T], pulse: Pulse, attempt: Attempt) -> T:
+        """Start a call and wait for it."""
+        return self.wait(self.submit(coroutine), pulse, attempt)
+
+    async def request(self, method: str, attempt: Attempt, **parameters: Any) -> Mapping[str, Any]:
+        """Send one request, once. What goes wrong is translated."""
+
+        async def send() -> Mapping[str, Any]:
+            client, filesystem = await self._client(parameters["Bucket"])
+            call = getattr(client, method)
+            # adds what the user wants on every request: encryption, requester pays
+            complete = filesystem._get_s3_method_kwargs(call, **parameters)  # noqa: SLF001 -- pinned by a test
+            answer: Mapping[str, Any] = await call(**complete)
+            return answer
+
+        return await self.translated(send, attempt)
+
+    async def translated(self, call: Callable[[], Awaitable[T]], attempt: Attempt) -> T:
+        """Await ``call`` and turn what it raises into our errors."""
+        try:
+            return await call()
+        except ArtifactStoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- botocore, aiohttp and ssl share no base class
+            answered = status_of(error)
+            if answered is not None and answered.number == NOT_MODIFIED:
+                trouble: Exception = NotModified()
+            else:
+                trouble = translate(error, attempt, self.secrets)
+        raise trouble
+
+    async def repeated(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Await ``call`` again while the server cannot be reached. Only for what does no harm twice."""
+        for number in range(TRIES - 1):
+            try:
+                return await call()
+            except Unreachable:
+                await asyncio.sleep(_PAUSE * 3**number * random.uniform(0.5, 1.5))  # noqa: S311 -- spreads clients
+        return await call()
+
+    async def drain(self, answer: Mapping[str, Any], size: int, pulse: Pulse, attempt: Attempt) -> list[bytes]:
+        """Read the ``size`` bytes of a body, in the pieces in which they arrived.
+
+        Raises:
+            Unreachable: the connection broke before the end.
+        """
+        body = answer["Body"]
+        pieces: list[bytes] = []
+        got = 0
+
+        async def read() -> bytes:
+            piece: bytes = await body.read(_PIECE)
+            return piece
+
+        try:
+            while piece := await self.translated(read, attempt):
+                pulse.beat()
+                pieces.append(piece)
+                got += len(piece)
+                if got > size:
+                    raise Corrupt(f"{self.url}: the body of {attempt.key!r} is longer than announced", key=attempt.key)
+        finally:
+            body.close()  # a body that was read to its end gives its connection back all the same
+        if got != size:
+            raise Unreachable(f"{self.url}: the connection broke after {got} of {size} bytes of {attempt.key!r}")
+        return pieces
+
+    def close(self) -> None:
+        """Close the connections of this process."""
+        filesystem = self.recipe.forget()
+        creator = getattr(filesystem, "_s3creator", None)
+        if filesystem is None or creator is None:
+            return
+
+        async def leave() -> None:
+            await creator.__aexit__(None, None, None)
+
+        future = asyncio.run_coroutine_threadsafe(leave(), filesystem.loop)
+        concurrent.futures.wait([future], timeout=_CONNECT_WITHIN)
+
+    async def _client(self, bucket: str) -> tuple[Any, Any]:
+        filesystem = self.recipe.get()
+        await filesystem.set_session()
+        client = await filesystem.get_s3(bucket)
+        if client not in self._tuned:
+            _ask_first_only_for_large_bodies(client)
+            self._tuned.add(client)
+        return client, filesystem
+
+
+def client_settings(timeout: float, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return botocore settings under which a request is tried once and never outlives ``timeout``.
+
+    What the user gave stays as it is.
+    """
+    return {
+        "connect_timeout": min(timeout, _CONNECT_WITHIN),
+        "read_timeout": timeout,
+        "max_pool_connections": _CONNECTIONS,
+        "retries": {"total_max_attempts": 1, "mode": "standard"},
+        **given,
+    }
+
+
+def _ask_first_only_for_large_bodies(client: Any) -> None:
+    """Spare small uploads the round trip of ``Expect: 100-continue`` that botocore puts before each of them."""
+    from botocore.handlers import add_expect_header
+
+    def expect(model: Any, params: Mapping[str, Any], **_: object) -> None:
+        body = params.get("body")
+        if isinstance(body, io.BytesIO) and body.getbuffer().nbytes >= _WORTH_ASKING:
+            add_expect_header(model, params)
+
+    client.meta.events.unregister("before-call.s3", add_expect_header)
+    client.meta.events.register("before-call.s3", expect)

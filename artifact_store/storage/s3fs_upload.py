@@ -1,0 +1,168 @@
+"""Upload in parts: bounded memory, parts in parallel, aborted unless it was completed.
+
+Owns the life of one multipart upload. What cannot be known is left alone: if it is unknown whether the completion
+arrived, the upload is not aborted, and ``gc`` finds it later.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+from artifact_store.core.errors import ArtifactStoreError, Contended, PreconditionFailed, Unavailable
+from artifact_store.storage.fsspec_errors import Attempt
+from artifact_store.storage.pieces import exactly
+from artifact_store.storage.s3fs_calls import Body, Calls, Pulse
+
+SINGLE = 8 << 20
+"""Up to here a file is one PUT."""
+_HELD = 32 << 20
+_PART = 5 << 20  # the least that S3 takes: more of them travel at once in the same memory
+_PARTS = 10_000  # the most that S3 takes
+_TIDY_WITHIN = 10.0
+
+
+def part_size(size: int) -> int:
+    """Return the size of each part but the last, equal as some servers demand."""
+    return max(_PART, -(-size // _PARTS))
+
+
+def cut(chunks: Iterable[bytes], size: int, part: int, key: str) -> Iterator[Body]:
+    """Gather ``chunks`` into bodies of ``part`` bytes, the last one shorter; an empty file is one empty body.
+
+    Raises:
+        DigestMismatch: they are not ``size`` bytes. The last body is given out only once that is known.
+    """
+    left = size
+    body = Body.of_size(min(part, left))
+    for chunk in exactly(chunks, size=size, key=key):
+        view = memoryview(chunk)
+        while view:
+            if body.tell() == part:
+                yield body
+                body = Body.of_size(min(part, left))
+            taken = body.write(view[: part - body.tell()])
+            left -= taken
+            view = view[taken:]
+    yield body
+
+
+class Upload:
+    """One multipart upload, as a context: ``send`` each part, then ``complete``; anything else aborts it."""
+
+    def __init__(self, calls: Calls, place: Mapping[str, str], attempt: Attempt, *, part: int) -> None:
+        self.part = part
+        self._calls, self._place, self._attempt = calls, dict(place), attempt
+        # the request that creates or fills an upload carries no condition, so a 404 there means the bucket
+        self._unconditional = Attempt(attempt.operation, attempt.key, attempt.url)
+        self._pulse = Pulse()
+        self._ahead = max(1, _HELD // part - 1)  # one more is being filled
+        self._sent = 0
+        self._under_way: deque[Future[dict[str, Any]]] = deque()
+        self._done: list[dict[str, Any]] = []
+        self._open = False
+
+    def __enter__(self) -> Self:
+        future = self._calls.submit(self._create())
+        try:
+            self._name_it(self._calls.wait(future, self._pulse, self._unconditional, finish=True))
+        except BaseException:
+            # interrupted while the server was opening it: learn its id, or nobody could ever abort it
+            concurrent.futures.wait([future], timeout=_TIDY_WITHIN)
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self._name_it(future.result())
+                self._abort()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        if self._open:
+            self._abort()
+
+    def send(self, body: Body) -> None:
+        """Start to send the next part, as soon as there is room for it in memory."""
+        while len(self._under_way) >= self._ahead:
+            self._collect()
+        self._sent += 1
+        self._under_way.append(self._calls.submit(self._send(self._sent, body)))
+
+    def complete(self, condition: Mapping[str, str]) -> None:
+        """Make one object of the parts, if ``condition`` holds.
+
+        Raises:
+            PreconditionFailed: it does not; the upload is aborted.
+            Unavailable: unproven; the upload is left as it is.
+        """
+        while self._under_way:
+            self._collect()
+        future = self._calls.submit(self._complete(condition))
+        try:
+            self._calls.wait(future, self._pulse, self._attempt, finish=True)
+        except (PreconditionFailed, Contended):
+            raise  # the server did not make the object, so the parts can go
+        except ArtifactStoreError as error:
+            self._open = not isinstance(error, Unavailable)
+            raise
+        except BaseException:
+            # interrupted on the way: the parts go only if the server is known to have refused
+            concurrent.futures.wait([future], timeout=_TIDY_WITHIN)
+            refused = future.done() and not future.cancelled() and future.exception() is not None
+            self._open = refused and not isinstance(future.exception(), Unavailable)
+            raise
+        self._open = False
+
+    def _name_it(self, upload_id: str) -> None:
+        self._place["UploadId"] = upload_id
+        self._open = True
+
+    def _collect(self) -> None:
+        self._done.append(self._calls.wait(self._under_way.popleft(), self._pulse, self._unconditional))
+
+    def _abort(self) -> None:
+        self._open = False
+        for future in self._under_way:
+            future.cancel()
+        # a part that the server was just storing survives the first abort: S3 asks for a second one
+        for _ in range(2 if self._under_way else 1):
+            with suppress(ArtifactStoreError):  # the caller must hear of what led here; gc finds what is left
+                self._calls.run(self._calls.repeated(self._ask_to_abort), Pulse(), self._unconditional)
+
+    async def _create(self) -> str:
+        answer = await self._calls.request("create_multipart_upload", self._unconditional, **self._place)
+        upload_id: str = answer["UploadId"]
+        return upload_id
+
+    async def _send(self, number: int, body: Body) -> dict[str, Any]:
+        body.pulse = self._pulse
+
+        async def once() -> dict[str, Any]:
+            body.seek(0)
+            answer = await self._calls.request(
+                "upload_part", self._unconditional, **self._place, PartNumber=number, Body=body
+            )
+            return {"PartNumber": number, "ETag": answer["ETag"]}
+
+        return await self._calls.repeated(once)
+
+    async def _complete(self, condition: Mapping[str, str]) -> None:
+        async def once() -> None:
+            await self._calls.request(
+                "complete_multipart_upload",
+                self._attempt,
+                **self._place,
+                MultipartUpload={"Parts": self._done},
+                **condition,
+            )
+
+        # asking twice is safe: the second time the server says that it is done, gone, or that the key is taken
+        await self._calls.repeated(once)
+
+    async def _ask_to_abort(self) -> None:
+        await self._calls.request("abort_multipart_upload", self._unconditional, **self._place)

@@ -1,0 +1,130 @@
+"""Settle a conditional write whose reply cannot be believed: won, lost, or unknown.
+
+Object stores lose replies. Their clients then send the request again by themselves and report the conflict with their
+own first attempt, so neither an error nor a 412 says what happened. What is stored does: the writer reads it back and
+looks for its own mark. PROTOCOL in ``FORMAT.md`` states the rules that this module carries out.
+
+Owns the order of sending, looking and waiting. Does not know what a mark looks like.
+"""
+
+from __future__ import annotations
+
+import enum
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from artifact_store.core.errors import (
+    ArtifactStoreError,
+    OutcomeUnknown,
+    PreconditionFailed,
+    StorageFull,
+    Unavailable,
+)
+
+T = TypeVar("T")
+
+
+class Seen(enum.Enum):
+    """What a look at the key found."""
+
+    OURS = "our write is there, or was there before later ones"
+    FOREIGN = "somebody else's write is there, so that ours can never land any more"
+    AS_BEFORE = "what the write expects is still so: it did not land, or not yet"
+
+
+class Outcome(enum.Enum):
+    """How a conditional write ended, where that is known at all."""
+
+    WON = "our write landed"
+    LOST = "our write did not land and never will"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to go on: total ``seconds``, pauses that double from ``first`` up to ``longest``, with full jitter."""
+
+    seconds: float = 60.0
+    first: float = 0.05
+    longest: float = 2.0
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    def tries(self) -> Iterator[int]:
+        """Yield 0, 1, 2 … with a pause before each but the first, until the time is over."""
+        end = self.clock() + self.seconds
+        pause = self.first
+        number = 0
+        while True:
+            yield number
+            number += 1
+            wait = random.uniform(pause / 2, pause)  # noqa: S311 -- spreads writers, guards nothing
+            if self.clock() + wait >= end:
+                return
+            self.sleep(wait)
+            pause = min(pause * 2, self.longest)
+
+
+def settle(
+    send: Callable[[], object],
+    look: Callable[[], Seen],
+    *,
+    patience: Patience,
+    key: str,
+    write_id: str | None = None,
+) -> Outcome:
+    """Send the same write until it is known to have landed, or to be beaten.
+
+    ``send`` makes the same write with the same precondition each time; ``look`` reads what is stored.
+
+    Raises:
+        OutcomeUnknown: neither could be established in time. Nothing was cleaned up.
+        ArtifactStoreError: the storage refused the write for good, and no earlier attempt can have landed.
+    """
+    doubt: ArtifactStoreError | None = None
+    for _ in patience.tries():
+        try:
+            send()
+        except ArtifactStoreError as error:
+            if not _leaves_doubt(error):
+                if doubt is None:
+                    raise
+                raise _unknown(key, write_id) from error
+            doubt = error
+        else:
+            return Outcome.WON
+        try:
+            seen = look()
+        except Unavailable as error:
+            doubt = error
+            continue
+        if seen is not Seen.AS_BEFORE:
+            return Outcome.WON if seen is Seen.OURS else Outcome.LOST
+    raise _unknown(key, write_id) from doubt
+
+
+def patiently(read: Callable[[], T], patience: Patience) -> T:
+    """Repeat a read that the storage could not do for the moment, until ``patience`` is over."""
+    failure: Unavailable | None = None
+    for _ in patience.tries():
+        try:
+            return read()
+        except Unavailable as error:
+            failure = error
+    assert failure is not None
+    raise failure
+
+
+def _leaves_doubt(error: ArtifactStoreError) -> bool:
+    return isinstance(error, PreconditionFailed | Unavailable) and not isinstance(error, StorageFull)
+
+
+def _unknown(key: str, write_id: str | None) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        f"the write of {key!r} may have landed, and it could not be read back in time; nothing was cleaned up. "
+        "Look at it again later: repeating the same save or publish is safe",
+        key=key,
+        write_id=write_id,
+    )

@@ -1,0 +1,95 @@
+"""Check, then write: what is left where a storage cannot do both in one step.
+
+NOT atomic. Between the check and the write another writer may come, and one of the two is then lost without a trace.
+The store puts this in front of a backend only when its caller promised ``concurrency="single-writer"``, and records
+that promise in ``_store.json``, so that every other client has to make it too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from artifact_store.core.errors import ObjectNotFound, PreconditionFailed
+from artifact_store.storage.base import (
+    Always,
+    Backend,
+    Blob,
+    Capabilities,
+    Entry,
+    IfAbsent,
+    IfVersion,
+    Precondition,
+    Version,
+)
+
+_REREAD = 8 << 20
+
+
+class SingleWriter(Backend):
+    """A backend whose conditions hold only while nobody else writes."""
+
+    def __init__(self, inner: Backend) -> None:
+        self.inner = inner
+        self.engine, self.url, self.endpoint = inner.engine, inner.url, inner.endpoint
+        self.capabilities = Capabilities(
+            create_only=False,
+            compare_and_swap=False,
+            durable=inner.capabilities.durable,
+            reason=f"single writer, by the caller's promise; {inner.capabilities.reason}",
+        )
+
+    def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
+        """Read through."""
+        return self.inner.read(key, limit=limit, unless=unless)
+
+    def stream(self, key: str, *, size: int) -> Iterator[bytes]:
+        """Stream through."""
+        return self.inner.stream(key, size=size)
+
+    def write(self, key: str, data: bytes, *, when: Precondition) -> Version:
+        """Look whether ``when`` holds, then write. Two steps: see the module."""
+        self._check(key, when)
+        return self.inner.write(key, data, when=Always())
+
+    def put_file(self, key: str, chunks: Iterable[bytes], *, size: int, when: Precondition) -> None:
+        """Look whether ``when`` holds, then store. Two steps: see the module."""
+        self._check(key, when)
+        self.inner.put_file(key, chunks, size=size, when=Always())
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """List through."""
+        return self.inner.list(prefix)
+
+    def children(self, prefix: str) -> Iterator[str]:
+        """List through."""
+        return self.inner.children(prefix)
+
+    def delete(self, key: str) -> None:
+        """Delete through."""
+        self.inner.delete(key)
+
+    def local_path(self, key: str) -> Path | None:
+        """Ask through."""
+        return self.inner.local_path(key)
+
+    def close(self) -> None:
+        """Close what is behind."""
+        self.inner.close()
+
+    def _check(self, key: str, when: Precondition) -> None:
+        if isinstance(when, Always):
+            return
+        if isinstance(when, IfVersion):
+            try:
+                blob = self.inner.read(key, limit=_REREAD)
+            except ObjectNotFound as error:
+                raise PreconditionFailed(key) from error
+            assert blob is not None
+            if blob.version != when.version:
+                raise PreconditionFailed(key)
+            return
+        assert isinstance(when, IfAbsent)
+        folder, _, name = key.rpartition("/")
+        if name in self.inner.children(f"{folder}/" if folder else ""):
+            raise PreconditionFailed(key)

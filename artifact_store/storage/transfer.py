@@ -1,0 +1,332 @@
+"""Move files between the local disk and a backend: in parallel, streamed, hashed, each under the right key.
+
+Owns the threads. Decides nothing about runs: it is told what to store under which prefix and returns what it did.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from artifact_store.core import keys
+from artifact_store.core.errors import Conflict, DigestMismatch, InvalidInput, ObjectNotFound
+from artifact_store.core.files import Digest, Outgoing, Progress
+from artifact_store.core.manifest import FileEntry
+from artifact_store.storage.base import Always, Backend, IfAbsent, Precondition
+from artifact_store.storage.settle import Outcome, Patience, Seen, patiently, settle
+
+PIECE = 256 << 10
+"""Bytes read at a time: larger buffers only cost page faults."""
+LARGE = 8 << 20
+"""Bytes from which a file counts as large: a backend then holds several pieces of it at once."""
+WORKERS = 8
+LARGE_AT_ONCE = 2
+
+Report = Callable[[Progress], None]
+R = TypeVar("R")
+A = TypeVar("A")
+
+
+class Cancelled(Exception):
+    """Another file of the same transfer failed."""
+
+
+class Workers:
+    """The threads of one store: few, shared, and made again after a fork."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
+        self._pid = -1
+        self._large = threading.BoundedSemaphore(LARGE_AT_ONCE)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Threads stay behind: the copy makes its own."""
+        return {}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__init__()  # type: ignore[misc]  # the copy starts as a new one
+
+    def submit(self, call: Callable[[], R]) -> Future[R]:
+        """Run ``call`` on one of the threads."""
+        with self._lock:
+            if self._pool is None or self._pid != os.getpid():
+                self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="artifact-store")
+                self._pid = os.getpid()
+                self._large = threading.BoundedSemaphore(LARGE_AT_ONCE)
+            return self._pool.submit(call)
+
+    def every(
+        self, call: Callable[[A, threading.Event], R], items: Sequence[A], *, large: Callable[[A], bool]
+    ) -> list[R]:
+        """Return ``call`` of every item, in their order. The first failure stops the others and is raised.
+
+        Nothing runs any more when this returns or raises, Ctrl-C included.
+        """
+        stop = threading.Event()
+
+        def one(item: A) -> R:
+            if not large(item):
+                return call(item, stop)
+            with self._large:
+                return call(item, stop)
+
+        order = sorted(range(len(items)), key=lambda place: large(items[place]))
+        futures = {place: self.submit(lambda item=items[place]: one(item)) for place in order}  # type: ignore[misc]
+        try:
+            wait(futures.values(), return_when=FIRST_EXCEPTION)
+        finally:
+            stop.set()
+            for future in futures.values():
+                future.cancel()
+            wait(futures.values())
+        errors = [e for f in futures.values() if not f.cancelled() and (e := f.exception()) is not None]
+        for error in errors:
+            if not isinstance(error, Cancelled):
+                raise error
+        return [futures[place].result() for place in range(len(items))]
+
+    def close(self) -> None:
+        """End the threads of this process, if there are any."""
+        with self._lock:
+            if self._pool is not None and self._pid == os.getpid():
+                self._pool.shutdown()
+            self._pool = None
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where the files of one save go, and whether anybody else could use the same names."""
+
+    key: keys.ModelKey
+    run_id: keys.RunId
+    attempt: str
+    """Eight hexadecimal digits that no other save has."""
+    own_id: bool
+    """The run id was made by us for this save, so that nobody else writes under it."""
+
+
+def upload(
+    backend: Backend,
+    files: Sequence[Outgoing],
+    to: Destination,
+    *,
+    workers: Workers,
+    patience: Patience,
+    report: Report | None = None,
+) -> list[FileEntry]:
+    """Store every file and return what was stored, in the order of ``files``.
+
+    A file is created under its own name. Where that name holds the same bytes already, they are used; where it
+    holds others, the file goes to a name of this attempt. Nothing is ever overwritten or removed, but a file above
+    the backend's ``create_limit``, which goes unconditionally to a name that only this attempt knows.
+
+    Raises:
+        ArtifactStoreError: a file could not be stored; what was stored before stays, unreferenced.
+    """
+
+    def one(file: Outgoing, stop: threading.Event) -> FileEntry:
+        return _Upload(backend, file, to, stop, patience, report).run()
+
+    return workers.every(one, files, large=lambda file: file.source.stat().st_size > LARGE)
+
+
+class _Upload:
+    """One file on its way up."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        file: Outgoing,
+        to: Destination,
+        stop: threading.Event,
+        patience: Patience,
+        report: Report | None,
+    ) -> None:
+        self.backend, self.file, self.to, self.stop = backend, file, to, stop
+        self.patience, self.report = patience, report
+        self.size = file.source.stat().st_size
+        self.digest: Digest | None = None
+
+    def run(self) -> FileEntry:
+        limit = self.backend.create_limit
+        if limit is not None and self.size > limit:
+            name = self.file.path if self.to.own_id else self._attempt_name
+            self._store(name, Always())
+        else:
+            name = self.file.path
+            if self._store(name, IfAbsent()) is Outcome.LOST:
+                name = self._attempt_name
+                self._store(name, IfAbsent())
+        assert self.digest is not None
+        return FileEntry(path=self.file.path, key=name, size=self.digest.size, sha256=self.digest.sha256)
+
+    @property
+    def _attempt_name(self) -> str:
+        return keys.attempt_name(self.file.path, self.to.attempt)
+
+    def _store(self, name: str, when: Precondition) -> Outcome:
+        key = keys.data_file(self.to.key, self.to.run_id, name)
+
+        def send() -> None:
+            hashed = _Hashed(read_pieces(self.file.source), self.stop, self._tell)
+            self.backend.put_file(key, hashed, size=self.size, when=when)
+            self._remember(hashed.digest)
+
+        def look() -> Seen:
+            try:
+                stored = hash_object(self.backend, key, size=self.size)
+            except ObjectNotFound:
+                return Seen.AS_BEFORE
+            except DigestMismatch:
+                stored = None
+            if stored == self._digest_of_source():
+                return Seen.OURS
+            return Seen.AS_BEFORE if isinstance(when, Always) else Seen.FOREIGN
+
+        return settle(send, look, patience=self.patience, key=key)
+
+    def _digest_of_source(self) -> Digest:
+        return self.digest or self._remember(hash_pieces(read_pieces(self.file.source)))
+
+    def _remember(self, digest: Digest) -> Digest:
+        if self.digest not in {None, digest}:
+            raise Conflict(f"{self.file.source} was changed while it was being saved; save it again")
+        self.digest = digest
+        return digest
+
+    def _tell(self, done: int) -> None:
+        if self.report is not None:
+            self.report(Progress("up", self.file.path, done, self.size))
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A stored file that is wanted: its full key, and what the manifest says about it."""
+
+    key: str
+    path: str
+    digest: Digest
+
+
+def download(
+    backend: Backend,
+    files: Sequence[Incoming],
+    directory: Path,
+    *,
+    workers: Workers,
+    patience: Patience,
+    report: Report | None = None,
+) -> None:
+    """Fetch every file to its path below ``directory``, hashed on the way.
+
+    A file is there under its name only with the bytes that were asked for. Nothing that exists is overwritten.
+
+    Raises:
+        DigestMismatch: the stored bytes are not those of the manifest.
+        ObjectNotFound: a file is not stored.
+    """
+
+    def one(file: Incoming, stop: threading.Event) -> None:
+        target = directory / file.path
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            patiently(lambda: _fetch(backend, file, target, stop, report), patience)
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+
+    workers.every(one, files, large=lambda file: file.digest.size > LARGE)
+
+
+def _fetch(backend: Backend, file: Incoming, target: Path, stop: threading.Event, report: Report | None) -> None:
+    with open_private(target) as sink:
+        copy_verified(backend, file, sink, stop=stop, report=report)
+
+
+def copy_verified(
+    backend: Backend,
+    file: Incoming,
+    sink: BinaryIO,
+    *,
+    stop: threading.Event | None = None,
+    report: Report | None = None,
+) -> None:
+    """Write the stored file to ``sink``, and raise ``DigestMismatch`` at the end unless it is the right one."""
+
+    def tell(done: int) -> None:
+        if report is not None:
+            report(Progress("down", file.path, done, file.digest.size))
+
+    hashed = _Hashed(backend.stream(file.key, size=file.digest.size), stop or threading.Event(), tell)
+    sink.writelines(hashed)
+    if hashed.digest != file.digest:
+        raise DigestMismatch(
+            f"{file.key!r} is damaged or was replaced: its sha256 is {hashed.digest.sha256[:12]}…, the manifest says "
+            f"{file.digest.sha256[:12]}…. Restore it from a copy, or use another run",
+            key=file.key,
+            expected=file.digest.sha256,
+            actual=hashed.digest.sha256,
+        )
+
+
+def open_private(path: Path) -> BinaryIO:
+    """Open a new file for writing that only this user can read; a link or a leftover in its place is replaced."""
+    path.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, flags, 0o600), "wb")
+
+
+def hash_object(backend: Backend, key: str, *, size: int) -> Digest:
+    """Return the digest of what is stored at ``key``, without keeping it."""
+    return hash_pieces(backend.stream(key, size=size))
+
+
+def hash_pieces(pieces: Iterable[bytes]) -> Digest:
+    """Return the digest of all ``pieces`` together."""
+    hashed = _Hashed(pieces, threading.Event(), lambda _: None)
+    for _ in hashed:
+        pass
+    return hashed.digest
+
+
+def read_pieces(path: Path) -> Iterator[bytes]:
+    """Yield the bytes of a local file.
+
+    Raises:
+        InvalidInput: it cannot be read.
+    """
+    try:
+        with path.open("rb") as source:
+            while piece := source.read(PIECE):
+                yield piece
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+class _Hashed:
+    """Pieces that are hashed and counted as they pass, until somebody says stop."""
+
+    def __init__(self, pieces: Iterable[bytes], stop: threading.Event, tell: Callable[[int], None]) -> None:
+        self._pieces, self._stop, self._tell = pieces, stop, tell
+        self._hash = hashlib.sha256()
+        self._size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._pieces:
+            if self._stop.is_set():
+                raise Cancelled
+            self._hash.update(piece)
+            self._size += len(piece)
+            yield piece
+            self._tell(self._size)
+
+    @property
+    def digest(self) -> Digest:
+        return Digest(self._size, self._hash.hexdigest())

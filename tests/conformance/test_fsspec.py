@@ -1,0 +1,138 @@
+"""The fsspec engine on the contract: s3fs on two servers, and filesystems without conditional writes."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from artifact_store.core.errors import ContainerNotFound
+from artifact_store.storage.base import Always, Backend
+from artifact_store.storage.fsspec import FsspecBackend, open_filesystem
+from artifact_store.storage.s3fs import S3fsBackend
+from artifact_store.testing import BackendSuite
+from tests.servers import ADMIN, MotoServer, S3Server, SeaweedServer
+
+
+def opened(server: S3Server, prefix: str) -> S3fsBackend:
+    backend = open_filesystem(server.url(prefix), server.storage_options(), timeout=20.0)
+    assert isinstance(backend, S3fsBackend)
+    return backend
+
+
+def open_uploads(server: S3Server, prefix: str) -> Sequence[str]:
+    with server.client() as client:
+        found = client.list_multipart_uploads(Bucket=server.bucket).get("Uploads", [])
+    return [upload["Key"] for upload in found if upload["Key"].startswith(prefix)]
+
+
+class TestS3fsOnSeaweed(BackendSuite):
+    secrets = (ADMIN.secret_key,)
+
+    @pytest.fixture
+    def backend(self, seaweed: SeaweedServer, seaweed_prefix: str) -> Iterator[Backend]:
+        backend = opened(seaweed, seaweed_prefix)
+        yield backend
+        backend.close()
+
+    @pytest.fixture
+    def other(self, seaweed: SeaweedServer, seaweed_prefix: str) -> Iterator[Backend]:
+        backend = opened(seaweed, seaweed_prefix)
+        yield backend
+        backend.close()
+
+    @pytest.fixture(autouse=True)
+    def _server(self, seaweed: SeaweedServer, seaweed_prefix: str) -> None:
+        self.server, self.prefix = seaweed, seaweed_prefix
+
+    def leftovers(self, backend: Backend) -> Sequence[str]:
+        return open_uploads(self.server, self.prefix)
+
+
+class TestS3fsOnMoto(BackendSuite):
+    """Plumbing: moto checks a condition and writes in two steps, and ignores one on completing an upload."""
+
+    @pytest.fixture
+    def backend(self, moto: MotoServer, moto_prefix: str) -> Iterator[Backend]:
+        backend = opened(moto, moto_prefix)
+        yield backend
+        backend.close()
+
+    @pytest.fixture
+    def other(self, moto: MotoServer, moto_prefix: str) -> Iterator[Backend]:
+        backend = opened(moto, moto_prefix)
+        yield backend
+        backend.close()
+
+    @pytest.fixture(autouse=True)
+    def _server(self, moto: MotoServer, moto_prefix: str) -> None:
+        self.server, self.prefix = moto, moto_prefix
+
+    def leftovers(self, backend: Backend) -> Sequence[str]:
+        return open_uploads(self.server, self.prefix)
+
+
+class TestFsspecMemory(BackendSuite):
+    across_processes = False
+
+    @pytest.fixture
+    def root(self) -> str:
+        return f"memory://{uuid.uuid4().hex}/models"
+
+    @pytest.fixture
+    def backend(self, root: str) -> Backend:
+        return open_filesystem(root)
+
+    @pytest.fixture
+    def other(self, root: str) -> Backend:
+        return open_filesystem(root)
+
+
+class TestFsspecLocal(BackendSuite):
+    if sys.platform == "win32":  # these name no file there
+        awkward_keys = tuple(key for key in BackendSuite.awkward_keys if "%2e" not in key)
+
+    @pytest.fixture
+    def backend(self, tmp_path) -> Backend:
+        return open_filesystem(f"file://{tmp_path.as_posix()}")
+
+    @pytest.fixture
+    def other(self, tmp_path) -> Backend:
+        return open_filesystem(f"file://{tmp_path.as_posix()}")
+
+
+class TestReadyS3fs(TestS3fsOnSeaweed):
+    """A filesystem that somebody made, with all its caches on, describes ours."""
+
+    @pytest.fixture
+    def backend(self, seaweed: SeaweedServer, seaweed_prefix: str) -> Iterator[Backend]:
+        import s3fs
+
+        ready = s3fs.S3FileSystem(**seaweed.storage_options())
+        backend = open_filesystem(f"{seaweed.bucket}/{seaweed_prefix}", filesystem=ready)
+        yield backend
+        backend.close()
+
+
+def test_generic_filesystems_say_what_they_are(tmp_path):
+    backend = open_filesystem(f"file://{tmp_path.as_posix()}")
+    assert isinstance(backend, FsspecBackend)
+    assert "LocalFileSystem" in backend.capabilities.reason
+    assert "single-writer" in backend.capabilities.reason
+
+
+def test_a_missing_bucket_is_told_from_a_missing_object(seaweed: SeaweedServer):
+    backend = open_filesystem("s3://no-such-bucket/models", seaweed.storage_options())
+    for call in (
+        lambda: backend.read("k", limit=9),
+        lambda: list(backend.stream("k", size=9)),
+        lambda: backend.write("k", b"x", when=Always()),
+        lambda: backend.put_file("k", [bytes(9 << 20)], size=9 << 20, when=Always()),
+        lambda: list(backend.list("")),
+        lambda: list(backend.children("")),
+    ):
+        with pytest.raises(ContainerNotFound):
+            call()
+    backend.close()

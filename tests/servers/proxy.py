@@ -1,0 +1,169 @@
+"""A network in front of a server: it adds round trips, counts requests and loses, delays or damages what passes.
+
+The proxy runs in a thread of the process that makes it, and is a plain TCP port for everybody else: rules set here
+hold for clients in other processes too. The Host header is passed on as it came, so signatures stay valid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Coroutine
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from tests.servers.connection import Connection
+from tests.servers.endpoint import S3Server
+from tests.servers.faults import Fault, Record, Rule, depth
+from tests.servers.http1 import HEAD_LIMIT
+
+
+class Proxy(S3Server):
+    """A proxy in front of ``upstream``, an S3 server of ours or any ``http://host:port``.
+
+    With an S3 server in the back it has that server's bucket and credentials: ``proxy.storage_options()`` is all
+    that a client needs. Rules are tried in the order in which they were made; the first that hits decides.
+    ``seed`` fixes every die that is thrown, so a client that sends the same requests meets the same faults.
+    ``rtt_ms`` is the round trip; a new connection costs ``connect_rtts`` of them before its first request.
+    """
+
+    def __init__(
+        self, upstream: S3Server | str, *, rtt_ms: float = 0.0, connect_rtts: float = 1.0, seed: int = 0
+    ) -> None:
+        if isinstance(upstream, S3Server):
+            self.bucket = upstream.bucket
+            self.access_key, self.secret_key = upstream.access_key, upstream.secret_key
+            upstream = upstream.endpoint
+        address = urlsplit(upstream)
+        self.upstream = (address.hostname or "127.0.0.1", address.port or 80)
+        self.rtt_ms = rtt_ms
+        self.connect_rtts = connect_rtts
+        self.rng = random.Random(seed)
+        self._records: list[Record] = []
+        self._connections = 0
+        self._rules: tuple[Rule, ...] = ()
+        self._open: set[asyncio.Task[None]] = set()
+        self._delayed: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
+
+    def start(self) -> Self:
+        self._thread.start()
+        self._server = self._run(asyncio.start_server(self._accept, "127.0.0.1", 0, limit=HEAD_LIMIT))
+        host, port = self._server.sockets[0].getsockname()
+        self.endpoint = f"http://{host}:{port}"
+        return self
+
+    def stop(self) -> None:
+        """Cut every connection, forget what was still to be sent, and end the thread."""
+        self._run(self._shut_down())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    # ---- faults
+
+    def on(
+        self,
+        fault: Fault,
+        *,
+        method: str | None = None,
+        key: str | None = None,
+        when: Callable[[Record], bool] | None = None,
+        nth: int | Collection[int] | None = None,
+        probability: float = 1.0,
+        times: int | None = None,
+    ) -> Rule:
+        """Make ``fault`` happen to the requests that :class:`Rule` describes, from now on."""
+        rule = Rule(fault, method, key, when, nth, probability, times)
+        self._rules = (*self._rules, rule)
+        return rule
+
+    def off(self, *rules: Rule) -> None:
+        """Forget these rules, or all of them."""
+        self._rules = tuple(rule for rule in self._rules if rules and rule not in rules)
+
+    def settle(self, timeout: float = 30.0) -> None:
+        """Wait until every delayed request has been answered by the server."""
+        self._run(self._settle(), timeout)
+
+    # ---- what was seen
+
+    @property
+    def records(self) -> list[Record]:
+        """The requests since the start or the last ``reset``, in the order in which they came."""
+        return list(self._records)
+
+    def reset(self) -> None:
+        """Forget the records. The rules stay."""
+        self._records = []
+        self._connections = 0
+
+    def stats(self) -> dict[str, Any]:
+        """Sum up the records: how many requests, of which kind, and how many of them in a row (``depth``)."""
+        records = self.records
+        return {
+            "requests": len(records),
+            "by": dict(Counter(f"{record.method} {record.status or '-'}" for record in records)),
+            "faults": dict(Counter(type(record.fault).__name__ for record in records if record.fault)),
+            "connections": self._connections,
+            "up": sum(record.up for record in records),
+            "down": sum(record.down for record in records),
+            "depth": depth(records),
+        }
+
+    # ---- for connections, in the proxy's thread
+
+    def admit(self, request: Record) -> None:
+        """Take down a request and decide what happens to it."""
+        self._records.append(request)
+        for rule in self._rules:
+            if rule.hits(request, self.rng):
+                request.fault = rule.fault
+                return
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do this on its own, after the connection that asked for it is gone."""
+        task = self._loop.create_task(work)
+        self._delayed.add(task)
+        task.add_done_callback(self._delayed.discard)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._open.add(task)
+        self._connections += 1
+        try:
+            await Connection(self, self._connections, reader, writer).serve()
+        finally:
+            self._open.discard(task)
+
+    async def _settle(self) -> None:
+        while self._delayed:
+            await asyncio.gather(*self._delayed)
+
+    async def _shut_down(self) -> None:
+        self._server.close()
+        tasks = [*self._open, *self._delayed]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._server.wait_closed()
+        await self._loop.shutdown_asyncgens()
+
+    def _run[T](self, work: Coroutine[Any, Any, T], timeout: float | None = 30.0) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
+
+
+def now() -> float:
+    return time.monotonic()

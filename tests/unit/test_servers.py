@@ -1,0 +1,92 @@
+"""The servers that other tests rely on do what they are taken to do."""
+
+from __future__ import annotations
+
+import pytest
+import s3fs
+from botocore.exceptions import BotoCoreError, ClientError
+
+from tests.servers import MotoServer, SeaweedServer
+
+
+def fetch(client, bucket: str, key: str) -> bytes:
+    with client.get_object(Bucket=bucket, Key=key)["Body"] as body:
+        return body.read()
+
+
+@pytest.fixture
+def own_seaweed(seaweed: SeaweedServer):
+    """Give this test a server that it may kill."""
+    with SeaweedServer() as server:
+        yield server
+
+
+def test_seaweed_keeps_what_is_written(seaweed, seaweed_prefix):
+    with seaweed.client() as client:
+        client.put_object(Bucket=seaweed.bucket, Key=f"{seaweed_prefix}/a", Body=b"one")
+        assert fetch(client, seaweed.bucket, f"{seaweed_prefix}/a") == b"one"
+
+
+def test_seaweed_honours_a_create_only_write(seaweed, seaweed_prefix):
+    with seaweed.client() as client:
+        client.put_object(Bucket=seaweed.bucket, Key=f"{seaweed_prefix}/a", Body=b"one", IfNoneMatch="*")
+        with pytest.raises(ClientError) as second:
+            client.put_object(Bucket=seaweed.bucket, Key=f"{seaweed_prefix}/a", Body=b"two", IfNoneMatch="*")
+        assert second.value.response["ResponseMetadata"]["HTTPStatusCode"] == 412
+        assert fetch(client, seaweed.bucket, f"{seaweed_prefix}/a") == b"one"
+
+
+def test_the_reader_reads_and_cannot_write(seaweed, seaweed_prefix):
+    with seaweed.client() as client:
+        client.put_object(Bucket=seaweed.bucket, Key=f"{seaweed_prefix}/a", Body=b"one")
+    with seaweed.reader.client() as client:
+        assert fetch(client, seaweed.bucket, f"{seaweed_prefix}/a") == b"one"
+        with pytest.raises(ClientError) as refused:
+            client.put_object(Bucket=seaweed.bucket, Key=f"{seaweed_prefix}/a", Body=b"two")
+        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+
+
+def test_a_stranger_is_refused(seaweed, seaweed_prefix):
+    stranger = seaweed.reader
+    stranger.secret_key = "not the secret"
+    with stranger.client() as client, pytest.raises(ClientError) as refused:
+        client.get_object(Bucket=seaweed.bucket, Key=f"{seaweed_prefix}/a")
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+
+
+def test_a_write_does_not_create_its_bucket(seaweed):
+    with seaweed.client() as client, pytest.raises(ClientError) as refused:
+        client.put_object(Bucket="nobody-made-this", Key="a", Body=b"one")
+    assert refused.value.response["Error"]["Code"] == "NoSuchBucket"
+
+
+def test_a_killed_server_is_gone_and_comes_back_with_its_data(own_seaweed):
+    server = own_seaweed
+    with server.client() as client:
+        client.put_object(Bucket=server.bucket, Key="a", Body=b"one")
+        endpoint = server.endpoint
+        server.kill()
+        assert not server.running
+        with pytest.raises(BotoCoreError):
+            client.get_object(Bucket=server.bucket, Key="a")
+        server.restart()
+        assert server.endpoint == endpoint
+        assert fetch(client, server.bucket, "a") == b"one"
+
+
+def test_the_storage_options_open_the_bucket_with_s3fs(seaweed, seaweed_prefix):
+    fs = s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False, **seaweed.storage_options())
+    fs.pipe_file(f"{seaweed.bucket}/{seaweed_prefix}/a", b"one")
+    assert fs.cat_file(f"{seaweed.bucket}/{seaweed_prefix}/a") == b"one"
+
+
+def test_every_test_has_a_prefix_of_its_own(seaweed, seaweed_prefix):
+    with seaweed.client() as client:
+        listed = client.list_objects_v2(Bucket=seaweed.bucket, Prefix=seaweed_prefix)
+    assert listed["KeyCount"] == 0
+
+
+def test_moto_keeps_what_is_written(moto: MotoServer, moto_prefix):
+    with moto.client() as client:
+        client.put_object(Bucket=moto.bucket, Key=f"{moto_prefix}/a", Body=b"one")
+        assert fetch(client, moto.bucket, f"{moto_prefix}/a") == b"one"
