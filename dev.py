@@ -9,212 +9,28 @@ except that ``test --windows`` installs Wine and a cross compiler through apt.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import os
-import re
-import shutil
-import subprocess
 import sys
-import tarfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-HERE = Path(__file__).resolve().parent
-VENV = HERE / ".venv"
-STAMP = VENV / "installed-by-dev.json"
-BUILD = HERE / "build"
-CONSTRAINTS = HERE / "constraints.txt"
+from tools.distributions import BUILD, Built, build, install_wheels
+from tools.environment import ensure_environment, venv_python
+from tools.processes import HERE, Argument, Failed, quietly, run, run_holding_last_line, say
+
 WINDOWS = HERE / "tools" / "windows" / "wine_python.py"
-BUILD_TOOLS = ("pip", "hatchling", "editables")  # pip too: the one that venv brings can need twice the time
-SEEDED = {"setuptools"}  # put there by venv on 3.11, used by nothing
+NOT_HERE = 77  # what it ends with where Wine cannot be installed: the usual status of a test that is left out
 SOURCES = ("artifact_store", "models", "tests", "demo", "benchmarks", "tools", "dev.py")
 WHEEL_TESTS = ("tests/unit", "tests/conformance/test_memory.py", "tests/conformance/test_local.py")
-STARTED = time.monotonic()
-
-
-class Failed(Exception):
-    """A step cannot go on; the text says why."""
-
-
-def say(text: str) -> None:
-    """Print one line with the time since the start."""
-    print(f"[{time.monotonic() - STARTED:6.1f} s] {text}", flush=True)
-
-
-# ---------------------------------------------------------------- processes
-
-
-def environment(**extra: str) -> dict[str, str]:
-    """Return the caller's environment without what would point a child at another Python's packages."""
-    dropped = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"}
-    kept = {name: value for name, value in os.environ.items() if name not in dropped}
-    return kept | {"PYTHONUTF8": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"} | extra
-
-
-def run(command: Sequence[str | Path], *, cwd: Path = HERE, **extra: str) -> int:
-    """Run a command that prints for itself and return its exit status."""
-    return subprocess.run(
-        [str(part) for part in command], cwd=cwd, env=environment(**extra), stdin=subprocess.DEVNULL, check=False
-    ).returncode
-
-
-def quietly(command: Sequence[str | Path], *, cwd: Path = HERE) -> str:
-    """Run a command that should have nothing to say, and return its output.
-
-    Raises:
-        Failed: with all that it said.
-    """
-    done = subprocess.run(
-        [str(part) for part in command],
-        cwd=cwd,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
-    if done.returncode:
-        shown = " ".join(Path(str(part)).name if Path(str(part)).is_absolute() else str(part) for part in command)
-        raise Failed(f"{done.stdout}{done.stderr}\nfailed with status {done.returncode}: {shown}")
-    return done.stdout
-
-
-def run_holding_last_line(command: Sequence[str | Path], *, cwd: Path = HERE) -> tuple[int, str]:
-    """Run a command, pass its output on line by line, and return its status and its last line, not yet printed."""
-    held = ""
-    with subprocess.Popen(
-        [str(part) for part in command],
-        cwd=cwd,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if held:
-                print(held, end="", flush=True)
-            held = line
-    return process.returncode, held.rstrip("\n")
-
-
-# ---------------------------------------------------------------- the environment
-
-
-def venv_python(venv: Path = VENV) -> Path:
-    """Return the interpreter of a virtual environment."""
-    return venv / "Scripts" / "python.exe" if os.name == "nt" else venv / "bin" / "python"
-
-
-def fingerprint() -> str:
-    """Return a digest of all that decides what has to be installed, and where."""
-    import tomllib  # an older Python has none, and must come as far as the sentence that asks for a newer one
-
-    def requirements(pyproject: Path) -> Any:
-        tables = tomllib.loads(pyproject.read_text(encoding="utf-8"))
-        return [tables["build-system"], tables["project"]]
-
-    facts = [
-        sys.version,
-        str(HERE),
-        CONSTRAINTS.read_text(encoding="utf-8"),
-        requirements(HERE / "pyproject.toml"),
-        requirements(HERE / "models" / "pyproject.toml"),
-    ]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def stamped() -> Mapping[str, Any]:
-    """Return what the stamp says, or nothing if there is none or its environment does not start."""
-    try:
-        found: dict[str, Any] = json.loads(STAMP.read_text(encoding="utf-8"))
-        quietly([venv_python(), "-c", ""])
-    except (OSError, ValueError, Failed):
-        return {}
-    return found
-
-
-def ensure_environment(extra: str, *, fresh: bool) -> None:
-    """Make ``.venv`` hold this checkout with ``extra``, in exactly the versions of the constraints."""
-    if VENV.exists() and not STAMP.exists() and not fresh:
-        raise Failed(f"{VENV} was not made by dev.py (or not to its end): move it away, or pass --fresh to replace it")
-    wanted, found = fingerprint(), stamped()
-    have = set(found.get("extras", ()))
-    if fresh or found.get("fingerprint") != wanted:
-        have = set()
-        make_venv()
-    if have & {extra, "dev"}:  # dev holds everything that the demo needs
-        say("using .venv as it is")
-        return
-    say(f"installing the requirements of '{extra}' (no torch; a minute or two, once)")
-    editable = ["-e", f".[{extra}]"] + (["-e", "models"] if extra == "dev" else [])
-    pip_install("--no-build-isolation", *editable)
-    compare_with_constraints()
-    STAMP.write_text(json.dumps({"fingerprint": wanted, "extras": sorted(have | {extra})}), encoding="utf-8")
-
-
-def make_venv() -> None:
-    """Make an empty ``.venv`` with the build tools; one that dev.py made before is removed."""
-    say(f"making .venv with Python {sys.version.split()[0]}")
-    shutil.rmtree(VENV, ignore_errors=True)
-    try:
-        quietly([sys.executable, "-m", "venv", VENV])
-    except Failed as error:
-        shutil.rmtree(VENV, ignore_errors=True)
-        raise Failed(f"{error}\nOn Debian and Ubuntu: apt-get install python3-venv") from error
-    STAMP.write_text("{}", encoding="utf-8")
-    pip_install(*BUILD_TOOLS)
-
-
-def pip_install(*requirements: str) -> None:
-    """Install into ``.venv`` under the constraints."""
-    # Bytecode is compiled on first import instead: most of what is installed is never imported.
-    quietly([venv_python(), "-m", "pip", "install", "-q", "--no-compile", "-c", CONSTRAINTS, *requirements])
-
-
-def pinned() -> dict[str, str]:
-    """Return normalized name → version of the constraints."""
-    lines = CONSTRAINTS.read_text(encoding="utf-8").splitlines()
-    pins = (line.split("==") for line in lines if line and not line.startswith("#"))
-    return {normalized(name): version for name, version in pins}
-
-
-def normalized(name: str) -> str:
-    """Return the name of a distribution in the one spelling of the packaging standards."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def compare_with_constraints() -> None:
-    """Show that what is installed is what the constraints say, and nothing else.
-
-    Raises:
-        Failed: with a table of all differences.
-    """
-    listed = json.loads(quietly([venv_python(), "-m", "pip", "list", "--format=json"]))
-    installed = {normalized(row["name"]): row["version"] for row in listed if "editable_project_location" not in row}
-    pins = pinned()
-    wrong = [
-        (name, pins.get(name, "not pinned"), version)
-        for name, version in sorted(installed.items())
-        if name not in SEEDED and version.partition("+")[0] != pins.get(name)
-    ]
-    if wrong:
-        rows = [("package", "constraints.txt", "installed"), *wrong]
-        table = "\n".join(f"  {name:30} {want:18} {have}" for name, want, have in rows)
-        raise Failed(f"the environment differs from constraints.txt:\n{table}")
-    say(f"{len(installed)} packages installed, all in the versions of constraints.txt")
 
 
 # ---------------------------------------------------------------- the checks
+
+
+class NotHere(Exception):
+    """A step that may be left out cannot run on this machine; it has said why."""
 
 
 @dataclass
@@ -230,18 +46,23 @@ class Checks:
         began = time.monotonic()
         try:
             problem = work()
+            result = problem or "ok"
         except Failed as error:
             print(error)
-            problem = "failed"
-        self.rows.append((name, time.monotonic() - began, problem or "ok"))
+            problem = result = "failed"
+        except NotHere:
+            problem, result = None, "NOT RUN"
+        self.rows.append((name, time.monotonic() - began, result))
         self.failed |= problem is not None
 
-    def table(self) -> str:
-        """Return one line for each step."""
-        return "\n".join(f"  {seconds:6.1f} s  {result:8} {name}" for name, seconds, result in self.rows)
+    def report(self) -> None:
+        """Print one line for each step."""
+        say("failed:" if self.failed else "all passed:")
+        for name, seconds, result in self.rows:
+            print(f"  {seconds:6.1f} s  {result:12} {name}", flush=True)
 
 
-def tool(*arguments: str | Path) -> Callable[[], str | None]:
+def tool(*arguments: Argument) -> Callable[[], str | None]:
     """Return a step that runs a module of ``.venv``."""
     return lambda: f"status {status}" if (status := run([venv_python(), "-m", *arguments])) else None
 
@@ -254,51 +75,6 @@ def lint(checks: Checks) -> None:
     checks.step("mypy --strict", tool("mypy", "--no-error-summary"))
 
 
-# ---------------------------------------------------------------- the distributions
-
-
-@dataclass(frozen=True)
-class Built:
-    """The wheels, and a tree that holds all of the source distribution but the package itself."""
-
-    wheels: tuple[Path, ...]
-    tree: Path
-
-
-def build() -> Built:
-    """Build the source distribution, and from it the wheel: so each is known to be complete."""
-    dist, unpacked = BUILD / "dist", BUILD / "sdist"
-    for old in (dist, unpacked):
-        shutil.rmtree(old, ignore_errors=True)
-    python = venv_python()
-    quietly([python, "-m", "hatchling", "build", "-t", "sdist", "-d", dist])
-    (sdist,) = dist.glob("*.tar.gz")
-    with tarfile.open(sdist) as archive:
-        archive.extractall(unpacked, filter="data")
-    (tree,) = unpacked.iterdir()
-    for source in (tree, HERE / "models"):
-        quietly([python, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", dist, source])
-    shutil.rmtree(tree / "artifact_store")  # the tests in this tree can only import an installed package
-    return Built(tuple(sorted(dist.glob("*.whl"))), tree)
-
-
-def install_wheels(built: Built) -> Path:
-    """Install the wheels into an environment of their own and return its interpreter.
-
-    The dependencies are those of ``.venv``, seen through a path file. What is installed editable in there stays
-    invisible, because path files are read in an environment's own directory only.
-    """
-    venv = BUILD / "venv"
-    shutil.rmtree(venv, ignore_errors=True)
-    quietly([sys.executable, "-m", "venv", "--without-pip", venv])
-    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    own, shared = (Path(quietly([python, "-c", where]).strip()) for python in (venv_python(venv), venv_python()))
-    pip = [venv_python(), "-m", "pip", "--python", venv_python(venv)]
-    quietly([*pip, "install", "-q", "--no-deps", "--no-index", *built.wheels])
-    (own / "dependencies.pth").write_text(f"{shared}\n", encoding="utf-8")
-    return venv_python(venv)
-
-
 def wheel_tests(built: Built, *, everything: bool) -> str | None:
     """Run tests against the installed wheel, without the sources in sight."""
     python = install_wheels(built)
@@ -308,16 +84,23 @@ def wheel_tests(built: Built, *, everything: bool) -> str | None:
     chosen = ["tests", "--long"] if everything else [name for name in WHEEL_TESTS if (built.tree / name).exists()]
     # The programs that came with the dependencies are in the other environment.
     path = os.pathsep.join([str(venv_python().parent), os.environ.get("PATH", "")])
-    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *workers(()), *chosen]
+    command: list[Argument] = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *workers(()), *chosen]
     return f"status {status}" if (status := run(command, cwd=built.tree, PATH=path)) else None
 
 
 def windows_tests(built: Built, arguments: Sequence[str], *, required: bool) -> str | None:
-    """Run the tests marked ``windows`` on a Windows CPython under Wine, against the built wheel."""
+    """Run the tests marked ``windows`` on a Windows CPython under Wine, against the built wheel.
+
+    Raises:
+        NotHere: Wine cannot be installed on this machine, and that is allowed.
+    """
     flags = () if required else ("--if-possible",)
-    wheels = [part for wheel in built.wheels for part in ("--wheel", wheel)]
-    command = [venv_python(), WINDOWS, *flags, *wheels, "--tree", built.tree, *arguments]
-    return f"status {status}" if (status := run(command)) else None
+    wheels: list[Argument] = [part for wheel in built.wheels for part in ("--wheel", wheel)]
+    command: list[Argument] = [venv_python(), WINDOWS, *flags, *wheels, "--tree", built.tree, *arguments]
+    status = run(command)
+    if status == NOT_HERE and not required:
+        raise NotHere
+    return f"status {status}" if status else None
 
 
 # ---------------------------------------------------------------- the commands
@@ -331,7 +114,7 @@ def workers(arguments: Sequence[str]) -> list[str]:
 
 def core_is_covered() -> str | None:
     """Print the coverage of the package; all lines and branches of its core must have run."""
-    coverage = [venv_python(), "-m", "coverage", "report"]
+    coverage: list[Argument] = [venv_python(), "-m", "coverage", "report"]
     run(coverage)
     return "below 100 %" if run([*coverage, "--include=artifact_store/core/*", "--fail-under=100"]) else None
 
@@ -346,38 +129,47 @@ def demo(options: argparse.Namespace, arguments: Sequence[str]) -> int:
 def test(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     """Install everything, check everything; pytest's summary is the last line.
 
-    With arguments for pytest, only pytest runs, and coverage is not judged: it would say nothing about a part.
+    With arguments for pytest, pytest runs alone, and coverage is not judged: it would say nothing about a part.
     """
     ensure_environment("dev", fresh=options.fresh)
+    if arguments:
+        return selected_tests(options, arguments)
     checks = Checks()
-    if not arguments:
-        lint(checks)
-        built: list[Built] = []
-        checks.step("building sdist and wheel", lambda: built.append(build()))
-        if built:
-            checks.step("tests against the wheel", lambda: wheel_tests(built[0], everything=options.long))
-        if built and (options.windows or options.windows_if_possible):
-            checks.step("tests on Windows", lambda: windows_tests(built[0], (), required=options.windows))
-    elif options.windows:
-        checks.step("tests on Windows", lambda: windows_tests(build(), arguments, required=True))
-        return int(checks.failed)
-    cover = [] if arguments else ["--cov", "--cov-report="]
-    colour = ["--color=yes"] if sys.stdout.isatty() else []
-    long = ["--long"] if options.long else []
+    lint(checks)
+    distribution_tests(checks, options)
+    command: list[Argument] = [venv_python(), "-m", "pytest", *workers(()), "--cov", "--cov-report="]
+    command += ["--long"] * options.long + ["--color=yes"] * sys.stdout.isatty()
     summary = ""
 
     def suite() -> str | None:
         nonlocal summary
-        command = [venv_python(), "-m", "pytest", *colour, *workers(arguments), *cover, *long, *arguments]
         status, summary = run_holding_last_line(command)
         return f"status {status}" if status else None
 
-    checks.step("pytest", suite)
-    if cover:
-        checks.step("coverage", core_is_covered)
-    say("failed:" if checks.failed else "all passed:")
-    print(f"{checks.table()}\n{summary}", flush=True)
+    checks.step("all tests", suite)
+    checks.step("coverage", core_is_covered)
+    checks.report()
+    print(summary, flush=True)
     return int(checks.failed)
+
+
+def distribution_tests(checks: Checks, options: argparse.Namespace) -> None:
+    """Build what would be published, and test that: here and, if asked for, on Windows."""
+    built: list[Built] = []
+    checks.step("sdist and wheels", lambda: built.append(build()))
+    if not built:
+        return
+    checks.step("tests against the wheel", lambda: wheel_tests(built[0], everything=options.long))
+    if options.windows or options.windows_if_possible:
+        checks.step("tests on Windows", lambda: windows_tests(built[0], (), required=options.windows))
+
+
+def selected_tests(options: argparse.Namespace, arguments: Sequence[str]) -> int:
+    """Run pytest alone with these arguments, here or on Windows."""
+    if options.windows:
+        return int(windows_tests(build(), arguments, required=True) is not None)
+    long = ["--long"] if options.long else []
+    return run([venv_python(), "-m", "pytest", *workers(arguments), *long, *arguments])
 
 
 def only_lint(options: argparse.Namespace, arguments: Sequence[str]) -> int:
@@ -386,7 +178,7 @@ def only_lint(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     ensure_environment("dev", fresh=options.fresh)
     checks = Checks()
     lint(checks)
-    print(checks.table(), flush=True)
+    checks.report()
     return int(checks.failed)
 
 
@@ -396,7 +188,7 @@ def wheel(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     ensure_environment("dev", fresh=options.fresh)
     checks = Checks()
     checks.step("sdist, wheels, tests against the wheels", lambda: wheel_tests(build(), everything=True))
-    print(checks.table(), flush=True)
+    checks.report()
     say(f"in {BUILD / 'dist'}: " + ", ".join(path.name for path in sorted((BUILD / "dist").iterdir())))
     return int(checks.failed)
 
@@ -431,7 +223,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     """Run one command and return its exit status."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 -- whoever starts it with an older one gets a sentence
         print(f"dev.py needs Python 3.11 or later; this is {sys.version.split()[0]}", file=sys.stderr)
         return 2
     options, arguments = parser().parse_known_args()

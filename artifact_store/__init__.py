@@ -1,5 +1,45 @@
-"""Save a trained model anywhere; load exactly what was trained."""
+"""Save a trained model anywhere; load exactly what was trained: a folder or a bucket, no server, no database.
+
+>>> from artifact_store import ArtifactStore, FeatureSchema
+>>> store = ArtifactStore("./store/models")
+
+Importing this loads no framework and no storage client; each is imported where it is first needed.
+"""
 
 from artifact_store._version import __version__
+from artifact_store.core import errors
+from artifact_store.core.codec import Codec, CodecRef, Risk
+from artifact_store.core.errors import ArtifactStoreError
+from artifact_store.core.features import FeatureSchema
+from artifact_store.core.files import Progress
+from artifact_store.core.keys import ModelKey, RunId, RunRef
+from artifact_store.core.pointer import Pointer, Publish
+from artifact_store.core.policy import Expect, IfBetter
+from artifact_store.core.registry import CodecRegistry
+from artifact_store.core.trust import LoadPolicy
+from artifact_store.run import Draft, Example, Run
+from artifact_store.store import ArtifactStore
 
-__all__ = ["__version__"]
+__all__ = [
+    "ArtifactStore",
+    "ArtifactStoreError",
+    "Codec",
+    "CodecRef",
+    "CodecRegistry",
+    "Draft",
+    "Example",
+    "Expect",
+    "FeatureSchema",
+    "IfBetter",
+    "LoadPolicy",
+    "ModelKey",
+    "Pointer",
+    "Progress",
+    "Publish",
+    "Risk",
+    "Run",
+    "RunId",
+    "RunRef",
+    "__version__",
+    "errors",
+]

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import pytest
 
-from tests.servers import MotoServer, SeaweedServer, SeaweedUnavailable, find_weed
+from tests.servers import MotoServer, Proxy, SeaweedServer, SeaweedUnavailable, find_weed
 
 REPORTED = (
     "fsspec",
@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     skip = pytest.mark.skip(reason="takes minutes: run with --long")
     for item in items:
-        if "long" in item.keywords:
+        if item.get_closest_marker("long"):
             item.add_marker(skip)
 
 
@@ -75,6 +75,13 @@ def seaweed_prefix(seaweed: SeaweedServer, request: pytest.FixtureRequest) -> st
     return unique_prefix(request)
 
 
+@pytest.fixture
+def proxy(seaweed: SeaweedServer) -> Iterator[Proxy]:
+    """Put a proxy in front of the SeaweedFS server: it counts, and breaks what the test tells it to."""
+    with Proxy(seaweed) as proxy:
+        yield proxy
+
+
 @pytest.fixture(scope="session")
 def moto() -> Iterator[MotoServer]:
     """Give a moto server to this session, with one bucket."""
@@ -91,3 +98,6 @@ def moto_prefix(moto: MotoServer, request: pytest.FixtureRequest) -> str:
 def unique_prefix(request: pytest.FixtureRequest) -> str:
     named = re.sub(r"[^a-z0-9_]+", "-", request.node.name.lower()).strip("-")[:40]
     return f"{named}-{uuid.uuid4().hex[:10]}"
+
+
+pytest_plugins = ["tests.stores"]

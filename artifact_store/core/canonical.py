@@ -73,14 +73,16 @@ def parse(data: bytes, *, limit: int, what: str) -> Any:
 
 
 def parse_document(data: bytes, *, limit: int, what: str) -> dict[str, Any]:
-    """Decode a JSON object that carries its own ``checksum``, and compare that before anything else is believed.
+    """Decode a canonical JSON object that carries its own ``checksum``, and compare that before anything is believed.
 
     Raises:
-        Corrupt: as for :func:`parse`; not an object; the checksum is missing or wrong.
+        Corrupt: as for :func:`parse`; not an object; not canonical; the checksum is missing or wrong.
     """
     value = parse(data, limit=limit, what=what)
     if not isinstance(value, dict):
         raise Corrupt(f"{what} is not a JSON object")
+    if canonical(value) != data:  # 1e-09 as 1E-09: one flipped bit, the same value, and the same checksum
+        raise Corrupt(f"{what} is not in canonical form, so something other than a store wrote or changed it")
     if value.get("checksum") != checksum(value):
         raise Corrupt(f"{what} was changed after it was written: its checksum does not fit its content")
     return value

@@ -105,6 +105,12 @@ class Document(Value):
         value["checksum"] = checksum(value)
         return value
 
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and isinstance(other, Document) and self.to_bytes() == other.to_bytes()
+
+    def __hash__(self) -> int:
+        return hash(self.to_bytes())
+
     def to_bytes(self) -> bytes:
         """Return the canonical bytes of :meth:`to_json`."""
         return canonical(self.to_json())
@@ -136,8 +142,12 @@ def plain(value: Any, where: str) -> Any:
     Raises:
         InvalidOption: there is something else in it; ``where`` and the path to it are in the text.
     """
-    if value is None or isinstance(value, bool | int | str):
-        return bool(value) if isinstance(value, bool) else int(value) if isinstance(value, int) else str(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, str):
+        return str(value)
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else _non_finite(value)
     if isinstance(value, Mapping):

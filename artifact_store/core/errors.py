@@ -36,6 +36,7 @@
     ├── Unsupported                    install or choose something else
     │   ├── FormatTooNew                 written by a newer release
     │   ├── CodecUnavailable             the codec, or the library it needs, is not installed
+    │   ├── PredictorUnavailable         nothing here predicts with this model type
     │   ├── EngineUnavailable            the storage client is not installed
     │   └── ConditionsUnsupported        this storage cannot do conditional writes
     └── Untrusted                      decide whether you trust it
@@ -321,6 +322,10 @@ class FormatTooNew(Unsupported):
 
 class CodecUnavailable(Unsupported):
     """The codec that wrote a component, or the library that it needs, is not installed."""
+
+
+class PredictorUnavailable(Unsupported):
+    """Nothing that is installed predicts with models of this type."""
 
 
 class EngineUnavailable(Unsupported):

@@ -134,6 +134,18 @@ def check_twins(paths: Iterable[str]) -> None:
                 raise InvalidName("file name", path, "another file of the run has the name of its folder")
 
 
+def check_symbol_twin(symbol: str, children: Iterable[str]) -> None:
+    """Refuse a symbol beside one that differs by case only; ``children`` are the folders of its model type.
+
+    Raises:
+        InvalidName: Windows would merge the two.
+    """
+    for child in children:
+        sibling = child.removesuffix("/")
+        if child.endswith("/") and sibling != symbol and sibling.casefold() == symbol.casefold():
+            raise InvalidName("symbol", symbol, f"{sibling!r} is there, and Windows could not tell them apart", suggestion=sibling)
+
+
 class RunId(str):
     """``YYYYMMDD_HHMMSS`` in UTC with an optional ``_suffix``: sorts by time, never mistaken for a symbol."""
 

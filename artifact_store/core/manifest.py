@@ -11,10 +11,11 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from pydantic import Field, Strict, StringConstraints, model_validator
 
 from artifact_store.core import keys
-from artifact_store.core.canonical import canonical, sha256
+from artifact_store.core.canonical import sha256
 from artifact_store.core.codec import CodecRef, Risk
 from artifact_store.core.documents import Document, Kind, Sha256, Time, Value, WriteId, check_key, write_time
 from artifact_store.core.errors import ComponentNotFound, Corrupt, FileNotInRun
+from artifact_store.core.features import FeatureSchema
 from artifact_store.core.keys import ModelKey, RunId
 
 MAX_MANIFEST: Final = 8 << 20
@@ -144,24 +145,22 @@ class Manifest(Document):
             raise Corrupt(f"{what} belongs to the run {self.run_id}: it was copied or swapped")
 
 
-def summary(fields: Mapping[str, Any], features: Any | None) -> bytes:
-    """Return the flat ``metadata.json`` of a run, from the same values that its manifest is made of.
+def summary(fields: Mapping[str, Any], features: FeatureSchema | None) -> dict[str, Any]:
+    """Return the content of the flat ``metadata.json``, from the same values that the manifest is made of.
 
     ``feature_names`` are always all names; ``selected_features`` are indices into them.
     """
     names = list(features.names) if features is not None else []
-    return canonical(
-        {
-            "model_type": fields["model_type"],
-            "run_id": fields["run_id"],
-            "symbol": fields["symbol"],
-            "created_at": write_time(fields["created_at"]),
-            "config": fields["config"],
-            "is_fitted": fields["is_fitted"],
-            "feature_names": names,
-            "selected_features": list(features.selected) if features is not None else [],
-            "feature_count": len(names),
-            "input_size_actual": features.input_size if features is not None else None,
-            "training_config": fields["training_config"],
-        }
-    )
+    return {
+        "model_type": fields["model_type"],
+        "run_id": str(fields["run_id"]),
+        "symbol": fields["symbol"],
+        "created_at": write_time(fields["created_at"]),
+        "config": dict(fields["config"]),
+        "is_fitted": fields["is_fitted"],
+        "feature_names": names,
+        "selected_features": list(features.selected) if features is not None else [],
+        "feature_count": len(names),
+        "input_size_actual": features.input_size if features is not None else None,
+        "training_config": dict(fields["training_config"]),
+    }

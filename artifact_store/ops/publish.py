@@ -300,8 +300,21 @@ def manifest_of(backend: Backend, key: ModelKey, pointer: Pointer) -> Manifest |
     except NotFound:
         return None
     if manifest.digest != pointer.manifest_sha256:
-        raise Corrupt(f"the manifest of {manifest.label} is not the one that was published as {pointer.alias!r}")
+        raise other_manifest(manifest, pointer.alias)
     return manifest
+
+
+def dangling(key: ModelKey, pointer: Pointer) -> RunDeleted:
+    """Return the error for a pointer to a run that is gone."""
+    return RunDeleted(
+        f"{key}@{pointer.alias} names the run {pointer.run_id}, which is gone; "
+        "roll the alias back, or promote another run to it"
+    )
+
+
+def other_manifest(manifest: Manifest, alias: str) -> Corrupt:
+    """Return the error for a stored manifest that is sound and is not the one that a pointer pins."""
+    return Corrupt(f"the manifest of {manifest.label} is not the one that was published as {alias!r}: it was replaced")
 
 
 def check_committed(backend: Backend, manifest: Manifest) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,12 +29,12 @@ from artifact_store.core.errors import (
     DeadlineExceeded,
     DigestMismatch,
     InvalidOption,
-    ObjectNotFound,
 )
 from artifact_store.storage.base import Always, Backend, Blob, Capabilities, Entry, Precondition, Version
 from artifact_store.storage.fsspec_errors import Attempt, translate
 from artifact_store.storage.fsspec_recipe import Recipe
 from artifact_store.storage.http import Operation
+from artifact_store.storage.options import StorageOptions, StoreURL, parse_url
 from artifact_store.storage.pieces import exactly, wrong_size
 
 T = TypeVar("T")
@@ -43,13 +44,14 @@ _IN_MEMORY = 8 << 20
 _SLOWEST = 128 << 10  # bytes a second that an upload may be expected to make
 _LOOK_UP = 0.5  # seconds between looks at a call under way: Windows delivers Ctrl-C only in between
 _BUCKETS = frozenset({"abfs", "abfss", "adl", "az", "b2", "cos", "gcs", "gs", "obs", "oci", "oss", "r2", "s3", "s3a"})
-_TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "timeModified", "created")
+_MARKS = ("size", "ETag", "etag", "generation", "md5Hash", "ino")
+_TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "timeModified", "modify", "created")
 _memory_locks: dict[int, threading.Lock] = {}
 
 
 def open_filesystem(
-    url: str,
-    options: Mapping[str, Any] | None = None,
+    url: StoreURL | str | os.PathLike[str],
+    options: StorageOptions | Mapping[str, Any] | None = None,
     *,
     filesystem: Any | None = None,
     timeout: float = 60.0,
@@ -60,24 +62,26 @@ def open_filesystem(
     without caches. Any other ready filesystem is used as it is.
 
     Raises:
-        InvalidOption: the URL holds a password or a chain of protocols, or options come with a ready filesystem.
+        InvalidOption: the URL means nothing here, or options come with a ready filesystem.
         EngineUnavailable: nothing installed serves this protocol.
     """
-    _check_url(url)
+    place = url if isinstance(url, StoreURL) else parse_url(url)
+    given = StorageOptions.of(options)
     if filesystem is not None:
-        if options:
+        if given.given:
             raise InvalidOption("give storage options or a ready filesystem, not both: it was made with its own")
         recipe = Recipe.from_instance(filesystem, anew=_is_s3(type(filesystem)))
     else:
-        recipe = Recipe.from_protocol(_protocol(url), options or {})
+        recipe = Recipe.from_protocol(place.scheme, given.given)
         # an address in the URL (sftp://host/…) is an option of the filesystem, below what the caller says
-        recipe.options = recipe.kind._get_kwargs_from_urls(url) | recipe.options  # noqa: SLF001 -- what fsspec.url_to_fs does
-    root = recipe.kind._strip_protocol(url)  # noqa: SLF001 -- the only spelling of this that fsspec has
+        told = recipe.kind._get_kwargs_from_urls(place.text)  # noqa: SLF001 -- what fsspec.url_to_fs does
+        recipe = Recipe(recipe.kind, {**told, **given.given})
+    root = recipe.kind._strip_protocol(place.text)  # noqa: SLF001 -- the only spelling of this that fsspec has
     if _is_s3(recipe.kind):
         from artifact_store.storage.s3fs import S3fsBackend
 
-        return S3fsBackend(recipe, root, url=url, timeout=timeout)
-    return FsspecBackend(recipe, root, url=url, timeout=timeout)
+        return S3fsBackend(recipe, root, url=place.text, timeout=timeout)
+    return FsspecBackend(recipe, root, url=place.text, timeout=timeout)
 
 
 class FsspecBackend(Backend):
@@ -112,7 +116,8 @@ class FsspecBackend(Backend):
         )
         self._recipe, self._timeout = recipe, timeout
         self._root = root.rstrip("/")
-        self._secrets = recipe.secrets()
+        self._instant = bool(getattr(recipe.kind, "local_file", False)) or "memory" in names
+        self._secrets = recipe.options.secrets
         self._locks: dict[int, threading.Lock] = {}
 
     def __repr__(self) -> str:
@@ -124,7 +129,7 @@ class FsspecBackend(Backend):
 
     def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
         """Return the object, or ``None`` if its bytes still are those of the version ``unless``."""
-        data = self._call("read", key, lambda fs: self._bytes(fs, key, 0, limit + 1))
+        data = self._call("read", key, partial(self._bytes, key=key, start=0, stop=limit + 1))
         if len(data) > limit:
             raise Corrupt(f"{key!r} in {self.url} holds more than {limit} bytes", key=key)
         version = _sha256(data)
@@ -136,15 +141,15 @@ class FsspecBackend(Backend):
         A change between two pieces is ``DigestMismatch`` where the filesystem describes its objects well enough
         to show it; a hash over the whole is what makes sure.
         """
-        described = self._call("read", key, lambda fs: self._describe(fs, key))
+        described = self._call("read", key, partial(self._describe, key=key))
         for start in range(0, max(size, 1), _PIECE):
             stop = min(start + _PIECE, size)
             # the last piece is asked for one byte more than is expected, which shows an object that is longer
-            past = stop + (stop == size)
-            piece = self._call("read", key, lambda fs, start=start, past=past: self._bytes(fs, key, start, past))
+            piece = self._call("read", key, partial(self._bytes, key=key, start=start, stop=stop + (stop == size)))
             if len(piece) != stop - start:
-                raise wrong_size(key, expected=size, actual=start + len(piece), relation="about ")
-            if self._call("read", key, lambda fs: self._describe(fs, key)) != described:
+                relation = "at least " if len(piece) > stop - start else ""
+                raise wrong_size(key, expected=size, actual=start + len(piece), relation=relation)
+            if self._call("read", key, partial(self._describe, key=key)) != described:
                 raise DigestMismatch(f"{key!r} in {self.url} was replaced while it was being read", key=key)
             if piece:
                 yield piece
@@ -210,51 +215,49 @@ class FsspecBackend(Backend):
 
     # ---- below: one thread at a time inside the filesystem, unless it is made for more
 
-    def _folder(self, prefix: str) -> list[tuple[str, Mapping[str, Any]]]:
-        """Return what is directly in a folder, as keys with their descriptions."""
+    def _folder(self, prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield what is directly in a folder: keys with their descriptions."""
 
-        def look(fs: Any) -> list[Mapping[str, Any]]:
+        def look(fs: Any) -> Iterable[Mapping[str, Any]]:
             path = self._path(prefix).rstrip("/") or fs.root_marker
             fs.invalidate_cache(path)
             try:
                 # not find() or walk(): they take a folder that cannot be listed for an empty one
-                found: list[Mapping[str, Any]] = fs.ls(path, detail=True)
+                found: Iterable[Mapping[str, Any]] = fs.ls(path, detail=True)
             except (FileNotFoundError, NotADirectoryError):
                 if self._bucketed and not fs.exists(self._bucket):
                     raise ContainerNotFound(f"{self.url}: there is no {self._bucket!r}") from None
                 return []
             return found
 
-        start = self._path(prefix).rstrip("/").strip("/") + "/"
-        keyed = []
+        start = self._path(prefix).strip("/") + "/"
         for held in self._call("list", prefix, look):
             name = str(held["name"]).strip("/")
-            below = name.removeprefix(start.lstrip("/"))
-            if held["type"] in {"file", "directory"} and name.startswith(start.lstrip("/")) and below:
-                keyed.append((prefix + below, held))
-        return keyed
+            # a folder that is a file lists itself, and some stores list the folder as an object in it
+            if held["type"] in {"file", "directory"} and name.startswith(start):
+                yield prefix + name.removeprefix(start), held
 
     def _bytes(self, fs: Any, key: str, start: int, stop: int) -> bytes:
         path = self._path(key)
         try:
             data: bytes = fs.cat_file(path, start=start, end=stop)
-        except (FileNotFoundError, PermissionError):
+        except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError):
             raise
         except Exception:
             # object stores refuse a range of an empty object
             fs.invalidate_cache(path)
-            if fs.info(path)["size"] > start:
+            held = fs.info(path)
+            if held["type"] != "file" or held["size"] > start:
                 raise
             return b""
         return data
 
-    def _describe(self, fs: Any, key: str) -> str:
+    def _describe(self, fs: Any, key: str) -> tuple[object, ...]:
+        """Return what would be different for other bytes (not fsspec's ``ukey``, which has SFTP's access time)."""
         path = self._path(key)
         fs.invalidate_cache(path)
-        if fs.isdir(path):
-            raise ObjectNotFound(key, f"{self.url}: {key!r} is a folder")
-        described: str = fs.ukey(path)
-        return described
+        held = fs.info(path)
+        return tuple(held.get(name) for name in (*_MARKS, *_TIMES))
 
     def _store(self, key: str, send: Callable[[Any, str], object], *, size: int) -> None:
         def store(fs: Any) -> None:
@@ -273,17 +276,17 @@ class FsspecBackend(Backend):
         """Let the filesystem work, for a limited time, and translate what goes wrong."""
         attempt = Attempt(operation, key, self.url)
         try:
-            fs = self._recipe.get()
-            if _is_instant(fs):
-                return self._alone(fs, work)
-            return _within(seconds or self._timeout, lambda: self._alone(fs, work), attempt)
+            if self._instant:  # no server is asked, so a thread for the sake of a deadline would be waste
+                return self._alone(work)
+            return _within(seconds or self._timeout, lambda: self._alone(work), attempt)
         except ArtifactStoreError:
             raise
         except Exception as error:  # noqa: BLE001 -- the filesystems of this world share no base class of errors
             trouble = translate(error, attempt, self._secrets)
         raise trouble
 
-    def _alone(self, fs: Any, work: Callable[[Any], T]) -> T:
+    def _alone(self, work: Callable[[Any], T]) -> T:
+        fs = self._recipe.get()  # some connect when they are made
         if fs.async_impl or getattr(fs, "local_file", False):
             return work(fs)
         # all memory filesystems of a process are one, and hand the same open file to everybody
@@ -326,26 +329,8 @@ def _within(seconds: float, work: Callable[[], T], attempt: Attempt) -> T:
     return future.result()
 
 
-def _is_instant(fs: Any) -> bool:
-    """Tell whether no server is asked, so that a thread for the sake of a deadline would be waste."""
-    return bool(getattr(fs, "local_file", False)) or "memory" in fs.protocol
-
-
 def _is_s3(kind: type[Any]) -> bool:
     return any((base.__module__, base.__name__) == ("s3fs.core", "S3FileSystem") for base in kind.__mro__)
-
-
-def _protocol(url: str) -> str:
-    protocol, mark, _ = url.partition("://")
-    return protocol if mark else "file"
-
-
-def _check_url(url: str) -> None:
-    _, _, rest = url.partition("://")
-    if ":" in rest.partition("/")[0].rpartition("@")[0]:
-        raise InvalidOption("a store URL holds no password: give user and password as storage options")
-    if "::" in url:
-        raise InvalidOption(f"{url!r} chains filesystems; their caches serve old pointers, so a store takes only one")
 
 
 def _sha256(data: bytes) -> Version:

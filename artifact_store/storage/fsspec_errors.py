@@ -121,6 +121,8 @@ def status_of(error: BaseException) -> Status | None:
             if number in _STATUSES:
                 return Status(number, str(told.get("Code", "")), str(told.get("Message", "")))
         for name in ("status_code", "status", "code"):
+            if type(link).__module__ == "aiohttp.http_exceptions":
+                break  # a body that broke off is a 400 there, which no server said
             number = getattr(link, name, None)
             if isinstance(number, int) and number in _STATUSES:
                 code = getattr(link, "error_code", None)

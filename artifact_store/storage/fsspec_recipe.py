@@ -1,23 +1,23 @@
 """How to make an fsspec filesystem in any process, without ever passing a living client on.
 
-Owns the construction of filesystem instances and what of their options is secret. A client that was made before a
-fork hangs or raises in the child, and pickles of one carry its credentials: so what travels is the class and its
-arguments, and only where they hold no credential.
+Owns the construction of filesystem instances. A client that was made before a fork hangs or raises in the child,
+and pickles of one carry its credentials: so what travels is the class and its arguments, and only where they hold
+no credential.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from artifact_store.core.errors import EngineUnavailable, InvalidOption, Unsupported
+from artifact_store.storage.http import redact
+from artifact_store.storage.options import StorageOptions
 
-_SENSITIVE = re.compile(
-    r"secret|token|passw|passphrase|credential|connection_string|.+_key$|(^|_)auth$|(^|_)sas(_|$)", re.IGNORECASE
-)
-_OURS = {"skip_instance_cache": True, "use_listings_cache": False, "asynchronous": False}
+_ALONE = {"skip_instance_cache": True}
+_UNCACHED = {"use_listings_cache": False, "asynchronous": False}
 
 
 class Recipe:
@@ -27,10 +27,9 @@ class Recipe:
     (it may hold state that its arguments do not tell); elsewhere it is made anew from its class and arguments.
     """
 
-    def __init__(self, kind: type[Any], options: Mapping[str, Any], *, args: tuple[Any, ...] = ()) -> None:
+    def __init__(self, kind: type[Any], options: Mapping[str, Any]) -> None:
         self.kind = kind
-        self.args = args
-        self.options = dict(options)
+        self.options = StorageOptions(options)
         self._handed = False
         self._instances: dict[int, Any] = {}
 
@@ -52,8 +51,12 @@ class Recipe:
     @classmethod
     def from_instance(cls, filesystem: Any, *, anew: bool = False) -> Recipe:
         """Use a ready filesystem; with ``anew`` only as the description of another one like it."""
-        recipe = cls(type(filesystem), filesystem.storage_options, args=tuple(filesystem.storage_args))
-        recipe.options.pop("loop", None)  # an event loop belongs to its process
+        kind = type(filesystem)
+        # by name, so that a secret among the positional ones is known for one
+        options = dict(zip(inspect.signature(kind).parameters, filesystem.storage_args, strict=False))
+        options |= filesystem.storage_options
+        options.pop("loop", None)  # an event loop belongs to its process
+        recipe = cls(kind, options)
         if not anew:
             recipe._handed = True
             recipe._instances[os.getpid()] = filesystem
@@ -67,61 +70,45 @@ class Recipe:
             Unsupported: an instance that was handed over before a fork cannot be made anew.
         """
         found = self._instances.get(os.getpid())
-        # setdefault is one step: of two threads that build at once, both use the first one's
-        return found or self._instances.setdefault(os.getpid(), self._build())
+        if found is None:
+            # setdefault is one step: of two threads that build at once, both use the first one's
+            found = self._instances.setdefault(os.getpid(), self._build())
+        return found
 
     def forget(self) -> Any | None:
         """Drop and return the instance of this process, unless it is somebody else's."""
         return None if self._handed else self._instances.pop(os.getpid(), None)
 
-    def secrets(self) -> tuple[str, ...]:
-        """Return every value that must appear in no text that we write."""
-        return tuple(sorted({secret for secret in _sensitive(self.options) if secret}))
-
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.kind.__name__}, options={sorted(self.options)})"
+        return f"{type(self).__name__}({self.kind.__name__}, {self.options!r})"
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Travel as class and arguments.
-
-        Raises:
-            InvalidOption: the options hold credentials, which no pickle of ours may carry.
-        """
-        if self.secrets():
-            raise InvalidOption(
-                f"a {self.kind.__name__} with credentials in its options is not pickled, since the pickle would hold "
-                "them; let each process open the store, or give credentials by profile or environment"
-            )
-        return _restore, (self.kind, self.args, self.options, self._handed)
+        """Travel as class and options; options with credentials refuse to be pickled."""
+        return _restore, (self.kind, self.options, self._handed)
 
     def _build(self) -> Any:
+        from fsspec import AbstractFileSystem
+
+        if any(isinstance(value, AbstractFileSystem) for value in self.options.given.values()):
+            raise Unsupported(f"{self._elsewhere}: it wraps another filesystem. Open the store in this process")
         try:
-            return self.kind(*self.args, **self.options | _OURS)
+            return self.kind(**{**self.options.given, **_UNCACHED, **_ALONE})
+        except TypeError:
+            pass  # strict about its arguments: then it takes those it was given, and no other
+        try:
+            return self.kind(**{**self.options.given, **_ALONE})
         except (TypeError, ValueError, KeyError) as error:
-            trouble = str(error)
+            trouble = redact(str(error), self.options.secrets)
         if self._handed:
-            raise Unsupported(
-                f"the {self.kind.__name__} that was handed over was made in another process and cannot be made anew "
-                f"here ({trouble}); open the store in this process"
-            )
+            raise Unsupported(f"{self._elsewhere}: {trouble}. Open the store in this process")
         raise InvalidOption(f"{self.kind.__name__} does not take these storage options: {trouble}")
 
+    @property
+    def _elsewhere(self) -> str:
+        return f"a {self.kind.__name__} that was handed over in another process cannot be made anew in this one"
 
-def _restore(kind: type[Any], args: tuple[Any, ...], options: Mapping[str, Any], handed: bool) -> Recipe:  # noqa: FBT001 -- pickle passes by position
-    recipe = Recipe(kind, options, args=args)
+
+def _restore(kind: type[Any], options: StorageOptions, handed: bool) -> Recipe:  # noqa: FBT001 -- pickle passes by position
+    recipe = Recipe(kind, options.given)
     recipe._handed = handed  # noqa: SLF001 -- this is the other half of __reduce__
     return recipe
-
-
-def _sensitive(value: object, *, named: bool = False) -> Iterator[str]:
-    match value:
-        case Mapping():
-            for name, below in value.items():
-                yield from _sensitive(below, named=named or bool(_SENSITIVE.search(str(name))))
-        case list() | tuple():
-            for below in value:
-                yield from _sensitive(below, named=named)
-        case str() if named:
-            yield value
-        case _:
-            return

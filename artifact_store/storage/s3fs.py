@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 from artifact_store.core.errors import (
@@ -57,13 +58,14 @@ class S3fsBackend(Backend):
     create_limit = None
 
     def __init__(self, recipe: Recipe, root: str, *, url: str = "", timeout: float = 60.0) -> None:
-        bucket, _, prefix = root.removeprefix("s3://").removeprefix("s3a://").strip("/").partition("/")
+        bucket, _, prefix = root.strip("/").partition("/")
         if not bucket:
             raise InvalidOption(f"{root!r} names no bucket: write s3://bucket or s3://bucket/prefix")
-        settings = client_settings(timeout, recipe.options.get("config_kwargs") or {})
-        ours = Recipe(recipe.kind, recipe.options | {"config_kwargs": settings}, args=recipe.args)
+        given = recipe.options.given
+        settings = client_settings(timeout, given.get("config_kwargs") or {})
+        ours = Recipe(recipe.kind, {**given, "config_kwargs": settings})
         self.url = url or f"s3://{bucket}/{prefix}".rstrip("/")
-        self.endpoint = _endpoint(ours.options)
+        self.endpoint = _endpoint(given)
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         self._timeout = timeout
@@ -184,16 +186,13 @@ class S3fsBackend(Backend):
     def _pages(self, prefix: str, delimiter: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
         attempt = self._attempt("list", prefix)
         place = {"Bucket": self._bucket, "Prefix": self._prefix + prefix, **delimiter}
-        following: dict[str, str] = {}
         while True:
-            page = self._calls.run(self._calls.repeated(lambda: self._page(attempt, place | following)), Pulse(), attempt)
+            once = partial(self._calls.request, "list_objects_v2", attempt, **place)
+            page = self._calls.run(self._calls.repeated(once), Pulse(), attempt)
             yield page
             if not page.get("IsTruncated"):
                 return
-            following = {"ContinuationToken": page["NextContinuationToken"]}
-
-    async def _page(self, attempt: Attempt, parameters: Mapping[str, str]) -> Mapping[str, Any]:
-        return await self._calls.request("list_objects_v2", attempt, **parameters)
+            place["ContinuationToken"] = page["NextContinuationToken"]
 
     def _at(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + key}
@@ -262,8 +261,8 @@ class _Ranges:
 
     async def _request(self, start: int, **condition: str) -> Mapping[str, Any]:
         last = min(start + _RANGE, self._size) - 1
-        place = self._backend._at(self._key)  # noqa: SLF001 -- see above
-        return await self._calls.request("get_object", self._attempt, **place, Range=f"bytes={start}-{last}", **condition)
+        wanted = {**self._backend._at(self._key), "Range": f"bytes={start}-{last}"}  # noqa: SLF001 -- see above
+        return await self._calls.request("get_object", self._attempt, **wanted, **condition)
 
     async def _read(self, answer: Mapping[str, Any], start: int) -> list[bytes]:
         return await self._calls.drain(answer, min(_RANGE, self._size - start), self._pulse, self._attempt)
@@ -282,7 +281,7 @@ def _condition(when: Precondition) -> dict[str, str]:
 def _version(answer: Mapping[str, Any], attempt: Attempt) -> Version:
     etag = answer.get("ETag")
     if not etag:
-        raise ConditionsUnsupported(f"{attempt.url}: the server gives {attempt.key!r} no ETag to tell its versions apart")
+        raise ConditionsUnsupported(f"{attempt.url}: the server gives {attempt.key!r} no ETag, so no version")
     return Version(etag)
 
 

@@ -16,9 +16,10 @@ import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
-from artifact_store.core.errors import ArtifactStoreError, Corrupt, DeadlineExceeded, Unreachable
+from artifact_store.core.errors import ArtifactStoreError, Corrupt, DeadlineExceeded, InvalidOption, Unreachable
 from artifact_store.storage.fsspec_errors import NOT_MODIFIED, Attempt, status_of, translate
 from artifact_store.storage.fsspec_recipe import Recipe
+from artifact_store.storage.http import redact
 
 T = TypeVar("T")
 
@@ -76,7 +77,7 @@ class Calls:
         self.recipe = recipe
         self.url = url
         self.timeout = timeout
-        self.secrets = recipe.secrets()
+        self.secrets = recipe.options.secrets
         self._tuned: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
@@ -88,9 +89,7 @@ class Calls:
             raise
         return asyncio.run_coroutine_threadsafe(coroutine, loop)
 
-    def wait(
-        self, future: concurrent.futures.Future[T], pulse: Pulse, attempt: Attempt, *, finish: bool = False
-    ) -> T:
+    def wait(self, future: concurrent.futures.Future[T], pulse: Pulse, attempt: Attempt, *, finish: bool = False) -> T:
         """Return the result, or cancel the call once it has stood still for ``timeout``.
 
         Ctrl-C cancels it too, unless somebody must ``finish`` it to know what became of it.
@@ -196,7 +195,14 @@ class Calls:
 
     async def _client(self, bucket: str) -> tuple[Any, Any]:
         filesystem = self.recipe.get()
-        await filesystem.set_session()
+        try:
+            await filesystem.set_session()
+        except (TypeError, ValueError) as error:  # an option that nobody knows, an address that is none
+            trouble = redact(str(error), self.secrets)
+        else:
+            trouble = ""
+        if trouble:
+            raise InvalidOption(f"{self.url}: the storage options do not make an S3 client: {trouble}")
         client = await filesystem.get_s3(bucket)
         if client not in self._tuned:
             _ask_first_only_for_large_bodies(client)

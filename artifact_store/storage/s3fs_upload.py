@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -80,9 +81,7 @@ class Upload:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._open:
             self._abort()
 
@@ -132,11 +131,11 @@ class Upload:
         # a part that the server was just storing survives the first abort: S3 asks for a second one
         for _ in range(2 if self._under_way else 1):
             with suppress(ArtifactStoreError):  # the caller must hear of what led here; gc finds what is left
-                self._calls.run(self._calls.repeated(self._ask_to_abort), Pulse(), self._unconditional)
+                self._calls.run(self._ask_to_abort(), Pulse(), self._unconditional)
 
     async def _create(self) -> str:
-        answer = await self._calls.request("create_multipart_upload", self._unconditional, **self._place)
-        upload_id: str = answer["UploadId"]
+        once = partial(self._calls.request, "create_multipart_upload", self._unconditional, **self._place)
+        upload_id: str = (await self._calls.repeated(once))["UploadId"]
         return upload_id
 
     async def _send(self, number: int, body: Body) -> dict[str, Any]:
@@ -152,17 +151,11 @@ class Upload:
         return await self._calls.repeated(once)
 
     async def _complete(self, condition: Mapping[str, str]) -> None:
-        async def once() -> None:
-            await self._calls.request(
-                "complete_multipart_upload",
-                self._attempt,
-                **self._place,
-                MultipartUpload={"Parts": self._done},
-                **condition,
-            )
-
+        wanted = {**self._place, "MultipartUpload": {"Parts": self._done}, **condition}
+        once = partial(self._calls.request, "complete_multipart_upload", self._attempt, **wanted)
         # asking twice is safe: the second time the server says that it is done, gone, or that the key is taken
         await self._calls.repeated(once)
 
     async def _ask_to_abort(self) -> None:
-        await self._calls.request("abort_multipart_upload", self._unconditional, **self._place)
+        once = partial(self._calls.request, "abort_multipart_upload", self._unconditional, **self._place)
+        await self._calls.repeated(once)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from artifact_store.testing.faulty import Faults, FaultyBackend, SimulatedCrash
+
 if TYPE_CHECKING:
     from artifact_store.testing.backend_suite import BackendSuite
     from artifact_store.testing.codec_suite import CodecSuite
@@ -18,7 +20,7 @@ _SUITES = {
     "CodecSuite": "artifact_store.testing.codec_suite",
 }
 
-__all__ = ["BackendSuite", "CodecSuite"]
+__all__ = ["BackendSuite", "CodecSuite", "Faults", "FaultyBackend", "SimulatedCrash"]
 
 
 def __getattr__(name: str) -> object:

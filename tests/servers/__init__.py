@@ -1,7 +1,42 @@
 """Real servers for the tests and benchmarks: S3 as SeaweedFS and moto speak it, and a proxy that breaks it."""
 
 from tests.servers.endpoint import S3Server
+from tests.servers.faults import (
+    CutBody,
+    Delayed,
+    Fault,
+    FlipBit,
+    Hang,
+    LostReply,
+    LostRequest,
+    Record,
+    Rule,
+    Slow,
+    Status,
+)
 from tests.servers.moto_server import MotoServer
+from tests.servers.proxy import Proxy
 from tests.servers.seaweed import ADMIN, READER, Identity, SeaweedServer, SeaweedUnavailable, find_weed
 
-__all__ = ["ADMIN", "READER", "Identity", "MotoServer", "S3Server", "SeaweedServer", "SeaweedUnavailable", "find_weed"]
+__all__ = [
+    "ADMIN",
+    "READER",
+    "CutBody",
+    "Delayed",
+    "Fault",
+    "FlipBit",
+    "Hang",
+    "Identity",
+    "LostReply",
+    "LostRequest",
+    "MotoServer",
+    "Proxy",
+    "Record",
+    "Rule",
+    "S3Server",
+    "SeaweedServer",
+    "SeaweedUnavailable",
+    "Slow",
+    "Status",
+    "find_weed",
+]

@@ -6,7 +6,6 @@ import random
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 
@@ -26,9 +25,12 @@ class LostReply:
 
 @dataclass(frozen=True, slots=True)
 class Delayed:
-    """The connection breaks, and the request reaches the server ``seconds`` later all the same."""
+    """The connection breaks, and the request reaches the server ``seconds`` later all the same.
 
-    seconds: float
+    Without ``seconds`` it waits for ``proxy.release()``.
+    """
+
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,9 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Slow:
-    """The answer is held back for ``seconds``."""
+    """The answer is held back for ``seconds``, or until ``proxy.release()``."""
 
-    seconds: float
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class CutBody:
 
 @dataclass(frozen=True, slots=True)
 class FlipBit:
-    """One bit of the answer's body is turned over."""
+    """One bit of the answer's body is turned over; an answer without a body passes unharmed."""
 
 
 Fault = LostRequest | LostReply | Delayed | Status | Slow | Hang | CutBody | FlipBit
@@ -95,8 +97,9 @@ KEPT_HEADERS = frozenset(
 class Record:
     """One request as it passed the proxy. Times are of ``time.monotonic``, as the client's end of the proxy sees them.
 
-    ``status`` is the server's answer, also where the client did not get it; ``None`` if there is none (yet).
-    ``fault`` is what was done to it. ``headers`` holds those of KEPT_HEADERS, in lower case: never a credential.
+    ``status`` is the server's answer, also where the client did not get it, or that of a :class:`Status` fault
+    where the server was not asked; ``None`` if there is none (yet). ``fault`` is what was done to the request.
+    ``headers`` holds those of KEPT_HEADERS, in lower case: never a credential.
     """
 
     method: str
@@ -172,8 +175,3 @@ def depth(records: Collection[Record]) -> int:
         if t0 >= ended:
             ended, length = t1, length + 1
     return length
-
-
-def describe(fault: Fault | None) -> dict[str, Any]:
-    """Spell a fault for statistics: its name, or nothing."""
-    return {} if fault is None else {"fault": type(fault).__name__}

@@ -97,11 +97,8 @@ class Body:
         self._reader = reader
         self._framing = framing
         self._left = framing if isinstance(framing, int) else 0  # of the body, or of the chunk
+        self._in_chunk = False
         self.ended = framing == 0
-
-    @property
-    def length(self) -> int | None:
-        return self._framing if isinstance(self._framing, int) else None
 
     async def read(self) -> Piece | None:
         """Return the next piece, or ``None`` after the last.
@@ -129,11 +126,10 @@ class Body:
         if self._left:
             data = await self._some(min(self._left, PIECE))
             self._left -= len(data)
-            if self._framing is Framing.CHUNKED:
-                if not self._left:
-                    data += await self._reader.readexactly(2)
-                return Piece(data, payload=True, last=False)
-            return Piece(data, payload=True, last=not self._left)
+            return Piece(data, payload=True, last=not self._left and not self._in_chunk)
+        if self._in_chunk:
+            self._in_chunk = False
+            return Piece(await self._reader.readexactly(2), payload=False, last=False)
         if self._framing is Framing.CHUNKED:
             return await self._chunk_size()
         data = await self._reader.read(PIECE)
@@ -143,6 +139,7 @@ class Body:
         line = await self._reader.readuntil(b"\r\n")
         self._left = int(line.split(b";")[0], 16)
         if self._left:
+            self._in_chunk = True
             return Piece(line, payload=False, last=False)
         trailer = await self._reader.readuntil(b"\r\n")
         while not trailer.endswith(b"\r\n\r\n") and trailer != b"\r\n":

@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Coroutine
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 from tests.servers.connection import Connection
 from tests.servers.endpoint import S3Server
 from tests.servers.faults import Fault, Record, Rule, depth
 from tests.servers.http1 import HEAD_LIMIT
+
+T = TypeVar("T")
 
 
 class Proxy(S3Server):
@@ -48,10 +49,12 @@ class Proxy(S3Server):
         self._rules: tuple[Rule, ...] = ()
         self._open: set[asyncio.Task[None]] = set()
         self._delayed: set[asyncio.Task[None]] = set()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
+        self._failures: list[Exception] = []
+        self._gate = asyncio.Event()  # opened by release, and a new one put up for those who come later
 
     def start(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._thread.start()
         self._server = self._run(asyncio.start_server(self._accept, "127.0.0.1", 0, limit=HEAD_LIMIT))
         host, port = self._server.sockets[0].getsockname()
@@ -59,11 +62,19 @@ class Proxy(S3Server):
         return self
 
     def stop(self) -> None:
-        """Cut every connection, forget what was still to be sent, and end the thread."""
+        """Cut every connection, forget what was still to be sent, and end the thread.
+
+        Raises:
+            ExceptionGroup: the proxy itself went wrong in the meantime, so what a test saw may be its doing.
+        """
+        if self._loop.is_closed():
+            return
         self._run(self._shut_down())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        if self._failures:
+            raise ExceptionGroup("the proxy went wrong", self._failures)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -93,8 +104,13 @@ class Proxy(S3Server):
         """Forget these rules, or all of them."""
         self._rules = tuple(rule for rule in self._rules if rules and rule not in rules)
 
+    def release(self) -> None:
+        """Let go of everything that is held back without a time of its own."""
+        self._loop.call_soon_threadsafe(self._release)
+
     def settle(self, timeout: float = 30.0) -> None:
-        """Wait until every delayed request has been answered by the server."""
+        """Release what is held back and wait until the server has answered every delayed request."""
+        self.release()
         self._run(self._settle(), timeout)
 
     # ---- what was seen
@@ -132,25 +148,44 @@ class Proxy(S3Server):
                 request.fault = rule.fault
                 return
 
+    async def held(self, seconds: float | None) -> None:
+        """Wait for so long, or to be released."""
+        if seconds is None:
+            await self._gate.wait()
+        else:
+            await asyncio.sleep(seconds)
+
+    def _release(self) -> None:
+        self._gate.set()
+        self._gate = asyncio.Event()
+
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Do this on its own, after the connection that asked for it is gone."""
         task = self._loop.create_task(work)
         self._delayed.add(task)
-        task.add_done_callback(self._delayed.discard)
+        task.add_done_callback(self._over)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._open.add(task)
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._delayed.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception) and not isinstance(error, ConnectionError):  # a server may be gone by then
+            self._failures.append(error)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections += 1
+        task = self._loop.create_task(self._serve(Connection(self, self._connections, reader, writer)))
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
+
+    async def _serve(self, connection: Connection) -> None:
         try:
-            await Connection(self, self._connections, reader, writer).serve()
-        finally:
-            self._open.discard(task)
+            await connection.serve()
+        except Exception as error:  # noqa: BLE001 -- not the client's affair: kept, and raised when the proxy stops
+            self._failures.append(error)
 
     async def _settle(self) -> None:
         while self._delayed:
-            await asyncio.gather(*self._delayed)
+            await asyncio.wait(self._delayed)
 
     async def _shut_down(self) -> None:
         self._server.close()
@@ -161,9 +196,5 @@ class Proxy(S3Server):
         await self._server.wait_closed()
         await self._loop.shutdown_asyncgens()
 
-    def _run[T](self, work: Coroutine[Any, Any, T], timeout: float | None = 30.0) -> T:
+    def _run(self, work: Coroutine[Any, Any, T], timeout: float | None = 30.0) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
-
-
-def now() -> float:
-    return time.monotonic()

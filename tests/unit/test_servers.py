@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import s3fs
 from botocore.exceptions import BotoCoreError, ClientError
@@ -90,3 +94,18 @@ def test_moto_keeps_what_is_written(moto: MotoServer, moto_prefix):
     with moto.client() as client:
         client.put_object(Bucket=moto.bucket, Key=f"{moto_prefix}/a", Body=b"one")
         assert fetch(client, moto.bucket, f"{moto_prefix}/a") == b"one"
+
+
+@pytest.mark.parametrize(
+    ("options", "outcome"),
+    [((), "1 skipped"), (("--long",), "1 passed")],
+)
+def test_what_takes_minutes_runs_only_when_asked_for(tmp_path, options, outcome):
+    root = Path(__file__).parents[2]
+    test = tmp_path / "test_long.py"
+    test.write_text("import pytest\n\n@pytest.mark.long\ndef test_it():\n    assert True\n")
+    command = [sys.executable, "-m", "pytest", "-c", root / "pyproject.toml", "--rootdir", root, "-p", "tests.conftest"]
+    ran = subprocess.run([*command, *options, test], cwd=root, capture_output=True, text=True, timeout=120, check=False)
+    assert outcome in ran.stdout, ran.stdout + ran.stderr
+    assert ("run with --long" in ran.stdout) == (not options)
+    assert "libraries: fsspec" in ran.stdout

@@ -1,0 +1,166 @@
+"""numpy arrays and scalars, and dicts or tuples of arrays, in ``{stem}.npz`` without a single pickle.
+
+The file is what ``numpy.load`` reads (``arr_0``, ``arr_1`` … , or the keys of the dict), stored uncompressed, so that
+no entry can be larger than the file, with fixed times, so that equal arrays have equal bytes. What comes back has the
+same dtype, shape, memory order (C or Fortran; a view with other strides comes back in C order) and bits.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any, ClassVar, Final
+
+from artifact_store.codecs.files import field, library, refuse_into
+from artifact_store.codecs.npy import read_array, write_array
+from artifact_store.core.codec import JSON, Risk
+from artifact_store.core.errors import Corrupt, NotEncodable, Unavailable
+
+MAX_ENTRIES: Final = 100_000
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_LARGE = 1 << 30
+_MAX_NAME = 200
+_DAMAGE = (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError, OverflowError, KeyError)
+"""What the standard library raises for bytes that are no archive, or one that it cannot read."""
+
+
+class ArrayCodec:
+    """Store arrays in ``{stem}.npz``."""
+
+    name: ClassVar[str] = "arrays"
+    version: ClassVar[int] = 1
+    risk: ClassVar[Risk] = Risk.DATA
+    types: ClassVar[tuple[str, ...]] = ("numpy.ndarray", "numpy.generic", "builtins.dict", "builtins.tuple")
+    extra: ClassVar[str | None] = None
+
+    def accepts(self, obj: Any) -> bool:
+        """Take dicts and tuples only if there is something in them and all of it is an array."""
+        if isinstance(obj, dict | tuple):
+            parts = obj.values() if isinstance(obj, dict) else obj
+            return {(type(part).__module__, type(part).__qualname__) for part in parts} == {("numpy", "ndarray")}
+        return True
+
+    def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
+        """Write the arrays.
+
+        Raises:
+            NotEncodable: Python objects, masked arrays and other subclasses, keys that cannot name a file.
+        """
+        np = library("numpy", self)
+        kind, arrays = _named_arrays(obj, np)
+        with zipfile.ZipFile(directory / f"{stem}.npz", "w", zipfile.ZIP_STORED, strict_timestamps=True) as archive:
+            for name, array in arrays.items():
+                info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
+                info.create_system = 3  # the same bytes on every platform
+                info.external_attr = 0o600 << 16
+                with archive.open(info, "w", force_zip64=array.nbytes > _LARGE) as file:
+                    write_array(file, array, np)
+        return {"kind": kind, "count": len(arrays)}
+
+    def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
+        """Read the arrays; nothing in the file is believed before it was compared with the size of the file.
+
+        Raises:
+            Corrupt: it is not such a file.
+        """
+        refuse_into(self, into)
+        np = library("numpy", self)
+        kind, count = field(options, "kind", str), field(options, "count", int)
+        path = directory / f"{stem}.npz"
+        try:
+            with path.open("rb") as file:
+                arrays = _read_all(file, path.name, np)
+        except FileNotFoundError as error:
+            raise Corrupt(f"{path.name} is missing: the run is not whole") from error
+        except OSError as error:
+            raise Unavailable(f"{path.name} cannot be read: {error}") from error
+        if len(arrays) != count:
+            raise Corrupt(f"{path.name} holds {len(arrays)} arrays instead of {count}")
+        return _assembled(kind, arrays, path.name)
+
+
+def _named_arrays(obj: Any, np: Any) -> tuple[str, dict[str, Any]]:
+    if type(obj) is np.ndarray:
+        return "array", {"arr_0": obj}
+    if isinstance(obj, np.generic):
+        return "scalar", {"arr_0": _as_array(obj, np)}
+    if type(obj) is tuple and obj:
+        return "tuple", {f"arr_{place}": _checked(part, f"[{place}]", np) for place, part in enumerate(obj)}
+    if type(obj) is dict and obj:
+        return "dict", {_checked_name(name): _checked(part, f"[{name!r}]", np) for name, part in obj.items()}
+    raise NotEncodable(
+        f"a {type(obj).__module__}.{type(obj).__qualname__} would come back as something else, "
+        "or there is nothing in it; convert it with numpy.asarray"
+    )
+
+
+def _as_array(scalar: Any, np: Any) -> Any:
+    """Return a 0-dimensional array from which a scalar with the same dtype and bits comes back."""
+    array = np.asarray(scalar)
+    back = array[()]
+    if back.tobytes() != scalar.tobytes():  # trailing zero bytes of text
+        raise NotEncodable(f"{scalar!r} would come back as {back!r}: convert it to another dtype")
+    return array
+
+
+def _checked(part: Any, where: str, np: Any) -> Any:
+    if type(part) is not np.ndarray:
+        raise NotEncodable(f"{where} is a {type(part).__module__}.{type(part).__qualname__} and not an array")
+    return part
+
+
+def _checked_name(name: Any) -> str:
+    """Return the key, if numpy and every archiver read it back as it is."""
+    parts = name.split("/") if isinstance(name, str) else [""]
+    plain = all(part.strip(".") and part.isprintable() and "\\" not in part for part in parts)
+    if not plain or len(name) > _MAX_NAME or name.endswith(".npy"):
+        raise NotEncodable(
+            f"the key {str(name)[:80]!r} cannot name an array: use printable text without backslashes, "
+            f"not ending in '.npy', at most {_MAX_NAME} characters"
+        )
+    return str(name)
+
+
+def _read_all(file: IO[bytes], what: str, np: Any) -> dict[str, Any]:
+    size = file.seek(0, 2)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            entries = archive.infolist()
+            _check_entries(entries, size)
+            return {entry.filename.removesuffix(".npy"): _read_one(archive, entry, np) for entry in entries}
+    except _DAMAGE as error:
+        raise Corrupt(f"{what} is damaged, or was written by something else: {error}") from error
+
+
+def _read_one(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, np: Any) -> Any:
+    with archive.open(entry) as file:
+        return read_array(file, entry.file_size, np)
+
+
+def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
+    """Refuse what ``encode`` never writes, above all whatever could grow beyond the file while it is read."""
+    if len(entries) > MAX_ENTRIES:
+        raise ValueError(f"{len(entries):,} entries")
+    if len({entry.filename for entry in entries}) != len(entries):
+        raise ValueError("two entries have one name")
+    for entry in entries:
+        if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
+            raise ValueError(f"the entry {entry.filename!r} is compressed")
+        if not entry.filename.endswith(".npy"):
+            raise ValueError(f"the entry {entry.filename!r} is not an array")
+    if sum(entry.file_size for entry in entries) > size:
+        raise ValueError("the entries claim to be larger than the file")
+
+
+def _assembled(kind: str, arrays: dict[str, Any], what: str) -> Any:
+    if kind == "dict":
+        return arrays
+    if list(arrays) == [f"arr_{place}" for place in range(len(arrays))]:
+        if kind == "tuple":
+            return tuple(arrays.values())
+        if kind == "array" and len(arrays) == 1:
+            return arrays["arr_0"]
+        if kind == "scalar" and len(arrays) == 1 and arrays["arr_0"].shape == ():
+            return arrays["arr_0"][()]
+    raise Corrupt(f"{what} does not hold what was recorded as {kind!r}")

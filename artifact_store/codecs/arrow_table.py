@@ -1,0 +1,144 @@
+"""Arrow tables in Parquet, and the reading and writing of Parquet that pandas tables share.
+
+Parquet alone bends some types (seconds become milliseconds, names of list items change); the schema that pyarrow
+writes beside the data tells what they were, and every table is read back before it counts as stored. Chunks are not
+kept. Extension types are refused on both sides: what they mean is decided by code that happens to be registered.
+The one module that imports pyarrow.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from artifact_store.codecs.files import library, refuse_into, refuse_subclass
+from artifact_store.core.codec import JSON, Codec, Risk
+from artifact_store.core.errors import Corrupt, NotEncodable, Unavailable
+
+_SCHEMA = b"ARROW:schema"
+
+
+class ArrowCodec:
+    """Store a ``pyarrow.Table`` in ``{stem}.parquet``: the same schema, metadata included, and equal values."""
+
+    name: ClassVar[str] = "arrow"
+    version: ClassVar[int] = 1
+    risk: ClassVar[Risk] = Risk.DATA
+    types: ClassVar[tuple[str, ...]] = ("pyarrow.lib.Table",)
+    extra: ClassVar[str | None] = "tables"
+
+    def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
+        """Write the table and read it back.
+
+        Raises:
+            NotEncodable: Parquet cannot hold it exactly; extension types.
+            CodecUnavailable: pyarrow is not installed.
+        """
+        refuse_subclass(obj, library("pyarrow", self).Table)
+        path = directory / f"{stem}.parquet"
+        write_parquet(self, obj, path)
+        try:
+            again = read_parquet(self, path)
+        except Corrupt as error:
+            raise NotEncodable(f"Parquet cannot hold this table: {error}") from error
+        if not again.schema.equals(obj.schema, check_metadata=True):
+            raise NotEncodable(f"Parquet would turn the schema into another one: {_difference(obj, again)}")
+        for name, column, back in zip(obj.column_names, obj.columns, again.columns, strict=True):
+            if not _equal(column, back):
+                raise NotEncodable(f"Parquet would change values of the column {name!r} ({column.type})")
+        return {}
+
+    def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
+        """Read the table.
+
+        Raises:
+            Corrupt: it is not such a file.
+            CodecUnavailable: pyarrow is not installed.
+        """
+        del options
+        refuse_into(self, into)
+        return read_parquet(self, directory / f"{stem}.parquet")
+
+
+def write_parquet(codec: Codec, table: Any, path: Path) -> None:
+    """Write a table; equal tables give equal bytes with one version of pyarrow.
+
+    Raises:
+        NotEncodable: Parquet has no word for a type, or it is an extension type.
+    """
+    pa, parquet = library("pyarrow", codec), library("pyarrow.parquet", codec)
+    for column in table.schema:
+        if _has_extension(column.type, pa):
+            raise NotEncodable(f"the column {column.name!r} has the extension type {column.type}; store plain values")
+    if len(set(table.column_names)) != len(table.column_names):
+        raise NotEncodable(f"several columns have one name: {table.column_names}")
+    try:
+        parquet.write_table(table, path, compression="zstd", write_page_checksum=True)
+    except (pa.ArrowException, ValueError, TypeError, NotImplementedError) as error:
+        raise NotEncodable(f"Parquet cannot hold this table: {error}") from error
+
+
+def read_parquet(codec: Codec, path: Path) -> Any:
+    """Read a table with the schema that it had, compared with the checksums of its pages.
+
+    Raises:
+        Corrupt: it is no such file, or has extension types.
+        Unavailable: the operating system cannot read it now.
+    """
+    pa, parquet = library("pyarrow", codec), library("pyarrow.parquet", codec)
+    try:
+        with path.open("rb") as handle, parquet.ParquetFile(handle, page_checksum_verification=True) as file:
+            schema = _original_schema(file.metadata.metadata or {}, pa)
+            for column in (*schema, *file.schema_arrow):
+                if _has_extension(column.type, pa):
+                    raise Corrupt(f"the column {column.name!r} of {path.name} has the extension type {column.type}")
+            table = file.read()
+        return table if table.schema.equals(schema, check_metadata=True) else table.cast(schema)
+    except FileNotFoundError as error:
+        raise Corrupt(f"{path.name} is missing: the run is not whole") from error
+    except PermissionError as error:
+        raise Unavailable(f"{path.name} cannot be read: {error}") from error
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
+        raise Corrupt(f"{path.name} is damaged, or was written by something else: {error}") from error
+
+
+def _original_schema(metadata: Mapping[bytes, bytes], pa: Any) -> Any:
+    if _SCHEMA not in metadata:
+        raise ValueError("the schema of the table is not in it")
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(metadata[_SCHEMA])))
+
+
+def _has_extension(kind: Any, pa: Any) -> bool:
+    if isinstance(kind, pa.BaseExtensionType):
+        return True
+    inner = [kind.field(place).type for place in range(kind.num_fields)]
+    if pa.types.is_dictionary(kind):
+        inner.append(kind.value_type)
+    return any(_has_extension(part, pa) for part in inner)
+
+
+def _difference(one: Any, other: Any) -> str:
+    for before, after in zip(one.schema, other.schema, strict=False):
+        if not before.equals(after, check_metadata=True):
+            return f"{before!r} into {after!r}"
+    return "its metadata"
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Tell whether two columns of one type hold the same, NaN being equal to NaN."""
+    if one.equals(other):
+        return True
+    return len(one) == len(other) and all(map(_same, one.to_pylist(), other.to_pylist()))
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, float) and isinstance(other, float) and math.isnan(one):
+        return math.isnan(other)
+    if isinstance(one, list | tuple) and type(one) is type(other):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
+    return bool(one == other)

@@ -1,0 +1,104 @@
+"""JSON documents: dicts, lists, text, numbers, booleans and none, exactly as they are.
+
+``{stem}.json`` is canonical: keys sorted, so that equal documents have equal bytes. The order of a dict's keys is
+therefore not kept, and two references to one list become two lists. Everything that JSON would bend is refused: NaN and
+infinities, tuples, keys that are not text, subclasses (an ``OrderedDict``, an enumeration, a numpy number).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from artifact_store.codecs.files import read, refuse_into
+from artifact_store.core.canonical import MAX_DEPTH, canonical, parse
+from artifact_store.core.codec import JSON, Risk
+from artifact_store.core.errors import NotEncodable
+
+MAX_DOCUMENT: Final = 64 << 20
+"""Bytes; a larger one is refused on both sides. Python needs about twenty times as much to hold it."""
+
+_SCALARS = (str, int, float, bool, type(None))
+
+
+class DocumentCodec:
+    """Store JSON values in ``{stem}.json``."""
+
+    name: ClassVar[str] = "json"
+    version: ClassVar[int] = 1
+    risk: ClassVar[Risk] = Risk.DATA
+    types: ClassVar[tuple[str, ...]] = (
+        "builtins.dict",
+        "builtins.list",
+        "builtins.tuple",  # to be refused with a reason
+        "builtins.str",
+        "builtins.int",
+        "builtins.float",
+        "builtins.bool",
+        "builtins.NoneType",
+    )
+    extra: ClassVar[str | None] = None
+
+    def accepts(self, obj: Any) -> bool:
+        """Leave what is made of arrays alone, and scalars that only derive from Python's (numpy's do)."""
+        if isinstance(obj, dict | list | tuple):
+            return not _all_arrays(obj.values() if isinstance(obj, dict) else obj)
+        return type(obj) in _SCALARS
+
+    def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
+        """Write the document.
+
+        Raises:
+            NotEncodable: the path to what is no JSON is in the text.
+        """
+        _check(obj, "the document", 1)
+        try:
+            data = canonical(obj)
+        except ValueError as error:  # NaN, an infinity, a lone surrogate, an integer too long to print
+            raise NotEncodable(f"the document cannot be JSON: {error}") from error
+        if len(data) > MAX_DOCUMENT:
+            raise NotEncodable(
+                f"the document has {len(data):,} bytes of JSON; beyond {MAX_DOCUMENT:,} use a table or arrays"
+            )
+        (directory / f"{stem}.json").write_bytes(data)
+        return {}
+
+    def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
+        """Read the document.
+
+        Raises:
+            Corrupt: it is not strict JSON.
+        """
+        del options
+        refuse_into(self, into)
+        path = directory / f"{stem}.json"
+        return parse(read(path), limit=MAX_DOCUMENT, what=path.name)
+
+
+def _all_arrays(values: Any) -> bool:
+    kinds = {(type(value).__module__, type(value).__qualname__) for value in values}
+    return kinds == {("numpy", "ndarray")}
+
+
+def _check(value: Any, where: str, depth: int) -> None:
+    kind = type(value)
+    if depth > MAX_DEPTH:
+        raise NotEncodable(f"{where} is nested deeper than {MAX_DEPTH} levels, or contains itself")
+    if kind is dict:
+        for name, part in value.items():
+            if type(name) is not str:
+                raise NotEncodable(
+                    f"{where} has the key {name!r}, and JSON would read it back as text: use {str(name)!r}"
+                )
+            _check(part, f"{where}[{name!r}]", depth + 1)
+    elif kind is list:
+        for place, part in enumerate(value):
+            _check(part, f"{where}[{place}]", depth + 1)
+    elif kind is tuple:
+        raise NotEncodable(f"{where} is a tuple, and JSON would read it back as a list: use list(…)")
+    elif kind not in _SCALARS:
+        raise NotEncodable(
+            f"{where} is a {kind.__module__}.{kind.__qualname__}, which JSON has no word for; "
+            "convert it, or save it as a component of its own"
+        )

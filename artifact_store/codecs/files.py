@@ -1,0 +1,105 @@
+"""What all codecs do alike: import their library, read their files, and say what is wrong in one voice.
+
+Owns no format.
+"""
+
+from __future__ import annotations
+
+import importlib
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from artifact_store.core.canonical import canonical, parse
+from artifact_store.core.codec import JSON, Codec
+from artifact_store.core.errors import CodecUnavailable, Corrupt, InvalidOption, NotEncodable, Unavailable
+
+MAX_SETTINGS: Final = 64 << 20
+"""Bytes of a JSON file; more is refused before it is parsed."""
+
+
+def library(module: str, codec: Codec) -> Any:
+    """Import ``module``, which ``codec`` cannot do without.
+
+    Raises:
+        CodecUnavailable: it is not installed, or broken; the text says what to install.
+    """
+    try:
+        return importlib.import_module(module)
+    except (ImportError, OSError) as missing:  # OSError: there is a module, but not the shared library below it
+        package = module.partition(".")[0]
+        what = f"'artifact-store[{codec.extra}]'" if codec.extra else package
+        raise CodecUnavailable(
+            f"the codec {codec.name}-{codec.version} needs {package}, which cannot be imported ({missing}): "
+            f"pip install {what}"
+        ) from missing
+
+
+def refuse_into(codec: Codec, into: object) -> None:
+    """Raise ``InvalidOption`` if the caller gave something to fill, which ``codec`` cannot."""
+    if into is not None:
+        raise InvalidOption(f"the codec {codec.name} always makes a new object: leave out into=")
+
+
+def refuse_subclass(obj: object, *kinds: type) -> None:
+    """Raise ``NotEncodable`` unless ``obj`` is exactly of one of ``kinds``, since a subclass would not come back."""
+    if type(obj) not in kinds:
+        raise NotEncodable(
+            f"a {type(obj).__module__}.{type(obj).__qualname__} would come back as something else; convert it to a "
+            + " or ".join(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds)
+        )
+
+
+def read(path: Path) -> bytes:
+    """Return what is in a file that ``encode`` has written.
+
+    Raises:
+        Corrupt: it is not there.
+        Unavailable: the operating system cannot read it now.
+    """
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise Corrupt(f"{path.name} is missing: the run is not whole") from error
+    except OSError as error:
+        raise Unavailable(f"{path.name} cannot be read: {error}") from error
+
+
+def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
+    """Write a JSON object in canonical bytes.
+
+    Raises:
+        NotEncodable: it holds what JSON has no word for, or is too large to be read back.
+    """
+    try:
+        data = canonical(settings)
+    except ValueError as error:
+        raise NotEncodable(f"{path.name} cannot be written as JSON: {error}") from error
+    if len(data) > MAX_SETTINGS:
+        raise NotEncodable(f"{path.name} would have {len(data):,} bytes, more than the {MAX_SETTINGS:,} that are read")
+    path.write_bytes(data)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read a JSON object back.
+
+    Raises:
+        Corrupt: it is none.
+    """
+    value = parse(read(path), limit=MAX_SETTINGS, what=path.name)
+    if not isinstance(value, dict):
+        raise Corrupt(f"{path.name} does not hold a JSON object")
+    return value
+
+
+def field(settings: Mapping[str, JSON] | Mapping[str, Any], name: str, kind: type | types.UnionType) -> Any:
+    """Return ``settings[name]``, which has to be there and be of that kind.
+
+    Raises:
+        Corrupt: something other than ``encode`` has written this.
+    """
+    value = settings.get(name)
+    if name not in settings or not isinstance(value, kind):
+        raise Corrupt(f"what was recorded beside the files has no usable {name!r}: {str(value)[:60]!r}")
+    return value

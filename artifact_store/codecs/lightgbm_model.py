@@ -1,0 +1,192 @@
+"""LightGBM boosters as LightGBM's own text, with what that text forgets in JSON beside it.
+
+The text holds all trees, also those behind the best iteration, feature names and pandas categories. It loses
+``best_iteration``, without which a booster that stopped early predicts with too many trees, ``best_score`` and the
+spelling of ``params``; these are in ``{stem}.json``. Not kept: the training data, evaluation history, and parameters
+that are not plain values (named in ``params_omitted``).
+
+LightGBM's parser is not memory-safe (CVE-2024-43598 below 4.6, and mutated texts still end the process), so the sha256
+of the text is compared before the parser sees it. The one module that imports lightgbm.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from artifact_store.codecs.files import (
+    field,
+    library,
+    read,
+    read_settings,
+    refuse_into,
+    refuse_subclass,
+    write_settings,
+)
+from artifact_store.core.codec import JSON, Codec, Risk
+from artifact_store.core.errors import Corrupt, NotEncodable
+
+MAX_DEPTH: Final = 8
+"""Deepest nesting of a parameter that is kept."""
+
+_NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+_MISSING = object()
+
+
+class LightGBMCodec:
+    """Store a ``lightgbm.Booster`` in ``{stem}.txt`` and ``{stem}.json``. Predictions are equal bit for bit."""
+
+    name: ClassVar[str] = "lightgbm"
+    version: ClassVar[int] = 1
+    risk: ClassVar[Risk] = Risk.DATA
+    types: ClassVar[tuple[str, ...]] = ("lightgbm.basic.Booster",)
+    extra: ClassVar[str | None] = "lightgbm"
+
+    def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
+        """Write the text and the JSON.
+
+        Raises:
+            NotEncodable: a subclass of Booster; one that LightGBM's own text does not hold exactly.
+            CodecUnavailable: lightgbm is not installed.
+        """
+        refuse_subclass(obj, library("lightgbm", self).Booster)
+        write_settings(directory / f"{stem}.json", write_booster(self, obj, directory / f"{stem}.txt"))
+        return {}
+
+    def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
+        """Read the booster.
+
+        Raises:
+            Corrupt: the text is not the one that was written, or not LightGBM's.
+            CodecUnavailable: lightgbm is not installed.
+        """
+        del options
+        refuse_into(self, into)
+        return read_booster(self, read_settings(directory / f"{stem}.json"), directory / f"{stem}.txt")
+
+
+def write_booster(codec: Codec, booster: Any, path: Path) -> dict[str, Any]:
+    """Write the text of ``booster`` to ``path``, and return as JSON what the text does not hold.
+
+    Raises:
+        NotEncodable: the text does not survive LightGBM's own reader.
+    """
+    lightgbm = library("lightgbm", codec)
+    try:
+        text = booster.model_to_string(num_iteration=-1)  # the default is the trees up to the best iteration only
+        again = lightgbm.Booster(model_str=text)
+        exact = again.model_to_string(num_iteration=-1) == text
+    except (lightgbm.basic.LightGBMError, TypeError, ValueError, KeyError) as error:  # TypeError: a category in no JSON
+        raise NotEncodable(f"LightGBM cannot write this booster as text, or not read it again: {error}") from error
+    if not exact or again.pandas_categorical != booster.pandas_categorical:
+        raise NotEncodable("LightGBM's text does not hold this booster exactly: its categories are not plain values")
+    data = text.encode("utf-8")
+    path.write_bytes(data)
+    params, omitted = plain_params(booster.params)
+    return {
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "best_iteration": int(booster.best_iteration),
+        "best_score": plain_scores(booster.best_score),
+        "params": params,
+        "params_omitted": omitted,
+        **_shape(booster),
+    }
+
+
+def read_booster(codec: Codec, settings: Mapping[str, Any], path: Path) -> Any:
+    """Read the booster back that :func:`write_booster` wrote.
+
+    Raises:
+        Corrupt: the text is another one, or LightGBM refuses it.
+    """
+    data = read(path)
+    if hashlib.sha256(data).hexdigest() != field(settings, "sha256", str):
+        raise Corrupt(f"{path.name} is not the text that was saved, and LightGBM's parser may not survive it")
+    lightgbm = library("lightgbm", codec)
+    try:
+        booster = lightgbm.Booster(model_str=data.decode("utf-8"))
+    except (lightgbm.basic.LightGBMError, ValueError) as error:
+        raise Corrupt(f"{path.name} is no model that this LightGBM can read: {error}") from error
+    booster.best_iteration = field(settings, "best_iteration", int)
+    booster.best_score = read_scores(field(settings, "best_score", dict))
+    booster.params = read_params(field(settings, "params", dict))
+    for name, value in _shape(booster).items():
+        if field(settings, name, int) != value:
+            raise Corrupt(f"{path.name} has {name} {value}, and {settings[name]} were saved")
+    return booster
+
+
+def _shape(booster: Any) -> dict[str, int]:
+    return {
+        "num_trees": booster.num_trees(),
+        "num_feature": booster.num_feature(),
+        "num_model_per_iteration": booster.num_model_per_iteration(),
+    }
+
+
+def plain_scores(scores: Mapping[str, Mapping[str, float]]) -> dict[str, JSON]:
+    """Return ``best_score`` (data set → metric → value) as JSON."""
+    return {
+        str(data): {str(metric): _plain_float(float(value)) for metric, value in metrics.items()}
+        for data, metrics in scores.items()
+    }
+
+
+def read_scores(scores: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return what :func:`plain_scores` was given, as plain dicts.
+
+    Raises:
+        Corrupt: there is something else.
+    """
+    try:
+        return {
+            data: {metric: float(_NON_FINITE.get(value, value)) for metric, value in metrics.items()}
+            for data, metrics in scores.items()
+        }
+    except (AttributeError, TypeError, ValueError) as error:
+        raise Corrupt(f"the recorded best_score is none: {error}") from error
+
+
+def plain_params(params: Mapping[str, Any]) -> tuple[dict[str, JSON], list[str]]:
+    """Return the parameters that JSON can hold, and the names of those that it cannot (functions, objects)."""
+    kept = {str(name): _plain(value, MAX_DEPTH) for name, value in params.items()}
+    omitted = sorted(name for name, value in kept.items() if value is _MISSING)
+    return {name: value for name, value in kept.items() if value is not _MISSING}, omitted
+
+
+def read_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what :func:`plain_params` kept; tuples have become lists, numpy's numbers Python's."""
+    return {name: _from_plain(value) for name, value in params.items()}
+
+
+def _plain(value: Any, depth: int) -> Any:
+    if isinstance(value, str | bool | int | None):
+        return value
+    if isinstance(value, float):
+        return _plain_float(float(value)) if math.isfinite(value) else {"float": _plain_float(float(value))}
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():
+        return _plain(value.item(), depth - 1) if depth else _MISSING
+    if isinstance(value, list | tuple) and depth:
+        parts = [_plain(part, depth - 1) for part in value]
+        return _MISSING if any(part is _MISSING for part in parts) else parts
+    if isinstance(value, Mapping) and depth and all(isinstance(name, str) for name in value):
+        parts = [_plain(part, depth - 1) for part in value.values()]
+        return _MISSING if any(part is _MISSING for part in parts) else {"dict": dict(zip(value, parts, strict=True))}
+    return _MISSING
+
+
+def _from_plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_from_plain(part) for part in value]
+    if isinstance(value, dict):
+        if isinstance(value.get("dict"), dict):
+            return {name: _from_plain(part) for name, part in value["dict"].items()}
+        return _NON_FINITE.get(str(value.get("float")), math.nan)
+    return value
+
+
+def _plain_float(value: float) -> JSON:
+    return value if math.isfinite(value) else repr(value)

@@ -1,0 +1,224 @@
+"""LightGBM's scikit-learn estimators, as their booster and the few facts that predicting takes.
+
+What comes back is a predictor of our own and not an estimator: it predicts the same, bit for bit, and needs no
+scikit-learn, whose estimators would need a dozen private attributes and rot with its versions. Kept: labels with their
+dtype, best iteration and score, parameters that are plain values. Not kept: ``fit`` and everything that only training
+uses (``evals_result_``, the objective function itself, callbacks), and ``n_jobs``, which belongs to the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from artifact_store.codecs.files import field, library, read_settings, refuse_into, refuse_subclass, write_settings
+from artifact_store.codecs.lightgbm_model import plain_params, read_booster, read_params, write_booster
+from artifact_store.core.codec import JSON, Codec, Risk
+from artifact_store.core.errors import Corrupt, NotEncodable
+
+_MULTICLASS: Final = frozenset({"multiclass", "softmax", "multiclassova", "multiclass_ova", "ova", "ovr"})
+_WHEN_PREDICTING: Final = frozenset(
+    {"pred_early_stop", "pred_early_stop_freq", "pred_early_stop_margin", "predict_disable_shape_check"}
+)
+"""Parameters of training that LightGBM obeys in ``predict`` as well."""
+
+
+class LightGBMPredictor:
+    """What predicts like the fitted estimator that was saved.
+
+    Made by :class:`LightGBMSklearnCodec`. ``booster_`` is the booster, ``params`` the estimator's parameters,
+    ``objective_`` the name of the objective, or none if it was a function (predictions are raw scores then).
+    """
+
+    def __init__(self, booster: Any, facts: Mapping[str, Any]) -> None:
+        self.booster_ = booster
+        self.params = read_params(field(facts, "estimator_params", dict))
+        self.params_omitted = tuple(field(facts, "estimator_params_omitted", list))
+        self.objective_: str | None = field(facts, "objective", str | None)
+        self.n_features_in_: int = field(facts, "n_features_in", int)
+        self.best_score_ = booster.best_score
+        self.best_iteration_: int = booster.best_iteration
+
+    def predict(self, X: Any, *, raw_score: bool = False, **options: Any) -> Any:  # noqa: N803 -- scikit-learn's name
+        """Return what the estimator's ``predict`` returned; ``options`` are those of ``lightgbm.Booster.predict``."""
+        given = {name: value for name, value in self.params.items() if name in _WHEN_PREDICTING} | options
+        return self.booster_.predict(_matrix(X), raw_score=raw_score, **given)
+
+    @property
+    def feature_name_(self) -> list[str]:
+        """The names of the features, as LightGBM spells them."""
+        return list(self.booster_.feature_name())
+
+    @property
+    def n_features_(self) -> int:
+        """The number of features of the booster."""
+        return int(self.booster_.num_feature())
+
+    @property
+    def feature_importances_(self) -> Any:
+        """The importances of the kind that the estimator was configured for."""
+        return self.booster_.feature_importance(importance_type=self.params.get("importance_type", "split"))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(objective={self.objective_!r}, n_features={self.n_features_in_})"
+
+
+class LightGBMRegressorPredictor(LightGBMPredictor):
+    """What predicts like an ``LGBMRegressor``."""
+
+
+class LightGBMRankerPredictor(LightGBMPredictor):
+    """What predicts like an ``LGBMRanker``."""
+
+
+class LightGBMClassifierPredictor(LightGBMPredictor):
+    """What predicts like an ``LGBMClassifier``: labels, and probabilities in the order of ``classes_``."""
+
+    def __init__(self, booster: Any, facts: Mapping[str, Any]) -> None:
+        super().__init__(booster, facts)
+        self.classes_ = facts["classes"]
+        self.n_classes_ = len(self.classes_)
+
+    def predict(self, X: Any, *, raw_score: bool = False, **options: Any) -> Any:  # noqa: N803 -- scikit-learn's name
+        """Return labels; raw scores, leaves or contributions where asked for, or if the objective was a function."""
+        result = self.predict_proba(X, raw_score=raw_score, **options)
+        if self.objective_ is None or _special(raw_score, options):
+            return result
+        return self.classes_.take(result.argmax(axis=1))
+
+    def predict_proba(self, X: Any, *, raw_score: bool = False, **options: Any) -> Any:  # noqa: N803 -- as above
+        """Return one column of probabilities for each label; raw scores if the objective was a function."""
+        result = super().predict(X, raw_score=raw_score, **options)
+        multiclass = self.n_classes_ > 2 or self.objective_ in _MULTICLASS  # noqa: PLR2004 -- as LightGBM decides
+        if self.objective_ is None or multiclass or _special(raw_score, options):
+            return result
+        import numpy as np
+
+        return np.vstack((1.0 - result, result)).transpose()
+
+
+_KINDS: Final[dict[str, type[LightGBMPredictor]]] = {
+    "classifier": LightGBMClassifierPredictor,
+    "regressor": LightGBMRegressorPredictor,
+    "ranker": LightGBMRankerPredictor,
+}
+
+
+class LightGBMSklearnCodec:
+    """Store ``LGBMClassifier``, ``LGBMRegressor`` and ``LGBMRanker`` in ``{stem}.txt`` and ``{stem}.json``.
+
+    A predictor that was decoded can be saved again, and gives the same bytes.
+    """
+
+    name: ClassVar[str] = "lightgbm-sklearn"
+    version: ClassVar[int] = 1
+    risk: ClassVar[Risk] = Risk.DATA
+    types: ClassVar[tuple[str, ...]] = (
+        "lightgbm.sklearn.LGBMModel",
+        "artifact_store.codecs.lightgbm_sklearn.LightGBMPredictor",
+    )
+    extra: ClassVar[str | None] = "lightgbm"
+
+    def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
+        """Write the booster and the facts.
+
+        Raises:
+            NotEncodable: not fitted, a subclass that may predict otherwise, labels that JSON cannot hold.
+            CodecUnavailable: lightgbm is not installed.
+        """
+        kind, facts = _from_predictor(obj) if isinstance(obj, LightGBMPredictor) else _from_estimator(self, obj)
+        if kind == "classifier":
+            facts["classes"] = _write_classes(self, obj.classes_)
+        booster = write_booster(self, obj.booster_, directory / f"{stem}.txt")
+        write_settings(directory / f"{stem}.json", {"kind": kind, "booster": booster, **facts})
+        return {}
+
+    def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
+        """Return a :class:`LightGBMPredictor` of the kind that fits.
+
+        Raises:
+            Corrupt: the files are not what was written.
+            CodecUnavailable: lightgbm is not installed.
+        """
+        del options
+        refuse_into(self, into)
+        path = directory / f"{stem}.json"
+        facts = read_settings(path)
+        kind = field(facts, "kind", str)
+        if kind not in _KINDS:
+            raise Corrupt(f"{path.name} tells of an estimator of the kind {kind[:40]!r}, and there is none")
+        booster = read_booster(self, field(facts, "booster", dict), directory / f"{stem}.txt")
+        if kind == "classifier":
+            facts["classes"] = _read_classes(self, field(facts, "classes", dict))
+        return _KINDS[kind](booster, facts)
+
+
+def _from_estimator(codec: Codec, estimator: Any) -> tuple[str, dict[str, Any]]:
+    lightgbm = library("lightgbm", codec)
+    kinds = {lightgbm.LGBMClassifier: "classifier", lightgbm.LGBMRegressor: "regressor", lightgbm.LGBMRanker: "ranker"}
+    refuse_subclass(estimator, *kinds)
+    if not estimator.__sklearn_is_fitted__():
+        raise NotEncodable(f"this {type(estimator).__qualname__} was not fitted: there is nothing to predict with")
+    params, omitted = plain_params(
+        {name: value for name, value in estimator.get_params().items() if name not in {"n_jobs", "objective"}}
+    )
+    return kinds[type(estimator)], {
+        "estimator_params": params,
+        "estimator_params_omitted": omitted,
+        "objective": estimator.objective_ if isinstance(estimator.objective_, str) else None,
+        "n_features_in": int(estimator.n_features_in_),
+    }
+
+
+def _from_predictor(predictor: LightGBMPredictor) -> tuple[str, dict[str, Any]]:
+    refuse_subclass(predictor, *_KINDS.values())
+    kind = next(kind for kind, made in _KINDS.items() if made is type(predictor))
+    params, _ = plain_params(predictor.params)
+    return kind, {
+        "estimator_params": params,
+        "estimator_params_omitted": list(predictor.params_omitted),
+        "objective": predictor.objective_,
+        "n_features_in": predictor.n_features_in_,
+    }
+
+
+def _write_classes(codec: Codec, classes: Any) -> dict[str, JSON]:
+    """Return the labels as JSON.
+
+    Raises:
+        NotEncodable: they are not numbers, booleans or text.
+    """
+    described = {"dtype": classes.dtype.str, "values": classes.tolist()}
+    try:
+        exact = _read_classes(codec, described).tolist() == classes.tolist()
+    except Corrupt:
+        exact = False
+    if not exact:
+        raise NotEncodable(f"the labels {classes!r} are not numbers, booleans or text; train on such labels")
+    return described
+
+
+def _read_classes(codec: Codec, described: Mapping[str, Any]) -> Any:
+    np = library("numpy", codec)
+    dtype, values = field(described, "dtype", str), field(described, "values", list)
+    kinds: type | tuple[type, ...] = str if dtype[1:2] in {"O", "U"} else (bool, int, float)
+    if dtype[1:2] not in set("biufUO") or not all(isinstance(value, kinds) for value in values):
+        raise Corrupt(f"the recorded labels are not numbers, booleans or text: {dtype[:40]!r}")
+    try:
+        return np.array(values, dtype=np.dtype(dtype))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Corrupt(f"the recorded labels are not of the dtype {dtype[:40]!r}: {error}") from error
+
+
+def _special(raw_score: bool, options: Mapping[str, Any]) -> bool:  # noqa: FBT001 -- as LightGBM passes it
+    return bool(raw_score or options.get("pred_leaf") or options.get("pred_contrib"))
+
+
+def _matrix(data: Any) -> Any:
+    """Return lists as an array, like scikit-learn does; LightGBM itself would take them for a sparse matrix."""
+    if not isinstance(data, list | tuple):
+        return data
+    import numpy as np
+
+    return np.asarray(data)

@@ -1,0 +1,84 @@
+"""Polars frames in Parquet, written and read by polars itself and compared before they count as stored.
+
+The one module that imports polars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from artifact_store.codecs.files import library, refuse_into, refuse_subclass
+from artifact_store.core.codec import JSON, Risk
+from artifact_store.core.errors import Corrupt, NotEncodable, Unavailable
+
+
+class PolarsCodec:
+    """Store a ``polars.DataFrame`` in ``{stem}.parquet``: the same schema and equal values, NaN and null apart."""
+
+    name: ClassVar[str] = "polars"
+    version: ClassVar[int] = 1
+    risk: ClassVar[Risk] = Risk.DATA
+    types: ClassVar[tuple[str, ...]] = ("polars.dataframe.frame.DataFrame",)
+    extra: ClassVar[str | None] = "polars"
+
+    def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
+        """Write the frame and read it back.
+
+        Raises:
+            NotEncodable: Parquet cannot hold it exactly: Python objects, extension types.
+            CodecUnavailable: polars is not installed.
+        """
+        pl = library("polars", self)
+        refuse_subclass(obj, pl.DataFrame)
+        for name, dtype in obj.schema.items():
+            if _is_open(dtype, pl):
+                raise NotEncodable(f"the column {name!r} is of the dtype {dtype}, which only code can give a meaning")
+        path = directory / f"{stem}.parquet"
+        try:
+            with path.open("wb") as file:
+                obj.write_parquet(file, compression="zstd")
+            again = _read(path, pl)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, TypeError, Corrupt) as error:
+            raise NotEncodable(f"Parquet cannot hold this frame: {error}") from error
+        if again.schema != obj.schema or not again.equals(obj, null_equal=True):
+            raise NotEncodable(f"Parquet would change this frame: {obj.schema} becomes {again.schema}")
+        return {}
+
+    def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
+        """Read the frame.
+
+        Raises:
+            Corrupt: it is not such a file.
+            CodecUnavailable: polars is not installed.
+        """
+        del options
+        refuse_into(self, into)
+        return _read(directory / f"{stem}.parquet", library("polars", self))
+
+
+def _read(path: Path, pl: Any) -> Any:
+    try:
+        # from an open file: a name could be a pattern or a URL to polars, and would be mapped into memory
+        with path.open("rb") as file:
+            frame = pl.read_parquet(file, glob=False, hive_partitioning=False)
+    except FileNotFoundError as error:
+        raise Corrupt(f"{path.name} is missing: the run is not whole") from error
+    except PermissionError as error:
+        raise Unavailable(f"{path.name} cannot be read: {error}") from error
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, TypeError) as error:
+        raise Corrupt(f"{path.name} is damaged, or was written by something else: {error}") from error
+    for name, dtype in frame.schema.items():
+        if _is_open(dtype, pl):
+            raise Corrupt(f"the column {name!r} of {path.name} is of the dtype {dtype}, which is never written")
+    return frame
+
+
+def _is_open(dtype: Any, pl: Any) -> bool:
+    """Tell whether there are Python objects or extension types in it."""
+    extension = getattr(pl, "BaseExtension", None)  # since polars 1.36
+    if dtype == pl.Object or (extension is not None and isinstance(dtype, extension)):
+        return True
+    inner = [dtype.inner] if hasattr(dtype, "inner") else [field.dtype for field in getattr(dtype, "fields", ())]
+    return any(_is_open(part, pl) for part in inner)

@@ -1,0 +1,271 @@
+"""Bytes, files and directories as they are.
+
+``bytes`` become ``{stem}.bin``; a ``Path`` to a file becomes ``{stem}{its suffix}``; a ``Path`` to a directory becomes
+``{stem}.dir/…``. What is read back is bytes, or a copy in a directory that the caller names with ``into=``. Kept: the
+bytes, the name, empty subdirectories. Not kept: times, permissions, owners. No symbolic link is ever followed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any, ClassVar, Final
+
+from artifact_store.codecs.files import field
+from artifact_store.core.codec import JSON, Risk
+from artifact_store.core.errors import Corrupt, InvalidName, InvalidOption, NotEncodable
+from artifact_store.core.keys import check_path, check_twins
+
+_SUFFIX = re.compile(r"\.[a-z0-9]{1,16}")
+_PLAIN = ".bin"
+_TREE = ".dir"
+_JUNCTION: Final = 0xA0000003  # IO_REPARSE_TAG_MOUNT_POINT: Windows' other kind of link
+_OPEN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+class RawCodec:
+    """Store bytes in ``{stem}.{suffix}``, or a tree of files in ``{stem}.dir``."""
+
+    name: ClassVar[str] = "raw"
+    version: ClassVar[int] = 1
+    risk: ClassVar[Risk] = Risk.DATA
+    types: ClassVar[tuple[str, ...]] = (
+        "builtins.bytes",
+        "pathlib.Path",
+        "pathlib._local.Path",
+    )  # the last: Python 3.13
+    extra: ClassVar[str | None] = None
+
+    def accepts(self, obj: Any) -> bool:
+        """Leave alone what only derives from bytes, such as numpy's."""
+        return type(obj) is bytes or isinstance(obj, Path)
+
+    def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
+        """Copy the bytes.
+
+        Raises:
+            NotEncodable: a link or a device, a file that changed meanwhile, a name that not every platform can hold.
+        """
+        if type(obj) is bytes:
+            (directory / f"{stem}{_PLAIN}").write_bytes(obj)
+            return {"kind": "bytes", "suffix": _PLAIN}
+        if not isinstance(obj, Path):
+            raise NotEncodable(f"the codec raw stores bytes and paths, not a {type(obj).__qualname__}")
+        status = _status(obj)
+        if stat.S_ISDIR(status.st_mode):
+            return _encode_tree(obj, directory / f"{stem}{_TREE}")
+        suffix = obj.suffix.lower() if _SUFFIX.fullmatch(obj.suffix.lower()) else _PLAIN
+        name = _plain_name(obj.name)
+        _copy_in(obj, directory / f"{stem}{suffix}")
+        return {"kind": "file", "suffix": suffix, "name": name}
+
+    def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
+        """Return the bytes; or, with ``into`` a directory, copy there under the original name and return the path.
+
+        A stored directory needs an ``into`` that is new or empty, and becomes it. Nothing is overwritten.
+        If copying fails, what was copied is removed again.
+
+        Raises:
+            InvalidOption: ``into`` is missing, is no directory, or already holds such a name.
+            Corrupt: the files are not what was recorded.
+        """
+        kind = field(options, "kind", str)
+        if kind == "directory":
+            return _decode_tree(directory / f"{stem}{_TREE}", options, into)
+        suffix = field(options, "suffix", str)
+        if kind not in {"bytes", "file"} or not _SUFFIX.fullmatch(suffix):
+            raise Corrupt(f"what was recorded beside the files names no kind of file: {kind[:40]!r}, {suffix[:40]!r}")
+        source = directory / f"{stem}{suffix}"
+        if into is None:
+            with _stored(source) as file:
+                return file.read()
+        return _copy_out(source, _folder(into), _recorded_name(options) if kind == "file" else source.name)
+
+
+def _encode_tree(source: Path, target: Path) -> dict[str, JSON]:
+    name = source.resolve().name  # of Path(".") as well; the path itself was found to be no link
+    files, empty = _listing(source)
+    if not files:
+        raise NotEncodable(f"{source} has no file in it")
+    try:
+        for path in (*files, *empty):
+            check_path(f"{target.name}/{path}")
+        check_twins((*files, *empty))
+    except InvalidName as error:
+        raise NotEncodable(f"{source} has a name in it that not every platform can hold: {error}") from error
+    for path in files:
+        copy = target / path
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        _copy_in(source / path, copy)
+    return {"kind": "directory", "name": name, "files": len(files), "empty": list(empty)}
+
+
+def _listing(root: Path) -> tuple[list[str], list[str]]:
+    """Return the regular files and the empty directories below ``root``, sorted, with ``/`` between the parts.
+
+    Raises:
+        NotEncodable: there is a link, a device, a socket, or a directory that cannot be listed.
+    """
+    files: list[str] = []
+    empty: list[str] = []
+    pending = [("", root)]
+    while pending:
+        prefix, folder = pending.pop()
+        try:
+            names = sorted(os.listdir(folder))  # noqa: PTH208 -- the names are wanted, not paths
+        except OSError as error:
+            raise NotEncodable(f"{folder} cannot be listed: {error}") from error
+        if not names and prefix:
+            empty.append(prefix.rstrip("/"))
+        for name in names:
+            if stat.S_ISDIR(_status(folder / name).st_mode):
+                pending.append((f"{prefix}{name}/", folder / name))
+            else:
+                files.append(f"{prefix}{name}")
+    return sorted(files), sorted(empty)
+
+
+def _status(path: Path) -> os.stat_result:
+    """Return the status of a regular file or a directory that is not a link.
+
+    Raises:
+        NotEncodable: it is something else, or nothing.
+    """
+    try:
+        status = os.lstat(path)
+    except OSError as error:
+        raise NotEncodable(f"there is no file or directory at {path}: {error}") from error
+    if stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) == _JUNCTION:
+        raise NotEncodable(f"{path} is a link, and links are not followed: pass what it points to, path.resolve()")
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+        raise NotEncodable(f"{path} is neither a regular file nor a directory")
+    return status
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """Open a regular file, and no other, even if it was swapped for a link or a pipe a moment ago."""
+    file = open(path, "rb", opener=lambda name, _flags: os.open(name, _OPEN))  # noqa: SIM115 -- the caller closes it
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(f"{path} is not a regular file")
+    return file
+
+
+def _stored(path: Path) -> IO[bytes]:
+    """Open a file that ``encode`` has written.
+
+    Raises:
+        Corrupt: it is not there, or is no regular file.
+    """
+    try:
+        return _opened(path)
+    except OSError as error:
+        raise Corrupt(f"{path.name} is missing, or not a regular file: {error}") from error
+
+
+def _copy_in(source: Path, target: Path) -> None:
+    """Copy a file of the caller's.
+
+    Raises:
+        NotEncodable: it cannot be read, or changed while it was.
+    """
+    _status(source)
+    try:
+        with _opened(source) as file, target.open("xb") as copy:
+            before = os.fstat(file.fileno())
+            shutil.copyfileobj(file, copy, 1 << 20)
+            after, size = os.fstat(file.fileno()), copy.tell()
+    except OSError as error:
+        raise NotEncodable(f"{source} cannot be copied: {error}") from error
+    if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size) or size != after.st_size:
+        raise NotEncodable(f"{source} changed while it was being copied; save it when nobody writes to it")
+
+
+def _plain_name(name: str) -> str:
+    try:
+        check_path(f"file/{name}")
+    except InvalidName as error:
+        raise NotEncodable(f"not every platform can hold a file called {name!r}; rename it: {error}") from error
+    return name
+
+
+def _recorded_name(options: Mapping[str, JSON]) -> str:
+    """Return the name to copy to: one plain part, whoever wrote it down."""
+    name = field(options, "name", str)
+    try:
+        if "/" not in name:
+            check_path(f"file/{name}")
+            return str(name)
+    except InvalidName as error:
+        raise Corrupt(f"the recorded file name is not one: {error}") from error
+    raise Corrupt(f"the recorded file name {name[:80]!r} is a path")
+
+
+def _folder(into: Any) -> Path:
+    """Return the directory that the caller named, made if it is missing."""
+    if not isinstance(into, Path):
+        raise InvalidOption(f"into= takes a pathlib.Path to a directory, not {type(into).__qualname__}")
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise InvalidOption(f"{into} is not a directory") from error
+    return into
+
+
+def _copy_out(source: Path, folder: Path, name: str) -> Path:
+    target = folder / name
+    try:
+        with _stored(source) as file, target.open("xb") as copy:
+            try:
+                shutil.copyfileobj(file, copy, 1 << 20)
+            except BaseException:
+                copy.close()
+                target.unlink(missing_ok=True)
+                raise
+    except FileExistsError as error:
+        raise InvalidOption(f"{target} exists already, and nothing is overwritten") from error
+    return target
+
+
+def _decode_tree(source: Path, options: Mapping[str, JSON], into: Any) -> Path:
+    files, empty = _recorded_listing(source, options)
+    if into is None:
+        raise InvalidOption("a directory was stored: name a new or an empty one to copy it to, with into=Path(…)")
+    made = isinstance(into, Path) and not into.exists()
+    folder = _folder(into)
+    if any(folder.iterdir()):
+        raise InvalidOption(f"{folder} is not empty; name a new or an empty directory with into=")
+    try:
+        for path in empty:
+            (folder / path).mkdir(parents=True, exist_ok=True)
+        for path in files:
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _copy_out(source / path, target.parent, target.name)
+    except BaseException:
+        for child in list(folder.iterdir()):  # it was empty: all of this is ours
+            shutil.rmtree(child) if child.is_dir() else child.unlink()
+        if made:
+            folder.rmdir()
+        raise
+    return folder
+
+
+def _recorded_listing(source: Path, options: Mapping[str, JSON]) -> tuple[list[str], list[str]]:
+    """Return the files that are there and the empty directories that were recorded, all of them checked."""
+    count, empty = field(options, "files", int), field(options, "empty", list | tuple)
+    try:
+        _status(source)
+        files, _ = _listing(source)
+        for path in (*files, *map(str, empty)):
+            check_path(f"{source.name}/{path}")
+        check_twins((*files, *map(str, empty)))
+    except (NotEncodable, InvalidName) as error:
+        raise Corrupt(f"{source.name} is not a tree of plain files: {error}") from error
+    if len(files) != count:
+        raise Corrupt(f"{source.name} holds {len(files)} files instead of {count}")
+    return files, [str(path) for path in empty]

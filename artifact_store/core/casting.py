@@ -1,0 +1,205 @@
+"""Give every column the dtype and the categories of training where that is exact, and refuse where it is not.
+
+A cast is made only if every value survives it. The one exception is a float that becomes a narrower float, which is
+what training did to it; even then no finite number may become an infinity. A wider float does not bring back digits
+that were lost before: float32 data for a model of float64 is cast, and stays as coarse as it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from numbers import Integral, Real
+from typing import Any
+
+from artifact_store.core.columns import FLOATS, NUMBERS, Category, Columns, listed
+from artifact_store.core.errors import FeatureMismatch
+from artifact_store.core.tables import Table, narwhal, word
+
+
+def conform(columns: Columns, table: Any, kind: Table) -> Any:
+    """Return a table that has exactly the trained columns with their dtypes and categories.
+
+    Raises:
+        FeatureMismatch: a column cannot be had in its dtype without changing a value (``.dtype`` says which), or
+            holds a category that was not there in training.
+    """
+    frame = narwhal(table)
+    found = {name: word(dtype) for name, dtype in frame.schema.items()}
+    odd = kind.odd(table)
+    problems: dict[str, tuple[str, str]] = {}
+    casts: dict[str, str] = {}
+    for name, have in found.items():
+        want = columns.dtypes.get(name)
+        if want == "category":
+            continue
+        if want in (None, "string") or have not in NUMBERS:
+            if have not in ((want,) if want else NUMBERS):
+                problems[name] = (want or "a number", have)
+        elif have != want or name in odd:
+            casts[name] = str(want)
+    problems.update(_inexact(frame, found, casts, kind))
+    codes, unseen = _all_codes(columns, frame, kind, problems)
+    report(problems, unseen, columns)
+    if casts:
+        table = kind.cast(table, casts)
+    return kind.encode(table, codes, columns.categories) if codes else table
+
+
+def is_exact(values: Any, dtype: str) -> bool:
+    """Tell whether every value of a numpy array survives a cast; a float may lose digits to a narrower float."""
+    import numpy as np
+
+    target = np.dtype(dtype)
+    if values.size == 0 or values.dtype.kind == "b" or _widens(values.dtype.name, dtype):
+        return True
+    if target.kind == "b":
+        return bool(((values == 0) | (values == 1)).all())
+    with np.errstate(all="ignore"):
+        cast = values.astype(target) if target.kind == "f" else values
+    if values.dtype.kind == "f":
+        if target.kind == "f":
+            return bool((np.isfinite(cast) | ~np.isfinite(values)).all())
+        if not (np.isfinite(values) & (np.floor(values) == values)).all():
+            return False
+    if target.kind == "f":
+        return _same_integers(values, cast)
+    limits = np.iinfo(target)
+    return limits.min <= int(values.min()) and int(values.max()) <= limits.max
+
+
+def _same_integers(values: Any, cast: Any) -> bool:
+    import numpy as np
+
+    limits = np.iinfo(values.dtype)
+    wide = cast.astype(np.float64)
+    inside = (wide >= limits.min) & (wide < float(limits.max) + 1)  # beyond that a cast back is undefined
+    return bool(inside.all()) and bool((cast.astype(values.dtype) == values).all())
+
+
+def _inexact(frame: Any, found: Mapping[str, str], casts: Mapping[str, str], kind: Table) -> dict[str, tuple[str, str]]:
+    problems = {}
+    for name, want in casts.items():
+        if _widens(found[name], want) and kind.holds_missing(want):
+            continue
+        column = frame[name]
+        holes = column.null_count() > 0 and not kind.holds_missing(want)
+        if holes or not is_exact(column.drop_nulls().to_numpy(), want):
+            problems[name] = (want, f"{found[name]} with missing values" if holes else found[name])
+    return problems
+
+
+@lru_cache(maxsize=256)
+def _widens(have: str, want: str) -> bool:
+    import numpy as np
+
+    whole = not (have.endswith("int64") and want == "float64")  # numpy calls that safe; above 2**53 it is not
+    return whole and np.can_cast(have, want, "safe")
+
+
+def _all_codes(
+    columns: Columns, frame: Any, kind: Table, problems: dict[str, tuple[str, str]]
+) -> tuple[dict[str, list[int]], dict[str, list[object]]]:
+    made: dict[str, list[int]] = {}
+    unseen: dict[str, list[object]] = {}
+    for name, categories in columns.categories.items():
+        column = frame[name]
+        if kind.has(column.to_native(), categories):
+            continue
+        values = [None if hole else value for value, hole in zip(column.to_list(), column.is_null(), strict=True)]
+        distinct = {(type(value), value): value for value in values if not _is_missing(value)}.values()
+        wrong = [value for value in distinct if not _is_like(value, categories)]
+        if wrong:
+            wanted = f"category ({type(categories[0]).__name__})"
+            problems[name] = (wanted, f"{word(column.dtype)} ({type(wrong[0]).__name__} {wrong[0]!r})")
+            continue
+        codes: dict[object, int] = {value: code for code, value in enumerate(categories)}
+        strange = [value for value in distinct if value not in codes]
+        if strange and columns.unseen == "refuse":
+            unseen[name] = strange
+        made[name] = [-1 if _is_missing(value) else codes.get(value, -1) for value in values]
+    return made, unseen
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or value != value  # noqa: PLR0124 -- true of a NaN only, of whatever float type
+
+
+def _is_like(value: object, categories: Sequence[Category]) -> bool:
+    if isinstance(categories[0], str):
+        return isinstance(value, str)
+    if isinstance(value, bool):
+        return False
+    # integers turn into whole floats as soon as one of them is missing
+    return isinstance(value, Integral) or (isinstance(value, Real) and float(value).is_integer())
+
+
+def report(problems: Mapping[str, tuple[str, str]], unseen: Mapping[str, list[object]], columns: Columns) -> None:
+    """Raise ``FeatureMismatch`` if there are columns of the wrong dtype, or categories unseen in training."""
+    if problems:
+        shown = "; ".join(
+            f"{name!r}: expected {want}, found {have}" for name, (want, have) in list(problems.items())[:10]
+        )
+        raise FeatureMismatch(
+            f"{len(problems)} of {len(columns.names)} columns cannot be had in the trained dtype without changing a "
+            f"value: {shown}. Convert them as it was done in training",
+            dtype=problems,
+        )
+    if unseen:
+        shown = "; ".join(
+            f"{name!r} holds {listed(values, most=5)} (trained: {listed(columns.categories[name], most=5)})"
+            for name, values in unseen.items()
+        )
+        raise FeatureMismatch(
+            f'a category was not there in training: {shown}. Map it, or train with unseen="missing"',
+            dtype={name: ("a trained category", listed(values, most=5)) for name, values in unseen.items()},
+        )
+
+
+def check_values(columns: Columns, table: Any, names: Sequence[str]) -> None:
+    """Raise if the named columns hold what the policy for NaN and infinities refuses.
+
+    Raises:
+        FeatureMismatch: with the column, how many rows, and the first of them.
+    """
+    import numpy as np
+
+    frame = narwhal(table)
+    whole = table.to_numpy() if hasattr(table, "to_numpy") else frame.to_numpy()
+    if whole.dtype.kind in "iub" or (whole.dtype.kind == "f" and np.isfinite(whole).all()):
+        return
+    for name in names:
+        column = frame[name]
+        holes = column.is_null().to_numpy().astype(bool)
+        if word(column.dtype) in FLOATS:
+            values = column.to_numpy()
+            refuse(columns, name, holes | np.isnan(values), np.isinf(values))
+        else:
+            refuse(columns, name, holes, np.zeros_like(holes))
+
+
+def check_array(columns: Columns, array: Any) -> None:
+    """Raise if an array, whose last axis is the features, holds what the policy refuses.
+
+    Raises:
+        FeatureMismatch: with the column, how many rows, and the first of them.
+    """
+    import numpy as np
+
+    if array.dtype.kind != "f" or np.isfinite(array).all():
+        return
+    flat = array.reshape(-1, array.shape[-1])
+    named = len(columns.names) == flat.shape[1]
+    for place in range(flat.shape[1]):
+        name = columns.names[place] if named else f"column {place}"
+        refuse(columns, name, np.isnan(flat[:, place]), np.isinf(flat[:, place]))
+
+
+def refuse(columns: Columns, name: str, holes: Any, infinite: Any) -> None:
+    """Raise if one of these two masks over the rows of a column is set and the policy refuses that."""
+    for policy, mask, what in ((columns.nan, holes, "NaN or a missing value"), (columns.inf, infinite, "an infinity")):
+        if policy == "refuse" and mask.any():
+            raise FeatureMismatch(
+                f"{name!r} holds {what} in {int(mask.sum())} of {mask.size} rows (first in row {int(mask.argmax())}, "
+                "counted from 0), and this model must not be given any; fill or drop the rows"
+            )

@@ -1,0 +1,60 @@
+"""What is known about the columns that a model was trained on, as one frozen value, and the words for their dtypes.
+
+Owns the vocabulary that a schema is written in. Touches no data and imports no framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, Literal
+
+Category = str | int
+"""One category of a column; all of one column are of the same of the two types."""
+
+Policy = Literal["allow", "refuse"]
+Unseen = Literal["refuse", "missing"]
+
+FLOATS: Final = ("float16", "float32", "float64")
+INTEGERS: Final = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+NUMBERS: Final = (*FLOATS, *INTEGERS, "bool")
+DTYPES: Final = (*NUMBERS, "string", "category")
+"""Every dtype that a schema can record. ``category`` goes with an ordered list of categories."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns that an input has to provide, in training order.
+
+    ``expected`` says in words how wide an array has to be; ``inferred`` that the names are not the user's, so that
+    nothing may be matched by them.
+    """
+
+    names: tuple[str, ...]
+    dtypes: Mapping[str, str]
+    categories: Mapping[str, tuple[Category, ...]]
+    nan: Policy
+    inf: Policy
+    unseen: Unseen
+    inferred: bool
+    expected: str
+    index: Mapping[str, int] = field(init=False, repr=False, compare=False)
+    kinds: tuple[str | None, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        index = {name: place for place, name in enumerate(self.names)}
+        object.__setattr__(self, "index", MappingProxyType(index))
+        object.__setattr__(self, "kinds", tuple(self.dtypes.get(name) for name in self.names))
+
+    @property
+    def strict(self) -> bool:
+        """Whether there are values that the model must not be given."""
+        return "refuse" in (self.nan, self.inf)
+
+
+def listed(names: Iterable[object], *, most: int = 10) -> str:
+    """Return names for a message: quoted, and cut after ``most`` of them."""
+    shown = [repr(name) for name in names]
+    rest = f" and {len(shown) - most} more" if len(shown) > most else ""
+    return ", ".join(shown[:most]) + rest

@@ -1,0 +1,367 @@
+"""What a model was trained on: its inputs by name, which of them it was given, and in which form.
+
+Owns the description and its JSON; :mod:`artifact_store.core.alignment` does the work on tables and arrays.
+Does not know models or trainers, and imports no framework.
+
+What it cannot see: columns that were renamed into each other's names; an array whose columns are in another order;
+digits that were lost before the data came here.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final, Self, get_args
+
+from artifact_store.core import alignment, tables
+from artifact_store.core import schema_fields as fields
+from artifact_store.core.canonical import canonical, sha256
+from artifact_store.core.columns import Category, Columns, Policy, Unseen, listed
+from artifact_store.core.errors import Corrupt, InvalidInput, InvalidOption
+from artifact_store.core.matching import Extra
+
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What an agent observes: the shape and dtype beside the names, which cover the raw data columns only."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    extras: Mapping[str, Any] = field(default_factory=lambda: _NOTHING, repr=False)
+    """Fields of a newer minor format; kept, not understood."""
+
+    def __post_init__(self) -> None:
+        shape = tuple(fields.check_whole(size, "a size in the shape of an observation") for size in self.shape)
+        if min(shape, default=1) < 1:
+            raise InvalidInput(f"an observation of shape {shape} holds nothing")
+        object.__setattr__(self, "shape", shape)
+        object.__setattr__(self, "dtype", fields.check_text(self.dtype, "the dtype of an observation"))
+        object.__setattr__(self, "extras", MappingProxyType(copy.deepcopy(dict(self.extras))))
+
+    def __hash__(self) -> int:
+        return hash((self.shape, self.dtype))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.shape, self.dtype, dict(self.extras))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a new JSON value."""
+        return {**copy.deepcopy(dict(self.extras)), "shape": list(self.shape), "dtype": self.dtype}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Read it from JSON; unknown fields are kept.
+
+        Raises:
+            Corrupt: a field is missing or has another type than we write.
+        """
+        shape, dtype = value.get("shape"), value.get("dtype")
+        if not isinstance(shape, list) or not isinstance(dtype, str):
+            raise Corrupt("an observation has a list for its shape and a text for its dtype")
+        return cls(tuple(shape), dtype, {name: part for name, part in value.items() if name not in {"shape", "dtype"}})
+
+
+@dataclass(frozen=True, slots=True, init=False, repr=False)
+class FeatureSchema:
+    """The contract between training and prediction; a frozen value that is compared by content.
+
+    ``names`` are all inputs in training order. ``selected`` are the positions of those that the model itself is
+    given, in its order; all of them where nothing was selected (``None`` and ``[]`` say that). With
+    ``selection_after_preprocessing`` a preprocessor sees all inputs and the selection is made from what it returns;
+    without, it sees the selected ones only.
+
+    ``dtypes`` and ``categories`` may cover some names or all. Policies: ``nan`` and ``inf`` say whether the model may
+    be given such values, ``unseen`` what becomes of a category that was not there in training.
+    ``names_inferred`` marks names that nobody gave: they justify no match by name. ``reason`` is free text on why the
+    selection was made. ``extras`` are fields of a newer minor format: kept, not understood.
+    """
+
+    names: tuple[str, ...]
+    selected: tuple[int, ...]
+    selection_after_preprocessing: bool
+    dtypes: Mapping[str, str]
+    categories: Mapping[str, tuple[Category, ...]]
+    nan: Policy
+    inf: Policy
+    unseen: Unseen
+    names_inferred: bool
+    reason: str
+    observation: Observation | None
+    extras: Mapping[str, Any]
+    _inputs: Columns = field(compare=False)
+    _chosen: Columns = field(compare=False)
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        *,
+        selected: Iterable[int | str] | None = None,
+        selection_after_preprocessing: bool = True,
+        dtypes: Mapping[str, str] | str | None = None,
+        categories: Mapping[str, Sequence[Category]] | None = None,
+        nan: Policy = "allow",
+        inf: Policy = "allow",
+        unseen: Unseen = "refuse",
+        names_inferred: bool = False,
+        reason: str = "",
+        observation: Observation | None = None,
+        extras: Mapping[str, Any] = _NOTHING,
+    ) -> None:
+        """Check everything once; one ``dtypes`` text is that of every column without categories.
+
+        Raises:
+            InvalidInput: a name, position, dtype or category is not one, is there twice, or is unknown.
+            InvalidOption: a policy is none of those that there are.
+        """
+        known = fields.check_names(names)
+        known_categories = fields.check_categories(known, categories or {})
+        known_dtypes = fields.check_dtypes(known, dtypes, known_categories)
+        for option, value, choices in (("nan", nan, Policy), ("inf", inf, Policy), ("unseen", unseen, Unseen)):
+            fields.check_choice(option, value, get_args(choices))
+        if observation is not None and not isinstance(observation, Observation):
+            raise InvalidInput(f"observation is an Observation(shape, dtype), not {type(observation).__name__}")
+        values: dict[str, Any] = {
+            "names": known,
+            "selected": fields.check_selection(known, selected),
+            "selection_after_preprocessing": bool(selection_after_preprocessing),
+            "dtypes": MappingProxyType(known_dtypes),
+            "categories": MappingProxyType(known_categories),
+            "nan": nan,
+            "inf": inf,
+            "unseen": unseen,
+            "names_inferred": bool(names_inferred),
+            "reason": fields.check_text(reason, "the reason of a selection"),
+            "observation": observation,
+            "extras": MappingProxyType(copy.deepcopy(dict(extras))),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        inputs = self._columns(known, self._width())
+        chosen = inputs
+        if self.has_selection:
+            count = self.input_size
+            chosen = self._columns(self.selected_names, f"the {count} selected features (preselected=True)")
+        object.__setattr__(self, "_inputs", inputs)
+        object.__setattr__(self, "_chosen", chosen)
+
+    @classmethod
+    def from_frame(cls, frame: Any, *, selected: Iterable[int | str] | None = None, **options: Any) -> Self:
+        """Return the schema of a training table: its names, dtypes and categories. ``options`` as for the class.
+
+        Categories are recorded in the order of the column's own list. Of a polars ``Categorical``, which has none,
+        they are the values present, sorted.
+
+        Raises:
+            InvalidInput: a column has no text for a name, a name twice, or holds nothing that a model can take.
+        """
+        names, dtypes, categories = tables.describe(frame)
+        return cls(names, selected=selected, dtypes=dtypes, categories=categories, **options)
+
+    @classmethod
+    def inferred(cls, count: int, *, selected: Iterable[int] | None = None, **options: Any) -> Self:
+        """Return a schema whose names are made up, ``feature_0`` and so on: all that is known is how many there are."""
+        names = [f"feature_{place}" for place in range(fields.check_whole(count, "the number of features"))]
+        return cls(names, selected=selected, names_inferred=True, **options)
+
+    def __repr__(self) -> str:
+        chosen = f", {self.input_size} selected" if self.has_selection else ""
+        origin = ", names inferred" if self.names_inferred else ""
+        return f"<FeatureSchema: {self.feature_count} features{chosen}{origin}; {self.fingerprint[:12]}>"
+
+    def __hash__(self) -> int:
+        return hash((self.names, self.selected))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).from_json, (self.to_json(),)
+
+    @property
+    def selected_names(self) -> tuple[str, ...]:
+        """The names of what the model is given, in its order."""
+        return tuple(self.names[place] for place in self.selected)
+
+    @property
+    def feature_count(self) -> int:
+        """How many inputs there are in all."""
+        return len(self.names)
+
+    @property
+    def input_size(self) -> int:
+        """How many features the selection leaves to the model."""
+        return len(self.selected)
+
+    @property
+    def has_selection(self) -> bool:
+        """Whether the model is given anything else than all inputs in their order."""
+        return self.selected != tuple(range(len(self.names)))
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 of everything that decides how an input is aligned: all but ``reason`` and ``extras``."""
+        value = self.to_json()
+        decisive = {name: value[name] for name in fields.KNOWN.keys() - {"reason"}}
+        if self.observation is not None:
+            decisive["observation"] = Observation(self.observation.shape, self.observation.dtype).to_json()
+        return sha256(canonical(decisive))
+
+    def with_selection(self, selected: Iterable[int | str] | None, *, reason: str = "") -> Self:
+        """Return the same inputs with another selection."""
+        changed = {**self.to_json(), "selected": None, "selected_names": None, "reason": reason}
+        places = fields.check_selection(self.names, selected)
+        changed["selected"] = list(places)
+        changed["selected_names"] = [self.names[place] for place in places]
+        return type(self).from_json(changed)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the schema as a new JSON value; :meth:`from_json` makes an equal schema of it."""
+        return {
+            **copy.deepcopy(dict(self.extras)),
+            "names": list(self.names),
+            "selected": list(self.selected) if self.has_selection else None,
+            "selected_names": list(self.selected_names) if self.has_selection else None,
+            "selection_after_preprocessing": self.selection_after_preprocessing,
+            "dtypes": dict(self.dtypes),
+            "categories": {name: list(values) for name, values in self.categories.items()},
+            "nan": self.nan,
+            "inf": self.inf,
+            "unseen": self.unseen,
+            "inferred": self.names_inferred,
+            "reason": self.reason,
+            "observation": None if self.observation is None else self.observation.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, value: object) -> Self:
+        """Read a schema from JSON, which may come from a newer minor format: unknown fields are kept.
+
+        Raises:
+            Corrupt: a field is missing, has another type than we write, or contradicts another one.
+        """
+        known = fields.read_fields(value)
+        assert isinstance(value, Mapping)
+        names = known.pop("selected_names", None)
+        known["names_inferred"] = known.pop("inferred", False)
+        known["extras"] = {name: part for name, part in value.items() if name not in fields.KNOWN}
+        try:
+            if known.get("observation") is not None:
+                known["observation"] = Observation.from_json(known["observation"])
+            schema = cls(**known)
+        except InvalidInput as error:
+            raise Corrupt(f"the feature schema contradicts itself: {error}") from error
+        if names is not None and names != list(schema.selected_names):
+            raise Corrupt("the feature schema contradicts itself: its selected names are not those at its positions")
+        return schema
+
+    def align(
+        self,
+        rows: Any,
+        /,
+        *,
+        extra: Extra = "ignore",
+        fill: Mapping[str, Any] | None = None,
+        by_position: bool = False,
+    ) -> Any:
+        """Return all inputs in training order and dtype, in the same kind of container; ``rows`` stays as it is.
+
+        ``rows`` is a pandas, polars or arrow table, matched by name; or an array (or nested lists) whose last axis is
+        the features: a row, rows, or windows of rows. A single row with names also: a pandas Series comes back as
+        one, a mapping as an array of one row. What already is as it should be may be returned itself.
+
+        ``extra`` says what to do about columns that the model does not know. ``fill`` gives values to columns that
+        are not there; values that are missing *in* a column stay so. ``by_position`` takes the columns of a table in
+        their order, whatever they are called, and names them.
+
+        Categories become a pandas ``Categorical`` with exactly the trained list, so that its codes are the trained
+        ones; in polars an ``Enum`` (integers stay integers); in arrow a dictionary.
+
+        Raises:
+            FeatureMismatch: the trained features are not all there, or cannot be had as they were in training, or
+                hold what ``nan`` and ``inf`` refuse.
+            InvalidInput: ``rows`` holds no features, or an option means nothing here.
+        """
+        aligned = self._align(self._inputs, rows, extra=extra, fill=fill, by_position=by_position)
+        alignment.check(self._inputs, aligned)
+        return aligned
+
+    def select(self, rows: Any, /) -> Any:
+        """Return what the model is given, out of what :meth:`align` returned; nothing is cast or checked on the way.
+
+        A table needs no more than the selected columns; a row with names is brought into the form of training.
+
+        Raises:
+            FeatureMismatch: they are not there, or an array is not as wide as all inputs.
+        """
+        return alignment.pick(self._inputs, self.selected, self._chosen, rows)
+
+    def prepare(
+        self,
+        rows: Any,
+        /,
+        preprocessor: Any = None,
+        *,
+        preselected: bool = False,
+        extra: Extra = "ignore",
+        fill: Mapping[str, Any] | None = None,
+        by_position: bool = False,
+    ) -> Any:
+        """Return exactly what the model is to be given: align, preprocess, select.
+
+        Where the selection applies before preprocessing the order is align, select, preprocess. What a preprocessor
+        returns without a selection after it is returned as it is: its width is between the two of them.
+        ``nan`` and ``inf`` are checked at the very end, so an imputer may see what the model must not.
+
+        ``preselected`` says that ``rows`` holds the selected features only (tables: by name). ``preprocessor`` is a
+        callable or an object with ``transform``, which is always given rows in two dimensions. The other options
+        are those of :meth:`align`.
+
+        Raises:
+            FeatureMismatch: as :meth:`align`; or the preprocessor returned other columns than the selection means.
+            InvalidInput: as :meth:`align`; or ``preselected`` rows for a preprocessor that needs all inputs.
+        """
+        late = self.has_selection and self.selection_after_preprocessing and preprocessor is not None
+        if preselected and late:
+            raise InvalidOption(
+                f"the preprocessor was fitted on all {self.feature_count} inputs and cannot take preselected ones; "
+                "give all inputs, or rows that are preprocessed already and no preprocessor"
+            )
+        source = self._chosen if preselected else self._inputs
+        rows = self._align(source, rows, extra=extra, fill=fill, by_position=by_position)
+        if not preselected and not late:
+            rows = alignment.pick(self._inputs, self.selected, self._chosen, rows)
+        if preprocessor is not None:
+            rows = alignment.process(preprocessor, rows)
+        if late:
+            rows = alignment.pick_processed(self._inputs, self.selected, self._chosen, rows)
+        alignment.check(self._chosen, rows)
+        return rows
+
+    def _align(
+        self, columns: Columns, rows: Any, *, extra: Extra, fill: Mapping[str, Any] | None, by_position: bool
+    ) -> Any:
+        fields.check_choice("extra", extra, get_args(Extra))
+        fill = fill or {}
+        unknown = [name for name in fill if name not in self._inputs.index]
+        if unknown:
+            raise InvalidOption(f"fill names {listed(unknown)}, which the model does not know")
+        if fill and by_position:
+            raise InvalidOption("fill goes by name and by_position does not; give one of them")
+        return alignment.align(columns, rows, extra=extra, fill=fill, by_position=by_position)
+
+    def _columns(self, names: tuple[str, ...], expected: str) -> Columns:
+        return Columns(
+            names=names,
+            dtypes={name: self.dtypes[name] for name in names if name in self.dtypes},
+            categories={name: self.categories[name] for name in names if name in self.categories},
+            nan=self.nan,
+            inf=self.inf,
+            unseen=self.unseen,
+            inferred=self.names_inferred,
+            expected=expected,
+        )
+
+    def _width(self) -> str:
+        selection = f" (or the {self.input_size} selected, with preselected=True)" if self.has_selection else ""
+        return f"{self.feature_count} features{selection}"

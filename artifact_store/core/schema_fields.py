@@ -1,0 +1,174 @@
+"""The fields of a feature schema, checked once: as a caller gives them, and as JSON brings them back.
+
+Every function returns the field in its one stored form or raises. Knows neither tables nor alignment.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from artifact_store.core.columns import DTYPES, Category, listed
+from artifact_store.core.errors import Corrupt, InvalidInput, InvalidOption
+
+_INT64: Final = 1 << 63
+
+KNOWN: Final[Mapping[str, tuple[type, ...]]] = {
+    "names": (list,),
+    "selected": (list, type(None)),
+    "selected_names": (list, type(None)),
+    "selection_after_preprocessing": (bool,),
+    "dtypes": (Mapping,),
+    "categories": (Mapping,),
+    "nan": (str,),
+    "inf": (str,),
+    "unseen": (str,),
+    "inferred": (bool,),
+    "reason": (str,),
+    "observation": (Mapping, type(None)),
+}
+"""The fields of the JSON form and the types that they may have."""
+
+
+def check_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of all inputs."""
+    if isinstance(names, str | bytes):
+        raise InvalidInput(f"names is a list of texts; {names!r} is a single one")
+    known = tuple(check_text(name, "the name of a feature") for name in names)
+    if not known or "" in known:
+        raise InvalidInput("a model has at least one feature, and each has a name that is not empty")
+    twice = _twice(known)
+    if twice:
+        raise InvalidInput(f"the names of features are unique; there more than once: {listed(twice)}")
+    return known
+
+
+def check_selection(names: tuple[str, ...], selected: Iterable[int | str] | None) -> tuple[int, ...]:
+    """Return the positions of a selection that is given by position or by name; nothing selected means all."""
+    if isinstance(selected, str | bytes):
+        raise InvalidInput(f"selected is a list of positions or names; {selected!r} is a single one")
+    index = {name: place for place, name in enumerate(names)}
+    places = []
+    for item in () if selected is None else selected:
+        place = index.get(item) if isinstance(item, str) else check_whole(item, "a selected position")
+        if place is None or not 0 <= place < len(names):
+            raise InvalidInput(f"{item!r} is selected, but the {len(names)} features have no such name or position")
+        places.append(place)
+    twice = _twice(places)
+    if twice:
+        raise InvalidInput(f"selected more than once: {listed(names[place] for place in twice)}")
+    return tuple(places or range(len(names)))
+
+
+def check_categories(
+    names: tuple[str, ...], categories: Mapping[str, Iterable[Category]]
+) -> dict[str, tuple[Category, ...]]:
+    """Return the ordered categories of those columns that have any."""
+    _check_known(names, categories, "categories")
+    return {name: _one_list(name, categories[name]) for name in names if name in categories}
+
+
+def check_dtypes(
+    names: tuple[str, ...], dtypes: Mapping[str, str] | str | None, categories: Mapping[str, object]
+) -> dict[str, str]:
+    """Return the dtypes that are known; that of a column with categories is ``category``, and no other's."""
+    if dtypes is None or isinstance(dtypes, str):
+        given = {name: dtypes for name in names if dtypes is not None and name not in categories}
+    else:
+        _check_known(names, dtypes, "dtypes")
+        given = {name: str(dtypes[name]) for name in names if name in dtypes}
+    for name, dtype in given.items():
+        if dtype not in DTYPES:
+            raise InvalidInput(f"{name!r} cannot have the dtype {dtype!r}; there are: {', '.join(DTYPES)}")
+        if (dtype == "category") != (name in categories):
+            raise InvalidInput(f"{name!r} has the dtype {dtype!r}; 'category' and a list of categories go together")
+    merged = given | dict.fromkeys(categories, "category")
+    return {name: merged[name] for name in names if name in merged}
+
+
+def check_whole(value: object, what: str) -> int:
+    """Return an integer of whatever library as Python's; a truth value is none."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError  # noqa: TRY301 -- one sentence for whatever is no integer
+        return operator.index(value)  # type: ignore[arg-type]  # it is what finds out whether it can
+    except TypeError as error:
+        raise InvalidInput(f"{what} is a whole number, not {value!r} (turn a mask into positions)") from error
+
+
+def check_text(value: object, what: str) -> str:
+    """Return a text that can be stored."""
+    if not isinstance(value, str):
+        raise InvalidInput(f"{what} is a text, not {value!r} ({type(value).__name__})")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"{what} holds a lone surrogate, which cannot be stored: {value!r}") from error
+    return str(value)
+
+
+def check_choice(option: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raise unless ``value`` is one of the choices."""
+    if value not in choices:
+        raise InvalidOption(f"{option} is one of {', '.join(map(repr, choices))}, not {value!r}")
+
+
+def read_fields(value: object) -> dict[str, Any]:
+    """Return the known fields of a schema's JSON, with the types that they must have; those left out are absent.
+
+    Raises:
+        Corrupt: it is no object, has no names, or a field has another type.
+    """
+    if not isinstance(value, Mapping):
+        raise Corrupt(f"a feature schema is a JSON object, not {type(value).__name__}")
+    if "names" not in value:
+        raise Corrupt("a feature schema without the names of its features is none")
+    fields = {name: value[name] for name in KNOWN if name in value}
+    for name, part in fields.items():
+        if not isinstance(part, KNOWN[name]):
+            raise Corrupt(f"the field {name!r} of a feature schema cannot be a {type(part).__name__}")
+    for name, part in fields.get("categories", {}).items():
+        if not isinstance(part, list):
+            raise Corrupt(f"the categories of {name!r} are a list, not a {type(part).__name__}")
+    for name, part in fields.get("dtypes", {}).items():
+        if not isinstance(part, str):
+            raise Corrupt(f"the dtype of {name!r} is a text, not a {type(part).__name__}")
+    if any(not isinstance(place, int) for place in fields.get("selected") or ()):
+        raise Corrupt("the selection of a feature schema is a list of positions")
+    return fields
+
+
+def _check_known(names: tuple[str, ...], given: Mapping[str, object], what: str) -> None:
+    unknown = [name for name in given if name not in names]
+    if unknown:
+        raise InvalidInput(f"{what} are given for {listed(unknown)}, which is no feature")
+
+
+def _one_list(name: str, values: Iterable[Category]) -> tuple[Category, ...]:
+    if isinstance(values, str | bytes):
+        raise InvalidInput(f"the categories of {name!r} are a list; {values!r} is a single text")
+    found = list(values)
+    if not found:
+        raise InvalidInput(f"the categories of {name!r} are an empty list; give those of training")
+    what = f"a category of {name!r}"
+    if isinstance(found[0], str):
+        known: tuple[Category, ...] = tuple(check_text(value, what) for value in found)
+    else:
+        known = tuple(check_whole(value, f"{what}, which are all text or all whole numbers,") for value in found)
+        if any(not -_INT64 <= int(value) < _INT64 for value in known):
+            raise InvalidInput(f"{what} is out of the range of 64 bits")
+    twice = _twice(known)
+    if twice:
+        raise InvalidInput(f"the categories of {name!r} are unique; there more than once: {listed(twice)}")
+    return known
+
+
+def _twice(values: Iterable[Any]) -> list[Any]:
+    seen: set[Any] = set()
+    found: dict[Any, None] = {}
+    for value in values:
+        if value in seen:
+            found[value] = None
+        seen.add(value)
+    return list(found)

@@ -1,0 +1,251 @@
+"""The few things that pandas, polars and arrow tables do differently, behind one small interface.
+
+What they do alike goes through ``narwhals``. A library is looked up only where the caller has already imported it:
+nobody can hold a table of a library that is not loaded. No method changes the table that it is given.
+"""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from artifact_store.core.columns import NUMBERS, Category
+from artifact_store.core.errors import InvalidInput
+
+_WORDS: Final = {"boolean": "bool", "categorical": "category", "enum": "category"}
+_CLASSES: Final = {name: "Boolean" if name == "bool" else name.capitalize().replace("Uint", "UInt") for name in NUMBERS}
+"""The classes of narwhals by our words."""
+
+
+class Table(ABC):
+    """One kind of table. Positions count columns from 0; names are unique wherever they are used."""
+
+    @abstractmethod
+    def names(self, table: Any) -> list[Any]:
+        """Return the column labels as they are, also doubled or without being text."""
+
+    @abstractmethod
+    def take(self, table: Any, positions: Sequence[int]) -> Any:
+        """Return the columns at these positions, in this order."""
+
+    @abstractmethod
+    def rename(self, table: Any, names: Sequence[str]) -> Any:
+        """Return the same columns under these names."""
+
+    @abstractmethod
+    def encode(self, table: Any, codes: Mapping[str, list[int]], categories: Mapping[str, Sequence[Category]]) -> Any:
+        """Return the table with some columns rebuilt from codes (-1 is missing) and ordered categories."""
+
+    def has(self, column: Any, categories: Sequence[Category]) -> bool:  # noqa: ARG002 -- arrow: each chunk has its own
+        """Tell whether the column already is what :meth:`encode` makes for these categories."""
+        return False
+
+    def odd(self, table: Any) -> set[str]:  # noqa: ARG002 -- polars and arrow have one representation only
+        """Return the columns whose representation has to become the library's plain one (nullable, arrow-backed)."""
+        return set()
+
+    def holds_missing(self, dtype: str) -> bool:  # noqa: ARG002 -- every column of polars and arrow has a mask
+        """Tell whether a column of this dtype can hold missing values."""
+        return True
+
+    def cast(self, table: Any, dtypes: Mapping[str, str]) -> Any:
+        """Return the table with some columns in other dtypes; each value was proven to fit."""
+        import narwhals.stable.v2 as nw
+
+        frame = narwhal(table)
+        casts = [frame[name].cast(getattr(nw, _CLASSES[dtype])) for name, dtype in dtypes.items()]
+        return frame.with_columns(casts).to_native()
+
+
+class Pandas(Table):
+    """``pandas.DataFrame``: plain columns are numpy's, categorical ones unordered with exactly the trained list."""
+
+    def names(self, table: Any) -> list[Any]:
+        """Return the labels, which may be anything hashable."""
+        return list(table.columns.tolist())
+
+    def take(self, table: Any, positions: Sequence[int]) -> Any:
+        """Return the columns with the index of the table."""
+        return table.take(list(positions), axis=1)
+
+    def rename(self, table: Any, names: Sequence[str]) -> Any:
+        """Return the columns with the index of the table."""
+        return table.set_axis(list(names), axis=1)
+
+    def encode(self, table: Any, codes: Mapping[str, list[int]], categories: Mapping[str, Sequence[Category]]) -> Any:
+        """Make each an unordered ``Categorical``."""
+        import pandas as pd
+
+        made = table.copy(deep=False)  # a column that is set anew leaves the columns of the original alone
+        for name, of in codes.items():
+            known: Any = pd.Index(list(categories[name]))
+            made[name] = pd.Categorical.from_codes(of, categories=known, ordered=False)
+        return made
+
+    def has(self, column: Any, categories: Sequence[Category]) -> bool:
+        """Compare the lists: for pandas two dtypes are equal whatever the order of their categories."""
+        dtype = column.dtype
+        known = getattr(dtype, "categories", None)
+        return known is not None and not dtype.ordered and known.tolist() == list(categories)
+
+    def odd(self, table: Any) -> set[str]:
+        """Return the columns that numpy does not hold."""
+        return {name for name, dtype in table.dtypes.items() if type(dtype).__module__.partition(".")[0] != "numpy"}
+
+    def holds_missing(self, dtype: str) -> bool:
+        """Only floats can, in numpy."""
+        return dtype.startswith("float")
+
+    def cast(self, table: Any, dtypes: Mapping[str, str]) -> Any:
+        """Return columns of numpy."""
+        kinds = set(dtypes.values())
+        if len(kinds) == 1 and len(dtypes) == table.shape[1]:  # a hundred times faster than column by column
+            return table.astype(kinds.pop())
+        return table.astype(dict(dtypes))
+
+
+class Polars(Table):
+    """``polars.DataFrame``: text categories as ``Enum`` in the trained order; for integers there is no such type.
+
+    A column of integer categories stays one of integers, each of them a trained category.
+    """
+
+    def names(self, table: Any) -> list[Any]:
+        """Return the names, which are unique texts."""
+        return list(table.columns)
+
+    def take(self, table: Any, positions: Sequence[int]) -> Any:
+        """Return the columns by position: a name could be read as a pattern."""
+        return table[:, list(positions)]
+
+    def rename(self, table: Any, names: Sequence[str]) -> Any:
+        """Return the columns under these names."""
+        return table.rename(dict(zip(table.columns, names, strict=True)))
+
+    def encode(self, table: Any, codes: Mapping[str, list[int]], categories: Mapping[str, Sequence[Category]]) -> Any:
+        """Make each an ``Enum``, or integers."""
+        import polars as pl
+
+        made = []
+        for name, of in codes.items():
+            known = categories[name]
+            kind = pl.Int64() if isinstance(known[0], int) else pl.Enum([str(value) for value in known])
+            made.append(pl.Series(name, [known[code] if code >= 0 else None for code in of], dtype=kind))
+        return table.with_columns(made)
+
+    def has(self, column: Any, categories: Sequence[Category]) -> bool:
+        """Compare the lists; a ``Categorical`` has none."""
+        dtype = column.dtype
+        return type(dtype).__name__ == "Enum" and dtype.categories.to_list() == list(categories)
+
+
+class Arrow(Table):
+    """``pyarrow.Table``: categories as a dictionary in the trained order, so the indices are the trained codes."""
+
+    def names(self, table: Any) -> list[Any]:
+        """Return the names, of which some may be there twice."""
+        return list(table.column_names)
+
+    def take(self, table: Any, positions: Sequence[int]) -> Any:
+        """Return the columns by position."""
+        return table.select(list(positions))
+
+    def rename(self, table: Any, names: Sequence[str]) -> Any:
+        """Return the columns under these names."""
+        return table.rename_columns(list(names))
+
+    def encode(self, table: Any, codes: Mapping[str, list[int]], categories: Mapping[str, Sequence[Category]]) -> Any:
+        """Make each a dictionary column of one chunk."""
+        import pyarrow as pa
+
+        for name, of in codes.items():
+            indices = pa.array([code if code >= 0 else None for code in of], pa.int32())
+            column = pa.DictionaryArray.from_arrays(indices, pa.array(list(categories[name])))
+            table = table.set_column(table.column_names.index(name), name, column)
+        return table
+
+
+_TABLES: Final[tuple[tuple[str, str, Table], ...]] = (
+    ("pandas", "DataFrame", Pandas()),
+    ("polars", "DataFrame", Polars()),
+    ("pyarrow", "Table", Arrow()),
+)
+
+
+def table_of(value: Any) -> Table | None:
+    """Return how to handle this table, or none if it is none."""
+    for module, name, table in _TABLES:
+        if is_a(value, module, name):
+            return table
+    return None
+
+
+def is_a(value: Any, module: str, name: str) -> bool:
+    """Tell whether ``value`` is of a class of a library, without importing the library."""
+    loaded = sys.modules.get(module)
+    return loaded is not None and isinstance(value, getattr(loaded, name, ()))
+
+
+def narwhal(table: Any) -> Any:
+    """Return a pandas, polars or arrow table as narwhals' ``DataFrame``."""
+    import narwhals.stable.v2 as nw
+
+    return nw.from_native(table, eager_only=True)
+
+
+def word(dtype: Any) -> str:
+    """Return our word for a narwhals dtype, or narwhals' own where we have none."""
+    text = str(dtype).partition("(")[0].lower()
+    known = _WORDS.get(text, text)
+    return known if known in (*NUMBERS, "string", "category") else str(dtype)
+
+
+def fill(table: Any, values: Mapping[str, Any], dtypes: Mapping[str, str | None]) -> Any:
+    """Return the table with constant columns added. ``None`` is the missing value of the dtype."""
+    import narwhals.stable.v2 as nw
+
+    made = []
+    for name, value in values.items():
+        if value is None and dtypes[name] == "string":
+            constant = nw.lit(None, nw.String())
+        else:
+            constant = nw.lit(float("nan") if value is None else value)
+        made.append(constant.alias(name))
+    return narwhal(table).with_columns(made).to_native()
+
+
+def describe(table: Any) -> tuple[list[str], dict[str, str], dict[str, list[Category]]]:
+    """Return the names, dtypes and categories of a table.
+
+    A polars ``Categorical`` does not hold a list of its own, so its categories are the values present, sorted;
+    an ``Enum`` and the categorical columns of pandas and arrow keep their lists.
+
+    Raises:
+        InvalidInput: this is no table; a column has no text for a name, a name twice, or nothing a model can take.
+    """
+    kind = table_of(table)
+    if kind is None:
+        raise InvalidInput(f"{type(table).__name__} is not a table that we know: give a pandas, polars or arrow one")
+    names = kind.names(table)
+    strange = [name for name in names if not isinstance(name, str)]
+    if strange or len(set(names)) < len(names):
+        raise InvalidInput(
+            f"the columns of a training table need text for names, each only once; rename {strange[:3] or names[:10]}"
+        )
+    frame = narwhal(table)
+    dtypes = {name: word(dtype) for name, dtype in frame.schema.items()}
+    unfit = {name: dtype for name, dtype in dtypes.items() if dtype not in (*NUMBERS, "string", "category")}
+    if unfit:
+        shown = ", ".join(f"{name!r} is {dtype}" for name, dtype in list(unfit.items())[:10])
+        raise InvalidInput(f"features are numbers, text or categories, but {shown}; convert or drop these columns")
+    categories = {name: _categories(frame[name]) for name, dtype in dtypes.items() if dtype == "category"}
+    return names, dtypes, categories
+
+
+def _categories(column: Any) -> list[Category]:
+    if str(column.dtype) == "Categorical" and is_a(column.to_native(), "polars", "Series"):
+        return sorted(column.drop_nulls().unique().to_list())
+    values: list[Category] = column.cat.get_categories().to_list()
+    return values

@@ -1,0 +1,149 @@
+"""Check what is stored against what the manifests and pointers say. Reads only; damage is reported, not raised."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from artifact_store.core import keys
+from artifact_store.core.errors import ArtifactStoreError, NotFound, Unavailable, Unsupported
+from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.manifest import FileEntry, Manifest
+from artifact_store.ops import publish
+from artifact_store.ops.context import Context
+from artifact_store.ops.fetch import compare, incoming
+from artifact_store.storage.settle import patiently
+from artifact_store.storage.transfer import LARGE
+
+Golden = Callable[[Manifest], None]
+"""Raises unless the run still predicts what it did when it was saved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: where, and what; ``error`` is what a load would raise."""
+
+    where: str
+    error: ArtifactStoreError
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.error}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What came of checking one run: its files and bytes that were read, and what is wrong with them."""
+
+    label: str
+    files: int
+    bytes: int
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Nothing is wrong."""
+        return not self.problems
+
+
+@dataclass(slots=True)
+class Report:
+    """What came of checking several runs and the pointers to them. Iterates per run."""
+
+    runs: list[RunReport] = field(default_factory=list)
+    pointers: list[Problem] = field(default_factory=list)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Everything that is wrong, anywhere."""
+        return (*self.pointers, *(problem for run in self.runs for problem in run.problems))
+
+    @property
+    def ok(self) -> bool:
+        """Nothing is wrong."""
+        return not self.problems
+
+    def __iter__(self) -> Iterator[RunReport]:
+        return iter(self.runs)
+
+
+def verify_run(context: Context, manifest: Manifest, golden: Golden | None = None) -> RunReport:
+    """Read every byte of a run and compare it; then, if nothing is wrong, ask ``golden`` whether it still predicts the same.
+
+    Raises:
+        Unavailable: the storage does not answer, which says nothing about the run.
+    """
+
+    def one(entry: FileEntry, stop: threading.Event) -> Problem | None:
+        del stop
+        try:
+            compare(context, incoming(manifest, entry))
+        except Unavailable:
+            raise
+        except ArtifactStoreError as error:
+            return Problem(f"{manifest.label}/{entry.path}", error)
+        return None
+
+    found = context.workers.every(one, manifest.files, large=lambda entry: entry.size > LARGE)
+    problems = [problem for problem in found if problem is not None]
+    if golden is not None and not problems:
+        problems += _predictions(manifest, golden)
+    size = sum(entry.size for entry in manifest.files)
+    return RunReport(manifest.label, len(manifest.files), size, tuple(problems))
+
+
+def _predictions(manifest: Manifest, golden: Golden) -> Sequence[Problem]:
+    try:
+        golden(manifest)
+    except Unavailable:
+        raise
+    except ArtifactStoreError as error:
+        return [Problem(f"{manifest.label} (predictions)", error)]
+    return []
+
+
+def verify_committed(context: Context, key: ModelKey, run_id: RunId, golden: Golden | None = None) -> RunReport:
+    """Read the manifest of a run and check the run; a manifest that cannot be believed is the report."""
+    try:
+        manifest = patiently(lambda: publish.read_manifest(context.backend, key, run_id), context.patience)
+    except (Unavailable, NotFound):
+        raise
+    except ArtifactStoreError as error:
+        return RunReport(f"{key}:{run_id}", 0, 0, (Problem(f"{key}:{run_id}", error),))
+    return verify_run(context, manifest, golden)
+
+
+def verify_pointer(context: Context, key: ModelKey, alias: str) -> Problem | None:
+    """Check that a pointer is sound, its history whole, and the run that it names committed."""
+    where = f"{key}@{alias}"
+    try:
+        seen = patiently(lambda: publish.read_pointer(context.backend, key, alias), context.patience)
+        patiently(lambda: publish.history(context.backend, key, alias, seen), context.patience)
+        if seen.pointer is not None and seen.pointer.run_id is not None:
+            run_id = RunId(seen.pointer.run_id)
+            manifest = patiently(lambda: publish.read_manifest(context.backend, key, run_id), context.patience)
+            if manifest.digest != seen.pointer.manifest_sha256:
+                raise publish.other_manifest(manifest, alias)
+    except (Unavailable, Unsupported):
+        raise
+    except ArtifactStoreError as error:
+        return Problem(where, error)
+    return None
+
+
+def verify_model(context: Context, key: ModelKey, golden: Golden | None = None) -> Report:
+    """Check every run and every pointer of a model; what was never committed is no run and is passed over."""
+    report = Report()
+    children = patiently(lambda: list(context.backend.children(keys.model_prefix(key))), context.patience)
+    for child in children:
+        run_id, alias = keys.run_in(child), keys.alias_in(child)
+        if run_id is not None:
+            try:
+                report.runs.append(verify_committed(context, key, run_id, golden))
+            except NotFound:
+                continue
+        elif alias is not None:
+            problem = verify_pointer(context, key, alias)
+            if problem is not None:
+                report.pointers.append(problem)
+    return report

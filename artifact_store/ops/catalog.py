@@ -1,0 +1,198 @@
+"""Look through a store: which models, which runs, and which run to take. Reads only.
+
+A listing is total: it tells of what it could read, keeps what it could not in ``problems``, and never stops in between.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime
+
+from artifact_store.core import keys
+from artifact_store.core.errors import (
+    AmbiguousRun,
+    ArtifactStoreError,
+    ContainerNotFound,
+    ModelNotFound,
+    NotFound,
+    RunNotFound,
+)
+from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.manifest import Manifest
+from artifact_store.core.pointer import Pointer
+from artifact_store.ops import publish
+from artifact_store.ops.audit import Problem
+from artifact_store.ops.context import Context
+from artifact_store.storage.settle import patiently
+
+AHEAD = 16
+"""Manifests that are fetched ahead of the reader of a listing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which runs are wanted. Empty means all; every condition has to hold."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    tags: Mapping[str, str] | None = None
+    where: Callable[[Manifest], bool] | None = None
+
+    def admits(self, manifest: Manifest) -> bool:
+        """Tell whether a run is wanted. ``since`` is included, ``until`` is not."""
+        if self.since is not None and manifest.created_at < self.since:
+            return False
+        if self.until is not None and manifest.created_at >= self.until:
+            return False
+        if any(manifest.tags.get(name) != value for name, value in (self.tags or {}).items()):
+            return False
+        return self.where is None or self.where(manifest)
+
+
+def models(context: Context) -> list[ModelKey]:
+    """Return every model that has a run or an alias, in order. Two levels of listings; nothing is opened."""
+    found = []
+    for child in _children(context, ""):
+        model_type = keys.model_type_in(child)
+        if model_type is None:
+            continue
+        below = _children(context, keys.type_prefix(model_type))
+        if any(keys.run_in(name) or keys.alias_in(name) for name in below):
+            found.append(ModelKey(model_type))
+        found.extend(ModelKey(model_type, symbol) for name in below if (symbol := keys.symbol_in(name)) is not None)
+    return sorted(found)
+
+
+def run_ids(context: Context, key: ModelKey) -> list[RunId]:
+    """Return the ids of the runs of a model, newest first; some may never have been committed."""
+    children = _children(context, keys.model_prefix(key))
+    return sorted((run_id for name in children if (run_id := keys.run_in(name)) is not None), reverse=True)
+
+
+def manifests(context: Context, key: ModelKey, wanted: Filter, problems: list[Problem]) -> Iterator[Manifest]:
+    """Yield the manifests of the committed runs of a model, newest first; what is broken goes to ``problems``."""
+    pending: deque[tuple[RunId, Future[Manifest]]] = deque()
+    ids = iter(run_ids(context, key))
+    try:
+        while True:
+            while len(pending) < AHEAD and (run_id := next(ids, None)) is not None:
+                pending.append((run_id, context.workers.submit(lambda run_id=run_id: _read(context, key, run_id))))  # type: ignore[misc]
+            if not pending:
+                return
+            run_id, future = pending.popleft()
+            try:
+                manifest = future.result()
+            except NotFound:  # never committed, or deleted: it does not exist
+                continue
+            except ArtifactStoreError as error:
+                problems.append(Problem(f"{key}:{run_id}", error))
+                continue
+            if wanted.admits(manifest):
+                yield manifest
+    finally:
+        for _, future in pending:
+            future.cancel()
+
+
+def resolve_prefix(context: Context, key: ModelKey, prefix: str) -> RunId:
+    """Return the only run whose id begins with ``prefix``.
+
+    Raises:
+        RunNotFound: there is none.
+        AmbiguousRun: there are several; ``candidates`` has them, newest first.
+    """
+    fitting = [run_id for run_id in run_ids(context, key) if run_id.startswith(prefix)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        shown = ", ".join(fitting[:5]) + (", …" if len(fitting) > 5 else "")  # noqa: PLR2004 -- a glimpse
+        raise AmbiguousRun(f"{key}:{prefix} could be {shown}; give more of the id", candidates=fitting)
+    raise RunNotFound(f"no run of {key} in {context.backend.url} has an id that begins with {prefix}")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Which run was found, and by which steps."""
+
+    manifest: Manifest
+    steps: tuple[str, ...]
+
+
+def find(context: Context, key: ModelKey, prefer: tuple[str, ...], *, newest: bool) -> Finding:
+    """Return the run of the first alias that exists; the newest publishable one where none does.
+
+    A retired alias names no run and is passed over, but it exists: the newest run is then not taken. An alias that
+    exists and cannot be read is an error, not a reason to take something else.
+
+    Raises:
+        ModelNotFound: there is no such alias and, with ``newest``, no run to take.
+        Corrupt, Unavailable, AccessDenied: an alias, or the run that it names, cannot be read.
+    """
+    steps: list[str] = []
+    exists = False
+    for alias in prefer:
+        seen = patiently(lambda alias=alias: publish.read_pointer(context.backend, key, alias), context.patience)  # type: ignore[misc]
+        if seen.pointer is None:
+            steps.append(f"{key}@{alias}: was never published")
+        elif seen.pointer.run_id is None:
+            exists = True
+            steps.append(f"{key}@{alias}: is retired since {seen.pointer.at:%Y-%m-%d %H:%M:%S} UTC")
+        else:
+            manifest = _published(context, key, seen.pointer)
+            steps.append(f"{key}@{alias}: names {manifest.run_id}, taken")
+            return Finding(manifest, tuple(steps))
+    if newest and not exists:
+        return _newest(context, key, steps)
+    raise ModelNotFound(f"no run of {key} to take in {context.backend.url}: {'; '.join(steps) or 'no alias was asked for'}")
+
+
+def _newest(context: Context, key: ModelKey, steps: list[str]) -> Finding:
+    problems: list[Problem] = []
+    for manifest in manifests(context, key, Filter(), problems):
+        if problems:
+            break
+        why_not = _kept_back(context, manifest)
+        if why_not is None:
+            steps.append(f"{manifest.label}: the newest committed run, taken")
+            return Finding(manifest, tuple(steps))
+        steps.append(f"{manifest.label}: {why_not}")
+    if problems:
+        raise problems[0].error
+    raise ModelNotFound(f"no run of {key} to take in {context.backend.url}: {'; '.join(steps)}")
+
+
+def _kept_back(context: Context, manifest: Manifest) -> str | None:
+    """Return why a run must not be taken by its age alone, or ``None`` if it may be."""
+    wish = manifest.publish
+    if wish.policy == "never":
+        return "was saved with publish='never'"
+    if wish.policy == "always":
+        return None
+    seen = patiently(lambda: publish.read_pointer(context.backend, manifest.key, wish.alias), context.patience)
+    past = patiently(lambda: publish.history(context.backend, manifest.key, wish.alias, seen), context.patience)
+    if any(entry.run_id == manifest.run_id for entry in past):
+        return None
+    return f"was to be published as {wish.alias!r} only under {wish.policy}, and was not"
+
+
+def _published(context: Context, key: ModelKey, pointer: Pointer) -> Manifest:
+    manifest = patiently(lambda: publish.manifest_of(context.backend, key, pointer), context.patience)
+    if manifest is None:
+        raise publish.dangling(key, pointer)
+    return manifest
+
+
+def _read(context: Context, key: ModelKey, run_id: RunId) -> Manifest:
+    return patiently(lambda: publish.read_manifest(context.backend, key, run_id), context.patience)
+
+
+def _children(context: Context, prefix: str) -> list[str]:
+    try:
+        return patiently(lambda: list(context.backend.children(prefix)), context.patience)
+    except ContainerNotFound:
+        if context.backend.makes_root:  # a folder that the first save will make: an empty store
+            return []
+        raise

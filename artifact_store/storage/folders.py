@@ -1,0 +1,338 @@
+"""Folders of the operating system, entered one by one without following a symlink.
+
+POSIX works relative to open descriptors, so that nobody can exchange a folder for a symlink between the look and
+the step. Windows has no such calls: there every step is looked at first, and sharing violations are waited out.
+Knows paths and names, not keys; raises ``OSError`` as the system does, and :class:`Corrupt` for symlinks.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import errno
+import os
+import stat
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import NoReturn, Self, TypeVar
+
+from artifact_store.core.errors import ConditionsUnsupported, Corrupt
+from artifact_store.storage.os_errors import in_use
+
+Result = TypeVar("Result")
+
+_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+_NO_SUCH_RENAME = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # a FIFO must not make open() wait for a writer
+_BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
+_LINK_TAGS = {0xA000000C, 0xA0000003}  # symlink and junction; other reparse points are files of a cloud drive
+_PATIENCE = 2.0
+
+
+class Folder(abc.ABC):
+    """One open folder. Names are single segments; close it after use."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    @abc.abstractmethod
+    def enter(self, name: str) -> Folder:
+        """Open the folder ``name``; a symlink is ``Corrupt``, a file ``NotADirectoryError``."""
+
+    @abc.abstractmethod
+    def make(self, name: str) -> bool:
+        """Make the folder ``name``, for its owner alone, unless it is there; return whether it was made."""
+
+    @abc.abstractmethod
+    def identity(self) -> tuple[int, int]:
+        """Return what tells this folder from all others that exist now."""
+
+    @abc.abstractmethod
+    def names(self) -> list[tuple[str, bool]]:
+        """Return the names in this folder, each with whether it is a folder that can be entered."""
+
+    @abc.abstractmethod
+    def look(self, name: str) -> os.stat_result:
+        """Return what ``name`` itself is; a symlink is not followed."""
+
+    @abc.abstractmethod
+    def open(self, name: str) -> int:
+        """Open a file for reading; whoever calls looks what it is."""
+
+    @abc.abstractmethod
+    def create(self, name: str) -> int:
+        """Create a file for writing, for its owner alone; it must not exist."""
+
+    @abc.abstractmethod
+    def publish(self, temporary: str, name: str) -> None:
+        """Give a file its name in one step. ``temporary`` may be left as a second name.
+
+        Raises:
+            FileExistsError: the name is taken, and what it names is untouched.
+            ConditionsUnsupported: this file system has no such step.
+        """
+
+    @abc.abstractmethod
+    def replace(self, temporary: str, name: str) -> None:
+        """Give a file its name in one step, in place of what had it."""
+
+    @abc.abstractmethod
+    def remove(self, name: str) -> None:
+        """Remove a name that is no folder."""
+
+    @abc.abstractmethod
+    def remove_folder(self, name: str) -> None:
+        """Remove an empty folder."""
+
+    @abc.abstractmethod
+    def sync(self) -> None:
+        """Make the names in this folder survive a power cut, where the platform can."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Let go of the folder."""
+
+
+class PosixFolder(Folder):
+    """A folder by its descriptor."""
+
+    def __init__(self, path: Path, descriptor: int | None = None) -> None:
+        super().__init__(path)
+        # without a descriptor this is the root, which alone may be reached through a symlink
+        self._at = os.open(path, os.O_RDONLY | os.O_DIRECTORY) if descriptor is None else descriptor
+
+    def enter(self, name: str) -> PosixFolder:
+        """Open the folder ``name``."""
+        try:
+            below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self._at)
+        except OSError as error:
+            # which error a symlink gives differs between systems, so it is looked at
+            if error.errno in {errno.ELOOP, errno.EMLINK, errno.ENOTDIR} and stat.S_ISLNK(self.look(name).st_mode):
+                _refuse_link(self.path / name)
+            raise
+        return PosixFolder(self.path / name, below)
+
+    def make(self, name: str) -> bool:
+        """Make the folder ``name``."""
+        return _made(lambda: os.mkdir(name, 0o700, dir_fd=self._at))
+
+    def identity(self) -> tuple[int, int]:
+        """Return device and inode."""
+        found = os.fstat(self._at)
+        return found.st_dev, found.st_ino
+
+    def names(self) -> list[tuple[str, bool]]:
+        """Return the names in this folder."""
+        with os.scandir(self._at) as entries:
+            return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+
+    def look(self, name: str) -> os.stat_result:
+        """Return what ``name`` itself is."""
+        return os.stat(name, dir_fd=self._at, follow_symlinks=False)
+
+    def open(self, name: str) -> int:
+        """Open a file for reading, at once whatever it is."""
+        return os.open(name, os.O_RDONLY | _NOFOLLOW | _NONBLOCK, dir_fd=self._at)
+
+    def create(self, name: str) -> int:
+        """Create a file for writing."""
+        return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW, 0o600, dir_fd=self._at)
+
+    def publish(self, temporary: str, name: str) -> None:
+        """Link the file to its name; where there are no hard links, rename it without replacing."""
+        try:
+            os.link(temporary, name, src_dir_fd=self._at, dst_dir_fd=self._at, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            _rename_new(self._at, temporary, name, self.path)
+
+    def replace(self, temporary: str, name: str) -> None:
+        """Rename the file over what has its name."""
+        os.replace(temporary, name, src_dir_fd=self._at, dst_dir_fd=self._at)
+
+    def remove(self, name: str) -> None:
+        """Unlink a name."""
+        os.unlink(name, dir_fd=self._at)
+
+    def remove_folder(self, name: str) -> None:
+        """Remove an empty folder."""
+        os.rmdir(name, dir_fd=self._at)
+
+    def sync(self) -> None:
+        """Flush the folder."""
+        flush(self._at)
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        os.close(self._at)
+
+
+class PathFolder(Folder):
+    """A folder by its path: for Windows, where descriptors of folders do not exist.
+
+    ``rename`` must fail if the target exists, as it does on Windows.
+    """
+
+    def __init__(self, path: Path, *, rename: Callable[[Path, Path], object] = os.rename) -> None:
+        super().__init__(path)
+        self._rename = rename
+        if not path.is_dir():
+            code = errno.ENOTDIR if path.exists() else errno.ENOENT
+            raise OSError(code, os.strerror(code), str(path))
+
+    def enter(self, name: str) -> PathFolder:
+        """Look at the folder ``name``."""
+        found = self.look(name)
+        if is_link(found):
+            _refuse_link(self.path / name)
+        if not stat.S_ISDIR(found.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(self.path / name))
+        return PathFolder(self.path / name, rename=self._rename)
+
+    def make(self, name: str) -> bool:
+        """Make the folder ``name``."""
+        return _made(lambda: (self.path / name).mkdir(mode=0o700))
+
+    def identity(self) -> tuple[int, int]:
+        """Return volume and file number."""
+        found = self.path.stat()
+        return found.st_dev, found.st_ino
+
+    def names(self) -> list[tuple[str, bool]]:
+        """Return the names in this folder; a junction is a name, not a folder."""
+        with os.scandir(self.path) as entries:
+            return [(entry.name, _can_be_entered(entry)) for entry in entries]
+
+    def look(self, name: str) -> os.stat_result:
+        """Return what ``name`` itself is."""
+        return os.lstat(self.path / name)
+
+    def open(self, name: str) -> int:
+        """Open a file for reading."""
+        return patiently(lambda: os.open(self.path / name, os.O_RDONLY | _BINARY | _NOFOLLOW | _NONBLOCK))
+
+    def create(self, name: str) -> int:
+        """Create a file for writing."""
+        return os.open(self.path / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
+
+    def publish(self, temporary: str, name: str) -> None:
+        """Rename the file, which fails if the name is taken."""
+        patiently(lambda: self._rename(self.path / temporary, self.path / name))
+
+    def replace(self, temporary: str, name: str) -> None:
+        """Rename the file over what has its name, as soon as nobody has that open."""
+        patiently(lambda: (self.path / temporary).replace(self.path / name))
+
+    def remove(self, name: str) -> None:
+        """Remove a name, as soon as nobody has it open."""
+        patiently((self.path / name).unlink)
+
+    def remove_folder(self, name: str) -> None:
+        """Remove an empty folder."""
+        (self.path / name).rmdir()
+
+    def sync(self) -> None:
+        """Do nothing: Windows cannot flush a folder."""
+
+    def close(self) -> None:
+        """Do nothing: a path is not held open."""
+
+
+def open_root(path: Path) -> Folder:
+    """Open the root folder, which must exist; only here may a symlink lead."""
+    return PathFolder(path) if os.name == "nt" else PosixFolder(path)
+
+
+def make_root(path: Path) -> None:
+    """Make the root folder and those above it, each of them durable, and each for its owner alone."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        with open_root(folder.parent) as parent:
+            parent.sync()
+
+
+def flush(descriptor: int) -> None:
+    """Write through to the disk itself, beyond the caches of the system and, on macOS, of the drive."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        with contextlib.suppress(OSError):  # not every file system there has it
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(descriptor)
+
+
+def is_link(found: os.stat_result) -> bool:
+    """Return whether this is a symlink, or the junction that Windows has besides."""
+    return stat.S_ISLNK(found.st_mode) or getattr(found, "st_reparse_tag", 0) in _LINK_TAGS
+
+
+def patiently(
+    step: Callable[[], Result],
+    *,
+    patience: float = _PATIENCE,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Result:
+    """Repeat ``step`` for up to ``patience`` seconds while another program has the file open on Windows."""
+    until, pause = clock() + patience, 0.01
+    while True:
+        try:
+            return step()
+        except PermissionError as error:
+            if not in_use(error) or clock() + pause > until:
+                raise
+        sleep(pause)
+        pause = min(pause * 2, 0.25)
+
+
+def _made(make: Callable[[], None]) -> bool:
+    try:
+        make()
+    except FileExistsError:
+        return False
+    return True
+
+
+def _can_be_entered(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False) and not is_link(entry.stat(follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
+def _refuse_link(path: Path) -> NoReturn:
+    message = f"{path} is a symlink, and none is followed below the root of a store: put the real files there"
+    raise Corrupt(message)
+
+
+def _rename_new(at: int, temporary: str, name: str, folder: Path) -> None:
+    """Rename without replacing: renameat2(2) of Linux, renameatx_np(2) of macOS."""
+    import ctypes
+
+    function, flag = ("renameatx_np", 4) if sys.platform == "darwin" else ("renameat2", 1)
+    rename = getattr(ctypes.CDLL(None, use_errno=True), function, None)
+    if rename is not None:
+        if rename(at, os.fsencode(temporary), at, os.fsencode(name), flag) == 0:
+            return
+        code = ctypes.get_errno()
+        if code not in _NO_SUCH_RENAME:
+            raise OSError(code, os.strerror(code), str(folder / name))
+    message = (
+        f"the file system of {folder} has neither hard links nor a rename that replaces nothing,"
+        " so nothing can be created there without a race. Use another disk"
+    )
+    raise ConditionsUnsupported(message)

@@ -1,0 +1,423 @@
+"""A folder on this machine, through the operating system directly.
+
+Guarantees on POSIX: a write is visible whole or not at all, and what was acknowledged survives a power cut, with
+every folder that it needed. Nothing below the root is reached through a symlink. Does not guarantee conditional
+writes on network mounts (it refuses them there) or durable names on Windows, which cannot flush a folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from artifact_store.core.errors import (
+    ArtifactStoreError,
+    ConditionsUnsupported,
+    ContainerNotFound,
+    Corrupt,
+    InvalidName,
+    ObjectNotFound,
+    PreconditionFailed,
+)
+from artifact_store.storage import locks
+from artifact_store.storage.base import (
+    Backend,
+    Blob,
+    Capabilities,
+    Entry,
+    IfAbsent,
+    IfVersion,
+    Precondition,
+    Version,
+)
+from artifact_store.storage.folders import Folder, is_link, make_root, open_root
+from artifact_store.storage.mounts import network_reason
+from artifact_store.storage.new_file import TEMPORARY, NewFile, refuse_anything_but_a_file
+from artifact_store.storage.os_errors import translated
+from artifact_store.storage.pieces import exactly, wrong_size
+
+_PIECE = 1 << 20
+_TRIES = 16
+_REMEMBERED = 10_000
+_WINDOWS = os.name == "nt"
+
+Parts = tuple[str, ...]
+Names = list[tuple[str, os.stat_result | None]]  # outside the class, where ``list`` is a method
+
+
+class LocalBackend(Backend):
+    """Files below a folder. A key is the path, and a version is the sha256 of the bytes.
+
+    The folder is made by the first write; until then it reads as ``ContainerNotFound``. Folders are 0700 and files
+    0600. ``timeout`` is how long a write waits for the lock of a living process. Names that begin with ``.tmp-``
+    and the folder ``_locks`` at the root are the backend's own, and no keys.
+    """
+
+    engine = "local"
+    makes_root = True
+    endpoint = "local"
+
+    def __init__(self, root: Path, *, timeout: float = 60.0) -> None:
+        self.url = str(root)
+        self.timeout = timeout
+        self._given = root
+        # absolute from now on, whatever the working directory will be; a symlink on the way to the root is fine
+        self._root = Path(root).absolute()
+        self._promised: Capabilities | None = None
+        self._locks_hold: bool | None = None
+        # folders whose own names were flushed by this instance, so that each is flushed once
+        self._settled: set[tuple[int, int]] = set()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel as the path alone."""
+        return _revive, (self._given, self._root, self.timeout)
+
+    @property
+    def capabilities(self) -> Capabilities:  # type: ignore[override]  # looked up when first asked for: no I/O before
+        """What can be promised for this folder; looks at the mount table when first asked."""
+        if self._promised is None:
+            self._promised = _promise(network_reason(self._root))
+        return self._promised
+
+    # ------------------------------------------------------------ reading
+
+    def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
+        """Open, read, close. Never held open, since Windows would then refuse to replace it."""
+        with self._file(key) as (descriptor, path, size), translated(path):
+            data = _read(descriptor, limit + 1) if size <= limit else b""
+        if size > limit or len(data) > limit:
+            message = f"{path} holds {max(size, len(data))} bytes, more than the {limit} that it may hold"
+            raise Corrupt(message, key=key)
+        version = _version(data)
+        return None if version == unless else Blob(data, version)
+
+    def stream(self, key: str, *, size: int) -> Iterator[bytes]:
+        """Yield the bytes of the file that had the name when the first piece was asked for."""
+        with self._file(key) as (descriptor, path, found):
+            if found != size:
+                raise wrong_size(key, expected=size, actual=found)
+            left = size
+            while left:
+                with translated(path):
+                    piece = os.read(descriptor, min(left, _PIECE))
+                if not piece:
+                    raise wrong_size(key, expected=size, actual=size - left)
+                left -= len(piece)
+                yield piece
+            with translated(path):
+                more = os.read(descriptor, 1)
+            if more:
+                raise wrong_size(key, expected=size, actual=size + 1, relation="at least ")
+
+    def local_path(self, key: str) -> Path | None:
+        """Return the path of a plain file, or of a folder, that is reached without a symlink."""
+        parts, path = _parts(key), self._path(key)
+        try:
+            with translated(path, absence=True), self._folder(parts[:-1]) as folder:
+                found = folder.look(parts[-1])
+                if is_link(found) or not stat.S_ISDIR(found.st_mode):
+                    refuse_anything_but_a_file(folder, parts[-1], key=key, found=found)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return path
+
+    # ------------------------------------------------------------ writing
+
+    def write(self, key: str, data: bytes, *, when: Precondition) -> Version:
+        """Write a temporary file, flush it, and give it its name in one step."""
+        parts = _parts(key)
+        if not isinstance(when, IfVersion):
+            self.put_file(key, [data], size=len(data), when=when)
+            return _version(data)
+        self._require(self.capabilities.compare_and_swap)
+        with self._locked(key):
+            self._require(self.capabilities.compare_and_swap)  # the probe of the locks may have found otherwise
+            self._expect(key, when.version)
+            with self._new_file(parts) as new:
+                new.append(data)
+                new.take_the_name()
+        return _version(data)
+
+    def put_file(self, key: str, chunks: Iterable[bytes], *, size: int, when: Precondition) -> None:
+        """Stream into a temporary file beside the target, flush it, and give it its name in one step."""
+        parts = _parts(key)
+        if isinstance(when, IfAbsent):
+            self._require(self.capabilities.create_only)
+        with self._new_file(parts) as new:
+            for chunk in exactly(chunks, size=size, key=key):
+                new.append(chunk)
+            if isinstance(when, IfAbsent):
+                new.become_the_first()
+            else:
+                new.flush()
+                with self._locked(key):
+                    new.take_the_name()
+
+    def delete(self, key: str) -> None:
+        """Remove exactly this file, and the folders that it leaves empty."""
+        parts, path = _parts(key), self._path(key)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, ContainerNotFound):
+            with translated(path, absence=True), self._folder(()):
+                pass  # where there is no root there is nothing to be removed, and nothing to be locked
+            with self._locked(key), translated(path, absence=True):
+                with self._folder(parts[:-1]) as folder:
+                    found = folder.look(parts[-1])
+                    if stat.S_ISDIR(found.st_mode) and not is_link(found):
+                        return  # a folder is no object
+                    folder.remove(parts[-1])
+                    folder.sync()
+                self._remove_empty(parts[:-1])
+
+    def remove_leftovers(self, *, older_than: timedelta, now: datetime) -> Sequence[Path]:
+        """Remove the temporary files of writers that were killed, and return where they were.
+
+        ``older_than`` must be longer than any upload takes; ``now`` is compared with the clock of the file system.
+        """
+        removed = []
+        for parts, name, found in self._walk(()):
+            if name.startswith(TEMPORARY) and stat.S_ISREG(found.st_mode) and now - _modified(found) > older_than:
+                path = self._root.joinpath(*parts, name)
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError), translated(path, absence=True):
+                    with self._folder(parts) as folder:
+                        folder.remove(name)
+                    removed.append(path)
+        return removed
+
+    # ------------------------------------------------------------ listing
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """Yield what is there, in key order. Symlinks and devices are shown, too: reading them tells what is wrong."""
+        for parts, name, found in self._walk(_prefix(prefix)):
+            if not name.startswith(TEMPORARY):
+                yield Entry("/".join((*parts, name)), found.st_size, _modified(found))
+
+    def children(self, prefix: str) -> Iterator[str]:
+        """Yield the names directly below ``prefix``, in order."""
+        for name, found in self._scan(_prefix(prefix)):
+            if not name.startswith(TEMPORARY):
+                yield f"{name}/" if found is None else name
+
+    def _walk(self, top: Parts) -> Iterator[tuple[Parts, str, os.stat_result]]:
+        """Yield all that is no folder below ``top``, in key order. Not recursive: a foreign tree may be deep."""
+        pending = [(top, iter(self._scan(top)))]
+        while pending:
+            parts, names = pending[-1]
+            for name, found in names:
+                if found is None:
+                    below = (*parts, name)
+                    pending.append((below, iter(self._scan(below))))
+                    break
+                yield parts, name, found
+            else:
+                pending.pop()
+
+    def _scan(self, parts: Parts) -> Names:
+        """Return the names in a folder in key order, folders without a stat; what vanishes meanwhile is left out."""
+        found: Names = []
+        gone = contextlib.suppress(FileNotFoundError, NotADirectoryError)
+        with gone, translated(self._root.joinpath(*parts), absence=True), self._folder(parts) as folder:
+            # "a-b/" sorts before "a/", and "a.json" too: the slash belongs to the key
+            for name, is_folder in sorted(folder.names(), key=lambda named: named[0] + "/" * named[1]):
+                if is_folder:
+                    if parts or name != locks.FOLDER:
+                        found.append((name, None))
+                else:
+                    with contextlib.suppress(FileNotFoundError):
+                        found.append((name, folder.look(name)))
+        return found
+
+    # ------------------------------------------------------------ folders and files
+
+    def _path(self, key: str) -> Path:
+        return self._root.joinpath(*key.split("/"))
+
+    @contextlib.contextmanager
+    def _folder(self, parts: Parts) -> Iterator[Folder]:
+        """Open the folder at ``parts`` without following a symlink below the root."""
+        with contextlib.ExitStack() as entered:
+            try:
+                folder = entered.enter_context(open_root(self._root))
+            except (FileNotFoundError, NotADirectoryError) as error:
+                message = f"the folder {self._root} does not exist or is none: save something first, or mend the path"
+                raise ContainerNotFound(message) from error
+            for name in parts:
+                folder = entered.enter_context(folder.enter(name))
+            yield folder
+
+    @contextlib.contextmanager
+    def _file(self, key: str) -> Iterator[tuple[int, Path, int]]:
+        """Open a plain file; yield its descriptor, path and size."""
+        parts, path = _parts(key), self._path(key)
+        with contextlib.ExitStack() as opened:
+            try:
+                with translated(path, absence=True):
+                    folder = opened.enter_context(self._folder(parts[:-1]))
+                    # before it is opened, since opening alone does something to a device, and again afterwards
+                    refuse_anything_but_a_file(folder, parts[-1], key=key)
+                    descriptor = folder.open(parts[-1])
+            except (FileNotFoundError, NotADirectoryError) as error:
+                raise ObjectNotFound(key, f"nothing is stored at {key!r}: there is no {path}") from error
+            opened.callback(os.close, descriptor)
+            found = os.fstat(descriptor)
+            refuse_anything_but_a_file(folder, parts[-1], key=key, found=found)
+            yield descriptor, path, found.st_size
+
+    def _new_file(self, parts: Parts) -> NewFile:
+        """Create a file beside the target, with all folders that it needs."""
+        with translated(self._root.joinpath(*parts)):
+            for left in reversed(range(_TRIES)):
+                try:
+                    return self._try_new_file(parts)
+                except FileNotFoundError:
+                    # a deletion may take away a folder that is still empty, between its making and its first file
+                    if not left:
+                        raise
+                except NotADirectoryError as error:
+                    message = (
+                        f"{self._root.joinpath(*parts)} cannot be written: there is a file where it needs a folder"
+                    )
+                    raise Corrupt(message, key="/".join(parts)) from error
+        raise AssertionError  # pragma: no cover -- the last try returns or raises
+
+    def _try_new_file(self, parts: Parts) -> NewFile:
+        make_root(self._root)
+        with contextlib.ExitStack() as unless_it_works:
+            folder = unless_it_works.enter_context(open_root(self._root))
+            for name in parts[:-1]:
+                folder = unless_it_works.enter_context(self._made(folder, name))
+            new = NewFile(folder, parts[-1], key="/".join(parts))
+            new.owns(unless_it_works.pop_all())
+            return new
+
+    def _made(self, folder: Folder, name: str) -> Folder:
+        """Open the folder ``name``, made if it is missing; its own name is durable afterwards."""
+        made = False
+        try:
+            below = folder.enter(name)
+        except FileNotFoundError:
+            made = folder.make(name)
+            below = folder.enter(name)
+        try:
+            self._settle(folder, below, anew=made)
+        except BaseException:
+            below.close()
+            raise
+        return below
+
+    def _settle(self, folder: Folder, below: Folder, *, anew: bool) -> None:
+        # Another process may have made the folder a moment ago and not have flushed its name yet. The identity of
+        # a folder that is gone may come again, so one that is new here is flushed whatever is remembered.
+        identity = below.identity()
+        if anew or identity not in self._settled:
+            folder.sync()
+            if len(self._settled) >= _REMEMBERED:
+                self._settled.clear()
+            self._settled.add(identity)
+
+    def _remove_empty(self, parts: Parts) -> None:
+        # Best effort: it stops at the first folder that is not empty, or that somebody else removed or uses.
+        with contextlib.suppress(OSError, ArtifactStoreError):
+            for end in range(len(parts), 0, -1):
+                with self._folder(parts[: end - 1]) as folder:
+                    folder.remove_folder(parts[end - 1])
+
+    # ------------------------------------------------------------ conditions
+
+    @contextlib.contextmanager
+    def _locked(self, key: str) -> Iterator[None]:
+        """Keep every other write away from ``key``, where that can be done at all."""
+        if not self.capabilities.compare_and_swap:
+            yield
+            return
+        path = locks.path_for(self._root, key)
+        with contextlib.ExitStack() as lock:
+            with translated(path):
+                make_root(self._root)
+                if self._locks_hold is None:
+                    self._locks_hold = locks.hold_here(self._root)
+                if self._locks_hold:
+                    lock.enter_context(locks.held(self._root, key, timeout=self.timeout))
+                else:
+                    self._promised = _promise(None, broken_locks=f"{self._root}: this file system ignores locks")
+            yield
+
+    def _require(self, promised: bool) -> None:  # noqa: FBT001 -- one of the capabilities, named at the call
+        if not promised:
+            message = f"{self._root} cannot be written under a condition: {self.capabilities.reason}"
+            raise ConditionsUnsupported(message)
+
+    def _expect(self, key: str, version: Version) -> None:
+        try:
+            with self._file(key) as (descriptor, path, _size), translated(path):
+                actual = hashlib.sha256()
+                while piece := os.read(descriptor, _PIECE):
+                    actual.update(piece)
+        except ObjectNotFound as missing:
+            raise PreconditionFailed(key, f"{key!r} was to be replaced, and is not there") from missing
+        if actual.hexdigest() != version:
+            raise PreconditionFailed(key, f"{key!r} is no longer the version that was to be replaced")
+
+
+# ---------------------------------------------------------------- keys, bytes, promises, errors
+
+
+def _revive(given: Path, root: Path, timeout: float) -> LocalBackend:
+    backend = LocalBackend(root, timeout=timeout)
+    backend.url, backend._given = str(given), given  # noqa: SLF001 -- the working directory may have changed
+    return backend
+
+
+def _parts(key: str) -> Parts:
+    """Check the key once more at the door of the operating system."""
+    parts = tuple(key.split("/"))
+    for part in parts:
+        if part in {"", ".", ".."}:
+            raise InvalidName("key", key, "it has an empty segment, '.' or '..'")
+        if any(sign in part for sign in "\\:\0"):
+            raise InvalidName("key", key, "a backslash, colon or NUL means something to an operating system")
+        if part.startswith(TEMPORARY):
+            raise InvalidName("key", key, f"{TEMPORARY!r} begins the names of unfinished files")
+    if parts[0] == locks.FOLDER:
+        raise InvalidName("key", key, f"{locks.FOLDER!r} holds the locks")
+    return parts
+
+
+def _prefix(prefix: str) -> Parts:
+    if not prefix:
+        return ()
+    if not prefix.endswith("/"):
+        raise InvalidName("prefix", prefix, "it is neither empty nor does it end in '/'")
+    return _parts(prefix[:-1])
+
+
+def _version(data: bytes) -> Version:
+    return Version(hashlib.sha256(data).hexdigest())
+
+
+def _read(descriptor: int, most: int) -> bytes:
+    data = bytearray()
+    while len(data) < most and (piece := os.read(descriptor, min(most - len(data), _PIECE))):
+        data += piece
+    return bytes(data)
+
+
+def _modified(found: os.stat_result) -> datetime:
+    return datetime.fromtimestamp(found.st_mtime, UTC)
+
+
+def _promise(network: str | None, *, broken_locks: str | None = None) -> Capabilities:
+    undurable = "Windows cannot flush a folder: after a power cut, a new name may be missing" if _WINDOWS else None
+    return Capabilities(
+        create_only=network is None,
+        compare_and_swap=network is None and broken_locks is None,
+        durable=not _WINDOWS,
+        reason="; ".join(filter(None, (network, broken_locks, undurable))),
+    )

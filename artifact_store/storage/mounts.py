@@ -1,0 +1,152 @@
+"""Where a folder really lives: a disk of this machine, or a network that only looks like one.
+
+Locks and hard links of a network file system hold on one machine at best, so a folder there gets no conditional
+writes. :func:`mount_of` and :func:`why_not_local` are pure; only :func:`network_reason` asks the system.
+"""
+
+from __future__ import annotations
+
+import ntpath
+import os
+import re
+import sys
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+_MOUNTINFO = Path("/proc/self/mountinfo")
+
+# fmt: off -- a name a line would be a page
+_REMOTE = frozenset(
+    {
+        "9p",
+        "acfs",
+        "afpfs",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "coda",
+        "davfs",
+        "drvfs",
+        "gfs",
+        "gfs2",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs3",
+        "nfs4",
+        "ocfs2",
+        "orangefs",
+        "panfs",
+        "prl_fs",
+        "pvfs2",
+        "smb2",
+        "smb3",
+        "smbfs",
+        "vboxsf",
+        "virtiofs",
+        "vmhgfs",
+        "webdav",
+    }
+)
+# fmt: on
+# What a FUSE program stores where is its own affair. These keep everything on a disk of this machine.
+_LOCAL_FUSE = frozenset({"bindfs", "cryfs", "encfs", "exfat", "gocryptfs", "mergerfs", "ntfs", "ntfs-3g", "securefs"})
+_DRIVE_REMOTE = 4
+
+
+class Mount(NamedTuple):
+    """One line of the mount table."""
+
+    point: str
+    kind: str
+    source: str
+
+
+def mount_of(path: str, mountinfo: str) -> Mount | None:
+    """Return the mount that holds the absolute, resolved ``path``, by the text of ``/proc/self/mountinfo``.
+
+    The longest mount point wins, and of several mounts on one point the last: it hides those before it.
+    """
+    best: Mount | None = None
+    for line in mountinfo.splitlines():
+        mount = _parse(line)
+        if mount is not None and _holds(mount.point, path) and (best is None or len(mount.point) >= len(best.point)):
+            best = mount
+    return best
+
+
+def why_not_local(kind: str) -> str | None:
+    """Say why a file system of this kind cannot be trusted with conditional writes, or ``None`` if it can."""
+    kind = kind.lower()
+    family, _, program = kind.partition(".")
+    fuse = family in {"fuse", "macfuse", "osxfuse"}
+    if family not in _REMOTE and not (fuse and program not in _LOCAL_FUSE):
+        return None
+    return f"{kind} is a network or shared file system, where locks and links do not hold between machines"
+
+
+def network_reason(root: Path) -> str | None:
+    """Say why the folder ``root``, which need not exist yet, cannot be trusted; ``None`` if it is on a local disk."""
+    real = os.path.realpath(root)
+    if sys.platform == "win32":
+        return _windows_reason(real)
+    if sys.platform == "darwin":
+        kind = _darwin_kind(_nearest_existing(real))
+        return why_not_local(kind) if kind else None
+    try:
+        # Mount points are bytes like any other path; what is not UTF-8 is compared as Python itself spells it.
+        table = _MOUNTINFO.read_text("utf-8", "surrogateescape")
+    except OSError:
+        return None  # no /proc: nothing can be said, and the lock is still probed before the first write
+    mount = mount_of(real, table)
+    return why_not_local(mount.kind) if mount is not None else None
+
+
+def _parse(line: str) -> Mount | None:
+    # "36 35 98:0 /root /mount/point rw,noatime shared:1 - ext4 /dev/sda1 rw": see proc(5)
+    left, dash, right = line.partition(" - ")
+    fields, rest = left.split(" "), right.split(" ")
+    if not dash or len(fields) < 5 or len(rest) < 2:  # noqa: PLR2004 -- the numbers of fields in proc(5)
+        return None
+    return Mount(_unescape(fields[4]), rest[0], _unescape(rest[1]))
+
+
+def _unescape(text: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), text)
+
+
+def _holds(point: str, path: str) -> bool:
+    return PurePosixPath(path).is_relative_to(point)
+
+
+def _nearest_existing(path: str) -> str:
+    here = Path(path)
+    return str(next((folder for folder in (here, *here.parents) if folder.exists()), here))
+
+
+def _darwin_kind(path: str) -> str:
+    """Ask statfs(2) for the name of the file system, ``""`` if it does not answer."""
+    import ctypes
+
+    # struct statfs with 64-bit inodes, the only one on arm64: f_fstypename is 16 bytes at offset 72
+    offset, length, size = 72, 16, 2168
+    buffer = ctypes.create_string_buffer(size)
+    library = ctypes.CDLL(None, use_errno=True)
+    # on Intel Macs the plain name is the old structure with 32-bit inodes
+    statfs = getattr(library, "statfs$INODE64", None) or library.statfs
+    if statfs(os.fsencode(path), buffer) != 0:
+        return ""
+    return buffer.raw[offset : offset + length].split(b"\0", 1)[0].decode("ascii", "replace")
+
+
+def _windows_reason(path: str) -> str | None:
+    import ctypes
+
+    drive = ntpath.splitdrive(path)[0]
+    kernel = getattr(ctypes, "windll").kernel32  # noqa: B009 -- type checkers on other systems know no windll
+    if kernel.GetDriveTypeW(f"{drive}\\") == _DRIVE_REMOTE:
+        return f"{drive} is a network drive, where locks do not hold between machines"
+    return None

@@ -1,0 +1,333 @@
+"""Storage options in fsspec's spelling, translated for obstore's clients.
+
+Owns the table of options. An option that obstore cannot honour is refused and the engine that can is named: none is
+dropped in silence. Reads no file, no environment, and knows no client.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from artifact_store.core.errors import InvalidOption
+from artifact_store.storage.options import AZURE, GCS, S3, StorageOptions, StoreURL
+
+T = TypeVar("T")
+
+_S3FS_ONLY = {
+    "asynchronous",
+    "cache_regions",
+    "default_block_size",
+    "default_cache_type",
+    "default_fill_cache",
+    "fixed_upload_size",
+    "loop",
+    "max_concurrency",
+    "max_paths",
+    "listings_expiry_time",
+    "session",
+    "use_listings_cache",
+    "version_aware",
+}
+_AS_WE_DO = {
+    "asynchronous": False,
+    "cache_regions": False,
+    "skip_instance_cache": True,
+    "use_listings_cache": False,
+    "version_aware": False,
+}
+_SSE = {"ServerSideEncryption": "server_side_encryption", "SSEKMSKeyId": "sse_kms_key_id"}
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """An explicit key pair; shown by nothing."""
+
+    key: str = field(repr=False)
+    secret: str = field(repr=False)
+    token: str | None = field(repr=False, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class CloudConfig:
+    """What obstore is told: ``config`` and ``client`` in its own words, and where credentials come from.
+
+    ``credentials``, ``profile`` and ``anonymous`` exclude each other; without any of them the environment, the
+    shared files and the machine's role are asked. ``endpoint`` is empty where the cloud's own one is meant, and
+    ``ca_bundle`` is the path of a PEM file.
+    """
+
+    scheme: str
+    endpoint: str = ""
+    config: Mapping[str, Any] = field(repr=False, default_factory=dict)
+    client: Mapping[str, Any] = field(repr=False, default_factory=dict)
+    credentials: Credentials | None = None
+    profile: str | None = None
+    anonymous: bool = False
+    path_style: bool | None = None
+    ca_bundle: str | None = None
+
+
+def cloud_config(url: StoreURL, options: StorageOptions) -> CloudConfig:
+    """Translate ``options`` for the cloud of ``url``.
+
+    Raises:
+        InvalidOption: an option is unknown, means nothing here, or can only be honoured by another engine.
+    """
+    readers: dict[str, Callable[[StoreURL, _Left], CloudConfig]] = {S3: _s3, GCS: _gcs, AZURE: _azure}
+    if url.scheme not in readers:
+        raise InvalidOption(
+            f"the obstore engine serves s3://, gs:// and az://, not {url.scheme}://; use engine='fsspec'"
+        )
+    left = _Left(options.given)
+    config = readers[url.scheme](url, left)
+    left.done()
+    return config
+
+
+class _Left:
+    """The options that nobody has taken yet."""
+
+    def __init__(self, given: Mapping[str, Any], within: str = "") -> None:
+        self._given = {name: value for name, value in given.items() if value is not None}
+        self._within = within
+        self._known: set[str] = set()
+        self._nested: list[_Left] = []
+
+    def take(self, name: str, kind: type[T]) -> T | None:
+        """Take an option, which has to be of this type if it is given."""
+        self._known.add(name)
+        value = self._given.pop(name, None)
+        if value is None or (isinstance(value, kind) and (kind is bool or not isinstance(value, bool))):
+            return value
+        raise InvalidOption(
+            f"the storage option {self._named(name)} is a {kind.__name__}, not a {type(value).__name__}"
+        )
+
+    def text(self, name: str) -> str | None:
+        """Take a text; an empty one counts as not given."""
+        return self.take(name, str) or None
+
+    def seconds(self, name: str) -> str | None:
+        """Take a number of seconds and spell it as obstore does."""
+        self._known.add(name)
+        value = self._given.pop(name, None)
+        if value is None:
+            return None
+        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+            return f"{int(value * 1000)}ms"
+        raise InvalidOption(f"the storage option {self._named(name)} is a positive number of seconds")
+
+    def below(self, name: str) -> _Left:
+        """Take an option that holds options."""
+        found = _Left(self.take(name, dict) or {}, self._named(name))
+        self._nested.append(found)
+        return found
+
+    def only(self, name: str, *allowed: object) -> None:
+        """Take an option of which only these values can be honoured here."""
+        self._known.add(name)
+        value = self._given.get(name)
+        if any(value is one or (type(value) is type(one) and value == one) for one in allowed):
+            self._given.pop(name, None)
+
+    def has(self, name: str, kind: type[object]) -> bool:
+        """Tell whether this option is there and of this type."""
+        self._known.add(name)
+        return isinstance(self._given.get(name), kind)
+
+    def among(self, name: str, *values: object) -> bool:
+        """Tell whether this option has one of these values."""
+        return self._given.get(name) in values
+
+    def done(self) -> None:
+        """Refuse what is left."""
+        for name, value in _AS_WE_DO.items():
+            if not self._within and self._given.get(name) is value:
+                del self._given[name]
+        for nested in self._nested:
+            nested.done()
+        for name in self._given:
+            near = difflib.get_close_matches(name, self._known, n=1, cutoff=0.75)
+            if near and name not in _S3FS_ONLY:
+                raise InvalidOption(f"unknown storage option {self._named(name)}; did you mean {self._named(near[0])}?")
+            raise InvalidOption(
+                f"the obstore engine cannot honour the storage option {self._named(name)}; leave it out, or choose "
+                "engine='fsspec', which passes it on to the filesystem"
+            )
+
+    def _named(self, name: str) -> str:
+        return f"{self._within}.{name}" if self._within else name
+
+
+def _one(name: str, *values: T | None) -> T | None:
+    """Return the value, which may have been given in several places if it is the same."""
+    given = [value for value in values if value is not None]
+    if any(value != given[0] for value in given[1:]):
+        raise InvalidOption(f"the storage options give two different values for {name}; give one")
+    return given[0] if given else None
+
+
+def _address(endpoint: str | None) -> str:
+    """Check the address of a server.
+
+    Raises:
+        InvalidOption: it is not http(s), or holds a credential, which is not repeated.
+    """
+    if endpoint is None:
+        return ""
+    scheme, mark, rest = endpoint.partition("://")
+    if "@" in rest:
+        raise InvalidOption("endpoint_url holds no user and no password; give them as key and secret")
+    if scheme not in {"http", "https"} or not mark or not rest or any(sign in rest for sign in "?# \t\r\n"):
+        raise InvalidOption("endpoint_url is an address such as https://s3.example.com or http://127.0.0.1:9000")
+    return endpoint.rstrip("/")
+
+
+# ---------------------------------------------------------------- S3
+
+
+def _s3(url: StoreURL, left: _Left) -> CloudConfig:
+    inner, botocore = left.below("client_kwargs"), left.below("config_kwargs")
+    endpoint = _address(_one("endpoint_url", left.text("endpoint_url"), inner.text("endpoint_url")))
+    credentials, profile, anonymous = _s3_identity(left, inner, botocore)
+    client, ca_bundle = _tls(inner)
+    client |= _client(botocore, endpoint)
+    config: dict[str, Any] = {"conditional_put": "etag", "disable_bulk_delete": True}
+    region = _one("region_name", inner.text("region_name"), botocore.text("region_name"), left.text("region"))
+    if region is not None:
+        config["region"] = region
+    if left.take("requester_pays", bool):
+        config["request_payer"] = True
+    if left.take("use_ssl", bool) is False and not endpoint:
+        raise InvalidOption(
+            "use_ssl=False needs endpoint_url='http://...' on the obstore engine; engine='fsspec' does not"
+        )
+    extra = left.below("s3_additional_kwargs")
+    config |= {ours: value for theirs, ours in _SSE.items() if (value := extra.text(theirs)) is not None}
+    style = botocore.below("s3").text("addressing_style")
+    if style not in {None, "auto", "path", "virtual"}:
+        raise InvalidOption("config_kwargs.s3.addressing_style is 'auto', 'path' or 'virtual'")
+    return CloudConfig(
+        url.scheme,
+        endpoint,
+        config,
+        client,
+        credentials,
+        profile,
+        anonymous,
+        None if style in {None, "auto"} else style == "path",
+        ca_bundle,
+    )
+
+
+def _s3_identity(left: _Left, inner: _Left, botocore: _Left) -> tuple[Credentials | None, str | None, bool]:
+    key = _one("key", left.text("key"), left.text("username"), inner.text("aws_access_key_id"))
+    secret = _one("secret", left.text("secret"), left.text("password"), inner.text("aws_secret_access_key"))
+    token = _one("token", left.text("token"), inner.text("aws_session_token"))
+    profile, anonymous = left.text("profile"), left.take("anon", bool) or False
+    botocore.only("signature_version", "s3v4", "v4")
+    if (key is None) != (secret is None) or (token and key is None):
+        raise InvalidOption("key and secret come together, token only with both; or give a profile, or none of them")
+    if sum((key is not None, profile is not None, anonymous)) > 1:
+        raise InvalidOption("key and secret, profile, and anon exclude each other: give one")
+    credentials = Credentials(key, secret, token) if key is not None and secret is not None else None
+    return credentials, profile, anonymous
+
+
+def _tls(inner: _Left) -> tuple[dict[str, Any], str | None]:
+    inner.only("verify", True)
+    verify = inner.take("verify", bool) if inner.has("verify", bool) else inner.text("verify")
+    inner.only("use_ssl", True)
+    if verify is False:
+        return {"allow_invalid_certificates": True}, None
+    return {}, verify if isinstance(verify, str) else None
+
+
+def _client(botocore: _Left, endpoint: str) -> dict[str, Any]:
+    client: dict[str, Any] = {}
+    for name in ("connect_timeout", "read_timeout"):
+        if (told := botocore.seconds(name)) is not None:
+            client[name] = told
+    if (agent := botocore.text("user_agent")) is not None:
+        client["user_agent"] = agent
+    proxies = botocore.below("proxies")
+    scheme = endpoint.partition("://")[0] or "https"
+    if (proxy := proxies.text(scheme)) is not None:
+        client["proxy_url"] = proxy
+    return client
+
+
+# ---------------------------------------------------------------- Google and Azure
+
+
+def _gcs(url: StoreURL, left: _Left) -> CloudConfig:
+    left.text("project")  # only needed to make buckets, which a store does not
+    endpoint = _address(left.text("endpoint_url"))
+    config: dict[str, Any] = {"base_url": endpoint} if endpoint else {}
+    anonymous = left.take("anon", bool) or False
+    left.only("token", "google_default")
+    if left.has("token", dict):
+        config["service_account_key"] = json.dumps(left.take("token", dict))
+    elif left.has("token", str) and not left.among("token", "cloud", "cache", "browser"):
+        token = left.text("token")
+        anonymous = anonymous or token == "anon"  # noqa: S105 -- gcsfs's word for none at all
+        if token != "anon":  # noqa: S105 -- as above
+            config["service_account"] = token
+    if anonymous and config.keys() & {"service_account", "service_account_key"}:
+        raise InvalidOption("token and anon exclude each other: give one")
+    return CloudConfig(url.scheme, endpoint, config, anonymous=anonymous)
+
+
+_AZURE_NAMES = {
+    "account_key": "account_key",
+    "sas_token": "sas_key",
+    "tenant_id": "tenant_id",
+    "client_id": "client_id",
+    "client_secret": "client_secret",
+}
+_CONNECTION = {
+    "AccountName": "account_name",
+    "AccountKey": "account_key",
+    "SharedAccessSignature": "sas_key",
+    "BlobEndpoint": "endpoint",
+}
+
+
+def _azure(url: StoreURL, left: _Left) -> CloudConfig:
+    config: dict[str, Any] = {}
+    for theirs, ours in _AZURE_NAMES.items():
+        if (value := left.text(theirs)) is not None:
+            config[ours] = value
+    if left.has("credential", str) and (credential := left.text("credential")) is not None:
+        config["sas_key" if "sig=" in credential else "account_key"] = credential
+    for name, value in _connection(left.text("connection_string")).items():
+        config[name] = _one(name, config.get(name), value)
+    account = _one("account_name", left.text("account_name"), url.account or None, config.get("account_name"))
+    if account is not None:
+        config["account_name"] = account
+    endpoint = _address(_one("endpoint_url", left.text("endpoint_url"), config.pop("endpoint", None)))
+    if endpoint:
+        config["endpoint"] = endpoint
+    anonymous = left.take("anon", bool) or False
+    if anonymous and config.keys() & {"account_key", "sas_key", "client_secret"}:
+        raise InvalidOption("a credential and anon exclude each other: give one")
+    return CloudConfig(url.scheme, endpoint, config, anonymous=anonymous)
+
+
+def _connection(text: str | None) -> dict[str, str]:
+    """Read what an Azure connection string says about blobs; nothing of it is ever repeated."""
+    if text is None:
+        return {}
+    parts = dict(part.partition("=")[::2] for part in text.split(";") if part)
+    if parts.pop("DefaultEndpointsProtocol", "https") != "https" and "BlobEndpoint" not in parts:
+        raise InvalidOption("connection_string: plain http needs a BlobEndpoint")
+    if parts.pop("EndpointSuffix", "core.windows.net") != "core.windows.net" and "BlobEndpoint" not in parts:
+        raise InvalidOption("connection_string: another EndpointSuffix needs a BlobEndpoint")
+    known = {ours: parts[theirs] for theirs, ours in _CONNECTION.items() if parts.get(theirs)}
+    if not known:
+        raise InvalidOption("connection_string names no account: it looks like 'AccountName=...;AccountKey=...'")
+    return known

@@ -1,0 +1,97 @@
+"""Translate what obstore raises, by the HTTP status in its words wherever there is one.
+
+obstore keeps no status on its exceptions, and one type stands for several answers (a 409 arrives as
+``AlreadyExistsError``); the text of each names the number, and quotes the server's own answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from html import unescape
+
+from artifact_store.core.errors import (
+    AccessDenied,
+    ArtifactStoreError,
+    Corrupt,
+    DeadlineExceeded,
+    InvalidOption,
+    ObjectNotFound,
+    PreconditionFailed,
+    Unreachable,
+    Unsupported,
+)
+from artifact_store.storage.fsspec_errors import Attempt
+from artifact_store.storage.http import clean_copy, error_for_status, one_line, redact
+
+_STATUS = re.compile(r" - Server returned (?:non-2xx|error) status(?: code)?:? (\d{3})\b")
+_CODE = re.compile(r"<Code>([^<]{1,80})</Code>|\(code: (\w{1,80})\)")
+_MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
+_DEBUG = "\n\nDebug source:"
+_TIMEOUT = re.compile(r"kind: Timeout\b|\bTimedOut\b|operation timed out")
+_CONNECT = re.compile(r"\bConnectError\(|\bConnect,|\bdns error\b")
+_ROLE_SERVER = re.compile(r"https?://(?:169\.254\.|\[?fd00:ec2:|metadata\.google|metadata/)")
+_CREDENTIALS = re.compile(r"credential|\bSSO\b|token (?:has )?expired", re.IGNORECASE)
+
+
+def translate(error: BaseException, attempt: Attempt, secrets: Iterable[str] = ()) -> ArtifactStoreError:
+    """Return our error for one of obstore's, with a redacted stand-in as its cause.
+
+    Raise it after the ``except`` block has ended, or Python keeps the original as its context.
+    """
+    known = tuple(secrets)
+    words, _, debug = str(error).partition(_DEBUG)
+    status = _STATUS.search(words)
+    if status is not None:
+        answer = words[status.end() :]
+        code = _CODE.search(answer)
+        message = _MESSAGE.search(answer)
+        ours = error_for_status(
+            int(status[1]),
+            key=attempt.key,
+            url=attempt.url,
+            code=(code[1] or code[2]) if code else "",
+            detail=redact(unescape(message[1]) if message else "", known),
+            operation=attempt.operation,
+            conditional=attempt.conditional,
+        )
+    else:
+        said = one_line(redact(words, known))
+        text = f"{attempt.url}: cannot {attempt.operation} {attempt.key!r} ({said}): "
+        ours = _by_type(error, attempt, text) or _by_words(words, debug, text)
+    ours.__cause__ = clean_copy(type(error)(words) if debug else error, known)
+    return ours
+
+
+def _by_type(error: BaseException, attempt: Attempt, text: str) -> ArtifactStoreError | None:
+    match type(error).__name__:
+        case "AlreadyExistsError" | "PreconditionError":
+            return PreconditionFailed(attempt.key, text + "the object is not in the state that this request expected")
+        case "FileNotFoundError" | "NotFoundError":
+            return ObjectNotFound(attempt.key, text + "nothing is stored there")
+        case "PermissionDeniedError" | "UnauthenticatedError":
+            return AccessDenied(text + "the credentials do not allow it")
+        case "NotSupportedError" | "NotImplementedError":
+            return Unsupported(text + "this storage does not offer that")
+        case "InvalidPathError" if attempt.operation == "list":
+            return Corrupt(
+                text + "somebody stored an object there whose key has an empty segment, '.' or '..', which obstore "
+                "cannot list; remove it, or choose engine='fsspec'"
+            )
+        case "UnknownConfigurationKeyError" | "InvalidPathError" | "ValueError" | "TypeError":
+            return InvalidOption(text + "mend the store URL or the storage options")
+        case _:
+            return None
+
+
+def _by_words(words: str, debug: str, text: str) -> ArtifactStoreError:
+    if _ROLE_SERVER.search(words):
+        return AccessDenied(
+            text + "no credentials were found, and this machine has no role to ask for; give key and secret, a "
+            "profile, or anon=True"
+        )
+    if "Error performing" not in words and _CREDENTIALS.search(words):
+        return AccessDenied(text + "no credentials, or none that are still valid; give them or log in")
+    if _TIMEOUT.search(debug or words) and not _CONNECT.search(debug):
+        return DeadlineExceeded(text + "the server did not answer in time; try again later")
+    return Unreachable(text + "no connection, or a broken one; check the address and the network, then try again")

@@ -1,0 +1,117 @@
+"""Choose the backend for a store URL. Looks at the URL, the options and what is installed; does no other input."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+from artifact_store.core.errors import EngineUnavailable, InvalidOption
+from artifact_store.storage.base import Backend
+from artifact_store.storage.options import AZURE, GCS, LOCAL, MEMORY, S3, StorageOptions, StoreURL, parse_url
+
+GROUP: Final = "artifact_store.backends"
+"""Entry points named after a URL scheme: callables ``(url: StoreURL, options: StorageOptions, timeout) -> Backend``."""
+_ENGINES = ("auto", "local", "memory", "obstore", "fsspec")
+_CLOUDS = frozenset({S3, GCS, AZURE})
+
+
+def open_backend(
+    url: str | os.PathLike[str] | None,
+    *,
+    filesystem: Any | None,
+    storage_options: Mapping[str, Any] | None,
+    engine: str,
+    timeout: float,
+) -> Backend:
+    """Return the backend that serves ``url``; nothing is sent and nothing is made.
+
+    Raises:
+        InvalidOption: the URL or an option means nothing, or not to this engine.
+        EngineUnavailable: the client that it needs is not installed.
+    """
+    if engine not in _ENGINES:
+        raise InvalidOption(f"engine is one of {', '.join(_ENGINES)}, not {engine!r}")
+    if not timeout > 0:
+        raise InvalidOption(f"timeout is a number of seconds above 0, not {timeout!r}")
+    if url is None:
+        raise InvalidOption("name the root of the store: a folder, 's3://bucket/models', 'memory://name'")
+    options = StorageOptions.of(storage_options)
+    if filesystem is not None:
+        if engine not in {"auto", "fsspec"}:
+            raise InvalidOption(f"a ready filesystem is served by the engine 'fsspec', not by {engine!r}")
+        return _fsspec(url, options, timeout, filesystem)
+    place = parse_url(url)
+    match _engine_for(place, engine):
+        case "local":
+            return _local(place, options, timeout)
+        case "memory":
+            return _memory(place, options)
+        case "obstore":
+            return _obstore(place, options, timeout)
+        case "plug-in":
+            return _plug_in(place, options, timeout)
+        case _:
+            return _fsspec(place, options, timeout, None)
+
+
+def _engine_for(place: StoreURL, engine: str) -> str:
+    """Return the engine, and refuse one that cannot serve the scheme."""
+    if engine == "fsspec":
+        return engine
+    if place.scheme in _CLOUDS:
+        natural = "obstore" if engine == "obstore" or find_spec("obstore") is not None else "fsspec"
+    else:
+        natural = {LOCAL: "local", MEMORY: "memory"}.get(place.scheme, "fsspec")
+        if natural == "fsspec" and entry_points(group=GROUP, name=place.scheme):
+            natural = "plug-in"
+    if engine not in {"auto", natural}:
+        raise InvalidOption(f"the engine {engine!r} does not serve {place.text}; leave engine='auto', or use 'fsspec'")
+    return natural
+
+
+def _no_options(place: StoreURL, options: StorageOptions) -> None:
+    if options.given:
+        raise InvalidOption(f"{place.text} takes no storage options; it was given {', '.join(sorted(options.given))}")
+
+
+def _local(place: StoreURL, options: StorageOptions, timeout: float) -> Backend:
+    from artifact_store.storage.local import LocalBackend
+
+    _no_options(place, options)
+    return LocalBackend(Path(place.prefix), timeout=timeout)
+
+
+def _memory(place: StoreURL, options: StorageOptions) -> Backend:
+    from artifact_store.storage.memory import MemoryBackend
+
+    _no_options(place, options)
+    return MemoryBackend("/".join(part for part in (place.container, place.prefix) if part))
+
+
+def _obstore(place: StoreURL, options: StorageOptions, timeout: float) -> Backend:
+    if find_spec("obstore") is None:
+        raise EngineUnavailable("the engine 'obstore' is not installed: pip install 'artifact-store[s3]'")
+    from artifact_store.storage.obstore import ObstoreBackend
+
+    return ObstoreBackend(place, options, timeout=timeout)
+
+
+def _fsspec(
+    url: StoreURL | str | os.PathLike[str], options: StorageOptions, timeout: float, filesystem: Any | None
+) -> Backend:
+    from artifact_store.storage.fsspec import open_filesystem
+
+    return open_filesystem(url, options, filesystem=filesystem, timeout=timeout)
+
+
+def _plug_in(place: StoreURL, options: StorageOptions, timeout: float) -> Backend:
+    found = list(entry_points(group=GROUP, name=place.scheme))
+    if len(found) > 1:
+        names = ", ".join(sorted(entry.value for entry in found))
+        raise InvalidOption(f"several installed backends claim {place.scheme}://: {names}; uninstall all but one")
+    backend: Backend = found[0].load()(place, options, timeout)
+    return backend

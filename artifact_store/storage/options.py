@@ -1,0 +1,258 @@
+"""Where a store is and how to reach it: store URLs and storage options, checked at the door.
+
+Owns the grammar of store URLs and what of the options is secret. Nothing is decoded, expanded or looked up, and no
+refusal repeats what may hold a credential. Which option means what to a client is the engine's business.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NoReturn
+
+from artifact_store.core.errors import EngineUnavailable, InvalidOption
+
+LOCAL, MEMORY, S3, GCS, AZURE = "file", "memory", "s3", "gs", "az"
+"""The schemes that this library serves itself; any other one belongs to fsspec."""
+_SPELLINGS = {
+    "file": LOCAL,
+    "local": LOCAL,
+    "memory": MEMORY,
+    "s3": S3,
+    "s3a": S3,
+    "gs": GCS,
+    "gcs": GCS,
+    "az": AZURE,
+    "abfs": AZURE,
+    "abfss": AZURE,
+    "adl": AZURE,
+}
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_DRIVE = re.compile(r"[A-Za-z]:(?:[\\/]|$)")
+_CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*)(?::[0-9]{1,5})?")
+_ACCOUNT = re.compile(r"([a-z0-9][a-z0-9-]*)@([a-z0-9]+)((?:\.[a-z0-9-]+)+)")
+_REFUSED = {
+    "?": "a query",
+    "#": "a fragment",
+    ";": "parameters",
+    "%": "an escape, and nothing is decoded here",
+    "\\": "a backslash",
+    "*": "a pattern",
+    "[": "a pattern",
+    "]": "a pattern",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StoreURL:
+    """A place for a store: ``scheme`` as in this module or fsspec's own, bucket or container, and a prefix in it.
+
+    ``text`` is the caller's spelling without a trailing slash; it holds no credential. ``prefix`` is a path of the
+    machine for ``file``, and ``/``-separated without slashes around it elsewhere. ``account`` is the storage
+    account of an Azure URL that names one.
+    """
+
+    scheme: str
+    container: str
+    prefix: str
+    text: str
+    account: str = ""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def parse_url(url: str | os.PathLike[str]) -> StoreURL:
+    """Read a store URL or a path. A ``Path`` object is always a path; text is one if it has no scheme.
+
+    Raises:
+        InvalidOption: the text could mean two things, or would have to be decoded, or holds a credential.
+        EngineUnavailable: fsspec does not know the scheme either.
+    """
+    if isinstance(url, os.PathLike):
+        text = os.fspath(url)
+        _refuse_control(text)
+        return _path(text)
+    if not isinstance(url, str):
+        raise InvalidOption(f"a store URL is text or a path, not a {type(url).__name__}")
+    _refuse_control(url)
+    if not url.strip():
+        raise InvalidOption(
+            "an empty store URL; write a folder such as './models' or a URL such as 's3://bucket/models'"
+        )
+    scheme = _SCHEME.match(url)
+    if scheme is None or _DRIVE.match(url):
+        return _bare_path(url)
+    return _with_scheme(url, scheme[1])
+
+
+def _bare_path(text: str) -> StoreURL:
+    if text.startswith(("//", ":")):
+        _refuse(text, "it begins like a URL without a scheme; write the path with one slash, or the whole URL")
+    for sign in "?#;%":
+        if sign in text:
+            _refuse(text, f"{sign!r} means something in a URL; pass pathlib.Path(...) if the folder is really named so")
+    return _path(text)
+
+
+def _path(text: str) -> StoreURL:
+    return StoreURL(LOCAL, "", text, text)
+
+
+def _with_scheme(text: str, scheme: str) -> StoreURL:
+    rest = text[len(scheme) + 1 :]
+    if scheme != scheme.lower():
+        _refuse(text, f"write the scheme in lower case, {scheme.lower()}://")
+    if not rest.startswith("//"):
+        _refuse(text, f"after '{scheme}:' two slashes are expected; a folder of this name is './{scheme}:...'")
+    rest = rest[2:]
+    if "::" in text:
+        _refuse(text, "chained filesystems serve old pointers from their caches, so a store takes only one")
+    authority, _, path = rest.partition("/")
+    if "@" in authority and not (_SPELLINGS.get(scheme) == AZURE and _ACCOUNT.fullmatch(authority)):
+        raise InvalidOption(
+            f"a {scheme}:// store URL holds no user and no password; give them as storage options "
+            "(key, secret, token), by environment or by profile"
+        )
+    for sign, meaning in _REFUSED.items():
+        if sign in rest:
+            _refuse(text, f"{sign!r} is not allowed ({meaning})")
+    if _SPELLINGS.get(scheme) == LOCAL:
+        return _local(text, scheme, authority, path)
+    prefix = _prefix(text, path)
+    if scheme not in _SPELLINGS:
+        return _foreign(text, scheme, authority, prefix)
+    return _object_store(text, scheme, authority, prefix)
+
+
+def _local(text: str, scheme: str, authority: str, path: str) -> StoreURL:
+    if authority or not path:
+        _refuse(text, f"a {scheme} URL has three slashes and a whole path: {scheme}:///home/me/models")
+    _prefix(text, path)
+    return StoreURL(LOCAL, "", path if _DRIVE.match(path) else f"/{path}", text)
+
+
+def _object_store(text: str, scheme: str, authority: str, prefix: str) -> StoreURL:
+    container, _, host = authority.partition("@")
+    if not _CONTAINER.fullmatch(container) and (container or scheme != MEMORY):
+        _refuse(text, f"{scheme}:// is followed by the name of a bucket or container: {scheme}://bucket/models")
+    account = host.partition(".")[0]
+    return StoreURL(_SPELLINGS[scheme], container, prefix, text.rstrip("/") if container else text, account)
+
+
+def _foreign(text: str, scheme: str, authority: str, prefix: str) -> StoreURL:
+    from fsspec.registry import available_protocols
+
+    if scheme not in available_protocols():
+        raise EngineUnavailable(f"nothing here serves {scheme}:// URLs; fsspec does not know the scheme either")
+    if authority and not _HOST.fullmatch(authority):
+        _refuse(text, f"{authority!r} is no name of a host or bucket")
+    return StoreURL(scheme, authority, prefix, text.rstrip("/") if authority else text)
+
+
+def _prefix(text: str, path: str) -> str:
+    """Return the path without a trailing slash, if every segment of it is a plain name."""
+    path = path.removesuffix("/")
+    for segment in path.split("/") if path else ():
+        if segment in {"", ".", ".."}:
+            _refuse(text, f"a segment is {segment!r}; name the place directly")
+        if segment != segment.strip():
+            _refuse(text, f"the segment {segment!r} begins or ends with white space")
+    return path
+
+
+def _refuse_control(text: str) -> None:
+    if any(unicodedata.category(sign) in {"Cc", "Cs", "Zl", "Zp"} for sign in text):
+        raise InvalidOption("a store URL or path holds a control character")
+
+
+def _refuse(text: str, why: str) -> NoReturn:
+    raise InvalidOption(f"{_shown(text)} cannot be the place of a store: {why}")
+
+
+def _shown(text: str) -> str:
+    """Return the text as far as it can hold no credential: no query, and nothing at all beside an ``@``."""
+    if "@" in text:
+        return "a store URL with an '@'"
+    head = re.split(r"[?;#]", text, maxsplit=1)[0]
+    scheme, mark, rest = head.partition("://")
+    if mark and ":" in rest.partition("/")[0]:
+        return f"'{scheme}://...'"
+    return repr(head) if head == text else f"{head + '...'!r}"
+
+
+# ---------------------------------------------------------------- options
+
+_SECRET = re.compile(
+    r"secret|token|passw|passphrase|credential|connection_string|signature$|^key$|username|.+_key(?:_id)?$"
+    r"|(?:^|_)auth$|(?:^|_)sas(?:_|$)",
+    re.IGNORECASE,
+)
+_NO_SECRETS = {"anon", "cloud", "google_default", "cache", "browser", "s3v4", "v4"}
+
+
+class StorageOptions:
+    """The caller's storage options, kept from sight: no ``repr`` and no pickle holds a credential.
+
+    ``given`` is what the caller wrote, for the client that it is meant for; ``secrets`` are the texts in it that
+    must appear in no message.
+    """
+
+    __slots__ = ("given", "secrets")
+
+    def __init__(self, given: object = None) -> None:
+        if given is None:
+            given = {}
+        if not isinstance(given, Mapping):
+            raise InvalidOption(f"storage_options is a mapping, not a {type(given).__name__}")
+        for name in given:
+            if not isinstance(name, str):
+                raise InvalidOption(f"the names of storage options are text, not {type(name).__name__}")
+        self.given: Mapping[str, Any] = MappingProxyType(dict(given))
+        self.secrets: tuple[str, ...] = tuple(sorted(set(_secrets(self.given))))
+
+    @classmethod
+    def of(cls, options: StorageOptions | Mapping[str, Any] | None) -> StorageOptions:
+        """Return ``options`` themselves, or make them from what the caller wrote."""
+        return options if isinstance(options, StorageOptions) else cls(options)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(sorted(self.given))})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, StorageOptions) and dict(self.given) == dict(other.given)
+
+    __hash__ = None  # type: ignore[assignment]  # the values are anybody's, lists and dicts among them
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel as what the caller wrote.
+
+        Raises:
+            InvalidOption: there are credentials in it, which no pickle of ours may carry.
+        """
+        if self.secrets:
+            raise InvalidOption(
+                "storage options with credentials are not pickled, since the pickle would hold them; let each process "
+                "open the store, or give credentials by profile or environment"
+            )
+        return StorageOptions, (dict(self.given),)
+
+
+def _secrets(value: object, *, named: bool = False) -> Iterator[str]:
+    match value:
+        case Mapping():
+            for name, below in value.items():
+                yield from _secrets(below, named=named or bool(_SECRET.search(str(name))))
+        case list() | tuple():
+            for below in value:
+                yield from _secrets(below, named=named)
+        case str() if named and value and value not in _NO_SECRETS and not value.endswith(".json"):
+            yield value
+        case _:
+            return

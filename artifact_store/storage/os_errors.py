@@ -1,0 +1,65 @@
+"""What the operating system refuses, said in the terms of the backend contract. Knows paths, not keys."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+from artifact_store.core.errors import (
+    AccessDenied,
+    ArtifactStoreError,
+    Corrupt,
+    InvalidName,
+    StorageFull,
+    Unreachable,
+    Unsupported,
+)
+
+_IN_USE = {5, 32, 33}  # of Windows: access denied, sharing violation, lock violation
+_MEANINGS: tuple[tuple[set[int], type[ArtifactStoreError], str], ...] = (
+    ({errno.ENOSPC, errno.EDQUOT}, StorageFull, "Nothing was changed; make room and try again"),
+    (
+        {errno.EACCES, errno.EPERM, errno.EROFS},
+        AccessDenied,
+        "This user may not do it there; mend the permissions or the mount",
+    ),
+    ({errno.EFBIG}, Unsupported, "This file system, or a limit of this process, holds no file as large"),
+    (
+        {errno.ELOOP, errno.EISDIR, errno.ENXIO},
+        Corrupt,
+        "Below the root of a store are plain files and folders only",
+    ),
+    ({errno.ENOENT, errno.ENOTDIR}, Unreachable, "Somebody removed or moved it meanwhile; try again"),
+)
+
+
+@contextlib.contextmanager
+def translated(path: Path, *, absence: bool = False) -> Iterator[None]:
+    """Raise our own error for any ``OSError``; with ``absence``, let through that there is no such file or folder."""
+    try:
+        yield
+    except ArtifactStoreError:  # some are OSErrors as well
+        raise
+    except OSError as error:
+        if absence and isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise
+        raise _meaning(error, path) from error
+
+
+def in_use(error: OSError) -> bool:
+    """Return whether Windows refused because some program has the file open, or may have."""
+    return getattr(error, "winerror", None) in _IN_USE
+
+
+def _meaning(error: OSError, path: Path) -> ArtifactStoreError:
+    said = f"{path}: {error.strerror or error}"
+    if in_use(error):
+        return Unreachable(f"{said}. Another program has it open, or you may not use it; try again")
+    if error.errno == errno.ENAMETOOLONG:
+        return InvalidName("path", str(path), "it is too long for this file system; use a root closer to the top")
+    for codes, kind, advice in _MEANINGS:
+        if error.errno in codes:
+            return kind(f"{said}. {advice}")
+    return Unreachable(f"{said}. The file system could not do it now; try again")

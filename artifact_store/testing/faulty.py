@@ -1,0 +1,412 @@
+"""A backend that fails on demand: what networks, servers and power cuts do, by a plan and the same in every run.
+
+For example, a fifth of the replies to pointer writes get lost, and the process dies right after its 40th operation::
+
+    plan = (
+        Faults(seed=1)
+        .on("write", key="*/latest.json").lose_reply(0.2)
+        .crash_at(40, landed=True)
+    )
+    backend = FaultyBackend(MemoryBackend(), plan)
+    with pytest.raises(SimulatedCrash):
+        save_and_publish(backend)
+    assert backend.log[-1].op == "write"
+
+A plan is a value: it can be shared, extended and printed. Whether a chance strikes depends on the seed, the rule, the
+operation, the key and how often that operation was tried on that key, not on the order in which threads arrive.
+The first rule that strikes decides; only ``slow`` lets the later ones have their turn, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import fnmatch
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, TypeVar
+
+from artifact_store.core.errors import (
+    ArtifactStoreError,
+    Conflict,
+    Contended,
+    NotFound,
+    PreconditionFailed,
+    Unreachable,
+)
+from artifact_store.storage.base import Backend, Blob, Capabilities, Entry, Precondition, Version
+from artifact_store.storage.pieces import exactly
+
+Op = Literal["read", "stream", "write", "put_file", "list", "children", "delete"]
+Tear = Literal["omit", "repeat", "stop"]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+MakeError = Callable[[str, str], BaseException]
+"""Makes the error to be raised from the operation and the key."""
+
+
+class SimulatedCrash(BaseException):
+    """The process died here. Not an ``Exception``: no handler of the code under test may go on after it."""
+
+
+class Operation(NamedTuple):
+    """One call, as the log holds it; ``fault`` says what was done to it, ``""`` if nothing."""
+
+    op: str
+    key: str
+    fault: str = ""
+
+
+class _Effect(enum.Enum):
+    RAISE = "raise"
+    DELAY = "delay"
+    CRASH = "crash"
+    TEAR = "tear"
+    FLIP = "flip"
+    CUT = "cut"
+    SLOW = "slow"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of a plan: which calls it is for, how likely it strikes, and what it then does."""
+
+    ops: frozenset[str] = frozenset()
+    key: str = "*"
+    after: int = 0
+    times: int | None = None
+    chance: float = 1.0
+    effect: _Effect = _Effect.RAISE
+    fault: str = ""
+    landed: bool = False
+    make: MakeError = lambda op, key: Unreachable(f"{op} {key!r}: a fault was planned here")
+    operations: int | None = None
+    tear: Tear = "omit"
+    seconds: float = 0.0
+
+    def fits(self, op: str, key: str) -> bool:
+        """Return whether the rule is for this call."""
+        return (not self.ops or op in self.ops) and fnmatch.fnmatchcase(key, self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """A plan: rules, and a seed for their chances. Every method returns a longer plan and changes nothing."""
+
+    seed: int = 0
+    rules: tuple[Rule, ...] = ()
+
+    def on(self, *ops: Op, key: str = "*", after: int = 0, times: int | None = None) -> On:
+        """Begin a rule for these operations (none: all of them) on keys like the glob ``key``.
+
+        It lets the first ``after`` of them pass, and strikes ``times`` times at most.
+        """
+        return On(self, Rule(ops=frozenset(ops), key=key, after=after, times=times))
+
+    def crash_at(self, number: int, *, landed: bool = False) -> Faults:
+        """Die at the operation of this number, counted from 1: before it is executed, or after it has landed."""
+        return self.on(after=number - 1, times=1).crash(landed=landed)
+
+
+@dataclass(frozen=True, slots=True)
+class On:
+    """A rule that still lacks what it does."""
+
+    plan: Faults
+    rule: Rule
+
+    def lose_reply(self, chance: float = 1.0) -> Faults:
+        """Execute it, then report a broken connection. Reads and listings break off in the middle."""
+        return self.fail(_unreachable("the reply was lost"), chance, landed=True, fault="lost reply")
+
+    def lose_request(self, chance: float = 1.0) -> Faults:
+        """Report a broken connection without executing it."""
+        return self.fail(_unreachable("the request was lost"), chance, fault="lost request")
+
+    def unavailable(self, chance: float = 1.0) -> Faults:
+        """Answer 503 without executing it."""
+        return self.fail(_unreachable("503: the server is overloaded"), chance, fault="503")
+
+    def contend(self, chance: float = 1.0, *, landed: bool = False) -> Faults:
+        """Answer 409. Whether the write ``landed`` the caller cannot know."""
+
+        def make(op: str, key: str) -> Contended:
+            return Contended(f"{op} {key!r}: 409: another request for this key is under way")
+
+        return self.fail(make, chance, landed=landed, fault="409")
+
+    def echo(self, chance: float = 1.0) -> Faults:
+        """Execute it, then answer 412: the client lost the reply, sent it again, and met its own write."""
+        return self.fail(lambda _op, key: PreconditionFailed(key), chance, landed=True, fault="false 412")
+
+    def fail(self, make: MakeError, chance: float = 1.0, *, landed: bool = False, fault: str = "error") -> Faults:
+        """Raise what ``make(op, key)`` returns, before it is executed or after it has ``landed``."""
+        return self._add(effect=_Effect.RAISE, make=make, chance=chance, landed=landed, fault=fault)
+
+    def delay(self, chance: float = 1.0, *, operations: int | None = None) -> Faults:
+        """Report a broken connection while a write or a deletion is still on its way.
+
+        It lands, with the condition that it was sent with, before the call that follows ``operations`` others, or
+        at :meth:`FaultyBackend.deliver`. On a read it is a lost request.
+        """
+        return self._add(effect=_Effect.DELAY, chance=chance, operations=operations, fault="delayed")
+
+    def crash(self, chance: float = 1.0, *, landed: bool = False) -> Faults:
+        """Die before it is executed, or after it has ``landed``. Every later call dies, too."""
+        return self._add(effect=_Effect.CRASH, chance=chance, landed=landed, fault="crash")
+
+    def tear(self, how: Tear, chance: float = 1.0) -> Faults:
+        """Spoil a listing: ``omit`` every third entry, the first included; ``repeat`` each; ``stop`` in the middle."""
+        return self._add(effect=_Effect.TEAR, chance=chance, tear=how, fault=f"torn: {how}")
+
+    def flip(self, chance: float = 1.0) -> Faults:
+        """Change one bit of what a read or a stream returns. Empty objects pass."""
+        return self._add(effect=_Effect.FLIP, chance=chance, fault="flipped")
+
+    def cut(self, chance: float = 1.0) -> Faults:
+        """Return only the first half of a read or a stream, without an error."""
+        return self._add(effect=_Effect.CUT, chance=chance, fault="cut")
+
+    def slow(self, seconds: float, chance: float = 1.0) -> Faults:
+        """Wait before it is executed."""
+        return self._add(effect=_Effect.SLOW, chance=chance, seconds=seconds, fault="slow")
+
+    def _add(self, **given: object) -> Faults:
+        rule = replace(self.rule, **given)  # type: ignore[arg-type]  # the methods above give the fields their types
+        return Faults(self.plan.seed, (*self.plan.rules, rule))
+
+
+class _Fate(NamedTuple):
+    """What the plan decided for one call."""
+
+    rule: Rule | None
+    pause: float
+    random: random.Random
+
+    def has(self, effect: _Effect) -> bool:
+        return self.rule is not None and self.rule.effect is effect
+
+    @property
+    def breaks_off(self) -> bool:
+        """Whether an answer in pieces ends with an error in its middle."""
+        rule = self.rule
+        return rule is not None and (
+            (rule.effect is _Effect.RAISE and rule.landed) or (rule.effect is _Effect.TEAR and rule.tear == "stop")
+        )
+
+
+class _Late(NamedTuple):
+    due: int | None
+    land: Callable[[], object]
+    operation: Operation
+
+
+class FaultyBackend(Backend):
+    """``inner``, with the faults of ``plan`` between it and the caller. See the module for an example.
+
+    ``log`` holds every call in the order of its arrival. ``local_path`` is never known, since what is read behind
+    the back of the backend meets no faults.
+    """
+
+    def __init__(self, inner: Backend, plan: Faults, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.inner = inner
+        self.plan = plan
+        self.log: list[Operation] = []
+        self.engine, self.url, self.endpoint = inner.engine, inner.url, inner.endpoint
+        self.create_limit = inner.create_limit
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._tried: Counter[tuple[str, str]] = Counter()
+        self._met: Counter[int] = Counter()
+        self._struck: Counter[int] = Counter()
+        self._late: list[_Late] = []
+        self._crashed: Operation | None = None
+
+    @property
+    def capabilities(self) -> Capabilities:  # type: ignore[override]  # what the inner one says now
+        """What ``inner`` promises."""
+        return self.inner.capabilities
+
+    @property
+    def crashed(self) -> bool:
+        """Whether the simulated process is dead."""
+        return self._crashed is not None
+
+    def deliver(self) -> list[object]:
+        """Let all delayed writes land now, in the order they were sent; return what each returned or raised."""
+        with self._lock:
+            late, self._late = self._late, []
+        return [_outcome(one.land) for one in late]
+
+    # ------------------------------------------------------------ the contract
+
+    def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
+        """Read, perhaps other bytes than are stored."""
+        fate = self._meet("read", key)
+        blob = self._carry_out(fate, "read", key, lambda: self.inner.read(key, limit=limit, unless=unless))
+        if blob is not None and fate.has(_Effect.FLIP):
+            return Blob(_flipped(blob.data, fate.random), blob.version)
+        if blob is not None and fate.has(_Effect.CUT):
+            return Blob(blob.data[: len(blob.data) // 2], blob.version)
+        return blob
+
+    def stream(self, key: str, *, size: int) -> Iterator[bytes]:
+        """Stream, perhaps other or fewer bytes than are stored."""
+        return self._spoilt(self._meet("stream", key), key, size)
+
+    def write(self, key: str, data: bytes, *, when: Precondition) -> Version:
+        """Write, perhaps later or without an answer."""
+        fate = self._meet("write", key)
+        return self._carry_out(fate, "write", key, lambda: self.inner.write(key, data, when=when))
+
+    def put_file(self, key: str, chunks: Iterable[bytes], *, size: int, when: Precondition) -> None:
+        """Store a file, perhaps later or without an answer."""
+        fate = self._meet("put_file", key)
+        if fate.has(_Effect.DELAY):
+            # what is under way has left the caller's hands
+            chunks = list(exactly(chunks, size=size, key=key))
+        self._carry_out(fate, "put_file", key, lambda: self.inner.put_file(key, chunks, size=size, when=when))
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """List, perhaps too much or too little."""
+        fate = self._meet("list", prefix)
+        return self._torn(fate, "list", prefix, lambda: self.inner.list(prefix))
+
+    def children(self, prefix: str) -> Iterator[str]:
+        """Name what is below, perhaps too much or too little."""
+        fate = self._meet("children", prefix)
+        return self._torn(fate, "children", prefix, lambda: self.inner.children(prefix))
+
+    def delete(self, key: str) -> None:
+        """Remove, perhaps later or without an answer."""
+        fate = self._meet("delete", key)
+        self._carry_out(fate, "delete", key, lambda: self.inner.delete(key))
+
+    def close(self) -> None:
+        """Close ``inner``."""
+        self.inner.close()
+
+    # ------------------------------------------------------------ fate
+
+    def _meet(self, op: Op, key: str) -> _Fate:
+        """Log the call, let what is due land, and decide what becomes of it."""
+        with self._lock:
+            if self._crashed is not None:
+                self._die(self._crashed)
+            fate = self._decide(op, key)
+            fault = fate.rule.fault if fate.rule is not None else "slow" if fate.pause else ""
+            self.log.append(Operation(op, key, fault))
+            due = [one for one in self._late if one.due is not None and one.due < len(self.log)]
+            self._late = [one for one in self._late if one not in due]
+        for one in due:
+            _outcome(one.land)
+        if fate.pause:
+            self._sleep(fate.pause)
+        return fate
+
+    def _decide(self, op: Op, key: str) -> _Fate:
+        tried = self._tried[op, key]
+        self._tried[op, key] += 1
+        pause = 0.0
+        for number, rule in enumerate(self.plan.rules):
+            if not rule.fits(op, key):
+                continue
+            self._met[number] += 1
+            if self._met[number] <= rule.after or (rule.times is not None and self._struck[number] >= rule.times):
+                continue
+            chances = random.Random(f"{self.plan.seed}/{number}/{op}/{key}/{tried}")  # noqa: S311 -- a test's dice
+            if chances.random() >= rule.chance:
+                continue
+            self._struck[number] += 1
+            if rule.effect is not _Effect.SLOW:
+                return _Fate(rule, pause, chances)
+            pause += rule.seconds
+        return _Fate(None, pause, random.Random(0))  # noqa: S311 -- asked by nobody
+
+    def _carry_out(self, fate: _Fate, op: Op, key: str, step: Callable[[], Result]) -> Result:
+        """Execute one step, or not, and answer what the plan says."""
+        rule = fate.rule
+        if rule is None or rule.effect not in {_Effect.RAISE, _Effect.CRASH, _Effect.DELAY}:
+            return step()
+        if rule.effect is _Effect.DELAY and op in {"write", "put_file", "delete"}:
+            with self._lock:
+                due = None if rule.operations is None else len(self.log) + rule.operations
+                self._late.append(_Late(due, step, Operation(op, key, rule.fault)))
+        if rule.landed:
+            # whatever the storage answers, the caller does not hear it
+            with contextlib.suppress(Conflict, NotFound):
+                step()
+        self._fail(fate, op, key)
+        raise AssertionError  # pragma: no cover -- the line above always raises
+
+    def _fail(self, fate: _Fate, op: Op, key: str) -> None:
+        assert fate.rule is not None
+        if fate.rule.effect is _Effect.CRASH:
+            with self._lock:
+                self._crashed = Operation(op, key, fate.rule.fault)
+                self._die(self._crashed)
+        raise fate.rule.make(op, key)
+
+    def _spoilt(self, fate: _Fate, key: str, size: int) -> Iterator[bytes]:
+        """Give the bytes of an object, or what is left of them."""
+        if not fate.breaks_off:
+            self._carry_out(fate, "stream", key, lambda: None)
+        half = size // 2
+        flip_at = fate.random.randrange(size) if size and fate.has(_Effect.FLIP) else None
+        seen = 0
+        for whole in self.inner.stream(key, size=size):
+            piece = whole
+            if flip_at is not None and seen <= flip_at < seen + len(piece):
+                piece = _flipped(piece, fate.random, at=flip_at - seen)
+            if fate.breaks_off or fate.has(_Effect.CUT):
+                piece = piece[: max(0, half - seen)]
+            seen += len(whole)
+            if piece:
+                yield piece
+        if fate.breaks_off:
+            self._fail(fate, "stream", key)
+
+    def _torn(self, fate: _Fate, op: Op, prefix: str, step: Callable[[], Iterator[Item]]) -> Iterator[Item]:
+        """Give a listing, or what is left of it."""
+        if not fate.breaks_off and not fate.has(_Effect.TEAR):
+            yield from self._carry_out(fate, op, prefix, step)
+            return
+        assert fate.rule is not None
+        found = [*step()]
+        if fate.breaks_off:
+            yield from found[: len(found) // 2]
+            self._fail(fate, op, prefix)
+        for number, item in enumerate(found):
+            if fate.rule.tear == "repeat":
+                yield item
+            elif number % 3 == 0:
+                continue
+            yield item
+
+    def _die(self, where: Operation) -> None:
+        message = f"the process died at {where.op} {where.key!r}"
+        raise SimulatedCrash(message)
+
+
+def _unreachable(why: str) -> MakeError:
+    return lambda op, key: Unreachable(f"{op} {key!r}: {why}")
+
+
+def _outcome(land: Callable[[], object]) -> object:
+    try:
+        return land()
+    except ArtifactStoreError as error:  # a conflict, most likely; nobody waits for this answer any more
+        return error
+
+
+def _flipped(data: bytes, chances: random.Random, *, at: int | None = None) -> bytes:
+    if not data:
+        return data
+    spoilt = bytearray(data)
+    spoilt[chances.randrange(len(data)) if at is None else at] ^= 1 << chances.randrange(8)
+    return bytes(spoilt)

@@ -1,0 +1,37 @@
+"""Small sound documents for tests."""
+
+from datetime import UTC, datetime
+
+from artifact_store.core.canonical import canonical, checksum
+from artifact_store.core.keys import ModelKey
+from artifact_store.core.manifest import CodecRecord, Component, FileEntry, Manifest, PublishIntent
+
+KEY = ModelKey("gru", "BTCEUR")
+NOW = datetime(2024, 8, 16, 14, 23, 1, tzinfo=UTC)
+RUN_ID = "20240816_142301_k3f8qz"
+
+
+def manifest(**changes):
+    """A manifest of one component in one file, with ``changes``."""
+    fields = {
+        "store_id": "f" * 32,
+        "model_type": "gru",
+        "symbol": "BTCEUR",
+        "run_id": RUN_ID,
+        "write_id": "a" * 32,
+        "created_at": NOW,
+        "files": (FileEntry(path="model.json", key="model.json", size=2, sha256="0" * 64),),
+        "components": {
+            "model": Component(
+                codec=CodecRecord(name="json", version=1), risk="data", type="builtins.dict", files=("model.json",)
+            )
+        },
+        "publish": PublishIntent(alias="latest", policy="always"),
+    }
+    return Manifest(**(fields | changes))
+
+
+def resealed(value):
+    """Canonical bytes of a changed document with a checksum that fits."""
+    value = {name: part for name, part in value.items() if part is not None or name not in {"kind", "format"}}
+    return canonical(value | {"checksum": checksum(value)})

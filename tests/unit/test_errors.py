@@ -1,0 +1,54 @@
+"""Errors carry data, say what to do, and survive the way from another process."""
+
+import inspect
+import pickle
+
+import pytest
+
+from artifact_store.core import errors
+from artifact_store.core.errors import ArtifactStoreError
+
+pytestmark = pytest.mark.windows
+
+KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, ArtifactStoreError)]
+MADE = [
+    errors.InvalidName("symbol", "a b", "it has a blank", suggestion="a-b"),
+    errors.FeatureMismatch("no", missing=["a"], extra=["b"], duplicate=["c"], dtype={"a": ("f", "i")}, suggestions={"a": "b"}),
+    errors.MetricMissing("no", metric="m", run_id="r"),
+    errors.ObjectNotFound("k"),
+    errors.AmbiguousRun("no", candidates=["a", "b"]),
+    errors.PreconditionFailed("k"),
+    errors.PointerConflict("no", actual=None, run_id="r"),
+    errors.OutcomeUnknown("no", key="k", write_id="w", run_id="r"),
+    errors.Corrupt("no", key="k"),
+    errors.DigestMismatch("no", key="k", expected="a", actual="b"),
+    errors.Unreachable("no"),
+    errors.DeadlineExceeded("no"),
+    errors.AccessDenied("no"),
+]
+
+
+@pytest.mark.parametrize("error", MADE, ids=lambda error: type(error).__name__)
+def test_an_error_survives_pickling_with_its_attributes(error):
+    error.committed = "gru/X:20240101_000000"
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert again.__dict__ == error.__dict__
+    assert str(again) == str(error)
+    assert "promote it" in str(again)
+
+
+def test_every_error_is_drawn_in_the_tree():
+    assert [kind.__name__ for kind in KINDS if kind.__name__ not in (errors.__doc__ or "")] == []
+
+
+def test_builtins_are_mixed_in_where_callers_expect_them():
+    assert issubclass(errors.InvalidInput, ValueError)
+    assert issubclass(errors.NotFound, LookupError)
+    assert issubclass(errors.Unavailable, OSError)
+    assert issubclass(errors.DeadlineExceeded, TimeoutError)
+    assert issubclass(errors.AccessDenied, PermissionError)
+
+
+def test_a_very_long_name_is_shortened():
+    assert len(str(errors.InvalidName("symbol", "x" * 10_000, "it is too long"))) < 250

@@ -1,0 +1,234 @@
+"""The grammar of names is the same everywhere, and what it refuses it refuses with a way out."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from artifact_store.core import keys
+from artifact_store.core.errors import InvalidName, InvalidReference
+from artifact_store.core.keys import ModelKey, RunId, RunRef
+
+pytestmark = pytest.mark.windows
+
+HOSTILE = [
+    "", ".", "..", "../x", "..\\x", "/abs", "a/b", "a\\b", "C:", "C:\\x", "file:x", "//x", ":x", "a;b", "a?b", "a#b",
+    "%2e%2e", "%252e%252e", "a%b", "a\x00b", "a\nb", "a\tb", "a\x7fb", "a b", " a", "a ", "[1]", "a*", "{a}", "~", "a'b",
+    'a"b', "é", "а", "\u202ea", "x" * 200, "nul", "NUL", "con", "COM1", "lpt9", "aux.txt", "com1.x", "\ud800",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("check", [keys.check_model_type, keys.check_symbol, keys.check_alias, keys.check_component])
+def test_a_hostile_name_is_refused_in_every_place(check, name):
+    with pytest.raises(InvalidName) as caught:
+        check(name)
+    assert "\n" not in str(caught.value)
+    assert "\x00" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [None, 3, b"gru", ["gru"]])
+def test_a_name_that_is_no_text_is_refused(name):
+    with pytest.raises(InvalidName, match="not text"):
+        keys.check_symbol(name)
+    with pytest.raises(InvalidName, match="not text"):
+        keys.check_path(name)
+
+
+@pytest.mark.parametrize("name", ["20240816_142301", "20240816_142301_abc", "x.json", "x.", "latest.history"])
+def test_a_symbol_is_never_mistaken_for_a_run_a_pointer_or_a_history(name):
+    with pytest.raises(InvalidName):
+        keys.check_symbol(name)
+
+
+@pytest.mark.parametrize("name", ["BTCEUR", "btc-eur", "BRK.B", "EUR_USD", "3M", "a" * 100, "20240816"])
+def test_the_symbols_that_people_use_are_taken(name):
+    assert ModelKey("gru", name).symbol == name
+
+
+@pytest.mark.parametrize("alias", ["manifest", "metadata", "config"])
+def test_an_alias_never_has_the_name_of_a_file_of_a_run(alias):
+    with pytest.raises(InvalidName, match="files of a run"):
+        keys.check_alias(alias)
+
+
+def test_a_wrong_name_gets_a_suggestion():
+    with pytest.raises(InvalidName, match="try 'BTC-EUR'") as caught:
+        keys.check_symbol("BTC EUR")
+    assert caught.value.suggestion == "BTC-EUR"
+    with pytest.raises(InvalidName, match="try 'gru'"):
+        keys.check_model_type("GRU")
+
+
+def test_a_symbol_with_a_slash_gets_a_suggestion():
+    with pytest.raises(InvalidReference, match="gru/BTC-EUR"):
+        ModelKey.parse("gru/BTC/EUR")
+
+
+@pytest.mark.parametrize(
+    "path", ["model.txt", "a/b/c.bin", "report 1.html", "x", "a b+c=d@e.txt", "_x/y".replace("_x", "x_")]
+)
+def test_plain_file_names_are_taken(path):
+    assert keys.check_path(path) == path
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["manifest.json", "Metadata.JSON", "manifest.json/x", "_x", "_store.json", ".hidden", "a//b", "/a", "a/", "a/../b",
+     "a/./b", "a\\b", "nul.txt", "d/con", "x.", "x ", "a:b", "a*b", "x" * 101, "/".join(["x" * 60] * 5), "é.txt"],
+)  # fmt: skip
+def test_other_file_names_are_refused(path):
+    with pytest.raises(InvalidName):
+        keys.check_path(path)
+
+
+def test_names_that_windows_would_merge_are_refused_together():
+    keys.check_twins(["a", "b", "d/e"])
+    with pytest.raises(InvalidName, match="could not tell it from 'Model.txt'"):
+        keys.check_twins(["Model.txt", "model.TXT"])
+    with pytest.raises(InvalidName, match="name of its folder"):
+        keys.check_twins(["a/b", "A"])
+
+
+def test_a_symbol_that_differs_from_a_sibling_by_case_only_is_refused():
+    keys.check_symbol_twin("BTCEUR", ["BTCEUR/", "ETHEUR/", "btceur.json"])
+    with pytest.raises(InvalidName, match="'BTCEUR' is there"):
+        keys.check_symbol_twin("btceur", ["BTCEUR/"])
+
+
+@pytest.mark.parametrize("text", ["20240816_142301", "20240816_142301_k3f8qz", "20240229_000000_a-b"])
+def test_a_run_id_is_text_that_sorts_by_time(text):
+    assert RunId(text) == text
+    assert isinstance(RunId(text), str)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "2024", "20240816-142301", "20240230_000000", "20240816_250000", "20240816_142301_", "20240816_142301_A",
+     "20240816_142301_-a", "20240816_142301_" + "a" * 41, "20240816_142301/x", "99999999_999999"],
+)  # fmt: skip
+def test_other_run_ids_are_refused(text):
+    with pytest.raises(InvalidName):
+        RunId(text)
+
+
+def test_a_run_id_is_made_in_utc():
+    made = RunId.make(datetime(2024, 8, 16, 14, 23, 1, tzinfo=UTC), "k3f8qz")
+    assert made == "20240816_142301_k3f8qz"
+
+
+def test_random_suffixes_differ_and_fit_the_grammar():
+    suffixes = {keys.random_suffix() for _ in range(200)}
+    assert len(suffixes) == 200
+    assert all(RunId(f"20240816_142301_{suffix}") for suffix in suffixes)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["gru/BTCEUR@latest", "gru@production", "gru/BTCEUR:20240816_142301", "gru:20240816_142301_abc", "gru/X:2024",
+     "gru/X:20240816_1423", "gru/X:20240816_", "gru/X:20240816_142301_"],
+)  # fmt: skip
+def test_a_reference_comes_back_as_it_was_written(text):
+    assert str(RunRef.parse(text)) == text
+    assert RunRef.parse(RunRef.parse(text)) == RunRef.parse(text)
+
+
+def test_a_key_alone_means_latest():
+    assert RunRef.parse("gru/BTCEUR") == RunRef(ModelKey("gru", "BTCEUR"), "latest")
+    assert RunRef.parse(ModelKey("gru")) == RunRef.parse("gru@latest")
+
+
+def test_only_a_full_run_id_is_one():
+    assert RunRef.parse("gru:20240816_142301").run_id == "20240816_142301"
+    assert RunRef.parse("gru:20240816").run_id is None
+    assert RunRef.parse("gru@latest").run_id is None
+
+
+@pytest.mark.parametrize("text", ["", "@latest", "gru@", "gru:", "gru:x", "gru/@latest", "gru/X@a@b", "gru/X:..", "gru@A"])
+def test_other_references_are_refused(text):
+    with pytest.raises((InvalidReference, InvalidName)):
+        RunRef.parse(text)
+
+
+@pytest.mark.parametrize("thing", [None, 3, b"gru"])
+def test_a_reference_that_is_no_text_is_refused(thing):
+    with pytest.raises(InvalidReference, match="text such as"):
+        RunRef.parse(thing)
+    with pytest.raises(InvalidReference, match="text such as"):
+        ModelKey.parse(thing)
+
+
+def test_a_reference_has_an_alias_or_a_run_and_never_both():
+    with pytest.raises(InvalidReference, match="either"):
+        RunRef(ModelKey("gru"), "latest", "20240816_142301")
+    with pytest.raises(InvalidReference, match="either"):
+        RunRef(ModelKey("gru"), None)
+
+
+def test_keys_sort_as_they_read():
+    assert sorted([ModelKey("gru", "B"), ModelKey("gru"), ModelKey("gbm", "Z")]) == [
+        ModelKey("gbm", "Z"), ModelKey("gru"), ModelKey("gru", "B"),
+    ]  # fmt: skip
+    assert ModelKey.parse(ModelKey("gru")) == ModelKey("gru")
+
+
+def test_the_layout_is_the_documented_one():
+    key, run = ModelKey("gru", "BTCEUR"), RunId("20240816_142301_k3f8qz")
+    assert keys.manifest(key, run) == "gru/BTCEUR/20240816_142301_k3f8qz/manifest.json"
+    assert keys.data_file(key, run, "model.txt") == "gru/BTCEUR/20240816_142301_k3f8qz/model.txt"
+    assert keys.pointer(key, "latest") == "gru/BTCEUR/latest.json"
+    assert keys.pointer(ModelKey("gru"), "latest") == "gru/latest.json"
+    assert keys.history_block(key, "latest", 32) == "gru/BTCEUR/latest.history/0000000032.json"
+    assert keys.run_prefix(key, run) == "gru/BTCEUR/20240816_142301_k3f8qz/"
+    assert keys.model_prefix(key) == "gru/BTCEUR/"
+    assert keys.type_prefix("gru") == "gru/"
+    assert keys.probe("x") == "_probe/x"
+
+
+def test_a_key_that_windows_could_not_hold_is_refused():
+    key = ModelKey("a" * 64, "B" * 100)
+    with pytest.raises(InvalidName, match="240 characters"):
+        keys.data_file(key, RunId("20240816_142301_k3f8qz"), "x" * 100)
+
+
+def test_a_file_is_stored_under_its_own_name_or_that_of_an_attempt():
+    assert keys.is_name_of("model.txt", "model.txt")
+    assert keys.is_name_of(keys.attempt_name("model.txt", "0123abcd"), "model.txt")
+    for name in ("model.txt.x", "other.txt", "../model.txt", "model.txt.0123ABCD", "model.txt/0123abcd", "model.txt.0123abcde"):
+        assert not keys.is_name_of(name, "model.txt")
+
+
+def test_a_listing_is_read_by_the_same_grammar():
+    assert keys.run_in("20240816_142301/") == "20240816_142301"
+    assert keys.run_in("20240816_142301") is None
+    assert keys.run_in("BTCEUR/") is None
+    assert keys.symbol_in("BTCEUR/") == "BTCEUR"
+    assert keys.symbol_in("20240816_142301/") is None
+    assert keys.symbol_in("BTCEUR") is None
+    assert keys.alias_in("latest.json") == "latest"
+    assert keys.alias_in("metadata.json") is None
+    assert keys.alias_in("latest") is None
+    assert keys.model_type_in("gru/") == "gru"
+    assert keys.model_type_in("_locks/") is None
+    assert keys.model_type_in("gru") is None
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_reference_or_a_typed_error(text):
+    try:
+        ref = RunRef.parse(text)
+    except (InvalidName, InvalidReference):
+        return
+    assert RunRef.parse(str(ref)) == ref
+    assert ".." not in str(ref.key).split("/")
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_file_name_or_a_typed_error(text):
+    try:
+        keys.check_path(text)
+    except InvalidName:
+        return
+    assert not set(text) & set('\\:*?"<>|%\x00')
+    assert all(part not in {"", ".", ".."} for part in text.split("/"))

@@ -1,0 +1,120 @@
+"""Each publish policy says yes, or why not."""
+
+import math
+
+import pytest
+
+from artifact_store.core.errors import InvalidOption, MetricMissing, PointerConflict
+from artifact_store.core.pointer import Note, advance
+from artifact_store.core.policy import (
+    Always,
+    Expect,
+    IfBetter,
+    IfNewer,
+    Never,
+    decide,
+    intent,
+    metric_value,
+    needs_incumbent,
+    parse_policy,
+)
+from tests.unit.samples import KEY, NOW, manifest
+
+pytestmark = pytest.mark.windows
+
+OLD, NEW = "20240101_000000", "20250101_000000"
+
+
+def pointer_to(run):
+    return advance(None, KEY, "latest", run, Note("0" * 32, NOW, "me")).pointer
+
+
+@pytest.mark.parametrize(
+    ("text", "policy"),
+    [
+        ("always", Always()),
+        ("never", Never()),
+        ("if_newer", IfNewer()),
+        ("if_better(sharpe)", IfBetter("sharpe")),
+        ("if_better(sharpe, max)", IfBetter("sharpe", "max")),
+        ("if_better( 'val loss' ,min)", IfBetter("val loss", "min")),
+        ("expect=17", Expect(17)),
+        (f"expect={OLD}", Expect(OLD)),
+        (IfBetter("x"), IfBetter("x")),
+    ],
+)
+def test_a_policy_is_read_as_it_is_documented(text, policy):
+    assert parse_policy(text) == policy
+
+
+@pytest.mark.parametrize("text", ["", "sometimes", "if_better", "if_better()", "if_better(a, best)", "expect=", None, 3])
+def test_another_policy_is_refused(text):
+    with pytest.raises(InvalidOption, match="no publish policy"):
+        parse_policy(text)
+
+
+def test_the_mode_is_min_or_max():
+    with pytest.raises(InvalidOption, match="min"):
+        IfBetter("x", "best")
+
+
+def test_the_wish_is_recorded():
+    assert intent("latest", Never()).policy == "never"
+    wish = intent("best_wf", IfBetter("sharpe", "min"))
+    assert (wish.alias, wish.policy, wish.metric, wish.mode) == ("best_wf", "if_better", "sharpe", "min")
+    assert [needs_incumbent(policy) for policy in (Always(), IfBetter("x"))] == [False, True]
+
+
+def test_always_means_always():
+    assert decide(Always(), manifest(run_id=OLD), pointer_to(manifest(run_id=NEW)), None) is None
+    assert decide(Always(), manifest(), None, None) is None
+
+
+def test_newer_is_decided_by_the_run_id():
+    old, new = manifest(run_id=OLD), manifest(run_id=NEW)
+    assert decide(IfNewer(), new, pointer_to(old), None) is None
+    assert decide(IfNewer(), new, None, None) is None
+    assert decide(IfNewer(), new, pointer_to(None), None) is None
+    for run in (old, new):
+        assert isinstance(decide(IfNewer(), run, pointer_to(new), None), PointerConflict)
+
+
+@pytest.mark.parametrize(("mode", "mine", "theirs", "wins"), [
+    ("max", 2, 1, True), ("max", 1, 1, False), ("max", 0, 1, False),
+    ("min", 1, 2, True), ("min", 2, 2, False), ("max", "Infinity", 5, True), ("min", "-Infinity", 5, True),
+])  # fmt: skip
+def test_better_is_strictly_better(mode, mine, theirs, wins):
+    run, incumbent = manifest(run_id=NEW, metrics={"m": mine}), manifest(run_id=OLD, metrics={"m": theirs})
+    refusal = decide(IfBetter("m", mode), run, pointer_to(incumbent), incumbent)
+    assert (refusal is None) is wins
+    assert wins or "not better" in str(refusal)
+
+
+@pytest.mark.parametrize("metrics", [{}, {"m": "NaN"}, {"other": 1}])
+def test_a_metric_that_is_missing_or_nan_is_never_better(metrics):
+    without, sound = manifest(run_id=NEW, metrics=metrics), manifest(run_id=OLD, metrics={"m": 1})
+    for run, incumbent in ((without, sound), (sound, without)):
+        refusal = decide(IfBetter("m"), run, pointer_to(incumbent), incumbent)
+        assert isinstance(refusal, MetricMissing)
+        assert refusal.metric == "m"
+    assert isinstance(decide(IfBetter("m"), without, None, None), MetricMissing)
+    assert math.isnan(metric_value(without, "m"))
+
+
+def test_the_first_run_with_a_metric_is_the_best_so_far():
+    assert decide(IfBetter("m"), manifest(metrics={"m": -5}), None, None) is None
+
+
+def test_better_than_a_run_that_is_gone_cannot_be_decided():
+    run, gone = manifest(run_id=NEW, metrics={"m": 1}), manifest(run_id=OLD)
+    assert isinstance(decide(IfBetter("m"), run, pointer_to(gone), None), MetricMissing)
+
+
+def test_expect_compares_with_the_seq_or_the_run():
+    seen = pointer_to(manifest(run_id=OLD))
+    for policy, pointer in ((Expect(1), seen), (Expect(OLD), seen), (Expect(0), None)):
+        assert decide(policy, manifest(), pointer, None) is None
+    for policy, pointer in ((Expect(2), seen), (Expect(NEW), seen), (Expect(0), seen), (Expect(1), None), (Expect(OLD), None)):
+        refusal = decide(policy, manifest(), pointer, None)
+        assert isinstance(refusal, PointerConflict)
+        assert refusal.actual is pointer

@@ -1,0 +1,1 @@
+"""What `python dev.py` does its work with: standard library only, no part of the package."""

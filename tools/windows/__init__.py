@@ -1,0 +1,1 @@
+"""A Windows CPython on a Debian machine, to run the tests that are about Windows."""
