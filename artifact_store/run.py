@@ -24,7 +24,7 @@ from artifact_store.core.keys import ModelKey, RunId, RunRef
 from artifact_store.core.manifest import CodecRecord, Component, FileEntry, Manifest, summary
 from artifact_store.core.pointer import Pointer
 from artifact_store.core.policy import Never, Policy, intent
-from artifact_store.ops import environment, fetch, publish
+from artifact_store.ops import catalog, environment, fetch, publish
 from artifact_store.ops.audit import RunReport, verify_run
 from artifact_store.ops.context import Context
 from artifact_store.ops.predict import check_example
@@ -317,10 +317,12 @@ class Draft:
         fields = self._fields()
         (self._directory / keys.METADATA).write_bytes(canonical(summary(fields, self.features)))
         files = self._freeze()
-        store_id = self._open_store().store_id
         context = self._context
         pointer = context.workers.submit(self._read_pointer)
         try:
+            store_id = self._open_store().store_id
+            if str(self.key) not in self._known:
+                pointer.result()  # the first use of a key here: its symbol is checked before anything is stored
             to = Destination(self.key, self.run_id, context.new_write_id()[:8], self.own_id)
             entries = upload(
                 context.backend,
@@ -374,10 +376,8 @@ class Draft:
         context = self._context
         seen = patiently(lambda: publish.read_pointer(context.backend, self.key, self._alias), context.patience)
         if seen.pointer is None and self.key.symbol is not None and str(self.key) not in self._known:
-            children = patiently(
-                lambda: list(context.backend.children(keys.type_prefix(self.key.model_type))), context.patience
-            )
-            keys.check_symbol_twin(self.key.symbol, children)
+            siblings = catalog.children(context, keys.type_prefix(self.key.model_type))
+            keys.check_symbol_twin(self.key.symbol, siblings)
         return seen
 
     def _fields(self) -> dict[str, Any]:

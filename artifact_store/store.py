@@ -448,7 +448,9 @@ class ArtifactStore:
         seen = self._seen(parsed)
         if seen.pointer is None:
             self._pointer(parsed)
-        past = patiently(lambda: publish.history(self._context.backend, parsed.key, alias, seen), self._context.patience)
+        past = patiently(
+            lambda: publish.history(self._context.backend, parsed.key, alias, seen), self._context.patience
+        )
         if to is None:
             manifest = rollback.choose(self._context, parsed.key, alias, past)
         else:
@@ -485,7 +487,9 @@ class ArtifactStore:
         if seen.pointer is None:
             self._pointer(parsed)
         alias = self._alias_of(parsed)
-        return patiently(lambda: publish.history(self._context.backend, parsed.key, alias, seen), self._context.patience)
+        return patiently(
+            lambda: publish.history(self._context.backend, parsed.key, alias, seen), self._context.patience
+        )
 
     def _promote(
         self,

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -141,5 +142,5 @@ def walk_forward(rows: int, *, folds: int) -> Iterator[Fold]:
     """
     half = rows // 2
     edges = [half + (rows - half) * place // folds for place in range(folds + 1)]
-    for number, (begin, end) in enumerate(zip(edges, edges[1:], strict=False), start=1):
+    for number, (begin, end) in enumerate(pairwise(edges), start=1):
         yield Fold(number, begin - 1, slice(begin, end))

@@ -29,6 +29,11 @@ from artifact_store.cli import text
 
 EXAMPLE_ROWS = 32
 EXPECTED_ROWS = 500
+LEGEND = (
+    "Two models are trained for each symbol. Every number below is out of sample. Majority: the accuracy of always "
+    "naming the commoner direction. IC: the rank correlation of prediction and return. Sharpe: annualised, of "
+    "following the predicted direction, after costs; hold: of buying and holding. None of this promises a profit."
+)
 
 
 @click.command()
@@ -62,6 +67,8 @@ def introduce(store: ArtifactStore) -> None:
     ]
     title(f"artifact-store {__version__}: what was trained is what is loaded")
     lines(text.fields([("store", store.url), ("engine", f"{have.engine}: {', '.join(holds)}")], indent=2))
+    click.echo()
+    paragraph(LEGEND, indent=2)
 
 
 def train_and_save(store: ArtifactStore, market: Market, *, quick: bool) -> dict[str, Any]:
@@ -74,7 +81,7 @@ def train_and_save(store: ArtifactStore, market: Market, *, quick: bool) -> dict
             [
                 ("data", f"{len(data.table):,} {market.bars} bars, {first:%Y-%m-%d} to {last:%Y-%m-%d}"),
                 ("features", f"{data.table.shape[1]}, each from the bar and its past; target: does the next bar rise"),
-                ("costs", f"{market.cost * 1e4:g} basis points for each unit that the position changes"),
+                ("costs", f"{market.cost:.3%} of the value traded; a position is +1 or -1"),
             ],
             indent=2,
         )
@@ -84,10 +91,11 @@ def train_and_save(store: ArtifactStore, market: Market, *, quick: bool) -> dict
         trained = train(data, recipe, folds=2 if quick else 5, rounds=20 if quick else None)
         show_folds(data, trained)
         run, said = save(store, data, trained)
-        click.echo(f"    Saved {run.ref}, {run.published}.")
-        paragraph(promote_if_better(store, run), indent=4)
+        click.echo(f"  Saved {run.ref}, {run.published}.")
+        paragraph(promote_if_better(store, run), indent=2)
         answers["runs"][run.run_id] = [float(value).hex() for value in said]
         answers["latest"], answers["before"] = run.run_id, answers.get("latest")
+    answers["best"] = store.get(f"lightgbm/{market.symbol}@best_wf").run_id
     return answers
 
 
@@ -101,9 +109,9 @@ def show_folds(data: Data, trained: Trained) -> None:
         begin, end = data.table.index[fold.test.start], data.table.index[fold.test.stop - 1]
         rows.append([str(fold.number), f"{begin:%Y-%m-%d} to {end:%Y-%m-%d}", f"{fold.train_end:,}", *numbers(of)])
     rows.append(["all", "", "", *numbers(trained.overall)])
-    head = ("fold", "tested on", "trained on", "rows", "majority", "accuracy", "AUC", "IC", "Sharpe", "hold")
-    lines(text.table(head, rows, indent=4))
-    click.echo(f"    A coin has an AUC of 0.5; one standard error on so many rows is {chance(trained.overall):.3f}.")
+    head = ("fold", "tested on", "trained", "rows", "majority", "accuracy", "AUC", "IC", "Sharpe", "hold")
+    lines(text.table(head, rows, indent=2))
+    click.echo(f"  A coin has an AUC of 0.5; one standard error on so many rows is {chance(trained.overall):.3f}.")
 
 
 def numbers(of: Score) -> list[str]:
@@ -150,8 +158,8 @@ def promote_if_better(store: ArtifactStore, run: Run) -> str:
     try:
         pointer = store.promote(run, "best_wf", publish="if_better(wf_auc, max)", reason="higher walk-forward AUC")
     except errors.PointerConflict as refusal:
-        return f"{alias} stays as it is: {refusal}"
-    return f"{alias} names it now, seq {pointer.seq}"
+        return f"{alias} stays as it is: {refusal}."
+    return f"{alias} names it now, seq {pointer.seq}."
 
 
 def inventory(store: ArtifactStore) -> None:

@@ -39,6 +39,9 @@ def main(url: str, endpoint_url: str | None, path: Path) -> None:
             title(f"Load in another process ({os.getpid()}), and predict")
             for market in MARKETS:
                 predict(store, market, expected[market.symbol], checks)
+            title("Find the run to trade with")
+            for market in MARKETS:
+                find(store, market, expected[market.symbol], checks)
             title("Refuse the wrong columns")
             for market in MARKETS:
                 refuse(store, market, checks)
@@ -59,64 +62,67 @@ def as_it_comes(market: Market) -> pd.DataFrame:
     return frame.iloc[:, order]
 
 
-def said(run: Run, frame: pd.DataFrame) -> list[str]:
-    """Return the predictions of a run for a frame, as the exact hexadecimal of each."""
-    schema = run.features
-    assert schema is not None
-    return [float(value).hex() for value in run.load().predict(schema.prepare(frame))]
+def said(model: Any, inputs: Any) -> list[str]:
+    """Return the predictions of a model, each as its exact hexadecimal."""
+    return [float(value).hex() for value in model.predict(inputs)]
+
+
+def schema_of(run: Run) -> FeatureSchema:
+    """Return the features that a run of the demonstration was saved with."""
+    assert run.features is not None
+    return run.features
 
 
 def predict(store: ArtifactStore, market: Market, expected: Mapping[str, Any], checks: Checks) -> None:
     """Load ``latest`` and compare what it says with what it said when it was trained."""
     run = store.get(f"lightgbm/{market.symbol}")
-    frame = as_it_comes(market)
-    answers = said(run, frame.iloc[-expected["rows"] :])
-    checks.check(run.run_id == expected["latest"], f"{run.key}@latest is {run.run_id}, the run that was saved last")
+    checks.check(run.run_id == expected["latest"], f"{run.ref} is {run.key}@latest, the run that was saved last")
+    model, frame = run.load(), as_it_comes(market).iloc[-expected["rows"] :]
+    answers = said(model, schema_of(run).prepare(frame))
     checks.check(
         answers == expected["runs"][run.run_id],
-        f"{len(answers)} predictions equal to the training process's, bit for bit, columns shuffled and one extra",
+        f"{len(answers)} predictions as in the training process, bit for bit: columns shuffled, one too many",
     )
     example = run.load_example()
     assert example is not None
-    again = run.load().predict(example.inputs)
-    checks.check(np.array_equal(again, example.outputs), f"{len(again)} golden predictions of the run are repeated")
-    rise = float.fromhex(answers[-1])
-    click.echo(f"          After the bar of {frame.index[-1]:%Y-%m-%d %H:%M} it gives a rise {100 * rise:.1f} %.")
-    show_importance(run)
+    again = model.predict(example.inputs)
+    checks.check(np.array_equal(again, example.outputs), f"{len(again)} golden predictions of the run, bit for bit")
+    last = f"{frame.index[-1]:{'%Y-%m-%d %H:%M' if market.intraday else '%Y-%m-%d'}}"
+    note(f"After the last bar, {last}, it says {100 * float.fromhex(answers[-1]):.1f} % for a rise.")
+    top = ", ".join(str(name) for name in run.load("feature_importance")["feature"][:3])
+    note(f"It looks most at {top}, says the table of feature_importance that was saved with it.")
 
 
-def show_importance(run: Run) -> None:
-    """Print what the model looks at, from the table that was saved beside it."""
-    top = run.load("feature_importance").head(3)
-    names = ", ".join(str(name) for name in top["feature"])
-    click.echo(f"          It looks at {names} most, says its feature_importance.")
+def find(store: ArtifactStore, market: Market, expected: Mapping[str, Any], checks: Checks) -> None:
+    """Ask which run to trade with: the best one walking forward, not the last one."""
+    run = store.find(f"lightgbm/{market.symbol}")
+    checks.check(run.run_id == expected["best"], run.found_by[-1])
 
 
 def refuse(store: ArtifactStore, market: Market, checks: Checks) -> None:
-    """Offer a frame with a renamed column, which LightGBM alone would take without a word."""
+    """Offer what LightGBM alone would take without a word."""
     run = store.get(f"lightgbm/{market.symbol}")
-    schema = run.features
-    assert schema is not None
-    frame = as_it_comes(market).rename(columns=RENAMED)
+    schema, model = schema_of(run), run.load()
+    frame = features(market)[list(schema.selected_names)]
+    right, wrong = said(model, frame), said(model, frame[frame.columns[::-1]])
+    differ = sum(a != b for a, b in zip(right, wrong, strict=True))
+    note(
+        f"{run.key}: LightGBM alone takes the columns in another order; {differ:,} of {len(wrong):,} answers are wrong."
+    )
     try:
-        schema.prepare(frame)
+        schema.prepare(as_it_comes(market).rename(columns=RENAMED))
     except errors.FeatureMismatch as error:
-        checks.check(
-            error.suggestions == RENAMED, f"{run.key}: a frame with a renamed column is refused, and told why:"
-        )
-        paragraph(str(error), indent=10)
+        checks.check(error.suggestions == RENAMED, "a frame with a renamed column is refused:")
+        note(str(error))
     else:
-        checks.check(False, f"{run.key}: a frame with a renamed column is refused")
-    checks.check(*narrow(schema, market))
-
-
-def narrow(schema: FeatureSchema, market: Market) -> tuple[bool, str]:
-    """Offer an array that is one column short."""
+        checks.check(False, "a frame with a renamed column is refused")
     try:
         schema.prepare(features(market).to_numpy()[:, 1:])
     except errors.FeatureMismatch as error:
-        return True, f"an array of another width, too: {error}"
-    return False, "an array of another width is refused"
+        checks.check(True, "an array that lacks a column is refused:")
+        note(str(error))
+    else:
+        checks.check(False, "an array that lacks a column is refused")
 
 
 def roll_back(store: ArtifactStore, market: Market, expected: Mapping[str, Any], checks: Checks) -> None:
@@ -125,7 +131,7 @@ def roll_back(store: ArtifactStore, market: Market, expected: Mapping[str, Any],
     store.rollback(ref, reason="demonstration")
     run = store.get(ref)
     checks.check(run.run_id == expected["before"], f"{ref} is {run.run_id} again, the run before")
-    answers = said(run, as_it_comes(market).iloc[-expected["rows"] :])
+    answers = said(run.load(), schema_of(run).prepare(as_it_comes(market).iloc[-expected["rows"] :]))
     checks.check(answers == expected["runs"][run.run_id], f"{len(answers)} predictions of that run, bit for bit")
     rows = [[str(of.seq), text.time(of.at), str(of.run_id), of.reason] for of in store.history(ref)[-3:]]
     lines(text.table(("seq", "published (UTC)", "run", "reason"), rows, indent=10))
@@ -140,7 +146,12 @@ def verify(store: ArtifactStore, checks: Checks) -> None:
         claim = f"lightgbm/{market.symbol}: {text.count(runs, 'run')}, {text.count(files, 'file')}, {size} are as saved"
         checks.check(report.ok, claim)
         for problem in report.problems:
-            paragraph(str(problem), indent=10)
+            note(str(problem))
+
+
+def note(words: str) -> None:
+    """Print something below a check."""
+    paragraph(words, indent=10)
 
 
 if __name__ == "__main__":

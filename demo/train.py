@@ -77,7 +77,7 @@ class Data:
     @classmethod
     def load(cls, market: Market) -> Data:
         """Read the prices and compute everything."""
-        return cls(market, features(market), next_returns(market).to_numpy("float64"))
+        return cls(market, features(market), np.asarray(next_returns(market), dtype=np.float64))
 
     @property
     def answered(self) -> int:

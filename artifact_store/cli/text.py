@@ -1,4 +1,4 @@
-"""Plain text for people: tables, sizes, times and numbers. Returns text and prints none; ASCII but for what it is given."""
+"""Plain text for people: tables, sizes, times, numbers. Returns text, prints none, adds nothing outside of ASCII."""
 
 from __future__ import annotations
 

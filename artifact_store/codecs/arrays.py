@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, ClassVar, Final
 
-from artifact_store.codecs.files import field, library, refuse_into
+from artifact_store.codecs.files import all_or_nothing, field, library, refuse_into
 from artifact_store.codecs.npy import read_array, write_array
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.core.errors import Corrupt, NotEncodable, Unavailable
@@ -49,9 +49,9 @@ class ArrayCodec:
         """
         np = library("numpy", self)
         kind, arrays = _named_arrays(obj, np)
-        with zipfile.ZipFile(directory / f"{stem}.npz", "w", zipfile.ZIP_STORED, strict_timestamps=True) as archive:
+        with all_or_nothing(directory, stem), zipfile.ZipFile(directory / f"{stem}.npz", "w") as archive:
             for name, array in arrays.items():
-                info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
+                info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)  # stored, not compressed
                 info.create_system = 3  # the same bytes on every platform
                 info.external_attr = 0o600 << 16
                 with archive.open(info, "w", force_zip64=array.nbytes > _LARGE) as file:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from artifact_store.codecs.files import library, refuse_into, refuse_subclass
+from artifact_store.codecs.files import all_or_nothing, library, refuse_into, refuse_subclass
 from artifact_store.core.codec import JSON, Codec, Risk
 from artifact_store.core.errors import Corrupt, NotEncodable, Unavailable
 
@@ -39,16 +39,13 @@ class ArrowCodec:
         """
         refuse_subclass(obj, library("pyarrow", self).Table)
         path = directory / f"{stem}.parquet"
-        write_parquet(self, obj, path)
-        try:
-            again = read_parquet(self, path)
-        except Corrupt as error:
-            raise NotEncodable(f"Parquet cannot hold this table: {error}") from error
-        if not again.schema.equals(obj.schema, check_metadata=True):
-            raise NotEncodable(f"Parquet would turn the schema into another one: {_difference(obj, again)}")
-        for name, column, back in zip(obj.column_names, obj.columns, again.columns, strict=True):
-            if not _equal(column, back):
-                raise NotEncodable(f"Parquet would change values of the column {name!r} ({column.type})")
+        with all_or_nothing(directory, stem):
+            write_parquet(self, obj, path)
+            try:
+                again = read_parquet(self, path)
+            except Corrupt as error:
+                raise NotEncodable(f"Parquet cannot hold this table: {error}") from error
+            _compare(obj, again)
         return {}
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
@@ -118,6 +115,15 @@ def _has_extension(kind: Any, pa: Any) -> bool:
     if pa.types.is_dictionary(kind):
         inner.append(kind.value_type)
     return any(_has_extension(part, pa) for part in inner)
+
+
+def _compare(table: Any, again: Any) -> None:
+    """Raise ``NotEncodable`` unless both have the same schema and equal values."""
+    if not again.schema.equals(table.schema, check_metadata=True):
+        raise NotEncodable(f"Parquet would turn the schema into another one: {_difference(table, again)}")
+    for name, column, back in zip(table.column_names, table.columns, again.columns, strict=True):
+        if not _equal(column, back):
+            raise NotEncodable(f"Parquet would change values of the column {name!r} ({column.type})")
 
 
 def _difference(one: Any, other: Any) -> str:

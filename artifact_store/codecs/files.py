@@ -6,8 +6,10 @@ Owns no format.
 from __future__ import annotations
 
 import importlib
+import shutil
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,6 +51,19 @@ def refuse_subclass(obj: object, *kinds: type) -> None:
             f"a {type(obj).__module__}.{type(obj).__qualname__} would come back as something else; convert it to a "
             + " or ".join(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds)
         )
+
+
+@contextmanager
+def all_or_nothing(directory: Path, stem: str) -> Iterator[None]:
+    """Remove ``{stem}.*`` again if the body fails: what was refused must not be published by accident."""
+    try:
+        yield
+    except BaseException:
+        for path in directory.iterdir():
+            if path.name.startswith(f"{stem}."):
+                with suppress(OSError):  # the failure that is under way says more
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+        raise
 
 
 def read(path: Path) -> bytes:

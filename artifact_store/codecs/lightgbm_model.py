@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from artifact_store.codecs.files import (
+    all_or_nothing,
     field,
     library,
     read,
@@ -53,7 +54,8 @@ class LightGBMCodec:
             CodecUnavailable: lightgbm is not installed.
         """
         refuse_subclass(obj, library("lightgbm", self).Booster)
-        write_settings(directory / f"{stem}.json", write_booster(self, obj, directory / f"{stem}.txt"))
+        with all_or_nothing(directory, stem):
+            write_settings(directory / f"{stem}.json", write_booster(self, obj, directory / f"{stem}.txt"))
         return {}
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:

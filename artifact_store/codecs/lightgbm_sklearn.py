@@ -12,7 +12,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from artifact_store.codecs.files import field, library, read_settings, refuse_into, refuse_subclass, write_settings
+from artifact_store.codecs.files import (
+    all_or_nothing,
+    field,
+    library,
+    read_settings,
+    refuse_into,
+    refuse_subclass,
+    write_settings,
+)
 from artifact_store.codecs.lightgbm_model import plain_params, read_booster, read_params, write_booster
 from artifact_store.core.codec import JSON, Codec, Risk
 from artifact_store.core.errors import Corrupt, NotEncodable
@@ -130,8 +138,9 @@ class LightGBMSklearnCodec:
         kind, facts = _from_predictor(obj) if isinstance(obj, LightGBMPredictor) else _from_estimator(self, obj)
         if kind == "classifier":
             facts["classes"] = _write_classes(self, obj.classes_)
-        booster = write_booster(self, obj.booster_, directory / f"{stem}.txt")
-        write_settings(directory / f"{stem}.json", {"kind": kind, "booster": booster, **facts})
+        with all_or_nothing(directory, stem):
+            booster = write_booster(self, obj.booster_, directory / f"{stem}.txt")
+            write_settings(directory / f"{stem}.json", {"kind": kind, "booster": booster, **facts})
         return {}
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:

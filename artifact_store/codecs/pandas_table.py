@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from artifact_store.codecs.arrow_table import read_parquet, write_parquet
-from artifact_store.codecs.files import field, library, refuse_into, refuse_subclass
+from artifact_store.codecs.files import all_or_nothing, field, library, refuse_into, refuse_subclass
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.core.errors import Corrupt, NotEncodable
 
@@ -65,12 +65,13 @@ class PandasCodec:
         except (pa.ArrowException, ValueError, TypeError, NotImplementedError, OverflowError) as error:
             raise NotEncodable(f"Arrow cannot hold this table: {error}") from error
         path = directory / f"{stem}.parquet"
-        write_parquet(self, table, path)
-        try:
-            again = self._frame(path, notes)
-        except Corrupt as error:
-            raise NotEncodable(f"Parquet cannot hold this table: {error}") from error
-        _compare(frame, again, pd)
+        with all_or_nothing(directory, stem):
+            write_parquet(self, table, path)
+            try:
+                again = self._frame(path, notes)
+            except Corrupt as error:
+                raise NotEncodable(f"Parquet cannot hold this table: {error}") from error
+            _compare(frame, again, pd)
         return {**options, "notes": notes}
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
@@ -100,8 +101,8 @@ class PandasCodec:
 
 
 def _plain_name(name: object) -> str | int | None:
-    if type(name) in {str, int, type(None)}:
-        return name  # type: ignore[return-value] -- exactly these types
+    if name is None or type(name) is str or type(name) is int:
+        return name
     raise NotEncodable(f"the name of the series, {name!r}, is neither text nor an integer")
 
 
@@ -151,7 +152,7 @@ def _note_categories(dtype: Any) -> _Note:
         return {}
     if len(categories) > MAX_NOTED or _kind(categories.dtype) not in _CATEGORIES:
         raise NotEncodable(
-            f"{len(categories):,} categories of the dtype {categories.dtype} cannot be held; store codes or plain values"
+            f"{len(categories):,} categories of the dtype {categories.dtype} cannot be held; store plain values"
         )
     time = _kind(categories.dtype) in {"M", "m"}
     return {

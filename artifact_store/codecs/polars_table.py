@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from artifact_store.codecs.files import library, refuse_into, refuse_subclass
+from artifact_store.codecs.files import all_or_nothing, library, refuse_into, refuse_subclass
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.core.errors import Corrupt, NotEncodable, Unavailable
 
@@ -36,14 +36,15 @@ class PolarsCodec:
             if _is_open(dtype, pl):
                 raise NotEncodable(f"the column {name!r} is of the dtype {dtype}, which only code can give a meaning")
         path = directory / f"{stem}.parquet"
-        try:
-            with path.open("wb") as file:
-                obj.write_parquet(file, compression="zstd")
-            again = _read(path, pl)
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, TypeError, Corrupt) as error:
-            raise NotEncodable(f"Parquet cannot hold this frame: {error}") from error
-        if again.schema != obj.schema or not again.equals(obj, null_equal=True):
-            raise NotEncodable(f"Parquet would change this frame: {obj.schema} becomes {again.schema}")
+        with all_or_nothing(directory, stem):
+            try:
+                with path.open("wb") as file:
+                    obj.write_parquet(file, compression="zstd")
+                again = _read(path, pl)
+            except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, TypeError, Corrupt) as error:
+                raise NotEncodable(f"Parquet cannot hold this frame: {error}") from error
+            if again.schema != obj.schema or not again.equals(obj, null_equal=True):
+                raise NotEncodable(f"Parquet would change this frame: {obj.schema} becomes {again.schema}")
         return {}
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, ClassVar, Final
 
-from artifact_store.codecs.files import field
+from artifact_store.codecs.files import all_or_nothing, field
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.core.errors import Corrupt, InvalidName, InvalidOption, NotEncodable
 from artifact_store.core.keys import check_path, check_twins
@@ -57,10 +57,12 @@ class RawCodec:
             raise NotEncodable(f"the codec raw stores bytes and paths, not a {type(obj).__qualname__}")
         status = _status(obj)
         if stat.S_ISDIR(status.st_mode):
-            return _encode_tree(obj, directory / f"{stem}{_TREE}")
+            with all_or_nothing(directory, stem):
+                return _encode_tree(obj, directory / f"{stem}{_TREE}")
         suffix = obj.suffix.lower() if _SUFFIX.fullmatch(obj.suffix.lower()) else _PLAIN
         name = _plain_name(obj.name)
-        _copy_in(obj, directory / f"{stem}{suffix}")
+        with all_or_nothing(directory, stem):
+            _copy_in(obj, directory / f"{stem}{suffix}")
         return {"kind": "file", "suffix": suffix, "name": name}
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:

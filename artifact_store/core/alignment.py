@@ -148,7 +148,8 @@ def as_array(rows: Any) -> Any:
         raise InvalidInput("a masked array would lose its mask; fill it with NaN first: X.filled(np.nan)")
     if isinstance(rows, np.ndarray):
         return rows
-    if any(hasattr(rows, name) for name in ("columns", "column_names", "schema")):
+    attributes = {*dir(type(rows)), *getattr(rows, "__dict__", ())}  # asking a lazy table itself may start its work
+    if attributes & {"columns", "column_names", "schema"}:
         raise InvalidInput(
             f"{type(rows).__module__}.{type(rows).__name__} is a table whose names would be lost; "
             "turn it into a pandas, polars or arrow table first (collect a lazy one)"
@@ -176,7 +177,7 @@ def fit_array(columns: Columns, array: Any, expected: str) -> Any:
     if odd:
         raise FeatureMismatch(
             f"{listed(odd)} hold categories or text, which an array of numbers cannot say: a number in it may be a "
-            "code or a value; give a table (of one row, if need be)",
+            "code or a value; give a table, be it of one row",
             dtype={name: (columns.dtypes[name], str(array.dtype)) for name in odd},
         )
     target, groups = _array_plan(columns.kinds)

@@ -143,7 +143,9 @@ def check_symbol_twin(symbol: str, children: Iterable[str]) -> None:
     for child in children:
         sibling = child.removesuffix("/")
         if child.endswith("/") and sibling != symbol and sibling.casefold() == symbol.casefold():
-            raise InvalidName("symbol", symbol, f"{sibling!r} is there, and Windows could not tell them apart", suggestion=sibling)
+            raise InvalidName(
+                "symbol", symbol, f"{sibling!r} is there, and Windows could not tell them apart", suggestion=sibling
+            )
 
 
 class RunId(str):

@@ -55,11 +55,11 @@ class Filter:
 def models(context: Context) -> list[ModelKey]:
     """Return every model that has a run or an alias, in order. Two levels of listings; nothing is opened."""
     found = []
-    for child in _children(context, ""):
+    for child in children(context, ""):
         model_type = keys.model_type_in(child)
         if model_type is None:
             continue
-        below = _children(context, keys.type_prefix(model_type))
+        below = children(context, keys.type_prefix(model_type))
         if any(keys.run_in(name) or keys.alias_in(name) for name in below):
             found.append(ModelKey(model_type))
         found.extend(ModelKey(model_type, symbol) for name in below if (symbol := keys.symbol_in(name)) is not None)
@@ -68,8 +68,8 @@ def models(context: Context) -> list[ModelKey]:
 
 def run_ids(context: Context, key: ModelKey) -> list[RunId]:
     """Return the ids of the runs of a model, newest first; some may never have been committed."""
-    children = _children(context, keys.model_prefix(key))
-    return sorted((run_id for name in children if (run_id := keys.run_in(name)) is not None), reverse=True)
+    below = children(context, keys.model_prefix(key))
+    return sorted((run_id for name in below if (run_id := keys.run_in(name)) is not None), reverse=True)
 
 
 def manifests(context: Context, key: ModelKey, wanted: Filter, problems: list[Problem]) -> Iterator[Manifest]:
@@ -146,7 +146,9 @@ def find(context: Context, key: ModelKey, prefer: tuple[str, ...], *, newest: bo
             return Finding(manifest, tuple(steps))
     if newest and not exists:
         return _newest(context, key, steps)
-    raise ModelNotFound(f"no run of {key} to take in {context.backend.url}: {'; '.join(steps) or 'no alias was asked for'}")
+    raise ModelNotFound(
+        f"no run of {key} to take in {context.backend.url}: {'; '.join(steps) or 'no alias was asked for'}"
+    )
 
 
 def _newest(context: Context, key: ModelKey, steps: list[str]) -> Finding:
@@ -189,7 +191,8 @@ def _read(context: Context, key: ModelKey, run_id: RunId) -> Manifest:
     return patiently(lambda: publish.read_manifest(context.backend, key, run_id), context.patience)
 
 
-def _children(context: Context, prefix: str) -> list[str]:
+def children(context: Context, prefix: str) -> list[str]:
+    """Return the names directly below a prefix, folders with a slash; none below a root that the first save will make."""
     try:
         return patiently(lambda: list(context.backend.children(prefix)), context.patience)
     except ContainerNotFound:

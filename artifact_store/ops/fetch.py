@@ -91,9 +91,7 @@ def decode(context: Context, manifest: Manifest, name: str, consent: trust.Conse
 
 
 @contextmanager
-def _materialised(
-    context: Context, manifest: Manifest, entries: Sequence[FileEntry], codec: Codec
-) -> Iterator[Path]:
+def _materialised(context: Context, manifest: Manifest, entries: Sequence[FileEntry], codec: Codec) -> Iterator[Path]:
     """Yield a directory that holds the files, compared: the store's own for harmless codecs, else a private copy."""
     in_place = _in_place(context, manifest, entries) if codec.risk is Risk.DATA else None
     if in_place is not None:
@@ -175,4 +173,3 @@ def check_new(directory: Path) -> Path:
     if any(directory.iterdir()):
         raise InvalidOption(f"{directory} is not empty; name a new or an empty folder")
     return directory
-

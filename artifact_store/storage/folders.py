@@ -14,7 +14,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self, TypeVar
@@ -252,6 +252,14 @@ class PathFolder(Folder):
 def open_root(path: Path) -> Folder:
     """Open the root folder, which must exist; only here may a symlink lead."""
     return PathFolder(path) if os.name == "nt" else PosixFolder(path)
+
+
+def descend(folder: Folder, names: Iterable[str], step: Callable[[Folder, str], Folder]) -> Folder:
+    """Go down from ``folder``, one ``step`` a name, with one folder open at a time; return the last one."""
+    for name in names:
+        with folder:
+            folder = step(folder, name)
+    return folder
 
 
 def make_root(path: Path) -> None:

@@ -53,7 +53,8 @@ class Recipe:
         """Use a ready filesystem; with ``anew`` only as the description of another one like it."""
         kind = type(filesystem)
         # by name, so that a secret among the positional ones is known for one
-        options = dict(zip(inspect.signature(kind).parameters, filesystem.storage_args, strict=False))
+        _, *names = inspect.signature(kind.__init__).parameters
+        options = dict(zip(names, filesystem.storage_args, strict=False))
         options |= filesystem.storage_options
         options.pop("loop", None)  # an event loop belongs to its process
         recipe = cls(kind, options)

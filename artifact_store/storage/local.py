@@ -35,7 +35,7 @@ from artifact_store.storage.base import (
     Precondition,
     Version,
 )
-from artifact_store.storage.folders import Folder, is_link, make_root, open_root
+from artifact_store.storage.folders import Folder, descend, is_link, make_root, open_root
 from artifact_store.storage.mounts import network_reason
 from artifact_store.storage.new_file import TEMPORARY, NewFile, refuse_anything_but_a_file
 from artifact_store.storage.os_errors import translated
@@ -242,14 +242,12 @@ class LocalBackend(Backend):
     @contextlib.contextmanager
     def _folder(self, parts: Parts) -> Iterator[Folder]:
         """Open the folder at ``parts`` without following a symlink below the root."""
-        with contextlib.ExitStack() as entered:
-            try:
-                folder = entered.enter_context(open_root(self._root))
-            except (FileNotFoundError, NotADirectoryError) as error:
-                message = f"the folder {self._root} does not exist or is none: save something first, or mend the path"
-                raise ContainerNotFound(message) from error
-            for name in parts:
-                folder = entered.enter_context(folder.enter(name))
+        try:
+            root = open_root(self._root)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            message = f"the folder {self._root} does not exist or is none: save something first, or mend the path"
+            raise ContainerNotFound(message) from error
+        with descend(root, parts, lambda folder, name: folder.enter(name)) as folder:
             yield folder
 
     @contextlib.contextmanager
@@ -289,13 +287,12 @@ class LocalBackend(Backend):
 
     def _try_new_file(self, parts: Parts) -> NewFile:
         make_root(self._root)
-        with contextlib.ExitStack() as unless_it_works:
-            folder = unless_it_works.enter_context(open_root(self._root))
-            for name in parts[:-1]:
-                folder = unless_it_works.enter_context(self._made(folder, name))
-            new = NewFile(folder, parts[-1], key="/".join(parts))
-            new.owns(unless_it_works.pop_all())
-            return new
+        folder = descend(open_root(self._root), parts[:-1], self._made)
+        try:
+            return NewFile(folder, parts[-1], key="/".join(parts))
+        except BaseException:
+            folder.close()
+            raise
 
     def _made(self, folder: Folder, name: str) -> Folder:
         """Open the folder ``name``, made if it is missing; its own name is durable afterwards."""

@@ -27,12 +27,7 @@ class NewFile:
         self._folder, self._name, self._key = folder, name, key
         self._path = folder.path / name
         self._called = f"{TEMPORARY}{secrets.token_hex(8)}"
-        self._opened = contextlib.ExitStack()
         self._descriptor: int | None = folder.create(self._called)
-
-    def owns(self, opened: contextlib.ExitStack) -> None:
-        """Close ``opened``, which holds the folder, at the end."""
-        self._opened = opened
 
     def __enter__(self) -> Self:
         return self
@@ -44,7 +39,7 @@ class NewFile:
                 os.close(self._descriptor)
         with contextlib.suppress(OSError):  # gone already if it got its name
             self._folder.remove(self._called)
-        self._opened.close()
+        self._folder.close()
 
     def append(self, data: bytes) -> None:
         """Write all of ``data``."""

@@ -39,7 +39,7 @@ from artifact_store.storage.base import (
 )
 from artifact_store.storage.fsspec_errors import Attempt
 from artifact_store.storage.http import Operation
-from artifact_store.storage.obstore_client import Clients, Purpose, address, runtime_lost
+from artifact_store.storage.obstore_client import Clients, Purpose, runtime_lost
 from artifact_store.storage.obstore_config import cloud_config
 from artifact_store.storage.obstore_errors import translate
 from artifact_store.storage.obstore_upload import feed
@@ -82,14 +82,17 @@ class ObstoreBackend(Backend):
         self, url: StoreURL, options: StorageOptions | Mapping[str, Any] | None = None, *, timeout: float = 60.0
     ) -> None:
         self._place, self._options, self._timeout = url, StorageOptions.of(options), timeout
-        config = cloud_config(url, self._options)
         self.url = url.text
-        self.endpoint = address(url, config)
-        self._clients = Clients(url, config, timeout=timeout)
+        self._clients = Clients(url, cloud_config(url, self._options), timeout=timeout)
         self._substitutes: dict[int, Backend] = {}
 
+    @property
+    def endpoint(self) -> str:  # type: ignore[override]  # a profile's address is in a file, which is not read before
+        """The address of the server, without credentials."""
+        return self._clients.address()
+
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.url!r}, endpoint={self.endpoint!r})"
+        return f"{type(self).__name__}({self.url!r})"
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel as a description, without clients; refused where the options hold credentials."""

@@ -1,7 +1,6 @@
 """obstore's clients: how one is made in this process, with which credentials, and for how long it may take.
 
-Owns the construction of clients, one set per process, never pickled. This is where the conventions of the clouds'
-own tools are followed: their environment variables and, for AWS, the shared files through botocore's chain.
+Owns the construction of clients, one set per process, never pickled.
 """
 
 from __future__ import annotations
@@ -9,26 +8,22 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 from artifact_store.core.errors import EngineUnavailable, InvalidOption
-from artifact_store.storage.obstore_config import CloudConfig, Credentials
+from artifact_store.storage.obstore_aws import Provider, identity, whereabouts
+from artifact_store.storage.obstore_config import CloudConfig
 from artifact_store.storage.options import AZURE, GCS, S3, StoreURL
 
 Purpose = Literal["control", "download", "upload"]
-Provider = Callable[[], Mapping[str, Any]]
 
 _SLOWEST = 128 << 10  # bytes a second that an upload of one part may be expected to make
 _PART = 8 << 20
 _CONNECT = 10.0
 _RETRIES = 3
 _UNLIMITED = "24h"
-# Shorter than the ten minutes before the end at which botocore renews temporary credentials.
-_RENEW_AFTER = timedelta(minutes=5)
-_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _CLOUDS = {S3: "https://s3.amazonaws.com", GCS: "https://storage.googleapis.com"}
 _SECRET_VARIABLES = (
     "AWS_SECRET_ACCESS_KEY",
@@ -61,14 +56,6 @@ def runtime_lost() -> bool:
     return _runtime_lost.is_set()
 
 
-def address(url: StoreURL, config: CloudConfig) -> str:
-    """Return the address of the server, without credentials: what a verdict on its conditions holds for."""
-    if url.scheme == AZURE:
-        account = config.config.get("account_name") or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
-        return config.endpoint or f"https://{account}.blob.core.windows.net"
-    return (_s3_endpoint(config) if url.scheme == S3 else config.endpoint) or _CLOUDS[url.scheme]
-
-
 class Clients:
     """The clients of one backend. Those of other processes are kept, never used, and never torn down here."""
 
@@ -92,6 +79,17 @@ class Clients:
                     self._made[place] = self._build(purpose)
         return self._made[place]
 
+    def address(self) -> str:
+        """Return the address of the server, without credentials: what a verdict on its conditions holds for.
+
+        May read ``~/.aws/config``, where the address of a profile's server is.
+        """
+        if self._url.scheme == AZURE:
+            account = self._config.config.get("account_name") or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
+            return self._config.endpoint or f"https://{account}.blob.core.windows.net"
+        endpoint = whereabouts(self._config).endpoint if self._url.scheme == S3 else self._config.endpoint
+        return endpoint or _CLOUDS[self._url.scheme]
+
     def forget(self) -> None:
         """Let this process's clients go, and their connections with them."""
         for place in [place for place in self._made if place[0] == os.getpid()]:
@@ -109,10 +107,11 @@ class Clients:
                 "the obstore engine needs obstore: pip install 'artifact-store[s3]', or choose engine='fsspec'"
             ) from missing
         kinds = {S3: store.S3Store, GCS: store.GCSStore, AZURE: store.AzureStore}
-        config, provider = dict(self._config.config), None
+        config = dict(self._config.config)
+        provider: Provider | None = None
         if self._url.scheme == S3:
-            extra, provider = _s3_config(self._url, self._config)
-            config = extra | config
+            signing, provider = identity(self._config)
+            config |= signing | self._s3_place()
         elif self._config.anonymous:
             config["skip_signature"] = True
         try:
@@ -138,8 +137,7 @@ class Clients:
             told |= {"timeout": _span(seconds + _PART / _SLOWEST)}
         else:
             told |= {"timeout": _span(seconds)}
-        endpoint = address(self._url, self._config)
-        if endpoint.startswith("http://"):
+        if self.address().startswith("http://"):
             told["allow_http"] = True
         else:
             told |= _authorities(self._config.ca_bundle)
@@ -156,6 +154,21 @@ class Clients:
             },
         }
 
+    def _s3_place(self) -> dict[str, Any]:
+        """Return how bucket and server are put together in addresses."""
+        place, path_style, bucket = whereabouts(self._config), self._config.path_style, self._url.container
+        if path_style is None:
+            path_style = bool(place.endpoint) or "." in bucket  # a dot breaks the wildcard certificate
+        told: dict[str, Any] = {"virtual_hosted_style_request": not path_style}
+        if place.region:
+            told["region"] = place.region
+        if place.endpoint:
+            scheme, _, host = place.endpoint.partition("://")
+            endpoint = place.endpoint if path_style else f"{scheme}://{bucket}.{host}"
+            # Both names, or the environment's AWS_ENDPOINT_URL_S3 would outrank the caller's.
+            told |= {"endpoint": endpoint, "aws_endpoint_url_s3": endpoint}
+        return told
+
 
 def _span(seconds: float) -> str:
     return f"{max(1, round(seconds * 1000))}ms"
@@ -170,98 +183,3 @@ def _authorities(bundle: str | None) -> dict[str, bytes]:
         return {"root_certificate": Path(path).read_bytes()}
     except OSError as error:
         raise InvalidOption(f"the CA bundle {path!r} cannot be read: {error.strerror}") from error
-
-
-# ---------------------------------------------------------------- S3
-
-
-def _s3_endpoint(config: CloudConfig) -> str:
-    given = next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), "")
-    scheme, mark, rest = (config.endpoint or given).partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}".rstrip("/")
-
-
-def _s3_config(url: StoreURL, config: CloudConfig) -> tuple[dict[str, Any], Provider | None]:
-    """Return obstore's configuration beside the options, and who gives the credentials."""
-    endpoint = _s3_endpoint(config)
-    found: dict[str, Any] = {}
-    provider: Provider | None = None
-    if config.anonymous:
-        found["skip_signature"] = True
-    elif config.credentials is not None:
-        # Not as configuration: obstore would add a session token of the environment to a key that is not its own.
-        provider = _Fixed(config.credentials)
-        found["skip_signature"] = False
-    elif config.profile is not None or _asks_botocore():
-        provider, found = _from_botocore(config.profile)
-        endpoint = endpoint or found.pop("endpoint", "")
-    path_style = config.path_style
-    if path_style is None:
-        path_style = bool(endpoint) or "." in url.container  # a dot breaks the wildcard certificate
-    found["virtual_hosted_style_request"] = not path_style
-    if endpoint:
-        if not path_style:
-            scheme, _, host = endpoint.partition("://")
-            endpoint = f"{scheme}://{url.container}.{host}"
-        # Both names, or the environment's AWS_ENDPOINT_URL_S3 would outrank the caller's.
-        found |= {"endpoint": endpoint, "aws_endpoint_url_s3": endpoint}
-    return found, provider
-
-
-class _Fixed:
-    """The caller's own key pair, for ever."""
-
-    def __init__(self, pair: Credentials) -> None:
-        self._pair = pair
-
-    def __call__(self) -> Mapping[str, Any]:
-        pair = self._pair
-        return {"access_key_id": pair.key, "secret_access_key": pair.secret, "token": pair.token, "expires_at": None}
-
-
-class _Chain:
-    """Credentials that botocore found, and renews where they are temporary."""
-
-    def __init__(self, found: Any) -> None:
-        self._found = found
-
-    def __call__(self) -> Mapping[str, Any]:
-        frozen = self._found.get_frozen_credentials()
-        return {
-            "access_key_id": frozen.access_key,
-            "secret_access_key": frozen.secret_key,
-            "token": frozen.token,
-            "expires_at": datetime.now(UTC) + _RENEW_AFTER,
-        }
-
-
-def _asks_botocore() -> bool:
-    """Tell whether AWS's shared files are what this machine is set up with; obstore itself does not read them."""
-    if os.environ.get("AWS_ACCESS_KEY_ID"):
-        return False
-    if os.environ.get("AWS_PROFILE"):
-        return True
-    files = {"AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials", "AWS_CONFIG_FILE": "~/.aws/config"}
-    return any(Path(os.environ.get(name) or usual).expanduser().is_file() for name, usual in files.items())
-
-
-def _from_botocore(profile: str | None) -> tuple[Provider | None, dict[str, Any]]:
-    """Return who gives the credentials of a profile, or none, with the profile's region and endpoint."""
-    try:
-        import botocore.exceptions
-        import botocore.session
-    except ImportError as missing:
-        raise EngineUnavailable("AWS profiles need botocore: pip install 'artifact-store[s3]'") from missing
-    session = botocore.session.Session(profile=profile)
-    try:
-        scoped = session.get_scoped_config()
-        region = session.get_config_variable("region")
-        credentials = session.get_credentials()
-    except botocore.exceptions.BotoCoreError as error:
-        raise InvalidOption(f"AWS's shared configuration cannot be used: {error}") from None
-    found = {"region": region, "endpoint": scoped.get("endpoint_url")}
-    if credentials is None and profile is not None:
-        raise InvalidOption(f"the AWS profile {profile!r} holds no credentials; log in, or mend ~/.aws/credentials")
-    provider = None if credentials is None else _Chain(credentials)
-    return provider, {name: value for name, value in found.items() if value}

@@ -41,9 +41,9 @@ def translate(error: BaseException, attempt: Attempt, secrets: Iterable[str] = (
     """
     known = tuple(secrets)
     words, _, debug = str(error).partition(_DEBUG)
-    status = _STATUS.search(words)
+    status = None if _ROLE_SERVER.search(words) else _STATUS.search(words)
     if status is not None:
-        answer = words[status.end() :]
+        answer = words[status.end() :].lstrip()
         code = _CODE.search(answer)
         message = _MESSAGE.search(answer)
         ours = error_for_status(
@@ -51,7 +51,7 @@ def translate(error: BaseException, attempt: Attempt, secrets: Iterable[str] = (
             key=attempt.key,
             url=attempt.url,
             code=(code[1] or code[2]) if code else "",
-            detail=redact(unescape(message[1]) if message else "", known),
+            detail=redact(unescape(message[1]) if message else answer if not code else "", known),
             operation=attempt.operation,
             conditional=attempt.conditional,
         )
@@ -63,23 +63,32 @@ def translate(error: BaseException, attempt: Attempt, secrets: Iterable[str] = (
     return ours
 
 
+_PLAIN: dict[str, tuple[type[ArtifactStoreError], str]] = {
+    "PermissionDeniedError": (AccessDenied, "the credentials do not allow it"),
+    "UnauthenticatedError": (AccessDenied, "the credentials do not allow it"),
+    "NotSupportedError": (Unsupported, "this storage does not offer that"),
+    "NotImplementedError": (Unsupported, "this storage does not offer that"),
+    "UnknownConfigurationKeyError": (InvalidOption, "mend the storage options"),
+    "InvalidPathError": (InvalidOption, "obstore cannot spell this key"),
+    "ValueError": (InvalidOption, "mend the store URL or the storage options"),
+    "TypeError": (InvalidOption, "mend the store URL or the storage options"),
+}
+
+
 def _by_type(error: BaseException, attempt: Attempt, text: str) -> ArtifactStoreError | None:
     match type(error).__name__:
         case "AlreadyExistsError" | "PreconditionError":
             return PreconditionFailed(attempt.key, text + "the object is not in the state that this request expected")
         case "FileNotFoundError" | "NotFoundError":
             return ObjectNotFound(attempt.key, text + "nothing is stored there")
-        case "PermissionDeniedError" | "UnauthenticatedError":
-            return AccessDenied(text + "the credentials do not allow it")
-        case "NotSupportedError" | "NotImplementedError":
-            return Unsupported(text + "this storage does not offer that")
         case "InvalidPathError" if attempt.operation == "list":
             return Corrupt(
                 text + "somebody stored an object there whose key has an empty segment, '.' or '..', which obstore "
                 "cannot list; remove it, or choose engine='fsspec'"
             )
-        case "UnknownConfigurationKeyError" | "InvalidPathError" | "ValueError" | "TypeError":
-            return InvalidOption(text + "mend the store URL or the storage options")
+        case name if name in _PLAIN:
+            kind, advice = _PLAIN[name]
+            return kind(text + advice)
         case _:
             return None
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from artifact_store.core.errors import ObjectNotFound, PreconditionFailed
+from artifact_store.core.errors import ContainerNotFound, ObjectNotFound, PreconditionFailed
 from artifact_store.storage.base import (
     Always,
     Backend,
@@ -32,6 +32,7 @@ class SingleWriter(Backend):
     def __init__(self, inner: Backend) -> None:
         self.inner = inner
         self.engine, self.url, self.endpoint = inner.engine, inner.url, inner.endpoint
+        self.makes_root = inner.makes_root
         self.capabilities = Capabilities(
             create_only=False,
             compare_and_swap=False,
@@ -91,5 +92,11 @@ class SingleWriter(Backend):
             return
         assert isinstance(when, IfAbsent)
         folder, _, name = key.rpartition("/")
-        if name in self.inner.children(f"{folder}/" if folder else ""):
+        try:
+            found = name in self.inner.children(f"{folder}/" if folder else "")
+        except ContainerNotFound:
+            if not self.makes_root:
+                raise
+            found = False
+        if found:
             raise PreconditionFailed(key)

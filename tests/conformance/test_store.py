@@ -22,7 +22,10 @@ def backend(store):
 
 
 def all_keys(store):
-    return sorted(entry.key for entry in backend(store).list(""))
+    try:
+        return sorted(entry.key for entry in backend(store).list(""))
+    except errors.ContainerNotFound:  # a folder that the first save would have made
+        return []
 
 
 # ---------------------------------------------------------------- save and load
@@ -247,7 +250,9 @@ def test_each_policy_commits_and_says_whether_it_published(store):
     right = store.save({"n": 7}, KEY, publish=Expect(first.run_id))
     assert right.published.pointer.seq == 2
     assert len(list(store.runs(KEY))) == 7
-    assert [store.load(str(run.ref)) for run in (worse, nan, never, older, wrong)] == [{"n": n} for n in (2, 3, 4, 5, 6)]
+    assert [store.load(str(run.ref)) for run in (worse, nan, never, older, wrong)] == [
+        {"n": n} for n in (2, 3, 4, 5, 6)
+    ]
 
 
 def test_promote_names_a_run_and_keeps_its_history(store, open_store):
@@ -256,7 +261,7 @@ def test_promote_names_a_run_and_keeps_its_history(store, open_store):
     assert (pointer.seq, pointer.run_id, pointer.reason) == (1, one.run_id, "beats 0812 on sharpe")
     other = open_store(actor="somebody")
     assert other.promote(str(two.ref), "production", expect=1).seq == 2
-    with pytest.raises(errors.PointerConflict, match=f"{two.run_id if False else 2} is published, not 1"):
+    with pytest.raises(errors.PointerConflict, match="2 is published, not 1"):
         other.promote(one, "production", expect=1)
     past = store.history(f"{KEY}@production")
     assert [(entry.seq, entry.run_id, entry.by == "somebody") for entry in past] == [
@@ -419,7 +424,7 @@ def test_a_symbol_that_windows_would_merge_is_refused_before_anything_is_visible
     store.save({"n": 1}, KEY)
     with pytest.raises(errors.InvalidName, match="BTCEUR"):
         store.save({"n": 2}, "gru/btceur")
-    assert store.models() == [ModelKey("gru", "BTCEUR")] or not list(store.runs("gru/btceur"))
+    assert store.models() == [ModelKey("gru", "BTCEUR")]
 
 
 # ---------------------------------------------------------------- damage
@@ -604,7 +609,7 @@ def test_a_cache_serves_what_did_not_change_and_believes_nothing(open_store, tmp
     run = writer.save({"n": 1}, KEY)
     assert reader.load(KEY) == {"n": 1}
     backend(writer).delete(keys.data_file(run.key, run.run_id, "model.json"))
-    if writer.url.startswith("s3"):
+    if backend(writer).local_path("gru") is None:  # on the same disk files are read where they are
         assert reader.load(KEY) == {"n": 1}
         for kept in (tmp_path / "cache").rglob("*"):
             if kept.is_file():

@@ -47,15 +47,19 @@ class Connection:
         self._down = DelayLine(writer, self._one_way)
         self._upstream: tuple[asyncio.StreamReader, DelayLine] | None = None
         self._opening = proxy.connect_rtts * proxy.rtt_ms / 1e3  # charged to the first request
+        self._passing = asyncio.create_task(self._pass_on())
+
+    def stop(self) -> None:
+        """Cut the connection, whatever it is doing."""
+        self._passing.cancel()
 
     async def serve(self) -> None:
-        """Pass requests on until either side is gone or a fault ends the connection."""
+        """Pass requests on until either side is gone or a fault ends the connection, and leave nothing open."""
         reset = False
         try:
-            while (head := await read_head(self._reader)) is not None:
-                if not await self._exchange(head):
-                    await self._down.flush()
-                    break
+            await asyncio.wait({self._passing})
+            if not self._passing.cancelled():
+                self._passing.result()
         except Cut as cut:
             reset = cut.reset
         except ConnectionError:
@@ -64,6 +68,12 @@ class Connection:
             if self._upstream is not None:
                 await self._upstream[1].close()
             await self._down.close(reset=reset)
+
+    async def _pass_on(self) -> None:
+        while (head := await read_head(self._reader)) is not None:
+            if not await self._exchange(head):
+                await self._down.flush()
+                break
 
     async def _exchange(self, head: Head) -> bool:
         """Answer one request, and return whether the connection goes on."""

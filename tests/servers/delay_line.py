@@ -54,18 +54,24 @@ class DelayLine:
             await self._task
 
     async def close(self, *, reset: bool = False) -> None:
-        """End the connection; what is still on its way is lost. ``reset``: with a TCP reset."""
+        """End the connection; what is still on its way is lost. ``reset``: with a TCP reset.
+
+        The end has begun before the first wait, so being cancelled while waiting leaves nothing open.
+        """
         if self._task is not None:
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
         if reset:
             sock = self._writer.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(LINGER, 1, 0))
             self._writer.transport.abort()
         self._writer.close()
         try:
+            if self._task is not None:
+                await asyncio.gather(self._task, return_exceptions=True)
             await asyncio.wait_for(self._writer.wait_closed(), LAST_BYTES_WITHIN)
-        except (ConnectionError, TimeoutError):  # the peer was faster, or does not take what was sent
+        except (ConnectionError, TimeoutError):
+            pass  # the peer was faster, or does not take what was sent
+        finally:
             self._writer.transport.abort()
 
     async def _progress(self, task: asyncio.Task[None]) -> None:

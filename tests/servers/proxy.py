@@ -47,7 +47,7 @@ class Proxy(S3Server):
         self._records: list[Record] = []
         self._connections = 0
         self._rules: tuple[Rule, ...] = ()
-        self._open: set[asyncio.Task[None]] = set()
+        self._open: dict[asyncio.Task[None], Connection] = {}
         self._delayed: set[asyncio.Task[None]] = set()
         self._failures: list[Exception] = []
         self._gate = asyncio.Event()  # opened by release, and a new one put up for those who come later
@@ -173,9 +173,10 @@ class Proxy(S3Server):
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections += 1
-        task = self._loop.create_task(self._serve(Connection(self, self._connections, reader, writer)))
-        self._open.add(task)
-        task.add_done_callback(self._open.discard)
+        connection = Connection(self, self._connections, reader, writer)
+        task = self._loop.create_task(self._serve(connection))
+        self._open[task] = connection
+        task.add_done_callback(self._open.pop)
 
     async def _serve(self, connection: Connection) -> None:
         try:
@@ -189,12 +190,12 @@ class Proxy(S3Server):
 
     async def _shut_down(self) -> None:
         self._server.close()
-        tasks = [*self._open, *self._delayed]
-        for task in tasks:
+        for task in self._delayed:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for connection in self._open.values():
+            connection.stop()
+        await asyncio.gather(*self._open, *self._delayed, return_exceptions=True)
         await self._server.wait_closed()
-        await self._loop.shutdown_asyncgens()
 
     def _run(self, work: Coroutine[Any, Any, T], timeout: float | None = 30.0) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)

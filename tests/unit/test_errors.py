@@ -13,7 +13,9 @@ pytestmark = pytest.mark.windows
 KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, ArtifactStoreError)]
 MADE = [
     errors.InvalidName("symbol", "a b", "it has a blank", suggestion="a-b"),
-    errors.FeatureMismatch("no", missing=["a"], extra=["b"], duplicate=["c"], dtype={"a": ("f", "i")}, suggestions={"a": "b"}),
+    errors.FeatureMismatch(
+        "no", missing=["a"], extra=["b"], duplicate=["c"], dtype={"a": ("f", "i")}, suggestions={"a": "b"}
+    ),
     errors.MetricMissing("no", metric="m", run_id="r"),
     errors.ObjectNotFound("k"),
     errors.AmbiguousRun("no", candidates=["a", "b"]),

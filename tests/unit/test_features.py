@@ -198,7 +198,7 @@ class TestTheValue:
 class TestFingerprint:
     def test_it_is_the_same_in_every_release(self):
         assert FeatureSchema(["a", "b"], selected=[1], dtypes="float64").fingerprint == (
-            "PIN"
+            "ee47c386c99fc4efa8a45df87fcfa1398d90bdd397879e0b49424b2c78e361bf"
         )
 
     @pytest.mark.parametrize(
@@ -217,7 +217,8 @@ class TestFingerprint:
         ],
     )
     def test_everything_that_decides_about_alignment_changes_it(self, other):
-        assert FeatureSchema(**{"names": ["a", "b", "c"], **other}).fingerprint != FeatureSchema("abc"[:0] or ["a", "b", "c"]).fingerprint
+        changed = FeatureSchema(**{"names": ["a", "b", "c"], **other})
+        assert changed.fingerprint != FeatureSchema(["a", "b", "c"]).fingerprint
 
     def test_the_order_of_categories_and_of_the_selection_counts(self):
         prints = {
@@ -342,7 +343,7 @@ class TestFromATable:
         assert dict(schema.categories) == {"venue": ("b", "a", "c"), "side": ("buy", "sell")}
 
     def test_arrow_gives_the_dictionary(self):
-        table = pa.table({"price": pa.array([1], pa.uint16()), "venue": pa.array(["b", "a"]).dictionary_encode()})
+        table = pa.table({"price": pa.array([1, 2], pa.uint16()), "venue": pa.array(["b", "a"]).dictionary_encode()})
         schema = FeatureSchema.from_frame(table)
         assert dict(schema.dtypes) == {"price": "uint16", "venue": "category"}
         assert dict(schema.categories) == {"venue": ("b", "a")}

@@ -145,7 +145,9 @@ def test_only_a_full_run_id_is_one():
     assert RunRef.parse("gru@latest").run_id is None
 
 
-@pytest.mark.parametrize("text", ["", "@latest", "gru@", "gru:", "gru:x", "gru/@latest", "gru/X@a@b", "gru/X:..", "gru@A"])
+@pytest.mark.parametrize(
+    "text", ["", "@latest", "gru@", "gru:", "gru:x", "gru/@latest", "gru/X@a@b", "gru/X:..", "gru@A"]
+)
 def test_other_references_are_refused(text):
     with pytest.raises((InvalidReference, InvalidName)):
         RunRef.parse(text)
@@ -195,7 +197,14 @@ def test_a_key_that_windows_could_not_hold_is_refused():
 def test_a_file_is_stored_under_its_own_name_or_that_of_an_attempt():
     assert keys.is_name_of("model.txt", "model.txt")
     assert keys.is_name_of(keys.attempt_name("model.txt", "0123abcd"), "model.txt")
-    for name in ("model.txt.x", "other.txt", "../model.txt", "model.txt.0123ABCD", "model.txt/0123abcd", "model.txt.0123abcde"):
+    for name in (
+        "model.txt.x",
+        "other.txt",
+        "../model.txt",
+        "model.txt.0123ABCD",
+        "model.txt/0123abcd",
+        "model.txt.0123abcde",
+    ):
         assert not keys.is_name_of(name, "model.txt")
 
 

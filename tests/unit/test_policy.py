@@ -47,7 +47,9 @@ def test_a_policy_is_read_as_it_is_documented(text, policy):
     assert parse_policy(text) == policy
 
 
-@pytest.mark.parametrize("text", ["", "sometimes", "if_better", "if_better()", "if_better(a, best)", "expect=", None, 3])
+@pytest.mark.parametrize(
+    "text", ["", "sometimes", "if_better", "if_better()", "if_better(a, best)", "expect=", None, 3]
+)
 def test_another_policy_is_refused(text):
     with pytest.raises(InvalidOption, match="no publish policy"):
         parse_policy(text)
@@ -114,7 +116,13 @@ def test_expect_compares_with_the_seq_or_the_run():
     seen = pointer_to(manifest(run_id=OLD))
     for policy, pointer in ((Expect(1), seen), (Expect(OLD), seen), (Expect(0), None)):
         assert decide(policy, manifest(), pointer, None) is None
-    for policy, pointer in ((Expect(2), seen), (Expect(NEW), seen), (Expect(0), seen), (Expect(1), None), (Expect(OLD), None)):
+    for policy, pointer in (
+        (Expect(2), seen),
+        (Expect(NEW), seen),
+        (Expect(0), seen),
+        (Expect(1), None),
+        (Expect(OLD), None),
+    ):
         refusal = decide(policy, manifest(), pointer, None)
         assert isinstance(refusal, PointerConflict)
         assert refusal.actual is pointer

@@ -1,0 +1,151 @@
+"""AWS's conventions for who one is and where the server is, which obstore knows only in part.
+
+obstore reads the ``AWS_*`` variables and asks a machine for its role. It does not read ``~/.aws``: region and
+endpoint are taken from there as every tool of AWS does, and credentials (profiles, SSO, assumed roles, helper
+programs) by botocore's own chain, which is imported only when nothing nearer has any.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from artifact_store.core.errors import AccessDenied, EngineUnavailable, InvalidOption
+from artifact_store.storage.obstore_config import CloudConfig, Credentials
+
+Provider = Callable[[], Mapping[str, Any]]
+
+# Shorter than the ten minutes before the end at which botocore renews temporary credentials.
+_RENEW_AFTER = timedelta(minutes=5)
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+_REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
+_PROFILES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
+_ROLES = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Region and server, without credentials; empty where AWS's own ones are meant."""
+
+    region: str = ""
+    endpoint: str = ""
+
+
+def whereabouts(config: CloudConfig) -> Whereabouts:
+    """Return what the options, the environment and ``~/.aws/config`` say, in this order.
+
+    Raises:
+        InvalidOption: the file cannot be read.
+    """
+    region = config.config.get("region") or _first(_REGIONS)
+    endpoint = config.endpoint or _first(_ENDPOINTS)
+    if not (region and endpoint):
+        told = _profile_settings(config.profile)
+        region, endpoint = region or told.get("region", ""), endpoint or told.get("endpoint_url", "")
+    scheme, mark, rest = endpoint.partition("://")
+    host, slash, path = rest.partition("/")
+    return Whereabouts(region, f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}".rstrip("/"))
+
+
+def identity(config: CloudConfig) -> tuple[dict[str, Any], Provider | None]:
+    """Return how requests are signed, and who gives the credentials for it if obstore itself does not.
+
+    Raises:
+        AccessDenied: there are no credentials anywhere.
+        InvalidOption: there is no such profile, or its credentials cannot be had.
+        EngineUnavailable: the profile needs botocore, which is not installed.
+    """
+    if config.anonymous:
+        return {"skip_signature": True}, None
+    if config.credentials is not None:
+        # Not as configuration: obstore would add a session token of the environment to a key that is not its own.
+        return {"skip_signature": False}, _Fixed(config.credentials)
+    profile = config.profile
+    if profile is None and (os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("AWS_SKIP_SIGNATURE")):
+        return {}, None
+    if profile is None and not _has_files() and _first(_ROLES):
+        return {}, None
+    return {}, _from_botocore(profile)
+
+
+class _Fixed:
+    """The caller's own key pair, for ever."""
+
+    def __init__(self, pair: Credentials) -> None:
+        self._pair = pair
+
+    def __call__(self) -> Mapping[str, Any]:
+        pair = self._pair
+        return {"access_key_id": pair.key, "secret_access_key": pair.secret, "token": pair.token, "expires_at": None}
+
+
+class _Chain:
+    """Credentials that botocore found, and renews where they are temporary."""
+
+    def __init__(self, found: Any) -> None:
+        self._found = found
+
+    def __call__(self) -> Mapping[str, Any]:
+        frozen = self._found.get_frozen_credentials()
+        return {
+            "access_key_id": frozen.access_key,
+            "secret_access_key": frozen.secret_key,
+            "token": frozen.token,
+            "expires_at": datetime.now(UTC) + _RENEW_AFTER,
+        }
+
+
+def _from_botocore(profile: str | None) -> Provider:
+    try:
+        import botocore.exceptions
+        import botocore.session
+    except ImportError as missing:
+        raise EngineUnavailable(
+            "no AWS credentials in the options or the environment, and AWS profiles and roles need botocore: "
+            "pip install 'artifact-store[s3]'"
+        ) from missing
+    try:
+        credentials = botocore.session.Session(profile=profile).get_credentials()
+    except botocore.exceptions.BotoCoreError as error:
+        trouble = str(error)
+    else:
+        if credentials is not None:
+            return _Chain(credentials)
+        if profile is None:
+            raise AccessDenied(
+                "no AWS credentials were found: give key and secret, a profile, or anon=True, or set AWS_ACCESS_KEY_ID "
+                "and AWS_SECRET_ACCESS_KEY"
+            )
+        trouble = "it holds no credentials"
+    named = f"the AWS profile {profile!r}" if profile else "AWS's shared configuration"
+    raise InvalidOption(f"{named} cannot be used: {trouble}; log in, or mend ~/.aws/config and ~/.aws/credentials")
+
+
+def _profile_settings(profile: str | None) -> Mapping[str, str]:
+    path = _file("AWS_CONFIG_FILE", "~/.aws/config")
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read(path, encoding="utf-8")
+    except (configparser.Error, OSError, UnicodeDecodeError) as error:
+        raise InvalidOption(f"AWS's configuration {str(path)!r} cannot be read ({type(error).__name__})") from None
+    name = profile or _first(_PROFILES) or "default"
+    sections = [section for section in (f"profile {name}", name) if parser.has_section(section)]
+    return dict(parser.items(sections[0])) if sections else {}
+
+
+def _has_files() -> bool:
+    files = (_file("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"), _file("AWS_CONFIG_FILE", "~/.aws/config"))
+    return bool(_first(_PROFILES)) or any(path.is_file() for path in files)
+
+
+def _file(variable: str, usual: str) -> Path:
+    return Path(os.environ.get(variable) or usual).expanduser()
+
+
+def _first(names: tuple[str, ...]) -> str:
+    return next((value for name in names if (value := os.environ.get(name))), "")
