@@ -27,8 +27,8 @@ from artifact_store.core.policy import Never, Policy, intent
 from artifact_store.ops import catalog, environment, fetch, publish
 from artifact_store.ops.audit import RunReport, verify_run
 from artifact_store.ops.context import Context
-from artifact_store.ops.predict import check_example
 from artifact_store.ops.marker import StoreRecord
+from artifact_store.ops.predict import check_example
 from artifact_store.ops.publish import SeenPointer
 from artifact_store.storage.settle import patiently
 from artifact_store.storage.transfer import Destination, upload

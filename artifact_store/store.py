@@ -8,69 +8,37 @@ from __future__ import annotations
 
 import platform
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from artifact_store.core import keys
 from artifact_store.core.errors import (
-    AliasNotFound,
-    AliasRetired,
     Conflict,
     InvalidOption,
-    InvalidReference,
     RunDeleted,
 )
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.keys import ModelKey, RunId, RunRef
 from artifact_store.core.manifest import Manifest
-from artifact_store.core.pointer import Pointer, Publish, advance
-from artifact_store.core.policy import Always, Expect, Policy, parse_policy
+from artifact_store.core.pointer import Pointer, Publish
+from artifact_store.core.policy import Expect, Policy, parse_policy
 from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.trust import LoadPolicy
-from artifact_store.ops import audit, catalog, marker, publish, rollback
+from artifact_store.ops import audit, catalog, marker, promote, resolve
 from artifact_store.ops.context import Context
 from artifact_store.ops.predict import check_example
 from artifact_store.run import Draft, Example, Run
 from artifact_store.storage.base import Backend
 from artifact_store.storage.cache import FileCache
 from artifact_store.storage.open import open_backend
-from artifact_store.storage.settle import Patience, patiently
+from artifact_store.storage.settle import Patience
 from artifact_store.storage.single_writer import SingleWriter
 from artifact_store.storage.transfer import Report, Workers
 
 _RESOLVE_AGAIN = 3
 """How often ``latest`` is resolved anew when the run that it named is deleted under the reader."""
-
-
-@dataclass(frozen=True, slots=True)
-class Guarantees:
-    """What holds for writes through this store, and who says so."""
-
-    engine: str
-    url: str
-    concurrency: marker.Concurrency
-    create_only: bool
-    compare_and_swap: bool
-    durable: bool
-    probed: bool
-    """The conditions were seen to hold on this endpoint: recorded in ``_store.json``, or tried by this process."""
-    reason: str
-    """Why something does not hold, in a line."""
-
-
-class Runs:
-    """The runs that a listing found, newest first within a model. What is broken is kept in ``problems``."""
-
-    def __init__(self, make: Callable[[list[audit.Problem]], Iterator[Run]]) -> None:
-        self._make = make
-        self.problems: list[audit.Problem] = []
-
-    def __iter__(self) -> Iterator[Run]:
-        self.problems.clear()
-        return self._make(self.problems)
 
 
 class ArtifactStore:
@@ -82,7 +50,7 @@ class ArtifactStore:
     options are not sent.
 
     Args:
-        url: where the root is; never with credentials in it.
+        url: where the root is, never with credentials in it; or a ready backend.
         filesystem: an fsspec filesystem to use for it.
         storage_options: credentials and endpoint, in s3fs's spelling.
         engine: ``auto``, ``local``, ``memory``, ``obstore`` or ``fsspec``.
@@ -102,7 +70,7 @@ class ArtifactStore:
 
     def __init__(
         self,
-        url: str | Path | None = None,
+        url: str | Path | Backend | None = None,
         *,
         filesystem: Any | None = None,
         storage_options: Mapping[str, Any] | None = None,
@@ -121,58 +89,6 @@ class ArtifactStore:
         backend = open_backend(
             url, filesystem=filesystem, storage_options=storage_options, engine=engine, timeout=timeout
         )
-        self._setup(
-            backend,
-            policy=policy,
-            cache=cache,
-            concurrency=concurrency,
-            timeout=timeout,
-            progress=progress,
-            registry=registry,
-            actor=actor,
-            clock=clock,
-        )
-
-    @classmethod
-    def on(
-        cls,
-        backend: Backend,
-        *,
-        policy: LoadPolicy | None = None,
-        concurrency: marker.Concurrency = "safe",
-        timeout: float = 60.0,
-        registry: CodecRegistry | None = None,
-        actor: str | None = None,
-        clock: Callable[[], datetime] | None = None,
-    ) -> ArtifactStore:
-        """Return a store on a ready backend, such as one of your own or a ``FaultyBackend``."""
-        store = cls.__new__(cls)
-        store._setup(
-            backend,
-            policy=policy,
-            cache=None,
-            concurrency=concurrency,
-            timeout=timeout,
-            progress=None,
-            registry=registry,
-            actor=actor,
-            clock=clock,
-        )
-        return store
-
-    def _setup(
-        self,
-        backend: Backend,
-        *,
-        policy: LoadPolicy | None,
-        cache: str | Path | None,
-        concurrency: marker.Concurrency,
-        timeout: float,
-        progress: Report | None,
-        registry: CodecRegistry | None,
-        actor: str | None,
-        clock: Callable[[], datetime] | None,
-    ) -> None:
         self._concurrency = concurrency
         self._record: marker.StoreRecord | None = None
         self._known_keys: set[str] = set()
@@ -199,19 +115,9 @@ class ArtifactStore:
         return self._context.backend.url
 
     @property
-    def guarantees(self) -> Guarantees:
+    def guarantees(self) -> marker.Guarantees:
         """What holds for writes here. Does no input or output: ``probed`` turns true with the first write."""
-        able = self._context.backend.capabilities
-        return Guarantees(
-            engine=self._context.backend.engine,
-            url=self.url,
-            concurrency=self._concurrency,
-            create_only=able.create_only,
-            compare_and_swap=able.compare_and_swap,
-            durable=able.durable,
-            probed=self._record is not None and self._concurrency == "safe",
-            reason=able.reason,
-        )
+        return marker.guarantees(self._context.backend, self._concurrency, self._record)
 
     # ------------------------------------------------------------ save
 
@@ -294,7 +200,7 @@ class ArtifactStore:
             AliasNotFound, AliasRetired, RunNotFound, RunDeleted, AmbiguousRun: it names none, or not one.
             Corrupt: the pointer or the manifest cannot be believed.
         """
-        return Run(self._context, self._resolve(RunRef.parse(ref)))
+        return Run(self._context, resolve.resolve(self._context, RunRef.parse(ref)))
 
     def load(
         self,
@@ -346,65 +252,17 @@ class ArtifactStore:
         tags: Mapping[str, str] | None = None,
         where: Callable[[Run], bool] | None = None,
         limit: int | None = None,
-    ) -> Runs:
+    ) -> catalog.Runs[Run]:
         """Return the committed runs of a model, or of all, newest first within a model.
 
         ``since`` and ``until`` are aware times that ``created_at`` is compared with; ``tags`` have to be equal.
         Manifests are fetched ahead in parallel while one iterates. A broken run is no reason to stop: it is in
         ``.problems`` afterwards.
         """
-        wanted = catalog.Filter(since, until, tags, None)
-        chosen = None if key is None else ModelKey.parse(key)
-
-        def make(problems: list[audit.Problem]) -> Iterator[Run]:
-            count = 0
-            for model in [chosen] if chosen is not None else self.models():
-                for manifest in catalog.manifests(self._context, model, wanted, problems):
-                    run = Run(self._context, manifest)
-                    if where is not None and not where(run):
-                        continue
-                    if limit is not None and count >= limit:
-                        return
-                    count += 1
-                    yield run
-
-        return Runs(make)
-
-    def _resolve(self, ref: RunRef) -> Manifest:
         context = self._context
-        if ref.alias is None:
-            run_id = ref.run_id or catalog.resolve_prefix(context, ref.key, ref.run or "")
-            return patiently(lambda: publish.read_manifest(context.backend, ref.key, run_id), context.patience)
-        pointer = self._pointer(ref)
-        if pointer.run_id is None:
-            raise AliasRetired(
-                f"{ref} was retired at {pointer.at:%Y-%m-%d %H:%M:%S} UTC by {pointer.by}"
-                f"{f': {pointer.reason}' if pointer.reason else ''}; promote a run to it to use it again"
-            )
-        manifest = patiently(lambda: publish.manifest_of(context.backend, ref.key, pointer), context.patience)
-        if manifest is None:
-            raise publish.dangling(ref.key, pointer)
-        return manifest
-
-    def _pointer(self, ref: RunRef) -> Pointer:
-        pointer = self._seen(ref).pointer
-        if pointer is None:
-            raise AliasNotFound(
-                f"{ref} was never published in {self.url}; "
-                f"`artifact-store ls` and store.models() tell what there is, store.runs({str(ref.key)!r}) which runs"
-            )
-        return pointer
-
-    def _seen(self, ref: RunRef) -> publish.SeenPointer:
-        context = self._context
-        alias = self._alias_of(ref)
-        return patiently(lambda: publish.read_pointer(context.backend, ref.key, alias), context.patience)
-
-    @staticmethod
-    def _alias_of(ref: RunRef) -> str:
-        if ref.alias is None:
-            raise InvalidReference(f"{ref} names a run; this needs an alias, such as {ref.key}@{keys.LATEST}")
-        return ref.alias
+        wanted = catalog.Filter(since, until, tags, limit)
+        models = None if key is None else [ModelKey.parse(key)]
+        return catalog.Runs(context, models, wanted, lambda manifest: Run(context, manifest), where or _any)
 
     # ------------------------------------------------------------ publish
 
@@ -431,7 +289,8 @@ class ArtifactStore:
             raise InvalidOption("give either expect or publish, not both")
         policy = Expect(expect) if expect is not None else parse_policy(publish or "always")
         self._open_for_writing()
-        return self._promote(self._own(run), alias, policy=policy, reason=reason, retry=True)
+        note = self._context.note
+        return promote.promote(self._context, alias, self._own(run), policy, note=lambda: note(reason))
 
     def rollback(self, ref: str | RunRef | ModelKey, *, to: str | Run | None = None, reason: str = "") -> Pointer:
         """Publish again the run that served before the current one first served, or ``to``, and return the pointer.
@@ -443,21 +302,16 @@ class ArtifactStore:
             PointerConflict: somebody published meanwhile; nothing was done.
         """
         parsed = RunRef.parse(ref)
-        alias = self._alias_of(parsed)
         self._open_for_writing()
-        seen = self._seen(parsed)
-        if seen.pointer is None:
-            self._pointer(parsed)
-        past = patiently(
-            lambda: publish.history(self._context.backend, parsed.key, alias, seen), self._context.patience
-        )
+        past = resolve.history(self._context, parsed)
         if to is None:
-            manifest = rollback.choose(self._context, parsed.key, alias, past)
+            manifest = promote.choose(self._context, parsed, past.entries)
         else:
             wanted = RunRef(parsed.key, None, to) if isinstance(to, str) and ":" not in to else to
             manifest = self._own(wanted, key=parsed.key)
-        why = reason or f"rollback from {past[-1].run_id or 'retired'}"
-        return self._promote(manifest, alias, policy=Always(), reason=why, retry=False, seen=seen)
+        why = reason or f"rollback from {past.entries[-1].run_id or 'retired'}"
+        note = self._context.note
+        return promote.republish(self._context, past.alias, manifest, note=lambda: note(why), seen=past.seen)
 
     def retire(self, ref: str | RunRef | ModelKey, *, reason: str = "") -> Pointer:
         """Let an alias name no run from now on; its history and its ``seq`` go on.
@@ -466,14 +320,8 @@ class ArtifactStore:
             AliasNotFound: it was never published.
             PointerConflict: somebody published meanwhile; nothing was done.
         """
-        parsed = RunRef.parse(ref)
-        alias = self._alias_of(parsed)
         self._open_for_writing()
-        self._pointer(parsed)
-        seen = self._seen(parsed)
-        context = self._context
-        step = advance(seen.pointer, parsed.key, alias, None, context.note(reason))
-        return publish.swap(context.backend, parsed.key, alias, seen, step, context.patience)
+        return promote.retire(self._context, *resolve.published(self._context, RunRef.parse(ref)), reason=reason)
 
     def history(self, ref: str | RunRef | ModelKey) -> list[Publish]:
         """Return every publish that an alias ever had, oldest first, the one in force last.
@@ -482,40 +330,11 @@ class ArtifactStore:
             AliasNotFound: it was never published.
             Corrupt: a part of the history is missing or damaged.
         """
-        parsed = RunRef.parse(ref)
-        seen = self._seen(parsed)
-        if seen.pointer is None:
-            self._pointer(parsed)
-        alias = self._alias_of(parsed)
-        return patiently(
-            lambda: publish.history(self._context.backend, parsed.key, alias, seen), self._context.patience
-        )
-
-    def _promote(
-        self,
-        manifest: Manifest,
-        alias: str,
-        *,
-        policy: Policy,
-        reason: str,
-        retry: bool,
-        seen: publish.SeenPointer | None = None,
-    ) -> Pointer:
-        context = self._context
-        return publish.promote(
-            context.backend,
-            alias,
-            manifest,
-            policy=policy,
-            note=lambda: context.note(reason),
-            patience=context.patience,
-            retry=retry,
-            seen=seen,
-        )
+        return resolve.history(self._context, RunRef.parse(ref)).entries
 
     def _own(self, run: Run | str | RunRef, *, key: ModelKey | None = None) -> Manifest:
         """Return the manifest of a run of this store, and of ``key`` if one is given."""
-        manifest = run.manifest if isinstance(run, Run) else self._resolve(RunRef.parse(run))
+        manifest = run.manifest if isinstance(run, Run) else resolve.resolve(self._context, RunRef.parse(run))
         if key is not None and manifest.key != key:
             raise Conflict(f"{manifest.label} is no run of {key}; an alias only names runs of its own model")
         if manifest.store_id != self._open_for_writing().store_id:
@@ -538,32 +357,32 @@ class ArtifactStore:
             check_example(Run(self._context, manifest))
 
         golden = check if predict else None
-        report = audit.Report()
         if isinstance(ref, Run):
-            report.runs.append(audit.verify_run(self._context, ref.manifest, golden))
-        elif ref is not None and not isinstance(ref, ModelKey) and _has_selector(ref):
-            parsed = RunRef.parse(ref)
-            if parsed.run_id is not None:
-                report.runs.append(audit.verify_committed(self._context, parsed.key, parsed.run_id, golden))
-            else:
-                report.runs.append(audit.verify_run(self._context, self._resolve(parsed), golden))
-        else:
-            for key in self.models() if ref is None else [RunRef.parse(ref).key]:
-                part = audit.verify_model(self._context, key, golden)
-                report.runs += part.runs
-                report.pointers += part.pointers
-        return report
+            return audit.Report([audit.verify_run(self._context, ref.manifest, golden)])
+        if ref is None:
+            return audit.verify_models(self._context, self.models(), golden)
+        if isinstance(ref, ModelKey) or not _has_selector(ref):
+            return audit.verify_models(self._context, [RunRef.parse(ref).key], golden)
+        parsed = RunRef.parse(ref)
+        if parsed.run_id is not None:
+            return audit.Report([audit.verify_committed(self._context, parsed.key, parsed.run_id, golden)])
+        return audit.Report([audit.verify_run(self._context, resolve.resolve(self._context, parsed), golden)])
 
     def close(self) -> None:
         """End this process's threads and connections. The store can be used again; it then makes new ones."""
         self._context.workers.close()
         self._context.backend.close()
 
-    def __enter__(self) -> ArtifactStore:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _any(run: Run) -> bool:
+    del run
+    return True
 
 
 def _has_selector(ref: str | RunRef) -> bool:

@@ -76,7 +76,7 @@ def schema_of(run: Run) -> FeatureSchema:
 def predict(store: ArtifactStore, market: Market, expected: Mapping[str, Any], checks: Checks) -> None:
     """Load ``latest`` and compare what it says with what it said when it was trained."""
     run = store.get(f"lightgbm/{market.symbol}")
-    checks.check(run.run_id == expected["latest"], f"{run.ref} is {run.key}@latest, the run that was saved last")
+    checks.check(run.run_id == expected["latest"], f"{run.key}@latest is {run.run_id}, the run that was saved last")
     model, frame = run.load(), as_it_comes(market).iloc[-expected["rows"] :]
     answers = said(model, schema_of(run).prepare(frame))
     checks.check(

@@ -106,7 +106,7 @@ class Document(Value):
         return value
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and isinstance(other, Document) and self.to_bytes() == other.to_bytes()
+        return isinstance(other, Document) and self.to_bytes() == other.to_bytes()
 
     def __hash__(self) -> int:
         return hash(self.to_bytes())
@@ -144,10 +144,8 @@ def plain(value: Any, where: str) -> Any:
     """
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, str):
-        return str(value)
+    if isinstance(value, int | str):
+        return int(value) if isinstance(value, int) else str(value)
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else _non_finite(value)
     if isinstance(value, Mapping):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from artifact_store.core import keys
@@ -68,7 +68,7 @@ class Report:
 
 
 def verify_run(context: Context, manifest: Manifest, golden: Golden | None = None) -> RunReport:
-    """Read every byte of a run and compare it; then, if nothing is wrong, ask ``golden`` whether it still predicts the same.
+    """Read every byte of a run and compare it; then, if nothing is wrong, let ``golden`` compare its predictions.
 
     Raises:
         Unavailable: the storage does not answer, which says nothing about the run.
@@ -129,6 +129,16 @@ def verify_pointer(context: Context, key: ModelKey, alias: str) -> Problem | Non
     except ArtifactStoreError as error:
         return Problem(where, error)
     return None
+
+
+def verify_models(context: Context, models: Iterable[ModelKey], golden: Golden | None = None) -> Report:
+    """Check every run and every pointer of several models."""
+    report = Report()
+    for key in models:
+        part = verify_model(context, key, golden)
+        report.runs += part.runs
+        report.pointers += part.pointers
+    return report
 
 
 def verify_model(context: Context, key: ModelKey, golden: Golden | None = None) -> Report:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
+from typing import Generic, TypeVar
 
 from artifact_store.core import keys
 from artifact_store.core.errors import (
@@ -28,6 +30,8 @@ from artifact_store.ops.audit import Problem
 from artifact_store.ops.context import Context
 from artifact_store.storage.settle import patiently
 
+T = TypeVar("T")
+
 AHEAD = 16
 """Manifests that are fetched ahead of the reader of a listing."""
 
@@ -39,7 +43,7 @@ class Filter:
     since: datetime | None = None
     until: datetime | None = None
     tags: Mapping[str, str] | None = None
-    where: Callable[[Manifest], bool] | None = None
+    limit: int | None = None
 
     def admits(self, manifest: Manifest) -> bool:
         """Tell whether a run is wanted. ``since`` is included, ``until`` is not."""
@@ -47,9 +51,34 @@ class Filter:
             return False
         if self.until is not None and manifest.created_at >= self.until:
             return False
-        if any(manifest.tags.get(name) != value for name, value in (self.tags or {}).items()):
-            return False
-        return self.where is None or self.where(manifest)
+        return all(manifest.tags.get(name) == value for name, value in (self.tags or {}).items())
+
+
+class Runs(Generic[T]):
+    """The runs that a listing finds, newest first within a model; what it could not read is in ``problems``.
+
+    Each iteration lists anew.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        models: list[ModelKey] | None,
+        wanted: Filter,
+        make: Callable[[Manifest], T],
+        where: Callable[[T], bool],
+    ) -> None:
+        self._context, self._models, self._wanted = context, models, wanted
+        self._make, self._where = make, where
+        self.problems: list[Problem] = []
+
+    def __iter__(self) -> Iterator[T]:
+        self.problems.clear()
+        return islice(filter(self._where, map(self._make, self._manifests())), self._wanted.limit)
+
+    def _manifests(self) -> Iterator[Manifest]:
+        for key in models(self._context) if self._models is None else self._models:
+            yield from manifests(self._context, key, self._wanted, self.problems)
 
 
 def models(context: Context) -> list[ModelKey]:
@@ -146,9 +175,8 @@ def find(context: Context, key: ModelKey, prefer: tuple[str, ...], *, newest: bo
             return Finding(manifest, tuple(steps))
     if newest and not exists:
         return _newest(context, key, steps)
-    raise ModelNotFound(
-        f"no run of {key} to take in {context.backend.url}: {'; '.join(steps) or 'no alias was asked for'}"
-    )
+    told = "; ".join(steps) or "no alias was asked for"
+    raise ModelNotFound(f"no run of {key} to take in {context.backend.url}: {told}")
 
 
 def _newest(context: Context, key: ModelKey, steps: list[str]) -> Finding:
@@ -192,7 +220,7 @@ def _read(context: Context, key: ModelKey, run_id: RunId) -> Manifest:
 
 
 def children(context: Context, prefix: str) -> list[str]:
-    """Return the names directly below a prefix, folders with a slash; none below a root that the first save will make."""
+    """Return the names directly below a prefix, folders with a slash; none where the first save will make the root."""
     try:
         return patiently(lambda: list(context.backend.children(prefix)), context.patience)
     except ContainerNotFound:

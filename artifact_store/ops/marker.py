@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Final, Literal
 
@@ -46,6 +47,37 @@ class StoreRecord(Document):
     concurrency: Concurrency
     probed: Mapping[str, Mapping[str, bool]] = Field(default_factory=dict)
     """Endpoint → condition → whether it held, twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guarantees:
+    """What holds for writes through a store, and who says so."""
+
+    engine: str
+    url: str
+    concurrency: Concurrency
+    create_only: bool
+    compare_and_swap: bool
+    durable: bool
+    probed: bool
+    """The conditions were seen to hold on this endpoint: recorded in ``_store.json``, or tried by this process."""
+    reason: str
+    """Why something does not hold, in a line."""
+
+
+def guarantees(backend: Backend, concurrency: Concurrency, record: StoreRecord | None) -> Guarantees:
+    """Return what is known without asking the storage; ``record`` is there once this process has written."""
+    able = backend.capabilities
+    return Guarantees(
+        engine=backend.engine,
+        url=backend.url,
+        concurrency=concurrency,
+        create_only=able.create_only,
+        compare_and_swap=able.compare_and_swap,
+        durable=able.durable,
+        probed=record is not None and concurrency == "safe",
+        reason=able.reason,
+    )
 
 
 def read_marker(backend: Backend) -> StoreRecord | None:

@@ -6,7 +6,6 @@ Safe for many threads and processes at once; may be deleted at any time.
 
 from __future__ import annotations
 
-import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
@@ -49,7 +48,7 @@ class FileCache:
                 with open_private(temporary) as sink:
                     for piece in read_pieces(source):
                         sink.write(piece)
-                os.replace(temporary, kept)
+                temporary.replace(kept)
             finally:
                 temporary.unlink(missing_ok=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +20,7 @@ _CLOUDS = frozenset({S3, GCS, AZURE})
 
 
 def open_backend(
-    url: str | os.PathLike[str] | None,
+    url: str | os.PathLike[str] | Backend | None,
     *,
     filesystem: Any | None,
     storage_options: Mapping[str, Any] | None,
@@ -40,22 +40,16 @@ def open_backend(
     if url is None:
         raise InvalidOption("name the root of the store: a folder, 's3://bucket/models', 'memory://name'")
     options = StorageOptions.of(storage_options)
+    if isinstance(url, Backend):
+        if options.given or filesystem is not None or engine != "auto":
+            raise InvalidOption("a ready backend takes no filesystem, no engine and no storage options")
+        return url
     if filesystem is not None:
         if engine not in {"auto", "fsspec"}:
             raise InvalidOption(f"a ready filesystem is served by the engine 'fsspec', not by {engine!r}")
         return _fsspec(url, options, timeout, filesystem)
     place = parse_url(url)
-    match _engine_for(place, engine):
-        case "local":
-            return _local(place, options, timeout)
-        case "memory":
-            return _memory(place, options)
-        case "obstore":
-            return _obstore(place, options, timeout)
-        case "plug-in":
-            return _plug_in(place, options, timeout)
-        case _:
-            return _fsspec(place, options, timeout, None)
+    return _BUILDERS[_engine_for(place, engine)](place, options, timeout)
 
 
 def _engine_for(place: StoreURL, engine: str) -> str:
@@ -85,9 +79,10 @@ def _local(place: StoreURL, options: StorageOptions, timeout: float) -> Backend:
     return LocalBackend(Path(place.prefix), timeout=timeout)
 
 
-def _memory(place: StoreURL, options: StorageOptions) -> Backend:
+def _memory(place: StoreURL, options: StorageOptions, timeout: float) -> Backend:
     from artifact_store.storage.memory import MemoryBackend
 
+    del timeout  # nothing here waits
     _no_options(place, options)
     return MemoryBackend("/".join(part for part in (place.container, place.prefix) if part))
 
@@ -101,7 +96,7 @@ def _obstore(place: StoreURL, options: StorageOptions, timeout: float) -> Backen
 
 
 def _fsspec(
-    url: StoreURL | str | os.PathLike[str], options: StorageOptions, timeout: float, filesystem: Any | None
+    url: StoreURL | str | os.PathLike[str], options: StorageOptions, timeout: float, filesystem: Any | None = None
 ) -> Backend:
     from artifact_store.storage.fsspec import open_filesystem
 
@@ -115,3 +110,12 @@ def _plug_in(place: StoreURL, options: StorageOptions, timeout: float) -> Backen
         raise InvalidOption(f"several installed backends claim {place.scheme}://: {names}; uninstall all but one")
     backend: Backend = found[0].load()(place, options, timeout)
     return backend
+
+
+_BUILDERS: Final[Mapping[str, Callable[[StoreURL, StorageOptions, float], Backend]]] = {
+    "local": _local,
+    "memory": _memory,
+    "obstore": _obstore,
+    "fsspec": _fsspec,
+    "plug-in": _plug_in,
+}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import IO, BinaryIO, TypeVar
 
 from artifact_store.core import keys
 from artifact_store.core.errors import Conflict, DigestMismatch, InvalidInput, ObjectNotFound
@@ -253,7 +253,7 @@ def _fetch(backend: Backend, file: Incoming, target: Path, stop: threading.Event
 def copy_verified(
     backend: Backend,
     file: Incoming,
-    sink: BinaryIO,
+    sink: IO[bytes],
     *,
     stop: threading.Event | None = None,
     report: Report | None = None,

@@ -424,6 +424,12 @@ class TestCredentials:
         with pytest.raises(InvalidOption, match="nobody"):
             at(seaweed, seaweed_prefix, profile="nobody").read("k", limit=10)
 
+    def test_without_any_credentials_it_says_how_to_give_some(
+        self, seaweed: SeaweedServer, seaweed_prefix: str, no_aws: None
+    ) -> None:
+        with pytest.raises(AccessDenied, match="AWS_ACCESS_KEY_ID"):
+            at(seaweed, seaweed_prefix).read("k", limit=10)
+
     def test_anonymous_requests_are_not_signed(
         self, seaweed: SeaweedServer, seaweed_prefix: str, no_aws: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -473,7 +479,7 @@ def test_a_forked_child_swaps_what_its_parent_wrote(seaweed: SeaweedServer, seaw
 @pytest.mark.parametrize(
     ("url", "options", "endpoint"),
     [
-        ("s3://bucket/models", {}, "https://s3.amazonaws.com"),
+        ("s3://bucket/models", {"key": "k", "secret": "s"}, "https://s3.amazonaws.com"),
         ("gs://bucket/models", {"token": "anon"}, "https://storage.googleapis.com"),
         ("az://box/models", {"account_name": "acct", "account_key": "c2VjcmV0"}, "https://acct.blob.core.windows.net"),
         ("abfss://box@acct.dfs.core.windows.net/models", {"anon": True}, "https://acct.blob.core.windows.net"),

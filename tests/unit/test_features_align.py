@@ -2,6 +2,7 @@
 
 import datetime as dt
 from decimal import Decimal
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -403,7 +404,7 @@ class TestCategories:
             hours.align(make({"hour": ["9"]}))
         with pytest.raises(FeatureMismatch, match="bool"):
             FeatureSchema(["hour"], categories={"hour": [0, 1]}).align(make({"hour": [True]}))
-        with pytest.raises(FeatureMismatch, match="float 9.5"):
+        with pytest.raises(FeatureMismatch, match=r"float 9\.5"):
             hours.align(make({"hour": [9.5]}))
 
     @make_table
@@ -532,7 +533,7 @@ class TestArrays:
 
 
 class TestOneRow:
-    ROW = {"close": 2, "high": np.float32(4), "extra": "text", "open": True, "low": 0.5}
+    ROW: ClassVar = {"close": 2, "high": np.float32(4), "extra": "text", "open": True, "low": 0.5}
 
     def test_a_mapping_becomes_an_array_of_one_row(self):
         row = SCHEMA.align(self.ROW)

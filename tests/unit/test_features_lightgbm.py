@@ -129,24 +129,26 @@ def thresholds(booster):
     return booster.trees_to_dataframe()["threshold"].dropna().to_numpy()
 
 
+VENUES = ("kraken", "binance", "coinbase", "okx")
+
+
+@pytest.fixture(scope="module")
+def categorical():
+    generator = np.random.default_rng(2)
+    codes = generator.integers(0, 4, size=400)
+    frame = pd.DataFrame(
+        {
+            "price": generator.normal(size=400),
+            "venue": pd.Categorical.from_codes(codes, categories=list(VENUES)),
+            "hour": pd.Categorical(generator.choice([17, 9, 13], size=400), categories=[17, 9, 13]),
+        }
+    )
+    labels = np.array([5.0, -5.0, 1.0, 9.0])[codes] + 2.0 * (frame["hour"].astype(int) == 9) + frame["price"]
+    booster = lgb.train({**QUIET, "min_data_per_group": 5, "cat_smooth": 1.0}, lgb.Dataset(frame, labels), 30)
+    return booster, FeatureSchema.from_frame(frame), frame
+
+
 class TestCategories:
-    VENUES = ("kraken", "binance", "coinbase", "okx")
-
-    @pytest.fixture(scope="class")
-    def categorical(self):
-        generator = np.random.default_rng(2)
-        codes = generator.integers(0, 4, size=400)
-        frame = pd.DataFrame(
-            {
-                "price": generator.normal(size=400),
-                "venue": pd.Categorical.from_codes(codes, categories=list(self.VENUES)),
-                "hour": pd.Categorical(generator.choice([17, 9, 13], size=400), categories=[17, 9, 13]),
-            }
-        )
-        labels = np.array([5.0, -5.0, 1.0, 9.0])[codes] + 2.0 * (frame["hour"].astype(int) == 9) + frame["price"]
-        booster = lgb.train({**QUIET, "min_data_per_group": 5, "cat_smooth": 1.0}, lgb.Dataset(frame, labels), 30)
-        return booster, FeatureSchema.from_frame(frame), frame
-
     def test_an_aligned_frame_predicts_what_the_training_frame_does(self, categorical):
         booster, schema, frame = categorical
         np.testing.assert_array_equal(booster.predict(schema.prepare(frame)), booster.predict(frame))
@@ -160,7 +162,7 @@ class TestCategories:
 
     def test_categories_that_moved_as_codes_are_mapped_by_value(self, categorical):
         booster, schema, frame = categorical
-        moved = frame.assign(venue=frame["venue"].cat.set_categories(sorted(self.VENUES)))
+        moved = frame.assign(venue=frame["venue"].cat.set_categories(sorted(VENUES)))
         as_codes = moved.assign(venue=moved["venue"].cat.codes, hour=moved["hour"].cat.codes)
         assert differs(booster.predict(as_codes.to_numpy("float64")), booster.predict(frame))
         with pytest.raises(FeatureMismatch):
@@ -180,7 +182,7 @@ class TestCategories:
         twin = pd.DataFrame(
             {
                 "price": [0.5],
-                "venue": pd.Categorical(["okx"], categories=list(self.VENUES)),
+                "venue": pd.Categorical(["okx"], categories=list(VENUES)),
                 "hour": pd.Categorical([9], categories=[17, 9, 13]),
             }
         )

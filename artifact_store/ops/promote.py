@@ -1,0 +1,128 @@
+"""Move an alias to a run that was committed earlier: promote, roll back, retire.
+
+Unlike the publish at the end of a save, the run may be deleted at the same moment; so its manifest is read before and
+after, and what was published before is published again if it went away in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from artifact_store.core.errors import Corrupt, NotFound, NothingToRollBackTo, RunDeleted
+from artifact_store.core.keys import RunId, RunRef
+from artifact_store.core.manifest import Manifest
+from artifact_store.core.pointer import Note, Pointer, Publish, advance
+from artifact_store.core.policy import Policy
+from artifact_store.ops.context import Context
+from artifact_store.ops.publish import SeenPointer, publish, read_manifest, read_pointer, swap
+from artifact_store.storage.settle import patiently
+
+MakeNote = Callable[[], Note]
+
+
+def promote(context: Context, alias: str, manifest: Manifest, policy: Policy, *, note: MakeNote) -> Pointer:
+    """Publish a committed run as the policy says, deciding again after every genuine conflict.
+
+    Raises:
+        RunNotFound, RunDeleted: it is not there, or was deleted meanwhile; the alias is as it was before.
+        PointerConflict, MetricMissing: the policy refuses; the alias is as it was before.
+        OutcomeUnknown: the publish may have landed.
+    """
+    _check(context, manifest)
+    decision = publish(context.backend, alias, manifest, policy, note=note, patience=context.patience)
+    if decision.pointer is None:
+        assert decision.refusal is not None
+        raise decision.refusal
+    return _kept(context, decision.pointer, manifest, note)
+
+
+def republish(context: Context, alias: str, manifest: Manifest, *, note: MakeNote, seen: SeenPointer) -> Pointer:
+    """Publish a committed run over the pointer that was ``seen``, or not at all.
+
+    Raises:
+        RunNotFound, RunDeleted: as for :func:`promote`.
+        PointerConflict: somebody published since; nothing was done.
+        OutcomeUnknown: the publish may have landed.
+    """
+    _check(context, manifest)
+    step = advance(seen.pointer, manifest.key, alias, manifest, note())
+    pointer = swap(context.backend, manifest.key, alias, seen, step, context.patience)
+    return _kept(context, pointer, manifest, note)
+
+
+def retire(context: Context, ref: RunRef, alias: str, seen: SeenPointer, *, reason: str) -> Pointer:
+    """Publish that the alias names no run, over the pointer that was ``seen``, or not at all.
+
+    Raises:
+        PointerConflict: somebody published since; nothing was done.
+        OutcomeUnknown: the publish may have landed.
+    """
+    step = advance(seen.pointer, ref.key, alias, None, context.note(reason))
+    return swap(context.backend, ref.key, alias, seen, step, context.patience)
+
+
+def candidates(past: Sequence[Publish]) -> Iterator[RunId]:
+    """Yield what a rollback may serve again, best first: what served before the current run *first* served, and so on.
+
+    So a second rollback goes one further back instead of returning to what the first one left. A retired alias goes
+    back to what it named last.
+    """
+    current = past[-1].run_id
+    first = next(place for place, entry in enumerate(past) if entry.run_id == current)
+    before = past[:-1] if current is None else past[:first]
+    tried = {current}
+    for entry in reversed(before):
+        if entry.run_id is not None and entry.run_id not in tried:
+            tried.add(entry.run_id)
+            yield RunId(entry.run_id)
+
+
+def choose(context: Context, ref: RunRef, past: Sequence[Publish]) -> Manifest:
+    """Return the run that a rollback serves again; deleted runs are passed over.
+
+    Raises:
+        NothingToRollBackTo: no earlier run is left.
+    """
+    for run_id in candidates(past):
+        try:
+            return _read(context, ref, run_id)
+        except NotFound:
+            continue
+    raise NothingToRollBackTo(f"{ref} never named another run that still exists; promote the one that you want")
+
+
+def _read(context: Context, ref: RunRef, run_id: RunId) -> Manifest:
+    return patiently(lambda: read_manifest(context.backend, ref.key, run_id), context.patience)
+
+
+def _check(context: Context, manifest: Manifest) -> None:
+    """Raise unless the run is committed and not deleted, with exactly this manifest."""
+    stored = _read(context, RunRef(manifest.key), RunId(manifest.run_id))
+    if stored.digest != manifest.digest:
+        raise Corrupt(f"the manifest of {manifest.label} is not the one that was committed")
+
+
+def _kept(context: Context, pointer: Pointer, manifest: Manifest, note: MakeNote) -> Pointer:
+    """Return the pointer if its run is still there; else publish what was in force before, and raise."""
+    try:
+        _check(context, manifest)
+    except RunDeleted:
+        _restore(context, pointer, manifest, note)
+        raise
+    return pointer
+
+
+def _restore(context: Context, ours: Pointer, manifest: Manifest, note: MakeNote) -> None:
+    """Publish again what was in force before ``ours``, unless somebody has published since."""
+    key, alias = manifest.key, ours.alias
+    seen = patiently(lambda: read_pointer(context.backend, key, alias), context.patience)
+    if seen.pointer is None or seen.pointer.write_id != ours.write_id:
+        return
+    previous = seen.pointer.history[-1].run_id if seen.pointer.history else None
+    before = None
+    if previous is not None:
+        try:
+            before = _read(context, RunRef(key), RunId(previous))
+        except NotFound:  # gone as well: then the alias names nothing
+            before = None
+    swap(context.backend, key, alias, seen, advance(seen.pointer, key, alias, before, note()), context.patience)

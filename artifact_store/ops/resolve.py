@@ -1,0 +1,84 @@
+"""From a reference to what it names: a manifest, a pointer, a history. Reads only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from artifact_store.core import keys
+from artifact_store.core.errors import AliasNotFound, AliasRetired, InvalidReference
+from artifact_store.core.keys import RunRef
+from artifact_store.core.manifest import Manifest
+from artifact_store.core.pointer import Pointer, Publish
+from artifact_store.ops import publish
+from artifact_store.ops.catalog import resolve_prefix
+from artifact_store.ops.context import Context
+from artifact_store.ops.publish import SeenPointer
+from artifact_store.storage.settle import patiently
+
+
+def resolve(context: Context, ref: RunRef) -> Manifest:
+    """Return the manifest of the run that a reference names: one request, unless it is a part of a run id.
+
+    Raises:
+        AliasNotFound, AliasRetired, RunNotFound, RunDeleted, AmbiguousRun: it names none, or not one.
+        Corrupt: the pointer or the manifest cannot be believed.
+    """
+    if ref.alias is None:
+        run_id = ref.run_id or resolve_prefix(context, ref.key, ref.run or "")
+        return patiently(lambda: publish.read_manifest(context.backend, ref.key, run_id), context.patience)
+    _, _, seen = published(context, ref)
+    pointer = _pointer(seen)
+    if pointer.run_id is None:
+        raise AliasRetired(
+            f"{ref} was retired at {pointer.at:%Y-%m-%d %H:%M:%S} UTC by {pointer.by}"
+            f"{f': {pointer.reason}' if pointer.reason else ''}; promote a run to it to use it again"
+        )
+    manifest = patiently(lambda: publish.manifest_of(context.backend, ref.key, pointer), context.patience)
+    if manifest is None:
+        raise publish.dangling(ref.key, pointer)
+    return manifest
+
+
+def published(context: Context, ref: RunRef) -> tuple[RunRef, str, SeenPointer]:
+    """Return the reference, its alias, and the pointer of it, which is there.
+
+    Raises:
+        AliasNotFound: it was never published.
+        InvalidReference: the reference has a run id instead of an alias.
+    """
+    alias = ref.alias
+    if alias is None:
+        raise InvalidReference(f"{ref} names a run; this needs an alias, such as {ref.key}@{keys.LATEST}")
+    seen = patiently(lambda: publish.read_pointer(context.backend, ref.key, alias), context.patience)
+    if seen.pointer is None:
+        raise AliasNotFound(
+            f"{ref} was never published in {context.backend.url}; "
+            f"`artifact-store ls` and store.models() tell what there is, store.runs({str(ref.key)!r}) which runs"
+        )
+    return ref, alias, seen
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Everything that an alias ever named, oldest first, and the pointer that it was read with."""
+
+    alias: str
+    seen: SeenPointer
+    entries: list[Publish]
+
+
+def history(context: Context, ref: RunRef) -> Past:
+    """Return the history of an alias.
+
+    Raises:
+        AliasNotFound: it was never published.
+        Corrupt: a part of it is missing or damaged.
+    """
+    _, alias, seen = published(context, ref)
+    entries = patiently(lambda: publish.history(context.backend, ref.key, alias, seen), context.patience)
+    return Past(alias, seen, entries)
+
+
+def _pointer(seen: SeenPointer) -> Pointer:
+    assert seen.pointer is not None
+    return seen.pointer

@@ -1,0 +1,406 @@
+"""The shape of the package: who may import whom, what is loaded when, and a few rules of the house that can be read off.
+
+Everything is judged on the parsed sources of the package that is imported, so the wheel is held to it as well.
+"""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import artifact_store
+
+PACKAGE = Path(artifact_store.__file__).parent
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+LAYERS = (
+    {"core", "_version"},
+    {"storage", "codecs"},
+    {"run", "ops", "legacy"},
+    {"store"},
+    {"cli", "report", "testing", "__init__", "__main__"},
+)
+TOGETHER = ({"run", "ops"},)  # a handle on a run and the operations on runs: one layer, no cycles (tested below)
+LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
+GROUPS = {"artifact_store.codecs", "artifact_store.backends", "artifact_store.predictors"}  # entry points, not modules
+
+AT_IMPORT = {"pydantic", "pydantic_core", "filelock"}  # beside the standard library
+AT_IMPORT_BY_ROOM = {"cli": {"click"}, "testing": {"pytest", "hypothesis"}}
+NEVER_AT_IMPORT = {
+    *("torch", "lightgbm", "sklearn", "skops", "joblib", "stable_baselines3", "gymnasium", "safetensors", "scipy"),
+    *("pandas", "numpy", "pyarrow", "polars", "narwhals"),
+    *("s3fs", "aiobotocore", "botocore", "boto3", "aiohttp", "obstore", "fsspec", "gcsfs", "adlfs", "click"),
+}
+
+# Each foreign library has one module that imports it. Where there are more, the reason stands beside them.
+OWNERS = {
+    "botocore": {
+        "storage/s3fs_calls.py",  # the handler that costs s3fs a round trip
+        "storage/obstore_client.py",  # the credentials chain, which obstore has none of
+    },
+    "filelock": {"storage/locks.py"},
+    "fsspec": {
+        "storage/fsspec_recipe.py",
+        "storage/options.py",  # the names of the schemes it knows, for the message about an unknown one
+    },
+    "joblib": set[str](),
+    "lightgbm": {
+        "codecs/lightgbm_model.py",
+        "codecs/lightgbm_sklearn.py",  # the estimators around a booster
+    },
+    "narwhals": {"core/tables.py"},
+    "obstore": {
+        "storage/obstore.py",
+        "storage/obstore_client.py",  # its store classes, one for each cloud
+    },
+    "pickle": {"testing/backend_suite.py"},  # a backend can be sent to another process; nothing that is stored
+    "polars": {
+        "codecs/polars_table.py",
+        "core/tables.py",  # frames as input of a model
+    },
+    "pyarrow": {
+        "codecs/arrow_table.py",
+        "codecs/pandas_table.py",  # pandas writes Parquet through it
+        "core/tables.py",  # tables as input of a model
+    },
+    "s3fs": set[str](),  # fsspec makes its filesystem
+    "safetensors": set[str](),
+    "skops": set[str](),
+    "stable_baselines3": set[str](),
+    "torch": set[str](),
+}
+
+READS_ENVIRONMENT = {
+    "storage/obstore_client.py": "the AWS_* and AZURE_* variables of the clouds' own credentials chains",
+}
+SPELLS_OTHER_PATHS = {
+    "storage": "joins its root and a key that it is given",
+    "codecs": "sees a directory and never a key",
+    "testing": "its keys mean nothing",
+}
+
+PUBLIC = [
+    "ArtifactStore",
+    "ArtifactStoreError",
+    "Codec",
+    "CodecRef",
+    "CodecRegistry",
+    "Draft",
+    "Example",
+    "Expect",
+    "FeatureSchema",
+    "IfBetter",
+    "LoadPolicy",
+    "ModelKey",
+    "Pointer",
+    "Progress",
+    "Publish",
+    "Risk",
+    "Run",
+    "RunId",
+    "RunRef",
+    "__version__",
+    "errors",
+]
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module: where, what, and whether it is loaded together with the module that asks for it."""
+
+    line: int
+    target: str
+    eager: bool
+
+
+@dataclass(frozen=True)
+class Module:
+    path: str
+    name: str
+    text: str
+    tree: ast.Module
+
+    @property
+    def room(self) -> str:
+        return self.path.removesuffix(".py").partition("/")[0]
+
+    def at(self, line: int) -> str:
+        return f"{self.path}:{line}"
+
+
+def parsed(folder: Path, package: str) -> list[Module]:
+    modules = []
+    for path in sorted(folder.rglob("*.py")):
+        relative = path.relative_to(folder)
+        name = ".".join([package, *relative.with_suffix("").parts]).removesuffix(".__init__")
+        text = path.read_text(encoding="utf-8")
+        modules.append(Module(relative.as_posix(), name, text, ast.parse(text)))
+    return modules
+
+
+MODULES = parsed(PACKAGE, "artifact_store")
+NAMES = {module.name for module in MODULES}
+
+
+def imports(module: Module) -> Iterator[Import]:
+    """Yield all imports of a module, those in functions and those spelled as text included."""
+    yield from _imports(module, module.tree, eager=True)
+
+
+def _imports(module: Module, node: ast.AST, *, eager: bool) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        later = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        typing_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+        yield from (Import(child.lineno, name, eager) for name in _targets(module, child) if hasattr(child, "lineno"))
+        yield from _imports(module, child, eager=eager and not later and not typing_only)
+
+
+def _targets(module: Module, node: ast.AST) -> Iterator[str]:
+    match node:
+        case ast.Import(names=names):
+            yield from (alias.name for alias in names)
+        case ast.ImportFrom(module=source, names=names, level=level):
+            base = _absolute(module, source, level)
+            yield from (whole if (whole := f"{base}.{alias.name}") in NAMES else base for alias in names)
+        case ast.Call(args=[ast.Constant(value=str(name)), *_], func=function) if ast.unparse(function).endswith(
+            ("library", "import_module")
+        ):
+            yield name
+        case ast.Constant(value=str(text)) if text in NAMES - GROUPS - {"artifact_store"}:
+            yield text
+
+
+def _absolute(module: Module, source: str | None, level: int) -> str:
+    if not level:
+        return source or ""
+    package = module.name if module.path.endswith("__init__.py") else module.name.rpartition(".")[0]
+    base = package.split(".")[: len(package.split(".")) - level + 1]
+    return ".".join([*base, *([source] if source else [])])
+
+
+def room_of(target: str) -> str:
+    return target.split(".")[1] if "." in target else "__init__"
+
+
+def top(target: str) -> str:
+    return target.partition(".")[0]
+
+
+def none(found: Iterable[str]) -> None:
+    """Fail with one line for each thing that should not be there."""
+    wrong = sorted(set(found))
+    assert not wrong, "\n" + "\n".join(wrong)
+
+
+class TestLayers:
+    def test_every_room_has_a_layer(self) -> None:
+        none(f"{module.path} belongs to no layer" for module in MODULES if module.room not in LEVEL)
+
+    def test_imports_go_down(self) -> None:
+        none(
+            f"{module.at(found.line)} imports {found.target}"
+            for module in MODULES
+            for found in imports(module)
+            if top(found.target) == "artifact_store" and not may_import(module.room, room_of(found.target))
+        )
+
+    def test_modules_do_not_import_each_other_in_a_circle(self) -> None:
+        graph = {
+            module.name: {found.target for found in imports(module) if found.eager and found.target in NAMES}
+            - {module.name, "artifact_store"}
+            for module in MODULES
+        }
+        list(graphlib.TopologicalSorter(graph).static_order())  # CycleError names the circle
+
+    def test_a_codec_knows_no_manifest_and_no_pointer(self) -> None:
+        forbidden = {f"artifact_store.core.{name}" for name in ("manifest", "pointer", "policy", "trust")}
+        none(
+            f"{module.at(found.line)} imports {found.target}"
+            for module in MODULES
+            for found in imports(module)
+            if module.room == "codecs" and found.target in forbidden
+        )
+
+    def test_a_backend_knows_no_run(self) -> None:
+        contract = {"base", "memory", "local", "fsspec", "obstore", "s3fs"}
+        none(
+            f"{module.at(found.line)} imports {found.target}"
+            for module in MODULES
+            for found in imports(module)
+            if module.room == "storage" and Path(module.path).stem in contract
+            if found.target in {"artifact_store.core.manifest", "artifact_store.core.pointer"}
+        )
+
+    def test_the_core_does_no_input_or_output(self) -> None:
+        doors = {"socket", "subprocess", "threading", "concurrent", "asyncio", "tempfile", "shutil", "urllib", "http"}
+        none(
+            f"{module.at(found.line)} imports {found.target}"
+            for module in MODULES
+            for found in imports(module)
+            if module.room == "core" and top(found.target) in doors
+        )
+
+    def test_the_store_does_not_know_the_models(self) -> None:
+        none(
+            f"{module.at(found.line)} imports {found.target}"
+            for module in MODULES
+            for found in imports(module)
+            if top(found.target) == "artifact_models"
+        )
+
+    def test_the_models_use_public_names_only(self) -> None:
+        none(
+            f"models/{module.at(node.lineno)} uses {node.module}.{alias.name}"
+            for module in parsed(CHECKOUT / "models" / "artifact_models", "artifact_models")
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.ImportFrom) and top(node.module or "") == "artifact_store"
+            for alias in node.names
+            if node.module not in {"artifact_store", "artifact_store.errors", "artifact_store.testing"}
+            or (node.module == "artifact_store" and alias.name not in PUBLIC)
+        )
+
+
+def may_import(room: str, other: str) -> bool:
+    if room == other or any({room, other} <= rooms for rooms in TOGETHER):
+        return True
+    return LEVEL.get(other, len(LAYERS)) < LEVEL.get(room, 0)
+
+
+class TestWhatIsLoaded:
+    def test_importing_the_package_loads_no_framework_and_no_storage_client(self) -> None:
+        program = "import json, sys; from artifact_store import ArtifactStore, FeatureSchema; print(json.dumps([*sys.modules]))"
+        output = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+        loaded = {top(name) for name in json.loads(output)}
+        assert "artifact_store" in loaded
+        assert not loaded & NEVER_AT_IMPORT
+
+    def test_modules_load_only_light_libraries(self) -> None:
+        none(
+            f"{module.at(found.line)} imports {found.target}"
+            for module in MODULES
+            for found in imports(module)
+            if found.eager
+            if top(found.target)
+            not in {*sys.stdlib_module_names, "artifact_store", *AT_IMPORT, *AT_IMPORT_BY_ROOM.get(module.room, ())}
+        )
+
+    @pytest.mark.parametrize("library", sorted(OWNERS))
+    def test_a_library_is_imported_where_it_belongs(self, library: str) -> None:
+        places = {module.path for module in MODULES for found in imports(module) if top(found.target) == library}
+        assert places == OWNERS[library]
+
+
+class TestPublicNames:
+    def test_the_top_level_offers_these_names(self) -> None:
+        assert artifact_store.__all__ == PUBLIC
+
+    def test_every_public_name_is_there(self) -> None:
+        none(name for name in artifact_store.__all__ if not hasattr(artifact_store, name))
+
+    def test_the_package_says_that_it_is_typed(self) -> None:
+        assert (PACKAGE / "py.typed").is_file()
+
+    def test_the_changelog_knows_this_version(self) -> None:
+        changelog = (CHECKOUT / "CHANGELOG.md").read_text(encoding="utf-8")
+        assert re.search(rf"^## \[?{re.escape(artifact_store.__version__)}\b", changelog, re.MULTILINE)
+
+
+class TestHouseRules:
+    def test_modules_stay_short(self) -> None:
+        none(f"{module.path}: {lines} lines" for module in MODULES if (lines := module.text.count("\n")) > 450)
+
+    def test_modules_say_what_they_own(self) -> None:
+        none(module.path for module in MODULES if not ast.get_docstring(module.tree))
+
+    def test_no_module_is_a_drawer_for_everything(self) -> None:
+        none(
+            m.path for m in MODULES if set(Path(m.path).with_suffix("").parts) & {"utils", "helpers", "common", "misc"}
+        )
+
+    def test_only_one_module_spells_keys(self) -> None:
+        none(
+            f"{module.at(node.lineno)} {ast.unparse(node)}"
+            for module in MODULES
+            if module.path != "core/keys.py" and module.room not in SPELLS_OTHER_PATHS
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.JoinedStr) and spells_a_path(node)
+        )
+
+    def test_names_of_stored_objects_stand_in_one_module(self) -> None:
+        ours = {"manifest.json", "latest.json", "_store.json", ".history/"}
+        none(
+            f"{module.at(node.lineno)} {node.value!r}"
+            for module in MODULES
+            if module.path != "core/keys.py"
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.Constant) and node.value in ours
+        )
+
+    def test_no_failure_is_swallowed(self) -> None:
+        none(
+            f"{module.at(node.lineno)} {ast.unparse(node).splitlines()[0]}"
+            for module in MODULES
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.ExceptHandler) and catches_all(node) and not passes_on(node)
+        )
+
+    def test_every_suppression_has_its_reason_beside_it(self) -> None:
+        none(
+            f"{module.at(node.lineno)} {ast.unparse(node)}"
+            for module in MODULES
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"suppress", "contextlib.suppress"}
+            if not any("#" in line for line in module.text.splitlines()[node.lineno - 2 : node.end_lineno])
+            or any(ast.unparse(kind) in {"Exception", "BaseException"} for kind in node.args)
+        )
+
+    def test_the_environment_is_read_at_the_door(self) -> None:
+        places = {
+            module.path
+            for module in MODULES
+            if module.room != "cli"
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.Attribute | ast.Name)
+            if ast.unparse(node) in {"os.environ", "os.getenv", "os.environb", "environ", "getenv"}
+        }
+        assert places == set(READS_ENVIRONMENT)
+
+    def test_questions_are_asked_at_the_door(self) -> None:
+        none(
+            f"{module.at(node.lineno)} {ast.unparse(node)}"
+            for module in MODULES
+            if module.room != "cli"
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"input", "getpass.getpass", "print"}
+        )
+
+
+def spells_a_path(text: ast.JoinedStr) -> bool:
+    """Tell text such as ``f"{key}/{alias}"`` from a sentence or a URL."""
+    fixed = "".join(
+        part.value for part in text.values if isinstance(part, ast.Constant) and isinstance(part.value, str)
+    )
+    return "/" in fixed and " " not in fixed and "://" not in fixed
+
+
+def catches_all(handler: ast.ExceptHandler) -> bool:
+    if handler.type is None:
+        return True
+    kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return any(ast.unparse(kind) in {"Exception", "BaseException"} for kind in kinds)
+
+
+def passes_on(handler: ast.ExceptHandler) -> bool:
+    """Say whether the handler raises again, or hands on what it caught."""
+    inside = [node for statement in handler.body for node in ast.walk(statement)]
+    used = any(isinstance(node, ast.Name) and node.id == handler.name for node in inside)
+    return handler.type is not None and (used or any(isinstance(node, ast.Raise) for node in inside))

@@ -1,0 +1,199 @@
+"""What a status of an object store means, and that no text of ours holds a credential."""
+
+from __future__ import annotations
+
+import pytest
+
+from artifact_store.core.errors import (
+    AccessDenied,
+    ArtifactStoreError,
+    ConditionsUnsupported,
+    ContainerNotFound,
+    Contended,
+    DigestMismatch,
+    InvalidOption,
+    ObjectNotFound,
+    PreconditionFailed,
+    StorageFull,
+    Unavailable,
+    Unreachable,
+    Unsupported,
+)
+from artifact_store.storage.http import Operation, clean_copy, error_for_status, one_line, redact
+
+
+def error(
+    status: int, code: str = "", detail: str = "", operation: Operation = "read", *, conditional: bool = False
+) -> ArtifactStoreError:
+    return error_for_status(
+        status, key="a/k", url="s3://b/r", code=code, detail=detail, operation=operation, conditional=conditional
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "operation", "conditional", "expected"),
+    [
+        (301, "PermanentRedirect", "read", False, InvalidOption),
+        (307, "", "read", False, InvalidOption),
+        (400, "", "read", False, Unsupported),
+        (400, "RequestTimeout", "write", False, Unreachable),
+        (400, "BadDigest", "write", False, Unreachable),
+        (400, "ExpiredToken", "read", False, AccessDenied),
+        (400, "AuthorizationHeaderMalformed", "read", False, AccessDenied),
+        (401, "", "read", False, AccessDenied),
+        (403, "", "read", False, AccessDenied),
+        (403, "AccessDenied", "write", False, AccessDenied),
+        (403, "SignatureDoesNotMatch", "read", False, AccessDenied),
+        (403, "InvalidAccessKeyId", "read", False, AccessDenied),
+        (403, "RequestTimeTooSkewed", "read", False, AccessDenied),
+        (403, "QuotaExceeded", "write", False, StorageFull),
+        (404, "NoSuchKey", "read", False, ObjectNotFound),
+        (404, "", "read", False, ObjectNotFound),
+        (404, "", "delete", False, ObjectNotFound),
+        (404, "NoSuchBucket", "read", False, ContainerNotFound),
+        (404, "NoSuchBucket", "write", True, ContainerNotFound),
+        (404, "ContainerNotFound", "list", False, ContainerNotFound),
+        (404, "", "write", False, ContainerNotFound),
+        (404, "", "list", False, ContainerNotFound),
+        (404, "NoSuchKey", "write", True, PreconditionFailed),
+        (404, "", "write", True, PreconditionFailed),
+        (404, "NoSuchUpload", "write", False, Contended),
+        (405, "MethodNotAllowed", "write", False, Unsupported),
+        (408, "", "read", False, Unreachable),
+        (409, "", "write", True, Contended),
+        (409, "ConditionalRequestConflict", "write", True, Contended),
+        (409, "BlobAlreadyExists", "write", True, PreconditionFailed),
+        (412, "PreconditionFailed", "write", True, PreconditionFailed),
+        (412, "", "write", True, PreconditionFailed),
+        (416, "InvalidRange", "read", False, DigestMismatch),
+        (429, "", "read", False, Unreachable),
+        (500, "InternalError", "write", False, Unreachable),
+        (501, "NotImplemented", "write", True, ConditionsUnsupported),
+        (501, "", "write", False, Unsupported),
+        (502, "", "read", False, Unreachable),
+        (503, "SlowDown", "write", False, Unreachable),
+        (504, "", "read", False, Unreachable),
+        (507, "", "write", False, StorageFull),
+        (599, "", "read", False, Unreachable),
+        (418, "", "read", False, Unsupported),
+        (999, "", "read", False, Unreachable),
+    ],
+)
+def test_every_status_has_one_meaning(
+    status: int, code: str, operation: Operation, conditional: bool, expected: type[ArtifactStoreError]
+) -> None:
+    found = error(status, code, operation=operation, conditional=conditional)
+    assert type(found) is expected
+    assert all(part in str(found) for part in ("s3://b/r", "'a/k'", str(status), code, operation))
+
+
+def test_an_outcome_that_is_unproven_is_never_called_a_lost_race():
+    for status, code in [(404, "NoSuchUpload"), (409, ""), (500, ""), (503, ""), (400, "RequestTimeout")]:
+        assert isinstance(error(status, code, operation="write", conditional=True), Unavailable)
+
+
+@pytest.mark.parametrize("words", ["No space left on device", "the disk is full", "Storage quota is used up"])
+def test_a_full_disk_is_recognized_by_its_words(words: str) -> None:
+    assert isinstance(error(500, "InternalError", words, "write"), StorageFull)
+    assert isinstance(error(503, "SlowDown", words, "write"), Unreachable)
+
+
+def test_a_refused_read_names_both_possibilities():
+    assert "does not exist" in str(error(403))
+    assert "does not exist" not in str(error(403, operation="write"))
+
+
+@pytest.mark.parametrize("code", ["InvalidAccessKeyId", "SignatureDoesNotMatch"])
+def test_a_wrong_key_is_called_wrong_credentials(code: str) -> None:
+    assert "wrong credentials" in str(error(403, code))
+
+
+def test_the_key_is_told_as_data_too():
+    assert error(404).__dict__["key"] == "a/k"
+    assert error(412, conditional=True).__dict__["key"] == "a/k"
+    assert error(416).__dict__["key"] == "a/k"
+
+
+def test_the_servers_words_are_told_once_and_shortened():
+    text = str(error(500, "InternalError", "line\n  one " + "x" * 1000))
+    assert "HTTP 500 InternalError: line one xxx" in text
+    assert len(text) < 600
+    assert str(error(403, "AccessDenied", "AccessDenied")).count("AccessDenied") == 1
+
+
+# ---------------------------------------------------------------- redaction
+
+SECRET = "wJalrXUtn/K7MDENG+bPxRfiCY"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"bad key {SECRET}!",
+        "bad key " + SECRET.replace("/", "%2F").replace("+", "%2B"),
+        "{'k': '" + SECRET.replace("/", "\\/") + "'}",
+        f"https://user:{SECRET}@host/x",
+    ],
+)
+def test_a_secret_is_hidden_in_every_spelling(text: str) -> None:
+    found = redact(text, [SECRET])
+    assert "wJalrXUtn" not in found
+    assert "***" in found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "GET /k?X-Amz-Signature=MARKER&X-Amz-Date=2",
+        "GET /k?X-Amz-Credential=MARKER%2F20260101&x=1",
+        "x-amz-security-token: MARKER",
+        '"X-Amz-Security-Token": "MARKER"',
+        "Authorization: AWS4-HMAC-SHA256 Credential=MARKER/x, SignedHeaders=host, Signature=MARKER",
+        "{'Authorization': 'Bearer MARKER'}",
+        "https://a.blob.core.windows.net/c?sv=1&sig=MARKER&se=2",
+        "<AWSAccessKeyId>MARKER</AWSAccessKeyId>",
+        "<SignatureProvided>MARKER</SignatureProvided>",
+        "<StringToSign>AWS4\nMARKER</StringToSign>",
+        "aws_secret_access_key=MARKER",
+        "'account_key': 'MARKER'",
+        "AccountName=a;AccountKey=MARKER;x=1",
+        "s3://MARKER@bucket/x",
+        "ftp://me:MARKER@host",
+    ],
+)
+def test_what_gives_a_request_away_is_hidden_though_nobody_told_the_secret(text: str) -> None:
+    assert "MARKER" not in redact(text)
+
+
+def test_harmless_text_stays_as_it_is():
+    text = "cannot read 'a/k' at http://127.0.0.1:9000/bucket?list-type=2&prefix=a%2F (me@example.com)"
+    assert redact(text, [SECRET]) == text
+    assert redact(text, ["", "any"]) == text
+
+
+def test_a_short_secret_is_hidden_as_a_word_only():
+    assert redact("any company: key=any", ["any"]) == "*** company: key=***"
+
+
+def test_a_longer_secret_is_hidden_before_one_that_is_part_of_it():
+    assert redact("0123456789abcdef", ["01234567", "0123456789abcdef"]) == "***"
+
+
+def test_a_clean_copy_keeps_words_and_nothing_else():
+    class Chatty(Exception):
+        headers = SECRET
+
+    try:
+        try:
+            raise ValueError(SECRET)
+        except ValueError as inner:
+            raise Chatty(f"no: {SECRET}") from inner
+    except Chatty as foreign:
+        copy = clean_copy(foreign, [SECRET])
+    assert str(copy).endswith("Chatty: no: ***")
+    assert (copy.__cause__, copy.__context__, copy.__traceback__, vars(copy)) == (None, None, None, {})
+
+
+def test_one_line_is_one_line():
+    assert one_line(" a\n b\t c ") == "a b c"
+    assert one_line("x" * 50, limit=10) == "xxxxxxx..."
