@@ -243,6 +243,14 @@ class ArtifactStore:
         """Return every model that has runs or aliases here, in order."""
         return catalog.models(self._context)
 
+    def aliases(self, key: str | ModelKey) -> dict[str, Pointer]:
+        """Return every alias of a model by name, with the pointer in force; ``run_id`` is none where it is retired.
+
+        Raises:
+            Corrupt: a pointer cannot be believed.
+        """
+        return catalog.aliases(self._context, ModelKey.parse(key))
+
     def runs(
         self,
         key: str | ModelKey | None = None,

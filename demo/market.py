@@ -119,7 +119,7 @@ def _shape(bars: pd.DataFrame) -> dict[str, pd.Series[float]]:
 
 def _calendar(bars: pd.DataFrame, *, intraday: bool) -> dict[str, pd.Series[float]]:
     times = bars.index.to_series()
-    known = {"weekday": times.dt.weekday, "pause_hours": times.diff().dt.total_seconds() / 3600}
+    known = {"weekday": times.dt.day_of_week, "pause_hours": times.diff().dt.total_seconds() / 3600}
     if not intraday:
         return known | {"month": times.dt.month}
     angle = times.dt.hour * (2 * np.pi / 24)

@@ -1,4 +1,4 @@
-"""The shape of the package: who may import whom, what is loaded when, and a few rules of the house that can be read off.
+"""The shape of the package: who may import whom, what is loaded when, and the rules of the house that can be read.
 
 Everything is judged on the parsed sources of the package that is imported, so the wheel is held to it as well.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import graphlib
-import json
 import re
 import subprocess
 import sys
@@ -31,6 +30,7 @@ LAYERS = (
 )
 TOGETHER = ({"run", "ops"},)  # a handle on a run and the operations on runs: one layer, no cycles (tested below)
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
+BY_NAME = {"library", "import_module", "importlib.import_module", "pytest.importorskip"}  # functions that import
 GROUPS = {"artifact_store.codecs", "artifact_store.backends", "artifact_store.predictors"}  # entry points, not modules
 
 AT_IMPORT = {"pydantic", "pydantic_core", "filelock"}  # beside the standard library
@@ -45,7 +45,7 @@ NEVER_AT_IMPORT = {
 OWNERS = {
     "botocore": {
         "storage/s3fs_calls.py",  # the handler that costs s3fs a round trip
-        "storage/obstore_client.py",  # the credentials chain, which obstore has none of
+        "storage/obstore_aws.py",  # the credentials chain, which obstore has none of
     },
     "filelock": {"storage/locks.py"},
     "fsspec": {
@@ -80,7 +80,8 @@ OWNERS = {
 }
 
 READS_ENVIRONMENT = {
-    "storage/obstore_client.py": "the AWS_* and AZURE_* variables of the clouds' own credentials chains",
+    "storage/obstore_aws.py": "AWS's conventions: obstore knows them only in part",
+    "storage/obstore_client.py": "what the client itself may have taken from there, so that no error repeats a secret",
 }
 SPELLS_OTHER_PATHS = {
     "storage": "joins its root and a key that it is given",
@@ -148,18 +149,21 @@ def parsed(folder: Path, package: str) -> list[Module]:
 
 
 MODULES = parsed(PACKAGE, "artifact_store")
+IMPORTS: dict[str, list[Import]] = {}
 NAMES = {module.name for module in MODULES}
 
 
-def imports(module: Module) -> Iterator[Import]:
-    """Yield all imports of a module, those in functions and those spelled as text included."""
-    yield from _imports(module, module.tree, eager=True)
+def imports(module: Module) -> list[Import]:
+    """Return all imports of a module, those in functions and those spelled as text included."""
+    if module.name not in IMPORTS:
+        IMPORTS[module.name] = list(_imports(module, module.tree, eager=True))
+    return IMPORTS[module.name]
 
 
 def _imports(module: Module, node: ast.AST, *, eager: bool) -> Iterator[Import]:
     for child in ast.iter_child_nodes(node):
         later = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        typing_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+        typing_only = isinstance(child, ast.If) and "TYPE_CHECKING" in dotted(child.test)
         yield from (Import(child.lineno, name, eager) for name in _targets(module, child) if hasattr(child, "lineno"))
         yield from _imports(module, child, eager=eager and not later and not typing_only)
 
@@ -171,9 +175,7 @@ def _targets(module: Module, node: ast.AST) -> Iterator[str]:
         case ast.ImportFrom(module=source, names=names, level=level):
             base = _absolute(module, source, level)
             yield from (whole if (whole := f"{base}.{alias.name}") in NAMES else base for alias in names)
-        case ast.Call(args=[ast.Constant(value=str(name)), *_], func=function) if ast.unparse(function).endswith(
-            ("library", "import_module")
-        ):
+        case ast.Call(args=[ast.Constant(value=str(name)), *_], func=function) if dotted(function) in BY_NAME:
             yield name
         case ast.Constant(value=str(text)) if text in NAMES - GROUPS - {"artifact_store"}:
             yield text
@@ -185,6 +187,16 @@ def _absolute(module: Module, source: str | None, level: int) -> str:
     package = module.name if module.path.endswith("__init__.py") else module.name.rpartition(".")[0]
     base = package.split(".")[: len(package.split(".")) - level + 1]
     return ".".join([*base, *([source] if source else [])])
+
+
+def dotted(node: ast.AST) -> str:
+    """Return ``a.b.c`` for a name with attributes, and nothing for any other expression."""
+    match node:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=owner, attr=name) if before := dotted(owner):
+            return f"{before}.{name}"
+    return ""
 
 
 def room_of(target: str) -> str:
@@ -277,9 +289,9 @@ def may_import(room: str, other: str) -> bool:
 
 class TestWhatIsLoaded:
     def test_importing_the_package_loads_no_framework_and_no_storage_client(self) -> None:
-        program = "import json, sys; from artifact_store import ArtifactStore, FeatureSchema; print(json.dumps([*sys.modules]))"
+        program = "import sys; from artifact_store import ArtifactStore, FeatureSchema; print(*sys.modules)"
         output = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
-        loaded = {top(name) for name in json.loads(output)}
+        loaded = {top(name) for name in output.split()}
         assert "artifact_store" in loaded
         assert not loaded & NEVER_AT_IMPORT
 
@@ -350,17 +362,19 @@ class TestHouseRules:
             f"{module.at(node.lineno)} {ast.unparse(node).splitlines()[0]}"
             for module in MODULES
             for node in ast.walk(module.tree)
-            if isinstance(node, ast.ExceptHandler) and catches_all(node) and not passes_on(node)
+            if isinstance(node, ast.ExceptHandler) and catches_all(node)
+            if not passes_on(node) and not has_a_comment(module, node)
         )
 
-    def test_every_suppression_has_its_reason_beside_it(self) -> None:
+    def test_a_suppression_is_narrow_or_has_its_reason_beside_it(self) -> None:
+        plain = {"FileNotFoundError", "FileExistsError", "NotADirectoryError"}  # it is already as it should become
         none(
             f"{module.at(node.lineno)} {ast.unparse(node)}"
             for module in MODULES
             for node in ast.walk(module.tree)
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"suppress", "contextlib.suppress"}
-            if not any("#" in line for line in module.text.splitlines()[node.lineno - 2 : node.end_lineno])
-            or any(ast.unparse(kind) in {"Exception", "BaseException"} for kind in node.args)
+            if isinstance(node, ast.Call) and dotted(node.func) in {"suppress", "contextlib.suppress"}
+            if any(dotted(kind) in {"Exception", "BaseException"} for kind in node.args)
+            or not ({dotted(kind) for kind in node.args} <= plain or has_a_comment(module, node))
         )
 
     def test_the_environment_is_read_at_the_door(self) -> None:
@@ -370,7 +384,7 @@ class TestHouseRules:
             if module.room != "cli"
             for node in ast.walk(module.tree)
             if isinstance(node, ast.Attribute | ast.Name)
-            if ast.unparse(node) in {"os.environ", "os.getenv", "os.environb", "environ", "getenv"}
+            if dotted(node) in {"os.environ", "os.getenv", "os.environb", "environ", "getenv"}
         }
         assert places == set(READS_ENVIRONMENT)
 
@@ -380,8 +394,13 @@ class TestHouseRules:
             for module in MODULES
             if module.room != "cli"
             for node in ast.walk(module.tree)
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"input", "getpass.getpass", "print"}
+            if isinstance(node, ast.Call) and dotted(node.func) in {"input", "getpass.getpass", "print"}
         )
+
+
+def has_a_comment(module: Module, node: ast.expr | ast.ExceptHandler) -> bool:
+    """Say whether a reason stands on the line, above it or below it."""
+    return any("#" in line for line in module.text.splitlines()[node.lineno - 2 : node.lineno + 2])
 
 
 def spells_a_path(text: ast.JoinedStr) -> bool:
@@ -396,7 +415,7 @@ def catches_all(handler: ast.ExceptHandler) -> bool:
     if handler.type is None:
         return True
     kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
-    return any(ast.unparse(kind) in {"Exception", "BaseException"} for kind in kinds)
+    return any(dotted(kind) in {"Exception", "BaseException"} for kind in kinds)
 
 
 def passes_on(handler: ast.ExceptHandler) -> bool:

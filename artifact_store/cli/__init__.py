@@ -1,1 +1,11 @@
-"""Filled below."""
+"""The command line ``artifact-store``: one short function per command, tables for people and ``--json`` for machines.
+
+The only room that reads environment variables and writes to the terminal. What a command does is done by the store.
+"""
+
+
+def main() -> None:
+    """Run the command line with the arguments of this process, and exit."""
+    from artifact_store.cli.app import app
+
+    app()

@@ -3,30 +3,57 @@
 from __future__ import annotations
 
 import math
+import re
+import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+
+WIDTH = 100
+"""Columns of a page where nobody says how wide it is."""
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _STEP = 1024
 _MANY = 1e6
 _FEW = 1e-4
+_NUMBER = re.compile(r"[+-]?[\d,.]+(?:e[+-]?\d+)?(?: (?:%|B|[KMGT]iB))?|nan|inf|-inf|")
+
+
+def never_fail() -> None:
+    """Let a console that cannot show a character show its code, instead of failing half-way through a table."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def safe(text: str) -> str:
+    """Return text from a store for a terminal: what is not printable is escaped, so that it cannot command it."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in text)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, indent: int = 0) -> Iterator[str]:
     """Yield the lines of a table: a head, a rule, and the rows. Columns of numbers are aligned to the right."""
-    numeric = [bool(rows) and all(_is_number(row[place]) for row in rows) for place in range(len(head))]
-    widths = [max(len(name), *(len(row[place]) for row in rows), 0) for place, name in enumerate(head)]
-    for cells in (head, ["-" * width for width in widths], *rows):
-        columns = zip(cells, widths, numeric, strict=True)
+    cells = [[safe(cell) for cell in row] for row in rows]
+    numeric = [bool(cells) and all(_NUMBER.fullmatch(row[place]) for row in cells) for place in range(len(head))]
+    widths = [max(len(name), *(len(row[place]) for row in cells), 0) for place, name in enumerate(head)]
+    for line in (head, ["-" * width for width in widths], *cells):
+        columns = zip(line, widths, numeric, strict=True)
         padded = (cell.rjust(width) if right else cell.ljust(width) for cell, width, right in columns)
         yield (" " * indent + "  ".join(padded)).rstrip()
 
 
 def fields(pairs: Sequence[tuple[str, str]], *, indent: int = 0) -> Iterator[str]:
     """Yield one line for each name and value, the values below each other."""
-    width = max((len(name) for name, _ in pairs), default=0)
+    width = max((len(safe(name)) for name, _ in pairs), default=0)
     for name, value in pairs:
-        yield (" " * indent + f"{name:{width}}  {value}").rstrip()
+        yield (" " * indent + f"{safe(name):{width}}  {safe(value)}").rstrip()
+
+
+def shortened(text: str, width: int) -> str:
+    """Return the text, or the beginning of it and three dots, in ``width`` columns."""
+    return text if len(text) <= width else text[: max(width - 3, 0)] + "..."
 
 
 def size(count: int) -> str:
@@ -54,7 +81,3 @@ def number(value: float) -> str:
 def count(amount: int, singular: str, plural: str | None = None) -> str:
     """Return ``1 run`` or ``2 runs``."""
     return f"{amount:,} {singular if amount == 1 else plural or singular + 's'}"
-
-
-def _is_number(cell: str) -> bool:
-    return not cell or cell.lstrip("+-").replace(",", "").split(" ")[0].rstrip("%").replace(".", "", 1).isdigit()

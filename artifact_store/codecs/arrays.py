@@ -7,6 +7,7 @@ same dtype, shape, memory order (C or Fortran; a view with other strides comes b
 
 from __future__ import annotations
 
+import errno
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -74,6 +75,8 @@ class ArrayCodec:
         except FileNotFoundError as error:
             raise Corrupt(f"{path.name} is missing: the run is not whole") from error
         except OSError as error:
+            if error.errno == errno.EINVAL:  # a damaged archive leads to a place before the file
+                raise Corrupt(f"{path.name} is damaged, or was written by something else: {error}") from error
             raise Unavailable(f"{path.name} cannot be read: {error}") from error
         if len(arrays) != count:
             raise Corrupt(f"{path.name} holds {len(arrays)} arrays instead of {count}")

@@ -3,7 +3,8 @@
 The text holds all trees, also those behind the best iteration, feature names and pandas categories. It loses
 ``best_iteration``, without which a booster that stopped early predicts with too many trees, ``best_score`` and the
 spelling of ``params``; these are in ``{stem}.json``. Not kept: the training data, evaluation history, and parameters
-that are not plain values (named in ``params_omitted``).
+that are not plain values (named in ``params_omitted``). The text rounds the gain of a split to about seven digits, so
+``feature_importance("gain")`` is as exact as that; predictions do not depend on it.
 
 LightGBM's parser is not memory-safe (CVE-2024-43598 below 4.6, and mutated texts still end the process), so the sha256
 of the text is compared before the parser sees it. The one module that imports lightgbm.
@@ -77,6 +78,8 @@ def write_booster(codec: Codec, booster: Any, path: Path) -> dict[str, Any]:
         NotEncodable: the text does not survive LightGBM's own reader.
     """
     lightgbm = library("lightgbm", codec)
+    if booster.num_trees() == 0:
+        raise NotEncodable("this booster was not trained: it has no tree")
     try:
         text = booster.model_to_string(num_iteration=-1)  # the default is the trees up to the best iteration only
         again = lightgbm.Booster(model_str=text)

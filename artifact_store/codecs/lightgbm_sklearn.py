@@ -2,7 +2,7 @@
 
 What comes back is a predictor of our own and not an estimator: it predicts the same, bit for bit, and needs no
 scikit-learn, whose estimators would need a dozen private attributes and rot with its versions. Kept: labels with their
-dtype, best iteration and score, parameters that are plain values. Not kept: ``fit`` and everything that only training
+dtype, importances, best iteration and score, parameters that are plain values. Not kept: ``fit`` and everything that only training
 uses (``evals_result_``, the objective function itself, callbacks), and ``n_jobs``, which belongs to the machine.
 """
 
@@ -47,6 +47,7 @@ class LightGBMPredictor:
         self.n_features_in_: int = field(facts, "n_features_in", int)
         self.best_score_ = booster.best_score
         self.best_iteration_: int = booster.best_iteration
+        self.feature_importances_ = facts["feature_importances"]
 
     def predict(self, X: Any, *, raw_score: bool = False, **options: Any) -> Any:  # noqa: N803 -- scikit-learn's name
         """Return what the estimator's ``predict`` returned; ``options`` are those of ``lightgbm.Booster.predict``."""
@@ -62,11 +63,6 @@ class LightGBMPredictor:
     def n_features_(self) -> int:
         """The number of features of the booster."""
         return int(self.booster_.num_feature())
-
-    @property
-    def feature_importances_(self) -> Any:
-        """The importances of the kind that the estimator was configured for."""
-        return self.booster_.feature_importance(importance_type=self.params.get("importance_type", "split"))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(objective={self.objective_!r}, n_features={self.n_features_in_})"
@@ -136,8 +132,9 @@ class LightGBMSklearnCodec:
             CodecUnavailable: lightgbm is not installed.
         """
         kind, facts = _from_predictor(obj) if isinstance(obj, LightGBMPredictor) else _from_estimator(self, obj)
+        facts["feature_importances"] = _write_array(self, obj.feature_importances_, "importances")
         if kind == "classifier":
-            facts["classes"] = _write_classes(self, obj.classes_)
+            facts["classes"] = _write_array(self, obj.classes_, "labels")
         with all_or_nothing(directory, stem):
             booster = write_booster(self, obj.booster_, directory / f"{stem}.txt")
             write_settings(directory / f"{stem}.json", {"kind": kind, "booster": booster, **facts})
@@ -158,8 +155,9 @@ class LightGBMSklearnCodec:
         if kind not in _KINDS:
             raise Corrupt(f"{path.name} tells of an estimator of the kind {kind[:40]!r}, and there is none")
         booster = read_booster(self, field(facts, "booster", dict), directory / f"{stem}.txt")
+        facts["feature_importances"] = _read_array(self, field(facts, "feature_importances", dict), "importances")
         if kind == "classifier":
-            facts["classes"] = _read_classes(self, field(facts, "classes", dict))
+            facts["classes"] = _read_array(self, field(facts, "classes", dict), "labels")
         return _KINDS[kind](booster, facts)
 
 
@@ -192,32 +190,32 @@ def _from_predictor(predictor: LightGBMPredictor) -> tuple[str, dict[str, Any]]:
     }
 
 
-def _write_classes(codec: Codec, classes: Any) -> dict[str, JSON]:
-    """Return the labels as JSON.
+def _write_array(codec: Codec, array: Any, what: str) -> dict[str, JSON]:
+    """Return a one-dimensional array as JSON.
 
     Raises:
-        NotEncodable: they are not numbers, booleans or text.
+        NotEncodable: it holds something else than numbers, booleans or text.
     """
-    described = {"dtype": classes.dtype.str, "values": classes.tolist()}
+    described = {"dtype": array.dtype.str, "values": array.tolist()}
     try:
-        exact = _read_classes(codec, described).tolist() == classes.tolist()
+        exact = _read_array(codec, described, what).tolist() == array.tolist()
     except Corrupt:
         exact = False
     if not exact:
-        raise NotEncodable(f"the labels {classes!r} are not numbers, booleans or text; train on such labels")
+        raise NotEncodable(f"the {what} {array!r} are not numbers, booleans or text; train on such {what}")
     return described
 
 
-def _read_classes(codec: Codec, described: Mapping[str, Any]) -> Any:
+def _read_array(codec: Codec, described: Mapping[str, Any], what: str) -> Any:
     np = library("numpy", codec)
     dtype, values = field(described, "dtype", str), field(described, "values", list)
     kinds: type | tuple[type, ...] = str if dtype[1:2] in {"O", "U"} else (bool, int, float)
     if dtype[1:2] not in set("biufUO") or not all(isinstance(value, kinds) for value in values):
-        raise Corrupt(f"the recorded labels are not numbers, booleans or text: {dtype[:40]!r}")
+        raise Corrupt(f"the recorded {what} are not numbers, booleans or text: {dtype[:40]!r}")
     try:
         return np.array(values, dtype=np.dtype(dtype))
     except (TypeError, ValueError, OverflowError) as error:
-        raise Corrupt(f"the recorded labels are not of the dtype {dtype[:40]!r}: {error}") from error
+        raise Corrupt(f"the recorded {what} are not of the dtype {dtype[:40]!r}: {error}") from error
 
 
 def _special(raw_score: bool, options: Mapping[str, Any]) -> bool:  # noqa: FBT001 -- as LightGBM passes it

@@ -261,13 +261,15 @@ def _recorded_listing(source: Path, options: Mapping[str, JSON]) -> tuple[list[s
     """Return the files that are there and the empty directories that were recorded, all of them checked."""
     count, empty = field(options, "files", int), field(options, "empty", list | tuple)
     try:
+        if not all(isinstance(path, str) for path in empty):
+            raise Corrupt(f"the recorded empty directories are not names: {str(empty)[:60]}")
         _status(source)
         files, _ = _listing(source)
-        for path in (*files, *map(str, empty)):
+        for path in (*files, *empty):
             check_path(f"{source.name}/{path}")
-        check_twins((*files, *map(str, empty)))
+        check_twins((*files, *empty))
     except (NotEncodable, InvalidName) as error:
         raise Corrupt(f"{source.name} is not a tree of plain files: {error}") from error
     if len(files) != count:
         raise Corrupt(f"{source.name} holds {len(files)} files instead of {count}")
-    return files, [str(path) for path in empty]
+    return files, list(empty)

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from artifact_store.core import casting, matching, tables
-from artifact_store.core.columns import NUMBERS, Columns, listed
+from artifact_store.core.columns import Columns, listed
 from artifact_store.core.errors import FeatureMismatch, InvalidInput
 from artifact_store.core.matching import Extra
 from artifact_store.core.tables import Table
@@ -32,7 +32,7 @@ def align(
     """
     kind = tables.table_of(rows)
     if kind is not None:
-        if isinstance(kind, tables.Pandas) and (by_position or not columns.inferred) and _is_ready(columns, rows, kind):
+        if (by_position or not columns.inferred) and _is_ready(columns, rows, kind):
             return rows
         return _align_table(columns, rows, kind, extra=extra, fill=fill, by_position=by_position)
     if isinstance(rows, Mapping):
@@ -173,12 +173,11 @@ def fit_array(columns: Columns, array: Any, expected: str) -> Any:
             f"expected numbers; got an array of {array.dtype}; convert it, or give a table",
             dtype=dict.fromkeys(columns.names, ("a number", str(array.dtype))),
         )
-    odd = [name for name, dtype in columns.dtypes.items() if dtype not in NUMBERS]
-    if odd:
+    if columns.wordy:
         raise FeatureMismatch(
-            f"{listed(odd)} hold categories or text, which an array of numbers cannot say: a number in it may be a "
-            "code or a value; give a table, be it of one row",
-            dtype={name: (columns.dtypes[name], str(array.dtype)) for name in odd},
+            f"{listed(columns.wordy)} hold categories or text, which an array of numbers cannot say: a number in it "
+            "may be a code or a value; give a table, be it of one row",
+            dtype={name: (columns.dtypes[name], str(array.dtype)) for name in columns.wordy},
         )
     target, groups = _array_plan(columns.kinds)
     if target == array.dtype.name and not groups:
@@ -193,7 +192,7 @@ def _align_table(
     found = kind.names(table)
     if by_position:
         matching.by_position(columns, found)
-        return casting.conform(columns, kind.rename(table, columns.names), kind)
+        return _conform(columns, kind.rename(table, columns.names), kind)
     places = matching.by_name(columns, found, extra=extra, fillable=fill)
     picked = kind.take(table, [place for place in places if place is not None])
     absent = {name: fill[name] for name, place in zip(columns.names, places, strict=True) if place is None}
@@ -201,7 +200,11 @@ def _align_table(
         picked = tables.fill(picked, absent, {name: columns.dtypes.get(name) for name in absent})
         now = {name: place for place, name in enumerate(kind.names(picked))}
         picked = kind.take(picked, [now[name] for name in columns.names])
-    return casting.conform(columns, picked, kind)
+    return _conform(columns, picked, kind)
+
+
+def _conform(columns: Columns, table: Any, kind: Table) -> Any:
+    return table if _is_ready(columns, table, kind) else casting.conform(columns, table, kind)
 
 
 def _align_row(
@@ -222,12 +225,12 @@ def _align_row(
         values = [
             fill[name] if place is None else values[place] for name, place in zip(columns.names, places, strict=True)
         ]
-    missing = (None, getattr(sys.modules.get("pandas"), "NA", None))
-    numbers = [np.nan if any(value is none for none in missing) else value for value in values]
+    not_available = getattr(sys.modules.get("pandas"), "NA", None)
+    numbers = [np.nan if value is None or value is not_available else value for value in values]
     strange = {
         name: (columns.dtypes.get(name, "a number"), type(value).__name__)
         for name, value in zip(columns.names, numbers, strict=True)
-        if np.ndim(value) or np.asarray(value).dtype.kind not in _NUMERIC
+        if type(value) is not float and (np.ndim(value) or np.asarray(value).dtype.kind not in _NUMERIC)
     }
     if strange:
         raise FeatureMismatch(
@@ -275,16 +278,16 @@ def _check_exact(columns: Columns, array: Any, target: str | None, groups: Mappi
     casting.report(problems, {}, columns)
 
 
-def _is_ready(columns: Columns, frame: Any, kind: tables.Pandas) -> bool:
+def _is_ready(columns: Columns, table: Any, kind: Table) -> bool:
     """Tell whether a pandas frame already is what :func:`align` would return: the path of one row at a time."""
-    if not frame.columns.equals(_pandas_index(columns.names)):
-        return False
     wanted = _numpy_dtypes(columns.kinds)
-    if wanted is None:
+    if wanted is None or not isinstance(kind, tables.Pandas):
         return False
-    found = frame.dtypes.tolist()
+    if not table.columns.equals(_pandas_index(columns.names)):
+        return False
+    found = table.dtypes.tolist()
     for name, categories in columns.categories.items():
-        if not kind.has(frame[name], categories):
+        if not kind.has(table[name], categories):
             return False
         found[columns.index[name]] = None
     return bool(found == wanted)

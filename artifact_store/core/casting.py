@@ -164,10 +164,10 @@ def check_values(columns: Columns, table: Any, names: Sequence[str]) -> None:
     """
     import numpy as np
 
-    frame = narwhal(table)
-    whole = table.to_numpy() if hasattr(table, "to_numpy") else frame.to_numpy()
+    whole = (table if hasattr(table, "to_numpy") else narwhal(table)).to_numpy()
     if whole.dtype.kind in "iub" or (whole.dtype.kind == "f" and np.isfinite(whole).all()):
         return
+    frame = narwhal(table)
     for name in names:
         column = frame[name]
         holes = column.is_null().to_numpy().astype(bool)

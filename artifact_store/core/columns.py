@@ -27,6 +27,7 @@ DTYPES: Final = (*NUMBERS, "string", "category")
 class Columns:
     """The columns that an input has to provide, in training order.
 
+    ``index`` gives the place of a name, ``kinds`` the dtype at each place, ``wordy`` the names of text and categories.
     ``expected`` says in words how wide an array has to be; ``inferred`` that the names are not the user's, so that
     nothing may be matched by them.
     """
@@ -41,11 +42,14 @@ class Columns:
     expected: str
     index: Mapping[str, int] = field(init=False, repr=False, compare=False)
     kinds: tuple[str | None, ...] = field(init=False, repr=False, compare=False)
+    wordy: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         index = {name: place for place, name in enumerate(self.names)}
         object.__setattr__(self, "index", MappingProxyType(index))
         object.__setattr__(self, "kinds", tuple(self.dtypes.get(name) for name in self.names))
+        wordy = tuple(name for name, dtype in self.dtypes.items() if dtype not in NUMBERS)
+        object.__setattr__(self, "wordy", wordy)
 
     @property
     def strict(self) -> bool:

@@ -95,6 +95,23 @@ def models(context: Context) -> list[ModelKey]:
     return sorted(found)
 
 
+def aliases(context: Context, key: ModelKey) -> dict[str, Pointer]:
+    """Return every alias of a model that was ever published, by name; retired ones too. One listing, one read each.
+
+    Raises:
+        Corrupt: a pointer cannot be believed.
+    """
+    names = [alias for name in children(context, keys.model_prefix(key)) if (alias := keys.alias_in(name)) is not None]
+    reads = {
+        alias: context.workers.submit(
+            lambda alias=alias: patiently(lambda: publish.read_pointer(context.backend, key, alias), context.patience)  # type: ignore[misc]
+        )
+        for alias in sorted(names)
+    }
+    found = {alias: read.result().pointer for alias, read in reads.items()}
+    return {alias: pointer for alias, pointer in found.items() if pointer is not None}
+
+
 def run_ids(context: Context, key: ModelKey) -> list[RunId]:
     """Return the ids of the runs of a model, newest first; some may never have been committed."""
     below = children(context, keys.model_prefix(key))

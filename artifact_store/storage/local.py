@@ -44,6 +44,7 @@ from artifact_store.storage.pieces import exactly, wrong_size
 _PIECE = 1 << 20
 _TRIES = 16
 _REMEMBERED = 10_000
+_LAST_TIME = 32_503_680_000.0  # the year 3000, where Windows stops to count
 _WINDOWS = os.name == "nt"
 
 Parts = tuple[str, ...]
@@ -407,7 +408,8 @@ def _read(descriptor: int, most: int) -> bytes:
 
 
 def _modified(found: os.stat_result) -> datetime:
-    return datetime.fromtimestamp(found.st_mtime, UTC)
+    # a foreign file may have any time, and must not stop a listing
+    return datetime.fromtimestamp(min(max(found.st_mtime, 0.0), _LAST_TIME), UTC)
 
 
 def _promise(network: str | None, *, broken_locks: str | None = None) -> Capabilities:

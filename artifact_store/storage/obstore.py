@@ -53,6 +53,7 @@ _SINGLE = 8 << 20
 _QUICK = 1 << 20  # above this a body gets more time than the deadline of a small request
 _RANGE = 4 << 20
 _RANGES_AHEAD = 6  # with the one that is being read: 28 MiB
+_PIECE = 1 << 20  # larger ones cost page faults, smaller ones calls
 _TRIES = 3
 _PART = 5 << 20  # the least that S3 takes: more of them travel at once in the same memory
 _PARTS = 10_000  # the most that S3 takes
@@ -199,29 +200,29 @@ class _Requests:
         if size > _SINGLE:
             yield from self._ranges(key, size)
             return
-        data, _ = self._part(key, size, None, None)
-        if data:
-            yield data
+        yield from self._part(key, size, None, None)[0]
 
     def _ranges(self, key: str, size: int) -> Generator[bytes, None, None]:
         spans = [(start, min(start + _RANGE, size)) for start in range(0, size, _RANGE)]
         known: Version | None = None
         pool = ThreadPoolExecutor(_RANGES_AHEAD, thread_name_prefix="artifact-store-ranges")
-        ahead: deque[Future[tuple[bytes, Version]]] = deque()
+        ahead: deque[Future[tuple[list[bytes], Version]]] = deque()
         try:
             while spans or ahead:
                 # Those that go out with the first one know no version yet; theirs is compared as they come in.
                 while spans and len(ahead) < _RANGES_AHEAD:
                     ahead.append(pool.submit(self._part, key, size, spans.pop(0), known))
-                data, version = ahead.popleft().result()
+                pieces, version = ahead.popleft().result()
                 known = known or version
                 if version != known:
                     raise self._replaced(key)
-                yield data
+                yield from pieces
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _part(self, key: str, size: int, span: tuple[int, int] | None, known: Version | None) -> tuple[bytes, Version]:
+    def _part(
+        self, key: str, size: int, span: tuple[int, int] | None, known: Version | None
+    ) -> tuple[list[bytes], Version]:
         """Return a range of the object, or all of it, with its version; a broken connection is tried again."""
         attempt = self._attempt("read", key)
         options: dict[str, Any] = {} if span is None else {"range": span}
@@ -229,14 +230,14 @@ class _Requests:
             options["if_match"] = _etag(known)
         start, stop = span or (0, size)
 
-        def once(obstore: Any, client: Any) -> tuple[bytes, Version]:
+        def once(obstore: Any, client: Any) -> tuple[list[bytes], Version]:
             answer = obstore.get(client, self._root + key, options=options)
             if answer.meta["size"] != size:
                 raise wrong_size(key, expected=size, actual=answer.meta["size"])
-            data = bytes(answer.bytes())
-            if len(data) != stop - start:
+            pieces = list(answer.stream(min_chunk_size=_PIECE))
+            if sum(map(len, pieces)) != stop - start:
                 raise Unreachable(f"{self._url}: the answer with {key!r} broke off; try again")
-            return data, self._version(answer.meta, attempt)
+            return pieces, self._version(answer.meta, attempt)
 
         purpose: Purpose = "control" if stop - start <= _QUICK else "download"
         deadline = monotonic() + self._timeout

@@ -151,8 +151,8 @@ class _Left:
         for nested in self._nested:
             nested.done()
         for name in self._given:
-            near = difflib.get_close_matches(name, self._known, n=1, cutoff=0.75)
-            if near and name not in _S3FS_ONLY:
+            near = difflib.get_close_matches(name, self._known, n=1, cutoff=0.7)
+            if near and name not in _S3FS_ONLY | self._known:
                 raise InvalidOption(f"unknown storage option {self._named(name)}; did you mean {self._named(near[0])}?")
             raise InvalidOption(
                 f"the obstore engine cannot honour the storage option {self._named(name)}; leave it out, or choose "

@@ -152,7 +152,7 @@ def _foreign(text: str, scheme: str, authority: str, prefix: str) -> StoreURL:
     if scheme not in available_protocols():
         raise EngineUnavailable(f"nothing here serves {scheme}:// URLs; fsspec does not know the scheme either")
     if authority and not _HOST.fullmatch(authority):
-        _refuse(text, f"{authority!r} is no name of a host or bucket")
+        _refuse(text, f"after {scheme}:// comes the name of a host or bucket, with a port if need be")
     return StoreURL(scheme, authority, prefix, text.rstrip("/") if authority else text)
 
 

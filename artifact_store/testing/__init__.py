@@ -7,6 +7,7 @@ needs nothing.
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING
 
 from artifact_store.testing.faulty import Faults, FaultyBackend, SimulatedCrash
@@ -19,6 +20,12 @@ _SUITES = {
     "BackendSuite": "artifact_store.testing.backend_suite",
     "CodecSuite": "artifact_store.testing.codec_suite",
 }
+_ASSERTING = (
+    *_SUITES.values(),
+    "artifact_store.testing.backend_conditions",
+    "artifact_store.testing.backend_files",
+    "artifact_store.testing.backend_tools",
+)
 
 __all__ = ["BackendSuite", "CodecSuite", "Faults", "FaultyBackend", "SimulatedCrash"]
 
@@ -30,5 +37,5 @@ def __getattr__(name: str) -> object:
     import pytest
 
     # so that a failing assertion shows its values, as in a test module
-    pytest.register_assert_rewrite(_SUITES[name])
+    pytest.register_assert_rewrite(*(module for module in _ASSERTING if module not in sys.modules))
     return getattr(importlib.import_module(_SUITES[name]), name)

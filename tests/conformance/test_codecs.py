@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import decimal
 import math
@@ -421,7 +422,7 @@ class TestLightGBM(CodecSuite):
             pass
 
         frame = pd.DataFrame({"a": pd.Categorical(pd.to_datetime(["2020", "2021"] * 90)), "b": ROWS[:180, 0]})
-        dated = lgb.train({"verbose": -1}, lgb.Dataset(frame, LABELS[:180]), 2)
+        dated = lgb.train({"verbose": -1}, lgb.Dataset(frame, LABELS[:180]), 2, keep_training_booster=True)
         return [Derived(model_str=_booster().model_to_string()), dated]
 
     def equal(self, one: Any, other: Any) -> bool:
@@ -463,6 +464,11 @@ class TestLightGBMSklearn(CodecSuite):
             Derived(n_estimators=1, verbose=-1).fit(ROWS, LABELS),
             Foreign(),
         ]
+
+    def snapshot(self, example: Any) -> Any:
+        copied = copy.deepcopy(example)  # which forgets these two
+        copied.booster_.best_iteration, copied.booster_.params = example.best_iteration_, example.booster_.params
+        return copied
 
     def equal(self, one: Any, other: Any) -> bool:
         same = np.array_equal(one.predict(ROWS), other.predict(ROWS))

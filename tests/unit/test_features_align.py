@@ -9,7 +9,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artifact_store.core.errors import FeatureMismatch, InvalidInput, InvalidOption
@@ -66,12 +66,14 @@ class TestTablesByName:
         assert list(values(aligned)) == NAMES
 
     @pytest.mark.parametrize("make", [as_pandas, as_polars])
+    @settings(deadline=None)  # a busy machine is no finding
     @given(order=st.permutations([*NAMES, "other", "more"]))
     def test_no_order_of_the_columns_changes_a_value(self, make, order):
         aligned = SCHEMA.align(frame(order, make))
         assert values(aligned) == values(frame(make=make))
         assert values(SCHEMA.select(aligned)) == {name: values(frame())[name] for name in ["close", "open"]}
 
+    @settings(deadline=None)  # a busy machine is no finding
     @given(
         selected=st.lists(st.sampled_from(NAMES), unique=True, min_size=1),
         order=st.permutations(NAMES),

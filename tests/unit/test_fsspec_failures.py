@@ -181,7 +181,7 @@ def test_every_piece_that_leaves_is_a_sign_of_life(seaweed: SeaweedServer, seawe
     body.pulse = pulse = Counted()
     attempt = Attempt("write", "k", backend.url)
     backend._calls.run(backend._calls.request("put_object", attempt, **backend._at("k"), Body=body), pulse, attempt)
-    assert pulse.beats > 30
+    assert pulse.beats > 16  # signing and its checksum read megabytes: a dozen
     backend.close()
 
 

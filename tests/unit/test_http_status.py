@@ -80,7 +80,11 @@ def error(
     ],
 )
 def test_every_status_has_one_meaning(
-    status: int, code: str, operation: Operation, conditional: bool, expected: type[ArtifactStoreError]
+    status: int,
+    code: str,
+    operation: Operation,
+    conditional: bool,  # noqa: FBT001 -- parametrized by pytest
+    expected: type[ArtifactStoreError],
 ) -> None:
     found = error(status, code, operation=operation, conditional=conditional)
     assert type(found) is expected
@@ -183,13 +187,15 @@ def test_a_clean_copy_keeps_words_and_nothing_else():
     class Chatty(Exception):
         headers = SECRET
 
-    try:
+    def fail() -> None:
         try:
-            raise ValueError(SECRET)
+            int(SECRET)
         except ValueError as inner:
             raise Chatty(f"no: {SECRET}") from inner
-    except Chatty as foreign:
-        copy = clean_copy(foreign, [SECRET])
+
+    with pytest.raises(Chatty) as caught:
+        fail()
+    copy = clean_copy(caught.value, [SECRET])
     assert str(copy).endswith("Chatty: no: ***")
     assert (copy.__cause__, copy.__context__, copy.__traceback__, vars(copy)) == (None, None, None, {})
 

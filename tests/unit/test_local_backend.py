@@ -324,6 +324,17 @@ def test_names_that_are_no_text_do_not_stop_a_listing(backend, root):
     assert len(keys(backend)) == 2
 
 
+@pytest.mark.parametrize("seconds", [-(2.0**40), 2.0**60])
+def test_impossible_times_do_not_stop_a_listing(backend, root, seconds):
+    backend.write("a/k", b"x", when=Always())
+    try:
+        os.utime(root / "a" / "k", (seconds, seconds))
+    except (OSError, OverflowError):
+        pytest.skip("this system keeps no such time")
+    (entry,) = backend.list("")
+    assert 1970 <= entry.modified.year <= 3000
+
+
 def test_deep_folders_are_listed_and_emptied(backend, root):
     key = "/".join("d" * (40 if os.name == "nt" else 300)) + "/k"
     backend.write("a", b"", when=Always())

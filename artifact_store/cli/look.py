@@ -1,0 +1,298 @@
+"""The commands that look: ``ls``, ``show`` and ``history``. They decode nothing and write nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+
+from artifact_store.cli import text
+from artifact_store.cli.session import Command, Session, page_width, pass_session
+from artifact_store.core.documents import write_time
+from artifact_store.core.errors import ArtifactStoreError, ModelNotFound
+from artifact_store.core.features import FeatureSchema
+from artifact_store.core.keys import ModelKey, RunRef
+from artifact_store.core.pointer import Pointer, Publish
+from artifact_store.run import Run
+from artifact_store.store import ArtifactStore
+
+_DIGITS = 16
+_GAP = 2
+
+
+# ---------------------------------------------------------------- ls
+
+
+@click.command("ls", cls=Command, short_help="List models, or the runs of one.")
+@click.argument("key", required=False)
+@click.option("--limit", type=click.IntRange(min=1), help="Only so many runs, the newest.")
+@pass_session
+def ls(session: Session, key: str | None, limit: int | None) -> None:
+    """List the models of the store; with a KEY such as gru/BTCEUR its runs, newest first.
+
+    A model type alone lists its models.
+    """
+    with session.store() as store:
+        chosen = None if key is None else ModelKey.parse(key)
+        known = store.models()
+        if chosen is not None and chosen in known:
+            list_runs(session, store, chosen, limit)
+            return
+        if chosen is not None:
+            known = [model for model in known if chosen.symbol is None and model.model_type == chosen.model_type]
+            if not known:
+                raise ModelNotFound(f"nothing is stored for {chosen} in {store.url}; `artifact-store ls` tells what is")
+        list_models(session, store, known)
+
+
+def list_models(session: Session, store: ArtifactStore, models: Sequence[ModelKey]) -> None:
+    """Answer with a line for each model."""
+    problems: list[str] = []
+    found = [_model(store, model, problems) for model in models]
+    document = {"store": store.url, "models": found, "problems": problems}
+    rows = [
+        [str(model["key"]), str(model["runs"]), str(model["newest"] or ""), ", ".join(_names(model["aliases"]))]
+        for model in found
+    ]
+    empty = [f"No models in {text.safe(store.url)} yet."]
+    session.answer(document, text.table(("model", "runs", "newest run", "aliases"), rows) if rows else empty)
+    session.warn(problems)
+
+
+def _model(store: ArtifactStore, key: ModelKey, problems: list[str]) -> dict[str, Any]:
+    runs = store.runs(key)
+    ids = [run.run_id for run in runs]
+    problems += [str(problem) for problem in runs.problems]
+    pointers = _aliases(store, key, problems)
+    return {
+        "key": str(key),
+        "model_type": key.model_type,
+        "symbol": key.symbol,
+        "runs": len(ids),
+        "newest": ids[0] if ids else None,
+        "aliases": {name: pointer.run_id for name, pointer in pointers.items()},
+    }
+
+
+def _aliases(store: ArtifactStore, key: ModelKey, problems: list[str]) -> Mapping[str, Pointer]:
+    try:
+        return store.aliases(key)
+    except ArtifactStoreError as error:  # a listing goes on: it tells of it, and shows the rest
+        problems.append(f"the aliases of {key}: {error}")
+        return {}
+
+
+def _names(aliases: Mapping[str, str | None]) -> Iterator[str]:
+    for name, run_id in aliases.items():
+        yield name if run_id is not None else f"{name} (retired)"
+
+
+def list_runs(session: Session, store: ArtifactStore, key: ModelKey, limit: int | None) -> None:
+    """Answer with a line for each run of a model."""
+    problems: list[str] = []
+    pointers = _aliases(store, key, problems)
+    listing = store.runs(key, limit=limit)
+    runs = list(listing)
+    problems += [str(problem) for problem in listing.problems]
+    found = [_run(run, pointers) for run in runs]
+    document = {"store": store.url, "key": str(key), "runs": found, "problems": problems}
+    session.answer(document, _run_lines(runs, pointers) if runs else [f"{key} has no committed run."])
+    session.warn(problems)
+
+
+def _run(run: Run, pointers: Mapping[str, Pointer]) -> dict[str, Any]:
+    return {
+        "ref": str(run.ref),
+        "run_id": run.run_id,
+        "created_at": write_time(run.created_at),
+        "aliases": aliases_of(run, pointers),
+        "metrics": dict(run.manifest.metrics),
+        "tags": run.tags,
+        "files": len(run.files),
+        "size": size_of(run),
+    }
+
+
+def _run_lines(runs: Sequence[Run], pointers: Mapping[str, Pointer]) -> Iterator[str]:
+    head = ["run", "saved (UTC)", "aliases", "size"]
+    rows = [
+        [run.run_id, text.time(run.created_at), ", ".join(aliases_of(run, pointers)), text.size(size_of(run))]
+        for run in runs
+    ]
+    used = sum(max(len(row[place]) for row in [head, *rows]) + _GAP for place in range(len(head)))
+    for name in dict.fromkeys(name for run in runs for name in run.metrics):
+        cells = [text.number(run.metrics[name]) if name in run.metrics else "" for run in runs]
+        used += max(len(cell) for cell in [name, *cells]) + _GAP
+        if used > page_width() + _GAP:
+            break
+        head.append(text.safe(name))
+        for row, cell in zip(rows, cells, strict=True):
+            row.append(cell)
+    return text.table(head, rows)
+
+
+def aliases_of(run: Run, pointers: Mapping[str, Pointer]) -> list[str]:
+    """Return the aliases that name a run."""
+    return [name for name, pointer in pointers.items() if pointer.run_id == run.run_id]
+
+
+def size_of(run: Run) -> int:
+    """Return the bytes of all files of a run."""
+    return sum(file.size for file in run.files.values())
+
+
+# ---------------------------------------------------------------- show
+
+
+@click.command("show", cls=Command, short_help="Tell all about a run.")
+@click.argument("ref")
+@pass_session
+def show(session: Session, ref: str) -> None:
+    """Tell all about the run that REF names: its components, files, features, metrics and where it was made.
+
+    REF is gru/BTCEUR@alias, gru/BTCEUR:run_id (or the beginning of one), or gru/BTCEUR, which means @latest.
+    """
+    with session.store() as store:
+        run = store.get(ref)
+        problems: list[str] = []
+        pointers = _aliases(store, run.key, problems)
+        session.answer(_everything(run, pointers, problems), _page(run, pointers))
+        session.warn(problems)
+
+
+def _everything(run: Run, pointers: Mapping[str, Pointer], problems: list[str]) -> dict[str, Any]:
+    manifest = run.manifest
+    schema = run.features
+    return {
+        "ref": str(run.ref),
+        "key": str(run.key),
+        "model_type": run.key.model_type,
+        "symbol": run.key.symbol,
+        "run_id": run.run_id,
+        "created_at": write_time(run.created_at),
+        "url": run.url(),
+        "manifest_sha256": manifest.digest,
+        "aliases": aliases_of(run, pointers),
+        "components": {
+            name: {
+                "codec": part.codec.name,
+                "version": part.codec.version,
+                "risk": str(part.risk),
+                "type": part.type,
+                "files": list(part.files),
+            }
+            for name, part in manifest.components.items()
+        },
+        "files": [{"path": file.path, "size": file.size, "sha256": file.sha256} for file in manifest.files],
+        "size": size_of(run),
+        "features": None if schema is None else {**schema.to_json(), "fingerprint": schema.fingerprint},
+        "metrics": dict(manifest.metrics),
+        "tags": run.tags,
+        "config": run.config,
+        "training_config": run.training_config,
+        "environment": dict(manifest.environment),
+        "is_fitted": manifest.is_fitted,
+        "publish": manifest.publish.model_dump(mode="json"),
+        "problems": problems,
+    }
+
+
+def _page(run: Run, pointers: Mapping[str, Pointer]) -> Iterator[str]:
+    manifest = run.manifest
+    yield click.style(str(run.ref), bold=True)
+    yield from text.fields(
+        [
+            ("saved", f"{text.time(run.created_at)} UTC"),
+            ("aliases", ", ".join(aliases_of(run, pointers)) or "none"),
+            ("stored at", run.url()),
+            ("manifest", f"sha256 {manifest.digest}"),
+        ],
+        indent=2,
+    )
+    parts = manifest.components.items()
+    rows = [[name, str(part.codec.ref), str(part.risk), part.type, ", ".join(part.files)] for name, part in parts]
+    yield from _section("Components", text.table(("component", "codec", "risk", "type", "files"), rows, indent=2))
+    files = [[file.path, text.size(file.size), file.sha256[:_DIGITS]] for file in manifest.files]
+    title = f"Files, {text.size(size_of(run))}"
+    yield from _section(title, text.table(("file", "size", f"sha256 ({_DIGITS} of 64)"), files, indent=2))
+    if run.features is not None:
+        yield from _section(_features_title(run.features), _feature_lines(run.features))
+    metrics = [(name, text.number(value)) for name, value in run.metrics.items()]
+    for name, pairs in (
+        ("Metrics", metrics),
+        ("Tags", list(run.tags.items())),
+        ("Configuration", _plain(run.config)),
+        ("Training configuration", _plain(run.training_config)),
+        ("Made with", _plain(manifest.environment)),
+    ):
+        if pairs:
+            yield from _section(name, text.fields(pairs, indent=2))
+
+
+def _section(title: str, lines: Iterator[str]) -> Iterator[str]:
+    yield ""
+    yield click.style(title, bold=True)
+    yield from lines
+
+
+def _features_title(schema: FeatureSchema) -> str:
+    chosen = f", {schema.input_size} of them selected (*)" if schema.has_selection else ""
+    inferred = ", names made up" if schema.names_inferred else ""
+    return f"Features, {schema.feature_count}{chosen}{inferred}; fingerprint {schema.fingerprint[:_DIGITS]}"
+
+
+def _feature_lines(schema: FeatureSchema) -> Iterator[str]:
+    from textwrap import wrap
+
+    chosen = set(schema.selected) if schema.has_selection else set[int]()
+    names = (f"{text.safe(name)}{'*' if place in chosen else ''}" for place, name in enumerate(schema.names))
+    yield from wrap(", ".join(names), page_width(), initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+    if schema.reason:
+        yield f"  * {text.safe(schema.reason)}"
+
+
+def _plain(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the values as text, one level deep; of what is nested deeper the beginning, --json shows all of it."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name}.{inner}": part for inner, part in value.items()}
+        else:
+            flat[name] = value
+    room = page_width() - max((len(name) for name in flat), default=0) - 2 * _GAP
+    return [
+        (name, value if isinstance(value, str) else text.shortened(json.dumps(value, ensure_ascii=False), room))
+        for name, value in flat.items()
+    ]
+
+
+# ---------------------------------------------------------------- history
+
+
+@click.command("history", cls=Command, short_help="Tell all that an alias ever named.")
+@click.argument("ref")
+@pass_session
+def history(session: Session, ref: str) -> None:
+    """Tell everything that an alias ever named, oldest first; the last line is in force. REF as for show."""
+    with session.store() as store:
+        past = store.history(ref)
+    rows = [
+        [
+            str(of.seq),
+            text.time(of.at),
+            of.run_id or "(retired)",
+            of.by,
+            of.reason or "",
+            "now" if of is past[-1] else "",
+        ]
+        for of in past
+    ]
+    lines = text.table(("seq", "published (UTC)", "run", "by", "reason", ""), rows)
+    session.answer({"ref": str(RunRef.parse(ref)), "history": [publish_document(of) for of in past]}, lines)
+
+
+def publish_document(of: Publish) -> dict[str, Any]:
+    """Return one publish as JSON."""
+    return {"seq": of.seq, "run_id": of.run_id, "at": write_time(of.at), "by": of.by, "reason": of.reason}

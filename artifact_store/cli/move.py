@@ -1,0 +1,205 @@
+"""The commands that move files: ``get`` and ``put``. Nothing on this machine is overwritten."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from artifact_store.cli import text
+from artifact_store.cli.look import publish_document, size_of
+from artifact_store.cli.session import Bar, Command, Session, pass_session
+from artifact_store.core.errors import InvalidOption
+from artifact_store.core.features import FeatureSchema
+from artifact_store.core.keys import LATEST
+from artifact_store.run import Draft, Run
+
+_RAW = "raw"
+
+
+# ---------------------------------------------------------------- get
+
+
+@click.command("get", cls=Command, short_help="Download a run, a component or a file.")
+@click.argument("ref")
+@click.argument("dest", type=click.Path(path_type=Path))
+@click.option("--component", metavar="NAME", help="Only the files of this component.")
+@click.option("--file", "files", multiple=True, metavar="NAME", help="Only this file; may be repeated.")
+@pass_session
+def get(session: Session, ref: str, dest: Path, component: str | None, files: tuple[str, ...]) -> None:
+    """Download the run that REF names to DEST, a new or empty folder; every file is compared with the manifest.
+
+    With a single --file, DEST may also be the name of the new file. Nothing is decoded.
+    """
+    if component is not None and files:
+        raise click.UsageError("give either --component or --file, not both.")
+    bar = Bar("Downloading") if session.shows_progress else None
+    with session.store(bar) as store:
+        run = store.get(ref)
+        names = list(run.manifest.component(component).files if component is not None else files)
+        if bar is not None:
+            bar.begin(sum(run.manifest.file(name).size for name in names) if names else size_of(run))
+        try:
+            saved = _some(run, names, dest, single=bool(files)) if names else _all(run, dest)
+        finally:
+            if bar is not None:
+                bar.end()
+    entries = [
+        {"path": n, "saved_as": str(p), "size": run.files[n].size, "sha256": run.files[n].sha256} for n, p in saved
+    ]
+    size = text.size(sum(run.files[name].size for name, _ in saved))
+    lines = [f"{text.count(len(saved), 'file')} of {run.ref}, {size}, in {text.safe(str(dest))}: all as saved."]
+    session.answer({"ref": str(run.ref), "files": entries}, lines)
+
+
+def _all(run: Run, dest: Path) -> list[tuple[str, Path]]:
+    folder = run.download(dest)
+    return [(name, folder / name) for name in run.files]
+
+
+def _some(run: Run, names: Sequence[str], dest: Path, *, single: bool) -> list[tuple[str, Path]]:
+    """Copy these files, each under its name in the folder ``dest``; or one of them as ``dest`` itself."""
+    is_file = single and len(names) == 1 and not dest.is_dir() and not str(dest).endswith(("/", os.sep))
+    saved = [(name, dest if is_file else dest / name) for name in names]
+    for _, target in saved:
+        if os.path.lexists(target):
+            raise InvalidOption(f"{target} is there already, and nothing is overwritten")
+    for name, target in saved:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with run.open(name) as source:
+            _write_new(source, target)
+    return saved
+
+
+def _write_new(source: Any, target: Path) -> None:
+    with target.open("xb") as sink:
+        try:
+            shutil.copyfileobj(source, sink)
+        except BaseException:
+            sink.close()
+            target.unlink()
+            raise
+
+
+# ---------------------------------------------------------------- put
+
+
+def _pairs(_: click.Context, option: click.Parameter, values: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for value in values:
+        name, equals, given = value.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"{value!r} is not written NAME=VALUE.", param=option)
+        found[name] = given
+    return found
+
+
+def _numbers(context: click.Context, option: click.Parameter, values: Sequence[str]) -> dict[str, float]:
+    found = {}
+    for name, given in _pairs(context, option, values).items():
+        try:
+            found[name] = float(given)
+        except ValueError as error:
+            raise click.BadParameter(f"{given!r} is not a number.", param=option) from error
+    return found
+
+
+@click.command("put", cls=Command, short_help="Save files as a run, and publish it.")
+@click.argument("key")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="FILE...")
+@click.option("--run-id", metavar="ID", help="Such as 20240816_142301_mine; one is made unless given.")
+@click.option("--alias", default=LATEST, show_default=True, help="Publish it under this name.")
+@click.option(
+    "--publish", default="always", show_default=True, metavar="POLICY", help="never, if_newer, 'if_better(m)' ..."
+)
+@click.option("--metric", "metrics", multiple=True, callback=_numbers, metavar="NAME=NUMBER", help="May be repeated.")
+@click.option("--tag", "tags", multiple=True, callback=_pairs, metavar="NAME=TEXT", help="May be repeated.")
+@click.option(
+    "--feature-names",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE.json",
+    help='A list of names, or {"names": [...], "selected": [...]}.',
+)
+@pass_session
+def put(
+    session: Session,
+    *,
+    key: str,
+    files: tuple[Path, ...],
+    run_id: str | None,
+    alias: str,
+    publish: str,
+    metrics: dict[str, float],
+    tags: dict[str, str],
+    feature_names: Path | None,
+) -> None:
+    """Save FILEs as one run of the model KEY, such as gru/BTCEUR, and publish it.
+
+    A single file or folder becomes the component `model`; several are kept as files of the run, under their names.
+    A run that the policy does not publish is saved all the same.
+    """
+    features = None if feature_names is None else _schema(feature_names)
+    bar = Bar("Uploading") if session.shows_progress else None
+    with session.store(bar) as store, store.new_run(key, run_id=run_id, alias=alias, publish=publish) as draft:
+        draft.metrics, draft.tags, draft.features = dict(metrics), dict(tags), features
+        _fill(draft, files)
+        if bar is not None:
+            bar.begin(sum(_size(path) for path in files))
+        try:
+            run = draft.commit()
+        finally:
+            if bar is not None:
+                bar.end()
+    session.answer(_put_document(run), _put_lines(run))
+
+
+def _fill(draft: Draft, files: Sequence[Path]) -> None:
+    if len(files) == 1:
+        draft.add("model", files[0], codec=_RAW)
+        return
+    for path in files:
+        draft.add_file(path.name, path)
+
+
+def _size(path: Path) -> int:
+    found = path.rglob("*") if path.is_dir() else [path]
+    return sum(part.stat().st_size for part in found if part.is_file())
+
+
+def _schema(path: Path) -> FeatureSchema:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InvalidOption(f"{path} is not JSON: {error}") from error
+    described = value if isinstance(value, dict) else {"names": value}
+    if set(described) - {"names", "selected"} or not isinstance(described.get("names"), list):
+        raise InvalidOption(f'{path} should hold a list of names, or {{"names": [...], "selected": [...]}}')
+    return FeatureSchema(described["names"], selected=described.get("selected"))
+
+
+def _put_document(run: Run) -> dict[str, Any]:
+    published = run.published
+    assert published is not None
+    return {
+        "ref": str(run.ref),
+        "key": str(run.key),
+        "run_id": run.run_id,
+        "url": run.url(),
+        "manifest_sha256": run.manifest.digest,
+        "files": len(run.files),
+        "size": size_of(run),
+        "published": None
+        if published.pointer is None
+        else {"alias": published.pointer.alias, **publish_document(published.pointer)},
+        "reason": published.reason,
+    }
+
+
+def _put_lines(run: Run) -> Iterator[str]:
+    yield f"Saved {run.ref}: {text.count(len(run.files), 'file')}, {text.size(size_of(run))}."
+    yield text.safe(f"It is {run.published}.")

@@ -1,0 +1,147 @@
+"""What all commands share: which store, how to reach it, and whether a person or a machine reads the answer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+
+from artifact_store.cli import text
+from artifact_store.core.errors import InvalidOption
+from artifact_store.core.files import Progress
+from artifact_store.storage.transfer import Report
+from artifact_store.store import ArtifactStore
+
+VARIABLE = "ARTIFACT_STORE_URL"
+
+
+@dataclass(slots=True)
+class Session:
+    """The options that stand before or behind any command. Its ``repr`` holds no credential."""
+
+    url: str | None = None
+    engine: str = "auto"
+    timeout: float = 60.0
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    json: bool = False
+
+    def store(self, progress: Report | None = None) -> ArtifactStore:
+        """Return the store. Nothing is read or written yet.
+
+        Raises:
+            InvalidOption: nobody said which.
+        """
+        if not self.url:
+            raise InvalidOption(
+                f"which store? Give --store URL, or set {VARIABLE}: a folder, s3://bucket/prefix, gs://... or az://..."
+            )
+        return ArtifactStore(
+            self.url,
+            engine=self.engine,
+            storage_options=self.options or None,
+            timeout=self.timeout,
+            progress=progress,
+        )
+
+    def answer(self, document: Mapping[str, Any], lines: Iterable[str]) -> None:
+        """Print the one or the other: a JSON document for machines, lines for people."""
+        if self.json:
+            click.echo(json.dumps(document, indent=2, allow_nan=False))
+            return
+        for line in lines:
+            click.echo(line)
+
+    def warn(self, problems: Iterable[object]) -> None:
+        """Tell a person on stderr what could not be read; a machine finds it in the document."""
+        if not self.json:
+            for problem in problems:
+                click.echo(f"{click.style('Problem:', fg='yellow')} {text.safe(str(problem))}", err=True)
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether somebody is there to look at it."""
+        return not self.json and sys.stderr.isatty()
+
+
+def page_width() -> int:
+    """Return how many columns the reader sees."""
+    return shutil.get_terminal_size((text.WIDTH, 0)).columns if sys.stdout.isatty() else text.WIDTH
+
+
+def parse_options(values: Iterable[str]) -> dict[str, Any]:
+    """Read ``NAME=VALUE``; true, false, and values in braces or brackets are JSON, anything else is text.
+
+    Raises:
+        click.BadParameter: it is none. What was written is not repeated, since it may be a secret.
+    """
+    found: dict[str, Any] = {}
+    for value in values:
+        name, equals, given = value.partition("=")
+        if not equals or not name:
+            raise click.BadParameter("it is written NAME=VALUE.", param_hint="--option")
+        try:
+            found[name] = json.loads(given) if given in {"true", "false"} or given[:1] in {"{", "["} else given
+        except json.JSONDecodeError as error:
+            raise click.BadParameter(
+                f"the value of {name} begins like JSON and is none.", param_hint="--option"
+            ) from error
+    return found
+
+
+class Command(click.Command):
+    """A command that also takes ``--store`` and ``--json`` behind its name, where many people write them."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(
+            click.Option(["--store", "url"], metavar="URL", expose_value=False, callback=_set, help="The store.")
+        )
+        self.params.append(
+            click.Option(
+                ["--json"], is_flag=True, default=None, expose_value=False, callback=_set, help="JSON for machines."
+            )
+        )
+
+
+def _set(context: click.Context, option: click.Parameter, value: Any) -> None:
+    if value is not None:
+        setattr(context.ensure_object(Session), str(option.name), value)
+
+
+pass_session = click.make_pass_decorator(Session)
+
+
+class Bar:
+    """A bar on stderr that several files advance at once; the callback of a store."""
+
+    def __init__(self, label: str) -> None:
+        import threading
+
+        self._label, self._lock = label, threading.Lock()
+        self._done: dict[str, int] = {}
+        self._bar: Any = None
+
+    def __call__(self, progress: Progress) -> None:
+        """Advance by what has moved since this file was last heard of. Called from many threads."""
+        with self._lock:
+            if self._bar is not None:
+                moved = progress.done - self._done.get(progress.path, 0)
+                self._done[progress.path] = progress.done
+                self._bar.update(moved)
+
+    def begin(self, total: int) -> None:
+        """Show the bar: from now on, ``total`` bytes are to be moved."""
+        self._bar = click.progressbar(length=total, label=self._label, file=sys.stderr)
+        self._bar.render_progress()
+
+    def end(self) -> None:
+        """Leave the bar as it is, and go to the next line."""
+        with self._lock:
+            if self._bar is not None:
+                self._bar.render_finish()
+                self._bar = None
