@@ -2,8 +2,9 @@
 
 What comes back is a predictor of our own and not an estimator: it predicts the same, bit for bit, and needs no
 scikit-learn, whose estimators would need a dozen private attributes and rot with its versions. Kept: labels with their
-dtype, importances, best iteration and score, parameters that are plain values. Not kept: ``fit`` and everything that only training
-uses (``evals_result_``, the objective function itself, callbacks), and ``n_jobs``, which belongs to the machine.
+dtype, importances, best iteration and score, parameters that are plain values. Not kept: ``fit`` and everything that
+only training uses (``evals_result_``, the objective function itself, callbacks), ``n_jobs``, which belongs to the
+machine, and scikit-learn's own checks of the input; LightGBM's are there.
 """
 
 from __future__ import annotations

@@ -43,6 +43,7 @@ from artifact_store.storage.s3fs_upload import SINGLE, Upload, cut, part_size
 _RANGE = 4 << 20
 _RANGES_AHEAD = 6  # with the one that is being read: 28 MiB
 AWS = "https://s3.amazonaws.com"
+_AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn")
 
 
 class S3fsBackend(Backend):
@@ -65,14 +66,22 @@ class S3fsBackend(Backend):
         settings = client_settings(timeout, given.get("config_kwargs") or {})
         ours = Recipe(recipe.kind, {**given, "config_kwargs": settings})
         self.url = url or f"s3://{bucket}/{prefix}".rstrip("/")
-        self.endpoint = _endpoint(given)
+        self._given_endpoint = given.get("endpoint_url") or (given.get("client_kwargs") or {}).get("endpoint_url")
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         self._timeout = timeout
         self._calls = Calls(ours, url=self.url, timeout=timeout)
 
+    @property
+    def endpoint(self) -> str:  # type: ignore[override]  # without an option only the client knows, so it has to be made
+        """The server's address, without credentials: another server may treat conditions otherwise."""
+        scheme, mark, rest = str(self._given_endpoint or self._calls.address()).partition("://")
+        host, slash, path = rest.partition("/")
+        host = host.rpartition("@")[2]
+        return AWS if host.endswith(_AWS_HOSTS) else f"{scheme}{mark}{host}{slash}{path}".rstrip("/")
+
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.url!r}, endpoint={self.endpoint!r})"
+        return f"{type(self).__name__}({self.url!r})"
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel as a description, without a client and without credentials; see :class:`Recipe`."""
@@ -283,14 +292,6 @@ def _version(answer: Mapping[str, Any], attempt: Attempt) -> Version:
     if not etag:
         raise ConditionsUnsupported(f"{attempt.url}: the server gives {attempt.key!r} no ETag, so no version")
     return Version(etag)
-
-
-def _endpoint(options: Mapping[str, Any]) -> str:
-    """Return the server's address, without userinfo: two endpoints may treat conditions differently."""
-    given = options.get("endpoint_url") or (options.get("client_kwargs") or {}).get("endpoint_url") or AWS
-    scheme, _, rest = str(given).partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}".rstrip("/")
 
 
 def _restore(kind: type[S3fsBackend], recipe: Recipe, root: str, url: str, timeout: float) -> S3fsBackend:

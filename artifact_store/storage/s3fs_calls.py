@@ -117,6 +117,19 @@ class Calls:
         """Start a call and wait for it."""
         return self.wait(self.submit(coroutine), pulse, attempt)
 
+    def address(self) -> str:
+        """Return the address that the client has found in the environment, in ``~/.aws`` or in its own tables.
+
+        Sends nothing to it.
+        """
+        attempt = Attempt("read", "", self.url)
+
+        async def look() -> str:
+            client, _ = await self._client(None)
+            return str(client.meta.endpoint_url)
+
+        return self.run(self.translated(look, attempt), Pulse(), attempt)
+
     async def request(self, method: str, attempt: Attempt, **parameters: Any) -> Mapping[str, Any]:
         """Send one request, once. What goes wrong is translated."""
 
@@ -193,7 +206,7 @@ class Calls:
         future = asyncio.run_coroutine_threadsafe(leave(), filesystem.loop)
         concurrent.futures.wait([future], timeout=_CONNECT_WITHIN)
 
-    async def _client(self, bucket: str) -> tuple[Any, Any]:
+    async def _client(self, bucket: str | None) -> tuple[Any, Any]:
         filesystem = self.recipe.get()
         try:
             await filesystem.set_session()

@@ -82,7 +82,7 @@ def test_a_prediction_that_differs_in_its_last_bit_fails_the_demonstration(
     twice: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(DEMO))
-    import market  # type: ignore[import-not-found,unused-ignore]  # a script's neighbour, not a package
+    import market
 
     store = ArtifactStore(shutil.copytree(twice[0], tmp_path / "copy"))
     expected: dict[str, Any] = {}
@@ -139,7 +139,7 @@ def test_it_runs_against_an_s3_server(seaweed: SeaweedServer, seaweed_prefix: st
 @pytest.mark.parametrize("bars", [60, 777, 2000])
 def test_no_feature_knows_a_later_bar(bars: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(DEMO))
-    import market  # type: ignore[import-not-found,unused-ignore]  # a script's neighbour, not a package
+    import market
 
     for of in market.MARKETS:
         whole, everything = market.candles(of), market.features(of)
@@ -153,7 +153,7 @@ def test_no_feature_knows_a_later_bar(bars: int, monkeypatch: pytest.MonkeyPatch
 
 def test_a_fold_is_tested_on_later_rows_than_it_was_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(DEMO))
-    import market  # type: ignore[import-not-found,unused-ignore]  # as above
+    import market
 
     folds = list(market.walk_forward(1001, folds=4))
     assert [fold.number for fold in folds] == [1, 2, 3, 4]

@@ -450,6 +450,21 @@ def test_a_profile_comes_from_the_shared_files(seaweed: SeaweedServer, seaweed_p
     revived.close()
 
 
+def test_the_endpoint_is_the_one_that_the_client_found(monkeypatch, tmp_path):
+    """A verdict on one server's conditions must not be taken for another's."""
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    options = {"key": "any", "secret": MARKER, "client_kwargs": {"region_name": "eu-central-1"}}
+    plain = open_filesystem("s3://bucket/models", options)
+    assert plain.endpoint == "https://s3.amazonaws.com"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://me:password@127.0.0.1:9/base/")
+    told = open_filesystem("s3://bucket/models", options)
+    assert told.endpoint == "http://127.0.0.1:9/base"
+    plain.close()
+    told.close()
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"no_such_option": 1}, {"profile": "no-such-profile"}, {"endpoint_url": "not an address"}],

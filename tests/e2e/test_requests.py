@@ -1,0 +1,71 @@
+"""How many requests, and how many of them one after the other, an operation costs: counted at a proxy."""
+
+import pytest
+
+from artifact_store import ArtifactStore
+from tests.servers import Proxy
+from tests.stores import write_files
+
+KEY = "gru/BTCEUR"
+
+
+@pytest.fixture
+def proxy(seaweed):
+    """A link with a round trip so long that what is sent together overlaps, however busy the machine is."""
+    with Proxy(seaweed, rtt_ms=150) as proxy:
+        yield proxy
+
+
+@pytest.fixture(params=["obstore", "fsspec"])
+def client(request, proxy, seaweed_prefix, tmp_path):
+    """A warm client of a store behind the proxy."""
+    store = ArtifactStore(
+        proxy.url(seaweed_prefix), engine=request.param, storage_options=proxy.storage_options(), cache=tmp_path / "cache"
+    )
+    save_five(store, tmp_path / "warm")
+    store.load(KEY, "a")
+    return store
+
+
+def save_five(store, directory):
+    """Save a run of five files, the summary included."""
+    write_files(directory, {f"{name}.bin": name.encode() * 60_000 for name in "abcd"})
+    with store.new_run(KEY) as draft:
+        for name in "abcd":
+            draft.add(name, directory / f"{name}.bin")
+    assert len(draft.run.files) == 5
+    return draft.run
+
+
+def counted(proxy, work):
+    proxy.reset()
+    work()
+    stats = proxy.stats()
+    assert not [r for r in proxy.records if "marker" in r.target or r.target.endswith("_store.json")]
+    assert not [r for r in proxy.records if r.method == "HEAD" or "list-type" in r.target], stats
+    assert not [r for r in proxy.records if "expect" in r.headers]
+    return stats["requests"], stats["depth"]
+
+
+def test_a_save_takes_three_steps(client, proxy, tmp_path):
+    requests, depth = counted(proxy, lambda: save_five(client, tmp_path / "x"))
+    assert depth == 3
+    assert requests == 5 + 1 + 2  # the files beside a look at the pointer, the manifest, the pointer
+
+
+def test_a_load_takes_two_steps(client, proxy):
+    requests, depth = counted(proxy, lambda: client.load(KEY, "b"))
+    assert (requests, depth) == (2, 2)
+
+
+def test_a_download_of_all_files_takes_two_steps(client, proxy, tmp_path):
+    requests, depth = counted(proxy, lambda: client.get(KEY).download(tmp_path / "out"))
+    assert depth == 2
+    assert requests <= 1 + 5
+
+
+def test_a_refresh_of_what_did_not_change_takes_one_step(client, proxy):
+    requests, depth = counted(proxy, lambda: client.load(KEY, "a"))
+    assert (requests, depth) == (1, 1)
+    requests, depth = counted(proxy, lambda: client.get(KEY))
+    assert (requests, depth) == (1, 1)
