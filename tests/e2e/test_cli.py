@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import io
 import json
@@ -19,6 +20,7 @@ from click.testing import CliRunner, Result
 from artifact_store import ArtifactStore, FeatureSchema, __version__, errors
 from artifact_store.cli import failures, text
 from artifact_store.cli.app import app
+from artifact_store.cli.move import _write_new
 from artifact_store.cli.session import Bar
 from artifact_store.core.files import Progress
 from tests.servers import SeaweedServer
@@ -361,6 +363,8 @@ class TestFiles:
         assert filled("get", KEY, tmp_path / "other.json", "--file", "model.json").exit_code == 0
         two = ("--file", "model.json", "--file", "metadata.json")
         assert filled("get", KEY, tmp_path / "two", *two).exit_code == 0
+        assert filled("get", KEY, f"{tmp_path / 'new'}/", "--file", "model.json").exit_code == 0
+        assert (tmp_path / "new" / "model.json").is_file()
         assert (tmp_path / "folder" / "model.json").read_bytes() == (tmp_path / "other.json").read_bytes()
         assert {path.name for path in (tmp_path / "two").iterdir()} == {"model.json", "metadata.json"}
 
@@ -380,6 +384,23 @@ class TestFiles:
         assert not (tmp_path / "one").exists()
         assert filled("get", KEY, tmp_path / "all").exit_code == 8
         assert not (tmp_path / "all" / "model.json").exists()
+
+    def test_a_copy_that_breaks_off_is_removed(self, tmp_path: Path) -> None:
+        class Broken(io.BytesIO):
+            def read(self, size: int | None = -1) -> bytes:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            _write_new(Broken(), tmp_path / "copy")
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("wrong", ["--metric=a", "--metric==1", "--metric=a=b", "--tag=a", "--tag==b"])
+    def test_put_refuses_what_is_no_pair(self, cli: Cli, tmp_path: Path, wrong: str) -> None:
+        (tmp_path / "m.bin").write_bytes(b"1")
+        result = cli("put", KEY, tmp_path / "m.bin", wrong)
+        assert result.exit_code == 2
+        assert wrong.partition("=")[0] in result.stderr
+        assert not cli.url.exists()
 
     def test_get_tells_what_there_is(self, filled: Cli, tmp_path: Path) -> None:
         status, error = filled.error("get", KEY, tmp_path / "x", "--component", "scaler")
@@ -596,6 +617,34 @@ class TestProgram:
             "botocore",
             "narwhals",
         }
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminal to look at")
+class TestTerminal:
+    def on_a_terminal(self, *arguments: str) -> str:
+        """Run the program with a terminal for stderr, and return what it shows there."""
+        shown = bytearray()
+        ours, theirs = os.openpty()
+        command = [sys.executable, "-m", "artifact_store.cli", *arguments]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs) as program:
+            os.close(theirs)
+            with contextlib.suppress(OSError):  # EIO: the other end was closed
+                while piece := os.read(ours, 4096):
+                    shown += piece
+            os.close(ours)
+        assert program.returncode == 0
+        return shown.decode()
+
+    def test_a_person_sees_how_far_it_is_and_a_machine_does_not(self, tmp_path: Path) -> None:
+        source, store = tmp_path / "m.bin", str(tmp_path / "store")
+        source.write_bytes(os.urandom(1 << 20))
+        put, get = ("--store", store, "put", KEY, str(source)), ("--store", store, "get", KEY)
+        assert "Uploading" in (shown := self.on_a_terminal(*put))
+        assert "100%" in shown
+        assert "Downloading" in (shown := self.on_a_terminal(*get, str(tmp_path / "all")))
+        assert "100%" in shown
+        assert "Downloading" in self.on_a_terminal(*get, str(tmp_path / "one"), "--component", "model")
+        assert self.on_a_terminal(*put, "--json") == ""
 
 
 class TestOnS3:
