@@ -199,8 +199,8 @@ class Run:
 
     def url(self, name: str = "") -> str:
         """Return where the run, or one file of it, is stored, in the spelling of the store's own URL."""
-        entry = self.manifest.file(name).key if name else ""
-        return f"{self._context.backend.url.rstrip('/')}/{keys.run_prefix(self.key, self.run_id)}{entry}".rstrip("/")
+        stored = self.manifest.file(name).key if name else ""
+        return keys.below(self._context.backend.url, keys.run_prefix(self.key, self.run_id) + stored)
 
     def verify(self, *, predict: bool = False) -> RunReport:
         """Read every stored byte and compare it with the manifest; with ``predict`` the golden predictions, too.

@@ -21,7 +21,7 @@ from typing import Any
 
 import click
 from market import MARKETS, Market, csv_path, digest
-from show import lines, paragraph, ready, title
+from show import lines, paragraph, title
 from train import RECIPES, Data, Score, Trained, chance, importance, train
 
 from artifact_store import ArtifactStore, ArtifactStoreError, Example, FeatureSchema, Run, __version__, errors
@@ -42,7 +42,7 @@ LEGEND = (
 @click.option("--quick", is_flag=True, help="Fewer folds and rounds, for tests.")
 def main(url: str, endpoint_url: str | None, *, quick: bool) -> None:
     """Train on real prices, save, load in another process, refuse wrong columns, roll back, verify."""
-    ready()
+    text.never_fail()
     try:
         with ArtifactStore(url, storage_options={"endpoint_url": endpoint_url} if endpoint_url else None) as store:
             introduce(store)

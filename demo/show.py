@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from textwrap import wrap
 
 import click
 
 WIDTH = 100
-
-
-def ready() -> None:
-    """Let a console that cannot show a character show its code instead of failing."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def title(words: str) -> None:

@@ -27,11 +27,11 @@ _RAW = "raw"
 
 @click.command("get", cls=Command, short_help="Download a run, a component or a file.")
 @click.argument("ref")
-@click.argument("dest", type=click.Path(path_type=Path))
+@click.argument("dest", type=click.Path())
 @click.option("--component", metavar="NAME", help="Only the files of this component.")
 @click.option("--file", "files", multiple=True, metavar="NAME", help="Only this file; may be repeated.")
 @pass_session
-def get(session: Session, ref: str, dest: Path, component: str | None, files: tuple[str, ...]) -> None:
+def get(session: Session, ref: str, dest: str, component: str | None, files: tuple[str, ...]) -> None:
     """Download the run that REF names to DEST, a new or empty folder; every file is compared with the manifest.
 
     With a single --file, DEST may also be the name of the new file. Nothing is decoded.
@@ -45,7 +45,7 @@ def get(session: Session, ref: str, dest: Path, component: str | None, files: tu
         if bar is not None:
             bar.begin(sum(run.manifest.file(name).size for name in names) if names else size_of(run))
         try:
-            saved = _some(run, names, dest, single=bool(files)) if names else _all(run, dest)
+            saved = _some(run, names, dest, single=bool(files)) if names else _all(run, Path(dest))
         finally:
             if bar is not None:
                 bar.end()
@@ -53,7 +53,7 @@ def get(session: Session, ref: str, dest: Path, component: str | None, files: tu
         {"path": n, "saved_as": str(p), "size": run.files[n].size, "sha256": run.files[n].sha256} for n, p in saved
     ]
     size = text.size(sum(run.files[name].size for name, _ in saved))
-    lines = [f"{text.count(len(saved), 'file')} of {run.ref}, {size}, in {text.safe(str(dest))}: all as saved."]
+    lines = [f"{text.count(len(saved), 'file')} of {run.ref}, {size}, in {text.safe(dest)}: all as saved."]
     session.answer({"ref": str(run.ref), "files": entries}, lines)
 
 
@@ -62,17 +62,18 @@ def _all(run: Run, dest: Path) -> list[tuple[str, Path]]:
     return [(name, folder / name) for name in run.files]
 
 
-def _some(run: Run, names: Sequence[str], dest: Path, *, single: bool) -> list[tuple[str, Path]]:
+def _some(run: Run, names: Sequence[str], dest: str, *, single: bool) -> list[tuple[str, Path]]:
     """Copy these files, each under its name in the folder ``dest``; or one of them as ``dest`` itself."""
-    is_file = single and len(names) == 1 and not dest.is_dir() and not str(dest).endswith(("/", os.sep))
-    saved = [(name, dest if is_file else dest / name) for name in names]
-    for _, target in saved:
-        if os.path.lexists(target):
-            raise InvalidOption(f"{target} is there already, and nothing is overwritten")
-    for name, target in saved:
-        target.parent.mkdir(parents=True, exist_ok=True)
+    target = Path(dest)
+    is_file = single and len(names) == 1 and not target.is_dir() and not dest.endswith(("/", os.sep))
+    saved = [(name, target if is_file else target / name) for name in names]
+    for _, copy in saved:
+        if os.path.lexists(copy):
+            raise InvalidOption(f"{copy} is there already, and nothing is overwritten")
+    for name, copy in saved:
+        copy.parent.mkdir(parents=True, exist_ok=True)
         with run.open(name) as source:
-            _write_new(source, target)
+            _write_new(source, copy)
     return saved
 
 

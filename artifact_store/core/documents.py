@@ -132,7 +132,7 @@ def check_format(value: Mapping[str, Any], *, kind: str, what: str) -> None:
 def check_key(document: Any, key: ModelKey, what: str) -> None:
     """Raise unless the document is about this very model."""
     if (document.model_type, document.symbol) != (key.model_type, key.symbol):
-        found = f"{document.model_type}/{document.symbol}" if document.symbol else document.model_type
+        found = ModelKey(document.model_type, document.symbol)
         raise Corrupt(f"{what} belongs to {found}: it was copied or swapped")
 
 

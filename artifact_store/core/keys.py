@@ -281,6 +281,11 @@ def run_prefix(key: ModelKey, run_id: RunId) -> str:
     return f"{key}/{run_id}/"
 
 
+def below(url: str, key: str) -> str:
+    """Return the URL of a key below the URL of a root, for people and other programs."""
+    return f"{url.rstrip('/')}/{key.rstrip('/')}"
+
+
 def manifest(key: ModelKey, run_id: RunId) -> str:
     """Return the key of the commit record."""
     return _bounded(f"{key}/{run_id}/{MANIFEST}")

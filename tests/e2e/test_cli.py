@@ -127,6 +127,18 @@ class TestLooking:
     def test_ls_of_a_model_type_lists_its_models(self, filled: Cli) -> None:
         assert [model["key"] for model in filled.json("ls", "gru")["models"]] == [KEY]
 
+    def test_ls_of_what_is_not_there_is_an_error(self, filled: Cli) -> None:
+        for key in ("gru/NOTHING", "lstm"):
+            status, error = filled.error("ls", key)
+            assert (status, error["type"]) == (3, "ModelNotFound")
+
+    def test_ls_shows_as_many_metrics_as_fit_the_page(self, cli: Cli) -> None:
+        cli.store.save({}, KEY, metrics={f"metric_{place:02}": place for place in range(20)})
+        lines = cli("ls", KEY).stdout.splitlines()
+        assert 80 < max(map(len, lines)) <= 100
+        assert lines[0].endswith("  metric_02")
+        assert len(cli.json("ls", KEY)["runs"][0]["metrics"]) == 20
+
     def test_ls_of_an_empty_store_says_so(self, cli: Cli) -> None:
         assert cli("ls").stdout == f"No models in {cli.url} yet.\n"
         assert cli.json("ls")["models"] == []

@@ -15,6 +15,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -192,12 +193,19 @@ def wine_server() -> Iterator[None]:
     a pipe that they hold is never at its end.
     """
     (ROOT / "prefix").mkdir(exist_ok=True)
+    stop_server()  # of a run that was killed
     wine(SERVER, "-p")
     try:
         wine(WINE, "cmd", "/c", "exit")
         yield
     finally:
-        subprocess.run([SERVER, "-k"], env=wine_environment(), check=False)
+        stop_server()
+
+
+def stop_server() -> None:
+    """Stop the server of our prefix, if it runs, and wait for its end."""
+    for order in ("-k", "-w"):
+        subprocess.run([SERVER, order], env=wine_environment(), check=False)
 
 
 def python(*arguments: Argument, cwd: Path = HERE) -> int:
@@ -246,6 +254,7 @@ def main() -> int:
     parser.add_argument("--wheel", type=Path, action="append", required=True, help="a wheel to be tested")
     parser.add_argument("--tree", type=Path, default=HERE, help="where the tests are; not the sources of the wheel")
     options, arguments = parser.parse_known_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped then, too
     try:
         ensure_system_packages()
         ensure_python()
