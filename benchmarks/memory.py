@@ -76,7 +76,8 @@ def main():
             for _ in range(options.size_mib):
                 file.write(os.urandom(1 << 20))
         for engine in options.engine:
-            place = {"url": server.url(engine), "engine": engine, "storage_options": server.storage_options(), "timeout": 300}
+            place = {"url": server.url(engine), "engine": engine, "timeout": 300}
+            place["storage_options"] = server.storage_options()
             saves = [measured("save", place, big) for _ in range(3)]
             loads = [measured("load", place, Path(directory) / f"out-{engine}-{number}") for number in range(3)]
             results.append({"engine": engine, "size_mib": options.size_mib,

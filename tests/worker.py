@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from artifact_store import ArtifactStore, errors
@@ -93,7 +94,7 @@ def kill_syscall(place: str, action: str, number: str) -> None:
         if event not in CHANGES or (event == "open" and not int(arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR)):
             return
         named = str(arguments[0])
-        if os.path.isabs(named) and not named.startswith(root):
+        if Path(named).is_absolute() and not named.startswith(root):
             return
         left -= 1
         if left == 0:

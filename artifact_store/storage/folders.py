@@ -296,7 +296,7 @@ def patiently(
     sleep: Callable[[float], None] = time.sleep,
 ) -> Result:
     """Repeat ``step`` for up to ``patience`` seconds while another program has the file open on Windows."""
-    until, pause = clock() + patience, 0.01
+    until, pause = clock() + patience, 0.001
     while True:
         try:
             return step()
@@ -304,7 +304,7 @@ def patiently(
             if not in_use(error) or clock() + pause > until:
                 raise
         sleep(pause)
-        pause = min(pause * 2, 0.25)
+        pause = min(pause * 2, 0.02)  # short: between busy readers the file is free for a moment only
 
 
 def _made(make: Callable[[], None]) -> bool:

@@ -24,7 +24,9 @@ def blocks(path, language):
 def test_the_python_of_the_readme_runs_from_top_to_bottom(tmp_path):
     script = tmp_path / "readme.py"
     script.write_text("\n".join(blocks(ROOT / "README.md", "python")), encoding="utf-8")
-    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=250, check=False)
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=250, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "published as 'latest', seq 1" in done.stdout
     assert "expected 3 features (or the 2 selected, with preselected=True); got 2" in done.stdout

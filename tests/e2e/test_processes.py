@@ -110,7 +110,7 @@ def kill_everywhere(shared, action, moments):
     for number in range(1, 60):
         finished = []
         for landed in moments:
-            code, lines, stderr = worker("kill", place, action, number, landed)
+            code, _, stderr = worker("kill", place, action, number, landed)
             assert code in {0, -9}, stderr
             finished.append(code == 0)
             deaths += code == -9
@@ -130,7 +130,7 @@ def test_a_process_may_be_killed_at_any_change_of_the_disk(shared, action):
     ArtifactStore(**shared).save({"writer": "first", "number": 0}, KEY)
     seqs = {"latest": 1, "production": 0}
     for number in range(1, 200):
-        code, lines, stderr = worker("kill_syscall", place, action, number)
+        code, _, stderr = worker("kill_syscall", place, action, number)
         assert code in {0, -9}, stderr
         seqs = {"latest": 0, "production": 0} | check_after_a_death(shared, seqs)
         if code == 0:
@@ -143,7 +143,7 @@ def test_a_process_may_be_killed_at_any_change_of_the_disk(shared, action):
 def test_the_very_first_save_may_be_killed_at_any_change_of_the_disk(tmp_path, shared):
     for number in range(1, 200):
         place = {"url": str(tmp_path / f"store{number}")}
-        code, lines, stderr = worker("kill_syscall", json.dumps(place), "save", number)
+        code, _, stderr = worker("kill_syscall", json.dumps(place), "save", number)
         assert code in {0, -9}, stderr
         store = ArtifactStore(**place)
         store.save({"writer": "next", "number": number}, KEY)

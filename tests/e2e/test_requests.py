@@ -20,7 +20,10 @@ def proxy(seaweed):
 def client(request, proxy, seaweed_prefix, tmp_path):
     """A warm client of a store behind the proxy."""
     store = ArtifactStore(
-        proxy.url(seaweed_prefix), engine=request.param, storage_options=proxy.storage_options(), cache=tmp_path / "cache"
+        proxy.url(seaweed_prefix),
+        engine=request.param,
+        storage_options=proxy.storage_options(),
+        cache=tmp_path / "cache",
     )
     save_five(store, tmp_path / "warm")
     store.load(KEY, "a")

@@ -1,0 +1,112 @@
+"""A conditional write ends in one of three ways, whatever the network says."""
+
+import pytest
+
+from artifact_store.core.errors import (
+    AccessDenied,
+    Contended,
+    DeadlineExceeded,
+    OutcomeUnknown,
+    PreconditionFailed,
+    StorageFull,
+    Unreachable,
+)
+from artifact_store.storage.settle import Outcome, Patience, Seen, patiently, settle
+
+pytestmark = pytest.mark.windows
+
+
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self):
+        self.now, self.pauses = 0.0, []
+
+    def sleep(self, seconds):
+        self.pauses.append(seconds)
+        self.now += seconds
+
+    def patience(self, seconds=60.0):
+        return Patience(seconds=seconds, clock=lambda: self.now, sleep=self.sleep)
+
+
+def script(*steps):
+    """A callable that returns or raises one step after the other, and the last one for ever."""
+    left = list(steps)
+
+    def call():
+        step = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(step, BaseException):
+            raise step
+        return step
+
+    return call
+
+
+LOST = Unreachable("the connection broke")
+BUSY = Contended("409")
+LATE = DeadlineExceeded("too slow")
+REFUSED = PreconditionFailed("k")
+
+
+def settled(send, look, seconds=60.0):
+    return settle(send, look, patience=Clock().patience(seconds), key="k", write_id="w")
+
+
+def test_a_write_that_is_acknowledged_is_won():
+    assert settled(script("v1"), script(AssertionError())) is Outcome.WON
+
+
+@pytest.mark.parametrize("doubt", [LOST, BUSY, LATE, REFUSED])
+def test_after_any_doubt_what_is_stored_decides(doubt):
+    assert settled(script(doubt), script(Seen.OURS)) is Outcome.WON
+    assert settled(script(doubt), script(Seen.FOREIGN)) is Outcome.LOST
+
+
+@pytest.mark.parametrize("doubt", [LOST, BUSY, LATE, REFUSED])
+def test_a_write_that_did_not_land_is_sent_again(doubt):
+    assert settled(script(doubt, doubt, "v1"), script(Seen.AS_BEFORE)) is Outcome.WON
+    assert settled(script(doubt, REFUSED), script(Seen.AS_BEFORE, Seen.OURS)) is Outcome.WON
+
+
+def test_a_look_that_fails_is_repeated_after_sending_again():
+    assert settled(script(LOST, REFUSED), script(LOST, Seen.OURS)) is Outcome.WON
+
+
+@pytest.mark.parametrize("look", [LOST, Seen.AS_BEFORE])
+def test_what_cannot_be_established_in_time_is_unknown(look):
+    with pytest.raises(OutcomeUnknown) as caught:
+        settled(script(LOST), script(look), seconds=5)
+    assert (caught.value.key, caught.value.write_id) == ("k", "w")
+    assert isinstance(caught.value.__cause__, Unreachable)
+
+
+@pytest.mark.parametrize("error", [AccessDenied("no"), StorageFull("no"), ValueError("no")])
+def test_a_refusal_for_good_is_passed_on(error):
+    with pytest.raises(type(error)):
+        settled(script(error), script(AssertionError()))
+
+
+@pytest.mark.parametrize("error", [AccessDenied("no"), StorageFull("no")])
+def test_a_refusal_after_a_doubt_proves_nothing(error):
+    with pytest.raises(OutcomeUnknown) as caught:
+        settled(script(LOST, error), script(Seen.AS_BEFORE))
+    assert caught.value.__cause__ is error
+
+
+def test_pauses_grow_with_jitter_and_end_in_time():
+    clock = Clock()
+    assert len(list(clock.patience(10).tries())) > 5
+    assert clock.now < 10
+    assert all(0.025 <= pause <= 2.0 for pause in clock.pauses)
+    assert clock.pauses[-1] > clock.pauses[0]
+    assert list(Clock().patience(0.001).tries()) == [0]
+
+
+def test_a_read_is_repeated_while_the_storage_is_unavailable():
+    clock = Clock()
+    assert patiently(script(LOST, BUSY, "value"), clock.patience()) == "value"
+    with pytest.raises(Unreachable):
+        patiently(script(LOST), clock.patience(1))
+    with pytest.raises(AccessDenied):
+        patiently(script(AccessDenied("no"), "value"), clock.patience())
