@@ -347,6 +347,29 @@ def test_ctrl_c_while_the_upload_is_being_opened_aborts_it(
     assert open_uploads(seaweed, seaweed_prefix) == []
 
 
+def test_ctrl_c_while_the_upload_is_being_completed_leaves_the_whole_file_or_nothing(
+    backend: S3fsBackend, proxy: Proxy, seaweed: SeaweedServer, seaweed_prefix: str
+):
+    proxy.on(Slow(1.0), when=completion)
+    interrupt_when(lambda: any(completion(request) for request in proxy.records))
+    with pytest.raises(KeyboardInterrupt):
+        backend.put_file("k", [b"a" * LARGE], size=LARGE, when=IfAbsent())
+    assert b"".join(backend.stream("k", size=LARGE)) == b"a" * LARGE
+    assert open_uploads(seaweed, seaweed_prefix) == []
+
+
+def test_ctrl_c_before_a_refused_completion_aborts_the_upload(
+    backend: S3fsBackend, proxy: Proxy, seaweed: SeaweedServer, seaweed_prefix: str
+):
+    backend.write("k", b"first", when=Always())
+    proxy.on(Slow(1.0), when=completion)
+    interrupt_when(lambda: any(completion(request) for request in proxy.records))
+    with pytest.raises(KeyboardInterrupt):
+        backend.put_file("k", [b"a" * LARGE], size=LARGE, when=IfAbsent())
+    assert backend.read("k", limit=9).data == b"first"
+    assert open_uploads(seaweed, seaweed_prefix) == []
+
+
 def interrupt_when(ready: Callable[[], bool]) -> None:
     import _thread
 

@@ -261,6 +261,11 @@ def test_passwords_and_chains_in_urls_are_refused(url: str):
     assert MARKER not in str(caught.value)
 
 
+def test_a_place_without_a_bucket_is_refused():
+    with pytest.raises(InvalidOption, match="bucket"):
+        open_filesystem("/", filesystem=s3fs.S3FileSystem(anon=True))
+
+
 def test_opening_sends_nothing_and_asks_nobody():
     backend = open_filesystem("s3://bucket/models", {"endpoint_url": "http://127.0.0.1:1", "key": "a", "secret": "b"})
     assert backend.url == "s3://bucket/models"
