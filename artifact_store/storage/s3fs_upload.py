@@ -129,7 +129,7 @@ class Upload:
         for future in self._under_way:
             future.cancel()
         # a part that the server was just storing survives the first abort: S3 asks for a second one
-        for _ in range(2 if self._under_way else 1):
+        for _ in range(2 if self._sent > len(self._done) else 1):
             with suppress(ArtifactStoreError):  # the caller must hear of what led here; gc finds what is left
                 self._calls.run(self._ask_to_abort(), Pulse(), self._unconditional)
 

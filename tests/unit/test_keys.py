@@ -188,6 +188,10 @@ def test_the_layout_is_the_documented_one():
     assert keys.probe("x") == "_probe/x"
 
 
+def test_a_key_has_an_address_below_that_of_its_root():
+    assert keys.below("s3://bucket/models/", "gru/X/") == "s3://bucket/models/gru/X"
+
+
 def test_a_key_that_windows_could_not_hold_is_refused():
     key = ModelKey("a" * 64, "B" * 100)
     with pytest.raises(InvalidName, match="240 characters"):

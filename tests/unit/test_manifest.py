@@ -32,6 +32,12 @@ def test_a_manifest_comes_back_as_the_same_bytes():
     assert (again.key, again.label) == (KEY, f"gru/BTCEUR:{RUN_ID}")
 
 
+def test_manifests_are_equal_if_their_bytes_are():
+    assert manifest() == Manifest.from_bytes(manifest().to_bytes(), what="it")
+    assert len({manifest(), manifest(), manifest(tags={"a": "b"})}) == 2
+    assert manifest() != manifest().to_bytes()
+
+
 def test_a_manifest_cannot_be_changed():
     with pytest.raises(ValidationError, match="frozen"):
         manifest().run_id = "x"
