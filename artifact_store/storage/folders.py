@@ -31,6 +31,7 @@ _NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # a FIFO must not make open() wait for
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
 _LINK_TAGS = {0xA000000C, 0xA0000003}  # symlink and junction; other reparse points are files of a cloud drive
 _PATIENCE = 2.0
+_PATIENCE_TO_REPLACE = 10.0  # against readers who come again and again, each of them for a moment
 
 
 class Folder(abc.ABC):
@@ -232,7 +233,7 @@ class PathFolder(Folder):
 
     def replace(self, temporary: str, name: str) -> None:
         """Rename the file over what has its name, as soon as nobody has that open."""
-        patiently(lambda: (self.path / temporary).replace(self.path / name))
+        patiently(lambda: (self.path / temporary).replace(self.path / name), patience=_PATIENCE_TO_REPLACE)
 
     def remove(self, name: str) -> None:
         """Remove a name, as soon as nobody has it open."""

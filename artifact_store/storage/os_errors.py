@@ -51,7 +51,7 @@ def translated(path: Path, *, absence: bool = False) -> Iterator[None]:
 def in_use(error: OSError) -> bool:
     """Return whether Windows refused because some program has the file open, or may have.
 
-    What goes through the C runtime, such as ``os.open``, carries no Windows code (``None``) but EACCES for all of these.
+    What goes through the C runtime, ``os.open`` for one, has no Windows code (``None``) and EACCES for all of these.
     """
     code = getattr(error, "winerror", 0)  # elsewhere there is no such attribute
     return code in _IN_USE or (code is None and error.errno == errno.EACCES)
