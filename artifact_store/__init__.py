@@ -17,7 +17,8 @@ from artifact_store.core.pointer import Pointer, Publish
 from artifact_store.core.policy import Expect, IfBetter
 from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.trust import LoadPolicy
-from artifact_store.run import Draft, Example, Run
+from artifact_store.draft import Draft
+from artifact_store.run import Example, Run
 from artifact_store.store import ArtifactStore
 
 __all__ = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -17,19 +17,21 @@ from artifact_store.core import keys
 from artifact_store.core.errors import (
     Conflict,
     InvalidOption,
+    ModelNotFound,
     RunDeleted,
 )
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.keys import ModelKey, RunId, RunRef
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Pointer, Publish
-from artifact_store.core.policy import Expect, Policy, parse_policy
+from artifact_store.core.policy import Expect, Never, Policy, parse_policy
 from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.trust import LoadPolicy
+from artifact_store.draft import Draft
 from artifact_store.ops import audit, catalog, marker, promote, resolve
 from artifact_store.ops.context import Context
 from artifact_store.ops.predict import check_example
-from artifact_store.run import Draft, Example, Run
+from artifact_store.run import Example, Run
 from artifact_store.storage.base import Backend
 from artifact_store.storage.cache import FileCache
 from artifact_store.storage.open import open_backend
@@ -152,7 +154,7 @@ class ArtifactStore:
         with self.new_run(key, run_id=run_id, alias=alias, publish=publish) as draft:
             draft.features = features
             draft.config, draft.training_config = config or {}, training_config or {}
-            draft.metrics, draft.tags = dict(metrics or {}), dict(tags or {})
+            draft.metrics, draft.tags = metrics or {}, tags or {}
             draft.add(component, obj)
             for name, part in (components or {}).items():
                 draft.add(name, part)
@@ -225,7 +227,7 @@ class ArtifactStore:
         return self.get(parsed).load(component, into=into, allow_code=allow_code, sha256=sha256)
 
     def find(
-        self, key: str | ModelKey, *, prefer: tuple[str, ...] = ("best_wf", keys.LATEST), newest: bool = True
+        self, key: str | ModelKey, *, prefer: str | Sequence[str] = ("best_wf", keys.LATEST), newest: bool = True
     ) -> Run:
         """Return the run to use: of the first alias in ``prefer`` that exists, else the newest publishable one.
 
@@ -236,7 +238,10 @@ class ArtifactStore:
             ModelNotFound: there is nothing to take; the text tells each step.
             Corrupt, Unavailable, AccessDenied, RunDeleted: an alias cannot be read, or names a run that is gone.
         """
-        found = catalog.find(self._context, ModelKey.parse(key), tuple(prefer), newest=newest)
+        aliases = [prefer] if isinstance(prefer, str) else list(prefer)
+        for alias in aliases:
+            keys.check_alias(alias)
+        found = catalog.find(self._context, ModelKey.parse(key), aliases, newest=newest)
         return Run(self._context, found.manifest, found_by=found.steps)
 
     def models(self) -> list[ModelKey]:
@@ -257,7 +262,7 @@ class ArtifactStore:
         *,
         since: datetime | None = None,
         until: datetime | None = None,
-        tags: Mapping[str, str] | None = None,
+        tags: Mapping[str, object] | None = None,
         where: Callable[[Run], bool] | None = None,
         limit: int | None = None,
     ) -> catalog.Runs[Run]:
@@ -270,6 +275,10 @@ class ArtifactStore:
         context = self._context
         wanted = catalog.Filter(since, until, tags, limit)
         models = None if key is None else [ModelKey.parse(key)]
+        if where is not None and not callable(where):
+            raise InvalidOption(
+                f"where is a function of a Run, such as lambda run: run.metrics['auc'] > 0.6, not {where!r}"
+            )
         return catalog.Runs(context, models, wanted, lambda manifest: Run(context, manifest), where or _any)
 
     # ------------------------------------------------------------ publish
@@ -296,6 +305,8 @@ class ArtifactStore:
         if expect is not None and publish is not None:
             raise InvalidOption("give either expect or publish, not both")
         policy = Expect(expect) if expect is not None else parse_policy(publish or "always")
+        if isinstance(policy, Never):
+            raise InvalidOption("promote publishes; publish='never' means nothing here")
         self._open_for_writing()
         note = self._context.note
         return promote.promote(self._context, alias, self._own(run), policy, note=lambda: note(reason))
@@ -370,11 +381,17 @@ class ArtifactStore:
         if ref is None:
             return audit.verify_models(self._context, self.models(), golden)
         if isinstance(ref, ModelKey) or not _has_selector(ref):
-            return audit.verify_models(self._context, [RunRef.parse(ref).key], golden)
+            return self._verify_model(RunRef.parse(ref).key, golden)
         parsed = RunRef.parse(ref)
         if parsed.run_id is not None:
             return audit.Report([audit.verify_committed(self._context, parsed.key, parsed.run_id, golden)])
         return audit.Report([audit.verify_run(self._context, resolve.resolve(self._context, parsed), golden)])
+
+    def _verify_model(self, key: ModelKey, golden: audit.Golden | None) -> audit.Report:
+        report = audit.verify_models(self._context, [key], golden)
+        if not report.runs and not report.pointers and key not in self.models():
+            raise ModelNotFound(f"no run of {key} in {self.url}; store.models() tells what there is")
+        return report
 
     def close(self) -> None:
         """End this process's threads and connections. The store can be used again; it then makes new ones."""

@@ -24,11 +24,11 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 LAYERS = (
     {"core", "_version"},
     {"storage", "codecs"},
-    {"run", "ops", "legacy"},
+    {"run", "draft", "ops", "legacy"},
     {"store"},
     {"cli", "report", "testing", "__init__", "__main__"},
 )
-TOGETHER = ({"run", "ops"},)  # a handle on a run and the operations on runs: one layer, no cycles (tested below)
+TOGETHER = ({"run", "draft", "ops"},)  # a handle on a run and the operations on runs: one layer, no cycles (tested below)
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 BY_NAME = {"library", "import_module", "importlib.import_module", "pytest.importorskip"}  # functions that import
 GROUPS = {"artifact_store.codecs", "artifact_store.backends", "artifact_store.predictors"}  # entry points, not modules

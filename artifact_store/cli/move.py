@@ -17,7 +17,8 @@ from artifact_store.cli.session import Bar, Command, Session, pass_session
 from artifact_store.core.errors import InvalidOption
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.keys import LATEST
-from artifact_store.run import Draft, Run
+from artifact_store.draft import Draft
+from artifact_store.run import Run
 
 _RAW = "raw"
 

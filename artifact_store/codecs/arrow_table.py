@@ -73,8 +73,12 @@ def write_parquet(codec: Codec, table: Any, path: Path) -> None:
     if len(set(table.column_names)) != len(table.column_names):
         raise NotEncodable(f"several columns have one name: {table.column_names}")
     try:
-        parquet.write_table(table, path, compression="zstd", write_page_checksum=True)
+        with path.open(
+            "wb"
+        ) as handle:  # ours: a writer that failed keeps its own open, and Windows removes no such file
+            parquet.write_table(table, handle, compression="zstd", write_page_checksum=True)
     except (pa.ArrowException, ValueError, TypeError, NotImplementedError) as error:
+        path.unlink()
         raise NotEncodable(f"Parquet cannot hold this table: {error}") from error
 
 

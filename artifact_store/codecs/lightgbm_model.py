@@ -59,6 +59,10 @@ class LightGBMCodec:
             write_settings(directory / f"{stem}.json", write_booster(self, obj, directory / f"{stem}.txt"))
         return {}
 
+    def inputs(self, obj: Any) -> tuple[str, ...]:
+        """Return the names that the booster itself holds."""
+        return tuple(obj.feature_name())
+
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
         """Read the booster.
 

@@ -141,6 +141,10 @@ class LightGBMSklearnCodec:
             write_settings(directory / f"{stem}.json", {"kind": kind, "booster": booster, **facts})
         return {}
 
+    def inputs(self, obj: Any) -> tuple[str, ...]:
+        """Return the names that the fitted model itself holds."""
+        return tuple(obj.feature_name_)
+
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
         """Return a :class:`LightGBMPredictor` of the kind that fits.
 

@@ -6,10 +6,13 @@ Owns the contract and the value types. Does not know keys, backends or manifests
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from artifact_store.core.errors import FeatureMismatch
 
 JSON = None | bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"]
 
@@ -88,3 +91,41 @@ class Codec(Protocol):
             CodecUnavailable: the library is not installed.
         """
         ...
+
+
+@runtime_checkable
+class KnowsInputs(Protocol):
+    """A codec of models that know their own inputs; a save compares those with the features it is given."""
+
+    def inputs(self, obj: Any) -> tuple[str, ...]:
+        """Return the names of the model's inputs, in order, as the model spells them."""
+        ...
+
+
+_MADE_UP = re.compile(r"Column_\d+")
+
+
+def check_inputs(component: str, inputs: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse features that are not the inputs of the model: another number, other names, another order.
+
+    Names are compared without regard to signs, which libraries replace. Names that a library made up
+    (``Column_0`` …) say nothing, so only their number counts.
+
+    Raises:
+        FeatureMismatch: the model would be fed with the wrong columns.
+    """
+    if len(inputs) != len(names):
+        raise FeatureMismatch(
+            f"{component!r} takes {len(inputs)} inputs, and the features that it is to get are {len(names)}"
+        )
+    if all(_MADE_UP.fullmatch(name) for name in inputs):
+        return
+    for place, (own, given) in enumerate(zip(inputs, names, strict=True)):
+        if re.sub(r"\W", "_", own) != re.sub(r"\W", "_", given):
+            raise FeatureMismatch(
+                f"{component!r} was trained on {own!r} as input {place}, and the features say {given!r}: "
+                "give the names in the order of training",
+                reordered=sorted(inputs) == sorted(names),
+                missing=[own] if own not in names else (),
+                extra=[given] if given not in inputs else (),
+            )

@@ -22,7 +22,7 @@ from pydantic import (
     ValidationError,
 )
 
-from artifact_store.core.canonical import canonical, checksum, parse_document
+from artifact_store.core.canonical import MAX_DEPTH, canonical, checksum, parse, parse_document
 from artifact_store.core.errors import Corrupt, FormatTooNew, InvalidOption, RunDeleted
 from artifact_store.core.keys import ModelKey
 
@@ -30,6 +30,8 @@ FORMAT: Final = "1.0"
 _MAJOR = 1
 _FORMAT = re.compile(r"(\d{1,4})\.(\d{1,4})")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+
+_TOO_LARGE = 1 << 1024
 
 NON_FINITE: Final[Mapping[str, float]] = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """How a number that JSON has no word for is written where one may occur: metrics and configurations."""
@@ -116,6 +118,30 @@ class Document(Value):
         return canonical(self.to_json())
 
 
+def check_writable(kind: type[Document], fields: Mapping[str, Any], what: str) -> None:
+    """Raise unless a document of these fields could be written and read again. ``what`` names the fields.
+
+    Raises:
+        InvalidOption: they are no text, too deep, or too much.
+    """
+    try:
+        check_readable(kind(**fields))
+    except ValidationError as error:
+        raise InvalidOption(f"{what} cannot be stored: {_first(error)}") from error
+
+
+def check_readable(document: Document) -> None:
+    """Raise unless what is about to be written could be read again, also from within another document.
+
+    Raises:
+        InvalidOption: it is nested too deep, or too large.
+    """
+    try:
+        parse(canonical({"within": document.to_json()}), limit=document.LIMIT, what=f"this {document.KIND}")
+    except Corrupt as error:
+        raise InvalidOption(f"it could not be read again: {error}") from error
+
+
 def check_format(value: Mapping[str, Any], *, kind: str, what: str) -> None:
     """Raise unless ``value`` is a document of this kind in a format that we can read."""
     match = _FORMAT.fullmatch(str(value.get("format")))
@@ -136,32 +162,50 @@ def check_key(document: Any, key: ModelKey, what: str) -> None:
         raise Corrupt(f"{what} belongs to {found}: it was copied or swapped")
 
 
-def plain(value: Any, where: str) -> Any:
+def plain(value: Any, where: str, depth: int = MAX_DEPTH) -> Any:
     """Return ``value`` as JSON: tuples as lists, numpy scalars and arrays as numbers, NaN and infinities as text.
 
     Raises:
         InvalidOption: there is something else in it; ``where`` and the path to it are in the text.
     """
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, int | str):
-        return int(value) if isinstance(value, int) else str(value)
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else _non_finite(value)
+    if depth == 0:
+        raise InvalidOption(f"{where[:200]} is nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, Mapping):
         for name in value:
             if not isinstance(name, str):
                 raise InvalidOption(f"{where} has the key {name!r}; in JSON keys are text: use {str(name)!r}")
-        return {str(name): plain(part, f"{where}[{name!r}]") for name, part in value.items()}
+        return {_text(name, where): plain(part, f"{where}[{name!r}]", depth - 1) for name, part in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         parts = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
-        return [plain(part, f"{where}[{place}]") for place, part in enumerate(parts)]
+        return [plain(part, f"{where}[{place}]", depth - 1) for place, part in enumerate(parts)]
     if hasattr(value, "tolist") and hasattr(value, "dtype"):  # a numpy scalar or array, without importing numpy
-        return plain(value.tolist(), where)
+        return plain(value.tolist(), where, depth)
+    return _scalar(value, where)
+
+
+def _scalar(value: Any, where: str) -> bool | int | float | str | None:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _text(value, where)
+    if isinstance(value, int):
+        if abs(value) >= _TOO_LARGE:
+            raise InvalidOption(f"{where} is a number of more than 1024 bits")
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else _non_finite(value)
     raise InvalidOption(
         f"{where} is a {type(value).__module__}.{type(value).__qualname__}, which JSON has no word for; "
         "give its name or its parameters instead"
     )
+
+
+def _text(value: str, where: str) -> str:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidOption(f"{where} holds {value!r}, which is no text") from error
+    return str(value)
 
 
 def _non_finite(value: float) -> str:

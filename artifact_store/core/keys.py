@@ -166,14 +166,20 @@ class RunId(str):
         return super().__new__(cls, text)
 
     @classmethod
-    def make(cls, now: datetime, suffix: str) -> RunId:
-        """Return the id of a run that begins ``now``."""
-        return cls(f"{now.astimezone(UTC):%Y%m%d_%H%M%S}_{suffix}")
+    def make(cls, now: datetime, random: str) -> RunId:
+        """Return the id of a run that begins ``now``.
+
+        The suffix begins with two characters for the 1024th of the second, so that ids of one second sort by time
+        as well; ``random`` follows.
+        """
+        moment = now.astimezone(UTC)
+        high, low = divmod(moment.microsecond * 1024 // 1_000_000, 32)
+        return cls(f"{moment:%Y%m%d_%H%M%S}_{_CROCKFORD[high]}{_CROCKFORD[low]}{random}")
 
 
 def random_suffix() -> str:
-    """Return six characters of Crockford's base32 in lower case: 30 random bits."""
-    return "".join(secrets.choice(_CROCKFORD) for _ in range(6))
+    """Return four characters of Crockford's base32 in lower case: 20 random bits for each 1024th of a second."""
+    return "".join(secrets.choice(_CROCKFORD) for _ in range(4))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +213,11 @@ class ModelKey:
         if not isinstance(text, str):
             raise InvalidReference(f"a model is named by text such as 'gru/BTCEUR', not by {type(text).__name__}")
         model_type, slash, symbol = text.partition("/")
+        if slash and not _MODEL_TYPE.fullmatch(model_type) and _MODEL_TYPE.fullmatch(model_type.lower()):
+            hint = f"lightgbm/{text.replace('/', '-')}"
+            raise InvalidReference(
+                f"{text!r} does not begin with a model type, which is in lower case: if it is a symbol, write {hint!r}"
+            )
         if "/" in symbol:
             hint = f"{model_type}/{symbol.replace('/', '-')}"
             raise InvalidReference(f"{text!r} has more than two parts; a symbol has no '/': try {hint!r}")

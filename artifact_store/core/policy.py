@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 
 from artifact_store.core.documents import NON_FINITE
 from artifact_store.core.errors import ArtifactStoreError, InvalidOption, MetricMissing, PointerConflict
+from artifact_store.core.keys import RunId
 from artifact_store.core.manifest import Manifest, PublishIntent
 from artifact_store.core.pointer import Pointer
 
@@ -59,6 +60,12 @@ class Expect:
 
     seen: str | int
     name: ClassVar[Literal["expect"]] = "expect"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.seen, str):
+            RunId(self.seen)
+        elif type(self.seen) is not int or self.seen < 0:
+            raise InvalidOption(f"expect is a run id, or a seq from 0, not {self.seen!r}")
 
 
 Policy = Always | Never | IfNewer | IfBetter | Expect

@@ -81,7 +81,7 @@ def verify_run(context: Context, manifest: Manifest, golden: Golden | None = Non
         except Unavailable:
             raise
         except ArtifactStoreError as error:
-            return Problem(f"{manifest.label} {entry.path}", error)
+            return Problem(keys.below(manifest.label, entry.path), error)
         return None
 
     found = context.workers.every(one, manifest.files, large=lambda entry: entry.size > LARGE)

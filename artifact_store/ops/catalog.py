@@ -6,18 +6,19 @@ A listing is total: it tells of what it could read, keeps what it could not in `
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from artifact_store.core import keys
 from artifact_store.core.errors import (
     AmbiguousRun,
     ArtifactStoreError,
     ContainerNotFound,
+    InvalidOption,
     ModelNotFound,
     NotFound,
     RunNotFound,
@@ -40,10 +41,21 @@ AHEAD = 16
 class Filter:
     """Which runs are wanted. Empty means all; every condition has to hold."""
 
-    since: datetime | None = None
-    until: datetime | None = None
-    tags: Mapping[str, str] | None = None
-    limit: int | None = None
+    since: Any = None
+    until: Any = None
+    tags: Any = None
+    limit: Any = None
+
+    def __post_init__(self) -> None:
+        for name, moment in (("since", self.since), ("until", self.until)):
+            if moment is not None and (not isinstance(moment, datetime) or moment.tzinfo is None):
+                raise InvalidOption(
+                    f"{name} is an aware datetime, such as datetime(2026, 1, 1, tzinfo=UTC), not {moment!r}"
+                )
+        if self.tags is not None and not isinstance(self.tags, Mapping):
+            raise InvalidOption(f"tags is a mapping of names to values, not a {type(self.tags).__name__}")
+        if self.limit is not None and (not isinstance(self.limit, int) or self.limit < 0):
+            raise InvalidOption(f"limit is a number from 0, not {self.limit!r}")
 
     def admits(self, manifest: Manifest) -> bool:
         """Tell whether a run is wanted. ``since`` is included, ``until`` is not."""
@@ -51,7 +63,7 @@ class Filter:
             return False
         if self.until is not None and manifest.created_at >= self.until:
             return False
-        return all(manifest.tags.get(name) == value for name, value in (self.tags or {}).items())
+        return all(manifest.tags.get(name) == str(value) for name, value in (self.tags or {}).items())
 
 
 class Runs(Generic[T]):
@@ -95,18 +107,24 @@ def models(context: Context) -> list[ModelKey]:
     return sorted(found)
 
 
+def alias_names(context: Context, key: ModelKey) -> list[str]:
+    """Return the names of the aliases that a model ever had, in order; nothing is opened."""
+    return sorted(
+        alias for name in children(context, keys.model_prefix(key)) if (alias := keys.alias_in(name)) is not None
+    )
+
+
 def aliases(context: Context, key: ModelKey) -> dict[str, Pointer]:
     """Return every alias of a model that was ever published, by name; retired ones too. One listing, one read each.
 
     Raises:
         Corrupt: a pointer cannot be believed.
     """
-    names = [alias for name in children(context, keys.model_prefix(key)) if (alias := keys.alias_in(name)) is not None]
     reads = {
         alias: context.workers.submit(
             lambda alias=alias: patiently(lambda: publish.read_pointer(context.backend, key, alias), context.patience)  # type: ignore[misc]
         )
-        for alias in sorted(names)
+        for alias in alias_names(context, key)
     }
     found = {alias: read.result().pointer for alias, read in reads.items()}
     return {alias: pointer for alias, pointer in found.items() if pointer is not None}
@@ -167,7 +185,7 @@ class Finding:
     steps: tuple[str, ...]
 
 
-def find(context: Context, key: ModelKey, prefer: tuple[str, ...], *, newest: bool) -> Finding:
+def find(context: Context, key: ModelKey, prefer: Sequence[str], *, newest: bool) -> Finding:
     """Return the run of the first alias that exists; the newest publishable one where none does.
 
     A retired alias names no run and is passed over, but it exists: the newest run is then not taken. An alias that
@@ -187,7 +205,7 @@ def find(context: Context, key: ModelKey, prefer: tuple[str, ...], *, newest: bo
             exists = True
             steps.append(f"{key}@{alias}: is retired since {seen.pointer.at:%Y-%m-%d %H:%M:%S} UTC")
         else:
-            manifest = _published(context, key, seen.pointer)
+            manifest = publish.published_manifest(context, key, seen.pointer)
             steps.append(f"{key}@{alias}: names {manifest.run_id}, taken")
             return Finding(manifest, tuple(steps))
     if newest and not exists:
@@ -223,13 +241,6 @@ def _kept_back(context: Context, manifest: Manifest) -> str | None:
     if any(entry.run_id == manifest.run_id for entry in past):
         return None
     return f"was to be published as {wish.alias!r} only under {wish.policy}, and was not"
-
-
-def _published(context: Context, key: ModelKey, pointer: Pointer) -> Manifest:
-    manifest = patiently(lambda: publish.manifest_of(context.backend, key, pointer), context.patience)
-    if manifest is None:
-        raise publish.dangling(key, pointer)
-    return manifest
 
 
 def _read(context: Context, key: ModelKey, run_id: RunId) -> Manifest:

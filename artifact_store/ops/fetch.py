@@ -14,14 +14,14 @@ from typing import IO, Any
 
 from artifact_store.core import keys, trust
 from artifact_store.core.codec import Codec, Risk
-from artifact_store.core.errors import Corrupt, DigestMismatch, InvalidOption, NotFound, ObjectNotFound, RunDeleted
+from artifact_store.core.errors import Corrupt, InvalidOption, NotFound, ObjectNotFound, RunDeleted
 from artifact_store.core.files import Digest
 from artifact_store.core.keys import RunId
 from artifact_store.core.manifest import FileEntry, Manifest
 from artifact_store.ops.context import Context
 from artifact_store.ops.publish import read_manifest
 from artifact_store.storage.settle import patiently
-from artifact_store.storage.transfer import LARGE, Incoming, copy_verified, download, hash_object
+from artifact_store.storage.transfer import LARGE, Incoming, check_digest, copy_verified, download, hash_object
 
 
 def incoming(manifest: Manifest, entry: FileEntry) -> Incoming:
@@ -130,14 +130,7 @@ def compare(context: Context, file: Incoming) -> None:
         ObjectNotFound: it is not there.
     """
     found = patiently(lambda: hash_object(context.backend, file.key, size=file.digest.size), context.patience)
-    if found != file.digest:
-        raise DigestMismatch(
-            f"{file.key!r} is damaged or was replaced: its sha256 is {found.sha256[:12]}…, the manifest says "
-            f"{file.digest.sha256[:12]}…. Restore it from a copy, or use another run",
-            key=file.key,
-            expected=file.digest.sha256,
-            actual=found.sha256,
-        )
+    check_digest(file, found)
 
 
 @contextmanager
@@ -149,7 +142,10 @@ def _explained(context: Context, manifest: Manifest) -> Iterator[None]:
         try:
             read_manifest(context.backend, manifest.key, RunId(manifest.run_id))
         except NotFound as gone:
-            raise RunDeleted(f"{manifest.label} was deleted while it was being read") from gone
+            raise RunDeleted(
+                f"{manifest.label} is gone: it was deleted, or lost with its folder. "
+                "Roll the alias back, or name another run"
+            ) from gone
         raise Corrupt(
             f"{error.key!r} is missing, and the manifest of {manifest.label} lists it. "
             "Restore it from a copy, or use another run",

@@ -90,6 +90,19 @@ def read_marker(backend: Backend) -> StoreRecord | None:
     return StoreRecord.from_bytes(blob.data, what=f"{keys.STORE_MARKER} of {backend.url}")
 
 
+def check_store(backend: Backend, patience: Patience) -> None:
+    """Raise unless the root is a store, or empty, or a folder that the first save will make.
+
+    Raises:
+        NotAStore: it holds something else.
+        ContainerNotFound: the bucket does not exist.
+    """
+    if patiently(lambda: read_marker(backend), patience) is None:
+        others = patiently(lambda: _strangers(backend), patience)
+        if others:
+            raise _not_a_store(backend, others)
+
+
 def open_for_writing(
     backend: Backend, concurrency: Concurrency, *, now: Callable[[], datetime], patience: Patience
 ) -> StoreRecord:
@@ -139,13 +152,9 @@ def _check_verdict(backend: Backend, verdict: Mapping[str, bool]) -> None:
 
 def _create(backend: Backend, concurrency: Concurrency, now: Callable[[], datetime], patience: Patience) -> StoreRecord:
     """Make the marker, or return the one that somebody else made meanwhile."""
-    others = [name for name in patiently(lambda: _siblings(backend), patience) if name not in _IGNORED]
+    others = patiently(lambda: _strangers(backend), patience)
     if others and keys.STORE_MARKER not in others:
-        shown = ", ".join(others[:_GLIMPSE]) + (", …" if len(others) > _GLIMPSE else "")
-        raise NotAStore(
-            f"{backend.url} is not empty and not a store: it holds {shown}. "
-            "Nothing was written. Choose an empty folder or prefix"
-        )
+        raise _not_a_store(backend, others)
     if not others:
         verdict = probe(backend, patience) if concurrency == "safe" else {}
         if verdict:
@@ -175,13 +184,22 @@ def _create(backend: Backend, concurrency: Concurrency, now: Callable[[], dateti
     return found
 
 
-def _siblings(backend: Backend) -> list[str]:
+def _strangers(backend: Backend) -> list[str]:
+    """Return what lies in the root and is neither ours to ignore nor litter of the system."""
     try:
-        return list(backend.children(""))
+        return [name for name in backend.children("") if name not in _IGNORED]
     except ContainerNotFound:
         if backend.makes_root:
             return []
         raise
+
+
+def _not_a_store(backend: Backend, others: list[str]) -> NotAStore:
+    shown = ", ".join(others[:_GLIMPSE]) + (", …" if len(others) > _GLIMPSE else "")
+    return NotAStore(
+        f"{backend.url} is not a store and not empty: it holds {shown}. Nothing was written. "
+        "Name the root of a store, or an empty folder or prefix for a new one"
+    )
 
 
 def probe(backend: Backend, patience: Patience) -> dict[str, bool]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from artifact_store.core import keys
+from artifact_store.core.documents import check_readable
 from artifact_store.core.errors import (
     ArtifactStoreError,
     ContainerNotFound,
@@ -36,6 +37,7 @@ from artifact_store.core.pointer import (
     block_of,
 )
 from artifact_store.core.policy import Policy, decide, needs_incumbent
+from artifact_store.ops.context import Context
 from artifact_store.storage.base import Backend, IfAbsent, IfVersion, Precondition, Version
 from artifact_store.storage.settle import Outcome, Patience, Seen, patiently, settle
 
@@ -100,6 +102,7 @@ def commit(backend: Backend, manifest: Manifest, patience: Patience) -> Manifest
         OutcomeUnknown: the run may be committed.
     """
     where, body = keys.manifest(manifest.key, RunId(manifest.run_id)), manifest.to_bytes()
+    check_readable(manifest)
 
     def look() -> Seen:
         try:
@@ -304,12 +307,20 @@ def manifest_of(backend: Backend, key: ModelKey, pointer: Pointer) -> Manifest |
     return manifest
 
 
-def dangling(key: ModelKey, pointer: Pointer) -> RunDeleted:
-    """Return the error for a pointer to a run that is gone."""
-    return RunDeleted(
-        f"{key}@{pointer.alias} names the run {pointer.run_id}, which is gone; "
-        "roll the alias back, or promote another run to it"
-    )
+def published_manifest(context: Context, key: ModelKey, pointer: Pointer) -> Manifest:
+    """Return the manifest of the run that a pointer names.
+
+    Raises:
+        RunDeleted: the run is gone.
+        Corrupt: its manifest is not the one that was published.
+    """
+    manifest = patiently(lambda: manifest_of(context.backend, key, pointer), context.patience)
+    if manifest is None:
+        raise RunDeleted(
+            f"{key}@{pointer.alias} names the run {pointer.run_id}, which is gone; "
+            "roll the alias back, or promote another run to it"
+        )
+    return manifest
 
 
 def other_manifest(manifest: Manifest, alias: str) -> Corrupt:

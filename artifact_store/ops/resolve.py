@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 
 from artifact_store.core import keys
@@ -9,8 +10,7 @@ from artifact_store.core.errors import AliasNotFound, AliasRetired, InvalidRefer
 from artifact_store.core.keys import RunRef
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Pointer, Publish
-from artifact_store.ops import publish
-from artifact_store.ops.catalog import resolve_prefix
+from artifact_store.ops import catalog, marker, publish
 from artifact_store.ops.context import Context
 from artifact_store.ops.publish import SeenPointer
 from artifact_store.storage.settle import patiently
@@ -24,7 +24,7 @@ def resolve(context: Context, ref: RunRef) -> Manifest:
         Corrupt: the pointer or the manifest cannot be believed.
     """
     if ref.alias is None:
-        run_id = ref.run_id or resolve_prefix(context, ref.key, ref.run or "")
+        run_id = ref.run_id or catalog.resolve_prefix(context, ref.key, ref.run or "")
         return patiently(lambda: publish.read_manifest(context.backend, ref.key, run_id), context.patience)
     _, _, seen = published(context, ref)
     pointer = _pointer(seen)
@@ -33,10 +33,7 @@ def resolve(context: Context, ref: RunRef) -> Manifest:
             f"{ref} was retired at {pointer.at:%Y-%m-%d %H:%M:%S} UTC by {pointer.by}"
             f"{f': {pointer.reason}' if pointer.reason else ''}; promote a run to it to use it again"
         )
-    manifest = patiently(lambda: publish.manifest_of(context.backend, ref.key, pointer), context.patience)
-    if manifest is None:
-        raise publish.dangling(ref.key, pointer)
-    return manifest
+    return publish.published_manifest(context, ref.key, pointer)
 
 
 def published(context: Context, ref: RunRef) -> tuple[RunRef, str, SeenPointer]:
@@ -51,11 +48,27 @@ def published(context: Context, ref: RunRef) -> tuple[RunRef, str, SeenPointer]:
         raise InvalidReference(f"{ref} names a run; this needs an alias, such as {ref.key}@{keys.LATEST}")
     seen = patiently(lambda: publish.read_pointer(context.backend, ref.key, alias), context.patience)
     if seen.pointer is None:
-        raise AliasNotFound(
-            f"{ref} was never published in {context.backend.url}; "
-            f"`artifact-store ls` and store.models() tell what there is, store.runs({str(ref.key)!r}) which runs"
-        )
+        raise _never_published(context, ref, alias)
     return ref, alias, seen
+
+
+def _never_published(context: Context, ref: RunRef, alias: str) -> AliasNotFound:
+    """Return the error with the likeliest of the names that are there.
+
+    Raises:
+        NotAStore, ContainerNotFound: there is no store in the first place.
+    """
+    marker.check_store(context.backend, context.patience)
+    aliases = catalog.alias_names(context, ref.key)
+    models = [str(key) for key in catalog.models(context)]
+    near = [f"{ref.key}@{name}" for name in difflib.get_close_matches(alias, aliases, n=2)]
+    near += [name for name in difflib.get_close_matches(str(ref.key), models, n=2) if name != str(ref.key)]
+    hint = (
+        f"did you mean {' or '.join(near)}?"
+        if near
+        else f"`artifact-store ls` tells what there is ({len(models)} models)"
+    )
+    return AliasNotFound(f"{ref} was never published in {context.backend.url}; {hint}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -266,13 +266,18 @@ def copy_verified(
 
     hashed = _Hashed(backend.stream(file.key, size=file.digest.size), stop or threading.Event(), tell)
     sink.writelines(hashed)
-    if hashed.digest != file.digest:
+    check_digest(file, hashed.digest)
+
+
+def check_digest(file: Incoming, found: Digest) -> None:
+    """Raise ``DigestMismatch`` unless the stored file is the one that was saved."""
+    if found != file.digest:
         raise DigestMismatch(
-            f"{file.key!r} is damaged or was replaced: its sha256 is {hashed.digest.sha256[:12]}…, the manifest says "
+            f"{file.key!r} is damaged or was replaced: its sha256 is {found.sha256[:12]}…, the manifest says "
             f"{file.digest.sha256[:12]}…. Restore it from a copy, or use another run",
             key=file.key,
             expected=file.digest.sha256,
-            actual=hashed.digest.sha256,
+            actual=found.sha256,
         )
 
 

@@ -28,6 +28,8 @@ from artifact_store.codecs.polars_table import PolarsCodec
 from artifact_store.codecs.raw import RawCodec
 from artifact_store.testing import CodecSuite
 
+pytestmark = pytest.mark.windows
+
 WINDOWS = sys.platform == "win32"
 ROWS = np.random.default_rng(7).normal(size=(240, 4))
 LABELS = (ROWS[:, 0] + 0.3 * ROWS[:, 1] > 0).astype(int)

@@ -12,6 +12,8 @@ from artifact_store.storage.base import Backend
 from artifact_store.storage.local import LocalBackend
 from artifact_store.testing import BackendSuite
 
+pytestmark = pytest.mark.windows
+
 
 class TestLocal(BackendSuite):
     if os.name == "nt":

@@ -25,6 +25,8 @@ from artifact_store.cli.session import Bar
 from artifact_store.core.files import Progress
 from tests.servers import SeaweedServer
 
+pytestmark = pytest.mark.windows
+
 KEY = "gru/BTCEUR"
 
 

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from artifact_store.core.canonical import MAX_DEPTH, canonical, checksum, parse, parse_document, sha256
 from artifact_store.core.errors import Corrupt
 
+pytestmark = pytest.mark.windows
+
 LIMIT = 1 << 20
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -15,6 +15,8 @@ import pytest
 from artifact_store.codecs.arrays import ArrayCodec
 from artifact_store.core.errors import Corrupt
 
+pytestmark = pytest.mark.windows
+
 ONE = {"kind": "array", "count": 1}
 
 

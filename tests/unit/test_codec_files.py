@@ -24,6 +24,8 @@ from artifact_store.codecs.pandas_table import PandasCodec
 from artifact_store.codecs.polars_table import PolarsCodec
 from artifact_store.core.errors import Corrupt, NotEncodable, Unavailable
 
+pytestmark = pytest.mark.windows
+
 
 def booster() -> Any:
     features = np.arange(80.0).reshape(40, 2)

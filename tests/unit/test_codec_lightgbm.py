@@ -25,6 +25,8 @@ from artifact_store.codecs.lightgbm_sklearn import (
 )
 from artifact_store.core.errors import Corrupt, NotEncodable
 
+pytestmark = pytest.mark.windows
+
 RANDOM = np.random.default_rng(11)
 X = RANDOM.normal(size=(300, 5))
 X[RANDOM.random(X.shape) < 0.05] = np.nan

@@ -15,6 +15,8 @@ import pytest
 from artifact_store.codecs.raw import RawCodec
 from artifact_store.core.errors import Corrupt, InvalidOption, NotEncodable
 
+pytestmark = pytest.mark.windows
+
 posix = pytest.mark.skipif(sys.platform == "win32", reason="makes what only POSIX systems have")
 
 

@@ -17,6 +17,8 @@ from artifact_store.core.canonical import canonical
 from artifact_store.core.errors import Corrupt, InvalidInput, InvalidOption
 from artifact_store.core.features import FeatureSchema, Observation
 
+pytestmark = pytest.mark.windows
+
 NAMES = ["open", "high", "low", "close", "volume", "venue"]
 
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)

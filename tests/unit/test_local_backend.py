@@ -30,6 +30,8 @@ from artifact_store.storage.base import Always, IfAbsent, IfVersion, Version
 from artifact_store.storage.local import LocalBackend
 from artifact_store.storage.os_errors import translated
 
+pytestmark = pytest.mark.windows
+
 posix = pytest.mark.skipif(os.name == "nt", reason="a POSIX thing")
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 

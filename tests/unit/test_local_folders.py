@@ -17,6 +17,8 @@ from artifact_store.storage.local import LocalBackend
 from artifact_store.storage.os_errors import translated
 from artifact_store.testing import BackendSuite
 
+pytestmark = pytest.mark.windows
+
 
 def rename_new(source: Path, target: Path) -> None:
     """Do what os.rename does on Windows: fail if the target exists."""

@@ -15,6 +15,8 @@ from artifact_store.storage import locks
 from artifact_store.storage.base import Always, IfVersion
 from artifact_store.storage.local import LocalBackend
 
+pytestmark = pytest.mark.windows
+
 HOLD = """
 import sys, time
 from pathlib import Path

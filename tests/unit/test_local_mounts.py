@@ -12,6 +12,8 @@ from artifact_store.storage.base import Always, IfAbsent, IfVersion
 from artifact_store.storage.local import LocalBackend
 from artifact_store.storage.mounts import Mount, mount_of, network_reason, why_not_local
 
+pytestmark = pytest.mark.windows
+
 TABLE = r"""
 22 27 0:21 / /proc rw,relatime - proc proc rw
 27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard

@@ -15,6 +15,8 @@ from artifact_store.core.errors import ObjectNotFound
 from artifact_store.storage.base import Always, IfAbsent
 from artifact_store.storage.local import LocalBackend
 
+pytestmark = pytest.mark.windows
+
 PROCESSES = 8
 
 COMMON = """

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
-from artifact_store.core.documents import NON_FINITE, plain
+from artifact_store.core.documents import NON_FINITE, check_writable, plain
 from artifact_store.core.errors import (
     ComponentNotFound,
     Corrupt,
@@ -179,6 +179,27 @@ def test_plain_values_are_kept_and_others_are_named():
             plain(thing, "config")
     with pytest.raises(InvalidOption, match="keys are text"):
         plain({1: 2}, "config")
+
+
+def deep(levels):
+    value = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("value", [deep(40), deep(5000), {"\ud800": 1}, ["\ud800"], 1 << 2000, -(1 << 2000)])
+def test_values_that_could_not_be_read_again_are_refused(value):
+    with pytest.raises(InvalidOption, match="config"):
+        plain(value, "config")
+
+
+def test_what_could_not_be_read_again_is_not_written():
+    fields = dict(manifest())
+    check_writable(Manifest, fields, "it")
+    for wrong in ({"config": {"a": deep(30)}}, {"config": {"a": "x" * (9 << 20)}}, {"tags": {"a": 1}}):
+        with pytest.raises(InvalidOption, match="it cannot be stored|read again"):
+            check_writable(Manifest, fields | wrong, "it")
 
 
 def test_numpy_values_become_numbers():

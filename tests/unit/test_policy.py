@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from artifact_store.core.errors import InvalidOption, MetricMissing, PointerConflict
+from artifact_store.core.errors import InvalidInput, InvalidOption, MetricMissing, PointerConflict
 from artifact_store.core.pointer import Note, advance
 from artifact_store.core.policy import (
     Always,
@@ -58,6 +58,12 @@ def test_another_policy_is_refused(text):
 def test_the_mode_is_min_or_max():
     with pytest.raises(InvalidOption, match="min"):
         IfBetter("x", "best")
+
+
+@pytest.mark.parametrize("seen", [None, -1, True, 1.5, "latest"])
+def test_what_is_expected_is_a_run_or_a_seq(seen):
+    with pytest.raises(InvalidInput):
+        Expect(seen)
 
 
 def test_the_wish_is_recorded():

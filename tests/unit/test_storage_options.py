@@ -15,6 +15,8 @@ from artifact_store.core.errors import ArtifactStoreError, EngineUnavailable, In
 from artifact_store.storage.obstore_config import Credentials, cloud_config
 from artifact_store.storage.options import StorageOptions, StoreURL, parse_url
 
+pytestmark = pytest.mark.windows
+
 SECRET = "wJalrXUtn/K7MDENG+bPxRfiCY"
 
 # ---------------------------------------------------------------- URLs

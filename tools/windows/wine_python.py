@@ -41,6 +41,11 @@ EXTRAS = ("lightgbm", "tables")
 MORE = ("obstore", "polars", "pytest", "pytest-timeout", "hypothesis", "scikit-learn")
 ONLY_WINDOWS = ("colorama", "tzdata")  # pip judges the conditions of requirements by this machine, not by Windows
 PLATFORM = ("--platform", "win_amd64", "--python-version", VERSION, "--implementation", "cp", "--only-binary=:all:")
+NOT_UNDER_WINE = (  # Wine makes symbolic links of Unix, and then shows them as what they lead to
+    "unit/test_local_locks.py::test_a_symlink_at_the_lock_is_refused_and_its_target_untouched",
+    "unit/test_local_locks.py::test_a_dangling_symlink_at_the_lock_creates_no_target",
+    "unit/test_local_locks.py::test_a_folder_of_locks_that_is_none_is_refused[symlink]",
+)
 NOT_HERE = 77
 LONGEST = 1800  # seconds for one run of the tests
 
@@ -146,7 +151,16 @@ def put_python_together(standard_library: Path) -> None:
         "site-packages", "dist-packages", "__pycache__", "test", "config-*", "lib-dynload", "idlelib", "turtledemo"
     )
     shutil.copytree(standard_library, HOME / "Lib", ignore=left_out, dirs_exist_ok=True)
+    mend_metadata(HOME / "Lib" / "importlib" / "metadata" / "__init__.py")
     native.compile_parts(HOME, libraries, ROOT / "native")
+
+
+def mend_metadata(module: Path) -> None:
+    """Turn a method into the class method that CPython 3.11.9 calls; a standard library below 3.11.8 lacks that."""
+    text = module.read_text(encoding="utf-8")
+    method = "    def invalidate_caches(cls):"
+    if f"@classmethod\n{method}" not in text:
+        module.write_text(text.replace(method, f"    @classmethod\n{method}"), encoding="utf-8")
 
 
 def wine_environment() -> dict[str, str]:
@@ -244,7 +258,9 @@ def run_tests(wheels: Sequence[Path], tree: Path, arguments: Sequence[str]) -> i
         raise Failed(f"no test below {tree} is marked 'windows'")
     say(f"running the tests marked 'windows' of {len(files)} files")
     with wine_server():
-        return python("-m", "pytest", "-p", "no:cacheprovider", "-m", "windows", *(arguments or files), cwd=tree)
+        command = ["-m", "pytest", "-p", "no:cacheprovider", "-m", "windows"]
+        command += [f"--deselect=tests/{test}" for test in NOT_UNDER_WINE]
+        return python(*command, *(arguments or files), cwd=tree)
 
 
 def main() -> int:

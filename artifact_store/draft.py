@@ -1,0 +1,313 @@
+"""A run that is being written: filled part by part, committed as a whole, published as its policy says.
+
+Composes what ``core``, ``codecs`` and ``ops`` do, and holds no rule of its own.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from artifact_store.core import keys
+from artifact_store.core.canonical import canonical
+from artifact_store.core.codec import KnowsInputs, check_inputs
+from artifact_store.core.documents import NON_FINITE, check_writable, plain
+from artifact_store.core.errors import ArtifactStoreError, FileNotInRun, InvalidName, InvalidOption
+from artifact_store.core.features import FeatureSchema
+from artifact_store.core.files import Outgoing
+from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.manifest import CodecRecord, Component, Manifest, summary
+from artifact_store.core.policy import Never, Policy, intent
+from artifact_store.ops import catalog, environment, publish
+from artifact_store.ops.context import Context
+from artifact_store.ops.marker import StoreRecord
+from artifact_store.ops.publish import SeenPointer
+from artifact_store.run import Example, Published, Run
+from artifact_store.storage.settle import patiently
+from artifact_store.storage.transfer import Destination, upload
+
+
+class Draft:
+    """A run being written. Nothing of it is visible before :meth:`commit`, and never a part of it.
+
+    As a context manager it commits on leaving the block, and stores nothing where the block raised.
+    Fill ``metrics``, ``tags``, ``config``, ``training_config`` (mappings by name) and ``features`` before.
+    """
+
+    __slots__ = (
+        "_alias",
+        "_components",
+        "_context",
+        "_extra",
+        "_inputs",
+        "_known",
+        "_open_store",
+        "_policy",
+        "_staging",
+        "config",
+        "features",
+        "is_fitted",
+        "key",
+        "metrics",
+        "own_id",
+        "reason",
+        "run",
+        "run_id",
+        "tags",
+        "training_config",
+    )  # so that a misspelt attribute is an error and not a loss
+
+    def __init__(
+        self,
+        context: Context,
+        key: ModelKey,
+        *,
+        run_id: RunId | None,
+        alias: str,
+        policy: Policy,
+        open_store: Callable[[], StoreRecord],
+        known_keys: set[str],
+    ) -> None:
+        self.key = key
+        self.own_id = run_id is None
+        self.run_id = run_id or RunId.make(context.now(), context.new_suffix())
+        self.metrics: Any = {}
+        self.tags: Any = {}
+        self.config: Any = {}
+        self.training_config: Any = {}
+        self.features: FeatureSchema | None = None
+        self.is_fitted = True
+        self.reason = ""
+        self.run: Run | None = None
+        """The committed run, once there is one."""
+        self._context = context
+        self._alias, self._policy = keys.check_alias(alias), policy
+        self._open_store, self._known = open_store, known_keys
+        self._components: dict[str, Component] = {}
+        self._extra: dict[str, Path] = {}
+        self._inputs: dict[str, tuple[str, ...]] = {}
+        self._staging = tempfile.TemporaryDirectory(prefix="artifact-store-", ignore_cleanup_errors=True)
+
+    def __repr__(self) -> str:
+        return f"<Draft {self.key}:{self.run_id} for {self._context.backend.url}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None and self.run is None:
+                self.commit()
+        finally:
+            self.discard()
+
+    def add(self, name: str, obj: Any, *, codec: str | None = None) -> None:
+        """Encode ``obj`` now as the component ``name``; what happens to it later does not matter.
+
+        The codec follows from the type unless ``codec`` names one, as it must for a codec that decodes by running code.
+
+        Raises:
+            NoCodec, NotEncodable, CodecUnavailable: it cannot be stored exactly, and nothing is.
+            InvalidName: the name is outside the grammar, or taken.
+        """
+        self._check_open()
+        if keys.check_component(name) in self._components:
+            raise InvalidName("component", name, "this run has one already")
+        chosen = self._context.registry.for_object(obj, codec)
+        before = self._staged()
+        options = plain(chosen.encode(obj, self._directory, name), f"the options of {name!r}")
+        written = self._staged() - before
+        stray = [path for path in written if not path.startswith(f"{name}.")]
+        if stray or not written:
+            raise InvalidOption(f"the codec {chosen.name} wrote {stray or 'nothing'}; it has to write {name}.*")
+        self._components[name] = Component(
+            codec=CodecRecord(name=chosen.name, version=chosen.version),
+            risk=chosen.risk,
+            type=f"{type(obj).__module__}.{type(obj).__qualname__}",
+            files=tuple(sorted(written)),
+            options=options,
+        )
+        if isinstance(chosen, KnowsInputs):
+            self._inputs[name] = chosen.inputs(obj)
+
+    def add_file(self, name: str, path: str | Path) -> None:
+        """Add a file as it is. It is read when the run is committed, and must not change until then."""
+        self._check_open()
+        source = Path(path)
+        if keys.check_path(name) in self._extra or (self._directory / name).exists():
+            raise InvalidName("file name", name, "this run has one already")
+        if not source.is_file():
+            raise FileNotInRun(f"{source} is not a file")
+        self._extra[name] = source
+
+    def add_example(self, example: Example) -> None:
+        """Store golden predictions, so that anybody can check that the model still says the same."""
+        if not isinstance(example, Example):
+            raise InvalidOption(f"an example is an Example(inputs, outputs), not a {type(example).__name__}")
+        self.add("example_inputs", example.inputs)
+        self.add("example_outputs", example.outputs)
+
+    def commit(self) -> Run:
+        """Store the files, then the manifest (from then on the run exists), then publish as the policy says.
+
+        Raises:
+            RunExists: another run has this id.
+            OutcomeUnknown: a write may have landed; ``committed`` says how far it came for certain.
+            ArtifactStoreError: see :mod:`artifact_store.errors`; unless ``committed`` is set, nothing is visible.
+        """
+        self._check_open()
+        self._check_features()
+        if not self._components and not self._extra:
+            raise InvalidOption(f"{self.key}:{self.run_id} has nothing in it; add a component or a file")
+        fields = self._fields()
+        check_writable(Manifest, {**fields, "store_id": "", "files": (), "components": {}}, f"what {self.key} is given")
+        (self._directory / keys.METADATA).write_bytes(canonical(summary(fields, self.features)))
+        files = self._freeze()
+        context = self._context
+        pointer = context.workers.submit(self._read_pointer)
+        try:
+            store_id = self._open_store().store_id
+            if str(self.key) not in self._known:
+                pointer.result()  # the first use of a key here: its symbol is checked before anything is stored
+            to = Destination(self.key, self.run_id, context.new_write_id()[:8], self.own_id)
+            entries = upload(
+                context.backend,
+                files,
+                to,
+                workers=context.workers,
+                patience=context.patience,
+                report=context.report,
+            )
+        finally:
+            seen = _settled(pointer)
+        manifest = publish.commit(
+            context.backend,
+            Manifest(store_id=store_id, files=tuple(entries), components=self._components, **fields),
+            context.patience,
+        )
+        self._known.add(str(self.key))
+        self.run = Run(context, manifest, published=self._publish(manifest, seen.result()))
+        return self.run
+
+    def discard(self) -> None:
+        """Remove what was staged on this machine. What is committed is not touched."""
+        self._staging.cleanup()
+
+    def _check_open(self) -> None:
+        if self.run is not None or not self._directory.exists():
+            raise InvalidOption(
+                f"{self.key}:{self.run_id} is committed already, or discarded; begin a new run for more"
+            )
+
+    def _check_features(self) -> None:
+        """Refuse a schema that cannot be that of the models in this run, which know their own inputs.
+
+        A preprocessor may make other columns than it gets, so a run with one is left to its caller.
+        """
+        if self.features is None:
+            return
+        if not isinstance(self.features, FeatureSchema):
+            raise InvalidOption(
+                f"features is a FeatureSchema, not a {type(self.features).__name__}: "
+                "FeatureSchema(names), or FeatureSchema.from_frame(frame)"
+            )
+        for name, inputs in self._inputs.items() if "preprocessor" not in self._components else ():
+            check_inputs(name, inputs, self.features.selected_names)
+
+    def _publish(self, manifest: Manifest, seen: SeenPointer) -> Published:
+        if isinstance(self._policy, Never):
+            return Published(None, "publish='never' was asked for")
+        context = self._context
+        if seen.run_id == manifest.run_id and seen.pointer is not None:
+            return Published(seen.pointer)  # an equal save was faster, and has published it
+        try:
+            decision = publish.publish(
+                context.backend,
+                self._alias,
+                manifest,
+                self._policy,
+                note=lambda: context.note(self.reason),
+                patience=context.patience,
+                seen=seen,
+            )
+        except ArtifactStoreError as error:
+            error.committed = manifest.label
+            raise
+        except BaseException as error:
+            error.add_note(f"The run {manifest.label} is committed; whether it is published, its alias tells.")
+            raise
+        return Published(decision.pointer, str(decision.refusal or ""), decision.refusal)
+
+    def _read_pointer(self) -> SeenPointer:
+        """Read the pointer, and where the key is new, look for a sibling that Windows would take for it."""
+        context = self._context
+        seen = patiently(lambda: publish.read_pointer(context.backend, self.key, self._alias), context.patience)
+        if seen.pointer is None and self.key.symbol is not None and str(self.key) not in self._known:
+            siblings = catalog.children(context, keys.type_prefix(self.key.model_type))
+            keys.check_symbol_twin(self.key.symbol, siblings)
+        return seen
+
+    def _fields(self) -> dict[str, Any]:
+        context = self._context
+        return {
+            "model_type": self.key.model_type,
+            "symbol": self.key.symbol,
+            "run_id": self.run_id,
+            "write_id": context.new_write_id(),
+            "created_at": context.now(),
+            "features": None if self.features is None else self.features.to_json(),
+            "is_fitted": self.is_fitted,
+            "config": plain(_mapping("config", self.config), "config"),
+            "training_config": plain(_mapping("training_config", self.training_config), "training_config"),
+            "metrics": {
+                name: _number(name, value)
+                for name, value in plain(_mapping("metrics", self.metrics), "metrics").items()
+            },
+            "tags": plain({name: str(value) for name, value in _mapping("tags", self.tags).items()}, "tags"),
+            "environment": environment.describe(),
+            "publish": intent(self._alias, self._policy),
+        }
+
+    def _freeze(self) -> list[Outgoing]:
+        staged = {path: self._directory / path for path in self._staged()}
+        files = [Outgoing(path, source) for path, source in sorted((staged | self._extra).items())]
+        for file in files:
+            if file.path != keys.METADATA:
+                keys.check_path(file.path)
+            keys.data_file(self.key, self.run_id, keys.attempt_name(file.path, "0" * 8))
+        keys.check_twins(file.path for file in files)
+        return files
+
+    @property
+    def _directory(self) -> Path:
+        return Path(self._staging.name)
+
+    def _staged(self) -> set[str]:
+        found = (path for path in self._directory.rglob("*") if path.is_file())
+        return {path.relative_to(self._directory).as_posix() for path in found}
+
+
+def _settled(future: Future[SeenPointer]) -> Future[SeenPointer]:
+    """Wait until the future is done, whatever came of it, so that nothing is left running."""
+    future.exception()
+    return future
+
+
+def _mapping(what: str, value: Any) -> Mapping[str, Any]:
+    if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
+        return value
+    raise InvalidOption(f"{what} is a mapping of names to values, not {value!r}")
+
+
+def _number(name: str, value: Any) -> float | int | str:
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int | float) or (isinstance(value, str) and value in NON_FINITE):
+        return value
+    raise InvalidOption(f"the metric {name!r} is {value!r}, which is no number")
