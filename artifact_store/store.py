@@ -80,7 +80,7 @@ class ArtifactStore:
         policy: LoadPolicy | None = None,
         cache: str | Path | None = None,
         concurrency: marker.Concurrency = "safe",
-        timeout: float = 60.0,
+        timeout: float = 30.0,
         progress: Report | None = None,
         registry: CodecRegistry | None = None,
         actor: str | None = None,

@@ -28,7 +28,9 @@ LAYERS = (
     {"store"},
     {"cli", "report", "testing", "__init__", "__main__"},
 )
-TOGETHER = ({"run", "draft", "ops"},)  # a handle on a run and the operations on runs: one layer, no cycles (tested below)
+TOGETHER = (
+    {"run", "draft", "ops"},
+)  # a handle on a run and the operations on runs: one layer, no cycles (tested below)
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 BY_NAME = {"library", "import_module", "importlib.import_module", "pytest.importorskip"}  # functions that import
 GROUPS = {"artifact_store.codecs", "artifact_store.backends", "artifact_store.predictors"}  # entry points, not modules

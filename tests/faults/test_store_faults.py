@@ -242,3 +242,106 @@ def test_a_server_that_ignores_conditions_is_found_out_before_anything_is_writte
     assert list(backend.list("")) == []
     single = ArtifactStore(backend, concurrency="single-writer")
     assert single.save({"n": 1}, KEY).published
+
+
+def forged(inner, run):
+    """Replace the manifest of a run by a sound one that says something else."""
+    import json
+
+    from artifact_store.storage.base import Always
+    from tests.unit.samples import resealed
+
+    value = resealed(json.loads(run.manifest.to_bytes()) | {"tags": {"forged": "yes"}})
+    inner.write(keys.manifest(run.key, run.run_id), value, when=Always())
+
+
+def test_a_manifest_that_was_replaced_is_neither_promoted_nor_what_an_alias_names():
+    inner = MemoryBackend()
+    store = ArtifactStore(inner)
+    small = store.save({"n": 1}, KEY)
+    forged(inner, small)
+    with pytest.raises(errors.Corrupt, match="not the one that was committed"):
+        store.promote(small, "production")
+    assert not store.verify(KEY).ok
+    large = store.save({"n": 1}, "gru/LARGE", config={"a": "x" * 70_000})
+    assert store.get("gru/LARGE") == large
+    forged(inner, large)
+    with pytest.raises(errors.Corrupt, match="replaced"):
+        store.get("gru/LARGE")
+
+
+def test_what_somebody_published_since_is_not_taken_back():
+    inner = MemoryBackend()
+    store = ArtifactStore(inner)
+    one, two, three = (store.save({"n": n}, KEY) for n in range(3))
+    store.promote(one, "production")
+
+    class Busy(FaultyBackend):
+        """Deletes the run and publishes another one right after the pointer was swapped."""
+
+        done = False
+
+        def write(self, key, data, *, when):
+            version = super().write(key, data, when=when)
+            if key == keys.pointer(two.key, "production") and not self.done:
+                self.done = True
+                bury(inner, two)
+                store.promote(three, "production")
+            return version
+
+    with pytest.raises(errors.RunDeleted):
+        ArtifactStore(Busy(inner, Faults())).promote(two, "production")
+    assert store.get(f"{KEY}@production") == three
+
+
+def test_another_endpoint_is_probed_before_it_is_written_through():
+    from artifact_store.storage.base import Always
+
+    class Elsewhere(MemoryBackend):
+        endpoint = "elsewhere"
+
+        def write(self, key, data, *, when):
+            return super().write(key, data, when=Always())
+
+    ArtifactStore("memory://probed").save({"n": 1}, KEY)
+    with pytest.raises(errors.ConditionsUnsupported, match="elsewhere"):
+        ArtifactStore(Elsewhere("probed")).save({"n": 2}, KEY)
+    assert ArtifactStore("memory://probed").load(KEY) == {"n": 1}
+
+
+def test_a_publish_is_recognised_in_the_archive_when_others_are_far_ahead():
+    inner = MemoryBackend()
+    store = ArtifactStore(inner)
+    one = store.save({"n": 1}, KEY)
+
+    class Overtaken(FaultyBackend):
+        """Stores the pointer, lets a hundred others publish, and then loses the reply."""
+
+        done = False
+
+        def write(self, key, data, *, when):
+            version = super().write(key, data, when=when)
+            if key.endswith("latest.json") and not self.done:
+                self.done = True
+                for _ in range(100):
+                    store.promote(one, "latest")
+                raise errors.Unreachable("the reply got lost")
+            return version
+
+    pointer = ArtifactStore(Overtaken(inner, Faults())).promote(one, "latest", reason="first")
+    assert pointer.seq == 2
+    past = store.history(KEY)
+    assert [entry.seq for entry in past] == list(range(1, 103))
+    assert [entry.reason for entry in past if entry.write_id == pointer.write_id] == ["first"]
+
+
+def test_a_broken_newest_run_is_no_reason_to_take_an_older_one():
+    from artifact_store.storage.base import Always
+
+    inner = MemoryBackend()
+    store = ArtifactStore(inner)
+    store.save({"n": 1}, KEY, alias="nightly", run_id="20240101_000000")
+    newest = store.save({"n": 2}, KEY, alias="nightly", run_id="20240201_000000")
+    inner.write(keys.manifest(newest.key, newest.run_id), b"{", when=Always())
+    with pytest.raises(errors.Corrupt):
+        store.find(KEY)

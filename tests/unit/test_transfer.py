@@ -1,0 +1,150 @@
+"""Files go up under the right key and come down as they were, or not at all."""
+
+import os
+
+import pytest
+
+from artifact_store.core import keys
+from artifact_store.core.errors import (
+    Conflict,
+    DigestMismatch,
+    InvalidInput,
+    ObjectNotFound,
+    PreconditionFailed,
+    Unreachable,
+)
+from artifact_store.core.files import Digest, Outgoing
+from artifact_store.storage.base import Always, IfAbsent
+from artifact_store.storage.memory import MemoryBackend
+from artifact_store.storage.settle import Patience
+from artifact_store.storage.transfer import Destination, Incoming, Workers, download, hash_pieces, open_private, upload
+
+pytestmark = pytest.mark.windows
+
+KEY, RUN = keys.ModelKey("gru"), keys.RunId("20240101_000000")
+PATIENCE = Patience(seconds=5, sleep=lambda _: None)
+
+
+class Small(MemoryBackend):
+    """Creates objects conditionally up to ten bytes only, as obstore does up to a limit."""
+
+    create_limit = 10
+
+
+def sent(backend, path, *, own=False):
+    to = Destination(KEY, RUN, "0" * 8, own)
+    return upload(backend, [Outgoing("a.bin", path)], to, workers=Workers(), patience=PATIENCE)[0]
+
+
+def stored(backend, entry):
+    return b"".join(backend.stream(keys.data_file(KEY, RUN, entry.key), size=entry.size))
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "source"
+    path.write_bytes(b"x" * 100)
+    return path
+
+
+def test_a_large_file_goes_to_a_name_that_nobody_else_uses(source):
+    assert sent(Small(), source).key == "a.bin.00000000"
+    assert sent(Small(), source, own=True).key == "a.bin"
+    assert sent(MemoryBackend(), source).key == "a.bin"
+
+
+def test_a_large_file_is_sent_again_over_a_part_of_itself(source):
+    class Cut(Small):
+        cut = False
+
+        def put_file(self, key, chunks, *, size, when):
+            if not self.cut:
+                self.cut = True
+                self.write(key, b"half", when=when)
+                raise Unreachable("cut")
+            super().put_file(key, chunks, size=size, when=when)
+
+    backend = Cut()
+    assert stored(backend, sent(backend, source, own=True)) == b"x" * 100
+
+
+def test_equal_bytes_under_the_name_are_used_and_others_are_left_alone(source):
+    backend, key = MemoryBackend(), keys.data_file(KEY, RUN, "a.bin")
+    backend.write(key, b"x" * 100, when=IfAbsent())
+    assert sent(backend, source).key == "a.bin"
+    backend.write(key, b"y" * 100, when=Always())
+    entry = sent(backend, source)
+    assert entry.key == "a.bin.00000000"
+    assert stored(backend, entry) == b"x" * 100
+    assert backend.read(key, limit=1000).data == b"y" * 100
+
+
+def test_a_file_that_changes_while_it_is_saved_is_noticed(source):
+    class Changing(MemoryBackend):
+        def put_file(self, key, chunks, *, size, when):
+            if key.endswith("a.bin"):
+                raise PreconditionFailed(key)
+            source.write_bytes(b"z" * 100)
+            super().put_file(key, chunks, size=size, when=when)
+
+    backend = Changing()
+    backend.write(keys.data_file(KEY, RUN, "a.bin"), b"other", when=Always())
+    with pytest.raises(Conflict, match="was changed"):
+        sent(backend, source)
+
+
+def test_a_source_that_cannot_be_read_is_named(tmp_path, source):
+    class Vanishing(MemoryBackend):
+        def put_file(self, key, chunks, *, size, when):
+            source.unlink()
+            super().put_file(key, chunks, size=size, when=when)
+
+    with pytest.raises(InvalidInput, match="source cannot be read"):
+        sent(Vanishing(), source)
+
+
+def fetched(backend, tmp_path, digest, key="gru/x"):
+    files = [Incoming(key, "x", digest)]
+    download(backend, files, tmp_path, workers=Workers(), patience=PATIENCE)
+
+
+@pytest.mark.parametrize("digest", [Digest(3, "0" * 64), Digest(2, hash_pieces([b"ba"]).sha256), Digest(4, "0" * 64)])
+def test_a_download_that_is_not_what_was_asked_for_leaves_no_file(tmp_path, digest):
+    backend = MemoryBackend()
+    backend.write("gru/x", b"bad", when=Always())
+    with pytest.raises(DigestMismatch):
+        fetched(backend, tmp_path, digest)
+    with pytest.raises(ObjectNotFound):
+        fetched(backend, tmp_path, digest, key="gru/y")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_first_failure_stops_the_others(tmp_path):
+    class Broken(MemoryBackend):
+        def put_file(self, key, chunks, *, size, when):
+            for piece in chunks:
+                assert piece
+            if key.endswith("bad.bin"):
+                raise PermissionError("no")
+            raise Unreachable("again")
+
+    files = []
+    for name in ("bad.bin", *(f"{number}.bin" for number in range(30))):
+        (tmp_path / name).write_bytes(b"x" * 1000)
+        files.append(Outgoing(name, tmp_path / name))
+    workers = Workers()
+    with pytest.raises(PermissionError):
+        upload(
+            Broken(), files, Destination(KEY, RUN, "0" * 8, own_id=True), workers=workers, patience=Patience(seconds=30)
+        )
+    workers.close()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
+def test_a_private_file_is_private_whatever_the_umask(tmp_path):
+    before = os.umask(0)
+    try:
+        open_private(tmp_path / "f").close()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "f").stat().st_mode & 0o777 == 0o600
