@@ -33,6 +33,15 @@ def test_the_python_of_the_readme_runs_from_top_to_bottom(tmp_path):
     assert "committed, not published, because its val_loss 0.3 is not better" in done.stdout
 
 
+def test_the_python_of_the_contributing_page_runs(tmp_path):
+    script = tmp_path / "contributing.py"
+    script.write_text("\n".join(blocks(ROOT / "CONTRIBUTING.md", "python")), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_json_of_the_readme_is_json():
     assert [json.loads(block) for block in blocks(ROOT / "README.md", "json")]
 
