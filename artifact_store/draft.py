@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -48,6 +47,7 @@ class Draft:
         "_open_store",
         "_policy",
         "_staging",
+        "_tried",
         "config",
         "features",
         "is_fitted",
@@ -74,6 +74,7 @@ class Draft:
     ) -> None:
         self.key = key
         self.own_id = run_id is None
+        self._tried = False
         self.run_id = run_id or RunId.make(context.now(), context.new_suffix())
         self.metrics: Any = {}
         self.tags: Any = {}
@@ -119,6 +120,8 @@ class Draft:
         self._check_open()
         if keys.check_component(name) in self._components:
             raise InvalidName("component", name, "this run has one already")
+        if name in {"manifest", "metadata"}:
+            raise InvalidName("component", name, "the store itself writes a file of this name")
         chosen = self._context.registry.for_object(obj, codec)
         before = self._staged()
         options = plain(chosen.encode(obj, self._directory, name), f"the options of {name!r}")
@@ -175,7 +178,8 @@ class Draft:
             store_id = self._open_store().store_id
             if str(self.key) not in self._known:
                 pointer.result()  # the first use of a key here: its symbol is checked before anything is stored
-            to = Destination(self.key, self.run_id, context.new_write_id()[:8], self.own_id)
+            to = Destination(self.key, self.run_id, context.new_write_id()[:8], self.own_id and not self._tried)
+            self._tried = True
             entries = upload(
                 context.backend,
                 files,
@@ -185,14 +189,16 @@ class Draft:
                 report=context.report,
             )
         finally:
-            seen = _settled(pointer)
+            pointer.exception()  # waits for it, whatever came of it, so that nothing is left running
+        seen = pointer.result()  # an alias that cannot be read fails the save while nothing is visible
         manifest = publish.commit(
             context.backend,
             Manifest(store_id=store_id, files=tuple(entries), components=self._components, **fields),
             context.patience,
         )
         self._known.add(str(self.key))
-        self.run = Run(context, manifest, published=self._publish(manifest, seen.result()))
+        self.run = Run(context, manifest)
+        self.run.published = self._publish(manifest, seen)
         return self.run
 
     def discard(self) -> None:
@@ -276,6 +282,8 @@ class Draft:
 
     def _freeze(self) -> list[Outgoing]:
         staged = {path: self._directory / path for path in self._staged()}
+        for name in staged.keys() & self._extra.keys():
+            raise InvalidName("file name", name, "a component and a file that was added both have it")
         files = [Outgoing(path, source) for path, source in sorted((staged | self._extra).items())]
         for file in files:
             if file.path != keys.METADATA:
@@ -291,12 +299,6 @@ class Draft:
     def _staged(self) -> set[str]:
         found = (path for path in self._directory.rglob("*") if path.is_file())
         return {path.relative_to(self._directory).as_posix() for path in found}
-
-
-def _settled(future: Future[SeenPointer]) -> Future[SeenPointer]:
-    """Wait until the future is done, whatever came of it, so that nothing is left running."""
-    future.exception()
-    return future
 
 
 def _mapping(what: str, value: Any) -> Mapping[str, Any]:

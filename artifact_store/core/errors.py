@@ -258,6 +258,12 @@ class OutcomeUnknown(ArtifactStoreError):
         self.run_id = run_id
         super().__init__(message)
 
+    def __str__(self) -> str:
+        text = Exception.__str__(self)
+        if self.committed is None:
+            return text
+        return f"{text}. The run {self.committed} is committed; whether it is published, its alias tells"
+
 
 # ---------------------------------------------------------------- try again later
 

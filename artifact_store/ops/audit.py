@@ -75,9 +75,8 @@ def verify_run(context: Context, manifest: Manifest, golden: Golden | None = Non
     """
 
     def one(entry: FileEntry, stop: threading.Event) -> Problem | None:
-        del stop
         try:
-            compare(context, incoming(manifest, entry))
+            compare(context, incoming(manifest, entry), stop)
         except Unavailable:
             raise
         except ArtifactStoreError as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from artifact_store.core import keys, trust
-from artifact_store.core.codec import Codec, Risk
+from artifact_store.core.codec import Risk
 from artifact_store.core.errors import Corrupt, InvalidOption, NotFound, ObjectNotFound, RunDeleted
 from artifact_store.core.files import Digest
 from artifact_store.core.keys import RunId
@@ -21,7 +21,7 @@ from artifact_store.core.manifest import FileEntry, Manifest
 from artifact_store.ops.context import Context
 from artifact_store.ops.publish import read_manifest
 from artifact_store.storage.settle import patiently
-from artifact_store.storage.transfer import LARGE, Incoming, check_digest, copy_verified, download, hash_object
+from artifact_store.storage.transfer import LARGE, Incoming, check_digest, copy_verified, download, hash_object, until
 
 
 def incoming(manifest: Manifest, entry: FileEntry) -> Incoming:
@@ -86,18 +86,21 @@ def decode(context: Context, manifest: Manifest, name: str, consent: trust.Conse
     codec = context.registry.for_ref(component.codec.ref)
     trust.check(name, manifest, codec.risk, context.policy, consent)
     entries = [manifest.file(path) for path in component.files]
-    with _materialised(context, manifest, entries, codec) as directory:
+    in_place = codec.risk is Risk.DATA and consent.sha256 is None  # a pin holds for the very bytes that are decoded
+    with _materialised(context, manifest, entries, in_place=in_place) as directory:
         return codec.decode(directory, name, component.options, into=into)
 
 
 @contextmanager
-def _materialised(context: Context, manifest: Manifest, entries: Sequence[FileEntry], codec: Codec) -> Iterator[Path]:
+def _materialised(
+    context: Context, manifest: Manifest, entries: Sequence[FileEntry], *, in_place: bool
+) -> Iterator[Path]:
     """Yield a directory that holds the files, compared: the store's own for harmless codecs, else a private copy."""
-    in_place = _in_place(context, manifest, entries) if codec.risk is Risk.DATA else None
-    if in_place is not None:
+    stored = _in_place(context, manifest, entries) if in_place else None
+    if stored is not None:
         with _explained(context, manifest):
             _compare_stored(context, manifest, entries)
-        yield in_place
+        yield stored
         return
     with tempfile.TemporaryDirectory(prefix="artifact-store-", ignore_cleanup_errors=True) as private:
         fetch(context, manifest, entries, Path(private))
@@ -107,29 +110,30 @@ def _materialised(context: Context, manifest: Manifest, entries: Sequence[FileEn
 def _in_place(context: Context, manifest: Manifest, entries: Sequence[FileEntry]) -> Path | None:
     """Return the run's own directory if it is on this machine and the files have their own names there.
 
-    Published files are immutable and only ever replaced by rename, so what was hashed is what is read.
+    Published files are immutable and only ever replaced by rename, so what was hashed is what is read. A folder of
+    the run is not read so: beside the files of the manifest it may hold those of a save that was cut short.
     """
-    if any(entry.key != entry.path for entry in entries):
+    if any(entry.key != entry.path or "/" in entry.path for entry in entries):
         return None
     return context.backend.local_path(keys.run_prefix(manifest.key, RunId(manifest.run_id)).rstrip("/"))
 
 
 def _compare_stored(context: Context, manifest: Manifest, entries: Sequence[FileEntry]) -> None:
     def one(entry: FileEntry, stop: threading.Event) -> None:
-        del stop
-        compare(context, incoming(manifest, entry))
+        compare(context, incoming(manifest, entry), stop)
 
     context.workers.every(one, entries, large=lambda entry: entry.size > LARGE)
 
 
-def compare(context: Context, file: Incoming) -> None:
+def compare(context: Context, file: Incoming, stop: threading.Event) -> None:
     """Hash a stored file.
 
     Raises:
         DigestMismatch: it is not the one that was saved.
         ObjectNotFound: it is not there.
     """
-    found = patiently(lambda: hash_object(context.backend, file.key, size=file.digest.size), context.patience)
+    patience = until(stop, context.patience)
+    found = patiently(lambda: hash_object(context.backend, file.key, size=file.digest.size), patience)
     check_digest(file, found)
 
 

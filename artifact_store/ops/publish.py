@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from artifact_store.core import keys
+from artifact_store.core.canonical import canonical
 from artifact_store.core.documents import check_readable
 from artifact_store.core.errors import (
     ArtifactStoreError,
@@ -67,6 +68,8 @@ def read_manifest(backend: Backend, key: ModelKey, run_id: RunId) -> Manifest:
     try:
         blob = backend.read(where, limit=MAX_MANIFEST)
     except (ObjectNotFound, ContainerNotFound) as error:
+        if isinstance(error, ContainerNotFound) and not backend.makes_root:
+            raise
         raise RunNotFound(f"no run {key}:{run_id} was committed in {backend.url}") from error
     assert blob is not None
     manifest = Manifest.from_bytes(blob.data, what=f"{where!r}")
@@ -83,7 +86,9 @@ def read_pointer(backend: Backend, key: ModelKey, alias: str) -> SeenPointer:
     where = keys.pointer(key, alias)
     try:
         blob = backend.read(where, limit=MAX_POINTER)
-    except (ObjectNotFound, ContainerNotFound):
+    except (ObjectNotFound, ContainerNotFound) as error:
+        if isinstance(error, ContainerNotFound) and not backend.makes_root:
+            raise
         return SeenPointer()
     assert blob is not None
     pointer = Pointer.from_bytes(blob.data, what=f"{where!r}")
@@ -131,8 +136,14 @@ def commit(backend: Backend, manifest: Manifest, patience: Patience) -> Manifest
     return first
 
 
-def _content(manifest: Manifest) -> dict[str, str]:
-    return {entry.path: entry.sha256 for entry in manifest.files if entry.path != keys.METADATA}
+_INCIDENTAL = frozenset({"write_id", "created_at", "environment", "publish", "files", "checksum"})
+
+
+def _content(manifest: Manifest) -> bytes:
+    """Return what makes two saves one: the same files, and the same words about them."""
+    said = {name: value for name, value in manifest.to_json().items() if name not in _INCIDENTAL}
+    files = {entry.path: entry.sha256 for entry in manifest.files if entry.path != keys.METADATA}
+    return canonical([said, files])
 
 
 def swap(backend: Backend, key: ModelKey, alias: str, seen: SeenPointer, step: Advance, patience: Patience) -> Pointer:

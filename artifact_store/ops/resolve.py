@@ -30,8 +30,8 @@ def resolve(context: Context, ref: RunRef) -> Manifest:
     pointer = _pointer(seen)
     if pointer.run_id is None:
         raise AliasRetired(
-            f"{ref} was retired at {pointer.at:%Y-%m-%d %H:%M:%S} UTC by {pointer.by}"
-            f"{f': {pointer.reason}' if pointer.reason else ''}; promote a run to it to use it again"
+            f"{ref} was retired at {pointer.at:%Y-%m-%d %H:%M:%S} UTC by {pointer.by!r}"
+            f"{f': {pointer.reason!r}' if pointer.reason else ''}; promote a run to it to use it again"
         )
     return publish.published_manifest(context, ref.key, pointer)
 

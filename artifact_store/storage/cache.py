@@ -10,6 +10,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
+from artifact_store.core.errors import InvalidInput
 from artifact_store.core.files import Digest
 from artifact_store.storage.transfer import hash_pieces, open_private, read_pieces
 
@@ -29,7 +30,7 @@ class FileCache:
             with open_private(target) as sink:
                 for piece in read_pieces(kept):
                     sink.write(piece)
-        except OSError:  # removed under our hands: then it is simply not here
+        except (OSError, InvalidInput):  # removed under our hands: then it is simply not here
             return False
         if hash_pieces(read_pieces(target)) == digest:
             return True
@@ -41,7 +42,7 @@ class FileCache:
     def keep(self, digest: Digest, source: Path) -> None:
         """Remember a file whose digest was just compared. A cache that cannot be written is no failure."""
         kept = self._path(digest)
-        with suppress(OSError):  # full, read-only or busy: the caller has the file, the next load fetches it again
+        with suppress(OSError, InvalidInput):  # full, read-only, busy: the caller has the file, and fetches it again
             kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             temporary = kept.with_name(f"{kept.name}.{secrets.token_hex(4)}")
             try:

@@ -100,6 +100,8 @@ def settle(
         except Unavailable as error:
             doubt = error
             continue
+        except ArtifactStoreError as error:  # it may not be read, or not be understood: then nobody knows
+            raise _unknown(key, write_id) from error
         if seen is not Seen.AS_BEFORE:
             return Outcome.WON if seen is Seen.OURS else Outcome.LOST
     raise _unknown(key, write_id) from doubt

@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, BinaryIO, TypeVar
 
@@ -19,6 +19,7 @@ from artifact_store.core.errors import Conflict, DigestMismatch, InvalidInput, O
 from artifact_store.core.files import Digest, Outgoing, Progress
 from artifact_store.core.manifest import FileEntry
 from artifact_store.storage.base import Always, Backend, IfAbsent, Precondition
+from artifact_store.storage.os_errors import translated
 from artifact_store.storage.settle import Outcome, Patience, Seen, patiently, settle
 
 PIECE = 256 << 10
@@ -100,6 +101,17 @@ class Workers:
             self._pool = None
 
 
+def until(stop: threading.Event, patience: Patience) -> Patience:
+    """Return the same patience, which ends with ``Cancelled`` at the next pause after ``stop``."""
+
+    def sleep(seconds: float) -> None:
+        patience.sleep(seconds)
+        if stop.is_set():
+            raise Cancelled
+
+    return replace(patience, sleep=sleep)
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
     """Where the files of one save go, and whether anybody else could use the same names."""
@@ -150,7 +162,7 @@ class _Upload:
         report: Report | None,
     ) -> None:
         self.backend, self.file, self.to, self.stop = backend, file, to, stop
-        self.patience, self.report = patience, report
+        self.patience, self.report = until(stop, patience), report
         self.size = file.source.stat().st_size
         self.digest: Digest | None = None
 
@@ -176,8 +188,11 @@ class _Upload:
 
         def send() -> None:
             hashed = _Hashed(read_pieces(self.file.source), self.stop, self._tell)
-            self.backend.put_file(key, hashed, size=self.size, when=when)
-            self._remember(hashed.digest)
+            try:
+                self.backend.put_file(key, hashed, size=self.size, when=when)
+            finally:
+                if hashed.digest.size == self.size:  # all of it is under way, and may land whatever was answered
+                    self._remember(hashed.digest)
 
         def look() -> Seen:
             try:
@@ -237,7 +252,7 @@ def download(
         target = directory / file.path
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            patiently(lambda: _fetch(backend, file, target, stop, report), patience)
+            patiently(lambda: _fetch(backend, file, target, stop, report), until(stop, patience))
         except BaseException:
             target.unlink(missing_ok=True)
             raise
@@ -246,7 +261,7 @@ def download(
 
 
 def _fetch(backend: Backend, file: Incoming, target: Path, stop: threading.Event, report: Report | None) -> None:
-    with open_private(target) as sink:
+    with translated(target), open_private(target) as sink:
         copy_verified(backend, file, sink, stop=stop, report=report)
 
 

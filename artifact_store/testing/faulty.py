@@ -218,7 +218,7 @@ class FaultyBackend(Backend):
         self.plan = plan
         self.log: list[Operation] = []
         self.engine, self.url, self.endpoint = inner.engine, inner.url, inner.endpoint
-        self.create_limit = inner.create_limit
+        self.create_limit, self.makes_root = inner.create_limit, inner.makes_root
         self._sleep = sleep
         self._lock = threading.Lock()
         self._tried: Counter[tuple[str, str]] = Counter()

@@ -783,3 +783,58 @@ def test_a_model_is_not_saved_with_the_features_of_another(store):
     assert store.save(
         booster, "lightgbm/X", features=FeatureSchema(["raw"]), components={"preprocessor": {"a": 1}}
     ).published
+
+
+# ---------------------------------------------------------------- what an attacker tried
+
+
+def test_no_component_and_no_file_takes_the_place_of_another(store, tmp_path):
+    for name in ("metadata", "manifest"):
+        with pytest.raises(errors.InvalidName, match="itself"):
+            store.save({"n": 1}, KEY, components={name: {"mine": 1}})
+    with pytest.raises(errors.InvalidName, match="both have it"), store.new_run(KEY) as draft:
+        draft.add_file("model.json", write_files(tmp_path, {"x": b"{}"})["x"])
+        draft.add("model", {"good": 1})
+    assert all_keys(store) == []
+
+
+def test_equal_files_with_other_features_or_metrics_are_another_run(store):
+    run_id = "20240816_142301"
+    store.save({"n": 1}, KEY, run_id=run_id, features=FeatureSchema(["a", "b"]), metrics={"m": 1})
+    for other in ({"features": FeatureSchema(["b", "a"])}, {"metrics": {"m": 2}}, {"config": {"x": 1}}):
+        told = {"features": FeatureSchema(["a", "b"]), "metrics": {"m": 1}} | other
+        with pytest.raises(errors.RunExists):
+            store.save({"n": 1}, KEY, run_id=run_id, **told)
+    assert store.get(KEY).features.names == ("a", "b")
+
+
+def test_an_alias_that_cannot_be_read_fails_a_save_before_anything_is_visible(store):
+    first = store.save({"n": 1}, KEY)
+    backend(store).write(keys.pointer(first.key, "latest"), b"{", when=_always())
+    with pytest.raises(errors.Corrupt) as caught:
+        store.save({"n": 2}, KEY)
+    assert caught.value.committed is None
+    assert list(store.runs(KEY)) == [first]
+
+
+def test_files_of_a_save_that_was_cut_short_are_not_seen_by_a_codec(store, tmp_path):
+    run_id = "20240816_142301"
+    one = write_files(tmp_path / "one", {"a.txt": b"a", "b.txt": b"b"})["a.txt"].parent
+    two = write_files(tmp_path / "two", {"a.txt": b"a", "c.txt": b"c"})["a.txt"].parent
+    cut = store.save(one, KEY, run_id=run_id, publish="never")
+    backend(store).delete(keys.manifest(cut.key, cut.run_id))
+    store.save(two, KEY, run_id=run_id)
+    loaded = store.load(KEY, into=tmp_path / "out")
+    assert sorted(path.name for path in loaded.iterdir()) == ["a.txt", "c.txt"]
+
+
+def test_a_cache_may_be_cleared_at_any_time(open_store, tmp_path):
+    import shutil
+
+    store = open_store(cache=tmp_path / "cache")
+    store.save({"n": 1}, KEY)
+    for _ in range(3):
+        assert store.load(KEY) == {"n": 1}
+        shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+    (tmp_path / "cache").write_bytes(b"not a folder")
+    assert store.load(KEY) == {"n": 1}

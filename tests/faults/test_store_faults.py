@@ -345,3 +345,51 @@ def test_a_broken_newest_run_is_no_reason_to_take_an_older_one():
     inner.write(keys.manifest(newest.key, newest.run_id), b"{", when=Always())
     with pytest.raises(errors.Corrupt):
         store.find(KEY)
+
+
+def test_a_read_back_that_is_denied_leaves_the_outcome_unknown():
+    inner = MemoryBackend()
+    ArtifactStore(inner).save({"n": 1}, KEY)
+    denied = lambda op, key: errors.AccessDenied(f"{op} {key}")  # noqa: E731
+    plan = Faults().on("write", key="*/manifest.json").lose_reply().on("read", key="*/manifest.json").fail(denied)
+    with pytest.raises(OutcomeUnknown) as caught:
+        ArtifactStore(FaultyBackend(inner, plan), timeout=0.3).save({"n": 2}, KEY)
+    assert isinstance(caught.value.__cause__, errors.AccessDenied)
+
+
+def test_a_publish_of_unknown_outcome_does_not_guess():
+    inner = MemoryBackend()
+    ArtifactStore(inner).save({"n": 1}, KEY)
+    plan = Faults().on("write", key="*/latest.json").lose_reply().on("read", key="*/latest.json", after=1).unavailable()
+    with pytest.raises(OutcomeUnknown, match="its alias tells") as caught:
+        ArtifactStore(FaultyBackend(inner, plan), timeout=0.3).save({"n": 2}, KEY)
+    assert "not published" not in str(caught.value)
+    assert ArtifactStore(inner).load(KEY) == {"n": 2}
+
+
+def test_a_draft_whose_publish_failed_is_committed_once():
+    inner = MemoryBackend()
+    store = ArtifactStore(inner)
+    store.save({"n": 1}, KEY)
+    plan = Faults().on("write", key="*/latest.json").unavailable()
+    faulty_store = ArtifactStore(FaultyBackend(inner, plan), timeout=0.3)
+    with faulty_store.new_run(KEY) as draft:
+        draft.add("model", {"n": 2})
+        with pytest.raises(ArtifactStoreError):
+            draft.commit()
+        assert draft.run is not None
+        with pytest.raises(errors.InvalidOption, match="already"):
+            draft.commit()
+    assert len(list(store.runs(KEY))) == 2
+
+
+def test_a_failure_stops_the_retries_of_the_others():
+    inner = MemoryBackend()
+    ArtifactStore(inner).save({"n": 1}, KEY)
+    waited = []
+    denied = lambda op, key: errors.AccessDenied(key)  # noqa: E731
+    plan = Faults().on("put_file", key="*/bad.json").fail(denied).on("put_file", key="*/model.json").unavailable()
+    backend = FaultyBackend(inner, plan, sleep=waited.append)
+    with pytest.raises(errors.AccessDenied):
+        ArtifactStore(backend, timeout=60).save({"n": 2}, KEY, components={"bad": {"n": 3}})
+    assert len([operation for operation in backend.log if operation.key.endswith("/model.json")]) < 20

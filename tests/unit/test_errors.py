@@ -37,7 +37,7 @@ def test_an_error_survives_pickling_with_its_attributes(error):
     assert type(again) is type(error)
     assert again.__dict__ == error.__dict__
     assert str(again) == str(error)
-    assert "promote it" in str(again)
+    assert "The run gru/X:20240101_000000 is committed" in str(again)
 
 
 def test_every_error_is_drawn_in_the_tree():

@@ -260,7 +260,8 @@ def run_tests(wheels: Sequence[Path], tree: Path, arguments: Sequence[str]) -> i
     with wine_server():
         command = ["-m", "pytest", "-p", "no:cacheprovider", "-m", "windows"]
         command += [f"--deselect=tests/{test}" for test in NOT_UNDER_WINE]
-        return python(*command, *(arguments or files), cwd=tree)
+        chosen = any((tree / text.partition("::")[0]).exists() for text in arguments)
+        return python(*command, *arguments, *([] if chosen else files), cwd=tree)
 
 
 def main() -> int:
