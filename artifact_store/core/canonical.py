@@ -82,9 +82,9 @@ def parse_document(data: bytes, *, limit: int, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Corrupt(f"{what} is not a JSON object")
     if canonical(value) != data:  # 1e-09 as 1E-09: one flipped bit, the same value, and the same checksum
-        raise Corrupt(f"{what} is not in canonical form, so something other than a store wrote or changed it")
+        raise Corrupt(f"{what} is not in canonical form, so something else wrote or changed it. Restore it from a copy")
     if value.get("checksum") != checksum(value):
-        raise Corrupt(f"{what} was changed after it was written: its checksum does not fit its content")
+        raise Corrupt(f"{what} was changed after it was written: its checksum does not fit. Restore it from a copy")
     return value
 
 

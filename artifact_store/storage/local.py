@@ -21,6 +21,7 @@ from artifact_store.core.errors import (
     ContainerNotFound,
     Corrupt,
     InvalidName,
+    NotAStore,
     ObjectNotFound,
     PreconditionFailed,
 )
@@ -280,6 +281,8 @@ class LocalBackend(Backend):
                     if not left:
                         raise
                 except NotADirectoryError as error:
+                    if not self._root.is_dir():
+                        raise NotAStore(f"{self._root} is no folder; name one, or a new one") from error
                     message = (
                         f"{self._root.joinpath(*parts)} cannot be written: there is a file where it needs a folder"
                     )

@@ -29,7 +29,7 @@ def exactly(chunks: Iterable[bytes], *, size: int, key: str) -> Iterator[bytes]:
 def wrong_size(key: str, *, expected: int, actual: int, relation: str = "") -> DigestMismatch:
     """Make the error for an object that is longer or shorter than it should be."""
     return DigestMismatch(
-        f"{key!r} has {relation}{actual} bytes where {expected} were expected",
+        f"{key!r} has {relation}{actual} bytes where {expected} were expected. Restore it from a copy",
         key=key,
         expected=str(expected),
         actual=str(actual),

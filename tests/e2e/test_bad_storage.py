@@ -134,7 +134,7 @@ def test_making_a_store_does_no_input_or_output(tmp_path):
 @pytest.mark.windows
 def test_a_root_that_is_a_file_is_no_place_for_a_store(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(errors.ArtifactStoreError):
+    with pytest.raises(errors.NotAStore, match="no folder"):
         ArtifactStore(tmp_path / "file").save({"n": 1}, KEY)
     assert (tmp_path / "file").read_bytes() == b""
 
