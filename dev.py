@@ -21,16 +21,11 @@ from tools.environment import ensure_environment, venv_python
 from tools.processes import HERE, Argument, Failed, quietly, run, run_holding_last_line, say
 
 WINDOWS = HERE / "tools" / "windows" / "wine_python.py"
-NOT_HERE = 77  # what it ends with where Wine cannot be installed: the usual status of a test that is left out
 SOURCES = ("artifact_store", "models", "tests", "demo", "benchmarks", "tools", "dev.py")
 WHEEL_TESTS = ("tests/unit", "tests/conformance/test_memory.py", "tests/conformance/test_local.py")
 
 
 # ---------------------------------------------------------------- the checks
-
-
-class NotHere(Exception):
-    """A step that may be left out cannot run on this machine; it has said why."""
 
 
 @dataclass
@@ -50,8 +45,6 @@ class Checks:
         except Failed as error:
             print(error)
             problem = result = "failed"
-        except NotHere:
-            problem, result = None, "NOT RUN"
         self.rows.append((name, time.monotonic() - began, result))
         self.failed |= problem is not None
 
@@ -88,19 +81,11 @@ def wheel_tests(built: Built, *, everything: bool) -> str | None:
     return f"status {status}" if (status := run(command, cwd=built.tree, PATH=path)) else None
 
 
-def windows_tests(built: Built, arguments: Sequence[str], *, required: bool) -> str | None:
-    """Run the tests marked ``windows`` on a Windows CPython under Wine, against the built wheel.
-
-    Raises:
-        NotHere: Wine cannot be installed on this machine, and that is allowed.
-    """
-    flags = () if required else ("--if-possible",)
+def windows_tests(built: Built, arguments: Sequence[str]) -> str | None:
+    """Run the tests marked ``windows`` on a Windows CPython under Wine, against the built wheel."""
     wheels: list[Argument] = [part for wheel in built.wheels for part in ("--wheel", wheel)]
-    command: list[Argument] = [venv_python(), WINDOWS, *flags, *wheels, "--tree", built.tree, *arguments]
-    status = run(command)
-    if status == NOT_HERE and not required:
-        raise NotHere
-    return f"status {status}" if status else None
+    command: list[Argument] = [venv_python(), WINDOWS, *wheels, "--tree", built.tree, *arguments]
+    return f"status {status}" if (status := run(command)) else None
 
 
 # ---------------------------------------------------------------- the commands
@@ -160,14 +145,14 @@ def distribution_tests(checks: Checks, options: argparse.Namespace) -> None:
     if not built:
         return
     checks.step("tests against the wheel", lambda: wheel_tests(built[0], everything=options.long))
-    if options.windows or options.windows_if_possible:
-        checks.step("tests on Windows", lambda: windows_tests(built[0], (), required=options.windows))
+    if options.windows:
+        checks.step("tests on Windows", lambda: windows_tests(built[0], ()))
 
 
 def selected_tests(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     """Run pytest alone with these arguments, here or on Windows."""
     if options.windows:
-        return int(windows_tests(build(), arguments, required=True) is not None)
+        return int(windows_tests(build(), arguments) is not None)
     long = ["--long"] if options.long else []
     return run([venv_python(), "-m", "pytest", *workers(arguments), *long, *arguments])
 
@@ -215,9 +200,6 @@ def parser() -> argparse.ArgumentParser:
         if work is test:
             command.add_argument("--long", action="store_true", help="also the tests that take minutes")
             command.add_argument("--windows", action="store_true", help="also on Windows CPython under Wine (Debian)")
-            command.add_argument(
-                "--windows-if-possible", action="store_true", help="the same, unless Wine cannot be installed here"
-            )
     return top
 
 

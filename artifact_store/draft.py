@@ -15,7 +15,7 @@ from artifact_store.core import keys
 from artifact_store.core.canonical import canonical
 from artifact_store.core.codec import KnowsInputs, check_inputs
 from artifact_store.core.documents import NON_FINITE, check_writable, plain
-from artifact_store.core.errors import ArtifactStoreError, FileNotInRun, InvalidName, InvalidOption
+from artifact_store.core.errors import ArtifactStoreError, Corrupt, FileNotInRun, InvalidName, InvalidOption
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.files import Outgoing
 from artifact_store.core.keys import ModelKey, RunId
@@ -253,11 +253,19 @@ class Draft:
     def _read_pointer(self) -> SeenPointer:
         """Read the pointer, and where the key is new, look for a sibling that Windows would take for it."""
         context = self._context
-        seen = patiently(lambda: publish.read_pointer(context.backend, self.key, self._alias), context.patience)
-        if seen.pointer is None and self.key.symbol is not None and str(self.key) not in self._known:
-            siblings = catalog.children(context, keys.type_prefix(self.key.model_type))
-            keys.check_symbol_twin(self.key.symbol, siblings)
+        try:
+            seen = patiently(lambda: publish.read_pointer(context.backend, self.key, self._alias), context.patience)
+        except Corrupt:  # on a file system without case that may be the pointer of such a sibling
+            self._check_twin()
+            raise
+        if seen.pointer is None and str(self.key) not in self._known:
+            self._check_twin()
         return seen
+
+    def _check_twin(self) -> None:
+        if self.key.symbol is not None:
+            siblings = catalog.children(self._context, keys.type_prefix(self.key.model_type))
+            keys.check_symbol_twin(self.key.symbol, siblings)
 
     def _fields(self) -> dict[str, Any]:
         context = self._context

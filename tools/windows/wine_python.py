@@ -46,12 +46,7 @@ NOT_UNDER_WINE = (  # Wine makes symbolic links of Unix, and then shows them as 
     "unit/test_local_locks.py::test_a_dangling_symlink_at_the_lock_creates_no_target",
     "unit/test_local_locks.py::test_a_folder_of_locks_that_is_none_is_refused[symlink]",
 )
-NOT_HERE = 77
 LONGEST = 1800  # seconds for one run of the tests
-
-
-class NotHere(Exception):
-    """This machine cannot get Wine, the cross compiler or a Python 3.11; the text says what is missing."""
 
 
 # ---------------------------------------------------------------- set-up
@@ -61,22 +56,19 @@ def ensure_system_packages() -> None:
     """Install Wine and the cross compiler, unless they are there.
 
     Raises:
-        NotHere: they are not, and cannot be installed.
+        Failed: they are not, and cannot be installed.
     """
     if WINE.exists() and SERVER.exists() and shutil.which(native.COMPILER):
         return
     command = f"apt-get install {' '.join(SYSTEM_PACKAGES)}"
     if shutil.which("apt-get") is None or os.geteuid() != 0:
-        raise NotHere(f"Wine or mingw is not installed; on Debian or Ubuntu, as root: {command}")
+        raise Failed(f"Wine or mingw is not installed; on Debian or Ubuntu, as root: {command}")
     say(f"{command} (half a minute)")
     os.environ["DEBIAN_FRONTEND"] = "noninteractive"
-    try:
-        quietly(["apt-get", "update", "-qq"])
-        quietly(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *SYSTEM_PACKAGES])
-    except Failed as error:
-        raise NotHere(str(error)) from error
+    quietly(["apt-get", "update", "-qq"])
+    quietly(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *SYSTEM_PACKAGES])
     if not (WINE.exists() and SERVER.exists()):
-        raise NotHere(f"this system's Wine has no {WINE} and {SERVER}")
+        raise Failed(f"this system's Wine has no {WINE} and {SERVER}")
 
 
 def find_standard_library() -> Path:
@@ -89,7 +81,7 @@ def find_standard_library() -> Path:
             continue
         if version == VERSION:
             return Path(path)
-    raise NotHere(f"no Python {VERSION} on this machine, whose standard library the Windows one could use")
+    raise Failed(f"no Python {VERSION} on this machine, whose standard library the Windows one could use")
 
 
 def requirements() -> list[str]:
@@ -265,9 +257,8 @@ def run_tests(wheels: Sequence[Path], tree: Path, arguments: Sequence[str]) -> i
 
 
 def main() -> int:
-    """Set up what is missing, run the tests and return pytest's status, or 77 where Wine cannot be had."""
+    """Set up what is missing, run the tests and return pytest's status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0], allow_abbrev=False)
-    parser.add_argument("--if-possible", action="store_true", help="end with status 77 where Wine cannot be installed")
     parser.add_argument("--wheel", type=Path, action="append", required=True, help="a wheel to be tested")
     parser.add_argument("--tree", type=Path, default=HERE, help="where the tests are; not the sources of the wheel")
     options, arguments = parser.parse_known_args()
@@ -276,9 +267,6 @@ def main() -> int:
         ensure_system_packages()
         ensure_python()
         return run_tests(options.wheel, options.tree, arguments)
-    except NotHere as reason:
-        print(f"the tests on Windows were not run: {reason}", flush=True)
-        return NOT_HERE if options.if_possible else 2
     except Failed as error:
         print(error, flush=True)
         return 2
