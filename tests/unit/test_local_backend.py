@@ -21,6 +21,7 @@ from artifact_store.core.errors import (
     Corrupt,
     DigestMismatch,
     InvalidName,
+    NotAStore,
     PreconditionFailed,
     StorageFull,
     Unreachable,
@@ -92,7 +93,7 @@ def test_a_root_that_is_a_file_is_reported(root):
     root.write_bytes(b"")
     with pytest.raises(ContainerNotFound):
         LocalBackend(root).read("k", limit=9)
-    with pytest.raises(Corrupt, match="file where it needs a folder"):
+    with pytest.raises(NotAStore, match="no folder"):
         LocalBackend(root / "below").write("k", b"", when=IfAbsent())
 
 

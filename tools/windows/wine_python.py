@@ -46,7 +46,6 @@ NOT_UNDER_WINE = (  # Wine makes symbolic links of Unix, and then shows them as 
     "unit/test_local_locks.py::test_a_dangling_symlink_at_the_lock_creates_no_target",
     "unit/test_local_locks.py::test_a_folder_of_locks_that_is_none_is_refused[symlink]",
 )
-LONGEST = 1800  # seconds for one run of the tests
 
 
 # ---------------------------------------------------------------- set-up
@@ -233,7 +232,7 @@ def python(*arguments: Argument, cwd: Path = HERE) -> int:
         assert process.stdout is not None
         for line in process.stdout:
             print(line.rstrip("\r\n"), flush=True)
-        return process.wait(LONGEST)
+        return process.wait()
 
 
 def marked(tree: Path) -> list[str]:
