@@ -116,7 +116,7 @@ def test_a_store_that_cannot_be_used_ends_with_a_sentence(tmp_path: Path) -> Non
     (tmp_path / "full" / "letter.txt").write_text("mine", encoding="utf-8")
     done = script("run.py", tmp_path, "--quick", "--store", str(tmp_path / "full"))
     assert done.returncode == 1
-    assert "is not empty and not a store" in done.stderr
+    assert "is not a store and not empty" in done.stderr
     assert "Traceback" not in done.stderr
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["letter.txt"]
 
