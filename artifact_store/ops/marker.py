@@ -23,8 +23,8 @@ from artifact_store.core.errors import (
     InvalidOption,
     NotAStore,
     ObjectNotFound,
-    OutcomeUnknown,
     PreconditionFailed,
+    Unreachable,
 )
 from artifact_store.storage.base import Always, Backend, IfAbsent, IfVersion, Precondition, Version
 from artifact_store.storage.settle import Outcome, Patience, Seen, patiently, settle
@@ -224,8 +224,9 @@ def _probe_once(backend: Backend) -> dict[str, bool]:
         second = backend.write(key, b"2", when=IfVersion(first))
         stale = _refused(backend, key, IfVersion(first)) and _refused(backend, key, IfVersion(Version('"none"')))
         held["compare_and_swap"] = stale and bool(backend.write(key, b"3", when=IfVersion(second)))
-    except (PreconditionFailed, OutcomeUnknown):
-        pass  # what was not shown to hold stays false
+    except PreconditionFailed as error:
+        # the echo of our own write after a lost reply: it proves nothing, and the probe is made again on another key
+        raise Unreachable(f"{backend.url}: a write that nothing stood against was refused; try again") from error
     finally:
         backend.delete(key)
     return held
