@@ -10,7 +10,7 @@ from artifact_store._version import __version__
 from artifact_store.core import errors
 from artifact_store.core.codec import Codec, CodecRef, Risk
 from artifact_store.core.errors import ArtifactStoreError
-from artifact_store.core.features import FeatureSchema
+from artifact_store.core.features import FeatureSchema, Observation
 from artifact_store.core.files import Progress
 from artifact_store.core.keys import ModelKey, RunId, RunRef
 from artifact_store.core.pointer import Pointer, Publish
@@ -34,6 +34,7 @@ __all__ = [
     "IfBetter",
     "LoadPolicy",
     "ModelKey",
+    "Observation",
     "Pointer",
     "Progress",
     "Publish",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -49,6 +50,7 @@ class Draft:
         "_staging",
         "_tried",
         "config",
+        "created_at",
         "features",
         "is_fitted",
         "key",
@@ -82,6 +84,8 @@ class Draft:
         self.training_config: Any = {}
         self.features: FeatureSchema | None = None
         self.is_fitted = True
+        self.created_at: datetime | None = None
+        """When it was trained (aware), where that was not now: for runs that are brought from elsewhere."""
         self.reason = ""
         self.run: Run | None = None
         """The committed run, once there is one."""
@@ -274,7 +278,7 @@ class Draft:
             "symbol": self.key.symbol,
             "run_id": self.run_id,
             "write_id": context.new_write_id(),
-            "created_at": context.now(),
+            "created_at": self.created_at or context.now(),
             "features": None if self.features is None else self.features.to_json(),
             "is_fitted": self.is_fitted,
             "config": plain(_mapping("config", self.config), "config"),

@@ -24,7 +24,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 LAYERS = (
     {"core", "_version"},
     {"storage", "codecs"},
-    {"run", "draft", "ops", "legacy"},
+    {"run", "draft", "ops"},
+    {"legacy"},
     {"store"},
     {"cli", "report", "testing", "__init__", "__main__"},
 )
@@ -104,6 +105,7 @@ PUBLIC = [
     "IfBetter",
     "LoadPolicy",
     "ModelKey",
+    "Observation",
     "Pointer",
     "Progress",
     "Publish",

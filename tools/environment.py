@@ -66,9 +66,8 @@ def ensure_environment(extra: str, *, fresh: bool) -> None:
     if have & {extra, "dev"}:  # dev holds everything that the demo needs
         say("using .venv as it is")
         return
-    say(f"installing the requirements of '{extra}' (no torch; a minute or two, once)")
-    editable = ["-e", f".[{extra}]"] + (["-e", "models"] if extra == "dev" else [])
-    pip_install("--no-build-isolation", *editable)
+    say(f"installing the requirements of '{extra}' (with torch, in its pinned version; a minute or two, once)")
+    pip_install("--no-build-isolation", "-e", f".[{extra}]", "-e", "models[all]")
     compare_with_constraints()
     STAMP.write_text(json.dumps({"fingerprint": wanted, "extras": sorted(have | {extra})}), encoding="utf-8")
 

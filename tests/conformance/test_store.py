@@ -66,6 +66,25 @@ def test_what_is_saved_is_loaded_by_another_client(store, open_store):
     assert store.load(KEY) == open_store().load(f"{KEY}:{run.run_id}")
 
 
+def test_a_run_that_is_brought_from_elsewhere_keeps_its_time(store):
+    trained = datetime(2024, 8, 16, 14, 23, 1, 234567, tzinfo=UTC)
+    with store.new_run(KEY, run_id="20240816_142301") as draft:
+        draft.created_at = trained
+        draft.add("model", {"a": 1})
+    assert store.get(KEY).created_at == trained
+    assert store.get(KEY).metadata["created_at"] == "2024-08-16T14:23:01.234567Z"
+
+
+def test_a_time_without_a_zone_is_refused_and_nothing_is_stored(store):
+    draft = store.new_run(KEY)
+    draft.add("model", {"a": 1})
+    draft.created_at = datetime(2024, 8, 16, 14, 23, 1)  # noqa: DTZ001 -- that is the mistake
+    with pytest.raises(errors.InvalidOption, match="zone"):
+        draft.commit()
+    draft.discard()
+    assert all_keys(store) == []
+
+
 def test_the_summary_lies_beside_the_manifest(store):
     run = store.save({"a": 1}, KEY, features=FeatureSchema(["x", "y"], selected=["y"]), config={"c": 1})
     with run.open("metadata.json") as file:
