@@ -1,5 +1,7 @@
 """Run the tests marked ``windows`` on a real Windows CPython 3.11 under Wine, on Debian and its kin.
 
+Then stores go back and forth between it and this system: folders, S3, and copies between the two.
+
 What runs is Microsoft's side of CPython, of the file system calls and of every binary wheel. Wine is kinder than
 Windows in places (a folder with open files can be renamed, long paths work): green here is necessary, not sufficient.
 
@@ -20,7 +22,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # it is started as
 
 from tools.processes import HERE, Argument, Failed, environment, quietly, say
 from tools.windows import native
+from tools.windows.exchange import exchange
 
 ROOT = HERE / ".windows"
 HOME = ROOT / "python"
@@ -213,8 +216,8 @@ def stop_server() -> None:
         subprocess.run([SERVER, order], env=wine_environment(), check=False)
 
 
-def python(*arguments: Argument, cwd: Path = HERE) -> int:
-    """Run the Windows Python, pass its output on and return its status.
+def python(*arguments: Argument, cwd: Path = HERE, tell: Callable[[str], object] = print) -> int:
+    """Run the Windows Python, tell its output line by line and return its status.
 
     The output is always a pipe: under Wine 8 CPython does not start when it is a plain file.
     """
@@ -231,8 +234,23 @@ def python(*arguments: Argument, cwd: Path = HERE) -> int:
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            print(line.rstrip("\r\n"), flush=True)
+            tell(line.rstrip("\r\n"))
+            sys.stdout.flush()
         return process.wait()
+
+
+def output_of(*arguments: Argument, cwd: Path) -> str:
+    """Run the Windows Python and return what it printed.
+
+    Raises:
+        Failed: with all that it said.
+    """
+    lines: list[str] = []
+    status = python(*arguments, cwd=cwd, tell=lines.append)
+    text = "\n".join(lines)
+    if status:
+        raise Failed(f"{text}\nfailed on Windows with status {status}: {arguments[0]}")
+    return text
 
 
 def marked(tree: Path) -> list[str]:
@@ -252,7 +270,11 @@ def run_tests(wheels: Sequence[Path], tree: Path, arguments: Sequence[str]) -> i
         command = ["-m", "pytest", "-p", "no:cacheprovider", "-m", "windows"]
         command += [f"--deselect=tests/{test}" for test in NOT_UNDER_WINE]
         chosen = any((tree / text.partition("::")[0]).exists() for text in arguments)
-        return python(*command, *arguments, *([] if chosen else files), cwd=tree)
+        status = python(*command, *arguments, *([] if chosen else files), cwd=tree)
+        if not arguments:
+            say("exchanging stores between Windows and this system")
+            exchange(lambda *given: output_of(*given, cwd=tree), tree, ROOT / "exchange")
+        return status
 
 
 def main() -> int:
