@@ -98,9 +98,7 @@ def check_store(backend: Backend, patience: Patience) -> None:
         ContainerNotFound: the bucket does not exist.
     """
     if patiently(lambda: read_marker(backend), patience) is None:
-        others = patiently(lambda: _strangers(backend), patience)
-        if others:
-            raise _not_a_store(backend, others)
+        _look_into_the_root(backend, patience)
 
 
 def open_for_writing(
@@ -152,36 +150,53 @@ def _check_verdict(backend: Backend, verdict: Mapping[str, bool]) -> None:
 
 def _create(backend: Backend, concurrency: Concurrency, now: Callable[[], datetime], patience: Patience) -> StoreRecord:
     """Make the marker, or return the one that somebody else made meanwhile."""
-    others = patiently(lambda: _strangers(backend), patience)
-    if others and keys.STORE_MARKER not in others:
-        raise _not_a_store(backend, others)
-    if not others:
-        verdict = probe(backend, patience) if concurrency == "safe" else {}
-        if verdict:
-            _check_verdict(backend, verdict)
-        record = StoreRecord(
-            store_id=uuid.uuid4().hex,
-            created_at=now(),
-            concurrency=concurrency,
-            probed={backend.endpoint: verdict} if verdict else {},
-        )
-        body = record.to_bytes()
+    made = _look_into_the_root(backend, patience)
+    if made is not None:
+        return made
+    verdict = probe(backend, patience) if concurrency == "safe" else {}
+    if verdict:
+        _check_verdict(backend, verdict)
+    record = StoreRecord(
+        store_id=uuid.uuid4().hex,
+        created_at=now(),
+        concurrency=concurrency,
+        probed={backend.endpoint: verdict} if verdict else {},
+    )
+    body = record.to_bytes()
 
-        def look() -> Seen:
-            found = read_marker(backend)
-            if found is None:
-                return Seen.AS_BEFORE
-            return Seen.OURS if found.store_id == record.store_id else Seen.FOREIGN
+    def look() -> Seen:
+        found = read_marker(backend)
+        if found is None:
+            return Seen.AS_BEFORE
+        return Seen.OURS if found.store_id == record.store_id else Seen.FOREIGN
 
-        def send() -> None:
-            backend.write(keys.STORE_MARKER, body, when=IfAbsent())
+    def send() -> None:
+        backend.write(keys.STORE_MARKER, body, when=IfAbsent())
 
-        if settle(send, look, patience=patience, key=keys.STORE_MARKER) is Outcome.WON:
-            return record
+    if settle(send, look, patience=patience, key=keys.STORE_MARKER) is Outcome.WON:
+        return record
     found = patiently(lambda: read_marker(backend), patience)
     if found is None:
         raise NotAStore(f"{backend.url}: {keys.STORE_MARKER} was there and is gone; somebody clears this root")
     return found
+
+
+def _look_into_the_root(backend: Backend, patience: Patience) -> StoreRecord | None:
+    """Return ``None`` if the root is empty, or the record of a store that was made a moment ago.
+
+    The marker is the first object of a store, so whoever sees another object sees the marker by reading it afterwards:
+    a listing alone could have begun before the one and ended after the other.
+
+    Raises:
+        NotAStore: the root holds something else.
+    """
+    others = patiently(lambda: _strangers(backend), patience)
+    if not others:
+        return None
+    made = patiently(lambda: read_marker(backend), patience)
+    if made is None:
+        raise _not_a_store(backend, others)
+    return made
 
 
 def _strangers(backend: Backend) -> list[str]:

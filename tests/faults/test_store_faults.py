@@ -393,3 +393,30 @@ def test_a_failure_stops_the_retries_of_the_others():
     with pytest.raises(errors.AccessDenied):
         ArtifactStore(backend, timeout=60).save({"n": 2}, KEY, components={"bad": {"n": 3}})
     assert len([operation for operation in backend.log if operation.key.endswith("/model.json")]) < 20
+
+
+class MadeMeanwhile(MemoryBackend):
+    """An empty root in which somebody else makes a store at the moment that it is listed.
+
+    A listing that began before shows what was written meanwhile in part: ``shown`` says which part.
+    """
+
+    def __init__(self, shown):
+        super().__init__()
+        self._shown, self._made = shown, False
+
+    def children(self, prefix):
+        if prefix == "" and not self._made:
+            self._made = True
+            ArtifactStore(self).save({"n": "theirs"}, KEY)
+            return iter([name for name in super().children(prefix) if name in self._shown])
+        return super().children(prefix)
+
+
+@pytest.mark.parametrize("shown", [{"_store.json", "gru/"}, {"gru/"}, {"_store.json"}, set()], ids=str)
+def test_a_store_that_is_made_at_this_moment_is_not_taken_for_something_else(shown):
+    with pytest.raises(errors.AliasNotFound):  # it was there a moment too late; the next read finds it
+        ArtifactStore(MadeMeanwhile(shown)).get(KEY)
+    writer = ArtifactStore(MadeMeanwhile(shown))
+    assert writer.save({"n": "ours"}, KEY).published.pointer.seq == 2
+    assert [entry.seq for entry in writer.history(KEY)] == [1, 2]
