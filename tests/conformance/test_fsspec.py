@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from artifact_store.core.errors import ContainerNotFound, PreconditionFailed
-from artifact_store.storage.base import Always, Backend, IfVersion
+from artifact_store.storage.base import Always, Backend, IfAbsent, IfVersion
 from artifact_store.storage.fsspec import FsspecBackend, open_filesystem
 from artifact_store.storage.s3fs import S3fsBackend
 from artifact_store.testing import BackendSuite
@@ -135,6 +135,7 @@ class TestFsspecLocal(BackendSuite):
         return open_filesystem(f"file://{tmp_path.as_posix()}")
 
 
+@pytest.mark.long  # the class above once more, and the test below in short
 class TestReadyS3fs(TestS3fsOnSeaweed):
     """A filesystem that somebody made, with all its caches on, describes ours."""
 
@@ -146,6 +147,27 @@ class TestReadyS3fs(TestS3fsOnSeaweed):
         backend = open_filesystem(f"{seaweed.bucket}/{seaweed_prefix}", filesystem=ready)
         yield backend
         backend.close()
+
+
+def test_a_ready_filesystem_is_used_without_its_caches_and_with_real_conditions(seaweed, seaweed_prefix):
+    import s3fs
+
+    ready = s3fs.S3FileSystem(**seaweed.storage_options())
+    root = f"{seaweed.bucket}/{seaweed_prefix}"
+    ready.find(root)  # a listing that it would keep
+    one, other = (open_filesystem(root, filesystem=ready) for _ in range(2))
+    version = one.write("a/k", b"1", when=IfAbsent())
+    with pytest.raises(PreconditionFailed):
+        other.write("a/k", b"2", when=IfAbsent())
+    assert [entry.key for entry in other.list("")] == ["a/k"]
+    other.write("a/k", b"3", when=IfVersion(version))
+    with pytest.raises(PreconditionFailed):
+        one.write("a/k", b"4", when=IfVersion(version))
+    blob = one.read("a/k", limit=9)
+    assert blob is not None
+    assert blob.data == b"3"
+    one.close()
+    other.close()
 
 
 def test_generic_filesystems_say_what_they_are(tmp_path):
