@@ -22,8 +22,8 @@ class JoblibCodec:
     name: ClassVar[str] = "joblib"
     version: ClassVar[int] = 1
     risk: ClassVar[Risk] = Risk.CODE
-    types: ClassVar[tuple[str, ...]] = ("builtins.object",)
-    """What could be stored; since the risk is code, the registry offers it by name only."""
+    types: ClassVar[tuple[str, ...]] = ("sklearn.base.BaseEstimator",)
+    """What it is mostly named for. Since its risk is code it is never chosen, and may be named for anything."""
     extra: ClassVar[str | None] = "joblib"
     deterministic: ClassVar[bool] = False
     """A pickle depends on which parts of an object are one and the same."""
