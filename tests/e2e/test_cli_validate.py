@@ -14,9 +14,11 @@ import pytest
 from click.testing import CliRunner, Result
 from sklearn.preprocessing import StandardScaler
 
-from artifact_store import ArtifactStore, Example, FeatureSchema, errors
+from artifact_store import ArtifactStore, CodecRegistry, Example, FeatureSchema, ModelKey, Run, errors
 from artifact_store.cli.app import app
+from artifact_store.codecs.documents import DocumentCodec
 from artifact_store.ops.predict import _compare
+from artifact_store.ops.validate import validate
 
 pytestmark = pytest.mark.windows
 
@@ -167,6 +169,42 @@ class TestValidate:
         assert people.stdout.count("WRONG") == 7
         assert people.stdout.rstrip().endswith("8 models: 7 with problems.")
         assert people.stderr == ""
+
+    def test_a_codec_that_fails_as_no_codec_should_is_a_finding(self, tmp_path: Path) -> None:
+        class Failing(DocumentCodec):
+            name = "failing"
+            types = ("builtins.complex",)
+
+            def encode(self, obj: Any, directory: Path, stem: str) -> Any:
+                return super().encode(obj.real, directory, stem)
+
+            def decode(self, *_: Any, **__: Any) -> Any:
+                raise ZeroDivisionError("nobody thought of that")
+
+            def accepts(self, obj: Any) -> bool:
+                return isinstance(obj, complex)
+
+        registry = CodecRegistry()
+        registry.register(Failing)
+        with ArtifactStore(tmp_path / "other", registry=registry) as store:
+            store.save(1j, "toy")
+            report = validate(ModelKey("toy"), store.find)
+        assert "ZeroDivisionError: nobody thought of that" in str(report.problems[0])
+
+    def test_storage_that_does_not_answer_is_a_finding_of_that_model(self, store: ArtifactStore) -> None:
+        run = save(store, "linear/A")
+
+        def unreachable(key: ModelKey) -> Any:
+            raise errors.Unreachable(f"{key} is on the other side")
+
+        class Slow(Run):
+            def load(self, *_: Any, **__: Any) -> Any:
+                raise errors.DeadlineExceeded("it took too long")
+
+        for find in (unreachable, lambda _: Slow(run._context, run.manifest)):
+            report = validate(run.key, find)
+            assert isinstance(report.problems[0].error, errors.Unavailable)
+            assert not report.ok
 
     def test_one_model_one_type_or_one_run(self, store: ArtifactStore, cli: Cli) -> None:
         good = save(store, "linear/A")
