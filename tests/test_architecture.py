@@ -55,7 +55,7 @@ OWNERS = {
         "storage/fsspec_recipe.py",
         "storage/options.py",  # the names of the schemes it knows, for the message about an unknown one
     },
-    "joblib": set[str](),
+    "joblib": {"codecs/joblib_object.py"},
     "lightgbm": {
         "codecs/lightgbm_model.py",
         "codecs/lightgbm_sklearn.py",  # the estimators around a booster
@@ -77,7 +77,11 @@ OWNERS = {
     },
     "s3fs": set[str](),  # fsspec makes its filesystem
     "safetensors": set[str](),
-    "skops": set[str](),
+    "sklearn": {
+        "codecs/scalers.py",
+        "codecs/skops_estimator.py",  # its version, when it cannot take what another one wrote
+    },
+    "skops": {"codecs/skops_estimator.py"},
     "stable_baselines3": set[str](),
     "torch": set[str](),
 }
