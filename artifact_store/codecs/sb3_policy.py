@@ -11,6 +11,7 @@ statistics of the last episodes; the device. An algorithm of which something els
 
 from __future__ import annotations
 
+import copy
 import inspect
 import operator
 import threading
@@ -33,7 +34,6 @@ from artifact_store.core.errors import CodecUnavailable, Corrupt, InvalidOption,
 
 _MODULE: Final = {"PPO": "ppo.ppo", "A2C": "a2c.a2c", "DQN": "dqn.dqn", "SAC": "sac.sac", "TD3": "td3.td3"}
 _COUNTERS: Final = {
-    "num_timesteps": int,
     "_total_timesteps": int,
     "_num_timesteps_at_start": int,
     "_current_progress_remaining": float,
@@ -72,13 +72,9 @@ class SB3State:
     policy_kwargs: Mapping[str, Any] = field(default_factory=dict)
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)
+    num_timesteps: int = 0
     counters: Mapping[str, int | float] = field(default_factory=dict)
     n_envs: int = 1
-
-    @property
-    def num_timesteps(self) -> int:
-        """How many steps it was trained for."""
-        return int(self.counters.get("num_timesteps", 0))
 
 
 class SB3Codec:
@@ -145,10 +141,11 @@ _PLAIN: Final = (
     "action_space",
     "policy_kwargs",
     "hyperparameters",
+    "num_timesteps",
     "counters",
     "n_envs",
 )
-_KINDS: Final = {"algorithm": str, "policy": str, "n_envs": int}
+_KINDS: Final = {"algorithm": str, "policy": str, "num_timesteps": int, "n_envs": int}
 
 
 def _state(record: Mapping[str, Any], tensors: Mapping[str, Any]) -> SB3State:
@@ -180,8 +177,6 @@ def describe(algorithm: Any) -> SB3State:
             "algorithm in your own code"
         )
     _check_buffers(algorithm)
-    given = {name: getattr(algorithm, ATTRIBUTES.get(name, name)) for name in HYPERPARAMETERS[name]}
-    given["learning_rate"] = algorithm.lr_schedule  # the one in force; the attribute may have been changed since
     return SB3State(
         name,
         aliases[algorithm.policy_class],
@@ -189,28 +184,39 @@ def describe(algorithm: Any) -> SB3State:
         plain_space(codec, algorithm.action_space, "action_space"),
         algorithm.get_parameters(),
         plain_settings(codec, algorithm.policy_kwargs, POLICY_KWARGS, "policy_kwargs"),
-        plain_settings(codec, given, HYPERPARAMETERS[name], name),
+        plain_settings(codec, _hyperparameters(algorithm), HYPERPARAMETERS[name], name),
         _variables(algorithm),
+        int(algorithm.num_timesteps),
         {name: kind(getattr(algorithm, name)) for name, kind in _COUNTERS.items() if hasattr(algorithm, name)},
         int(algorithm.n_envs),
     )
 
 
 def _check_buffers(algorithm: Any) -> None:
-    """Raise if the buffer is not the one that stable-baselines3 chooses by itself."""
+    """Raise if the buffer is not of the class that stable-baselines3 chooses by itself."""
     own = "Dict" if type(algorithm.observation_space).__name__ == "Dict" else ""
     if hasattr(algorithm, "replay_buffer_class"):
-        several = {"n_steps": algorithm.n_steps, "gamma": algorithm.gamma} if algorithm.n_steps > 1 else {}
-        kind, kwargs = algorithm.replay_buffer_class, algorithm.replay_buffer_kwargs
-        expected, given = ("NStepReplayBuffer" if several else f"{own}ReplayBuffer"), several
+        kind, kwargs = algorithm.replay_buffer_class, {}
+        expected = "NStepReplayBuffer" if algorithm.n_steps > 1 and not own else f"{own}ReplayBuffer"
     else:
         kind, kwargs = algorithm.rollout_buffer_class, algorithm.rollout_buffer_kwargs
-        expected, given = f"{own}RolloutBuffer", {}
-    if kind.__name__ != expected or not kind.__module__.startswith("stable_baselines3.common.") or kwargs != given:
+        expected = f"{own}RolloutBuffer"
+    if kind.__name__ != expected or not kind.__module__.startswith("stable_baselines3.common.") or kwargs:
         raise NotEncodable(
-            f"its buffer is a {kind.__qualname__} with {kwargs}, which cannot be made again without its environment or "
-            "its code; train with the default buffer, or save policy.state_dict() (codec 'torch-state')"
+            f"its buffer is a {kind.__qualname__}, made with {kwargs}, which may need its environment or code to be made "
+            "again: train with the default buffer, or save policy.state_dict() (codec 'torch-state')"
         )
+
+
+def _hyperparameters(algorithm: Any) -> dict[str, Any]:
+    kinds = HYPERPARAMETERS[type(algorithm).__name__]
+    given = {name: getattr(algorithm, ATTRIBUTES.get(name, name)) for name in kinds}
+    given["learning_rate"] = algorithm.lr_schedule  # the one in force; the attribute may have been changed since
+    if "replay_buffer_kwargs" in given:
+        made = {"n_steps": algorithm.n_steps, "gamma": algorithm.gamma} if algorithm.n_steps > 1 else {}
+        kwargs = given["replay_buffer_kwargs"].items()
+        given["replay_buffer_kwargs"] = {name: value for name, value in kwargs if made.get(name) != value}
+    return given
 
 
 def _variables(algorithm: Any) -> dict[str, Any]:
@@ -316,6 +322,7 @@ def _load(algorithm: Any, state: SB3State) -> None:
         if name != "policy":
             _load_optimizer(operator.attrgetter(name)(algorithm), saved, name)
     _load_variables(algorithm, state.variables)
+    algorithm.num_timesteps = state.num_timesteps
     for name, value in state.counters.items():
         if name not in _COUNTERS or not isinstance(value, int | float):
             raise Corrupt(f"{name!r} is recorded as {value!r}, which is no counter")
@@ -333,7 +340,7 @@ def _load_optimizer(optimizer: Any, saved: Mapping[str, Any], name: str) -> None
         missing = sorted({*own} - {*group})
         if missing and "lr" in missing:
             raise Corrupt(f"{name} is recorded without {', '.join(missing)}")
-    optimizer.load_state_dict(saved)
+    optimizer.load_state_dict(copy.deepcopy(dict(saved)))  # which takes tensors as they are, and trains on in them
 
 
 def _load_variables(algorithm: Any, variables: Mapping[str, Any]) -> None:
@@ -341,7 +348,8 @@ def _load_variables(algorithm: Any, variables: Mapping[str, Any]) -> None:
     if not {*variables} <= {*own}:
         raise Corrupt(f"recorded are the variables {[*variables]}, and there are {[*own]}")
     for name, saved in variables.items():
-        if saved.dtype != own[name].dtype or (name != "exploration_matrices" and saved.shape != own[name].shape):
+        several = name == "exploration_matrices"  # one for each environment
+        if saved.dtype != own[name].dtype or saved.shape[several:] != own[name].shape[several:]:
             raise Corrupt(f"{name} is recorded with the shape {list(saved.shape)}, and has {list(own[name].shape)}")
         if name.startswith("exploration"):
             setattr(_exploration(algorithm), name, saved.detach().clone().to(own[name].device))
@@ -368,7 +376,7 @@ def _fill(into: Any, state: SB3State, fresh: Any) -> Any:
     """Give ``into`` what a new algorithm has that was built from ``state``; its hyperparameters stay its own."""
     into.set_parameters(fresh.get_parameters(), device=into.device)
     _load_variables(into, state.variables)
-    for name in state.counters:
+    for name in ("num_timesteps", *state.counters):
         setattr(into, name, getattr(fresh, name))
     into._last_obs = None  # noqa: SLF001 -- as set_env does: training on begins with a reset
     return into

@@ -34,6 +34,7 @@ _OFF_POLICY: Final = {
     "train_freq": "frequency",
     "gradient_steps": "integer",
     "optimize_memory_usage": "switch",
+    "replay_buffer_kwargs": "buffer settings",
     "n_steps": "integer",
 }
 _TD3: Final = {

@@ -26,7 +26,10 @@ OPTIMIZERS: Final = (
 )
 EXTRACTORS: Final = ("FlattenExtractor", "NatureCNN", "CombinedExtractor")
 
-_EXTRACTOR_SETTINGS: Final = {"features_dim": "integer", "cnn_output_dim": "integer", "normalized_image": "switch"}
+_NESTED: Final = {
+    "extractor settings": {"features_dim": "integer", "cnn_output_dim": "integer", "normalized_image": "switch"},
+    "buffer settings": {"handle_timeout_termination": "switch"},
+}
 _NAMES: Final = {
     "activation": ("torch.nn", ACTIVATIONS),
     "optimizer": ("torch.optim", OPTIMIZERS),
@@ -262,14 +265,17 @@ def _class(codec: Codec, name: str, kind: str) -> Any:
     return getattr(library(_TF_LIKE if name == "RMSpropTFLike" else _NAMES[kind][0], codec), name)
 
 
-def _plain_extractor(codec: Codec, value: Any, what: str) -> dict[str, JSON]:
-    return plain_settings(codec, value, _EXTRACTOR_SETTINGS, what)
+def _plain_nested(kind: str) -> Callable[[Codec, Any, str], dict[str, JSON]]:
+    return lambda codec, value, what: plain_settings(codec, value, _NESTED[kind], what)
 
 
-def _read_extractor(codec: Codec, record: Any, what: str) -> dict[str, Any]:
-    if not isinstance(record, dict):
-        raise _corrupt("dict of settings", record, what)
-    return read_settings(codec, record, _EXTRACTOR_SETTINGS, what)
+def _read_nested(kind: str) -> Callable[[Codec, Any, str], dict[str, Any]]:
+    def read(codec: Codec, record: Any, what: str) -> dict[str, Any]:
+        if not isinstance(record, dict):
+            raise _corrupt("dict of settings", record, what)
+        return read_settings(codec, record, _NESTED[kind], what)
+
+    return read
 
 
 def _plain_values(_: Codec, value: Any, what: str) -> Any:
@@ -296,9 +302,9 @@ _PLAIN: Final[dict[str, Callable[[Codec, Any, str], Any]]] = {
     "schedule": _plain_schedule,
     "noise": _plain_noise,
     "layers": _plain_layers,
-    "extractor settings": _plain_extractor,
     "values": _plain_values,
     **{kind: _plain_name(kind) for kind in _NAMES},
+    **{kind: _plain_nested(kind) for kind in _NESTED},
 }
 _READ: Final[dict[str, Callable[[Codec, Any, str], Any]]] = {
     "switch": _read_switch,
@@ -309,7 +315,7 @@ _READ: Final[dict[str, Callable[[Codec, Any, str], Any]]] = {
     "schedule": _read_schedule,
     "noise": _read_noise,
     "layers": _read_layers,
-    "extractor settings": _read_extractor,
     "values": _read_values,
     **{kind: _read_name(kind) for kind in _NAMES},
+    **{kind: _read_nested(kind) for kind in _NESTED},
 }
