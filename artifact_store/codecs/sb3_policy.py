@@ -203,8 +203,8 @@ def _check_buffers(algorithm: Any) -> None:
         expected = f"{own}RolloutBuffer"
     if kind.__name__ != expected or not kind.__module__.startswith("stable_baselines3.common.") or kwargs:
         raise NotEncodable(
-            f"its buffer is a {kind.__qualname__}, made with {kwargs}, which may need its environment or code to be made "
-            "again: train with the default buffer, or save policy.state_dict() (codec 'torch-state')"
+            f"its buffer is a {kind.__qualname__}, made with {kwargs}, and may need its environment or code to be "
+            "made again: train with the default buffer, or save policy.state_dict() (codec 'torch-state')"
         )
 
 
