@@ -169,6 +169,8 @@ def describe(algorithm: Any) -> SB3State:
     sb3 = library("stable_baselines3", codec)
     refuse_subclass(algorithm, *(getattr(sb3, name) for name in HYPERPARAMETERS))
     name = type(algorithm).__name__
+    if hasattr(algorithm.policy, "_orig_mod"):
+        raise NotEncodable("its policy was compiled: set algorithm.policy = algorithm.policy._orig_mod, and save then")
     aliases = {policy: alias for alias, policy in reversed(algorithm.policy_aliases.items())}
     if algorithm.policy_class not in aliases or type(algorithm.policy) is not algorithm.policy_class:
         raise NotEncodable(
