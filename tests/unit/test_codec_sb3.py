@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import math
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,7 @@ from artifact_store import ArtifactStore
 from artifact_store.codecs.sb3_policy import SB3Codec, SB3State, build, describe
 from artifact_store.codecs.sb3_spaces import plain_space, read_space
 from artifact_store.codecs.sb3_values import plain_settings, read_settings
+from artifact_store.codecs.tensor_trees import pack, unpack
 from artifact_store.core.canonical import canonical, checksum
 from artifact_store.core.errors import Corrupt, InvalidOption, NotEncodable
 from tests.environments import ACTIONS, DICT, tiny
@@ -168,6 +170,23 @@ def test_saving_and_loading_leave_the_random_generators_alone(tmp_path: Path) ->
     assert reloaded.seed == algorithm.seed == 1
 
 
+def test_layers_that_were_frozen_stay_frozen(tmp_path: Path) -> None:
+    algorithm = ppo().learn(20)
+    for parameter in algorithm.policy.mlp_extractor.parameters():
+        parameter.requires_grad_(requires_grad=False)
+    reloaded = there_and_back(algorithm, tmp_path)
+    before = learned(reloaded)
+    assert same(train_on(reloaded, tiny()), train_on(algorithm, tiny()))
+    assert torch.equal(before[1], learned(reloaded)[1])  # the first weights, which the optimiser would have changed
+
+
+def test_variables_of_another_form_are_corrupt() -> None:
+    state = describe(off_policy(SAC))
+    for variables in ({"log_ent_coef": torch.zeros(2)}, {"log_ent_coef": torch.zeros(1, dtype=torch.float64)}):
+        with pytest.raises(Corrupt, match="log_ent_coef"):
+            build(dataclasses.replace(state, variables=variables))
+
+
 def test_the_schedule_in_force_is_the_one_that_is_kept(tmp_path: Path) -> None:
     algorithm = ppo(learning_rate=ConstantSchedule(1e-3))
     algorithm.learning_rate = 5e-4
@@ -234,6 +253,12 @@ def changed_activation() -> PPO:
     return algorithm
 
 
+def changed_optimizer() -> PPO:
+    algorithm = ppo()
+    algorithm.policy.optimizer = torch.optim.AdamW(algorithm.policy.parameters())
+    return algorithm
+
+
 def several_noises() -> TD3:
     algorithm = off_policy(TD3, action_noise=VectorizedActionNoise(NormalActionNoise(np.zeros(2), np.ones(2)), 2))
     algorithm.action_noise.noises[1] = NormalActionNoise(np.ones(2), np.ones(2))  # type: ignore[union-attr]
@@ -270,6 +295,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a space of one's own": (lambda: ppo(tiny(OwnBox(-1, 1, (3,)))), "OwnBox"),
     "a network that was changed": (changed_network, "changed afterwards"),
     "an activation that was changed": (changed_activation, "changed afterwards"),
+    "an optimiser that was changed": (changed_optimizer, "changed afterwards"),
     "a hyperparameter that is no number": (lambda: ppo(ent_coef=torch.tensor(0.1)), "ent_coef"),
 }  # fmt: skip
 
@@ -295,11 +321,11 @@ def test_a_policy_that_was_compiled_is_refused(tmp_path: Path) -> None:
 def test_an_algorithm_that_is_filled_keeps_its_own_hyperparameters_and_environment(tmp_path: Path) -> None:
     algorithm = ppo().learn(40)
     env = tiny()
-    into = ppo(env, learning_rate=1e-5)
+    into = ppo(env, learning_rate=lambda left: left * 1e-5)
     assert there_and_back(algorithm, tmp_path, into=into) is into
-    assert same(learned(into), learned(algorithm))
+    assert same(tensors(into.get_parameters()), tensors(algorithm.get_parameters()))
     assert into.num_timesteps == algorithm.num_timesteps
-    assert into.lr_schedule(1) == 1e-5
+    assert into.lr_schedule(0.5) == 5e-6
     assert into.get_env() is env
 
 
@@ -382,8 +408,13 @@ LIES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a space that there is not": box(type="Text"),
     "a space of petabytes": box(low={"dtype": "float32", "shape": [1 << 50], "values": 0}),
     "a space of objects": box(low={"dtype": "object", "shape": [3], "values": 0}),
+    "a space that is a number": lambda record: record.update(observation_space=7),
+    "a space of a number": lambda record: record.update(observation_space={"type": "Dict", "spaces": [["a", 7]]}),
+    "a space of no parts": lambda record: record.update(observation_space={"type": "Dict", "spaces": [7]}),
+    "bounds of two dtypes": box(low={"dtype": "float64", "shape": [3], "values": 0}),
     "a space without bounds": lambda record: record["observation_space"].pop("low"),
     "a space upside down": lambda record: record["observation_space"].update(low=record["observation_space"]["high"], high=record["observation_space"]["low"]),
+    "a frozen parameter that there is not": lambda record: record.update(frozen=["requires_grad"]),
     "a counter that there is not": lambda record: record["counters"].update(__class__=1),
     "a counter that is text": lambda record: record["counters"].update(_n_updates="1"),
     "parameters that are none": lambda record: record.update(parameters=[]),
@@ -396,6 +427,7 @@ LIES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "an optimiser of other parameters": lambda record: optimizer(record)[1][1].append({"dict": [["params", []]]}),
     "an optimiser that knows too much": lambda record: optimizer(record)[0][1]["dict"].append([99, {"dict": [["step", {"tensor": record["tensors"]["names"][0]}]]}]),
     "moments of another form": lambda record: optimizer(record)[0][1]["dict"][0][1]["dict"][1].__setitem__(1, {"tensor": record["tensors"]["names"][1]}),
+    "a value without a key": lambda record: optimizer(record)[0][1]["dict"].append(7),
     "a value of no kind": lambda record: optimizer(record)[1].__setitem__(1, {"pickle": "gASVCg=="}),
 }  # fmt: skip
 
@@ -437,7 +469,38 @@ def test_a_state_needs_no_more_than_a_policy() -> None:
     assert (built.num_timesteps, built.n_steps, built.gamma) == (7, 2048, 0.99)  # stable-baselines3's own
 
 
-# ---------------------------------------------------------------- spaces, schedules, noise
+# ---------------------------------------------------------------- trees, spaces, schedules, noise
+
+TREES = [
+    {"state": {0: {"step": 1, "betas": (0.9, [math.inf, -0.0])}}, "name": None, "on": True},
+    {"number": np.float32(0.1), "whole": np.int64(3)},
+    [],
+    (),
+]
+
+
+@pytest.mark.parametrize("tree", TREES, ids=str)
+def test_a_tree_of_values_comes_back(tree: Any) -> None:
+    back = unpack(json.loads(canonical(pack(tree, "tree", {}))), "tree", {})
+    assert repr(back) == repr(tree)  # which tells -0.0, tuples and numpy's numbers apart
+
+
+def test_what_is_no_tree_of_values_is_refused() -> None:
+    deep: Any = []
+    for _ in range(9):
+        deep = [deep]
+    for tree in ({"a": object()}, {1.5: 1}, {1, 2}, deep, {"a/b": torch.zeros(1), "a": {"b": torch.zeros(1)}}):
+        with pytest.raises(NotEncodable, match="tree"):
+            pack(tree, "tree", {})
+
+
+@pytest.mark.parametrize(
+    "record", [{}, {"float": "x"}, {"tuple": 1}, {"dict": [[1.5, 1]]}, {"tensor": 1}, {"number": []}]
+)
+def test_what_is_no_record_of_a_tree_is_corrupt(record: Any) -> None:
+    with pytest.raises(Corrupt):
+        unpack(record, "tree", {})
+
 
 SPACES = [
     spaces.Box(-np.inf, np.inf, (2, 3)),
