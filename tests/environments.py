@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import gymnasium as gym
@@ -40,7 +41,6 @@ class Tiny(gym.Env[Any, Any]):
 
 def tiny(observation_space: Any = BOX, action_space: Any = ACTIONS, *, n_envs: int = 1, length: int = 7) -> DummyVecEnv:
     """Return environments side by side, with spaces of their own, since a space keeps a random generator."""
-    import copy
 
     def make() -> Tiny:
         return Tiny(copy.deepcopy(observation_space), copy.deepcopy(action_space), length)

@@ -17,20 +17,21 @@ import operator
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from artifact_store.codecs import files
 from artifact_store.codecs.files import all_or_nothing, library, refuse_subclass, write_settings
 from artifact_store.codecs.sb3_settings import ATTRIBUTES, HYPERPARAMETERS, POLICY_KWARGS
-from artifact_store.codecs.sb3_spaces import plain_space, read_space
+from artifact_store.codecs.sb3_spaces import flat_size, plain_space, read_space
 from artifact_store.codecs.sb3_values import plain_settings, read_settings
 from artifact_store.codecs.tensor_trees import pack, unpack
 from artifact_store.codecs.tensors import read_tensors, write_tensors
 from artifact_store.codecs.torch_state import differences
 from artifact_store.core.canonical import checksum, parse_document
 from artifact_store.core.codec import JSON, Risk
-from artifact_store.core.errors import CodecUnavailable, Corrupt, InvalidOption, NotEncodable
+from artifact_store.core.errors import CodecUnavailable, Corrupt, InvalidOption, NotEncodable, Unavailable
 
 _MODULE: Final = {"PPO": "ppo.ppo", "A2C": "a2c.a2c", "DQN": "dqn.dqn", "SAC": "sac.sac", "TD3": "td3.td3"}
 _COUNTERS: Final = {
@@ -272,10 +273,12 @@ def _check_rebuilds(state: SB3State, algorithm: Any) -> None:
 def build(state: SB3State, *, device: str = "cpu") -> Any:
     """Return a new algorithm with these settings, parameters and counters, and no environment.
 
-    Unpickles nothing, and leaves the global random generators as they were.
+    Unpickles nothing, and leaves the global random generators as they were (torch's is set back, so what other threads
+    draw from it meanwhile is drawn again).
 
     Raises:
         Corrupt: the state makes no such algorithm.
+        Unavailable: its buffer does not fit into memory.
         CodecUnavailable: stable-baselines3 is not installed, or does not know one of the hyperparameters.
     """
     codec = SB3Codec()
@@ -287,6 +290,7 @@ def build(state: SB3State, *, device: str = "cpu") -> Any:
     spaces = {name: read_space(codec, getattr(state, name), name) for name in ("observation_space", "action_space")}
     if type(state.n_envs) is not int or state.n_envs < 1:
         raise Corrupt(f"it is recorded with {state.n_envs!r} environments")
+    _check_sizes(codec, state, policy_kwargs, spaces)
     kind = getattr(library("stable_baselines3", codec), state.algorithm)
     try:
         with _building, torch.random.fork_rng(devices=[]):
@@ -296,7 +300,27 @@ def build(state: SB3State, *, device: str = "cpu") -> Any:
         _load(algorithm, state)
     except _NOT_BUILT as error:
         raise Corrupt(f"these settings make no {state.algorithm}: {type(error).__name__}: {error}") from error
+    except MemoryError as error:
+        raise Unavailable(
+            f"the buffer of this {state.algorithm} does not fit into memory ({error}): load it into= an algorithm "
+            "with a smaller one"
+        ) from error
     return algorithm
+
+
+def _check_sizes(codec: SB3Codec, state: SB3State, policy_kwargs: dict[str, Any], spaces: dict[str, Any]) -> None:
+    """Refuse networks larger than what was saved, before memory is used for them."""
+    tensors = state.parameters.get("policy", {}).values()
+    held = sum(int(tensor.numel()) for tensor in tensors if hasattr(tensor, "numel"))
+    layers = policy_kwargs.get("net_arch") or []
+    paths = layers.values() if isinstance(layers, dict) else [layers]
+    sizes = [width * following for path in paths for width, following in pairwise([1, *path])]
+    sizes += [int(size) for size in (policy_kwargs.get("features_extractor_kwargs") or {}).values()]
+    sizes += [policy_kwargs.get("n_critics") or 0, flat_size(codec, spaces["action_space"])]
+    if state.policy == "MlpPolicy" and not policy_kwargs.get("features_extractor_class"):
+        sizes.append(flat_size(codec, spaces["observation_space"]))
+    if max(sizes) > held:
+        raise Corrupt(f"its networks would have layers of {max(sizes):,} weights, and {held:,} were saved in all")
 
 
 def _made(kind: Any, policy: str, given: dict[str, Any], policy_kwargs: dict[str, Any], device: str) -> Any:

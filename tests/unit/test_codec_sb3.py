@@ -36,7 +36,7 @@ from artifact_store.codecs.sb3_spaces import plain_space, read_space
 from artifact_store.codecs.sb3_values import plain_settings, read_settings
 from artifact_store.codecs.tensor_trees import pack, unpack
 from artifact_store.core.canonical import canonical, checksum
-from artifact_store.core.errors import Corrupt, InvalidOption, NotEncodable
+from artifact_store.core.errors import Corrupt, InvalidOption, NotEncodable, Unavailable
 from tests.environments import ACTIONS, DICT, tiny
 
 CODEC = SB3Codec()
@@ -392,6 +392,11 @@ LIES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a keyword that there is not": policy(device="cuda"),
     "a keyword that is a function": policy(net_arch={"schedule": "linear"}),
     "widths below zero": policy(net_arch=[-8]),
+    "widths of terabytes": policy(net_arch=[1 << 40]),
+    "widths that multiply to terabytes": policy(net_arch={"pi": [1 << 21, 1 << 21], "vf": [8]}),
+    "an extractor of terabytes": policy(features_extractor_kwargs={"features_dim": 1 << 40}),
+    "actions of terabytes": lambda record: record.update(action_space={"type": "Discrete", "n": 1 << 40, "start": 0}),
+    "observations of terabytes": lambda record: record.update(observation_space={"type": "Discrete", "n": 1 << 40, "start": 0}),
     "another network": policy(net_arch=[9]),
     "a hyperparameter that there is not": hyper(env="CartPole-v1"),
     "a schedule of another name": hyper(learning_rate={"schedule": "os.system"}),
@@ -448,6 +453,16 @@ def test_a_record_that_lies_is_corrupt(name: str, saved: Path, tmp_path: Path) -
     lie(tmp_path, LIES[name])
     with pytest.raises(Corrupt):
         CODEC.decode(tmp_path, "model", {})
+
+
+def test_a_buffer_that_does_not_fit_is_told_from_damage(saved: Path, tmp_path: Path) -> None:
+    for file in saved.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    lie(tmp_path, hyper(n_steps=1 << 46))
+    with pytest.raises(Unavailable, match="into="):
+        CODEC.decode(tmp_path, "model", {})
+    into = ppo()
+    assert CODEC.decode(tmp_path, "model", {}, into=into) is into
 
 
 def test_a_state_needs_no_more_than_a_policy() -> None:
