@@ -55,6 +55,7 @@ OWNERS = {
         "storage/fsspec_recipe.py",
         "storage/options.py",  # the names of the schemes it knows, for the message about an unknown one
     },
+    "gymnasium": {"codecs/sb3_spaces.py"},
     "joblib": {"codecs/joblib_object.py"},
     "lightgbm": {
         "codecs/lightgbm_model.py",
@@ -76,14 +77,22 @@ OWNERS = {
         "core/tables.py",  # tables as input of a model
     },
     "s3fs": set[str](),  # fsspec makes its filesystem
-    "safetensors": set[str](),
+    "safetensors": {"codecs/tensors.py"},
     "sklearn": {
         "codecs/scalers.py",
         "codecs/skops_estimator.py",  # its version, when it cannot take what another one wrote
     },
     "skops": {"codecs/skops_estimator.py"},
-    "stable_baselines3": set[str](),
-    "torch": set[str](),
+    "stable_baselines3": {
+        "codecs/sb3_policy.py",
+        "codecs/sb3_values.py",  # its schedules and noises
+        "codecs/vecnormalize.py",  # its running statistics, which are no algorithm
+    },
+    "torch": {
+        "codecs/sb3_policy.py",  # its random generator, which building an algorithm must leave alone
+        "codecs/tensors.py",
+        "codecs/torch_state.py",  # to know a module
+    },
 }
 
 READS_ENVIRONMENT = {
@@ -117,6 +126,7 @@ PUBLIC = [
     "Run",
     "RunId",
     "RunRef",
+    "TorchState",
     "__version__",
     "errors",
 ]
