@@ -25,7 +25,7 @@ def ends(chosen: Any, length: int) -> Any:
 
 
 def stretch(chosen: Any, least: int, most: int) -> tuple[int, int]:
-    """Return where the first ``least`` consecutive ``chosen`` rows begin, and where they stop, ``most`` at the latest."""
+    """Return where the first ``least`` consecutive rows begin, and where they stop, after ``most`` at the latest."""
     first = int(ends(chosen, least)[0]) - least + 1
     stop, there = first + least, set(chosen.tolist())
     while stop in there and stop - first < most:
