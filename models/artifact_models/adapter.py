@@ -256,6 +256,11 @@ class BaseModelAdapter(ABC):
 
     # ------------------------------------------------------------ for the families
 
+    @staticmethod
+    def _unlike(run: Run, found: object, wanted: str) -> errors.Corrupt:
+        """Return the error of a model that is none of this family."""
+        return errors.Corrupt(f"the model of {run.ref} holds a {type(found).__qualname__}, and no {wanted}")
+
     def _schema(self) -> FeatureSchema:
         """Return the schema of a fitted adapter.
 

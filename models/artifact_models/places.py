@@ -168,9 +168,9 @@ def _selector(parts: _Parts, types: Sequence[str]) -> tuple[_Parts, str | None, 
         return parts.without_last(1, name), None, run
     if _is_run_id(last):
         return parts.without_last(1), None, last
-    behind_symbol = len(parts.names) > 2 and parts.names[-3] in types  # noqa: PLR2004 -- type, symbol, alias
-    behind_type = len(parts.names) > 1 and parts.names[-2] in types and last in _ALIAS_NAMES
-    if (behind_symbol and last not in types) or behind_type:
+    before = parts.names[-2] if len(parts.names) > 1 else ""
+    behind_symbol = before not in types and len(parts.names) > 2 and parts.names[-3] in types  # noqa: PLR2004
+    if behind_symbol or (before in types and last in _ALIAS_NAMES):
         return parts.without_last(1), last, None
     return parts, None, None
 

@@ -162,6 +162,8 @@ class GRUAdapter(BaseModelAdapter):
         from artifact_models.gru.network import restored
 
         stored = run.load("model")
+        if not isinstance(stored, TorchState):
+            raise self._unlike(run, stored, "TorchState")
         architecture = Architecture.of(stored.state)
         if self.features is None:
             self.features = FeatureSchema.inferred(architecture.input_size, nan="refuse", inf="refuse")
