@@ -52,7 +52,9 @@ _ROOT, _BESTS = "models", "metadata"
 _RUN_LIKE = re.compile(r"\d{8}_\d{6}(?:_.*)?")
 _TYPES = "|".join(FAMILIES)
 _BEST = re.compile(rf"best_wf_(?P<type>{_TYPES})(?:_(?P<symbol>.+))?(?P<suffix>\.[a-z]+)")
-_FLAT = re.compile(rf"(?P<type>{_TYPES})_model(?:_(?P<symbol>.+?))?(?:_(?P<time>\d{{8}}_\d{{6}}))?(?P<suffix>\.[a-z]+)")
+_FLAT = re.compile(
+    rf"(?P<type>{_TYPES})_model(?:_(?P<symbol>.+?))??(?:_(?P<time>\d{{8}}_\d{{6}}))?(?P<suffix>\.[a-z]+)"
+)
 _BESIDE: Final[Mapping[str, tuple[str, ...]]] = {
     PREPROCESSOR: ("{stem}_preprocessor.pkl", "{stem}_preprocessor.joblib"),
     VECNORMALIZE: ("{stem}_vecnormalize.pkl", "{stem}_vec_normalize.pkl"),
