@@ -24,20 +24,20 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """One document: ``values`` are its fields, ``damage`` says what is wrong with it, and is empty if nothing is."""
+    """One document: ``fields`` are what it says, ``damage`` says what is wrong with it, and is empty if nothing is."""
 
     name: str
-    values: Mapping[str, Any] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)
     damage: str = ""
 
     def text(self, name: str) -> str | None:
         """Return a field if it is text."""
-        value = self.values.get(name)
+        value = self.fields.get(name)
         return value if isinstance(value, str) else None
 
     def mapping(self, name: str) -> dict[str, Any]:
         """Return a field if it is an object, else an empty one."""
-        value = self.values.get(name)
+        value = self.fields.get(name)
         return dict(value) if isinstance(value, dict) else {}
 
 

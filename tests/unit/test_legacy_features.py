@@ -204,35 +204,36 @@ class TestObservations:
         refused(56, Claim("a", ALL[:5]), Claim("b", ALL[1:6]), observation=self.BOX)
 
 
-class TestNotes:
-    WHOLE = {"feature_names": list(ALL), "feature_count": 8, "config": {"a": [1, 2]}, "selected_features": [0, 3, 5]}
+WHOLE = {"feature_names": list(ALL), "feature_count": 8, "config": {"a": [1, 2]}, "selected_features": [0, 3, 5]}
 
+
+class TestNotes:
     def test_a_whole_document_has_no_damage(self):
-        notes = parse_notes("metadata.json", json.dumps(self.WHOLE, indent=2).encode())
-        assert (notes.values, notes.damage) == (self.WHOLE, "")
+        notes = parse_notes("metadata.json", json.dumps(WHOLE, indent=2).encode())
+        assert (notes.fields, notes.damage) == (WHOLE, "")
 
     @pytest.mark.parametrize("indent", [None, 2])
     def test_of_one_that_breaks_off_what_stands_before_is_kept(self, indent):
-        text = json.dumps(self.WHOLE, indent=indent)
+        text = json.dumps(WHOLE, indent=indent)
         notes = parse_notes("metadata.json", text[: text.rindex("3")].encode())
-        assert notes.values == {name: self.WHOLE[name] for name in ("feature_names", "feature_count", "config")}
+        assert notes.fields == {name: WHOLE[name] for name in ("feature_names", "feature_count", "config")}
         assert "metadata.json breaks off inside 'selected_features'" in notes.damage
 
     def test_wherever_it_breaks_off_nothing_wrong_is_read(self):
-        text = json.dumps(self.WHOLE, indent=1)
+        text = json.dumps(WHOLE, indent=1)
         for end in range(len(text)):
             found = parse_notes("metadata.json", text[:end].encode())
             assert found.damage
-            assert all(self.WHOLE[name] == value for name, value in found.values.items())
+            assert all(WHOLE[name] == value for name, value in found.fields.items())
 
     def test_the_end_of_a_number_is_not_believed(self):
-        assert parse_notes("n", b'{"feature_count": 11').values == {}
+        assert parse_notes("n", b'{"feature_count": 11').fields == {}
 
     @pytest.mark.parametrize("data", [b"", b"\xff\xfe", b"[1]", b"nothing", b'{"a":' * 5000, b"[" * 100_000])
     def test_what_is_no_object_is_damage_and_no_error(self, data):
         notes = parse_notes("metadata.json", data)
         assert notes.damage
-        assert not notes.values
+        assert not notes.fields
 
     def test_nesting_that_could_not_be_stored_is_damage(self):
         assert parse_notes("n", json.dumps({"a": json.loads("[" * 40 + "]" * 40)}).encode()).damage
