@@ -1,0 +1,171 @@
+"""What the files of one old run are, family by family: the parts of the new run, and the evidence for its features.
+
+Each reader gets the bytes of the files by what they are for, their names for the texts of errors, and the notes beside
+them. A part that cannot be read is refused and told; only the model itself is worth an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final
+
+from artifact_store.core.errors import ArtifactStoreError, Corrupt
+from artifact_store.legacy import layout
+from artifact_store.legacy.features import Evidence, Fitted, claim_of
+from artifact_store.legacy.notes import Notes, numbers, read_old_time
+
+Data = Mapping[str, bytes]
+Names = Mapping[str, str]
+NotesByRole = Mapping[str, Notes]
+
+_INPUT_WEIGHT: Final = "gru.weight_ih_l0"
+_METRICS: Final = frozenset({"loss", "score", "sharpe", "accuracy", "auc", "rmse", "mae"})
+_HISTORY: Final = ("train_losses", "val_losses")
+_PATHS: Final = {
+    "preprocessor_path": layout.PREPROCESSOR,
+    "scaler_path": layout.PREPROCESSOR,
+    "has_preprocessor": layout.PREPROCESSOR,
+    "vecnormalize_path": layout.VECNORMALIZE,
+    "vec_normalize_path": layout.VECNORMALIZE,
+    "has_vecnormalize": layout.VECNORMALIZE,
+}
+"""Notes that tell that a run was trained with a part, whether or not the file is where they say."""
+
+
+@dataclass(slots=True)
+class Parts:
+    """What was made of an old run. ``needs`` names the components that it was trained with, as its notes say."""
+
+    evidence: Evidence
+    components: dict[str, Any]
+    schema: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    training_config: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    created_at: datetime | None = None
+    needs: frozenset[str] = frozenset()
+    found: list[str] = field(default_factory=list)
+    inferred: list[str] = field(default_factory=list)
+    refused: list[tuple[str, ArtifactStoreError]] = field(default_factory=list)
+
+
+def read_gru(data: Data, names: Names, notes: NotesByRole) -> Parts:
+    """Read a GRU: the checkpoint, and the preprocessor beside it.
+
+    Raises:
+        Corrupt, RiskRefused, CodecUnavailable: it is no checkpoint of a GRU, or not one that can be read safely.
+    """
+    from artifact_store.codecs.torch_state import TorchState
+    from artifact_store.legacy.checkpoint import read_checkpoint
+
+    name = names[layout.MODEL]
+    found = read_checkpoint(data[layout.MODEL], what=name)
+    sizes = _sizes(found.state, name)
+    about = dict(found.metadata)
+    own = {"dropout": found.config["dropout"]} if "dropout" in found.config else {}
+    parts = _begun(sizes["input_size"], f"{_INPUT_WEIGHT} in {name}", names, notes, about)
+    parts.schema = {"nan": "refuse", "inf": "refuse"}
+    parts.config = parts.config or dict(found.training_config)
+    parts.training_config = parts.training_config or dict(found.training_config)
+    parts.training_config |= {part: about[part] for part in _HISTORY if part in about}
+    length = next(
+        (one["sequence_length"] for one in (found.training_config, parts.config) if "sequence_length" in one), None
+    )
+    own |= {"sequence_length": length} if isinstance(length, int) else {}
+    parts.components[layout.MODEL] = TorchState(found.state, {**sizes, **own})
+    parts.found.append(f"{name}: a GRU of {sizes['num_layers']} layers, {sizes['input_size']} inputs")
+    parts.inferred += [
+        f"{size} is {sizes[size]} (its tensors), and not {found.config[size]} ({name})"
+        for size in sizes
+        if size in found.config and found.config[size] != sizes[size]
+    ]
+    if found.omitted:
+        parts.found.append(f"{', '.join(found.omitted)} of {name} is left behind")
+    _add_preprocessor(parts, data, names)
+    return parts
+
+
+def _sizes(state: Mapping[str, Any], name: str) -> dict[str, int]:
+    """Return the sizes of the network as its tensors have them.
+
+    Raises:
+        Corrupt: it is another network.
+    """
+    wanted = (_INPUT_WEIGHT, "gru.weight_hh_l0", "fc1.weight", "fc2.weight")
+    shapes = {part: tuple(state[part].shape) for part in wanted if part in state}
+    missing = [part for part in wanted if len(shapes.get(part, ())) != 2]  # noqa: PLR2004 -- matrices
+    if missing:
+        raise Corrupt(f"{name} is not the state of a GRU with fc1 and fc2: no matrix {', '.join(missing)}")
+    return {
+        "input_size": shapes[_INPUT_WEIGHT][1],
+        "hidden_size": shapes["gru.weight_hh_l0"][1],
+        "num_layers": sum(part.startswith("gru.weight_ih_l") for part in state),
+        "fc_size": shapes["fc1.weight"][0],
+        "output_size": shapes["fc2.weight"][0],
+    }
+
+
+def _begun(width: int, width_from: str, names: Names, notes: NotesByRole, about: Mapping[str, Any]) -> Parts:
+    """Return what all families have: claims on features, settings, metrics and times, from the model and its notes."""
+    own = claim_of(names[layout.MODEL], about)
+    beside = [notes[role] for role in (layout.METADATA, layout.MODEL_METADATA) if role in notes]
+    claims = (own, *(claim_of(note.name, note.fields) for note in beside))
+    lost = tuple(note.damage for note in notes.values() if note.damage)
+    sources = [about, *(note.fields for note in beside)]
+    parts = Parts(Evidence(width, width_from, claims, lost=lost), {})
+    config = notes[layout.CONFIG].fields if layout.CONFIG in notes else {}
+    parts.config = dict(config or _first_object(sources, "config") or _first_object(sources, "model_config"))
+    parts.training_config = dict(_first_object(sources, "training_config"))
+    for source in reversed(sources):
+        parts.metrics |= numbers(dict(_first_object([source], "metrics")))
+        parts.metrics |= {name: value for name, value in numbers(source).items() if _is_metric(name)}
+    parts.created_at = next((time for one in sources if (time := read_old_time(one.get("created_at")))), None)
+    parts.needs = frozenset(role for one in sources for note, role in _PATHS.items() if one.get(note))
+    parts.found += [f"{note.name}: {len(note.fields)} fields" for note in notes.values()]
+    return parts
+
+
+def _first_object(sources: list[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
+    return next((value for one in sources if isinstance(value := one.get(name), dict) and value), {})
+
+
+def _is_metric(name: str) -> bool:
+    return any(
+        part in name.lower().split("_") for part in ("loss", "score", "sharpe", "accuracy", "auc", "rmse", "mae")
+    )
+
+
+def _add_preprocessor(parts: Parts, data: Data, names: Names) -> None:
+    """Add the preprocessor and what it says of the features, or tell why not."""
+    from artifact_store.legacy.preprocessors import read_preprocessor
+
+    if layout.PREPROCESSOR not in data:
+        return
+    name = names[layout.PREPROCESSOR]
+    found = _tried(parts, name, lambda: read_preprocessor(data[layout.PREPROCESSOR], what=name))
+    if found is None:
+        return
+    if found.preprocessor is None:
+        parts.refused.append((name, Corrupt(f"{name} holds neither a scaler nor an imputer")))
+        return
+    parts.components[layout.PREPROCESSOR] = found.preprocessor
+    steps = ", ".join(type(step).__name__ for step in found.preprocessor.steps)
+    parts.found.append(f"{name}: {steps} of {found.preprocessor.n_features_in_} columns")
+    fitted = Fitted(name, found.preprocessor.n_features_in_, found.names or ())
+    parts.evidence = replace(parts.evidence, fitted=fitted)
+
+
+def _tried(parts: Parts, name: str, read: Callable[[], Any]) -> Any:
+    """Return what a reader of a part returns, or nothing after telling why it is refused."""
+    try:
+        return read()
+    except ArtifactStoreError as error:
+        parts.refused.append((name, error))
+    except Exception as error:  # a library met what it did not expect: the part is damaged, the model is not
+        parts.refused.append((name, Corrupt(f"{name} cannot be read: {type(error).__name__}: {error}")))
+    return None
+
+
+READERS: Final[Mapping[str, Callable[[Data, Names, NotesByRole], Parts]]] = {"gru": read_gru}
