@@ -226,7 +226,7 @@ _INERT: Final = frozenset(
     {
         ARRAY_IN_FILE,
         *_names("sklearn.preprocessing._data sklearn.preprocessing.data", "StandardScaler MinMaxScaler RobustScaler"),
-        *_names("sklearn.impute sklearn.impute._base", "SimpleImputer"),
+        *_names("sklearn.impute sklearn.impute._base", "SimpleImputer MissingIndicator"),
         *_names("sklearn.pipeline", "Pipeline"),
         *_names("sklearn.preprocessing._label sklearn.preprocessing.label", "LabelEncoder"),
         *_names("lightgbm.sklearn", "LGBMModel LGBMRegressor LGBMClassifier LGBMRanker"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import codecs
 import struct
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, NoReturn
@@ -363,6 +364,8 @@ class Machine:
         elif isinstance(target, Stub) and target.state is None:
             target.state = state
             self._push(self._array_in_file(target) if target.kind == names.ARRAY_IN_FILE else target)
+        elif isinstance(target, OrderedDict) and isinstance(state, dict):
+            self._push(target)  # torch hangs the versions of its modules on a state dict; nobody needs them
         else:
             raise refused(self.what, f"sets the state of {_kind(target)}")
 
