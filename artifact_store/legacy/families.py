@@ -6,6 +6,8 @@ them. A part that cannot be read is refused and told; only the model itself is w
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,7 +15,7 @@ from typing import Any, Final
 
 from artifact_store.core.errors import ArtifactStoreError, Corrupt
 from artifact_store.legacy import layout
-from artifact_store.legacy.features import Evidence, Fitted, claim_of
+from artifact_store.legacy.features import Claim, Evidence, Fitted, claim_of
 from artifact_store.legacy.notes import Notes, numbers, read_old_time
 
 Data = Mapping[str, bytes]
@@ -116,7 +118,7 @@ def _begun(width: int, width_from: str, names: Names, notes: NotesByRole, about:
     sources = [about, *(note.fields for note in beside)]
     parts = Parts(Evidence(width, width_from, claims, lost=lost), {})
     config = notes[layout.CONFIG].fields if layout.CONFIG in notes else {}
-    parts.config = dict(config or _first_object(sources, "config") or _first_object(sources, "model_config"))
+    parts.config = dict(config or _flat(_first_object(sources, "config")) or _first_object(sources, "model_config"))
     parts.training_config = dict(_first_object(sources, "training_config"))
     for source in reversed(sources):
         parts.metrics |= numbers(dict(_first_object([source], "metrics")))
@@ -129,6 +131,17 @@ def _begun(width: int, width_from: str, names: Names, notes: NotesByRole, about:
 
 def _first_object(sources: list[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
     return next((value for one in sources if isinstance(value := one.get(name), dict) and value), {})
+
+
+def _flat(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the settings of the model alone; a walk-forward run kept those of the whole project around them."""
+    inner = config.get("models")
+    found = (
+        [inner[kind] for kind in layout.FAMILIES if isinstance(inner.get(kind), dict)]
+        if isinstance(inner, dict)
+        else []
+    )
+    return found[0] if len(found) == 1 else config
 
 
 def _is_metric(name: str) -> bool:
@@ -163,9 +176,73 @@ def _tried(parts: Parts, name: str, read: Callable[[], Any]) -> Any:
         return read()
     except ArtifactStoreError as error:
         parts.refused.append((name, error))
-    except Exception as error:  # a library met what it did not expect: the part is damaged, the model is not
+    except Exception as error:  # noqa: BLE001 -- a library met what it did not expect: the part is damaged
         parts.refused.append((name, Corrupt(f"{name} cannot be read: {type(error).__name__}: {error}")))
     return None
 
 
-READERS: Final[Mapping[str, Callable[[Data, Names, NotesByRole], Parts]]] = {"gru": read_gru}
+def read_lightgbm_run(data: Data, names: Names, notes: NotesByRole) -> Parts:
+    """Read a LightGBM model: its text goes through a process of its own before this one parses it.
+
+    Raises:
+        Corrupt, RiskRefused, CodecUnavailable: it is no LightGBM model, or not one that can be read safely.
+    """
+    from artifact_store.legacy.lightgbm_pickle import build, read_lightgbm
+
+    name = names[layout.MODEL]
+    found = read_lightgbm(data[layout.MODEL], what=name)
+    model = build(found)
+    booster = getattr(model, "booster_", model)
+    parts = _begun(booster.num_feature(), f"max_feature_idx in {name}", names, notes, found.metadata)
+    own = Claim(f"the booster in {name}", tuple(booster.feature_name()))
+    categories = _categories(parts, found)
+    parts.evidence = replace(parts.evidence, claims=(*parts.evidence.claims, own), categories=categories)
+    parts.components[layout.MODEL] = model
+    parts.found.append(f"{name}: a {found.kind} of {booster.num_trees()} trees, {booster.num_feature()} inputs")
+    for part, scores in booster.best_score.items():
+        parts.metrics |= {f"{part}_{metric}": score for metric, score in numbers(scores).items()}
+    _add_preprocessor(parts, data, names)
+    _add_importance(parts, data, names)
+    return parts
+
+
+def _categories(parts: Parts, found: Any) -> dict[str, list[str | int]]:
+    """Return the categories by the names of their columns; those of a table of pandas have no names in the model."""
+    lists = found.pandas_categorical or []
+    if not lists:
+        return {}
+    infos = re.search(r"^feature_infos=(.*)$", found.text, re.MULTILINE)
+    kinds = infos[1].split() if infos else []
+    columns = [place for place, kind in enumerate(kinds) if kind[:1] != "[" and kind != "none"]
+    named = next((claim.names for claim in parts.evidence.claims if claim.real and len(claim.names) == len(kinds)), ())
+    known = all(isinstance(value, str) for values in lists for value in values) and all(lists)
+    if len(columns) != len(lists) or not named or not known:
+        parts.inferred.append(f"{len(lists)} lists of categories could not be told to columns: give pandas categories")
+        return {}
+    return {named[place]: list(values) for place, values in zip(columns, lists, strict=True)}
+
+
+def _add_importance(parts: Parts, data: Data, names: Names) -> None:
+    """Add the table of importances, which nothing depends on."""
+    if layout.IMPORTANCE not in data:
+        return
+    name = names[layout.IMPORTANCE]
+    frame = _tried(parts, name, lambda: _table(data[layout.IMPORTANCE]))
+    if frame is not None:
+        parts.components[layout.IMPORTANCE] = frame
+        parts.found.append(f"{name}: {len(frame)} rows")
+
+
+def _table(data: bytes) -> Any:
+    import pandas as pd
+
+    frame = pd.read_parquet(io.BytesIO(data), engine="pyarrow")
+    if sorted(map(str, frame.columns)) != ["feature", "importance"]:
+        raise Corrupt(f"a table of importances has the columns feature and importance, not {list(frame.columns)[:9]}")
+    return frame
+
+
+READERS: Final[Mapping[str, Callable[[Data, Names, NotesByRole], Parts]]] = {
+    "gru": read_gru,
+    "lightgbm": read_lightgbm_run,
+}
