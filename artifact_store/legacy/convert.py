@@ -4,9 +4,9 @@ The same for reading in place and for migrating, and the same bytes each time: n
 machine or from the libraries that happen to be imported. No stored code runs; a part that cannot be read without is
 left out, and the run says in the tag ``requires`` that predicting needs it.
 
-A run keeps its id. One that has none gets the time of its ``created_at`` and the beginning of its digest; where no time
-is stored either, that of the epoch, so that it is never taken for the newest. Times without a zone are taken as UTC, as
-the digits of the run ids are.
+A run keeps its id. One that has none gets the time of its ``created_at``, or else the one inside of its file, and the
+beginning of its digest; where no time is stored at all, that of the epoch, so that it is never taken for the newest.
+Times without a zone are taken as UTC, as the digits of the run ids are.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def convert(opened: Opened) -> Conversion:
 
 def _assembled(opened: Opened, parts: Parts, recovered: features.Recovered) -> Conversion:
     old = opened.old
-    created_at = parts.created_at or (None if old.run_id is None else _time_of(old.run_id))
+    created_at = parts.created_at or (parts.written_at if old.run_id is None else _time_of(old.run_id))
     run_id = old.run_id or _id_at(created_at or EPOCH, opened.digest)
     there = {role for role in (layout.PREPROCESSOR, layout.VECNORMALIZE) if role in old.files}
     needs = there | parts.needs
@@ -170,7 +170,8 @@ def _concluded(opened: Opened, parts: Parts, run_id: RunId, created_at: datetime
     if opened.old.run_id is None:
         yield f"the run id {run_id}: from the {'time' if created_at else 'epoch'} and the content"
     if parts.created_at is None:
-        yield f"created_at: {'the time in the run id' if created_at else 'not known, so the epoch'}"
+        told = "the time in the run id" if opened.old.run_id else "when the model file was written"
+        yield f"created_at: {told if created_at else 'not known, so the epoch'}"
 
 
 def _time_of(run_id: RunId) -> datetime:

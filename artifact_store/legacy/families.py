@@ -7,13 +7,16 @@ them. A part that cannot be read is refused and told; only the model itself is w
 from __future__ import annotations
 
 import io
+import math
 import re
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from artifact_store.core.errors import ArtifactStoreError, Corrupt
+from artifact_store.core.errors import ArtifactStoreError, Corrupt, FeatureMismatch
+from artifact_store.core.features import Observation
 from artifact_store.legacy import layout
 from artifact_store.legacy.features import Claim, Evidence, Fitted, claim_of
 from artifact_store.legacy.notes import Notes, numbers, read_old_time
@@ -24,6 +27,8 @@ NotesByRole = Mapping[str, Notes]
 
 _INPUT_WEIGHT: Final = "gru.weight_ih_l0"
 _METRICS: Final = frozenset({"loss", "score", "sharpe", "accuracy", "auc", "rmse", "mae"})
+_OF_TRAINING: Final = frozenset({"total_timesteps", "train_samples", "eval_samples", "env_kwargs", "action_space_info"})
+_NO_TIME: Final = (1980, 1, 1, 0, 0, 0)
 _HISTORY: Final = ("train_losses", "val_losses")
 _PATHS: Final = {
     "preprocessor_path": layout.PREPROCESSOR,
@@ -38,7 +43,11 @@ _PATHS: Final = {
 
 @dataclass(slots=True)
 class Parts:
-    """What was made of an old run. ``needs`` names the components that it was trained with, as its notes say."""
+    """What was made of an old run.
+
+    ``needs`` names the components that it was trained with, as its notes say; ``written_at`` is when the model file
+    says that it was made, which counts where nothing else does.
+    """
 
     evidence: Evidence
     components: dict[str, Any]
@@ -47,6 +56,7 @@ class Parts:
     training_config: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     created_at: datetime | None = None
+    written_at: datetime | None = None
     needs: frozenset[str] = frozenset()
     found: list[str] = field(default_factory=list)
     inferred: list[str] = field(default_factory=list)
@@ -242,7 +252,66 @@ def _table(data: bytes) -> Any:
     return frame
 
 
+def read_ppo(data: Data, names: Names, notes: NotesByRole) -> Parts:
+    """Read an algorithm of stable-baselines3 and the VecNormalize beside it.
+
+    Raises:
+        Corrupt, RiskRefused, InvalidOption, CodecUnavailable: it is none, or not one that can be read safely.
+    """
+    from artifact_store.codecs.sb3_policy import build
+    from artifact_store.legacy.sb3_zip import read_sb3
+
+    name = names[layout.MODEL]
+    found = read_sb3(data[layout.MODEL], what=name)
+    algorithm = build(found.state)
+    space = algorithm.observation_space
+    parts = _begun(math.prod(space.shape or ()), f"the observation space in {name}", names, notes, {})
+    if space.shape is not None:
+        observation = Observation(tuple(map(int, space.shape)), str(space.dtype))
+        parts.evidence = replace(parts.evidence, observation=observation)
+    about = {name: value for note in notes.values() for name, value in note.fields.items() if name in _OF_TRAINING}
+    parts.training_config = {**about, **parts.training_config}
+    parts.config = parts.config or dict(found.state.hyperparameters)
+    parts.components[layout.MODEL] = algorithm
+    parts.written_at = _zip_time(data[layout.MODEL])
+    parts.found.append(f"{name}: {found.state.algorithm} of stable-baselines3 {found.version or '(no version)'}")
+    if found.inferred:
+        parts.inferred.append(f"of {name}: {', '.join(found.inferred)}")
+    _add_vecnormalize(parts, data, names, space.shape)
+    return parts
+
+
+def _add_vecnormalize(parts: Parts, data: Data, names: Names, shape: tuple[int, ...] | None) -> None:
+    """Add the statistics of the observations, or tell why not."""
+    from artifact_store.legacy.vecnormalize_pickle import read_vecnormalize
+
+    if layout.VECNORMALIZE not in data:
+        return
+    name = names[layout.VECNORMALIZE]
+    found = _tried(parts, name, lambda: read_vecnormalize(data[layout.VECNORMALIZE], what=name))
+    if found is None:
+        return
+    if shape is not None and found.shape not in {None, tuple(shape)}:
+        text = f"the policy observes the shape {tuple(shape)}, and {name} has statistics of {found.shape}"
+        parts.refused.append((name, FeatureMismatch(f"{text}: they do not belong together")))
+        return
+    parts.components[layout.VECNORMALIZE] = found
+    parts.found.append(f"{name}: statistics of {found.shape or 'no observations'}")
+
+
+def _zip_time(data: bytes) -> datetime | None:
+    """Return when the newest entry was written, by the clock of that machine; what has no clock writes 1980."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        times = [entry.date_time for entry in archive.infolist()]
+    newest = max(times, default=_NO_TIME)
+    try:
+        return datetime(*newest, tzinfo=UTC) if newest[0] > _NO_TIME[0] else None
+    except ValueError:  # such as a month 0
+        return None
+
+
 READERS: Final[Mapping[str, Callable[[Data, Names, NotesByRole], Parts]]] = {
     "gru": read_gru,
     "lightgbm": read_lightgbm_run,
+    "ppo": read_ppo,
 }
