@@ -33,7 +33,7 @@ MAX_WHOLE_NUMBER: Final = 1_000_000_000
 _VARIABLES: Final = "pytorch_variables.pth"
 _CHECKPOINT: Final = re.compile(r"pytorch_variables\.pth|policy\.pth|[\w.]*optimizer\.pth")
 _COUNTERS: Final = (
-    *("num_timesteps", "_total_timesteps", "_num_timesteps_at_start", "_current_progress_remaining"),
+    *("_total_timesteps", "_num_timesteps_at_start", "_current_progress_remaining"),
     *("_episode_num", "_n_updates", "_n_calls", "exploration_rate"),
 )
 _POLICIES: Final = {
@@ -128,6 +128,7 @@ def read_sb3(
         policy_kwargs=_policy_kwargs(record.get("policy_kwargs", {}), what),
         hyperparameters=settings,
         variables={key: value for key, value in variables.items() if hasattr(value, "untyped_storage")},
+        num_timesteps=_whole(record.get("num_timesteps", 0), "num_timesteps", what),
         counters={key: record[key] for key in _COUNTERS if type(record.get(key)) in (int, float)},
         n_envs=_whole(record.get("n_envs", 1), "n_envs", what),
         **spaces,
