@@ -21,7 +21,7 @@ from artifact_store.core.errors import ArtifactStoreError, Corrupt
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.draft import Draft
-from artifact_store.legacy import features, layout
+from artifact_store.legacy import features, file_names, layout
 from artifact_store.legacy.families import READERS, Parts
 from artifact_store.legacy.layout import OldRun
 from artifact_store.legacy.notes import MAX_NOTES, parse_notes
@@ -35,7 +35,7 @@ SOURCE_TAG: Final = "legacy_source"
 DIGEST_TAG: Final = "legacy_sha256"
 REQUIRES_TAG: Final = "requires"
 
-_NOTES: Final = (layout.METADATA, layout.MODEL_METADATA, layout.CONFIG)
+_NOTES: Final = (file_names.METADATA, file_names.MODEL_METADATA, file_names.CONFIG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +117,10 @@ def convert(opened: Opened) -> Conversion:
         AccessDenied, CodecUnavailable: it may not be read, or needs a library that is not installed.
     """
     old = opened.old
-    if layout.MODEL in opened.unread:
-        raise opened.unread[layout.MODEL]
-    if layout.MODEL not in opened.data:
-        wanted = " or ".join(layout.MODEL + suffix for suffix in layout.FAMILIES[old.key.model_type])
+    if file_names.MODEL in opened.unread:
+        raise opened.unread[file_names.MODEL]
+    if file_names.MODEL not in opened.data:
+        wanted = " or ".join(file_names.MODEL + suffix for suffix in file_names.FAMILIES[old.key.model_type])
         raise Corrupt(f"{old.source} has no model: there should be a {wanted}")
     names = {role: path.name for role, path in old.files.items()}
     notes = {role: parse_notes(names[role], opened.data[role]) for role in _NOTES if role in opened.data}
@@ -130,7 +130,7 @@ def convert(opened: Opened) -> Conversion:
     except ArtifactStoreError:
         raise
     except Exception as error:  # a library met what it did not expect; the other runs of the tree go on
-        raise Corrupt(f"{names[layout.MODEL]} cannot be read: {type(error).__name__}: {error}") from error
+        raise Corrupt(f"{names[file_names.MODEL]} cannot be read: {type(error).__name__}: {error}") from error
     return _assembled(opened, parts, recovered)
 
 
@@ -138,7 +138,7 @@ def _assembled(opened: Opened, parts: Parts, recovered: features.Recovered) -> C
     old = opened.old
     created_at = parts.created_at or (parts.written_at if old.run_id is None else _time_of(old.run_id))
     run_id = old.run_id or _id_at(created_at or EPOCH, opened.digest)
-    there = {role for role in (layout.PREPROCESSOR, layout.VECNORMALIZE) if role in old.files}
+    there = {role for role in (file_names.PREPROCESSOR, file_names.VECNORMALIZE) if role in old.files}
     needs = there | parts.needs
     tags = {SOURCE_TAG: old.source, DIGEST_TAG: opened.digest}
     if needs:

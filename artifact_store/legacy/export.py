@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from artifact_store.core.errors import InvalidOption, Unsupported
 from artifact_store.core.features import FeatureSchema
-from artifact_store.legacy import layout, old_objects
+from artifact_store.legacy import file_names, old_objects
 from artifact_store.run import Run
 
 _MODEL_FILE: Final = {"gru": "model.pth", "lightgbm": "model.pkl", "ppo": "model.zip"}
@@ -59,8 +59,8 @@ def export(run: Run, directory: str | Path, *, pickles: bool = False) -> Path:
 
 def _pickles(run: Run) -> list[str]:
     found = [_MODEL_FILE[run.key.model_type]]
-    found += [_PREPROCESSOR_FILE] if layout.PREPROCESSOR in run.components else []
-    found += [_VECNORMALIZE_FILE] if layout.VECNORMALIZE in run.components else []
+    found += [_PREPROCESSOR_FILE] if file_names.PREPROCESSOR in run.components else []
+    found += [_VECNORMALIZE_FILE] if file_names.VECNORMALIZE in run.components else []
     return found
 
 
@@ -100,8 +100,8 @@ def _write_gru(run: Run, folder: Path) -> None:
 def _write_lightgbm(run: Run, folder: Path) -> None:
     model = old_objects.estimator(run.load())
     around = {"model": model, **_about(run), "config": run.config}
-    if layout.IMPORTANCE in run.components:
-        table = run.load(layout.IMPORTANCE)
+    if file_names.IMPORTANCE in run.components:
+        table = run.load(file_names.IMPORTANCE)
         around["feature_importance"] = table["importance"].to_numpy()
         table.to_parquet(folder / "feature_importance.parquet")
     old_objects.dump(around, folder / _MODEL_FILE["lightgbm"])
@@ -114,9 +114,9 @@ def _write_ppo(run: Run, folder: Path) -> None:
     algorithm.save(folder / _MODEL_FILE["ppo"])
     about = {**_about(run), "model_config": run.config, "observation_shape": list(algorithm.observation_space.shape)}
     about["vecnormalize_path"] = None
-    if layout.VECNORMALIZE in run.components:
+    if file_names.VECNORMALIZE in run.components:
         normalizer = old_objects.vecnormalize(algorithm)
-        run.load(layout.VECNORMALIZE, into=normalizer)
+        run.load(file_names.VECNORMALIZE, into=normalizer)
         normalizer.save(str(folder / _VECNORMALIZE_FILE))
         about["vecnormalize_path"] = _VECNORMALIZE_FILE
     _write_json(folder / "model_metadata.json", about)
@@ -131,9 +131,9 @@ _WRITERS: Final[Mapping[str, Callable[[Run, Path], None]]] = {
 
 
 def _write_preprocessor(run: Run, folder: Path) -> None:
-    if layout.PREPROCESSOR in run.components:
+    if file_names.PREPROCESSOR in run.components:
         names = list(run.features.names) if run.features is not None and not run.features.names_inferred else None
-        old = old_objects.preprocessor(run.load(layout.PREPROCESSOR), names)
+        old = old_objects.preprocessor(run.load(file_names.PREPROCESSOR), names)
         old_objects.dump(old, folder / _PREPROCESSOR_FILE)
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from artifact_store.core.errors import ArtifactStoreError, Corrupt, FeatureMismatch
 from artifact_store.core.features import Observation
-from artifact_store.legacy import layout
+from artifact_store.legacy import file_names
 from artifact_store.legacy.features import Claim, Evidence, Fitted, claim_of
 from artifact_store.legacy.notes import Notes, numbers, read_old_time
 
@@ -31,12 +31,12 @@ _OF_TRAINING: Final = frozenset({"total_timesteps", "train_samples", "eval_sampl
 _NO_TIME: Final = (1980, 1, 1, 0, 0, 0)
 _HISTORY: Final = ("train_losses", "val_losses")
 _PATHS: Final = {
-    "preprocessor_path": layout.PREPROCESSOR,
-    "scaler_path": layout.PREPROCESSOR,
-    "has_preprocessor": layout.PREPROCESSOR,
-    "vecnormalize_path": layout.VECNORMALIZE,
-    "vec_normalize_path": layout.VECNORMALIZE,
-    "has_vecnormalize": layout.VECNORMALIZE,
+    "preprocessor_path": file_names.PREPROCESSOR,
+    "scaler_path": file_names.PREPROCESSOR,
+    "has_preprocessor": file_names.PREPROCESSOR,
+    "vecnormalize_path": file_names.VECNORMALIZE,
+    "vec_normalize_path": file_names.VECNORMALIZE,
+    "has_vecnormalize": file_names.VECNORMALIZE,
 }
 """Notes that tell that a run was trained with a part, whether or not the file is where they say."""
 
@@ -72,8 +72,8 @@ def read_gru(data: Data, names: Names, notes: NotesByRole) -> Parts:
     from artifact_store.codecs.torch_state import TorchState
     from artifact_store.legacy.checkpoint import read_checkpoint
 
-    name = names[layout.MODEL]
-    found = read_checkpoint(data[layout.MODEL], what=name)
+    name = names[file_names.MODEL]
+    found = read_checkpoint(data[file_names.MODEL], what=name)
     sizes = _sizes(found.state, name)
     about = dict(found.metadata)
     own = {"dropout": found.config["dropout"]} if "dropout" in found.config else {}
@@ -86,7 +86,7 @@ def read_gru(data: Data, names: Names, notes: NotesByRole) -> Parts:
         (one["sequence_length"] for one in (found.training_config, parts.config) if "sequence_length" in one), None
     )
     own |= {"sequence_length": length} if isinstance(length, int) else {}
-    parts.components[layout.MODEL] = TorchState(found.state, {**sizes, **own})
+    parts.components[file_names.MODEL] = TorchState(found.state, {**sizes, **own})
     parts.found.append(f"{name}: a GRU of {sizes['num_layers']} layers, {sizes['input_size']} inputs")
     parts.inferred += [
         f"{size} is {sizes[size]} (its tensors), and not {found.config[size]} ({name})"
@@ -121,13 +121,13 @@ def _sizes(state: Mapping[str, Any], name: str) -> dict[str, int]:
 
 def _begun(width: int, width_from: str, names: Names, notes: NotesByRole, about: Mapping[str, Any]) -> Parts:
     """Return what all families have: claims on features, settings, metrics and times, from the model and its notes."""
-    own = claim_of(names[layout.MODEL], about)
-    beside = [notes[role] for role in (layout.METADATA, layout.MODEL_METADATA) if role in notes]
+    own = claim_of(names[file_names.MODEL], about)
+    beside = [notes[role] for role in (file_names.METADATA, file_names.MODEL_METADATA) if role in notes]
     claims = (own, *(claim_of(note.name, note.fields) for note in beside))
     lost = tuple(note.damage for note in notes.values() if note.damage)
     sources = [about, *(note.fields for note in beside)]
     parts = Parts(Evidence(width, width_from, claims, lost=lost), {})
-    config = notes[layout.CONFIG].fields if layout.CONFIG in notes else {}
+    config = notes[file_names.CONFIG].fields if file_names.CONFIG in notes else {}
     parts.config = dict(config or _flat(_first_object(sources, "config")) or _first_object(sources, "model_config"))
     parts.training_config = dict(_first_object(sources, "training_config"))
     for source in reversed(sources):
@@ -147,7 +147,7 @@ def _flat(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the settings of the model alone; a walk-forward run kept those of the whole project around them."""
     inner = config.get("models")
     found = (
-        [inner[kind] for kind in layout.FAMILIES if isinstance(inner.get(kind), dict)]
+        [inner[kind] for kind in file_names.FAMILIES if isinstance(inner.get(kind), dict)]
         if isinstance(inner, dict)
         else []
     )
@@ -164,16 +164,16 @@ def _add_preprocessor(parts: Parts, data: Data, names: Names) -> None:
     """Add the preprocessor and what it says of the features, or tell why not."""
     from artifact_store.legacy.preprocessors import read_preprocessor
 
-    if layout.PREPROCESSOR not in data:
+    if file_names.PREPROCESSOR not in data:
         return
-    name = names[layout.PREPROCESSOR]
-    found = _tried(parts, name, lambda: read_preprocessor(data[layout.PREPROCESSOR], what=name))
+    name = names[file_names.PREPROCESSOR]
+    found = _tried(parts, name, lambda: read_preprocessor(data[file_names.PREPROCESSOR], what=name))
     if found is None:
         return
     if found.preprocessor is None:
         parts.refused.append((name, Corrupt(f"{name} holds neither a scaler nor an imputer")))
         return
-    parts.components[layout.PREPROCESSOR] = found.preprocessor
+    parts.components[file_names.PREPROCESSOR] = found.preprocessor
     steps = ", ".join(type(step).__name__ for step in found.preprocessor.steps)
     parts.found.append(f"{name}: {steps} of {found.preprocessor.n_features_in_} columns")
     fitted = Fitted(name, found.preprocessor.n_features_in_, found.names or ())
@@ -199,15 +199,15 @@ def read_lightgbm_run(data: Data, names: Names, notes: NotesByRole) -> Parts:
     """
     from artifact_store.legacy.lightgbm_pickle import build, read_lightgbm
 
-    name = names[layout.MODEL]
-    found = read_lightgbm(data[layout.MODEL], what=name)
+    name = names[file_names.MODEL]
+    found = read_lightgbm(data[file_names.MODEL], what=name)
     model = build(found)
     booster = getattr(model, "booster_", model)
     parts = _begun(booster.num_feature(), f"max_feature_idx in {name}", names, notes, found.metadata)
     own = Claim(f"the booster in {name}", tuple(booster.feature_name()))
     categories = _categories(parts, found)
     parts.evidence = replace(parts.evidence, claims=(*parts.evidence.claims, own), categories=categories)
-    parts.components[layout.MODEL] = model
+    parts.components[file_names.MODEL] = model
     parts.found.append(f"{name}: a {found.kind} of {booster.num_trees()} trees, {booster.num_feature()} inputs")
     for part, scores in booster.best_score.items():
         parts.metrics |= {f"{part}_{metric}": score for metric, score in numbers(scores).items()}
@@ -234,12 +234,12 @@ def _categories(parts: Parts, found: Any) -> dict[str, list[str | int]]:
 
 def _add_importance(parts: Parts, data: Data, names: Names) -> None:
     """Add the table of importances, which nothing depends on."""
-    if layout.IMPORTANCE not in data:
+    if file_names.IMPORTANCE not in data:
         return
-    name = names[layout.IMPORTANCE]
-    frame = _tried(parts, name, lambda: _table(data[layout.IMPORTANCE]))
+    name = names[file_names.IMPORTANCE]
+    frame = _tried(parts, name, lambda: _table(data[file_names.IMPORTANCE]))
     if frame is not None:
-        parts.components[layout.IMPORTANCE] = frame
+        parts.components[file_names.IMPORTANCE] = frame
         parts.found.append(f"{name}: {len(frame)} rows")
 
 
@@ -261,8 +261,8 @@ def read_ppo(data: Data, names: Names, notes: NotesByRole) -> Parts:
     from artifact_store.codecs.sb3_policy import build
     from artifact_store.legacy.sb3_zip import read_sb3
 
-    name = names[layout.MODEL]
-    found = read_sb3(data[layout.MODEL], what=name)
+    name = names[file_names.MODEL]
+    found = read_sb3(data[file_names.MODEL], what=name)
     algorithm = build(found.state)
     space = algorithm.observation_space
     parts = _begun(math.prod(space.shape or ()), f"the observation space in {name}", names, notes, {})
@@ -272,8 +272,8 @@ def read_ppo(data: Data, names: Names, notes: NotesByRole) -> Parts:
     about = {name: value for note in notes.values() for name, value in note.fields.items() if name in _OF_TRAINING}
     parts.training_config = {**about, **parts.training_config}
     parts.config = parts.config or dict(found.state.hyperparameters)
-    parts.components[layout.MODEL] = algorithm
-    parts.written_at = _zip_time(data[layout.MODEL])
+    parts.components[file_names.MODEL] = algorithm
+    parts.written_at = _zip_time(data[file_names.MODEL])
     parts.found.append(f"{name}: {found.state.algorithm} of stable-baselines3 {found.version or '(no version)'}")
     if found.inferred:
         parts.inferred.append(f"of {name}: {', '.join(found.inferred)}")
@@ -285,17 +285,17 @@ def _add_vecnormalize(parts: Parts, data: Data, names: Names, shape: tuple[int, 
     """Add the statistics of the observations, or tell why not."""
     from artifact_store.legacy.vecnormalize_pickle import read_vecnormalize
 
-    if layout.VECNORMALIZE not in data:
+    if file_names.VECNORMALIZE not in data:
         return
-    name = names[layout.VECNORMALIZE]
-    found = _tried(parts, name, lambda: read_vecnormalize(data[layout.VECNORMALIZE], what=name))
+    name = names[file_names.VECNORMALIZE]
+    found = _tried(parts, name, lambda: read_vecnormalize(data[file_names.VECNORMALIZE], what=name))
     if found is None:
         return
     if shape is not None and found.shape not in {None, tuple(shape)}:
         text = f"the policy observes the shape {tuple(shape)}, and {name} has statistics of {found.shape}"
         parts.refused.append((name, FeatureMismatch(f"{text}: they do not belong together")))
         return
-    parts.components[layout.VECNORMALIZE] = found
+    parts.components[file_names.VECNORMALIZE] = found
     parts.found.append(f"{name}: statistics of {found.shape or 'no observations'}")
 
 

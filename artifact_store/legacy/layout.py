@@ -13,7 +13,6 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from artifact_store.core.errors import (
     AccessDenied,
@@ -27,48 +26,23 @@ from artifact_store.core.errors import (
     Unsupported,
 )
 from artifact_store.core.keys import LATEST, ModelKey, RunId
+from artifact_store.legacy.file_names import (
+    BEST_WF,
+    FAMILIES,
+    METADATA,
+    MODEL,
+    SUFFIXES,
+    beside_of,
+    in_folder,
+    is_loose,
+    loose_name,
+)
 from artifact_store.legacy.notes import MAX_NOTES, parse_notes
 from artifact_store.ops.audit import Problem
 
-BEST_WF: Final = "best_wf"
-MODEL: Final = "model"
-PREPROCESSOR: Final = "preprocessor"
-VECNORMALIZE: Final = "model_vecnormalize"
-METADATA: Final = "metadata"
-MODEL_METADATA: Final = "model_metadata"
-CONFIG: Final = "config"
-IMPORTANCE: Final = "feature_importance"
-
-FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
-    "gru": (".pth", ".pt"),
-    "lightgbm": (".pkl", ".joblib"),
-    "ppo": (".zip",),
-}
-"""The model types of old trees and the suffixes that their models have."""
-
-_SUFFIXES = tuple(suffix for suffixes in FAMILIES.values() for suffix in suffixes)
 _POINTERS = ("latest", "latest_pointer.txt")
 _ROOT, _BESTS = "models", "metadata"
 _RUN_LIKE = re.compile(r"\d{8}_\d{6}(?:_.*)?")
-_TYPES = "|".join(FAMILIES)
-_BEST = re.compile(rf"best_wf_(?P<type>{_TYPES})(?:_(?P<symbol>.+))?(?P<suffix>\.[a-z]+)")
-_FLAT = re.compile(
-    rf"(?P<type>{_TYPES})_model(?:_(?P<symbol>.+?))??(?:_(?P<time>\d{{8}}_\d{{6}}))?(?P<suffix>\.[a-z]+)"
-)
-_BESIDE: Final[Mapping[str, tuple[str, ...]]] = {
-    PREPROCESSOR: ("{stem}_preprocessor.pkl", "{stem}_preprocessor.joblib"),
-    VECNORMALIZE: ("{stem}_vecnormalize.pkl", "{stem}_vec_normalize.pkl"),
-    MODEL_METADATA: ("{stem}_metadata.json",),
-    CONFIG: ("{stem}_config.json",),
-    IMPORTANCE: ("{stem}_feature_importance.parquet",),
-}
-_IN_FOLDER: Final[Mapping[str, tuple[str, ...]]] = {
-    PREPROCESSOR: ("preprocessor.pkl", "preprocessor.joblib", "scaler.pkl"),
-    VECNORMALIZE: ("vecnormalize.pkl", "vec_normalize.pkl"),
-    METADATA: ("metadata.json",),
-    CONFIG: ("config.json",),
-    IMPORTANCE: ("feature_importance.parquet",),
-}
 _MAX_POINTER = 4 << 10
 _DEPTH = 6
 
@@ -179,8 +153,8 @@ def _models_folder(given: Path) -> tuple[Path, str | None]:
 def _holds_models(folder: Path) -> bool:
     return any(
         (entry.name in FAMILIES and entry.is_dir())
-        or (entry.name == _BESTS and entry.is_dir() and any(map(_BEST.fullmatch, _names(Path(entry.path)))))
-        or (entry.is_file() and (_BEST.fullmatch(entry.name) or _FLAT.fullmatch(entry.name)))
+        or (entry.name == _BESTS and entry.is_dir() and any(map(is_loose, _names(Path(entry.path)))))
+        or (entry.is_file() and is_loose(entry.name))
         for entry in _entries(folder)
     )
 
@@ -262,7 +236,7 @@ class _Scanner:
             self._problem(folder, error)
             return
         names = [entry.name for entry in self._look(folder) if not entry.is_dir(follow_symlinks=False)]
-        files = _in_folder(names, model_type)
+        files = in_folder(names, model_type)
         self._add(key, run_id, folder, {role: folder / name for role, name in files.items()}, set(names))
 
     def _loose(self, folder: Path, model_type: str | None, symbol: tuple[str, ...] | None) -> None:
@@ -272,11 +246,11 @@ class _Scanner:
         for name in sorted(names, key=len):
             if name in beside:
                 continue
-            known = _loose_name(name, model_type, symbol)
+            known = loose_name(name, model_type, symbol)
             if known is None:
                 continue
             kind, own, time, alias = known
-            files = {MODEL: name, **_beside(names, Path(name).stem)}
+            files = {MODEL: name, **beside_of(names, Path(name).stem)}
             beside |= set(files.values())
             if Path(name).suffix not in FAMILIES[kind]:
                 self._problem(folder / name, Unsupported(f"a {kind} model is {' or '.join(FAMILIES[kind])}"))
@@ -352,7 +326,7 @@ class _Scanner:
             return []
 
     def _has_model(self, folder: Path) -> bool:
-        return any(entry.name in {MODEL + suffix for suffix in _SUFFIXES} for entry in self._look(folder))
+        return any(entry.name in {MODEL + suffix for suffix in SUFFIXES} for entry in self._look(folder))
 
     def _folders(self, folder: Path, depth: int) -> Iterator[Path]:
         for entry in self._look(folder) if depth else ():
@@ -377,51 +351,11 @@ def _deeper(symbol: tuple[str, ...], model_type: str, name: str) -> tuple[str, .
     return (*symbol, name)
 
 
-def _loose_name(
-    name: str, model_type: str | None, symbol: tuple[str, ...] | None
-) -> tuple[str, tuple[str, ...], str | None, str | None] | None:
-    """Return model type, symbol, time and alias of a file that is a model by its name; none for any other file."""
-    best, flat = _BEST.fullmatch(name), _FLAT.fullmatch(name)
-    found = best or flat
-    if found is not None and found["suffix"] in _SUFFIXES and model_type in {None, found["type"]}:
-        own = symbol or ((found["symbol"],) if found["symbol"] else ())
-        return found["type"], own, None if best else found["time"], BEST_WF if best else None
-    if model_type is not None and name in {MODEL + suffix for suffix in FAMILIES[model_type]}:
-        return model_type, symbol or (), None, None
-    return None
-
-
 def _run_id(time: str | None) -> RunId | None:
     try:
         return None if time is None else RunId(time)
     except InvalidName:  # digits that are no time: the id is then derived from the content
         return None
-
-
-def _in_folder(names: list[str], model_type: str) -> dict[str, str]:
-    """Return the files of a run's own folder by what they are for."""
-    suffixes = FAMILIES[model_type]
-    known = {name for choices in _IN_FOLDER.values() for name in choices}
-    model = next((MODEL + suffix for suffix in suffixes if MODEL + suffix in names), None)
-    if model is None:
-        others = [name for name in names if Path(name).suffix in suffixes and name not in known]
-        others = [name for name in others if not re.search(r"_(?:vec_?normalize|preprocessor)\.", name)]
-        model = others[0] if len(others) == 1 else None
-    found = {} if model is None else {MODEL: model}
-    found |= _beside(names, Path(model).stem if model else MODEL)
-    for role, choices in _IN_FOLDER.items():
-        fitting = [name for name in choices if name in names]
-        found |= {role: fitting[0]} if fitting else {}
-    return found
-
-
-def _beside(names: list[str], stem: str) -> dict[str, str]:
-    """Return the files that are named after a model, by what they are for."""
-    found: dict[str, str] = {}
-    for role, choices in _BESIDE.items():
-        fitting = [name for choice in choices if (name := choice.format(stem=stem)) in names]
-        found |= {role: fitting[0]} if fitting else {}
-    return found
 
 
 def _pointed_at(path: Path) -> str:

@@ -119,8 +119,13 @@ class TestWhatIsKnown:
         assert set(run.metrics) == {"best_val_loss"}
         assert run.created_at.isoformat() == notes["created_at"] + "+00:00"
         assert run.load().config == {
-            **{"input_size": 5, "hidden_size": 16, "num_layers": 2, "fc_size": 8, "output_size": 1},
-            **{"dropout": 0.2, "sequence_length": 12},
+            "input_size": 5,
+            "hidden_size": 16,
+            "num_layers": 2,
+            "fc_size": 8,
+            "output_size": 1,
+            "dropout": 0.2,
+            "sequence_length": 12,
         }
 
     def test_a_run_without_an_id_gets_one_from_its_time_or_the_epoch_and_its_content(
@@ -130,7 +135,7 @@ class TestWhatIsKnown:
         assert run.run_id == f"20240817_194512_{run.tags['legacy_sha256'][:12]}"
         run = store.get("lightgbm/BTCEUR@best_wf")
         assert run.run_id == f"19700101_000000_{run.tags['legacy_sha256'][:12]}"
-        assert list(store.runs("lightgbm/BTCEUR"))[0].run_id != run.run_id  # never the newest
+        assert next(iter(store.runs("lightgbm/BTCEUR"))).run_id != run.run_id  # never the newest
 
     def test_a_part_that_cannot_be_read_is_required_and_not_there(self, store: ArtifactStore) -> None:
         run = run_of(store, CASES[REFUSED])
@@ -160,9 +165,7 @@ class TestBrokenRuns:
         assert "should be a model.pth or model.pt" in str(listing.problems[0])
         with pytest.raises(errors.Corrupt):
             store.get(f"gru/BTCEUR:{OLD}")
-        assert {problem.where for problem in store.verify().problems} == {
-            problem.where for problem in listing.problems
-        }
+        assert {problem.where for problem in store.verify().problems} == {problem.where for problem in listing.problems}
 
     def test_a_name_of_a_broken_run_is_an_error_and_no_reason_to_take_another(self, root: Path) -> None:
         (root / "gru" / "BTCEUR" / GRU / "model.pth").write_bytes(b"nothing")

@@ -17,7 +17,8 @@ from artifact_store.core.errors import (
     Unsupported,
 )
 from artifact_store.core.keys import ModelKey
-from artifact_store.legacy.layout import BEST_WF, read, scan
+from artifact_store.legacy.file_names import BEST_WF
+from artifact_store.legacy.layout import read, scan
 
 FIRST, SECOND = "20240815_093045", "20240816_142301"
 BTC = ModelKey("gru", "BTCEUR")
