@@ -90,6 +90,7 @@ OWNERS = {
         "codecs/sb3_policy.py",  # its random generator, which building an algorithm must leave alone
         "codecs/tensors.py",
         "codecs/torch_state.py",  # to know a module
+        "legacy/checkpoint.py",  # old checkpoints, as views into their raw bytes
     },
 }
 

@@ -53,7 +53,7 @@ class _Walk:
                 self._leave()
             if top.weight > self._size:
                 raise Corrupt(
-                    f"{self._what} refers to its parts so often that in full it would have more than {self._size:,} bytes"
+                    f"{self._what} repeats its parts so often that in full it would have more than {self._size:,} bytes"
                 )
 
     def _enter(self, value: Any) -> bool:
