@@ -8,7 +8,6 @@ harmless.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,7 +113,7 @@ def old_tree(target: Path, tree: str = "main") -> Path:
     for path, aim in links(tree).items():
         link = root / path
         try:
-            os.symlink(aim, link, target_is_directory=True)
+            link.symlink_to(aim, target_is_directory=True)
         except (OSError, NotImplementedError):  # Windows without the privilege
             link.with_name("latest_pointer.txt").write_text(aim, encoding="utf-8")
     return root

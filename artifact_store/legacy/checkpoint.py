@@ -16,10 +16,11 @@ from typing import Any, Final
 
 from artifact_store.core.errors import Corrupt
 from artifact_store.legacy import names
+from artifact_store.legacy.limits import LIMITS, Limits
 from artifact_store.legacy.numpy_parts import library
 from artifact_store.legacy.plain import plain_dict
-from artifact_store.legacy.stubs import Name, Stub, refused
-from artifact_store.legacy.unpickle import LIMITS, Limits, Machine
+from artifact_store.legacy.stubs import Name, refused
+from artifact_store.legacy.unpickle import Machine
 from artifact_store.legacy.zip_file import is_zip, read_entries
 
 _MAGIC: Final = 0x1950A86A20F9469CFC6C
@@ -41,6 +42,7 @@ _STORAGES: Final = {
     "ComplexFloatStorage": "complex64",
     "ComplexDoubleStorage": "complex128",
 }
+_SEPARATOR: Final = "/"  # of a zip, on every platform
 _ITEMSIZE: Final = dict(zip(_STORAGES.values(), (8, 4, 2, 2, 8, 4, 2, 1, 1, 1, 8, 16), strict=True))
 _TENSOR: Final = Name("torch._utils", "_rebuild_tensor_v2")
 _PARAMETER: Final = Name("torch._utils", "_rebuild_parameter")
@@ -85,11 +87,10 @@ def read_checkpoint(data: bytes, *, what: str, limits: Limits = LIMITS) -> Check
     torch = library("torch", "torch")
     if not state or not all(isinstance(name, str) and isinstance(part, torch.Tensor) for name, part in state.items()):
         raise Corrupt(f"{what} has no state of a network: tensors by name, perhaps in 'model_state_dict'")
-    config = next((rest.pop(name) for name in _CONFIGS if isinstance(rest.get(name), dict)), {})
-    training = rest.pop("training_config", None)
+    config, no_config = plain_dict(next((rest.pop(name) for name in _CONFIGS if isinstance(rest.get(name), dict)), {}))
+    training = rest.pop("training_config") if isinstance(rest.get("training_config"), dict) else {}
+    training, no_training = plain_dict(training)
     metadata, omitted = plain_dict(rest)
-    config, no_config = plain_dict(config)
-    training, no_training = plain_dict(training if isinstance(training, dict) else {})
     return Checkpoint(dict(state), config, training, metadata, (*omitted, *no_config, *no_training))
 
 
@@ -110,18 +111,18 @@ def read_torch(data: bytes, *, what: str, limits: Limits = LIMITS) -> Any:
 
 def _from_zip(data: bytes, what: str, limits: Limits) -> Any:
     entries = read_entries(data, what=what, limits=limits)
-    root = next(iter(entries), "").partition("/")[0]
-    pickled = entries.pop(f"{root}/data.pkl", None)
+    root = next(iter(entries), "").partition(_SEPARATOR)[0]
+    pickled = entries.pop(_SEPARATOR.join((root, "data.pkl")), None)
     if pickled is None:
         raise Corrupt(f"{what} is a zip archive without a data.pkl: no checkpoint")
-    if entries.get(f"{root}/byteorder", b"little") != b"little":
+    if entries.get(_SEPARATOR.join((root, "byteorder")), b"little") != b"little":
         raise refused(what, "was written on a machine of the other byte order")
     storages: dict[str, _Storage] = {}
 
     def persistent(identity: Any) -> _Storage:
         dtype, key, count = _storage_id(identity, 5, what)
         if key not in storages:
-            content = entries.get("/".join((root, "data", key)), b"")
+            content = entries.get(_SEPARATOR.join((root, "data", key)), b"")
             if len(content) != count * _ITEMSIZE[dtype]:
                 raise Corrupt(f"{what} has a storage of another size than its tensors say")
             storages[key] = _Storage(dtype, count)

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from artifact_store.core.errors import Corrupt
+from artifact_store.legacy.limits import LIMITS, Limits
 from artifact_store.legacy.numpy_parts import library
 from artifact_store.legacy.stubs import refused
-from artifact_store.legacy.unpickle import LIMITS, Limits, loads
+from artifact_store.legacy.unpickle import loads
 
 ALWAYS_ALLOWED: Final = 32 << 20
 """Bytes to which any file may expand."""

@@ -1,4 +1,4 @@
-"""Old ``model.pkl`` files of LightGBM: a dict around the model, an estimator of its scikit-learn interface, or a booster.
+"""Old ``model.pkl`` files of LightGBM: a dict around the model, an estimator for scikit-learn, or a booster.
 
 The pickle of a booster is its text and a few attributes. The text is checked (:mod:`.lightgbm_text`), then read and
 written by LightGBM in a process of its own, and what that wrote is what this process reads. Predictions are equal, bit
@@ -26,10 +26,10 @@ from artifact_store.core.errors import CodecUnavailable, Corrupt, Unavailable
 from artifact_store.legacy import lightgbm_child
 from artifact_store.legacy.joblib_file import read
 from artifact_store.legacy.lightgbm_text import check_text
+from artifact_store.legacy.limits import LIMITS, Limits
 from artifact_store.legacy.numpy_parts import library, numpy
 from artifact_store.legacy.plain import plain_dict, plain_value
 from artifact_store.legacy.stubs import Stub
-from artifact_store.legacy.unpickle import LIMITS, Limits
 
 Kind = Literal["booster", "regressor", "classifier", "ranker"]
 
@@ -230,7 +230,9 @@ def _of_estimator(fields: Mapping[str, Any], kind: Kind, booster: Mapping[str, A
         "estimator_params": params,
         "estimator_params_omitted": tuple(omitted),
         "classes": _classes(fields, what) if kind == "classifier" else None,
-        "best_score": _scores(found, what) if isinstance(found := fields.get("_best_score"), dict) else booster["best_score"],
+        "best_score": _scores(found, what)
+        if isinstance(found := fields.get("_best_score"), dict)
+        else booster["best_score"],
     }
 
 

@@ -16,6 +16,7 @@ from artifact_store.core.errors import Corrupt
 MAX_NUMBER: Final = (1 << 31) - 1
 
 _CATEGORICAL = 1  # bit of decision_type
+_KINDS: Final = 0xFF  # all of its bits
 _HEAD: Final = "Tree="
 _END: Final = "end of trees"
 
@@ -31,13 +32,13 @@ def check_text(text: str, *, what: str) -> None:
     head = next(blocks)
     try:
         features, per_iteration = _check_head(head)
-        count = 0
-        for count, tree in enumerate(blocks, 1):
+        trees = list(blocks)
+        for tree in trees:
             _check_tree(tree, features)
     except (ValueError, KeyError, IndexError) as error:
         raise Corrupt(f"{what} holds a LightGBM model whose text is damaged: {error}") from error
-    if not count or count % per_iteration:
-        raise Corrupt(f"{what} holds a LightGBM model of {count} trees, {per_iteration} in each iteration")
+    if not trees or len(trees) % per_iteration:
+        raise Corrupt(f"{what} holds a LightGBM model of {len(trees)} trees, {per_iteration} in each iteration")
 
 
 def _blocks(text: str) -> Iterator[dict[str, str]]:
@@ -77,7 +78,7 @@ def _check_tree(tree: Mapping[str, str], features: int) -> None:
         raise ValueError(f"a tree of {leaves} leaves has other values")
     if nodes:
         split, kinds = (_numbers(tree[name], nodes) for name in ("split_feature", "decision_type"))
-        if max(split) >= features or max(kinds) > 0xFF:
+        if max(split) >= features or max(kinds) > _KINDS:
             raise ValueError(f"a tree asks for feature {max(split)} of {features}")
         thresholds = tree["threshold"].split()
         if len(thresholds) != nodes:

@@ -6,7 +6,7 @@ from plain values, or becomes an inert :class:`~artifact_store.legacy.stubs.Stub
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -133,25 +133,25 @@ def _from_clock(kind: Callable[..., Any], size: int) -> Make:
         zone = args[1:]
         if not isinstance(packed, bytes) or len(packed) != size or len(zone) > 1:
             raise Corrupt(f"a {kind.__name__} of another size")
-        if not all(isinstance(part, datetime.timezone) for part in zone):
+        if not all(isinstance(part, dt.timezone) for part in zone):
             raise Corrupt(f"a {kind.__name__} in a time zone that is none")
         return _checked(kind, packed, *zone)
 
     return make
 
 
-def _timedelta(args: tuple[Any, ...]) -> datetime.timedelta:
+def _timedelta(args: tuple[Any, ...]) -> dt.timedelta:
     if len(args) > 3 or not all(type(part) is int for part in args):  # noqa: PLR2004
         raise Corrupt("a timedelta that is not made from whole numbers")
-    made: datetime.timedelta = _checked(datetime.timedelta, *args)
+    made: dt.timedelta = _checked(dt.timedelta, *args)
     return made
 
 
-def _timezone(args: tuple[Any, ...]) -> datetime.timezone:
-    kinds = (datetime.timedelta, str)
+def _timezone(args: tuple[Any, ...]) -> dt.timezone:
+    kinds = (dt.timedelta, str)
     if not 1 <= len(args) <= 2 or not all(isinstance(part, kind) for part, kind in zip(args, kinds, strict=False)):  # noqa: PLR2004
         raise Corrupt("a timezone that is not made from a timedelta")
-    made: datetime.timezone = _checked(datetime.timezone, *args)
+    made: dt.timezone = _checked(dt.timezone, *args)
     return made
 
 
@@ -182,7 +182,7 @@ def check_key(key: Any) -> Any:
 
 
 def _is_plain(key: Any) -> bool:
-    if key is None or isinstance(key, str | bytes | int | float | complex | datetime.date | datetime.timedelta):
+    if key is None or isinstance(key, str | bytes | int | float | complex | dt.date | dt.timedelta):
         return True
     return hasattr(key, "dtype") and getattr(key, "shape", None) == () and key.dtype.kind in "biufcSU"
 
@@ -209,9 +209,9 @@ _MAKERS: Final[dict[Name, Make]] = {
     Name("collections", "defaultdict"): _default,
     Name("copyreg", "_reconstructor"): _object,
     Name("copy_reg", "_reconstructor"): _object,
-    Name("datetime", "date"): _from_clock(datetime.date, 4),
-    Name("datetime", "time"): _from_clock(datetime.time, 6),
-    Name("datetime", "datetime"): _from_clock(datetime.datetime, 10),
+    Name("datetime", "date"): _from_clock(dt.date, 4),
+    Name("datetime", "time"): _from_clock(dt.time, 6),
+    Name("datetime", "datetime"): _from_clock(dt.datetime, 10),
     Name("datetime", "timedelta"): _timedelta,
     Name("datetime", "timezone"): _timezone,
     Name("numpy", "dtype"): lambda args: Unbuilt(numpy_parts.dtype_of(args)),
@@ -246,7 +246,9 @@ _INERT: Final = frozenset(
 _MENTIONED: Final = frozenset(
     {
         *_names(_BUILTINS, "object int float bool str list dict tuple"),
-        *_names("numpy", "ndarray memmap bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64"),
+        *_names(
+            "numpy", "ndarray memmap bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64"
+        ),
         *_names("numpy.random.bit_generator", "SeedSequence"),
         *_names("numpy.random._pcg64", "PCG64 PCG64DXSM"),
         *_names("numpy.random._mt19937", "MT19937"),
@@ -256,5 +258,8 @@ _MENTIONED: Final = frozenset(
 )
 """Names that may stand as a value, and that nothing is made of."""
 
-_KNOWN: Final = {(name.module, name.name): name for name in (*_MAKERS, *_INERT, *_MENTIONED)}
-_KNOWN |= {("__builtin__", name): _KNOWN["builtins", name] for module, name in list(_KNOWN) if module == "builtins"}
+_OF_PYTHON_2: Final = {"__builtin__": "builtins", "copy_reg": "copyreg"}
+_KNOWN: Final = {
+    (name.module, name.name): Name(_OF_PYTHON_2.get(name.module, name.module), name.name)
+    for name in (*_MAKERS, *_INERT, *_MENTIONED)
+}

@@ -17,7 +17,7 @@ from artifact_store.legacy.stubs import Name, Unbuilt, refused
 MAX_DIMENSIONS: Final = 32
 
 _DTYPE: Final = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|c8|c16|[SU]\d{1,9}|[mM]8|O8?)")
-_UNITS: Final = frozenset("Y M W D h m s ms us ns ps fs as".split())
+_UNITS: Final = frozenset({"Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as"})
 _NDARRAYS: Final = frozenset({Name("numpy", "ndarray"), Name("numpy", "memmap")})
 _HIGHEST_LETTER: Final = 0x10FFFF
 
@@ -131,9 +131,14 @@ def scalar_of(args: tuple[Any, ...]) -> Any:
     return array_of(args[1], (), args[0], "C")[()]
 
 
-def size_of(dtype: Any, shape: Any) -> int:
+def size_of(shape: Any, dtype: Any) -> int:
     """Return how many bytes such an array takes."""
     return _count(shape, dtype, numpy()) * int(dtype.itemsize)
+
+
+def holds_objects(dtype: Any) -> bool:
+    """Say whether an array of that dtype holds Python objects."""
+    return bool(dtype.hasobject)
 
 
 def is_array(value: Any) -> bool:

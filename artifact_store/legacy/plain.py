@@ -5,7 +5,7 @@ Numpy's numbers become Python's, arrays and tuples lists, dates ISO text. What i
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ def plain_value(value: Any, default: Any = None) -> Any:
 def _plain(value: Any) -> Any:
     if value is None or type(value) in (bool, int, float, str):
         return value
-    if isinstance(value, datetime.date | datetime.time):
+    if isinstance(value, dt.date | dt.time):
         return value.isoformat()
     if isinstance(value, list | tuple):
         parts = [_plain(part) for part in value]

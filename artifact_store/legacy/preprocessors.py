@@ -22,10 +22,10 @@ from artifact_store.codecs.array_preprocessor import (
 from artifact_store.core.columns import FLOATS, INTEGERS
 from artifact_store.core.errors import Corrupt, InvalidInput
 from artifact_store.legacy.joblib_file import read
+from artifact_store.legacy.limits import LIMITS, Limits
 from artifact_store.legacy.numpy_parts import numpy
 from artifact_store.legacy.plain import plain_dict
 from artifact_store.legacy.stubs import Stub, refused
-from artifact_store.legacy.unpickle import LIMITS, Limits
 
 _PARTS: Final = ("imputer", "scaler")
 """Of the dict, in the order in which they were applied."""

@@ -19,7 +19,9 @@ from artifact_store.legacy.stubs import refused
 _SPACE: Final = re.compile(r"<class '(?:gym|gymnasium)\.spaces\.\w+\.(\w+)'>")
 _NUMBER: Final = re.compile(r"[-+]?(?:inf|nan|(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)")
 _NUMBERS: Final = re.compile(rf"(?:{_NUMBER.pattern}|[\s\[\],()]|\.\.\.)*")
-_DTYPES: Final = frozenset({"float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"})
+_DTYPES: Final = frozenset(
+    {"float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"}
+)
 _MOST_DIGITS: Final = 8
 _ELIDED: Final = "..."
 
@@ -69,7 +71,9 @@ def _box(record: Mapping[str, Any], name: str, what: str, inexact: list[str]) ->
     return {"type": "Box", **sides}
 
 
-def _bounds(record: Mapping[str, Any], side: str, shape: tuple[int, ...], name: str, what: str) -> tuple[list[float], bool]:
+def _bounds(
+    record: Mapping[str, Any], side: str, shape: tuple[int, ...], name: str, what: str
+) -> tuple[list[float], bool]:
     """Return the bounds of one side (one number if all are alike), and whether the text holds every bit of them."""
     brief = record.get(f"{side}_repr")
     texts = [brief] if isinstance(brief, str) and _NUMBER.fullmatch(brief.strip()) else [record[side]]
@@ -79,9 +83,7 @@ def _bounds(record: Mapping[str, Any], side: str, shape: tuple[int, ...], name: 
         return values, exact
     if values and all(value == values[0] for value in values) and (texts[0] is brief or _ELIDED in text):
         return values[:1], exact and texts[0] is brief
-    raise InvalidOption(
-        f"{what} shows only the corners of the bounds of its {name}, and they differ: give {name}="
-    )
+    raise InvalidOption(f"{what} shows only the corners of the bounds of its {name}, and they differ: give {name}=")
 
 
 def _listed(text: Any) -> tuple[list[float], str]:

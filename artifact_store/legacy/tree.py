@@ -6,82 +6,97 @@ prints or copies that never ends, so it is found here, in time linear in the num
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from artifact_store.core.errors import Corrupt
 from artifact_store.legacy.stubs import Stub, Unbuilt
 
 _PLAIN: Final = frozenset({type(None), bool, int, float, complex})
+_OBJECT: Final = 32
 
 
 def check_tree(root: Any, *, what: str, depth: int, size: int) -> None:
     """Raise ``Corrupt`` if ``root`` contains itself, is nested deeper, or is larger when written out in full."""
-    known: dict[int, tuple[int, int]] = {}  # of each container: bytes when written out, levels below it
-    path: list[tuple[Any, Iterator[Any]]] = []
-    totals: list[list[int]] = [[0, 0]]
-    on_path: set[int] = set()
+    _Walk(what, depth, size).check(root)
 
-    def enter(value: Any) -> None:
-        total = totals[-1]
-        if type(value) in _PLAIN:
-            total[0] += 8
-            return
-        if isinstance(value, Unbuilt):
-            raise Corrupt(f"{what} uses an array or dtype before it is finished")
-        parts = _parts(value)
+
+@dataclass(slots=True)
+class _Open:
+    """A container whose parts are being looked at: bytes so far when written out, and levels below it."""
+
+    place: int
+    parts: Iterator[Any]
+    weight: int = _OBJECT
+    height: int = 0
+
+    def take(self, weight: int, height: int = -1) -> None:
+        self.weight += weight
+        self.height = max(self.height, height + 1)
+
+
+class _Walk:
+    def __init__(self, what: str, depth: int, size: int) -> None:
+        self._what = what
+        self._depth = depth
+        self._size = size
+        self._known: dict[int, tuple[int, int]] = {}
+        self._path: list[_Open] = [_Open(0, iter(()))]
+        self._on_path: set[int] = set()
+
+    def check(self, root: Any) -> None:
+        self._enter(root)
+        while len(self._path) > 1:
+            top = self._path[-1]
+            if not any(self._enter(part) for part in top.parts):
+                self._leave()
+            if top.weight > self._size:
+                raise Corrupt(
+                    f"{self._what} repeats its parts so often that in full it would have more than {self._size:,} bytes"
+                )
+
+    def _enter(self, value: Any) -> bool:
+        """Count a part of the container on top; return true if its own parts are to be looked at first."""
+        top = self._path[-1]
+        parts = None if type(value) in _PLAIN else _parts(value)
         if parts is None:
-            total[0] += _bytes(value)
-            return
+            if isinstance(value, Unbuilt):
+                raise Corrupt(f"{self._what} uses an array or dtype before it is finished")
+            top.take(_OBJECT + _bytes(value))
+            return False
         place = id(value)
-        if place in on_path:
-            raise Corrupt(f"{what} holds something that contains itself")
-        if place in known:
-            weight, height = known[place]
-            total[0] += weight
-            total[1] = max(total[1], height + 1)
-            if len(path) + height + 1 > depth:
-                raise Corrupt(f"{what} is nested more than {depth} deep")
-            return
-        if len(path) >= depth:
-            raise Corrupt(f"{what} is nested more than {depth} deep")
-        on_path.add(place)
-        path.append((value, parts))
-        totals.append([64, 0])
+        if place in self._on_path:
+            raise Corrupt(f"{self._what} holds something that contains itself")
+        weight, height = self._known.get(place, (0, 0))
+        if len(self._path) + height > self._depth:
+            raise Corrupt(f"{self._what} is nested more than {self._depth} deep")
+        if weight:
+            top.take(weight, height)
+            return False
+        self._path.append(_Open(place, iter(parts)))
+        self._on_path.add(place)
+        return True
 
-    enter(root)
-    while path:
-        value, parts = path[-1]
-        length = len(path)
-        for part in parts:
-            enter(part)
-            if len(path) > length:
-                break
-        else:
-            path.pop()
-            on_path.discard(id(value))
-            weight, height = totals.pop()
-            known[id(value)] = (weight, height)
-            totals[-1][0] += weight
-            totals[-1][1] = max(totals[-1][1], height + 1)
-        if totals[-1][0] > size:
-            raise Corrupt(f"{what} refers to its parts so often that it would take more than {size:,} bytes in full")
+    def _leave(self) -> None:
+        done = self._path.pop()
+        self._on_path.discard(done.place)
+        self._known[done.place] = done.weight, done.height
+        self._path[-1].take(done.weight, done.height)
 
 
-def _parts(value: Any) -> Iterator[Any] | None:
+def _parts(value: Any) -> Iterable[Any] | None:
     """Return what a container holds, and nothing for what is none."""
     if isinstance(value, list | tuple | set | frozenset):
-        return iter(value)
+        return value
     if isinstance(value, dict):
-        return iter([*value, *value.values()])
+        return [*value, *value.values()]
     if isinstance(value, Stub):
-        return iter((value.args, value.state))
-    if getattr(getattr(value, "dtype", None), "hasobject", False):
-        return iter(value.ravel().tolist())
+        return value.args, value.state
+    if getattr(getattr(value, "dtype", None), "hasobject", False) and hasattr(value, "ravel"):
+        return list(value.ravel())
     return None
 
 
 def _bytes(value: Any) -> int:
-    if isinstance(value, str | bytes | bytearray):
-        return 32 + len(value)
-    return 32 + int(getattr(value, "nbytes", 0))
+    return len(value) if isinstance(value, str | bytes | bytearray) else int(getattr(value, "nbytes", 0))

@@ -9,39 +9,19 @@ with no part of it still unfinished. The reference is ``Lib/pickle.py`` and ``pi
 from __future__ import annotations
 
 import codecs
-import struct
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final, NoReturn
 
-from artifact_store.core.errors import Corrupt
 from artifact_store.legacy import names, numpy_parts
+from artifact_store.legacy.cursor import Cursor
+from artifact_store.legacy.limits import LIMITS, Limits
 from artifact_store.legacy.stubs import Name, Stub, Unbuilt, refused
 from artifact_store.legacy.tree import check_tree
 
 _PROTOCOLS: Final = 5
 _STOP: Final = ord(".")
 _MARK: Final = object()
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one old file may cost. Generous for every model; small for a bomb."""
-
-    size: int = 1 << 30
-    """Bytes of the file, and again of what a compressed one expands to."""
-    steps: int = 4_000_000
-    """Opcodes, and with them objects."""
-    depth: int = 100
-    """How deeply containers may be nested."""
-    expanded: int = 1 << 31
-    """Bytes of the whole tree when each part is counted as often as it occurs."""
-    numeric_keys: int = 10_000
-    """Keys that are not text: their hashes can be chosen to collide."""
-
-
-LIMITS: Final = Limits()
 
 
 def loads(data: bytes, *, what: str = "a pickle", limits: Limits = LIMITS) -> Any:
@@ -57,7 +37,7 @@ def loads(data: bytes, *, what: str = "a pickle", limits: Limits = LIMITS) -> An
     return value
 
 
-class Machine:
+class Machine(Cursor):
     """One pass over pickles that lie one behind the other in ``data``. A budget for all of them together.
 
     ``persistent`` says what a persistent id stands for; without it there may be none.
@@ -73,10 +53,7 @@ class Machine:
         call: Callable[[str, Any, Any], Any] = names.call,
         persistent: Callable[[Any], Any] | None = None,
     ) -> None:
-        self.what = what
-        self.at = 0
-        self._data = data
-        self._view = memoryview(data)
+        super().__init__(data, what)
         self._limits = limits
         self._steps_left = limits.steps
         self._stack: list[Any] = []
@@ -88,25 +65,13 @@ class Machine:
         self._persistent = persistent
         self._nested = 0
         if len(data) > limits.size:
-            self._wrong(f"has {len(data):,} bytes, more than the {limits.size:,} that are read")
+            self.wrong(f"has {len(data):,} bytes, more than the {limits.size:,} that are read")
 
     def load(self) -> Any:
         """Return the value of the pickle that begins here, and move behind it."""
         value = self._inner()
         check_tree(value, what=self.what, depth=self._limits.depth, size=self._limits.expanded)
         return value
-
-    def finish(self) -> None:
-        """Raise ``Corrupt`` if there is more."""
-        if self.at != len(self._data):
-            self._wrong(f"goes on for {len(self._data) - self.at:,} bytes behind its end")
-
-    def take(self, count: int) -> bytes:
-        """Return the next bytes, which have to be there."""
-        if count < 0 or count > len(self._data) - self.at:
-            self._wrong("ends early")
-        start, self.at = self.at, self.at + count
-        return bytes(self._view[start : self.at])
 
     # ------------------------------------------------------------ the machine
 
@@ -119,59 +84,33 @@ class Machine:
         return value
 
     def _run(self) -> Any:
-        while (code := self._byte()) != _STOP:
+        while (code := self.byte()) != _STOP:
             self._steps_left -= 1
             if self._steps_left < 0:
-                self._wrong(f"takes more than {self._limits.steps:,} steps")
+                self.wrong(f"takes more than {self._limits.steps:,} steps")
             step = self._step.get(code)
             if step is None:
-                self._wrong(f"has the unknown opcode {code:#04x}")
+                self.wrong(f"has the unknown opcode {code:#04x}")
             step(self)
         return self._result()
 
     def _result(self) -> Any:
         value = self._pop()
         if self._stack:
-            self._wrong("ends with more than one value")
+            self.wrong("ends with more than one value")
         return value
-
-    def _wrong(self, why: str) -> NoReturn:
-        raise Corrupt(f"{self.what} {why}")
-
-    def _byte(self) -> int:
-        if self.at >= len(self._data):
-            self._wrong("ends early")
-        self.at += 1
-        return self._data[self.at - 1]
-
-    def _number(self, form: str) -> Any:
-        return struct.unpack(form, self.take(struct.calcsize(form)))[0]
-
-    def _line(self) -> bytes:
-        end = self._data.find(b"\n", self.at)
-        if end < 0:
-            self._wrong("ends early")
-        line = self.take(end - self.at)
-        self.at += 1
-        return line
-
-    def _ascii(self) -> str:
-        line = self._line()
-        if not line.isascii():
-            self._wrong("has a number that is none")
-        return line.decode("ascii")
 
     def _push(self, value: Any) -> None:
         self._stack.append(value)
 
     def _pop(self) -> Any:
         if not self._stack or self._stack[-1] is _MARK:
-            self._wrong("takes a value where there is none")
+            self.wrong("takes a value where there is none")
         return self._stack.pop()
 
     def _top(self) -> Any:
         if not self._stack or self._stack[-1] is _MARK:
-            self._wrong("takes a value where there is none")
+            self.wrong("takes a value where there is none")
         return self._stack[-1]
 
     def _discard(self) -> None:
@@ -187,18 +126,18 @@ class Machine:
     def _mark(self) -> None:
         self._marks += 1
         if self._marks > self._limits.depth:
-            self._wrong(f"is nested more than {self._limits.depth} deep")
+            self.wrong(f"is nested more than {self._limits.depth} deep")
         self._stack.append(_MARK)
 
     def _pop_mark(self) -> list[Any]:
         stack = self._stack
-        for place in range(len(stack) - 1, -1, -1):
-            if stack[place] is _MARK:
-                values = stack[place + 1 :]
-                del stack[place:]
-                self._marks -= 1
-                return values
-        self._wrong("closes what was never opened")
+        if not self._marks:
+            self.wrong("closes what was never opened")
+        place = next(place for place in range(len(stack) - 1, -1, -1) if stack[place] is _MARK)
+        values = stack[place + 1 :]
+        del stack[place:]
+        self._marks -= 1
+        return values
 
     # ------------------------------------------------------------ plain values
 
@@ -206,55 +145,55 @@ class Machine:
         self._push(self._parsed(float))
 
     def _int_text(self) -> None:
-        text = self._ascii()
+        text = self.ascii()
         truth = {"00": False, "01": True}.get(text)
         self._push(self._int(text) if truth is None else truth)
 
     def _long_text(self) -> None:
-        self._push(self._int(self._ascii().removesuffix("L")))
+        self._push(self._int(self.ascii().removesuffix("L")))
 
     def _parsed(self, kind: Callable[[str], Any]) -> Any:
         try:
-            return kind(self._ascii())
+            return kind(self.ascii())
         except ValueError:
-            self._wrong("has a number that is none")
+            self.wrong("has a number that is none")
 
     def _int(self, text: str) -> int:
         if len(text) > 2 * names.MAX_INT_BYTES:
-            self._wrong("has a number of too many digits")
+            self.wrong("has a number of too many digits")
         try:
             return int(text)
         except ValueError:
-            self._wrong("has a number that is none")
+            self.wrong("has a number that is none")
 
     def _long(self, size: int) -> None:
         if size > names.MAX_INT_BYTES:
-            self._wrong("has a number of too many digits")
+            self.wrong("has a number of too many digits")
         self._push(int.from_bytes(self.take(size), "little", signed=True))
 
     def _text(self, size: int) -> None:
         try:
             self._push(self.take(size).decode("utf-8", "surrogatepass"))
         except UnicodeDecodeError:
-            self._wrong("has text that is not UTF-8")
+            self.wrong("has text that is not UTF-8")
 
     def _text_line(self) -> None:
         try:
-            self._push(self._line().decode("raw-unicode-escape"))
+            self._push(self.line().decode("raw-unicode-escape"))
         except UnicodeDecodeError:
-            self._wrong("has text that is none")
+            self.wrong("has text that is none")
 
     def _old_text(self, size: int) -> None:
         self._push(self.take(size).decode("latin-1"))
 
     def _old_text_line(self) -> None:
-        line = self._line()
+        line = self.line()
         if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):  # noqa: PLR2004 -- two quotes
-            self._wrong("has text without quotes")
+            self.wrong("has text without quotes")
         try:
-            self._push(codecs.escape_decode(line[1:-1])[0].decode("latin-1"))  # type: ignore[attr-defined]
+            self._push(codecs.escape_decode(line[1:-1])[0].decode("latin-1"))
         except ValueError:
-            self._wrong("has text that is none")
+            self.wrong("has text that is none")
 
     # ------------------------------------------------------------ containers
 
@@ -275,7 +214,7 @@ class Machine:
         if not isinstance(target, dict):
             raise refused(self.what, f"sets items of {_kind(target)}")
         if len(pairs) % 2:
-            self._wrong("has a key without a value")
+            self.wrong("has a key without a value")
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
             target[self._key(key)] = value
         return target
@@ -284,7 +223,7 @@ class Machine:
         if not isinstance(key, str | bytes):
             self._numeric_keys -= 1
             if self._numeric_keys < 0:
-                self._wrong(f"has more than {self._limits.numeric_keys:,} keys that are not text")
+                self.wrong(f"has more than {self._limits.numeric_keys:,} keys that are not text")
         return names.check_key(key)
 
     def _add_items(self, values: list[Any]) -> None:
@@ -297,7 +236,7 @@ class Machine:
 
     def _put(self, place: Any) -> None:
         if type(place) is not int or place < 0:
-            self._wrong("remembers something under no number")
+            self.wrong("remembers something under no number")
         value = self._top()
         self._memo[place] = value
         if isinstance(value, Unbuilt):
@@ -305,13 +244,13 @@ class Machine:
 
     def _get(self, place: Any) -> None:
         if place not in self._memo:
-            self._wrong("refers to something that it never had")
+            self.wrong("refers to something that it never had")
         self._push(self._memo[place])
 
     # ------------------------------------------------------------ names and objects
 
     def _global(self) -> None:
-        module, name = self._line(), self._line()
+        module, name = self.line(), self.line()
         self._push(self._named(module.decode("utf-8", "replace"), name.decode("utf-8", "replace")))
 
     def _stack_global(self) -> None:
@@ -327,7 +266,7 @@ class Machine:
             for part in args:
                 self._numeric_keys -= len(part) if type(part) is list else 0  # it may become a set
         if self._numeric_keys < 0:
-            self._wrong(f"has more than {self._limits.numeric_keys:,} keys that are not text")
+            self.wrong(f"has more than {self._limits.numeric_keys:,} keys that are not text")
         self._push(self._call(self.what, function, args))
 
     def _new(self) -> None:
@@ -341,14 +280,14 @@ class Machine:
         self._new()
 
     def _instance(self) -> None:
-        module, name = self._line(), self._line()
+        module, name = self.line(), self.line()
         kind = self._named(module.decode("utf-8", "replace"), name.decode("utf-8", "replace"))
         self._push(names.new(self.what, kind, tuple(self._pop_mark())))
 
     def _object(self) -> None:
         values = self._pop_mark()
         if not values:
-            self._wrong("makes an object of nothing")
+            self.wrong("makes an object of nothing")
         self._push(names.new(self.what, values[0], tuple(values[1:])))
 
     def _build(self) -> None:
@@ -373,32 +312,32 @@ class Machine:
         """Return the array whose bytes joblib wrote right behind this opcode."""
         fields = stub.fields
         dtype, shape, order = (fields.get(name) for name in ("dtype", "shape", "order"))
-        size = numpy_parts.size_of(dtype, shape)
-        if dtype.hasobject:
+        size = numpy_parts.size_of(shape, dtype)
+        if numpy_parts.holds_objects(dtype):
             return self._nested_array()
         if fields.get("numpy_array_alignment_bytes") is not None:
-            self.take(self._byte())
+            self.take(self.byte())
         return numpy_parts.array_of(self.take(size), shape, dtype, "F" if order == "F" else "C")
 
     def _nested_array(self) -> Any:
         self._nested += 1
         if self._nested > self._limits.depth:
-            self._wrong(f"is nested more than {self._limits.depth} deep")
+            self.wrong(f"is nested more than {self._limits.depth} deep")
         array = self._inner()
         self._nested -= 1
         if not numpy_parts.is_array(array):
-            self._wrong("has something else where an array of objects is announced")
+            self.wrong("has something else where an array of objects is announced")
         return array
 
     # ------------------------------------------------------------ what is left
 
     def _protocol(self) -> None:
-        if self._byte() > _PROTOCOLS:
-            self._wrong("is of a later protocol than 5")
+        if self.byte() > _PROTOCOLS:
+            self.wrong("is of a later protocol than 5")
 
     def _frame(self) -> None:
-        if self._number("<Q") > len(self._data) - self.at:
-            self._wrong("ends early")
+        if self.number("<Q") > self.left:
+            self.wrong("ends early")
 
     def _persistent_id(self, identity: Any) -> None:
         if self._persistent is None:
@@ -414,13 +353,13 @@ class Machine:
         "1": lambda self: self._ignore(self._pop_mark()),
         "2": lambda self: self._push(self._top()),
         # the memo
-        "p": lambda self: self._put(self._int(self._ascii())),
-        "q": lambda self: self._put(self._byte()),
-        "r": lambda self: self._put(self._number("<I")),
+        "p": lambda self: self._put(self._int(self.ascii())),
+        "q": lambda self: self._put(self.byte()),
+        "r": lambda self: self._put(self.number("<I")),
         "\x94": lambda self: self._put(len(self._memo)),
-        "g": lambda self: self._get(self._int(self._ascii())),
-        "h": lambda self: self._get(self._byte()),
-        "j": lambda self: self._get(self._number("<I")),
+        "g": lambda self: self._get(self._int(self.ascii())),
+        "h": lambda self: self._get(self.byte()),
+        "j": lambda self: self._get(self.number("<I")),
         # plain values
         "N": lambda self: self._push(None),
         "\x88": lambda self: self._push(True),
@@ -428,23 +367,23 @@ class Machine:
         "I": _int_text,
         "L": _long_text,
         "F": _float_text,
-        "J": lambda self: self._push(self._number("<i")),
-        "K": lambda self: self._push(self._byte()),
-        "M": lambda self: self._push(self._number("<H")),
-        "\x8a": lambda self: self._long(self._byte()),
-        "\x8b": lambda self: self._long(self._number("<I")),
-        "G": lambda self: self._push(self._number(">d")),
+        "J": lambda self: self._push(self.number("<i")),
+        "K": lambda self: self._push(self.byte()),
+        "M": lambda self: self._push(self.number("<H")),
+        "\x8a": lambda self: self._long(self.byte()),
+        "\x8b": lambda self: self._long(self.number("<I")),
+        "G": lambda self: self._push(self.number(">d")),
         "S": _old_text_line,
-        "T": lambda self: self._old_text(self._number("<I")),
-        "U": lambda self: self._old_text(self._byte()),
+        "T": lambda self: self._old_text(self.number("<I")),
+        "U": lambda self: self._old_text(self.byte()),
         "V": _text_line,
-        "X": lambda self: self._text(self._number("<I")),
-        "\x8c": lambda self: self._text(self._byte()),
-        "\x8d": lambda self: self._text(self._number("<Q")),
-        "B": lambda self: self._push(self.take(self._number("<I"))),
-        "C": lambda self: self._push(self.take(self._byte())),
-        "\x8e": lambda self: self._push(self.take(self._number("<Q"))),
-        "\x96": lambda self: self._push(bytearray(self.take(self._number("<Q")))),
+        "X": lambda self: self._text(self.number("<I")),
+        "\x8c": lambda self: self._text(self.byte()),
+        "\x8d": lambda self: self._text(self.number("<Q")),
+        "B": lambda self: self._push(self.take(self.number("<I"))),
+        "C": lambda self: self._push(self.take(self.byte())),
+        "\x8e": lambda self: self._push(self.take(self.number("<Q"))),
+        "\x96": lambda self: self._push(bytearray(self.take(self.number("<Q")))),
         # containers
         ")": lambda self: self._push(()),
         "]": lambda self: self._push([]),
@@ -474,7 +413,7 @@ class Machine:
         # about the pickle itself
         "\x80": _protocol,
         "\x95": _frame,
-        "P": lambda self: self._persistent_id(self._line().decode("latin-1")),
+        "P": lambda self: self._persistent_id(self.line().decode("latin-1")),
         "Q": lambda self: self._persistent_id(self._pop()),
         "\x82": lambda self: self._refuse("names a class by a number"),
         "\x83": lambda self: self._refuse("names a class by a number"),

@@ -12,9 +12,9 @@ from typing import Any, Final
 from artifact_store.codecs.vecnormalize import ObservationNormalizer, RunningStatistics
 from artifact_store.core.errors import Corrupt, InvalidOption
 from artifact_store.legacy.joblib_file import read
+from artifact_store.legacy.limits import LIMITS, Limits
 from artifact_store.legacy.numpy_parts import numpy
 from artifact_store.legacy.stubs import Stub
-from artifact_store.legacy.unpickle import LIMITS, Limits
 
 _NUMBERS: Final = ("clip_obs", "clip_reward", "gamma", "epsilon")
 _SWITCHES: Final = ("norm_obs", "norm_reward", "training")
@@ -35,13 +35,14 @@ def read_vecnormalize(data: bytes, *, what: str, limits: Limits = LIMITS) -> Obs
     keys = fields.get("norm_obs_keys")
     if keys is not None and not (isinstance(keys, list | tuple) and all(isinstance(key, str) for key in keys)):
         raise Corrupt(f"{what} normalises parts of the observation that have no names")
+    settings: dict[str, Any] = {name: _number(fields[name], name, what) for name in _NUMBERS if name in fields}
+    settings |= {name: _switch(fields[name], name, what) for name in _SWITCHES if name in fields}
     try:
         return ObservationNormalizer(
             _observations(fields.get("obs_rms"), what),
             _statistics(fields.get("ret_rms"), what),
             norm_obs_keys=None if keys is None else tuple(keys),
-            **{name: _number(fields[name], name, what) for name in _NUMBERS if name in fields},
-            **{name: _switch(fields[name], name, what) for name in _SWITCHES if name in fields},
+            **settings,
         )
     except InvalidOption as error:
         raise Corrupt(f"{what} contradicts itself: {error}") from error

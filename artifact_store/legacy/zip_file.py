@@ -14,7 +14,7 @@ from typing import Final
 
 from artifact_store.core.errors import Corrupt
 from artifact_store.legacy.joblib_file import ALWAYS_ALLOWED, MAX_RATIO
-from artifact_store.legacy.unpickle import LIMITS, Limits
+from artifact_store.legacy.limits import LIMITS, Limits
 
 MAX_ENTRIES: Final = 10_000
 
