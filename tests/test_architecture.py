@@ -55,10 +55,13 @@ OWNERS = {
         "storage/fsspec_recipe.py",
         "storage/options.py",  # the names of the schemes it knows, for the message about an unknown one
     },
+    "gymnasium": {"codecs/sb3_spaces.py"},
     "joblib": set[str](),
     "lightgbm": {
         "codecs/lightgbm_model.py",
         "codecs/lightgbm_sklearn.py",  # the estimators around a booster
+        "legacy/lightgbm_child.py",  # a foreign text meets the parser in a process of its own
+        "legacy/lightgbm_pickle.py",  # what that process wrote, as a booster
     },
     "narwhals": {"core/tables.py"},
     "obstore": {
@@ -79,11 +82,15 @@ OWNERS = {
     "safetensors": {"codecs/tensors.py"},
     "skops": set[str](),
     "stable_baselines3": {
+        "codecs/sb3_policy.py",
+        "codecs/sb3_values.py",  # its schedules and noises
         "codecs/vecnormalize.py",  # its running statistics, which are no algorithm
     },
     "torch": {
+        "codecs/sb3_policy.py",  # its random generator, which building an algorithm must leave alone
         "codecs/tensors.py",
         "codecs/torch_state.py",  # to know a module
+        "legacy/checkpoint.py",  # old checkpoints, as views into their raw bytes
     },
 }
 
