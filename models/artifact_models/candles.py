@@ -103,7 +103,9 @@ def check_candles(table: pd.DataFrame, *, what: str = "the table") -> pd.DataFra
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
         near = [difflib.get_close_matches(name, [str(other) for other in table.columns], n=1) for name in missing]
-        hints = [f"{name} (did you mean {found[0]}?)" if found else name for name, found in zip(missing, near, strict=True)]
+        hints = [
+            f"{name} (did you mean {found[0]}?)" if found else name for name, found in zip(missing, near, strict=True)
+        ]
         raise BadCandles(f"{what} has no column {', '.join(hints)}", missing=missing)
     _check_order(table.index, what)
     columns = {name: _numbers(table[name], what) for name in COLUMNS}
@@ -138,7 +140,9 @@ def _times(column: pd.Series[Any], what: str, time_format: str | None) -> pd.Dat
     if unit is not None and time_format is None:
         times = pd.to_datetime(pd.to_numeric(text, errors="coerce"), unit=unit, utc=True, errors="coerce")
     else:
-        chosen = time_format or next((form for rule, form in _FORMATS.items() if re.fullmatch(rule, text.iloc[0])), None)
+        chosen = time_format or next(
+            (form for rule, form in _FORMATS.items() if re.fullmatch(rule, text.iloc[0])), None
+        )
         if chosen is None:
             raise BadCandles(
                 f"{what}: the time {text.iloc[0]!r} could mean more than one thing; say which with a time format, such "

@@ -76,12 +76,18 @@ class Program(click.Command):
 def _store_options() -> list[click.Option]:
     return [
         click.Option(
-            ["--store", "url"], envvar=VARIABLE, show_envvar=True, metavar="URL", help="A folder, s3://bucket/prefix ..."
+            ["--store", "url"],
+            envvar=VARIABLE,
+            show_envvar=True,
+            metavar="URL",
+            help="A folder, s3://bucket/prefix ...",
         ),
         click.Option(["--endpoint-url"], metavar="URL", help="Of an S3 server other than Amazon's."),
         click.Option(["--profile"], metavar="NAME", help="Of the AWS configuration."),
         click.Option(["--option", "options"], multiple=True, metavar="NAME=VALUE", help="A storage option."),
-        click.Option(["--json", "as_json"], is_flag=True, help="One JSON document on stdout; errors as JSON on stderr."),
+        click.Option(
+            ["--json", "as_json"], is_flag=True, help="One JSON document on stdout; errors as JSON on stderr."
+        ),
     ]
 
 
@@ -94,7 +100,9 @@ def open_store(
         InvalidOption: nobody said which.
     """
     if not url:
-        raise errors.InvalidOption(f"which store? Give --store URL, or set {VARIABLE}: a folder, s3://bucket/prefix ...")
+        raise errors.InvalidOption(
+            f"which store? Give --store URL, or set {VARIABLE}: a folder, s3://bucket/prefix ..."
+        )
     given: dict[str, Any] = parse_pairs(options, "--option")
     given |= {"endpoint_url": endpoint_url} if endpoint_url else {}
     given |= {"profile": profile} if profile else {}

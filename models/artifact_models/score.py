@@ -35,7 +35,9 @@ class Score:
         return {f"{prefix}{name}": value for name, value in asdict(self).items()}
 
 
-def score(opinion: Floats, returns: Floats, *, cost: float, bars_per_year: float, position: Floats | None = None) -> Score:
+def score(
+    opinion: Floats, returns: Floats, *, cost: float, bars_per_year: float, position: Floats | None = None
+) -> Score:
     """Compare opinions with the returns that came; they are long above 0 and short below.
 
     ``position`` says what was really held, from -1 to 1, where that is not the sign of the opinion. ``cost`` is that

@@ -153,7 +153,9 @@ def test_a_perfect_opinion_has_the_best_scores_and_pays_its_costs():
 
 def test_what_the_data_cannot_tell_is_not_a_number():
     nothing = score(np.zeros(4), np.full(4, 0.01), cost=0.0, bars_per_year=252)
-    assert all(np.isnan(value) for value in (nothing.accuracy, nothing.auc, nothing.ic, nothing.sharpe, chance(nothing)))
+    assert all(
+        np.isnan(value) for value in (nothing.accuracy, nothing.auc, nothing.ic, nothing.sharpe, chance(nothing))
+    )
 
 
 def test_a_live_frame_has_what_the_file_has_and_features_where_it_can(tmp_path):

@@ -74,7 +74,9 @@ def train(
     if len(set(selected)) != len(selected) or not set(selected) <= set(range(len(names))):
         raise ValueError(f"selected_features are different positions from 0 to {len(names) - 1}; got {list(selected)}")
     venv = make_environments(rows[:, list(selected)], prices, settings, environments)
-    normalizer = VecNormalize(venv, gamma=float((hyperparameters or {}).get("gamma", DEFAULTS["gamma"]))) if normalize else None
+    normalizer = (
+        VecNormalize(venv, gamma=float((hyperparameters or {}).get("gamma", DEFAULTS["gamma"]))) if normalize else None
+    )
     chosen = {**DEFAULTS, **(hyperparameters or {})}
     algorithm = PPO("MlpPolicy", normalizer or venv, seed=seed, device="cpu", **chosen)
     learn(algorithm, timesteps, progress=progress)
@@ -89,14 +91,18 @@ def make_environments(rows: Any, prices: Any, settings: EnvSettings, count: int 
 
 def learn(algorithm: Any, timesteps: int, *, progress: Progress | None = None, fresh: bool = True) -> None:
     """Train for that many steps more, rounded up to whole rollouts; not ``fresh`` counts on from where it was."""
-    algorithm.learn(
-        timesteps, callback=_Report(timesteps, progress) if progress else None, reset_num_timesteps=fresh
-    )
+    algorithm.learn(timesteps, callback=_Report(timesteps, progress) if progress else None, reset_num_timesteps=fresh)
 
 
-def resume(
-    algorithm: Any, venv: VecEnv, timesteps: int, *, progress: Progress | None = None
-) -> None:
+def normalized(venv: VecEnv, restore: Callable[[VecNormalize], object]) -> VecNormalize:
+    """Return the environments, normalised by the statistics that ``restore`` fills in, which are updated further."""
+    normalizer = VecNormalize(venv)
+    restore(normalizer)
+    normalizer.training = True
+    return normalizer
+
+
+def resume(algorithm: Any, venv: VecEnv, timesteps: int, *, progress: Progress | None = None) -> None:
     """Train a loaded agent on, in environments that are normalised as its own were."""
     algorithm.set_env(venv)
     learn(algorithm, timesteps, progress=progress, fresh=False)
