@@ -7,6 +7,7 @@ Importing this loads no framework and no storage client; each is imported where 
 """
 
 from artifact_store._version import __version__
+from artifact_store.codecs.torch_state import TorchState
 from artifact_store.core import errors
 from artifact_store.core.codec import Codec, CodecRef, Risk
 from artifact_store.core.errors import ArtifactStoreError
@@ -42,6 +43,7 @@ __all__ = [
     "Run",
     "RunId",
     "RunRef",
+    "TorchState",
     "__version__",
     "errors",
 ]

@@ -76,10 +76,15 @@ OWNERS = {
         "core/tables.py",  # tables as input of a model
     },
     "s3fs": set[str](),  # fsspec makes its filesystem
-    "safetensors": set[str](),
+    "safetensors": {"codecs/tensors.py"},
     "skops": set[str](),
-    "stable_baselines3": set[str](),
-    "torch": set[str](),
+    "stable_baselines3": {
+        "codecs/vecnormalize.py",  # its running statistics, which are no algorithm
+    },
+    "torch": {
+        "codecs/tensors.py",
+        "codecs/torch_state.py",  # to know a module
+    },
 }
 
 READS_ENVIRONMENT = {
@@ -113,6 +118,7 @@ PUBLIC = [
     "Run",
     "RunId",
     "RunRef",
+    "TorchState",
     "__version__",
     "errors",
 ]

@@ -52,7 +52,7 @@ class DocumentCodec:
         Raises:
             NotEncodable: the path to what is no JSON is in the text.
         """
-        _check(obj, "the document", 1)
+        check_json(obj, "the document", 1)
         try:
             data = canonical(obj)
         except ValueError as error:  # NaN, an infinity, a lone surrogate, an integer too long to print
@@ -81,7 +81,8 @@ def _all_arrays(values: Any) -> bool:
     return kinds == {("numpy", "ndarray")}
 
 
-def _check(value: Any, where: str, depth: int) -> None:
+def check_json(value: Any, where: str, depth: int = 1) -> None:
+    """Raise ``NotEncodable``, with the path in the text, if ``value`` holds what JSON would bend."""
     kind = type(value)
     if depth > MAX_DEPTH:
         raise NotEncodable(f"{where} is nested deeper than {MAX_DEPTH} levels, or contains itself")
@@ -91,10 +92,10 @@ def _check(value: Any, where: str, depth: int) -> None:
                 raise NotEncodable(
                     f"{where} has the key {name!r}, and JSON would read it back as text: use {str(name)!r}"
                 )
-            _check(part, f"{where}[{name!r}]", depth + 1)
+            check_json(part, f"{where}[{name!r}]", depth + 1)
     elif kind is list:
         for place, part in enumerate(value):
-            _check(part, f"{where}[{place}]", depth + 1)
+            check_json(part, f"{where}[{place}]", depth + 1)
     elif kind is tuple:
         raise NotEncodable(f"{where} is a tuple, and JSON would read it back as a list: use list(…)")
     elif kind not in _SCALARS:

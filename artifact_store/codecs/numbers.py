@@ -1,0 +1,87 @@
+"""Small arrays of numbers as JSON, bit for bit: statistics, bounds, scales.
+
+Floats are written as Python's shortest text, which reads back to the same bits; infinities and NaN as ``"inf"``,
+``"-inf"``, ``"nan"``. An array whose elements are all the same is one number and a shape.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from artifact_store.codecs.files import field
+from artifact_store.core.errors import Corrupt, NotEncodable
+
+MAX_ELEMENTS: Final = 1 << 28
+"""Elements of an array that is written as one number: beyond any space or statistic, and before any memory is used."""
+
+_NON_FINITE: Final = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+_DTYPES: Final = frozenset(
+    {"float16", "float32", "float64", "bool"} | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+)
+
+
+def plain_float(value: float) -> float | str:
+    """Return a float as JSON can hold it."""
+    return value if math.isfinite(value) else repr(value)
+
+
+def read_float(value: object, what: str) -> float:
+    """Return what :func:`plain_float` was given.
+
+    Raises:
+        Corrupt: it is no number.
+    """
+    if isinstance(value, str) and value in _NON_FINITE:
+        return _NON_FINITE[value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    raise Corrupt(f"{what} is recorded as {str(value)[:40]!r}, which is no number")
+
+
+def plain_array(array: Any, what: str) -> dict[str, Any]:
+    """Return an array of numbers or booleans as JSON.
+
+    Raises:
+        NotEncodable: it holds something else, or a NaN of an unusual bit pattern.
+    """
+    import numpy as np
+
+    array = np.asarray(array)
+    if array.dtype.name not in _DTYPES or not array.dtype.isnative:
+        raise NotEncodable(f"{what} is of the dtype {array.dtype}, which is not kept exactly: convert it to float64")
+    flat = [plain_float(value) if isinstance(value, float) else value for value in array.ravel().tolist()]
+    record = {"dtype": array.dtype.name, "shape": list(array.shape), "values": flat}
+    if len(flat) > 1 and len({*array.ravel().view(f"V{array.dtype.itemsize}").tolist()}) == 1:
+        record["values"] = flat[0]
+    if read_array(record, what).tobytes() != array.tobytes():
+        raise NotEncodable(f"{what} holds numbers that JSON would bend: {str(array)[:60]}")
+    return record
+
+
+def read_array(record: Mapping[str, Any], what: str) -> Any:
+    """Return the array that :func:`plain_array` was given.
+
+    Raises:
+        Corrupt: there is something else.
+    """
+    import numpy as np
+
+    if not isinstance(record, Mapping):
+        raise Corrupt(f"{what} is recorded as {str(record)[:40]!r}, which is no array")
+    dtype, shape, values = field(record, "dtype", str), field(record, "shape", list), record.get("values")
+    if dtype not in _DTYPES or not all(type(side) is int and side >= 0 for side in shape):
+        raise Corrupt(f"{what} is recorded with the dtype {dtype[:20]!r} and the shape {str(shape)[:40]}")
+    size = math.prod(shape)
+    parts = values if isinstance(values, list) else [values]
+    if size > MAX_ELEMENTS or len(parts) not in {size, 1} or (isinstance(values, list) and len(parts) != size):
+        raise Corrupt(f"{what} is recorded with {len(parts)} values for the shape {str(shape)[:40]}")
+    numbers = [part if isinstance(part, bool) else read_float(part, what) for part in parts]
+    try:
+        array = np.array(numbers, dtype)
+    except (ValueError, OverflowError, TypeError) as error:
+        raise Corrupt(f"{what} is recorded with values that do not fit: {error}") from error
+    if not dtype.startswith("float") and array.tolist() != numbers:
+        raise Corrupt(f"{what} is recorded with {str(numbers)[:40]}, which are not all of the dtype {dtype}")
+    return np.full(shape, array[0]) if len(numbers) < size else array.reshape(shape)
