@@ -54,14 +54,21 @@ class Program(click.Command):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         settings = {"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}
-        super().__init__(*args, epilog=EXPLAINED, context_settings=settings, **kwargs)
+        super().__init__(*args, **{"epilog": EXPLAINED, "context_settings": settings, **kwargs})
         self.params.extend(_store_options())
 
-    def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,  # noqa: FBT001, FBT002 -- click's signature
+        **extra: Any,
+    ) -> Any:
         """Run the program and exit."""
 
         def run() -> Any:
-            return super(Program, self).main(args, *rest, standalone_mode=False, **extra)
+            return super(Program, self).main(args, prog_name, complete_var, standalone_mode=False, **extra)
 
         if not standalone_mode:
             return run()

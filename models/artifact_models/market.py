@@ -49,13 +49,15 @@ class Market:
         Raises:
             BadCandles: they are too few.
         """
+        import numpy as np
+
         if len(bars) < indicators.WARM_UP + 2:
             raise candles.BadCandles(
                 f"{len(bars)} bars of {symbol} are too few: the features alone look back on {indicators.WARM_UP}"
             )
         table = indicators.features(bars)
         frame = table.assign(**{PRICE: bars[PRICE].loc[table.index]})
-        returns = indicators.next_returns(bars).to_numpy("float64")
+        returns = np.asarray(indicators.next_returns(bars), dtype=np.float64)
         return cls(symbol, frame, returns, indicators.bars_per_year(bars), source or {})
 
     @property

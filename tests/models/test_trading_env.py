@@ -5,11 +5,10 @@ import warnings
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env as check_gymnasium
-from stable_baselines3.common.env_checker import check_env as check_sb3
-
 from artifact_models.ppo.env import TradingEnv
 from artifact_models.ppo.observation import Account, EnvSettings, observe, roll
+from gymnasium.utils.env_checker import check_env as check_gymnasium
+from stable_baselines3.common.env_checker import check_env as check_sb3
 
 PRICES = np.array([100.0, 110.0, 99.0, 99.0, 108.9, 98.01])
 ROWS = np.arange(12, dtype=np.float32).reshape(6, 2)

@@ -62,8 +62,8 @@ class PPOAdapter(BaseModelAdapter):
     ) -> Self:
         """Train on consecutive bars of ``X``, which has the price among its columns, and return the adapter.
 
-        ``y`` is not looked at: what the agent is rewarded with are its gains. Without ``train_idx`` all rows are trained
-        on. The rows of ``valid_idx`` are traded afterwards, once, and ``metrics`` tell how that went.
+        ``y`` is not looked at: the agent is rewarded with its gains. Without ``train_idx`` it trains on all rows. Those
+        of ``valid_idx`` are traded afterwards, once, and ``metrics`` tell how that went.
 
         Raises:
             InvalidInput: the data cannot be trained on; the adapter is as it was.
@@ -158,8 +158,8 @@ class PPOAdapter(BaseModelAdapter):
         as_rows = self.settings is not None and array.ndim == 2 and array.shape[1] == features.feature_count  # noqa: PLR2004
         if many and as_rows and not preselected:
             raise errors.FeatureMismatch(
-                f"{array.shape[1]} numbers in a row may be an observation or all features of a bar: give a table of bars, "
-                "or one observation at a time"
+                f"{array.shape[1]} numbers in a row may be an observation or all features of a bar: give a table of "
+                "bars, or one observation at a time"
             )
         if as_rows and not many:
             return self._roll_table(array, preselected=preselected, **matching)
@@ -225,8 +225,8 @@ class PPOAdapter(BaseModelAdapter):
         if self.settings is None:
             where = self.run.ref if self.run else "this agent"
             raise errors.FeatureMismatch(
-                f"{where} was saved without the settings of its environment, so observations cannot be built from a table "
-                f"and its actions have no known meaning: give ready observations of the shape {self._shape()}"
+                f"{where} was saved without the settings of its environment, so observations cannot be built from a "
+                f"table and its actions have no known meaning: give ready observations of the shape {self._shape()}"
             )
         return self.settings
 
@@ -248,11 +248,11 @@ class PPOAdapter(BaseModelAdapter):
                 f"the agent observes the shape {shape} (its policy), and the feature schema of {run.ref} says "
                 f"{recorded.shape}: the features are not those that it was trained on"
             )
-        if self.settings is not None and (self.settings.size(self.features.input_size),) != shape:
+        width = self.features.input_size
+        if self.settings is not None and (self.settings.size(width),) != shape:
             raise errors.FeatureMismatch(
-                f"the agent observes the shape {shape} (its policy), and {self.features.input_size} features in a window "
-                f"of {self.settings.window} make {self.settings.size(self.features.input_size)} (the schema and config of "
-                f"{run.ref})"
+                f"the agent observes the shape {shape} (its policy), and {width} features in a window of "
+                f"{self.settings.window} make {self.settings.size(width)} (the schema and the config of {run.ref})"
             )
 
     # ------------------------------------------------------------ in one's own words

@@ -5,7 +5,7 @@ Costs are paid, orders are filled at the close that the agent has just seen, and
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -27,7 +27,7 @@ class TradingEnv(gymnasium.Env[Floats, Any]):
         ValueError: the data are too short for the window, have no price for each row, or hold what is no number.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+    metadata = {"render_modes": []}  # noqa: RUF012 -- gymnasium declares it, and as an attribute of instances
 
     def __init__(self, rows: Any, prices: Any, settings: EnvSettings | None = None) -> None:
         self.settings = settings or EnvSettings()
