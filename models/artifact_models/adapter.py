@@ -332,11 +332,12 @@ class BaseModelAdapter(ABC):
                 f"(of {features.feature_count} names): the names are not those that it was trained on"
             )
 
-    def _keep_example(self, X: Any, start: int = 0) -> None:
+    def _keep_example(self, X: Any, start: int, stop: int) -> None:
         """Keep a few raw rows, from which :meth:`save` makes the golden example."""
         features = self.features
         assert features is not None
-        self.example_inputs = rows.piece(features.select(X), start, start + self.example_rows)
+        inputs = FeatureSchema(features.names).select(X) if rows.is_table(X) else X
+        self.example_inputs = rows.piece(inputs, start, stop)
 
     def _example(self) -> Example | None:
         if self.missing:

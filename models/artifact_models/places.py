@@ -53,11 +53,11 @@ def read(text: str | Path, types: Sequence[str]) -> Place:
     rest, alias, run = _selector(parts, types)
     if run and len(rest.names) > 2 and rest.names[-1] in types and rest.names[-3] == rest.names[-1]:  # noqa: PLR2004
         rest = rest.without_last(1)
-    if len(rest.names) > 1 and rest.names[-2] in types:
-        return Place(rest.without_last(2).text, ModelKey(rest.names[-2], rest.names[-1]), alias, run)
-    if rest.names and rest.names[-1] in types and rest.without_last(1).says_something:
-        return Place(rest.without_last(1).text, ModelKey(rest.names[-1]), alias, run)
-    return Place(parts.text)
+    for named in (2, 1):  # type and symbol, or the type alone
+        root = rest.without_last(named)
+        if len(rest.names) >= named and rest.names[-named] in types and root.can_be_a_root:
+            return Place(root.text or os.curdir, ModelKey(*rest.names[-named:]), alias, run)
+    return Place(parts.text or os.curdir)
 
 
 def to_save(output_dir: str | Path, model_type: str, run_id: str | None, symbol: str | None) -> Place:
@@ -122,7 +122,7 @@ def find(
         raise errors.InvalidReference(f"{source} says nothing about where the store is: give store=")
     place = read(source, types)
     ref = place.ref()
-    with opened(place.root or os.curdir, storage_options) as there:
+    with opened(place.root, storage_options) as there:
         return there.get(ref)
 
 
@@ -149,7 +149,7 @@ class _Parts:
         return self.head + self.slash.join(self.names)
 
     @property
-    def says_something(self) -> bool:
+    def can_be_a_root(self) -> bool:
         return bool(self.names) or "://" not in self.head
 
     def without_last(self, count: int, instead: str = "") -> _Parts:

@@ -1,0 +1,275 @@
+"""scikit-learn's scalers and imputers as arrays, which do not rot with its versions as its pickles do.
+
+StandardScaler, MinMaxScaler, RobustScaler, SimpleImputer, and Pipelines of these. What comes back is an
+:class:`~artifact_store.codecs.array_preprocessor.ArrayPreprocessor`: it transforms the same, bit for bit, with numpy
+alone. Kept: everything that ``transform`` looks at. Not kept: ``fit`` and what only that uses (variances, counts of
+samples, quantile ranges), names of steps, ``inverse_transform``, ``set_output``. The one module that imports sklearn
+for preprocessors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from artifact_store.codecs.array_preprocessor import (
+    STRATEGIES,
+    ArrayPreprocessor,
+    Imputer,
+    MinMax,
+    Robust,
+    Standard,
+    Step,
+)
+from artifact_store.codecs.arrays import ArrayCodec
+from artifact_store.codecs.files import (
+    all_or_nothing,
+    field,
+    library,
+    read_settings,
+    refuse_into,
+    refuse_subclass,
+    write_settings,
+)
+from artifact_store.core.codec import JSON, Codec, Risk
+from artifact_store.core.columns import FLOATS, INTEGERS
+from artifact_store.core.errors import Corrupt, InvalidInput, NotEncodable
+
+_KINDS: Final[Mapping[str, tuple[type[Any], tuple[str, ...], tuple[str, ...]]]] = {
+    "imputer": (Imputer, ("statistics",), ("missing", "keep_empty", "indicator", "strategy", "fill_dtype")),
+    "standard": (Standard, ("mean", "scale"), ()),
+    "minmax": (MinMax, ("scale", "offset"), ("clip",)),
+    "robust": (Robust, ("center", "scale"), ()),
+}
+"""By the word in the file: the step, its arrays, and its other fields."""
+
+_PIPELINE: Final = "sklearn.pipeline.Pipeline"
+_ESTIMATORS: Final = (
+    "sklearn.preprocessing._data.StandardScaler",
+    "sklearn.preprocessing._data.MinMaxScaler",
+    "sklearn.preprocessing._data.RobustScaler",
+    "sklearn.impute._base.SimpleImputer",
+)
+_EXACT: Final = 2048
+"""Whole numbers up to this one are the same in every float of numpy."""
+
+_INSTEAD: Final = "codec='skops' stores the estimator itself"
+
+
+class ScalerCodec:
+    """Store scalers and imputers in ``{stem}.npz`` and ``{stem}.json``."""
+
+    name: ClassVar[str] = "sklearn"
+    version: ClassVar[int] = 1
+    risk: ClassVar[Risk] = Risk.DATA
+    types: ClassVar[tuple[str, ...]] = (
+        *_ESTIMATORS,
+        _PIPELINE,
+        "artifact_store.codecs.array_preprocessor.ArrayPreprocessor",
+    )
+    extra: ClassVar[str | None] = "sklearn"
+
+    def accepts(self, obj: Any) -> bool:
+        """Take a Pipeline only if all its steps are ours; one that ends in a model is for another codec."""
+        if not _is_pipeline(obj):
+            return True
+        steps = [step for _, step in obj.steps if not _passes(step)]
+        return bool(steps) and all(
+            self.accepts(step) if _is_pipeline(step) else _named(step) in _ESTIMATORS for step in steps
+        )
+
+    def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
+        """Write the arrays and the settings.
+
+        Raises:
+            NotEncodable: not fitted, a subclass that may transform otherwise, an imputer of text.
+            CodecUnavailable: scikit-learn is not installed.
+        """
+        made = obj if type(obj) is ArrayPreprocessor else to_arrays(obj, self)
+        steps, arrays = [], {}
+        for place, step in enumerate(made.steps):
+            kind, (_, names, settings) = next((kind, row) for kind, row in _KINDS.items() if row[0] is type(step))
+            found = {name: getattr(step, name) for name in names}
+            arrays.update({_entry(place, name): array for name, array in found.items() if array is not None})
+            steps.append({"kind": kind, **{name: _plain(getattr(step, name)) for name in settings}})
+        names_in = None if made.feature_names_in_ is None else list(made.feature_names_in_)
+        with all_or_nothing(directory, stem):
+            held = ArrayCodec().encode(arrays, directory, stem)
+            write_settings(
+                directory / f"{stem}.json", {"steps": steps, "feature_names_in": names_in, "arrays": dict(held)}
+            )
+        return {}
+
+    def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
+        """Return an ``ArrayPreprocessor``; scikit-learn is not imported.
+
+        Raises:
+            Corrupt: the files are not what was written.
+        """
+        del options
+        refuse_into(self, into)
+        path = directory / f"{stem}.json"
+        settings = read_settings(path)
+        arrays = ArrayCodec().decode(directory, stem, field(settings, "arrays", dict))
+        if not isinstance(arrays, dict):
+            raise Corrupt(f"{path.name} does not belong to the arrays beside it")
+        try:
+            steps = [_step(place, each, arrays) for place, each in enumerate(field(settings, "steps", list))]
+            made = ArrayPreprocessor(steps, field(settings, "feature_names_in", list | None))
+        except (InvalidInput, TypeError) as error:
+            raise Corrupt(f"{path.name} describes no preprocessor: {error}") from error
+        if arrays:
+            raise Corrupt(f"there are arrays that {path.name} does not know: {sorted(arrays)[:5]}")
+        return made
+
+
+def to_arrays(estimator: Any, codec: Codec) -> ArrayPreprocessor:
+    """Return what transforms like a fitted scaler, imputer or Pipeline of scikit-learn.
+
+    Raises:
+        NotEncodable: it is not fitted, or arrays do not hold all of it.
+    """
+    steps = [_convert(part, codec) for part in _parts(estimator, codec)]
+    names = getattr(estimator, "feature_names_in_", None)
+    try:
+        return ArrayPreprocessor(steps, None if names is None else [str(name) for name in names])
+    except InvalidInput as error:
+        raise NotEncodable(f"this {type(estimator).__qualname__} contradicts itself: {error}") from error
+
+
+def _parts(estimator: Any, codec: Codec) -> Iterator[Any]:
+    if not _is_pipeline(estimator):
+        yield estimator
+        return
+    refuse_subclass(estimator, library("sklearn.pipeline", codec).Pipeline)
+    for _, part in estimator.steps:
+        if not _passes(part):
+            yield from _parts(part, codec)
+
+
+def _convert(estimator: Any, codec: Codec) -> Step:
+    data, impute = library("sklearn.preprocessing", codec), library("sklearn.impute", codec)
+    makers = {
+        data.StandardScaler: _standard,
+        data.MinMaxScaler: _minmax,
+        data.RobustScaler: _robust,
+        impute.SimpleImputer: _imputer,
+    }
+    refuse_subclass(estimator, *makers)
+    if not hasattr(estimator, "n_features_in_"):
+        raise NotEncodable(f"this {type(estimator).__qualname__} was not fitted: there is nothing to transform with")
+    try:
+        step: Step = makers[type(estimator)](estimator, library("numpy", codec))
+    except (AttributeError, TypeError, ValueError) as error:  # InvalidInput is a ValueError, NotEncodable its child
+        if isinstance(error, NotEncodable):
+            raise
+        raise NotEncodable(f"this {type(estimator).__qualname__} holds no usable statistics: {error}") from error
+    if step.n_in != estimator.n_features_in_:
+        raise NotEncodable(
+            f"this {type(estimator).__qualname__} has statistics for {step.n_in} columns and was fitted on "
+            f"{estimator.n_features_in_}; fit it again"
+        )
+    return step
+
+
+def _standard(scaler: Any, np: Any) -> Step:
+    mean = scaler.mean_ if scaler.with_mean else None
+    scale = scaler.scale_ if scaler.with_std else None
+    return Standard(_zeros(scaler, np) if mean is None and scale is None else mean, scale)
+
+
+def _robust(scaler: Any, np: Any) -> Step:
+    center = scaler.center_ if scaler.with_centering else None
+    scale = scaler.scale_ if scaler.with_scaling else None
+    return Robust(_zeros(scaler, np) if center is None and scale is None else center, scale)
+
+
+def _zeros(scaler: Any, np: Any) -> Any:
+    """Return the statistic of a scaler that has none: subtracting zero changes no bit, and tells the width."""
+    return np.zeros(scaler.n_features_in_)
+
+
+def _minmax(scaler: Any, np: Any) -> Step:
+    del np
+    low, high = scaler.feature_range
+    return MinMax(scaler.scale_, scaler.min_, (float(low), float(high)) if scaler.clip else None)
+
+
+def _imputer(imputer: Any, np: Any) -> Step:
+    trained = np.dtype(getattr(imputer, "_fill_dtype", imputer._fit_dtype))  # noqa: SLF001 -- said nowhere else
+    if trained.name not in (*FLOATS, *INTEGERS):
+        raise NotEncodable(f"a SimpleImputer of {trained} is no table of numbers; {_INSTEAD}")
+    strategy = imputer.strategy if imputer.strategy in STRATEGIES[:-1] else "callable"  # its result is what is kept
+    statistics = np.asarray(imputer.statistics_)
+    exact = statistics.astype(np.float64)
+    if statistics.dtype.kind == "O" and any(
+        not (one == other or (one != one and other != other))  # noqa: PLR0124 -- true of a NaN only
+        for one, other in zip(statistics.tolist(), exact.tolist(), strict=True)
+    ):
+        raise NotEncodable(f"the fill_value {imputer.fill_value!r} is no float64; use one that is, or {_INSTEAD}")
+    indicator = imputer.indicator_.features_.tolist() if imputer.add_indicator else None
+    return Imputer(
+        exact if statistics.dtype.kind == "O" else statistics,
+        missing=_missing(imputer.missing_values),
+        keep_empty=bool(imputer.keep_empty_features),
+        indicator=None if indicator is None else tuple(indicator),
+        strategy=strategy,
+        fill_dtype=trained.name,
+    )
+
+
+def _missing(value: Any) -> float:
+    """Return the plain number that finds the same values in every array of numbers.
+
+    Raises:
+        NotEncodable: a number of numpy is compared in its own precision, a plain one in that of the array.
+    """
+    if type(value) in (int, float):
+        plain: float = value
+        return plain
+    if f"{type(value).__module__}.{type(value).__qualname__}" == "pandas._libs.missing.NAType":
+        return math.nan  # an array of numbers knows no other
+    number = float(value) if hasattr(value, "item") or isinstance(value, bool) else math.inf
+    if math.isnan(number) or (number.is_integer() and abs(number) <= _EXACT):
+        return number
+    raise NotEncodable(
+        f"missing_values={value!r} is no plain number; fit with missing_values={number!r}, or {_INSTEAD}"
+    )
+
+
+def _step(place: int, described: Any, arrays: dict[str, Any]) -> Step:
+    kind = str(described.get("kind")) if isinstance(described, dict) else ""
+    if kind not in _KINDS:
+        raise InvalidInput(f"no step is of the kind {kind[:40]!r}")
+    make, names, settings = _KINDS[kind]
+    if set(described) != {"kind", *settings}:
+        raise InvalidInput(f"a step {kind!r} has other settings than {sorted(described)}")
+    given = {name: tuple(value) if isinstance(value := described[name], list) else value for name in settings}
+    if "missing" in given and given["missing"] is None:
+        given["missing"] = math.nan
+    made: Step = make(**{name: arrays.pop(_entry(place, name), None) for name in names}, **given)
+    return made
+
+
+def _entry(place: int, name: str) -> str:
+    return f"{place}.{name}"
+
+
+def _plain(value: Any) -> JSON:
+    if isinstance(value, tuple):
+        return list(value)
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _is_pipeline(obj: Any) -> bool:
+    return any(f"{kind.__module__}.{kind.__qualname__}" == _PIPELINE for kind in type(obj).__mro__)
+
+
+def _passes(step: Any) -> bool:
+    return step is None or (isinstance(step, str) and step == "passthrough")
+
+
+def _named(obj: Any) -> str:
+    return f"{type(obj).__module__}.{type(obj).__qualname__}"
