@@ -317,6 +317,13 @@ class BaseModelAdapter(ABC):
             return None
         return fitted(self._given_preprocessor, features, X, train)
 
+    def _all_columns(self, features: FeatureSchema, X: Any, preprocessor: Any) -> Any:
+        """Return all columns as the preprocessor makes them, holes included: the trainer judges those that it uses."""
+        everything = FeatureSchema(features.names, dtypes=features.dtypes, categories=features.categories)
+        if preprocessor is None:
+            return everything.align(X)
+        return everything.prepare(X, Preprocessing(preprocessor, everything))
+
     def _check_width(self, found: int, where: str) -> None:
         """Refuse a model that takes another number of features than its names say.
 

@@ -88,7 +88,13 @@ class Preprocessing:
         array = numbers(rows)
         if self._in is not None:
             array = array[:, self._in]
-        made = np.asarray(self._transform(array if self._names is None else _frame(array, self._names)))
+        given = array if self._names is None else _frame(array, self._names)
+        try:
+            made = np.asarray(self._transform(given))
+        except errors.ArtifactStoreError:
+            raise
+        except ValueError as error:  # scikit-learn's, on infinities and widths
+            raise errors.FeatureMismatch(f"the preprocessor refuses these rows: {error}") from error
         if self._out is None:
             return made
         if made.shape != array.shape:

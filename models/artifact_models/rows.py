@@ -5,7 +5,7 @@ Knows numpy, and tables by what they can do; knows neither store nor schema.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from artifact_store import errors
@@ -66,6 +66,20 @@ def targets(y: Any, length: int) -> Any:
     if array.shape != (length,):
         raise errors.InvalidInput(f"expected one target for each of the {length} rows; got an array of {array.shape}")
     return array
+
+
+def selection(width: int, selected: Sequence[int] | None) -> tuple[int, ...]:
+    """Return the positions of the selected columns; all of them where nothing was selected (``None``, ``[]``).
+
+    Raises:
+        InvalidInput: a position is outside, or twice.
+    """
+    chosen = tuple(int(place) for place in selected) if selected is not None and len(selected) else tuple(range(width))
+    if min(chosen) < 0 or max(chosen) >= width or len(set(chosen)) < len(chosen):
+        raise errors.InvalidInput(
+            f"selected_features holds each position once, from 0 to {width - 1}; got {chosen[:10]}"
+        )
+    return chosen
 
 
 def split(length: int, train_idx: Any, valid_idx: Any) -> tuple[Any, Any]:

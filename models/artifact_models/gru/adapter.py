@@ -15,7 +15,7 @@ from artifact_models.adapter import BaseModelAdapter
 from artifact_models.gru.architecture import INPUT_WEIGHT, Architecture
 from artifact_models.gru.trainer import GRUFit, GRUSettings, GRUTrainer
 from artifact_models.gru.windows import stretch, windows
-from artifact_models.preprocessing import Preprocessing, scaling
+from artifact_models.preprocessing import scaling
 from artifact_store import FeatureSchema, Run, TorchState, errors
 
 _SCALING = {"scaler": "standard", "imputer": "mean"}
@@ -77,7 +77,7 @@ class GRUAdapter(BaseModelAdapter):
             )
         new.preprocessor = self._fit_preprocessor(features, X, train)
         result = GRUTrainer(GRUSettings.of(self.config)).train(
-            _all_columns(features, X, new.preprocessor),
+            rows.numbers(self._all_columns(features, X, new.preprocessor)),
             y,
             train,
             valid,
@@ -168,14 +168,6 @@ class GRUAdapter(BaseModelAdapter):
         self._check_width(architecture.input_size, f"the shape of {INPUT_WEIGHT} in its state")
         self.config = {**stored.config, **self.config}
         self.model = restored(stored.state)
-
-
-def _all_columns(features: FeatureSchema, X: Any, preprocessor: Any) -> Any:
-    """Return all columns as the preprocessor makes them, holes included: the trainer judges the rows that it uses."""
-    everything = FeatureSchema(features.names, dtypes=features.dtypes)
-    if preprocessor is None:
-        return rows.numbers(everything.align(X))
-    return everything.prepare(X, Preprocessing(preprocessor, everything))
 
 
 def _spoken(shape: tuple[int, ...]) -> str:

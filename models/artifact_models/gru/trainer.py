@@ -250,11 +250,7 @@ def _checked(
     names = tuple(feature_names) if feature_names is not None else tuple(f"feature_{place}" for place in range(width))
     if len(names) != width:
         raise errors.FeatureMismatch(f"feature_names has {len(names)} names, and X has {width} columns")
-    selected = tuple(int(place) for place in selected_features) if selected_features else tuple(range(width))
-    if min(selected) < 0 or max(selected) >= width:
-        raise errors.InvalidInput(
-            f"selected_features goes from {min(selected)} to {max(selected)}; X has {width} columns"
-        )
+    selected = rows.selection(width, selected_features)
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes an infinity, and is refused as one
         return matrix.astype(np.float32)[:, list(selected)], names, selected
 
