@@ -134,9 +134,11 @@ def _numbers(column: pd.Series[Any], what: str) -> pd.Series[float]:
 def _times(column: pd.Series[Any], what: str, time_format: str | None) -> pd.DatetimeIndex:
     import pandas as pd
 
-    text: Any = column.astype("string").str.strip()
+    text = column.astype("string").str.strip()
     _refuse(what, "the time is missing", text.isna().to_numpy())
-    unit = next((unit for unit, rule in (("s", _SECONDS), ("ms", _MILLISECONDS)) if rule.fullmatch(text.iloc[0])), None)
+    unit: Any = next(
+        (unit for unit, rule in (("s", _SECONDS), ("ms", _MILLISECONDS)) if rule.fullmatch(text.iloc[0])), None
+    )
     if unit is not None and time_format is None:
         times = pd.to_datetime(pd.to_numeric(text, errors="coerce"), unit=unit, utc=True, errors="coerce")
     else:

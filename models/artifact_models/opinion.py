@@ -35,9 +35,14 @@ class Opinions:
 
         return self.values if self.kind == "position" else np.sign(self.values)
 
+    @property
+    def last(self) -> float:
+        """The value of the last bar."""
+        return float(self.values[-1])
+
     def words(self) -> str:
         """Return the opinion on the last bar for people."""
-        last = float(self.values[-1])
+        last = self.last
         if self.kind == "probability":
             return f"rise {100 * (last + 0.5):.1f} %"
         return f"hold {last:+.2f}" if self.kind == "position" else f"value {last:+.6g}"

@@ -137,9 +137,7 @@ def _score(market: Market, wish: Wish, said: Sequence[Opinions], test: slice) ->
 
     values = np.concatenate([part.values for part in said])
     positions = np.concatenate([part.positions for part in said])
-    return score(
-        values, market.returns[test], cost=wish.cost, bars_per_year=market.bars_per_year, position=positions
-    )
+    return score(values, market.returns[test], cost=wish.cost, bars_per_year=market.bars_per_year, position=positions)
 
 
 def _facts(market: Market, wish: Wish, overall: Score | None, results: Sequence[FoldResult]) -> dict[str, Any]:
@@ -191,17 +189,18 @@ def _promote(store: ArtifactStore, best: FoldResult | None, wish: Wish) -> str:
 
 
 class Terminal:
-    """Bars on stderr where somebody looks at them, a line for each stage otherwise."""
+    """Tells on stderr how far it is: bars where somebody looks at them, and a line when a stage begins or ends."""
 
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet, self._bars = quiet, not quiet and sys.stderr.isatty()
+    def __init__(self, *, lines: bool = True, bars: bool | None = None) -> None:
+        self._lines = lines
+        self._bars = sys.stderr.isatty() if bars is None else bars
         self._bar: Any = None
 
     def stage(self, name: str) -> rows.Report:
-        """Begin a bar."""
+        """Begin a bar, or say what begins."""
         if not self._bars:
             self.done(f"training: {name}")
-            return lambda step, total, measured: None
+            return _unseen
         from tqdm import tqdm
 
         self._bar = bar = tqdm(desc=name, file=sys.stderr, leave=False)
@@ -217,7 +216,7 @@ class Terminal:
     def done(self, words: str) -> None:
         """End the bar, and print a line."""
         self.close()
-        if not self._quiet:
+        if self._lines:
             click.echo(words, err=True)
 
     def close(self) -> None:
@@ -227,14 +226,23 @@ class Terminal:
             self._bar = None
 
 
+def _unseen(step: int, total: int, measured: Mapping[str, float]) -> None:
+    """Take note of a step that nobody looks at."""
+    del step, total, measured
+
+
 @click.command(cls=console.Program)
 @click.option("--model", type=click.Choice(list(RECIPES)), required=True, help="The family.")
 @click.option("--symbol", required=True, help="What the candles are of; the runs are saved as MODEL/SYMBOL.")
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="Candles as CSV, or a folder of SYMBOL.csv.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), required=True, help="Candles as CSV, or a folder of SYMBOL.csv."
+)
 @click.option("--walk-forward", type=click.IntRange(0), default=0, metavar="N", help="Folds; the best becomes best_wf.")
 @click.option("--if-better", is_flag=True, help="Leave best_wf alone unless the best fold beats the one it names.")
 @click.option("--select", metavar="NAME,...", help="The features that the model is given; all without.")
-@click.option("-c", "--config", "settings", multiple=True, metavar="NAME=VALUE", help="A setting, such as env.window=8.")
+@click.option(
+    "-c", "--config", "settings", multiple=True, metavar="NAME=VALUE", help="A setting, such as env.window=8."
+)
 @click.option("--cost", type=click.FloatRange(0, 1, max_open=True), default=1e-4, show_default=True, help="Of a trade.")
 @click.option("--seed", type=int, default=7, show_default=True)
 @click.option("--time-format", metavar="FORMAT", help="strptime's, for times that could mean two things.")
@@ -270,7 +278,7 @@ def main(
         if_better=if_better,
     )
     market = Market.read(symbol, file_of(symbol, data), time_format=time_format)
-    terminal = Terminal(quiet=as_json)
+    terminal = Terminal(lines=not as_json, bars=False if as_json else None)
     with console.open_store(**where) as store:
         try:
             outcome = train(store, market, wish, terminal)
@@ -326,7 +334,14 @@ def cells(of: Score) -> list[str]:
     """Return a score as the cells of a table."""
     show: Callable[[float, str], str] = lambda value, form: format(value, form) if math.isfinite(value) else "-"  # noqa: E731
     shares = [show(100 * value, ".1f") + " %" for value in (of.majority, of.accuracy)]
-    return [f"{of.rows:,}", *shares, show(of.auc, ".3f"), show(of.ic, "+.3f"), show(of.sharpe, "+.2f"), show(of.hold, "+.2f")]
+    return [
+        f"{of.rows:,}",
+        *shares,
+        show(of.auc, ".3f"),
+        show(of.ic, "+.3f"),
+        show(of.sharpe, "+.2f"),
+        show(of.hold, "+.2f"),
+    ]
 
 
 if __name__ == "__main__":
