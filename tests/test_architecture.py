@@ -55,6 +55,7 @@ OWNERS = {
         "storage/fsspec_recipe.py",
         "storage/options.py",  # the names of the schemes it knows, for the message about an unknown one
     },
+    "gymnasium": {"codecs/sb3_spaces.py"},
     "joblib": set[str](),
     "lightgbm": {
         "codecs/lightgbm_model.py",
@@ -79,9 +80,12 @@ OWNERS = {
     "safetensors": {"codecs/tensors.py"},
     "skops": set[str](),
     "stable_baselines3": {
+        "codecs/sb3_policy.py",
+        "codecs/sb3_values.py",  # its schedules and noises
         "codecs/vecnormalize.py",  # its running statistics, which are no algorithm
     },
     "torch": {
+        "codecs/sb3_policy.py",  # its random generator, which building an algorithm must leave alone
         "codecs/tensors.py",
         "codecs/torch_state.py",  # to know a module
     },

@@ -60,7 +60,7 @@ def plain_array(array: Any, what: str) -> dict[str, Any]:
     return record
 
 
-def read_array(record: Mapping[str, Any], what: str) -> Any:
+def read_array(record: Any, what: str) -> Any:
     """Return the array that :func:`plain_array` was given.
 
     Raises:

@@ -114,6 +114,8 @@ def differences(own: Mapping[str, Any], saved: Mapping[str, Any]) -> list[str]:
 
 
 def _form(tensor: Any) -> str:
+    if hasattr(tensor, "materialize"):  # of a lazy module, before its first input
+        return "not initialised"
     shape, dtype = getattr(tensor, "shape", None), getattr(tensor, "dtype", None)
     if shape is None or dtype is None:  # what get_extra_state returns
         return f"a {type(tensor).__qualname__}"
