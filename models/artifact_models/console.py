@@ -7,9 +7,11 @@ family of errors, the same as those of ``artifact-store``. A fault of the progra
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import click
 
@@ -152,6 +154,45 @@ def ending(run: Callable[[], object], *, as_json: bool) -> int:
         tell(type(error).__name__, family, str(error), as_json=as_json)
         return status
     return status if isinstance(status, int) else OK
+
+
+class Interrupt:
+    """Ctrl-C that cannot get lost: Python drops an exception that is raised while an object is being freed.
+
+    As a context manager it raises ``KeyboardInterrupt`` at once where it can, and :meth:`check` raises it where that
+    was in vain. Outside of the main thread, where no signal arrives, it does nothing.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._before: tuple[Any, Any] | None = None
+
+    def check(self) -> None:
+        """Raise ``KeyboardInterrupt`` if somebody has pressed Ctrl-C since the beginning."""
+        if self._asked:
+            raise KeyboardInterrupt
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._handle), sys.unraisablehook
+            sys.unraisablehook = self._unraisable
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            handler, sys.unraisablehook = self._before
+            signal.signal(signal.SIGINT, handler)
+            self._before = None
+
+    def _handle(self, number: int, frame: object) -> None:
+        del number, frame
+        self._asked = True
+        raise KeyboardInterrupt
+
+    def _unraisable(self, lost: Any) -> None:
+        assert self._before is not None
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            self._before[1](lost)
 
 
 def family_of(error: BaseException) -> tuple[str, int]:

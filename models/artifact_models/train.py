@@ -191,21 +191,27 @@ def _promote(store: ArtifactStore, best: FoldResult | None, wish: Wish) -> str:
 class Terminal:
     """Tells on stderr how far it is: bars where somebody looks at them, and a line when a stage begins or ends."""
 
-    def __init__(self, *, lines: bool = True, bars: bool | None = None) -> None:
-        self._lines = lines
+    def __init__(
+        self, *, lines: bool = True, bars: bool | None = None, check: Callable[[], None] = lambda: None
+    ) -> None:
+        self._lines, self._check = lines, check
         self._bars = sys.stderr.isatty() if bars is None else bars
         self._bar: Any = None
 
     def stage(self, name: str) -> rows.Report:
-        """Begin a bar, or say what begins."""
-        if not self._bars:
-            self.done(f"training: {name}")
-            return _unseen
-        from tqdm import tqdm
+        """Begin a bar, or say what begins. What is returned is where a Ctrl-C is noticed that got lost."""
+        if self._bars:
+            from tqdm import tqdm
 
-        self._bar = bar = tqdm(desc=name, file=sys.stderr, leave=False)
+            self._bar = tqdm(desc=name, file=sys.stderr, leave=False)
+        else:
+            self.done(f"training: {name}")
+        bar = self._bar
 
         def report(step: int, total: int, measured: Mapping[str, float]) -> None:
+            self._check()
+            if bar is None:
+                return
             bar.total = total
             bar.update(step - bar.n)
             if measured:
@@ -215,6 +221,7 @@ class Terminal:
 
     def done(self, words: str) -> None:
         """End the bar, and print a line."""
+        self._check()
         self.close()
         if self._lines:
             click.echo(words, err=True)
@@ -224,11 +231,6 @@ class Terminal:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-
-
-def _unseen(step: int, total: int, measured: Mapping[str, float]) -> None:
-    """Take note of a step that nobody looks at."""
-    del step, total, measured
 
 
 @click.command(cls=console.Program)
@@ -278,8 +280,8 @@ def main(
         if_better=if_better,
     )
     market = Market.read(symbol, file_of(symbol, data), time_format=time_format)
-    terminal = Terminal(lines=not as_json, bars=False if as_json else None)
-    with console.open_store(**where) as store:
+    with console.Interrupt() as interrupt, console.open_store(**where) as store:
+        terminal = Terminal(lines=not as_json, bars=False if as_json else None, check=interrupt.check)
         try:
             outcome = train(store, market, wish, terminal)
         finally:

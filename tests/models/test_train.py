@@ -11,13 +11,14 @@ import time
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
-
+from artifact_models import console
 from artifact_models import train as pipeline
 from artifact_models.families import load_adapter
 from artifact_models.market import Market
 from artifact_models.opinion import opinions
 from artifact_models.recipes import RECIPES, merged
+from click.testing import CliRunner
+
 from artifact_store import ArtifactStore, errors
 from tests.models.market_data import make_candles, write_csv
 
@@ -93,9 +94,10 @@ def test_a_fold_is_judged_on_bars_that_it_was_not_trained_on(data, tmp_path):
         assert of.run.training_config["rows"] == of.fold.train_end < of.fold.test.start
         adapter = load_adapter(of.run)
         again = opinions(adapter, market.features.iloc[of.fold.test])
-        assert pipeline.score(
-            again.values, market.returns[of.fold.test], cost=1e-4, bars_per_year=market.bars_per_year
-        ) == of.score
+        assert (
+            pipeline.score(again.values, market.returns[of.fold.test], cost=1e-4, bars_per_year=market.bars_per_year)
+            == of.score
+        )
     assert outcome.overall is not None
     assert outcome.overall.rows == sum(of.score.rows for of in outcome.folds)
     assert outcome.latest.metrics["wf_auc"] == outcome.overall.auc
@@ -107,7 +109,9 @@ def test_equal_bars_and_seeds_give_equal_models(data, tmp_path):
     market = Market.read("EURUSD", data)
     store = ArtifactStore(tmp_path / "store")
     first, second = (pipeline.train(store, market, wish(walk_forward=0), Silent()).latest for _ in range(2))
-    digests = [{name: file.sha256 for name, file in run.files.items() if name != "metadata.json"} for run in (first, second)]
+    digests = [
+        {name: file.sha256 for name, file in run.files.items() if name != "metadata.json"} for run in (first, second)
+    ]
     assert digests[0] == digests[1]
 
 
@@ -221,7 +225,16 @@ def test_a_setting_that_there_is_none_of_is_an_error():
 def test_ctrl_c_leaves_complete_runs_only(data, tmp_path, moment):
     store_path = tmp_path / "store"
     command = [sys.executable, "-m", "artifact_models.train", *arguments(data, "lightgbm", "--store", str(store_path))]
-    command += ["--walk-forward", "2", "-c", "n_estimators=3000", "-c", "early_stopping_rounds=0", "-c", "num_leaves=200"]
+    command += [
+        "--walk-forward",
+        "2",
+        "-c",
+        "n_estimators=3000",
+        "-c",
+        "early_stopping_rounds=0",
+        "-c",
+        "num_leaves=200",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         told = []
@@ -264,3 +277,23 @@ def test_ctrl_c_during_any_save_leaves_a_store_that_verifies(data, tmp_path):
         store = ArtifactStore(store_path)
         assert store.verify().ok
         assert len(list(store.runs("lightgbm/EURUSD"))) >= 2
+
+
+class Freed:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_ctrl_c_that_python_drops_is_noticed_at_the_next_step(capsys):
+    before = signal.getsignal(signal.SIGINT), sys.unraisablehook
+    with console.Interrupt() as interrupt:
+        interrupt.check()
+        terminal = pipeline.Terminal(bars=False, check=interrupt.check)
+        report = terminal.stage("fold 1 of 1")
+        Freed()
+        with pytest.raises(KeyboardInterrupt):
+            report(1, 2, {})
+        with pytest.raises(KeyboardInterrupt):
+            terminal.done("too late")
+    assert (signal.getsignal(signal.SIGINT), sys.unraisablehook) == before
+    assert capsys.readouterr().err == "training: fold 1 of 1\n"

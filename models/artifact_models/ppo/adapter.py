@@ -99,10 +99,19 @@ class PPOAdapter(BaseModelAdapter):
         self.example_inputs = self._observations(data[train], prices[train])
         return self
 
-    def resume(self, X: Any, train_idx: Any = None, *, timesteps: int, progress: rows.Report | None = None) -> Self:
+    def resume(
+        self,
+        X: Any,
+        train_idx: Any = None,
+        *,
+        timesteps: int,
+        seed: int | None = None,
+        progress: rows.Report | None = None,
+    ) -> Self:
         """Train on from the run that this adapter was loaded from or saved as, on bars of ``X``.
 
-        Optimizer, number of steps and the statistics of the observations go on from where they were.
+        Optimizer, number of steps and the statistics of the observations go on from where they were; the episodes and
+        the random generators do not, but ``seed`` makes them begin anew in a known state.
 
         Raises:
             InvalidInput: the data cannot be trained on; there is no run to go on from.
@@ -125,7 +134,7 @@ class PPOAdapter(BaseModelAdapter):
             raise errors.InvalidInput(f"this cannot be trained on: {error}") from error
         if self.normalizer is not None:
             venv = trainer.normalized(venv, lambda empty: run.load(VECNORMALIZE, into=empty))
-        trainer.resume(algorithm, venv, timesteps, progress=_told(progress))
+        trainer.resume(algorithm, venv, timesteps, seed=seed, progress=_told(progress))
         self.model, self.run = algorithm, None
         self.normalizer = venv if self.normalizer is not None else None
         self.training_config = {**self.training_config, "resumed_from": str(run.ref)}

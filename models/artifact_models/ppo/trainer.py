@@ -78,7 +78,10 @@ def train(
         VecNormalize(venv, gamma=float((hyperparameters or {}).get("gamma", DEFAULTS["gamma"]))) if normalize else None
     )
     chosen = {**DEFAULTS, **(hyperparameters or {})}
-    algorithm = PPO("MlpPolicy", normalizer or venv, seed=seed, device="cpu", **chosen)
+    try:
+        algorithm = PPO("MlpPolicy", normalizer or venv, seed=seed, device="cpu", **chosen)
+    except (TypeError, AssertionError) as error:  # which is how stable-baselines3 refuses a value
+        raise ValueError(f"stable-baselines3 refuses these hyperparameters: {error}") from error
     learn(algorithm, timesteps, progress=progress)
     facts = {**chosen, "timesteps": timesteps, "environments": environments, "normalize": normalize, "seed": seed}
     return Trained(algorithm, normalizer, settings, names, selected, facts)
@@ -102,9 +105,16 @@ def normalized(venv: VecEnv, restore: Callable[[VecNormalize], object]) -> VecNo
     return normalizer
 
 
-def resume(algorithm: Any, venv: VecEnv, timesteps: int, *, progress: Progress | None = None) -> None:
-    """Train a loaded agent on, in environments that are normalised as its own were."""
+def resume(
+    algorithm: Any, venv: VecEnv, timesteps: int, *, seed: int | None = None, progress: Progress | None = None
+) -> None:
+    """Train a loaded agent on, in environments that are normalised as its own were.
+
+    ``seed`` seeds the environments and all random generators, as at the beginning of a training.
+    """
     algorithm.set_env(venv)
+    if seed is not None:
+        algorithm.set_random_seed(seed)
     learn(algorithm, timesteps, progress=progress, fresh=False)
 
 
