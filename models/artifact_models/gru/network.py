@@ -55,6 +55,6 @@ def outputs(network: GRUNetwork, windows: Any, *, batch_size: int = 1024) -> Any
     made = []
     with torch.inference_mode():
         for start in range(0, len(windows), batch_size):
-            batch = torch.from_numpy(np.ascontiguousarray(windows[start : start + batch_size]))
+            batch = torch.from_numpy(windows[start : start + batch_size].copy())  # torch warns of read-only views
             made.append(network(batch).numpy())
     return np.concatenate(made)
