@@ -261,13 +261,15 @@ from artifact_models.adapter import BaseModelAdapter
 from tests.models.data import shuffled, table
 for path in sys.argv[1:]:
     found = BaseModelAdapter.load(path).predict(shuffled(table()))
-    print(found.astype("float64").tobytes().hex())
+    print(found.astype("float64").tobytes().hex(), path.count("/gru/") * ("sklearn" in sys.modules))
 """
         root = Path(__file__).parents[2]
         done = subprocess.run(
             [sys.executable, "-c", program, *paths], cwd=root, capture_output=True, text=True, check=True, timeout=120
         )
-        found = [np.frombuffer(bytes.fromhex(line)) for line in done.stdout.split()]
+        lines = [line.split() for line in done.stdout.splitlines()]
+        assert lines[0][1] == "0"  # a GRU with its scaler predicts without scikit-learn
+        found = [np.frombuffer(bytes.fromhex(line)) for line, _ in lines]
         assert np.abs(found[0] - fitted_gru().predict(table())).max() <= 1e-6
         np.testing.assert_array_equal(found[1], fitted_trees().predict(table()))
 
@@ -361,6 +363,21 @@ class TestWhatGoesWithIt:
         scaler = store.load("gru/BTCEUR", "preprocessor")
         adapter = small_gru(preprocessor=scaler, epochs=1).fit(table(), target(), TRAIN, VALID)
         assert adapter.preprocessor is scaler
+
+
+class TestTrainingAgain:
+    def test_a_loaded_adapter_is_trained_on_the_same_features(self, adapter, store):
+        adapter.save(store, symbol="BTCEUR")
+        again = type(adapter).load(adapter.run)
+        again.fit(shuffled(table()).assign(word="x"), target(), TRAIN, VALID)
+        assert again.features == adapter.features
+        assert again.run is None
+        same_predictions(again, adapter)
+
+    def test_a_scaling_that_does_not_exist_is_refused(self):
+        for option in ({"scaler": "maxabs"}, {"imputer": "guess"}):
+            with pytest.raises(errors.InvalidOption, match="is one of"):
+                GRUAdapter(**option)
 
 
 class TestLostParts:
