@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from artifact_models import LightGBMAdapter, load_adapter
+from artifact_models import LightGBMAdapter, PPOAdapter, load_adapter
 from artifact_models.gru.windows import windows
+from artifact_models.market import Market
 
 from artifact_store import FeatureSchema, TorchState, errors
 from tests.models.data import (
@@ -27,6 +28,7 @@ from tests.models.data import (
     target,
     with_session,
 )
+from tests.models.market_data import make_candles
 
 LENGTH = 5
 
@@ -326,3 +328,77 @@ class TestForgotten:
         right = adapter.predict(table())
         assert silent_and_wrong(torch_alone(adapter, selected_first, scaled=False), right)  # the statistics of others
         assert np.abs(torch_alone(adapter, scaled, scaled=False) - right).max() <= 1e-6
+
+
+class TestAgents:
+    """The same for PPO, whose policy is given observations: windows of the columns, and the account beside them."""
+
+    @pytest.fixture(scope="module")
+    @staticmethod
+    def agent():
+        market = Market.of("EURUSD", make_candles(160)).frame
+        config = {"timesteps": 64, "n_steps": 32, "batch_size": 32, "n_epochs": 1, "seed": 3}
+        agent = PPOAdapter(config={**config, "env": {"window": 4, "episode_bars": 40}})
+        return loaded(agent.fit(market, None, slice(0, 120), None)), market
+
+    @staticmethod
+    def policy_alone(agent, observations, *, normalized=True):
+        """The probabilities of the actions, as the policy says them to whatever it is given."""
+        given = agent.normalizer.normalize_obs(observations) if normalized else observations
+        with torch.inference_mode():
+            distribution = agent.model.policy.get_distribution(torch.as_tensor(np.asarray(given, dtype=np.float32)))
+            return distribution.distribution.probs.numpy()
+
+    def observations(self, agent):
+        return np.asarray(agent.run.load_example().inputs)
+
+    def test_reordered_columns_are_silent_in_an_observation_and_put_right_in_a_table(self, agent):
+        agent, market = agent
+        observed = self.observations(agent)
+        wrong = np.flip(observed, axis=-1).copy()
+        assert silent_and_wrong(self.policy_alone(agent, wrong), self.policy_alone(agent, observed))
+        np.testing.assert_array_equal(agent.predict(market[list(market.columns)[::-1]]), agent.predict(market))
+
+    def test_one_missing_and_one_extra_are_silent_in_an_observation_and_refused_in_a_table(self, agent):
+        agent, market = agent
+        observed = self.observations(agent)
+        other = observed.copy()
+        other[..., 0] = 7.0  # what another column in its place would be
+        assert silent_and_wrong(self.policy_alone(agent, other), self.policy_alone(agent, observed))
+        name = agent.features.selected_names[0]
+        with pytest.raises(errors.FeatureMismatch, match=name) as caught:
+            agent.predict(market.drop(columns=name).assign(turnover=7.0))
+        assert (caught.value.missing, caught.value.extra) == ((name,), ("turnover",))
+
+    def test_the_statistics_are_silent_if_forgotten_and_cannot_be_here(self, agent):
+        agent, _ = agent
+        observed = self.observations(agent)
+        right = self.policy_alone(agent, observed)
+        assert silent_and_wrong(self.policy_alone(agent, observed, normalized=False), right)
+        np.testing.assert_array_equal(agent.predict(observed), agent.run.load_example().outputs)
+        with new_store().new_run("ppo/LOST") as draft:
+            draft.add("model", agent.model)
+            draft.features, draft.config, draft.tags = agent.features, agent.config, agent.run.tags
+        with pytest.raises(errors.ComponentNotFound, match="model_vecnormalize"):
+            load_adapter(draft.run).predict(observed)
+
+    def test_nan_is_refused_by_name_of_the_column_or_as_an_observation(self, agent):
+        agent, market = agent
+        observed = self.observations(agent)
+        observed.flat[0] = np.nan
+        with pytest.raises(ValueError, match="nan"):
+            self.policy_alone(agent, observed)
+        with pytest.raises(errors.FeatureMismatch):
+            agent.predict(observed)
+        name = agent.features.selected_names[0]
+        holed = market.copy()
+        holed.iloc[20, holed.columns.get_loc(name)] = np.nan
+        with pytest.raises(errors.FeatureMismatch, match=f"'{name}' holds NaN"):
+            agent.predict(holed)
+
+    def test_another_shape_and_float64_are_refused_and_cast(self, agent):
+        agent, _ = agent
+        observed = self.observations(agent)
+        np.testing.assert_array_equal(agent.predict(observed.astype(np.float64)), agent.predict(observed))
+        with pytest.raises(errors.FeatureMismatch):
+            agent.predict(observed[..., :-1])
