@@ -13,6 +13,7 @@ from artifact_store.cli import failures, text
 from artifact_store.cli.change import promote, retire, rollback
 from artifact_store.cli.check import verify
 from artifact_store.cli.compare import diff
+from artifact_store.cli.legacy import export, migrate
 from artifact_store.cli.look import history, ls, show
 from artifact_store.cli.move import get, put
 from artifact_store.cli.session import VARIABLE, Session, parse_options
@@ -88,5 +89,6 @@ def app(
     context.obj = Session(url=url, engine=engine, timeout=timeout, options=given, json=json)
 
 
-for command in (ls, show, history, diff, promote, rollback, retire, verify, validate_models, get, put):
+COMMANDS = (ls, show, history, diff, promote, rollback, retire, verify, validate_models, get, put, migrate, export)
+for command in COMMANDS:
     app.add_command(command)

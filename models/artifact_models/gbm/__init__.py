@@ -1,0 +1,1 @@
+"""The LightGBM family: boosted trees, their trainer, and their adapter."""

@@ -1,0 +1,194 @@
+"""The adapter of LightGBM: raw rows in, values, labels or probabilities out.
+
+Columns are found by name, which LightGBM itself does not do, and categories have the codes that they had in training.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Self
+
+from artifact_models import rows
+from artifact_models.adapter import BaseModelAdapter
+from artifact_models.gbm.trainer import BINARY, MULTICLASS, GBMFit, LightGBMTrainer
+from artifact_store import FeatureSchema, Run, errors
+
+_MADE_UP = re.compile(r"Column_\d+")
+
+
+class LightGBMAdapter(BaseModelAdapter):
+    """Boosted trees: ``LightGBMAdapter(objective="binary", num_leaves=15)``, or the same as ``config``.
+
+    Parameters are LightGBM's own; see :class:`~artifact_models.gbm.trainer.LightGBMTrainer`. Of a run that was saved
+    otherwise, ``model`` may be a booster or what an estimator of LightGBM comes back as.
+    """
+
+    model_type: ClassVar[str] = "lightgbm"
+
+    def __init__(
+        self,
+        feature_names: Iterable[str] | None = None,
+        selected_features: Iterable[int | str] | None = None,
+        *,
+        preprocessor: Any = None,
+        config: Mapping[str, Any] | None = None,
+        **params: Any,
+    ) -> None:
+        trainer = LightGBMTrainer(config, **params)
+        super().__init__(feature_names, selected_features, preprocessor=preprocessor, config=trainer.params)
+        self._importances: Any = None
+
+    def fit(self, X: Any, y: Any, train_idx: Any, valid_idx: Any, *, progress: rows.Report | None = None) -> Self:
+        """Train on the rows ``train_idx`` of ``X``, a table or an array with all features; stop by ``valid_idx``.
+
+        Text is refused: make it categorical, so that its values are known from now on. Classifiers take any labels.
+
+        Raises:
+            InvalidInput: the data cannot be trained on; the adapter is as it was.
+        """
+        new = copy.copy(self)
+        train, valid = rows.split(rows.count(X), train_idx, valid_idx)
+        new.features = features = self._describe(X)
+        text = [name for name in features.selected_names if features.dtypes.get(name) == "string"]
+        if text:
+            raise errors.InvalidInput(
+                f"{text[:10]} hold text: make them categorical, so that each value keeps its code"
+            )
+        new.preprocessor = self._fit_preprocessor(features, X, train)
+        params = {name: value for name, value in self.config.items() if name != "classes"}
+        result = LightGBMTrainer(params).train(
+            _as_pandas(features, self._all_columns(features, X, new.preprocessor)),
+            y,
+            train,
+            valid,
+            feature_names=features.names,
+            selected_features=features.selected,
+            progress=progress,
+        )
+        new._adopt(result)  # noqa: SLF001 -- another one of ourselves
+        new.training_config |= {"train_rows": len(train), "valid_rows": len(valid)}
+        new.run, new.missing = None, ()
+        first = int(train[0])
+        new._keep_example(X, first, first + self.example_rows)  # noqa: SLF001 -- as above
+        vars(self).update(vars(new))
+        return self
+
+    def predict(self, X: Any, *, preselected: bool = False, **matching: Any) -> Any:
+        """Return a value for each row; a label where the labels are known (``classes``), as in scikit-learn.
+
+        A booster that somebody saved without its labels says what ``Booster.predict`` says, probabilities for
+        instance. For the rest see :meth:`BaseModelAdapter.predict`.
+        """
+        found = self.model_matrix(X, preselected=preselected, **matching)
+        if self.classes is None or hasattr(self.model, "classes_"):
+            return self._asked(self.model.predict, found)
+        import numpy as np
+
+        return np.asarray(self.classes)[self._probabilities(found).argmax(axis=1)]
+
+    def predict_proba(self, X: Any, *, preselected: bool = False, **matching: Any) -> Any:
+        """Return one column of probabilities for each class, in the order of ``classes``.
+
+        Raises:
+            InvalidOption: it is no classifier.
+        """
+        return self._probabilities(self.model_matrix(X, preselected=preselected, **matching))
+
+    def model_matrix(self, X: Any, *, preselected: bool = False, **matching: Any) -> Any:
+        """Return exactly what LightGBM is given for ``X``: an array, or a pandas table where there are categories."""
+        prepared = self._prepare(X, preselected=preselected, **matching)
+        if hasattr(prepared, "to_frame") and not rows.is_table(prepared):  # a pandas Series: one row
+            prepared = prepared.to_frame().T
+        ready = _as_pandas(self._schema(), prepared)
+        if not rows.is_table(ready):
+            ready = ready.reshape(1, -1) if ready.ndim == 1 else ready
+        if len(ready.shape) != 2:  # noqa: PLR2004 -- rows and columns
+            raise errors.FeatureMismatch(f"boosted trees see one row at a time; got windows of shape {ready.shape}")
+        return ready
+
+    @property
+    def classes(self) -> list[Any] | None:
+        """The labels in the order of the probabilities, where they are known."""
+        found = getattr(self.model, "classes_", None)
+        return self.config.get("classes") if found is None else list(found.tolist())
+
+    @property
+    def feature_importance(self) -> Any:
+        """A table of ``feature`` and ``importance`` (gain, largest first), or ``None`` if none was kept."""
+        if self._importances is None and self.run is not None and "feature_importance" in self.run.components:
+            self._importances = self.run.load("feature_importance")
+        return self._importances
+
+    @property
+    def booster(self) -> Any:
+        """LightGBM's own model."""
+        return getattr(self.model, "booster_", self.model)
+
+    def _probabilities(self, found: Any) -> Any:
+        import numpy as np
+
+        if hasattr(self.model, "predict_proba"):
+            return self._asked(self.model.predict_proba, found)
+        objective = str(self.booster.dump_model(num_iteration=1).get("objective", "")).partition(" ")[0]
+        if objective not in (*BINARY, *MULTICLASS):
+            raise errors.InvalidOption(
+                f"this model's objective is {objective or 'its own'!r}: it knows no probabilities; use predict"
+            )
+        made = self._asked(self.model.predict, found)
+        return np.column_stack((1 - made, made)) if objective in BINARY else made
+
+    def _asked(self, question: Any, found: Any) -> Any:
+        """Return LightGBM's answer, or its refusal as one of ours."""
+        import lightgbm
+
+        try:
+            return question(found)
+        except (lightgbm.basic.LightGBMError, ValueError) as error:
+            raise errors.FeatureMismatch(f"LightGBM refuses these rows: {error}") from error
+
+    def _adopt(self, result: GBMFit) -> None:
+        import pandas as pd
+
+        self.model = result.booster
+        self.config = {name: value for name, value in self.config.items() if name != "classes"}
+        if result.classes is not None:
+            self.config["classes"] = list(result.classes)
+        self.metrics = dict(result.scores)
+        self.training_config = {"best_iteration": result.best_iteration}
+        table = pd.DataFrame({"feature": list(result.importances), "importance": list(result.importances.values())})
+        self._importances = table.sort_values("importance", ascending=False, kind="stable", ignore_index=True)
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {"model": self.model}
+        return parts if self.preprocessor is None else {**parts, "preprocessor": self.preprocessor}
+
+    def _supplements(self) -> dict[str, Any]:
+        table = self.feature_importance
+        return {} if table is None else {"feature_importance": table}
+
+    def _restore(self, run: Run) -> None:
+        self.model, self._importances = run.load("model"), None
+        if not hasattr(self.booster, "num_feature"):
+            raise self._unlike(run, self.model, "model of LightGBM")
+        width = int(self.booster.num_feature())
+        if self.features is None:
+            names = self.booster.feature_name()
+            known = not self.booster.pandas_categorical and not any(map(_MADE_UP.fullmatch, names))
+            self.features = FeatureSchema(names) if known else FeatureSchema.inferred(width)
+        if self.preprocessor is None or self.features.has_selection:
+            self._check_width(width, "num_feature() of the booster")
+
+
+def _as_pandas(features: FeatureSchema, prepared: Any) -> Any:
+    """Return polars and arrow tables as pandas, with the categories of the schema; anything else as it is."""
+    if not hasattr(prepared, "to_pandas"):
+        return prepared
+    import pandas as pd
+
+    table = prepared.to_pandas()
+    for name in table.columns.intersection(list(features.categories)):
+        known = pd.Index(list(features.categories[name]))
+        table[name] = pd.Categorical(table[name], categories=known, ordered=False)
+    return table

@@ -1,0 +1,175 @@
+"""The adapter of the GRU: raw rows in, one prediction for each window of them out.
+
+The order of the steps is that of training: columns by name, imputer, scaler (both over all columns), windows, float32,
+the selected columns, network.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Self
+
+from artifact_models import rows
+from artifact_models.adapter import BaseModelAdapter
+from artifact_models.gru.architecture import INPUT_WEIGHT, Architecture
+from artifact_models.gru.trainer import GRUFit, GRUSettings, GRUTrainer
+from artifact_models.gru.windows import stretch, windows
+from artifact_models.preprocessing import check_scaling, scaling
+from artifact_store import FeatureSchema, Run, TorchState, errors
+
+_SCALING = {"scaler": "standard", "imputer": "mean"}
+
+
+class GRUAdapter(BaseModelAdapter):
+    """A GRU on windows of ``sequence_length`` rows: ``GRUAdapter(sequence_length=12, epochs=20)``.
+
+    Settings are those of :class:`~artifact_models.gru.trainer.GRUSettings`, as keywords or as ``config``, and
+    ``scaler`` (``standard``, ``minmax``, ``robust`` or ``None``) and ``imputer`` (``mean``, ``median``,
+    ``most_frequent`` or ``None``), fitted on the training rows unless there is a ``preprocessor`` of your own.
+    """
+
+    model_type: ClassVar[str] = "gru"
+    tolerance: ClassVar[float] = 1e-6
+
+    def __init__(
+        self,
+        feature_names: Iterable[str] | None = None,
+        selected_features: Iterable[int | str] | None = None,
+        *,
+        preprocessor: Any = None,
+        config: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> None:
+        given = {**_SCALING, **(config or {}), **settings}
+        scalers = {name: given.pop(name) for name in _SCALING}
+        check_scaling(**scalers)
+        checked = GRUTrainer(**given).settings.to_config()
+        super().__init__(feature_names, selected_features, preprocessor=preprocessor, config={**checked, **scalers})
+
+    @property
+    def sequence_length(self) -> int:
+        """How many rows a window has."""
+        length = self.config.get("sequence_length")
+        if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+            raise errors.Corrupt(f"the config of {self.run or self} has no usable sequence_length: {length!r}")
+        return length
+
+    def fit(self, X: Any, y: Any, train_idx: Any, valid_idx: Any, *, progress: rows.Report | None = None) -> Self:
+        """Train on windows of the rows ``train_idx`` of ``X``, a table or an array with all features.
+
+        The target of a window is the ``y`` of its last row. Imputer and scaler see the training rows only.
+
+        Raises:
+            InvalidInput: the data cannot be trained on; the adapter is as it was.
+        """
+        new = copy.copy(self)
+        train, valid = rows.split(rows.count(X), train_idx, valid_idx)
+        new.features = features = self._describe(X, nan="refuse", inf="refuse")
+        wordy = [name for name, dtype in features.dtypes.items() if dtype in {"string", "category"}]
+        if wordy:
+            raise errors.InvalidInput(
+                f"a GRU takes numbers, and {wordy[:10]} hold text or categories: encode them first"
+            )
+        own = scaling(**{name: self.config.get(name, usual) for name, usual in _SCALING.items()})
+        new.preprocessor = self._fit_preprocessor(features, X, train, otherwise=own)
+        result = GRUTrainer(GRUSettings.of(self.config)).train(
+            rows.numbers(self._all_columns(features, X, new.preprocessor)),
+            y,
+            train,
+            valid,
+            feature_names=features.names,
+            selected_features=features.selected,
+            progress=progress,
+        )
+        new._adopt(result)  # noqa: SLF001 -- another one of ourselves
+        new.run, new.missing = None, ()
+        first, stop = stretch(train, self.sequence_length, self.sequence_length + self.example_rows - 1)
+        new._keep_example(X, first, stop)  # noqa: SLF001 -- as above
+        vars(self).update(vars(new))
+        return self
+
+    def predict(self, X: Any, *, preselected: bool = False, **matching: Any) -> Any:
+        """Return one prediction for each window: ``n - sequence_length + 1`` of a table or array of n rows.
+
+        The first belongs to row ``sequence_length - 1``. Ready windows ``(n, sequence_length, width)`` give n. Of a
+        binary model these are labels, 0 and 1. For the rest see :meth:`BaseModelAdapter.predict`.
+
+        Raises:
+            FeatureMismatch: there are fewer rows than a window takes; or as there.
+        """
+        outputs = self._outputs(X, preselected=preselected, **matching)
+        return (outputs >= 0).astype("int64") if self._is_binary else outputs
+
+    def predict_proba(self, X: Any, *, preselected: bool = False, **matching: Any) -> Any:
+        """Return the probabilities of 0 and of 1 for each window, as two columns.
+
+        Raises:
+            InvalidOption: it is no classifier.
+        """
+        import numpy as np
+
+        if not self._is_binary:
+            raise errors.InvalidOption("this GRU was trained for regression and knows no probabilities; use predict")
+        logits = self._outputs(X, preselected=preselected, **matching).astype(np.float64)
+        ones = 1 / (1 + np.exp(-logits))
+        return np.column_stack((1 - ones, ones))
+
+    @property
+    def _is_binary(self) -> bool:
+        return bool(self.config.get("objective") == "binary")
+
+    def _outputs(self, X: Any, **options: Any) -> Any:
+        import numpy as np
+
+        from artifact_models.gru.network import outputs
+
+        length = self.sequence_length
+        ready = rows.numbers(self._prepare(X, **options))
+        if ready.ndim not in {2, 3} or ready.shape[-2] < length or (ready.ndim == 3 and ready.shape[1] != length):  # noqa: PLR2004
+            raise errors.FeatureMismatch(
+                f"this GRU sees {length} rows at a time (sequence_length); got {_spoken(ready.shape)}. Give at least "
+                f"{length} rows, oldest first, or windows of exactly {length}"
+            )
+        self._check_width(ready.shape[-1], "what the preprocessor returned")
+        with np.errstate(over="ignore"):
+            ready = ready.astype(np.float32)
+        if not np.isfinite(ready).all():
+            raise errors.FeatureMismatch("the preprocessed rows hold numbers beyond what float32 can hold")
+        made = outputs(self.model, windows(ready, length) if ready.ndim == 2 else ready)  # noqa: PLR2004
+        return made[:, 0] if made.shape[1] == 1 else made
+
+    def _adopt(self, result: GRUFit) -> None:
+        best = result.history[result.best_epoch - 1]
+        self.model = result.network
+        self.config = {**self.config, **result.architecture.to_config()}
+        self.metrics = dict(best)
+        self.training_config = {
+            "best_epoch": result.best_epoch,
+            "epochs_trained": len(result.history),
+            "train_windows": result.train_windows,
+            "valid_windows": result.valid_windows,
+        }
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {"model": TorchState(self.model.state_dict(), self.config)}
+        return parts if self.preprocessor is None else {**parts, "preprocessor": self.preprocessor}
+
+    def _restore(self, run: Run) -> None:
+        from artifact_models.gru.network import restored
+
+        stored = run.load("model")
+        if not isinstance(stored, TorchState):
+            raise self._unlike(run, stored, "TorchState")
+        architecture = Architecture.of(stored.state)
+        if self.features is None:
+            self.features = FeatureSchema.inferred(architecture.input_size, nan="refuse", inf="refuse")
+        self._check_width(architecture.input_size, f"the shape of {INPUT_WEIGHT} in its state")
+        self.config = {**stored.config, **self.config}
+        self.model = restored(stored.state)
+
+
+def _spoken(shape: tuple[int, ...]) -> str:
+    if len(shape) == 3:  # noqa: PLR2004
+        return f"{shape[0]} windows of {shape[1]} rows"
+    return f"{shape[0]} rows" if len(shape) == 2 else "a single row"  # noqa: PLR2004

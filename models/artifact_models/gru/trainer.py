@@ -1,0 +1,267 @@
+"""Train a GRU on windows of rows, stop when validation no longer gets better, and keep the best state.
+
+Knows neither store nor schema: arrays go in, a network and an account of the training come out. What happens to the
+rows before (imputing, scaling) is not done here.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from artifact_models import rows
+from artifact_models.gru.architecture import Architecture
+from artifact_models.gru.windows import ends, windows
+from artifact_store import errors
+
+if TYPE_CHECKING:
+    from artifact_models.gru.network import GRUNetwork
+
+OPTIMIZERS: Final = ("Adam", "AdamW", "NAdam", "RAdam", "RMSprop", "SGD")
+OBJECTIVES: Final = ("regression", "binary")
+
+
+@dataclass(frozen=True, slots=True)
+class GRUSettings:
+    """How to build and train the network, under the names of the ``config`` of a run."""
+
+    sequence_length: int = 24
+    hidden_size: int = 64
+    num_layers: int = 2
+    dropout: float = 0.2
+    fc_size: int = 32
+    objective: str = "regression"
+    optimizer: str = "Adam"
+    learning_rate: float = 0.001
+    batch_size: int = 64
+    epochs: int = 50
+    early_stopping_patience: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("sequence_length", "hidden_size", "num_layers", "fc_size", "batch_size", "epochs"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise errors.InvalidOption(f"{name} is a whole number from 1, not {value!r}")
+        if not 0 <= self.dropout < 1:
+            raise errors.InvalidOption(f"dropout is a share from 0 to below 1, not {self.dropout!r}")
+        if not self.learning_rate > 0:
+            raise errors.InvalidOption(f"learning_rate is above 0, not {self.learning_rate!r}")
+        for name, choices in (("optimizer", OPTIMIZERS), ("objective", OBJECTIVES)):
+            if getattr(self, name) not in choices:
+                raise errors.InvalidOption(f"{name} is one of {', '.join(choices)}, not {getattr(self, name)!r}")
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Self:
+        """Return the settings in a config, which may hold other things beside them."""
+        return cls(**{part.name: config[part.name] for part in fields(cls) if part.name in config})
+
+    def to_config(self) -> dict[str, Any]:
+        """Return all settings by name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class GRUFit:
+    """What came of a training: the network in its best state, and how it got there."""
+
+    network: GRUNetwork
+    architecture: Architecture
+    best_epoch: int
+    history: tuple[Mapping[str, float], ...]
+    """``train_loss`` and, where there was validation, ``valid_loss`` of each epoch."""
+    train_windows: int
+    valid_windows: int
+    feature_names: tuple[str, ...]
+    selected_features: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class _Best:
+    """The best epoch so far. With equal losses the earlier one stays."""
+
+    loss: float = float("inf")
+    epoch: int = 0
+    state: dict[str, Any] = field(default_factory=dict)
+
+    def offer(self, epoch: int, loss: float, network: GRUNetwork) -> None:
+        if loss < self.loss:
+            self.loss, self.epoch, self.state = loss, epoch, copy.deepcopy(network.state_dict())
+
+
+class GRUTrainer:
+    """Train networks with the same settings: ``GRUTrainer(sequence_length=12, epochs=20).train(…)``."""
+
+    def __init__(self, settings: GRUSettings | None = None, **changes: Any) -> None:
+        base = settings or GRUSettings()
+        known = base.to_config()
+        unknown = sorted(changes.keys() - known)
+        if unknown:
+            raise errors.InvalidOption(f"a GRU has no setting {unknown}; there are {', '.join(known)}")
+        self.settings = GRUSettings(**{**known, **changes})
+
+    def train(
+        self,
+        X: Any,
+        y: Any,
+        train_idx: Any,
+        valid_idx: Any,
+        *,
+        feature_names: Sequence[str] | None = None,
+        selected_features: Sequence[int] | None = None,
+        progress: rows.Report | None = None,
+    ) -> GRUFit:
+        """Train on windows of the rows ``train_idx`` of ``X``; the target of a window is the ``y`` of its last row.
+
+        ``X`` holds all features, ready for the network; ``selected_features`` are the columns that it is given. A
+        window lies wholly within the rows for training, or wholly within those for validation. The same data and
+        seed give the same network on the same machine; torch's own random state is as before.
+
+        Raises:
+            InvalidInput: rows, targets or names do not fit each other; no window fits; a loss is no number.
+            FeatureMismatch: a row that is used holds NaN or an infinity.
+        """
+        matrix, names, selected = _checked(X, feature_names, selected_features)
+        target = rows.targets(y, len(matrix))
+        train, valid = rows.split(len(matrix), train_idx, valid_idx)
+        _refuse_holes(matrix, [names[place] for place in selected], train, valid)
+        length = self.settings.sequence_length
+        train_ends, valid_ends = ends(train, length), ends(valid, length)
+        for what, idx, found in (("train_idx", train, train_ends), ("valid_idx", valid, valid_ends)):
+            if len(idx) and not len(found):
+                raise errors.InvalidInput(
+                    f"{what} has {len(idx)} rows, and nowhere {length} in a row, which a window takes (sequence_length)"
+                )
+        self._check_targets(target, train_ends, valid_ends)
+        data = _Data(windows(matrix, length), target.astype("float32"), length)
+        architecture = Architecture(
+            len(selected), self.settings.hidden_size, self.settings.num_layers, self.settings.fc_size, 1
+        )
+        network, best, history = self._optimize(architecture, data, train_ends, valid_ends, progress)
+        network.load_state_dict(best.state)
+        return GRUFit(
+            network=network.eval(),
+            architecture=architecture,
+            best_epoch=best.epoch,
+            history=tuple(history),
+            train_windows=len(train_ends),
+            valid_windows=len(valid_ends),
+            feature_names=names,
+            selected_features=selected,
+        )
+
+    def _optimize(
+        self, architecture: Architecture, data: _Data, train: Any, valid: Any, progress: rows.Report | None
+    ) -> tuple[GRUNetwork, _Best, list[Mapping[str, float]]]:
+        import torch
+
+        from artifact_models.gru.network import GRUNetwork
+
+        settings, best = self.settings, _Best()
+        history: list[Mapping[str, float]] = []
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            network = GRUNetwork(architecture, dropout=settings.dropout)
+            optimizer = getattr(torch.optim, settings.optimizer)(network.parameters(), lr=settings.learning_rate)
+            for epoch in range(1, settings.epochs + 1):
+                order = train[torch.randperm(len(train)).numpy()]
+                losses = {"train_loss": self._epoch(network, optimizer, data, order)}
+                if len(valid):
+                    losses["valid_loss"] = self._loss_of(network, data, valid)
+                history.append(losses)
+                watched = losses.get("valid_loss", losses["train_loss"])
+                if watched != watched:  # noqa: PLR0124 -- NaN is what differs from itself
+                    raise errors.InvalidInput(
+                        f"the loss is no number any more in epoch {epoch}: scale the inputs, or lower learning_rate"
+                    )
+                best.offer(epoch, watched, network)
+                if progress is not None:
+                    progress(epoch, settings.epochs, losses)
+                if len(valid) and epoch - best.epoch >= settings.early_stopping_patience:
+                    break
+        return network, best, history
+
+    def _epoch(self, network: GRUNetwork, optimizer: Any, data: _Data, order: Any) -> float:
+        network.train()
+        total = 0.0
+        for batch, target in data.batches(order, self.settings.batch_size):
+            optimizer.zero_grad()
+            loss = self._loss(network(batch)[:, 0], target)
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(target)
+        return total / len(order)
+
+    def _loss_of(self, network: GRUNetwork, data: _Data, chosen: Any) -> float:
+        import torch
+
+        network.eval()
+        total = 0.0
+        with torch.no_grad():
+            for batch, target in data.batches(chosen, 1024):
+                total += self._loss(network(batch)[:, 0], target).item() * len(target)
+        return total / len(chosen)
+
+    def _loss(self, found: Any, target: Any) -> Any:
+        from torch.nn import functional
+
+        if self.settings.objective == "binary":
+            return functional.binary_cross_entropy_with_logits(found, target)
+        return functional.mse_loss(found, target)
+
+    def _check_targets(self, target: Any, train: Any, valid: Any) -> None:
+        import numpy as np
+
+        used = target[np.concatenate((train, valid))]
+        if used.dtype.kind not in "fiub" or not np.isfinite(used).all():
+            raise errors.InvalidInput("y holds NaN, an infinity or no number where it is used: leave these rows out")
+        if self.settings.objective == "binary" and not np.isin(used, (0, 1)).all():
+            raise errors.InvalidInput(f"a binary objective takes 0 and 1 in y; it holds {np.unique(used)[:5].tolist()}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """Windows by the row on which they end, and targets by row."""
+
+    windows: Any
+    target: Any
+    length: int
+
+    def batches(self, chosen: Any, size: int) -> Iterator[tuple[Any, Any]]:
+        import torch
+
+        for start in range(0, len(chosen), size):
+            some = chosen[start : start + size]
+            yield torch.from_numpy(self.windows[some - (self.length - 1)]), torch.from_numpy(self.target[some])
+
+
+def _checked(
+    X: Any, feature_names: Sequence[str] | None, selected_features: Sequence[int] | None
+) -> tuple[Any, tuple[str, ...], tuple[int, ...]]:
+    """Return the selected columns in float32, all names, and the positions of the selected ones."""
+    import numpy as np
+
+    matrix = rows.numbers(X)
+    if matrix.ndim != 2:  # noqa: PLR2004 -- rows and columns
+        raise errors.InvalidInput(f"training data has rows and columns; got {matrix.ndim} dimensions")
+    width = matrix.shape[1]
+    names = tuple(feature_names) if feature_names is not None else tuple(f"feature_{place}" for place in range(width))
+    if len(names) != width:
+        raise errors.FeatureMismatch(f"feature_names has {len(names)} names, and X has {width} columns")
+    selected = rows.selection(width, selected_features)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes an infinity, and is refused as one
+        return matrix.astype(np.float32)[:, list(selected)], names, selected
+
+
+def _refuse_holes(matrix: Any, names: Sequence[str], train: Any, valid: Any) -> None:
+    import numpy as np
+
+    used = np.isfinite(matrix[np.concatenate((train, valid))])
+    holes = [name for name, fine in zip(names, used.all(axis=0), strict=True) if not fine]
+    if holes:
+        raise errors.FeatureMismatch(
+            f"{len(holes)} features hold NaN or an infinity (or what float32 cannot hold) in rows to train on: "
+            f"{holes[:10]}. Impute them, or leave these rows out of train_idx and valid_idx"
+        )

@@ -1,0 +1,113 @@
+"""One symbol as the programs need it: the frame that the models are given, and what came after each bar."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from artifact_models import candles, indicators
+from artifact_store import errors
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+PRICE = "close"
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """Candles with their features. The last bar has features and no answer yet."""
+
+    symbol: str
+    frame: pd.DataFrame
+    """One row for each bar after the warm-up: the features, then the price at the close."""
+    returns: NDArray[np.float64]
+    """From the close of each row to the next one; NaN in the last row."""
+    bars_per_year: float
+    source: dict[str, str]
+    """The file's name and its sha256, so that a run can tell what it was trained on."""
+
+    @classmethod
+    def read(cls, symbol: str, path: str | Path, *, time_format: str | None = None) -> Market:
+        """Read the candles of a CSV file and compute everything.
+
+        Raises:
+            BadCandles: the file does not hold candles, or too few of them.
+            FileNotFoundError: there is no such file.
+        """
+        source = {"file": Path(path).name, "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
+        return cls.of(symbol, candles.read_candles(path, time_format=time_format), source)
+
+    @classmethod
+    def of(cls, symbol: str, bars: pd.DataFrame, source: dict[str, str] | None = None) -> Market:
+        """Compute everything from candles by time.
+
+        Raises:
+            BadCandles: they are too few.
+        """
+        import numpy as np
+
+        if len(bars) < indicators.WARM_UP + 2:
+            raise candles.BadCandles(
+                f"{len(bars)} bars of {symbol} are too few: the features alone look back on {indicators.WARM_UP}"
+            )
+        table = indicators.features(bars)
+        frame = table.assign(**{PRICE: bars[PRICE].loc[table.index]})
+        returns = np.asarray(indicators.next_returns(bars), dtype=np.float64)
+        return cls(symbol, frame, returns, indicators.bars_per_year(bars), source or {})
+
+    @property
+    def features(self) -> pd.DataFrame:
+        """The features alone, without the price."""
+        return self.frame.drop(columns=PRICE)
+
+    @property
+    def answered(self) -> int:
+        """How many rows have an answer: all but the last."""
+        return len(self.returns) - 1
+
+
+def live_frame(path: str | Path, *, time_format: str | None = None) -> pd.DataFrame:
+    """Return everything that a model may ask for: the columns of the file, and features where it has candles.
+
+    A column of the file is taken as it is, even where a feature has the same name.
+
+    Raises:
+        BadCandles: the file has no usable times, or columns of candles that hold none.
+        FileNotFoundError: there is no such file.
+    """
+    table = candles.read_table(path, time_format=time_format)
+    if not candles.has_candles(table):
+        return table
+    bars = candles.check_candles(table, what=str(path))
+    if len(bars) <= indicators.WARM_UP:
+        raise candles.BadCandles(
+            f"{path} has {len(bars)} bars, too few: the features alone look back on {indicators.WARM_UP}"
+        )
+    made = indicators.features(bars)
+    own = [name for name in made.columns if name not in table.columns]
+    return table.loc[made.index].join(made[own])
+
+
+def file_of(symbol: str, where: Path) -> Path:
+    """Return the file with the data of a symbol: ``where`` itself, or ``{symbol}.csv`` in it, in any case.
+
+    Raises:
+        InvalidOption: there is none.
+    """
+    if not where.is_dir():
+        return where
+    found = [path for path in sorted(where.iterdir()) if path.name.lower() == f"{symbol}.csv".lower()]
+    if not found:
+        there = ", ".join(sorted(path.name for path in where.glob("*.csv"))) or "no CSV file at all"
+        raise errors.InvalidOption(f"{where} has no {symbol}.csv; there is {there}")
+    return found[0]
+
+
+def tail(frame: Any, rows: int) -> Any:
+    """Return the last rows of a frame, or all where it has fewer."""
+    return frame.iloc[-rows:]

@@ -1,0 +1,99 @@
+"""What a model of any family thinks of each bar, in one form: above 0 for a rise, below for a fall."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from artifact_models.adapter import BaseModelAdapter
+from artifact_models.market import tail
+from artifact_store import errors
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+AGENT_BARS = 250
+"""How far back an agent begins with an empty account, so that what it holds now is its own doing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opinions:
+    """Of the last bars of a frame, one value for each."""
+
+    values: Floats
+    """A probability minus one half, a predicted number, or a position."""
+    kind: str
+    """``probability``, ``value`` or ``position``."""
+
+    @property
+    def positions(self) -> Floats:
+        """What to hold, from -1 (short) to 1 (long)."""
+        import numpy as np
+
+        return self.values if self.kind == "position" else np.sign(self.values)
+
+    @property
+    def last(self) -> float:
+        """The value of the last bar."""
+        return float(self.values[-1])
+
+    def words(self) -> str:
+        """Return the opinion on the last bar for people."""
+        last = self.last
+        if self.kind == "probability":
+            return f"rise {100 * (last + 0.5):.1f} %"
+        return f"hold {last:+.2f}" if self.kind == "position" else f"value {last:+.6g}"
+
+    def signal(self) -> str:
+        """Return ``long``, ``short`` or ``flat`` for the last bar."""
+        position = float(self.positions[-1])
+        return "long" if position > 0 else "short" if position < 0 else "flat"
+
+
+def lookback(adapter: BaseModelAdapter) -> int:
+    """Return how many bars one opinion takes, its own included."""
+    settings = getattr(adapter, "settings", None)
+    return int(getattr(adapter, "sequence_length", 1) if settings is None else settings.window)
+
+
+def opinions(adapter: BaseModelAdapter, frame: Any) -> Opinions:
+    """Return what the model thinks of every bar of a frame that has enough bars behind it.
+
+    Raises:
+        FeatureMismatch, ComponentNotFound: as the adapter's ``predict``; or it predicts several numbers for a bar.
+    """
+    import numpy as np
+
+    if adapter.model_type == "ppo":
+        return Opinions(adapter.positions(adapter.predict(frame)), "position")  # type: ignore[attr-defined]
+    shares = _probabilities(adapter, frame)
+    if shares is not None:
+        if shares.shape[1] != 2:  # noqa: PLR2004 -- a fall and a rise
+            raise errors.FeatureMismatch(f"it tells {shares.shape[1]} classes apart, and a signal takes two")
+        return Opinions(shares[:, 1] - 0.5, "probability")
+    values = np.asarray(adapter.predict(frame), dtype=np.float64)
+    if values.ndim != 1:
+        raise errors.FeatureMismatch(f"it predicts {values.shape[1]} numbers for a bar, and a signal takes one")
+    return Opinions(values, "value")
+
+
+def newest(adapter: BaseModelAdapter, frame: Any) -> Opinions:
+    """Return what the model thinks of the newest bar; no more bars are looked at than that takes."""
+    bars = lookback(adapter)
+    return opinions(adapter, tail(frame, bars + AGENT_BARS if adapter.model_type == "ppo" else bars))
+
+
+def _probabilities(adapter: BaseModelAdapter, frame: Any) -> Floats | None:
+    """Return the probabilities of a classifier, and nothing for a model that knows none."""
+    import numpy as np
+
+    ask = getattr(adapter, "predict_proba", None)
+    if ask is None:
+        return None
+    try:
+        return np.asarray(ask(frame), dtype=np.float64)
+    except errors.InvalidOption:  # it was trained to predict a number
+        return None

@@ -1,0 +1,1 @@
+"""Agents that trade: the environment, its trainer, and the adapter that saves and loads what it trains."""

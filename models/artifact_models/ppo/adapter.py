@@ -1,0 +1,364 @@
+"""The adapter of agents: trained in the trading environment, asked without it.
+
+Predicting needs the policy and the frozen statistics of the observations, and nothing else of stable-baselines3: no
+environment and no ``VecNormalize``. Always deterministic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, Self
+
+from artifact_models import rows
+from artifact_models.adapter import BaseModelAdapter
+from artifact_models.ppo.observation import Account, EnvSettings, roll
+from artifact_store import FeatureSchema, Observation, Run, errors
+
+VECNORMALIZE = "model_vecnormalize"
+_ENV = "env"
+_OF_TRAINING = ("timesteps", "environments", "normalize", "seed")
+
+
+class PPOAdapter(BaseModelAdapter):
+    """An agent that was trained by proximal policy optimization.
+
+    ``config`` holds the hyperparameters of stable-baselines3, ``timesteps``, ``environments``, ``normalize``, ``seed``
+    and under ``env`` the settings of the environment, among them ``price``: the column in which gains are counted. The
+    agent observes the selected features; all but the price unless they are given. ``normalizer`` has the statistics
+    of the observations, or is none.
+    """
+
+    model_type: ClassVar[str] = "ppo"
+    tolerance: ClassVar[float] = 1e-6
+
+    def __init__(
+        self,
+        feature_names: Iterable[str] | None = None,
+        selected_features: Iterable[int | str] | None = None,
+        *,
+        preprocessor: Any = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(feature_names, selected_features, preprocessor=preprocessor, config=config)
+        self.normalizer: Any = None
+        self.settings: EnvSettings | None = None
+
+    @property
+    def algorithm(self) -> Any:
+        """The algorithm of stable-baselines3, to train on: give it an environment, and call ``learn``."""
+        self._schema()
+        return self.model
+
+    # ------------------------------------------------------------ train
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        train_idx: Any = None,
+        valid_idx: Any = None,
+        *,
+        progress: rows.Report | None = None,
+    ) -> Self:
+        """Train on consecutive bars of ``X``, which has the price among its columns, and return the adapter.
+
+        ``y`` is not looked at: the agent is rewarded with its gains. Without ``train_idx`` it trains on all rows. Those
+        of ``valid_idx`` are traded afterwards, once, and ``metrics`` tell how that went.
+
+        Raises:
+            InvalidInput: the data cannot be trained on; the adapter is as it was.
+            Unsupported: stable-baselines3 is not installed.
+        """
+        del y
+        if self._given_preprocessor is not None:
+            raise errors.InvalidOption(
+                "an agent's observations are normalised while it trains (config normalize=True): leave out preprocessor"
+            )
+        train, valid = rows.split(rows.count(X), slice(None) if train_idx is None else train_idx, valid_idx)
+        settings, options = self._read_config(self.config)
+        features = self._described(X, settings)
+        data, prices = _columns(features, settings, features.align(X))
+        trainer = _trainer()
+        try:
+            trained = trainer.train(
+                data[_consecutive(train, "train_idx")],
+                prices[train],
+                feature_names=features.names,
+                selected_features=features.selected,
+                settings=settings,
+                progress=_told(progress),
+                **options,
+            )
+        except ValueError as error:
+            raise errors.InvalidInput(f"this cannot be trained on: {error}") from error
+        self.features, self.model, self.run, self.missing = features, trained.algorithm, None, ()
+        self.normalizer, self.settings = trained.normalizer, trained.settings
+        self.config = {**trained.hyperparameters, _ENV: trained.settings.to_json()}
+        self.training_config = {"train_rows": len(train), "valid_rows": len(valid)}
+        self.metrics = self._trade(data, prices, _consecutive(valid, "valid_idx")) if len(valid) else {}
+        self.example_inputs = self._observations(data[train], prices[train])
+        return self
+
+    def resume(
+        self,
+        X: Any,
+        train_idx: Any = None,
+        *,
+        timesteps: int,
+        seed: int | None = None,
+        progress: rows.Report | None = None,
+    ) -> Self:
+        """Train on from the run that this adapter was loaded from or saved as, on bars of ``X``.
+
+        Optimizer, number of steps and the statistics of the observations go on from where they were; the episodes and
+        the random generators do not, but ``seed`` makes them begin anew in a known state.
+
+        Raises:
+            InvalidInput: the data cannot be trained on; there is no run to go on from.
+            ComponentNotFound: the run has lost the statistics that it was trained with.
+            FeatureMismatch: the run has no settings of the environment, so that there is none to train in.
+            Unsupported: stable-baselines3 is not installed.
+        """
+        features, settings, run = self._schema(), self._rebuildable(), self.run
+        if run is None:
+            raise errors.InvalidOption("training goes on from a run: save the agent, or load one")
+        self._check_whole("there is no training without")
+        train, _ = rows.split(rows.count(X), slice(None) if train_idx is None else train_idx, None)
+        data, prices = _columns(features, settings, features.align(X))
+        chosen = data[_consecutive(train, "train_idx")][:, list(features.selected)]
+        trainer = _trainer()
+        algorithm = run.load("model")
+        try:
+            venv = trainer.make_environments(chosen, prices[train], settings, int(self.config.get("environments", 1)))
+        except ValueError as error:
+            raise errors.InvalidInput(f"this cannot be trained on: {error}") from error
+        if self.normalizer is not None:
+            venv = trainer.normalized(venv, lambda empty: run.load(VECNORMALIZE, into=empty))
+        trainer.resume(algorithm, venv, timesteps, seed=seed, progress=_told(progress))
+        self.model, self.run = algorithm, None
+        self.normalizer = venv if self.normalizer is not None else None
+        self.training_config = {**self.training_config, "resumed_from": str(run.ref)}
+        self.example_inputs = self._observations(data[train], prices[train])
+        return self
+
+    # ------------------------------------------------------------ predict
+
+    def predict(self, X: Any, *, preselected: bool = False, **matching: Any) -> Any:
+        """Return what the agent does: one action for each observation, or for each bar with a whole window behind it.
+
+        ``X`` is one observation or many, as they come from the environment; they are normalised here, unless
+        ``preselected`` says that they are already. Or it is a raw table of consecutive bars (columns in any order,
+        others beside them), for agents that were trained in our own environment: the observations are built as there,
+        beginning with an empty account, and the agent's own actions decide what it holds. A table of n bars gives
+        n - window + 1 actions, the last one for its last bar.
+
+        Raises:
+            FeatureMismatch: it is neither; a feature is missing; a value is no number.
+            ComponentNotFound: the run has lost the statistics of the observations.
+        """
+        features = self._schema()
+        if not preselected:
+            self._check_whole("pass observations that are normalised already, with preselected=True")
+        if rows.is_table(X):
+            return self._roll_table(X, preselected=preselected, **matching)
+        array = rows.numbers(X)
+        shape = self._shape()
+        many = array.shape[1:] == shape
+        as_rows = self.settings is not None and array.ndim == 2 and array.shape[1] == features.feature_count  # noqa: PLR2004
+        if many and as_rows and not preselected:
+            raise errors.FeatureMismatch(
+                f"{array.shape[1]} numbers in a row may be an observation or all features of a bar: give a table of "
+                "bars, or one observation at a time"
+            )
+        if as_rows and not many:
+            return self._roll_table(array, preselected=preselected, **matching)
+        if not many and array.shape != shape:
+            bars = f", or bars of {features.feature_count} features" if self.settings is not None else ""
+            raise errors.FeatureMismatch(f"expected observations of the shape {shape}{bars}; got {array.shape}")
+        return self._decide(array, ready=preselected)
+
+    def predict_example(self, inputs: Any) -> Any:
+        """Return the actions for the observations of a golden example."""
+        self._check_whole("golden predictions need them")
+        return self._decide(rows.numbers(inputs), ready=False)
+
+    def positions(self, actions: Any) -> Any:
+        """Return the positions that actions ask for, from -1 (short) to 1 (long), as an array.
+
+        Raises:
+            FeatureMismatch: the run does not say what its actions mean.
+        """
+        import numpy as np
+
+        settings = self._rebuildable()
+        return np.array([settings.position(action) for action in actions], dtype=np.float64)
+
+    def _roll_table(self, X: Any, *, preselected: bool, **matching: Any) -> Any:
+        import numpy as np
+
+        features, settings = self._schema(), self._rebuildable()
+        if preselected:
+            raise errors.InvalidOption(
+                "a table of bars is normalised here: leave out preselected, or give observations"
+            )
+        data, prices = _columns(features, settings, features.align(X, **matching))
+        if len(data) < settings.window:
+            raise errors.FeatureMismatch(f"the agent looks at {settings.window} bars at once; got {len(data)}")
+        chosen = np.ascontiguousarray(data[:, list(features.selected)], dtype=np.float32)
+        return np.asarray(roll(settings, chosen, prices, lambda observation: self._decide(observation, ready=False)))
+
+    def _decide(self, observations: Any, *, ready: bool) -> Any:
+        """Return the deterministic actions for observations of the right shape."""
+        import numpy as np
+
+        features, shape = self._schema(), self._shape()
+        if observations.shape[observations.ndim - len(shape) :] != shape:
+            raise errors.FeatureMismatch(f"expected observations of the shape {shape}; got {observations.shape}")
+        bad = ~np.isfinite(observations) if features.inf == "refuse" else np.isnan(observations)
+        if bad.any():
+            raise errors.FeatureMismatch(f"{int(bad.sum())} values of the observations are NaN or infinite")
+        if self.normalizer is not None and not ready:
+            observations = self.normalizer.normalize_obs(observations)
+        dtype = features.observation.dtype if features.observation is not None else "float32"
+        return self.model.predict(np.asarray(observations).astype(dtype, copy=False), deterministic=True)[0]
+
+    def _shape(self) -> tuple[int, ...]:
+        return tuple(int(size) for size in self.model.observation_space.shape)
+
+    def _rebuildable(self) -> EnvSettings:
+        """Return the settings with which observations can be built from bars.
+
+        Raises:
+            FeatureMismatch: the run has none.
+        """
+        if self.settings is None:
+            where = self.run.ref if self.run else "this agent"
+            raise errors.FeatureMismatch(
+                f"{where} was saved without the settings of its environment, so observations cannot be built from a "
+                f"table and its actions have no known meaning: give ready observations of the shape {self._shape()}"
+            )
+        return self.settings
+
+    # ------------------------------------------------------------ save and load
+
+    def _parts(self) -> dict[str, Any]:
+        return {"model": self.model, **({} if self.normalizer is None else {VECNORMALIZE: self.normalizer})}
+
+    def _restore(self, run: Run) -> None:
+        self.model = run.load("model")
+        shape = tuple(int(size) for size in self.model.observation_space.shape)
+        self.normalizer = run.load(VECNORMALIZE) if VECNORMALIZE in run.components else None
+        self.settings = self._read_config(run.config)[0] if _ENV in run.config else None
+        if self.features is None:
+            self.features = FeatureSchema.inferred(max(sum(shape), 1), observation=Observation(shape))
+        recorded = self.features.observation
+        if recorded is not None and recorded.shape != shape:
+            raise errors.FeatureMismatch(
+                f"the agent observes the shape {shape} (its policy), and the feature schema of {run.ref} says "
+                f"{recorded.shape}: the features are not those that it was trained on"
+            )
+        width = self.features.input_size
+        if self.settings is not None and (self.settings.size(width),) != shape:
+            raise errors.FeatureMismatch(
+                f"the agent observes the shape {shape} (its policy), and {width} features in a window of "
+                f"{self.settings.window} make {self.settings.size(width)} (the schema and the config of {run.ref})"
+            )
+
+    # ------------------------------------------------------------ in one's own words
+
+    def _read_config(self, config: Mapping[str, Any]) -> tuple[EnvSettings, dict[str, Any]]:
+        """Return the settings of the environment, and the arguments of the trainer."""
+        try:
+            settings = EnvSettings.from_json(config.get(_ENV) or {})
+        except ValueError as error:
+            raise errors.InvalidOption(f"config[{_ENV!r}]: {error}") from error
+        options = {name: config[name] for name in _OF_TRAINING if name in config}
+        own = {name: value for name, value in config.items() if name not in {*_OF_TRAINING, _ENV}}
+        return settings, {**options, "hyperparameters": own}
+
+    def _described(self, X: Any, settings: EnvSettings) -> FeatureSchema:
+        features = self._describe(X, nan="refuse", inf="refuse")
+        if settings.price not in features.names:
+            raise errors.FeatureMismatch(
+                f"the price column {settings.price!r} is not among the {features.feature_count} columns, so there is "
+                "nothing to count gains in; name another with config={'env': {'price': ...}}",
+                missing=[settings.price],
+            )
+        if self._given_selection is None:
+            features = features.with_selection([name for name in features.names if name != settings.price])
+        observed = Observation((settings.size(features.input_size),), "float32")
+        return FeatureSchema.from_json({**features.to_json(), "observation": observed.to_json()})
+
+    def _trade(self, data: Any, prices: Any, valid: Any) -> dict[str, float]:
+        """Return how the agent does on bars that it was not trained on, beginning with an empty account."""
+        features, settings = self._schema(), self._rebuildable()
+        window = slice(max(int(valid[0]) - settings.window + 1, 0), int(valid[-1]) + 1)
+        chosen, prices = data[window][:, list(features.selected)], prices[window]
+        if len(chosen) <= settings.window:
+            return {}
+        actions = roll(settings, chosen.astype("float32"), prices, lambda seen: self._decide(seen, ready=False))
+        account, gains, changes = Account(), 0.0, 0
+        for action, before, after in zip(
+            actions,
+            prices[settings.window - 1 :],
+            prices[settings.window :],
+            strict=False,  # the last has no next
+        ):
+            position, change = settings.position(action), float(after / before - 1)
+            gains += account.gain(position, change, settings.cost)
+            changes += position != account.position
+            account = account.after(position, change)
+        return {"valid_gain": gains, "valid_changes": float(changes)}
+
+    def _observations(self, data: Any, prices: Any) -> Any:
+        """Return the first observations of a walk through these bars: the inputs of the golden example."""
+        import numpy as np
+
+        features, settings = self._schema(), self._rebuildable()
+        seen: list[Any] = []
+        few = slice(settings.window + self.example_rows - 1)
+        chosen = data[few][:, list(features.selected)].astype("float32")
+
+        def act(observation: Any) -> Any:
+            seen.append(observation)
+            return self._decide(observation, ready=False)
+
+        roll(settings, chosen, prices[few], act)
+        return np.stack(seen)
+
+
+def _columns(features: FeatureSchema, settings: EnvSettings, aligned: Any) -> tuple[Any, Any]:
+    """Return all features and the prices out of what was aligned, as arrays."""
+    data = rows.numbers(aligned).astype("float64", copy=False)
+    return data, data[:, features.names.index(settings.price)]
+
+
+def _told(progress: rows.Report | None) -> Callable[[int, int], None] | None:
+    """Return the callback that the trainer takes; there is nothing to measure on the way."""
+    return None if progress is None else lambda done, total: progress(done, total, {})
+
+
+def _consecutive(places: Any, what: str) -> Any:
+    """Return places that follow each other without a gap.
+
+    Raises:
+        InvalidInput: there is one.
+    """
+    if len(places) and int(places[-1]) - int(places[0]) + 1 != len(places):
+        raise errors.InvalidInput(f"an agent trades bars that follow each other, and {what} leaves some out in between")
+    return places
+
+
+def _trainer() -> Any:
+    """Return the module that trains, which needs stable-baselines3.
+
+    Raises:
+        Unsupported: it is not installed.
+    """
+    try:
+        from artifact_models.ppo import trainer
+    except ImportError as missing:
+        raise errors.Unsupported(
+            f"training an agent needs stable-baselines3 ({missing}): pip install 'artifact-store-models[ppo]'"
+        ) from missing
+    return trainer

@@ -1,0 +1,138 @@
+"""What happens to rows before a model sees them: imputing, scaling, in the order in which they were fitted.
+
+scikit-learn is used to fit. What is stored and loaded again predicts with numpy alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from artifact_models.rows import numbers
+from artifact_store import FeatureSchema, errors
+
+SCALERS: Final = {"standard": "StandardScaler", "minmax": "MinMaxScaler", "robust": "RobustScaler"}
+IMPUTERS: Final = ("mean", "median", "most_frequent")
+
+
+def check_scaling(scaler: str | None, imputer: str | None) -> None:
+    """Refuse what :func:`scaling` does not know, without loading scikit-learn.
+
+    Raises:
+        InvalidOption: there is no scaler or imputer of this name.
+    """
+    if scaler is not None and scaler not in SCALERS:
+        raise errors.InvalidOption(f"scaler is one of {', '.join(SCALERS)} or None, not {scaler!r}")
+    if imputer is not None and imputer not in IMPUTERS:
+        raise errors.InvalidOption(f"imputer is one of {', '.join(IMPUTERS)} or None, not {imputer!r}")
+
+
+def scaling(scaler: str | None = "standard", imputer: str | None = "mean") -> Any:
+    """Return an unfitted preprocessor that fills holes and scales, or either, or ``None`` for neither.
+
+    Raises:
+        InvalidOption: there is no scaler or imputer of this name.
+    """
+    check_scaling(scaler, imputer)
+    if scaler is None and imputer is None:
+        return None
+    from sklearn import impute, pipeline, preprocessing
+
+    steps: list[tuple[str, Any]] = []
+    if imputer is not None:
+        steps.append(("imputer", impute.SimpleImputer(strategy=imputer)))
+    if scaler is not None:
+        steps.append(("scaler", getattr(preprocessing, SCALERS[scaler])()))
+    return pipeline.Pipeline(steps)
+
+
+def fitted(preprocessor: Any, features: FeatureSchema, X: Any, train: Any) -> Any:
+    """Return a copy of ``preprocessor`` that was fitted on the rows ``train`` of ``X``; one without ``fit`` itself.
+
+    It is fitted on an array of all the columns that it will be given, in the order of the schema.
+
+    Raises:
+        FeatureMismatch: the columns are not there, or hold no numbers.
+        InvalidInput: a column holds nothing at all in the training rows, so nothing can be learnt of it.
+    """
+    if not hasattr(preprocessor, "fit"):
+        return preprocessor
+    import numpy as np
+    from sklearn.base import clone
+
+    seen = seen_by_preprocessor(features)
+    known = FeatureSchema(seen, dtypes={name: features.dtypes[name] for name in seen if name in features.dtypes})
+    rows = numbers(known.align(X if hasattr(X, "columns") or hasattr(X, "column_names") else features.select(X)))[train]
+    empty = [name for name, column in zip(seen, rows.T, strict=True) if not np.isfinite(column).any()]
+    if empty:
+        raise errors.InvalidInput(f"{empty[:10]} hold no number in any training row: leave these columns out")
+    return clone(preprocessor).fit(rows)
+
+
+def seen_by_preprocessor(features: FeatureSchema) -> tuple[str, ...]:
+    """Return the names of the columns that the preprocessor is given."""
+    return features.names if features.selection_after_preprocessing else features.selected_names
+
+
+class Preprocessing:
+    """A preprocessor as :meth:`artifact_store.FeatureSchema.prepare` takes it: arrays go in, whatever came.
+
+    One that was fitted on columns with names is given them by name, so that another order than the schema's does no
+    harm; what it returns is in the order of the schema.
+    """
+
+    def __init__(self, preprocessor: Any, features: FeatureSchema) -> None:
+        self._transform = getattr(preprocessor, "transform", preprocessor)
+        found = getattr(preprocessor, "feature_names_in_", None)
+        self._names = None if found is None else [str(name) for name in found]
+        seen = list(seen_by_preprocessor(features))
+        self._in: list[int] | None = None
+        if self._names is not None and self._names != seen and not features.names_inferred:
+            self._in = _places(self._names, seen)
+        self._out = None if self._in is None else sorted(range(len(self._in)), key=self._in.__getitem__)
+
+    def transform(self, rows: Any) -> Any:
+        """Return the preprocessed rows as an array."""
+        import numpy as np
+
+        array = numbers(rows)
+        if self._in is not None:
+            array = array[:, self._in]
+        given = array if self._names is None else _frame(array, self._names)
+        try:
+            made = np.asarray(self._transform(given))
+        except errors.ArtifactStoreError:
+            raise
+        except ValueError as error:  # scikit-learn's, on infinities and widths
+            raise errors.FeatureMismatch(f"the preprocessor refuses these rows: {error}") from error
+        if self._out is None:
+            return made
+        if made.shape != array.shape:
+            raise errors.FeatureMismatch(
+                f"the preprocessor made {made.shape[-1]} columns of {array.shape[-1]}, and it knows them in another "
+                "order than the features: nobody can tell which is which"
+            )
+        return made[:, self._out]
+
+
+def _frame(array: Any, names: list[str]) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame(array, columns=pd.Index(names))
+
+
+def _places(names: list[str], seen: list[str]) -> list[int]:
+    """Return where each column of the preprocessor stands among the columns that it is given.
+
+    Raises:
+        FeatureMismatch: it was fitted on other columns.
+    """
+    if sorted(names) != sorted(seen):
+        missing = [name for name in names if name not in seen]
+        raise errors.FeatureMismatch(
+            f"the preprocessor was fitted on {len(names)} columns, and the model's features are {len(seen)}; "
+            f"{len(missing)} of its columns are none of them: {missing[:10]}",
+            missing=missing,
+            extra=[name for name in seen if name not in names],
+        )
+    where = {name: place for place, name in enumerate(seen)}
+    return [where[name] for name in names]

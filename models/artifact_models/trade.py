@@ -1,0 +1,229 @@
+"""The paper trader: which model there is for each symbol, and what it says of the newest bar.
+
+``python -m artifact_models.trade --help``. It places no order. A model that is broken, or does not fit the data, is one
+row of the table; all others are asked just the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from artifact_models import console
+from artifact_models.adapter import BaseModelAdapter
+from artifact_models.families import FAMILIES, load_adapter
+from artifact_models.market import file_of, live_frame
+from artifact_models.opinion import newest
+from artifact_store import ArtifactStore, FeatureSchema, ModelKey, errors
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+WORKERS: Final = 8
+_SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What one model says of the newest bar, or why it says nothing."""
+
+    symbol: str
+    model: str
+    bar: str = ""
+    run: str = ""
+    found_by: tuple[str, ...] = ()
+    """The steps that led to this run, the last one to the run itself."""
+    kind: str = ""
+    """What ``value`` is: a ``probability`` minus one half, a predicted ``value``, a ``position``."""
+    value: float | None = None
+    signal: str = ""
+    says: str = ""
+    columns: int | None = None
+    """How many columns the data have."""
+    features: int | None = None
+    """How many the model was trained on."""
+    error: str = ""
+    message: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is no signal."""
+        return bool(self.error)
+
+    @property
+    def why(self) -> str:
+        """Return how the run was found, in a word."""
+        last = self.found_by[-1] if self.found_by else ""
+        if "@" in last:
+            return last.partition("@")[2].partition(":")[0]
+        return "newest" if last else ""
+
+
+def signals(
+    store: ArtifactStore, symbols: Sequence[str], data: Path, *, models: Sequence[str], time_format: str | None = None
+) -> list[Signal]:
+    """Return one signal for each symbol and type, in their order; all models are loaded and asked in parallel.
+
+    Whatever is wrong with one model, or with the data of one symbol, stands in its signal and stops no other.
+    """
+    with ThreadPoolExecutor(min(WORKERS, len(symbols) * (len(models) + 1)), thread_name_prefix="trade") as pool:
+        frames = {symbol: pool.submit(_frame, symbol, data, time_format) for symbol in symbols}
+        pending = [
+            pool.submit(_signal, store, symbol, model, frames[symbol].result) for symbol in symbols for model in models
+        ]
+        return [future.result() for future in pending]
+
+
+def _frame(symbol: str, data: Path, time_format: str | None) -> pd.DataFrame:
+    return live_frame(file_of(symbol, data), time_format=time_format)
+
+
+def _signal(store: ArtifactStore, symbol: str, model: str, frame: Any) -> Signal:
+    """Find, load, align and predict. Every typed error, and every error of a file, becomes the answer."""
+    known: dict[str, Any] = {"symbol": symbol, "model": model}
+    try:
+        run = store.find(ModelKey(model, symbol))
+        known |= {"run": str(run.run_id), "found_by": run.found_by}
+        adapter = load_adapter(run)
+        rows = frame()
+        known |= {"bar": f"{rows.index[-1]:%Y-%m-%d %H:%M}", "columns": rows.shape[1]}
+        if adapter.features is not None:
+            known["features"] = adapter.features.feature_count
+            _compare(adapter, adapter.features, rows)
+        opinion = newest(adapter, rows)
+    except (errors.ArtifactStoreError, OSError) as error:
+        return Signal(**known, error=type(error).__name__, message=str(error))
+    return Signal(**known, kind=opinion.kind, value=opinion.last, signal=opinion.signal(), says=opinion.words())
+
+
+def _compare(adapter: BaseModelAdapter, features: FeatureSchema, frame: pd.DataFrame) -> None:
+    """Log it when the data have other columns than the model was trained on."""
+    name = adapter.run.ref if adapter.run is not None else adapter.model_type
+    missing = [column for column in features.names if column not in frame.columns]
+    if missing:
+        shown = ", ".join(missing[:_SHOWN]) + (" ..." if len(missing) > _SHOWN else "")
+        log.warning(
+            "%s was trained on %d features, the data have %d columns, and %d of the features are not among them: %s",
+            name,
+            features.feature_count,
+            frame.shape[1],
+            len(missing),
+            shown,
+        )
+    elif features.feature_count != frame.shape[1]:
+        log.info(
+            "%s was trained on %d features, the data have %d columns: the other %d are ignored",
+            name,
+            features.feature_count,
+            frame.shape[1],
+            frame.shape[1] - features.feature_count,
+        )
+
+
+# ---------------------------------------------------------------- the program
+
+
+@click.command(cls=console.Program)
+@click.option("--symbols", required=True, metavar="NAME,...", help="What to trade.")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="A folder of SYMBOL.csv, or one CSV file.")
+@click.option(
+    "--models", default=",".join(FAMILIES), show_default=True, metavar="NAME,...", help="Which families to ask."
+)
+@click.option(
+    "--legacy", type=click.Path(exists=True, path_type=Path), help="An old tree of models instead of a store."
+)
+@click.option("--time-format", metavar="FORMAT", help="strptime's, for times that could mean two things.")
+@click.option("-v", "--verbose", is_flag=True, help="Also log columns that are ignored, and how each run was found.")
+def main(
+    *,
+    symbols: str,
+    data: Path,
+    models: str,
+    legacy: Path | None,
+    time_format: str | None,
+    verbose: bool,
+    as_json: bool,
+    **where: Any,
+) -> int:
+    """Say what the models of each symbol make of the newest bar. Places no order.
+
+    For each symbol and family the run of best_wf is taken, else latest, else the newest one; an alias that is broken is
+    an error, not a reason to take something else. Features are computed from the candles and found by name.
+    """
+    _log_to_stderr(verbose=verbose)
+    wanted = _names(symbols, "--symbols")
+    families = _names(models, "--models")
+    unknown = [name for name in families if name not in FAMILIES]
+    if unknown:
+        raise click.BadParameter(
+            f"{', '.join(unknown)} is no family; there are {', '.join(FAMILIES)}", param_hint="--models"
+        )
+    if len(wanted) > 1 and not data.is_dir():
+        raise click.BadParameter("one file holds one symbol: give a folder of SYMBOL.csv", param_hint="--data")
+    with _opened(legacy, where) as store:
+        made = signals(store, wanted, data, models=families, time_format=time_format)
+    for of in made:
+        for step in of.found_by:
+            log.info("%s", step)
+    console.answer({"signals": [_document(of) for of in made]}, _lines(made), as_json=as_json)
+    return console.PROBLEMS if any(of.failed for of in made) else console.OK
+
+
+def _opened(legacy: Path | None, where: Mapping[str, Any]) -> ArtifactStore:
+    if legacy is None:
+        return console.open_store(**where)
+    opener: Any = getattr(ArtifactStore, "open_legacy", None)  # the two distributions are versioned apart
+    if opener is None:
+        raise errors.Unsupported("this release of artifact-store reads no old trees: upgrade it")
+    opened: ArtifactStore = opener(legacy)
+    return opened
+
+
+def _names(text: str, option: str) -> list[str]:
+    found = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not found:
+        raise click.BadParameter("it names nothing", param_hint=option)
+    return found
+
+
+def _log_to_stderr(*, verbose: bool) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    log.handlers[:] = [handler]
+    log.setLevel(logging.INFO if verbose else logging.WARNING)
+    log.propagate = False
+
+
+def _document(of: Signal) -> dict[str, Any]:
+    value = asdict(of)
+    return {**value, "value": None if of.value is None else console.number(of.value), "found_by": list(of.found_by)}
+
+
+HEAD = ("symbol", "model", "run", "found by", "newest bar", "says", "signal")
+
+
+def _lines(made: Sequence[Signal]) -> Iterator[str]:
+    yield from console.table(HEAD, [_row(of) for of in made])
+    broken = [of for of in made if of.failed]
+    if broken:
+        yield ""
+    for of in broken:
+        yield console.safe(f"{of.model}/{of.symbol}: {of.error}: {of.message}")
+
+
+def _row(of: Signal) -> list[str]:
+    says, signal = (of.error, "-") if of.failed else (of.says, of.signal)
+    return [of.symbol, of.model, of.run or "-", of.why or "-", of.bar or "-", says, signal]
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m artifact_models.trade")

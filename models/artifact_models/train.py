@@ -1,0 +1,350 @@
+"""Train a model on candles, walk forward, save and publish: ``python -m artifact_models.train --help``.
+
+Everything is saved as a whole or not at all, so that Ctrl-C at any moment leaves complete runs only.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import click
+
+from artifact_models import console, folds, rows
+from artifact_models.adapter import BaseModelAdapter
+from artifact_models.market import Market
+from artifact_models.opinion import Opinions, lookback, opinions
+from artifact_models.recipes import RECIPES, Recipe
+from artifact_models.score import Score, score
+from artifact_store import ArtifactStore, IfBetter, Run, errors
+
+BEST = "best_wf"
+
+
+class Reporter(Protocol):
+    """Who is told how far it is."""
+
+    def stage(self, name: str) -> rows.Report:
+        """Begin a training, and return what is called after each of its steps."""
+        ...
+
+    def done(self, words: str) -> None:
+        """End a stage with a sentence."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be trained, and how."""
+
+    recipe: Recipe
+    walk_forward: int = 0
+    config: Mapping[str, Any] = field(default_factory=dict)
+    selected: Sequence[int | str] | None = None
+    cost: float = 1e-4
+    seed: int = 7
+    if_better: bool = False
+    """Let ``best_wf`` stay as it is unless the best fold is better than the one that it names."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FoldResult:
+    """One fold: what it was tested on, how it did, and the run that it was saved as."""
+
+    fold: folds.Fold
+    score: Score
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Everything that was saved and published."""
+
+    latest: Run
+    adapter: BaseModelAdapter
+    folds: tuple[FoldResult, ...] = ()
+    overall: Score | None = None
+    best: FoldResult | None = None
+    promoted: str = ""
+    """What came of publishing the best fold, in words."""
+
+
+def train(store: ArtifactStore, market: Market, wish: Wish, reporter: Reporter) -> Outcome:
+    """Train and save every fold without publishing it, then the model of all bars as ``latest``; promote the best fold.
+
+    Each fold is tested on later bars than it was trained on. The model of all bars is saved with the score of the
+    folds together, which tells how its kind did, not what it will do.
+
+    Raises:
+        InvalidInput: the bars or the settings cannot be trained with.
+        ArtifactStoreError: the store cannot take it. What was saved before is whole.
+    """
+    parts = list(folds.walk_forward(market.answered, folds=wish.walk_forward)) if wish.walk_forward else []
+    results, said = [], []
+    for fold in parts:
+        result, opinion = _train_fold(store, market, wish, reporter, fold)
+        results.append(result)
+        said.append(opinion)
+    overall = _score(market, wish, said, slice(parts[0].test.start, parts[-1].test.stop)) if parts else None
+    adapter = _fit(market, wish, market.answered, reporter.stage("all bars"))
+    adapter.save(store, symbol=market.symbol, **_facts(market, wish, overall, results))
+    assert adapter.run is not None
+    reporter.done(f"saved {adapter.run.ref}, {adapter.run.published}")
+    best = _best(results, wish.recipe.metric)
+    promoted = _promote(store, best, wish) if results else ""
+    if promoted:
+        reporter.done(promoted)
+    return Outcome(adapter.run, adapter, tuple(results), overall, best, promoted)
+
+
+def _train_fold(
+    store: ArtifactStore, market: Market, wish: Wish, reporter: Reporter, fold: folds.Fold
+) -> tuple[FoldResult, Opinions]:
+    name = f"fold {fold.number} of {wish.walk_forward}"
+    adapter = _fit(market, wish, fold.train_end, reporter.stage(name))
+    before = lookback(adapter) - 1
+    seen = wish.recipe.frame(market).iloc[max(fold.test.start - before, 0) : fold.test.stop]
+    opinion = opinions(adapter, seen)
+    found = _score(market, wish, [opinion], fold.test)
+    adapter.save(
+        store,
+        symbol=market.symbol,
+        metrics=_numbers(found),
+        tags={**wish.tags, "fold": str(fold.number), "folds": str(wish.walk_forward)},
+        training_config=_setting(market, wish, train_rows=fold.train_end),
+        publish="never",
+    )
+    assert adapter.run is not None
+    reporter.done(f"{name}: {wish.recipe.metric} {getattr(found, wish.recipe.metric):.3f}, saved {adapter.run.ref}")
+    return FoldResult(fold, found, adapter.run), opinion
+
+
+def _fit(market: Market, wish: Wish, stop: int, report: rows.Report) -> BaseModelAdapter:
+    """Return a model that was trained on the rows before ``stop``; the latest of them decide when to stop."""
+    adapter = wish.recipe.adapter(config=wish.config, selected=wish.selected, seed=wish.seed, cost=wish.cost)
+    known, held_out = folds.split(stop)
+    frame, answers = wish.recipe.frame(market).iloc[:stop], wish.recipe.answers(market)[:stop]
+    return adapter.fit(frame, answers, list(known), list(held_out), progress=report)
+
+
+def _score(market: Market, wish: Wish, said: Sequence[Opinions], test: slice) -> Score:
+    import numpy as np
+
+    values = np.concatenate([part.values for part in said])
+    positions = np.concatenate([part.positions for part in said])
+    return score(values, market.returns[test], cost=wish.cost, bars_per_year=market.bars_per_year, position=positions)
+
+
+def _facts(market: Market, wish: Wish, overall: Score | None, results: Sequence[FoldResult]) -> dict[str, Any]:
+    told = [{"train_rows": of.fold.train_end, "run": of.run.run_id, **_numbers(of.score)} for of in results]
+    return {
+        "metrics": {} if overall is None else _numbers(overall),
+        "tags": dict(wish.tags),
+        "training_config": {**_setting(market, wish, train_rows=market.answered), **({"folds": told} if told else {})},
+    }
+
+
+def _setting(market: Market, wish: Wish, *, train_rows: int) -> dict[str, Any]:
+    first, last = market.frame.index[0], market.frame.index[train_rows - 1]
+    return {
+        "data": dict(market.source),
+        "rows": train_rows,
+        "from": first.isoformat(),
+        "until": last.isoformat(),
+        "cost": wish.cost,
+        "seed": wish.seed,
+    }
+
+
+def _numbers(of: Score) -> dict[str, float]:
+    """Return what could be computed; a NaN is left out."""
+    return {name: value for name, value in of.metrics("wf_").items() if math.isfinite(value)}
+
+
+def _best(results: Sequence[FoldResult], metric: str) -> FoldResult | None:
+    known = [of for of in results if math.isfinite(getattr(of.score, metric))]
+    return max(known, key=lambda of: float(getattr(of.score, metric)), default=None)
+
+
+def _promote(store: ArtifactStore, best: FoldResult | None, wish: Wish) -> str:
+    """Publish the best fold, and say what came of it."""
+    metric = wish.recipe.metric
+    if best is None:
+        return f"no fold has a {metric}, so none is promoted to {BEST}"
+    policy = IfBetter(f"wf_{metric}", mode="max") if wish.if_better else "always"
+    reason = f"fold {best.fold.number} of {wish.walk_forward}: the highest {metric}, {getattr(best.score, metric):.3f}"
+    try:
+        pointer = store.promote(best.run, BEST, reason=reason, publish=policy)
+    except errors.PointerConflict as refusal:
+        return f"{best.run.key}@{BEST} stays as it is: {refusal}"
+    return f"{best.run.key}@{BEST} names {best.run.run_id}, seq {pointer.seq}: {reason}"
+
+
+# ---------------------------------------------------------------- the program
+
+
+class Terminal:
+    """Tells on stderr how far it is: bars where somebody looks at them, and a line when a stage begins or ends."""
+
+    def __init__(
+        self, *, lines: bool = True, bars: bool | None = None, check: Callable[[], None] = lambda: None
+    ) -> None:
+        self._lines, self._check = lines, check
+        self._bars = sys.stderr.isatty() if bars is None else bars
+        self._bar: Any = None
+
+    def stage(self, name: str) -> rows.Report:
+        """Begin a bar, or say what begins. What is returned is where a Ctrl-C is noticed that got lost."""
+        if self._bars:
+            from tqdm import tqdm
+
+            self._bar = tqdm(desc=name, file=sys.stderr, leave=False)
+        else:
+            self.done(f"training: {name}")
+        bar = self._bar
+
+        def report(step: int, total: int, measured: Mapping[str, float]) -> None:
+            self._check()
+            if bar is None:
+                return
+            bar.total = total
+            bar.update(step - bar.n)
+            if measured:
+                bar.set_postfix({name: f"{value:.4f}" for name, value in measured.items()})
+
+        return report
+
+    def done(self, words: str) -> None:
+        """End the bar, and print a line."""
+        self._check()
+        self.close()
+        if self._lines:
+            click.echo(words, err=True)
+
+    def close(self) -> None:
+        """Leave the line that a bar stands on."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+@click.command(cls=console.Program)
+@click.option("--model", type=click.Choice(list(RECIPES)), required=True, help="The family.")
+@click.option("--symbol", required=True, help="What the candles are of; the runs are saved as MODEL/SYMBOL.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), required=True, help="Candles as CSV, or a folder of SYMBOL.csv."
+)
+@click.option("--walk-forward", type=click.IntRange(0), default=0, metavar="N", help="Folds; the best becomes best_wf.")
+@click.option("--if-better", is_flag=True, help="Leave best_wf alone unless the best fold beats the one it names.")
+@click.option("--select", metavar="NAME,...", help="The features that the model is given; all without.")
+@click.option(
+    "-c", "--config", "settings", multiple=True, metavar="NAME=VALUE", help="A setting, such as env.window=8."
+)
+@click.option("--cost", type=click.FloatRange(0, 1, max_open=True), default=1e-4, show_default=True, help="Of a trade.")
+@click.option("--seed", type=int, default=7, show_default=True)
+@click.option("--time-format", metavar="FORMAT", help="strptime's, for times that could mean two things.")
+def main(
+    *,
+    model: str,
+    symbol: str,
+    data: Path,
+    walk_forward: int,
+    if_better: bool,
+    select: str | None,
+    settings: tuple[str, ...],
+    cost: float,
+    seed: int,
+    time_format: str | None,
+    as_json: bool,
+    **where: Any,
+) -> None:
+    """Train a model on candles, save it as MODEL/SYMBOL and publish it as latest.
+
+    With --walk-forward N, N models are trained before on the bars up to some moment and tested on those after it. Each
+    is saved, none is published as latest, and the best of them becomes best_wf, which the trader prefers.
+    """
+    from artifact_models.market import file_of
+
+    wish = Wish(
+        recipe=RECIPES[model],
+        walk_forward=walk_forward,
+        config=console.parse_pairs(settings, "--config"),
+        selected=[name.strip() for name in select.split(",")] if select else None,
+        cost=cost,
+        seed=seed,
+        if_better=if_better,
+    )
+    market = Market.read(symbol, file_of(symbol, data), time_format=time_format)
+    with console.Interrupt() as interrupt, console.open_store(**where) as store:
+        terminal = Terminal(lines=not as_json, bars=False if as_json else None, check=interrupt.check)
+        try:
+            outcome = train(store, market, wish, terminal)
+        finally:
+            terminal.close()
+    console.answer(_document(outcome), _lines(outcome, market), as_json=as_json)
+
+
+def _document(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "key": str(outcome.latest.key),
+        "latest": outcome.latest.run_id,
+        "published": bool(outcome.latest.published),
+        "best_wf": outcome.best.run.run_id if outcome.best else None,
+        "promoted": outcome.promoted,
+        "overall": {name: console.number(value) for name, value in outcome.overall.metrics("").items()}
+        if outcome.overall
+        else None,
+        "folds": [
+            {
+                "fold": of.fold.number,
+                "run": of.run.run_id,
+                "train_rows": of.fold.train_end,
+                **{name: console.number(value) for name, value in of.score.metrics("").items()},
+            }
+            for of in outcome.folds
+        ],
+    }
+
+
+def _lines(outcome: Outcome, market: Market) -> Iterator[str]:
+    if outcome.overall is not None:
+        yield from console.table(HEAD, [*fold_rows(outcome, market), ["all", "", *cells(outcome.overall)]])
+        yield ""
+    yield f"{outcome.latest.ref} {outcome.latest.published}"
+    if outcome.promoted:
+        yield outcome.promoted
+
+
+HEAD = ("fold", "tested on", "rows", "majority", "accuracy", "AUC", "IC", "Sharpe", "hold")
+
+
+def fold_rows(outcome: Outcome, market: Market) -> list[list[str]]:
+    """Return the folds as rows of a table under ``HEAD``."""
+    made = []
+    for of in outcome.folds:
+        begin, end = market.frame.index[of.fold.test.start], market.frame.index[of.fold.test.stop - 1]
+        made.append([str(of.fold.number), f"{begin:%Y-%m-%d} to {end:%Y-%m-%d}", *cells(of.score)])
+    return made
+
+
+def cells(of: Score) -> list[str]:
+    """Return a score as the cells of a table."""
+    show: Callable[[float, str], str] = lambda value, form: format(value, form) if math.isfinite(value) else "-"  # noqa: E731
+    shares = [show(100 * value, ".1f") + " %" for value in (of.majority, of.accuracy)]
+    return [
+        f"{of.rows:,}",
+        *shares,
+        show(of.auc, ".3f"),
+        show(of.ic, "+.3f"),
+        show(of.sharpe, "+.2f"),
+        show(of.hold, "+.2f"),
+    ]
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m artifact_models.train")
