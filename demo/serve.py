@@ -1,7 +1,7 @@
 """The other half of the demonstration, started by run.py: a process that has only the store, and trusts nothing.
 
-It loads what was published, feeds it frames as they come in real life, and compares every prediction, bit for bit,
-with what the training process wrote down.
+It loads what was published, feeds it frames as they come in real life, and compares every prediction with what the
+training process wrote down: bit for bit for LightGBM, within 1e-6 for what torch computes.
 """
 
 from __future__ import annotations
@@ -9,19 +9,26 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 import pandas as pd
-from market import MARKETS, Market, features
+from artifact_models import load_adapter
+from artifact_models.adapter import BaseModelAdapter
+from artifact_models.market import live_frame
+from artifact_models.opinion import Opinions, opinions
+from artifact_models.trade import HEAD, row, signals
+from market import SYMBOLS
 from show import Checks, lines, paragraph, title
+from train import EXPECTED_BARS
 
-from artifact_store import ArtifactStore, ArtifactStoreError, FeatureSchema, Run, errors
+from artifact_store import ArtifactStore, ArtifactStoreError, errors
 from artifact_store.cli import text
 
+FAMILIES = ("lightgbm", "gru", "ppo")
 RENAMED = {"volatility_20": "Volatility 20"}
 
 
@@ -29,7 +36,8 @@ RENAMED = {"volatility_20": "Volatility 20"}
 @click.option("--store", "url", required=True)
 @click.option("--endpoint-url")
 @click.option("--expected", "path", type=click.Path(exists=True, path_type=Path), required=True)
-def main(url: str, endpoint_url: str | None, path: Path) -> None:
+@click.option("--data", type=click.Path(exists=True, path_type=Path), required=True)
+def main(url: str, endpoint_url: str | None, path: Path, data: Path) -> None:
     """Load what run.py saved, and check it."""
     text.never_fail()
     expected = json.loads(path.read_text(encoding="utf-8"))
@@ -37,116 +45,124 @@ def main(url: str, endpoint_url: str | None, path: Path) -> None:
     try:
         with ArtifactStore(url, storage_options={"endpoint_url": endpoint_url} if endpoint_url else None) as store:
             title(f"Load in another process ({os.getpid()}), and predict")
-            for market in MARKETS:
-                predict(store, market, expected[market.symbol], checks)
-            title("Find the run to trade with")
-            for market in MARKETS:
-                find(store, market, expected[market.symbol], checks)
+            for symbol in SYMBOLS:
+                for family in FAMILIES:
+                    predict(store, family, symbol, data, expected[symbol], checks)
+            title("Trade on paper: the best run walking forward, else the latest")
+            trade(store, data, expected, checks)
             title("Refuse the wrong columns")
-            for market in MARKETS:
-                refuse(store, market, checks)
+            for symbol in SYMBOLS:
+                refuse(store, symbol, data, checks)
             title("Roll back")
-            for market in MARKETS:
-                roll_back(store, market, expected[market.symbol], checks)
-            title("Verify every stored byte")
+            for symbol in SYMBOLS:
+                roll_back(store, symbol, data, expected[symbol], checks)
+            title("Verify every stored byte, and every golden prediction")
             verify(store, checks)
     except ArtifactStoreError as error:
         raise click.ClickException(str(error)) from error
     sys.exit(checks.report())
 
 
-def as_it_comes(market: Market) -> pd.DataFrame:
-    """Return the features as other programs deliver them: the columns in any order, and one too many."""
-    frame = features(market).assign(comment="live")
+def as_it_comes(symbol: str, data: Path) -> pd.DataFrame:
+    """Return the last bars as other programs deliver them: the columns in any order, and some too many."""
+    frame = live_frame(data / f"{symbol}.csv").assign(comment="live")
     order = np.random.default_rng(7).permutation(frame.shape[1])
-    return frame.iloc[:, order]
+    return frame.iloc[-EXPECTED_BARS:, order]
 
 
-def said(model: Any, inputs: Any) -> list[str]:
-    """Return the predictions of a model, each as its exact hexadecimal."""
-    return [float(value).hex() for value in model.predict(inputs)]
+def agree(adapter: BaseModelAdapter, said: Opinions, expected: Sequence[str]) -> bool:
+    """Tell whether a model says what it said in training, as exactly as its family can."""
+    before = np.array([float.fromhex(value) for value in expected])
+    now = np.asarray(said.values)
+    return now.shape == before.shape and bool((np.abs(now - before) <= adapter.tolerance).all())
 
 
-def schema_of(run: Run) -> FeatureSchema:
-    """Return the features that a run of the demonstration was saved with."""
-    assert run.features is not None
-    return run.features
+def exactness(adapter: BaseModelAdapter) -> str:
+    """Return in words how exactly predictions are compared."""
+    return f"within {adapter.tolerance:g}" if adapter.tolerance else "bit for bit"
 
 
-def predict(store: ArtifactStore, market: Market, expected: Mapping[str, Any], checks: Checks) -> None:
+def predict(
+    store: ArtifactStore, family: str, symbol: str, data: Path, expected: Mapping[str, Any], checks: Checks
+) -> None:
     """Load ``latest`` and compare what it says with what it said when it was trained."""
-    run = store.get(f"lightgbm/{market.symbol}")
-    checks.check(run.run_id == expected["latest"], f"{run.key}@latest is {run.run_id}, the run that was saved last")
-    model, frame = run.load(), as_it_comes(market).iloc[-expected["rows"] :]
-    answers = said(model, schema_of(run).prepare(frame))
+    run = store.get(f"{family}/{symbol}")
+    told = expected["families"][family]
+    checks.check(run.run_id == told["latest"], f"{run.key}@latest is {run.run_id}, the run that was saved last")
+    adapter, frame = load_adapter(run), as_it_comes(symbol, data)
+    said = opinions(adapter, frame)
+    what = "actions of the agent" if family == "ppo" else "predictions"
     checks.check(
-        answers == expected["runs"][run.run_id],
-        f"{len(answers)} predictions as in the training process, bit for bit: columns shuffled, one too many",
+        agree(adapter, said, expected["runs"][run.run_id]),
+        f"{len(said.values)} {what} as in the training process, {exactness(adapter)}: columns shuffled, some too many",
     )
-    example = run.load_example()
-    assert example is not None
-    again = model.predict(example.inputs)
-    checks.check(np.array_equal(again, example.outputs), f"{len(again)} golden predictions of the run, bit for bit")
-    last = f"{frame.index[-1]:{'%Y-%m-%d %H:%M' if market.intraday else '%Y-%m-%d'}}"
-    note(f"After the last bar, {last}, it says {100 * float.fromhex(answers[-1]):.1f} % for a rise.")
-    top = ", ".join(str(name) for name in run.load("feature_importance")["feature"][:3])
-    note(f"It looks most at {top}, says the table of feature_importance that was saved with it.")
+    parts = ", ".join(name for name in run.components if not name.startswith("example"))
+    note(f"Loaded {parts}. After the bar of {frame.index[-1]:%Y-%m-%d %H:%M} it says: {said.words()}.")
 
 
-def find(store: ArtifactStore, market: Market, expected: Mapping[str, Any], checks: Checks) -> None:
-    """Ask which run to trade with: the best one walking forward, not the last one."""
-    run = store.find(f"lightgbm/{market.symbol}")
-    checks.check(run.run_id == expected["best"], run.found_by[-1])
+def trade(store: ArtifactStore, data: Path, expected: Mapping[str, Any], checks: Checks) -> None:
+    """Let the paper trader find, load and ask all models at once."""
+    made = signals(store, SYMBOLS, data, models=FAMILIES)
+    lines(text.table(HEAD, [row(of) for of in made], indent=2))
+    for of in made:
+        family = expected[of.symbol]["families"][of.model]
+        wanted = family["best"] or family["latest"]
+        how = "of best_wf" if family["best"] else "of latest, since no fold was better than another"
+        checks.check(
+            of.run == wanted and not of.failed, f"{of.model}/{of.symbol}: a signal from {wanted}, the run {how}"
+        )
 
 
-def refuse(store: ArtifactStore, market: Market, checks: Checks) -> None:
-    """Offer what LightGBM alone would take without a word."""
-    run = store.get(f"lightgbm/{market.symbol}")
-    schema, model = schema_of(run), run.load()
-    frame = features(market)[list(schema.selected_names)]
-    right, wrong = said(model, frame), said(model, frame[frame.columns[::-1]])
-    differ = sum(a != b for a, b in zip(right, wrong, strict=True))
-    note(
-        f"{run.key}: LightGBM alone takes the columns in another order; {differ:,} of {len(wrong):,} answers are wrong."
-    )
-    try:
-        schema.prepare(as_it_comes(market).rename(columns=RENAMED))
-    except errors.FeatureMismatch as error:
-        checks.check(error.suggestions == RENAMED, "a frame with a renamed column is refused:")
-        note(str(error))
-    else:
-        checks.check(False, "a frame with a renamed column is refused")
-    try:
-        schema.prepare(features(market).to_numpy()[:, 1:])
-    except errors.FeatureMismatch as error:
-        checks.check(True, "an array that lacks a column is refused:")
-        note(str(error))
-    else:
-        checks.check(False, "an array that lacks a column is refused")
+def refuse(store: ArtifactStore, symbol: str, data: Path, checks: Checks) -> None:
+    """Offer what the frameworks alone would take without a word."""
+    frame = as_it_comes(symbol, data)
+    adapter = load_adapter(store.get(f"lightgbm/{symbol}"))
+    assert adapter.features is not None
+    ordered = frame[list(adapter.features.selected_names)]
+    right, wrong = (adapter.model.predict(rows) for rows in (ordered, ordered[ordered.columns[::-1]]))
+    differ = int((right != wrong).sum())
+    many = f"{differ:,} of {len(wrong):,} answers are wrong"
+    note(f"lightgbm/{symbol}: LightGBM alone takes the columns in another order; {many}.")
+    for family in FAMILIES:
+        model = load_adapter(store.get(f"{family}/{symbol}"))
+        try:
+            model.predict(frame.rename(columns=RENAMED))
+        except errors.FeatureMismatch as error:
+            claim = f"{family}/{symbol}: a frame with a renamed column is refused, and the new name suggested"
+            checks.check(error.suggestions == RENAMED, claim)
+            last = error
+        else:
+            checks.check(False, f"{family}/{symbol}: a frame with a renamed column is refused")
+            return
+    note(str(last))
 
 
-def roll_back(store: ArtifactStore, market: Market, expected: Mapping[str, Any], checks: Checks) -> None:
+def roll_back(store: ArtifactStore, symbol: str, data: Path, expected: Mapping[str, Any], checks: Checks) -> None:
     """Publish the run before the last one again, and see that it is what is loaded now."""
-    ref = f"lightgbm/{market.symbol}@latest"
+    ref = f"lightgbm/{symbol}@latest"
+    before = expected["families"]["lightgbm"]["before"]
     store.rollback(ref, reason="demonstration")
     run = store.get(ref)
-    checks.check(run.run_id == expected["before"], f"{ref} is {run.run_id} again, the run before")
-    answers = said(run.load(), schema_of(run).prepare(as_it_comes(market).iloc[-expected["rows"] :]))
-    checks.check(answers == expected["runs"][run.run_id], f"{len(answers)} predictions of that run, bit for bit")
+    checks.check(run.run_id == before, f"{ref} is {run.run_id} again, the run before")
+    adapter = load_adapter(run)
+    said = opinions(adapter, as_it_comes(symbol, data))
+    claim = f"{len(said.values)} predictions of that run, {exactness(adapter)}"
+    checks.check(agree(adapter, said, expected["runs"][run.run_id]), claim)
     rows = [[str(of.seq), text.time(of.at), str(of.run_id), of.reason] for of in store.history(ref)[-3:]]
     lines(text.table(("seq", "published (UTC)", "run", "reason"), rows, indent=10))
 
 
 def verify(store: ArtifactStore, checks: Checks) -> None:
-    """Read every run of the demonstration again and compare the digests."""
-    for market in MARKETS:
-        report = store.verify(f"lightgbm/{market.symbol}")
-        runs, files = len(report.runs), sum(run.files for run in report)
-        size = text.size(sum(run.bytes for run in report))
-        claim = f"lightgbm/{market.symbol}: {text.count(runs, 'run')}, {text.count(files, 'file')}, {size} are as saved"
-        checks.check(report.ok, claim)
-        for problem in report.problems:
-            note(str(problem))
+    """Read every run of the demonstration again, compare the digests, and ask every model its golden questions."""
+    for symbol in SYMBOLS:
+        for family in FAMILIES:
+            report = store.verify(f"{family}/{symbol}", predict=True)
+            runs, files = len(report.runs), sum(run.files for run in report)
+            size = text.size(sum(run.bytes for run in report))
+            claim = f"{family}/{symbol}: {text.count(runs, 'run')}, {text.count(files, 'file')}, {size} are as saved"
+            checks.check(report.ok, f"{claim}, and predict the same")
+            for problem in report.problems:
+                note(str(problem))
 
 
 def note(words: str) -> None:

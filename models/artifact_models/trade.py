@@ -212,7 +212,7 @@ HEAD = ("symbol", "model", "run", "found by", "newest bar", "says", "signal")
 
 
 def _lines(made: Sequence[Signal]) -> Iterator[str]:
-    yield from console.table(HEAD, [_row(of) for of in made])
+    yield from console.table(HEAD, [row(of) for of in made])
     broken = [of for of in made if of.failed]
     if broken:
         yield ""
@@ -220,7 +220,8 @@ def _lines(made: Sequence[Signal]) -> Iterator[str]:
         yield console.safe(f"{of.model}/{of.symbol}: {of.error}: {of.message}")
 
 
-def _row(of: Signal) -> list[str]:
+def row(of: Signal) -> list[str]:
+    """Return a signal as a row of a table under ``HEAD``."""
     says, signal = (of.error, "-") if of.failed else (of.says, of.signal)
     return [of.symbol, of.model, of.run or "-", of.why or "-", of.bar or "-", says, signal]
 

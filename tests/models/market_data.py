@@ -26,5 +26,6 @@ def make_candles(bars: int = 400, *, seed: int = 7, freq: str = "1h", trend: flo
 
 
 def write_csv(path: Path, bars: pd.DataFrame) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     bars.to_csv(path, index_label="Time")
     return path
