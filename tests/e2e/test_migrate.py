@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +22,7 @@ from tests import invariants
 from tests.legacy_cases import CASES, old_tree
 from tests.legacy_forward import check, run_of
 from tests.stores import OpenStore
+from tests.watched import nothing_unpickled
 
 GRU, OLD = "20240816_142301", "20240815_093045"
 DANGLING = [f"{family}/ETHEUR/latest" for family in ("gru", "lightgbm", "ppo")]
@@ -79,11 +77,12 @@ class TestEverywhere:
         self, open_store: OpenStore, whole: Path
     ) -> None:
         before = picture(whole)
-        report = migrate(whole, open_store())
-        assert report.counts == {"copied": len(MAIN)}
-        store = open_store()
-        for case in MAIN:
-            check(run_of(store, case), case)
+        with nothing_unpickled():
+            report = migrate(whole, open_store())
+            assert report.counts == {"copied": len(MAIN)}
+            store = open_store()
+            for case in MAIN:
+                check(run_of(store, case), case)
         assert store.verify().ok
         assert picture(whole) == before
         again = migrate(whole, store)
@@ -431,48 +430,3 @@ class TestExport:
         again = ArtifactStore.open_legacy(tmp_path / "old").get("lightgbm/X")
         assert again.features.names == ("a", "b", "c")
         np.testing.assert_array_equal(again.load().predict(rows), booster.predict(rows))
-
-
-# ---------------------------------------------------------------- no stored code runs
-
-WATCH = """
-import os, sys
-def hook(event, arguments, _path=os.environ["WATCHED"]):
-    if event == "pickle.find_class":
-        with open(_path, "a") as log:
-            log.write(repr(arguments) + "\\n")
-sys.addaudithook(hook)
-"""
-
-
-@pytest.fixture
-def watched(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the command line in a process of its own that notes each real unpickling."""
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(WATCH)
-    log = tmp_path / "unpickled"
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "WATCHED": str(log), "OMP_NUM_THREADS": "1"}
-
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "artifact_store.cli", *map(str, arguments)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert not log.exists(), log.read_text()
-        return done
-
-    probe = [sys.executable, "-c", "import pickle, collections; pickle.loads(pickle.dumps(collections.OrderedDict()))"]
-    subprocess.run(probe, env=environment, check=True)
-    assert "OrderedDict" in log.read_text()  # it does notice
-    log.unlink()
-    return run
-
-
-class TestNothingIsUnpickled:
-    def test_a_migration_and_a_look_at_what_came_of_it_unpickle_nothing(
-        self, whole: Path, tmp_path: Path, watched: Callable[..., subprocess.CompletedProcess[str]]
-    ) -> None:
-        store = tmp_path / "store"
-        done = watched("migrate", whole, store, "--json")
-        assert done.returncode == 1  # three names lead nowhere
-        assert json.loads(done.stdout)["counts"] == {"copied": len(MAIN)}
-        assert watched("--store", store, "show", "ppo/BTCEUR").returncode == 0
-        assert watched("--store", store, "verify").returncode == 0
