@@ -154,13 +154,13 @@ def reconstructed(marker: Path) -> bytes:
     """``_reconstruct`` of numpy with a class that is no array."""
     kind = name("sklearn.preprocessing._data", "StandardScaler")
     state = (name(*system()), text(command(marker)), b"\x85R")
-    return whole(name("numpy._core.multiarray", "_reconstruct"), kind, body(((0,), b"b")), b"\x86R", *state, b"b")
+    return whole(name("numpy._core.multiarray", "_reconstruct"), kind, body((0,)), body(b"b"), b"\x87R", *state, b"b")
 
 
 def shared_lists(_: Path) -> bytes:
     """Billions of elements in some hundred bytes."""
-    levels = [b"](" + b"h" + bytes([level]) * 1 + (b"h" + bytes([level])) * 9 + b"e\x94" for level in range(30)]
-    return whole(b"]\x94", *levels)
+    levels = [b"]\x94(" + bytes([ord("h"), level]) * 10 + b"e0" for level in range(60)]
+    return whole(b"]\x940", *levels, b"h\x3c")
 
 
 def in_itself(_: Path) -> bytes:
@@ -367,9 +367,15 @@ def zip_of_two_minds(_: Path) -> bytes:
 
 def encrypted(_: Path) -> bytes:
     data = bytearray(ppo())
-    for header, place in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
-        data[data.find(header) + place] |= 1
+    directory = int.from_bytes(data[-6:-2], "little")
+    data[6] |= 1
+    data[directory + 8] |= 1
     return bytes(data)
+
+
+def behind_something(_: Path) -> bytes:
+    """An archive behind other bytes, which some readers skip and others do not."""
+    return b"PK\x03\x04 and something else" + ppo()
 
 
 def cut(source: Callable[[], bytes]) -> Callable[[Path], bytes]:
@@ -464,6 +470,7 @@ CORPUS: tuple[Hostile, ...] = (
     Hostile("zip-absolute", "model.zip", zip_with("/tmp/outside", ppo)),
     Hostile("zip-backslash", "model.zip", zip_with("..\\outside", ppo)),
     Hostile("zip-of-two-minds", "model.zip", zip_of_two_minds),
+    Hostile("zip-behind-something", "model.zip", behind_something),
     Hostile("zip-encrypted", "model.zip", encrypted),
     Hostile("zip-bomb", "model.zip", zip_bomb("bomb", ppo)),
     Hostile("zip-cut", "model.zip", cut(ppo)),
