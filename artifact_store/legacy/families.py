@@ -225,7 +225,7 @@ def _categories(parts: Parts, found: Any) -> dict[str, list[str | int]]:
     kinds = infos[1].split() if infos else []
     columns = [place for place, kind in enumerate(kinds) if kind[:1] != "[" and kind != "none"]
     named = next((claim.names for claim in parts.evidence.claims if claim.real and len(claim.names) == len(kinds)), ())
-    known = all(isinstance(value, str) for values in lists for value in values) and all(lists)
+    known = all({type(value) for value in values} in ({str}, {int}) for values in lists)
     if len(columns) != len(lists) or not named or not known:
         parts.inferred.append(f"{len(lists)} lists of categories could not be told to columns: give pandas categories")
         return {}

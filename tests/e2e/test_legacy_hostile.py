@@ -128,7 +128,13 @@ class TestTheCommandLine:
     def test_what_was_copied_is_shown_and_verified(self, report: dict[str, Any], store: Path) -> None:
         assert report["runs"]
         with nothing_unpickled():
-            for arguments in (["ls"], ["show", "gru/pickle-4"], ["verify"], ["history", "gru/pickle-4@latest"]):
+            for arguments in (
+                ["ls"],
+                ["show", "gru/pickle-4"],
+                ["diff", "gru/pickle-4", "gru/pickle-5"],
+                ["history", "gru/pickle-4@latest"],
+                ["verify"],
+            ):
                 assert CliRunner().invoke(app, ["--store", str(store), *arguments]).exit_code == 0
 
     def test_refusals_are_told_to_people(self, tree: Path, tmp_path: Path) -> None:

@@ -254,7 +254,8 @@ class TestNotes:
     def test_a_time_without_a_zone_is_taken_as_utc(self):
         assert read_old_time("2024-08-16T14:23:01.234567").isoformat() == "2024-08-16T14:23:01.234567+00:00"
         assert read_old_time("2024-08-16T14:23:01+02:00").isoformat() == "2024-08-16T12:23:01+00:00"
-        assert read_old_time("yesterday") is None
+        for text in ("yesterday", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "1970-01-01"):
+            assert read_old_time(text) is None
         assert read_old_time(None) is None
 
     def test_metrics_are_those_that_are_numbers(self):
