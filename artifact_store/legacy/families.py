@@ -45,8 +45,8 @@ _PATHS: Final = {
 class Parts:
     """What was made of an old run.
 
-    ``needs`` names the components that it was trained with, as its notes say; ``written_at`` is when the model file
-    says that it was made, which counts where nothing else does.
+    ``needs`` names the components that it was trained with, as its notes say; ``idle`` those that do nothing.
+    ``written_at`` is when the model file says that it was made, which counts where nothing else does.
     """
 
     evidence: Evidence
@@ -58,6 +58,7 @@ class Parts:
     created_at: datetime | None = None
     written_at: datetime | None = None
     needs: frozenset[str] = frozenset()
+    idle: set[str] = field(default_factory=set)
     found: list[str] = field(default_factory=list)
     inferred: list[str] = field(default_factory=list)
     refused: list[tuple[str, ArtifactStoreError]] = field(default_factory=list)
@@ -76,7 +77,7 @@ def read_gru(data: Data, names: Names, notes: NotesByRole) -> Parts:
     found = read_checkpoint(data[file_names.MODEL], what=name)
     sizes = _sizes(found.state, name)
     about = dict(found.metadata)
-    own = {"dropout": found.config["dropout"]} if "dropout" in found.config else {}
+    own: dict[str, Any] = numbers({"dropout": found.config.get("dropout")})
     parts = _begun(sizes["input_size"], f"{_INPUT_WEIGHT} in {name}", names, notes, about)
     parts.schema = {"nan": "refuse", "inf": "refuse"}
     parts.config = parts.config or dict(found.training_config)
@@ -171,7 +172,8 @@ def _add_preprocessor(parts: Parts, data: Data, names: Names) -> None:
     if found is None:
         return
     if found.preprocessor is None:
-        parts.refused.append((name, Corrupt(f"{name} holds neither a scaler nor an imputer")))
+        parts.idle.add(file_names.PREPROCESSOR)
+        parts.found.append(f"{name}: neither a scaler nor an imputer, so it changes nothing")
         return
     parts.components[file_names.PREPROCESSOR] = found.preprocessor
     steps = ", ".join(type(step).__name__ for step in found.preprocessor.steps)

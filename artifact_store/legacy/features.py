@@ -71,12 +71,17 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """The schema, how its names are known, and remarks for people."""
+    """The schema, how its names are known and from where, and remarks for people."""
 
     schema: FeatureSchema
     known: Known
     origin: str
     remarks: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        schema = self.schema
+        count = f"{schema.input_size} of {schema.feature_count}" if schema.has_selection else str(schema.feature_count)
+        return f"{self.known}, {count} ({self.origin})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +232,7 @@ def _inferred(
 ) -> Recovered:
     schema = FeatureSchema.inferred(count, selected=selected, reason=reason, **options)
     remarks = (reason,) if reason else ()
-    return Recovered(schema, "inferred", f"{count} columns by position", (*remarks, *_remarks(evidence)))
+    return Recovered(schema, "inferred", "by position", (*remarks, *_remarks(evidence)))
 
 
 def _made(evidence: Evidence, reading: _Reading, known: Known, options: Mapping[str, Any]) -> Recovered:

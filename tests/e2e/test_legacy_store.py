@@ -219,6 +219,13 @@ class TestBrokenRuns:
         assert run.tags["requires"] == "preprocessor"
         assert run.components == ("model",)
 
+    def test_a_preprocessor_that_does_nothing_is_not_required(self, root: Path) -> None:
+        folder = root / "gru" / "BTCEUR" / GRU
+        (folder / "preprocessor.pkl").write_bytes(pickle.dumps({"scaler": None, "imputer": None, "is_fitted": True}))
+        run = ArtifactStore.open_legacy(root).get("gru/BTCEUR")
+        assert "requires" not in run.tags
+        assert run.features.selected == (0, 1, 5, 8, 12)
+
     def test_a_vecnormalize_that_is_gone_is_required(self, tmp_path: Path) -> None:
         tree = old_tree(tmp_path) / "ppo"
         (tree / "BTCEUR" / "20240816_144023" / "model_vecnormalize.pkl").unlink()

@@ -22,6 +22,7 @@ from tests import invariants
 from tests.legacy_cases import CASES, old_tree
 from tests.legacy_forward import check, run_of
 from tests.stores import OpenStore
+from tests.unit.samples import resealed
 from tests.watched import nothing_unpickled
 
 GRU, OLD = "20240816_142301", "20240815_093045"
@@ -114,11 +115,12 @@ class TestTheReport:
     def test_it_tells_of_each_run_what_was_found_inferred_and_refused(self, report: Migration) -> None:
         runs = {run.source: run for run in report}
         told = runs["gru/BTCEUR/20240816_142301"].told
-        assert told.features == "stored: names of model.pth, selection of model.pth"
+        assert told.features == "stored, 5 of 24 (names of model.pth, selection of model.pth)"
         assert "preprocessor.pkl: Imputer, Standard of 24 columns" in told.found
         assert told.refused == ()
         old = runs["lightgbm/ETHEUR/20240701_080002"].told
-        assert old.features == "inferred: 24 columns by position"
+        assert old.features == "inferred, 24 (by position)"
+        assert old.inferred == ("the names of the features: made up (by position)",)
         best = runs["metadata/best_wf_lightgbm_BTCEUR.pkl"].told
         assert any(line.startswith("the run id 19700101_000000_") for line in best.inferred)
         assert "the inputs are the columns 0, 2, 5, 8, 12 of a training table without names" in best.inferred
@@ -253,6 +255,41 @@ class TestRefusals:
         assert report.counts == {"refused": 3}
         assert {type(run.error) for run in report} == {errors.InvalidName}
 
+    def test_settings_that_no_store_can_hold_are_refused(self, root: Path, new: ArtifactStore) -> None:
+        (root / "gru" / "BTCEUR" / OLD / "config.json").write_text('{"note": "\\ud800"}')
+        report = migrate(root, new)
+        (refused,) = [run for run in report if run.error is not None]
+        assert (refused.run_id, type(refused.error)) == (OLD, errors.InvalidOption)
+        assert report.counts == {"copied": 2, "refused": 1}
+
+    def test_a_pointer_that_cannot_be_read_is_left_alone(self, root: Path, new: ArtifactStore) -> None:
+        new.save({}, "gru/BTCEUR")
+        pointer = Path(new.url, "gru", "BTCEUR", "latest.json")
+        pointer.chmod(0o600)
+        pointer.write_bytes(b"damaged")
+        report = migrate(root, new)
+        assert {run.outcome for run in report} == {"refused"}
+        assert {type(alias.error) for alias in report.aliases} == {errors.Corrupt}
+        assert pointer.read_bytes() == b"damaged"
+
+    def test_a_run_that_somebody_saves_meanwhile_is_a_conflict_and_stays(self, root: Path, new: ArtifactStore) -> None:
+        def meanwhile(step: Step) -> None:
+            if step.done == 1:
+                ArtifactStore(new.url).save({"weights": [1]}, "gru/BTCEUR", run_id=GRU, publish="never")
+
+        report = migrate(root, new, progress=meanwhile)
+        assert outcomes(report)[f"gru/BTCEUR/{GRU}"] == "conflict"
+        assert new.load(f"gru/BTCEUR:{GRU}") == {"weights": [1]}
+
+    def test_a_run_that_was_deleted_there_is_not_brought_back(self, root: Path, new: ArtifactStore) -> None:
+        migrate(root, new)
+        manifest = Path(new.url, "gru", "BTCEUR", OLD, "manifest.json")
+        manifest.chmod(0o600)
+        manifest.write_bytes(resealed({**json.loads(manifest.read_bytes()), "kind": "tombstone"}))
+        report = migrate(root, new)
+        assert report.counts == {"already there": 2, "deleted": 1}
+        assert report.ok
+
     @pytest.mark.parametrize("inside", ["", "gru", "store"])
     def test_a_store_inside_of_the_old_tree_is_refused(self, root: Path, inside: str) -> None:
         before = picture(root)
@@ -289,7 +326,7 @@ class TestTheCommand:
         assert (result.exit_code, result.stderr) == (0, "")
         lines = result.stdout.splitlines()
         assert lines[0].split() == ["run", "result", "features", "refused"]
-        assert any(line.startswith(f"gru/BTCEUR:{GRU}  ") and "  copied  " in line for line in lines)
+        assert ["gru/BTCEUR:20240816_142301", "copied", "stored,", "5", "of", "24"] in [line.split() for line in lines]
         assert any(line.split() == ["gru/BTCEUR@latest", GRU, "created"] for line in lines)
         assert lines[-1] == f"3 runs in {root}: 3 copied."
         assert cli("migrate", root).stdout.splitlines()[-1] == f"3 runs in {root}: 3 already there."
