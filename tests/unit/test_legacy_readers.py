@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +85,19 @@ class TestCheckpoints:
         x = torch.arange(12.0).reshape(3, 4)
         state = {
             **torch.nn.Linear(3, 4).state_dict(),
-            **{"x": x, "tied": x, "transposed": x.t(), "part": x[1:], "strided": x[:, ::2]},
-            **{"flags": torch.tensor([True, False]), "half": torch.ones(2).half(), "brain": torch.ones(2).bfloat16()},
-            **{"empty": torch.empty(0, 3), "number": torch.tensor(5), "bytes": torch.tensor([1, 255], dtype=torch.uint8)},
-            **{"complex": torch.tensor([1 + 2j]), "parameter": torch.nn.Parameter(torch.ones(2))},
+            "x": x,
+            "tied": x,
+            "transposed": x.t(),
+            "part": x[1:],
+            "strided": x[:, ::2],
+            "flags": torch.tensor([True, False]),
+            "half": torch.ones(2).half(),
+            "brain": torch.ones(2).bfloat16(),
+            "empty": torch.empty(0, 3),
+            "number": torch.tensor(5),
+            "bytes": torch.tensor([1, 255], dtype=torch.uint8),
+            "complex": torch.tensor([1 + 2j]),
+            "parameter": torch.nn.Parameter(torch.ones(2)),
         }
         old = read_checkpoint(torch_bytes({"state_dict": state}, **options), what="model.pth").state
         assert list(old) == list(state)
@@ -106,7 +116,7 @@ class TestCheckpoints:
                 "optimizer_state_dict": {"state": {0: {"step": torch.tensor(1.0)}}},
                 "best": np.float64(0.25),
                 "selected_features": np.array([0, 2]),
-                "created_at": dt.datetime(2024, 8, 16, 14, 23),
+                "created_at": dt.datetime(2024, 8, 16, 14, 23, tzinfo=dt.UTC),
                 "shape": torch.Size([1, 2]),
                 "flags": {"a", "b"},
             },
@@ -116,7 +126,7 @@ class TestCheckpoints:
         assert old.metadata == {
             "best": 0.25,
             "selected_features": [0, 2],
-            "created_at": "2024-08-16T14:23:00",
+            "created_at": "2024-08-16T14:23:00+00:00",
             "shape": [1, 2],
         }
         assert old.omitted == ("optimizer_state_dict", "flags")
@@ -158,7 +168,9 @@ class TestPreprocessors:
 
     def test_a_class_of_the_old_project_is_refused_by_name(self) -> None:
         data = CASES[REFUSED].beside("preprocessor.pkl").read_bytes()
-        with pytest.raises(RiskRefused, match=r"preprocessor\.pkl names src\.data_pipeline\.preprocess\.DataPreprocessor"):
+        with pytest.raises(
+            RiskRefused, match=r"preprocessor\.pkl names src\.data_pipeline\.preprocess\.DataPreprocessor"
+        ):
             read_preprocessor(data, what="preprocessor.pkl")
 
     def test_bare_estimators_and_pipelines_are_read(self) -> None:
@@ -334,7 +346,9 @@ class TestLightGBM:
         rows, y = trained
         booster = lightgbm.train({"verbose": -1, "num_threads": 1}, lightgbm.Dataset(rows, y), num_boost_round=8)
         booster.best_iteration = 3
-        again = build(read_lightgbm(pickled({"model": booster, "decision_threshold": np.float64(0.5)}), what="model.pkl"))
+        again = build(
+            read_lightgbm(pickled({"model": booster, "decision_threshold": np.float64(0.5)}), what="model.pkl")
+        )
         assert again.best_iteration == 3
         assert np.array_equal(again.predict(rows), booster.predict(rows))
         assert again.num_trees() == 8
@@ -350,16 +364,25 @@ class TestLightGBM:
         with pytest.raises(Corrupt, match="did not finish"):
             normalised_text(text, seconds=0.001)
 
-    @named("change", [("version=v4", "version=v999"), ("tree_sizes=", "tree_sizes=9 "), ("leaf_value=", "leaf_value=x")], ids=str)
-    def test_a_text_that_lightgbm_does_not_take_is_reported(self, change: tuple[str, str]) -> None:
+    @named(
+        ("line", "value"),
+        [
+            ("tree_sizes", "99999999999 " * 10),  # ends the process of LightGBM 4.7 with SIGSEGV
+            ("threshold", "x"),
+            ("leaf_value", "x"),
+            ("leaf_weight", ""),
+            ("objective", "nonsense"),
+        ],
+        ids=lambda value: value.strip()[:12],
+    )
+    def test_a_text_that_ends_lightgbm_ends_another_process(self, line: str, value: str) -> None:
         text = read_lightgbm(CASES["lgbm_frame_selected"].file.read_bytes(), what="model.pkl").text
-        assert change[0] in text
-        try:
-            own = normalised_text(text.replace(*change, 1))
-        except Corrupt as error:
-            assert "LightGBM" in str(error)
-        else:
-            assert own.count("Tree=") == text.count("Tree=")
+        found = re.search(rf"^{line}=(.*)$", text, re.MULTILINE)
+        assert found is not None
+        if value == "x":
+            value = "x " * len(found[1].split())
+        with pytest.raises(Corrupt, match="LightGBM cannot read an old model"):
+            normalised_text(text.replace(found[0], f"{line}={value}", 1))
 
     def test_what_is_no_model_says_so(self) -> None:
         import lightgbm
@@ -378,7 +401,7 @@ class TestLightGBM:
         rows, y = trained
         estimator = lightgbm.LGBMRegressor(n_estimators=2, verbose=-1, n_jobs=1).fit(rows, y)
         estimator.set_params(objective=np.subtract)
-        with pytest.raises(RiskRefused, match=r"names numpy\..*subtract|names numpy.*"):
+        with pytest.raises(RiskRefused, match=r"model\.pkl names numpy\.subtract"):
             read_lightgbm(pickled(estimator), what="model.pkl")
 
 
@@ -412,9 +435,7 @@ class TestStableBaselines:
         assert old.state.policy_kwargs["activation_fn"] == "ELU"
         again = build_sb3(old.state)
         obs = np.random.default_rng(1).normal(size=(20, *algorithm.observation_space.shape)).astype(np.float32)
-        assert np.array_equal(
-            again.predict(obs, deterministic=True)[0], algorithm.predict(obs, deterministic=True)[0]
-        )
+        assert np.array_equal(again.predict(obs, deterministic=True)[0], algorithm.predict(obs, deterministic=True)[0])
         assert ("learning_rate" in old.inferred) == ("learning_rate" in options)
         assert again.action_space == algorithm.action_space
 

@@ -236,7 +236,9 @@ class TestFilesOfJoblib:
         joblib.dump({"a": np.arange(3.0)}, tmp_path / "value.pkl", protocol=3)
         data = (tmp_path / "value.pkl").read_bytes()
         end = data.find(b"ub", data.find(b"alignment_bytes")) + 2
-        fields, found = re.subn(rb"X\x1b\x00\x00\x00numpy_array_alignment_bytesq.K\x10", b"", data[:end], flags=re.DOTALL)
+        fields, found = re.subn(
+            rb"X\x1b\x00\x00\x00numpy_array_alignment_bytesq.K\x10", b"", data[:end], flags=re.DOTALL
+        )
         assert found == 1
         older = fields + data[end + 1 + data[end] :]
         assert joblib.load(io.BytesIO(older))["a"].tolist() == [0.0, 1.0, 2.0]
@@ -298,7 +300,12 @@ class TestWhatever:
     @given(data=st.data())
     @settings(max_examples=200, deadline=None)
     def test_mutated_pickles_give_a_value_or_a_typed_error(self, data: st.DataObject) -> None:
-        value = {"a": [1, 2.5, "x", None], "b": np.arange(4.0), "c": (b"yz", {3}), "d": dt.datetime(2024, 1, 1)}
+        value = {
+            "a": [1, 2.5, "x", None],
+            "b": np.arange(4.0),
+            "c": (b"yz", {3}),
+            "d": dt.datetime(2024, 1, 1, tzinfo=dt.UTC),
+        }
         sound = pickle.dumps(value, data.draw(st.sampled_from(PROTOCOLS)))
         with contextlib.suppress(Corrupt, RiskRefused):
             read(data.draw(mutated(sound)), what="mutated")
