@@ -168,17 +168,19 @@ def in_itself(_: Path) -> bytes:
 
 
 def nested(_: Path) -> bytes:
-    return whole(b"]" * 200_000, b"a" * 199_999)
+    return whole(b"]" * 20_000, b"a" * 19_999)
 
 
 def nested_marks(_: Path) -> bytes:
-    return whole(b"(" * 200_000, b"t" * 200_000)
+    return whole(b"(" * 20_000, b"t" * 20_000)
 
 
 def colliding_keys(_: Path) -> bytes:
-    """Two hundred thousand numbers with one hash."""
+    """Fifty thousand numbers with one hash."""
     step = (1 << 61) - 1
-    keys = b"".join(b"\x8a\x0a" + (number * step).to_bytes(10, "little", signed=True) + b"N" for number in range(200_000))
+    keys = b"".join(
+        b"\x8a\x0a" + (number * step).to_bytes(10, "little", signed=True) + b"N" for number in range(50_000)
+    )
     return whole(b"}(", keys, b"u")
 
 
@@ -190,7 +192,7 @@ def zeros(kind: str) -> Callable[[Path], bytes]:
         if kind == "gzip":
             return gzip.compress(block * 128, 1)
         stream = zlib.compressobj(1)
-        return b"".join([*(stream.compress(block) for _ in range(256)), stream.flush()])
+        return b"".join([*(stream.compress(block) for _ in range(128)), stream.flush()])
 
     return make
 
@@ -200,13 +202,19 @@ def huge(opcode: bytes, form: str, length: int) -> Callable[[Path], bytes]:
 
 
 def huge_array(_: Path) -> bytes:
-    dtype = name("numpy", "dtype") + body(("f8", False, True)) + b"R" + body((3, "<", None, None, None, -1, -1, 0)) + b"b"
-    blank = name("numpy._core.multiarray", "_reconstruct") + name("numpy", "ndarray") + body((0,)) + body(b"b") + b"\x87R"
+    dtype = (
+        name("numpy", "dtype") + body(("f8", False, True)) + b"R" + body((3, "<", None, None, None, -1, -1, 0)) + b"b"
+    )
+    blank = (
+        name("numpy._core.multiarray", "_reconstruct") + name("numpy", "ndarray") + body((0,)) + body(b"b") + b"\x87R"
+    )
     return whole(blank, b"(", body(1), body((1 << 40,)), dtype, b"\x89", body(b"few"), b"tb")
 
 
 def huge_array_in_joblib(_: Path) -> bytes:
-    dtype = name("numpy", "dtype") + body(("f8", False, True)) + b"R" + body((3, "<", None, None, None, -1, -1, 0)) + b"b"
+    dtype = (
+        name("numpy", "dtype") + body(("f8", False, True)) + b"R" + body((3, "<", None, None, None, -1, -1, 0)) + b"b"
+    )
     fields = [text("subclass"), name("numpy", "ndarray"), text("shape"), body((1 << 40,)), text("order"), text("C")]
     fields += [text("dtype"), dtype, text("allow_mmap"), b"\x89"]
     return whole(name("joblib.numpy_pickle", "NumpyArrayWrapper"), b")\x81}(", *fields, b"ub")
@@ -347,8 +355,11 @@ def in_entry(entry: str, **options: Any) -> Callable[[Path], bytes]:
 def zip_bomb(entry: str, source: Callable[[], bytes]) -> Callable[[Path], bytes]:
     def make(_: Path) -> bytes:
         file = io.BytesIO(source())
-        with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive, archive.open(entry, "w") as out:
-            for _ in range(256):
+        with (
+            zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+            archive.open(entry, "w") as out,
+        ):
+            for _ in range(160):
                 out.write(bytes(1 << 20))
         return file.getvalue()
 
@@ -420,9 +431,22 @@ CORPUS: tuple[Hostile, ...] = (
         lambda marker: whole(b"(", name(*system()), text(command(marker)), b"o", protocol=1),
         "pickle",
     ),
-    Hostile("eval", "model.pkl", lambda m: whole(name("builtins", "eval"), text(f"open({str(m)!r}, 'w')"), b"\x85R"), "pickle"),
-    Hostile("getattr", "model.pkl", lambda m: whole(name("builtins", "getattr"), name("builtins", "list"), text("x"), b"\x86R")),
-    Hostile("extension-registry", "model.pkl", lambda _: whole(name("copyreg", "add_extension"), body(("os", "system", 1)), b"R")),
+    Hostile(
+        "eval",
+        "model.pkl",
+        lambda m: whole(name("builtins", "eval"), text(f"open({str(m)!r}, 'w')"), b"\x85R"),
+        "pickle",
+    ),
+    Hostile(
+        "getattr",
+        "model.pkl",
+        lambda m: whole(name("builtins", "getattr"), name("builtins", "list"), text("x"), b"\x86R"),
+    ),
+    Hostile(
+        "extension-registry",
+        "model.pkl",
+        lambda _: whole(name("copyreg", "add_extension"), body(("os", "system", 1)), b"R"),
+    ),
     Hostile("extension-code", "model.pkl", lambda _: whole(b"\x82\x01")),
     Hostile("persistent-id", "model.pkl", lambda _: whole(text("elsewhere"), b"Q")),
     Hostile("foreign-buffer", "model.pkl", lambda _: whole(b"\x97", protocol=5)),
