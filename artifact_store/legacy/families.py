@@ -83,9 +83,8 @@ def read_gru(data: Data, names: Names, notes: NotesByRole) -> Parts:
     parts.config = parts.config or dict(found.training_config)
     parts.training_config = parts.training_config or dict(found.training_config)
     parts.training_config |= {part: about[part] for part in _HISTORY if part in about}
-    length = next(
-        (one["sequence_length"] for one in (found.training_config, parts.config) if "sequence_length" in one), None
-    )
+    lengths = [one.get("sequence_length") for one in (found.training_config, found.config, parts.config)]
+    length = next((each for each in lengths if each is not None), None)
     own |= {"sequence_length": length} if isinstance(length, int) else {}
     parts.components[file_names.MODEL] = TorchState(found.state, {**sizes, **own})
     parts.found.append(f"{name}: a GRU of {sizes['num_layers']} layers, {sizes['input_size']} inputs")
