@@ -28,9 +28,9 @@ from artifact_store.core.policy import Expect, Never, Policy, parse_policy
 from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.draft import Draft
-from artifact_store.ops import audit, catalog, marker, promote, resolve
+from artifact_store.ops import audit, catalog, diff, marker, promote, resolve
 from artifact_store.ops.context import Context
-from artifact_store.ops.predict import check_example
+from artifact_store.ops.predict import Predictions, check_example
 from artifact_store.run import Example, Run
 from artifact_store.storage.base import Backend
 from artifact_store.storage.cache import FileCache
@@ -372,8 +372,8 @@ class ArtifactStore:
             Unavailable, AccessDenied: the storage does not answer, which says nothing about the runs.
         """
 
-        def check(manifest: Manifest) -> None:
-            check_example(Run(self._context, manifest))
+        def check(manifest: Manifest) -> Predictions:
+            return check_example(Run(self._context, manifest))
 
         golden = check if predict else None
         if isinstance(ref, Run):
@@ -392,6 +392,18 @@ class ArtifactStore:
         if not report.runs and not report.pointers and key not in self.models():
             raise ModelNotFound(f"no run of {key} in {self.url}; store.models() tells what there is")
         return report
+
+    def diff(self, a: Run | str | RunRef | ModelKey, b: Run | str | RunRef | ModelKey) -> diff.Difference:
+        """Return in what two runs differ: true as a value if they do. Reads their manifests and decodes nothing.
+
+        Raises:
+            NotFound: a reference names nothing.
+        """
+        one, other = (
+            run.manifest if isinstance(run, Run) else resolve.resolve(self._context, RunRef.parse(run))
+            for run in (a, b)
+        )
+        return diff.compare(one, other)
 
     def close(self) -> None:
         """End this process's threads and connections. The store can be used again; it then makes new ones."""

@@ -56,7 +56,7 @@ OWNERS = {
         "storage/options.py",  # the names of the schemes it knows, for the message about an unknown one
     },
     "gymnasium": {"codecs/sb3_spaces.py"},
-    "joblib": set[str](),
+    "joblib": {"codecs/joblib_object.py"},
     "lightgbm": {
         "codecs/lightgbm_model.py",
         "codecs/lightgbm_sklearn.py",  # the estimators around a booster
@@ -80,7 +80,11 @@ OWNERS = {
     },
     "s3fs": set[str](),  # fsspec makes its filesystem
     "safetensors": {"codecs/tensors.py"},
-    "skops": set[str](),
+    "sklearn": {
+        "codecs/scalers.py",
+        "codecs/skops_estimator.py",  # its version, when it cannot take what another one wrote
+    },
+    "skops": {"codecs/skops_estimator.py"},
     "stable_baselines3": {
         "codecs/sb3_policy.py",
         "codecs/sb3_values.py",  # its schedules and noises

@@ -12,9 +12,11 @@ from artifact_store._version import __version__
 from artifact_store.cli import failures, text
 from artifact_store.cli.change import promote, retire, rollback
 from artifact_store.cli.check import verify
+from artifact_store.cli.compare import diff
 from artifact_store.cli.look import history, ls, show
 from artifact_store.cli.move import get, put
 from artifact_store.cli.session import VARIABLE, Session, parse_options
+from artifact_store.cli.validate import validate_models
 
 ENGINES = ("auto", "local", "memory", "obstore", "fsspec")
 
@@ -86,5 +88,5 @@ def app(
     context.obj = Session(url=url, engine=engine, timeout=timeout, options=given, json=json)
 
 
-for command in (ls, show, history, promote, rollback, retire, verify, get, put):
+for command in (ls, show, history, diff, promote, rollback, retire, verify, validate_models, get, put):
     app.add_command(command)

@@ -9,8 +9,9 @@ import click
 
 from artifact_store.cli import failures, text
 from artifact_store.cli.session import Command, Session, pass_session
+from artifact_store.cli.validate import described
 from artifact_store.core.errors import ModelNotFound
-from artifact_store.ops.audit import Report
+from artifact_store.ops.audit import Report, RunReport
 
 
 @click.command("verify", cls=Command, short_help="Compare every stored byte.")
@@ -36,7 +37,14 @@ def _document(url: str, report: Report) -> dict[str, Any]:
         "store": url,
         "ok": report.ok,
         "runs": [
-            {"ref": run.label, "ok": run.ok, "files": run.files, "bytes": run.bytes, "problems": len(run.problems)}
+            {
+                "ref": run.label,
+                "ok": run.ok,
+                "files": run.files,
+                "bytes": run.bytes,
+                "problems": len(run.problems),
+                "predictions": described(run.predictions),
+            }
             for run in report
         ],
         "problems": [{"where": problem.where, **failures.described(problem.error)} for problem in report.problems],
@@ -44,8 +52,12 @@ def _document(url: str, report: Report) -> dict[str, Any]:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    rows = [[run.label, str(run.files), text.size(run.bytes), "ok" if run.ok else "DAMAGED"] for run in report]
-    yield from text.table(("run", "files", "size", "result"), rows)
+    head = ["run", "files", "size", "result"]
+    rows = [[run.label, str(run.files), text.size(run.bytes), _result(run)] for run in report]
+    if any(run.predictions for run in report):
+        head.append("predictions")
+        rows = [[*row, str(run.predictions or "-")] for row, run in zip(rows, report, strict=True)]
+    yield from text.table(head, rows)
     yield ""
     for problem in report.problems:
         yield f"{click.style(type(problem.error).__name__, fg='red', bold=True)} {text.safe(str(problem))}"
@@ -56,3 +68,9 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"{runs}, {files}, {size}: all as saved."
     else:
         yield f"{runs}, {files}, {size}: {text.count(len(report.problems), 'problem')}."
+
+
+def _result(run: RunReport) -> str:
+    if run.ok:
+        return "ok"
+    return "DAMAGED" if run.predictions is None else "WRONG"

@@ -26,16 +26,16 @@ FAMILIES: Final[Mapping[type[errors.ArtifactStoreError], int]] = {
     errors.OutcomeUnknown: 5,
     errors.Unavailable: 6,
     errors.AccessDenied: 7,
+    errors.Untrusted: 10,  # before Corrupt, of which one of them is a child
     errors.Corrupt: 8,
     errors.Unsupported: 9,
-    errors.Untrusted: 10,
 }
 _MISUSE: Final = FAMILIES[errors.InvalidInput]
 
 EXPLAINED: Final = """\b
 Exit status:
    0  done
-   1  verify found problems
+   1  verify or validate found problems; diff --exit-code found differences
    2  the command, a name or an option is wrong (InvalidInput)
    3  what was named is not there (NotFound)
    4  somebody else was first; nothing of theirs was changed (Conflict)

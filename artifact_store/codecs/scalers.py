@@ -229,7 +229,7 @@ def _missing(value: Any) -> float:
     if type(value) in (int, float):
         plain: float = value
         return plain
-    if f"{type(value).__module__}.{type(value).__qualname__}" == "pandas._libs.missing.NAType":
+    if type(value).__module__.partition(".")[0] == "pandas" and type(value).__qualname__ == "NAType":
         return math.nan  # an array of numbers knows no other
     number = float(value) if hasattr(value, "item") or isinstance(value, bool) else math.inf
     if math.isnan(number) or (number.is_integer() and abs(number) <= _EXACT):

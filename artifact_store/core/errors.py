@@ -40,7 +40,8 @@
     │   ├── EngineUnavailable            the storage client is not installed
     │   └── ConditionsUnsupported        this storage cannot do conditional writes
     └── Untrusted                      decide whether you trust it
-        └── RiskRefused                  decoding could run code, and the policy forbids that
+        ├── RiskRefused                  decoding could run code, and the policy forbids that
+        └── TypeRefused (Corrupt)        a file names a type that its codec never writes
 
 Errors carry data as attributes beside their text, and ``str(error)`` says what to do next.
 No message, attribute or cause that we write holds a credential.
@@ -351,3 +352,14 @@ class Untrusted(ArtifactStoreError):
 
 class RiskRefused(Untrusted):
     """Decoding could run code, and nothing in this call allows that."""
+
+
+class TypeRefused(Untrusted, Corrupt):
+    """A file asks for types outside of the fixed list of its codec; ``types`` names them. Nothing was made of it.
+
+    It is corrupt as well, since the codec that is recorded for it never writes such a file.
+    """
+
+    def __init__(self, message: str, *, types: Sequence[str] = ()) -> None:
+        self.types = tuple(types)
+        super().__init__(message)

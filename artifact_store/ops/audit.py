@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from artifact_store.core import keys
@@ -13,11 +13,12 @@ from artifact_store.core.manifest import FileEntry, Manifest
 from artifact_store.ops import publish
 from artifact_store.ops.context import Context
 from artifact_store.ops.fetch import compare, incoming
+from artifact_store.ops.predict import Predictions
 from artifact_store.storage.settle import patiently
 from artifact_store.storage.transfer import LARGE
 
-Golden = Callable[[Manifest], None]
-"""Raises unless the run still predicts what it did when it was saved."""
+Golden = Callable[[Manifest], Predictions]
+"""Tells whether the run still predicts what it did when it was saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,16 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """What came of checking one run: its files and bytes that were read, and what is wrong with them."""
+    """What came of checking one run: its files and bytes that were read, and what is wrong with them.
+
+    ``predictions`` are none where nobody asked for them, or where the files are damaged.
+    """
 
     label: str
     files: int
     bytes: int
     problems: tuple[Problem, ...] = ()
+    predictions: Predictions | None = None
 
     @property
     def ok(self) -> bool:
@@ -85,20 +90,11 @@ def verify_run(context: Context, manifest: Manifest, golden: Golden | None = Non
 
     found = context.workers.every(one, manifest.files, large=lambda entry: entry.size > LARGE)
     problems = [problem for problem in found if problem is not None]
-    if golden is not None and not problems:
-        problems += _predictions(manifest, golden)
+    predictions = golden(manifest) if golden is not None and not problems else None
+    if predictions is not None and predictions.error is not None:
+        problems.append(Problem(f"{manifest.label} (predictions)", predictions.error))
     size = sum(entry.size for entry in manifest.files)
-    return RunReport(manifest.label, len(manifest.files), size, tuple(problems))
-
-
-def _predictions(manifest: Manifest, golden: Golden) -> Sequence[Problem]:
-    try:
-        golden(manifest)
-    except Unavailable:
-        raise
-    except ArtifactStoreError as error:
-        return [Problem(f"{manifest.label} (predictions)", error)]
-    return []
+    return RunReport(manifest.label, len(manifest.files), size, tuple(problems), predictions)
 
 
 def verify_committed(context: Context, key: ModelKey, run_id: RunId, golden: Golden | None = None) -> RunReport:

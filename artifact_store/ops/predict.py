@@ -2,41 +2,76 @@
 
 A predictor is found by entry point (group ``artifact_store.predictors``, named after the model type): a callable that
 takes a :class:`~artifact_store.Run` and returns an object with ``predict(inputs)`` and, optionally, ``tolerance``,
-the largest absolute difference that counts as equal (0 if it has none).
+the largest absolute difference that counts as equal (0 if it has none). It is given the inputs of the example exactly
+as they were saved: whether they are a table, all columns or only the selected ones is for the predictor to understand.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from artifact_store.core.errors import Corrupt, PredictorUnavailable
+from artifact_store.core.errors import ArtifactStoreError, Corrupt, PredictorUnavailable, Unavailable
 
 if TYPE_CHECKING:
     from artifact_store.run import Run
 
 GROUP: Final = "artifact_store.predictors"
+Outcome = Literal["equal", "no example", "no predictor", "differ", "failed"]
 
 
-def check_example(run: Run) -> None:
-    """Compare what the model says now with what it said when it was saved; a run without an example passes.
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What came of repeating the golden predictions of a run.
+
+    ``difference`` is the largest one found, infinite where shapes or kinds differ, and ``tolerance`` what is allowed;
+    both are none where nothing was compared. ``error`` is what is wrong, if anything is.
+    """
+
+    outcome: Outcome
+    difference: float | None = None
+    tolerance: float | None = None
+    error: ArtifactStoreError | None = None
+
+    def __str__(self) -> str:
+        if self.difference is None or self.tolerance is None:
+            return self.outcome
+        return f"{self.outcome} (difference {self.difference:g}, {self.tolerance:g} allowed)"
+
+
+def check_example(run: Run) -> Predictions:
+    """Compare what the model says now with what it said when it was saved; a run without an example is as it should be.
 
     Raises:
-        PredictorUnavailable: nothing is registered that can predict with this model type.
-        Corrupt: it says something else.
+        Unavailable: the storage does not answer, which says nothing about the run.
     """
-    example = run.load_example()
-    if example is None:
-        return
-    predictor = _predictor(run)
-    found = predictor.predict(example.inputs)
-    difference = _difference(found, example.outputs)
-    tolerance = float(getattr(predictor, "tolerance", 0.0))
-    if not difference <= tolerance:
-        raise Corrupt(
-            f"{run.ref} predicts something else than when it was saved: the largest difference is {difference:g}, "
-            f"{tolerance:g} is allowed. Compare the versions in its manifest's environment with those installed here"
-        )
+    try:
+        example = run.load_example()
+        if example is None:
+            return Predictions("no example")
+        predictor = _predictor(run)
+        found = predictor.predict(example.inputs)
+        tolerance = float(getattr(predictor, "tolerance", 0.0))
+        difference, what = _compare(found, example.outputs)
+    except Unavailable:
+        raise
+    except PredictorUnavailable as error:
+        return Predictions("no predictor", error=error)
+    except ArtifactStoreError as error:
+        return Predictions("failed", error=error)
+    except Exception as error:  # noqa: BLE001 -- a predictor is not ours, and must not end the check of a store
+        failure = Corrupt(f"{run.ref} cannot repeat its golden predictions: {type(error).__name__}: {error}")
+        failure.__cause__ = error
+        return Predictions("failed", error=failure)
+    if difference <= tolerance:
+        return Predictions("equal", difference, tolerance)
+    problem = Corrupt(
+        f"{run.ref} predicts something else than when it was saved: {what}, {tolerance:g} is allowed. "
+        "Compare the versions in its manifest's environment with those installed here"
+    )
+    return Predictions("differ", difference, tolerance, problem)
 
 
 def _predictor(run: Run) -> Any:
@@ -49,14 +84,35 @@ def _predictor(run: Run) -> Any:
     )
 
 
-def _difference(found: Any, expected: Any) -> float:
+def _compare(found: Any, expected: Any) -> tuple[float, str]:
+    """Return the largest difference, never NaN, and in words what it is; parts of a dict are compared by name."""
     import numpy as np
 
+    if isinstance(expected, Mapping):
+        if not isinstance(found, Mapping) or set(found) != set(expected):
+            return float("inf"), f"there were {sorted(expected)}, and now there is something else"
+        parts = [_compare(found[name], expected[name]) for name in expected]
+        return max(parts, key=lambda part: part[0], default=(0.0, "nothing differs"))
     a, b = np.asarray(found), np.asarray(expected)
     if a.shape != b.shape:
-        return float("inf")
-    if a.size == 0 or np.array_equal(a, b, equal_nan=a.dtype.kind == "f" and b.dtype.kind == "f"):
-        return 0.0
+        return float("inf"), f"the shape is {a.shape} instead of {b.shape}"
     if a.dtype.kind not in "biufc" or b.dtype.kind not in "biufc":
-        return float("inf")
-    return float(np.max(np.abs(a.astype(np.float64) - b.astype(np.float64))))
+        unequal = int(np.count_nonzero(a != b)) if a.dtype.kind == b.dtype.kind else a.size
+        return (float("inf") if unequal else 0.0), f"{unequal} of {a.size} values differ"
+    difference = _largest(a, b)
+    return difference, f"the largest difference is {difference:g}"
+
+
+def _largest(a: Any, b: Any) -> float:
+    """Return the largest absolute difference of two arrays of numbers; NaN equals NaN and nothing else."""
+    import numpy as np
+
+    unequal = (a != b) & ~((a != a) & (b != b))  # noqa: PLR0124 -- true of a NaN only, for numbers of every kind
+    if not unequal.any():
+        return 0.0
+    if a.dtype.kind in "biu" and b.dtype.kind in "biu":
+        return float(max(abs(int(one) - int(other)) for one, other in zip(a[unequal], b[unequal], strict=True)))
+    wide = np.complex128 if "c" in a.dtype.kind + b.dtype.kind else np.float64
+    with np.errstate(invalid="ignore", over="ignore"):
+        largest = float(np.max(np.abs(a[unequal].astype(wide) - b[unequal].astype(wide))))
+    return largest if largest == largest else float("inf")  # noqa: PLR0124 -- as above

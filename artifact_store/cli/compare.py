@@ -1,0 +1,77 @@
+"""The command ``diff``: in what two runs differ, by their manifests alone. Decodes nothing and writes nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from artifact_store.cli import failures, text
+from artifact_store.cli.session import Command, Session, page_width, pass_session
+from artifact_store.ops.diff import Difference, Section
+
+_NARROWEST = 12
+_TITLES = {"training_config": "training"}
+
+
+@click.command("diff", cls=Command, short_help="Say in what two runs differ.")
+@click.argument("a")
+@click.argument("b")
+@click.option("--exit-code", is_flag=True, help="End with status 1 if they differ.")
+@click.pass_context
+@pass_session
+def diff(session: Session, context: click.Context, a: str, b: str, *, exit_code: bool) -> None:
+    """Say in what two runs differ: A and B are references such as gru/BTCEUR@production or gru/BTCEUR:20240816.
+
+    Compared are files, features, configuration, metrics, tags, codecs and environment.
+    """
+    with session.store() as store:
+        found = store.diff(a, b)
+        session.answer(found.to_json(), _lines(found))
+    context.exit(failures.PROBLEMS if exit_code and found else failures.OK)
+
+
+def _lines(found: Difference) -> Iterator[str]:
+    yield f"a  {text.safe(found.a)}"
+    yield f"b  {text.safe(found.b)}"
+    yield ""
+    rows = [[_TITLES.get(name, name), *row] for name, section in found.sections() if section for row in _rows(section)]
+    if not rows:
+        yield "No differences."
+        return
+    names = max(len(text.safe(" ".join(row[:2]))) for row in rows)
+    width = max((page_width() - names - 6) // 2, _NARROWEST)
+    yield from text.table(
+        ("what", "name", "a", "b"),
+        [[what, name, *(text.shortened(each, width) for each in pair)] for what, name, *pair in rows],
+    )
+
+
+def _rows(section: Section) -> Iterator[list[str]]:
+    for name, value in section.removed.items():
+        yield [name, _shown(value), "-"]
+    for name, (one, other) in section.changed.items():
+        yield [name, *_apart(one, other)]
+    for name, value in section.added.items():
+        yield [name, "-", _shown(value)]
+
+
+def _apart(one: Any, other: Any) -> tuple[str, str]:
+    """Return two values; of long lists from the first place on in which they differ."""
+    if isinstance(one, list) and isinstance(other, list):
+        same = next((at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), 0)
+        if same:
+            return f"...{_shown(one[same:])}", f"...{_shown(other[same:])}"
+    return _shown(one), _shown(other)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict) and value.keys() == {"size", "sha256"}:
+        return f"{value['sha256'][:12]} {text.size(value['size'])}"
+    if isinstance(value, dict) and value.keys() == {"codec", "type"}:
+        return f"{value['codec']} {value['type']}"
+    if isinstance(value, float):
+        return text.number(value)
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,70 @@
+"""Anything at all, as a joblib pickle in ``{stem}.joblib``: for what no other codec holds, and nobody else's files.
+
+Reading it back runs whatever the file says, so this codec is never chosen by type: a save has to name it, and a load
+has to say that it trusts the writer (``allow_code=True``) or the very file (``sha256=``). A pickle is bound to the
+versions of all libraries in it, and equal objects need not give equal bytes. The one module that imports joblib.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from artifact_store.codecs.files import all_or_nothing, library, refuse_into
+from artifact_store.core.codec import JSON, Risk
+from artifact_store.core.errors import CodecUnavailable, Corrupt, NotEncodable
+
+
+class JoblibCodec:
+    """Store any object that can be pickled in ``{stem}.joblib``; one file, so that its sha256 can be pinned."""
+
+    name: ClassVar[str] = "joblib"
+    version: ClassVar[int] = 1
+    risk: ClassVar[Risk] = Risk.CODE
+    types: ClassVar[tuple[str, ...]] = ("sklearn.base.BaseEstimator",)
+    """What it is mostly named for. Since its risk is code it is never chosen, and may be named for anything."""
+    extra: ClassVar[str | None] = "joblib"
+    deterministic: ClassVar[bool] = False
+    """A pickle depends on which parts of an object are one and the same."""
+
+    def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
+        """Write the pickle.
+
+        Raises:
+            NotEncodable: it cannot be pickled.
+            CodecUnavailable: joblib is not installed.
+        """
+        joblib = library("joblib", self)
+        with all_or_nothing(directory, stem):
+            try:
+                joblib.dump(obj, directory / f"{stem}.joblib")
+            except OSError:
+                raise  # of the disk
+            except Exception as error:  # PicklingError, and whatever any object says instead
+                raise NotEncodable(
+                    f"a {type(obj).__module__}.{type(obj).__qualname__} cannot be pickled: {error}"
+                ) from error
+        return {"joblib": joblib.__version__}
+
+    def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
+        """Read the pickle, which can run anything; whether it may was decided before.
+
+        Raises:
+            Corrupt: it is damaged, or the libraries in it have changed.
+            CodecUnavailable: joblib, or a module that the object needs, is not installed.
+        """
+        refuse_into(self, into)
+        joblib = library("joblib", self)
+        path = directory / f"{stem}.joblib"
+        if not path.is_file():
+            raise Corrupt(f"{path.name} is missing: the run is not whole")
+        try:
+            return joblib.load(path)
+        except ImportError as error:
+            raise CodecUnavailable(f"{path.name} needs something that is not installed here: {error}") from error
+        except Exception as error:  # a pickle can raise anything
+            raise Corrupt(
+                f"{path.name} cannot be unpickled ({type(error).__name__}: {error}); it was written with joblib "
+                f"{str(options.get('joblib'))[:40]}: compare the environment of the run with this one"
+            ) from error

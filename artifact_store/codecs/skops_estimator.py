@@ -1,0 +1,219 @@
+"""scikit-learn estimators that arrays alone do not hold, in ``{stem}.skops``, restricted to a fixed list of types.
+
+skops trusts every estimator of scikit-learn, and its users are told to trust whatever a file names. So the file is
+audited here before skops sees it: each node may only ask for the types in :mod:`artifact_store.codecs.skops_types`, the
+archive is stored and not compressed, arrays are arrays, and the nodes of decision trees lead to nodes. What is refused
+is refused: nothing is tried a second time in another way.
+
+Not promised. Equal estimators give different bytes, since skops names its entries by chance. A file is bound to the
+scikit-learn that wrote it, more or less. And the *values* in a file of a stranger may be such that compiled code
+misbehaves when the estimator predicts; whoever cannot have that loads with ``LoadPolicy(max_risk="data")``.
+The one module that imports skops.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from artifact_store.codecs.files import all_or_nothing, library, read, refuse_into
+from artifact_store.codecs.npy import read_array
+from artifact_store.codecs.skops_types import ESTIMATORS, TYPES
+from artifact_store.core.codec import JSON, Risk
+from artifact_store.core.errors import CodecUnavailable, Corrupt, NotEncodable, TypeRefused
+
+MAX_SCHEMA: Final = 1 << 28
+"""Bytes of the description of an estimator; a larger one is refused before it is parsed."""
+
+_SCHEMA: Final = "schema.json"
+_PROTOCOL: Final = 2
+"""The first protocol of skops that this codec has written; with a lower one older and weaker loaders would be used."""
+_NO_CHILD: Final = -1
+_DAMAGE = (zipfile.BadZipFile, EOFError, ValueError, KeyError, NotImplementedError, RuntimeError, OverflowError)
+
+
+class SkopsCodec:
+    """Store estimators in ``{stem}.skops``. Not deterministic: the bytes differ from one time to the next."""
+
+    name: ClassVar[str] = "skops"
+    version: ClassVar[int] = 1
+    risk: ClassVar[Risk] = Risk.VETTED
+    types: ClassVar[tuple[str, ...]] = ("sklearn.base.BaseEstimator",)
+    extra: ClassVar[str | None] = "skops"
+    deterministic: ClassVar[bool] = False
+    """skops names entries by the addresses of objects and by chance."""
+
+    def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
+        """Write the estimator, and read it back once to see that this can be done.
+
+        Raises:
+            NotEncodable: it, or something in it, is not of a type on our list.
+            CodecUnavailable: skops is not installed.
+        """
+        kind = f"{type(obj).__module__}.{type(obj).__qualname__}"
+        if kind not in ESTIMATORS:
+            raise NotEncodable(_refusal(f"a {kind}", [kind]))
+        skops = library("skops.io", self)
+        try:
+            data = skops.dumps(obj)
+            audit(data, self)
+            skops.loads(data, trusted=_trusted())
+        except TypeRefused as error:
+            raise NotEncodable(_refusal(f"this {kind}", error.types)) from error
+        except Exception as error:  # whatever the state of any object in there makes skops stumble over
+            raise NotEncodable(f"skops cannot store this {kind}: {type(error).__name__}: {error}") from error
+        with all_or_nothing(directory, stem):
+            (directory / f"{stem}.skops").write_bytes(data)
+        return {"scikit_learn": library("sklearn", self).__version__}
+
+    def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
+        """Return the estimator.
+
+        Raises:
+            TypeRefused: the file asks for a type that is not on our list; nothing was made of it.
+            Corrupt: it is no such file.
+            CodecUnavailable: skops is not installed, or this scikit-learn cannot take what another one wrote.
+        """
+        refuse_into(self, into)
+        path = directory / f"{stem}.skops"
+        data = read(path)
+        audit(data, self)
+        skops, here = library("skops.io", self), library("sklearn", self).__version__
+        try:
+            return skops.loads(data, trusted=_trusted())
+        except Exception as error:  # as above
+            written = str(options.get("scikit_learn"))[:40]
+            if written == here:
+                raise Corrupt(f"{path.name} cannot be loaded: {type(error).__name__}: {error}") from error
+            raise CodecUnavailable(
+                f"{path.name} was written with scikit-learn {written}, and {here}, which is installed here, cannot "
+                f"load it ({type(error).__name__}: {error}); install that version, or save the estimator anew"
+            ) from error
+
+
+def audit(data: bytes, codec: SkopsCodec) -> None:
+    """Look through a whole file; nothing is imported for it and no object made.
+
+    Raises:
+        TypeRefused: it asks for a type, or a way to make one, that is not on our list.
+        Corrupt: it is not what skops writes.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = {entry.filename: entry for entry in archive.infolist()}
+            _check_entries(archive.infolist(), len(data))
+            schema = json.loads(archive.read(_SCHEMA), object_pairs_hook=_unique)
+            arrays = {name: _array(archive, entry, codec) for name, entry in entries.items() if name != _SCHEMA}
+        protocol = schema.get("protocol")
+        if type(protocol) is not int or protocol < _PROTOCOL:
+            raise ValueError(f"the protocol is {str(protocol)[:40]!r}")
+        refused = _audit_nodes(schema, arrays)
+    except (*_DAMAGE, AttributeError, TypeError, IndexError, MemoryError) as error:
+        raise Corrupt(f"a .skops file is damaged, or was written by something else: {error}") from error
+    if refused:
+        raise TypeRefused(
+            f"a .skops file asks for {', '.join(sorted(refused)[:5])}, which this codec never writes: "
+            "nothing was made of it. Do not trust whoever wrote it",
+            types=sorted(refused),
+        )
+
+
+def _audit_nodes(schema: Mapping[str, Any], arrays: Mapping[str, Any]) -> set[str]:
+    """Return what the file asks for beyond our list."""
+    refused: set[str] = set()
+    trees: list[Mapping[str, Any]] = []
+    by_id: dict[object, list[Mapping[str, Any]]] = {}
+    for node in _nodes(schema):
+        loader, kind = node["__loader__"], f"{node['__module__']}.{node['__class__']}"
+        if kind not in TYPES.get(loader, ()):
+            refused.add(f"{kind} ({loader})")
+        by_id.setdefault(node.get("__id__"), []).append(node)
+        trees += [node] if loader == "TreeNode" else []
+    for tree in trees:
+        _check_tree(tree, arrays, by_id)
+    return refused
+
+
+def _nodes(schema: object) -> Iterator[Mapping[str, Any]]:
+    """Yield every object that could be read as a node, wherever it is."""
+    waiting = [schema]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            if part.keys() & {"__loader__", "__class__", "__module__"}:
+                if not all(isinstance(part[name], str) for name in ("__loader__", "__class__", "__module__")):
+                    raise ValueError("a node without loader, class or module")
+                yield part
+            waiting.extend(part.values())
+        elif isinstance(part, list):
+            waiting.extend(part)
+
+
+def _check_tree(
+    tree: Mapping[str, Any], arrays: Mapping[str, Any], by_id: Mapping[object, list[Mapping[str, Any]]]
+) -> None:
+    """Refuse a decision tree whose nodes lead out of it, or back: scikit-learn follows them without looking.
+
+    skops takes a node for the first one that had its id, so what is looked at here has to be the same wherever it is.
+    """
+    content, args = tree["content"], tree["__reduce__"]["args"]
+    inside = content["content"]
+    parts = [content, args, *inside.values(), *args["content"]]
+    if any(other != part for part in parts for other in by_id[part["__id__"]]):
+        raise ValueError("a part of a decision tree shares its id with something else")
+    width, nodes = json.loads(args["content"][0]["content"]), arrays[inside["nodes"]["file"]]
+    count = len(nodes)
+    inner = nodes["left_child"] != _NO_CHILD
+    places = inner.nonzero()[0]
+    for side in ("left_child", "right_child"):
+        children = nodes[side][inner]
+        if not ((children > places) & (children < count)).all():
+            raise ValueError("a decision tree leads to a node that is none")
+    asked = nodes["feature"][inner]
+    if not count or not ((asked >= 0) & (asked < width)).all() or json.loads(inside["node_count"]["content"]) != count:
+        raise ValueError("a decision tree asks for a feature that is none")
+
+
+def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
+    """Refuse what skops does not write, above all whatever could grow while it is read."""
+    names = [entry.filename for entry in entries]
+    if len(set(names)) != len(names) or _SCHEMA not in names:
+        raise ValueError("two entries have one name, or there is no description")
+    for entry in entries:
+        if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
+            raise ValueError(f"the entry {entry.filename[:40]!r} is compressed")
+        if entry.filename != _SCHEMA and not entry.filename.endswith(".npy"):
+            raise TypeRefused(
+                f"a .skops file holds {entry.filename[:40]!r}, which is no array", types=[entry.filename[:40]]
+            )
+        if entry.filename == _SCHEMA and entry.file_size > MAX_SCHEMA:
+            raise ValueError(f"a description of {entry.file_size:,} bytes")
+    if sum(entry.file_size for entry in entries) > size:
+        raise ValueError("the entries claim to be larger than the file")
+
+
+def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, codec: SkopsCodec) -> Any:
+    with archive.open(entry) as file:
+        return read_array(file, entry.file_size, library("numpy", codec))
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key appears twice")
+    return found
+
+
+def _trusted() -> list[str]:
+    return sorted({name for names in TYPES.values() for name in names})
+
+
+def _refusal(what: str, types: Sequence[str]) -> str:
+    return (
+        f"{what} is not made of vetted types only ({', '.join(types[:5])}): store what it has learned as arrays, use "
+        "LightGBM, or, if every reader may trust you, name codec='joblib'"
+    )

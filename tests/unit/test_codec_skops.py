@@ -1,0 +1,393 @@
+"""Files of estimators that ask for more than an estimator: refused before anything is made of them, every time."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import operator
+import os
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import pytest
+import sklearn
+import skops.io
+from sklearn.decomposition import PCA
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.tree import DecisionTreeRegressor
+
+from artifact_store import ArtifactStore, LoadPolicy
+from artifact_store.codecs.skops_estimator import SkopsCodec, audit
+from artifact_store.codecs.skops_types import ESTIMATORS, TYPES
+from artifact_store.core.errors import (
+    CodecUnavailable,
+    Corrupt,
+    DigestMismatch,
+    NoCodec,
+    NotEncodable,
+    RiskRefused,
+    TypeRefused,
+    Untrusted,
+)
+from artifact_store.core.registry import CodecRegistry
+
+pytestmark = pytest.mark.windows
+
+ROWS = np.random.default_rng(5).normal(size=(30, 3))
+TREE = DecisionTreeRegressor(max_depth=2, random_state=0).fit(ROWS, ROWS[:, 1])
+Edit = Callable[[dict[str, Any], dict[str, bytes]], None]
+
+
+class Trap:
+    """Leaves a mark when somebody runs what it tells."""
+
+    def __init__(self, folder: Path) -> None:
+        self.marker = folder / "marker"
+
+    @property
+    def command(self) -> str:
+        return f'"{sys.executable}" -c "open({str(self.marker)!r}, {"w"!r})"'
+
+    @property
+    def sprung(self) -> bool:
+        return self.marker.exists()
+
+
+@pytest.fixture
+def trap(tmp_path: Path) -> Trap:
+    return Trap(tmp_path)
+
+
+def edited(obj: Any, change: Edit, *, compression: int = zipfile.ZIP_STORED) -> bytes:
+    """A file of skops for ``obj``, with its description and its entries changed."""
+    with zipfile.ZipFile(io.BytesIO(skops.io.dumps(obj))) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    schema = json.loads(entries.pop("schema.json"))
+    change(schema, entries)
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", compression) as archive:
+        for name, data in {**entries, "schema.json": json.dumps(schema).encode()}.items():
+            archive.writestr(name, data)
+    return made.getvalue()
+
+
+def node(loader: str, kind: str, **fields: Any) -> dict[str, Any]:
+    module, _, name = kind.rpartition(".")
+    return {"__class__": name, "__module__": module, "__loader__": loader, **fields}
+
+
+def text(value: object) -> dict[str, Any]:
+    return node("JsonNode", "builtins.str", content=json.dumps(value), is_json=True)
+
+
+def with_attribute(extra: dict[str, Any]) -> Edit:
+    def change(schema: dict[str, Any], entries: dict[str, bytes]) -> None:
+        schema["content"]["content"]["coef_"] = extra
+
+    return change
+
+
+def hostile(command: str) -> Iterator[tuple[str, bytes]]:
+    """Files that run a command, or ask for a way to, when skops is told to trust what they name."""
+    yield "a function as a transformer", skops.io.dumps(FunctionTransformer(os.system).fit(["x"]))
+    inside = make_pipeline(FunctionTransformer(os.system), StandardScaler())
+    yield "the same in a pipeline", skops.io.dumps(inside)
+    yield "a transformer of a function that skops trusts", skops.io.dumps(FunctionTransformer(np.exp))
+    system = f"{os.system.__module__}.system"
+    nodes = {
+        "an operator": node(
+            "OperatorFuncNode",
+            "operator.methodcaller",
+            attrs=node("TupleNode", "builtins.tuple", content=[text("system"), text(command)]),
+        ),
+        "a call by an operator": node(
+            "OperatorFuncNode",
+            "operator.call",
+            attrs=node("TupleNode", "builtins.tuple", content=[node("FunctionNode", system), text(command)]),
+        ),
+        "a constructor": node(
+            "ConstructorFromReduceNode", system, content=node("TupleNode", "builtins.tuple", content=[text(command)])
+        ),
+        "a list that is a function": node("ListNode", system, content=[text(command)]),
+        "a dict whose keys are made by a function": node(
+            "DictNode",
+            "builtins.dict",
+            key_types=node("ListNode", "builtins.list", content=[node("TypeNode", system)]),
+            content={command: text(1)},
+        ),
+        "an array that becomes something else": node("NdArrayNode", system, type="numpy", file="array.npy"),
+        "a loss": node(
+            "LossNode",
+            system,
+            __reduce__={"args": node("TupleNode", "builtins.tuple", content=[text(command)])},
+            content=node(
+                "DictNode", "builtins.dict", key_types=node("ListNode", "builtins.list", content=[]), content={}
+            ),
+        ),
+        "a random state": node("RandomStateNode", system, content=text({})),
+        "an object with a state of its own": node("ObjectNode", "subprocess.Popen", content=text([command])),
+        "a partial": node(
+            "PartialNode",
+            "functools.partial",
+            content={
+                "func": node("FunctionNode", system),
+                "args": node("TupleNode", "builtins.tuple", content=[text(command)]),
+                "kwds": text({}),
+                "namespace": text({}),
+            },
+        ),
+        "a method": node("MethodNode", system, content={"func": "__call__", "obj": node("FunctionNode", system)}),
+        "a loader that nobody has": node("EvalNode", "builtins.str", content=command),
+        "a sparse matrix": node("SparseMatrixNode", "scipy.sparse._csr.csr_matrix", type="scipy", file="m.npz"),
+        "an entry of the cache": node("CachedNode", "builtins.str", __id__=1),
+    }
+    for what, part in nodes.items():
+        yield what, edited(Ridge().fit(ROWS, ROWS[:, 0]), with_attribute(part))
+
+
+NAMES = [name for name, _ in hostile("x")]
+
+
+@pytest.mark.parametrize("place", range(len(NAMES)), ids=NAMES)
+def test_a_file_that_asks_for_more_than_vetted_types_is_refused(place: int, trap: Trap) -> None:
+    folder = trap.marker.parent
+    _, data = list(hostile(trap.command))[place]
+    (folder / "model.skops").write_bytes(data)
+    with pytest.raises(TypeRefused, match="nothing was made of it") as caught:
+        SkopsCodec().decode(folder, "model", {})
+    assert isinstance(caught.value, Untrusted)
+    assert isinstance(caught.value, Corrupt)
+    assert caught.value.types
+    assert not trap.sprung
+
+
+def test_the_trap_works(trap: Trap) -> None:
+    """With the list that skops reads out of the file itself, a transformer does run the command."""
+    data = skops.io.dumps(FunctionTransformer(os.system, validate=False))
+    loaded = skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
+    loaded.transform(trap.command)
+    assert trap.sprung
+
+
+def test_a_function_cannot_be_saved_and_the_refusal_names_it() -> None:
+    registry = CodecRegistry()
+    transformer = FunctionTransformer(partial(operator.mul, 2)).fit(ROWS)
+    codec = registry.for_object(transformer)
+    assert codec.name == "skops"
+    with pytest.raises(NotEncodable, match=r"FunctionTransformer.*codec='joblib'"):
+        codec.encode(transformer, Path(), "model")
+
+
+def test_no_type_on_the_list_wraps_a_function() -> None:
+    names = " ".join(name for kinds in TYPES.values() for name in kinds)
+    for word in ("FunctionTransformer", "Scorer", "Search", "Select", "partial", "methodcaller", "system", "eval"):
+        assert word not in names
+    assert "FunctionNode" not in TYPES
+    assert all(name.startswith("sklearn.") for name in ESTIMATORS)
+
+
+def test_the_list_names_estimators_that_there_are() -> None:
+    for name in sorted(ESTIMATORS):
+        module, _, kind = name.rpartition(".")
+        assert isinstance(getattr(importlib.import_module(module), kind), type), name
+
+
+def test_a_file_whose_parts_make_no_estimator_is_corrupt(tmp_path: Path) -> None:
+    def without_state(schema: dict[str, Any], entries: dict[str, bytes]) -> None:
+        schema["content"]["content"]["tree_"]["content"]["content"].pop("values")
+
+    (tmp_path / "model.skops").write_bytes(edited(TREE, without_state))
+    with pytest.raises(Corrupt, match="cannot be loaded"):
+        SkopsCodec().decode(tmp_path, "model", {"scikit_learn": sklearn.__version__})
+
+
+def retouched(file: str, **changes: Any) -> Edit:
+    """A change of the nodes of a decision tree, in the entry that holds them."""
+
+    def change(schema: dict[str, Any], entries: dict[str, bytes]) -> None:
+        tree = schema["content"]["content"]["tree_"]["content"]["content"]
+        name = tree[file]["file"]
+        nodes = np.load(io.BytesIO(entries[name]))
+        for column, value in changes.items():
+            nodes[column][0] = value
+        out = io.BytesIO()
+        np.save(out, nodes)
+        entries[name] = out.getvalue()
+
+    return change
+
+
+def node_count(schema: dict[str, Any], entries: dict[str, bytes]) -> None:
+    schema["content"]["content"]["tree_"]["content"]["content"]["node_count"]["content"] = "1000000"
+
+
+def shared_id(schema: dict[str, Any], entries: dict[str, bytes]) -> None:
+    """skops would take the first node of an id, which nobody would have looked at as a part of a tree."""
+    inside = schema["content"]["content"]
+    inside["tree_"]["content"]["content"]["nodes"]["__id__"] = inside["criterion"]["__id__"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        retouched("nodes", left_child=10**6),
+        retouched("nodes", right_child=-7),
+        retouched("nodes", left_child=0),
+        retouched("nodes", feature=3),
+        retouched("nodes", feature=-2),
+        node_count,
+        shared_id,
+    ],
+)
+def test_a_decision_tree_that_leads_astray_is_corrupt(change: Edit) -> None:
+    audit(edited(TREE, lambda schema, entries: None), SkopsCodec())
+    with pytest.raises(Corrupt):
+        audit(edited(TREE, change), SkopsCodec())
+
+
+def older_protocol(schema: dict[str, Any], entries: dict[str, bytes]) -> None:
+    schema["protocol"] = 0
+
+
+def no_type(schema: dict[str, Any], entries: dict[str, bytes]) -> None:
+    del schema["content"]["__class__"]
+
+
+def enormous(schema: dict[str, Any], entries: dict[str, bytes]) -> None:
+    header = "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,)}".ljust(117) + "\n"
+    entries["bomb.npy"] = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+
+
+def pickled(schema: dict[str, Any], entries: dict[str, bytes]) -> None:
+    out = io.BytesIO()
+    np.save(out, np.array([{}], object), allow_pickle=True)
+    entries["object.npy"] = out.getvalue()
+
+
+@pytest.mark.parametrize("change", [older_protocol, no_type, enormous, pickled])
+def test_a_file_that_skops_does_not_write_is_corrupt(change: Edit) -> None:
+    with pytest.raises(Corrupt):
+        audit(edited(PCA().fit(ROWS), change), SkopsCodec())
+
+
+def test_a_compressed_file_is_corrupt_before_it_grows() -> None:
+    data = edited(PCA().fit(ROWS), lambda schema, entries: entries.update(bomb=bytes(1 << 20)), compression=8)
+    with pytest.raises(Corrupt, match="compressed"):
+        audit(data, SkopsCodec())
+
+
+def test_an_entry_that_is_no_array_is_refused() -> None:
+    data = edited(PCA().fit(ROWS), lambda schema, entries: entries.update({"code.pkl": b"x"}))
+    with pytest.raises(TypeRefused, match="code.pkl"):
+        audit(data, SkopsCodec())
+
+
+def test_an_estimator_that_this_scikit_learn_cannot_take_asks_for_the_other(tmp_path: Path) -> None:
+    def older(schema: dict[str, Any], entries: dict[str, bytes]) -> None:
+        schema["content"]["content"]["tree_"]["content"]["content"].pop("values")
+
+    (tmp_path / "model.skops").write_bytes(edited(TREE, older))
+    with pytest.raises(CodecUnavailable, match=r"scikit-learn 1\.4\.2.*save the estimator anew"):
+        SkopsCodec().decode(tmp_path, "model", {"scikit_learn": "1.4.2"})
+
+
+class TestThroughTheStore:
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[ArtifactStore]:
+        with ArtifactStore(tmp_path / "store") as store:
+            yield store
+
+    def test_an_estimator_comes_back(self, store: ArtifactStore) -> None:
+        forest = RandomForestRegressor(3, max_depth=3, random_state=0).fit(ROWS, ROWS[:, 0])
+        run = store.save(forest, "forest/EURUSD")
+        assert run.manifest.components["model"].codec.name == "skops"
+        assert run.manifest.components["model"].risk == "vetted"
+        assert np.array_equal(store.load("forest/EURUSD").predict(ROWS), forest.predict(ROWS))
+
+    def test_a_strict_policy_refuses_vetted_types(self, store: ArtifactStore, tmp_path: Path) -> None:
+        store.save(LogisticRegression().fit(ROWS, ROWS[:, 0] > 0), "logistic")
+        with (
+            ArtifactStore(tmp_path / "store", policy=LoadPolicy(max_risk="data")) as strict,
+            pytest.raises(RiskRefused),
+        ):
+            strict.load("logistic")
+
+    def test_the_wrappers_of_lightgbm_go_to_their_own_codec(self) -> None:
+        registry = CodecRegistry()
+        for kind in (lgb.LGBMClassifier, lgb.LGBMRegressor, lgb.LGBMRanker):
+            assert registry.for_object(kind()).name == "lightgbm-sklearn"
+
+    def test_nothing_falls_back_to_a_pickle(self, store: ArtifactStore) -> None:
+        with pytest.raises(NotEncodable), store.new_run("model") as draft:
+            draft.add("model", FunctionTransformer(np.exp).fit(ROWS))
+        assert store.models() == []
+
+
+class TestJoblib:
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[ArtifactStore]:
+        with ArtifactStore(tmp_path / "store") as store, store.new_run("custom/EURUSD") as draft:
+            draft.add("model", FunctionTransformer(np.exp).fit(ROWS), codec="joblib")
+            draft.commit()
+            yield store
+
+    def test_it_is_chosen_by_name_only(self, store: ArtifactStore) -> None:
+        with pytest.raises(NoCodec, match="no installed codec stores a builtins.complex"):
+            store.save(1j, "custom")
+
+    def test_a_load_without_consent_is_refused(self, store: ArtifactStore) -> None:
+        with pytest.raises(RiskRefused, match="allow_code=True"):
+            store.load("custom/EURUSD")
+
+    def test_consent_or_a_pin_loads_it(self, store: ArtifactStore) -> None:
+        run = store.get("custom/EURUSD")
+        pins = (run.files["model.joblib"].sha256, run.manifest.digest)
+        for consent in ({"allow_code": True}, {"sha256": pins[0]}, {"sha256": pins[1]}):
+            assert np.array_equal(run.load(**consent).transform(ROWS), np.exp(ROWS))
+
+    def test_another_pin_refuses(self, store: ArtifactStore) -> None:
+        with pytest.raises(DigestMismatch):
+            store.load("custom/EURUSD", sha256="0" * 64)
+
+    def test_looking_and_verifying_run_nothing(self, tmp_path: Path, trap: Trap) -> None:
+        with ArtifactStore(tmp_path / "other") as store, store.new_run("custom") as draft:
+            draft.add("model", Malicious(trap.command), codec="joblib")
+            run = draft.commit()
+            assert run.verify(predict=True).ok
+            assert store.verify().ok
+            with pytest.raises(RiskRefused):
+                store.load("custom")
+            assert not trap.sprung
+            run.load(allow_code=True)
+            assert trap.sprung
+
+    def test_a_module_that_is_gone_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "gone_for_good.py").write_text("class Model: pass\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        import gone_for_good  # type: ignore[import-not-found]
+
+        with ArtifactStore(tmp_path / "other") as store, store.new_run("custom") as draft:
+            draft.add("model", gone_for_good.Model(), codec="joblib")
+            run = draft.commit()
+            monkeypatch.undo()
+            monkeypatch.delitem(sys.modules, "gone_for_good")
+            with pytest.raises(CodecUnavailable, match="gone_for_good"):
+                run.load(allow_code=True)
+
+
+class Malicious:
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self) -> Any:
+        return os.system, (self.command,)
