@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.legacy_cases import CASES
+from tests.legacy_cases import CASES, LegacyCase
 
 MODEL_TYPES = {
     "model.pkl": "lightgbm",
@@ -339,7 +339,9 @@ def own_policy(marker: Path) -> bytes:
     return changed(ppo(), change)
 
 
-def with_data(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], bytes]:
+def with_data(
+    change: Callable[[dict[str, Any]], object], case: LegacyCase = CASES["ppo_vecnorm_box"]
+) -> Callable[[Path], bytes]:
     """A zip of stable-baselines3 that describes something else."""
 
     def make(_: Path) -> bytes:
@@ -350,7 +352,7 @@ def with_data(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], by
             change(data)
             return json.dumps(data).encode()
 
-        return changed(ppo(), changed_data)
+        return changed(case.file.read_bytes(), changed_data)
 
     return make
 

@@ -115,10 +115,6 @@ def read_sb3(
     family, policy = _policy(record, what)
     name = _algorithm(record, family, algorithm, what)
     tensors = _tensors(entries, what, limits)
-    spaces = {
-        side: _space(record, given, side, what, inferred)
-        for side, given in (("observation_space", observation_space), ("action_space", action_space))
-    }
     settings = _hyperparameters(record, name, what, inferred)
     if "learning_rate" not in settings and (rate := _rate(tensors)) is not None:
         settings["learning_rate"] = rate
@@ -126,6 +122,8 @@ def read_sb3(
     state = SB3State(
         algorithm=name,
         policy=policy,
+        observation_space=_space(record, observation_space, "observation_space", what, inferred),
+        action_space=_space(record, action_space, "action_space", what, inferred),
         parameters={part.removesuffix(".pth"): value for part, value in tensors.items()},
         policy_kwargs=_policy_kwargs(record.get("policy_kwargs", {}), what),
         hyperparameters=settings,
@@ -133,7 +131,6 @@ def read_sb3(
         num_timesteps=_whole(record.get("num_timesteps", 0), "num_timesteps", what),
         counters={key: record[key] for key in _COUNTERS if type(record.get(key)) in (int, float)},
         n_envs=_whole(record.get("n_envs", 1), "n_envs", what),
-        **spaces,
     )
     _check_sizes(state, what)
     version = entries.get("_stable_baselines3_version", b"").decode("ascii", "replace").strip()[:40]
