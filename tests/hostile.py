@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.legacy_cases import CASES
+from tests.legacy_cases import CASES, LegacyCase
 
 MODEL_TYPES = {
     "model.pkl": "lightgbm",
@@ -339,6 +339,24 @@ def own_policy(marker: Path) -> bytes:
     return changed(ppo(), change)
 
 
+def with_data(
+    change: Callable[[dict[str, Any]], object], case: LegacyCase = CASES["ppo_vecnorm_box"]
+) -> Callable[[Path], bytes]:
+    """A zip of stable-baselines3 that describes something else."""
+
+    def make(_: Path) -> bytes:
+        def changed_data(entry: str, content: bytes) -> bytes:
+            if entry != "data":
+                return content
+            data = json.loads(content)
+            change(data)
+            return json.dumps(data).encode()
+
+        return changed(case.file.read_bytes(), changed_data)
+
+    return make
+
+
 def in_entry(entry: str, **options: Any) -> Callable[[Path], bytes]:
     """A zip of stable-baselines3 with a hostile checkpoint in it."""
 
@@ -490,6 +508,18 @@ CORPUS: tuple[Hostile, ...] = (
     Hostile("zip-policy-old", "model.zip", in_entry("policy.pth", _use_new_zipfile_serialization=False)),
     Hostile("zip-optimizer", "model.zip", in_entry("policy.optimizer.pth")),
     Hostile("zip-variables", "model.zip", in_entry("pytorch_variables.pth")),
+    Hostile("zip-huge-network", "model.zip", with_data(lambda data: data["policy_kwargs"].update(net_arch=[1 << 30]))),
+    Hostile(
+        "zip-huge-space",
+        "model.zip",
+        with_data(
+            lambda data: data["observation_space"].update(_shape=[1 << 20], low="[-inf ... -inf]", high="[inf ... inf]")
+        ),
+    ),
+    Hostile("zip-huge-rollout", "model.zip", with_data(lambda data: data.update(n_steps=1 << 28, n_envs=1 << 28))),
+    Hostile(
+        "zip-nested-data", "model.zip", with_data(lambda data: data.update(deep=json.loads("[" * 900 + "]" * 900)))
+    ),
     Hostile("zip-leads-outside", "model.zip", zip_with("../outside", ppo)),
     Hostile("zip-absolute", "model.zip", zip_with("/tmp/outside", ppo)),
     Hostile("zip-backslash", "model.zip", zip_with("..\\outside", ppo)),

@@ -119,7 +119,7 @@ def _lines(checked: Sequence[Timed]) -> Iterator[str]:
             report.run.rpartition(":")[2] or "-",
             _why(report),
             str(report.files),
-            ", ".join(report.loaded) or "-",
+            ", ".join(name for name in report.loaded if not name.startswith("example_")) or "-",
             str(report.predictions or "-"),
             f"{seconds:.2f}",
             _result(report),

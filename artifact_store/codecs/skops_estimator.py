@@ -16,7 +16,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -54,10 +54,10 @@ class SkopsCodec:
             NotEncodable: it, or something in it, is not of a type on our list.
             CodecUnavailable: skops is not installed.
         """
-        skops = library("skops.io", self)
         kind = f"{type(obj).__module__}.{type(obj).__qualname__}"
         if kind not in ESTIMATORS:
             raise NotEncodable(_refusal(f"a {kind}", [kind]))
+        skops = library("skops.io", self)
         try:
             data = skops.dumps(obj)
             audit(data, self)
@@ -212,9 +212,8 @@ def _trusted() -> list[str]:
     return sorted({name for names in TYPES.values() for name in names})
 
 
-def _refusal(what: str, types: object) -> str:
-    shown = ", ".join(map(str, list(types)[:5])) if isinstance(types, list | tuple) else str(types)
+def _refusal(what: str, types: Sequence[str]) -> str:
     return (
-        f"{what} is not made of vetted types only ({shown}): store what it has learned as arrays, use LightGBM, or, if "
-        "every reader may trust you, name codec='joblib'"
+        f"{what} is not made of vetted types only ({', '.join(types[:5])}): store what it has learned as arrays, use "
+        "LightGBM, or, if every reader may trust you, name codec='joblib'"
     )

@@ -19,7 +19,7 @@ _ESTIMATORS: Final[Mapping[str, str]] = {
     "sklearn.cluster._kmeans": "KMeans MiniBatchKMeans",
     "sklearn.cluster._mean_shift": "MeanShift",
     "sklearn.cluster._optics": "OPTICS",
-    "sklearn.compose._column_transformer": "ColumnTransformer _RemainderColsList",
+    "sklearn.compose._column_transformer": "ColumnTransformer",
     "sklearn.covariance._elliptic_envelope": "EllipticEnvelope",
     "sklearn.covariance._empirical_covariance": "EmpiricalCovariance",
     "sklearn.covariance._graph_lasso": "GraphicalLasso GraphicalLassoCV",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import warnings
@@ -24,8 +25,9 @@ from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from artifact_store import ArtifactStore, FeatureSchema
 from artifact_store.codecs.array_preprocessor import ArrayPreprocessor, Imputer, MinMax, Robust, Standard
+from artifact_store.codecs.arrays import ArrayCodec
 from artifact_store.codecs.scalers import ScalerCodec, to_arrays
-from artifact_store.core.errors import FeatureMismatch, InvalidInput, NotEncodable
+from artifact_store.core.errors import Corrupt, FeatureMismatch, InvalidInput, NotEncodable
 from artifact_store.core.registry import CodecRegistry
 
 pytestmark = [
@@ -295,3 +297,65 @@ assert not any(sys.modules.get(name) for name in ("sklearn", "scipy", "joblib", 
         warnings.simplefilter("error")
         expected = scaler.transform(FRAME)
     assert same_bits(np.load(tmp_path / "made.npy"), expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda told: told.update(steps=[]), "has steps"),
+        (lambda told: told["steps"].append({"kind": "spline"}), "'spline'"),
+        (lambda told: told["steps"].append("standard"), "no step"),
+        (lambda told: told["steps"][0].pop("missing"), "other settings"),
+        (lambda told: told["steps"].pop(), "arrays that preprocessor.json does not know"),
+        (lambda told: told.update(feature_names_in=["a"]), "a name for each"),
+        (lambda told: told["arrays"].update(kind="tuple"), "does not hold what was recorded"),
+        (lambda told: told["steps"][0].update(missing="nan"), "stands for a missing value"),
+        (lambda told: told["steps"][0].update(statistics=[1]), "other settings"),
+    ],
+)
+def test_a_description_that_does_not_fit_its_arrays_is_corrupt(tmp_path: Path, change: Any, text: str) -> None:
+    codec = ScalerCodec()
+    codec.encode(make_pipeline(SimpleImputer(), StandardScaler()).fit(ROWS), tmp_path, "preprocessor")
+    told = json.loads((tmp_path / "preprocessor.json").read_bytes())
+    change(told)
+    (tmp_path / "preprocessor.json").write_text(json.dumps(told))
+    with pytest.raises(Corrupt, match=text):
+        codec.decode(tmp_path, "preprocessor", {})
+
+
+def test_one_array_is_not_taken_for_the_arrays_of_a_preprocessor(tmp_path: Path) -> None:
+    codec = ScalerCodec()
+    codec.encode(StandardScaler().fit(ROWS), tmp_path, "scaler")
+    held = ArrayCodec().encode(ROWS, tmp_path, "scaler")
+    (tmp_path / "scaler.json").write_text(json.dumps({"steps": [], "feature_names_in": None, "arrays": held}))
+    with pytest.raises(Corrupt, match="does not belong to the arrays"):
+        codec.decode(tmp_path, "scaler", {})
+
+
+def test_steps_of_a_pipeline_that_no_longer_fit_together_are_not_stored() -> None:
+    pipeline = make_pipeline(StandardScaler(), MinMaxScaler()).fit(ROWS)
+    pipeline.steps[1] = ("other", MinMaxScaler().fit(ROWS[:, :2]))
+    with pytest.raises(NotEncodable, match=r"contradicts itself.*makes 3 columns"):
+        to_arrays(pipeline, ScalerCodec())
+
+
+def test_a_constant_column_and_a_single_row_are_as_in_scikit_learn() -> None:
+    rows = np.array([[1.0, 5.0, np.nan], [3.0, 5.0, np.nan]])
+    for preprocessor in (StandardScaler(), MinMaxScaler(), RobustScaler(), SimpleImputer(keep_empty_features=True)):
+        made = to_arrays(preprocessor.fit(rows), ScalerCodec())
+        for dtype in (np.float64, np.float32):
+            row = rows[:1].astype(dtype)
+            assert same_bits(preprocessor.transform(row), made.transform(row))
+
+
+def test_float32_rounds_the_statistics_where_scikit_learn_does() -> None:
+    """A StandardScaler casts its mean first; a MinMaxScaler multiplies in float64 and rounds then."""
+    rows = np.float32([[0.1], [0.7], [1.9]])
+    wide = rows.astype(np.float64) / 3
+    standard, minmax = StandardScaler().fit(wide), MinMaxScaler().fit(wide)
+    for fitted in (standard, minmax):
+        found = to_arrays(fitted, ScalerCodec()).transform(rows)
+        assert found.dtype == np.float32
+        assert same_bits(fitted.transform(rows), found)
+    rounded = (rows - standard.mean_.astype("f4")) / standard.scale_.astype("f4")
+    assert same_bits(to_arrays(standard, ScalerCodec()).transform(rows), rounded)

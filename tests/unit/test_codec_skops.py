@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import operator
@@ -16,6 +17,7 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 import pytest
+import sklearn
 import skops.io
 from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestRegressor
@@ -192,6 +194,21 @@ def test_no_type_on_the_list_wraps_a_function() -> None:
         assert word not in names
     assert "FunctionNode" not in TYPES
     assert all(name.startswith("sklearn.") for name in ESTIMATORS)
+
+
+def test_the_list_names_estimators_that_there_are() -> None:
+    for name in sorted(ESTIMATORS):
+        module, _, kind = name.rpartition(".")
+        assert isinstance(getattr(importlib.import_module(module), kind), type), name
+
+
+def test_a_file_whose_parts_make_no_estimator_is_corrupt(tmp_path: Path) -> None:
+    def without_state(schema: dict[str, Any], entries: dict[str, bytes]) -> None:
+        schema["content"]["content"]["tree_"]["content"]["content"].pop("values")
+
+    (tmp_path / "model.skops").write_bytes(edited(TREE, without_state))
+    with pytest.raises(Corrupt, match="cannot be loaded"):
+        SkopsCodec().decode(tmp_path, "model", {"scikit_learn": sklearn.__version__})
 
 
 def retouched(file: str, **changes: Any) -> Edit:

@@ -23,7 +23,7 @@ from artifact_store.legacy.lightgbm_pickle import build, normalised_text, read_l
 from artifact_store.legacy.preprocessors import read_preprocessor
 from artifact_store.legacy.sb3_zip import read_sb3
 from artifact_store.legacy.vecnormalize_pickle import read_vecnormalize
-from tests.hostile import changed
+from tests.hostile import changed, with_data
 from tests.legacy_cases import CASES, REFUSED, LegacyCase, of_type
 
 named = pytest.mark.parametrize
@@ -438,6 +438,64 @@ class TestStableBaselines:
         assert np.array_equal(again.predict(obs, deterministic=True)[0], algorithm.predict(obs, deterministic=True)[0])
         assert ("learning_rate" in old.inferred) == ("learning_rate" in options)
         assert again.action_space == algorithm.action_space
+
+    def test_a_zip_of_an_older_version_is_read(self) -> None:
+        """Spaces of gym, without ``start`` and masks, schedules as functions, a layout of layers as in version 1.7."""
+
+        def older(data: dict[str, Any]) -> None:
+            function = {":type:": "<class 'function'>", ":serialized:": "gASVAAA="}
+            data |= {"clip_range": function, "lr_schedule": function, "stale": None}
+            data["policy_kwargs"] = {"net_arch": [{"pi": [24, 24], "vf": [24, 24]}]}
+            for name in ("observation_space", "action_space"):
+                space = {
+                    key: value for key, value in data[name].items() if not key.endswith(("_repr", "_below", "_above"))
+                }
+                kind = str(space[":type:"]).replace("gymnasium", "gym")
+                data[name] = {**space, ":type:": kind, "shape": space.pop("_shape")}
+            data["action_space"].pop("start", None)
+            del data["normalize_advantage"], data["_num_timesteps_at_start"]
+
+        for case in of_type("ppo")[:2]:
+            old = read_sb3(with_data(older, case)(Path()), what="model.zip")
+            arrays = case.expected()
+            actions, _ = build_sb3(old.state).predict(arrays["policy_input"], deterministic=True)
+            assert np.abs(actions - arrays["actions"]).max() <= case.tolerance
+            assert old.inferred == ("clip_range",)
+            assert "clip_range" not in old.state.hyperparameters
+
+    def test_a_learning_rate_that_was_a_function_is_the_last_one(self) -> None:
+        function = {":type:": "<class 'function'>", ":serialized:": "gASVAAA="}
+        data = with_data(lambda data: data.update(learning_rate=function))(Path())
+        old = read_sb3(data, what="model.zip")
+        assert old.inferred == ("learning_rate",)
+        assert old.state.hyperparameters["learning_rate"] == 0.0003
+
+    @named(
+        ("key", "value", "error", "why"),
+        [
+            ("policy_class", None, Corrupt, "of which class its policy is"),
+            ("cg_max_steps", 15, RiskRefused, "algorithm that stable-baselines3 does not have"),
+            ("policy_kwargs", {"net_arch": [24, 24], "own": 1}, RiskRefused, "made with own"),
+            (
+                "policy_kwargs",
+                {"activation_fn": "<class 'os.system'>"},
+                RiskRefused,
+                "activation_fn is <class 'os.system'>",
+            ),
+            ("policy_kwargs", {"net_arch": "wide"}, Corrupt, "net_arch"),
+            ("action_space", {":type:": "<class 'own.spaces.Box'>"}, RiskRefused, "action_space that is <class 'own"),
+            ("action_space", {":type:": "<class 'gym.spaces.dict.Dict'>"}, InvalidOption, "give action_space="),
+            ("observation_space", {":type:": "<class 'gym.spaces.box.Box'>"}, Corrupt, "description is damaged"),
+            ("n_steps", -5, Corrupt, "no sensible number"),
+            ("gamma", "high", Corrupt, "gamma"),
+        ],
+    )
+    def test_what_the_words_do_not_say_is_reported(
+        self, key: str, value: Any, error: type[Exception], why: str
+    ) -> None:
+        data = with_data(lambda data: data.update({key: value}))(Path())
+        with pytest.raises(error, match=why):
+            read_sb3(data, what="model.zip")
 
     def test_bounds_that_are_not_shown_are_asked_for(self) -> None:
         low = np.full((40, 30), -1.0, np.float32)
