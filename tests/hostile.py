@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.legacy_cases import CASES
+from tests.legacy_cases import CASES, LegacyCase
 
 MODEL_TYPES = {
     "model.pkl": "lightgbm",
@@ -154,13 +154,13 @@ def reconstructed(marker: Path) -> bytes:
     """``_reconstruct`` of numpy with a class that is no array."""
     kind = name("sklearn.preprocessing._data", "StandardScaler")
     state = (name(*system()), text(command(marker)), b"\x85R")
-    return whole(name("numpy._core.multiarray", "_reconstruct"), kind, body(((0,), b"b")), b"\x86R", *state, b"b")
+    return whole(name("numpy._core.multiarray", "_reconstruct"), kind, body((0,)), body(b"b"), b"\x87R", *state, b"b")
 
 
 def shared_lists(_: Path) -> bytes:
     """Billions of elements in some hundred bytes."""
-    levels = [b"](" + b"h" + bytes([level]) * 1 + (b"h" + bytes([level])) * 9 + b"e\x94" for level in range(30)]
-    return whole(b"]\x94", *levels)
+    levels = [b"]\x94(" + bytes([ord("h"), level]) * 10 + b"e0" for level in range(60)]
+    return whole(b"]\x940", *levels, b"h\x3c")
 
 
 def in_itself(_: Path) -> bytes:
@@ -168,17 +168,19 @@ def in_itself(_: Path) -> bytes:
 
 
 def nested(_: Path) -> bytes:
-    return whole(b"]" * 200_000, b"a" * 199_999)
+    return whole(b"]" * 20_000, b"a" * 19_999)
 
 
 def nested_marks(_: Path) -> bytes:
-    return whole(b"(" * 200_000, b"t" * 200_000)
+    return whole(b"(" * 20_000, b"t" * 20_000)
 
 
 def colliding_keys(_: Path) -> bytes:
-    """Two hundred thousand numbers with one hash."""
+    """Fifty thousand numbers with one hash."""
     step = (1 << 61) - 1
-    keys = b"".join(b"\x8a\x0a" + (number * step).to_bytes(10, "little", signed=True) + b"N" for number in range(200_000))
+    keys = b"".join(
+        b"\x8a\x0a" + (number * step).to_bytes(10, "little", signed=True) + b"N" for number in range(50_000)
+    )
     return whole(b"}(", keys, b"u")
 
 
@@ -190,7 +192,7 @@ def zeros(kind: str) -> Callable[[Path], bytes]:
         if kind == "gzip":
             return gzip.compress(block * 128, 1)
         stream = zlib.compressobj(1)
-        return b"".join([*(stream.compress(block) for _ in range(256)), stream.flush()])
+        return b"".join([*(stream.compress(block) for _ in range(128)), stream.flush()])
 
     return make
 
@@ -200,13 +202,19 @@ def huge(opcode: bytes, form: str, length: int) -> Callable[[Path], bytes]:
 
 
 def huge_array(_: Path) -> bytes:
-    dtype = name("numpy", "dtype") + body(("f8", False, True)) + b"R" + body((3, "<", None, None, None, -1, -1, 0)) + b"b"
-    blank = name("numpy._core.multiarray", "_reconstruct") + name("numpy", "ndarray") + body((0,)) + body(b"b") + b"\x87R"
+    dtype = (
+        name("numpy", "dtype") + body(("f8", False, True)) + b"R" + body((3, "<", None, None, None, -1, -1, 0)) + b"b"
+    )
+    blank = (
+        name("numpy._core.multiarray", "_reconstruct") + name("numpy", "ndarray") + body((0,)) + body(b"b") + b"\x87R"
+    )
     return whole(blank, b"(", body(1), body((1 << 40,)), dtype, b"\x89", body(b"few"), b"tb")
 
 
 def huge_array_in_joblib(_: Path) -> bytes:
-    dtype = name("numpy", "dtype") + body(("f8", False, True)) + b"R" + body((3, "<", None, None, None, -1, -1, 0)) + b"b"
+    dtype = (
+        name("numpy", "dtype") + body(("f8", False, True)) + b"R" + body((3, "<", None, None, None, -1, -1, 0)) + b"b"
+    )
     fields = [text("subclass"), name("numpy", "ndarray"), text("shape"), body((1 << 40,)), text("order"), text("C")]
     fields += [text("dtype"), dtype, text("allow_mmap"), b"\x89"]
     return whole(name("joblib.numpy_pickle", "NumpyArrayWrapper"), b")\x81}(", *fields, b"ub")
@@ -331,6 +339,24 @@ def own_policy(marker: Path) -> bytes:
     return changed(ppo(), change)
 
 
+def with_data(
+    change: Callable[[dict[str, Any]], object], case: LegacyCase = CASES["ppo_vecnorm_box"]
+) -> Callable[[Path], bytes]:
+    """A zip of stable-baselines3 that describes something else."""
+
+    def make(_: Path) -> bytes:
+        def changed_data(entry: str, content: bytes) -> bytes:
+            if entry != "data":
+                return content
+            data = json.loads(content)
+            change(data)
+            return json.dumps(data).encode()
+
+        return changed(case.file.read_bytes(), changed_data)
+
+    return make
+
+
 def in_entry(entry: str, **options: Any) -> Callable[[Path], bytes]:
     """A zip of stable-baselines3 with a hostile checkpoint in it."""
 
@@ -347,8 +373,11 @@ def in_entry(entry: str, **options: Any) -> Callable[[Path], bytes]:
 def zip_bomb(entry: str, source: Callable[[], bytes]) -> Callable[[Path], bytes]:
     def make(_: Path) -> bytes:
         file = io.BytesIO(source())
-        with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive, archive.open(entry, "w") as out:
-            for _ in range(256):
+        with (
+            zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+            archive.open(entry, "w") as out,
+        ):
+            for _ in range(160):
                 out.write(bytes(1 << 20))
         return file.getvalue()
 
@@ -367,9 +396,15 @@ def zip_of_two_minds(_: Path) -> bytes:
 
 def encrypted(_: Path) -> bytes:
     data = bytearray(ppo())
-    for header, place in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
-        data[data.find(header) + place] |= 1
+    directory = int.from_bytes(data[-6:-2], "little")
+    data[6] |= 1
+    data[directory + 8] |= 1
     return bytes(data)
+
+
+def behind_something(_: Path) -> bytes:
+    """An archive behind other bytes, which some readers skip and others do not."""
+    return b"PK\x03\x04 and something else" + ppo()
 
 
 def cut(source: Callable[[], bytes]) -> Callable[[Path], bytes]:
@@ -414,9 +449,22 @@ CORPUS: tuple[Hostile, ...] = (
         lambda marker: whole(b"(", name(*system()), text(command(marker)), b"o", protocol=1),
         "pickle",
     ),
-    Hostile("eval", "model.pkl", lambda m: whole(name("builtins", "eval"), text(f"open({str(m)!r}, 'w')"), b"\x85R"), "pickle"),
-    Hostile("getattr", "model.pkl", lambda m: whole(name("builtins", "getattr"), name("builtins", "list"), text("x"), b"\x86R")),
-    Hostile("extension-registry", "model.pkl", lambda _: whole(name("copyreg", "add_extension"), body(("os", "system", 1)), b"R")),
+    Hostile(
+        "eval",
+        "model.pkl",
+        lambda m: whole(name("builtins", "eval"), text(f"open({str(m)!r}, 'w')"), b"\x85R"),
+        "pickle",
+    ),
+    Hostile(
+        "getattr",
+        "model.pkl",
+        lambda m: whole(name("builtins", "getattr"), name("builtins", "list"), text("x"), b"\x86R"),
+    ),
+    Hostile(
+        "extension-registry",
+        "model.pkl",
+        lambda _: whole(name("copyreg", "add_extension"), body(("os", "system", 1)), b"R"),
+    ),
     Hostile("extension-code", "model.pkl", lambda _: whole(b"\x82\x01")),
     Hostile("persistent-id", "model.pkl", lambda _: whole(text("elsewhere"), b"Q")),
     Hostile("foreign-buffer", "model.pkl", lambda _: whole(b"\x97", protocol=5)),
@@ -460,10 +508,23 @@ CORPUS: tuple[Hostile, ...] = (
     Hostile("zip-policy-old", "model.zip", in_entry("policy.pth", _use_new_zipfile_serialization=False)),
     Hostile("zip-optimizer", "model.zip", in_entry("policy.optimizer.pth")),
     Hostile("zip-variables", "model.zip", in_entry("pytorch_variables.pth")),
+    Hostile("zip-huge-network", "model.zip", with_data(lambda data: data["policy_kwargs"].update(net_arch=[1 << 30]))),
+    Hostile(
+        "zip-huge-space",
+        "model.zip",
+        with_data(
+            lambda data: data["observation_space"].update(_shape=[1 << 20], low="[-inf ... -inf]", high="[inf ... inf]")
+        ),
+    ),
+    Hostile("zip-huge-rollout", "model.zip", with_data(lambda data: data.update(n_steps=1 << 28, n_envs=1 << 28))),
+    Hostile(
+        "zip-nested-data", "model.zip", with_data(lambda data: data.update(deep=json.loads("[" * 900 + "]" * 900)))
+    ),
     Hostile("zip-leads-outside", "model.zip", zip_with("../outside", ppo)),
     Hostile("zip-absolute", "model.zip", zip_with("/tmp/outside", ppo)),
     Hostile("zip-backslash", "model.zip", zip_with("..\\outside", ppo)),
     Hostile("zip-of-two-minds", "model.zip", zip_of_two_minds),
+    Hostile("zip-behind-something", "model.zip", behind_something),
     Hostile("zip-encrypted", "model.zip", encrypted),
     Hostile("zip-bomb", "model.zip", zip_bomb("bomb", ppo)),
     Hostile("zip-cut", "model.zip", cut(ppo)),

@@ -55,13 +55,20 @@ OWNERS = {
         "storage/fsspec_recipe.py",
         "storage/options.py",  # the names of the schemes it knows, for the message about an unknown one
     },
-    "gymnasium": {"codecs/sb3_spaces.py"},
-    "joblib": {"codecs/joblib_object.py"},
+    "gymnasium": {
+        "codecs/sb3_spaces.py",
+        "legacy/old_objects.py",  # an environment with spaces and nothing else, for a VecNormalize of the old form
+    },
+    "joblib": {
+        "codecs/joblib_object.py",
+        "legacy/old_objects.py",  # writes the old form, where the caller asks for pickles
+    },
     "lightgbm": {
         "codecs/lightgbm_model.py",
         "codecs/lightgbm_sklearn.py",  # the estimators around a booster
         "legacy/lightgbm_child.py",  # a foreign text meets the parser in a process of its own
         "legacy/lightgbm_pickle.py",  # what that process wrote, as a booster
+        "legacy/old_objects.py",  # estimators of the old form, around a booster
     },
     "narwhals": {"core/tables.py"},
     "obstore": {
@@ -83,18 +90,21 @@ OWNERS = {
     "sklearn": {
         "codecs/scalers.py",
         "codecs/skops_estimator.py",  # its version, when it cannot take what another one wrote
+        "legacy/old_objects.py",  # scalers of the old form, made of arrays
     },
     "skops": {"codecs/skops_estimator.py"},
     "stable_baselines3": {
         "codecs/sb3_policy.py",
         "codecs/sb3_values.py",  # its schedules and noises
         "codecs/vecnormalize.py",  # its running statistics, which are no algorithm
+        "legacy/old_objects.py",  # a VecNormalize to be saved in the old form
     },
     "torch": {
         "codecs/sb3_policy.py",  # its random generator, which building an algorithm must leave alone
         "codecs/tensors.py",
         "codecs/torch_state.py",  # to know a module
         "legacy/checkpoint.py",  # old checkpoints, as views into their raw bytes
+        "legacy/old_objects.py",  # writes the old form, where the caller asks for pickles
     },
 }
 

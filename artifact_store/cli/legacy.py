@@ -10,16 +10,12 @@ from typing import Any
 import click
 
 from artifact_store.cli import failures, text
-from artifact_store.cli.session import Command, Session, page_width, pass_session
+from artifact_store.cli.session import Command, Session, pass_session
 from artifact_store.core.errors import InvalidOption
 from artifact_store.legacy.export import export as write_old
 from artifact_store.legacy.migrate import Step
 from artifact_store.legacy.migrate import migrate as bring_over
 from artifact_store.legacy.report import Migrated, MigratedAlias, Migration
-
-_ODD = 24
-"""Columns that a cell of remarks has at least."""
-
 
 # ---------------------------------------------------------------- migrate
 
@@ -69,7 +65,7 @@ class _Runs:
 
 
 def _lines(report: Migration) -> Iterator[str]:
-    rows = [[_name(run), run.outcome, text.shortened(run.told.features, _room()), _remark(run)] for run in report]
+    rows = [[_name(run), run.outcome, run.told.features.partition(" (")[0], _remark(run)] for run in report]
     if rows:
         yield from text.table(("run", "result", "features", "refused"), rows)
         yield ""
@@ -106,10 +102,6 @@ def _remark(run: Migrated) -> str:
 
 def _alias(alias: MigratedAlias) -> list[str]:
     return [f"{alias.key}@{alias.alias}", alias.run_id or "", alias.outcome]
-
-
-def _room() -> int:
-    return max(page_width() // 2 - _ODD, _ODD)
 
 
 # ---------------------------------------------------------------- export

@@ -100,6 +100,8 @@ class _Model:
 class LegacyBackend(Backend):
     """The old tree at ``path``: its folder ``models``, the one above, or that of one model type.
 
+    Which runs there are is looked up once, when it is made; a run that is added later is seen by a new one.
+
     Raises:
         ContainerNotFound, NotAStore: there is no such folder, or no old models in it.
     """

@@ -139,7 +139,7 @@ def _assembled(opened: Opened, parts: Parts, recovered: features.Recovered) -> C
     created_at = parts.created_at or (parts.written_at if old.run_id is None else _time_of(old.run_id))
     run_id = old.run_id or _id_at(created_at or EPOCH, opened.digest)
     there = {role for role in (file_names.PREPROCESSOR, file_names.VECNORMALIZE) if role in old.files}
-    needs = there | parts.needs
+    needs = (there | parts.needs) - parts.idle
     tags = {SOURCE_TAG: old.source, DIGEST_TAG: opened.digest}
     if needs:
         tags[REQUIRES_TAG] = ",".join(sorted(needs))
@@ -157,9 +157,14 @@ def _assembled(opened: Opened, parts: Parts, recovered: features.Recovered) -> C
         metrics=parts.metrics,
         tags=tags,
         told=Told(
-            features=f"{recovered.known}: {recovered.origin}",
+            features=str(recovered),
             found=(*parts.found, *(f"{name} is left behind" for name in old.left)),
-            inferred=(*_concluded(opened, parts, run_id, created_at), *parts.inferred, *recovered.remarks),
+            inferred=(
+                *_concluded(opened, parts, run_id, created_at),
+                *_named(recovered),
+                *parts.inferred,
+                *recovered.remarks,
+            ),
             refused=tuple(Problem(name, error) for name, error in sorted(refused, key=lambda each: each[0])),
         ),
     )
@@ -172,6 +177,13 @@ def _concluded(opened: Opened, parts: Parts, run_id: RunId, created_at: datetime
     if parts.created_at is None:
         told = "the time in the run id" if opened.old.run_id else "when the model file was written"
         yield f"created_at: {told if created_at else 'not known, so the epoch'}"
+
+
+def _named(recovered: features.Recovered) -> Iterator[str]:
+    if recovered.known == "inferred":
+        yield f"the names of the features: made up ({recovered.origin})"
+    elif recovered.known == "preprocessor":
+        yield f"the names of the features: {recovered.origin}"
 
 
 def _time_of(run_id: RunId) -> datetime:

@@ -45,8 +45,8 @@ _PATHS: Final = {
 class Parts:
     """What was made of an old run.
 
-    ``needs`` names the components that it was trained with, as its notes say; ``written_at`` is when the model file
-    says that it was made, which counts where nothing else does.
+    ``needs`` names the components that it was trained with, as its notes say; ``idle`` those that do nothing.
+    ``written_at`` is when the model file says that it was made, which counts where nothing else does.
     """
 
     evidence: Evidence
@@ -58,6 +58,7 @@ class Parts:
     created_at: datetime | None = None
     written_at: datetime | None = None
     needs: frozenset[str] = frozenset()
+    idle: set[str] = field(default_factory=set)
     found: list[str] = field(default_factory=list)
     inferred: list[str] = field(default_factory=list)
     refused: list[tuple[str, ArtifactStoreError]] = field(default_factory=list)
@@ -76,15 +77,14 @@ def read_gru(data: Data, names: Names, notes: NotesByRole) -> Parts:
     found = read_checkpoint(data[file_names.MODEL], what=name)
     sizes = _sizes(found.state, name)
     about = dict(found.metadata)
-    own = {"dropout": found.config["dropout"]} if "dropout" in found.config else {}
+    own: dict[str, Any] = numbers({"dropout": found.config.get("dropout")})
     parts = _begun(sizes["input_size"], f"{_INPUT_WEIGHT} in {name}", names, notes, about)
     parts.schema = {"nan": "refuse", "inf": "refuse"}
     parts.config = parts.config or dict(found.training_config)
     parts.training_config = parts.training_config or dict(found.training_config)
     parts.training_config |= {part: about[part] for part in _HISTORY if part in about}
-    length = next(
-        (one["sequence_length"] for one in (found.training_config, parts.config) if "sequence_length" in one), None
-    )
+    lengths = [one.get("sequence_length") for one in (found.training_config, found.config, parts.config)]
+    length = next((each for each in lengths if each is not None), None)
     own |= {"sequence_length": length} if isinstance(length, int) else {}
     parts.components[file_names.MODEL] = TorchState(found.state, {**sizes, **own})
     parts.found.append(f"{name}: a GRU of {sizes['num_layers']} layers, {sizes['input_size']} inputs")
@@ -171,7 +171,8 @@ def _add_preprocessor(parts: Parts, data: Data, names: Names) -> None:
     if found is None:
         return
     if found.preprocessor is None:
-        parts.refused.append((name, Corrupt(f"{name} holds neither a scaler nor an imputer")))
+        parts.idle.add(file_names.PREPROCESSOR)
+        parts.found.append(f"{name}: neither a scaler nor an imputer, so it changes nothing")
         return
     parts.components[file_names.PREPROCESSOR] = found.preprocessor
     steps = ", ".join(type(step).__name__ for step in found.preprocessor.steps)
@@ -225,7 +226,7 @@ def _categories(parts: Parts, found: Any) -> dict[str, list[str | int]]:
     kinds = infos[1].split() if infos else []
     columns = [place for place, kind in enumerate(kinds) if kind[:1] != "[" and kind != "none"]
     named = next((claim.names for claim in parts.evidence.claims if claim.real and len(claim.names) == len(kinds)), ())
-    known = all(isinstance(value, str) for values in lists for value in values) and all(lists)
+    known = all({type(value) for value in values} in ({str}, {int}) for values in lists)
     if len(columns) != len(lists) or not named or not known:
         parts.inferred.append(f"{len(lists)} lists of categories could not be told to columns: give pandas categories")
         return {}

@@ -71,12 +71,17 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """The schema, how its names are known, and remarks for people."""
+    """The schema, how its names are known and from where, and remarks for people."""
 
     schema: FeatureSchema
     known: Known
     origin: str
     remarks: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        schema = self.schema
+        count = f"{schema.input_size} of {schema.feature_count}" if schema.has_selection else str(schema.feature_count)
+        return f"{self.known}, {count} ({self.origin})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,8 @@ def recover(evidence: Evidence, **options: Any) -> Recovered:
         return _observed(evidence, evidence.observation, options)
     if not 0 < evidence.width <= _MAX:
         raise FeatureMismatch(f"the model takes {evidence.width} inputs ({evidence.width_from}), which none can have")
+    if any(claim.real and _read(evidence, claim.names, claim) is None for claim in evidence.claims):
+        raise _contradiction(evidence, "stored names do not fit that")
     stored = _stored(evidence)
     if stored is not None and _only_by_place(evidence, stored):
         return _unnamed(evidence, options, f"the selected columns are called {', '.join(stored.chosen)}")
@@ -135,8 +142,6 @@ def recover(evidence: Evidence, **options: Any) -> Recovered:
     fitted = _from_preprocessor(evidence)
     if fitted is not None:
         return _made(evidence, fitted, "preprocessor", options)
-    if any(claim.real for claim in evidence.claims):
-        raise _contradiction(evidence, "the stored names do not fit the model")
     return _unnamed(evidence, options)
 
 
@@ -227,7 +232,7 @@ def _inferred(
 ) -> Recovered:
     schema = FeatureSchema.inferred(count, selected=selected, reason=reason, **options)
     remarks = (reason,) if reason else ()
-    return Recovered(schema, "inferred", f"{count} columns by position", (*remarks, *_remarks(evidence)))
+    return Recovered(schema, "inferred", "by position", (*remarks, *_remarks(evidence)))
 
 
 def _made(evidence: Evidence, reading: _Reading, known: Known, options: Mapping[str, Any]) -> Recovered:
@@ -264,9 +269,6 @@ def _observed(evidence: Evidence, observation: Observation, options: Mapping[str
 def _remarks(evidence: Evidence) -> tuple[str, ...]:
     """Tell what is stored and does not fit, though enough else does."""
     said = [claim.flaw for claim in evidence.claims if claim.flaw]
-    if evidence.observation is None:
-        unfit = [claim for claim in evidence.claims if claim.real and _read(evidence, claim.names, claim) is None]
-        said += [f"the {len(claim.names)} names of {claim.origin} do not fit the model" for claim in unfit]
     return (*said, *evidence.lost)
 
 

@@ -102,6 +102,8 @@ def _check_shape(left: list[int], right: list[int]) -> None:
             raise ValueError("a tree has a node with two parents")
         seen.add(node)
         for child in (left[node], right[node]):
+            if child >= len(left):
+                raise ValueError("a tree has a child beyond its nodes")
             if child < 0:
                 found.add(child)
             else:

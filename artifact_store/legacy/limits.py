@@ -18,7 +18,7 @@ class Limits:
     """How deeply containers may be nested."""
     expanded: int = 1 << 31
     """Bytes of the whole tree when each part is counted as often as it occurs."""
-    numeric_keys: int = 10_000
+    numeric_keys: int = 4_000
     """Keys that are not text: their hashes can be chosen to collide."""
 
 

@@ -19,6 +19,10 @@ from artifact_store.core.canonical import MAX_DEPTH
 MAX_NOTES: Final = 8 << 20
 """Bytes of one document."""
 
+_FIRST_YEAR: Final = 1971
+_LAST_YEAR: Final = 9998
+"""Times outside of these years are mistakes, and do not fit into a run id in every time zone."""
+
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
@@ -108,7 +112,7 @@ def read_old_time(value: object) -> datetime | None:
             value = datetime.fromisoformat(value.strip())
         except ValueError:
             return None
-    if not isinstance(value, datetime):
+    if not isinstance(value, datetime) or not _FIRST_YEAR <= value.year <= _LAST_YEAR:
         return None
     return value.astimezone(UTC) if value.tzinfo is not None else value.replace(tzinfo=UTC)
 

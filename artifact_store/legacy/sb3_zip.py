@@ -8,8 +8,9 @@ named in ``inferred``; none of it matters to predicting.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -51,6 +52,7 @@ _POLICIES: Final = {
     ("stable_baselines3.td3.policies", "MultiInputPolicy"): ("TD3", "MultiInputPolicy"),
 }
 _DDPG: Final = {"policy_delay": 1, "target_noise_clip": 0.0, "target_policy_noise": 0.1}
+_SIZES: Final = ("net_arch", "features_extractor_kwargs", "n_critics")
 _OF_OTHERS: Final = frozenset({"cg_max_steps", "line_search_shrinking_factor", "n_quantiles", "delta_std"})
 """Of algorithms outside of stable-baselines3 that have its policies."""
 
@@ -113,10 +115,6 @@ def read_sb3(
     family, policy = _policy(record, what)
     name = _algorithm(record, family, algorithm, what)
     tensors = _tensors(entries, what, limits)
-    spaces = {
-        side: _space(record, given, side, what, inferred)
-        for side, given in (("observation_space", observation_space), ("action_space", action_space))
-    }
     settings = _hyperparameters(record, name, what, inferred)
     if "learning_rate" not in settings and (rate := _rate(tensors)) is not None:
         settings["learning_rate"] = rate
@@ -124,6 +122,8 @@ def read_sb3(
     state = SB3State(
         algorithm=name,
         policy=policy,
+        observation_space=_space(record, observation_space, "observation_space", what, inferred),
+        action_space=_space(record, action_space, "action_space", what, inferred),
         parameters={part.removesuffix(".pth"): value for part, value in tensors.items()},
         policy_kwargs=_policy_kwargs(record.get("policy_kwargs", {}), what),
         hyperparameters=settings,
@@ -131,8 +131,8 @@ def read_sb3(
         num_timesteps=_whole(record.get("num_timesteps", 0), "num_timesteps", what),
         counters={key: record[key] for key in _COUNTERS if type(record.get(key)) in (int, float)},
         n_envs=_whole(record.get("n_envs", 1), "n_envs", what),
-        **spaces,
     )
+    _check_sizes(state, what)
     version = entries.get("_stable_baselines3_version", b"").decode("ascii", "replace").strip()[:40]
     return OldSB3(state, tuple(inferred), version or None)
 
@@ -262,6 +262,39 @@ def _whole(value: Any, name: str, what: str, *, low: int = 0) -> int:
     if type(value) is not int or not low <= value <= MAX_WHOLE_NUMBER:
         raise Corrupt(f"{what} has {name} {str(value)[:40]!r}, which is no sensible number")
     return value
+
+
+def _check_sizes(state: SB3State, what: str) -> None:
+    """Raise ``Corrupt`` if the settings describe larger networks than there are tensors: they would be allocated."""
+    shapes = [tuple(part.shape) for part in state.parameters["policy"].values() if hasattr(part, "shape")]
+    largest = max((side for shape in shapes for side in shape), default=0)
+    asked = {
+        "policy_kwargs": max(_whole_numbers([state.policy_kwargs.get(name) for name in _SIZES]), default=0),
+        "observation_space": _width(state.observation_space, flat=state.policy != "CnnPolicy"),
+        "action_space": _width(state.action_space, flat=True),
+    }
+    for name, size in asked.items():
+        if size > largest:
+            raise Corrupt(f"{what} has the size {size:,} in its {name}, and its largest tensor has {largest:,}")
+    if state.n_envs * state.hyperparameters.get("n_steps", 1) > MAX_WHOLE_NUMBER:
+        raise Corrupt(f"{what} has {state.n_envs:,} environments and rollouts too long for any memory")
+
+
+def _whole_numbers(value: Any) -> Iterator[int]:
+    if isinstance(value, Mapping | list):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _whole_numbers(part)
+    elif type(value) is int:
+        yield value
+
+
+def _width(space: Mapping[str, Any], *, flat: bool) -> int:
+    """Return how wide a layer is that takes or gives such values, as far as it can be told from the outside."""
+    if space.get("type") == "Box" and flat:
+        return math.prod(space["low"]["shape"])
+    kinds = {"Discrete": "n", "MultiDiscrete": "nvec", "MultiBinary": "n"}
+    numbers = space.get(kinds.get(str(space.get("type")), ""), 0)
+    return sum(_whole_numbers(numbers["values"] if isinstance(numbers, Mapping) else numbers))
 
 
 # ---------------------------------------------------------------- tensors

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, NoReturn
 
+from artifact_store.core.errors import Corrupt, RiskRefused
 from artifact_store.legacy import names, numpy_parts
 from artifact_store.legacy.cursor import Cursor
 from artifact_store.legacy.limits import LIMITS, Limits
@@ -69,7 +70,12 @@ class Machine(Cursor):
 
     def load(self) -> Any:
         """Return the value of the pickle that begins here, and move behind it."""
-        value = self._inner()
+        try:
+            value = self._inner()
+        except (Corrupt, RiskRefused) as error:  # of a part, which does not know in which file it is
+            if str(error).startswith(self.what):
+                raise
+            raise type(error)(f"{self.what} holds {error}") from error
         check_tree(value, what=self.what, depth=self._limits.depth, size=self._limits.expanded)
         return value
 

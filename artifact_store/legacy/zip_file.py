@@ -50,6 +50,8 @@ def _check(infos: list[zipfile.ZipInfo], what: str, limit: int) -> None:
         raise Corrupt(f"{what} has {len(infos):,} entries, more than the {MAX_ENTRIES:,} that are read")
     if len({info.filename.casefold() for info in infos}) != len(infos):
         raise Corrupt(f"{what} has two entries of one name")
+    if min((info.header_offset for info in infos), default=1):
+        raise Corrupt(f"{what} has something before its first entry, or none: it was cut, or put together")
     for info in infos:
         if not _stays_inside(info.orig_filename) or info.orig_filename != info.filename:
             raise Corrupt(f"{what} has an entry with the name {info.orig_filename[:60]!r}, which leads elsewhere")

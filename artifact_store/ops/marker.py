@@ -217,7 +217,8 @@ def _not_a_store(backend: Backend, others: list[str]) -> NotAStore:
     shown = ", ".join(others[:_GLIMPSE]) + (", …" if len(others) > _GLIMPSE else "")
     return NotAStore(
         f"{backend.url} is not a store and not empty: it holds {shown}. Nothing was written. "
-        "Name the root of a store, or an empty folder or prefix for a new one"
+        "Name the root of a store, or an empty folder or prefix for a new one; an old tree of models is brought "
+        "into one with `artifact-store migrate OLD NEW`"
     )
 
 

@@ -19,6 +19,7 @@ from artifact_store import ArtifactStore, errors
 from artifact_store.legacy.backend import LegacyBackend
 from tests.legacy_cases import CASES, REFUSED, LegacyCase, of_type, old_tree
 from tests.legacy_forward import check, gru, run_of
+from tests.watched import nothing_unpickled
 
 GRU, OLD = "20240816_142301", "20240815_093045"
 
@@ -56,7 +57,12 @@ def edit(path: Path, **changes: Any) -> None:
 class TestPredictions:
     @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
     def test_every_old_model_predicts_what_it_did(self, stores: dict[str, ArtifactStore], case: LegacyCase) -> None:
-        check(run_of(stores[case.tree], case), case)
+        with nothing_unpickled():
+            check(run_of(stores[case.tree], case), case)
+
+    def test_the_watch_notices_an_unpickling(self) -> None:
+        with pytest.raises(AssertionError), nothing_unpickled():
+            pickle.loads(pickle.dumps(Path()))
 
     def test_the_names_of_a_run_are_how_it_is_found(self, store: ArtifactStore) -> None:
         assert store.get("gru/BTCEUR").run_id == GRU
@@ -212,6 +218,13 @@ class TestBrokenRuns:
         run = ArtifactStore.open_legacy(root).get("gru/BTCEUR")
         assert run.tags["requires"] == "preprocessor"
         assert run.components == ("model",)
+
+    def test_a_preprocessor_that_does_nothing_is_not_required(self, root: Path) -> None:
+        folder = root / "gru" / "BTCEUR" / GRU
+        (folder / "preprocessor.pkl").write_bytes(pickle.dumps({"scaler": None, "imputer": None, "is_fitted": True}))
+        run = ArtifactStore.open_legacy(root).get("gru/BTCEUR")
+        assert "requires" not in run.tags
+        assert run.features.selected == (0, 1, 5, 8, 12)
 
     def test_a_vecnormalize_that_is_gone_is_required(self, tmp_path: Path) -> None:
         tree = old_tree(tmp_path) / "ppo"

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +22,8 @@ from tests import invariants
 from tests.legacy_cases import CASES, old_tree
 from tests.legacy_forward import check, run_of
 from tests.stores import OpenStore
+from tests.unit.samples import resealed
+from tests.watched import nothing_unpickled
 
 GRU, OLD = "20240816_142301", "20240815_093045"
 DANGLING = [f"{family}/ETHEUR/latest" for family in ("gru", "lightgbm", "ppo")]
@@ -79,11 +78,12 @@ class TestEverywhere:
         self, open_store: OpenStore, whole: Path
     ) -> None:
         before = picture(whole)
-        report = migrate(whole, open_store())
-        assert report.counts == {"copied": len(MAIN)}
-        store = open_store()
-        for case in MAIN:
-            check(run_of(store, case), case)
+        with nothing_unpickled():
+            report = migrate(whole, open_store())
+            assert report.counts == {"copied": len(MAIN)}
+            store = open_store()
+            for case in MAIN:
+                check(run_of(store, case), case)
         assert store.verify().ok
         assert picture(whole) == before
         again = migrate(whole, store)
@@ -115,11 +115,12 @@ class TestTheReport:
     def test_it_tells_of_each_run_what_was_found_inferred_and_refused(self, report: Migration) -> None:
         runs = {run.source: run for run in report}
         told = runs["gru/BTCEUR/20240816_142301"].told
-        assert told.features == "stored: names of model.pth, selection of model.pth"
+        assert told.features == "stored, 5 of 24 (names of model.pth, selection of model.pth)"
         assert "preprocessor.pkl: Imputer, Standard of 24 columns" in told.found
         assert told.refused == ()
         old = runs["lightgbm/ETHEUR/20240701_080002"].told
-        assert old.features == "inferred: 24 columns by position"
+        assert old.features == "inferred, 24 (by position)"
+        assert old.inferred == ("the names of the features: made up (by position)",)
         best = runs["metadata/best_wf_lightgbm_BTCEUR.pkl"].told
         assert any(line.startswith("the run id 19700101_000000_") for line in best.inferred)
         assert "the inputs are the columns 0, 2, 5, 8, 12 of a training table without names" in best.inferred
@@ -254,6 +255,41 @@ class TestRefusals:
         assert report.counts == {"refused": 3}
         assert {type(run.error) for run in report} == {errors.InvalidName}
 
+    def test_settings_that_no_store_can_hold_are_refused(self, root: Path, new: ArtifactStore) -> None:
+        (root / "gru" / "BTCEUR" / OLD / "config.json").write_text('{"note": "\\ud800"}')
+        report = migrate(root, new)
+        (refused,) = [run for run in report if run.error is not None]
+        assert (refused.run_id, type(refused.error)) == (OLD, errors.InvalidOption)
+        assert report.counts == {"copied": 2, "refused": 1}
+
+    def test_a_pointer_that_cannot_be_read_is_left_alone(self, root: Path, new: ArtifactStore) -> None:
+        new.save({}, "gru/BTCEUR")
+        pointer = Path(new.url, "gru", "BTCEUR", "latest.json")
+        pointer.chmod(0o600)
+        pointer.write_bytes(b"damaged")
+        report = migrate(root, new)
+        assert {run.outcome for run in report} == {"refused"}
+        assert {type(alias.error) for alias in report.aliases} == {errors.Corrupt}
+        assert pointer.read_bytes() == b"damaged"
+
+    def test_a_run_that_somebody_saves_meanwhile_is_a_conflict_and_stays(self, root: Path, new: ArtifactStore) -> None:
+        def meanwhile(step: Step) -> None:
+            if step.done == 1:
+                ArtifactStore(new.url).save({"weights": [1]}, "gru/BTCEUR", run_id=GRU, publish="never")
+
+        report = migrate(root, new, progress=meanwhile)
+        assert outcomes(report)[f"gru/BTCEUR/{GRU}"] == "conflict"
+        assert new.load(f"gru/BTCEUR:{GRU}") == {"weights": [1]}
+
+    def test_a_run_that_was_deleted_there_is_not_brought_back(self, root: Path, new: ArtifactStore) -> None:
+        migrate(root, new)
+        manifest = Path(new.url, "gru", "BTCEUR", OLD, "manifest.json")
+        manifest.chmod(0o600)
+        manifest.write_bytes(resealed({**json.loads(manifest.read_bytes()), "kind": "tombstone"}))
+        report = migrate(root, new)
+        assert report.counts == {"already there": 2, "deleted": 1}
+        assert report.ok
+
     @pytest.mark.parametrize("inside", ["", "gru", "store"])
     def test_a_store_inside_of_the_old_tree_is_refused(self, root: Path, inside: str) -> None:
         before = picture(root)
@@ -290,7 +326,7 @@ class TestTheCommand:
         assert (result.exit_code, result.stderr) == (0, "")
         lines = result.stdout.splitlines()
         assert lines[0].split() == ["run", "result", "features", "refused"]
-        assert any(line.startswith(f"gru/BTCEUR:{GRU}  ") and "  copied  " in line for line in lines)
+        assert ["gru/BTCEUR:20240816_142301", "copied", "stored,", "5", "of", "24"] in [line.split() for line in lines]
         assert any(line.split() == ["gru/BTCEUR@latest", GRU, "created"] for line in lines)
         assert lines[-1] == f"3 runs in {root}: 3 copied."
         assert cli("migrate", root).stdout.splitlines()[-1] == f"3 runs in {root}: 3 already there."
@@ -431,48 +467,3 @@ class TestExport:
         again = ArtifactStore.open_legacy(tmp_path / "old").get("lightgbm/X")
         assert again.features.names == ("a", "b", "c")
         np.testing.assert_array_equal(again.load().predict(rows), booster.predict(rows))
-
-
-# ---------------------------------------------------------------- no stored code runs
-
-WATCH = """
-import os, sys
-def hook(event, arguments, _path=os.environ["WATCHED"]):
-    if event == "pickle.find_class":
-        with open(_path, "a") as log:
-            log.write(repr(arguments) + "\\n")
-sys.addaudithook(hook)
-"""
-
-
-@pytest.fixture
-def watched(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the command line in a process of its own that notes each real unpickling."""
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(WATCH)
-    log = tmp_path / "unpickled"
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "WATCHED": str(log), "OMP_NUM_THREADS": "1"}
-
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "artifact_store.cli", *map(str, arguments)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert not log.exists(), log.read_text()
-        return done
-
-    probe = [sys.executable, "-c", "import pickle, collections; pickle.loads(pickle.dumps(collections.OrderedDict()))"]
-    subprocess.run(probe, env=environment, check=True)
-    assert "OrderedDict" in log.read_text()  # it does notice
-    log.unlink()
-    return run
-
-
-class TestNothingIsUnpickled:
-    def test_a_migration_and_a_look_at_what_came_of_it_unpickle_nothing(
-        self, whole: Path, tmp_path: Path, watched: Callable[..., subprocess.CompletedProcess[str]]
-    ) -> None:
-        store = tmp_path / "store"
-        done = watched("migrate", whole, store, "--json")
-        assert done.returncode == 1  # three names lead nowhere
-        assert json.loads(done.stdout)["counts"] == {"copied": len(MAIN)}
-        assert watched("--store", store, "show", "ppo/BTCEUR").returncode == 0
-        assert watched("--store", store, "verify").returncode == 0

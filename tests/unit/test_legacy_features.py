@@ -65,11 +65,6 @@ class TestNamesThatAreStored:
         booster = tuple(name.replace(" ", "_") for name in ALL)
         assert recover(evidence(8, Claim("metadata.json", ALL), Claim("the booster", booster))).schema.names == ALL
 
-    def test_names_that_do_not_fit_are_remarked_where_others_do(self):
-        found = recover(evidence(8, Claim("metadata.json", ALL[:5]), Claim("model.pth", ALL)))
-        assert found.schema.names == ALL
-        assert found.remarks == ("the 5 names of metadata.json do not fit the model",)
-
 
 class TestThePreprocessor:
     def test_its_names_are_taken_where_no_others_are(self):
@@ -153,6 +148,12 @@ class TestContradictions:
         text = refused(114, Claim("metadata.json", tuple(f"c{place}" for place in range(50)), count=50))
         assert "the model takes 114 inputs (gru.weight_ih_l0 in model.pth)" in text
         assert "50 names in metadata.json" in text
+
+    def test_names_that_do_not_fit_are_refused_though_others_do(self):
+        text = refused(8, Claim("metadata.json", ALL[:5]), Claim("model.pth", ALL))
+        assert "5 names in metadata.json, 8 names in model.pth" in text
+        fitted = Fitted("preprocessor.pkl", 8, ALL)
+        assert "8 columns in preprocessor.pkl" in refused(8, Claim("metadata.json", ALL[:7]), fitted=fitted)
 
     def test_a_selection_out_of_range_is_refused(self):
         assert "3 selected in model.pth" in refused(3, Claim("model.pth", ALL, (0, 3, 8)))
@@ -254,7 +255,8 @@ class TestNotes:
     def test_a_time_without_a_zone_is_taken_as_utc(self):
         assert read_old_time("2024-08-16T14:23:01.234567").isoformat() == "2024-08-16T14:23:01.234567+00:00"
         assert read_old_time("2024-08-16T14:23:01+02:00").isoformat() == "2024-08-16T12:23:01+00:00"
-        assert read_old_time("yesterday") is None
+        for text in ("yesterday", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "1970-01-01"):
+            assert read_old_time(text) is None
         assert read_old_time(None) is None
 
     def test_metrics_are_those_that_are_numbers(self):
