@@ -21,7 +21,7 @@ from artifact_store.core.features import FeatureSchema
 from artifact_store.core.files import Outgoing
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import CodecRecord, Component, Manifest, summary
-from artifact_store.core.policy import Never, Policy, intent
+from artifact_store.core.policy import Later, Never, Policy, intent
 from artifact_store.ops import catalog, environment, publish
 from artifact_store.ops.context import Context
 from artifact_store.ops.marker import StoreRecord
@@ -51,6 +51,7 @@ class Draft:
         "_tried",
         "config",
         "created_at",
+        "environment",
         "features",
         "is_fitted",
         "key",
@@ -86,6 +87,8 @@ class Draft:
         self.is_fitted = True
         self.created_at: datetime | None = None
         """When it was trained (aware), where that was not now: for runs that are brought from elsewhere."""
+        self.environment: Any = None
+        """Where it was trained (a mapping), where that was not here: for runs that are brought from elsewhere."""
         self.reason = ""
         self.run: Run | None = None
         """The committed run, once there is one."""
@@ -233,6 +236,8 @@ class Draft:
     def _publish(self, manifest: Manifest, seen: SeenPointer) -> Published:
         if isinstance(self._policy, Never):
             return Published(None, "publish='never' was asked for")
+        if isinstance(self._policy, Later):
+            return Published(None, "publishing it was left for later")
         context = self._context
         if seen.run_id == manifest.run_id and seen.pointer is not None:
             return Published(seen.pointer)  # an equal save was faster, and has published it
@@ -288,9 +293,14 @@ class Draft:
                 for name, value in plain(_mapping("metrics", self.metrics), "metrics").items()
             },
             "tags": plain({name: str(value) for name, value in _mapping("tags", self.tags).items()}, "tags"),
-            "environment": environment.describe(),
+            "environment": self._environment(),
             "publish": intent(self._alias, self._policy),
         }
+
+    def _environment(self) -> dict[str, Any]:
+        if self.environment is None:
+            return environment.describe()
+        return dict(plain(_mapping("environment", self.environment), "environment"))
 
     def _freeze(self) -> list[Outgoing]:
         staged = {path: self._directory / path for path in self._staged()}

@@ -28,6 +28,7 @@ from artifact_store.core.policy import Expect, Never, Policy, parse_policy
 from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.draft import Draft
+from artifact_store.legacy.backend import LegacyBackend
 from artifact_store.ops import audit, catalog, marker, promote, resolve
 from artifact_store.ops.context import Context
 from artifact_store.ops.predict import check_example
@@ -107,6 +108,18 @@ class ArtifactStore:
             new_write_id=_new_write_id,
             actor=actor if actor is not None else platform.node() or "unknown",
         )
+
+    @classmethod
+    def open_legacy(cls, path: str | Path, *, registry: CodecRegistry | None = None, **options: Any) -> Self:
+        """Return an old tree of models, read in place: nothing is written, and no stored code runs.
+
+        ``path`` is its folder ``models``, the one above, or that of one model type. ``options`` are those of the
+        class. What cannot be read is in the ``problems`` of a listing, and raises where it is asked for by name.
+
+        Raises:
+            ContainerNotFound, NotAStore: there is no such folder, or no old models in it.
+        """
+        return cls(LegacyBackend(path, registry=registry), registry=registry, **options)
 
     def __repr__(self) -> str:
         return f"<ArtifactStore {self.url} ({self._context.backend.engine})>"

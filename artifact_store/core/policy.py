@@ -32,6 +32,13 @@ class Never:
 
 
 @dataclass(frozen=True, slots=True)
+class Later:
+    """Commit now; the caller publishes afterwards, if at all. Recorded as ``always``: nothing is kept back."""
+
+    name: ClassVar[Literal["always"]] = "always"
+
+
+@dataclass(frozen=True, slots=True)
 class IfNewer:
     """Publish if the run id is later than the one that is published."""
 
@@ -68,7 +75,7 @@ class Expect:
             raise InvalidOption(f"expect is a run id, or a seq from 0, not {self.seen!r}")
 
 
-Policy = Always | Never | IfNewer | IfBetter | Expect
+Policy = Always | Never | Later | IfNewer | IfBetter | Expect
 
 _CALL = re.compile(r"if_better\(\s*([^,()]+?)\s*(?:,\s*(min|max)\s*)?\)")
 _EXPECT = re.compile(r"expect=(\S+)")

@@ -25,6 +25,7 @@ from artifact_store.core.errors import (
     ObjectNotFound,
     PreconditionFailed,
     Unreachable,
+    Unsupported,
 )
 from artifact_store.storage.base import Always, Backend, IfAbsent, IfVersion, Precondition, Version
 from artifact_store.storage.settle import Outcome, Patience, Seen, patiently, settle
@@ -111,10 +112,13 @@ def open_for_writing(
     One request where the store exists and names this endpoint.
 
     Raises:
+        Unsupported: the backend only reads.
         NotAStore: the root holds something else; nothing was written.
         ConditionsUnsupported: the storage ignores conditions, or cannot do them, and ``concurrency`` is ``safe``.
         InvalidOption: the store was made for the other mode.
     """
+    if backend.read_only:
+        raise Unsupported(backend.read_only)
     record = patiently(lambda: read_marker(backend), patience)
     if record is None:
         if concurrency == "safe":

@@ -94,6 +94,8 @@ class Backend(abc.ABC):
     capabilities: Capabilities
     makes_root: bool = False
     """The first write makes the root if it is missing, as with a folder; a bucket has to be there."""
+    read_only: str = ""
+    """Why nothing can be written here, and what to do instead; empty where it can. A store asks before it begins."""
     create_limit: int | None = None
     """Largest object in bytes that ``put_file`` can create with ``IfAbsent``; ``None``: any."""
 

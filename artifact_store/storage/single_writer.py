@@ -32,7 +32,7 @@ class SingleWriter(Backend):
     def __init__(self, inner: Backend) -> None:
         self.inner = inner
         self.engine, self.url, self.endpoint = inner.engine, inner.url, inner.endpoint
-        self.makes_root = inner.makes_root
+        self.makes_root, self.read_only = inner.makes_root, inner.read_only
         self.capabilities = Capabilities(
             create_only=False,
             compare_and_swap=False,

@@ -102,7 +102,9 @@ class BaseModelAdapter(ABC):
         self.missing: tuple[str, ...] = ()
         self.run: Run | None = None
         self._given_names = None if feature_names is None else list(feature_names)
-        self._given_selection = None if selected_features is None else list(selected_features)
+        self._given_selection: Sequence[int | str] | None = (
+            None if selected_features is None else list(selected_features)
+        )
         self._given_preprocessor = preprocessor
 
     def __repr__(self) -> str:
@@ -252,9 +254,17 @@ class BaseModelAdapter(ABC):
         needed = [name.strip() for name in run.tags.get("requires", "").split(",")]
         new.missing = tuple(name for name in needed if name and name not in have)
         new._restore(run)  # noqa: SLF001 -- another one of ourselves
+        assert new.features is not None
+        if not new.features.names_inferred:  # it is trained again on the same features
+            new._given_names, new._given_selection = new.feature_names, new.selected_features  # noqa: SLF001 -- as above
         vars(self).update(vars(new))
 
     # ------------------------------------------------------------ for the families
+
+    @staticmethod
+    def _unlike(run: Run, found: object, wanted: str) -> errors.Corrupt:
+        """Return the error of a model that is none of this family."""
+        return errors.Corrupt(f"the model of {run.ref} holds a {type(found).__qualname__}, and no {wanted}")
 
     def _schema(self) -> FeatureSchema:
         """Return the schema of a fitted adapter.
@@ -311,11 +321,10 @@ class BaseModelAdapter(ABC):
                 f"wrong: {hint}{instead}"
             )
 
-    def _fit_preprocessor(self, features: FeatureSchema, X: Any, train: Any) -> Any:
+    def _fit_preprocessor(self, features: FeatureSchema, X: Any, train: Any, *, otherwise: Any = None) -> Any:
         """Return the preprocessor, fitted on the training rows and on all the columns that it will see."""
-        if self._given_preprocessor is None:
-            return None
-        return fitted(self._given_preprocessor, features, X, train)
+        chosen = otherwise if self._given_preprocessor is None else self._given_preprocessor
+        return None if chosen is None else fitted(chosen, features, X, train)
 
     def _all_columns(self, features: FeatureSchema, X: Any, preprocessor: Any) -> Any:
         """Return all columns as the preprocessor makes them, holes included: the trainer judges those that it uses."""

@@ -19,6 +19,8 @@ from artifact_store import ArtifactStore, ModelKey, Run, RunId, RunRef, errors
 _ALIAS_NAMES: Final = ("latest", "best_wf")
 """Aliases that a path may end in where it names no symbol; elsewhere any alias may stand behind the symbol."""
 
+_MARKER: Final = "_store.json"
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -105,6 +107,8 @@ def find(
 ) -> Run:
     """Return the run that ``source`` means: a run itself, a reference into ``store``, or a path or URL of its own.
 
+    A path into an old tree, which is no store yet, is read in place.
+
     Raises:
         InvalidReference: it names no run.
         NotFound, Corrupt, Unavailable: as :meth:`artifact_store.ArtifactStore.get`.
@@ -122,8 +126,16 @@ def find(
         raise errors.InvalidReference(f"{source} says nothing about where the store is: give store=")
     place = read(source, types)
     ref = place.ref()
+    if _is_old_tree(place.root):
+        return ArtifactStore.open_legacy(place.root).get(ref)
     with opened(place.root, storage_options) as there:
         return there.get(ref)
+
+
+def _is_old_tree(root: str) -> bool:
+    """Tell a folder of models from before there were stores: each store has a marker at its root."""
+    folder = Path(root)
+    return "://" not in root and folder.is_dir() and not (folder / _MARKER).exists()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +180,9 @@ def _selector(parts: _Parts, types: Sequence[str]) -> tuple[_Parts, str | None, 
         return parts.without_last(1, name), None, run
     if _is_run_id(last):
         return parts.without_last(1), None, last
-    behind_symbol = len(parts.names) > 2 and parts.names[-3] in types  # noqa: PLR2004 -- type, symbol, alias
-    behind_type = len(parts.names) > 1 and parts.names[-2] in types and last in _ALIAS_NAMES
-    if (behind_symbol and last not in types) or behind_type:
+    before = parts.names[-2] if len(parts.names) > 1 else ""
+    behind_symbol = before not in types and len(parts.names) > 2 and parts.names[-3] in types  # noqa: PLR2004
+    if behind_symbol or (before in types and last in _ALIAS_NAMES):
         return parts.without_last(1), last, None
     return parts, None, None
 

@@ -14,8 +14,8 @@ SCALERS: Final = {"standard": "StandardScaler", "minmax": "MinMaxScaler", "robus
 IMPUTERS: Final = ("mean", "median", "most_frequent")
 
 
-def scaling(scaler: str | None = "standard", imputer: str | None = "mean") -> Any:
-    """Return an unfitted preprocessor that fills holes and scales, or either, or ``None`` for neither.
+def check_scaling(scaler: str | None, imputer: str | None) -> None:
+    """Refuse what :func:`scaling` does not know, without loading scikit-learn.
 
     Raises:
         InvalidOption: there is no scaler or imputer of this name.
@@ -24,6 +24,15 @@ def scaling(scaler: str | None = "standard", imputer: str | None = "mean") -> An
         raise errors.InvalidOption(f"scaler is one of {', '.join(SCALERS)} or None, not {scaler!r}")
     if imputer is not None and imputer not in IMPUTERS:
         raise errors.InvalidOption(f"imputer is one of {', '.join(IMPUTERS)} or None, not {imputer!r}")
+
+
+def scaling(scaler: str | None = "standard", imputer: str | None = "mean") -> Any:
+    """Return an unfitted preprocessor that fills holes and scales, or either, or ``None`` for neither.
+
+    Raises:
+        InvalidOption: there is no scaler or imputer of this name.
+    """
+    check_scaling(scaler, imputer)
     if scaler is None and imputer is None:
         return None
     from sklearn import impute, pipeline, preprocessing

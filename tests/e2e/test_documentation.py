@@ -42,6 +42,20 @@ def test_the_python_of_the_contributing_page_runs(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_the_python_of_the_models_readme_runs_from_top_to_bottom(tmp_path):
+    script = tmp_path / "models.py"
+    script.write_text("\n".join(blocks(ROOT / "models" / "README.md", "python")), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "(189,)" in done.stdout
+    assert "\nTrue\n" in done.stdout
+    assert "'close' (did you mean 'Close'?)" in done.stdout
+    assert "expected 4 features (or the 2 selected, with preselected=True); got 3" in done.stdout
+    assert "this GRU sees 12 rows at a time (sequence_length); got 11 rows" in done.stdout
+
+
 def test_the_json_of_the_readme_is_json():
     assert [json.loads(block) for block in blocks(ROOT / "README.md", "json")]
 

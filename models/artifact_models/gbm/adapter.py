@@ -170,6 +170,8 @@ class LightGBMAdapter(BaseModelAdapter):
 
     def _restore(self, run: Run) -> None:
         self.model, self._importances = run.load("model"), None
+        if not hasattr(self.booster, "num_feature"):
+            raise self._unlike(run, self.model, "model of LightGBM")
         width = int(self.booster.num_feature())
         if self.features is None:
             names = self.booster.feature_name()

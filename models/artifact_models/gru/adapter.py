@@ -15,7 +15,7 @@ from artifact_models.adapter import BaseModelAdapter
 from artifact_models.gru.architecture import INPUT_WEIGHT, Architecture
 from artifact_models.gru.trainer import GRUFit, GRUSettings, GRUTrainer
 from artifact_models.gru.windows import stretch, windows
-from artifact_models.preprocessing import scaling
+from artifact_models.preprocessing import check_scaling, scaling
 from artifact_store import FeatureSchema, Run, TorchState, errors
 
 _SCALING = {"scaler": "standard", "imputer": "mean"}
@@ -43,13 +43,9 @@ class GRUAdapter(BaseModelAdapter):
     ) -> None:
         given = {**_SCALING, **(config or {}), **settings}
         scalers = {name: given.pop(name) for name in _SCALING}
+        check_scaling(**scalers)
         checked = GRUTrainer(**given).settings.to_config()
-        super().__init__(
-            feature_names,
-            selected_features,
-            preprocessor=scaling(**scalers) if preprocessor is None else preprocessor,
-            config={**checked, **scalers},
-        )
+        super().__init__(feature_names, selected_features, preprocessor=preprocessor, config={**checked, **scalers})
 
     @property
     def sequence_length(self) -> int:
@@ -75,7 +71,8 @@ class GRUAdapter(BaseModelAdapter):
             raise errors.InvalidInput(
                 f"a GRU takes numbers, and {wordy[:10]} hold text or categories: encode them first"
             )
-        new.preprocessor = self._fit_preprocessor(features, X, train)
+        own = scaling(**{name: self.config.get(name, usual) for name, usual in _SCALING.items()})
+        new.preprocessor = self._fit_preprocessor(features, X, train, otherwise=own)
         result = GRUTrainer(GRUSettings.of(self.config)).train(
             rows.numbers(self._all_columns(features, X, new.preprocessor)),
             y,
@@ -162,6 +159,8 @@ class GRUAdapter(BaseModelAdapter):
         from artifact_models.gru.network import restored
 
         stored = run.load("model")
+        if not isinstance(stored, TorchState):
+            raise self._unlike(run, stored, "TorchState")
         architecture = Architecture.of(stored.state)
         if self.features is None:
             self.features = FeatureSchema.inferred(architecture.input_size, nan="refuse", inf="refuse")

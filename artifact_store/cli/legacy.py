@@ -1,0 +1,136 @@
+"""The commands about old trees: ``migrate`` and ``export``. The old tree itself is never changed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from artifact_store.cli import failures, text
+from artifact_store.cli.session import Command, Session, page_width, pass_session
+from artifact_store.core.errors import InvalidOption
+from artifact_store.legacy.export import export as write_old
+from artifact_store.legacy.migrate import Step
+from artifact_store.legacy.migrate import migrate as bring_over
+from artifact_store.legacy.report import Migrated, MigratedAlias, Migration
+
+_ODD = 24
+"""Columns that a cell of remarks has at least."""
+
+
+# ---------------------------------------------------------------- migrate
+
+
+@click.command("migrate", cls=Command, short_help="Bring an old tree of models into a store.")
+@click.argument("old", type=click.Path(exists=True, file_okay=False))
+@click.argument("new", required=False, metavar="[NEW]")
+@click.option("--dry-run", is_flag=True, help="Read and convert everything, and write nothing.")
+@pass_session
+@click.pass_context
+def migrate(context: click.Context, session: Session, *, old: str, new: str | None, dry_run: bool) -> None:
+    """Copy every run of the old tree OLD into the store NEW (or --store), and create its aliases there.
+
+    No stored code runs, and the old tree stays as it is. What was copied before is not copied again, and an alias that
+    exists is not moved, so the command can be repeated. Ends with status 1 if something was refused.
+    """
+    session.url = new or session.url
+    bar = _Runs("Reading" if dry_run else "Migrating") if session.shows_progress else None
+    with session.store() as store:
+        try:
+            report = bring_over(old, store, dry_run=dry_run, progress=bar)
+        finally:
+            if bar is not None:
+                bar.end()
+    session.answer(report.to_json(), _lines(report))
+    context.exit(failures.OK if report.ok else failures.PROBLEMS)
+
+
+class _Runs:
+    """A bar on stderr that advances by one for each run."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._bar: Any = None
+
+    def __call__(self, step: Step) -> None:
+        """Show how far it has come."""
+        if self._bar is None:
+            self._bar = click.progressbar(length=step.total, label=self._label, file=sys.stderr)
+        self._bar.update(step.done - self._bar.pos)
+        self._bar.render_progress()
+
+    def end(self) -> None:
+        """Leave the bar as it is, and go to the next line."""
+        if self._bar is not None:
+            self._bar.render_finish()
+
+
+def _lines(report: Migration) -> Iterator[str]:
+    rows = [[_name(run), run.outcome, text.shortened(run.told.features, _room()), _remark(run)] for run in report]
+    if rows:
+        yield from text.table(("run", "result", "features", "refused"), rows)
+        yield ""
+    if report.aliases:
+        yield from text.table(("alias", "names", "result"), [_alias(alias) for alias in report.aliases])
+        yield ""
+    for where, error in _refusals(report):
+        yield f"{click.style(type(error).__name__, fg='red', bold=True)} {text.safe(f'{where}: {error}')}"
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in report.counts.items())
+    done = "Nothing was written. " if report.dry_run else ""
+    yield f"{done}{text.count(len(report.runs), 'run')} in {text.safe(report.old)}: {counts or 'none'}."
+
+
+def _refusals(report: Migration) -> Iterator[tuple[str, BaseException]]:
+    for problem in report.problems:
+        yield problem.where, problem.error
+    for run in report:
+        if run.error is not None:
+            yield run.source, run.error
+        for part in run.told.refused:
+            yield f"{run.source} ({part.where})", part.error
+    for alias in report.aliases:
+        if alias.error is not None:
+            yield alias.source, alias.error
+
+
+def _name(run: Migrated) -> str:
+    return run.source if run.run_id is None else f"{run.key}:{run.run_id}"
+
+
+def _remark(run: Migrated) -> str:
+    return type(run.error).__name__ if run.error is not None else ", ".join(part.where for part in run.told.refused)
+
+
+def _alias(alias: MigratedAlias) -> list[str]:
+    return [f"{alias.key}@{alias.alias}", alias.run_id or "", alias.outcome]
+
+
+def _room() -> int:
+    return max(page_width() // 2 - _ODD, _ODD)
+
+
+# ---------------------------------------------------------------- export
+
+
+@click.command("export", cls=Command, short_help="Write a run in the old form.")
+@click.argument("ref")
+@click.argument("directory", type=click.Path(file_okay=False))
+@click.option("--legacy", is_flag=True, help="In the form of the old trees; there is no other yet.")
+@click.option("--pickles", is_flag=True, help="Write pickles, which run code when somebody loads them.")
+@pass_session
+def export(session: Session, *, ref: str, directory: str, legacy: bool, pickles: bool) -> None:
+    """Write the run that REF names below DIRECTORY, the folder `models` of an old tree, for those who still read it.
+
+    The files of the models are pickles there, and are written only with --pickles.
+    """
+    if not legacy:
+        raise InvalidOption("export writes the old form, and wants to be told so: add --legacy")
+    with session.store() as store:
+        run = store.get(ref)
+        folder = write_old(run, Path(directory), pickles=pickles)
+    files = sorted(path.name for path in folder.iterdir())
+    document = {"ref": str(run.ref), "folder": str(folder), "files": files}
+    session.answer(document, [f"{run.ref} is in {text.safe(str(folder))}: {', '.join(files)}."])

@@ -1,0 +1,326 @@
+"""An old tree as a backend that only reads: its runs look as if a store had written them.
+
+A run is converted when it is first asked for, into memory that belongs to this backend, and is then served from there,
+with the same bytes each time and in every process. A run that cannot be converted raises its error when it is read, as
+a damaged one would in a store. Nothing is ever written, least of all to the old tree.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+from artifact_store.core import keys
+from artifact_store.core.canonical import canonical, sha256
+from artifact_store.core.errors import ArtifactStoreError, Corrupt, ObjectNotFound, Unsupported
+from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.manifest import Manifest
+from artifact_store.core.pointer import Note, advance
+from artifact_store.core.policy import Later
+from artifact_store.core.registry import CodecRegistry
+from artifact_store.core.trust import LoadPolicy
+from artifact_store.draft import Draft
+from artifact_store.legacy.convert import EPOCH, Conversion, Opened, convert, open_old
+from artifact_store.legacy.layout import OldAlias, OldRun, Tree, scan
+from artifact_store.ops.context import Context
+from artifact_store.ops.marker import StoreRecord
+from artifact_store.storage.base import Backend, Blob, Capabilities, Entry, Precondition, Version
+from artifact_store.storage.memory import MemoryBackend
+from artifact_store.storage.settle import Patience
+from artifact_store.storage.transfer import Workers
+
+T = TypeVar("T")
+
+_STORE_ID = sha256(b"artifact-store: an old tree, read in place")[:32]
+_RECORD = StoreRecord(store_id=_STORE_ID, created_at=EPOCH, concurrency="safe")
+
+
+class Scratch:
+    """A private store in memory, in which the same conversion always makes the same bytes."""
+
+    def __init__(self, registry: CodecRegistry | None = None) -> None:
+        self.memory = MemoryBackend()
+        self._context = Context(
+            backend=self.memory,
+            registry=registry or CodecRegistry(),
+            policy=LoadPolicy(),
+            workers=Workers(),
+            patience=Patience(),
+            cache=None,
+            report=None,
+            now=lambda: EPOCH,
+            new_suffix=lambda: "0000",
+            new_write_id=lambda: "0" * 32,
+            actor="",
+        )
+
+    def draft(self, conversion: Conversion) -> Draft:
+        """Return the run, filled and not committed."""
+        mark = sha256(conversion.digest.encode())[:32]
+        draft = Draft(
+            replace(self._context, new_write_id=lambda: mark),
+            conversion.key,
+            run_id=conversion.run_id,
+            alias=keys.LATEST,
+            policy=Later(),
+            open_store=lambda: _RECORD,
+            known_keys={str(conversion.key)},
+        )
+        try:
+            conversion.fill(draft)
+        except BaseException:
+            draft.discard()
+            raise
+        return draft
+
+    def commit(self, conversion: Conversion) -> Manifest:
+        """Return the manifest of the run, which is in ``memory`` from now on."""
+        with self.draft(conversion) as draft:
+            return draft.commit().manifest
+
+    def close(self) -> None:
+        """End the threads."""
+        self._context.workers.close()
+
+
+@dataclass(slots=True)
+class _Model:
+    """One model of the tree: its runs by id, and what its names stand for."""
+
+    runs: dict[RunId, OldRun] = field(default_factory=dict)
+    aliases: dict[str, OldAlias] = field(default_factory=dict)
+
+
+class LegacyBackend(Backend):
+    """The old tree at ``path``: its folder ``models``, the one above, or that of one model type.
+
+    Raises:
+        ContainerNotFound, NotAStore: there is no such folder, or no old models in it.
+    """
+
+    engine = "legacy"
+    endpoint = "legacy"
+    capabilities = Capabilities(
+        create_only=False, compare_and_swap=False, durable=True, reason="an old tree is only read; migrate it to write"
+    )
+
+    def __init__(self, path: str | Path, *, registry: CodecRegistry | None = None) -> None:
+        self._path, self._registry = Path(path), registry
+        self.url = str(path)
+        self.tree: Tree = scan(path)
+        self.read_only = (
+            f"{self.url} is an old tree and only read. Bring its runs into a store first: "
+            f"artifact-store migrate {self.url} NEW"
+        )
+        self._locks: dict[int, threading.RLock] = {}
+        self._scratch = Scratch(registry)
+        self._opened: dict[str, Opened | ArtifactStoreError] = {}
+        self._conversions: dict[str, Conversion | ArtifactStoreError] = {}
+        self._manifests: dict[str, Manifest | ArtifactStoreError] = {}
+        self._models: dict[ModelKey, _Model] = {}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel as the path; the receiving process converts anew, to the same bytes."""
+        return type(self), (self.url,)
+
+    # ------------------------------------------------------------ reading
+
+    def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
+        """Return the object, or ``None`` if it still is the version ``unless``.
+
+        Raises:
+            ArtifactStoreError: the old run cannot be converted; or the old pointer names none.
+        """
+        data = self._bytes(key)
+        version = Version(sha256(data))
+        if version == unless:
+            return None
+        if len(data) > limit:
+            raise Corrupt(f"{key!r} holds {len(data)} bytes, more than the {limit} that it may hold", key=key)
+        return Blob(data, version)
+
+    def stream(self, key: str, *, size: int) -> Iterator[bytes]:
+        """Yield the object's bytes in order."""
+        model, rest = _parsed(key)
+        run = None if model is None else self._run_at(model, rest)
+        if run is None:
+            raise ObjectNotFound(key)
+        self._manifest(run)
+        return self._scratch.memory.stream(key, size=size)
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """Yield every object below ``prefix``, after converting what is there; what cannot be converted has none."""
+        found = [Entry(keys.STORE_MARKER, len(_RECORD.to_bytes()), EPOCH)]
+        for key in self.tree.keys:
+            for alias in self._model(key).aliases:
+                found += self._entry(keys.pointer(key, alias))
+            for run_id, run in self._model(key).runs.items():
+                place = keys.run_prefix(key, run_id)
+                if (place.startswith(prefix) or prefix.startswith(place)) and self._converts(run):
+                    found += self._scratch.memory.list(place)
+        return iter(sorted((entry for entry in found if entry.key.startswith(prefix)), key=lambda entry: entry.key))
+
+    def children(self, prefix: str) -> Iterator[str]:
+        """Yield the names directly below ``prefix``, in order. Above the runs nothing is converted to tell them."""
+        model, rest = _parsed(prefix)
+        if model is not None and rest:
+            run = self._run_at(model, rest)
+            if run is None:
+                return iter(())
+            self._manifest(run)
+            return self._scratch.memory.children(prefix)
+        names = {keys.STORE_MARKER} if not prefix else set()
+        for key in self.tree.keys:
+            if not prefix:
+                names.add(keys.type_prefix(key.model_type))
+            elif keys.model_prefix(key) == prefix:
+                below = self._model(key)
+                names |= {keys.pointer(key, alias)[len(prefix) :] for alias in below.aliases}
+                names |= {keys.run_prefix(key, run_id)[len(prefix) :] for run_id in below.runs}
+            elif keys.model_prefix(key).startswith(prefix):
+                names.add(keys.model_prefix(key)[len(prefix) :])
+        return iter(sorted(names))
+
+    def close(self) -> None:
+        """End the threads of this process."""
+        self._scratch.close()
+
+    # ------------------------------------------------------------ what there is
+
+    def _bytes(self, key: str) -> bytes:
+        if key == keys.STORE_MARKER:
+            return _RECORD.to_bytes()
+        model, rest = _parsed(key)
+        if model is not None and len(rest) == 1:
+            alias = keys.alias_in(rest[0])
+            named = None if alias is None else self._model(model).aliases.get(alias)
+            if named is not None:
+                return self._pointer(named)
+        run = None if model is None else self._run_at(model, rest)
+        if run is None:
+            raise ObjectNotFound(key)
+        self._manifest(run)
+        blob = self._scratch.memory.read(key, limit=1 << 62)
+        assert blob is not None
+        return blob.data
+
+    def _entry(self, key: str) -> Iterable[Entry]:
+        try:
+            return [Entry(key, len(self._bytes(key)), EPOCH)]
+        except ArtifactStoreError:  # a pointer to nothing: a reader of it is told
+            return []
+
+    def _converts(self, run: OldRun) -> bool:
+        try:
+            self._manifest(run)
+        except ArtifactStoreError:  # a listing is total; a reader of the run is told
+            return False
+        return True
+
+    def _pointer(self, alias: OldAlias) -> bytes:
+        if alias.run is None:
+            raise copy.copy(alias.error) if alias.error is not None else Corrupt(f"{alias.source} names no run")
+        manifest = self._manifest(alias.run)
+        mark = sha256(canonical([alias.name, manifest.digest]))[:32]
+        note = Note(mark, manifest.created_at, "an old tree", f"as in {alias.source}")
+        return advance(None, alias.key, alias.name, manifest, note).pointer.to_bytes()
+
+    def _run_at(self, key: ModelKey, rest: tuple[str, ...]) -> OldRun | None:
+        run_id = keys.run_in(rest[0]) if rest else None
+        return None if run_id is None else self._model(key).runs.get(run_id)
+
+    def _model(self, key: ModelKey) -> _Model:
+        with self._lock:
+            if key not in self._models:
+                self._models[key] = self._found(key)
+            return self._models[key]
+
+    def _found(self, key: ModelKey) -> _Model:
+        model = _Model(aliases={alias.name: alias for alias in self.tree.aliases if alias.key == key})
+        for run in self.tree.runs:
+            if run.key == key:
+                model.runs.setdefault(run.run_id or self._derived_id(run), run)
+        return model
+
+    def _derived_id(self, run: OldRun) -> RunId:
+        """Return the id of a run that the tree has none for; this takes reading it."""
+        try:
+            return self._conversion(run).run_id
+        except ArtifactStoreError:  # whoever reads the run is told
+            return self._open(run).spare_id
+
+    # ------------------------------------------------------------ converting, each once
+
+    def _conversion(self, run: OldRun) -> Conversion:
+        return self._once(self._conversions, run, lambda: convert(self._open(run)))
+
+    def _open(self, run: OldRun) -> Opened:
+        return self._once(self._opened, run, lambda: open_old(run))
+
+    def _manifest(self, run: OldRun) -> Manifest:
+        return self._once(self._manifests, run, lambda: self._committed(run))
+
+    def _committed(self, run: OldRun) -> Manifest:
+        try:
+            return self._scratch.commit(self._conversion(run))
+        finally:  # what it was made from is not needed any more
+            self._conversions.pop(run.source, None)
+            self._opened.pop(run.source, None)
+
+    def _once(self, known: dict[str, T | ArtifactStoreError], run: OldRun, make: Callable[[], T]) -> T:
+        with self._lock:
+            if run.source not in known:
+                try:
+                    known[run.source] = make()
+                except ArtifactStoreError as error:
+                    known[run.source] = error
+            found = known[run.source]
+        if isinstance(found, ArtifactStoreError):
+            raise copy.copy(found) from found
+        return found
+
+    @property
+    def _lock(self) -> threading.RLock:
+        """One lock per process: a thread that a fork left behind in the parent may hold the parent's for ever."""
+        return self._locks.setdefault(os.getpid(), threading.RLock())
+
+    # ------------------------------------------------------------ nothing is written
+
+    def write(self, key: str, data: bytes, *, when: Precondition) -> Version:
+        """Refuse."""
+        del key, data, when
+        self._refuse()
+
+    def put_file(self, key: str, chunks: Iterable[bytes], *, size: int, when: Precondition) -> None:
+        """Refuse."""
+        del key, chunks, size, when
+        self._refuse()
+
+    def delete(self, key: str) -> None:
+        """Refuse."""
+        del key
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise Unsupported(self.read_only)
+
+
+def _parsed(key: str) -> tuple[ModelKey | None, tuple[str, ...]]:
+    """Return the model that a key belongs to, if it does, and the names below it, those of folders with their slash."""
+    parts = re.findall(r"[^/]*/|[^/]+", key)
+    model_type = keys.model_type_in(parts[0]) if len(parts) > 1 else None
+    if model_type is None:
+        return None, ()
+    symbol = keys.symbol_in(parts[1])
+    if symbol is not None:
+        return ModelKey(model_type, symbol), tuple(parts[2:])
+    return ModelKey(model_type), tuple(parts[1:])

@@ -1,0 +1,242 @@
+"""Checkpoints that ``torch.save`` wrote, both as a zip and in the older form of one pickle behind the other.
+
+Stricter than ``torch.load(weights_only=True)``, and in need of nothing from it: the pickle is read by our own
+unpickler over a fixed list of names, and tensors are views into the raw bytes of their storages, whose sizes were
+compared with what is there. So nothing that another part of the program allows torch to load is allowed here, and
+threads do not share a list. Tensors that shared memory share it again.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from artifact_store.core.errors import Corrupt
+from artifact_store.legacy import names
+from artifact_store.legacy.limits import LIMITS, Limits
+from artifact_store.legacy.numpy_parts import library
+from artifact_store.legacy.plain import plain_dict
+from artifact_store.legacy.stubs import Name, refused
+from artifact_store.legacy.unpickle import Machine
+from artifact_store.legacy.zip_file import is_zip, read_entries
+
+_MAGIC: Final = 0x1950A86A20F9469CFC6C
+_VERSION: Final = 1001
+_STATES: Final = ("model_state_dict", "state_dict")
+_CONFIGS: Final = ("model_config", "config")
+
+_STORAGES: Final = {
+    "DoubleStorage": "float64",
+    "FloatStorage": "float32",
+    "HalfStorage": "float16",
+    "BFloat16Storage": "bfloat16",
+    "LongStorage": "int64",
+    "IntStorage": "int32",
+    "ShortStorage": "int16",
+    "CharStorage": "int8",
+    "ByteStorage": "uint8",
+    "BoolStorage": "bool",
+    "ComplexFloatStorage": "complex64",
+    "ComplexDoubleStorage": "complex128",
+}
+_SEPARATOR: Final = "/"  # of a zip, on every platform
+_ITEMSIZE: Final = dict(zip(_STORAGES.values(), (8, 4, 2, 2, 8, 4, 2, 1, 1, 1, 8, 16), strict=True))
+_TENSOR: Final = Name("torch._utils", "_rebuild_tensor_v2")
+_PARAMETER: Final = Name("torch._utils", "_rebuild_parameter")
+_SIZE: Final = Name("torch", "Size")
+_TORCH: Final = {
+    (name.module, name.name): name
+    for name in (_TENSOR, _PARAMETER, _SIZE, *(Name("torch", storage) for storage in _STORAGES))
+}
+_MODULES: Final = re.compile(r"numpy|numpy\._?core\.\w+|datetime|collections|_codecs|builtins|__builtin__")
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """An old checkpoint: the tensors of the network by name, and what stood beside them as plain JSON values."""
+
+    state: Mapping[str, Any]
+    config: Mapping[str, Any]
+    """What the network was built from (``model_config``)."""
+    training_config: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    """Everything else: feature names, losses, symbol, ..."""
+    omitted: tuple[str, ...] = ()
+    """Names of what is neither, such as the state of an optimizer."""
+
+
+def read_checkpoint(data: bytes, *, what: str, limits: Limits = LIMITS) -> Checkpoint:
+    """Return the checkpoint: a dict around a state dict, or a bare state dict.
+
+    Raises:
+        Corrupt: damaged, or no checkpoint of a network.
+        RiskRefused: it names something that only running code could make.
+        CodecUnavailable: torch is not installed.
+    """
+    found = read_torch(data, what=what, limits=limits)
+    if not isinstance(found, dict):
+        raise Corrupt(f"{what} holds a {type(found).__name__} and not the state of a network")
+    rest = dict(found)
+    at = next((name for name in _STATES if isinstance(rest.get(name), dict)), None)
+    state = rest if at is None else rest.pop(at)
+    if at is None:
+        rest = {}
+    torch = library("torch", "torch")
+    if not state or not all(isinstance(name, str) and isinstance(part, torch.Tensor) for name, part in state.items()):
+        raise Corrupt(f"{what} has no state of a network: tensors by name, perhaps in 'model_state_dict'")
+    config, no_config = plain_dict(next((rest.pop(name) for name in _CONFIGS if isinstance(rest.get(name), dict)), {}))
+    training = rest.pop("training_config") if isinstance(rest.get("training_config"), dict) else {}
+    training, no_training = plain_dict(training)
+    metadata, omitted = plain_dict(rest)
+    return Checkpoint(dict(state), config, training, metadata, (*omitted, *no_config, *no_training))
+
+
+def read_torch(data: bytes, *, what: str, limits: Limits = LIMITS) -> Any:
+    """Return what ``torch.save`` was given, with tensors on the CPU that need no gradient.
+
+    Raises:
+        Corrupt: damaged, or beyond the limits.
+        RiskRefused: it names something that only running code could make.
+        CodecUnavailable: torch is not installed.
+    """
+    library("torch", "torch")
+    return _from_zip(data, what, limits) if is_zip(data) else _from_stream(data, what, limits)
+
+
+# ---------------------------------------------------------------- the two forms
+
+
+def _from_zip(data: bytes, what: str, limits: Limits) -> Any:
+    entries = read_entries(data, what=what, limits=limits)
+    root = next(iter(entries), "").partition(_SEPARATOR)[0]
+    pickled = entries.pop(_SEPARATOR.join((root, "data.pkl")), None)
+    if pickled is None:
+        raise Corrupt(f"{what} is a zip archive without a data.pkl: no checkpoint")
+    if entries.get(_SEPARATOR.join((root, "byteorder")), b"little") != b"little":
+        raise refused(what, "was written on a machine of the other byte order")
+    storages: dict[str, _Storage] = {}
+
+    def persistent(identity: Any) -> _Storage:
+        dtype, key, count = _storage_id(identity, 5, what)
+        if key not in storages:
+            content = entries.get(_SEPARATOR.join((root, "data", key)), b"")
+            if len(content) != count * _ITEMSIZE[dtype]:
+                raise Corrupt(f"{what} has a storage of another size than its tensors say")
+            storages[key] = _Storage(dtype, count)
+            storages[key].fill(content, what)
+        return storages[key].checked(dtype, count, what)
+
+    machine = _machine(pickled, what, limits, persistent)
+    found = machine.load()
+    machine.finish()
+    return found
+
+
+def _from_stream(data: bytes, what: str, limits: Limits) -> Any:
+    """Read the form before torch 1.6: five pickles, and behind them the storages in the order of the last one."""
+    storages: dict[str, _Storage] = {}
+
+    def persistent(identity: Any) -> _Storage:
+        dtype, key, count = _storage_id(identity, 6, what)
+        if key not in storages:
+            if count * _ITEMSIZE[dtype] > len(data) - sum(storage.size for storage in storages.values()):
+                raise Corrupt(f"{what} announces more tensors than it has bytes")
+            storages[key] = _Storage(dtype, count)
+        return storages[key].checked(dtype, count, what)
+
+    machine = _machine(data, what, limits, persistent)
+    if machine.load() != _MAGIC or machine.load() != _VERSION or not isinstance(machine.load(), dict):
+        raise Corrupt(f"{what} is no checkpoint: it does not begin as torch.save begins")
+    found, order = machine.load(), machine.load()
+    if not isinstance(order, list) or sorted(map(str, order)) != sorted(storages):
+        raise Corrupt(f"{what} has other storages than its tensors use")
+    for key in order:
+        storage = storages[key]
+        if int.from_bytes(machine.take(8), "little") != storage.count:
+            raise Corrupt(f"{what} has a storage of another size than its tensors say")
+        storage.fill(machine.take(storage.size), what)
+    machine.finish()
+    return found
+
+
+def _machine(data: bytes, what: str, limits: Limits, persistent: Callable[[Any], Any]) -> Machine:
+    return Machine(data, what=what, limits=limits, find=_find, call=_call, persistent=persistent)
+
+
+def _find(what: str, module: Any, name: Any) -> Name:
+    found = _TORCH.get((module, name)) if isinstance(module, str) and isinstance(name, str) else None
+    if found is None and isinstance(module, str) and not _MODULES.fullmatch(module):
+        raise refused(what, f"names {module[:100]}.{str(name)[:100]}")
+    return found or names.find(what, module, name)
+
+
+def _call(what: str, function: Any, args: Any) -> Any:
+    if function == _TENSOR and isinstance(args, tuple):
+        return _tensor(what, args)
+    if function == _PARAMETER and isinstance(args, tuple) and args:
+        return args[0]
+    if function == _SIZE and isinstance(args, tuple) and len(args) == 1 and isinstance(args[0], tuple):
+        return args[0]
+    return names.call(what, function, args)
+
+
+def _storage_id(identity: Any, length: int, what: str) -> tuple[str, str, int]:
+    """Return dtype, key and number of elements of ``("storage", class, key, device, elements, ...)``."""
+    if not isinstance(identity, tuple) or len(identity) != length or identity[0] != "storage":
+        raise refused(what, "has a persistent id, which stands for something outside of it")
+    kind, key, _device, count = identity[1:5]
+    if identity[5:] not in ((), (None,)):
+        raise refused(what, "has a storage that is a view of another one")
+    dtype = _STORAGES.get(kind.name) if isinstance(kind, Name) and kind.module == "torch" else None
+    if dtype is None or not isinstance(key, str) or type(count) is not int or not 0 <= count < 1 << 48:
+        raise Corrupt(f"{what} has a storage that is not described by class, key and size")
+    return dtype, key, count
+
+
+# ---------------------------------------------------------------- tensors
+
+
+class _Storage:
+    """The memory of one or more tensors: known when the pickle is read, and perhaps filled later."""
+
+    def __init__(self, dtype: str, count: int) -> None:
+        torch = library("torch", "torch")
+        self.dtype = dtype
+        self.count = count
+        self.size = count * _ITEMSIZE[dtype]
+        self.memory = bytearray(self.size)
+        kind = getattr(torch, dtype)
+        self.flat = torch.frombuffer(self.memory, dtype=kind) if count else torch.empty(0, dtype=kind)
+
+    def fill(self, content: bytes, what: str) -> None:
+        """Put the bytes into the memory, in which tensors may already lie."""
+        if self.dtype == "bool" and content.strip(b"\x00\x01"):
+            raise Corrupt(f"{what} has a tensor of booleans that are neither true nor false")
+        self.memory[:] = content
+
+    def checked(self, dtype: str, count: int, what: str) -> _Storage:
+        """Return the storage, which has to be described alike each time."""
+        if (dtype, count) != (self.dtype, self.count):
+            raise Corrupt(f"{what} describes one storage in two ways")
+        return self
+
+
+def _tensor(what: str, args: tuple[Any, ...]) -> Any:
+    """Return the view into a storage that ``_rebuild_tensor_v2`` makes, if it lies inside and covers no place twice."""
+    if len(args) not in (6, 7) or not isinstance(args[0], _Storage) or args[5] or args[6:] not in ((), (None,), ({},)):
+        raise refused(what, "makes a tensor that is more than its numbers")
+    storage, offset, size, stride = args[:4]
+    if not (type(offset) is int and _sizes(size) and _sizes(stride) and len(size) == len(stride)):
+        raise Corrupt(f"{what} has a tensor without a usable shape")
+    count = math.prod(size)
+    last = offset + sum((side - 1) * step for side, step in zip(size, stride, strict=True))
+    if offset < 0 or count > storage.count or (count and not offset <= last < storage.count):
+        raise Corrupt(f"{what} has a tensor that lies outside of its storage")
+    return storage.flat.as_strided(size, stride, offset) if count else storage.flat.new_empty(size)
+
+
+def _sizes(values: Any) -> bool:
+    return isinstance(values, tuple) and len(values) <= 64 and all(type(v) is int and 0 <= v < 1 << 48 for v in values)  # noqa: PLR2004

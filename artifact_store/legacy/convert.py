@@ -1,0 +1,182 @@
+"""One old run, and what a new one is to hold of it: components, features, settings, and where it came from.
+
+The same for reading in place and for migrating, and the same bytes each time: nothing comes from the clock, from the
+machine or from the libraries that happen to be imported. No stored code runs; a part that cannot be read without is
+left out, and the run says in the tag ``requires`` that predicting needs it.
+
+A run keeps its id. One that has none gets the time of its ``created_at``, or else the one inside of its file, and the
+beginning of its digest; where no time is stored at all, that of the epoch, so that it is never taken for the newest.
+Times without a zone are taken as UTC, as the digits of the run ids are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from artifact_store.core.canonical import canonical, sha256
+from artifact_store.core.errors import ArtifactStoreError, Corrupt
+from artifact_store.core.features import FeatureSchema
+from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.draft import Draft
+from artifact_store.legacy import features, file_names, layout
+from artifact_store.legacy.families import READERS, Parts
+from artifact_store.legacy.layout import OldRun
+from artifact_store.legacy.notes import MAX_NOTES, parse_notes
+from artifact_store.ops.audit import Problem
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""When a run was trained of which that is not known."""
+MAX_FILE: Final = 4 << 30
+"""Bytes of one file of an old run."""
+SOURCE_TAG: Final = "legacy_source"
+DIGEST_TAG: Final = "legacy_sha256"
+REQUIRES_TAG: Final = "requires"
+
+_NOTES: Final = (file_names.METADATA, file_names.MODEL_METADATA, file_names.CONFIG)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The bytes of an old run, each file read once; ``unread`` has those that could not be, by what they are for."""
+
+    old: OldRun
+    data: Mapping[str, bytes]
+    unread: Mapping[str, ArtifactStoreError]
+    digest: str
+
+    @property
+    def spare_id(self) -> RunId:
+        """The id of a run that has none and of which no time is known."""
+        return _id_at(EPOCH, self.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What came of reading an old run, in words: what was found, what was concluded, and which parts were refused."""
+
+    features: str = ""
+    found: tuple[str, ...] = ()
+    inferred: tuple[str, ...] = ()
+    refused: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """A new run that is ready to be filled in. Equal files make equal conversions."""
+
+    key: ModelKey
+    run_id: RunId
+    digest: str
+    created_at: datetime
+    components: Mapping[str, Any]
+    features: FeatureSchema
+    config: Mapping[str, Any]
+    training_config: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    told: Told = field(default_factory=Told)
+
+    def fill(self, draft: Draft) -> None:
+        """Put everything into a draft of this run.
+
+        Raises:
+            NotEncodable, CodecUnavailable, InvalidInput: a codec cannot hold a component; the draft is of no use then.
+        """
+        draft.features = self.features
+        draft.config, draft.training_config = dict(self.config), dict(self.training_config)
+        draft.metrics, draft.tags = dict(self.metrics), dict(self.tags)
+        draft.created_at = self.created_at
+        draft.environment = {}  # that of the training is not known, and this one has nothing to do with it
+        for name, component in self.components.items():
+            draft.add(name, component)
+
+
+def open_old(old: OldRun) -> Opened:
+    """Read the files of a run and hash them. A file that cannot be read is noted, and hashes as such."""
+    data: dict[str, bytes] = {}
+    unread: dict[str, ArtifactStoreError] = {}
+    for role, path in old.files.items():
+        try:
+            data[role] = layout.read(path, limit=MAX_NOTES if role in _NOTES else MAX_FILE)
+        except ArtifactStoreError as error:
+            unread[role] = error
+    digests = {path.name: sha256(data[role]) if role in data else None for role, path in old.files.items()}
+    return Opened(old, data, unread, sha256(canonical(digests)))
+
+
+def convert(opened: Opened) -> Conversion:
+    """Return what the new run is to hold.
+
+    Raises:
+        Corrupt: the model is missing, damaged, or none of its family.
+        RiskRefused: it could be read only by running what is stored.
+        FeatureMismatch: what is stored about its features contradicts the model, or itself.
+        AccessDenied, CodecUnavailable: it may not be read, or needs a library that is not installed.
+    """
+    old = opened.old
+    if file_names.MODEL in opened.unread:
+        raise opened.unread[file_names.MODEL]
+    if file_names.MODEL not in opened.data:
+        wanted = " or ".join(file_names.MODEL + suffix for suffix in file_names.FAMILIES[old.key.model_type])
+        raise Corrupt(f"{old.source} has no model: there should be a {wanted}")
+    names = {role: path.name for role, path in old.files.items()}
+    notes = {role: parse_notes(names[role], opened.data[role]) for role in _NOTES if role in opened.data}
+    try:
+        parts = READERS[old.key.model_type](opened.data, names, notes)
+        recovered = features.recover(parts.evidence, **parts.schema)
+    except ArtifactStoreError:
+        raise
+    except Exception as error:  # a library met what it did not expect; the other runs of the tree go on
+        raise Corrupt(f"{names[file_names.MODEL]} cannot be read: {type(error).__name__}: {error}") from error
+    return _assembled(opened, parts, recovered)
+
+
+def _assembled(opened: Opened, parts: Parts, recovered: features.Recovered) -> Conversion:
+    old = opened.old
+    created_at = parts.created_at or (parts.written_at if old.run_id is None else _time_of(old.run_id))
+    run_id = old.run_id or _id_at(created_at or EPOCH, opened.digest)
+    there = {role for role in (file_names.PREPROCESSOR, file_names.VECNORMALIZE) if role in old.files}
+    needs = there | parts.needs
+    tags = {SOURCE_TAG: old.source, DIGEST_TAG: opened.digest}
+    if needs:
+        tags[REQUIRES_TAG] = ",".join(sorted(needs))
+    refused = [*parts.refused, *((old.files[role].name, error) for role, error in opened.unread.items())]
+    refused += [(name, Corrupt(f"it is missing, and {old.source} was trained with one")) for name in needs - there]
+    return Conversion(
+        key=old.key,
+        run_id=run_id,
+        digest=opened.digest,
+        created_at=created_at or EPOCH,
+        components=parts.components,
+        features=recovered.schema,
+        config=parts.config,
+        training_config=parts.training_config,
+        metrics=parts.metrics,
+        tags=tags,
+        told=Told(
+            features=f"{recovered.known}: {recovered.origin}",
+            found=(*parts.found, *(f"{name} is left behind" for name in old.left)),
+            inferred=(*_concluded(opened, parts, run_id, created_at), *parts.inferred, *recovered.remarks),
+            refused=tuple(Problem(name, error) for name, error in sorted(refused, key=lambda each: each[0])),
+        ),
+    )
+
+
+def _concluded(opened: Opened, parts: Parts, run_id: RunId, created_at: datetime | None) -> Iterator[str]:
+    """Tell which facts about the run are not stored as such."""
+    if opened.old.run_id is None:
+        yield f"the run id {run_id}: from the {'time' if created_at else 'epoch'} and the content"
+    if parts.created_at is None:
+        told = "the time in the run id" if opened.old.run_id else "when the model file was written"
+        yield f"created_at: {told if created_at else 'not known, so the epoch'}"
+
+
+def _time_of(run_id: RunId) -> datetime:
+    return datetime.strptime(run_id[:15], "%Y%m%d_%H%M%S").replace(tzinfo=UTC)
+
+
+def _id_at(time: datetime, digest: str) -> RunId:
+    return RunId(f"{time:%Y%m%d_%H%M%S}_{digest[:12]}")

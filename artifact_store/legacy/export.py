@@ -1,0 +1,169 @@
+"""Write a run in the form of the old trees, for those who still read it while others have moved.
+
+The files of the models are pickles in that form, and loading a pickle runs whatever is in it: so none is written unless
+the caller says so. What is written is made with the libraries' own means, and reads again as the same model.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from artifact_store.core.errors import InvalidOption, Unsupported
+from artifact_store.core.features import FeatureSchema
+from artifact_store.legacy import file_names, old_objects
+from artifact_store.run import Run
+
+_MODEL_FILE: Final = {"gru": "model.pth", "lightgbm": "model.pkl", "ppo": "model.zip"}
+_VECNORMALIZE_FILE: Final = "model_vecnormalize.pkl"
+_PREPROCESSOR_FILE: Final = "preprocessor.pkl"
+_LINK, _POINTER = "latest", "latest_pointer.txt"
+
+
+def export(run: Run, directory: str | Path, *, pickles: bool = False) -> Path:
+    """Write ``run`` below ``directory``, the folder ``models`` of an old tree, and return the run's own folder.
+
+    The folder of the run is new, and appears whole or not at all; then ``latest`` of its model names it, as the old
+    trainer did: by a symbolic link, or by ``latest_pointer.txt`` where the platform makes none.
+
+    Raises:
+        InvalidOption: files would be pickles and ``pickles`` is not set; or something is there already. Nothing is
+            written.
+        Unsupported: the old trees had no models of this type, or none with such a part.
+        Corrupt, RiskRefused, CodecUnavailable: as for :meth:`~artifact_store.Run.load`.
+    """
+    if run.key.model_type not in _MODEL_FILE:
+        raise Unsupported(f"old trees have models of the types {', '.join(_MODEL_FILE)}, and {run.ref} is none of them")
+    dangerous = _pickles(run)
+    if not pickles:
+        raise InvalidOption(
+            f"{', '.join(dangerous)} of {run.ref} would be pickles, which run code when they are loaded; nothing was "
+            "written. If somebody needs the old form all the same: pickles=True, or --pickles"
+        )
+    home = Path(directory, run.key.model_type, *([run.key.symbol] if run.key.symbol else []))
+    target = home / run.run_id
+    _check_free(home, target)
+    home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home, prefix=".export-", ignore_cleanup_errors=True) as staging:
+        folder = Path(staging, run.run_id)
+        folder.mkdir()
+        _WRITERS[run.key.model_type](run, folder)
+        folder.rename(target)
+    _name_latest(home, target)
+    return target
+
+
+def _pickles(run: Run) -> list[str]:
+    found = [_MODEL_FILE[run.key.model_type]]
+    found += [_PREPROCESSOR_FILE] if file_names.PREPROCESSOR in run.components else []
+    found += [_VECNORMALIZE_FILE] if file_names.VECNORMALIZE in run.components else []
+    return found
+
+
+def _check_free(home: Path, target: Path) -> None:
+    if os.path.lexists(target):
+        raise InvalidOption(f"{target} is there already, and nothing is overwritten")
+    link = home / _LINK
+    if link.exists() and not link.is_symlink():
+        raise InvalidOption(f"{link} is no link, and cannot be made to name this run; move it out of the way")
+
+
+def _name_latest(home: Path, target: Path) -> None:
+    """Let ``latest`` name the run; whoever looks meanwhile sees the run before or this one."""
+    with tempfile.TemporaryDirectory(dir=home, prefix=".export-", ignore_cleanup_errors=True) as staging:
+        made = Path(staging, _LINK)
+        try:
+            made.symlink_to(target.name, target_is_directory=True)
+            made.replace(home / _LINK)
+        except (OSError, NotImplementedError):  # Windows without the privilege, and some file systems
+            made = Path(staging, _POINTER)
+            made.write_text(str(target), encoding="utf-8")
+            made.replace(home / _POINTER)
+
+
+# ---------------------------------------------------------------- one writer for each family
+
+
+def _write_gru(run: Run, folder: Path) -> None:
+    found = run.load()
+    described = {**_about(run), "model_config": dict(found.config), "training_config": run.training_config}
+    described |= run.metrics
+    old_objects.save_checkpoint(folder / _MODEL_FILE["gru"], {"model_state_dict": dict(found.state), **described})
+    _write_preprocessor(run, folder)
+    _write_notes(run, folder)
+
+
+def _write_lightgbm(run: Run, folder: Path) -> None:
+    model = old_objects.estimator(run.load())
+    around = {"model": model, **_about(run), "config": run.config}
+    if file_names.IMPORTANCE in run.components:
+        table = run.load(file_names.IMPORTANCE)
+        around["feature_importance"] = table["importance"].to_numpy()
+        table.to_parquet(folder / "feature_importance.parquet")
+    old_objects.dump(around, folder / _MODEL_FILE["lightgbm"])
+    _write_preprocessor(run, folder)
+    _write_notes(run, folder)
+
+
+def _write_ppo(run: Run, folder: Path) -> None:
+    algorithm = run.load()
+    algorithm.save(folder / _MODEL_FILE["ppo"])
+    about = {**_about(run), "model_config": run.config, "observation_shape": list(algorithm.observation_space.shape)}
+    about["vecnormalize_path"] = None
+    if file_names.VECNORMALIZE in run.components:
+        normalizer = old_objects.vecnormalize(algorithm)
+        run.load(file_names.VECNORMALIZE, into=normalizer)
+        normalizer.save(str(folder / _VECNORMALIZE_FILE))
+        about["vecnormalize_path"] = _VECNORMALIZE_FILE
+    _write_json(folder / "model_metadata.json", about)
+    _write_notes(run, folder)
+
+
+_WRITERS: Final[Mapping[str, Callable[[Run, Path], None]]] = {
+    "gru": _write_gru,
+    "lightgbm": _write_lightgbm,
+    "ppo": _write_ppo,
+}
+
+
+def _write_preprocessor(run: Run, folder: Path) -> None:
+    if file_names.PREPROCESSOR in run.components:
+        names = list(run.features.names) if run.features is not None and not run.features.names_inferred else None
+        old = old_objects.preprocessor(run.load(file_names.PREPROCESSOR), names)
+        old_objects.dump(old, folder / _PREPROCESSOR_FILE)
+
+
+def _write_notes(run: Run, folder: Path) -> None:
+    settings = {"run_id": str(run.run_id), "config": run.config, "is_fitted": run.manifest.is_fitted}
+    about = {**_about(run), **settings, "training_config": run.training_config, "metrics": dict(run.manifest.metrics)}
+    _write_json(folder / "metadata.json", about)
+    _write_json(folder / "config.json", run.config)
+
+
+def _about(run: Run) -> dict[str, Any]:
+    """Return what all old files say of a run: its name, its time, its features."""
+    about = {
+        "model_type": run.key.model_type,
+        "symbol": run.key.symbol,
+        "created_at": run.created_at.replace(tzinfo=None).isoformat(),
+    }
+    return about if run.features is None else {**about, **_features(run.key.model_type, run.features)}
+
+
+def _features(model_type: str, schema: FeatureSchema) -> dict[str, Any]:
+    """Return the features as the old trainers wrote them: those of LightGBM are the selected ones already."""
+    chosen = model_type == "lightgbm" and schema.has_selection and not schema.names_inferred
+    return {
+        "feature_names": list(schema.selected_names if chosen else schema.names),
+        "selected_features": list(schema.selected) if schema.has_selection else None,
+        "feature_count": schema.feature_count,
+        "input_size_actual": schema.input_size,
+    }
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2), encoding="utf-8")

@@ -1,0 +1,317 @@
+"""What the files of one old run are, family by family: the parts of the new run, and the evidence for its features.
+
+Each reader gets the bytes of the files by what they are for, their names for the texts of errors, and the notes beside
+them. A part that cannot be read is refused and told; only the model itself is worth an error.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from artifact_store.core.errors import ArtifactStoreError, Corrupt, FeatureMismatch
+from artifact_store.core.features import Observation
+from artifact_store.legacy import file_names
+from artifact_store.legacy.features import Claim, Evidence, Fitted, claim_of
+from artifact_store.legacy.notes import Notes, numbers, read_old_time
+
+Data = Mapping[str, bytes]
+Names = Mapping[str, str]
+NotesByRole = Mapping[str, Notes]
+
+_INPUT_WEIGHT: Final = "gru.weight_ih_l0"
+_METRICS: Final = frozenset({"loss", "score", "sharpe", "accuracy", "auc", "rmse", "mae"})
+_OF_TRAINING: Final = frozenset({"total_timesteps", "train_samples", "eval_samples", "env_kwargs", "action_space_info"})
+_NO_TIME: Final = (1980, 1, 1, 0, 0, 0)
+_HISTORY: Final = ("train_losses", "val_losses")
+_PATHS: Final = {
+    "preprocessor_path": file_names.PREPROCESSOR,
+    "scaler_path": file_names.PREPROCESSOR,
+    "has_preprocessor": file_names.PREPROCESSOR,
+    "vecnormalize_path": file_names.VECNORMALIZE,
+    "vec_normalize_path": file_names.VECNORMALIZE,
+    "has_vecnormalize": file_names.VECNORMALIZE,
+}
+"""Notes that tell that a run was trained with a part, whether or not the file is where they say."""
+
+
+@dataclass(slots=True)
+class Parts:
+    """What was made of an old run.
+
+    ``needs`` names the components that it was trained with, as its notes say; ``written_at`` is when the model file
+    says that it was made, which counts where nothing else does.
+    """
+
+    evidence: Evidence
+    components: dict[str, Any]
+    schema: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    training_config: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    created_at: datetime | None = None
+    written_at: datetime | None = None
+    needs: frozenset[str] = frozenset()
+    found: list[str] = field(default_factory=list)
+    inferred: list[str] = field(default_factory=list)
+    refused: list[tuple[str, ArtifactStoreError]] = field(default_factory=list)
+
+
+def read_gru(data: Data, names: Names, notes: NotesByRole) -> Parts:
+    """Read a GRU: the checkpoint, and the preprocessor beside it.
+
+    Raises:
+        Corrupt, RiskRefused, CodecUnavailable: it is no checkpoint of a GRU, or not one that can be read safely.
+    """
+    from artifact_store.codecs.torch_state import TorchState
+    from artifact_store.legacy.checkpoint import read_checkpoint
+
+    name = names[file_names.MODEL]
+    found = read_checkpoint(data[file_names.MODEL], what=name)
+    sizes = _sizes(found.state, name)
+    about = dict(found.metadata)
+    own = {"dropout": found.config["dropout"]} if "dropout" in found.config else {}
+    parts = _begun(sizes["input_size"], f"{_INPUT_WEIGHT} in {name}", names, notes, about)
+    parts.schema = {"nan": "refuse", "inf": "refuse"}
+    parts.config = parts.config or dict(found.training_config)
+    parts.training_config = parts.training_config or dict(found.training_config)
+    parts.training_config |= {part: about[part] for part in _HISTORY if part in about}
+    length = next(
+        (one["sequence_length"] for one in (found.training_config, parts.config) if "sequence_length" in one), None
+    )
+    own |= {"sequence_length": length} if isinstance(length, int) else {}
+    parts.components[file_names.MODEL] = TorchState(found.state, {**sizes, **own})
+    parts.found.append(f"{name}: a GRU of {sizes['num_layers']} layers, {sizes['input_size']} inputs")
+    parts.inferred += [
+        f"{size} is {sizes[size]} (its tensors), and not {found.config[size]} ({name})"
+        for size in sizes
+        if size in found.config and found.config[size] != sizes[size]
+    ]
+    if found.omitted:
+        parts.found.append(f"{', '.join(found.omitted)} of {name} is left behind")
+    _add_preprocessor(parts, data, names)
+    return parts
+
+
+def _sizes(state: Mapping[str, Any], name: str) -> dict[str, int]:
+    """Return the sizes of the network as its tensors have them.
+
+    Raises:
+        Corrupt: it is another network.
+    """
+    wanted = (_INPUT_WEIGHT, "gru.weight_hh_l0", "fc1.weight", "fc2.weight")
+    shapes = {part: tuple(state[part].shape) for part in wanted if part in state}
+    missing = [part for part in wanted if len(shapes.get(part, ())) != 2]  # noqa: PLR2004 -- matrices
+    if missing:
+        raise Corrupt(f"{name} is not the state of a GRU with fc1 and fc2: no matrix {', '.join(missing)}")
+    return {
+        "input_size": shapes[_INPUT_WEIGHT][1],
+        "hidden_size": shapes["gru.weight_hh_l0"][1],
+        "num_layers": sum(part.startswith("gru.weight_ih_l") for part in state),
+        "fc_size": shapes["fc1.weight"][0],
+        "output_size": shapes["fc2.weight"][0],
+    }
+
+
+def _begun(width: int, width_from: str, names: Names, notes: NotesByRole, about: Mapping[str, Any]) -> Parts:
+    """Return what all families have: claims on features, settings, metrics and times, from the model and its notes."""
+    own = claim_of(names[file_names.MODEL], about)
+    beside = [notes[role] for role in (file_names.METADATA, file_names.MODEL_METADATA) if role in notes]
+    claims = (own, *(claim_of(note.name, note.fields) for note in beside))
+    lost = tuple(note.damage for note in notes.values() if note.damage)
+    sources = [about, *(note.fields for note in beside)]
+    parts = Parts(Evidence(width, width_from, claims, lost=lost), {})
+    config = notes[file_names.CONFIG].fields if file_names.CONFIG in notes else {}
+    parts.config = dict(config or _flat(_first_object(sources, "config")) or _first_object(sources, "model_config"))
+    parts.training_config = dict(_first_object(sources, "training_config"))
+    for source in reversed(sources):
+        parts.metrics |= numbers(dict(_first_object([source], "metrics")))
+        parts.metrics |= {name: value for name, value in numbers(source).items() if _is_metric(name)}
+    parts.created_at = next((time for one in sources if (time := read_old_time(one.get("created_at")))), None)
+    parts.needs = frozenset(role for one in sources for note, role in _PATHS.items() if one.get(note))
+    parts.found += [f"{note.name}: {len(note.fields)} fields" for note in notes.values()]
+    return parts
+
+
+def _first_object(sources: list[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
+    return next((value for one in sources if isinstance(value := one.get(name), dict) and value), {})
+
+
+def _flat(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the settings of the model alone; a walk-forward run kept those of the whole project around them."""
+    inner = config.get("models")
+    found = (
+        [inner[kind] for kind in file_names.FAMILIES if isinstance(inner.get(kind), dict)]
+        if isinstance(inner, dict)
+        else []
+    )
+    return found[0] if len(found) == 1 else config
+
+
+def _is_metric(name: str) -> bool:
+    return any(
+        part in name.lower().split("_") for part in ("loss", "score", "sharpe", "accuracy", "auc", "rmse", "mae")
+    )
+
+
+def _add_preprocessor(parts: Parts, data: Data, names: Names) -> None:
+    """Add the preprocessor and what it says of the features, or tell why not."""
+    from artifact_store.legacy.preprocessors import read_preprocessor
+
+    if file_names.PREPROCESSOR not in data:
+        return
+    name = names[file_names.PREPROCESSOR]
+    found = _tried(parts, name, lambda: read_preprocessor(data[file_names.PREPROCESSOR], what=name))
+    if found is None:
+        return
+    if found.preprocessor is None:
+        parts.refused.append((name, Corrupt(f"{name} holds neither a scaler nor an imputer")))
+        return
+    parts.components[file_names.PREPROCESSOR] = found.preprocessor
+    steps = ", ".join(type(step).__name__ for step in found.preprocessor.steps)
+    parts.found.append(f"{name}: {steps} of {found.preprocessor.n_features_in_} columns")
+    fitted = Fitted(name, found.preprocessor.n_features_in_, found.names or ())
+    parts.evidence = replace(parts.evidence, fitted=fitted)
+
+
+def _tried(parts: Parts, name: str, read: Callable[[], Any]) -> Any:
+    """Return what a reader of a part returns, or nothing after telling why it is refused."""
+    try:
+        return read()
+    except ArtifactStoreError as error:
+        parts.refused.append((name, error))
+    except Exception as error:  # noqa: BLE001 -- a library met what it did not expect: the part is damaged
+        parts.refused.append((name, Corrupt(f"{name} cannot be read: {type(error).__name__}: {error}")))
+    return None
+
+
+def read_lightgbm_run(data: Data, names: Names, notes: NotesByRole) -> Parts:
+    """Read a LightGBM model: its text goes through a process of its own before this one parses it.
+
+    Raises:
+        Corrupt, RiskRefused, CodecUnavailable: it is no LightGBM model, or not one that can be read safely.
+    """
+    from artifact_store.legacy.lightgbm_pickle import build, read_lightgbm
+
+    name = names[file_names.MODEL]
+    found = read_lightgbm(data[file_names.MODEL], what=name)
+    model = build(found)
+    booster = getattr(model, "booster_", model)
+    parts = _begun(booster.num_feature(), f"max_feature_idx in {name}", names, notes, found.metadata)
+    own = Claim(f"the booster in {name}", tuple(booster.feature_name()))
+    categories = _categories(parts, found)
+    parts.evidence = replace(parts.evidence, claims=(*parts.evidence.claims, own), categories=categories)
+    parts.components[file_names.MODEL] = model
+    parts.found.append(f"{name}: a {found.kind} of {booster.num_trees()} trees, {booster.num_feature()} inputs")
+    for part, scores in booster.best_score.items():
+        parts.metrics |= {f"{part}_{metric}": score for metric, score in numbers(scores).items()}
+    _add_preprocessor(parts, data, names)
+    _add_importance(parts, data, names)
+    return parts
+
+
+def _categories(parts: Parts, found: Any) -> dict[str, list[str | int]]:
+    """Return the categories by the names of their columns; those of a table of pandas have no names in the model."""
+    lists = found.pandas_categorical or []
+    if not lists:
+        return {}
+    infos = re.search(r"^feature_infos=(.*)$", found.text, re.MULTILINE)
+    kinds = infos[1].split() if infos else []
+    columns = [place for place, kind in enumerate(kinds) if kind[:1] != "[" and kind != "none"]
+    named = next((claim.names for claim in parts.evidence.claims if claim.real and len(claim.names) == len(kinds)), ())
+    known = all(isinstance(value, str) for values in lists for value in values) and all(lists)
+    if len(columns) != len(lists) or not named or not known:
+        parts.inferred.append(f"{len(lists)} lists of categories could not be told to columns: give pandas categories")
+        return {}
+    return {named[place]: list(values) for place, values in zip(columns, lists, strict=True)}
+
+
+def _add_importance(parts: Parts, data: Data, names: Names) -> None:
+    """Add the table of importances, which nothing depends on."""
+    if file_names.IMPORTANCE not in data:
+        return
+    name = names[file_names.IMPORTANCE]
+    frame = _tried(parts, name, lambda: _table(data[file_names.IMPORTANCE]))
+    if frame is not None:
+        parts.components[file_names.IMPORTANCE] = frame
+        parts.found.append(f"{name}: {len(frame)} rows")
+
+
+def _table(data: bytes) -> Any:
+    import pandas as pd
+
+    frame = pd.read_parquet(io.BytesIO(data), engine="pyarrow")
+    if sorted(map(str, frame.columns)) != ["feature", "importance"]:
+        raise Corrupt(f"a table of importances has the columns feature and importance, not {list(frame.columns)[:9]}")
+    return frame
+
+
+def read_ppo(data: Data, names: Names, notes: NotesByRole) -> Parts:
+    """Read an algorithm of stable-baselines3 and the VecNormalize beside it.
+
+    Raises:
+        Corrupt, RiskRefused, InvalidOption, CodecUnavailable: it is none, or not one that can be read safely.
+    """
+    from artifact_store.codecs.sb3_policy import build
+    from artifact_store.legacy.sb3_zip import read_sb3
+
+    name = names[file_names.MODEL]
+    found = read_sb3(data[file_names.MODEL], what=name)
+    algorithm = build(found.state)
+    space = algorithm.observation_space
+    parts = _begun(math.prod(space.shape or ()), f"the observation space in {name}", names, notes, {})
+    if space.shape is not None:
+        observation = Observation(tuple(map(int, space.shape)), str(space.dtype))
+        parts.evidence = replace(parts.evidence, observation=observation)
+    about = {name: value for note in notes.values() for name, value in note.fields.items() if name in _OF_TRAINING}
+    parts.training_config = {**about, **parts.training_config}
+    parts.config = parts.config or dict(found.state.hyperparameters)
+    parts.components[file_names.MODEL] = algorithm
+    parts.written_at = _zip_time(data[file_names.MODEL])
+    parts.found.append(f"{name}: {found.state.algorithm} of stable-baselines3 {found.version or '(no version)'}")
+    if found.inferred:
+        parts.inferred.append(f"of {name}: {', '.join(found.inferred)}")
+    _add_vecnormalize(parts, data, names, space.shape)
+    return parts
+
+
+def _add_vecnormalize(parts: Parts, data: Data, names: Names, shape: tuple[int, ...] | None) -> None:
+    """Add the statistics of the observations, or tell why not."""
+    from artifact_store.legacy.vecnormalize_pickle import read_vecnormalize
+
+    if file_names.VECNORMALIZE not in data:
+        return
+    name = names[file_names.VECNORMALIZE]
+    found = _tried(parts, name, lambda: read_vecnormalize(data[file_names.VECNORMALIZE], what=name))
+    if found is None:
+        return
+    if shape is not None and found.shape not in {None, tuple(shape)}:
+        text = f"the policy observes the shape {tuple(shape)}, and {name} has statistics of {found.shape}"
+        parts.refused.append((name, FeatureMismatch(f"{text}: they do not belong together")))
+        return
+    parts.components[file_names.VECNORMALIZE] = found
+    parts.found.append(f"{name}: statistics of {found.shape or 'no observations'}")
+
+
+def _zip_time(data: bytes) -> datetime | None:
+    """Return when the newest entry was written, by the clock of that machine; what has no clock writes 1980."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        times = [entry.date_time for entry in archive.infolist()]
+    newest = max(times, default=_NO_TIME)
+    try:
+        return datetime(*newest, tzinfo=UTC) if newest[0] > _NO_TIME[0] else None
+    except ValueError:  # such as a month 0
+        return None
+
+
+READERS: Final[Mapping[str, Callable[[Data, Names, NotesByRole], Parts]]] = {
+    "gru": read_gru,
+    "lightgbm": read_lightgbm_run,
+    "ppo": read_ppo,
+}

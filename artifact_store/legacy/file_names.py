@@ -1,0 +1,93 @@
+"""What the files of an old tree are called, and what they are for.
+
+Names only: opens nothing, lists nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+BEST_WF: Final = "best_wf"
+MODEL: Final = "model"
+PREPROCESSOR: Final = "preprocessor"
+VECNORMALIZE: Final = "model_vecnormalize"
+METADATA: Final = "metadata"
+MODEL_METADATA: Final = "model_metadata"
+CONFIG: Final = "config"
+IMPORTANCE: Final = "feature_importance"
+
+FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
+    "gru": (".pth", ".pt"),
+    "lightgbm": (".pkl", ".joblib"),
+    "ppo": (".zip",),
+}
+"""The model types of old trees and the suffixes that their models have."""
+
+SUFFIXES: Final = tuple(suffix for suffixes in FAMILIES.values() for suffix in suffixes)
+_TYPES: Final = "|".join(FAMILIES)
+_BEST: Final = re.compile(rf"best_wf_(?P<type>{_TYPES})(?:_(?P<symbol>.+))?(?P<suffix>\.[a-z]+)")
+_FLAT: Final = re.compile(
+    rf"(?P<type>{_TYPES})_model(?:_(?P<symbol>.+?))??(?:_(?P<time>\d{{8}}_\d{{6}}))?(?P<suffix>\.[a-z]+)"
+)
+_BESIDE: Final[Mapping[str, tuple[str, ...]]] = {
+    PREPROCESSOR: ("{stem}_preprocessor.pkl", "{stem}_preprocessor.joblib"),
+    VECNORMALIZE: ("{stem}_vecnormalize.pkl", "{stem}_vec_normalize.pkl"),
+    MODEL_METADATA: ("{stem}_metadata.json",),
+    CONFIG: ("{stem}_config.json",),
+    IMPORTANCE: ("{stem}_feature_importance.parquet",),
+}
+_IN_FOLDER: Final[Mapping[str, tuple[str, ...]]] = {
+    PREPROCESSOR: ("preprocessor.pkl", "preprocessor.joblib", "scaler.pkl"),
+    VECNORMALIZE: ("vecnormalize.pkl", "vec_normalize.pkl"),
+    METADATA: ("metadata.json",),
+    CONFIG: ("config.json",),
+    IMPORTANCE: ("feature_importance.parquet",),
+}
+
+
+def is_loose(name: str) -> bool:
+    """Tell whether a file is a model that lies among others, by its name."""
+    return loose_name(name, None, None) is not None
+
+
+def loose_name(
+    name: str, model_type: str | None, symbol: tuple[str, ...] | None
+) -> tuple[str, tuple[str, ...], str | None, str | None] | None:
+    """Return model type, symbol, time and alias of a file that is a model by its name; none for any other file."""
+    best, flat = _BEST.fullmatch(name), _FLAT.fullmatch(name)
+    found = best or flat
+    if found is not None and found["suffix"] in SUFFIXES and model_type in {None, found["type"]}:
+        own = symbol or ((found["symbol"],) if found["symbol"] else ())
+        return found["type"], own, None if best else found["time"], BEST_WF if best else None
+    if model_type is not None and name in {MODEL + suffix for suffix in FAMILIES[model_type]}:
+        return model_type, symbol or (), None, None
+    return None
+
+
+def in_folder(names: Sequence[str], model_type: str) -> dict[str, str]:
+    """Return the files of a run's own folder by what they are for."""
+    suffixes = FAMILIES[model_type]
+    known = {name for choices in _IN_FOLDER.values() for name in choices}
+    model = next((MODEL + suffix for suffix in suffixes if MODEL + suffix in names), None)
+    if model is None:
+        others = [name for name in names if Path(name).suffix in suffixes and name not in known]
+        others = [name for name in others if not re.search(r"_(?:vec_?normalize|preprocessor)\.", name)]
+        model = others[0] if len(others) == 1 else None
+    found = {} if model is None else {MODEL: model}
+    found |= beside_of(names, Path(model).stem if model else MODEL)
+    for role, choices in _IN_FOLDER.items():
+        fitting = [name for name in choices if name in names]
+        found |= {role: fitting[0]} if fitting else {}
+    return found
+
+
+def beside_of(names: Sequence[str], stem: str) -> dict[str, str]:
+    """Return the files that are named after a model, by what they are for."""
+    found: dict[str, str] = {}
+    for role, choices in _BESIDE.items():
+        fitting = [name for choice in choices if (name := choice.format(stem=stem)) in names]
+        found |= {role: fitting[0]} if fitting else {}
+    return found

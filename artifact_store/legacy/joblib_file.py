@@ -1,0 +1,100 @@
+"""Files that ``joblib.dump`` or ``pickle.dump`` wrote: perhaps compressed, with arrays as raw blocks in between.
+
+The compression is recognised by its first bytes, as joblib does it, and never by the suffix. The raw blocks are read by
+the unpickler, at the opcode behind which they lie. Not read: files of joblib before 0.10, which kept each array in a
+file of its own.
+"""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import zlib
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from artifact_store.core.errors import Corrupt
+from artifact_store.legacy.limits import LIMITS, Limits
+from artifact_store.legacy.numpy_parts import library
+from artifact_store.legacy.stubs import refused
+from artifact_store.legacy.unpickle import loads
+
+ALWAYS_ALLOWED: Final = 32 << 20
+"""Bytes to which any file may expand."""
+MAX_RATIO: Final = 100
+"""How many times its size a larger one may expand to. Model texts and arrays come to 20 at most, bombs to 1000."""
+
+_MEMORY: Final = 256 << 20  # what LZMA may take for its dictionary
+
+
+class Decompressor(Protocol):
+    """What the decompressors of the standard library have in common."""
+
+    unused_data: bytes
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        """Return at most so many bytes."""
+
+    @property
+    def eof(self) -> bool:
+        """Whether the end of the stream was reached."""
+
+
+def _lz4() -> Any:
+    return library("lz4.frame", None).LZ4FrameDecompressor()
+
+
+_STREAMS: Final[dict[bytes, tuple[str, Callable[[], Any]]]] = {
+    b"\x78": ("zlib", zlib.decompressobj),
+    b"\x1f\x8b": ("gzip", lambda: zlib.decompressobj(wbits=31)),
+    b"BZ": ("bz2", bz2.BZ2Decompressor),
+    b"\xfd7zXZ": ("xz", lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY)),
+    b"\x5d\x00": ("lzma", lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_MEMORY)),
+    b"\x04\x22\x4d\x18": ("lz4", _lz4),
+}
+
+
+def read(data: bytes, *, what: str, limits: Limits = LIMITS) -> Any:
+    """Return what the file holds, as plain values and stubs.
+
+    Raises:
+        Corrupt: it is damaged, no such file, or beyond the limits.
+        RiskRefused: only running code could tell what it is.
+        CodecUnavailable: it is compressed with lz4, which is not installed; or there is no numpy.
+    """
+    return loads(expanded(data, what=what, limits=limits), what=what, limits=limits)
+
+
+def expanded(data: bytes, *, what: str, limits: Limits = LIMITS) -> bytes:
+    """Return the bytes without their compression, if they have one.
+
+    Raises:
+        Corrupt: the stream is damaged, or expands beyond all measure.
+        CodecUnavailable: it is compressed with lz4, which is not installed.
+    """
+    if data.startswith(b"ZF"):
+        raise refused(what, "is of joblib before 0.10, which kept its arrays in other files")
+    for prefix, (kind, make) in _STREAMS.items():
+        if data.startswith(prefix):
+            return _expand(data, make, f"{what} ({kind})", min(limits.size, max(ALWAYS_ALLOWED, MAX_RATIO * len(data))))
+    return data
+
+
+def _expand(data: bytes, make: Callable[[], Decompressor], what: str, limit: int) -> bytes:
+    """Expand streams that lie one behind the other, as gzip, bz2 and xz allow."""
+    parts: list[bytes] = []
+    size = 0
+    while data:
+        stream = make()
+        try:
+            part = stream.decompress(data, limit - size + 1)
+        except (zlib.error, lzma.LZMAError, OSError, EOFError, RuntimeError, ValueError) as error:
+            raise Corrupt(f"{what} cannot be expanded: {error}") from error
+        size += len(part)
+        if size > limit:
+            raise Corrupt(f"{what} has {len(data):,} bytes and expands to more than {limit:,}: no model does that")
+        if not stream.eof:
+            raise Corrupt(f"{what} ends early")
+        parts.append(part)
+        data = stream.unused_data or b""
+    return b"".join(parts)

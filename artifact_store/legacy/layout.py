@@ -1,0 +1,388 @@
+"""What lies where in an old tree: its runs, the files of each, and what its ``latest`` and ``best_wf`` name.
+
+Looks at names and at the text of ``latest``; opens no model. Nothing outside the tree is ever looked at: symbolic links
+are not followed, and of a pointer's text only the last component counts, looked up among the runs beside it. What
+cannot be understood is a problem of that place and never ends the scan.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from artifact_store.core.errors import (
+    AccessDenied,
+    ArtifactStoreError,
+    Conflict,
+    ContainerNotFound,
+    Corrupt,
+    InvalidName,
+    NotAStore,
+    Unavailable,
+    Unsupported,
+)
+from artifact_store.core.keys import LATEST, ModelKey, RunId
+from artifact_store.legacy.file_names import (
+    BEST_WF,
+    FAMILIES,
+    METADATA,
+    MODEL,
+    SUFFIXES,
+    beside_of,
+    in_folder,
+    is_loose,
+    loose_name,
+)
+from artifact_store.legacy.notes import MAX_NOTES, parse_notes
+from artifact_store.ops.audit import Problem
+
+_POINTERS = ("latest", "latest_pointer.txt")
+_ROOT, _BESTS = "models", "metadata"
+_RUN_LIKE = re.compile(r"\d{8}_\d{6}(?:_.*)?")
+_MAX_POINTER = 4 << 10
+_DEPTH = 6
+
+
+@dataclass(frozen=True, slots=True)
+class OldRun:
+    """One trained model of an old tree.
+
+    ``source`` is its folder, or its file where it has none, relative to the folder of the models and with slashes on
+    every platform. ``run_id`` is none where the tree has no name for it. ``files`` maps what a file is for to where it
+    lies; ``left`` names those of its folder that mean nothing here. ``alias`` is set where the file itself is one.
+    """
+
+    key: ModelKey
+    run_id: RunId | None
+    source: str
+    files: Mapping[str, Path]
+    left: tuple[str, ...] = ()
+    alias: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OldAlias:
+    """What a name of the old tree stands for: one of its runs, or an error that says why none."""
+
+    key: ModelKey
+    name: str
+    source: str
+    run: OldRun | None
+    error: ArtifactStoreError | None = None
+
+
+@dataclass(slots=True)
+class Tree:
+    """An old tree: ``root`` is the folder that holds the model types."""
+
+    root: Path
+    runs: list[OldRun] = field(default_factory=list)
+    aliases: list[OldAlias] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def keys(self) -> list[ModelKey]:
+        """Every model of which the tree has a run or a name, in order."""
+        return sorted({run.key for run in self.runs} | {alias.key for alias in self.aliases})
+
+
+def scan(path: str | Path) -> Tree:
+    """Return what an old tree holds. ``path`` is its folder ``models``, the folder above, or that of one model type.
+
+    Raises:
+        ContainerNotFound: there is no such folder.
+        NotAStore: it holds no old models.
+    """
+    given = Path(path)
+    if not given.is_dir():
+        raise ContainerNotFound(f"{given} is not a folder; name the old tree's folder 'models', or the one above it")
+    models, only = _models_folder(given)
+    scanner = _Scanner(Tree(models))
+    scanner.models(only)
+    tree = scanner.finished()
+    if not (tree.runs or tree.aliases or tree.problems):
+        raise NotAStore(
+            f"{given} holds no old models: no folder {', '.join(FAMILIES)} with runs in it, no best_wf_* file. "
+            "Name the old tree's folder 'models', or the one above it"
+        )
+    return tree
+
+
+def read(path: Path, *, limit: int) -> bytes:
+    """Return what is in a file of an old tree; a symbolic link is not followed.
+
+    Raises:
+        Corrupt: it is no regular file, or has more than ``limit`` bytes.
+        AccessDenied, Unavailable: the operating system does not give it.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        if path.is_symlink():
+            raise Corrupt(f"{path.name} is a symbolic link, which is not followed; put the file itself there")
+        with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 -- Path.open cannot take the flags
+            about = os.fstat(file.fileno())
+            if not stat.S_ISREG(about.st_mode):
+                raise Corrupt(f"{path.name} is not a regular file")
+            data = file.read(limit + 1)
+    except PermissionError as error:
+        raise AccessDenied(f"{path} may not be read: {error.strerror}") from error
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be read: {error.strerror}") from error
+    if len(data) > limit:
+        raise Corrupt(f"{path.name} has more than the {limit:,} bytes that are read of such a file")
+    return data
+
+
+def _models_folder(given: Path) -> tuple[Path, str | None]:
+    """Return the folder that holds the model types, and the only type that is meant where one was named."""
+    if _holds_models(given):
+        return given, None
+    below = given / _ROOT
+    if below.is_dir() and not below.is_symlink() and _holds_models(below):
+        return below, None
+    named = given.resolve()
+    if named.name in FAMILIES:
+        return named.parent, named.name
+    return given, None
+
+
+def _holds_models(folder: Path) -> bool:
+    return any(
+        (entry.name in FAMILIES and entry.is_dir())
+        or (entry.name == _BESTS and entry.is_dir() and any(map(is_loose, _names(Path(entry.path)))))
+        or (entry.is_file() and is_loose(entry.name))
+        for entry in _entries(folder)
+    )
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as found:
+        return sorted(found, key=lambda entry: entry.name)
+
+
+def _names(folder: Path) -> list[str]:
+    return [entry.name for entry in _entries(folder)]
+
+
+class _Scanner:
+    """One walk over a tree."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._pointers: list[tuple[ModelKey, Path]] = []
+
+    def models(self, only: str | None) -> None:
+        """Walk through the folder of the models, or one type of it."""
+        for entry in self._look(self._tree.root):
+            if only is not None and entry.name != only:
+                continue
+            if entry.is_symlink():
+                if entry.name in {*FAMILIES, _BESTS}:
+                    self._refuse_link(Path(entry.path))
+            elif entry.is_dir():
+                self._top(Path(entry.path))
+        if only is None:
+            self._loose(self._tree.root, None, None)
+
+    def finished(self) -> Tree:
+        """Return the tree, after what can only be told when all runs are known."""
+        tree = self._tree
+        self._drop_twins()
+        for key, path in self._pointers:
+            self._resolve(key, path)
+        for key in tree.keys:
+            bests = [run for run in tree.runs if run.key == key and run.alias == BEST_WF]
+            if bests:
+                tree.aliases.append(_best(key, bests))
+        tree.runs.sort(key=lambda run: (run.key, run.source))
+        tree.aliases.sort(key=lambda alias: (alias.key, alias.name))
+        return tree
+
+    def _top(self, folder: Path) -> None:
+        if folder.name in FAMILIES:
+            self._walk(folder, folder.name, ())
+        elif folder.name == _BESTS:
+            self._loose(folder, None, None)
+        elif any(self._has_model(child) for child in (folder, *self._folders(folder, 2))):
+            self._problem(folder, Unsupported(f"{folder.name!r} is none of the model types {', '.join(FAMILIES)}"))
+
+    def _walk(self, folder: Path, model_type: str, symbol: tuple[str, ...], depth: int = 0) -> None:
+        """Walk through a folder whose runs are of ``model_type`` and, where there is one, of the symbol."""
+        if depth > _DEPTH:
+            return
+        for entry in self._look(folder):
+            path = Path(entry.path)
+            if entry.name in _POINTERS:
+                self._pointer(path, model_type, symbol)
+            elif entry.is_symlink():
+                self._refuse_link(path)
+            elif entry.is_dir() and _RUN_LIKE.fullmatch(entry.name):
+                self._run(path, model_type, symbol)
+            elif entry.is_dir():
+                self._walk(path, model_type, _deeper(symbol, model_type, entry.name), depth + 1)
+        self._loose(folder, model_type, symbol)
+
+    def _run(self, folder: Path, model_type: str, symbol: tuple[str, ...]) -> None:
+        key = self._key(folder.parent, model_type, symbol)
+        if key is None:
+            return
+        try:
+            run_id = RunId(folder.name)
+        except InvalidName as error:
+            self._problem(folder, error)
+            return
+        names = [entry.name for entry in self._look(folder) if not entry.is_dir(follow_symlinks=False)]
+        files = in_folder(names, model_type)
+        self._add(key, run_id, folder, {role: folder / name for role, name in files.items()}, set(names))
+
+    def _loose(self, folder: Path, model_type: str | None, symbol: tuple[str, ...] | None) -> None:
+        """Take in models that lie in a folder of many: ``best_wf_*``, ``gru_model_*``, and ``model.pth`` itself."""
+        names = [entry.name for entry in self._look(folder) if not entry.is_dir(follow_symlinks=False)]
+        beside: set[str] = set()
+        for name in sorted(names, key=len):
+            if name in beside:
+                continue
+            known = loose_name(name, model_type, symbol)
+            if known is None:
+                continue
+            kind, own, time, alias = known
+            files = {MODEL: name, **beside_of(names, Path(name).stem)}
+            beside |= set(files.values())
+            if Path(name).suffix not in FAMILIES[kind]:
+                self._problem(folder / name, Unsupported(f"a {kind} model is {' or '.join(FAMILIES[kind])}"))
+                continue
+            key = self._key(folder / name, kind, own)
+            if key is not None:
+                paths = {role: folder / file for role, file in files.items()}
+                self._add(key, _run_id(time), folder / name, paths, set(), alias)
+
+    def _add(
+        self,
+        key: ModelKey,
+        run_id: RunId | None,
+        source: Path,
+        files: Mapping[str, Path],
+        names: set[str],
+        alias: str | None = None,
+    ) -> None:
+        left = tuple(sorted(names - {path.name for path in files.values()}))
+        self._tree.runs.append(OldRun(key, run_id, self._source(source), files, left, alias))
+
+    def _pointer(self, path: Path, model_type: str, symbol: tuple[str, ...]) -> None:
+        key = self._key(path.parent, model_type, symbol)
+        if key is not None:
+            self._pointers.append((key, path))
+
+    def _resolve(self, key: ModelKey, path: Path) -> None:
+        """Find the run that ``latest`` names, among those of its model."""
+        try:
+            named = _pointed_at(path)
+            run = next((run for run in self._tree.runs if run.key == key and run.run_id == named), None)
+            error: ArtifactStoreError | None = None
+            if run is None:
+                error = Corrupt(f"{path.name} names {named!r}, and {key} has no such run in the old tree")
+        except ArtifactStoreError as failed:
+            run, error = None, failed
+        alias = OldAlias(key, LATEST, self._source(path), run, error)
+        earlier = next((known for known in self._tree.aliases if (known.key, known.name) == (key, LATEST)), None)
+        if earlier is None:
+            self._tree.aliases.append(alias)
+        elif earlier.run is None and run is not None:
+            self._tree.aliases[self._tree.aliases.index(earlier)] = alias
+        elif run is not None and earlier.run is not run:
+            message = f"it names {run.run_id}, and {earlier.source} names another run, which is taken"
+            self._problem(path, Conflict(message))
+
+    def _drop_twins(self) -> None:
+        seen: dict[tuple[ModelKey, str], OldRun] = {}
+        for run in list(self._tree.runs):
+            if run.run_id is None:
+                continue
+            first = seen.setdefault((run.key, run.run_id), run)
+            if first is not run:
+                self._tree.runs.remove(run)
+                error = Conflict(f"{first.source} is the run {run.run_id} of {run.key}, too, and is taken")
+                self._tree.problems.append(Problem(run.source, error))
+
+    def _key(self, where: Path, model_type: str, symbol: tuple[str, ...]) -> ModelKey | None:
+        """Return the key, or tell once why there is none."""
+        try:
+            return ModelKey(model_type, "/".join(symbol) if symbol else None)
+        except InvalidName as error:
+            if all(problem.where != self._source(where) for problem in self._tree.problems):
+                self._problem(where, error)
+            return None
+
+    def _look(self, folder: Path) -> list[os.DirEntry[str]]:
+        try:
+            return _entries(folder)
+        except OSError as error:
+            if all(problem.where != self._source(folder) for problem in self._tree.problems):
+                self._problem(folder, AccessDenied(f"the folder cannot be listed: {error.strerror}"))
+            return []
+
+    def _has_model(self, folder: Path) -> bool:
+        return any(entry.name in {MODEL + suffix for suffix in SUFFIXES} for entry in self._look(folder))
+
+    def _folders(self, folder: Path, depth: int) -> Iterator[Path]:
+        for entry in self._look(folder) if depth else ():
+            if entry.is_dir(follow_symlinks=False):
+                yield Path(entry.path)
+                yield from self._folders(Path(entry.path), depth - 1)
+
+    def _refuse_link(self, path: Path) -> None:
+        self._problem(path, Corrupt("it is a symbolic link, which is not followed; put what it names in its place"))
+
+    def _problem(self, path: Path, error: ArtifactStoreError) -> None:
+        self._tree.problems.append(Problem(self._source(path), error))
+
+    def _source(self, path: Path) -> str:
+        return path.relative_to(self._tree.root).as_posix()
+
+
+def _deeper(symbol: tuple[str, ...], model_type: str, name: str) -> tuple[str, ...]:
+    """Return the symbol one folder further down; a trainer that was given ``type/symbol`` nested both once more."""
+    if symbol and name in {model_type, symbol[-1]}:
+        return symbol
+    return (*symbol, name)
+
+
+def _run_id(time: str | None) -> RunId | None:
+    try:
+        return None if time is None else RunId(time)
+    except InvalidName:  # digits that are no time: the id is then derived from the content
+        return None
+
+
+def _pointed_at(path: Path) -> str:
+    """Return the run id that the text of a pointer ends with, whatever machine has written it.
+
+    Raises:
+        Corrupt: it is no text, or ends with something that is no run id.
+    """
+    if path.is_symlink():
+        text = str(path.readlink())
+    elif path.is_dir():  # a copy that was made through the link
+        text = parse_notes(METADATA, read(path / "metadata.json", limit=MAX_NOTES)).text("run_id") or ""
+    else:
+        data = read(path, limit=_MAX_POINTER)
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise Corrupt(f"{path.name} is no text: {error}") from error
+    last = re.split(r"[/\\]", text.strip().rstrip("/\\"))[-1].strip()
+    try:
+        return RunId(last)
+    except InvalidName as error:
+        raise Corrupt(f"{path.name} names {last[:60]!r}, which is no run: {error.why}") from error
+
+
+def _best(key: ModelKey, bests: list[OldRun]) -> OldAlias:
+    if len(bests) == 1:
+        return OldAlias(key, BEST_WF, bests[0].source, bests[0])
+    names = " and ".join(run.source for run in bests)
+    return OldAlias(key, BEST_WF, bests[0].source, None, Corrupt(f"{names} both claim to be it; promote one of them"))

@@ -1,0 +1,139 @@
+"""LightGBM's text of a model, checked before LightGBM sees it, since its parser and its trees believe every number.
+
+A text that parses can still name a feature or a child that is not there; predicting then reads foreign memory or never
+ends. Here every tree has to be one: each node and each leaf reached exactly once from the root, each feature and each
+set of categories inside of what there is. The format is that of ``Tree::ToString`` and
+``GBDT::SaveModelToString`` in LightGBM 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from artifact_store.core.errors import Corrupt
+
+MAX_NUMBER: Final = (1 << 31) - 1
+
+_CATEGORICAL = 1  # bit of decision_type
+_KINDS: Final = 0xFF  # all of its bits
+_HEAD: Final = "Tree="
+_END: Final = "end of trees"
+
+
+def check_text(text: str, *, what: str) -> None:
+    """Raise ``Corrupt`` unless the text describes trees that can be walked, and nothing outside of them.
+
+    Not checked: whether the numbers at the splits and leaves are the right ones.
+    """
+    if "\0" in text or not text.startswith(("tree\n", "tree\r\n")):
+        raise Corrupt(f"{what} holds no text of a LightGBM model")
+    blocks = _blocks(text)
+    head = next(blocks)
+    try:
+        features, per_iteration = _check_head(head)
+        trees = list(blocks)
+        for tree in trees:
+            _check_tree(tree, features)
+    except (ValueError, KeyError, IndexError) as error:
+        raise Corrupt(f"{what} holds a LightGBM model whose text is damaged: {error}") from error
+    if not trees or len(trees) % per_iteration:
+        raise Corrupt(f"{what} holds a LightGBM model of {len(trees)} trees, {per_iteration} in each iteration")
+
+
+def _blocks(text: str) -> Iterator[dict[str, str]]:
+    """Yield the lines ``name=value`` before the first tree, then those of each tree."""
+    block: dict[str, str] = {}
+    for line in text.replace("\r", "\n").split("\n"):
+        if line.startswith(_HEAD) or line.strip() == _END:
+            yield block
+            block = {}
+            if line.strip() == _END:
+                return
+        name, _, value = line.partition("=")
+        if name and name in block:
+            raise Corrupt(f"the text of a LightGBM model says twice what {name[:40]!r} is")
+        block[name] = value
+    raise Corrupt("the text of a LightGBM model ends early")
+
+
+def _check_head(head: Mapping[str, str]) -> tuple[int, int]:
+    """Return the number of features, and of trees in one iteration."""
+    features = _number(head["max_feature_idx"]) + 1
+    classes, per_iteration = _number(head["num_class"]), _number(head["num_tree_per_iteration"])
+    if len(head["feature_names"].split()) != features or len(head["feature_infos"].split()) != features:
+        raise ValueError(f"it has {features} features and other numbers of names or ranges")
+    if not classes or not per_iteration or classes != per_iteration:
+        raise ValueError(f"it has {classes} classes and {per_iteration} trees in each iteration")
+    objective = head.get("objective", "").split()
+    if any(part.startswith("num_class:") and part != f"num_class:{classes}" for part in objective):
+        raise ValueError("its objective has another number of classes")
+    return features, per_iteration
+
+
+def _check_tree(tree: Mapping[str, str], features: int) -> None:
+    leaves, categories = _number(tree["num_leaves"]), _number(tree["num_cat"])
+    nodes = leaves - 1
+    if not leaves or len(tree["leaf_value"].split()) != leaves:
+        raise ValueError(f"a tree of {leaves} leaves has other values")
+    if nodes:
+        split, kinds = (_numbers(tree[name], nodes) for name in ("split_feature", "decision_type"))
+        if max(split) >= features or max(kinds) > _KINDS:
+            raise ValueError(f"a tree asks for feature {max(split)} of {features}")
+        thresholds = tree["threshold"].split()
+        if len(thresholds) != nodes:
+            raise ValueError("a tree has other thresholds than nodes")
+        _check_shape(*(_numbers(tree[name], nodes, low=-leaves) for name in ("left_child", "right_child")))
+        sets = [float(value) for value, kind in zip(thresholds, kinds, strict=True) if kind & _CATEGORICAL]
+        if not all(0 <= number < categories and number == int(number) for number in sets):
+            raise ValueError("a tree asks for a set of categories that it has not")
+    if categories:
+        _check_categories(tree, categories)
+    if _number(tree.get("is_linear", "0")):
+        _check_linear(tree, leaves, features)
+
+
+def _check_shape(left: list[int], right: list[int]) -> None:
+    """Raise unless nodes and leaves hang together in one tree."""
+    seen, found, waiting = set[int](), set[int](), [0]
+    while waiting:
+        node = waiting.pop()
+        if node in seen:
+            raise ValueError("a tree has a node with two parents")
+        seen.add(node)
+        for child in (left[node], right[node]):
+            if child < 0:
+                found.add(child)
+            else:
+                waiting.append(child)
+    if len(seen) != len(left) or len(found) != len(left) + 1:
+        raise ValueError("a tree has nodes or leaves that cannot be reached")
+
+
+def _check_categories(tree: Mapping[str, str], categories: int) -> None:
+    bounds = _numbers(tree["cat_boundaries"], categories + 1)
+    if bounds[0] or bounds != sorted(bounds) or bounds[-1] != len(tree["cat_threshold"].split()):
+        raise ValueError("a tree has sets of categories that lie outside of what it has")
+
+
+def _check_linear(tree: Mapping[str, str], leaves: int, features: int) -> None:
+    sizes = _numbers(tree["num_features"], leaves)
+    used, factors = tree["leaf_features"].split(), tree["leaf_coeff"].split()
+    if len(used) != sum(sizes) or len(factors) != sum(sizes) or len(tree["leaf_const"].split()) != leaves:
+        raise ValueError("a tree has other factors in its leaves than it says")
+    if used and max(_numbers(tree["leaf_features"], len(used))) >= features:
+        raise ValueError("a leaf asks for a feature that there is not")
+
+
+def _number(text: str) -> int:
+    return _numbers(text, 1)[0]
+
+
+def _numbers(text: str, count: int, *, low: int = 0) -> list[int]:
+    parts = text.split()
+    if len(parts) != count or any(len(part) > 11 or not part.isascii() for part in parts):  # noqa: PLR2004 -- -2147483648
+        raise ValueError(f"{len(parts)} numbers where {count} should be")
+    numbers = [int(part) for part in parts]
+    if min(numbers) < low or max(numbers) > MAX_NUMBER:
+        raise ValueError(f"a number outside of {low} to {MAX_NUMBER}")
+    return numbers

@@ -1,0 +1,25 @@
+"""What reading one old file may cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one old file may cost. Generous for every model; small for a bomb."""
+
+    size: int = 1 << 30
+    """Bytes of the file, and again of what a compressed one expands to."""
+    steps: int = 4_000_000
+    """Opcodes of a pickle, and with them objects."""
+    depth: int = 100
+    """How deeply containers may be nested."""
+    expanded: int = 1 << 31
+    """Bytes of the whole tree when each part is counted as often as it occurs."""
+    numeric_keys: int = 10_000
+    """Keys that are not text: their hashes can be chosen to collide."""
+
+
+LIMITS: Final = Limits()

@@ -1,0 +1,164 @@
+"""Old ``preprocessor.pkl`` files: scalers and imputers of any scikit-learn, as arrays that need none.
+
+Forms: a dict ``{scaler, imputer, scaler_type, imputer_strategy, feature_names, is_fitted}``, whose imputer comes first;
+a bare scaler or imputer; a Pipeline of them. Attributes that an old version did not write are what that version did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from artifact_store.codecs.array_preprocessor import (
+    STRATEGIES,
+    ArrayPreprocessor,
+    Imputer,
+    MinMax,
+    Robust,
+    Standard,
+    Step,
+)
+from artifact_store.core.columns import FLOATS, INTEGERS
+from artifact_store.core.errors import Corrupt, InvalidInput
+from artifact_store.legacy.joblib_file import read
+from artifact_store.legacy.limits import LIMITS, Limits
+from artifact_store.legacy.numpy_parts import numpy
+from artifact_store.legacy.plain import plain_dict
+from artifact_store.legacy.stubs import Stub, refused
+
+_PARTS: Final = ("imputer", "scaler")
+"""Of the dict, in the order in which they were applied."""
+
+
+@dataclass(frozen=True, eq=False)
+class OldPreprocessor:
+    """What an old preprocessor does, and what it says about itself."""
+
+    preprocessor: ArrayPreprocessor | None
+    """Nothing if the dict held neither a scaler nor an imputer."""
+    names: tuple[str, ...] | None
+    """The names of its input columns, if it knows them."""
+    facts: Mapping[str, Any]
+    """The plain values of the dict: ``scaler_type``, ``imputer_strategy``, ..."""
+
+
+def read_preprocessor(data: bytes, *, what: str, limits: Limits = LIMITS) -> OldPreprocessor:
+    """Return the preprocessor as arrays.
+
+    Raises:
+        Corrupt: damaged, not fitted, or contradicting itself.
+        RiskRefused: it is of another class; the text says of which.
+    """
+    found = read(data, what=what, limits=limits)
+    described = found if isinstance(found, dict) else {}
+    if described.get("is_fitted") is False:
+        raise Corrupt(f"{what} was saved before it was fitted: there is nothing to transform with")
+    parts = [described.get(name) for name in _PARTS] if isinstance(found, dict) else [found]
+    if isinstance(found, dict) and not set(_PARTS) & set(found):
+        raise Corrupt(f"{what} is a dict with neither a scaler nor an imputer: {', '.join(map(str, found))[:100]}")
+    estimators = [estimator for part in parts for estimator in _flat(part, what)]
+    facts, _ = plain_dict({name: value for name, value in described.items() if name not in _PARTS})
+    names = _names(described.get("feature_names"))
+    own = next((_names(each.fields.get("feature_names_in_")) for each in estimators), None)
+    try:
+        steps = [_step(each, what) for each in estimators]
+        made = ArrayPreprocessor(steps, own) if steps else None
+    except InvalidInput as error:
+        raise Corrupt(f"{what} contradicts itself: {error}") from error
+    if made is not None and names is not None and len(names) != made.n_features_in_:
+        raise Corrupt(f"{what} has {len(names)} names and takes {made.n_features_in_} columns")
+    return OldPreprocessor(made, names or own, facts)
+
+
+def _flat(part: Any, what: str) -> Iterator[Stub]:
+    """Return the scalers and imputers, those inside of pipelines one by one."""
+    if part is None or (isinstance(part, str) and part == "passthrough"):
+        return
+    if not isinstance(part, Stub):
+        raise Corrupt(f"{what} holds a {type(part).__name__} and not a scaler or imputer")
+    if not part.is_a("Pipeline"):
+        yield part
+        return
+    steps = part.fields.get("steps")
+    if not isinstance(steps, list) or not all(isinstance(step, tuple) and len(step) == 2 for step in steps):  # noqa: PLR2004
+        raise Corrupt(f"{what} holds a Pipeline without steps")
+    for _, inner in steps:
+        yield from _flat(inner, what)
+
+
+def _names(given: Any) -> tuple[str, ...] | None:
+    values = given.tolist() if hasattr(given, "tolist") else given
+    if not isinstance(values, list | tuple) or not values or not all(isinstance(name, str) for name in values):
+        return None
+    return tuple(values)
+
+
+def _step(stub: Stub, what: str) -> Step:
+    make = _MAKERS.get(stub.kind.name)
+    if make is None:
+        raise refused(what, f"holds a {stub.kind}")
+    try:
+        return make(stub.fields)
+    except KeyError as missing:
+        raise Corrupt(f"{what} holds a {stub.kind.name} without {missing}: it was not fitted") from missing
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        if isinstance(error, InvalidInput):
+            raise
+        raise Corrupt(f"{what} holds a {stub.kind.name} whose statistics are none: {error}") from error
+
+
+def _standard(fields: Mapping[str, Any]) -> Step:
+    mean = fields["mean_"] if fields.get("with_mean", True) else None
+    scale = fields["scale_"] if fields.get("with_std", True) else None
+    return Standard(_zeros(fields) if mean is None and scale is None else mean, scale)
+
+
+def _robust(fields: Mapping[str, Any]) -> Step:
+    center = fields["center_"] if fields.get("with_centering", True) else None
+    scale = fields["scale_"] if fields.get("with_scaling", True) else None
+    return Robust(_zeros(fields) if center is None and scale is None else center, scale)
+
+
+def _zeros(fields: Mapping[str, Any]) -> Any:
+    """Return the statistic of a scaler that has none: subtracting zero changes no bit, and tells the width."""
+    return numpy().zeros(min(int(fields["n_features_in_"]), 1 << 20))
+
+
+def _minmax(fields: Mapping[str, Any]) -> Step:
+    low, high = fields["feature_range"]
+    clip = (float(low), float(high)) if fields.get("clip", False) else None  # before 0.24: never
+    return MinMax(fields["scale_"], fields["min_"], clip)
+
+
+def _imputer(fields: Mapping[str, Any]) -> Step:
+    np = numpy()
+    found = np.asarray(fields["statistics_"])
+    statistics = found.astype(np.float64) if found.dtype.kind == "O" else found
+    trained = fields.get("_fill_dtype", fields.get("_fit_dtype", statistics.dtype))  # written since 1.5, since 0.24
+    name = np.dtype(trained).name if isinstance(trained, np.dtype) else "float64"
+    if name not in (*FLOATS, *INTEGERS):
+        raise Corrupt(f"an imputer of {name} is none of numbers")
+    strategy = fields.get("strategy", "mean")
+    mask = fields.get("indicator_") if fields.get("add_indicator", False) else None
+    return Imputer(
+        statistics,
+        missing=_missing(fields.get("missing_values", np.nan)),
+        keep_empty=bool(fields.get("keep_empty_features", False)),  # before 1.2: never
+        indicator=None if mask is None else tuple(int(place) for place in mask.fields["features_"]),
+        strategy=strategy if strategy in STRATEGIES[:-1] else "callable",
+        fill_dtype=name,
+    )
+
+
+def _missing(value: Any) -> float:
+    """Return what stands for a missing value; the text ``"NaN"`` is how versions before 0.22 may spell it."""
+    return float("nan") if value == "NaN" else value if type(value) is int else float(value)
+
+
+_MAKERS: Final[dict[str, Callable[[Mapping[str, Any]], Step]]] = {
+    "StandardScaler": _standard,
+    "MinMaxScaler": _minmax,
+    "RobustScaler": _robust,
+    "SimpleImputer": _imputer,
+}

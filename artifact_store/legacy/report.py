@@ -1,0 +1,124 @@
+"""What came of a migration, run by run and alias by alias: for people, and as JSON for machines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from artifact_store.core.errors import ArtifactStoreError
+from artifact_store.legacy.convert import Told
+from artifact_store.ops.audit import Problem
+
+Outcome = Literal["copied", "would copy", "already there", "conflict", "deleted", "refused"]
+AliasOutcome = Literal["created", "would create", "already there", "kept", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """One old run: where it lay, which run it is now, and what came of it.
+
+    ``conflict``: another run has its id in the store. ``deleted``: it was copied once and has been deleted there since.
+    ``error`` says why, where it is not in the store.
+    """
+
+    source: str
+    key: str
+    run_id: str | None
+    outcome: Outcome
+    told: Told = field(default_factory=Told)
+    error: ArtifactStoreError | None = None
+
+    @property
+    def ok(self) -> bool:
+        """The run is in the store (or would be), or was and is not wanted there any more."""
+        return self.outcome not in {"conflict", "refused"}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "source": self.source,
+            "key": self.key,
+            "run_id": self.run_id,
+            "outcome": self.outcome,
+            "features": self.told.features,
+            "found": list(self.told.found),
+            "inferred": list(self.told.inferred),
+            "refused": [_problem(problem) for problem in self.told.refused],
+            "error": None if self.error is None else _error(self.error),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class MigratedAlias:
+    """One name of the old tree. ``kept``: the store has it already, for another run, and it was not moved."""
+
+    source: str
+    key: str
+    alias: str
+    run_id: str | None
+    outcome: AliasOutcome
+    error: ArtifactStoreError | None = None
+
+    @property
+    def ok(self) -> bool:
+        """The name is in the store, whatever it names there."""
+        return self.outcome != "refused"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "source": self.source,
+            "key": self.key,
+            "alias": self.alias,
+            "run_id": self.run_id,
+            "outcome": self.outcome,
+            "error": None if self.error is None else _error(self.error),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """Everything that came of a migration. Iterates per run; ``problems`` are places that hold no run."""
+
+    old: str
+    store: str
+    dry_run: bool
+    runs: tuple[Migrated, ...]
+    aliases: tuple[MigratedAlias, ...]
+    problems: tuple[Problem, ...]
+
+    def __iter__(self) -> Iterator[Migrated]:
+        return iter(self.runs)
+
+    @property
+    def ok(self) -> bool:
+        """Everything in the old tree is in the store now (or would be); parts of runs may have been refused."""
+        return not self.problems and all(run.ok for run in self.runs) and all(alias.ok for alias in self.aliases)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many runs came to which outcome, in order of frequency."""
+        return dict(Counter(run.outcome for run in self.runs).most_common())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "old": self.old,
+            "store": self.store,
+            "dry_run": self.dry_run,
+            "ok": self.ok,
+            "counts": self.counts,
+            "runs": [run.to_json() for run in self.runs],
+            "aliases": [alias.to_json() for alias in self.aliases],
+            "problems": [_problem(problem) for problem in self.problems],
+        }
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    return {"where": problem.where, **_error(problem.error)}
+
+
+def _error(error: ArtifactStoreError) -> dict[str, Any]:
+    return {"type": type(error).__name__, "message": str(error)}

@@ -1,0 +1,282 @@
+"""Zips that stable-baselines3 saved, read from their plain text and their tensors. Nothing in them is unpickled.
+
+``data`` is JSON in which each object that is none stands as a pickle and, beside it, in words. Only the words are read:
+spaces, the class of the policy, schedules, classes in ``policy_kwargs``, each by a fixed table. Networks and optimisers
+are checkpoints of torch (:mod:`.checkpoint`). What the words do not say gets the default of stable-baselines3, and is
+named in ``inferred``; none of it matters to predicting.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from artifact_store.codecs.sb3_policy import SB3Codec, SB3State
+from artifact_store.codecs.sb3_settings import ATTRIBUTES, HYPERPARAMETERS, POLICY_KWARGS
+from artifact_store.codecs.sb3_spaces import plain_space
+from artifact_store.codecs.sb3_values import ACTIVATIONS, EXTRACTORS, OPTIMIZERS, plain_settings
+from artifact_store.core.canonical import parse
+from artifact_store.core.errors import Corrupt, InvalidOption, NotEncodable
+from artifact_store.legacy.checkpoint import read_torch
+from artifact_store.legacy.limits import LIMITS, Limits
+from artifact_store.legacy.numpy_parts import library
+from artifact_store.legacy.sb3_spaces_text import read_space
+from artifact_store.legacy.stubs import refused
+from artifact_store.legacy.zip_file import read_entries
+
+MAX_DATA: Final = 64 << 20
+MAX_WHOLE_NUMBER: Final = 1_000_000_000
+"""No size of a buffer or a batch is larger, and a hostile one would be allocated."""
+
+_VARIABLES: Final = "pytorch_variables.pth"
+_CHECKPOINT: Final = re.compile(r"pytorch_variables\.pth|policy\.pth|[\w.]*optimizer\.pth")
+_COUNTERS: Final = (
+    *("_total_timesteps", "_num_timesteps_at_start", "_current_progress_remaining"),
+    *("_episode_num", "_n_updates", "_n_calls", "exploration_rate"),
+)
+_POLICIES: Final = {
+    ("stable_baselines3.common.policies", "ActorCriticPolicy"): ("on-policy", "MlpPolicy"),
+    ("stable_baselines3.common.policies", "ActorCriticCnnPolicy"): ("on-policy", "CnnPolicy"),
+    ("stable_baselines3.common.policies", "MultiInputActorCriticPolicy"): ("on-policy", "MultiInputPolicy"),
+    ("stable_baselines3.dqn.policies", "DQNPolicy"): ("DQN", "MlpPolicy"),
+    ("stable_baselines3.dqn.policies", "CnnPolicy"): ("DQN", "CnnPolicy"),
+    ("stable_baselines3.dqn.policies", "MultiInputPolicy"): ("DQN", "MultiInputPolicy"),
+    ("stable_baselines3.sac.policies", "SACPolicy"): ("SAC", "MlpPolicy"),
+    ("stable_baselines3.sac.policies", "CnnPolicy"): ("SAC", "CnnPolicy"),
+    ("stable_baselines3.sac.policies", "MultiInputPolicy"): ("SAC", "MultiInputPolicy"),
+    ("stable_baselines3.td3.policies", "TD3Policy"): ("TD3", "MlpPolicy"),
+    ("stable_baselines3.td3.policies", "CnnPolicy"): ("TD3", "CnnPolicy"),
+    ("stable_baselines3.td3.policies", "MultiInputPolicy"): ("TD3", "MultiInputPolicy"),
+}
+_DDPG: Final = {"policy_delay": 1, "target_noise_clip": 0.0, "target_policy_noise": 0.1}
+_OF_OTHERS: Final = frozenset({"cg_max_steps", "line_search_shrinking_factor", "n_quantiles", "delta_std"})
+"""Of algorithms outside of stable-baselines3 that have its policies."""
+
+_CLASS: Final = re.compile(r"<class '([\w.]+)\.(\w+)'>")
+_INIT: Final = re.compile(r"<function (\w+)\.__init__ at 0x[0-9a-fA-F]+>")
+_NUMBER: Final = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)"
+_CLASSES: Final = {
+    "activation": (r"torch\.nn\.modules\.(?:activation|linear)", ACTIVATIONS),
+    "optimizer": (r"torch\.optim\.\w+|stable_baselines3\.common\.sb2_compat\.rmsprop_tf_like", OPTIMIZERS),
+    "extractor": (r"stable_baselines3\.common\.torch_layers", EXTRACTORS),
+}
+"""By the kind of the setting: the modules that have such classes, and their names."""
+_HOMES: Final = {
+    "activation": "torch.nn",
+    "optimizer": "torch.optim",
+    "extractor": "stable_baselines3.common.torch_layers",
+}
+_CONSTANT: Final = re.compile(rf"ConstantSchedule\(val={_NUMBER}\)")
+_LINEAR: Final = re.compile(rf"LinearSchedule\(start={_NUMBER}, end={_NUMBER}, end_fraction={_NUMBER}\)")
+
+
+@dataclass(frozen=True, eq=False)
+class OldSB3:
+    """An old algorithm as plain values and tensors."""
+
+    state: SB3State
+    inferred: tuple[str, ...]
+    """What the file does not say exactly in plain text: settings of training, digits of bounds."""
+    version: str | None
+    """Of the stable-baselines3 that wrote it."""
+
+
+def read_sb3(
+    data: bytes,
+    *,
+    what: str,
+    algorithm: str | None = None,
+    observation_space: Any = None,
+    action_space: Any = None,
+    limits: Limits = LIMITS,
+) -> OldSB3:
+    """Return the algorithm; ``build(old.state)`` of the codec makes one that predicts and trains on.
+
+    ``algorithm`` is PPO, A2C, DQN, SAC, TD3 or DDPG, and need not be given. A space (as an object or as JSON) has to be
+    given where the file does not say in plain text what it is.
+
+    Raises:
+        Corrupt: damaged, odd, a bomb, or no algorithm of stable-baselines3.
+        InvalidOption: it does not say what its space is, or not of which algorithm it is.
+        RiskRefused: its policy, or something in ``policy_kwargs``, is a class of somebody's own.
+        CodecUnavailable: torch is not installed.
+    """
+    entries = read_entries(data, what=what, limits=limits)
+    if "data" not in entries or "policy.pth" not in entries:
+        raise Corrupt(f"{what} is a zip archive without data or policy.pth: stable-baselines3 did not write it")
+    record = parse(entries["data"], limit=MAX_DATA, what=f"data in {what}")
+    if not isinstance(record, dict):
+        raise Corrupt(f"data in {what} is no JSON object")
+    inferred: list[str] = []
+    family, policy = _policy(record, what)
+    name = _algorithm(record, family, algorithm, what)
+    tensors = _tensors(entries, what, limits)
+    spaces = {
+        side: _space(record, given, side, what, inferred)
+        for side, given in (("observation_space", observation_space), ("action_space", action_space))
+    }
+    settings = _hyperparameters(record, name, what, inferred)
+    if "learning_rate" not in settings and (rate := _rate(tensors)) is not None:
+        settings["learning_rate"] = rate
+    variables = tensors.pop(_VARIABLES, {})
+    state = SB3State(
+        algorithm=name,
+        policy=policy,
+        parameters={part.removesuffix(".pth"): value for part, value in tensors.items()},
+        policy_kwargs=_policy_kwargs(record.get("policy_kwargs", {}), what),
+        hyperparameters=settings,
+        variables={key: value for key, value in variables.items() if hasattr(value, "untyped_storage")},
+        num_timesteps=_whole(record.get("num_timesteps", 0), "num_timesteps", what),
+        counters={key: record[key] for key in _COUNTERS if type(record.get(key)) in (int, float)},
+        n_envs=_whole(record.get("n_envs", 1), "n_envs", what),
+        **spaces,
+    )
+    version = entries.get("_stable_baselines3_version", b"").decode("ascii", "replace").strip()[:40]
+    return OldSB3(state, tuple(inferred), version or None)
+
+
+# ---------------------------------------------------------------- what it is
+
+
+def _policy(record: Mapping[str, Any], what: str) -> tuple[str, str]:
+    """Return the family of algorithms and the alias of the policy, by module and name of its class."""
+    described = record.get("policy_class")
+    if not isinstance(described, Mapping):
+        raise Corrupt(f"{what} does not say of which class its policy is")
+    found = _INIT.fullmatch(str(described.get("__init__")))
+    key = str(described.get("__module__")), found[1] if found else ""
+    if key not in _POLICIES:
+        raise refused(what, f"has a policy of the class {'.'.join(key)[:100]}")
+    return _POLICIES[key]
+
+
+def _algorithm(record: Mapping[str, Any], family: str, given: str | None, what: str) -> str:
+    if _OF_OTHERS & set(record):
+        raise refused(what, "is of an algorithm that stable-baselines3 does not have")
+    if family == "on-policy":
+        found = "PPO" if "clip_range" in record else "A2C"
+    elif family == "TD3" and all(record.get(name) == value for name, value in _DDPG.items()):
+        found = "DDPG"
+    else:
+        found = family
+    if given is not None and given != found and {given, found} != {"TD3", "DDPG"}:
+        raise InvalidOption(f"{what} is of the algorithm {found}, not {given[:40]!r}")
+    return given or found
+
+
+def _space(record: Mapping[str, Any], given: Any, side: str, what: str, inferred: list[str]) -> dict[str, Any]:
+    if given is None:
+        return read_space(record.get(side), side, what=what, inexact=inferred)
+    if isinstance(given, Mapping):
+        return dict(given)
+    try:
+        return plain_space(SB3Codec(), given, side)
+    except NotEncodable as error:
+        raise InvalidOption(str(error)) from error
+
+
+# ---------------------------------------------------------------- settings
+
+
+def _hyperparameters(record: Mapping[str, Any], algorithm: str, what: str, inferred: list[str]) -> dict[str, Any]:
+    """Return what the words say, as JSON in the form of the codec; what they do not say is left out."""
+    kinds = HYPERPARAMETERS[algorithm]
+    plain: dict[str, Any] = {}
+    found: dict[str, Any] = {}
+    for name, kind in kinds.items():
+        key = ATTRIBUTES.get(name, name)
+        if key not in record:
+            continue  # an older stable-baselines3 did not have it
+        value = record[key]
+        if not _is_pickled(value):
+            plain[name] = value if type(value) is not int or name == "seed" else _whole(value, name, what, low=-1)
+        elif kind.startswith("schedule") and (schedule := _schedule(value)) is not None:
+            found[name] = schedule
+        else:
+            inferred.append(name)
+    return _checked(plain, kinds, algorithm, what) | found
+
+
+def _checked(values: Mapping[str, Any], kinds: Mapping[str, str], of: str, what: str) -> dict[str, Any]:
+    """Return settings as the codec records them."""
+    try:
+        return dict(plain_settings(SB3Codec(), values, kinds, of))
+    except NotEncodable as error:
+        raise Corrupt(f"{what} has a setting that there cannot be: {error}") from error
+
+
+def _is_pickled(value: Any) -> bool:
+    """Say whether it stands there as a pickle, with words beside it."""
+    return isinstance(value, Mapping) and ":type:" in value
+
+
+def _policy_kwargs(described: Any, what: str) -> dict[str, Any]:
+    """Return the keywords of the policy as JSON in the form of the codec."""
+    if not isinstance(described, Mapping):
+        raise Corrupt(f"{what} has policy_kwargs that are none")
+    given = {name: value for name, value in described.items() if not name.startswith(":")}
+    unknown = sorted({*given} - {*POLICY_KWARGS})
+    if unknown:
+        raise refused(what, f"has a policy that was made with {', '.join(unknown)[:100]}")
+    for name, value in given.items():
+        kind = POLICY_KWARGS[name].removesuffix("?")
+        if kind in _CLASSES and value is not None:
+            given[name] = _class(value, kind, name, what)
+    return _checked(given, POLICY_KWARGS, "policy_kwargs", what)
+
+
+def _class(text: Any, kind: str, name: str, what: str) -> Any:
+    """Return a class of torch or stable-baselines3 from a fixed table, for the words that stand for it."""
+    found = _CLASS.fullmatch(str(text))
+    modules, known = _CLASSES[kind]
+    if found is None or found[2] not in known or not re.fullmatch(modules, found[1]):
+        raise refused(what, f"has a policy whose {name} is {str(text)[:100]}")
+    home = "stable_baselines3.common.sb2_compat.rmsprop_tf_like" if found[2] == "RMSpropTFLike" else _HOMES[kind]
+    return getattr(library(home, "sb3"), found[2])
+
+
+def _schedule(described: Mapping[str, Any]) -> Any:
+    """Return a schedule as the codec records it, from its text, or nothing where it was a function."""
+    text = str(described.get("value_schedule", ""))
+    if found := _CONSTANT.fullmatch(text):
+        return float(found[1])
+    if found := _LINEAR.fullmatch(text):
+        start, end, fraction = (float(number) for number in found.groups())
+        return {"schedule": "linear", "start": start, "end": end, "end_fraction": fraction}
+    return None
+
+
+def _rate(tensors: Mapping[str, Any]) -> float | None:
+    """Return the learning rate that the optimiser had last, where the schedule is not known."""
+    for name, found in tensors.items():
+        groups = found.get("param_groups") if name.endswith("optimizer.pth") and isinstance(found, dict) else None
+        rate = groups[0].get("lr") if isinstance(groups, list) and groups and isinstance(groups[0], dict) else None
+        if type(rate) is float:
+            return rate
+    return None
+
+
+def _whole(value: Any, name: str, what: str, *, low: int = 0) -> int:
+    if type(value) is not int or not low <= value <= MAX_WHOLE_NUMBER:
+        raise Corrupt(f"{what} has {name} {str(value)[:40]!r}, which is no sensible number")
+    return value
+
+
+# ---------------------------------------------------------------- tensors
+
+
+def _tensors(entries: Mapping[str, bytes], what: str, limits: Limits) -> dict[str, dict[Any, Any]]:
+    """Return what each checkpoint in the zip holds."""
+    found = {
+        name: read_torch(content, what=f"{name} in {what}", limits=limits)
+        for name, content in entries.items()
+        if _CHECKPOINT.fullmatch(name)
+    }
+    for name, value in found.items():
+        if name == _VARIABLES and value is None:
+            found[name] = {}
+        elif not isinstance(value, dict):
+            raise Corrupt(f"{name} in {what} holds a {type(value).__name__} and no tensors by name")
+    return found

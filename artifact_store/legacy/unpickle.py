@@ -1,0 +1,428 @@
+"""Read a pickle without running it: every opcode of protocols 0 to 5, in plain Python, over a fixed list of names.
+
+Nothing is imported, looked up or called because the bytes say so. ``legacy/names.py`` has the names; an object of a
+library becomes an inert :class:`~artifact_store.legacy.stubs.Stub`. Extension codes, persistent ids and buffers from
+elsewhere are refused. What comes out is a tree: finite however it is walked, no deeper and no larger than the limits,
+with no part of it still unfinished. The reference is ``Lib/pickle.py`` and ``pickletools`` of CPython 3.11.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, NoReturn
+
+from artifact_store.legacy import names, numpy_parts
+from artifact_store.legacy.cursor import Cursor
+from artifact_store.legacy.limits import LIMITS, Limits
+from artifact_store.legacy.stubs import Name, Stub, Unbuilt, refused
+from artifact_store.legacy.tree import check_tree
+
+_PROTOCOLS: Final = 5
+_STOP: Final = ord(".")
+_MARK: Final = object()
+
+
+def loads(data: bytes, *, what: str = "a pickle", limits: Limits = LIMITS) -> Any:
+    """Return the one value that ``data`` holds, as plain values and stubs.
+
+    Raises:
+        Corrupt: the bytes are no pickle, or beyond the limits.
+        RiskRefused: only running code could tell what it is; the text says which name.
+    """
+    machine = Machine(data, what=what, limits=limits)
+    value = machine.load()
+    machine.finish()
+    return value
+
+
+class Machine(Cursor):
+    """One pass over pickles that lie one behind the other in ``data``. A budget for all of them together.
+
+    ``persistent`` says what a persistent id stands for; without it there may be none.
+    """
+
+    def __init__(
+        self,
+        data: bytes,
+        *,
+        what: str,
+        limits: Limits = LIMITS,
+        find: Callable[[str, Any, Any], Name] = names.find,
+        call: Callable[[str, Any, Any], Any] = names.call,
+        persistent: Callable[[Any], Any] | None = None,
+    ) -> None:
+        super().__init__(data, what)
+        self._limits = limits
+        self._steps_left = limits.steps
+        self._stack: list[Any] = []
+        self._memo: dict[int, Any] = {}
+        self._marks = 0
+        self._numeric_keys = limits.numeric_keys
+        self._find = find
+        self._call = call
+        self._persistent = persistent
+        self._nested = 0
+        if len(data) > limits.size:
+            self.wrong(f"has {len(data):,} bytes, more than the {limits.size:,} that are read")
+
+    def load(self) -> Any:
+        """Return the value of the pickle that begins here, and move behind it."""
+        value = self._inner()
+        check_tree(value, what=self.what, depth=self._limits.depth, size=self._limits.expanded)
+        return value
+
+    # ------------------------------------------------------------ the machine
+
+    def _inner(self) -> Any:
+        """Run the pickle that begins here with a stack and a memo of its own."""
+        outer = self._stack, self._memo, self._marks
+        self._stack, self._memo, self._marks = [], {}, 0
+        value = self._run()
+        self._stack, self._memo, self._marks = outer
+        return value
+
+    def _run(self) -> Any:
+        while (code := self.byte()) != _STOP:
+            self._steps_left -= 1
+            if self._steps_left < 0:
+                self.wrong(f"takes more than {self._limits.steps:,} steps")
+            step = self._step.get(code)
+            if step is None:
+                self.wrong(f"has the unknown opcode {code:#04x}")
+            step(self)
+        return self._result()
+
+    def _result(self) -> Any:
+        value = self._pop()
+        if self._stack:
+            self.wrong("ends with more than one value")
+        return value
+
+    def _push(self, value: Any) -> None:
+        self._stack.append(value)
+
+    def _pop(self) -> Any:
+        if not self._stack or self._stack[-1] is _MARK:
+            self.wrong("takes a value where there is none")
+        return self._stack.pop()
+
+    def _top(self) -> Any:
+        if not self._stack or self._stack[-1] is _MARK:
+            self.wrong("takes a value where there is none")
+        return self._stack[-1]
+
+    def _discard(self) -> None:
+        """Drop the top, which may be a mark."""
+        if self._stack and self._stack[-1] is _MARK:
+            self._pop_mark()
+        else:
+            self._pop()
+
+    def _ignore(self, values: list[Any]) -> None:
+        """Drop them."""
+
+    def _mark(self) -> None:
+        self._marks += 1
+        if self._marks > self._limits.depth:
+            self.wrong(f"is nested more than {self._limits.depth} deep")
+        self._stack.append(_MARK)
+
+    def _pop_mark(self) -> list[Any]:
+        stack = self._stack
+        if not self._marks:
+            self.wrong("closes what was never opened")
+        place = next(place for place in range(len(stack) - 1, -1, -1) if stack[place] is _MARK)
+        values = stack[place + 1 :]
+        del stack[place:]
+        self._marks -= 1
+        return values
+
+    # ------------------------------------------------------------ plain values
+
+    def _float_text(self) -> None:
+        self._push(self._parsed(float))
+
+    def _int_text(self) -> None:
+        text = self.ascii()
+        truth = {"00": False, "01": True}.get(text)
+        self._push(self._int(text) if truth is None else truth)
+
+    def _long_text(self) -> None:
+        self._push(self._int(self.ascii().removesuffix("L")))
+
+    def _parsed(self, kind: Callable[[str], Any]) -> Any:
+        try:
+            return kind(self.ascii())
+        except ValueError:
+            self.wrong("has a number that is none")
+
+    def _int(self, text: str) -> int:
+        if len(text) > 2 * names.MAX_INT_BYTES:
+            self.wrong("has a number of too many digits")
+        try:
+            return int(text)
+        except ValueError:
+            self.wrong("has a number that is none")
+
+    def _long(self, size: int) -> None:
+        if size > names.MAX_INT_BYTES:
+            self.wrong("has a number of too many digits")
+        self._push(int.from_bytes(self.take(size), "little", signed=True))
+
+    def _text(self, size: int) -> None:
+        try:
+            self._push(self.take(size).decode("utf-8", "surrogatepass"))
+        except UnicodeDecodeError:
+            self.wrong("has text that is not UTF-8")
+
+    def _text_line(self) -> None:
+        try:
+            self._push(self.line().decode("raw-unicode-escape"))
+        except UnicodeDecodeError:
+            self.wrong("has text that is none")
+
+    def _old_text(self, size: int) -> None:
+        self._push(self.take(size).decode("latin-1"))
+
+    def _old_text_line(self) -> None:
+        line = self.line()
+        if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):  # noqa: PLR2004 -- two quotes
+            self.wrong("has text without quotes")
+        try:
+            self._push(codecs.escape_decode(line[1:-1])[0].decode("latin-1"))
+        except ValueError:
+            self.wrong("has text that is none")
+
+    # ------------------------------------------------------------ containers
+
+    def _tuple(self, size: int) -> None:
+        values = [self._pop() for _ in range(size)]
+        self._push(tuple(reversed(values)))
+
+    def _append(self, values: list[Any]) -> None:
+        target = self._top()
+        if type(target) is not list:
+            raise refused(self.what, f"appends to {_kind(target)}")
+        target.extend(values)
+
+    def _set_items(self, pairs: list[Any]) -> None:
+        self._fill(self._top(), pairs)
+
+    def _fill(self, target: Any, pairs: list[Any]) -> Any:
+        if not isinstance(target, dict):
+            raise refused(self.what, f"sets items of {_kind(target)}")
+        if len(pairs) % 2:
+            self.wrong("has a key without a value")
+        for key, value in zip(pairs[::2], pairs[1::2], strict=True):
+            target[self._key(key)] = value
+        return target
+
+    def _key(self, key: Any) -> Any:
+        if not isinstance(key, str | bytes):
+            self._numeric_keys -= 1
+            if self._numeric_keys < 0:
+                self.wrong(f"has more than {self._limits.numeric_keys:,} keys that are not text")
+        return names.check_key(key)
+
+    def _add_items(self, values: list[Any]) -> None:
+        target = self._top()
+        if type(target) is not set:
+            raise refused(self.what, f"adds to {_kind(target)}")
+        target.update(self._key(value) for value in values)
+
+    # ------------------------------------------------------------ the memo
+
+    def _put(self, place: Any) -> None:
+        if type(place) is not int or place < 0:
+            self.wrong("remembers something under no number")
+        value = self._top()
+        self._memo[place] = value
+        if isinstance(value, Unbuilt):
+            value.places.append(place)
+
+    def _get(self, place: Any) -> None:
+        if place not in self._memo:
+            self.wrong("refers to something that it never had")
+        self._push(self._memo[place])
+
+    # ------------------------------------------------------------ names and objects
+
+    def _global(self) -> None:
+        module, name = self.line(), self.line()
+        self._push(self._named(module.decode("utf-8", "replace"), name.decode("utf-8", "replace")))
+
+    def _stack_global(self) -> None:
+        name, module = self._pop(), self._pop()
+        self._push(self._named(module, name))
+
+    def _named(self, module: Any, name: Any) -> Name:
+        return self._find(self.what, module, name)
+
+    def _reduce(self) -> None:
+        args, function = self._pop(), self._pop()
+        if isinstance(function, Name) and isinstance(args, tuple):
+            for part in args:
+                self._numeric_keys -= len(part) if type(part) is list else 0  # it may become a set
+        if self._numeric_keys < 0:
+            self.wrong(f"has more than {self._limits.numeric_keys:,} keys that are not text")
+        self._push(self._call(self.what, function, args))
+
+    def _new(self) -> None:
+        args, kind = self._pop(), self._pop()
+        self._push(names.new(self.what, kind, args))
+
+    def _new_with_keywords(self) -> None:
+        keywords = self._pop()
+        if keywords != {}:
+            raise refused(self.what, "makes an object with keyword arguments")
+        self._new()
+
+    def _instance(self) -> None:
+        module, name = self.line(), self.line()
+        kind = self._named(module.decode("utf-8", "replace"), name.decode("utf-8", "replace"))
+        self._push(names.new(self.what, kind, tuple(self._pop_mark())))
+
+    def _object(self) -> None:
+        values = self._pop_mark()
+        if not values:
+            self.wrong("makes an object of nothing")
+        self._push(names.new(self.what, values[0], tuple(values[1:])))
+
+    def _build(self) -> None:
+        state, target = self._pop(), self._pop()
+        if isinstance(target, Unbuilt):
+            if target.dtype is None:
+                built = numpy_parts.built_array(state)
+            else:
+                built = numpy_parts.built_dtype(target.dtype, state)
+            for place in target.places:
+                self._memo[place] = built
+            self._push(built)
+        elif isinstance(target, Stub) and target.state is None:
+            target.state = state
+            self._push(self._array_in_file(target) if target.kind == names.ARRAY_IN_FILE else target)
+        elif isinstance(target, OrderedDict) and isinstance(state, dict):
+            self._push(target)  # torch hangs the versions of its modules on a state dict; nobody needs them
+        else:
+            raise refused(self.what, f"sets the state of {_kind(target)}")
+
+    def _array_in_file(self, stub: Stub) -> Any:
+        """Return the array whose bytes joblib wrote right behind this opcode."""
+        fields = stub.fields
+        dtype, shape, order = (fields.get(name) for name in ("dtype", "shape", "order"))
+        size = numpy_parts.size_of(shape, dtype)
+        if numpy_parts.holds_objects(dtype):
+            return self._nested_array()
+        if fields.get("numpy_array_alignment_bytes") is not None:
+            self.take(self.byte())
+        return numpy_parts.array_of(self.take(size), shape, dtype, "F" if order == "F" else "C")
+
+    def _nested_array(self) -> Any:
+        self._nested += 1
+        if self._nested > self._limits.depth:
+            self.wrong(f"is nested more than {self._limits.depth} deep")
+        array = self._inner()
+        self._nested -= 1
+        if not numpy_parts.is_array(array):
+            self.wrong("has something else where an array of objects is announced")
+        return array
+
+    # ------------------------------------------------------------ what is left
+
+    def _protocol(self) -> None:
+        if self.byte() > _PROTOCOLS:
+            self.wrong("is of a later protocol than 5")
+
+    def _frame(self) -> None:
+        if self.number("<Q") > self.left:
+            self.wrong("ends early")
+
+    def _persistent_id(self, identity: Any) -> None:
+        if self._persistent is None:
+            raise refused(self.what, "has a persistent id, which stands for something outside of it")
+        self._push(self._persistent(identity))
+
+    def _refuse(self, found: str) -> NoReturn:
+        raise refused(self.what, found)
+
+    _steps: ClassVar[dict[str, Callable[[Machine], None]]] = {
+        "(": _mark,
+        "0": _discard,
+        "1": lambda self: self._ignore(self._pop_mark()),
+        "2": lambda self: self._push(self._top()),
+        # the memo
+        "p": lambda self: self._put(self._int(self.ascii())),
+        "q": lambda self: self._put(self.byte()),
+        "r": lambda self: self._put(self.number("<I")),
+        "\x94": lambda self: self._put(len(self._memo)),
+        "g": lambda self: self._get(self._int(self.ascii())),
+        "h": lambda self: self._get(self.byte()),
+        "j": lambda self: self._get(self.number("<I")),
+        # plain values
+        "N": lambda self: self._push(None),
+        "\x88": lambda self: self._push(True),
+        "\x89": lambda self: self._push(False),
+        "I": _int_text,
+        "L": _long_text,
+        "F": _float_text,
+        "J": lambda self: self._push(self.number("<i")),
+        "K": lambda self: self._push(self.byte()),
+        "M": lambda self: self._push(self.number("<H")),
+        "\x8a": lambda self: self._long(self.byte()),
+        "\x8b": lambda self: self._long(self.number("<I")),
+        "G": lambda self: self._push(self.number(">d")),
+        "S": _old_text_line,
+        "T": lambda self: self._old_text(self.number("<I")),
+        "U": lambda self: self._old_text(self.byte()),
+        "V": _text_line,
+        "X": lambda self: self._text(self.number("<I")),
+        "\x8c": lambda self: self._text(self.byte()),
+        "\x8d": lambda self: self._text(self.number("<Q")),
+        "B": lambda self: self._push(self.take(self.number("<I"))),
+        "C": lambda self: self._push(self.take(self.byte())),
+        "\x8e": lambda self: self._push(self.take(self.number("<Q"))),
+        "\x96": lambda self: self._push(bytearray(self.take(self.number("<Q")))),
+        # containers
+        ")": lambda self: self._push(()),
+        "]": lambda self: self._push([]),
+        "}": lambda self: self._push({}),
+        "\x8f": lambda self: self._push(set()),
+        "\x85": lambda self: self._tuple(1),
+        "\x86": lambda self: self._tuple(2),
+        "\x87": lambda self: self._tuple(3),
+        "t": lambda self: self._push(tuple(self._pop_mark())),
+        "l": lambda self: self._push(self._pop_mark()),
+        "d": lambda self: self._push(self._fill({}, self._pop_mark())),
+        "\x91": lambda self: self._push(frozenset(map(self._key, self._pop_mark()))),
+        "a": lambda self: self._append([self._pop()]),
+        "e": lambda self: self._append(self._pop_mark()),
+        "s": lambda self: self._set_items([self._pop(), self._pop()][::-1]),
+        "u": lambda self: self._set_items(self._pop_mark()),
+        "\x90": lambda self: self._add_items(self._pop_mark()),
+        # names and objects
+        "c": _global,
+        "\x93": _stack_global,
+        "R": _reduce,
+        "\x81": _new,
+        "\x92": _new_with_keywords,
+        "i": _instance,
+        "o": _object,
+        "b": _build,
+        # about the pickle itself
+        "\x80": _protocol,
+        "\x95": _frame,
+        "P": lambda self: self._persistent_id(self.line().decode("latin-1")),
+        "Q": lambda self: self._persistent_id(self._pop()),
+        "\x82": lambda self: self._refuse("names a class by a number"),
+        "\x83": lambda self: self._refuse("names a class by a number"),
+        "\x84": lambda self: self._refuse("names a class by a number"),
+        "\x97": lambda self: self._refuse("takes a buffer from outside of it"),
+        "\x98": lambda self: self._refuse("takes a buffer from outside of it"),
+    }
+    _step: ClassVar[dict[int, Callable[[Machine], None]]] = {ord(code): step for code, step in _steps.items()}
+
+
+def _kind(value: Any) -> str:
+    return str(value.kind) if isinstance(value, Stub) else f"a {type(value).__name__}"

@@ -1,0 +1,72 @@
+"""Zip archives as torch and stable-baselines3 write them, read whole, and only if nothing about them is odd.
+
+An archive is refused before anything is expanded if two entries have one name, a name leads outside, an entry is
+encrypted or compressed in an unusual way, or all of them would take more than any model does.
+"""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from io import BytesIO
+from typing import Final
+
+from artifact_store.core.errors import Corrupt
+from artifact_store.legacy.joblib_file import ALWAYS_ALLOWED, MAX_RATIO
+from artifact_store.legacy.limits import LIMITS, Limits
+
+MAX_ENTRIES: Final = 10_000
+
+_ENCRYPTED = 0x1 | 0x40
+_USUAL = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+_BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, OSError, EOFError)
+
+
+def is_zip(data: bytes) -> bool:
+    """Say whether it begins as a zip does."""
+    return data.startswith(b"PK\x03\x04")
+
+
+def read_entries(data: bytes, *, what: str, limits: Limits = LIMITS) -> dict[str, bytes]:
+    """Return all entries by name.
+
+    Raises:
+        Corrupt: it is no zip, damaged, odd, or a bomb.
+    """
+    if len(data) > limits.size:
+        raise Corrupt(f"{what} has {len(data):,} bytes, more than the {limits.size:,} that are read")
+    try:
+        with zipfile.ZipFile(BytesIO(data)) as archive:
+            infos = archive.infolist()
+            _check(infos, what, min(limits.size, max(ALWAYS_ALLOWED, MAX_RATIO * len(data))))
+            return {info.filename: _read(archive, info, what) for info in infos}
+    except (*_BROKEN, ValueError, LookupError) as error:  # LookupError: offsets beyond the end
+        raise Corrupt(f"{what} is no zip archive, or a damaged one: {error}") from error
+
+
+def _check(infos: list[zipfile.ZipInfo], what: str, limit: int) -> None:
+    if len(infos) > MAX_ENTRIES:
+        raise Corrupt(f"{what} has {len(infos):,} entries, more than the {MAX_ENTRIES:,} that are read")
+    if len({info.filename.casefold() for info in infos}) != len(infos):
+        raise Corrupt(f"{what} has two entries of one name")
+    for info in infos:
+        if not _stays_inside(info.orig_filename) or info.orig_filename != info.filename:
+            raise Corrupt(f"{what} has an entry with the name {info.orig_filename[:60]!r}, which leads elsewhere")
+        if info.flag_bits & _ENCRYPTED or info.compress_type not in _USUAL:
+            raise Corrupt(f"{what} has the entry {info.filename[:60]!r}, encrypted or compressed in an unusual way")
+    if sum(info.file_size for info in infos) > limit:
+        raise Corrupt(f"{what} would expand to more than {limit:,} bytes: no model does that")
+
+
+def _stays_inside(name: str) -> bool:
+    parts = name.split("/")
+    return not any(part in ("", ".", "..") for part in parts) and not set(name) & set("\\:\0")
+
+
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, what: str) -> bytes:
+    with archive.open(info) as file:
+        content = file.read(info.file_size + 1)
+    if len(content) != info.file_size:
+        raise Corrupt(f"{what} has the entry {info.filename[:60]!r} of another size than it says")
+    return content

@@ -1,0 +1,478 @@
+"""Old trees brought into a store, and runs written again in the old form for those who still read it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from artifact_store import ArtifactStore, FeatureSchema, errors
+from artifact_store.cli.app import app
+from artifact_store.legacy.export import export
+from artifact_store.legacy.migrate import Step, migrate
+from artifact_store.legacy.report import Migration
+from artifact_store.storage.memory import MemoryBackend
+from artifact_store.testing import Faults, FaultyBackend, SimulatedCrash
+from tests import invariants
+from tests.legacy_cases import CASES, old_tree
+from tests.legacy_forward import check, run_of
+from tests.stores import OpenStore
+
+GRU, OLD = "20240816_142301", "20240815_093045"
+DANGLING = [f"{family}/ETHEUR/latest" for family in ("gru", "lightgbm", "ppo")]
+MAIN = [case for case in CASES.values() if case.tree == "main"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The whole old tree. Nothing changes it, which is tested."""
+    return old_tree(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A small tree to change: two GRUs, the best one, and `latest`."""
+    tree = old_tree(tmp_path)
+    for family in ("lightgbm", "ppo"):
+        shutil.rmtree(tree / family)
+    for other in ("gru/ADAEUR", "gru/ETHEUR", "gru/SOLEUR", "gru/20240816_160000"):
+        shutil.rmtree(tree / other)
+    for best in ("lightgbm_BTCEUR.pkl", "ppo_BTCEUR.zip"):
+        (tree / "metadata" / f"best_wf_{best}").unlink()
+    return tree
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Iterator[ArtifactStore]:
+    with ArtifactStore(tmp_path / "store") as store:
+        yield store
+
+
+def picture(tree: Path) -> dict[str, tuple[Any, ...]]:
+    """Everything that can be seen of a tree from outside, times included."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for path in [tree, *tree.rglob("*")]:
+        about = path.lstat()
+        content = path.readlink() if path.is_symlink() else path.read_bytes() if path.is_file() else b""
+        found[str(path)] = (about.st_mode, about.st_mtime_ns, about.st_ctime_ns, about.st_size, about.st_ino, content)
+    return found
+
+
+def outcomes(report: Migration) -> dict[str, str]:
+    return {run.source: run.outcome for run in report}
+
+
+def names(report: Migration) -> dict[str, str]:
+    return {f"{alias.key}@{alias.alias}": alias.outcome for alias in report.aliases}
+
+
+class TestEverywhere:
+    def test_every_old_model_predicts_what_it_did_and_the_old_tree_stays_as_it_was(
+        self, open_store: OpenStore, whole: Path
+    ) -> None:
+        before = picture(whole)
+        report = migrate(whole, open_store())
+        assert report.counts == {"copied": len(MAIN)}
+        store = open_store()
+        for case in MAIN:
+            check(run_of(store, case), case)
+        assert store.verify().ok
+        assert picture(whole) == before
+        again = migrate(whole, store)
+        assert again.counts == {"already there": len(MAIN)}
+        assert all(store.history(f"{alias.key}@{alias.alias}")[-1].seq == 1 for alias in again.aliases if alias.ok)
+        for case in MAIN:
+            if "best_wf" not in case.path:
+                assert run_of(store, case).run_id == case.run_id
+
+
+@pytest.fixture(scope="module")
+def migrated(whole: Path) -> tuple[ArtifactStore, Migration]:
+    """A store with all old runs, and the report of how they came there."""
+    store = ArtifactStore("memory://migrated")
+    return store, migrate(whole, store)
+
+
+@pytest.fixture(scope="module")
+def full(migrated: tuple[ArtifactStore, Migration]) -> ArtifactStore:
+    return migrated[0]
+
+
+@pytest.fixture(scope="module")
+def report(migrated: tuple[ArtifactStore, Migration]) -> Migration:
+    return migrated[1]
+
+
+class TestTheReport:
+    def test_it_tells_of_each_run_what_was_found_inferred_and_refused(self, report: Migration) -> None:
+        runs = {run.source: run for run in report}
+        told = runs["gru/BTCEUR/20240816_142301"].told
+        assert told.features == "stored: names of model.pth, selection of model.pth"
+        assert "preprocessor.pkl: Imputer, Standard of 24 columns" in told.found
+        assert told.refused == ()
+        old = runs["lightgbm/ETHEUR/20240701_080002"].told
+        assert old.features == "inferred: 24 columns by position"
+        best = runs["metadata/best_wf_lightgbm_BTCEUR.pkl"].told
+        assert any(line.startswith("the run id 19700101_000000_") for line in best.inferred)
+        assert "the inputs are the columns 0, 2, 5, 8, 12 of a training table without names" in best.inferred
+        (refused,) = runs["gru/SOLEUR/20240816_161000"].told.refused
+        assert refused.where == "preprocessor.pkl"
+        assert "DataPreprocessor" in str(refused.error)
+
+    def test_a_name_that_leads_nowhere_is_refused_and_the_run_is_there(self, report: Migration) -> None:
+        assert [alias.source for alias in report.aliases if alias.outcome == "refused"] == DANGLING
+        assert all(run.ok for run in report)
+        assert not report.ok
+
+    def test_it_is_json(self, report: Migration) -> None:
+        document = json.loads(json.dumps(report.to_json(), allow_nan=False))
+        assert document["counts"] == {"copied": len(MAIN)}
+        assert len(document["runs"]) == len(MAIN)
+        (alias,) = [alias for alias in document["aliases"] if alias["source"] == "gru/BTCEUR/latest"]
+        assert (alias["run_id"], alias["outcome"]) == (GRU, "created")
+
+
+class TestRepeating:
+    def test_a_dry_run_tells_the_same_and_writes_nothing(self, root: Path, new: ArtifactStore) -> None:
+        report = migrate(root, new, dry_run=True)
+        assert set(outcomes(report).values()) == {"would copy"}
+        assert names(report) == {"gru/BTCEUR@best_wf": "would create", "gru/BTCEUR@latest": "would create"}
+        assert not Path(new.url).exists()
+        assert report.ok
+        real = migrate(root, new)
+        assert [run.told for run in report] == [run.told for run in real]
+        assert [run.run_id for run in report] == [run.run_id for run in real]
+
+    def test_one_that_was_interrupted_and_repeated_is_whole(self, root: Path, new: ArtifactStore) -> None:
+        def stop(step: Step) -> None:
+            if step.done == 2:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            migrate(root, new, progress=stop)
+        assert len(list(new.runs("gru/BTCEUR"))) == 2
+        assert new.aliases("gru/BTCEUR") == {}
+        report = migrate(root, new)
+        assert report.counts == {"already there": 2, "copied": 1}
+        assert names(report) == {"gru/BTCEUR@best_wf": "created", "gru/BTCEUR@latest": "created"}
+        assert new.get("gru/BTCEUR").run_id == GRU
+
+    def test_wherever_the_process_dies_the_next_one_completes_it(self, root: Path) -> None:
+        shutil.rmtree(root / "gru" / "BTCEUR" / OLD)
+        for number in range(1, 80):
+            inner = MemoryBackend()
+            dying = ArtifactStore(FaultyBackend(inner, Faults().crash_at(number, landed=True)))
+            try:
+                migrate(root, dying)
+            except SimulatedCrash:
+                pass
+            else:
+                break
+            store = ArtifactStore(inner)
+            assert migrate(root, store).ok
+            assert store.verify().ok
+            assert len(list(store.runs("gru/BTCEUR"))) == 2
+            assert invariants.check(store, "gru/BTCEUR", ("latest", "best_wf")) == {"latest": 1, "best_wf": 1}
+        else:
+            pytest.fail("the migration never came to its end")
+
+    def test_progress_tells_each_run(self, root: Path, new: ArtifactStore) -> None:
+        steps: list[Step] = []
+        migrate(root, new, progress=steps.append)
+        assert [step.done for step in steps] == [0, 1, 2, 3]
+        assert {step.total for step in steps} == {3}
+        assert [step.source for step in steps][-1] == ""
+
+    def test_an_alias_that_exists_is_not_moved(self, root: Path, new: ArtifactStore) -> None:
+        mine = new.save({"weights": [1]}, "gru/BTCEUR")
+        new.promote(mine, "best_wf")
+        new.retire("gru/BTCEUR@best_wf")
+        report = migrate(root, new)
+        assert names(report) == {"gru/BTCEUR@best_wf": "kept", "gru/BTCEUR@latest": "kept"}
+        assert report.ok
+        assert new.get("gru/BTCEUR").run_id == mine.run_id
+        with pytest.raises(errors.AliasRetired):
+            new.get("gru/BTCEUR@best_wf")
+
+    def test_another_run_of_the_same_id_is_a_conflict_and_stays(self, root: Path, new: ArtifactStore) -> None:
+        mine = new.save({"weights": [1]}, "gru/BTCEUR", run_id=OLD, publish="never")
+        report = migrate(root, new)
+        assert outcomes(report)[f"gru/BTCEUR/{OLD}"] == "conflict"
+        assert not report.ok
+        assert new.get(f"gru/BTCEUR:{OLD}") == mine
+
+    def test_a_run_that_has_changed_since_is_a_conflict(self, root: Path, new: ArtifactStore) -> None:
+        migrate(root, new)
+        (root / "gru" / "BTCEUR" / OLD / "config.json").write_text("{}")
+        report = migrate(root, new)
+        assert report.counts == {"already there": 2, "conflict": 1}
+        assert migrate(root, new, dry_run=True).counts == {"already there": 2, "conflict": 1}
+
+    def test_runs_that_were_not_published_can_still_be_found_by_age(self, root: Path, new: ArtifactStore) -> None:
+        (root / "gru" / "BTCEUR" / "latest").unlink()
+        (root / "metadata" / "best_wf_gru_BTCEUR.pt").unlink()
+        migrate(root, new)
+        assert new.find("gru/BTCEUR").run_id == GRU
+
+    def test_a_tree_of_windows(self, tmp_path: Path, new: ArtifactStore) -> None:
+        migrate(old_tree(tmp_path, "windows"), new)
+        assert new.get("gru/BTCEUR").run_id == CASES["win_gru"].run_id
+        check(new.get("gru/BTCEUR"), CASES["win_gru"])
+
+    def test_the_root_may_be_named_in_three_ways(self, root: Path, new: ArtifactStore) -> None:
+        migrate(root, new)
+        assert migrate(root.parent, new).counts == {"already there": 3}
+        assert migrate(root / "gru", new).counts == {"already there": 2}
+
+
+class TestRefusals:
+    def test_what_is_broken_is_refused_and_the_rest_is_copied(self, root: Path, new: ArtifactStore) -> None:
+        (root / "gru" / "BTCEUR" / GRU / "model.pth").write_bytes(b"nothing")
+        shutil.copytree(root / "gru" / "BTCEUR" / OLD, root / "gru" / "BTC EUR" / OLD)
+        report = migrate(root, new)
+        assert outcomes(report) == {
+            f"gru/BTCEUR/{OLD}": "copied",
+            f"gru/BTCEUR/{GRU}": "refused",
+            "metadata/best_wf_gru_BTCEUR.pt": "copied",
+        }
+        assert names(report) == {"gru/BTCEUR@best_wf": "created", "gru/BTCEUR@latest": "refused"}
+        (problem,) = report.problems
+        assert isinstance(problem.error, errors.InvalidName)
+        assert problem.error.suggestion == "BTC-EUR"
+
+    def test_a_symbol_that_the_store_has_in_another_case_is_refused(self, root: Path, new: ArtifactStore) -> None:
+        new.save({}, "gru/btceur")
+        report = migrate(root, new)
+        assert report.counts == {"refused": 3}
+        assert {type(run.error) for run in report} == {errors.InvalidName}
+
+    @pytest.mark.parametrize("inside", ["", "gru", "store"])
+    def test_a_store_inside_of_the_old_tree_is_refused(self, root: Path, inside: str) -> None:
+        before = picture(root)
+        with pytest.raises(errors.InvalidOption, match="stays as it is"):
+            migrate(root, ArtifactStore(root / inside))
+        assert picture(root) == before
+
+    def test_a_root_that_is_no_store_is_refused(self, root: Path, tmp_path: Path) -> None:
+        (tmp_path / "photos").mkdir()
+        (tmp_path / "photos" / "a.png").write_bytes(b"x")
+        with pytest.raises(errors.NotAStore):
+            migrate(root, ArtifactStore(tmp_path / "photos"))
+
+
+# ---------------------------------------------------------------- the command line
+
+
+class Cli:
+    def __init__(self, url: Path) -> None:
+        self.url = url
+
+    def __call__(self, *arguments: object) -> Result:
+        return CliRunner().invoke(app, ["--store", str(self.url), *map(str, arguments)])
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    return Cli(tmp_path / "store")
+
+
+class TestTheCommand:
+    def test_migrate_prints_a_table_and_a_summary(self, root: Path, cli: Cli) -> None:
+        result = cli("migrate", root)
+        assert (result.exit_code, result.stderr) == (0, "")
+        lines = result.stdout.splitlines()
+        assert lines[0].split() == ["run", "result", "features", "refused"]
+        assert any(line.startswith(f"gru/BTCEUR:{GRU}  ") and "  copied  " in line for line in lines)
+        assert any(line.split() == ["gru/BTCEUR@latest", GRU, "created"] for line in lines)
+        assert lines[-1] == f"3 runs in {root}: 3 copied."
+        assert cli("migrate", root).stdout.splitlines()[-1] == f"3 runs in {root}: 3 already there."
+        assert cli("show", "gru/BTCEUR").exit_code == 0
+
+    def test_new_may_be_given_beside_old(self, root: Path, cli: Cli, tmp_path: Path) -> None:
+        other = tmp_path / "other"
+        assert cli("migrate", root, other, "--dry-run").stdout.splitlines()[-1].startswith("Nothing was written.")
+        assert not other.exists()
+        assert cli("migrate", root, other).exit_code == 0
+        assert not cli.url.exists()
+        assert len(list(ArtifactStore(other).runs())) == 3
+
+    def test_it_ends_with_1_if_something_was_refused(self, root: Path, cli: Cli) -> None:
+        (root / "gru" / "BTCEUR" / OLD / "model.pth").write_bytes(b"nothing")
+        result = cli("migrate", root, "--json")
+        assert result.exit_code == 1
+        document = json.loads(result.stdout)
+        assert not document["ok"]
+        assert document["counts"] == {"copied": 2, "refused": 1}
+        assert [run["error"]["type"] for run in document["runs"] if run["error"]] == ["Corrupt"]
+        assert "Corrupt" in cli("migrate", root, "--dry-run").stdout
+
+    def test_an_old_tree_that_is_none_is_an_error(self, cli: Cli, tmp_path: Path) -> None:
+        (tmp_path / "empty").mkdir()
+        assert cli("migrate", tmp_path / "empty").exit_code == 3
+        assert cli("migrate", tmp_path / "none").exit_code == 2
+
+    def test_export_wants_to_be_told(self, root: Path, cli: Cli, tmp_path: Path) -> None:
+        cli("migrate", root)
+        out = tmp_path / "old"
+        for missing in ((), ("--legacy",)):
+            result = cli("export", "gru/BTCEUR", out, *missing)
+            assert result.exit_code == 2
+            assert not out.exists()
+        assert "model.pth, preprocessor.pkl" in result.stderr
+        result = cli("export", "gru/BTCEUR", out, "--legacy", "--pickles", "--json")
+        assert result.exit_code == 0
+        assert json.loads(result.stdout)["files"] == ["config.json", "metadata.json", "model.pth", "preprocessor.pkl"]
+        assert cli("migrate", out).exit_code == 1  # another tree with the same ids, and other bytes in it
+
+
+# ---------------------------------------------------------------- the old form again
+
+
+class TestExport:
+    @pytest.mark.parametrize("case", MAIN, ids=[case.name for case in MAIN])
+    def test_what_is_written_reads_again_and_predicts_the_same(
+        self, full: ArtifactStore, tmp_path: Path, case: Any
+    ) -> None:
+        run = run_of(full, case)
+        folder = export(run, tmp_path, pickles=True)
+        (again,) = ArtifactStore.open_legacy(tmp_path).runs()
+        assert again.run_id == run.run_id
+        assert ArtifactStore.open_legacy(tmp_path).get(run.key).run_id == run.run_id
+        assert (again.config, again.created_at, again.metrics) == (run.config, run.created_at, run.metrics)
+        assert again.features.selected_names == run.features.selected_names
+        assert again.features.observation == run.features.observation
+        check(again, case)
+        assert json.loads((folder / "metadata.json").read_text())["run_id"] == run.run_id
+
+    def test_without_the_flag_nothing_is_written(self, full: ArtifactStore, tmp_path: Path) -> None:
+        for key, files in {
+            "gru/BTCEUR": "model.pth, preprocessor.pkl",
+            "lightgbm/BTCEUR": "model.pkl",
+            "ppo/BTCEUR": "model.zip, model_vecnormalize.pkl",
+        }.items():
+            with pytest.raises(errors.InvalidOption, match=f"^{files} of {key}"):
+                export(full.get(key), tmp_path / "old")
+        assert not (tmp_path / "old").exists()
+
+    def test_nothing_is_overwritten_and_latest_moves_on(self, full: ArtifactStore, tmp_path: Path) -> None:
+        export(full.get(f"gru/BTCEUR:{OLD}"), tmp_path, pickles=True)
+        export(full.get(f"gru/BTCEUR:{GRU}"), tmp_path, pickles=True)
+        assert ArtifactStore.open_legacy(tmp_path).get("gru/BTCEUR").run_id == GRU
+        with pytest.raises(errors.InvalidOption, match="nothing is overwritten"):
+            export(full.get(f"gru/BTCEUR:{GRU}"), tmp_path, pickles=True)
+        home = tmp_path / "gru" / "BTCEUR"
+        assert sorted(path.name for path in home.iterdir())[:2] == [OLD, GRU]
+        assert len(list(home.iterdir())) == 3
+
+    def test_a_latest_that_is_no_link_is_not_touched(self, full: ArtifactStore, tmp_path: Path) -> None:
+        (tmp_path / "gru" / "BTCEUR" / "latest").mkdir(parents=True)
+        with pytest.raises(errors.InvalidOption, match="is no link"):
+            export(full.get(f"gru/BTCEUR:{GRU}"), tmp_path, pickles=True)
+
+    def test_a_model_of_another_type_has_no_old_form(self, tmp_path: Path, new: ArtifactStore) -> None:
+        with pytest.raises(errors.Unsupported):
+            export(new.save({}, "lstm/BTCEUR"), tmp_path, pickles=True)
+
+    def test_old_readers_use_what_is_written(self, full: ArtifactStore, tmp_path: Path) -> None:
+        """The libraries themselves, as the old programs call them."""
+        import joblib
+        import numpy as np
+        import torch
+        from stable_baselines3 import PPO
+        from stable_baselines3.common.vec_env import VecNormalize
+
+        def written(name: str) -> Path:
+            return export(run_of(full, CASES[name]), tmp_path, pickles=True)
+
+        folder = written("gru_full_selected")
+        checkpoint = torch.load(folder / "model.pth", weights_only=False)
+        assert checkpoint["selected_features"] == [0, 1, 5, 8, 12]
+        assert checkpoint["model_config"]["input_size"] == 5
+        old = joblib.load(folder / "preprocessor.pkl")
+        arrays = CASES["gru_full_selected"].expected()
+        rows = old["scaler"].transform(old["imputer"].transform(arrays["X"]) if old["imputer"] else arrays["X"])
+        windows = np.stack([rows[end - 12 : end] for end in range(12, len(rows) + 1)]).astype(np.float32)
+        np.testing.assert_array_equal(windows[..., checkpoint["selected_features"]], arrays["network_input"])
+
+        for name in ("lgbm_classifier_binary", "lgbm_array_noselect"):
+            model = joblib.load(written(name) / "model.pkl")["model"]
+            arrays = CASES[name].expected()
+            np.testing.assert_array_equal(model.predict(arrays["X"]), arrays["y"])
+            if "proba" in arrays:
+                np.testing.assert_array_equal(model.predict_proba(arrays["X"]), arrays["proba"])
+
+        folder = written("ppo_vecnorm_box")
+        algorithm = PPO.load(folder / "model.zip")
+        from artifact_store.legacy.old_objects import vecnormalize
+
+        normalizer = VecNormalize.load(str(folder / "model_vecnormalize.pkl"), vecnormalize(algorithm).venv)
+        arrays = CASES["ppo_vecnorm_box"].expected()
+        seen = normalizer.normalize_obs(arrays["raw_obs"])
+        np.testing.assert_array_equal(seen, arrays["policy_input"])
+        np.testing.assert_allclose(algorithm.predict(seen, deterministic=True)[0], arrays["actions"], rtol=0, atol=1e-6)
+
+    def test_a_run_that_was_never_old_can_be_written_too(self, new: ArtifactStore, tmp_path: Path) -> None:
+        import lightgbm
+        import numpy as np
+
+        rows = np.random.default_rng(1).normal(size=(200, 3))
+        quiet = {"verbosity": -1, "num_threads": 1}
+        booster = lightgbm.train(quiet, lightgbm.Dataset(rows, rows[:, 0]), 5)
+        run = new.save(booster, "lightgbm/X", features=FeatureSchema(["a", "b", "c"]), config={"depth": 3})
+        export(run, tmp_path / "old", pickles=True)
+        again = ArtifactStore.open_legacy(tmp_path / "old").get("lightgbm/X")
+        assert again.features.names == ("a", "b", "c")
+        np.testing.assert_array_equal(again.load().predict(rows), booster.predict(rows))
+
+
+# ---------------------------------------------------------------- no stored code runs
+
+WATCH = """
+import os, sys
+def hook(event, arguments, _path=os.environ["WATCHED"]):
+    if event == "pickle.find_class":
+        with open(_path, "a") as log:
+            log.write(repr(arguments) + "\\n")
+sys.addaudithook(hook)
+"""
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command line in a process of its own that notes each real unpickling."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(WATCH)
+    log = tmp_path / "unpickled"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "WATCHED": str(log), "OMP_NUM_THREADS": "1"}
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "artifact_store.cli", *map(str, arguments)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert not log.exists(), log.read_text()
+        return done
+
+    probe = [sys.executable, "-c", "import pickle, collections; pickle.loads(pickle.dumps(collections.OrderedDict()))"]
+    subprocess.run(probe, env=environment, check=True)
+    assert "OrderedDict" in log.read_text()  # it does notice
+    log.unlink()
+    return run
+
+
+class TestNothingIsUnpickled:
+    def test_a_migration_and_a_look_at_what_came_of_it_unpickle_nothing(
+        self, whole: Path, tmp_path: Path, watched: Callable[..., subprocess.CompletedProcess[str]]
+    ) -> None:
+        store = tmp_path / "store"
+        done = watched("migrate", whole, store, "--json")
+        assert done.returncode == 1  # three names lead nowhere
+        assert json.loads(done.stdout)["counts"] == {"copied": len(MAIN)}
+        assert watched("--store", store, "show", "ppo/BTCEUR").returncode == 0
+        assert watched("--store", store, "verify").returncode == 0
