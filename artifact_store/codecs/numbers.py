@@ -16,7 +16,7 @@ from artifact_store.core.errors import Corrupt, NotEncodable
 MAX_ELEMENTS: Final = 1 << 28
 """Elements of an array that is written as one number: beyond any space or statistic, and before any memory is used."""
 
-_NON_FINITE: Final = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+_NON_FINITE: Final = {"nan": math.nan, "-nan": -math.nan, "inf": math.inf, "-inf": -math.inf}
 _DTYPES: Final = frozenset(
     {"float16", "float32", "float64", "bool"} | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 )
@@ -24,6 +24,8 @@ _DTYPES: Final = frozenset(
 
 def plain_float(value: float) -> float | str:
     """Return a float as JSON can hold it."""
+    if math.isnan(value):
+        return "nan" if math.copysign(1, value) > 0 else "-nan"  # inf - inf is the latter on some processors
     return value if math.isfinite(value) else repr(value)
 
 

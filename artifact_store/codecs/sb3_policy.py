@@ -15,22 +15,23 @@ import copy
 import inspect
 import operator
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from artifact_store.codecs import files
-from artifact_store.codecs.files import all_or_nothing, library, refuse_subclass
+from artifact_store.codecs.files import all_or_nothing, library, refuse_subclass, write_settings
 from artifact_store.codecs.sb3_settings import ATTRIBUTES, HYPERPARAMETERS, POLICY_KWARGS
-from artifact_store.codecs.sb3_spaces import plain_space, read_space
+from artifact_store.codecs.sb3_spaces import flat_size, plain_space, read_space
 from artifact_store.codecs.sb3_values import plain_settings, read_settings
 from artifact_store.codecs.tensor_trees import pack, unpack
 from artifact_store.codecs.tensors import read_tensors, write_tensors
 from artifact_store.codecs.torch_state import differences
-from artifact_store.core.canonical import canonical, checksum, parse_document
+from artifact_store.core.canonical import checksum, parse_document
 from artifact_store.core.codec import JSON, Risk
-from artifact_store.core.errors import CodecUnavailable, Corrupt, InvalidOption, NotEncodable
+from artifact_store.core.errors import CodecUnavailable, Corrupt, InvalidOption, NotEncodable, Unavailable
 
 _MODULE: Final = {"PPO": "ppo.ppo", "A2C": "a2c.a2c", "DQN": "dqn.dqn", "SAC": "sac.sac", "TD3": "td3.td3"}
 _COUNTERS: Final = {
@@ -61,7 +62,8 @@ class SB3State:
     ``policy`` is one of MlpPolicy, CnnPolicy and MultiInputPolicy. ``policy_kwargs``, the spaces and
     ``hyperparameters`` are JSON in the form of ``sb3_settings`` and ``sb3_spaces``; what is left out has the default of
     stable-baselines3. ``parameters`` is what ``get_parameters()`` returns; optimisers may be left out, and begin anew
-    then. ``variables`` are other tensors: SAC's entropy coefficient, and the exploration matrices of gSDE.
+    then. ``variables`` are other tensors: SAC's entropy coefficient, and the exploration matrices of gSDE. ``frozen``
+    names the parameters of the policy that training leaves alone.
     """
 
     algorithm: str
@@ -74,6 +76,7 @@ class SB3State:
     variables: Mapping[str, Any] = field(default_factory=dict)
     num_timesteps: int = 0
     counters: Mapping[str, int | float] = field(default_factory=dict)
+    frozen: Sequence[str] = ()
     n_envs: int = 1
 
 
@@ -108,11 +111,7 @@ class SB3Codec:
         record["variables"] = pack(state.variables, "variables", tensors)
         with all_or_nothing(directory, stem):
             record["tensors"] = write_tensors(self, tensors, directory / f"{stem}.safetensors")
-            record["checksum"] = checksum(record)
-            data = canonical(record)
-            if len(data) > files.MAX_SETTINGS:
-                raise NotEncodable(f"its description has {len(data):,} bytes: use spaces with fewer different bounds")
-            (directory / f"{stem}.json").write_bytes(data)
+            write_settings(directory / f"{stem}.json", {**record, "checksum": checksum(record)})
         return {}
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
@@ -143,9 +142,10 @@ _PLAIN: Final = (
     "hyperparameters",
     "num_timesteps",
     "counters",
+    "frozen",
     "n_envs",
 )
-_KINDS: Final = {"algorithm": str, "policy": str, "num_timesteps": int, "n_envs": int}
+_KINDS: Final = {"algorithm": str, "policy": str, "num_timesteps": int, "frozen": list, "n_envs": int}
 
 
 def _state(record: Mapping[str, Any], tensors: Mapping[str, Any]) -> SB3State:
@@ -166,9 +166,27 @@ def describe(algorithm: Any) -> SB3State:
         NotEncodable: something of it that matters has no such form.
     """
     codec = SB3Codec()
+    making = _making(codec, algorithm)
+    _check_buffers(algorithm)
+    name = type(algorithm).__name__
+    return SB3State(
+        **making,
+        parameters=algorithm.get_parameters(),
+        hyperparameters=plain_settings(codec, _hyperparameters(algorithm), HYPERPARAMETERS[name], name),
+        variables=_variables(algorithm),
+        num_timesteps=int(algorithm.num_timesteps),
+        counters={name: kind(getattr(algorithm, name)) for name, kind in _COUNTERS.items() if hasattr(algorithm, name)},
+        frozen=[name for name, parameter in algorithm.policy.named_parameters() if not parameter.requires_grad],
+        n_envs=int(algorithm.n_envs),
+    )
+
+
+def _making(codec: SB3Codec, algorithm: Any) -> dict[str, Any]:
+    """Return what the networks of an algorithm are made from."""
     sb3 = library("stable_baselines3", codec)
     refuse_subclass(algorithm, *(getattr(sb3, name) for name in HYPERPARAMETERS))
-    name = type(algorithm).__name__
+    if hasattr(algorithm.policy, "_orig_mod"):
+        raise NotEncodable("its policy was compiled: set algorithm.policy = algorithm.policy._orig_mod, and save then")
     aliases = {policy: alias for alias, policy in reversed(algorithm.policy_aliases.items())}
     if algorithm.policy_class not in aliases or type(algorithm.policy) is not algorithm.policy_class:
         raise NotEncodable(
@@ -176,20 +194,13 @@ def describe(algorithm: Any) -> SB3State:
             f"{', '.join(algorithm.policy_aliases)}. Save policy.state_dict() (codec 'torch-state') and build the "
             "algorithm in your own code"
         )
-    _check_buffers(algorithm)
-    return SB3State(
-        name,
-        aliases[algorithm.policy_class],
-        plain_space(codec, algorithm.observation_space, "observation_space"),
-        plain_space(codec, algorithm.action_space, "action_space"),
-        algorithm.get_parameters(),
-        plain_settings(codec, algorithm.policy_kwargs, POLICY_KWARGS, "policy_kwargs"),
-        plain_settings(codec, _hyperparameters(algorithm), HYPERPARAMETERS[name], name),
-        _variables(algorithm),
-        int(algorithm.num_timesteps),
-        {name: kind(getattr(algorithm, name)) for name, kind in _COUNTERS.items() if hasattr(algorithm, name)},
-        int(algorithm.n_envs),
-    )
+    return {
+        "algorithm": type(algorithm).__name__,
+        "policy": aliases[algorithm.policy_class],
+        "observation_space": plain_space(codec, algorithm.observation_space, "observation_space"),
+        "action_space": plain_space(codec, algorithm.action_space, "action_space"),
+        "policy_kwargs": plain_settings(codec, algorithm.policy_kwargs, POLICY_KWARGS, "policy_kwargs"),
+    }
 
 
 def _check_buffers(algorithm: Any) -> None:
@@ -203,8 +214,8 @@ def _check_buffers(algorithm: Any) -> None:
         expected = f"{own}RolloutBuffer"
     if kind.__name__ != expected or not kind.__module__.startswith("stable_baselines3.common.") or kwargs:
         raise NotEncodable(
-            f"its buffer is a {kind.__qualname__}, made with {kwargs}, which may need its environment or code to be made "
-            "again: train with the default buffer, or save policy.state_dict() (codec 'torch-state')"
+            f"its buffer is a {kind.__qualname__}, made with {kwargs}, and may need its environment or code to be "
+            "made again: train with the default buffer, or save policy.state_dict() (codec 'torch-state')"
         )
 
 
@@ -249,10 +260,11 @@ def _check_rebuilds(state: SB3State, algorithm: Any) -> None:
         again = build(_small(state))
     except Corrupt as error:
         raise NotEncodable(f"it cannot be built again from its settings, it was changed afterwards: {error}") from error
-    if repr(again.policy) != repr(algorithm.policy):
-        raise NotEncodable(
-            "its policy is not the one that its settings make, it was changed afterwards: set policy_kwargs"
-        )
+    optimizers = [operator.attrgetter(name) for name in state.parameters if name != "policy"]
+    if repr(again.policy) != repr(algorithm.policy) or any(
+        type(of(again)) is not type(of(algorithm)) for of in optimizers
+    ):
+        raise NotEncodable("its networks or optimisers are not those that its settings make: it was changed afterwards")
 
 
 # ---------------------------------------------------------------- building
@@ -261,10 +273,12 @@ def _check_rebuilds(state: SB3State, algorithm: Any) -> None:
 def build(state: SB3State, *, device: str = "cpu") -> Any:
     """Return a new algorithm with these settings, parameters and counters, and no environment.
 
-    Unpickles nothing, and leaves the global random generators as they were.
+    Unpickles nothing, and leaves the global random generators as they were (torch's is set back, so what other threads
+    draw from it meanwhile is drawn again).
 
     Raises:
         Corrupt: the state makes no such algorithm.
+        Unavailable: its buffer does not fit into memory.
         CodecUnavailable: stable-baselines3 is not installed, or does not know one of the hyperparameters.
     """
     codec = SB3Codec()
@@ -276,6 +290,7 @@ def build(state: SB3State, *, device: str = "cpu") -> Any:
     spaces = {name: read_space(codec, getattr(state, name), name) for name in ("observation_space", "action_space")}
     if type(state.n_envs) is not int or state.n_envs < 1:
         raise Corrupt(f"it is recorded with {state.n_envs!r} environments")
+    _check_sizes(codec, state, policy_kwargs, spaces)
     kind = getattr(library("stable_baselines3", codec), state.algorithm)
     try:
         with _building, torch.random.fork_rng(devices=[]):
@@ -285,7 +300,27 @@ def build(state: SB3State, *, device: str = "cpu") -> Any:
         _load(algorithm, state)
     except _NOT_BUILT as error:
         raise Corrupt(f"these settings make no {state.algorithm}: {type(error).__name__}: {error}") from error
+    except MemoryError as error:
+        raise Unavailable(
+            f"the buffer of this {state.algorithm} does not fit into memory ({error}): load it into= an algorithm "
+            "with a smaller one"
+        ) from error
     return algorithm
+
+
+def _check_sizes(codec: SB3Codec, state: SB3State, policy_kwargs: dict[str, Any], spaces: dict[str, Any]) -> None:
+    """Refuse networks larger than what was saved, before memory is used for them."""
+    tensors = state.parameters.get("policy", {}).values()
+    held = sum(int(tensor.numel()) for tensor in tensors if hasattr(tensor, "numel"))
+    layers = policy_kwargs.get("net_arch") or []
+    paths = layers.values() if isinstance(layers, dict) else [layers]
+    sizes = [width * following for path in paths for width, following in pairwise([1, *path])]
+    sizes += [int(size) for size in (policy_kwargs.get("features_extractor_kwargs") or {}).values()]
+    sizes += [policy_kwargs.get("n_critics") or 0, flat_size(codec, spaces["action_space"])]
+    if state.policy == "MlpPolicy" and not policy_kwargs.get("features_extractor_class"):
+        sizes.append(flat_size(codec, spaces["observation_space"]))
+    if max(sizes) > held:
+        raise Corrupt(f"its networks would have layers of {max(sizes):,} weights, and {held:,} were saved in all")
 
 
 def _made(kind: Any, policy: str, given: dict[str, Any], policy_kwargs: dict[str, Any], device: str) -> Any:
@@ -322,6 +357,9 @@ def _load(algorithm: Any, state: SB3State) -> None:
         if name != "policy":
             _load_optimizer(operator.attrgetter(name)(algorithm), saved, name)
     _load_variables(algorithm, state.variables)
+    parameters = dict(algorithm.policy.named_parameters())
+    for name in state.frozen:
+        parameters[name].requires_grad_(requires_grad=False)
     algorithm.num_timesteps = state.num_timesteps
     for name, value in state.counters.items():
         if name not in _COUNTERS or not isinstance(value, int | float):
@@ -362,13 +400,13 @@ def _load_variables(algorithm: Any, variables: Mapping[str, Any]) -> None:
 
 def _check_fits(state: SB3State, into: Any) -> None:
     try:
-        own = describe(into)
+        making = _making(SB3Codec(), into)
     except NotEncodable as error:
         raise InvalidOption(f"into= is no algorithm that can be filled: {error}") from error
-    for name in ("algorithm", "policy", "observation_space", "action_space", "policy_kwargs"):
-        if getattr(own, name) != getattr(state, name):
+    for name, own in making.items():
+        if own != getattr(state, name):
             raise InvalidOption(
-                f"into= has the {name} {str(getattr(own, name))[:200]}, and saved is {str(getattr(state, name))[:200]}"
+                f"into= has the {name} {str(own)[:200]}, and saved is {str(getattr(state, name))[:200]}"
             )
 
 

@@ -74,6 +74,11 @@ def read_space(codec: Codec, record: Any, what: str, *, nested: bool = False) ->
     raise Corrupt(f"{what} is recorded as a {kind[:40]!r}, which is none of the spaces that are kept")
 
 
+def flat_size(codec: Codec, space: Any) -> int:
+    """Return how many numbers a network gets of an observation, or gives for an action."""
+    return int(library("gymnasium.spaces.utils", codec).flatdim(space))
+
+
 def _part(codec: Codec, part: Any, what: str) -> tuple[str, Any]:
     if not isinstance(part, list) or len(part) != 2 or not isinstance(part[0], str):  # noqa: PLR2004 -- key and space
         raise Corrupt(f"{what} is recorded with a part {str(part)[:40]!r}, which is no key and space")

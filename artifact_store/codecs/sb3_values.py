@@ -163,7 +163,7 @@ def _plain_schedule(codec: Codec, value: Any, what: str) -> Any:
     if callable(value):
         raise NotEncodable(
             f"{what} is a function, and functions are never stored: use a number, or LinearSchedule or "
-            "ConstantSchedule of stable_baselines3.common.utils"
+            "ConstantSchedule of stable_baselines3.common.utils, or save policy.state_dict() (codec 'torch-state')"
         )
     return _plain_number(codec, value, what)
 
