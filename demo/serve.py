@@ -91,7 +91,7 @@ def predict(
     checks.check(run.run_id == told["latest"], f"{run.key}@latest is {run.run_id}, the run that was saved last")
     adapter, frame = load_adapter(run), as_it_comes(symbol, data)
     said = opinions(adapter, frame)
-    what = "actions of the agent" if family == "ppo" else "predictions"
+    what = "actions" if family == "ppo" else "predictions"
     checks.check(
         agree(adapter, said, expected["runs"][run.run_id]),
         f"{len(said.values)} {what} as in the training process, {exactness(adapter)}: columns shuffled, some too many",

@@ -43,8 +43,8 @@ PLANS = (
         {"n_estimators": 20},
         keep=8,
     ),
-    Plan("gru", "gru-16", 2, {"epochs": 8}, {"epochs": 1, "hidden_size": 8, "fc_size": 8}),
-    Plan("ppo", "agent", 2, {"timesteps": 6144}, {"timesteps": 256, "n_steps": 64}),
+    Plan("gru", "gru-16", 2, {"epochs": 6}, {"epochs": 1, "hidden_size": 8, "fc_size": 8}),
+    Plan("ppo", "agent", 2, {"timesteps": 4096}, {"timesteps": 256, "n_steps": 64}),
 )
 
 

@@ -112,14 +112,19 @@ def open_store(
         raise errors.InvalidOption(
             f"which store? Give --store URL, or set {VARIABLE}: a folder, s3://bucket/prefix ..."
         )
-    given: dict[str, Any] = parse_pairs(options, "--option")
+    given: dict[str, Any] = parse_pairs(options, "--option", is_json=_is_json_option)
     given |= {"endpoint_url": endpoint_url} if endpoint_url else {}
     given |= {"profile": profile} if profile else {}
     return ArtifactStore(url, storage_options=given or None)
 
 
-def parse_pairs(values: Sequence[str], option: str) -> dict[str, Any]:
-    """Read ``NAME=VALUE``; what JSON can read is JSON, anything else is text.
+def _is_json_option(value: str) -> bool:
+    """Tell whether a storage option is JSON: a key of digits is text."""
+    return value in {"true", "false"} or value[:1] in {"{", "["}
+
+
+def parse_pairs(values: Sequence[str], option: str, *, is_json: Callable[[str], bool] = bool) -> dict[str, Any]:
+    """Read ``NAME=VALUE``; what JSON can read is JSON where it may be, anything else is text.
 
     Raises:
         click.BadParameter: it is none. What was written is not repeated, since it may be a secret.
@@ -130,7 +135,7 @@ def parse_pairs(values: Sequence[str], option: str) -> dict[str, Any]:
         if not equals or not name:
             raise click.BadParameter("it is written NAME=VALUE.", param_hint=option)
         try:
-            found[name] = json.loads(given)
+            found[name] = json.loads(given) if is_json(given) else given
         except json.JSONDecodeError:
             found[name] = given
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+PREFER: Final = ("best_wf", "latest")
 WORKERS: Final = 8
 _SHOWN: Final = 5
 
@@ -69,7 +70,13 @@ class Signal:
 
 
 def signals(
-    store: ArtifactStore, symbols: Sequence[str], data: Path, *, models: Sequence[str], time_format: str | None = None
+    store: ArtifactStore,
+    symbols: Sequence[str],
+    data: Path,
+    *,
+    models: Sequence[str],
+    prefer: Sequence[str] = PREFER,
+    time_format: str | None = None,
 ) -> list[Signal]:
     """Return one signal for each symbol and type, in their order; all models are loaded and asked in parallel.
 
@@ -78,7 +85,9 @@ def signals(
     with ThreadPoolExecutor(min(WORKERS, len(symbols) * (len(models) + 1)), thread_name_prefix="trade") as pool:
         frames = {symbol: pool.submit(_frame, symbol, data, time_format) for symbol in symbols}
         pending = [
-            pool.submit(_signal, store, symbol, model, frames[symbol].result) for symbol in symbols for model in models
+            pool.submit(_signal, store, ModelKey(model, symbol), prefer, frames[symbol].result)
+            for symbol in symbols
+            for model in models
         ]
         return [future.result() for future in pending]
 
@@ -87,11 +96,11 @@ def _frame(symbol: str, data: Path, time_format: str | None) -> pd.DataFrame:
     return live_frame(file_of(symbol, data), time_format=time_format)
 
 
-def _signal(store: ArtifactStore, symbol: str, model: str, frame: Any) -> Signal:
+def _signal(store: ArtifactStore, key: ModelKey, prefer: Sequence[str], frame: Callable[[], pd.DataFrame]) -> Signal:
     """Find, load, align and predict. Every typed error, and every error of a file, becomes the answer."""
-    known: dict[str, Any] = {"symbol": symbol, "model": model}
+    known: dict[str, Any] = {"symbol": key.symbol, "model": key.model_type}
     try:
-        run = store.find(ModelKey(model, symbol))
+        run = store.find(key, prefer=prefer)
         known |= {"run": str(run.run_id), "found_by": run.found_by}
         adapter = load_adapter(run)
         rows = frame()
@@ -108,6 +117,14 @@ def _signal(store: ArtifactStore, symbol: str, model: str, frame: Any) -> Signal
 def _compare(adapter: BaseModelAdapter, features: FeatureSchema, frame: pd.DataFrame) -> None:
     """Log it when the data have other columns than the model was trained on."""
     name = adapter.run.ref if adapter.run is not None else adapter.model_type
+    if features.names_inferred:
+        log.warning(
+            "%s was trained on %d features that nobody named, the data have %d columns",
+            name,
+            features.feature_count,
+            frame.shape[1],
+        )
+        return
     missing = [column for column in features.names if column not in frame.columns]
     if missing:
         shown = ", ".join(missing[:_SHOWN]) + (" ..." if len(missing) > _SHOWN else "")
@@ -139,6 +156,9 @@ def _compare(adapter: BaseModelAdapter, features: FeatureSchema, frame: pd.DataF
     "--models", default=",".join(FAMILIES), show_default=True, metavar="NAME,...", help="Which families to ask."
 )
 @click.option(
+    "--prefer", default=",".join(PREFER), show_default=True, metavar="ALIAS,...", help="Where to look, in this order."
+)
+@click.option(
     "--legacy", type=click.Path(exists=True, path_type=Path), help="An old tree of models instead of a store."
 )
 @click.option("--time-format", metavar="FORMAT", help="strptime's, for times that could mean two things.")
@@ -148,6 +168,7 @@ def main(
     symbols: str,
     data: Path,
     models: str,
+    prefer: str,
     legacy: Path | None,
     time_format: str | None,
     verbose: bool,
@@ -156,12 +177,13 @@ def main(
 ) -> int:
     """Say what the models of each symbol make of the newest bar. Places no order.
 
-    For each symbol and family the run of best_wf is taken, else latest, else the newest one; an alias that is broken is
-    an error, not a reason to take something else. Features are computed from the candles and found by name.
+    For each symbol and family the run of best_wf is taken, else latest, else the newest one; an alias that is broken
+    is an error, not a reason to take something else. Features are computed from the candles and found by name; columns
+    of your own stand beside them. An agent begins with an empty account some hundred bars before the newest one.
     """
     _log_to_stderr(verbose=verbose)
     wanted = _names(symbols, "--symbols")
-    families = _names(models, "--models")
+    families, aliases = _names(models, "--models"), _names(prefer, "--prefer")
     unknown = [name for name in families if name not in FAMILIES]
     if unknown:
         raise click.BadParameter(
@@ -170,7 +192,7 @@ def main(
     if len(wanted) > 1 and not data.is_dir():
         raise click.BadParameter("one file holds one symbol: give a folder of SYMBOL.csv", param_hint="--data")
     with _opened(legacy, where) as store:
-        made = signals(store, wanted, data, models=families, time_format=time_format)
+        made = signals(store, wanted, data, models=families, prefer=aliases, time_format=time_format)
     for of in made:
         for step in of.found_by:
             log.info("%s", step)

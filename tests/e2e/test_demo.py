@@ -18,7 +18,9 @@ from artifact_store import ArtifactStore
 from tests.servers import SeaweedServer
 
 DEMO = Path(__file__).parents[2] / "demo"
-KEYS = ("lightgbm/EURUSD", "lightgbm/GOOGL")
+SYMBOLS = ("EURUSD", "GOOGL")
+FAMILIES = ("gru", "lightgbm", "ppo")
+CHECKS = 34
 
 
 def script(name: str, folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -29,7 +31,7 @@ def script(name: str, folder: Path, *arguments: str, **environment: str) -> subp
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=280,
+        timeout=295,
         check=False,
     )
 
@@ -49,8 +51,8 @@ def twice(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
 
 def test_every_check_of_the_demonstration_passes(twice: tuple[Path, list[str]]) -> None:
     _, outputs = twice
-    assert [outcomes(output) for output in outputs] == [(18, 0), (18, 0)]
-    assert all(output.rstrip().endswith("All 18 checks passed") for output in outputs)
+    assert [outcomes(output) for output in outputs] == [(CHECKS, 0), (CHECKS, 0)]
+    assert all(output.rstrip().endswith(f"All {CHECKS} checks passed") for output in outputs)
 
 
 def test_it_fits_a_page_of_100_columns_and_prints_no_colour_into_a_pipe(twice: tuple[Path, list[str]]) -> None:
@@ -69,46 +71,68 @@ def test_another_process_did_the_loading(twice: tuple[Path, list[str]]) -> None:
 
 def test_running_it_again_adds_runs(twice: tuple[Path, list[str]]) -> None:
     store = ArtifactStore(twice[0])
-    assert [str(key) for key in store.models()] == list(KEYS)
-    for key in KEYS:
+    keys = [f"{family}/{symbol}" for family in FAMILIES for symbol in SYMBOLS]
+    assert [str(key) for key in store.models()] == keys
+    for key in keys:
         runs = list(store.runs(key))
-        assert len(runs) == 4
-        assert [entry.reason for entry in store.history(f"{key}@latest")] == 2 * ["", "", "demonstration"]
-        best = store.get(f"{key}@best_wf")
-        assert best.metrics["wf_auc"] == max(run.metrics["wf_auc"] for run in runs)
+        boosted = key.startswith("lightgbm")
+        assert len(runs) == (12 if boosted else 6)
+        reasons = [entry.reason for entry in store.history(f"{key}@latest")]
+        assert reasons == 2 * (["", "", "demonstration"] if boosted else [""])
+
+
+def test_best_wf_names_the_best_fold_that_there_ever_was(twice: tuple[Path, list[str]]) -> None:
+    store = ArtifactStore(twice[0])
+    for family, metric in (("lightgbm", "wf_auc"), ("gru", "wf_auc"), ("ppo", "wf_sharpe")):
+        for symbol in SYMBOLS:
+            folds = [run for run in store.runs(f"{family}/{symbol}") if "fold" in run.tags]
+            best = store.get(f"{family}/{symbol}@best_wf")
+            assert best.metrics[metric] == max(run.metrics.get(metric, -np.inf) for run in folds)
+
+
+def expected_of(store: ArtifactStore, folder: Path) -> dict[str, Any]:
+    """What run.py would have written down, computed here from what is stored."""
+    from artifact_models import load_adapter
+    from artifact_models.market import live_frame
+    from artifact_models.opinion import opinions
+
+    expected: dict[str, Any] = {}
+    for symbol in SYMBOLS:
+        frame = live_frame(folder / f"{symbol}.csv").iloc[-300:]
+        runs, families = {}, {}
+        for family in FAMILIES:
+            key = f"{family}/{symbol}"
+            ids = [entry.run_id for entry in store.history(f"{key}@latest") if entry.reason == ""]
+            for run_id in ids[-2:]:
+                values = opinions(load_adapter(store.get(f"{key}:{run_id}")), frame).values
+                runs[run_id] = [float(value).hex() for value in values]
+            families[family] = {"latest": ids[-1], "before": ids[-2], "best": store.get(f"{key}@best_wf").run_id}
+        expected[symbol] = {"runs": runs, "families": families}
+    return expected
 
 
 def test_a_prediction_that_differs_in_its_last_bit_fails_the_demonstration(
     twice: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(DEMO))
-    import market
+    from market import lay_out
 
+    lay_out(tmp_path)
     store = ArtifactStore(shutil.copytree(twice[0], tmp_path / "copy"))
-    expected: dict[str, Any] = {}
-    for of in market.MARKETS:
-        ref = f"lightgbm/{of.symbol}@latest"
-        latest, before = store.get(ref), store.get(f"lightgbm/{of.symbol}:{store.history(ref)[2].run_id}")
-        frame = market.features(of).iloc[-32:]
-        said = {}
-        for run in (latest, before):
-            assert run.features is not None
-            said[run.run_id] = run.load().predict(run.features.prepare(frame))
-        said[latest.run_id][-1] = np.nextafter(said[latest.run_id][-1], 1)
-        expected[of.symbol] = {
-            "rows": len(frame),
-            "runs": {run_id: [float(value).hex() for value in values] for run_id, values in said.items()},
-            "latest": latest.run_id,
-            "before": before.run_id,
-            "best": store.get(f"lightgbm/{of.symbol}@best_wf").run_id,
-        }
+    expected = expected_of(store, tmp_path)
+    for symbol in SYMBOLS:
+        latest = expected[symbol]["families"]["lightgbm"]["latest"]
+        store.promote(f"lightgbm/{symbol}:{latest}", "latest")
+        values = expected[symbol]["runs"][latest]
+        values[-1] = float(np.nextafter(float.fromhex(values[-1]), 1)).hex()
     path = tmp_path / "expected.json"
     path.write_text(json.dumps(expected), encoding="utf-8")
-    done = script("serve.py", tmp_path, "--store", str(tmp_path / "copy"), "--expected", str(path))
-    assert done.returncode == 1
-    assert len(re.findall(r"^  FAILED  32 predictions as in the training", done.stdout, re.MULTILINE)) == 2
-    assert outcomes(done.stdout) == (16, 2)
-    assert done.stdout.rstrip().endswith("2 of 18 checks FAILED")
+    given = ["--store", str(tmp_path / "copy"), "--expected", str(path), "--data", str(tmp_path)]
+    done = script("serve.py", tmp_path, *given)
+    assert done.returncode == 1, done.stdout
+    assert len(re.findall(r"^  FAILED  300 predictions as in the training", done.stdout, re.MULTILINE)) == 2
+    assert outcomes(done.stdout) == (CHECKS - 2, 2)
+    assert done.stdout.rstrip().endswith(f"2 of {CHECKS} checks FAILED")
 
 
 def test_a_store_that_cannot_be_used_ends_with_a_sentence(tmp_path: Path) -> None:
@@ -132,31 +156,20 @@ def test_it_runs_against_an_s3_server(seaweed: SeaweedServer, seaweed_prefix: st
         AWS_REGION="us-east-1",
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    assert outcomes(done.stdout) == (18, 0)
+    assert outcomes(done.stdout) == (CHECKS, 0)
     assert seaweed.secret_key not in done.stdout
 
 
 @pytest.mark.parametrize("bars", [60, 777, 2000])
-def test_no_feature_knows_a_later_bar(bars: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_feature_of_the_real_prices_knows_a_later_bar(bars: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(DEMO))
     import market
+    from artifact_models import candles, indicators
 
-    for of in market.MARKETS:
-        whole, everything = market.candles(of), market.features(of)
-        with monkeypatch.context() as patched:
-            patched.setattr(market, "candles", lambda _, whole=whole: whole.iloc[:bars])
-            early = market.features(of)
-            answers = market.next_returns(of)
+    for sample in market.SAMPLES:
+        whole = candles.read_candles(market.csv_path(sample))
+        everything = indicators.features(whole)
+        early = indicators.features(whole.iloc[:bars])
         assert early.equals(everything.loc[early.index])
+        answers = indicators.next_returns(whole.iloc[:bars])
         assert answers.isna().tolist() == [False] * (len(answers) - 1) + [True]
-
-
-def test_a_fold_is_tested_on_later_rows_than_it_was_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(DEMO))
-    import market
-
-    folds = list(market.walk_forward(1001, folds=4))
-    assert [fold.number for fold in folds] == [1, 2, 3, 4]
-    assert all(fold.train_end < fold.test.start for fold in folds)
-    assert [fold.test.start for fold in folds[1:]] == [fold.test.stop for fold in folds[:-1]]
-    assert (folds[0].test.start, folds[-1].test.stop) == (500, 1001)

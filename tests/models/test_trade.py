@@ -90,6 +90,34 @@ def test_it_says_which_run_it_took_and_why(trained):
     assert "5 are ignored" in verbose.stderr
 
 
+def test_another_alias_may_be_preferred(trained):
+    signals = told(run(trained, "--json", "--prefer", "latest", "--models", "lightgbm"))
+    assert signals["lightgbm", "EURUSD"]["run"] == ArtifactStore(trained / "store").get("lightgbm/EURUSD@latest").run_id
+    assert run(trained, "--prefer", "Not An Alias").exit_code == 1
+
+
+def test_a_model_whose_features_nobody_named_is_a_row(tmp_path):
+    path = write_csv(tmp_path / "X.csv", make_candles(200))
+    market = Market.read("X", path)
+    adapter = LightGBMAdapter(config={"n_estimators": 2, "min_child_samples": 5})
+    adapter.fit(market.features.to_numpy(), market.returns, slice(0, 100), None)
+    adapter.save(ArtifactStore(tmp_path / "store"), symbol="X")
+    given = [
+        "--store",
+        str(tmp_path / "store"),
+        "--symbols",
+        "X",
+        "--models",
+        "lightgbm",
+        "--data",
+        str(path),
+        "--json",
+    ]
+    done = CliRunner().invoke(trade.main, given)
+    assert told(done)["lightgbm", "X"]["error"] == "FeatureMismatch"
+    assert "20 features that nobody named, the data have 25 columns" in done.stderr
+
+
 def test_people_get_a_table(trained):
     done = run(trained, "--models", "lightgbm,ppo")
     lines = done.stdout.splitlines()
