@@ -1,7 +1,9 @@
 """What the documents show is what the code does: every Python block runs, every JSON block is read."""
 
 import json
+import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,8 @@ from artifact_store.core.canonical import canonical
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import HistoryBlock, Pointer
 from artifact_store.ops.marker import StoreRecord
+from tests.legacy_cases import old_tree
+from tests.models.market_data import make_candles, write_csv
 
 ROOT = Path(__file__).parents[2]
 FORMAT = Path(sys.modules["artifact_store"].__file__).parent / "FORMAT.md"
@@ -21,16 +25,58 @@ def blocks(path, language):
     return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
-def test_the_python_of_the_readme_runs_from_top_to_bottom(tmp_path):
-    script = tmp_path / "readme.py"
+def commands(path):
+    """Return the commands of the console blocks, without comments; those that install something are left out."""
+    lines = "".join(blocks(path, "console")).splitlines()
+    written = [shlex.split(line.removeprefix("$ "), comments=True) for line in lines]
+    return [words for words in written if words[0] == "artifact-store" or words[:2] == ["python", "-m"]]
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """Where a reader of the README sits: some candles, an old tree, and a store with what its Python has saved."""
+    folder = tmp_path_factory.mktemp("desk")
+    old_tree(folder / "old", "windows")
+    write_csv(folder / "candles" / "EURUSD.csv", make_candles(600))
+    script = folder / "readme.py"
     script.write_text("\n".join(blocks(ROOT / "README.md", "python")), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=250, check=False
+        [sys.executable, script], cwd=folder, capture_output=True, text=True, timeout=250, check=False
     )
+    return folder, done
+
+
+def test_the_python_of_the_readme_runs_from_top_to_bottom(desk):
+    _, done = desk
     assert done.returncode == 0, done.stderr
     assert "published as 'latest', seq 1" in done.stdout
     assert "expected 3 features (or the 2 selected, with preselected=True); got 2" in done.stdout
     assert "committed, not published, because its val_loss 0.3 is not better" in done.stdout
+    assert "24 gru/BTCEUR/20240816_142301" in done.stdout
+
+
+def test_the_commands_of_the_readme_run_from_top_to_bottom(desk):
+    folder, done = desk
+    assert done.returncode == 0, done.stderr
+    environ = {**os.environ, "ARTIFACT_STORE_URL": "./store/models", "OMP_NUM_THREADS": "1"}
+    said = {}
+    for words in commands(ROOT / "README.md"):
+        program = ["-m", "artifact_store.cli", *words[1:]] if words[0] == "artifact-store" else words[1:]
+        done = subprocess.run(
+            [sys.executable, *program],
+            cwd=folder,
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=250,
+            check=False,
+        )
+        assert done.returncode == 0, (words, done.stdout, done.stderr)
+        said[" ".join(words[:3])] = done.stdout
+    assert "best_wf" in said["python -m artifact_models.trade"]
+    assert "1 already there" in said["artifact-store migrate ./old/models"]
+    assert "none with problems" in said["artifact-store validate"]
+    assert (folder / "exported" / "models" / "gru" / "BTCEUR" / "20240816_142301" / "model.pth").is_file()
 
 
 def test_the_python_of_the_contributing_page_runs(tmp_path):
