@@ -5,6 +5,7 @@ Every function returns the field in its one stored form or raises. Knows neither
 
 from __future__ import annotations
 
+import difflib
 import operator
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -53,7 +54,11 @@ def check_selection(names: tuple[str, ...], selected: Iterable[int | str] | None
     for item in () if selected is None else selected:
         place = index.get(item) if isinstance(item, str) else check_whole(item, "a selected position")
         if place is None or not 0 <= place < len(names):
-            raise InvalidInput(f"{item!r} is selected, but the {len(names)} features have no such name or position")
+            near = difflib.get_close_matches(item, names, n=1) if isinstance(item, str) else []
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise InvalidInput(
+                f"{item!r}{hint} is selected, but the {len(names)} features have no such name or position"
+            )
         places.append(place)
     twice = _twice(places)
     if twice:

@@ -208,7 +208,11 @@ class _Scanner:
         elif folder.name == _BESTS:
             self._loose(folder, None, None)
         elif any(self._has_model(child) for child in (folder, *self._folders(folder, 2))):
-            self._problem(folder, Unsupported(f"{folder.name!r} is none of the model types {', '.join(FAMILIES)}"))
+            types = ", ".join(FAMILIES)
+            self._problem(
+                folder,
+                Unsupported(f"{folder.name!r} is none of the model types {types}: name the folder that holds those"),
+            )
 
     def _walk(self, folder: Path, model_type: str, symbol: tuple[str, ...], depth: int = 0) -> None:
         """Walk through a folder whose runs are of ``model_type`` and, where there is one, of the symbol."""
@@ -281,10 +285,12 @@ class _Scanner:
         """Find the run that ``latest`` names, among those of its model."""
         try:
             named = _pointed_at(path)
-            run = next((run for run in self._tree.runs if run.key == key and run.run_id == named), None)
+            runs = [run for run in self._tree.runs if run.key == key]
+            run = next((run for run in runs if run.run_id == named), None)
             error: ArtifactStoreError | None = None
             if run is None:
-                error = Corrupt(f"{path.name} names {named!r}, and {key} has no such run in the old tree")
+                there = next((f": name a run, such as {run.key}:{run.run_id}" for run in runs if run.run_id), "")
+                error = Corrupt(f"{path.name} names {named!r}, and {key} has no such run in the old tree{there}")
         except ArtifactStoreError as failed:
             run, error = None, failed
         alias = OldAlias(key, LATEST, self._source(path), run, error)

@@ -172,7 +172,10 @@ class _Work:
         """
         try:
             if any(run.run_id == draft.run_id for run in self._runs(old.key)):
-                return "conflict", RunExists(f"another run is {draft.key}:{draft.run_id} in {self._store.url}")
+                return "conflict", RunExists(
+                    f"{draft.key}:{draft.run_id} is another run in {self._store.url}, which stays; "
+                    "to have both, migrate into another store"
+                )
             if self._dry_run:
                 self._ids[old.source] = draft.run_id
                 return "would copy", None
@@ -190,7 +193,7 @@ class _Work:
     def _publish(self, alias: OldAlias, run_id: str | None) -> tuple[AliasOutcome, ArtifactStoreError | None]:
         if alias.run is None or run_id is None:
             what = alias.source if alias.run is None else alias.run.source
-            return "refused", alias.error or Corrupt(f"the run that it names, {what}, is not in the store")
+            return "refused", alias.error or Corrupt(f"the run that it names, {what}, did not come over")
         try:
             there = self._store.aliases(alias.key).get(alias.name)
             if there is not None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from artifact_store.core.errors import ArtifactStoreError, Corrupt, ModelNotFound
+from artifact_store.core.errors import ArtifactStoreError, ComponentNotFound, Corrupt, ModelNotFound
 from artifact_store.core.keys import ModelKey
 from artifact_store.ops.audit import Problem
 from artifact_store.ops.predict import Predictions, check_example
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _NOT_DECODED = "raw"
 """The codec of plain files, which need a place to go to and are as good as their bytes."""
+_REQUIRES = "requires"
+"""The tag that names, with commas, the components that predicting needs besides the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ def validate(key: ModelKey, find: Callable[[ModelKey], Run]) -> ModelReport:
         problems += run.verify().problems
         if not problems:
             problems += _load_all(run, loaded)
+            problems += _lost(run)
         if not problems:
             predictions = check_example(run)
             if predictions.error is not None:
@@ -65,6 +68,14 @@ def validate(key: ModelKey, find: Callable[[ModelKey], Run]) -> ModelReport:
     except ArtifactStoreError as error:  # the storage does not answer: one model may be on its bad part
         problems.append(Problem(str(run.ref), error))
     return ModelReport(key, str(run.ref), run.found_by, len(run.files), tuple(loaded), predictions, tuple(problems))
+
+
+def _lost(run: Run) -> Iterator[Problem]:
+    """Yield the components that predictions need, as the run itself says, and that it does not have."""
+    for name in filter(None, map(str.strip, run.tags.get(_REQUIRES, "").split(","))):
+        if name not in run.components:
+            why = f"{run.ref} was trained with {name!r}, which the run does not have: save it again with {name!r}"
+            yield Problem(f"{run.ref} ({name})", ComponentNotFound(why))
 
 
 def _load_all(run: Run, loaded: list[str]) -> Iterator[Problem]:

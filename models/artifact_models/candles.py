@@ -106,7 +106,8 @@ def check_candles(table: pd.DataFrame, *, what: str = "the table") -> pd.DataFra
         hints = [
             f"{name} (did you mean {found[0]}?)" if found else name for name, found in zip(missing, near, strict=True)
         ]
-        raise BadCandles(f"{what} has no column {', '.join(hints)}", missing=missing)
+        there = ", ".join(str(name) for name in table.columns) or "no other"
+        raise BadCandles(f"{what} has no column {', '.join(hints)}; it has {there}", missing=missing)
     _check_order(table.index, what)
     columns = {name: _numbers(table[name], what) for name in COLUMNS}
     bars = type(table)(columns, index=table.index)

@@ -41,10 +41,16 @@ def load_adapter(run: Run, *, preprocessor: Any = None) -> BaseModelAdapter:
     predictions need is loaded all the same, and ``predict`` says what is missing.
 
     Raises:
+        InvalidOption: this is no run.
         PredictorUnavailable: there is no family of this type.
         FeatureMismatch: the model takes another number of features than the run names.
         Corrupt, RiskRefused, CodecUnavailable: as :meth:`artifact_store.Run.load`.
     """
+    if not isinstance(run, Run):
+        raise errors.InvalidOption(
+            f"load_adapter takes a run, such as store.get('gru/BTCEUR@latest'), not {run!r}; "
+            "BaseModelAdapter.load(path) takes a path, and any family"
+        )
     adapter = adapter_class(run.key.model_type)()
     adapter.take(run, preprocessor=preprocessor)
     return adapter

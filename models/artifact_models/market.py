@@ -99,6 +99,10 @@ def file_of(symbol: str, where: Path) -> Path:
     Raises:
         InvalidOption: there is none.
     """
+    if not where.exists():
+        raise errors.InvalidOption(
+            f"there is no file or folder {where}: name a CSV file, or the folder of {symbol}.csv"
+        )
     if not where.is_dir():
         return where
     found = [path for path in sorted(where.iterdir()) if path.name.lower() == f"{symbol}.csv".lower()]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from artifact_models.families import FAMILIES
 from artifact_store import ArtifactStore, ModelKey, Run, RunId, RunRef, errors
 
 _ALIAS_NAMES: Final = ("latest", "best_wf")
@@ -125,11 +126,28 @@ def find(
     if isinstance(source, RunRef | ModelKey):
         raise errors.InvalidReference(f"{source} says nothing about where the store is: give store=")
     place = read(source, types)
+    if place.key is None:
+        _explain(source)
     ref = place.ref()
     if _is_old_tree(place.root):
         return ArtifactStore.open_legacy(place.root).get(ref)
     with opened(place.root, storage_options) as there:
         return there.get(ref)
+
+
+def _explain(source: str | Path) -> None:
+    """Raise for what is near to the name of a model, and say what to write instead."""
+    other = read(source, list(FAMILIES)).key
+    if other is not None:
+        raise errors.InvalidReference(
+            f"{os.fspath(source)!r} names a model of the type {other.model_type!r}: load it with "
+            f"{FAMILIES[other.model_type][1]}, or a model of any type with BaseModelAdapter"
+        )
+    if "://" not in os.fspath(source) and Path(source).is_file():
+        raise errors.InvalidReference(
+            f"{os.fspath(source)!r} is a file: name the folder of the run, which holds all that belongs to the model; "
+            "a best_wf file of an old tree is TYPE/SYMBOL@best_wf in the folder of the models"
+        )
 
 
 def _is_old_tree(root: str) -> bool:

@@ -243,9 +243,20 @@ class Terminal:
 @click.option("--if-better", is_flag=True, help="Leave best_wf alone unless the best fold beats the one it names.")
 @click.option("--select", metavar="NAME,...", help="The features that the model is given; all without.")
 @click.option(
-    "-c", "--config", "settings", multiple=True, metavar="NAME=VALUE", help="A setting, such as env.window=8."
+    "-c",
+    "--config",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of the training, such as epochs=20 or env.window=8; may be repeated.",
 )
-@click.option("--cost", type=click.FloatRange(0, 1, max_open=True), default=1e-4, show_default=True, help="Of a trade.")
+@click.option(
+    "--cost",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=1e-4,
+    show_default=True,
+    help="Of a trade, as a part of its value.",
+)
 @click.option("--seed", type=int, default=7, show_default=True)
 @click.option("--time-format", metavar="FORMAT", help="strptime's, for times that could mean two things.")
 def main(

@@ -133,6 +133,16 @@ class TestValidate:
             assert told[key]["predictions"] == {"outcome": "equal", "difference": 0.0, "tolerance": 1e-6}
         assert told["plain"]["predictions"]["outcome"] == "no example"
 
+    def test_a_model_that_has_lost_what_predicting_needs_is_not_sound(self, store: ArtifactStore, cli: Cli) -> None:
+        scaler = {"preprocessor": StandardScaler().fit(ROWS)}
+        save(store, "linear/WHOLE", components=scaler, tags={"requires": "preprocessor"})
+        save(store, "linear/LOST", components=scaler, tags={"requires": "preprocessor, model_vecnormalize"})
+        told = {model["key"]: model for model in cli.json(1, "validate")["models"]}
+        assert told["linear/WHOLE"]["ok"]
+        (problem,) = told["linear/LOST"]["problems"]
+        assert problem["type"] == "ComponentNotFound"
+        assert "was trained with 'model_vecnormalize', which the run does not have" in problem["message"]
+
     def test_one_broken_model_never_stops_the_rest(self, store: ArtifactStore, cli: Cli) -> None:
         save(store, "linear/A", off=0.25)
         damage(save(store, "linear/B"), "model.npz")

@@ -156,7 +156,8 @@ class TestWhatIsKnown:
             f"{family}/ETHEUR@latest" for family in ("gru", "lightgbm", "ppo")
         ]
         assert all(isinstance(problem.error, errors.Corrupt) for problem in report.problems)
-        with pytest.raises(errors.Corrupt, match="has no such run in the old tree"):
+        said = "has no such run in the old tree: name a run, such as gru/ETHEUR:20240701_080000"
+        with pytest.raises(errors.Corrupt, match=said):
             store.get("gru/ETHEUR")
 
 

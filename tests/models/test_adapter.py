@@ -252,6 +252,11 @@ class TestLoading:
         with pytest.raises(errors.InvalidReference, match="store"):
             GRUAdapter.load(source, store=store)
 
+    @pytest.mark.parametrize("what", ["gru/BTCEUR@latest", Path("store/gru/BTCEUR"), None])
+    def test_what_is_no_run_is_refused_with_what_would_be_one(self, what):
+        with pytest.raises(errors.InvalidOption, match=r"takes a run, such as store.get.*BaseModelAdapter"):
+            load_adapter(what)
+
     def test_another_process_predicts_the_same(self, tmp_path):
         paths = [fitted_gru().save(tmp_path / "store", symbol="A"), fitted_trees().save(tmp_path / "store", symbol="A")]
         program = """

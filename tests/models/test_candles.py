@@ -57,7 +57,9 @@ def test_a_time_that_could_mean_two_things_is_asked_for(tmp_path):
 
 
 def test_missing_columns_are_named_with_the_likeliest_of_the_others(tmp_path):
-    with pytest.raises(BadCandles, match=r"no column close \(did you mean closee\?\), volume") as caught:
+    with pytest.raises(
+        BadCandles, match=r"no column close \(did you mean closee\?\), volume; it has open, high"
+    ) as caught:
         read_candles(csv(tmp_path, "Time,Open,High,Low,Closee\n2017-01-02,1,1,1,1\n"))
     assert caught.value.missing == ("close", "volume")
     assert isinstance(caught.value, errors.InvalidInput)
@@ -175,6 +177,8 @@ def test_the_file_of_a_symbol_is_found_or_what_is_there_is_named(tmp_path):
     assert market.file_of("EURUSD", tmp_path) == path
     assert market.file_of("ANY", path) == path
     write_csv(tmp_path / "other.csv", make_candles(2))
+    with pytest.raises(errors.InvalidOption, match=r"no file or folder .*nowhere: name a CSV file"):
+        market.file_of("GOOGL", tmp_path / "nowhere")
     with pytest.raises(errors.InvalidOption, match=r"has no GOOGL\.csv; there is .*other\.csv"):
         market.file_of("GOOGL", tmp_path)
 

@@ -91,6 +91,11 @@ def test_a_path_into_an_old_tree_is_understood(trees, stores):
     assert GRUAdapter.load(folder).run.run_id == GRUAdapter.load(folder / "latest").run.run_id == latest
     with pytest.raises(errors.NotFound):
         LightGBMAdapter.load(trees["main"] / "lightgbm" / "NOSUCH")
+    with pytest.raises(errors.InvalidReference, match="the type 'lightgbm': load it with LightGBMAdapter"):
+        GRUAdapter.load(trees["main"] / "lightgbm" / "BTCEUR")
+    for file in (folder / case.run_id / "model.pth", trees["main"] / "metadata" / "best_wf_gru_BTCEUR.pt"):
+        with pytest.raises(errors.InvalidReference, match="is a file: name the folder of the run"):
+            GRUAdapter.load(file)
 
 
 def test_an_old_model_can_be_saved_as_a_new_run(stores):

@@ -104,6 +104,7 @@ def test_equal_seeds_train_equal_agents(frame):
         ({"feature_names": ["a"]}, "1 features"),
         ({"selected_features": [0, 0]}, "different positions"),
         ({"selected_features": [99]}, "different positions"),
+        ({"hyperparameters": {"gama": 0.9}}, "no setting 'gama' .did you mean 'gamma'"),
     ],
 )
 def test_the_trainer_refuses_what_does_not_fit(frame, change, why):

@@ -137,7 +137,7 @@ def test_the_space_is_that_of_the_observations():
         ({"positions": (0, 2)}, "positions"),
         ({"episode_bars": 0}, "episode_bars"),
         ({"reward_scale": 0}, "reward_scale"),
-        ({"windows": 5}, "unknown settings"),
+        ({"windows": 5}, "no setting 'windows' .did you mean 'window'"),
         ({"window": "5"}, "no settings"),
     ],
 )

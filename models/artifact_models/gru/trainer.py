@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from artifact_models import rows
+from artifact_models import rows, wording
 from artifact_models.gru.architecture import Architecture
 from artifact_models.gru.windows import ends, windows
 from artifact_store import errors
@@ -97,9 +97,9 @@ class GRUTrainer:
     def __init__(self, settings: GRUSettings | None = None, **changes: Any) -> None:
         base = settings or GRUSettings()
         known = base.to_config()
-        unknown = sorted(changes.keys() - known)
+        unknown = changes.keys() - known
         if unknown:
-            raise errors.InvalidOption(f"a GRU has no setting {unknown}; there are {', '.join(known)}")
+            raise errors.InvalidOption(wording.no_setting("a GRU", unknown, known))
         self.settings = GRUSettings(**{**known, **changes})
 
     def train(

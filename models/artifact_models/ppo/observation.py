@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from artifact_models import wording
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -70,9 +72,10 @@ class EnvSettings:
         Raises:
             ValueError: a setting is unknown, has another type, or is outside of its range.
         """
-        unknown = sorted(set(value) - {field.name for field in fields(cls)})
+        known = [field.name for field in fields(cls)]
+        unknown = value.keys() - set(known)
         if unknown:
-            raise ValueError(f"unknown settings of the environment: {', '.join(unknown)}")
+            raise ValueError(wording.no_setting("the environment", unknown, known))
         try:
             return cls(**value)
         except TypeError as error:

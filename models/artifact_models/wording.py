@@ -1,0 +1,16 @@
+"""Sentences that several parts say, so that they say them in the same way."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def no_setting(what: str, unknown: Iterable[str], known: Iterable[str]) -> str:
+    """Return that there are no settings of these names, with the likeliest of the known ones, and all of them."""
+    known = list(known)
+    asked = []
+    for name in sorted(unknown):
+        near = difflib.get_close_matches(name, known, n=1)
+        asked.append(f"{name!r} (did you mean {near[0]!r}?)" if near else repr(name))
+    return f"{what} has no setting {', '.join(asked)}; there are {', '.join(known)}"
