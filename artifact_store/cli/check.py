@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from artifact_store.cli import failures, text
-from artifact_store.cli.session import Command, Session, pass_session
+from artifact_store.cli.session import Command, Session, pass_session, refuse_what_is_no_store
 from artifact_store.cli.validate import described
 from artifact_store.core.errors import ModelNotFound
 from artifact_store.ops.audit import Report, RunReport
@@ -27,7 +27,8 @@ def verify(session: Session, context: click.Context, ref: str | None, *, predict
     with session.store() as store:
         report = store.verify(ref, predict=predict)
         if not report.runs and not report.pointers:
-            raise ModelNotFound(f"there is nothing to verify for {ref or 'anything'} in {store.url}")
+            refuse_what_is_no_store(store, store.models())
+            raise ModelNotFound(f"there is nothing{f' of {ref}' if ref else ''} to verify in {store.url}")
         session.answer(_document(store.url, report), _lines(report))
     context.exit(failures.OK if report.ok else failures.PROBLEMS)
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from artifact_store.cli import text
-from artifact_store.cli.session import Command, Session, page_width, pass_session
+from artifact_store.cli.session import Command, Session, page_width, pass_session, refuse_what_is_no_store
 from artifact_store.core.documents import write_time
 from artifact_store.core.errors import ArtifactStoreError, ModelNotFound
 from artifact_store.core.features import FeatureSchema
@@ -51,6 +51,8 @@ def list_models(session: Session, store: ArtifactStore, models: Sequence[ModelKe
     """Answer with a line for each model."""
     problems: list[str] = []
     found = [_model(store, model, problems) for model in models]
+    if not problems and not any(model["runs"] or model["aliases"] for model in found):
+        refuse_what_is_no_store(store, models)
     document = {"store": store.url, "models": found, "problems": problems}
     rows = [
         [str(model["key"]), str(model["runs"]), str(model["newest"] or ""), ", ".join(_names(model["aliases"]))]

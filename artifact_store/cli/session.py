@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import click
 
 from artifact_store.cli import text
-from artifact_store.core.errors import InvalidOption
+from artifact_store.core.errors import AliasNotFound, InvalidOption
 from artifact_store.core.files import Progress
+from artifact_store.core.keys import ModelKey
 from artifact_store.storage.transfer import Report
 from artifact_store.store import ArtifactStore
 
@@ -145,3 +147,14 @@ class Bar:
             if self._bar is not None:
                 self._bar.render_finish()
                 self._bar = None
+
+
+def refuse_what_is_no_store(store: ArtifactStore, models: Sequence[ModelKey]) -> None:
+    """Raise if folders that look like models without any run are those of something else, such as an old tree.
+
+    Raises:
+        NotAStore: they are.
+    """
+    for key in models[:1]:
+        with suppress(AliasNotFound):
+            store.get(key)

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from artifact_store.cli import failures, text
-from artifact_store.cli.session import Command, Session, pass_session
+from artifact_store.cli.session import Command, Session, pass_session, refuse_what_is_no_store
 from artifact_store.core.errors import ModelNotFound
 from artifact_store.core.keys import ModelKey, RunRef
 from artifact_store.ops.predict import Predictions
@@ -35,6 +35,8 @@ def validate_models(session: Session, context: click.Context, ref: str | None) -
     with session.store() as store:
         models, find = _chosen(store, ref)
         checked = list(_check(session, models, find))
+        if not any(report.run or report.problems for report, _ in checked):
+            refuse_what_is_no_store(store, models)
         session.answer(_document(store.url, checked), _lines(checked))
     context.exit(failures.OK if all(report.ok for report, _ in checked) else failures.PROBLEMS)
 
@@ -53,7 +55,7 @@ def _chosen(store: ArtifactStore, ref: str | None) -> tuple[list[ModelKey], Call
         key = ModelKey.parse(ref)
         models = [each for each in models if each == key or (key.symbol is None and each.model_type == key.model_type)]
     if not models:
-        raise ModelNotFound(f"there is no model to validate for {ref or 'anything'} in {store.url}")
+        raise ModelNotFound(f"there is no model{f' {ref}' if ref else ''} to validate in {store.url}")
     return models, store.find
 
 

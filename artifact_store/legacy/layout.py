@@ -25,7 +25,7 @@ from artifact_store.core.errors import (
     Unavailable,
     Unsupported,
 )
-from artifact_store.core.keys import LATEST, ModelKey, RunId
+from artifact_store.core.keys import LATEST, STORE_MARKER, ModelKey, RunId
 from artifact_store.legacy.file_names import (
     BEST_WF,
     FAMILIES,
@@ -101,6 +101,8 @@ def scan(path: str | Path) -> Tree:
     if not given.is_dir():
         raise ContainerNotFound(f"{given} is not a folder; name the old tree's folder 'models', or the one above it")
     models, only = _models_folder(given)
+    if (models / STORE_MARKER).is_file():
+        raise NotAStore(f"{models} is a store already, and no old tree: ArtifactStore opens it as it is")
     scanner = _Scanner(Tree(models))
     scanner.models(only)
     tree = scanner.finished()

@@ -55,12 +55,11 @@ def test_the_python_of_the_readme_runs_from_top_to_bottom(desk):
     assert "24 gru/BTCEUR/20240816_142301" in done.stdout
 
 
-def test_the_commands_of_the_readme_run_from_top_to_bottom(desk):
-    folder, done = desk
-    assert done.returncode == 0, done.stderr
+def follow(page, folder):
+    """Run the commands of a page; return what each said, by its first three words."""
     environ = {**os.environ, "ARTIFACT_STORE_URL": "./store/models", "OMP_NUM_THREADS": "1"}
     said = {}
-    for words in commands(ROOT / "README.md"):
+    for words in commands(page):
         program = ["-m", "artifact_store.cli", *words[1:]] if words[0] == "artifact-store" else words[1:]
         done = subprocess.run(
             [sys.executable, *program],
@@ -73,6 +72,13 @@ def test_the_commands_of_the_readme_run_from_top_to_bottom(desk):
         )
         assert done.returncode == 0, (words, done.stdout, done.stderr)
         said[" ".join(words[:3])] = done.stdout
+    return said
+
+
+def test_the_commands_of_the_readme_run_from_top_to_bottom(desk):
+    folder, done = desk
+    assert done.returncode == 0, done.stderr
+    said = follow(ROOT / "README.md", folder)
     assert "best_wf" in said["python -m artifact_models.trade"]
     assert "1 already there" in said["artifact-store migrate ./old/models"]
     assert "none with problems" in said["artifact-store validate"]
@@ -100,6 +106,15 @@ def test_the_python_of_the_models_readme_runs_from_top_to_bottom(tmp_path):
     assert "'close' (did you mean 'Close'?)" in done.stdout
     assert "expected 4 features (or the 2 selected, with preselected=True); got 3" in done.stdout
     assert "this GRU sees 12 rows at a time (sequence_length); got 11 rows" in done.stdout
+
+
+def test_the_commands_of_the_models_readme_run_from_top_to_bottom(tmp_path):
+    write_csv(tmp_path / "candles" / "EURUSD.csv", make_candles(600))
+    said = follow(ROOT / "models" / "README.md", tmp_path)
+    assert re.findall(r"EURUSD +(gru|lightgbm) .* (latest|best_wf) ", said["python -m artifact_models.trade"]) == [
+        ("gru", "latest"),
+        ("lightgbm", "best_wf"),
+    ]
 
 
 def test_the_json_of_the_readme_is_json():

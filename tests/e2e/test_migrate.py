@@ -303,6 +303,14 @@ class TestRefusals:
         with pytest.raises(errors.NotAStore):
             migrate(root, ArtifactStore(tmp_path / "photos"))
 
+    def test_a_store_is_no_old_tree(self, root: Path, tmp_path: Path) -> None:
+        migrate(root, ArtifactStore(tmp_path / "first"))
+        with pytest.raises(errors.NotAStore, match="first is a store already"):
+            migrate(tmp_path / "first", ArtifactStore(tmp_path / "second"))
+        with pytest.raises(errors.NotAStore, match="is a store already"):
+            ArtifactStore.open_legacy(tmp_path / "first" / "gru")
+        assert not (tmp_path / "second").exists()
+
 
 # ---------------------------------------------------------------- the command line
 
@@ -318,6 +326,14 @@ class Cli:
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
     return Cli(tmp_path / "store")
+
+
+@pytest.mark.parametrize("command", ["ls", "validate", "verify"])
+def test_an_old_tree_is_not_listed_as_a_store_without_runs(root: Path, command: str) -> None:
+    result = Cli(root)(command)
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "is not a store" in result.stderr
+    assert "artifact-store migrate OLD NEW" in result.stderr
 
 
 class TestTheCommand:

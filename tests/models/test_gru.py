@@ -170,7 +170,7 @@ class TestTraining:
             GRUTrainer(**{setting: value})
 
     def test_a_setting_that_does_not_exist_is_refused(self):
-        with pytest.raises(errors.InvalidOption, match="no setting .'hiden_size'"):
+        with pytest.raises(errors.InvalidOption, match="no setting 'hiden_size' .did you mean 'hidden_size'"):
             GRUAdapter(hiden_size=3)
 
     def test_a_loss_that_is_no_number_is_an_error_and_not_a_model(self):

@@ -306,7 +306,7 @@ def test_wrong_input_is_refused_with_what_is_wrong(agent, frame, change, kind, s
     ("options", "train", "says"),
     [
         ({"env": {"price": "last"}}, slice(0, 50), "price column 'last'"),
-        ({"env": {"windows": 3}}, slice(0, 50), "unknown settings"),
+        ({"env": {"windows": 3}}, slice(0, 50), "no setting 'windows'"),
         ({}, [0, 1, 2, 5, 6], "leaves some out"),
         ({}, slice(0, 4), "too few"),
         ({"learning_speed": 1}, slice(0, 50), "learning_speed"),

@@ -177,7 +177,7 @@ def test_selected_features_are_what_the_model_is_given(data, tmp_path):
         (["--select", "retrun_5"], 2, "InvalidInput", "'retrun_5' (did you mean 'return_5'?)"),
         (["--model", "gru", "-c", "layers=3"], 2, "InvalidOption", "a GRU has no setting 'layers'"),
         (["--model", "ppo", "-c", "total_timesteps=3"], 2, "InvalidInput", "(did you mean 'timesteps'?); there are"),
-        (["--model", "ppo", "-c", "env.windw=3"], 2, "InvalidInput", "'windw' (did you mean 'window'?); there are"),
+        (["--model", "ppo", "-c", "env.windw=3"], 2, "InvalidOption", "'windw' (did you mean 'window'?); there are"),
         (["--symbol", "BTC/EUR"], 2, "InvalidName", "BTC-EUR"),
         (["--walk-forward", "300"], 2, "InvalidInput", "too few for 300 folds"),
         (["--store", "nothing://here"], 9, "EngineUnavailable", "nothing"),
