@@ -156,5 +156,5 @@ def refuse_what_is_no_store(store: ArtifactStore, models: Sequence[ModelKey]) ->
         NotAStore: they are.
     """
     for key in models[:1]:
-        with suppress(AliasNotFound):
+        with suppress(AliasNotFound):  # all that there is to say of a real store without runs
             store.get(key)
