@@ -25,7 +25,7 @@ from artifact_store.codecs import files
 from artifact_store.codecs.files import all_or_nothing, library, refuse_subclass, write_settings
 from artifact_store.codecs.sb3_settings import ATTRIBUTES, HYPERPARAMETERS, POLICY_KWARGS
 from artifact_store.codecs.sb3_spaces import flat_size, plain_space, read_space
-from artifact_store.codecs.sb3_values import plain_settings, read_settings
+from artifact_store.codecs.sb3_values import MOST_ENVIRONMENTS, plain_settings, read_settings
 from artifact_store.codecs.tensor_trees import pack, unpack
 from artifact_store.codecs.tensors import read_tensors, write_tensors
 from artifact_store.codecs.torch_state import differences
@@ -288,7 +288,7 @@ def build(state: SB3State, *, device: str = "cpu") -> Any:
     given = read_settings(codec, state.hyperparameters, HYPERPARAMETERS[state.algorithm], state.algorithm)
     policy_kwargs = read_settings(codec, state.policy_kwargs, POLICY_KWARGS, "policy_kwargs")
     spaces = {name: read_space(codec, getattr(state, name), name) for name in ("observation_space", "action_space")}
-    if type(state.n_envs) is not int or state.n_envs < 1:
+    if type(state.n_envs) is not int or not 0 < state.n_envs <= MOST_ENVIRONMENTS:
         raise Corrupt(f"it is recorded with {state.n_envs!r} environments")
     _check_sizes(codec, state, policy_kwargs, spaces)
     kind = getattr(library("stable_baselines3", codec), state.algorithm)
@@ -314,11 +314,14 @@ def _check_sizes(codec: SB3Codec, state: SB3State, policy_kwargs: dict[str, Any]
     held = sum(int(tensor.numel()) for tensor in tensors if hasattr(tensor, "numel"))
     layers = policy_kwargs.get("net_arch") or []
     paths = layers.values() if isinstance(layers, dict) else [layers]
-    sizes = [width * following for path in paths for width, following in pairwise([1, *path])]
+    sizes = [sum(width * following for width, following in pairwise([1, *path])) for path in paths]
     sizes += [int(size) for size in (policy_kwargs.get("features_extractor_kwargs") or {}).values()]
-    sizes += [policy_kwargs.get("n_critics") or 0, flat_size(codec, spaces["action_space"])]
+    sizes.append(flat_size(codec, spaces["action_space"]))
     if state.policy == "MlpPolicy" and not policy_kwargs.get("features_extractor_class"):
         sizes.append(flat_size(codec, spaces["observation_space"]))
+    critics = {name.split(".")[1] for name in state.parameters.get("policy", {}) if name.startswith("critic.qf")}
+    if (policy_kwargs.get("n_critics") or 0) > len(critics):
+        raise Corrupt(f"it would have {policy_kwargs['n_critics']:,} critics, and {len(critics):,} were saved")
     if max(sizes) > held:
         raise Corrupt(f"its networks would have layers of {max(sizes):,} weights, and {held:,} were saved in all")
 

@@ -35,6 +35,8 @@ _NAMES: Final = {
     "optimizer": ("torch.optim", OPTIMIZERS),
     "extractor": ("stable_baselines3.common.torch_layers", EXTRACTORS),
 }
+MOST_ENVIRONMENTS: Final = 1 << 16
+"""More were never trained in side by side, and a noise or a matrix would be made for each."""
 _TF_LIKE: Final = "stable_baselines3.common.sb2_compat.rmsprop_tf_like"
 
 
@@ -203,7 +205,10 @@ def _read_noise(codec: Codec, record: Any, what: str) -> Any:
         raise _corrupt("noise", record, what)
     if record["noise"] == "vectorized":
         base = _read_noise(codec, field(record, "base", dict), what)
-        return kinds.VectorizedActionNoise(base, field(record, "n_envs", int))
+        n_envs = field(record, "n_envs", int)
+        if not 0 < n_envs <= MOST_ENVIRONMENTS:
+            raise _corrupt("number of environments", n_envs, what)
+        return kinds.VectorizedActionNoise(base, n_envs)
     mean, sigma = read_array(record.get("mean"), what), read_array(record.get("sigma"), what)
     dtype = field(record, "dtype", str)
     if dtype not in {"float16", "float32", "float64"}:

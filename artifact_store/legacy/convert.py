@@ -24,13 +24,14 @@ from artifact_store.draft import Draft
 from artifact_store.legacy import features, file_names, layout
 from artifact_store.legacy.families import READERS, Parts
 from artifact_store.legacy.layout import OldRun
+from artifact_store.legacy.limits import LIMITS
 from artifact_store.legacy.notes import MAX_NOTES, parse_notes
 from artifact_store.ops.audit import Problem
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """When a run was trained of which that is not known."""
-MAX_FILE: Final = 4 << 30
-"""Bytes of one file of an old run."""
+MAX_FILE: Final = LIMITS.size
+"""Bytes of one file of an old run; no reader takes more."""
 SOURCE_TAG: Final = "legacy_source"
 DIGEST_TAG: Final = "legacy_sha256"
 REQUIRES_TAG: Final = "requires"

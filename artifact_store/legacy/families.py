@@ -26,10 +26,13 @@ Names = Mapping[str, str]
 NotesByRole = Mapping[str, Notes]
 
 _INPUT_WEIGHT: Final = "gru.weight_ih_l0"
+_TENSORS: Final = re.compile(r"gru\.(?:weight|bias)_[ih]h_l\d+|fc[12]\.(?:weight|bias)")
 _METRICS: Final = frozenset({"loss", "score", "sharpe", "accuracy", "auc", "rmse", "mae"})
 _OF_TRAINING: Final = frozenset({"total_timesteps", "train_samples", "eval_samples", "env_kwargs", "action_space_info"})
 _NO_TIME: Final = (1980, 1, 1, 0, 0, 0)
 _HISTORY: Final = ("train_losses", "val_losses")
+_MOST_ROWS: Final = 1 << 20
+_MOST_LETTERS: Final = 64 << 20
 _PATHS: Final = {
     "preprocessor_path": file_names.PREPROCESSOR,
     "scaler_path": file_names.PREPROCESSOR,
@@ -110,6 +113,12 @@ def _sizes(state: Mapping[str, Any], name: str) -> dict[str, int]:
     missing = [part for part in wanted if len(shapes.get(part, ())) != 2]  # noqa: PLR2004 -- matrices
     if missing:
         raise Corrupt(f"{name} is not the state of a GRU with fc1 and fc2: no matrix {', '.join(missing)}")
+    others = [part for part in state if not _TENSORS.fullmatch(part)]
+    if others:
+        raise Corrupt(
+            f"{name} is the state of another network than a GRU with fc1 and fc2, which has no "
+            f"{', '.join(others[:9])}: predicting without them would be wrong"
+        )
     return {
         "input_size": shapes[_INPUT_WEIGHT][1],
         "hidden_size": shapes["gru.weight_hh_l0"][1],
@@ -247,10 +256,27 @@ def _add_importance(parts: Parts, data: Data, names: Names) -> None:
 def _table(data: bytes) -> Any:
     import pandas as pd
 
+    _check_table(data)
     frame = pd.read_parquet(io.BytesIO(data), engine="pyarrow")
     if sorted(map(str, frame.columns)) != ["feature", "importance"]:
         raise Corrupt(f"a table of importances has the columns feature and importance, not {list(frame.columns)[:9]}")
     return frame
+
+
+def _check_table(data: bytes) -> None:
+    """Refuse what would grow when it is read: a value that occurs a billion times takes a few bytes of the file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(io.BytesIO(data), read_dictionary=["feature"]) as file:
+        rows, schema = file.metadata.num_rows, file.schema_arrow
+        words = [column.name for column in schema if not pa.types.is_primitive(column.type)]
+        if rows > _MOST_ROWS or len(schema) > 3 or words != ["feature"]:  # noqa: PLR2004 -- and the index of a frame
+            raise Corrupt(f"no table of features and their importances: {rows:,} rows of {schema.names[:9]}")
+        names = file.read(columns=["feature"]).column("feature").unique().to_pylist()
+    longest = max(map(len, map(str, names)), default=0)
+    if longest * rows > _MOST_LETTERS:
+        raise Corrupt(f"no table of features and their importances: {rows:,} rows with names of {longest:,} letters")
 
 
 def read_ppo(data: Data, names: Names, notes: NotesByRole) -> Parts:
@@ -292,7 +318,7 @@ def _add_vecnormalize(parts: Parts, data: Data, names: Names, shape: tuple[int, 
     found = _tried(parts, name, lambda: read_vecnormalize(data[file_names.VECNORMALIZE], what=name))
     if found is None:
         return
-    if shape is not None and found.shape not in {None, tuple(shape)}:
+    if shape is not None and found.shape is not None and found.shape != tuple(shape):
         text = f"the policy observes the shape {tuple(shape)}, and {name} has statistics of {found.shape}"
         parts.refused.append((name, FeatureMismatch(f"{text}: they do not belong together")))
         return

@@ -116,7 +116,7 @@ def claim_of(origin: str, values: Mapping[str, Any]) -> Claim:
         origin=origin,
         names=read("feature_names", _texts) or (),
         selected=read("selected_features", _places) or (),
-        count=read("feature_count", _whole),
+        count=read("feature_count", _count),
         shape=read("observation_shape", _places),
         flaw="; ".join(flaws),
     )
@@ -322,6 +322,13 @@ def _places(value: Any) -> tuple[int, ...]:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise TypeError
     return tuple(_whole(place) for place in value)
+
+
+def _count(value: Any) -> int:
+    found = _whole(value)
+    if not 0 <= found <= _MAX:  # so many names would be made up
+        raise ValueError
+    return found
 
 
 def _whole(value: Any) -> int:

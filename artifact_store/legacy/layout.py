@@ -129,7 +129,7 @@ def read(path: Path, *, limit: int) -> bytes:
             about = os.fstat(file.fileno())
             if not stat.S_ISREG(about.st_mode):
                 raise Corrupt(f"{path.name} is not a regular file")
-            data = file.read(limit + 1)
+            data = file.read(min(about.st_size, limit) + 1)  # so much is allocated, whatever is there
     except PermissionError as error:
         raise AccessDenied(f"{path} may not be read: {error.strerror}") from error
     except OSError as error:
@@ -241,9 +241,10 @@ class _Scanner:
         except InvalidName as error:
             self._problem(folder, error)
             return
-        names = [entry.name for entry in self._look(folder) if not entry.is_dir(follow_symlinks=False)]
-        files = in_folder(names, model_type)
-        self._add(key, run_id, folder, {role: folder / name for role, name in files.items()}, set(names))
+        entries = self._look(folder)
+        files = in_folder([entry.name for entry in entries], model_type)  # one that is a folder is a part that is lost
+        names = {entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)}
+        self._add(key, run_id, folder, {role: folder / name for role, name in files.items()}, names)
 
     def _loose(self, folder: Path, model_type: str | None, symbol: tuple[str, ...] | None) -> None:
         """Take in models that lie in a folder of many: ``best_wf_*``, ``gru_model_*``, and ``model.pth`` itself."""

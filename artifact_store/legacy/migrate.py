@@ -122,7 +122,7 @@ class _Work:
     def copy(self, old: OldRun) -> Migrated:
         """Copy one run, unless it is there."""
         opened = open_old(old)
-        there = next((run for run in self._runs(old.key) if run.tags.get(DIGEST_TAG) == opened.digest), None)
+        there = self._copy_of(old, opened.digest)
         if there is not None:
             self._keep(old, there)
             return Migrated(old.source, str(old.key), there.run_id, "already there")
@@ -142,6 +142,17 @@ class _Work:
         run_id = None if alias.run is None else self._ids.get(alias.run.source)
         outcome, error = self._publish(alias, run_id)
         return MigratedAlias(alias.source, str(alias.key), alias.name, run_id, outcome, error)
+
+    def _copy_of(self, old: OldRun, digest: str) -> Run | None:
+        """Return the run in the store that was made of these files; equal files under another run id are another."""
+        return next(
+            (
+                run
+                for run in self._runs(old.key)
+                if run.tags.get(DIGEST_TAG) == digest and old.run_id in {None, run.run_id}
+            ),
+            None,
+        )
 
     def _runs(self, key: ModelKey) -> list[Run]:
         if key not in self._known:

@@ -7,8 +7,8 @@ place is kept, what is missing is said. Nothing here is believed for more than w
 from __future__ import annotations
 
 import json
-import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -123,5 +123,5 @@ def numbers(values: Mapping[str, Any]) -> dict[str, float | int]:
         name: value
         for name, value in values.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
-        if math.isfinite(value)
+        if -sys.float_info.max <= value <= sys.float_info.max
     }

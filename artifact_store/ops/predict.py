@@ -51,6 +51,7 @@ def check_example(run: Run) -> Predictions:
         example = run.load_example()
         if example is None:
             return Predictions("no example")
+        _check_any(run, example.outputs)
         predictor = _predictor(run)
         found = predictor.predict(example.inputs)
         tolerance = float(getattr(predictor, "tolerance", 0.0))
@@ -82,6 +83,15 @@ def _predictor(run: Run) -> Any:
         f"nothing installed predicts with models of the type {model_type!r}, so {run.ref} cannot be checked so; "
         f"register a predictor in the entry-point group {GROUP!r}"
     )
+
+
+def _check_any(run: Run, outputs: Any) -> None:
+    """Refuse an example of nothing, which every model would repeat."""
+    import numpy as np
+
+    parts = outputs.values() if isinstance(outputs, Mapping) else [outputs]
+    if not any(np.size(part) for part in parts):
+        raise Corrupt(f"the example of {run.ref} holds no predictions, so there is nothing to repeat")
 
 
 def _compare(found: Any, expected: Any) -> tuple[float, str]:

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FrameType
 from typing import Any, Final, Self
 
 import click
@@ -161,11 +162,16 @@ def ending(run: Callable[[], object], *, as_json: bool) -> int:
     return status if isinstance(status, int) else OK
 
 
+_IMPORTING: Final = "<frozen importlib._bootstrap>"
+"""The file of every frame that imports something."""
+
+
 class Interrupt:
     """Ctrl-C that cannot get lost: Python drops an exception that is raised while an object is being freed.
 
     As a context manager it raises ``KeyboardInterrupt`` at once where it can, and :meth:`check` raises it where that
-    was in vain. Outside of the main thread, where no signal arrives, it does nothing.
+    was in vain, or had to wait: an exception in the middle of an import of torch aborts the process. Outside of the
+    main thread, where no signal arrives, it does nothing.
     """
 
     def __init__(self) -> None:
@@ -189,9 +195,13 @@ class Interrupt:
             signal.signal(signal.SIGINT, handler)
             self._before = None
 
-    def _handle(self, number: int, frame: object) -> None:
-        del number, frame
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        del number
         self._asked = True
+        while frame is not None:
+            if frame.f_code.co_filename == _IMPORTING:
+                return
+            frame = frame.f_back
         raise KeyboardInterrupt
 
     def _unraisable(self, lost: Any) -> None:

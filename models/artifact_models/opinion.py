@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,7 @@ def opinions(adapter: BaseModelAdapter, frame: Any) -> Opinions:
     if shares is not None:
         if shares.shape[1] != 2:  # noqa: PLR2004 -- a fall and a rise
             raise errors.FeatureMismatch(f"it tells {shares.shape[1]} classes apart, and a signal takes two")
+        _check_labels(getattr(adapter, "classes", None))
         return Opinions(shares[:, 1] - 0.5, "probability")
     values = np.asarray(adapter.predict(frame), dtype=np.float64)
     if values.ndim != 1:
@@ -81,9 +83,30 @@ def opinions(adapter: BaseModelAdapter, frame: Any) -> Opinions:
 
 
 def newest(adapter: BaseModelAdapter, frame: Any) -> Opinions:
-    """Return what the model thinks of the newest bar; no more bars are looked at than that takes."""
+    """Return what the model thinks of the newest bar; no more bars are looked at than that takes.
+
+    Raises:
+        FeatureMismatch, ComponentNotFound: as :func:`opinions`; or it has none, but a NaN.
+    """
     bars = lookback(adapter)
-    return opinions(adapter, tail(frame, bars + AGENT_BARS if adapter.model_type == "ppo" else bars))
+    found = opinions(adapter, tail(frame, bars + AGENT_BARS if adapter.model_type == "ppo" else bars))
+    if not math.isfinite(found.last):
+        raise errors.FeatureMismatch(f"it predicts {found.last} for the newest bar, which is no opinion")
+    return found
+
+
+def _check_labels(labels: list[Any] | None) -> None:
+    """Refuse two classes of which nobody can tell which one is the rise.
+
+    Raises:
+        FeatureMismatch: they are words, or the higher number is not the second.
+    """
+    if labels is None or (all(isinstance(label, int | float) for label in labels) and labels[0] < labels[1]):
+        return
+    raise errors.FeatureMismatch(
+        f"its classes are {labels[0]!r} and {labels[1]!r}, and which of them is a rise is not known: "
+        "a signal takes numbers, the lower one for a fall"
+    )
 
 
 def _probabilities(adapter: BaseModelAdapter, frame: Any) -> Floats | None:

@@ -97,7 +97,7 @@ def _frame(symbol: str, data: Path, time_format: str | None) -> pd.DataFrame:
 
 
 def _signal(store: ArtifactStore, key: ModelKey, prefer: Sequence[str], frame: Callable[[], pd.DataFrame]) -> Signal:
-    """Find, load, align and predict. Every typed error, and every error of a file, becomes the answer."""
+    """Find, load, align and predict. Whatever goes wrong with this one becomes the answer."""
     known: dict[str, Any] = {"symbol": key.symbol, "model": key.model_type}
     try:
         run = store.find(key, prefer=prefer)
@@ -109,7 +109,7 @@ def _signal(store: ArtifactStore, key: ModelKey, prefer: Sequence[str], frame: C
             known["features"] = adapter.features.feature_count
             _compare(adapter, adapter.features, rows)
         opinion = newest(adapter, rows)
-    except (errors.ArtifactStoreError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 -- of a library too, which met what it did not expect: the others go on
         return Signal(**known, error=type(error).__name__, message=str(error))
     return Signal(**known, kind=opinion.kind, value=opinion.last, signal=opinion.signal(), says=opinion.words())
 
@@ -134,7 +134,7 @@ def _compare(adapter: BaseModelAdapter, features: FeatureSchema, frame: pd.DataF
             features.feature_count,
             frame.shape[1],
             len(missing),
-            shown,
+            console.safe(shown),
         )
     elif features.feature_count != frame.shape[1]:
         log.info(

@@ -170,6 +170,12 @@ def test_golden_predictions_travel_with_the_model(store):
         run.load("scaler")
 
 
+@pytest.mark.parametrize("outputs", [[], {}, {"a": []}])
+def test_golden_predictions_that_are_none_do_not_pass(store, outputs):
+    (problem,) = store.save({"a": 1}, KEY, example=Example([], outputs)).verify(predict=True).problems
+    assert "holds no predictions" in str(problem)
+
+
 def test_nothing_is_written_for_an_object_that_cannot_be_stored(store):
     for obj, kwargs in ((object(), {}), ({"a": 1}, {"config": {"f": print}}), ({"a": 1}, {"metrics": {"m": "x"}})):
         with pytest.raises(errors.InvalidInput):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from artifact_store import ArtifactStore, FeatureSchema, errors
 from artifact_store.cli.app import app
+from artifact_store.legacy import layout
 from artifact_store.legacy.export import export
 from artifact_store.legacy.migrate import Step, migrate
 from artifact_store.legacy.report import Migration
@@ -217,6 +219,18 @@ class TestRepeating:
         assert report.counts == {"already there": 2, "conflict": 1}
         assert migrate(root, new, dry_run=True).counts == {"already there": 2, "conflict": 1}
 
+    def test_equal_files_under_two_run_ids_are_two_runs(self, root: Path, new: ArtifactStore) -> None:
+        home = root / "gru" / "BTCEUR"
+        migrate(root, new)
+        shutil.copytree(home / GRU, home / "20250101_000000")
+        again = migrate(root, new)
+        assert again.counts == {"already there": 3, "copied": 1}
+        repeated = migrate(root, new)
+        assert repeated.counts == {"already there": 4}
+        for report in (again, repeated):
+            assert {run.source: run.run_id for run in report}["gru/BTCEUR/20250101_000000"] == "20250101_000000"
+        assert new.get("gru/BTCEUR").run_id == GRU
+
     def test_runs_that_were_not_published_can_still_be_found_by_age(self, root: Path, new: ArtifactStore) -> None:
         (root / "gru" / "BTCEUR" / "latest").unlink()
         (root / "metadata" / "best_wf_gru_BTCEUR.pt").unlink()
@@ -254,6 +268,80 @@ class TestRefusals:
         report = migrate(root, new)
         assert report.counts == {"refused": 3}
         assert {type(run.error) for run in report} == {errors.InvalidName}
+
+    def test_a_network_with_further_layers_is_refused(self, root: Path, new: ArtifactStore) -> None:
+        import torch
+
+        path = root / "gru" / "BTCEUR" / OLD / "model.pth"
+        checkpoint = torch.load(path, weights_only=False)
+        checkpoint["model_state_dict"]["attention.weight"] = torch.ones(2, 2)
+        torch.save(checkpoint, path)
+        (refused,) = [run for run in migrate(root, new) if run.outcome == "refused"]
+        assert refused.run_id == OLD
+        assert "another network" in str(refused.error)
+        assert "attention.weight" in str(refused.error)
+
+    def test_a_folder_in_the_place_of_a_part_is_a_part_that_is_lost(self, root: Path, new: ArtifactStore) -> None:
+        part = root / "gru" / "BTCEUR" / GRU / "preprocessor.pkl"
+        part.unlink()
+        part.mkdir()
+        report = migrate(root, new)
+        (run,) = [run for run in report if run.run_id == GRU]
+        assert [problem.where for problem in run.told.refused] == ["preprocessor.pkl"]
+        assert new.get(f"gru/BTCEUR:{GRU}").tags["requires"] == "preprocessor"
+
+    def test_a_number_beyond_every_float_is_no_metric(self, root: Path, new: ArtifactStore) -> None:
+        path = root / "gru" / "BTCEUR" / GRU / "metadata.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "test_loss": 10**400, "train_loss": 0.5}))
+        assert migrate(root, new).counts == {"copied": 3}
+        metrics = new.get(f"gru/BTCEUR:{GRU}").metrics
+        assert "test_loss" not in metrics
+        assert metrics["train_loss"] == 0.5
+
+    def test_reading_takes_no_more_memory_than_there_are_bytes(self, root: Path) -> None:
+        tracemalloc.start()
+        try:
+            layout.read(root / "gru" / "BTCEUR" / GRU / "config.json", limit=1 << 32)
+            assert tracemalloc.get_traced_memory()[1] < 1 << 20
+        finally:
+            tracemalloc.stop()
+
+    def test_a_table_of_importances_that_would_grow_without_bounds_is_left_out(
+        self, whole: Path, tmp_path: Path, new: ArtifactStore
+    ) -> None:
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        source = Path(CASES["lgbm_classifier_binary"].relative).parent
+        tree = shutil.copytree(whole / source, tmp_path / "tree" / source).parents[2]
+        many, long = (2_000_000, "a"), (1_000, "a" * 1_000_000)
+        for rows, name in (many, long):
+            feature = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), [name])
+            table = pa.table({"feature": feature, "importance": np.zeros(rows)})
+            pq.write_table(table, tree / source / "feature_importance.parquet")
+            (run,) = migrate(tree, new, dry_run=True)
+            assert [problem.where for problem in run.told.refused] == ["feature_importance.parquet"]
+            assert f"{rows:,} rows" in str(run.told.refused[0].error)
+            assert run.outcome == "would copy"
+
+    def test_statistics_of_another_kind_of_observation_are_a_part_that_is_lost(
+        self, whole: Path, tmp_path: Path, new: ArtifactStore
+    ) -> None:
+        import gymnasium
+        from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+        class Other(gymnasium.Env[Any, Any]):
+            observation_space = gymnasium.spaces.Dict({"a": gymnasium.spaces.Box(-1, 1, (3,))})
+            action_space = gymnasium.spaces.Discrete(2)
+
+        source = Path(CASES["ppo_vecnorm_box"].relative).parent
+        tree = shutil.copytree(whole / source, tmp_path / "tree" / source).parents[2]
+        VecNormalize(DummyVecEnv([Other])).save(str(tree / source / "model_vecnormalize.pkl"))
+        (run,) = migrate(tree, new)
+        assert run.outcome == "copied"
+        assert [type(problem.error) for problem in run.told.refused] == [errors.FeatureMismatch]
+        assert new.get(f"{run.key}:{run.run_id}").tags["requires"] == "model_vecnormalize"
 
     def test_settings_that_no_store_can_hold_are_refused(self, root: Path, new: ArtifactStore) -> None:
         (root / "gru" / "BTCEUR" / OLD / "config.json").write_text('{"note": "\\ud800"}')

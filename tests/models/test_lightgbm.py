@@ -237,6 +237,19 @@ class TestClassifiers:
         np.testing.assert_array_equal(adapter.predict(shuffled(table())), booster.predict(X))
         np.testing.assert_array_equal(adapter.predict_proba(X)[:, 1], booster.predict(X))
 
+    @pytest.mark.parametrize("labels", [["up"], ["up", "flat", "down"]])
+    def test_labels_of_another_model_are_refused(self, labels, store):
+        booster = plain_booster(table().to_numpy(), (target() > 0).astype(int), objective="binary")
+        run = store.save(booster, "lightgbm/BTCEUR", features=FeatureSchema(NAMES), config={"classes": labels})
+        with pytest.raises(errors.Corrupt, match=f"2 classes apart, and {len(labels)} labels"):
+            load_adapter(run)
+
+    def test_a_setting_called_classes_is_not_taken_for_labels(self, store):
+        X = table().to_numpy()
+        booster = plain_booster(X, (target() > 0).astype(int), objective="binary")
+        run = store.save(booster, "lightgbm/BTCEUR", features=FeatureSchema(NAMES), config={"classes": 2})
+        np.testing.assert_array_equal(load_adapter(run).predict(X), booster.predict(X))
+
     def test_an_estimator_answers_as_it_did(self, store):
         X, y = table(), np.where(target() > np.median(target()), "up", "down")
         estimator = lightgbm.LGBMClassifier(n_estimators=5, verbosity=-1, n_jobs=1, min_child_samples=5).fit(X, y)

@@ -15,6 +15,7 @@ from artifact_models.ppo.env import TradingEnv
 from artifact_models.ppo.observation import EnvSettings
 
 from artifact_store import ArtifactStore, Example, FeatureSchema, Observation, errors
+from artifact_store.codecs.vecnormalize import ObservationNormalizer, RunningStatistics
 from tests.models.market_data import make_candles
 
 CONFIG = {"timesteps": 128, "n_steps": 32, "batch_size": 32, "n_epochs": 2, "environments": 2, "seed": 3}
@@ -367,6 +368,15 @@ def test_features_of_another_agent_are_found_when_it_is_loaded(agent, store):
     silent = FeatureSchema(names, selected=names[:5])
     with pytest.raises(errors.FeatureMismatch, match=r"\(83,\).*5 features in a window of 4 make 23"):
         load_adapter(without(store, agent, normalizer=True, features=silent))
+
+
+@pytest.mark.parametrize("shape", [(), (82,)])
+def test_statistics_of_another_agent_are_found_when_it_is_loaded(agent, store, shape):
+    one = RunningStatistics(np.zeros(shape), np.ones(shape), 1.0)
+    other = ObservationNormalizer(one, RunningStatistics(0.0, 1.0, 1.0))
+    run = store.save(agent.model, KEY, components={"model_vecnormalize": other}, features=agent.features)
+    with pytest.raises(errors.FeatureMismatch, match=r"\(83,\).*policy.*model_vecnormalize.*shape \(82,\)|shape \(\)"):
+        load_adapter(run)
 
 
 def test_a_run_without_any_features_takes_observations(agent, store, frame):

@@ -16,7 +16,7 @@ from artifact_models.opinion import AGENT_BARS, newest
 from artifact_models.recipes import RECIPES
 from click.testing import CliRunner
 
-from artifact_store import ArtifactStore
+from artifact_store import ArtifactStore, errors
 from tests.models.market_data import make_candles, write_csv
 from tests.models.test_train import Silent
 
@@ -232,6 +232,54 @@ def test_a_model_that_tells_three_classes_apart_gives_no_signal(tmp_path):
     adapter.save(store, symbol="X")
     (signal,) = trade.signals(store, ["X"], path, models=["lightgbm"])
     assert (signal.error, "3 classes" in signal.message) == ("FeatureMismatch", True)
+
+
+def test_classes_that_are_words_give_no_signal_since_either_may_be_the_rise(tmp_path):
+    path = write_csv(tmp_path / "X.csv", make_candles(200))
+    market = Market.read("X", path)
+    labels = np.where(np.arange(len(market.features)) % 2, "buy", "sell")
+    adapter = LightGBMAdapter(config={"objective": "binary", "n_estimators": 2, "min_child_samples": 5})
+    store = ArtifactStore(tmp_path / "store")
+    adapter.fit(market.features, labels, slice(0, 100), None).save(store, symbol="X")
+    (signal,) = trade.signals(store, ["X"], path, models=["lightgbm"])
+    assert (signal.error, signal.signal) == ("FeatureMismatch", "")
+    assert "its classes are 'buy' and 'sell'" in signal.message
+
+
+def test_a_network_that_predicts_nan_gives_no_signal(trained):
+    adapter = load_adapter(ArtifactStore(trained / "store").get("gru/EURUSD"))
+    for parameter in adapter.model.parameters():
+        parameter.data.fill_(float("nan"))
+    with pytest.raises(errors.FeatureMismatch, match="predicts nan"):
+        newest(adapter, live_frame(trained / "data" / "EURUSD.csv"))
+
+
+def test_a_part_that_is_something_else_is_a_row_and_the_others_go_on(folder):
+    with ArtifactStore(folder / "store") as store:
+        run_ = store.get("lightgbm/EURUSD")
+        other = {"model_vecnormalize": "in the wrong place"}
+        run_ = store.save(
+            run_.load(), run_.key, components={"preprocessor": other}, features=run_.features, config=run_.config
+        )
+        store.promote(run_, "best_wf")
+    signals = told(run(folder, "--json"))
+    assert {key: of["error"] for key, of in signals.items() if of["error"]} == {("lightgbm", "EURUSD"): "TypeError"}
+    assert sum(bool(of["signal"]) for of in signals.values()) == 5
+
+
+def test_names_of_features_cannot_command_the_terminal(tmp_path):
+    table = pd.DataFrame(
+        np.random.default_rng(0).normal(size=(80, 2)),
+        columns=["a", "\x1b]0;gone\x07"],
+        index=pd.date_range("2024-01-01", periods=80, name="time"),
+    )
+    adapter = LightGBMAdapter(config={"n_estimators": 3, "min_child_samples": 5})
+    adapter.fit(table, table["a"], slice(0, 60), None).save(ArtifactStore(tmp_path / "store"), symbol="X")
+    path = write_csv(tmp_path / "X.csv", table[["a"]])
+    given = ["--store", str(tmp_path / "store"), "--symbols", "X", "--models", "lightgbm", "--data", str(path)]
+    done = CliRunner().invoke(trade.main, given)
+    assert "1 of the features are not among them" in done.stderr
+    assert "\x1b" not in done.stderr + done.stdout
 
 
 def test_looking_at_the_newest_bars_alone_says_the_same_as_looking_at_all(trained):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -300,6 +301,17 @@ def test_a_ctrl_c_that_python_drops_is_noticed_at_the_next_step(capsys):
             terminal.done("too late")
     assert (signal.getsignal(signal.SIGINT), sys.unraisablehook) == before
     assert capsys.readouterr().err == "training: fold 1 of 1\n"
+
+
+def test_a_ctrl_c_in_the_middle_of_an_import_waits_for_the_next_step(tmp_path, monkeypatch):
+    (tmp_path / "slow_to_load.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\nwhole = True\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with console.Interrupt() as interrupt:
+        assert importlib.import_module("slow_to_load").whole
+        with pytest.raises(KeyboardInterrupt):
+            interrupt.check()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_a_storage_option_of_digits_stays_text_and_a_setting_is_a_number():

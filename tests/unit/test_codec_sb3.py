@@ -394,6 +394,9 @@ LIES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "widths below zero": policy(net_arch=[-8]),
     "widths of terabytes": policy(net_arch=[1 << 40]),
     "widths that multiply to terabytes": policy(net_arch={"pi": [1 << 21, 1 << 21], "vf": [8]}),
+    "very many narrow layers": policy(net_arch=[1] * 200_000),
+    "very many critics": policy(n_critics=200),
+    "very many environments": lambda record: record.update(n_envs=1 << 30),
     "an extractor of terabytes": policy(features_extractor_kwargs={"features_dim": 1 << 40}),
     "actions of terabytes": lambda record: record.update(action_space={"type": "Discrete", "n": 1 << 40, "start": 0}),
     "observations of terabytes": lambda record: record.update(observation_space={"type": "Discrete", "n": 1 << 40, "start": 0}),
@@ -453,6 +456,14 @@ def test_a_record_that_lies_is_corrupt(name: str, saved: Path, tmp_path: Path) -
     lie(tmp_path, LIES[name])
     with pytest.raises(Corrupt):
         CODEC.decode(tmp_path, "model", {})
+
+
+def test_more_critics_than_were_saved_are_never_made() -> None:
+    state = describe(off_policy(SAC, policy_kwargs={"n_critics": 3}))
+    assert len(build(state).critic.q_networks) == 3
+    more = dataclasses.replace(state, policy_kwargs={**state.policy_kwargs, "n_critics": 4})
+    with pytest.raises(Corrupt, match="4 critics, and 3 were saved"):
+        build(more)
 
 
 def test_a_buffer_that_does_not_fit_is_told_from_damage(saved: Path, tmp_path: Path) -> None:
@@ -595,6 +606,16 @@ def test_a_noise_draws_the_same(noise: Any) -> None:
         {},
         {"noise": "os.system"},
         {"noise": "vectorized", "base": {}, "n_envs": 2},
+        {
+            "noise": "vectorized",
+            "base": {
+                "noise": "normal",
+                "mean": {"dtype": "float64", "shape": [], "values": 1},
+                "sigma": {"dtype": "float64", "shape": [], "values": 1},
+                "dtype": "float32",
+            },
+            "n_envs": 1 << 30,
+        },
         {"noise": "normal", "mean": 1, "sigma": 2, "dtype": "float32"},
         {
             "noise": "normal",

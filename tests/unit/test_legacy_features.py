@@ -261,3 +261,11 @@ class TestNotes:
 
     def test_metrics_are_those_that_are_numbers(self):
         assert numbers({"a": 1, "b": 0.5, "c": "x", "d": float("nan"), "e": True}) == {"a": 1, "b": 0.5}
+
+
+@pytest.mark.parametrize("count", [-1, (1 << 20) + 1, 10**400])
+def test_a_number_of_features_that_no_table_has_is_left_out(count):
+    claim = claim_of("metadata.json", {"feature_count": count, "selected_features": [0, 2]})
+    recovered = recover(Evidence(2, "gru.weight_ih_l0", (claim,)))
+    assert recovered.schema.feature_count == 2
+    assert "feature_count of metadata.json is not usable" in recovered.remarks

@@ -112,7 +112,10 @@ class LightGBMAdapter(BaseModelAdapter):
     def classes(self) -> list[Any] | None:
         """The labels in the order of the probabilities, where they are known."""
         found = getattr(self.model, "classes_", None)
-        return self.config.get("classes") if found is None else list(found.tolist())
+        if found is not None:
+            return list(found.tolist())
+        labels = self.config.get("classes")
+        return labels if isinstance(labels, list) else None  # a number of classes, say, in somebody's own settings
 
     @property
     def feature_importance(self) -> Any:
@@ -179,6 +182,12 @@ class LightGBMAdapter(BaseModelAdapter):
             self.features = FeatureSchema(names) if known else FeatureSchema.inferred(width)
         if self.preprocessor is None or self.features.has_selection:
             self._check_width(width, "num_feature() of the booster")
+        outputs = max(int(self.booster.num_model_per_iteration()), 2)
+        if self.classes is not None and len(self.classes) != outputs:
+            raise errors.Corrupt(
+                f"the model of {run.ref} tells {outputs} classes apart, and {len(self.classes)} labels are recorded "
+                "('classes' in its config): they are not those that it was trained on"
+            )
 
 
 def _as_pandas(features: FeatureSchema, prepared: Any) -> Any:

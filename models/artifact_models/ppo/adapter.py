@@ -251,6 +251,12 @@ class PPOAdapter(BaseModelAdapter):
         self.settings = self._read_config(run.config)[0] if _ENV in run.config else None
         if self.features is None:
             self.features = FeatureSchema.inferred(max(sum(shape), 1), observation=Observation(shape))
+        normalized = None if self.normalizer is None else self.normalizer.shape
+        if normalized is not None and normalized != shape:
+            raise errors.FeatureMismatch(
+                f"the agent observes the shape {shape} (its policy), and {VECNORMALIZE!r} of {run.ref} has statistics "
+                f"of the shape {normalized}: they are not those that it was trained with"
+            )
         recorded = self.features.observation
         if recorded is not None and recorded.shape != shape:
             raise errors.FeatureMismatch(
