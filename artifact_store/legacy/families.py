@@ -155,9 +155,7 @@ def _flat(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _is_metric(name: str) -> bool:
-    return any(
-        part in name.lower().split("_") for part in ("loss", "score", "sharpe", "accuracy", "auc", "rmse", "mae")
-    )
+    return not _METRICS.isdisjoint(name.lower().split("_"))
 
 
 def _add_preprocessor(parts: Parts, data: Data, names: Names) -> None:
