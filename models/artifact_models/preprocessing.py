@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from artifact_models.rows import numbers
+from artifact_models.rows import is_table, numbers
 from artifact_store import FeatureSchema, errors
 
 SCALERS: Final = {"standard": "StandardScaler", "minmax": "MinMaxScaler", "robust": "RobustScaler"}
@@ -61,7 +61,7 @@ def fitted(preprocessor: Any, features: FeatureSchema, X: Any, train: Any) -> An
 
     seen = seen_by_preprocessor(features)
     known = FeatureSchema(seen, dtypes={name: features.dtypes[name] for name in seen if name in features.dtypes})
-    rows = numbers(known.align(X if hasattr(X, "columns") or hasattr(X, "column_names") else features.select(X)))[train]
+    rows = numbers(known.align(X if is_table(X) else features.select(X)))[train]
     empty = [name for name, column in zip(seen, rows.T, strict=True) if not np.isfinite(column).any()]
     if empty:
         raise errors.InvalidInput(f"{empty[:10]} hold no number in any training row: leave these columns out")
