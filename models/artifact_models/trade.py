@@ -201,13 +201,7 @@ def main(
 
 
 def _opened(legacy: Path | None, where: Mapping[str, Any]) -> ArtifactStore:
-    if legacy is None:
-        return console.open_store(**where)
-    opener: Any = getattr(ArtifactStore, "open_legacy", None)  # the two distributions are versioned apart
-    if opener is None:
-        raise errors.Unsupported("this release of artifact-store reads no old trees: upgrade it")
-    opened: ArtifactStore = opener(legacy)
-    return opened
+    return console.open_store(**where) if legacy is None else ArtifactStore.open_legacy(legacy)
 
 
 def _names(text: str, option: str) -> list[str]:
