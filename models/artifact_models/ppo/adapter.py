@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 
 from artifact_models import rows
 from artifact_models.adapter import BaseModelAdapter
+from artifact_models.libraries import library
 from artifact_models.ppo.observation import Account, EnvSettings, roll
 from artifact_store import FeatureSchema, Observation, Run, errors
 
@@ -80,7 +81,7 @@ class PPOAdapter(BaseModelAdapter):
         features = self._described(X, settings)
         data, prices = _columns(features, settings, features.align(X))
         training, validation = _consecutive(train, "train_idx"), _consecutive(valid, "valid_idx")
-        trainer = _trainer()
+        trainer = library("artifact_models.ppo.trainer", "ppo")
         try:
             trained = trainer.train(
                 data[training],
@@ -131,7 +132,7 @@ class PPOAdapter(BaseModelAdapter):
         train, _ = rows.split(rows.count(X), slice(None) if train_idx is None else train_idx, None)
         data, prices = _columns(features, settings, features.align(X))
         chosen = data[_consecutive(train, "train_idx")][:, list(features.selected)]
-        trainer = _trainer()
+        trainer = library("artifact_models.ppo.trainer", "ppo")
         algorithm = run.load("model")
         try:
             venv = trainer.make_environments(chosen, prices[train], settings, int(self.config.get("environments", 1)))
@@ -353,18 +354,3 @@ def _consecutive(places: Any, what: str) -> Any:
     if len(places) and int(places[-1]) - int(places[0]) + 1 != len(places):
         raise errors.InvalidInput(f"an agent trades bars that follow each other, and {what} leaves some out in between")
     return places
-
-
-def _trainer() -> Any:
-    """Return the module that trains, which needs stable-baselines3.
-
-    Raises:
-        Unsupported: it is not installed.
-    """
-    try:
-        from artifact_models.ppo import trainer
-    except ImportError as missing:
-        raise errors.Unsupported(
-            f"training an agent needs stable-baselines3 ({missing}): pip install 'artifact-store-models[ppo]'"
-        ) from missing
-    return trainer
