@@ -84,6 +84,7 @@ OWNERS = {
         "codecs/arrow_table.py",
         "codecs/pandas_table.py",  # pandas writes Parquet through it
         "core/tables.py",  # tables as input of a model
+        "legacy/families.py",  # pandas reads the importances through it
     },
     "s3fs": set[str](),  # fsspec makes its filesystem
     "safetensors": {"codecs/tensors.py"},

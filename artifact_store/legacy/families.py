@@ -19,6 +19,7 @@ from artifact_store.core.errors import ArtifactStoreError, Corrupt, FeatureMisma
 from artifact_store.core.features import Observation
 from artifact_store.legacy import file_names
 from artifact_store.legacy.features import Claim, Evidence, Fitted, claim_of
+from artifact_store.legacy.libraries import library
 from artifact_store.legacy.notes import Notes, numbers, read_old_time
 
 Data = Mapping[str, bytes]
@@ -243,8 +244,8 @@ def _add_importance(parts: Parts, data: Data, names: Names) -> None:
 
 
 def _table(data: bytes) -> Any:
-    import pandas as pd
-
+    library("pyarrow", "tables")  # which pandas would only miss with an error of its own
+    pd = library("pandas", "tables")
     frame = pd.read_parquet(io.BytesIO(data), engine="pyarrow")
     if sorted(map(str, frame.columns)) != ["feature", "importance"]:
         raise Corrupt(f"a table of importances has the columns feature and importance, not {list(frame.columns)[:9]}")
