@@ -27,14 +27,22 @@ def library(module: str, codec: Codec) -> Any:
     Raises:
         CodecUnavailable: it is not installed, or broken; the text says what to install.
     """
+    return imported(module, needed_by=f"the codec {codec.name}-{codec.version}", extra=codec.extra)
+
+
+def imported(module: str, *, needed_by: str, extra: str | None) -> Any:
+    """Import ``module``, which ``extra`` of this distribution installs, or else pip under its own name.
+
+    Raises:
+        CodecUnavailable: it is not installed, or broken; the text says what to install.
+    """
     try:
         return importlib.import_module(module)
     except (ImportError, OSError) as missing:  # OSError: there is a module, but not the shared library below it
         package = module.partition(".")[0]
-        what = f"'artifact-store[{codec.extra}]'" if codec.extra else package
+        what = f"'artifact-store[{extra}]'" if extra else package
         raise CodecUnavailable(
-            f"the codec {codec.name}-{codec.version} needs {package}, which cannot be imported ({missing}): "
-            f"pip install {what}"
+            f"{needed_by} needs {package}, which cannot be imported ({missing}): pip install {what}"
         ) from missing
 
 

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from artifact_store.core.errors import Corrupt
 from artifact_store.legacy import names
+from artifact_store.legacy.libraries import library
 from artifact_store.legacy.limits import LIMITS, Limits
-from artifact_store.legacy.numpy_parts import library
 from artifact_store.legacy.plain import plain_dict
 from artifact_store.legacy.stubs import Name, refused
 from artifact_store.legacy.unpickle import Machine

@@ -19,6 +19,7 @@ from artifact_store.core.errors import ArtifactStoreError, Corrupt, FeatureMisma
 from artifact_store.core.features import Observation
 from artifact_store.legacy import file_names
 from artifact_store.legacy.features import Claim, Evidence, Fitted, claim_of
+from artifact_store.legacy.libraries import library
 from artifact_store.legacy.notes import Notes, numbers, read_old_time
 
 Data = Mapping[str, bytes]
@@ -164,9 +165,7 @@ def _flat(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _is_metric(name: str) -> bool:
-    return any(
-        part in name.lower().split("_") for part in ("loss", "score", "sharpe", "accuracy", "auc", "rmse", "mae")
-    )
+    return not _METRICS.isdisjoint(name.lower().split("_"))
 
 
 def _add_preprocessor(parts: Parts, data: Data, names: Names) -> None:
@@ -254,8 +253,8 @@ def _add_importance(parts: Parts, data: Data, names: Names) -> None:
 
 
 def _table(data: bytes) -> Any:
-    import pandas as pd
-
+    library("pyarrow", "tables")  # which pandas would only miss with an error of its own
+    pd = library("pandas", "tables")
     _check_table(data)
     frame = pd.read_parquet(io.BytesIO(data), engine="pyarrow")
     if sorted(map(str, frame.columns)) != ["feature", "importance"]:

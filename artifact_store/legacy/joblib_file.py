@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from artifact_store.core.errors import Corrupt
+from artifact_store.legacy.libraries import library
 from artifact_store.legacy.limits import LIMITS, Limits
-from artifact_store.legacy.numpy_parts import library
 from artifact_store.legacy.stubs import refused
 from artifact_store.legacy.unpickle import loads
 

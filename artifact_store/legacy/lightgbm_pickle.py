@@ -25,9 +25,10 @@ from artifact_store.codecs.lightgbm_sklearn import (
 from artifact_store.core.errors import CodecUnavailable, Corrupt, Unavailable
 from artifact_store.legacy import lightgbm_child
 from artifact_store.legacy.joblib_file import read
+from artifact_store.legacy.libraries import library
 from artifact_store.legacy.lightgbm_text import check_text
 from artifact_store.legacy.limits import LIMITS, Limits
-from artifact_store.legacy.numpy_parts import library, numpy
+from artifact_store.legacy.numpy_parts import numpy
 from artifact_store.legacy.plain import plain_dict, plain_value
 from artifact_store.legacy.stubs import Stub
 

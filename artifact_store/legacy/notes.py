@@ -39,11 +39,6 @@ class Notes:
         value = self.fields.get(name)
         return value if isinstance(value, str) else None
 
-    def mapping(self, name: str) -> dict[str, Any]:
-        """Return a field if it is an object, else an empty one."""
-        value = self.fields.get(name)
-        return dict(value) if isinstance(value, dict) else {}
-
 
 def parse_notes(name: str, data: bytes) -> Notes:
     """Read a JSON object; of one that breaks off, the fields that stand before that place. Raises nothing."""

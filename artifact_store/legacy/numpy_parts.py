@@ -6,12 +6,12 @@ the bytes do not fill. The only module here that knows how numpy spells an array
 
 from __future__ import annotations
 
-import importlib
 import math
 import re
 from typing import Any, Final
 
-from artifact_store.core.errors import CodecUnavailable, Corrupt
+from artifact_store.core.errors import Corrupt
+from artifact_store.legacy.libraries import library
 from artifact_store.legacy.stubs import Name, Unbuilt, refused
 
 MAX_DIMENSIONS: Final = 32
@@ -20,22 +20,6 @@ _DTYPE: Final = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|c8|c16|[SU]\d{1,9}|[
 _UNITS: Final = frozenset({"Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as"})
 _NDARRAYS: Final = frozenset({Name("numpy", "ndarray"), Name("numpy", "memmap")})
 _HIGHEST_LETTER: Final = 0x10FFFF
-
-
-def library(module: str, extra: str | None) -> Any:
-    """Import what reading an old file takes.
-
-    Raises:
-        CodecUnavailable: it is not installed, or broken; the text says what to install.
-    """
-    try:
-        return importlib.import_module(module)
-    except (ImportError, OSError) as missing:  # OSError: there is a module, but not the shared library below it
-        package = module.partition(".")[0]
-        what = f"'artifact-store[{extra}]'" if extra else package
-        raise CodecUnavailable(
-            f"this old file cannot be read without {package} ({missing}): pip install {what}"
-        ) from missing
 
 
 def numpy() -> Any:

@@ -21,8 +21,8 @@ from artifact_store.codecs.sb3_values import ACTIVATIONS, EXTRACTORS, OPTIMIZERS
 from artifact_store.core.canonical import parse
 from artifact_store.core.errors import Corrupt, InvalidOption, NotEncodable
 from artifact_store.legacy.checkpoint import read_torch
+from artifact_store.legacy.libraries import library
 from artifact_store.legacy.limits import LIMITS, Limits
-from artifact_store.legacy.numpy_parts import library
 from artifact_store.legacy.sb3_spaces_text import read_space
 from artifact_store.legacy.stubs import refused
 from artifact_store.legacy.zip_file import read_entries

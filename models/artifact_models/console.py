@@ -31,9 +31,9 @@ FAMILIES: Final[Mapping[type[errors.ArtifactStoreError], int]] = {
     errors.OutcomeUnknown: 5,
     errors.Unavailable: 6,
     errors.AccessDenied: 7,
+    errors.Untrusted: 10,  # before Corrupt, of which one of them is a child
     errors.Corrupt: 8,
     errors.Unsupported: 9,
-    errors.Untrusted: 10,
 }
 EXPLAINED: Final = """\b
 Exit status:

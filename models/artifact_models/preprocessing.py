@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from artifact_models.rows import numbers
+from artifact_models.libraries import library
+from artifact_models.rows import is_table, numbers
 from artifact_store import FeatureSchema, errors
 
 SCALERS: Final = {"standard": "StandardScaler", "minmax": "MinMaxScaler", "robust": "RobustScaler"}
 IMPUTERS: Final = ("mean", "median", "most_frequent")
+_PARTS: Final = ("impute", "pipeline", "preprocessing")
 
 
 def check_scaling(scaler: str | None, imputer: str | None) -> None:
@@ -31,12 +33,12 @@ def scaling(scaler: str | None = "standard", imputer: str | None = "mean") -> An
 
     Raises:
         InvalidOption: there is no scaler or imputer of this name.
+        Unsupported: scikit-learn is not installed.
     """
     check_scaling(scaler, imputer)
     if scaler is None and imputer is None:
         return None
-    from sklearn import impute, pipeline, preprocessing
-
+    impute, pipeline, preprocessing = (library(f"sklearn.{part}", "gru") for part in _PARTS)
     steps: list[tuple[str, Any]] = []
     if imputer is not None:
         steps.append(("imputer", impute.SimpleImputer(strategy=imputer)))
@@ -61,7 +63,7 @@ def fitted(preprocessor: Any, features: FeatureSchema, X: Any, train: Any) -> An
 
     seen = seen_by_preprocessor(features)
     known = FeatureSchema(seen, dtypes={name: features.dtypes[name] for name in seen if name in features.dtypes})
-    rows = numbers(known.align(X if hasattr(X, "columns") or hasattr(X, "column_names") else features.select(X)))[train]
+    rows = numbers(known.align(X if is_table(X) else features.select(X)))[train]
     empty = [name for name, column in zip(seen, rows.T, strict=True) if not np.isfinite(column).any()]
     if empty:
         raise errors.InvalidInput(f"{empty[:10]} hold no number in any training row: leave these columns out")

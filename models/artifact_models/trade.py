@@ -21,7 +21,7 @@ from artifact_models.adapter import BaseModelAdapter
 from artifact_models.families import FAMILIES, load_adapter
 from artifact_models.market import file_of, live_frame
 from artifact_models.opinion import newest
-from artifact_store import ArtifactStore, FeatureSchema, ModelKey, errors
+from artifact_store import ArtifactStore, FeatureSchema, ModelKey
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -201,13 +201,7 @@ def main(
 
 
 def _opened(legacy: Path | None, where: Mapping[str, Any]) -> ArtifactStore:
-    if legacy is None:
-        return console.open_store(**where)
-    opener: Any = getattr(ArtifactStore, "open_legacy", None)  # the two distributions are versioned apart
-    if opener is None:
-        raise errors.Unsupported("this release of artifact-store reads no old trees: upgrade it")
-    opened: ArtifactStore = opener(legacy)
-    return opened
+    return console.open_store(**where) if legacy is None else ArtifactStore.open_legacy(legacy)
 
 
 def _names(text: str, option: str) -> list[str]:

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import shutil
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +18,8 @@ import pytest
 
 from artifact_store import ArtifactStore, errors
 from artifact_store.legacy.backend import LegacyBackend
+from artifact_store.legacy.convert import Opened, convert, open_old
+from artifact_store.legacy.layout import scan
 from tests.legacy_cases import CASES, REFUSED, LegacyCase, of_type, old_tree
 from tests.legacy_forward import check, gru, run_of
 from tests.watched import nothing_unpickled
@@ -52,6 +55,40 @@ def root(tmp_path: Path) -> Path:
 
 def edit(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+class TestWithoutALibrary:
+    """What is not installed is no damage: the text says what to install, and nothing is taken for lost."""
+
+    @pytest.mark.parametrize(
+        ("case", "missing", "extra"),
+        [
+            ("gru_full_selected", "torch", "torch"),
+            ("lgbm_frame_selected", "lightgbm", "lightgbm"),
+            ("ppo_vecnorm_box", "stable_baselines3.common.utils", "sb3"),
+        ],
+    )
+    def test_a_model_says_what_to_install(
+        self, monkeypatch: pytest.MonkeyPatch, case: str, missing: str, extra: str
+    ) -> None:
+        monkeypatch.setitem(sys.modules, missing, None)  # type: ignore[arg-type]
+        conversion = opened(CASES[case])
+        with pytest.raises(errors.CodecUnavailable, match=rf"artifact-store\[{extra}\]"):
+            convert(conversion)
+
+    @pytest.mark.parametrize("missing", ["pandas", "pyarrow"])
+    def test_a_table_of_importances_is_not_called_damaged(self, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+        monkeypatch.setitem(sys.modules, missing, None)  # type: ignore[arg-type]
+        (refused,) = convert(opened(CASES["lgbm_frame_selected"])).told.refused
+        assert refused.where == "feature_importance.parquet"
+        assert isinstance(refused.error, errors.CodecUnavailable)
+        assert "artifact-store[tables]" in str(refused.error)
+
+
+def opened(case: LegacyCase) -> Opened:
+    root = case.file.parents[len(Path(case.relative).parts) - 1]
+    (run,) = [run for run in scan(root).runs if case.file.parent == run.files["model"].parent]
+    return open_old(run)
 
 
 class TestPredictions:

@@ -230,6 +230,14 @@ assert "artifact_models.ppo.trainer" not in sys.modules
     assert [int(word) for word in done.stdout.split()] == agent.predict(frame).tolist()
 
 
+def test_what_cannot_be_validated_leaves_the_agent_as_it_was(frame):
+    trained = make().fit(frame, None, slice(0, 120), slice(121, 150))
+    before = dict(vars(trained))
+    with pytest.raises(errors.InvalidInput, match="valid_idx leaves some out"):
+        trained.fit(frame, None, slice(0, 120), [130, 135])
+    assert all(vars(trained)[name] is value for name, value in before.items())
+
+
 # ---------------------------------------------------------------- train on
 
 
@@ -246,6 +254,8 @@ def test_training_goes_on_from_a_run_with_its_own_statistics(agent, frame, store
     loaded.save(store, symbol="EURUSD")
     run = store.get(KEY)
     assert run.training_config["resumed_from"].startswith(f"{KEY}:")
+    assert agent.metrics
+    assert run.metrics == {}  # those were of the agent that it was
     assert store.verify(predict=True).ok
 
 

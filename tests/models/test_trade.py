@@ -17,6 +17,7 @@ from artifact_models.recipes import RECIPES
 from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, errors
+from artifact_store.legacy.export import export
 from tests.models.market_data import make_candles, write_csv
 from tests.models.test_train import Silent
 
@@ -218,6 +219,18 @@ def test_an_old_agent_without_its_environment_says_what_it_needs(trained, tmp_pa
     assert signal.error == "FeatureMismatch"
     assert "give ready observations" in signal.message
     assert signal.run == store.get("ppo/EURUSD").run_id
+
+
+def test_an_old_tree_is_traded_in_place(trained, tmp_path):
+    run_ = ArtifactStore(trained / "store").get("lightgbm/GOOGL")
+    export(run_, tmp_path / "models", pickles=True)
+    given = ["--symbols", "GOOGL", "--data", str(trained / "data"), "--models", "lightgbm", "--json"]
+    done = CliRunner().invoke(trade.main, ["--legacy", str(tmp_path / "models"), *given])
+    assert (done.exit_code, done.stderr) == (0, "")
+    old = told(done)["lightgbm", "GOOGL"]
+    new = told(CliRunner().invoke(trade.main, ["--store", str(trained / "store"), "--prefer", "latest", *given]))
+    assert old["run"] == run_.run_id
+    assert (old["value"], old["signal"]) == tuple(new["lightgbm", "GOOGL"][name] for name in ("value", "signal"))
 
 
 def test_a_model_that_tells_three_classes_apart_gives_no_signal(tmp_path):

@@ -21,6 +21,7 @@ from artifact_models.recipes import RECIPES, merged
 from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, errors
+from artifact_store.cli import failures
 from tests.models.market_data import make_candles, write_csv
 
 QUICK = {
@@ -194,6 +195,21 @@ def test_what_a_user_can_mend_is_a_sentence_and_a_status(data, tmp_path, change,
     assert plain.exit_code == status
     assert says in plain.stderr
     assert "Traceback" not in plain.stderr
+
+
+def test_the_statuses_are_those_of_the_command_line():
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    assert errors.TypeRefused in kinds  # of two families, so that their order counts
+    for kind in kinds:
+        error = kind.__new__(kind)
+        assert console.ending(thrower(error), as_json=True) == failures.ending(thrower(error), as_json=True), kind
+
+
+def thrower(error):
+    def run():
+        raise error
+
+    return run
 
 
 def test_nobody_said_which_store(data, monkeypatch, tmp_path):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from artifact_models import rows
+from artifact_models.libraries import library
 from artifact_store import errors
 
 DEFAULTS: Final[Mapping[str, Any]] = {
@@ -96,9 +97,9 @@ class LightGBMTrainer:
 
         Raises:
             InvalidInput: rows, targets or names do not fit each other; LightGBM refuses the data or a parameter.
+            Unsupported: LightGBM is not installed.
         """
-        import lightgbm
-
+        lightgbm = library("lightgbm", "lightgbm")
         table, names, selected = _checked(X, feature_names, selected_features)
         target = rows.targets(y, rows.count(table))
         train, valid = rows.split(len(target), train_idx, valid_idx)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from artifact_models import rows, wording
 from artifact_models.gru.architecture import Architecture
 from artifact_models.gru.windows import ends, windows
+from artifact_models.libraries import library
 from artifact_store import errors
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ class GRUTrainer:
         Raises:
             InvalidInput: rows, targets or names do not fit each other; no window fits; a loss is no number.
             FeatureMismatch: a row that is used holds NaN or an infinity.
+            Unsupported: torch is not installed.
         """
         matrix, names, selected = _checked(X, feature_names, selected_features)
         target = rows.targets(y, len(matrix))
@@ -155,8 +157,7 @@ class GRUTrainer:
     def _optimize(
         self, architecture: Architecture, data: _Data, train: Any, valid: Any, progress: rows.Report | None
     ) -> tuple[GRUNetwork, _Best, list[Mapping[str, float]]]:
-        import torch
-
+        torch = library("torch", "gru")
         from artifact_models.gru.network import GRUNetwork
 
         settings, best = self.settings, _Best()

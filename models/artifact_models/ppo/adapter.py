@@ -6,11 +6,13 @@ environment and no ``VecNormalize``. Always deterministic.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Self
 
 from artifact_models import rows
 from artifact_models.adapter import BaseModelAdapter
+from artifact_models.libraries import library
 from artifact_models.ppo.observation import Account, EnvSettings, roll
 from artifact_store import FeatureSchema, Observation, Run, errors
 
@@ -78,11 +80,12 @@ class PPOAdapter(BaseModelAdapter):
         settings, options = self._read_config(self.config)
         features = self._described(X, settings)
         data, prices = _columns(features, settings, features.align(X))
-        trainer = _trainer()
+        training, validation = _consecutive(train, "train_idx"), _consecutive(valid, "valid_idx")
+        trainer = library("artifact_models.ppo.trainer", "ppo")
         try:
             trained = trainer.train(
-                data[_consecutive(train, "train_idx")],
-                prices[train],
+                data[training],
+                prices[training],
                 feature_names=features.names,
                 selected_features=features.selected,
                 settings=settings,
@@ -91,12 +94,14 @@ class PPOAdapter(BaseModelAdapter):
             )
         except ValueError as error:
             raise errors.InvalidInput(f"this cannot be trained on: {error}") from error
-        self.features, self.model, self.run, self.missing = features, trained.algorithm, None, ()
-        self.normalizer, self.settings = trained.normalizer, trained.settings
-        self.config = {**trained.hyperparameters, _ENV: trained.settings.to_json()}
-        self.training_config = {"train_rows": len(train), "valid_rows": len(valid)}
-        self.metrics = self._trade(data, prices, _consecutive(valid, "valid_idx")) if len(valid) else {}
-        self.example_inputs = self._observations(data[train], prices[train])
+        new = copy.copy(self)
+        new.features, new.model, new.run, new.missing = features, trained.algorithm, None, ()
+        new.normalizer, new.settings = trained.normalizer, trained.settings
+        new.config = {**trained.hyperparameters, _ENV: trained.settings.to_json()}
+        new.training_config = {"train_rows": len(train), "valid_rows": len(valid)}
+        new.metrics = new._trade(data, prices, validation) if len(valid) else {}  # noqa: SLF001 -- another one of ourselves
+        new.example_inputs = new._observations(data[training], prices[training])  # noqa: SLF001 -- as above
+        vars(self).update(vars(new))
         return self
 
     def resume(
@@ -111,7 +116,8 @@ class PPOAdapter(BaseModelAdapter):
         """Train on from the run that this adapter was loaded from or saved as, on bars of ``X``.
 
         Optimizer, number of steps and the statistics of the observations go on from where they were; the episodes and
-        the random generators do not, but ``seed`` makes them begin anew in a known state.
+        the random generators do not, but ``seed`` makes them begin anew in a known state. ``metrics`` told of the agent
+        as it was, and are empty afterwards.
 
         Raises:
             InvalidInput: the data cannot be trained on; there is no run to go on from.
@@ -126,7 +132,7 @@ class PPOAdapter(BaseModelAdapter):
         train, _ = rows.split(rows.count(X), slice(None) if train_idx is None else train_idx, None)
         data, prices = _columns(features, settings, features.align(X))
         chosen = data[_consecutive(train, "train_idx")][:, list(features.selected)]
-        trainer = _trainer()
+        trainer = library("artifact_models.ppo.trainer", "ppo")
         algorithm = run.load("model")
         try:
             venv = trainer.make_environments(chosen, prices[train], settings, int(self.config.get("environments", 1)))
@@ -138,6 +144,7 @@ class PPOAdapter(BaseModelAdapter):
         self.model, self.run = algorithm, None
         self.normalizer = venv if self.normalizer is not None else None
         self.training_config = {**self.training_config, "resumed_from": str(run.ref)}
+        self.metrics = {}  # those were of the agent that it was
         self.example_inputs = self._observations(data[train], prices[train])
         return self
 
@@ -353,18 +360,3 @@ def _consecutive(places: Any, what: str) -> Any:
     if len(places) and int(places[-1]) - int(places[0]) + 1 != len(places):
         raise errors.InvalidInput(f"an agent trades bars that follow each other, and {what} leaves some out in between")
     return places
-
-
-def _trainer() -> Any:
-    """Return the module that trains, which needs stable-baselines3.
-
-    Raises:
-        Unsupported: it is not installed.
-    """
-    try:
-        from artifact_models.ppo import trainer
-    except ImportError as missing:
-        raise errors.Unsupported(
-            f"training an agent needs stable-baselines3 ({missing}): pip install 'artifact-store-models[ppo]'"
-        ) from missing
-    return trainer

@@ -1,0 +1,22 @@
+"""The libraries that training takes, imported when it begins. What loading takes the store imports, and says so."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from artifact_store import errors
+
+
+def library(module: str, family: str) -> Any:
+    """Import ``module``, which a family of models cannot be trained without.
+
+    Raises:
+        Unsupported: it is not installed, or broken; the text says what to install.
+    """
+    try:
+        return import_module(module)
+    except (ImportError, OSError) as missing:  # OSError: there is a module, but not the shared library below it
+        raise errors.Unsupported(
+            f"a library for training is not here ({missing}): pip install 'artifact-store-models[{family}]'"
+        ) from missing
