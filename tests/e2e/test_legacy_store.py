@@ -71,15 +71,18 @@ class TestWithoutALibrary:
     def test_a_model_says_what_to_install(
         self, monkeypatch: pytest.MonkeyPatch, case: str, missing: str, extra: str
     ) -> None:
+        old = opened(CASES[case])
+        convert(old)  # so that no library is first imported while another one is missing
         monkeypatch.setitem(sys.modules, missing, None)  # type: ignore[arg-type]
-        conversion = opened(CASES[case])
         with pytest.raises(errors.CodecUnavailable, match=rf"artifact-store\[{extra}\]"):
-            convert(conversion)
+            convert(old)
 
     @pytest.mark.parametrize("missing", ["pandas", "pyarrow"])
     def test_a_table_of_importances_is_not_called_damaged(self, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+        case = CASES["lgbm_frame_selected"]
+        assert convert(opened(case)).told.refused == ()  # and LightGBM has found its own use for what is missing next
         monkeypatch.setitem(sys.modules, missing, None)  # type: ignore[arg-type]
-        (refused,) = convert(opened(CASES["lgbm_frame_selected"])).told.refused
+        (refused,) = convert(opened(case)).told.refused
         assert refused.where == "feature_importance.parquet"
         assert isinstance(refused.error, errors.CodecUnavailable)
         assert "artifact-store[tables]" in str(refused.error)

@@ -53,7 +53,7 @@ def test_a_family_trains_and_predicts_with_its_own_extra_alone(family, tmp_path)
     ("missing", "adapter", "extra"),
     [
         ("torch", lambda: GRUAdapter(scaler=None, imputer=None, sequence_length=2), "gru"),
-        ("sklearn", lambda: GRUAdapter(sequence_length=2), "gru"),
+        ("sklearn.impute", lambda: GRUAdapter(sequence_length=2), "gru"),
         ("lightgbm", LightGBMAdapter, "lightgbm"),
         ("artifact_models.ppo.trainer", PPOAdapter, "ppo"),
     ],
