@@ -12,6 +12,7 @@ from artifact_store._version import __version__
 from artifact_store.cli import failures, text
 from artifact_store.cli.change import promote, retire, rollback
 from artifact_store.cli.check import verify
+from artifact_store.cli.clear import delete, gc, prune, undelete
 from artifact_store.cli.look import history, ls, show
 from artifact_store.cli.move import get, put
 from artifact_store.cli.session import VARIABLE, Session, parse_options
@@ -86,5 +87,5 @@ def app(
     context.obj = Session(url=url, engine=engine, timeout=timeout, options=given, json=json)
 
 
-for command in (ls, show, history, promote, rollback, retire, verify, get, put):
+for command in (ls, show, history, promote, rollback, retire, verify, get, put, delete, undelete, prune, gc):
     app.add_command(command)

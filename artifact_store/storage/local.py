@@ -191,6 +191,7 @@ class LocalBackend(Backend):
         if name != upload.upload or not name.startswith(TEMPORARY):
             raise InvalidName("unfinished file", upload.key, f"they begin with {TEMPORARY!r}")
         path, folders = self._root.joinpath(*parts, name), _parts("/".join(parts)) if parts else ()
+        # what is gone needs no removing
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, ContainerNotFound):
             with translated(path, absence=True), self._folder(folders) as folder:
                 folder.remove(name)
