@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from artifact_store.core.errors import InvalidReference, NotAStore
+from artifact_store.core.errors import Conflict, InvalidReference, NotAStore
 from artifact_store.core.keys import ModelKey, RunId, RunRef
+from artifact_store.core.manifest import Manifest
 from artifact_store.ops import catalog, deletion, marker, retention, survey
 from artifact_store.ops.context import Context
 from artifact_store.ops.plan import Plan
@@ -37,6 +38,7 @@ class Housekeeping:
             RunInUse: an alias names it; promote another run there first, or retire the alias.
         """
         key, run_id = _named(run.ref if isinstance(run, Run) else run, "delete")
+        self._check_ours(run, key, run_id)
         return retention.plan_delete(self._context, key, run_id, reason=reason, begin=self._open_a_store)
 
     def undelete(self, ref: Run | str | RunRef) -> Run:
@@ -48,7 +50,7 @@ class Housekeeping:
             OutcomeUnknown: it may be back.
         """
         key, run_id = _named(ref.ref if isinstance(ref, Run) else ref, "undelete")
-        deletion.look(self._context, key, run_id)
+        self._check_ours(ref, key, run_id)
         self._open_a_store()
         return Run(self._context, deletion.undelete(self._context, key, run_id))
 
@@ -90,6 +92,18 @@ class Housekeeping:
             marker.check_store(self._context.backend, self._context.patience)
             return Plan((), self._open_for_writing)  # type: ignore[arg-type]  # without steps it is never begun
         return survey.plan_gc(self._context, grace=grace, begin=self._open_a_store)
+
+    def _check_ours(self, run: Run | str | RunRef, key: ModelKey, run_id: RunId) -> None:
+        """Raise unless there is such a run, and a handle on one is a handle on this very one.
+
+        Raises:
+            RunNotFound: no such run was ever committed here.
+            Conflict: the handle is of another store, where a run has the same name.
+        """
+        record = deletion.look(self._context, key, run_id).record
+        found = record.digest if isinstance(record, Manifest) else record.manifest_sha256
+        if isinstance(run, Run) and run.manifest.digest != found:
+            raise Conflict(f"{run.ref} of {self._context.backend.url} is another run than the one that was given")
 
     def _open_a_store(self) -> marker.StoreRecord:
         """Open the store for writing, but never make one."""

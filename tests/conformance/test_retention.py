@@ -134,6 +134,16 @@ def test_a_plan_that_has_gone_stale_does_less(store, open_store):
         plan.apply()
 
 
+def test_a_handle_on_a_run_of_another_store_deletes_nothing_here(store, tmp_path):
+    store.save({"n": 1}, KEY, run_id="20240101_000000", publish="never")
+    with ArtifactStore(tmp_path / "other") as other:
+        foreign = other.save({"n": 2}, KEY, run_id="20240101_000000")
+    for call in (store.delete, store.undelete):
+        with pytest.raises(errors.Conflict, match="another run"):
+            call(foreign)
+    assert store.load(f"{KEY}:20240101_000000") == {"n": 1}
+
+
 def test_only_a_full_id_names_what_is_deleted(store):
     one, _ = saved(store, 2)
     for ref in (KEY, f"{KEY}@latest", f"{KEY}:{one.run_id[:8]}", f"{KEY}:2"):
@@ -386,10 +396,22 @@ def test_an_upload_that_nobody_ends_is_given_up(store, tmp_path):
     assert plan.apply().ok  # a second time there is nothing left to be given up
     assert list(backend(store).unfinished()) == []
     assert list(store.gc(grace=NOW)) == []
+    assert beside(store)  # what is not below the root is not ours
     big = write_files(tmp_path, {"big.bin": os.urandom(9 << 20)})["big.bin"]
     run = store.save(big, KEY)
     assert list(backend(store).unfinished()) == []
     assert run.verify().ok
+
+
+def beside(store):
+    """Whether the upload beside the root is still there."""
+    inner = backend(store)
+    if inner.engine == "local":
+        return True
+    s3 = inner if inner.engine == "fsspec" else inner._through_s3fs()
+    place = s3._prefix.rstrip("/") + "-beside/model.bin"
+    found = s3._calls.recipe.get().call_s3("list_multipart_uploads", Bucket=s3._bucket, Prefix=place)
+    return [upload["Key"] for upload in found["Uploads"]] == [place]
 
 
 def begun_and_left(store):
