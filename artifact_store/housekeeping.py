@@ -102,7 +102,7 @@ class Housekeeping:
         """
         record = deletion.look(self._context, key, run_id).record
         found = record.digest if isinstance(record, Manifest) else record.manifest_sha256
-        if isinstance(run, Run) and run.manifest.digest != found:
+        if isinstance(run, Run) and found not in {None, run.manifest.digest}:
             raise Conflict(f"{run.ref} of {self._context.backend.url} is another run than the one that was given")
 
     def _open_a_store(self) -> marker.StoreRecord:

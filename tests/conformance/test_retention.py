@@ -157,6 +157,7 @@ def test_only_a_full_id_names_what_is_deleted(store):
 
 
 def test_names_that_would_lead_elsewhere_are_refused_and_nothing_is_touched(store, tmp_path):
+    """As in MLflow's CVE-2024-1560, where a name that was decoded twice deleted any folder."""
     canary = tmp_path / "canary" / "manifest.json"
     canary.parent.mkdir()
     canary.write_bytes(b"alive")
@@ -336,6 +337,7 @@ def test_gc_touches_nothing_that_a_store_does_not_write(store):
     foreign = [
         "photos.txt", "gru/notes.txt", "gru/BTCEUR/notes.txt", "gru/BTCEUR/not-a-run/model.json",
         "gru/BTCEUR/a/20240816_142301/model.json", "_probe/notes.txt", "UPPER/BTCEUR/20240816_142301/model.json",
+        "gru/%252e%252e/20240816_142301/model.json", "gru/BTCEUR/20240816_142301%2f..%2f/model.json",
     ]  # fmt: skip
     for name in foreign:
         backend(store).write(name, b"mine", when=Always())
@@ -563,6 +565,7 @@ def test_the_rules_of_pruning_are_checked_at_the_door(store):
 
 
 def test_the_same_bytes_twice_are_two_runs_and_deleting_one_leaves_the_other(store):
+    """In pins 0.9.2 saving what was there already deleted the only version."""
     one, two = store.save({"a": 1}, KEY), store.save({"a": 1}, KEY)
     store.delete(one).apply()
     store.gc(grace=NOW).apply()
@@ -571,6 +574,7 @@ def test_the_same_bytes_twice_are_two_runs_and_deleting_one_leaves_the_other(sto
 
 
 def test_deleting_the_newest_run_leaves_latest_as_it_is(store):
+    """In modelstore 0.0.82 deleting the newest broke `latest`."""
     one = store.save({"n": 1}, KEY, run_id="20240101_000000")
     newest = store.save({"n": 2}, KEY, run_id="20990101_000000", publish="never")
     store.delete(newest).apply()
@@ -638,6 +642,22 @@ def test_a_store_of_a_single_writer_deletes_and_clears_as_well(open_store):
     with pytest.raises(errors.InvalidOption, match="single-writer"):
         plan.apply()
     assert single.get(str(third.ref)) == third
+
+
+def test_what_one_engine_deletes_the_other_brings_back_or_sweeps(seaweed, seaweed_prefix):
+    def client(engine):
+        options = seaweed.storage_options()
+        return ArtifactStore(seaweed.url(seaweed_prefix), engine=engine, storage_options=options, timeout=20.0)
+
+    one, other = client("obstore"), client("fsspec")
+    for first, second in ((one, other), (other, one)):
+        run = first.save({"n": 1}, KEY, publish="never")
+        first.delete(run).apply()
+        assert second.undelete(str(run.ref)) == run
+        second.delete(run).apply()
+        assert [done.ending.result for done in first.gc(grace=NOW).apply()] == ["swept"]
+        with pytest.raises(errors.RunDeleted, match="gone"):
+            second.get(str(run.ref))
 
 
 def test_a_run_id_is_taken_for_ever(store):

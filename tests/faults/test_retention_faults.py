@@ -240,7 +240,7 @@ def test_a_read_back_that_fails_is_an_unknown_outcome_and_nothing_is_removed(act
     where = IDS["old" if action in {"delete", "prune"} else "gone"]
     place = f"*/{where}/manifest.json"
     before = {entry.key for entry in world.inner.list("") if not entry.key.endswith(CRASHED + "/")}
-    reads = {"delete": 2, "undelete": 2, "prune": 3, "gc": 2}[action]
+    reads = {"delete": 3, "undelete": 2, "prune": 3, "gc": 2}[action]
     plan = (
         Faults()
         .on("write", key=place).lose_reply()
