@@ -1,5 +1,6 @@
 """Plans and rules of deletion, without a storage or with one in memory."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -225,3 +226,17 @@ def test_a_symlink_is_not_followed_by_a_sweep(tmp_path):
     store.gc(grace=timedelta(0)).apply()
     assert (outside / "canary").read_bytes() == b"alive"
     assert not (folder / "model.json").exists()
+
+
+def test_folders_that_one_client_removes_and_another_makes_at_once_fail_neither(tmp_path):
+    """Removing the last file of a folder removes the folder; a writer that has just made it tries again."""
+    ArtifactStore(tmp_path).save({"n": 1}, "gru")
+
+    def ask(number):
+        with ArtifactStore(tmp_path) as store:
+            return [deletion.storage_time(store._context) for _ in range(25)]
+
+    with ThreadPoolExecutor(4) as pool:
+        times = list(pool.map(ask, range(4)))
+    assert all(asked == sorted(asked) for asked in times)
+    assert not (tmp_path / "_probe").exists()
