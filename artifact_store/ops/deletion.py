@@ -214,7 +214,7 @@ def sweep(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, n
             found = look(context, key, run_id).record
             if isinstance(found, Manifest) or found.state == "marked":
                 return Ending("kept", "somebody brought it back at this moment")
-    return remove_files(context, key, run_id, Ending("swept"))
+    return remove_files(context, key, run_id, "swept")
 
 
 def _brought_back(context: Context, key: ModelKey, run_id: RunId, stone: Tombstone, aliases: Sequence[str]) -> Ending:
@@ -222,7 +222,7 @@ def _brought_back(context: Context, key: ModelKey, run_id: RunId, stone: Tombsto
     return Ending("restored", why) if unmark(context, key, run_id, stone) else Ending("kept", why)
 
 
-def remove_files(context: Context, key: ModelKey, run_id: RunId, ending: Ending) -> Ending:
+def remove_files(context: Context, key: ModelKey, run_id: RunId, result: Result) -> Ending:
     """Remove everything of a sealed run but its tombstone: exact keys from a listing of its own prefix.
 
     What cannot be removed, such as a file that another program has open on Windows, does not keep the rest from it.
@@ -244,7 +244,7 @@ def remove_files(context: Context, key: ModelKey, run_id: RunId, ending: Ending)
     failures = [error for error in context.workers.every(one, doomed, large=lambda _: False) if error is not None]
     if failures:
         raise failures[0]
-    return ending
+    return Ending(result)
 
 
 # ---------------------------------------------------------------- what was never committed
@@ -280,7 +280,7 @@ def clear(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, n
         record = look(context, key, run_id).record
         if isinstance(record, Manifest) or record.state == "marked":
             return Ending("kept", "it was committed at this moment")
-    return remove_files(context, key, run_id, Ending("cleared"))
+    return remove_files(context, key, run_id, "cleared")
 
 
 def unclear(found: Sequence[Entry], key: ModelKey, run_id: RunId, *, grace: timedelta, now: datetime) -> str | None:
@@ -294,13 +294,13 @@ def unclear(found: Sequence[Entry], key: ModelKey, run_id: RunId, *, grace: time
     return None
 
 
-def clear_stray(context: Context, key: ModelKey, run_id: RunId, name: str, ending: Ending) -> Ending:
+def clear_stray(context: Context, key: ModelKey, run_id: RunId, name: str) -> Ending:
     """Remove a file below a committed run that its manifest does not list: another save under the id had left it."""
     record = look(context, key, run_id).record
     if isinstance(record, Tombstone) or name == keys.MANIFEST or name in {entry.key for entry in record.files}:
         return Ending("kept", "it belongs to the run")
     patiently(lambda: context.backend.delete(keys.data_file(key, run_id, name)), context.patience)
-    return ending
+    return Ending("cleared")
 
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))

@@ -79,7 +79,7 @@ def _carry_out(context: Context, step: Step, *, grace: timedelta, now: datetime)
         return deletion.sweep(context, step.key, step.run_id, grace=grace, now=now)
     stray = keys.run_of(step.what)
     if stray is not None:
-        return deletion.clear_stray(context, step.key, step.run_id, stray[2], Ending("cleared"))
+        return deletion.clear_stray(context, step.key, step.run_id, stray[2])
     return deletion.clear(context, step.key, step.run_id, grace=grace, now=now)
 
 
