@@ -28,6 +28,7 @@ from artifact_store.core.policy import Expect, Never, Policy, parse_policy
 from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.draft import Draft
+from artifact_store.housekeeping import Housekeeping
 from artifact_store.legacy.backend import LegacyBackend
 from artifact_store.ops import audit, catalog, diff, marker, promote, resolve
 from artifact_store.ops.context import Context
@@ -44,7 +45,7 @@ _RESOLVE_AGAIN = 3
 """How often ``latest`` is resolved anew when the run that it named is deleted under the reader."""
 
 
-class ArtifactStore:
+class ArtifactStore(Housekeeping):
     """Save trained models under a folder or a bucket, and load exactly what was saved.
 
     ``url`` is a folder, ``s3://bucket/prefix``, ``gs://…``, ``az://…``, ``memory://name`` or anything that fsspec

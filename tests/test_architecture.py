@@ -26,6 +26,7 @@ LAYERS = (
     {"storage", "codecs"},
     {"run", "draft", "ops"},
     {"legacy"},
+    {"housekeeping"},  # a part of the façade
     {"store"},
     {"cli", "report", "testing", "__init__", "__main__"},
 )

@@ -12,6 +12,7 @@ from artifact_store._version import __version__
 from artifact_store.cli import failures, text
 from artifact_store.cli.change import promote, retire, rollback
 from artifact_store.cli.check import verify
+from artifact_store.cli.clear import delete, gc, prune, undelete
 from artifact_store.cli.compare import diff
 from artifact_store.cli.legacy import export, migrate
 from artifact_store.cli.look import history, ls, show
@@ -89,6 +90,8 @@ def app(
     context.obj = Session(url=url, engine=engine, timeout=timeout, options=given, json=json)
 
 
-COMMANDS = (ls, show, history, diff, promote, rollback, retire, verify, validate_models, get, put, migrate, export)
-for command in COMMANDS:
+LOOKING = (ls, show, history, diff, verify, validate_models)
+CHANGING = (promote, rollback, retire, delete, undelete, prune, gc)
+MOVING = (get, put, migrate, export)
+for command in (*LOOKING, *CHANGING, *MOVING):
     app.add_command(command)

@@ -23,6 +23,7 @@
     ├── Conflict                       look again, then decide
     │   ├── PreconditionFailed           a conditional write found something else than expected
     │   ├── RunExists                    another run was committed under this id
+    │   ├── RunInUse                     an alias names the run that was to be deleted; ``aliases``
     │   └── PointerConflict              another run was published meanwhile; ``actual``
     ├── OutcomeUnknown                 find out before you repeat: the write may have landed
     ├── Unavailable (OSError)          try again later
@@ -235,6 +236,14 @@ class PreconditionFailed(Conflict):
 
 class RunExists(Conflict):
     """Another run was already committed under this id; it is untouched."""
+
+
+class RunInUse(Conflict):
+    """An alias names the run, so it is not deleted. ``aliases`` holds their names."""
+
+    def __init__(self, message: str, *, aliases: Sequence[str]) -> None:
+        self.aliases = tuple(aliases)
+        super().__init__(message)
 
 
 class PointerConflict(Conflict):

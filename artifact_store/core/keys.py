@@ -34,6 +34,7 @@ _RUN_PREFIX = re.compile(r"\d{1,8}|\d{8}_|\d{8}_\d{1,6}|\d{8}_\d{6}_|\d{8}_\d{6}
 _COMPONENT = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _SEGMENT = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9 ._+=@-]{0,98}[A-Za-z0-9_+=@-])?")
 _ATTEMPT = re.compile(r"[0-9a-f]{8}")
+_PROBE = re.compile(r"[0-9a-f]{32}")
 _WINDOWS_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?:\..*)?", re.IGNORECASE)
 _RESERVED_ALIASES = frozenset({"manifest", "metadata", "config"})
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -358,6 +359,25 @@ def alias_in(child: str) -> str | None:
         return check_alias(child.removesuffix(".json")) if child.endswith(".json") else None
     except InvalidName:
         return None
+
+
+def run_of(key: str) -> tuple[ModelKey, RunId, str] | None:
+    """Return which run an object belongs to, and its name below the run; ``None`` if it belongs to none."""
+    parts = key.split("/")
+    for depth in (1, 2):
+        name = "/".join(parts[depth + 1 :])
+        run_id = run_in(f"{parts[depth]}/") if name else None
+        if run_id is not None:
+            try:
+                return ModelKey(*parts[:depth]), run_id, name
+            except InvalidName:
+                return None
+    return None
+
+
+def probe_in(child: str) -> str | None:
+    """Return the key of a throw-away object, if this child of the folder of probes is one of ours."""
+    return probe(child) if _PROBE.fullmatch(child) else None
 
 
 def model_type_in(child: str) -> str | None:

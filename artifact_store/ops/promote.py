@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from artifact_store.core.errors import Corrupt, NotFound, NothingToRollBackTo, RunDeleted
-from artifact_store.core.keys import RunId, RunRef
+from artifact_store.core.errors import Corrupt, NotFound, NothingToRollBackTo, PointerConflict, RunDeleted
+from artifact_store.core.keys import ModelKey, RunId, RunRef
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Note, Pointer, Publish, advance
 from artifact_store.core.policy import Policy
@@ -113,16 +113,32 @@ def _kept(context: Context, pointer: Pointer, manifest: Manifest, note: MakeNote
 
 
 def _restore(context: Context, ours: Pointer, manifest: Manifest, note: MakeNote) -> None:
-    """Publish again what was in force before ``ours``, unless somebody has published since."""
+    """Publish again what was in force before ``ours``, unless somebody has published since.
+
+    What was in force may be deleted as well, even at this moment, since nothing named it: then the alias names nothing.
+    """
     key, alias = manifest.key, ours.alias
     seen = patiently(lambda: read_pointer(context.backend, key, alias), context.patience)
     if seen.pointer is None or seen.pointer.write_id != ours.write_id:
         return
     previous = seen.pointer.history[-1].run_id if seen.pointer.history else None
-    before = None
-    if previous is not None:
-        try:
-            before = _read(context, RunRef(key), RunId(previous))
-        except NotFound:  # gone as well: then the alias names nothing
-            before = None
-    swap(context.backend, key, alias, seen, advance(seen.pointer, key, alias, before, note()), context.patience)
+    before = None if previous is None else _still_there(context, key, RunId(previous))
+    try:
+        pointer = swap(
+            context.backend, key, alias, seen, advance(seen.pointer, key, alias, before, note()), context.patience
+        )
+        if before is not None and _still_there(context, key, RunId(before.run_id)) is None:
+            seen = patiently(lambda: read_pointer(context.backend, key, alias), context.patience)
+            if seen.pointer is not None and seen.pointer.write_id == pointer.write_id:
+                swap(
+                    context.backend, key, alias, seen, advance(seen.pointer, key, alias, None, note()), context.patience
+                )
+    except PointerConflict:
+        return  # somebody has published since, and looks after it
+
+
+def _still_there(context: Context, key: ModelKey, run_id: RunId) -> Manifest | None:
+    try:
+        return _read(context, RunRef(key), run_id)
+    except NotFound:
+        return None
