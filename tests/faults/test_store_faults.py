@@ -412,7 +412,9 @@ class MadeMeanwhile(MemoryBackend):
         return super().children(prefix)
 
 
-@pytest.mark.parametrize("shown", [("_store.json", "gru/"), ("gru/",), ("_store.json",), ()], ids=["all", "models", "marker", "nothing"])
+@pytest.mark.parametrize(
+    "shown", [("_store.json", "gru/"), ("gru/",), ("_store.json",), ()], ids=["all", "models", "marker", "nothing"]
+)
 def test_a_store_that_is_made_at_this_moment_is_not_taken_for_something_else(shown):
     with pytest.raises(errors.AliasNotFound):  # it was there a moment too late; the next read finds it
         ArtifactStore(MadeMeanwhile(shown)).get(KEY)
