@@ -171,6 +171,7 @@ class Draft:
         """
         self._check_open()
         self._check_features()
+        signing.check_able(self._context)
         if not self._components and not self._extra:
             raise InvalidOption(f"{self.key}:{self.run_id} has nothing in it; add a component or a file")
         fields = self._fields()

@@ -209,14 +209,13 @@ def fetch_run(context: Context, manifest: Manifest, directory: Path, *, all_sign
         DigestMismatch, Corrupt, RunDeleted: as for :func:`fetch`.
     """
     check_signed(context, manifest)
-    collect = signing.listed if all_signatures else signing.announced
-    signatures = collect(context, manifest)
-    fetch(context, manifest, manifest.files, directory)
-    (directory / keys.MANIFEST).write_bytes(manifest.to_bytes())
-    for name, data in signatures.items():
-        target = directory / name
-        target.parent.mkdir(exist_ok=True)
-        target.write_bytes(data)
+    with signing.collecting(context, manifest, every=all_signatures) as signatures:
+        fetch(context, manifest, manifest.files, directory)
+        (directory / keys.MANIFEST).write_bytes(manifest.to_bytes())
+        for name, data in signatures().items():
+            target = directory / name
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(data)
 
 
 def check_new(directory: Path) -> Path:

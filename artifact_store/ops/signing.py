@@ -18,6 +18,7 @@ from artifact_store.core.errors import (
     Conflict,
     ContainerNotFound,
     Corrupt,
+    InvalidOption,
     ObjectNotFound,
     RunExists,
     SignatureInvalid,
@@ -202,26 +203,24 @@ def signers(context: Context, manifest: Manifest) -> list[str]:
     return sorted(signer for child in children if (signer := keys.signer_in(child, manifest.digest)) is not None)
 
 
-def announced(context: Context, manifest: Manifest) -> dict[str, bytes]:
-    """Return the stored signatures that the saver announced, and those by trusted keys, by name. Not verified."""
-    ids = dict.fromkeys([*manifest.signed_by, *(key.key_id for key in context.policy.trusted_keys)])
-    return _collected(context, manifest, list(ids))
+@contextmanager
+def collecting(context: Context, manifest: Manifest, *, every: bool) -> Iterator[Callable[[], dict[str, bytes]]]:
+    """Fetch stored signatures beside whatever else is done; what is yielded returns them by name, not verified.
 
-
-def listed(context: Context, manifest: Manifest) -> dict[str, bytes]:
-    """Return all stored signatures of the run by name. Not verified."""
-    return _collected(context, manifest, signers(context, manifest))
-
-
-def _collected(context: Context, manifest: Manifest, key_ids: Sequence[str]) -> dict[str, bytes]:
+    They are those that the saver announced and those by trusted keys, or with ``every`` all that a listing shows.
+    """
+    trusted = [key.key_id for key in context.policy.trusted_keys]
+    key_ids = signers(context, manifest) if every else dict.fromkeys([*manifest.signed_by, *trusted])
     reads = {
         keys.signature_name(manifest.digest, key_id): context.workers.submit(
             lambda key_id=key_id: _read_at(context, _where(manifest, key_id))  # type: ignore[misc]
         )
         for key_id in key_ids
     }
-    wait(reads.values())
-    return {name: data for name, read in reads.items() if (data := read.result()) is not None}
+    try:
+        yield lambda: {name: data for name, read in reads.items() if (data := read.result()) is not None}
+    finally:
+        wait(reads.values())
 
 
 def _read(context: Context, manifest: Manifest, key: TrustedKey) -> bytes | None:
@@ -252,7 +251,12 @@ def _where(manifest: Manifest, key_id: str) -> str:
 
 
 def note(context: Context, store_id: str, reason: str = "") -> Note:
-    """Return who publishes now, and why; with the signature of this store's signer, and the caution of its policy."""
+    """Return who publishes now, and why; with the signature of this store's signer, and the caution of its policy.
+
+    Raises:
+        InvalidOption: as for :func:`check_able`.
+    """
+    check_able(context)
     signer = context.signer
     return Note(
         context.new_write_id(),
@@ -262,6 +266,22 @@ def note(context: Context, store_id: str, reason: str = "") -> Note:
         seal=None if signer is None else Seal(signer.key_id, store_id, signer.sign),
         guard=guard(context),
     )
+
+
+def check_able(context: Context) -> None:
+    """Raise if what this store would write is nothing that it would read.
+
+    Raises:
+        InvalidOption: its policy requires signatures, and it has no signer, or one that it does not trust.
+    """
+    if not context.policy.require_signature:
+        return
+    if context.signer is None:
+        raise InvalidOption("this store's policy requires signatures: to write, it needs signer=Signer.from_pem(...)")
+    if context.policy.key(context.signer.key_id) is None:
+        raise InvalidOption(
+            f"this store's policy does not trust its own signer: add {context.signer.public_key!r} to trusted_keys"
+        )
 
 
 def guard(context: Context) -> Callable[[Pointer], None] | None:

@@ -12,7 +12,7 @@ from typing import ClassVar, Final, TypeVar
 
 from artifact_store.core import keys
 from artifact_store.core.documents import Document, Kind, WriteId
-from artifact_store.core.errors import ObjectNotFound, PreconditionFailed, RolledBack
+from artifact_store.core.errors import Contended, ContainerNotFound, ObjectNotFound, PreconditionFailed, RolledBack
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.pointer import Pointer
 from artifact_store.storage.base import IfAbsent, IfVersion, Precondition, Version
@@ -61,6 +61,7 @@ class Watermarks:
 
         Raises:
             RolledBack: a later one was seen, another one with the same ``seq``, or one of another store.
+        AccessDenied, StorageFull, Contended: it cannot be remembered, so it is not believed.
         """
         self._same_store(url, store_id, pointer)
         ref = f"{ModelKey(pointer.model_type, pointer.symbol)}@{pointer.alias}"
@@ -73,7 +74,7 @@ class Watermarks:
                 return
             if self._write(where, now, version):
                 return
-        raise RolledBack(f"{ref}: what was seen of it could not be written down", seen=now.seq, seq=now.seq)
+        raise Contended(f"{ref}: others write down what they see of it, for all of the time that there was; try again")
 
     def check_absence(self, url: str, key: ModelKey, alias: str) -> None:
         """Raise unless it may be that this alias was never published.
@@ -109,7 +110,7 @@ class Watermarks:
     def _read(self, kind: type[T], where: str) -> tuple[T | None, Version | None]:
         try:
             blob = self._files.read(where, limit=_LIMIT)
-        except ObjectNotFound:
+        except (ObjectNotFound, ContainerNotFound):  # the first mark makes the folder
             return None, None
         assert blob is not None
         return kind.from_bytes(blob.data, what=f"{where!r} of {self._files.url}"), blob.version
