@@ -332,7 +332,7 @@ class ArtifactStore:
             PointerConflict: somebody published meanwhile; nothing was done.
         """
         parsed = RunRef.parse(ref)
-        store_id = self._open_for_writing().store_id
+        self._open_for_writing()
         past = resolve.history(self._context, parsed)
         if to is None:
             manifest = promote.choose(self._context, parsed, past.entries)
@@ -340,8 +340,7 @@ class ArtifactStore:
             wanted = RunRef(parsed.key, None, to) if isinstance(to, str) and ":" not in to else to
             manifest = self._own(wanted, key=parsed.key)
         why = reason or f"rollback from {past.entries[-1].run_id or 'retired'}"
-        note = partial(signing.note, self._context, store_id, why)
-        return promote.republish(self._context, past.alias, manifest, note=note, seen=past.seen)
+        return promote.republish(self._context, past.alias, manifest, note=self._notes(why), seen=past.seen)
 
     def retire(self, ref: str | RunRef | ModelKey, *, reason: str = "") -> Pointer:
         """Let an alias name no run from now on; its history and its ``seq`` go on.
@@ -363,6 +362,7 @@ class ArtifactStore:
         return resolve.history(self._context, RunRef.parse(ref)).entries
 
     def _notes(self, reason: str) -> Callable[[], Note]:
+        signing.check_able(self._context)
         return partial(signing.note, self._context, self._open_for_writing().store_id, reason)
 
     def _own(self, run: Run | str | RunRef | ModelKey, *, key: ModelKey | None = None) -> Manifest:

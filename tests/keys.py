@@ -7,9 +7,13 @@ from artifact_store.ops.keypairs import generate
 
 
 @cache
+def _pem(name: str) -> bytes:
+    return generate()[0]
+
+
 def pem(name: str = "owner") -> bytes:
     """The private key of somebody, in PEM form; the same for the whole run."""
-    return generate()[0]
+    return _pem(name)
 
 
 def signer(name: str = "owner") -> Signer:
