@@ -219,11 +219,11 @@ def test_a_manifest_and_file_that_were_changed_together_are_found(owner, opened,
         if entry["path"] == "model.bin":
             entry["sha256"] = sha256(b"other")
     forged = canonical(value | {"checksum": checksum(value)})
+    put(owner, keys.data_file(run.key, run.run_id, "model.bin"), b"other")
     put(owner, keys.manifest(run.key, run.run_id), forged)
     refused(errors.SignatureMissing, opened(policy=strict()), str(run.ref), spy=spy)
     changed = opened().get(str(run.ref))
     put(owner, where_signed(changed), stored(owner, where_signed(run)))
-    put(owner, keys.data_file(run.key, run.run_id, "model.bin"), b"other")
     match = "covers other bytes of manifest.json, model.bin"
     refused(errors.SignatureInvalid, opened(policy=strict()), str(run.ref), spy=spy, match=match)
 
