@@ -77,12 +77,11 @@ class Session:
 
 def load_signer(path: Path) -> Signer:
     """Return the signer of a private key; its password is in the environment, or asked for."""
-    data = path.read_bytes()
-    locked = b"ENCRYPTED" in data
+    locked = b"ENCRYPTED" in path.read_bytes()
     password = os.environ.get(PASSWORD) if locked else None
     if locked and password is None:
         password = click.prompt(f"Password of {path}", hide_input=True, err=True)
-    return Signer.from_pem(data, password)
+    return Signer.from_pem(path, password)
 
 
 def page_width() -> int:

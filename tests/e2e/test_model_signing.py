@@ -13,10 +13,15 @@ from artifact_store import ArtifactStore, LoadPolicy, Signer, errors
 KEY = "gru/BTCEUR"
 
 
-@pytest.fixture(params=[ec.SECP256R1(), ec.SECP384R1()], ids=lambda curve: curve.name)
-def owner(request, tmp_path):
+@pytest.fixture
+def curve():
+    return ec.SECP256R1()
+
+
+@pytest.fixture
+def owner(curve, tmp_path):
     """Somebody with a pair of keys in files."""
-    private = ec.generate_private_key(request.param)
+    private = ec.generate_private_key(curve)
     (tmp_path / "mine.key").write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     signer = Signer.from_pem(tmp_path / "mine.key")
     (tmp_path / "mine.pub").write_bytes(signer.public_key.pem)
@@ -44,6 +49,7 @@ def signature_in(folder):
     return found
 
 
+@pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1()], ids=lambda curve: curve.name)
 def test_it_verifies_a_run_that_was_signed_and_downloaded(owner, tmp_path):
     store = ArtifactStore(tmp_path / "store", signer=owner)
     folder = saved(store, tmp_path).download(tmp_path / "out")

@@ -91,13 +91,10 @@ def signing(request, proxy, seaweed_prefix, tmp_path):
     return store
 
 
-def test_a_signed_save_takes_three_steps(signing, proxy, tmp_path):
+def test_a_signed_save_takes_three_steps_and_a_verified_load_two(signing, proxy, tmp_path):
     requests, depth = counted(proxy, lambda: save_five(signing, tmp_path / "x"))
     assert depth == 3
     assert requests == 5 + 1 + 1 + 2  # the signature beside the files
-
-
-def test_a_verified_load_takes_two_steps(signing, proxy):
     signing._context.vouched.clear()
     requests, depth = counted(proxy, lambda: signing.load(KEY, "b"))
     assert (requests, depth) == (3, 2)
