@@ -185,9 +185,11 @@ def _unsigned(context: Context, manifest: Manifest) -> SignatureMissing | Untrus
     """Return the error for a run without a signature by a trusted key, which names the keys that did sign."""
     text = f"{manifest.label} is not signed by any key that the policy trusts"
     try:
-        others = signers(context, manifest)
+        found = signers(context, manifest)
     except AccessDenied:
         return SignatureMissing(f"{text}, and its signatures may not be listed")
+    trusted = [key.key_id for key in context.policy.trusted_keys]
+    others = [signer for signer in found if not any(key_id.startswith(signer) for key_id in trusted)]
     if others:
         return UntrustedKey(
             f"{text}; it is signed by {', '.join(others)}. If that key is whose you believe, add it to trusted_keys",
