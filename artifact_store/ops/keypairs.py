@@ -97,6 +97,12 @@ class Signer:
             raise InvalidOption(f"{what} is no private key in PEM form, or the password is wrong") from None
         return cls(_checked(key, what), PublicKey(key.public_key()))
 
+    @classmethod
+    def generate(cls) -> Signer:
+        """Return a signer with a new key on P-256, which ends with this process. `artifact-store keygen` makes files."""
+        key = _crypto().generate()
+        return cls(key, PublicKey(key.public_key()))
+
     @property
     def key_id(self) -> str:
         """The id of its public key."""

@@ -66,13 +66,13 @@ def sign(context: Context, manifest: Manifest, signer: Signer | bytes, key: Publ
         Corrupt: the run is damaged; nothing was signed.
         InvalidOption: what is given makes no signature.
     """
-    made_elsewhere = isinstance(signer, bytes) and key is not None
-    if not made_elsewhere and (not isinstance(signer, Signer) or key is not None):
+    if not isinstance(signer, Signer | bytes) or isinstance(signer, bytes) != (key is not None):
         raise InvalidOption("give a Signer, or the bytes of a signature together with the key that made it")
     unsigned = replace(context, policy=replace(context.policy, require_signature=False, max_age=None))
     for problem in audit.verify_run(unsigned, manifest).problems:
         raise problem.error
     if isinstance(signer, Signer):
         signing.sign(context, manifest, signer)
-    elif key is not None:
+    else:
+        assert key is not None
         signing.store(context, manifest, signer, key)

@@ -80,6 +80,12 @@ def test_what_is_no_key_is_refused(tmp_path):
         PublicKey.from_pem(pem())
 
 
+def test_a_generated_signer_is_a_new_one():
+    mine = Signer.generate()
+    assert mine.public_key.verifies(mine.sign(b"x"), b"x")
+    assert Signer.generate().key_id != mine.key_id
+
+
 def test_a_password_opens_a_locked_key_and_nothing_else_does():
     locked, key = generate("tr0ub4dor")
     assert b"ENCRYPTED" in locked
