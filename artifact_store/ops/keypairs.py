@@ -99,7 +99,7 @@ class Signer:
 
     @classmethod
     def generate(cls) -> Signer:
-        """Return a signer with a new key on P-256, which ends with this process. `artifact-store keygen` makes files."""
+        """Return a signer with a new key, gone with this process; `artifact-store keygen` makes one that stays."""
         key = _crypto().generate()
         return cls(key, PublicKey(key.public_key()))
 

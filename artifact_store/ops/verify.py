@@ -59,7 +59,7 @@ def _has_selector(ref: str | RunRef) -> bool:
     return isinstance(ref, RunRef) or "@" in ref or ":" in ref
 
 
-def sign(context: Context, manifest: Manifest, signer: Signer | bytes, key: PublicKey | None) -> None:
+def sign(context: Context, manifest: Manifest, signer: object, key: PublicKey | None) -> None:
     """Store a signature of a run, or one that was made elsewhere by ``key``, after every byte of the run was compared.
 
     Raises:

@@ -160,7 +160,7 @@ def test_a_signature_made_elsewhere_is_stored_only_if_it_is_one(opened, spy):
     for bundle in (made(other), made(run, "stranger"), b"", b"{}"):
         with pytest.raises(errors.SignatureInvalid):
             store.sign(run, bundle, public())
-    for wrong in ((made(run),), (signer(), public()), ("text", public())):
+    for wrong in ((made(run),), (signer(), public()), ("text", public()), ("text",)):
         with pytest.raises(errors.InvalidOption, match="give a Signer"):
             store.sign(run, *wrong)
     store.sign(run, made(run), public())
@@ -411,6 +411,10 @@ def test_verify_tells_who_signed_and_what_is_wrong(owner, opened, spy):
     assert {run.label: run.signed_by for run in report}[good.manifest.label] == public().key_id
     assert opened().verify(KEY).ok
     assert opened(policy=strict()).verify(str(good.ref)).ok
+    assert opened(policy=strict()).verify(good).ok
+    assert not opened().verify(keys=[public()]).ok
+    with pytest.raises(errors.ModelNotFound):
+        opened().verify("gru/NOBODY", keys=[public()])
     assert opened().verify(KEY, keys=[public()], predict=True).ok is False
     alias = opened().verify(f"{KEY}@production", keys=[public()])
     assert [type(each.error) for each in alias.problems] == [errors.SignatureMissing] * 2
