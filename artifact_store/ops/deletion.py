@@ -26,6 +26,7 @@ from artifact_store.core.errors import (
 )
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
+from artifact_store.core.pointer import Note
 from artifact_store.core.tombstone import MAX_TOMBSTONE, Tombstone
 from artifact_store.ops import catalog
 from artifact_store.ops.context import Context
@@ -83,6 +84,11 @@ def objects(context: Context, key: ModelKey, run_id: RunId) -> list[Entry]:
     return patiently(lambda: list(context.backend.list(keys.run_prefix(key, run_id))), context.patience)
 
 
+def _note(context: Context, reason: str = "") -> Note:
+    """Return who deletes now, and why. A tombstone is not signed: it takes away, and makes nobody believe anything."""
+    return Note(context.new_write_id(), context.now(), context.actor, reason)
+
+
 # ---------------------------------------------------------------- mark, and bring back
 
 
@@ -101,7 +107,7 @@ def mark(context: Context, key: ModelKey, run_id: RunId, *, reason: str) -> Tomb
     if isinstance(seen.record, Tombstone):
         raise deleted(seen.record)
     refuse_named(key, run_id, named_by(context, key, run_id))
-    stone = Tombstone.mark(seen.record, context.note(reason))
+    stone = Tombstone.mark(seen.record, _note(context, reason))
     if _replace(context, key, run_id, seen, stone) is Outcome.LOST:
         found = look(context, key, run_id)
         if isinstance(found.record, Tombstone):
@@ -210,7 +216,7 @@ def sweep(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, n
             return Ending("kept", f"it was deleted less than {spoken(grace)} ago")
         if aliases := named_by(context, key, run_id):
             return _brought_back(context, key, run_id, stone, aliases)
-        if _replace(context, key, run_id, seen, stone.sealed(context.note())) is Outcome.LOST:
+        if _replace(context, key, run_id, seen, stone.sealed(_note(context))) is Outcome.LOST:
             found = look(context, key, run_id).record
             if isinstance(found, Manifest) or found.state == "marked":
                 return Ending("kept", "somebody brought it back at this moment")
@@ -262,7 +268,7 @@ def clear(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, n
     found = objects(context, key, run_id)
     if why := unclear(found, key, run_id, grace=grace, now=now):
         return Ending("kept", why)
-    stone = Tombstone.never_committed(key, run_id, context.note("a save that was never finished"))
+    stone = Tombstone.never_committed(key, run_id, _note(context, "a save that was never finished"))
     where, body = keys.manifest(key, run_id), stone.to_bytes()
 
     def find() -> Seen:
@@ -294,10 +300,24 @@ def unclear(found: Sequence[Entry], key: ModelKey, run_id: RunId, *, grace: time
     return None
 
 
+def belongs(name: str, manifest: Manifest) -> bool:
+    """Tell whether what lies under this name below a committed run is a part of it.
+
+    Beside its files these are its signatures, whoever made them and when. A signature of another manifest is what a
+    save left that lost to this run; anything else below the folder of the signatures was left by no save.
+    """
+    if name == keys.MANIFEST or name in {entry.key for entry in manifest.files}:
+        return True
+    if not name.startswith(keys.SIGNATURES):
+        return False
+    child = name.removeprefix(keys.SIGNATURES)
+    return not keys.is_signature(child) or keys.signer_in(child, manifest.digest) is not None
+
+
 def clear_stray(context: Context, key: ModelKey, run_id: RunId, name: str) -> Ending:
-    """Remove a file below a committed run that its manifest does not list: another save under the id had left it."""
+    """Remove what lies below a committed run and does not belong to it: another save under the id had left it."""
     record = look(context, key, run_id).record
-    if isinstance(record, Tombstone) or name == keys.MANIFEST or name in {entry.key for entry in record.files}:
+    if isinstance(record, Tombstone) or belongs(name, record):
         return Ending("kept", "it belongs to the run")
     patiently(lambda: context.backend.delete(keys.data_file(key, run_id, name)), context.patience)
     return Ending("cleared")

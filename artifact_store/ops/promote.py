@@ -13,6 +13,7 @@ from artifact_store.core.keys import ModelKey, RunId, RunRef
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Note, Pointer, Publish, advance
 from artifact_store.core.policy import Policy
+from artifact_store.ops import signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.publish import SeenPointer, publish, read_manifest, read_pointer, swap
 from artifact_store.storage.settle import patiently
@@ -50,14 +51,14 @@ def republish(context: Context, alias: str, manifest: Manifest, *, note: MakeNot
     return _kept(context, pointer, manifest, note)
 
 
-def retire(context: Context, ref: RunRef, alias: str, seen: SeenPointer, *, reason: str) -> Pointer:
+def retire(context: Context, ref: RunRef, alias: str, seen: SeenPointer, *, note: MakeNote) -> Pointer:
     """Publish that the alias names no run, over the pointer that was ``seen``, or not at all.
 
     Raises:
         PointerConflict: somebody published since; nothing was done.
         OutcomeUnknown: the publish may have landed.
     """
-    step = advance(seen.pointer, ref.key, alias, None, context.note(reason))
+    step = advance(seen.pointer, ref.key, alias, None, note())
     return swap(context.backend, ref.key, alias, seen, step, context.patience)
 
 
@@ -96,10 +97,12 @@ def _read(context: Context, ref: RunRef, run_id: RunId) -> Manifest:
 
 
 def _check(context: Context, manifest: Manifest) -> None:
-    """Raise unless the run is committed and not deleted, with exactly this manifest."""
+    """Raise unless the run is committed and not deleted, with exactly this manifest, signed if the policy says so."""
     stored = _read(context, RunRef(manifest.key), RunId(manifest.run_id))
     if stored.digest != manifest.digest:
         raise Corrupt(f"the manifest of {manifest.label} is not the one that was committed")
+    if context.policy.require_signature:
+        signing.check_run(context, manifest)
 
 
 def _kept(context: Context, pointer: Pointer, manifest: Manifest, note: MakeNote) -> Pointer:

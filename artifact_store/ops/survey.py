@@ -154,10 +154,11 @@ class _Survey:
 
     def _strays(self, group: Group, manifest: Manifest) -> Iterator[Step]:
         """Yield the files of other saves under the same id, which lost to this run."""
-        listed = {entry.key for entry in manifest.files}
         for entry in group.others:
             found = keys.run_of(entry.key)
-            if found is not None and found[2] not in listed and self.now - entry.modified >= self.grace:
+            if found is None or deletion.belongs(found[2], manifest):
+                continue
+            if self.now - entry.modified >= self.grace:
                 why = "another save under this run id left it; the run does not have it"
                 yield Step(entry.key, "clear", why, entry.size, group.key, group.run_id)
 

@@ -11,6 +11,7 @@ from artifact_store.core import keys
 from artifact_store.core.errors import ArtifactStoreError, OutcomeUnknown
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.tombstone import Tombstone
+from artifact_store.ops import signing
 from artifact_store.ops.audit import verify_run
 from artifact_store.ops.deletion import look
 from artifact_store.storage.base import Unfinished
@@ -350,7 +351,7 @@ def test_a_deleter_yields_to_an_alias_that_names_the_run_right_after_it_was_mark
         from artifact_store.ops.publish import SeenPointer, swap
 
         context = world.store._context
-        step = advance(None, run.key, "production", run.manifest, context.note())
+        step = advance(None, run.key, "production", run.manifest, signing.note(context, run.manifest.store_id))
         swap(world.inner, run.key, "production", SeenPointer(), step, context.patience)
 
     backend = Before(world.inner, manifest_of("old"), dying_promoter, after=True)
@@ -518,5 +519,5 @@ def bury(world, name):
     from artifact_store.storage.base import Always
 
     run = world.store.get(world.ref(name))
-    stone = Tombstone.mark(run.manifest, world.store._context.note())
+    stone = Tombstone.mark(run.manifest, signing.note(world.store._context, run.manifest.store_id))
     world.inner.write(keys.manifest(run.key, run.run_id), stone.to_bytes(), when=Always())

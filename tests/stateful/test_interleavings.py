@@ -32,7 +32,7 @@ from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Pointer
 from artifact_store.core.policy import Always
 from artifact_store.core.tombstone import Tombstone
-from artifact_store.ops import deletion, promote, publish, resolve
+from artifact_store.ops import deletion, promote, publish, resolve, signing
 from artifact_store.ops.publish import read_pointer
 from tests.stateful.stepping import BEGIN, GRACE, Content, Inline, explore
 
@@ -74,10 +74,14 @@ def manifest_of(run_id):
 # ---------------------------------------------------------------- who takes part
 
 
+def noting(context):
+    return functools.partial(signing.note, context, manifest_of(A).store_id)
+
+
 def promoter(run_id, alias=ALIAS):
     def work(actor):
         context = actor.context
-        return promote.promote(context, alias, manifest_of(run_id), Always(), note=context.note)
+        return promote.promote(context, alias, manifest_of(run_id), Always(), note=noting(context))
 
     return work
 
@@ -87,14 +91,14 @@ def roller_back(actor):
     seen = read_pointer(actor, KEY, ALIAS)
     past = resolve.Past(ALIAS, seen, publish.history(actor, KEY, ALIAS, seen))
     manifest = promote.choose(context, keys.RunRef(KEY), past.entries)
-    return promote.republish(context, ALIAS, manifest, note=context.note, seen=seen)
+    return promote.republish(context, ALIAS, manifest, note=noting(context), seen=seen)
 
 
 def saver(actor):
     """Commit and publish C, whose files have been there for a long time."""
     context = actor.context
     manifest = publish.commit(actor, manifest_of(C), context.patience)
-    return publish.publish(actor, ALIAS, manifest, Always(), note=context.note, patience=context.patience)
+    return publish.publish(actor, ALIAS, manifest, Always(), note=noting(context), patience=context.patience)
 
 
 def deleter(run_id):
