@@ -99,9 +99,12 @@ def windows_tests(built: Built, arguments: Sequence[str]) -> str | None:
 
 
 def workers(arguments: Sequence[str]) -> list[str]:
-    """Two processes, unless the caller says otherwise or wants to look inside one."""
+    """Two processes, unless the caller says otherwise or wants to look inside one.
+
+    Files with fixtures that take long have a group: one process makes them for all of its tests.
+    """
     own = any(text in {"--pdb", "--trace", "-s"} or text.startswith(("-n", "--numprocesses")) for text in arguments)
-    return [] if own else ["-n", "2"]
+    return [] if own else ["-n", "2", "--dist", "loadgroup"]
 
 
 def core_is_covered() -> str | None:

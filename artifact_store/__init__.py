@@ -19,6 +19,7 @@ from artifact_store.core.policy import Expect, IfBetter
 from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.draft import Draft
+from artifact_store.ops.keypairs import PublicKey, Signer
 from artifact_store.run import Example, Run
 from artifact_store.store import ArtifactStore
 
@@ -38,11 +39,13 @@ __all__ = [
     "Observation",
     "Pointer",
     "Progress",
+    "PublicKey",
     "Publish",
     "Risk",
     "Run",
     "RunId",
     "RunRef",
+    "Signer",
     "TorchState",
     "__version__",
     "errors",

@@ -6,7 +6,8 @@ Composes what ``core``, ``codecs`` and ``ops`` do, and holds no rule of its own.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -20,9 +21,9 @@ from artifact_store.core.errors import ArtifactStoreError, Corrupt, FileNotInRun
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.files import Outgoing
 from artifact_store.core.keys import ModelKey, RunId
-from artifact_store.core.manifest import CodecRecord, Component, Manifest, summary
+from artifact_store.core.manifest import CodecRecord, Component, FileEntry, Manifest, summary
 from artifact_store.core.policy import Later, Never, Policy, intent
-from artifact_store.ops import catalog, environment, publish
+from artifact_store.ops import catalog, environment, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.marker import StoreRecord
 from artifact_store.ops.publish import SeenPointer
@@ -173,20 +174,29 @@ class Draft:
         """
         self._check_open()
         self._check_features()
+        signing.check_able(self._context)
         if not self._components and not self._extra:
             raise InvalidOption(f"{self.key}:{self.run_id} has nothing in it; add a component or a file")
         fields = self._fields()
         check_writable(Manifest, {**fields, "store_id": "", "files": (), "components": {}}, f"what {self.key} is given")
         (self._directory / keys.METADATA).write_bytes(canonical(summary(fields, self.features)))
         files = self._freeze()
-        context = self._context
+        context, signer = self._context, self._context.signer
+        components = dict(self._components)
         pointer = context.workers.submit(self._read_pointer)
+        signed: Future[Manifest] | None = None
         try:
             store_id = self._open_store().store_id
+
+            def describe(entries: Sequence[FileEntry]) -> Manifest:
+                return Manifest(store_id=store_id, files=tuple(entries), components=components, **fields)
+
             if str(self.key) not in self._known:
                 pointer.result()  # the first use of a key here: its symbol is checked before anything is stored
             to = Destination(self.key, self.run_id, context.new_write_id()[:8], self.own_id and not self._tried)
             self._tried = True
+            if signer is not None:  # beside the files: in the store before the run is visible
+                signed = context.workers.submit(lambda: signing.ahead(context, signer, files, describe))
             entries = upload(
                 context.backend,
                 files,
@@ -197,12 +207,16 @@ class Draft:
             )
         finally:
             pointer.exception()  # waits for it, whatever came of it, so that nothing is left running
+            if signed is not None:
+                signed.exception()
         seen = pointer.result()  # an alias that cannot be read fails the save while nothing is visible
-        manifest = publish.commit(
-            context.backend,
-            Manifest(store_id=store_id, files=tuple(entries), components=self._components, **fields),
-            context.patience,
-        )
+        self._check_seen(seen)
+        ours = describe(entries)
+        if signer is not None and signed is not None and signed.result().digest != ours.digest:
+            signing.sign(context, ours, signer)
+        manifest = publish.commit(context.backend, ours, context.patience)
+        if signer is not None and manifest.digest != ours.digest:
+            signing.check_own(context, manifest, signer)
         self._known.add(str(self.key))
         self.run = Run(context, manifest)
         self.run.published = self._publish(manifest, seen)
@@ -247,7 +261,7 @@ class Draft:
                 self._alias,
                 manifest,
                 self._policy,
-                note=lambda: context.note(self.reason),
+                note=lambda: signing.note(context, manifest.store_id, self.reason),
                 patience=context.patience,
                 seen=seen,
             )
@@ -270,6 +284,12 @@ class Draft:
         if seen.pointer is None and str(self.key) not in self._known:
             self._check_twin()
         return seen
+
+    def _check_seen(self, seen: SeenPointer) -> None:
+        """Refuse, while nothing is visible, to publish over a pointer that the policy does not believe."""
+        believed = signing.guard(self._context)
+        if believed is not None and seen.pointer is not None and not isinstance(self._policy, Never | Later):
+            believed(seen.pointer)
 
     def _check_twin(self) -> None:
         if self.key.symbol is not None:
@@ -295,6 +315,7 @@ class Draft:
             "tags": plain({name: str(value) for name, value in _mapping("tags", self.tags).items()}, "tags"),
             "environment": self._environment(),
             "publish": intent(self._alias, self._policy),
+            "signed_by": () if context.signer is None else (context.signer.key_id,),
         }
 
     def _environment(self) -> dict[str, Any]:
@@ -311,6 +332,8 @@ class Draft:
             if file.path != keys.METADATA:
                 keys.check_path(file.path)
             keys.data_file(self.key, self.run_id, keys.attempt_name(file.path, "0" * 8))
+        if self._context.signer is not None:
+            keys.signature(self.key, self.run_id, "0" * 64, self._context.signer.key_id)
         keys.check_twins(file.path for file in files)
         return files
 

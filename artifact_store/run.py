@@ -155,6 +155,7 @@ class Run:
         Raises:
             ComponentNotFound: the run has none of this name.
             RiskRefused: decoding could run code, and neither policy nor arguments allow that.
+            SignatureMissing, SignatureInvalid, UntrustedKey: the policy requires a signature; nothing was decoded.
             DigestMismatch, Corrupt: the stored bytes are not those that were saved; nothing was decoded.
             CodecUnavailable: the library that it needs is not installed.
             RunDeleted: the run was deleted meanwhile.
@@ -176,17 +177,29 @@ class Run:
         """
         return fetch.open_file(self._context, self.manifest, self.manifest.file(name))
 
-    def download(self, directory: str | Path) -> Path:
+    def download(self, directory: str | Path, *, all_signatures: bool = False) -> Path:
         """Copy all files and the manifest to a new or empty folder, each compared, and return the folder.
+
+        The signatures that the run was saved with come along, and those by keys that the policy trusts;
+        ``all_signatures`` lists what else there is. `model_signing verify key` accepts the folder with any of them.
 
         Raises:
             InvalidOption: the folder holds something.
             DigestMismatch, Corrupt: a stored file is not the one that was saved.
+            SignatureMissing, SignatureInvalid, UntrustedKey: the policy requires a signature; nothing was copied.
         """
         target = fetch.check_new(Path(directory))
-        fetch.fetch(self._context, self.manifest, self.manifest.files, target)
-        (target / keys.MANIFEST).write_bytes(self.manifest.to_bytes())
+        fetch.fetch_run(self._context, self.manifest, target, all_signatures=all_signatures)
         return target
+
+    def check_signature(self) -> None:
+        """Raise unless the run is signed as the policy requires it. Does nothing where the policy requires nothing.
+
+        Raises:
+            SignatureMissing, SignatureInvalid, UntrustedKey: it is not.
+            RunDeleted: the run was deleted meanwhile.
+        """
+        fetch.check_signed(self._context, self.manifest)
 
     def url(self, name: str = "") -> str:
         """Return where the run, or one file of it, is stored, in the spelling of the store's own URL."""

@@ -10,28 +10,31 @@ import platform
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from artifact_store.checking import Checking
 from artifact_store.core import keys
 from artifact_store.core.errors import (
     Conflict,
     InvalidOption,
-    ModelNotFound,
     RunDeleted,
 )
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.keys import ModelKey, RunId, RunRef
 from artifact_store.core.manifest import Manifest
-from artifact_store.core.pointer import Pointer, Publish
+from artifact_store.core.pointer import Note, Pointer, Publish
 from artifact_store.core.policy import Expect, Never, Policy, parse_policy
 from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.draft import Draft
+from artifact_store.housekeeping import Housekeeping
 from artifact_store.legacy.backend import LegacyBackend
-from artifact_store.ops import audit, catalog, diff, marker, promote, resolve
+from artifact_store.ops import catalog, marker, promote, resolve, signing
 from artifact_store.ops.context import Context
-from artifact_store.ops.predict import Predictions, check_example
+from artifact_store.ops.keypairs import Signer
+from artifact_store.ops.watermark import Watermarks
 from artifact_store.run import Example, Run
 from artifact_store.storage.base import Backend
 from artifact_store.storage.cache import FileCache
@@ -44,7 +47,7 @@ _RESOLVE_AGAIN = 3
 """How often ``latest`` is resolved anew when the run that it named is deleted under the reader."""
 
 
-class ArtifactStore:
+class ArtifactStore(Housekeeping, Checking):
     """Save trained models under a folder or a bucket, and load exactly what was saved.
 
     ``url`` is a folder, ``s3://bucket/prefix``, ``gs://…``, ``az://…``, ``memory://name`` or anything that fsspec
@@ -57,7 +60,9 @@ class ArtifactStore:
         filesystem: an fsspec filesystem to use for it.
         storage_options: credentials and endpoint, in s3fs's spelling.
         engine: ``auto``, ``local``, ``memory``, ``obstore`` or ``fsspec``.
-        policy: what loading may decode.
+        policy: what loading may decode, and whose signatures it demands.
+        signer: signs every save and every publish.
+        state: a folder that remembers what was seen of signed aliases, so that an older state put back is noticed.
         cache: a folder that keeps fetched files by content, so that what did not change is not fetched again.
         concurrency: ``safe``, or ``single-writer`` for storage without conditional writes.
         timeout: seconds that one storage operation may take, its repetitions included.
@@ -79,6 +84,8 @@ class ArtifactStore:
         storage_options: Mapping[str, Any] | None = None,
         engine: str = "auto",
         policy: LoadPolicy | None = None,
+        signer: Signer | None = None,
+        state: str | Path | None = None,
         cache: str | Path | None = None,
         concurrency: marker.Concurrency = "safe",
         timeout: float = 30.0,
@@ -92,6 +99,10 @@ class ArtifactStore:
         backend = open_backend(
             url, filesystem=filesystem, storage_options=storage_options, engine=engine, timeout=timeout
         )
+        if signer is not None and not isinstance(signer, Signer):
+            raise InvalidOption(f"signer is a Signer: Signer.from_pem('mine.key'), not a {type(signer).__name__}")
+        if state is not None and (policy is None or not policy.require_signature):
+            raise InvalidOption("state remembers signed aliases; it needs a policy with require_signature=True")
         self._concurrency = concurrency
         self._record: marker.StoreRecord | None = None
         self._known_keys: set[str] = set()
@@ -107,6 +118,8 @@ class ArtifactStore:
             new_suffix=keys.random_suffix,
             new_write_id=_new_write_id,
             actor=actor if actor is not None else platform.node() or "unknown",
+            signer=signer,
+            marks=None if state is None else Watermarks(Path(state), Patience(seconds=timeout)),
         )
 
     @classmethod
@@ -118,7 +131,14 @@ class ArtifactStore:
 
         Raises:
             ContainerNotFound, NotAStore: there is no such folder, or no old models in it.
+            InvalidOption: the policy requires signatures, and no old tree has any.
         """
+        policy = options.get("policy")
+        if isinstance(policy, LoadPolicy) and policy.require_signature:
+            raise InvalidOption(
+                f"the policy requires signatures, and an old tree has none: migrate {path} into a store with a signer, "
+                "or open it with another policy"
+            )
         return cls(LegacyBackend(path, registry=registry), registry=registry, **options)
 
     def __repr__(self) -> str:
@@ -320,9 +340,8 @@ class ArtifactStore:
         policy = Expect(expect) if expect is not None else parse_policy(publish or "always")
         if isinstance(policy, Never):
             raise InvalidOption("promote publishes; publish='never' means nothing here")
-        self._open_for_writing()
-        note = self._context.note
-        return promote.promote(self._context, alias, self._own(run), policy, note=lambda: note(reason))
+        note = self._notes(reason)
+        return promote.promote(self._context, alias, self._own(run), policy, note=note)
 
     def rollback(self, ref: str | RunRef | ModelKey, *, to: str | Run | None = None, reason: str = "") -> Pointer:
         """Publish again the run that served before the current one first served, or ``to``, and return the pointer.
@@ -342,8 +361,7 @@ class ArtifactStore:
             wanted = RunRef(parsed.key, None, to) if isinstance(to, str) and ":" not in to else to
             manifest = self._own(wanted, key=parsed.key)
         why = reason or f"rollback from {past.entries[-1].run_id or 'retired'}"
-        note = self._context.note
-        return promote.republish(self._context, past.alias, manifest, note=lambda: note(why), seen=past.seen)
+        return promote.republish(self._context, past.alias, manifest, note=self._notes(why), seen=past.seen)
 
     def retire(self, ref: str | RunRef | ModelKey, *, reason: str = "") -> Pointer:
         """Let an alias name no run from now on; its history and its ``seq`` go on.
@@ -352,8 +370,8 @@ class ArtifactStore:
             AliasNotFound: it was never published.
             PointerConflict: somebody published meanwhile; nothing was done.
         """
-        self._open_for_writing()
-        return promote.retire(self._context, *resolve.published(self._context, RunRef.parse(ref)), reason=reason)
+        note = self._notes(reason)
+        return promote.retire(self._context, *resolve.published(self._context, RunRef.parse(ref)), note=note)
 
     def history(self, ref: str | RunRef | ModelKey) -> list[Publish]:
         """Return every publish that an alias ever had, oldest first, the one in force last.
@@ -364,7 +382,11 @@ class ArtifactStore:
         """
         return resolve.history(self._context, RunRef.parse(ref)).entries
 
-    def _own(self, run: Run | str | RunRef, *, key: ModelKey | None = None) -> Manifest:
+    def _notes(self, reason: str) -> Callable[[], Note]:
+        signing.check_able(self._context)
+        return partial(signing.note, self._context, self._open_for_writing().store_id, reason)
+
+    def _own(self, run: Run | str | RunRef | ModelKey, *, key: ModelKey | None = None) -> Manifest:
         """Return the manifest of a run of this store, and of ``key`` if one is given."""
         manifest = run.manifest if isinstance(run, Run) else resolve.resolve(self._context, RunRef.parse(run))
         if key is not None and manifest.key != key:
@@ -373,50 +395,7 @@ class ArtifactStore:
             raise Conflict(f"{manifest.label} belongs to another store; download it and save it here")
         return manifest
 
-    # ------------------------------------------------------------ check
-
-    def verify(self, ref: str | RunRef | ModelKey | Run | None = None, *, predict: bool = False) -> audit.Report:
-        """Read every stored byte of a run (by reference), of a model (by key) or of all, and compare it.
-
-        Damage is reported, not raised: ``report.ok``, ``report.problems``; the report iterates per run.
-
-        Raises:
-            NotFound: the reference names nothing.
-            Unavailable, AccessDenied: the storage does not answer, which says nothing about the runs.
-        """
-
-        def check(manifest: Manifest) -> Predictions:
-            return check_example(Run(self._context, manifest))
-
-        golden = check if predict else None
-        if isinstance(ref, Run):
-            return audit.Report([audit.verify_run(self._context, ref.manifest, golden)])
-        if ref is None:
-            return audit.verify_models(self._context, self.models(), golden)
-        if isinstance(ref, ModelKey) or not _has_selector(ref):
-            return self._verify_model(RunRef.parse(ref).key, golden)
-        parsed = RunRef.parse(ref)
-        if parsed.run_id is not None:
-            return audit.Report([audit.verify_committed(self._context, parsed.key, parsed.run_id, golden)])
-        return audit.Report([audit.verify_run(self._context, resolve.resolve(self._context, parsed), golden)])
-
-    def _verify_model(self, key: ModelKey, golden: audit.Golden | None) -> audit.Report:
-        report = audit.verify_models(self._context, [key], golden)
-        if not report.runs and not report.pointers and key not in self.models():
-            raise ModelNotFound(f"no run of {key} in {self.url}; store.models() tells what there is")
-        return report
-
-    def diff(self, a: Run | str | RunRef | ModelKey, b: Run | str | RunRef | ModelKey) -> diff.Difference:
-        """Return in what two runs differ: true as a value if they do. Reads their manifests and decodes nothing.
-
-        Raises:
-            NotFound: a reference names nothing.
-        """
-        one, other = (
-            run.manifest if isinstance(run, Run) else resolve.resolve(self._context, RunRef.parse(run))
-            for run in (a, b)
-        )
-        return diff.compare(one, other)
+    # ------------------------------------------------------------ end
 
     def close(self) -> None:
         """End this process's threads and connections. The store can be used again; it then makes new ones."""
@@ -433,10 +412,6 @@ class ArtifactStore:
 def _any(run: Run) -> bool:
     del run
     return True
-
-
-def _has_selector(ref: str | RunRef) -> bool:
-    return isinstance(ref, RunRef) or "@" in ref or ":" in ref
 
 
 def _utc_now() -> datetime:

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from artifact_store.storage.open import open_backend
 from artifact_store.testing import Faults, FaultyBackend
 
 KEY = "gru/BTCEUR"
+DELETED, OLDEST, CRASHED = "20240101_000000", "20240102_000000", "20240103_000000"
 
 
 def tell(**what: Any) -> None:
@@ -69,6 +71,14 @@ def act(store: ArtifactStore, action: str) -> None:
             store.save({"writer": "crash", "number": 0}, KEY, components={"extra": b"x" * 1000})
         case "rollback":
             store.rollback(KEY)
+        case "delete":
+            store.delete(f"{KEY}:{OLDEST}").apply()
+        case "undelete":
+            store.undelete(f"{KEY}:{DELETED}")
+        case "prune":
+            store.prune(KEY, keep_last=2, grace=timedelta(0)).apply()
+        case "gc":
+            store.gc(grace=timedelta(0)).apply()
         case _:
             store.promote(store.get(KEY), "production")
     tell(done=True)

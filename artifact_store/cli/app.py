@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,11 +13,13 @@ from artifact_store._version import __version__
 from artifact_store.cli import failures, text
 from artifact_store.cli.change import promote, retire, rollback
 from artifact_store.cli.check import verify
+from artifact_store.cli.clear import delete, gc, prune, undelete
 from artifact_store.cli.compare import diff
 from artifact_store.cli.legacy import export, migrate
 from artifact_store.cli.look import history, ls, show
 from artifact_store.cli.move import get, put
-from artifact_store.cli.session import VARIABLE, Session, parse_options
+from artifact_store.cli.session import PASSWORD, VARIABLE, Session, parse_options
+from artifact_store.cli.trust import keygen, sign
 from artifact_store.cli.validate import validate_models
 
 ENGINES = ("auto", "local", "memory", "obstore", "fsspec")
@@ -66,6 +69,13 @@ class Application(click.Group):
     metavar="SECONDS",
     help="For one storage operation, its repetitions included.",
 )
+@click.option(
+    "--signer",
+    "key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help=f"Sign what is saved and published with this private key; its password may be in {PASSWORD}.",
+)
 @click.option("--json", is_flag=True, help="One JSON document on stdout; errors as JSON on stderr.")
 @click.pass_context
 def app(
@@ -77,6 +87,7 @@ def app(
     engine: str,
     options: tuple[str, ...],
     timeout: float,
+    key: Path | None,
     json: bool,
 ) -> None:
     """Look at a store of trained models, publish and roll back, check every byte, and move files in and out.
@@ -86,9 +97,12 @@ def app(
     given = parse_options(options)
     given |= {"endpoint_url": endpoint_url} if endpoint_url else {}
     given |= {"profile": profile} if profile else {}
-    context.obj = Session(url=url, engine=engine, timeout=timeout, options=given, json=json)
+    context.obj = Session(url=url, engine=engine, timeout=timeout, options=given, json=json, key=key)
 
 
-COMMANDS = (ls, show, history, diff, promote, rollback, retire, verify, validate_models, get, put, migrate, export)
-for command in COMMANDS:
+LOOKING = (ls, show, history, diff, verify, validate_models)
+CHANGING = (promote, rollback, retire, delete, undelete, prune, gc)
+TRUSTING = (keygen, sign)
+MOVING = (get, put, migrate, export)
+for command in (*LOOKING, *CHANGING, *TRUSTING, *MOVING):
     app.add_command(command)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,30 +11,40 @@ import click
 from artifact_store.cli import failures, text
 from artifact_store.cli.session import Command, Session, pass_session, refuse_what_is_no_store
 from artifact_store.cli.validate import described
-from artifact_store.core.errors import ModelNotFound
+from artifact_store.core.errors import ModelNotFound, SignatureInvalid, SignatureMissing, Untrusted, UntrustedKey
 from artifact_store.ops.audit import Report, RunReport
+from artifact_store.ops.keypairs import PublicKey
 
 
 @click.command("verify", cls=Command, short_help="Compare every stored byte.")
 @click.argument("ref", required=False)
 @click.option("--predict", is_flag=True, help="Also repeat the golden predictions.")
+@click.option(
+    "--keys",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="PUBLIC_KEY",
+    help="Runs and aliases have to be signed by this key; may be repeated.",
+)
 @click.pass_context
 @pass_session
-def verify(session: Session, context: click.Context, ref: str | None, *, predict: bool) -> None:
+def verify(session: Session, context: click.Context, ref: str | None, *, predict: bool, keys: tuple[Path, ...]) -> None:
     """Compare every stored byte with the manifests: of one run (REF), of a model (gru/BTCEUR), or of everything.
 
-    Ends with status 1 if something is wrong.
+    With --keys also say by whom each run is signed. Ends with status 1 if something is wrong.
     """
+    trusted = {key.key_id: (path, key) for path in keys for key in [PublicKey.from_pem(path)]}
+    names = {key_id: path.name for key_id, (path, _) in trusted.items()} if keys else None
     with session.store() as store:
-        report = store.verify(ref, predict=predict)
+        report = store.verify(ref, predict=predict, keys=[key for _, key in trusted.values()] if keys else None)
         if not report.runs and not report.pointers:
             refuse_what_is_no_store(store, store.models())
             raise ModelNotFound(f"there is nothing{f' of {ref}' if ref else ''} to verify in {store.url}")
-        session.answer(_document(store.url, report), _lines(report))
+        session.answer(_document(store.url, report, names), _lines(report, names))
     context.exit(failures.OK if report.ok else failures.PROBLEMS)
 
 
-def _document(url: str, report: Report) -> dict[str, Any]:
+def _document(url: str, report: Report, names: Mapping[str, str] | None) -> dict[str, Any]:
     return {
         "store": url,
         "ok": report.ok,
@@ -46,19 +57,33 @@ def _document(url: str, report: Report) -> dict[str, Any]:
                 "problems": len(run.problems),
                 "predictions": described(run.predictions),
             }
+            | ({} if names is None else {"signed_by": run.signed_by, "signature": _signature(run, {})})
             for run in report
         ],
         "problems": [{"where": problem.where, **failures.described(problem.error)} for problem in report.problems],
     }
 
 
-def _lines(report: Report) -> Iterator[str]:
-    head = ["run", "files", "size", "result"]
-    rows = [[run.label, str(run.files), text.size(run.bytes), _result(run)] for run in report]
+def _signature(run: RunReport, names: Mapping[str, str]) -> str:
+    """Return who signed a run, or in a word why nobody did who counts; the problems say more."""
+    if run.signed_by is not None:
+        return names.get(run.signed_by, "valid")
+    kinds = {SignatureMissing: "unsigned", UntrustedKey: "unknown key", SignatureInvalid: "invalid"}
+    return next((word for kind, word in kinds.items() for each in run.problems if isinstance(each.error, kind)), "?")
+
+
+def _lines(report: Report, names: Mapping[str, str] | None) -> Iterator[str]:
+    columns = {
+        "run": [run.label for run in report],
+        "files": [str(run.files) for run in report],
+        "size": [text.size(run.bytes) for run in report],
+    }
+    if names is not None:
+        columns["signed by"] = [_signature(run, names) for run in report]
+    columns["result"] = [_result(run) for run in report]
     if any(run.predictions for run in report):
-        head.append("predictions")
-        rows = [[*row, str(run.predictions or "-")] for row, run in zip(rows, report, strict=True)]
-    yield from text.table(head, rows)
+        columns["predictions"] = [str(run.predictions or "-") for run in report]
+    yield from text.table(list(columns), [list(row) for row in zip(*columns.values(), strict=True)])
     yield ""
     for problem in report.problems:
         yield f"{click.style(type(problem.error).__name__, fg='red', bold=True)} {text.safe(str(problem))}"
@@ -74,4 +99,6 @@ def _lines(report: Report) -> Iterator[str]:
 def _result(run: RunReport) -> str:
     if run.ok:
         return "ok"
-    return "DAMAGED" if run.predictions is None else "WRONG"
+    if run.predictions is not None:
+        return "WRONG"
+    return "UNTRUSTED" if all(isinstance(problem.error, Untrusted) for problem in run.problems) else "DAMAGED"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,10 +18,12 @@ from artifact_store.cli import text
 from artifact_store.core.errors import AliasNotFound, InvalidOption
 from artifact_store.core.files import Progress
 from artifact_store.core.keys import ModelKey
+from artifact_store.ops.keypairs import Signer
 from artifact_store.storage.transfer import Report
 from artifact_store.store import ArtifactStore
 
 VARIABLE = "ARTIFACT_STORE_URL"
+PASSWORD = "ARTIFACT_STORE_KEY_PASSWORD"  # noqa: S105 -- the name of a variable
 
 
 @dataclass(slots=True)
@@ -31,6 +35,8 @@ class Session:
     timeout: float = 60.0
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     json: bool = False
+    key: Path | None = None
+    """The private key that signs what is saved and published."""
 
     def store(self, progress: Report | None = None) -> ArtifactStore:
         """Return the store. Nothing is read or written yet.
@@ -48,6 +54,7 @@ class Session:
             storage_options=self.options or None,
             timeout=self.timeout,
             progress=progress,
+            signer=None if self.key is None else load_signer(self.key),
         )
 
     def answer(self, document: Mapping[str, Any], lines: Iterable[str]) -> None:
@@ -68,6 +75,15 @@ class Session:
     def shows_progress(self) -> bool:
         """Whether somebody is there to look at it."""
         return not self.json and sys.stderr.isatty()
+
+
+def load_signer(path: Path) -> Signer:
+    """Return the signer of a private key; its password is in the environment, or asked for."""
+    locked = b"ENCRYPTED" in path.read_bytes()
+    password = os.environ.get(PASSWORD) if locked else None
+    if locked and password is None:
+        password = click.prompt(f"Password of {path}", hide_input=True, err=True)
+    return Signer.from_pem(path, password)
 
 
 def page_width() -> int:

@@ -36,7 +36,7 @@ _TOO_LARGE = 1 << 1024
 NON_FINITE: Final[Mapping[str, float]] = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """How a number that JSON has no word for is written where one may occur: metrics and configurations."""
 
-Kind = Literal["run", "pointer", "history", "store", "tombstone"]
+Kind = Literal["run", "pointer", "history", "store", "tombstone", "seen"]
 
 
 def write_time(value: datetime) -> str:

@@ -23,6 +23,7 @@
     ├── Conflict                       look again, then decide
     │   ├── PreconditionFailed           a conditional write found something else than expected
     │   ├── RunExists                    another run was committed under this id
+    │   ├── RunInUse                     an alias names the run that was to be deleted; ``aliases``
     │   └── PointerConflict              another run was published meanwhile; ``actual``
     ├── OutcomeUnknown                 find out before you repeat: the write may have landed
     ├── Unavailable (OSError)          try again later
@@ -38,10 +39,16 @@
     │   ├── CodecUnavailable             the codec, or the library it needs, is not installed
     │   ├── PredictorUnavailable         nothing here predicts with this model type
     │   ├── EngineUnavailable            the storage client is not installed
+    │   ├── SigningUnavailable           the library that signs and verifies is not installed
     │   └── ConditionsUnsupported        this storage cannot do conditional writes
     └── Untrusted                      decide whether you trust it
         ├── RiskRefused                  decoding could run code, and the policy forbids that
-        └── TypeRefused (Corrupt)        a file names a type that its codec never writes
+        ├── TypeRefused (Corrupt)        a file names a type that its codec never writes
+        ├── SignatureMissing             nobody whom the policy trusts has signed it
+        ├── SignatureInvalid             a signature does not fit, or covers other bytes than these
+        ├── UntrustedKey                 it is signed, by keys that the policy does not trust; ``key_ids``
+        ├── RolledBack                   an older pointer than one that was seen, or one of another store
+        └── Stale                        the pointer is older than ``max_age``: perhaps newer ones are kept back
 
 Errors carry data as attributes beside their text, and ``str(error)`` says what to do next.
 No message, attribute or cause that we write holds a credential.
@@ -237,6 +244,14 @@ class RunExists(Conflict):
     """Another run was already committed under this id; it is untouched."""
 
 
+class RunInUse(Conflict):
+    """An alias names the run, so it is not deleted. ``aliases`` holds their names."""
+
+    def __init__(self, message: str, *, aliases: Sequence[str]) -> None:
+        self.aliases = tuple(aliases)
+        super().__init__(message)
+
+
 class PointerConflict(Conflict):
     """The alias moved while this call was at work. ``actual`` is the pointer that is there now."""
 
@@ -339,6 +354,10 @@ class EngineUnavailable(Unsupported):
     """The storage client for this URL is not installed."""
 
 
+class SigningUnavailable(Unsupported):
+    """The library that signs and verifies is not installed, or a key has to stay in the process that loaded it."""
+
+
 class ConditionsUnsupported(Unsupported):
     """The storage cannot honour a conditional write, so the store refuses to write through it."""
 
@@ -363,3 +382,35 @@ class TypeRefused(Untrusted, Corrupt):
     def __init__(self, message: str, *, types: Sequence[str] = ()) -> None:
         self.types = tuple(types)
         super().__init__(message)
+
+
+class SignatureMissing(Untrusted):
+    """A signature is demanded, and there is none by a key that the policy trusts."""
+
+
+class SignatureInvalid(Untrusted):
+    """A signature is damaged, was made by another key than it says, or covers other bytes than these."""
+
+
+class UntrustedKey(Untrusted):
+    """It is signed, but only by keys that the policy does not trust; ``key_ids`` holds how their ids begin."""
+
+    def __init__(self, message: str, *, key_ids: Sequence[str]) -> None:
+        self.key_ids = tuple(key_ids)
+        super().__init__(message)
+
+
+class RolledBack(Untrusted):
+    """A pointer is genuine and older than one that this client saw: somebody put an old state back.
+
+    ``seen`` is the highest ``seq`` that this client saw, ``seq`` the one that is there now (0: no pointer at all).
+    """
+
+    def __init__(self, message: str, *, seen: int, seq: int) -> None:
+        self.seen = seen
+        self.seq = seq
+        super().__init__(message)
+
+
+class Stale(Untrusted):
+    """A pointer is genuine and was signed longer ago than the policy's ``max_age``."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Self
 
+from artifact_store.core.canonical import canonical, sha256
 from artifact_store.core.errors import InvalidName, InvalidReference
 
 MAX_KEY: Final = 240
@@ -25,6 +26,7 @@ LOCKS: Final = "_locks/"
 PROBES: Final = "_probe/"
 MANIFEST: Final = "manifest.json"
 METADATA: Final = "metadata.json"
+SIGNATURES: Final = "_signatures/"
 LATEST: Final = "latest"
 
 _MODEL_TYPE = re.compile(r"[a-z][a-z0-9_-]{0,63}")
@@ -34,6 +36,9 @@ _RUN_PREFIX = re.compile(r"\d{1,8}|\d{8}_|\d{8}_\d{1,6}|\d{8}_\d{6}_|\d{8}_\d{6}
 _COMPONENT = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _SEGMENT = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9 ._+=@-]{0,98}[A-Za-z0-9_+=@-])?")
 _ATTEMPT = re.compile(r"[0-9a-f]{8}")
+_PROBE = re.compile(r"[0-9a-f]{32}")
+_SIGNATURE = re.compile(r"([0-9a-f]{16})\.([0-9a-f]{16})\.json")
+_SHORT = 16
 _WINDOWS_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?:\..*)?", re.IGNORECASE)
 _RESERVED_ALIASES = frozenset({"manifest", "metadata", "config"})
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -317,6 +322,21 @@ def is_name_of(name: str, path: str) -> bool:
     return name == path or (name[: len(path) + 1] == f"{path}." and bool(_ATTEMPT.fullmatch(name[len(path) + 1 :])))
 
 
+def signature_name(manifest_sha256: str, key_id: str) -> str:
+    """Return the name within its run of the signature of a manifest by a key: whoever has both knows where to look."""
+    return f"{SIGNATURES}{manifest_sha256[:_SHORT]}.{key_id[:_SHORT]}.json"
+
+
+def signature(key: ModelKey, run_id: RunId, manifest_sha256: str, key_id: str) -> str:
+    """Return the key of the signature of a manifest by a key."""
+    return data_file(key, run_id, signature_name(manifest_sha256, key_id))
+
+
+def signatures_prefix(key: ModelKey, run_id: RunId) -> str:
+    """Return the prefix of all signatures of a run."""
+    return f"{key}/{run_id}/{SIGNATURES}"
+
+
 def pointer(key: ModelKey, alias: str) -> str:
     """Return the key of the pointer object of an alias."""
     return _bounded(f"{key}/{alias}.json")
@@ -332,6 +352,16 @@ def probe(token: str) -> str:
     return f"{PROBES}{token}"
 
 
+def seen_alias(store_id: str, key: ModelKey, alias: str) -> str:
+    """Return under which name a client remembers what it saw of an alias."""
+    return f"{sha256(canonical([store_id, str(key), alias]))}.json"
+
+
+def seen_store(url: str) -> str:
+    """Return under which name a client remembers which store a URL led to."""
+    return f"{sha256(canonical([url]))}.json"
+
+
 # ---------------------------------------------------------------- reading a listing
 
 
@@ -342,6 +372,17 @@ def run_in(child: str) -> RunId | None:
         return RunId(name) if child.endswith("/") else None
     except InvalidName:
         return None
+
+
+def is_signature(child: str) -> bool:
+    """Tell whether this child of the signatures of a run has the name of one, of whatever manifest."""
+    return _SIGNATURE.fullmatch(child) is not None
+
+
+def signer_in(child: str, manifest_sha256: str) -> str | None:
+    """Return the beginning of the key id if this child of the signatures of a run is one of that manifest."""
+    match = _SIGNATURE.fullmatch(child)
+    return match[2] if match is not None and match[1] == manifest_sha256[:_SHORT] else None
 
 
 def symbol_in(child: str) -> str | None:
@@ -358,6 +399,25 @@ def alias_in(child: str) -> str | None:
         return check_alias(child.removesuffix(".json")) if child.endswith(".json") else None
     except InvalidName:
         return None
+
+
+def run_of(key: str) -> tuple[ModelKey, RunId, str] | None:
+    """Return which run an object belongs to, and its name below the run; ``None`` if it belongs to none."""
+    parts = key.split("/")
+    for depth in (1, 2):
+        name = "/".join(parts[depth + 1 :])
+        run_id = run_in(f"{parts[depth]}/") if name else None
+        if run_id is not None:
+            try:
+                return ModelKey(*parts[:depth]), run_id, name
+            except InvalidName:
+                return None
+    return None
+
+
+def probe_in(child: str) -> str | None:
+    """Return the key of a throw-away object, if this child of the folder of probes is one of ours."""
+    return probe(child) if _PROBE.fullmatch(child) else None
 
 
 def model_type_in(child: str) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from pydantic import Field, Strict, StringConstraints, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, Strict, StringConstraints, model_serializer, model_validator
 
 from artifact_store.core import keys
 from artifact_store.core.canonical import sha256
@@ -90,6 +90,15 @@ class Manifest(Document):
     tags: Mapping[str, str] = Field(default_factory=dict)
     environment: Mapping[str, Json] = Field(default_factory=dict)
     publish: PublishIntent
+    signed_by: Annotated[tuple[Sha256, ...], Strict(False)] = ()  # JSON has lists
+    """The ids of the keys that the saver signs with: where to look, and no proof of anything. Not written if empty."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        value: dict[str, Any] = serialized(self)
+        if not self.signed_by:
+            del value["signed_by"]
+        return value
 
     @model_validator(mode="after")
     def _hold_together(self) -> Self:

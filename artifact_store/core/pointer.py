@@ -6,12 +6,12 @@ it was made from is still there. Owns the sequence, the history and its archive 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Self
 
-from pydantic import Field, Strict, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, Strict, model_serializer, model_validator
 
 from artifact_store.core import keys
 from artifact_store.core.canonical import canonical, sha256
@@ -19,6 +19,7 @@ from artifact_store.core.documents import Document, Kind, Sha256, Time, Value, W
 from artifact_store.core.errors import Corrupt, InvalidOption
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest
+from artifact_store.core.statement import encode64, message
 
 MAX_POINTER: Final = 256 << 10
 """Bytes; more is refused before it is parsed."""
@@ -31,6 +32,8 @@ GATHERED: Final = 64
 """With this many publishes in a pointer, the oldest ``BLOCK`` move to the archive."""
 MAX_NOTE: Final = 200
 """Characters that are kept of ``by`` and of ``reason``."""
+POINTER_TYPE: Final = "application/vnd.artifact-store.pointer+json"
+"""What is signed is a pointer, and can be taken for nothing else."""
 
 
 class Publish(Value):
@@ -56,6 +59,15 @@ class Publish(Value):
 _ENTRY = frozenset(Publish.model_fields)
 
 
+class PointerSignature(Value):
+    """Who vouches for a pointer, and for which store: a pointer of one store means nothing in another."""
+
+    key_id: Sha256
+    store_id: str
+    sig: str = ""
+    """Base64 of the signature over the pointer without this field and without its checksum."""
+
+
 class Pointer(Document, Publish):
     """What ``{alias}.json`` holds: the publish that is in force, and those before it that are not archived yet."""
 
@@ -67,6 +79,15 @@ class Pointer(Document, Publish):
     alias: str
     manifest: Mapping[str, Any] | None
     history: Annotated[tuple[Publish, ...], Strict(False)]  # JSON has lists
+    signature: PointerSignature | None = None
+    """Not written where there is none, so that an unsigned pointer is what it always was."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        value: dict[str, Any] = serialized(self)
+        if self.signature is None:
+            del value["signature"]
+        return value
 
     @model_validator(mode="after")
     def _follow_on(self) -> Self:
@@ -92,6 +113,12 @@ class Pointer(Document, Publish):
     def archived(self) -> int:
         """The last ``seq`` that is in the archive; 0: nothing is."""
         return self.seq - len(self.history) - 1
+
+    def signed_message(self) -> bytes:
+        """Return what the signature that it has covers: every other field, those that we do not know included."""
+        value = {name: part for name, part in self.to_json().items() if name != "checksum"}
+        value["signature"] = {name: part for name, part in value["signature"].items() if name != "sig"}
+        return message(canonical(value), POINTER_TYPE)
 
     def embedded(self, what: str) -> Manifest | None:
         """Return the manifest that travels with the pointer, if it does.
@@ -143,13 +170,32 @@ class HistoryBlock(Document):
 
 
 @dataclass(frozen=True, slots=True)
+class Seal:
+    """Whose key signs a pointer, and for which store."""
+
+    key_id: str
+    store_id: str
+    sign: Callable[[bytes], bytes] = field(repr=False)
+
+    def put_on(self, pointer: Pointer) -> Pointer:
+        """Return the pointer with its signature."""
+        announced = PointerSignature(key_id=self.key_id, store_id=self.store_id)
+        unsigned = pointer.model_copy(update={"signature": announced})
+        sig = encode64(self.sign(unsigned.signed_message()))
+        return unsigned.model_copy(update={"signature": announced.model_copy(update={"sig": sig})})
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
-    """Who publishes, when, why, and under which id the write can be recognised."""
+    """Who publishes, when, why, under which id the write can be recognised, and who vouches for it."""
 
     write_id: str
     at: datetime
     by: str
     reason: str = ""
+    seal: Seal | None = None
+    guard: Callable[[Pointer], None] | None = None
+    """Raises unless the pointer that is published over may be believed: its history is carried on, and signed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +210,12 @@ def advance(seen: Pointer | None, key: ModelKey, alias: str, manifest: Manifest 
     """Return what publishing ``manifest`` (none: retiring) over the pointer that was ``seen`` has to write.
 
     ``seq`` grows by one. Of several callers that saw the same pointer at most one can write what it got.
+
+    Raises:
+        Untrusted: the guard of ``note`` does not believe the pointer that was seen.
     """
+    if seen is not None and note.guard is not None:
+        note.guard(seen)
     history = () if seen is None else seen.entries
     block = None
     if len(history) >= GATHERED:
@@ -188,6 +239,8 @@ def advance(seen: Pointer | None, key: ModelKey, alias: str, manifest: Manifest 
             reason=note.reason[:MAX_NOTE],
             history=history,
         )
+        if note.seal is not None:
+            pointer = note.seal.put_on(pointer)
         pointer.to_bytes()
     except UnicodeEncodeError as error:
         raise InvalidOption(f"the name or the reason of this publish is no text: {error}") from error

@@ -5,18 +5,50 @@ Pure: it is asked before a codec runs and answers by raising, or not.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol, runtime_checkable
 
 from artifact_store.core.codec import Risk
-from artifact_store.core.errors import DigestMismatch, InvalidOption, RiskRefused
+from artifact_store.core.errors import (
+    DigestMismatch,
+    InvalidOption,
+    RiskRefused,
+    SignatureInvalid,
+    SignatureMissing,
+    UntrustedKey,
+)
 from artifact_store.core.manifest import Component, Manifest
+from artifact_store.core.pointer import Pointer
+from artifact_store.core.statement import check_statement, decode64, message, read_bundle
+
+
+@runtime_checkable
+class TrustedKey(Protocol):
+    """What can tell whether a signature is its own. :class:`~artifact_store.PublicKey` is one."""
+
+    key_id: str
+    """The sha256 of the public key."""
+
+    def verifies(self, signature: bytes, signed: bytes) -> bool:
+        """Tell whether this key made ``signature`` over ``signed``."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadPolicy:
-    """What loading may do by default. ``max_risk="data"`` is the strict one; ``code`` is never a default."""
+    """What loading may do by default. ``max_risk="data"`` is the strict one; ``code`` is never a default.
+
+    ``trusted_keys`` are public keys of your own choice, got from elsewhere than the store. A run that one of them
+    signed may be decoded even if its codec runs code. With ``require_signature`` nothing else is decoded, opened or
+    downloaded at all, and an alias counts only if its pointer is signed as well. ``max_age`` then is how long ago a
+    pointer may have been signed.
+    """
 
     max_risk: Risk | str = Risk.VETTED
+    trusted_keys: Sequence[TrustedKey] = ()
+    require_signature: bool = False
+    max_age: timedelta | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -26,6 +58,15 @@ class LoadPolicy:
         if risk is Risk.CODE:
             raise InvalidOption("no policy allows code for every load; pass allow_code=True or sha256=... to one load")
         object.__setattr__(self, "max_risk", risk)
+        object.__setattr__(self, "trusted_keys", _key_values(self.trusted_keys))
+        if self.require_signature and not self.trusted_keys:
+            raise InvalidOption("require_signature needs trusted_keys: whose signature would do?")
+        if self.max_age is not None and not (self.require_signature and isinstance(self.max_age, timedelta)):
+            raise InvalidOption("max_age is a timedelta, and means something only with require_signature=True")
+
+    def key(self, key_id: str) -> TrustedKey | None:
+        """Return the trusted key with this id."""
+        return next((key for key in self.trusted_keys if key.key_id == key_id), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +78,10 @@ class Consent:
     """The digest of the run's manifest, or of the component's only file, that the caller got from elsewhere."""
 
 
-def check(name: str, manifest: Manifest, risk: Risk, policy: LoadPolicy, consent: Consent) -> None:
-    """Raise unless the component may be decoded with a codec of this risk.
+def check(name: str, manifest: Manifest, risk: Risk, policy: LoadPolicy, consent: Consent) -> bool:
+    """Raise unless the component may be decoded with a codec of this risk; tell whether only after its signature.
 
+    Where it returns true, decoding has to wait until a signature of the run by a trusted key was verified.
     ``risk`` is the one of the installed codec; what the manifest records can only make it stricter.
 
     Raises:
@@ -55,11 +97,14 @@ def check(name: str, manifest: Manifest, risk: Risk, policy: LoadPolicy, consent
         )
     worst = max(risk, component.risk, key=lambda each: each.level)
     if worst.level <= Risk(policy.max_risk).level:
-        return
+        return policy.require_signature
     if worst is Risk.CODE and (consent.allow_code or consent.sha256 is not None):
-        return
+        return policy.require_signature
+    if worst is Risk.CODE and policy.trusted_keys:
+        return True
     remedy = (
-        "only if you trust whoever wrote it, pass allow_code=True, or its sha256= from a source you trust"
+        "only if you trust whoever wrote it, pass allow_code=True, its sha256= from a source you trust, or a policy "
+        "with the trusted_keys= of its signer"
         if worst is Risk.CODE
         else f"this store's policy is max_risk={str(policy.max_risk)!r}"
     )
@@ -74,3 +119,45 @@ def _pins(manifest: Manifest, component: Component) -> set[str]:
     if len(component.files) == 1:
         pins.add(manifest.file(component.files[0]).sha256)
     return pins
+
+
+def check_signature(data: bytes, key: TrustedKey, manifest: Manifest, what: str) -> None:
+    """Raise unless ``data`` is a signature by this key of this very run. The signature is verified before it is read.
+
+    Raises:
+        SignatureInvalid: it is damaged, by another key, or about something else.
+    """
+    bundle = read_bundle(data, what)
+    if bundle.key_id != key.key_id or not key.verifies(bundle.signature, message(bundle.payload)):
+        raise SignatureInvalid(f"{what} was not made by the key {key.key_id[:16]}, or was changed afterwards")
+    check_statement(bundle.payload, manifest, what)
+
+
+def check_pointer(pointer: Pointer, policy: LoadPolicy, what: str) -> str:
+    """Return for which store a trusted key signed this pointer.
+
+    Raises:
+        SignatureMissing, UntrustedKey, SignatureInvalid: none did.
+    """
+    signature = pointer.signature
+    if signature is None:
+        raise SignatureMissing(
+            f"{what} is not signed, and the policy requires that: publish again through a store with signer=..."
+        )
+    key = policy.key(signature.key_id)
+    if key is None:
+        raise UntrustedKey(
+            f"{what} is signed by the key {signature.key_id[:16]}, which the policy does not trust",
+            key_ids=[signature.key_id],
+        )
+    sig = decode64(signature.sig)
+    if sig is None or not key.verifies(sig, pointer.signed_message()):
+        raise SignatureInvalid(f"{what} was changed after the key {key.key_id[:16]} signed it, or never signed by it")
+    return signature.store_id
+
+
+def _key_values(given: object) -> tuple[TrustedKey, ...]:
+    """Return the keys, or say how to make them."""
+    if not isinstance(given, Sequence) or not all(isinstance(key, TrustedKey) for key in given):
+        raise InvalidOption("trusted_keys is a list of keys: [PublicKey.from_pem('someone.pub')]")
+    return tuple(given)

@@ -34,8 +34,10 @@ def export(run: Run, directory: str | Path, *, pickles: bool = False) -> Path:
         InvalidOption: files would be pickles and ``pickles`` is not set; or something is there already. Nothing is
             written.
         Unsupported: the old trees had no models of this type, or none with such a part.
+        SignatureMissing, SignatureInvalid, UntrustedKey: the policy requires a signature. Nothing is written.
         Corrupt, RiskRefused, CodecUnavailable: as for :meth:`~artifact_store.Run.load`.
     """
+    run.check_signature()
     if run.key.model_type not in _MODEL_FILE:
         raise Unsupported(f"old trees have models of the types {', '.join(_MODEL_FILE)}, and {run.ref} is none of them")
     dangerous = _pickles(run)

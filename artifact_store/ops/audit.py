@@ -10,7 +10,8 @@ from artifact_store.core import keys
 from artifact_store.core.errors import ArtifactStoreError, NotFound, Unavailable, Unsupported
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import FileEntry, Manifest
-from artifact_store.ops import publish
+from artifact_store.core.trust import check_pointer
+from artifact_store.ops import publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.fetch import compare, incoming
 from artifact_store.ops.predict import Predictions
@@ -44,6 +45,8 @@ class RunReport:
     bytes: int
     problems: tuple[Problem, ...] = ()
     predictions: Predictions | None = None
+    signed_by: str | None = None
+    """The id of the trusted key that signed the run, where signatures were asked for and one is good."""
 
     @property
     def ok(self) -> bool:
@@ -75,6 +78,8 @@ class Report:
 def verify_run(context: Context, manifest: Manifest, golden: Golden | None = None) -> RunReport:
     """Read every byte of a run and compare it; then, if nothing is wrong, let ``golden`` compare its predictions.
 
+    Under a policy that requires signatures, a run without a good one is a problem.
+
     Raises:
         Unavailable: the storage does not answer, which says nothing about the run.
     """
@@ -90,11 +95,18 @@ def verify_run(context: Context, manifest: Manifest, golden: Golden | None = Non
 
     found = context.workers.every(one, manifest.files, large=lambda entry: entry.size > LARGE)
     problems = [problem for problem in found if problem is not None]
+    signed_by = None
+    try:
+        signed_by = signing.check_run(context, manifest) if context.policy.require_signature else None
+    except Unavailable:
+        raise
+    except ArtifactStoreError as error:
+        problems.append(Problem(keys.below(manifest.label, "signature"), error))
     predictions = golden(manifest) if golden is not None and not problems else None
     if predictions is not None and predictions.error is not None:
         problems.append(Problem(f"{manifest.label} (predictions)", predictions.error))
     size = sum(entry.size for entry in manifest.files)
-    return RunReport(manifest.label, len(manifest.files), size, tuple(problems), predictions)
+    return RunReport(manifest.label, len(manifest.files), size, tuple(problems), predictions, signed_by)
 
 
 def verify_committed(context: Context, key: ModelKey, run_id: RunId, golden: Golden | None = None) -> RunReport:
@@ -109,11 +121,13 @@ def verify_committed(context: Context, key: ModelKey, run_id: RunId, golden: Gol
 
 
 def verify_pointer(context: Context, key: ModelKey, alias: str) -> Problem | None:
-    """Check that a pointer is sound, its history whole, and the run that it names committed."""
+    """Check that a pointer is sound, its history whole, the run that it names committed, and all signed as required."""
     where = f"{key}@{alias}"
     try:
         seen = patiently(lambda: publish.read_pointer(context.backend, key, alias), context.patience)
         patiently(lambda: publish.history(context.backend, key, alias, seen), context.patience)
+        if seen.pointer is not None and context.policy.require_signature:
+            check_pointer(seen.pointer, context.policy, f"the pointer {where}")
         if seen.pointer is not None and seen.pointer.run_id is not None:
             run_id = RunId(seen.pointer.run_id)
             manifest = patiently(lambda: publish.read_manifest(context.backend, key, run_id), context.patience)

@@ -26,7 +26,7 @@ from artifact_store.core.errors import (
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Pointer
-from artifact_store.ops import publish
+from artifact_store.ops import publish, signing
 from artifact_store.ops.audit import Problem
 from artifact_store.ops.context import Context
 from artifact_store.storage.settle import patiently
@@ -194,11 +194,13 @@ def find(context: Context, key: ModelKey, prefer: Sequence[str], *, newest: bool
     Raises:
         ModelNotFound: there is no such alias and, with ``newest``, no run to take.
         Corrupt, Unavailable, AccessDenied: an alias, or the run that it names, cannot be read.
+        Untrusted: as for a reference to the alias.
     """
     steps: list[str] = []
     exists = False
     for alias in prefer:
         seen = patiently(lambda alias=alias: publish.read_pointer(context.backend, key, alias), context.patience)  # type: ignore[misc]
+        signing.admit(context, key, alias, seen.pointer)
         if seen.pointer is None:
             steps.append(f"{key}@{alias}: was never published")
         elif seen.pointer.run_id is None:

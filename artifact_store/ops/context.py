@@ -6,12 +6,13 @@ A value that is passed down instead of a dozen parameters. Does nothing by itsel
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from artifact_store.core.pointer import Note
 from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.trust import LoadPolicy
+from artifact_store.ops.keypairs import Signer
+from artifact_store.ops.watermark import Watermarks
 from artifact_store.storage.base import Backend
 from artifact_store.storage.cache import FileCache
 from artifact_store.storage.settle import Patience
@@ -33,7 +34,7 @@ class Context:
     new_suffix: Callable[[], str]
     new_write_id: Callable[[], str]
     actor: str
-
-    def note(self, reason: str = "") -> Note:
-        """Return who publishes now, and why."""
-        return Note(self.new_write_id(), self.now(), self.actor, reason)
+    signer: Signer | None = None
+    marks: Watermarks | None = None
+    vouched: dict[str, str] = field(default_factory=dict)
+    """Digest of a manifest → the key whose signature of it was verified."""

@@ -7,17 +7,26 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from artifact_store.core import keys, trust
 from artifact_store.core.codec import Risk
-from artifact_store.core.errors import Corrupt, InvalidOption, NotFound, ObjectNotFound, RunDeleted
+from artifact_store.core.errors import (
+    Corrupt,
+    InvalidOption,
+    NotFound,
+    ObjectNotFound,
+    RiskRefused,
+    RunDeleted,
+    Untrusted,
+)
 from artifact_store.core.files import Digest
 from artifact_store.core.keys import RunId
 from artifact_store.core.manifest import FileEntry, Manifest
+from artifact_store.ops import signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.publish import read_manifest
 from artifact_store.storage.settle import patiently
@@ -57,6 +66,7 @@ def fetch(context: Context, manifest: Manifest, entries: Sequence[FileEntry], di
 
 def open_file(context: Context, manifest: Manifest, entry: FileEntry) -> IO[bytes]:
     """Return a readable, seekable copy of one file of the run, compared before it is returned, gone when closed."""
+    check_signed(context, manifest)
     copy = tempfile.TemporaryFile(prefix="artifact-store-")  # noqa: SIM115 -- the caller closes it
     try:
         with _explained(context, manifest):
@@ -78,17 +88,35 @@ def decode(context: Context, manifest: Manifest, name: str, consent: trust.Conse
     """Return a component of the run, or fill ``into`` with it.
 
     Raises:
-        RiskRefused: decoding could run code and nothing allows that; no byte was fetched.
+        RiskRefused: decoding could run code and nothing allows that; nothing was decoded.
+        SignatureMissing, SignatureInvalid, UntrustedKey: the policy requires a signature; nothing was decoded.
         CodecUnavailable: the codec or its library is not installed.
         DigestMismatch, Corrupt, RunDeleted: as for :func:`fetch`; nothing was decoded.
     """
     component = manifest.component(name)
     codec = context.registry.for_ref(component.codec.ref)
-    trust.check(name, manifest, codec.risk, context.policy, consent)
+    needed = trust.check(name, manifest, codec.risk, context.policy, consent)
     entries = [manifest.file(path) for path in component.files]
     in_place = codec.risk is Risk.DATA and consent.sha256 is None  # a pin holds for the very bytes that are decoded
-    with _materialised(context, manifest, entries, in_place=in_place) as directory:
+    with (
+        signing.vouching(context, manifest, needed=needed) as vouched,  # fetched beside the files
+        _materialised(context, manifest, entries, in_place=in_place) as directory,
+    ):
+        _wait_for(vouched, name, manifest, required=context.policy.require_signature)
         return codec.decode(directory, name, component.options, into=into)
+
+
+def _wait_for(vouched: Callable[[], str], name: str, manifest: Manifest, *, required: bool) -> None:
+    """Raise unless the signature that decoding waits for is good; where only code needs it, there are other ways."""
+    try:
+        vouched()
+    except Untrusted as error:
+        if required:
+            raise
+        raise RiskRefused(
+            f"decoding {name!r} of {manifest.label} could run code, and no signature allows that: {error}. Only if you "
+            "trust whoever wrote it, pass allow_code=True, or its sha256= from a source you trust"
+        ) from error
 
 
 @contextmanager
@@ -161,6 +189,33 @@ def _cached(context: Context, file: Incoming, directory: Path) -> bool:
     target = directory / file.path
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return context.cache is not None and context.cache.take(file.digest, target)
+
+
+def check_signed(context: Context, manifest: Manifest) -> None:
+    """Raise unless a run is signed as the policy requires it, before any of its bytes are handed out.
+
+    Raises:
+        SignatureMissing, SignatureInvalid, UntrustedKey: it is not.
+    """
+    if context.policy.require_signature:
+        signing.check_run(context, manifest)
+
+
+def fetch_run(context: Context, manifest: Manifest, directory: Path, *, all_signatures: bool) -> None:
+    """Copy a run with its manifest and signatures below ``directory``: laid out as it is stored, by plain names.
+
+    Raises:
+        SignatureMissing, SignatureInvalid, UntrustedKey: the policy requires a signature; nothing was written.
+        DigestMismatch, Corrupt, RunDeleted: as for :func:`fetch`.
+    """
+    check_signed(context, manifest)
+    with signing.collecting(context, manifest, every=all_signatures) as signatures:
+        fetch(context, manifest, manifest.files, directory)
+        (directory / keys.MANIFEST).write_bytes(manifest.to_bytes())
+        for name, data in signatures().items():
+            target = directory / name
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(data)
 
 
 def check_new(directory: Path) -> Path:

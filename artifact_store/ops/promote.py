@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from artifact_store.core.errors import Corrupt, NotFound, NothingToRollBackTo, RunDeleted
-from artifact_store.core.keys import RunId, RunRef
+from artifact_store.core.errors import Corrupt, NotFound, NothingToRollBackTo, PointerConflict, RunDeleted
+from artifact_store.core.keys import ModelKey, RunId, RunRef
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Note, Pointer, Publish, advance
 from artifact_store.core.policy import Policy
+from artifact_store.ops import signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.publish import SeenPointer, publish, read_manifest, read_pointer, swap
 from artifact_store.storage.settle import patiently
@@ -50,14 +51,14 @@ def republish(context: Context, alias: str, manifest: Manifest, *, note: MakeNot
     return _kept(context, pointer, manifest, note)
 
 
-def retire(context: Context, ref: RunRef, alias: str, seen: SeenPointer, *, reason: str) -> Pointer:
+def retire(context: Context, ref: RunRef, alias: str, seen: SeenPointer, *, note: MakeNote) -> Pointer:
     """Publish that the alias names no run, over the pointer that was ``seen``, or not at all.
 
     Raises:
         PointerConflict: somebody published since; nothing was done.
         OutcomeUnknown: the publish may have landed.
     """
-    step = advance(seen.pointer, ref.key, alias, None, context.note(reason))
+    step = advance(seen.pointer, ref.key, alias, None, note())
     return swap(context.backend, ref.key, alias, seen, step, context.patience)
 
 
@@ -96,10 +97,12 @@ def _read(context: Context, ref: RunRef, run_id: RunId) -> Manifest:
 
 
 def _check(context: Context, manifest: Manifest) -> None:
-    """Raise unless the run is committed and not deleted, with exactly this manifest."""
+    """Raise unless the run is committed and not deleted, with exactly this manifest, signed if the policy says so."""
     stored = _read(context, RunRef(manifest.key), RunId(manifest.run_id))
     if stored.digest != manifest.digest:
         raise Corrupt(f"the manifest of {manifest.label} is not the one that was committed")
+    if context.policy.require_signature:
+        signing.check_run(context, manifest)
 
 
 def _kept(context: Context, pointer: Pointer, manifest: Manifest, note: MakeNote) -> Pointer:
@@ -113,16 +116,32 @@ def _kept(context: Context, pointer: Pointer, manifest: Manifest, note: MakeNote
 
 
 def _restore(context: Context, ours: Pointer, manifest: Manifest, note: MakeNote) -> None:
-    """Publish again what was in force before ``ours``, unless somebody has published since."""
+    """Publish again what was in force before ``ours``, unless somebody has published since.
+
+    What was in force may be deleted as well, even at this moment, since nothing named it: then the alias names nothing.
+    """
     key, alias = manifest.key, ours.alias
     seen = patiently(lambda: read_pointer(context.backend, key, alias), context.patience)
     if seen.pointer is None or seen.pointer.write_id != ours.write_id:
         return
     previous = seen.pointer.history[-1].run_id if seen.pointer.history else None
-    before = None
-    if previous is not None:
-        try:
-            before = _read(context, RunRef(key), RunId(previous))
-        except NotFound:  # gone as well: then the alias names nothing
-            before = None
-    swap(context.backend, key, alias, seen, advance(seen.pointer, key, alias, before, note()), context.patience)
+    before = None if previous is None else _still_there(context, key, RunId(previous))
+    try:
+        pointer = swap(
+            context.backend, key, alias, seen, advance(seen.pointer, key, alias, before, note()), context.patience
+        )
+        if before is not None and _still_there(context, key, RunId(before.run_id)) is None:
+            seen = patiently(lambda: read_pointer(context.backend, key, alias), context.patience)
+            if seen.pointer is not None and seen.pointer.write_id == pointer.write_id:
+                swap(
+                    context.backend, key, alias, seen, advance(seen.pointer, key, alias, None, note()), context.patience
+                )
+    except PointerConflict:
+        return  # somebody has published since, and looks after it
+
+
+def _still_there(context: Context, key: ModelKey, run_id: RunId) -> Manifest | None:
+    try:
+        return _read(context, RunRef(key), run_id)
+    except NotFound:
+        return None

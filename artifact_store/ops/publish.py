@@ -38,6 +38,7 @@ from artifact_store.core.pointer import (
     block_of,
 )
 from artifact_store.core.policy import Policy, decide, needs_incumbent
+from artifact_store.core.tombstone import MAX_TOMBSTONE, Tombstone
 from artifact_store.ops.context import Context
 from artifact_store.storage.base import Backend, IfAbsent, IfVersion, Precondition, Version
 from artifact_store.storage.settle import Outcome, Patience, Seen, patiently, settle
@@ -56,25 +57,64 @@ class SeenPointer:
         return None if self.pointer is None else self.pointer.run_id
 
 
-def read_manifest(backend: Backend, key: ModelKey, run_id: RunId) -> Manifest:
-    """Return the manifest of a committed run.
+@dataclass(frozen=True, slots=True)
+class SeenRun:
+    """What stands in the place of a run's manifest, with the version to swap against."""
+
+    record: Manifest | Tombstone
+    version: Version
+
+
+def read_run(backend: Backend, key: ModelKey, run_id: RunId) -> SeenRun:
+    """Return the manifest of a run, or its tombstone.
 
     Raises:
-        RunNotFound: no such run was committed.
-        RunDeleted: it was, and is gone.
-        Corrupt: what is there is not this run's manifest.
+        RunNotFound: no such run was ever committed.
+        Corrupt: what is there is neither, or not that of this run.
     """
     where = keys.manifest(key, run_id)
     try:
-        blob = backend.read(where, limit=MAX_MANIFEST)
+        blob = backend.read(where, limit=MAX_TOMBSTONE)
     except (ObjectNotFound, ContainerNotFound) as error:
         if isinstance(error, ContainerNotFound) and not backend.makes_root:
             raise
         raise RunNotFound(f"no run {key}:{run_id} was committed in {backend.url}") from error
     assert blob is not None
-    manifest = Manifest.from_bytes(blob.data, what=f"{where!r}")
-    manifest.check_identity(key, run_id, f"{where!r}")
-    return manifest
+    record = _record(blob.data, f"{where!r}")
+    record.check_identity(key, run_id, f"{where!r}")
+    return SeenRun(record, blob.version)
+
+
+def _record(data: bytes, what: str) -> Manifest | Tombstone:
+    if len(data) <= MAX_MANIFEST:
+        try:
+            return Manifest.from_bytes(data, what=what)
+        except RunDeleted:  # it says that it is a tombstone
+            pass
+    return Tombstone.from_bytes(data, what=what)
+
+
+def read_manifest(backend: Backend, key: ModelKey, run_id: RunId) -> Manifest:
+    """Return the manifest of a committed run.
+
+    Raises:
+        RunNotFound: no such run was committed.
+        RunDeleted: it was, and is gone; the text tells since when, by whom, and whether it can come back.
+        Corrupt: what is there is not this run's manifest.
+    """
+    record = read_run(backend, key, run_id).record
+    if isinstance(record, Tombstone):
+        raise deleted(record)
+    return record
+
+
+def deleted(stone: Tombstone) -> RunDeleted:
+    """Return the error for a run of which only a tombstone is left."""
+    if stone.manifest is None:
+        return RunDeleted(f"{stone}; save under another run id")
+    if stone.state == "marked":
+        return RunDeleted(f"{stone}; until it is swept, undelete brings it back")
+    return RunDeleted(f"{stone}; its files are gone")
 
 
 def read_pointer(backend: Backend, key: ModelKey, alias: str) -> SeenPointer:
@@ -111,7 +151,7 @@ def commit(backend: Backend, manifest: Manifest, patience: Patience) -> Manifest
 
     def look() -> Seen:
         try:
-            blob = backend.read(where, limit=MAX_MANIFEST)
+            blob = backend.read(where, limit=MAX_TOMBSTONE)
         except (ObjectNotFound, ContainerNotFound):
             return Seen.AS_BEFORE
         assert blob is not None
@@ -136,7 +176,7 @@ def commit(backend: Backend, manifest: Manifest, patience: Patience) -> Manifest
     return first
 
 
-_INCIDENTAL = frozenset({"write_id", "created_at", "environment", "publish", "files", "checksum"})
+_INCIDENTAL = frozenset({"write_id", "created_at", "environment", "publish", "files", "checksum", "signed_by"})
 
 
 def _content(manifest: Manifest) -> bytes:

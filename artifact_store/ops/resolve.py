@@ -10,7 +10,7 @@ from artifact_store.core.errors import AliasNotFound, AliasRetired, InvalidRefer
 from artifact_store.core.keys import RunRef
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Pointer, Publish
-from artifact_store.ops import catalog, marker, publish
+from artifact_store.ops import catalog, marker, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.publish import SeenPointer
 from artifact_store.storage.settle import patiently
@@ -22,12 +22,14 @@ def resolve(context: Context, ref: RunRef) -> Manifest:
     Raises:
         AliasNotFound, AliasRetired, RunNotFound, RunDeleted, AmbiguousRun: it names none, or not one.
         Corrupt: the pointer or the manifest cannot be believed.
+        Untrusted: the policy requires a signature of the pointer, and does not find one that is good and recent.
     """
     if ref.alias is None:
         run_id = ref.run_id or catalog.resolve_prefix(context, ref.key, ref.run or "")
         return patiently(lambda: publish.read_manifest(context.backend, ref.key, run_id), context.patience)
     _, _, seen = published(context, ref)
     pointer = _pointer(seen)
+    signing.admit(context, ref.key, pointer.alias, pointer)
     if pointer.run_id is None:
         raise AliasRetired(
             f"{ref} was retired at {pointer.at:%Y-%m-%d %H:%M:%S} UTC by {pointer.by!r}"
@@ -48,6 +50,7 @@ def published(context: Context, ref: RunRef) -> tuple[RunRef, str, SeenPointer]:
         raise InvalidReference(f"{ref} names a run; this needs an alias, such as {ref.key}@{keys.LATEST}")
     seen = patiently(lambda: publish.read_pointer(context.backend, ref.key, alias), context.patience)
     if seen.pointer is None:
+        signing.admit(context, ref.key, alias, None)
         raise _never_published(context, ref, alias)
     return ref, alias, seen
 

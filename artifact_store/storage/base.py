@@ -55,6 +55,19 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Unfinished:
+    """An upload that was begun and has neither ended nor been given up; no listing shows it, and it takes room.
+
+    ``key`` is what it was to become, or where its bytes lie; ``upload`` is the storage's own name for it.
+    """
+
+    key: str
+    upload: str
+    size: int
+    begun: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a backend promises about its own writes, by construction (a probe may still find otherwise).
 
@@ -154,6 +167,18 @@ class Backend(abc.ABC):
     @abc.abstractmethod
     def delete(self, key: str) -> None:
         """Remove exactly this object; removing what is not there is no error."""
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        """Yield the uploads below the root that were begun and not finished, those under way included.
+
+        Raises:
+            Unsupported: the storage may hold some, and this engine cannot list them; the text says what can be done.
+        """
+        return iter(())
+
+    def discard(self, upload: Unfinished) -> None:
+        """Give up exactly this upload, whose bytes are then gone; one that is not there any more is no error."""
+        del upload
 
     def local_path(self, key: str) -> Path | None:
         """Return the path of the object if it is a plain file on this machine, else ``None``.

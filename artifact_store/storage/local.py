@@ -34,6 +34,7 @@ from artifact_store.storage.base import (
     IfAbsent,
     IfVersion,
     Precondition,
+    Unfinished,
     Version,
 )
 from artifact_store.storage.folders import Folder, descend, is_link, make_root, open_root
@@ -178,20 +179,33 @@ class LocalBackend(Backend):
                     folder.sync()
                 self._remove_empty(parts[:-1])
 
+    def unfinished(self) -> Iterator[Unfinished]:
+        """Yield the temporary files of writers: those at work, and those that were killed."""
+        for parts, name, found in self._walk(()):
+            if name.startswith(TEMPORARY) and stat.S_ISREG(found.st_mode):
+                yield Unfinished("/".join((*parts, name)), name, found.st_size, _modified(found))
+
+    def discard(self, upload: Unfinished) -> None:
+        """Remove exactly this temporary file, and the folders that it leaves empty."""
+        *parts, name = upload.key.split("/")
+        if name != upload.upload or not name.startswith(TEMPORARY):
+            raise InvalidName("unfinished file", upload.key, f"they begin with {TEMPORARY!r}")
+        path, folders = self._root.joinpath(*parts, name), _parts("/".join(parts)) if parts else ()
+        # what is gone needs no removing
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, ContainerNotFound):
+            with translated(path, absence=True), self._folder(folders) as folder:
+                folder.remove(name)
+            self._remove_empty(folders)
+
     def remove_leftovers(self, *, older_than: timedelta, now: datetime) -> Sequence[Path]:
         """Remove the temporary files of writers that were killed, and return where they were.
 
         ``older_than`` must be longer than any upload takes; ``now`` is compared with the clock of the file system.
         """
-        removed = []
-        for parts, name, found in self._walk(()):
-            if name.startswith(TEMPORARY) and stat.S_ISREG(found.st_mode) and now - _modified(found) > older_than:
-                path = self._root.joinpath(*parts, name)
-                with contextlib.suppress(FileNotFoundError, NotADirectoryError), translated(path, absence=True):
-                    with self._folder(parts) as folder:
-                        folder.remove(name)
-                    removed.append(path)
-        return removed
+        found = [upload for upload in self.unfinished() if now - upload.begun > older_than]
+        for upload in found:
+            self.discard(upload)
+        return [self._path(upload.key) for upload in found]
 
     # ------------------------------------------------------------ listing
 

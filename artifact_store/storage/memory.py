@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -56,7 +56,8 @@ class MemoryBackend(Backend):
     """Objects in a dictionary.
 
     Backends of the same ``name`` share one space for as long as the process lives; one without a name has its
-    own. Every write makes a version that was never there before, so A, B, A are three versions.
+    own. Every write makes a version that was never there before, so A, B, A are three versions. ``clock`` tells the
+    times of its listings.
     """
 
     engine = "memory"
@@ -65,9 +66,10 @@ class MemoryBackend(Backend):
         create_only=True, compare_and_swap=True, durable=False, reason="memory is lost when the process ends"
     )
 
-    def __init__(self, name: str = "") -> None:
+    def __init__(self, name: str = "", *, clock: Callable[[], datetime] | None = None) -> None:
         self.url = f"memory://{name}"
         self._name = name
+        self._clock = clock or _utc_now
         # dict.setdefault is one step: two threads that ask for a new name get the same space
         self._space = _spaces.setdefault(name, _Space()) if name else _Space()
 
@@ -101,7 +103,7 @@ class MemoryBackend(Backend):
 
     def write(self, key: str, data: bytes, *, when: Precondition) -> Version:
         """Store ``data`` if ``when`` holds, in one step under the lock."""
-        written = _Object(bytes(data), Version(uuid.uuid4().hex), datetime.now(UTC))
+        written = _Object(bytes(data), Version(uuid.uuid4().hex), self._clock())
         with self._space.lock:
             _check(key, self._space.objects.get(key), when)
             self._space.objects[key] = written
@@ -133,6 +135,10 @@ class MemoryBackend(Backend):
         if found is None:
             raise ObjectNotFound(key, f"nothing is stored at {key!r} in {self.url}")
         return found
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _check(key: str, current: _Object | None, when: Precondition) -> None:

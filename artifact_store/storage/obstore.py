@@ -12,6 +12,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.util import find_spec
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -35,6 +36,7 @@ from artifact_store.storage.base import (
     IfAbsent,
     IfVersion,
     Precondition,
+    Unfinished,
     Version,
 )
 from artifact_store.storage.fsspec_errors import Attempt
@@ -138,6 +140,25 @@ class ObstoreBackend(Backend):
         """Remove exactly this object."""
         self._engine().delete(key)
 
+    def unfinished(self) -> Iterator[Unfinished]:
+        """Yield the open multipart uploads on S3, through s3fs, since obstore cannot list them.
+
+        Azure forgets unfinished blocks by itself after a week.
+
+        Raises:
+            Unsupported: on S3 without s3fs, and on Google Cloud; a rule of the bucket does it there.
+        """
+        if self._place.scheme == GCS or (self._place.scheme == S3 and find_spec("s3fs") is None):
+            raise Unsupported(
+                f"{self.url}: obstore cannot list unfinished uploads. Give the bucket a lifecycle rule "
+                "AbortIncompleteMultipartUpload after 7 days, or install s3fs for stores on S3"
+            )
+        return self._through_s3fs().unfinished() if self._place.scheme == S3 else iter(())
+
+    def discard(self, upload: Unfinished) -> None:
+        """Abort exactly this multipart upload."""
+        self._through_s3fs().discard(upload)
+
     def close(self) -> None:
         """Let this process's clients go; the next call makes new ones."""
         self._clients.forget()
@@ -148,6 +169,9 @@ class ObstoreBackend(Backend):
     def _engine(self) -> _Requests | Backend:
         if not runtime_lost():
             return _Requests(self._place, self._clients, self._options.secrets, self._timeout)
+        return self._through_s3fs()
+
+    def _through_s3fs(self) -> Backend:
         found = self._substitutes.get(os.getpid())
         return found or self._substitutes.setdefault(os.getpid(), self._substitute())
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -31,6 +32,7 @@ from artifact_store.storage.base import (
     Entry,
     IfAbsent,
     Precondition,
+    Unfinished,
     Version,
 )
 from artifact_store.storage.fsspec_errors import Attempt
@@ -176,6 +178,28 @@ class S3fsBackend(Backend):
             self._calls.run(self._calls.repeated(once), Pulse(), attempt)
         except ObjectNotFound:
             return  # what is not there needs no removing
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        """Yield the multipart uploads below the root that are open. Their size is not told, and is given as 0."""
+        attempt, start = self._attempt("list", ""), len(self._prefix)
+        place = {"Bucket": self._bucket, "Prefix": self._prefix}
+        while True:
+            once = partial(self._calls.request, "list_multipart_uploads", attempt, **place)
+            page = self._calls.run(self._calls.repeated(once), Pulse(), attempt)
+            for held in page.get("Uploads", ()):
+                if held["Key"].startswith(self._prefix):  # not every server filters
+                    yield Unfinished(held["Key"][start:], held["UploadId"], 0, held["Initiated"])
+            if not page.get("IsTruncated"):
+                return
+            place |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+    def discard(self, upload: Unfinished) -> None:
+        """Abort exactly this multipart upload."""
+        attempt = self._attempt("delete", upload.key)
+        at = {**self._at(upload.key), "UploadId": upload.upload}
+        once = partial(self._calls.request, "abort_multipart_upload", attempt, **at)
+        with suppress(ObjectNotFound):  # somebody else was faster
+            self._calls.run(self._calls.repeated(once), Pulse(), attempt)
 
     def close(self) -> None:
         """Close the connections of this process."""

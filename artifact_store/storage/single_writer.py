@@ -20,6 +20,7 @@ from artifact_store.storage.base import (
     IfAbsent,
     IfVersion,
     Precondition,
+    Unfinished,
     Version,
 )
 
@@ -69,6 +70,14 @@ class SingleWriter(Backend):
     def delete(self, key: str) -> None:
         """Delete through."""
         self.inner.delete(key)
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        """List through."""
+        return self.inner.unfinished()
+
+    def discard(self, upload: Unfinished) -> None:
+        """Discard through."""
+        self.inner.discard(upload)
 
     def local_path(self, key: str) -> Path | None:
         """Ask through."""

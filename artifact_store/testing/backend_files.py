@@ -12,6 +12,7 @@ from artifact_store.core.errors import (
     ObjectNotFound,
     PreconditionFailed,
     Unavailable,
+    Unsupported,
 )
 from artifact_store.storage.base import Always, Backend, Blob, IfAbsent
 from artifact_store.testing.backend_tools import (
@@ -27,6 +28,12 @@ from artifact_store.testing.backend_tools import (
     received,
     some_bytes,
 )
+
+
+def broken() -> Iterator[bytes]:
+    """Give some bytes and then fail."""
+    yield some_bytes(6 * MIB)
+    raise SourceBroke
 
 
 class FileTests:
@@ -49,6 +56,17 @@ class FileTests:
         assert read(backend, "run/model.bin").data == data
         assert received(backend, "run/model.bin", size) == data
         assert [(entry.key, entry.size) for entry in backend.list("run/")] == [("run/model.bin", size)]
+
+    def test_what_has_ended_is_no_unfinished_upload(self, backend: Backend) -> None:
+        for key, size in (("a/small", 10), ("a/large", 9 * MIB)):
+            backend.put_file(key, pieces(some_bytes(size)), size=size, when=Always())
+        with pytest.raises(SourceBroke):
+            backend.put_file("a/broken", broken(), size=9 * MIB, when=Always())
+        try:
+            found = list(backend.unfinished())
+        except Unsupported as error:
+            pytest.skip(str(error))
+        assert found == []
 
     @pytest.mark.parametrize("each", [1000, 20 * MIB], ids=["crumbs", "one piece"])
     def test_the_size_of_the_pieces_does_not_matter(self, backend: Backend, each: int) -> None:

@@ -38,10 +38,10 @@ from artifact_store.core.errors import (
     PreconditionFailed,
     Unreachable,
 )
-from artifact_store.storage.base import Backend, Blob, Capabilities, Entry, Precondition, Version
+from artifact_store.storage.base import Backend, Blob, Capabilities, Entry, Precondition, Unfinished, Version
 from artifact_store.storage.pieces import exactly
 
-Op = Literal["read", "stream", "write", "put_file", "list", "children", "delete"]
+Op = Literal["read", "stream", "write", "put_file", "list", "children", "delete", "unfinished", "discard"]
 Tear = Literal["omit", "repeat", "stop"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -287,6 +287,16 @@ class FaultyBackend(Backend):
         fate = self._meet("delete", key)
         self._carry_out(fate, "delete", key, lambda: self.inner.delete(key))
 
+    def unfinished(self) -> Iterator[Unfinished]:
+        """List what is under way, perhaps too much or too little."""
+        fate = self._meet("unfinished", "")
+        return self._torn(fate, "unfinished", "", self.inner.unfinished)
+
+    def discard(self, upload: Unfinished) -> None:
+        """Give up an upload, perhaps later or without an answer."""
+        fate = self._meet("discard", upload.key)
+        self._carry_out(fate, "discard", upload.key, lambda: self.inner.discard(upload))
+
     def close(self) -> None:
         """Close ``inner``."""
         self.inner.close()
@@ -333,7 +343,7 @@ class FaultyBackend(Backend):
         rule = fate.rule
         if rule is None or rule.effect not in {_Effect.RAISE, _Effect.CRASH, _Effect.DELAY}:
             return step()
-        if rule.effect is _Effect.DELAY and op in {"write", "put_file", "delete"}:
+        if rule.effect is _Effect.DELAY and op in {"write", "put_file", "delete", "discard"}:
             with self._lock:
                 due = None if rule.operations is None else len(self.log) + rule.operations
                 self._late.append(_Late(due, step, Operation(op, key, rule.fault)))

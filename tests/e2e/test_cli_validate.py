@@ -19,6 +19,7 @@ from artifact_store.cli.app import app
 from artifact_store.codecs.documents import DocumentCodec
 from artifact_store.ops.predict import _compare
 from artifact_store.ops.validate import validate
+from tests.keys import public, signer
 
 pytestmark = pytest.mark.windows
 
@@ -283,6 +284,33 @@ class TestVerifyWithPredictions:
         table = cli("verify", "--predict").stdout
         assert "WRONG" in table
         assert "DAMAGED" not in table
+
+    def test_it_also_says_who_signed_and_repeats_nothing_that_nobody_did(
+        self, store: ArtifactStore, cli: Cli, tmp_path: Path
+    ) -> None:
+        runs = save(store, "linear/A"), save(store, "linear/A", off=-0.5), save(store, "linear/A", off=-0.5)
+        damage(save(store, "linear/A"), "model.npz")
+        for run in runs[:2]:
+            store.sign(run, signer())
+        (tmp_path / "owner.pub").write_bytes(public().pem)
+        arguments = ("verify", "--predict", "--keys", tmp_path / "owner.pub")
+        told = cli.json(1, *arguments)["runs"]
+        told = {run["ref"]: run for run in told}
+        ours, wrong, unsigned = (told[str(run.ref)] for run in runs)
+        assert (ours["signature"], ours["signed_by"], ours["predictions"]["outcome"]) == (
+            "valid",
+            public().key_id,
+            "equal",
+        )
+        assert (wrong["signature"], wrong["predictions"]["outcome"]) == ("valid", "differ")
+        assert (unsigned["signature"], unsigned["signed_by"], unsigned["predictions"]) == ("unsigned", None, None)
+        lines = cli(*arguments).stdout.splitlines()
+        for title in ("run", "files", "size", "signed by", "result", "predictions"):
+            assert title in lines[0].lower()
+        words = {line.split()[0]: line for line in lines if line.startswith("linear/A:")}
+        for run, parts in zip(runs, (("owner.pub", " ok ", "equal"), ("WRONG", "differ"), ("UNTRUSTED",)), strict=True):
+            assert all(part in words[str(run.ref)] for part in parts), words[str(run.ref)]
+        assert sum("DAMAGED" in line for line in words.values()) == 1
 
     def test_inputs_as_wide_as_the_selection_go_to_the_predictor_as_they_are(self, store: ArtifactStore) -> None:
         run = save(store, "linear/A", ROWS[:, [0, 2]])

@@ -17,6 +17,8 @@ import pytest
 from artifact_store import ArtifactStore
 from tests.servers import SeaweedServer
 
+pytestmark = pytest.mark.xdist_group("test_demo")  # its fixtures take long
+
 DEMO = Path(__file__).parents[2] / "demo"
 SYMBOLS = ("EURUSD", "GOOGL")
 FAMILIES = ("gru", "lightgbm", "ppo")

@@ -13,9 +13,12 @@ import pytest
 from artifact_store.core.canonical import canonical
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import HistoryBlock, Pointer
+from artifact_store.core.tombstone import Tombstone
 from artifact_store.ops.marker import StoreRecord
 from tests.legacy_cases import old_tree
 from tests.models.market_data import make_candles, write_csv
+
+pytestmark = pytest.mark.xdist_group("test_documentation")  # its fixtures take long
 
 ROOT = Path(__file__).parents[2]
 FORMAT = Path(sys.modules["artifact_store"].__file__).parent / "FORMAT.md"
@@ -123,7 +126,7 @@ def test_the_json_of_the_readme_is_json():
 
 @pytest.mark.windows
 def test_the_documents_of_the_format_are_real_ones():
-    kinds = {"store": StoreRecord, "run": Manifest, "pointer": Pointer, "history": HistoryBlock}
+    kinds = {"store": StoreRecord, "run": Manifest, "pointer": Pointer, "history": HistoryBlock, "tombstone": Tombstone}
     seen = []
     for block in blocks(FORMAT, "json"):
         data = block.strip().encode()
@@ -131,8 +134,9 @@ def test_the_documents_of_the_format_are_real_ones():
         document = kinds[kind].from_bytes(data, what="the example")
         assert document.to_bytes() == data == canonical(json.loads(data))
         seen.append((kind, document))
-    assert [kind for kind, _ in seen] == ["store", "run", "pointer"]
-    (_, store), (_, manifest), (_, pointer) = seen
+    assert [kind for kind, _ in seen] == ["store", "run", "pointer", "tombstone"]
+    (_, store), (_, manifest), (_, pointer), (_, stone) = seen
     assert pointer.embedded("the example") == manifest
     assert manifest.store_id == store.store_id
     assert pointer.manifest_sha256 == manifest.digest
+    assert stone.restored() == manifest

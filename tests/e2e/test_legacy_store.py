@@ -24,6 +24,8 @@ from tests.legacy_cases import CASES, REFUSED, LegacyCase, of_type, old_tree
 from tests.legacy_forward import check, gru, run_of
 from tests.watched import nothing_unpickled
 
+pytestmark = pytest.mark.xdist_group("test_legacy_store")  # its fixtures take long
+
 GRU, OLD = "20240816_142301", "20240815_093045"
 
 

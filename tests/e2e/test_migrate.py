@@ -21,11 +21,14 @@ from artifact_store.legacy.report import Migration
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.testing import Faults, FaultyBackend, SimulatedCrash
 from tests import invariants
+from tests.keys import public, signer, strict
 from tests.legacy_cases import CASES, old_tree
 from tests.legacy_forward import check, run_of
 from tests.stores import OpenStore
 from tests.unit.samples import resealed
 from tests.watched import nothing_unpickled
+
+pytestmark = pytest.mark.xdist_group("test_migrate")  # its fixtures take long
 
 GRU, OLD = "20240816_142301", "20240815_093045"
 DANGLING = [f"{family}/ETHEUR/latest" for family in ("gru", "lightgbm", "ppo")]
@@ -474,6 +477,42 @@ class TestTheCommand:
 
 
 # ---------------------------------------------------------------- the old form again
+
+
+class TestSignatures:
+    def test_what_is_brought_into_a_store_with_a_signer_is_signed(self, root: Path, tmp_path: Path) -> None:
+        with ArtifactStore(tmp_path / "store", signer=signer(), policy=strict()) as store:
+            report = migrate(root, store)
+            assert report.ok, report
+            assert set(outcomes(report).values()) == {"copied"}
+            assert set(outcomes(migrate(root, store)).values()) == {"already there"}
+            pointers = [pointer for key in store.models() for pointer in store.aliases(key).values()]
+        with ArtifactStore(tmp_path / "store", policy=strict()) as reader:
+            checked = reader.verify()
+            assert checked.ok, checked.problems
+            assert {run.signed_by for run in checked} == {public().key_id}
+            assert reader.load("gru/BTCEUR").state
+        assert len(pointers) == len([alias for alias in report.aliases if alias.outcome == "created"]) > 0
+        assert {pointer.signature.key_id for pointer in pointers if pointer.signature} == {public().key_id}
+
+    def test_where_a_signer_is_missing_nothing_is_copied(self, root: Path, tmp_path: Path) -> None:
+        with ArtifactStore(tmp_path / "store", policy=strict()) as store:
+            report = migrate(root, store)
+            assert set(outcomes(report).values()) == {"refused"}
+            assert all("to write, it needs signer=" in str(run.error) for run in report)
+            assert [*store.runs(), *store.models()] == []
+
+    def test_an_unsigned_run_is_not_written_in_the_old_form(
+        self, root: Path, new: ArtifactStore, tmp_path: Path
+    ) -> None:
+        migrate(root, new)
+        ref = f"gru/BTCEUR:{GRU}"
+        with ArtifactStore(tmp_path / "store", policy=strict()) as reader:
+            with pytest.raises(errors.SignatureMissing):
+                export(reader.get(ref), tmp_path / "old", pickles=True)
+            assert not (tmp_path / "old").exists()
+            new.sign(ref, signer())
+            assert export(reader.get(ref), tmp_path / "old", pickles=True).is_dir()
 
 
 class TestExport:

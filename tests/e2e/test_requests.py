@@ -3,6 +3,7 @@
 import pytest
 
 from artifact_store import ArtifactStore
+from tests.keys import signer, strict
 from tests.servers import Proxy
 from tests.stores import write_files
 
@@ -72,3 +73,30 @@ def test_a_refresh_of_what_did_not_change_takes_one_step(client, proxy):
     assert (requests, depth) == (1, 1)
     requests, depth = counted(proxy, lambda: client.get(KEY))
     assert (requests, depth) == (1, 1)
+
+
+@pytest.fixture(params=["obstore", "fsspec"])
+def signing(request, proxy, seaweed_prefix, tmp_path):
+    """A warm client of a store behind the proxy, which signs, and takes only what is signed."""
+    store = ArtifactStore(
+        proxy.url(seaweed_prefix),
+        engine=request.param,
+        storage_options=proxy.storage_options(),
+        signer=signer(),
+        policy=strict(),
+        state=tmp_path / "seen",
+    )
+    save_five(store, tmp_path / "warm")
+    store.load(KEY, "a")
+    return store
+
+
+def test_a_signed_save_takes_three_steps_and_a_verified_load_two(signing, proxy, tmp_path):
+    requests, depth = counted(proxy, lambda: save_five(signing, tmp_path / "x"))
+    assert depth == 3
+    assert requests == 5 + 1 + 1 + 2  # the signature beside the files
+    signing._context.vouched.clear()
+    requests, depth = counted(proxy, lambda: signing.load(KEY, "b"))
+    assert (requests, depth) == (3, 2)
+    requests, depth = counted(proxy, lambda: signing.load(KEY, "b"))
+    assert (requests, depth) == (2, 2)  # what was verified needs not be asked for again

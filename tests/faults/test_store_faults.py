@@ -7,6 +7,7 @@ import pytest
 from artifact_store import ArtifactStore, errors
 from artifact_store.core import keys
 from artifact_store.core.errors import ArtifactStoreError, OutcomeUnknown
+from artifact_store.core.pointer import Note
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.testing import Faults, FaultyBackend, SimulatedCrash
 from tests import invariants
@@ -178,13 +179,11 @@ def test_a_run_that_is_deleted_during_its_promotion_is_taken_back():
 
 def bury(backend, run):
     """Put a tombstone in the place of the manifest."""
-    import json
-
+    from artifact_store.core.tombstone import Tombstone
     from artifact_store.storage.base import Always
-    from tests.unit.samples import resealed
 
-    stone = resealed(json.loads(run.manifest.to_bytes()) | {"kind": "tombstone"})
-    backend.write(keys.manifest(run.key, run.run_id), stone, when=Always())
+    stone = Tombstone.mark(run.manifest, Note("0" * 32, run.created_at, "somebody"))
+    backend.write(keys.manifest(run.key, run.run_id), stone.to_bytes(), when=Always())
 
 
 def test_a_rollback_passes_over_deleted_runs():

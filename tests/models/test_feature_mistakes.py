@@ -30,6 +30,8 @@ from tests.models.data import (
 )
 from tests.models.market_data import make_candles
 
+pytestmark = pytest.mark.xdist_group("test_feature_mistakes")  # its fixtures take long
+
 LENGTH = 5
 
 

@@ -9,6 +9,8 @@ from artifact_store import ArtifactStore, errors
 from tests.legacy_cases import CASES, REFUSED, of_type, old_tree
 from tests.models.data import new_store
 
+pytestmark = pytest.mark.xdist_group("test_old_trees")  # its fixtures take long
+
 PLAIN_FILES = {"wf_gru_pt", "wf_lgbm_pkl"}
 """Best models of a walk-forward: files without a folder of their own, and no names."""
 UNNAMED = {"wf_gru_pt"}

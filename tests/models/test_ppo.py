@@ -18,6 +18,8 @@ from artifact_store import ArtifactStore, Example, FeatureSchema, Observation, e
 from artifact_store.codecs.vecnormalize import ObservationNormalizer, RunningStatistics
 from tests.models.market_data import make_candles
 
+pytestmark = pytest.mark.xdist_group("test_ppo")  # its fixtures take long
+
 CONFIG = {"timesteps": 128, "n_steps": 32, "batch_size": 32, "n_epochs": 2, "environments": 2, "seed": 3}
 ENV = {"window": 4, "episode_bars": 40}
 KEY = "ppo/EURUSD"

@@ -21,6 +21,8 @@ from artifact_store.legacy.export import export
 from tests.models.market_data import make_candles, write_csv
 from tests.models.test_train import Silent
 
+pytestmark = pytest.mark.xdist_group("test_trade")  # its fixtures take long
+
 SYMBOLS = ("EURUSD", "GOOGL")
 TINY = {
     "gru": {"epochs": 1, "sequence_length": 4, "hidden_size": 4, "fc_size": 4},

@@ -24,6 +24,8 @@ from artifact_store import ArtifactStore, errors
 from artifact_store.cli import failures
 from tests.models.market_data import make_candles, write_csv
 
+pytestmark = pytest.mark.xdist_group("test_train")  # its fixtures take long
+
 QUICK = {
     "lightgbm": ["-c", "n_estimators=5", "-c", "min_child_samples=5"],
     "gru": ["-c", "epochs=1", "-c", "sequence_length=4", "-c", "hidden_size=4", "-c", "fc_size=4"],

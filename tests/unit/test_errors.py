@@ -20,6 +20,7 @@ MADE = [
     errors.ObjectNotFound("k"),
     errors.AmbiguousRun("no", candidates=["a", "b"]),
     errors.PreconditionFailed("k"),
+    errors.RunInUse("no", aliases=["latest"]),
     errors.PointerConflict("no", actual=None, run_id="r"),
     errors.OutcomeUnknown("no", key="k", write_id="w", run_id="r"),
     errors.Corrupt("no", key="k"),

@@ -1,0 +1,179 @@
+"""The commands that take away: ``delete``, ``undelete``, ``prune`` and ``gc``. Each shows its plan first.
+
+Without ``--apply`` nothing happens. To pin a run, promote it to an alias of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import click
+
+from artifact_store.cli import failures, text
+from artifact_store.cli.session import Command, Session, pass_session
+from artifact_store.ops.plan import Applied, Plan, Step
+from artifact_store.ops.retention import Best
+
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_BEST = re.compile(r"(?P<metric>.+?):(?P<count>\d+)(?::(?P<mode>min|max))?")
+
+
+def _span(_: click.Context, option: click.Parameter, value: str | None) -> timedelta | None:
+    if value is None:
+        return None
+    match = _SPAN.fullmatch(value)
+    if match is None:
+        raise click.BadParameter(f"{value!r} is no span of time such as 30d, 12h or 45m.", param=option)
+    try:
+        return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
+    except OverflowError as error:
+        raise click.BadParameter(f"{value!r} is longer than time is counted.", param=option) from error
+
+
+def _best(_: click.Context, option: click.Parameter, value: str | None) -> Best | None:
+    match = None if value is None else _BEST.fullmatch(value)
+    if value is not None and match is None:
+        raise click.BadParameter(f"{value!r} is not METRIC:N, METRIC:N:min or METRIC:N:max.", param=option)
+    return None if match is None else Best(match["metric"], int(match["count"]), match["mode"] or "max")
+
+
+_APPLY = click.option("--apply", "--yes", is_flag=True, help="Do it. Without this the plan is shown, and that is all.")
+_GRACE = click.option(
+    "--grace", default="7d", callback=_span, metavar="SPAN", show_default=True, help="Such as 7d, 12h or 0s."
+)
+_REASON = click.option("--reason", default="", metavar="TEXT", help="Recorded with each deletion.")
+
+
+@click.command("delete", cls=Command, short_help="Hide a run; gc removes it later.")
+@click.argument("ref")
+@_REASON
+@_APPLY
+@click.pass_context
+@pass_session
+def delete(session: Session, context: click.Context, ref: str, reason: str, *, apply: bool) -> None:
+    """Delete the run that REF names by its full id, such as gru/BTCEUR:20240816_142301_k3f8qz.
+
+    It is hidden at once; `undelete` brings it back until `gc` removes its files, 7 days later at the earliest.
+    """
+    with session.store() as store:
+        _answer(session, context, lambda: store.delete(ref, reason=reason), apply=apply)
+
+
+@click.command("undelete", cls=Command, short_help="Bring back a run that was deleted.")
+@click.argument("ref")
+@pass_session
+def undelete(session: Session, ref: str) -> None:
+    """Bring back the run that REF names by its full id, as long as its files are there. It asks for no --apply."""
+    with session.store() as store:
+        run = store.undelete(ref)
+        session.answer(
+            {"ref": str(run.ref), "manifest_sha256": run.manifest.digest}, [f"{run.ref} is there, complete as it was."]
+        )
+
+
+@click.command("prune", cls=Command, short_help="Delete the runs that nothing speaks for.")
+@click.argument("key", required=False)
+@click.option("--keep-last", type=click.IntRange(min=0), metavar="N", help="Keep the newest N of each model.")
+@click.option("--keep-best", callback=_best, metavar="METRIC:N[:min|max]", help="Keep the best N by a metric.")
+@click.option("--older-than", callback=_span, metavar="SPAN", help="Delete nothing younger, such as 30d.")
+@_GRACE
+@_REASON
+@_APPLY
+@click.pass_context
+@pass_session
+def prune(
+    session: Session,
+    context: click.Context,
+    *,
+    key: str | None,
+    keep_last: int | None,
+    keep_best: Best | None,
+    older_than: timedelta | None,
+    grace: timedelta,
+    reason: str,
+    apply: bool,
+) -> None:
+    """Delete the runs of the model KEY, or of every model, that no option keeps.
+
+    Never deleted: what an alias names (to pin a run, promote it to an alias of its own), what one named less than
+    the grace period ago, the last two runs of every alias, and what a rollback would serve.
+    """
+    with session.store() as store:
+
+        def plan() -> Plan:
+            return store.prune(
+                key, keep_last=keep_last, keep_best=keep_best, older_than=older_than, grace=grace, reason=reason
+            )
+
+        _answer(session, context, plan, apply=apply)
+
+
+@click.command("gc", cls=Command, short_help="Remove what was deleted or never finished.")
+@_GRACE
+@_APPLY
+@click.pass_context
+@pass_session
+def gc(session: Session, context: click.Context, *, grace: timedelta, apply: bool) -> None:
+    """Remove the files of runs that were deleted, and what saves that never ended have left, after the grace period.
+
+    It never touches a committed run. The grace period has to be longer than any save takes.
+    """
+    with session.store() as store:
+        _answer(session, context, lambda: store.gc(grace=grace), apply=apply)
+
+
+def _answer(session: Session, context: click.Context, make: Callable[[], Plan], *, apply: bool) -> None:
+    plan = make()
+    applied = plan.apply() if apply else None
+    session.answer(_document(plan, applied), _lines(plan, applied))
+    session.warn([*plan.problems, *(applied.problems if applied else ())])
+    sound = not plan.problems and (applied is None or applied.ok)
+    context.exit(failures.OK if sound else failures.PROBLEMS)
+
+
+def _document(plan: Plan, applied: Applied | None) -> dict[str, Any]:
+    results = {} if applied is None else {one.step: one for one in applied}
+
+    def step(one: Step) -> dict[str, Any]:
+        told: dict[str, Any] = {"what": one.what, "action": one.action, "why": one.why, "bytes": one.bytes}
+        if one in results:
+            told |= {"result": results[one].ending.result, "because": results[one].ending.why or one.why}
+        return told
+
+    problems = [*plan.problems, *(applied.problems if applied else ())]
+    return {
+        "applied": applied is not None,
+        "steps": [step(one) for one in plan],
+        "changes": len(plan.changes),
+        "bytes": plan.bytes if applied is None else applied.bytes,
+        "notes": list(plan.notes),
+        "problems": [{"where": problem.where, **failures.described(problem.error)} for problem in problems],
+    }
+
+
+def _lines(plan: Plan, applied: Applied | None) -> Iterator[str]:
+    results = {} if applied is None else {one.step: one for one in applied}
+    rows = []
+    for step in plan:
+        done = results.get(step)
+        word = step.action if done is None else done.ending.result
+        rows.append([word, step.what, text.size(step.bytes), step.why if done is None else done.ending.why or step.why])
+    if rows:
+        yield from text.table(("", "what", "size", "why"), rows)
+        yield ""
+    yield from (f"Note: {text.safe(note)}" for note in plan.notes)
+    changes, kept = len(plan.changes), text.count(len(plan.kept), "thing")
+    if not changes:
+        yield f"Nothing is to be done ({kept} kept)."
+    elif applied is None:
+        yield (
+            f"{text.count(changes, 'change')}, {text.size(plan.bytes)}; {kept} kept. "
+            "Nothing has happened yet: --apply does it."
+        )
+    else:
+        made = sum(one.ending.result != "kept" for one in applied)
+        yield f"{text.count(made, 'change')} of {changes} made, {text.size(applied.bytes)}."

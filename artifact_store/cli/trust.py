@@ -1,0 +1,86 @@
+"""The commands of trust: ``keygen`` makes a pair of keys, ``sign`` vouches for a run. Neither prints a secret."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from artifact_store.cli import text
+from artifact_store.cli.session import PASSWORD, Command, Session, load_signer, pass_session
+from artifact_store.core.errors import InvalidOption
+from artifact_store.ops.keypairs import PublicKey, generate
+
+_PRIVATE, _PUBLIC = ".key", ".pub"
+
+
+@click.command("keygen", cls=Command, short_help="Make a pair of keys that sign and verify.")
+@click.argument("prefix", type=click.Path(path_type=Path))
+@click.option("--password", is_flag=True, help=f"Encrypt the private key: asks, unless {PASSWORD} is set.")
+@pass_session
+def keygen(session: Session, prefix: Path, *, password: bool) -> None:
+    """Write PREFIX.key, the private key for those who sign, and PREFIX.pub, the public key for those who load.
+
+    ECDSA on P-256, in PEM form. What is there already is never overwritten.
+    """
+    private, public = (prefix.with_name(prefix.name + ending) for ending in (_PRIVATE, _PUBLIC))
+    for path in (private, public):
+        if os.path.lexists(path):
+            raise InvalidOption(f"{path} is there already, and nothing is overwritten")
+    secret = _new_password() if password else None
+    pem, key = generate(secret)
+    _write_new(private, pem, mode=0o600)
+    _write_new(public, key.pem, mode=0o644)
+    document = {"private_key": str(private), "public_key": str(public), "key_id": key.key_id}
+    lines = [
+        f"{private} signs: keep it to yourself{'' if password else ' (it has no password)'}.",
+        f"{public} verifies: give it to those who load, by another way than the store.",
+        f"The key is {key.key_id[:16]}.",
+    ]
+    session.answer(document, map(text.safe, lines))
+
+
+def _new_password() -> str:
+    given = os.environ.get(PASSWORD)
+    if given is None:
+        given = click.prompt("Password of the new key", hide_input=True, confirmation_prompt=True, err=True)
+    if not given:
+        raise InvalidOption("an empty password protects nothing")
+    return str(given)
+
+
+def _write_new(path: Path, data: bytes, *, mode: int) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags, mode), "wb") as sink:
+        sink.write(data)
+
+
+@click.command("sign", cls=Command, short_help="Vouch for a run with a private key.")
+@click.argument("ref")
+@click.option(
+    "--key",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A private key, or with --bundle the public one.",
+)
+@click.option(
+    "--bundle",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Store this signature, made elsewhere, such as by model_signing.",
+)
+@pass_session
+def sign(session: Session, ref: str, key: Path, bundle: Path | None) -> None:
+    """Compare every byte of the run that REF names, and store a signature of it beside it.
+
+    Several keys may sign one run. An alias is signed by whoever publishes: `artifact-store --signer FILE promote ...`.
+    """
+    with session.store() as store:
+        if bundle is None:
+            signer = load_signer(key)
+            run, key_id = store.sign(ref, signer), signer.key_id
+        else:
+            public = PublicKey.from_pem(key)
+            run, key_id = store.sign(ref, bundle.read_bytes(), public), public.key_id
+    document = {"ref": str(run.ref), "manifest_sha256": run.manifest.digest, "key_id": key_id}
+    session.answer(document, [text.safe(f"{run.ref} is signed by the key {key_id[:16]}.")])

@@ -1,0 +1,186 @@
+"""What a signature of a run says, and how it is written: the form that OpenSSF's ``model_signing`` verifies.
+
+A Sigstore bundle (v0.3) holds a DSSE envelope, which holds an in-toto statement (v1) with the predicate
+``https://model_signing/signature/v1.0``: every file of the run by name and sha256, ``manifest.json`` included.
+
+Owns the form and what it has to say about a manifest. Knows no key and no storage: a statement that fits proves
+nothing before its signature is verified.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from artifact_store.core import keys
+from artifact_store.core.canonical import canonical, parse
+from artifact_store.core.errors import Corrupt, SignatureInvalid
+from artifact_store.core.manifest import Manifest
+
+MAX_BUNDLE: Final = 12 << 20
+"""Bytes; more is refused before it is parsed."""
+MAX_STATEMENT: Final = 9 << 20
+
+MEDIA_TYPE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
+PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
+STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE: Final = "https://model_signing/signature/v1.0"
+_IGNORED: Final = keys.SIGNATURES.rstrip("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A signature as it is stored: a statement, the signature over it, and the id of the key that made it."""
+
+    key_id: str
+    payload: bytes
+    signature: bytes
+
+
+def message(payload: bytes, payload_type: str = PAYLOAD_TYPE) -> bytes:
+    """Return what is really signed: DSSE's pre-authentication encoding of a payload and its type."""
+    kind = payload_type.encode("ascii")
+    return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
+
+
+def encode64(data: bytes) -> str:
+    """Return the one base64 spelling of ``data``."""
+    return base64.b64encode(data).decode("ascii")
+
+
+def decode64(text: object) -> bytes | None:
+    """Return the bytes that ``text`` is the one base64 spelling of, or ``None``: other spellings are refused."""
+    try:
+        data = base64.b64decode(text, validate=True) if isinstance(text, str) else None
+    except (binascii.Error, ValueError):
+        return None
+    return data if data is not None and encode64(data) == text else None
+
+
+def statement(manifest: Manifest) -> bytes:
+    """Return the statement about a run. Equal manifests give equal bytes."""
+    digests = _digests(manifest)
+    resources = [
+        {"name": name, "algorithm": "sha256", "digest": digests[name]}
+        for name in sorted(digests, key=lambda name: name.split("/"))  # as the other side sorts paths
+    ]
+    return canonical(
+        {
+            "_type": STATEMENT_TYPE,
+            "subject": [{"name": manifest.label, "digest": {"sha256": _root(resources)}}],
+            "predicateType": PREDICATE_TYPE,
+            "predicate": {
+                "serialization": {
+                    "method": "files",
+                    "hash_type": "sha256",
+                    "allow_symlinks": False,
+                    "ignore_paths": [_IGNORED],
+                },
+                "resources": resources,
+            },
+        }
+    )
+
+
+def write_bundle(bundle: Bundle) -> bytes:
+    """Return the bytes of a signature."""
+    return canonical(
+        {
+            "mediaType": MEDIA_TYPE,
+            "verificationMaterial": {"publicKey": {"hint": bundle.key_id}, "tlogEntries": []},
+            "dsseEnvelope": {
+                "payload": encode64(bundle.payload),
+                "payloadType": PAYLOAD_TYPE,
+                "signatures": [{"sig": encode64(bundle.signature), "keyid": ""}],
+            },
+        }
+    )
+
+
+def read_bundle(data: bytes, what: str) -> Bundle:
+    """Decode a signature that came from outside. Nothing about it is true yet.
+
+    Raises:
+        SignatureInvalid: it is no such bundle, or holds anything that could be read in another way.
+    """
+    outer = _fields(_parsed(data, MAX_BUNDLE, what), what, "mediaType", "verificationMaterial", "dsseEnvelope")
+    material = _fields(outer["verificationMaterial"], what, "publicKey", optional="tlogEntries")
+    envelope = _fields(outer["dsseEnvelope"], what, "payload", "payloadType", "signatures")
+    signatures = envelope["signatures"]
+    if not isinstance(signatures, list) or len(signatures) != 1:
+        raise SignatureInvalid(f"{what} has to hold one signature")
+    signature = _fields(signatures[0], what, "sig", optional="keyid")
+    key_id = _fields(material["publicKey"], what, "hint")["hint"]
+    payload, sig = decode64(envelope["payload"]), decode64(signature["sig"])
+    types = (outer["mediaType"], envelope["payloadType"])
+    rest = (material.get("tlogEntries", []), signature.get("keyid", ""))
+    if types != (MEDIA_TYPE, PAYLOAD_TYPE) or rest != ([], "") or not isinstance(key_id, str):
+        raise SignatureInvalid(f"{what} is no bundle of a signature by a key as model_signing 1.1 writes it")
+    if payload is None or sig is None:
+        raise SignatureInvalid(f"{what} is damaged: what should be base64 is not")
+    return Bundle(key_id, payload, sig)
+
+
+def check_statement(payload: bytes, manifest: Manifest, what: str) -> None:
+    """Raise unless the statement is about exactly the files of this run, its ``manifest.json`` included.
+
+    Signatures that lie beside the files are no part of the run: a statement may list them.
+
+    Raises:
+        SignatureInvalid: it is about other files, other bytes or another run, or is no such statement.
+    """
+    value = _parsed(payload, MAX_STATEMENT, what)
+    try:
+        subjects, predicate = value["subject"], value["predicate"]
+        serialization, resources = predicate["serialization"], predicate["resources"]
+        types = (value["_type"], value["predicateType"], serialization["method"], serialization["hash_type"])
+        said = [(each["name"], each["algorithm"], each["digest"]) for each in resources]
+        roots = [subject["digest"]["sha256"] for subject in subjects]
+        ours = (STATEMENT_TYPE, PREDICATE_TYPE, "files", "sha256")
+        if types != ours or {algorithm for _, algorithm, _ in said} != {"sha256"}:
+            raise SignatureInvalid(f"{what} is a statement of another kind than one of files and their sha256")
+        if roots != [_root(resources)]:
+            raise SignatureInvalid(f"{what} contradicts itself: its root is not the digest of what it lists")
+        listed = {name: digest for name, _, digest in said if not name.startswith(keys.SIGNATURES)}
+        twice = len({name for name, _, _ in said}) != len(said)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise SignatureInvalid(f"{what} is no statement about files: {type(error).__name__} {error}") from error
+    if twice:
+        raise SignatureInvalid(f"{what} lists a file twice")
+    _compare(listed, manifest, what)
+
+
+def _compare(listed: Mapping[str, str], manifest: Manifest, what: str) -> None:
+    digests = _digests(manifest)
+    missing, extra = sorted(digests.keys() - listed.keys()), sorted(listed.keys() - digests.keys())
+    other = sorted(name for name in digests.keys() & listed.keys() if digests[name] != listed[name])
+    found = (("is not about", missing), ("is about what the run has not:", extra), ("covers other bytes of", other))
+    wrong = "; ".join(f"{verb} {', '.join(names[:3])}{', ...' * (len(names) > 3)}" for verb, names in found if names)  # noqa: PLR2004 -- a glimpse
+    if wrong:
+        raise SignatureInvalid(f"{what} is no signature of {manifest.label} as it is: it {wrong}")
+
+
+def _digests(manifest: Manifest) -> dict[str, str]:
+    return {entry.path: entry.sha256 for entry in manifest.files} | {keys.MANIFEST: manifest.digest}
+
+
+def _root(resources: list[dict[str, str]]) -> str:
+    return hashlib.sha256(b"".join(bytes.fromhex(each["digest"]) for each in resources)).hexdigest()
+
+
+def _parsed(data: bytes, limit: int, what: str) -> Any:
+    try:
+        return parse(data, limit=limit, what=what)
+    except Corrupt as error:
+        raise SignatureInvalid(str(error)) from error
+
+
+def _fields(value: Any, what: str, *needed: str, optional: str = "") -> Mapping[str, Any]:
+    """Return an object that has these fields and no others; a field that nobody reads could hide a change."""
+    if not isinstance(value, dict) or not set(needed) <= set(value) <= {*needed, optional}:
+        raise SignatureInvalid(f"{what} is no bundle of a signature by a key: {', '.join(needed)} have to be there")
+    return value

@@ -1,0 +1,137 @@
+"""The tombstone: what takes the place of a manifest when its run is deleted, and stays there for ever.
+
+``marked``: the run is hidden, its files are all there, and the manifest inside brings it back. ``sealed``: its files
+are being removed, or are gone. Since something is always stored under the name of the manifest, no other run can be
+committed under that id again. Owns the document and its two states; swaps nothing and removes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, Literal, Self
+
+from pydantic import model_validator
+
+from artifact_store.core.canonical import canonical, checksum, sha256
+from artifact_store.core.documents import Document, Kind, Sha256, Time, Value, WriteId, check_key, write_time
+from artifact_store.core.errors import Corrupt
+from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.manifest import MAX_MANIFEST, Manifest
+from artifact_store.core.pointer import MAX_NOTE, Note
+
+MAX_TOMBSTONE: Final = MAX_MANIFEST + (64 << 10)
+"""Bytes; more is refused before it is parsed. The largest manifest fits into one."""
+
+State = Literal["marked", "sealed"]
+
+
+class Seal(Value):
+    """The end of the time in which the run could be brought back: whose write it was, and when."""
+
+    write_id: WriteId
+    at: Time
+    by: str
+
+
+class Tombstone(Document):
+    """Who deleted a run, when and why, and the manifest that it had; ``manifest`` is none if it never had one."""
+
+    KIND: ClassVar[Kind] = "tombstone"
+    LIMIT: ClassVar[int] = MAX_TOMBSTONE
+
+    model_type: str
+    symbol: str | None
+    run_id: str
+    state: State
+    write_id: WriteId
+    at: Time
+    by: str
+    reason: str
+    manifest: Mapping[str, Any] | None
+    manifest_sha256: Sha256 | None
+    seal: Seal | None
+
+    @model_validator(mode="after")
+    def _hold_together(self) -> Self:
+        """Refuse names outside the grammar, a state that the rest denies, and another manifest than was pinned."""
+        ModelKey(self.model_type, self.symbol)
+        RunId(self.run_id)
+        if (self.state == "sealed") != (self.seal is not None):
+            raise ValueError("a tombstone has a seal exactly if it is sealed")
+        if self.manifest is None and self.state == "marked":
+            raise ValueError("a run that can be brought back has a manifest")
+        if (None if self.manifest is None else sha256(canonical(self.manifest))) != self.manifest_sha256:
+            raise ValueError("the manifest inside is not the one that was deleted")
+        return self
+
+    @classmethod
+    def mark(cls, manifest: Manifest, note: Note) -> Self:
+        """Return what hides a run until it is sealed or brought back."""
+        return cls._of(manifest.key, manifest.run_id, manifest, note, seal=None)
+
+    @classmethod
+    def never_committed(cls, key: ModelKey, run_id: RunId, note: Note) -> Self:
+        """Return what keeps a save that was cut short from being committed after all."""
+        seal = Seal(write_id=note.write_id, at=note.at, by=note.by[:MAX_NOTE])
+        return cls._of(key, run_id, None, note, seal=seal)
+
+    @classmethod
+    def _of(cls, key: ModelKey, run_id: str, manifest: Manifest | None, note: Note, *, seal: Seal | None) -> Self:
+        return cls(
+            model_type=key.model_type,
+            symbol=key.symbol,
+            run_id=run_id,
+            state="marked" if seal is None else "sealed",
+            write_id=note.write_id,
+            at=note.at,
+            by=note.by[:MAX_NOTE],
+            reason=note.reason[:MAX_NOTE],
+            manifest=None if manifest is None else manifest.to_json(),
+            manifest_sha256=None if manifest is None else manifest.digest,
+            seal=seal,
+        )
+
+    def sealed(self, note: Note) -> Tombstone:
+        """Return this tombstone with the seal on it; what this release does not know is kept."""
+        seal = {"write_id": note.write_id, "at": write_time(note.at), "by": note.by[:MAX_NOTE]}
+        value = self.to_json() | {"state": "sealed", "seal": seal}
+        return Tombstone.from_json(value | {"checksum": checksum(value)}, what=f"the tombstone of {self.label}")
+
+    def restored(self) -> Manifest:
+        """Return the manifest as it was, byte for byte.
+
+        Raises:
+            Corrupt: there is none, or it is that of another run.
+        """
+        what = f"the manifest in the tombstone of {self.label}"
+        if self.manifest is None:
+            raise Corrupt(f"{what} is none: the run was never committed")
+        manifest = Manifest.from_bytes(canonical(self.manifest), what=what)
+        manifest.check_identity(self.key, self.run_id, what)
+        return manifest
+
+    @property
+    def key(self) -> ModelKey:
+        """The model that it was a run of."""
+        return ModelKey(self.model_type, self.symbol)
+
+    @property
+    def label(self) -> str:
+        """``type/symbol:run_id``, as references are written."""
+        return f"{self.key}:{self.run_id}"
+
+    @property
+    def told(self) -> str:
+        """When the run was deleted, by whom and why, in words."""
+        what = "cleared away, never having been committed," if self.manifest is None else "deleted"
+        reason = f": {self.reason!r}" if self.reason and self.manifest is not None else ""
+        return f"{what} at {self.at:%Y-%m-%d %H:%M:%S} UTC by {self.by!r}{reason}"
+
+    def __str__(self) -> str:
+        return f"{self.label} was {self.told}"
+
+    def check_identity(self, key: ModelKey, run_id: str, what: str) -> None:
+        """Raise ``Corrupt`` unless this is the tombstone of that very run."""
+        check_key(self, key, what)
+        if self.run_id != run_id:
+            raise Corrupt(f"{what} belongs to the run {self.run_id}: it was copied or swapped")

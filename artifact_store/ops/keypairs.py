@@ -1,0 +1,200 @@
+"""Keys that sign and verify: ECDSA on P-256 (or P-384, P-521) with ``cryptography``, which only this module imports.
+
+Reads keys that its caller names, and makes new ones. A private key never leaves its object: it is in no ``repr``,
+no pickle and no error. Knows nothing of what is signed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final
+
+from artifact_store.core.errors import InvalidOption, SigningUnavailable
+
+Pem = str | Path | bytes
+"""A file with a key in PEM form, or the PEM text itself."""
+
+_HASHES: Final = {"secp256r1": "SHA256", "secp384r1": "SHA384", "secp521r1": "SHA512"}
+_BEGIN: Final = "-----BEGIN"
+
+
+class PublicKey:
+    """A key that verifies. Get it from its owner, never from the store whose runs it should vouch for."""
+
+    __slots__ = ("_key", "key_id", "pem")
+
+    def __init__(self, key: Any) -> None:
+        self._key = key
+        self.pem: bytes = key.public_bytes(_crypto().Encoding.PEM, _crypto().PublicFormat.SubjectPublicKeyInfo)
+        self.key_id = hashlib.sha256(self.pem).hexdigest()
+        """The sha256 of the key in PEM form, as ``model_signing`` names it."""
+
+    @classmethod
+    def from_pem(cls, source: Pem) -> PublicKey:
+        """Return the key in a file, or in PEM text.
+
+        Raises:
+            InvalidOption: there is none, or one that does not verify such signatures.
+            SigningUnavailable: ``cryptography`` is not installed.
+        """
+        data, what = _bytes_of(source)
+        try:
+            key = _crypto().load_pem_public_key(data)
+        except (ValueError, TypeError, _crypto().UnsupportedAlgorithm):
+            hint = "; it is a private key, keep it to yourself" if b"PRIVATE KEY" in data else ""
+            raise InvalidOption(f"{what} is no public key in PEM form{hint}") from None
+        return cls(_checked(key, what))
+
+    def verifies(self, signature: bytes, signed: bytes) -> bool:
+        """Tell whether the private half of this key made ``signature`` over ``signed``."""
+        try:
+            self._key.verify(signature, signed, _algorithm(self._key))
+        except _crypto().InvalidSignature:
+            return False
+        return True
+
+    def __repr__(self) -> str:
+        return f"<PublicKey {self.key_id[:16]}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PublicKey) and self.pem == other.pem
+
+    def __hash__(self) -> int:
+        return hash(self.pem)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return PublicKey.from_pem, (self.pem,)
+
+
+class Signer:
+    """A key that signs. A copy in another process can name its key and sign nothing: the private key stays here."""
+
+    __slots__ = ("_key", "public_key")
+
+    def __init__(self, key: Any, public_key: PublicKey) -> None:
+        self._key = key
+        self.public_key = public_key
+
+    @classmethod
+    def from_pem(cls, source: Pem, password: str | bytes | None = None) -> Signer:
+        """Return the signer whose private key is in a file, or in PEM text.
+
+        Raises:
+            InvalidOption: there is none, the password does not open it, or it is no key for ECDSA.
+            SigningUnavailable: ``cryptography`` is not installed.
+        """
+        data, what = _bytes_of(source)
+        secret = password.encode() if isinstance(password, str) else password
+        try:
+            key = _crypto().load_pem_private_key(data, secret)
+        except TypeError:
+            wants = "needs a password" if secret is None else "has no password"
+            raise InvalidOption(f"the private key in {what} {wants}") from None
+        except (ValueError, _crypto().UnsupportedAlgorithm):  # their text may quote what was read
+            raise InvalidOption(f"{what} is no private key in PEM form, or the password is wrong") from None
+        return cls(_checked(key, what), PublicKey(key.public_key()))
+
+    @classmethod
+    def generate(cls) -> Signer:
+        """Return a signer with a new key, gone with this process; `artifact-store keygen` makes one that stays."""
+        key = _crypto().generate()
+        return cls(key, PublicKey(key.public_key()))
+
+    @property
+    def key_id(self) -> str:
+        """The id of its public key."""
+        return self.public_key.key_id
+
+    def sign(self, data: bytes) -> bytes:
+        """Return the signature of ``data``.
+
+        Raises:
+            SigningUnavailable: this is a copy without the private key.
+        """
+        if self._key is None:
+            raise SigningUnavailable(
+                f"the private key {self.key_id[:16]} was not sent to this process, and never is: "
+                "open the store here with a signer of this process"
+            )
+        signature: bytes = self._key.sign(data, _algorithm(self._key))
+        return signature
+
+    def __repr__(self) -> str:
+        return f"<Signer {self.key_id[:16]}>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Signer, (None, self.public_key)
+
+
+def generate(password: str | bytes | None = None) -> tuple[bytes, PublicKey]:
+    """Return a new private key on P-256 in PEM form, encrypted if there is a password, and its public key."""
+    crypto = _crypto()
+    key = crypto.generate()
+    secret = password.encode() if isinstance(password, str) else password
+    lock = crypto.NoEncryption() if secret is None else crypto.BestAvailableEncryption(secret)
+    return key.private_bytes(crypto.Encoding.PEM, crypto.PrivateFormat.PKCS8, lock), PublicKey(key.public_key())
+
+
+def _checked(key: Any, what: str) -> Any:
+    """Return the key if it is one for ECDSA on a curve that ``model_signing`` knows."""
+    if getattr(getattr(key, "curve", None), "name", "") not in _HASHES or not hasattr(key, "key_size"):
+        kind = type(key).__name__.removesuffix("PrivateKey").removesuffix("PublicKey")
+        raise InvalidOption(
+            f"{what} is a key of the kind {kind}; runs are signed with ECDSA on P-256, which model_signing verifies "
+            "as well: `artifact-store keygen` makes such a key"
+        )
+    return key
+
+
+def _algorithm(key: Any) -> Any:
+    crypto = _crypto()
+    return crypto.ECDSA(getattr(crypto.hashes, _HASHES[key.curve.name])())
+
+
+def _bytes_of(source: Pem) -> tuple[bytes, str]:
+    """Return the PEM text and what to call it, which never is the text itself."""
+    if isinstance(source, bytes):
+        return source, "the PEM text"
+    if isinstance(source, str) and source.lstrip().startswith(_BEGIN):
+        return source.encode(), "the PEM text"
+    try:
+        return Path(source).read_bytes(), str(source)
+    except OSError as error:
+        raise InvalidOption(f"the key {source} cannot be read: {error.strerror or error}") from error
+
+
+@cache
+def _crypto() -> SimpleNamespace:
+    """Return what is used of ``cryptography``, imported with the first key."""
+    try:
+        from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, generate_private_key
+        from cryptography.hazmat.primitives.serialization import (
+            BestAvailableEncryption,
+            Encoding,
+            NoEncryption,
+            PrivateFormat,
+            PublicFormat,
+            load_pem_private_key,
+            load_pem_public_key,
+        )
+    except ImportError as missing:
+        raise SigningUnavailable("signatures need another library: pip install 'artifact-store[sign]'") from missing
+    return SimpleNamespace(
+        InvalidSignature=InvalidSignature,
+        UnsupportedAlgorithm=UnsupportedAlgorithm,
+        hashes=hashes,
+        ECDSA=ECDSA,
+        generate=lambda: generate_private_key(SECP256R1()),
+        BestAvailableEncryption=BestAvailableEncryption,
+        Encoding=Encoding,
+        NoEncryption=NoEncryption,
+        PrivateFormat=PrivateFormat,
+        PublicFormat=PublicFormat,
+        load_pem_private_key=load_pem_private_key,
+        load_pem_public_key=load_pem_public_key,
+    )

@@ -1,0 +1,155 @@
+"""A plan: what would be deleted or cleared away, what is kept and why; nothing happens before it is applied.
+
+Applying looks at everything again. What has changed since makes a plan do less, never more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from artifact_store.core.errors import AccessDenied, ArtifactStoreError, OutcomeUnknown, Unavailable
+from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.ops.audit import Problem
+from artifact_store.ops.deletion import Ending
+from artifact_store.storage.base import Unfinished
+
+Action = Literal["delete", "sweep", "restore", "clear", "abort", "keep"]
+
+_ENOUGH: Final = 3
+"""With so many steps in a row that the storage did not carry out, there is no use in trying the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is meant to become of one thing, and why.
+
+    ``delete`` hides a run, ``sweep`` removes the files of one that was deleted long enough ago, ``restore`` brings
+    back a deleted run that an alias names, ``clear`` removes what was never committed, ``abort`` gives up an upload
+    that nobody finishes, and ``keep`` does nothing. ``bytes`` is the room that it takes.
+    """
+
+    what: str
+    """The run, as references are written, or the key of an object."""
+    action: Action
+    why: str
+    bytes: int = 0
+    key: ModelKey | None = None
+    run_id: RunId | None = None
+    upload: Unfinished | None = None
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.what}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of a step; ``ending.result`` is ``kept`` where it was not carried out, ``error`` what stood against."""
+
+    step: Step
+    ending: Ending
+    error: ArtifactStoreError | None = None
+
+    def __str__(self) -> str:
+        return f"{self.ending.result} {self.step.what}: {self.ending.why or self.step.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What came of a plan. Iterates over its changes, one by one."""
+
+    done: tuple[Done, ...]
+
+    def __iter__(self) -> Iterator[Done]:
+        return iter(self.done)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.done)) or "nothing was to be done"
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """The steps that failed, each with its error."""
+        return tuple(Problem(one.step.what, one.error) for one in self.done if one.error is not None)
+
+    @property
+    def ok(self) -> bool:
+        """No step failed; some may have been left out, because things have changed since they were planned."""
+        return not self.problems
+
+    @property
+    def bytes(self) -> int:
+        """The room of what was hidden or removed."""
+        return sum(one.step.bytes for one in self.done if one.ending.result not in {"kept", "restored"})
+
+
+class Plan:
+    """What would happen, step by step; iterating and printing it change nothing, :meth:`apply` does it.
+
+    ``problems`` are what could not be read: nothing that depends on it is touched. ``notes`` are what a reader should
+    know beside the steps.
+    """
+
+    def __init__(
+        self,
+        steps: Iterable[Step],
+        begin: Callable[[], Callable[[Step], Ending]],
+        *,
+        problems: Sequence[Problem] = (),
+        notes: Sequence[str] = (),
+        strict: bool = False,
+    ) -> None:
+        self.steps = tuple(steps)
+        self.problems = tuple(problems)
+        self.notes = tuple(notes)
+        self._begin, self._strict = begin, strict
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self.steps)
+
+    def __repr__(self) -> str:
+        return f"<Plan: {len(self.changes)} of {len(self.steps)} to change, {self.bytes:,} bytes>"
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.steps)) or "nothing is to be done"
+
+    @property
+    def changes(self) -> tuple[Step, ...]:
+        """The steps that do something."""
+        return tuple(step for step in self.steps if step.action != "keep")
+
+    @property
+    def kept(self) -> tuple[Step, ...]:
+        """What is kept, each with the reason."""
+        return tuple(step for step in self.steps if step.action == "keep")
+
+    @property
+    def bytes(self) -> int:
+        """The room of what would be hidden or removed; a run that is only hidden keeps it until it is swept."""
+        return sum(step.bytes for step in self.changes if step.action != "restore")
+
+    def apply(self) -> Applied:
+        """Carry out the changes, each of them only if everything that speaks for it still holds.
+
+        A step that fails is reported and does not stop the others. Applying a second time does what is left.
+
+        Raises:
+            RunInUse, RunDeleted, Conflict: a single run was to be deleted, and cannot be.
+            Unavailable, AccessDenied, OutcomeUnknown: the storage refuses one step after the other.
+        """
+        if not self.changes:
+            return Applied(())
+        carry_out = self._begin()
+        done: list[Done] = []
+        refused = 0
+        for step in self.changes:
+            try:
+                done.append(Done(step, carry_out(step)))
+                refused = 0
+            except ArtifactStoreError as error:
+                refused = refused + 1 if isinstance(error, Unavailable | AccessDenied | OutcomeUnknown) else 0
+                if self._strict or refused >= _ENOUGH:
+                    error.add_note(f"{len(done)} of {len(self.changes)} steps had come to an end before.")
+                    raise
+                done.append(Done(step, Ending("kept", str(error)), error))
+        return Applied(tuple(done))

@@ -1,0 +1,256 @@
+"""Which committed runs may go: the rules of ``delete`` and ``prune``, and what is safe from them.
+
+Safe from pruning: what an alias names (a pin is an alias), what one named until less than the grace period ago, the
+last two runs of every alias, what a rollback would serve, and what its own save may be about to publish. Looks and
+decides; :mod:`artifact_store.ops.deletion` carries it out, and looks at the pointers twice more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any, Final
+
+from artifact_store.core.errors import AccessDenied, ArtifactStoreError, InvalidOption, Unavailable
+from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.manifest import Manifest
+from artifact_store.core.pointer import Publish
+from artifact_store.core.policy import metric_value
+from artifact_store.ops import catalog, deletion, promote, publish
+from artifact_store.ops.audit import Problem
+from artifact_store.ops.context import Context
+from artifact_store.ops.deletion import Ending, spoken
+from artifact_store.ops.plan import Plan, Step
+from artifact_store.storage.settle import patiently
+
+GRACE: Final = timedelta(days=7)
+"""How long a deleted run can be brought back, and how long a save is given to end."""
+_LAST: Final = 2
+_BEST: Final = "keep_best is (metric, number) or (metric, number, 'min')"
+_PUBLISHING: Final = timedelta(hours=1)
+"""How long after its commit a run may still be published by its own save."""
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """Keep the ``count`` runs with the best ``metric``: the largest, or the smallest where ``mode`` is ``min``."""
+
+    metric: str
+    count: int
+    mode: str = "max"
+
+    def __post_init__(self) -> None:
+        if not _is_count(self.count) or self.mode not in {"max", "min"}:
+            raise InvalidOption(f"{_BEST}, not {(self.metric, self.count, self.mode)!r}")
+
+    @classmethod
+    def of(cls, value: Any) -> Best | None:
+        """Read ``(metric, number)`` or ``(metric, number, mode)``."""
+        if value is None or isinstance(value, Best):
+            return value
+        if not isinstance(value, Sequence) or isinstance(value, str) or len(value) not in {2, 3}:
+            raise InvalidOption(f"{_BEST}, not {value!r}")
+        return cls(str(value[0]), *value[1:])
+
+    def choose(self, runs: Sequence[Manifest]) -> set[str]:
+        """Return the ids of the best; a run without the metric, or with a NaN, is none of them."""
+        known = [run for run in runs if not math.isnan(metric_value(run, self.metric))]
+        known.sort(key=lambda run: (metric_value(run, self.metric), run.run_id), reverse=True)
+        if self.mode == "min":
+            known.sort(key=lambda run: metric_value(run, self.metric))
+        return {run.run_id for run in known[: self.count]}
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What ``prune`` keeps of each model, beside what is safe: everything else that is old enough goes."""
+
+    keep_last: int | None = None
+    keep_best: Best | None = None
+    older_than: timedelta | datetime | None = None
+    grace: timedelta = GRACE
+
+    def __post_init__(self) -> None:
+        if self.keep_last is None and self.keep_best is None and self.older_than is None:
+            raise InvalidOption(
+                "prune needs to know what to keep: keep_last=10, keep_best=('sharpe', 3), older_than=timedelta(days=90)"
+            )
+        if self.keep_last is not None and not _is_count(self.keep_last):
+            raise InvalidOption(f"keep_last is a number from 0, not {self.keep_last!r}")
+        if isinstance(self.older_than, datetime) and self.older_than.tzinfo is None:
+            raise InvalidOption("older_than is an aware datetime, such as datetime(2026, 1, 1, tzinfo=UTC)")
+        if self.older_than is not None and not isinstance(self.older_than, datetime):
+            check_span("older_than", self.older_than)
+        check_span("grace", self.grace)
+
+    def before(self, now: datetime) -> datetime | None:
+        """Return the time before which a run has to have been saved to go."""
+        if isinstance(self.older_than, timedelta):
+            return now - self.older_than
+        return self.older_than
+
+
+def check_span(name: str, value: object) -> timedelta:
+    """Return ``value`` if it is a span of time that is not negative.
+
+    Raises:
+        InvalidOption: it is none.
+    """
+    if not isinstance(value, timedelta) or value < timedelta(0):
+        raise InvalidOption(f"{name} is a span of time such as timedelta(days=7), not {value!r}")
+    return value
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+# ---------------------------------------------------------------- delete
+
+
+def plan_delete(context: Context, key: ModelKey, run_id: RunId, *, reason: str, begin: Callable[[], object]) -> Plan:
+    """Return the plan to delete one run. Raises what :func:`deletion.mark` would raise now."""
+    manifest = patiently(lambda: publish.read_manifest(context.backend, key, run_id), context.patience)
+    deletion.refuse_named(key, run_id, deletion.named_by(context, key, run_id))
+    step = Step(manifest.label, "delete", reason or "it was asked for", size_of(manifest), key, run_id)
+
+    def start() -> Callable[[Step], Ending]:
+        begin()
+        return lambda _: _mark(context, step, reason)
+
+    return Plan([step], start, strict=True)
+
+
+def _mark(context: Context, step: Step, reason: str) -> Ending:
+    assert step.key is not None
+    assert step.run_id is not None
+    deletion.mark(context, step.key, step.run_id, reason=reason)
+    return Ending("deleted")
+
+
+def size_of(manifest: Manifest) -> int:
+    """Return the bytes of all files of a run."""
+    return sum(entry.size for entry in manifest.files)
+
+
+# ---------------------------------------------------------------- prune
+
+
+def plan_prune(
+    context: Context, models: Sequence[ModelKey], rules: Rules, *, reason: str, begin: Callable[[], object]
+) -> Plan:
+    """Return the plan to prune models. What cannot be read is a problem, and nothing that depends on it is touched."""
+    problems: list[Problem] = []
+    steps = [step for key in models for step in judge(context, key, rules, problems)]
+
+    def start() -> Callable[[Step], Ending]:
+        begin()
+        again: dict[ModelKey, dict[RunId | None, Step]] = {}
+
+        def carry_out(step: Step) -> Ending:
+            assert step.key is not None
+            if step.key not in again:
+                again[step.key] = {found.run_id: found for found in judge(context, step.key, rules, [])}
+            now = again[step.key].get(step.run_id)
+            if now is None or now.action == "keep":
+                return Ending("kept", "it is gone" if now is None else now.why)
+            return _mark(context, now, reason or f"pruned: {now.why}")
+
+        return carry_out
+
+    return Plan(steps, start, problems=problems)
+
+
+def judge(context: Context, key: ModelKey, rules: Rules, problems: list[Problem]) -> list[Step]:
+    """Return what becomes of each committed run of a model, newest first.
+
+    If an alias cannot be read, nobody knows what it names: it is a problem, and every run is kept.
+    """
+    now = context.now()
+    runs = list(catalog.manifests(context, key, catalog.Filter(), problems))
+    try:
+        pasts = histories(context, key)
+    except (Unavailable, AccessDenied):
+        raise
+    except ArtifactStoreError as error:
+        problems.append(Problem(f"the aliases of {key}", error))
+        return [_step(run, "an alias of the model cannot be read") for run in runs]
+    safe = protected(pasts, now=now, grace=rules.grace)
+    best = rules.keep_best.choose(runs) if rules.keep_best is not None else set()
+    before = rules.before(now)
+    steps = []
+    for place, run in enumerate(runs):
+        why = safe.get(run.run_id) or _publishing(run, pasts, now, min(rules.grace, _PUBLISHING))
+        if why is None and place < (rules.keep_last or 0):
+            why = f"one of the newest {rules.keep_last}"
+        if why is None and rules.keep_best is not None and run.run_id in best:
+            why = f"one of the best {rules.keep_best.count} by {rules.keep_best.metric}"
+        if why is None and before is not None and run.created_at >= before:
+            why = f"saved after {before:%Y-%m-%d %H:%M:%S} UTC"
+        steps.append(_step(run, why) if why is not None else _step(run, _gone(rules, before), action="delete"))
+    return steps
+
+
+def _step(run: Manifest, why: str, *, action: Any = "keep") -> Step:
+    return Step(run.label, action, why, size_of(run), run.key, RunId(run.run_id))
+
+
+def _gone(rules: Rules, before: datetime | None) -> str:
+    said = []
+    if rules.keep_last is not None:
+        said.append(f"not one of the newest {rules.keep_last}")
+    if rules.keep_best is not None:
+        said.append(f"not one of the best {rules.keep_best.count} by {rules.keep_best.metric}")
+    if before is not None:
+        said.append(f"saved before {before:%Y-%m-%d %H:%M:%S} UTC")
+    return ", ".join(said)
+
+
+def histories(context: Context, key: ModelKey) -> dict[str, list[Publish]]:
+    """Return everything that each alias of a model ever named, oldest first.
+
+    Raises:
+        Corrupt: a pointer or a part of its archive cannot be believed.
+    """
+
+    def read(alias: str) -> list[Publish]:
+        seen = publish.read_pointer(context.backend, key, alias)
+        return publish.history(context.backend, key, alias, seen)
+
+    names = catalog.alias_names(context, key)
+    return {alias: patiently(lambda alias=alias: read(alias), context.patience) for alias in names}  # type: ignore[misc]
+
+
+def protected(pasts: dict[str, list[Publish]], *, now: datetime, grace: timedelta) -> dict[str, str]:
+    """Return the runs that no pruning touches, each with the reason: by what the aliases name and named."""
+    safe: dict[str, str] = {}
+    for alias, past in pasts.items():
+        if past and past[-1].run_id is not None:
+            safe[past[-1].run_id] = f"{alias} names it"
+    for alias, past in pasts.items():
+        for entry, after in pairwise(past):
+            if entry.run_id is not None and now - after.at < grace:
+                safe.setdefault(entry.run_id, f"{alias} named it until less than {spoken(grace)} ago")
+        for run_id in _last(past):
+            safe.setdefault(run_id, f"one of the last {_LAST} that {alias} named")
+        if past and (before := next(promote.candidates(past), None)) is not None:
+            safe.setdefault(before, f"a rollback of {alias} would serve it")
+    return safe
+
+
+def _last(past: Sequence[Publish]) -> list[str]:
+    """Return the last different runs that an alias named."""
+    named = [entry.run_id for entry in reversed(past) if entry.run_id is not None]
+    return list(dict.fromkeys(named))[:_LAST]
+
+
+def _publishing(run: Manifest, pasts: dict[str, list[Publish]], now: datetime, within: timedelta) -> str | None:
+    """Return why a run may be about to be published by its own save, or ``None``."""
+    if run.publish.policy == "never" or now - run.created_at >= within:
+        return None
+    if any(entry.run_id == run.run_id for entry in pasts.get(run.publish.alias, ())):
+        return None
+    return f"it was saved less than {spoken(within)} ago and may be about to be published"

@@ -1,0 +1,348 @@
+"""Sign runs and pointers, and hold what is read to the signatures that the policy demands.
+
+A signature lies beside the files of its run, under a name made of the digest of the manifest and the id of the key:
+so a reader asks for exactly those of the keys it trusts, and never for a key that the store offers. Owns when and
+where signatures are written and read; what they say is in ``core``, who can make them in ``keypairs``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
+from contextlib import contextmanager
+
+from artifact_store.core import keys, trust
+from artifact_store.core.errors import (
+    AccessDenied,
+    ArtifactStoreError,
+    Conflict,
+    ContainerNotFound,
+    Corrupt,
+    InvalidOption,
+    NotFound,
+    ObjectNotFound,
+    RunExists,
+    SignatureInvalid,
+    SignatureMissing,
+    Stale,
+    Unsupported,
+    UntrustedKey,
+)
+from artifact_store.core.files import Outgoing
+from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.manifest import FileEntry, Manifest
+from artifact_store.core.pointer import Note, Pointer, Seal
+from artifact_store.core.statement import MAX_BUNDLE, Bundle, message, statement, write_bundle
+from artifact_store.core.tombstone import Tombstone
+from artifact_store.core.trust import TrustedKey
+from artifact_store.ops.context import Context
+from artifact_store.ops.keypairs import Signer
+from artifact_store.ops.publish import deleted, read_run
+from artifact_store.storage.base import IfAbsent
+from artifact_store.storage.settle import Outcome, Seen, patiently, settle
+from artifact_store.storage.transfer import hash_pieces, read_pieces
+
+_REMEMBERED = 4096
+"""Runs whose signature a store needs not fetch again: the bytes that were verified are those with this digest."""
+
+# ---------------------------------------------------------------- sign
+
+
+def ahead(
+    context: Context, signer: Signer, files: Sequence[Outgoing], describe: Callable[[list[FileEntry]], Manifest]
+) -> Manifest:
+    """Sign the run that these files will most likely become, while they are still being stored, and return it.
+
+    A file that has to go to another name than its own makes another manifest: then the signature of that one is
+    written before it is committed, and this one is never looked at.
+    """
+    entries = []
+    for file in files:
+        digest = hash_pieces(read_pieces(file.source))
+        entries.append(FileEntry(path=file.path, key=file.path, size=digest.size, sha256=digest.sha256))
+    manifest = describe(entries)
+    sign(context, manifest, signer)
+    return manifest
+
+
+def sign(context: Context, manifest: Manifest, signer: Signer) -> None:
+    """Store a signature of the run, unless there is one by the same key.
+
+    Raises:
+        Conflict: something else lies where it belongs.
+        OutcomeUnknown: it may be stored.
+    """
+    payload = statement(manifest)
+    signature = signer.sign(message(payload))
+    store(context, manifest, write_bundle(Bundle(signer.key_id, payload, signature)), signer.public_key)
+
+
+def store(context: Context, manifest: Manifest, bundle: bytes, key: TrustedKey) -> None:
+    """Store a signature that this key made of the run, wherever it was made; create-only.
+
+    Raises:
+        SignatureInvalid: it is none of this run by this key; nothing was written.
+        Conflict, OutcomeUnknown: as for :func:`sign`.
+    """
+    where = _place(manifest, key)
+    trust.check_signature(bundle, key, manifest, "the signature to store")
+
+    def look() -> Seen:
+        try:
+            found = context.backend.read(where, limit=MAX_BUNDLE)
+        except (ObjectNotFound, ContainerNotFound):
+            return Seen.AS_BEFORE
+        assert found is not None
+        try:
+            trust.check_signature(found.data, key, manifest, f"{where!r}")
+        except SignatureInvalid:
+            return Seen.FOREIGN
+        return Seen.OURS
+
+    def send() -> None:
+        context.backend.write(where, bundle, when=IfAbsent())
+
+    if settle(send, look, patience=context.patience, key=where) is Outcome.LOST:
+        raise Conflict(
+            f"{where!r} holds something else than the signature of {manifest.label} by the key {key.key_id[:16]}: "
+            "find out who wrote it, remove it, and sign again"
+        )
+
+
+def check_own(context: Context, manifest: Manifest, signer: Signer) -> None:
+    """Raise unless the run that another saver committed with the same content is signed by our key.
+
+    It is not signed now: some of what it says, such as its ``metadata.json``, is not ours.
+
+    Raises:
+        RunExists: it is not.
+    """
+    try:
+        data = _read(context, manifest, signer.public_key) or b""  # which is no signature, either
+        trust.check_signature(data, signer.public_key, manifest, "its signature")
+    except SignatureInvalid as error:
+        raise RunExists(
+            f"a run with the same content was committed as {manifest.label}, and not by the owner of the key "
+            f"{signer.key_id[:16]}: {error}. It is untouched, and not published by this save. Look at it, then sign "
+            "and promote it, or save under another run id"
+        ) from error
+
+
+# ---------------------------------------------------------------- runs
+
+
+def check_run(context: Context, manifest: Manifest) -> str:
+    """Return the id of a trusted key that signed this run.
+
+    Raises:
+        SignatureMissing, UntrustedKey, SignatureInvalid: none did.
+    """
+    with vouching(context, manifest, needed=True) as vouched:
+        return vouched()
+
+
+@contextmanager
+def vouching(context: Context, manifest: Manifest, *, needed: bool) -> Iterator[Callable[[], str]]:
+    """Fetch the signatures of a run beside whatever else is done; what is yielded waits for them and verifies.
+
+    It returns the id of a trusted key that signed, nothing where that is not ``needed``, or raises what
+    :func:`check_run` does.
+    """
+    trusted = context.policy.trusted_keys
+    known = context.vouched.get(manifest.digest, "") if needed else ""
+    wanted = trusted if needed and context.policy.key(known) is None else ()
+    pending: list[tuple[TrustedKey, Future[bytes | None]]] = [
+        (key, context.workers.submit(lambda key=key: _read(context, manifest, key)))  # type: ignore[misc]
+        for key in wanted
+    ]
+
+    def vouched() -> str:
+        return _verified(context, manifest, pending) if pending else known
+
+    try:
+        yield vouched
+    finally:
+        for _, future in pending:
+            future.cancel()
+        wait([future for _, future in pending])
+
+
+def _verified(context: Context, manifest: Manifest, pending: list[tuple[TrustedKey, Future[bytes | None]]]) -> str:
+    problem: ArtifactStoreError | None = None
+    for key, future in pending:
+        try:
+            data = future.result()
+            if data is None:
+                continue
+            trust.check_signature(data, key, manifest, f"the signature {_place(manifest, key)!r}")
+        except ArtifactStoreError as error:  # another trusted key may have signed as well
+            problem = problem or error
+            continue
+        if len(context.vouched) >= _REMEMBERED:
+            context.vouched.clear()
+        context.vouched[manifest.digest] = key.key_id
+        return key.key_id
+    raise problem or _unsigned(context, manifest)
+
+
+def _unsigned(context: Context, manifest: Manifest) -> SignatureMissing | UntrustedKey:
+    """Return the error for a run without a signature by a trusted key, which names the keys that did sign.
+
+    Raises:
+        RunDeleted: the signatures are gone because the run is.
+    """
+    _check_not_deleted(context, manifest)
+    text = f"{manifest.label} is not signed by any key that the policy trusts"
+    try:
+        found = signers(context, manifest)
+    except AccessDenied:
+        return SignatureMissing(f"{text}, and its signatures may not be listed")
+    trusted = [key.key_id for key in context.policy.trusted_keys]
+    others = [signer for signer in found if not any(key_id.startswith(signer) for key_id in trusted)]
+    if others:
+        return UntrustedKey(
+            f"{text}; it is signed by {', '.join(others)}. If that key is whose you believe, add it to trusted_keys",
+            key_ids=others,
+        )
+    return SignatureMissing(f"{text}, nor by another: its owner signs it with store.sign or `artifact-store sign`")
+
+
+def _check_not_deleted(context: Context, manifest: Manifest) -> None:
+    """Raise ``RunDeleted`` if there is a tombstone in the place of the manifest."""
+    key, run_id = manifest.key, RunId(manifest.run_id)
+    try:
+        record = patiently(lambda: read_run(context.backend, key, run_id).record, context.patience)
+    except (NotFound, Corrupt, Unsupported, AccessDenied):  # which say nothing about a deletion
+        return
+    if isinstance(record, Tombstone):
+        raise deleted(record)
+
+
+def signers(context: Context, manifest: Manifest) -> list[str]:
+    """Return how the ids of all keys begin that lie beside the run as its signers. Nothing of it is verified."""
+    prefix = keys.signatures_prefix(manifest.key, RunId(manifest.run_id))
+    children = patiently(lambda: list(context.backend.children(prefix)), context.patience)
+    return sorted(signer for child in children if (signer := keys.signer_in(child, manifest.digest)) is not None)
+
+
+@contextmanager
+def collecting(context: Context, manifest: Manifest, *, every: bool) -> Iterator[Callable[[], dict[str, bytes]]]:
+    """Fetch stored signatures beside whatever else is done; what is yielded returns them by name, not verified.
+
+    They are those that the saver announced and those by trusted keys, or with ``every`` all that a listing shows.
+    """
+    trusted = [key.key_id for key in context.policy.trusted_keys]
+    key_ids = signers(context, manifest) if every else dict.fromkeys([*manifest.signed_by, *trusted])
+    reads = {
+        keys.signature_name(manifest.digest, key_id): context.workers.submit(
+            lambda key_id=key_id: _read_at(context, _where(manifest, key_id))  # type: ignore[misc]
+        )
+        for key_id in key_ids
+    }
+    try:
+        yield lambda: {name: data for name, read in reads.items() if (data := read.result()) is not None}
+    finally:
+        wait(reads.values())
+
+
+def _read(context: Context, manifest: Manifest, key: TrustedKey) -> bytes | None:
+    return _read_at(context, _place(manifest, key))
+
+
+def _read_at(context: Context, where: str) -> bytes | None:
+    """Return what is stored as a signature, or ``None`` if nothing is."""
+    try:
+        found = patiently(lambda: context.backend.read(where, limit=MAX_BUNDLE), context.patience)
+    except ObjectNotFound:
+        return None
+    except Corrupt as error:
+        raise SignatureInvalid(str(error)) from error
+    assert found is not None
+    return found.data
+
+
+def _place(manifest: Manifest, key: TrustedKey) -> str:
+    return _where(manifest, key.key_id)
+
+
+def _where(manifest: Manifest, key_id: str) -> str:
+    return keys.signature(manifest.key, RunId(manifest.run_id), manifest.digest, key_id)
+
+
+# ---------------------------------------------------------------- pointers
+
+
+def note(context: Context, store_id: str, reason: str = "") -> Note:
+    """Return who publishes now, and why; with the signature of this store's signer, and the caution of its policy.
+
+    Raises:
+        InvalidOption: as for :func:`check_able`.
+    """
+    check_able(context)
+    signer = context.signer
+    return Note(
+        context.new_write_id(),
+        context.now(),
+        context.actor,
+        reason,
+        seal=None if signer is None else Seal(signer.key_id, store_id, signer.sign),
+        guard=guard(context),
+    )
+
+
+def check_able(context: Context) -> None:
+    """Raise if what this store would write is nothing that it would read.
+
+    Raises:
+        InvalidOption: its policy requires signatures, and it has no signer, or one that it does not trust.
+    """
+    if not context.policy.require_signature:
+        return
+    if context.signer is None:
+        raise InvalidOption("this store's policy requires signatures: to write, it needs signer=Signer.from_pem(...)")
+    if context.policy.key(context.signer.key_id) is None:
+        raise InvalidOption(
+            f"this store's policy does not trust its own signer: add {context.signer.public_key!r} to trusted_keys"
+        )
+
+
+def guard(context: Context) -> Callable[[Pointer], None] | None:
+    """Return what refuses to publish over a pointer that may not be believed, if the policy requires signatures."""
+    if not context.policy.require_signature:
+        return None
+
+    def believed(pointer: Pointer) -> None:
+        _genuine(context, ModelKey(pointer.model_type, pointer.symbol), pointer)
+
+    return believed
+
+
+def admit(context: Context, key: ModelKey, alias: str, pointer: Pointer | None) -> None:
+    """Raise unless the policy lets this pointer decide what is loaded; ``None`` is an alias that is not there.
+
+    The highest ``seq`` is remembered in the folder of the client, if it has one: the one write of a read.
+
+    Raises:
+        SignatureMissing, UntrustedKey, SignatureInvalid: no trusted key signed it.
+        RolledBack: this client has seen a later one, or one of another store at this place.
+        Stale: it is older than the policy allows.
+    """
+    if not context.policy.require_signature:
+        return
+    if pointer is None:
+        if context.marks is not None:
+            context.marks.check_absence(context.backend.url, key, alias)
+        return
+    _genuine(context, key, pointer)
+    age, limit = context.now() - pointer.at, context.policy.max_age
+    if limit is not None and age > limit:
+        raise Stale(
+            f"{key}@{alias} was signed {age} ago, and the policy allows {limit}: either nobody has published since, or "
+            "what was published is kept back. Its owner publishes it again to say that it still holds"
+        )
+
+
+def _genuine(context: Context, key: ModelKey, pointer: Pointer) -> None:
+    store_id = trust.check_pointer(pointer, context.policy, f"the pointer {key}@{pointer.alias}")
+    if context.marks is not None:
+        context.marks.see(context.backend.url, store_id, pointer)

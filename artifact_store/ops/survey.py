@@ -1,0 +1,226 @@
+"""``gc``: find what was never committed and what was deleted long enough ago, in one listing of the store.
+
+Committed runs are never touched here. Every age is compared with the storage's own clock when it counts, at the time
+of the change; a plan goes by the clock of its client. Only keys that a listing showed are ever removed, and only those
+that a store itself would write: what else lies below the root is not ours.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import groupby
+
+from artifact_store.core import keys
+from artifact_store.core.errors import AccessDenied, ArtifactStoreError, Unavailable, Unsupported
+from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.manifest import Manifest
+from artifact_store.core.tombstone import Tombstone
+from artifact_store.ops import catalog, deletion
+from artifact_store.ops.audit import Problem
+from artifact_store.ops.context import Context
+from artifact_store.ops.deletion import Ending, spoken
+from artifact_store.ops.plan import Plan, Step
+from artifact_store.storage.base import Entry, Unfinished
+from artifact_store.storage.settle import patiently
+
+AHEAD = 16
+"""Manifests that are fetched ahead of the survey."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The objects of one run, as a listing shows them."""
+
+    key: ModelKey
+    run_id: RunId
+    entries: Sequence[Entry]
+
+    @property
+    def label(self) -> str:
+        """``type/symbol:run_id``, as references are written."""
+        return f"{self.key}:{self.run_id}"
+
+    @property
+    def manifest(self) -> Entry | None:
+        """What is in the place of the manifest, if something is."""
+        place = keys.manifest(self.key, self.run_id)
+        return next((entry for entry in self.entries if entry.key == place), None)
+
+    @property
+    def others(self) -> list[Entry]:
+        """Everything but that."""
+        return [entry for entry in self.entries if entry is not self.manifest]
+
+
+def plan_gc(context: Context, *, grace: timedelta, begin: Callable[[], object]) -> Plan:
+    """Return the plan to clear away what was never committed, and to sweep what was deleted ``grace`` ago."""
+    found = _Survey(context, grace, context.now())
+    steps = [*found.runs(), *found.uploads(), *found.probes()]
+
+    def start() -> Callable[[Step], Ending]:
+        begin()
+        now = deletion.storage_time(context)
+        return lambda step: _carry_out(context, step, grace=grace, now=now)
+
+    return Plan(steps, start, problems=found.problems, notes=found.notes)
+
+
+def _carry_out(context: Context, step: Step, *, grace: timedelta, now: datetime) -> Ending:
+    if step.upload is not None:
+        return _abort(context, step.upload, grace=grace, now=now)
+    if step.key is None or step.run_id is None:
+        patiently(lambda: context.backend.delete(step.what), context.patience)
+        return Ending("cleared")
+    if step.action in {"sweep", "restore"}:
+        return deletion.sweep(context, step.key, step.run_id, grace=grace, now=now)
+    stray = keys.run_of(step.what)
+    if stray is not None:
+        return deletion.clear_stray(context, step.key, step.run_id, stray[2])
+    return deletion.clear(context, step.key, step.run_id, grace=grace, now=now)
+
+
+def _abort(context: Context, upload: Unfinished, *, grace: timedelta, now: datetime) -> Ending:
+    if now - upload.begun < grace:
+        return Ending("kept", f"it was begun less than {spoken(grace)} ago")
+    patiently(lambda: context.backend.discard(upload), context.patience)
+    return Ending("aborted")
+
+
+@dataclass
+class _Survey:
+    """One look at everything below the root."""
+
+    context: Context
+    grace: timedelta
+    now: datetime
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    _named: dict[ModelKey, dict[str, list[str]]] = field(default_factory=dict)
+
+    # ---- runs
+
+    def runs(self) -> Iterator[Step]:
+        """Yield what becomes of each run that is not simply committed."""
+        pending: deque[tuple[Group, Future[Manifest | Tombstone] | None]] = deque()
+        groups = self._groups()
+        while True:
+            while len(pending) < AHEAD and (group := next(groups, None)) is not None:
+                pending.append((group, self._record(group)))
+            if not pending:
+                return
+            group, record = pending.popleft()
+            try:
+                yield from self._judge(group, None if record is None else record.result())
+            except (Unavailable, AccessDenied):
+                raise
+            except ArtifactStoreError as error:
+                self.problems.append(Problem(group.label, error))
+
+    def _groups(self) -> Iterator[Group]:
+        for child in catalog.children(self.context, ""):
+            model_type = keys.model_type_in(child)
+            if model_type is not None:
+                prefix = keys.type_prefix(model_type)
+                listed = patiently(lambda prefix=prefix: list(self.context.backend.list(prefix)), self.context.patience)  # type: ignore[misc]
+                yield from _grouped(listed)
+
+    def _record(self, group: Group) -> Future[Manifest | Tombstone] | None:
+        if group.manifest is None:
+            return None
+        return self.context.workers.submit(lambda: deletion.look(self.context, group.key, group.run_id).record)
+
+    def _judge(self, group: Group, record: Manifest | Tombstone | None) -> Iterator[Step]:
+        if record is None:
+            yield self._crashed(group)
+        elif isinstance(record, Manifest):
+            yield from self._strays(group, record)
+        elif record.state == "marked":
+            yield self._marked(group, record)
+        elif group.others:
+            yield self._step(group, "sweep", "an earlier sweep was cut short")
+
+    def _crashed(self, group: Group) -> Step:
+        why = deletion.unclear(group.entries, group.key, group.run_id, grace=self.grace, now=self.now)
+        if why is not None:
+            return self._step(group, "keep", f"it was never committed, and {why}")
+        newest = max(entry.modified for entry in group.entries)
+        return self._step(
+            group, "clear", f"it was never committed; its newest part is of {newest:%Y-%m-%d %H:%M:%S} UTC"
+        )
+
+    def _strays(self, group: Group, manifest: Manifest) -> Iterator[Step]:
+        """Yield the files of other saves under the same id, which lost to this run."""
+        for entry in group.others:
+            found = keys.run_of(entry.key)
+            if found is None or deletion.belongs(found[2], manifest):
+                continue
+            if self.now - entry.modified >= self.grace:
+                why = "another save under this run id left it; the run does not have it"
+                yield Step(entry.key, "clear", why, entry.size, group.key, group.run_id)
+
+    def _marked(self, group: Group, stone: Tombstone) -> Step:
+        assert group.manifest is not None
+        until = group.manifest.modified + self.grace
+        if self.now < until:
+            return self._step(
+                group, "keep", f"{stone.told}; it can be brought back until {until:%Y-%m-%d %H:%M:%S} UTC"
+            )
+        aliases = self._aliases(group.key).get(group.run_id, [])
+        if aliases:
+            return self._step(group, "restore", f"it was deleted, and {', '.join(aliases)} still names it")
+        return self._step(group, "sweep", stone.told)
+
+    def _aliases(self, key: ModelKey) -> dict[str, list[str]]:
+        """Return the aliases of a model by the run that they name."""
+        if key not in self._named:
+            named: dict[str, list[str]] = {}
+            for alias, pointer in catalog.aliases(self.context, key).items():
+                named.setdefault(pointer.run_id or "", []).append(alias)
+            self._named[key] = named
+        return self._named[key]
+
+    def _step(self, group: Group, action: str, why: str) -> Step:
+        size = sum(entry.size for entry in group.others)
+        return Step(group.label, action, why, size, group.key, group.run_id)  # type: ignore[arg-type]  # literals above
+
+    # ---- what lies beside the runs
+
+    def uploads(self) -> Iterator[Step]:
+        """Yield the uploads that somebody began and did not end."""
+        try:
+            found = patiently(lambda: list(self.context.backend.unfinished()), self.context.patience)
+        except Unsupported as error:
+            self.notes.append(str(error))
+            return
+        except AccessDenied as error:
+            self.notes.append(f"unfinished uploads cannot be listed with these credentials ({error})")
+            return
+        for upload in sorted(found, key=lambda upload: (upload.key, upload.upload)):
+            if self.now - upload.begun < self.grace:
+                why = f"an upload that was begun less than {spoken(self.grace)} ago"
+                yield Step(upload.key, "keep", why, upload.size, upload=upload)
+            else:
+                why = f"an upload that was begun at {upload.begun:%Y-%m-%d %H:%M:%S} UTC and never ended"
+                yield Step(upload.key, "abort", why, upload.size, upload=upload)
+
+    def probes(self) -> Iterator[Step]:
+        """Yield the throw-away objects of writers that died while they tried out the storage."""
+        listed = patiently(lambda: list(self.context.backend.list(keys.PROBES)), self.context.patience)
+        for entry in listed:
+            if (
+                keys.probe_in(entry.key.removeprefix(keys.PROBES)) == entry.key
+                and self.now - entry.modified >= self.grace
+            ):
+                yield Step(entry.key, "clear", "somebody tried out the storage and died", entry.size)
+
+
+def _grouped(entries: Sequence[Entry]) -> Iterator[Group]:
+    """Yield the objects of a listing run by run; what belongs to no run is left out."""
+    owned = [(found[:2], entry) for entry in entries if (found := keys.run_of(entry.key)) is not None]
+    owned.sort(key=lambda pair: (str(pair[0][0]), pair[0][1], pair[1].key))
+    for (key, run_id), members in groupby(owned, key=lambda pair: pair[0]):
+        yield Group(key, run_id, [entry for _, entry in members])

@@ -1,0 +1,240 @@
+"""A signed pointer is one of a store, an alias and a moment; what is changed in it, or put back, is noticed."""
+
+import json
+import threading
+from datetime import timedelta
+
+import pytest
+
+from artifact_store.core.canonical import canonical
+from artifact_store.core.documents import write_time
+from artifact_store.core.errors import (
+    ArtifactStoreError,
+    Contended,
+    Corrupt,
+    PreconditionFailed,
+    RolledBack,
+    SignatureInvalid,
+    SignatureMissing,
+    UntrustedKey,
+)
+from artifact_store.core.pointer import Note, Pointer, Seal, advance
+from artifact_store.core.statement import encode64
+from artifact_store.core.trust import check_pointer
+from artifact_store.ops.watermark import Watermarks
+from artifact_store.storage.settle import Patience
+from tests.keys import public, signer, strict
+from tests.unit.samples import KEY, NOW, manifest, resealed
+
+pytestmark = pytest.mark.windows
+
+STORE = "f" * 32
+URL = "s3://bucket/models"
+
+
+def published(times=1, who="owner", store=STORE, salt=0):
+    """The pointer after so many signed publishes, as it is read back."""
+    pointer = None
+    seal = None if who is None else Seal(public(who).key_id, store, signer(who).sign)
+    for number in range(times):
+        mark = Note(f"{number + (salt << 64):032x}", NOW + timedelta(seconds=number), "me", "why", seal=seal)
+        pointer = read(advance(pointer, KEY, "latest", manifest(), mark).pointer.to_bytes())
+    return pointer
+
+
+def read(data):
+    return Pointer.from_bytes(data, what="the pointer")
+
+
+def test_a_signed_pointer_says_for_which_store():
+    assert check_pointer(published(70), strict(), "it") == STORE
+
+
+def test_an_unsigned_pointer_is_the_same_bytes_as_ever():
+    assert "signature" not in published(who=None).to_json()
+    assert read(published(who=None).to_bytes()).signature is None
+    with pytest.raises(SignatureMissing, match="not signed"):
+        check_pointer(published(who=None), strict(), "it")
+
+
+def test_the_signature_of_a_stranger_is_not_trusted():
+    with pytest.raises(UntrustedKey, match="does not trust") as caught:
+        check_pointer(published(who="stranger"), strict(), "it")
+    assert caught.value.key_ids == (public("stranger").key_id,)
+    assert check_pointer(published(who="stranger"), strict("owner", "stranger"), "it") == STORE
+
+
+def test_a_stranger_cannot_sign_in_the_name_of_another():
+    value = published(who="stranger").to_json()
+    value["signature"]["key_id"] = public().key_id
+    with pytest.raises(SignatureInvalid, match="changed after"):
+        check_pointer(read(resealed(value)), strict(), "it")
+
+
+def test_every_flipped_bit_of_a_pointer_is_noticed():
+    data = published(2).to_bytes()
+    for place in range(len(data)):
+        for bit in range(8):
+            flipped = bytearray(data)
+            flipped[place] ^= 1 << bit
+            with pytest.raises(ArtifactStoreError):
+                check_pointer(read(bytes(flipped)), strict(), "it")
+
+
+def test_every_shorter_length_of_a_pointer_is_noticed():
+    data = published().to_bytes()
+    for length in range(len(data)):
+        with pytest.raises(Corrupt):
+            read(data[:length])
+
+
+def test_any_field_changed_with_a_checksum_that_fits_is_noticed():
+    original = published(3).to_json()
+    changes = {
+        "seq": 6,
+        "run_id": "20240816_142309_k3f8qz",
+        "manifest_sha256": "1" * 64,
+        "manifest": None,
+        "write_id": "b" * 32,
+        "at": write_time(NOW + timedelta(days=365)),
+        "by": "somebody",
+        "reason": "",
+        "alias": "production",
+        "symbol": None,
+        "model_type": "ppo",
+        "format": "1.7",
+        "unknown": 1,
+    }
+    assert set(original) - set(changes) == {"kind", "checksum", "history", "signature"}
+    for name, value in changes.items():
+        with pytest.raises((SignatureInvalid, Corrupt)):
+            check_pointer(read(resealed(original | {name: value})), strict(), "it")
+    past = json.loads(canonical(original["history"]))
+    past[0]["run_id"] = "20240816_142309_k3f8qz"
+    with pytest.raises(SignatureInvalid):
+        check_pointer(read(resealed(original | {"history": past})), strict(), "it")
+    for part in ({"store_id": "e" * 32}, {"sig": ""}, {"sig": "no base64"}, {"more": 1}):
+        with pytest.raises(SignatureInvalid):
+            check_pointer(read(resealed(original | {"signature": original["signature"] | part})), strict(), "it")
+
+
+def test_a_later_minor_format_may_add_fields_and_sign_them():
+    value = {name: part for name, part in published().to_json().items() if name != "checksum"}
+    value |= {"format": "1.4", "witness": {"log": 7}}
+    value["signature"] = {"key_id": public().key_id, "store_id": STORE, "scheme": "new"}
+    unsigned = read(resealed(value | {"signature": value["signature"] | {"sig": ""}}))
+    value["signature"]["sig"] = encode64(signer().sign(unsigned.signed_message()))
+    later = read(resealed(value))
+    assert check_pointer(later, strict(), "it") == STORE
+    assert later.to_json()["witness"] == {"log": 7}
+
+
+def test_what_is_not_believed_is_not_carried_on():
+    def refuse(pointer):
+        raise SignatureMissing(f"seq {pointer.seq}")
+
+    note = Note("c" * 32, NOW, "me", guard=refuse)
+    with pytest.raises(SignatureMissing, match="seq 2"):
+        advance(published(2), KEY, "latest", manifest(), note)
+    assert advance(None, KEY, "latest", manifest(), note).pointer.seq == 1
+
+
+# ---------------------------------------------------------------- what a client has seen
+
+
+@pytest.fixture
+def marks(tmp_path):
+    return Watermarks(tmp_path / "seen", Patience(seconds=5))
+
+
+def test_a_later_pointer_is_remembered_and_an_older_one_refused(marks, tmp_path):
+    for times in (1, 1, 3, 3):
+        marks.see(URL, STORE, published(times))
+    again = Watermarks(tmp_path / "seen", Patience(seconds=5))
+    with pytest.raises(RolledBack, match="an older state was put back") as caught:
+        again.see(URL, STORE, published(2))
+    assert (caught.value.seen, caught.value.seq) == (3, 2)
+    again.see(URL, STORE, published(4))
+
+
+def test_another_publish_with_the_same_seq_is_a_second_history(marks):
+    marks.see(URL, STORE, published(2))
+    with pytest.raises(RolledBack, match="another publish"):
+        marks.see(URL, STORE, published(2, salt=1))
+
+
+def test_another_store_at_the_same_place_is_refused(marks):
+    marks.see(URL, STORE, published(2))
+    with pytest.raises(RolledBack, match="one of another store"):
+        marks.see(URL, "e" * 32, published(9, store="e" * 32))
+    marks.see("s3://other/place", "e" * 32, published(9, store="e" * 32))
+
+
+def test_an_alias_that_was_seen_cannot_be_gone(marks):
+    marks.check_absence(URL, KEY, "latest")
+    marks.see(URL, STORE, published(2))
+    marks.check_absence(URL, KEY, "production")
+    marks.check_absence("s3://other/place", KEY, "latest")
+    with pytest.raises(RolledBack, match="is gone") as caught:
+        marks.check_absence(URL, KEY, "latest")
+    assert (caught.value.seen, caught.value.seq) == (2, 0)
+
+
+def test_what_cannot_be_remembered_is_not_believed(marks, tmp_path):
+    (tmp_path / "seen").write_text("a file, not a folder")
+    with pytest.raises(ArtifactStoreError):
+        marks.see(URL, STORE, published(2))
+
+
+def test_a_folder_that_was_tampered_with_is_not_believed(marks, tmp_path):
+    marks.see(URL, STORE, published(2))
+    for path in (tmp_path / "seen").glob("*.json"):
+        path.write_bytes(path.read_bytes().replace(b'"seq":2', b'"seq":1').replace(b"s3://b", b"s3://c"))
+    with pytest.raises(Corrupt):
+        marks.see(URL, STORE, published(2))
+
+
+def test_many_readers_at_once_leave_the_highest_seq(tmp_path):
+    pointers = [published(times) for times in range(1, 9)]
+    start = threading.Barrier(len(pointers))
+    wrong = []
+
+    def reader(pointer):
+        marks = Watermarks(tmp_path / "seen", Patience(seconds=20))
+        start.wait()
+        try:
+            marks.see(URL, STORE, pointer)
+        except RolledBack:
+            pass  # somebody saw a later one first
+        except ArtifactStoreError as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=reader, args=(pointer,)) for pointer in pointers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    with pytest.raises(RolledBack) as caught:
+        Watermarks(tmp_path / "seen", Patience(seconds=5)).see(URL, STORE, pointers[0])
+    assert caught.value.seen == 8
+
+
+def test_a_mark_that_never_gets_through_is_said_to_be_contended(tmp_path):
+    marks = Watermarks(tmp_path / "seen", Patience(seconds=0.2))
+    marks.see(URL, STORE, published(1))
+
+    class Busy:
+        """A folder in which somebody else is always faster."""
+
+        url = "busy"
+
+        def __init__(self, real):
+            self.read, self.real = real.read, real
+
+        def write(self, key, data, *, when):
+            raise PreconditionFailed(key)
+
+    marks._files = Busy(marks._files)
+    with pytest.raises(Contended):
+        marks.see(URL, STORE, published(2))

@@ -1,0 +1,228 @@
+"""A statement about a run says what model_signing says, and is believed only if it is about exactly that run."""
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+
+from artifact_store import PublicKey
+from artifact_store.core.canonical import canonical
+from artifact_store.core.errors import SignatureInvalid
+from artifact_store.core.manifest import FileEntry, Manifest
+from artifact_store.core.statement import (
+    Bundle,
+    check_statement,
+    decode64,
+    encode64,
+    message,
+    read_bundle,
+    statement,
+    write_bundle,
+)
+from artifact_store.core.trust import check_signature
+from tests.keys import public, signer
+from tests.unit.samples import manifest
+
+pytestmark = pytest.mark.windows
+
+DATA = Path(__file__).parents[1] / "data" / "signing"
+
+
+def entry(path, digit="0"):
+    return FileEntry(path=path, key=path, size=1, sha256=digit * 64)
+
+
+RUN = manifest(files=tuple(entry(path, "7") for path in ("model.json", "metadata.json", "a-b/x", "a/x")))
+
+
+def bundle_of(run=RUN, who="owner"):
+    payload = statement(run)
+    return write_bundle(Bundle(public(who).key_id, payload, signer(who).sign(message(payload))))
+
+
+def signed(value, who="owner"):
+    """A bundle that somebody really signed, whatever it says."""
+    payload = json.dumps(value).encode()
+    return write_bundle(Bundle(public(who).key_id, payload, signer(who).sign(message(payload))))
+
+
+class TestTheForm:
+    def test_the_encoding_to_sign_is_the_one_of_dsse(self):
+        sample = message(b"hello world", "http://example.com/HelloWorld")  # from the protocol's own page
+        assert sample == b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+
+    def test_a_statement_lists_every_file_and_the_manifest_in_the_order_of_paths(self):
+        said = json.loads(statement(RUN))
+        names = [each["name"] for each in said["predicate"]["resources"]]
+        assert names == ["a/x", "a-b/x", "manifest.json", "metadata.json", "model.json"]
+        assert said["predicate"]["resources"][2]["digest"] == RUN.digest
+        assert said["subject"][0]["name"] == "gru/BTCEUR:20240816_142301_k3f8qz"
+
+    def test_what_is_written_is_read(self):
+        data = bundle_of()
+        bundle = read_bundle(data, "it")
+        assert write_bundle(bundle) == data
+        assert bundle.payload == statement(RUN)
+        check_signature(data, public(), RUN, "it")
+
+    @pytest.mark.parametrize("text", ["QQ", "QR==", "QQ==\n", " QQ==", "Q===", "ä", "QQ=", 7, None, b"QQ=="])
+    def test_only_one_spelling_of_base64_is_read(self, text):
+        assert decode64("QQ==") == b"A"
+        assert encode64(b"A") == "QQ=="
+        assert decode64(text) is None
+
+
+class TestASignatureOfModelSigning:
+    """Made by ``model_signing sign key`` 1.1.1 in the folder of a downloaded run."""
+
+    KEY = PublicKey.from_pem(DATA / "key.pub")
+    SIGNATURE = (DATA / "model_signing-1.1.1.sig").read_bytes()
+    RUN = Manifest.from_bytes((DATA / "manifest.json").read_bytes(), what="the manifest")
+
+    def test_is_accepted(self):
+        check_signature(self.SIGNATURE, self.KEY, self.RUN, "it")
+
+    def test_says_what_ours_says(self):
+        theirs, ours = json.loads(read_bundle(self.SIGNATURE, "it").payload), json.loads(statement(self.RUN))
+        assert theirs["predicate"]["resources"] == ours["predicate"]["resources"]
+        assert theirs["subject"][0]["digest"] == ours["subject"][0]["digest"]
+        assert (theirs["_type"], theirs["predicateType"]) == (ours["_type"], ours["predicateType"])
+        assert set(theirs) == set(ours)
+        assert read_bundle(self.SIGNATURE, "it").key_id == self.KEY.key_id
+
+    def test_of_another_run_is_refused(self):
+        with pytest.raises(SignatureInvalid, match="covers other bytes of manifest.json"):
+            check_signature(self.SIGNATURE, self.KEY, manifest(files=self.RUN.files), "it")
+
+
+class TestWhatIsNotBelieved:
+    def test_every_flipped_bit(self):
+        data = bundle_of()
+        for place in range(len(data)):
+            for bit in range(8):
+                flipped = bytearray(data)
+                flipped[place] ^= 1 << bit
+                with pytest.raises(SignatureInvalid):
+                    check_signature(bytes(flipped), public(), RUN, "it")
+
+    def test_every_shorter_length(self):
+        data = bundle_of()
+        for length in range(len(data)):
+            with pytest.raises(SignatureInvalid):
+                check_signature(data[:length], public(), RUN, "it")
+
+    def test_a_wrong_key_and_a_key_that_comes_with_the_artifact(self):
+        with pytest.raises(SignatureInvalid, match="not made by the key"):
+            check_signature(bundle_of(who="stranger"), public(), RUN, "it")
+        forged = json.loads(bundle_of(who="stranger"))
+        forged["verificationMaterial"]["publicKey"]["hint"] = public().key_id
+        with pytest.raises(SignatureInvalid, match="not made by the key"):
+            check_signature(canonical(forged), public(), RUN, "it")
+        forged["verificationMaterial"]["publicKey"]["rawBytes"] = encode64(public("stranger").pem)
+        with pytest.raises(SignatureInvalid, match="no bundle"):
+            check_signature(canonical(forged), public(), RUN, "it")
+
+    def test_a_signature_of_another_run(self):
+        other = manifest(run_id="20240816_142302_k3f8qz", files=RUN.files)
+        with pytest.raises(SignatureInvalid, match="covers other bytes of manifest.json"):
+            check_signature(bundle_of(other), public(), RUN, "it")
+
+    def test_a_missing_file_an_extra_one_and_other_bytes(self):
+        fewer = manifest(files=RUN.files[:-1])
+        with pytest.raises(SignatureInvalid, match="is not about a/x"):
+            check_signature(bundle_of(fewer), public(), RUN, "it")
+        with pytest.raises(SignatureInvalid, match="what the run has not: a/x"):
+            check_signature(bundle_of(), public(), fewer, "it")
+        many = manifest(files=tuple(entry(f"{name}.bin") for name in "abcde") + RUN.files)
+        with pytest.raises(SignatureInvalid, match=r"not about a.bin, b.bin, c.bin, \.\.\."):
+            check_signature(bundle_of(), public(), many, "it")
+        other = manifest(files=(entry("model.json", "8"), *RUN.files[1:]))
+        with pytest.raises(SignatureInvalid, match="other bytes of manifest.json, model.json"):
+            check_signature(bundle_of(other), public(), RUN, "it")
+
+    def test_other_signatures_beside_the_run_may_be_listed_and_mean_nothing(self):
+        said = json.loads(statement(RUN))
+        resources = said["predicate"]["resources"]
+        resources.insert(0, {"name": "_signatures/x.json", "algorithm": "sha256", "digest": "ab" * 32})
+        with pytest.raises(SignatureInvalid, match="contradicts itself"):
+            check_statement(canonical(said), RUN, "it")
+        said["subject"][0]["digest"]["sha256"] = root(resources)
+        check_statement(canonical(said), RUN, "it")
+        assert read_bundle(signed(said), "it").payload
+
+    def test_a_file_that_is_listed_twice(self):
+        said = json.loads(statement(RUN))
+        resources = said["predicate"]["resources"]
+        resources.append(dict(resources[0]))
+        said["subject"][0]["digest"]["sha256"] = root(resources)
+        with pytest.raises(SignatureInvalid, match="twice"):
+            check_statement(canonical(said), RUN, "it")
+
+    @pytest.mark.parametrize("value", [None, 7, "text", [], {}, [[]], {"subject": 7}])
+    def test_signed_nonsense(self, value):
+        with pytest.raises(SignatureInvalid):
+            check_signature(signed(value), public(), RUN, "it")
+
+    def test_any_part_of_a_statement_left_out_or_of_another_kind(self):
+        for path in leaves(json.loads(statement(RUN))):
+            for change in (remove, lambda holder, name: holder.__setitem__(name, 7)):
+                said = json.loads(statement(RUN))
+                holder = said
+                for step in path[:-1]:
+                    holder = holder[step]
+                change(holder, path[-1])
+                if "ignore_paths" in path or "allow_symlinks" in path or path == ("subject", 0, "name"):
+                    check_statement(canonical(said), RUN, "it")  # says how to read a folder, and what it is called
+                    continue
+                with pytest.raises(SignatureInvalid):
+                    check_statement(canonical(said), RUN, "it")
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda b: b.update(mediaType="application/vnd.dev.sigstore.bundle+json;version=0.1"),
+            lambda b: b.update(extra=1),
+            lambda b: b.pop("dsseEnvelope"),
+            lambda b: b["dsseEnvelope"].update(payloadType="text/plain"),
+            lambda b: b["dsseEnvelope"].update(signatures=[]),
+            lambda b: b["dsseEnvelope"].update(signatures=b["dsseEnvelope"]["signatures"] * 2),
+            lambda b: b["dsseEnvelope"].update(signatures={"0": 1}),
+            lambda b: b["dsseEnvelope"].update(signatures=["x"]),
+            lambda b: b["dsseEnvelope"].update(payload="not base64"),
+            lambda b: b["dsseEnvelope"]["signatures"][0].update(sig=7),
+            lambda b: b["dsseEnvelope"]["signatures"][0].update(sig=base64.b64encode(b"short").decode()),
+            lambda b: b["dsseEnvelope"]["signatures"][0].update(keyid="x"),
+            lambda b: b["verificationMaterial"].update(tlogEntries=[1]),
+            lambda b: b["verificationMaterial"].update(certificate={}),
+            lambda b: b["verificationMaterial"]["publicKey"].update(hint=None),
+            lambda b: b["verificationMaterial"]["publicKey"].update(hint=""),
+        ],
+    )
+    def test_a_bundle_of_another_shape(self, change):
+        bundle = json.loads(bundle_of())
+        change(bundle)
+        with pytest.raises(SignatureInvalid):
+            check_signature(canonical(bundle), public(), RUN, "it")
+
+    def test_a_bundle_without_the_optional_parts_is_as_good(self):
+        bundle = json.loads(bundle_of())
+        del bundle["verificationMaterial"]["tlogEntries"], bundle["dsseEnvelope"]["signatures"][0]["keyid"]
+        check_signature(json.dumps(bundle).encode(), public(), RUN, "it")
+
+
+def root(resources):
+    import hashlib
+
+    return hashlib.sha256(b"".join(bytes.fromhex(each["digest"]) for each in resources)).hexdigest()
+
+
+def leaves(value, path=()):
+    """The paths to everything in a JSON value that holds nothing else."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    found = [leaf for name, part in parts for leaf in leaves(part, (*path, name))]
+    return found or [path]
+
+
+def remove(holder, name):
+    del holder[name]
