@@ -39,6 +39,7 @@ from artifact_store.legacy.file_names import (
 )
 from artifact_store.legacy.notes import MAX_NOTES, parse_notes
 from artifact_store.ops.audit import Problem
+from artifact_store.storage.folders import is_link
 
 _POINTERS = ("latest", "latest_pointer.txt")
 _ROOT, _BESTS = "models", "metadata"
@@ -123,7 +124,7 @@ def read(path: Path, *, limit: int) -> bytes:
     """
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        if path.is_symlink():
+        if _is_link(path):
             raise Corrupt(f"{path.name} is a symbolic link, which is not followed; put the file itself there")
         with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 -- Path.open cannot take the flags
             about = os.fstat(file.fileno())
@@ -139,12 +140,20 @@ def read(path: Path, *, limit: int) -> bytes:
     return data
 
 
+def _is_link(path: Path) -> bool:
+    """Return whether this is a symbolic link, or what Windows has besides: a junction."""
+    try:
+        return is_link(path.lstat())
+    except FileNotFoundError:
+        return False
+
+
 def _models_folder(given: Path) -> tuple[Path, str | None]:
     """Return the folder that holds the model types, and the only type that is meant where one was named."""
     if _holds_models(given):
         return given, None
     below = given / _ROOT
-    if below.is_dir() and not below.is_symlink() and _holds_models(below):
+    if below.is_dir() and not _is_link(below) and _holds_models(below):
         return below, None
     named = given.resolve()
     if named.name in FAMILIES:
@@ -182,7 +191,7 @@ class _Scanner:
         for entry in self._look(self._tree.root):
             if only is not None and entry.name != only:
                 continue
-            if entry.is_symlink():
+            if _is_link(Path(entry.path)):
                 if entry.name in {*FAMILIES, _BESTS}:
                     self._refuse_link(Path(entry.path))
             elif entry.is_dir():
@@ -224,7 +233,7 @@ class _Scanner:
             path = Path(entry.path)
             if entry.name in _POINTERS:
                 self._pointer(path, model_type, symbol)
-            elif entry.is_symlink():
+            elif _is_link(path):
                 self._refuse_link(path)
             elif entry.is_dir() and _RUN_LIKE.fullmatch(entry.name):
                 self._run(path, model_type, symbol)
@@ -373,7 +382,7 @@ def _pointed_at(path: Path) -> str:
     Raises:
         Corrupt: it is no text, or ends with something that is no run id.
     """
-    if path.is_symlink():
+    if _is_link(path):
         text = str(path.readlink())
     elif path.is_dir():  # a copy that was made through the link
         text = parse_notes(METADATA, read(path / "metadata.json", limit=MAX_NOTES)).text("run_id") or ""
