@@ -25,7 +25,6 @@ from tests.keys import public, signer, strict
 from tests.legacy_cases import CASES, old_tree
 from tests.legacy_forward import check, run_of
 from tests.stores import OpenStore
-from tests.unit.samples import resealed
 from tests.watched import nothing_unpickled
 
 pytestmark = pytest.mark.xdist_group("test_migrate")  # its fixtures take long
