@@ -212,12 +212,16 @@ class PathFolder(Folder):
 
     def names(self) -> list[tuple[str, bool]]:
         """Return the names in this folder; a junction is a name, not a folder."""
-        with os.scandir(self.path) as entries:
-            return [(entry.name, _can_be_entered(entry)) for entry in entries]
+
+        def look() -> list[tuple[str, bool]]:
+            with os.scandir(self.path) as entries:
+                return [(entry.name, _can_be_entered(entry)) for entry in entries]
+
+        return patiently(look)  # one that somebody removes at this moment is in use, and then gone
 
     def look(self, name: str) -> os.stat_result:
         """Return what ``name`` itself is."""
-        return os.lstat(self.path / name)
+        return patiently(lambda: os.lstat(self.path / name))
 
     def open(self, name: str) -> int:
         """Open a file for reading."""

@@ -56,7 +56,7 @@ class Trap:
 
     @property
     def command(self) -> str:
-        return f'"{sys.executable}" -c "open({str(self.marker)!r}, {"w"!r})"'
+        return f'echo sprung > "{self.marker}"'  # in the words of both shells
 
     @property
     def sprung(self) -> bool:
