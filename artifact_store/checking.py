@@ -31,7 +31,7 @@ class Checking:
         predict: bool = False,
         keys: Sequence[PublicKey] | None = None,
     ) -> audit.Report:
-        """Read every stored byte of a run (by reference), of a model (by key) or of all, and compare it.
+        """Read every stored byte of a run (by reference), of a model or a type (by key) or of all, and compare it.
 
         With ``keys``, or under a policy that requires it, runs and aliases have to be signed, by one of these keys.
         Damage is reported, not raised: ``report.ok``, ``report.problems``; the report iterates per run.

@@ -29,7 +29,7 @@ from artifact_store.ops.keypairs import PublicKey
 @click.pass_context
 @pass_session
 def verify(session: Session, context: click.Context, ref: str | None, *, predict: bool, keys: tuple[Path, ...]) -> None:
-    """Compare every stored byte with the manifests: of one run (REF), of a model (gru/BTCEUR), or of everything.
+    """Compare every stored byte with the manifests: of one run (REF), a model (gru/BTCEUR), a type (gru) or everything.
 
     With --keys also say by whom each run is signed. Ends with status 1 if something is wrong.
     """

@@ -41,7 +41,7 @@ def ls(session: Session, key: str | None, limit: int | None) -> None:
             list_runs(session, store, chosen, limit)
             return
         if chosen is not None:
-            known = [model for model in known if chosen.symbol is None and model.model_type == chosen.model_type]
+            known = [model for model in known if chosen.covers(model)]
             if not known:
                 raise ModelNotFound(f"nothing is stored for {chosen} in {store.url}; `artifact-store ls` tells what is")
         list_models(session, store, known)

@@ -53,7 +53,7 @@ def _chosen(store: ArtifactStore, ref: str | None) -> tuple[list[ModelKey], Call
     models = store.models()
     if ref is not None:
         key = ModelKey.parse(ref)
-        models = [each for each in models if each == key or (key.symbol is None and each.model_type == key.model_type)]
+        models = [each for each in models if key.covers(each)]
     if not models:
         raise ModelNotFound(f"there is no model{f' {ref}' if ref else ''} to validate in {store.url}")
     return models, store.find

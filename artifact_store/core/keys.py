@@ -205,6 +205,10 @@ class ModelKey:
     def __lt__(self, other: ModelKey) -> bool:
         return str(self) < str(other)
 
+    def covers(self, other: ModelKey) -> bool:
+        """Tell whether the other is this model, or of this type where no symbol is named."""
+        return other == self or (self.symbol is None and other.model_type == self.model_type)
+
     @classmethod
     def parse(cls, text: str | ModelKey) -> ModelKey:
         """Read ``type/symbol`` or ``type``.

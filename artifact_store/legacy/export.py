@@ -22,13 +22,15 @@ _MODEL_FILE: Final = {"gru": "model.pth", "lightgbm": "model.pkl", "ppo": "model
 _VECNORMALIZE_FILE: Final = "model_vecnormalize.pkl"
 _PREPROCESSOR_FILE: Final = "preprocessor.pkl"
 _LINK, _POINTER = "latest", "latest_pointer.txt"
+_NOTES: Final = "metadata.json"
 
 
 def export(run: Run, directory: str | Path, *, pickles: bool = False) -> Path:
     """Write ``run`` below ``directory``, the folder ``models`` of an old tree, and return the run's own folder.
 
     The folder of the run is new, and appears whole or not at all; then ``latest`` of its model names it, as the old
-    trainer did: by a symbolic link, or by ``latest_pointer.txt`` where the platform makes none.
+    trainer did: by a symbolic link, or by ``latest_pointer.txt`` where the platform makes none. Where an earlier export
+    of the same run wrote the folder, and ``latest`` names another, only ``latest`` is changed.
 
     Raises:
         InvalidOption: files would be pickles and ``pickles`` is not set; or something is there already. Nothing is
@@ -48,15 +50,21 @@ def export(run: Run, directory: str | Path, *, pickles: bool = False) -> Path:
         )
     home = Path(directory, run.key.model_type, *([run.key.symbol] if run.key.symbol else []))
     target = home / run.run_id
-    _check_free(home, target)
+    _check_link(home)
+    if not _ended_before_latest(run, home, target):
+        _check_free(target)
+        _write(run, home, target)
+    _name_latest(home, target)
+    return target
+
+
+def _write(run: Run, home: Path, target: Path) -> None:
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home, prefix=".export-", ignore_cleanup_errors=True) as staging:
         folder = Path(staging, run.run_id)
         folder.mkdir()
         _WRITERS[run.key.model_type](run, folder)
         folder.rename(target)
-    _name_latest(home, target)
-    return target
 
 
 def _pickles(run: Run) -> list[str]:
@@ -66,9 +74,28 @@ def _pickles(run: Run) -> list[str]:
     return found
 
 
-def _check_free(home: Path, target: Path) -> None:
+def _ended_before_latest(run: Run, home: Path, target: Path) -> bool:
+    """Tell whether an export of this run was killed after its folder appeared: the notes in it are the last files."""
+    notes = target / _NOTES
+    if target.is_symlink() or not notes.is_file() or _names(home, target):
+        return False
+    return notes.read_bytes() == _json(_notes(run))
+
+
+def _names(home: Path, target: Path) -> bool:
+    """Tell whether ``latest`` names the run already, in either form."""
+    link, pointer = home / _LINK, home / _POINTER
+    if link.is_symlink():
+        return link.readlink().name == target.name
+    return not link.exists() and pointer.is_file() and pointer.read_text(encoding="utf-8") == str(target)
+
+
+def _check_free(target: Path) -> None:
     if os.path.lexists(target):
         raise InvalidOption(f"{target} is there already, and nothing is overwritten")
+
+
+def _check_link(home: Path) -> None:
     link = home / _LINK
     if link.exists() and not link.is_symlink():
         raise InvalidOption(f"{link} is no link, and cannot be made to name this run; move it out of the way")
@@ -140,10 +167,13 @@ def _write_preprocessor(run: Run, folder: Path) -> None:
 
 
 def _write_notes(run: Run, folder: Path) -> None:
-    settings = {"run_id": str(run.run_id), "config": run.config, "is_fitted": run.manifest.is_fitted}
-    about = {**_about(run), **settings, "training_config": run.training_config, "metrics": dict(run.manifest.metrics)}
-    _write_json(folder / "metadata.json", about)
     _write_json(folder / "config.json", run.config)
+    _write_json(folder / _NOTES, _notes(run))
+
+
+def _notes(run: Run) -> dict[str, Any]:
+    settings = {"run_id": str(run.run_id), "config": run.config, "is_fitted": run.manifest.is_fitted}
+    return {**_about(run), **settings, "training_config": run.training_config, "metrics": dict(run.manifest.metrics)}
 
 
 def _about(run: Run) -> dict[str, Any]:
@@ -168,4 +198,8 @@ def _features(model_type: str, schema: FeatureSchema) -> dict[str, Any]:
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=2), encoding="utf-8")
+    path.write_bytes(_json(value))
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, indent=2).encode()

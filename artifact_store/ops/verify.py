@@ -49,8 +49,10 @@ def verify(
 
 
 def _verify_model(context: Context, key: ModelKey, golden: audit.Golden | None) -> audit.Report:
-    report = audit.verify_models(context, [key], golden)
-    if not report.runs and not report.pointers and key not in catalog.models(context):
+    """Check one model, or all of a type where only that is named."""
+    known = catalog.models(context) if key.symbol is None else [key]
+    report = audit.verify_models(context, [model for model in known if key.covers(model)], golden)
+    if not report.runs and not report.pointers and not any(map(key.covers, catalog.models(context))):
         raise ModelNotFound(f"no run of {key} in {context.backend.url}; store.models() tells what there is")
     return report
 

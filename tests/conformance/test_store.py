@@ -433,6 +433,15 @@ def test_a_listing_is_total(store):
     assert {run.label: run.ok for run in report} == {str(good.ref): True, str(bad.ref): False}
 
 
+def test_a_type_without_a_symbol_stands_for_all_of_its_models_when_it_is_verified(store):
+    runs = [store.save({"n": 1}, name) for name in (KEY, "gru/GOOG", "gru", "ppo/GOOG")]
+    report = store.verify("gru")
+    assert report.ok
+    assert {run.label for run in report} == {str(run.ref) for run in runs[:3]}
+    with pytest.raises(errors.ModelNotFound):
+        store.verify("lightgbm")
+
+
 def test_the_beginning_of_a_run_id_is_enough_where_it_is_unique(store):
     store.save({"n": 1}, KEY, run_id="20240101_000000_aaa")
     store.save({"n": 2}, KEY, run_id="20240101_000000_bbb")

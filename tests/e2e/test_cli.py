@@ -266,6 +266,7 @@ class TestVerifying:
         assert len(document["runs"]) == 4
         assert filled("verify", KEY).stdout.endswith(": all as saved.\n")
         assert len(filled.json("verify", f"{KEY}@production")["runs"]) == 1
+        assert len(filled.json("verify", KEY.partition("/")[0])["runs"]) == 3
 
     def test_damage_ends_with_1_and_is_named(self, filled: Cli) -> None:
         damage(filled, KEY, "20240811_120000", "model.json")

@@ -548,6 +548,26 @@ class TestExport:
         assert sorted(path.name for path in home.iterdir())[:2] == [OLD, GRU]
         assert len(list(home.iterdir())) == 3
 
+    def test_an_export_that_was_killed_before_latest_is_ended_by_the_next(
+        self, full: ArtifactStore, tmp_path: Path
+    ) -> None:
+        export(full.get(f"gru/BTCEUR:{OLD}"), tmp_path, pickles=True)
+        before = (tmp_path / "gru" / "BTCEUR" / "latest").readlink()
+        folder = export(full.get(f"gru/BTCEUR:{GRU}"), tmp_path, pickles=True)
+        latest = folder.parent / "latest"
+        latest.unlink()
+        latest.symlink_to(before)
+        written = folder.stat()
+        assert export(full.get(f"gru/BTCEUR:{GRU}"), tmp_path, pickles=True) == folder
+        assert ArtifactStore.open_legacy(tmp_path).get("gru/BTCEUR").run_id == GRU
+        assert folder.stat() == written
+        latest.unlink()
+        latest.symlink_to(before)
+        (folder / "metadata.json").write_text("{}")
+        with pytest.raises(errors.InvalidOption, match="nothing is overwritten"):
+            export(full.get(f"gru/BTCEUR:{GRU}"), tmp_path, pickles=True)
+        assert latest.readlink() == before
+
     def test_a_latest_that_is_no_link_is_not_touched(self, full: ArtifactStore, tmp_path: Path) -> None:
         (tmp_path / "gru" / "BTCEUR" / "latest").mkdir(parents=True)
         with pytest.raises(errors.InvalidOption, match="is no link"):
