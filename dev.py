@@ -1,4 +1,4 @@
-"""The commands of this checkout: ``python dev.py demo | test | lint | wheel``.
+"""The commands of this checkout: ``python dev.py demo | test | prove | lint | wheel``.
 
 Needs a Python of 3.11 or later and nothing else. Everything is installed into ``.venv`` beside this file, in the
 versions of ``constraints.txt``, and used again until the requirements change. pip's own configuration and
@@ -30,6 +30,14 @@ WHEEL_TESTS = (  # what a wheel could lack: modules, data files, entry points, t
     "tests/e2e/test_cli.py",
     "tests/e2e/test_documentation.py",
 )
+
+PROOFS = {
+    "faults": ("tests.matrix", "every fault at every step of every operation, on every backend"),
+    "races": ("tests.linear", "many writers, three faults in ten, and a checker of what they were told"),
+    "fuzz": ("tests.fuzz", "bytes and text that nobody would write, into everything that reads them"),
+    "mutants": ("tools.mutants", "small damages to the code, each of which a test has to notice"),
+    "replays": ("tests.replays", "what has hit other stores, done to this one"),
+}
 
 
 # ---------------------------------------------------------------- the checks
@@ -167,6 +175,12 @@ def selected_tests(options: argparse.Namespace, arguments: Sequence[str]) -> int
     return run([venv_python(), "-m", "pytest", *workers(arguments), *long, *arguments])
 
 
+def prove(options: argparse.Namespace, arguments: Sequence[str]) -> int:
+    """Run one of the proofs, which print their numbers as a table; further arguments are its own (``--help``)."""
+    ensure_environment("dev", fresh=options.fresh)
+    return run([venv_python(), "-m", PROOFS[options.proof][0], *arguments])
+
+
 def only_lint(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     """Check style, format and types."""
     refuse(arguments)
@@ -201,12 +215,17 @@ def parser() -> argparse.ArgumentParser:
     for name, work, text in (
         ("demo", demo, "save, load, predict and roll back; further arguments go to demo/run.py"),
         ("test", test, "lint, types, wheel, all tests; further arguments go to pytest, which then runs alone"),
+        ("prove", prove, "print one of the tables of evidence; `prove NAME --help` tells its options"),
         ("lint", only_lint, "style, format and types"),
         ("wheel", wheel, "build both distributions and run all tests against the wheels"),
     ):
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         command.set_defaults(work=work)
         command.add_argument("--fresh", action="store_true", help="make .venv anew")
+        if work is prove:
+            proofs = command.add_subparsers(required=True, metavar="NAME", dest="proof")
+            for proof, (_, about) in PROOFS.items():
+                proofs.add_parser(proof, help=about, add_help=False, allow_abbrev=False)  # --help is the proof's own
         if work is test:
             command.add_argument("--long", action="store_true", help="also the tests that take minutes")
             command.add_argument("--windows", action="store_true", help="also on Windows CPython under Wine (Debian)")
