@@ -155,6 +155,28 @@ def test_a_history_that_nobody_vouches_for_is_not_told(opened, spy):
 
 
 @NEAR
+def test_no_archived_part_of_a_signed_history_can_be_changed(owner, opened, spy):
+    """The pointer is signed and pins the newest block, and each block the one before it."""
+    run = owner.save(bytearray(b"one"), KEY)
+    for number in range(64 + 32):
+        owner.promote(run, "latest", reason=str(number))
+    careful = opened(policy=strict(), signer=signer())
+    assert [entry.seq for entry in careful.history(KEY)] == list(range(1, 98))
+    for last in (32, 64):
+        where = keys.history_block(run.key, "latest", last)
+        genuine = stored(owner, where)
+        value = json.loads(genuine)
+        value["entries"][5]["reason"] = "rewritten"
+        put(owner, where, canonical(value | {"checksum": checksum(value)}))
+        for work in (lambda: careful.history(KEY), lambda: careful.rollback(KEY), lambda: opened().history(KEY)):
+            with pytest.raises(errors.Corrupt, match="changed afterwards"):
+                work()
+        assert not careful.verify(KEY).ok
+        put(owner, where, genuine)
+    assert careful.verify(KEY).ok
+
+
+@NEAR
 def test_the_signature_of_a_stranger_is_named_and_not_taken(opened, spy):
     run = opened(signer=signer("stranger")).save(bytearray(b"model"), KEY)
     error = refused(errors.UntrustedKey, opened(policy=strict()), str(run.ref), spy=spy, match="is signed by")
