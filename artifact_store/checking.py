@@ -21,7 +21,7 @@ class Checking:
 
     _context: Context
 
-    def _own(self, run: Run | str | RunRef | ModelKey, *, key: ModelKey | None = None) -> Manifest:
+    def _own(self, run: Run | str | RunRef | ModelKey, *, key: ModelKey | None = None, signed: bool = True) -> Manifest:
         raise NotImplementedError
 
     def verify(
@@ -59,7 +59,7 @@ class Checking:
             SignatureInvalid: what was made elsewhere is no signature by ``key`` of this very run.
             Conflict: something else lies where the signature belongs.
         """
-        manifest = self._own(ref)
+        manifest = self._own(ref, signed=False)
         verify.sign(self._context, manifest, signer, key)
         return Run(self._context, manifest)
 

@@ -234,6 +234,7 @@ class ArtifactStore(Housekeeping, Checking):
         Raises:
             AliasNotFound, AliasRetired, RunNotFound, RunDeleted, AmbiguousRun: it names none, or not one.
             Corrupt: the pointer or the manifest cannot be believed.
+            Untrusted: the policy requires signatures; the pointer of the alias has no good one, or the run named by id.
         """
         return Run(self._context, resolve.resolve(self._context, RunRef.parse(ref)))
 
@@ -303,7 +304,7 @@ class ArtifactStore(Housekeeping, Checking):
 
         ``since`` and ``until`` are aware times that ``created_at`` is compared with; ``tags`` have to be equal.
         Manifests are fetched ahead in parallel while one iterates. A broken run is no reason to stop: it is in
-        ``.problems`` afterwards.
+        ``.problems`` afterwards, and so is one that is not signed as the policy requires.
         """
         context = self._context
         wanted = catalog.Filter(since, until, tags, limit)
@@ -379,6 +380,7 @@ class ArtifactStore(Housekeeping, Checking):
         Raises:
             AliasNotFound: it was never published.
             Corrupt: a part of the history is missing or damaged.
+            Untrusted: the policy requires a signature of the pointer, and does not find a good one.
         """
         return resolve.history(self._context, RunRef.parse(ref)).entries
 
@@ -386,9 +388,12 @@ class ArtifactStore(Housekeeping, Checking):
         signing.check_able(self._context)
         return partial(signing.note, self._context, self._open_for_writing().store_id, reason)
 
-    def _own(self, run: Run | str | RunRef | ModelKey, *, key: ModelKey | None = None) -> Manifest:
+    def _own(self, run: Run | str | RunRef | ModelKey, *, key: ModelKey | None = None, signed: bool = True) -> Manifest:
         """Return the manifest of a run of this store, and of ``key`` if one is given."""
-        manifest = run.manifest if isinstance(run, Run) else resolve.resolve(self._context, RunRef.parse(run))
+        if isinstance(run, Run):
+            manifest = run.manifest
+        else:
+            manifest = resolve.resolve(self._context, RunRef.parse(run), signed=signed)
         if key is not None and manifest.key != key:
             raise Conflict(f"{manifest.label} is no run of {key}; an alias only names runs of its own model")
         if manifest.store_id != self._open_for_writing().store_id:

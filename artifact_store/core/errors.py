@@ -308,7 +308,12 @@ class StorageFull(Unavailable):
 
 
 class AccessDenied(ArtifactStoreError, PermissionError):
-    """The credentials or the permissions do not allow it."""
+    """The credentials or the permissions do not allow it.
+
+    ``permission`` is what S3 calls the one that is missing (``s3:PutObject``), where that is known.
+    """
+
+    permission: str = ""
 
 
 # ---------------------------------------------------------------- do not use it

@@ -79,15 +79,13 @@ class Pointer(Document, Publish):
     alias: str
     manifest: Mapping[str, Any] | None
     history: Annotated[tuple[Publish, ...], Strict(False)]  # JSON has lists
+    archive: Sha256 | None = None
+    """The sha256 of the newest block of the archive, which pins the ones before it."""
     signature: PointerSignature | None = None
-    """Not written where there is none, so that an unsigned pointer is what it always was."""
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_there(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        value: dict[str, Any] = serialized(self)
-        if self.signature is None:
-            del value["signature"]
-        return value
+        return _without_none(serialized(self), "archive", "signature")
 
     @model_validator(mode="after")
     def _follow_on(self) -> Self:
@@ -95,6 +93,8 @@ class Pointer(Document, Publish):
         begin = self.seq - len(self.history)
         if [entry.seq for entry in self.history] != list(range(begin, self.seq)) or begin % BLOCK != 1:
             raise ValueError("the history does not lead up to this publish")
+        if self.archive is not None and not self.archived:
+            raise ValueError("it pins the archive, and nothing is archived")
         if self.manifest is not None and sha256(canonical(self.manifest)) != self.manifest_sha256:
             raise ValueError("the embedded manifest is not the one that was published")
         return self
@@ -149,12 +149,20 @@ class HistoryBlock(Document):
     symbol: str | None
     alias: str
     entries: Annotated[tuple[Publish, ...], Strict(False)]  # JSON has lists
+    previous: Sha256 | None = None
+    """The sha256 of the block before."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_none(serialized(self), "previous")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         first = self.entries[0].seq if self.entries else 0
         if [entry.seq for entry in self.entries] != list(range(first, first + BLOCK)) or first % BLOCK != 1:
             raise ValueError(f"a block holds {BLOCK} publishes without a hole")
+        if self.previous is not None and first == 1:
+            raise ValueError("it pins another block, and there is no block before the first one")
         return self
 
     @property
@@ -167,6 +175,11 @@ class HistoryBlock(Document):
         check_key(self, key, what)
         if (self.alias, self.last_seq) != (alias, last_seq):
             raise Corrupt(f"{what} belongs elsewhere: it was copied or swapped")
+
+
+def _without_none(value: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return a document without these fields where they hold nothing: it is then what it was before there were any."""
+    return {name: part for name, part in value.items() if part is not None or name not in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,10 +230,13 @@ def advance(seen: Pointer | None, key: ModelKey, alias: str, manifest: Manifest 
     if seen is not None and note.guard is not None:
         note.guard(seen)
     history = () if seen is None else seen.entries
+    archive = None if seen is None else seen.archive
     block = None
     if len(history) >= GATHERED:
-        block = HistoryBlock(model_type=key.model_type, symbol=key.symbol, alias=alias, entries=history[:BLOCK])
-        history = history[BLOCK:]
+        block = HistoryBlock(
+            model_type=key.model_type, symbol=key.symbol, alias=alias, entries=history[:BLOCK], previous=archive
+        )
+        history, archive = history[BLOCK:], sha256(block.to_bytes())
     body = None if manifest is None else manifest.to_bytes()
     try:
         pointer = Pointer(
@@ -238,6 +254,7 @@ def advance(seen: Pointer | None, key: ModelKey, alias: str, manifest: Manifest 
             by=note.by[:MAX_NOTE],
             reason=note.reason[:MAX_NOTE],
             history=history,
+            archive=archive,
         )
         if note.seal is not None:
             pointer = note.seal.put_on(pointer)

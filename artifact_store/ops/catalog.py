@@ -90,7 +90,7 @@ class Runs(Generic[T]):
 
     def _manifests(self) -> Iterator[Manifest]:
         for key in models(self._context) if self._models is None else self._models:
-            yield from manifests(self._context, key, self._wanted, self.problems)
+            yield from manifests(self._context, key, self._wanted, self.problems, signed=True)
 
 
 def models(context: Context) -> list[ModelKey]:
@@ -136,14 +136,20 @@ def run_ids(context: Context, key: ModelKey) -> list[RunId]:
     return sorted((run_id for name in below if (run_id := keys.run_in(name)) is not None), reverse=True)
 
 
-def manifests(context: Context, key: ModelKey, wanted: Filter, problems: list[Problem]) -> Iterator[Manifest]:
-    """Yield the manifests of the committed runs of a model, newest first; what is broken goes to ``problems``."""
+def manifests(
+    context: Context, key: ModelKey, wanted: Filter, problems: list[Problem], *, signed: bool = False
+) -> Iterator[Manifest]:
+    """Yield the manifests of the committed runs of a model, newest first; what is broken goes to ``problems``.
+
+    So does, if they have to be ``signed``, what is not signed as the policy requires.
+    """
+    read = _read_signed if signed and context.policy.require_signature else _read
     pending: deque[tuple[RunId, Future[Manifest]]] = deque()
     ids = iter(run_ids(context, key))
     try:
         while True:
             while len(pending) < AHEAD and (run_id := next(ids, None)) is not None:
-                pending.append((run_id, context.workers.submit(lambda run_id=run_id: _read(context, key, run_id))))  # type: ignore[misc]
+                pending.append((run_id, context.workers.submit(lambda run_id=run_id: read(context, key, run_id))))  # type: ignore[misc]
             if not pending:
                 return
             run_id, future = pending.popleft()
@@ -218,7 +224,7 @@ def find(context: Context, key: ModelKey, prefer: Sequence[str], *, newest: bool
 
 def _newest(context: Context, key: ModelKey, steps: list[str]) -> Finding:
     problems: list[Problem] = []
-    for manifest in manifests(context, key, Filter(), problems):
+    for manifest in manifests(context, key, Filter(), problems, signed=True):
         if problems:
             break
         why_not = _kept_back(context, manifest)
@@ -239,6 +245,7 @@ def _kept_back(context: Context, manifest: Manifest) -> str | None:
     if wish.policy == "always":
         return None
     seen = patiently(lambda: publish.read_pointer(context.backend, manifest.key, wish.alias), context.patience)
+    signing.believe(context, seen.pointer)
     past = patiently(lambda: publish.history(context.backend, manifest.key, wish.alias, seen), context.patience)
     if any(entry.run_id == manifest.run_id for entry in past):
         return None
@@ -247,6 +254,12 @@ def _kept_back(context: Context, manifest: Manifest) -> str | None:
 
 def _read(context: Context, key: ModelKey, run_id: RunId) -> Manifest:
     return patiently(lambda: publish.read_manifest(context.backend, key, run_id), context.patience)
+
+
+def _read_signed(context: Context, key: ModelKey, run_id: RunId) -> Manifest:
+    manifest = _read(context, key, run_id)
+    signing.check_run(context, manifest)
+    return manifest
 
 
 def children(context: Context, prefix: str) -> list[str]:

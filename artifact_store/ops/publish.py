@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from artifact_store.core import keys
-from artifact_store.core.canonical import canonical
+from artifact_store.core.canonical import canonical, sha256
 from artifact_store.core.documents import check_readable
 from artifact_store.core.errors import (
     ArtifactStoreError,
@@ -261,8 +261,10 @@ def _archive(backend: Backend, block: HistoryBlock, patience: Patience) -> None:
         raise Corrupt(f"{where!r} holds another history than the pointer leads up to; nothing was published", key=where)
 
 
-def read_block(backend: Backend, key: ModelKey, alias: str, last_seq: int) -> HistoryBlock:
-    """Return one block of the archive.
+def read_block(
+    backend: Backend, key: ModelKey, alias: str, last_seq: int, *, pinned: str | None = None
+) -> HistoryBlock:
+    """Return one block of the archive, whose bytes have to have the sha256 ``pinned`` if there is one.
 
     Raises:
         Corrupt: it is not there, or not what it should be.
@@ -273,21 +275,28 @@ def read_block(backend: Backend, key: ModelKey, alias: str, last_seq: int) -> Hi
     except ObjectNotFound as error:
         raise Corrupt(f"{where!r} is missing from the history of {key}@{alias}", key=where) from error
     assert blob is not None
+    if pinned is not None and sha256(blob.data) != pinned:
+        raise Corrupt(
+            f"{where!r} is not the history that was archived: it was changed afterwards. Restore it from a copy",
+            key=where,
+        )
     block = HistoryBlock.from_bytes(blob.data, what=f"{where!r}")
     block.check_identity(key, alias, last_seq, f"{where!r}")
     return block
 
 
 def history(backend: Backend, key: ModelKey, alias: str, seen: SeenPointer) -> list[Publish]:
-    """Return every publish of the alias, oldest first, archive included."""
+    """Return every publish of the alias, oldest first, archive included.
+
+    The pointer pins the newest block, and each block the one before it: whoever believes the pointer believes all.
+    """
     if seen.pointer is None:
         return []
-    archive = [
-        entry
-        for last_seq in range(block_of(1), seen.pointer.archived + 1, block_of(1))
-        for entry in read_block(backend, key, alias, last_seq).entries
-    ]
-    return [*archive, *seen.pointer.entries]
+    entries, pinned = seen.pointer.entries, seen.pointer.archive
+    for last_seq in range(seen.pointer.archived, 0, -block_of(1)):
+        block = read_block(backend, key, alias, last_seq, pinned=pinned)
+        entries, pinned = (*block.entries, *entries), block.previous
+    return list(entries)
 
 
 @dataclass(frozen=True, slots=True)

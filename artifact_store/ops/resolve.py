@@ -16,17 +16,23 @@ from artifact_store.ops.publish import SeenPointer
 from artifact_store.storage.settle import patiently
 
 
-def resolve(context: Context, ref: RunRef) -> Manifest:
+def resolve(context: Context, ref: RunRef, *, signed: bool = True) -> Manifest:
     """Return the manifest of the run that a reference names: one request, unless it is a part of a run id.
+
+    Where the policy requires signatures, what an alias names is vouched for by its pointer. What is named by its id
+    takes one more request, for its own signature; nobody looks at that if it need not be ``signed``.
 
     Raises:
         AliasNotFound, AliasRetired, RunNotFound, RunDeleted, AmbiguousRun: it names none, or not one.
         Corrupt: the pointer or the manifest cannot be believed.
-        Untrusted: the policy requires a signature of the pointer, and does not find one that is good and recent.
+        Untrusted: the policy requires a signature of the pointer or the run, and does not find one that is good.
     """
     if ref.alias is None:
         run_id = ref.run_id or catalog.resolve_prefix(context, ref.key, ref.run or "")
-        return patiently(lambda: publish.read_manifest(context.backend, ref.key, run_id), context.patience)
+        manifest = patiently(lambda: publish.read_manifest(context.backend, ref.key, run_id), context.patience)
+        if signed and context.policy.require_signature:
+            signing.check_run(context, manifest)
+        return manifest
     _, _, seen = published(context, ref)
     pointer = _pointer(seen)
     signing.admit(context, ref.key, pointer.alias, pointer)
@@ -89,8 +95,10 @@ def history(context: Context, ref: RunRef) -> Past:
     Raises:
         AliasNotFound: it was never published.
         Corrupt: a part of it is missing or damaged.
+        Untrusted: the policy requires a signature of the pointer, and does not find a good one.
     """
     _, alias, seen = published(context, ref)
+    signing.believe(context, seen.pointer)
     entries = patiently(lambda: publish.history(context.backend, ref.key, alias, seen), context.patience)
     return Past(alias, seen, entries)
 

@@ -29,7 +29,7 @@ from artifact_store.core.errors import (
     Unsupported,
 )
 
-Operation = Literal["read", "write", "list", "delete"]
+Operation = Literal["read", "write", "list", "delete", "list uploads below", "abort the upload of"]
 
 _HIDDEN = "***"
 _SHORT_SECRET = 8
@@ -120,8 +120,22 @@ _ADVICE = {
     _Meaning.REFUSED: "the server refuses such a request",
 }
 _NO_RIGHT_TO_READ = (
-    "either these credentials may not read it, or it does not exist and they may not list the bucket "
+    "either these credentials may not read it{read}, or it does not exist and they may not list the bucket{list} "
     "(which would tell the two apart)"
+)
+_PERMISSIONS: dict[Operation, str] = {
+    "read": "s3:GetObject",
+    "write": "s3:PutObject",
+    "list": "s3:ListBucket",
+    "delete": "s3:DeleteObject",
+    "list uploads below": "s3:ListBucketMultipartUploads",
+    "abort the upload of": "s3:AbortMultipartUpload",
+}
+_S3 = ("s3://", "s3a://")
+_WANTS_CHECKSUM = re.compile(r"(?:Content-MD5|x-amz-checksum).*Object Lock", re.IGNORECASE | re.DOTALL)
+_GIVE_CHECKSUMS = (
+    "the bucket keeps what is uploaded for a time (Object Lock), and wants a checksum with every upload: add "
+    "storage_options={'s3_additional_kwargs': {'ChecksumAlgorithm': 'SHA256'}}"
 )
 _NO_CONDITIONS = "this server cannot do conditional writes; use one that can, or concurrency='single-writer'"
 
@@ -165,11 +179,26 @@ def error_for_status(
     if meaning is _Meaning.NO_OBJECT and conditional:
         meaning = _Meaning.OTHER_STATE
     text = f"{url}: cannot {operation} {key!r} ({_said(status, code, detail)}): "
-    if meaning is _Meaning.NO_RIGHT and operation == "read":
-        return AccessDenied(text + _NO_RIGHT_TO_READ)
+    if meaning is _Meaning.NO_RIGHT:
+        return _denied(text, operation, on_s3=url.startswith(_S3))
     if meaning is _Meaning.NOT_IMPLEMENTED and conditional:
         return ConditionsUnsupported(text + _NO_CONDITIONS)
+    if meaning is _Meaning.REFUSED and _WANTS_CHECKSUM.search(detail):
+        return Unsupported(text + _GIVE_CHECKSUMS)
     return _build(meaning, key, text + _ADVICE[meaning])
+
+
+def _denied(text: str, operation: Operation, *, on_s3: bool) -> AccessDenied:
+    """Return the error for a lack of rights, which names the one that it takes where that is known."""
+    needed = _PERMISSIONS[operation] if on_s3 else ""
+    if operation == "read":
+        listing = f" with {_PERMISSIONS['list']}" if on_s3 else ""
+        text += _NO_RIGHT_TO_READ.format(read=f" with {needed}" if on_s3 else "", list=listing)
+    else:
+        text += _ADVICE[_Meaning.NO_RIGHT] + (f"; it takes {needed}" if on_s3 else "")
+    error = AccessDenied(text)
+    error.permission = needed
+    return error
 
 
 def _meaning(status: int, code: str, detail: str) -> _Meaning:

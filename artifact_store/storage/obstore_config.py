@@ -208,6 +208,8 @@ def _s3(url: StoreURL, left: _Left) -> CloudConfig:
         )
     extra = left.below("s3_additional_kwargs")
     config |= {ours: value for theirs, ours in _SSE.items() if (value := extra.text(theirs)) is not None}
+    if extra.among("ChecksumAlgorithm", "SHA256"):  # a bucket with Object Lock and a default retention demands one
+        config["checksum_algorithm"] = extra.text("ChecksumAlgorithm")
     style = botocore.below("s3").text("addressing_style")
     if style not in {None, "auto", "path", "virtual"}:
         raise InvalidOption("config_kwargs.s3.addressing_style is 'auto', 'path' or 'virtual'")

@@ -181,7 +181,7 @@ class S3fsBackend(Backend):
 
     def unfinished(self) -> Iterator[Unfinished]:
         """Yield the multipart uploads below the root that are open. Their size is not told, and is given as 0."""
-        attempt, start = self._attempt("list", ""), len(self._prefix)
+        attempt, start = self._attempt("list uploads below", ""), len(self._prefix)
         place = {"Bucket": self._bucket, "Prefix": self._prefix}
         while True:
             once = partial(self._calls.request, "list_multipart_uploads", attempt, **place)
@@ -195,7 +195,7 @@ class S3fsBackend(Backend):
 
     def discard(self, upload: Unfinished) -> None:
         """Abort exactly this multipart upload."""
-        attempt = self._attempt("delete", upload.key)
+        attempt = self._attempt("abort the upload of", upload.key)
         at = {**self._at(upload.key), "UploadId": upload.upload}
         once = partial(self._calls.request, "abort_multipart_upload", attempt, **at)
         with suppress(ObjectNotFound):  # somebody else was faster

@@ -26,6 +26,8 @@ _HELD = 32 << 20
 _PART = 5 << 20  # the least that S3 takes: more of them travel at once in the same memory
 _PARTS = 10_000  # the most that S3 takes
 _TIDY_WITHIN = 10.0
+_CHECKSUMS = frozenset({"ChecksumCRC32", "ChecksumCRC32C", "ChecksumSHA1", "ChecksumSHA256"})
+"""What the server tells of a part, and wants to hear again in the end where the upload was begun with a checksum."""
 
 
 def part_size(size: int) -> int:
@@ -146,7 +148,8 @@ class Upload:
             answer = await self._calls.request(
                 "upload_part", self._unconditional, **self._place, PartNumber=number, Body=body
             )
-            return {"PartNumber": number, "ETag": answer["ETag"]}
+            checksums = {name: value for name, value in answer.items() if name in _CHECKSUMS}
+            return {"PartNumber": number, "ETag": answer["ETag"], **checksums}
 
         return await self._calls.repeated(once)
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from artifact_store import ArtifactStore, CodecRegistry, LoadPolicy, Risk, errors
+from artifact_store import ArtifactStore, CodecRegistry, LoadPolicy, Risk, Run, errors
 from artifact_store.core import keys
 from artifact_store.core.canonical import canonical, checksum, sha256
 from artifact_store.core.statement import Bundle, message, statement, write_bundle
@@ -107,12 +107,73 @@ def test_an_unsigned_run_is_not_decoded_opened_or_downloaded(opened, spy, tmp_pa
     refused(errors.SignatureMissing, reader, spy=spy, match="is not signed")
     refused(errors.SignatureMissing, reader, str(run.ref), spy=spy, match="artifact-store sign")
     refused(errors.SignatureMissing, reader, str(run.ref), spy=spy, allow_code=True, sha256=run.manifest.digest)
-    for hand_out in (lambda run: run.open("model.bin"), lambda run: run.download(tmp_path / "out")):
+    held = Run(reader._context, run.manifest)
+    for hand_out in (lambda: held.open("model.bin"), lambda: held.download(tmp_path / "out"), held.check_signature):
         with pytest.raises(errors.SignatureMissing):
-            hand_out(reader.get(str(run.ref)))
+            hand_out()
     assert not any((tmp_path / "out").iterdir())
     with pytest.raises(errors.SignatureMissing):
         reader.find(KEY)
+
+
+@NEAR
+def test_nothing_that_an_unsigned_run_says_is_shown(opened, spy):
+    """Not its metrics, and not by the ways around its alias: who chooses by them would be led by a stranger."""
+    signed = opened(signer=signer()).save(bytearray(b"model"), KEY, metrics={"sharpe": 1.0}, run_id="20260101_000000")
+    fake = opened().save(bytearray(b"fake"), KEY, metrics={"sharpe": 9.0}, publish="never", run_id="20270101_000000")
+    reader = opened(policy=strict())
+    for named in (str(fake.ref), f"{KEY}:2027"):
+        with pytest.raises(errors.SignatureMissing):
+            reader.get(named)
+    assert reader.get(str(signed.ref)).metrics == {"sharpe": 1.0}
+    with pytest.raises(errors.SignatureMissing):
+        reader.diff(str(signed.ref), str(fake.ref))
+    listed = reader.runs(KEY)
+    assert list(listed) == [signed]
+    assert [(each.where, type(each.error)) for each in listed.problems] == [
+        (str(fake.ref), errors.SignatureMissing),
+    ]
+    assert list(reader.runs(KEY, where=lambda run: run.metrics["sharpe"] > 2)) == []
+    assert len(list(opened().runs(KEY))) == 2
+    opened().save(bytearray(b"fake"), "gru/ETHEUR", publish="if_newer", alias="other")
+    with pytest.raises(errors.SignatureMissing):
+        reader.find("gru/ETHEUR")  # the newest run, since no alias is there
+    assert spy.decoded == 0
+
+
+@NEAR
+def test_a_history_that_nobody_vouches_for_is_not_told(opened, spy):
+    first = opened(signer=signer()).save(bytearray(b"one"), KEY)
+    opened(signer=signer()).save(bytearray(b"two"), KEY)
+    careful = opened(policy=strict(), signer=signer())
+    assert [entry.seq for entry in careful.history(KEY)] == [1, 2]
+    opened().promote(first, "latest")
+    for work in (lambda: careful.history(KEY), lambda: careful.rollback(KEY), lambda: careful.retire(KEY)):
+        with pytest.raises(errors.SignatureMissing, match="pointer"):
+            work()
+    assert [entry.seq for entry in opened().history(KEY)] == [1, 2, 3]
+
+
+@NEAR
+def test_no_archived_part_of_a_signed_history_can_be_changed(owner, opened, spy):
+    """The pointer is signed and pins the newest block, and each block the one before it."""
+    run = owner.save(bytearray(b"one"), KEY)
+    for number in range(64 + 32):
+        owner.promote(run, "latest", reason=str(number))
+    careful = opened(policy=strict(), signer=signer())
+    assert [entry.seq for entry in careful.history(KEY)] == list(range(1, 98))
+    for last in (32, 64):
+        where = keys.history_block(run.key, "latest", last)
+        genuine = stored(owner, where)
+        value = json.loads(genuine)
+        value["entries"][5]["reason"] = "rewritten"
+        put(owner, where, canonical(value | {"checksum": checksum(value)}))
+        for work in (lambda: careful.history(KEY), lambda: careful.rollback(KEY), lambda: opened().history(KEY)):
+            with pytest.raises(errors.Corrupt, match="changed afterwards"):
+                work()
+        assert not careful.verify(KEY).ok
+        put(owner, where, genuine)
+    assert careful.verify(KEY).ok
 
 
 @NEAR

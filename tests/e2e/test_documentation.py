@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from artifact_store import errors
+from artifact_store.cli.app import app
 from artifact_store.core.canonical import canonical
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import HistoryBlock, Pointer
@@ -118,6 +121,46 @@ def test_the_commands_of_the_models_readme_run_from_top_to_bottom(tmp_path):
         ("gru", "latest"),
         ("lightgbm", "best_wf"),
     ]
+
+
+def test_what_the_security_page_shows_is_done_from_top_to_bottom(tmp_path, monkeypatch, capsys):
+    """Its keys are made by commands that its Python uses, so both run in the order in which they stand there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ARTIFACT_STORE_URL", "./store/models")
+    page = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    names, done = {}, {"python": 0, "console": 0}
+    for found in re.finditer(r"^```(python|console)\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
+        language, block = found.groups()
+        done[language] += 1
+        if language == "python":
+            exec(compile(block, f"block {done[language]} of SECURITY.md", "exec"), names)
+            continue
+        for line in block.splitlines():
+            words = shlex.split(line.removeprefix("$ "), comments=True)
+            assert words[0] == "artifact-store"
+            said = CliRunner().invoke(app, words[1:])
+            assert said.exit_code == 0, (line, said.output)
+    assert done == {"python": 8, "console": 2}
+    assert capsys.readouterr().out == "refused: UntrustedKey\n"
+
+
+def test_what_the_security_page_says_of_files_and_errors_is_so():
+    page = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    policies = {path.name for path in (ROOT / "deploy" / "s3").iterdir()}
+    assert policies == set(re.findall(r"(?<![\w.])(?:deploy/s3/)?([a-z-]+\.json)\b", page)) - {
+        "_store.json",
+        "manifest.json",
+    }
+    (rule,) = blocks(ROOT / "SECURITY.md", "json")
+    assert json.loads(rule) == json.loads((ROOT / "deploy" / "s3" / "lifecycle.json").read_text(encoding="utf-8"))
+    named = set(re.findall(r"`([A-Z][A-Za-z]+)`", page)) - {"BUCKET", "PREFIX", "LoadPolicy"}
+    assert {name for name in named if not hasattr(errors, name)} == set()
+    floors = {
+        name: re.search(rf'"{name}>=([\d.]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))[1]
+        for name in ("lightgbm", "skops", "filelock")
+    }
+    said = "(LightGBM from {lightgbm}, skops from {skops}, filelock from {filelock})"
+    assert said.format(**floors) in " ".join(page.split())
 
 
 def test_the_json_of_the_readme_is_json():

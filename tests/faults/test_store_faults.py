@@ -308,6 +308,16 @@ def test_another_endpoint_is_probed_before_it_is_written_through():
     assert ArtifactStore("memory://probed").load(KEY) == {"n": 1}
 
 
+def test_who_may_not_delete_makes_a_store_all_the_same():
+    class Careful(MemoryBackend):
+        def delete(self, key):
+            raise errors.AccessDenied(f"cannot delete {key!r}")
+
+    inner = Careful()
+    assert ArtifactStore(inner).save({"n": 1}, KEY).published
+    assert [entry.key.partition("/")[0] for entry in inner.list("_probe/")] == ["_probe"]  # for gc, by who may
+
+
 def test_a_publish_is_recognised_in_the_archive_when_others_are_far_ahead():
     inner = MemoryBackend()
     store = ArtifactStore(inner)

@@ -87,6 +87,8 @@ KEPT_HEADERS = frozenset(
         "if-match",
         "if-none-match",
         "range",
+        "x-amz-checksum-crc32",
+        "x-amz-checksum-sha256",
         "x-amz-copy-source",
         "x-amz-copy-source-if-match",
     }

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, files
@@ -51,16 +52,18 @@ class SeaweedUnavailable(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Somebody the server knows, and what they may do."""
+    """Somebody the server knows, and what they may do: its own coarse actions, or the policy of this name."""
 
     name: str
     access_key: str
     secret_key: str
-    actions: tuple[str, ...]
+    actions: tuple[str, ...] = ()
+    policy: str = ""
 
     def config(self) -> dict[str, Any]:
         credentials = [{"accessKey": self.access_key, "secretKey": self.secret_key}]
-        return {"name": self.name, "credentials": credentials, "actions": list(self.actions)}
+        allowed = {"policyNames": [self.policy]} if self.policy else {"actions": list(self.actions)}
+        return {"name": self.name, "credentials": credentials, **allowed}
 
 
 ADMIN = Identity("admin", "test-admin", "test-admin-secret", ("Admin", "Read", "Write", "List", "Tagging"))
@@ -85,9 +88,18 @@ def find_weed() -> Path:
 
 
 class SeaweedServer(S3Server):
-    """``weed mini`` with one bucket. A context manager; ``kill`` and ``restart`` keep the data and the ports."""
+    """``weed mini`` with one bucket. A context manager; ``kill`` and ``restart`` keep the data and the ports.
 
-    def __init__(self, bucket: str = "artifacts") -> None:
+    ``people`` may use it beside the administrator; ``policies`` are IAM policies by name, for those who have one.
+    """
+
+    def __init__(
+        self,
+        bucket: str = "artifacts",
+        *,
+        people: Sequence[Identity] = (READER,),
+        policies: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         self.bucket = bucket
         self.access_key = ADMIN.access_key
         self.secret_key = ADMIN.secret_key
@@ -96,7 +108,10 @@ class SeaweedServer(S3Server):
         self._home = Path(tempfile.mkdtemp(prefix="weed-"))
         self._ports: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
-        identities = {"identities": [ADMIN.config(), READER.config()]}
+        identities = {
+            "identities": [ADMIN.config(), *(identity.config() for identity in people)],
+            "policies": [{"name": name, "content": json.dumps(held)} for name, held in (policies or {}).items()],
+        }
         (self._home / "identities.json").write_text(json.dumps(identities), encoding="utf-8")
         (self._home / "data").mkdir()
         atexit.register(self.stop)
@@ -104,9 +119,13 @@ class SeaweedServer(S3Server):
     @property
     def reader(self) -> S3Server:
         """The same bucket for somebody who may read and list, and nothing else."""
+        return self.seen_by(READER)
+
+    def seen_by(self, who: Identity, *, bucket: str = "") -> S3Server:
+        """The same server for somebody else, or another bucket of it."""
         view = S3Server()
-        view.endpoint, view.bucket = self.endpoint, self.bucket
-        view.access_key, view.secret_key = READER.access_key, READER.secret_key
+        view.endpoint, view.bucket = self.endpoint, bucket or self.bucket
+        view.access_key, view.secret_key = who.access_key, who.secret_key
         return view
 
     @property

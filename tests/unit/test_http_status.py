@@ -107,6 +107,36 @@ def test_a_refused_read_names_both_possibilities():
     assert "does not exist" not in str(error(403, operation="write"))
 
 
+@pytest.mark.parametrize(
+    ("operation", "permission"),
+    [
+        ("read", "s3:GetObject"),
+        ("write", "s3:PutObject"),
+        ("list", "s3:ListBucket"),
+        ("delete", "s3:DeleteObject"),
+        ("list uploads below", "s3:ListBucketMultipartUploads"),
+        ("abort the upload of", "s3:AbortMultipartUpload"),
+    ],
+)
+def test_a_lack_of_rights_names_the_permission_on_s3(operation: Operation, permission: str) -> None:
+    found = error(403, "AccessDenied", operation=operation)
+    assert isinstance(found, AccessDenied)
+    assert found.permission == permission
+    assert permission in str(found)
+    elsewhere = error_for_status(403, key="a/k", url="az://c/r", operation=operation)
+    assert isinstance(elsewhere, AccessDenied)
+    assert elsewhere.permission == ""
+    assert "s3:" not in str(elsewhere)
+
+
+def test_a_bucket_that_wants_checksums_is_told_how_to_get_them():
+    words = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters"
+    found = error(400, "InvalidRequest", words, operation="write", conditional=True)
+    assert isinstance(found, Unsupported)
+    assert "'ChecksumAlgorithm': 'SHA256'" in str(found)
+    assert "ChecksumAlgorithm" not in str(error(400, "InvalidRequest", "something else", operation="write"))
+
+
 @pytest.mark.parametrize("code", ["InvalidAccessKeyId", "SignatureDoesNotMatch"])
 def test_a_wrong_key_is_called_wrong_credentials(code: str) -> None:
     assert "wrong credentials" in str(error(403, code))

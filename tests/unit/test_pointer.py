@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artifact_store.core.canonical import canonical, checksum
+from artifact_store.core.canonical import canonical, checksum, sha256
 from artifact_store.core.documents import check_format
 from artifact_store.core.errors import Corrupt, FormatTooNew, InvalidOption
 from artifact_store.core.keys import ModelKey
@@ -61,6 +61,35 @@ def test_a_block_is_the_same_bytes_whoever_writes_it():
     theirs = advance(pointer, KEY, "latest", None, note(2000, "other"))
     assert mine.block.to_bytes() == theirs.block.to_bytes()
     assert mine.pointer.to_bytes() != theirs.pointer.to_bytes()
+
+
+def test_the_pointer_pins_the_newest_block_and_each_block_the_one_before():
+    pointer, blocks = published(GATHERED + 2 * BLOCK + 3)
+    assert len(blocks) == 3
+    assert pointer.archive == sha256(blocks[-1].to_bytes())
+    assert [block.previous for block in blocks] == [None, *(sha256(block.to_bytes()) for block in blocks[:-1])]
+    for entry in ("archive", "previous"):
+        assert entry not in json.loads(published(2)[0].to_bytes())
+    assert "previous" not in json.loads(blocks[0].to_bytes())
+
+
+def test_a_pin_of_what_is_not_archived_is_refused():
+    value = json.loads(published(3)[0].to_bytes()) | {"archive": "0" * 64}
+    with pytest.raises(Corrupt, match="nothing is archived"):
+        Pointer.from_bytes(resealed(value), what="it")
+    block = json.loads(published(GATHERED + 1)[1][0].to_bytes()) | {"previous": "0" * 64}
+    with pytest.raises(Corrupt, match="no block before"):
+        HistoryBlock.from_bytes(resealed(block), what="it")
+
+
+def test_an_archive_that_an_older_release_began_is_carried_on():
+    """Its pointer pins no block: what it archived is not vouched for, what follows is."""
+    pointer, blocks = published(GATHERED + BLOCK)
+    value = {name: part for name, part in json.loads(pointer.to_bytes()).items() if name != "archive"}
+    step = advance(Pointer.from_bytes(resealed(value), what="it"), KEY, "latest", None, note(500))
+    assert step.block.last_seq == blocks[-1].last_seq + BLOCK
+    assert step.block.previous is None
+    assert step.pointer.archive == sha256(step.block.to_bytes())
 
 
 def test_retiring_names_no_run_and_counts_on():
@@ -192,8 +221,6 @@ def test_a_block_of_another_place_or_with_a_hole_is_refused():
 def test_an_embedded_manifest_of_another_run_is_refused():
     other = json.loads(manifest(run_id="20240101_000000").to_bytes())
     value = json.loads(published(1)[0].to_bytes())
-    from artifact_store.core.canonical import sha256
-
     value |= {"manifest": other, "manifest_sha256": sha256(canonical(other))}
     pointer = Pointer.from_bytes(resealed(value), what="it")
     with pytest.raises(Corrupt, match="belongs to the run 20240101_000000"):

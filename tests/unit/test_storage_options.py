@@ -270,6 +270,12 @@ def test_address_region_and_style_are_taken_from_where_s3fs_takes_them():
     assert (found.client["connect_timeout"], found.client["read_timeout"]) == ("2000ms", "1500ms")
 
 
+def test_checksums_are_sent_where_they_are_asked_for():
+    assert "checksum_algorithm" not in config({}).config
+    asked = {"s3_additional_kwargs": {"ChecksumAlgorithm": "SHA256"}}
+    assert config(asked).config["checksum_algorithm"] == "SHA256"
+
+
 def test_certificates_and_proxies_are_passed_on():
     assert config({"client_kwargs": {"verify": False}}).client == {"allow_invalid_certificates": True}
     assert config({"client_kwargs": {"verify": "/etc/ca.pem"}}).ca_bundle == "/etc/ca.pem"
@@ -306,6 +312,7 @@ def test_what_obstore_does_anyway_is_taken(options: dict[str, object]) -> None:
         {"config_kwargs": {"s3": {"use_accelerate_endpoint": True}}},
         {"config_kwargs": {"proxies": {"ftp": "http://p"}}},
         {"s3_additional_kwargs": {"ACL": "public-read"}},
+        {"s3_additional_kwargs": {"ChecksumAlgorithm": "CRC32"}},
         {"use_ssl": False},
     ],
 )

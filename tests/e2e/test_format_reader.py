@@ -1,0 +1,143 @@
+"""``FORMAT.md`` is enough: a second implementation, made from it, reads what the library writes, and the other way."""
+
+import ast
+import json
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from artifact_store import ArtifactStore, FeatureSchema, errors
+from tests import format_reader
+from tests.format_reader import Refused, Store
+from tests.keys import public, signer, strict
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="the other implementation is one for POSIX systems")
+
+KEY, PLAIN = "gru/BTCEUR", "report"
+NOW = "2026-01-01T12:00:00.000000Z"
+NONE = timedelta(0)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ArtifactStore(tmp_path / "store", signer=signer())
+
+
+@pytest.fixture
+def other(store, tmp_path):
+    """The same folder, in the hands of the other implementation."""
+    store.save({"weights": [1.5, 2]}, KEY, features=FeatureSchema(["a", "b"]), run_id="20240101_000000")
+    store.save(
+        {"weights": [1e-9]}, KEY, metrics={"loss": float("nan")}, tags={"é": "ü"}, components={"rest": b"\0" * 9}
+    )
+    store.save({"n": 1}, PLAIN, alias="best")
+    return Store(tmp_path / "store")
+
+
+def test_the_other_implementation_knows_nothing_of_the_library():
+    tree = ast.parse(Path(format_reader.__file__).read_text(encoding="utf-8"))
+    froms = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    plain = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+    assert {name.partition(".")[0] for name in froms | plain} == {
+        *("__future__", "base64", "fcntl", "hashlib", "json", "os", "re", "uuid", "pathlib", "typing"),
+        "cryptography",
+    }
+
+
+def test_it_finds_what_is_there(other, store):
+    assert other.models() == [KEY, PLAIN] == [str(key) for key in store.models()]
+    assert other.aliases(KEY) == ["latest"]
+    assert other.aliases(PLAIN) == ["best"]
+    assert other.runs(KEY) == sorted(str(run.run_id) for run in store.runs(KEY))
+
+
+def test_it_resolves_latest_and_compares_every_byte(other, store):
+    run = store.get(KEY)
+    manifest = other.named(KEY, "latest")
+    assert manifest["run_id"] == run.run_id
+    files = other.files(manifest)
+    assert files.keys() == run.files.keys()
+    assert json.loads(files["model.json"]) == {"weights": [1e-9]}
+    assert json.loads(files["metadata.json"]) == run.metadata
+    place = other.root / KEY / str(run.run_id) / "model.json"
+    place.chmod(0o600)
+    place.write_bytes(place.read_bytes().replace(b"1e-09", b"1e-08"))
+    with pytest.raises(Refused, match="was changed"):
+        other.files(manifest)
+
+
+@pytest.mark.parametrize("name", ["_store.json", "gru/BTCEUR/latest.json", "gru/BTCEUR/20240101_000000/manifest.json"])
+def test_it_refuses_what_was_changed(other, name):
+    place = other.root / name
+    place.write_bytes(place.read_bytes().replace(b'"1.0"', b'"1.1"'))
+    with pytest.raises(Refused, match="changed after"):
+        document = place.read_bytes()
+        format_reader.document(document, "store", "pointer", "run")
+
+
+def test_it_tells_the_whole_history_and_believes_no_changed_part(other, store):
+    for number in range(100):
+        store.promote(f"{KEY}:20240101_000000", "latest", reason=f"no {number}")
+    told = other.history(KEY, "latest")
+    assert [(entry["seq"], entry["run_id"], entry["reason"]) for entry in told] == [
+        (entry.seq, entry.run_id, entry.reason) for entry in store.history(KEY)
+    ]
+    assert len(told) == 102
+    place = other.root / KEY / "latest.history" / "0000000032.json"
+    value = json.loads(place.read_bytes())
+    value["entries"][0]["by"] = "nobody"
+    place.write_bytes(format_reader.canonical(format_reader.sealed(value)))
+    with pytest.raises(Refused, match="archive was changed"):
+        other.history(KEY, "latest")
+
+
+def test_it_knows_a_tombstone(other, store):
+    run = f"{KEY}:20240101_000000"
+    store.delete(run).apply()
+    assert other.state(KEY, "20240101_000000") == "marked"
+    assert len(other.runs(KEY)) == 1
+    store.undelete(run)
+    assert other.state(KEY, "20240101_000000") == "committed"
+    store.delete(run).apply()
+    store.gc(grace=NONE).apply()
+    assert other.state(KEY, "20240101_000000") == "sealed"
+    assert other.state(KEY, "20990101_000000") == "never committed"
+
+
+def test_it_verifies_signatures(other, store):
+    manifest = other.named(KEY, "latest")
+    other.check_run(manifest, public().pem)
+    other.check_pointer(other.pointer(KEY, "latest"), public().pem)
+    with pytest.raises(FileNotFoundError):
+        other.check_run(manifest, public("stranger").pem)
+    with pytest.raises(Refused):
+        other.check_pointer(other.pointer(KEY, "latest"), public("stranger").pem)
+    forged = {**other.pointer(KEY, "latest"), "by": "somebody else"}
+    with pytest.raises(Refused, match="does not fit"):
+        other.check_pointer(forged, public().pem)
+    with pytest.raises((Refused, FileNotFoundError)):
+        other.check_run({**manifest, "tags": {}}, public().pem)
+
+
+def test_the_library_reads_what_it_wrote(other, store):
+    model = {"path": "model.json", "data": b'{"written":"elsewhere"}'}
+    component = {"codec": {"name": "json", "version": 1}, "files": ["model.json"], "options": {}, "risk": "data"}
+    about = {
+        "components": {"model": {**component, "type": "builtins.dict"}},
+        "publish": {"alias": "latest", "metric": None, "mode": None, "policy": "always"},
+    }
+    metadata = format_reader.canonical({"model_type": "gru"})
+    other.save(KEY, "20260101_120000", {model["path"]: model["data"], "metadata.json": metadata}, about, NOW)
+    with pytest.raises(FileExistsError):
+        other.save(KEY, "20260101_120000", {model["path"]: model["data"]}, about, NOW)
+    assert store.load(f"{KEY}:20260101_120000") == {"written": "elsewhere"}
+    other.publish(KEY, "latest", "20260101_120000", NOW)
+    assert store.load(KEY) == {"written": "elsewhere"}
+    assert [entry.by for entry in store.history(KEY)][-1] == "the other implementation"
+    assert store.verify().ok
+    with pytest.raises(errors.SignatureMissing):  # it has no key
+        ArtifactStore(other.root, policy=strict()).load(KEY)
+    assert store.rollback(KEY).seq == 4
+    assert other.pointer(KEY, "latest")["seq"] == 4

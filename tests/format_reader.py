@@ -1,0 +1,295 @@
+"""A second implementation of the format: made from ``FORMAT.md``, for a store in a folder of a POSIX system.
+
+It imports nothing of the library, so what it can do is what the document says. Signatures need ``cryptography``.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+import uuid
+from pathlib import Path
+from typing import Any
+
+LIMITS = {"run": 8 << 20, "pointer": 256 << 10, "history": 256 << 10, "store": 64 << 10, "tombstone": (8 << 20) + 65536}
+RUN_ID = re.compile(r"\d{8}_\d{6}(_[a-z0-9][a-z0-9-]{0,39})?")
+TYPE = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+FIELDS = ("seq", "run_id", "manifest_sha256", "write_id", "at", "by", "reason")
+BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+
+
+class Refused(Exception):
+    """What is stored is not what this format demands."""
+
+
+def demand(met: bool, why: str) -> None:  # noqa: FBT001 -- reads as a sentence
+    if not met:
+        raise Refused(why)
+
+
+# ---------------------------------------------------------------- documents
+
+
+def canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def sealed(value: dict[str, Any]) -> dict[str, Any]:
+    """Return a document with its checksum."""
+    bare = {name: part for name, part in value.items() if name != "checksum"}
+    return {**bare, "checksum": sha256(canonical(bare))}
+
+
+def document(data: bytes, *kinds: str) -> dict[str, Any]:
+    """Read one document: bounded, canonical, unchanged, of this major format and one of these kinds."""
+    demand(len(data) <= max(LIMITS[kind] for kind in kinds), "it is too long")
+    value = json.loads(data)
+    demand(canonical(value) == data, "it is not in canonical form")
+    demand(sealed(value)["checksum"] == value["checksum"], "it was changed after it was written")
+    demand(value["format"].split(".")[0] == "1", "it is of another format")
+    demand(value["kind"] in kinds, "it is of another kind")
+    demand(len(data) <= LIMITS[value["kind"]], "it is too long")
+    return value
+
+
+# ---------------------------------------------------------------- reading
+
+
+class Store:
+    """A store in a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.id = document((root / "_store.json").read_bytes(), "store")["store_id"]
+
+    def models(self) -> list[str]:
+        """Return the keys of all models: by the grammar of the names alone."""
+        found = []
+        for kind in self.root.iterdir():
+            if not TYPE.fullmatch(kind.name):
+                continue
+            if any(self._is_ours(child) for child in kind.iterdir()):
+                found.append(kind.name)
+            found += [f"{kind.name}/{child.name}" for child in kind.iterdir() if self._is_symbol(child)]
+        return sorted(found)
+
+    def aliases(self, key: str) -> list[str]:
+        return sorted(path.stem for path in (self.root / key).iterdir() if path.suffix == ".json")
+
+    def runs(self, key: str) -> list[str]:
+        """Return the committed runs that are not deleted."""
+        names = [path.name for path in (self.root / key).iterdir() if RUN_ID.fullmatch(path.name)]
+        return sorted(name for name in names if self.state(key, name) == "committed")
+
+    def state(self, key: str, run_id: str) -> str:
+        place = self.root / key / run_id / "manifest.json"
+        if not place.exists():
+            return "never committed"
+        record = document(place.read_bytes(), "run", "tombstone")
+        return "committed" if record["kind"] == "run" else record["state"]
+
+    def pointer(self, key: str, alias: str) -> dict[str, Any]:
+        found = document((self.root / key / f"{alias}.json").read_bytes(), "pointer")
+        self._belongs(found, key, alias=alias)
+        if found["manifest"] is not None:
+            demand(sha256(canonical(found["manifest"])) == found["manifest_sha256"], "it carries another manifest")
+        return found
+
+    def manifest(self, key: str, run_id: str) -> dict[str, Any]:
+        found = document((self.root / key / run_id / "manifest.json").read_bytes(), "run")
+        self._belongs(found, key, run_id=run_id, store_id=self.id)
+        return found
+
+    def named(self, key: str, alias: str) -> dict[str, Any]:
+        """Return the manifest of the run that an alias names."""
+        pointer = self.pointer(key, alias)
+        demand(pointer["run_id"] is not None, "the alias is retired")
+        found = pointer["manifest"] or self.manifest(key, pointer["run_id"])
+        demand(sha256(canonical(found)) == pointer["manifest_sha256"], "the manifest was replaced")
+        return document(canonical(found), "run")
+
+    def files(self, manifest: dict[str, Any]) -> dict[str, bytes]:
+        """Return the files of a run by path, each compared."""
+        found = {}
+        for entry in manifest["files"]:
+            path, key = entry["path"], entry["key"]
+            demand(
+                key == path or re.fullmatch(re.escape(path) + r"\.[0-9a-f]{8}", key) is not None, "it leads elsewhere"
+            )
+            data = (self.root / self._key(manifest) / manifest["run_id"] / key).read_bytes()
+            demand((len(data), sha256(data)) == (entry["size"], entry["sha256"]), f"{path} was changed")
+            found[path] = data
+        return found
+
+    def history(self, key: str, alias: str) -> list[dict[str, Any]]:
+        """Return every publish, oldest first, through the blocks that pin each other."""
+        pointer = self.pointer(key, alias)
+        entries = [*pointer["history"], {name: pointer[name] for name in FIELDS}]
+        pinned, last = pointer.get("archive"), entries[0]["seq"] - 1
+        while last:
+            data = (self.root / key / f"{alias}.history" / f"{last:010d}.json").read_bytes()
+            demand(pinned is None or sha256(data) == pinned, "the archive was changed")
+            block = document(data, "history")
+            self._belongs(block, key, alias=alias)
+            demand(len(block["entries"]) == 32 and block["entries"][-1]["seq"] == last, "it is no whole block")
+            entries, pinned, last = block["entries"] + entries, block.get("previous"), last - 32
+        demand([entry["seq"] for entry in entries] == list(range(1, len(entries) + 1)), "there is a hole")
+        return entries
+
+    # ------------------------------------------------------------ signatures
+
+    def check_pointer(self, pointer: dict[str, Any], pem: bytes) -> None:
+        """Raise unless this key signed the pointer, for this store."""
+        said = pointer["signature"]
+        demand(said["key_id"] == sha256(pem) and said["store_id"] == self.id, "it is signed by somebody else")
+        bare = {name: part for name, part in pointer.items() if name != "checksum"}
+        bare["signature"] = {name: part for name, part in said.items() if name != "sig"}
+        verify(pem, base64.b64decode(said["sig"]), "application/vnd.artifact-store.pointer+json", canonical(bare))
+
+    def check_run(self, manifest: dict[str, Any], pem: bytes) -> None:
+        """Raise unless this key signed the run: all of its files, and its manifest."""
+        digest = sha256(canonical(manifest))
+        folder = self.root / self._key(manifest) / manifest["run_id"] / "_signatures"
+        data = (folder / f"{digest[:16]}.{sha256(pem)[:16]}.json").read_bytes()
+        demand(len(data) <= 12 << 20, "it is too long")
+        bundle = json.loads(data)
+        envelope = bundle["dsseEnvelope"]
+        demand(bundle["mediaType"] == BUNDLE, "it is no bundle")
+        material = {"publicKey": {"hint": sha256(pem)}, "tlogEntries": []}
+        demand(bundle["verificationMaterial"] == material, "it is signed by another key")
+        payload, (signature,) = base64.b64decode(envelope["payload"]), envelope["signatures"]
+        verify(pem, base64.b64decode(signature["sig"]), envelope["payloadType"], payload)
+        statement = json.loads(payload)
+        demand(envelope["payloadType"] == "application/vnd.in-toto+json", "it is no statement")
+        demand(statement["_type"] == "https://in-toto.io/Statement/v1", "it is no statement")
+        demand(statement["predicateType"] == "https://model_signing/signature/v1.0", "it says something else")
+        digests = {entry["path"]: entry["sha256"] for entry in manifest["files"]} | {"manifest.json": digest}
+        names = sorted(digests, key=lambda name: name.split("/"))
+        resources = [{"name": name, "algorithm": "sha256", "digest": digests[name]} for name in names]
+        demand(statement["predicate"]["resources"] == resources, "it is about other files")
+        serialization = {
+            "method": "files",
+            "hash_type": "sha256",
+            "allow_symlinks": False,
+            "ignore_paths": ["_signatures"],
+        }
+        demand(statement["predicate"]["serialization"] == serialization, "it is made in another way")
+        root = sha256(b"".join(bytes.fromhex(digests[name]) for name in names))
+        demand([subject["digest"]["sha256"] for subject in statement["subject"]] == [root], "it contradicts itself")
+
+    # ------------------------------------------------------------ writing
+
+    def save(self, key: str, run_id: str, files: dict[str, bytes], about: dict[str, Any], now: str) -> None:
+        """Store files and commit them as a run."""
+        for path, data in files.items():
+            self._create(f"{key}/{run_id}/{path}", data)
+        listed = [
+            {"path": path, "key": path, "size": len(data), "sha256": sha256(data)}
+            for path, data in sorted(files.items())
+        ]
+        said = {
+            "format": "1.0",
+            "kind": "run",
+            "store_id": self.id,
+            "created_at": now,
+            "write_id": uuid.uuid4().hex,
+            "model_type": key.partition("/")[0],
+            "symbol": key.partition("/")[2] or None,
+            "run_id": run_id,
+            "files": listed,
+            "features": None,
+            "is_fitted": True,
+            "config": {},
+            "training_config": {},
+            "metrics": {},
+            "tags": {},
+            "environment": {},
+            **about,
+        }
+        self._create(f"{key}/{run_id}/manifest.json", canonical(sealed(said)))
+
+    def publish(self, key: str, alias: str, run_id: str, now: str) -> None:
+        """Swap the pointer, which is there and tells of fewer than 64 publishes, for one that names this run."""
+        import fcntl
+
+        place, manifest = f"{key}/{alias}.json", self.manifest(key, run_id)
+        seen = (self.root / place).read_bytes()
+        before = self.pointer(key, alias)
+        history = [*before["history"], {name: before[name] for name in FIELDS}]
+        demand(len(history) < 64, "it is time for a block")
+        after = {
+            "format": "1.0",
+            "kind": "pointer",
+            "alias": alias,
+            "seq": before["seq"] + 1,
+            "history": history,
+            "model_type": before["model_type"],
+            "symbol": before["symbol"],
+            "run_id": run_id,
+            "manifest": manifest,
+            "manifest_sha256": sha256(canonical(manifest)),
+            "write_id": uuid.uuid4().hex,
+            "at": now,
+            "by": "the other implementation",
+            "reason": "written from the document",
+        }
+        (self.root / "_locks").mkdir(mode=0o700, exist_ok=True)
+        with (self.root / "_locks" / f"{sha256(place.encode())[:2]}.lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            demand((self.root / place).read_bytes() == seen, "somebody else was faster")
+            self._temporary(self.root / place, canonical(sealed(after))).replace(self.root / place)
+
+    def _create(self, key: str, data: bytes) -> None:
+        target = self.root / key
+        target.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+        temporary = self._temporary(target, data)
+        try:
+            os.link(temporary, target)  # fails if the name is taken
+        finally:
+            temporary.unlink()
+
+    def _temporary(self, target: Path, data: bytes) -> Path:
+        path = target.parent / f".tmp-{uuid.uuid4().hex[:16]}"
+        with path.open("xb") as sink:
+            sink.write(data)
+            sink.flush()
+            os.fsync(sink.fileno())
+        return path
+
+    # ------------------------------------------------------------ below
+
+    def _belongs(self, found: dict[str, Any], key: str, **more: str) -> None:
+        demand(self._key(found) == key and found.items() >= more.items(), "it was copied here from elsewhere")
+
+    @staticmethod
+    def _key(found: dict[str, Any]) -> str:
+        return "/".join(part for part in (found["model_type"], found["symbol"]) if part)
+
+    @staticmethod
+    def _is_ours(child: Path) -> bool:
+        return bool(RUN_ID.fullmatch(child.name)) or child.suffix in {".json", ".history"}
+
+    def _is_symbol(self, child: Path) -> bool:
+        return child.is_dir() and not self._is_ours(child)
+
+
+def verify(pem: bytes, signature: bytes, payload_type: str, payload: bytes) -> None:
+    """Raise unless the key made this signature: ECDSA on P-256 with SHA-256, over DSSE's encoding."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    key: Any = load_pem_public_key(pem)
+    message = b"DSSEv1 %d %s %d %s" % (len(payload_type), payload_type.encode(), len(payload), payload)
+    try:
+        key.verify(signature, message, ECDSA(SHA256()))
+    except InvalidSignature:
+        raise Refused("the signature does not fit") from None
