@@ -37,6 +37,10 @@ _COMPONENT = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _SEGMENT = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9 ._+=@-]{0,98}[A-Za-z0-9_+=@-])?")
 _ATTEMPT = re.compile(r"[0-9a-f]{8}")
 _PROBE = re.compile(r"[0-9a-f]{32}")
+_BLOCK = re.compile(r"\d{10}\.json")
+_LOCK = re.compile(r"[0-9a-f]{2}\.lock")
+_NOT_ON_WINDOWS = re.compile(r'[<>:"|?*\\\x00-\x1f]')
+_LONGEST_NAME = 255  # of one segment, on every file system that people use
 _SIGNATURE = re.compile(r"([0-9a-f]{16})\.([0-9a-f]{16})\.json")
 _SHORT = 16
 _WINDOWS_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?:\..*)?", re.IGNORECASE)
@@ -347,6 +351,11 @@ def history_block(key: ModelKey, alias: str, last_seq: int) -> str:
     return _bounded(f"{key}/{alias}.history/{last_seq:010d}.json")
 
 
+def history_prefix(key: ModelKey, alias: str) -> str:
+    """Return the prefix of the archive of an alias."""
+    return f"{key}/{alias}.history/"
+
+
 def probe(token: str) -> str:
     """Return a throw-away key for finding out what a storage can do."""
     return f"{PROBES}{token}"
@@ -399,6 +408,44 @@ def alias_in(child: str) -> str | None:
         return check_alias(child.removesuffix(".json")) if child.endswith(".json") else None
     except InvalidName:
         return None
+
+
+def history_in(child: str) -> str | None:
+    """Return the alias if this child of a model (``name.history/``) is the archive of one."""
+    try:
+        return check_alias(child.removesuffix(".history/")) if child.endswith(".history/") else None
+    except InvalidName:
+        return None
+
+
+def block_in(child: str) -> int | None:
+    """Return the last ``seq`` of the block if this child of an archive has the name of one."""
+    return int(child.removesuffix(".json")) if _BLOCK.fullmatch(child) else None
+
+
+def is_lock(child: str) -> bool:
+    """Tell whether this child of the folder of locks has the name of one."""
+    return _LOCK.fullmatch(child) is not None
+
+
+def why_not_on_windows(key: str) -> tuple[str, str] | None:
+    """Return how a key begins up to the first part that Windows could not hold, and why; ``None`` if it could."""
+    parts = key.split("/")
+    for depth, part in enumerate(parts, start=1):
+        why = _why_not_a_name(part)
+        if why is not None:
+            return "/".join(parts[:depth]), why
+    return (key, f"it is longer than {MAX_KEY} characters") if len(key) > MAX_KEY else None
+
+
+def _why_not_a_name(part: str) -> str | None:
+    if _WINDOWS_DEVICE.fullmatch(part):
+        return "Windows keeps this name for a device"
+    if part.endswith((".", " ")):
+        return "Windows drops a dot or a space at the end of a name"
+    if _NOT_ON_WINDOWS.search(part):
+        return "it has a character that Windows allows in no name"
+    return f"it is longer than {_LONGEST_NAME} characters" if len(part) > _LONGEST_NAME else None
 
 
 def run_of(key: str) -> tuple[ModelKey, RunId, str] | None:

@@ -1,0 +1,209 @@
+"""Everything below the root, sorted: what belongs to which model, alias and run, and what to nobody. One listing.
+
+Sorts by names alone and opens nothing. A folder that cannot be listed is a finding, and the others are listed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from artifact_store.core import keys
+from artifact_store.core.errors import ArtifactStoreError, ContainerNotFound, Unavailable
+from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.diagnosis.finding import Repair
+from artifact_store.diagnosis.look import Look, shown
+from artifact_store.ops.deletion import Ending
+from artifact_store.ops.survey import Group
+from artifact_store.storage.base import Entry
+from artifact_store.storage.settle import patiently
+
+UNKNOWN_SIZE: Final = -1
+"""The size of an object whose folder can be named and not be listed."""
+_LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})  # of systems, which nobody asked
+_MOUNT = "lost+found"
+
+
+@dataclass
+class Shelf:
+    """What there is of one model."""
+
+    key: ModelKey
+    aliases: list[str] = field(default_factory=list)
+    blocks: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    entries: dict[RunId, list[Entry]] = field(default_factory=lambda: defaultdict(list))
+
+    @property
+    def groups(self) -> list[Group]:
+        """The runs, oldest first, each with its objects."""
+        return [Group(self.key, run_id, found) for run_id, found in sorted(self.entries.items())]
+
+
+@dataclass
+class Inventory:
+    """The whole listing, sorted."""
+
+    shelves: dict[ModelKey, Shelf] = field(default_factory=dict)
+    objects: int = 0
+    bytes: int = 0
+    marker: bool = False
+    probes: list[Entry] = field(default_factory=list)
+    locks: list[str] = field(default_factory=list)
+    strangers: dict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
+    unholdable: dict[str, str] = field(default_factory=dict)
+    twins: dict[str, str] = field(default_factory=dict)
+    _seen: dict[str, tuple[str, bool]] = field(default_factory=dict)
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether a manifest lies where one belongs, as nothing but a store has it."""
+        return any(group.manifest is not None for shelf in self.shelves.values() for group in shelf.groups)
+
+    def put(self, entry: Entry) -> None:
+        """Sort one object in."""
+        parts = entry.key.split("/")
+        if parts[-1] in _LITTER or parts[0] == _MOUNT:
+            return
+        self.objects += 1
+        self.bytes += max(entry.size, 0)
+        self._compare(parts)
+        wrong = keys.why_not_on_windows(entry.key)
+        if wrong is not None:
+            self.unholdable.setdefault(*wrong)
+        elif not self._placed(entry, parts):
+            self.strangers[_where_it_ends(parts)].append(entry)
+
+    def _compare(self, parts: list[str]) -> None:
+        """Note the first part of a key that differs by case only from one that was seen, or is a file and a folder."""
+        for depth in range(1, len(parts) + 1):
+            prefix, is_file = "/".join(parts[:depth]), depth == len(parts)
+            other = self._seen.setdefault(prefix.casefold(), (prefix, is_file))
+            if other != (prefix, is_file):
+                self.twins.setdefault(prefix, other[0])
+                return
+
+    def _placed(self, entry: Entry, parts: list[str]) -> bool:
+        first = parts[0] + "/" * (len(parts) > 1)
+        if first == keys.STORE_MARKER:
+            self.marker = True
+        elif first == keys.PROBES and keys.probe_in("/".join(parts[1:])) is not None:
+            self.probes.append(entry)
+        elif first == keys.LOCKS and keys.is_lock("/".join(parts[1:])):
+            self.locks.append(entry.key)
+        else:
+            return self._of_a_model(entry, parts)
+        return True
+
+    def _of_a_model(self, entry: Entry, parts: list[str]) -> bool:
+        depth = _depth(parts)
+        if depth is None:
+            return False
+        key, rest = ModelKey(*parts[:depth]), parts[depth:]
+        shelf = self.shelves.setdefault(key, Shelf(key))
+        folder = f"{rest[0]}/"
+        if len(rest) == 1:
+            shelf.aliases.append(keys.alias_in(rest[0]) or "")
+        elif (run_id := keys.run_in(folder)) is not None:
+            shelf.entries[run_id].append(entry)
+        else:
+            shelf.blocks[keys.history_in(folder) or ""].add(keys.block_in(rest[1]) or 0)
+        return True
+
+
+def _depth(parts: list[str]) -> int | None:
+    """Return how many parts of a key name the model that it belongs to, or ``None`` if it belongs to none."""
+    if len(parts) == 1 or keys.model_type_in(f"{parts[0]}/") is None:
+        return None
+    if _is_below_a_model(parts[1:]):
+        return 1
+    below = len(parts) > 2 and keys.symbol_in(f"{parts[1]}/") is not None and _is_below_a_model(parts[2:])  # noqa: PLR2004
+    return 2 if below else None
+
+
+def _is_below_a_model(rest: list[str]) -> bool:
+    if len(rest) == 1:
+        return keys.alias_in(rest[0]) is not None
+    folder = f"{rest[0]}/"
+    if keys.run_in(folder) is not None:
+        return True
+    return keys.history_in(folder) is not None and len(rest) == 2 and bool(keys.block_in(rest[1]))  # noqa: PLR2004
+
+
+def _where_it_ends(parts: list[str]) -> str:
+    """Return the file or the folder at which a key stops to be one of a store."""
+    if len(parts) == 1 or keys.model_type_in(f"{parts[0]}/") is None:
+        return parts[0] + "/" * (len(parts) > 1)
+    depth = 2 if len(parts) > 2 and keys.symbol_in(f"{parts[1]}/") is not None else 1  # noqa: PLR2004
+    return "/".join(parts[: depth + 1]) + "/" * (len(parts) > depth + 1)
+
+
+# ---------------------------------------------------------------- take it
+
+
+def take(look: Look) -> Inventory | None:
+    """Return the inventory of a store, or ``None`` where there is not even a root."""
+    found = Inventory()
+    try:
+        for entry in _listed(look, ""):
+            found.put(entry)
+    except ContainerNotFound:
+        return None
+    return found
+
+
+def _listed(look: Look, prefix: str) -> Iterator[Entry]:
+    """Yield all objects below a prefix; where that fails, folder by folder, so that only the broken one is missing."""
+    backend = look.context.backend
+    whole = look.ask(lambda: list(backend.list(prefix)))
+    if not isinstance(whole, ArtifactStoreError):
+        yield from whole
+        return
+    if isinstance(whole, ContainerNotFound):
+        raise whole
+    names = whole if isinstance(whole, Unavailable) else look.ask(lambda: list(backend.children(prefix)))
+    if isinstance(names, ArtifactStoreError):
+        remedy = "mend the permissions or the credentials, then look again"
+        look.add("error", "cannot-list", prefix or backend.url, f"it cannot be listed: {whole}", remedy=remedy)
+        return
+    for name in names:
+        if name.endswith("/"):
+            yield from _listed(look, prefix + name)
+        else:
+            yield Entry(prefix + name, UNKNOWN_SIZE, look.now)
+
+
+# ---------------------------------------------------------------- what it shows by itself
+
+
+def examine(look: Look, found: Inventory) -> None:
+    """Note what the names alone tell."""
+    for prefix, why in sorted(found.unholdable.items()):
+        remedy = "copy it to another name and remove this one, before the store is copied to Windows"
+        look.add("warning", "windows-name", prefix, f"this name is not possible everywhere: {why}", remedy=remedy)
+    for prefix, other in sorted(found.twins.items()):
+        told = "is a file and a folder" if prefix == other else f"differs from {other!r} by case only"
+        remedy = "keep one of the two; what is in the other can be downloaded and saved under another name"
+        look.add("warning", "case-twins", prefix, f"it {told}, and Windows would merge them", remedy=remedy)
+    for place, entries in sorted(found.strangers.items()):
+        count = "a file" if len(entries) == 1 else f"{len(entries)} files ({shown([e.key for e in entries])})"
+        remedy = "move it out of the store, if you know whose it is; no command of the store touches it"
+        look.add("note", "foreign-object", place, f"{count} that no store writes", remedy=remedy)
+    if found.locks:
+        told = f"{len(found.locks)} locks of a local disk, copied here with the store ({shown(found.locks)})"
+        look.add("note", "orphan-lock", keys.LOCKS, told, remedy="remove them, or leave them: nobody reads them here")
+    for entry in found.probes:
+        if not look.young(entry.modified):
+            _probe(look, entry)
+
+
+def _probe(look: Look, entry: Entry) -> None:
+    def clear(now: object) -> Ending:
+        del now  # it was old enough, and nobody writes it again
+        patiently(lambda: look.context.backend.delete(entry.key), look.context.patience)
+        return Ending("cleared")
+
+    told = f"somebody tried out the storage at {entry.modified:%Y-%m-%d %H:%M:%S} UTC and died"
+    repair = Repair("clear", told, clear, entry.size)
+    look.add("note", "leftover-probe", entry.key, told, remedy="artifact-store gc --apply", repair=repair)
