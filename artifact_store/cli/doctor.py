@@ -27,6 +27,7 @@ _TITLES: Final[Mapping[Severity, str]] = {
 }
 _COLOURS: Final = {"error": "red", "warning": "yellow", "note": None, "unknown": "cyan"}
 _STATES: Final = {"fine": "ok", "note": "note", "warning": "WARNING", "error": "ERROR", "unknown": "unknown"}
+_COMMANDS: Final = ("artifact-store ", "aws ", "chmod ", "rm ")
 _NARROW: Final = 60
 
 
@@ -157,7 +158,9 @@ def _told(found: Finding) -> Iterator[str]:
     """Yield a finding as a paragraph: its code and place, what happened, and what to do."""
     yield f"  {click.style(found.code, bold=True)}  {text.safe(found.where)}"
     yield from _wrapped("      ", found.what)
-    if found.remedy:
+    if found.remedy.startswith(_COMMANDS):
+        yield text.safe(f"   -> {found.remedy}")  # in one piece, to be copied
+    elif found.remedy:
         yield from _wrapped("   -> ", found.remedy)
 
 
@@ -176,11 +179,10 @@ def _summary(found: Diagnosis) -> str:
         f"{text.size(counts.bytes)}"
     )
     looked += f", {text.size(counts.bytes_read)} of them compared" if found.deep else "; --deep compares every byte"
+    words: Mapping[Severity, str] = {"error": "errors", "warning": "warnings", "note": "notes", "unknown": "unknown"}
     told = [
-        text.count(len(found.of(severity)), word, plural)
-        for severity, word, plural in (
-            ("error", "error", None), ("warning", "warning", None), ("note", "note", None), ("unknown", "unknown", "unknown")
-        )
-        if found.of(severity)
-    ]  # fmt: skip
+        text.count(len(several), word.removesuffix("s"), word)
+        for severity, word in words.items()
+        if (several := found.of(severity))
+    ]
     return f"{looked}: {', '.join(told) if told else 'nothing is wrong'}."

@@ -23,6 +23,7 @@ from artifact_store.ops.context import Context
 from artifact_store.ops.deletion import Ending
 from artifact_store.ops.marker import Concurrency, StoreRecord
 from artifact_store.ops.plan import Plan, Step
+from artifact_store.ops.survey import Group
 
 Begin = Callable[[], object]
 _ORDER: Final = ("mend", "restore", "rebuild", "quarantine", "sweep", "clear", "abort", "keep")
@@ -53,11 +54,8 @@ def _everything(look: Look, concurrency: Concurrency) -> Counts:
         look.refused(url, record, what=keys.STORE_MARKER)
         return Counts()
     found = inventory.take(look)
-    if found is None or not (isinstance(record, StoreRecord) or found.has_runs or found.objects == 0):
+    if found is None or (record is None and not _has_runs(look, found)):
         _no_store(look, found)
-        return Counts()
-    if record is None and found.objects == 0:
-        _no_store(look, None)
         return Counts()
     sound = record if isinstance(record, StoreRecord) else None
     _place(look, sound, concurrency)
@@ -92,14 +90,27 @@ def _models(look: Look, found: Inventory) -> list[list[Manifest]]:
 # ---------------------------------------------------------------- the root
 
 
+def _has_runs(look: Look, found: Inventory) -> bool:
+    """Tell whether a run lies where one belongs: what does not say that it is a store is otherwise none."""
+
+    def read(group: Group) -> object:
+        return deletion.look(look.context, group.key, group.run_id).record
+
+    groups = (group for shelf in found.shelves.values() for group in shelf.groups if group.manifest is not None)
+    return any(not isinstance(record, ArtifactStoreError) for _, record in look.every(groups, read))
+
+
 def _no_store(look: Look, found: Inventory | None) -> None:
     url = look.context.backend.url
+    look.findings = [one for one in look.findings if one.code == "cannot-list"]
     if found is None or found.objects == 0:
         look.add("error", "no-store", url, "there is nothing here yet", remedy="check the URL; the first save makes it")
         return
-    names = sorted({*found.strangers, *map(str, found.shelves)})
-    told = f"it holds {shown(names)} and no run of a store, so nothing else was looked at"
-    look.add("error", "not-a-store", url, told, remedy="check the URL; `artifact-store migrate` reads an old tree")
+    told = f"it holds {shown(found.top)} and no run of a store, so nothing else was looked at"
+    remedy = "check the URL; `artifact-store migrate` reads an old tree"
+    if found.inner:
+        remedy = f"name the store itself: {shown([keys.below(url, place) for place in found.inner])}"
+    look.add("error", "not-a-store", url, told, remedy=remedy)
 
 
 def _store_ids(

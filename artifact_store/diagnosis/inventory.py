@@ -57,9 +57,15 @@ class Inventory:
     _seen: dict[str, tuple[str, bool]] = field(default_factory=dict)
 
     @property
-    def has_runs(self) -> bool:
-        """Whether a manifest lies where one belongs, as nothing but a store has it."""
-        return any(group.manifest is not None for shelf in self.shelves.values() for group in shelf.groups)
+    def inner(self) -> list[str]:
+        """The folders that say of themselves that they are stores."""
+        every = (entry.key for entries in self.strangers.values() for entry in entries)
+        return sorted(folder for key in every for folder, _, name in [key.rpartition("/")] if name == keys.STORE_MARKER)
+
+    @property
+    def top(self) -> list[str]:
+        """The names directly below the root."""
+        return sorted({prefix for prefix, _ in self._seen.values() if "/" not in prefix})
 
     def put(self, entry: Entry) -> None:
         """Sort one object in."""

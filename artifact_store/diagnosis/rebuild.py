@@ -58,7 +58,11 @@ class Evidence:
         """What it comes to, in a sentence."""
         names = "no run" if self.run is None else self.run.run_id
         lost = self.beaten - self.archived - len(self.known)
-        history = f"; up to {lost} publishes of its history are lost" if lost else ""
+        history = (
+            f"; {'one publish' if lost == 1 else f'up to {lost} publishes'} of its history cannot be read"
+            if lost
+            else ""
+        )
         return f"rebuilt with seq {self.beaten + 1} it names {names}: {self.why}{history}"
 
 

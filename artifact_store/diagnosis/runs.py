@@ -81,8 +81,8 @@ def _torn(look: Look, group: Group) -> None:
 
 def _damaged(look: Look, group: Group, error: ArtifactStoreError) -> None:
     remedy = (
-        "restore its manifest from a copy of the store; if there is none, `artifact-store doctor --repair --quarantine` "
-        "takes the run out of the way"
+        "restore its manifest from a copy of the store; if there is none, "
+        "`artifact-store doctor --repair --quarantine --apply` takes the run out of the way"
     )
     look.add("error", "manifest-corrupt", group.label, str(error), remedy=remedy)
 
