@@ -129,7 +129,7 @@ def gc(session: Session, context: click.Context, *, grace: timedelta, apply: boo
 def _answer(session: Session, context: click.Context, make: Callable[[], Plan], *, apply: bool) -> None:
     plan = make()
     applied = plan.apply() if apply else None
-    session.answer(plan_document(plan, applied), plan_lines(plan, applied))
+    session.answer(plan_document(plan, applied), _lines(plan, applied))
     session.warn([*plan.problems, *(applied.problems if applied else ())])
     sound = not plan.problems and (applied is None or applied.ok)
     context.exit(failures.OK if sound else failures.PROBLEMS)
@@ -156,8 +156,7 @@ def plan_document(plan: Plan, applied: Applied | None) -> dict[str, Any]:
     }
 
 
-def plan_lines(plan: Plan, applied: Applied | None) -> Iterator[str]:
-    """Yield a plan as a table, with what came of it where it was applied."""
+def _lines(plan: Plan, applied: Applied | None) -> Iterator[str]:
     results = {} if applied is None else {one.step: one for one in applied}
     rows = []
     for step in plan:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import click
 
 from artifact_store.cli import failures, text
-from artifact_store.cli.clear import GRACE, plan_document, plan_lines
+from artifact_store.cli.clear import GRACE, plan_document
 from artifact_store.cli.session import Bar, Command, Session, page_width, pass_session
 from artifact_store.diagnosis.finding import SEVERITIES, Diagnosis, Finding, Severity
 from artifact_store.ops.plan import Applied, Plan
@@ -124,7 +124,7 @@ def _lines(found: Diagnosis, plan: Plan | None, applied: Applied | None, after: 
     if plan is not None:
         yield ""
         yield click.style("Repairs", bold=True)
-        yield from plan_lines(plan, applied)
+        yield from _repairs(plan, applied)
     if after is not found:
         yield ""
         yield click.style("After the repairs", bold=True)
@@ -169,6 +169,24 @@ def _wrapped(head: str, told: str) -> Iterator[str]:
     after = " " * len(head)
     lines = textwrap.wrap(text.safe(told), width, initial_indent=head, subsequent_indent=after, break_on_hyphens=False)
     yield from lines or [head.rstrip()]
+
+
+def _repairs(plan: Plan, applied: Applied | None) -> Iterator[str]:
+    """Yield what would be done, or what was, and why; what needs another word to be done comes last."""
+    told: list[tuple[str, str, str]] = [(step.action, step.what, step.why) for step in plan.changes]
+    if applied is not None:
+        told = [(done.ending.result, done.step.what, done.ending.why or done.step.why) for done in applied]
+    left = [("not done", step.what, step.why) for step in plan.kept]
+    for word, what, why in [*told, *left]:
+        yield f"  {click.style(word, bold=True)}  {text.safe(what)}"
+        yield from _wrapped("      ", why)
+    if not plan.changes:
+        yield "  There is nothing that could be repaired without deciding something."
+    elif applied is None:
+        yield f"  {text.count(len(plan.changes), 'repair')}. Nothing has happened yet: --apply does it."
+    else:
+        made = sum(done.ending.result != "kept" for done in applied)
+        yield f"  {made} of {text.count(len(plan.changes), 'repair')} made."
 
 
 def _summary(found: Diagnosis) -> str:

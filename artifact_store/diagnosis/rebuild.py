@@ -78,7 +78,7 @@ def gather(context: Context, key: ModelKey, alias: str) -> Evidence | None:
     seen = raw(context, keys.pointer(key, alias), _LIMIT)
     if seen is not None and _pointer(seen, key, alias) is not None:
         return None
-    found = salvage(b"" if seen is None else seen.data, alias)
+    found = salvage(b"" if seen is None else seen.data, key, alias)
     blocks = _blocks(context, key, alias)
     problems: list[Problem] = []
     runs = list(catalog.manifests(context, key, catalog.Filter(), problems))

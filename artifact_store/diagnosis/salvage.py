@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from artifact_store.core.keys import ModelKey
 from artifact_store.core.pointer import Publish
 
 _HISTORY = '"history":['
 _TAIL = re.compile(
-    r'"run_id":(?:"(?P<run>\d{8}_\d{6}[a-z0-9_-]{0,41})"|(?P<none>null)),"seq":(?P<seq>\d{1,9}),"symbol":'
+    r'"run_id":(?:"(?P<run>\d{8}_\d{6}[a-z0-9_-]{0,41})"|(?P<none>null)),"seq":\d{1,9},"symbol":(?P<symbol>null|"[^"]*")'
 )
-_DIGEST = re.compile(r'"manifest_sha256":"([0-9a-f]{64})","model_type":')
+_DIGEST = re.compile(r'"manifest_sha256":"([0-9a-f]{64})","model_type":"([^"]*)"')
 _SEQ = re.compile(r'"seq":(\d{1,9})\b')
 _FIELDS = frozenset(Publish.model_fields)
 
@@ -41,12 +42,16 @@ class Salvage:
     is_signed: bool = False
 
 
-def salvage(data: bytes, alias: str) -> Salvage:
-    """Return what the bytes of a pointer that cannot be believed seem to say."""
+def salvage(data: bytes, key: ModelKey, alias: str) -> Salvage:
+    """Return what the bytes of a pointer that cannot be believed seem to say; nothing if it is one of another alias."""
     text = data.decode("utf-8", "replace")
-    entries, closed = _entries(text)
     digests, tail = _DIGEST.findall(text), _TAIL.search(text)
-    named = (tail["run"], digests[-1]) if tail is not None and tail["run"] and digests else None
+    symbol = "null" if key.symbol is None else f'"{key.symbol}"'
+    others = (digests and digests[-1][1] != key.model_type) or (tail is not None and tail["symbol"] != symbol)
+    if others or not text.startswith(f'{{"alias":"{alias}"'):
+        return Salvage()
+    entries, closed = _entries(text)
+    named = (tail["run"], digests[-1][0]) if tail is not None and tail["run"] and digests else None
     return Salvage(
         entries=entries,
         closed=closed,
@@ -54,7 +59,7 @@ def salvage(data: bytes, alias: str) -> Salvage:
         named=named,
         retired=tail is not None and tail["none"] is not None,
         highest=max((int(seq) for seq in _SEQ.findall(text)), default=0),
-        is_pointer='"kind":"pointer"' in text or text.startswith(f'{{"alias":"{alias}"'),
+        is_pointer=True,
         is_signed='"signature":{' in text,
     )
 

@@ -51,7 +51,7 @@ def _permissions(root: Path) -> Trait:
     if os.name != "posix":
         return Trait("permissions", "unknown", "who may read the folder is in access lists, which are not looked at")
     wide = list(_wider(root))
-    others = [path for path, mode in wide if mode & _OTHERS]
+    others = [str(root) if path == "." else path for path, mode in wide if mode & _OTHERS]
     command = f"chmod -R go-rwx {root}"
     if others:
         told = f"{_shown(others)} can be reached by every user of this machine; a store is for its owner alone"
