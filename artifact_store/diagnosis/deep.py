@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from artifact_store.core import keys
@@ -11,7 +12,7 @@ from artifact_store.core.files import Digest, Progress
 from artifact_store.core.keys import RunId
 from artifact_store.core.manifest import FileEntry, Manifest
 from artifact_store.diagnosis.look import Look
-from artifact_store.storage.transfer import hash_pieces
+from artifact_store.storage.transfer import LARGE, hash_pieces
 
 
 class _File(NamedTuple):
@@ -32,7 +33,12 @@ def examine(look: Look, manifests: Iterable[Manifest]) -> int:
     if look.options.announce is not None:
         look.options.announce(sum(file.entry.size for file in files))
     read = 0
-    for file, digest in look.every(files, lambda file: _hash(look, file)):
+    small = [file for file in files if file.entry.size <= LARGE]
+    large = [file for file in files if file.entry.size > LARGE]  # of which a backend holds several pieces at once
+    for file, digest in chain(
+        look.every(small, lambda file: _hash(look, file)),
+        ((file, look.ask(lambda file=file: _hash(look, file))) for file in large),  # type: ignore[misc]
+    ):
         where = keys.below(file.manifest.label, file.entry.path)
         if isinstance(digest, Digest):
             read += digest.size

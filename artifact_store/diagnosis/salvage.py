@@ -16,6 +16,7 @@ from artifact_store.core.keys import ModelKey
 from artifact_store.core.pointer import Publish
 
 _HISTORY = '"history":['
+_HEAD = re.compile(r'\{"alias":"([a-z0-9_-]+)"')
 _TAIL = re.compile(
     r'"run_id":(?:"(?P<run>\d{8}_\d{6}[a-z0-9_-]{0,41})"|(?P<none>null)),"seq":\d{1,9},"symbol":(?P<symbol>null|"[^"]*")'
 )
@@ -48,7 +49,8 @@ def salvage(data: bytes, key: ModelKey, alias: str) -> Salvage:
     digests, tail = _DIGEST.findall(text), _TAIL.search(text)
     symbol = "null" if key.symbol is None else f'"{key.symbol}"'
     others = (digests and digests[-1][1] != key.model_type) or (tail is not None and tail["symbol"] != symbol)
-    if others or not text.startswith(f'{{"alias":"{alias}"'):
+    head = _HEAD.match(text)
+    if others or (head[1] != alias if head is not None else not (digests and tail)):
         return Salvage()
     entries, closed = _entries(text)
     named = (tail["run"], digests[-1][0]) if tail is not None and tail["run"] and digests else None
