@@ -198,8 +198,11 @@ def _deleted(look: Look, alias: Alias, stone: Tombstone) -> None:
         told = f"it names {stone.run_id}, which was {stone.told} and is gone"
         look.add("error", "pointer-dangling", alias.ref, told, remedy=f"artifact-store rollback {alias.ref}")
         return
+    look.withdraw("sweep-due", stone.label)  # gc brings it back as well
     told = f"it names {stone.run_id}, which was {stone.told}: whoever promoted or deleted it died in between"
-    repair = Repair("restore", told, lambda _: restore.undelete(look.context, alias.key, RunId(stone.run_id)))
+    repair = Repair(
+        "restore", told, lambda _: restore.undelete(look.context, alias.key, RunId(stone.run_id), alias.name)
+    )
     remedy = f"artifact-store undelete {stone.label}"
     look.add("error", "pointer-names-deleted", alias.ref, told, remedy=remedy, repair=repair)
 

@@ -21,13 +21,13 @@ from artifact_store.storage.base import Blob, IfAbsent, IfVersion, Precondition
 from artifact_store.storage.settle import Outcome, Seen, patiently, settle
 
 
-def undelete(context: Context, key: ModelKey, run_id: RunId) -> Ending:
-    """Bring back a run that is marked as deleted, if an alias still names it."""
-    aliases = deletion.named_by(context, key, run_id)
-    if not aliases:
-        return Ending("kept", "no alias names it any more")
+def undelete(context: Context, key: ModelKey, run_id: RunId, alias: str) -> Ending:
+    """Bring back a run that is marked as deleted, if the alias still names it."""
+    pointer = patiently(lambda: publish.read_pointer(context.backend, key, alias), context.patience).pointer
+    if pointer is None or pointer.run_id != run_id:
+        return Ending("kept", f"{alias} does not name it any more")
     deletion.undelete(context, key, run_id)
-    return Ending("restored", f"{', '.join(aliases)} {'names' if len(aliases) == 1 else 'name'} it")
+    return Ending("restored", f"{alias} names it")
 
 
 def has_files(context: Context, manifest: Manifest) -> bool:
