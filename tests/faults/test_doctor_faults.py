@@ -294,9 +294,8 @@ def test_a_run_that_an_alias_names_at_the_last_moment_is_not_left_in_quarantine(
     pointer = world.store.aliases(KEY)["named"]
 
     def name_it():
-            run = world.store.get(f"{KEY}:{world.ids['newest']}").manifest.model_copy(
-            update={"run_id": world.ids["spoilt"]}
-        )
+        newest = world.store.get(f"{KEY}:{world.ids['newest']}").manifest
+        run = newest.model_copy(update={"run_id": world.ids["spoilt"]})
         run._raw = None
         step = advance(pointer, MODEL, "named", run, Note("4" * 32, world.clock(), "me"))
         world.put(keys.pointer(MODEL, "named"), step.pointer.to_bytes())
