@@ -38,12 +38,11 @@ _SEGMENT = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9 ._+=@-]{0,98}[A-Za-z0-9_+=@-])
 _ATTEMPT = re.compile(r"[0-9a-f]{8}")
 _PROBE = re.compile(r"[0-9a-f]{32}")
 _BLOCK = re.compile(r"\d{10}\.json")
-_LOCK = re.compile(r"[0-9a-f]{2}\.lock")
-_NOT_ON_WINDOWS = re.compile(r'[<>:"|?*\\\x00-\x1f]')
-_LONGEST_NAME = 255  # of one segment, on every file system that people use
 _SIGNATURE = re.compile(r"([0-9a-f]{16})\.([0-9a-f]{16})\.json")
 _SHORT = 16
-_WINDOWS_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?:\..*)?", re.IGNORECASE)
+WINDOWS_DEVICE: Final = re.compile(
+    r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?:\..*)?", re.IGNORECASE
+)
 _RESERVED_ALIASES = frozenset({"manifest", "metadata", "config"})
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 
@@ -53,7 +52,7 @@ def _check(kind: str, name: object, pattern: re.Pattern[str], rule: str) -> str:
         raise InvalidName(kind, name, "it is not text")
     if not pattern.fullmatch(name):
         raise InvalidName(kind, name, rule, suggestion=_mended(name, pattern))
-    if _WINDOWS_DEVICE.fullmatch(name):
+    if WINDOWS_DEVICE.fullmatch(name):
         raise InvalidName(kind, name, "Windows keeps this name for a device, and stores nothing under it")
     return name
 
@@ -62,7 +61,7 @@ def _mended(name: str, pattern: re.Pattern[str]) -> str | None:
     """Return the name with what the grammar forbids replaced by a hyphen, if that helps."""
     for candidate in (name.strip(), name.strip().lower()):
         mended = re.sub(r"[^A-Za-z0-9._-]+", "-", candidate).strip("-._")
-        if pattern.fullmatch(mended) and not _WINDOWS_DEVICE.fullmatch(mended):
+        if pattern.fullmatch(mended) and not WINDOWS_DEVICE.fullmatch(mended):
             return mended
     return None
 
@@ -116,7 +115,7 @@ def check_path(path: object) -> str:
                 path,
                 "use letters, digits and ' ._+=@-' in each part, at most 100, not ending in '.' or ' '",
             )
-        if _WINDOWS_DEVICE.fullmatch(segment):
+        if WINDOWS_DEVICE.fullmatch(segment):
             raise InvalidName("file name", path, "Windows keeps this name for a device, and stores nothing under it")
     if segments[0].casefold() in {MANIFEST, METADATA} or segments[0].startswith("_"):
         raise InvalidName("file name", path, "the store itself writes this name")
@@ -421,31 +420,6 @@ def history_in(child: str) -> str | None:
 def block_in(child: str) -> int | None:
     """Return the last ``seq`` of the block if this child of an archive has the name of one."""
     return int(child.removesuffix(".json")) if _BLOCK.fullmatch(child) else None
-
-
-def is_lock(child: str) -> bool:
-    """Tell whether this child of the folder of locks has the name of one."""
-    return _LOCK.fullmatch(child) is not None
-
-
-def why_not_on_windows(key: str) -> tuple[str, str] | None:
-    """Return how a key begins up to the first part that Windows could not hold, and why; ``None`` if it could."""
-    parts = key.split("/")
-    for depth, part in enumerate(parts, start=1):
-        why = _why_not_a_name(part)
-        if why is not None:
-            return "/".join(parts[:depth]), why
-    return (key, f"it is longer than {MAX_KEY} characters") if len(key) > MAX_KEY else None
-
-
-def _why_not_a_name(part: str) -> str | None:
-    if _WINDOWS_DEVICE.fullmatch(part):
-        return "Windows keeps this name for a device"
-    if part.endswith((".", " ")):
-        return "Windows drops a dot or a space at the end of a name"
-    if _NOT_ON_WINDOWS.search(part):
-        return "it has a character that Windows allows in no name"
-    return f"it is longer than {_LONGEST_NAME} characters" if len(part) > _LONGEST_NAME else None
 
 
 def run_of(key: str) -> tuple[ModelKey, RunId, str] | None:

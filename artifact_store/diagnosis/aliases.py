@@ -231,6 +231,8 @@ def _lost(look: Look, alias: Alias, pointer: Pointer, *, missing: bool) -> None:
 def _never_published(look: Look, shelf: Shelf, records: Records, names: set[str]) -> None:
     """Note runs that were saved to be published at once, under an alias that is not there at all."""
     waiting: dict[str, list[str]] = {}
+    if look.context.backend.read_only:
+        return  # nobody publishes in an old tree
     for manifest in records.manifests:
         late = look.now - manifest.created_at > _PUBLISHING
         if manifest.publish.policy == "always" and manifest.publish.alias not in names and late:

@@ -13,11 +13,13 @@ from typing import Final
 from artifact_store.core import keys
 from artifact_store.core.errors import ArtifactStoreError, ContainerNotFound, Unavailable
 from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.portable import why_not_on_windows
 from artifact_store.diagnosis.finding import Repair
 from artifact_store.diagnosis.look import Look, shown
 from artifact_store.ops.deletion import Ending
 from artifact_store.ops.survey import Group
 from artifact_store.storage.base import Entry
+from artifact_store.storage.locks import is_lock
 from artifact_store.storage.settle import patiently
 
 UNKNOWN_SIZE: Final = -1
@@ -69,17 +71,18 @@ class Inventory:
 
     def put(self, entry: Entry) -> None:
         """Sort one object in."""
-        parts = entry.key.split("/")
-        if parts[-1] in _LITTER or parts[0] == _MOUNT:
+        *folders, name = entry.key.split("/")
+        if name in _LITTER or folders[:1] == [_MOUNT]:
             return
         self.objects += 1
         self.bytes += max(entry.size, 0)
-        self._compare(parts)
-        wrong = keys.why_not_on_windows(entry.key)
+        self._compare([*folders, name])
+        wrong = why_not_on_windows(entry.key)
+        path = [*(folder + "/" for folder in folders), name]  # as listings name the children of a folder
         if wrong is not None:
             self.unholdable.setdefault(*wrong)
-        elif not self._placed(entry, parts):
-            self.strangers[_where_it_ends(parts)].append(entry)
+        elif not self._placed(entry, path):
+            self.strangers[_where_it_ends(path)].append(entry)
 
     def _compare(self, parts: list[str]) -> None:
         """Note the first part of a key that differs by case only from one that was seen, or is a file and a folder."""
@@ -90,59 +93,56 @@ class Inventory:
                 self.twins.setdefault(prefix, other[0])
                 return
 
-    def _placed(self, entry: Entry, parts: list[str]) -> bool:
-        first = parts[0] + "/" * (len(parts) > 1)
+    def _placed(self, entry: Entry, path: list[str]) -> bool:
+        first, below = path[0], "".join(path[1:])
         if first == keys.STORE_MARKER:
             self.marker = True
-        elif first == keys.PROBES and keys.probe_in("/".join(parts[1:])) is not None:
+        elif first == keys.PROBES and keys.probe_in(below) is not None:
             self.probes.append(entry)
-        elif first == keys.LOCKS and keys.is_lock("/".join(parts[1:])):
+        elif first == keys.LOCKS and is_lock(below):
             self.locks.append(entry.key)
         else:
-            return self._of_a_model(entry, parts)
+            return self._of_a_model(entry, path)
         return True
 
-    def _of_a_model(self, entry: Entry, parts: list[str]) -> bool:
-        depth = _depth(parts)
+    def _of_a_model(self, entry: Entry, path: list[str]) -> bool:
+        depth = _depth(path)
         if depth is None:
             return False
-        key, rest = ModelKey(*parts[:depth]), parts[depth:]
+        key, rest = ModelKey(*(name.rstrip("/") for name in path[:depth])), path[depth:]
         shelf = self.shelves.setdefault(key, Shelf(key))
-        folder = f"{rest[0]}/"
         if len(rest) == 1:
             shelf.aliases.append(keys.alias_in(rest[0]) or "")
-        elif (run_id := keys.run_in(folder)) is not None:
+        elif (run_id := keys.run_in(rest[0])) is not None:
             shelf.entries[run_id].append(entry)
         else:
-            shelf.blocks[keys.history_in(folder) or ""].add(keys.block_in(rest[1]) or 0)
+            shelf.blocks[keys.history_in(rest[0]) or ""].add(keys.block_in(rest[1]) or 0)
         return True
 
 
-def _depth(parts: list[str]) -> int | None:
+def _depth(path: list[str]) -> int | None:
     """Return how many parts of a key name the model that it belongs to, or ``None`` if it belongs to none."""
-    if len(parts) == 1 or keys.model_type_in(f"{parts[0]}/") is None:
+    if keys.model_type_in(path[0]) is None:
         return None
-    if _is_below_a_model(parts[1:]):
+    if _is_below_a_model(path[1:]):
         return 1
-    below = len(parts) > 2 and keys.symbol_in(f"{parts[1]}/") is not None and _is_below_a_model(parts[2:])  # noqa: PLR2004
-    return 2 if below else None
+    return 2 if keys.symbol_in(path[1]) is not None and _is_below_a_model(path[2:]) else None
 
 
 def _is_below_a_model(rest: list[str]) -> bool:
     if len(rest) == 1:
         return keys.alias_in(rest[0]) is not None
-    folder = f"{rest[0]}/"
-    if keys.run_in(folder) is not None:
+    if keys.run_in(rest[0]) is not None:
         return True
-    return keys.history_in(folder) is not None and len(rest) == 2 and bool(keys.block_in(rest[1]))  # noqa: PLR2004
+    return keys.history_in(rest[0]) is not None and bool(keys.block_in("".join(rest[1:])))
 
 
-def _where_it_ends(parts: list[str]) -> str:
+def _where_it_ends(path: list[str]) -> str:
     """Return the file or the folder at which a key stops to be one of a store."""
-    if len(parts) == 1 or keys.model_type_in(f"{parts[0]}/") is None:
-        return parts[0] + "/" * (len(parts) > 1)
-    depth = 2 if len(parts) > 2 and keys.symbol_in(f"{parts[1]}/") is not None else 1  # noqa: PLR2004
-    return "/".join(parts[: depth + 1]) + "/" * (len(parts) > depth + 1)
+    depth = 1
+    if keys.model_type_in(path[0]) is not None:
+        depth = 3 if keys.symbol_in(path[1]) is not None else 2
+    return "".join(path[:depth])
 
 
 # ---------------------------------------------------------------- take it

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import secrets
 import stat
 import time
@@ -21,7 +20,6 @@ from artifact_store.storage.base import Trait
 from artifact_store.storage.folders import is_link
 from artifact_store.storage.new_file import TEMPORARY
 
-_LOCK = re.compile(r"[0-9a-f]{2}\.lock")
 _OTHERS, _GROUP, _OWNER = 0o007, 0o070, 0o700
 _GLIMPSE = 3
 _OLD = 86_400.0  # seconds: a probe of locks takes milliseconds
@@ -148,9 +146,9 @@ def _locks(root: Path) -> Iterator[Trait]:
         path = folder / name
         with contextlib.suppress(FileNotFoundError):
             seen = os.lstat(path)
-            if _LOCK.fullmatch(name) and not stat.S_ISREG(seen.st_mode):
+            if locks.is_lock(name) and not stat.S_ISREG(seen.st_mode):
                 yield _no_lock(path, "is no plain file: what it should guard cannot be written")
-            elif not _LOCK.fullmatch(name) and time.time() - seen.st_mtime > _OLD:
+            elif not locks.is_lock(name) and time.time() - seen.st_mtime > _OLD:
                 yield _leftover(path)
 
 

@@ -136,7 +136,7 @@ def test_all_of_it_is_found_and_repaired_at_once():
     results = {done.step.what: done.ending.result for done in repair(world.store)}
     assert results == {
         f"{KEY}:{world.ids['shown']}": "restored",
-        f"{KEY}:{world.ids['named']}": "restored",
+        f"{KEY}@named": "restored",
         f"{KEY}@latest": "rebuilt",
         f"{KEY}:{world.ids['swept']}": "swept",
         f"{KEY}:20231231_000000_torn": "cleared",
