@@ -14,6 +14,7 @@ from artifact_store.diagnosis.finding import CODES, SEVERITIES
 from artifact_store.storage.base import Always
 from tests import invariants
 from tests.conformance.test_retention import backend, begun_and_left, below, crashed
+from tests.keys import signer, strict
 from tests.stores import place_of
 from tests.unit.samples import resealed
 
@@ -519,6 +520,45 @@ def test_a_run_that_was_deleted_since_is_not_named_by_a_rebuilt_pointer(store):
     named = store.aliases(KEY)["production"]
     assert named.seq > 34
     assert named.run_id == one.run_id  # the last that its history knows of, and that is there
+
+
+@IN_MEMORY
+def test_a_signed_pointer_is_rebuilt_only_by_who_signs_and_names_only_what_is_signed(store, open_store):
+    owner = open_store(signer=signer("a"))
+    run = owner.save({"n": 1}, KEY)
+    many(owner, run, "latest", 40)
+    owner.promote(run, "latest")
+    newer = store.save({"n": "forged"}, KEY, publish="never")
+    where = keys.pointer(run.key, "latest")
+    forged = stored(store, where).replace(str(run.run_id).encode(), str(newer.run_id).encode())
+    put(store, where, forged.replace(run.manifest.digest.encode(), newer.manifest.digest.encode()))
+    only(store, "pointer-corrupt", "error")
+    applied = examined(store).repair().apply()
+    assert [type(problem.error) for problem in applied.problems] == [errors.InvalidOption]
+    assert "--signer" in str(applied.problems[0].error)
+    assert [done.ending.result for done in examined(owner).repair().apply()] == ["rebuilt"]
+    pointer = owner.aliases(KEY)["latest"]
+    assert (pointer.run_id, pointer.seq > 41) == (run.run_id, True)
+    assert all(entry.run_id is None for entry in pointer.history)  # nothing unsigned is vouched for
+    reader = open_store(policy=strict("a"))
+    assert reader.load(KEY) == {"n": 1}
+    healthy(owner)
+
+
+@IN_MEMORY
+def test_an_archive_that_a_publisher_wrote_ahead_of_a_damaged_pointer_can_be_carried_on(store):
+    run = store.save({"n": 1}, KEY, publish="never")
+    pointer, _ = many(store, run, "latest", 64)
+    step = advance(pointer, run.key, "latest", run.manifest, Note("a" * 32, datetime.now(UTC), "me"))
+    put(store, keys.history_block(run.key, "latest", BLOCK), step.block.to_bytes())
+    where = keys.pointer(run.key, "latest")
+    put(store, where, cut(stored(store, where)))
+    repaired(store, "rebuilt")
+    for _ in range(70):
+        store.promote(run, "latest")
+    healthy(store)
+    invariants.check(store, KEY)
+    assert store.history(KEY)[:63] == list(pointer.history)
 
 
 def test_what_never_was_a_pointer_is_left_alone(store):
