@@ -93,6 +93,9 @@ def _damaged(look: Look, group: Group, error: ArtifactStoreError) -> None:
 def _committed(look: Look, group: Group, manifest: Manifest) -> None:
     if _wrong(group.entries, manifest):
         group = _again(look, group)
+        now = look.ask(lambda: deletion.look(look.context, group.key, group.run_id).record)
+        if isinstance(now, Tombstone):
+            return  # it was deleted meanwhile, and its files are being removed
     for entry, found in _wrong(group.entries, manifest):
         where = keys.below(group.label, entry.path)
         if found is None:

@@ -1,6 +1,9 @@
 """Doctor over a storage that fails, at every operation: it never raises, and a repair is done, not done, or unknown."""
 
 import dataclasses
+import itertools
+import random
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
@@ -12,6 +15,7 @@ from artifact_store.core.errors import OutcomeUnknown
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.pointer import Note, advance
 from artifact_store.core.tombstone import Tombstone
+from artifact_store.diagnosis.finding import CODES
 from artifact_store.storage.base import Always, Unfinished
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.storage.settle import Patience
@@ -409,3 +413,133 @@ def test_a_store_of_a_single_writer_whose_storage_could_do_more_is_a_note():
     assert [(found.code, found.severity) for found in report] == [("conditions", "note")]
     deaf = ArtifactStore(Deaf(name), concurrency="single-writer").doctor()
     assert deaf.findings == ()
+
+
+# ---------------------------------------------------------------- whatever is damaged
+
+
+class Ruins:
+    """A sound store, in which anything may be damaged by chance."""
+
+    made: ClassVar = {}
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+        self.clock = Clock()
+        self.inner = MemoryBackend(clock=self.clock)
+        self.store = ArtifactStore(self.inner, clock=self.clock)
+        if not self.made:
+            self.fill()
+            self.made.update(self.inner._space.objects)
+        self.inner._space.objects.update(self.made)
+        self.clock.now += GRACE
+        self.touched = set()
+
+    def fill(self):
+        for key in (KEY, OTHER):
+            runs = [self.store.save({"n": n}, key) for n in range(3)]
+            for _ in range(35):
+                self.store.promote(runs[1], "production")
+        self.store.delete(runs[0]).apply()
+
+    def damage(self):
+        known = sorted(self.made)
+        for _ in range(self.random.randint(1, 4)):
+            key, other = self.random.sample(known, 2)
+            data = self.made[key].data
+            self.touched.add(key)
+            match self.random.randrange(7):
+                case 0:
+                    self.inner.delete(key)
+                case 1:
+                    self.put(key, data[: self.random.randrange(len(data))])
+                case 2:
+                    self.put(key, b"")
+                case 3:
+                    spoilt = bytearray(data)
+                    spoilt[self.random.randrange(len(data))] ^= 1 << self.random.randrange(8)
+                    self.put(key, bytes(spoilt))
+                case 4:
+                    self.put(key, self.made[other].data)
+                case 5:
+                    self.put(f"{key}.{self.random.choice(['x', '0a1b2c3d', 'json', 'history/0000000032.json'])}", data)
+                case _:
+                    self.put(key, bytes(self.random.randrange(256) for _ in range(300)))
+
+    def put(self, key, data):
+        self.inner.write(key, data, when=Always())
+
+
+@pytest.mark.parametrize("batch", range(4))
+def test_whatever_is_damaged_doctor_answers_and_no_repair_makes_it_worse(batch, request):
+    several = 400 if request.config.getoption("--long") else 25
+    for number in range(several):
+        ruins = Ruins(seed=batch * 1000 + number)
+        ruins.damage()
+        before = dict(ruins.inner._space.objects)
+        report = ruins.store.doctor(deep=True)
+        assert ruins.inner._space.objects == before
+        assert all(found.code in CODES and found.what for found in report), str(report)
+        applied = report.repair(quarantine=True).apply()
+        after = dict(ruins.inner._space.objects)
+        for key, held in before.items():
+            found = keys.run_of(key)
+            if key in ruins.touched or key not in ruins.made or after.get(key) == held:
+                continue
+            # a pointer that can be read is never written, and a run only if the plan said so
+            assert found is not None, f"{key}: {applied}"
+            assert any(found[1] in one.step.what and one.ending.result != "kept" for one in applied), key
+        again = ruins.store.doctor(deep=True)
+        assert len(again.of("error")) <= len(report.of("error")), f"{ruins.touched}\n{report}\n{applied}\n{again}"
+        last = again.repair(quarantine=True).apply()
+        assert ruins.store.doctor().repair(quarantine=True).steps == tuple(
+            one.step for one in last if one.ending.result == "kept"
+        )
+
+
+# ---------------------------------------------------------------- while others are at work
+
+
+@pytest.mark.parametrize("place", ["memory", "local"])
+def test_nobody_is_accused_while_others_save_publish_delete_and_sweep(place, tmp_path, request):
+    rounds = 60 if request.config.getoption("--long") else 8
+    url = f"memory://{tmp_path.name}" if place == "memory" else tmp_path / "store"
+    first = ArtifactStore(url)
+    first.save({"n": 0}, KEY)
+    done = threading.Event()
+    failures = []
+
+    def turn(store, number, count):
+        run = store.save({"n": count}, KEY)
+        store.promote(run, f"alias{number}")
+        store.prune(KEY, keep_last=3, grace=timedelta(0)).apply()
+        if number == 0:
+            store.gc(grace=timedelta(0)).apply()
+
+    def work(number):
+        with ArtifactStore(url) as store:
+            for count in itertools.count():
+                try:
+                    turn(store, number, count)
+                except (errors.Conflict, errors.RunDeleted):
+                    pass  # the others were faster, which is their right
+                except BaseException as error:  # noqa: BLE001 -- told by the test
+                    failures.append(error)
+                    return
+                if done.is_set():
+                    return
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(rounds):
+            report = first.doctor(deep=number % 2 == 0)
+            assert report.of("error") == (), str(report)
+            assert set(report.codes) <= {"save-in-progress", "sweep-unfinished"}, str(report)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert failures == []
+    assert first.doctor(deep=True).of("error") == ()

@@ -278,9 +278,10 @@ class StoreMachine(RuleBasedStateMachine):
         due = (run for run, since in self.model.marked.items() if now - since >= grace)
         expected |= {("sweep-due", f"{key}:{run}") for key, run in due}
         report = self.clients[1].doctor(deep=True, grace=grace)
-        assert {(found.code, found.where) for found in report} == expected, str(report)
+        beaten = {"orphan-attempt", "sweep-unfinished"}  # what a save leaves whose id was used, or deleted
+        assert {(found.code, found.where) for found in report if found.code not in beaten} == expected, str(report)
         assert report.repair().apply().ok
-        assert {found.code for found in self.clients[0].doctor()} <= {"save-in-progress", "sweep-due"}
+        assert set(self.clients[0].doctor().codes) <= {"save-in-progress", "sweep-due", "orphan-attempt"}
 
     def teardown(self):
         report = self.clients[0].verify()
