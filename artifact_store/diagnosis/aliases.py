@@ -54,6 +54,7 @@ def examine(look: Look, shelf: Shelf, records: Records) -> None:
     believed = True
     for alias, seen in look.every(aliases, lambda alias: _read(look, alias)):
         if isinstance(seen, ObjectNotFound):
+            believed = believed and not alias.blocks
             _missing(look, alias)
         elif isinstance(seen, ArtifactStoreError):
             believed = False
@@ -147,6 +148,8 @@ def _is_ahead(look: Look, alias: Alias, pointer: Pointer, block: HistoryBlock) -
         fresh = look.ask(lambda: _read(look, alias))
         if isinstance(fresh, Pointer) and fresh.seq >= block.last_seq:
             return False  # the alias has moved meanwhile
+        if block.last_seq < max(alias.blocks):
+            return True  # told with the last one
         told = (
             f"{where} tells of seq {block.last_seq}, and the pointer is at {pointer.seq}: an older pointer was put "
             "back, which may name an older run"

@@ -66,13 +66,18 @@ def _wider(root: Path) -> Iterator[Wide]:
         with contextlib.suppress(FileNotFoundError):  # somebody removed it meanwhile
             mode = os.stat(name, dir_fd=at, follow_symlinks=False).st_mode
             if not stat.S_ISLNK(mode) and mode & (_OTHERS | _GROUP):
-                yield str(Path(folder, name).relative_to(root)), mode
+                yield str(Path(folder, name)), mode
 
 
-def _everything(root: Path) -> Iterator[tuple[str, str, int]]:
-    """Yield folder, name and an open descriptor of the folder of everything, the root itself included as ``.``."""
-    for folder, folders, files, at in os.fwalk(root, follow_symlinks=False):
-        if Path(folder) == root:
+def _everything(root: Path) -> Iterator[tuple[Path, str, int]]:
+    """Yield folder (below the root), name and an open descriptor of the folder; the root itself comes first, as ``.``.
+
+    The root alone may be reached through a symlink.
+    """
+    real = os.path.realpath(root)
+    for whole, folders, files, at in os.fwalk(real, follow_symlinks=False):
+        folder = Path(whole).relative_to(real)
+        if whole == real:
             yield folder, ".", at
         for name in sorted([*folders, *files]):
             yield folder, name, at
@@ -91,7 +96,7 @@ def make_private(root: Path) -> None:
         except FileNotFoundError:
             continue
         except OSError as error:
-            failed.append(f"{Path(folder, name)}: {error.strerror}")
+            failed.append(f"{root / folder / name}: {error.strerror}")
     if failed:
         raise AccessDenied(f"the permissions of {_shown(failed)} could not be changed; whoever owns it can")
 

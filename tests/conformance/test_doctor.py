@@ -623,8 +623,10 @@ def test_a_pointer_that_was_put_back(store):
     old, _ = many(store, run, "other", 10)
     put(store, keys.pointer(run.key, "latest"), resealed(json.loads(old.to_bytes()) | {"alias": "latest"}))
     backend(store).delete(keys.pointer(run.key, "other"))
-    found = next(found for found in examined(store) if found.code == "pointer-behind-history")
-    assert (found.severity, found.where, found.repairable) == ("error", f"{KEY}@latest", False)
+    found = only(store, "pointer-behind-history", "error")
+    assert (found.where, found.repairable, "seq 64, and the pointer is at 10" in found.what) == (
+        f"{KEY}@latest", False, True,
+    )  # fmt: skip
 
 
 def test_the_same_publish_twice_in_a_history(store):

@@ -194,6 +194,10 @@ def test_what_every_user_could_read_is_made_private(folder: ArtifactStore, tmp_p
     (root / "gru" / "link").symlink_to(outside)
     (root / "gru").chmod(0o755)
     (root / "_store.json").chmod(0o644)
+    through = tmp_path / "through"
+    through.symlink_to(root)
+    with ArtifactStore(through) as linked:
+        assert of(linked.doctor(), "permissions").remedy == f"chmod -R go-rwx {through}"
     found = of(folder.doctor(), "permissions")
     assert (found.severity, found.remedy) == ("warning", f"chmod -R go-rwx {root}")
     assert "_store.json, gru can be reached" in found.what

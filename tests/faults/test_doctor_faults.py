@@ -500,6 +500,29 @@ def test_whatever_is_damaged_doctor_answers_and_no_repair_makes_it_worse(batch, 
 # ---------------------------------------------------------------- while others are at work
 
 
+def one_turn(store, number, count):
+    run = store.save({"n": count}, KEY)
+    store.promote(run, f"alias{number}")
+    store.prune(KEY, keep_last=3, grace=timedelta(0)).apply()
+    if number == 0:
+        store.gc(grace=timedelta(0)).apply()
+
+
+def go_on(url, number, done, failures):
+    """Do all that one does with a store until it is enough."""
+    with ArtifactStore(url) as store:
+        for count in itertools.count():
+            try:
+                one_turn(store, number, count)
+            except (errors.Conflict, errors.RunDeleted):
+                pass  # the others were faster, which is their right
+            except BaseException as error:  # noqa: BLE001 -- told by the test
+                failures.append(error)
+                return
+            if done.is_set():
+                return
+
+
 @pytest.mark.parametrize("place", ["memory", "local"])
 def test_nobody_is_accused_while_others_save_publish_delete_and_sweep(place, tmp_path, request):
     rounds = 60 if request.config.getoption("--long") else 8
@@ -509,27 +532,7 @@ def test_nobody_is_accused_while_others_save_publish_delete_and_sweep(place, tmp
     done = threading.Event()
     failures = []
 
-    def turn(store, number, count):
-        run = store.save({"n": count}, KEY)
-        store.promote(run, f"alias{number}")
-        store.prune(KEY, keep_last=3, grace=timedelta(0)).apply()
-        if number == 0:
-            store.gc(grace=timedelta(0)).apply()
-
-    def work(number):
-        with ArtifactStore(url) as store:
-            for count in itertools.count():
-                try:
-                    turn(store, number, count)
-                except (errors.Conflict, errors.RunDeleted):
-                    pass  # the others were faster, which is their right
-                except BaseException as error:  # noqa: BLE001 -- told by the test
-                    failures.append(error)
-                    return
-                if done.is_set():
-                    return
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    threads = [threading.Thread(target=go_on, args=(url, number, done, failures)) for number in range(3)]
     for thread in threads:
         thread.start()
     try:
