@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 import random
 import threading
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ from artifact_store.storage.settle import Patience
 from artifact_store.testing import Faults, FaultyBackend, SimulatedCrash
 from tests import invariants
 from tests.faults.test_retention_faults import Before, Clock, Inline
+from tests.unit.samples import resealed
 
 KEY, OTHER = "gru/BTCEUR", "gbm"
 GRACE = timedelta(days=7)
@@ -403,6 +405,41 @@ def test_conditions_that_do_not_hold_any_more_are_an_error():
     (fact,) = [fact for fact in report.facts if fact.name == "conditions"]
     assert (fact.state, "recorded was" in fact.told) == ("error", True)
     assert store.doctor().findings == ()
+
+
+def test_a_marker_that_denies_what_holds_is_told():
+    name = f"denied-{datetime.now(UTC).timestamp()}"
+    store = ArtifactStore(MemoryBackend(name))
+    store.save({"n": 1}, KEY)
+    inner = MemoryBackend(name)
+    value = json.loads(inner.read("_store.json", limit=1 << 16).data)
+    value["probed"]["memory"]["create_only"] = False
+    inner.write("_store.json", resealed(value), when=Always())
+    report = ArtifactStore(MemoryBackend(name)).doctor()
+    assert [(found.code, found.severity) for found in report] == [("conditions", "warning")]
+    assert "every safe writer is refused" in report.findings[0].what
+    with pytest.raises(errors.ConditionsUnsupported):
+        ArtifactStore(MemoryBackend(name)).save({"n": 2}, KEY)
+
+
+class Mute(MemoryBackend):
+    """A storage that does not tell of uploads in parts, nor of anything around its objects."""
+
+    def unfinished(self):
+        raise errors.AccessDenied("no right to list uploads")
+
+    def traits(self, *, probes):
+        raise errors.AccessDenied("no right to ask")
+
+
+def test_what_cannot_be_asked_is_unknown_and_never_fine():
+    store = ArtifactStore(Mute())
+    store.save({"n": 1}, KEY)
+    report = store.doctor()
+    assert [(found.code, found.severity) for found in report] == [("uploads", "unknown")]
+    states = {fact.name: fact.state for fact in report.facts}
+    assert (states["uploads"], states["place"]) == ("unknown", "unknown")
+    assert report.ok
 
 
 def test_a_store_of_a_single_writer_whose_storage_could_do_more_is_a_note():
