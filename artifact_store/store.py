@@ -29,6 +29,7 @@ from artifact_store.core.policy import Expect, Never, Policy, parse_policy
 from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.draft import Draft
+from artifact_store.examining import Examining
 from artifact_store.housekeeping import Housekeeping
 from artifact_store.legacy.backend import LegacyBackend
 from artifact_store.ops import catalog, marker, promote, resolve, signing
@@ -47,7 +48,7 @@ _RESOLVE_AGAIN = 3
 """How often ``latest`` is resolved anew when the run that it named is deleted under the reader."""
 
 
-class ArtifactStore(Housekeeping, Checking):
+class ArtifactStore(Housekeeping, Checking, Examining):
     """Save trained models under a folder or a bucket, and load exactly what was saved.
 
     ``url`` is a folder, ``s3://bucket/prefix``, ``gs://…``, ``az://…``, ``memory://name`` or anything that fsspec

@@ -25,8 +25,8 @@ LAYERS = (
     {"core", "_version"},
     {"storage", "codecs"},
     {"run", "draft", "ops"},
-    {"legacy"},
-    {"housekeeping", "checking"},  # parts of the façade
+    {"legacy", "diagnosis"},
+    {"housekeeping", "checking", "examining"},  # parts of the façade
     {"store"},
     {"cli", "report", "testing", "__init__", "__main__"},
 )

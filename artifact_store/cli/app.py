@@ -15,6 +15,7 @@ from artifact_store.cli.change import promote, retire, rollback
 from artifact_store.cli.check import verify
 from artifact_store.cli.clear import delete, gc, prune, undelete
 from artifact_store.cli.compare import diff
+from artifact_store.cli.doctor import doctor
 from artifact_store.cli.legacy import export, migrate
 from artifact_store.cli.look import history, ls, show
 from artifact_store.cli.move import get, put
@@ -100,7 +101,7 @@ def app(
     context.obj = Session(url=url, engine=engine, timeout=timeout, options=given, json=json, key=key)
 
 
-LOOKING = (ls, show, history, diff, verify, validate_models)
+LOOKING = (ls, show, history, diff, verify, validate_models, doctor)
 CHANGING = (promote, rollback, retire, delete, undelete, prune, gc)
 TRUSTING = (keygen, sign)
 MOVING = (get, put, migrate, export)

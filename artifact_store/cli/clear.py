@@ -42,7 +42,7 @@ def _best(_: click.Context, option: click.Parameter, value: str | None) -> Best 
 
 
 _APPLY = click.option("--apply", "--yes", is_flag=True, help="Do it. Without this the plan is shown, and that is all.")
-_GRACE = click.option(
+GRACE = click.option(
     "--grace", default="7d", callback=_span, metavar="SPAN", show_default=True, help="Such as 7d, 12h or 0s."
 )
 _REASON = click.option("--reason", default="", metavar="TEXT", help="Recorded with each deletion.")
@@ -80,7 +80,7 @@ def undelete(session: Session, ref: str) -> None:
 @click.option("--keep-last", type=click.IntRange(min=0), metavar="N", help="Keep the newest N of each model.")
 @click.option("--keep-best", callback=_best, metavar="METRIC:N[:min|max]", help="Keep the best N by a metric.")
 @click.option("--older-than", callback=_span, metavar="SPAN", help="Delete nothing younger, such as 30d.")
-@_GRACE
+@GRACE
 @_REASON
 @_APPLY
 @click.pass_context
@@ -113,7 +113,7 @@ def prune(
 
 
 @click.command("gc", cls=Command, short_help="Remove what was deleted or never finished.")
-@_GRACE
+@GRACE
 @_APPLY
 @click.pass_context
 @pass_session
@@ -129,13 +129,14 @@ def gc(session: Session, context: click.Context, *, grace: timedelta, apply: boo
 def _answer(session: Session, context: click.Context, make: Callable[[], Plan], *, apply: bool) -> None:
     plan = make()
     applied = plan.apply() if apply else None
-    session.answer(_document(plan, applied), _lines(plan, applied))
+    session.answer(plan_document(plan, applied), _lines(plan, applied))
     session.warn([*plan.problems, *(applied.problems if applied else ())])
     sound = not plan.problems and (applied is None or applied.ok)
     context.exit(failures.OK if sound else failures.PROBLEMS)
 
 
-def _document(plan: Plan, applied: Applied | None) -> dict[str, Any]:
+def plan_document(plan: Plan, applied: Applied | None) -> dict[str, Any]:
+    """Return a plan as JSON, with what came of it where it was applied."""
     results = {} if applied is None else {one.step: one for one in applied}
 
     def step(one: Step) -> dict[str, Any]:

@@ -35,7 +35,7 @@ _MISUSE: Final = FAMILIES[errors.InvalidInput]
 EXPLAINED: Final = """\b
 Exit status:
    0  done
-   1  verify or validate found problems, a step of prune or gc failed, diff --exit-code found differences
+   1  verify, validate or doctor found something wrong, a step of prune or gc failed, diff --exit-code: they differ
    2  the command, a name or an option is wrong (InvalidInput)
    3  what was named is not there (NotFound)
    4  somebody else was first; nothing of theirs was changed (Conflict)

@@ -37,9 +37,12 @@ _COMPONENT = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _SEGMENT = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9 ._+=@-]{0,98}[A-Za-z0-9_+=@-])?")
 _ATTEMPT = re.compile(r"[0-9a-f]{8}")
 _PROBE = re.compile(r"[0-9a-f]{32}")
+_BLOCK = re.compile(r"\d{10}\.json")
 _SIGNATURE = re.compile(r"([0-9a-f]{16})\.([0-9a-f]{16})\.json")
 _SHORT = 16
-_WINDOWS_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?:\..*)?", re.IGNORECASE)
+WINDOWS_DEVICE: Final = re.compile(
+    r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?:\..*)?", re.IGNORECASE
+)
 _RESERVED_ALIASES = frozenset({"manifest", "metadata", "config"})
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 
@@ -49,7 +52,7 @@ def _check(kind: str, name: object, pattern: re.Pattern[str], rule: str) -> str:
         raise InvalidName(kind, name, "it is not text")
     if not pattern.fullmatch(name):
         raise InvalidName(kind, name, rule, suggestion=_mended(name, pattern))
-    if _WINDOWS_DEVICE.fullmatch(name):
+    if WINDOWS_DEVICE.fullmatch(name):
         raise InvalidName(kind, name, "Windows keeps this name for a device, and stores nothing under it")
     return name
 
@@ -58,7 +61,7 @@ def _mended(name: str, pattern: re.Pattern[str]) -> str | None:
     """Return the name with what the grammar forbids replaced by a hyphen, if that helps."""
     for candidate in (name.strip(), name.strip().lower()):
         mended = re.sub(r"[^A-Za-z0-9._-]+", "-", candidate).strip("-._")
-        if pattern.fullmatch(mended) and not _WINDOWS_DEVICE.fullmatch(mended):
+        if pattern.fullmatch(mended) and not WINDOWS_DEVICE.fullmatch(mended):
             return mended
     return None
 
@@ -112,7 +115,7 @@ def check_path(path: object) -> str:
                 path,
                 "use letters, digits and ' ._+=@-' in each part, at most 100, not ending in '.' or ' '",
             )
-        if _WINDOWS_DEVICE.fullmatch(segment):
+        if WINDOWS_DEVICE.fullmatch(segment):
             raise InvalidName("file name", path, "Windows keeps this name for a device, and stores nothing under it")
     if segments[0].casefold() in {MANIFEST, METADATA} or segments[0].startswith("_"):
         raise InvalidName("file name", path, "the store itself writes this name")
@@ -351,6 +354,11 @@ def history_block(key: ModelKey, alias: str, last_seq: int) -> str:
     return _bounded(f"{key}/{alias}.history/{last_seq:010d}.json")
 
 
+def history_prefix(key: ModelKey, alias: str) -> str:
+    """Return the prefix of the archive of an alias."""
+    return f"{key}/{alias}.history/"
+
+
 def probe(token: str) -> str:
     """Return a throw-away key for finding out what a storage can do."""
     return f"{PROBES}{token}"
@@ -403,6 +411,19 @@ def alias_in(child: str) -> str | None:
         return check_alias(child.removesuffix(".json")) if child.endswith(".json") else None
     except InvalidName:
         return None
+
+
+def history_in(child: str) -> str | None:
+    """Return the alias if this child of a model (``name.history/``) is the archive of one."""
+    try:
+        return check_alias(child.removesuffix(".history/")) if child.endswith(".history/") else None
+    except InvalidName:
+        return None
+
+
+def block_in(child: str) -> int | None:
+    """Return the last ``seq`` of the block if this child of an archive has the name of one."""
+    return int(child.removesuffix(".json")) if _BLOCK.fullmatch(child) else None
 
 
 def run_of(key: str) -> tuple[ModelKey, RunId, str] | None:

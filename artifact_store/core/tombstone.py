@@ -2,7 +2,8 @@
 
 ``marked``: the run is hidden, its files are all there, and the manifest inside brings it back. ``sealed``: its files
 are being removed, or are gone. Since something is always stored under the name of the manifest, no other run can be
-committed under that id again. Owns the document and its two states; swaps nothing and removes nothing.
+committed under that id again. A manifest that cannot be read any more is put into ``quarantine`` inside of one, byte
+for byte. Owns the document and its two states; swaps nothing and removes nothing.
 """
 
 from __future__ import annotations
@@ -10,17 +11,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Literal, Self
 
-from pydantic import model_validator
+from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from artifact_store.core.canonical import canonical, checksum, sha256
 from artifact_store.core.documents import Document, Kind, Sha256, Time, Value, WriteId, check_key, write_time
-from artifact_store.core.errors import Corrupt
+from artifact_store.core.errors import Corrupt, InvalidOption
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import MAX_MANIFEST, Manifest
 from artifact_store.core.pointer import MAX_NOTE, Note
+from artifact_store.core.statement import decode64, encode64
 
 MAX_TOMBSTONE: Final = MAX_MANIFEST + (64 << 10)
 """Bytes; more is refused before it is parsed. The largest manifest fits into one."""
+
+MAX_QUARANTINE: Final = 6 << 20
+"""Bytes of a damaged manifest that a tombstone keeps; in base64 they still fit into one."""
 
 State = Literal["marked", "sealed"]
 
@@ -31,6 +36,25 @@ class Seal(Value):
     write_id: WriteId
     at: Time
     by: str
+
+
+class Quarantine(Value):
+    """What lay in the place of a manifest and could not be read, in base64, so that nothing of it is lost."""
+
+    data: str
+    sha256: Sha256
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        """Refuse what is not the one spelling of bytes with this digest."""
+        if sha256(decode64(self.data) or b"") != self.sha256:
+            raise ValueError("what is in quarantine is not what was put there")
+        return self
+
+    @property
+    def content(self) -> bytes:
+        """The bytes themselves."""
+        return decode64(self.data) or b""
 
 
 class Tombstone(Document):
@@ -50,6 +74,15 @@ class Tombstone(Document):
     manifest: Mapping[str, Any] | None
     manifest_sha256: Sha256 | None
     seal: Seal | None
+    quarantine: Quarantine | None = None
+    """Not written where there is none."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        value: dict[str, Any] = serialized(self)
+        if self.quarantine is None:
+            del value["quarantine"]
+        return value
 
     @model_validator(mode="after")
     def _hold_together(self) -> Self:
@@ -62,6 +95,8 @@ class Tombstone(Document):
             raise ValueError("a run that can be brought back has a manifest")
         if (None if self.manifest is None else sha256(canonical(self.manifest))) != self.manifest_sha256:
             raise ValueError("the manifest inside is not the one that was deleted")
+        if self.quarantine is not None and self.manifest is not None:
+            raise ValueError("a manifest that can be read is not in quarantine")
         return self
 
     @classmethod
@@ -74,6 +109,18 @@ class Tombstone(Document):
         """Return what keeps a save that was cut short from being committed after all."""
         seal = Seal(write_id=note.write_id, at=note.at, by=note.by[:MAX_NOTE])
         return cls._of(key, run_id, None, note, seal=seal)
+
+    @classmethod
+    def quarantined(cls, key: ModelKey, run_id: RunId, data: bytes, note: Note) -> Self:
+        """Return what takes the place of a manifest that cannot be read, and keeps its bytes.
+
+        Raises:
+            InvalidOption: they are too many to be kept.
+        """
+        if len(data) > MAX_QUARANTINE:
+            raise InvalidOption(f"a tombstone keeps {MAX_QUARANTINE:,} bytes, and these are {len(data):,}")
+        stone = cls.never_committed(key, run_id, note)
+        return stone.model_copy(update={"quarantine": Quarantine(data=encode64(data), sha256=sha256(data))})
 
     @classmethod
     def _of(cls, key: ModelKey, run_id: str, manifest: Manifest | None, note: Note, *, seal: Seal | None) -> Self:
@@ -124,6 +171,8 @@ class Tombstone(Document):
     def told(self) -> str:
         """When the run was deleted, by whom and why, in words."""
         what = "cleared away, never having been committed," if self.manifest is None else "deleted"
+        if self.quarantine is not None:
+            what = "put into quarantine, its manifest being damaged,"
         reason = f": {self.reason!r}" if self.reason and self.manifest is not None else ""
         return f"{what} at {self.at:%Y-%m-%d %H:%M:%S} UTC by {self.by!r}{reason}"
 

@@ -34,7 +34,7 @@ from artifact_store.ops.publish import SeenRun, deleted, read_run
 from artifact_store.storage.base import Always, Entry, IfAbsent, IfVersion
 from artifact_store.storage.settle import Outcome, Seen, patiently, settle
 
-Result = Literal["deleted", "restored", "swept", "cleared", "aborted", "kept"]
+Result = Literal["deleted", "restored", "swept", "cleared", "aborted", "rebuilt", "quarantined", "mended", "kept"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +210,7 @@ def sweep(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, n
     if isinstance(stone, Manifest):
         return Ending("kept", "it was brought back")
     if stone.state == "marked":
-        place = keys.manifest(key, run_id)
-        since = next((entry.modified for entry in objects(context, key, run_id) if entry.key == place), now)
-        if now - since < grace:
+        if now - _since(context, key, run_id, now) < grace:
             return Ending("kept", f"it was deleted less than {spoken(grace)} ago")
         if aliases := named_by(context, key, run_id):
             return _brought_back(context, key, run_id, stone, aliases)
@@ -220,7 +218,15 @@ def sweep(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, n
             found = look(context, key, run_id).record
             if isinstance(found, Manifest) or found.state == "marked":
                 return Ending("kept", "somebody brought it back at this moment")
+    elif stone.quarantine is not None and now - _since(context, key, run_id, now) < grace:
+        return Ending("kept", f"it was put into quarantine less than {spoken(grace)} ago")
     return remove_files(context, key, run_id, "swept")
+
+
+def _since(context: Context, key: ModelKey, run_id: RunId, now: datetime) -> datetime:
+    """Return since when the tombstone is there, by the storage's own time of it."""
+    place = keys.manifest(key, run_id)
+    return next((entry.modified for entry in objects(context, key, run_id) if entry.key == place), now)
 
 
 def _brought_back(context: Context, key: ModelKey, run_id: RunId, stone: Tombstone, aliases: Sequence[str]) -> Ending:

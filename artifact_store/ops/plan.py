@@ -15,8 +15,10 @@ from artifact_store.ops.audit import Problem
 from artifact_store.ops.deletion import Ending
 from artifact_store.storage.base import Unfinished
 
-Action = Literal["delete", "sweep", "restore", "clear", "abort", "keep"]
+Action = Literal["delete", "sweep", "restore", "clear", "abort", "rebuild", "quarantine", "mend", "keep"]
 
+_REMOVES: Final = frozenset({"delete", "sweep", "clear", "abort"})
+_REMOVED: Final = frozenset({"deleted", "swept", "cleared", "aborted"})
 _ENOUGH: Final = 3
 """With so many steps in a row that the storage did not carry out, there is no use in trying the others."""
 
@@ -27,7 +29,9 @@ class Step:
 
     ``delete`` hides a run, ``sweep`` removes the files of one that was deleted long enough ago, ``restore`` brings
     back a deleted run that an alias names, ``clear`` removes what was never committed, ``abort`` gives up an upload
-    that nobody finishes, and ``keep`` does nothing. ``bytes`` is the room that it takes.
+    that nobody finishes, and ``keep`` does nothing. ``rebuild`` writes a document anew that cannot be read,
+    ``quarantine`` takes a damaged manifest out of the way, and ``mend`` puts right what is around the objects.
+    ``bytes`` is the room that it takes.
     """
 
     what: str
@@ -80,7 +84,7 @@ class Applied:
     @property
     def bytes(self) -> int:
         """The room of what was hidden or removed."""
-        return sum(one.step.bytes for one in self.done if one.ending.result not in {"kept", "restored"})
+        return sum(one.step.bytes for one in self.done if one.ending.result in _REMOVED)
 
 
 class Plan:
@@ -126,7 +130,7 @@ class Plan:
     @property
     def bytes(self) -> int:
         """The room of what would be hidden or removed; a run that is only hidden keeps it until it is swept."""
-        return sum(step.bytes for step in self.changes if step.action != "restore")
+        return sum(step.bytes for step in self.changes if step.action in _REMOVES)
 
     def apply(self) -> Applied:
         """Carry out the changes, each of them only if everything that speaks for it still holds.

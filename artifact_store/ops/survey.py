@@ -55,6 +55,12 @@ class Group:
         """Everything but that."""
         return [entry for entry in self.entries if entry is not self.manifest]
 
+    @property
+    def modified(self) -> datetime:
+        """When what is in the place of the manifest was written."""
+        assert self.manifest is not None
+        return self.manifest.modified
+
 
 def plan_gc(context: Context, *, grace: timedelta, begin: Callable[[], object]) -> Plan:
     """Return the plan to clear away what was never committed, and to sweep what was deleted ``grace`` ago."""
@@ -71,7 +77,7 @@ def plan_gc(context: Context, *, grace: timedelta, begin: Callable[[], object]) 
 
 def _carry_out(context: Context, step: Step, *, grace: timedelta, now: datetime) -> Ending:
     if step.upload is not None:
-        return _abort(context, step.upload, grace=grace, now=now)
+        return abort(context, step.upload, grace=grace, now=now)
     if step.key is None or step.run_id is None:
         patiently(lambda: context.backend.delete(step.what), context.patience)
         return Ending("cleared")
@@ -83,7 +89,8 @@ def _carry_out(context: Context, step: Step, *, grace: timedelta, now: datetime)
     return deletion.clear(context, step.key, step.run_id, grace=grace, now=now)
 
 
-def _abort(context: Context, upload: Unfinished, *, grace: timedelta, now: datetime) -> Ending:
+def abort(context: Context, upload: Unfinished, *, grace: timedelta, now: datetime) -> Ending:
+    """Give up an upload that was begun at least ``grace`` before ``now``, the storage's time."""
     if now - upload.begun < grace:
         return Ending("kept", f"it was begun less than {spoken(grace)} ago")
     patiently(lambda: context.backend.discard(upload), context.patience)
@@ -140,8 +147,11 @@ class _Survey:
             yield from self._strays(group, record)
         elif record.state == "marked":
             yield self._marked(group, record)
+        elif group.others and record.quarantine is not None and self.now - group.modified < self.grace:
+            yield self._step(group, "keep", f"{record.told}; its files stay for {spoken(self.grace)}")
         elif group.others:
-            yield self._step(group, "sweep", "an earlier sweep was cut short")
+            why = "an earlier sweep was cut short" if record.quarantine is None else record.told
+            yield self._step(group, "sweep", why)
 
     def _crashed(self, group: Group) -> Step:
         why = deletion.unclear(group.entries, group.key, group.run_id, grace=self.grace, now=self.now)

@@ -7,11 +7,11 @@ A backend is held to this contract by :class:`artifact_store.testing.BackendSuit
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import NewType
+from typing import Literal, NewType
 
 Version = NewType("Version", str)
 """Opaque; equal versions of one key mean equal bytes. An ETag on object stores, a sha256 on local disk."""
@@ -79,6 +79,21 @@ class Capabilities:
     compare_and_swap: bool
     durable: bool
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trait:
+    """Something about the place of a root that decides what it costs or promises, as its backend sees it now.
+
+    ``state`` is ``unknown`` where it could not be asked, which is not the same as ``fine``. ``mend`` puts it right,
+    where that is safe.
+    """
+
+    name: str
+    state: Literal["fine", "note", "warning", "error", "unknown"]
+    told: str
+    remedy: str = ""
+    mend: Callable[[], object] | None = field(default=None, compare=False, repr=False)
 
 
 class Backend(abc.ABC):
@@ -179,6 +194,19 @@ class Backend(abc.ABC):
     def discard(self, upload: Unfinished) -> None:
         """Give up exactly this upload, whose bytes are then gone; one that is not there any more is no error."""
         del upload
+
+    def traits(self, *, probes: bool) -> Iterator[Trait]:
+        """Yield what is worth knowing about the place of the root: rules of a bucket, permissions of a folder.
+
+        Nothing is written without ``probes``, and nothing is left with it. What cannot be asked is ``unknown``, and
+        raises nothing.
+        """
+        del probes
+        return iter(())
+
+    def server_time(self) -> datetime | None:
+        """Return the time of the server by an answer of its own, or ``None`` where there is no such thing."""
+        return None
 
     def local_path(self, key: str) -> Path | None:
         """Return the path of the object if it is a plain file on this machine, else ``None``.

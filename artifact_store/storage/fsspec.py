@@ -30,7 +30,8 @@ from artifact_store.core.errors import (
     DigestMismatch,
     InvalidOption,
 )
-from artifact_store.storage.base import Always, Backend, Blob, Capabilities, Entry, Precondition, Version
+from artifact_store.storage.base import Always, Backend, Blob, Capabilities, Entry, Precondition, Trait, Version
+from artifact_store.storage.bucket_traits import not_asked
 from artifact_store.storage.fsspec_errors import Attempt, translate
 from artifact_store.storage.fsspec_recipe import Recipe
 from artifact_store.storage.http import Operation
@@ -208,6 +209,11 @@ class FsspecBackend(Backend):
                     raise
 
         self._call("delete", key, remove)
+
+    def traits(self, *, probes: bool) -> Iterator[Trait]:
+        """Yield that nobody can ask fsspec for the rules of a bucket."""
+        del probes
+        return not_asked("fsspec asks for no rules of a bucket") if self._bucketed else iter(())
 
     def close(self) -> None:
         """Forget this process's filesystem; most hold nothing that needs closing."""

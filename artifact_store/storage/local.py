@@ -34,9 +34,11 @@ from artifact_store.storage.base import (
     IfAbsent,
     IfVersion,
     Precondition,
+    Trait,
     Unfinished,
     Version,
 )
+from artifact_store.storage.folder_traits import traits_of
 from artifact_store.storage.folders import Folder, descend, is_link, make_root, open_root
 from artifact_store.storage.mounts import network_reason
 from artifact_store.storage.new_file import TEMPORARY, NewFile, refuse_anything_but_a_file
@@ -196,6 +198,10 @@ class LocalBackend(Backend):
             with translated(path, absence=True), self._folder(folders) as folder:
                 folder.remove(name)
             self._remove_empty(folders)
+
+    def traits(self, *, probes: bool) -> Iterator[Trait]:
+        """Yield where the folder lives, who may look into it, and what its locks and links are like."""
+        return traits_of(self._root, network=network_reason(self._root), probes=probes)
 
     def remove_leftovers(self, *, older_than: timedelta, now: datetime) -> Sequence[Path]:
         """Remove the temporary files of writers that were killed, and return where they were.

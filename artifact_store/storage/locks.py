@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import inspect
 import os
+import re
 import secrets
 import stat
 import time
@@ -24,6 +25,7 @@ from artifact_store.core.errors import ConditionsUnsupported, Corrupt, DeadlineE
 from artifact_store.storage.folders import is_link
 
 FOLDER = "_locks"
+_NAME = re.compile(r"[0-9a-f]{2}\.lock")
 _POLL = 0.005
 _OPTIONS: dict[str, Any] = {
     # Newer releases can be told to leave the file alone and never to emulate. Older ones are checked afterwards.
@@ -31,6 +33,11 @@ _OPTIONS: dict[str, Any] = {
     for name, value in {"preserve_lock_file": True, "fallback_to_soft": False}.items()
     if name in inspect.signature(filelock.BaseFileLock.__init__).parameters
 }
+
+
+def is_lock(name: str) -> bool:
+    """Tell whether a name in the folder of locks is that of one."""
+    return _NAME.fullmatch(name) is not None
 
 
 def path_for(root: Path, key: str) -> Path:

@@ -12,6 +12,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
 from importlib.util import find_spec
 from time import monotonic
 from typing import Any, TypeVar
@@ -36,9 +37,11 @@ from artifact_store.storage.base import (
     IfAbsent,
     IfVersion,
     Precondition,
+    Trait,
     Unfinished,
     Version,
 )
+from artifact_store.storage.bucket_traits import not_asked
 from artifact_store.storage.fsspec_errors import Attempt
 from artifact_store.storage.http import Operation
 from artifact_store.storage.obstore_client import Clients, Purpose, runtime_lost
@@ -158,6 +161,17 @@ class ObstoreBackend(Backend):
     def discard(self, upload: Unfinished) -> None:
         """Abort exactly this multipart upload."""
         self._through_s3fs().discard(upload)
+
+    def traits(self, *, probes: bool) -> Iterator[Trait]:
+        """Yield the rules of the bucket on S3, through s3fs, since obstore asks no such questions."""
+        if self._place.scheme == S3 and find_spec("s3fs") is not None:
+            return self._through_s3fs().traits(probes=probes)
+        return not_asked("obstore asks for no rules of a bucket; on S3, s3fs does where it is installed")
+
+    def server_time(self) -> datetime | None:
+        """Return what the clock of an S3 server says, through s3fs."""
+        asks = self._place.scheme == S3 and find_spec("s3fs") is not None
+        return self._through_s3fs().server_time() if asks else None
 
     def close(self) -> None:
         """Let this process's clients go; the next call makes new ones."""

@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 
@@ -32,9 +34,11 @@ from artifact_store.storage.base import (
     Entry,
     IfAbsent,
     Precondition,
+    Trait,
     Unfinished,
     Version,
 )
+from artifact_store.storage.bucket_traits import bucket_traits
 from artifact_store.storage.fsspec_errors import Attempt
 from artifact_store.storage.fsspec_recipe import Recipe
 from artifact_store.storage.http import Operation
@@ -200,6 +204,24 @@ class S3fsBackend(Backend):
         once = partial(self._calls.request, "abort_multipart_upload", attempt, **at)
         with suppress(ObjectNotFound):  # somebody else was faster
             self._calls.run(self._calls.repeated(once), Pulse(), attempt)
+
+    def traits(self, *, probes: bool) -> Iterator[Trait]:
+        """Yield what the rules of the bucket mean for deletion and cost."""
+        del probes  # they are asked, never tried
+
+        def ask(method: str) -> Mapping[str, Any]:
+            once = partial(self._calls.request, method, self._attempt("read", ""), Bucket=self._bucket)
+            return self._calls.run(self._calls.repeated(once), Pulse(), self._attempt("read", ""))
+
+        return bucket_traits(ask, self._bucket, self._prefix)
+
+    def server_time(self) -> datetime | None:
+        """Return the date of an answer to a listing of one object, which every reader may ask for."""
+        attempt, place = self._attempt("list", ""), {"Bucket": self._bucket, "Prefix": self._prefix, "MaxKeys": 1}
+        once = partial(self._calls.request, "list_objects_v2", attempt, **place)
+        answer = self._calls.run(self._calls.repeated(once), Pulse(), attempt)
+        told = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+        return None if told is None else parsedate_to_datetime(told)
 
     def close(self) -> None:
         """Close the connections of this process."""

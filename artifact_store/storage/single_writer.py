@@ -8,6 +8,7 @@ that promise in ``_store.json``, so that every other client has to make it too.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 from artifact_store.core.errors import ContainerNotFound, ObjectNotFound, PreconditionFailed
@@ -20,6 +21,7 @@ from artifact_store.storage.base import (
     IfAbsent,
     IfVersion,
     Precondition,
+    Trait,
     Unfinished,
     Version,
 )
@@ -78,6 +80,14 @@ class SingleWriter(Backend):
     def discard(self, upload: Unfinished) -> None:
         """Discard through."""
         self.inner.discard(upload)
+
+    def traits(self, *, probes: bool) -> Iterator[Trait]:
+        """Ask through."""
+        return self.inner.traits(probes=probes)
+
+    def server_time(self) -> datetime | None:
+        """Ask through."""
+        return self.inner.server_time()
 
     def local_path(self, key: str) -> Path | None:
         """Ask through."""

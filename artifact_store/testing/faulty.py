@@ -28,6 +28,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Literal, NamedTuple, TypeVar
 
 from artifact_store.core.errors import (
@@ -38,7 +39,7 @@ from artifact_store.core.errors import (
     PreconditionFailed,
     Unreachable,
 )
-from artifact_store.storage.base import Backend, Blob, Capabilities, Entry, Precondition, Unfinished, Version
+from artifact_store.storage.base import Backend, Blob, Capabilities, Entry, Precondition, Trait, Unfinished, Version
 from artifact_store.storage.pieces import exactly
 
 Op = Literal["read", "stream", "write", "put_file", "list", "children", "delete", "unfinished", "discard"]
@@ -296,6 +297,14 @@ class FaultyBackend(Backend):
         """Give up an upload, perhaps later or without an answer."""
         fate = self._meet("discard", upload.key)
         self._carry_out(fate, "discard", upload.key, lambda: self.inner.discard(upload))
+
+    def traits(self, *, probes: bool) -> Iterator[Trait]:
+        """Ask ``inner``: no faults are planned for what is around the objects."""
+        return self.inner.traits(probes=probes)
+
+    def server_time(self) -> datetime | None:
+        """Ask ``inner``."""
+        return self.inner.server_time()
 
     def close(self) -> None:
         """Close ``inner``."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from artifact_store.core import keys
 from artifact_store.core.errors import InvalidName, InvalidReference
 from artifact_store.core.keys import ModelKey, RunId, RunRef
+from artifact_store.core.portable import why_not_on_windows
 
 pytestmark = pytest.mark.windows
 
@@ -259,3 +260,39 @@ def test_any_text_is_a_file_name_or_a_typed_error(text):
         return
     assert not set(text) & set('\\:*?"<>|%\x00')
     assert all(part not in {"", ".", ".."} for part in text.split("/"))
+
+
+def test_the_archive_of_an_alias_is_read_by_the_same_grammar():
+    assert keys.history_prefix(ModelKey("gru", "BTCEUR"), "latest") == "gru/BTCEUR/latest.history/"
+    assert keys.history_in("latest.history/") == "latest"
+    assert [keys.history_in(name) for name in ("latest.history", "metadata.history/", "X.history/", "latest/")] == [
+        None
+    ] * 4
+    assert keys.block_in("0000000032.json") == 32
+    assert [keys.block_in(name) for name in ("32.json", "0000000032", "0000000032.json/x", "notes.txt")] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("key", "place", "why"),
+    [
+        ("gru/CON/x", "gru/CON", "device"),
+        ("gru/aux.json", "gru/aux.json", "device"),
+        ("gru/a./x/y", "gru/a.", "dot"),
+        ("gru/a /x", "gru/a ", "space"),
+        ("a:b/x", "a:b", "character"),
+        ("a/b\\c", "a/b\\c", "character"),
+        ("a/b\x1f", "a/b\x1f", "character"),
+        ("a/" + "x" * 256, "a/" + "x" * 256, "255"),
+        ("a/" * 130 + "x", "a/" * 130 + "x", "240"),
+    ],
+)
+def test_a_key_that_windows_could_not_hold_is_named_up_to_the_part_that_is_wrong(key, place, why):
+    found = why_not_on_windows(key)
+    assert found is not None
+    assert found[0] == place
+    assert why in found[1]
+
+
+def test_what_a_store_writes_can_be_held_everywhere():
+    for key in ("gru/BTCEUR/20240816_142301_ab/model.json", "_store.json", "gru/BTCEUR/latest.history/0000000032.json"):
+        assert why_not_on_windows(key) is None

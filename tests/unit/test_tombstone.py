@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 
 from artifact_store.core import keys
-from artifact_store.core.errors import Corrupt, FormatTooNew
+from artifact_store.core.errors import Corrupt, FormatTooNew, InvalidOption
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import MAX_MANIFEST
 from artifact_store.core.pointer import Note
-from artifact_store.core.tombstone import MAX_TOMBSTONE, Tombstone
+from artifact_store.core.tombstone import MAX_QUARANTINE, MAX_TOMBSTONE, Tombstone
 from tests.unit.samples import KEY, NOW, RUN_ID, manifest, resealed
 
 pytestmark = pytest.mark.windows
@@ -177,3 +177,42 @@ def test_an_object_belongs_to_the_run_whose_prefix_it_is_below(key, expected):
 def test_only_our_own_probes_are_taken_for_probes():
     assert keys.probe_in("0" * 32) == f"_probe/{'0' * 32}"
     assert [keys.probe_in(name) for name in ("0" * 31, "notes.txt", "", "0" * 32 + "/x")] == [None] * 4
+
+
+def test_damaged_bytes_are_kept_in_quarantine_and_never_come_back_as_a_run():
+    bad = bytes(range(256))
+    stone = read(Tombstone.quarantined(KEY, RunId(RUN_ID), bad, note()).to_bytes())
+    assert (stone.state, stone.manifest, stone.quarantine.content) == ("sealed", None, bad)
+    assert "put into quarantine, its manifest being damaged, at 2024" in stone.told
+    with pytest.raises(Corrupt):
+        stone.restored()
+    assert "quarantine" not in json.loads(marked().to_bytes())
+    assert read(Tombstone.quarantined(KEY, RunId(RUN_ID), b"", note()).to_bytes()).quarantine.content == b""
+
+
+def test_the_largest_damaged_manifest_that_is_kept_fits_and_a_larger_one_is_refused():
+    stone = Tombstone.quarantined(KEY, RunId(RUN_ID), b"x" * MAX_QUARANTINE, note(reason="x" * 999))
+    assert len(stone.to_bytes()) <= MAX_TOMBSTONE
+    with pytest.raises(InvalidOption, match="tombstone keeps"):
+        Tombstone.quarantined(KEY, RunId(RUN_ID), b"x" * (MAX_QUARANTINE + 1), note())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"quarantine": {"data": "eA==", "sha256": "0" * 64}},
+        {"quarantine": {"data": "no base64", "sha256": "0" * 64}},
+        {"quarantine": {"data": "eA=="}},
+    ],
+)
+def test_a_quarantine_that_does_not_hold_what_it_says_is_not_believed(change):
+    value = json.loads(Tombstone.quarantined(KEY, RunId(RUN_ID), b"x", note()).to_bytes())
+    with pytest.raises(Corrupt):
+        read(resealed(value | change))
+
+
+def test_a_manifest_that_can_be_read_is_in_no_quarantine():
+    value = json.loads(Tombstone.quarantined(KEY, RunId(RUN_ID), b"x", note()).to_bytes())
+    sealed = json.loads(marked().sealed(note(2)).to_bytes())
+    with pytest.raises(Corrupt, match="not in quarantine"):
+        read(resealed(sealed | {"quarantine": value["quarantine"]}))

@@ -1,0 +1,206 @@
+"""The command ``doctor``: what is wrong with a store and its place, what to do about it, and the safe repairs.
+
+It changes nothing without ``--repair --apply``; the throw-away objects that try out the storage are left out with
+``--no-probes``.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+import click
+
+from artifact_store.cli import failures, text
+from artifact_store.cli.clear import GRACE, plan_document
+from artifact_store.cli.session import Bar, Command, Session, page_width, pass_session
+from artifact_store.diagnosis.finding import SEVERITIES, Diagnosis, Finding, Severity
+from artifact_store.ops.plan import Applied, Plan
+
+_TITLES: Final[Mapping[Severity, str]] = {
+    "error": "Errors",
+    "warning": "Warnings",
+    "note": "Notes",
+    "unknown": "Could not be found out",
+}
+_COLOURS: Final = {"error": "red", "warning": "yellow", "note": None, "unknown": "cyan"}
+_STATES: Final = {"fine": "ok", "note": "note", "warning": "WARNING", "error": "ERROR", "unknown": "unknown"}
+_COMMANDS: Final = ("artifact-store ", "aws ", "chmod ", "rm ")
+_NARROW: Final = 60
+
+
+@click.command("doctor", cls=Command, short_help="Find what is wrong, and repair what is safe.")
+@click.option("--deep/--quick", default=False, help="Also read every byte of every file. Quick is the default.")
+@click.option("--no-probes", is_flag=True, help="Write no throw-away objects, for those who may only read.")
+@click.option("--repair", is_flag=True, help="Show what can be repaired safely; with --apply, do it.")
+@click.option("--quarantine", is_flag=True, help="Also take runs with a damaged manifest out of the way.")
+@click.option("--apply", "--yes", is_flag=True, help="Do it, and look again. Without this nothing is changed.")
+@click.option("--strict", is_flag=True, help="Warnings count as errors for the exit status.")
+@GRACE
+@click.pass_context
+@pass_session
+def doctor(
+    session: Session,
+    context: click.Context,
+    *,
+    deep: bool,
+    no_probes: bool,
+    repair: bool,
+    quarantine: bool,
+    apply: bool,
+    strict: bool,
+    grace: timedelta,
+) -> None:
+    """Examine the store and the place where it is: every finding with its remedy.
+
+    Ends with status 1 if a finding is an error, after the repairs if some were made; warnings, notes and what could
+    not be found out do not count, unless --strict makes warnings count.
+    """
+    if (apply or quarantine) and not repair:
+        raise click.UsageError("--apply and --quarantine belong to --repair.")
+    bar = Bar("Reading") if deep and session.shows_progress else None
+    with session.store(bar) as store:
+
+        def look() -> Diagnosis:
+            try:
+                announce = None if bar is None else bar.begin
+                return store.doctor(deep=deep, probes=not no_probes, grace=grace, announce=announce)
+            finally:
+                if bar is not None:
+                    bar.end()
+
+        found = look()
+        plan = found.repair(quarantine=quarantine) if repair else None
+        applied = plan.apply() if plan is not None and apply else None
+        after = found if applied is None or not applied.done else look()
+    session.answer(_document(found, plan, applied, after), _lines(found, plan, applied, after))
+    session.warn(applied.problems if applied is not None else ())
+    counted = after.of("error") + (after.of("warning") if strict else ())
+    context.exit(failures.PROBLEMS if counted else failures.OK)
+
+
+# ---------------------------------------------------------------- for machines
+
+
+def _document(found: Diagnosis, plan: Plan | None, applied: Applied | None, after: Diagnosis) -> dict[str, Any]:
+    document = {
+        "store": found.url,
+        "ok": after.ok,
+        "deep": found.deep,
+        "counts": {severity: len(after.of(severity)) for severity in SEVERITIES},
+        "looked_at": {
+            "objects": after.counts.objects,
+            "bytes": after.counts.bytes,
+            "models": after.counts.models,
+            "runs": after.counts.runs,
+            "aliases": after.counts.aliases,
+            "bytes_read": after.counts.bytes_read,
+        },
+        "place": [{"name": fact.name, "state": fact.state, "told": fact.told} for fact in after.facts],
+        "findings": [_finding(one) for one in after],
+        "repair": None if plan is None else plan_document(plan, applied),
+    }
+    return document if after is found else document | {"before": [_finding(one) for one in found]}
+
+
+def _finding(found: Finding) -> dict[str, Any]:
+    return {
+        "code": found.code,
+        "severity": found.severity,
+        "where": found.where,
+        "what": found.what,
+        "remedy": found.remedy,
+        "repairable": found.repairable,
+    }
+
+
+# ---------------------------------------------------------------- for people
+
+
+def _lines(found: Diagnosis, plan: Plan | None, applied: Applied | None, after: Diagnosis) -> Iterator[str]:
+    yield from _page(found)
+    if plan is not None:
+        yield ""
+        yield click.style("Repairs", bold=True)
+        yield from _repairs(plan, applied)
+    if after is not found:
+        yield ""
+        yield click.style("After the repairs", bold=True)
+        yield from _page(after, brief=True)
+
+
+def _page(found: Diagnosis, *, brief: bool = False) -> Iterator[str]:
+    if not brief:
+        yield click.style(f"{text.safe(found.url)}", bold=True)
+        rows = [(f"{fact.name}", _STATES[fact.state], fact.told) for fact in found.facts]
+        yield from _facts(rows)
+    for severity, title in _TITLES.items():
+        several = found.of(severity)
+        if several:
+            yield ""
+            yield click.style(f"{title} ({len(several)})", bold=True, fg=_COLOURS[severity])
+            for one in several:
+                yield from _told(one)
+    yield ""
+    yield _summary(found)
+
+
+def _facts(rows: list[tuple[str, str, str]]) -> Iterator[str]:
+    first = max((len(name) for name, _, _ in rows), default=0)
+    second = max((len(state) for _, state, _ in rows), default=0)
+    for name, state, told in rows:
+        yield from _wrapped(f"  {name:{first}}  {state:{second}}  ", told)
+
+
+def _told(found: Finding) -> Iterator[str]:
+    """Yield a finding as a paragraph: its code and place, what happened, and what to do."""
+    yield f"  {click.style(found.code, bold=True)}  {text.safe(found.where)}"
+    yield from _wrapped("      ", found.what)
+    if found.remedy.startswith(_COMMANDS):
+        yield text.safe(f"   -> {found.remedy}")  # in one piece, to be copied
+    elif found.remedy:
+        yield from _wrapped("   -> ", found.remedy)
+
+
+def _wrapped(head: str, told: str) -> Iterator[str]:
+    width = max(page_width(), _NARROW)
+    after = " " * len(head)
+    lines = textwrap.wrap(text.safe(told), width, initial_indent=head, subsequent_indent=after, break_on_hyphens=False)
+    yield from lines or [head.rstrip()]
+
+
+def _repairs(plan: Plan, applied: Applied | None) -> Iterator[str]:
+    """Yield what would be done, or what was, and why; what needs another word to be done comes last."""
+    told: list[tuple[str, str, str]] = [(step.action, step.what, step.why) for step in plan.changes]
+    if applied is not None:
+        told = [(done.ending.result, done.step.what, done.ending.why or done.step.why) for done in applied]
+    left = [("not done", step.what, step.why) for step in plan.kept]
+    for word, what, why in [*told, *left]:
+        yield f"  {click.style(word, bold=True)}  {text.safe(what)}"
+        yield from _wrapped("      ", why)
+    if not plan.changes:
+        yield "  There is nothing that could be repaired without deciding something."
+    elif applied is None:
+        yield f"  {text.count(len(plan.changes), 'repair')}. Nothing has happened yet: --apply does it."
+    else:
+        made = sum(done.ending.result != "kept" for done in applied)
+        yield f"  {made} of {text.count(len(plan.changes), 'repair')} made."
+
+
+def _summary(found: Diagnosis) -> str:
+    counts = found.counts
+    looked = (
+        f"{text.count(counts.models, 'model')}, {text.count(counts.runs, 'run')}, "
+        f"{text.count(counts.aliases, 'alias', 'aliases')}, {text.count(counts.objects, 'object')}, "
+        f"{text.size(counts.bytes)}"
+    )
+    looked += f", {text.size(counts.bytes_read)} of them compared" if found.deep else "; --deep compares every byte"
+    words: Mapping[Severity, str] = {"error": "errors", "warning": "warnings", "note": "notes", "unknown": "unknown"}
+    told = [
+        text.count(len(several), word.removesuffix("s"), word)
+        for severity, word in words.items()
+        if (several := found.of(severity))
+    ]
+    return f"{looked}: {', '.join(told) if told else 'nothing is wrong'}."

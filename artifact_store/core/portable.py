@@ -1,0 +1,34 @@
+"""Which keys could not be copied to Windows: what the grammar of ``keys`` refuses may lie in a store all the same.
+
+Somebody else may have put it there, or a copy from elsewhere may have brought it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from artifact_store.core.keys import MAX_KEY, WINDOWS_DEVICE
+
+_FORBIDDEN = re.compile(r'[<>:"|?*\\\x00-\x1f]')
+_LONGEST: Final = 255  # characters of one part, on every file system that people use
+
+
+def why_not_on_windows(key: str) -> tuple[str, str] | None:
+    """Return how a key begins up to the first part that Windows could not hold, and why; ``None`` if it could."""
+    parts = key.split("/")
+    for depth, part in enumerate(parts, start=1):
+        why = _why_not(part)
+        if why is not None:
+            return "/".join(parts[:depth]), why
+    return (key, f"it is longer than {MAX_KEY} characters") if len(key) > MAX_KEY else None
+
+
+def _why_not(part: str) -> str | None:
+    if WINDOWS_DEVICE.fullmatch(part):
+        return "Windows keeps this name for a device"
+    if part.endswith((".", " ")):
+        return "Windows drops a dot or a space at the end of a name"
+    if _FORBIDDEN.search(part):
+        return "it has a character that Windows allows in no name"
+    return f"a part of it is longer than {_LONGEST} characters" if len(part) > _LONGEST else None

@@ -1,0 +1,66 @@
+"""Read every byte of every file of the committed runs, and compare it with what was saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import NamedTuple
+
+from artifact_store.core import keys
+from artifact_store.core.errors import DigestMismatch, NotFound
+from artifact_store.core.files import Digest, Progress
+from artifact_store.core.keys import RunId
+from artifact_store.core.manifest import FileEntry, Manifest
+from artifact_store.diagnosis.look import Look
+from artifact_store.storage.transfer import LARGE, hash_pieces
+
+
+class _File(NamedTuple):
+    manifest: Manifest
+    entry: FileEntry
+
+    @property
+    def key(self) -> str:
+        return keys.data_file(self.manifest.key, RunId(self.manifest.run_id), self.entry.key)
+
+
+def examine(look: Look, manifests: Iterable[Manifest]) -> int:
+    """Note the files with other bytes than were saved, and return how many bytes were read.
+
+    What is missing or has another size is known from the listing, and not told twice.
+    """
+    files = [_File(manifest, entry) for manifest in manifests for entry in manifest.files]
+    if look.options.announce is not None:
+        look.options.announce(sum(file.entry.size for file in files))
+    read = 0
+    small = [file for file in files if file.entry.size <= LARGE]
+    large = [file for file in files if file.entry.size > LARGE]  # of which a backend holds several pieces at once
+    for file, digest in chain(
+        look.every(small, lambda file: _hash(look, file)),
+        ((file, look.ask(lambda file=file: _hash(look, file))) for file in large),  # type: ignore[misc]
+    ):
+        where = keys.below(file.manifest.label, file.entry.path)
+        if isinstance(digest, Digest):
+            read += digest.size
+            if digest.sha256 != file.entry.sha256:
+                told = f"its sha256 is {digest.sha256}, and {file.entry.sha256} was saved ({file.key})"
+                look.add("error", "file-hash", where, told, remedy="restore it from a copy of the store; do not use it")
+        elif isinstance(digest, NotFound | DigestMismatch):
+            continue
+        elif not look.refused(where, digest, what="the file"):
+            look.add("error", "file-hash", where, str(digest), remedy="restore it from a copy of the store")
+    return read
+
+
+def _hash(look: Look, file: _File) -> Digest:
+    report = look.context.report
+
+    def pieces() -> Iterator[bytes]:
+        done = 0
+        for piece in look.context.backend.stream(file.key, size=file.entry.size):
+            done += len(piece)
+            yield piece
+            if report is not None:
+                report(Progress("down", file.key, done, file.entry.size))
+
+    return hash_pieces(pieces())

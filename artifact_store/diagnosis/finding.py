@@ -1,0 +1,182 @@
+"""What an examination answers with: findings, each with its remedy, and the facts about the place of the store.
+
+Owns the values and the list of codes. Looks at nothing and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Literal
+
+from artifact_store.ops.deletion import Ending
+from artifact_store.ops.plan import Action, Plan
+from artifact_store.storage.base import Trait
+
+Severity = Literal["error", "warning", "note", "unknown"]
+
+SEVERITIES: Final[Mapping[Severity, str]] = {
+    "error": "something is lost, cannot be loaded, or keeps the store from working",
+    "warning": "it works, and something should be done",
+    "note": "worth knowing",
+    "unknown": "could not be found out, which does not mean that it is fine",
+}
+
+CODES: Final[Mapping[str, str]] = {
+    # the root
+    "no-store": "there is nothing here yet",
+    "not-a-store": "the root holds something else",
+    "marker-missing": "the root does not say any more that it is a store",
+    "marker-corrupt": "what the root says about itself cannot be read",
+    "mode-differs": "the store was made for another kind of writers than this client",
+    "store-id-differs": "runs say that they belong to another store",
+    "unreachable": "the storage does not answer",
+    "cannot-list": "a part of the store cannot be listed",
+    "cannot-read": "these credentials or permissions do not reach an object",
+    "format-too-new": "a newer release wrote it",
+    # aliases
+    "pointer-corrupt": "the pointer of an alias cannot be read",
+    "pointer-missing": "an alias has a history and no pointer",
+    "pointer-dangling": "an alias names a run that is not there",
+    "pointer-names-deleted": "an alias names a run that is marked as deleted",
+    "pointer-other-manifest": "an alias names another manifest than the run has",
+    "pointer-behind-history": "the archive of an alias knows later publishes than its pointer",
+    "history-gap": "a part of the history of an alias is missing",
+    "history-corrupt": "a part of the history of an alias cannot be read, or contradicts the rest",
+    "never-published": "runs were to be published under an alias that never was",
+    # runs
+    "save-in-progress": "files without a manifest, and young: a save on its way",
+    "torn-run": "files without a manifest: a save that never ended",
+    "manifest-corrupt": "the manifest of a run cannot be read",
+    "quarantined": "a damaged manifest is in quarantine, and the files of its run wait for gc",
+    "file-missing": "a file of a run is not there",
+    "file-size": "a file of a run has another size",
+    "file-hash": "a file of a run has other bytes",
+    "orphan-attempt": "another save under the same run id left it",
+    "unlisted-file": "it lies below a run and is none of its files",
+    "sweep-unfinished": "a deleted run still has files",
+    "sweep-due": "a deleted run can be removed",
+    # names and strangers
+    "windows-name": "Windows could not hold an object of this name",
+    "case-twins": "Windows could not tell two names apart",
+    "foreign-object": "it belongs to nobody here",
+    "orphan-upload": "an upload that nobody ends",
+    "leftover-file": "a temporary file of a writer that was killed",
+    "leftover-probe": "a throw-away object of somebody who died while trying out the storage",
+    "orphan-lock": "it lies among the locks and is none in use",
+    "broken-lock": "something else lies in the place of a lock",
+    # the place
+    "clock": "the clocks of this machine and of the storage differ",
+    "cannot-write": "nothing can be written here",
+    "conditions": "conditional writes do not hold, or not as it was recorded",
+    "network-mount": "the folder is on a network",
+    "permissions": "others than the owner reach the folder",
+    "hard-links": "the file system has no hard links",
+    "lifecycle": "no rule ends uploads that nobody ends",
+    "versioning": "the bucket keeps old versions",
+    "object-lock": "the bucket keeps objects from being removed",
+    "uploads": "unfinished uploads cannot be listed",
+}
+"""Every code that a finding may have, and what it means. Codes are never renamed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What would put a finding right: it looks again when it is carried out, with the storage's time then."""
+
+    action: Action
+    why: str
+    carry_out: Callable[[datetime], Ending]
+    bytes: int = 0
+    only_if_asked: bool = False
+    """It cannot be undone, so it is not among the repairs that are made by themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong, or worth knowing: where it is, what happened, and what to do about it."""
+
+    code: str
+    severity: Severity
+    where: str
+    """A run or an alias as references are written, the key of an object, or the root."""
+    what: str
+    remedy: str = ""
+    """A command to type, or a sentence."""
+    repair: Repair | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def repairable(self) -> bool:
+        """Whether a repair is offered."""
+        return self.repair is not None
+
+    def __str__(self) -> str:
+        return f"{self.severity} {self.code} at {self.where}: {self.what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing about the place of the store, and whether it is as it should be."""
+
+    name: str
+    state: Literal["fine", "note", "warning", "error", "unknown"]
+    told: str
+
+    @classmethod
+    def of(cls, trait: Trait) -> Fact:
+        """Return what a backend says."""
+        return cls(trait.name, trait.state, trait.told)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much was looked at; ``bytes_read`` counts the files that were compared byte by byte."""
+
+    objects: int = 0
+    bytes: int = 0
+    models: int = 0
+    runs: int = 0
+    aliases: int = 0
+    bytes_read: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What came of an examination. Iterates over the findings, the worst first; changes nothing by itself."""
+
+    url: str
+    findings: tuple[Finding, ...]
+    facts: tuple[Fact, ...]
+    counts: Counts
+    deep: bool
+    make_plan: Callable[[Sequence[Finding], bool], Plan] = field(compare=False, repr=False)
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.findings)) or f"{self.url}: nothing is wrong"
+
+    @property
+    def ok(self) -> bool:
+        """No finding is an error; there may be warnings, and things that could not be found out."""
+        return not self.of("error")
+
+    def of(self, severity: Severity) -> tuple[Finding, ...]:
+        """Return the findings of one severity."""
+        return tuple(found for found in self.findings if found.severity == severity)
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The codes of all findings, in their order."""
+        return tuple(found.code for found in self.findings)
+
+    def repair(self, *, quarantine: bool = False) -> Plan:
+        """Return the plan to put right what is safe to put right; nothing happens before it is applied.
+
+        With ``quarantine`` also runs whose manifest is damaged are taken out of the way, if no alias names them:
+        a tombstone that keeps the damaged bytes takes its place, and ``gc`` removes their files after the grace
+        period. Every step looks again before it changes anything; look again yourself afterwards.
+        """
+        return self.make_plan(self.findings, quarantine)

@@ -1,0 +1,144 @@
+"""What the parts of an examination share: the store, what is asked for, and the list of what was found.
+
+Total: what one object answers never keeps another from being looked at. Only a storage that does not answer at all,
+several times in a row, ends the look; that is a finding as well.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from artifact_store.core.errors import AccessDenied, ArtifactStoreError, FormatTooNew, Unavailable
+from artifact_store.diagnosis.finding import Fact, Finding, Repair, Severity
+from artifact_store.ops.context import Context
+from artifact_store.storage.settle import patiently
+
+T = TypeVar("T")
+I = TypeVar("I")  # noqa: E741 -- an item
+
+AHEAD: Final = 16
+_ENOUGH: Final = 3
+"""So many objects in a row for which the storage does not answer: there is no use in asking for more."""
+
+
+class GaveUp(Exception):
+    """The storage does not answer any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How thorough an examination is, and what it may do."""
+
+    deep: bool = False
+    probes: bool = True
+    grace: timedelta = timedelta(days=7)
+    announce: Callable[[int], None] | None = None
+    """Told before the files are read how many bytes they are."""
+
+
+@dataclass
+class Look:
+    """One examination under way."""
+
+    context: Context
+    options: Options
+    now: datetime
+    """The time of the storage, as near as it is known."""
+    findings: list[Finding] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
+    _silent: int = 0
+
+    def add(
+        self,
+        severity: Severity,
+        code: str,
+        where: str,
+        what: str,
+        *,
+        remedy: str = "",
+        repair: Repair | None = None,
+    ) -> None:
+        """Note a finding."""
+        self.findings.append(Finding(code, severity, where, what, remedy, repair))
+
+    def withdraw(self, code: str, where: str) -> str:
+        """Take a finding back, since another one tells more, and return what it said; nothing if there is none."""
+        said = [found.what for found in self.findings if (found.code, found.where) == (code, where)]
+        self.findings = [found for found in self.findings if (found.code, found.where) != (code, where)]
+        return "".join(said)
+
+    def offer(self, code: str, where: str, repair: Repair) -> None:
+        """Add a repair to a finding that has none."""
+        self.findings = [
+            replace(found, repair=repair)
+            if (found.code, found.where) == (code, where) and found.repair is None
+            else found
+            for found in self.findings
+        ]
+
+    def fact(self, name: str, state: Severity | str, told: str) -> None:
+        """Note something about the place of the store."""
+        self.facts.append(Fact(name, state, told))  # type: ignore[arg-type]  # literals of our own
+
+    def young(self, moment: datetime) -> bool:
+        """Tell whether something that was written then may still be on its way."""
+        return self.now - moment < self.options.grace
+
+    def ask(self, read: Callable[[], T]) -> T | ArtifactStoreError:
+        """Return what ``read`` returns, or its error. Raises nothing."""
+        try:
+            return patiently(read, self.context.patience)
+        except ArtifactStoreError as error:
+            return error
+
+    def every(self, items: Iterable[I], read: Callable[[I], T]) -> Iterator[tuple[I, T | ArtifactStoreError]]:
+        """Yield each item with what ``read`` returns for it, or its error; several are asked for ahead.
+
+        Raises:
+            GaveUp: the storage did not answer for several of them in a row.
+        """
+        pending: deque[tuple[I, Future[T | ArtifactStoreError]]] = deque()
+        left = iter(items)
+        try:
+            while True:
+                while len(pending) < AHEAD and (item := next(left, None)) is not None:
+                    future = self.context.workers.submit(lambda item=item: self.ask(lambda: read(item)))  # type: ignore[misc]
+                    pending.append((item, future))
+                if not pending:
+                    return
+                item, future = pending.popleft()
+                answer = future.result()
+                self._listen(answer)
+                yield item, answer
+        finally:
+            for _, future in pending:
+                future.cancel()
+
+    def _listen(self, answer: object) -> None:
+        self._silent = self._silent + 1 if isinstance(answer, Unavailable) else 0
+        if self._silent >= _ENOUGH:
+            raise GaveUp(str(answer))
+
+    def refused(self, where: str, error: ArtifactStoreError, *, what: str) -> bool:
+        """Note an error that says nothing about the object itself, and tell whether it was one."""
+        if isinstance(error, FormatTooNew):
+            self.add("error", "format-too-new", where, str(error), remedy="upgrade artifact-store")
+        elif isinstance(error, Unavailable):
+            self.add("error", "unreachable", where, f"{what} did not arrive: {error}", remedy="try again later")
+        elif isinstance(error, AccessDenied):
+            remedy = "give credentials that may read and list, or mend the permissions"
+            self.add("error", "cannot-read", where, f"{what} cannot be read: {error}", remedy=remedy)
+        else:
+            return False
+        return True
+
+
+def shown(names: Sequence[str], most: int = 3) -> str:
+    """Return the first names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,183 @@
+"""The runs of a model: saves that were cut short, damaged manifests, files that are missing or wrong, tombstones.
+
+One manifest is read for each run; sizes come from the listing. Before a run is accused, it is listed once more, since
+somebody may have been at work meanwhile. Remembers what every run is, for those who look at the aliases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from artifact_store.core import keys
+from artifact_store.core.errors import ArtifactStoreError, NotFound, RunNotFound
+from artifact_store.core.keys import RunId
+from artifact_store.core.manifest import FileEntry, Manifest
+from artifact_store.core.tombstone import Tombstone
+from artifact_store.diagnosis.finding import Repair, Severity
+from artifact_store.diagnosis.inventory import UNKNOWN_SIZE, Shelf
+from artifact_store.diagnosis.look import Look, shown
+from artifact_store.ops import deletion
+from artifact_store.ops.deletion import Ending
+from artifact_store.ops.survey import Group
+from artifact_store.storage.base import Entry
+
+_RESTORE = "restore it from a copy of the store; or roll the alias back and delete the run"
+
+
+@dataclass
+class Records:
+    """What is known of the runs of a model: the manifest, the tombstone, or why there is none."""
+
+    known: dict[RunId, Manifest | Tombstone | ArtifactStoreError] = field(default_factory=dict)
+    groups: dict[RunId, Group] = field(default_factory=dict)
+
+    @property
+    def manifests(self) -> list[Manifest]:
+        """The committed runs, oldest first."""
+        return [found for _, found in sorted(self.known.items()) if isinstance(found, Manifest)]
+
+
+def examine(look: Look, shelf: Shelf) -> Records:
+    """Look at every run of a model, and note what is wrong with each."""
+    records = Records()
+
+    def read(group: Group) -> Manifest | Tombstone:
+        if group.manifest is None:
+            raise RunNotFound(group.label)
+        return deletion.look(look.context, group.key, group.run_id).record
+
+    for group, record in look.every(shelf.groups, read):
+        records.known[group.run_id], records.groups[group.run_id] = record, group
+        if isinstance(record, Manifest):
+            _committed(look, group, record)
+        elif isinstance(record, Tombstone):
+            _deleted(look, group, record)
+        elif isinstance(record, NotFound):
+            _torn(look, group)
+        elif not look.refused(group.label, record, what="the manifest"):
+            _damaged(look, group, record)
+    return records
+
+
+# ---------------------------------------------------------------- what was never committed
+
+
+def _torn(look: Look, group: Group) -> None:
+    newest = max(entry.modified for entry in group.entries)
+    when = f"the newest is of {newest:%Y-%m-%d %H:%M:%S} UTC"
+    if look.young(newest):
+        look.add("note", "save-in-progress", group.label, f"{_count(group.entries)} without a manifest; {when}")
+        return
+
+    def clear(now: datetime) -> Ending:
+        return deletion.clear(look.context, group.key, group.run_id, grace=look.options.grace, now=now)
+
+    told = f"{_count(group.entries)} of a save that was never committed; {when}"
+    repair = Repair("clear", told, clear, _size(group.entries))
+    look.add("warning", "torn-run", group.label, told, remedy="artifact-store gc --apply", repair=repair)
+
+
+def _damaged(look: Look, group: Group, error: ArtifactStoreError) -> None:
+    remedy = (
+        "restore its manifest from a copy of the store; if there is none, "
+        "`artifact-store doctor --repair --quarantine --apply` takes the run out of the way"
+    )
+    look.add("error", "manifest-corrupt", group.label, str(error), remedy=remedy)
+
+
+# ---------------------------------------------------------------- committed runs
+
+
+def _committed(look: Look, group: Group, manifest: Manifest) -> None:
+    if _wrong(group.entries, manifest):
+        group = _again(look, group)
+        now = look.ask(lambda: deletion.look(look.context, group.key, group.run_id).record)
+        if isinstance(now, Tombstone):
+            return  # it was deleted meanwhile, and its files are being removed
+    for entry, found in _wrong(group.entries, manifest):
+        where = keys.below(group.label, entry.path)
+        if found is None:
+            told = f"the file of {entry.size:,} bytes is not there ({_key(group, entry)})"
+            look.add("error", "file-missing", where, told, remedy=_RESTORE)
+        else:
+            told = f"the file has {found:,} bytes, and {entry.size:,} were saved ({_key(group, entry)})"
+            look.add("error", "file-size", where, told, remedy=_RESTORE)
+    for other in group.others:
+        placed = keys.run_of(other.key)
+        if placed is not None and not deletion.belongs(placed[2], manifest):
+            _stray(look, group, manifest, other, placed[2])
+
+
+def _wrong(entries: Sequence[Entry], manifest: Manifest) -> list[tuple[FileEntry, int | None]]:
+    """Return the files that the listing shows with another size, or does not show."""
+    sizes = {placed[2]: entry.size for entry in entries if (placed := keys.run_of(entry.key)) is not None}
+    return [
+        (entry, sizes.get(entry.key))
+        for entry in manifest.files
+        if sizes.get(entry.key) not in {entry.size, UNKNOWN_SIZE}
+    ]
+
+
+def _again(look: Look, group: Group) -> Group:
+    """Return the run as it is listed now: it may have been committed while the store was listed."""
+    listed = look.ask(lambda: deletion.objects(look.context, group.key, group.run_id))
+    return group if isinstance(listed, ArtifactStoreError) or not listed else Group(group.key, group.run_id, listed)
+
+
+def _key(group: Group, entry: FileEntry) -> str:
+    return keys.data_file(group.key, group.run_id, entry.key)
+
+
+def _stray(look: Look, group: Group, manifest: Manifest, other: Entry, name: str) -> None:
+    attempt = any(keys.is_name_of(name, entry.path) for entry in manifest.files) or name.startswith(keys.SIGNATURES)
+    young = look.young(other.modified)
+    if not attempt:
+        told = f"{other.size:,} bytes below the run {group.label}, which has no such file"
+        remedy = "move it away if it is yours; `artifact-store gc --apply` removes it after the grace period"
+        look.add("warning", "unlisted-file", other.key, told, remedy=remedy)
+        return
+
+    def clear(now: datetime) -> Ending:
+        del now  # what belongs to the run then is kept
+        return deletion.clear_stray(look.context, group.key, group.run_id, name)
+
+    told = f"another save under the id of {group.label} left it, and lost to this run"
+    repair = None if young else Repair("clear", told, clear, other.size)
+    told += ", if it is not still under way" if young else ""
+    severity: Severity = "note" if young else "warning"
+    look.add(severity, "orphan-attempt", other.key, told, remedy="artifact-store gc --apply", repair=repair)
+
+
+# ---------------------------------------------------------------- deleted runs
+
+
+def _deleted(look: Look, group: Group, stone: Tombstone) -> None:
+    if stone.state == "marked":
+        if not look.young(group.modified):
+            told = f"it was {stone.told}, and its files ({_size(group.others):,} bytes) can go"
+            look.add("note", "sweep-due", group.label, told, remedy="artifact-store gc --apply")
+    elif group.others and stone.quarantine is not None:
+        told = f"it was {stone.told}; the damaged bytes are in its tombstone, {_count(group.others)} beside it"
+        look.add("note", "quarantined", group.label, told, remedy="artifact-store gc --apply, after the grace period")
+    elif group.others:
+
+        def sweep(now: datetime) -> Ending:
+            return deletion.sweep(look.context, group.key, group.run_id, grace=look.options.grace, now=now)
+
+        names = shown([entry.key.rpartition("/")[2] for entry in group.others])
+        told = (
+            f"it is sealed, and {_count(group.others)} are still there ({names}): a sweep was cut short, or a save late"
+        )
+        repair = Repair("sweep", told, sweep, _size(group.others))
+        look.add("warning", "sweep-unfinished", group.label, told, remedy="artifact-store gc --apply", repair=repair)
+
+
+def _count(entries: Sequence[Entry]) -> str:
+    amount = len(entries)
+    return f"{amount} file{'s' * (amount != 1)}"
+
+
+def _size(entries: Sequence[Entry]) -> int:
+    return sum(max(entry.size, 0) for entry in entries)

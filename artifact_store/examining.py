@@ -1,0 +1,47 @@
+"""The part of the façade that examines: ``doctor``, which tells what is wrong with a store and what to do about it.
+
+Composes only: what is looked at, and what can be repaired, is in ``diagnosis``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from artifact_store.diagnosis.examine import examine
+from artifact_store.diagnosis.finding import Diagnosis
+from artifact_store.diagnosis.look import Options
+from artifact_store.ops import marker, retention
+from artifact_store.ops.context import Context
+from artifact_store.ops.retention import GRACE
+
+
+class Examining:
+    """Nothing here raises on a broken store, and nothing changes one before a plan is applied."""
+
+    _context: Context
+    _concurrency: marker.Concurrency
+
+    def _open_a_store(self) -> marker.StoreRecord:
+        raise NotImplementedError
+
+    def doctor(
+        self,
+        *,
+        deep: bool = False,
+        probes: bool = True,
+        grace: timedelta = GRACE,
+        announce: Callable[[int], None] | None = None,
+    ) -> Diagnosis:
+        """Examine the store and the place where it is, and return every finding with its remedy.
+
+        One listing, one read for each run, alias and block of history; with ``deep`` every byte of every file. What is
+        younger than ``grace`` may be on its way. ``probes=False`` writes no throw-away objects, for those who may not
+        write; clock and conditions are then not tried out. ``announce`` is told how many bytes ``deep`` will read.
+
+        ``report.ok`` is false if a finding is an error; ``report.repair()`` is the plan to put right what is safe.
+        What cannot be asked is a finding as well: damage, refusals and a dead server are reported, not raised.
+        """
+        retention.check_span("grace", grace)
+        options = Options(deep=deep, probes=probes, grace=grace, announce=announce)
+        return examine(self._context, options, self._concurrency, self._open_a_store)

@@ -1,0 +1,168 @@
+"""What a folder of this machine is like as a root: where it lives, who may look into it, its links and its locks.
+
+Looks without following a symlink. Changes permissions only where it is told to, and makes nothing wider.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from artifact_store.core.errors import AccessDenied
+from artifact_store.storage import locks
+from artifact_store.storage.base import Trait
+from artifact_store.storage.folders import is_link
+from artifact_store.storage.new_file import TEMPORARY
+
+_OTHERS, _GROUP, _OWNER = 0o007, 0o070, 0o700
+_GLIMPSE = 3
+_OLD = 86_400.0  # seconds: a probe of locks takes milliseconds
+
+Wide = tuple[str, int]  # a path below the root, and its mode
+
+
+def traits_of(root: Path, *, network: str | None, probes: bool) -> Iterator[Trait]:
+    """Yield the traits of the folder ``root``; nothing where there is none yet. ``network`` says why it is remote."""
+    if not root.is_dir():
+        return
+    if network is not None:
+        remedy = "move the store to a disk of this machine or to a bucket, or promise to be its only writer"
+        yield Trait("network-mount", "warning", network, remedy)
+    else:
+        yield Trait("network-mount", "fine", "the folder is on a disk of this machine")
+    yield _permissions(root)
+    if probes and os.name == "posix" and os.access(root, os.W_OK):
+        yield _hard_links(root)
+    yield from _locks(root)
+
+
+# ---------------------------------------------------------------- permissions
+
+
+def _permissions(root: Path) -> Trait:
+    if os.name != "posix":
+        return Trait("permissions", "unknown", "who may read the folder is in access lists, which are not looked at")
+    wide = list(_wider(root))
+    others = [str(root) if path == "." else path for path, mode in wide if mode & _OTHERS]
+    command = f"chmod -R go-rwx {root}"
+    if others:
+        told = f"{_shown(others)} can be reached by every user of this machine; a store is for its owner alone"
+        return Trait("permissions", "warning", told, command, mend=lambda: make_private(root))
+    if wide:
+        told = f"{_shown([path for path, _ in wide])} can be reached by the group; fine if that was meant"
+        return Trait("permissions", "note", told, f"{command}, if nobody of the group has to read it")
+    return Trait("permissions", "fine", "folders and files are for their owner alone")
+
+
+def _wider(root: Path) -> Iterator[Wide]:
+    """Yield what others than the owner can do something with."""
+    for folder, name, at in _everything(root):
+        with contextlib.suppress(FileNotFoundError):  # somebody removed it meanwhile
+            mode = os.stat(name, dir_fd=at, follow_symlinks=False).st_mode
+            if not stat.S_ISLNK(mode) and mode & (_OTHERS | _GROUP):
+                yield str(Path(folder, name)), mode
+
+
+def _everything(root: Path) -> Iterator[tuple[Path, str, int]]:
+    """Yield folder (below the root), name and an open descriptor of the folder; the root itself comes first, as ``.``.
+
+    The root alone may be reached through a symlink.
+    """
+    real = os.path.realpath(root)
+    for whole, folders, files, at in os.fwalk(real, follow_symlinks=False):
+        folder = Path(whole).relative_to(real)
+        if whole == real:
+            yield folder, ".", at
+        for name in sorted([*folders, *files]):
+            yield folder, name, at
+
+
+def make_private(root: Path) -> None:
+    """Take away what anybody but the owner may do with the folder and all that is in it.
+
+    Raises:
+        AccessDenied: some of it belongs to somebody else; the rest is private.
+    """
+    failed = []
+    for folder, name, at in _everything(root):
+        try:
+            _make_private(name, at)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            failed.append(f"{root / folder / name}: {error.strerror}")
+    if failed:
+        raise AccessDenied(f"the permissions of {_shown(failed)} could not be changed; whoever owns it can")
+
+
+def _make_private(name: str, at: int) -> None:
+    found = os.stat(name, dir_fd=at, follow_symlinks=False)
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        return
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at)
+    try:
+        os.fchmod(descriptor, stat.S_IMODE(os.fstat(descriptor).st_mode) & _OWNER)
+    finally:
+        os.close(descriptor)
+
+
+def _shown(names: list[str]) -> str:
+    more = f" and {len(names) - _GLIMPSE} more" if len(names) > _GLIMPSE else ""
+    return ", ".join(names[:_GLIMPSE]) + more
+
+
+# ---------------------------------------------------------------- links and locks
+
+
+def _hard_links(root: Path) -> Trait:
+    one, two = (root / f"{TEMPORARY}{secrets.token_hex(8)}" for _ in range(2))
+    try:
+        with one.open("xb"):
+            pass
+        os.link(one, two)
+    except OSError as error:
+        told = f"no hard links here ({error.strerror}): files are created by a rename that replaces nothing"
+        return Trait("hard-links", "note", told, "nothing, if what the conditions say is that they hold")
+    finally:
+        for path in (one, two):
+            with contextlib.suppress(OSError):  # names of our own; gc finds what could not be removed
+                path.unlink()
+    return Trait("hard-links", "fine", "files are created by a hard link, which replaces nothing")
+
+
+def _locks(root: Path) -> Iterator[Trait]:
+    """Yield what lies among the locks and is none. A lock that nobody holds is no leftover: it is used again."""
+    folder = root / locks.FOLDER
+    try:
+        found = os.lstat(folder)
+        if is_link(found) or not stat.S_ISDIR(found.st_mode):
+            yield _no_lock(folder, "is no folder of its own: nothing can be written under a condition")
+            return
+        names = sorted(entry.name for entry in os.scandir(folder))
+    except OSError:  # not there yet, or not ours to look into, which the first write tells
+        return
+    for name in names:
+        path = folder / name
+        with contextlib.suppress(FileNotFoundError):
+            seen = os.lstat(path)
+            if locks.is_lock(name) and not stat.S_ISREG(seen.st_mode):
+                yield _no_lock(path, "is no plain file: what it should guard cannot be written")
+            elif not locks.is_lock(name) and time.time() - seen.st_mtime > _OLD:
+                yield _leftover(path)
+
+
+def _no_lock(path: Path, what: str) -> Trait:
+    return Trait("broken-lock", "error", f"{path} {what}", "find out who put it there, and remove it")
+
+
+def _leftover(path: Path) -> Trait:
+    told = f"{path} is no lock: somebody tried out the locks and died, or put it there"
+    ours = path.name.startswith(TEMPORARY)
+    mend = partial(path.unlink, missing_ok=True)
+    return Trait("orphan-lock", "note", told, f"rm {path}", mend=mend if ours else None)
