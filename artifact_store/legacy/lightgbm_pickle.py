@@ -30,7 +30,7 @@ from artifact_store.legacy.lightgbm_text import check_text
 from artifact_store.legacy.limits import LIMITS, Limits
 from artifact_store.legacy.numpy_parts import numpy
 from artifact_store.legacy.plain import plain_dict, plain_value
-from artifact_store.legacy.stubs import Stub
+from artifact_store.legacy.stubs import Stub, within
 
 Kind = Literal["booster", "regressor", "classifier", "ranker"]
 
@@ -86,7 +86,11 @@ def read_lightgbm(data: bytes, *, what: str, limits: Limits = LIMITS) -> OldLigh
         Corrupt: damaged, not fitted, or no LightGBM model.
         RiskRefused: it names something that only running code could make, such as an own objective.
     """
-    found = read(data, what=what, limits=limits)
+    with within(what):
+        return _read(read(data, what=what, limits=limits), what)
+
+
+def _read(found: Any, what: str) -> OldLightGBM:
     around = dict(found) if isinstance(found, dict) else {}
     model = around.pop("model", None) if isinstance(found, dict) else found
     if not isinstance(model, Stub) or model.kind.name not in _KINDS:

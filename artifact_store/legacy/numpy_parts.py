@@ -16,7 +16,7 @@ from artifact_store.legacy.stubs import Name, Unbuilt, refused
 
 MAX_DIMENSIONS: Final = 32
 
-_DTYPE: Final = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|c8|c16|[SU]\d{1,9}|[mM]8|O8?)")
+_DTYPE: Final = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|c8|c16|[SU]\d{1,9}|[mM]8|O8?)", re.ASCII)
 _UNITS: Final = frozenset({"Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as"})
 _NDARRAYS: Final = frozenset({Name("numpy", "ndarray"), Name("numpy", "memmap")})
 _HIGHEST_LETTER: Final = 0x10FFFF
