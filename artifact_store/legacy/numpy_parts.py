@@ -173,7 +173,8 @@ def _count(shape: Any, dtype: Any, np: Any) -> int:
         raise Corrupt("an array without a dtype")
     if not isinstance(shape, tuple) or len(shape) > MAX_DIMENSIONS:
         raise Corrupt("an array without a usable shape")
-    if not all(isinstance(side, int | np.integer) and 0 <= side < 1 << 62 for side in shape):
+    whole = (int, *(np.dtype(kind).type for kind in "bBhHiIlLqQ"))  # a time is an integer to numpy, and no size
+    if not all(type(side) in whole and 0 <= side < 1 << 62 for side in shape):
         raise Corrupt("an array whose shape is not a tuple of sizes")
     return math.prod(int(side) for side in shape)
 

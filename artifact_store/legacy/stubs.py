@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from artifact_store.core.errors import Corrupt, RiskRefused
+from artifact_store.core.errors import ArtifactStoreError, Corrupt, RiskRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +63,20 @@ class Unbuilt:
 
 @contextmanager
 def within(what: str) -> Iterator[None]:
-    """Name the file in what is said about a part of it, which does not know in which file it is."""
+    """Name the file in what is said about a part of it, which does not know in which file it is.
+
+    A pickle may put any value in any place. Where one is used as what it is not, Python says so in a word of its own.
+    """
     try:
         yield
     except (Corrupt, RiskRefused) as error:
         if what in str(error):
             raise
         raise type(error)(f"{what} holds {error}") from error
+    except ArtifactStoreError:
+        raise
+    except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
+        raise Corrupt(f"{what} holds a value of another kind than its place is for: {error}") from error
 
 
 def refused(what: str, found: str) -> RiskRefused:

@@ -42,7 +42,7 @@ class Target:
     typed: tuple[type[BaseException], ...] = (ArtifactStoreError,)
     """What may come out of ``read``."""
     isolated: bool = False
-    """It runs compiled code that may not survive: each input in a process of its own, without guidance."""
+    """It runs compiled code that may not survive: each input is written down before it is read."""
 
 
 @dataclass
@@ -80,6 +80,9 @@ class Runner:
     def one(self, data: bytes) -> None:
         """Read one input."""
         begun = time.perf_counter()
+        if self.target.isolated and self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / f"{self.target.name}-last").write_bytes(data)
         try:
             with within(self._limit):
                 outcome = self.target.read(data)
