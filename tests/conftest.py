@@ -100,4 +100,4 @@ def unique_prefix(request: pytest.FixtureRequest) -> str:
     return f"{named}-{uuid.uuid4().hex[:10]}"
 
 
-pytest_plugins = ["tests.stores", "tests.watched"]
+pytest_plugins = ["tests.redaction", "tests.stores", "tests.watched"]

@@ -19,7 +19,7 @@ from artifact_store.ops.retention import Best
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_BEST = re.compile(r"(?P<metric>.+?):(?P<count>\d+)(?::(?P<mode>min|max))?")
+_BEST = re.compile(r"(?P<metric>.+?):(?P<count>[0-9]{1,9})(?::(?P<mode>min|max))?")
 
 
 def _span(_: click.Context, option: click.Parameter, value: str | None) -> timedelta | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -14,9 +13,11 @@ import click
 from artifact_store.cli import text
 from artifact_store.cli.look import publish_document, size_of
 from artifact_store.cli.session import Bar, Command, Session, pass_session
-from artifact_store.core.errors import InvalidOption
+from artifact_store.core.canonical import parse
+from artifact_store.core.errors import Corrupt, InvalidOption
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.keys import LATEST
+from artifact_store.core.manifest import MAX_MANIFEST
 from artifact_store.draft import Draft
 from artifact_store.run import Run
 
@@ -175,9 +176,10 @@ def _size(path: Path) -> int:
 
 def _schema(path: Path) -> FeatureSchema:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InvalidOption(f"{path} is not JSON: {error}") from error
+        with path.open("rb") as file:
+            value = parse(file.read(MAX_MANIFEST + 1), limit=MAX_MANIFEST, what=str(path))  # it would be stored in one
+    except Corrupt as error:
+        raise InvalidOption(f"the schema cannot be read: {error}") from error
     described = value if isinstance(value, dict) else {"names": value}
     if set(described) - {"names", "selected"} or not isinstance(described.get("names"), list):
         raise InvalidOption(f'{path} should hold a list of names, or {{"names": [...], "selected": [...]}}')

@@ -18,7 +18,7 @@ from artifact_store.cli import text
 from artifact_store.core.errors import AliasNotFound, InvalidOption
 from artifact_store.core.files import Progress
 from artifact_store.core.keys import ModelKey
-from artifact_store.ops.keypairs import Signer
+from artifact_store.ops.keypairs import Signer, read_key
 from artifact_store.storage.transfer import Report
 from artifact_store.store import ArtifactStore
 
@@ -79,7 +79,7 @@ class Session:
 
 def load_signer(path: Path) -> Signer:
     """Return the signer of a private key; its password is in the environment, or asked for."""
-    locked = b"ENCRYPTED" in path.read_bytes()
+    locked = b"ENCRYPTED" in read_key(path)
     password = os.environ.get(PASSWORD) if locked else None
     if locked and password is None:
         password = click.prompt(f"Password of {path}", hide_input=True, err=True)
@@ -104,10 +104,10 @@ def parse_options(values: Iterable[str]) -> dict[str, Any]:
             raise click.BadParameter("it is written NAME=VALUE.", param_hint="--option")
         try:
             found[name] = json.loads(given) if given in {"true", "false"} or given[:1] in {"{", "["} else given
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError):  # the error itself holds what was written
             raise click.BadParameter(
                 f"the value of {name} begins like JSON and is none.", param_hint="--option"
-            ) from error
+            ) from None
     return found
 
 

@@ -10,6 +10,7 @@ import click
 from artifact_store.cli import text
 from artifact_store.cli.session import PASSWORD, Command, Session, load_signer, pass_session
 from artifact_store.core.errors import InvalidOption
+from artifact_store.core.statement import MAX_BUNDLE
 from artifact_store.ops.keypairs import PublicKey, generate
 
 _PRIVATE, _PUBLIC = ".key", ".pub"
@@ -81,6 +82,12 @@ def sign(session: Session, ref: str, key: Path, bundle: Path | None) -> None:
             run, key_id = store.sign(ref, signer), signer.key_id
         else:
             public = PublicKey.from_pem(key)
-            run, key_id = store.sign(ref, bundle.read_bytes(), public), public.key_id
+            run, key_id = store.sign(ref, _bundle(bundle), public), public.key_id
     document = {"ref": str(run.ref), "manifest_sha256": run.manifest.digest, "key_id": key_id}
     session.answer(document, [text.safe(f"{run.ref} is signed by the key {key_id[:16]}.")])
+
+
+def _bundle(path: Path) -> bytes:
+    """Return the file, of which no more is read than the largest signature has: then it is refused for its size."""
+    with path.open("rb") as file:
+        return file.read(MAX_BUNDLE + 1)

@@ -10,15 +10,23 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar, Final
 
 from artifact_store.codecs.files import all_or_nothing, library, refuse_into, refuse_subclass
 from artifact_store.core.codec import JSON, Codec, Risk
 from artifact_store.core.errors import Corrupt, NotEncodable, Unavailable
 
+ALWAYS_ALLOWED: Final = 256 << 20
+"""Bytes that any table may have in memory."""
+MAX_RATIO: Final = 1000
+"""How many times the size of its file a larger one may have: real tables come to 100, bombs to millions."""
+
 _SCHEMA = b"ARROW:schema"
+_WIDTHS: Final = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "FLOAT": 4, "DOUBLE": 8, "INT96": 12}
+_VIEW: Final = 16
+"""Bytes that a value of no fixed size takes beside its text, at most."""
 
 
 class ArrowCodec:
@@ -96,6 +104,7 @@ def read_parquet(codec: Codec, path: Path) -> Any:
             for column in (*schema, *file.schema_arrow):
                 if _has_extension(column.type, pa):
                     raise Corrupt(f"the column {column.name!r} of {path.name} has the extension type {column.type}")
+            _check_expansion(handle, file, path, codec)
             table = file.read()
         return table if table.schema.equals(schema, check_metadata=True) else table.cast(schema)
     except FileNotFoundError as error:
@@ -104,6 +113,56 @@ def read_parquet(codec: Codec, path: Path) -> Any:
         raise Unavailable(f"{path.name} cannot be read: {error}") from error
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
         raise Corrupt(f"{path.name} is damaged, or was written by something else: {error}") from error
+
+
+def expanded_limit(path: Path) -> int:
+    """Return how many bytes the table in this file may have in memory."""
+    return max(ALWAYS_ALLOWED, MAX_RATIO * path.stat().st_size)
+
+
+def _check_expansion(handle: IO[bytes], file: Any, path: Path, codec: Codec) -> None:
+    """Refuse a table that is a bomb: a run length, or one long text in a dictionary, may stand for any number of rows.
+
+    Texts are read with their dictionary first where all of them could be the longest there can be. What a page says
+    in contradiction to the description of its column is not found.
+    """
+    parquet, compute = library("pyarrow.parquet", codec), library("pyarrow.compute", codec)
+    limit, fixed, texts = expanded_limit(path), 0, list[str]()
+    for column in _columns(file.metadata):
+        width = _WIDTHS.get(column.physical_type, _VIEW)
+        fixed += column.num_values * width + column.total_uncompressed_size
+        if column.physical_type == "BYTE_ARRAY" and column.num_values * column.total_uncompressed_size > limit - fixed:
+            texts.append(column.path_in_schema)
+    if fixed <= limit and texts:
+        handle.seek(0)
+        with parquet.ParquetFile(handle, read_dictionary=sorted({*texts}), page_checksum_verification=True) as again:
+            tops = sorted({name.partition(".")[0] for name in texts})
+            fixed += sum(_written_out(column, compute) for column in again.read(columns=tops).columns)
+    if fixed > limit:
+        raise Corrupt(f"{path.name} would expand to {fixed:,} bytes, more than the {limit:,} that such a file may")
+
+
+def _columns(metadata: Any) -> Iterator[Any]:
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        for place in range(row_group.num_columns):
+            yield row_group.column(place)
+
+
+def _written_out(column: Any, compute: Any) -> int:
+    """Return how many bytes of text a column has when each value is written out, wherever its dictionary is."""
+    total, waiting = 0, list(column.chunks)
+    while waiting:
+        part = waiting.pop()
+        if hasattr(part, "dictionary"):
+            lengths = compute.take(compute.binary_length(part.dictionary), part.indices)
+            total += compute.sum(lengths.cast("int64")).as_py() or 0
+        elif hasattr(part, "items"):  # a map
+            waiting += [part.keys, part.items]
+        elif hasattr(part, "flatten"):
+            inner = part.flatten()
+            waiting.extend(inner if isinstance(inner, list) else [inner])
+    return total
 
 
 def _original_schema(metadata: Mapping[bytes, bytes], pa: Any) -> Any:

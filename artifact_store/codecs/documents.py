@@ -73,7 +73,7 @@ class DocumentCodec:
         del options
         refuse_into(self, into)
         path = directory / f"{stem}.json"
-        return parse(read(path), limit=MAX_DOCUMENT, what=path.name)
+        return parse(read(path, limit=MAX_DOCUMENT), limit=MAX_DOCUMENT, what=path.name)
 
 
 def _all_arrays(values: Any) -> bool:

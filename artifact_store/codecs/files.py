@@ -74,14 +74,16 @@ def all_or_nothing(directory: Path, stem: str) -> Iterator[None]:
         raise
 
 
-def read(path: Path) -> bytes:
+def read(path: Path, *, limit: int | None = None) -> bytes:
     """Return what is in a file that ``encode`` has written.
 
     Raises:
-        Corrupt: it is not there.
+        Corrupt: it is not there, or has more than ``limit`` bytes; then nothing of it was read.
         Unavailable: the operating system cannot read it now.
     """
     try:
+        if limit is not None and (size := path.stat().st_size) > limit:
+            raise Corrupt(f"{path.name} has {size:,} bytes, more than the {limit:,} that one may have")
         return path.read_bytes()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise Corrupt(f"{path.name} is missing: the run is not whole") from error
@@ -110,7 +112,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         Corrupt: it is none.
     """
-    value = parse(read(path), limit=MAX_SETTINGS, what=path.name)
+    value = parse(read(path, limit=MAX_SETTINGS), limit=MAX_SETTINGS, what=path.name)
     if not isinstance(value, dict):
         raise Corrupt(f"{path.name} does not hold a JSON object")
     return value

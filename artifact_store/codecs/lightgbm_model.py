@@ -28,6 +28,7 @@ from artifact_store.codecs.files import (
     refuse_subclass,
     write_settings,
 )
+from artifact_store.codecs.lightgbm_text import parsable
 from artifact_store.core.codec import JSON, Codec, Risk
 from artifact_store.core.errors import Corrupt, NotEncodable
 
@@ -86,9 +87,9 @@ def write_booster(codec: Codec, booster: Any, path: Path) -> dict[str, Any]:
         raise NotEncodable("this booster was not trained: it has no tree")
     try:
         text = booster.model_to_string(num_iteration=-1)  # the default is the trees up to the best iteration only
-        again = lightgbm.Booster(model_str=text)
+        again = lightgbm.Booster(model_str=parsable(text, what="it"))
         exact = again.model_to_string(num_iteration=-1) == text
-    except (lightgbm.basic.LightGBMError, TypeError, ValueError, KeyError) as error:  # TypeError: a category in no JSON
+    except (lightgbm.basic.LightGBMError, Corrupt, ValueError, KeyError, TypeError) as error:  # a category in no JSON
         raise NotEncodable(f"LightGBM cannot write this booster as text, or not read it again: {error}") from error
     if not exact or again.pandas_categorical != booster.pandas_categorical:
         raise NotEncodable("LightGBM's text does not hold this booster exactly: its categories are not plain values")
@@ -116,7 +117,9 @@ def read_booster(codec: Codec, settings: Mapping[str, Any], path: Path) -> Any:
         raise Corrupt(f"{path.name} is not the text that was saved, and LightGBM's parser may not survive it")
     lightgbm = library("lightgbm", codec)
     try:
-        booster = lightgbm.Booster(model_str=data.decode("utf-8"))
+        text = data.decode("utf-8")
+        # whoever changed the text can have changed its digest as well
+        booster = lightgbm.Booster(model_str=parsable(text, what=path.name))
     except (lightgbm.basic.LightGBMError, ValueError) as error:
         raise Corrupt(f"{path.name} is no model that this LightGBM can read: {error}") from error
     booster.best_iteration = field(settings, "best_iteration", int)

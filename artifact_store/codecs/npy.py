@@ -19,7 +19,7 @@ MAX_HEADER: Final = 10_000
 """Characters, as in ``numpy.load``: Python's parser may not survive longer hostile text."""
 
 _MAGIC = b"\x93NUMPY"
-_DTYPE = re.compile(r"[<>|][biufcmMSUV]\d{1,9}(\[\d{0,9}[A-Za-z]{1,3}(/\d{1,9})?\])?")
+_DTYPE = re.compile(r"[<>|][biufcmMSUV]\d{1,9}(\[\d{0,9}[A-Za-z]{1,3}(/\d{1,9})?\])?", re.ASCII)
 _PLATFORM_DEPENDENT = frozenset("gG")  # long double: 8, 12 or 16 bytes
 _CHUNK = 1 << 20
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 from artifact_store.codecs.files import field
 from artifact_store.core.errors import Corrupt, NotEncodable
 
-MAX_ELEMENTS: Final = 1 << 28
-"""Elements of an array that is written as one number: beyond any space or statistic, and before any memory is used."""
+MAX_ELEMENTS: Final = 1 << 24
+"""Elements of all arrays of a document that are written as one number: beyond any space or statistic."""
 
 _NON_FINITE: Final = {"nan": math.nan, "-nan": -math.nan, "inf": math.inf, "-inf": -math.inf}
 _DTYPES: Final = frozenset(
@@ -53,6 +53,8 @@ def plain_array(array: Any, what: str) -> dict[str, Any]:
     array = np.asarray(array)
     if array.dtype.name not in _DTYPES or not array.dtype.isnative:
         raise NotEncodable(f"{what} is of the dtype {array.dtype}, which is not kept exactly: convert it to float64")
+    if array.size > MAX_ELEMENTS:
+        raise NotEncodable(f"{what} has {array.size:,} elements, more than the {MAX_ELEMENTS:,} that are kept")
     flat = [plain_float(value) if isinstance(value, float) else value for value in array.ravel().tolist()]
     record = {"dtype": array.dtype.name, "shape": list(array.shape), "values": flat}
     if len(flat) > 1 and len({*array.ravel().view(f"V{array.dtype.itemsize}").tolist()}) == 1:
@@ -60,6 +62,25 @@ def plain_array(array: Any, what: str) -> dict[str, Any]:
     if read_array(record, what).tobytes() != array.tobytes():
         raise NotEncodable(f"{what} holds numbers that JSON would bend: {str(array)[:60]}")
     return record
+
+
+def check_expansion(document: Any, what: str) -> None:
+    """Raise ``Corrupt`` if the arrays in a document that are written as one number would be too large together.
+
+    Before any memory is used: a few bytes can speak of as many numbers as they like, and do so many times.
+    """
+    total, waiting = 0, [document]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Mapping):
+            shape = part.get("shape")
+            if isinstance(shape, list) and "dtype" in part and not isinstance(part.get("values"), list):
+                total += math.prod(side for side in shape if type(side) is int)
+            waiting.extend(part.values())
+        elif isinstance(part, list):
+            waiting.extend(part)
+    if total > MAX_ELEMENTS:
+        raise Corrupt(f"{what} speaks of arrays of {total:,} equal numbers; {MAX_ELEMENTS:,} are made at most")
 
 
 def read_array(record: Any, what: str) -> Any:

@@ -7,11 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar, Final
 
+from artifact_store.codecs.arrow_table import expanded_limit
 from artifact_store.codecs.files import all_or_nothing, library, refuse_into, refuse_subclass
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.core.errors import Corrupt, NotEncodable, Unavailable
+
+_WIDTHS: Final = (
+    dict.fromkeys(("Boolean", "Null", "Int8", "UInt8"), 1)
+    | dict.fromkeys(("Int16", "UInt16"), 2)
+    | dict.fromkeys(("Int32", "UInt32", "Float32"), 4)
+    | dict.fromkeys(("Int64", "UInt64", "Float64"), 8)
+)
+_VIEW: Final = 16
+"""Bytes that a value takes at most, beside a text."""
 
 
 class PolarsCodec:
@@ -63,6 +73,7 @@ def _read(path: Path, pl: Any) -> Any:
     try:
         # from an open file: a name could be a pattern or a URL to polars, and would be mapped into memory
         with path.open("rb") as file:
+            _check_expansion(file, path, pl)
             frame = pl.read_parquet(file, glob=False, hive_partitioning=False)
     except FileNotFoundError as error:
         raise Corrupt(f"{path.name} is missing: the run is not whole") from error
@@ -74,6 +85,15 @@ def _read(path: Path, pl: Any) -> Any:
         if _is_open(dtype, pl):
             raise Corrupt(f"the column {name!r} of {path.name} is of the dtype {dtype}, which is never written")
     return frame
+
+
+def _check_expansion(file: IO[bytes], path: Path, pl: Any) -> None:
+    """Refuse a table that is a bomb, of which a run length stands for any number of rows. Texts share their bytes."""
+    rows, columns = pl.scan_parquet(file, glob=False).select(pl.len()).collect().item(), pl.read_parquet_schema(file)
+    file.seek(0)
+    size, limit = rows * sum(_WIDTHS.get(str(dtype), _VIEW) for dtype in columns.values()), expanded_limit(path)
+    if size > limit:
+        raise Corrupt(f"{path.name} would expand to {size:,} bytes, more than the {limit:,} that such a file may")
 
 
 def _is_open(dtype: Any, pl: Any) -> bool:

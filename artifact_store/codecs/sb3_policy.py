@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Final
 
 from artifact_store.codecs import files
 from artifact_store.codecs.files import all_or_nothing, library, refuse_subclass, write_settings
+from artifact_store.codecs.numbers import check_expansion
 from artifact_store.codecs.sb3_settings import ATTRIBUTES, HYPERPARAMETERS, POLICY_KWARGS
 from artifact_store.codecs.sb3_spaces import flat_size, plain_space, read_space
 from artifact_store.codecs.sb3_values import MOST_ENVIRONMENTS, plain_settings, read_settings
@@ -124,7 +125,8 @@ class SB3Codec:
         """
         del options
         path = directory / f"{stem}.json"
-        record = parse_document(files.read(path), limit=files.MAX_SETTINGS, what=path.name)
+        record = parse_document(files.read(path, limit=files.MAX_SETTINGS), limit=files.MAX_SETTINGS, what=path.name)
+        check_expansion(record, path.name)
         tensors = read_tensors(self, files.field(record, "tensors", dict), directory / f"{stem}.safetensors")
         state = _state(record, tensors)
         if into is None:

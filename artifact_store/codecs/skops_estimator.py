@@ -26,7 +26,7 @@ from artifact_store.codecs.skops_types import ESTIMATORS, TYPES
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.core.errors import CodecUnavailable, Corrupt, NotEncodable, TypeRefused
 
-MAX_SCHEMA: Final = 1 << 28
+MAX_SCHEMA: Final = 64 << 20
 """Bytes of the description of an estimator; a larger one is refused before it is parsed."""
 
 _SCHEMA: Final = "schema.json"

@@ -22,7 +22,7 @@ from artifact_store.core.canonical import parse
 from artifact_store.core.codec import Codec
 from artifact_store.core.errors import Corrupt, NotEncodable, Unavailable
 
-MAX_HEADER: Final = 64 << 20
+MAX_HEADER: Final = 32 << 20
 """Bytes of a header; more is refused before it is parsed."""
 
 _METADATA = "__metadata__"

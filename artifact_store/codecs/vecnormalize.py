@@ -21,7 +21,7 @@ from artifact_store.codecs.files import (
     refuse_subclass,
     write_settings,
 )
-from artifact_store.codecs.numbers import plain_array, plain_float, read_array, read_float
+from artifact_store.codecs.numbers import check_expansion, plain_array, plain_float, read_array, read_float
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.core.errors import Corrupt, InvalidOption, NotEncodable
 
@@ -187,7 +187,9 @@ class VecNormalizeCodec:
         """
         del options
         path = directory / f"{stem}.json"
-        normalizer = _from_json(read_settings(path), path.name)
+        settings = read_settings(path)
+        check_expansion(settings, path.name)
+        normalizer = _from_json(settings, path.name)
         return normalizer if into is None else _fill(self, into, normalizer)
 
 

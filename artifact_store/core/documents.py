@@ -28,8 +28,8 @@ from artifact_store.core.keys import ModelKey
 
 FORMAT: Final = "1.0"
 _MAJOR = 1
-_FORMAT = re.compile(r"(\d{1,4})\.(\d{1,4})")
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+_FORMAT = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 
 _TOO_LARGE = 1 << 1024
 

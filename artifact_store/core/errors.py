@@ -63,6 +63,11 @@ _BRIEF = reprlib.Repr()
 _BRIEF.maxstring = _BRIEF.maxother = 120
 
 
+def brief(value: object) -> str:
+    """Return ``repr(value)`` as far as a message has room for it: a stranger's text may have any length."""
+    return _BRIEF.repr(value)
+
+
 class ArtifactStoreError(Exception):
     """Anything that the store reports. Catch a family below to decide what to do.
 
@@ -105,7 +110,7 @@ class InvalidName(InvalidInput):
         self.why = why
         self.suggestion = suggestion
         hint = f"; try {suggestion!r}" if suggestion else ""
-        shown = _BRIEF.repr(name)
+        shown = brief(name)
         super().__init__(f"{shown} cannot be a {kind}: {why}{hint}")
 
 

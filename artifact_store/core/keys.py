@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Final, Self
 
 from artifact_store.core.canonical import canonical, sha256
-from artifact_store.core.errors import InvalidName, InvalidReference
+from artifact_store.core.errors import InvalidName, InvalidReference, brief
 
 MAX_KEY: Final = 240
 """Longest key below the root, in characters: with a short root it stays under Windows' limit of 260."""
@@ -31,8 +31,8 @@ LATEST: Final = "latest"
 
 _MODEL_TYPE = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_RUN_ID = re.compile(r"(\d{8})_(\d{6})(?:_[a-z0-9][a-z0-9-]{0,39})?")
-_RUN_PREFIX = re.compile(r"\d{1,8}|\d{8}_|\d{8}_\d{1,6}|\d{8}_\d{6}_|\d{8}_\d{6}_[a-z0-9][a-z0-9-]{0,39}")
+_RUN_ID = re.compile(r"([0-9]{8})_([0-9]{6})(?:_[a-z0-9][a-z0-9-]{0,39})?")  # \d would be the digits of any script
+_RUN_PREFIX = re.compile(r"[0-9]{1,8}|[0-9]{8}_(?:[0-9]{1,6}|[0-9]{6}_(?:[a-z0-9][a-z0-9-]{0,39})?)?")
 _COMPONENT = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _SEGMENT = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9 ._+=@-]{0,98}[A-Za-z0-9_+=@-])?")
 _ATTEMPT = re.compile(r"[0-9a-f]{8}")
@@ -228,11 +228,12 @@ class ModelKey:
         if slash and not _MODEL_TYPE.fullmatch(model_type) and _MODEL_TYPE.fullmatch(model_type.lower()):
             hint = f"lightgbm/{text.replace('/', '-')}"
             raise InvalidReference(
-                f"{text!r} does not begin with a model type, which is in lower case: if it is a symbol, write {hint!r}"
+                f"{brief(text)} does not begin with a model type, which is in lower case: if it is a symbol, write "
+                f"{brief(hint)}"
             )
         if "/" in symbol:
             hint = f"{model_type}/{symbol.replace('/', '-')}"
-            raise InvalidReference(f"{text!r} has more than two parts; a symbol has no '/': try {hint!r}")
+            raise InvalidReference(f"{brief(text)} has more than two parts; a symbol has no '/': try {brief(hint)}")
         return cls(model_type, symbol if slash else None)
 
 
@@ -250,7 +251,7 @@ class RunRef:
         if self.alias is not None:
             check_alias(self.alias)
         elif not _RUN_PREFIX.fullmatch(self.run or ""):
-            raise InvalidReference(f"{self.run!r} is neither a run id nor the beginning of one")
+            raise InvalidReference(f"{brief(self.run)} is neither a run id nor the beginning of one")
 
     def __str__(self) -> str:
         return f"{self.key}@{self.alias}" if self.alias is not None else f"{self.key}:{self.run}"

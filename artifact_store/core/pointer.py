@@ -89,7 +89,9 @@ class Pointer(Document, Publish):
 
     @model_validator(mode="after")
     def _follow_on(self) -> Self:
-        """Refuse a history with holes, and an embedded manifest that is not the one that was published."""
+        """Refuse bad names, a history with holes, and an embedded manifest that is not the one that was published."""
+        ModelKey(self.model_type, self.symbol)
+        keys.check_alias(self.alias)
         begin = self.seq - len(self.history)
         if [entry.seq for entry in self.history] != list(range(begin, self.seq)) or begin % BLOCK != 1:
             raise ValueError("the history does not lead up to this publish")
@@ -158,6 +160,8 @@ class HistoryBlock(Document):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
+        ModelKey(self.model_type, self.symbol)
+        keys.check_alias(self.alias)
         first = self.entries[0].seq if self.entries else 0
         if [entry.seq for entry in self.entries] != list(range(first, first + BLOCK)) or first % BLOCK != 1:
             raise ValueError(f"a block holds {BLOCK} publishes without a hole")

@@ -19,7 +19,7 @@ from artifact_store.legacy import names
 from artifact_store.legacy.libraries import library
 from artifact_store.legacy.limits import LIMITS, Limits
 from artifact_store.legacy.plain import plain_dict
-from artifact_store.legacy.stubs import Name, refused
+from artifact_store.legacy.stubs import Name, refused, within
 from artifact_store.legacy.unpickle import Machine
 from artifact_store.legacy.zip_file import is_zip, read_entries
 
@@ -103,7 +103,8 @@ def read_torch(data: bytes, *, what: str, limits: Limits = LIMITS) -> Any:
         CodecUnavailable: torch is not installed.
     """
     library("torch", "torch")
-    return _from_zip(data, what, limits) if is_zip(data) else _from_stream(data, what, limits)
+    with within(what):
+        return _from_zip(data, what, limits) if is_zip(data) else _from_stream(data, what, limits)
 
 
 # ---------------------------------------------------------------- the two forms

@@ -30,7 +30,7 @@ SUFFIXES: Final = tuple(suffix for suffixes in FAMILIES.values() for suffix in s
 _TYPES: Final = "|".join(FAMILIES)
 _BEST: Final = re.compile(rf"best_wf_(?P<type>{_TYPES})(?:_(?P<symbol>.+))?(?P<suffix>\.[a-z]+)")
 _FLAT: Final = re.compile(
-    rf"(?P<type>{_TYPES})_model(?:_(?P<symbol>.+?))??(?:_(?P<time>\d{{8}}_\d{{6}}))?(?P<suffix>\.[a-z]+)"
+    rf"(?P<type>{_TYPES})_model(?:_(?P<symbol>.+?))??(?:_(?P<time>[0-9]{{8}}_[0-9]{{6}}))?(?P<suffix>\.[a-z]+)"
 )
 _BESIDE: Final[Mapping[str, tuple[str, ...]]] = {
     PREPROCESSOR: ("{stem}_preprocessor.pkl", "{stem}_preprocessor.joblib"),

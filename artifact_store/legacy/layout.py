@@ -43,7 +43,7 @@ from artifact_store.storage.folders import is_link
 
 _POINTERS = ("latest", "latest_pointer.txt")
 _ROOT, _BESTS = "models", "metadata"
-_RUN_LIKE = re.compile(r"\d{8}_\d{6}(?:_.*)?")
+_RUN_LIKE = re.compile(r"[0-9]{8}_[0-9]{6}(?:_.*)?")
 _MAX_POINTER = 4 << 10
 _DEPTH = 6
 

@@ -1,6 +1,6 @@
 """Old ``model.pkl`` files of LightGBM: a dict around the model, an estimator for scikit-learn, or a booster.
 
-The pickle of a booster is its text and a few attributes. The text is checked (:mod:`.lightgbm_text`), then read and
+The pickle of a booster is its text and a few attributes. The text is checked (``codecs.lightgbm_text``), then read and
 written by LightGBM in a process of its own, and what that wrote is what this process reads. Predictions are equal, bit
 for bit. Not read: evaluation history, training data, an objective that is a function.
 """
@@ -22,15 +22,15 @@ from artifact_store.codecs.lightgbm_sklearn import (
     LightGBMRankerPredictor,
     LightGBMRegressorPredictor,
 )
+from artifact_store.codecs.lightgbm_text import check_text
 from artifact_store.core.errors import CodecUnavailable, Corrupt, Unavailable
 from artifact_store.legacy import lightgbm_child
 from artifact_store.legacy.joblib_file import read
 from artifact_store.legacy.libraries import library
-from artifact_store.legacy.lightgbm_text import check_text
 from artifact_store.legacy.limits import LIMITS, Limits
 from artifact_store.legacy.numpy_parts import numpy
 from artifact_store.legacy.plain import plain_dict, plain_value
-from artifact_store.legacy.stubs import Stub
+from artifact_store.legacy.stubs import Stub, within
 
 Kind = Literal["booster", "regressor", "classifier", "ranker"]
 
@@ -86,7 +86,11 @@ def read_lightgbm(data: bytes, *, what: str, limits: Limits = LIMITS) -> OldLigh
         Corrupt: damaged, not fitted, or no LightGBM model.
         RiskRefused: it names something that only running code could make, such as an own objective.
     """
-    found = read(data, what=what, limits=limits)
+    with within(what):
+        return _read(read(data, what=what, limits=limits), what)
+
+
+def _read(found: Any, what: str) -> OldLightGBM:
     around = dict(found) if isinstance(found, dict) else {}
     model = around.pop("model", None) if isinstance(found, dict) else found
     if not isinstance(model, Stub) or model.kind.name not in _KINDS:

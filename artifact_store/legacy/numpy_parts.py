@@ -16,7 +16,7 @@ from artifact_store.legacy.stubs import Name, Unbuilt, refused
 
 MAX_DIMENSIONS: Final = 32
 
-_DTYPE: Final = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|c8|c16|[SU]\d{1,9}|[mM]8|O8?)")
+_DTYPE: Final = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|c8|c16|[SU]\d{1,9}|[mM]8|O8?)", re.ASCII)
 _UNITS: Final = frozenset({"Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as"})
 _NDARRAYS: Final = frozenset({Name("numpy", "ndarray"), Name("numpy", "memmap")})
 _HIGHEST_LETTER: Final = 0x10FFFF
@@ -173,7 +173,8 @@ def _count(shape: Any, dtype: Any, np: Any) -> int:
         raise Corrupt("an array without a dtype")
     if not isinstance(shape, tuple) or len(shape) > MAX_DIMENSIONS:
         raise Corrupt("an array without a usable shape")
-    if not all(isinstance(side, int | np.integer) and 0 <= side < 1 << 62 for side in shape):
+    whole = (int, *(np.dtype(kind).type for kind in "bBhHiIlLqQ"))  # a time is an integer to numpy, and no size
+    if not all(type(side) in whole and 0 <= side < 1 << 62 for side in shape):
         raise Corrupt("an array whose shape is not a tuple of sizes")
     return math.prod(int(side) for side in shape)
 

@@ -25,7 +25,7 @@ from artifact_store.legacy.joblib_file import read
 from artifact_store.legacy.limits import LIMITS, Limits
 from artifact_store.legacy.numpy_parts import numpy
 from artifact_store.legacy.plain import plain_dict
-from artifact_store.legacy.stubs import Stub, refused
+from artifact_store.legacy.stubs import Stub, refused, within
 
 _PARTS: Final = ("imputer", "scaler")
 """Of the dict, in the order in which they were applied."""
@@ -50,7 +50,11 @@ def read_preprocessor(data: bytes, *, what: str, limits: Limits = LIMITS) -> Old
         Corrupt: damaged, not fitted, or contradicting itself.
         RiskRefused: it is of another class; the text says of which.
     """
-    found = read(data, what=what, limits=limits)
+    with within(what):
+        return _read(read(data, what=what, limits=limits), what)
+
+
+def _read(found: Any, what: str) -> OldPreprocessor:
     described = found if isinstance(found, dict) else {}
     if described.get("is_fitted") is False:
         raise Corrupt(f"{what} was saved before it was fitted: there is nothing to transform with")

@@ -5,11 +5,12 @@ None of these classes can be made to do anything by what is stored: they import 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from artifact_store.core.errors import Corrupt, RiskRefused
+from artifact_store.core.errors import ArtifactStoreError, Corrupt, RiskRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,24 @@ class Unbuilt:
     """The dtype as far as it is known, or nothing for an array."""
     places: list[int] = field(default_factory=list)
     """Where the memo has it, since what is finished takes its place there."""
+
+
+@contextmanager
+def within(what: str) -> Iterator[None]:
+    """Name the file in what is said about a part of it, which does not know in which file it is.
+
+    A pickle may put any value in any place. Where one is used as what it is not, Python says so in a word of its own.
+    """
+    try:
+        yield
+    except (Corrupt, RiskRefused) as error:
+        if what in str(error):
+            raise
+        raise type(error)(f"{what} holds {error}") from error
+    except ArtifactStoreError:
+        raise
+    except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
+        raise Corrupt(f"{what} holds a value of another kind than its place is for: {error}") from error
 
 
 def refused(what: str, found: str) -> RiskRefused:

@@ -13,11 +13,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, NoReturn
 
-from artifact_store.core.errors import Corrupt, RiskRefused
 from artifact_store.legacy import names, numpy_parts
 from artifact_store.legacy.cursor import Cursor
 from artifact_store.legacy.limits import LIMITS, Limits
-from artifact_store.legacy.stubs import Name, Stub, Unbuilt, refused
+from artifact_store.legacy.stubs import Name, Stub, Unbuilt, refused, within
 from artifact_store.legacy.tree import check_tree
 
 _PROTOCOLS: Final = 5
@@ -70,12 +69,8 @@ class Machine(Cursor):
 
     def load(self) -> Any:
         """Return the value of the pickle that begins here, and move behind it."""
-        try:
+        with within(self.what):
             value = self._inner()
-        except (Corrupt, RiskRefused) as error:  # of a part, which does not know in which file it is
-            if str(error).startswith(self.what):
-                raise
-            raise type(error)(f"{self.what} holds {error}") from error
         check_tree(value, what=self.what, depth=self._limits.depth, size=self._limits.expanded)
         return value
 

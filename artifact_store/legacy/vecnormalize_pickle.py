@@ -14,7 +14,7 @@ from artifact_store.core.errors import Corrupt, InvalidOption
 from artifact_store.legacy.joblib_file import read
 from artifact_store.legacy.limits import LIMITS, Limits
 from artifact_store.legacy.numpy_parts import numpy
-from artifact_store.legacy.stubs import Stub
+from artifact_store.legacy.stubs import Stub, within
 
 _NUMBERS: Final = ("clip_obs", "clip_reward", "gamma", "epsilon")
 _SWITCHES: Final = ("norm_obs", "norm_reward", "training")
@@ -27,7 +27,11 @@ def read_vecnormalize(data: bytes, *, what: str, limits: Limits = LIMITS) -> Obs
         Corrupt: damaged, or no VecNormalize.
         RiskRefused: it names something that only running code could make.
     """
-    found = read(data, what=what, limits=limits)
+    with within(what):
+        return _read(read(data, what=what, limits=limits), what)
+
+
+def _read(found: Any, what: str) -> ObservationNormalizer:
     if not isinstance(found, Stub) or not found.is_a("VecNormalize"):
         kind = found.kind if isinstance(found, Stub) else type(found).__name__
         raise Corrupt(f"{what} holds a {kind} and not a VecNormalize")

@@ -30,7 +30,17 @@ from artifact_store.ops import signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.publish import read_manifest
 from artifact_store.storage.settle import patiently
-from artifact_store.storage.transfer import LARGE, Incoming, check_digest, copy_verified, download, hash_object, until
+from artifact_store.storage.transfer import (
+    LARGE,
+    Incoming,
+    check_digest,
+    copy_verified,
+    download,
+    hash_object,
+    make_private,
+    open_private,
+    until,
+)
 
 
 def incoming(manifest: Manifest, entry: FileEntry) -> Incoming:
@@ -187,7 +197,7 @@ def _explained(context: Context, manifest: Manifest) -> Iterator[None]:
 
 def _cached(context: Context, file: Incoming, directory: Path) -> bool:
     target = directory / file.path
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(target.parent)
     return context.cache is not None and context.cache.take(file.digest, target)
 
 
@@ -211,11 +221,11 @@ def fetch_run(context: Context, manifest: Manifest, directory: Path, *, all_sign
     check_signed(context, manifest)
     with signing.collecting(context, manifest, every=all_signatures) as signatures:
         fetch(context, manifest, manifest.files, directory)
-        (directory / keys.MANIFEST).write_bytes(manifest.to_bytes())
-        for name, data in signatures().items():
+        for name, data in {keys.MANIFEST: manifest.to_bytes(), **signatures()}.items():
             target = directory / name
-            target.parent.mkdir(exist_ok=True)
-            target.write_bytes(data)
+            make_private(target.parent)
+            with open_private(target) as sink:
+                sink.write(data)
 
 
 def check_new(directory: Path) -> Path:
@@ -224,7 +234,7 @@ def check_new(directory: Path) -> Path:
     Raises:
         InvalidOption: it holds something, which would have to be overwritten.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    make_private(directory)
     if any(directory.iterdir()):
         raise InvalidOption(f"{directory} is not empty; name a new or an empty folder")
     return directory

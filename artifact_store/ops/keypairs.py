@@ -19,6 +19,8 @@ Pem = str | Path | bytes
 
 _HASHES: Final = {"secp256r1": "SHA256", "secp384r1": "SHA384", "secp521r1": "SHA512"}
 _BEGIN: Final = "-----BEGIN"
+MAX_KEY_FILE: Final = 64 << 10
+"""Bytes; a key has some hundred, perhaps with a certificate or a comment around it."""
 
 
 class PublicKey:
@@ -160,10 +162,23 @@ def _bytes_of(source: Pem) -> tuple[bytes, str]:
         return source, "the PEM text"
     if isinstance(source, str) and source.lstrip().startswith(_BEGIN):
         return source.encode(), "the PEM text"
+    return read_key(Path(source)), str(source)
+
+
+def read_key(path: Path) -> bytes:
+    """Return what is in the file of a key, which is not believed to be one.
+
+    Raises:
+        InvalidOption: it cannot be read, or is larger than any key.
+    """
     try:
-        return Path(source).read_bytes(), str(source)
+        with path.open("rb") as file:
+            data = file.read(MAX_KEY_FILE + 1)
     except OSError as error:
-        raise InvalidOption(f"the key {source} cannot be read: {error.strerror or error}") from error
+        raise InvalidOption(f"the key {path} cannot be read: {error.strerror or error}") from error
+    if len(data) > MAX_KEY_FILE:
+        raise InvalidOption(f"{path} has more than {MAX_KEY_FILE:,} bytes, so it is no key in PEM form")
+    return data
 
 
 @cache

@@ -1,18 +1,21 @@
 """Files that were fetched before, by content: a folder of this user, keyed by sha256.
 
 Nothing in it is believed: a file is hashed again whenever it is taken out, and one that does not fit is dropped.
+No symlink in it is followed, neither for reading nor for writing.
 Safe for many threads and processes at once; may be deleted at any time.
 """
 
 from __future__ import annotations
 
+import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
 
 from artifact_store.core.errors import InvalidInput
 from artifact_store.core.files import Digest
-from artifact_store.storage.transfer import hash_pieces, open_private, read_pieces
+from artifact_store.storage.folders import is_link
+from artifact_store.storage.transfer import hash_pieces, make_private, open_private, read_pieces
 
 
 class FileCache:
@@ -25,7 +28,7 @@ class FileCache:
         """Copy the file to ``target`` if it is here and still what it was; tell whether it was."""
         kept = self._path(digest)
         try:
-            if kept.is_symlink() or kept.stat().st_size != digest.size:
+            if not _is_ours(kept.parent) or not _is_ours(kept) or kept.stat().st_size != digest.size:
                 return False
             with open_private(target) as sink:
                 for piece in read_pieces(kept):
@@ -43,7 +46,9 @@ class FileCache:
         """Remember a file whose digest was just compared. A cache that cannot be written is no failure."""
         kept = self._path(digest)
         with suppress(OSError, InvalidInput):  # full, read-only, busy: the caller has the file, and fetches it again
-            kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(kept.parent)
+            if not _is_ours(kept.parent):
+                return
             temporary = kept.with_name(f"{kept.name}.{secrets.token_hex(4)}")
             try:
                 with open_private(temporary) as sink:
@@ -55,3 +60,8 @@ class FileCache:
 
     def _path(self, digest: Digest) -> Path:
         return self._directory / digest.sha256[:2] / digest.sha256
+
+
+def _is_ours(path: Path) -> bool:
+    """Tell whether this is a file or folder of the cache, and no link to somewhere else."""
+    return not is_link(os.lstat(path))

@@ -264,7 +264,11 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 def _spellings(secrets: Iterable[str]) -> set[str]:
     plain = {secret for secret in secrets if secret}
     escaped = {secret.replace("/", "\\/") for secret in plain} | {repr(secret)[1:-1] for secret in plain}
-    return plain | escaped | {quote(secret, safe="") for secret in plain} | {quote_plus(secret) for secret in plain}
+    return (
+        plain
+        | escaped
+        | {spell(secret, safe="", errors="surrogatepass") for secret in plain for spell in (quote, quote_plus)}
+    )
 
 
 def clean_copy(error: BaseException, secrets: Iterable[str] = ()) -> ForeignError:

@@ -39,6 +39,8 @@ _AS_WE_DO = {
     "use_listings_cache": False,
     "version_aware": False,
 }
+_LONGEST = 1e9
+"""Seconds: more than any wait, and a number that Rust's counters hold in milliseconds."""
 _SSE = {"ServerSideEncryption": "server_side_encryption", "SSEKMSKeyId": "sse_kms_key_id"}
 
 
@@ -117,7 +119,7 @@ class _Left:
         value = self._given.pop(name, None)
         if value is None:
             return None
-        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < _LONGEST:
             return f"{int(value * 1000)}ms"
         raise InvalidOption(f"the storage option {self._named(name)} is a positive number of seconds")
 

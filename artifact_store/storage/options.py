@@ -195,6 +195,24 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 _NO_SECRETS = {"anon", "cloud", "google_default", "cache", "browser", "s3v4", "v4"}
+_USERINFO = re.compile(r"://(?:([^/\s@:]+):)?([^/\s@]+)@")
+"""A user and a password in an address, such as that of a proxy, whatever the option is called."""
+
+
+class _Unshown(dict[str, Any]):
+    """Options, of which only the names are shown: a debugger prints what it finds on its way."""
+
+    def __repr__(self) -> str:
+        return f"<{', '.join(sorted(self))}>"
+
+
+class _Secrets(tuple[str, ...]):
+    """Secrets, of which only the number is shown."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} secrets>"
 
 
 class StorageOptions:
@@ -214,8 +232,8 @@ class StorageOptions:
         for name in given:
             if not isinstance(name, str):
                 raise InvalidOption(f"the names of storage options are text, not {type(name).__name__}")
-        self.given: Mapping[str, Any] = MappingProxyType(dict(given))
-        self.secrets: tuple[str, ...] = tuple(sorted(set(_secrets(self.given))))
+        self.given: Mapping[str, Any] = MappingProxyType(_Unshown(given))
+        self.secrets: tuple[str, ...] = _Secrets(sorted(set(_secrets(self.given))))
 
     @classmethod
     def of(cls, options: StorageOptions | Mapping[str, Any] | None) -> StorageOptions:
@@ -254,5 +272,10 @@ def _secrets(value: object, *, named: bool = False) -> Iterator[str]:
                 yield from _secrets(below, named=named)
         case str() if named and value and value not in _NO_SECRETS and not value.endswith(".json"):
             yield value
+        case str():
+            for user, password in _USERINFO.findall(value):
+                yield password
+                if user:
+                    yield f"{user}:{password}"
         case _:
             return

@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, BinaryIO, TypeVar
@@ -250,7 +251,7 @@ def download(
 
     def one(file: Incoming, stop: threading.Event) -> None:
         target = directory / file.path
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(target.parent)
         try:
             patiently(lambda: _fetch(backend, file, target, stop, report), until(stop, patience))
         except BaseException:
@@ -294,6 +295,13 @@ def check_digest(file: Incoming, found: Digest) -> None:
             expected=file.digest.sha256,
             actual=found.sha256,
         )
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, each for its owner alone whatever the umask."""
+    for each in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
+        with suppress(FileExistsError):  # another thread makes it at this very moment
+            each.mkdir(mode=0o700)
 
 
 def open_private(path: Path) -> BinaryIO:

@@ -6,13 +6,14 @@ from types import TracebackType
 from typing import Self
 
 from tests.servers.endpoint import S3Server
+from tests.servers.marked import secret_key
 
 
 class MotoServer(S3Server):
     """A moto server in a thread of this process, with an empty bucket."""
 
     access_key = "moto"
-    secret_key = "moto"
+    secret_key = secret_key("moto")
 
     def __init__(self, bucket: str = "moto-bucket") -> None:
         from moto.server import ThreadedMotoServer

@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.servers.endpoint import S3Server
+from tests.servers.marked import secret_key
 
 READY_WITHIN = 60.0  # seconds; it takes 1.5 on a quiet machine
 ATTEMPTS = 4  # starts with other ports, should somebody take one in between
@@ -66,8 +67,8 @@ class Identity:
         return {"name": self.name, "credentials": credentials, **allowed}
 
 
-ADMIN = Identity("admin", "test-admin", "test-admin-secret", ("Admin", "Read", "Write", "List", "Tagging"))
-READER = Identity("reader", "test-reader", "test-reader-secret", ("Read", "List"))
+ADMIN = Identity("admin", "test-admin", secret_key("admin"), ("Admin", "Read", "Write", "List", "Tagging"))
+READER = Identity("reader", "test-reader", secret_key("reader"), ("Read", "List"))
 
 
 def find_weed() -> Path:

@@ -8,6 +8,7 @@ set of categories inside of what there is. The format is that of ``Tree::ToStrin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -19,6 +20,8 @@ _CATEGORICAL = 1  # bit of decision_type
 _KINDS: Final = 0xFF  # all of its bits
 _HEAD: Final = "Tree="
 _END: Final = "end of trees"
+_SIZES: Final = re.compile(r"^tree_sizes=.*\n", re.MULTILINE)
+_PARAMETER: Final = re.compile(r"\[[A-Za-z0-9_]+: .*\]")
 
 
 def check_text(text: str, *, what: str) -> None:
@@ -39,6 +42,23 @@ def check_text(text: str, *, what: str) -> None:
         raise Corrupt(f"{what} holds a LightGBM model whose text is damaged: {error}") from error
     if not trees or len(trees) % per_iteration:
         raise Corrupt(f"{what} holds a LightGBM model of {len(trees)} trees, {per_iteration} in each iteration")
+
+
+def parsable(text: str, *, what: str) -> str:
+    """Return the text as LightGBM's parser survives it in this process.
+
+    Without the sizes of the trees it reads one tree after the other, and says what is wrong with one. With them it
+    reads several at once, where a mistake ends the process.
+
+    Raises:
+        Corrupt: as for :func:`check_text`; or its parameters are not lines of a name and a value.
+    """
+    check_text(text, what=what)
+    _, _, parameters = text.partition("\nparameters:")
+    lines = parameters.partition("\nend of parameters")[0].split("\n")
+    if any(line and not _PARAMETER.fullmatch(line) for line in lines):
+        raise Corrupt(f"{what} holds a LightGBM model whose parameters are damaged")
+    return _SIZES.sub("", text, count=1)
 
 
 def _blocks(text: str) -> Iterator[dict[str, str]]:

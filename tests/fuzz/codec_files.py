@@ -1,0 +1,164 @@
+"""The files of the codecs, one of which the first byte of an input chooses: npz, safetensors, JSON, Parquet, LightGBM.
+
+Some of them are read by compiled code. LightGBM's parser is tried in a process of its own, since it may not survive;
+for the others the whole target runs in one, and the input that ended it is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from artifact_store.codecs.arrays import ArrayCodec
+from artifact_store.codecs.arrow_table import ArrowCodec
+from artifact_store.codecs.documents import DocumentCodec
+from artifact_store.codecs.lightgbm_model import LightGBMCodec, read_booster
+from artifact_store.codecs.pandas_table import PandasCodec
+from artifact_store.codecs.scalers import ScalerCodec
+from artifact_store.codecs.torch_state import TorchState, TorchStateCodec
+from artifact_store.codecs.vecnormalize import ObservationNormalizer, RunningStatistics, VecNormalizeCodec
+from artifact_store.core.errors import CodecUnavailable, Corrupt
+from tests.fuzz.changing import change_bytes, change_json, change_text
+from tests.fuzz.running import Target
+
+STEM = "m"
+_TYPED = (Corrupt, CodecUnavailable)
+_SIGNALLED = 128
+_HEADER = 8
+
+
+def _examples() -> dict[str, tuple[Any, Any, str]]:
+    """A codec, something that it stores, and the ending of the file that is changed."""
+    import lightgbm
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+    import torch
+    from sklearn.preprocessing import StandardScaler
+
+    rows = np.random.default_rng(7).normal(size=(60, 3))
+    labels = (rows[:, 0] > 0).astype(int)
+    quick = {"objective": "binary", "num_leaves": 4, "min_data_in_leaf": 2, "verbose": -1, "num_threads": 1}
+    booster = lightgbm.train(quick, lightgbm.Dataset(rows, labels), 2)
+    statistics = RunningStatistics(np.zeros(3), np.ones(3), 4.0)
+    rewards = RunningStatistics(np.zeros(()), np.ones(()), 4.0)
+    return {
+        "arrays": (ArrayCodec(), {"a": rows[:3], "b": labels[:4], "c": np.array(["x", "yz"])}, "npz"),
+        "json": (DocumentCodec(), {"a": [1, 2.5, None, {"b": "c"}]}, "json"),
+        "tensors": (
+            TorchStateCodec(),
+            TorchState({"w": torch.ones(2, 3), "b": torch.zeros(2)}, {"n": 3}),
+            "safetensors",
+        ),
+        "torch settings": (TorchStateCodec(), TorchState({"w": torch.ones(2, 3)}, {"n": 3}), "json"),
+        "normalizer": (VecNormalizeCodec(), ObservationNormalizer(statistics, rewards), "json"),
+        "scaler": (ScalerCodec(), StandardScaler().fit(rows), "json"),
+        "arrow": (ArrowCodec(), pa.table({"a": [1, 2, None], "b": ["x", "y", "x"], "c": [[1], [], None]}), "parquet"),
+        "pandas": (PandasCodec(), pd.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"]}), "parquet"),
+        "lightgbm": (LightGBMCodec(), booster, "txt"),
+    }
+
+
+class _Sample:
+    """What a codec wrote, and how its file is read when it has changed."""
+
+    def __init__(self, name: str, codec: Any, value: Any, ending: str) -> None:
+        self.name, self.codec, self.file = name, codec, f"{STEM}.{ending}"
+        self.folder = Path(tempfile.mkdtemp(prefix="fuzz-codec-"))
+        self.options: Mapping[str, Any] = codec.encode(value, self.folder, STEM)
+        self.content = (self.folder / self.file).read_bytes()
+
+    def read(self, data: bytes) -> None:
+        (self.folder / self.file).write_bytes(data)
+        if self.name == "lightgbm":
+            _survived(lambda: self._booster(data))
+        else:
+            self.codec.decode(self.folder, STEM, self.options)
+
+    def _booster(self, data: bytes) -> None:
+        """Read a text whose digest fits: as if whoever changed it could change that as well."""
+        settings = json.loads((self.folder / f"{STEM}.json").read_bytes())
+        settings["sha256"] = hashlib.sha256(data).hexdigest()
+        read_booster(self.codec, settings, self.folder / self.file)
+
+
+def _survived(call: Callable[[], None]) -> None:
+    """Make the call in a child: what it raises is raised here, and how it died is told."""
+    child = os.fork()
+    if not child:
+        status = 3
+        try:
+            call()
+        except _TYPED:
+            status = 1
+        except BaseException:  # noqa: BLE001 -- told by the status
+            status = 2
+        else:
+            status = 0
+        finally:
+            os._exit(status)
+    _, ended = os.waitpid(child, 0)
+    status = os.waitstatus_to_exitcode(ended)
+    assert status >= 0, f"the process was killed by signal {-status}"
+    assert status < 2, "something else than our own errors was raised"
+    if status:
+        raise Corrupt("in the child")
+
+
+@cache
+def samples() -> list[_Sample]:
+    return [_Sample(name, *example) for name, example in _examples().items()]
+
+
+def corpus() -> list[bytes]:
+    return [bytes([place]) + sample.content for place, sample in enumerate(samples())]
+
+
+def read(data: bytes) -> str:
+    sample = samples()[data[0] % len(samples())] if data else samples()[0]
+    sample.read(data[1:])
+    return f"{sample.name}: read"
+
+
+def mutate(data: bytes, chance: Random) -> bytes:
+    """Change a file as what it is: the JSON of a header, words of a text, the metadata of a table, or any byte."""
+    place, content = data[:1] or b"\0", data[1:]
+    name = samples()[place[0] % len(samples())].name
+    if name in {"json", "torch settings", "normalizer", "scaler"}:
+        return place + change_json(content, chance)
+    if name == "tensors" and len(content) > _HEADER and chance.random() < 0.7:
+        return place + _change_header(content, chance)
+    if name == "lightgbm":
+        return place + change_text(content, chance, _WORDS)
+    return place + change_bytes(content, chance)
+
+
+_WORDS = (
+    "=",
+    "-1",
+    "99999999",
+    "num_leaves=3\n",
+    "left_child=1 -1\n",
+    "nan",
+    "tree_sizes=",
+    "Tree=0\n",
+    "end of trees\n",
+    " ",
+)
+
+
+def _change_header(content: bytes, chance: Random) -> bytes:
+    size = struct.unpack("<Q", content[:_HEADER])[0]
+    header = change_json(content[_HEADER : _HEADER + size], chance)
+    return struct.pack("<Q", len(header)) + header + content[_HEADER + size :]
+
+
+TARGET = Target("codecs", read, corpus, mutate, typed=_TYPED, isolated=True)

@@ -1,0 +1,178 @@
+"""No secret gets out, whatever a test does: what every test of every file is held to, without asking for it.
+
+The servers of the tests have secret keys with one mark in them (``tests/servers/marked.py``). Here everything is
+searched for it that could carry a secret away:
+
+- each error of the store when it is made and again when it ends: text, ``repr``, attributes, and those of its causes;
+- each log record, of every library, those of the store and of s3fs at every level;
+- what is written to stdout and stderr, by this process and by those that it runs, and by the command line in it;
+- each pickle, and the ``repr`` of each store;
+- at the end, every file that the tests left behind.
+
+A test that lets the mark out fails. What a test itself writes into a file of credentials is its own affair.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import mmap
+import pickle
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click.testing
+import pytest
+
+from artifact_store import ArtifactStore
+from artifact_store.core.errors import ArtifactStoreError
+from tests.servers.marked import MARK
+
+OURS = {"credentials"}
+"""Files into which tests write a key on purpose: those that AWS's libraries read."""
+_LOUD = ("artifact_store", "s3fs", "fsspec", "obstore")
+_BYTES = MARK.encode()
+
+
+class Watch:
+    """What was found so far, and where."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def look(self, where: str, told: str | bytes | None) -> None:
+        """Keep the place, and a glimpse of what was told there, if the mark is in it."""
+        if told is not None and (_BYTES if isinstance(told, bytes) else MARK) in told:  # type: ignore[operator]
+            text = told.decode("utf-8", "replace") if isinstance(told, bytes) else told
+            at = max(0, text.find(MARK) - 300)
+            self.found.append(f"{where}: …{text[at : at + 700]}…")
+
+    def take(self) -> list[str]:
+        """Return what was found since the last time."""
+        found, self.found = self.found, []
+        return found
+
+
+WATCH = Watch()
+
+
+def everything_about(error: BaseException | None) -> Iterator[str]:
+    """Yield all that an error tells, and all that the errors behind it tell."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield from (str(error), repr(error), repr(error.args), repr(getattr(error, "__dict__", {})))
+        yield from getattr(error, "__notes__", ())
+        if error.__context__ is not error.__cause__:
+            yield from everything_about(error.__context__)
+        error = error.__cause__
+
+
+def _dying(error: ArtifactStoreError) -> None:
+    """Look at an error when nobody needs it any more: by then its causes are all there."""
+    for told in everything_about(error):
+        WATCH.look(f"an error, {type(error).__name__}", told)
+
+
+def _closing(store: ArtifactStore) -> None:
+    """Look at a store that nobody needs any more, unless it could not even be opened."""
+    if hasattr(store, "_context"):
+        WATCH.look("the repr of a store", repr(store))
+
+
+class _Listener(logging.Handler):
+    """Hears every record, whoever writes it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        WATCH.look(f"the log of {record.name}", self.format(record))
+
+
+def _looked_at(call: Callable[..., Any], where: str) -> Callable[..., Any]:
+    """Return a function whose results are looked at."""
+
+    @functools.wraps(call)
+    def looking(*args: Any, **options: Any) -> Any:
+        result = call(*args, **options)
+        for told in result if isinstance(result, tuple) else (result,):
+            WATCH.look(where, told)
+        return result
+
+    return looking
+
+
+def _after(kind: type, where: str, *attributes: str) -> Callable[..., None]:
+    """Return an ``__init__`` that looks at attributes of what was made."""
+    init = kind.__init__  # type: ignore[misc]
+
+    @functools.wraps(init)
+    def made(self: Any, *args: Any, **options: Any) -> None:
+        init(self, *args, **options)
+        for name in attributes:
+            told = getattr(self, name, None)
+            WATCH.look(where, told if isinstance(told, str | bytes) else None)
+
+    return made
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _listening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Listen for as long as tests run here; at the end, look into every file that they left."""
+    listener = _Listener(level=0)
+    logging.getLogger().addHandler(listener)
+    for name in _LOUD:
+        logging.getLogger(name).setLevel(logging.DEBUG)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ArtifactStoreError, "__del__", _dying, raising=False)
+        patch.setattr(ArtifactStore, "__del__", _closing, raising=False)
+        patch.setattr(pickle, "dumps", _looked_at(pickle.dumps, "a pickle"))
+        patch.setattr(
+            subprocess.CompletedProcess,
+            "__init__",
+            _after(subprocess.CompletedProcess, "the output of a process", "stdout", "stderr"),
+        )
+        patch.setattr(
+            click.testing.Result,
+            "__init__",
+            _after(click.testing.Result, "the output of a command", "stdout_bytes", "stderr_bytes"),
+        )
+        patch.setattr(pytest.CaptureFixture, "readouterr", _looked_at(pytest.CaptureFixture.readouterr, "the output"))
+        yield
+    logging.getLogger().removeHandler(listener)
+    _look_into_files(tmp_path_factory.getbasetemp())
+    assert not (found := WATCH.take()), "\n\n".join(found)
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """Fail a test in which the mark got out."""
+    yield
+    if WATCH.found:
+        pytest.fail("a secret got out:\n" + "\n\n".join(WATCH.take()), pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Look at what a test that passed has printed; of one that failed, everything may be shown."""
+    report: Any = yield
+    if report.passed:
+        for title, told in report.sections:
+            if title.startswith("Captured std") and MARK in told:
+                report.outcome, report.longrepr = "failed", f"a secret got out: {title} of {item.nodeid}"
+    return report
+
+
+def _look_into_files(root: Path) -> None:
+    for path in root.rglob("*"):
+        if path.is_symlink() or not path.is_file() or path.name in OURS:
+            continue
+        try:
+            with path.open("rb") as file:
+                if not path.stat().st_size:
+                    continue
+                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                    at = content.find(_BYTES)
+                    WATCH.look(f"the file {path}", content[max(0, at - 200) : at + 200] if at >= 0 else None)
+        except OSError:  # taken away, or made unreadable by a test: nobody else reads it either
+            continue
