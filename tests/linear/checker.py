@@ -120,7 +120,7 @@ def _repeats(evidence: _Evidence) -> Iterator[Violation]:
 
 def _origins(evidence: _Evidence) -> Iterator[Violation]:
     """Everything that is in the history, or was seen, was made by an operation that may have made it."""
-    seen = {entry: "the history" for entry in evidence.final}
+    seen = dict.fromkeys(evidence.final, "the history")
     for operation, entry in evidence.sightings():
         seen.setdefault(entry, operation.label)
     for entry, where in seen.items():
@@ -188,19 +188,19 @@ def _legal(evidence: _Evidence) -> Iterator[Violation]:
         operation = evidence.by_mark.get(entry.mark)
         if operation is None or not operation.writes:
             continue  # never written: told elsewhere
-        if not _may_publish(operation, entry, evidence.final[:place]):
+        if not _may_publish(operation, entry, evidence.final, place):
             yield Violation(ILLEGAL, f"{operation.label} published {entry}, where it may not")
         if operation.end is End.OK and operation.seen is None:
             yield Violation(ILLEGAL, f"{operation.label} ended well and was told of no publish")
 
 
-def _may_publish(operation: Operation, entry: Entry, before: Sequence[Entry]) -> bool:
-    found = before[-1] if before else None
+def _may_publish(operation: Operation, entry: Entry, final: Sequence[Entry], place: int) -> bool:
+    found = final[place - 1] if place else None
     match operation.rule:
         case Rule.RETIRE:
             return entry.run_id is None and found is not None
         case Rule.ROLLBACK:
-            return found is not None and entry.run_id is not None and entry.run_id == _served_before(before)
+            return entry.run_id is not None and entry.run_id == _served_before(final[:place])
         case Rule.EXPECT if operation.expected != (0 if found is None else found.seq):
             return False
         case Rule.NEWER if found is not None and found.run_id is not None and found.run_id >= (entry.run_id or ""):
@@ -211,7 +211,7 @@ def _may_publish(operation: Operation, entry: Entry, before: Sequence[Entry]) ->
 def _served_before(before: Sequence[Entry]) -> str | None:
     """What served last before the current run first did; for a retired alias, what it named last."""
     runs = [entry.run_id for entry in before]
-    current = runs[-1]
+    current = runs[-1] if runs else None
     earlier = runs if current is None else runs[: runs.index(current)]
     return next((run for run in reversed(earlier) if run is not None), None)
 

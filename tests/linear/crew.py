@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -16,18 +17,22 @@ from artifact_store.ops import resolve
 from artifact_store.storage.open import open_backend
 from artifact_store.storage.settle import Patience
 from artifact_store.testing import Faults, FaultyBackend
+from artifact_store.testing.faulty import Operation as FaultOperation
 from tests.linear.history import End, Entry, Operation, Recorder, Rule
+from tests.linear.places import faulty
 
 KEY = "gru/BTCEUR"
+THINKING = 0.2
+"""Seconds at most between two operations of one client: without a pause, most of the work is to get in each other's way."""
 HASTY = 4
 """Every so manieth writer gives up soon, so that its doubts stay doubts."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What one process has to do: ``goal`` acknowledged publishes, by ``writers`` while ``readers`` look on.
+    """What one process has to do: ``goal`` completed operations of ``writers`` and ``readers``.
 
-    ``place`` opens the store; ``plan`` is what goes wrong between it and each client, where no proxy does that.
+    ``place`` opens the store; ``faulty``: things go wrong between it and each client, where no proxy does that.
     """
 
     place: Mapping[str, Any]
@@ -38,17 +43,26 @@ class Job:
     readers: int
     goal: int
     seed: int
-    plan: Faults | None = None
-    patience: Patience = field(default_factory=lambda: Patience(seconds=20.0, first=0.01, longest=0.5))
-    haste: Patience = field(default_factory=lambda: Patience(seconds=0.15, first=0.01, longest=0.05))
+    faulty: bool = False
+    patience: Patience = field(default_factory=lambda: Patience(seconds=20.0, first=0.05, longest=1.0))
+    haste: Patience = field(default_factory=lambda: Patience(seconds=0.02, first=0.02, longest=0.1))
 
     @property
     def ref(self) -> str:
         return f"{KEY}@{self.alias}"
 
 
-def crew(job: Job) -> list[Operation]:
-    """Do a job, and return everything that was done and told."""
+@dataclass(frozen=True)
+class Done:
+    """Everything that a crew did and was told, and how many of its calls to the storage went wrong without a proxy."""
+
+    operations: list[Operation]
+    calls: int = 0
+    faults: int = 0
+
+
+def crew(job: Job) -> Done:
+    """Do a job."""
     return _Crew(job).run()
 
 
@@ -58,11 +72,11 @@ def open_store(
     """Return a client of its own, with faults before its storage if there is a plan."""
     given = {"filesystem": None, "storage_options": None, "engine": "auto", "timeout": 20.0} | dict(place)
     backend = open_backend(given.pop("url"), **given)
-    faulty = None if plan is None else FaultyBackend(backend, plan)
-    store = ArtifactStore(faulty or backend)
+    broken = None if plan is None else FaultyBackend(backend, plan)
+    store = ArtifactStore(broken or backend)
     if patience is not None:
         store._context = replace(store._context, patience=patience)
-    return store, faulty
+    return store, broken
 
 
 class _Crew:
@@ -71,13 +85,14 @@ class _Crew:
         self.recorder = Recorder()
         self._lock = threading.Lock()
         self._left = job.goal
+        self._log: list[FaultOperation] = []
         self._over = threading.Event()
 
-    def run(self) -> list[Operation]:
+    def run(self) -> Done:
         job = self.job
         with ThreadPoolExecutor(job.writers + job.readers) as pool:
-            readers = [pool.submit(self._client, number, _Reader) for number in range(job.writers, job.writers + job.readers)]
             writers = [pool.submit(self._client, number, _Writer) for number in range(job.writers)]
+            readers = [pool.submit(self._client, job.writers + number, _Reader) for number in range(job.readers)]
             try:
                 for future in writers:
                     future.result()
@@ -85,13 +100,17 @@ class _Crew:
                 self._over.set()
             for future in readers:
                 future.result()
-        return self.recorder.operations
+        return Done(self.recorder.operations, len(self._log), sum(bool(call.fault) for call in self._log))
 
     @property
     def over(self) -> bool:
         return self._over.is_set()
 
-    def completed(self) -> None:
+    def add(self, operation: Operation) -> None:
+        """Take down an operation; those that completed count towards the goal."""
+        self.recorder.add(operation)
+        if operation.end is not End.OK:
+            return
         with self._lock:
             self._left -= 1
             if self._left <= 0:
@@ -100,8 +119,8 @@ class _Crew:
     def _client(self, number: int, kind: type[_Client]) -> None:
         job = self.job
         hasty = number % HASTY == HASTY - 1
-        plan = None if job.plan is None else replace(job.plan, seed=job.seed * 1000 + number)
-        store, faulty = open_store(job.place, plan, job.haste if hasty else job.patience)
+        plan = replace(faulty(), seed=job.seed * 1000 + number) if job.faulty else None
+        store, backend = open_store(job.place, plan, job.haste if hasty else job.patience)
         client = kind(self, store, number)
         try:
             client.work()
@@ -109,8 +128,10 @@ class _Crew:
             self._over.set()
             raise
         finally:
-            if faulty is not None:
-                faulty.deliver()  # what was delayed lands before the history is read
+            if backend is not None:
+                backend.deliver()  # what was delayed lands before the history is read
+                with self._lock:
+                    self._log += backend.log
             store.close()
 
 
@@ -154,13 +175,12 @@ class _Writer(_Client):
     def work(self) -> None:
         kinds = (self._promote, self._expect, self._newer, self._rollback, self._retire, self._save)
         while not self.crew.over:
-            (kind,) = self.dice.choices(kinds, weights=(60, 15, 8, 8, 5, 4))
+            (kind,) = self.dice.choices(kinds, weights=(72, 8, 6, 6, 4, 4))
             operation = kind()
-            self.crew.recorder.add(operation)
+            self.crew.add(operation)
             if operation.seen is not None:
                 self.known = operation.seen.seq
-            if operation.end is End.OK:
-                self.crew.completed()
+            time.sleep(self.dice.random() * THINKING)
 
     def _promote(self) -> Operation:
         run_id = self._any_run()
@@ -209,8 +229,8 @@ class _Reader(_Client):
     def work(self) -> None:
         while not self.crew.over:
             whole = self.dice.random() < 0.02
-            self.crew.recorder.add(self._history() if whole else self._look())
-            threading.Event().wait(self.dice.random() * 0.01)
+            self.crew.add(self._history() if whole else self._look())
+            time.sleep(self.dice.random() * THINKING * 2)
 
     def _look(self) -> Operation:
         return self.take(Rule.READ, self._seen)

@@ -42,9 +42,10 @@ class Place:
     proxy: Proxy | None = None
     prefix: str = field(default_factory=lambda: uuid.uuid4().hex)
 
-    def plan(self) -> Faults | None:
-        """What goes wrong before the storage itself, where no proxy stands between."""
-        return None if self.proxy is not None else faulty()
+    @property
+    def faulty(self) -> bool:
+        """Whether the clients have to bring the faults with them, since no proxy stands between."""
+        return self.proxy is None
 
     def settle(self) -> None:
         """Let everything that is still under way arrive."""

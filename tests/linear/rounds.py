@@ -12,7 +12,7 @@ from typing import Any
 
 from artifact_store import ArtifactStore
 from tests.linear import checker
-from tests.linear.crew import KEY, Job, crew, open_store
+from tests.linear.crew import KEY, Done, Job, crew, open_store
 from tests.linear.history import End, Entry, Operation
 from tests.linear.places import Place
 
@@ -31,6 +31,7 @@ class Tally:
     violations: list[checker.Violation] = field(default_factory=list)
     pointers: int = 0
     longest: int = 0
+    calls: int = 0
     faults: int = 0
     seconds: float = 0.0
 
@@ -55,20 +56,21 @@ class Tally:
     def row(self) -> dict[str, Any]:
         return {
             "backend": self.backend,
+            "completed": self.completed,
             "published": self.ends["published"],
             "read": self.ends["read"],
             "unknown": self.ends["unknown"],
             "refused": self.ends["refused"],
             "failed": self.ends["failed"],
-            "faults": self.faults,
+            "faults": f"{self.faults} of {self.calls}",
             "pointers": self.pointers,
             **{kind: self.of(kind) for kind in checker.KINDS},
             "seconds": round(self.seconds, 1),
         }
 
 
-def run_rounds(place: Place, *, publishes: int, rounds: int, say: Say, seed: int = 1) -> Tally:
-    """Let writers and readers loose on ``rounds`` pointers for ``publishes`` acknowledged ones in all."""
+def run_rounds(place: Place, *, operations: int, rounds: int, say: Say, seed: int = 1) -> Tally:
+    """Let writers and readers loose on ``rounds`` pointers for ``operations`` completed ones in all."""
     tally = Tally(place.backend)
     began = time.monotonic()
     store, _ = open_store(place.direct)
@@ -78,13 +80,17 @@ def run_rounds(place: Place, *, publishes: int, rounds: int, say: Say, seed: int
     )
     with ProcessPoolExecutor(place.processes, mp_context=multiprocessing.get_context("spawn")) as pool:
         for number in range(rounds):
-            jobs = _jobs(place, f"pointer{number}", runs, -(-publishes // rounds), seed * 1000 + number)
-            operations = _together(jobs, pool if place.processes > 1 else None)
+            jobs = _jobs(place, f"pointer{number}", runs, -(-operations // rounds), seed * 1000 + number)
+            done = _together(jobs, pool if place.processes > 1 else None)
+            tally.calls += sum(one.calls for one in done)
+            tally.faults += sum(one.faults for one in done)
             if place.proxy is not None:
-                tally.faults += sum(place.proxy.stats()["faults"].values())
+                records = place.proxy.records
+                tally.calls += len(records)
+                tally.faults += sum(record.fault is not None for record in records)
             place.settle()
             final = tuple(Entry.of(publish) for publish in store.history(f"{KEY}@pointer{number}"))
-            tally.add(operations, final)
+            tally.add([operation for one in done for operation in one.operations], final)
             tally.seconds = time.monotonic() - began
             say(f"{place.backend}: round {number + 1}/{rounds}, {dict(tally.ends)}, {tally.seconds:.0f} s, "
                 f"{len(tally.violations)} violations")  # fmt: skip
@@ -92,7 +98,7 @@ def run_rounds(place: Place, *, publishes: int, rounds: int, say: Say, seed: int
     return tally
 
 
-def _jobs(place: Place, alias: str, runs: tuple[str, ...], publishes: int, seed: int) -> list[Job]:
+def _jobs(place: Place, alias: str, runs: tuple[str, ...], operations: int, seed: int) -> list[Job]:
     share = place.processes
     return [
         Job(
@@ -102,18 +108,16 @@ def _jobs(place: Place, alias: str, runs: tuple[str, ...], publishes: int, seed:
             name=f"{alias}-{number}",
             writers=WRITERS // share,
             readers=READERS // share,
-            goal=-(-publishes // share),
+            goal=-(-operations // share),
             seed=seed * 10 + number,
-            plan=place.plan(),
+            faulty=place.faulty,
         )
         for number in range(share)
     ]
 
 
-def _together(jobs: Sequence[Job], pool: ProcessPoolExecutor | None) -> list[Operation]:
-    if pool is None:
-        return [operation for job in jobs for operation in crew(job)]
-    return [operation for done in pool.map(crew, jobs) for operation in done]
+def _together(jobs: Sequence[Job], pool: ProcessPoolExecutor | None) -> list[Done]:
+    return [crew(job) for job in jobs] if pool is None else list(pool.map(crew, jobs))
 
 
 def _check_runs(store: ArtifactStore) -> None:
