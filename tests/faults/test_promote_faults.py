@@ -17,7 +17,9 @@ def storage():
     storage = MemoryBackend()
     store = ArtifactStore(storage)
     for run_id in (OLD, NEW):
-        store.save({"run": run_id}, KEY, run_id=run_id, alias="production", publish="always" if run_id == OLD else "never")
+        store.save(
+            {"run": run_id}, KEY, run_id=run_id, alias="production", publish="always" if run_id == OLD else "never"
+        )
     return storage
 
 

@@ -47,23 +47,29 @@ class Results:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     results = Results()
+    try:
+        _run(options, results)
+    except KeyboardInterrupt:
+        say("interrupted: this is what has been done so far")
+        report(results, as_json=options.json)
+        return 2
+    report(results, as_json=options.json)
+    return 1 if any(results.violations) else 0
+
+
+def _run(options: argparse.Namespace, results: Results) -> None:
     with ExitStack() as stack:
         server = stack.enter_context(SeaweedServer()) if ON_A_SERVER & set(options.backend) else None
         for backend in options.backend:
             if options.operations:
                 with open_place(backend, server) as place:
                     say(f"{backend}: {options.operations} operations on {options.rounds} pointers")
-                    results.tallies.append(
-                        run_rounds(
-                            place, operations=options.operations, rounds=options.rounds, say=say, seed=options.seed
-                        )
-                    )
+                    how = {"operations": options.operations, "rounds": options.rounds, "seed": options.seed}
+                    results.tallies.append(run_rounds(place, **how, say=say))
             if options.races:
                 with open_place(backend, server) as place:
                     say(f"{backend}: {options.races} races")
                     results.races.append(race(place, options.races, options.seconds))
-    report(results, as_json=options.json)
-    return 1 if any(results.violations) else 0
 
 
 def race(place: Place, races: int, seconds: float) -> Races:
