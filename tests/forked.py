@@ -23,7 +23,7 @@ from artifact_store import ArtifactStore
 
 SHARED = "gru/SHARED"
 CHILDREN = 2
-PATIENCE = 40.0
+PATIENCE = 120.0
 """Seconds after which a child says where it hangs, and dies."""
 
 

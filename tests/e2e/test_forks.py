@@ -25,7 +25,7 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).parents[2]
-LIMIT = 400.0
+LIMIT = 700.0
 """Seconds after which a program hangs; on a quiet machine each kind takes one or two."""
 FORKS = frozenset({"by hand", "ending normally", "fork", "grandchild", "at work"})
 SHORT = {
