@@ -116,10 +116,12 @@ def check_what_is_there(site, found):
 def check_connections(proxy, outcome):
     """No request of a child came by a connection that its parent had used, or used afterwards."""
     children, parent = set(), set()
+    names = [child["name"] for child in outcome["told"]]
     for record in proxy.records:
-        at_work = outcome["begun"] <= record.t0 <= outcome["ended"]
-        # a parent that is at work at the same time names its own models
-        (children if at_work and "PARENT" not in record.key else parent).add(record.connection)
+        if not outcome["begun"] <= record.t0 <= outcome["ended"] or "PARENT" in record.key:
+            parent.add(record.connection)
+        elif outcome["kind"] != "at work" or any(name in record.key for name in names):
+            children.add(record.connection)  # a parent at work also lists, which names no model
     assert children
     assert not children & parent
 

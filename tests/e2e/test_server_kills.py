@@ -2,6 +2,10 @@
 
 Writers save, publish and upload in parts the whole time. Beside them, objects are written by plain S3 requests: were one
 of those lost, the server would have lost what it had acknowledged, and nothing could be said about the store.
+
+A killed process is not a power cut. SeaweedFS 4.48 makes no ``fsync`` before it acknowledges a write, so that one outlives
+the server but perhaps not the machine; ``fs.configure -locationPrefix=/buckets/ -fsync -apply`` in its shell makes it
+sync the bytes (not the names, which are in the database of the filer).
 """
 
 import hashlib
