@@ -63,3 +63,17 @@ def test_what_could_not_be_put_back_is_unknown(storage):
     with pytest.raises(errors.OutcomeUnknown):
         impatient(storage, plan).promote(f"{KEY}:{NEW}", "production")
     assert ArtifactStore(storage).history(f"{KEY}@production")[-1].run_id == NEW
+
+
+def test_whoever_rolls_back_without_an_answer_is_told_that_a_second_rollback_goes_further(storage):
+    ArtifactStore(storage).promote(f"{KEY}:{NEW}", "production")
+    plan = (
+        Faults()
+        .on("write", key="*/production.json")
+        .lose_reply()
+        .on("read", key="*/production.json", after=1)
+        .unavailable()
+    )
+    with pytest.raises(errors.OutcomeUnknown, match="repeated rollback goes further back"):
+        impatient(storage, plan).rollback(f"{KEY}@production")
+    assert [entry.run_id for entry in ArtifactStore(storage).history(f"{KEY}@production")] == [OLD, NEW, OLD]
