@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 import inspect
 import operator
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -53,7 +54,8 @@ _NOT_BUILT: Final = (
 _LATER: Final = {"seed", "verbose"}
 """Hyperparameters that would seed everything, or print, while an algorithm is made."""
 
-_building = threading.Lock()
+_building: dict[int, threading.Lock] = {}
+"""One lock per process: a thread that a fork left behind in the parent may hold the parent's for ever."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,7 +297,7 @@ def build(state: SB3State, *, device: str = "cpu") -> Any:
     _check_sizes(codec, state, policy_kwargs, spaces)
     kind = getattr(library("stable_baselines3", codec), state.algorithm)
     try:
-        with _building, torch.random.fork_rng(devices=[]):
+        with _building.setdefault(os.getpid(), threading.Lock()), torch.random.fork_rng(devices=[]):
             algorithm = _made(kind, state.policy, given, policy_kwargs, device)
             algorithm.__dict__.update(spaces, n_envs=state.n_envs)
             algorithm._setup_model()  # noqa: SLF001 -- as its own load does: there is no other way without environment

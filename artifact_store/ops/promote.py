@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from artifact_store.core.errors import Corrupt, NotFound, NothingToRollBackTo, PointerConflict, RunDeleted
+from artifact_store.core import keys
+from artifact_store.core.errors import (
+    ArtifactStoreError,
+    Corrupt,
+    NotFound,
+    NothingToRollBackTo,
+    OutcomeUnknown,
+    PointerConflict,
+)
 from artifact_store.core.keys import ModelKey, RunId, RunRef
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Note, Pointer, Publish, advance
@@ -27,7 +35,7 @@ def promote(context: Context, alias: str, manifest: Manifest, policy: Policy, *,
     Raises:
         RunNotFound, RunDeleted: it is not there, or was deleted meanwhile; the alias is as it was before.
         PointerConflict, MetricMissing: the policy refuses; the alias is as it was before.
-        OutcomeUnknown: the publish may have landed.
+        OutcomeUnknown: the publish may have landed, or has, and the run may be deleted.
     """
     _check(context, manifest)
     decision = publish(context.backend, alias, manifest, policy, note=note, patience=context.patience)
@@ -106,12 +114,28 @@ def _check(context: Context, manifest: Manifest) -> None:
 
 
 def _kept(context: Context, pointer: Pointer, manifest: Manifest, note: MakeNote) -> Pointer:
-    """Return the pointer if its run is still there; else publish what was in force before, and raise."""
+    """Return the pointer if its run is still there; else publish what was in force before, and raise.
+
+    Raises:
+        RunNotFound, RunDeleted: it is gone, and the alias does not name it any more.
+        OutcomeUnknown: it is published, and whether it is still there, or what was before is back, nobody could tell.
+    """
     try:
-        _check(context, manifest)
-    except RunDeleted:
-        _restore(context, pointer, manifest, note)
+        try:
+            _check(context, manifest)
+        except NotFound:
+            _restore(context, pointer, manifest, note)
+            raise
+    except (NotFound, OutcomeUnknown):
         raise
+    except ArtifactStoreError as error:  # this must not look like a publish that did not happen
+        raise OutcomeUnknown(
+            f"{manifest.key}@{pointer.alias} was moved to {manifest.run_id} (seq {pointer.seq}), and whether that run "
+            f"was deleted at the same moment could not be read: {error}. Look at the alias before you repeat anything",
+            key=keys.pointer(manifest.key, pointer.alias),
+            write_id=pointer.write_id,
+            run_id=manifest.run_id,
+        ) from error
     return pointer
 
 

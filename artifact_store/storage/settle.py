@@ -126,7 +126,7 @@ def _leaves_doubt(error: ArtifactStoreError) -> bool:
 def _unknown(key: str, write_id: str | None) -> OutcomeUnknown:
     return OutcomeUnknown(
         f"the write of {key!r} may have landed, and it could not be read back in time; nothing was cleaned up. "
-        "Look at it again later: repeating the same save or publish is safe",
+        "Look at it again later: repeating the same save or promote is safe, a repeated rollback goes further back",
         key=key,
         write_id=write_id,
     )

@@ -43,7 +43,7 @@ class Workers:
     """The threads of one store: few, shared, and made again after a fork."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._locks: dict[int, threading.Lock] = {}
         self._pool: ThreadPoolExecutor | None = None
         self._pid = -1
         self._large = threading.BoundedSemaphore(LARGE_AT_ONCE)
@@ -54,6 +54,11 @@ class Workers:
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__init__()  # type: ignore[misc]  # the copy starts as a new one
+
+    @property
+    def _lock(self) -> threading.Lock:
+        """One lock per process: a thread that a fork left behind in the parent may hold the parent's for ever."""
+        return self._locks.setdefault(os.getpid(), threading.Lock())
 
     def submit(self, call: Callable[[], R]) -> Future[R]:
         """Run ``call`` on one of the threads."""
