@@ -6,9 +6,9 @@ spelling of ``params``; these are in ``{stem}.json``. Not kept: the training dat
 that are not plain values (named in ``params_omitted``). The text rounds the gain of a split to about seven digits, so
 ``feature_importance("gain")`` is as exact as that; predictions do not depend on it.
 
-LightGBM's parser is not memory-safe (CVE-2024-43598 below 4.6, and mutated texts still end the process), and whoever may
-write a run can write any digest beside it: so every text is checked (:mod:`.lightgbm_text`) before the parser sees it.
-The one module that imports lightgbm.
+LightGBM's parser is not memory-safe (CVE-2024-43598 below 4.6, and mutated texts still end the process), and whoever
+may write a run can write any digest beside it: so every text is checked (:mod:`.lightgbm_text`) before the parser sees
+it. The one module that imports lightgbm.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from artifact_store.codecs.files import (
     refuse_subclass,
     write_settings,
 )
-from artifact_store.codecs.lightgbm_text import check_text
+from artifact_store.codecs.lightgbm_text import check_written
 from artifact_store.core.codec import JSON, Codec, Risk
 from artifact_store.core.errors import Corrupt, NotEncodable
 
@@ -88,7 +88,7 @@ def write_booster(codec: Codec, booster: Any, path: Path) -> dict[str, Any]:
         raise NotEncodable("this booster was not trained: it has no tree")
     try:
         text = booster.model_to_string(num_iteration=-1)  # the default is the trees up to the best iteration only
-        check_text(text, what="its text")
+        check_written(text, what="its text")
         again = lightgbm.Booster(model_str=text)
         exact = again.model_to_string(num_iteration=-1) == text
     except (Corrupt, lightgbm.basic.LightGBMError, TypeError, ValueError, KeyError) as error:
@@ -121,9 +121,9 @@ def read_booster(codec: Codec, settings: Mapping[str, Any], path: Path) -> Any:
     lightgbm = library("lightgbm", codec)
     try:
         text = data.decode("utf-8")
-        check_text(text, what=path.name)
+        check_written(text, what=path.name)
         booster = lightgbm.Booster(model_str=text)
-    except (lightgbm.basic.LightGBMError, ValueError) as error:
+    except (lightgbm.basic.LightGBMError, ValueError, RecursionError) as error:  # the last two by the JSON in it
         raise Corrupt(f"{path.name} is no model that this LightGBM can read: {error}") from error
     booster.best_iteration = field(settings, "best_iteration", int)
     booster.best_score = read_scores(field(settings, "best_score", dict))

@@ -1,7 +1,8 @@
 """Old ``model.pkl`` files of LightGBM: a dict around the model, an estimator for scikit-learn, or a booster.
 
 The pickle of a booster is its text and a few attributes. The text is checked, then read and written by LightGBM in a
-process of its own, and what that wrote is what this process reads. Predictions are equal, bit for bit. Not read: evaluation history, training data, an objective that is a function.
+process of its own, and what that wrote is what this process reads. Predictions are equal, bit for bit. Not read:
+evaluation history, training data, an objective that is a function.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from artifact_store.codecs.lightgbm_sklearn import (
     LightGBMRankerPredictor,
     LightGBMRegressorPredictor,
 )
+from artifact_store.codecs.lightgbm_text import check_text
 from artifact_store.core.errors import CodecUnavailable, Corrupt, Unavailable
 from artifact_store.legacy import lightgbm_child
 from artifact_store.legacy.joblib_file import read
 from artifact_store.legacy.libraries import library
-from artifact_store.codecs.lightgbm_text import check_text
 from artifact_store.legacy.limits import LIMITS, Limits
 from artifact_store.legacy.numpy_parts import numpy
 from artifact_store.legacy.plain import plain_dict, plain_value

@@ -20,7 +20,12 @@ Door = Callable[[ArtifactStore, str], Any]
 
 def doors(text: str) -> Iterator[tuple[str, Door]]:
     """Yield the doors of the Python interface, by name, with ``text`` in each place where a name belongs."""
-    spelled = {"as a key": text, "as a symbol": f"gru/{text}", "as a run": f"{KEY}:{text}", "as an alias": f"{KEY}@{text}"}
+    spelled = {
+        "as a key": text,
+        "as a symbol": f"gru/{text}",
+        "as a run": f"{KEY}:{text}",
+        "as an alias": f"{KEY}@{text}",
+    }
     for how, ref in spelled.items():
         for name, door in REFERENCES.items():
             yield f"{name} {how}", lambda store, _, door=door, ref=ref: door(store, ref)
@@ -90,7 +95,11 @@ def commands(text: str, folder: Path) -> Iterator[list[str]]:
     for key in (text, f"gru/{text}"):
         yield from (["ls", "--", key], ["put", "--", key, file])
     yield from (["promote", "--", KEY, text], ["promote", f"--expect={text}", KEY, "production"])
-    yield from (["rollback", f"--to={text}", KEY], ["put", f"--run-id={text}", KEY, file], ["put", f"--alias={text}", KEY, file])
+    yield from (
+        ["rollback", f"--to={text}", KEY],
+        ["put", f"--run-id={text}", KEY, file],
+        ["put", f"--alias={text}", KEY, file],
+    )
     yield from (["get", f"--file={text}", KEY, dest], ["get", f"--component={text}", KEY, dest])
 
 

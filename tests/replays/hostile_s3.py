@@ -174,7 +174,11 @@ class HostileS3(S3Server):
             return Reply(204)
         whole = b"".join(data for _, data in sorted(parts.items()))
         stored = self._put(request.key, whole, request.headers)
-        return stored if stored.status != 200 else Reply(body=xml("CompleteMultipartUploadResult", f"<ETag>{escape(etag(whole))}</ETag>"))
+        return (
+            stored
+            if stored.status != 200
+            else Reply(body=xml("CompleteMultipartUploadResult", f"<ETag>{escape(etag(whole))}</ETag>"))
+        )
 
 
 def etag(data: bytes) -> str:

@@ -36,10 +36,18 @@ _ROWS = (
     ("BentoML", "CVE-2026-27905", "a symlink was checked by its own path, and followed to another"),
     ("PyTorch", "CVE-2025-32434, CVE-2026-24747", "weights_only=True could be broken, and ran code"),
     ("Stanza, skops", "Stanza 1.12, CVE-2025-54886", "a safe load that refused was repeated as an unsafe one"),
-    ("picklescan", "CVE-2025-1716 … -10157", "pickles passed the scanner by their suffix, a flag of a zip or a bad CRC"),
+    (
+        "picklescan",
+        "CVE-2025-1716 … -10157",
+        "pickles passed the scanner by their suffix, a flag of a zip or a bad CRC",
+    ),
     ("LightGBM", "CVE-2024-43598", "the parser of model texts wrote beyond its memory"),
     ("stable-baselines3", "#2281", "PPO.load and VecNormalize.load unpickle what they are given"),
-    ("filelock", "CVE-2025-68146, CVE-2026-22701", "a symlink in the place of a lock file was followed, and its target cut"),
+    (
+        "filelock",
+        "CVE-2025-68146, CVE-2026-22701",
+        "a symlink in the place of a lock file was followed, and its target cut",
+    ),
     ("go-tuf", "CVE-2022-29173", "an older signed state was taken, since it was compared with version 0"),
     ("Apache Iceberg", "#2328, #3717", "a commit without an answer was cleaned up, though it had landed"),
     ("pins", "0.9.2", "writing the same content again deleted the only version"),
@@ -67,7 +75,11 @@ _ROWS = (
     ("libexpat", "CVE-2013-0340", "entities within entities made gigabytes of some hundred bytes of XML"),
     ("Apache Druid, AWS CLI", "druid #9097, aws-cli #3917", "a listing whose token did not advance never ended"),
     ("Arrow object_store", "arrow-rs #4965", "an upload in parts failed behind a status 200, and counted as stored"),
-    ("fsspec, s3contents", "filesystem_spec #2036, s3contents #165", "removing 'test?file' removed what the pattern met"),
+    (
+        "fsspec, s3contents",
+        "filesystem_spec #2036, s3contents #165",
+        "removing 'test?file' removed what the pattern met",
+    ),
     ("Delta Lake", "#41, #1410", "storage without put-if-absent let two commits of one version overwrite each other"),
     ("DVC", "#1300", "a collection in one project removed what another one kept in the same bucket"),
     ("PyTorch Lightning", "#688, #1150", "a kill while saving left a torn checkpoint, and the one before was gone"),
@@ -76,7 +88,11 @@ _ROWS = (
     ("skops", "CVE-2025-54412, CVE-2025-54413", "a node of a file said one type to the check and called another"),
     ("safetensors", "Trail of Bits audit, 2023", "bytes beside the tensors and twice-given names were accepted"),
     ("obstore", "#429", "one object whose key has an empty part broke the listing of all others"),
-    ("boto, AWS CLI", "boto #3750, aws-cli #1014", "an ETag was taken for an MD5, which it is not for keys of KMS and parts"),
+    (
+        "boto, AWS CLI",
+        "boto #3750, aws-cli #1014",
+        "an ETag was taken for an MD5, which it is not for keys of KMS and parts",
+    ),
 )
 
 CASES: tuple[Case, ...] = tuple(Case(number, *row) for number, row in enumerate(_ROWS, 1))

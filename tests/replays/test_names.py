@@ -66,9 +66,26 @@ def replayed(store: ArtifactStore, home: Path, texts: list[str], *, program: int
 
 # ---------------------------------------------------------------- 1, 2, 3: paths, decoding, parts of URLs
 
-PATHS = ["../../outside", "/etc/passwd", "..", "..\\..\\outside", "file:///etc/passwd", "C:\\Windows", "a/../../outside", "."]
+PATHS = [
+    "../../outside",
+    "/etc/passwd",
+    "..",
+    "..\\..\\outside",
+    "file:///etc/passwd",
+    "C:\\Windows",
+    "a/../../outside",
+    ".",
+]
 ENCODED = ["%252e%252e/%252e%252e/outside", "%2e%2e%2foutside", "..%2foutside", "%252e%252e%252f%252e%252e%252foutside"]
-SMUGGLED = [f"{KEY}#/../../outside", "BTCEUR;/../../outside", "BTCEUR?x=/../..", "BTCEUR#", "BTCEUR;a=b", "FILE:///etc", "//x"]
+SMUGGLED = [
+    f"{KEY}#/../../outside",
+    "BTCEUR;/../../outside",
+    "BTCEUR?x=/../..",
+    "BTCEUR#",
+    "BTCEUR;a=b",
+    "FILE:///etc",
+    "//x",
+]
 
 
 def test_row_01_a_path_is_a_name_at_no_door(store: ArtifactStore, home: Path) -> None:
@@ -134,7 +151,16 @@ def test_row_03_nothing_is_smuggled_in_a_name(store: ArtifactStore, home: Path) 
 @pytest.mark.parametrize(
     "url",
     [
-        *("FILE:///tmp/x", "file:/tmp/x", "file://host/tmp/x", "File:tmp", "://tmp/x", ":/tmp/x", "//tmp/x", "//host/share"),
+        *(
+            "FILE:///tmp/x",
+            "file:/tmp/x",
+            "file://host/tmp/x",
+            "File:tmp",
+            "://tmp/x",
+            ":/tmp/x",
+            "//tmp/x",
+            "//host/share",
+        ),
         *("file:///tmp/x?y", "file:///tmp/x#y", "file:///tmp/x;y", "file:///tmp/%2e%2e/x", "file:///tmp/../x"),
         *("s3:/bucket/x", "S3://bucket/x", "s3://bucket/../other", "s3://bucket/a;b", "s3://bucket/a?versionId=1"),
         *("s3://bucket#@evil.example/x", "s3://evil.example@bucket/x", "s3://bucket/%2e%2e/x", "s3:///etc/passwd"),
@@ -152,7 +178,15 @@ def test_row_03_a_store_has_one_spelling_of_its_url(url: str, home: Path, monkey
 
 # ---------------------------------------------------------------- 21, 22, 23: what a listing, an archive, a model names
 
-LEADING_OUT = ["../outside.txt", "/tmp/outside.txt", "a/../../outside.txt", "..\\outside.txt", "a//b", "./a", "~/outside.txt"]
+LEADING_OUT = [
+    "../outside.txt",
+    "/tmp/outside.txt",
+    "a/../../outside.txt",
+    "..\\outside.txt",
+    "a//b",
+    "./a",
+    "~/outside.txt",
+]
 
 
 @pytest.mark.parametrize("name", LEADING_OUT)
@@ -173,7 +207,9 @@ def test_row_21_names_in_a_manifest_write_nothing_outside_of_the_download(
     assert not (home / "dest").exists()
 
 
-@pytest.mark.parametrize("options", [{"name": "../outside.txt"}, {"name": "/tmp/outside.txt"}, {"name": ".."}, {"name": "a\\b"}])
+@pytest.mark.parametrize(
+    "options", [{"name": "../outside.txt"}, {"name": "/tmp/outside.txt"}, {"name": ".."}, {"name": "a\\b"}]
+)
 def test_row_22_a_recorded_name_leads_to_no_other_folder(home: Path, options: dict[str, str]) -> None:
     store = ArtifactStore(home / "store")
     (home / "secret" / "model.bin").write_bytes(b"model")
@@ -197,7 +233,9 @@ def test_row_22_a_recorded_folder_is_made_in_no_other_one(home: Path, empty: str
     assert around(home) == before
 
 
-@pytest.mark.parametrize("member", ["../outside.txt", "/tmp/replayed-outside", "..\\outside.txt", "a/../../outside.txt"])
+@pytest.mark.parametrize(
+    "member", ["../outside.txt", "/tmp/replayed-outside", "..\\outside.txt", "a/../../outside.txt"]
+)
 def test_row_22_members_of_an_old_archive_are_unpacked_nowhere(home: Path, member: str) -> None:
     case = CASES["ppo_vecnorm_box"]
     data = zip_with(member, case.file.read_bytes)(home)
@@ -234,8 +272,25 @@ def test_row_23_a_file_is_read_from_no_other_run_and_no_other_place(store: Artif
 # ---------------------------------------------------------------- 24, 25, 26: what platforms fold
 
 OURS = [
-    *("MANIFEST.JSON", "Manifest.json", "metadata.JSON", "manifest.json", "manifest.json/x", "_Signatures/x", "_signatures/x"),
-    *("_locks/00.lock", "_LOCKS/00.lock", "_store.json", ".git/config", ".tmp-0", "manifest.json.", "manifest.json ", "MANIF~1.JSO"),
+    *(
+        "MANIFEST.JSON",
+        "Manifest.json",
+        "metadata.JSON",
+        "manifest.json",
+        "manifest.json/x",
+        "_Signatures/x",
+        "_signatures/x",
+    ),
+    *(
+        "_locks/00.lock",
+        "_LOCKS/00.lock",
+        "_store.json",
+        ".git/config",
+        ".tmp-0",
+        "manifest.json.",
+        "manifest.json ",
+        "MANIF~1.JSO",
+    ),
     *("mani\u200cfest.json", "\ufeffmanifest.json", "manifest.json\u00a0", "manıfest.json"),
 ]
 
@@ -259,14 +314,29 @@ def test_row_24_no_two_names_differ_by_case_only(store: ArtifactStore, home: Pat
         in_a_draft(store, KEY, twins)
     with untouched(home / "store"), pytest.raises(errors.InvalidName, match="could not tell them apart"):
         store.save({"a": 1}, "gru/btceur")
-    plant(home, lambda manifest: manifest["files"].append({**manifest["files"][0], "path": "MODEL.json", "key": "MODEL.json"}))
+    plant(
+        home,
+        lambda manifest: manifest["files"].append({**manifest["files"][0], "path": "MODEL.json", "key": "MODEL.json"}),
+    )
     with pytest.raises(errors.Corrupt):
         store.get(f"{KEY}:{OTHER}")
 
 
 DEVICES = [
     *("nul", "NUL.txt", "con", "aux.json", "com1", "COM9.pt", "lpt¹", "prn", "conin$", "a/nul/b", "nul.tar.gz"),
-    *("model.pt:stream", "model.pt::$DATA", "a:b", "trailing.", "trailing ", "a./b", " leading", "a\tb", "a\x00b", "a|b", "a*b"),
+    *(
+        "model.pt:stream",
+        "model.pt::$DATA",
+        "a:b",
+        "trailing.",
+        "trailing ",
+        "a./b",
+        " leading",
+        "a\tb",
+        "a\x00b",
+        "a|b",
+        "a*b",
+    ),
 ]
 
 
