@@ -22,7 +22,7 @@ PACKAGE = Path(artifact_store.__file__).parent
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 LAYERS = (
-    {"core", "_version"},
+    {"core", "_version", "owned"},
     {"storage", "codecs"},
     {"run", "draft", "ops"},
     {"legacy"},

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from artifact_store import owned
 from artifact_store.core.errors import InvalidOption, Unsupported
 from artifact_store.core.features import FeatureSchema
 from artifact_store.legacy import file_names, old_objects
@@ -49,11 +50,12 @@ def export(run: Run, directory: str | Path, *, pickles: bool = False) -> Path:
     home = Path(directory, run.key.model_type, *([run.key.symbol] if run.key.symbol else []))
     target = home / run.run_id
     _check_free(home, target)
-    home.mkdir(parents=True, exist_ok=True)
+    owned.make_folder(home)
     with tempfile.TemporaryDirectory(dir=home, prefix=".export-", ignore_cleanup_errors=True) as staging:
         folder = Path(staging, run.run_id)
         folder.mkdir()
         _WRITERS[run.key.model_type](run, folder)
+        owned.keep_others_from_writing(folder)  # they are pickles: who may write to them runs code when they are read
         folder.rename(target)
     _name_latest(home, target)
     return target

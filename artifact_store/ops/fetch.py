@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from artifact_store import owned
 from artifact_store.core import keys, trust
 from artifact_store.core.codec import Risk
 from artifact_store.core.errors import (
@@ -187,7 +188,7 @@ def _explained(context: Context, manifest: Manifest) -> Iterator[None]:
 
 def _cached(context: Context, file: Incoming, directory: Path) -> bool:
     target = directory / file.path
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    owned.make_folder(target.parent, owned.PRIVATE)
     return context.cache is not None and context.cache.take(file.digest, target)
 
 
@@ -211,11 +212,10 @@ def fetch_run(context: Context, manifest: Manifest, directory: Path, *, all_sign
     check_signed(context, manifest)
     with signing.collecting(context, manifest, every=all_signatures) as signatures:
         fetch(context, manifest, manifest.files, directory)
-        (directory / keys.MANIFEST).write_bytes(manifest.to_bytes())
-        for name, data in signatures().items():
-            target = directory / name
-            target.parent.mkdir(exist_ok=True)
-            target.write_bytes(data)
+        for name, data in {keys.MANIFEST: manifest.to_bytes(), **signatures()}.items():
+            owned.make_folder((directory / name).parent)
+            with owned.create(directory / name) as sink:
+                sink.write(data)
 
 
 def check_new(directory: Path) -> Path:
@@ -224,7 +224,7 @@ def check_new(directory: Path) -> Path:
     Raises:
         InvalidOption: it holds something, which would have to be overwritten.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    owned.make_folder(directory)
     if any(directory.iterdir()):
         raise InvalidOption(f"{directory} is not empty; name a new or an empty folder")
     return directory

@@ -10,6 +10,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
+from artifact_store import owned
 from artifact_store.core.errors import InvalidInput
 from artifact_store.core.files import Digest
 from artifact_store.storage.transfer import hash_pieces, open_private, read_pieces
@@ -43,7 +44,7 @@ class FileCache:
         """Remember a file whose digest was just compared. A cache that cannot be written is no failure."""
         kept = self._path(digest)
         with suppress(OSError, InvalidInput):  # full, read-only, busy: the caller has the file, and fetches it again
-            kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            owned.make_folder(kept.parent, owned.PRIVATE)
             temporary = kept.with_name(f"{kept.name}.{secrets.token_hex(4)}")
             try:
                 with open_private(temporary) as sink:

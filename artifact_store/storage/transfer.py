@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, BinaryIO, TypeVar
 
+from artifact_store import owned
 from artifact_store.core import keys
 from artifact_store.core.errors import Conflict, DigestMismatch, InvalidInput, ObjectNotFound
 from artifact_store.core.files import Digest, Outgoing, Progress
@@ -250,7 +251,7 @@ def download(
 
     def one(file: Incoming, stop: threading.Event) -> None:
         target = directory / file.path
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owned.make_folder(target.parent, owned.PRIVATE)
         try:
             patiently(lambda: _fetch(backend, file, target, stop, report), until(stop, patience))
         except BaseException:
