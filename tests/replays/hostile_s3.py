@@ -1,6 +1,6 @@
 """An S3 server of a few lines, in a thread of the test, that answers honestly until a test tells it what to lie about.
 
-It keeps one bucket in memory, honours the conditions of PUT, and knows uploads in parts. It checks no signature: what
+It keeps one bucket in memory, honours the conditions of PUT if it is to, and knows uploads in parts. It checks no signature: what
 the tests ask is what a client does with the answers, and what it sends to whom. ``seen`` holds every request.
 """
 
@@ -64,8 +64,8 @@ class HostileS3(S3Server):
     access_key = "replay-access"
     secret_key = "replay-secret"
 
-    def __init__(self, lie: Lie | None = None) -> None:
-        self.lie = lie
+    def __init__(self, lie: Lie | None = None, *, conditions: bool = True) -> None:
+        self.lie, self.conditions = lie, conditions
         self.seen: list[Request] = []
         self.objects: dict[str, bytes] = {}
         self._uploads: dict[str, dict[int, bytes]] = {}
@@ -93,11 +93,13 @@ class HostileS3(S3Server):
         with self._lock:
             return self.truth(request)
 
-    def truth(self, request: Request) -> Reply:
+    def truth(self, request: Request) -> Reply:  # noqa: PLR0911 -- one for each kind of request
         """Answer as S3 does."""
         if request.lists:
             return self.listing(request)
-        if "uploads" in request.query and request.method == "POST":
+        if "uploads" in request.query and request.method == "GET":
+            return Reply(body=xml("ListMultipartUploadsResult", "<IsTruncated>false</IsTruncated>"))
+        if "uploads" in request.query:
             upload = f"upload-{len(self._uploads)}"
             self._uploads[upload] = {}
             return Reply(body=xml("InitiateMultipartUploadResult", f"<UploadId>{upload}</UploadId>"))
@@ -139,8 +141,9 @@ class HostileS3(S3Server):
 
     def _put(self, key: str, data: bytes, headers: dict[str, str]) -> Reply:
         held = self.objects.get(key)
-        if (headers.get("if-none-match") == "*" and held is not None) or (
-            "if-match" in headers and (held is None or headers["if-match"] != etag(held))
+        if self.conditions and (
+            (headers.get("if-none-match") == "*" and held is not None)
+            or ("if-match" in headers and (held is None or headers["if-match"] != etag(held)))
         ):
             return failure(412, "PreconditionFailed")
         self.objects[key] = data
@@ -237,7 +240,7 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:  # the client has heard enough
             self.close_connection = True
 
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve  # noqa: N815 -- the names of the base class
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- the name of the base class
         """Say nothing."""

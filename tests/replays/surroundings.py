@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ def photograph(folder: Path) -> Picture:
     for path in sorted(folder.rglob("*")):
         status = path.lstat()
         if stat.S_ISLNK(status.st_mode):
-            what = f"-> {os.readlink(path)}"
+            what = f"-> {path.readlink()}"
         elif stat.S_ISREG(status.st_mode):
             what = hashlib.sha256(path.read_bytes()).hexdigest()
         else:

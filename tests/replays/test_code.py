@@ -135,7 +135,7 @@ def everything_but_loading(store: ArtifactStore, run: Run, folder: Path) -> None
 @pytest.mark.parametrize("family", PARTS)
 @pytest.mark.parametrize("lie", [False, True], ids=["honest", "said to be data"])
 def test_row_05_a_pickle_sings_at_no_entry(
-    store: ArtifactStore, attacker: Attacker, tmp_path: Path, marker: Path, family: str, lie: bool
+    store: ArtifactStore, attacker: Attacker, tmp_path: Path, marker: Path, family: str, *, lie: bool
 ) -> None:
     from artifact_models import load_adapter
 

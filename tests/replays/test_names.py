@@ -299,7 +299,7 @@ def test_row_24_no_name_of_a_file_stands_for_ours(store: ArtifactStore, home: Pa
     with untouched(home / "store"):
         for name in OURS:
             with pytest.raises(errors.InvalidName):
-                in_a_draft(store, KEY, lambda draft: draft.add_file(name, __file__))
+                in_a_draft(store, KEY, lambda draft, name=name: draft.add_file(name, __file__))
         for alias in ("manifest", "metadata", "config", "Latest", "LATEST", "latest.json", "latest.history"):
             with pytest.raises(errors.InvalidName):
                 store.promote(KEY, alias)
@@ -344,11 +344,11 @@ def test_row_25_devices_and_streams_are_no_names(store: ArtifactStore, home: Pat
     with untouched(home / "store"):
         for name in DEVICES:
             with pytest.raises(errors.InvalidName):
-                in_a_draft(store, KEY, lambda draft: draft.add_file(name, __file__))
+                in_a_draft(store, KEY, lambda draft, name=name: draft.add_file(name, __file__))
         for name in ("nul", "con", "aux", "com1", "lpt9"):
-            for use in (lambda: store.save({"a": 1}, name), lambda: store.save({"a": 1}, f"gru/{name}")):
+            for key in (name, f"gru/{name}"):
                 with pytest.raises(errors.InvalidName, match="device"):
-                    use()
+                    store.save({"a": 1}, key)
             with pytest.raises(errors.InvalidName, match="device"):
                 store.promote(KEY, name)
     replayed(store, home, ["BTCEUR::$INDEX_ALLOCATION", "BTCEUR:stream", "BTCEUR.", "NUL"], program=1)
@@ -359,7 +359,7 @@ def test_row_26_no_two_names_are_one_after_normalisation(store: ArtifactStore, h
     assert unicodedata.normalize("NFC", decomposed) == composed != decomposed
     for text in (composed, decomposed, "ﬁle.bin", "Ａ.bin", "straße", "ſ"):  # nothing outside of ASCII names anything
         with pytest.raises(errors.InvalidName):
-            in_a_draft(store, KEY, lambda draft: draft.add_file(text, __file__))
+            in_a_draft(store, KEY, lambda draft, text=text: draft.add_file(text, __file__))
     replayed(store, home, ["BTCÈUR", "BTCEUR\u0300", "ＢＴＣＥＵＲ", "GRUETH~1"], program=1)
 
 

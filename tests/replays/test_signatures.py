@@ -77,24 +77,24 @@ def resigned(path: Path, change: Callable[[dict[str, Any]], object]) -> bytes:
 # ---------------------------------------------------------------- 14: an older state put back
 
 
-@pytest.mark.parametrize("seen", [2, 5, 40, 70])
+@pytest.mark.parametrize("seen", [3, 70])
 def test_row_14_an_older_signed_pointer_is_noticed(store: ArtifactStore, tmp_path: Path, run: Run, seen: int) -> None:
+    older = store.save({"a": 2}, KEY)
     pointer = Path(store.url, KEY, "latest.json")
     old = pointer.read_bytes()
-    for _ in range(seen - 1):
+    for _ in range(seen - 2):
         store.promote(run, "latest")
     client = {"state": tmp_path / "state"}
     assert reader(store, **client).load(KEY) == {"a": 1}
     pointer.write_bytes(old)
-    assert reader(store).load(KEY) == {"a": 1}  # genuine, as anybody would say who has not seen the other
+    assert reader(store).get(KEY) == older  # genuine, as anybody would say who has not seen the other
     caught = refused(store, **client)
     assert isinstance(caught, errors.RolledBack)
-    assert (caught.seen, caught.seq) == (seen, 1)
+    assert (caught.seen, caught.seq) == (seen, 2)
     writer = reader(store, signer=signer(), **client)
     for act in (
         lambda: writer.get(KEY),
         lambda: writer.find(KEY),
-        lambda: writer.load(KEY),
         lambda: writer.rollback(KEY),
         lambda: writer.retire(KEY),
         lambda: writer.promote(run, "latest"),
