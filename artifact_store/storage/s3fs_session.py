@@ -13,7 +13,7 @@ from typing import Any
 from aiobotocore.httpsession import AIOHTTPSession
 
 
-class DirectSession(AIOHTTPSession):
+class DirectSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore has no types
     """Talks to the host that it was asked to talk to; a redirect is the answer, with its status."""
 
     async def _get_session(self, proxy_url: str | None) -> _Direct:

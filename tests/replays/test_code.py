@@ -481,7 +481,7 @@ def test_row_11_a_damaged_text_is_refused_or_predicts(tmp_path: Path) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(2, 8))
 def test_row_11_many_damaged_texts_are_refused_or_predict(tmp_path: Path, seed: int) -> None:
-    assert sum(lightgbm_survives(tmp_path, seed=seed, count=20_000).values()) == 20_000
+    assert sum(lightgbm_survives(tmp_path, seed=seed, count=2_000).values()) == 2_000
 
 
 # ---------------------------------------------------------------- 27, 28, 47: data formats
