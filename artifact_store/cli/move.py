@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from artifact_store import owned
 from artifact_store.cli import text
 from artifact_store.cli.look import publish_document, size_of
 from artifact_store.cli.session import Bar, Command, Session, pass_session
@@ -73,14 +74,14 @@ def _some(run: Run, names: Sequence[str], dest: str, *, single: bool) -> list[tu
         if os.path.lexists(copy):
             raise InvalidOption(f"{copy} is there already, and nothing is overwritten")
     for name, copy in saved:
-        copy.parent.mkdir(parents=True, exist_ok=True)
+        owned.make_folder(copy.parent)
         with run.open(name) as source:
             _write_new(source, copy)
     return saved
 
 
 def _write_new(source: Any, target: Path) -> None:
-    with target.open("xb") as sink:
+    with owned.create(target) as sink:
         try:
             shutil.copyfileobj(source, sink)
         except BaseException:

@@ -6,8 +6,9 @@ spelling of ``params``; these are in ``{stem}.json``. Not kept: the training dat
 that are not plain values (named in ``params_omitted``). The text rounds the gain of a split to about seven digits, so
 ``feature_importance("gain")`` is as exact as that; predictions do not depend on it.
 
-LightGBM's parser is not memory-safe (CVE-2024-43598 below 4.6, and mutated texts still end the process), so the sha256
-of the text is compared before the parser sees it. The one module that imports lightgbm.
+LightGBM's parser is not memory-safe (CVE-2024-43598 below 4.6, and mutated texts still end the process), and whoever
+may write a run can write any digest beside it: so every text is checked (:mod:`.lightgbm_text`) before the parser sees
+it. The one module that imports lightgbm.
 """
 
 from __future__ import annotations
@@ -87,9 +88,10 @@ def write_booster(codec: Codec, booster: Any, path: Path) -> dict[str, Any]:
         raise NotEncodable("this booster was not trained: it has no tree")
     try:
         text = booster.model_to_string(num_iteration=-1)  # the default is the trees up to the best iteration only
-        again = lightgbm.Booster(model_str=parsable(text, what="it"))
+        again = lightgbm.Booster(model_str=parsable(text, what="its text"))
         exact = again.model_to_string(num_iteration=-1) == text
-    except (lightgbm.basic.LightGBMError, Corrupt, ValueError, KeyError, TypeError) as error:  # a category in no JSON
+    except (Corrupt, lightgbm.basic.LightGBMError, TypeError, ValueError, KeyError) as error:
+        # TypeError: a category in no JSON
         raise NotEncodable(f"LightGBM cannot write this booster as text, or not read it again: {error}") from error
     if not exact or again.pandas_categorical != booster.pandas_categorical:
         raise NotEncodable("LightGBM's text does not hold this booster exactly: its categories are not plain values")
@@ -110,7 +112,7 @@ def read_booster(codec: Codec, settings: Mapping[str, Any], path: Path) -> Any:
     """Read the booster back that :func:`write_booster` wrote.
 
     Raises:
-        Corrupt: the text is another one, or LightGBM refuses it.
+        Corrupt: the text is another one, describes no trees that can be walked, or LightGBM refuses it.
     """
     data = read(path)
     if hashlib.sha256(data).hexdigest() != field(settings, "sha256", str):
@@ -120,7 +122,7 @@ def read_booster(codec: Codec, settings: Mapping[str, Any], path: Path) -> Any:
         text = data.decode("utf-8")
         # whoever changed the text can have changed its digest as well
         booster = lightgbm.Booster(model_str=parsable(text, what=path.name))
-    except (lightgbm.basic.LightGBMError, ValueError) as error:
+    except (lightgbm.basic.LightGBMError, ValueError, RecursionError) as error:  # the last two by the JSON in it
         raise Corrupt(f"{path.name} is no model that this LightGBM can read: {error}") from error
     booster.best_iteration = field(settings, "best_iteration", int)
     booster.best_score = read_scores(field(settings, "best_score", dict))

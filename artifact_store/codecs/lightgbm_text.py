@@ -4,6 +4,9 @@ A text that parses can still name a feature or a child that is not there; predic
 ends. Here every tree has to be one: each node and each leaf reached exactly once from the root, each feature and each
 set of categories inside of what there is. The format is that of ``Tree::ToString`` and
 ``GBDT::SaveModelToString`` in LightGBM 4.
+
+That is what a text of any age has to be. One that was stored was written by LightGBM itself, letter by letter, and its
+parser goes by the lengths and numbers in it without a look: so there every length and every number has to be one.
 """
 
 from __future__ import annotations
@@ -21,7 +24,20 @@ _KINDS: Final = 0xFF  # all of its bits
 _HEAD: Final = "Tree="
 _END: Final = "end of trees"
 _SIZES: Final = re.compile(r"^tree_sizes=.*\n", re.MULTILINE)
-_PARAMETER: Final = re.compile(r"\[[A-Za-z0-9_]+: .*\]")
+
+_NUMBER = r"[-+]?(?:\d{1,40}(?:\.\d{1,40})?(?:e[-+]?\d{1,3})?|inf|nan)"
+_ROW: Final = re.compile(rf"{_NUMBER}(?: {_NUMBER})*|")
+_COEFFICIENTS: Final = re.compile(rf"(?: *{_NUMBER})* *")
+_RANGE = rf"(?:none|\[{_NUMBER}:{_NUMBER}\]|-?\d+(?::-?\d+)*)"
+_RANGES: Final = re.compile(rf"{_RANGE}(?: {_RANGE})*")
+_OBJECTIVE: Final = re.compile(rf"[a-z][a-z0-9_]*(?: [a-z][a-z0-9_]*(?::{_NUMBER})?)*")
+_PARAMETER: Final = re.compile(r"\[[a-z][a-z0-9_]*: [^\n]*\]")
+_WORDS: Final = {"feature_names": re.compile(r"[^\n]+"), "feature_infos": _RANGES, "objective": _OBJECTIVE}
+_LOOSE: Final = frozenset({"leaf_features", "leaf_coeff"})
+"""Rows with a group of numbers, perhaps none, for each leaf."""
+_PARAMETERS: Final = ("parameters:", "end of parameters")
+_PER_NODE: Final = ("split_gain", "internal_value", "internal_weight", "internal_count")
+_PER_LEAF: Final = ("leaf_weight", "leaf_count")
 
 
 def check_text(text: str, *, what: str) -> None:
@@ -51,14 +67,75 @@ def parsable(text: str, *, what: str) -> str:
     reads several at once, where a mistake ends the process.
 
     Raises:
-        Corrupt: as for :func:`check_text`; or its parameters are not lines of a name and a value.
+        Corrupt: as for :func:`check_written`.
+    """
+    check_written(text, what=what)
+    return _SIZES.sub("", text, count=1)
+
+
+def check_written(text: str, *, what: str) -> None:
+    """Raise ``Corrupt`` unless the text is one that LightGBM can have written, and passes :func:`check_text`.
+
+    Every tree is where the head says, each row holds as many numbers as the tree needs, and what follows is whole.
     """
     check_text(text, what=what)
-    _, _, parameters = text.partition("\nparameters:")
-    lines = parameters.partition("\nend of parameters")[0].split("\n")
-    if any(line and not _PARAMETER.fullmatch(line) for line in lines):
-        raise Corrupt(f"{what} holds a LightGBM model whose parameters are damaged")
-    return _SIZES.sub("", text, count=1)
+    try:
+        head, trees, rest = _parts(text)
+        _check_words(head)
+        for tree in trees:
+            _check_rows(tree)
+        _check_rest(rest)
+    except (ValueError, KeyError, IndexError) as error:
+        raise Corrupt(f"{what} is no text that LightGBM writes: {error}") from error
+
+
+def _parts(text: str) -> tuple[dict[str, str], list[list[str]], list[str]]:
+    """Return the lines before the trees, the lines of each tree, and the lines behind them."""
+    start = text.index(f"\n{_HEAD}") + 1
+    head = {name: value for name, _, value in (line.partition("=") for line in text[:start].split("\n"))}
+    trees = []
+    for number, size in enumerate(_numbers(head["tree_sizes"], len(head["tree_sizes"].split()))):
+        block = text[start : start + size]
+        if not block.startswith(f"{_HEAD}{number}\n") or not block.isascii() or block[-1:] != "\n":
+            raise ValueError(f"tree {number} is not where it should be")
+        trees.append(block.split("\n")[1:])
+        start += size
+    if not text.startswith(f"{_END}\n", start) or not text.endswith("\n"):
+        raise ValueError("the trees end elsewhere than they should, or the text does")
+    return head, trees, text[start:].split("\n")[1:]
+
+
+def _check_words(head: Mapping[str, str]) -> None:
+    for name, value in head.items():
+        if not _WORDS.get(name, _ROW).fullmatch(value) and name not in {"version", "tree"}:
+            raise ValueError(f"{name[:40]} is {value[:40]!r}")
+    if "monotone_constraints" in head:
+        _numbers(head["monotone_constraints"], len(head["feature_names"].split()), low=-1)
+
+
+def _check_rows(lines: list[str]) -> None:
+    rows: dict[str, str] = {}
+    for name, mark, value in (line.partition("=") for line in lines if line):
+        if not mark or not (_COEFFICIENTS if name in _LOOSE else _ROW).fullmatch(value):
+            raise ValueError(f"a tree has the line {name[:40]}={value[:40]}")
+        rows[name] = value
+    leaves = int(rows["num_leaves"])
+    wanted = dict.fromkeys(_PER_NODE, leaves - 1) | dict.fromkeys(_PER_LEAF, leaves)
+    for name, count in wanted.items():
+        found = len(rows.get(name, "").split())
+        if found not in ({0, count} if leaves == 1 or name not in rows else {count}):
+            raise ValueError(f"a tree of {leaves} leaves has {found} numbers as {name}")
+
+
+def _check_rest(lines: list[str]) -> None:
+    """Raise unless the parameters behind the trees are there from the first line to the last, or not at all."""
+    if not any(mark in lines for mark in _PARAMETERS):  # a booster that was made of a text without any
+        return
+    begin, end = (lines.index(mark) for mark in _PARAMETERS)
+    if not all(_PARAMETER.fullmatch(line) for line in lines[begin + 1 : end] if line):
+        raise ValueError("its parameters are none")
+    if begin > end or any(mark in lines[end + 1 :] for mark in (*_PARAMETERS, _END)):
+        raise ValueError("its parameters are not in one place")
 
 
 def _blocks(text: str) -> Iterator[dict[str, str]]:

@@ -29,6 +29,7 @@
     ├── Unavailable (OSError)          try again later
     │   ├── Unreachable                  no connection, a broken one, an overloaded server
     │   ├── DeadlineExceeded (TimeoutError)
+    │   │   └── LockHeld                 another process kept the lock; nothing was written
     │   ├── Contended                    409: somebody else was writing at that very moment
     │   └── StorageFull
     ├── AccessDenied (PermissionError) mend the credentials or the permissions
@@ -299,6 +300,10 @@ class Unreachable(Unavailable):
 
 class DeadlineExceeded(Unavailable, TimeoutError):
     """The configured time was over before the storage had answered."""
+
+
+class LockHeld(DeadlineExceeded):
+    """A living process held the lock for all of that time. Nothing was written, and nothing will be."""
 
 
 class Contended(Unavailable):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from artifact_store import owned
 from artifact_store.core.errors import InvalidOption, Unsupported
 from artifact_store.core.features import FeatureSchema
 from artifact_store.legacy import file_names, old_objects
@@ -59,11 +60,12 @@ def export(run: Run, directory: str | Path, *, pickles: bool = False) -> Path:
 
 
 def _write(run: Run, home: Path, target: Path) -> None:
-    home.mkdir(parents=True, exist_ok=True)
+    owned.make_folder(home)
     with tempfile.TemporaryDirectory(dir=home, prefix=".export-", ignore_cleanup_errors=True) as staging:
         folder = Path(staging, run.run_id)
         folder.mkdir()
         _WRITERS[run.key.model_type](run, folder)
+        owned.keep_others_from_writing(folder)  # they are pickles: who may write to them runs code when they are read
         folder.rename(target)
 
 

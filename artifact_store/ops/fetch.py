@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from artifact_store import owned
 from artifact_store.core import keys, trust
 from artifact_store.core.codec import Risk
 from artifact_store.core.errors import (
@@ -37,7 +38,6 @@ from artifact_store.storage.transfer import (
     copy_verified,
     download,
     hash_object,
-    make_private,
     open_private,
     until,
 )
@@ -197,7 +197,7 @@ def _explained(context: Context, manifest: Manifest) -> Iterator[None]:
 
 def _cached(context: Context, file: Incoming, directory: Path) -> bool:
     target = directory / file.path
-    make_private(target.parent)
+    owned.make_folder(target.parent, owned.PRIVATE)
     return context.cache is not None and context.cache.take(file.digest, target)
 
 
@@ -222,9 +222,8 @@ def fetch_run(context: Context, manifest: Manifest, directory: Path, *, all_sign
     with signing.collecting(context, manifest, every=all_signatures) as signatures:
         fetch(context, manifest, manifest.files, directory)
         for name, data in {keys.MANIFEST: manifest.to_bytes(), **signatures()}.items():
-            target = directory / name
-            make_private(target.parent)
-            with open_private(target) as sink:
+            owned.make_folder((directory / name).parent, owned.PRIVATE)
+            with open_private(directory / name) as sink:
                 sink.write(data)
 
 
@@ -234,7 +233,7 @@ def check_new(directory: Path) -> Path:
     Raises:
         InvalidOption: it holds something, which would have to be overwritten.
     """
-    make_private(directory)
+    owned.make_folder(directory, owned.PRIVATE)
     if any(directory.iterdir()):
         raise InvalidOption(f"{directory} is not empty; name a new or an empty folder")
     return directory

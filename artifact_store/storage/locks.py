@@ -21,7 +21,7 @@ from typing import Any
 
 import filelock
 
-from artifact_store.core.errors import ConditionsUnsupported, Corrupt, DeadlineExceeded
+from artifact_store.core.errors import ConditionsUnsupported, Corrupt, LockHeld
 from artifact_store.storage.folders import is_link
 
 FOLDER = "_locks"
@@ -50,7 +50,7 @@ def held(root: Path, key: str, *, timeout: float) -> Iterator[None]:
     """Hold the lock of ``key``. ``root`` exists; the folder of locks is made.
 
     Raises:
-        DeadlineExceeded: a living process kept it for ``timeout`` seconds; the message names the file.
+        LockHeld: a living process kept it for ``timeout`` seconds; the message names the file.
         Corrupt: the lock, or the folder of locks, is something else than it should be, such as a symlink.
         ConditionsUnsupported: there are no locks of the operating system here.
     """
@@ -67,7 +67,7 @@ def held(root: Path, key: str, *, timeout: float) -> Iterator[None]:
             f"another process has held the lock {path} for all of the {waited:.1f} s that this one waited to write"
             f" {key!r}; nothing was written. Find out what hangs; do not remove the file"
         )
-        raise DeadlineExceeded(message) from error
+        raise LockHeld(message) from error
     try:
         _refuse_emulation(lock, path)
         yield

@@ -28,6 +28,7 @@ from artifact_store.core.errors import (
     Unreachable,
     Unsupported,
 )
+from artifact_store.storage import obstore_listing as listing
 from artifact_store.storage.base import (
     Always,
     Backend,
@@ -46,7 +47,7 @@ from artifact_store.storage.fsspec_errors import Attempt
 from artifact_store.storage.http import Operation
 from artifact_store.storage.obstore_client import Clients, Purpose, runtime_lost
 from artifact_store.storage.obstore_config import cloud_config
-from artifact_store.storage.obstore_errors import translate
+from artifact_store.storage.obstore_errors import UnlistableKey, translate
 from artifact_store.storage.obstore_upload import feed
 from artifact_store.storage.options import GCS, S3, StorageOptions, StoreURL
 from artifact_store.storage.pieces import exactly, wrong_size
@@ -63,7 +64,6 @@ _TRIES = 3
 _PART = 5 << 20  # the least that S3 takes: more of them travel at once in the same memory
 _PARTS = 10_000  # the most that S3 takes
 _PARTS_HELD = 24 << 20
-_PAGE = 1000
 
 
 class ObstoreBackend(Backend):
@@ -133,11 +133,11 @@ class ObstoreBackend(Backend):
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """Yield every object below ``prefix``, in key order."""
-        return self._engine().list(prefix)
+        return self._listing(lambda engine: engine.list(prefix))
 
     def children(self, prefix: str) -> Iterator[str]:
         """Yield the names directly below ``prefix``, in order."""
-        return self._engine().children(prefix)
+        return self._listing(lambda engine: engine.children(prefix))
 
     def delete(self, key: str) -> None:
         """Remove exactly this object."""
@@ -179,6 +179,19 @@ class ObstoreBackend(Backend):
         substitute = self._substitutes.pop(os.getpid(), None)
         if substitute is not None:
             substitute.close()
+
+    def _listing(self, listed: Callable[[_Requests | Backend], Iterator[T]]) -> Iterator[T]:
+        """Yield a listing; on S3 through s3fs where somebody stored a key that obstore cannot spell.
+
+        One such object, anybody's, would otherwise hide all others.
+        """
+        try:
+            found = list(listed(self._engine()))
+        except UnlistableKey:
+            if self._place.scheme != S3 or find_spec("s3fs") is None:
+                raise
+            found = list(listed(self._through_s3fs()))
+        yield from found
 
     def _engine(self) -> _Requests | Backend:
         if not runtime_lost():
@@ -336,12 +349,10 @@ class _Requests:
     def list(self, prefix: str) -> Iterator[Entry]:
         whole, cut = self._root + prefix, len(self._root)
 
-        def once(obstore: Any, client: Any) -> list[Entry]:
-            pages = obstore.list(client, whole or None, chunk_size=_PAGE)
+        def once(_: Any, client: Any) -> list[Entry]:
             return [
                 Entry(held["path"][cut:], held["size"], held["last_modified"])
-                for page in pages
-                for held in page
+                for held in listing.objects(client, whole, timeout=self._timeout)
                 if held["path"].startswith(whole)
             ]
 
@@ -354,9 +365,9 @@ class _Requests:
         whole = self._root + prefix
         cut = len(whole)
 
-        def once(obstore: Any, client: Any) -> set[str]:
-            found = obstore.list_with_delimiter(client, whole or None)
-            folders = {f"{name[cut:]}/" for name in found["common_prefixes"]}
+        def once(_: Any, client: Any) -> set[str]:
+            found = listing.level(client, whole, timeout=self._timeout)
+            folders = {f"{name[cut:]}/" for name in found["common_prefixes"] if name.startswith(whole)}
             return folders | {held["path"][cut:] for held in found["objects"] if held["path"].startswith(whole)}
 
         yield from sorted(self._call(self._attempt("list", prefix), "control", once))

@@ -24,6 +24,11 @@ from artifact_store.core.errors import (
 from artifact_store.storage.fsspec_errors import Attempt
 from artifact_store.storage.http import clean_copy, error_for_status, one_line, redact
 
+
+class UnlistableKey(Corrupt):
+    """Somebody stored an object whose key obstore cannot spell, and so lists nothing at all."""
+
+
 _STATUS = re.compile(r" - Server returned (?:non-2xx|error) status(?: code)?:? (\d{3})\b")
 _CODE = re.compile(r"<Code>([^<]{1,80})</Code>|\(code: (\w{1,80})\)")
 _MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
@@ -82,7 +87,7 @@ def _by_type(error: BaseException, attempt: Attempt, text: str) -> ArtifactStore
         case "FileNotFoundError" | "NotFoundError":
             return ObjectNotFound(attempt.key, text + "nothing is stored there")
         case "InvalidPathError" if attempt.operation == "list":
-            return Corrupt(
+            return UnlistableKey(
                 text + "somebody stored an object there whose key has an empty segment, '.' or '..', which obstore "
                 "cannot list; remove it, or choose engine='fsspec'"
             )

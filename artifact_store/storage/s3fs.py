@@ -43,6 +43,7 @@ from artifact_store.storage.fsspec_errors import Attempt
 from artifact_store.storage.fsspec_recipe import Recipe
 from artifact_store.storage.http import Operation
 from artifact_store.storage.pieces import wrong_size
+from artifact_store.storage.s3fs_answers import Tokens, check_page, length_of
 from artifact_store.storage.s3fs_calls import Body, Calls, NotModified, Pulse, client_settings
 from artifact_store.storage.s3fs_upload import SINGLE, Upload, cut, part_size
 
@@ -100,7 +101,7 @@ class S3fsBackend(Backend):
 
         async def once() -> Blob:
             answer = await self._calls.request("get_object", attempt, **self._at(key), **condition)
-            size = answer["ContentLength"]
+            size = length_of(answer, attempt)
             if size > limit:
                 answer["Body"].close()
                 raise Corrupt(f"{key!r} in {self.url} holds {size} bytes, more than {limit}", key=key)
@@ -124,9 +125,10 @@ class S3fsBackend(Backend):
 
         async def once() -> list[bytes]:
             answer = await self._calls.request("get_object", attempt, **self._at(key))
-            if answer["ContentLength"] != size:
+            found = length_of(answer, attempt)
+            if found != size:
                 answer["Body"].close()
-                raise wrong_size(key, expected=size, actual=answer["ContentLength"])
+                raise wrong_size(key, expected=size, actual=found)
             return await self._calls.drain(answer, size, pulse, attempt)
 
         yield from self._calls.run(self._calls.repeated(once), pulse, attempt)
@@ -158,18 +160,19 @@ class S3fsBackend(Backend):
             Entry(held["Key"][start:], held["Size"], held["LastModified"])
             for page in self._pages(prefix, {})
             for held in page.get("Contents", ())
+            if held["Key"].startswith(self._prefix + prefix)  # not every server filters
             if not held["Key"].endswith("/")  # what some consoles put for an empty folder is no object of ours
         ]
         yield from sorted(found, key=lambda entry: entry.key)
 
     def children(self, prefix: str) -> Iterator[str]:
         """Yield the names directly below ``prefix``, in order."""
-        start = len(self._prefix + prefix)
+        whole = self._prefix + prefix
         names: set[str] = set()
         for page in self._pages(prefix, {"Delimiter": "/"}):
-            names.update(held["Key"][start:] for held in page.get("Contents", ()))
-            names.update(below["Prefix"][start:] for below in page.get("CommonPrefixes", ()))
-        yield from sorted(names - {""})
+            names.update(held["Key"] for held in page.get("Contents", ()))
+            names.update(below["Prefix"] for below in page.get("CommonPrefixes", ()))
+        yield from sorted(name[len(whole) :] for name in names if name.startswith(whole) and name != whole)
 
     def delete(self, key: str) -> None:
         """Remove exactly this object."""
@@ -186,7 +189,7 @@ class S3fsBackend(Backend):
     def unfinished(self) -> Iterator[Unfinished]:
         """Yield the multipart uploads below the root that are open. Their size is not told, and is given as 0."""
         attempt, start = self._attempt("list uploads below", ""), len(self._prefix)
-        place = {"Bucket": self._bucket, "Prefix": self._prefix}
+        place, markers = {"Bucket": self._bucket, "Prefix": self._prefix}, Tokens(attempt)
         while True:
             once = partial(self._calls.request, "list_multipart_uploads", attempt, **place)
             page = self._calls.run(self._calls.repeated(once), Pulse(), attempt)
@@ -195,7 +198,7 @@ class S3fsBackend(Backend):
                     yield Unfinished(held["Key"][start:], held["UploadId"], 0, held["Initiated"])
             if not page.get("IsTruncated"):
                 return
-            place |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+            place |= markers.next_upload(page)
 
     def discard(self, upload: Unfinished) -> None:
         """Abort exactly this multipart upload."""
@@ -240,14 +243,15 @@ class S3fsBackend(Backend):
 
     def _pages(self, prefix: str, delimiter: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
         attempt = self._attempt("list", prefix)
-        place = {"Bucket": self._bucket, "Prefix": self._prefix + prefix, **delimiter}
+        place, tokens = {"Bucket": self._bucket, "Prefix": self._prefix + prefix, **delimiter}, Tokens(attempt)
         while True:
             once = partial(self._calls.request, "list_objects_v2", attempt, **place)
             page = self._calls.run(self._calls.repeated(once), Pulse(), attempt)
+            check_page(page, attempt)
             yield page
-            if not page.get("IsTruncated"):
+            if not page["IsTruncated"]:
                 return
-            place["ContinuationToken"] = page["NextContinuationToken"]
+            place["ContinuationToken"] = tokens.next(page)
 
     def _at(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + key}
@@ -284,10 +288,11 @@ class _Ranges:
         answer = await self._request(0)
         _, _, total = answer.get("ContentRange", "").partition("/")
         if total != str(self._size):
+            found = length_of(answer, self._attempt)
             answer["Body"].close()
-            if not total and answer["ContentLength"] == self._size:
+            if not total and found == self._size:
                 raise Unsupported(f"{self._backend.url}: the server answers a range with the whole object")
-            raise wrong_size(self._key, expected=self._size, actual=int(total or answer["ContentLength"]))
+            raise wrong_size(self._key, expected=self._size, actual=int(total) if total.isdecimal() else found)
         return answer, _version(answer, self._attempt)
 
     async def _first(self, answer: Mapping[str, Any], etag: Version) -> list[bytes]:

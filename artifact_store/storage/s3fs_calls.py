@@ -226,9 +226,12 @@ class Calls:
 def client_settings(timeout: float, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return botocore settings under which a request is tried once and never outlives ``timeout``.
 
-    What the user gave stays as it is.
+    No redirect is followed either. What the user gave stays as it is.
     """
+    from artifact_store.storage.s3fs_session import DirectSession
+
     return {
+        "http_session_cls": DirectSession,
         "connect_timeout": min(timeout, _CONNECT_WITHIN),
         "read_timeout": timeout,
         "max_pool_connections": _CONNECTIONS,

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from artifact_store.core.errors import (
     ArtifactStoreError,
+    LockHeld,
     OutcomeUnknown,
     PreconditionFailed,
     StorageFull,
@@ -120,7 +121,7 @@ def patiently(read: Callable[[], T], patience: Patience) -> T:
 
 
 def _leaves_doubt(error: ArtifactStoreError) -> bool:
-    return isinstance(error, PreconditionFailed | Unavailable) and not isinstance(error, StorageFull)
+    return isinstance(error, PreconditionFailed | Unavailable) and not isinstance(error, StorageFull | LockHeld)
 
 
 def _unknown(key: str, write_id: str | None) -> OutcomeUnknown:

@@ -10,11 +10,11 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, BinaryIO, TypeVar
 
+from artifact_store import owned
 from artifact_store.core import keys
 from artifact_store.core.errors import Conflict, DigestMismatch, InvalidInput, ObjectNotFound
 from artifact_store.core.files import Digest, Outgoing, Progress
@@ -256,7 +256,7 @@ def download(
 
     def one(file: Incoming, stop: threading.Event) -> None:
         target = directory / file.path
-        make_private(target.parent)
+        owned.make_folder(target.parent, owned.PRIVATE)
         try:
             patiently(lambda: _fetch(backend, file, target, stop, report), until(stop, patience))
         except BaseException:
@@ -300,13 +300,6 @@ def check_digest(file: Incoming, found: Digest) -> None:
             expected=file.digest.sha256,
             actual=found.sha256,
         )
-
-
-def make_private(folder: Path) -> None:
-    """Make a folder, and those above it that are missing, each for its owner alone whatever the umask."""
-    for each in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
-        with suppress(FileExistsError):  # another thread makes it at this very moment
-            each.mkdir(mode=0o700)
 
 
 def open_private(path: Path) -> BinaryIO:

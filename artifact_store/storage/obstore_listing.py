@@ -1,0 +1,86 @@
+"""Listings through obstore, bounded: obstore itself follows whatever token a server gives, for as long as it gives one.
+
+A server whose token does not advance would keep it busy for ever, without a way to stop it from another thread. So a
+listing is awaited, and given up where nothing comes, or nothing new.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from artifact_store.core.errors import Corrupt, DeadlineExceeded
+
+T = TypeVar("T")
+
+_PAGE = 1000
+_REPEATED = 3
+"""A page may take so many times the deadline of a request, since obstore repeats those."""
+_LEVEL = 10
+"""And a level of a listing, of which obstore shows no single page, so many times."""
+
+
+def objects(client: Any, prefix: str, *, timeout: float) -> list[Any]:
+    """Return what obstore tells of every object below ``prefix``.
+
+    Raises:
+        DeadlineExceeded: nothing came for some times ``timeout``.
+        Corrupt: the server tells the same again and again.
+    """
+    return _run(_objects(client, prefix, timeout * _REPEATED))
+
+
+def level(client: Any, prefix: str, *, timeout: float) -> Any:
+    """Return the objects and the common prefixes directly below ``prefix``.
+
+    Raises:
+        DeadlineExceeded: it did not end within some times ``timeout``.
+    """
+    return _run(_level(client, prefix, timeout * _LEVEL))
+
+
+async def _objects(client: Any, prefix: str, seconds: float) -> list[Any]:
+    import obstore
+
+    found: list[Any] = []
+    seen: set[str] = set()
+    pages = aiter(obstore.list(client, prefix or None, chunk_size=_PAGE))
+    while True:
+        try:
+            async with asyncio.timeout(seconds):
+                page = await anext(pages)
+        except StopAsyncIteration:
+            return found
+        except TimeoutError as error:
+            raise _endless(prefix, seconds) from error
+        new = [held for held in page if held["path"] not in seen]
+        if page and not new:
+            raise Corrupt(f"the listing of {prefix!r} tells the same again and again: the server does not go on")
+        seen.update(held["path"] for held in new)
+        found += new
+
+
+async def _level(client: Any, prefix: str, seconds: float) -> Any:
+    import obstore
+
+    try:
+        async with asyncio.timeout(seconds):
+            return await obstore.list_with_delimiter_async(client, prefix or None)
+    except TimeoutError as error:
+        raise _endless(prefix, seconds) from error
+
+
+def _endless(prefix: str, seconds: float) -> DeadlineExceeded:
+    return DeadlineExceeded(f"the listing of {prefix!r} did not end within {seconds:g} seconds, and was given up")
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Wait for ``work`` on a loop of its own; in another thread where this one has a loop, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1, thread_name_prefix="artifact-store-listing") as pool:
+        return pool.submit(asyncio.run, work).result()
