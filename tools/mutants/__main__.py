@@ -1,0 +1,171 @@
+"""The command: ``python -m tools.mutants``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing.connection import Connection, Pipe, wait
+from pathlib import Path
+
+from tools.mutants.baseline import Baseline, Kept, Stale
+from tools.mutants.project import Candidate, Project
+from tools.mutants.report import Report, Tried, accepted_reason
+from tools.mutants.trial import SEED, Result, Server, ending, enter, load_libraries
+
+HERE = Path(__file__).parent
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Try the mutants, print the report, and return 1 if a group stays under the threshold."""
+    asked = _parser().parse_args(arguments)
+    project = Project.read(asked.project)
+    project.kept_in.mkdir(parents=True, exist_ok=True)
+    last = project.kept_in / "report.json"
+    candidates = project.candidates()
+    chosen = _chosen(candidates, asked, last)
+    enter(project)
+    load_libraries(project)
+    servers = [_start(Server(project, candidates, list(project.modules()))) for _ in range(asked.jobs)]
+    try:
+        kept = Kept(project, project.kept_in / "baseline.json")
+        _learn(servers, kept)
+        baseline = Baseline(project, kept.tests())
+        _say(f"{len(chosen)} of {len(candidates)} mutants, {len(baseline)} tests")
+        found = (each for each in _tried(project, servers, baseline, chosen) if not _is_none(each))
+        tried = sorted(found, key=lambda each: each.candidate.number)
+    except Stale as error:
+        _say(str(error))
+        return 2
+    finally:
+        for server in servers:
+            server.send(None)
+    report = Report(project, tried)
+    last.write_text(json.dumps(report.to_json(), indent=1), encoding="utf-8")
+    if asked.json:
+        print(json.dumps(report.to_json()))
+    else:
+        print("\n".join(report.lines()))
+    if len(chosen) == len(candidates):
+        for entry in report.needless():
+            _say(f"accepted for nothing: {entry}")
+    return 0 if report.good else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tools.mutants", description=__doc__)
+    parser.add_argument("--sample", type=int, metavar="N", help="try N mutants, chosen by the seed, instead of all")
+    parser.add_argument("--seed", type=int, default=SEED, help=f"of the sample ({SEED})")
+    parser.add_argument("--file", metavar="TEXT", help="try only the mutants of files whose path contains TEXT")
+    parser.add_argument("--again", action="store_true", help="try only what survived in the last report")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes that try mutants (1)")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.add_argument("--project", type=Path, default=HERE / "project.toml", help=argparse.SUPPRESS)
+    return parser
+
+
+def _chosen(candidates: Sequence[Candidate], asked: argparse.Namespace, last: Path) -> list[Candidate]:
+    chosen = [each for each in candidates if asked.file is None or asked.file in each.module.file]
+    if asked.again:
+        survived = {
+            (each["file"], each["function"], tuple(each["change"]))
+            for each in json.loads(last.read_text(encoding="utf-8"))["mutants"]
+            if each["outcome"] == "survived"
+        }
+        files = {file for file, _, _ in survived}
+        chosen = [
+            each
+            for each in chosen
+            if each.module.file in files and (each.module.file, each.mutant.scope, each.change) in survived
+        ]
+    if asked.sample is not None and asked.sample < len(chosen):
+        chosen = sorted(random.Random(asked.seed).sample(chosen, asked.sample), key=lambda each: each.number)  # noqa: S311 -- a sample
+    return chosen
+
+
+def _start(server: Server) -> Connection:
+    ours, theirs = Pipe()
+    if os.fork() == 0:
+        ours.close()
+        with ending():
+            server.serve(theirs)
+    theirs.close()
+    return ours
+
+
+def _learn(servers: Sequence[Connection], kept: Kept) -> None:
+    """Have the servers run every file of tests about which something has to be learned, without any change."""
+    stale = kept.stale()
+    if not stale:
+        return
+    _say(f"running {len(stale)} files of tests without any change, to learn which lines they run")
+    waiting = iter(stale)
+    busy: dict[Connection, str] = {}
+
+    def give(server: Connection) -> None:
+        if file := next(waiting, ""):
+            busy[server] = file
+            server.send([file])
+
+    for server in servers:
+        give(server)
+    while busy:
+        for server in _ready(busy):
+            kept.add(busy.pop(server), server.recv())
+            give(server)
+
+
+def _ready(busy: Mapping[Connection, object]) -> list[Connection]:
+    """Wait until some of the servers have an answer."""
+    return [server for server in wait(list(busy)) if isinstance(server, Connection)]
+
+
+def _tried(
+    project: Project, servers: Sequence[Connection], baseline: Baseline, chosen: Sequence[Candidate]
+) -> Iterator[Tried]:
+    """Give each server the next mutant whenever it has done one, and yield what comes of them."""
+    waiting = iter(chosen)
+    busy: dict[Connection, Candidate] = {}
+    start, done = time.monotonic(), 0
+
+    def give(server: Connection) -> Iterator[Tried]:
+        for candidate in waiting:
+            wanted = baseline.tests_for(candidate)
+            if wanted:
+                busy[server] = candidate
+                server.send((candidate.number, wanted))
+                return
+            yield _judged(project, candidate, Result("survived", "no test runs it"))
+
+    for server in servers:
+        yield from give(server)
+    while busy:
+        for server in _ready(busy):
+            candidate, result = busy.pop(server), server.recv()
+            done += 1
+            baseline.learn_from(candidate, result.by)
+            if done % 100 == 0:
+                _say(f"{done} of {len(chosen)} in {time.monotonic() - start:.0f} s: {candidate.module.file}")
+            yield _judged(project, candidate, result)
+            yield from give(server)
+
+
+def _is_none(tried: Tried) -> bool:
+    return tried.result.outcome == "survived" and tried.candidate.is_none()
+
+
+def _judged(project: Project, candidate: Candidate, result: Result) -> Tried:
+    reason = accepted_reason(project, candidate) if result.outcome == "survived" else ""
+    return Tried(candidate, result, reason)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
