@@ -514,8 +514,31 @@ class TestArrays:
 
     def test_categories_cannot_be_told_from_codes_in_an_array(self):
         schema = FeatureSchema(["a", "hour"], categories={"hour": [9, 17]})
-        with pytest.raises(FeatureMismatch, match="'hour' hold categories or text"):
+        with pytest.raises(FeatureMismatch, match="'hour' hold categories or text") as e:
             schema.align(np.array([[1.0, 9.0]]))
+        assert e.value.dtype == {"hour": ("category", "float64")}
+
+    def test_a_float_need_not_fit_a_narrower_one_than_the_array_will_have(self):
+        schema = FeatureSchema(["n", "x"], dtypes={"n": "int64", "x": "float32"})
+        assert schema.align(np.array([[3.0, 1e300]])).tolist() == [[3.0, 1e300]]
+
+    @pytest.mark.parametrize("attribute", ["columns", "column_names", "schema"])
+    def test_whatever_names_its_columns_is_a_table_and_no_array(self, attribute):
+        class Foreign(list):
+            pass
+
+        setattr(Foreign, attribute, NAMES)
+        with pytest.raises(InvalidInput, match="Foreign is a table"):
+            SCHEMA.align(Foreign(ROWS.tolist()))
+
+    @pytest.mark.parametrize("kind", [TypeError, ValueError, RuntimeError])
+    def test_what_refuses_to_become_an_array_is_named_with_its_reason(self, kind):
+        class Tensor:
+            def __array__(self, dtype=None, copy=None):
+                raise kind("it needs a gradient")
+
+        with pytest.raises(InvalidInput, match="Tensor: it needs a gradient"):
+            SCHEMA.align(Tensor())
 
     @pytest.mark.parametrize(
         "rows",
@@ -582,6 +605,11 @@ class TestOneRow:
         assert row.to_dict() == {"feature_1": 2.0}
         with pytest.raises(FeatureMismatch):
             schema.align({"feature_0": 1, "feature_1": 2})
+
+    def test_a_row_by_position_has_no_trained_name_in_the_place_of_another(self):
+        with pytest.raises(FeatureMismatch, match="stand in another place") as e:
+            SCHEMA.align({"high": 1, "open": 2, "low": 3, "close": 4}, by_position=True)
+        assert e.value.reordered
 
     def test_categories_need_a_table(self):
         schema = FeatureSchema(["a", "v"], categories={"v": ["x"]})
@@ -663,7 +691,7 @@ class TestValuesThatAModelMustNotBeGiven:
 
     def test_what_cannot_be_looked_at_is_refused(self):
         schema = FeatureSchema(NAMES, nan="refuse")
-        for opaque in (object(), "text", ["a", "b"]):
+        for opaque in (object(), "text", ["a", "b"], np.float64("nan")):
             with pytest.raises(InvalidInput, match="cannot be checked"):
                 schema.prepare(ROWS, lambda rows, opaque=opaque: opaque)
         with pytest.raises(FeatureMismatch, match="'column 2'"):

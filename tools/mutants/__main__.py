@@ -36,15 +36,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _learn(servers, kept)
         baseline = Baseline(project, kept.tests())
         _say(f"{len(chosen)} of {len(candidates)} mutants, {len(baseline)} tests")
-        found = (each for each in _tried(project, servers, baseline, chosen) if not _is_none(each))
-        tried = sorted(found, key=lambda each: each.candidate.number)
+        tried = []
+        for each in _tried(project, servers, baseline, chosen):
+            if each.result.outcome != "survived":
+                tried.append(each)
+            elif not each.candidate.is_none():
+                tried.append(each)
+                _say("\n".join(each.lines()))
     except Stale as error:
         _say(str(error))
         return 2
     finally:
         for server in servers:
             server.send(None)
-    report = Report(project, tried)
+    report = Report(project, sorted(tried, key=lambda each: each.candidate.number))
     last.write_text(json.dumps(report.to_json(), indent=1), encoding="utf-8")
     if asked.json:
         print(json.dumps(report.to_json()))
@@ -152,10 +157,6 @@ def _tried(
                 _say(f"{done} of {len(chosen)} in {time.monotonic() - start:.0f} s: {candidate.module.file}")
             yield _judged(project, candidate, result)
             yield from give(server)
-
-
-def _is_none(tried: Tried) -> bool:
-    return tried.result.outcome == "survived" and tried.candidate.is_none()
 
 
 def _judged(project: Project, candidate: Candidate, result: Result) -> Tried:

@@ -21,6 +21,12 @@ class Tried:
     result: Result
     accepted: str = ""
 
+    def lines(self) -> Iterator[str]:
+        """Yield where the change is, and the lines that differ."""
+        candidate = self.candidate
+        yield f"{candidate.module.file}:{candidate.line} {candidate.mutant.scope} ({candidate.mutant.kind})"
+        yield from (f"    {line}" for line in candidate.change)
+
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""
         candidate = self.candidate
@@ -89,10 +95,8 @@ class Report:
                     yield row(f"  {file}", mine)
                 yield row(group, counts)
         for each in self.survivors():
-            candidate = each.candidate
             yield ""
-            yield f"{candidate.module.file}:{candidate.line} {candidate.mutant.scope} ({candidate.mutant.kind})"
-            yield from (f"    {line}" for line in candidate.change)
+            yield from each.lines()
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON."""

@@ -303,6 +303,7 @@ class Warm:
 
     def __init__(self, server: Server, jobs: Connection) -> None:
         self.server, self.jobs = server, jobs
+        self.caches: list[Any] = []
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -318,10 +319,11 @@ class Warm:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Serve until there are no more jobs."""
-        gc.collect()
-        gc.freeze()  # so that a child does not copy what it only looks at
         items = {item.nodeid: item for item in session.items}
         functions = functions_in({str(module.path) for module in self.server.modules})
+        self.caches = [each for each in gc.get_objects() if isinstance(each, _CACHED)]
+        gc.collect()
+        gc.freeze()  # so that a child does not copy what it only looks at
         while (job := self.jobs.recv()) is not None:
             self.jobs.send(
                 self._learn(session, job) if isinstance(job, list) else self._try(session, items, functions, *job)
@@ -368,8 +370,8 @@ class Warm:
         def work(tell: Callable[[Result], None]) -> bool:
             for user in users:
                 user.__code__ = code
-            for cache in gc.get_objects():
-                if isinstance(cache, _CACHED) and getattr(cache, "__module__", None) == candidate.module.name:
+            for cache in self.caches:
+                if getattr(cache, "__module__", None) == candidate.module.name:
                     cache.cache_clear()
             hooks = Hooks(wanted, tell)
             session.config.pluginmanager.register(hooks)
@@ -394,7 +396,7 @@ def _limit(wanted: Wanted) -> float:
 def functions_in(paths: set[str]) -> dict[tuple[str, str, int], list[FunctionType]]:
     """Return every function that these files define, by file, qualified name and first line."""
     found: dict[tuple[str, str, int], list[FunctionType]] = {}
-    for each in gc.get_objects(generation=None):
+    for each in gc.get_objects():
         if isinstance(each, FunctionType) and each.__code__.co_filename in paths:
             code = each.__code__
             found.setdefault((code.co_filename, code.co_qualname, code.co_firstlineno), []).append(each)
