@@ -440,6 +440,12 @@ class TestCategories:
             self.SCHEMA.align(table)
         assert set(e.value.dtype) == {"price", "venue"}
 
+    def test_a_category_before_it_hides_no_bad_column(self):
+        schema = FeatureSchema(["venue", "price"], dtypes={"price": "float64"}, categories={"venue": ["a", "b"]})
+        with pytest.raises(FeatureMismatch, match="'price': expected float64") as e:
+            schema.align(pd.DataFrame({"venue": pd.Categorical(["a"], ["a", "b"]), "price": ["x"]}))
+        assert set(e.value.dtype) == {"price"}
+
 
 class TestArrays:
     @pytest.mark.parametrize("shape", [(4,), (3, 4), (2, 3, 4), (0, 4)])

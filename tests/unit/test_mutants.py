@@ -128,15 +128,26 @@ def ask(toy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_it_tells_what_the_tests_see_and_what_they_do_not(toy: Path):
     done = ask(toy, "--json")
     report = json.loads(done.stdout)
-    outcomes = {(each["function"], *each["change"]): each["outcome"] for each in report["mutants"]}
-    assert outcomes["is_large", "- return number > LIMIT", "+ return number >= LIMIT"] == "killed"
-    assert outcomes["<module>", "- LIMIT = 3", "+ LIMIT = 4"] == "killed"
-    assert outcomes["first", "- if not numbers:", "+ if numbers:"] == "killed"
-    assert outcomes["first", "- return numbers[0]", "+ return numbers[-1]"] == "killed"
-    survived = {function for (function, *_), outcome in outcomes.items() if outcome == "survived"}
-    assert survived == {"never_asked"}
-    assert [each["accepted"] for each in report["mutants"] if each["accepted"]] == ["nobody asks"]
-    assert done.returncode == 1  # a third of the survivors is accepted, which is not enough
+    found = [(each["function"], each["kind"], each["outcome"]) for each in report["mutants"]]
+    assert ("is_large", "comparison", "killed") in found
+    assert ("<module>", "constant", "killed") in found
+    assert ("first", "other error", "killed") in found
+    assert {function for function, _, outcome in found if outcome == "survived"} == {"never_asked"}
+    survived = {tuple(each["change"]): each["accepted"] for each in report["mutants"] if each["outcome"] == "survived"}
+    assert survived["- return number + 1", "+ return number - 1"] == "nobody asks"
+    assert survived["- return number + 1", "+ return number + 2"] == ""
+    assert done.returncode == 1  # a quarter of the survivors is accepted, which is not enough
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="mutants live in forked processes")
+def test_a_new_test_is_asked_about_the_survivors_only(toy: Path):
+    ask(toy)
+    with (toy / "test_toy.py").open("a", encoding="utf-8") as tests:
+        tests.write("\ndef test_the_next():\n    from toy import never_asked\n    assert never_asked(3) == 4\n")
+    done = ask(toy, "--again")
+    assert done.returncode == 0
+    assert "are known" in done.stderr
+    assert "never_asked" not in done.stdout
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="mutants live in forked processes")

@@ -18,6 +18,7 @@ from tools.mutants.report import Report, Tried, accepted_reason
 from tools.mutants.trial import SEED, Result, Server, ending, enter, load_libraries
 
 HERE = Path(__file__).parent
+_OFTEN = 20
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     project.kept_in.mkdir(parents=True, exist_ok=True)
     last = project.kept_in / "report.json"
     candidates = project.candidates()
-    chosen = _chosen(candidates, asked, last)
+    chosen = _chosen(candidates, asked)
+    known = dict(_known(project, chosen, last)) if asked.again else {}
+    tried = [Tried(each, known[each.number]) for each in chosen if each.number in known]
     enter(project)
     load_libraries(project)
     servers = [_start(Server(project, candidates, list(project.modules()))) for _ in range(asked.jobs)]
@@ -35,14 +38,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kept = Kept(project, project.kept_in / "baseline.json")
         _learn(servers, kept)
         baseline = Baseline(project, kept.tests())
-        _say(f"{len(chosen)} of {len(candidates)} mutants, {len(baseline)} tests")
-        tried = []
-        for each in _tried(project, servers, baseline, chosen):
+        _say(f"{len(chosen)} of {len(candidates)} mutants ({len(known)} are known), {len(baseline)} tests")
+        for each in _tried(project, servers, baseline, [each for each in chosen if each.number not in known]):
             if each.result.outcome != "survived":
                 tried.append(each)
             elif not each.candidate.is_none():
                 tried.append(each)
                 _say("\n".join(each.lines()))
+            if len(tried) % _OFTEN == 0:
+                _keep(project, tried, last)
     except Stale as error:
         _say(str(error))
         return 2
@@ -50,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for server in servers:
             server.send(None)
     report = Report(project, sorted(tried, key=lambda each: each.candidate.number))
-    last.write_text(json.dumps(report.to_json(), indent=1), encoding="utf-8")
+    _keep(project, tried, last)
     if asked.json:
         print(json.dumps(report.to_json()))
     else:
@@ -66,30 +70,39 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sample", type=int, metavar="N", help="try N mutants, chosen by the seed, instead of all")
     parser.add_argument("--seed", type=int, default=SEED, help=f"of the sample ({SEED})")
     parser.add_argument("--file", metavar="TEXT", help="try only the mutants of files whose path contains TEXT")
-    parser.add_argument("--again", action="store_true", help="try only what survived in the last report")
+    parser.add_argument("--again", action="store_true", help="try only what the last report does not know as killed")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes that try mutants (1)")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     parser.add_argument("--project", type=Path, default=HERE / "project.toml", help=argparse.SUPPRESS)
     return parser
 
 
-def _chosen(candidates: Sequence[Candidate], asked: argparse.Namespace, last: Path) -> list[Candidate]:
+def _chosen(candidates: Sequence[Candidate], asked: argparse.Namespace) -> list[Candidate]:
     chosen = [each for each in candidates if asked.file is None or asked.file in each.module.file]
-    if asked.again:
-        survived = {
-            (each["file"], each["function"], tuple(each["change"]))
-            for each in json.loads(last.read_text(encoding="utf-8"))["mutants"]
-            if each["outcome"] == "survived"
-        }
-        files = {file for file, _, _ in survived}
-        chosen = [
-            each
-            for each in chosen
-            if each.module.file in files and (each.module.file, each.mutant.scope, each.change) in survived
-        ]
     if asked.sample is not None and asked.sample < len(chosen):
-        chosen = sorted(random.Random(asked.seed).sample(chosen, asked.sample), key=lambda each: each.number)  # noqa: S311 -- a sample
+        sample = random.Random(asked.seed).sample(chosen, asked.sample)  # noqa: S311 -- guards nothing
+        chosen = sorted(sample, key=lambda each: each.number)
     return chosen
+
+
+def _keep(project: Project, tried: Sequence[Tried], last: Path) -> None:
+    """Write what is known by now."""
+    value = Report(project, tried).to_json() | {"sources": project.sources()}
+    last.write_text(json.dumps(value, indent=1), encoding="utf-8")
+
+
+def _known(project: Project, chosen: Sequence[Candidate], last: Path) -> Iterator[tuple[int, Result]]:
+    """Yield what the last report saw killed, of sources that are still the same: more tests kill no less."""
+    report = json.loads(last.read_text(encoding="utf-8"))
+    sources = project.sources()
+    found = {
+        (each["number"], each["file"]): Result(each["outcome"], each["by"])
+        for each in report["mutants"]
+        if each["outcome"] != "survived" and report["sources"].get(each["file"]) == sources.get(each["file"])
+    }
+    for each in chosen:
+        if (result := found.get((each.local, each.module.file))) is not None:
+            yield each.number, result
 
 
 def _start(server: Server) -> Connection:

@@ -30,6 +30,10 @@ class Test:
     worked: float
     lines: Mapping[str, frozenset[int]] = field(repr=False)
 
+    def share(self, file: str) -> float:
+        """Return how much of what it runs is in this file: the more, the likelier it is about that, to one digit."""
+        return round(len(self.lines[file]) / sum(map(len, self.lines.values())), 1)
+
     @property
     def function(self) -> str:
         """Its name without parameters."""
@@ -61,8 +65,8 @@ class Baseline:
     def tests_for(self, candidate: Candidate) -> Wanted:
         """Return the tests that run what was changed, the most promising first, as many as the budget allows.
 
-        First those that killed a mutant of the same function before; then one case of every test function, the fastest
-        first, then a second case of each, and so on.
+        First those that killed a mutant of the same function before, then those that run little else than this file.
+        Of equals one case of every test function, the fastest first, then a second case of each, and so on.
         """
         file, place = candidate.module.file, candidate.mutant.place
         found: set[int] = set()
@@ -70,13 +74,15 @@ class Baseline:
             for line in range(place.lines[0], place.lines[1] + 1):
                 found |= self._by_line.get((file, line), set())
         found = found or self._by_file.get(file, set())
-        order = sorted(
-            found,
-            key=lambda n: (-self._kills[file, candidate.mutant.scope, self._tests[n].name], self._rank[n], n),
-        )
+
+        def promise(number: int) -> tuple[float, ...]:
+            test = self._tests[number]
+            kills = self._kills[file, candidate.mutant.scope, test.name]
+            return -kills, -test.share(file), self._rank[number], number
+
         wanted: dict[str, float] = {}
         left = self._project.budget
-        for number in order:
+        for number in sorted(found, key=promise):
             test = self._tests[number]
             left -= test.worked
             if left < 0:

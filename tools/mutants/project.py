@@ -39,9 +39,10 @@ class Module:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A mutant of a module, with its number among all of them."""
+    """A mutant of a module, with its number among all of them, and its ``local`` one among those of the module."""
 
     number: int
+    local: int
     module: Module
     mutant: Mutant
 
@@ -152,8 +153,16 @@ class Project:
     def candidates(self) -> list[Candidate]:
         """Return every mutant of every module."""
         errors = self.error_names()
-        found = [(module, mutant) for module in self.modules() for mutant in mutants(module.tree, errors)]
-        return [Candidate(number, module, mutant) for number, (module, mutant) in enumerate(found)]
+        found = [
+            (local, module, mutant)
+            for module in self.modules()
+            for local, mutant in enumerate(mutants(module.tree, errors))
+        ]
+        return [Candidate(number, *each) for number, each in enumerate(found)]
+
+    def sources(self) -> dict[str, str]:
+        """Return the sha256 of every source that is changed, by file."""
+        return {module.file: hashlib.sha256(module.path.read_bytes()).hexdigest() for module in self.modules()}
 
     def digest(self) -> str:
         """Return what changes when a test may have another outcome without being changed itself."""

@@ -31,11 +31,12 @@ class Tried:
         """Return it as JSON."""
         candidate = self.candidate
         return {
+            "number": candidate.local,
             "file": candidate.module.file,
             "line": candidate.line,
             "function": candidate.mutant.scope,
             "kind": candidate.mutant.kind,
-            "change": candidate.change,
+            "change": candidate.change if self.result.outcome == "survived" else (),
             "outcome": self.result.outcome,
             "by": self.result.by,
             "accepted": self.accepted,
