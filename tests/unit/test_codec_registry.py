@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from artifact_store.core.codec import CodecRef, Risk
-from artifact_store.core.errors import CodecUnavailable, InvalidOption, NoCodec
+from artifact_store.core.codec import CodecRef, Risk, check_inputs
+from artifact_store.core.errors import CodecUnavailable, FeatureMismatch, InvalidOption, NoCodec
 from artifact_store.core.registry import CodecRegistry
 
 Install = Callable[..., None]
@@ -270,3 +270,25 @@ def test_an_entry_point_without_a_version_is_reported(install: Install) -> None:
 def test_an_entry_point_of_a_dangerous_codec_is_not_chosen(install: Install) -> None:
     install("pickler", source(name="pickler", risk="CODE"), "pickler-1")
     assert_refused(CodecRegistry(), 1j, "codec='pickler'")
+
+
+@pytest.mark.parametrize(
+    ("names", "place", "own", "given", "reordered", "missing", "extra"),
+    [
+        (("b", "a"), 0, "a", "b", True, (), ()),
+        (("a", "c"), 1, "b", "c", False, ("b",), ("c",)),
+        (("a", "a"), 1, "b", "a", False, ("b",), ()),
+    ],
+)
+def test_the_first_input_that_differs_from_training_is_named(names, place, own, given, reordered, missing, extra):
+    said = f"'model' was trained on '{own}' as input {place}, and the features say '{given}'"
+    with pytest.raises(FeatureMismatch, match=said) as caught:
+        check_inputs("model", ("a", "b"), names)
+    assert caught.value.reordered is reordered
+    assert (tuple(caught.value.missing), tuple(caught.value.extra)) == (missing, extra)
+
+
+def test_inputs_are_those_of_training_if_they_are_equal_one_by_one():
+    check_inputs("model", ("a", "b"), ("a", "b"))
+    with pytest.raises(FeatureMismatch, match="3"):
+        check_inputs("model", ("a", "b"), ("a", "b", "c"))

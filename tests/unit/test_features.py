@@ -156,6 +156,20 @@ class TestTheValue:
         schema = FeatureSchema(["a", "b"], dtypes="float32", categories={"b": ["x"]})
         assert dict(schema.dtypes) == {"a": "float32", "b": "category"}
 
+    @pytest.mark.parametrize(
+        "dtype",
+        [
+            *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)),
+            "float16",
+            "float32",
+            "float64",
+            "bool",
+        ],
+    )
+    def test_every_number_of_numpy_is_a_dtype(self, dtype):
+        rows = np.ones((1, 2), dtype)
+        assert FeatureSchema(["a", "b"], dtypes=dtype).align(rows) is rows
+
     def test_dtypes_may_be_given_as_those_of_numpy(self):
         assert FeatureSchema(["a"], dtypes={"a": np.dtype("int16")}).dtypes["a"] == "int16"
 

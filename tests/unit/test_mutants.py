@@ -40,6 +40,9 @@ def test_four_is_large_and_three_is_not():
     assert is_large(4)
     assert not is_large(3)
 
+def test_that_fails_and_is_not_asked():
+    raise AssertionError
+
 def test_the_first():
     assert first([5, 6]) == 5
     with pytest.raises(ValueError):
@@ -51,6 +54,7 @@ toy = ["toy.py"]
 [tests]
 tests = ["test_toy.py"]
 ignored = []
+deselected = ["test_toy.py::test_that_fails"]
 servers = []
 preload = []
 support = ["toy.py"]

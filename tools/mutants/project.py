@@ -104,6 +104,8 @@ class Project:
     """Names of the classes whose positional arguments are text for people; a file stands for the classes in it."""
     tests: Sequence[str]
     ignored: Sequence[str]
+    deselected: Sequence[str]
+    """Beginnings of the names of single tests."""
     servers: Sequence[str]
     """Fixtures and parameters of tests that need a server: such tests are not asked."""
     preload: Sequence[str]

@@ -140,18 +140,11 @@ class Learning:
 
 def arguments(project: Project, paths: Sequence[str]) -> list[str]:
     """Return the command line of pytest for these paths."""
-    ignored = [f"--ignore-glob={project.root / pattern}" for pattern in project.ignored]
-    quiet = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist", "-p", "no:cov"]
-    return [
-        *paths,
-        *ignored,
-        *quiet,
-        "-W",
-        "ignore::pytest.PytestAssertRewriteWarning",
-        "-o",
-        "timeout=0",
-        "--hypothesis-profile=mutants",
-    ]
+    left_out = [f"--ignore-glob={project.root / pattern}" for pattern in project.ignored]
+    left_out += [f"--deselect={name}" for name in project.deselected]
+    rewritten = "ignore::pytest.PytestAssertRewriteWarning"  # hypothesis is here before pytest is
+    options = ["-q", "-x", "-p", "no:cacheprovider", "-o", "timeout=0", "-W", rewritten, "--hypothesis-profile=mutants"]
+    return [*paths, *left_out, *options]
 
 
 def enter(project: Project) -> None:
