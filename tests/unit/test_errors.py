@@ -41,6 +41,17 @@ def test_an_error_survives_pickling_with_its_attributes(error):
     assert "The run gru/X:20240101_000000 is committed" in str(again)
 
 
+class OfAPlugIn(errors.Unavailable):
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def test_an_error_of_a_plug_in_with_arguments_of_its_own_survives_as_well():
+    again = pickle.loads(pickle.dumps(OfAPlugIn("busy", 503)))
+    assert (type(again), str(again), again.args, again.code) == (OfAPlugIn, "busy", ("busy",), 503)
+
+
 def test_every_error_is_drawn_in_the_tree():
     assert [kind.__name__ for kind in KINDS if kind.__name__ not in (errors.__doc__ or "")] == []
 

@@ -69,7 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.mutants", description=__doc__)
     parser.add_argument("--sample", type=int, metavar="N", help="try N mutants, chosen by the seed, instead of all")
     parser.add_argument("--seed", type=int, default=SEED, help=f"of the sample ({SEED})")
-    parser.add_argument("--file", metavar="TEXT", help="try only the mutants of files whose path contains TEXT")
+    parser.add_argument(
+        "--file", metavar="TEXT", action="append", help="of these, only those in files with TEXT in their path"
+    )
     parser.add_argument("--again", action="store_true", help="try only what the last report does not know as killed")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes that try mutants (1)")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
@@ -78,11 +80,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _chosen(candidates: Sequence[Candidate], asked: argparse.Namespace) -> list[Candidate]:
-    chosen = [each for each in candidates if asked.file is None or asked.file in each.module.file]
+    chosen = list(candidates)
     if asked.sample is not None and asked.sample < len(chosen):
         sample = random.Random(asked.seed).sample(chosen, asked.sample)  # noqa: S311 -- guards nothing
         chosen = sorted(sample, key=lambda each: each.number)
-    return chosen
+    return [each for each in chosen if asked.file is None or any(text in each.module.file for text in asked.file)]
 
 
 def _keep(project: Project, tried: Sequence[Tried], last: Path) -> None:
