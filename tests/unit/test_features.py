@@ -145,6 +145,13 @@ class TestWhatIsRefused:
         with pytest.raises(InvalidInput):
             Observation(shape)
 
+    def test_an_observation_is_a_frozen_value_of_plain_numbers(self):
+        observation = Observation([np.int64(30), 4])
+        assert (observation.shape, type(observation.shape[0])) == ((30, 4), int)
+        assert observation == Observation((30, 4), "float32")
+        with pytest.raises(AttributeError):
+            observation.dtype = "float64"
+
     @pytest.mark.parametrize("count", [0, -3, 2.0, True, "3"])
     def test_a_number_of_features_that_is_none(self, count):
         with pytest.raises(InvalidInput):
