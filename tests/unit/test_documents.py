@@ -1,10 +1,14 @@
 """What all documents of the store have in common: times, equality, and what may be written at all."""
 
 import math
+import re
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
+import artifact_store
+from artifact_store.core.canonical import MAX_DEPTH
 from artifact_store.core.documents import (
     check_format,
     check_key,
@@ -15,8 +19,12 @@ from artifact_store.core.documents import (
     write_time,
 )
 from artifact_store.core.errors import Corrupt, FormatTooNew, InvalidOption, RunDeleted
-from artifact_store.core.keys import ModelKey
-from artifact_store.core.manifest import Manifest
+from artifact_store.core.keys import MAX_KEY, ModelKey
+from artifact_store.core.manifest import MAX_MANIFEST, Manifest
+from artifact_store.core.pointer import BLOCK, MAX_BLOCK, MAX_EMBEDDED, MAX_NOTE, MAX_POINTER, HistoryBlock, Pointer
+from artifact_store.core.statement import MAX_BUNDLE
+from artifact_store.core.tombstone import MAX_TOMBSTONE, Tombstone
+from artifact_store.ops.marker import MAX_MARKER, StoreRecord
 from tests.unit.samples import KEY, NOW, manifest
 
 pytestmark = pytest.mark.windows
@@ -148,3 +156,37 @@ def test_a_document_of_another_model_is_refused_by_name(other):
     check_key(manifest(), KEY, "it")
     with pytest.raises(Corrupt, match="belongs to gru/BTCEUR"):
         check_key(manifest(), other, "it")
+
+
+def test_the_limits_are_those_that_the_format_states():
+    text = (Path(artifact_store.__file__).parent / "FORMAT.md").read_text(encoding="utf-8")
+    said = re.search(r"manifest (\d+) MiB, pointer and history block\s(\d+) KiB, `_store.json` (\d+) KiB", text)
+    assert said is not None
+    run, pointer, store = (int(number) for number in said.groups())
+    assert (run << 20, pointer << 10, store << 10) == (MAX_MANIFEST, MAX_POINTER, MAX_MARKER)
+    assert MAX_BLOCK == MAX_POINTER
+    assert re.search(rf"`null` if that has more than {MAX_EMBEDDED >> 10} KiB", text)
+    assert re.search(rf"At most {run} MiB and {(MAX_TOMBSTONE - MAX_MANIFEST) >> 10} KiB", text)
+    assert re.search(rf"`by` and `reason` have at most {MAX_NOTE} characters", text)
+    assert re.search(rf"A block holds exactly {BLOCK} publishes", text)
+    assert re.search(rf"writes and verifies, at most {MAX_BUNDLE >> 20} MiB", text)
+    assert re.search(rf"nesting deeper than {MAX_DEPTH}", text)
+    assert re.search(rf"a whole key has at most {MAX_KEY} characters", text)
+    assert {MAX_EMBEDDED % 1024, (MAX_TOMBSTONE - MAX_MANIFEST) % 1024, MAX_BUNDLE % (1 << 20)} == {0}
+
+
+@pytest.mark.parametrize("limited", [Manifest, Pointer, HistoryBlock, Tombstone, StoreRecord])
+def test_a_document_above_its_limit_is_refused_before_it_is_parsed(limited):
+    with pytest.raises(Corrupt, match="more than"):
+        limited.from_bytes(b"[" * (limited.LIMIT + 1), what="it")
+
+
+def test_a_file_has_a_size_from_nothing_to_what_a_double_counts_exactly():
+    value = manifest().to_json()
+    for size in (0, 1 << 53):
+        assert (
+            Manifest.from_json(value | {"files": [value["files"][0] | {"size": size}]}, what="it").files[0].size == size
+        )
+    for size in (-1, (1 << 53) + 1):
+        with pytest.raises(Corrupt):
+            Manifest.from_json(value | {"files": [value["files"][0] | {"size": size}]}, what="it")

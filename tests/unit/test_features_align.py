@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from artifact_store.core import matching
 from artifact_store.core.errors import FeatureMismatch, InvalidInput, InvalidOption
 from artifact_store.core.features import FeatureSchema
 
@@ -816,3 +817,27 @@ class TestTheShortWay:
             wrong = pd.DataFrame({"t": ["x"] if kind is None else [1.0]})
             with pytest.raises(FeatureMismatch):
                 schema.align(wrong)
+
+
+class TestGuesses:
+    def test_no_unknown_name_is_guessed_twice(self):
+        assert matching.suggest(["a b", "a_b"], ["A-B"]) == {"a b": "A-B"}
+        assert matching.suggest(["closed", "closer"], ["close_1"]) == {"closed": "close_1"}
+
+    def test_the_likeliest_name_is_guessed(self):
+        assert matching.suggest(["volume_24h"], ["volumes", "volume_24", "volume_2"]) == {"volume_24h": "volume_24"}
+
+    @pytest.mark.parametrize(("missing", "unknown", "guessed"), [(50, 50, 50), (51, 50, 0), (50, 51, 0), (1, 51, 0)])
+    def test_similar_names_are_looked_for_only_among_a_few(self, missing, unknown, guessed):
+        wanted = [f"{place:03}_open" for place in range(missing)]
+        found = matching.suggest(wanted, [f"{place:03}_opens" for place in range(unknown)])
+        assert len(found) == guessed
+        assert all(guess == f"{name}s" for name, guess in found.items())
+
+    def test_ten_missing_names_are_shown_and_the_rest_is_counted(self):
+        names = [f"f{place}" for place in range(12)]
+        for count, said in ((10, "'f9'; "), (11, "'f9' and 1 more; ")):
+            with pytest.raises(FeatureMismatch, match=said) as e:
+                FeatureSchema(names).align(pd.DataFrame({name: [1.0] for name in ("x", *names[count:])}))
+            assert f"{count} of 12 features are missing" in str(e.value)
+            assert "'f10'" not in str(e.value)
