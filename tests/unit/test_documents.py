@@ -2,10 +2,13 @@
 
 import math
 import re
+from dataclasses import is_dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 import artifact_store
 from artifact_store.core.canonical import MAX_DEPTH
@@ -190,3 +193,32 @@ def test_a_file_has_a_size_from_nothing_to_what_a_double_counts_exactly():
     for size in (-1, (1 << 53) + 1):
         with pytest.raises(Corrupt):
             Manifest.from_json(value | {"files": [value["files"][0] | {"size": size}]}, what="it")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (Manifest, "run"),
+        (Pointer, "pointer"),
+        (HistoryBlock, "history"),
+        (Tombstone, "tombstone"),
+        (StoreRecord, "store"),
+    ],
+)
+def test_the_kinds_of_documents_are_those_of_the_format(kind, name):
+    text = (Path(artifact_store.__file__).parent / "FORMAT.md").read_text(encoding="utf-8")
+    assert name == kind.KIND
+    assert f'"{name}"' in text or f"`{name}`" in text
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(artifact_store.__file__).parent / "core").glob("*.py")), ids=lambda path: path.stem
+)
+def test_every_value_of_the_core_is_frozen(path):
+    module = import_module(f"artifact_store.core.{path.stem}")
+    values = [each for each in vars(module).values() if isinstance(each, type) and each.__module__ == module.__name__]
+    for value in values:
+        if is_dataclass(value):
+            assert value.__dataclass_params__.frozen
+        if issubclass(value, BaseModel):
+            assert value.model_config["frozen"]

@@ -6,6 +6,7 @@ from artifact_store.core import keys
 from artifact_store.core.errors import (
     ContainerNotFound,
     Corrupt,
+    MetricMissing,
     OutcomeUnknown,
     PointerConflict,
     RunDeleted,
@@ -17,11 +18,13 @@ from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import FileEntry, PublishIntent
 from artifact_store.core.pointer import Note, advance
 from artifact_store.core.policy import Always as PublishAlways
+from artifact_store.core.policy import IfBetter
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.ops.publish import (
     SeenPointer,
     commit,
     history,
+    manifest_of,
     publish,
     read_manifest,
     read_pointer,
@@ -250,3 +253,99 @@ def test_nothing_is_published_over_a_history_that_is_another():
         swap(backend, KEY, "latest", seen, step, patience())
     assert caught.value.key == block
     assert read_pointer(backend, KEY, "latest").pointer.seq == 64
+
+
+class Unheard(MemoryBackend):
+    """Loses the reply to one write of a key, after something has happened meanwhile."""
+
+    def __init__(self, key, meanwhile, *, landed):
+        super().__init__()
+        self.key, self.meanwhile, self.landed = key, meanwhile, landed
+
+    def write(self, key, data, *, when):
+        if key != self.key:
+            return super().write(key, data, when=when)
+        self.key = None
+        if self.landed:
+            super().write(key, data, when=when)
+        self.meanwhile(self)
+        raise Unreachable("the reply is lost")
+
+
+def test_a_pointer_that_was_taken_away_does_not_hold_our_publish():
+    backend = Unheard("gru/BTCEUR/latest.json", lambda it: it.delete("gru/BTCEUR/latest.json"), landed=True)
+    seen = published(plain := MemoryBackend(), 1)
+    backend._space = plain._space
+    step = advance(seen.pointer, KEY, "latest", manifest(), note(2))
+    with pytest.raises(PointerConflict, match="moved on to no run meanwhile") as caught:
+        swap(backend, KEY, "latest", seen, step, patience())
+    assert caught.value.actual is None
+
+
+@pytest.mark.parametrize("place", [31, 32, 33])
+def test_our_publish_is_found_though_others_have_archived_it_meanwhile(place):
+    plain = MemoryBackend()
+    seen = published(plain, place - 1)
+    step = advance(seen.pointer, KEY, "latest", manifest(), note(place))
+
+    def others(backend):
+        for number in range(place + 1, 70):
+            there = read_pointer(backend, KEY, "latest")
+            swap(
+                backend,
+                KEY,
+                "latest",
+                there,
+                advance(there.pointer, KEY, "latest", manifest(), note(number)),
+                patience(),
+            )
+
+    backend = Unheard("gru/BTCEUR/latest.json", others, landed=True)
+    backend._space = plain._space
+    assert swap(backend, KEY, "latest", seen, step, patience()) is step.pointer
+    assert read_pointer(backend, KEY, "latest").pointer.seq == 69
+
+
+@pytest.mark.parametrize("landed", [True, False])
+def test_a_block_of_history_is_there_before_the_pointer_lets_go_of_it(landed):
+    plain = MemoryBackend()
+    seen = published(plain, 64)
+    block = keys.history_block(KEY, "latest", 32)
+    backend = Unheard(block, lambda _: None, landed=landed)
+    backend._space = plain._space
+    step = advance(seen.pointer, KEY, "latest", manifest(), note(65))
+    assert swap(backend, KEY, "latest", seen, step, patience()).seq == 65
+    now = read_pointer(backend, KEY, "latest")
+    assert [entry.seq for entry in now.pointer.entries] == list(range(33, 66))
+    assert [entry.seq for entry in history(backend, KEY, "latest", now)] == list(range(1, 66))
+
+
+def test_a_run_replaces_a_worse_one_only_where_the_policy_asks_for_that():
+    backend = MemoryBackend()
+    policy = IfBetter("score")
+
+    def offer(run_id, score, number):
+        run = manifest(run_id=run_id, metrics={"score": score})
+        commit(backend, run, patience())
+        return publish(backend, "latest", run, policy, note=lambda: note(number), patience=patience())
+
+    assert offer("20240101_000000", 1.0, 1).pointer.seq == 1
+    assert isinstance(offer("20240102_000000", 1.0, 2).refusal, PointerConflict)
+    assert isinstance(offer("20240103_000000", "NaN", 3).refusal, MetricMissing)
+    assert offer("20240104_000000", 2.0, 4).pointer.run_id == "20240104_000000"
+    backend.delete(keys.manifest(KEY, RunId("20240104_000000")))  # a copy of it is in the pointer
+    assert isinstance(offer("20240105_000000", 1.5, 5).refusal, PointerConflict)
+
+
+def test_a_manifest_too_large_for_the_pointer_is_read_and_compared():
+    backend = MemoryBackend()
+    large = manifest(config={"a": "x" * 70_000})
+    commit(backend, large, patience())
+    pointer = publish(backend, "latest", large, PublishAlways(), note=note, patience=patience()).pointer
+    assert pointer.manifest is None
+    assert manifest_of(backend, KEY, pointer) == large
+    backend.write(keys.manifest(KEY, RUN), manifest().to_bytes(), when=Always())
+    with pytest.raises(Corrupt, match="it was replaced"):
+        manifest_of(backend, KEY, pointer)
+    backend.delete(keys.manifest(KEY, RUN))
+    assert manifest_of(backend, KEY, pointer) is None
