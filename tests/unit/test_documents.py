@@ -24,7 +24,16 @@ from artifact_store.core.documents import (
 from artifact_store.core.errors import Corrupt, FormatTooNew, InvalidOption, RunDeleted
 from artifact_store.core.keys import MAX_KEY, ModelKey
 from artifact_store.core.manifest import MAX_MANIFEST, Manifest
-from artifact_store.core.pointer import BLOCK, MAX_BLOCK, MAX_EMBEDDED, MAX_NOTE, MAX_POINTER, HistoryBlock, Pointer
+from artifact_store.core.pointer import (
+    BLOCK,
+    MAX_BLOCK,
+    MAX_EMBEDDED,
+    MAX_NOTE,
+    MAX_POINTER,
+    POINTER_TYPE,
+    HistoryBlock,
+    Pointer,
+)
 from artifact_store.core.statement import MAX_BUNDLE
 from artifact_store.core.tombstone import MAX_TOMBSTONE, Tombstone
 from artifact_store.ops.marker import MAX_MARKER, StoreRecord
@@ -173,6 +182,7 @@ def test_the_limits_are_those_that_the_format_states():
     assert re.search(rf"`by` and `reason` have at most {MAX_NOTE} characters", text)
     assert re.search(rf"A block holds exactly {BLOCK} publishes", text)
     assert re.search(rf"writes and verifies, at most {MAX_BUNDLE >> 20} MiB", text)
+    assert f"`DSSEv1 {len(POINTER_TYPE)} {POINTER_TYPE} " in text
     assert re.search(rf"nesting deeper than {MAX_DEPTH}", text)
     assert re.search(rf"a whole key has at most {MAX_KEY} characters", text)
     assert {MAX_EMBEDDED % 1024, (MAX_TOMBSTONE - MAX_MANIFEST) % 1024, MAX_BUNDLE % (1 << 20)} == {0}

@@ -10,7 +10,7 @@ from artifact_store.core.tombstone import Tombstone
 from artifact_store.ops.promote import candidates
 from artifact_store.storage.base import Always
 from artifact_store.storage.memory import MemoryBackend
-from tests.keys import strict
+from tests.keys import signer, strict
 from tests.unit.samples import NOW
 
 KEY = "gru/BTCEUR"
@@ -185,7 +185,7 @@ def test_a_policy_that_refuses_leaves_the_alias_as_it_was(store):
     one, two = runs(store, 2)
     store.promote(two, "production")
     with pytest.raises(PointerConflict) as caught:
-        store.promote(one, "production", policy="if_newer")
+        store.promote(one, "production", publish="if_newer")
     assert caught.value.actual.run_id == two.run_id
     assert store.get(PRODUCTION) == two
 
@@ -211,7 +211,7 @@ def test_a_manifest_that_was_replaced_is_not_promoted(store, backend):
 
 def test_who_requires_signatures_promotes_nothing_without_one(store, backend):
     (one,) = runs(store, 1)
-    with ArtifactStore(backend, policy=strict()) as careful, pytest.raises(SignatureMissing):
+    with ArtifactStore(backend, policy=strict(), signer=signer()) as careful, pytest.raises(SignatureMissing):
         careful.promote(one, "production")
     with ArtifactStore(backend, policy=LoadPolicy()) as other:
         assert other.promote(one, "production").run_id == one.run_id

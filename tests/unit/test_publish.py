@@ -2,6 +2,7 @@
 
 import pytest
 
+from artifact_store import ArtifactStore
 from artifact_store.core import keys
 from artifact_store.core.errors import (
     ContainerNotFound,
@@ -117,12 +118,12 @@ def test_a_document_in_the_place_of_another_is_not_believed():
     for data in (manifest().to_bytes(), Tombstone.mark(manifest(), note()).to_bytes()):
         for key, run_id in ((KEY, other_run), (other_key, RUN)):
             backend.write(keys.manifest(key, run_id), data, when=Always())
-            with pytest.raises(Corrupt, match="copied or swapped"):
+            with pytest.raises(Corrupt, match=f"belongs to (gru/BTCEUR|the run {RUN_ID}): it was copied or swapped"):
                 read_run(backend, key, run_id)
     pointer = advance(None, KEY, "latest", manifest(), note()).pointer.to_bytes()
     for key, alias in ((KEY, "best"), (other_key, "latest")):
         backend.write(keys.pointer(key, alias), pointer, when=Always())
-        with pytest.raises(Corrupt, match="copied or swapped"):
+        with pytest.raises(Corrupt, match="belongs to (gru/BTCEUR|the alias 'latest'): it was copied or swapped"):
             read_pointer(backend, key, alias)
 
 
@@ -349,3 +350,10 @@ def test_a_manifest_too_large_for_the_pointer_is_read_and_compared():
         manifest_of(backend, KEY, pointer)
     backend.delete(keys.manifest(KEY, RUN))
     assert manifest_of(backend, KEY, pointer) is None
+    with ArtifactStore(backend) as store, pytest.raises(RunDeleted, match="which is gone"):
+        store.get(str(KEY))
+
+
+def test_a_retired_alias_has_no_manifest():
+    pointer = advance(None, KEY, "latest", None, note()).pointer
+    assert manifest_of(MemoryBackend(), KEY, pointer) is None

@@ -39,12 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _learn(servers, kept)
         baseline = Baseline(project, kept.tests())
         _say(f"{len(chosen)} of {len(candidates)} mutants ({len(known)} are known), {len(baseline)} tests")
-        for each in _tried(project, servers, baseline, [each for each in chosen if each.number not in known]):
-            if each.result.outcome != "survived":
-                tried.append(each)
-            elif not each.candidate.is_none():
-                tried.append(each)
-                _say("\n".join(each.lines()))
+        left = [each for each in chosen if each.number not in known]
+        random.Random(asked.seed).shuffle(left)  # noqa: S311 -- so that what is done at any moment is a sample, too
+        for each in _tried(project, servers, baseline, left):
+            tried += _counted(each)
             if len(tried) % _OFTEN == 0:
                 _keep(project, tried, last)
     except Stale as error:
@@ -154,12 +152,14 @@ def _tried(
 
     def give(server: Connection) -> Iterator[Tried]:
         for candidate in waiting:
-            wanted = baseline.tests_for(candidate)
-            if wanted:
+            if reason := accepted_reason(project, candidate):
+                yield Tried(candidate, Result("survived", "not tried"), reason)
+                continue
+            if wanted := baseline.tests_for(candidate):
                 busy[server] = candidate
                 server.send((candidate.number, wanted))
                 return
-            yield _judged(project, candidate, Result("survived", "no test runs it"))
+            yield Tried(candidate, Result("survived", "no test runs it"))
 
     for server in servers:
         yield from give(server)
@@ -170,13 +170,18 @@ def _tried(
             baseline.learn_from(candidate, result.by)
             if done % 100 == 0:
                 _say(f"{done} of {len(chosen)} in {time.monotonic() - start:.0f} s: {candidate.module.file}")
-            yield _judged(project, candidate, result)
+            yield Tried(candidate, result)
             yield from give(server)
 
 
-def _judged(project: Project, candidate: Candidate, result: Result) -> Tried:
-    reason = accepted_reason(project, candidate) if result.outcome == "survived" else ""
-    return Tried(candidate, result, reason)
+def _counted(tried: Tried) -> list[Tried]:
+    """Return the mutant, unless it is none, and show it if no test saw it."""
+    if tried.result.outcome != "survived" or tried.accepted:
+        return [tried]
+    if tried.candidate.is_none():
+        return []
+    _say("\n".join(tried.lines()))
+    return [tried]
 
 
 def _say(text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,9 +124,7 @@ def row(name: str, counts: Counter[str]) -> str:
 
 
 def accepted_reason(project: Project, candidate: Candidate) -> str:
-    """Return why this survivor was accepted, or nothing."""
-    return next((entry.reason for entry in _of(project.accepted, candidate)), "")
-
-
-def _of(entries: Sequence[Any], candidate: Candidate) -> Iterator[Any]:
-    return (entry for entry in entries if entry.file == candidate.module.file and entry.is_of(candidate))
+    """Return why a change was accepted as a survivor, or nothing."""
+    place = (candidate.module.file, candidate.mutant.scope)
+    likely = (entry for entry in project.accepted if (entry.file, entry.function) == place)
+    return next((entry.reason for entry in likely if entry.is_of(candidate)), "")

@@ -24,6 +24,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
@@ -38,6 +39,7 @@ from tools.mutants.project import Candidate, Module, Project
 
 SEED = 7
 _MORE_MEMORY = 4 << 30  # bytes that a mutant may ask for beyond what the tests have loaded
+_FIRST = 40  # tests that are asked first, where every test is collected anew
 _SLACK = 60.0  # seconds beyond the limits of its tests, after which a whole process is given up
 
 settings.register_profile(
@@ -263,10 +265,14 @@ class Server:
 
     def _try(self, number: int, wanted: Wanted) -> Result:
         candidate = self.candidates[number]
-        result = self._ask_warm((number, wanted)) if candidate.mutant.place.function else None
-        if isinstance(result, Result):
-            return result  # otherwise it runs at import, or its function cannot be exchanged
-        return forked(lambda tell: self._imported_anew(candidate, wanted, tell), _limit(wanted) + _SLACK)
+        answer = self._ask_warm((number, wanted)) if candidate.mutant.place.function else None
+        if isinstance(answer, Result):
+            return answer  # otherwise it runs at import, or its function cannot be exchanged
+        first = dict(list(wanted.items())[:_FIRST])  # few files are collected faster than all
+        result = forked(partial(self._imported_anew, candidate, first), _limit(first) + _SLACK)
+        if result.outcome != "survived" or len(first) == len(wanted):
+            return result
+        return forked(partial(self._imported_anew, candidate, wanted), _limit(wanted) + _SLACK)
 
     def _ask_warm(self, job: object) -> Any:
         if self.warm is None:
