@@ -290,3 +290,11 @@ def test_inputs_are_those_of_training_if_they_are_equal_one_by_one():
     check_inputs("model", ("a", "b"), ("a", "b"))
     with pytest.raises(FeatureMismatch, match="3"):
         check_inputs("model", ("a", "b"), ("a", "b", "c"))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("jsom", r"'jsom'; did you mean 'json'\? Installed: "), ("x", r"'x'\. Installed: ")]
+)
+def test_a_codec_that_nobody_has_is_told_from_a_misspelt_one(name, said):
+    with pytest.raises(NoCodec, match=f"no codec is called {said}"):
+        CodecRegistry().for_object({}, name)

@@ -15,7 +15,7 @@ COLUMNS = ("mutants", "killed", "timed out", "survived", "accepted")
 
 @dataclass(frozen=True)
 class Tried:
-    """A mutant and what came of it; ``accepted`` gives the reason for a survivor that was looked at."""
+    """A mutant and what came of it; ``accepted`` gives the reason where it was looked at, and is not tried again."""
 
     candidate: Candidate
     result: Result
@@ -79,12 +79,11 @@ class Report:
         return [each for each in self.tried if each.result.outcome == "survived" and not each.accepted]
 
     def needless(self) -> list[str]:
-        """Return what was accepted and is killed now; an entry whose change is no more is shown as well."""
-        used = [each for each in self.tried if each.accepted]
+        """Return what was accepted and is no change of the sources any more."""
         return [
             f"{entry.file} {entry.function}: {' '.join(entry.change)}"
             for entry in self.project.accepted
-            if not any(entry.is_of(each.candidate) for each in used)
+            if not any(each.accepted and entry.is_of(each.candidate) for each in self.tried)
         ]
 
     def lines(self) -> Iterator[str]:
