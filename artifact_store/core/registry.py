@@ -159,7 +159,7 @@ class CodecRegistry:
         newest = self._newest()
         if name not in newest:
             close = difflib.get_close_matches(name, newest, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = f"; did you mean {close[0]!r}?" if close else "."
             raise NoCodec(f"no codec is called {name!r}{hint} Installed: {', '.join(sorted(newest)) or 'none'}")
         return newest[name]
 

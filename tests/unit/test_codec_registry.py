@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from artifact_store.core.codec import CodecRef, Risk
-from artifact_store.core.errors import CodecUnavailable, InvalidOption, NoCodec
+from artifact_store.core.codec import CodecRef, Risk, check_inputs
+from artifact_store.core.errors import CodecUnavailable, FeatureMismatch, InvalidOption, NoCodec
 from artifact_store.core.registry import CodecRegistry
 
 Install = Callable[..., None]
@@ -270,3 +270,31 @@ def test_an_entry_point_without_a_version_is_reported(install: Install) -> None:
 def test_an_entry_point_of_a_dangerous_codec_is_not_chosen(install: Install) -> None:
     install("pickler", source(name="pickler", risk="CODE"), "pickler-1")
     assert_refused(CodecRegistry(), 1j, "codec='pickler'")
+
+
+@pytest.mark.parametrize(
+    ("names", "said", "told"),
+    [
+        ("ba", "'a' as input 0, and the features say 'b'", (True, [], [])),
+        ("ac", "'b' as input 1, and the features say 'c'", (False, ["b"], ["c"])),
+        ("aa", "'b' as input 1, and the features say 'a'", (False, ["b"], [])),
+    ],
+)
+def test_the_first_input_that_differs_from_training_is_named(names, said, told):
+    with pytest.raises(FeatureMismatch, match=f"'model' was trained on {said}") as caught:
+        check_inputs("model", ("a", "b"), tuple(names))
+    assert (caught.value.reordered, list(caught.value.missing), list(caught.value.extra)) == told
+
+
+def test_inputs_are_those_of_training_if_they_are_equal_one_by_one():
+    check_inputs("model", ("a", "b"), ("a", "b"))
+    with pytest.raises(FeatureMismatch, match="3"):
+        check_inputs("model", ("a", "b"), ("a", "b", "c"))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("jsom", r"'jsom'; did you mean 'json'\? Installed: "), ("x", r"'x'\. Installed: ")]
+)
+def test_a_codec_that_nobody_has_is_told_from_a_misspelt_one(name, said):
+    with pytest.raises(NoCodec, match=f"no codec is called {said}"):
+        CodecRegistry().for_object({}, name)

@@ -41,6 +41,54 @@ def test_an_error_survives_pickling_with_its_attributes(error):
     assert "The run gru/X:20240101_000000 is committed" in str(again)
 
 
+@pytest.mark.parametrize(
+    ("error", "data"),
+    [
+        (MADE[0], {"kind": "symbol", "name": "a b", "why": "it has a blank", "suggestion": "a-b"}),
+        (errors.MetricMissing("no", metric="m", run_id="r"), {"metric": "m", "run_id": "r"}),
+        (errors.AmbiguousRun("no", candidates=["a", "b"]), {"candidates": ("a", "b")}),
+        (errors.RunInUse("no", aliases=["latest"]), {"aliases": ("latest",)}),
+        (errors.PointerConflict("no", actual=3, run_id="r"), {"actual": 3, "run_id": "r"}),
+        (
+            errors.OutcomeUnknown("no", key="k", write_id="w", run_id="r"),
+            {"key": "k", "write_id": "w", "run_id": "r"},
+        ),
+        (errors.Corrupt("no"), {"key": None}),
+        (errors.DigestMismatch("no", key="k"), {"key": "k", "expected": "", "actual": ""}),
+        (errors.DigestMismatch("no", expected="a", actual="b"), {"key": None, "expected": "a", "actual": "b"}),
+        (errors.TypeRefused("no", types=["os.system"]), {"types": ("os.system",), "key": None}),
+        (errors.UntrustedKey("no", key_ids=["abc"]), {"key_ids": ("abc",)}),
+        (errors.RolledBack("no", seen=7, seq=3), {"seen": 7, "seq": 3}),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_an_error_carries_data_and_not_only_words(error, data):
+    assert {name: getattr(error, name) for name in data} == data
+
+
+@pytest.mark.parametrize("kind", [errors.ObjectNotFound, errors.PreconditionFailed])
+def test_an_error_about_a_key_names_it_if_it_is_told_nothing_better(kind):
+    assert "'a/b'" in str(kind("a/b"))
+    assert " " in str(kind("a/b"))
+    assert str(kind("a/b", "the folder is gone")) == "the folder is gone"
+
+
+def test_a_name_that_is_far_too_long_is_shown_in_brief():
+    assert len(str(errors.InvalidName("symbol", "a" * 10_000, "it is too long"))) < 200
+    assert str(errors.InvalidName("symbol", "a", "it is taken")) == "'a' cannot be a symbol: it is taken"
+
+
+class OfAPlugIn(errors.Unavailable):
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def test_an_error_of_a_plug_in_with_arguments_of_its_own_survives_as_well():
+    again = pickle.loads(pickle.dumps(OfAPlugIn("busy", 503)))
+    assert (type(again), str(again), again.args, again.code) == (OfAPlugIn, "busy", ("busy",), 503)
+
+
 def test_every_error_is_drawn_in_the_tree():
     assert [kind.__name__ for kind in KINDS if kind.__name__ not in (errors.__doc__ or "")] == []
 

@@ -145,6 +145,13 @@ class TestWhatIsRefused:
         with pytest.raises(InvalidInput):
             Observation(shape)
 
+    def test_an_observation_is_a_frozen_value_of_plain_numbers(self):
+        observation = Observation([np.int64(30), 4])
+        assert (observation.shape, type(observation.shape[0])) == ((30, 4), int)
+        assert observation == Observation((30, 4), "float32")
+        with pytest.raises(AttributeError):
+            observation.dtype = "float64"
+
     @pytest.mark.parametrize("count", [0, -3, 2.0, True, "3"])
     def test_a_number_of_features_that_is_none(self, count):
         with pytest.raises(InvalidInput):
@@ -155,6 +162,20 @@ class TestTheValue:
     def test_one_dtype_is_that_of_all_columns_without_categories(self):
         schema = FeatureSchema(["a", "b"], dtypes="float32", categories={"b": ["x"]})
         assert dict(schema.dtypes) == {"a": "float32", "b": "category"}
+
+    @pytest.mark.parametrize(
+        "dtype",
+        [
+            *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)),
+            "float16",
+            "float32",
+            "float64",
+            "bool",
+        ],
+    )
+    def test_every_number_of_numpy_is_a_dtype(self, dtype):
+        rows = np.ones((1, 2), dtype)
+        assert FeatureSchema(["a", "b"], dtypes=dtype).align(rows) is rows
 
     def test_dtypes_may_be_given_as_those_of_numpy(self):
         assert FeatureSchema(["a"], dtypes={"a": np.dtype("int16")}).dtypes["a"] == "int16"

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from artifact_store.core import matching
 from artifact_store.core.errors import FeatureMismatch, InvalidInput, InvalidOption
 from artifact_store.core.features import FeatureSchema
 
@@ -440,6 +441,12 @@ class TestCategories:
             self.SCHEMA.align(table)
         assert set(e.value.dtype) == {"price", "venue"}
 
+    def test_a_category_before_it_hides_no_bad_column(self):
+        schema = FeatureSchema(["venue", "price"], dtypes={"price": "float64"}, categories={"venue": ["a", "b"]})
+        with pytest.raises(FeatureMismatch, match="'price': expected float64") as e:
+            schema.align(pd.DataFrame({"venue": pd.Categorical(["a"], ["a", "b"]), "price": ["x"]}))
+        assert set(e.value.dtype) == {"price"}
+
 
 class TestArrays:
     @pytest.mark.parametrize("shape", [(4,), (3, 4), (2, 3, 4), (0, 4)])
@@ -514,8 +521,31 @@ class TestArrays:
 
     def test_categories_cannot_be_told_from_codes_in_an_array(self):
         schema = FeatureSchema(["a", "hour"], categories={"hour": [9, 17]})
-        with pytest.raises(FeatureMismatch, match="'hour' hold categories or text"):
+        with pytest.raises(FeatureMismatch, match="'hour' hold categories or text") as e:
             schema.align(np.array([[1.0, 9.0]]))
+        assert e.value.dtype == {"hour": ("category", "float64")}
+
+    def test_a_float_need_not_fit_a_narrower_one_than_the_array_will_have(self):
+        schema = FeatureSchema(["n", "x"], dtypes={"n": "int64", "x": "float32"})
+        assert schema.align(np.array([[3.0, 1e300]])).tolist() == [[3.0, 1e300]]
+
+    @pytest.mark.parametrize("attribute", ["columns", "column_names", "schema"])
+    def test_whatever_names_its_columns_is_a_table_and_no_array(self, attribute):
+        class Foreign(list):
+            pass
+
+        setattr(Foreign, attribute, NAMES)
+        with pytest.raises(InvalidInput, match="Foreign is a table"):
+            SCHEMA.align(Foreign(ROWS.tolist()))
+
+    @pytest.mark.parametrize("kind", [TypeError, ValueError, RuntimeError])
+    def test_what_refuses_to_become_an_array_is_named_with_its_reason(self, kind):
+        class Tensor:
+            def __array__(self, dtype=None, copy=None):
+                raise kind("it needs a gradient")
+
+        with pytest.raises(InvalidInput, match="Tensor: it needs a gradient"):
+            SCHEMA.align(Tensor())
 
     @pytest.mark.parametrize(
         "rows",
@@ -582,6 +612,11 @@ class TestOneRow:
         assert row.to_dict() == {"feature_1": 2.0}
         with pytest.raises(FeatureMismatch):
             schema.align({"feature_0": 1, "feature_1": 2})
+
+    def test_a_row_by_position_has_no_trained_name_in_the_place_of_another(self):
+        with pytest.raises(FeatureMismatch, match="stand in another place") as e:
+            SCHEMA.align({"high": 1, "open": 2, "low": 3, "close": 4}, by_position=True)
+        assert e.value.reordered
 
     def test_categories_need_a_table(self):
         schema = FeatureSchema(["a", "v"], categories={"v": ["x"]})
@@ -663,7 +698,7 @@ class TestValuesThatAModelMustNotBeGiven:
 
     def test_what_cannot_be_looked_at_is_refused(self):
         schema = FeatureSchema(NAMES, nan="refuse")
-        for opaque in (object(), "text", ["a", "b"]):
+        for opaque in (object(), "text", ["a", "b"], np.float64("nan")):
             with pytest.raises(InvalidInput, match="cannot be checked"):
                 schema.prepare(ROWS, lambda rows, opaque=opaque: opaque)
         with pytest.raises(FeatureMismatch, match="'column 2'"):
@@ -782,3 +817,27 @@ class TestTheShortWay:
             wrong = pd.DataFrame({"t": ["x"] if kind is None else [1.0]})
             with pytest.raises(FeatureMismatch):
                 schema.align(wrong)
+
+
+class TestGuesses:
+    def test_no_unknown_name_is_guessed_twice(self):
+        assert matching.suggest(["a b", "a_b"], ["A-B"]) == {"a b": "A-B"}
+        assert matching.suggest(["closed", "closer"], ["close_1"]) == {"closed": "close_1"}
+
+    def test_the_likeliest_name_is_guessed(self):
+        assert matching.suggest(["volume_24h"], ["volumes", "volume_24", "volume_2"]) == {"volume_24h": "volume_24"}
+
+    @pytest.mark.parametrize(("missing", "unknown", "guessed"), [(50, 50, 50), (51, 50, 0), (50, 51, 0), (1, 51, 0)])
+    def test_similar_names_are_looked_for_only_among_a_few(self, missing, unknown, guessed):
+        wanted = [f"{place:03}_open" for place in range(missing)]
+        found = matching.suggest(wanted, [f"{place:03}_opens" for place in range(unknown)])
+        assert len(found) == guessed
+        assert all(guess == f"{name}s" for name, guess in found.items())
+
+    def test_ten_missing_names_are_shown_and_the_rest_is_counted(self):
+        names = [f"f{place}" for place in range(12)]
+        for count, said in ((10, "'f9'; "), (11, "'f9' and 1 more; ")):
+            with pytest.raises(FeatureMismatch, match=said) as e:
+                FeatureSchema(names).align(pd.DataFrame({name: [1.0] for name in ("x", *names[count:])}))
+            assert f"{count} of 12 features are missing" in str(e.value)
+            assert "'f10'" not in str(e.value)

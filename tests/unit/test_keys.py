@@ -296,3 +296,50 @@ def test_a_key_that_windows_could_not_hold_is_named_up_to_the_part_that_is_wrong
 def test_what_a_store_writes_can_be_held_everywhere():
     for key in ("gru/BTCEUR/20240816_142301_ab/model.json", "_store.json", "gru/BTCEUR/latest.history/0000000032.json"):
         assert why_not_on_windows(key) is None
+
+
+def test_a_symbol_that_differs_by_case_only_is_told_which_one_is_there():
+    with pytest.raises(InvalidName) as caught:
+        keys.check_symbol_twin("btceur", ["ETHEUR/", "BTCEUR/"])
+    assert (caught.value.kind, caught.value.name, caught.value.suggestion) == ("symbol", "btceur", "BTCEUR")
+    keys.check_symbol_twin("btceur", ["BTCEUR", "btceur/", "ETHEUR/"])  # the first is an object and no folder
+
+
+@pytest.mark.parametrize(
+    ("check", "kind"),
+    [
+        (keys.check_model_type, "model type"),
+        (keys.check_alias, "alias"),
+        (keys.check_symbol, "symbol"),
+        (keys.check_component, "component"),
+        (keys.check_path, "file name"),
+        (RunId, "run id"),
+    ],
+)
+def test_an_error_says_what_the_name_was_for(check, kind):
+    for wrong in ("a b/", 3):
+        with pytest.raises(InvalidName, match=f"cannot be a {kind}") as caught:
+            check(wrong)
+        assert (caught.value.kind, caught.value.name) == (kind, wrong)
+
+
+def test_a_name_that_only_begins_like_a_device_may_be_suggested():
+    with pytest.raises(InvalidName) as caught:
+        keys.check_symbol("CON SOLE")
+    assert caught.value.suggestion == "CON-SOLE"
+    with pytest.raises(InvalidName) as caught:
+        keys.check_symbol(" con ")
+    assert caught.value.suggestion is None
+
+
+def test_models_sort_by_their_text():
+    assert sorted([ModelKey("b"), ModelKey("a", "B"), ModelKey("a", "A"), ModelKey("a")]) == [
+        ModelKey("a"), ModelKey("a", "A"), ModelKey("a", "B"), ModelKey("b"),
+    ]  # fmt: skip
+    assert not ModelKey("a") < ModelKey("a")
+
+
+def test_the_two_characters_of_a_run_id_are_the_1024th_of_its_second():
+    second = datetime(2024, 8, 16, 14, 23, 1, tzinfo=UTC)
+    for microsecond, two in ((0, "00"), (976, "00"), (977, "01"), (31_249, "0z"), (31_250, "10"), (999_999, "zz")):
+        assert RunId.make(second.replace(microsecond=microsecond), "abcd") == f"20240816_142301_{two}abcd"

@@ -12,7 +12,7 @@ from artifact_store.core.documents import check_format
 from artifact_store.core.errors import Corrupt, FormatTooNew, InvalidOption
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest
-from artifact_store.core.pointer import BLOCK, GATHERED, HistoryBlock, Note, Pointer, advance, block_of
+from artifact_store.core.pointer import BLOCK, GATHERED, HistoryBlock, Note, Pointer, Seal, advance, block_of
 from tests.unit.samples import KEY, NOW, manifest, resealed
 
 pytestmark = pytest.mark.windows
@@ -216,6 +216,45 @@ def test_a_block_of_another_place_or_with_a_hole_is_refused():
     for entries in ([], value["entries"][1:], value["entries"][::-1]):
         with pytest.raises(Corrupt, match="without a hole"):
             HistoryBlock.from_bytes(resealed(value | {"entries": entries}), what="it")
+
+
+def test_a_history_begins_after_a_whole_block():
+    value = json.loads(published(40)[0].to_bytes())
+    for dropped in (1, 31, 33):
+        with pytest.raises(Corrupt, match="does not lead up"):
+            Pointer.from_bytes(resealed(value | {"history": value["history"][dropped:]}), what="it")
+    assert Pointer.from_bytes(resealed(value | {"history": value["history"][32:]}), what="it").archived == 32
+
+
+def test_a_block_begins_after_a_whole_block():
+    pointer, blocks = published(GATHERED + 1)
+    later = [json.loads(canonical(entry.model_dump(mode="json"))) for entry in pointer.entries]
+    value = json.loads(blocks[0].to_bytes())
+    with pytest.raises(Corrupt, match="without a hole"):
+        HistoryBlock.from_bytes(resealed(value | {"entries": [*value["entries"][1:], later[0]]}), what="it")
+
+
+def test_a_pointer_keeps_what_is_not_archived_and_nothing_else():
+    for times, kept in ((63, 63), (64, 64), (65, 33), (96, 64), (97, 33)):
+        pointer, blocks = published(times)
+        assert (len(pointer.entries), len(blocks)) == (kept, (times - kept) // BLOCK)
+
+
+def test_the_largest_manifest_that_is_copied_has_64_kib():
+    size = len(manifest(config={"a": ""}).to_bytes())
+    for length, copied in ((65_536 - size, True), (65_537 - size, False)):
+        run = manifest(config={"a": "x" * length})
+        assert (advance(None, KEY, "latest", run, note()).pointer.manifest is not None) is copied
+
+
+def test_words_of_a_publish_are_cut_after_200_characters():
+    words = Note("0" * 32, NOW, "b" * 300, "r" * 300)
+    pointer = advance(None, KEY, "latest", manifest(), words).pointer
+    assert (pointer.by, pointer.reason) == ("b" * 200, "r" * 200)
+
+
+def test_what_signs_a_pointer_is_not_shown():
+    assert "sign" not in repr(Seal("0" * 64, "store", lambda data: data)).replace("Seal", "")
 
 
 def test_an_embedded_manifest_of_another_run_is_refused():

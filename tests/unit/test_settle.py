@@ -103,6 +103,15 @@ def test_pauses_grow_with_jitter_and_end_in_time():
     assert list(Clock().patience(0.001).tries()) == [0]
 
 
+def test_attempts_are_counted_and_pauses_double_up_to_the_longest():
+    clock = Clock()
+    attempts = list(clock.patience(20).tries())
+    assert attempts == list(range(len(clock.pauses) + 1))
+    for number, pause in enumerate(clock.pauses):
+        most = min(0.05 * 2**number, 2.0)
+        assert most / 2 <= pause <= most
+
+
 def test_a_read_is_repeated_while_the_storage_is_unavailable():
     clock = Clock()
     assert patiently(script(LOST, BUSY, "value"), clock.patience()) == "value"

@@ -1,0 +1,261 @@
+"""A root becomes a store once, in an empty root only, and only where the storage keeps its word."""
+
+import dataclasses
+from datetime import UTC, datetime
+
+import pytest
+
+from artifact_store.core.errors import (
+    ConditionsUnsupported,
+    ContainerNotFound,
+    Corrupt,
+    InvalidOption,
+    NotAStore,
+    PreconditionFailed,
+    Unreachable,
+    Unsupported,
+)
+from artifact_store.ops.marker import MAX_MARKER, StoreRecord, check_store, guarantees, open_for_writing, read_marker
+from artifact_store.storage.base import Always, Capabilities, IfAbsent, IfVersion
+from artifact_store.storage.memory import MemoryBackend
+from artifact_store.storage.settle import Patience
+
+MARKER = "_store.json"
+NOW = datetime(2024, 8, 16, tzinfo=UTC)
+
+
+class Time:
+    """Time that passes only while somebody sleeps, so that patience ends at once."""
+
+    now = 0.0
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+def patience(seconds=30.0):
+    time = Time()
+    return Patience(seconds=seconds, clock=lambda: time.now, sleep=time.sleep)
+
+
+def opened(backend, concurrency="safe"):
+    return open_for_writing(backend, concurrency, now=lambda: NOW, patience=patience())
+
+
+def everything(backend):
+    return [entry.key for entry in backend.list("")]
+
+
+class Dishonest(MemoryBackend):
+    """Honours conditions as its subclass says."""
+
+    def honours(self, when):
+        raise NotImplementedError
+
+    def write(self, key, data, *, when):
+        return super().write(key, data, when=when if self.honours(when) else Always())
+
+
+class HonoursTheFirstRefusalOnly(Dishonest):
+    """Refuses to create a second time, and not a third time."""
+
+    asked = 0
+
+    def honours(self, when):
+        self.asked += isinstance(when, IfAbsent)
+        return self.asked % 3 != 0
+
+
+class TakesAnyVersionThatWasOnceThere(Dishonest):
+    """Knows the versions of an object, and forgets which is the last."""
+
+    def __init__(self):
+        super().__init__()
+        self.known = []
+
+    def write(self, key, data, *, when):
+        version = super().write(key, data, when=when)
+        self.known.append(version)
+        return version
+
+    def honours(self, when):
+        return not (isinstance(when, IfVersion) and when.version in self.known)
+
+
+class TakesAVersionThatNeverWas(Dishonest):
+    """Compares versions only if it has seen them."""
+
+    def honours(self, when):
+        return not (isinstance(when, IfVersion) and when.version == '"none"')
+
+
+@pytest.mark.parametrize(
+    ("dishonest", "broken"),
+    [
+        (HonoursTheFirstRefusalOnly, "create_only"),
+        (TakesAnyVersionThatWasOnceThere, "compare_and_swap"),
+        (TakesAVersionThatNeverWas, "compare_and_swap"),
+    ],
+)
+def test_a_storage_that_honours_a_condition_once_is_found_out_and_nothing_is_left_there(dishonest, broken):
+    backend = dishonest()
+    with pytest.raises(ConditionsUnsupported, match=rf"does not honour them \(.*{broken}"):
+        opened(backend)
+    assert everything(backend) == []
+
+
+def test_a_storage_that_looked_broken_once_is_asked_again():
+    class Stumbles(Dishonest):
+        writes = 0
+
+        def honours(self, when):
+            self.writes += 1
+            return self.writes > 3
+
+    backend = Stumbles()
+    assert opened(backend).probed == {"memory": {"create_only": True, "compare_and_swap": True}}
+    assert everything(backend) == [MARKER]
+
+
+def test_a_refusal_that_nothing_justifies_is_no_verdict():
+    class RefusesTheSwap(MemoryBackend):
+        def write(self, key, data, *, when):
+            if data == b"3":
+                raise PreconditionFailed(key)
+            return super().write(key, data, when=when)
+
+    backend = RefusesTheSwap()
+    with pytest.raises(Unreachable, match="nothing stood against"):
+        opened(backend)
+    assert everything(backend) == []
+
+
+@pytest.mark.parametrize("able", [(True, False), (False, True), (False, False)])
+def test_a_storage_that_cannot_do_both_conditions_is_not_written_safely(able):
+    backend = MemoryBackend()
+    backend.capabilities = Capabilities(*able, durable=False, reason="old server")
+    with pytest.raises(ConditionsUnsupported, match="old server"):
+        opened(backend)
+    backend.capabilities = dataclasses.replace(backend.capabilities, reason="")
+    with pytest.raises(ConditionsUnsupported, match="no conditional writes"):
+        opened(backend)
+    assert everything(backend) == []
+    assert opened(backend, "single-writer").probed == {}
+
+
+def test_a_store_that_exists_is_opened_with_one_read():
+    backend = MemoryBackend()
+    made = opened(backend)
+    assert (made.created_at, made.concurrency) == (NOW, "safe")
+
+    class ReadsOnly(MemoryBackend):
+        def write(self, key, data, *, when):
+            raise AssertionError(key)
+
+    again = ReadsOnly()
+    again._space = backend._space
+    assert opened(again) == made
+    assert guarantees(again, "safe", made).probed
+    assert not guarantees(again, "safe", None).probed
+    assert not guarantees(again, "single-writer", made).probed
+    known = guarantees(again, "safe", made)
+    assert (known.engine, known.url, known.concurrency, known.durable) == ("memory", "memory://", "safe", False)
+    assert known.reason == "memory is lost when the process ends"
+
+
+def test_another_endpoint_is_probed_before_it_is_written_through():
+    backend = MemoryBackend()
+    opened(backend)
+    dishonest = HonoursTheFirstRefusalOnly()
+    dishonest._space, dishonest.endpoint = backend._space, "elsewhere"
+    with pytest.raises(ConditionsUnsupported, match="elsewhere"):
+        opened(dishonest)
+
+
+def test_the_mode_of_a_store_does_not_change():
+    backend = MemoryBackend()
+    opened(backend, "single-writer")
+    with pytest.raises(InvalidOption, match="concurrency='single-writer'"):
+        opened(backend)
+
+
+def test_a_storage_that_only_reads_says_why():
+    backend = MemoryBackend()
+    backend.read_only = "it is an old tree"
+    with pytest.raises(Unsupported, match="it is an old tree"):
+        opened(backend)
+    assert everything(backend) == []
+
+
+def test_litter_of_the_system_makes_a_root_no_less_empty():
+    backend = MemoryBackend()
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini", "lost+found/x", "_locks/x", "_probe/x"):
+        backend.write(name, b"", when=Always())
+    check_store(backend, patience())
+    opened(backend)
+    check_store(backend, patience())
+    assert read_marker(backend) is not None
+
+
+def test_three_of_the_strangers_in_a_root_are_named():
+    backend = MemoryBackend()
+    for name in "abcd":
+        backend.write(name, b"", when=Always())
+        with pytest.raises(NotAStore, match={"c": r"holds a, b, c\. N", "d": "holds a, b, c, …"}.get(name, "holds a")):
+            opened(backend)
+    with pytest.raises(NotAStore):
+        check_store(backend, patience())
+    assert everything(backend) == ["a", "b", "c", "d"]
+
+
+class NoRoot(MemoryBackend):
+    """A folder or a bucket that is not there."""
+
+    def children(self, prefix):
+        raise ContainerNotFound("no such bucket")
+
+
+def test_a_folder_that_is_not_there_is_an_empty_root_and_a_bucket_is_none():
+    folder, bucket = NoRoot(), NoRoot()
+    folder.makes_root = True
+    check_store(folder, patience())
+    assert opened(folder).concurrency == "safe"
+    with pytest.raises(ContainerNotFound):
+        check_store(bucket, patience())
+
+
+def test_a_marker_that_is_too_large_is_not_parsed():
+    backend = MemoryBackend()
+    record = StoreRecord(store_id="x", created_at=NOW, concurrency="safe", more="x" * MAX_MARKER)
+    backend.write(MARKER, record.to_bytes(), when=Always())
+    with pytest.raises(Corrupt, match="65536"):
+        read_marker(backend)
+
+
+class Beaten(MemoryBackend):
+    """Somebody else makes the store between our look at the root and our write of the marker."""
+
+    removed = False
+
+    def write(self, key, data, *, when):
+        if key == MARKER and not self._space.objects.get(key):
+            record = StoreRecord(store_id="theirs", created_at=NOW, concurrency="safe", probed={})
+            super().write(key, record.to_bytes(), when=Always())
+        return super().write(key, data, when=when)
+
+    def read(self, key, *, limit, unless=None):
+        found = super().read(key, limit=limit, unless=unless)
+        if self.removed:
+            self.delete(key)
+        return found
+
+
+def test_who_comes_second_takes_the_store_of_the_first():
+    assert opened(Beaten()).store_id == "theirs"
+
+
+def test_a_marker_that_goes_away_at_once_makes_no_store():
+    backend = Beaten()
+    backend.removed = True
+    with pytest.raises(NotAStore, match="somebody clears this root"):
+        opened(backend)

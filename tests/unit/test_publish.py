@@ -1,0 +1,359 @@
+"""The two conditional writes: what they read back, and what an error about them tells."""
+
+import pytest
+
+from artifact_store import ArtifactStore
+from artifact_store.core import keys
+from artifact_store.core.errors import (
+    ContainerNotFound,
+    Corrupt,
+    MetricMissing,
+    OutcomeUnknown,
+    PointerConflict,
+    RunDeleted,
+    RunExists,
+    RunNotFound,
+    Unreachable,
+)
+from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.manifest import FileEntry, PublishIntent
+from artifact_store.core.pointer import Note, advance
+from artifact_store.core.policy import Always as PublishAlways
+from artifact_store.core.policy import IfBetter
+from artifact_store.core.tombstone import Tombstone
+from artifact_store.ops.publish import (
+    SeenPointer,
+    commit,
+    history,
+    manifest_of,
+    publish,
+    read_manifest,
+    read_pointer,
+    read_run,
+    swap,
+)
+from artifact_store.storage.base import Always
+from artifact_store.storage.memory import MemoryBackend
+from artifact_store.storage.settle import Patience
+from tests.unit.samples import KEY, NOW, RUN_ID, manifest
+
+RUN = RunId(RUN_ID)
+
+
+class Time:
+    now = 0.0
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+def patience(seconds=5.0):
+    time = Time()
+    return Patience(seconds=seconds, clock=lambda: time.now, sleep=time.sleep)
+
+
+def note(number=1, **more):
+    return Note(f"{number:032x}", NOW, "somebody", **more)
+
+
+class Dead(MemoryBackend):
+    """Answers no write, and no read after one."""
+
+    written = False
+
+    def write(self, key, data, *, when):
+        self.written = True
+        raise Unreachable("away")
+
+    def read(self, key, *, limit, unless=None):
+        if self.written:
+            raise Unreachable("away")
+        return super().read(key, limit=limit, unless=unless)
+
+
+class NoBucket(MemoryBackend):
+    """Nothing is there, not even the root."""
+
+    def read(self, key, *, limit, unless=None):
+        raise ContainerNotFound("no such bucket")
+
+
+def test_a_commit_of_which_nothing_is_known_names_its_run_and_its_write():
+    run = manifest()
+    with pytest.raises(OutcomeUnknown) as caught:
+        commit(Dead(), run, patience())
+    error = caught.value
+    assert (error.key, error.write_id, error.run_id) == (keys.manifest(KEY, RUN), run.write_id, RUN_ID)
+
+
+def test_a_publish_of_which_nothing_is_known_names_its_run_and_its_write():
+    backend = Dead()
+    with pytest.raises(OutcomeUnknown) as caught:
+        publish(backend, "latest", manifest(), PublishAlways(), note=note, patience=patience())
+    error = caught.value
+    assert (error.key, error.write_id, error.run_id) == ("gru/BTCEUR/latest.json", f"{1:032x}", RUN_ID)
+
+
+@pytest.mark.parametrize("makes_root", [True, False])
+def test_a_folder_that_is_not_there_holds_nothing_and_a_bucket_is_missed(makes_root):
+    backend = NoBucket()
+    backend.makes_root = makes_root
+    for call, empty in (
+        (lambda: read_run(backend, KEY, RUN), RunNotFound),
+        (lambda: read_pointer(backend, KEY, "latest"), None),
+    ):
+        if not makes_root:
+            with pytest.raises(ContainerNotFound):
+                call()
+        elif empty is None:
+            assert call() == SeenPointer()
+        else:
+            with pytest.raises(empty):
+                call()
+
+
+def test_a_document_in_the_place_of_another_is_not_believed():
+    backend = MemoryBackend()
+    other_run, other_key = RunId("20240101_000000"), ModelKey("gru", "ETHEUR")
+    for data in (manifest().to_bytes(), Tombstone.mark(manifest(), note()).to_bytes()):
+        for key, run_id in ((KEY, other_run), (other_key, RUN)):
+            backend.write(keys.manifest(key, run_id), data, when=Always())
+            with pytest.raises(Corrupt, match=f"belongs to (gru/BTCEUR|the run {RUN_ID}): it was copied or swapped"):
+                read_run(backend, key, run_id)
+    pointer = advance(None, KEY, "latest", manifest(), note()).pointer.to_bytes()
+    for key, alias in ((KEY, "best"), (other_key, "latest")):
+        backend.write(keys.pointer(key, alias), pointer, when=Always())
+        with pytest.raises(Corrupt, match="belongs to (gru/BTCEUR|the alias 'latest'): it was copied or swapped"):
+            read_pointer(backend, key, alias)
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"write_id": "b" * 32},
+        {"created_at": NOW.replace(year=2025)},
+        {"environment": {"host": "b"}},
+        {"publish": PublishIntent(alias="best", policy="never")},
+        {"signed_by": ("0" * 64,)},
+        {"files": (FileEntry(path="model.json", key="model.json.01234567", size=2, sha256="0" * 64),)},
+    ],
+    ids=lambda same: next(iter(same)),
+)
+def test_two_saves_that_differ_in_what_happened_by_the_way_are_one(same):
+    backend, first = MemoryBackend(), manifest()
+    assert commit(backend, first, patience()) is first
+    assert commit(backend, manifest(**same), patience()) == first
+    assert commit(backend, first, patience()) == first
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"tags": {"a": "b"}},
+        {"metrics": {"a": 1}},
+        {"is_fitted": False},
+        {"store_id": "e" * 32},
+        {"files": (FileEntry(path="model.json", key="model.json", size=2, sha256="1" * 64),)},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_two_saves_that_say_something_else_are_two_and_the_first_stays(other):
+    backend, first = MemoryBackend(), manifest()
+    commit(backend, first, patience())
+    with pytest.raises(RunExists, match="at 2024-08-16 14:23:01 UTC"):
+        commit(backend, manifest(**other), patience())
+    assert read_manifest(backend, KEY, RUN) == first
+
+
+def test_an_id_whose_run_was_deleted_is_not_used_again():
+    backend = MemoryBackend()
+    marked = Tombstone.mark(manifest(), note(reason="old"))
+    never = Tombstone.never_committed(KEY, RUN, note())
+    for stone, said in (
+        (marked, "until it is swept, undelete brings it back"),
+        (marked.sealed(note()), "its files are gone"),
+        (never, "save under another run id"),
+    ):
+        backend.write(keys.manifest(KEY, RUN), stone.to_bytes(), when=Always())
+        with pytest.raises(RunDeleted, match=said):
+            commit(backend, manifest(), patience())
+        assert read_run(backend, KEY, RUN).record == stone
+
+
+def test_a_conflict_tells_what_is_there_and_whose_publish_was_refused():
+    backend = MemoryBackend()
+    swap(backend, KEY, "latest", SeenPointer(), advance(None, KEY, "latest", manifest(), note()), patience())
+    late = advance(None, KEY, "latest", manifest(run_id="20250101_000000"), note(2))
+    with pytest.raises(PointerConflict, match=f"moved on to {RUN_ID} meanwhile") as caught:
+        swap(backend, KEY, "latest", SeenPointer(), late, patience())
+    assert (caught.value.actual.run_id, caught.value.run_id) == (RUN_ID, "20250101_000000")
+
+
+def test_a_publish_is_made_once_though_it_is_asked_for_again():
+    backend = MemoryBackend()
+    first = publish(backend, "latest", manifest(), PublishAlways(), note=note, patience=patience())
+    again = publish(backend, "latest", manifest(), PublishAlways(), note=note, patience=patience())
+    assert again.pointer == first.pointer
+    assert again.refusal is None
+    assert first.pointer.seq == 1
+
+
+class Overtaken(MemoryBackend):
+    """Somebody else is always faster."""
+
+    number = 100
+
+    def write(self, key, data, *, when):
+        seen = read_pointer(self, KEY, "latest")
+        self.number += 1
+        step = advance(seen.pointer, KEY, "latest", manifest(run_id="20250101_000000"), note(self.number))
+        super().write(key, step.pointer.to_bytes(), when=Always())
+        return super().write(key, data, when=when)
+
+
+def test_who_is_always_beaten_gives_up_when_the_time_is_over():
+    with pytest.raises(PointerConflict) as caught:
+        publish(Overtaken(), "latest", manifest(), PublishAlways(), note=note, patience=patience(2))
+    assert caught.value.run_id == RUN_ID
+    assert caught.value.actual.run_id == "20250101_000000"
+
+
+def published(backend, count):
+    """Publish the run so often, and return the pointer as it is read."""
+    seen = SeenPointer()
+    for number in range(1, count + 1):
+        step = advance(seen.pointer, KEY, "latest", manifest(), note(number))
+        swap(backend, KEY, "latest", seen, step, patience())
+        seen = read_pointer(backend, KEY, "latest")
+    return seen
+
+
+def test_the_archive_and_the_pointer_tell_every_publish_in_order():
+    backend = MemoryBackend()
+    seen = published(backend, 130)
+    assert [entry.seq for entry in history(backend, KEY, "latest", seen)] == list(range(1, 131))
+    assert history(backend, KEY, "latest", SeenPointer()) == []
+    block = keys.history_block(KEY, "latest", 64)
+    held = backend.read(keys.history_block(KEY, "latest", 32), limit=1 << 20).data
+    backend.write(block, held, when=Always())
+    with pytest.raises(Corrupt, match="copied or swapped"):
+        history(backend, KEY, "latest", seen)
+    backend.delete(block)
+    with pytest.raises(Corrupt, match="missing from the history") as caught:
+        history(backend, KEY, "latest", seen)
+    assert caught.value.key == block
+
+
+def test_nothing_is_published_over_a_history_that_is_another():
+    backend = MemoryBackend()
+    seen = published(backend, 64)
+    block = keys.history_block(KEY, "latest", 32)
+    backend.write(block, b"{}", when=Always())
+    step = advance(seen.pointer, KEY, "latest", manifest(), note(65))
+    with pytest.raises(Corrupt, match="another history") as caught:
+        swap(backend, KEY, "latest", seen, step, patience())
+    assert caught.value.key == block
+    assert read_pointer(backend, KEY, "latest").pointer.seq == 64
+
+
+class Unheard(MemoryBackend):
+    """Loses the reply to one write of a key, after something has happened meanwhile."""
+
+    def __init__(self, key, meanwhile, *, landed):
+        super().__init__()
+        self.key, self.meanwhile, self.landed = key, meanwhile, landed
+
+    def write(self, key, data, *, when):
+        if key != self.key:
+            return super().write(key, data, when=when)
+        self.key = None
+        if self.landed:
+            super().write(key, data, when=when)
+        self.meanwhile(self)
+        raise Unreachable("the reply is lost")
+
+
+def test_a_pointer_that_was_taken_away_does_not_hold_our_publish():
+    backend = Unheard("gru/BTCEUR/latest.json", lambda it: it.delete("gru/BTCEUR/latest.json"), landed=True)
+    seen = published(plain := MemoryBackend(), 1)
+    backend._space = plain._space
+    step = advance(seen.pointer, KEY, "latest", manifest(), note(2))
+    with pytest.raises(PointerConflict, match="moved on to no run meanwhile") as caught:
+        swap(backend, KEY, "latest", seen, step, patience())
+    assert caught.value.actual is None
+
+
+@pytest.mark.parametrize("place", [31, 32, 33])
+def test_our_publish_is_found_though_others_have_archived_it_meanwhile(place):
+    plain = MemoryBackend()
+    seen = published(plain, place - 1)
+    step = advance(seen.pointer, KEY, "latest", manifest(), note(place))
+
+    def others(backend):
+        for number in range(place + 1, 70):
+            there = read_pointer(backend, KEY, "latest")
+            swap(
+                backend,
+                KEY,
+                "latest",
+                there,
+                advance(there.pointer, KEY, "latest", manifest(), note(number)),
+                patience(),
+            )
+
+    backend = Unheard("gru/BTCEUR/latest.json", others, landed=True)
+    backend._space = plain._space
+    assert swap(backend, KEY, "latest", seen, step, patience()) is step.pointer
+    assert read_pointer(backend, KEY, "latest").pointer.seq == 69
+
+
+@pytest.mark.parametrize("landed", [True, False])
+def test_a_block_of_history_is_there_before_the_pointer_lets_go_of_it(landed):
+    plain = MemoryBackend()
+    seen = published(plain, 64)
+    block = keys.history_block(KEY, "latest", 32)
+    backend = Unheard(block, lambda _: None, landed=landed)
+    backend._space = plain._space
+    step = advance(seen.pointer, KEY, "latest", manifest(), note(65))
+    assert swap(backend, KEY, "latest", seen, step, patience()).seq == 65
+    now = read_pointer(backend, KEY, "latest")
+    assert [entry.seq for entry in now.pointer.entries] == list(range(33, 66))
+    assert [entry.seq for entry in history(backend, KEY, "latest", now)] == list(range(1, 66))
+
+
+def test_a_run_replaces_a_worse_one_only_where_the_policy_asks_for_that():
+    backend = MemoryBackend()
+    policy = IfBetter("score")
+
+    def offer(run_id, score, number):
+        run = manifest(run_id=run_id, metrics={"score": score})
+        commit(backend, run, patience())
+        return publish(backend, "latest", run, policy, note=lambda: note(number), patience=patience())
+
+    assert offer("20240101_000000", 1.0, 1).pointer.seq == 1
+    assert isinstance(offer("20240102_000000", 1.0, 2).refusal, PointerConflict)
+    assert isinstance(offer("20240103_000000", "NaN", 3).refusal, MetricMissing)
+    assert offer("20240104_000000", 2.0, 4).pointer.run_id == "20240104_000000"
+    backend.delete(keys.manifest(KEY, RunId("20240104_000000")))  # a copy of it is in the pointer
+    assert isinstance(offer("20240105_000000", 1.5, 5).refusal, PointerConflict)
+
+
+def test_a_manifest_too_large_for_the_pointer_is_read_and_compared():
+    backend = MemoryBackend()
+    large = manifest(config={"a": "x" * 70_000})
+    commit(backend, large, patience())
+    pointer = publish(backend, "latest", large, PublishAlways(), note=note, patience=patience()).pointer
+    assert pointer.manifest is None
+    assert manifest_of(backend, KEY, pointer) == large
+    backend.write(keys.manifest(KEY, RUN), manifest().to_bytes(), when=Always())
+    with pytest.raises(Corrupt, match="it was replaced"):
+        manifest_of(backend, KEY, pointer)
+    backend.delete(keys.manifest(KEY, RUN))
+    assert manifest_of(backend, KEY, pointer) is None
+    with ArtifactStore(backend) as store, pytest.raises(RunDeleted, match="which is gone"):
+        store.get(str(KEY))
+
+
+def test_a_retired_alias_has_no_manifest():
+    pointer = advance(None, KEY, "latest", None, note()).pointer
+    assert manifest_of(MemoryBackend(), KEY, pointer) is None
