@@ -21,6 +21,7 @@ from artifact_store.core.errors import (
     ContainerNotFound,
     NotFound,
     ObjectNotFound,
+    OutcomeUnknown,
     RunInUse,
     Unavailable,
 )
@@ -50,9 +51,9 @@ def storage_time(context: Context) -> datetime:
 
     Ages are compared with it, since the times in a listing are the storage's, and a client's clock may be wrong.
     """
+    key = keys.probe(secrets.token_hex(16))  # the same for every try, so that the last one removes what others left
 
     def ask() -> datetime:
-        key = keys.probe(secrets.token_hex(16))
         try:
             context.backend.write(key, b"?", when=Always())
             found = [entry.modified for entry in context.backend.list(keys.PROBES) if entry.key == key]
@@ -114,13 +115,21 @@ def mark(context: Context, key: ModelKey, run_id: RunId, *, reason: str) -> Tomb
             raise deleted(found.record)
         raise Conflict(f"{stone.label} was deleted and brought back by somebody at this moment; look at it again")
     try:
-        refuse_named(key, run_id, named_by(context, key, run_id))
-    except Unavailable as error:
-        error.add_note(f"{stone.label} is marked as deleted; if an alias names it after all, gc brings it back.")
-        raise
-    except ArtifactStoreError:
-        unmark(context, key, run_id, stone)
-        raise
+        try:
+            refuse_named(key, run_id, named_by(context, key, run_id))
+        except Unavailable:
+            raise
+        except ArtifactStoreError:
+            unmark(context, key, run_id, stone)
+            raise
+    except Unavailable as error:  # which would say that nothing has happened
+        raise OutcomeUnknown(
+            f"{stone.label} is marked as deleted, and it could not be looked up whether an alias names it meanwhile "
+            f"({error}). If one does, gc brings it back",
+            key=keys.manifest(key, run_id),
+            write_id=stone.write_id,
+            run_id=run_id,
+        ) from error
     return stone
 
 

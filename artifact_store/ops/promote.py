@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from artifact_store.core.errors import Corrupt, NotFound, NothingToRollBackTo, PointerConflict, RunDeleted
+from artifact_store.core import keys
+from artifact_store.core.errors import (
+    ArtifactStoreError,
+    Corrupt,
+    NotFound,
+    NothingToRollBackTo,
+    OutcomeUnknown,
+    PointerConflict,
+    RunDeleted,
+)
 from artifact_store.core.keys import ModelKey, RunId, RunRef
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Note, Pointer, Publish, advance
@@ -106,12 +115,29 @@ def _check(context: Context, manifest: Manifest) -> None:
 
 
 def _kept(context: Context, pointer: Pointer, manifest: Manifest, note: MakeNote) -> Pointer:
-    """Return the pointer if its run is still there; else publish what was in force before, and raise."""
+    """Return the pointer if its run is still there; else publish what was in force before, and raise.
+
+    Raises:
+        RunDeleted: the run was deleted meanwhile.
+        OutcomeUnknown: it is published, and it could not be looked up whether the run is still there, or what was in
+            force before could not be published again. Any other error would say that nothing has happened.
+    """
     try:
-        _check(context, manifest)
-    except RunDeleted:
-        _restore(context, pointer, manifest, note)
+        try:
+            _check(context, manifest)
+        except RunDeleted:
+            _restore(context, pointer, manifest, note)
+            raise
+    except (RunDeleted, OutcomeUnknown):
         raise
+    except ArtifactStoreError as error:
+        raise OutcomeUnknown(
+            f"{manifest.label} was published as {pointer.alias!r} (seq {pointer.seq}), and it could not be looked up "
+            f"whether somebody deleted it at that moment ({error}). Look at the alias before you repeat this",
+            key=keys.pointer(manifest.key, pointer.alias),
+            write_id=pointer.write_id,
+            run_id=manifest.run_id,
+        ) from error
     return pointer
 
 
