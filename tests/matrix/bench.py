@@ -150,6 +150,10 @@ class Bench(abc.ABC):
         """Where an undisturbed operation touches the storage, in a fixed order."""
         return tuple(sorted(self.run(operation, ()).trace))
 
+    def repairs(self, point: Point) -> bool:
+        """Whether a fault at this point is recovered from in steps of interest: reading back, and sending again."""
+        return point.conditional
+
     def recovery(self, operation: Operation, strike: Strike) -> tuple[Point, ...]:
         """Where it touches the same key again after a fault: the read-back, and the write that is sent again."""
         trial = self.run(operation, (strike,))

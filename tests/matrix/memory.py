@@ -131,6 +131,9 @@ class MemoryBench(Bench):
         backend.aim.report(trial)
         return limited(trial, clock.total)
 
+    def repairs(self, point: Point) -> bool:
+        return True
+
     def recovery(self, operation: Operation, strike: Strike) -> tuple[Point, ...]:
         """Every step after the fault."""
         trial = self.run(operation, (strike,))
