@@ -240,19 +240,25 @@ def _brought_back(context: Context, key: ModelKey, run_id: RunId, stone: Tombsto
 def remove_files(context: Context, key: ModelKey, run_id: RunId, result: Result) -> Ending:
     """Remove everything of a sealed run but its tombstone: exact keys from a listing of its own prefix.
 
-    What cannot be removed, such as a file that another program has open on Windows, does not keep the rest from it.
+    What cannot be removed, such as a file that another program has open on Windows, does not keep the rest from it; but
+    once a failure has taken all of the patience, nothing more is begun.
 
     Raises:
-        ArtifactStoreError: the first failure, after everything was tried. The next sweep goes on.
+        ArtifactStoreError: the first failure. The next sweep goes on.
     """
     place = keys.manifest(key, run_id)
     doomed = [entry.key for entry in objects(context, key, run_id) if entry.key != place]
+    silent = threading.Event()
 
     def one(where: str, stop: threading.Event) -> ArtifactStoreError | None:
         del stop  # one failure is no reason to leave the others
+        if silent.is_set():
+            return None
         try:
             patiently(lambda: context.backend.delete(where), context.patience)
         except ArtifactStoreError as error:
+            if isinstance(error, Unavailable):
+                silent.set()
             return error
         return None
 

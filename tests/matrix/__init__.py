@@ -1,4 +1,4 @@
-"""The fault matrix: every operation of a store × every fault × every backend, at every step that touches the storage.
+"""The fault matrix: every operation of a store by every fault by every backend, at every step on the storage.
 
 ``python -m tests.matrix`` prints it. What is tried is data: ``operations`` says what is done and which states it passes
 through, ``faults`` what goes wrong and which errors that may give; ``cells`` lists what is to be tried. A bench carries

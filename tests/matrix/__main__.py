@@ -11,25 +11,26 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tests.matrix.bench import Cell
 from tests.matrix.cells import Wanted
 from tests.matrix.operations import OPERATIONS
-from tests.matrix.runs import BACKENDS, carry_out
+from tests.matrix.runs import BACKENDS, Progress, carry_out, in_parts, say
 from tests.matrix.table import Table
 
 SHARE = {"memory": 1.0, "local": 0.06, "obstore": 0.02, "s3fs": 0.02}
 KILLS = 0.02
-EVERY = 5.0  # seconds between two lines about the progress
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.matrix", description=__doc__)
     parser.add_argument("--long", action="store_true", help="every cell")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
-    parser.add_argument("--operation", default="", choices=["", *OPERATIONS], metavar="NAME", help=", ".join(OPERATIONS))
+    parser.add_argument(
+        "--operation", default="", choices=["", *OPERATIONS], metavar="NAME", help=", ".join(OPERATIONS)
+    )
     parser.add_argument("--backend", default="", choices=["", *BACKENDS], metavar="NAME", help=", ".join(BACKENDS))
     parser.add_argument("--fault", default="", metavar="NAME", help="one column of the table, or 'pairs'")
     parser.add_argument("--cell", default="", metavar="CELL", help="one cell alone, as a violation names it")
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="share the cells out among so many")
     return parser.parse_args(argv)
 
 
@@ -39,43 +40,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = [options.backend] if options.backend else list(BACKENDS)
     table, begun = Table(), time.monotonic()
     if options.cell:
-        backend, operation, *_ = (part.strip() for part in options.cell.split("|"))
-        only = Wanted(operation, cell=options.cell)
-        carry_out([backend], only, table, told)
+        carry_out([options.cell.partition("|")[0].strip()], Wanted(cell=options.cell), table, Progress())
+    elif options.long or options.operation or options.backend or options.fault:
+        wanted = Wanted(options.operation, options.fault)
+        if options.processes > 1:
+            in_parts(names, wanted, options.processes, table, say)
+        else:
+            carry_out(names, wanted, table, Progress())
     else:
-        whole = options.long or options.operation or options.backend or options.fault
-        for name in names:
-            share = 1.0 if whole else SHARE.get(name, KILLS)
-            wanted = Wanted(options.operation, options.fault, pairs=bool(whole), share=share)
-            carry_out([name], wanted, table, told)
-    if options.json:
-        print(json.dumps(table.as_json(), indent=1))
-    else:
-        print("\n".join(table.lines()))
-    for cell, verdict in table.violations:
-        print(f"\nviolated: {cell}\n  told: {verdict.told}", file=sys.stderr)
-        for violation in verdict.violations:
-            print(f"  {violation}", file=sys.stderr)
-        print(f"  alone: {alone(cell)}", file=sys.stderr)
-    print(f"{time.monotonic() - begun:.0f} s", file=sys.stderr)
-    if not table.total():
-        print("there is no such cell", file=sys.stderr)
+        sample(table)
+    print(json.dumps(table.as_json(), indent=1) if options.json else "\n".join(table.lines()))
+    for violation in table.violations:
+        say(f"\n{violation}")
+    say(f"{time.monotonic() - begun:.0f} s" if table.total() else "there is no such cell")
     return 1 if table.violations or not table.total() else 0
 
 
-def alone(cell: Cell) -> str:
-    """How to repeat a cell."""
-    return f"python -m tests.matrix --cell '{cell}'"
-
-
-_last = [0.0]
-
-
-def told(backend: str, done: int, of: int) -> None:
-    """Say how far it is, now and then."""
-    if done == of or time.monotonic() - _last[0] >= EVERY:
-        _last[0] = time.monotonic()
-        print(f"{backend}: {done} of {of}", file=sys.stderr, flush=True)
+def sample(table: Table) -> None:
+    """Try the short form: memory whole but for the pairs, and a few cells of everything else, always the same."""
+    for name in BACKENDS:
+        carry_out([name], Wanted(pairs=False, share=SHARE.get(name, KILLS)), table, Progress())
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from artifact_store import ArtifactStore
 from artifact_store.testing import SimulatedCrash
@@ -126,7 +126,7 @@ class Bench(abc.ABC):
     pairs: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     """The faults of an attempt, and those of its recovery, that are tried together."""
 
-    def __enter__(self) -> Bench:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -148,7 +148,10 @@ class Bench(abc.ABC):
 
     def points(self, operation: Operation) -> tuple[Point, ...]:
         """Where an undisturbed operation touches the storage, in a fixed order."""
-        return tuple(sorted(self.run(operation, ()).trace))
+        trial = self.run(operation, ())
+        if trial.told.error is not None:
+            raise trial.told.error
+        return tuple(sorted(trial.trace))
 
     def repairs(self, point: Point) -> bool:
         """Whether a fault at this point is recovered from in steps of interest: reading back, and sending again."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.matrix.bench import Bench, Cell, Strike
 from tests.matrix.operations import Operation
@@ -25,17 +25,24 @@ class Wanted:
     fault: str = ""
     pairs: bool = True
     share: float = 1.0
+    part: tuple[int, int] = (0, 1)
+    """Which of how many processes this is: each takes its own cells, those of one first fault together."""
     cell: str = ""
     """This one alone."""
 
     def takes(self, cell: Cell) -> bool:
         if self.cell:
             return str(cell) == self.cell
-        if self.operation and self.operation != cell.operation:
-            return False
-        if self.fault and self.fault != cell.column:
-            return False
-        return self.share >= 1.0 or _hash(str(cell)) < self.share
+        named = self.fault in {"", cell.column}
+        return named and self.begins(cell) and (self.share >= 1.0 or _hash(str(cell)) < self.share)
+
+    def begins(self, cell: Cell) -> bool:
+        """Whether cells with this first fault are taken at all."""
+        begin = str(replace(cell, strikes=cell.strikes[:1]))
+        if self.cell:
+            return self.cell.startswith(begin)
+        mine, of = self.part
+        return self.operation in {"", cell.operation} and int(_hash(begin) * of) == mine
 
 
 def cells(bench: Bench, operation: Operation, wanted: Wanted) -> Iterator[Cell]:
@@ -63,7 +70,7 @@ def _pairs(bench: Bench, operation: Operation, wanted: Wanted) -> Iterator[Cell]
             first = Strike(bench.fault(name), point)
             if bench.why_not(operation, first.fault, point) or not bench.repairs(point):
                 continue
-            if wanted.share < 1.0 and _hash(f"pairs of {operation.name} {first}") >= wanted.share:
+            if not wanted.begins(Cell(bench.name, operation.name, (first,))):
                 continue  # to find the points of a recovery takes a trial of its own
             for second in bench.recovery(operation, first):
                 for other in recoveries:

@@ -77,7 +77,7 @@ class KillBench(Bench):
     def __enter__(self) -> Self:
         self._home = Path(tempfile.mkdtemp(prefix="artifact-store-matrix-"))
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["tests.matrix.kills"])
+        self._context.set_forkserver_preload(["tests.matrix.kills", "artifact_store.storage.s3fs", "s3fs"])
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -115,9 +115,7 @@ class KillBench(Bench):
                 return Told(error=Killed())
             return Told(error=RuntimeError(f"the process was not killed: it ended with {process.exitcode}"))
 
-        trial = examine(
-            operation, strikes, act, snapshot=snapshot, again=lambda: Told.by(operation, reader(clean()))
-        )
+        trial = examine(operation, strikes, act, snapshot=snapshot, again=lambda: Told.by(operation, reader(clean())))
         trial.met = len(strikes) if killed.is_set() else 0
         return trial
 

@@ -14,7 +14,7 @@ from artifact_store.core import keys
 from artifact_store.core.errors import Corrupt, DeadlineExceeded, Unavailable
 from artifact_store.storage.base import Always, Backend, Precondition, Version
 from artifact_store.storage.settle import Patience
-from artifact_store.testing import FaultyBackend, Faults
+from artifact_store.testing import Faults, FaultyBackend
 from artifact_store.testing.faulty import On, Rule, _Fate
 from tests.matrix.bench import TIMEOUT, Aim, Bench, Fault, Point, Strike, Told, Trial, examine
 from tests.matrix.operations import Operation, world
@@ -165,18 +165,16 @@ def limited(trial: Trial, seconds: float) -> Trial:
     return trial
 
 
+_ONLY = (
+    ("412", lambda point: point.conditional, "only a write with a condition is answered so"),
+    ("409", lambda point: point.what in WRITES, "only a write is answered so"),
+    ("delayed", lambda point: point.what in WRITES, "a read that arrives late changes nothing: a lost request"),
+    ("hang landed", lambda point: point.what in WRITES, "a read changes nothing: a hang"),
+    ("flipped byte", lambda point: point.what in READS, "no bytes of an object come back"),
+    ("cut body", lambda point: point.what in READS, "a listing that breaks off is a lost reply, and a write has none"),
+)
+
+
 def why_not(name: str, point: Point) -> str:
-    """What holds for every storage."""
-    if name.startswith("412") and not point.conditional:
-        return "only a write with a condition is answered so"
-    if name.startswith("409") and point.what not in WRITES:
-        return "only a write is answered so"
-    if name.startswith("delayed") and point.what not in WRITES:
-        return "a read that arrives late changes nothing: a lost request"
-    if name == "hang landed" and point.what not in WRITES:
-        return "a read changes nothing: a hang"
-    if name == "flipped byte" and point.what not in READS:
-        return "no bytes of an object come back"
-    if name == "cut body" and point.what not in READS:
-        return "no bytes of an object come back; a listing that breaks off is a lost reply"
-    return ""
+    """Why a fault cannot happen to a call of a backend."""
+    return next((why for begin, fits, why in _ONLY if name.startswith(begin) and not fits(point)), "")

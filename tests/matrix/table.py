@@ -7,9 +7,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.matrix.bench import Cell
+from tests.matrix.operations import OPERATIONS
 from tests.matrix.oracle import ERROR, OK, UNKNOWN, Verdict
 
 ENDINGS = (OK, ERROR, UNKNOWN)
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A cell in which something is wrong, and how to try it again alone."""
+
+    cell: str
+    told: str
+    wrong: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lines = [f"violated: {self.cell}", f"  told: {self.told}", *(f"  {wrong}" for wrong in self.wrong)]
+        return "\n".join([*lines, f"  alone: python -m tests.matrix --cell '{self.cell}'"])
 
 
 @dataclass
@@ -18,7 +32,7 @@ class Table:
 
     counts: dict[tuple[str, str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     reasons: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    violations: list[tuple[Cell, Verdict]] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
     worst: dict[tuple[str, str], tuple[float, int]] = field(default_factory=dict)
     """By bench and fault: the seconds and the requests that an operation cost against a dead storage at most."""
 
@@ -27,10 +41,23 @@ class Table:
         count[verdict.ending] += 1
         if verdict.violations:
             count["violations"] += 1
-            self.violations.append((cell, verdict))
+            self.violations.append(Violation(str(cell), verdict.told, verdict.violations))
         if cost is not None:
-            known = self.worst.get((cell.bench, cell.column), (0.0, 0))
-            self.worst[cell.bench, cell.column] = max(known[0], cost[0]), max(known[1], cost[1])
+            self._cost((cell.bench, cell.column), cost)
+
+    def merge(self, other: Table) -> None:
+        """Add what another process found."""
+        for place, count in other.counts.items():
+            self.counts[place] += count
+        for reason, where in other.reasons.items():
+            self.reasons[reason] += where
+        for where, cost in other.worst.items():
+            self._cost(where, cost)
+        self.violations += other.violations
+
+    def _cost(self, where: tuple[str, str], cost: tuple[float, int]) -> None:
+        known = self.worst.get(where, (0.0, 0))
+        self.worst[where] = max(known[0], cost[0]), max(known[1], cost[1])
 
     def leave_out(self, cell: Cell) -> None:
         self.counts[cell.bench, cell.operation, cell.column]["n/a"] += 1
@@ -46,7 +73,7 @@ class Table:
 
     def lines(self) -> list[str]:
         out = []
-        for bench in dict.fromkeys(place[0] for place in self.counts):
+        for bench in self._names(0):
             out += [*self._bench(bench), ""]
         out += ["not applicable, and why:"]
         out += [f"  {sum(where.values()):6}  {reason}" for reason, where in sorted(self.reasons.items())]
@@ -58,14 +85,24 @@ class Table:
             ]
         return [*out, "", f"total: {spoken(self.total())}"]
 
+    def _names(self, part: int, bench: str = "") -> list[str]:
+        """The names of benches, operations or faults, in the order in which they first came; pairs last."""
+        found = list(dict.fromkeys(place[part] for place in self.counts if not bench or place[0] == bench))
+        return sorted(found, key=lambda name: name == "pairs")
+
     def _bench(self, bench: str) -> list[str]:
-        operations = list(dict.fromkeys(place[1] for place in self.counts if place[0] == bench))
-        faults = list(dict.fromkeys(place[2] for place in self.counts if place[0] == bench))
+        operations = [name for name in OPERATIONS if name in self._names(1, bench)]
+        faults = self._names(2, bench)
         heads = [fault.replace(": ", ":").split(" ", 1) for fault in faults]
         widths = [max(9, *(len(part) for part in head)) + 1 for head in heads]
-        out = [f"{bench}: {spoken(self.total(bench))}", "cells that ended ok+error+unknown; - is not applicable, ! a violation"]
+        out = [
+            f"{bench}: {spoken(self.total(bench))}",
+            "cells that ended ok+error+unknown; - is not applicable, ! a violation",
+        ]
         for row in (0, 1):
-            parts = [(head[row] if len(head) > row else "").rjust(width) for head, width in zip(heads, widths, strict=True)]
+            parts = [
+                (head[row] if len(head) > row else "").rjust(width) for head, width in zip(heads, widths, strict=True)
+            ]
             out.append(" " * 18 + "".join(parts))
         for operation in operations:
             parts = [
@@ -88,8 +125,7 @@ class Table:
                 for (bench, fault), (seconds, requests) in self.worst.items()
             ],
             "violations": [
-                {"cell": str(cell), "told": verdict.told, "violations": verdict.violations}
-                for cell, verdict in self.violations
+                {"cell": found.cell, "told": found.told, "violations": found.wrong} for found in self.violations
             ],
             "total": dict(self.total()),
         }

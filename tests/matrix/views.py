@@ -14,8 +14,8 @@ from functools import lru_cache
 
 from artifact_store import ArtifactStore
 from artifact_store.core import keys
-from artifact_store.core.errors import ArtifactStoreError
-from artifact_store.core.keys import ModelKey
+from artifact_store.core.errors import ArtifactStoreError, RunNotFound
+from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.registry import CodecRegistry
 from artifact_store.ops.publish import read_run
@@ -82,20 +82,13 @@ def see(snapshot: Snapshot) -> View:
     """Return what a sound client reads."""
     memory = snapshot.restored()
     store = reader(memory)
-    runs, stones, left, broken = {}, {}, set(snapshot.unfinished), []
-    models, aliases, owned = set(), {}, {}
-    for key, _ in snapshot.objects:
-        found = keys.run_of(key)
-        if found is not None:
-            models.add(found[0])
-            owned.setdefault((found[0], found[1]), []).append(key)
-        elif key.startswith(keys.PROBES):
-            left.add(key)
+    runs, stones, broken = {}, {}, []
+    left = set(snapshot.unfinished) | {key for key, _ in snapshot.objects if key.startswith(keys.PROBES)}
+    aliases: dict[str, tuple[str | None, ...]] = {}
+    owned = _by_run(snapshot)
+    models = {model for model, _ in owned}
     for (model, run_id), held in owned.items():
         place, label = keys.manifest(model, run_id), f"{model}:{run_id}"
-        if place not in held:
-            left.update(held)
-            continue
         try:
             record = read_run(memory, model, run_id).record
             if isinstance(record, Manifest):
@@ -103,6 +96,8 @@ def see(snapshot: Snapshot) -> View:
             else:
                 stones[label] = record.state
                 left.update(key for key in held if key != place)
+        except RunNotFound:  # never committed
+            left.update(held)
         except ArtifactStoreError as error:
             broken.append(f"{label}: {type(error).__name__}: {error}")
     write_ids = set()
@@ -118,6 +113,15 @@ def see(snapshot: Snapshot) -> View:
     except ArtifactStoreError as error:
         broken.append(f"{type(error).__name__}: {error}")
     return View(runs, aliases, stones, frozenset(write_ids), frozenset(left), tuple(broken))
+
+
+def _by_run(snapshot: Snapshot) -> dict[tuple[ModelKey, RunId], list[str]]:
+    owned: dict[tuple[ModelKey, RunId], list[str]] = {}
+    for key, _ in snapshot.objects:
+        found = keys.run_of(key)
+        if found is not None:
+            owned.setdefault(found[:2], []).append(key)
+    return owned
 
 
 def steady(store: ArtifactStore, seed: str) -> ArtifactStore:
@@ -152,4 +156,6 @@ def _value(store: ArtifactStore, label: str, manifest: Manifest) -> str:
     component = manifest.components.get("model")
     if component is not None and component.codec.name == "json":
         return repr(store.load(label))
-    return " ".join(sorted(f"{entry.path}={entry.sha256[:8]}" for entry in manifest.files if entry.path != keys.METADATA))
+    return " ".join(
+        sorted(f"{entry.path}={entry.sha256[:8]}" for entry in manifest.files if entry.path != keys.METADATA)
+    )
