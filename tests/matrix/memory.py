@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -19,27 +18,25 @@ from artifact_store.testing.faulty import On, Rule, _Fate
 from tests.matrix.bench import TIMEOUT, Aim, Bench, Fault, Point, Strike, Told, Trial, examine
 from tests.matrix.operations import Operation, world
 from tests.matrix.views import REGISTRY, Snapshot, reader, steady
+from tests.stateful.stepping import Inline
 
 WRITES = frozenset({"write", "put_file", "delete", "discard"})
 READS = frozenset({"read", "stream"})
-_PROBE = re.compile(r"[0-9a-f]{32}$")
+FILES = 4
+"""What a save moves at once: three files, and the pointer that it looks at meanwhile. Here one comes after the other.
 
 
 class Clock:
-    """Time that passes only while somebody waits: each thread has its own, as if all of them waited at once."""
+    """Time that passes only while somebody waits."""
 
     def __init__(self) -> None:
-        self._waited: dict[int, float] = {}
+        self.now = 0.0
 
     def __call__(self) -> float:
-        return self._waited.get(threading.get_ident(), 0.0)
+        return self.now
 
     def sleep(self, seconds: float) -> None:
-        self._waited[threading.get_ident()] = self() + seconds
-
-    @property
-    def total(self) -> float:
-        return sum(self._waited.values())
+        self.now += seconds
 
 
 def place_of(key: str) -> str:
@@ -129,7 +126,7 @@ class MemoryBench(Bench):
             again=lambda: Told.by(operation, reader(inner)),
         )
         backend.aim.report(trial)
-        return limited(trial, clock.total)
+        return limited(trial, clock.now)
 
     def repairs(self, point: Point) -> bool:
         return True
@@ -150,18 +147,18 @@ def told(operation: Operation, store: ArtifactStore) -> Told:
 
 
 def client(backend: Backend, clock: Clock) -> ArtifactStore:
-    """A store whose patience is measured by the clock."""
+    """A store whose patience is measured by the clock, without threads: its calls have one order."""
     store = steady(ArtifactStore(backend, timeout=TIMEOUT, registry=REGISTRY), "a")
     patience = Patience(seconds=TIMEOUT, clock=clock, sleep=clock.sleep)
-    store._context = replace(store._context, patience=patience)
+    store._context = replace(store._context, patience=patience, workers=Inline())
     return store
 
 
 def limited(trial: Trial, seconds: float) -> Trial:
-    """Say what it may cost if the storage is dead: each step may be tried for the timeout, and once more."""
+    """Say what it may cost if the storage is dead: three timeouts and 40 requests for all that a save moves at once."""
     if any(strike.fault.sticky for strike in trial.strikes):
         trial.seconds = seconds
-        trial.limit = (3 * TIMEOUT * 8, 100)
+        trial.limit = (3 * TIMEOUT * FILES, 40 * FILES)
     return trial
 
 

@@ -207,8 +207,8 @@ class NetworkBench(Bench):
 
 
 def limit_of(timeout: float) -> tuple[float, int]:
-    """What an operation may cost against a dead server: four timeouts and what a busy machine adds, and 60 requests."""
-    return 4 * timeout + 10.0, 60
+    """What an operation may cost against a dead server: four timeouts and what a busy machine adds, and 240 requests."""
+    return 4 * timeout + 15.0, 240
 
 
 def moved(backend: Backend, prefix: str) -> Any:

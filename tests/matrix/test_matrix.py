@@ -69,7 +69,7 @@ def test_the_processes_share_the_cells_out_so_that_each_is_tried_once():
     operation = OPERATIONS["retire"]
     whole = [str(cell) for cell in cells(MemoryBench(), operation, Wanted())]
     parts = [[str(cell) for cell in cells(MemoryBench(), operation, Wanted(part=(n, 3)))] for n in range(3)]
-    assert sorted(sum(parts, [])) == sorted(whole)
+    assert sorted(cell for part in parts for cell in part) == sorted(whole)
     assert all(parts)
 
 
