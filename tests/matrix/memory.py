@@ -23,7 +23,7 @@ from tests.stateful.stepping import Inline
 WRITES = frozenset({"write", "put_file", "delete", "discard"})
 READS = frozenset({"read", "stream"})
 FILES = 4
-"""What a save moves at once: three files, and the pointer that it looks at meanwhile. Here one comes after the other.
+"""What a save moves at once: three files, and the pointer that it looks at meanwhile. Here one comes after the other."""
 
 
 class Clock:
