@@ -9,11 +9,11 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from tests.matrix.cells import Wanted
 from tests.matrix.operations import OPERATIONS
-from tests.matrix.runs import BACKENDS, Progress, carry_out, in_parts, say
+from tests.matrix.runs import BACKENDS, Progress, Site, in_processes, say
 from tests.matrix.table import Table
 
 SHARE = {"memory": 1.0, "local": 0.06, "obstore": 0.02, "s3fs": 0.02}
@@ -39,16 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = arguments(argv)
     names = [options.backend] if options.backend else list(BACKENDS)
     table, begun = Table(), time.monotonic()
-    if options.cell:
-        carry_out([options.cell.partition("|")[0].strip()], Wanted(cell=options.cell), table, Progress())
-    elif options.long or options.operation or options.backend or options.fault:
-        wanted = Wanted(options.operation, options.fault)
-        if options.processes > 1:
-            in_parts(names, wanted, options.processes, table, say)
-        else:
-            carry_out(names, wanted, table, Progress())
+    if options.processes > 1:
+        in_processes(names, Wanted(options.operation, options.fault), options.processes, table)
     else:
-        sample(table)
+        with Site() as site:
+            for name, wanted in asked(options, names):
+                site.carry_out(name, wanted, table, Progress())
     print(json.dumps(table.as_json(), indent=1) if options.json else "\n".join(table.lines()))
     for violation in table.violations:
         say(f"\n{violation}")
@@ -56,10 +52,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if table.violations or not table.total() else 0
 
 
-def sample(table: Table) -> None:
-    """Try the short form: memory whole but for the pairs, and a few cells of everything else, always the same."""
-    for name in BACKENDS:
-        carry_out([name], Wanted(pairs=False, share=SHARE.get(name, KILLS)), table, Progress())
+def asked(options: argparse.Namespace, names: list[str]) -> Iterator[tuple[str, Wanted]]:
+    """Yield what is to be tried on which backend: one cell, every cell that was named, or the short form."""
+    if options.cell:
+        yield options.cell.partition("|")[0].strip(), Wanted(cell=options.cell)
+        return
+    for name in names:
+        if options.long or options.operation or options.backend or options.fault:
+            yield name, Wanted(options.operation, options.fault)
+        else:
+            yield name, Wanted(pairs=False, share=SHARE.get(name, KILLS))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
+import os
 import sys
 import tempfile
 import threading
@@ -12,19 +14,22 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_compl
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from tests.matrix.bench import Bench, Cell
-from tests.matrix.cells import Wanted, cells
+from tests.matrix.cells import PAIRED, Wanted, cells
 from tests.matrix.kills import KillBench
 from tests.matrix.local import LocalBench
 from tests.matrix.memory import MemoryBench
 from tests.matrix.network import NetworkBench
 from tests.matrix.operations import OPERATIONS
 from tests.matrix.oracle import Verdict, judge
-from tests.matrix.table import Table
+from tests.matrix.table import Table, spoken
 from tests.servers import SeaweedServer
 
 AT_ONCE = 4
+PARTS = 4
+"""Into how many pieces the pairs of an operation are cut."""
 KILLS_AT_ONCE = 2
 TRIES = 3
 """How often a cell is tried until its faults are met: what is sent side by side may come in another order."""
@@ -61,22 +66,47 @@ BACKENDS: dict[str, Kind] = {
     "local": Kind(lambda _: LocalBench()),
     **{engine: Kind(_network(engine), AT_ONCE, server=True) for engine in ENGINES},
     "local, kill -9": Kind(_kills("local"), KILLS_AT_ONCE),
-    **{f"{engine}, kill -9": Kind(_kills(engine), KILLS_AT_ONCE, server=True) for engine in ENGINES},
+    "obstore, kill -9": Kind(_kills("obstore"), KILLS_AT_ONCE, server=True),
 }
 
 
-def in_parts(names: list[str], wanted: Wanted, parts: int, table: Table, progress: Callable[[str], None]) -> None:
-    """The same in several processes, each with servers of its own; they say how far they are by themselves."""
-    with ProcessPoolExecutor(parts, mp_context=multiprocessing.get_context("spawn")) as pool:
-        asked = [pool.submit(_part, names, replace(wanted, part=(number, parts))) for number in range(parts)]
+def in_processes(names: list[str], wanted: Wanted, processes: int, table: Table) -> None:
+    """The same in several processes, each with a server of its own, that take the operations one after the other."""
+    pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"), initializer=os.setsid)
+    try:
+        asked = {pool.submit(_errand, name, part): name for name, part in errands(names, wanted)}
         for done, future in enumerate(as_completed(asked), start=1):
             table.merge(future.result())
-            progress(f"{done} of {parts} processes have ended")
+            say(f"{done} of {len(asked)} errands are done; {spoken(table.total())}")
+        pool.shutdown()
+    except BaseException:
+        for process in pool._processes.values():
+            process.terminate()
+        raise
 
 
-def _part(names: list[str], wanted: Wanted) -> Table:
-    table, number = Table(), wanted.part[0]
-    carry_out(names, wanted, table, Progress(f"process {number}: "))
+def errands(names: list[str], wanted: Wanted) -> list[tuple[str, Wanted]]:
+    """Cut everything into pieces for the processes: those that take longest first."""
+    pieces = []
+    for name in sorted(names, key=lambda name: (BACKENDS[name].at_once, name), reverse=True):
+        for operation in [wanted.operation] if wanted.operation else OPERATIONS:
+            one = replace(wanted, operation=operation)
+            if operation in PAIRED and wanted.fault in {"", "pairs"}:
+                pieces += [(name, replace(one, fault="pairs", part=(part, PARTS))) for part in range(PARTS)]
+            if wanted.fault != "pairs":
+                pieces.append((name, replace(one, pairs=False)))
+    return pieces
+
+
+_site: list[Site] = []
+
+
+def _errand(name: str, wanted: Wanted) -> Table:
+    if not _site:
+        _site.append(Site())
+        atexit.register(_site[0].close)
+    table = Table()
+    _site[0].carry_out(name, wanted, table, Progress(f"{os.getpid()}: "))
     return table
 
 
@@ -99,20 +129,37 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def carry_out(names: list[str], wanted: Wanted, table: Table, progress: Progress) -> None:
-    """Try every cell that is wanted on the named backends, and put the verdicts into the table."""
-    if MEMORY.is_dir():  # what is tried is what a disk answers, not how fast it is
-        tempfile.tempdir = str(MEMORY)
-    with ExitStack() as stack:
-        server = stack.enter_context(SeaweedServer()) if any(BACKENDS[name].server for name in names) else None
-        for name in names:
-            _one_backend(name, server, wanted, table, progress)
+class Site:
+    """The servers and benches of this process, made when they are first asked for."""
 
+    def __init__(self) -> None:
+        if MEMORY.is_dir():  # what is tried is what a disk answers, not how fast it is
+            tempfile.tempdir = str(MEMORY)
+        self._stack = ExitStack()
+        self._server: SeaweedServer | None = None
+        self._benches: dict[str, list[Bench]] = {}
 
-def _one_backend(name: str, server: SeaweedServer | None, wanted: Wanted, table: Table, progress: Progress) -> None:
-    kind = BACKENDS[name]
-    with ExitStack() as stack:
-        benches = [stack.enter_context(kind.make(server)) for _ in range(kind.at_once)]
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def benches(self, name: str) -> list[Bench]:
+        kind = BACKENDS[name]
+        if kind.server and self._server is None:
+            self._server = self._stack.enter_context(SeaweedServer())
+        if name not in self._benches:
+            made = [self._stack.enter_context(kind.make(self._server)) for _ in range(kind.at_once)]
+            self._benches[name] = made
+        return self._benches[name]
+
+    def carry_out(self, name: str, wanted: Wanted, table: Table, progress: Progress) -> None:
+        """Try every cell that is wanted on a backend, and put the verdicts into the table."""
+        benches = self.benches(name)
         found = list(_listed(benches[0], wanted))
         for cell in found:
             if cell.why_not:
@@ -120,7 +167,7 @@ def _one_backend(name: str, server: SeaweedServer | None, wanted: Wanted, table:
         due = [cell for cell in found if not cell.why_not]
         for number, (cell, verdict, cost) in enumerate(_tried(benches, due), start=1):
             table.add(cell, verdict, cost)
-            progress(name, number, len(due), table)
+            progress(f"{name}, {cell.operation}", number, len(due), table)
 
 
 def _listed(bench: Bench, wanted: Wanted) -> Iterator[Cell]:

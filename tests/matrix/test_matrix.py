@@ -10,7 +10,7 @@ from tests.matrix.__main__ import KILLS, SHARE, main
 from tests.matrix.bench import Fault, Point, Strike
 from tests.matrix.cells import Wanted
 from tests.matrix.operations import OPERATIONS, world
-from tests.matrix.runs import BACKENDS, Progress, carry_out
+from tests.matrix.runs import BACKENDS, Progress, Site
 from tests.matrix.table import Table
 from tests.matrix.views import see
 
@@ -23,7 +23,8 @@ SMALL = [name for name, operation in OPERATIONS.items() if not operation.large]
 
 def tried(backend, **wanted):
     table = Table()
-    carry_out([backend], Wanted(**wanted), table, Progress())
+    with Site() as site:
+        site.carry_out(backend, Wanted(**wanted), table, Progress())
     assert not table.violations, "\n\n".join(map(str, table.violations))
     return table
 
