@@ -123,6 +123,8 @@ class Bench(abc.ABC):
 
     name: str
     faults: tuple[Fault, ...]
+    patient: bool = False
+    """Wait as long as can be: on a busy machine a short timeout may end before the fault is met."""
     pairs: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     """The faults of an attempt, and those of its recovery, that are tried together."""
 

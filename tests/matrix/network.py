@@ -113,11 +113,12 @@ class NetworkBench(Bench):
         self._fill(operation, direct, prefix)
         aim = Aim(strikes)
         waits = any(strike.fault.sticky or "hang" in strike.fault.name for strike in strikes)
-        timeout = SHORT if waits else LONG
+        timeout = SHORT if waits and not self.patient else LONG
+        backend = moved(self._through[timeout], prefix)
         spent: list[float] = []
 
         def act() -> Told:
-            store = ArtifactStore(moved(self._through[timeout], prefix), timeout=timeout, registry=REGISTRY)
+            store = ArtifactStore(backend, timeout=timeout, registry=REGISTRY)
             begun = time.monotonic()
             try:
                 with self._aimed(aim, prefix):

@@ -88,7 +88,7 @@ def in_processes(names: list[str], wanted: Wanted, processes: int, table: Table)
 def errands(names: list[str], wanted: Wanted) -> list[tuple[str, Wanted]]:
     """Cut everything into pieces for the processes: those that take longest first."""
     pieces = []
-    for name in sorted(names, key=lambda name: (BACKENDS[name].at_once, name), reverse=True):
+    for name in sorted(names, key=lambda name: BACKENDS[name].at_once, reverse=True):
         for operation in [wanted.operation] if wanted.operation else OPERATIONS:
             one = replace(wanted, operation=operation)
             if operation in PAIRED and wanted.fault in {"", "pairs"}:
@@ -201,7 +201,8 @@ def _tried(benches: list[Bench], due: list[Cell]) -> Iterator[Tried]:
 
 def try_one(bench: Bench, cell: Cell) -> Tried:
     """Carry one cell out and judge it."""
-    for _ in range(TRIES):
+    for number in range(TRIES):
+        bench.patient = number > 0
         trial = bench.run(OPERATIONS[cell.operation], cell.strikes)
         if trial.met == len(cell.strikes):
             break
