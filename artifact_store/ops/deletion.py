@@ -114,23 +114,33 @@ def mark(context: Context, key: ModelKey, run_id: RunId, *, reason: str) -> Tomb
         if isinstance(found.record, Tombstone):
             raise deleted(found.record)
         raise Conflict(f"{stone.label} was deleted and brought back by somebody at this moment; look at it again")
+    trouble = _trouble_with_aliases(context, key, run_id)
+    if trouble is None:
+        return stone
     try:
-        try:
-            refuse_named(key, run_id, named_by(context, key, run_id))
-        except Unavailable:
-            raise
-        except ArtifactStoreError:
-            unmark(context, key, run_id, stone)
-            raise
-    except Unavailable as error:  # which would say that nothing has happened
-        raise OutcomeUnknown(
-            f"{stone.label} is marked as deleted, and it could not be looked up whether an alias names it meanwhile "
-            f"({error}). If one does, gc brings it back",
-            key=keys.manifest(key, run_id),
-            write_id=stone.write_id,
-            run_id=run_id,
-        ) from error
-    return stone
+        # what an alias names comes back; so does what nobody can tell about, unless that is only for the moment
+        back = not isinstance(trouble, Unavailable) and unmark(context, key, run_id, stone)
+    except OutcomeUnknown:
+        raise
+    except ArtifactStoreError as error:
+        back, trouble = False, error
+    if back:
+        raise trouble
+    raise OutcomeUnknown(  # any other error would say that nothing has happened
+        f"{stone.label} is marked as deleted, and it could not be looked up whether an alias names it meanwhile "
+        f"({trouble}). If one does, gc brings it back",
+        key=keys.manifest(key, run_id),
+        write_id=stone.write_id,
+        run_id=run_id,
+    ) from trouble
+
+
+def _trouble_with_aliases(context: Context, key: ModelKey, run_id: RunId) -> ArtifactStoreError | None:
+    try:
+        refuse_named(key, run_id, named_by(context, key, run_id))
+    except ArtifactStoreError as error:
+        return error
+    return None
 
 
 def refuse_named(key: ModelKey, run_id: str, aliases: Sequence[str]) -> None:

@@ -39,17 +39,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = arguments(argv)
     names = [options.backend] if options.backend else list(BACKENDS)
     table, begun = Table(), time.monotonic()
-    if options.processes > 1:
-        in_processes(names, Wanted(options.operation, options.fault), options.processes, table)
+    try:
+        _try(options, names, table)
+    except KeyboardInterrupt:
+        say("interrupted: this is what had been tried")
+        whole = False
     else:
-        with Site() as site:
-            for name, wanted in asked(options, names):
-                site.carry_out(name, wanted, table, Progress())
+        whole = True
     print(json.dumps(table.as_json(), indent=1) if options.json else "\n".join(table.lines()))
     for violation in table.violations:
         say(f"\n{violation}")
     say(f"{time.monotonic() - begun:.0f} s" if table.total() else "there is no such cell")
-    return 1 if table.violations or not table.total() else 0
+    return 0 if whole and table.total() and not table.violations else 1
+
+
+def _try(options: argparse.Namespace, names: list[str], table: Table) -> None:
+    if options.processes > 1:
+        in_processes(names, Wanted(options.operation, options.fault), options.processes, table)
+        return
+    with Site() as site:
+        for name, wanted in asked(options, names):
+            site.carry_out(name, wanted, table, Progress())
 
 
 def asked(options: argparse.Namespace, names: list[str]) -> Iterator[tuple[str, Wanted]]:
