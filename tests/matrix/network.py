@@ -38,6 +38,8 @@ from tests.servers import (
 
 SHORT, LONG = 3.0, 20.0
 """The timeouts of the clients: against what hangs, which costs as much; and against everything else."""
+SLOWEST = 128 << 10
+"""Bytes a second that the backends expect of a slow line."""
 WRITES = frozenset({"PUT", "POST", "DELETE", "CREATE", "PART", "COMPLETE", "ABORT"})
 DAMAGED = (Unavailable, Corrupt)
 _RANDOM = re.compile(r"^_probe/[0-9a-f]{32}$")
@@ -138,7 +140,7 @@ class NetworkBench(Bench):
         aim.report(trial)
         trial.seconds = spent[0]
         if any(strike.fault.sticky for strike in strikes):
-            trial.limit = limit_of(timeout)
+            trial.limit = limit_of(operation, timeout)
         return trial
 
     @contextmanager
@@ -207,9 +209,14 @@ class NetworkBench(Bench):
         return ""
 
 
-def limit_of(timeout: float) -> tuple[float, int]:
-    """What an operation may cost against a dead server: four timeouts and what a busy machine adds, and 240 requests."""
-    return 4 * timeout + 15.0, 240
+def limit_of(operation: Operation, timeout: float) -> tuple[float, int]:
+    """What an operation may cost against a dead server: four timeouts and what a busy machine adds, and 240 requests.
+
+    Uploading in parts may take longer by the time that the bytes need on a slow line; through obstore this holds for
+    each of the requests that begin and end such an upload, which send none.
+    """
+    uploads = 3 * (8 << 20) / SLOWEST if operation.large and not operation.reads_only else 0.0
+    return 4 * timeout + 15.0 + uploads, 240
 
 
 def moved(backend: Backend, prefix: str) -> Any:
