@@ -86,16 +86,16 @@ def in_processes(names: list[str], wanted: Wanted, processes: int, table: Table)
 
 
 def errands(names: list[str], wanted: Wanted) -> list[tuple[str, Wanted]]:
-    """Cut everything into pieces for the processes: those that take longest first."""
+    """Cut everything into pieces for the processes: the networks first, and the pairs last."""
     pieces = []
     for name in sorted(names, key=lambda name: BACKENDS[name].at_once, reverse=True):
         for operation in [wanted.operation] if wanted.operation else OPERATIONS:
             one = replace(wanted, operation=operation)
-            if operation in PAIRED and wanted.fault in {"", "pairs"}:
-                pieces += [(name, replace(one, fault="pairs", part=(part, PARTS))) for part in range(PARTS)]
             if wanted.fault != "pairs":
                 pieces.append((name, replace(one, pairs=False)))
-    return pieces
+            if operation in PAIRED and wanted.fault in {"", "pairs"}:
+                pieces += [(name, replace(one, fault="pairs", part=(part, PARTS))) for part in range(PARTS)]
+    return sorted(pieces, key=lambda piece: piece[1].fault == "pairs")
 
 
 _site: list[Site] = []
