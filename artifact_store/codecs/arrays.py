@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, ClassVar, Final
 
-from artifact_store.codecs.files import all_or_nothing, field, library, refuse_into
+from artifact_store.codecs.files import all_or_nothing, field, library, refuse_into, unreadable
 from artifact_store.codecs.npy import read_array, write_array
 from artifact_store.core.codec import JSON, Risk
-from artifact_store.core.errors import Corrupt, NotEncodable, Unavailable
+from artifact_store.core.errors import Corrupt, NotEncodable
 
 MAX_ENTRIES: Final = 100_000
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -77,7 +77,7 @@ class ArrayCodec:
         except OSError as error:
             if error.errno == errno.EINVAL:  # a damaged archive leads to a place before the file
                 raise Corrupt(f"{path.name} is damaged, or was written by something else: {error}") from error
-            raise Unavailable(f"{path.name} cannot be read: {error}") from error
+            raise unreadable(path, error) from error
         if len(arrays) != count:
             raise Corrupt(f"{path.name} holds {len(arrays)} arrays instead of {count}")
         return _assembled(kind, arrays, path.name)

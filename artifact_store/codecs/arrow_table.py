@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, ClassVar, Final
 
-from artifact_store.codecs.files import all_or_nothing, library, refuse_into, refuse_subclass
+from artifact_store.codecs.files import all_or_nothing, library, refuse_into, refuse_subclass, unreadable
 from artifact_store.core.codec import JSON, Codec, Risk
-from artifact_store.core.errors import Corrupt, NotEncodable, Unavailable
+from artifact_store.core.errors import Corrupt, NotEncodable
 
 ALWAYS_ALLOWED: Final = 256 << 20
 """Bytes that any table may have in memory."""
@@ -95,7 +95,7 @@ def read_parquet(codec: Codec, path: Path) -> Any:
 
     Raises:
         Corrupt: it is no such file, or has extension types.
-        Unavailable: the operating system cannot read it now.
+        AccessDenied, Unavailable: the operating system does not let it be read, or cannot read it now.
     """
     pa, parquet = library("pyarrow", codec), library("pyarrow.parquet", codec)
     try:
@@ -110,7 +110,7 @@ def read_parquet(codec: Codec, path: Path) -> Any:
     except FileNotFoundError as error:
         raise Corrupt(f"{path.name} is missing: the run is not whole") from error
     except PermissionError as error:
-        raise Unavailable(f"{path.name} cannot be read: {error}") from error
+        raise unreadable(path, error) from error
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
         raise Corrupt(f"{path.name} is damaged, or was written by something else: {error}") from error
 

@@ -6,6 +6,7 @@ Owns no format.
 from __future__ import annotations
 
 import importlib
+import os
 import shutil
 import types
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,15 @@ from typing import Any, Final
 
 from artifact_store.core.canonical import canonical, parse
 from artifact_store.core.codec import JSON, Codec
-from artifact_store.core.errors import CodecUnavailable, Corrupt, InvalidOption, NotEncodable, Unavailable
+from artifact_store.core.errors import (
+    AccessDenied,
+    ArtifactStoreError,
+    CodecUnavailable,
+    Corrupt,
+    InvalidOption,
+    NotEncodable,
+    Unavailable,
+)
 
 MAX_SETTINGS: Final = 64 << 20
 """Bytes of a JSON file; more is refused before it is parsed."""
@@ -79,7 +88,7 @@ def read(path: Path, *, limit: int | None = None) -> bytes:
 
     Raises:
         Corrupt: it is not there, or has more than ``limit`` bytes; then nothing of it was read.
-        Unavailable: the operating system cannot read it now.
+        AccessDenied, Unavailable: the operating system does not let it be read, or cannot read it now.
     """
     try:
         if limit is not None and (size := path.stat().st_size) > limit:
@@ -88,7 +97,16 @@ def read(path: Path, *, limit: int | None = None) -> bytes:
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise Corrupt(f"{path.name} is missing: the run is not whole") from error
     except OSError as error:
-        raise Unavailable(f"{path.name} cannot be read: {error}") from error
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: OSError) -> ArtifactStoreError:
+    """Return the error for a file that the operating system did not read.
+
+    Windows says "permission denied" also of a file that another program has open at the moment.
+    """
+    denied = isinstance(error, PermissionError) and os.name != "nt"
+    return (AccessDenied if denied else Unavailable)(f"{path.name} cannot be read: {error}")
 
 
 def write_settings(path: Path, settings: Mapping[str, Any]) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import IO, Any, ClassVar, Final
 
 from artifact_store.codecs.arrow_table import expanded_limit
-from artifact_store.codecs.files import all_or_nothing, library, refuse_into, refuse_subclass
+from artifact_store.codecs.files import all_or_nothing, library, refuse_into, refuse_subclass, unreadable
 from artifact_store.core.codec import JSON, Risk
-from artifact_store.core.errors import Corrupt, NotEncodable, Unavailable
+from artifact_store.core.errors import Corrupt, NotEncodable
 
 _WIDTHS: Final = (
     dict.fromkeys(("Boolean", "Null", "Int8", "UInt8"), 1)
@@ -78,7 +78,7 @@ def _read(path: Path, pl: Any) -> Any:
     except FileNotFoundError as error:
         raise Corrupt(f"{path.name} is missing: the run is not whole") from error
     except PermissionError as error:
-        raise Unavailable(f"{path.name} cannot be read: {error}") from error
+        raise unreadable(path, error) from error
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, TypeError) as error:
         raise Corrupt(f"{path.name} is damaged, or was written by something else: {error}") from error
     for name, dtype in frame.schema.items():

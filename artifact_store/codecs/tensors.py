@@ -17,10 +17,10 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, Final
 
-from artifact_store.codecs.files import field, library
+from artifact_store.codecs.files import field, library, unreadable
 from artifact_store.core.canonical import parse
 from artifact_store.core.codec import Codec
-from artifact_store.core.errors import Corrupt, NotEncodable, Unavailable
+from artifact_store.core.errors import Corrupt, NotEncodable
 
 MAX_HEADER: Final = 32 << 20
 """Bytes of a header; more is refused before it is parsed."""
@@ -73,7 +73,7 @@ def read_tensors(codec: Codec, record: Mapping[str, Any], path: Path) -> dict[st
 
     Raises:
         Corrupt: the file is no such file, or does not fit what was recorded.
-        Unavailable: the operating system cannot read it now.
+        AccessDenied, Unavailable: the operating system does not let it be read, or cannot read it now.
     """
     torch = library("torch", codec)
     names, aliases = field(record, "names", list), field(record, "aliases", dict)
@@ -85,7 +85,7 @@ def read_tensors(codec: Codec, record: Mapping[str, Any], path: Path) -> dict[st
     except OSError as error:
         if error.errno == errno.EINVAL:
             raise Corrupt(f"{path.name} is damaged, or was written by something else: {error}") from error
-        raise Unavailable(f"{path.name} cannot be read: {error}") from error
+        raise unreadable(path, error) from error
     if not all(isinstance(name, str) for name in names) or len({*names}) != len(names):
         raise Corrupt("the recorded names of the tensors are not names, or two are equal")
     if {*names} != {*stored, *aliases} or stored.keys() & aliases.keys():

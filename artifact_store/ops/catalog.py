@@ -22,6 +22,7 @@ from artifact_store.core.errors import (
     ModelNotFound,
     NotFound,
     RunNotFound,
+    Unavailable,
 )
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
@@ -35,6 +36,8 @@ T = TypeVar("T")
 
 AHEAD = 16
 """Manifests that are fetched ahead of the reader of a listing."""
+ENOUGH = 3
+"""How many runs in a row the storage may be silent about before the others are not asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,11 @@ def aliases(context: Context, key: ModelKey) -> dict[str, Pointer]:
         )
         for alias in alias_names(context, key)
     }
-    found = {alias: read.result().pointer for alias, read in reads.items()}
+    try:
+        found = {alias: read.result().pointer for alias, read in reads.items()}
+    finally:
+        for read in reads.values():
+            read.cancel()  # after a failure nobody waits for those that have not begun
     return {alias: pointer for alias, pointer in found.items() if pointer is not None}
 
 
@@ -141,9 +148,11 @@ def manifests(
 ) -> Iterator[Manifest]:
     """Yield the manifests of the committed runs of a model, newest first; what is broken goes to ``problems``.
 
-    So does, if they have to be ``signed``, what is not signed as the policy requires.
+    So does, if they have to be ``signed``, what is not signed as the policy requires; and what could not be asked for,
+    since the storage did not answer several times in a row: waiting for each of many runs would take for ever.
     """
     read = _read_signed if signed and context.policy.require_signature else _read
+    refused = 0
     pending: deque[tuple[RunId, Future[Manifest]]] = deque()
     ids = iter(run_ids(context, key))
     try:
@@ -156,10 +165,16 @@ def manifests(
             try:
                 manifest = future.result()
             except NotFound:  # never committed, or deleted: it does not exist
+                refused = 0
                 continue
             except ArtifactStoreError as error:
                 problems.append(Problem(f"{key}:{run_id}", error))
+                refused = refused + 1 if isinstance(error, Unavailable) else 0
+                if refused == ENOUGH:
+                    problems += [Problem(f"{key}:{left}", error) for left in (*(each for each, _ in pending), *ids)]
+                    return
                 continue
+            refused = 0
             if wanted.admits(manifest):
                 yield manifest
     finally:

@@ -21,6 +21,7 @@ from artifact_store.core.errors import (
     ContainerNotFound,
     NotFound,
     ObjectNotFound,
+    OutcomeUnknown,
     RunInUse,
     Unavailable,
 )
@@ -50,9 +51,9 @@ def storage_time(context: Context) -> datetime:
 
     Ages are compared with it, since the times in a listing are the storage's, and a client's clock may be wrong.
     """
+    key = keys.probe(secrets.token_hex(16))  # the same for every try, so that the last one removes what others left
 
     def ask() -> datetime:
-        key = keys.probe(secrets.token_hex(16))
         try:
             context.backend.write(key, b"?", when=Always())
             found = [entry.modified for entry in context.backend.list(keys.PROBES) if entry.key == key]
@@ -113,15 +114,33 @@ def mark(context: Context, key: ModelKey, run_id: RunId, *, reason: str) -> Tomb
         if isinstance(found.record, Tombstone):
             raise deleted(found.record)
         raise Conflict(f"{stone.label} was deleted and brought back by somebody at this moment; look at it again")
+    trouble = _trouble_with_aliases(context, key, run_id)
+    if trouble is None:
+        return stone
+    try:
+        # what an alias names comes back; so does what nobody can tell about, unless that is only for the moment
+        back = not isinstance(trouble, Unavailable) and unmark(context, key, run_id, stone)
+    except OutcomeUnknown:
+        raise
+    except ArtifactStoreError as error:
+        back, trouble = False, error
+    if back:
+        raise trouble
+    raise OutcomeUnknown(  # any other error would say that nothing has happened
+        f"{stone.label} is marked as deleted, and it could not be looked up whether an alias names it meanwhile "
+        f"({trouble}). If one does, gc brings it back",
+        key=keys.manifest(key, run_id),
+        write_id=stone.write_id,
+        run_id=run_id,
+    ) from trouble
+
+
+def _trouble_with_aliases(context: Context, key: ModelKey, run_id: RunId) -> ArtifactStoreError | None:
     try:
         refuse_named(key, run_id, named_by(context, key, run_id))
-    except Unavailable as error:
-        error.add_note(f"{stone.label} is marked as deleted; if an alias names it after all, gc brings it back.")
-        raise
-    except ArtifactStoreError:
-        unmark(context, key, run_id, stone)
-        raise
-    return stone
+    except ArtifactStoreError as error:
+        return error
+    return None
 
 
 def refuse_named(key: ModelKey, run_id: str, aliases: Sequence[str]) -> None:
@@ -237,19 +256,25 @@ def _brought_back(context: Context, key: ModelKey, run_id: RunId, stone: Tombsto
 def remove_files(context: Context, key: ModelKey, run_id: RunId, result: Result) -> Ending:
     """Remove everything of a sealed run but its tombstone: exact keys from a listing of its own prefix.
 
-    What cannot be removed, such as a file that another program has open on Windows, does not keep the rest from it.
+    What cannot be removed, such as a file that another program has open on Windows, does not keep the rest from it; but
+    once a failure has taken all of the patience, nothing more is begun.
 
     Raises:
-        ArtifactStoreError: the first failure, after everything was tried. The next sweep goes on.
+        ArtifactStoreError: the first failure. The next sweep goes on.
     """
     place = keys.manifest(key, run_id)
     doomed = [entry.key for entry in objects(context, key, run_id) if entry.key != place]
+    silent = threading.Event()
 
     def one(where: str, stop: threading.Event) -> ArtifactStoreError | None:
         del stop  # one failure is no reason to leave the others
+        if silent.is_set():
+            return None
         try:
             patiently(lambda: context.backend.delete(where), context.patience)
         except ArtifactStoreError as error:
+            if isinstance(error, Unavailable):
+                silent.set()
             return error
         return None
 

@@ -114,18 +114,23 @@ class _Survey:
         """Yield what becomes of each run that is not simply committed."""
         pending: deque[tuple[Group, Future[Manifest | Tombstone] | None]] = deque()
         groups = self._groups()
-        while True:
-            while len(pending) < AHEAD and (group := next(groups, None)) is not None:
-                pending.append((group, self._record(group)))
-            if not pending:
-                return
-            group, record = pending.popleft()
-            try:
-                yield from self._judge(group, None if record is None else record.result())
-            except (Unavailable, AccessDenied):
-                raise
-            except ArtifactStoreError as error:
-                self.problems.append(Problem(group.label, error))
+        try:
+            while True:
+                while len(pending) < AHEAD and (group := next(groups, None)) is not None:
+                    pending.append((group, self._record(group)))
+                if not pending:
+                    return
+                group, record = pending.popleft()
+                try:
+                    yield from self._judge(group, None if record is None else record.result())
+                except (Unavailable, AccessDenied):
+                    raise
+                except ArtifactStoreError as error:
+                    self.problems.append(Problem(group.label, error))
+        finally:
+            for _, record in pending:
+                if record is not None:
+                    record.cancel()
 
     def _groups(self) -> Iterator[Group]:
         for child in catalog.children(self.context, ""):

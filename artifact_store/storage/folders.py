@@ -176,7 +176,7 @@ class PosixFolder(Folder):
 
     def close(self) -> None:
         """Close the descriptor."""
-        os.close(self._at)
+        let_go(self._at)
 
 
 class PathFolder(Folder):
@@ -286,6 +286,12 @@ def flush(descriptor: int) -> None:
             fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
             return
     os.fsync(descriptor)
+
+
+def let_go(descriptor: int) -> None:
+    """Close a descriptor through which nothing was written; that this failed says nothing about what was read."""
+    with contextlib.suppress(OSError):
+        os.close(descriptor)
 
 
 def is_link(found: os.stat_result) -> bool:

@@ -39,7 +39,7 @@ from artifact_store.storage.base import (
     Version,
 )
 from artifact_store.storage.folder_traits import traits_of
-from artifact_store.storage.folders import Folder, descend, is_link, make_root, open_root
+from artifact_store.storage.folders import Folder, descend, is_link, let_go, make_root, open_root
 from artifact_store.storage.mounts import network_reason
 from artifact_store.storage.new_file import TEMPORARY, NewFile, refuse_anything_but_a_file
 from artifact_store.storage.os_errors import translated
@@ -285,8 +285,9 @@ class LocalBackend(Backend):
                     descriptor = folder.open(parts[-1])
             except (FileNotFoundError, NotADirectoryError) as error:
                 raise ObjectNotFound(key, f"nothing is stored at {key!r}: there is no {path}") from error
-            opened.callback(os.close, descriptor)
-            found = os.fstat(descriptor)
+            opened.callback(let_go, descriptor)
+            with translated(path):
+                found = os.fstat(descriptor)
             refuse_anything_but_a_file(folder, parts[-1], key=key, found=found)
             yield descriptor, path, found.st_size
 

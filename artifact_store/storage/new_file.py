@@ -12,7 +12,7 @@ import stat
 from types import TracebackType
 from typing import Self
 
-from artifact_store.core.errors import Corrupt, PreconditionFailed
+from artifact_store.core.errors import Corrupt, OutcomeUnknown, PreconditionFailed
 from artifact_store.storage.folders import Folder, flush, is_link
 from artifact_store.storage.os_errors import translated
 
@@ -64,6 +64,7 @@ class NewFile:
         Raises:
             PreconditionFailed: somebody has.
             ConditionsUnsupported: this file system has no such step.
+            OutcomeUnknown: as for :meth:`take_the_name`.
         """
         self.flush()
         with translated(self._path):
@@ -71,22 +72,34 @@ class NewFile:
                 self._folder.publish(self._called, self._name)
             except FileExistsError as error:
                 raise PreconditionFailed(self._key, f"{self._path} is there already, and was left alone") from error
-            with contextlib.suppress(FileNotFoundError):
-                self._folder.remove(self._called)
-            self._folder.sync()
+        with contextlib.suppress(OSError):  # gone already if it was renamed; a second name that stays does no harm
+            self._folder.remove(self._called)
+        self._keep_the_name()
 
     def take_the_name(self) -> None:
         """Take the name from whatever plain file has it.
 
         Raises:
             Corrupt: something else has it, such as a symlink; it is neither followed nor replaced.
+            OutcomeUnknown: it has the name, and may lose it in a power cut.
         """
         self.flush()
         with translated(self._path):
             with contextlib.suppress(FileNotFoundError):
                 refuse_anything_but_a_file(self._folder, self._name, key=self._key)
             self._folder.replace(self._called, self._name)
+        self._keep_the_name()
+
+    def _keep_the_name(self) -> None:
+        # Reading it back would find it, so no error may be raised that is settled by reading back.
+        try:
             self._folder.sync()
+        except OSError as error:
+            raise OutcomeUnknown(
+                f"{self._path} is written, and the disk did not confirm that it survives a power cut "
+                f"({error.strerror or error}). Nothing was cleaned up; look after the disk, then at the file",
+                key=self._key,
+            ) from error
 
 
 def refuse_anything_but_a_file(folder: Folder, name: str, *, key: str, found: os.stat_result | None = None) -> None:

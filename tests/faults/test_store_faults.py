@@ -186,6 +186,18 @@ def bury(backend, run):
     backend.write(keys.manifest(run.key, run.run_id), stone.to_bytes(), when=Always())
 
 
+@pytest.mark.parametrize("fault", ["unavailable", "flip", "cut"])
+def test_a_publish_that_cannot_be_looked_after_is_not_told_as_one_that_failed(fault):
+    inner = MemoryBackend()
+    store = ArtifactStore(inner)
+    one, _ = (store.save({"n": n}, KEY) for n in range(2))
+    plan = getattr(Faults().on("read", key=f"*/{one.run_id}/manifest.json", after=2), fault)()
+    with pytest.raises(errors.OutcomeUnknown, match="was published as 'latest'") as caught:
+        ArtifactStore(FaultyBackend(inner, plan), timeout=0.3).rollback(KEY)
+    assert store.history(KEY)[-1].write_id == caught.value.write_id
+    assert store.load(KEY) == {"n": 0}
+
+
 def test_a_rollback_passes_over_deleted_runs():
     inner = MemoryBackend()
     store = ArtifactStore(inner)

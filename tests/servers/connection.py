@@ -20,6 +20,7 @@ from tests.servers.faults import (
     LostReply,
     LostRequest,
     Record,
+    Refuse,
     Slow,
     Status,
 )
@@ -82,6 +83,9 @@ class Connection:
         self._proxy.admit(record)
         body = Body(self._reader, head.request_framing())
         match record.fault:
+            case Refuse():
+                self._proxy.refuse()
+                raise Cut(reset=True)
             case LostRequest(reset=reset):
                 await self._take(head, body, record)
                 record.t1 = time.monotonic()

@@ -68,7 +68,12 @@ class FlipBit:
     """One bit of the answer's body is turned over; an answer without a body passes unharmed."""
 
 
-Fault = LostRequest | LostReply | Delayed | Status | Slow | Hang | CutBody | FlipBit
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The server is gone: this connection and all others break, and new ones are refused until ``proxy.listen()``."""
+
+
+Fault = LostRequest | LostReply | Delayed | Status | Slow | Hang | CutBody | FlipBit | Refuse
 
 ERROR_CODES = {
     400: "BadRequest",

@@ -108,6 +108,15 @@ class Proxy(S3Server):
         """Let go of everything that is held back without a time of its own."""
         self._loop.call_soon_threadsafe(self._release)
 
+    def listen(self) -> None:
+        """Take connections again, on the same port, after a :class:`Refuse`."""
+        if not self._server.is_serving():
+            self._server = self._run(self._listen())
+
+    async def _listen(self) -> asyncio.Server:
+        address = urlsplit(self.endpoint)
+        return await asyncio.start_server(self._accept, address.hostname, address.port, limit=HEAD_LIMIT)
+
     def settle(self, timeout: float = 30.0) -> None:
         """Release what is held back and wait until the server has answered every delayed request."""
         self.release()
@@ -147,6 +156,12 @@ class Proxy(S3Server):
             if rule.hits(request, self.rng):
                 request.fault = rule.fault
                 return
+
+    def refuse(self) -> None:
+        """Close the port and cut every connection."""
+        self._server.close()
+        for connection in self._open.values():
+            connection.stop()
 
     async def held(self, seconds: float | None) -> None:
         """Wait for so long, or to be released."""

@@ -22,7 +22,7 @@ from artifact_store.codecs.documents import DocumentCodec
 from artifact_store.codecs.lightgbm_model import LightGBMCodec
 from artifact_store.codecs.pandas_table import PandasCodec
 from artifact_store.codecs.polars_table import PolarsCodec
-from artifact_store.core.errors import Corrupt, NotEncodable, Unavailable
+from artifact_store.core.errors import AccessDenied, Corrupt, NotEncodable
 
 pytestmark = pytest.mark.windows
 
@@ -112,7 +112,7 @@ def test_a_file_that_may_not_be_read_is_not_called_corrupt(codec: Any, obj: Any,
     options = codec.encode(obj, tmp_path, "model")
     for path in tmp_path.iterdir():
         path.chmod(0)
-    with as_nobody(), pytest.raises(Unavailable):
+    with as_nobody(), pytest.raises(AccessDenied):
         codec.decode(tmp_path, "model", options)
 
 

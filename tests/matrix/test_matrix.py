@@ -1,0 +1,86 @@
+"""The short form of the fault matrix: memory whole but for the pairs, and a fixed sample of everything else."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.matrix.__main__ import KILLS, SHARE, main
+from tests.matrix.bench import Fault, Point, Strike
+from tests.matrix.cells import Wanted
+from tests.matrix.operations import OPERATIONS, world
+from tests.matrix.runs import BACKENDS, Progress, Site
+from tests.matrix.table import Table
+from tests.matrix.views import see
+
+pytestmark = [
+    pytest.mark.xdist_group("matrix"),
+    pytest.mark.skipif(sys.platform != "linux", reason="intercepts the calls and the processes of Linux"),
+]
+SMALL = [name for name, operation in OPERATIONS.items() if not operation.large]
+
+
+def tried(backend, **wanted):
+    table = Table()
+    with Site() as site:
+        site.carry_out(backend, Wanted(**wanted), table, Progress())
+    assert not table.violations, "\n\n".join(map(str, table.violations))
+    return table
+
+
+@pytest.mark.parametrize("operation", SMALL)
+def test_every_fault_at_every_step_of_an_operation_in_memory(operation):
+    table = tried("memory", operation=operation, pairs=False)
+    assert table.total()["ok"] >= 10
+    assert table.total()["error"] + table.total()["unknown"] >= 10
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "memory"])
+def test_a_sample_of_every_other_backend(backend):
+    table = tried(backend, pairs=False, share=SHARE.get(backend, KILLS))
+    assert table.total()["ok"] >= 5
+
+
+@pytest.mark.parametrize("operation", SMALL)
+def test_an_operation_that_meets_no_fault_passes_through_its_states_to_the_last(operation):
+    before = see(world(operation))
+    states = OPERATIONS[operation].passes(before)
+    assert states[0] == before
+    assert before.broken == ()
+    assert all(one != other for number, one in enumerate(states) for other in states[:number])
+
+
+def test_one_cell_can_be_repeated_alone(capsys):
+    cell = "memory | promote | lost reply @ write gru/BTCEUR/production.json #1"
+    assert main(["--cell", cell]) == 0
+    assert "total: 1 cells: 1 ok, 0 typed errors, 0 unknown, 0 violations" in capsys.readouterr().out
+
+
+def test_what_does_not_exist_is_no_success(capsys):
+    assert main(["--cell", "memory | promote | lost reply @ write nowhere #1"]) == 1
+    assert "there is no such cell" in capsys.readouterr().err
+
+
+def test_the_processes_share_the_cells_out_so_that_each_is_tried_once():
+    from tests.matrix.cells import cells
+    from tests.matrix.memory import MemoryBench
+
+    operation = OPERATIONS["retire"]
+    whole = [str(cell) for cell in cells(MemoryBench(), operation, Wanted())]
+    parts = [[str(cell) for cell in cells(MemoryBench(), operation, Wanted(part=(n, 3)))] for n in range(3)]
+    assert sorted(cell for part in parts for cell in part) == sorted(whole)
+    assert all(parts)
+
+
+def test_a_violation_tells_how_to_try_it_again():
+    from tests.matrix.bench import Cell
+    from tests.matrix.oracle import ERROR, Verdict
+
+    table = Table()
+    cell = Cell("memory", "save", (Strike(Fault("503", ()), Point("write", "a", 1)),))
+    table.add(cell, Verdict(ERROR, ("wrong",), "told"))
+    assert "python -m tests.matrix --cell 'memory | save | 503 @ write a #1'" in str(table.violations[0])
+    assert table.as_json()["total"] == {"error": 1, "violations": 1}
+    assert "0+1+0!1" in "\n".join(table.lines())
