@@ -16,6 +16,7 @@ from artifact_store.core.errors import Corrupt, NotEncodable
 MAX_ELEMENTS: Final = 1 << 24
 """Elements of all arrays of a document that are written as one number: beyond any space or statistic."""
 
+_BEYOND_FLOATS: Final = 1 << 1024
 _NON_FINITE: Final = {"nan": math.nan, "-nan": -math.nan, "inf": math.inf, "-inf": -math.inf}
 _DTYPES: Final = frozenset(
     {"float16", "float32", "float64", "bool"} | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
@@ -37,7 +38,7 @@ def read_float(value: object, what: str) -> float:
     """
     if isinstance(value, str) and value in _NON_FINITE:
         return _NON_FINITE[value]
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _BEYOND_FLOATS:
         return value
     raise Corrupt(f"{what} is recorded as {str(value)[:40]!r}, which is no number")
 

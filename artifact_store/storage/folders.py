@@ -290,7 +290,7 @@ def flush(descriptor: int) -> None:
 
 def let_go(descriptor: int) -> None:
     """Close a descriptor through which nothing was written; that this failed says nothing about what was read."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # a read-only descriptor is gone all the same
         os.close(descriptor)
 
 

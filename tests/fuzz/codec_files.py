@@ -35,45 +35,79 @@ _SIGNALLED = 128
 _HEADER = 8
 
 
-def _examples() -> dict[str, tuple[Any, Any, str]]:
-    """A codec, something that it stores, and the ending of the file that is changed."""
-    import lightgbm
+def _rows() -> tuple[Any, Any]:
     import numpy as np
-    import pandas as pd
-    import pyarrow as pa
-    import torch
-    from sklearn.preprocessing import StandardScaler
 
     rows = np.random.default_rng(7).normal(size=(60, 3))
-    labels = (rows[:, 0] > 0).astype(int)
+    return rows, (rows[:, 0] > 0).astype(int)
+
+
+def _arrays() -> Any:
+    rows, labels = _rows()
+    return {"a": rows[:3], "b": labels[:4]}
+
+
+def _tensors() -> Any:
+    import torch
+
+    return TorchState({"w": torch.ones(2, 3), "b": torch.zeros(2)}, {"n": 3})
+
+
+def _normalizer() -> Any:
+    import numpy as np
+
+    statistics = (RunningStatistics(np.zeros(shape), np.ones(shape), 4.0) for shape in ((3,), ()))
+    return ObservationNormalizer(*statistics)
+
+
+def _scaler() -> Any:
+    from sklearn.preprocessing import StandardScaler
+
+    return StandardScaler().fit(_rows()[0])
+
+
+def _table() -> Any:
+    import pyarrow as pa
+
+    return pa.table({"a": [1, 2, None], "b": ["x", "y", "x"], "c": [[1], [], None]})
+
+
+def _frame() -> Any:
+    import pandas as pd
+
+    return pd.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"]})
+
+
+def _booster() -> Any:
+    import lightgbm
+
     quick = {"objective": "binary", "num_leaves": 4, "min_data_in_leaf": 2, "verbose": -1, "num_threads": 1}
-    booster = lightgbm.train(quick, lightgbm.Dataset(rows, labels), 2)
-    statistics = RunningStatistics(np.zeros(3), np.ones(3), 4.0)
-    rewards = RunningStatistics(np.zeros(()), np.ones(()), 4.0)
-    return {
-        "arrays": (ArrayCodec(), {"a": rows[:3], "b": labels[:4], "c": np.array(["x", "yz"])}, "npz"),
-        "json": (DocumentCodec(), {"a": [1, 2.5, None, {"b": "c"}]}, "json"),
-        "tensors": (
-            TorchStateCodec(),
-            TorchState({"w": torch.ones(2, 3), "b": torch.zeros(2)}, {"n": 3}),
-            "safetensors",
-        ),
-        "torch settings": (TorchStateCodec(), TorchState({"w": torch.ones(2, 3)}, {"n": 3}), "json"),
-        "normalizer": (VecNormalizeCodec(), ObservationNormalizer(statistics, rewards), "json"),
-        "scaler": (ScalerCodec(), StandardScaler().fit(rows), "json"),
-        "arrow": (ArrowCodec(), pa.table({"a": [1, 2, None], "b": ["x", "y", "x"], "c": [[1], [], None]}), "parquet"),
-        "pandas": (PandasCodec(), pd.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"]}), "parquet"),
-        "lightgbm": (LightGBMCodec(), booster, "txt"),
-    }
+    return lightgbm.train(quick, lightgbm.Dataset(*_rows()), 2)
+
+
+_EXAMPLES: dict[str, tuple[Any, Callable[[], Any], str]] = {
+    # a codec, something that it stores, and the ending of the file that is changed
+    "arrays": (ArrayCodec(), _arrays, "npz"),
+    "json": (DocumentCodec(), lambda: {"a": [1, 2.5, None, {"b": "c"}]}, "json"),
+    "tensors": (TorchStateCodec(), _tensors, "safetensors"),
+    "torch settings": (TorchStateCodec(), _tensors, "json"),
+    "normalizer": (VecNormalizeCodec(), _normalizer, "json"),
+    "scaler": (ScalerCodec(), _scaler, "json"),
+    "arrow": (ArrowCodec(), _table, "parquet"),
+    "pandas": (PandasCodec(), _frame, "parquet"),
+    "lightgbm": (LightGBMCodec(), _booster, "txt"),
+}
+NAMES = tuple(_EXAMPLES)
 
 
 class _Sample:
     """What a codec wrote, and how its file is read when it has changed."""
 
-    def __init__(self, name: str, codec: Any, value: Any, ending: str) -> None:
+    def __init__(self, name: str) -> None:
+        codec, make, ending = _EXAMPLES[name]
         self.name, self.codec, self.file = name, codec, f"{STEM}.{ending}"
         self.folder = Path(tempfile.mkdtemp(prefix="fuzz-codec-"))
-        self.options: Mapping[str, Any] = codec.encode(value, self.folder, STEM)
+        self.options: Mapping[str, Any] = codec.encode(make(), self.folder, STEM)
         self.content = (self.folder / self.file).read_bytes()
 
     def read(self, data: bytes) -> None:
@@ -114,24 +148,24 @@ def _survived(call: Callable[[], None]) -> None:
 
 
 @cache
-def samples() -> list[_Sample]:
-    return [_Sample(name, *example) for name, example in _examples().items()]
+def sample(name: str) -> _Sample:
+    return _Sample(name)
 
 
 def corpus() -> list[bytes]:
-    return [bytes([place]) + sample.content for place, sample in enumerate(samples())]
+    return [bytes([place]) + sample(name).content for place, name in enumerate(NAMES)]
 
 
 def read(data: bytes) -> str:
-    sample = samples()[data[0] % len(samples())] if data else samples()[0]
-    sample.read(data[1:])
-    return f"{sample.name}: read"
+    chosen = sample(NAMES[data[0] % len(NAMES)] if data else NAMES[0])
+    chosen.read(data[1:])
+    return f"{chosen.name}: read"
 
 
 def mutate(data: bytes, chance: Random) -> bytes:
     """Change a file as what it is: the JSON of a header, words of a text, the metadata of a table, or any byte."""
     place, content = data[:1] or b"\0", data[1:]
-    name = samples()[place[0] % len(samples())].name
+    name = NAMES[place[0] % len(NAMES)]
     if name in {"json", "torch settings", "normalizer", "scaler"}:
         return place + change_json(content, chance)
     if name == "tensors" and len(content) > _HEADER and chance.random() < 0.7:

@@ -77,7 +77,7 @@ class KillBench(Bench):
     def __enter__(self) -> Self:
         self._home = Path(tempfile.mkdtemp(prefix="artifact-store-matrix-"))
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["tests.matrix.kills", "artifact_store.storage.s3fs", "s3fs"])
+        self._context.set_forkserver_preload(["tests.matrix.kills", "torch"])
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -213,16 +213,20 @@ def listed(store: ArtifactStore) -> Any:
 
 @dataclass(frozen=True)
 class Cleared:
-    """What came of ``gc``: what the plan could not read counts as much as what could not be done."""
+    """What came of ``gc``: what the plan could not read counts as much as what could not be done.
+
+    ``notes`` say what it could not look for; of that, something may be left.
+    """
 
     ok: bool
     problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
 
 
 def clear(store: ArtifactStore) -> Any:
     plan = store.gc(grace=NOW)
     problems = (*plan.problems, *plan.apply().problems)
-    return Cleared(not problems, problems)
+    return Cleared(not problems, problems, plan.notes)
 
 
 def names_last(alias: str, run_id: str | None) -> Callable[[View], bool]:

@@ -94,7 +94,10 @@ class Table:
         operations = [name for name in OPERATIONS if name in self._names(1, bench)]
         faults = self._names(2, bench)
         heads = [fault.replace(": ", ":").split(" ", 1) for fault in faults]
-        widths = [max(9, *(len(part) for part in head)) + 1 for head in heads]
+        rows = {name: [brief(self.counts[bench, name, fault]) for fault in faults] for name in operations}
+        rows["all"] = [brief(self.total(bench, fault)) for fault in faults]
+        columns = zip(heads, *rows.values(), strict=True)
+        widths = [max(len(text) for text in (*head, *texts)) + 2 for head, *texts in columns]
         out = [
             f"{bench}: {spoken(self.total(bench))}",
             "cells that ended ok+error+unknown; - is not applicable, ! a violation",
@@ -104,14 +107,9 @@ class Table:
                 (head[row] if len(head) > row else "").rjust(width) for head, width in zip(heads, widths, strict=True)
             ]
             out.append(" " * 18 + "".join(parts))
-        for operation in operations:
-            parts = [
-                brief(self.counts[bench, operation, fault]).rjust(width)
-                for fault, width in zip(faults, widths, strict=True)
-            ]
-            out.append(operation.ljust(18) + "".join(parts))
-        parts = [brief(self.total(bench, fault)).rjust(width) for fault, width in zip(faults, widths, strict=True)]
-        return [*out, "all".ljust(18) + "".join(parts)]
+        for name, texts in rows.items():
+            out.append(name.ljust(18) + "".join(text.rjust(width) for text, width in zip(texts, widths, strict=True)))
+        return out
 
     def as_json(self) -> dict[str, Any]:
         return {

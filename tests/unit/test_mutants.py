@@ -125,7 +125,7 @@ def toy(tmp_path: Path) -> Path:
 
 def ask(toy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tools.mutants", "--project", str(toy / "project.toml"), *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="mutants live in forked processes")

@@ -132,3 +132,70 @@ def test_expect_compares_with_the_seq_or_the_run():
         refusal = decide(policy, manifest(), pointer, None)
         assert isinstance(refusal, PointerConflict)
         assert refusal.actual is pointer
+
+
+@pytest.mark.parametrize(
+    ("policy", "seen", "run"),
+    [
+        (IfNewer(), manifest(run_id=NEW), manifest(run_id=OLD)),
+        (IfBetter("m"), manifest(run_id=NEW, metrics={"m": 2}), manifest(run_id=OLD, metrics={"m": 1})),
+        (IfBetter("m", "min"), manifest(run_id=NEW, metrics={"m": 1}), manifest(run_id=OLD, metrics={"m": 2})),
+        (Expect(7), manifest(run_id=NEW), manifest(run_id=OLD)),
+        (Expect(OLD), manifest(run_id=NEW), manifest(run_id=OLD)),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_a_refusal_tells_what_is_published_and_which_run_was_refused(policy, seen, run):
+    pointer = pointer_to(seen)
+    refusal = decide(policy, run, pointer, seen)
+    assert isinstance(refusal, PointerConflict)
+    assert (refusal.actual, refusal.run_id) == (pointer, OLD)
+    assert NEW in str(refusal) or policy == Expect(7)
+
+
+def test_a_refusal_for_want_of_a_metric_names_the_metric_and_the_run_that_lacks_it():
+    without, sound = manifest(run_id=NEW), manifest(run_id=OLD, metrics={"m": 1})
+    for run, incumbent, lacking in ((without, sound, NEW), (sound, without, NEW)):
+        refusal = decide(IfBetter("m"), run, pointer_to(incumbent), incumbent)
+        assert (refusal.metric, refusal.run_id) == ("m", lacking)
+        assert f"{lacking} is missing" in str(refusal)
+    gone = decide(IfBetter("m"), sound, pointer_to(without), None)
+    assert (gone.metric, gone.run_id) == ("m", OLD)
+    assert "is NaN" in str(decide(IfBetter("m"), manifest(metrics={"m": "NaN"}), None, None))
+
+
+def test_nothing_that_was_ever_published_is_said_to_be_nothing():
+    assert str(decide(Expect(1), manifest(), None, None)) == "nothing is published, not 1"
+    assert str(decide(Expect(OLD), manifest(), pointer_to(None), None)) == f"nothing is published, not {OLD}"
+    assert decide(Expect(1), manifest(), pointer_to(None), None) is None
+
+
+def test_a_metric_is_a_number_whatever_its_spelling():
+    run = manifest(metrics={"a": 3, "b": "Infinity", "c": "-Infinity", "d": 0.5})
+    assert [metric_value(run, name) for name in "abcd"] == [3.0, math.inf, -math.inf, 0.5]
+    assert type(metric_value(run, "a")) is float
+    assert math.isnan(metric_value(run, "e"))
+
+
+@pytest.mark.parametrize("seen", [-1, True, 1.0, None, "2024", "latest"])
+def test_what_is_expected_is_the_id_of_a_run_or_a_count(seen):
+    with pytest.raises(InvalidInput):
+        Expect(seen)
+    assert Expect(0).seen == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["if_better", "if_better()", "if_better(a, b)", "if_better(a, max) ", "expect=", "expect= 1", " always", None, 3],
+)
+def test_what_only_looks_like_a_policy_is_none(text):
+    with pytest.raises(InvalidOption, match="is no publish policy"):
+        parse_policy(text)
+
+
+def test_the_mode_of_better_is_max_unless_it_is_said_to_be_min():
+    assert parse_policy("if_better('a')") == IfBetter("a", "max")
+    assert parse_policy('if_better("a",min)') == IfBetter("a", "min")
+    recorded = intent("best", IfBetter("a", "min"))
+    assert (recorded.alias, recorded.policy, recorded.metric, recorded.mode) == ("best", "if_better", "a", "min")
+    assert (intent("latest", Never()).metric, intent("latest", Never()).mode) == (None, None)

@@ -1,12 +1,23 @@
 """What may be decoded is decided by the caller, and never by the artifact."""
 
+from datetime import timedelta
+
 import pytest
 
 from artifact_store.core.codec import CodecRef, Risk
-from artifact_store.core.errors import DigestMismatch, InvalidOption, RiskRefused
+from artifact_store.core.errors import (
+    DigestMismatch,
+    InvalidOption,
+    RiskRefused,
+    SignatureInvalid,
+    SignatureMissing,
+    UntrustedKey,
+)
 from artifact_store.core.manifest import CodecRecord, Component, FileEntry
-from artifact_store.core.trust import Consent, LoadPolicy, check
-from tests.unit.samples import manifest
+from artifact_store.core.pointer import Note, Seal, advance
+from artifact_store.core.trust import Consent, LoadPolicy, check, check_pointer
+from tests.keys import public, signer, strict
+from tests.unit.samples import KEY, NOW, manifest
 
 pytestmark = pytest.mark.windows
 
@@ -71,3 +82,72 @@ def test_no_policy_allows_code_for_every_load(risk):
 def test_risks_are_ordered_and_refs_are_readable():
     assert [risk.level for risk in (Risk.DATA, Risk.VETTED, Risk.CODE)] == [0, 1, 2]
     assert str(CodecRef("lightgbm", 1)) == "lightgbm-1"
+
+
+def test_a_pin_that_does_not_fit_tells_both_digests():
+    run = run_of("data")
+    with pytest.raises(DigestMismatch) as caught:
+        check("model", run, Risk.DATA, LoadPolicy(), Consent(sha256="0" * 64))
+    assert (caught.value.expected, caught.value.actual) == ("0" * 64, run.digest)
+
+
+def test_decoding_waits_for_a_signature_only_where_the_policy_relies_on_one():
+    trusting, careful = LoadPolicy(trusted_keys=[public()]), strict()
+    data, code = run_of("data"), run_of("code")
+    assert not check("model", data, Risk.DATA, LoadPolicy(), Consent())
+    assert not check("model", data, Risk.DATA, trusting, Consent())
+    assert check("model", data, Risk.DATA, careful, Consent())
+    assert check("model", code, Risk.CODE, trusting, Consent())
+    assert check("model", code, Risk.CODE, careful, Consent(allow_code=True))
+    for consent in (Consent(allow_code=True), Consent(sha256=code.digest)):
+        assert not check("model", code, Risk.CODE, trusting, consent)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"require_signature": True},
+        {"max_age": timedelta(1)},
+        {"trusted_keys": "ab"},
+        {"trusted_keys": ["ab"]},
+        {"trusted_keys": {"a"}},
+        {"trusted_keys": None},
+    ],
+)
+def test_a_policy_that_means_nothing_is_refused(wrong):
+    with pytest.raises(InvalidOption):
+        LoadPolicy(**wrong)
+
+
+def test_an_age_is_a_timedelta_and_needs_signatures():
+    keys = [public()]
+    assert LoadPolicy(trusted_keys=keys, require_signature=True, max_age=timedelta(1)).max_age == timedelta(1)
+    for wrong in ({"require_signature": True, "max_age": 3600}, {"max_age": timedelta(1)}):
+        with pytest.raises(InvalidOption, match="max_age"):
+            LoadPolicy(trusted_keys=keys, **wrong)
+
+
+def test_a_key_is_found_by_its_id():
+    policy = strict("owner", "other")
+    assert policy.key(public("other").key_id) == public("other")
+    assert policy.key("0" * 64) is None
+    assert isinstance(policy.trusted_keys, tuple)
+
+
+def test_a_pointer_counts_if_a_trusted_key_signed_it_as_it_is():
+    seal = Seal(public().key_id, "s" * 32, signer().sign)
+    pointer = advance(None, KEY, "latest", manifest(), Note("0" * 32, NOW, "me", seal=seal)).pointer
+    assert check_pointer(pointer, strict(), "it") == "s" * 32
+    plain = advance(None, KEY, "latest", manifest(), Note("0" * 32, NOW, "me")).pointer
+    with pytest.raises(SignatureMissing, match="it is not signed"):
+        check_pointer(plain, strict(), "it")
+    with pytest.raises(UntrustedKey) as caught:
+        check_pointer(pointer, strict("other"), "it")
+    assert caught.value.key_ids == (public().key_id,)
+    for changed in (
+        pointer.model_copy(update={"reason": "another"}),
+        pointer.model_copy(update={"signature": pointer.signature.model_copy(update={"sig": "!"})}),
+        pointer.model_copy(update={"signature": pointer.signature.model_copy(update={"store_id": "t" * 32})}),
+    ):
+        with pytest.raises(SignatureInvalid, match="was changed after the key"):
+            check_pointer(changed, strict(), "it")

@@ -30,6 +30,10 @@ class Test:
     worked: float
     lines: Mapping[str, frozenset[int]] = field(repr=False)
 
+    def is_named_after(self, file: str) -> bool:
+        """Tell whether it stands in ``test_keys.py``, say, if ``file`` is some ``keys.py``."""
+        return self.name.partition("::")[0].endswith(f"test_{Path(file).name}")
+
     def share(self, file: str) -> float:
         """Return how much of what it runs is in this file: the more, the likelier it is about that, to one digit."""
         return round(len(self.lines[file]) / sum(map(len, self.lines.values())), 1)
@@ -65,7 +69,8 @@ class Baseline:
     def tests_for(self, candidate: Candidate) -> Wanted:
         """Return the tests that run what was changed, the most promising first, as many as the budget allows.
 
-        First those that killed a mutant of the same function before, then those that run little else than this file.
+        First those that killed a mutant of the same function before, then those in a file of tests that is named after
+        this one, then those that run little else.
         Of equals one case of every test function, the fastest first, then a second case of each, and so on.
         """
         file, place = candidate.module.file, candidate.mutant.place
@@ -78,7 +83,7 @@ class Baseline:
         def promise(number: int) -> tuple[float, ...]:
             test = self._tests[number]
             kills = self._kills[file, candidate.mutant.scope, test.name]
-            return -kills, -test.share(file), self._rank[number], number
+            return -kills, not test.is_named_after(file), -test.share(file), self._rank[number], number
 
         wanted: dict[str, float] = {}
         left = self._project.budget
