@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from artifact_store.core.canonical import canonical, sha256
 from artifact_store.core.errors import InvalidName, InvalidReference, brief
+
+Name = TypeVar("Name", bound=str)
 
 MAX_KEY: Final = 240
 """Longest key below the root, in characters: with a short root it stays under Windows' limit of 260."""
@@ -378,13 +380,17 @@ def seen_store(url: str) -> str:
 # ---------------------------------------------------------------- reading a listing
 
 
-def run_in(child: str) -> RunId | None:
-    """Return the run id if this child of a model (``name/``) is a run."""
-    name = child.removesuffix("/")
+def _named(child: str, ending: str, check: Callable[[str], Name]) -> Name | None:
+    """Return what stands before the ending, if that is a name as ``check`` wants it."""
     try:
-        return RunId(name) if child.endswith("/") else None
+        return check(child.removesuffix(ending)) if child.endswith(ending) else None
     except InvalidName:
         return None
+
+
+def run_in(child: str) -> RunId | None:
+    """Return the run id if this child of a model (``name/``) is a run."""
+    return _named(child, "/", RunId)
 
 
 def is_signature(child: str) -> bool:
@@ -400,26 +406,17 @@ def signer_in(child: str, manifest_sha256: str) -> str | None:
 
 def symbol_in(child: str) -> str | None:
     """Return the symbol if this child of a model type (``name/``) is one."""
-    try:
-        return check_symbol(child.removesuffix("/")) if child.endswith("/") else None
-    except InvalidName:
-        return None
+    return _named(child, "/", check_symbol)
 
 
 def alias_in(child: str) -> str | None:
     """Return the alias if this child of a model (``name.json``) is a pointer."""
-    try:
-        return check_alias(child.removesuffix(".json")) if child.endswith(".json") else None
-    except InvalidName:
-        return None
+    return _named(child, ".json", check_alias)
 
 
 def history_in(child: str) -> str | None:
     """Return the alias if this child of a model (``name.history/``) is the archive of one."""
-    try:
-        return check_alias(child.removesuffix(".history/")) if child.endswith(".history/") else None
-    except InvalidName:
-        return None
+    return _named(child, ".history/", check_alias)
 
 
 def block_in(child: str) -> int | None:
@@ -448,7 +445,4 @@ def probe_in(child: str) -> str | None:
 
 def model_type_in(child: str) -> str | None:
     """Return the model type if this child of the root (``name/``) is one."""
-    try:
-        return check_model_type(child.removesuffix("/")) if child.endswith("/") else None
-    except InvalidName:
-        return None
+    return _named(child, "/", check_model_type)
