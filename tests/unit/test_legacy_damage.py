@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
+from artifact_store.codecs.lightgbm_text import check_text
 from artifact_store.core.errors import Corrupt, RiskRefused
 from artifact_store.legacy.checkpoint import read_torch
 from artifact_store.legacy.lightgbm_pickle import build, read_lightgbm
-from artifact_store.codecs.lightgbm_text import check_text
 from artifact_store.legacy.unpickle import loads
 from artifact_store.legacy.vecnormalize_pickle import read_vecnormalize
 from tests.hostile import body, changed, name, whole
