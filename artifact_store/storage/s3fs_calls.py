@@ -228,10 +228,10 @@ def client_settings(timeout: float, given: Mapping[str, Any]) -> dict[str, Any]:
 
     No redirect is followed either. What the user gave stays as it is.
     """
-    from artifact_store.storage.s3fs_session import DirectSession
+    from artifact_store.storage.s3fs_session import direct_session
 
     return {
-        "http_session_cls": DirectSession,
+        "http_session_cls": direct_session(),
         "connect_timeout": min(timeout, _CONNECT_WITHIN),
         "read_timeout": timeout,
         "max_pool_connections": _CONNECTIONS,

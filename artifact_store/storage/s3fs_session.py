@@ -8,16 +8,28 @@ aiobotocore.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-from aiobotocore.httpsession import AIOHTTPSession
+
+def __getattr__(name: str) -> Any:
+    """Find ``DirectSession`` by its name, as a process does that was sent a backend."""
+    if name == "DirectSession":
+        return direct_session()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-class DirectSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore has no types
-    """Talks to the host that it was asked to talk to; a redirect is the answer, with its status."""
+@cache
+def direct_session() -> type[Any]:
+    """Return a session that talks to the host it was asked to talk to: a redirect is the answer, with its status."""
+    from aiobotocore.httpsession import AIOHTTPSession
 
-    async def _get_session(self, proxy_url: str | None) -> _Direct:
-        return _Direct(await super()._get_session(proxy_url))
+    class DirectSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore has no types
+        async def _get_session(self, proxy_url: str | None) -> _Direct:
+            return _Direct(await super()._get_session(proxy_url))
+
+    DirectSession.__qualname__ = "DirectSession"
+    return DirectSession
 
 
 class _Direct:
