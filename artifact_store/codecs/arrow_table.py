@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, ClassVar, Final
 
@@ -123,30 +123,24 @@ def expanded_limit(path: Path) -> int:
 def _check_expansion(handle: IO[bytes], file: Any, path: Path, codec: Codec) -> None:
     """Refuse a table that is a bomb: a run length, or one long text in a dictionary, may stand for any number of rows.
 
-    Texts are read with their dictionary first where all of them could be the longest there can be. What a page says
-    in contradiction to the description of its column is not found.
+    Texts are read with their dictionary first where all of them could be the longest there can be. Of columns only the
+    schema is asked: what else describes a damaged one ends the process. So numbers in lists are not reckoned with.
     """
     parquet, compute = library("pyarrow.parquet", codec), library("pyarrow.compute", codec)
-    limit, fixed, texts = expanded_limit(path), 0, list[str]()
-    for column in _columns(file.metadata):
-        width = _WIDTHS.get(column.physical_type, _VIEW)
-        fixed += column.num_values * width + column.total_uncompressed_size
-        if column.physical_type == "BYTE_ARRAY" and column.num_values * column.total_uncompressed_size > limit - fixed:
-            texts.append(column.path_in_schema)
-    if fixed <= limit and texts:
+    groups = [file.metadata.row_group(place) for place in range(file.metadata.num_row_groups)]
+    rows, stored = sum(group.num_rows for group in groups), sum(group.total_byte_size for group in groups)
+    columns = [file.schema.column(place) for place in range(len(file.schema))]
+    limit = expanded_limit(path)
+    size = stored + rows * sum(_WIDTHS.get(column.physical_type, _VIEW) for column in columns)
+    texts = sorted({column.path for column in columns if column.physical_type == "BYTE_ARRAY"})
+    many = rows * stored > limit - size or any(column.max_repetition_level for column in columns)
+    if size <= limit and texts and many:
         handle.seek(0)
-        with parquet.ParquetFile(handle, read_dictionary=sorted({*texts}), page_checksum_verification=True) as again:
+        with parquet.ParquetFile(handle, read_dictionary=texts, page_checksum_verification=True) as again:
             tops = sorted({name.partition(".")[0] for name in texts})
-            fixed += sum(_written_out(column, compute) for column in again.read(columns=tops).columns)
-    if fixed > limit:
-        raise Corrupt(f"{path.name} would expand to {fixed:,} bytes, more than the {limit:,} that such a file may")
-
-
-def _columns(metadata: Any) -> Iterator[Any]:
-    for group in range(metadata.num_row_groups):
-        row_group = metadata.row_group(group)
-        for place in range(row_group.num_columns):
-            yield row_group.column(place)
+            size += sum(_written_out(column, compute) for column in again.read(columns=tops).columns)
+    if size > limit:
+        raise Corrupt(f"{path.name} would expand to {size:,} bytes, more than the {limit:,} that such a file may")
 
 
 def _written_out(column: Any, compute: Any) -> int:
