@@ -145,6 +145,13 @@ class TestWhatIsRefused:
         with pytest.raises(InvalidInput):
             Observation(shape)
 
+    def test_a_category_is_a_whole_number_of_64_bits(self):
+        smallest, largest = -(1 << 63), (1 << 63) - 1
+        assert FeatureSchema(["a"], categories={"a": [smallest, largest]}).categories["a"] == (smallest, largest)
+        for outside in (smallest - 1, largest + 1):
+            with pytest.raises(InvalidInput, match="64 bits"):
+                FeatureSchema(["a"], categories={"a": [outside]})
+
     def test_an_observation_is_a_frozen_value_of_plain_numbers(self):
         observation = Observation([np.int64(30), 4])
         assert (observation.shape, type(observation.shape[0])) == ((30, 4), int)

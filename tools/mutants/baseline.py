@@ -36,7 +36,7 @@ class Test:
 
     def share(self, file: str) -> float:
         """Return how much of what it runs is in this file: the more, the likelier it is about that, to one digit."""
-        return round(len(self.lines[file]) / sum(map(len, self.lines.values())), 1)
+        return round(len(self.lines.get(file, ())) / max(1, sum(map(len, self.lines.values()))), 1)
 
     @property
     def function(self) -> str:
@@ -52,11 +52,14 @@ class Baseline:
         self._tests = sorted((test for test in tests if test.worked <= project.slowest), key=lambda test: test.worked)
         self._by_line: dict[tuple[str, int], set[int]] = {}
         self._by_file: dict[str, set[int]] = {}
+        self._without_lines: set[int] = set()  # these look at constants and classes, which are there after the import
         self._rank: list[int] = []  # the how-manieth case of its function a test is
         met: Counter[str] = Counter()
         for number, test in enumerate(self._tests):
             self._rank.append(met[test.function])
             met[test.function] += 1
+            if not test.lines:
+                self._without_lines.add(number)
             for file, lines in test.lines.items():
                 self._by_file.setdefault(file, set()).add(number)
                 for line in lines:
@@ -78,12 +81,13 @@ class Baseline:
         if place.function is not None:
             for line in range(place.lines[0], place.lines[1] + 1):
                 found |= self._by_line.get((file, line), set())
-        found = found or self._by_file.get(file, set())
+        found = found or self._by_file.get(file, set()) | self._without_lines
 
         def promise(number: int) -> tuple[float, ...]:
             test = self._tests[number]
             kills = self._kills[file, candidate.mutant.scope, test.name]
-            return -kills, not test.is_named_after(file), -test.share(file), self._rank[number], number
+            named = test.is_named_after(file)
+            return -kills, not named, bool(test.lines), -test.share(file), self._rank[number], number
 
         wanted: dict[str, float] = {}
         left = self._project.budget
