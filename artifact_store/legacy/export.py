@@ -78,18 +78,25 @@ def _pickles(run: Run) -> list[str]:
 
 def _ended_before_latest(run: Run, home: Path, target: Path) -> bool:
     """Tell whether an export of this run was killed after its folder appeared: the notes in it are the last files."""
-    notes = target / _NOTES
-    if target.is_symlink() or not notes.is_file() or _names(home, target):
+    if target.is_symlink() or _names(home, target):
         return False
-    return notes.read_bytes() == _json(_notes(run))
+    return _holds(target / _NOTES, _json(_notes(run)))
 
 
 def _names(home: Path, target: Path) -> bool:
     """Tell whether ``latest`` names the run already, in either form."""
-    link, pointer = home / _LINK, home / _POINTER
+    link = home / _LINK
     if link.is_symlink():
         return link.readlink().name == target.name
-    return not link.exists() and pointer.is_file() and pointer.read_text(encoding="utf-8") == str(target)
+    return not link.exists() and _holds(home / _POINTER, str(target).encode())
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Tell whether this is a file with just these bytes."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(data) + 1) == data
 
 
 def _check_free(target: Path) -> None:

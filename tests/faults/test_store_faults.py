@@ -192,7 +192,7 @@ def test_a_publish_that_cannot_be_looked_after_is_not_told_as_one_that_failed(fa
     store = ArtifactStore(inner)
     one, _ = (store.save({"n": n}, KEY) for n in range(2))
     plan = getattr(Faults().on("read", key=f"*/{one.run_id}/manifest.json", after=2), fault)()
-    with pytest.raises(errors.OutcomeUnknown, match="was published as 'latest'") as caught:
+    with pytest.raises(errors.OutcomeUnknown, match="@latest was moved to") as caught:
         ArtifactStore(FaultyBackend(inner, plan), timeout=0.3).rollback(KEY)
     assert store.history(KEY)[-1].write_id == caught.value.write_id
     assert store.load(KEY) == {"n": 0}

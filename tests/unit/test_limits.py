@@ -226,6 +226,8 @@ def tables_that_are_too_much(folder: Path) -> Iterator[tuple[str, Callable[[], o
     for name in ("rows", "text", "nested"):
         yield f"arrow, {name}", lambda name=name: ArrowCodec().decode(folder, name, {})
         yield f"pandas, {name}", lambda name=name: PandasCodec().decode(folder, name, notes)
+    parquet.write_table(pa.table({"a": [1.0]}), folder / "one.parquet")
+    PolarsCodec().decode(folder, "one", {})  # its threads begin with the first table, and each wants room of its own
     yield "polars, rows", lambda: PolarsCodec().decode(folder, "rows", {})
 
 

@@ -236,7 +236,7 @@ def test_the_archive_and_the_pointer_tell_every_publish_in_order():
     block = keys.history_block(KEY, "latest", 64)
     held = backend.read(keys.history_block(KEY, "latest", 32), limit=1 << 20).data
     backend.write(block, held, when=Always())
-    with pytest.raises(Corrupt, match="copied or swapped"):
+    with pytest.raises(Corrupt, match="changed afterwards"):
         history(backend, KEY, "latest", seen)
     backend.delete(block)
     with pytest.raises(Corrupt, match="missing from the history") as caught:

@@ -110,7 +110,14 @@ def test_equal_numbers_are_counted_over_a_whole_document() -> None:
         check_expansion({"low": one, "high": [one, {"deep": one}]}, "it")
 
 
-TEXT = """tree
+_TREE = """Tree=0
+num_leaves=1
+num_cat=0
+leaf_value=1
+
+
+"""
+TEXT = f"""tree
 version=v4
 num_class=1
 num_tree_per_iteration=1
@@ -118,15 +125,9 @@ label_index=0
 max_feature_idx=0
 feature_names=a
 feature_infos=[0:1]
-tree_sizes=10
+tree_sizes={len(_TREE)}
 
-Tree=0
-num_leaves=1
-num_cat=0
-leaf_value=1
-
-
-end of trees
+{_TREE}end of trees
 
 parameters:
 [boosting: gbdt]
@@ -137,7 +138,7 @@ end of parameters
 
 def test_a_text_for_lightgbm_has_no_sizes_and_only_sound_parameters() -> None:
     assert "tree_sizes" not in parsable(TEXT, what="it")
-    assert parsable(TEXT, what="it") == TEXT.replace("tree_sizes=10\n", "")
+    assert parsable(TEXT, what="it") == TEXT.replace(f"tree_sizes={len(_TREE)}\n", "")
     for line in ("[metric ]", "metric: ", "[a: b", "garbage"):
         with pytest.raises(Corrupt, match="parameters"):
             parsable(TEXT.replace("[metric: ]", line), what="it")
