@@ -25,7 +25,17 @@ from artifact_store.core.errors import (
 )
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
-from artifact_store.core.pointer import BLOCK, GATHERED, MAX_EMBEDDED, MAX_NOTE, Note, Pointer, Publish, advance
+from artifact_store.core.pointer import (
+    BLOCK,
+    GATHERED,
+    MAX_EMBEDDED,
+    MAX_NOTE,
+    HistoryBlock,
+    Note,
+    Pointer,
+    Publish,
+    advance,
+)
 from artifact_store.diagnosis.restore import raw
 from artifact_store.diagnosis.salvage import Salvage, salvage
 from artifact_store.ops import catalog, marker, publish, signing
@@ -48,6 +58,8 @@ class Evidence:
     seen: Blob | None
     salvaged: Salvage
     archived: int
+    pin: str | None
+    """The sha256 of the newest block of the archive, where that can be read."""
     known: tuple[Publish, ...]
     beaten: int
     run: Manifest | None
@@ -90,9 +102,11 @@ def gather(context: Context, key: ModelKey, alias: str) -> Evidence | None:
         archived = max(archived, found.entries[0].seq - 1)  # blocks that should be there and are not
     known = _known(found, archived, trusted=_needs_no_trust(context))
     beaten = _beaten(found, archived, known)
-    last = known[-1:] or _last_block(context, key, alias, blocks)
+    newest = _newest_block(context, key, alias, blocks)
+    pin = sha256(newest.to_bytes()) if newest is not None and newest.last_seq == archived else None
+    last = known[-1:] or (() if newest is None else newest.entries)
     run, why = _choose(context, alias, found, runs, last)
-    return Evidence(seen, found, archived, known, beaten, run, why)
+    return Evidence(seen, found, archived, pin, known, beaten, run, why)
 
 
 def _pointer(blob: Blob, key: ModelKey, alias: str) -> Pointer | None:
@@ -136,17 +150,17 @@ def _beaten(found: Salvage, archived: int, known: Sequence[Publish]) -> int:
     return max(most, clue, archived + len(known))
 
 
-def _last_block(context: Context, key: ModelKey, alias: str, blocks: Sequence[int]) -> tuple[Publish, ...]:
+def _newest_block(context: Context, key: ModelKey, alias: str, blocks: Sequence[int]) -> HistoryBlock | None:
+    """Return the newest block that can be believed."""
     for last_seq in reversed(blocks):
         try:
-            block = patiently(
+            return patiently(
                 lambda last_seq=last_seq: publish.read_block(context.backend, key, alias, last_seq),  # type: ignore[misc]
                 context.patience,
             )
         except Corrupt:  # it is a finding of its own
             continue
-        return block.entries
-    return ()
+    return None
 
 
 # ---------------------------------------------------------------- which run
@@ -254,6 +268,7 @@ def _next(context: Context, key: ModelKey, alias: str, evidence: Evidence, note:
         by=note.by[:MAX_NOTE],
         reason=note.reason[:MAX_NOTE],
         history=(*evidence.known, *lost),
+        archive=evidence.pin,
     )
     return pointer if note.seal is None else note.seal.put_on(pointer)
 

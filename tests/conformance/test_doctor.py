@@ -7,6 +7,7 @@ import pytest
 
 from artifact_store import ArtifactStore, errors
 from artifact_store.core import keys
+from artifact_store.core.canonical import sha256
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.pointer import BLOCK, Note, advance
 from artifact_store.core.tombstone import Tombstone
@@ -480,6 +481,8 @@ def rebuilt(store, open_store, how, count):
     assert past[-1].reason.startswith("rebuilt: ")
     known = [entry for block in blocks for entry in block.entries]
     assert past[: len(known)] == known
+    pinned = sha256(stored(store, keys.history_block(run.key, "latest", blocks[-1].last_seq))) if blocks else None
+    assert open_store().aliases(KEY)["latest"].archive == pinned
     if how == "cut at its end":
         assert past[len(known) : pointer.seq - 1] == list(pointer.history)
     if how == "changed":  # the letter that was changed cannot be told; every publish is there
