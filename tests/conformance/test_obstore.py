@@ -304,7 +304,9 @@ class TestTrouble:
         assert [entry.key for entry in backend.list("")] == ["a/b/c"]
         assert [list(backend.children(prefix)) for prefix in ("", "a/", "a/b/")] == [["a/"], ["b/"], ["c"]]
 
-    def test_a_key_that_obstore_cannot_spell_hides_nothing_and_is_listed(self, moto: MotoServer, moto_prefix: str) -> None:
+    def test_a_key_that_obstore_cannot_spell_hides_nothing_and_is_listed(
+        self, moto: MotoServer, moto_prefix: str
+    ) -> None:
         backend = opened(moto, moto_prefix)
         backend.write("a/k", b"", when=Always())
         with moto.client() as client:
