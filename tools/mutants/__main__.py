@@ -9,13 +9,15 @@ import random
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
+from typing import Any
 
 from tools.mutants.baseline import Baseline, Kept, Stale
 from tools.mutants.project import Candidate, Project
 from tools.mutants.report import Report, Tried, accepted_reason
-from tools.mutants.trial import SEED, Result, Server, ending, enter, load_libraries
+from tools.mutants.trial import SEED, Ended, Result, Server, ending, enter, load_libraries
 
 HERE = Path(__file__).parent
 _OFTEN = 20
@@ -45,12 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tried += _counted(each)
             if len(tried) % _OFTEN == 0:
                 _keep(project, tried, last)
-    except Stale as error:
+    except (Stale, Ended) as error:
         _say(str(error))
         return 2
     finally:
         for server in servers:
-            server.send(None)
+            with suppress(OSError):  # it has ended, which was told
+                server.send(None)
     report = Report(project, sorted(tried, key=lambda each: each.candidate.number))
     _keep(project, tried, last)
     if asked.json:
@@ -133,8 +136,15 @@ def _learn(servers: Sequence[Connection], kept: Kept) -> None:
         give(server)
     while busy:
         for server in _ready(busy):
-            kept.add(busy.pop(server), server.recv())
+            kept.add(busy.pop(server), _answer(server))
             give(server)
+
+
+def _answer(server: Connection) -> Any:
+    answer = server.recv()
+    if isinstance(answer, Ended):
+        raise answer
+    return answer
 
 
 def _ready(busy: Mapping[Connection, object]) -> list[Connection]:
@@ -165,7 +175,7 @@ def _tried(
         yield from give(server)
     while busy:
         for server in _ready(busy):
-            candidate, result = busy.pop(server), server.recv()
+            candidate, result = busy.pop(server), _answer(server)
             done += 1
             baseline.learn_from(candidate, result.by)
             if done % 100 == 0:

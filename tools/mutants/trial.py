@@ -64,6 +64,10 @@ class Result:
     by: str = ""
 
 
+class Ended(Exception):
+    """A process without which nothing can be tried has ended."""
+
+
 class Hooks:
     """What pytest is asked to do otherwise: run the wanted tests only, each with a limit, and tell who failed."""
 
@@ -255,13 +259,19 @@ class Server:
     candidates: Sequence[Candidate]
     modules: Sequence[Module]
     warm: Connection | None = field(default=None, init=False)
+    log: Path = field(default=Path(), init=False)
 
     def serve(self, jobs: Connection) -> None:
         """Answer jobs until there are no more: ``(number of the mutant, its tests)`` or the files to learn about."""
-        while (job := jobs.recv()) is not None:
-            jobs.send(self._ask_warm(job) if isinstance(job, list) else self._try(*job))
-        if self.warm is not None:
-            self.warm.send(None)
+        try:
+            while (job := jobs.recv()) is not None:
+                jobs.send(self._ask_warm(job) if isinstance(job, list) else self._try(*job))
+            if self.warm is not None:
+                self.warm.send(None)
+        except Ended as error:
+            jobs.send(error)
+        except ConnectionError:  # nobody asks any more
+            return
 
     def _try(self, number: int, wanted: Wanted) -> Result:
         candidate = self.candidates[number]
@@ -277,14 +287,19 @@ class Server:
     def _ask_warm(self, job: object) -> Any:
         if self.warm is None:
             self.warm, theirs = Pipe()
-            if os.fork() == 0:
+            child = os.fork()
+            self.log = self.project.kept_in / f"tests-{child or os.getpid()}.log"
+            if child == 0:
                 self.warm.close()
-                silently(self.project.kept_in / f"tests-{os.getpid()}.log")
+                silently(self.log)
                 with ending():
                     pytest.main(arguments(self.project, self.project.tests), plugins=[Warm(self, theirs)])
             theirs.close()
-        self.warm.send(job)
-        return self.warm.recv()
+        try:
+            self.warm.send(job)
+            return self.warm.recv()
+        except (EOFError, ConnectionError):
+            raise Ended(f"the process that has collected the tests is no more; {self.log} tells why") from None
 
     def _imported_anew(self, candidate: Candidate, wanted: Wanted, tell: Callable[[Result], None]) -> bool:
         silently()
@@ -320,7 +335,7 @@ class Warm:
         """Serve until there are no more jobs."""
         items = {item.nodeid: item for item in session.items}
         functions = functions_in({str(module.path) for module in self.server.modules})
-        self.caches = [each for each in gc.get_objects() if isinstance(each, _CACHED)]
+        self.caches = [each for each in gc.get_objects() if type(each) is _CACHED]
         gc.collect()
         gc.freeze()  # so that a child does not copy what it only looks at
         while (job := self.jobs.recv()) is not None:
@@ -345,7 +360,9 @@ class Warm:
                 answer.write_text(json.dumps(learning.told()), encoding="utf-8")
                 return True
 
-            forked(work, limit=3600.0)
+            ended = forked(work, limit=3600.0)
+            if not answer.exists():
+                return {"tests": {}, "failed": [f"{', '.join(files)} ({ended.by})"]}
             learned: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
             return learned
 
@@ -396,7 +413,8 @@ def functions_in(paths: set[str]) -> dict[tuple[str, str, int], list[FunctionTyp
     """Return every function that these files define, by file, qualified name and first line."""
     found: dict[tuple[str, str, int], list[FunctionType]] = {}
     for each in gc.get_objects():
-        if isinstance(each, FunctionType) and each.__code__.co_filename in paths:
+        # its real type: some stand-ins of libraries answer with a warning to whoever asks what they are
+        if type(each) is FunctionType and each.__code__.co_filename in paths:
             code = each.__code__
             found.setdefault((code.co_filename, code.co_qualname, code.co_firstlineno), []).append(each)
     return found
