@@ -27,14 +27,14 @@ def make_folder(path: Path, mode: int = _READABLE) -> None:
     path.mkdir(mode=mode, exist_ok=True)
 
 
-def create(path: Path) -> BinaryIO:
+def create(path: Path, mode: int = _FILE) -> BinaryIO:
     """Open a new file for writing.
 
     Raises:
         FileExistsError: there is something of this name, be it a link that leads nowhere.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    return os.fdopen(os.open(path, flags, _FILE), "wb")
+    return os.fdopen(os.open(path, flags, mode), "wb")
 
 
 def keep_others_from_writing(folder: Path) -> None:

@@ -25,10 +25,10 @@ _HEAD: Final = "Tree="
 _END: Final = "end of trees"
 _SIZES: Final = re.compile(r"^tree_sizes=.*\n", re.MULTILINE)
 
-_NUMBER = r"[-+]?(?:\d{1,40}(?:\.\d{1,40})?(?:e[-+]?\d{1,3})?|inf|nan)"
+_NUMBER = r"[-+]?(?:[0-9]{1,40}(?:\.[0-9]{1,40})?(?:e[-+]?[0-9]{1,3})?|inf|nan)"
 _ROW: Final = re.compile(rf"{_NUMBER}(?: {_NUMBER})*|")
-_COEFFICIENTS: Final = re.compile(rf"(?: *{_NUMBER})* *")
-_RANGE = rf"(?:none|\[{_NUMBER}:{_NUMBER}\]|-?\d+(?::-?\d+)*)"
+_COEFFICIENTS: Final = re.compile(rf" *+(?:{_NUMBER}(?: ++{_NUMBER})*+ *+)?")  # possessive: one way to read it
+_RANGE = rf"(?:none|\[{_NUMBER}:{_NUMBER}\]|-?[0-9]+(?::-?[0-9]+)*)"
 _RANGES: Final = re.compile(rf"{_RANGE}(?: {_RANGE})*")
 _OBJECTIVE: Final = re.compile(rf"[a-z][a-z0-9_]*(?: [a-z][a-z0-9_]*(?::{_NUMBER})?)*")
 _PARAMETER: Final = re.compile(r"\[[a-z][a-z0-9_]*: [^\n]*\]")

@@ -39,7 +39,7 @@ _COMPONENT = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _SEGMENT = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9 ._+=@-]{0,98}[A-Za-z0-9_+=@-])?")
 _ATTEMPT = re.compile(r"[0-9a-f]{8}")
 _PROBE = re.compile(r"[0-9a-f]{32}")
-_BLOCK = re.compile(r"\d{10}\.json")
+_BLOCK = re.compile(r"[0-9]{10}\.json")
 _SIGNATURE = re.compile(r"([0-9a-f]{16})\.([0-9a-f]{16})\.json")
 _SHORT = 16
 WINDOWS_DEVICE: Final = re.compile(

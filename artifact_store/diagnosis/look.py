@@ -6,9 +6,8 @@ several times in a row, ends the look; that is a finding as well.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
@@ -21,7 +20,6 @@ from artifact_store.storage.settle import patiently
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741 -- an item
 
-AHEAD: Final = 16
 _ENOUGH: Final = 3
 """So many objects in a row for which the storage does not answer: there is no use in asking for more."""
 
@@ -102,22 +100,11 @@ class Look:
         Raises:
             GaveUp: the storage did not answer for several of them in a row.
         """
-        pending: deque[tuple[I, Future[T | ArtifactStoreError]]] = deque()
-        left = iter(items)
-        try:
-            while True:
-                while len(pending) < AHEAD and (item := next(left, None)) is not None:
-                    future = self.context.workers.submit(lambda item=item: self.ask(lambda: read(item)))  # type: ignore[misc]
-                    pending.append((item, future))
-                if not pending:
-                    return
-                item, future = pending.popleft()
+        with closing(self.context.workers.ahead(items, lambda item: self.ask(lambda: read(item)))) as answers:
+            for item, future in answers:
                 answer = future.result()
                 self._listen(answer)
                 yield item, answer
-        finally:
-            for _, future in pending:
-                future.cancel()
 
     def _listen(self, answer: object) -> None:
         self._silent = self._silent + 1 if isinstance(answer, Unavailable) else 0

@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from artifact_store.core.keys import ModelKey
-from artifact_store.core.pointer import Publish
+from artifact_store.core.pointer import MAX_POINTER, Publish
 
 _HISTORY = '"history":['
 _HEAD = re.compile(r'\{"alias":"([a-z0-9_-]+)"')
 _TAIL = re.compile(
-    r'"run_id":(?:"(?P<run>\d{8}_\d{6}[a-z0-9_-]{0,41})"|(?P<none>null)),"seq":\d{1,9},"symbol":(?P<symbol>null|"[^"]*")'
+    r'"run_id":(?:"(?P<run>\d{8}_\d{6}[a-z0-9_-]{0,41})"|(?P<none>null)),"seq":\d{1,9},"symbol":(?P<symbol>null|"[^"]*")',
+    re.ASCII,
 )
 _DIGEST = re.compile(r'"manifest_sha256":"([0-9a-f]{64})","model_type":"([^"]*)"')
-_SEQ = re.compile(r'"seq":(\d{1,9})\b')
+_SEQ = re.compile(r'"seq":(\d{1,9})\b', re.ASCII)
 _FIELDS = frozenset(Publish.model_fields)
 
 
@@ -44,8 +45,11 @@ class Salvage:
 
 
 def salvage(data: bytes, key: ModelKey, alias: str) -> Salvage:
-    """Return what the bytes of a pointer that cannot be believed seem to say; nothing if it is one of another alias."""
-    text = data.decode("utf-8", "replace")
+    """Return what the bytes of a pointer that cannot be believed seem to say; nothing if it is one of another alias.
+
+    Bytes beyond the limit of a pointer are no part of one, and are not looked at.
+    """
+    text = data[:MAX_POINTER].decode("utf-8", "replace")
     digests, tail = _DIGEST.findall(text), _TAIL.search(text)
     symbol = "null" if key.symbol is None else f'"{key.symbol}"'
     others = (digests and digests[-1][1] != key.model_type) or (tail is not None and tail["symbol"] != symbol)

@@ -5,9 +5,8 @@ A listing is total: it tells of what it could read, keeps what it could not in `
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -34,8 +33,6 @@ from artifact_store.storage.settle import patiently
 
 T = TypeVar("T")
 
-AHEAD = 16
-"""Manifests that are fetched ahead of the reader of a listing."""
 ENOUGH = 3
 """How many runs in a row the storage may be silent about before the others are not asked for."""
 
@@ -153,15 +150,9 @@ def manifests(
     """
     read = _read_signed if signed and context.policy.require_signature else _read
     refused = 0
-    pending: deque[tuple[RunId, Future[Manifest]]] = deque()
-    ids = iter(run_ids(context, key))
-    try:
-        while True:
-            while len(pending) < AHEAD and (run_id := next(ids, None)) is not None:
-                pending.append((run_id, context.workers.submit(lambda run_id=run_id: read(context, key, run_id))))  # type: ignore[misc]
-            if not pending:
-                return
-            run_id, future = pending.popleft()
+    ids = run_ids(context, key)
+    with closing(context.workers.ahead(ids, lambda run_id: read(context, key, run_id))) as manifests_ahead:
+        for place, (run_id, future) in enumerate(manifests_ahead, start=1):
             try:
                 manifest = future.result()
             except NotFound:  # never committed, or deleted: it does not exist
@@ -171,15 +162,12 @@ def manifests(
                 problems.append(Problem(f"{key}:{run_id}", error))
                 refused = refused + 1 if isinstance(error, Unavailable) else 0
                 if refused == ENOUGH:
-                    problems += [Problem(f"{key}:{left}", error) for left in (*(each for each, _ in pending), *ids)]
+                    problems += [Problem(f"{key}:{left}", error) for left in ids[place:]]
                     return
                 continue
             refused = 0
             if wanted.admits(manifest):
                 yield manifest
-    finally:
-        for _, future in pending:
-            future.cancel()
 
 
 def resolve_prefix(context: Context, key: ModelKey, prefix: str) -> RunId:

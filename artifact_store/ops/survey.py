@@ -7,9 +7,8 @@ that a store itself would write: what else lies below the root is not ours.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -27,7 +26,6 @@ from artifact_store.ops.plan import Plan, Step
 from artifact_store.storage.base import Entry, Unfinished
 from artifact_store.storage.settle import patiently
 
-AHEAD = 16
 """Manifests that are fetched ahead of the survey."""
 
 
@@ -112,25 +110,14 @@ class _Survey:
 
     def runs(self) -> Iterator[Step]:
         """Yield what becomes of each run that is not simply committed."""
-        pending: deque[tuple[Group, Future[Manifest | Tombstone] | None]] = deque()
-        groups = self._groups()
-        try:
-            while True:
-                while len(pending) < AHEAD and (group := next(groups, None)) is not None:
-                    pending.append((group, self._record(group)))
-                if not pending:
-                    return
-                group, record = pending.popleft()
+        with closing(self.context.workers.ahead(self._groups(), self._record)) as read:
+            for group, record in read:
                 try:
-                    yield from self._judge(group, None if record is None else record.result())
+                    yield from self._judge(group, record.result())
                 except (Unavailable, AccessDenied):
                     raise
                 except ArtifactStoreError as error:
                     self.problems.append(Problem(group.label, error))
-        finally:
-            for _, record in pending:
-                if record is not None:
-                    record.cancel()
 
     def _groups(self) -> Iterator[Group]:
         for child in catalog.children(self.context, ""):
@@ -140,10 +127,8 @@ class _Survey:
                 listed = patiently(lambda prefix=prefix: list(self.context.backend.list(prefix)), self.context.patience)  # type: ignore[misc]
                 yield from _grouped(listed)
 
-    def _record(self, group: Group) -> Future[Manifest | Tombstone] | None:
-        if group.manifest is None:
-            return None
-        return self.context.workers.submit(lambda: deletion.look(self.context, group.key, group.run_id).record)
+    def _record(self, group: Group) -> Manifest | Tombstone | None:
+        return None if group.manifest is None else deletion.look(self.context, group.key, group.run_id).record
 
     def _judge(self, group: Group, record: Manifest | Tombstone | None) -> Iterator[Step]:
         if record is None:

@@ -6,7 +6,7 @@ Asks and changes nothing. What the credentials may not ask, or the server does n
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from artifact_store.core.errors import ArtifactStoreError, NotFound
@@ -38,21 +38,21 @@ def not_asked(why: str) -> Iterator[Trait]:
 
 def bucket_traits(ask: Ask, bucket: str, prefix: str) -> Iterator[Trait]:
     """Yield the traits of a bucket; ``ask`` sends a request by its name in botocore and returns the answer."""
-    rules, trouble = _rules(ask, prefix)
-    yield _lifecycle(rules, trouble, bucket)
-    yield _versioning(ask, rules, bucket)
+    try:
+        rules: Rules | ArtifactStoreError = ask("get_bucket_lifecycle_configuration").get("Rules", ())
+    except NotFound:  # the bucket is there, or else its listing has told: it has no rules
+        rules = ()
+    except ArtifactStoreError as error:
+        rules = error
+    yield _lifecycle(rules, bucket, prefix)
+    yield _versioning(ask, rules, bucket, prefix)
     yield _object_lock(ask)
 
 
-def _rules(ask: Ask, prefix: str) -> tuple[Rules | None, str]:
-    """Return the lifecycle rules in force for everything below ``prefix``, or why they are not known."""
-    try:
-        found = ask("get_bucket_lifecycle_configuration").get("Rules", ())
-    except NotFound:  # the bucket is there, or else its listing has told: it has no rules
-        return [], ""
-    except ArtifactStoreError as error:
-        return None, str(error)
-    return [rule for rule in found if rule.get("Status") == "Enabled" and _covers(rule, prefix)], ""
+def _in_force(rules: Rules, prefix: str, example: Mapping[str, Any]) -> Rules:
+    """Return the rules that do, for everything below ``prefix``, what the example does."""
+    does = set(example) & {"AbortIncompleteMultipartUpload", "NoncurrentVersionExpiration"}
+    return [rule for rule in rules if rule.get("Status") == "Enabled" and _covers(rule, prefix) and does <= set(rule)]
 
 
 def _covers(rule: Mapping[str, Any], prefix: str) -> bool:
@@ -61,17 +61,18 @@ def _covers(rule: Mapping[str, Any], prefix: str) -> bool:
     return set(chosen) <= {"Prefix"} and prefix.startswith(chosen.get("Prefix") or "")
 
 
-def _lifecycle(rules: Rules | None, trouble: str, bucket: str) -> Trait:
-    if rules is None:
-        return Trait("lifecycle", "unknown", f"the lifecycle rules of the bucket could not be asked: {trouble}")
-    days = [rule["AbortIncompleteMultipartUpload"].get("DaysAfterInitiation") for rule in _with(rules, _ABORT)]
+def _lifecycle(rules: Rules | ArtifactStoreError, bucket: str, prefix: str) -> Trait:
+    if isinstance(rules, ArtifactStoreError):
+        return Trait("lifecycle", "unknown", f"the lifecycle rules of the bucket could not be asked: {rules}")
+    ending = _in_force(rules, prefix, _ABORT)
+    days = [rule["AbortIncompleteMultipartUpload"].get("DaysAfterInitiation") for rule in ending]
     if days:
         return Trait("lifecycle", "fine", f"uploads that nobody ends are aborted after {min(days)} days")
     told = "no lifecycle rule aborts uploads that nobody ends: those of processes that are killed take room for ever"
-    return Trait("lifecycle", "warning", told, _command(bucket, [_ABORT]))
+    return Trait("lifecycle", "warning", told, _to_add(bucket, rules, _ABORT))
 
 
-def _versioning(ask: Ask, rules: Rules | None, bucket: str) -> Trait:
+def _versioning(ask: Ask, rules: Rules | ArtifactStoreError, bucket: str, prefix: str) -> Trait:
     try:
         status = ask("get_bucket_versioning").get("Status", "")
     except ArtifactStoreError as error:
@@ -79,10 +80,10 @@ def _versioning(ask: Ask, rules: Rules | None, bucket: str) -> Trait:
     if status not in {"Enabled", "Suspended"}:
         return Trait("versioning", "fine", "the bucket keeps no old versions: what is deleted is gone")
     told = f"versioning is {status.lower()}: what gc removes and what a publish replaces stays as an old version"
-    if rules is not None and any(True for _ in _with(rules, _EXPIRE)):
+    if not isinstance(rules, ArtifactStoreError) and _in_force(rules, prefix, _EXPIRE):
         return Trait("versioning", "fine", f"{told}, until a lifecycle rule lets it expire")
     told = f"{told}, and is paid for, until somebody removes it"
-    return Trait("versioning", "warning", told, _command(bucket, [_ABORT, _EXPIRE]))
+    return Trait("versioning", "warning", told, _to_add(bucket, rules, _ABORT, _EXPIRE))
 
 
 def _object_lock(ask: Ask) -> Trait:
@@ -106,13 +107,9 @@ def _object_lock(ask: Ask) -> Trait:
     return Trait("object-lock", "warning", told, remedy)
 
 
-def _with(rules: Rules, example: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    """Return the rules that do what the example does."""
-    does = set(example) & {"AbortIncompleteMultipartUpload", "NoncurrentVersionExpiration"}
-    return (rule for rule in rules if does <= set(rule))
-
-
-def _command(bucket: str, rules: Rules) -> str:
-    """Return what to type where there are no rules yet: the command replaces all."""
-    document = json.dumps({"Rules": list(rules)})
+def _to_add(bucket: str, rules: Rules | ArtifactStoreError, *wanted: Mapping[str, Any]) -> str:
+    """Return the command that makes the rules, which are the only ones then; or words, where there may be others."""
+    if isinstance(rules, ArtifactStoreError) or rules:
+        return f"add this rule to those of the bucket: {json.dumps(wanted[-1])}"
+    document = json.dumps({"Rules": wanted})
     return f"aws s3api put-bucket-lifecycle-configuration --bucket {bucket} --lifecycle-configuration '{document}'"

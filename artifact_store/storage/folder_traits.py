@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shlex
 import stat
 import time
 from collections.abc import Iterator
@@ -50,7 +51,7 @@ def _permissions(root: Path) -> Trait:
         return Trait("permissions", "unknown", "who may read the folder is in access lists, which are not looked at")
     wide = list(_wider(root))
     others = [str(root) if path == "." else path for path, mode in wide if mode & _OTHERS]
-    command = f"chmod -R go-rwx {root}"
+    command = f"chmod -R go-rwx {shlex.quote(str(root))}"
     if others:
         told = f"{_shown(others)} can be reached by every user of this machine; a store is for its owner alone"
         return Trait("permissions", "warning", told, command, mend=lambda: make_private(root))
@@ -165,4 +166,4 @@ def _leftover(path: Path) -> Trait:
     told = f"{path} is no lock: somebody tried out the locks and died, or put it there"
     ours = path.name.startswith(TEMPORARY)
     mend = partial(path.unlink, missing_ok=True)
-    return Trait("orphan-lock", "note", told, f"rm {path}", mend=mend if ours else None)
+    return Trait("orphan-lock", "note", told, f"rm {shlex.quote(str(path))}", mend=mend if ours else None)

@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import IO, BinaryIO, TypeVar
 
@@ -29,6 +31,8 @@ LARGE = 8 << 20
 """Bytes from which a file counts as large: a backend then holds several pieces of it at once."""
 WORKERS = 8
 LARGE_AT_ONCE = 2
+AHEAD = 16
+"""Calls that are begun before their answers are asked for."""
 
 Report = Callable[[Progress], None]
 R = TypeVar("R")
@@ -68,6 +72,24 @@ class Workers:
                 self._pid = os.getpid()
                 self._large = threading.BoundedSemaphore(LARGE_AT_ONCE)
             return self._pool.submit(call)
+
+    def ahead(self, items: Iterable[A], call: Callable[[A], R]) -> Generator[tuple[A, Future[R]], None, None]:
+        """Yield each item, in order, with what ``call`` will return for it; some are begun before they are asked for.
+
+        Those that have not begun when nobody asks any more never do.
+        """
+        begun: deque[tuple[A, Future[R]]] = deque()
+        left = iter(items)
+        try:
+            while True:
+                for item in islice(left, AHEAD - len(begun)):
+                    begun.append((item, self.submit(lambda item=item: call(item))))  # type: ignore[misc]
+                if not begun:
+                    return
+                yield begun.popleft()
+        finally:
+            for _, future in begun:
+                future.cancel()
 
     def every(
         self, call: Callable[[A, threading.Event], R], items: Sequence[A], *, large: Callable[[A], bool]
@@ -305,8 +327,7 @@ def check_digest(file: Incoming, found: Digest) -> None:
 def open_private(path: Path) -> BinaryIO:
     """Open a new file for writing that only this user can read; a link or a leftover in its place is replaced."""
     path.unlink(missing_ok=True)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    return os.fdopen(os.open(path, flags, 0o600), "wb")
+    return owned.create(path, 0o600)
 
 
 def hash_object(backend: Backend, key: str, *, size: int) -> Digest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import stat
 import time
@@ -91,7 +92,11 @@ def test_a_bucket_without_the_rule_for_uploads_gets_the_command_that_makes_it(
         {"ID": "x", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 999}},
     ):
         rules(seaweed, bucket, rule)
-        assert store.doctor(probes=False).codes == ("lifecycle",)  # it does not cover the store
+        again = store.doctor(probes=False)
+        assert again.codes == ("lifecycle",)  # it does not cover the store
+        remedy = of(again, "lifecycle").remedy
+        assert remedy.startswith("add this rule")  # the command would replace the one that is there
+        assert "aws s3api put" not in remedy
     _, _, document = found.remedy.partition("--lifecycle-configuration ")
     rules(seaweed, bucket, *json.loads(document.strip("'"))["Rules"])
     report = store.doctor()
@@ -113,6 +118,7 @@ def test_a_bucket_that_keeps_versions_costs_until_they_expire(
     assert report.codes == ("versioning",)
     found = of(report, "versioning")
     assert (found.severity, "NoncurrentVersionExpiration" in found.remedy) == ("warning", True)
+    assert found.remedy.startswith("add this rule")  # there is one already
     with seaweed.client() as client:
         kept = client.list_object_versions(Bucket=bucket, Prefix=f"models/{KEY}/{run.run_id}/")
     assert {version["Key"].rpartition("/")[2] for version in kept["Versions"]} >= {"model.json"}  # as it says
@@ -264,6 +270,21 @@ def test_what_lies_among_the_locks_and_is_none(folder: ArtifactStore, tmp_path: 
     assert [(found.code, found.severity) for found in report] == [("orphan-lock", "note")] * 2
     assert [done.ending.result for done in report.repair().apply()] == ["mended"]
     assert sorted(path.name for path in locks.iterdir() if "lock" not in path.name) == ["notes.txt"]
+
+
+def test_a_command_that_is_to_be_copied_holds_names_as_names(tmp_path: Any) -> None:
+    root = tmp_path / "a store; touch stolen"
+    with ArtifactStore(root) as store:
+        store.save({"n": 1}, KEY)
+        evil = root / "_locks" / "x; touch $HOME 'stolen'"
+        evil.write_bytes(b"")
+        evil.chmod(0o600)
+        (root / "gru").chmod(0o755)
+        long_ago = time.time() - 100_000
+        os.utime(evil, (long_ago, long_ago))
+        report = store.doctor()
+    for code, words in (("orphan-lock", ["rm", str(evil)]), ("permissions", ["chmod", "-R", "go-rwx", str(root)])):
+        assert shlex.split(of(report, code).remedy) == words
 
 
 def test_a_lock_that_is_a_link_stops_writers_and_is_an_error(folder: ArtifactStore, tmp_path: Any) -> None:

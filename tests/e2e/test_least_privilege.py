@@ -218,6 +218,20 @@ def test_a_janitor_publishes_nothing_and_removes_no_record_of_what_was(site):
     assert site.admin.verify().ok
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_doctor_tells_each_role_what_it_may_and_takes_no_missing_right_for_damage(role, site):
+    report = site.seen_by(role).doctor()
+    assert report.ok, str(report)
+    states = {fact.name: fact.state for fact in report.facts}
+    assert ("cannot-write" in report.codes) == (role == "reader")
+    assert states["conditions"] == ("unknown" if role == "reader" else "fine")
+    assert states["clock"] == "fine"
+    assert (states.get("uploads") == "unknown") == (role != "janitor")
+    for found in report:
+        if found.code == "cannot-write":
+            assert "s3:PutObject" in found.what
+
+
 def test_nobody_reaches_beyond_the_prefix(server, site):
     site.admin._context.backend.write("x", b"1", when=Always())
     for role in ROLES:

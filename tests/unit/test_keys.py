@@ -269,7 +269,9 @@ def test_the_archive_of_an_alias_is_read_by_the_same_grammar():
         None
     ] * 4
     assert keys.block_in("0000000032.json") == 32
-    assert [keys.block_in(name) for name in ("32.json", "0000000032", "0000000032.json/x", "notes.txt")] == [None] * 4
+    others = "\u0660" * 8 + "\u0663\u0662.json"  # a number to Python, and to nobody else
+    strangers = ("32.json", "0000000032", "0000000032.json/x", "notes.txt", others)
+    assert [keys.block_in(name) for name in strangers] == [None] * 5
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,22 @@ def test_a_text_for_lightgbm_has_no_sizes_and_only_sound_parameters() -> None:
             parsable(TEXT.replace("[metric: ]", line), what="it")
 
 
+@pytest.mark.parametrize("digits", ["1" * 5_000 + "x", "1 " * 5_000 + "x", "1" * 40 + " " * 5_000 + "x"])
+def test_a_row_of_coefficients_that_is_none_is_refused_at_once(digits: str) -> None:
+    """A pattern that tries every way to cut a row into numbers would not end before the sun does."""
+    text = TEXT.replace(_TREE, _TREE.replace("leaf_value=1", f"leaf_value=1\nleaf_coeff={digits}"))
+    with pytest.raises(Corrupt, match="leaf_coeff|not where it should be"):
+        parsable(text.replace(f"tree_sizes={len(_TREE)}", f"tree_sizes={len(_TREE) + len(digits) + 12}"), what="it")
+
+
+@pytest.mark.parametrize("line", ["num_class=1", "label_index=0", "max_feature_idx=0", "feature_infos=[0:1]"])
+def test_digits_of_other_scripts_are_no_numbers_to_lightgbm(line: str) -> None:
+    """Python reads them as numbers and LightGBM does not, so the two would speak of different models."""
+    other = line.translate({ord("0"): "\u0660", ord("1"): "\u0661"})
+    with pytest.raises(Corrupt):
+        parsable(TEXT.replace(line, other), what="it")
+
+
 def test_a_model_key_still_is_what_it_was() -> None:
     assert str(ModelKey.parse("gru/BTCEUR")) == "gru/BTCEUR"
     assert RunId("20240816_142301_k3f8qz") == "20240816_142301_k3f8qz"
