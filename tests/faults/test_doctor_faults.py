@@ -20,55 +20,26 @@ from artifact_store.diagnosis.finding import CODES
 from artifact_store.storage.base import Always, Unfinished
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.storage.settle import Patience
-from artifact_store.testing import Faults, FaultyBackend, SimulatedCrash
+from artifact_store.testing import Faults, FaultyBackend
 from tests import invariants
-from tests.faults.test_retention_faults import Before, Clock, Inline
+from tests.faults import worlds
+from tests.faults.test_retention_faults import Before
+from tests.faults.worlds import GRACE, KEY, Clock, crash_after_crash
 from tests.unit.samples import resealed
 
-KEY, OTHER = "gru/BTCEUR", "gbm"
-GRACE = timedelta(days=7)
+OTHER = "gbm"
 MODEL = ModelKey.parse(KEY)
 POINTER = keys.pointer(MODEL, "latest")
 RUNS = ("spoilt", "shown", "named", "swept", "newest")
 
 
-class Uploads(MemoryBackend):
-    """A memory that also holds an upload in parts, as S3 does."""
-
-    def __init__(self, clock):
-        super().__init__(clock=clock)
-        self.open = []
-
-    def unfinished(self):
-        return iter(list(self.open))
-
-    def discard(self, upload):
-        if upload in self.open:
-            self.open.remove(upload)
-
-
-class World:
+class World(worlds.World):
     """A store in which everything is broken that doctor repairs, long ago."""
 
-    made: ClassVar = {}
-
     def __init__(self):
-        self.clock = Clock()
-        self.inner = Uploads(self.clock)
-        self.store = self.client(self.inner)
         self.ids = {name: f"2024010{day}_000000_{name}" for day, name in enumerate(RUNS, start=1)}
-        if not self.made:
-            self.fill()
-            self.made.update(self.inner._space.objects)
-        self.inner._space.objects.update(self.made)
-        self.inner.open = [Unfinished(f"{KEY}/20240109_000000/model.bin", "id-1", 5, self.clock())]
-        self.clock.now += GRACE
-
-    def client(self, backend, **options):
-        store = ArtifactStore(backend, clock=self.clock, timeout=20.0, **options)
-        patience = Patience(seconds=20.0, sleep=lambda _: None)
-        store._context = dataclasses.replace(store._context, workers=Inline(), patience=patience)
-        return store
+        begun = datetime(2024, 2, 1, tzinfo=UTC)
+        super().__init__(Unfinished(f"{KEY}/20240109_000000/model.bin", "id-1", 5, begun))
 
     def place(self, name):
         return keys.manifest(MODEL, keys.RunId(self.ids[name]))
@@ -187,49 +158,39 @@ def test_one_fault_at_any_operation_changes_nothing_of_the_outcome(fault, reques
     assert number > 3
 
 
+def repair_twice(store):
+    repair(store)
+    repair(store)
+
+
+def spoilt():
+    world = World()
+    world.spoil()
+    return world
+
+
+def repairable(worlds_after_a_crash):
+    """Check that each world is sound and can be repaired, and return how many there were."""
+    number = 0
+    for number, world in enumerate(worlds_after_a_crash, start=1):  # noqa: B007 -- the last one is asked for
+        world.check()
+        world.finish()
+    return number
+
+
 @pytest.mark.parametrize("landed", [False, True], ids=["before", "landed"])
 def test_a_crash_at_any_operation_leaves_a_store_that_can_be_repaired(landed, request):
     step = 1 if request.config.getoption("--long") else 11
-    for number in range(1, 2000, step):
-        world = World()
-        world.spoil()
-        backend = FaultyBackend(world.inner, Faults().crash_at(number, landed=landed))
-        store = world.client(backend)
-        try:
-            repair(store)
-            repair(store)
-        except SimulatedCrash:
-            pass
-        else:
-            break
-        world.check()
-        world.finish()
-    else:
-        pytest.fail("the repair never came to its end")
-    assert number > 50
+    plans = (Faults().crash_at(number, landed=landed) for number in range(1, 2000, step))
+    assert repairable(crash_after_crash(spoilt, plans, repair_twice)) > 50 // step
 
 
 @pytest.mark.parametrize("landed", [False, True], ids=["before", "landed"])
 def test_a_crash_at_any_write_leaves_a_store_that_can_be_repaired(landed, request):
-    for number in range(0, 200, 1 if request.config.getoption("--long") else 3):
-        world = World()
-        world.spoil()
-        backend = FaultyBackend(
-            world.inner, Faults().on("write", "delete", "discard", after=number, times=1).crash(landed=landed)
-        )
-        store = world.client(backend)
-        try:
-            repair(store)
-            repair(store)
-        except SimulatedCrash:
-            pass
-        else:
-            break
-        world.check()
-        world.finish()
-    else:
-        pytest.fail("the repair never came to its end")
-    assert number > 15
+    step = 1 if request.config.getoption("--long") else 3
+    changing = ("write", "delete", "discard")
+    plans = (Faults().on(*changing, after=number, times=1).crash(landed=landed) for number in range(0, 200, step))
+    assert repairable(crash_after_crash(spoilt, plans, repair_twice)) > 15 // step
 
 
 # ---------------------------------------------------------------- others at work

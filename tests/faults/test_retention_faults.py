@@ -1,8 +1,6 @@
 """Deletion over a storage that fails, at every operation: done, refused, or unknown; never a dangling alias, no loss."""
 
-import dataclasses
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar
 
 import pytest
 
@@ -15,57 +13,21 @@ from artifact_store.ops import signing
 from artifact_store.ops.audit import verify_run
 from artifact_store.ops.deletion import look
 from artifact_store.storage.base import Unfinished
-from artifact_store.storage.memory import MemoryBackend
-from artifact_store.storage.settle import Patience
-from artifact_store.storage.transfer import Workers
 from artifact_store.testing import Faults, FaultyBackend, SimulatedCrash
 from tests import invariants
+from tests.faults import worlds
+from tests.faults.worlds import GRACE, KEY
 
-KEY = "gru/BTCEUR"
-GRACE = timedelta(days=7)
 IDS = {name: f"2024010{day}_000000_{name}" for day, name in enumerate(("gone", "old", "mid", "new"), start=1)}
 CRASHED = "20231231_000000_crash"
 
 
-class Clock:
-    """The time of the storage, and of every client."""
-
-    def __init__(self):
-        self.now = datetime(2024, 2, 1, tzinfo=UTC)
-
-    def __call__(self):
-        return self.now
-
-
-class Uploads(MemoryBackend):
-    """A memory that also holds uploads in parts, as S3 does."""
-
-    def __init__(self, clock):
-        super().__init__(clock=clock)
-        self.open = [Unfinished(f"{KEY}/{CRASHED}/model.bin", "id-1", 5, clock())]
-
-    def unfinished(self):
-        return iter(list(self.open))
-
-    def discard(self, upload):
-        if upload in self.open:
-            self.open.remove(upload)
-
-
-class World:
+class World(worlds.World):
     """Four runs, the newest published, the first deleted long ago, and a save that died long ago."""
 
-    made: ClassVar = {}
-
     def __init__(self):
-        self.clock = Clock()
-        self.inner = Uploads(self.clock)
-        self.store = self.client(self.inner)
-        if not self.made:
-            self.fill()
-            self.made.update(self.inner._space.objects)
-        self.inner._space.objects.update(self.made)
-        self.clock.now += GRACE
+        begun = datetime(2024, 2, 1, tzinfo=UTC)
+        super().__init__(Unfinished(f"{KEY}/{CRASHED}/model.bin", "id-1", 5, begun))
 
     def fill(self):
         for name, run_id in IDS.items():
@@ -73,12 +35,6 @@ class World:
         run = self.store.save({"n": "crash"}, KEY, run_id=CRASHED, publish="never")
         self.inner.delete(keys.manifest(run.key, run.run_id))
         self.delete("gone")
-
-    def client(self, backend):
-        store = ArtifactStore(backend, clock=self.clock, timeout=20.0)
-        patience = Patience(seconds=20.0, sleep=lambda _: None)
-        store._context = dataclasses.replace(store._context, workers=Inline(), patience=patience)
-        return store
 
     def ref(self, name):
         return f"{KEY}:{IDS[name]}"
@@ -114,20 +70,6 @@ class World:
             left = [entry.key.removeprefix(run_prefix) for entry in self.inner.list(run_prefix)]
             assert (left == ["manifest.json"]) is (self.state(name) != "live")
         assert [entry.key for entry in self.inner.list(f"{KEY}/{CRASHED}/")] == [f"{KEY}/{CRASHED}/manifest.json"]
-
-
-class Inline(Workers):
-    """Every call in the thread that asks, so that operations have one order."""
-
-    def submit(self, call):
-        from concurrent.futures import Future
-
-        future = Future()
-        try:
-            future.set_result(call())
-        except BaseException as error:  # noqa: BLE001 -- as a thread of a pool does
-            future.set_exception(error)
-        return future
 
 
 ACTIONS = {

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from artifact_store.core.canonical import canonical, checksum
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import CodecRecord, Component, FileEntry, Manifest, PublishIntent
+from artifact_store.storage.settle import Patience
 
 KEY = ModelKey("gru", "BTCEUR")
 NOW = datetime(2024, 8, 16, 14, 23, 1, tzinfo=UTC)
@@ -29,6 +30,21 @@ def manifest(**changes):
         "publish": PublishIntent(alias="latest", policy="always"),
     }
     return Manifest(**(fields | changes))
+
+
+class Time:
+    """Time that passes only while somebody sleeps, so that patience ends at once."""
+
+    now = 0.0
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+def patience(seconds=30.0):
+    """Patience that costs no time."""
+    time = Time()
+    return Patience(seconds=seconds, clock=lambda: time.now, sleep=time.sleep)
 
 
 def resealed(value):

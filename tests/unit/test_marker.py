@@ -18,24 +18,10 @@ from artifact_store.core.errors import (
 from artifact_store.ops.marker import MAX_MARKER, StoreRecord, check_store, guarantees, open_for_writing, read_marker
 from artifact_store.storage.base import Always, Capabilities, IfAbsent, IfVersion
 from artifact_store.storage.memory import MemoryBackend
-from artifact_store.storage.settle import Patience
+from tests.unit.samples import patience
 
 MARKER = "_store.json"
 NOW = datetime(2024, 8, 16, tzinfo=UTC)
-
-
-class Time:
-    """Time that passes only while somebody sleeps, so that patience ends at once."""
-
-    now = 0.0
-
-    def sleep(self, seconds):
-        self.now += seconds
-
-
-def patience(seconds=30.0):
-    time = Time()
-    return Patience(seconds=seconds, clock=lambda: time.now, sleep=time.sleep)
 
 
 def opened(backend, concurrency="safe"):

@@ -34,22 +34,9 @@ from artifact_store.ops.publish import (
 )
 from artifact_store.storage.base import Always
 from artifact_store.storage.memory import MemoryBackend
-from artifact_store.storage.settle import Patience
-from tests.unit.samples import KEY, NOW, RUN_ID, manifest
+from tests.unit.samples import KEY, NOW, RUN_ID, manifest, patience
 
 RUN = RunId(RUN_ID)
-
-
-class Time:
-    now = 0.0
-
-    def sleep(self, seconds):
-        self.now += seconds
-
-
-def patience(seconds=5.0):
-    time = Time()
-    return Patience(seconds=seconds, clock=lambda: time.now, sleep=time.sleep)
 
 
 def note(number=1, **more):
