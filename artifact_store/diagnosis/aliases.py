@@ -18,7 +18,7 @@ from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import BLOCK, HistoryBlock, Pointer, Publish
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.diagnosis import rebuild, restore
-from artifact_store.diagnosis.finding import Repair
+from artifact_store.diagnosis.finding import BY_REPAIR, Repair
 from artifact_store.diagnosis.inventory import Shelf
 from artifact_store.diagnosis.look import Look, shown
 from artifact_store.diagnosis.runs import Records
@@ -96,7 +96,7 @@ def _tell(look: Look, alias: Alias, code: str, told: str) -> None:
         look.add("error", code, alias.ref, f"{told}. Until then no run of {alias.key} can be deleted", remedy=remedy)
         return
     repair = Repair("rebuild", evidence.told, lambda _: rebuild.rebuild(look.context, alias.key, alias.name))
-    remedy = f"artifact-store doctor --repair --apply ({evidence.told}), or {_COPY}"
+    remedy = f"{BY_REPAIR} ({evidence.told}), or {_COPY}"
     look.add("error", code, alias.ref, told, remedy=remedy, repair=repair)
 
 
@@ -219,7 +219,7 @@ def _lost(look: Look, alias: Alias, pointer: Pointer, *, missing: bool) -> None:
     if copy is not None and whole:
         why = "the pointer has a copy of the manifest, and all files are there"
         repair = Repair("restore", why, lambda _: restore.manifest(look.context, copy, alias.name))
-        remedy = f"artifact-store doctor --repair --apply: {why}"
+        remedy = f"{BY_REPAIR}: {why}"
     label = f"{alias.key}:{run_id}"
     if missing:
         look.withdraw("torn-run", label)

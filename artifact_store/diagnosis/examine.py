@@ -15,7 +15,7 @@ from artifact_store.core import keys
 from artifact_store.core.errors import ArtifactStoreError, Unavailable
 from artifact_store.core.manifest import Manifest
 from artifact_store.diagnosis import aliases, deep, inventory, place, restore, runs
-from artifact_store.diagnosis.finding import SEVERITIES, Counts, Diagnosis, Finding, Repair
+from artifact_store.diagnosis.finding import BY_REPAIR, SEVERITIES, Counts, Diagnosis, Finding, Repair
 from artifact_store.diagnosis.inventory import Inventory
 from artifact_store.diagnosis.look import GaveUp, Look, Options, shown
 from artifact_store.ops import deletion
@@ -133,7 +133,7 @@ def _store_ids(
         why = f"all {len(manifests)} runs say that they belong to the store {next(iter(told))}"
         new = StoreRecord(store_id=next(iter(told)), created_at=look.now, concurrency=_mode(look, concurrency))
         repair = Repair("rebuild", why, lambda _: restore.marker(look.context, new))
-        remedy = f"artifact-store doctor --repair --apply ({why}), or {_COPY}"
+        remedy = f"{BY_REPAIR} ({why}), or {_COPY}"
     look.add("error", code, keys.STORE_MARKER, what, remedy=remedy, repair=repair)
 
 

@@ -81,6 +81,10 @@ CODES: Final[Mapping[str, str]] = {
 """Every code that a finding may have, and what it means. Codes are never renamed."""
 
 
+BY_REPAIR: Final = "`artifact-store doctor --repair --apply`"
+"""What a remedy in words says where a repair is offered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Repair:
     """What would put a finding right: it looks again when it is carried out, with the storage's time then."""
@@ -103,7 +107,7 @@ class Finding:
     """A run or an alias as references are written, the key of an object, or the root."""
     what: str
     remedy: str = ""
-    """A command to type, or a sentence."""
+    """A command to type, and nothing else; or a sentence, which does not begin with one."""
     repair: Repair | None = field(default=None, compare=False, repr=False)
 
     @property

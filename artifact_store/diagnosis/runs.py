@@ -160,7 +160,7 @@ def _deleted(look: Look, group: Group, stone: Tombstone) -> None:
             look.add("note", "sweep-due", group.label, told, remedy="artifact-store gc --apply")
     elif group.others and stone.quarantine is not None:
         told = f"it was {stone.told}; the damaged bytes are in its tombstone, {_count(group.others)} beside it"
-        look.add("note", "quarantined", group.label, told, remedy="artifact-store gc --apply, after the grace period")
+        look.add("note", "quarantined", group.label, told, remedy="`artifact-store gc --apply`, after the grace period")
     elif group.others:
 
         def sweep(now: datetime) -> Ending:

@@ -364,4 +364,4 @@ def spoken(span: timedelta) -> str:
         if seconds >= size:
             amount = f"{seconds / size:.1f}".removesuffix(".0")
             return f"{amount} {name}" if amount == "1" else f"{amount} {name}s"
-    return f"{seconds:g} seconds"
+    return "1 second" if seconds == 1 else f"{seconds:g} seconds"

@@ -57,7 +57,7 @@ def _permissions(root: Path) -> Trait:
         return Trait("permissions", "warning", told, command, mend=lambda: make_private(root))
     if wide:
         told = f"{_shown([path for path, _ in wide])} can be reached by the group; fine if that was meant"
-        return Trait("permissions", "note", told, f"{command}, if nobody of the group has to read it")
+        return Trait("permissions", "note", told, f"`{command}`, if nobody of the group has to read it")
     return Trait("permissions", "fine", "folders and files are for their owner alone")
 
 

@@ -49,7 +49,7 @@ class TestDoctor:
         assert result.exit_code == 1
         assert "Errors (2)" in result.stdout
         assert f"pointer-corrupt  {KEY}@latest" in result.stdout
-        assert "-> artifact-store doctor --repair --apply" in result.stdout
+        assert "-> `artifact-store doctor --repair --apply` (rebuilt with seq" in result.stdout
         assert "\x1b" not in result.stdout
         document = json.loads(filled("doctor", "--json").stdout)
         assert [found["code"] for found in document["findings"]] == ["manifest-corrupt", "pointer-corrupt"]
