@@ -8,10 +8,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from tests.fuzz.running import MAX_INPUT, Runner, Target, bound_memory, inputs, peak_megabytes
 
@@ -33,17 +35,26 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--engine", choices=("atheris", "own"), help="default: atheris where it is installed")
     parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"), help="a folder; made when needed")
+    parser.add_argument("--json", action="store_true", help="one JSON document instead of lines")
     parser.add_argument("--report", type=Path, help="where to write the account of one target", default=None)
     options = parser.parse_args()
     if options.report is not None:
         return child(options)
     names = FIRST if options.target == "all" else (options.target,)
-    return max([parent(name, options) for name in names])
+    accounts = []
+    for name in names:
+        accounts.append(parent(name, options))
+        if not options.json:
+            print("\n".join(lines(accounts[-1])), flush=True)
+    if options.json:
+        print(json.dumps({"targets": accounts}))
+    return 0 if all(is_sound(account) for account in accounts) else 1
 
 
-def parent(name: str, options: argparse.Namespace) -> int:
-    """Run one target in a process of its own, which may be killed by what it reads, and print its account."""
+def parent(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Run one target in a process of its own, which may be killed by what it reads, and return its account."""
     engine = options.engine or ("atheris" if find_spec("atheris") and name != "codecs" else "own")
+    print(f"{name}: {options.minutes:g} minutes with {engine}", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
         command = [
@@ -53,19 +64,30 @@ def parent(name: str, options: argparse.Namespace) -> int:
         ]
         done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, errors="replace", check=False)
         account = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {}
+    known = {"target": name, "engine": engine, "seed": options.seed}
+    return known | account | ({} if account.get("finished") else {"died": done.returncode, "said": done.stderr[-3000:]})
+
+
+def is_sound(account: Mapping[str, Any]) -> bool:
+    """Tell whether a target came to its end, and nothing was found."""
+    return bool(account.get("finished")) and not account["findings"]
+
+
+def lines(account: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the account of one target, for people."""
     rate = account.get("inputs", 0) / max(account.get("seconds", 0), 0.001)
-    print(f"{name} ({engine}, seed {options.seed}): {account.get('inputs', 0):,} inputs, {rate:,.0f} a second, "
-          f"{len(account.get('outcomes', {}))} outcomes, {len(account.get('findings', {}))} findings, "
-          f"slowest {account.get('slowest', 0)} s, peak {account.get('peak_megabytes', 0):.0f} MB "
-          f"(+{account.get('grown_megabytes', 0):.0f})")  # fmt: skip
+    yield (
+        f"{account['target']} ({account['engine']}, seed {account['seed']}): {account.get('inputs', 0):,} inputs, "
+        f"{rate:,.0f} a second, {len(account.get('outcomes', {}))} outcomes, {len(account.get('findings', {}))} "
+        f"findings, slowest {account.get('slowest', 0)} s, peak {account.get('peak_megabytes', 0):.0f} MB "
+        f"(+{account.get('grown_megabytes', 0):.0f})"
+    )
     for outcome, count in account.get("outcomes", {}).items():
-        print(f"    {count:>10,}  {outcome}")
+        yield f"    {count:>10,}  {outcome}"
     for place, file in account.get("findings", {}).items():
-        print(f"    FINDING {place}: {file}")
-    whole = bool(account.get("finished"))
-    if not whole:
-        print(f"    the process ended early ({done.returncode}):\n{done.stderr[-3000:]}")
-    return 0 if whole and not account["findings"] else 1
+        yield f"    FINDING {place}: {file}"
+    if "died" in account:
+        yield f"    the process ended early ({account['died']}):\n{account['said']}"
 
 
 def child(options: argparse.Namespace) -> int:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import json
+import subprocess
+import sys
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from tests.fuzz import codec_files, documents, names, pickles, urls
+from tests.fuzz.__main__ import HERE
 from tests.fuzz.changing import change_bytes
 from tests.fuzz.running import REGRESSIONS, Runner, Target, TooSlow, inputs, within
 
@@ -51,6 +55,16 @@ def test_some_files_of_the_codecs(tmp_path: Path) -> None:
         runner.one(data)
     assert not runner.account.findings, told(runner)
     assert len(runner.account.outcomes) >= 8, told(runner)
+
+
+def test_the_command_tells_machines_what_it_did() -> None:
+    command = [sys.executable, "-m", "tests.fuzz", "--minutes", "0.005", "--target", "references", "--engine", "own"]
+    done = subprocess.run([*command, "--json"], cwd=HERE, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (account,) = json.loads(done.stdout)["targets"]
+    assert (account["target"], account["findings"], account["finished"]) == ("references", {}, True)
+    assert sum(account["outcomes"].values()) == account["inputs"] > 0
+    assert "references: 0.005 minutes with own" in done.stderr
 
 
 # ---------------------------------------------------------------- the search itself
