@@ -64,6 +64,7 @@ def test_an_error_survives_pickling_with_its_attributes(error):
 )
 def test_an_error_carries_data_and_not_only_words(error, data):
     assert {name: getattr(error, name) for name in data} == data
+    assert str(error)
 
 
 @pytest.mark.parametrize("kind", [errors.ObjectNotFound, errors.PreconditionFailed])
@@ -71,6 +72,10 @@ def test_an_error_about_a_key_names_it_if_it_is_told_nothing_better(kind):
     assert "'a/b'" in str(kind("a/b"))
     assert " " in str(kind("a/b"))
     assert str(kind("a/b", "the folder is gone")) == "the folder is gone"
+
+
+def test_a_lack_of_rights_names_no_permission_where_none_is_known():
+    assert errors.AccessDenied("no").permission == ""
 
 
 def test_a_name_that_is_far_too_long_is_shown_in_brief():

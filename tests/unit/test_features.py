@@ -159,6 +159,17 @@ class TestWhatIsRefused:
         with pytest.raises(AttributeError):
             observation.dtype = "float64"
 
+    def test_what_a_newer_release_says_of_an_observation_is_kept_and_cannot_be_changed(self):
+        value = {"shape": [4], "dtype": "float32", "bounds": {"low": [0]}}
+        observation = Observation.from_json(value)
+        value["bounds"]["low"].append(1)
+        assert observation.extras == {"bounds": {"low": [0]}}
+        with pytest.raises(TypeError):
+            observation.extras["bounds"] = {}
+        for wrong in ({"shape": [4]}, {"shape": [4], "dtype": 3}, {"shape": "4", "dtype": "float32"}):
+            with pytest.raises(Corrupt):
+                Observation.from_json(wrong)
+
     @pytest.mark.parametrize("count", [0, -3, 2.0, True, "3"])
     def test_a_number_of_features_that_is_none(self, count):
         with pytest.raises(InvalidInput):

@@ -332,6 +332,11 @@ def test_a_name_that_only_begins_like_a_device_may_be_suggested():
     with pytest.raises(InvalidName) as caught:
         keys.check_symbol(" con ")
     assert caught.value.suggestion is None
+    for name in ("console", "auxiliary.json", "com10", "nullable/con_fig.json"):
+        assert keys.check_path(name) == name
+    with pytest.raises(InvalidName) as caught:
+        keys.check_symbol("a" * 101 + "é")
+    assert caught.value.suggestion is None  # what would be left is too long as well
 
 
 def test_models_sort_by_their_text():

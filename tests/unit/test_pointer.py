@@ -212,6 +212,8 @@ def test_a_block_of_another_place_or_with_a_hole_is_refused():
     for alias, seq in (("latest", 64), ("production", 32)):
         with pytest.raises(Corrupt, match="elsewhere"):
             block.check_identity(KEY, alias, seq, "it")
+    with pytest.raises(Corrupt, match="belongs to gru/BTCEUR"):
+        block.check_identity(ModelKey("gru", "ETHEUR"), "latest", 32, "it")
     value = json.loads(block.to_bytes())
     for entries in ([], value["entries"][1:], value["entries"][::-1]):
         with pytest.raises(Corrupt, match="without a hole"):
@@ -224,6 +226,14 @@ def test_a_history_begins_after_a_whole_block():
         with pytest.raises(Corrupt, match="does not lead up"):
             Pointer.from_bytes(resealed(value | {"history": value["history"][dropped:]}), what="it")
     assert Pointer.from_bytes(resealed(value | {"history": value["history"][32:]}), what="it").archived == 32
+
+
+def test_a_history_with_two_publishes_swapped_is_refused():
+    value = json.loads(published(5)[0].to_bytes())
+    first, second, *rest = value["history"]
+    for history in ([second, first, *rest], [first, first, *rest], [first | {"seq": 2}, second, *rest]):
+        with pytest.raises(Corrupt, match="does not lead up"):
+            Pointer.from_bytes(resealed(value | {"history": history}), what="it")
 
 
 def test_a_block_begins_after_a_whole_block():

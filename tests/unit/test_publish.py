@@ -27,6 +27,7 @@ from artifact_store.ops.publish import (
     history,
     manifest_of,
     publish,
+    read_block,
     read_manifest,
     read_pointer,
     read_run,
@@ -112,6 +113,13 @@ def test_a_document_in_the_place_of_another_is_not_believed():
         backend.write(keys.pointer(key, alias), pointer, when=Always())
         with pytest.raises(Corrupt, match="belongs to (gru/BTCEUR|the alias 'latest'): it was copied or swapped"):
             read_pointer(backend, key, alias)
+    backend = MemoryBackend()
+    published(backend, 70)
+    block = backend.read(keys.history_block(KEY, "latest", 32), limit=1 << 20).data
+    for key, alias, seq in ((KEY, "best", 32), (other_key, "latest", 32), (KEY, "latest", 96)):
+        backend.write(keys.history_block(key, alias, seq), block, when=Always())
+        with pytest.raises(Corrupt, match="copied or swapped"):
+            read_block(backend, key, alias, seq)
 
 
 @pytest.mark.parametrize(

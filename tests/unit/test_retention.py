@@ -12,7 +12,7 @@ from artifact_store.ops import deletion
 from artifact_store.ops.deletion import Ending, spoken
 from artifact_store.ops.plan import Plan, Step
 from artifact_store.ops.retention import Best, Rules
-from artifact_store.storage.base import Entry, Unfinished
+from artifact_store.storage.base import Always, Entry, Unfinished
 from artifact_store.storage.local import LocalBackend
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.storage.obstore import ObstoreBackend
@@ -112,6 +112,13 @@ def test_the_time_of_the_storage_leaves_nothing_behind():
     store = ArtifactStore(backend)
     assert deletion.storage_time(store._context) == NOW
     assert list(backend.list("")) == []
+
+
+def test_the_time_of_the_storage_is_that_of_its_own_object():
+    times = [NOW - timedelta(days=9), NOW]
+    backend = MemoryBackend(clock=lambda: times.pop(0) if len(times) > 1 else times[0])
+    backend.write("_probe/" + "0" * 32, b"of somebody who died", when=Always())
+    assert deletion.storage_time(ArtifactStore(backend)._context) == NOW
 
 
 def test_a_listing_that_does_not_show_what_was_written_is_asked_for_again():
