@@ -78,7 +78,7 @@ def candidates(past: Sequence[Publish]) -> Iterator[RunId]:
     """
     current = past[-1].run_id
     first = next(place for place, entry in enumerate(past) if entry.run_id == current)
-    before = past[:-1] if current is None else past[:first]
+    before = past if current is None else past[:first]
     tried = {current}
     for entry in reversed(before):
         if entry.run_id is not None and entry.run_id not in tried:

@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = [options.backend] if options.backend else list(BACKENDS)
     table, begun = Table(), time.monotonic()
     try:
-        _try(options, names, table)
+        _try(list(asked(options, names)), options.processes, table)
     except KeyboardInterrupt:
         say("interrupted: this is what had been tried")
         whole = False
@@ -53,12 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if whole and table.total() and not table.violations else 1
 
 
-def _try(options: argparse.Namespace, names: list[str], table: Table) -> None:
-    if options.processes > 1:
-        in_processes(names, Wanted(options.operation, options.fault), options.processes, table)
+def _try(due: Sequence[tuple[str, Wanted]], processes: int, table: Table) -> None:
+    if processes > 1:
+        in_processes(due, processes, table)
         return
     with Site() as site:
-        for name, wanted in asked(options, names):
+        for name, wanted in due:
             site.carry_out(name, wanted, table, Progress())
 
 

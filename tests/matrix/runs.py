@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -70,11 +70,11 @@ BACKENDS: dict[str, Kind] = {
 }
 
 
-def in_processes(names: list[str], wanted: Wanted, processes: int, table: Table) -> None:
+def in_processes(due: Sequence[tuple[str, Wanted]], processes: int, table: Table) -> None:
     """The same in several processes, each with a server of its own, that take the operations one after the other."""
     pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"), initializer=os.setsid)
     try:
-        asked = {pool.submit(_errand, name, part): name for name, part in errands(names, wanted)}
+        asked = {pool.submit(_errand, name, part): name for name, part in errands(due)}
         for done, future in enumerate(as_completed(asked), start=1):
             table.merge(future.result())
             say(f"{done} of {len(asked)} errands are done; {spoken(table.total())}")
@@ -85,15 +85,18 @@ def in_processes(names: list[str], wanted: Wanted, processes: int, table: Table)
         raise
 
 
-def errands(names: list[str], wanted: Wanted) -> list[tuple[str, Wanted]]:
+def errands(due: Sequence[tuple[str, Wanted]]) -> list[tuple[str, Wanted]]:
     """Cut everything into pieces for the processes: the networks first, and the pairs last."""
     pieces = []
-    for name in sorted(names, key=lambda name: BACKENDS[name].at_once, reverse=True):
+    for name, wanted in sorted(due, key=lambda one: BACKENDS[one[0]].at_once, reverse=True):
+        if wanted.cell:
+            pieces.append((name, wanted))
+            continue
         for operation in [wanted.operation] if wanted.operation else OPERATIONS:
             one = replace(wanted, operation=operation)
             if wanted.fault != "pairs":
                 pieces.append((name, replace(one, pairs=False)))
-            if operation in PAIRED and wanted.fault in {"", "pairs"}:
+            if wanted.pairs and operation in PAIRED and wanted.fault in {"", "pairs"}:
                 pieces += [(name, replace(one, fault="pairs", part=(part, PARTS))) for part in range(PARTS)]
     return sorted(pieces, key=lambda piece: piece[1].fault == "pairs")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from tests.matrix.__main__ import KILLS, SHARE, main
 from tests.matrix.bench import Fault, Point, Strike
 from tests.matrix.cells import Wanted
 from tests.matrix.operations import OPERATIONS, world
-from tests.matrix.runs import BACKENDS, Progress, Site
+from tests.matrix.runs import BACKENDS, PARTS, Progress, Site, errands
 from tests.matrix.table import Table
 from tests.matrix.views import see
 
@@ -72,6 +73,16 @@ def test_the_processes_share_the_cells_out_so_that_each_is_tried_once():
     parts = [[str(cell) for cell in cells(MemoryBench(), operation, Wanted(part=(n, 3)))] for n in range(3)]
     assert sorted(cell for part in parts for cell in part) == sorted(whole)
     assert all(parts)
+
+
+def test_errands_of_the_processes_are_what_was_asked_for_and_no_more():
+    short = Wanted(pairs=False, share=0.5)
+    assert errands([("memory", short), ("obstore", short)]) == [
+        (name, replace(short, operation=operation)) for name in ("obstore", "memory") for operation in OPERATIONS
+    ]
+    assert errands([("memory", Wanted(cell="memory | save"))]) == [("memory", Wanted(cell="memory | save"))]
+    pairs = errands([("memory", Wanted("save", "pairs"))])
+    assert [part.part for _, part in pairs] == [(number, PARTS) for number in range(PARTS)]
 
 
 def test_a_violation_tells_how_to_try_it_again():

@@ -193,6 +193,7 @@ def test_a_registered_codec_takes_precedence_over_an_installed_one() -> None:
     ("parts", "text"),
     [
         ({"name": "Upper"}, "name"),
+        ({"name": "thing 1"}, "name"),
         ({"version": 0}, "version"),
         ({"version": "1"}, "version"),
         ({"risk": "data"}, "risk"),
@@ -261,6 +262,12 @@ def test_an_entry_point_that_leads_to_another_codec_is_not_used(install: Install
         CodecRegistry().for_ref(CodecRef("thing", 1))
 
 
+def test_an_entry_point_that_leads_to_no_codec_is_not_used(install: Install) -> None:
+    install("empty", "class Made: pass", "thing-1")
+    with pytest.raises(CodecUnavailable, match="is not one: its name None"):
+        CodecRegistry().for_ref(CodecRef("thing", 1))
+
+
 def test_an_entry_point_without_a_version_is_reported(install: Install) -> None:
     install("nameless", source(), "thing")
     with pytest.warns(RuntimeWarning, match=r"nameless has the codec 'thing'.*\{codec name\}-\{version\}"):
@@ -290,6 +297,9 @@ def test_inputs_are_those_of_training_if_they_are_equal_one_by_one():
     check_inputs("model", ("a", "b"), ("a", "b"))
     with pytest.raises(FeatureMismatch, match="3"):
         check_inputs("model", ("a", "b"), ("a", "b", "c"))
+    check_inputs("model", ("Column_0", "Column_1"), ("a", "b"))
+    with pytest.raises(FeatureMismatch, match="trained on 'Column_0x'"):
+        check_inputs("model", ("Column_0x",), ("a",))
 
 
 @pytest.mark.parametrize(

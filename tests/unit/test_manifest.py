@@ -216,3 +216,12 @@ def test_numbers_that_json_has_no_word_for_are_written_as_text():
 def test_times_are_written_in_utc():
     later = manifest(created_at=NOW + timedelta(microseconds=5))
     assert json.loads(later.to_bytes())["created_at"] == "2024-08-16T14:23:01.000005Z"
+
+
+def test_a_file_may_be_stored_under_the_name_of_an_attempt():
+    (file,) = manifest().files
+    attempt = file.model_copy(update={"key": f"{file.path}.0123abcd"})
+    made = manifest(files=(attempt,))
+    assert Manifest.from_bytes(made.to_bytes(), what="it").files == (attempt,)
+    with pytest.raises(ValidationError, match="said to be stored at"):
+        manifest(files=(file.model_copy(update={"key": "other.json"}),))

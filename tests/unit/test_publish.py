@@ -352,3 +352,12 @@ def test_a_manifest_too_large_for_the_pointer_is_read_and_compared():
 def test_a_retired_alias_has_no_manifest():
     pointer = advance(None, KEY, "latest", None, note()).pointer
     assert manifest_of(MemoryBackend(), KEY, pointer) is None
+
+
+def test_what_a_run_has_to_beat_is_read_if_it_is_too_large_for_the_pointer():
+    backend, policy = MemoryBackend(), IfBetter("score")
+    for run_id, score, number in ((RUN_ID, 2.0, 1), ("20250101_000000", 1.0, 2), ("20250102_000000", 3.0, 3)):
+        run = manifest(run_id=run_id, metrics={"score": score}, config={"a": "x" * 70_000})
+        commit(backend, run, patience())
+        made = publish(backend, "latest", run, policy, note=lambda: note(number), patience=patience())  # noqa: B023
+        assert (made.refusal is None) is (score != 1.0)

@@ -82,7 +82,7 @@ def test_a_storage_that_refuses_one_step_after_the_other_ends_the_plan():
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(604_800, "7 days"), (86_400, "1 day"), (129_600, "1.5 days"), (3_600, "1 hour"), (90, "1.5 minutes"), (1, "1 second"), (0.5, "0.5 seconds")],
+    [(604_800, "7 days"), (86_400, "1 day"), (129_600, "1.5 days"), (3_600, "1 hour"), (3_599.9, "60 minutes"), (10_000, "2.8 hours"), (60, "1 minute"), (90, "1.5 minutes"), (1, "1 second"), (0.5, "0.5 seconds")],
 )  # fmt: skip
 def test_spans_are_spoken_in_their_largest_unit(seconds, words):
     assert spoken(timedelta(seconds=seconds)) == words

@@ -6,6 +6,7 @@ from artifact_store.core.errors import (
     AccessDenied,
     Contended,
     DeadlineExceeded,
+    LockHeld,
     OutcomeUnknown,
     PreconditionFailed,
     StorageFull,
@@ -81,7 +82,7 @@ def test_what_cannot_be_established_in_time_is_unknown(look):
     assert isinstance(caught.value.__cause__, Unreachable)
 
 
-@pytest.mark.parametrize("error", [AccessDenied("no"), StorageFull("no"), ValueError("no")])
+@pytest.mark.parametrize("error", [AccessDenied("no"), StorageFull("no"), LockHeld("no"), ValueError("no")])
 def test_a_refusal_for_good_is_passed_on(error):
     with pytest.raises(type(error)):
         settled(script(error), script(AssertionError()))

@@ -159,6 +159,12 @@ class TestWhatIsNotBelieved:
         with pytest.raises(SignatureInvalid, match="twice"):
             check_statement(canonical(said), RUN, "it")
 
+    def test_a_digest_that_is_none(self):
+        said = json.loads(statement(RUN))
+        said["predicate"]["resources"][0]["digest"] = "z" * 64
+        with pytest.raises(SignatureInvalid, match="no statement about files: ValueError"):
+            check_statement(canonical(said), RUN, "it")
+
     @pytest.mark.parametrize("value", [None, 7, "text", [], {}, [[]], {"subject": 7}])
     def test_signed_nonsense(self, value):
         with pytest.raises(SignatureInvalid):

@@ -1,6 +1,7 @@
 """Files go up under the right key and come down as they were, or not at all."""
 
 import os
+import threading
 
 import pytest
 
@@ -16,8 +17,21 @@ from artifact_store.core.errors import (
 from artifact_store.core.files import Digest, Outgoing
 from artifact_store.storage.base import Always, IfAbsent
 from artifact_store.storage.memory import MemoryBackend
+from artifact_store.storage.pieces import exactly
 from artifact_store.storage.settle import Patience
-from artifact_store.storage.transfer import Destination, Incoming, Workers, download, hash_pieces, open_private, upload
+from artifact_store.storage.transfer import (
+    WORKERS,
+    Cancelled,
+    Destination,
+    Incoming,
+    Workers,
+    check_digest,
+    download,
+    hash_pieces,
+    open_private,
+    until,
+    upload,
+)
 
 pytestmark = pytest.mark.windows
 
@@ -148,3 +162,34 @@ def test_a_private_file_is_private_whatever_the_umask(tmp_path):
     finally:
         os.umask(before)
     assert (tmp_path / "f").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_few_threads_do_all_the_work_and_end_with_it():
+    workers = Workers()
+    seen = {workers.submit(threading.current_thread).result() for _ in range(3 * WORKERS)}
+    assert len(seen) <= WORKERS
+    workers.close()
+    assert not any(thread.is_alive() for thread in seen)
+    workers.close()
+    assert workers.submit(lambda: 7).result() == 7
+    workers.close()
+
+
+def test_who_waits_to_try_again_hears_that_it_is_over():
+    pauses, stop = [], threading.Event()
+    patience = until(stop, Patience(seconds=5, sleep=pauses.append))
+    patience.sleep(1)
+    stop.set()
+    with pytest.raises(Cancelled):
+        patience.sleep(2)
+    assert pauses == [1, 2]
+
+
+def test_a_damaged_file_is_named_with_what_it_should_be():
+    file = Incoming("gru/x", "x", Digest(3, "0" * 64))
+    with pytest.raises(DigestMismatch) as caught:
+        check_digest(file, Digest(3, "1" * 64))
+    assert (caught.value.key, caught.value.expected, caught.value.actual) == ("gru/x", "0" * 64, "1" * 64)
+    with pytest.raises(DigestMismatch) as caught:
+        list(exactly([b"four"], size=3, key="gru/x"))
+    assert (caught.value.key, caught.value.expected, caught.value.actual) == ("gru/x", "3", "4")
