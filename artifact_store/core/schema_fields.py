@@ -136,9 +136,6 @@ def read_fields(value: object) -> dict[str, Any]:
     for name, part in fields.get("categories", {}).items():
         if not isinstance(part, list):
             raise Corrupt(f"the categories of {name!r} are a list, not a {type(part).__name__}")
-    for name, part in fields.get("dtypes", {}).items():
-        if not isinstance(part, str):
-            raise Corrupt(f"the dtype of {name!r} is a text, not a {type(part).__name__}")
     if any(not isinstance(place, int) for place in fields.get("selected") or ()):
         raise Corrupt("the selection of a feature schema is a list of positions")
     return fields

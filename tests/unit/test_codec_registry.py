@@ -268,9 +268,10 @@ def test_an_entry_point_that_leads_to_no_codec_is_not_used(install: Install) -> 
         CodecRegistry().for_ref(CodecRef("thing", 1))
 
 
-def test_an_entry_point_without_a_version_is_reported(install: Install) -> None:
-    install("nameless", source(), "thing")
-    with pytest.warns(RuntimeWarning, match=r"nameless has the codec 'thing'.*\{codec name\}-\{version\}"):
+@pytest.mark.parametrize("name", ["thing", "thing-1x"])
+def test_an_entry_point_without_a_version_is_reported(install: Install, name: str) -> None:
+    install("nameless", source(), name)
+    with pytest.warns(RuntimeWarning, match=rf"nameless has the codec '{name}'.*{{codec name}}-{{version}}"):
         assert CodecRegistry().for_object(b"").name == "raw"
 
 

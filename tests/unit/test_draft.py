@@ -10,7 +10,7 @@ from artifact_store import ArtifactStore, CodecRegistry, Risk
 from artifact_store.core.errors import AccessDenied, InvalidName, InvalidOption, PointerConflict
 from artifact_store.storage.base import Always
 from artifact_store.storage.memory import MemoryBackend
-from tests.keys import signer
+from tests.keys import signer, strict
 
 KEY = "gru/BTCEUR"
 RUN_ID = "20240816_142301"
@@ -234,6 +234,37 @@ class Interrupted(MemoryBackend):
         if key.endswith("latest.json"):
             raise KeyboardInterrupt
         return super().write(key, data, when=when)
+
+
+def test_a_publish_gives_no_reason_unless_it_is_told_one():
+    store = ArtifactStore(MemoryBackend())
+    for reason in ("", "better"):
+        with store.new_run(KEY) as draft:
+            draft.reason = reason or draft.reason
+            draft.add("model", {"n": reason})
+    assert [publish.reason for publish in store.history(KEY)] in (["", "better"], ["better", ""])
+
+
+class NoCase(MemoryBackend):
+    """Takes names that differ by case for one, as the file systems of Windows do."""
+
+    def read(self, key, **options):
+        known = {entry.key.casefold(): entry.key for entry in self.list("")}
+        return super().read(known.get(key.casefold(), key), **options)
+
+
+def test_a_symbol_that_differs_by_case_only_is_refused_where_the_pointer_of_the_other_is_found():
+    backend = NoCase()
+    ArtifactStore(backend).save({"n": 1}, "gru/BTC")
+    before = list(backend.list(""))
+    with pytest.raises(InvalidName, match="BTC"):
+        ArtifactStore(backend).save({"n": 1}, "gru/btc")
+    assert list(backend.list("")) == before
+
+
+def test_the_first_publish_needs_no_pointer_that_can_be_believed():
+    store = ArtifactStore(MemoryBackend(), signer=signer(), policy=strict())
+    assert store.save({"n": 1}, KEY).published.pointer.seq == 1
 
 
 def test_who_interrupts_a_publish_is_told_that_the_run_is_committed():

@@ -112,6 +112,7 @@ class TestWhatIsRefused:
             {"venue": ["x", "x"]},
             {"venue": ["x", 1]},
             {"venue": [1, "x"]},
+            {"venue": b"xy"},
             {"venue": [1.5]},
             {"venue": [True, False]},
             {"venue": [1 << 63]},
@@ -345,6 +346,10 @@ class TestJson:
     def test_a_field_that_we_would_not_write_is_corrupt(self, field):
         with pytest.raises(Corrupt):
             FeatureSchema.from_json({**FeatureSchema(["a", "b"]).to_json(), **field})
+
+    def test_a_misspelt_selection_gets_a_suggestion(self):
+        with pytest.raises(InvalidInput, match=r"'clsoe' \(did you mean 'close'\?\) is selected"):
+            FeatureSchema(["open", "close"], selected=["clsoe"])
 
 
 class TestFromATable:

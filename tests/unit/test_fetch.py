@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from artifact_store import ArtifactStore
+from artifact_store import ArtifactStore, CodecRegistry, Risk
 from artifact_store.core.errors import AccessDenied, InvalidOption, RunDeleted, Unreachable
+from artifact_store.ops import fetch
 from artifact_store.storage.memory import MemoryBackend
 from tests.unit.samples import patience
 
@@ -90,3 +91,38 @@ def test_nothing_of_a_save_that_failed_runs_any_more():
         with pytest.raises(AccessDenied):
             store.save({"n": 1}, KEY)
         assert len(backend.reads) == 1
+
+
+def test_only_plain_files_are_read_where_they_lie(tmp_path):
+    with ArtifactStore(tmp_path / "store") as store:
+        run = store.save(b"x", KEY)
+        manifest, own = run.manifest, tmp_path / "store" / KEY / run.run_id
+        (file,) = [manifest.file(path) for path in manifest.component("model").files]
+        attempt = file.model_copy(update={"key": f"{file.path}.0123abcd"})
+        below = file.model_copy(update={"path": "a/model.bin", "key": "a/model.bin"})
+        assert fetch._in_place(store._context, manifest, [file]) == own
+        for other in (attempt, below):
+            assert fetch._in_place(store._context, manifest, [file, other]) is None
+
+
+class Where:
+    """A codec that tells where it was given its files."""
+
+    name, version, risk, types, extra = "where", 1, Risk.DATA, ("builtins.bytearray",), None
+
+    def encode(self, obj, directory, stem):
+        (directory / f"{stem}.bin").write_bytes(obj)
+        return {}
+
+    def decode(self, directory, stem, options, *, into=None):
+        return directory
+
+
+def test_what_is_pinned_is_decoded_from_a_copy_that_nobody_can_change(tmp_path):
+    registry = CodecRegistry()
+    registry.register(Where())
+    with ArtifactStore(tmp_path / "store", registry=registry) as store:
+        run = store.save(bytearray(b"x"), KEY)
+        own = tmp_path / "store" / KEY / run.run_id
+        assert run.load() == own
+        assert run.load(sha256=run.manifest.digest) != own

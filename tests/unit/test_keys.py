@@ -299,7 +299,8 @@ def test_a_key_that_windows_could_not_hold_is_named_up_to_the_part_that_is_wrong
 
 
 def test_what_a_store_writes_can_be_held_everywhere():
-    for key in ("gru/BTCEUR/20240816_142301_ab/model.json", "_store.json", "gru/BTCEUR/latest.history/0000000032.json"):
+    written = ("gru/BTCEUR/20240816_142301_ab/model.json", "_store.json", "gru/BTCEUR/latest.history/0000000032.json")
+    for key in (*written, "a" * 240):
         assert why_not_on_windows(key) is None
 
 
@@ -353,3 +354,10 @@ def test_the_two_characters_of_a_run_id_are_the_1024th_of_its_second():
     second = datetime(2024, 8, 16, 14, 23, 1, tzinfo=UTC)
     for microsecond, two in ((0, "00"), (976, "00"), (977, "01"), (31_249, "0z"), (31_250, "10"), (999_999, "zz")):
         assert RunId.make(second.replace(microsecond=microsecond), "abcd") == f"20240816_142301_{two}abcd"
+
+
+def test_a_signature_is_known_by_its_whole_name():
+    name = keys.signature_name("a" * 64, "b" * 64).removeprefix(keys.SIGNATURES)
+    assert keys.signer_in(name, "a" * 64) == "b" * (len(name) - len(".json") - 1 - name.index("."))
+    assert keys.signer_in(f"{name}.part", "a" * 64) is None
+    assert keys.signer_in(name, "c" * 64) is None

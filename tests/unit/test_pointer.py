@@ -289,3 +289,7 @@ def test_the_checksum_covers_what_a_reader_does_not_know():
         Pointer.from_bytes(canonical(value), what="it")
     check_format({"format": "1.99", "kind": "pointer"}, kind="pointer", what="it")
     assert isinstance(manifest(), Manifest)
+
+
+def test_a_note_gives_no_reason_unless_it_is_told_one():
+    assert Note("a" * 32, NOW, "me").reason == ""

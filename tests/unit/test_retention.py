@@ -247,3 +247,22 @@ def test_folders_that_one_client_removes_and_another_makes_at_once_fail_neither(
         times = list(pool.map(ask, range(4)))
     assert all(asked == sorted(asked) for asked in times)
     assert not (tmp_path / "_probe").exists()
+
+
+def test_who_keeps_a_run_from_being_deleted_is_named_with_the_run():
+    with ArtifactStore(MemoryBackend()) as store:
+        run = store.save({"n": 1}, str(KEY))
+        said = f"{KEY}:{run.run_id} is what {KEY}@latest names"
+        with pytest.raises(errors.RunInUse, match=said):
+            deletion.mark(store._context, KEY, run.run_id, reason="")
+        assert said in str(deletion._trouble_with_aliases(store._context, KEY, run.run_id))
+
+
+def test_a_seal_is_only_taken_for_the_very_seal():
+    with ArtifactStore(MemoryBackend()) as store:
+        run = store.save({"n": 1}, str(KEY), publish="never")
+        marked = deletion.mark(store._context, KEY, run.run_id, reason="")
+        one, other = (marked.sealed(deletion._note(store._context)) for _ in range(2))
+        assert deletion._is_ours(one, marked)
+        assert deletion._is_ours(one, one)
+        assert not deletion._is_ours(other, one)

@@ -57,6 +57,7 @@ class TestTheForm:
         names = [each["name"] for each in said["predicate"]["resources"]]
         assert names == ["a/x", "a-b/x", "manifest.json", "metadata.json", "model.json"]
         assert said["predicate"]["resources"][2]["digest"] == RUN.digest
+        assert said["predicate"]["serialization"]["ignore_paths"] == ["_signatures"]
         assert said["subject"][0]["name"] == "gru/BTCEUR:20240816_142301_k3f8qz"
 
     def test_what_is_written_is_read(self):
@@ -210,6 +211,10 @@ class TestWhatIsNotBelieved:
         change(bundle)
         with pytest.raises(SignatureInvalid):
             check_signature(canonical(bundle), public(), RUN, "it")
+
+    def test_a_list_is_no_bundle(self):
+        with pytest.raises(SignatureInvalid):
+            read_bundle(canonical(list(json.loads(bundle_of()))), "it")
 
     def test_a_bundle_without_the_optional_parts_is_as_good(self):
         bundle = json.loads(bundle_of())

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 
 import pytest
 
@@ -14,12 +15,14 @@ from artifact_store.core.errors import (
     PreconditionFailed,
     Unreachable,
 )
-from artifact_store.core.files import Digest, Outgoing
+from artifact_store.core.files import Digest, Outgoing, Progress
 from artifact_store.storage.base import Always, IfAbsent
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.storage.pieces import exactly
 from artifact_store.storage.settle import Patience
 from artifact_store.storage.transfer import (
+    LARGE_AT_ONCE,
+    PIECE,
     WORKERS,
     Cancelled,
     Destination,
@@ -193,3 +196,38 @@ def test_a_damaged_file_is_named_with_what_it_should_be():
     with pytest.raises(DigestMismatch) as caught:
         list(exactly([b"four"], size=3, key="gru/x"))
     assert (caught.value.key, caught.value.expected, caught.value.actual) == ("gru/x", "3", "4")
+
+
+def test_few_large_files_are_on_their_way_at_once_and_many_small_ones():
+    def most(*, large):
+        running, peak, lock = [], [0], threading.Lock()
+
+        def one(item, stop):
+            with lock:
+                running.append(item)
+                peak[0] = max(peak[0], len(running))
+            time.sleep(0.02)
+            with lock:
+                running.remove(item)
+
+        workers = Workers()
+        workers.every(one, range(2 * WORKERS), large=lambda _: large)
+        workers.close()
+        return peak[0]
+
+    assert most(large=True) <= LARGE_AT_ONCE
+    assert most(large=False) > LARGE_AT_ONCE
+
+
+def test_progress_is_told_in_bytes_of_the_file(tmp_path):
+    path, told, backend = tmp_path / "source", [], MemoryBackend()
+    path.write_bytes(b"x" * (PIECE + 5))
+    to = Destination(KEY, RUN, "0" * 8, True)
+    options = {"workers": Workers(), "patience": PATIENCE, "report": told.append}
+    (entry,) = upload(backend, [Outgoing("a.bin", path)], to, **options)
+    assert Progress("up", "a.bin", PIECE, PIECE + 5) in told
+    assert told[-1] == Progress("up", "a.bin", PIECE + 5, PIECE + 5)
+    told.clear()
+    file = Incoming(keys.data_file(KEY, RUN, entry.key), "a.bin", hash_pieces([path.read_bytes()]))
+    download(backend, [file], tmp_path / "out", **options)
+    assert told[-1] == Progress("down", "a.bin", PIECE + 5, PIECE + 5)
