@@ -43,7 +43,7 @@ _BLOCK = re.compile(r"[0-9]{10}\.json")
 _SIGNATURE = re.compile(r"([0-9a-f]{16})\.([0-9a-f]{16})\.json")
 _SHORT = 16
 WINDOWS_DEVICE: Final = re.compile(
-    r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?:\..*)?", re.IGNORECASE
+    r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$) *(?:\..*)?", re.IGNORECASE
 )
 _RESERVED_ALIASES = frozenset({"manifest", "metadata", "config"})
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -16,7 +16,7 @@ from tests.fuzz.running import Target
 
 WORDS = (
     *("../", "..", "/", "\\", "//", ":", "@", "%2e%2e%2f", "%252e", ";", "?", "#", "*", "[1]", "~", "$HOME", "..\\..\\"),
-    *("con", "nul", "aux.txt", "COM1", "com¹", "lpt9.json", "conin$", ".json", ".history", ".tmp-", "_locks", "_store.json"),
+    *("con", "nul", "aux.txt", "prn .txt", "COM1", "com¹", "lpt9.json", "conin$", ".json", ".history", ".tmp-", "_locks", "_store.json"),
     *("latest", "manifest", "metadata", "gru", "BTCEUR", "20240816_142301", "_k3f8qz", "２０２４", "٢٠٢٤", "file://", "C:"),
     *("\0", "\n", "\r\n", "\u202e", "\u2025", "\uff0f", "\ufe52", "a" * 64, "a" * 100, " ", ".", "-", "_"),
 )  # fmt: skip

@@ -79,7 +79,7 @@ def test_plain_file_names_are_taken(path):
 @pytest.mark.parametrize(
     "path",
     ["manifest.json", "Metadata.JSON", "manifest.json/x", "_x", "_store.json", ".hidden", "a//b", "/a", "a/", "a/../b",
-     "a/./b", "a\\b", "nul.txt", "d/con", "x.", "x ", "a:b", "a*b", "x" * 101, "/".join(["x" * 60] * 5), "é.txt"],
+     "a/./b", "a\\b", "nul.txt", "nul .txt", "d/con", "d/COM1  .tar.gz", "x.", "x ", "a:b", "a*b", "x" * 101, "/".join(["x" * 60] * 5), "é.txt"],
 )  # fmt: skip
 def test_other_file_names_are_refused(path):
     with pytest.raises(InvalidName):
@@ -282,6 +282,7 @@ def test_the_archive_of_an_alias_is_read_by_the_same_grammar():
     [
         ("gru/CON/x", "gru/CON", "device"),
         ("gru/aux.json", "gru/aux.json", "device"),
+        ("gru/aux .json", "gru/aux .json", "device"),
         ("gru/a./x/y", "gru/a.", "dot"),
         ("gru/a /x", "gru/a ", "space"),
         ("a:b/x", "a:b", "character"),
