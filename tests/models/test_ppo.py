@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from artifact_models.market import Market
 from artifact_models.ppo import trainer
 from artifact_models.ppo.env import TradingEnv
 from artifact_models.ppo.observation import EnvSettings
+from stable_baselines3.common.logger import Logger
 
 from artifact_store import ArtifactStore, Example, FeatureSchema, Observation, errors
 from artifact_store.codecs.vecnormalize import ObservationNormalizer, RunningStatistics
@@ -90,6 +92,19 @@ def test_the_trainer_takes_names_and_a_selection_and_tells_how_far_it_is(frame):
     assert trained.algorithm.observation_space.shape == (4 * 2 + 3,)
     assert steps[0] == (2, 128)
     assert steps[-1] == (128, 128)
+
+
+def test_training_leaves_nothing_on_this_machine_and_keeps_the_logger_of_the_caller(frame, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    features, prices = arrays(frame)
+    options = {"feature_names": list(frame.columns[:-1]), "settings": EnvSettings(**ENV), "timesteps": 32}
+    algorithm = trainer.train(features, prices, **options, hyperparameters={"n_steps": 32, "batch_size": 32}).algorithm
+    trainer.resume(algorithm, algorithm.get_env(), 32)
+    assert list(tmp_path.iterdir()) == []
+    own = Logger(folder=None, output_formats=[])
+    algorithm.set_logger(own)
+    trainer.resume(algorithm, algorithm.get_env(), 32)
+    assert algorithm.logger is own
 
 
 def test_equal_seeds_train_equal_agents(frame):

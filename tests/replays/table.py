@@ -60,7 +60,11 @@ _ROWS = (
     ("Python, ONNX", "CVE-2007-4559, CVE-2024-5187", "members of an archive were unpacked to where their names led"),
     ("ONNX", "CVE-2024-27318", "the location of a tensor's bytes in a model led to any file of the reader"),
     ("git", "CVE-2014-9390, CVE-2021-21300", "a name that a file system folds stood for git's own files"),
-    ("git, Werkzeug", "CVE-2019-1352, CVE-2025-66221, CVE-2026-21860, -27199", "streams and devices of Windows passed as names of files"),
+    (
+        "git, Werkzeug",
+        "CVE-2019-1352, CVE-2025-66221, CVE-2026-21860, -27199",
+        "streams and devices of Windows passed as names of files",
+    ),
     ("node-tar", "CVE-2021-37712", "two names that are one after normalisation met on disk"),
     ("NumPy", "CVE-2019-6446", "numpy.load unpickled the objects in an array file"),
     ("Apache Arrow", "CVE-2023-47248", "an extension type in the metadata of a file ran code when it was read"),

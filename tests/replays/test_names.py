@@ -323,7 +323,20 @@ def test_row_24_no_two_names_differ_by_case_only(store: ArtifactStore, home: Pat
 
 
 DEVICES = [
-    *("nul", "NUL.txt", "con", "aux.json", "com1", "COM9.pt", "lpt¹", "prn", "conin$", "a/nul/b", "nul.tar.gz", "nul .txt"),
+    *(
+        "nul",
+        "NUL.txt",
+        "con",
+        "aux.json",
+        "com1",
+        "COM9.pt",
+        "lpt¹",
+        "prn",
+        "conin$",
+        "a/nul/b",
+        "nul.tar.gz",
+        "nul .txt",
+    ),
     *(
         "model.pt:stream",
         "model.pt::$DATA",

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from artifact_models import wording
@@ -105,6 +106,9 @@ def make_environments(rows: Any, prices: Any, settings: EnvSettings, count: int 
 
 def learn(algorithm: Any, timesteps: int, *, progress: Progress | None = None, fresh: bool = True) -> None:
     """Train for that many steps more, rounded up to whole rollouts; not ``fresh`` counts on from where it was."""
+    if not (algorithm.verbose or algorithm.tensorboard_log or vars(algorithm).get("_custom_logger")):
+        # without a logger stable-baselines3 makes a folder for logs each time, writes none, and never removes it
+        algorithm.set_logger(Logger(folder=None, output_formats=[]))
     algorithm.learn(timesteps, callback=_Report(timesteps, progress) if progress else None, reset_num_timesteps=fresh)
 
 
