@@ -22,7 +22,7 @@ from tests.linear.rounds import Tally, run_rounds
 from tests.servers import SeaweedServer
 
 RACES_FOR = 480.0
-"""Seconds in which the last race on an S3 server begins: losers of a race wait for each other in SeaweedFS."""
+"""Seconds in which the last race on an S3 server begins, unless all are wanted: losers wait for each other there."""
 ON_A_SERVER = frozenset({"obstore", "s3fs"})
 
 
@@ -88,13 +88,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--operations", type=int, help="completed operations per backend")
     parser.add_argument("--races", type=int, help="races per backend")
     parser.add_argument("--rounds", type=int, help="pointers per backend, one after the other")
-    parser.add_argument("--seconds", type=float, default=RACES_FOR, help="begin no race on a server later than this")
+    parser.add_argument("--seconds", type=float, help="begin no race on a server later than this")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
     defaults = (
-        {"operations": 10_000, "races": 1000, "rounds": 20}
+        {"operations": 10_000, "races": 1000, "rounds": 20, "seconds": float("inf")}
         if options.long
-        else {"operations": 400, "races": 10, "rounds": 2}
+        else {"operations": 400, "races": 10, "rounds": 2, "seconds": RACES_FOR}
     )
     for name, value in defaults.items():
         if getattr(options, name) is None:
