@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
@@ -23,7 +24,7 @@ from tests.matrix.local import LocalBench
 from tests.matrix.memory import MemoryBench
 from tests.matrix.network import NetworkBench
 from tests.matrix.operations import OPERATIONS
-from tests.matrix.oracle import Verdict, judge
+from tests.matrix.oracle import ERROR, Verdict, judge
 from tests.matrix.table import Table, spoken
 from tests.servers import SeaweedServer
 
@@ -203,7 +204,15 @@ def _tried(benches: list[Bench], due: list[Cell]) -> Iterator[Tried]:
 
 
 def try_one(bench: Bench, cell: Cell) -> Tried:
-    """Carry one cell out and judge it."""
+    """Carry one cell out and judge it. Whatever goes wrong with that is against the cell, and the others go on."""
+    try:
+        return _try_one(bench, cell)
+    except Exception as error:  # noqa: BLE001 -- hours of work do not end for one cell
+        wrong = ("it could not be tried to its end", "".join(traceback.format_exception(error)))
+        return cell, Verdict(ERROR, wrong, repr(error)), None
+
+
+def _try_one(bench: Bench, cell: Cell) -> Tried:
     for number in range(TRIES):
         bench.patient = number > 0
         trial = bench.run(OPERATIONS[cell.operation], cell.strikes)

@@ -7,13 +7,16 @@ from dataclasses import replace
 
 import pytest
 
+from artifact_store.storage.base import Always
+from artifact_store.storage.memory import MemoryBackend
 from tests.matrix.__main__ import KILLS, SHARE, main
 from tests.matrix.bench import Fault, Point, Strike
-from tests.matrix.cells import Wanted
+from tests.matrix.cells import Wanted, cells
 from tests.matrix.operations import OPERATIONS, world
+from tests.matrix.oracle import judge
 from tests.matrix.runs import BACKENDS, PARTS, Progress, Site, errands
 from tests.matrix.table import Table
-from tests.matrix.views import see
+from tests.matrix.views import Snapshot, see
 
 pytestmark = [
     pytest.mark.xdist_group("matrix"),
@@ -65,7 +68,6 @@ def test_what_does_not_exist_is_no_success(capsys):
 
 
 def test_the_processes_share_the_cells_out_so_that_each_is_tried_once():
-    from tests.matrix.cells import cells
     from tests.matrix.memory import MemoryBench
 
     operation = OPERATIONS["retire"]
@@ -83,6 +85,44 @@ def test_errands_of_the_processes_are_what_was_asked_for_and_no_more():
     assert errands([("memory", Wanted(cell="memory | save"))]) == [("memory", Wanted(cell="memory | save"))]
     pairs = errands([("memory", Wanted("save", "pairs"))])
     assert [part.part for _, part in pairs] == [(number, PARTS) for number in range(PARTS)]
+
+
+def test_what_cannot_be_tried_is_a_violation_and_the_others_are_tried(monkeypatch):
+    from tests.matrix import runs
+    from tests.matrix.memory import MemoryBench
+
+    judged = []
+
+    def first_fails(trial):
+        judged.append(trial)
+        if len(judged) == 1:
+            raise KeyError("oops")
+        return judge(trial)
+
+    monkeypatch.setattr(runs, "judge", first_fails)
+    with MemoryBench() as bench:
+        due = [cell for cell in cells(bench, OPERATIONS["retire"], Wanted(pairs=False)) if not cell.why_not][:3]
+        verdicts = [runs.try_one(bench, cell)[1] for cell in due]
+    assert [bool(verdict.violations) for verdict in verdicts] == [True, False, False]
+    assert "oops" in verdicts[0].violations[1]
+
+
+class Vanishing(MemoryBackend):
+    """What is listed first is removed before it is read."""
+
+    def list(self, prefix, **options):
+        found = list(super().list(prefix, **options))
+        for entry in found:
+            if entry.key.startswith("_probe/"):
+                self.delete(entry.key)
+        return iter(found)
+
+
+def test_what_is_removed_while_one_looks_is_not_in_the_picture():
+    backend = Vanishing()
+    for key in ("_probe/a", "b"):
+        backend.write(key, b"x", when=Always())
+    assert Snapshot.of(backend).objects == (("b", b"x"),)
 
 
 def test_a_violation_tells_how_to_try_it_again():

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 
 from artifact_store import ArtifactStore
 from artifact_store.core import keys
-from artifact_store.core.errors import ArtifactStoreError, RunNotFound
+from artifact_store.core.errors import ArtifactStoreError, ObjectNotFound, RunNotFound
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.registry import CodecRegistry
@@ -24,6 +25,7 @@ from artifact_store.storage.memory import MemoryBackend
 from tests import invariants
 from tests.stateful.stepping import Inline
 
+LOOKS = 5
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 REGISTRY = CodecRegistry()
 """One for all stores: to look for the installed codecs takes longer than most cells."""
@@ -38,12 +40,11 @@ class Snapshot:
 
     @classmethod
     def of(cls, backend: Backend) -> Snapshot:
-        found = []
-        for entry in backend.list(""):
-            blob = backend.read(entry.key, limit=64 << 20)
-            assert blob is not None
-            found.append((entry.key, blob.data))
-        return cls(tuple(found))
+        """Look at everything; once more if something was removed meanwhile, by a request that somebody gave up."""
+        for _ in range(LOOKS):
+            with suppress(ObjectNotFound):
+                return cls(tuple((entry.key, _read(backend, entry.key)) for entry in backend.list("")))
+        raise AssertionError(f"{backend.url} does not come to rest")
 
     def restored(self) -> MemoryBackend:
         """A memory that holds the same."""
@@ -51,6 +52,12 @@ class Snapshot:
         for key, data in self.objects:
             memory.write(key, data, when=Always())
         return memory
+
+
+def _read(backend: Backend, key: str) -> bytes:
+    blob = backend.read(key, limit=64 << 20)
+    assert blob is not None
+    return blob.data
 
 
 @dataclass(frozen=True)
