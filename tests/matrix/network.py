@@ -137,6 +137,7 @@ class NetworkBench(Bench):
             deliver=self._proxy.settle,
             again=lambda: Told.by(operation, reader(direct)),
         )
+        self._proxy.check()
         aim.report(trial)
         trial.seconds = spent[0]
         if any(strike.fault.sticky for strike in strikes):

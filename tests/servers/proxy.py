@@ -65,7 +65,7 @@ class Proxy(S3Server):
         """Cut every connection, forget what was still to be sent, and end the thread.
 
         Raises:
-            ExceptionGroup: the proxy itself went wrong in the meantime, so what a test saw may be its doing.
+            ExceptionGroup: as :meth:`check`.
         """
         if self._loop.is_closed():
             return
@@ -73,8 +73,17 @@ class Proxy(S3Server):
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-        if self._failures:
-            raise ExceptionGroup("the proxy went wrong", self._failures)
+        self.check()
+
+    def check(self) -> None:
+        """Raise what the proxy itself did wrong since it was asked last; what a test saw may be its doing.
+
+        Raises:
+            ExceptionGroup: something went wrong.
+        """
+        failures, self._failures = self._failures, []
+        if failures:
+            raise ExceptionGroup(f"the proxy went wrong: {failures!r}", failures)
 
     def __enter__(self) -> Self:
         return self.start()
