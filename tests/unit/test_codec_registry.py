@@ -309,3 +309,11 @@ def test_inputs_are_those_of_training_if_they_are_equal_one_by_one():
 def test_a_codec_that_nobody_has_is_told_from_a_misspelt_one(name, said):
     with pytest.raises(NoCodec, match=f"no codec is called {said}"):
         CodecRegistry().for_object({}, name)
+
+
+def test_the_newest_of_many_versions_is_named_and_where_it_came_from() -> None:
+    registry = CodecRegistry()
+    for version in range(1, 12):
+        registry.register(codec(name="thing", version=version))
+    with pytest.raises(CodecUnavailable, match="newer than thing-11.*upgrade the distribution that it was registered"):
+        registry.for_ref(CodecRef("thing", 99))

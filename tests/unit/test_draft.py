@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from artifact_store import ArtifactStore, CodecRegistry, Risk
-from artifact_store.core.errors import AccessDenied, InvalidName, InvalidOption, PointerConflict
+from artifact_store.core.errors import AccessDenied, FileNotInRun, InvalidName, InvalidOption, PointerConflict
 from artifact_store.storage.base import Always
 from artifact_store.storage.memory import MemoryBackend
 from tests.keys import signer, strict
@@ -203,7 +203,7 @@ def test_a_metric_is_a_number(begin, wrong):
     draft = begin()
     draft.add("model", {"n": 1})
     draft.metrics = {"loss": wrong}
-    with pytest.raises(InvalidOption):
+    with pytest.raises(InvalidOption, match=r"'loss' is .*, which is no number|\['loss'\] is a builtins.bytes"):
         draft.commit()
 
 
@@ -307,3 +307,23 @@ def test_a_signed_run_has_room_for_the_name_of_its_signature():
     assert list(store._context.backend.list("")) == []
     assert store.save({"n": 1}, long, run_id=f"{RUN_ID}_{'x' * 7}")
     assert ArtifactStore(MemoryBackend()).save({"n": 1}, long, run_id=f"{RUN_ID}_{'x' * 8}")
+
+
+def test_what_is_no_file_is_not_added(begin, tmp_path):
+    draft = begin()
+    for source in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(FileNotInRun, match="is not a file"):
+            draft.add_file("x", source)
+
+
+def test_nothing_is_added_to_a_draft_that_was_discarded(begin):
+    draft = begin()
+    draft.discard()
+    with pytest.raises(InvalidOption, match="discarded"):
+        draft.add("model", {})
+
+
+def test_the_files_of_a_run_are_in_the_order_of_their_names():
+    run = ArtifactStore(MemoryBackend()).save({"n": 1}, KEY, components={name: {} for name in "zcmxabk"})
+    paths = [entry.path for entry in run.manifest.files]
+    assert paths == sorted(paths)

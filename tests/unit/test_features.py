@@ -330,6 +330,7 @@ class TestJson:
             {"categories": None},
             {"categories": {"a": "xy"}},
             {"categories": {"a": [1.5]}},
+            {"categories": {"a": {"x": 1}}},
             {"nan": None},
             {"nan": "impute"},
             {"inf": 0},
@@ -346,6 +347,10 @@ class TestJson:
     def test_a_field_that_we_would_not_write_is_corrupt(self, field):
         with pytest.raises(Corrupt):
             FeatureSchema.from_json({**FeatureSchema(["a", "b"]).to_json(), **field})
+
+    def test_bytes_are_no_selection(self):
+        with pytest.raises(InvalidInput, match="is a single one"):
+            FeatureSchema([f"c{number}" for number in range(200)], selected=b"ab")
 
     def test_a_misspelt_selection_gets_a_suggestion(self):
         with pytest.raises(InvalidInput, match=r"'clsoe' \(did you mean 'close'\?\) is selected"):

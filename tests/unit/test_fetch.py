@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from artifact_store import ArtifactStore, CodecRegistry, Risk
-from artifact_store.core.errors import AccessDenied, InvalidOption, RunDeleted, Unreachable
-from artifact_store.ops import fetch
+from artifact_store.core.errors import AccessDenied, Corrupt, InvalidOption, RunDeleted, Unreachable
+from artifact_store.core.files import Progress
+from artifact_store.ops import fetch, signing
 from artifact_store.storage.memory import MemoryBackend
 from tests.unit.samples import patience
 
@@ -108,7 +109,10 @@ def test_only_plain_files_are_read_where_they_lie(tmp_path):
 class Where:
     """A codec that tells where it was given its files."""
 
-    name, version, risk, types, extra = "where", 1, Risk.DATA, ("builtins.bytearray",), None
+    name, version, types, extra = "where", 1, ("builtins.bytearray",), None
+
+    def __init__(self, risk):
+        self.risk = risk
 
     def encode(self, obj, directory, stem):
         (directory / f"{stem}.bin").write_bytes(obj)
@@ -118,11 +122,53 @@ class Where:
         return directory
 
 
-def test_what_is_pinned_is_decoded_from_a_copy_that_nobody_can_change(tmp_path):
+@pytest.mark.parametrize("risk", Risk)
+def test_what_is_pinned_or_could_do_harm_is_decoded_from_a_copy_that_nobody_can_change(tmp_path, risk):
     registry = CodecRegistry()
-    registry.register(Where())
+    registry.register(Where(risk))
     with ArtifactStore(tmp_path / "store", registry=registry) as store:
-        run = store.save(bytearray(b"x"), KEY)
+        with store.new_run(KEY) as draft:
+            draft.add("model", bytearray(b"x"), codec="where")
+        run = draft.run
         own = tmp_path / "store" / KEY / run.run_id
-        assert run.load() == own
+        assert (run.load(allow_code=True) == own) is (risk is Risk.DATA)
         assert run.load(sha256=run.manifest.digest) != own
+
+
+def test_a_file_that_is_missing_is_named(store):
+    run = store.save(b"x", KEY)
+    (key,) = [entry.key for entry in store._context.backend.list("") if entry.key.endswith("model.bin")]
+    store._context.backend.delete(key)
+    with pytest.raises(Corrupt, match="is missing") as caught:
+        run.open("model.bin")
+    assert caught.value.key == key
+
+
+def test_opening_a_file_tells_how_far_it_is(store):
+    told = []
+    run = store.save(b"0123456789", KEY)
+    store._context.backend.broken.update(entry.key for entry in store._context.backend.list(""))
+    context = replace(store._context, report=told.append)
+    fetch.open_file(context, run.manifest, run.manifest.file("model.bin")).close()
+    assert told == [Progress("down", "model.bin", 10, 10)]
+
+
+def test_a_manifest_that_may_not_be_read_says_nothing_about_a_deletion():
+    class Closed(MemoryBackend):
+        closed = False
+
+        def read(self, key, **options):
+            if self.closed:
+                raise AccessDenied("no")
+            return super().read(key, **options)
+
+    backend = Closed()
+    with ArtifactStore(backend) as store:
+        run = store.save({"n": 1}, KEY)
+        backend.closed = True
+        signing._check_not_deleted(store._context, run.manifest)
+        backend.closed = False
+        store.delete(store.save({"n": 2}, KEY, run_id="20200101_000000", publish="never")).apply()
+        gone = run.manifest.model_copy(update={"run_id": "20200101_000000"})
+        with pytest.raises(RunDeleted):
+            signing._check_not_deleted(store._context, gone)

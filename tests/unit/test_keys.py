@@ -301,7 +301,7 @@ def test_a_key_that_windows_could_not_hold_is_named_up_to_the_part_that_is_wrong
 
 def test_what_a_store_writes_can_be_held_everywhere():
     written = ("gru/BTCEUR/20240816_142301_ab/model.json", "_store.json", "gru/BTCEUR/latest.history/0000000032.json")
-    for key in (*written, "a" * 240):
+    for key in (*written, "a" * 240, "gru/console/x"):
         assert why_not_on_windows(key) is None
 
 
@@ -362,3 +362,16 @@ def test_a_signature_is_known_by_its_whole_name():
     assert keys.signer_in(name, "a" * 64) == "b" * (len(name) - len(".json") - 1 - name.index("."))
     assert keys.signer_in(f"{name}.part", "a" * 64) is None
     assert keys.signer_in(name, "c" * 64) is None
+
+
+def test_a_symbol_that_only_begins_like_a_model_type_gets_a_suggestion():
+    with pytest.raises(InvalidReference, match="try 'lightgbm/eUR-USD'|lightgbm/eUR-USD"):
+        ModelKey.parse("eUR/USD")
+
+
+def test_a_key_may_be_as_long_as_windows_holds_and_no_longer():
+    key, run = ModelKey("a" * 64, "B" * 100), RunId("20240816_142301_k3f8qz")
+    room = keys.MAX_KEY - len(f"{key}/{run}/")
+    assert len(keys.data_file(key, run, "x" * room)) == keys.MAX_KEY
+    with pytest.raises(InvalidName, match="240 characters"):
+        keys.data_file(key, run, "x" * (room + 1))

@@ -215,7 +215,8 @@ def test_a_block_of_another_place_or_with_a_hole_is_refused():
     with pytest.raises(Corrupt, match="belongs to gru/BTCEUR"):
         block.check_identity(ModelKey("gru", "ETHEUR"), "latest", 32, "it")
     value = json.loads(block.to_bytes())
-    for entries in ([], value["entries"][1:], value["entries"][::-1]):
+    swapped = [*value["entries"][:5], value["entries"][6], value["entries"][5], *value["entries"][7:]]
+    for entries in ([], value["entries"][1:], value["entries"][::-1], swapped):
         with pytest.raises(Corrupt, match="without a hole"):
             HistoryBlock.from_bytes(resealed(value | {"entries": entries}), what="it")
 

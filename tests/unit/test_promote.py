@@ -164,6 +164,34 @@ def test_what_somebody_published_meanwhile_is_left_alone(store, backend, when):
     assert store.history(PRODUCTION)[-1].run_id == three.run_id
 
 
+class Overtaken(Buries):
+    """Somebody publishes right before the second move of the alias."""
+
+    theirs = None
+    written = 0
+
+    def write(self, key, data, *, when):
+        if key == POINTER and self.theirs is not None:
+            self.written += 1
+            if self.written == 2:
+                theirs, self.theirs = self.theirs, None
+                theirs()
+        return super().write(key, data, when=when)
+
+
+def test_who_publishes_right_before_it_is_taken_back_has_the_last_word():
+    backend = Overtaken()
+    with ArtifactStore(backend) as store, ArtifactStore(backend) as other:
+        one, two, three = runs(store, 3)
+        store.promote(one, "production")
+        backend.moves = [lambda: bury(backend, two)]
+        backend.theirs = lambda: other.promote(three, "production")
+        with pytest.raises(RunDeleted):
+            store.promote(two, "production")
+        assert backend.theirs is None
+        assert store.get(PRODUCTION) == three
+
+
 def test_an_alias_that_is_gone_is_not_made_again(store, backend):
     one, two = runs(store, 2)
     store.promote(one, "production")

@@ -8,7 +8,7 @@ import pytest
 
 from artifact_store import ArtifactStore, errors
 from artifact_store.core.keys import ModelKey, RunId
-from artifact_store.ops import deletion
+from artifact_store.ops import deletion, signing
 from artifact_store.ops.deletion import Ending, spoken
 from artifact_store.ops.plan import Plan, Step
 from artifact_store.ops.retention import Best, Rules
@@ -82,7 +82,7 @@ def test_a_storage_that_refuses_one_step_after_the_other_ends_the_plan():
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(604_800, "7 days"), (86_400, "1 day"), (129_600, "1.5 days"), (3_600, "1 hour"), (3_599.9, "60 minutes"), (10_000, "2.8 hours"), (60, "1 minute"), (90, "1.5 minutes"), (1, "1 second"), (0.5, "0.5 seconds")],
+    [(604_800, "7 days"), (86_400, "1 day"), (129_600, "1.5 days"), (3_600, "1 hour"), (3_599.9, "60 minutes"), (10_000, "2.8 hours"), (60, "1 minute"), (86_399.9, "24 hours"), (90, "1.5 minutes"), (1, "1 second"), (0.5, "0.5 seconds")],
 )  # fmt: skip
 def test_spans_are_spoken_in_their_largest_unit(seconds, words):
     assert spoken(timedelta(seconds=seconds)) == words
@@ -266,3 +266,28 @@ def test_a_seal_is_only_taken_for_the_very_seal():
         assert deletion._is_ours(one, marked)
         assert deletion._is_ours(one, one)
         assert not deletion._is_ours(other, one)
+
+
+def test_only_the_run_that_lies_under_this_very_stone_is_brought_back():
+    with ArtifactStore(MemoryBackend()) as store:
+        run = store.save({"n": 1}, str(KEY), publish="never")
+        context = store._context
+        first = deletion.mark(context, KEY, run.run_id, reason="")
+        assert deletion.unmark(context, KEY, run.run_id, first) is True
+        assert deletion.unmark(context, KEY, run.run_id, first) is True  # it is there already
+        deletion.mark(context, KEY, run.run_id, reason="")
+        assert deletion.unmark(context, KEY, run.run_id, first) is False
+        assert deletion.undelete(context, KEY, run.run_id) == run.manifest
+
+
+def test_nothing_of_a_run_that_is_deleted_is_taken_for_a_stray():
+    with ArtifactStore(MemoryBackend()) as store:
+        run = store.save({"n": 1}, str(KEY), publish="never")
+        deletion.mark(store._context, KEY, run.run_id, reason="")
+        assert deletion.clear_stray(store._context, KEY, run.run_id, "other.bin").result == "kept"
+
+
+def test_notes_give_no_reason_unless_they_are_told_one():
+    with ArtifactStore(MemoryBackend()) as store:
+        assert deletion._note(store._context).reason == ""
+        assert signing.note(store._context, "f" * 32).reason == ""

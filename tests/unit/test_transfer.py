@@ -221,13 +221,16 @@ def test_few_large_files_are_on_their_way_at_once_and_many_small_ones():
 
 def test_progress_is_told_in_bytes_of_the_file(tmp_path):
     path, told, backend = tmp_path / "source", [], MemoryBackend()
-    path.write_bytes(b"x" * (PIECE + 5))
+    size = (2 << 20) + 5
+    path.write_bytes(b"x" * size)
     to = Destination(KEY, RUN, "0" * 8, True)
     options = {"workers": Workers(), "patience": PATIENCE, "report": told.append}
     (entry,) = upload(backend, [Outgoing("a.bin", path)], to, **options)
-    assert Progress("up", "a.bin", PIECE, PIECE + 5) in told
-    assert told[-1] == Progress("up", "a.bin", PIECE + 5, PIECE + 5)
+    assert Progress("up", "a.bin", PIECE, size) in told
+    assert told[-1] == Progress("up", "a.bin", size, size)
     told.clear()
     file = Incoming(keys.data_file(KEY, RUN, entry.key), "a.bin", hash_pieces([path.read_bytes()]))
     download(backend, [file], tmp_path / "out", **options)
-    assert told[-1] == Progress("down", "a.bin", PIECE + 5, PIECE + 5)
+    assert told[-1] == Progress("down", "a.bin", size, size)
+    assert all(one.path == "a.bin" and one.total == size for one in told)
+    assert [one.done for one in told] == sorted({one.done for one in told})

@@ -79,6 +79,10 @@ def test_no_policy_allows_code_for_every_load(risk):
         LoadPolicy(max_risk=risk)
 
 
+def test_a_risk_may_be_given_as_text_and_is_one():
+    assert LoadPolicy(max_risk="data").max_risk is Risk.DATA
+
+
 def test_risks_are_ordered_and_refs_are_readable():
     assert [risk.level for risk in (Risk.DATA, Risk.VETTED, Risk.CODE)] == [0, 1, 2]
     assert str(CodecRef("lightgbm", 1)) == "lightgbm-1"
