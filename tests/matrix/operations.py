@@ -57,6 +57,8 @@ class Operation:
     whole: bool = True
     tidy: bool = False
     reads_only: bool = False
+    partly: Callable[[Any], bool] = lambda _: False
+    """Says whether what was returned is a part of a success, and nothing else: what a damaged listing may come to."""
     large: bool = False
     """Moves so many bytes that they go in parts: of interest on a network only."""
 
@@ -290,6 +292,7 @@ OPERATIONS = {
         Operation(
             "list", served, listed, as_it_was, lambda found: found == [SPARE, *reversed(OLD)], lambda view: True,
             reads_only=True,
+            partly=lambda found: found == [run_id for run_id in (SPARE, *reversed(OLD)) if run_id in found],
         ),
         Operation(
             "migrate", nothing, lambda store: migrate(old_tree(), store), migrated, is_ok,

@@ -13,10 +13,11 @@ from artifact_store.ops import deletion, promote, publish
 from artifact_store.ops.deletion import Ending
 from artifact_store.storage.base import Always
 from artifact_store.storage.settle import Outcome
-from tests.matrix.bench import Point, Strike
+from tests.matrix.bench import Fault, Point, Strike, Told, Trial
 from tests.matrix.memory import MemoryBench
-from tests.matrix.operations import OPERATIONS
+from tests.matrix.operations import OLD, OPERATIONS, SPARE, world
 from tests.matrix.oracle import judge
+from tests.matrix.views import see
 
 POINTER, MANIFEST = "production.json", "20240105_000000/manifest.json"
 
@@ -163,3 +164,21 @@ def test_a_storage_that_costs_more_than_it_may_is_found_out():
     assert judge(trial).violations == ()
     assert judge(replace(trial, limit=(0.0, 0))).violations
     assert isinstance(trial.told.error, Unavailable)
+
+
+@pytest.mark.parametrize(
+    ("strike", "found", "right"),
+    [
+        ("flipped byte", [SPARE, OLD[0]], True),
+        ("flipped byte", [], True),
+        ("flipped byte", [OLD[0], SPARE], False),
+        ("flipped byte", [SPARE, "20990101_000000"], False),
+        ("cut body", [SPARE, OLD[0]], False),
+    ],
+)
+def test_a_listing_that_was_damaged_on_the_way_may_show_less_and_nothing_else(strike, found, right):
+    point = Point("LIST", "gru/BTCEUR/", 1)
+    view = see(world("list"))
+    told = Told(value=found)
+    trial = Trial(OPERATIONS["list"], (Strike(Fault(strike, ()), point),), told, view, view, met=1)
+    assert (judge(trial).violations == ()) is right
