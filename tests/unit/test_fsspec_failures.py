@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import logging
 import pickle
+import signal
 import socket
 import threading
 import time
@@ -313,6 +315,27 @@ def test_an_upload_whose_parts_fail_is_aborted(
     assert open_uploads(seaweed, seaweed_prefix) == []
 
 
+InterruptWhen = Callable[[Callable[[], bool]], None]
+
+
+@pytest.fixture
+def interrupt_when() -> Iterator[InterruptWhen]:
+    """Send Ctrl-C to this thread once something is so, even where the suite was started with Ctrl-C turned off."""
+
+    def begin(ready: Callable[[], bool]) -> None:
+        def watch() -> None:
+            while not ready():
+                time.sleep(0.01)
+            time.sleep(0.1)
+            _thread.interrupt_main()
+
+        threading.Thread(target=watch, daemon=True).start()
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield begin
+    signal.signal(signal.SIGINT, before)
+
+
 def test_ctrl_c_in_the_middle_of_an_upload_aborts_it(
     backend: S3fsBackend, proxy: Proxy, seaweed: SeaweedServer, seaweed_prefix: str
 ):
@@ -328,7 +351,7 @@ def test_ctrl_c_in_the_middle_of_an_upload_aborts_it(
 
 
 def test_ctrl_c_while_waiting_for_a_part_aborts_the_upload(
-    backend: S3fsBackend, proxy: Proxy, seaweed: SeaweedServer, seaweed_prefix: str
+    backend: S3fsBackend, proxy: Proxy, seaweed: SeaweedServer, seaweed_prefix: str, interrupt_when: InterruptWhen
 ):
     proxy.on(Hang(), method="PUT")
     interrupt_when(lambda: any(request.method == "PUT" for request in proxy.records))
@@ -338,7 +361,7 @@ def test_ctrl_c_while_waiting_for_a_part_aborts_the_upload(
 
 
 def test_ctrl_c_while_the_upload_is_being_opened_aborts_it(
-    backend: S3fsBackend, proxy: Proxy, seaweed: SeaweedServer, seaweed_prefix: str
+    backend: S3fsBackend, proxy: Proxy, seaweed: SeaweedServer, seaweed_prefix: str, interrupt_when: InterruptWhen
 ):
     proxy.on(Slow(1.0), method="POST")
     interrupt_when(lambda: any(request.method == "POST" for request in proxy.records))
@@ -348,7 +371,7 @@ def test_ctrl_c_while_the_upload_is_being_opened_aborts_it(
 
 
 def test_ctrl_c_while_the_upload_is_being_completed_leaves_the_whole_file_or_nothing(
-    backend: S3fsBackend, proxy: Proxy, seaweed: SeaweedServer, seaweed_prefix: str
+    backend: S3fsBackend, proxy: Proxy, seaweed: SeaweedServer, seaweed_prefix: str, interrupt_when: InterruptWhen
 ):
     proxy.on(Slow(1.0), when=completion)
     interrupt_when(lambda: any(completion(request) for request in proxy.records))
@@ -359,7 +382,7 @@ def test_ctrl_c_while_the_upload_is_being_completed_leaves_the_whole_file_or_not
 
 
 def test_ctrl_c_before_a_refused_completion_aborts_the_upload(
-    backend: S3fsBackend, proxy: Proxy, seaweed: SeaweedServer, seaweed_prefix: str
+    backend: S3fsBackend, proxy: Proxy, seaweed: SeaweedServer, seaweed_prefix: str, interrupt_when: InterruptWhen
 ):
     backend.write("k", b"first", when=Always())
     proxy.on(Slow(1.0), when=completion)
@@ -368,18 +391,6 @@ def test_ctrl_c_before_a_refused_completion_aborts_the_upload(
         backend.put_file("k", [b"a" * LARGE], size=LARGE, when=IfAbsent())
     assert backend.read("k", limit=9).data == b"first"
     assert open_uploads(seaweed, seaweed_prefix) == []
-
-
-def interrupt_when(ready: Callable[[], bool]) -> None:
-    import _thread
-
-    def watch() -> None:
-        while not ready():
-            time.sleep(0.01)
-        time.sleep(0.1)
-        _thread.interrupt_main()
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def test_a_lost_completion_leaves_the_whole_file(backend: S3fsBackend, proxy: Proxy):
