@@ -89,7 +89,9 @@ def _read(path: Path, pl: Any) -> Any:
 
 def _check_expansion(file: IO[bytes], path: Path, pl: Any) -> None:
     """Refuse a table that is a bomb, of which a run length stands for any number of rows. Texts share their bytes."""
-    rows, columns = pl.scan_parquet(file, glob=False).select(pl.len()).collect().item(), pl.read_parquet_schema(file)
+    rows = pl.scan_parquet(file, glob=False).select(pl.len()).collect().item()
+    file.seek(0)  # on Windows polars reads on from where the file stands, and leaves it at its end
+    columns = pl.read_parquet_schema(file)
     file.seek(0)
     size, limit = rows * sum(_WIDTHS.get(str(dtype), _VIEW) for dtype in columns.values()), expanded_limit(path)
     if size > limit:

@@ -26,8 +26,6 @@ from artifact_store.ops.plan import Plan, Step
 from artifact_store.storage.base import Entry, Unfinished
 from artifact_store.storage.settle import patiently
 
-"""Manifests that are fetched ahead of the survey."""
-
 
 @dataclass(frozen=True, slots=True)
 class Group:
