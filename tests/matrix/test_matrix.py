@@ -12,9 +12,9 @@ from artifact_store.storage.memory import MemoryBackend
 from tests.matrix.__main__ import KILLS, SHARE, main
 from tests.matrix.bench import Fault, Point, Strike
 from tests.matrix.cells import Wanted, cells
+from tests.matrix.memory import MemoryBench
 from tests.matrix.operations import OPERATIONS, world
-from tests.matrix.oracle import judge
-from tests.matrix.runs import BACKENDS, PARTS, Progress, Site, errands
+from tests.matrix.runs import BACKENDS, PARTS, Progress, Site, errands, try_one
 from tests.matrix.table import Table
 from tests.matrix.views import Snapshot, see
 
@@ -68,8 +68,6 @@ def test_what_does_not_exist_is_no_success(capsys):
 
 
 def test_the_processes_share_the_cells_out_so_that_each_is_tried_once():
-    from tests.matrix.memory import MemoryBench
-
     operation = OPERATIONS["retire"]
     whole = [str(cell) for cell in cells(MemoryBench(), operation, Wanted())]
     parts = [[str(cell) for cell in cells(MemoryBench(), operation, Wanted(part=(n, 3)))] for n in range(3)]
@@ -87,22 +85,22 @@ def test_errands_of_the_processes_are_what_was_asked_for_and_no_more():
     assert [part.part for _, part in pairs] == [(number, PARTS) for number in range(PARTS)]
 
 
-def test_what_cannot_be_tried_is_a_violation_and_the_others_are_tried(monkeypatch):
-    from tests.matrix import runs
-    from tests.matrix.memory import MemoryBench
+class Breaks(MemoryBench):
+    """The first trial ends in an error of the bench itself."""
 
-    judged = []
+    broken = False
 
-    def first_fails(trial):
-        judged.append(trial)
-        if len(judged) == 1:
+    def run(self, operation, strikes):
+        if strikes and not self.broken:
+            self.broken = True
             raise KeyError("oops")
-        return judge(trial)
+        return super().run(operation, strikes)
 
-    monkeypatch.setattr(runs, "judge", first_fails)
-    with MemoryBench() as bench:
+
+def test_what_cannot_be_tried_is_a_violation_and_the_others_are_tried():
+    with Breaks() as bench:
         due = [cell for cell in cells(bench, OPERATIONS["retire"], Wanted(pairs=False)) if not cell.why_not][:3]
-        verdicts = [runs.try_one(bench, cell)[1] for cell in due]
+        verdicts = [try_one(bench, cell)[1] for cell in due]
     assert [bool(verdict.violations) for verdict in verdicts] == [True, False, False]
     assert "oops" in verdicts[0].violations[1]
 
