@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 import uuid
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +33,9 @@ REPORTED = (
     "stable-baselines3",
 )
 
+MEASURED = tuple(Path(__file__).parent / name for name in ("unit", "conformance"))
+"""The tests whose coverage is measured. It doubles the time of each, and what they do not reach is not well tested."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also run the tests that take minutes")
@@ -43,6 +48,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("long"):
             item.add_marker(skip)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Take coverage off the tests for which it is not measured (pytest-cov's ``no_cover`` does nothing in workers)."""
+    if item.path.parent in MEASURED or not item.config.pluginmanager.hasplugin("_cov"):
+        return (yield)
+    here, threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)  # type: ignore[arg-type]
+    try:
+        return (yield)
+    finally:
+        sys.settrace(here)
+        threading.settrace(threads)  # type: ignore[arg-type]
 
 
 def pytest_report_header() -> list[str]:

@@ -79,6 +79,8 @@ def check_written(text: str, *, what: str) -> None:
     Every tree is where the head says, each row holds as many numbers as the tree needs, and what follows is whole.
     """
     check_text(text, what=what)
+    if "\r" in text:
+        raise Corrupt(f"{what} is no text that LightGBM writes: a carriage return ends a line for its parser anywhere")
     try:
         head, trees, rest = _parts(text)
         _check_words(head)

@@ -76,7 +76,7 @@ def check_expansion(document: Any, what: str) -> None:
         if isinstance(part, Mapping):
             shape = part.get("shape")
             if isinstance(shape, list) and "dtype" in part and not isinstance(part.get("values"), list):
-                total += math.prod(side for side in shape if type(side) is int)
+                total += math.prod(side for side in shape if type(side) is int and side >= 0)
             waiting.extend(part.values())
         elif isinstance(part, list):
             waiting.extend(part)
@@ -98,14 +98,16 @@ def read_array(record: Any, what: str) -> Any:
     if dtype not in _DTYPES or not all(type(side) is int and side >= 0 for side in shape):
         raise Corrupt(f"{what} is recorded with the dtype {dtype[:20]!r} and the shape {str(shape)[:40]}")
     size = math.prod(shape)
-    parts = values if isinstance(values, list) else [values]
-    if size > MAX_ELEMENTS or len(parts) not in {size, 1} or (isinstance(values, list) and len(parts) != size):
+    alone = not isinstance(values, list)
+    parts: Any = [values] if alone else values
+    if size > MAX_ELEMENTS or (not size if alone else len(parts) != size):
         raise Corrupt(f"{what} is recorded with {len(parts)} values for the shape {str(shape)[:40]}")
     numbers = [part if isinstance(part, bool) else read_float(part, what) for part in parts]
     try:
         array = np.array(numbers, dtype)
+        shaped = np.full(shape, array[0]) if alone else array.reshape(shape)
     except (ValueError, OverflowError, TypeError) as error:
-        raise Corrupt(f"{what} is recorded with values that do not fit: {error}") from error
+        raise Corrupt(f"{what} is recorded with values or a shape that do not fit: {error}") from error
     if not dtype.startswith("float") and array.tolist() != numbers:
         raise Corrupt(f"{what} is recorded with {str(numbers)[:40]}, which are not all of the dtype {dtype}")
-    return np.full(shape, array[0]) if len(numbers) < size else array.reshape(shape)
+    return shaped

@@ -22,7 +22,7 @@ from artifact_store.codecs.lightgbm_sklearn import (
     LightGBMRankerPredictor,
     LightGBMRegressorPredictor,
 )
-from artifact_store.codecs.lightgbm_text import check_text
+from artifact_store.codecs.lightgbm_text import check_text, check_written
 from artifact_store.core.errors import CodecUnavailable, Corrupt, Unavailable
 from artifact_store.legacy import lightgbm_child
 from artifact_store.legacy.joblib_file import read
@@ -162,7 +162,7 @@ def normalised_text(text: str, *, what: str = "an old model", seconds: float = S
             own = target.read_bytes().decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise Corrupt(f"LightGBM read {what} and wrote nothing that can be read: {error}") from error
-    check_text(own, what=what)
+    check_written(own, what=what)
     return own
 
 

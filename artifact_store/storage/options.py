@@ -163,7 +163,7 @@ def _prefix(text: str, path: str) -> str:
         if segment in {"", ".", ".."}:
             _refuse(text, f"a segment is {segment!r}; name the place directly")
         if segment != segment.strip():
-            _refuse(text, f"the segment {segment!r} begins or ends with white space")
+            _refuse(text, "a segment begins or ends with white space")
     return path
 
 
@@ -232,6 +232,8 @@ class StorageOptions:
         for name in given:
             if not isinstance(name, str):
                 raise InvalidOption(f"the names of storage options are text, not {type(name).__name__}")
+            if not name.isidentifier():  # part of a URL perhaps, with a signature in it: so it is not repeated
+                raise InvalidOption("the name of a storage option has letters, digits and '_'; one of these has others")
         self.given: Mapping[str, Any] = MappingProxyType(_Unshown(given))
         self.secrets: tuple[str, ...] = _Secrets(sorted(set(_secrets(self.given))))
 

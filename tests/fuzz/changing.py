@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 from artifact_store.core.canonical import MAX_DEPTH, checksum
+from tests.fuzz.running import MAX_INPUT
 
 _SIZES = (0, 1, 127, 128, 255, 256, 65535, 65536, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 63, (1 << 64) - 1)
 
@@ -195,7 +196,7 @@ def change_pickle(data: bytes, chance: Random, parts: Sequence[bytes]) -> bytes:
         case 0:
             del pieces[at]
         case 1:
-            pieces[at:at] = [pieces[at]] * chance.choice((1, 2, 300))
+            pieces[at:at] = [pieces[at]] * min(chance.choice((1, 2, 300)), MAX_INPUT // len(pieces[at]))
         case 2:
             other = chance.randrange(len(pieces))
             pieces[at], pieces[other] = pieces[other], pieces[at]

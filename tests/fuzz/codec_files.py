@@ -12,6 +12,7 @@ import os
 import struct
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -121,7 +122,25 @@ class _Sample:
         """Read a text whose digest fits: as if whoever changed it could change that as well."""
         settings = json.loads((self.folder / f"{STEM}.json").read_bytes())
         settings["sha256"] = hashlib.sha256(data).hexdigest()
-        read_booster(self.codec, settings, self.folder / self.file)
+        _use(read_booster(self.codec, settings, self.folder / self.file))
+
+
+def _use(booster: Any) -> None:
+    """Ask the booster for all that it can say of some rows and of itself; LightGBM may refuse, and not die."""
+    import lightgbm
+
+    rows = _rows()[0][:5]
+    for ask in (
+        lambda: booster.predict(rows, num_threads=1),
+        lambda: booster.predict(rows, num_threads=1, pred_leaf=True),
+        lambda: booster.predict(rows, num_threads=1, pred_contrib=True),
+        lambda: booster.feature_importance("gain"),
+        booster.model_to_string,
+        booster.dump_model,
+        booster.trees_to_dataframe,
+    ):
+        with suppress(lightgbm.basic.LightGBMError):
+            ask()
 
 
 def _survived(call: Callable[[], None]) -> None:

@@ -119,8 +119,8 @@ def inputs(target: Target, seed: int) -> Iterator[bytes]:
     while True:
         data = chance.choice(corpus)
         for _ in range(1 + int(chance.expovariate(0.7))):
-            data = target.mutate(data, chance)
-        yield data[:MAX_INPUT]
+            data = target.mutate(data, chance)[:MAX_INPUT]
+        yield data
 
 
 @contextmanager

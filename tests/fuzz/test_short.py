@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,8 @@ import pytest
 
 from tests.fuzz import codec_files, documents, names, pickles, urls
 from tests.fuzz.__main__ import HERE
-from tests.fuzz.changing import change_bytes
-from tests.fuzz.running import REGRESSIONS, Runner, Target, TooSlow, inputs, within
+from tests.fuzz.changing import change_bytes, change_pickle
+from tests.fuzz.running import MAX_INPUT, REGRESSIONS, Runner, Target, TooSlow, inputs, within
 
 pytestmark = pytest.mark.xdist_group("fuzz")
 TARGETS = {target.name: target for target in (documents.TARGET, names.TARGET, urls.TARGET, pickles.TARGET)}
@@ -116,3 +117,10 @@ def test_mutators_take_anything() -> None:
         for data in (b"", b"\0", b"\xff" * 9, b"{", b"[]", b"PK\x03\x04", b"\x80\x04."):
             for _ in range(40):
                 assert isinstance(target.mutate(data, chance), bytes)
+
+
+def test_no_change_makes_much_more_of_an_input() -> None:
+    chance = Random(4)
+    data = pickle.dumps({"large": b"x" * (MAX_INPUT // 3), "small": [1, 2, 3]})
+    longest = max(len(change_pickle(data, chance, pickles.PARTS)) for _ in range(2000))
+    assert len(data) < longest <= len(data) + MAX_INPUT

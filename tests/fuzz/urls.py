@@ -113,7 +113,8 @@ def _options(rest: bytes) -> StorageOptions | None:
 
 
 def _translated(place: StoreURL, options: StorageOptions) -> str:
-    assert SECRET not in repr(options)
+    assert all(name.isidentifier() for name in options.given)
+    assert any(SECRET in name for name in options.given) or SECRET not in repr(options)  # names are told, no value is
     _keep_quiet(options)
     try:
         config = cloud_config(place, options)

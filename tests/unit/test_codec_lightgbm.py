@@ -151,6 +151,26 @@ def test_a_text_of_another_program_with_a_fitting_digest_is_corrupt(tmp_path: Pa
             codec.decode(tmp_path, "model", options)
 
 
+@pytest.mark.parametrize(
+    "place", [b"[seed: ", b"[seed", b"tree_sizes=", b"split_gain=", b"feature_names=", b"end of parameters"]
+)
+def test_a_carriage_return_anywhere_never_reaches_the_parser(
+    place: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LightGBM ends a line there; among the parameters, what follows then ends the process."""
+    codec = LightGBMCodec()
+    options = codec.encode(train(), tmp_path, "model")
+    text = (tmp_path / "model.txt").read_bytes()
+    assert place in text
+    text = text.replace(place, place + b"\r", 1)
+    settings = json.loads((tmp_path / "model.json").read_bytes()) | {"sha256": hashlib.sha256(text).hexdigest()}
+    (tmp_path / "model.txt").write_bytes(text)
+    (tmp_path / "model.json").write_bytes(json.dumps(settings).encode())
+    monkeypatch.setattr(lgb, "Booster", lambda **_: pytest.fail("the parser was called"))
+    with pytest.raises(Corrupt):
+        codec.decode(tmp_path, "model", options)
+
+
 def test_a_json_of_another_booster_is_corrupt(tmp_path: Path) -> None:
     codec = LightGBMCodec()
     options = codec.encode(train(), tmp_path, "model")

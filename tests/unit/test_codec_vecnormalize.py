@@ -314,3 +314,25 @@ def test_an_array_that_would_be_bent_is_refused(array: Any) -> None:
 def test_a_number_that_is_not_of_the_dtype_is_corrupt(values: Any) -> None:
     with pytest.raises(Corrupt):
         read_array({"dtype": "uint8", "shape": [1], "values": values}, "it")
+
+
+@pytest.mark.parametrize(
+    ("shape", "values"),
+    [
+        ([0], 1),
+        ([3, 0], 1),
+        ([0], [1]),
+        ([2], [1]),
+        ([2], []),
+        ([1 << 62, 1 << 62, 0], []),
+        ([1] * 65, [1]),
+        ([1] * 65, 1),
+        ([-1], [1]),
+        ([True], [1]),
+        ([1 << 40], 1),
+    ],
+    ids=repr,
+)
+def test_a_shape_that_does_not_fit_is_corrupt(shape: list[int], values: Any) -> None:
+    with pytest.raises(Corrupt, match="it is recorded with"):
+        read_array({"dtype": "uint8", "shape": shape, "values": values}, "it")

@@ -166,6 +166,15 @@ def test_a_refused_url_never_tells_its_secret(text: str, secret: str) -> None:
     assert "secret" not in str(caught.value).replace("secret, token", "")
 
 
+def test_a_segment_with_white_space_is_not_repeated_where_a_password_may_be_meant():
+    with pytest.raises(InvalidOption, match="a segment begins or ends with white space") as caught:
+        parse_url("s3://AKIAX:hunter/two @bucket/models ")
+    assert "two" not in str(caught.value)
+    with pytest.raises(InvalidOption, match="a segment begins or ends with white space") as caught:
+        parse_url("s3://bucket/hunter@ /models")
+    assert "hunter" not in str(caught.value)
+
+
 def test_a_key_alone_before_the_bucket_is_refused_too():
     with pytest.raises(InvalidOption) as caught:
         parse_url("s3://MARKER@bucket/x")
@@ -200,6 +209,13 @@ def test_every_credential_counts_as_secret_also_below():
     assert StorageOptions(OPTIONS).secrets == ("AKID0123", "TOKEN0123", SECRET)
     deep = {"headers": [{"api_token": "T1"}], "connection_string": "S2", "password": "P3", "token": "anon", "n": "no"}
     assert StorageOptions(deep).secrets == ("P3", "S2", "T1")
+
+
+@pytest.mark.parametrize("name", ["", "sv=1&sig=hunter", "secret hunter", "a.hunter", "1hunter"])
+def test_what_can_be_no_name_of_an_option_is_refused_and_not_repeated(name: str):
+    with pytest.raises(InvalidOption, match="name of a storage option") as caught:
+        StorageOptions({"anon": True, name: "x"})
+    assert "hunter" not in str(caught.value)
 
 
 def test_options_with_credentials_are_not_pickled():

@@ -108,6 +108,9 @@ def test_equal_numbers_are_counted_over_a_whole_document() -> None:
     check_expansion({"low": one, "high": one}, "it")
     with pytest.raises(Corrupt, match="equal numbers"):
         check_expansion({"low": one, "high": [one, {"deep": one}]}, "it")
+    hidden = {"dtype": "float64", "shape": [-MAX_ELEMENTS], "values": 0.0}  # takes nothing off the sum
+    with pytest.raises(Corrupt, match="equal numbers"):
+        check_expansion({"low": one, "high": [one, hidden, {"deep": one}]}, "it")
 
 
 _TREE = """Tree=0
