@@ -32,7 +32,8 @@ _RANGE = rf"(?:none|\[{_NUMBER}:{_NUMBER}\]|-?[0-9]+(?::-?[0-9]+)*)"
 _RANGES: Final = re.compile(rf"{_RANGE}(?: {_RANGE})*")
 _OBJECTIVE: Final = re.compile(rf"[a-z][a-z0-9_]*(?: [a-z][a-z0-9_]*(?::{_NUMBER})?)*")
 _PARAMETER: Final = re.compile(r"\[[a-z][a-z0-9_]*: [^\n]*\]")
-_WORDS: Final = {"feature_names": re.compile(r"[^\n]+"), "feature_infos": _RANGES, "objective": _OBJECTIVE}
+_NAMES: Final = re.compile(r"[^ \x00-\x1f\x7f]+(?: [^ \x00-\x1f\x7f]+)*")
+_WORDS: Final = {"feature_names": _NAMES, "feature_infos": _RANGES, "objective": _OBJECTIVE}
 _LOOSE: Final = frozenset({"leaf_features", "leaf_coeff"})
 """Rows with a group of numbers, perhaps none, for each leaf."""
 _PARAMETERS: Final = ("parameters:", "end of parameters")
@@ -91,6 +92,11 @@ def check_written(text: str, *, what: str) -> None:
         raise Corrupt(f"{what} is no text that LightGBM writes: {error}") from error
 
 
+def words(row: str) -> list[str]:
+    """Return the names in a row as LightGBM takes it apart: at spaces, and at no other white space."""
+    return [word for word in row.split(" ") if word]
+
+
 def _parts(text: str) -> tuple[dict[str, str], list[list[str]], list[str]]:
     """Return the lines before the trees, the lines of each tree, and the lines behind them."""
     start = text.index(f"\n{_HEAD}") + 1
@@ -112,7 +118,7 @@ def _check_words(head: Mapping[str, str]) -> None:
         if not _WORDS.get(name, _ROW).fullmatch(value) and name not in {"version", "tree"}:
             raise ValueError(f"{name[:40]} is {value[:40]!r}")
     if "monotone_constraints" in head:
-        _numbers(head["monotone_constraints"], len(head["feature_names"].split()), low=-1)
+        _numbers(head["monotone_constraints"], len(words(head["feature_names"])), low=-1)
 
 
 def _check_rows(lines: list[str]) -> None:
@@ -160,7 +166,7 @@ def _check_head(head: Mapping[str, str]) -> tuple[int, int]:
     """Return the number of features, and of trees in one iteration."""
     features = _number(head["max_feature_idx"]) + 1
     classes, per_iteration = _number(head["num_class"]), _number(head["num_tree_per_iteration"])
-    if len(head["feature_names"].split()) != features or len(head["feature_infos"].split()) != features:
+    if len(words(head["feature_names"])) != features or len(words(head["feature_infos"])) != features:
         raise ValueError(f"it has {features} features and other numbers of names or ranges")
     if not classes or not per_iteration or classes != per_iteration:
         raise ValueError(f"it has {classes} classes and {per_iteration} trees in each iteration")

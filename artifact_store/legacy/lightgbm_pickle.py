@@ -22,7 +22,7 @@ from artifact_store.codecs.lightgbm_sklearn import (
     LightGBMRankerPredictor,
     LightGBMRegressorPredictor,
 )
-from artifact_store.codecs.lightgbm_text import check_text, check_written
+from artifact_store.codecs.lightgbm_text import check_text, check_written, words
 from artifact_store.core.errors import CodecUnavailable, Corrupt, Unavailable
 from artifact_store.legacy import lightgbm_child
 from artifact_store.legacy.joblib_file import read
@@ -209,7 +209,7 @@ def _of_booster(fields: Mapping[str, Any], what: str) -> dict[str, Any]:
 
 def _names_in(text: str) -> tuple[str, ...]:
     line = next(line for line in text.replace("\r", "\n").split("\n") if line.startswith("feature_names="))
-    return tuple(line.partition("=")[2].split())
+    return tuple(words(line.partition("=")[2]))
 
 
 def _scores(scores: Mapping[Any, Any], what: str) -> dict[str, Any]:

@@ -151,6 +151,18 @@ def test_a_text_of_another_program_with_a_fitting_digest_is_corrupt(tmp_path: Pa
             codec.decode(tmp_path, "model", options)
 
 
+def test_names_are_divided_where_lightgbm_divides_them(tmp_path: Path) -> None:
+    names = ["a\u00a0b", "c\x85d", "é", "f\u2003"]  # white space for Python
+    X = np.random.default_rng(0).normal(size=(50, 4))
+    settings = {"verbose": -1, "num_threads": 1, "min_data_in_leaf": 2}
+    booster = lgb.train(settings, lgb.Dataset(X, X[:, 0], feature_name=names), 2)
+    back = there_and_back(LightGBMCodec(), booster, tmp_path)
+    assert back.feature_name() == booster.feature_name() == names
+    tabbed = lgb.train(settings, lgb.Dataset(X, X[:, 0], feature_name=["a\tb", "c", "d", "e"]), 2)
+    with pytest.raises(NotEncodable, match="feature_names"):
+        LightGBMCodec().encode(tabbed, tmp_path, "tabbed")
+
+
 @pytest.mark.parametrize(
     "place", [b"[seed: ", b"[seed", b"tree_sizes=", b"split_gain=", b"feature_names=", b"end of parameters"]
 )
