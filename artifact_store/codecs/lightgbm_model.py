@@ -7,8 +7,9 @@ that are not plain values (named in ``params_omitted``). The text rounds the gai
 ``feature_importance("gain")`` is as exact as that; predictions do not depend on it.
 
 LightGBM's parser is not memory-safe (CVE-2024-43598 below 4.6, and mutated texts still end the process), and whoever
-may write a run can write any digest beside it: so every text is checked (:mod:`.lightgbm_text`) before the parser sees
-it. The one module that imports lightgbm.
+may write a run can write any digest beside it: so every text is checked (:mod:`.lightgbm_text`) before the parser
+sees it. That covers reading, predicting and describing; whoever trains on from a stranger's booster (``refit``,
+``init_model``) also lets LightGBM follow the parameters in its text. The one module that imports lightgbm.
 """
 
 from __future__ import annotations

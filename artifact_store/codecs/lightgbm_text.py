@@ -128,10 +128,10 @@ def _check_rows(lines: list[str]) -> None:
             raise ValueError(f"a tree has the line {name[:40]}={value[:40]}")
         rows[name] = value
     leaves = int(rows["num_leaves"])
-    wanted = dict.fromkeys(_PER_NODE, leaves - 1) | dict.fromkeys(_PER_LEAF, leaves)
+    wanted = dict.fromkeys(_PER_NODE, leaves - 1) | dict.fromkeys(_PER_LEAF, leaves) | {"is_linear": 1}
     for name, count in wanted.items():
-        found = len(rows.get(name, "").split())
-        if found not in ({0, count} if leaves == 1 or name not in rows else {count}):
+        found = len(rows[name].split())
+        if found != count and (found or leaves > 1):
             raise ValueError(f"a tree of {leaves} leaves has {found} numbers as {name}")
 
 

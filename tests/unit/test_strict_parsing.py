@@ -116,7 +116,20 @@ def test_equal_numbers_are_counted_over_a_whole_document() -> None:
 _TREE = """Tree=0
 num_leaves=1
 num_cat=0
+split_feature=
+split_gain=
+threshold=
+decision_type=
+left_child=
+right_child=
 leaf_value=1
+leaf_weight=
+leaf_count=20
+internal_value=
+internal_weight=
+internal_count=
+is_linear=0
+shrinkage=1
 
 
 """
@@ -145,6 +158,17 @@ def test_a_text_for_lightgbm_has_no_sizes_and_only_sound_parameters() -> None:
     for line in ("[metric ]", "metric: ", "[a: b", "garbage"):
         with pytest.raises(Corrupt, match="parameters"):
             parsable(TEXT.replace("[metric: ]", line), what="it")
+
+
+@pytest.mark.parametrize(
+    "row", ["split_gain", "leaf_weight", "leaf_count", "internal_value", "internal_count", "is_linear"]
+)
+def test_a_row_that_lightgbm_always_writes_is_never_missing(row: str) -> None:
+    """Without it LightGBM guesses, and fails later than it could."""
+    tree = "".join(line for line in _TREE.splitlines(keepends=True) if not line.startswith(row))
+    text = TEXT.replace(_TREE, tree).replace(f"tree_sizes={len(_TREE)}", f"tree_sizes={len(tree)}")
+    with pytest.raises(Corrupt, match=row):
+        parsable(text, what="it")
 
 
 @pytest.mark.parametrize("digits", ["1" * 5_000 + "x", "1 " * 5_000 + "x", "1" * 40 + " " * 5_000 + "x"])
