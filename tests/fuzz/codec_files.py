@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import struct
 import tempfile
 from collections.abc import Callable, Mapping
@@ -32,7 +33,6 @@ from tests.fuzz.running import Target
 
 STEM = "m"
 _TYPED = (Corrupt, CodecUnavailable)
-_SIGNALLED = 128
 _HEADER = 8
 
 
@@ -114,7 +114,7 @@ class _Sample:
     def read(self, data: bytes) -> None:
         (self.folder / self.file).write_bytes(data)
         if self.name == "lightgbm":
-            _survived(lambda: self._booster(data))
+            survived(lambda: self._booster(data))
         else:
             self.codec.decode(self.folder, STEM, self.options)
 
@@ -146,12 +146,29 @@ def _use(booster: Any) -> None:
             ask()
 
 
-def _survived(call: Callable[[], None]) -> None:
-    """Make the call in a child: what it raises is raised here, and how it died is told."""
+def survived(call: Callable[[], None], *, seconds: int = 20, tries: int = 3) -> None:
+    """Make the call in a child: what it raises is raised here, and how it died is told.
+
+    A child that is forked while another thread holds a lock waits for it in vain, so one that does not end is tried
+    again: a call that never ends never does.
+    """
+    for _ in range(tries):
+        status = _in_child(call, seconds)
+        if status != -signal.SIGALRM:
+            break
+    assert status >= 0, f"the process was killed by signal {-status}"
+    assert status < 2, "something else than our own errors was raised"
+    if status:
+        raise Corrupt("in the child")
+
+
+def _in_child(call: Callable[[], None], seconds: int) -> int:
     child = os.fork()
     if not child:
         status = 3
         try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(seconds)
             call()
         except _TYPED:
             status = 1
@@ -161,12 +178,7 @@ def _survived(call: Callable[[], None]) -> None:
             status = 0
         finally:
             os._exit(status)
-    _, ended = os.waitpid(child, 0)
-    status = os.waitstatus_to_exitcode(ended)
-    assert status >= 0, f"the process was killed by signal {-status}"
-    assert status < 2, "something else than our own errors was raised"
-    if status:
-        raise Corrupt("in the child")
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 @cache

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import pickle
 import subprocess
 import sys
+import time
 from pathlib import Path
 from random import Random
 
@@ -117,6 +119,18 @@ def test_mutators_take_anything() -> None:
         for data in (b"", b"\0", b"\xff" * 9, b"{", b"[]", b"PK\x03\x04", b"\x80\x04."):
             for _ in range(40):
                 assert isinstance(target.mutate(data, chance), bytes)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_child_that_waits_in_vain_is_tried_again(tmp_path: Path) -> None:
+    def once() -> None:
+        if not (tmp_path / "tried").exists():
+            (tmp_path / "tried").touch()
+            time.sleep(60)
+
+    codec_files.survived(once, seconds=1)
+    with pytest.raises(AssertionError, match="killed by signal 14"):
+        codec_files.survived(lambda: time.sleep(60), seconds=1, tries=1)
 
 
 def test_no_change_makes_much_more_of_an_input() -> None:
