@@ -168,9 +168,11 @@ def _machine(data: bytes, what: str, limits: Limits, persistent: Callable[[Any],
 
 
 def _find(what: str, module: Any, name: Any) -> Name:
-    found = _TORCH.get((module, name)) if isinstance(module, str) and isinstance(name, str) else None
-    if found is None and isinstance(module, str) and not _MODULES.fullmatch(module):
-        raise refused(what, f"names {module[:100]}.{str(name)[:100]}")
+    if not isinstance(module, str) or not isinstance(name, str):
+        return names.find(what, module, name)  # which refuses it
+    found = _TORCH.get((module, name))
+    if found is None and not _MODULES.fullmatch(module):
+        raise refused(what, f"names {module[:100]}.{name[:100]}")
     return found or names.find(what, module, name)
 
 

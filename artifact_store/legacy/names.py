@@ -164,9 +164,10 @@ def _checked(kind: Callable[..., Any], *args: Any) -> Any:
 
 def _object(args: tuple[Any, ...]) -> Stub:
     """An object of a library's class, as protocols 0 and 1 spell it."""
-    if len(args) != 3 or args[0] not in _INERT or args[1:] != (Name("builtins", "object"), None):  # noqa: PLR2004
-        raise refused("an object of", str(args[0] if args else "nothing")[:100])
-    return Stub(args[0])
+    kind = args[0] if args and isinstance(args[0], Name) else None  # what is none may be endless to write, or to hash
+    if len(args) != 3 or kind not in _INERT or args[1:] != (Name("builtins", "object"), None):  # noqa: PLR2004
+        raise refused("an object of", str(kind or "no class"))
+    return Stub(kind)
 
 
 def check_key(key: Any) -> Any:

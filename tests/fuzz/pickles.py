@@ -157,6 +157,7 @@ PARTS: list[bytes] = [
     *(b"\x8a\x00", b"\x8a\xff" + b"\xff" * 255, b"\x8b\x00\x10\x00\x00", b"\x8d" + b"\xff" * 8, b"\x95" + b"\xff" * 8, b"\x82\x01"),
     *(b"S'a'\n", b"V\\ud800\n", b"U\x01a", b"T\x01\0\0\0a", b"C\x04\0\0\0\0", b"B\x04\0\0\0abcd", b"\x96\x04" + b"\0" * 7 + b"abcd"),
     *(_text(text) for text in ("", "f8", "<f8", ">U3", "O8", "V8", "|b1", "scaler", "imputer", "a\ud800", "dtype", "shape")),
+    b")" + b"2\x86" * 60,  # of which each is twice the one before
     *(pickle.dumps(value, 2)[2:-1] for value in ((0,), (1 << 40,), (2, 3), (), {"a": 1}, [1, 2], "C", "latin1", 1.5, b"b" * 8)),
 ]  # fmt: skip
 

@@ -317,3 +317,23 @@ class TestWhatever:
         hostile = data.draw(mutated(SOUND[reader].read_bytes()))
         with contextlib.suppress(Corrupt, RiskRefused, InvalidOption):
             reader(hostile, what="mutated")
+
+
+@pytest.mark.parametrize("letters", [b")", b"]"], ids=["tuples", "lists"])
+@pytest.mark.parametrize(
+    ("before", "behind"),
+    [
+        (b"\x8c\x07torch.x", b"\x93"),
+        (b"\x8c\x07os.path", b"\x93"),
+        (b"ccopy_reg\n_reconstructor\n", b"cbuiltins\nobject\nN\x87R"),
+    ],
+    ids=["a name in torch", "a name elsewhere", "a class"],
+)
+@pytest.mark.parametrize("reader", [loads, read_checkpoint])
+def test_what_repeats_itself_is_neither_written_nor_hashed(reader, before: bytes, behind: bytes, letters: bytes):
+    """Each tuple holds the one before twice: sixty of them would not be written, or hashed, in a lifetime."""
+    for doublings in (1, 60):
+        data = b"\x80\x04" + before + letters + b"2\x86" * doublings + behind + b"."
+        with pytest.raises((Corrupt, RiskRefused)) as caught:
+            reader(data, what="old.pkl")
+        assert "((" not in str(caught.value)
