@@ -139,7 +139,7 @@ def test(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     checks = Checks()
     lint(checks)
     distribution_tests(checks, options)
-    command: list[Argument] = [venv_python(), "-m", "pytest", *workers(()), "--cov", "--cov-report="]
+    command: list[Argument] = [venv_python(), "-m", "pytest", *workers(()), "--cov", "--cov-unit", "--cov-report="]
     command += ["--long"] * options.long + ["--color=yes"] * sys.stdout.isatty()
     summary = ""
 

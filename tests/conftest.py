@@ -34,11 +34,14 @@ REPORTED = (
 )
 
 MEASURED = Path(__file__).parent / "unit"
-"""The tests whose coverage is measured: it doubles the time of each, and these alone have to reach all of the core."""
+"""The tests whose coverage ``--cov-unit`` measures: it doubles the time of each, and these alone have to reach all of the core."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also run the tests that take minutes")
+    parser.addoption(
+        "--cov-unit", action="store_true", help="with --cov: measure it while tests/unit runs, and no other"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -52,8 +55,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Take coverage off the tests for which it is not measured (pytest-cov's ``no_cover`` does nothing in workers)."""
-    if item.path.is_relative_to(MEASURED) or not item.config.pluginmanager.hasplugin("_cov"):
+    """Take coverage off the tests that it is not asked for (pytest-cov's ``no_cover`` does nothing in workers)."""
+    if item.path.is_relative_to(MEASURED) or not item.config.getoption("--cov-unit"):
         return (yield)
     here, threads = sys.gettrace(), threading.gettrace()
     sys.settrace(None)

@@ -233,7 +233,10 @@ class StorageOptions:
             if not isinstance(name, str):
                 raise InvalidOption(f"the names of storage options are text, not {type(name).__name__}")
             if not name.isidentifier():  # part of a URL perhaps, with a signature in it: so it is not repeated
-                raise InvalidOption("the name of a storage option has letters, digits and '_'; one of these has others")
+                raise InvalidOption(
+                    "the name of a storage option has letters, digits and '_' only, and one of those given has others; "
+                    "it is not repeated here, since it may hold a credential"
+                )
         self.given: Mapping[str, Any] = MappingProxyType(_Unshown(given))
         self.secrets: tuple[str, ...] = _Secrets(sorted(set(_secrets(self.given))))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import pickle
 import subprocess
 import sys
@@ -121,7 +120,6 @@ def test_mutators_take_anything() -> None:
                 assert isinstance(target.mutate(data, chance), bytes)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_child_that_waits_in_vain_is_tried_again(tmp_path: Path) -> None:
     def once() -> None:
         if not (tmp_path / "tried").exists():

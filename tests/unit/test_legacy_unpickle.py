@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from artifact_store.core.errors import CodecUnavailable, Corrupt, InvalidOption, RiskRefused
+from artifact_store.legacy import checkpoint, names
 from artifact_store.legacy.checkpoint import read_checkpoint
 from artifact_store.legacy.joblib_file import expanded, read
 from artifact_store.legacy.lightgbm_pickle import read_lightgbm
@@ -337,3 +338,23 @@ def test_what_repeats_itself_is_neither_written_nor_hashed(reader, before: bytes
         with pytest.raises((Corrupt, RiskRefused)) as caught:
             reader(data, what="old.pkl")
         assert "((" not in str(caught.value)
+
+
+@pytest.mark.parametrize("reader", [loads, read_checkpoint])
+@pytest.mark.parametrize("name", sorted({*names._KNOWN, *checkpoint._TORCH}), ids=".".join)
+def test_nothing_that_can_be_named_is_called_with_what_repeats_itself(reader, name: tuple[str, str]):
+    """As any argument, state, key or item: it is refused or kept, and not looked at until the end of time."""
+    called = b"c" + "\n".join(name).encode() + b"\n"
+    for letters in (b")", b"]"):
+        many = letters + b"2\x86" * 60
+        lists = [b"(" + b"".join(many if at in {place, 7} else b"N" for place in range(count)) + b"t"
+                 for count in range(1, 8) for at in (*range(count), 7)]  # fmt: skip
+        for data in (
+            *(called + args + end for args in lists for end in (b"R", b"\x81")),
+            *(called + make + args + b"b" for args in lists for make in (b")R", b")\x81")),
+            *(called + b")R" + end for end in (many + many + b"s", b"(" + many * 2 + b"u", many + b"a", many + b"b")),
+            called + b")\x81}\x8c\x01a" + many + b"sb",
+            called + many + b"R",
+        ):
+            with contextlib.suppress(Corrupt, RiskRefused):
+                reader(b"\x80\x04" + data + b".", what="old.pkl")
