@@ -11,8 +11,8 @@ from artifact_store.core.keys import ModelKey, RunRef
 from artifact_store.core.manifest import Manifest
 from artifact_store.ops import audit, diff, fetch, resolve, verify
 from artifact_store.ops.context import Context
+from artifact_store.ops.golden import Predictions, check_example
 from artifact_store.ops.keypairs import PublicKey, Signer
-from artifact_store.ops.predict import Predictions, check_example
 from artifact_store.run import Run
 
 
@@ -34,7 +34,8 @@ class Checking:
         """Read every stored byte of a run (by reference), of a model or a type (by key) or of all, and compare it.
 
         With ``keys``, or under a policy that requires it, runs and aliases have to be signed, by one of these keys.
-        Damage is reported, not raised: ``report.ok``, ``report.problems``; the report iterates per run.
+        Damage is reported, not raised: ``report.ok``, ``report.problems``; the report iterates per run. Predictions
+        that nothing here can compare are in ``report.unchecked``.
 
         Raises:
             NotFound: the reference names nothing.

@@ -8,16 +8,24 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from artifact_store import proof
 from artifact_store.core import keys
 from artifact_store.core.canonical import canonical
 from artifact_store.core.codec import KnowsInputs, check_inputs
 from artifact_store.core.documents import NON_FINITE, check_writable, plain
-from artifact_store.core.errors import ArtifactStoreError, Corrupt, FileNotInRun, InvalidName, InvalidOption
+from artifact_store.core.errors import (
+    ArtifactStoreError,
+    Corrupt,
+    FileNotInRun,
+    InvalidName,
+    InvalidOption,
+)
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.files import Outgoing
 from artifact_store.core.keys import ModelKey, RunId
@@ -27,6 +35,7 @@ from artifact_store.ops import catalog, environment, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.marker import StoreRecord
 from artifact_store.ops.publish import SeenPointer
+from artifact_store.ops.verdict import Verdict
 from artifact_store.run import Example, Published, Run
 from artifact_store.storage.settle import patiently
 from artifact_store.storage.transfer import Destination, upload
@@ -44,12 +53,14 @@ class Draft:
         "_components",
         "_context",
         "_extra",
+        "_has_example",
         "_inputs",
         "_known",
         "_open_store",
         "_policy",
         "_staging",
         "_tried",
+        "_validate",
         "config",
         "created_at",
         "environment",
@@ -73,6 +84,7 @@ class Draft:
         run_id: RunId | None,
         alias: str,
         policy: Policy,
+        validate: bool,
         open_store: Callable[[], StoreRecord],
         known_keys: set[str],
     ) -> None:
@@ -95,6 +107,8 @@ class Draft:
         """The committed run, once there is one."""
         self._context = context
         self._alias, self._policy = keys.check_alias(alias), policy
+        self._validate = validate
+        self._has_example = False
         self._open_store, self._known = open_store, known_keys
         self._components: dict[str, Component] = {}
         self._extra: dict[str, Path] = {}
@@ -158,16 +172,26 @@ class Draft:
         self._extra[name] = source
 
     def add_example(self, example: Example) -> None:
-        """Store golden predictions, so that anybody can check that the model still says the same."""
+        """Store golden predictions, so that anybody can check that the model still says the same.
+
+        :meth:`commit` asks the model for them, as it will be loaded, where a predictor for it is installed.
+        """
         if not isinstance(example, Example):
             raise InvalidOption(f"an example is an Example(inputs, outputs), not a {type(example).__name__}")
         self.add("example_inputs", example.inputs)
         self.add("example_outputs", example.outputs)
+        if example.method != "predict":
+            self.add("example_method", example.method)
+        self._has_example = True
 
     def commit(self) -> Run:
         """Store the files, then the manifest (from then on the run exists), then publish as the policy says.
 
+        With ``validate`` the run is validated between the last two steps: loaded back from the storage, decoded,
+        compared with its features and asked for its golden predictions. What is not sound is not published.
+
         Raises:
+            InvalidInput: an example is not what the model says, with the difference; nothing is visible.
             RunExists: another run has this id.
             OutcomeUnknown: a write may have landed; ``committed`` says how far it came for certain.
             ArtifactStoreError: see :mod:`artifact_store.errors`; unless ``committed`` is set, nothing is visible.
@@ -179,6 +203,8 @@ class Draft:
             raise InvalidOption(f"{self.key}:{self.run_id} has nothing in it; add a component or a file")
         fields = self._fields()
         check_writable(Manifest, {**fields, "store_id": "", "files": (), "components": {}}, f"what {self.key} is given")
+        if self._has_example:
+            proof.repeat_example(self._context, fields, self._components, self._directory)
         (self._directory / keys.METADATA).write_bytes(canonical(summary(fields, self.features)))
         files = self._freeze()
         context, signer = self._context, self._context.signer
@@ -219,7 +245,7 @@ class Draft:
             signing.check_own(context, manifest, signer)
         self._known.add(str(self.key))
         self.run = Run(context, manifest)
-        self.run.published = self._publish(manifest, seen)
+        self.run.published = self._prove_and_publish(self.run, seen)
         return self.run
 
     def discard(self) -> None:
@@ -246,6 +272,23 @@ class Draft:
             )
         for name, inputs in self._inputs.items() if "preprocessor" not in self._components else ():
             check_inputs(name, inputs, self.features.selected_names)
+
+    def _prove_and_publish(self, run: Run, seen: SeenPointer) -> Published:
+        if not self._validate:
+            return self._publish(run.manifest, seen)
+        run.published = Published(None, "its validation was cut short")
+        try:
+            validation = proof.prove(self._context, run.manifest)
+        except ArtifactStoreError as error:  # the storage does not answer: this says nothing about the run
+            return Published(None, f"it could not be validated: {error}; promote it when it could", error)
+        except BaseException as error:
+            error.add_note(f"The run {run.ref} is committed, and not published: its validation was cut short.")
+            raise
+        if validation.verdict is not Verdict.SOUND:
+            problem = (*validation.problems, *validation.unchecked)[0]
+            what = "its validation found" if validation.problems else "it cannot be validated here"
+            return Published(None, f"{what}: {problem}", problem.error, validation)
+        return replace(self._publish(run.manifest, seen), validation=validation)
 
     def _publish(self, manifest: Manifest, seen: SeenPointer) -> Published:
         if isinstance(self._policy, Never):

@@ -6,15 +6,16 @@ Composes what ``core`` and ``ops`` do, and holds no rule of its own.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
 from artifact_store.core import keys, trust
+from artifact_store.core.codec import Risk
 from artifact_store.core.documents import NON_FINITE
-from artifact_store.core.errors import ArtifactStoreError
+from artifact_store.core.errors import ArtifactStoreError, Corrupt, InvalidOption, brief
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.keys import ModelKey, RunId, RunRef
 from artifact_store.core.manifest import FileEntry, Manifest, summary
@@ -22,15 +23,29 @@ from artifact_store.core.pointer import Pointer
 from artifact_store.ops import fetch
 from artifact_store.ops.audit import RunReport, verify_run
 from artifact_store.ops.context import Context
-from artifact_store.ops.predict import check_example
+from artifact_store.ops.golden import check_example
+from artifact_store.ops.predict import METHODS
+from artifact_store.ops.validate import Validation, validate_run
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Golden predictions: some inputs, and what the model said to them when it was saved."""
+    """Golden predictions: some inputs, and what the model said to them when it was saved.
+
+    ``method`` is what it was asked: ``predict``, ``predict_proba``, ``predict_log_proba``, ``decision_function``,
+    ``score_samples`` or ``transform``.
+
+    Raises:
+        InvalidOption: the method is none of these.
+    """
 
     inputs: Any
     outputs: Any
+    method: str = "predict"
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise InvalidOption(f"the method of an example is one of {', '.join(METHODS)}, not {self.method!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +55,17 @@ class Published:
     pointer: Pointer | None
     reason: str = ""
     error: ArtifactStoreError | None = None
+    validation: Validation | None = None
+    """What came of validating it, where that was asked for and could be done."""
 
     def __bool__(self) -> bool:
         return self.pointer is not None
 
     def __str__(self) -> str:
-        if self.pointer is not None:
-            return f"published as {self.pointer.alias!r}, seq {self.pointer.seq}"
-        return f"committed, not published, because {self.reason}"
+        if self.pointer is None:
+            return f"committed, not published, because {self.reason}"
+        said = f"published as {self.pointer.alias!r}, seq {self.pointer.seq}"
+        return said if self.validation is None else f"{said}; validated: {self.validation}"
 
 
 class Run:
@@ -166,7 +184,10 @@ class Run:
         """Return the golden predictions that it was saved with, or ``None``."""
         if "example_inputs" not in self.manifest.components:
             return None
-        return Example(self.load("example_inputs"), self.load("example_outputs"))
+        method = self.load("example_method") if "example_method" in self.manifest.components else "predict"
+        if method not in METHODS:
+            raise Corrupt(f"the example of {self.ref} asks the model for {brief(method)}, which is no prediction")
+        return Example(self.load("example_inputs"), self.load("example_outputs"), method)
 
     def open(self, name: str) -> IO[bytes]:
         """Return a readable copy of one file, compared with the manifest before it is returned.
@@ -209,6 +230,48 @@ class Run:
     def verify(self, *, predict: bool = False) -> RunReport:
         """Read every stored byte and compare it with the manifest; with ``predict`` the golden predictions, too.
 
-        Damage is reported, not raised: ``report.ok``, ``report.problems``.
+        Damage is reported, not raised: ``report.ok``, ``report.problems``; ``report.unchecked`` is what cannot be told
+        here.
         """
         return verify_run(self._context, self.manifest, (lambda _: check_example(self)) if predict else None)
+
+    def validate(self, *, allow_code: bool = False, sha256: str | None = None) -> Validation:
+        """Read every byte, decode every component, compare the model's width with the features, repeat the predictions.
+
+        Whatever is wrong is in the answer: ``validation.verdict`` is ``sound``, ``wrong`` or ``unchecked``.
+        ``allow_code`` and ``sha256`` (of the manifest) are your consent to decode components that could run code.
+
+        Raises:
+            Unavailable: the storage does not answer, which says nothing about the run.
+        """
+
+        def decode(name: str, into: Any | None) -> Any:
+            code = self.manifest.component(name).risk is Risk.CODE
+            return self.load(name, into=into, allow_code=code and allow_code, sha256=sha256 if code else None)
+
+        return validate_run(self._context, Held(self._context, self.manifest, decode))
+
+
+class Held(Run):
+    """A run whose components are decoded by ``decode``, each of them once: for those who ask for one several times."""
+
+    def __init__(self, context: Context, manifest: Manifest, decode: Callable[[str, Any | None], Any]) -> None:
+        super().__init__(context, manifest)
+        self._decode = decode
+        self._objects: dict[str, Any] = {}
+
+    def load(
+        self,
+        component: str = "model",
+        *,
+        into: Any | None = None,
+        allow_code: bool = False,
+        sha256: str | None = None,
+    ) -> Any:
+        """Return a component, the same object each time; what may be decoded is decided by whoever made this."""
+        del allow_code, sha256
+        if into is not None:
+            return self._decode(component, into)
+        if component not in self._objects:
+            self._objects[component] = self._decode(component, None)
+        return self._objects[component]

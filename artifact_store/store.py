@@ -9,7 +9,7 @@ from __future__ import annotations
 import platform
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -173,19 +173,22 @@ class ArtifactStore(Housekeeping, Checking, Examining):
         run_id: str | None = None,
         alias: str = keys.LATEST,
         publish: str | Policy = "always",
+        validate: bool = False,
     ) -> Run:
         """Store ``obj`` and everything that belongs to it as one run, and publish it under ``alias``.
 
         The run is visible whole or not at all. What could not be published for a reason of the policy is committed
-        all the same: ``run.published`` is false and says why.
+        all the same: ``run.published`` is false and says why. With ``validate`` it is published only after it was
+        loaded back from the storage and found sound (:meth:`Run.validate`): ``run.published.validation`` tells more.
 
         Raises:
-            InvalidInput: a name, an option or an object cannot be stored; nothing was written.
+            InvalidInput: a name, an option or an object cannot be stored, or the example is not what the model says;
+                nothing was written.
             RunExists: another run has the id that was asked for.
             OutcomeUnknown: a write may have landed; ``error.committed`` names the run if that much is certain.
             ArtifactStoreError: unless ``error.committed`` is set, nothing is visible.
         """
-        with self.new_run(key, run_id=run_id, alias=alias, publish=publish) as draft:
+        with self.new_run(key, run_id=run_id, alias=alias, publish=publish, validate=validate) as draft:
             draft.features = features
             draft.config, draft.training_config = config or {}, training_config or {}
             draft.metrics, draft.tags = metrics or {}, tags or {}
@@ -203,8 +206,11 @@ class ArtifactStore(Housekeeping, Checking, Examining):
         run_id: str | None = None,
         alias: str = keys.LATEST,
         publish: str | Policy = "always",
+        validate: bool = False,
     ) -> Draft:
         """Return a run to fill part by part; as a context manager it commits at the end, or stores nothing.
+
+        ``validate`` is that of :meth:`save`.
 
         Raises:
             InvalidInput: a name or the policy is outside its grammar.
@@ -215,6 +221,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
             run_id=None if run_id is None else RunId(run_id),
             alias=alias,
             policy=parse_policy(publish),
+            validate=validate,
             open_store=self._open_for_writing,
             known_keys=self._known_keys,
         )
@@ -262,21 +269,30 @@ class ArtifactStore(Housekeeping, Checking, Examining):
         return self.get(parsed).load(component, into=into, allow_code=allow_code, sha256=sha256)
 
     def find(
-        self, key: str | ModelKey, *, prefer: str | Sequence[str] = ("best_wf", keys.LATEST), newest: bool = True
+        self,
+        key: str | ModelKey,
+        *,
+        prefer: str | Sequence[str] = ("best_wf", keys.LATEST),
+        newest: bool = True,
+        max_run_age: timedelta | None = None,
     ) -> Run:
         """Return the run to use: of the first alias in ``prefer`` that exists, else the newest publishable one.
 
         ``run.found_by`` tells each step. An alias that exists and cannot be read is an error, not a reason to take
-        another run; runs that were kept from being published are never taken.
+        another run; runs that were kept from being published are never taken. Nor is one that was saved longer ago than
+        ``max_run_age`` a reason to take another.
 
         Raises:
             ModelNotFound: there is nothing to take; the text tells each step.
+            RunTooOld: the run to take is older than ``max_run_age``.
             Corrupt, Unavailable, AccessDenied, RunDeleted: an alias cannot be read, or names a run that is gone.
         """
         aliases = [prefer] if isinstance(prefer, str) else list(prefer)
         for alias in aliases:
             keys.check_alias(alias)
+        limit = catalog.check_limit(max_run_age)
         found = catalog.find(self._context, ModelKey.parse(key), aliases, newest=newest)
+        catalog.check_run_age(found.manifest, limit, self._context.now())
         return Run(self._context, found.manifest, found_by=found.steps)
 
     def models(self) -> list[ModelKey]:

@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
-from artifact_store.cli import failures, text
+from artifact_store.cli import text
 from artifact_store.cli.session import Command, Session, pass_session, refuse_what_is_no_store
-from artifact_store.cli.validate import described
+from artifact_store.cli.validate import described, listed, status, told
 from artifact_store.core.errors import ModelNotFound, SignatureInvalid, SignatureMissing, Untrusted, UntrustedKey
 from artifact_store.ops.audit import Report, RunReport
 from artifact_store.ops.keypairs import PublicKey
+from artifact_store.ops.verdict import Verdict
 
 
 @click.command("verify", cls=Command, short_help="Compare every stored byte.")
@@ -26,12 +27,16 @@ from artifact_store.ops.keypairs import PublicKey
     metavar="PUBLIC_KEY",
     help="Runs and aliases have to be signed by this key; may be repeated.",
 )
+@click.option("--strict", is_flag=True, help="Also end with 1 if predictions cannot be compared here.")
 @click.pass_context
 @pass_session
-def verify(session: Session, context: click.Context, ref: str | None, *, predict: bool, keys: tuple[Path, ...]) -> None:
+def verify(
+    session: Session, context: click.Context, ref: str | None, *, predict: bool, keys: tuple[Path, ...], strict: bool
+) -> None:
     """Compare every stored byte with the manifests: of one run (REF), a model (gru/BTCEUR), a type (gru) or everything.
 
-    With --keys also say by whom each run is signed. Ends with status 1 if something is wrong.
+    With --keys also say by whom each run is signed. Ends with status 1 if something is wrong. Predictions that
+    cannot be compared here, for want of a predictor, a library or your consent to run code, are not wrong.
     """
     trusted = {key.key_id: (path, key) for path in keys for key in [PublicKey.from_pem(path)]}
     names = {key_id: path.name for key_id, (path, _) in trusted.items()} if keys else None
@@ -41,17 +46,19 @@ def verify(session: Session, context: click.Context, ref: str | None, *, predict
             refuse_what_is_no_store(store, store.models())
             raise ModelNotFound(f"there is nothing{f' of {ref}' if ref else ''} to verify in {store.url}")
         session.answer(_document(store.url, report, names), _lines(report, names))
-    context.exit(failures.OK if report.ok else failures.PROBLEMS)
+    context.exit(status(report.verdict, strict=strict))
 
 
 def _document(url: str, report: Report, names: Mapping[str, str] | None) -> dict[str, Any]:
     return {
         "store": url,
         "ok": report.ok,
+        "verdict": report.verdict,
         "runs": [
             {
                 "ref": run.label,
                 "ok": run.ok,
+                "verdict": run.verdict,
                 "files": run.files,
                 "bytes": run.bytes,
                 "problems": len(run.problems),
@@ -60,7 +67,8 @@ def _document(url: str, report: Report, names: Mapping[str, str] | None) -> dict
             | ({} if names is None else {"signed_by": run.signed_by, "signature": _signature(run, {})})
             for run in report
         ],
-        "problems": [{"where": problem.where, **failures.described(problem.error)} for problem in report.problems],
+        "problems": listed(report.problems),
+        "unchecked": listed(report.unchecked),
     }
 
 
@@ -85,20 +93,21 @@ def _lines(report: Report, names: Mapping[str, str] | None) -> Iterator[str]:
         columns["predictions"] = [str(run.predictions or "-") for run in report]
     yield from text.table(list(columns), [list(row) for row in zip(*columns.values(), strict=True)])
     yield ""
-    for problem in report.problems:
-        yield f"{click.style(type(problem.error).__name__, fg='red', bold=True)} {text.safe(str(problem))}"
+    yield from told(report.problems, "red")
+    yield from told(report.unchecked, "yellow")
     runs = text.count(len(report.runs), "run")
     files = text.count(sum(run.files for run in report), "file")
     size = text.size(sum(run.bytes for run in report))
     if report.ok:
-        yield f"{runs}, {files}, {size}: all as saved."
+        unknown = f"; {text.count(len(report.unchecked), 'run')} cannot be compared here" if report.unchecked else ""
+        yield f"{runs}, {files}, {size}: all as saved{unknown}."
     else:
         yield f"{runs}, {files}, {size}: {text.count(len(report.problems), 'problem')}."
 
 
 def _result(run: RunReport) -> str:
     if run.ok:
-        return "ok"
+        return "ok" if run.verdict is Verdict.SOUND else "unchecked"
     if run.predictions is not None:
         return "WRONG"
     return "UNTRUSTED" if all(isinstance(problem.error, Untrusted) for problem in run.problems) else "DAMAGED"

@@ -6,16 +6,19 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import click
 
 from artifact_store.cli import failures, text
 from artifact_store.cli.session import Command, Session, pass_session, refuse_what_is_no_store
-from artifact_store.core.errors import ModelNotFound
+from artifact_store.core.errors import InvalidOption, ModelNotFound
 from artifact_store.core.keys import ModelKey, RunRef
-from artifact_store.ops.predict import Predictions
+from artifact_store.ops.audit import Problem
+from artifact_store.ops.golden import Predictions
 from artifact_store.ops.validate import ModelReport, validate
+from artifact_store.ops.verdict import Verdict
 from artifact_store.run import Run
 from artifact_store.store import ArtifactStore
 
@@ -24,30 +27,55 @@ Timed = tuple[ModelReport, float]
 
 @click.command("validate", cls=Command, short_help="Load every model, repeat its predictions.")
 @click.argument("ref", required=False)
+@click.option(
+    "--prefer", multiple=True, metavar="ALIAS", help="Take this alias first; may be repeated.  [best_wf, then latest]"
+)
+@click.option("--strict", is_flag=True, help="Also end with 1 if a model cannot be checked here.")
 @click.pass_context
 @pass_session
-def validate_models(session: Session, context: click.Context, ref: str | None) -> None:
+def validate_models(
+    session: Session, context: click.Context, ref: str | None, *, prefer: tuple[str, ...], strict: bool
+) -> None:
     """Find, read, load and try every model, as a trader would take it: best_wf, else latest, else the newest run.
 
     With REF only one model (gru/BTCEUR), one model type (gru), or the very run that is named (gru/BTCEUR@production).
-    A model without golden predictions is as good as it loads. Ends with status 1 if something is wrong with any.
+    A model without golden predictions is as good as it loads. Ends with status 1 if something is wrong with any. What
+    cannot be checked here, for want of a predictor, a library or your consent to run its code, is not wrong.
     """
     with session.store() as store:
-        models, find = _chosen(store, ref)
+        models, find = _chosen(store, ref, prefer)
         checked = list(_check(session, models, find))
         if not any(report.run or report.problems for report, _ in checked):
             refuse_what_is_no_store(store, models)
         session.answer(_document(store.url, checked), _lines(checked))
-    context.exit(failures.OK if all(report.ok for report, _ in checked) else failures.PROBLEMS)
+    context.exit(status(total((report.verdict for report, _ in checked)), strict=strict))
 
 
-def _chosen(store: ArtifactStore, ref: str | None) -> tuple[list[ModelKey], Callable[[ModelKey], Run]]:
+def status(verdict: Verdict, *, strict: bool) -> int:
+    """Return how the command ends."""
+    return (
+        failures.OK if verdict is Verdict.SOUND or (verdict is Verdict.UNCHECKED and not strict) else failures.PROBLEMS
+    )
+
+
+def total(verdicts: Iterable[Verdict]) -> Verdict:
+    """Return the verdict on all: one that is wrong outweighs all that cannot be checked."""
+    found = set(verdicts)
+    return next((one for one in (Verdict.WRONG, Verdict.UNCHECKED) if one in found), Verdict.SOUND)
+
+
+def _chosen(
+    store: ArtifactStore, ref: str | None, prefer: Sequence[str]
+) -> tuple[list[ModelKey], Callable[[ModelKey], Run]]:
     """Return which models to check, and how to find the run of each.
 
     Raises:
         ModelNotFound: there is none.
+        InvalidOption: ``prefer`` is given, and the reference says already which run.
     """
     if ref is not None and ("@" in ref or ":" in ref):
+        if prefer:
+            raise InvalidOption(f"{ref} names its run already: leave out --prefer, or name the model alone")
         named = RunRef.parse(ref)
         return [named.key], lambda _: store.get(named)
     models = store.models()
@@ -56,7 +84,7 @@ def _chosen(store: ArtifactStore, ref: str | None) -> tuple[list[ModelKey], Call
         models = [each for each in models if key.covers(each)]
     if not models:
         raise ModelNotFound(f"there is no model{f' {ref}' if ref else ''} to validate in {store.url}")
-    return models, store.find
+    return models, partial(store.find, prefer=prefer) if prefer else store.find
 
 
 def _check(session: Session, models: Sequence[ModelKey], find: Callable[[ModelKey], Run]) -> Iterator[Timed]:
@@ -82,23 +110,35 @@ def _document(url: str, checked: Iterable[Timed]) -> dict[str, Any]:
     return {
         "store": url,
         "ok": all(report.ok for report, _ in checked),
+        "verdict": total(report.verdict for report, _ in checked),
         "models": [
             {
                 "key": str(report.key),
                 "ok": report.ok,
+                "verdict": report.verdict,
                 "run": report.run or None,
                 "steps": list(report.steps),
                 "files": report.files,
                 "loaded": list(report.loaded),
                 "predictions": described(report.predictions),
                 "seconds": round(seconds, 3),
-                "problems": [
-                    {"where": problem.where, **failures.described(problem.error)} for problem in report.problems
-                ],
+                "problems": listed(report.problems),
+                "unchecked": listed(report.unchecked),
             }
             for report, seconds in checked
         ],
     }
+
+
+def listed(problems: Iterable[Problem]) -> list[dict[str, Any]]:
+    """Return findings as JSON."""
+    return [{"where": problem.where, **failures.described(problem.error)} for problem in problems]
+
+
+def told(problems: Iterable[Problem], colour: str) -> Iterator[str]:
+    """Yield a line for each finding."""
+    for problem in problems:
+        yield f"{click.style(type(problem.error).__name__, fg=colour, bold=True)} {text.safe(str(problem))}"
 
 
 def described(predictions: Predictions | None) -> dict[str, Any] | None:
@@ -130,11 +170,14 @@ def _lines(checked: Sequence[Timed]) -> Iterator[str]:
     ]
     yield from text.table(head, rows)
     yield ""
-    for problem in (problem for report, _ in checked for problem in report.problems):
-        yield f"{click.style(type(problem.error).__name__, fg='red', bold=True)} {text.safe(str(problem))}"
+    for report, _ in checked:
+        yield from told(report.problems, "red")
+        yield from told(report.unchecked, "yellow")
     wrong = sum(not report.ok for report, _ in checked)
+    unchecked = sum(report.verdict is Verdict.UNCHECKED for report, _ in checked)
     silent = sum(report.predictions is not None and report.predictions.outcome == "no example" for report, _ in checked)
     summary = f"{text.count(len(checked), 'model')}: {wrong or 'none'} with problems"
+    summary += f", {unchecked} cannot be checked here" if unchecked else ""
     yield summary + (f", {silent} without golden predictions." if silent else ".")
 
 
@@ -148,6 +191,6 @@ def _why(report: ModelReport) -> str:
 
 
 def _result(report: ModelReport) -> str:
-    if not report.ok:
-        return "WRONG"
+    if report.verdict is not Verdict.SOUND:
+        return "WRONG" if report.verdict is Verdict.WRONG else "unchecked"
     return "ok" if report.run else "nothing published"

@@ -49,7 +49,8 @@
         ├── SignatureInvalid             a signature does not fit, or covers other bytes than these
         ├── UntrustedKey                 it is signed, by keys that the policy does not trust; ``key_ids``
         ├── RolledBack                   an older pointer than one that was seen, or one of another store
-        └── Stale                        the pointer is older than ``max_age``: perhaps newer ones are kept back
+        ├── Stale                        the pointer is older than ``max_age``: perhaps newer ones are kept back
+        └── RunTooOld                    the run is older than ``max_run_age``; ``ref``, ``age``, ``limit``
 
 Errors carry data as attributes beside their text, and ``str(error)`` says what to do next.
 No message, attribute or cause that we write holds a credential.
@@ -59,6 +60,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring = _BRIEF.maxother = 120
@@ -429,3 +431,16 @@ class RolledBack(Untrusted):
 
 class Stale(Untrusted):
     """A pointer is genuine and was signed longer ago than the policy's ``max_age``."""
+
+
+class RunTooOld(Untrusted):
+    """The run that was found was saved longer ago than the caller's ``max_run_age``.
+
+    ``ref`` names it; ``age`` is how old it is, ``limit`` how old it may be.
+    """
+
+    def __init__(self, message: str, *, ref: str, age: timedelta, limit: timedelta) -> None:
+        self.ref = ref
+        self.age = age
+        self.limit = limit
+        super().__init__(message)

@@ -69,6 +69,7 @@ class Scratch:
             run_id=conversion.run_id,
             alias=keys.LATEST,
             policy=Later(),
+            validate=False,
             open_store=lambda: _RECORD,
             known_keys={str(conversion.key)},
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from artifact_store.core import keys
@@ -14,7 +14,8 @@ from artifact_store.core.trust import check_pointer
 from artifact_store.ops import publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.fetch import compare, incoming
-from artifact_store.ops.predict import Predictions
+from artifact_store.ops.golden import Predictions
+from artifact_store.ops.verdict import Verdict
 from artifact_store.storage.settle import patiently
 from artifact_store.storage.transfer import LARGE
 
@@ -33,25 +34,37 @@ class Problem:
         return f"{self.where}: {self.error}"
 
 
+def total(problems: Sequence[Problem], unchecked: Sequence[Problem]) -> Verdict:
+    """Return the verdict: one thing that is wrong outweighs all that cannot be checked."""
+    return Verdict.WRONG if problems else Verdict.UNCHECKED if unchecked else Verdict.SOUND
+
+
 @dataclass(frozen=True, slots=True)
 class RunReport:
     """What came of checking one run: its files and bytes that were read, and what is wrong with them.
 
-    ``predictions`` are none where nobody asked for them, or where the files are damaged.
+    ``predictions`` are ``None`` where they were not asked for, or where the files are damaged; ``unchecked`` says why
+    they could not be compared.
     """
 
     label: str
     files: int
     bytes: int
     problems: tuple[Problem, ...] = ()
+    unchecked: tuple[Problem, ...] = ()
     predictions: Predictions | None = None
     signed_by: str | None = None
     """The id of the trusted key that signed the run, where signatures were asked for and one is good."""
 
     @property
     def ok(self) -> bool:
-        """Nothing is wrong."""
+        """Nothing is wrong; whether everything could be checked, the verdict tells."""
         return not self.problems
+
+    @property
+    def verdict(self) -> Verdict:
+        """Sound, wrong, or not to be checked here."""
+        return total(self.problems, self.unchecked)
 
 
 @dataclass(slots=True)
@@ -67,9 +80,19 @@ class Report:
         return (*self.pointers, *(problem for run in self.runs for problem in run.problems))
 
     @property
+    def unchecked(self) -> tuple[Problem, ...]:
+        """Everything that cannot be checked here."""
+        return tuple(problem for run in self.runs for problem in run.unchecked)
+
+    @property
     def ok(self) -> bool:
-        """Nothing is wrong."""
+        """Nothing is wrong; whether everything could be checked, the verdict tells."""
         return not self.problems
+
+    @property
+    def verdict(self) -> Verdict:
+        """Sound, wrong, or not to be checked here."""
+        return total(self.problems, self.unchecked)
 
     def __iter__(self) -> Iterator[RunReport]:
         return iter(self.runs)
@@ -79,6 +102,37 @@ def verify_run(context: Context, manifest: Manifest, golden: Golden | None = Non
     """Read every byte of a run and compare it; then, if nothing is wrong, let ``golden`` compare its predictions.
 
     Under a policy that requires signatures, a run without a good one is a problem.
+
+    Raises:
+        Unavailable: the storage does not answer, which says nothing about the run.
+    """
+    problems = compare_files(context, manifest, manifest.files)
+    signed_by = None
+    try:
+        signed_by = signing.check_run(context, manifest) if context.policy.require_signature else None
+    except Unavailable:
+        raise
+    except ArtifactStoreError as error:
+        problems.append(Problem(keys.below(manifest.label, "signature"), error))
+    predictions = golden(manifest) if golden is not None and not problems else None
+    unchecked: list[Problem] = []
+    if predictions is not None and predictions.error is not None:
+        where = problems if predictions.verdict is Verdict.WRONG else unchecked
+        where.append(Problem(f"{manifest.label} (predictions)", predictions.error))
+    size = sum(entry.size for entry in manifest.files)
+    return RunReport(
+        manifest.label,
+        len(manifest.files),
+        size,
+        tuple(problems),
+        tuple(unchecked),
+        predictions=predictions,
+        signed_by=signed_by,
+    )
+
+
+def compare_files(context: Context, manifest: Manifest, entries: Sequence[FileEntry]) -> list[Problem]:
+    """Read every byte of some files of a run, and return those that are not as they were saved.
 
     Raises:
         Unavailable: the storage does not answer, which says nothing about the run.
@@ -93,20 +147,8 @@ def verify_run(context: Context, manifest: Manifest, golden: Golden | None = Non
             return Problem(keys.below(manifest.label, entry.path), error)
         return None
 
-    found = context.workers.every(one, manifest.files, large=lambda entry: entry.size > LARGE)
-    problems = [problem for problem in found if problem is not None]
-    signed_by = None
-    try:
-        signed_by = signing.check_run(context, manifest) if context.policy.require_signature else None
-    except Unavailable:
-        raise
-    except ArtifactStoreError as error:
-        problems.append(Problem(keys.below(manifest.label, "signature"), error))
-    predictions = golden(manifest) if golden is not None and not problems else None
-    if predictions is not None and predictions.error is not None:
-        problems.append(Problem(f"{manifest.label} (predictions)", predictions.error))
-    size = sum(entry.size for entry in manifest.files)
-    return RunReport(manifest.label, len(manifest.files), size, tuple(problems), predictions, signed_by)
+    found = context.workers.every(one, entries, large=lambda entry: entry.size > LARGE)
+    return [problem for problem in found if problem is not None]
 
 
 def verify_committed(context: Context, key: ModelKey, run_id: RunId, golden: Golden | None = None) -> RunReport:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +21,7 @@ from artifact_store.core.errors import (
     ModelNotFound,
     NotFound,
     RunNotFound,
+    RunTooOld,
     Unavailable,
 )
 from artifact_store.core.keys import ModelKey, RunId
@@ -223,6 +224,40 @@ def find(context: Context, key: ModelKey, prefer: Sequence[str], *, newest: bool
         return _newest(context, key, steps)
     told = "; ".join(steps) or "no alias was asked for"
     raise ModelNotFound(f"no run of {key} to take in {context.backend.url}: {told}")
+
+
+def check_limit(max_run_age: timedelta | None) -> timedelta | None:
+    """Return an age that a run may have at most.
+
+    Raises:
+        InvalidOption: it is no length of time above 0.
+    """
+    if max_run_age is None or (isinstance(max_run_age, timedelta) and max_run_age > timedelta(0)):
+        return max_run_age
+    raise InvalidOption(f"max_run_age is a timedelta above 0, such as timedelta(days=30), not {max_run_age!r}")
+
+
+def check_run_age(manifest: Manifest, limit: timedelta | None, now: datetime) -> None:
+    """Refuse a run that was saved longer ago than ``limit``, by its own clock and that of this store.
+
+    Raises:
+        RunTooOld: it was.
+    """
+    age = now - manifest.created_at
+    if limit is not None and age > limit:
+        raise RunTooOld(
+            f"{manifest.label} was saved {_spoken(age)} ago ({manifest.created_at:%Y-%m-%d %H:%M} UTC), and "
+            f"max_run_age allows {_spoken(limit)}: train a new run, or allow more",
+            ref=manifest.label,
+            age=age,
+            limit=limit,
+        )
+
+
+def _spoken(length: timedelta) -> str:
+    """Return a length of time in days, or in hours if it is short."""
+    days = length / timedelta(days=1)
+    return f"{days:.1f} days" if days >= 1 else f"{days * 24:.1f} hours"
 
 
 def _newest(context: Context, key: ModelKey, steps: list[str]) -> Finding:

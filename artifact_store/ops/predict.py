@@ -1,128 +1,79 @@
-"""Recompute golden predictions through the predictor that is registered for a model type.
+"""Find what predicts with the model of a run: by its model type, else by the codec of its component ``model``.
 
-A predictor is found by entry point (group ``artifact_store.predictors``, named after the model type): a callable that
-takes a :class:`~artifact_store.Run` and returns an object with ``predict(inputs)`` and, optionally, ``tolerance``,
-the largest absolute difference that counts as equal (0 if it has none). It is given the inputs of the example exactly
-as they were saved: whether they are a table, all columns or only the selected ones is for the predictor to understand.
+A predictor is found by entry point (group ``artifact_store.predictors``). It is named after a model type (``gru``), or
+after a codec (``codec.lightgbm``); the type comes first, since it says more. It is a callable that takes a
+:class:`~artifact_store.Run` and returns an object with ``predict(inputs)``, any other of ``METHODS`` under its own
+name, and optionally ``tolerance``, the largest absolute difference that counts as equal (0 if it has none). It is given
+the inputs of the example exactly as they were saved: whether they are a table, all columns or only the selected ones is
+for the predictor to understand. While a run is saved, the components that it loads are those that were just encoded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Final, Literal
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, Final
 
-from artifact_store.core.errors import ArtifactStoreError, Corrupt, PredictorUnavailable, Unavailable
+from artifact_store.core.errors import PredictorUnavailable
 
 if TYPE_CHECKING:
     from artifact_store.run import Run
 
 GROUP: Final = "artifact_store.predictors"
-Outcome = Literal["equal", "no example", "no predictor", "differ", "failed"]
+METHODS: Final = ("predict", "predict_proba", "predict_log_proba", "decision_function", "score_samples", "transform")
+"""What a model may be asked. A fixed list: the name of a method can come from a stranger's store."""
 
 
-@dataclass(frozen=True, slots=True)
-class Predictions:
-    """What came of repeating the golden predictions of a run.
-
-    ``difference`` is the largest one found, infinite where shapes or kinds differ, and ``tolerance`` what is allowed;
-    both are none where nothing was compared. ``error`` is what is wrong, if anything is.
-    """
-
-    outcome: Outcome
-    difference: float | None = None
-    tolerance: float | None = None
-    error: ArtifactStoreError | None = None
-
-    def __str__(self) -> str:
-        if self.difference is None or self.tolerance is None:
-            return self.outcome
-        return f"{self.outcome} (difference {self.difference:g}, {self.tolerance:g} allowed)"
-
-
-def check_example(run: Run) -> Predictions:
-    """Compare what the model says now with what it said when it was saved; a run without an example is as it should be.
+def predictor_of(run: Run) -> Any:
+    """Return the predictor of a run, made for it.
 
     Raises:
-        Unavailable: the storage does not answer, which says nothing about the run.
+        PredictorUnavailable: none is installed, it cannot be imported, or two distributions provide it.
+        ArtifactStoreError: as :meth:`artifact_store.Run.load`, or as the predictor reports it.
     """
-    try:
-        example = run.load_example()
-        if example is None:
-            return Predictions("no example")
-        _check_any(run, example.outputs)
-        predictor = _predictor(run)
-        found = predictor.predict(example.inputs)
-        tolerance = float(getattr(predictor, "tolerance", 0.0))
-        difference, what = _compare(found, example.outputs)
-    except Unavailable:
-        raise
-    except PredictorUnavailable as error:
-        return Predictions("no predictor", error=error)
-    except ArtifactStoreError as error:
-        return Predictions("failed", error=error)
-    except Exception as error:  # noqa: BLE001 -- a predictor is not ours, and must not end the check of a store
-        failure = Corrupt(f"{run.ref} cannot repeat its golden predictions: {type(error).__name__}: {error}")
-        failure.__cause__ = error
-        return Predictions("failed", error=failure)
-    if difference <= tolerance:
-        return Predictions("equal", difference, tolerance)
-    problem = Corrupt(
-        f"{run.ref} predicts something else than when it was saved: {what}, {tolerance:g} is allowed. "
-        "Compare the versions in its manifest's environment with those installed here"
-    )
-    return Predictions("differ", difference, tolerance, problem)
-
-
-def _predictor(run: Run) -> Any:
-    model_type = run.key.model_type
-    for entry in entry_points(group=GROUP, name=model_type):
-        return entry.load()(run)
+    names = _names(run)
+    for name in names:
+        found = tuple(entry_points(group=GROUP, name=name))
+        if found:
+            return _factory(name, found)(run)
     raise PredictorUnavailable(
-        f"nothing installed predicts with models of the type {model_type!r}, so {run.ref} cannot be checked so; "
-        f"register a predictor in the entry-point group {GROUP!r}"
+        f"nothing installed predicts with {run.ref}, so its predictions cannot be compared: register a predictor in "
+        f"the entry-point group {GROUP!r} as {' or '.join(map(repr, names))}"
     )
 
 
-def _check_any(run: Run, outputs: Any) -> None:
-    """Refuse an example of nothing, which every model would repeat."""
-    import numpy as np
+def ask(predictor: Any, method: str, inputs: Any) -> Any:
+    """Return what the predictor says to ``inputs``.
 
-    parts = outputs.values() if isinstance(outputs, Mapping) else [outputs]
-    if not any(np.size(part) for part in parts):
-        raise Corrupt(f"the example of {run.ref} holds no predictions, so there is nothing to repeat")
-
-
-def _compare(found: Any, expected: Any) -> tuple[float, str]:
-    """Return the largest difference, never NaN, and in words what it is; parts of a dict are compared by name."""
-    import numpy as np
-
-    if isinstance(expected, Mapping):
-        if not isinstance(found, Mapping) or set(found) != set(expected):
-            return float("inf"), f"there were {sorted(expected)}, and now there is something else"
-        parts = [_compare(found[name], expected[name]) for name in expected]
-        return max(parts, key=lambda part: part[0], default=(0.0, "nothing differs"))
-    a, b = np.asarray(found), np.asarray(expected)
-    if a.shape != b.shape:
-        return float("inf"), f"the shape is {a.shape} instead of {b.shape}"
-    if a.dtype.kind not in "biufc" or b.dtype.kind not in "biufc":
-        unequal = int(np.count_nonzero(a != b)) if a.dtype.kind == b.dtype.kind else a.size
-        return (float("inf") if unequal else 0.0), f"{unequal} of {a.size} values differ"
-    difference = _largest(a, b)
-    return difference, f"the largest difference is {difference:g}"
+    Raises:
+        PredictorUnavailable: it does not know this method.
+    """
+    question = getattr(predictor, method, None)
+    if question is None:
+        raise PredictorUnavailable(
+            f"{type(predictor).__qualname__} has no {method}, and that is what the example was asked: predictions "
+            "cannot be compared"
+        )
+    return question(inputs)
 
 
-def _largest(a: Any, b: Any) -> float:
-    """Return the largest absolute difference of two arrays of numbers; NaN equals NaN and nothing else."""
-    import numpy as np
+def _names(run: Run) -> tuple[str, ...]:
+    component = run.manifest.components.get("model")
+    return (run.key.model_type, *([] if component is None else [f"codec.{component.codec.name}"]))
 
-    unequal = (a != b) & ~((a != a) & (b != b))  # noqa: PLR0124 -- true of a NaN only, for numbers of every kind
-    if not unequal.any():
-        return 0.0
-    if a.dtype.kind in "biu" and b.dtype.kind in "biu":
-        return float(max(abs(int(one) - int(other)) for one, other in zip(a[unequal], b[unequal], strict=True)))
-    wide = np.complex128 if "c" in a.dtype.kind + b.dtype.kind else np.float64
-    with np.errstate(invalid="ignore", over="ignore"):
-        largest = float(np.max(np.abs(a[unequal].astype(wide) - b[unequal].astype(wide))))
-    return largest if largest == largest else float("inf")  # noqa: PLR0124 -- as above
+
+def _factory(name: str, found: tuple[EntryPoint, ...]) -> Callable[[Run], Any]:
+    if len(found) > 1:
+        owners = " and ".join(sorted(_owner(entry) for entry in found))
+        raise PredictorUnavailable(f"{owners} both provide the predictor {name!r}: uninstall one of them")
+    try:
+        factory: Callable[[Run], Any] = found[0].load()
+    except Exception as error:
+        raise PredictorUnavailable(
+            f"the predictor {name!r} of {_owner(found[0])} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+    return factory
+
+
+def _owner(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else "an unknown distribution"

@@ -1,73 +1,138 @@
-"""Check every model as a trader would use it: find its run, read every byte, load all parts, repeat its predictions.
+"""Check a run as a trader would use it: read every byte, load all parts, compare the width, repeat its predictions.
 
 Nothing that is wrong with one model keeps the others from being checked. Reads only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from artifact_store.core.errors import ArtifactStoreError, ComponentNotFound, Corrupt, ModelNotFound
+from artifact_store.core.codec import KnowsInputs, check_inputs
+from artifact_store.core.errors import (
+    ArtifactStoreError,
+    ComponentNotFound,
+    Corrupt,
+    FeatureMismatch,
+    ModelNotFound,
+    Unavailable,
+)
+from artifact_store.core.features import FeatureSchema
 from artifact_store.core.keys import ModelKey
+from artifact_store.ops import audit
 from artifact_store.ops.audit import Problem
-from artifact_store.ops.predict import Predictions, check_example
+from artifact_store.ops.context import Context
+from artifact_store.ops.golden import Predictions, check_example
+from artifact_store.ops.verdict import Verdict, verdict_on
 
 if TYPE_CHECKING:
-    from artifact_store.run import Run
+    from artifact_store.run import Held, Run
 
 _NOT_DECODED = "raw"
 """The codec of plain files, which need a place to go to and are as good as their bytes."""
 _REQUIRES = "requires"
 """The tag that names, with commas, the components that predicting needs besides the model."""
+_PREPROCESSOR = "preprocessor"
 
 
 @dataclass(frozen=True, slots=True)
-class ModelReport:
-    """What came of checking one model.
+class Validation:
+    """What came of validating one run. ``loaded`` are the components that could be decoded.
 
-    ``run`` is the reference of the run that was taken, empty if there is none; ``steps`` say why. A model of which
-    nothing is published has no run and no problem. ``loaded`` are the components that could be loaded.
+    ``problems`` are what is wrong, ``unchecked`` what cannot be told here: it takes a predictor, a library, a consent.
     """
 
-    key: ModelKey
-    run: str = ""
-    steps: tuple[str, ...] = ()
-    files: int = 0
     loaded: tuple[str, ...] = ()
     predictions: Predictions | None = None
     problems: tuple[Problem, ...] = ()
+    unchecked: tuple[Problem, ...] = ()
 
     @property
-    def ok(self) -> bool:
-        """Nothing is wrong: what is published can be used, and predicts as it did wherever that can be compared."""
-        return not self.problems
+    def verdict(self) -> Verdict:
+        """Sound, wrong, or not to be checked here."""
+        return audit.total(self.problems, self.unchecked)
+
+    @property
+    def compared(self) -> bool:
+        """Whether golden predictions were repeated, and were equal."""
+        return self.predictions is not None and self.predictions.outcome == "equal"
+
+    def __str__(self) -> str:
+        if self.verdict is Verdict.SOUND:
+            return "sound" if self.compared else "sound, not compared (it has no example)"
+        return f"{self.verdict}: {(*self.problems, *self.unchecked)[0]}"
 
 
-def validate(key: ModelKey, find: Callable[[ModelKey], Run]) -> ModelReport:
-    """Check the run of a model that ``find`` takes. Whatever is wrong is in the report; nothing is raised for it."""
-    try:
-        run = find(key)
-    except ModelNotFound as error:
-        return ModelReport(key, steps=(str(error),))
-    except ArtifactStoreError as error:
-        return ModelReport(key, steps=(str(error),), problems=(Problem(str(key), error),))
-    problems: list[Problem] = []
-    loaded: list[str] = []
+def validate_run(context: Context, run: Held) -> Validation:
+    """Return what is wrong with a run, and what cannot be checked.
+
+    Raises:
+        Unavailable: the storage does not answer, which says nothing about the run.
+    """
+    failed = _load_all(run)
+    loaded = [name for name, problem in failed.items() if problem is None]
+    found = [problem for problem in failed.values() if problem is not None]
+    found += _compare_rest(context, run, failed)
+    found += _lost(run)
+    found += _widths(context, run, loaded)
     predictions = None
+    wrong, unchecked = _parted(found)
+    if not wrong and ("model" in loaded or "model" not in run.components):
+        predictions = check_example(run)
+        if predictions.error is not None:
+            where = wrong if predictions.verdict is Verdict.WRONG else unchecked
+            where.append(Problem(f"{run.ref} (predictions)", predictions.error))
+    return Validation(tuple(loaded), predictions, tuple(wrong), tuple(unchecked))
+
+
+def _parted(found: Iterable[Problem]) -> tuple[list[Problem], list[Problem]]:
+    """Return what is wrong, and what cannot be checked."""
+    parts: dict[bool, list[Problem]] = {True: [], False: []}
+    for problem in found:
+        parts[verdict_on(problem.error) is Verdict.WRONG].append(problem)
+    return parts[True], parts[False]
+
+
+def _load_all(run: Held) -> dict[str, Problem | None]:
+    """Decode every component, and return what is wrong with each."""
+    return {
+        name: _failure(run, name, f"{name!r} cannot be loaded", partial(run.load, name))
+        for name, component in run.manifest.components.items()
+        if component.codec.name != _NOT_DECODED
+    }
+
+
+def _failure(run: Run, part: str, what: str, work: Callable[[], Any]) -> Problem | None:
+    """Do ``work``, and return its failure as a finding about a part of the run.
+
+    Raises:
+        Unavailable: the storage does not answer.
+    """
     try:
-        problems += run.verify().problems
-        if not problems:
-            problems += _load_all(run, loaded)
-            problems += _lost(run)
-        if not problems:
-            predictions = check_example(run)
-            if predictions.error is not None:
-                problems.append(Problem(f"{run.ref} (predictions)", predictions.error))
-    except ArtifactStoreError as error:  # the storage does not answer: one model may be on its bad part
-        problems.append(Problem(str(run.ref), error))
-    return ModelReport(key, str(run.ref), run.found_by, len(run.files), tuple(loaded), predictions, tuple(problems))
+        work()
+    except Unavailable:
+        raise
+    except ArtifactStoreError as error:
+        return Problem(f"{run.ref} ({part})", error)
+    except Exception as error:  # noqa: BLE001 -- of a codec that is not ours, or its library: a finding
+        failure = Corrupt(f"{what}: {type(error).__name__}: {error}")
+        failure.__cause__ = error
+        return Problem(f"{run.ref} ({part})", failure)
+    return None
+
+
+def _compare_rest(context: Context, run: Run, tried: Mapping[str, Problem | None]) -> list[Problem]:
+    """Compare the files that were not read when the components were decoded, or found to be damaged then."""
+    components = run.manifest.components
+    read = {
+        path
+        for name, problem in tried.items()
+        for path in components[name].files
+        if problem is None or isinstance(problem.error, Corrupt)
+    }
+    return audit.compare_files(context, run.manifest, [entry for entry in run.manifest.files if entry.path not in read])
 
 
 def _lost(run: Run) -> Iterator[Problem]:
@@ -78,16 +143,89 @@ def _lost(run: Run) -> Iterator[Problem]:
             yield Problem(f"{run.ref} ({name})", ComponentNotFound(why))
 
 
-def _load_all(run: Run, loaded: list[str]) -> Iterator[Problem]:
-    for name, component in run.manifest.components.items():
-        if component.codec.name == _NOT_DECODED:
-            continue
-        try:
-            run.load(name)
-            loaded.append(name)
-        except ArtifactStoreError as error:
-            yield Problem(f"{run.ref} ({name})", error)
-        except Exception as error:  # noqa: BLE001 -- of a codec that is not ours, or its library: a finding
-            failure = Corrupt(f"{name!r} cannot be loaded: {type(error).__name__}: {error}")
-            failure.__cause__ = error
-            yield Problem(f"{run.ref} ({name})", failure)
+def _widths(context: Context, run: Held, loaded: Iterable[str]) -> Iterator[Problem]:
+    """Yield the models that take other inputs than the features say; a preprocessor may make any number of columns."""
+    problem = _failure(run, "features", "the features cannot be read", lambda: run.features)
+    if problem is not None:
+        yield problem
+        return
+    features = run.features
+    if features is None or _PREPROCESSOR in run.components:
+        return
+    for name in loaded:
+        problem = _failure(
+            run, name, f"the inputs of {name!r} cannot be read", partial(_check, context, run, name, features)
+        )
+        if problem is not None:
+            yield problem
+
+
+def _check(context: Context, run: Held, name: str, features: FeatureSchema) -> None:
+    """Raise ``FeatureMismatch`` if a component is a model of another width than the features."""
+    codec, found = context.registry.for_ref(run.manifest.components[name].codec.ref), run.load(name)
+    if isinstance(codec, KnowsInputs):
+        check_inputs(name, codec.inputs(found), features.selected_names)
+        return
+    width = getattr(found, "n_features_in_", None) if name == "model" else None
+    if width is not None and width != features.input_size:
+        raise FeatureMismatch(
+            f"{name!r} takes {width} inputs, and the features that it is to get are {features.input_size}"
+        )
+
+
+# ---------------------------------------------------------------- all models of a store
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReport:
+    """What came of checking one model.
+
+    ``run`` is the reference of the run that was taken, empty if there is none; ``steps`` say why. A model of which
+    nothing is published has no run and no problem. The rest is as in :class:`Validation`.
+    """
+
+    key: ModelKey
+    run: str = ""
+    steps: tuple[str, ...] = ()
+    files: int = 0
+    loaded: tuple[str, ...] = ()
+    predictions: Predictions | None = None
+    problems: tuple[Problem, ...] = ()
+    unchecked: tuple[Problem, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Nothing is wrong; whether everything could be checked, the verdict tells."""
+        return not self.problems
+
+    @property
+    def verdict(self) -> Verdict:
+        """Sound, wrong, or not to be checked here."""
+        return audit.total(self.problems, self.unchecked)
+
+
+def validate(key: ModelKey, find: Callable[[ModelKey], Run]) -> ModelReport:
+    """Check the run of a model that ``find`` takes. Whatever is wrong is in the report; nothing is raised for it.
+
+    A storage that does not answer is a problem of the model, which cannot be used as long as that lasts.
+    """
+    try:
+        run = find(key)
+    except ModelNotFound as error:
+        return ModelReport(key, steps=(str(error),))
+    except ArtifactStoreError as error:
+        return ModelReport(key, steps=(str(error),), problems=(Problem(str(key), error),))
+    try:
+        found = run.validate()
+    except ArtifactStoreError as error:
+        found = Validation(problems=(Problem(str(run.ref), error),))
+    return ModelReport(
+        key,
+        str(run.ref),
+        run.found_by,
+        len(run.files),
+        found.loaded,
+        found.predictions,
+        problems=found.problems,
+        unchecked=found.unchecked,
+    )

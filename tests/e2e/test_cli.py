@@ -286,14 +286,15 @@ class TestVerifying:
         assert filled("verify", "gru/NOTHING").exit_code == 3
         assert Cli(cli.url.with_name("elsewhere"))("verify").exit_code == 3
 
-    def test_predictions_that_nothing_can_repeat_are_a_problem(self, cli: Cli) -> None:
+    def test_predictions_that_nothing_can_repeat_are_said_to_be_unchecked(self, cli: Cli) -> None:
         from artifact_store import Example
 
         cli.store.save({"a": 1}, "unheard_of", example=Example([1, 2], [3, 4]))
         assert cli("verify").exit_code == 0
         result = cli("verify", "--predict", "--json")
-        assert result.exit_code == 1
-        assert json.loads(result.stdout)["problems"][0]["type"] == "PredictorUnavailable"
+        assert result.exit_code == 0
+        assert json.loads(result.stdout)["unchecked"][0]["type"] == "PredictorUnavailable"
+        assert cli("verify", "--predict", "--strict").exit_code == 1
 
 
 @pytest.mark.windows

@@ -1,0 +1,73 @@
+"""What a save proves before it goes on: that its example is what the model says, and that what is stored can be used.
+
+Composes what ``ops`` does; the draft decides when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from artifact_store.core.errors import Corrupt, InvalidInput, NotEncodable
+from artifact_store.core.keys import RunId
+from artifact_store.core.manifest import Component, FileEntry, Manifest
+from artifact_store.ops import publish
+from artifact_store.ops.context import Context
+from artifact_store.ops.golden import check_example
+from artifact_store.ops.validate import Validation
+from artifact_store.ops.verdict import Verdict
+from artifact_store.run import Held, Run
+from artifact_store.storage.settle import patiently
+
+
+def repeat_example(
+    context: Context, fields: Mapping[str, Any], components: Mapping[str, Component], directory: Path
+) -> None:
+    """Refuse an example that the model, as it was encoded in ``directory``, does not repeat.
+
+    Where nothing that is installed predicts with the model, nothing can be refused.
+
+    Raises:
+        NotEncodable: what a codec wrote, it cannot read.
+        InvalidInput: the model says something else.
+    """
+
+    def decode(name: str, into: Any | None) -> Any:
+        component = planned.component(name)
+        codec = context.registry.for_ref(component.codec.ref)
+        try:
+            return codec.decode(directory, name, component.options, into=into)
+        except Exception as error:
+            raise NotEncodable(
+                f"what the codec {component.codec.ref} wrote of {name!r} cannot be read back, so nothing was stored: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+    paths = [path for component in components.values() for path in component.files]
+    files = tuple(FileEntry(path=path, key=path, size=0, sha256="0" * 64) for path in paths)
+    planned = Manifest(store_id="", files=files, components=components, **fields)
+    found = check_example(Held(context, planned, decode))
+    if found.verdict is not Verdict.WRONG or found.error is None:
+        return
+    if isinstance(found.error, NotEncodable):
+        raise found.error
+    raise InvalidInput(
+        f"the model that is to be saved does not repeat its example: {found.error}. Nothing was stored: an example has "
+        "raw inputs, and what this very model says to them"
+    ) from found.error
+
+
+def prove(context: Context, manifest: Manifest) -> Validation:
+    """Validate a run that was just committed, by what is in the storage; code in it is the saver's own.
+
+    Raises:
+        Corrupt: the manifest in the storage is another one.
+        Unavailable: the storage does not answer, which says nothing about the run.
+    """
+    key, run_id = manifest.key, RunId(manifest.run_id)
+    stored = patiently(lambda: publish.read_manifest(context.backend, key, run_id), context.patience)
+    if stored.digest != manifest.digest:
+        raise Corrupt(f"the manifest of {manifest.label} in the storage is not the one that was committed")
+    return Run(replace(context, cache=None), stored).validate(sha256=stored.digest)
