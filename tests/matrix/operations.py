@@ -235,6 +235,16 @@ def names_last(alias: str, run_id: str | None) -> Callable[[View], bool]:
     return lambda view: view.aliases[f"{KEY}@{alias}"][-1] == run_id
 
 
+def _save_validated(store: ArtifactStore) -> Any:
+    """A save that publishes what it could load back; why it did not is raised, as an error after the commit."""
+    run = save(store, NEW, 7, validate=True)
+    refusal = run.published.error
+    if refusal is not None:
+        refusal.committed = str(run.ref)
+        raise refusal
+    return run
+
+
 def _save_large(store: ArtifactStore) -> Any:
     return store.save({"n": 8}, KEY, run_id=NEW, components={"weights": b"w" * LARGE})
 
@@ -246,6 +256,9 @@ OPERATIONS = {
             "first save", nothing, lambda store: save(store, NEW, 7), saved, is_published, names_last("latest", NEW)
         ),
         Operation("save", served, lambda store: save(store, NEW, 7), saved, is_published, names_last("latest", NEW)),
+        Operation(
+            "save validated", served, _save_validated, saved, is_published, names_last("latest", NEW)
+        ),
         Operation(
             "save large", served, _save_large, saved_large, is_published, names_last("latest", NEW), large=True
         ),

@@ -2,6 +2,7 @@
 
 import inspect
 import pickle
+from datetime import timedelta
 
 import pytest
 
@@ -63,6 +64,10 @@ def made():
         (errors.TypeRefused("no", types=["os.system"]), {"types": ("os.system",), "key": None}),
         (errors.UntrustedKey("no", key_ids=["abc"]), {"key_ids": ("abc",)}),
         (errors.RolledBack("no", seen=7, seq=3), {"seen": 7, "seq": 3}),
+        (
+            errors.RunTooOld("no", ref="gru/A:1", age=timedelta(days=3), limit=timedelta(days=2)),
+            {"ref": "gru/A:1", "age": timedelta(days=3), "limit": timedelta(days=2)},
+        ),
     ]
 
 
