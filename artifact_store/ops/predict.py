@@ -10,7 +10,9 @@ for the predictor to understand. While a run is saved, the components that it lo
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,11 +33,10 @@ def predictor_of(run: Run) -> Any:
         PredictorUnavailable: none is installed, it cannot be imported, or two distributions provide it.
         ArtifactStoreError: as :meth:`artifact_store.Run.load`, or as the predictor reports it.
     """
-    names = _names(run)
+    names, installed = _names(run), _installed(tuple(sys.path))
     for name in names:
-        found = tuple(entry_points(group=GROUP, name=name))
-        if found:
-            return _factory(name, found)(run)
+        if name in installed:
+            return _factory(name, installed[name])(run)
     raise PredictorUnavailable(
         f"nothing installed predicts with {run.ref}, so its predictions cannot be compared: register a predictor in "
         f"the entry-point group {GROUP!r} as {' or '.join(map(repr, names))}"
@@ -60,6 +61,16 @@ def ask(predictor: Any, method: str, inputs: Any) -> Any:
 def _names(run: Run) -> tuple[str, ...]:
     component = run.manifest.components.get("model")
     return (run.key.model_type, *([] if component is None else [f"codec.{component.codec.name}"]))
+
+
+@lru_cache(maxsize=4)
+def _installed(path: tuple[str, ...]) -> dict[str, tuple[EntryPoint, ...]]:
+    """Return what is installed on this path, which is read once: it takes longer than most predictions."""
+    del path
+    found: dict[str, tuple[EntryPoint, ...]] = {}
+    for entry in entry_points(group=GROUP):
+        found[entry.name] = (*found.get(entry.name, ()), entry)
+    return found
 
 
 def _factory(name: str, found: tuple[EntryPoint, ...]) -> Callable[[Run], Any]:

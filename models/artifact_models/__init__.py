@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from artifact_models.adapter import BaseModelAdapter
-from artifact_models.families import FAMILIES, adapter_class, load_adapter
+from artifact_models.families import adapter_class, load_adapter
 
 if TYPE_CHECKING:
     from artifact_models.gbm.adapter import LightGBMAdapter
@@ -23,7 +23,7 @@ __version__ = "0.1.0"
 
 __all__ = ["BaseModelAdapter", "GRUAdapter", "LightGBMAdapter", "PPOAdapter", "__version__", "load_adapter"]
 
-_LAZY = {name: model_type for model_type, (_, name) in FAMILIES.items()}
+_LAZY = {"GRUAdapter": "gru", "LightGBMAdapter": "lightgbm", "PPOAdapter": "ppo"}
 
 
 def __getattr__(name: str) -> Any:

@@ -11,11 +11,14 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from artifact_models import families, places, rows
 from artifact_models.preprocessing import Preprocessing, fitted
 from artifact_store import ArtifactStore, Example, FeatureSchema, IfBetter, ModelKey, Run, RunRef, errors
+
+if TYPE_CHECKING:
+    from artifact_models.recipes import Recipe
 
 A = TypeVar("A", bound="BaseModelAdapter")
 
@@ -37,8 +40,8 @@ class _Loading(Generic[A]):
         preprocessor: Any = None,
         storage_options: Mapping[str, Any] | None = None,
     ) -> A:
-        known = families.FAMILIES if inspect.isabstract(self._owner) else [self._owner.model_type]
-        run = places.find(path_or_ref, list(known), store=store, storage_options=storage_options)
+        known = families.names() if inspect.isabstract(self._owner) else [self._owner.model_type]
+        run = places.find(path_or_ref, known, store=store, storage_options=storage_options)
         adapter: Any = self._adapter
         if adapter is None:
             adapter = (families.adapter_class(run.key.model_type) if inspect.isabstract(self._owner) else self._owner)()
@@ -70,6 +73,8 @@ class BaseModelAdapter(ABC):
     tolerance: ClassVar[float] = 0.0
     """The largest difference between two predictions on the same rows that counts as none."""
     example_rows: ClassVar[int] = 32
+    recipe: ClassVar[Recipe | None] = None
+    """How the two programs train it on candles, where a family of another distribution wants that."""
 
     load = _Load()
     """Load a run: ``load(path_or_ref, *, store=None, preprocessor=None, storage_options=None)``.
@@ -151,13 +156,24 @@ class BaseModelAdapter(ABC):
         """Return the components that belong to the run and that predicting does not need."""
         return {}
 
-    def predict_example(self, inputs: Any) -> Any:
-        """Return the golden predictions of an example, which may hold arrays as wide as the selection."""
-        features = self._schema()
+    def predict_example(self, inputs: Any, *, method: str = "predict") -> Any:
+        """Return what ``method`` says to the inputs of an example, which may be arrays as wide as the selection.
+
+        Raises:
+            InvalidOption: this family has no such method.
+        """
+        question, features = getattr(self, method, None), self._schema()
+        if question is None:
+            raise errors.InvalidOption(f"{type(self).__name__} has no {method}")
         if rows.is_table(inputs):
-            return self.predict(inputs, by_position=features.names_inferred)
+            return question(inputs, by_position=features.names_inferred)
         width = getattr(inputs, "shape", (None,))[-1]
-        return self.predict(inputs, preselected=features.has_selection and width == features.input_size)
+        return question(inputs, preselected=features.has_selection and width == features.input_size)
+
+    @property
+    def lookback(self) -> int:
+        """How many rows one prediction takes, its own included."""
+        return 1
 
     # ------------------------------------------------------------ what its users know
 
@@ -191,6 +207,7 @@ class BaseModelAdapter(ABC):
         training_config: Mapping[str, Any] | None = None,
         alias: str = "latest",
         publish: str | IfBetter | Any = "always",
+        validate: bool = False,
         storage_options: Mapping[str, Any] | None = None,
     ) -> str:
         """Save everything as one run, with a golden example, and return its path or URL, which :meth:`load` takes.
@@ -229,6 +246,7 @@ class BaseModelAdapter(ABC):
                 run_id=own_id,
                 alias=alias,
                 publish=publish,
+                validate=validate,
             )
         return self.run.url()
 

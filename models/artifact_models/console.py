@@ -7,17 +7,36 @@ family of errors, the same as those of ``artifact-store``. A fault of the progra
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from types import FrameType
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import click
 
 from artifact_store import ArtifactStore, errors
 
+
+class _Age(click.ParamType):
+    """A length of time: ``30d``, ``12h`` or ``90m``."""
+
+    name = "age"
+    _UNITS: ClassVar[Mapping[str, str]] = {"d": "days", "h": "hours", "m": "minutes"}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        found = re.fullmatch(r"([1-9][0-9]{0,5})([dhm])", value)
+        if found is None:
+            self.fail(f"{value!r} is no length of time: write 30d, 12h or 90m", param, ctx)
+        return timedelta(**{self._UNITS[found[2]]: int(found[1])})
+
+
+AGE: Final = _Age()
 OK: Final = 0
 PROBLEMS: Final = 1
 INTERRUPTED: Final = 130
@@ -38,7 +57,7 @@ FAMILIES: Final[Mapping[type[errors.ArtifactStoreError], int]] = {
 EXPLAINED: Final = """\b
 Exit status:
    0  done
-   1  trade: at least one model could not be used
+   1  trade: at least one model could not be used; train: what was saved is not sound, and not published
    2  the command, a name, an option or the data are wrong
    3  what was named is not there
    4  somebody else was first; nothing of theirs was changed

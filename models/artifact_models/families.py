@@ -1,8 +1,14 @@
-"""Which families of models there are, by the type in a run's key. Imports a family when it is asked for."""
+"""Which families of models there are, by the type in a run's key. Imports a family when it is asked for.
+
+A family is an adapter class, found by entry point (group ``artifact_models.families``, named after the model type), so
+that one of another distribution is as good as ours.
+"""
 
 from __future__ import annotations
 
-from importlib import import_module
+import sys
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Final
 
 from artifact_store import Run, errors
@@ -10,28 +16,65 @@ from artifact_store import Run, errors
 if TYPE_CHECKING:
     from artifact_models.adapter import BaseModelAdapter
 
-FAMILIES: Final = {
-    "gru": ("artifact_models.gru.adapter", "GRUAdapter"),
-    "lightgbm": ("artifact_models.gbm.adapter", "LightGBMAdapter"),
-    "ppo": ("artifact_models.ppo.adapter", "PPOAdapter"),
-}
-"""Model type → module and class of its adapter."""
+GROUP: Final = "artifact_models.families"
+
+
+def names() -> list[str]:
+    """Return the model types that there is a family for, in order."""
+    return sorted(_installed(tuple(sys.path)))
+
+
+def class_name(model_type: str) -> str:
+    """Return what the adapter of a known family is called, without importing it."""
+    return _installed(tuple(sys.path))[model_type][0].attr
 
 
 def adapter_class(model_type: str) -> type[BaseModelAdapter]:
     """Return the adapter's class for a model type.
 
     Raises:
-        PredictorUnavailable: there is no family of this type.
+        PredictorUnavailable: there is no family of this type, or none that can be used.
     """
-    if model_type not in FAMILIES:
+    found = _installed(tuple(sys.path)).get(model_type, ())
+    if not found:
         raise errors.PredictorUnavailable(
-            f"no family here predicts with models of the type {model_type!r}; there are {', '.join(FAMILIES)}. "
-            "run.load() gives the stored object itself"
+            f"no family here predicts with models of the type {model_type!r}; there are {', '.join(names())}. "
+            f"run.load() gives the stored object itself; a family of your own is an adapter in the group {GROUP!r}"
         )
-    module, name = FAMILIES[model_type]
-    found: type[BaseModelAdapter] = getattr(import_module(module), name)
+    if len(found) > 1:
+        owners = " and ".join(sorted(_owner(entry) for entry in found))
+        raise errors.PredictorUnavailable(f"{owners} both provide the family {model_type!r}: uninstall one of them")
+    return _checked(model_type, found[0])
+
+
+def _checked(model_type: str, entry: EntryPoint) -> type[BaseModelAdapter]:
+    from artifact_models.adapter import BaseModelAdapter
+
+    try:
+        found = entry.load()
+    except (ImportError, AttributeError) as error:
+        raise errors.PredictorUnavailable(
+            f"the family {model_type!r} of {_owner(entry)} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, BaseModelAdapter) and found.model_type == model_type):
+        raise errors.PredictorUnavailable(
+            f"the family {model_type!r} of {_owner(entry)} is no subclass of BaseModelAdapter with this model_type"
+        )
     return found
+
+
+@lru_cache(maxsize=4)
+def _installed(path: tuple[str, ...]) -> dict[str, tuple[EntryPoint, ...]]:
+    """Return what is installed on this path, which is read once."""
+    del path
+    found: dict[str, tuple[EntryPoint, ...]] = {}
+    for entry in entry_points(group=GROUP):
+        found[entry.name] = (*found.get(entry.name, ()), entry)
+    return found
+
+
+def _owner(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else "an unknown distribution"
 
 
 def load_adapter(run: Run, *, preprocessor: Any = None) -> BaseModelAdapter:
@@ -57,7 +100,7 @@ def load_adapter(run: Run, *, preprocessor: Any = None) -> BaseModelAdapter:
 
 
 class GoldenPredictor:
-    """What recomputes the golden predictions of a run: ``predict`` and ``tolerance``, as the store asks for them."""
+    """What recomputes the golden predictions of a run, as the store asks for them."""
 
     def __init__(self, adapter: BaseModelAdapter) -> None:
         self._adapter = adapter
@@ -66,6 +109,10 @@ class GoldenPredictor:
     def predict(self, inputs: Any) -> Any:
         """Return what the model says to the stored inputs of an example."""
         return self._adapter.predict_example(inputs)
+
+    def predict_proba(self, inputs: Any) -> Any:
+        """Return the probabilities for the stored inputs of an example."""
+        return self._adapter.predict_example(inputs, method="predict_proba")
 
 
 def predictor(run: Run) -> GoldenPredictor:

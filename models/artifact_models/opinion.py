@@ -56,8 +56,7 @@ class Opinions:
 
 def lookback(adapter: BaseModelAdapter) -> int:
     """Return how many bars one opinion takes, its own included."""
-    settings = getattr(adapter, "settings", None)
-    return int(getattr(adapter, "sequence_length", 1) if settings is None else settings.window)
+    return adapter.lookback
 
 
 def opinions(adapter: BaseModelAdapter, frame: Any) -> Opinions:
@@ -68,8 +67,9 @@ def opinions(adapter: BaseModelAdapter, frame: Any) -> Opinions:
     """
     import numpy as np
 
-    if adapter.model_type == "ppo":
-        return Opinions(adapter.positions(adapter.predict(frame)), "position")  # type: ignore[attr-defined]
+    positions = getattr(adapter, "positions", None)
+    if positions is not None:
+        return Opinions(positions(adapter.predict(frame)), "position")
     shares = _probabilities(adapter, frame)
     if shares is not None:
         if shares.shape[1] != 2:  # noqa: PLR2004 -- a fall and a rise
@@ -88,8 +88,8 @@ def newest(adapter: BaseModelAdapter, frame: Any) -> Opinions:
     Raises:
         FeatureMismatch, ComponentNotFound: as :func:`opinions`; or it has none, but a NaN.
     """
-    bars = lookback(adapter)
-    found = opinions(adapter, tail(frame, bars + AGENT_BARS if adapter.model_type == "ppo" else bars))
+    bars = adapter.lookback + (AGENT_BARS if hasattr(adapter, "positions") else 0)
+    found = opinions(adapter, tail(frame, bars))
     if not math.isfinite(found.last):
         raise errors.FeatureMismatch(f"it predicts {found.last} for the newest bar, which is no opinion")
     return found

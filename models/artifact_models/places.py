@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from artifact_models.families import FAMILIES
+from artifact_models import families
 from artifact_store import ArtifactStore, ModelKey, Run, RunId, RunRef, errors
 
 _ALIAS_NAMES: Final = ("latest", "best_wf")
@@ -137,11 +137,11 @@ def find(
 
 def _explain(source: str | Path) -> None:
     """Raise for what is near to the name of a model, and say what to write instead."""
-    other = read(source, list(FAMILIES)).key
+    other = read(source, families.names()).key
     if other is not None:
         raise errors.InvalidReference(
             f"{os.fspath(source)!r} names a model of the type {other.model_type!r}: load it with "
-            f"{FAMILIES[other.model_type][1]}, or a model of any type with BaseModelAdapter"
+            f"{families.class_name(other.model_type)}, or a model of any type with BaseModelAdapter"
         )
     if "://" not in os.fspath(source) and Path(source).is_file():
         raise errors.InvalidReference(

@@ -5,15 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+from artifact_models import families
 from artifact_models.adapter import BaseModelAdapter
-from artifact_models.families import adapter_class
 from artifact_models.market import PRICE, Market
 from artifact_store import errors
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -26,13 +25,19 @@ class Recipe:
     metric: str
     """Of :class:`~artifact_models.score.Score`, the higher the better: decides which fold is the best."""
     config: Mapping[str, Any]
+    target: Literal["rise", "return"] = "rise"
+    """What it is asked: whether the next bar closes higher (1, else 0), or by which part of its value."""
+    trades: bool = False
+    """It trades by itself: it is given the prices as well, and ``env`` in its config, with what a trade costs."""
 
     def frame(self, market: Market) -> pd.DataFrame:
         """Return the columns that the family is trained on: an agent counts its gains in the price."""
-        return market.frame if self.model == "ppo" else market.features
+        return market.frame if self.trades else market.features
 
-    def answers(self, market: Market) -> NDArray[np.int8]:
-        """Return what the models are asked: 1 where the next bar closes higher. The last bar has no answer yet."""
+    def answers(self, market: Market) -> NDArray[Any]:
+        """Return the answer for each bar. The last bar has none yet."""
+        if self.target == "return":
+            return market.returns
         return (market.returns > 0).astype("int8")
 
     def adapter(
@@ -50,12 +55,12 @@ class Recipe:
         """
         chosen = merged(merged({**self.config, "seed": seed}, self._costs(cost)), config or {})
         try:
-            return adapter_class(self.model)(selected_features=selected, config=chosen)
+            return families.adapter_class(self.model)(selected_features=selected, config=chosen)
         except TypeError as error:
             raise errors.InvalidOption(f"the config of a {self.model} is wrong: {error}") from error
 
     def _costs(self, cost: float) -> dict[str, Any]:
-        return {"env": {"cost": cost, "price": PRICE}} if self.model == "ppo" else {}
+        return {"env": {"cost": cost, "price": PRICE}} if self.trades else {}
 
 
 RECIPES: Final[Mapping[str, Recipe]] = {
@@ -88,8 +93,27 @@ RECIPES: Final[Mapping[str, Recipe]] = {
         "ppo",
         "sharpe",
         {"timesteps": 16_384, "env": {"window": 8, "episode_bars": 256}},
+        trades=True,
     ),
 }
+"""Of our own families. Another one has its recipe in its adapter."""
+
+
+def recipe_of(model_type: str) -> Recipe:
+    """Return how a family is trained on candles.
+
+    Raises:
+        InvalidOption: there is no such family, or it does not say how.
+        PredictorUnavailable: it cannot be imported.
+    """
+    if model_type in RECIPES:
+        return RECIPES[model_type]
+    if model_type not in families.names():
+        raise errors.InvalidOption(f"{model_type!r} is no family; there are {', '.join(families.names())}")
+    adapter = families.adapter_class(model_type)
+    if adapter.recipe is None:
+        raise errors.InvalidOption(f"{adapter.__name__} has no recipe, so it cannot be trained on candles")
+    return adapter.recipe
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,17 +11,19 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from artifact_models import console
+from artifact_models import console, families
 from artifact_models.adapter import BaseModelAdapter
-from artifact_models.families import FAMILIES, load_adapter
+from artifact_models.checked import Checked
+from artifact_models.families import load_adapter
 from artifact_models.market import file_of, live_frame
 from artifact_models.opinion import newest
-from artifact_store import ArtifactStore, FeatureSchema, ModelKey
+from artifact_store import ArtifactStore, FeatureSchema, ModelKey, Run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +32,10 @@ log = logging.getLogger(__name__)
 
 PREFER: Final = ("best_wf", "latest")
 WORKERS: Final = 8
+UNCHECKED: Final = "unchecked"
 _SHOWN: Final = 5
+_CHECKED: Final = Checked()
+"""What this process has checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,8 @@ class Signal:
     run: str = ""
     found_by: tuple[str, ...] = ()
     """The steps that led to this run, the last one to the run itself."""
+    checked: str = ""
+    """``compared`` with its golden predictions, ``not compared`` if it has none, ``unchecked`` if nothing was asked."""
     kind: str = ""
     """What ``value`` is: a ``probability`` minus one half, a predicted ``value``, a ``position``."""
     value: float | None = None
@@ -77,15 +84,23 @@ def signals(
     models: Sequence[str],
     prefer: Sequence[str] = PREFER,
     time_format: str | None = None,
+    checked: Checked | None = _CHECKED,
+    max_run_age: timedelta | None = None,
 ) -> list[Signal]:
     """Return one signal for each symbol and type, in their order; all models are loaded and asked in parallel.
 
-    Whatever is wrong with one model, or with the data of one symbol, stands in its signal and stops no other.
+    Whatever is wrong with one model, or with the data of one symbol, stands in its signal and stops no other. A run is
+    validated when it is first met, and passed over unless it is sound; with ``checked=None`` it is not. One that was
+    saved longer ago than ``max_run_age`` is passed over, too.
     """
+
+    def find(key: ModelKey) -> Run:
+        return store.find(key, prefer=prefer, max_run_age=max_run_age)
+
     with ThreadPoolExecutor(min(WORKERS, len(symbols) * (len(models) + 1)), thread_name_prefix="trade") as pool:
         frames = {symbol: pool.submit(_frame, symbol, data, time_format) for symbol in symbols}
         pending = [
-            pool.submit(_signal, store, ModelKey(model, symbol), prefer, frames[symbol].result)
+            pool.submit(_signal, ModelKey(model, symbol), find, checked, frames[symbol].result)
             for symbol in symbols
             for model in models
         ]
@@ -96,12 +111,15 @@ def _frame(symbol: str, data: Path, time_format: str | None) -> pd.DataFrame:
     return live_frame(file_of(symbol, data), time_format=time_format)
 
 
-def _signal(store: ArtifactStore, key: ModelKey, prefer: Sequence[str], frame: Callable[[], pd.DataFrame]) -> Signal:
-    """Find, load, align and predict. Whatever goes wrong with this one becomes the answer."""
+def _signal(
+    key: ModelKey, find: Callable[[ModelKey], Run], checked: Checked | None, frame: Callable[[], pd.DataFrame]
+) -> Signal:
+    """Find, check, load, align and predict. Whatever goes wrong with this one becomes the answer."""
     known: dict[str, Any] = {"symbol": key.symbol, "model": key.model_type}
     try:
-        run = store.find(key, prefer=prefer)
+        run = find(key)
         known |= {"run": str(run.run_id), "found_by": run.found_by}
+        known["checked"] = UNCHECKED if checked is None else checked(run)
         adapter = load_adapter(run)
         rows = frame()
         known |= {"bar": f"{rows.index[-1]:%Y-%m-%d %H:%M}", "columns": rows.shape[1]}
@@ -153,7 +171,7 @@ def _compare(adapter: BaseModelAdapter, features: FeatureSchema, frame: pd.DataF
 @click.option("--symbols", required=True, metavar="NAME,...", help="What to trade.")
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="A folder of SYMBOL.csv, or one CSV file.")
 @click.option(
-    "--models", default=",".join(FAMILIES), show_default=True, metavar="NAME,...", help="Which families to ask."
+    "--models", metavar="NAME,...", help="Which families to ask.  [all that are installed: gru, lightgbm, ppo ...]"
 )
 @click.option(
     "--prefer", default=",".join(PREFER), show_default=True, metavar="ALIAS,...", help="Where to look, in this order."
@@ -161,15 +179,21 @@ def _compare(adapter: BaseModelAdapter, features: FeatureSchema, frame: pd.DataF
 @click.option(
     "--legacy", type=click.Path(exists=True, path_type=Path), help="An old tree of models instead of a store."
 )
+@click.option(
+    "--max-run-age", type=console.AGE, metavar="AGE", help="Refuse a run that was saved longer ago, such as 30d or 12h."
+)
+@click.option("--unchecked", is_flag=True, help="Trade runs without validating them.")
 @click.option("--time-format", metavar="FORMAT", help="strptime's, for times that could mean two things.")
 @click.option("-v", "--verbose", is_flag=True, help="Also log columns that are ignored, and how each run was found.")
 def main(
     *,
     symbols: str,
     data: Path,
-    models: str,
+    models: str | None,
     prefer: str,
     legacy: Path | None,
+    max_run_age: timedelta | None,
+    unchecked: bool,
     time_format: str | None,
     verbose: bool,
     as_json: bool,
@@ -178,21 +202,33 @@ def main(
     """Say what the models of each symbol make of the newest bar. Places no order.
 
     For each symbol and family the run of best_wf is taken, else latest, else the newest one; an alias that is broken
-    is an error, not a reason to take something else. Features are computed from the candles and found by name; columns
-    of your own stand beside them. An agent begins with an empty account some hundred bars before the newest one.
+    is an error, not a reason to take something else. Each run is validated once: one that is broken, or that cannot be
+    checked, gives no signal; one without golden predictions is marked 'not compared'. Features are computed from the
+    candles and found by name; columns of your own stand beside them. An agent begins with an empty account some hundred
+    bars before the newest one.
     """
     _log_to_stderr(verbose=verbose)
     wanted = _names(symbols, "--symbols")
-    families, aliases = _names(models, "--models"), _names(prefer, "--prefer")
-    unknown = [name for name in families if name not in FAMILIES]
+    known, aliases = families.names(), _names(prefer, "--prefer")
+    asked = known if models is None else _names(models, "--models")
+    unknown = [name for name in asked if name not in known]
     if unknown:
         raise click.BadParameter(
-            f"{', '.join(unknown)} is no family; there are {', '.join(FAMILIES)}", param_hint="--models"
+            f"{', '.join(unknown)} is no family; there are {', '.join(known)}", param_hint="--models"
         )
     if len(wanted) > 1 and not data.is_dir():
         raise click.BadParameter("one file holds one symbol: give a folder of SYMBOL.csv", param_hint="--data")
     with _opened(legacy, where) as store:
-        made = signals(store, wanted, data, models=families, prefer=aliases, time_format=time_format)
+        made = signals(
+            store,
+            wanted,
+            data,
+            models=asked,
+            prefer=aliases,
+            time_format=time_format,
+            checked=None if unchecked else _CHECKED,
+            max_run_age=max_run_age,
+        )
     for of in made:
         for step in of.found_by:
             log.info("%s", step)
@@ -224,7 +260,7 @@ def _document(of: Signal) -> dict[str, Any]:
     return {**value, "value": None if of.value is None else console.number(of.value), "found_by": list(of.found_by)}
 
 
-HEAD = ("symbol", "model", "run", "found by", "newest bar", "says", "signal")
+HEAD = ("symbol", "model", "run", "found by", "checked", "newest bar", "says", "signal")
 
 
 def _lines(made: Sequence[Signal]) -> Iterator[str]:
@@ -239,7 +275,7 @@ def _lines(made: Sequence[Signal]) -> Iterator[str]:
 def row(of: Signal) -> list[str]:
     """Return a signal as a row of a table under ``HEAD``."""
     says, signal = (of.error, "-") if of.failed else (of.says, of.signal)
-    return [of.symbol, of.model, of.run or "-", of.why or "-", of.bar or "-", says, signal]
+    return [of.symbol, of.model, of.run or "-", of.why or "-", of.checked or "-", of.bar or "-", says, signal]
 
 
 if __name__ == "__main__":

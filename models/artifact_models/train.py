@@ -18,7 +18,7 @@ from artifact_models import console, folds, rows
 from artifact_models.adapter import BaseModelAdapter
 from artifact_models.market import Market
 from artifact_models.opinion import Opinions, lookback, opinions
-from artifact_models.recipes import RECIPES, Recipe
+from artifact_models.recipes import Recipe, recipe_of
 from artifact_models.score import Score, score
 from artifact_store import ArtifactStore, IfBetter, Run, errors
 
@@ -50,6 +50,8 @@ class Wish:
     if_better: bool = False
     """Let ``best_wf`` stay as it is unless the best fold is better than the one that it names."""
     tags: Mapping[str, str] = field(default_factory=dict)
+    validate: bool = True
+    """Publish and promote only runs that were loaded back from the store and found sound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,12 @@ class FoldResult:
     fold: folds.Fold
     score: Score
     run: Run
+
+    @property
+    def refusal(self) -> str:
+        """Why it must not be promoted, where its validation was asked for and did not find it sound."""
+        published = self.run.published
+        return str(published.error) if published is not None and published.error is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +100,7 @@ def train(store: ArtifactStore, market: Market, wish: Wish, reporter: Reporter) 
         said.append(opinion)
     overall = _score(market, wish, said, slice(parts[0].test.start, parts[-1].test.stop)) if parts else None
     adapter = _fit(market, wish, market.answered, reporter.stage("all bars"))
-    adapter.save(store, symbol=market.symbol, **_facts(market, wish, overall, results))
+    adapter.save(store, symbol=market.symbol, validate=wish.validate, **_facts(market, wish, overall, results))
     assert adapter.run is not None
     reporter.done(f"saved {adapter.run.ref}, {adapter.run.published}")
     best = _best(results, wish.recipe.metric)
@@ -118,10 +126,13 @@ def _train_fold(
         tags={**wish.tags, "fold": str(fold.number), "folds": str(wish.walk_forward)},
         training_config=_setting(market, wish, train_rows=fold.train_end),
         publish="never",
+        validate=wish.validate,
     )
     assert adapter.run is not None
-    reporter.done(f"{name}: {wish.recipe.metric} {getattr(found, wish.recipe.metric):.3f}, saved {adapter.run.ref}")
-    return FoldResult(fold, found, adapter.run), opinion
+    result = FoldResult(fold, found, adapter.run)
+    words = f"{name}: {wish.recipe.metric} {getattr(found, wish.recipe.metric):.3f}, saved {adapter.run.ref}"
+    reporter.done(f"{words}, not sound: {result.refusal}" if result.refusal else words)
+    return result, opinion
 
 
 def _fit(market: Market, wish: Wish, stop: int, report: rows.Report) -> BaseModelAdapter:
@@ -167,7 +178,8 @@ def _numbers(of: Score) -> dict[str, float]:
 
 
 def _best(results: Sequence[FoldResult], metric: str) -> FoldResult | None:
-    known = [of for of in results if math.isfinite(getattr(of.score, metric))]
+    """Return the best fold of those that are sound and have a score."""
+    known = [of for of in results if math.isfinite(getattr(of.score, metric)) and not of.refusal]
     return max(known, key=lambda of: float(getattr(of.score, metric)), default=None)
 
 
@@ -175,7 +187,7 @@ def _promote(store: ArtifactStore, best: FoldResult | None, wish: Wish) -> str:
     """Publish the best fold, and say what came of it."""
     metric = wish.recipe.metric
     if best is None:
-        return f"no fold has a {metric}, so none is promoted to {BEST}"
+        return f"no fold that is sound has a {metric}, so none is promoted to {BEST}"
     policy = IfBetter(f"wf_{metric}", mode="max") if wish.if_better else "always"
     reason = f"fold {best.fold.number} of {wish.walk_forward}: the highest {metric}, {getattr(best.score, metric):.3f}"
     try:
@@ -234,12 +246,18 @@ class Terminal:
 
 
 @click.command(cls=console.Program)
-@click.option("--model", type=click.Choice(list(RECIPES)), required=True, help="The family.")
+@click.option("--model", metavar="FAMILY", required=True, help="gru, lightgbm, ppo, or one that was installed.")
 @click.option("--symbol", required=True, help="What the candles are of; the runs are saved as MODEL/SYMBOL.")
 @click.option(
     "--data", type=click.Path(path_type=Path), required=True, help="Candles as CSV, or a folder of SYMBOL.csv."
 )
 @click.option("--walk-forward", type=click.IntRange(0), default=0, metavar="N", help="Folds; the best becomes best_wf.")
+@click.option(
+    "--validate/--no-validate",
+    default=True,
+    show_default=True,
+    help="Publish only what was loaded back and repeats its predictions.",
+)
 @click.option("--if-better", is_flag=True, help="Leave best_wf alone unless the best fold beats the one it names.")
 @click.option("--select", metavar="NAME,...", help="The features that the model is given; all without.")
 @click.option(
@@ -265,6 +283,7 @@ def main(
     symbol: str,
     data: Path,
     walk_forward: int,
+    validate: bool,
     if_better: bool,
     select: str | None,
     settings: tuple[str, ...],
@@ -273,22 +292,24 @@ def main(
     time_format: str | None,
     as_json: bool,
     **where: Any,
-) -> None:
+) -> int:
     """Train a model on candles, save it as MODEL/SYMBOL and publish it as latest.
 
     With --walk-forward N, N models are trained before on the bars up to some moment and tested on those after it. Each
-    is saved, none is published as latest, and the best of them becomes best_wf, which the trader prefers.
+    is saved, none is published as latest, and the best of them becomes best_wf, which the trader prefers. What does not
+    come back from the store as it was is saved, and neither published nor promoted.
     """
     from artifact_models.market import file_of
 
     wish = Wish(
-        recipe=RECIPES[model],
+        recipe=recipe_of(model),
         walk_forward=walk_forward,
         config=console.parse_pairs(settings, "--config"),
         selected=[name.strip() for name in select.split(",")] if select else None,
         cost=cost,
         seed=seed,
         if_better=if_better,
+        validate=validate,
     )
     market = Market.read(symbol, file_of(symbol, data), time_format=time_format)
     with console.Interrupt() as interrupt, console.open_store(**where) as store:
@@ -298,6 +319,7 @@ def main(
         finally:
             terminal.close()
     console.answer(_document(outcome), _lines(outcome, market), as_json=as_json)
+    return console.OK if outcome.latest.published else console.PROBLEMS
 
 
 def _document(outcome: Outcome) -> dict[str, Any]:
@@ -305,6 +327,7 @@ def _document(outcome: Outcome) -> dict[str, Any]:
         "key": str(outcome.latest.key),
         "latest": outcome.latest.run_id,
         "published": bool(outcome.latest.published),
+        "validated": _verdict(outcome.latest),
         "best_wf": outcome.best.run.run_id if outcome.best else None,
         "promoted": outcome.promoted,
         "overall": {name: console.number(value) for name, value in outcome.overall.metrics("").items()}
@@ -320,6 +343,11 @@ def _document(outcome: Outcome) -> dict[str, Any]:
             for of in outcome.folds
         ],
     }
+
+
+def _verdict(run: Run) -> str | None:
+    validation = run.published.validation if run.published is not None else None
+    return None if validation is None else str(validation.verdict)
 
 
 def _lines(outcome: Outcome, market: Market) -> Iterator[str]:

@@ -301,16 +301,22 @@ class TestStored:
         )
         assert run.verify(predict=True).ok
 
-    def test_an_example_that_is_wrong_is_found(self, store):
+    def test_an_example_that_is_wrong_is_refused(self, store):
         booster = plain_booster(table(), target())
-        run = store.save(
-            booster,
-            "lightgbm/BTCEUR",
-            features=FeatureSchema(NAMES),
-            example=Example(table(), np.nextafter(booster.predict(table()), 9)),
-        )
-        report = run.verify(predict=True)
-        assert "predicts something else" in str(report.problems[0])
+        with pytest.raises(errors.InvalidInput, match="predicts something else"):
+            store.save(
+                booster,
+                "lightgbm/BTCEUR",
+                features=FeatureSchema(NAMES),
+                example=Example(table(), np.nextafter(booster.predict(table()), 9)),
+            )
+
+    def test_probabilities_can_be_golden_predictions(self, store):
+        booster = plain_booster(table(), (target() > 0).astype(int), objective="binary")
+        chances = np.column_stack((1 - booster.predict(table()), booster.predict(table())))
+        example = Example(table(), chances, method="predict_proba")
+        run = store.save(booster, "lightgbm/BTCEUR", features=FeatureSchema(NAMES), example=example, validate=True)
+        assert run.published.validation.compared
 
     def test_a_booster_that_was_saved_without_features_knows_its_names(self, store):
         booster = plain_booster(table(), target())

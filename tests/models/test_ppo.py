@@ -216,18 +216,20 @@ def test_a_golden_example_of_observations_is_stored_and_checked(agent, frame, st
     assert store.verify(predict=True).ok
 
 
-def test_predictions_that_are_not_those_of_the_model_are_found(agent, store):
-    agent.save(store, symbol="EURUSD")
-    example = store.get(KEY).load_example()
-    store.save(
-        agent.model,
-        KEY,
-        features=agent.features,
-        config=agent.config,
-        components={"model_vecnormalize": agent.normalizer},
-        example=Example(example.inputs, np.roll(example.outputs + 1, 1)),
-    )
-    assert not store.verify(f"{KEY}@latest", predict=True).ok
+def test_predictions_that_are_not_those_of_the_model_are_refused(agent, store):
+    agent.save(store, symbol="EURUSD", validate=True)
+    run = store.get(KEY)
+    example = run.load_example()
+    saving = {"features": agent.features, "components": {"model_vecnormalize": agent.normalizer}}
+    for outputs, method in ((np.roll(example.outputs + 1, 1), "predict"), (example.outputs, "transform")):
+        wrong = Example(example.inputs, outputs, method)
+        if method == "predict":
+            with pytest.raises(errors.InvalidInput, match="predicts something else"):
+                store.save(agent.model, KEY, config=agent.config, example=wrong, **saving)
+        else:
+            saved = store.save(agent.model, KEY, config=agent.config, example=wrong, publish="never", **saving)
+            assert saved.verify(predict=True).predictions.outcome == "no predictor"
+    assert store.get(KEY) == run
 
 
 def test_another_process_needs_no_environment_and_no_vecnormalize(agent, frame, tmp_path):

@@ -116,6 +116,11 @@ class GRUAdapter(BaseModelAdapter):
         return np.column_stack((1 - ones, ones))
 
     @property
+    def lookback(self) -> int:
+        """The rows of one window."""
+        return self.sequence_length
+
+    @property
     def _is_binary(self) -> bool:
         return bool(self.config.get("objective") == "binary")
 

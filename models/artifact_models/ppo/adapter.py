@@ -184,10 +184,21 @@ class PPOAdapter(BaseModelAdapter):
             raise errors.FeatureMismatch(f"expected observations of the shape {shape}{bars}; got {array.shape}")
         return self._decide(array, ready=preselected)
 
-    def predict_example(self, inputs: Any) -> Any:
-        """Return the actions for the observations of a golden example."""
+    def predict_example(self, inputs: Any, *, method: str = "predict") -> Any:
+        """Return the actions for the observations of a golden example.
+
+        Raises:
+            InvalidOption: an agent is asked for anything but its actions.
+        """
+        if method != "predict":
+            raise errors.InvalidOption(f"an agent has no {method}")
         self._check_whole("golden predictions need them")
         return self._decide(rows.numbers(inputs), ready=False)
+
+    @property
+    def lookback(self) -> int:
+        """The window that its environment shows at once."""
+        return 1 if self.settings is None else int(self.settings.window)
 
     def positions(self, actions: Any) -> Any:
         """Return the positions that actions ask for, from -1 (short) to 1 (long), as an array.
