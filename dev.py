@@ -34,6 +34,10 @@ WHEEL_TESTS = (  # what a wheel could lack: modules, data files, entry points, t
 PROOFS = {
     "faults": ("tests.matrix", "every fault at every step of every operation, on every backend"),
     "races": ("tests.linear", "many writers, three faults in ten, and a checker of what they were told"),
+    "publishes": (
+        "tests.publishes",
+        "validated saves under faults, and an alias that never names a model that is broken",
+    ),
     "fuzz": ("tests.fuzz", "bytes and text that nobody would write, into everything that reads them"),
     "mutants": ("tools.mutants", "small damages to the code, each of which a test has to notice"),
     "replays": ("tests.replays", "what has hit other stores, done to this one"),

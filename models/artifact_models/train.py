@@ -187,7 +187,7 @@ def _promote(store: ArtifactStore, best: FoldResult | None, wish: Wish) -> str:
     """Publish the best fold, and say what came of it."""
     metric = wish.recipe.metric
     if best is None:
-        return f"no fold that is sound has a {metric}, so none is promoted to {BEST}"
+        return f"no fold that is sound has the metric {metric}, so none is promoted to {BEST}"
     policy = IfBetter(f"wf_{metric}", mode="max") if wish.if_better else "always"
     reason = f"fold {best.fold.number} of {wish.walk_forward}: the highest {metric}, {getattr(best.score, metric):.3f}"
     try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pandas as pd
 import pytest
 from artifact_models import LightGBMAdapter, load_adapter, trade
 from artifact_models import train as pipeline
+from artifact_models.checked import Checked
 from artifact_models.market import Market, live_frame
 from artifact_models.opinion import AGENT_BARS, newest
 from artifact_models.recipes import RECIPES
@@ -18,6 +21,7 @@ from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, errors
 from artifact_store.legacy.export import export
+from artifact_store.storage.memory import MemoryBackend
 from tests.models.market_data import make_candles, write_csv
 from tests.models.test_train import Silent
 
@@ -124,7 +128,7 @@ def test_a_model_whose_features_nobody_named_is_a_row(tmp_path):
 def test_people_get_a_table(trained):
     done = run(trained, "--models", "lightgbm,ppo")
     lines = done.stdout.splitlines()
-    assert lines[0].split() == ["symbol", "model", "run", "found", "by", "newest", "bar", "says", "signal"]
+    assert lines[0].split() == ["symbol", "model", "run", "found", "by", "checked", "newest", "bar", "says", "signal"]
     assert len(lines) == 2 + 4
     assert "best_wf" in lines[2]
     assert "rise" in lines[2]
@@ -140,6 +144,135 @@ def test_where_nothing_is_published_the_newest_run_is_taken(tmp_path):
     adapter.save(store, symbol="X", alias="candidate")
     (signal,) = trade.signals(store, ["X"], path, models=["lightgbm"])
     assert (signal.why, signal.failed) == ("newest", False)
+
+
+class Noting(MemoryBackend):
+    """Remembers which files were read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def stream(self, key, *, size):
+        self.seen.append(key.rpartition("/")[2])
+        return super().stream(key, size=size)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory) -> Path:
+    return write_csv(tmp_path_factory.mktemp("candles") / "X.csv", make_candles(200))
+
+
+@pytest.fixture(scope="module")
+def fitted(path):
+    market = Market.read("X", path)
+    adapter = RECIPES["lightgbm"].adapter(config=TINY["lightgbm"])
+    return adapter.fit(market.features, RECIPES["lightgbm"].answers(market), slice(0, 100), slice(100, 140))
+
+
+@pytest.fixture
+def adapter(fitted):
+    return copy.copy(fitted)  # its own ``run``
+
+
+class TestChecks:
+    @staticmethod
+    def save_with_other_predictions(adapter, store):
+        """A run that was saved by other means, or that a library answers differently now."""
+        good = store.get(store.save(adapter.model, "lightgbm/X", features=adapter.features, config=adapter.config).ref)
+        with store.new_run("lightgbm/X") as draft:
+            draft.features, draft.config = good.features, good.config
+            draft.add("model", adapter.model)
+            draft.add("example_inputs", adapter.example_inputs)
+            draft.add("example_outputs", np.full(len(adapter.example_inputs), 9))
+        return draft.run
+
+    def test_each_run_is_checked_once(self, adapter, path):
+        backend, checked = Noting(), Checked()
+        store = ArtifactStore(backend)
+        adapter.save(store, symbol="X")
+        for times in (1, 1, 1):
+            (signal,) = trade.signals(store, ["X"], path, models=["lightgbm"], checked=checked)
+            assert (signal.failed, signal.checked) == (False, "compared")
+            assert sum(name.startswith("example_outputs") for name in backend.seen) == times
+        adapter.save(store, symbol="X")
+        trade.signals(store, ["X"], path, models=["lightgbm"], checked=checked)
+        assert sum(name.startswith("example_outputs") for name in backend.seen) == 2
+
+    def test_a_run_that_predicts_something_else_is_passed_over_and_can_be_traded_unchecked(
+        self, adapter, path, tmp_path
+    ):
+        store = ArtifactStore(tmp_path / "store")
+        self.save_with_other_predictions(adapter, store)
+        given = [
+            "--store",
+            str(tmp_path / "store"),
+            "--symbols",
+            "X",
+            "--models",
+            "lightgbm",
+            "--data",
+            str(path),
+            "--json",
+        ]
+        done = CliRunner().invoke(trade.main, given)
+        (signal,) = json.loads(done.stdout)["signals"]
+        assert (done.exit_code, signal["error"], signal["signal"]) == (1, "Corrupt", "")
+        assert "predicts something else than when it was saved" in signal["message"]
+        taken = CliRunner().invoke(trade.main, [*given, "--unchecked"])
+        (signal,) = json.loads(taken.stdout)["signals"]
+        assert (taken.exit_code, signal["error"], signal["checked"]) == (0, "", "unchecked")
+
+    def test_a_run_without_an_example_is_traded_and_marked(self, adapter, path, tmp_path):
+        store = ArtifactStore(tmp_path)
+        store.save(adapter.model, "lightgbm/X", features=adapter.features, config=adapter.config)
+        (signal,) = trade.signals(store, ["X"], path, models=["lightgbm"])
+        assert (signal.failed, signal.checked) == (False, "not compared")
+        assert "not compared" in "\n".join(trade._lines([signal]))
+
+    def test_a_run_that_cannot_be_checked_is_passed_over(self, adapter, path, tmp_path):
+        store = ArtifactStore(tmp_path)
+        with store.new_run("lightgbm/X") as draft:
+            draft.features, draft.config = adapter.features, adapter.config
+            draft.add("model", adapter.model)
+            draft.add("notes", {"anything"}, codec="joblib")
+        (signal,) = trade.signals(store, ["X"], path, models=["lightgbm"])
+        assert (signal.error, signal.signal) == ("RiskRefused", "")
+        assert not trade.signals(store, ["X"], path, models=["lightgbm"], checked=None)[0].failed
+
+    def test_a_run_that_was_mended_is_looked_at_again(self, adapter, path, tmp_path):
+        store, checked = ArtifactStore(tmp_path), Checked()
+        adapter.save(store, symbol="X")
+        stored = Path(store.get("lightgbm/X").url("model.txt"))
+        whole = stored.read_bytes()
+        stored.chmod(0o600)
+        stored.write_bytes(whole[::-1])
+        assert trade.signals(store, ["X"], path, models=["lightgbm"], checked=checked)[0].error == "DigestMismatch"
+        stored.write_bytes(whole)
+        assert trade.signals(store, ["X"], path, models=["lightgbm"], checked=checked)[0].checked == "compared"
+
+    def test_a_run_that_is_too_old_gives_no_signal(self, adapter, path, tmp_path):
+        then = datetime.now(UTC) - timedelta(days=40)
+        with ArtifactStore(tmp_path / "store", clock=lambda: then) as store:
+            adapter.save(store, symbol="X")
+        given = [
+            "--store",
+            str(tmp_path / "store"),
+            "--symbols",
+            "X",
+            "--models",
+            "lightgbm",
+            "--data",
+            str(path),
+            "--json",
+        ]
+        for age, error in (("41d", ""), ("30d", "RunTooOld"), ("959h", "RunTooOld"), ("57599m", "RunTooOld")):
+            (signal,) = json.loads(CliRunner().invoke(trade.main, [*given, "--max-run-age", age]).stdout)["signals"]
+            assert signal["error"] == error, age
+        assert "lightgbm/X:" in signal["message"]
+        assert "was saved 40.0 days ago" in signal["message"]
+        for wrong in ("30", "0d", "-1d", "30 days", "1w"):
+            assert CliRunner().invoke(trade.main, [*given, "--max-run-age", wrong]).exit_code == 2
 
 
 def test_one_broken_model_is_a_row_and_the_others_go_on(folder):
@@ -231,7 +364,7 @@ def test_an_old_tree_is_traded_in_place(trained, tmp_path):
     assert (done.exit_code, done.stderr) == (0, "")
     old = told(done)["lightgbm", "GOOGL"]
     new = told(CliRunner().invoke(trade.main, ["--store", str(trained / "store"), "--prefer", "latest", *given]))
-    assert old["run"] == run_.run_id
+    assert (old["run"], old["checked"]) == (run_.run_id, "not compared")
     assert (old["value"], old["signal"]) == tuple(new["lightgbm", "GOOGL"][name] for name in ("value", "signal"))
 
 

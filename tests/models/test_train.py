@@ -22,6 +22,8 @@ from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, errors
 from artifact_store.cli import failures
+from artifact_store.storage.memory import MemoryBackend
+from artifact_store.testing import Faults, FaultyBackend
 from tests.models.market_data import make_candles, write_csv
 
 pytestmark = pytest.mark.xdist_group("test_train")  # its fixtures take long
@@ -88,6 +90,47 @@ def test_every_fold_is_a_run_the_best_is_best_wf_and_the_one_of_all_bars_is_late
     assert [entry.run_id for entry in store.history(f"{key}@latest")] == [told["latest"]]
     assert sorted(runs[name].tags["fold"] for name in folds) == ["1", "2"]
     assert store.verify(predict=True).ok
+
+
+def broken_store(plan: Faults, memory: MemoryBackend) -> ArtifactStore:
+    return ArtifactStore(FaultyBackend(memory, plan, sleep=lambda _: None), timeout=0.3)
+
+
+def test_what_does_not_come_back_from_the_store_is_neither_published_nor_promoted(data, monkeypatch):
+    memory, market = MemoryBackend(), Market.read("EURUSD", data)
+    good = pipeline.train(ArtifactStore(memory), market, wish(), Silent())
+    assert str(good.latest.published).endswith("; validated: sound")
+    spoilt = Faults().on("stream", key="*/model.txt").flip()
+    silent = Silent()
+    bad = pipeline.train(broken_store(spoilt, memory), market, wish(), silent)
+    assert isinstance(bad.latest.published.error, errors.DigestMismatch)
+    assert (bad.best, bad.promoted) == (
+        None,
+        "no fold that is sound has the metric auc, so none is promoted to best_wf",
+    )
+    assert sum("not sound: " in words for words in silent.said) == 3
+    calm = ArtifactStore(memory)
+    assert calm.get("lightgbm/EURUSD@latest") == good.latest
+    assert calm.get("lightgbm/EURUSD@best_wf") == good.best.run
+    monkeypatch.setattr(console, "open_store", lambda **_: broken_store(spoilt, memory))
+    done = run(*arguments(data, "lightgbm"), "--json")
+    told = json.loads(done.stdout)
+    assert (done.exit_code, told["published"], told["validated"]) == (1, False, "wrong")
+    done = run(*arguments(data, "lightgbm"), "--no-validate", "--json")
+    told = json.loads(done.stdout)
+    assert (done.exit_code, told["published"], told["validated"]) == (0, True, None)
+
+
+def test_the_best_fold_of_those_that_are_sound_is_promoted(data):
+    memory, market = MemoryBackend(), Market.read("EURUSD", data)
+    whole = pipeline.train(ArtifactStore(MemoryBackend()), market, wish(), Silent())
+    first = Faults().on("stream", key="*/model.txt", times=1).flip()
+    outcome = pipeline.train(broken_store(first, memory), market, wish(), Silent())
+    scores = [of.score.auc for of in outcome.folds]
+    assert scores == [of.score.auc for of in whole.folds]
+    assert [bool(of.refusal) for of in outcome.folds] == [True, False, False]
+    assert outcome.best.score.auc == max(scores[1:])
+    assert ArtifactStore(memory).get("lightgbm/EURUSD@best_wf") == outcome.best.run
 
 
 def test_a_fold_is_judged_on_bars_that_it_was_not_trained_on(data, tmp_path):
@@ -175,7 +218,7 @@ def test_selected_features_are_what_the_model_is_given(data, tmp_path):
     ("change", "status", "kind", "says"),
     [
         (["--data", "nowhere.csv"], 2, "InvalidOption", "there is no file or folder nowhere.csv"),
-        (["--model", "svm"], 2, "BadParameter", "svm"),
+        (["--model", "svm"], 2, "InvalidOption", "'svm' is no family; there are gru, lightgbm, ppo"),
         (["-c", "n_estimators"], 2, "BadParameter", "NAME=VALUE"),
         (["-c", "n_estimators=0"], 2, "InvalidOption", "n_estimators"),
         (["--select", "retrun_5"], 2, "InvalidInput", "'retrun_5' (did you mean 'return_5'?)"),
