@@ -226,7 +226,7 @@ def find(context: Context, key: ModelKey, prefer: Sequence[str], *, newest: bool
     raise ModelNotFound(f"no run of {key} to take in {context.backend.url}: {told}")
 
 
-def check_limit(max_run_age: timedelta | None) -> timedelta | None:
+def check_limit(max_run_age: object) -> timedelta | None:
     """Return an age that a run may have at most.
 
     Raises:

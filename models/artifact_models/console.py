@@ -14,29 +14,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from types import FrameType
-from typing import Any, ClassVar, Final, Self
+from typing import Any, Final, Self
 
 import click
 
 from artifact_store import ArtifactStore, errors
 
 
-class _Age(click.ParamType):
-    """A length of time: ``30d``, ``12h`` or ``90m``."""
-
-    name = "age"
-    _UNITS: ClassVar[Mapping[str, str]] = {"d": "days", "h": "hours", "m": "minutes"}
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        if isinstance(value, timedelta):
-            return value
-        found = re.fullmatch(r"([1-9][0-9]{0,5})([dhm])", value)
-        if found is None:
-            self.fail(f"{value!r} is no length of time: write 30d, 12h or 90m", param, ctx)
-        return timedelta(**{self._UNITS[found[2]]: int(found[1])})
-
-
-AGE: Final = _Age()
 OK: Final = 0
 PROBLEMS: Final = 1
 INTERRUPTED: Final = 130
@@ -159,6 +143,23 @@ def parse_pairs(values: Sequence[str], option: str, *, is_json: Callable[[str], 
         except json.JSONDecodeError:
             found[name] = given
     return found
+
+
+_UNITS: Final[Mapping[str, str]] = {"d": "days", "h": "hours", "m": "minutes"}
+
+
+def read_age(context: click.Context, option: click.Parameter, value: str | None) -> timedelta | None:
+    """Read a length of time: ``30d``, ``12h`` or ``90m``; the callback of an option.
+
+    Raises:
+        click.BadParameter: it is none.
+    """
+    if value is None:
+        return None
+    found = re.fullmatch(r"([1-9][0-9]{0,5})([dhm])", value)
+    if found is None:
+        raise click.BadParameter("it is written 30d, 12h or 90m.", ctx=context, param=option)
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 def ending(run: Callable[[], object], *, as_json: bool) -> int:

@@ -180,7 +180,10 @@ def _compare(adapter: BaseModelAdapter, features: FeatureSchema, frame: pd.DataF
     "--legacy", type=click.Path(exists=True, path_type=Path), help="An old tree of models instead of a store."
 )
 @click.option(
-    "--max-run-age", type=console.AGE, metavar="AGE", help="Refuse a run that was saved longer ago, such as 30d or 12h."
+    "--max-run-age",
+    callback=console.read_age,
+    metavar="AGE",
+    help="Refuse a run that was saved longer ago, such as 30d or 12h.",
 )
 @click.option("--unchecked", is_flag=True, help="Trade runs without validating them.")
 @click.option("--time-format", metavar="FORMAT", help="strptime's, for times that could mean two things.")

@@ -248,6 +248,20 @@ class TestValidate:
         assert cli("validate", "linear/NOTHING").exit_code == 3
         assert cli("validate", "linear/A@nothing").exit_code == 1
 
+    def test_another_alias_can_be_preferred(self, store: ArtifactStore, cli: Cli) -> None:
+        runs = {alias: save(store, "linear/A", alias=alias) for alias in ("best_wf", "production", "latest")}
+        for arguments, alias in (
+            ((), "best_wf"),
+            (("--prefer", "production"), "production"),
+            (("--prefer", "candidate", "--prefer", "latest"), "latest"),
+        ):
+            (told,) = cli.json(0, "validate", *arguments)["models"]
+            assert told["run"] == str(runs[alias].ref)
+        (told,) = cli.json(0, "validate", "--prefer", "candidate")["models"]
+        assert "newest" in told["steps"][-1]
+        assert cli("validate", "linear/A@latest", "--prefer", "best_wf").exit_code == 2
+        assert cli("validate", "--prefer", "No Alias").exit_code == 1
+
     def test_what_is_not_published_is_no_failure(self, store: ArtifactStore, cli: Cli) -> None:
         save(store, "linear/A", publish="never")
         (told,) = cli.json(0, "validate")["models"]
