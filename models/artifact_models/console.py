@@ -20,7 +20,6 @@ import click
 
 from artifact_store import ArtifactStore, errors
 
-
 OK: Final = 0
 PROBLEMS: Final = 1
 INTERRUPTED: Final = 130
