@@ -12,6 +12,7 @@ import click
 
 from artifact_store.cli import failures, text
 from artifact_store.cli.session import Command, Session, pass_session, refuse_what_is_no_store
+from artifact_store.core.compatibility import Verdict
 from artifact_store.core.errors import ModelNotFound
 from artifact_store.core.keys import ModelKey, RunRef
 from artifact_store.ops.predict import Predictions
@@ -91,6 +92,7 @@ def _document(url: str, checked: Iterable[Timed]) -> dict[str, Any]:
                 "files": report.files,
                 "loaded": list(report.loaded),
                 "predictions": described(report.predictions),
+                "environment_verdict": None if report.environment is None else report.environment.to_json(),
                 "seconds": round(seconds, 3),
                 "problems": [
                     {"where": problem.where, **failures.described(problem.error)} for problem in report.problems
@@ -114,7 +116,7 @@ def described(predictions: Predictions | None) -> dict[str, Any] | None:
 
 
 def _lines(checked: Sequence[Timed]) -> Iterator[str]:
-    head = ("model", "run", "taken as", "files", "loaded", "predictions", "seconds", "result")
+    head = ("model", "run", "taken as", "files", "loaded", "predictions", "environment", "seconds", "result")
     rows = [
         [
             str(report.key),
@@ -123,6 +125,7 @@ def _lines(checked: Sequence[Timed]) -> Iterator[str]:
             str(report.files),
             ", ".join(name for name in report.loaded if not name.startswith("example_")) or "-",
             str(report.predictions or "-"),
+            "-" if report.environment is None else str(report.environment.verdict),
             f"{seconds:.2f}",
             _result(report),
         ]
@@ -130,12 +133,24 @@ def _lines(checked: Sequence[Timed]) -> Iterator[str]:
     ]
     yield from text.table(head, rows)
     yield ""
+    yield from _environments([report for report, _ in checked])
     for problem in (problem for report, _ in checked for problem in report.problems):
         yield f"{click.style(type(problem.error).__name__, fg='red', bold=True)} {text.safe(str(problem))}"
     wrong = sum(not report.ok for report, _ in checked)
     silent = sum(report.predictions is not None and report.predictions.outcome == "no example" for report, _ in checked)
     summary = f"{text.count(len(checked), 'model')}: {wrong or 'none'} with problems"
     yield summary + (f", {silent} without golden predictions." if silent else ".")
+
+
+def _environments(reports: Sequence[ModelReport]) -> Iterator[str]:
+    """Yield what makes an environment risky, once for all the models of which it is true."""
+    models: dict[str, list[str]] = {}
+    for report in reports:
+        for remark in report.environment.remarks if report.environment is not None else ():
+            if remark.verdict is Verdict.RISKY:
+                models.setdefault(str(remark), []).append(str(report.key))
+    for remark_text, keys in models.items():
+        yield f"{click.style('risky', fg='yellow', bold=True)} {text.safe(remark_text)}: {', '.join(keys)}"
 
 
 def _why(report: ModelReport) -> str:

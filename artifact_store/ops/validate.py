@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from artifact_store.core.compatibility import EnvironmentVerdict
 from artifact_store.core.errors import ArtifactStoreError, ComponentNotFound, Corrupt, ModelNotFound
 from artifact_store.core.keys import ModelKey
 from artifact_store.ops.audit import Problem
@@ -29,6 +30,7 @@ class ModelReport:
 
     ``run`` is the reference of the run that was taken, empty if there is none; ``steps`` say why. A model of which
     nothing is published has no run and no problem. ``loaded`` are the components that could be loaded.
+    ``environment`` is advice, and makes no model wrong.
     """
 
     key: ModelKey
@@ -38,6 +40,7 @@ class ModelReport:
     loaded: tuple[str, ...] = ()
     predictions: Predictions | None = None
     problems: tuple[Problem, ...] = ()
+    environment: EnvironmentVerdict | None = None
 
     @property
     def ok(self) -> bool:
@@ -67,7 +70,16 @@ def validate(key: ModelKey, find: Callable[[ModelKey], Run]) -> ModelReport:
                 problems.append(Problem(f"{run.ref} (predictions)", predictions.error))
     except ArtifactStoreError as error:  # the storage does not answer: one model may be on its bad part
         problems.append(Problem(str(run.ref), error))
-    return ModelReport(key, str(run.ref), run.found_by, len(run.files), tuple(loaded), predictions, tuple(problems))
+    return ModelReport(
+        key,
+        str(run.ref),
+        run.found_by,
+        len(run.files),
+        tuple(loaded),
+        predictions,
+        tuple(problems),
+        run.environment_verdict,
+    )
 
 
 def _lost(run: Run) -> Iterator[Problem]:
