@@ -256,7 +256,7 @@ def environment_lines(run: Run) -> Iterator[tuple[str, str]]:
     found = run.environment_verdict
     yield "environment", str(found.verdict)
     for remark in found.remarks:
-        yield f"  {remark.verdict}", str(remark)
+        yield "", f"{remark.verdict}: {remark}"
 
 
 def _package_lines(packages: object) -> Iterator[str]:

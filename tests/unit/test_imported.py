@@ -48,10 +48,10 @@ def test_it_tells_what_the_standard_library_tells():
 
 
 def test_versions_of_what_this_process_has_imported():
-    import numpy
+    import numpy as np
 
     found = read().imported(sys.modules)
-    assert found["numpy"] == numpy.__version__
+    assert found["numpy"] == np.__version__
     assert {"pytest", "pydantic", "artifact-store"} <= found.keys()
     assert list(found) == sorted(found)
 

@@ -33,7 +33,7 @@ def test_a_file_is_its_size_and_the_hash_of_its_bytes(folder):
 
 
 def test_a_folder_is_the_hash_of_the_list_of_its_files(folder):
-    listing = '{"a.csv":"%s","a/é.csv":"%s","b.csv":"%s"}' % (sha(b""), sha(b"1"), sha(b"22"))
+    listing = f'{{"a.csv":"{sha(b"")}","a/é.csv":"{sha(b"1")}","b.csv":"{sha(b"22")}"}}'
     assert digest_of(folder, "x") == Digest(3, sha(listing.encode()))
     assert digest_by_the_document(folder) == {"size": 3, "sha256": sha(listing.encode())}
 
