@@ -336,7 +336,10 @@ class Draft:
             "tags": plain({name: str(value) for name, value in _mapping("tags", self.tags).items()}, "tags"),
             "description": _text("description", self.description),
             "parent": self._parent(),
-            "data": lineage.digests(_mapping("data", self.data), context.report),
+            "data": {
+                name: {"size": found.size, "sha256": found.sha256}
+                for name, found in lineage.digests(_mapping("data", self.data), context.report).items()
+            },
             "publish": intent(self._alias, self._policy),
             "signed_by": () if context.signer is None else (context.signer.key_id,),
         }

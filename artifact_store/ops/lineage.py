@@ -12,7 +12,7 @@ from artifact_store.core.canonical import canonical, sha256
 from artifact_store.core.errors import InvalidOption, RunDeleted
 from artifact_store.core.files import Digest, Progress
 from artifact_store.core.keys import RunRef
-from artifact_store.core.manifest import DataDigest, Manifest, Parent
+from artifact_store.core.manifest import Manifest, Parent
 from artifact_store.ops import resolve
 from artifact_store.ops.context import Context
 from artifact_store.storage.transfer import Report, hash_pieces, read_pieces
@@ -40,7 +40,7 @@ def parent(context: Context, value: Manifest | RunRef | str) -> Parent:
     return Parent(ref=manifest.label, store_id=manifest.store_id, manifest_sha256=manifest.digest)
 
 
-def digests(data: Mapping[str, Any], report: Report | None) -> dict[str, DataDigest]:
+def digests(data: Mapping[str, Any], report: Report | None) -> dict[str, Digest]:
     """Return the digest of every data set: as it is given, or of the file or folder at a path, which is read now.
 
     Raises:
@@ -49,12 +49,12 @@ def digests(data: Mapping[str, Any], report: Report | None) -> dict[str, DataDig
     return {name: _digest(name, value, report) for name, value in data.items()}
 
 
-def _digest(name: str, value: Any, report: Report | None) -> DataDigest:
+def _digest(name: str, value: Any, report: Report | None) -> Digest:
     if isinstance(value, str | os.PathLike):
         value = digest_of(Path(value), name, report)
     if not isinstance(value, Digest):
         raise InvalidOption(f"the data {name!r} is a {type(value).__name__}; give a path, or a Digest(size, sha256)")
-    return DataDigest(size=value.size, sha256=value.sha256)
+    return value
 
 
 def digest_of(path: Path, name: str, report: Report | None = None) -> Digest:
