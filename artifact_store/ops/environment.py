@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
@@ -52,7 +53,7 @@ def _need(registry: CodecRegistry, component: Component, packages: Collection[st
 @cache
 def _distributions() -> Distributions:
     found = Distributions()
-    found.read()
+    found.read_until(math.inf)
     return found
 
 

@@ -46,10 +46,10 @@ class Distributions:
         self.complete = False
         """Whether all are read."""
 
-    def read(self, until: float = float("inf")) -> None:
-        """Read on until that moment of ``time.monotonic``; what was read stays read."""
+    def read_until(self, moment: float) -> None:
+        """Read on until that moment of ``time.monotonic``, infinity for all of it; what was read stays read."""
         with self._lock:
-            while not self.complete and time.monotonic() < until:
+            while not self.complete and time.monotonic() < moment:
                 found = next(self._left, None)
                 if found is None:
                     self.complete = True

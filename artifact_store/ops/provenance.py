@@ -16,12 +16,14 @@ from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from artifact_store.core.errors import InvalidOption
 from artifact_store.ops.imported import Distributions
-from artifact_store.ops.repository import Repository
 from artifact_store.storage.transfer import Workers
+
+if TYPE_CHECKING:
+    from artifact_store.ops.repository import Repository
 
 LIMIT: Final = 0.5
 """Seconds that a save waits for all of it together, from the moment on at which its draft got its first part."""
@@ -94,7 +96,7 @@ def begin(workers: Workers, parts: frozenset[str]) -> Gathering:
             process.found[place] = found, workers.submit(lambda: _describe(found, place))
         pending.append(process.found[place][1])
     if "packages" in parts and not process.distributions.complete:
-        pending.append(workers.submit(lambda: process.distributions.read(time.monotonic() + LIMIT)))
+        pending.append(workers.submit(lambda: process.distributions.read_until(time.monotonic() + LIMIT)))
     return Gathering(parts, process, process.found[place][0], tuple(pending), time.monotonic() + LIMIT)
 
 
@@ -125,6 +127,8 @@ def _describe_code(found: dict[str, Any], place: str, until: float) -> None:
 
 def _repository(main: _Main, place: str) -> Repository | None:
     """Return the repository of the program, or that of the working directory where the program is none's."""
+    from artifact_store.ops.repository import Repository
+
     folders = [] if main.path is None or main.installed else [main.path.parent]
     found = (Repository.around(folder) for folder in [*folders, *([Path(place)] if place else [])])
     return next((each for each in found if each is not None), None)

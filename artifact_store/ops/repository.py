@@ -203,6 +203,10 @@ def _read(path: Path, limit: int = _SMALL) -> str:
     Raises:
         OSError, ValueError: it is something else.
     """
-    if not path.is_file() or path.stat().st_size > limit:
-        raise ValueError(f"{path.name} is no such file")
-    return path.read_text(encoding="utf-8")
+    if not path.is_file():  # a pipe would never end
+        raise ValueError(f"{path.name} is not a file")
+    with path.open("rb") as source:
+        data = source.read(limit + 1)
+    if len(data) > limit:
+        raise ValueError(f"{path.name} has more than {limit} bytes")
+    return data.decode("utf-8")

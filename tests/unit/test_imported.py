@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import math
 import sys
 import types
 from importlib.metadata import packages_distributions
@@ -32,7 +33,7 @@ def site(tmp_path, monkeypatch):
 
 def read():
     found = Distributions()
-    found.read()
+    found.read_until(math.inf)
     assert found.complete
     return found
 
@@ -127,10 +128,10 @@ def test_of_two_with_one_name_the_first_on_the_path_counts(site, tmp_path, monke
 def test_reading_goes_on_where_it_ended(site):
     install(site, "one", "1", top_level_txt="one\n")
     found = Distributions()
-    found.read(until=0)
+    found.read_until(0)
     assert not found.complete
     assert found.owners("one") == []
-    found.read()
+    found.read_until(math.inf)
     assert found.complete
     assert found.owners("one") == ["one"]
 

@@ -138,7 +138,7 @@ def test_a_reference_that_leads_in_a_circle_ends(tree):
 def test_what_is_no_small_file_is_not_read(tree, make):
     (tree / ".git/HEAD").unlink()
     make(tree / ".git/HEAD")
-    with pytest.raises(ValueError, match="HEAD is no such file"):
+    with pytest.raises(ValueError, match=r"HEAD (is not a file|has more than 4096 bytes)"):
         found(tree).head(soon())
 
 
