@@ -12,7 +12,7 @@ from artifact_store.core import errors
 from artifact_store.core.codec import Codec, CodecRef, Risk
 from artifact_store.core.errors import ArtifactStoreError
 from artifact_store.core.features import FeatureSchema, Observation
-from artifact_store.core.files import Progress
+from artifact_store.core.files import Digest, Progress
 from artifact_store.core.keys import ModelKey, RunId, RunRef
 from artifact_store.core.pointer import Pointer, Publish
 from artifact_store.core.policy import Expect, IfBetter
@@ -29,6 +29,7 @@ __all__ = [
     "Codec",
     "CodecRef",
     "CodecRegistry",
+    "Digest",
     "Draft",
     "Example",
     "Expect",

@@ -17,7 +17,7 @@ from typing import Any, Self
 from artifact_store import proof
 from artifact_store.core import keys
 from artifact_store.core.canonical import canonical
-from artifact_store.core.codec import KnowsInputs, check_inputs
+from artifact_store.core.codec import KnowsInputs, check_inputs, libraries_of
 from artifact_store.core.documents import NON_FINITE, check_writable, plain
 from artifact_store.core.errors import (
     ArtifactStoreError,
@@ -29,9 +29,9 @@ from artifact_store.core.errors import (
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.files import Outgoing
 from artifact_store.core.keys import ModelKey, RunId
-from artifact_store.core.manifest import CodecRecord, Component, FileEntry, Manifest, summary
+from artifact_store.core.manifest import CodecRecord, Component, FileEntry, Manifest, Parent, summary
 from artifact_store.core.policy import Later, Never, Policy, intent
-from artifact_store.ops import catalog, environment, publish, signing
+from artifact_store.ops import catalog, environment, lineage, provenance, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.marker import StoreRecord
 from artifact_store.ops.publish import SeenPointer
@@ -45,7 +45,8 @@ class Draft:
     """A run being written. Nothing of it is visible before :meth:`commit`, and never a part of it.
 
     As a context manager it commits on leaving the block, and stores nothing where the block raised.
-    Fill ``metrics``, ``tags``, ``config``, ``training_config`` (mappings by name) and ``features`` before.
+    Fill ``metrics``, ``tags``, ``config``, ``training_config`` (mappings by name) and ``features`` before; and
+    ``description``, ``parent`` and ``data``, which mean what they mean to :meth:`ArtifactStore.save`.
     """
 
     __slots__ = (
@@ -53,22 +54,29 @@ class Draft:
         "_components",
         "_context",
         "_extra",
+        "_gathering",
         "_has_example",
         "_inputs",
         "_known",
+        "_libraries",
         "_open_store",
         "_policy",
         "_staging",
+        "_surroundings",
         "_tried",
         "_validate",
         "config",
         "created_at",
+        "data",
+        "description",
         "environment",
         "features",
         "is_fitted",
         "key",
         "metrics",
         "own_id",
+        "parent",
+        "provenance",
         "reason",
         "run",
         "run_id",
@@ -102,6 +110,11 @@ class Draft:
         """When it was trained (aware), where that was not now: for runs that are brought from elsewhere."""
         self.environment: Any = None
         """Where it was trained (a mapping), where that was not here: for runs that are brought from elsewhere."""
+        self.provenance: Any = None
+        """What to record instead of this process's own code, user and host (a mapping); ``{}`` for nothing."""
+        self.description = ""
+        self.parent: Any = None
+        self.data: Any = {}
         self.reason = ""
         self.run: Run | None = None
         """The committed run, once there is one."""
@@ -113,6 +126,9 @@ class Draft:
         self._components: dict[str, Component] = {}
         self._extra: dict[str, Path] = {}
         self._inputs: dict[str, tuple[str, ...]] = {}
+        self._libraries: set[str] = set()
+        self._gathering: provenance.Gathering | None = None
+        self._surroundings: dict[str, Any] | None = None
         self._staging = tempfile.TemporaryDirectory(prefix="artifact-store-", ignore_cleanup_errors=True)
 
     def __repr__(self) -> str:
@@ -140,6 +156,7 @@ class Draft:
             InvalidName: the name is outside the grammar, or taken.
         """
         self._check_open()
+        self._gather()
         if keys.check_component(name) in self._components:
             raise InvalidName("component", name, "this run has one already")
         if name in {"manifest", "metadata"}:
@@ -158,12 +175,14 @@ class Draft:
             files=tuple(sorted(written)),
             options=options,
         )
+        self._libraries.update(libraries_of(chosen))
         if isinstance(chosen, KnowsInputs):
             self._inputs[name] = chosen.inputs(obj)
 
     def add_file(self, name: str, path: str | Path) -> None:
         """Add a file as it is. It is read when the run is committed, and must not change until then."""
         self._check_open()
+        self._gather()
         source = Path(path)
         if keys.check_path(name) in self._extra or (self._directory / name).exists():
             raise InvalidName("file name", name, "this run has one already")
@@ -202,7 +221,8 @@ class Draft:
         if not self._components and not self._extra:
             raise InvalidOption(f"{self.key}:{self.run_id} has nothing in it; add a component or a file")
         fields = self._fields()
-        check_writable(Manifest, {**fields, "store_id": "", "files": (), "components": {}}, f"what {self.key} is given")
+        said = {**fields, **self._said(), "store_id": "", "files": (), "components": {}}
+        check_writable(Manifest, said, f"what {self.key} is given")
         if self._has_example:
             proof.repeat_example(self._context, fields, self._components, self._directory)
         (self._directory / keys.METADATA).write_bytes(canonical(summary(fields, self.features)))
@@ -215,7 +235,8 @@ class Draft:
             store_id = self._open_store().store_id
 
             def describe(entries: Sequence[FileEntry]) -> Manifest:
-                return Manifest(store_id=store_id, files=tuple(entries), components=components, **fields)
+                about = {**fields, **self._where()}
+                return Manifest(store_id=store_id, files=tuple(entries), components=components, **about)
 
             if str(self.key) not in self._known:
                 pointer.result()  # the first use of a key here: its symbol is checked before anything is stored
@@ -356,15 +377,41 @@ class Draft:
                 for name, value in plain(_mapping("metrics", self.metrics), "metrics").items()
             },
             "tags": plain({name: str(value) for name, value in _mapping("tags", self.tags).items()}, "tags"),
-            "environment": self._environment(),
+            "description": _text("description", self.description),
+            "parent": self._parent(),
+            "data": {
+                name: {"size": found.size, "sha256": found.sha256}
+                for name, found in lineage.digests(_mapping("data", self.data), context.report).items()
+            },
             "publish": intent(self._alias, self._policy),
             "signed_by": () if context.signer is None else (context.signer.key_id,),
         }
 
-    def _environment(self) -> dict[str, Any]:
-        if self.environment is None:
-            return environment.describe()
-        return dict(plain(_mapping("environment", self.environment), "environment"))
+    def _parent(self) -> Parent | None:
+        if self.parent is None:
+            return None
+        return lineage.parent(self._context, self.parent.manifest if isinstance(self.parent, Run) else self.parent)
+
+    def _gather(self) -> None:
+        """Begin to find out how this run comes about, unless that was said already, or is not to be recorded."""
+        said = self.provenance is not None or self.environment is not None
+        if self._gathering is None and self._context.provenance and not said:
+            self._gathering = provenance.begin(self._context.workers, self._context.provenance)
+
+    def _where(self) -> dict[str, Any]:
+        """Return the environment and the provenance; the same ones however often it is asked."""
+        if self._surroundings is None:
+            gathered = self._gathering if self.provenance is None and self.environment is None else None
+            self._surroundings = {
+                "environment": environment.describe(self._libraries, gathered.packages() if gathered else {}),
+                "provenance": gathered.provenance() if gathered else {},
+            }
+        return self._surroundings | self._said()
+
+    def _said(self) -> dict[str, Any]:
+        """Return what the caller gives instead of the surroundings of this process."""
+        given = {"environment": self.environment, "provenance": self.provenance}
+        return {name: dict(plain(_mapping(name, value), name)) for name, value in given.items() if value is not None}
 
     def _freeze(self) -> list[Outgoing]:
         staged = {path: self._directory / path for path in self._staged()}
@@ -393,6 +440,12 @@ def _mapping(what: str, value: Any) -> Mapping[str, Any]:
     if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
         return value
     raise InvalidOption(f"{what} is a mapping of names to values, not {value!r}")
+
+
+def _text(what: str, value: Any) -> str:
+    if isinstance(value, str):
+        return str(plain(value, what))
+    raise InvalidOption(f"{what} is text, not a {type(value).__name__}")
 
 
 def _number(name: str, value: Any) -> float | int | str:

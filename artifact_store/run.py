@@ -14,13 +14,15 @@ from typing import IO, Any
 
 from artifact_store.core import keys, trust
 from artifact_store.core.codec import Risk
+from artifact_store.core.compatibility import EnvironmentVerdict
 from artifact_store.core.documents import NON_FINITE
 from artifact_store.core.errors import ArtifactStoreError, Corrupt, InvalidOption, brief
 from artifact_store.core.features import FeatureSchema
+from artifact_store.core.files import Digest
 from artifact_store.core.keys import ModelKey, RunId, RunRef
 from artifact_store.core.manifest import FileEntry, Manifest, summary
 from artifact_store.core.pointer import Pointer
-from artifact_store.ops import fetch
+from artifact_store.ops import environment, fetch
 from artifact_store.ops.audit import RunReport, verify_run
 from artifact_store.ops.context import Context
 from artifact_store.ops.golden import check_example
@@ -141,6 +143,34 @@ class Run:
     def tags(self) -> dict[str, str]:
         """Its tags (a copy)."""
         return dict(self.manifest.tags)
+
+    @property
+    def description(self) -> str:
+        """What its saver wants people to know about it; empty if nothing."""
+        return self.manifest.description
+
+    @property
+    def parent(self) -> RunRef | None:
+        """The run that it was made from, or ``None``. ``manifest.parent`` has its digest, too."""
+        return None if self.manifest.parent is None else RunRef.parse(self.manifest.parent.ref)
+
+    @property
+    def data(self) -> dict[str, Digest]:
+        """The digests of the data that it was trained on, by name, as its saver gave them; a later save takes them."""
+        return {name: found.digest for name, found in self.manifest.data.items()}
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """How it came about (a copy): ``git``, ``script``, ``user`` and ``host``, as far as they are recorded."""
+        return copy.deepcopy(dict(self.manifest.provenance))
+
+    @property
+    def environment_verdict(self) -> EnvironmentVerdict:
+        """Whether this process is like the one that saved the run, as far as its codecs depend on it.
+
+        Advice, and never a reason that anything is refused. Looks at installed distributions; reads no storage.
+        """
+        return environment.verdict(self._context.registry, self.manifest)
 
     @property
     def metadata(self) -> dict[str, Any]:

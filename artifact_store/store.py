@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from artifact_store.core.errors import (
     RunDeleted,
 )
 from artifact_store.core.features import FeatureSchema
+from artifact_store.core.files import Digest
 from artifact_store.core.keys import ModelKey, RunId, RunRef
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Note, Pointer, Publish
@@ -35,6 +36,7 @@ from artifact_store.legacy.backend import LegacyBackend
 from artifact_store.ops import catalog, marker, promote, resolve, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.keypairs import Signer
+from artifact_store.ops.provenance import parse as parse_provenance
 from artifact_store.ops.watermark import Watermarks
 from artifact_store.run import Example, Run
 from artifact_store.storage.base import Backend
@@ -70,6 +72,8 @@ class ArtifactStore(Housekeeping, Checking, Examining):
         progress: called with a :class:`~artifact_store.Progress` as bytes move, from the threads that move them.
         registry: the codecs; those of the installed distributions unless given.
         actor: who publishes, as recorded in pointers; the machine's name unless given.
+        provenance: what each save records of how it came about: all (``True``), nothing (``False``), or some of ``git``
+            (commit, branch, whether files were changed), ``script``, ``user``, ``host`` and ``packages``.
         clock: returns the time now as an aware datetime.
 
     Raises:
@@ -93,6 +97,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
         progress: Report | None = None,
         registry: CodecRegistry | None = None,
         actor: str | None = None,
+        provenance: bool | Collection[str] = True,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         if concurrency not in {"safe", "single-writer"}:
@@ -120,6 +125,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
             new_write_id=_new_write_id,
             actor=actor if actor is not None else platform.node() or "unknown",
             signer=signer,
+            provenance=parse_provenance(provenance),
             marks=None if state is None else Watermarks(Path(state), Patience(seconds=timeout)),
         )
 
@@ -170,6 +176,9 @@ class ArtifactStore(Housekeeping, Checking, Examining):
         metrics: Mapping[str, Any] | None = None,
         tags: Mapping[str, Any] | None = None,
         example: Example | None = None,
+        description: str = "",
+        parent: Run | RunRef | str | None = None,
+        data: Mapping[str, Digest | str | Path] | None = None,
         run_id: str | None = None,
         alias: str = keys.LATEST,
         publish: str | Policy = "always",
@@ -178,8 +187,10 @@ class ArtifactStore(Housekeeping, Checking, Examining):
         """Store ``obj`` and everything that belongs to it as one run, and publish it under ``alias``.
 
         The run is visible whole or not at all. What could not be published for a reason of the policy is committed
-        all the same: ``run.published`` is false and says why. With ``validate`` it is published only after it was
-        loaded back from the storage and found sound (:meth:`Run.validate`): ``run.published.validation`` tells more.
+        all the same: ``run.published`` is false and says why. ``description`` is for people, ``parent`` is the run that
+        this one was made from, and ``data`` says what it was trained on: digests, or files and folders to be hashed.
+        With ``validate`` the run is published only after it was loaded back from the storage and found sound
+        (:meth:`Run.validate`): ``run.published.validation`` tells more.
 
         Raises:
             InvalidInput: a name, an option or an object cannot be stored, or the example is not what the model says;
@@ -192,6 +203,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
             draft.features = features
             draft.config, draft.training_config = config or {}, training_config or {}
             draft.metrics, draft.tags = metrics or {}, tags or {}
+            draft.description, draft.parent, draft.data = description, parent, data or {}
             draft.add(component, obj)
             for name, part in (components or {}).items():
                 draft.add(name, part)

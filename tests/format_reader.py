@@ -59,6 +59,16 @@ def document(data: bytes, *kinds: str) -> dict[str, Any]:
     return value
 
 
+def digest_of(place: Path) -> dict[str, Any]:
+    """Return what ``data`` in a manifest says of a file or a folder."""
+    if place.is_file():
+        data = place.read_bytes()
+        return {"size": len(data), "sha256": sha256(data)}
+    files = {path.relative_to(place).as_posix(): digest_of(path) for path in place.rglob("*") if path.is_file()}
+    listing = canonical({name: found["sha256"] for name, found in files.items()})
+    return {"size": sum(found["size"] for found in files.values()), "sha256": sha256(listing)}
+
+
 # ---------------------------------------------------------------- reading
 
 

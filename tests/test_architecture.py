@@ -115,6 +115,7 @@ OWNERS = {
 }
 
 READS_ENVIRONMENT = {
+    "ops/repository.py": "where the user's own settings of git are, so that git gets nothing else of the environment",
     "storage/obstore_aws.py": "AWS's conventions: obstore knows them only in part",
     "storage/obstore_client.py": "what the client itself may have taken from there, so that no error repeats a secret",
 }
@@ -130,6 +131,7 @@ PUBLIC = [
     "Codec",
     "CodecRef",
     "CodecRegistry",
+    "Digest",
     "Draft",
     "Example",
     "Expect",

@@ -25,7 +25,7 @@ _TITLES = {"training_config": "training"}
 def diff(session: Session, context: click.Context, a: str, b: str, *, exit_code: bool) -> None:
     """Say in what two runs differ: A and B are references such as gru/BTCEUR@production or gru/BTCEUR:20240816.
 
-    Compared are files, features, configuration, metrics, tags, codecs and environment.
+    Compared are files, features, configuration, metrics, tags, codecs, origin and environment.
     """
     with session.store() as store:
         found = store.diff(a, b)

@@ -194,7 +194,12 @@ def _everything(run: Run, pointers: Mapping[str, Pointer], problems: list[str]) 
         "tags": run.tags,
         "config": run.config,
         "training_config": run.training_config,
+        "description": run.description,
+        "parent": None if manifest.parent is None else manifest.parent.model_dump(mode="json"),
+        "data": {name: {"size": found.size, "sha256": found.sha256} for name, found in manifest.data.items()},
+        "provenance": run.provenance,
         "environment": dict(manifest.environment),
+        "environment_verdict": run.environment_verdict.to_json(),
         "is_fitted": manifest.is_fitted,
         "publish": manifest.publish.model_dump(mode="json"),
         "problems": problems,
@@ -210,6 +215,8 @@ def _page(run: Run, pointers: Mapping[str, Pointer]) -> Iterator[str]:
             ("aliases", ", ".join(aliases_of(run, pointers)) or "none"),
             ("stored at", run.url()),
             ("manifest", f"sha256 {manifest.digest}"),
+            *_origin(run),
+            *environment_lines(run),
         ],
         indent=2,
     )
@@ -227,10 +234,37 @@ def _page(run: Run, pointers: Mapping[str, Pointer]) -> Iterator[str]:
         ("Tags", list(run.tags.items())),
         ("Configuration", _plain(run.config)),
         ("Training configuration", _plain(run.training_config)),
-        ("Made with", _plain(manifest.environment)),
+        ("Data", [(name, f"{text.size(found.size)}, sha256 {found.sha256}") for name, found in run.data.items()]),
+        ("Made by", _plain(manifest.provenance)),
+        ("Made with", _plain({name: value for name, value in manifest.environment.items() if name != "packages"})),
     ):
         if pairs:
             yield from _section(name, text.fields(pairs, indent=2))
+    yield from _package_lines(manifest.environment.get("packages"))
+
+
+def _origin(run: Run) -> Iterator[tuple[str, str]]:
+    if run.description:
+        yield "description", run.description
+    if run.manifest.parent is not None:
+        digest = run.manifest.parent.manifest_sha256
+        yield "parent", run.manifest.parent.ref + (f", sha256 {digest}" if digest else "")
+
+
+def environment_lines(run: Run) -> Iterator[tuple[str, str]]:
+    """Yield, by name, whether the environment of a run fits this one, and everything that differs."""
+    found = run.environment_verdict
+    yield "environment", str(found.verdict)
+    for remark in found.remarks:
+        yield "", f"{remark.verdict}: {remark}"
+
+
+def _package_lines(packages: object) -> Iterator[str]:
+    from textwrap import wrap
+
+    if isinstance(packages, Mapping) and packages:
+        names = ", ".join(f"{text.safe(str(name))} {text.safe(str(version))}" for name, version in packages.items())
+        yield from wrap(names, page_width(), initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _section(title: str, lines: Iterator[str]) -> Iterator[str]:

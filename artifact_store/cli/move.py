@@ -12,7 +12,7 @@ import click
 
 from artifact_store import owned
 from artifact_store.cli import text
-from artifact_store.cli.look import publish_document, size_of
+from artifact_store.cli.look import environment_lines, publish_document, size_of
 from artifact_store.cli.session import Bar, Command, Session, pass_session
 from artifact_store.core.canonical import parse
 from artifact_store.core.errors import Corrupt, InvalidOption
@@ -57,7 +57,9 @@ def get(session: Session, ref: str, dest: str, component: str | None, files: tup
     ]
     size = text.size(sum(run.files[name].size for name, _ in saved))
     lines = [f"{text.count(len(saved), 'file')} of {run.ref}, {size}, in {text.safe(dest)}: all as saved."]
-    session.answer({"ref": str(run.ref), "files": entries}, lines)
+    verdict = run.environment_verdict
+    document = {"ref": str(run.ref), "files": entries, "environment_verdict": verdict.to_json()}
+    session.answer(document, [*lines, *text.fields(list(environment_lines(run)))])
 
 
 def _all(run: Run, dest: Path) -> list[tuple[str, Path]]:

@@ -13,6 +13,7 @@ import click
 
 from artifact_store.cli import failures, text
 from artifact_store.cli.session import Command, Session, pass_session, refuse_what_is_no_store
+from artifact_store.core.compatibility import Compatibility
 from artifact_store.core.errors import InvalidOption, ModelNotFound
 from artifact_store.core.keys import ModelKey, RunRef
 from artifact_store.ops.audit import Problem
@@ -121,6 +122,7 @@ def _document(url: str, checked: Iterable[Timed]) -> dict[str, Any]:
                 "files": report.files,
                 "loaded": list(report.loaded),
                 "predictions": described(report.predictions),
+                "environment_verdict": None if report.environment is None else report.environment.to_json(),
                 "seconds": round(seconds, 3),
                 "problems": listed(report.problems),
                 "unchecked": listed(report.unchecked),
@@ -154,7 +156,7 @@ def described(predictions: Predictions | None) -> dict[str, Any] | None:
 
 
 def _lines(checked: Sequence[Timed]) -> Iterator[str]:
-    head = ("model", "run", "taken as", "files", "loaded", "predictions", "seconds", "result")
+    head = ("model", "run", "taken as", "files", "loaded", "predictions", "environment", "seconds", "result")
     rows = [
         [
             str(report.key),
@@ -163,6 +165,7 @@ def _lines(checked: Sequence[Timed]) -> Iterator[str]:
             str(report.files),
             ", ".join(name for name in report.loaded if not name.startswith("example_")) or "-",
             str(report.predictions or "-"),
+            "-" if report.environment is None else str(report.environment.verdict),
             f"{seconds:.2f}",
             _result(report),
         ]
@@ -170,6 +173,7 @@ def _lines(checked: Sequence[Timed]) -> Iterator[str]:
     ]
     yield from text.table(head, rows)
     yield ""
+    yield from _environments([report for report, _ in checked])
     for report, _ in checked:
         yield from told(report.problems, "red")
         yield from told(report.unchecked, "yellow")
@@ -179,6 +183,17 @@ def _lines(checked: Sequence[Timed]) -> Iterator[str]:
     summary = f"{text.count(len(checked), 'model')}: {wrong or 'none'} with problems"
     summary += f", {unchecked} cannot be checked here" if unchecked else ""
     yield summary + (f", {silent} without golden predictions." if silent else ".")
+
+
+def _environments(reports: Sequence[ModelReport]) -> Iterator[str]:
+    """Yield what makes an environment risky, once for all the models of which it is true."""
+    models: dict[str, list[str]] = {}
+    for report in reports:
+        for remark in report.environment.remarks if report.environment is not None else ():
+            if remark.verdict is Compatibility.RISKY:
+                models.setdefault(str(remark), []).append(str(report.key))
+    for remark_text, keys in models.items():
+        yield f"{click.style('risky', fg='yellow', bold=True)} {text.safe(remark_text)}: {', '.join(keys)}"
 
 
 def _why(report: ModelReport) -> str:

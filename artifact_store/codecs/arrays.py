@@ -34,6 +34,7 @@ class ArrayCodec:
     risk: ClassVar[Risk] = Risk.DATA
     types: ClassVar[tuple[str, ...]] = ("numpy.ndarray", "numpy.generic", "builtins.dict", "builtins.tuple")
     extra: ClassVar[str | None] = None
+    libraries: ClassVar[tuple[str, ...]] = ("numpy",)
 
     def accepts(self, obj: Any) -> bool:
         """Take dicts and tuples only if there is something in them and all of it is an array."""

@@ -37,6 +37,7 @@ class ArrowCodec:
     risk: ClassVar[Risk] = Risk.DATA
     types: ClassVar[tuple[str, ...]] = ("pyarrow.lib.Table",)
     extra: ClassVar[str | None] = "tables"
+    libraries: ClassVar[tuple[str, ...]] = ("pyarrow",)
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
         """Write the table and read it back.

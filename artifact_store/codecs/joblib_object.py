@@ -25,6 +25,7 @@ class JoblibCodec:
     types: ClassVar[tuple[str, ...]] = ("sklearn.base.BaseEstimator",)
     """What it is mostly named for. Since its risk is code it is never chosen, and may be named for anything."""
     extra: ClassVar[str | None] = "joblib"
+    libraries: ClassVar[tuple[str, ...]] = ("joblib", "numpy")
     deterministic: ClassVar[bool] = False
     """A pickle depends on which parts of an object are one and the same."""
 

@@ -49,6 +49,7 @@ class LightGBMCodec:
     risk: ClassVar[Risk] = Risk.DATA
     types: ClassVar[tuple[str, ...]] = ("lightgbm.basic.Booster",)
     extra: ClassVar[str | None] = "lightgbm"
+    libraries: ClassVar[tuple[str, ...]] = ("lightgbm",)
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
         """Write the text and the JSON.

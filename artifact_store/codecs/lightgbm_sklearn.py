@@ -124,6 +124,7 @@ class LightGBMSklearnCodec:
         "artifact_store.codecs.lightgbm_sklearn.LightGBMPredictor",
     )
     extra: ClassVar[str | None] = "lightgbm"
+    libraries: ClassVar[tuple[str, ...]] = ("lightgbm",)
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
         """Write the booster and the facts.

@@ -43,6 +43,7 @@ class PandasCodec:
         "pandas.core.series.Series",
     )
     extra: ClassVar[str | None] = "tables"
+    libraries: ClassVar[tuple[str, ...]] = ("pandas", "pyarrow")
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
         """Write the table, read it back and compare.

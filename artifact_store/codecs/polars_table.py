@@ -32,6 +32,7 @@ class PolarsCodec:
     risk: ClassVar[Risk] = Risk.DATA
     types: ClassVar[tuple[str, ...]] = ("polars.dataframe.frame.DataFrame",)
     extra: ClassVar[str | None] = "polars"
+    libraries: ClassVar[tuple[str, ...]] = ("polars",)
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
         """Write the frame and read it back.

@@ -98,6 +98,7 @@ class SB3Codec:
         "stable_baselines3.ddpg.ddpg.DDPG",
     )
     extra: ClassVar[str | None] = "sb3"
+    libraries: ClassVar[tuple[str, ...]] = ("stable-baselines3", "torch", "gymnasium")
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
         """Write the algorithm, after it was built again for a trial and found to be the same.

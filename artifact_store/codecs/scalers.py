@@ -70,6 +70,7 @@ class ScalerCodec:
         "artifact_store.codecs.array_preprocessor.ArrayPreprocessor",
     )
     extra: ClassVar[str | None] = "sklearn"
+    libraries: ClassVar[tuple[str, ...]] = ("numpy",)
 
     def accepts(self, obj: Any) -> bool:
         """Take a Pipeline only if all its steps are ours; one that ends in a model is for another codec."""

@@ -44,6 +44,7 @@ class SkopsCodec:
     risk: ClassVar[Risk] = Risk.VETTED
     types: ClassVar[tuple[str, ...]] = ("sklearn.base.BaseEstimator",)
     extra: ClassVar[str | None] = "skops"
+    libraries: ClassVar[tuple[str, ...]] = ("scikit-learn", "skops")
     deterministic: ClassVar[bool] = False
     """skops names entries by the addresses of objects and by chance."""
 

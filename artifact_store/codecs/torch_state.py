@@ -49,6 +49,7 @@ class TorchStateCodec:
         "torch.nn.modules.module.Module",
     )
     extra: ClassVar[str | None] = "torch"
+    libraries: ClassVar[tuple[str, ...]] = ("torch",)
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
         """Write tensors and configuration.

@@ -165,6 +165,7 @@ class VecNormalizeCodec:
         "artifact_store.codecs.vecnormalize.ObservationNormalizer",
     )
     extra: ClassVar[str | None] = "sb3"
+    libraries: ClassVar[tuple[str, ...]] = ("numpy",)
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
         """Write statistics and settings.

@@ -102,6 +102,22 @@ class KnowsInputs(Protocol):
         ...
 
 
+@runtime_checkable
+class KnowsLibraries(Protocol):
+    """A codec that tells what its files depend on, so that a run can be compared with the environment it is loaded in.
+
+    How far they depend on it follows from the codec's risk: see :mod:`artifact_store.core.compatibility`.
+    """
+
+    libraries: ClassVar[tuple[str, ...]]
+    """Distributions by their normalised names (``scikit-learn``), of which decoding needs a fitting version."""
+
+
+def libraries_of(codec: Codec) -> tuple[str, ...]:
+    """Return what the files of a codec depend on; a codec that does not tell depends on nothing."""
+    return codec.libraries if isinstance(codec, KnowsLibraries) else ()
+
+
 _MADE_UP = re.compile(r"Column_\d+")
 
 

@@ -11,7 +11,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """The size in bytes and the sha256, in lower-case hexadecimal, of some bytes."""
+    """The size in bytes and the sha256, in lower-case hexadecimal, of some bytes.
+
+    As ``data=`` of a save it says what a run was trained on.
+    """
 
     size: int
     sha256: str
@@ -30,7 +33,7 @@ class Progress:
     """How far a transfer is: one file of a run, in bytes."""
 
     direction: str
-    """``"up"`` or ``"down"``."""
+    """``"up"``, ``"down"``, or ``"hash"`` for data of the training that is only read."""
     path: str
     done: int
     total: int

@@ -16,7 +16,8 @@ from artifact_store.core.codec import CodecRef, Risk
 from artifact_store.core.documents import Document, Kind, Sha256, Time, Value, WriteId, check_key, write_time
 from artifact_store.core.errors import ComponentNotFound, Corrupt, FileNotInRun
 from artifact_store.core.features import FeatureSchema
-from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.files import Digest
+from artifact_store.core.keys import ModelKey, RunId, RunRef
 
 MAX_MANIFEST: Final = 8 << 20
 """Bytes; more is refused before it is parsed."""
@@ -65,6 +66,40 @@ class PublishIntent(Value):
     mode: Literal["min", "max"] | None = None
 
 
+class Parent(Value):
+    """The run that a run was made from, as its saver said: its exact reference, and which manifest it had then.
+
+    ``store_id`` and ``manifest_sha256`` are those of its manifest, or ``None`` where that could not be read any more.
+    """
+
+    ref: str
+    store_id: str | None = None
+    manifest_sha256: Sha256 | None = None
+
+    @model_validator(mode="after")
+    def _is_exact(self) -> Self:
+        """Refuse a reference that could come to mean another run."""
+        if RunRef.parse(self.ref).run_id is None:
+            raise ValueError(f"{self.ref[:200]!r} does not name one run by its whole id")
+        return self
+
+
+class DataDigest(Value):
+    """What some data of the training was: the digest of a file, or of a folder (FORMAT.md says how)."""
+
+    size: Size
+    sha256: Sha256
+
+    @property
+    def digest(self) -> Digest:
+        """The value that a save takes."""
+        return Digest(self.size, self.sha256)
+
+
+_LEFT_OUT_IF_EMPTY: Final = ("signed_by", "description", "parent", "data", "provenance")
+"""Fields that came after the first release: not written where they say nothing, so that older documents stay equal."""
+
+
 class Manifest(Document):
     """Everything that is known about one run, as one frozen value.
 
@@ -92,12 +127,19 @@ class Manifest(Document):
     publish: PublishIntent
     signed_by: Annotated[tuple[Sha256, ...], Strict(False)] = ()  # JSON has lists
     """The ids of the keys that the saver signs with: where to look, and no proof of anything. Not written if empty."""
+    description: str = ""
+    """What its saver wants people to know about it."""
+    parent: Parent | None = None
+    data: Mapping[str, DataDigest] = Field(default_factory=dict)
+    provenance: Mapping[str, Json] = Field(default_factory=dict)
+    """Which code made it, and who ran that and where; information only."""
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_there(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
         value: dict[str, Any] = serialized(self)
-        if not self.signed_by:
-            del value["signed_by"]
+        for name in _LEFT_OUT_IF_EMPTY:
+            if not getattr(self, name):
+                del value[name]
         return value
 
     @model_validator(mode="after")

@@ -223,11 +223,21 @@ def _problem(codec: Any) -> str:
         return f"its version {version!r} is not 1 or more"
     if not isinstance(risk, Risk):
         return f"its risk {risk!r} is none"
-    if not isinstance(types, tuple) or not all(isinstance(kind, str) for kind in types):
+    if not _are_texts(types):
         return "its types are not a tuple of dotted names"
+    return _lacking(codec)
+
+
+def _lacking(codec: Any) -> str:
+    if not _are_texts(getattr(codec, "libraries", ())):
+        return "its libraries are not a tuple of names of distributions"
     if not hasattr(codec, "extra") or not callable(getattr(codec, "encode", None)):
         return "it lacks extra or encode"
     return "" if callable(getattr(codec, "decode", None)) else "it lacks decode"
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, tuple) and all(isinstance(part, str) for part in value)
 
 
 def _named(kind: type) -> str:

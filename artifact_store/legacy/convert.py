@@ -90,7 +90,7 @@ class Conversion:
         draft.config, draft.training_config = dict(self.config), dict(self.training_config)
         draft.metrics, draft.tags = dict(self.metrics), dict(self.tags)
         draft.created_at = self.created_at
-        draft.environment = {}  # that of the training is not known, and this one has nothing to do with it
+        draft.environment = draft.provenance = {}  # those of the training are not known, and ours are others
         for name, component in self.components.items():
             draft.add(name, component)
 

@@ -36,5 +36,7 @@ class Context:
     actor: str
     signer: Signer | None = None
     marks: Watermarks | None = None
+    provenance: frozenset[str] = frozenset()
+    """What a save records of how it came about; see :mod:`artifact_store.ops.provenance`."""
     vouched: dict[str, str] = field(default_factory=dict)
     """Digest of a manifest → the key whose signature of it was verified."""

@@ -40,7 +40,7 @@ class Difference:
     """In what two runs differ, one section for each respect. True as a value if they do at all.
 
     Names within a nested configuration are joined by dots. Files are told by size and sha256; features by name, with
-    their dtype; the selection by name, too.
+    their dtype; the selection by name, too. The origin is description, parent, data and provenance.
     """
 
     a: str
@@ -54,6 +54,7 @@ class Difference:
     metrics: Section
     tags: Section
     components: Section
+    origin: Section
     environment: Section
 
     def __bool__(self) -> bool:
@@ -101,8 +102,21 @@ def _described(manifest: Manifest) -> dict[str, dict[str, Any]]:
             name: {"codec": str(component.codec.ref), "type": component.type}
             for name, component in manifest.components.items()
         },
+        "origin": _origin(manifest),
         "environment": _flat(manifest.environment),
     }
+
+
+def _origin(manifest: Manifest) -> dict[str, Any]:
+    """Return what is said of where a run comes from; what is not said has no name in it."""
+    data = {name: {"size": found.size, "sha256": found.sha256} for name, found in manifest.data.items()}
+    said = {
+        "description": manifest.description,
+        "parent": None if manifest.parent is None else manifest.parent.ref,
+        **{f"data.{name}": found for name, found in data.items()},
+        **_flat(manifest.provenance),
+    }
+    return {name: value for name, value in said.items() if value is not None and value != ""}
 
 
 def _features(features: FeatureSchema | None) -> dict[str, Any]:

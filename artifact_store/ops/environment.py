@@ -1,42 +1,69 @@
-"""Where a run was made: interpreter, platform, and the versions of the libraries that were in use.
-
-Recorded with every run, for people who want to know why a model behaves differently elsewhere. Nothing depends on it.
-"""
+"""Where a run was made: interpreter, platform and versions of libraries; and how that compares with this process."""
 
 from __future__ import annotations
 
+import math
 import platform
-import sys
+from collections.abc import Collection, Iterable, Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from artifact_store._version import __version__
-
-_LIBRARIES = {
-    "gymnasium": "gymnasium",
-    "lightgbm": "lightgbm",
-    "numpy": "numpy",
-    "pandas": "pandas",
-    "polars": "polars",
-    "pyarrow": "pyarrow",
-    "sklearn": "scikit-learn",
-    "stable_baselines3": "stable-baselines3",
-    "torch": "torch",
-}
+from artifact_store.core.codec import Risk, libraries_of
+from artifact_store.core.compatibility import Environment, EnvironmentVerdict, Need, judge
+from artifact_store.core.errors import CodecUnavailable
+from artifact_store.core.manifest import Component, Manifest
+from artifact_store.core.registry import CodecRegistry
+from artifact_store.ops.imported import Distributions, is_plain
 
 
-def describe() -> dict[str, Any]:
-    """Return the interpreter, the platform and the libraries that this process has imported."""
-    packages = {"artifact-store": __version__}
-    for module, distribution in _LIBRARIES.items():
-        if module in sys.modules:
-            try:
-                packages[distribution] = version(distribution)
-            except PackageNotFoundError:  # imported from a source tree: it has no version to tell
-                continue
+def describe(libraries: Iterable[str], imported: Mapping[str, str]) -> dict[str, Any]:
+    """Return the interpreter, the platform, and the versions of ``libraries`` and of what else is ``imported``."""
     return {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
         "platform": f"{platform.system()}-{platform.machine()}",
-        "packages": packages,
+        "packages": {**imported, **_installed(libraries), "artifact-store": __version__},
     }
+
+
+def verdict(registry: CodecRegistry, manifest: Manifest) -> EnvironmentVerdict:
+    """Compare where a run was saved with this process. Imports no library that its codecs depend on."""
+    saved = Environment.recorded(manifest.environment)
+    needs = [_need(registry, component, saved.packages) for component in manifest.components.values()]
+    here = describe({name for need in needs for name in need.libraries}, {})
+    return judge(saved, Environment.recorded(here), needs)
+
+
+def _need(registry: CodecRegistry, component: Component, packages: Collection[str]) -> Need:
+    """Return what a component depends on: what its codec says, or what it records where there is no such codec here."""
+    ref = component.codec.ref
+    try:
+        codec = registry.for_ref(ref)
+    except CodecUnavailable:
+        return Need(str(ref), component.risk, (), installed=False)
+    own = libraries_of(codec)
+    if codec.risk is not Risk.DATA:  # it makes objects of the library that the type is from
+        top = component.type.partition(".")[0]
+        own += tuple(name for name in _distributions().owners(top) or [top] if name in packages and name not in own)
+    return Need(str(ref), codec.risk, own)
+
+
+@cache
+def _distributions() -> Distributions:
+    found = Distributions()
+    found.read_until(math.inf)
+    return found
+
+
+def _installed(names: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for name in names:
+        try:
+            text = version(name)
+        except PackageNotFoundError:
+            continue
+        if is_plain(text):
+            found[name] = text
+    return found

@@ -176,7 +176,9 @@ def commit(backend: Backend, manifest: Manifest, patience: Patience) -> Manifest
     return first
 
 
-_INCIDENTAL = frozenset({"write_id", "created_at", "environment", "publish", "files", "checksum", "signed_by"})
+_INCIDENTAL = frozenset(
+    {"write_id", "created_at", "environment", "provenance", "publish", "files", "checksum", "signed_by"}
+)
 
 
 def _content(manifest: Manifest) -> bytes:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from artifact_store.core.codec import KnowsInputs, check_inputs
+from artifact_store.core.compatibility import EnvironmentVerdict
 from artifact_store.core.errors import (
     ArtifactStoreError,
     ComponentNotFound,
@@ -181,7 +182,8 @@ class ModelReport:
     """What came of checking one model.
 
     ``run`` is the reference of the run that was taken, empty if there is none; ``steps`` say why. A model of which
-    nothing is published has no run and no problem. The rest is as in :class:`Validation`.
+    nothing is published has no run and no problem. ``environment`` is advice, and makes no model wrong. The rest is as
+    in :class:`Validation`.
     """
 
     key: ModelKey
@@ -192,6 +194,7 @@ class ModelReport:
     predictions: Predictions | None = None
     problems: tuple[Problem, ...] = ()
     unchecked: tuple[Problem, ...] = ()
+    environment: EnvironmentVerdict | None = None
 
     @property
     def ok(self) -> bool:
@@ -228,4 +231,5 @@ def validate(key: ModelKey, find: Callable[[ModelKey], Run]) -> ModelReport:
         found.predictions,
         problems=found.problems,
         unchecked=found.unchecked,
+        environment=run.environment_verdict,
     )

@@ -39,7 +39,7 @@ from typing import Any, ClassVar
 import pytest
 
 from artifact_store.core.canonical import canonical, parse
-from artifact_store.core.codec import JSON, Codec, Risk
+from artifact_store.core.codec import JSON, Codec, Risk, libraries_of
 from artifact_store.core.errors import Corrupt, InvalidOption, NotEncodable
 
 STEM = "model"
@@ -106,6 +106,9 @@ class CodecSuite:
         assert all(re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_<]\w*>?)+", kind) for kind in codec.types)
         assert codec.extra is None or isinstance(codec.extra, str)
         assert isinstance(codec, Codec)
+        libraries = libraries_of(codec)
+        assert isinstance(libraries, tuple)
+        assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) for name in libraries)
 
     def test_it_is_cheap_to_construct_and_has_no_state(self, codec: Codec) -> None:
         again = type(codec)()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from artifact_models import families, places, rows
 from artifact_models.preprocessing import Preprocessing, fitted
-from artifact_store import ArtifactStore, Example, FeatureSchema, IfBetter, ModelKey, Run, RunRef, errors
+from artifact_store import ArtifactStore, Digest, Example, FeatureSchema, IfBetter, ModelKey, Run, RunRef, errors
 
 if TYPE_CHECKING:
     from artifact_models.recipes import Recipe
@@ -205,6 +205,9 @@ class BaseModelAdapter(ABC):
         metrics: Mapping[str, Any] | None = None,
         tags: Mapping[str, Any] | None = None,
         training_config: Mapping[str, Any] | None = None,
+        description: str = "",
+        parent: Run | RunRef | str | None = None,
+        data: Mapping[str, Digest | str | Path] | None = None,
         alias: str = "latest",
         publish: str | IfBetter | Any = "always",
         validate: bool = False,
@@ -243,6 +246,9 @@ class BaseModelAdapter(ABC):
                 metrics={**self.metrics, **(metrics or {})},
                 tags={**(tags or {}), **({"requires": ",".join(needed)} if needed else {})},
                 example=self._example(),
+                description=description,
+                parent=parent,
+                data=data,
                 run_id=own_id,
                 alias=alias,
                 publish=publish,

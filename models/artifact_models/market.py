@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artifact_models import candles, indicators
-from artifact_store import errors
+from artifact_store import Digest, errors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +30,8 @@ class Market:
     bars_per_year: float
     source: dict[str, str]
     """The file's name and its sha256, so that a run can tell what it was trained on."""
+    data: dict[str, Digest] = field(default_factory=dict)
+    """The digest of the whole file, for ``data=`` of a save."""
 
     @classmethod
     def read(cls, symbol: str, path: str | Path, *, time_format: str | None = None) -> Market:
@@ -39,8 +41,11 @@ class Market:
             BadCandles: the file does not hold candles, or too few of them.
             FileNotFoundError: there is no such file.
         """
-        source = {"file": Path(path).name, "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
-        return cls.of(symbol, candles.read_candles(path, time_format=time_format), source)
+        text = Path(path).read_bytes()
+        digest = Digest(len(text), hashlib.sha256(text).hexdigest())
+        source = {"file": Path(path).name, "sha256": digest.sha256}
+        found = cls.of(symbol, candles.read_candles(path, time_format=time_format), source)
+        return replace(found, data={"candles": digest})
 
     @classmethod
     def of(cls, symbol: str, bars: pd.DataFrame, source: dict[str, str] | None = None) -> Market:

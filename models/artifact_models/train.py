@@ -125,6 +125,7 @@ def _train_fold(
         metrics=_numbers(found),
         tags={**wish.tags, "fold": str(fold.number), "folds": str(wish.walk_forward)},
         training_config=_setting(market, wish, train_rows=fold.train_end),
+        data=market.data,
         publish="never",
         validate=wish.validate,
     )
@@ -156,6 +157,7 @@ def _facts(market: Market, wish: Wish, overall: Score | None, results: Sequence[
     return {
         "metrics": {} if overall is None else _numbers(overall),
         "tags": dict(wish.tags),
+        "data": market.data,
         "training_config": {**_setting(market, wish, train_rows=market.answered), **({"folds": told} if told else {})},
     }
 

@@ -1,5 +1,6 @@
 """What a store does, on every backend alike."""
 
+import hashlib
 import json
 import math
 import os
@@ -10,8 +11,20 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from artifact_store import ArtifactStore, Example, Expect, FeatureSchema, IfBetter, LoadPolicy, ModelKey, Run, errors
+from artifact_store import (
+    ArtifactStore,
+    Digest,
+    Example,
+    Expect,
+    FeatureSchema,
+    IfBetter,
+    LoadPolicy,
+    ModelKey,
+    Run,
+    errors,
+)
 from artifact_store.core import keys
+from artifact_store.storage.memory import MemoryBackend
 from tests.stores import write_files
 
 pytestmark = pytest.mark.windows
@@ -64,6 +77,74 @@ def test_what_is_saved_is_loaded_by_another_client(store, open_store):
     assert str(again.ref) == f"{KEY}:{run.run_id}"
     assert again.manifest.environment["packages"]["artifact-store"]
     assert store.load(KEY) == open_store().load(f"{KEY}:{run.run_id}")
+
+
+def test_a_run_tells_where_it_comes_from(store, open_store, tmp_path):
+    (tmp_path / "candles.csv").write_bytes(b"1,2\n")
+    first = store.save({"n": 1}, KEY, data={"candles": tmp_path / "candles.csv"}, description="all that there is")
+    for parent in (first, f"{KEY}@latest", first.ref, str(first.ref)):
+        store.save({"n": 2}, "gru/TUNED", parent=parent, data=first.data)
+        run = open_store().get("gru/TUNED")
+        assert run.parent == first.ref
+        assert run.manifest.parent.manifest_sha256 == first.manifest.digest == open_store().get(KEY).manifest.digest
+        assert run.manifest.parent.store_id == first.manifest.store_id
+        assert run.data == first.data == {"candles": Digest(4, hashlib.sha256(b"1,2\n").hexdigest())}
+        assert run.description == ""
+    found = open_store().get(KEY)
+    assert (found.description, found.parent) == ("all that there is", None)
+    assert found.provenance.keys() <= {"git", "script", "user", "host"}
+    assert found.environment_verdict.verdict == "same"
+    origin = store.diff(first, run).origin
+    assert origin.removed == {"description": "all that there is"}
+    assert origin.added["parent"] == str(first.ref)
+
+
+def test_a_parent_of_another_store_is_known_by_its_digest(store):
+    other = ArtifactStore(MemoryBackend()).save({"n": 1}, KEY)
+    store.save({"n": 2}, KEY, parent=other)
+    parent = store.get(KEY).manifest.parent
+    assert (parent.ref, parent.store_id, parent.manifest_sha256) == (
+        str(other.ref),
+        other.manifest.store_id,
+        other.manifest.digest,
+    )
+
+
+def test_a_parent_that_was_deleted_is_still_named(store):
+    first = store.save({"n": 1}, KEY, publish="never")
+    store.delete(first).apply()
+    parent = store.save({"n": 2}, KEY, parent=str(first.ref)).manifest.parent
+    assert (parent.ref, parent.store_id, parent.manifest_sha256) == (str(first.ref), None, None)
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ({"parent": "gru/NONE"}, errors.NotFound),
+        ({"parent": "gru/NONE:20240101_000000"}, errors.NotFound),
+        ({"parent": "no reference!"}, errors.InvalidInput),
+        ({"parent": 7}, errors.InvalidReference),
+        ({"data": {"x": 7}}, errors.InvalidOption),
+        ({"data": {"x": "/no/such/file"}}, errors.InvalidOption),
+        ({"data": {"x": Digest(1, "no digest")}}, errors.InvalidOption),
+        ({"data": {"x": Digest(-1, "0" * 64)}}, errors.InvalidOption),
+        ({"data": ["x"]}, errors.InvalidOption),
+        ({"description": ["x"]}, errors.InvalidOption),
+        ({"description": "\ud800"}, errors.InvalidOption),
+    ],
+)
+def test_what_says_nothing_of_where_a_run_comes_from_is_refused_and_nothing_is_stored(store, said, error):
+    with pytest.raises(error):
+        store.save({"n": 1}, KEY, **said)
+    assert all_keys(store) == []
+
+
+def test_the_same_save_again_is_the_same_run_whatever_the_code_was_meanwhile(store, open_store):
+    first = store.save({"n": 1}, KEY, run_id="20240816_142301", description="one")
+    other = open_store(provenance=["host"])
+    assert other.save({"n": 1}, KEY, run_id="20240816_142301", description="one") == first
+    with pytest.raises(errors.RunExists):
+        other.save({"n": 1}, KEY, run_id="20240816_142301", description="two")
 
 
 def test_a_run_that_is_brought_from_elsewhere_keeps_its_time(store):

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from artifact_store import ArtifactStore, FeatureSchema, __version__, errors
+from artifact_store import ArtifactStore, Digest, FeatureSchema, __version__, errors
 from artifact_store.cli import failures, text
 from artifact_store.cli.app import app
 from artifact_store.cli.move import _write_new
@@ -179,6 +179,9 @@ class TestLooking:
         assert (document["config"], document["training_config"]) == (run.config, run.training_config)
         assert document["tags"] == run.tags
         assert document["environment"]["packages"]["artifact-store"] == __version__
+        assert document["environment_verdict"] == run.environment_verdict.to_json()
+        assert document["provenance"] == run.provenance
+        assert (document["description"], document["parent"], document["data"]) == ("", None, {})
 
     def test_show_prints_everything_a_person_wants(self, filled: Cli) -> None:
         page = filled("show", KEY).stdout
@@ -196,6 +199,48 @@ class TestLooking:
         ):
             assert expected in page
         assert max(map(len, page.splitlines())) <= 100 + len(str(filled.url))
+
+    def test_show_tells_where_a_run_comes_from(self, filled: Cli) -> None:
+        parent = filled.store.get(KEY)
+        data = {"candles": Digest(2048, "ab" * 32)}
+        with filled.store.new_run("gru/TUNED") as draft:
+            draft.description, draft.parent, draft.data = "with more \x1b[2J data", parent, data
+            draft.provenance = {"git": {"commit": "c" * 40, "branch": "main", "dirty": True}, "script": "jobs/train.py"}
+            draft.environment = {"python": "3.1.0", "packages": {"\x1b[2Jodd": "1", "numpy": "2.0"}}
+            draft.add("model", {"n": 1})
+        page = " ".join(filled("show", "gru/TUNED").stdout.split())
+        for expected in (
+            "description with more \\x1b[2J data",
+            f"parent {parent.ref}, sha256 {parent.manifest.digest}",
+            f"candles 2.0 KiB, sha256 {'ab' * 32}",
+            f"git.commit {'c' * 40}",
+            "git.dirty true",
+            "script jobs/train.py",
+            "environment compatible compatible: python: the formats of the run do not depend on it (saved with 3.1.0, here 3.",
+            "\\x1b[2Jodd 1, numpy 2.0",
+        ):
+            assert expected in page
+        document = filled.json("show", "gru/TUNED")
+        assert document["parent"]["ref"] == str(parent.ref)
+        assert document["data"] == {"candles": {"size": 2048, "sha256": "ab" * 32}}
+        assert document["environment_verdict"]["verdict"] == "compatible"
+
+    @pytest.mark.parametrize("packages", [None, [], "text", {"numpy": ["2.0"]}, {}])
+    def test_an_environment_of_another_form_is_shown_as_it_is(self, filled: Cli, packages: Any) -> None:
+        with filled.store.new_run("gru/ODD") as draft:
+            draft.environment = {"python": ["3"], "packages": packages}
+            draft.add("model", {"n": 1})
+        assert filled("show", "gru/ODD").exit_code == 0
+        assert filled.json("show", "gru/ODD")["environment"]["packages"] == packages
+
+    def test_get_tells_whether_the_environment_fits(self, filled: Cli, tmp_path: Path) -> None:
+        assert "environment  same" in filled("get", KEY, tmp_path / "one").stdout
+        with filled.store.new_run("gru/OLD") as draft:
+            draft.environment = {}
+            draft.add("model", {"n": 1})
+        page = filled("get", "gru/OLD", tmp_path / "two").stdout
+        assert "environment  unknown\n             unknown: python: where it was saved is not recorded" in page
+        assert filled.json("get", "gru/OLD", tmp_path / "three")["environment_verdict"]["verdict"] == "unknown"
 
     def test_show_takes_a_unique_beginning_of_a_run_id(self, filled: Cli) -> None:
         assert filled.json("show", f"{KEY}:20240811")["run_id"] == "20240811_120000"

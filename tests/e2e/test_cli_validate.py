@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sklearn.preprocessing import StandardScaler
 
-from artifact_store import ArtifactStore, CodecRegistry, Example, FeatureSchema, ModelKey, Run, errors
+from artifact_store import ArtifactStore, CodecRegistry, Digest, Example, FeatureSchema, ModelKey, Run, errors
 from artifact_store.cli.app import app
 from artifact_store.codecs.documents import DocumentCodec
 from artifact_store.ops.golden import _compare
@@ -142,6 +142,28 @@ class TestValidate:
         for key in ("linear/BEST", "linear/LATEST", "linear/NEWEST"):
             assert told[key]["predictions"] == {"outcome": "equal", "difference": 0.0, "tolerance": 1e-6}
         assert told["plain"]["predictions"]["outcome"] == "no example"
+
+    def test_another_environment_is_told_and_is_no_failure(self, store: ArtifactStore, cli: Cli) -> None:
+        environments = {
+            "linear/SAME": None,
+            "linear/OLD": {},
+            "linear/FAR": {"python": "3.12.0", "packages": {"numpy": "1.0.0"}},
+            "linear/FAR2": {"python": "3.12.0", "packages": {"numpy": "1.0.0"}},
+        }
+        for key, said in environments.items():
+            with store.new_run(key) as draft:
+                draft.environment = said
+                draft.features = FeatureSchema(["a", "b"])
+                draft.add("model", np.array([1.0, -1.0]))
+        document = cli.json(0, "validate")
+        told = {model["key"]: model["environment_verdict"]["verdict"] for model in document["models"]}
+        assert told == {"linear/SAME": "same", "linear/OLD": "unknown", "linear/FAR": "risky", "linear/FAR2": "risky"}
+        page = cli("validate").stdout
+        reason = (
+            f"risky numpy: another major version (saved with 1.0.0, here {np.__version__}): linear/FAR, linear/FAR2"
+        )
+        assert page.count("numpy: ") == 1
+        assert reason in page
 
     def test_a_model_that_has_lost_what_predicting_needs_is_not_sound(self, store: ArtifactStore, cli: Cli) -> None:
         scaler = {"preprocessor": StandardScaler().fit(ROWS)}
@@ -439,6 +461,14 @@ class TestDiff:
         for part in ("layers.size", "volume", "arrays-1", "epochs"):
             assert part in table
         assert "same" not in table
+
+    def test_where_runs_come_from_is_a_difference(self, store: ArtifactStore, cli: Cli) -> None:
+        first = store.save(np.ones(3), "gru/A", data={"candles": Digest(1, "a" * 64)})
+        store.save(np.ones(3), "gru/A", data={"candles": Digest(2, "b" * 64)}, parent=first, description="more")
+        found = store.diff(first, "gru/A").origin
+        assert found.added == {"description": "more", "parent": str(first.ref)}
+        assert found.changed == {"data.candles": ({"size": 1, "sha256": "a" * 64}, {"size": 2, "sha256": "b" * 64})}
+        assert "bbbbbbbbbbbb 2 B" in cli("diff", str(first.ref), "gru/A").stdout
 
     def test_equal_runs_have_no_differences(self, store: ArtifactStore, cli: Cli) -> None:
         one, other = (store.save(np.ones(3), "gru/A", tags={"a": "1"}) for _ in range(2))

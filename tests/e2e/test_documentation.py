@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from artifact_store import errors
 from artifact_store.cli.app import app
 from artifact_store.core.canonical import canonical
-from artifact_store.core.manifest import Manifest
+from artifact_store.core.manifest import Manifest, Parent
 from artifact_store.core.pointer import HistoryBlock, Pointer
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.ops.marker import StoreRecord
@@ -140,7 +140,7 @@ def test_what_the_security_page_shows_is_done_from_top_to_bottom(tmp_path, monke
             assert words[0] == "artifact-store"
             said = CliRunner().invoke(app, words[1:])
             assert said.exit_code == 0, (line, said.output)
-    assert done == {"python": 8, "console": 2}
+    assert done == {"python": 9, "console": 2}
     assert capsys.readouterr().out == "refused: UntrustedKey\n"
 
 
@@ -177,9 +177,11 @@ def test_the_documents_of_the_format_are_real_ones():
         document = kinds[kind].from_bytes(data, what="the example")
         assert document.to_bytes() == data == canonical(json.loads(data))
         seen.append((kind, document))
-    assert [kind for kind, _ in seen] == ["store", "run", "pointer", "tombstone"]
-    (_, store), (_, manifest), (_, pointer), (_, stone) = seen
+    assert [kind for kind, _ in seen] == ["store", "run", "run", "pointer", "tombstone"]
+    (_, store), (_, manifest), (_, tuned), (_, pointer), (_, stone) = seen
     assert pointer.embedded("the example") == manifest
     assert manifest.store_id == store.store_id
     assert pointer.manifest_sha256 == manifest.digest
     assert stone.restored() == manifest
+    assert tuned.parent == Parent(ref=manifest.label, store_id=store.store_id, manifest_sha256=manifest.digest)
+    assert tuned.to_json().keys() - manifest.to_json().keys() == {"description", "parent", "data", "provenance"}

@@ -41,6 +41,8 @@ def corpus() -> list[bytes]:
     run = manifest(
         features=features, config={"lr": 0.1, "deep": [1, {"a": None}]}, metrics={"sharpe": 1.5, "loss": "NaN"},
         tags={"fold": "7"}, environment={"python": "3.11"}, signed_by=("b" * 64,),
+        description="text", parent={"ref": "gru/BTCEUR:20240101_000000", "manifest_sha256": "c" * 64},
+        data={"candles": {"size": 3, "sha256": "d" * 64}}, provenance={"git": {"dirty": True}},
     )  # fmt: skip
     note = Note(write_id="b" * 32, at=NOW, by="trainer", reason="weekly")
     pointers = [advance(None, KEY, "latest", run, note).pointer]

@@ -13,7 +13,7 @@ from artifact_models.gru.architecture import Architecture
 from artifact_models.gru.network import GRUNetwork
 from sklearn.preprocessing import StandardScaler
 
-from artifact_store import ArtifactStore, FeatureSchema, ModelKey, RunRef, TorchState, errors
+from artifact_store import ArtifactStore, Digest, FeatureSchema, ModelKey, RunRef, TorchState, errors
 from tests.models.data import (
     NAMES,
     SELECTED,
@@ -144,6 +144,8 @@ class TestWhereItIsSaved:
             metrics={"sharpe": 1.5},
             tags={"fold": 3},
             training_config={"data": "candles.csv"},
+            description="the best of three",
+            data={"candles": Digest(3, "a" * 64)},
             alias="best_wf",
         )
         run = store.get(f"{adapter.model_type}/BTCEUR@best_wf")
@@ -151,8 +153,10 @@ class TestWhereItIsSaved:
         assert run.metrics.keys() > {"sharpe"}
         assert run.tags["fold"] == "3"
         assert run.training_config["data"] == "candles.csv"
+        assert (run.description, run.data) == ("the best of three", {"candles": Digest(3, "a" * 64)})
         assert run.config == adapter.config
-        adapter.save(store, symbol="BTCEUR", publish="never")
+        adapter.save(store, symbol="BTCEUR", publish="never", parent=run)
+        assert adapter.run.parent == run.ref
         with pytest.raises(errors.AliasNotFound):
             store.get(f"{adapter.model_type}/BTCEUR")
         assert not adapter.run.published

@@ -149,6 +149,8 @@ def test_a_fold_is_judged_on_bars_that_it_was_not_trained_on(data, tmp_path):
     assert outcome.overall.rows == sum(of.score.rows for of in outcome.folds)
     assert outcome.latest.metrics["wf_auc"] == outcome.overall.auc
     assert outcome.latest.training_config["data"]["file"] == "EURUSD.csv"
+    assert outcome.latest.data["candles"].sha256 == outcome.latest.training_config["data"]["sha256"]
+    assert all(result.run.data == outcome.latest.data for result in outcome.folds)
     assert [part["run"] for part in outcome.latest.training_config["folds"]] == [of.run.run_id for of in outcome.folds]
 
 

@@ -199,6 +199,8 @@ def test_a_registered_codec_takes_precedence_over_an_installed_one() -> None:
         ({"risk": "data"}, "risk"),
         ({"types": ["a.B"]}, "types"),
         ({"types": (int,)}, "types"),
+        ({"libraries": ["numpy"]}, "libraries"),
+        ({"libraries": (1,)}, "libraries"),
         ({"encode": None}, "encode"),
         ({"decode": None}, "decode"),
     ],

@@ -17,6 +17,7 @@ from artifact_store.core.errors import (
     RunDeleted,
 )
 from artifact_store.core.features import FeatureSchema
+from artifact_store.core.files import Digest
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest, summary
 from tests.unit.samples import KEY, NOW, RUN_ID, manifest, resealed
@@ -225,3 +226,56 @@ def test_a_file_may_be_stored_under_the_name_of_an_attempt():
     assert Manifest.from_bytes(made.to_bytes(), what="it").files == (attempt,)
     with pytest.raises(ValidationError, match="said to be stored at"):
         manifest(files=(file.model_copy(update={"key": "other.json"}),))
+
+
+PARENT = {"ref": "gru/BTCEUR:20240101_000000_abcdef", "store_id": "f" * 32, "manifest_sha256": "1" * 64}
+LATER = {
+    "description": "with more data",
+    "parent": PARENT,
+    "data": {"candles": {"size": 3, "sha256": "2" * 64}},
+    "provenance": {"git": {"commit": "3" * 40, "dirty": False}, "user": "ann"},
+}
+
+
+def test_fields_that_came_later_are_written_only_where_they_say_something():
+    value = json.loads(manifest().to_bytes())
+    assert not value.keys() & {*LATER, "signed_by"}
+    empty = {"description": "", "parent": None, "data": {}, "provenance": {}}
+    assert manifest(**empty).to_bytes() == manifest().to_bytes()
+    for name, said in LATER.items():
+        data = manifest(**{name: said}).to_bytes()
+        again = Manifest.from_bytes(data, what="it")
+        assert again.to_bytes() == data
+        assert json.loads(data).keys() - value.keys() == {name}
+        assert json.loads(data)[name] == said
+
+
+def test_a_parent_is_one_exact_run_and_data_is_a_digest():
+    found = manifest(**LATER)
+    assert found.parent.ref == PARENT["ref"]
+    assert found.data["candles"].digest == Digest(3, "2" * 64)
+    assert manifest(parent={"ref": "report:20240101_000000"}).parent.manifest_sha256 is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"parent": PARENT | {"ref": ref}}
+        for ref in ("gru/BTCEUR", "gru/BTCEUR@latest", "gru/BTCEUR:2024", "../x:20240101_000000", "", "a" * 999, 5)
+    ]
+    + [
+        {"parent": PARENT | {"manifest_sha256": "1" * 63}},
+        {"parent": {}},
+        {"parent": "gru/BTCEUR:20240101_000000_abcdef"},
+        {"data": {"candles": {"size": -1, "sha256": "2" * 64}}},
+        {"data": {"candles": {"size": 1, "sha256": "X" * 64}}},
+        {"data": {"candles": "2" * 64}},
+        {"data": ["candles"]},
+        {"description": ["text"]},
+        {"provenance": "text"},
+    ],
+)
+def test_what_is_no_parent_no_digest_and_no_text_is_refused(changes):
+    value = json.loads(manifest().to_bytes())
+    with pytest.raises(Corrupt):
+        Manifest.from_bytes(resealed(value | changes), what="it")
