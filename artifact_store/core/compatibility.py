@@ -123,7 +123,9 @@ def judge(saved: Environment, here: Environment, needs: Sequence[Need]) -> Envir
     worst: dict[str, Remark] = {}
     for remark in sorted(remarks, key=lambda remark: -remark.verdict.level):
         worst.setdefault(remark.library, remark)
-    verdict = max((remark.verdict for remark in worst.values()), key=lambda each: each.level, default=Compatibility.SAME)
+    verdict = max(
+        (remark.verdict for remark in worst.values()), key=lambda each: each.level, default=Compatibility.SAME
+    )
     return EnvironmentVerdict(verdict, tuple(worst.values()))
 
 

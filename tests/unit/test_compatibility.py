@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifact_store import Risk
-from artifact_store.core.compatibility import Environment, EnvironmentVerdict, Need, Compatibility, judge
+from artifact_store.core.compatibility import Compatibility, Environment, EnvironmentVerdict, Need, judge
 
 HERE = Environment("3.12.1", "CPython", "Linux-x86_64", {"numpy": "2.4.6"})
 TEXT = Need("lightgbm-1", Risk.DATA, ("lightgbm",))
