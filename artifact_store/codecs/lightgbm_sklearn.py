@@ -9,7 +9,7 @@ machine, and scikit-learn's own checks of the input; LightGBM's are there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -144,6 +144,10 @@ class LightGBMSklearnCodec:
     def inputs(self, obj: Any) -> tuple[str, ...]:
         """Return the names that the fitted model itself holds."""
         return tuple(obj.feature_name_)
+
+    def categories(self, obj: Any) -> Sequence[Sequence[object]]:
+        """Return the lists that the booster recorded of a pandas table."""
+        return obj.booster_.pandas_categorical or ()
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
         """Return a :class:`LightGBMPredictor` of the kind that fits.
