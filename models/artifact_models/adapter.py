@@ -330,7 +330,7 @@ class BaseModelAdapter(ABC):
         """Return all columns as the preprocessor makes them, holes included: the trainer judges those that it uses."""
         everything = FeatureSchema(features.names, dtypes=features.dtypes, categories=features.categories)
         if preprocessor is None:
-            return everything.align(X)
+            return everything.prepare(X)
         return everything.prepare(X, Preprocessing(preprocessor, everything))
 
     def _check_width(self, found: int, where: str) -> None:
