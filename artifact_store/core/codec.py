@@ -161,11 +161,11 @@ def check_categories(
     own = {name: list(categories[name]) for name in names if name in categories}
     if own and not recorded:
         raise FeatureMismatch(
-            f"the features say that {listed(own)} hold categories, and {component!r} recorded none, as models do that "
-            "were trained on an array, a polars or arrow table, or a binary Dataset: nothing tells which of its codes "
-            "means what. Train it on the pandas table itself; or, if its input is to be these very codes, give "
-            "features that say so: FeatureSchema(names, dtypes={name: 'int64'}). Where a preprocessor makes the "
-            "codes, save it in the same run, as the component 'preprocessor'",
+            f"the features say that {listed(own)} hold categories, and {component!r} recorded none: it was trained on "
+            "codes (an array, a polars or arrow table, a binary Dataset, a part of a Dataset that was not constructed "
+            "yet), and nothing tells which of them means what. Train it on the pandas table itself; or, if its input "
+            "is to be these very codes, give features that say so: FeatureSchema(names, dtypes={name: 'int64'}). Where "
+            "a preprocessor makes the codes, save it in the same run, as the component 'preprocessor'",
             dtype={name: ("codes without categories", _shown(values)) for name, values in own.items()},
         )
     if len(own) != len(recorded):

@@ -353,6 +353,8 @@ class BaseModelAdapter(ABC):
         features = self.features
         assert features is not None
         inputs = FeatureSchema(features.names).select(X) if rows.is_table(X) else X
+        if features.categories and not hasattr(inputs, "iloc"):  # an arrow dictionary of numbers cannot be stored
+            inputs = self._all_columns(features, inputs, None)
         self.example_inputs = rows.piece(inputs, start, stop)
 
     def _example(self) -> Example | None:

@@ -148,13 +148,14 @@ class LightGBMAdapter(BaseModelAdapter):
         return np.column_stack((1 - made, made)) if objective in BINARY else made
 
     def _refuse_codes(self, ready: Any) -> None:
-        lists = self.booster.pandas_categorical or ()
+        """Refuse what is given to a booster that recorded other columns of categories, or none, in a run of old."""
+        recorded = len(self.booster.pandas_categorical or ())
         found = sum(hasattr(dtype, "categories") for dtype in ready.dtypes) if rows.is_table(ready) else 0
-        if found != len(lists):
+        if found != recorded:
             raise errors.FeatureMismatch(
-                f"the model was trained on {len(lists)} columns of categories, and is given {found}: LightGBM would "
-                "read the numbers in their place as codes. Save the model with features=FeatureSchema.from_frame(table) "
-                "of the table that it was trained on, so that they are known"
+                f"the model recorded {recorded} columns of categories when it was trained, and these rows have {found}: "
+                "nothing tells which of its codes means what. Save it with the features of the pandas table that it "
+                "was trained on: FeatureSchema.from_frame(table)"
             )
 
     def _asked(self, question: Any, found: Any) -> Any:
