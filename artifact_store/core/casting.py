@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from numbers import Integral, Real
-from typing import Any, Final
+from typing import Any
 
-from artifact_store.core.columns import FLOATS, NUMBERS, Category, Columns, listed
+from artifact_store.core import category_codes
+from artifact_store.core.columns import FLOATS, NUMBERS, Columns, listed
 from artifact_store.core.errors import FeatureMismatch, brief
-from artifact_store.core.tables import EXACT, Table, narwhal, to_pandas, word
-
-_EXACT: Final = {"float16": 1 << 11, "float32": 1 << 24}
-"""From here on a float of a narrow dtype may be one of several whole numbers."""
+from artifact_store.core.tables import Table, narwhal, to_pandas, word
 
 
 def conform(columns: Columns, table: Any, kind: Table, *, as_pandas: bool = False) -> Any:
@@ -108,7 +105,7 @@ def _widens(have: str, want: str) -> bool:
 def _all_codes(
     columns: Columns, frame: Any, kind: Table, problems: dict[str, tuple[str, str]], *, again: bool
 ) -> tuple[dict[str, list[int]], dict[str, list[object]]]:
-    """Return the codes of all columns of categories (``again``) or of those that are not as they should be yet."""
+    """Return the codes of all columns of categories (``again``), or of those only that are not as they should be."""
     made: dict[str, list[int]] = {}
     unseen: dict[str, list[object]] = {}
     for name, categories in columns.categories.items():
@@ -117,38 +114,14 @@ def _all_codes(
             continue
         dtype = word(column.dtype)
         values = [None if hole else value for value, hole in zip(column.to_list(), column.is_null(), strict=True)]
-        wrong = next((value for value in values if not (_is_missing(value) or _is_like(value, categories, dtype))), None)
-        if wrong is not None:
-            problems[name] = (_wanted(categories), f"{dtype} ({type(wrong).__name__} {brief(wrong)})")
-            continue
-        codes: dict[object, int] = {value: code for code, value in enumerate(categories)}
-        made[name] = [-1 if _is_missing(value) else codes.get(value, -2) for value in values]
-        if -2 in made[name]:
-            if columns.unseen == "refuse":
-                strange = [value for value, code in zip(values, made[name], strict=True) if code == -2]
-                unseen[name] = list(dict.fromkeys(strange))
-            made[name] = [max(code, -1) for code in made[name]]
+        coded = category_codes.encode(values, categories, dtype)
+        for wrong in coded.wrong:
+            wanted = f"category ({type(categories[0]).__name__})"
+            problems[name] = (wanted, f"{dtype} ({type(wrong).__name__} {brief(wrong)})")
+        if coded.unseen and columns.unseen == "refuse":
+            unseen[name] = list(coded.unseen)
+        made[name] = coded.codes
     return made, unseen
-
-
-def _wanted(categories: Sequence[Category]) -> str:
-    return f"category ({type(categories[0]).__name__})"
-
-
-def _is_missing(value: object) -> bool:
-    return value is None or (isinstance(value, float | Real) and value != value)  # noqa: PLR0124 -- true of a NaN only
-
-
-def _is_like(value: object, categories: Sequence[Category], dtype: str) -> bool:
-    """Tell whether a value is of the type of the categories, and is certainly what it was before it came here."""
-    if isinstance(categories[0], str):
-        return isinstance(value, str)
-    if isinstance(value, bool):
-        return False
-    if isinstance(value, Integral):
-        return True
-    # integers turn into whole floats as soon as one of them is missing; large ones may have lost digits in that
-    return isinstance(value, Real) and float(value).is_integer() and abs(float(value)) < _EXACT.get(dtype, EXACT)
 
 
 def report(problems: Mapping[str, tuple[str, str]], unseen: Mapping[str, list[object]], columns: Columns) -> None:

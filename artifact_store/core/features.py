@@ -369,9 +369,7 @@ class FeatureSchema:
             raise InvalidOption(f"fill names {listed(unknown)}, which the model does not know")
         if fill and by_position:
             raise InvalidOption("fill goes by name and by_position does not; give one of them")
-        return alignment.align(
-            columns, rows, extra=extra, fill=fill, by_position=by_position, as_pandas=as_pandas
-        )
+        return alignment.align(columns, rows, extra=extra, fill=fill, by_position=by_position, as_pandas=as_pandas)
 
     def _columns(self, names: tuple[str, ...], expected: str) -> Columns:
         return Columns(

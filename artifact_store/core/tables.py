@@ -11,14 +11,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from artifact_store.core.category_codes import EXACT
 from artifact_store.core.columns import FLOATS, NUMBERS, Category
 from artifact_store.core.errors import InvalidInput, Unsupported
 
 _WORDS: Final = {"boolean": "bool", "categorical": "category", "enum": "category"}
 _CLASSES: Final = {name: "Boolean" if name == "bool" else name.capitalize().replace("Uint", "UInt") for name in NUMBERS}
 """The classes of narwhals by our words."""
-EXACT: Final = 1 << 53
-"""From here on a float may be one of several whole numbers."""
 
 
 class Table(ABC):
@@ -288,5 +287,5 @@ def _categories(column: Any) -> list[Any]:
     if str(column.dtype) == "Categorical" and is_a(column.to_native(), "polars", "Series"):
         return sorted(column.drop_nulls().unique().to_list())
     values: list[Any] = column.cat.get_categories().drop_nulls().to_list()
-    whole = all(isinstance(value, float) and value.is_integer() and abs(value) < EXACT for value in values)
+    whole = all(isinstance(value, float) and value.is_integer() and abs(value) < EXACT["float64"] for value in values)
     return [int(value) for value in values] if whole else values

@@ -141,14 +141,16 @@ PANDAS = {
     "a longer list": lambda values, of: pd.Categorical(values, categories=[OTHER_OF[type(of[0])], *sorted(of)]),
     "objects": lambda values, of: pd.Series(values, dtype=object),
     "arrow's dictionary": lambda values, of: pd.Series(
-        pd.array(arrow_dictionary(values, sorted(of)), dtype=pd.ArrowDtype(pa.dictionary(pa.int32(), pa.array(of).type)))
+        pd.array(
+            arrow_dictionary(values, sorted(of)), dtype=pd.ArrowDtype(pa.dictionary(pa.int32(), pa.array(of).type))
+        )
     ),
 }
 OTHER_OF = {type(value): value for value in OTHER.values()}
 POLARS = {}
 ARROW = {
     "plain": lambda values, of: pa.array(values),
-    "dictionary": lambda values, of: arrow_dictionary(values, of),
+    "dictionary": arrow_dictionary,
     "sorted dictionary": lambda values, of: arrow_dictionary(values, sorted(of)),
     "ordered dictionary": lambda values, of: arrow_dictionary(values, of[::-1], ordered=True),
     "two dictionaries": lambda values, of: pa.chunked_array(
@@ -209,7 +211,7 @@ TABLE = [
     (kind, way, ordered, model, described)
     for kind, way in WAYS
     for ordered, model, described in product((False, True), MODELS, DESCRIBED[kind])
-    if "from_dataset" == model or "pandas" == described
+    if model == "from_dataset" or described == "pandas"
 ]
 
 
@@ -217,7 +219,7 @@ TABLE = [
 def test_every_table_makes_a_model_say_what_it_says_on_the_pandas_table_of_its_training(
     kind, way, ordered, model, described
 ):
-    made, frame, run = saved(kind, ordered, model, described)
+    made, _, run = saved(kind, ordered, model, described)
     values, price, _ = draw(kind, 40)
     values[3] = None
     twin = pd.DataFrame({"price": price, "c": pd.Categorical(values, categories=LISTS[kind], ordered=ordered)})
@@ -233,7 +235,7 @@ def test_every_table_makes_a_model_say_what_it_says_on_the_pandas_table_of_its_t
 
 @pytest.mark.parametrize(("kind", "way"), WAYS)
 def test_a_category_that_was_not_trained_is_refused_in_every_table_or_missing(kind, way):
-    _, _, run = saved(kind, False, "from_dataset", "pandas")  # noqa: FBT003 -- as cached
+    _, _, run = saved(kind, False, "from_dataset", "pandas")
     strict = run.features
     lenient = FeatureSchema(strict.names, dtypes=strict.dtypes, categories=strict.categories, unseen="missing")
     values = [*LISTS[kind][::-1], OTHER[kind]]
@@ -251,7 +253,7 @@ OTHER_KIND = {"text": "whole", "whole": "text"}
 
 @pytest.mark.parametrize(("kind", "way"), WAYS)
 def test_whole_numbers_are_not_taken_for_text_nor_text_for_whole_numbers(kind, way):
-    _, _, run = saved(OTHER_KIND[kind], False, "from_dataset", "pandas")  # noqa: FBT003 -- as cached
+    _, _, run = saved(OTHER_KIND[kind], False, "from_dataset", "pandas")
     values, price, _ = draw(kind, 20)
     with pytest.raises(errors.FeatureMismatch, match=r"'c': expected category \((str|int)\)"):
         run.features.prepare(given_rows(kind, way, values, price))
@@ -261,7 +263,7 @@ class TestWhatLightgbmDoesByItself:
     """Why the form of pandas is the only one: each of these is silent."""
 
     def test_whole_numbers_of_other_tables_are_codes_for_it(self):
-        booster, frame, run = saved("whole", False, "from_dataset", "pandas")  # noqa: FBT003 -- as cached
+        booster, frame, run = saved("whole", False, "from_dataset", "pandas")
         price, months = frame["price"].to_numpy(), frame["c"].astype(int).to_numpy()
         expected = booster.predict(frame)
         for rows in (
@@ -279,24 +281,26 @@ class TestWhatLightgbmDoesByItself:
                 np.testing.assert_array_equal(booster.predict(run.features.prepare(rows)), expected)
 
     def test_a_single_row_with_names_is_right_or_refused(self):
-        _, _, run = saved("whole", False, "from_dataset", "pandas")  # noqa: FBT003 -- as cached
+        _, _, run = saved("whole", False, "from_dataset", "pandas")
         for row in (pd.Series({"price": 0.5, "c": 7.0}), {"price": 0.5, "c": 7}):
             with pytest.raises(errors.FeatureMismatch, match="categories"):
                 run.features.select(row)
 
 
+FRAMES = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "arrow": pa.table}
+
+
+@cache
+def saved_on_numbers(library):
+    values, price, _ = draw("whole")
+    table = FRAMES[library]({"price": price, "c": np.array(values)})
+    data = lightgbm.Dataset(table, target("whole"), categorical_feature=["c"])
+    booster = lightgbm.train(SHARP, data, ROUNDS)
+    return booster, new_store().save(booster, "lightgbm/X", features=FeatureSchema.from_frame(table))
+
+
 class TestNumbersThatStayNumbers:
     """``categorical_feature`` takes the numbers themselves for categories: there is no list, and nothing to map."""
-
-    FRAMES = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "arrow": pa.table}  # noqa: RUF012 -- a table of cases
-
-    @cache
-    def trained(self, library):
-        values, price, _ = draw("whole")
-        table = self.FRAMES[library]({"price": price, "c": np.array(values)})
-        data = lightgbm.Dataset(table, target("whole"), categorical_feature=["c"])
-        booster = lightgbm.train(SHARP, data, ROUNDS)
-        return booster, new_store().save(booster, "lightgbm/X", features=FeatureSchema.from_frame(table))
 
     @pytest.mark.parametrize(
         "rows",
@@ -311,7 +315,7 @@ class TestNumbersThatStayNumbers:
     )
     @pytest.mark.parametrize("library", FRAMES)
     def test_numbers_are_what_they_say_in_every_table(self, library, rows):
-        booster, run = self.trained(library)
+        booster, run = saved_on_numbers(library)
         values, price, _ = draw("whole", 40)
         expected = booster.predict(np.column_stack((price, values)))
         assert np.ptp(expected) > 8
@@ -322,7 +326,7 @@ class TestNumbersThatStayNumbers:
     def test_categories_in_their_place_are_refused(self, library, way):
         values, price, _ = draw("whole", 40)
         with pytest.raises(errors.FeatureMismatch, match="'c': expected int64, found category"):
-            self.trained(library)[1].features.prepare(given_rows("whole", way, values, price))
+            saved_on_numbers(library)[1].features.prepare(given_rows("whole", way, values, price))
 
 
 # ---------------------------------------------------------------- what is saved
@@ -407,7 +411,7 @@ class TestSaving:
         ],
     )
     def test_other_categories_than_the_model_recorded_are_refused(self, kind, model, change, message):
-        made, frame, _ = saved(kind, False, model, "pandas")  # noqa: FBT003 -- as cached
+        made, frame, _ = saved(kind, False, model, "pandas")
         schema = FeatureSchema(["price", "c"], dtypes={"price": "float64"}, categories={"c": change(LISTS[kind])})
         with pytest.raises(errors.FeatureMismatch, match=f"{message}.*from_frame") as e:
             new_store().save(made, "lightgbm/X", features=schema)
@@ -424,7 +428,7 @@ class TestSaving:
         ],
     )
     def test_more_or_fewer_columns_of_categories_than_the_model_recorded_are_refused(self, model, schema):
-        made, _, _ = saved("whole", False, model, "pandas")  # noqa: FBT003 -- as cached
+        made, _, _ = saved("whole", False, model, "pandas")
         with pytest.raises(errors.FeatureMismatch, match="trained on 1 columns of categories.*from_frame"):
             new_store().save(made, "lightgbm/X", features=schema)
 
@@ -442,7 +446,9 @@ class TestSaving:
         two = FeatureSchema.from_frame(frame, selected=chosen)
         lists = {"c": LISTS["text"][::-1], "month": LISTS["whole"]}
         with pytest.raises(errors.FeatureMismatch) as e:
-            new_store().save(booster, "lightgbm/X", features=FeatureSchema(two.names, selected=chosen, categories=lists))
+            new_store().save(
+                booster, "lightgbm/X", features=FeatureSchema(two.names, selected=chosen, categories=lists)
+            )
         assert set(e.value.dtype) == {"c"}
 
     def test_a_categorical_of_polars_has_no_order_of_its_own_and_is_held_to_that_of_the_model(self):
@@ -471,7 +477,7 @@ class TestSaving:
 
 class TestThePredictorOfAnEstimator:
     def rows(self):
-        _, frame, run = saved("whole", False, "as_estimator", "pandas")  # noqa: FBT003 -- as cached
+        _, frame, run = saved("whole", False, "as_estimator", "pandas")
         return run, frame, frame.assign(c=frame["c"].astype(int))
 
     @pytest.mark.parametrize(
@@ -588,7 +594,7 @@ def test_no_order_and_no_absence_changes_the_code_of_a_category(case):
 @settings(deadline=None, max_examples=30)
 @given(st.permutations(LISTS["whole"]), st.lists(st.sampled_from(LISTS["whole"]), min_size=1, max_size=6))
 def test_no_order_and_no_absence_changes_what_a_model_says(other, rows):
-    booster, _, run = saved("whole", False, "from_dataset", "pandas")  # noqa: FBT003 -- as cached
+    booster, _, run = saved("whole", False, "from_dataset", "pandas")
     price = [0.25] * len(rows)
     expected = booster.predict(pd.DataFrame({"price": price, "c": pd.Categorical(rows, categories=LISTS["whole"])}))
     for table in tables_of(rows, other):
@@ -734,7 +740,10 @@ class TestDescribing:
             ([1.5, 2.5], r"1.5 \(float\)"),
             ([1.0, 2.0**53], r"1.0 \(float\)"),
             ([1.0, float("inf")], r"1.0 \(float\)"),
-            (pd.to_datetime(["2024-01-01", "2024-01-02"]).tolist(), r"Timestamp\(.2024-01-01 00:00:00.\) \(Timestamp\)"),
+            (
+                pd.to_datetime(["2024-01-01", "2024-01-02"]).tolist(),
+                r"Timestamp\(.2024-01-01 00:00:00.\) \(Timestamp\)",
+            ),
             (pd.interval_range(0, 2).tolist(), r"Interval.*\(Interval\)"),
             ([Decimal(1), Decimal(2)], r"Decimal\('1'\) \(Decimal\)"),
             ([1, "a"], r"'a' \(str\)"),

@@ -153,7 +153,7 @@ class LightGBMAdapter(BaseModelAdapter):
         found = sum(hasattr(dtype, "categories") for dtype in ready.dtypes) if rows.is_table(ready) else 0
         if found != recorded:
             raise errors.FeatureMismatch(
-                f"the model recorded {recorded} columns of categories when it was trained, and these rows have {found}: "
+                f"the model recorded {recorded} columns of categories in training, and these rows have {found}: "
                 "nothing tells which of its codes means what. Save it with the features of the pandas table that it "
                 "was trained on: FeatureSchema.from_frame(table)"
             )
