@@ -153,7 +153,8 @@ class FeatureSchema:
         """Return the schema of a training table: its names, dtypes and categories. ``options`` as for the class.
 
         Categories are recorded in the order of the column's own list. Of a polars ``Categorical``, which has none,
-        they are the values present, sorted.
+        they are the values present, sorted. They are text or whole numbers; whole numbers that a gap turned into
+        floats are whole again. A model that was trained on the pandas table knows the order of that one: describe it.
 
         Raises:
             InvalidInput: a column has no text for a name, a name twice, or holds nothing that a model can take.
