@@ -17,7 +17,7 @@ from typing import Any, Self
 from artifact_store import proof
 from artifact_store.core import keys
 from artifact_store.core.canonical import canonical
-from artifact_store.core.codec import KnowsInputs, check_inputs, libraries_of
+from artifact_store.core.codec import KnowsCategories, KnowsInputs, check_categories, check_inputs, libraries_of
 from artifact_store.core.documents import NON_FINITE, check_writable, plain
 from artifact_store.core.errors import (
     ArtifactStoreError,
@@ -51,6 +51,7 @@ class Draft:
 
     __slots__ = (
         "_alias",
+        "_categories",
         "_components",
         "_context",
         "_extra",
@@ -78,6 +79,7 @@ class Draft:
         "parent",
         "provenance",
         "reason",
+        "recovered",
         "run",
         "run_id",
         "tags",
@@ -105,6 +107,8 @@ class Draft:
         self.config: Any = {}
         self.training_config: Any = {}
         self.features: FeatureSchema | None = None
+        self.recovered = False
+        """Whether ``features`` were found out after the training, and so may know nothing of the categories."""
         self.is_fitted = True
         self.created_at: datetime | None = None
         """When it was trained (aware), where that was not now: for runs that are brought from elsewhere."""
@@ -129,6 +133,7 @@ class Draft:
         self._libraries: set[str] = set()
         self._gathering: provenance.Gathering | None = None
         self._surroundings: dict[str, Any] | None = None
+        self._categories: dict[str, Sequence[Sequence[object]]] = {}
         self._staging = tempfile.TemporaryDirectory(prefix="artifact-store-", ignore_cleanup_errors=True)
 
     def __repr__(self) -> str:
@@ -178,6 +183,8 @@ class Draft:
         self._libraries.update(libraries_of(chosen))
         if isinstance(chosen, KnowsInputs):
             self._inputs[name] = chosen.inputs(obj)
+        if isinstance(chosen, KnowsCategories):
+            self._categories[name] = chosen.categories(obj)
 
     def add_file(self, name: str, path: str | Path) -> None:
         """Add a file as it is. It is read when the run is committed, and must not change until then."""
@@ -291,8 +298,14 @@ class Draft:
                 f"features is a FeatureSchema, not a {type(self.features).__name__}: "
                 "FeatureSchema(names), or FeatureSchema.from_frame(frame)"
             )
-        for name, inputs in self._inputs.items() if "preprocessor" not in self._components else ():
-            check_inputs(name, inputs, self.features.selected_names)
+        if "preprocessor" in self._components:
+            return
+        names = self.features.selected_names
+        for name, inputs in self._inputs.items():
+            check_inputs(name, inputs, names)
+        for name, recorded in self._categories.items():
+            if self.features.categories or not self.recovered:
+                check_categories(name, recorded, names, self.features.categories)
 
     def _prove_and_publish(self, run: Run, seen: SeenPointer) -> Published:
         if not self._validate:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -66,6 +66,10 @@ class LightGBMCodec:
     def inputs(self, obj: Any) -> tuple[str, ...]:
         """Return the names that the booster itself holds."""
         return tuple(obj.feature_name())
+
+    def categories(self, obj: Any) -> Sequence[Sequence[object]]:
+        """Return the lists that the booster recorded of a pandas table; of a binary Dataset it has none."""
+        return obj.pandas_categorical or ()
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
         """Read the booster.

@@ -9,7 +9,7 @@ machine, and scikit-learn's own checks of the input; LightGBM's are there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -23,8 +23,9 @@ from artifact_store.codecs.files import (
     write_settings,
 )
 from artifact_store.codecs.lightgbm_model import plain_params, read_booster, read_params, write_booster
-from artifact_store.core.codec import JSON, Codec, Risk
-from artifact_store.core.errors import Corrupt, NotEncodable
+from artifact_store.core.codec import JSON, Codec, Risk, check_inputs
+from artifact_store.core.errors import Corrupt, FeatureMismatch, NotEncodable
+from artifact_store.core.tables import is_a
 
 _MULTICLASS: Final = frozenset({"multiclass", "softmax", "multiclassova", "multiclass_ova", "ova", "ovr"})
 _WHEN_PREDICTING: Final = frozenset(
@@ -51,7 +52,15 @@ class LightGBMPredictor:
         self.feature_importances_ = facts["feature_importances"]
 
     def predict(self, X: Any, *, raw_score: bool = False, **options: Any) -> Any:  # noqa: N803 -- scikit-learn's name
-        """Return what the estimator's ``predict`` returned; ``options`` are those of ``lightgbm.Booster.predict``."""
+        """Return what the estimator's ``predict`` returned; ``options`` are those of ``lightgbm.Booster.predict``.
+
+        A model that was trained on columns of categories takes a pandas table with these columns as categories and
+        nothing else: LightGBM reads the numbers of an array, or of another table, as codes.
+
+        Raises:
+            FeatureMismatch: it does, and ``X`` is something else.
+        """
+        _refuse_codes(self.booster_, X)
         given = {name: value for name, value in self.params.items() if name in _WHEN_PREDICTING} | options
         return self.booster_.predict(_matrix(X), raw_score=raw_score, **given)
 
@@ -146,6 +155,10 @@ class LightGBMSklearnCodec:
         """Return the names that the fitted model itself holds."""
         return tuple(obj.feature_name_)
 
+    def categories(self, obj: Any) -> Sequence[Sequence[object]]:
+        """Return the lists that the booster recorded of a pandas table."""
+        return obj.booster_.pandas_categorical or ()
+
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
         """Return a :class:`LightGBMPredictor` of the kind that fits.
 
@@ -226,6 +239,22 @@ def _read_array(codec: Codec, described: Mapping[str, Any], what: str) -> Any:
 
 def _special(raw_score: bool, options: Mapping[str, Any]) -> bool:  # noqa: FBT001 -- as LightGBM passes it
     return bool(raw_score or options.get("pred_leaf") or options.get("pred_contrib"))
+
+
+def _refuse_codes(booster: Any, data: Any) -> None:
+    lists = booster.pandas_categorical
+    if not lists:
+        return
+    is_frame = is_a(data, "pandas", "DataFrame")
+    found = sum(hasattr(dtype, "categories") for dtype in data.dtypes) if is_frame else 0
+    if found != len(lists):
+        held = f"a table with {found} of them" if is_frame else f"a {type(data).__module__}.{type(data).__qualname__}"
+        raise FeatureMismatch(
+            f"this model was trained on {len(lists)} columns of categories, and got {held}: LightGBM would read the "
+            "numbers in their place as codes. Give it a pandas table with these columns as categories, "
+            "run.features.prepare(X) for instance"
+        )
+    check_inputs("this model", booster.feature_name(), [str(name) for name in data.columns])
 
 
 def _matrix(data: Any) -> Any:

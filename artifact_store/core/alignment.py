@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from artifact_store.core import casting, matching, tables
 from artifact_store.core.columns import Columns, listed
@@ -22,19 +22,29 @@ _NUMERIC: Final = "fiub"
 
 
 def align(
-    columns: Columns, rows: Any, *, extra: Extra = "ignore", fill: Mapping[str, Any], by_position: bool = False
+    columns: Columns,
+    rows: Any,
+    *,
+    extra: Extra = "ignore",
+    fill: Mapping[str, Any],
+    by_position: bool = False,
+    as_pandas: bool = False,
 ) -> Any:
     """Return the trained columns of ``rows``, in training order and dtype, in the same kind of container.
+
+    ``as_pandas`` makes a pandas table of one of another library.
 
     Raises:
         FeatureMismatch: they are not all there, or not as they were in training.
         InvalidInput: this is nothing that holds features.
+        Unsupported: ``as_pandas``, and pandas is not installed.
     """
     kind = tables.table_of(rows)
     if kind is not None:
         if (by_position or not columns.inferred) and _is_ready(columns, rows, kind):
             return rows
-        return _align_table(columns, rows, kind, extra=extra, fill=fill, by_position=by_position)
+        found = _find(columns, rows, kind, extra=extra, fill=fill, by_position=by_position)
+        return _conform(columns, found, kind, as_pandas=as_pandas and not isinstance(kind, tables.Pandas))
     if isinstance(rows, Mapping):
         names, values = list(rows), list(rows.values())
         row = _align_row(columns, names, values, extra=extra, fill=fill, by_position=by_position)
@@ -46,6 +56,24 @@ def align(
     if fill:
         raise InvalidInput("fill gives values to columns by name, and an array has no names; complete the array itself")
     return fit_array(columns, as_array(rows), columns.expected)
+
+
+def for_model(columns: Columns, rows: Any) -> Any:
+    """Return a table with categories as the pandas table that a model is given; anything else as it is.
+
+    A model takes the code of a category, and no other table says both the code and the value: polars has no type for
+    whole numbers that are categories, and LightGBM takes the numbers of any other table for codes.
+
+    Raises:
+        FeatureMismatch: the columns cannot be had as they were in training; an array holds numbers for categories.
+        Unsupported: pandas is not installed.
+    """
+    kind = tables.table_of(rows)
+    if not columns.categories or isinstance(kind, tables.Pandas):
+        return rows
+    if kind is None:
+        _refuse_wordy(columns, as_array(rows))
+    return casting.conform(columns, rows, kind, as_pandas=True)
 
 
 def pick(columns: Columns, selected: Sequence[int], chosen: Columns, rows: Any) -> Any:
@@ -174,11 +202,7 @@ def fit_array(columns: Columns, array: Any, expected: str) -> Any:
             dtype=dict.fromkeys(columns.names, ("a number", str(array.dtype))),
         )
     if columns.wordy:
-        raise FeatureMismatch(
-            f"{listed(columns.wordy)} hold categories or text, which an array of numbers cannot say: a number in it "
-            "may be a code or a value; give a table, be it of one row",
-            dtype={name: (columns.dtypes[name], str(array.dtype)) for name in columns.wordy},
-        )
+        _refuse_wordy(columns, array)
     target, groups = _array_plan(columns.kinds)
     if target == array.dtype.name and not groups:
         return array
@@ -186,13 +210,21 @@ def fit_array(columns: Columns, array: Any, expected: str) -> Any:
     return array if target is None else array.astype(target, copy=False)
 
 
-def _align_table(
+def _refuse_wordy(columns: Columns, array: Any) -> NoReturn:
+    raise FeatureMismatch(
+        f"{listed(columns.wordy)} hold categories or text, which an array of numbers cannot say: a number in it "
+        "may be a code or a value; give a table, be it of one row",
+        dtype={name: (columns.dtypes[name], str(array.dtype)) for name in columns.wordy},
+    )
+
+
+def _find(
     columns: Columns, table: Any, kind: Table, *, extra: Extra, fill: Mapping[str, Any], by_position: bool
 ) -> Any:
     found = kind.names(table)
     if by_position:
         matching.by_position(columns, found)
-        return _conform(columns, kind.rename(table, columns.names), kind)
+        return kind.rename(table, columns.names)
     places = matching.by_name(columns, found, extra=extra, fillable=fill)
     picked = kind.take(table, [place for place in places if place is not None])
     absent = {name: fill[name] for name, place in zip(columns.names, places, strict=True) if place is None}
@@ -200,11 +232,11 @@ def _align_table(
         picked = tables.fill(picked, absent, {name: columns.dtypes.get(name) for name in absent})
         now = {name: place for place, name in enumerate(kind.names(picked))}
         picked = kind.take(picked, [now[name] for name in columns.names])
-    return _conform(columns, picked, kind)
+    return picked
 
 
-def _conform(columns: Columns, table: Any, kind: Table) -> Any:
-    return table if _is_ready(columns, table, kind) else casting.conform(columns, table, kind)
+def _conform(columns: Columns, table: Any, kind: Table, *, as_pandas: bool) -> Any:
+    return table if _is_ready(columns, table, kind) else casting.conform(columns, table, kind, as_pandas=as_pandas)
 
 
 def _align_row(

@@ -9,20 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from numbers import Integral, Real
 from typing import Any
 
-from artifact_store.core.columns import FLOATS, NUMBERS, Category, Columns, listed
-from artifact_store.core.errors import FeatureMismatch
-from artifact_store.core.tables import Table, narwhal, word
+from artifact_store.core import category_codes
+from artifact_store.core.columns import FLOATS, NUMBERS, Columns, listed
+from artifact_store.core.errors import FeatureMismatch, brief
+from artifact_store.core.tables import Table, narwhal, to_pandas, word
 
 
-def conform(columns: Columns, table: Any, kind: Table) -> Any:
+def conform(columns: Columns, table: Any, kind: Table, *, as_pandas: bool = False) -> Any:
     """Return a table that has exactly the trained columns with their dtypes and categories.
+
+    ``as_pandas`` makes a pandas table of one of another library; a gap in whole numbers becomes NaN there.
 
     Raises:
         FeatureMismatch: a column cannot be had in its dtype without changing a value (``.dtype`` says which), or
             holds a category that was not there in training.
+        Unsupported: ``as_pandas``, and pandas is not installed.
     """
     frame = narwhal(table)
     found = {name: word(dtype) for name, dtype in frame.schema.items()}
@@ -39,10 +42,12 @@ def conform(columns: Columns, table: Any, kind: Table) -> Any:
         elif have != want or name in odd:
             casts[name] = str(want)
     problems.update(_inexact(frame, found, casts, kind))
-    codes, unseen = _all_codes(columns, frame, kind, problems)
+    codes, unseen = _all_codes(columns, frame, kind, problems, again=as_pandas)
     report(problems, unseen, columns)
     if casts:
         table = kind.cast(table, casts)
+    if as_pandas:
+        return to_pandas(table, codes, columns.categories)
     return kind.encode(table, codes, columns.categories) if codes else table
 
 
@@ -98,40 +103,25 @@ def _widens(have: str, want: str) -> bool:
 
 
 def _all_codes(
-    columns: Columns, frame: Any, kind: Table, problems: dict[str, tuple[str, str]]
+    columns: Columns, frame: Any, kind: Table, problems: dict[str, tuple[str, str]], *, again: bool
 ) -> tuple[dict[str, list[int]], dict[str, list[object]]]:
+    """Return the codes of all columns of categories (``again``), or of those only that are not as they should be."""
     made: dict[str, list[int]] = {}
     unseen: dict[str, list[object]] = {}
     for name, categories in columns.categories.items():
         column = frame[name]
-        if kind.has(column.to_native(), categories):
+        if not again and kind.has(column.to_native(), categories):
             continue
+        dtype = word(column.dtype)
         values = [None if hole else value for value, hole in zip(column.to_list(), column.is_null(), strict=True)]
-        distinct = {(type(value), value): value for value in values if not _is_missing(value)}.values()
-        wrong = [value for value in distinct if not _is_like(value, categories)]
-        if wrong:
+        coded = category_codes.encode(values, categories, dtype)
+        for wrong in coded.wrong:
             wanted = f"category ({type(categories[0]).__name__})"
-            problems[name] = (wanted, f"{word(column.dtype)} ({type(wrong[0]).__name__} {wrong[0]!r})")
-            continue
-        codes: dict[object, int] = {value: code for code, value in enumerate(categories)}
-        strange = [value for value in distinct if value not in codes]
-        if strange and columns.unseen == "refuse":
-            unseen[name] = strange
-        made[name] = [-1 if _is_missing(value) else codes.get(value, -1) for value in values]
+            problems[name] = (wanted, f"{dtype} ({type(wrong).__name__} {brief(wrong)})")
+        if coded.unseen and columns.unseen == "refuse":
+            unseen[name] = list(coded.unseen)
+        made[name] = coded.codes
     return made, unseen
-
-
-def _is_missing(value: object) -> bool:
-    return value is None or value != value  # noqa: PLR0124 -- true of a NaN only, of whatever float type
-
-
-def _is_like(value: object, categories: Sequence[Category]) -> bool:
-    if isinstance(categories[0], str):
-        return isinstance(value, str)
-    if isinstance(value, bool):
-        return False
-    # integers turn into whole floats as soon as one of them is missing
-    return isinstance(value, Integral) or (isinstance(value, Real) and float(value).is_integer())
 
 
 def report(problems: Mapping[str, tuple[str, str]], unseen: Mapping[str, list[object]], columns: Columns) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from artifact_store.core.columns import listed
 from artifact_store.core.errors import FeatureMismatch
 
 JSON = None | bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"]
@@ -118,6 +119,18 @@ def libraries_of(codec: Codec) -> tuple[str, ...]:
     return codec.libraries if isinstance(codec, KnowsLibraries) else ()
 
 
+@runtime_checkable
+class KnowsCategories(Protocol):
+    """A codec of models that recorded the categories they were trained on; a save compares those with its features."""
+
+    def categories(self, obj: Any) -> Sequence[Sequence[object]]:
+        """Return the categories of each input that was a column of categories, in the order of the inputs.
+
+        Where the model was trained on bare codes it knows none, and this is empty.
+        """
+        ...
+
+
 _MADE_UP = re.compile(r"Column_\d+")
 
 
@@ -145,3 +158,53 @@ def check_inputs(component: str, inputs: Sequence[str], names: Sequence[str]) ->
                 missing=[own] if own not in names else (),
                 extra=[given] if given not in inputs else (),
             )
+
+
+def check_categories(
+    component: str,
+    recorded: Sequence[Sequence[object]],
+    names: Sequence[str],
+    categories: Mapping[str, Sequence[object]],
+) -> None:
+    """Refuse features whose categories are not those that the model recorded: other lists, or in another order.
+
+    A model knows a category by its place in the list, so another list means other categories. ``names`` are the
+    features that the model is given, ``categories`` the lists of those that are columns of categories.
+
+    Raises:
+        FeatureMismatch: the model would take one category for another; ``dtype`` has both lists.
+    """
+    own = {name: list(categories[name]) for name in names if name in categories}
+    if own and not recorded:
+        raise FeatureMismatch(
+            f"the features say that {listed(own)} hold categories, and {component!r} recorded none: it was trained on "
+            "codes (an array, a polars or arrow table, a binary Dataset, a part of a Dataset that was not constructed "
+            "yet), and nothing tells which of them means what. Train it on the pandas table itself; or, if its input "
+            "is to be these very codes, give features that say so: FeatureSchema(names, dtypes={name: 'int64'}). Where "
+            "a preprocessor makes the codes, save it in the same run, as the component 'preprocessor'",
+            dtype={name: ("codes without categories", _shown(values)) for name, values in own.items()},
+        )
+    if len(own) != len(recorded):
+        raise FeatureMismatch(
+            f"{component!r} was trained on {len(recorded)} columns of categories "
+            f"({'; '.join(map(_shown, recorded[:3]))}), and the features know {len(own)}"
+            f"{f' ({listed(own)})' if own else ''}: numbers would be taken for codes. {_FROM_FRAME}",
+        )
+    other = {name: values for (name, values), known in zip(own.items(), recorded, strict=True) if values != [*known]}
+    if other:
+        lists = dict(zip(own, recorded, strict=True))
+        told = "; ".join(
+            f"of {name!r} it knows {_shown(lists[name])}, and the features {_shown(other[name])}" for name in other
+        )
+        raise FeatureMismatch(
+            f"{component!r} was trained on other categories, or in another order, than the features say: {told}. "
+            f"{_FROM_FRAME}",
+            dtype={name: (_shown(lists[name]), _shown(values)) for name, values in other.items()},
+        )
+
+
+_FROM_FRAME = "Describe the very table that it was trained on: FeatureSchema.from_frame(table)"
+
+
+def _shown(values: Sequence[object]) -> str:
+    return f"[{listed(values, most=5)}]"

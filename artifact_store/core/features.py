@@ -153,7 +153,8 @@ class FeatureSchema:
         """Return the schema of a training table: its names, dtypes and categories. ``options`` as for the class.
 
         Categories are recorded in the order of the column's own list. Of a polars ``Categorical``, which has none,
-        they are the values present, sorted.
+        they are the values present, sorted. They are text or whole numbers; whole numbers that a gap turned into
+        floats are whole again. A model that was trained on the pandas table knows the order of that one: describe it.
 
         Raises:
             InvalidInput: a column has no text for a name, a name twice, or holds nothing that a model can take.
@@ -274,8 +275,10 @@ class FeatureSchema:
         are not there; values that are missing *in* a column stay so. ``by_position`` takes the columns of a table in
         their order, whatever they are called, and names them.
 
-        Categories become a pandas ``Categorical`` with exactly the trained list, so that its codes are the trained
-        ones; in polars an ``Enum`` (integers stay integers); in arrow a dictionary.
+        Categories are found by their values, whatever codes the table has for them. They become a pandas
+        ``Categorical`` with exactly the trained list, so that its codes are the trained ones; in polars an ``Enum``
+        (integers stay integers, which a model would take for codes: give it what :meth:`prepare` returns); in arrow a
+        dictionary.
 
         Raises:
             FeatureMismatch: the trained features are not all there, or cannot be had as they were in training, or
@@ -289,12 +292,17 @@ class FeatureSchema:
     def select(self, rows: Any, /) -> Any:
         """Return what the model is given, out of what :meth:`align` returned; nothing is cast or checked on the way.
 
-        A table needs no more than the selected columns; a row with names is brought into the form of training.
+        A table needs no more than the selected columns; a row with names is brought into the form of training, and so
+        is a polars or arrow table of which a selected column is categorical: it becomes a pandas table, as in
+        :meth:`prepare`.
 
         Raises:
-            FeatureMismatch: they are not there, or an array is not as wide as all inputs.
+            FeatureMismatch: they are not there, or an array is not as wide as all inputs, or holds numbers where the
+                model takes categories.
+            Unsupported: a polars or arrow table holds categories, and pandas is not installed.
         """
-        return alignment.pick(self._inputs, self.selected, self._chosen, rows)
+        picked = alignment.pick(self._inputs, self.selected, self._chosen, rows)
+        return alignment.for_model(self._chosen, picked)
 
     def prepare(
         self,
@@ -313,6 +321,11 @@ class FeatureSchema:
         returns without a selection after it is returned as it is: its width is between the two of them.
         ``nan`` and ``inf`` are checked at the very end, so an imputer may see what the model must not.
 
+        Where the model, or the preprocessor before it, takes categories, a table of any library comes back as pandas,
+        each of these columns an unordered ``Categorical`` with the trained list. No other table tells a model both
+        what a category is and which code it had: LightGBM reads whole numbers in polars, arrow and arrays as codes.
+        An array is refused there for the same reason. Tables without categories stay what they are.
+
         ``preselected`` says that ``rows`` holds the selected features only (tables: by name). ``preprocessor`` is a
         callable or an object with ``transform``, which is always given rows in two dimensions. The other options
         are those of :meth:`align`.
@@ -320,6 +333,7 @@ class FeatureSchema:
         Raises:
             FeatureMismatch: as :meth:`align`; or the preprocessor returned other columns than the selection means.
             InvalidInput: as :meth:`align`; or ``preselected`` rows for a preprocessor that needs all inputs.
+            Unsupported: a polars or arrow table holds categories, and pandas is not installed.
         """
         late = self.has_selection and self.selection_after_preprocessing and preprocessor is not None
         if preselected and late:
@@ -328,7 +342,8 @@ class FeatureSchema:
                 "give all inputs, or rows that are preprocessed already and no preprocessor"
             )
         source = self._chosen if preselected else self._inputs
-        rows = self._align(source, rows, extra=extra, fill=fill, by_position=by_position)
+        as_pandas = bool((self._inputs if late else self._chosen).categories)
+        rows = self._align(source, rows, extra=extra, fill=fill, by_position=by_position, as_pandas=as_pandas)
         if not preselected and not late:
             rows = alignment.pick(self._inputs, self.selected, self._chosen, rows)
         if preprocessor is not None:
@@ -339,7 +354,14 @@ class FeatureSchema:
         return rows
 
     def _align(
-        self, columns: Columns, rows: Any, *, extra: Extra, fill: Mapping[str, Any] | None, by_position: bool
+        self,
+        columns: Columns,
+        rows: Any,
+        *,
+        extra: Extra,
+        fill: Mapping[str, Any] | None,
+        by_position: bool,
+        as_pandas: bool = False,
     ) -> Any:
         fields.check_choice("extra", extra, get_args(Extra))
         fill = fill or {}
@@ -348,7 +370,7 @@ class FeatureSchema:
             raise InvalidOption(f"fill names {listed(unknown)}, which the model does not know")
         if fill and by_position:
             raise InvalidOption("fill goes by name and by_position does not; give one of them")
-        return alignment.align(columns, rows, extra=extra, fill=fill, by_position=by_position)
+        return alignment.align(columns, rows, extra=extra, fill=fill, by_position=by_position, as_pandas=as_pandas)
 
     def _columns(self, names: tuple[str, ...], expected: str) -> Columns:
         return Columns(

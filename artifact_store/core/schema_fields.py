@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from artifact_store.core.columns import DTYPES, Category, listed
-from artifact_store.core.errors import Corrupt, InvalidInput, InvalidOption
+from artifact_store.core.errors import Corrupt, InvalidInput, InvalidOption, brief
 
 _INT64: Final = 1 << 63
 
@@ -153,17 +153,37 @@ def _one_list(name: str, values: Iterable[Category]) -> tuple[Category, ...]:
     found = list(values)
     if not found:
         raise InvalidInput(f"the categories of {name!r} are an empty list; give those of training")
-    what = f"a category of {name!r}"
-    if isinstance(found[0], str):
-        known: tuple[Category, ...] = tuple(check_text(value, what) for value in found)
-    else:
-        known = tuple(check_whole(value, f"{what}, which are all text or all whole numbers,") for value in found)
-        if any(not -_INT64 <= int(value) < _INT64 for value in known):
-            raise InvalidInput(f"{what} is out of the range of 64 bits")
+    known = _all_text(name, found) if isinstance(found[0], str) else _all_whole(name, found)
     twice = _twice(known)
     if twice:
         raise InvalidInput(f"the categories of {name!r} are unique; there more than once: {listed(twice)}")
     return known
+
+
+def _all_text(name: str, values: list[Any]) -> tuple[Category, ...]:
+    for value in values:
+        if not isinstance(value, str):
+            raise _no_category(name, value)
+    return tuple(check_text(value, f"a category of {name!r}") for value in values)
+
+
+def _all_whole(name: str, values: list[Any]) -> tuple[Category, ...]:
+    known = []
+    for value in values:
+        try:
+            known.append(check_whole(value, "a category"))
+        except InvalidInput as error:
+            raise _no_category(name, value) from error
+    if any(not -_INT64 <= value < _INT64 for value in known):
+        raise InvalidInput(f"a category of {name!r} is out of the range of 64 bits")
+    return tuple(known)
+
+
+def _no_category(name: str, value: object) -> InvalidInput:
+    return InvalidInput(
+        f"categories are all text or all whole numbers, and those of {name!r} hold {brief(value)} "
+        f"({type(value).__name__}): convert the column to text or to whole numbers before training"
+    )
 
 
 def _twice(values: Iterable[Any]) -> list[Any]:

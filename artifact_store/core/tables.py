@@ -11,8 +11,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from artifact_store.core.columns import NUMBERS, Category
-from artifact_store.core.errors import InvalidInput
+from artifact_store.core.category_codes import EXACT
+from artifact_store.core.columns import FLOATS, NUMBERS, Category
+from artifact_store.core.errors import InvalidInput, Unsupported
 
 _WORDS: Final = {"boolean": "bool", "categorical": "category", "enum": "category"}
 _CLASSES: Final = {name: "Boolean" if name == "bool" else name.capitalize().replace("Uint", "UInt") for name in NUMBERS}
@@ -109,7 +110,8 @@ class Pandas(Table):
 class Polars(Table):
     """``polars.DataFrame``: text categories as ``Enum`` in the trained order; for integers there is no such type.
 
-    A column of integer categories stays one of integers, each of them a trained category.
+    A column of integer categories stays one of integers, each of them a trained category: a value, where a model
+    would take a code. So no model is given one; see :func:`to_pandas`.
     """
 
     def names(self, table: Any) -> list[Any]:
@@ -202,6 +204,36 @@ def word(dtype: Any) -> str:
     return known if known in (*NUMBERS, "string", "category") else str(dtype)
 
 
+def to_pandas(table: Any, codes: Mapping[str, list[int]], categories: Mapping[str, Sequence[Category]]) -> Any:
+    """Return a polars or arrow table of numbers and text as pandas: NaN where a number is missing.
+
+    The columns with ``codes`` become categorical, as :meth:`Table.encode` makes them, whatever they hold.
+
+    Raises:
+        Unsupported: pandas is not installed.
+    """
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise Unsupported(
+            f"{sorted(codes)[:10]} hold categories, and a model is given those in a pandas table, which says of each "
+            "both the code and the value; install pandas: pip install 'artifact-store[tables]'"
+        ) from error
+    frame = narwhal(table)
+    made = {name: None if name in codes else _plain(frame[name]) for name in frame.columns}
+    return Pandas().encode(pd.DataFrame(made, index=range(len(frame))), codes, categories)
+
+
+def _plain(column: Any) -> Any:
+    import narwhals.stable.v2 as nw
+
+    kind = word(column.dtype)
+    if kind == "string":
+        return column.to_list()
+    holed = kind not in FLOATS and column.null_count() > 0
+    return (column.cast(nw.Float64()) if holed else column).to_numpy()
+
+
 def fill(table: Any, values: Mapping[str, Any], dtypes: Mapping[str, str | None]) -> Any:
     """Return the table with constant columns added. ``None`` is the missing value of the dtype."""
     import narwhals.stable.v2 as nw
@@ -216,7 +248,7 @@ def fill(table: Any, values: Mapping[str, Any], dtypes: Mapping[str, str | None]
     return narwhal(table).with_columns(made).to_native()
 
 
-def describe(table: Any) -> tuple[list[str], dict[str, str], dict[str, list[Category]]]:
+def describe(table: Any) -> tuple[list[str], dict[str, str], dict[str, list[Any]]]:
     """Return the names, dtypes and categories of a table.
 
     A polars ``Categorical`` does not hold a list of its own, so its categories are the values present, sorted;
@@ -237,6 +269,7 @@ def describe(table: Any) -> tuple[list[str], dict[str, str], dict[str, list[Cate
     frame = narwhal(table)
     dtypes = {name: word(dtype) for name, dtype in frame.schema.items()}
     unfit = {name: dtype for name, dtype in dtypes.items() if dtype not in (*NUMBERS, "string", "category")}
+    unfit |= {name: str(table.dtypes[name]) for name in kind.odd(table) if _is_listless(dtypes[name], table[name])}
     if unfit:
         shown = ", ".join(f"{name!r} is {dtype}" for name, dtype in list(unfit.items())[:10])
         raise InvalidInput(f"features are numbers, text or categories, but {shown}; convert or drop these columns")
@@ -244,8 +277,15 @@ def describe(table: Any) -> tuple[list[str], dict[str, str], dict[str, list[Cate
     return names, dtypes, categories
 
 
-def _categories(column: Any) -> list[Category]:
+def _is_listless(dtype: str, column: Any) -> bool:
+    """Tell a pandas column that arrow encodes by a dictionary, which has no list of its own, from a categorical one."""
+    return dtype == "category" and not hasattr(column.dtype, "categories")
+
+
+def _categories(column: Any) -> list[Any]:
+    """Return the list as the table has it; whole numbers that gaps had turned into floats are whole again."""
     if str(column.dtype) == "Categorical" and is_a(column.to_native(), "polars", "Series"):
         return sorted(column.drop_nulls().unique().to_list())
-    values: list[Category] = column.cat.get_categories().to_list()
-    return values
+    values: list[Any] = column.cat.get_categories().drop_nulls().to_list()
+    whole = all(isinstance(value, float) and value.is_integer() and abs(value) < EXACT["float64"] for value in values)
+    return [int(value) for value in values] if whole else values

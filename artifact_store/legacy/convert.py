@@ -86,7 +86,7 @@ class Conversion:
         Raises:
             NotEncodable, CodecUnavailable, InvalidInput: a codec cannot hold a component; the draft is of no use then.
         """
-        draft.features = self.features
+        draft.features, draft.recovered = self.features, True
         draft.config, draft.training_config = dict(self.config), dict(self.training_config)
         draft.metrics, draft.tags = dict(self.metrics), dict(self.tags)
         draft.created_at = self.created_at

@@ -354,7 +354,7 @@ class BaseModelAdapter(ABC):
         """Return all columns as the preprocessor makes them, holes included: the trainer judges those that it uses."""
         everything = FeatureSchema(features.names, dtypes=features.dtypes, categories=features.categories)
         if preprocessor is None:
-            return everything.align(X)
+            return everything.prepare(X)
         return everything.prepare(X, Preprocessing(preprocessor, everything))
 
     def _check_width(self, found: int, where: str) -> None:
@@ -377,6 +377,8 @@ class BaseModelAdapter(ABC):
         features = self.features
         assert features is not None
         inputs = FeatureSchema(features.names).select(X) if rows.is_table(X) else X
+        if features.categories and not hasattr(inputs, "iloc"):  # an arrow dictionary of numbers cannot be stored
+            inputs = self._all_columns(features, inputs, None)
         self.example_inputs = rows.piece(inputs, start, stop)
 
     def _example(self) -> Example | None:

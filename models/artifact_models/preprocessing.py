@@ -62,6 +62,12 @@ def fitted(preprocessor: Any, features: FeatureSchema, X: Any, train: Any) -> An
     from sklearn.base import clone
 
     seen = seen_by_preprocessor(features)
+    wordy = [name for name in seen if features.dtypes.get(name) in ("category", "string")]
+    if wordy:
+        raise errors.InvalidInput(
+            f"{wordy[:10]} hold categories or text, and a preprocessor is given numbers: leave these columns out, or "
+            "encode them before"
+        )
     known = FeatureSchema(seen, dtypes={name: features.dtypes[name] for name in seen if name in features.dtypes})
     rows = numbers(known.align(X if is_table(X) else features.select(X)))[train]
     empty = [name for name, column in zip(seen, rows.T, strict=True) if not np.isfinite(column).any()]

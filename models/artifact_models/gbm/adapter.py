@@ -59,7 +59,7 @@ class LightGBMAdapter(BaseModelAdapter):
         new.preprocessor = self._fit_preprocessor(features, X, train)
         params = {name: value for name, value in self.config.items() if name != "classes"}
         result = LightGBMTrainer(params).train(
-            _as_pandas(features, self._all_columns(features, X, new.preprocessor)),
+            _as_pandas(self._all_columns(features, X, new.preprocessor)),
             y,
             train,
             valid,
@@ -97,15 +97,20 @@ class LightGBMAdapter(BaseModelAdapter):
         return self._probabilities(self.model_matrix(X, preselected=preselected, **matching))
 
     def model_matrix(self, X: Any, *, preselected: bool = False, **matching: Any) -> Any:
-        """Return exactly what LightGBM is given for ``X``: an array, or a pandas table where there are categories."""
+        """Return exactly what LightGBM is given for ``X``: an array, or a pandas table where there are categories.
+
+        Raises:
+            FeatureMismatch: see :meth:`BaseModelAdapter.predict`; or the run knows no categories, and its model does.
+        """
         prepared = self._prepare(X, preselected=preselected, **matching)
         if hasattr(prepared, "to_frame") and not rows.is_table(prepared):  # a pandas Series: one row
             prepared = prepared.to_frame().T
-        ready = _as_pandas(self._schema(), prepared)
+        ready = _as_pandas(prepared)
         if not rows.is_table(ready):
             ready = ready.reshape(1, -1) if ready.ndim == 1 else ready
         if len(ready.shape) != 2:  # noqa: PLR2004 -- rows and columns
             raise errors.FeatureMismatch(f"boosted trees see one row at a time; got windows of shape {ready.shape}")
+        self._refuse_codes(ready)
         return ready
 
     @property
@@ -141,6 +146,17 @@ class LightGBMAdapter(BaseModelAdapter):
             )
         made = self._asked(self.model.predict, found)
         return np.column_stack((1 - made, made)) if objective in BINARY else made
+
+    def _refuse_codes(self, ready: Any) -> None:
+        """Refuse what is given to a booster that recorded other columns of categories, or none, in a run of old."""
+        recorded = len(self.booster.pandas_categorical or ())
+        found = sum(hasattr(dtype, "categories") for dtype in ready.dtypes) if rows.is_table(ready) else 0
+        if found != recorded:
+            raise errors.FeatureMismatch(
+                f"the model recorded {recorded} columns of categories in training, and these rows have {found}: "
+                "nothing tells which of its codes means what. Save it with the features of the pandas table that it "
+                "was trained on: FeatureSchema.from_frame(table)"
+            )
 
     def _asked(self, question: Any, found: Any) -> Any:
         """Return LightGBM's answer, or its refusal as one of ours."""
@@ -190,14 +206,6 @@ class LightGBMAdapter(BaseModelAdapter):
             )
 
 
-def _as_pandas(features: FeatureSchema, prepared: Any) -> Any:
-    """Return polars and arrow tables as pandas, with the categories of the schema; anything else as it is."""
-    if not hasattr(prepared, "to_pandas"):
-        return prepared
-    import pandas as pd
-
-    table = prepared.to_pandas()
-    for name in table.columns.intersection(list(features.categories)):
-        known = pd.Index(list(features.categories[name]))
-        table[name] = pd.Categorical(table[name], categories=known, ordered=False)
-    return table
+def _as_pandas(prepared: Any) -> Any:
+    """Return a table of polars or arrow, which has no categories, as pandas; anything else as it is."""
+    return prepared.to_pandas() if hasattr(prepared, "to_pandas") else prepared

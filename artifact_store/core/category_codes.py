@@ -1,0 +1,65 @@
+"""Find the categories of training among the values of a column, by value: never by the codes that the column has.
+
+Knows values, not tables. Whatever is no category, or cannot be told for certain, is handed back for the error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from types import NoneType
+from typing import Final
+
+from artifact_store.core.columns import Category
+
+EXACT: Final = {"float16": 1 << 11, "float32": 1 << 24, "float64": 1 << 53}
+"""From here on a float of this dtype may be one of several whole numbers."""
+MISSING: Final = -1
+_UNSEEN: Final = -2
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """The code of each value (-1 where it is missing or unseen) and the values that are no trained category.
+
+    ``wrong`` has the first value of another type than the categories have, if there is one; nothing is coded then.
+    """
+
+    codes: list[int]
+    unseen: tuple[object, ...] = ()
+    wrong: tuple[object, ...] = ()
+
+
+def encode(values: Sequence[object], categories: Sequence[Category], dtype: str) -> Coded:
+    """Return the codes of the values of a column of this dtype (in our word); ``None`` and NaN are missing."""
+    kinds = {*map(type, values)}
+    if not kinds <= {type(categories[0]), NoneType}:
+        for value in values:
+            if not (is_missing(value) or _is_like(value, categories, dtype)):
+                return Coded([], wrong=(value,))
+        values = [None if is_missing(value) else value for value in values]
+    known: dict[object, int] = {None: MISSING} | {value: code for code, value in enumerate(categories)}
+    codes = [known.get(value, _UNSEEN) for value in values]
+    if _UNSEEN not in codes:
+        return Coded(codes)
+    unseen = dict.fromkeys(value for value in values if value not in known)
+    return Coded([max(code, MISSING) for code in codes], unseen=tuple(unseen))
+
+
+def is_missing(value: object) -> bool:
+    """Tell whether it is ``None`` or a NaN of whatever float type."""
+    return value is None or (isinstance(value, Real) and value != value)  # noqa: PLR0124 -- true of a NaN only
+
+
+def _is_like(value: object, categories: Sequence[Category], dtype: str) -> bool:
+    """Tell whether a value is of the type of the categories, and certainly is what it was before it came here."""
+    if isinstance(categories[0], str):
+        return isinstance(value, str)
+    if isinstance(value, bool):
+        return False
+    if isinstance(value, Integral):
+        return True
+    # integers turn into whole floats as soon as one of them is missing; large ones may have lost digits in that
+    limit = EXACT.get(dtype, EXACT["float64"])
+    return isinstance(value, Real) and float(value).is_integer() and abs(float(value)) < limit
