@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Self, get_args
 
-from artifact_store.core import alignment, tables
+from artifact_store.core import alignment, named_rows, tables
 from artifact_store.core import schema_fields as fields
 from artifact_store.core.canonical import canonical, sha256
 from artifact_store.core.columns import Category, Columns, Policy, Unseen, listed
@@ -264,11 +264,28 @@ class FeatureSchema:
         fill: Mapping[str, Any] | None = None,
         by_position: bool = False,
     ) -> Any:
-        """Return all inputs in training order and dtype, in the same kind of container; ``rows`` stays as it is.
+        """Return all inputs in training order and dtype; ``rows`` stays as it is.
 
-        ``rows`` is a pandas, polars or arrow table, matched by name; or an array (or nested lists) whose last axis is
-        the features: a row, rows, or windows of rows. A single row with names also: a pandas Series comes back as
-        one, a mapping as an array of one row. What already is as it should be may be returned itself.
+        What carries names is matched by them, whatever it is, or refused; only what has none is taken by position.
+
+        ===============================================================  ==============================================
+        rows                                                             what comes back
+        ===============================================================  ==============================================
+        a pandas, polars or arrow table                                  the same kind of table
+        an arrow record batch or column of structs, a polars one         an arrow table, a polars table
+        a pandas Series: one row                                         a pandas Series
+        another row with names: a mapping, namedtuple, ``sqlite3.Row``,  an array of one row
+        dataclass, anything with ``keys()``, a record of numpy
+        a list of rows with names                                        an array, a row for each
+        columns by name: a mapping (dict of lists), a record array       an array ``(..., features)``
+        an array, or nested lists, whose last axis is the features:      an array of the same shape
+        a row, rows, or windows of rows
+        ===============================================================  ==============================================
+
+        An array holds numbers: text and categories need a table. What already is as it should be may be returned
+        itself. The index that ``DataFrame.itertuples()`` puts in front of a row is no feature. ``None``, NaN,
+        ``pandas.NA`` and null are one missing value. A decimal is taken where the trained float is written with the
+        same digits.
 
         ``extra`` says what to do about columns that the model does not know. ``fill`` gives values to columns that
         are not there; values that are missing *in* a column stay so. ``by_position`` takes the columns of a table in
@@ -337,6 +354,14 @@ class FeatureSchema:
             rows = alignment.pick_processed(self._inputs, self.selected, self._chosen, rows)
         alignment.check(self._chosen, rows)
         return rows
+
+    @staticmethod
+    def carries_names(rows: Any, /) -> bool:
+        """Tell whether there are names in ``rows``, at whatever depth: a table, a row or rows with names.
+
+        What carries none is taken by position.
+        """
+        return named_rows.carries_names(rows)
 
     def _align(
         self, columns: Columns, rows: Any, *, extra: Extra, fill: Mapping[str, Any] | None, by_position: bool
