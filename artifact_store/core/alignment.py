@@ -165,8 +165,9 @@ def _align_named(
     matched = _match(columns, records, extra=extra, fill=fill, by_position=by_position)
     if tables.is_a(rows, "pandas", "Series"):
         return type(rows)(row_arrays.of_rows(columns, matched)[0], index=list(columns.names), name=rows.name)
-    shape = records[0].shape
-    if shape is None and not all(map(row_arrays.is_column, records[0].values)):
+    shape, own = records[0].shape, set(records[0].names)
+    cells = [value for name, value in zip(columns.names, matched[0], strict=True) if by_position or name in own]
+    if shape is None and (len(records) > 1 or not all(map(row_arrays.is_column, cells))):
         return row_arrays.of_rows(columns, matched)
     return row_arrays.of_columns(columns, matched[0], shape)
 

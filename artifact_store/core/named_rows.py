@@ -124,8 +124,10 @@ def record(value: Any) -> Record | None:
 
 
 def _of_tuple(value: Any) -> Record | None:
+    if not isinstance(value, Sequence):
+        return None
     fields = getattr(value, "_fields", None) or getattr(value, "__fields__", None)
-    if not isinstance(fields, Sequence) or not isinstance(value, Sequence) or len(fields) != len(value):
+    if not isinstance(fields, Sequence) or len(fields) != len(value):
         return None
     pairs = list(zip(fields, value, strict=True))
     if hasattr(type(value), "_make"):  # a namedtuple, whose fields cannot begin with an underscore: those are made up

@@ -116,27 +116,28 @@ def of_rows(columns: Columns, rows: Sequence[Sequence[Any]]) -> Any:
 def of_columns(columns: Columns, values: Sequence[Any], shape: tuple[int, ...] | None) -> Any:
     """Return whole columns, which stand in training order, as an array with the features in its last axis.
 
+    A single value among them stands for a column of it.
+
     Raises:
         FeatureMismatch: a column holds something else than numbers, or another number of them than the others.
     """
     import numpy as np
 
     strange: dict[str, tuple[str, str]] = {}
-    made = []
+    made = {}
     for name, dtype, value in zip(columns.names, columns.kinds, values, strict=True):
         try:
-            made.append(_column(value, dtype))
+            made[name] = _column(value, dtype) if is_column(value) else number(value, dtype)
         except NoNumber as found:
             strange[name] = (dtype or "a number", str(found))
     _refuse(strange)
-    shape = made[0].shape if shape is None else shape
-    lengths = {name: array.shape for name, array in zip(columns.names, made, strict=True) if array.shape != shape}
-    if lengths:
-        raise FeatureMismatch(f"expected columns of one shape, {shape}; got {lengths}")
-    together = np.stack(made, axis=-1)
-    wide = together.dtype.name
-    found_by_name = zip(columns.names, made, strict=True)
-    _refuse_large(columns, [name for name, array in found_by_name if not casting.is_exact(array, wide)])
+    shapes = {name: array.shape for name, array in made.items() if is_column(array)}
+    shape = next(iter(shapes.values())) if shape is None else shape
+    if set(shapes.values()) != {shape}:
+        raise FeatureMismatch(f"expected columns of one shape, {shape}; got {shapes}")
+    made = {name: np.broadcast_to(array, shape) for name, array in made.items()}
+    together = np.stack(list(made.values()), axis=-1)
+    _refuse_large(columns, [name for name, array in made.items() if not casting.is_exact(array, together.dtype.name)])
     return fit_array(columns, together, columns.expected)
 
 

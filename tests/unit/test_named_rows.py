@@ -183,10 +183,14 @@ class TestManyRows:
     def test_columns_are_filled_as_rows_are(self) -> None:
         assert SCHEMA.align({"a": [1.0, 2.0], "c": [3, 4]}, fill={"b": 9}).tolist() == [[1, 9, 3], [2, 9, 4]]
 
+    def test_several_sets_of_columns_are_not_one(self) -> None:
+        with pytest.raises(FeatureMismatch, match="'a' is list"):
+            SCHEMA.align([MANY["dict of lists"](ROWS)] * 2)
+
     def test_columns_of_several_lengths_are_refused(self) -> None:
         with pytest.raises(FeatureMismatch, match="one shape"):
             SCHEMA.align({"a": [1.0, 2.0], "b": [1.0, 2.0], "c": [1.0]})
-        with pytest.raises(FeatureMismatch, match="'b' is"):
+        with pytest.raises(FeatureMismatch, match="'a' is list, 'c' is list"):
             SCHEMA.align({"a": [1.0], "b": 2.0, "c": [1.0]})
 
     @pytest.mark.parametrize("column", ["x", {1.0}, [[1.0]], ["x"], {0: 1.0}, pd.Series([1.0]), np.ma.array([1.0])])
