@@ -17,7 +17,15 @@ from artifact_store.core import keys
 from artifact_store.core.canonical import canonical
 from artifact_store.core.codec import KnowsInputs, check_inputs
 from artifact_store.core.documents import NON_FINITE, check_writable, plain
-from artifact_store.core.errors import ArtifactStoreError, Corrupt, FileNotInRun, InvalidName, InvalidOption
+from artifact_store.core.errors import (
+    ArtifactStoreError,
+    Corrupt,
+    FileNotInRun,
+    InvalidName,
+    InvalidOption,
+    NoCodec,
+    NotEncodable,
+)
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.files import Outgoing
 from artifact_store.core.keys import ModelKey, RunId
@@ -158,10 +166,22 @@ class Draft:
         self._extra[name] = source
 
     def add_example(self, example: Example) -> None:
-        """Store golden predictions, so that anybody can check that the model still says the same."""
+        """Store golden predictions, so that anybody can check that the model still says the same.
+
+        Raises:
+            NotEncodable: the inputs carry names that no codec keeps.
+        """
         if not isinstance(example, Example):
             raise InvalidOption(f"an example is an Example(inputs, outputs), not a {type(example).__name__}")
-        self.add("example_inputs", example.inputs)
+        try:
+            self.add("example_inputs", example.inputs)
+        except (NoCodec, NotEncodable) as error:
+            if not FeatureSchema.carries_names(example.inputs):
+                raise
+            raise NotEncodable(
+                f"the inputs of this example, a {type(example.inputs).__name__}, carry names that no codec keeps: give a "
+                f"table, for instance pandas.DataFrame(rows), or a dict of plain numbers ({error})"
+            ) from error
         self.add("example_outputs", example.outputs)
 
     def commit(self) -> Run:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from artifact_store.core import casting, matching, named_rows, row_arrays, tables
+from artifact_store.core import casting, gaps, matching, named_rows, row_arrays, tables
 from artifact_store.core.columns import Columns, listed
 from artifact_store.core.errors import FeatureMismatch, InvalidInput
 from artifact_store.core.matching import Extra
@@ -82,7 +82,7 @@ def pick_processed(columns: Columns, selected: Sequence[int], chosen: Columns, r
     return pick(columns, selected, chosen, rows)
 
 
-def process(preprocessor: Any, rows: Any) -> Any:
+def process(columns: Columns, preprocessor: Any, rows: Any) -> Any:
     """Return what a callable, or an object with ``transform``, makes of the rows.
 
     ``transform`` is given rows, as in scikit-learn: windows and a single row are laid out as rows and get their shape
@@ -90,10 +90,12 @@ def process(preprocessor: Any, rows: Any) -> Any:
 
     Raises:
         InvalidInput: this is no preprocessor.
-        FeatureMismatch: it did not return one row for each one that it was given.
+        FeatureMismatch: it did not return one row for each one that it was given; or see :func:`gaps.check`.
     """
     import numpy as np
 
+    if tables.table_of(rows) is not None and not tables.is_a(rows, "pandas", "DataFrame"):
+        gaps.check(columns, rows)
     transform = getattr(preprocessor, "transform", None)
     if transform is None:
         if not callable(preprocessor):
@@ -150,7 +152,11 @@ def _align_table(
 
 
 def _conform(columns: Columns, table: Any, kind: Table) -> Any:
-    return table if _is_ready(columns, table, kind) else casting.conform(columns, table, kind)
+    if _is_ready(columns, table, kind):
+        return table
+    table, problems = gaps.settled(columns, table, kind)
+    made = casting.conform(columns, table, kind, problems=problems)
+    return gaps.as_trained(columns, made) if tables.is_a(made, "pandas", "DataFrame") else made
 
 
 def _align_named(

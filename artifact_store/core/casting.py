@@ -17,8 +17,10 @@ from artifact_store.core.errors import FeatureMismatch
 from artifact_store.core.tables import Table, narwhal, word
 
 
-def conform(columns: Columns, table: Any, kind: Table) -> Any:
+def conform(columns: Columns, table: Any, kind: Table, *, problems: Mapping[str, tuple[str, str]]) -> Any:
     """Return a table that has exactly the trained columns with their dtypes and categories.
+
+    ``problems`` are what was found wrong with it before.
 
     Raises:
         FeatureMismatch: a column cannot be had in its dtype without changing a value (``.dtype`` says which), or
@@ -27,11 +29,11 @@ def conform(columns: Columns, table: Any, kind: Table) -> Any:
     frame = narwhal(table)
     found = {name: word(dtype) for name, dtype in frame.schema.items()}
     odd = kind.odd(table)
-    problems: dict[str, tuple[str, str]] = {}
+    problems = dict(problems)
     casts: dict[str, str] = {}
     for name, have in found.items():
         want = columns.dtypes.get(name)
-        if want == "category":
+        if want == "category" or name in problems:
             continue
         if want in (None, "string") or have not in NUMBERS:
             if have not in ((want,) if want else NUMBERS):

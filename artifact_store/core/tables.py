@@ -224,6 +224,18 @@ def word(dtype: Any) -> str:
     return known if known in (*NUMBERS, "string", "category") else str(dtype)
 
 
+def put(table: Any, columns: Mapping[str, tuple[list[Any], str]]) -> Any:
+    """Return the table with other columns in the place of some: their values, ``None`` where missing, and a dtype."""
+    import narwhals.stable.v2 as nw
+
+    frame = narwhal(table)
+    made = [
+        nw.new_series(name, values, getattr(nw, _CLASSES.get(dtype, "String"))(), backend=frame.implementation)
+        for name, (values, dtype) in columns.items()
+    ]
+    return frame.with_columns(made).to_native()
+
+
 def fill(table: Any, values: Mapping[str, Any], dtypes: Mapping[str, str | None]) -> Any:
     """Return the table with constant columns added. ``None`` is the missing value of the dtype."""
     import narwhals.stable.v2 as nw

@@ -75,7 +75,7 @@ def from_decimal(value: Decimal, dtype: str | None) -> int | float:
     elif value.is_finite() and value == value.to_integral_value():
         low, high = (0, 1) if target.kind == "b" else (np.iinfo(target).min, np.iinfo(target).max)
         if low <= value <= high:
-            return int(value)
+            return bool(value) if target.kind == "b" else int(value)
     raise NoNumber(f"Decimal {value}, which {target} cannot give back")
 
 

@@ -156,6 +156,8 @@ class BaseModelAdapter(ABC):
         features = self._schema()
         if rows.is_table(inputs):
             return self.predict(inputs, by_position=features.names_inferred)
+        if rows.has_names(inputs):
+            return self.predict(inputs)
         width = getattr(inputs, "shape", (None,))[-1]
         return self.predict(inputs, preselected=features.has_selection and width == features.input_size)
 
