@@ -179,8 +179,8 @@ class Draft:
             if not FeatureSchema.carries_names(example.inputs):
                 raise
             raise NotEncodable(
-                f"the inputs of this example, a {type(example.inputs).__name__}, carry names that no codec keeps: give a "
-                f"table, for instance pandas.DataFrame(rows), or a dict of plain numbers ({error})"
+                f"the inputs of this example, a {type(example.inputs).__name__}, carry names that no codec keeps: give "
+                f"a table, for instance pandas.DataFrame(rows), or a dict of plain numbers ({error})"
             ) from error
         self.add("example_outputs", example.outputs)
 

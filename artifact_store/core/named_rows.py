@@ -18,7 +18,7 @@ _AS_ARRAY: Final = frozenset({"__array__", "__array_interface__", "__array_struc
 _OF_TABLES: Final = frozenset({"columns", "column_names", "schema"})
 _NAMING: Final = _OF_TABLES | {
     *("keys", "_fields", "__fields__", "__dataclass_fields__", "__attrs_attrs__", "__struct_fields__"),
-    "coords",  # of an array with labels
+    "indexes",  # of an array with labels
 }
 """Attributes that only what carries names has."""
 _NUMBERS: Final = frozenset({float, int, bool, type(None)})
@@ -90,7 +90,8 @@ def names_itself(rows: Any) -> bool:
         return True
     if tables.is_a(rows, "polars", "Series"):
         return bool(rows.name)
-    return _names_by_type(type(rows)) or not _NAMING.isdisjoint(getattr(rows, "__dict__", ()))
+    kind: Any = type(rows)
+    return _names_by_type(kind) or not _NAMING.isdisjoint(getattr(rows, "__dict__", ()))
 
 
 @lru_cache(maxsize=256)

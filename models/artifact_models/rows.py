@@ -29,12 +29,18 @@ def count(rows: Any) -> int:
     """Return the number of rows of a table or an array.
 
     Raises:
-        InvalidInput: it is neither, but carries names.
+        InvalidInput: it is neither.
     """
     if not is_table(rows) and FeatureSchema.carries_names(rows):
         raise _nameless(rows)
     shape = getattr(rows, "shape", None)
-    return int(shape[0]) if shape else len(rows)
+    if shape:
+        return int(shape[0])
+    if not hasattr(type(rows), "__len__"):
+        raise errors.InvalidInput(
+            f"give a table or an array of rows, not a {type(rows).__name__} (collect a lazy table)"
+        )
+    return len(rows)
 
 
 def names(rows: Any) -> list[str] | None:

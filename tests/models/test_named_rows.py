@@ -97,7 +97,7 @@ class TestTraining:
     @pytest.mark.parametrize("family", [LightGBMAdapter, GRUAdapter, PPOAdapter])
     def test_an_adapter_is_trained_on_a_table_or_on_an_array(self, family: Any, kind: str) -> None:
         rows = {**MANY, **WITHOUT_A_ROW}[kind](records(table()[:FEW]))
-        with pytest.raises(errors.InvalidInput, match=r"names|array"):
+        with pytest.raises(errors.InvalidInput, match="names|array|not a table"):
             family().fit(rows, target()[:FEW], range(8), range(8, FEW))
 
     @pytest.mark.parametrize(

@@ -310,7 +310,7 @@ class TestWhatCarriesNames:
         assert SCHEMA.carries_names([[ONE[kind](ROWS[0])]])
 
     @pytest.mark.parametrize(
-        "naming", [{"_fields": ("a",)}, {"coords": {}}, {"index": property(lambda _: [1])}, {"__slots__": ("schema",)}]
+        "naming", [{"_fields": ("a",)}, {"indexes": {}}, {"index": property(lambda _: [1])}, {"__slots__": ("schema",)}]
     )
     def test_what_looks_as_if_it_had_some_is_refused_as_an_array(self, naming: dict[str, Any]) -> None:
         foreign = type("Foreign", (list,), naming)
