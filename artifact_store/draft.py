@@ -25,6 +25,8 @@ from artifact_store.core.errors import (
     FileNotInRun,
     InvalidName,
     InvalidOption,
+    NoCodec,
+    NotEncodable,
 )
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.files import Outgoing
@@ -201,10 +203,21 @@ class Draft:
         """Store golden predictions, so that anybody can check that the model still says the same.
 
         :meth:`commit` asks the model for them, as it will be loaded, where a predictor for it is installed.
+
+        Raises:
+            NotEncodable: the inputs carry names that no codec keeps.
         """
         if not isinstance(example, Example):
             raise InvalidOption(f"an example is an Example(inputs, outputs), not a {type(example).__name__}")
-        self.add("example_inputs", example.inputs)
+        try:
+            self.add("example_inputs", example.inputs)
+        except (NoCodec, NotEncodable) as error:
+            if not FeatureSchema.carries_names(example.inputs):
+                raise
+            raise NotEncodable(
+                f"the inputs of this example, a {type(example.inputs).__name__}, carry names that no codec keeps: give "
+                f"a table, for instance pandas.DataFrame(rows), or a dict of plain numbers ({error})"
+            ) from error
         self.add("example_outputs", example.outputs)
         if example.method != "predict":
             self.add("example_method", example.method)

@@ -6,19 +6,16 @@ Every function returns what it was given, or something new; it changes neither. 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, NoReturn
+from typing import Any
 
-from artifact_store.core import casting, matching, tables
+from artifact_store.core import casting, gaps, matching, named_rows, row_arrays, tables
 from artifact_store.core.columns import Columns, listed
 from artifact_store.core.errors import FeatureMismatch, InvalidInput
 from artifact_store.core.matching import Extra
+from artifact_store.core.named_rows import Record
 from artifact_store.core.tables import Table
-
-_DIMENSIONS: Final = (1, 2, 3)
-_NUMERIC: Final = "fiub"
 
 
 def align(
@@ -30,7 +27,7 @@ def align(
     by_position: bool = False,
     as_pandas: bool = False,
 ) -> Any:
-    """Return the trained columns of ``rows``, in training order and dtype, in the same kind of container.
+    """Return the trained columns of ``rows``, in training order and dtype; see :meth:`FeatureSchema.align`.
 
     ``as_pandas`` makes a pandas table of one of another library.
 
@@ -45,17 +42,15 @@ def align(
             return rows
         found = _find(columns, rows, kind, extra=extra, fill=fill, by_position=by_position)
         return _conform(columns, found, kind, as_pandas=as_pandas and not isinstance(kind, tables.Pandas))
-    if isinstance(rows, Mapping):
-        names, values = list(rows), list(rows.values())
-        row = _align_row(columns, names, values, extra=extra, fill=fill, by_position=by_position)
-        return row.reshape(1, -1)
-    if tables.is_a(rows, "pandas", "Series"):
-        names, values = rows.index.tolist(), rows.tolist()
-        row = _align_row(columns, names, values, extra=extra, fill=fill, by_position=by_position)
-        return type(rows)(row, index=list(columns.names), name=rows.name)
+    if not isinstance(rows, dict) and tables.is_struct(rows):
+        table = tables.adopt(rows)
+        return align(columns, table, extra=extra, fill=fill, by_position=by_position, as_pandas=as_pandas)
+    records = named_rows.read(rows)
+    if records is not None:
+        return _align_named(columns, rows, records, extra=extra, fill=fill, by_position=by_position)
     if fill:
         raise InvalidInput("fill gives values to columns by name, and an array has no names; complete the array itself")
-    return fit_array(columns, as_array(rows), columns.expected)
+    return row_arrays.fit_array(columns, row_arrays.without_names(rows), columns.expected)
 
 
 def for_model(columns: Columns, rows: Any) -> Any:
@@ -72,8 +67,8 @@ def for_model(columns: Columns, rows: Any) -> Any:
     if not columns.categories or isinstance(kind, tables.Pandas):
         return rows
     if kind is None:
-        _refuse_wordy(columns, as_array(rows))
-    return casting.conform(columns, rows, kind, as_pandas=True)
+        row_arrays.refuse_words(columns, row_arrays.as_array(rows))
+    return _conform(columns, rows, kind, as_pandas=True)
 
 
 def pick(columns: Columns, selected: Sequence[int], chosen: Columns, rows: Any) -> Any:
@@ -87,10 +82,10 @@ def pick(columns: Columns, selected: Sequence[int], chosen: Columns, rows: Any) 
         return rows if chosen is columns else kind.take(rows, selected)
     if tables.is_a(rows, "pandas", "Series") and rows.index.tolist() == list(columns.names):
         return rows.iloc[list(selected)]
-    if isinstance(rows, Mapping) or tables.is_a(rows, "pandas", "Series"):
+    if named_rows.carries_names(rows):
         return align(chosen, rows, fill={})
-    array = as_array(rows)
-    _check_width(array, columns, columns.expected)
+    array = row_arrays.as_array(rows)
+    row_arrays.check_width(array, columns, columns.expected)
     return array if chosen is columns else array[..., list(selected)]
 
 
@@ -102,19 +97,21 @@ def pick_processed(columns: Columns, selected: Sequence[int], chosen: Columns, r
             tell which of them the selection means.
     """
     kind = tables.table_of(rows)
-    found = kind.names(rows) if kind is not None else None
-    if found is not None and found != list(columns.names):
-        raise FeatureMismatch(
-            f"the preprocessor returned other columns than the {len(columns.names)} that the selection was made on: "
-            f"{listed(found)}; let it return arrays, or keep names and order",
-            reordered=sorted(map(str, found)) == sorted(columns.names),
-        )
-    if kind is None:
-        _check_width(as_array(rows), columns, f"{len(columns.names)} columns from the preprocessor, to select from")
+    if kind is not None or tables.is_a(rows, "pandas", "Series"):
+        found = rows.index.tolist() if kind is None else kind.names(rows)
+        if found != list(columns.names):
+            raise FeatureMismatch(
+                f"the preprocessor returned other columns than the {len(columns.names)} that the selection was made "
+                f"on: {listed(found)}; let it return arrays, or keep names and order",
+                reordered=sorted(map(str, found)) == sorted(columns.names),
+            )
+    else:
+        wide = f"{len(columns.names)} columns from the preprocessor, to select from"
+        row_arrays.check_width(row_arrays.as_array(rows), columns, wide)
     return pick(columns, selected, chosen, rows)
 
 
-def process(preprocessor: Any, rows: Any) -> Any:
+def process(columns: Columns, preprocessor: Any, rows: Any) -> Any:
     """Return what a callable, or an object with ``transform``, makes of the rows.
 
     ``transform`` is given rows, as in scikit-learn: windows and a single row are laid out as rows and get their shape
@@ -122,10 +119,12 @@ def process(preprocessor: Any, rows: Any) -> Any:
 
     Raises:
         InvalidInput: this is no preprocessor.
-        FeatureMismatch: it did not return one row for each one that it was given.
+        FeatureMismatch: it did not return one row for each one that it was given; or see :func:`gaps.check`.
     """
     import numpy as np
 
+    if tables.table_of(rows) is not None and not tables.is_a(rows, "pandas", "DataFrame"):
+        gaps.check(columns, rows)
     transform = getattr(preprocessor, "transform", None)
     if transform is None:
         if not callable(preprocessor):
@@ -155,67 +154,13 @@ def check(columns: Columns, rows: Any) -> None:
     if kind is not None:
         casting.check_values(columns, rows, kind.names(rows))
         return
-    array = as_array(rows)
-    if array.ndim == 0 or array.dtype.kind not in _NUMERIC:
+    array = rows.to_numpy() if tables.is_a(rows, "pandas", "Series") else row_arrays.as_array(rows)
+    if array.ndim == 0 or array.dtype.kind not in row_arrays.NUMERIC:
         raise InvalidInput(
             f"{type(rows).__name__} cannot be checked for NaN and infinities as this model asks; "
             "let the preprocessor return an array or a table of numbers"
         )
     casting.check_array(columns, array)
-
-
-def as_array(rows: Any) -> Any:
-    """Return anything that is an array, or a nesting of lists, as numpy's; an array of numpy is returned itself.
-
-    Raises:
-        InvalidInput: it is a table that we do not know, whose names would be lost, or hides values behind a mask.
-    """
-    import numpy as np
-
-    if isinstance(rows, np.ma.MaskedArray):
-        raise InvalidInput("a masked array would lose its mask; fill it with NaN first: X.filled(np.nan)")
-    if isinstance(rows, np.ndarray):
-        return rows
-    attributes = {*dir(type(rows)), *getattr(rows, "__dict__", ())}  # asking a lazy table itself may start its work
-    if attributes & {"columns", "column_names", "schema"}:
-        raise InvalidInput(
-            f"{type(rows).__module__}.{type(rows).__name__} is a table whose names would be lost; "
-            "turn it into a pandas, polars or arrow table first (collect a lazy one)"
-        )
-    try:
-        return np.asarray(rows)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InvalidInput(f"no array can be made of this {type(rows).__name__}: {error}") from error
-
-
-def fit_array(columns: Columns, array: Any, expected: str) -> Any:
-    """Return an array with the trained columns in its last axis, in the dtype that holds all recorded ones.
-
-    Raises:
-        FeatureMismatch: the width, the number of dimensions or the dtype is another; or there are features that an
-            array of numbers cannot hold.
-    """
-    _check_width(array, columns, expected)
-    if array.dtype.kind not in _NUMERIC:
-        raise FeatureMismatch(
-            f"expected numbers; got an array of {array.dtype}; convert it, or give a table",
-            dtype=dict.fromkeys(columns.names, ("a number", str(array.dtype))),
-        )
-    if columns.wordy:
-        _refuse_wordy(columns, array)
-    target, groups = _array_plan(columns.kinds)
-    if target == array.dtype.name and not groups:
-        return array
-    _check_exact(columns, array, target, groups)
-    return array if target is None else array.astype(target, copy=False)
-
-
-def _refuse_wordy(columns: Columns, array: Any) -> NoReturn:
-    raise FeatureMismatch(
-        f"{listed(columns.wordy)} hold categories or text, which an array of numbers cannot say: a number in it "
-        "may be a code or a value; give a table, be it of one row",
-        dtype={name: (columns.dtypes[name], str(array.dtype)) for name in columns.wordy},
-    )
 
 
 def _find(
@@ -236,78 +181,68 @@ def _find(
 
 
 def _conform(columns: Columns, table: Any, kind: Table, *, as_pandas: bool) -> Any:
-    return table if _is_ready(columns, table, kind) else casting.conform(columns, table, kind, as_pandas=as_pandas)
+    if _is_ready(columns, table, kind):
+        return table
+    table, problems = gaps.settled(columns, table, kind)
+    made = casting.conform(columns, table, kind, problems=problems, as_pandas=as_pandas)
+    return gaps.as_trained(columns, made) if tables.is_a(made, "pandas", "DataFrame") else made
 
 
-def _align_row(
+def _align_named(
     columns: Columns,
-    names: list[Any],
-    values: list[Any],
+    rows: Any,
+    records: Sequence[Record],
     *,
     extra: Extra,
     fill: Mapping[str, Any],
     by_position: bool,
 ) -> Any:
-    import numpy as np
+    matched = _match(columns, records, extra=extra, fill=fill, by_position=by_position)
+    if tables.is_a(rows, "pandas", "Series"):
+        return type(rows)(row_arrays.of_rows(columns, matched)[0], index=list(columns.names), name=rows.name)
+    shape, own = records[0].shape, set(records[0].names)
+    cells = [value for name, value in zip(columns.names, matched[0], strict=True) if by_position or name in own]
+    if shape is None and (len(records) > 1 or not all(map(row_arrays.is_column, cells))):
+        return row_arrays.of_rows(columns, matched)
+    return row_arrays.of_columns(columns, matched[0], shape)
 
-    if by_position:
-        matching.by_position(columns, names)
-    else:
-        places = matching.by_name(columns, names, extra=extra, fillable=fill)
-        values = [
-            fill[name] if place is None else values[place] for name, place in zip(columns.names, places, strict=True)
-        ]
-    not_available = getattr(sys.modules.get("pandas"), "NA", None)
-    numbers = [np.nan if value is None or value is not_available else value for value in values]
-    strange = {
-        name: (columns.dtypes.get(name, "a number"), type(value).__name__)
-        for name, value in zip(columns.names, numbers, strict=True)
-        if type(value) is not float and (np.ndim(value) or np.asarray(value).dtype.kind not in _NUMERIC)
-    }
-    if strange:
-        raise FeatureMismatch(
-            f"a single row holds numbers; {listed(strange)} are something else. Give a table of one row for text and "
-            "categories",
-            dtype=strange,
+
+def _match(
+    columns: Columns, records: Sequence[Record], *, extra: Extra, fill: Mapping[str, Any], by_position: bool
+) -> list[list[Any]]:
+    """Return the values of each record in training order."""
+    known: dict[tuple[Any, ...], Sequence[int | None]] = {}
+    matched = []
+    for number, record in enumerate(records):
+        names = tuple(record.names)
+        if names not in known:
+            try:
+                known[names] = _places(columns, names, extra=extra, fill=fill, by_position=by_position)
+            except FeatureMismatch as error:
+                if len(records) > 1:
+                    error.args = (f"in row {number}, counted from 0: {error}",)
+                raise
+        values = record.values
+        matched.append(
+            [
+                fill[name] if place is None else values[place]
+                for name, place in zip(columns.names, known[names], strict=True)
+            ]
         )
-    return fit_array(columns, np.array(numbers), columns.expected)
-
-
-def _check_width(array: Any, columns: Columns, expected: str) -> None:
-    if array.ndim not in _DIMENSIONS:
+    if by_position and len(known) > 1:
         raise FeatureMismatch(
-            f"expected one row (1-D), rows (2-D) or windows of rows (3-D) with features last; got {array.ndim}-D"
+            "by_position=True, but the rows do not all have the same names in the same order", reordered=True
         )
-    if array.shape[-1] != len(columns.names):
-        raise FeatureMismatch(f"expected {expected}; got {array.shape[-1]}")
+    return matched
 
 
-@lru_cache(maxsize=64)
-def _array_plan(kinds: tuple[str | None, ...]) -> tuple[str | None, dict[str, list[int]]]:
-    """Return the dtype that holds all columns (none if one is unknown), and the places of those with narrower ones."""
-    import numpy as np
-
-    places: dict[str, list[int]] = {}
-    for place, kind in enumerate(kinds):
-        if kind is not None:
-            places.setdefault(kind, []).append(place)
-    target = None if None in kinds else str(np.result_type(*places))
-    return target, {kind: where for kind, where in places.items() if kind != target}
-
-
-def _check_exact(columns: Columns, array: Any, target: str | None, groups: Mapping[str, list[int]]) -> None:
-    narrow = {kind: places for kind, places in groups.items() if not kind.startswith("float")}
-    if target is not None:
-        held = {place for places in narrow.values() for place in places}
-        narrow[target] = [place for place in range(len(columns.names)) if place not in held]
-    problems = {
-        columns.names[place]: (kind, str(array.dtype))
-        for kind, places in narrow.items()
-        if not casting.is_exact(array[..., places], kind)
-        for place in places
-        if not casting.is_exact(array[..., place], kind)
-    }
-    casting.report(problems, {}, columns)
+def _places(
+    columns: Columns, names: Sequence[Any], *, extra: Extra, fill: Mapping[str, Any], by_position: bool
+) -> Sequence[int | None]:
+    if not by_position:
+        return matching.by_name(columns, names, extra=extra, fillable=fill)
+    matching.by_position(columns, names)
+    return range(len(names))
 
 
 def _is_ready(columns: Columns, table: Any, kind: Table) -> bool:

@@ -17,10 +17,13 @@ from artifact_store.core.errors import FeatureMismatch, brief
 from artifact_store.core.tables import Table, narwhal, to_pandas, word
 
 
-def conform(columns: Columns, table: Any, kind: Table, *, as_pandas: bool = False) -> Any:
+def conform(
+    columns: Columns, table: Any, kind: Table, *, problems: Mapping[str, tuple[str, str]], as_pandas: bool = False
+) -> Any:
     """Return a table that has exactly the trained columns with their dtypes and categories.
 
-    ``as_pandas`` makes a pandas table of one of another library; a gap in whole numbers becomes NaN there.
+    ``problems`` are what was found wrong with it before. ``as_pandas`` makes a pandas table of one of another library;
+    a gap in whole numbers becomes NaN there.
 
     Raises:
         FeatureMismatch: a column cannot be had in its dtype without changing a value (``.dtype`` says which), or
@@ -30,11 +33,11 @@ def conform(columns: Columns, table: Any, kind: Table, *, as_pandas: bool = Fals
     frame = narwhal(table)
     found = {name: word(dtype) for name, dtype in frame.schema.items()}
     odd = kind.odd(table)
-    problems: dict[str, tuple[str, str]] = {}
+    problems = dict(problems)
     casts: dict[str, str] = {}
     for name, have in found.items():
         want = columns.dtypes.get(name)
-        if want == "category":
+        if want == "category" or name in problems:
             continue
         if want in (None, "string") or have not in NUMBERS:
             if have not in ((want,) if want else NUMBERS):

@@ -15,6 +15,8 @@ Category = str | int
 
 Policy = Literal["allow", "refuse"]
 Unseen = Literal["refuse", "missing"]
+Missing = Literal["nan", "none", "NA"]
+"""What stands for a missing value in a column of text: NaN, ``None`` (or null), ``pandas.NA``."""
 
 FLOATS: Final = ("float16", "float32", "float64")
 INTEGERS: Final = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
@@ -29,7 +31,7 @@ class Columns:
 
     ``index`` gives the place of a name, ``kinds`` the dtype at each place, ``wordy`` the names of text and categories.
     ``expected`` says in words how wide an array has to be; ``inferred`` that the names are not the user's, so that
-    nothing may be matched by them.
+    nothing may be matched by them. ``missing`` says what columns of text had for a missing value, where that is known.
     """
 
     names: tuple[str, ...]
@@ -40,6 +42,7 @@ class Columns:
     unseen: Unseen
     inferred: bool
     expected: str
+    missing: Mapping[str, Missing] = field(default_factory=dict)
     index: Mapping[str, int] = field(init=False, repr=False, compare=False)
     kinds: tuple[str | None, ...] = field(init=False, repr=False, compare=False)
     wordy: tuple[str, ...] = field(init=False, repr=False, compare=False)

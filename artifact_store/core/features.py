@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Self, get_args
 
-from artifact_store.core import alignment, tables
+from artifact_store.core import alignment, gaps, named_rows, tables
 from artifact_store.core import schema_fields as fields
 from artifact_store.core.canonical import canonical, sha256
-from artifact_store.core.columns import Category, Columns, Policy, Unseen, listed
+from artifact_store.core.columns import Category, Columns, Missing, Policy, Unseen, listed
 from artifact_store.core.errors import Corrupt, InvalidInput, InvalidOption
 from artifact_store.core.matching import Extra
 
@@ -76,6 +76,7 @@ class FeatureSchema:
 
     ``dtypes`` and ``categories`` may cover some names or all. Policies: ``nan`` and ``inf`` say whether the model may
     be given such values, ``unseen`` what becomes of a category that was not there in training.
+    ``missing`` says what stood for a missing value in a column of text (``"nan"``, ``"none"``, ``"NA"``), if known.
     ``names_inferred`` marks names that nobody gave: they justify no match by name. ``reason`` is free text on why the
     selection was made. ``extras`` are fields of a newer minor format: kept, not understood.
     """
@@ -91,6 +92,7 @@ class FeatureSchema:
     names_inferred: bool
     reason: str
     observation: Observation | None
+    missing: Mapping[str, Missing]
     extras: Mapping[str, Any]
     _inputs: Columns = field(compare=False)
     _chosen: Columns = field(compare=False)
@@ -109,6 +111,7 @@ class FeatureSchema:
         names_inferred: bool = False,
         reason: str = "",
         observation: Observation | None = None,
+        missing: Mapping[str, Missing] | None = None,
         extras: Mapping[str, Any] = _NOTHING,
     ) -> None:
         """Check everything once; one ``dtypes`` text is that of every column without categories.
@@ -136,6 +139,7 @@ class FeatureSchema:
             "names_inferred": bool(names_inferred),
             "reason": fields.check_text(reason, "the reason of a selection"),
             "observation": observation,
+            "missing": MappingProxyType(fields.check_missing(known, missing or {}, known_dtypes)),
             "extras": MappingProxyType(copy.deepcopy(dict(extras))),
         }
         for name, value in values.items():
@@ -155,11 +159,15 @@ class FeatureSchema:
         Categories are recorded in the order of the column's own list. Of a polars ``Categorical``, which has none,
         they are the values present, sorted. They are text or whole numbers; whole numbers that a gap turned into
         floats are whole again. A model that was trained on the pandas table knows the order of that one: describe it.
+        Whole numbers and booleans with gaps are recorded as float64: that is what holds a gap in every table and in an
+        array, and what LightGBM makes of them.
 
         Raises:
             InvalidInput: a column has no text for a name, a name twice, or holds nothing that a model can take.
         """
         names, dtypes, categories = tables.describe(frame)
+        dtypes = gaps.widened(frame, dtypes)
+        options = {"missing": gaps.recorded(frame, dtypes), **options}
         return cls(names, selected=selected, dtypes=dtypes, categories=categories, **options)
 
     @classmethod
@@ -203,7 +211,7 @@ class FeatureSchema:
     def fingerprint(self) -> str:
         """The sha256 of everything that decides how an input is aligned: all but ``reason`` and ``extras``."""
         value = self.to_json()
-        decisive = {name: value[name] for name in fields.KNOWN.keys() - {"reason"}}
+        decisive = {name: value[name] for name in fields.KNOWN.keys() - {"reason"} if name in value}
         if self.observation is not None:
             decisive["observation"] = Observation(self.observation.shape, self.observation.dtype).to_json()
         return sha256(canonical(decisive))
@@ -232,6 +240,7 @@ class FeatureSchema:
             "inferred": self.names_inferred,
             "reason": self.reason,
             "observation": None if self.observation is None else self.observation.to_json(),
+            **({"missing": dict(self.missing)} if self.missing else {}),  # of format 1.0 without it
         }
 
     @classmethod
@@ -265,11 +274,27 @@ class FeatureSchema:
         fill: Mapping[str, Any] | None = None,
         by_position: bool = False,
     ) -> Any:
-        """Return all inputs in training order and dtype, in the same kind of container; ``rows`` stays as it is.
+        """Return all inputs in training order and dtype; ``rows`` stays as it is.
 
-        ``rows`` is a pandas, polars or arrow table, matched by name; or an array (or nested lists) whose last axis is
-        the features: a row, rows, or windows of rows. A single row with names also: a pandas Series comes back as
-        one, a mapping as an array of one row. What already is as it should be may be returned itself.
+        What carries names is matched by them, whatever it is, or refused; only what has none is taken by position.
+
+        ============================================================  =================================
+        rows                                                          what comes back
+        ============================================================  =================================
+        a pandas, polars or arrow table                               the same kind of table
+        a record batch, or a column of structs, of arrow or polars    a table of that library
+        one row: a pandas Series                                      a pandas Series
+        one row: a mapping, namedtuple, ``sqlite3.Row``, dataclass,   an array of one row
+        record of numpy, anything with ``keys()``
+        a list of such rows; a mapping of columns; a record array     an array of rows
+        an array or nested lists, features last: a row, rows, or      an array of the same shape
+        windows of rows
+        ============================================================  =================================
+
+        An array holds numbers: text and categories need a table. What already is as it should be may be returned
+        itself. The index in front of a row of ``itertuples()`` is no feature. ``None``, NaN, ``pandas.NA`` and null are
+        one missing value: text has that of training in a pandas table. A decimal is taken where the trained float is
+        written with the same digits.
 
         ``extra`` says what to do about columns that the model does not know. ``fill`` gives values to columns that
         are not there; values that are missing *in* a column stay so. ``by_position`` takes the columns of a table in
@@ -347,11 +372,19 @@ class FeatureSchema:
         if not preselected and not late:
             rows = alignment.pick(self._inputs, self.selected, self._chosen, rows)
         if preprocessor is not None:
-            rows = alignment.process(preprocessor, rows)
+            rows = alignment.process(self._inputs if late else self._chosen, preprocessor, rows)
         if late:
             rows = alignment.pick_processed(self._inputs, self.selected, self._chosen, rows)
         alignment.check(self._chosen, rows)
         return rows
+
+    @staticmethod
+    def carries_names(rows: Any, /) -> bool:
+        """Tell whether there are names in ``rows``, at whatever depth: a table, a row or rows with names.
+
+        What carries none is taken by position.
+        """
+        return named_rows.carries_names(rows)
 
     def _align(
         self,
@@ -382,6 +415,7 @@ class FeatureSchema:
             unseen=self.unseen,
             inferred=self.names_inferred,
             expected=expected,
+            missing={name: self.missing[name] for name in names if name in self.missing},
         )
 
     def _width(self) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import difflib
 import operator
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from artifact_store.core.columns import DTYPES, Category, listed
+from artifact_store.core.columns import DTYPES, Category, Missing, listed
 from artifact_store.core.errors import Corrupt, InvalidInput, InvalidOption, brief
 
 _INT64: Final = 1 << 63
@@ -28,6 +28,7 @@ KNOWN: Final[Mapping[str, tuple[type, ...]]] = {
     "inferred": (bool,),
     "reason": (str,),
     "observation": (Mapping, type(None)),
+    "missing": (Mapping,),
 }
 """The fields of the JSON form and the types that they may have."""
 
@@ -90,6 +91,20 @@ def check_dtypes(
             raise InvalidInput(f"{name!r} has the dtype {dtype!r}; 'category' and a list of categories go together")
     merged = given | dict.fromkeys(categories, "category")
     return {name: merged[name] for name in names if name in merged}
+
+
+def check_missing(
+    names: tuple[str, ...], missing: Mapping[str, Missing], dtypes: Mapping[str, str]
+) -> dict[str, Missing]:
+    """Return what stands for a missing value in the columns of text of which it is known."""
+    _check_known(names, missing, "missing values")
+    for name, form in missing.items():
+        if form not in get_args(Missing) or dtypes.get(name) != "string":
+            raise InvalidInput(
+                f"missing says of columns of text what stands for a missing value there, one of "
+                f"{', '.join(map(repr, get_args(Missing)))}; {name!r} is {dtypes.get(name, 'of no dtype')}: {form!r}"
+            )
+    return {name: missing[name] for name in names if name in missing}
 
 
 def check_whole(value: object, what: str) -> int:

@@ -184,6 +184,28 @@ def table_of(value: Any) -> Table | None:
     return None
 
 
+def is_struct(value: Any) -> bool:
+    """Tell whether this is a record batch, or a column whose values are rows with names."""
+    if type(value).__module__.partition(".")[0] not in {"pyarrow", "polars"}:
+        return False
+    if any(is_a(value, "pyarrow", name) for name in ("RecordBatch", "StructArray")):
+        return True
+    if is_a(value, "pyarrow", "ChunkedArray"):
+        return str(value.type).startswith("struct<")
+    return is_a(value, "polars", "Series") and str(value.dtype).startswith("Struct")
+
+
+def adopt(value: Any) -> Any:
+    """Return what :func:`is_struct` knows as the table of its library; a missing row becomes one of missing values."""
+    if is_a(value, "polars", "Series"):
+        return value.struct.unnest()
+    import pyarrow as pa
+
+    if isinstance(value, pa.RecordBatch):
+        return pa.Table.from_batches([value])
+    return pa.table(value.flatten(), names=[field.name for field in value.type])
+
+
 def is_a(value: Any, module: str, name: str) -> bool:
     """Tell whether ``value`` is of a class of a library, without importing the library."""
     loaded = sys.modules.get(module)
@@ -232,6 +254,18 @@ def _plain(column: Any) -> Any:
         return column.to_list()
     holed = kind not in FLOATS and column.null_count() > 0
     return (column.cast(nw.Float64()) if holed else column).to_numpy()
+
+
+def put(table: Any, columns: Mapping[str, tuple[list[Any], str]]) -> Any:
+    """Return the table with other columns in the place of some: their values, ``None`` where missing, and a dtype."""
+    import narwhals.stable.v2 as nw
+
+    frame = narwhal(table)
+    made = [
+        nw.new_series(name, values, getattr(nw, _CLASSES.get(dtype, "String"))(), backend=frame.implementation)
+        for name, (values, dtype) in columns.items()
+    ]
+    return frame.with_columns(made).to_native()
 
 
 def fill(table: Any, values: Mapping[str, Any], dtypes: Mapping[str, str | None]) -> Any:

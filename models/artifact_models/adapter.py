@@ -167,6 +167,8 @@ class BaseModelAdapter(ABC):
             raise errors.InvalidOption(f"{type(self).__name__} has no {method}")
         if rows.is_table(inputs):
             return question(inputs, by_position=features.names_inferred)
+        if rows.has_names(inputs):
+            return question(inputs)
         width = getattr(inputs, "shape", (None,))[-1]
         return question(inputs, preselected=features.has_selection and width == features.input_size)
 

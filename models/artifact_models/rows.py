@@ -1,6 +1,6 @@
 """Rows of tables and arrays: which are for training, a few of them as an example, all of them as numbers.
 
-Knows numpy, and tables by what they can do; knows neither store nor schema.
+Knows numpy, and tables by what they can do; knows no store; of the schema only how names are found.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from artifact_store import errors
+from artifact_store import FeatureSchema, errors
 
 Report = Callable[[int, int, Mapping[str, float]], None]
 """Told after each step of a training: the step (from 1), how many there may be, and what was measured."""
@@ -16,13 +16,47 @@ Report = Callable[[int, int, Mapping[str, float]], None]
 
 def is_table(rows: Any) -> bool:
     """Tell a table (pandas, polars, arrow) from an array."""
-    return hasattr(rows, "columns") or hasattr(rows, "column_names")
+    kind = type(rows)
+    return hasattr(kind, "columns") or hasattr(kind, "column_names")
+
+
+def has_names(rows: Any) -> bool:
+    """Tell whether the rows say what their values are called: a table, or rows with names."""
+    return is_table(rows) or FeatureSchema.carries_names(rows)
 
 
 def count(rows: Any) -> int:
-    """Return the number of rows."""
+    """Return the number of rows of a table or an array.
+
+    Raises:
+        InvalidInput: it is neither.
+    """
+    if not is_table(rows) and FeatureSchema.carries_names(rows):
+        raise _nameless(rows)
     shape = getattr(rows, "shape", None)
-    return int(shape[0]) if shape else len(rows)
+    if shape:
+        return int(shape[0])
+    if not hasattr(type(rows), "__len__"):
+        raise errors.InvalidInput(
+            f"give a table or an array of rows, not a {type(rows).__name__} (collect a lazy table)"
+        )
+    return len(rows)
+
+
+def names(rows: Any) -> list[str] | None:
+    """Return what a table calls its columns; nothing for an array."""
+    if not is_table(rows):
+        return None
+    return [str(name) for name in getattr(rows, "column_names", None) or rows.columns]
+
+
+def named(rows: Any, names: Sequence[str]) -> Any:
+    """Return the columns of a table that have these names, in this order; anything else as it is.
+
+    Raises:
+        FeatureMismatch: one is not there, or twice.
+    """
+    return FeatureSchema(names).select(rows) if is_table(rows) else rows
 
 
 def piece(rows: Any, start: int, stop: int) -> Any:
@@ -35,21 +69,43 @@ def piece(rows: Any, start: int, stop: int) -> Any:
 
 
 def numbers(rows: Any) -> Any:
-    """Return a table or an array as a numpy array of numbers.
+    """Return a table or an array as a numpy array of numbers; booleans among them are 0 and 1.
 
     Raises:
         FeatureMismatch: it holds something else.
+        InvalidInput: it carries names and is no table.
     """
     import numpy as np
 
+    if not is_table(rows):
+        array = rows.to_numpy() if hasattr(rows, "to_numpy") else None
+        if array is None and FeatureSchema.carries_names(rows):
+            raise _nameless(rows)
+        return _numeric(np.asarray(rows) if array is None else array, "an array")
     if hasattr(rows, "to_pandas"):
         rows = rows.to_pandas()
-    array = rows.to_numpy() if hasattr(rows, "to_numpy") else np.asarray(rows)
+    array = rows.to_numpy()
+    if array.dtype != object:
+        return _numeric(array, "a table")
+    columns = [rows.iloc[:, place].to_numpy() for place in range(rows.shape[1])]  # of several dtypes, booleans too
+    for name, column in zip(rows.columns, columns, strict=True):
+        _numeric(column, repr(name))
+    return np.column_stack(columns)
+
+
+def _numeric(array: Any, what: str) -> Any:
     if array.dtype.kind not in "fiub":
         raise errors.FeatureMismatch(
-            f"expected numbers; got an array of {array.dtype}: encode text and categories first"
+            f"expected numbers; got {what} of {array.dtype}: encode text and categories first, fill gaps in booleans"
         )
     return array
+
+
+def _nameless(rows: Any) -> errors.InvalidInput:
+    return errors.InvalidInput(
+        f"this {type(rows).__name__} carries names, which an array would lose, and is no table: make one of it, for "
+        "instance pandas.DataFrame(rows)"
+    )
 
 
 def targets(y: Any, length: int) -> Any:

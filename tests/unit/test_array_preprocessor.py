@@ -164,6 +164,11 @@ class TestRefusals:
             self.made.transform(FRAME.assign(volume=1.0))
         assert caught.value.extra == ("volume",)
 
+    def test_rows_whose_names_an_array_would_lose(self) -> None:
+        for rows in (list(FRAME[["low", "high", "open"]].itertuples(index=False)), FRAME.to_dict("records")):
+            with pytest.raises(InvalidInput, match="carries names"):
+                self.made.transform(rows)
+
     def test_names_that_are_no_text(self) -> None:
         with pytest.raises(FeatureMismatch):
             self.made.transform(FRAME.set_axis([0, 1, 2], axis=1))

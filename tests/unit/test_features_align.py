@@ -479,9 +479,7 @@ class TestArrays:
         with pytest.raises(FeatureMismatch, match=f"got {len(shape)}-D"):
             SCHEMA.align(np.zeros(shape))
 
-    @pytest.mark.parametrize(
-        "array", [ROWS.astype(str), ROWS.astype(object), ROWS.astype(complex), np.zeros(4, [("a", "f8")])]
-    )
+    @pytest.mark.parametrize("array", [ROWS.astype(str), ROWS.astype(object), ROWS.astype(complex)])
     def test_what_holds_no_numbers_is_refused(self, array):
         with pytest.raises(FeatureMismatch, match="expected numbers") as e:
             SCHEMA.align(array)
@@ -535,7 +533,7 @@ class TestArrays:
             pass
 
         setattr(Foreign, attribute, NAMES)
-        with pytest.raises(InvalidInput, match="Foreign is a table"):
+        with pytest.raises(InvalidInput, match="Foreign, carries names"):
             SCHEMA.align(Foreign(ROWS.tolist()))
 
     @pytest.mark.parametrize("kind", [TypeError, ValueError, RuntimeError])
@@ -551,7 +549,6 @@ class TestArrays:
         "rows",
         [
             pl.LazyFrame({name: [1.0] for name in NAMES}),
-            pa.RecordBatch.from_pylist([dict.fromkeys(NAMES, 1.0)]),
             np.ma.masked_array(ROWS, ROWS > 2),
             [[1.0, 2.0], [1.0]],
         ],
@@ -590,7 +587,9 @@ class TestOneRow:
         assert np.isnan(SCHEMA.align(pd.Series(row))["low"])
         assert np.isnan(SCHEMA.align({"open": 1, "high": 2, "close": 3}, fill={"low": nothing})[0, 2])
 
-    @pytest.mark.parametrize("value", ["3", Decimal(3), [1.0], dt.date(2024, 1, 1), 3j, 10**30, np.datetime64(1, "s")])
+    @pytest.mark.parametrize(
+        "value", ["3", Decimal("0.12345678901234567890"), [1.0], dt.date(2024, 1, 1), 3j, 10**30, np.datetime64(1, "s")]
+    )
     def test_what_is_no_number_is_refused(self, value):
         with pytest.raises(FeatureMismatch, match="'low'") as e:
             SCHEMA.align({**self.ROW, "low": value})

@@ -188,17 +188,16 @@ def _checked(
 ) -> tuple[Any, tuple[str, ...], tuple[int, ...]]:
     """Return the selected columns under names that LightGBM can hold, all names, and the selected positions."""
     table = X if rows.is_table(X) else rows.numbers(X)
+    own = rows.names(table)
     if rows.is_table(table) and not hasattr(table, "iloc"):
         raise errors.InvalidInput(
             "give an array or a pandas table to the trainer; the adapter takes all kinds of tables"
         )
     if len(table.shape) != 2:  # noqa: PLR2004 -- rows and columns
         raise errors.InvalidInput(f"training data has rows and columns; got {len(table.shape)} dimensions")
+    table = table if feature_names is None else rows.named(table, feature_names)
     width = table.shape[1]
-    own = (
-        [str(name) for name in table.columns] if rows.is_table(table) else [f"Column_{place}" for place in range(width)]
-    )
-    names = tuple(own if feature_names is None else feature_names)
+    names = tuple(feature_names or own or (f"Column_{place}" for place in range(width)))
     if len(names) != width:
         raise errors.FeatureMismatch(f"feature_names has {len(names)} names, and X has {width} columns")
     selected = rows.selection(width, selected_features)

@@ -244,11 +244,12 @@ def _checked(
     """Return the selected columns in float32, all names, and the positions of the selected ones."""
     import numpy as np
 
-    matrix = rows.numbers(X)
+    own = rows.names(X)
+    matrix = rows.numbers(X if feature_names is None else rows.named(X, feature_names))
     if matrix.ndim != 2:  # noqa: PLR2004 -- rows and columns
         raise errors.InvalidInput(f"training data has rows and columns; got {matrix.ndim} dimensions")
     width = matrix.shape[1]
-    names = tuple(feature_names) if feature_names is not None else tuple(f"feature_{place}" for place in range(width))
+    names = tuple(feature_names or own or (f"feature_{place}" for place in range(width)))
     if len(names) != width:
         raise errors.FeatureMismatch(f"feature_names has {len(names)} names, and X has {width} columns")
     selected = rows.selection(width, selected_features)

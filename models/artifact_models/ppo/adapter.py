@@ -166,7 +166,7 @@ class PPOAdapter(BaseModelAdapter):
         features = self._schema()
         if not preselected:
             self._check_whole("pass observations that are normalised already, with preselected=True")
-        if rows.is_table(X):
+        if rows.has_names(X):
             return self._roll_table(X, preselected=preselected, **matching)
         array = rows.numbers(X)
         shape = self._shape()

@@ -19,6 +19,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 from artifact_models import wording
 from artifact_models.ppo.env import TradingEnv
 from artifact_models.ppo.observation import EnvSettings
+from artifact_models.rows import named, numbers
 
 Progress = Callable[[int, int], None]
 """Called with the steps that are done and those that there will be. What it raises ends the training."""
@@ -69,6 +70,8 @@ def train(
 ) -> Trained:
     """Train an agent on all rows; it observes the selected columns of ``features`` (all without a selection).
 
+    Of a table the columns are found by ``feature_names``; an array has them in that order.
+
     Equal arguments give an equal agent on the same machine. The global random generators are seeded, as
     stable-baselines3 does it.
 
@@ -76,7 +79,7 @@ def train(
         ValueError: names, selection, data or settings do not fit together.
     """
     names, settings = tuple(feature_names), settings or EnvSettings()
-    rows = np.asarray(features, dtype=np.float32)
+    rows = numbers(named(features, names)).astype(np.float32)
     if rows.ndim != 2 or rows.shape[1] != len(names):  # noqa: PLR2004 -- rows and columns
         raise ValueError(f"expected rows of {len(names)} features, one for each name; got an array of {rows.shape}")
     selected = tuple(selected_features) if selected_features else tuple(range(len(names)))

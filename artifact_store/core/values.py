@@ -1,0 +1,98 @@
+"""Single values, of whatever library, as numbers that numpy holds; a missing one is NaN.
+
+A value that would become another one is refused: an integer among floats that cannot hold it, a decimal that the
+trained float does not give back digit for digit.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+_NUMERIC: Final = "fiub"
+_WHOLE: Final = 1 << 53
+"""From here on a float64 has no place for every integer."""
+
+
+class NoNumber(ValueError):
+    """A value is no number, or none that can be had exactly; the text says what it is."""
+
+
+def is_missing(value: Any) -> bool:
+    """Tell whether this is what some library writes where there is no value."""
+    if value is None or value is getattr(sys.modules.get("pandas"), "NA", None):
+        return True
+    if isinstance(value, float):
+        return value != value  # noqa: PLR0124 -- true of a NaN only
+    if isinstance(value, Decimal):
+        return value.is_nan()
+    return value is getattr(getattr(sys.modules.get("numpy"), "ma", None), "masked", None)
+
+
+def number(value: Any, dtype: str | None) -> Any:
+    """Return a value as a number, to become one of ``dtype``.
+
+    Raises:
+        NoNumber: it is something else.
+    """
+    if is_missing(value):
+        return float("nan")
+    if isinstance(value, int | float):
+        return value
+    if isinstance(value, Decimal):
+        return from_decimal(value, dtype)
+    if hasattr(value, "as_py"):
+        return number(value.as_py(), dtype)
+    import numpy as np
+
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise NoNumber(type(value).__name__) from error
+    if array.ndim or array.dtype.kind not in _NUMERIC:
+        raise NoNumber(type(value).__name__)
+    return array[()]
+
+
+def from_decimal(value: Decimal, dtype: str | None) -> int | float:
+    """Return a decimal as the float, or the integer, that is written with the same digits.
+
+    A float64 gives back every decimal of up to 15 digits, a float32 of up to 6, though in binary hardly any is equal.
+
+    Raises:
+        NoNumber: there is none in ``dtype``.
+    """
+    import numpy as np
+
+    target = np.dtype(dtype if dtype is not None else "float64")
+    if target.kind == "f":
+        made = float(value)
+        with np.errstate(over="ignore"):
+            if Decimal(str(target.type(made))) == value:
+                return made
+    elif value.is_finite() and value == value.to_integral_value():
+        low, high = (0, 1) if target.kind == "b" else (np.iinfo(target).min, np.iinfo(target).max)
+        if low <= value <= high:
+            return bool(value) if target.kind == "b" else int(value)
+    raise NoNumber(f"Decimal {value}, which {target} cannot give back")
+
+
+def is_large(value: Any) -> bool:
+    """Tell whether this is an integer for which a float64 may have no place."""
+    import numpy as np
+
+    return isinstance(value, int | np.integer) and abs(int(value)) >= _WHOLE
+
+
+def exactly(values: Sequence[Any], made: Any) -> bool:
+    """Tell whether an array that numpy made of these numbers holds each of them."""
+    import numpy as np
+
+    if made.dtype.kind == "O":
+        return False
+    if made.dtype.kind != "f" or not (np.abs(made) >= _WHOLE).any():
+        return True
+    pairs = zip(values, made.reshape(-1).tolist(), strict=True)
+    return all(int(value) == found for value, found in pairs if isinstance(value, int | np.integer))

@@ -1,0 +1,283 @@
+"""A missing value is one, whatever a library writes for it; numbers are taken in the type that databases give them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.compose import make_column_transformer
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
+
+from artifact_store.core.errors import Corrupt, FeatureMismatch, InvalidInput
+from artifact_store.core.features import FeatureSchema
+
+pytestmark = pytest.mark.windows
+
+TEXT = ["x", None, "y", "x", None]
+
+
+def objects(missing: Any) -> pd.DataFrame:
+    values = [missing if value is None else value for value in TEXT]
+    return pd.DataFrame({"t": pd.Series(values, dtype=object, index=list("mnopq"))})
+
+
+TABLES: dict[str, Callable[[], Any]] = {
+    "str": lambda: pd.DataFrame({"t": pd.Series(TEXT, dtype=pd.StringDtype(na_value=np.nan), index=list("mnopq"))}),
+    "object, None": lambda: objects(None),
+    "object, NaN": lambda: objects(np.nan),
+    "object, NA": lambda: objects(pd.NA),
+    "object, mixed": lambda: pd.DataFrame({"t": pd.Series(["x", None, "y", "x", np.nan], dtype=object)}),
+    "string": lambda: pd.DataFrame({"t": pd.array(TEXT, dtype="string")}),
+    "string of arrow": lambda: pd.DataFrame({"t": pd.array(TEXT, dtype=pd.ArrowDtype(pa.string()))}),
+    "polars": lambda: pl.DataFrame({"t": TEXT}),
+    "arrow": lambda: pa.table({"t": TEXT}),
+    "arrow RecordBatch": lambda: pa.RecordBatch.from_pydict({"t": TEXT}),
+}
+ENCODABLE = ("str", "object, None", "object, NaN", "polars", "arrow")
+"""What scikit-learn's encoders can be fitted on: they refuse ``pandas.NA``."""
+
+
+def ordinal() -> Any:
+    return OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=7)
+
+
+class TestTextForAnEncoder:
+    @pytest.mark.parametrize("trained", ENCODABLE)
+    @pytest.mark.parametrize("given_as", TABLES)
+    def test_a_gap_is_the_gap_of_training_or_refused(self, trained: str, given_as: str) -> None:
+        table = TABLES[trained]()
+        schema = FeatureSchema.from_json(FeatureSchema.from_frame(table).to_json())
+        encoder = ordinal().fit(table)
+        right = encoder.transform(table)[:, 0].tolist()
+        assert -1 not in right
+        if trained in {"str", "object, NaN"} and given_as in {"polars", "arrow", "arrow RecordBatch"}:
+            with pytest.raises(FeatureMismatch, match=r"text is missing in 't'.*to_pandas"):
+                schema.prepare(TABLES[given_as](), encoder)
+            given_table = TABLES[given_as]().to_pandas()
+            assert schema.prepare(given_table, encoder)[:, 0].tolist() == right
+            return
+        assert schema.prepare(TABLES[given_as](), encoder)[:, 0].tolist() == right
+        assert schema.prepare(table, encoder)[:, 0].tolist() == right
+
+    @pytest.mark.parametrize("given_as", ["object, None", "object, NA", "string"])
+    def test_it_is_so_in_a_pipeline_beside_numbers(self, given_as: str) -> None:
+        table = TABLES["str"]().reset_index(drop=True).assign(n=np.arange(5.0))
+        pipeline = make_column_transformer(
+            (OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["t"]), remainder="passthrough"
+        ).fit(table)
+        given_table = TABLES[given_as]().reset_index(drop=True).assign(n=np.arange(5.0))[["n", "t"]]
+        schema = FeatureSchema.from_frame(table)
+        np.testing.assert_array_equal(schema.prepare(given_table, pipeline), pipeline.transform(table))
+        assert not (pipeline.transform(given_table) == pipeline.transform(table)).all()  # silent without
+
+    def test_nothing_is_changed_but_the_gaps(self) -> None:
+        schema = FeatureSchema.from_frame(TABLES["object, NA"]())
+        given_table = TABLES["object, None"]()
+        aligned = schema.align(given_table)
+        assert aligned["t"].tolist() == ["x", pd.NA, "y", "x", pd.NA]
+        assert aligned.index.tolist() == list("mnopq")
+        assert given_table["t"].tolist() == TEXT
+        assert schema.align(given_table.dropna())["t"].tolist() == ["x", "y", "x"]
+
+    @pytest.mark.parametrize("given_as", TABLES)
+    def test_where_the_form_is_not_known_text_stays_as_it_came(self, given_as: str) -> None:
+        for schema in (FeatureSchema(["t"], dtypes="string"), FeatureSchema.from_frame(TABLES["object, mixed"]())):
+            assert not schema.missing
+            given_table = TABLES[given_as]()
+            if isinstance(given_table, pd.DataFrame):
+                assert schema.prepare(given_table) is given_table or schema.prepare(given_table).equals(given_table)
+            else:
+                found = schema.prepare(given_table)
+                assert list(found["t"].is_null()) == list(given_table["t"].is_null())
+
+    def test_whole_columns_without_a_value_are_missing(self) -> None:
+        schema = FeatureSchema.from_frame(TABLES["str"]())
+        for column in (pd.Series([None], dtype=object), pd.Series([np.nan]), pd.array([pd.NA], dtype="Int64")):
+            found = schema.align(pd.DataFrame({"t": column}))["t"]
+            assert found.isna().tolist() == [True]
+            assert isinstance(found.tolist()[0], float)
+        assert schema.align(pl.DataFrame({"t": [None]}))["t"].dtype == pl.String
+        assert schema.align(pa.table({"t": pa.nulls(1)}))["t"].type == pa.string()
+
+    @pytest.mark.parametrize("wrong", [{"x": "nan"}, {"t": "null"}, {"n": "nan"}])
+    def test_a_form_that_means_nothing_is_refused(self, wrong: dict[str, Any]) -> None:
+        with pytest.raises(InvalidInput):
+            FeatureSchema(["t", "n"], dtypes={"t": "string", "n": "float64"}, missing=wrong)
+        schema = FeatureSchema(["t", "n"], dtypes={"t": "string"}, missing={"t": "nan"})
+        with pytest.raises(Corrupt):
+            FeatureSchema.from_json({**schema.to_json(), "missing": wrong})
+
+    def test_it_is_part_of_the_schema_only_where_it_says_something(self) -> None:
+        assert "missing" not in FeatureSchema(["t"], dtypes="string").to_json()
+        schema = FeatureSchema.from_frame(TABLES["str"]().assign(n=1.0))
+        assert schema.to_json()["missing"] == {"t": "nan"}
+        assert schema.with_selection(["t"]).missing == schema.missing
+        assert schema.fingerprint != FeatureSchema(["t", "n"], dtypes=schema.dtypes).fingerprint
+
+    def test_text_beside_other_values_is_refused_however_late_it_comes(self) -> None:
+        mixed = pd.DataFrame({"t": ["x"] * 150 + [3]})
+        with pytest.raises(InvalidInput, match="'t' holds text and other values"):
+            FeatureSchema.from_frame(mixed)
+        with pytest.raises(FeatureMismatch, match="'t': expected string, found text and other values"):
+            FeatureSchema(["t"], dtypes="string").align(mixed)
+
+
+class TestNumbersWithGaps:
+    FORMS = ("Int64", "Int8", "UInt8", "boolean", "Float32", "int64[pyarrow]", "bool[pyarrow]", "double[pyarrow]")
+
+    @pytest.mark.parametrize("dtype", FORMS)
+    def test_what_a_schema_was_made_of_it_accepts(self, dtype: str) -> None:
+        table = pd.DataFrame({"a": pd.array([1, None, 0], dtype="Int64").astype(dtype), "b": [0.5, 1.5, 2.5]})
+        schema = FeatureSchema.from_frame(table)
+        ready = schema.prepare(table)
+        assert ready["a"].dtype == (np.float32 if dtype == "Float32" else np.float64)
+        assert ready["a"].isna().tolist() == [False, True, False]
+        assert ready["a"].dropna().tolist() == [1, 0]
+        for other in (pl.DataFrame({"a": [1, None, 0], "b": table["b"].to_list()}), ready, ready.to_numpy()):
+            assert np.isnan(np.asarray(schema.prepare(other), dtype=float)[:, 0]).tolist() == [False, True, False]
+
+    @pytest.mark.parametrize("make", [pl.DataFrame, pa.table])
+    @pytest.mark.parametrize("values", [[1, None], [True, None]])
+    def test_it_is_the_same_schema_in_every_library(self, make: Any, values: list[Any]) -> None:
+        table = make({"a": values})
+        schema = FeatureSchema.from_frame(table)
+        assert schema == FeatureSchema.from_frame(pd.DataFrame({"a": pd.array(values)}))
+        assert np.asarray(schema.prepare(table)).ravel()[0] == 1.0
+
+    def test_whole_numbers_that_no_float_holds(self) -> None:
+        values = [2**53 + 1, None]
+        with pytest.raises(InvalidInput, match="'a' has gaps, and whole numbers from 2"):
+            FeatureSchema.from_frame(pd.DataFrame({"a": pd.array(values, dtype="Int64")}))
+        for table in (pl.DataFrame({"a": values}), pa.table({"a": values})):
+            schema = FeatureSchema.from_frame(table)
+            assert schema.dtypes == {"a": "int64"}
+            column = schema.prepare(table)["a"]
+            assert (column.to_pylist() if isinstance(table, pa.Table) else column.to_list()) == values
+
+    def test_without_gaps_they_are_whole_numbers(self) -> None:
+        table = pd.DataFrame({"a": pd.array([1, 2], dtype="Int64"), "b": pd.array([True, False], dtype="boolean")})
+        schema = FeatureSchema.from_frame(table)
+        assert schema.dtypes == {"a": "int64", "b": "bool"}
+        assert schema.prepare(table).dtypes.tolist() == [np.dtype("int64"), np.dtype("bool")]
+
+    @pytest.mark.parametrize(
+        "table",
+        [
+            pd.DataFrame({"a": [None], "b": [1.0]}),
+            pd.DataFrame({"a": pd.Series([pd.NA], dtype=object), "b": [1.0]}),
+            pd.DataFrame({"a": pd.Series([pd.NA], dtype="string"), "b": [1.0]}),
+            pd.DataFrame({"a": [pd.NaT], "b": [1.0]}),
+            pl.DataFrame({"a": [None], "b": [1.0]}),
+            pl.DataFrame({"a": [float("nan")], "b": [1.0]}),
+            pa.table({"a": pa.nulls(1), "b": [1.0]}),
+        ],
+    )
+    def test_a_column_without_a_value_has_the_trained_dtype(self, table: Any) -> None:
+        for dtype in ("float64", "float32", None):
+            schema = FeatureSchema(["a", "b"], dtypes=dtype)
+            found = np.asarray(schema.prepare(table), dtype=float)
+            assert np.isnan(found).tolist() == [[True, False]]
+        if isinstance(table, pd.DataFrame):
+            with pytest.raises(FeatureMismatch, match="'a': expected int64, found float64 with missing values"):
+                FeatureSchema(["a", "b"], dtypes={"a": "int64"}).prepare(table)
+
+    def test_an_empty_table_of_objects_has_the_trained_dtypes(self) -> None:
+        schema = FeatureSchema(["a", "b"], dtypes={"a": "float64", "b": "int64"})
+        assert schema.prepare(pd.DataFrame(columns=["b", "a"])).dtypes.tolist() == [np.dtype("f8"), np.dtype("i8")]
+
+
+DECIMALS: dict[str, Callable[[list[Decimal | None]], Any]] = {
+    "pandas objects": lambda values: pd.DataFrame(
+        {"a": pd.Series(values, dtype=object, index=range(3, 3 + len(values)))}
+    ),
+    "pandas of arrow": lambda values: pd.DataFrame({"a": pd.array(values, dtype=pd.ArrowDtype(pa.decimal128(38, 10)))}),
+    "polars": lambda values: pl.DataFrame({"a": pl.Series(values, dtype=pl.Decimal(38, 10))}),
+    "arrow": lambda values: pa.table({"a": pa.array(values, pa.decimal128(38, 10))}),
+}
+
+
+def numbers(table: Any) -> list[Any]:
+    column = table["a"].to_pandas() if isinstance(table, pa.Table) else table["a"]
+    return [None if pd.isna(value) else value for value in column.to_list()]
+
+
+@pytest.mark.parametrize("kind", DECIMALS)
+class TestDecimals:
+    @settings(deadline=None, max_examples=30)
+    @given(
+        values=st.lists(
+            st.none() | st.decimals(-(10**8), 10**8, places=6, allow_nan=False, allow_infinity=False),
+            min_size=1,
+            max_size=4,
+        )
+    )
+    def test_prices_are_what_their_digits_say(self, kind: str, values: list[Decimal | None]) -> None:
+        found = FeatureSchema(["a"], dtypes="float64").prepare(DECIMALS[kind](values))
+        assert numbers(found) == [None if value is None else float(str(value)) for value in values]
+
+    @pytest.mark.parametrize(
+        ("dtype", "value"),
+        [("float64", "1.0921"), ("float32", "1.5"), ("int64", "3"), ("uint8", "255"), ("bool", "1"), (None, "0.1")],
+    )
+    def test_they_become_the_trained_dtype(self, kind: str, dtype: str | None, value: str) -> None:
+        table = DECIMALS[kind]([Decimal(value)])
+        found = FeatureSchema(["a"], dtypes=dtype).prepare(table)
+        assert numbers(found) == [float(np.dtype(dtype or "float64").type(float(value)))]
+        assert (found.index.tolist() == table.index.tolist()) if isinstance(table, pd.DataFrame) else True
+
+    @pytest.mark.parametrize(
+        ("dtype", "value"),
+        [
+            ("float64", "1234567890.1234567891"),
+            ("float32", "1234567.89"),
+            ("int64", "3.5"),
+            ("uint8", "256"),
+            ("bool", "2"),
+            (None, "1234567890.1234567891"),
+        ],
+    )
+    def test_digits_that_would_be_lost_are_refused(self, kind: str, dtype: str | None, value: str) -> None:
+        with pytest.raises(FeatureMismatch, match="'a': expected .*Decimal .*cannot give back"):
+            FeatureSchema(["a"], dtypes=dtype).prepare(DECIMALS[kind]([Decimal(value)]))
+
+    def test_gaps_among_them(self, kind: str) -> None:
+        table = DECIMALS[kind]([Decimal(3), None])
+        assert numbers(FeatureSchema(["a"], dtypes="float64").prepare(table)) == [3.0, None]
+        schema = FeatureSchema(["a"], dtypes="int64")
+        if isinstance(table, pd.DataFrame):
+            with pytest.raises(FeatureMismatch, match="missing values"):
+                schema.prepare(table)
+        else:
+            assert numbers(schema.prepare(table)) == [3, None]
+
+    def test_they_are_no_text(self, kind: str) -> None:
+        with pytest.raises(FeatureMismatch, match="'a': expected string"):
+            FeatureSchema(["a"], dtypes="string").prepare(DECIMALS[kind]([Decimal(3)]))
+
+    def test_every_bad_column_is_named(self, kind: str) -> None:
+        table = DECIMALS[kind]([Decimal("0.5")])
+        more = {"t": ["x"]}
+        table = (
+            table.assign(t="x")
+            if isinstance(table, pd.DataFrame)
+            else (
+                table.append_column("t", [["x"]]) if isinstance(table, pa.Table) else table.with_columns(t=pl.lit("x"))
+            )
+        )
+        with pytest.raises(FeatureMismatch) as caught:
+            FeatureSchema(["a", *more], dtypes={"a": "int64", "t": "float64"}).prepare(table)
+        assert set(caught.value.dtype) == {"a", "t"}
+
+
+def test_objects_of_other_numbers_are_not_guessed_at() -> None:
+    for values in ([1.5, Decimal(1)], [1.5, None], [True, None], [object()]):
+        with pytest.raises(FeatureMismatch, match="'a'"):
+            FeatureSchema(["a"], dtypes="float64").align(pd.DataFrame({"a": pd.Series(values, dtype=object)}))
