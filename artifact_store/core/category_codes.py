@@ -12,6 +12,7 @@ from types import NoneType
 from typing import Final
 
 from artifact_store.core.columns import Category
+from artifact_store.core.values import is_missing
 
 EXACT: Final = {"float16": 1 << 11, "float32": 1 << 24, "float64": 1 << 53}
 """From here on a float of this dtype may be one of several whole numbers."""
@@ -45,11 +46,6 @@ def encode(values: Sequence[object], categories: Sequence[Category], dtype: str)
         return Coded(codes)
     unseen = dict.fromkeys(value for value in values if value not in known)
     return Coded([max(code, MISSING) for code in codes], unseen=tuple(unseen))
-
-
-def is_missing(value: object) -> bool:
-    """Tell whether it is ``None`` or a NaN of whatever float type."""
-    return value is None or (isinstance(value, Real) and value != value)  # noqa: PLR0124 -- true of a NaN only
 
 
 def _is_like(value: object, categories: Sequence[Category], dtype: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from decimal import Decimal
+from numbers import Real
 from typing import Any, Final
 
 _NUMERIC: Final = "fiub"
@@ -24,8 +25,8 @@ def is_missing(value: Any) -> bool:
     """Tell whether this is what some library writes where there is no value."""
     if value is None or value is getattr(sys.modules.get("pandas"), "NA", None):
         return True
-    if isinstance(value, float):
-        return value != value  # noqa: PLR0124 -- true of a NaN only
+    if isinstance(value, Real):
+        return bool(value != value)  # noqa: PLR0124 -- true of a NaN only, of whatever float type
     if isinstance(value, Decimal):
         return value.is_nan()
     return value is getattr(getattr(sys.modules.get("numpy"), "ma", None), "masked", None)
