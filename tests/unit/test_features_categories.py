@@ -26,8 +26,6 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from artifact_store import ArtifactStore, FeatureSchema, errors
 
-pytestmark = pytest.mark.windows
-
 QUIET = {"verbosity": -1, "num_threads": 1, "deterministic": True, "seed": 3}
 SHARP = {**QUIET, "min_data_in_leaf": 2, "min_data_per_group": 2, "cat_smooth": 0.1, "cat_l2": 0.1}
 ROUNDS = 20
@@ -579,6 +577,7 @@ def tables_of(rows, of):
         yield pl.DataFrame({"c": pl.Series(rows, dtype=pl.Float64)})
 
 
+@pytest.mark.windows
 @settings(deadline=None, max_examples=60)  # a busy machine is no finding
 @given(lists_and_rows())
 def test_no_order_and_no_absence_changes_the_code_of_a_category(case):
@@ -607,6 +606,7 @@ def test_no_order_and_no_absence_changes_what_a_model_says(other, rows):
 # ---------------------------------------------------------------- the form
 
 
+@pytest.mark.windows
 class TestTheForm:
     SCHEMA = FeatureSchema(
         ["n", "small", "flag", "word", "c", "unused"],
@@ -684,6 +684,7 @@ class TestTheForm:
         assert isinstance(schema.align(rows), type(rows))
 
 
+@pytest.mark.windows
 class TestValues:
     @pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table])
     @pytest.mark.parametrize(("dtype", "limit"), [("float16", 2**11), ("float32", 2**24), ("float64", 2**53)])
@@ -732,6 +733,7 @@ class TestValues:
         assert words["c"].cat.codes.tolist() == [0, -1]
 
 
+@pytest.mark.windows
 class TestDescribing:
     @pytest.mark.parametrize(
         ("values", "named"),
