@@ -21,7 +21,7 @@ from artifact_store.legacy.report import Migrated, MigratedAlias, Migration
 
 
 @click.command("migrate", cls=Command, short_help="Bring an old tree of models into a store.")
-@click.argument("old", type=click.Path(exists=True, file_okay=False))
+@click.argument("old", type=click.Path(exists=True))
 @click.argument("new", required=False, metavar="[NEW]")
 @click.option("--dry-run", is_flag=True, help="Read and convert everything, and write nothing.")
 @pass_session
@@ -29,8 +29,9 @@ from artifact_store.legacy.report import Migrated, MigratedAlias, Migration
 def migrate(context: click.Context, session: Session, *, old: str, new: str | None, dry_run: bool) -> None:
     """Copy every run of the old tree OLD into the store NEW (or --store), and create its aliases there.
 
-    No stored code runs, and the old tree stays as it is. What was copied before is not copied again, and an alias that
-    exists is not moved, so the command can be repeated. Ends with status 1 if something was refused.
+    OLD may also be the file of one model. No stored code runs, and the old tree stays as it is. What was copied
+    before is not copied again, and an alias that exists is not moved, so the command can be repeated. Ends with
+    status 1 if something was refused.
     """
     session.url = new or session.url
     bar = _Runs("Reading" if dry_run else "Migrating") if session.shows_progress else None

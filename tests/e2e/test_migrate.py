@@ -416,12 +416,51 @@ def cli(tmp_path: Path) -> Cli:
     return Cli(tmp_path / "store")
 
 
-@pytest.mark.parametrize("command", ["ls", "validate", "verify"])
+@pytest.mark.parametrize("command", ["ls", "verify"])
 def test_an_old_tree_is_not_listed_as_a_store_without_runs(root: Path, command: str) -> None:
     result = Cli(root)(command)
     assert (result.exit_code, result.stdout) == (3, "")
     assert "is not a store" in result.stderr
     assert "artifact-store migrate OLD NEW" in result.stderr
+
+
+class TestValidate:
+    """``validate`` takes an old tree for what it is: the runs that its names mean, read in place."""
+
+    def test_it_loads_every_model_of_an_old_tree(self, root: Path) -> None:
+        result = Cli(root)("validate", "--json")
+        told = {model["key"]: model for model in json.loads(result.stdout)["models"]}
+        best = ArtifactStore.open_legacy(root).get("gru/BTCEUR@best_wf")
+        assert {key: (model["run"], model["ok"], model["loaded"]) for key, model in told.items()} == {
+            "gru/BTCEUR": (str(best.ref), True, ["model"])
+        }
+        assert result.exit_code == 0
+        assert f" {GRU} " in Cli(root.parent)("validate", "gru/BTCEUR@latest").stdout
+
+    def test_a_broken_model_is_named(self, root: Path) -> None:
+        (root / "metadata" / "best_wf_gru_BTCEUR.pt").write_bytes(b"nothing")
+        result = Cli(root)("validate")
+        assert result.exit_code == 1
+        assert "WRONG" in result.stdout
+        assert "1 model: 1 with problems" in result.stdout
+
+    def test_one_old_file_is_checked_alone(self, root: Path) -> None:
+        result = Cli(root / "gru" / "BTCEUR" / OLD / "model.pth")("validate")
+        assert (result.exit_code, f" {OLD} " in result.stdout) == (0, True)
+        assert "1 model: none with problems" in result.stdout
+
+    def test_what_the_tree_holds_besides_is_a_warning(self, root: Path) -> None:
+        (root / "gru" / "BTCEUR" / "20241399_999999").mkdir()
+        result = Cli(root)("validate")
+        assert result.exit_code == 0
+        assert "gru/BTCEUR/20241399_999999" in result.stderr
+
+    def test_a_folder_without_old_models_is_what_it_was(self, tmp_path: Path) -> None:
+        (tmp_path / "work" / "gru" / "BTCEUR" / GRU).mkdir(parents=True)
+        (tmp_path / "work" / "gru" / "BTCEUR" / GRU / "notes.txt").write_text("nothing")
+        result = Cli(tmp_path / "work")("validate")
+        assert result.exit_code == 3
+        assert "is not a store" in result.stderr
 
 
 class TestTheCommand:
