@@ -63,7 +63,8 @@ def fitted(preprocessor: Any, features: FeatureSchema, X: Any, train: Any) -> An
 
     seen = seen_by_preprocessor(features)
     known = FeatureSchema(seen, dtypes={name: features.dtypes[name] for name in seen if name in features.dtypes})
-    rows = numbers(known.align(X if is_table(X) else features.select(X)))[train]
+    whole = is_table(X) or features.selection_after_preprocessing
+    rows = numbers(known.align(X if whole else features.select(X)))[train]
     empty = [name for name, column in zip(seen, rows.T, strict=True) if not np.isfinite(column).any()]
     if empty:
         raise errors.InvalidInput(f"{empty[:10]} hold no number in any training row: leave these columns out")

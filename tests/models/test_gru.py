@@ -194,6 +194,11 @@ class TestPredicting:
         np.testing.assert_array_equal(imputer.statistics_, table().to_numpy()[TRAIN].mean(axis=0))
         np.testing.assert_allclose(scaler.mean_, table().to_numpy()[TRAIN].mean(axis=0), rtol=1e-12)
 
+    def test_an_array_with_a_selection_is_trained_on_as_the_table_is(self):
+        adapter = small_gru(feature_names=NAMES).fit(table().to_numpy(), target(), TRAIN, VALID)
+        assert adapter.preprocessor.steps[-1][1].n_features_in_ == len(NAMES)
+        np.testing.assert_array_equal(adapter.predict(shuffled(table())), fitted_gru().predict(table()))
+
     @pytest.mark.parametrize("convert", [pl.from_pandas, pa.Table.from_pandas, lambda frame: frame.to_numpy()])
     def test_every_kind_of_rows_gives_the_same(self, convert):
         np.testing.assert_array_equal(fitted_gru().predict(convert(table())), fitted_gru().predict(table()))
