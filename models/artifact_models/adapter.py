@@ -9,11 +9,11 @@ from __future__ import annotations
 import copy
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from artifact_models import families, places, rows
+from artifact_models import configuration, families, places, rows
 from artifact_models.preprocessing import Preprocessing, fitted
 from artifact_store import ArtifactStore, Example, FeatureSchema, IfBetter, ModelKey, Run, RunRef, errors
 
@@ -34,6 +34,7 @@ class _Loading(Generic[A]):
         path_or_ref: Source,
         *,
         store: Root | None = None,
+        config: Mapping[str, Any] | None = None,
         preprocessor: Any = None,
         storage_options: Mapping[str, Any] | None = None,
     ) -> A:
@@ -42,7 +43,7 @@ class _Loading(Generic[A]):
         adapter: Any = self._adapter
         if adapter is None:
             adapter = (families.adapter_class(run.key.model_type) if inspect.isabstract(self._owner) else self._owner)()
-        adapter.take(run, preprocessor=preprocessor)
+        adapter.take(run, preprocessor=preprocessor, config=config)
         loaded: A = adapter
         return loaded
 
@@ -57,9 +58,17 @@ class _Load:
 class BaseModelAdapter(ABC):
     """A model of one family, from training to trading.
 
+    ``config`` has the settings of the family, and keywords (``hidden_size=8``) change single ones of it. The
+    configuration of a whole application is taken as well: then the settings are those in
+    ``config["models"][model_type]``. A name that the family does not know is an error. What a training has found out
+    and stored beside the settings is overlooked, so that the config of a run can be given to train another one.
+
     ``feature_names`` are the columns to train on (all columns of the table unless given), ``selected_features`` the
     positions or names of those that the model itself is given. ``preprocessor`` is fitted on the training rows if it
-    has ``fit`` (a copy of it: what was passed stays as it is), and used as it is otherwise. ``config`` is the family's.
+    has ``fit`` (a copy of it: what was passed stays as it is), and used as it is otherwise.
+
+    Raises:
+        InvalidOption: there is no such setting, with the likeliest one; or its value means nothing.
 
     After ``fit`` or ``load``: ``features`` is the schema, ``model`` the model, ``metrics`` and ``training_config`` tell
     of the training, ``run`` is the run that it was last loaded from or saved as, and ``missing`` names what the run
@@ -72,12 +81,15 @@ class BaseModelAdapter(ABC):
     example_rows: ClassVar[int] = 32
 
     load = _Load()
-    """Load a run: ``load(path_or_ref, *, store=None, preprocessor=None, storage_options=None)``.
+    """Load a run: ``load(path_or_ref, *, store=None, config=None, preprocessor=None, storage_options=None)``.
 
     ``path_or_ref`` is a :class:`~artifact_store.Run`; a folder or URL that goes on into the store
     (``./store/models/gru/BTCEUR``, which means the latest run, ``…/gru/BTCEUR/<run id>``, ``s3://…/gru/BTCEUR@best_wf``);
     or, with ``store``, a reference such as ``gru/BTCEUR@latest``. On the class it returns a new adapter, on an instance
     it fills that one, which stays as it was if anything fails. ``preprocessor`` is for a run that has lost its own.
+
+    The settings are those that the run was saved with. ``config`` changes none of them; it may be the configuration of
+    a whole application, as it is given to trainers: what in it has no effect is logged.
 
     Raises:
         NotFound, InvalidReference: it names no run. FeatureMismatch: the model and its names do not fit each other.
@@ -86,16 +98,19 @@ class BaseModelAdapter(ABC):
 
     def __init__(
         self,
+        config: Mapping[str, Any] | None = None,
+        *,
         feature_names: Iterable[str] | None = None,
         selected_features: Iterable[int | str] | None = None,
-        *,
         preprocessor: Any = None,
-        config: Mapping[str, Any] | None = None,
+        **changes: Any,
     ) -> None:
         self.features: FeatureSchema | None = None
         self.model: Any = None
         self.preprocessor: Any = None
-        self.config: dict[str, Any] = dict(config or {})
+        self.config: dict[str, Any] = self.checked(
+            configuration.given(self.model_type, config, changes, spelled=self.spelled)
+        )
         self.training_config: dict[str, Any] = {}
         self.metrics: dict[str, float] = {}
         self.example_inputs: Any = None
@@ -146,6 +161,25 @@ class BaseModelAdapter(ABC):
 
         Everything that all families have (``features``, ``config``, ``preprocessor``) is set by then.
         """
+
+    @classmethod
+    @abstractmethod
+    def known_settings(cls) -> Collection[str]:
+        """Return the names that may stand in a config, other spellings and stored results of a training included."""
+
+    @classmethod
+    @abstractmethod
+    def checked(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the whole config of these settings, the defaults included.
+
+        Raises:
+            InvalidOption: there is no such setting, or its value means nothing.
+        """
+
+    @classmethod
+    def spelled(cls, part: Mapping[str, Any]) -> dict[str, Any]:
+        """Return settings, which may be unknown ones, under the one name that each has in a config."""
+        return configuration.merged({}, part)
 
     def _supplements(self) -> dict[str, Any]:
         """Return the components that belong to the run and that predicting does not need."""
@@ -232,8 +266,10 @@ class BaseModelAdapter(ABC):
             )
         return self.run.url()
 
-    def take(self, run: Run, *, preprocessor: Any = None) -> None:
+    def take(self, run: Run, *, preprocessor: Any = None, config: Mapping[str, Any] | None = None) -> None:
         """Become what was saved as ``run``; if anything fails, the adapter stays as it was.
+
+        ``config`` is compared with the settings of the run, which count, and what differs is logged.
 
         Raises:
             InvalidOption: it is a run of another family.
@@ -254,6 +290,8 @@ class BaseModelAdapter(ABC):
         needed = [name.strip() for name in run.tags.get("requires", "").split(",")]
         new.missing = tuple(name for name in needed if name and name not in have)
         new._restore(run)  # noqa: SLF001 -- another one of ourselves
+        if config is not None:
+            configuration.overruled(self.model_type, config, new.config, self.known_settings(), spelled=self.spelled)
         assert new.features is not None
         if not new.features.names_inferred:  # it is trained again on the same features
             new._given_names, new._given_selection = new.feature_names, new.selected_features  # noqa: SLF001 -- as above
@@ -332,6 +370,10 @@ class BaseModelAdapter(ABC):
         if preprocessor is None:
             return everything.align(X)
         return everything.prepare(X, Preprocessing(preprocessor, everything))
+
+    def _to_train(self) -> dict[str, Any]:
+        """Return the settings to train with; what the config of a loaded run holds beside is logged once."""
+        return configuration.of_run(self.model_type, self.config, self.known_settings())
 
     def _check_width(self, found: int, where: str) -> None:
         """Refuse a model that takes another number of features than its names say.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from artifact_models.adapter import BaseModelAdapter
+from artifact_models.configuration import merged
 from artifact_models.families import adapter_class
 from artifact_models.market import PRICE, Market
-from artifact_store import errors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,13 +45,11 @@ class Recipe:
         """Return an adapter to fit; ``config`` changes single settings.
 
         Raises:
-            InvalidOption: there is no such setting.
+            InvalidOption: there is no such setting, or its value means nothing.
         """
-        chosen = merged(merged({**self.config, "seed": seed}, self._costs(cost)), config or {})
-        try:
-            return adapter_class(self.model)(selected_features=selected, config=chosen)
-        except TypeError as error:
-            raise errors.InvalidOption(f"the config of a {self.model} is wrong: {error}") from error
+        family = adapter_class(self.model)
+        usual = family.spelled(merged({**self.config, "seed": seed}, self._costs(cost)))
+        return family(merged(usual, family.spelled(config or {})), selected_features=selected)
 
     def _costs(self, cost: float) -> dict[str, Any]:
         return {"env": {"cost": cost, "price": PRICE}} if self.model == "ppo" else {}
@@ -90,17 +87,3 @@ RECIPES: Final[Mapping[str, Recipe]] = {
         {"timesteps": 16_384, "env": {"window": 8, "episode_bars": 256}},
     ),
 }
-
-
-def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings with the changes; ``env.window`` names a setting within ``env``."""
-    result = copy.deepcopy(dict(base))
-    for name, value in changes.items():
-        outer, dot, inner = name.partition(".")
-        if dot:
-            result[outer] = merged(result.get(outer) or {}, {inner: value})
-        elif isinstance(value, Mapping) and isinstance(result.get(name), Mapping):
-            result[name] = merged(result[name], value)
-        else:
-            result[name] = value
-    return result

@@ -206,7 +206,7 @@ class TestLoading:
 
     def test_an_instance_is_filled_and_returned(self, adapter, store):
         adapter.save(store, symbol="BTCEUR")
-        mine = type(adapter)(NAMES[:1])
+        mine = type(adapter)(feature_names=NAMES[:1])
         assert mine.load(adapter.run) is mine
         assert (mine.feature_names, mine.selected_features) == (NAMES, [NAMES.index(name) for name in SELECTED])
         same_predictions(mine, adapter)
@@ -353,7 +353,9 @@ class TestWhatGoesWithIt:
         assert store.verify(predict=True).ok
 
     def test_arrays_with_names_are_matched_by_name_later(self, store):
-        adapter = LightGBMAdapter(NAMES, SELECTED, n_estimators=5).fit(table().to_numpy(), target(), TRAIN, VALID)
+        adapter = LightGBMAdapter(feature_names=NAMES, selected_features=SELECTED, n_estimators=5).fit(
+            table().to_numpy(), target(), TRAIN, VALID
+        )
         adapter.save(store)
         np.testing.assert_array_equal(
             LightGBMAdapter.load("lightgbm", store=store).predict(shuffled(table())), adapter.predict(table())
@@ -361,7 +363,7 @@ class TestWhatGoesWithIt:
 
     def test_as_many_names_as_columns(self):
         with pytest.raises(errors.FeatureMismatch, match="5 names, and X has 6 columns"):
-            LightGBMAdapter(NAMES[:5]).fit(table().to_numpy(), target(), TRAIN, VALID)
+            LightGBMAdapter(feature_names=NAMES[:5]).fit(table().to_numpy(), target(), TRAIN, VALID)
 
     def test_a_preprocessor_without_fit_is_used_as_it_is(self, store):
         fitted_gru().save(store, symbol="BTCEUR")

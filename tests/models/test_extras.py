@@ -61,7 +61,7 @@ def test_a_family_trains_and_predicts_with_its_own_extra_alone(family, tmp_path)
 def test_training_without_its_library_says_what_to_install(monkeypatch, missing, adapter, extra):
     monkeypatch.setitem(sys.modules, missing, None)
     X = np.random.default_rng(0).uniform(1, 2, (20, 2))
-    fresh = adapter() if extra != "ppo" else PPOAdapter(["a", "close"])
+    fresh = adapter() if extra != "ppo" else PPOAdapter(feature_names=["a", "close"])
     with pytest.raises(errors.Unsupported, match=rf"pip install 'artifact-store-models\[{extra}\]'"):
         fresh.fit(X, np.zeros(20), np.arange(20), None)
     assert not fresh.is_fitted

@@ -307,7 +307,7 @@ class TestFitting:
         np.testing.assert_array_equal(loaded.predict(table()), adapter.predict(table()))
 
     def test_feature_names_choose_columns_of_a_table_that_has_others(self):
-        adapter = GRUAdapter(["rsi", "close"], sequence_length=LENGTH, hidden_size=4, epochs=1)
+        adapter = GRUAdapter(feature_names=["rsi", "close"], sequence_length=LENGTH, hidden_size=4, epochs=1)
         adapter.fit(table().assign(word="x"), target(), TRAIN, VALID)
         assert adapter.feature_names == ["rsi", "close"]
         assert adapter.selected_features is None

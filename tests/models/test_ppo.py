@@ -334,10 +334,8 @@ def test_wrong_input_is_refused_with_what_is_wrong(agent, frame, change, kind, s
     ("options", "train", "says"),
     [
         ({"env": {"price": "last"}}, slice(0, 50), "price column 'last'"),
-        ({"env": {"windows": 3}}, slice(0, 50), "no setting 'windows'"),
         ({}, [0, 1, 2, 5, 6], "leaves some out"),
         ({}, slice(0, 4), "too few"),
-        ({"learning_speed": 1}, slice(0, 50), "learning_speed"),
         ({"batch_size": 0}, slice(0, 50), "batch_size"),
     ],
 )
@@ -424,7 +422,7 @@ def test_what_could_be_an_observation_or_a_bar_is_asked_for():
     rng = np.random.default_rng(0)
     data = np.column_stack([rng.normal(size=(60, 6)), 100 + rng.normal(size=60)])
     names = [f"f{place}" for place in range(6)] + ["close"]
-    agent = PPOAdapter(names, ["f0", "f1", "f2", "f3"], config={**CONFIG, "env": {"window": 1}}).fit(data)
+    agent = PPOAdapter({**CONFIG, "env": {"window": 1}}, feature_names=names, selected_features=names[:4]).fit(data)
     assert agent.algorithm.observation_space.shape == (7,)
     with pytest.raises(errors.FeatureMismatch, match="may be an observation or all features of a bar"):
         agent.predict(data)

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 from artifact_models import console
 from artifact_models import train as pipeline
+from artifact_models.configuration import merged
 from artifact_models.families import load_adapter
 from artifact_models.market import Market
 from artifact_models.opinion import opinions
-from artifact_models.recipes import RECIPES, merged
+from artifact_models.recipes import RECIPES
 from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, errors
@@ -180,7 +181,7 @@ def test_selected_features_are_what_the_model_is_given(data, tmp_path):
         (["-c", "n_estimators=0"], 2, "InvalidOption", "n_estimators"),
         (["--select", "retrun_5"], 2, "InvalidInput", "'retrun_5' (did you mean 'return_5'?)"),
         (["--model", "gru", "-c", "layers=3"], 2, "InvalidOption", "a GRU has no setting 'layers'"),
-        (["--model", "ppo", "-c", "total_timesteps=3"], 2, "InvalidInput", "(did you mean 'timesteps'?); there are"),
+        (["--model", "ppo", "-c", "total_timesteps=3"], 2, "InvalidOption", "(did you mean 'timesteps'?); there are"),
         (["--model", "ppo", "-c", "env.windw=3"], 2, "InvalidOption", "'windw' (did you mean 'window'?); there are"),
         (["--symbol", "BTC/EUR"], 2, "InvalidName", "BTC-EUR"),
         (["--walk-forward", "300"], 2, "InvalidInput", "too few for 300 folds"),

@@ -7,7 +7,7 @@ environment and no ``VecNormalize``. Always deterministic.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar, Self
 
 from artifact_models import rows
@@ -33,17 +33,26 @@ class PPOAdapter(BaseModelAdapter):
     model_type: ClassVar[str] = "ppo"
     tolerance: ClassVar[float] = 1e-6
 
-    def __init__(
-        self,
-        feature_names: Iterable[str] | None = None,
-        selected_features: Iterable[int | str] | None = None,
-        *,
-        preprocessor: Any = None,
-        config: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(feature_names, selected_features, preprocessor=preprocessor, config=config)
-        self.normalizer: Any = None
-        self.settings: EnvSettings | None = None
+    normalizer: Any = None
+    settings: EnvSettings | None = None
+
+    @classmethod
+    def known_settings(cls) -> Collection[str]:
+        """Return the names that may stand in a config."""
+        return (*_OF_TRAINING, _ENV, *library("artifact_models.ppo.trainer", "ppo").hyperparameter_names())
+
+    @classmethod
+    def checked(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return these settings; the trainer adds the defaults.
+
+        Raises:
+            InvalidOption: there is no such setting, or one of the environment means nothing.
+            Unsupported: stable-baselines3, which knows its hyperparameters, is not installed.
+        """
+        _environment(given)
+        if given.keys() - {*_OF_TRAINING, _ENV}:
+            library("artifact_models.ppo.trainer", "ppo").check_hyperparameters(given, beside=(*_OF_TRAINING, _ENV))
+        return dict(given)
 
     @property
     def algorithm(self) -> Any:
@@ -77,7 +86,8 @@ class PPOAdapter(BaseModelAdapter):
                 "an agent's observations are normalised while it trains (config normalize=True): leave out preprocessor"
             )
         train, valid = rows.split(rows.count(X), slice(None) if train_idx is None else train_idx, valid_idx)
-        settings, options = self._read_config(self.config)
+        asked = self._to_train()
+        settings = _environment(asked)
         features = self._described(X, settings)
         data, prices = _columns(features, settings, features.align(X))
         training, validation = _consecutive(train, "train_idx"), _consecutive(valid, "valid_idx")
@@ -90,7 +100,8 @@ class PPOAdapter(BaseModelAdapter):
                 selected_features=features.selected,
                 settings=settings,
                 progress=_told(progress),
-                **options,
+                hyperparameters={name: value for name, value in asked.items() if name not in {*_OF_TRAINING, _ENV}},
+                **{name: asked[name] for name in _OF_TRAINING if name in asked},
             )
         except ValueError as error:
             raise errors.InvalidInput(f"this cannot be trained on: {error}") from error
@@ -255,7 +266,7 @@ class PPOAdapter(BaseModelAdapter):
         self.model = run.load("model")
         shape = tuple(int(size) for size in self.model.observation_space.shape)
         self.normalizer = run.load(VECNORMALIZE) if VECNORMALIZE in run.components else None
-        self.settings = self._read_config(run.config)[0] if _ENV in run.config else None
+        self.settings = _environment(run.config) if _ENV in run.config else None
         if self.features is None:
             self.features = FeatureSchema.inferred(max(sum(shape), 1), observation=Observation(shape))
         normalized = None if self.normalizer is None else self.normalizer.shape
@@ -278,16 +289,6 @@ class PPOAdapter(BaseModelAdapter):
             )
 
     # ------------------------------------------------------------ in one's own words
-
-    def _read_config(self, config: Mapping[str, Any]) -> tuple[EnvSettings, dict[str, Any]]:
-        """Return the settings of the environment, and the arguments of the trainer."""
-        try:
-            settings = EnvSettings.from_json(config.get(_ENV) or {})
-        except ValueError as error:
-            raise errors.InvalidOption(f"config[{_ENV!r}]: {error}") from error
-        options = {name: config[name] for name in _OF_TRAINING if name in config}
-        own = {name: value for name, value in config.items() if name not in {*_OF_TRAINING, _ENV}}
-        return settings, {**options, "hyperparameters": own}
 
     def _described(self, X: Any, settings: EnvSettings) -> FeatureSchema:
         features = self._describe(X, nan="refuse", inf="refuse")
@@ -338,6 +339,19 @@ class PPOAdapter(BaseModelAdapter):
 
         roll(settings, chosen, prices[few], act)
         return np.stack(seen)
+
+
+def _environment(config: Mapping[str, Any]) -> EnvSettings:
+    """Return the settings of the environment in a config.
+
+    Raises:
+        InvalidOption: there is no such setting, or its value means nothing.
+    """
+    given = config.get(_ENV)
+    try:
+        return EnvSettings.from_json({} if given is None else given)
+    except ValueError as error:
+        raise errors.InvalidOption(f"config[{_ENV!r}]: {error}") from error
 
 
 def _columns(features: FeatureSchema, settings: EnvSettings, aligned: Any) -> tuple[Any, Any]:
