@@ -1,12 +1,10 @@
-"""What the tests of the pipeline share: one configuration of a whole application, data, and places to save to."""
+"""What the tests of the pipeline share: one configuration of a whole application, and data."""
 
 import uuid
 
 import numpy as np
-import pytest
 
 from tests.models.data import table, target
-from tests.stores import place_of
 
 RUN = "20240816_142301"
 FILES = {"gru": "model.pth", "lightgbm": "model.pkl", "ppo": "model.zip"}
@@ -30,20 +28,6 @@ def split():
 def arrays():
     X, y, X_val, y_val = split()
     return X.to_numpy(), y, X_val.to_numpy(), y_val
-
-
-@pytest.fixture(params=["local", "memory", "obstore"])
-def root(request, monkeypatch):
-    """A new root as text, which needs no more than the environment of its user."""
-    place = place_of(request.param, request)
-    options = place.get("storage_options")
-    if options is not None:
-        server = request.getfixturevalue("seaweed")
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", server.access_key)
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", server.secret_key)
-        monkeypatch.setenv("AWS_ENDPOINT_URL", server.endpoint)
-        monkeypatch.setenv("AWS_REGION", "us-east-1")
-    return place["url"]
 
 
 def memory_root():

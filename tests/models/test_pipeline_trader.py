@@ -10,9 +10,7 @@ from artifact_models.pipeline.trainers import TRAINERS
 from artifact_store import ArtifactStore, errors
 from tests.legacy_cases import old_tree
 from tests.models.data import table
-from tests.models.pipeline_data import CONFIG, CUT, FILES, RUN, memory_root, root, same, split
-
-__all__ = ["root"]  # a fixture
+from tests.models.pipeline_data import CONFIG, CUT, FILES, RUN, memory_root, same, split
 
 
 def saved(place, model_type, symbol="BTCEUR", path=None, **options):
@@ -33,13 +31,19 @@ def damaged(file):
 
 
 def loaded(trader):
-    return {f"{kind}/{symbol}": str(model.run.run_id) for symbol, models in trader.models.items() for kind, model in models.items()}
+    return {
+        f"{kind}/{symbol}": str(model.run.run_id)
+        for symbol, models in trader.models.items()
+        for kind, model in models.items()
+    }
 
 
 class TestLoading:
     def test_all_models_of_all_symbols_are_loaded_and_predict(self, root):
-        runs = {f"{kind}/{symbol}": saved(root, kind, symbol) for kind, symbol in
-                (("gru", "BTCEUR"), ("lightgbm", "BTCEUR"), ("ppo", "BTCEUR"), ("lightgbm", "ETHEUR"))}
+        runs = {
+            f"{kind}/{symbol}": saved(root, kind, symbol)
+            for kind, symbol in (("gru", "BTCEUR"), ("lightgbm", "BTCEUR"), ("ppo", "BTCEUR"), ("lightgbm", "ETHEUR"))
+        }
         with UnifiedPaperTrader(CONFIG, models_dir=root) as trader:
             assert trader.symbols == ["BTCEUR", "ETHEUR"]
             assert trader.load_all_models() is trader.models
@@ -239,7 +243,9 @@ class TestTheCheck:
         (place / "lightgbm" / "BTCEUR" / "latest.json").write_bytes(b"{}")
         report = validate_model_artifacts(place)
         assert not report.ok
-        assert [(str(model.key), type(model.error)) for model in report.problems] == [("lightgbm/BTCEUR", errors.Corrupt)]
+        assert [(str(model.key), type(model.error)) for model in report.problems] == [
+            ("lightgbm/BTCEUR", errors.Corrupt)
+        ]
         assert "2 models: 1 with problems." in capsys.readouterr().out
         shutil.copy(place / "lightgbm" / "ETHEUR" / "latest.json", place / "lightgbm" / "BTCEUR" / "latest.json")
         damaged(place / "lightgbm" / "BTCEUR" / str(broken.run.run_id) / "model.txt")

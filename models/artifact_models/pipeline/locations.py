@@ -62,8 +62,8 @@ def target(filepath: Location, model_type: str, symbol: str | None) -> Target:
         )
     if place.alias is not None:
         raise errors.InvalidOption(
-            f"{os.fspath(filepath)!r} names {place.alias!r}, which is not a place to save to: name a run id instead, "
-            "or leave it out; saving publishes the run as 'latest'"
+            f"{os.fspath(filepath)!r} names {place.alias!r}, which is not a place to save to: name a run id, such "
+            "as 20240816_142301, or leave it out; saving publishes the run as 'latest'"
         )
     return Target(place.root, place.key, place.run, alias or "latest")
 
@@ -100,6 +100,20 @@ def open_root(root: Location | ArtifactStore, storage_options: Mapping[str, Any]
         except errors.NotAStore:  # a folder in which there is nothing yet, or nothing of ours, as the store will say
             pass
     return ArtifactStore(root, storage_options=storage_options)
+
+
+def refuse_what_is_no_store(store: ArtifactStore) -> None:
+    """Raise if there is something else at the root of a store in which no model was found.
+
+    Raises:
+        NotAStore, ContainerNotFound: there is.
+    """
+    try:
+        store.get(ModelKey("gru"))
+    except (errors.NotAStore, errors.ContainerNotFound):
+        raise
+    except errors.NotFound:  # all that there is to say of an empty store
+        return
 
 
 def _is_old_file(filepath: Location, root: str) -> bool:

@@ -84,6 +84,8 @@ class UnifiedPaperTrader:
         self.problems = {}
         for symbol, model_type in list(self._wanted(store)):
             self._refresh(store, ModelKey(model_type, symbol))
+        if not any(self.models.values()) and not self.problems:
+            locations.refuse_what_is_no_store(store)
         return self.models
 
     def _wanted(self, store: ArtifactStore) -> Iterator[tuple[str, str]]:
@@ -174,4 +176,5 @@ def _has(run: Run, filename: str) -> bool:
     """Tell whether a run has what an old file name means: its model, a component, or a file of this name."""
     name = PurePosixPath(filename)
     is_model = name.stem == "model" and name.suffix in locations.SUFFIXES[run.key.model_type]
-    return is_model or name.stem in run.components or filename in run.files
+    is_part = name.stem != "model" and name.stem in run.components  # a model of another family's form is none
+    return is_model or is_part or filename in run.files

@@ -188,9 +188,14 @@ class PipelineTrainer:
             settings, feature_names=names, selected_features=selected, preprocessor=self._preprocessor
         )
         history: list[dict[str, float]] = []
-        adapter.fit(data.X, data.y, data.train, data.valid, progress=lambda _, __, scores: history.append(_numbers(scores)))
+
+        def keep(_: int, __: int, scores: Mapping[str, float]) -> None:
+            if scores:  # an agent has none on the way
+                history.append({name: float(value) for name, value in scores.items()})
+
+        adapter.fit(data.X, data.y, data.train, data.valid, progress=keep)
         self.adapter = adapter
-        return {**adapter.metrics, **adapter.training_config, "history": [step for step in history if step]}
+        return {**adapter.metrics, **adapter.training_config, "history": history}
 
 
 class _Supervised(PipelineTrainer):
@@ -283,10 +288,6 @@ class PPOTrainer(PipelineTrainer):
 TRAINERS: Mapping[str, type[PipelineTrainer]] = {
     kind.model_type: kind for kind in (GRUTrainer, LightGBMTrainer, PPOTrainer)
 }
-
-
-def _numbers(scores: Mapping[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in scores.items()}
 
 
 def _way_out(place: locations.Target) -> str:

@@ -94,6 +94,8 @@ def validate_model_artifacts(
     try:
         keys = [key for key in store.models() if key.model_type in TRAINERS]
         report = Validation(store.url, tuple(_checked(store, key) for key in keys))
+        if not keys:
+            locations.refuse_what_is_no_store(store)
     finally:
         if store is not models_dir:
             store.close()
