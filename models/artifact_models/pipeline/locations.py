@@ -18,7 +18,7 @@ from typing import Any, Final
 from artifact_models import places
 from artifact_store import ArtifactStore, ModelKey, Run, RunId, errors
 
-Location = str | Path
+FilePath = str | Path
 
 SUFFIXES: Final[Mapping[str, tuple[str, ...]]] = {
     "gru": (".pth", ".pt"),
@@ -41,7 +41,7 @@ class Target:
     alias: str
 
 
-def target(filepath: Location, model_type: str, symbol: str | None) -> Target:
+def target(filepath: FilePath, model_type: str, symbol: str | None) -> Target:
     """Return where ``filepath`` says that a model is to be saved.
 
     Raises:
@@ -68,7 +68,7 @@ def target(filepath: Location, model_type: str, symbol: str | None) -> Target:
     return Target(place.root, place.key, place.run, alias or "latest")
 
 
-def find(filepath: Location | Run, model_type: str, *, storage_options: Mapping[str, Any] | None = None) -> Run:
+def find(filepath: FilePath | Run, model_type: str, *, storage_options: Mapping[str, Any] | None = None) -> Run:
     """Return the run that ``filepath`` means. A file in the old form is read in place, and runs no stored code.
 
     Raises:
@@ -84,7 +84,7 @@ def find(filepath: Location | Run, model_type: str, *, storage_options: Mapping[
     return places.find(text, [model_type], store=None, storage_options=storage_options)
 
 
-def open_root(root: Location | ArtifactStore, storage_options: Mapping[str, Any] | None = None) -> ArtifactStore:
+def open_root(root: FilePath | ArtifactStore, storage_options: Mapping[str, Any] | None = None) -> ArtifactStore:
     """Return the store at ``root``, or the old tree that is there.
 
     Raises:
@@ -116,14 +116,14 @@ def refuse_what_is_no_store(store: ArtifactStore) -> None:
         return
 
 
-def _is_old_file(filepath: Location, root: str) -> bool:
+def _is_old_file(filepath: FilePath, root: str) -> bool:
     text = os.fspath(filepath)
     if "://" in text or not text.endswith(_ALL) or not Path(text).is_file():
         return False
     return not Path(root).is_dir() or places.is_old_tree(root)
 
 
-def _only_run(file: Location, model_type: str) -> Run:
+def _only_run(file: FilePath, model_type: str) -> Run:
     store = ArtifactStore.open_legacy(file)
     (key,) = store.models()
     if key.model_type != model_type:
@@ -133,7 +133,7 @@ def _only_run(file: Location, model_type: str) -> Run:
     return store.get(key)
 
 
-def _without_file(filepath: Location, model_type: str) -> tuple[str, str | None]:
+def _without_file(filepath: FilePath, model_type: str) -> tuple[str, str | None]:
     """Return the path without the name of the file, as :mod:`artifact_models.places` reads it, and the alias or none.
 
     Raises:

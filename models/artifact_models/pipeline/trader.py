@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 
 from artifact_models import places
 from artifact_models.pipeline import locations
-from artifact_models.pipeline.locations import Location
+from artifact_models.pipeline.locations import FilePath
 from artifact_models.pipeline.trainers import TRAINERS, PipelineTrainer
 from artifact_store import ArtifactStore, ModelKey, Run, RunRef, errors
 
@@ -35,7 +35,7 @@ class UnifiedPaperTrader:
         self,
         config: Mapping[str, Any] | None = None,
         symbols: Iterable[str] | None = None,
-        models_dir: Location | ArtifactStore | None = None,
+        models_dir: FilePath | ArtifactStore | None = None,
         *,
         model_types: Iterable[str] = tuple(TRAINERS),
         storage_options: Mapping[str, Any] | None = None,
@@ -45,7 +45,7 @@ class UnifiedPaperTrader:
         given = config or {}
         self.config: Mapping[str, Any] | None = config
         self.symbols: list[str] = _names(symbols if symbols is not None else given.get("symbols"))
-        self.models_dir: Location | ArtifactStore = models_dir or given.get("models_dir") or "./models"
+        self.models_dir: FilePath | ArtifactStore = models_dir or given.get("models_dir") or "./models"
         self.model_types = _names(model_types)
         unknown = [kind for kind in self.model_types if kind not in TRAINERS]
         if unknown:

@@ -16,7 +16,7 @@ from artifact_models import configuration, places
 from artifact_models.adapter import BaseModelAdapter
 from artifact_models.families import adapter_class
 from artifact_models.pipeline import locations, samples
-from artifact_models.pipeline.locations import Location
+from artifact_models.pipeline.locations import FilePath
 from artifact_store import ArtifactStore, Run, RunRef, errors
 
 Config = Mapping[str, Any]
@@ -45,7 +45,7 @@ class PipelineTrainer:
     # ------------------------------------------------------------ save and load
 
     def save_model(
-        self, filepath: Location, symbol: str | None = None, *, storage_options: Mapping[str, Any] | None = None
+        self, filepath: FilePath, symbol: str | None = None, *, storage_options: Mapping[str, Any] | None = None
     ) -> str:
         """Save the model as the run that ``filepath`` names, publish it, and return the path of the run.
 
@@ -72,7 +72,7 @@ class PipelineTrainer:
     @classmethod
     def load_model(
         cls,
-        filepath: Location | Run,
+        filepath: FilePath | Run,
         config: Config | None = None,
         *,
         preprocessor: Any = None,

@@ -11,7 +11,7 @@ import click
 from artifact_models import console
 from artifact_models.families import load_adapter
 from artifact_models.pipeline import locations
-from artifact_models.pipeline.locations import Location
+from artifact_models.pipeline.locations import FilePath
 from artifact_models.pipeline.trainers import TRAINERS
 from artifact_store import ArtifactStore, ModelKey, Run, errors
 
@@ -79,7 +79,7 @@ class Validation:
 
 
 def validate_model_artifacts(
-    models_dir: Location | ArtifactStore = "./models", *, storage_options: Mapping[str, Any] | None = None
+    models_dir: FilePath | ArtifactStore = "./models", *, storage_options: Mapping[str, Any] | None = None
 ) -> Validation:
     """Load every published model at ``models_dir``, a store or an old tree; print a table, and return it.
 
