@@ -12,7 +12,7 @@ from typing import Final
 
 BEST_WF: Final = "best_wf"
 BESTS: Final = "metadata"
-"""The folder of the best models of a walk-forward."""
+"""The folder with the best model of each walk-forward, ``best_wf_gru_BTCEUR.pt``."""
 MODEL: Final = "model"
 PREPROCESSOR: Final = "preprocessor"
 VECNORMALIZE: Final = "model_vecnormalize"
@@ -48,6 +48,11 @@ _IN_FOLDER: Final[Mapping[str, tuple[str, ...]]] = {
     CONFIG: ("config.json",),
     IMPORTANCE: ("feature_importance.parquet",),
 }
+
+
+def best_stem(model_type: str, symbol: str | None) -> str:
+    """Return what the files of the best model of a walk-forward are called, up to their suffix."""
+    return f"{BEST_WF}_{model_type}_{symbol}" if symbol else f"{BEST_WF}_{model_type}"
 
 
 def is_loose(name: str) -> bool:

@@ -7,52 +7,30 @@ and the store, which knows no trainer. What a family does in its own way is in t
 from __future__ import annotations
 
 import copy
-import inspect
+import logging
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Self
 
-from artifact_models import configuration, families, places, rows
+from artifact_models import configuration, places, rows
+from artifact_models.loading import Load, Root
 from artifact_models.preprocessing import Preprocessing, fitted
-from artifact_store import ArtifactStore, Example, FeatureSchema, IfBetter, ModelKey, Run, RunRef, errors
+from artifact_store import ArtifactStore, Example, FeatureSchema, IfBetter, ModelKey, Run, errors
 
-A = TypeVar("A", bound="BaseModelAdapter")
-
-Source = Run | RunRef | ModelKey | str | Path
-Root = ArtifactStore | str | Path
+log = logging.getLogger(__name__)
 
 
-class _Loading(Generic[A]):
-    """``load``, bound to an adapter to fill, or to a class of which a new one is made."""
-
-    def __init__(self, owner: type[A], adapter: A | None) -> None:
-        self._owner, self._adapter = owner, adapter
-
-    def __call__(
-        self,
-        path_or_ref: Source,
-        *,
-        store: Root | None = None,
-        config: Mapping[str, Any] | None = None,
-        preprocessor: Any = None,
-        storage_options: Mapping[str, Any] | None = None,
-    ) -> A:
-        known = families.FAMILIES if inspect.isabstract(self._owner) else [self._owner.model_type]
-        run = places.find(path_or_ref, list(known), store=store, storage_options=storage_options)
-        adapter: Any = self._adapter
-        if adapter is None:
-            adapter = (families.adapter_class(run.key.model_type) if inspect.isabstract(self._owner) else self._owner)()
-        adapter.take(run, preprocessor=preprocessor, config=config)
-        loaded: A = adapter
-        return loaded
-
-
-class _Load:
-    """``Adapter.load(…)`` returns a new adapter; ``adapter.load(…)`` fills that one, and returns it as well."""
-
-    def __get__(self, adapter: A | None, owner: type[A]) -> _Loading[A]:
-        return _Loading(owner, adapter)
+@contextmanager
+def mismatches_logged(model: object) -> Iterator[None]:
+    """Log it when features are not those of the model, for who watches programs; the error goes on to the caller."""
+    try:
+        yield
+    except errors.FeatureMismatch as mismatch:
+        log.warning("%s: %s", model, mismatch)
+        raise
 
 
 class BaseModelAdapter(ABC):
@@ -64,7 +42,8 @@ class BaseModelAdapter(ABC):
     and stored beside the settings is overlooked, so that the config of a run can be given to train another one.
 
     ``feature_names`` are the columns to train on (all columns of the table unless given), ``selected_features`` the
-    positions or names of those that the model itself is given. ``preprocessor`` is fitted on the training rows if it
+    positions or names of those that the model itself is given, and ``selection_reason`` says why it is those, for
+    whoever reads ``features.reason`` later. ``preprocessor`` is fitted on the training rows if it
     has ``fit`` (a copy of it: what was passed stays as it is), and used as it is otherwise.
 
     Raises:
@@ -80,7 +59,7 @@ class BaseModelAdapter(ABC):
     """The largest difference between two predictions on the same rows that counts as none."""
     example_rows: ClassVar[int] = 32
 
-    load = _Load()
+    load = Load()
     """Load a run: ``load(path_or_ref, *, store=None, config=None, preprocessor=None, storage_options=None)``.
 
     ``path_or_ref`` is a :class:`~artifact_store.Run`; a folder or URL that goes on into the store
@@ -102,6 +81,7 @@ class BaseModelAdapter(ABC):
         *,
         feature_names: Iterable[str] | None = None,
         selected_features: Iterable[int | str] | None = None,
+        selection_reason: str = "",
         preprocessor: Any = None,
         **changes: Any,
     ) -> None:
@@ -120,6 +100,11 @@ class BaseModelAdapter(ABC):
         self._given_selection: Sequence[int | str] | None = (
             None if selected_features is None else list(selected_features)
         )
+        self._given_reason = selection_reason
+        if (selection_reason and not self._given_selection) or not isinstance(selection_reason, str):
+            raise errors.InvalidOption(
+                "selection_reason is a text that says why selected_features were selected; give both, or neither"
+            )
         self._given_preprocessor = preprocessor
 
     def __repr__(self) -> str:
@@ -289,12 +274,14 @@ class BaseModelAdapter(ABC):
         have = {*run.components, *(["preprocessor"] if new.preprocessor is not None else [])}
         needed = [name.strip() for name in run.tags.get("requires", "").split(",")]
         new.missing = tuple(name for name in needed if name and name not in have)
-        new._restore(run)  # noqa: SLF001 -- another one of ourselves
+        with mismatches_logged(run.ref):
+            new._restore(run)  # noqa: SLF001 -- another one of ourselves
         if config is not None:
             configuration.overruled(self.model_type, config, new.config, self.known_settings(), spelled=self.spelled)
         assert new.features is not None
         if not new.features.names_inferred:  # it is trained again on the same features
             new._given_names, new._given_selection = new.feature_names, new.selected_features  # noqa: SLF001 -- as above
+            new._given_reason = new.features.reason  # noqa: SLF001 -- as above
         vars(self).update(vars(new))
 
     # ------------------------------------------------------------ for the families
@@ -303,6 +290,11 @@ class BaseModelAdapter(ABC):
     def _unlike(run: Run, found: object, wanted: str) -> errors.Corrupt:
         """Return the error of a model that is none of this family."""
         return errors.Corrupt(f"the model of {run.ref} holds a {type(found).__qualname__}, and no {wanted}")
+
+    @property
+    def _name(self) -> object:
+        """What the log calls it."""
+        return self.run.ref if self.run is not None else f"a {self.model_type} that was not saved"
 
     def _schema(self) -> FeatureSchema:
         """Return the schema of a fitted adapter.
@@ -315,8 +307,12 @@ class BaseModelAdapter(ABC):
         return self.features
 
     def _describe(self, X: Any, **options: Any) -> FeatureSchema:
-        """Return the schema of training data: a table's names, dtypes and categories, or an array's width and dtype."""
+        """Return the schema of training data: a table's names, dtypes and categories, or an array's width and dtype.
+
+        Is called by ``fit`` itself, so that its warning of an array without names is seen to come from who calls that.
+        """
         selected, names = self._given_selection, self._given_names
+        options["reason"] = self._given_reason
         if rows.is_table(X):
             table = X if names is None else FeatureSchema(names).select(X)
             return FeatureSchema.from_frame(table, selected=selected, **options)
@@ -324,6 +320,12 @@ class BaseModelAdapter(ABC):
         if array.ndim != 2:  # noqa: PLR2004 -- rows and columns
             raise errors.FeatureMismatch(f"training data has rows and columns; got {array.ndim} dimensions")
         if names is None:
+            warnings.warn(
+                f"this array of {array.shape[1]} columns has no names, so no later input can be checked against them: "
+                "train on a table, or give feature_names",
+                UserWarning,
+                stacklevel=3,
+            )
             names, options = list(FeatureSchema.inferred(array.shape[1]).names), {**options, "names_inferred": True}
         if len(names) != array.shape[1]:
             raise errors.FeatureMismatch(f"feature_names has {len(names)} names, and X has {array.shape[1]} columns")

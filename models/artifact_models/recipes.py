@@ -39,17 +39,19 @@ class Recipe:
         *,
         config: Mapping[str, Any] | None = None,
         selected: Sequence[int | str] | None = None,
+        reason: str = "",
         seed: int = 7,
         cost: float = 0.0,
     ) -> BaseModelAdapter:
-        """Return an adapter to fit; ``config`` changes single settings.
+        """Return an adapter to fit; ``config`` changes single settings, and ``reason`` says why ``selected`` is so.
 
         Raises:
-            InvalidOption: there is no such setting, or its value means nothing.
+            InvalidOption: there is no such setting, or its value means nothing; there is a reason and no selection.
         """
         family = adapter_class(self.model)
         usual = family.spelled(merged({**self.config, "seed": seed}, self._costs(cost)))
-        return family(merged(usual, family.spelled(config or {})), selected_features=selected)
+        chosen = merged(usual, family.spelled(config or {}))
+        return family(chosen, selected_features=selected, selection_reason=reason)
 
     def _costs(self, cost: float) -> dict[str, Any]:
         return {"env": {"cost": cost, "price": PRICE}} if self.model == "ppo" else {}

@@ -170,6 +170,23 @@ def test_selected_features_are_what_the_model_is_given(data, tmp_path):
     features = ArtifactStore(tmp_path / "store").get("lightgbm/EURUSD").features
     assert features.selected_names == ("return_1", "volatility_5")
     assert features.feature_count == 20
+    assert features.reason == ""
+
+
+def test_the_reason_of_a_selection_goes_with_every_run(data, tmp_path):
+    given = [
+        "--store",
+        str(tmp_path / "store"),
+        "--walk-forward",
+        "2",
+        "--select",
+        "return_1",
+        "--select-reason",
+        "why",
+    ]
+    assert run(*arguments(data, "lightgbm", *given)).exit_code == 0
+    runs = list(ArtifactStore(tmp_path / "store").runs())
+    assert [of.features.reason for of in runs] == ["why"] * 3
 
 
 @pytest.mark.parametrize(
@@ -183,6 +200,7 @@ def test_selected_features_are_what_the_model_is_given(data, tmp_path):
         (["--model", "gru", "-c", "layers=3"], 2, "InvalidOption", "a GRU has no setting 'layers'"),
         (["--model", "ppo", "-c", "total_timesteps=3"], 2, "InvalidOption", "(did you mean 'timesteps'?); there are"),
         (["--model", "ppo", "-c", "env.windw=3"], 2, "InvalidOption", "'windw' (did you mean 'window'?); there are"),
+        (["--select-reason", "why"], 2, "InvalidOption", "give both, or neither"),
         (["--symbol", "BTC/EUR"], 2, "InvalidName", "BTC-EUR"),
         (["--walk-forward", "300"], 2, "InvalidInput", "too few for 300 folds"),
         (["--store", "nothing://here"], 9, "EngineUnavailable", "nothing"),

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Self
 
 from artifact_models import rows
-from artifact_models.adapter import BaseModelAdapter
+from artifact_models.adapter import BaseModelAdapter, mismatches_logged
 from artifact_models.gbm import parameters
 from artifact_models.gbm.trainer import BINARY, MULTICLASS, GBMFit, LightGBMTrainer
 from artifact_store import FeatureSchema, Run, errors
@@ -113,6 +113,10 @@ class LightGBMAdapter(BaseModelAdapter):
 
     def model_matrix(self, X: Any, *, preselected: bool = False, **matching: Any) -> Any:
         """Return exactly what LightGBM is given for ``X``: an array, or a pandas table where there are categories."""
+        with mismatches_logged(self._name):
+            return self._matrix(X, preselected=preselected, **matching)
+
+    def _matrix(self, X: Any, *, preselected: bool, **matching: Any) -> Any:
         prepared = self._prepare(X, preselected=preselected, **matching)
         if hasattr(prepared, "to_frame") and not rows.is_table(prepared):  # a pandas Series: one row
             prepared = prepared.to_frame().T

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Self
 
 from artifact_models import configuration, rows
-from artifact_models.adapter import BaseModelAdapter
+from artifact_models.adapter import BaseModelAdapter, mismatches_logged
 from artifact_models.gru.architecture import INPUT_WEIGHT, Architecture
 from artifact_models.gru.trainer import GRUFit, GRUSettings, GRUTrainer
 from artifact_models.gru.windows import stretch, windows
@@ -125,9 +125,15 @@ class GRUAdapter(BaseModelAdapter):
         return bool(self.config.get("objective") == "binary")
 
     def _outputs(self, X: Any, **options: Any) -> Any:
-        import numpy as np
-
         from artifact_models.gru.network import outputs
+
+        with mismatches_logged(self._name):
+            ready = self._windows(X, **options)
+        made = outputs(self.model, ready)
+        return made[:, 0] if made.shape[1] == 1 else made
+
+    def _windows(self, X: Any, **options: Any) -> Any:
+        import numpy as np
 
         length = self.sequence_length
         ready = rows.numbers(self._prepare(X, **options))
@@ -141,8 +147,7 @@ class GRUAdapter(BaseModelAdapter):
             ready = ready.astype(np.float32)
         if not np.isfinite(ready).all():
             raise errors.FeatureMismatch("the preprocessed rows hold numbers beyond what float32 can hold")
-        made = outputs(self.model, windows(ready, length) if ready.ndim == 2 else ready)  # noqa: PLR2004
-        return made[:, 0] if made.shape[1] == 1 else made
+        return windows(ready, length) if ready.ndim == 2 else ready  # noqa: PLR2004
 
     def _adopt(self, result: GRUFit) -> None:
         best = result.history[result.best_epoch - 1]

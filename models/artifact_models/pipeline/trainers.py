@@ -181,11 +181,12 @@ class PipelineTrainer:
         data: samples.Samples,
         names: Sequence[str] | None,
         selected: Sequence[int | str] | None,
+        **options: Any,
     ) -> dict[str, Any]:
         """Train a new adapter with the settings of this one, take it, and return what came of it."""
         settings = configuration.of_run(self.model_type, self.adapter.config, self.adapter.known_settings())
         adapter = type(self.adapter)(
-            settings, feature_names=names, selected_features=selected, preprocessor=self._preprocessor
+            settings, feature_names=names, selected_features=selected, preprocessor=self._preprocessor, **options
         )
         history: list[dict[str, float]] = []
 
@@ -209,12 +210,14 @@ class _Supervised(PipelineTrainer):
         y_val: Any = None,
         feature_names: Iterable[str] | None = None,
         selected_features: Iterable[int | str] | None = None,
+        *,
+        selection_reason: str = "",
     ) -> dict[str, Any]:
         """Train on ``X_train``, stop by ``X_val``, and return what came of it: scores, and their ``history``.
 
         ``feature_names`` are the names of all columns, those of a table unless given; ``selected_features`` the
-        positions or names of those that the model is given, all of them unless given. The preprocessor learns from
-        the rows of training alone.
+        positions or names of those that the model is given, all of them unless given, and ``selection_reason`` says
+        why it is those. The preprocessor learns from the rows of training alone.
 
         Raises:
             FeatureMismatch: a position has no name, or names and data do not fit each other.
@@ -222,7 +225,8 @@ class _Supervised(PipelineTrainer):
         """
         names, selected = _listed(feature_names), _listed(selected_features)
         samples.check_selection(names, selected, X_train)
-        return self._fit(samples.labelled(X_train, y_train, X_val, y_val, names=names), names, selected)
+        data = samples.labelled(X_train, y_train, X_val, y_val, names=names)
+        return self._fit(data, names, selected, selection_reason=selection_reason)
 
 
 class GRUTrainer(_Supervised):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar, Self
 
 from artifact_models import rows
-from artifact_models.adapter import BaseModelAdapter
+from artifact_models.adapter import BaseModelAdapter, mismatches_logged
 from artifact_models.libraries import library
 from artifact_models.ppo.observation import Account, EnvSettings, roll
 from artifact_store import FeatureSchema, Observation, Run, errors
@@ -88,7 +88,7 @@ class PPOAdapter(BaseModelAdapter):
         train, valid = rows.split(rows.count(X), slice(None) if train_idx is None else train_idx, valid_idx)
         asked = self._to_train()
         settings = _environment(asked)
-        features = self._described(X, settings)
+        features = self._observed(self._describe(X, nan="refuse", inf="refuse"), settings)
         data, prices = _columns(features, settings, features.align(X))
         training, validation = _consecutive(train, "train_idx"), _consecutive(valid, "valid_idx")
         trainer = library("artifact_models.ppo.trainer", "ppo")
@@ -109,7 +109,7 @@ class PPOAdapter(BaseModelAdapter):
         new.features, new.model, new.run, new.missing = features, trained.algorithm, None, ()
         new.normalizer, new.settings = trained.normalizer, trained.settings
         new.config = {**trained.hyperparameters, _ENV: trained.settings.to_json()}
-        new.training_config = {"train_rows": len(train), "valid_rows": len(valid)}
+        new.training_config = {"train_rows": len(train), "valid_rows": len(valid), **_spaces(features, settings)}
         new.metrics = new._trade(data, prices, validation) if len(valid) else {}  # noqa: SLF001 -- another one of ourselves
         new.example_inputs = new._observations(data[training], prices[training])  # noqa: SLF001 -- as above
         vars(self).update(vars(new))
@@ -174,6 +174,10 @@ class PPOAdapter(BaseModelAdapter):
             FeatureMismatch: it is neither; a feature is missing; a value is no number.
             ComponentNotFound: the run has lost the statistics of the observations.
         """
+        with mismatches_logged(self._name):
+            return self._actions(X, preselected=preselected, **matching)
+
+    def _actions(self, X: Any, *, preselected: bool, **matching: Any) -> Any:
         features = self._schema()
         if not preselected:
             self._check_whole("pass observations that are normalised already, with preselected=True")
@@ -290,8 +294,8 @@ class PPOAdapter(BaseModelAdapter):
 
     # ------------------------------------------------------------ in one's own words
 
-    def _described(self, X: Any, settings: EnvSettings) -> FeatureSchema:
-        features = self._describe(X, nan="refuse", inf="refuse")
+    def _observed(self, features: FeatureSchema, settings: EnvSettings) -> FeatureSchema:
+        """Return the schema with the selection and the shape of the observations."""
         if settings.price not in features.names:
             raise errors.FeatureMismatch(
                 f"the price column {settings.price!r} is not among the {features.feature_count} columns, so there is "
@@ -339,6 +343,14 @@ class PPOAdapter(BaseModelAdapter):
 
         roll(settings, chosen, prices[few], act)
         return np.stack(seen)
+
+
+def _spaces(features: FeatureSchema, settings: EnvSettings) -> dict[str, Any]:
+    """Return what the agent observes and what its actions are, in the words of the old pipelines."""
+    assert features.observation is not None
+    positions = settings.positions
+    actions = {"type": "continuous", "shape": [1]} if positions is None else {"type": "discrete", "n": len(positions)}
+    return {"observation_shape": list(features.observation.shape), "action_space_info": actions}
 
 
 def _environment(config: Mapping[str, Any]) -> EnvSettings:
