@@ -40,7 +40,8 @@ class TestTheWholeWay:
     @pytest.mark.parametrize("model_type", SUPERVISED)
     def test_train_with_a_selection_save_load_predict(self, root, model_type):
         trainer = TRAINERS[model_type](CONFIG)
-        results = trainer.train(*arrays(), feature_names=NAMES, selected_features=[0, 2, 5])
+        names = {"feature_names": NAMES, "selected_features": [0, 2, 5], "selection_reason": "the others repeat them"}
+        results = trainer.train(*arrays(), **names)
         assert results["history"]
         path = f"{root}/{model_type}/BTCEUR/{RUN}/{FILES[model_type]}"
         trainer.save_model(path, symbol="BTCEUR")
@@ -48,6 +49,7 @@ class TestTheWholeWay:
         assert (loaded.feature_names, loaded.selected_features) == (NAMES, [0, 2, 5])
         assert (loaded.feature_count, loaded.input_size) == (6, 3)
         assert (loaded.run.run_id, loaded.symbol) == (RUN, "BTCEUR")
+        assert loaded.run.features.reason == "the others repeat them"
         assert same(loaded.predict(shuffled(table())), trainer.predict(table()))
         assert loaded.run == TRAINERS[model_type].load_model(path.replace(RUN, "latest"), CONFIG).run
 
@@ -108,7 +110,8 @@ class TestTraining:
     @pytest.mark.parametrize(("names", "selected"), [(None, None), ([], []), (None, np.array([2, 0]))])
     def test_names_that_are_not_given_are_made_up_and_no_selection_means_all(self, model_type, names, selected):
         trainer = TRAINERS[model_type](CONFIG)
-        trainer.train(*arrays(), feature_names=names, selected_features=selected)
+        with pytest.warns(UserWarning, match="has no names"):
+            trainer.train(*arrays(), feature_names=names, selected_features=selected)
         assert trainer.feature_names == [f"feature_{place}" for place in range(6)]
         chosen = None if selected is None or not len(selected) else [2, 0]
         assert (trainer.selected_features, trainer.input_size) == (chosen, 2 if chosen else 6)
