@@ -123,6 +123,6 @@ def _lost(run: Run) -> Exception | None:
     if not missing:
         return None
     return errors.ComponentNotFound(
-        f"{run.ref} was trained with {', '.join(missing)}, which the run does not have, and predictions without would be "
-        "wrong: load it with preprocessor=... if that is what is missing, and save it again"
+        f"{run.ref} was trained with {', '.join(missing)}, which the run does not have, and predictions without it "
+        "would be wrong: load it with preprocessor=... if that is what is missing, and save it again"
     )
