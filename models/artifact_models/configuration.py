@@ -99,8 +99,8 @@ def overruled(
     """
     spelled = spelled or (lambda part: merged({}, part))
     part, beside = _divided(model_type, config)
-    asked = dict(_leaves(spelled(_known(model_type, part, known, beside=beside))))
-    kept = dict(_leaves(spelled(saved)))
+    asked = dict(leaves(spelled(_known(model_type, part, known, beside=beside))))
+    kept = dict(leaves(spelled(saved)))
     for name in sorted(asked.keys() & kept.keys()):
         if asked[name] != kept[name]:
             log.warning("the model was saved with %s=%r, and that counts, not %r", name, kept[name], asked[name])
@@ -127,6 +127,15 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return result
 
 
+def leaves(settings: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each setting with its dotted name; a tuple as the list that a run makes of it."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{within}{name}.")
+        else:
+            yield f"{within}{name}", list(value) if isinstance(value, tuple) else value
+
+
 def _divided(model_type: str, config: Any) -> tuple[Mapping[str, Any], list[str]]:
     """Return the model's own part of a configuration, which may lack it, and the names of what is beside it."""
     models = config.get(_MODELS) if isinstance(config, Mapping) else None
@@ -144,14 +153,6 @@ def _known(
     if foreign:
         _log_foreign(model_type, tuple(map(str, foreign)))
     return {name: value for name, value in settings.items() if name in known}
-
-
-def _leaves(settings: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{within}{name}.")
-        else:
-            yield f"{within}{name}", list(value) if isinstance(value, tuple) else value
 
 
 @cache  # which is how it is logged once

@@ -22,7 +22,7 @@ def check_scaling(scaler: str | None, imputer: str | None) -> None:
     Raises:
         InvalidOption: there is no scaler or imputer of this name.
     """
-    if scaler is not None and scaler not in SCALERS:
+    if scaler is not None and scaler not in tuple(SCALERS):
         raise errors.InvalidOption(f"scaler is one of {', '.join(SCALERS)} or None, not {scaler!r}")
     if imputer is not None and imputer not in IMPUTERS:
         raise errors.InvalidOption(f"imputer is one of {', '.join(IMPUTERS)} or None, not {imputer!r}")

@@ -2,9 +2,12 @@
 
 import copy
 import logging
+import re
 import sys
+from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from artifact_models import BaseModelAdapter, GRUAdapter, LightGBMAdapter, PPOAdapter, load_adapter
@@ -154,6 +157,7 @@ def test_a_setting_that_does_not_exist_is_refused_before_there_are_any_data(fami
         ({"seed": "a"}, "seed is a whole number"),
         ({"seed": 2**64}, "seed is a whole number"),
         ({"optimizer": ["Adam"]}, "optimizer is one of"),
+        ({"scaler": ["standard"]}, "scaler is one of"),
     ],
 )
 def test_a_value_that_means_nothing_to_a_gru_is_refused_as_early(wrong, says):
@@ -218,6 +222,27 @@ class TestNamesOfLightGBM:
             "learning_rate": 0.5,
         }
 
+    @pytest.mark.parametrize(
+        ("more", "stops_at_once"),
+        [
+            ({"metric": ["binary_logloss"]}, False),
+            ({"metric": ["binary_logloss"], "early_stopping_min_delta": 1e9}, True),
+            ({"metric": ["binary_logloss", "auc"]}, True),  # which has no better value than that of the first tree
+            ({"metric": ["binary_logloss", "auc"], "first_metric_only": True}, False),
+        ],
+    )
+    def test_what_early_stopping_is_told_has_an_effect(self, more, stops_at_once):
+        X = pd.DataFrame(np.random.default_rng(0).normal(size=(len(table()), 3)), columns=list("abc"))
+        usual = {"objective": "binary", "n_iter": 40, "early_stopping_round": 5, "num_threads": 1}
+        found = LightGBMAdapter(usual, **more).fit(X, (X["a"] > 0).astype(int), TRAIN, VALID)
+        assert (found.training_config["best_iteration"] == 1) == stops_at_once
+
+    def test_what_is_usual_here_can_be_said_otherwise(self):
+        columns = LightGBMAdapter(n_iter=2, force_col_wise=True, deterministic=False, num_threads=1)
+        text = columns.fit(table(), target(), TRAIN, VALID).booster.model_to_string()
+        assert "[force_col_wise: 1]" in text
+        assert "[deterministic: 0]" in text
+
     def test_an_adapter_that_is_only_to_load_asks_nothing_of_lightgbm(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "lightgbm", None)
         assert LightGBMAdapter(n_estimators=3).config["n_estimators"] == 3
@@ -225,13 +250,66 @@ class TestNamesOfLightGBM:
             LightGBMAdapter(max_depth=3)
 
 
-def test_a_policy_may_have_parts_of_ones_own():
-    class Optimizer(torch.optim.SGD):
-        def __init__(self, params, **anything):
-            super().__init__(params, **anything)
+class TestClassesOfAPolicy:
+    """A config holds no classes: they are in it by name, as they may be given."""
 
-    kwargs = {"optimizer_class": Optimizer, "optimizer_kwargs": {"momentum": 0.1}, "net_arch": {"pi": [4], "vf": [4]}}
-    assert PPOAdapter(policy_kwargs=kwargs).config["policy_kwargs"] == kwargs
+    BY_NAME: ClassVar = {
+        "activation_fn": "ReLU",
+        "optimizer_class": "SGD",
+        "optimizer_kwargs": {"momentum": 0.5},
+        "net_arch": {"pi": [4], "vf": [4]},
+    }
+    BY_CLASS: ClassVar = {**BY_NAME, "activation_fn": torch.nn.ReLU, "optimizer_class": torch.optim.SGD}
+
+    @pytest.mark.parametrize("kwargs", [BY_NAME, BY_CLASS])
+    def test_they_are_trained_with_saved_and_given_again(self, kwargs):
+        frame = table()[["close", "rsi"]]
+        small = {"timesteps": 16, "n_steps": 8, "batch_size": 8, "environments": 1, "env": {"window": 2}}
+        agent = PPOAdapter(small, policy_kwargs=kwargs).fit(frame)
+        store = new_store()
+        agent.save(store, symbol="X")
+        run = store.get("ppo/X")
+        assert run.config["policy_kwargs"] == self.BY_NAME
+        again = PPOAdapter(run.config).fit(frame)
+        for found in (agent, again, load_adapter(run)):
+            assert found.algorithm.policy.activation_fn is torch.nn.ReLU
+            assert type(found.algorithm.policy.optimizer) is torch.optim.SGD
+            assert found.algorithm.policy.optimizer.defaults["momentum"] == 0.5
+        np.testing.assert_array_equal(again.predict(frame), agent.predict(frame))
+
+    @pytest.mark.parametrize(
+        ("wrong", "says"),
+        [
+            (
+                {"policy_kwargs": {"activation_fn": "Relu"}},
+                "policy_kwargs.activation_fn: there is no Module 'Relu' in torch.nn",
+            ),
+            ({"policy_kwargs": {"activation_fn": "functional"}}, "there is no Module 'functional'"),
+            ({"policy_kwargs": {"optimizer_class": "Module"}}, "there is no Optimizer 'Module' in torch.optim"),
+            ({"policy_kwargs": {"activation_fn": lambda: None}}, "policy_kwargs.activation_fn is <function"),
+            ({"policy_kwargs": {"optimizer_class": type("SGD", (torch.optim.SGD,), {})}}, "which a run cannot hold"),
+            ({"learning_rate": lambda left: left / 1000}, "learning_rate is <function"),
+        ],
+    )
+    def test_what_a_run_could_not_hold_is_refused_before_there_are_any_data(self, wrong, says):
+        with pytest.raises(errors.InvalidOption, match=re.escape(says)):
+            PPOAdapter(wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"timesteps": "many"}, "timesteps is a whole number from 1"),
+        ({"timesteps": 0}, "timesteps is a whole number from 1"),
+        ({"environments": 0}, "environments is a whole number from 1"),
+        ({"seed": -1}, "seed is a whole number from 0"),
+        ({"seed": True}, "seed is a whole number from 0"),
+        ({"normalize": "no"}, "normalize is True or False"),
+    ],
+)
+def test_a_value_that_means_nothing_to_an_agent_is_refused_as_early(wrong, says):
+    with pytest.raises(errors.InvalidOption, match=says):
+        PPOAdapter(wrong)
 
 
 class TestTheConfigOfARun:

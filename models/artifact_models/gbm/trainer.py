@@ -19,8 +19,8 @@ from artifact_models.gbm import parameters
 from artifact_models.libraries import library
 from artifact_store import errors
 
-_ALWAYS: Final[Mapping[str, Any]] = {"verbosity": -1, "deterministic": True, "force_row_wise": True}
-"""The same data and seed give the same trees, whatever the number of threads."""
+_USUAL: Final[Mapping[str, Any]] = {"verbosity": -1, "deterministic": True, "force_row_wise": True}
+"""The same data and seed give the same trees, whatever the number of threads, unless the parameters say otherwise."""
 BINARY: Final = ("binary",)
 MULTICLASS: Final = ("multiclass", "softmax", "multiclassova", "multiclass_ova", "ova", "ovr")
 
@@ -92,7 +92,9 @@ class LightGBMTrainer:
         table, names, selected = _checked(X, feature_names, selected_features)
         target = rows.targets(y, rows.count(table))
         train, valid = rows.split(len(target), train_idx, valid_idx)
-        params = {name: value for name, value in self.params.items() if name not in parameters.OURS} | dict(_ALWAYS)
+        params = {**_USUAL, **{name: value for name, value in self.params.items() if name not in parameters.OURS}}
+        if params.get("force_col_wise"):  # LightGBM refuses both
+            params.pop("force_row_wise")
         target, classes = self._targets(target, train, valid, params)
         spelled = spelling([names[place] for place in selected])
         history: dict[str, dict[str, list[float]]] = {}
@@ -126,7 +128,14 @@ class LightGBMTrainer:
     ) -> list[Any]:
         made = [lightgbm.record_evaluation(history)] if stops else []
         if stops and self.params["early_stopping_rounds"]:
-            made.append(lightgbm.early_stopping(self.params["early_stopping_rounds"], verbose=False))
+            made.append(
+                lightgbm.early_stopping(
+                    self.params["early_stopping_rounds"],
+                    first_metric_only=bool(self.params.get("first_metric_only", False)),
+                    min_delta=self.params.get("early_stopping_min_delta", 0.0),
+                    verbose=False,
+                )
+            )
         if progress is not None:
 
             def tell(step: Any) -> None:

@@ -18,6 +18,7 @@ from artifact_store import FeatureSchema, Observation, Run, errors
 
 VECNORMALIZE = "model_vecnormalize"
 _ENV = "env"
+_HYPERPARAMETERS = "artifact_models.ppo.hyperparameters"
 _OF_TRAINING = ("timesteps", "environments", "normalize", "seed")
 
 
@@ -26,7 +27,7 @@ class PPOAdapter(BaseModelAdapter):
 
     ``config`` holds the hyperparameters of stable-baselines3, ``timesteps``, ``environments``, ``normalize``, ``seed``
     and under ``env`` the settings of the environment, among them ``price``: the column in which gains are counted. The
-    agent observes the selected features; all but the price unless they are given. ``normalizer`` has the statistics
+    classes of a policy may be given by name: ``policy_kwargs={"activation_fn": "ReLU"}``. The agent observes the selected features; all but the price unless they are given. ``normalizer`` has the statistics
     of the observations, or is none.
     """
 
@@ -39,7 +40,7 @@ class PPOAdapter(BaseModelAdapter):
     @classmethod
     def known_settings(cls) -> Collection[str]:
         """Return the names that may stand in a config."""
-        return (*_OF_TRAINING, _ENV, *library("artifact_models.ppo.trainer", "ppo").hyperparameter_names())
+        return (*_OF_TRAINING, _ENV, *library(_HYPERPARAMETERS, "ppo").names())
 
     @classmethod
     def checked(cls, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,9 +51,13 @@ class PPOAdapter(BaseModelAdapter):
             Unsupported: stable-baselines3, which knows its hyperparameters, is not installed.
         """
         _environment(given)
-        if given.keys() - {*_OF_TRAINING, _ENV}:
-            library("artifact_models.ppo.trainer", "ppo").check_hyperparameters(given, beside=(*_OF_TRAINING, _ENV))
-        return dict(given)
+        _check_training(given)
+        if given.keys() <= {*_OF_TRAINING, _ENV}:
+            return dict(given)
+        known = library(_HYPERPARAMETERS, "ppo")
+        known.check(given, beside=(*_OF_TRAINING, _ENV))
+        settings: dict[str, Any] = known.with_names(given)
+        return settings
 
     @property
     def algorithm(self) -> Any:
@@ -88,6 +93,7 @@ class PPOAdapter(BaseModelAdapter):
         train, valid = rows.split(rows.count(X), slice(None) if train_idx is None else train_idx, valid_idx)
         asked = self._to_train()
         settings = _environment(asked)
+        _check_training(asked)
         features = self._observed(self._describe(X, nan="refuse", inf="refuse"), settings)
         data, prices = _columns(features, settings, features.align(X))
         training, validation = _consecutive(train, "train_idx"), _consecutive(valid, "valid_idx")
@@ -101,7 +107,7 @@ class PPOAdapter(BaseModelAdapter):
                 settings=settings,
                 progress=_told(progress),
                 hyperparameters={name: value for name, value in asked.items() if name not in {*_OF_TRAINING, _ENV}},
-                **{name: asked[name] for name in _OF_TRAINING if name in asked},
+                **{name: asked[name] for name in _OF_TRAINING if asked.get(name) is not None},
             )
         except ValueError as error:
             raise errors.InvalidInput(f"this cannot be trained on: {error}") from error
@@ -351,6 +357,20 @@ def _spaces(features: FeatureSchema, settings: EnvSettings) -> dict[str, Any]:
     positions = settings.positions
     actions = {"type": "continuous", "shape": [1]} if positions is None else {"type": "discrete", "n": len(positions)}
     return {"observation_shape": list(features.observation.shape), "action_space_info": actions}
+
+
+def _check_training(config: Mapping[str, Any]) -> None:
+    """Refuse values of the settings of the training that mean nothing.
+
+    Raises:
+        InvalidOption: there is one.
+    """
+    for name, least in (("timesteps", 1), ("environments", 1), ("seed", 0)):
+        value = least if config.get(name) is None else config[name]
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise errors.InvalidOption(f"{name} is a whole number from {least}, not {value!r}")
+    if not isinstance(config.get("normalize"), bool | None):
+        raise errors.InvalidOption(f"normalize is True or False, not {config['normalize']!r}")
 
 
 def _environment(config: Mapping[str, Any]) -> EnvSettings:

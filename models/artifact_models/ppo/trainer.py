@@ -5,7 +5,6 @@ Knows neither a store nor a schema: arrays go in, stable-baselines3's own object
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,15 +13,11 @@ import numpy as np
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
-from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
-from torch.optim import Adam
 
-from artifact_models import configuration
+from artifact_models.ppo import hyperparameters as known
 from artifact_models.ppo.env import TradingEnv
 from artifact_models.ppo.observation import EnvSettings
-from artifact_store import errors
 
 Progress = Callable[[int, int], None]
 """Called with the steps that are done and those that there will be. What it raises ends the training."""
@@ -37,12 +32,6 @@ DEFAULTS: Mapping[str, Any] = {
     "ent_coef": 0.01,
     "policy_kwargs": {"net_arch": [32, 32]},
 }
-
-
-_NOT_CHOSEN = frozenset({"policy", "env", "seed", "device", "_init_setup_model"})
-"""What PPO is given that is no hyperparameter."""
-_FILLED_IN = frozenset({"observation_space", "action_space", "lr_schedule", "params", "lr"})
-"""What the policy, its network and its optimizer are given by stable-baselines3 itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,53 +79,15 @@ def train(
     normalizer = (
         VecNormalize(venv, gamma=float((hyperparameters or {}).get("gamma", DEFAULTS["gamma"]))) if normalize else None
     )
-    chosen = {**DEFAULTS, **(hyperparameters or {})}
-    check_hyperparameters(chosen)
+    chosen = known.with_names({**DEFAULTS, **(hyperparameters or {})})
+    known.check(chosen)
     try:
-        algorithm = PPO("MlpPolicy", normalizer or venv, seed=seed, device="cpu", **chosen)
+        algorithm = PPO("MlpPolicy", normalizer or venv, seed=seed, device="cpu", **known.with_classes(chosen))
     except (TypeError, AssertionError) as error:  # which is how stable-baselines3 refuses a value
         raise ValueError(f"stable-baselines3 refuses these hyperparameters: {error}") from error
     learn(algorithm, timesteps, progress=progress)
     facts = {**chosen, "timesteps": timesteps, "environments": environments, "normalize": normalize, "seed": seed}
     return Trained(algorithm, normalizer, settings, names, selected, facts)
-
-
-def hyperparameter_names() -> list[str]:
-    """Return the names of the hyperparameters of PPO."""
-    return [name for name in inspect.signature(PPO).parameters if name not in _NOT_CHOSEN]
-
-
-def check_hyperparameters(given: Mapping[str, Any], *, beside: Sequence[str] = ()) -> None:
-    """Refuse hyperparameters that stable-baselines3 does not have, those of the policy and its parts included.
-
-    ``beside`` are the names of other settings among those that are given.
-
-    Raises:
-        InvalidOption: there is no such hyperparameter, with the likeliest one.
-    """
-    configuration.check("PPO", given, [*beside, *hyperparameter_names()])
-    policy = _mapping(given, "policy_kwargs")
-    _check_arguments(ActorCriticPolicy, policy, "policy_kwargs")
-    if isinstance(policy.get("net_arch"), Mapping):  # stable-baselines3 overlooks any other name in it
-        configuration.check("PPO", policy["net_arch"], ("pi", "vf"), within="policy_kwargs.net_arch.")
-    for part, usual in (("optimizer", Adam), ("features_extractor", FlattenExtractor)):
-        name = f"{part}_kwargs"
-        kind = policy.get(f"{part}_class") or usual
-        _check_arguments(kind, _mapping(policy, name), f"policy_kwargs.{name}")
-
-
-def _check_arguments(kind: Callable[..., Any], given: Mapping[str, Any], within: str) -> None:
-    """Refuse keywords that a class does not take; one that takes any keyword is left to judge them itself."""
-    found = inspect.signature(kind).parameters
-    if not any(part.kind is part.VAR_KEYWORD for part in found.values()):
-        configuration.check("PPO", given, [name for name in found if name not in _FILLED_IN], within=f"{within}.")
-
-
-def _mapping(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = given.get(name) or {}
-    if not isinstance(value, Mapping):
-        raise errors.InvalidOption(f"{name} is a mapping of settings, and not {value!r}")
-    return value
 
 
 def make_environments(rows: Any, prices: Any, settings: EnvSettings, count: int = 1) -> DummyVecEnv:
