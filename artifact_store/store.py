@@ -133,11 +133,13 @@ class ArtifactStore(Housekeeping, Checking, Examining):
     def open_legacy(cls, path: str | Path, *, registry: CodecRegistry | None = None, **options: Any) -> Self:
         """Return an old tree of models, read in place: nothing is written, and no stored code runs.
 
-        ``path`` is its folder ``models``, the one above, or that of one model type. ``options`` are those of the
-        class. What cannot be read is in the ``problems`` of a listing, and raises where it is asked for by name.
+        ``path`` is its folder ``models``, the one above, or that of one model type; or one file of a model, whose
+        preprocessor, statistics and notes are found beside it, and which ``latest`` names. ``options`` are those of
+        the class. What cannot be read is in the ``problems`` of a listing, and raises where it is asked for by name.
 
         Raises:
-            ContainerNotFound, NotAStore: there is no such folder, or no old models in it.
+            ContainerNotFound, NotAStore: there is no such folder or file, or no old models in it.
+            Unsupported: it is a file of another kind.
             InvalidOption: the policy requires signatures, and no old tree has any.
         """
         policy = options.get("policy")

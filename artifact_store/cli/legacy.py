@@ -12,6 +12,7 @@ import click
 from artifact_store.cli import failures, text
 from artifact_store.cli.session import Command, Session, pass_session
 from artifact_store.core.errors import InvalidOption
+from artifact_store.core.keys import RunRef
 from artifact_store.legacy.export import export as write_old
 from artifact_store.legacy.migrate import Step
 from artifact_store.legacy.migrate import migrate as bring_over
@@ -21,7 +22,7 @@ from artifact_store.legacy.report import Migrated, MigratedAlias, Migration
 
 
 @click.command("migrate", cls=Command, short_help="Bring an old tree of models into a store.")
-@click.argument("old", type=click.Path(exists=True, file_okay=False))
+@click.argument("old", type=click.Path(exists=True))
 @click.argument("new", required=False, metavar="[NEW]")
 @click.option("--dry-run", is_flag=True, help="Read and convert everything, and write nothing.")
 @pass_session
@@ -29,8 +30,9 @@ from artifact_store.legacy.report import Migrated, MigratedAlias, Migration
 def migrate(context: click.Context, session: Session, *, old: str, new: str | None, dry_run: bool) -> None:
     """Copy every run of the old tree OLD into the store NEW (or --store), and create its aliases there.
 
-    No stored code runs, and the old tree stays as it is. What was copied before is not copied again, and an alias that
-    exists is not moved, so the command can be repeated. Ends with status 1 if something was refused.
+    OLD may also be the file of one model. No stored code runs, and the old tree stays as it is. What was copied
+    before is not copied again, and an alias that exists is not moved, so the command can be repeated. Ends with
+    status 1 if something was refused.
     """
     session.url = new or session.url
     bar = _Runs("Reading" if dry_run else "Migrating") if session.shows_progress else None
@@ -116,13 +118,14 @@ def _alias(alias: MigratedAlias) -> list[str]:
 def export(session: Session, *, ref: str, directory: str, legacy: bool, pickles: bool) -> None:
     """Write the run that REF names below DIRECTORY, the folder `models` of an old tree, for those who still read it.
 
-    The files of the models are pickles there, and are written only with --pickles.
+    The files of the models are pickles there, and are written only with --pickles. A run that is named by the alias
+    best_wf is also written to metadata/best_wf_*, where old programs look first.
     """
     if not legacy:
         raise InvalidOption("export writes the old form, and wants to be told so: add --legacy")
     with session.store() as store:
         run = store.get(ref)
-        folder = write_old(run, Path(directory), pickles=pickles)
+        folder = write_old(run, Path(directory), pickles=pickles, alias=RunRef.parse(ref).alias)
     files = sorted(path.name for path in folder.iterdir())
     document = {"ref": str(run.ref), "folder": str(folder), "files": files}
     session.answer(document, [f"{run.ref} is in {text.safe(str(folder))}: {', '.join(files)}."])

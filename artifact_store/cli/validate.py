@@ -16,11 +16,13 @@ from artifact_store.cli.session import Command, Session, pass_session, refuse_wh
 from artifact_store.core.compatibility import Compatibility
 from artifact_store.core.errors import InvalidOption, ModelNotFound
 from artifact_store.core.keys import ModelKey, RunRef
+from artifact_store.legacy.single_file import old_models
 from artifact_store.ops.audit import Problem
 from artifact_store.ops.golden import Predictions
 from artifact_store.ops.validate import ModelReport, validate
 from artifact_store.ops.verdict import Verdict
 from artifact_store.run import Run
+from artifact_store.storage.options import LOCAL, parse_url
 from artifact_store.store import ArtifactStore
 
 Timed = tuple[ModelReport, float]
@@ -42,14 +44,26 @@ def validate_models(
     With REF only one model (gru/BTCEUR), one model type (gru), or the very run that is named (gru/BTCEUR@production).
     A model without golden predictions is as good as it loads. Ends with status 1 if something is wrong with any. What
     cannot be checked here, for want of a predictor, a library or your consent to run its code, is not wrong.
+    The store may also be an old tree, or one old model file, which is read in place.
     """
-    with session.store() as store:
+    with _opened(session) as store:
         models, find = _chosen(store, ref, prefer)
         checked = list(_check(session, models, find))
         if not any(report.run or report.problems for report, _ in checked):
             refuse_what_is_no_store(store, models)
         session.answer(_document(store.url, checked), _lines(checked))
     context.exit(status(total((report.verdict for report, _ in checked)), strict=strict))
+
+
+def _opened(session: Session) -> ArtifactStore:
+    """Return the store, or the old tree that lies where it should be."""
+    store = session.store()
+    place = parse_url(session.url or "")
+    old = old_models(place.prefix) if place.scheme == LOCAL else None
+    if old is None:
+        return store
+    session.warn(old.problems)
+    return ArtifactStore.open_legacy(place.prefix)
 
 
 def status(verdict: Verdict, *, strict: bool) -> int:

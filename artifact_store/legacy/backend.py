@@ -27,7 +27,8 @@ from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.draft import Draft
 from artifact_store.legacy.convert import EPOCH, Conversion, Opened, convert, open_old
-from artifact_store.legacy.layout import OldAlias, OldRun, Tree, scan
+from artifact_store.legacy.layout import OldAlias, OldRun, Tree
+from artifact_store.legacy.single_file import look
 from artifact_store.ops.context import Context
 from artifact_store.ops.marker import StoreRecord
 from artifact_store.storage.base import Backend, Blob, Capabilities, Entry, Precondition, Version
@@ -99,7 +100,7 @@ class _Model:
 
 
 class LegacyBackend(Backend):
-    """The old tree at ``path``: its folder ``models``, the one above, or that of one model type.
+    """The old tree at ``path``: its folder ``models``, the one above, or that of one model type; or one old file.
 
     Which runs there are is looked up once, when it is made; a run that is added later is seen by a new one.
 
@@ -116,9 +117,10 @@ class LegacyBackend(Backend):
     def __init__(self, path: str | Path, *, registry: CodecRegistry | None = None) -> None:
         self._path, self._registry = Path(path), registry
         self.url = str(path)
-        self.tree: Tree = scan(path)
+        self.tree: Tree = look(path)
+        form = "an old model" if self._path.is_file() else "an old tree"
         self.read_only = (
-            f"{self.url} is an old tree and only read. Bring its runs into a store first: "
+            f"{self.url} is {form} and only read. Bring its runs into a store first: "
             f"artifact-store migrate {self.url} NEW"
         )
         self._locks: dict[int, threading.RLock] = {}

@@ -16,22 +16,26 @@ from typing import Any, Final
 from artifact_store import owned
 from artifact_store.core.errors import InvalidOption, Unsupported
 from artifact_store.core.features import FeatureSchema
-from artifact_store.legacy import file_names, old_objects
+from artifact_store.legacy import best_wf, file_names, old_objects
 from artifact_store.run import Run
 
-_MODEL_FILE: Final = {"gru": "model.pth", "lightgbm": "model.pkl", "ppo": "model.zip"}
+_MODEL_FILE: Final = best_wf.MODEL_FILE
 _VECNORMALIZE_FILE: Final = "model_vecnormalize.pkl"
 _PREPROCESSOR_FILE: Final = "preprocessor.pkl"
 _LINK, _POINTER = "latest", "latest_pointer.txt"
 _NOTES: Final = "metadata.json"
 
 
-def export(run: Run, directory: str | Path, *, pickles: bool = False) -> Path:
+def export(run: Run, directory: str | Path, *, pickles: bool = False, alias: str | None = None) -> Path:
     """Write ``run`` below ``directory``, the folder ``models`` of an old tree, and return the run's own folder.
 
     The folder of the run is new, and appears whole or not at all; then ``latest`` of its model names it, as the old
     trainer did: by a symbolic link, or by ``latest_pointer.txt`` where the platform makes none. Where an earlier export
     of the same run wrote the folder, and ``latest`` names another, only ``latest`` is changed.
+
+    ``alias`` is the one that the run was found by. What is ``best_wf`` is written once more where old programs look
+    first, as ``metadata/best_wf_{type}_{symbol}`` with what belongs to it, and a ``latest`` that is there stays as it
+    is. A ``best_wf`` of an earlier export gives way; any other is never touched.
 
     Raises:
         InvalidOption: files would be pickles and ``pickles`` is not set; or something is there already. Nothing is
@@ -52,7 +56,15 @@ def export(run: Run, directory: str | Path, *, pickles: bool = False) -> Path:
     home = Path(directory, run.key.model_type, *([run.key.symbol] if run.key.symbol else []))
     target = home / run.run_id
     _check_link(home)
-    if not _ended_before_latest(run, home, target):
+    if alias == file_names.BEST_WF:
+        best_wf.check(run.key, home)
+        if not _is_written(run, target):
+            _check_free(target)
+            _write(run, home, target)
+        best_wf.write(run.key, home, target)
+        if _has_latest(home):
+            return target
+    elif not _ended_before_latest(run, home, target):
         _check_free(target)
         _write(run, home, target)
     _name_latest(home, target)
@@ -77,10 +89,17 @@ def _pickles(run: Run) -> list[str]:
 
 
 def _ended_before_latest(run: Run, home: Path, target: Path) -> bool:
-    """Tell whether an export of this run was killed after its folder appeared: the notes in it are the last files."""
-    if target.is_symlink() or _names(home, target):
-        return False
-    return _holds(target / _NOTES, _json(_notes(run)))
+    """Tell whether an export of this run was killed after its folder appeared, or another run was exported since."""
+    return not _names(home, target) and _is_written(run, target)
+
+
+def _is_written(run: Run, target: Path) -> bool:
+    """Tell whether an export of this run wrote its folder: the notes in it are the last files."""
+    return not target.is_symlink() and _holds(target / _NOTES, _json(_notes(run)))
+
+
+def _has_latest(home: Path) -> bool:
+    return any(os.path.lexists(home / name) for name in (_LINK, _POINTER))
 
 
 def _names(home: Path, target: Path) -> bool:
@@ -150,8 +169,9 @@ def _write_lightgbm(run: Run, folder: Path) -> None:
 def _write_ppo(run: Run, folder: Path) -> None:
     algorithm = run.load()
     algorithm.save(folder / _MODEL_FILE["ppo"])
-    about = {**_about(run), "model_config": run.config, "observation_shape": list(algorithm.observation_space.shape)}
-    about["vecnormalize_path"] = None
+    seen = algorithm.observation_space.shape  # none of several inputs
+    about = {**_about(run), "model_config": run.config, "observation_shape": None if seen is None else list(seen)}
+    about |= {"action_space_info": old_objects.action_space_info(algorithm.action_space), "vecnormalize_path": None}
     if file_names.VECNORMALIZE in run.components:
         normalizer = old_objects.vecnormalize(algorithm)
         run.load(file_names.VECNORMALIZE, into=normalizer)

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final
 
 BEST_WF: Final = "best_wf"
+BESTS: Final = "metadata"
+"""The folder with the best model of each walk-forward, ``best_wf_gru_BTCEUR.pt``."""
 MODEL: Final = "model"
 PREPROCESSOR: Final = "preprocessor"
 VECNORMALIZE: Final = "model_vecnormalize"
@@ -48,6 +50,11 @@ _IN_FOLDER: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
+def best_stem(model_type: str, symbol: str | None) -> str:
+    """Return what the files of the best model of a walk-forward are called, up to their suffix."""
+    return f"{BEST_WF}_{model_type}_{symbol}" if symbol else f"{BEST_WF}_{model_type}"
+
+
 def is_loose(name: str) -> bool:
     """Tell whether a file is a model that lies among others, by its name."""
     return loose_name(name, None, None) is not None
@@ -67,8 +74,19 @@ def loose_name(
     return None
 
 
-def in_folder(names: Sequence[str], model_type: str) -> dict[str, str]:
-    """Return the files of a run's own folder by what they are for."""
+def in_folder(names: Sequence[str], model_type: str, model: str | None = None) -> dict[str, str]:
+    """Return the files of a run's own folder by what they are for; ``model`` says which is the model where known."""
+    model = model or only_model(names, model_type)
+    found = {} if model is None else {MODEL: model}
+    found |= beside_of(names, Path(model).stem if model else MODEL)
+    for role, choices in _IN_FOLDER.items():
+        fitting = [name for name in choices if name in names]
+        found |= {role: fitting[0]} if fitting else {}
+    return found
+
+
+def only_model(names: Sequence[str], model_type: str) -> str | None:
+    """Return the model of a folder: the one that is called so, else the only file that can be one."""
     suffixes = FAMILIES[model_type]
     known = {name for choices in _IN_FOLDER.values() for name in choices}
     model = next((MODEL + suffix for suffix in suffixes if MODEL + suffix in names), None)
@@ -76,12 +94,7 @@ def in_folder(names: Sequence[str], model_type: str) -> dict[str, str]:
         others = [name for name in names if Path(name).suffix in suffixes and name not in known]
         others = [name for name in others if not re.search(r"_(?:vec_?normalize|preprocessor)\.", name)]
         model = others[0] if len(others) == 1 else None
-    found = {} if model is None else {MODEL: model}
-    found |= beside_of(names, Path(model).stem if model else MODEL)
-    for role, choices in _IN_FOLDER.items():
-        fitting = [name for name in choices if name in names]
-        found |= {role: fitting[0]} if fitting else {}
-    return found
+    return model
 
 
 def beside_of(names: Sequence[str], stem: str) -> dict[str, str]:

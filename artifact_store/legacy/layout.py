@@ -28,6 +28,7 @@ from artifact_store.core.errors import (
 from artifact_store.core.keys import LATEST, STORE_MARKER, ModelKey, RunId
 from artifact_store.legacy.file_names import (
     BEST_WF,
+    BESTS,
     FAMILIES,
     METADATA,
     MODEL,
@@ -42,7 +43,7 @@ from artifact_store.ops.audit import Problem
 from artifact_store.storage.folders import is_link
 
 _POINTERS = ("latest", "latest_pointer.txt")
-_ROOT, _BESTS = "models", "metadata"
+_ROOT = "models"
 _RUN_LIKE = re.compile(r"[0-9]{8}_[0-9]{6}(?:_.*)?")
 _MAX_POINTER = 4 << 10
 _DEPTH = 6
@@ -164,7 +165,7 @@ def _models_folder(given: Path) -> tuple[Path, str | None]:
 def _holds_models(folder: Path) -> bool:
     return any(
         (entry.name in FAMILIES and entry.is_dir())
-        or (entry.name == _BESTS and entry.is_dir() and any(map(is_loose, _names(Path(entry.path)))))
+        or (entry.name == BESTS and entry.is_dir() and any(map(is_loose, _names(Path(entry.path)))))
         or (entry.is_file() and is_loose(entry.name))
         for entry in _entries(folder)
     )
@@ -192,7 +193,7 @@ class _Scanner:
             if only is not None and entry.name != only:
                 continue
             if _is_link(Path(entry.path)):
-                if entry.name in {*FAMILIES, _BESTS}:
+                if entry.name in {*FAMILIES, BESTS}:
                     self._refuse_link(Path(entry.path))
             elif entry.is_dir():
                 self._top(Path(entry.path))
@@ -216,7 +217,7 @@ class _Scanner:
     def _top(self, folder: Path) -> None:
         if folder.name in FAMILIES:
             self._walk(folder, folder.name, ())
-        elif folder.name == _BESTS:
+        elif folder.name == BESTS:
             self._loose(folder, None, None)
         elif any(self._has_model(child) for child in (folder, *self._folders(folder, 2))):
             types = ", ".join(FAMILIES)

@@ -29,8 +29,9 @@ from artifact_store.core.registry import CodecRegistry
 from artifact_store.draft import Draft
 from artifact_store.legacy.backend import Scratch
 from artifact_store.legacy.convert import DIGEST_TAG, Conversion, Told, convert, open_old
-from artifact_store.legacy.layout import OldAlias, OldRun, Tree, scan
+from artifact_store.legacy.layout import OldAlias, OldRun, Tree
 from artifact_store.legacy.report import AliasOutcome, Migrated, MigratedAlias, Migration, Outcome
+from artifact_store.legacy.single_file import look
 from artifact_store.run import Run
 from artifact_store.storage.options import LOCAL, parse_url
 
@@ -82,7 +83,7 @@ def migrate(
         Unavailable, AccessDenied, Unsupported, OutcomeUnknown: the store cannot be written. What was copied is whole;
             repeat the call.
     """
-    tree = scan(old)
+    tree = look(old)
     _check_apart(tree, store.url)
     work = _Work(store, dry_run=dry_run)
     runs = []

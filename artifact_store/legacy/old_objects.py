@@ -132,3 +132,16 @@ def vecnormalize(algorithm: Any) -> Any:
         action_space = algorithm.action_space
 
     return vec_env.VecNormalize(vec_env.DummyVecEnv([_Nowhere]))
+
+
+def action_space_info(space: Any) -> dict[str, Any]:
+    """Return a space of actions in the words of the old notes, which knew two kinds; the others in words like them."""
+    match type(space).__name__:
+        case "Discrete":
+            return {"type": "discrete", "n": int(space.n)}
+        case "Box":
+            return {"type": "continuous", "shape": list(space.shape)}
+        case "MultiDiscrete":
+            return {"type": "multidiscrete", "nvec": space.nvec.tolist()}
+        case kind:
+            return {"type": kind.lower(), "shape": list(space.shape)}

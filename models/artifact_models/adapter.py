@@ -7,62 +7,50 @@ and the store, which knows no trainer. What a family does in its own way is in t
 from __future__ import annotations
 
 import copy
-import inspect
+import logging
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from artifact_models import families, places, rows
+from artifact_models import configuration, places, rows
+from artifact_models.loading import Load, Root
 from artifact_models.preprocessing import Preprocessing, fitted
 from artifact_store import ArtifactStore, Digest, Example, FeatureSchema, IfBetter, ModelKey, Run, RunRef, errors
 
 if TYPE_CHECKING:
     from artifact_models.recipes import Recipe
 
-A = TypeVar("A", bound="BaseModelAdapter")
-
-Source = Run | RunRef | ModelKey | str | Path
-Root = ArtifactStore | str | Path
+log = logging.getLogger(__name__)
 
 
-class _Loading(Generic[A]):
-    """``load``, bound to an adapter to fill, or to a class of which a new one is made."""
-
-    def __init__(self, owner: type[A], adapter: A | None) -> None:
-        self._owner, self._adapter = owner, adapter
-
-    def __call__(
-        self,
-        path_or_ref: Source,
-        *,
-        store: Root | None = None,
-        preprocessor: Any = None,
-        storage_options: Mapping[str, Any] | None = None,
-    ) -> A:
-        known = families.names() if inspect.isabstract(self._owner) else [self._owner.model_type]
-        run = places.find(path_or_ref, known, store=store, storage_options=storage_options)
-        adapter: Any = self._adapter
-        if adapter is None:
-            adapter = (families.adapter_class(run.key.model_type) if inspect.isabstract(self._owner) else self._owner)()
-        adapter.take(run, preprocessor=preprocessor)
-        loaded: A = adapter
-        return loaded
-
-
-class _Load:
-    """``Adapter.load(…)`` returns a new adapter; ``adapter.load(…)`` fills that one, and returns it as well."""
-
-    def __get__(self, adapter: A | None, owner: type[A]) -> _Loading[A]:
-        return _Loading(owner, adapter)
+@contextmanager
+def mismatches_logged(model: object) -> Iterator[None]:
+    """Log it when features are not those of the model, for who watches programs; the error goes on to the caller."""
+    try:
+        yield
+    except errors.FeatureMismatch as mismatch:
+        log.warning("%s: %s", model, mismatch)
+        raise
 
 
 class BaseModelAdapter(ABC):
     """A model of one family, from training to trading.
 
+    ``config`` has the settings of the family, and keywords (``hidden_size=8``) change single ones of it. The
+    configuration of a whole application is taken as well: then the settings are those in
+    ``config["models"][model_type]``. A name that the family does not know is an error. What a training has found out
+    and stored beside the settings is overlooked, so that the config of a run can be given to train another one.
+
     ``feature_names`` are the columns to train on (all columns of the table unless given), ``selected_features`` the
-    positions or names of those that the model itself is given. ``preprocessor`` is fitted on the training rows if it
-    has ``fit`` (a copy of it: what was passed stays as it is), and used as it is otherwise. ``config`` is the family's.
+    positions or names of those that the model itself is given, and ``selection_reason`` says why it is those, for
+    whoever reads ``features.reason`` later. ``preprocessor`` is fitted on the training rows if it
+    has ``fit`` (a copy of it: what was passed stays as it is), and used as it is otherwise.
+
+    Raises:
+        InvalidOption: there is no such setting, with the likeliest one; or its value means nothing.
 
     After ``fit`` or ``load``: ``features`` is the schema, ``model`` the model, ``metrics`` and ``training_config`` tell
     of the training, ``run`` is the run that it was last loaded from or saved as, and ``missing`` names what the run
@@ -75,14 +63,19 @@ class BaseModelAdapter(ABC):
     example_rows: ClassVar[int] = 32
     recipe: ClassVar[Recipe | None] = None
     """How the two programs train it on candles, where a family of another distribution wants that."""
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """The settings of the family and what they are unless the config says otherwise."""
 
-    load = _Load()
-    """Load a run: ``load(path_or_ref, *, store=None, preprocessor=None, storage_options=None)``.
+    load = Load()
+    """Load a run: ``load(path_or_ref, *, store=None, config=None, preprocessor=None, storage_options=None)``.
 
     ``path_or_ref`` is a :class:`~artifact_store.Run`; a folder or URL that goes on into the store
     (``./store/models/gru/BTCEUR``, which means the latest run, ``…/gru/BTCEUR/<run id>``, ``s3://…/gru/BTCEUR@best_wf``);
     or, with ``store``, a reference such as ``gru/BTCEUR@latest``. On the class it returns a new adapter, on an instance
     it fills that one, which stays as it was if anything fails. ``preprocessor`` is for a run that has lost its own.
+
+    The settings are those that the run was saved with. ``config`` changes none of them; it may be the configuration of
+    a whole application, as it is given to trainers: what in it has no effect is logged.
 
     Raises:
         NotFound, InvalidReference: it names no run. FeatureMismatch: the model and its names do not fit each other.
@@ -91,16 +84,20 @@ class BaseModelAdapter(ABC):
 
     def __init__(
         self,
+        config: Mapping[str, Any] | None = None,
+        *,
         feature_names: Iterable[str] | None = None,
         selected_features: Iterable[int | str] | None = None,
-        *,
+        selection_reason: str = "",
         preprocessor: Any = None,
-        config: Mapping[str, Any] | None = None,
+        **changes: Any,
     ) -> None:
         self.features: FeatureSchema | None = None
         self.model: Any = None
         self.preprocessor: Any = None
-        self.config: dict[str, Any] = dict(config or {})
+        self.config: dict[str, Any] = self.checked(
+            configuration.given(self.model_type, config, changes, spelled=self.spelled)
+        )
         self.training_config: dict[str, Any] = {}
         self.metrics: dict[str, float] = {}
         self.example_inputs: Any = None
@@ -110,6 +107,11 @@ class BaseModelAdapter(ABC):
         self._given_selection: Sequence[int | str] | None = (
             None if selected_features is None else list(selected_features)
         )
+        self._given_reason = selection_reason
+        if (selection_reason and not self._given_selection) or not isinstance(selection_reason, str):
+            raise errors.InvalidOption(
+                "selection_reason is a text that says why selected_features were selected; give both, or neither"
+            )
         self._given_preprocessor = preprocessor
 
     def __repr__(self) -> str:
@@ -151,6 +153,26 @@ class BaseModelAdapter(ABC):
 
         Everything that all families have (``features``, ``config``, ``preprocessor``) is set by then.
         """
+
+    @classmethod
+    def known_settings(cls) -> Collection[str]:
+        """Return the names that may stand in a config, other spellings and stored results of a training included."""
+        return cls.defaults.keys()
+
+    @classmethod
+    def checked(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the whole config of these settings, the defaults included.
+
+        Raises:
+            InvalidOption: there is no such setting, or its value means nothing.
+        """
+        configuration.check(cls.model_type, given, cls.known_settings())
+        return configuration.merged(cls.defaults, given)
+
+    @classmethod
+    def spelled(cls, part: Mapping[str, Any]) -> dict[str, Any]:
+        """Return settings, which may be unknown ones, under the one name that each has in a config."""
+        return configuration.merged({}, part)
 
     def _supplements(self) -> dict[str, Any]:
         """Return the components that belong to the run and that predicting does not need."""
@@ -258,8 +280,10 @@ class BaseModelAdapter(ABC):
             )
         return self.run.url()
 
-    def take(self, run: Run, *, preprocessor: Any = None) -> None:
+    def take(self, run: Run, *, preprocessor: Any = None, config: Mapping[str, Any] | None = None) -> None:
         """Become what was saved as ``run``; if anything fails, the adapter stays as it was.
+
+        ``config`` is compared with the settings of the run, which count, and what differs is logged.
 
         Raises:
             InvalidOption: it is a run of another family.
@@ -279,10 +303,14 @@ class BaseModelAdapter(ABC):
         have = {*run.components, *(["preprocessor"] if new.preprocessor is not None else [])}
         needed = [name.strip() for name in run.tags.get("requires", "").split(",")]
         new.missing = tuple(name for name in needed if name and name not in have)
-        new._restore(run)  # noqa: SLF001 -- another one of ourselves
+        with mismatches_logged(run.ref):
+            new._restore(run)  # noqa: SLF001 -- another one of ourselves
+        if config is not None:
+            configuration.overruled(self.model_type, config, new.config, self.known_settings(), spelled=self.spelled)
         assert new.features is not None
         if not new.features.names_inferred:  # it is trained again on the same features
             new._given_names, new._given_selection = new.feature_names, new.selected_features  # noqa: SLF001 -- as above
+            new._given_reason = new.features.reason  # noqa: SLF001 -- as above
         vars(self).update(vars(new))
 
     # ------------------------------------------------------------ for the families
@@ -291,6 +319,11 @@ class BaseModelAdapter(ABC):
     def _unlike(run: Run, found: object, wanted: str) -> errors.Corrupt:
         """Return the error of a model that is none of this family."""
         return errors.Corrupt(f"the model of {run.ref} holds a {type(found).__qualname__}, and no {wanted}")
+
+    @property
+    def _name(self) -> object:
+        """What the log calls it."""
+        return self.run.ref if self.run is not None else f"a {self.model_type} that was not saved"
 
     def _schema(self) -> FeatureSchema:
         """Return the schema of a fitted adapter.
@@ -303,8 +336,12 @@ class BaseModelAdapter(ABC):
         return self.features
 
     def _describe(self, X: Any, **options: Any) -> FeatureSchema:
-        """Return the schema of training data: a table's names, dtypes and categories, or an array's width and dtype."""
+        """Return the schema of training data: a table's names, dtypes and categories, or an array's width and dtype.
+
+        Is called by ``fit`` itself, so that its warning of an array without names is seen to come from who calls that.
+        """
         selected, names = self._given_selection, self._given_names
+        options["reason"] = self._given_reason
         if rows.is_table(X):
             table = X if names is None else FeatureSchema(names).select(X)
             return FeatureSchema.from_frame(table, selected=selected, **options)
@@ -312,6 +349,12 @@ class BaseModelAdapter(ABC):
         if array.ndim != 2:  # noqa: PLR2004 -- rows and columns
             raise errors.FeatureMismatch(f"training data has rows and columns; got {array.ndim} dimensions")
         if names is None:
+            warnings.warn(
+                f"this array of {array.shape[1]} columns has no names, so no later input can be checked against them: "
+                "train on a table, or give feature_names",
+                UserWarning,
+                stacklevel=3,
+            )
             names, options = list(FeatureSchema.inferred(array.shape[1]).names), {**options, "names_inferred": True}
         if len(names) != array.shape[1]:
             raise errors.FeatureMismatch(f"feature_names has {len(names)} names, and X has {array.shape[1]} columns")
@@ -358,6 +401,10 @@ class BaseModelAdapter(ABC):
         if preprocessor is None:
             return everything.prepare(X)
         return everything.prepare(X, Preprocessing(preprocessor, everything))
+
+    def _to_train(self) -> dict[str, Any]:
+        """Return the settings to train with; what the config of a loaded run holds beside is logged once."""
+        return configuration.of_run(self.model_type, self.config, self.known_settings())
 
     def _check_width(self, found: int, where: str) -> None:
         """Refuse a model that takes another number of features than its names say.

@@ -129,7 +129,7 @@ def find(
     if place.key is None:
         _explain(source)
     ref = place.ref()
-    if _is_old_tree(place.root):
+    if is_old_tree(place.root):
         return ArtifactStore.open_legacy(place.root).get(ref)
     with opened(place.root, storage_options) as there:
         return there.get(ref)
@@ -150,7 +150,7 @@ def _explain(source: str | Path) -> None:
         )
 
 
-def _is_old_tree(root: str) -> bool:
+def is_old_tree(root: str) -> bool:
     """Tell a folder of models from before there were stores: each store has a marker at its root."""
     folder = Path(root)
     return "://" not in root and folder.is_dir() and not (folder / _MARKER).exists()

@@ -22,7 +22,7 @@ def check_scaling(scaler: str | None, imputer: str | None) -> None:
     Raises:
         InvalidOption: there is no scaler or imputer of this name.
     """
-    if scaler is not None and scaler not in SCALERS:
+    if scaler is not None and scaler not in tuple(SCALERS):
         raise errors.InvalidOption(f"scaler is one of {', '.join(SCALERS)} or None, not {scaler!r}")
     if imputer is not None and imputer not in IMPUTERS:
         raise errors.InvalidOption(f"imputer is one of {', '.join(IMPUTERS)} or None, not {imputer!r}")
@@ -69,7 +69,8 @@ def fitted(preprocessor: Any, features: FeatureSchema, X: Any, train: Any) -> An
             "encode them before"
         )
     known = FeatureSchema(seen, dtypes={name: features.dtypes[name] for name in seen if name in features.dtypes})
-    rows = numbers(known.align(X if is_table(X) else features.select(X)))[train]
+    whole = is_table(X) or features.selection_after_preprocessing
+    rows = numbers(known.align(X if whole else features.select(X)))[train]
     empty = [name for name, column in zip(seen, rows.T, strict=True) if not np.isfinite(column).any()]
     if empty:
         raise errors.InvalidInput(f"{empty[:10]} hold no number in any training row: leave these columns out")

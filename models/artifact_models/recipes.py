@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from artifact_models import families
 from artifact_models.adapter import BaseModelAdapter
+from artifact_models.configuration import merged
 from artifact_models.market import PRICE, Market
 from artifact_store import errors
 
@@ -24,7 +24,7 @@ class Recipe:
     model: str
     metric: str
     """Of :class:`~artifact_models.score.Score`, the higher the better: decides which fold is the best."""
-    config: Mapping[str, Any]
+    config: Mapping[str, Any] = field(default_factory=dict)
     target: Literal["rise", "return"] = "rise"
     """What it is asked: whether the next bar closes higher (1, else 0), or by which part of its value."""
     trades: bool = False
@@ -45,19 +45,20 @@ class Recipe:
         *,
         config: Mapping[str, Any] | None = None,
         selected: Sequence[int | str] | None = None,
+        reason: str = "",
         seed: int = 7,
         cost: float = 0.0,
     ) -> BaseModelAdapter:
-        """Return an adapter to fit; ``config`` changes single settings.
+        """Return an adapter to fit; ``config`` changes single settings, and ``reason`` says why ``selected`` is so.
 
         Raises:
-            InvalidOption: there is no such setting.
+            InvalidOption: there is no such setting, or its value means nothing; there is a reason and no selection.
         """
-        chosen = merged(merged({**self.config, "seed": seed}, self._costs(cost)), config or {})
-        try:
-            return families.adapter_class(self.model)(selected_features=selected, config=chosen)
-        except TypeError as error:
-            raise errors.InvalidOption(f"the config of a {self.model} is wrong: {error}") from error
+        family = families.adapter_class(self.model)
+        ours = {"seed": seed} if "seed" in family.known_settings() else {}
+        usual = family.spelled(merged({**self.config, **ours}, self._costs(cost)))
+        chosen = merged(usual, family.spelled(config or {}))
+        return family(chosen, selected_features=selected, selection_reason=reason)
 
     def _costs(self, cost: float) -> dict[str, Any]:
         return {"env": {"cost": cost, "price": PRICE}} if self.trades else {}
@@ -114,17 +115,3 @@ def recipe_of(model_type: str) -> Recipe:
     if adapter.recipe is None:
         raise errors.InvalidOption(f"{adapter.__name__} has no recipe, so it cannot be trained on candles")
     return adapter.recipe
-
-
-def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings with the changes; ``env.window`` names a setting within ``env``."""
-    result = copy.deepcopy(dict(base))
-    for name, value in changes.items():
-        outer, dot, inner = name.partition(".")
-        if dot:
-            result[outer] = merged(result.get(outer) or {}, {inner: value})
-        elif isinstance(value, Mapping) and isinstance(result.get(name), Mapping):
-            result[name] = merged(result[name], value)
-        else:
-            result[name] = value
-    return result

@@ -45,6 +45,8 @@ class Wish:
     walk_forward: int = 0
     config: Mapping[str, Any] = field(default_factory=dict)
     selected: Sequence[int | str] | None = None
+    select_reason: str = ""
+    """Why those are selected; it is kept with the features."""
     cost: float = 1e-4
     seed: int = 7
     if_better: bool = False
@@ -138,7 +140,9 @@ def _train_fold(
 
 def _fit(market: Market, wish: Wish, stop: int, report: rows.Report) -> BaseModelAdapter:
     """Return a model that was trained on the rows before ``stop``; the latest of them decide when to stop."""
-    adapter = wish.recipe.adapter(config=wish.config, selected=wish.selected, seed=wish.seed, cost=wish.cost)
+    adapter = wish.recipe.adapter(
+        config=wish.config, selected=wish.selected, reason=wish.select_reason, seed=wish.seed, cost=wish.cost
+    )
     known, held_out = folds.split(stop)
     frame, answers = wish.recipe.frame(market).iloc[:stop], wish.recipe.answers(market)[:stop]
     return adapter.fit(frame, answers, list(known), list(held_out), progress=report)
@@ -263,6 +267,9 @@ class Terminal:
 @click.option("--if-better", is_flag=True, help="Leave best_wf alone unless the best fold beats the one it names.")
 @click.option("--select", metavar="NAME,...", help="The features that the model is given; all without.")
 @click.option(
+    "--select-reason", metavar="TEXT", default="", help="Why it is those: kept with the features of each run."
+)
+@click.option(
     "-c",
     "--config",
     "settings",
@@ -288,6 +295,7 @@ def main(
     validate: bool,
     if_better: bool,
     select: str | None,
+    select_reason: str,
     settings: tuple[str, ...],
     cost: float,
     seed: int,
@@ -308,6 +316,7 @@ def main(
         walk_forward=walk_forward,
         config=console.parse_pairs(settings, "--config"),
         selected=[name.strip() for name in select.split(",")] if select else None,
+        select_reason=select_reason,
         cost=cost,
         seed=seed,
         if_better=if_better,

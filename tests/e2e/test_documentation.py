@@ -114,6 +114,17 @@ def test_the_python_of_the_models_readme_runs_from_top_to_bottom(tmp_path):
     assert "this GRU sees 12 rows at a time (sequence_length); got 11 rows" in done.stdout
 
 
+def test_every_test_that_the_page_of_the_old_pipeline_names_is_there():
+    page = (ROOT / "models" / "OLD-PIPELINE.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:tests/[a-z0-9]+/)?test_\w+\.py)((?:::\w+)*)`", page)
+    assert len(named) > 30
+    for file, names in named:
+        text = (ROOT / (file if file.startswith("tests/") else f"tests/models/{file}")).read_text(encoding="utf-8")
+        for name in names.split("::")[1:]:
+            kind = "class" if name.startswith("Test") else "def"
+            assert re.search(rf"^ *{kind} {name}\b", text, re.MULTILINE), (file, name)
+
+
 def test_the_commands_of_the_models_readme_run_from_top_to_bottom(tmp_path):
     write_csv(tmp_path / "candles" / "EURUSD.csv", make_candles(600))
     said = follow(ROOT / "models" / "README.md", tmp_path)

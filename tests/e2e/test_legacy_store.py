@@ -20,6 +20,7 @@ from artifact_store import ArtifactStore, errors
 from artifact_store.legacy.backend import LegacyBackend
 from artifact_store.legacy.convert import Opened, convert, open_old
 from artifact_store.legacy.layout import scan
+from artifact_store.legacy.migrate import migrate
 from tests.legacy_cases import CASES, REFUSED, LegacyCase, of_type, old_tree
 from tests.legacy_forward import check, gru, run_of
 from tests.watched import nothing_unpickled
@@ -119,6 +120,39 @@ class TestPredictions:
     def test_the_history_of_a_name_is_its_one_publish(self, store: ArtifactStore) -> None:
         (entry,) = store.history("gru/BTCEUR@latest")
         assert (entry.seq, entry.run_id, entry.reason) == (1, GRU, "as in gru/BTCEUR/latest")
+
+
+class TestOneFile:
+    """A file that is named by its path is the run that the tree makes of it, with what lies beside it."""
+
+    @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+    def test_it_is_the_run_that_the_tree_has(self, stores: dict[str, ArtifactStore], case: LegacyCase) -> None:
+        tree = stores[case.tree]
+        with nothing_unpickled(), ArtifactStore.open_legacy(Path(tree.url) / case.relative) as store:
+            (key,) = store.models()
+            run = store.get(key)
+            assert run.manifest.digest == run_of(tree, case).manifest.digest
+            assert store.find(key).run_id == run.run_id
+            check(run, case)
+            assert store.verify().ok
+
+    def test_it_is_only_read_and_can_be_brought_into_a_store(self, stores: dict[str, ArtifactStore]) -> None:
+        case = CASES["gru_full_selected"]
+        file = Path(stores["main"].url) / case.relative
+        with pytest.raises(errors.Unsupported, match=r"is an old model and only read\..*artifact-store migrate .* NEW"):
+            ArtifactStore.open_legacy(file).save({}, "gru/BTCEUR")
+        target = ArtifactStore("memory://" + os.urandom(8).hex())
+        assert migrate(file, target).ok
+        check(target.get("gru/BTCEUR"), case)
+
+    def test_a_file_far_from_any_tree_is_read_with_what_lies_beside_it(self, tmp_path: Path) -> None:
+        case = CASES["gru_full_selected"]
+        for name in ("model.pth", "preprocessor.pkl", "metadata.json"):
+            shutil.copy(case.beside(name), tmp_path)
+        run = ArtifactStore.open_legacy(tmp_path / "model.pth").get("gru")
+        assert run.components == ("model", "preprocessor")
+        assert run.run_id == f"20240816_142301_{run.tags['legacy_sha256'][:12]}"
+        check(run, case)
 
 
 class TestWhatIsKnown:

@@ -416,12 +416,51 @@ def cli(tmp_path: Path) -> Cli:
     return Cli(tmp_path / "store")
 
 
-@pytest.mark.parametrize("command", ["ls", "validate", "verify"])
+@pytest.mark.parametrize("command", ["ls", "verify"])
 def test_an_old_tree_is_not_listed_as_a_store_without_runs(root: Path, command: str) -> None:
     result = Cli(root)(command)
     assert (result.exit_code, result.stdout) == (3, "")
     assert "is not a store" in result.stderr
     assert "artifact-store migrate OLD NEW" in result.stderr
+
+
+class TestValidate:
+    """``validate`` takes an old tree for what it is: the runs that its names mean, read in place."""
+
+    def test_it_loads_every_model_of_an_old_tree(self, root: Path) -> None:
+        result = Cli(root)("validate", "--json")
+        told = {model["key"]: model for model in json.loads(result.stdout)["models"]}
+        best = ArtifactStore.open_legacy(root).get("gru/BTCEUR@best_wf")
+        assert {key: (model["run"], model["ok"], model["loaded"]) for key, model in told.items()} == {
+            "gru/BTCEUR": (str(best.ref), True, ["model"])
+        }
+        assert result.exit_code == 0
+        assert f" {GRU} " in Cli(root.parent)("validate", "gru/BTCEUR@latest").stdout
+
+    def test_a_broken_model_is_named(self, root: Path) -> None:
+        (root / "metadata" / "best_wf_gru_BTCEUR.pt").write_bytes(b"nothing")
+        result = Cli(root)("validate")
+        assert result.exit_code == 1
+        assert "WRONG" in result.stdout
+        assert "1 model: 1 with problems" in result.stdout
+
+    def test_one_old_file_is_checked_alone(self, root: Path) -> None:
+        result = Cli(root / "gru" / "BTCEUR" / OLD / "model.pth")("validate")
+        assert (result.exit_code, f" {OLD} " in result.stdout) == (0, True)
+        assert "1 model: none with problems" in result.stdout
+
+    def test_what_the_tree_holds_besides_is_a_warning(self, root: Path) -> None:
+        (root / "gru" / "BTCEUR" / "20241399_999999").mkdir()
+        result = Cli(root)("validate")
+        assert result.exit_code == 0
+        assert "gru/BTCEUR/20241399_999999" in result.stderr
+
+    def test_a_folder_without_old_models_is_what_it_was(self, tmp_path: Path) -> None:
+        (tmp_path / "work" / "gru" / "BTCEUR" / GRU).mkdir(parents=True)
+        (tmp_path / "work" / "gru" / "BTCEUR" / GRU / "notes.txt").write_text("nothing")
+        result = Cli(tmp_path / "work")("validate")
+        assert result.exit_code == 3
+        assert "is not a store" in result.stderr
 
 
 class TestTheCommand:
@@ -528,6 +567,114 @@ class TestExport:
         check(again, case)
         assert json.loads((folder / "metadata.json").read_text())["run_id"] == run.run_id
 
+    @pytest.mark.parametrize("case", MAIN, ids=[case.name for case in MAIN])
+    def test_the_best_of_a_walk_forward_is_also_where_old_programs_look_first(
+        self, full: ArtifactStore, tmp_path: Path, case: Any
+    ) -> None:
+        run = run_of(full, case)
+        folder = export(run, tmp_path, pickles=True, alias="best_wf")
+        suffix = {"gru": "pt", "lightgbm": "pkl", "ppo": "zip"}[case.model_type]
+        best = tmp_path / "metadata" / f"best_wf_{str(run.key).replace('/', '_')}.{suffix}"
+        assert best.read_bytes() == next(folder.glob("model.*")).read_bytes()
+        with ArtifactStore.open_legacy(tmp_path) as old:
+            found = old.find(run.key, prefer=("best_wf", "latest"))
+            assert found.tags["legacy_source"] == f"metadata/{best.name}"
+            assert found.features.selected_names == run.features.selected_names
+            assert found.features.observation == run.features.observation
+            check(found, case)
+            assert old.get(run.key).run_id == run.run_id  # there was no latest yet
+
+    def best_files(self, tmp_path: Path) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in sorted((tmp_path / "metadata").iterdir())}
+
+    def test_a_best_that_was_exported_gives_way_with_all_that_belongs_to_it_and_latest_stays(
+        self, full: ArtifactStore, tmp_path: Path
+    ) -> None:
+        with_statistics, without = (run_of(full, CASES[name]) for name in ("ppo_vecnorm_box", "ppo_novecnorm_discrete"))
+        export(with_statistics, tmp_path, pickles=True)
+        export(with_statistics, tmp_path, pickles=True, alias="best_wf")
+        first = self.best_files(tmp_path)
+        stem = f"best_wf_{str(with_statistics.key).replace('/', '_')}"
+        assert list(first) == [f"{stem}.zip", f"{stem}_metadata.json", f"{stem}_vecnormalize.pkl"]
+        assert json.loads(first[f"{stem}_metadata.json"])["action_space_info"] == {"type": "continuous", "shape": [1]}
+        export(without, tmp_path, pickles=True, alias="best_wf")
+        second = self.best_files(tmp_path)
+        assert list(second) == [f"{stem}.zip", f"{stem}_metadata.json"]
+        assert first[f"{stem}.zip"] != second[f"{stem}.zip"]
+        assert json.loads(second[f"{stem}_metadata.json"])["action_space_info"] == {"type": "discrete", "n": 3}
+        assert ArtifactStore.open_legacy(tmp_path).get(without.key).run_id == with_statistics.run_id
+        before = picture(tmp_path)
+        export(without, tmp_path, pickles=True, alias="best_wf")
+        assert picture(tmp_path) == before
+
+    @pytest.mark.parametrize(
+        "name", ["best_wf_gru_BTCEUR.pt", "best_wf_gru_BTCEUR.pth", "best_wf_gru_BTCEUR_preprocessor.pkl"]
+    )
+    @pytest.mark.parametrize("kind", ["file", "link", "dangling", "folder"])
+    def test_a_best_that_no_export_wrote_is_not_touched(
+        self, full: ArtifactStore, tmp_path: Path, name: str, kind: str
+    ) -> None:
+        old = tmp_path / "models"
+        own = old / "metadata" / name
+        own.parent.mkdir(parents=True)
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.write_bytes(b"mine")
+        if kind == "folder":
+            own.mkdir()
+        elif kind == "file":
+            own.write_bytes(b"mine")
+        else:
+            own.symlink_to(elsewhere if kind == "link" else tmp_path / "nowhere")
+        before = picture(tmp_path)
+        with pytest.raises(errors.InvalidOption, match=f"{name} is there already, and is no copy"):
+            export(full.get("gru/BTCEUR"), old, pickles=True, alias="best_wf")
+        assert picture(tmp_path) == before
+        export(full.get("gru/BTCEUR"), old, pickles=True)
+        assert own.lstat().st_size == before[str(own)][3]
+
+    def test_a_best_of_another_suffix_that_is_a_copy_gives_way(self, full: ArtifactStore, tmp_path: Path) -> None:
+        folder = export(full.get(f"gru/BTCEUR:{OLD}"), tmp_path, pickles=True)
+        (tmp_path / "metadata").mkdir()
+        shutil.copy(folder / "model.pth", tmp_path / "metadata" / "best_wf_gru_BTCEUR.pth")
+        export(full.get(f"gru/BTCEUR:{GRU}"), tmp_path, pickles=True, alias="best_wf")
+        assert list(self.best_files(tmp_path)) == ["best_wf_gru_BTCEUR.pt", "best_wf_gru_BTCEUR_preprocessor.pkl"]
+
+    def test_an_export_of_the_best_that_was_killed_is_ended_by_the_next(
+        self, full: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = full.get(f"gru/BTCEUR:{GRU}")
+        export(full.get(f"gru/BTCEUR:{OLD}"), tmp_path, pickles=True, alias="best_wf")
+        latest = (tmp_path / "gru" / "BTCEUR" / "latest").readlink()
+        whole = self.best_files(tmp_path)
+        real, left = Path.replace, 0
+
+        def replace(path: Path, target: Path) -> Path:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+            return real(path, target)
+
+        monkeypatch.setattr(Path, "replace", replace)
+        for allowed in (0, 1):  # before the first file is there, and between the parts
+            left = allowed
+            with pytest.raises(KeyboardInterrupt):
+                export(run, tmp_path, pickles=True, alias="best_wf")
+            assert not (tmp_path / "metadata" / "best_wf_gru_BTCEUR.pt").exists()
+        monkeypatch.undo()
+        export(run, tmp_path, pickles=True, alias="best_wf")
+        files = self.best_files(tmp_path)
+        assert files["best_wf_gru_BTCEUR.pt"] != whole["best_wf_gru_BTCEUR.pt"]
+        assert list(files) == ["best_wf_gru_BTCEUR.pt", "best_wf_gru_BTCEUR_preprocessor.pkl"]
+        assert (tmp_path / "gru" / "BTCEUR" / "latest").readlink() == latest
+
+    def test_the_command_tells_it_by_the_alias(self, root: Path, cli: Cli, tmp_path: Path) -> None:
+        cli("migrate", root)
+        for number, (ref, expected) in enumerate({"gru/BTCEUR": False, "gru/BTCEUR@best_wf": True}.items()):
+            out = tmp_path / str(number)
+            assert cli("export", ref, out, "--legacy", "--pickles").exit_code == 0
+            assert (out / "metadata" / "best_wf_gru_BTCEUR.pt").exists() == expected
+
     def test_without_the_flag_nothing_is_written(self, full: ArtifactStore, tmp_path: Path) -> None:
         for key, files in {
             "gru/BTCEUR": "model.pth, preprocessor.pkl",
@@ -614,6 +761,21 @@ class TestExport:
         seen = normalizer.normalize_obs(arrays["raw_obs"])
         np.testing.assert_array_equal(seen, arrays["policy_input"])
         np.testing.assert_allclose(algorithm.predict(seen, deterministic=True)[0], arrays["actions"], rtol=0, atol=1e-6)
+
+    def test_an_agent_with_several_inputs_has_no_shape_of_observations(
+        self, new: ArtifactStore, tmp_path: Path
+    ) -> None:
+        import gymnasium
+        from stable_baselines3 import PPO
+
+        class Nothing(gymnasium.Env):  # type: ignore[misc]
+            observation_space = gymnasium.spaces.Dict({"a": gymnasium.spaces.Box(-1, 1, (2,))})
+            action_space = gymnasium.spaces.MultiDiscrete([2, 3])
+
+        run = new.save(PPO("MultiInputPolicy", Nothing(), n_steps=8, batch_size=8, device="cpu"), "ppo/X")
+        told = json.loads((export(run, tmp_path / "old", pickles=True) / "model_metadata.json").read_text())
+        assert told["observation_shape"] is None
+        assert told["action_space_info"] == {"type": "multidiscrete", "nvec": [2, 3]}
 
     def test_a_run_that_was_never_old_can_be_written_too(self, new: ArtifactStore, tmp_path: Path) -> None:
         import lightgbm

@@ -210,7 +210,7 @@ class TestLoading:
 
     def test_an_instance_is_filled_and_returned(self, adapter, store):
         adapter.save(store, symbol="BTCEUR")
-        mine = type(adapter)(NAMES[:1])
+        mine = type(adapter)(feature_names=NAMES[:1])
         assert mine.load(adapter.run) is mine
         assert (mine.feature_names, mine.selected_features) == (NAMES, [NAMES.index(name) for name in SELECTED])
         same_predictions(mine, adapter)
@@ -347,7 +347,9 @@ class TestWhatGoesWithIt:
         assert metadata["is_fitted"] is True
 
     def test_arrays_without_names_are_inferred_and_their_example_is_an_array(self, store):
-        adapter = small_trees(selected_features=[3, 0]).fit(table().to_numpy(), target(), TRAIN, VALID)
+        adapter = small_trees(selected_features=[3, 0])
+        with pytest.warns(UserWarning, match="no names"):
+            adapter.fit(table().to_numpy(), target(), TRAIN, VALID)
         adapter.save(store, symbol="BTCEUR")
         loaded = LightGBMAdapter.load("lightgbm/BTCEUR", store=store)
         assert loaded.features.names_inferred
@@ -357,15 +359,40 @@ class TestWhatGoesWithIt:
         assert store.verify(predict=True).ok
 
     def test_arrays_with_names_are_matched_by_name_later(self, store):
-        adapter = LightGBMAdapter(NAMES, SELECTED, n_estimators=5).fit(table().to_numpy(), target(), TRAIN, VALID)
+        adapter = LightGBMAdapter(feature_names=NAMES, selected_features=SELECTED, n_estimators=5).fit(
+            table().to_numpy(), target(), TRAIN, VALID
+        )
         adapter.save(store)
         np.testing.assert_array_equal(
             LightGBMAdapter.load("lightgbm", store=store).predict(shuffled(table())), adapter.predict(table())
         )
 
+    @pytest.mark.parametrize("family", [small_gru, small_trees])
+    def test_training_on_an_array_without_names_is_warned_of_where_it_is_done(self, family):
+        with pytest.warns(UserWarning, match="6 columns has no names.*feature_names") as caught:
+            family(selected_features=None).fit(table().to_numpy(), target(), TRAIN, VALID)
+        assert [Path(warning.filename) for warning in caught] == [Path(__file__)]
+
+    def test_the_reason_of_a_selection_is_kept_with_the_features(self, adapter, store):
+        family = {"gru": small_gru, "lightgbm": small_trees}[adapter.model_type]
+        why = "the three with the highest gain in May"
+        mine = family(selection_reason=why).fit(table(), target(), TRAIN, VALID)
+        mine.save(store, symbol="BTCEUR")
+        run = store.get(f"{adapter.model_type}/BTCEUR")
+        assert run.features.reason == why
+        again = load_adapter(run).fit(shuffled(table()), target(), TRAIN, VALID)
+        assert again.features.reason == why
+
+    @pytest.mark.parametrize(
+        "given", [{"selection_reason": "x"}, {"selected_features": ["rsi"], "selection_reason": 3}]
+    )
+    def test_a_reason_is_a_text_and_goes_with_a_selection(self, given):
+        with pytest.raises(errors.InvalidOption, match="give both, or neither"):
+            GRUAdapter(**given)
+
     def test_as_many_names_as_columns(self):
         with pytest.raises(errors.FeatureMismatch, match="5 names, and X has 6 columns"):
-            LightGBMAdapter(NAMES[:5]).fit(table().to_numpy(), target(), TRAIN, VALID)
+            LightGBMAdapter(feature_names=NAMES[:5]).fit(table().to_numpy(), target(), TRAIN, VALID)
 
     def test_a_preprocessor_without_fit_is_used_as_it_is(self, store):
         fitted_gru().save(store, symbol="BTCEUR")
@@ -443,6 +470,39 @@ class TestLostParts:
             draft.config, draft.features, draft.tags = run.config, run.features, run.tags
         report = store.verify("gru/LOST", predict=True)
         assert [type(problem.error) for problem in report.problems] == [errors.ComponentNotFound]
+
+
+class TestTheLog:
+    """Who watches programs sees each refusal of features, with the model that it is about."""
+
+    def told(self, caplog):
+        return [(record.levelname, record.name, record.getMessage()) for record in caplog.records]
+
+    def test_another_number_of_features_is_logged_when_it_is_predicted_with(self, adapter, store, caplog):
+        adapter.save(store, symbol="BTCEUR")
+        for asked in (adapter, load_adapter(adapter.run)):
+            caplog.clear()
+            with pytest.raises(errors.FeatureMismatch) as caught:
+                asked.predict(table().to_numpy()[:, :4])
+            said = f"{adapter.run.ref}: {caught.value}"
+            assert "got 4" in said
+            assert self.told(caplog) == [("WARNING", "artifact_models.adapter", said)]
+
+    def test_a_model_that_was_not_saved_is_called_that(self, caplog):
+        with pytest.raises(errors.FeatureMismatch):
+            copy.copy(small_gru(epochs=1).fit(table(), target(), TRAIN, VALID)).predict(table()[["rsi"]])
+        assert self.told(caplog)[0][2].startswith("a gru that was not saved: 5 of 6 features are missing")
+
+    def test_a_model_of_another_width_than_its_names_is_logged_when_it_is_loaded(self, store, caplog):
+        run = store.save(
+            TorchState(GRUNetwork(Architecture(3, 4, 1, 5, 1)).state_dict()),
+            "gru/BTCEUR",
+            features=FeatureSchema(["a", "b"]),
+            config={"sequence_length": 5},
+        )
+        with pytest.raises(errors.FeatureMismatch) as caught:
+            load_adapter(run)
+        assert self.told(caplog) == [("WARNING", "artifact_models.adapter", f"{run.ref}: {caught.value}")]
 
 
 class TestWidths:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -52,8 +53,8 @@ def test_a_family_trains_and_predicts_with_its_own_extra_alone(family, tmp_path)
 @pytest.mark.parametrize(
     ("missing", "adapter", "extra"),
     [
-        ("torch", lambda: GRUAdapter(scaler=None, imputer=None, sequence_length=2), "gru"),
-        ("sklearn.impute", lambda: GRUAdapter(sequence_length=2), "gru"),
+        ("torch", partial(GRUAdapter, scaler=None, imputer=None, sequence_length=2), "gru"),
+        ("sklearn.impute", partial(GRUAdapter, sequence_length=2), "gru"),
         ("lightgbm", LightGBMAdapter, "lightgbm"),
         ("artifact_models.ppo.trainer", PPOAdapter, "ppo"),
     ],
@@ -61,7 +62,7 @@ def test_a_family_trains_and_predicts_with_its_own_extra_alone(family, tmp_path)
 def test_training_without_its_library_says_what_to_install(monkeypatch, missing, adapter, extra):
     monkeypatch.setitem(sys.modules, missing, None)
     X = np.random.default_rng(0).uniform(1, 2, (20, 2))
-    fresh = adapter() if extra != "ppo" else PPOAdapter(["a", "close"])
+    fresh = adapter(feature_names=["a", "close"])
     with pytest.raises(errors.Unsupported, match=rf"pip install 'artifact-store-models\[{extra}\]'"):
         fresh.fit(X, np.zeros(20), np.arange(20), None)
     assert not fresh.is_fitted

@@ -194,6 +194,11 @@ class TestPredicting:
         np.testing.assert_array_equal(imputer.statistics_, table().to_numpy()[TRAIN].mean(axis=0))
         np.testing.assert_allclose(scaler.mean_, table().to_numpy()[TRAIN].mean(axis=0), rtol=1e-12)
 
+    def test_an_array_with_a_selection_is_trained_on_as_the_table_is(self):
+        adapter = small_gru(feature_names=NAMES).fit(table().to_numpy(), target(), TRAIN, VALID)
+        assert adapter.preprocessor.steps[-1][1].n_features_in_ == len(NAMES)
+        np.testing.assert_array_equal(adapter.predict(shuffled(table())), fitted_gru().predict(table()))
+
     @pytest.mark.parametrize("convert", [pl.from_pandas, pa.Table.from_pandas, lambda frame: frame.to_numpy()])
     def test_every_kind_of_rows_gives_the_same(self, convert):
         np.testing.assert_array_equal(fitted_gru().predict(convert(table())), fitted_gru().predict(table()))
@@ -302,7 +307,7 @@ class TestFitting:
         np.testing.assert_array_equal(loaded.predict(table()), adapter.predict(table()))
 
     def test_feature_names_choose_columns_of_a_table_that_has_others(self):
-        adapter = GRUAdapter(["rsi", "close"], sequence_length=LENGTH, hidden_size=4, epochs=1)
+        adapter = GRUAdapter(feature_names=["rsi", "close"], sequence_length=LENGTH, hidden_size=4, epochs=1)
         adapter.fit(table().assign(word="x"), target(), TRAIN, VALID)
         assert adapter.feature_names == ["rsi", "close"]
         assert adapter.selected_features is None

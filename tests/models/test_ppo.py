@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -34,8 +35,11 @@ def frame():
 
 def make(**changes):
     env = {**ENV, **changes.pop("env", {})}
-    selected = changes.pop("selected", None)
-    return PPOAdapter(selected_features=selected, config={**CONFIG, "env": env, **changes})
+    given = {
+        "selected_features": changes.pop("selected", None),
+        "selection_reason": changes.pop("selection_reason", ""),
+    }
+    return PPOAdapter({**CONFIG, "env": env, **changes}, **given)
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +186,8 @@ def test_the_price_is_a_column_of_the_data_and_not_observed_unless_it_is_selecte
 
 def test_what_came_of_the_bars_held_out_is_told(agent):
     assert set(agent.metrics) == {"valid_gain", "valid_changes"}
-    assert agent.training_config == {"train_rows": 120, "valid_rows": 29}
+    assert agent.training_config["train_rows"] == 120
+    assert agent.training_config["valid_rows"] == 29
 
 
 # ---------------------------------------------------------------- save and load
@@ -204,6 +209,33 @@ def test_what_is_loaded_does_the_same(frame, store, env, normalize):
     np.testing.assert_allclose(loaded.predict(frame), agent.predict(frame), atol=1e-6)
     observations, actions = walked(agent, frame)
     np.testing.assert_allclose(loaded.predict(observations), actions, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("positions", "space"),
+    [([-1, 0, 0.5, 1], {"type": "discrete", "n": 4}), (None, {"type": "continuous", "shape": [1]})],
+)
+def test_the_metadata_tell_what_it_observes_and_what_its_actions_are(frame, store, positions, space):
+    make(env={"positions": positions}).fit(frame).save(store, symbol="EURUSD")
+    with store.get(KEY).open("metadata.json") as file:
+        told = json.load(file)["training_config"]
+    assert (told["observation_shape"], told["action_space_info"]) == ([4 * 20 + 3], space)
+    assert store.get(KEY).training_config == told
+
+
+def test_features_that_are_not_those_of_the_agent_are_logged(agent, frame, store, caplog):
+    agent.save(store, symbol="EURUSD")
+    with pytest.raises(errors.FeatureMismatch):
+        agent.predict(frame.to_numpy()[:, :5])
+    (record,) = caplog.records
+    assert (
+        record.getMessage()
+        == f"{agent.run.ref}: expected observations of the shape (83,), or bars of 21 features; got {(len(frame), 5)}"
+    )
+
+
+def test_the_reason_of_a_selection_is_kept(frame):
+    assert make(selected=["return_1"], selection_reason="a hunch").fit(frame).features.reason == "a hunch"
 
 
 def test_a_golden_example_of_observations_is_stored_and_checked(agent, frame, store):
@@ -336,10 +368,8 @@ def test_wrong_input_is_refused_with_what_is_wrong(agent, frame, change, kind, s
     ("options", "train", "says"),
     [
         ({"env": {"price": "last"}}, slice(0, 50), "price column 'last'"),
-        ({"env": {"windows": 3}}, slice(0, 50), "no setting 'windows'"),
         ({}, [0, 1, 2, 5, 6], "leaves some out"),
         ({}, slice(0, 4), "too few"),
-        ({"learning_speed": 1}, slice(0, 50), "learning_speed"),
         ({"batch_size": 0}, slice(0, 50), "batch_size"),
     ],
 )
@@ -426,7 +456,7 @@ def test_what_could_be_an_observation_or_a_bar_is_asked_for():
     rng = np.random.default_rng(0)
     data = np.column_stack([rng.normal(size=(60, 6)), 100 + rng.normal(size=60)])
     names = [f"f{place}" for place in range(6)] + ["close"]
-    agent = PPOAdapter(names, ["f0", "f1", "f2", "f3"], config={**CONFIG, "env": {"window": 1}}).fit(data)
+    agent = PPOAdapter({**CONFIG, "env": {"window": 1}}, feature_names=names, selected_features=names[:4]).fit(data)
     assert agent.algorithm.observation_space.shape == (7,)
     with pytest.raises(errors.FeatureMismatch, match="may be an observation or all features of a bar"):
         agent.predict(data)

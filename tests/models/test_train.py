@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 from artifact_models import console
 from artifact_models import train as pipeline
+from artifact_models.configuration import merged
 from artifact_models.families import load_adapter
 from artifact_models.market import Market
 from artifact_models.opinion import opinions
-from artifact_models.recipes import RECIPES, merged
+from artifact_models.recipes import RECIPES
 from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, errors
@@ -214,6 +215,23 @@ def test_selected_features_are_what_the_model_is_given(data, tmp_path):
     features = ArtifactStore(tmp_path / "store").get("lightgbm/EURUSD").features
     assert features.selected_names == ("return_1", "volatility_5")
     assert features.feature_count == 20
+    assert features.reason == ""
+
+
+def test_the_reason_of_a_selection_goes_with_every_run(data, tmp_path):
+    given = [
+        "--store",
+        str(tmp_path / "store"),
+        "--walk-forward",
+        "2",
+        "--select",
+        "return_1",
+        "--select-reason",
+        "why",
+    ]
+    assert run(*arguments(data, "lightgbm", *given)).exit_code == 0
+    runs = list(ArtifactStore(tmp_path / "store").runs())
+    assert [of.features.reason for of in runs] == ["why"] * 3
 
 
 @pytest.mark.parametrize(
@@ -225,8 +243,9 @@ def test_selected_features_are_what_the_model_is_given(data, tmp_path):
         (["-c", "n_estimators=0"], 2, "InvalidOption", "n_estimators"),
         (["--select", "retrun_5"], 2, "InvalidInput", "'retrun_5' (did you mean 'return_5'?)"),
         (["--model", "gru", "-c", "layers=3"], 2, "InvalidOption", "a GRU has no setting 'layers'"),
-        (["--model", "ppo", "-c", "total_timesteps=3"], 2, "InvalidInput", "(did you mean 'timesteps'?); there are"),
+        (["--model", "ppo", "-c", "total_timesteps=3"], 2, "InvalidOption", "(did you mean 'timesteps'?); there are"),
         (["--model", "ppo", "-c", "env.windw=3"], 2, "InvalidOption", "'windw' (did you mean 'window'?); there are"),
+        (["--select-reason", "why"], 2, "InvalidOption", "give both, or neither"),
         (["--symbol", "BTC/EUR"], 2, "InvalidName", "BTC-EUR"),
         (["--walk-forward", "300"], 2, "InvalidInput", "too few for 300 folds"),
         (["--store", "nothing://here"], 9, "EngineUnavailable", "nothing"),

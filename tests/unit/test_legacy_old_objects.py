@@ -1,10 +1,12 @@
 """Preprocessors in the old form: scikit-learn transforms with them as the arrays do, and they read again as the same."""
 
 import io
+import json
 
 import joblib
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 from artifact_store.codecs.array_preprocessor import ArrayPreprocessor, Imputer, MinMax, Robust, Standard
 from artifact_store.core.errors import NotEncodable
@@ -75,3 +77,16 @@ def test_another_estimator_is_kept_as_it_is():
 def test_what_the_old_form_has_no_word_for_is_refused(step):
     with pytest.raises(NotEncodable):
         old_objects.preprocessor(ArrayPreprocessor([step]), None)
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        (spaces.Discrete(3), {"type": "discrete", "n": 3}),
+        (spaces.Box(-1, 1, (2, 1)), {"type": "continuous", "shape": [2, 1]}),
+        (spaces.MultiDiscrete([2, 3]), {"type": "multidiscrete", "nvec": [2, 3]}),
+        (spaces.MultiBinary(4), {"type": "multibinary", "shape": [4]}),
+    ],
+)
+def test_actions_are_told_in_the_words_of_the_old_notes(space, said):
+    assert old_objects.action_space_info(space) == json.loads(json.dumps(said))

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Self
 
 from artifact_models import rows
-from artifact_models.adapter import BaseModelAdapter
+from artifact_models.adapter import BaseModelAdapter, mismatches_logged
+from artifact_models.gbm import parameters
 from artifact_models.gbm.trainer import BINARY, MULTICLASS, GBMFit, LightGBMTrainer
 from artifact_store import FeatureSchema, Run, errors
 
+_CLASSES = "classes"
+"""Where the config of a run has the labels, which the data decide anew."""
 _MADE_UP = re.compile(r"Column_\d+")
 
 
@@ -27,18 +30,31 @@ class LightGBMAdapter(BaseModelAdapter):
 
     model_type: ClassVar[str] = "lightgbm"
 
-    def __init__(
-        self,
-        feature_names: Iterable[str] | None = None,
-        selected_features: Iterable[int | str] | None = None,
-        *,
-        preprocessor: Any = None,
-        config: Mapping[str, Any] | None = None,
-        **params: Any,
-    ) -> None:
-        trainer = LightGBMTrainer(config, **params)
-        super().__init__(feature_names, selected_features, preprocessor=preprocessor, config=trainer.params)
-        self._importances: Any = None
+    _importances: Any = None
+
+    @classmethod
+    def known_settings(cls) -> Collection[str]:
+        """Return the names that may stand in a config, LightGBM's aliases included."""
+        return (*parameters.known(), _CLASSES)
+
+    @classmethod
+    def spelled(cls, part: Mapping[str, Any]) -> dict[str, Any]:
+        """Return parameters under LightGBM's main names.
+
+        Raises:
+            InvalidOption: one has two values, under two names.
+        """
+        return parameters.spelled(part)
+
+    @classmethod
+    def checked(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the whole config of these parameters.
+
+        Raises:
+            InvalidOption: there is no such parameter, or its value means nothing.
+            Unsupported: LightGBM, which knows its parameters, is not installed.
+        """
+        return LightGBMTrainer(_without_classes(given)).params
 
     def fit(self, X: Any, y: Any, train_idx: Any, valid_idx: Any, *, progress: rows.Report | None = None) -> Self:
         """Train on the rows ``train_idx`` of ``X``, a table or an array with all features; stop by ``valid_idx``.
@@ -57,8 +73,7 @@ class LightGBMAdapter(BaseModelAdapter):
                 f"{text[:10]} hold text: make them categorical, so that each value keeps its code"
             )
         new.preprocessor = self._fit_preprocessor(features, X, train)
-        params = {name: value for name, value in self.config.items() if name != "classes"}
-        result = LightGBMTrainer(params).train(
+        result = LightGBMTrainer(_without_classes(self._to_train())).train(
             _as_pandas(self._all_columns(features, X, new.preprocessor)),
             y,
             train,
@@ -102,6 +117,10 @@ class LightGBMAdapter(BaseModelAdapter):
         Raises:
             FeatureMismatch: see :meth:`BaseModelAdapter.predict`; or the run knows no categories, and its model does.
         """
+        with mismatches_logged(self._name):
+            return self._matrix(X, preselected=preselected, **matching)
+
+    def _matrix(self, X: Any, *, preselected: bool, **matching: Any) -> Any:
         prepared = self._prepare(X, preselected=preselected, **matching)
         if hasattr(prepared, "to_frame") and not rows.is_table(prepared):  # a pandas Series: one row
             prepared = prepared.to_frame().T
@@ -119,7 +138,7 @@ class LightGBMAdapter(BaseModelAdapter):
         found = getattr(self.model, "classes_", None)
         if found is not None:
             return list(found.tolist())
-        labels = self.config.get("classes")
+        labels = self.config.get(_CLASSES)
         return labels if isinstance(labels, list) else None  # a number of classes, say, in somebody's own settings
 
     @property
@@ -171,9 +190,9 @@ class LightGBMAdapter(BaseModelAdapter):
         import pandas as pd
 
         self.model = result.booster
-        self.config = {name: value for name, value in self.config.items() if name != "classes"}
+        self.config = _without_classes(self._to_train())
         if result.classes is not None:
-            self.config["classes"] = list(result.classes)
+            self.config[_CLASSES] = list(result.classes)
         self.metrics = dict(result.scores)
         self.training_config = {"best_iteration": result.best_iteration}
         table = pd.DataFrame({"feature": list(result.importances), "importance": list(result.importances.values())})
@@ -204,6 +223,11 @@ class LightGBMAdapter(BaseModelAdapter):
                 f"the model of {run.ref} tells {outputs} classes apart, and {len(self.classes)} labels are recorded "
                 "('classes' in its config): they are not those that it was trained on"
             )
+
+
+def _without_classes(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config without the labels; a number under that name is somebody's own setting, and stays."""
+    return {name: value for name, value in config.items() if name != _CLASSES or not isinstance(value, list)}
 
 
 def _as_pandas(prepared: Any) -> Any:

@@ -14,31 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from artifact_models import rows
+from artifact_models import configuration, rows
+from artifact_models.gbm import parameters
 from artifact_models.libraries import library
 from artifact_store import errors
 
-DEFAULTS: Final[Mapping[str, Any]] = {
-    "objective": "regression",
-    "n_estimators": 500,
-    "early_stopping_rounds": 50,
-    "learning_rate": 0.05,
-    "num_leaves": 31,
-    "seed": 0,
-}
-_ALWAYS: Final[Mapping[str, Any]] = {"verbosity": -1, "deterministic": True, "force_row_wise": True}
-"""The same data and seed give the same trees, whatever the number of threads."""
-_OURS: Final = ("n_estimators", "early_stopping_rounds")
-_SPELLED_OTHERWISE: Final = {
-    "num_iterations": "n_estimators",
-    "num_boost_round": "n_estimators",
-    "early_stopping_round": "early_stopping_rounds",
-    "early_stopping_patience": "early_stopping_rounds",
-    "random_state": "seed",
-    "application": "objective",
-    "num_classes": "num_class",
-}
-
+_USUAL: Final[Mapping[str, Any]] = {"verbosity": -1, "deterministic": True, "force_row_wise": True}
+"""The same data and seed give the same trees, whatever the number of threads, unless the parameters say otherwise."""
 BINARY: Final = ("binary",)
 MULTICLASS: Final = ("multiclass", "softmax", "multiclassova", "multiclass_ova", "ova", "ovr")
 
@@ -62,12 +44,19 @@ class GBMFit:
 class LightGBMTrainer:
     """Train boosters with the same parameters: ``LightGBMTrainer(objective="binary", num_leaves=15).train(…)``.
 
-    ``params`` are LightGBM's own, and ``n_estimators`` and ``early_stopping_rounds`` (0 for none).
+    ``config`` has LightGBM's own parameters, and ``n_estimators`` and ``early_stopping_rounds`` (0 for none), or it is
+    the configuration of an application with the part ``models.lightgbm``; keywords change single parameters. All of
+    LightGBM's aliases are understood, and ``params`` has the main names: ``eta`` becomes ``learning_rate``.
+
+    Raises:
+        InvalidOption: there is no such parameter; one is given twice under two names; a value means nothing.
+        Unsupported: LightGBM, which knows its parameters, is not installed.
     """
 
-    def __init__(self, params: Mapping[str, Any] | None = None, **changes: Any) -> None:
-        given = {_SPELLED_OTHERWISE.get(name, name): value for name, value in {**(params or {}), **changes}.items()}
-        self.params: dict[str, Any] = {**DEFAULTS, **given}
+    def __init__(self, config: Mapping[str, Any] | None = None, **changes: Any) -> None:
+        given = configuration.given("lightgbm", config, changes, spelled=parameters.spelled)
+        parameters.check(given)
+        self.params: dict[str, Any] = {**parameters.DEFAULTS, **given}
         for name, least in (("n_estimators", 1), ("early_stopping_rounds", 0)):
             value = self.params[name]
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -103,7 +92,9 @@ class LightGBMTrainer:
         table, names, selected = _checked(X, feature_names, selected_features)
         target = rows.targets(y, rows.count(table))
         train, valid = rows.split(len(target), train_idx, valid_idx)
-        params = {name: value for name, value in self.params.items() if name not in _OURS} | dict(_ALWAYS)
+        params = {**_USUAL, **{name: value for name, value in self.params.items() if name not in parameters.OURS}}
+        if params.get("force_col_wise"):  # LightGBM refuses both
+            params.pop("force_row_wise")
         target, classes = self._targets(target, train, valid, params)
         spelled = spelling([names[place] for place in selected])
         history: dict[str, dict[str, list[float]]] = {}
@@ -137,7 +128,14 @@ class LightGBMTrainer:
     ) -> list[Any]:
         made = [lightgbm.record_evaluation(history)] if stops else []
         if stops and self.params["early_stopping_rounds"]:
-            made.append(lightgbm.early_stopping(self.params["early_stopping_rounds"], verbose=False))
+            made.append(
+                lightgbm.early_stopping(
+                    self.params["early_stopping_rounds"],
+                    first_metric_only=bool(self.params.get("first_metric_only", False)),
+                    min_delta=self.params.get("early_stopping_min_delta", 0.0),
+                    verbose=False,
+                )
+            )
         if progress is not None:
 
             def tell(step: Any) -> None:

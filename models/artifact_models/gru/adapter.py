@@ -7,11 +7,11 @@ the selected columns, network.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Self
 
-from artifact_models import rows
-from artifact_models.adapter import BaseModelAdapter
+from artifact_models import configuration, rows
+from artifact_models.adapter import BaseModelAdapter, mismatches_logged
 from artifact_models.gru.architecture import INPUT_WEIGHT, Architecture
 from artifact_models.gru.trainer import GRUFit, GRUSettings, GRUTrainer
 from artifact_models.gru.windows import stretch, windows
@@ -19,6 +19,8 @@ from artifact_models.preprocessing import check_scaling, scaling
 from artifact_store import FeatureSchema, Run, TorchState, errors
 
 _SCALING = {"scaler": "standard", "imputer": "mean"}
+_FOUND_OUT = ("input_size", "output_size")
+"""What stands in the config of a run beside the settings: the data decide it anew."""
 
 
 class GRUAdapter(BaseModelAdapter):
@@ -32,20 +34,22 @@ class GRUAdapter(BaseModelAdapter):
     model_type: ClassVar[str] = "gru"
     tolerance: ClassVar[float] = 1e-6
 
-    def __init__(
-        self,
-        feature_names: Iterable[str] | None = None,
-        selected_features: Iterable[int | str] | None = None,
-        *,
-        preprocessor: Any = None,
-        config: Mapping[str, Any] | None = None,
-        **settings: Any,
-    ) -> None:
-        given = {**_SCALING, **(config or {}), **settings}
-        scalers = {name: given.pop(name) for name in _SCALING}
+    @classmethod
+    def known_settings(cls) -> Collection[str]:
+        """Return the names that may stand in a config."""
+        return (*GRUSettings.names(), *_SCALING, *_FOUND_OUT)
+
+    @classmethod
+    def checked(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the whole config of these settings.
+
+        Raises:
+            InvalidOption: there is no such setting, or its value means nothing.
+        """
+        configuration.check("a GRU", given.keys() - set(_FOUND_OUT), [*GRUSettings.names(), *_SCALING])
+        scalers = {name: given.get(name, usual) for name, usual in _SCALING.items()}
         check_scaling(**scalers)
-        checked = GRUTrainer(**given).settings.to_config()
-        super().__init__(feature_names, selected_features, preprocessor=preprocessor, config={**checked, **scalers})
+        return {**GRUSettings.of(given).to_config(), **scalers}
 
     @property
     def sequence_length(self) -> int:
@@ -71,9 +75,10 @@ class GRUAdapter(BaseModelAdapter):
             raise errors.InvalidInput(
                 f"a GRU takes numbers, and {wordy[:10]} hold text or categories: encode them first"
             )
-        own = scaling(**{name: self.config.get(name, usual) for name, usual in _SCALING.items()})
+        asked = self._to_train()
+        own = scaling(**{name: asked.get(name, usual) for name, usual in _SCALING.items()})
         new.preprocessor = self._fit_preprocessor(features, X, train, otherwise=own)
-        result = GRUTrainer(GRUSettings.of(self.config)).train(
+        result = GRUTrainer(GRUSettings.of(asked)).train(
             rows.numbers(self._all_columns(features, X, new.preprocessor)),
             y,
             train,
@@ -125,9 +130,15 @@ class GRUAdapter(BaseModelAdapter):
         return bool(self.config.get("objective") == "binary")
 
     def _outputs(self, X: Any, **options: Any) -> Any:
-        import numpy as np
-
         from artifact_models.gru.network import outputs
+
+        with mismatches_logged(self._name):
+            ready = self._windows(X, **options)
+        made = outputs(self.model, ready)
+        return made[:, 0] if made.shape[1] == 1 else made
+
+    def _windows(self, X: Any, **options: Any) -> Any:
+        import numpy as np
 
         length = self.sequence_length
         ready = rows.numbers(self._prepare(X, **options))
@@ -141,8 +152,7 @@ class GRUAdapter(BaseModelAdapter):
             ready = ready.astype(np.float32)
         if not np.isfinite(ready).all():
             raise errors.FeatureMismatch("the preprocessed rows hold numbers beyond what float32 can hold")
-        made = outputs(self.model, windows(ready, length) if ready.ndim == 2 else ready)  # noqa: PLR2004
-        return made[:, 0] if made.shape[1] == 1 else made
+        return windows(ready, length) if ready.ndim == 2 else ready  # noqa: PLR2004
 
     def _adopt(self, result: GRUFit) -> None:
         best = result.history[result.best_epoch - 1]

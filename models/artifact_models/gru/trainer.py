@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from artifact_models import rows, wording
+from artifact_models import configuration, rows
 from artifact_models.gru.architecture import Architecture
 from artifact_models.gru.windows import ends, windows
 from artifact_models.libraries import library
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 OPTIMIZERS: Final = ("Adam", "AdamW", "NAdam", "RAdam", "RMSprop", "SGD")
 OBJECTIVES: Final = ("regression", "binary")
+_LEAST_SEED: Final = -(2**63)  # torch takes a negative one for a large one
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,14 @@ class GRUSettings:
     def __post_init__(self) -> None:
         for name in ("sequence_length", "hidden_size", "num_layers", "fc_size", "batch_size", "epochs"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if not _is_whole(value) or value < 1:
                 raise errors.InvalidOption(f"{name} is a whole number from 1, not {value!r}")
-        if not 0 <= self.dropout < 1:
+        if not _is_number(self.dropout) or not 0 <= self.dropout < 1:
             raise errors.InvalidOption(f"dropout is a share from 0 to below 1, not {self.dropout!r}")
-        if not self.learning_rate > 0:
+        if not _is_number(self.learning_rate) or not self.learning_rate > 0:
             raise errors.InvalidOption(f"learning_rate is above 0, not {self.learning_rate!r}")
+        if not _is_whole(self.seed) or not _LEAST_SEED <= self.seed < 2**64:
+            raise errors.InvalidOption(f"seed is a whole number from -2 ** 63 to below 2 ** 64, not {self.seed!r}")
         for name, choices in (("optimizer", OPTIMIZERS), ("objective", OBJECTIVES)):
             if getattr(self, name) not in choices:
                 raise errors.InvalidOption(f"{name} is one of {', '.join(choices)}, not {getattr(self, name)!r}")
@@ -57,11 +60,24 @@ class GRUSettings:
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Self:
         """Return the settings in a config, which may hold other things beside them."""
-        return cls(**{part.name: config[part.name] for part in fields(cls) if part.name in config})
+        return cls(**{name: config[name] for name in cls.names() if name in config})
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Return the names of all settings."""
+        return tuple(part.name for part in fields(cls))
 
     def to_config(self) -> dict[str, Any]:
         """Return all settings by name."""
         return asdict(self)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return _is_whole(value) or isinstance(value, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +109,20 @@ class _Best:
 
 
 class GRUTrainer:
-    """Train networks with the same settings: ``GRUTrainer(sequence_length=12, epochs=20).train(…)``."""
+    """Train networks with the same settings: ``GRUTrainer(sequence_length=12, epochs=20).train(…)``.
 
-    def __init__(self, settings: GRUSettings | None = None, **changes: Any) -> None:
-        base = settings or GRUSettings()
-        known = base.to_config()
-        unknown = changes.keys() - known
-        if unknown:
-            raise errors.InvalidOption(wording.no_setting("a GRU", unknown, known))
-        self.settings = GRUSettings(**{**known, **changes})
+    ``config`` has settings by name, or is the configuration of an application with the part ``models.gru``; keywords
+    change single settings.
+
+    Raises:
+        InvalidOption: there is no such setting, or its value means nothing.
+    """
+
+    def __init__(self, config: GRUSettings | Mapping[str, Any] | None = None, **changes: Any) -> None:
+        base = config.to_config() if isinstance(config, GRUSettings) else config
+        asked = configuration.given("gru", base, changes)
+        configuration.check("a GRU", asked, GRUSettings.names())
+        self.settings = GRUSettings(**asked)
 
     def train(
         self,

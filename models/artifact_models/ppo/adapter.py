@@ -7,17 +7,18 @@ environment and no ``VecNormalize``. Always deterministic.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar, Self
 
 from artifact_models import rows
-from artifact_models.adapter import BaseModelAdapter
+from artifact_models.adapter import BaseModelAdapter, mismatches_logged
 from artifact_models.libraries import library
 from artifact_models.ppo.observation import Account, EnvSettings, roll
 from artifact_store import FeatureSchema, Observation, Run, errors
 
 VECNORMALIZE = "model_vecnormalize"
 _ENV = "env"
+_HYPERPARAMETERS = "artifact_models.ppo.hyperparameters"
 _OF_TRAINING = ("timesteps", "environments", "normalize", "seed")
 
 
@@ -26,24 +27,38 @@ class PPOAdapter(BaseModelAdapter):
 
     ``config`` holds the hyperparameters of stable-baselines3, ``timesteps``, ``environments``, ``normalize``, ``seed``
     and under ``env`` the settings of the environment, among them ``price``: the column in which gains are counted. The
-    agent observes the selected features; all but the price unless they are given. ``normalizer`` has the statistics
-    of the observations, or is none.
+    classes of a policy may be given by name: ``policy_kwargs={"activation_fn": "ReLU"}``. The agent observes the
+    selected features; all but the price unless they are given. ``normalizer`` has the statistics of the observations,
+    or is ``None``.
     """
 
     model_type: ClassVar[str] = "ppo"
     tolerance: ClassVar[float] = 1e-6
 
-    def __init__(
-        self,
-        feature_names: Iterable[str] | None = None,
-        selected_features: Iterable[int | str] | None = None,
-        *,
-        preprocessor: Any = None,
-        config: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(feature_names, selected_features, preprocessor=preprocessor, config=config)
-        self.normalizer: Any = None
-        self.settings: EnvSettings | None = None
+    normalizer: Any = None
+    settings: EnvSettings | None = None
+
+    @classmethod
+    def known_settings(cls) -> Collection[str]:
+        """Return the names that may stand in a config."""
+        return (*_OF_TRAINING, _ENV, *library(_HYPERPARAMETERS, "ppo").names())
+
+    @classmethod
+    def checked(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return these settings; the trainer adds the defaults.
+
+        Raises:
+            InvalidOption: there is no such setting, or one of the environment means nothing.
+            Unsupported: stable-baselines3, which knows its hyperparameters, is not installed.
+        """
+        _environment(given)
+        _check_training(given)
+        if given.keys() <= {*_OF_TRAINING, _ENV}:
+            return dict(given)
+        known = library(_HYPERPARAMETERS, "ppo")
+        known.check(given, beside=(*_OF_TRAINING, _ENV))
+        settings: dict[str, Any] = known.with_names(given)
+        return settings
 
     @property
     def algorithm(self) -> Any:
@@ -77,8 +92,10 @@ class PPOAdapter(BaseModelAdapter):
                 "an agent's observations are normalised while it trains (config normalize=True): leave out preprocessor"
             )
         train, valid = rows.split(rows.count(X), slice(None) if train_idx is None else train_idx, valid_idx)
-        settings, options = self._read_config(self.config)
-        features = self._described(X, settings)
+        asked = self._to_train()
+        settings = _environment(asked)
+        _check_training(asked)
+        features = self._observed(self._describe(X, nan="refuse", inf="refuse"), settings)
         data, prices = _columns(features, settings, features.align(X))
         training, validation = _consecutive(train, "train_idx"), _consecutive(valid, "valid_idx")
         trainer = library("artifact_models.ppo.trainer", "ppo")
@@ -90,7 +107,8 @@ class PPOAdapter(BaseModelAdapter):
                 selected_features=features.selected,
                 settings=settings,
                 progress=_told(progress),
-                **options,
+                hyperparameters={name: value for name, value in asked.items() if name not in {*_OF_TRAINING, _ENV}},
+                **{name: asked[name] for name in _OF_TRAINING if asked.get(name) is not None},
             )
         except ValueError as error:
             raise errors.InvalidInput(f"this cannot be trained on: {error}") from error
@@ -98,7 +116,7 @@ class PPOAdapter(BaseModelAdapter):
         new.features, new.model, new.run, new.missing = features, trained.algorithm, None, ()
         new.normalizer, new.settings = trained.normalizer, trained.settings
         new.config = {**trained.hyperparameters, _ENV: trained.settings.to_json()}
-        new.training_config = {"train_rows": len(train), "valid_rows": len(valid)}
+        new.training_config = {"train_rows": len(train), "valid_rows": len(valid), **_spaces(features, settings)}
         new.metrics = new._trade(data, prices, validation) if len(valid) else {}  # noqa: SLF001 -- another one of ourselves
         new.example_inputs = new._observations(data[training], prices[training])  # noqa: SLF001 -- as above
         vars(self).update(vars(new))
@@ -163,6 +181,10 @@ class PPOAdapter(BaseModelAdapter):
             FeatureMismatch: it is neither; a feature is missing; a value is no number.
             ComponentNotFound: the run has lost the statistics of the observations.
         """
+        with mismatches_logged(self._name):
+            return self._actions(X, preselected=preselected, **matching)
+
+    def _actions(self, X: Any, *, preselected: bool, **matching: Any) -> Any:
         features = self._schema()
         if not preselected:
             self._check_whole("pass observations that are normalised already, with preselected=True")
@@ -266,7 +288,7 @@ class PPOAdapter(BaseModelAdapter):
         self.model = run.load("model")
         shape = tuple(int(size) for size in self.model.observation_space.shape)
         self.normalizer = run.load(VECNORMALIZE) if VECNORMALIZE in run.components else None
-        self.settings = self._read_config(run.config)[0] if _ENV in run.config else None
+        self.settings = _environment(run.config) if _ENV in run.config else None
         if self.features is None:
             self.features = FeatureSchema.inferred(max(sum(shape), 1), observation=Observation(shape))
         normalized = None if self.normalizer is None else self.normalizer.shape
@@ -290,18 +312,8 @@ class PPOAdapter(BaseModelAdapter):
 
     # ------------------------------------------------------------ in one's own words
 
-    def _read_config(self, config: Mapping[str, Any]) -> tuple[EnvSettings, dict[str, Any]]:
-        """Return the settings of the environment, and the arguments of the trainer."""
-        try:
-            settings = EnvSettings.from_json(config.get(_ENV) or {})
-        except ValueError as error:
-            raise errors.InvalidOption(f"config[{_ENV!r}]: {error}") from error
-        options = {name: config[name] for name in _OF_TRAINING if name in config}
-        own = {name: value for name, value in config.items() if name not in {*_OF_TRAINING, _ENV}}
-        return settings, {**options, "hyperparameters": own}
-
-    def _described(self, X: Any, settings: EnvSettings) -> FeatureSchema:
-        features = self._describe(X, nan="refuse", inf="refuse")
+    def _observed(self, features: FeatureSchema, settings: EnvSettings) -> FeatureSchema:
+        """Return the schema with the selection and the shape of the observations."""
         if settings.price not in features.names:
             raise errors.FeatureMismatch(
                 f"the price column {settings.price!r} is not among the {features.feature_count} columns, so there is "
@@ -349,6 +361,41 @@ class PPOAdapter(BaseModelAdapter):
 
         roll(settings, chosen, prices[few], act)
         return np.stack(seen)
+
+
+def _spaces(features: FeatureSchema, settings: EnvSettings) -> dict[str, Any]:
+    """Return what the agent observes and what its actions are, in the words of the old pipelines."""
+    assert features.observation is not None
+    positions = settings.positions
+    actions = {"type": "continuous", "shape": [1]} if positions is None else {"type": "discrete", "n": len(positions)}
+    return {"observation_shape": list(features.observation.shape), "action_space_info": actions}
+
+
+def _check_training(config: Mapping[str, Any]) -> None:
+    """Refuse values of the settings of the training that mean nothing.
+
+    Raises:
+        InvalidOption: there is one.
+    """
+    for name, least in (("timesteps", 1), ("environments", 1), ("seed", 0)):
+        value = least if config.get(name) is None else config[name]
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise errors.InvalidOption(f"{name} is a whole number from {least}, not {value!r}")
+    if not isinstance(config.get("normalize"), bool | None):
+        raise errors.InvalidOption(f"normalize is True or False, not {config['normalize']!r}")
+
+
+def _environment(config: Mapping[str, Any]) -> EnvSettings:
+    """Return the settings of the environment in a config.
+
+    Raises:
+        InvalidOption: there is no such setting, or its value means nothing.
+    """
+    given = config.get(_ENV)
+    try:
+        return EnvSettings.from_json({} if given is None else given)
+    except ValueError as error:
+        raise errors.InvalidOption(f"config[{_ENV!r}]: {error}") from error
 
 
 def _columns(features: FeatureSchema, settings: EnvSettings, aligned: Any) -> tuple[Any, Any]:

@@ -5,7 +5,6 @@ Knows neither a store nor a schema: arrays go in, stable-baselines3's own object
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +15,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
-from artifact_models import wording
+from artifact_models.ppo import hyperparameters as known
 from artifact_models.ppo.env import TradingEnv
 from artifact_models.ppo.observation import EnvSettings
 from artifact_models.rows import named, numbers
@@ -34,12 +33,6 @@ DEFAULTS: Mapping[str, Any] = {
     "ent_coef": 0.01,
     "policy_kwargs": {"net_arch": [32, 32]},
 }
-
-
-_NOT_CHOSEN = frozenset({"policy", "env", "seed", "device", "_init_setup_model"})
-"""What PPO is given that is no hyperparameter."""
-_BESIDE = ("timesteps", "environments", "normalize", "seed", "env")
-"""Settings of an agent that are no hyperparameters of stable-baselines3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +82,10 @@ def train(
     normalizer = (
         VecNormalize(venv, gamma=float((hyperparameters or {}).get("gamma", DEFAULTS["gamma"]))) if normalize else None
     )
-    chosen = {**DEFAULTS, **(hyperparameters or {})}
-    own = [name for name in inspect.signature(PPO).parameters if name not in _NOT_CHOSEN]
-    if chosen.keys() - set(own):
-        raise ValueError(wording.no_setting("PPO", chosen.keys() - set(own), [*_BESIDE, *own]))
+    chosen = known.with_names({**DEFAULTS, **(hyperparameters or {})})
+    known.check(chosen)
     try:
-        algorithm = PPO("MlpPolicy", normalizer or venv, seed=seed, device="cpu", **chosen)
+        algorithm = PPO("MlpPolicy", normalizer or venv, seed=seed, device="cpu", **known.with_classes(chosen))
     except (TypeError, AssertionError) as error:  # which is how stable-baselines3 refuses a value
         raise ValueError(f"stable-baselines3 refuses these hyperparameters: {error}") from error
     learn(algorithm, timesteps, progress=progress)

@@ -1,0 +1,6 @@
+"""The interface of an earlier training pipeline, over the adapters: trainers, a trader, and a check of all models.
+
+``from artifact_models import GRUTrainer, LightGBMTrainer, PPOTrainer, UnifiedPaperTrader, validate_model_artifacts``.
+Nothing is trained, stored or read here that an adapter does not train, store or read: what is new are the names, and
+what a path such as ``models/gru/BTCEUR/20240816_142301/model.pth`` means.
+"""
