@@ -117,7 +117,10 @@ class Draft:
         self.environment: Any = None
         """Where it was trained (a mapping), where that was not here: for runs that are brought from elsewhere."""
         self.provenance: Any = None
-        """What to record instead of this process's own code, user and host (a mapping); ``{}`` for nothing."""
+        """What to record instead of this process's own code, user and host (a mapping); ``{}`` for nothing.
+
+        Where this or ``environment`` is given, nothing else is found out about this process.
+        """
         self.description = ""
         self.parent: Any = None
         self.data: Any = {}

@@ -125,6 +125,9 @@ def _numbers(context: click.Context, option: click.Parameter, values: Sequence[s
 )
 @click.option("--metric", "metrics", multiple=True, callback=_numbers, metavar="NAME=NUMBER", help="May be repeated.")
 @click.option("--tag", "tags", multiple=True, callback=_pairs, metavar="NAME=TEXT", help="May be repeated.")
+@click.option("--description", default="", metavar="TEXT", help="What people should know about it.")
+@click.option("--parent", metavar="REF", help="The run that it was made from.")
+@click.option("--no-provenance", is_flag=True, help="Record no code, user and host; see SECURITY.md.")
 @click.option(
     "--feature-names",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -142,6 +145,9 @@ def put(
     publish: str,
     metrics: dict[str, float],
     tags: dict[str, str],
+    description: str,
+    parent: str | None,
+    no_provenance: bool,
     feature_names: Path | None,
 ) -> None:
     """Save FILEs as one run of the model KEY, such as gru/BTCEUR, and publish it.
@@ -153,6 +159,7 @@ def put(
     bar = Bar("Uploading") if session.shows_progress else None
     with session.store(bar) as store, store.new_run(key, run_id=run_id, alias=alias, publish=publish) as draft:
         draft.metrics, draft.tags, draft.features = dict(metrics), dict(tags), features
+        draft.description, draft.parent, draft.provenance = description, parent, {} if no_provenance else None
         _fill(draft, files)
         if bar is not None:
             bar.begin(sum(_size(path) for path in files))

@@ -372,6 +372,17 @@ class TestFiles:
         assert run.run_id == "20240101_000000_mine"
         assert (run.components, set(run.files)) == ((), {"a.bin", "b.txt", "metadata.json"})
 
+    def test_put_says_where_the_run_comes_from(self, cli: Cli, tmp_path: Path) -> None:
+        source = tmp_path / "a.bin"
+        source.write_bytes(b"1")
+        first = cli.json("put", KEY, source, "--no-provenance")["ref"]
+        cli.json("put", "gru/TUNED", source, "--description", "with more data", "--parent", first)
+        run = cli.store.get("gru/TUNED")
+        assert (run.description, str(run.parent)) == ("with more data", first)
+        assert run.provenance["host"]
+        assert cli.store.get(KEY).provenance == {}
+        assert "gru/NONE@latest was never published" in cli("put", KEY, source, "--parent", "gru/NONE").stderr
+
     def test_put_publishes_as_the_policy_says(self, cli: Cli, tmp_path: Path) -> None:
         source = tmp_path / "m.bin"
         source.write_bytes(b"1")

@@ -68,6 +68,23 @@ def test_it_resolves_latest_and_compares_every_byte(other, store):
         other.files(manifest)
 
 
+def test_it_knows_where_a_run_comes_from(other, store, tmp_path):
+    (tmp_path / "data" / "deep").mkdir(parents=True)
+    (tmp_path / "data" / "a.csv").write_text("1\n", encoding="utf-8")
+    (tmp_path / "data" / "deep" / "é.csv").write_text("2\n", encoding="utf-8")
+    parent = store.get(KEY)
+    data = {"all": tmp_path / "data", "one": tmp_path / "data" / "a.csv"}
+    store.save({"weights": [2]}, KEY, parent=parent, data=data, description="tuned")
+    manifest = other.named(KEY, "latest")
+    assert manifest["data"] == {name: format_reader.digest_of(path) for name, path in data.items()}
+    assert manifest["parent"] == {
+        "ref": f"{KEY}:{parent.run_id}",
+        "store_id": other.id,
+        "manifest_sha256": format_reader.sha256(format_reader.canonical(other.manifest(KEY, parent.run_id))),
+    }
+    assert manifest["description"] == "tuned"
+
+
 @pytest.mark.parametrize("name", ["_store.json", "gru/BTCEUR/latest.json", "gru/BTCEUR/20240101_000000/manifest.json"])
 def test_it_refuses_what_was_changed(other, name):
     place = other.root / name
