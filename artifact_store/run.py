@@ -298,7 +298,7 @@ class Held(Run):
         allow_code: bool = False,
         sha256: str | None = None,
     ) -> Any:
-        """Return a component, the same object each time; what may be decoded is decided by whoever made this."""
+        """Return a component, the same object each time; what may be decoded is decided by ``decode``."""
         del allow_code, sha256
         if into is not None:
             return self._decode(component, into)

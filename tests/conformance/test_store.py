@@ -244,16 +244,20 @@ def test_names_that_are_taken_within_a_run_are_refused(store, tmp_path):
 
 
 def test_golden_predictions_travel_with_the_model(store):
-    run = store.save({"a": 1}, KEY, example=Example([[1, 2]], [0.5]))
-    assert store.get(KEY).load_example() == Example([[1, 2]], [0.5])
-    assert store.save({"a": 1}, KEY).load_example() is None
+    run = store.save({"a": 1}, "toy/BTCEUR", example=Example([[1, 2]], [0.5]))
+    assert store.get("toy/BTCEUR").load_example() == Example([[1, 2]], [0.5])
+    assert store.save({"a": 1}, "toy/BTCEUR").load_example() is None
     with pytest.raises(errors.ComponentNotFound, match="it has: model, example_inputs"):
         run.load("scaler")
 
 
 @pytest.mark.parametrize("outputs", [[], {}, {"a": []}])
-def test_golden_predictions_that_are_none_do_not_pass(store, outputs):
-    (problem,) = store.save({"a": 1}, KEY, example=Example([], outputs)).verify(predict=True).problems
+def test_an_example_without_predictions_is_refused_and_does_not_pass(store, outputs):
+    with pytest.raises(errors.InvalidInput, match="holds no predictions"):
+        store.save({"a": 1}, KEY, example=Example([], outputs))
+    assert all_keys(store) == []
+    parts = {"example_inputs": [], "example_outputs": outputs}
+    (problem,) = store.save({"a": 1}, KEY, components=parts).verify(predict=True).problems
     assert "holds no predictions" in str(problem)
 
 

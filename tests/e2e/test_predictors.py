@@ -217,7 +217,7 @@ def test_a_state_without_its_network_cannot_be_compared(store: ArtifactStore) ->
 
 
 class TestCode:
-    """A codec that decodes by running code: the saver trusts its own bytes, and nobody else does."""
+    """A codec that decodes by running code: the saver trusts its own bytes, and others have to consent."""
 
     @staticmethod
     def save(store: ArtifactStore, outputs: Any = None) -> Any:

@@ -117,7 +117,7 @@ def test_a_family_that_cannot_be_used_says_why(
 
 
 @pytest.mark.usefixtures("ridge")
-def test_two_distributions_of_one_family_are_told_apart_by_nobody(
+def test_of_two_distributions_with_one_family_neither_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(tmp_path / "other", "other_ridge", MODULE, PROJECT.replace("ridge-family", "other-family"))

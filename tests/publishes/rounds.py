@@ -52,7 +52,7 @@ class Forgetful(LightGBMCodec):
 
 
 class Careless(LightGBMCodec):
-    """Writes a text that is cut short, and that whoever reads it notices."""
+    """Writes a text that is cut short, which reading it notices."""
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Any:
         options = super().encode(obj, directory, stem)
@@ -103,7 +103,7 @@ class Damaging(Backend):
         self.inner.delete(key)
 
     def _spoilt(self, key: str, data: bytes) -> bytes:
-        chance = random.Random(f"{self._seed} {key}")  # whatever thread comes first
+        chance = random.Random(f"{self._seed} {key}")  # the same in every run, in whatever order the threads come
         if not data or not key.startswith(f"{KEY}/2") or chance.random() >= self._share:
             return data
         self.damaged += 1
