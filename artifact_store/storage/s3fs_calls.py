@@ -75,12 +75,12 @@ class Body(io.BytesIO):
 class Calls:
     """What a backend can ask of one S3 endpoint, from any thread, in any process."""
 
-    def __init__(self, recipe: Recipe, *, url: str, timeout: float) -> None:
+    def __init__(self, recipe: Recipe, *, url: str, timeout: float, additional: Mapping[str, Any]) -> None:
         self.recipe = recipe
         self.url = url
         self.timeout = timeout
         self.secrets = recipe.options.secrets
-        self._asked = _asked_checksum(recipe.options.given.get("s3_additional_kwargs"))
+        self._asked = _asked_checksum(additional.get("ChecksumAlgorithm"))
         self._tuned: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
@@ -254,13 +254,12 @@ def client_settings(timeout: float, given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _asked_checksum(additional: object) -> str | None:
+def _asked_checksum(told: object) -> str | None:
     """Return the algorithm that the caller wants, in the spelling of the API.
 
     Raises:
         InvalidOption: there is no such algorithm.
     """
-    told = additional.get("ChecksumAlgorithm") if isinstance(additional, Mapping) else None
     if told is None:
         return None
     if not isinstance(told, str) or told.upper() not in _CHECKSUMS:
