@@ -6,7 +6,6 @@ There are no shared files of AWS then, which is nothing wrong: the environment s
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ pytestmark = pytest.mark.xdist_group("test_no_home")
 
 
 @pytest.fixture(autouse=True)
-def homeless(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(user: object) -> None:
         raise KeyError(f"there is no entry for {user}")
 
@@ -33,7 +32,6 @@ def homeless(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setattr(pwd, look_up, unknown)
     with pytest.raises(RuntimeError):
         Path.home()
-    yield
 
 
 @pytest.fixture(params=["obstore", "fsspec"])
