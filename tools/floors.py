@@ -1,8 +1,9 @@
 """The oldest versions that the requirements allow, installed together, and the tests of what they are used for.
 
 A lower bound that is never run is a guess: so ``python dev.py floors`` makes an environment of exactly the lower bounds
-of both distributions, and runs the unit tests, the codecs and the stores in memory and on disk in it. It takes some minutes
-and is not part of ``dev.py test``. Needs the oldest Python that is supported: old versions have no wheels for newer ones.
+of both distributions, and runs the unit tests, the codecs and the stores in memory and on disk in it. It takes minutes,
+so it is no part of ``dev.py test``. Needs the oldest Python that is supported: old versions have no wheels for newer
+ones.
 """
 
 from __future__ import annotations
