@@ -1,4 +1,4 @@
-"""The commands of this checkout: ``python dev.py demo | test | prove | lint | wheel``.
+"""The commands of this checkout: ``python dev.py demo | test | prove | lint | wheel | floors``.
 
 Needs a Python of 3.11 or later and nothing else. Everything is installed into ``.venv`` beside this file, in the
 versions of ``constraints.txt``, and used again until the requirements change. pip's own configuration and
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tools.distributions import BUILD, Built, build, install_wheels
 from tools.environment import ensure_environment, venv_python
+from tools.floors import try_floors
 from tools.processes import HERE, Argument, Failed, quietly, run, run_holding_last_line, say
 
 WINDOWS = HERE / "tools" / "windows" / "wine_python.py"
@@ -205,6 +206,12 @@ def wheel(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     return int(checks.failed)
 
 
+def oldest(options: argparse.Namespace, arguments: Sequence[str]) -> int:
+    """Test with the oldest versions that the requirements allow; the environment is always made anew."""
+    del options
+    return try_floors(arguments)
+
+
 def refuse(arguments: Sequence[str]) -> None:
     """End with a sentence if there are arguments that nobody would read."""
     if arguments:
@@ -221,6 +228,7 @@ def parser() -> argparse.ArgumentParser:
         ("prove", prove, "print one of the tables of evidence; `prove NAME --help` tells its options"),
         ("lint", only_lint, "style, format and types"),
         ("wheel", wheel, "build both distributions and run all tests against the wheels"),
+        ("floors", oldest, "test with the oldest versions that the requirements allow, in an environment of their own"),
     ):
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         command.set_defaults(work=work)

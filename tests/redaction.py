@@ -1,7 +1,8 @@
 """No secret gets out, whatever a test does: what every test of every file is held to, without asking for it.
 
-The servers of the tests have secret keys with one mark in them (``tests/servers/marked.py``). Here everything is
-searched for it that could carry a secret away:
+The servers of the tests have secret keys with one mark in them (``tests/servers/marked.py``), and so have the headers and
+encryption keys that tests give as options. Here everything is searched for it, also in base64, that could carry a secret
+away:
 
 - each error of the store when it is made and again when it ends: text, ``repr``, attributes, and those of its causes;
 - each log record, of every library, those of the store and of s3fs at every level;
@@ -28,12 +29,12 @@ import pytest
 
 from artifact_store import ArtifactStore
 from artifact_store.core.errors import ArtifactStoreError
-from tests.servers.marked import MARK
+from tests.servers.marked import MARKS
 
 OURS = {"credentials"}
 """Files into which tests write a key on purpose: those that AWS's libraries read."""
 _LOUD = ("artifact_store", "s3fs", "fsspec", "obstore")
-_BYTES = MARK.encode()
+_BYTES = tuple(mark.encode() for mark in MARKS)
 
 
 class Watch:
@@ -44,10 +45,11 @@ class Watch:
 
     def look(self, where: str, told: str | bytes | None) -> None:
         """Keep the place, and a glimpse of what was told there, if the mark is in it."""
-        if told is not None and (_BYTES if isinstance(told, bytes) else MARK) in told:  # type: ignore[operator]
-            text = told.decode("utf-8", "replace") if isinstance(told, bytes) else told
-            at = max(0, text.find(MARK) - 300)
-            self.found.append(f"{where}: …{text[at : at + 700]}…")
+        text = told.decode("latin-1") if isinstance(told, bytes) else told or ""
+        for mark in MARKS:
+            if (at := text.find(mark)) >= 0:
+                self.found.append(f"{where}: …{text[max(0, at - 300) : at + 400]}…")
+                return
 
     def take(self) -> list[str]:
         """Return what was found since the last time."""
@@ -158,7 +160,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report: Any = yield
     if report.passed:
         for title, told in report.sections:
-            if title.startswith("Captured std") and MARK in told:
+            if title.startswith("Captured std") and any(mark in told for mark in MARKS):
                 report.outcome, report.longrepr = "failed", f"a secret got out: {title} of {item.nodeid}"
     return report
 
@@ -172,7 +174,7 @@ def _look_into_files(root: Path) -> None:
                 if not path.stat().st_size:
                     continue
                 with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                    at = content.find(_BYTES)
-                    WATCH.look(f"the file {path}", content[max(0, at - 200) : at + 200] if at >= 0 else None)
+                    for at in filter(lambda at: at >= 0, map(content.find, _BYTES)):
+                        WATCH.look(f"the file {path}", content[max(0, at - 200) : at + 200])
         except OSError:  # taken away, or made unreadable by a test: nobody else reads it either
             continue

@@ -19,6 +19,7 @@ from artifact_store.core.errors import (
     ObjectNotFound,
     StorageFull,
     Unreachable,
+    Unsupported,
 )
 from artifact_store.storage.http import Operation, clean_copy, error_for_status, one_line, redact
 
@@ -145,8 +146,14 @@ def _by_type(error: BaseException, attempt: Attempt, text: str) -> ArtifactStore
         return AccessDenied(text + "no credentials, or none that are still valid; give them or log in")
     if names & _WRONG_OPTION:
         return InvalidOption(text + "mend the store URL or the storage options")
+    if "MissingDependencyException" in names:
+        return Unsupported(text + "install what is missing, or leave out the option that needs it")
     if names & _DAMAGED:
         return Corrupt(text + "the bytes that arrived are not those that the server holds", key=attempt.key)
+    return _by_connection(error, names, attempt, text)
+
+
+def _by_connection(error: BaseException, names: set[str], attempt: Attempt, text: str) -> ArtifactStoreError:
     if "ConnectTimeoutError" in names:
         return Unreachable(text + "no connection; check the address and the network")
     if names & _SLOW or isinstance(error, TimeoutError):

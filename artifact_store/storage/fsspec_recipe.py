@@ -92,14 +92,12 @@ class Recipe:
 
         if any(isinstance(value, AbstractFileSystem) for value in self.options.given.values()):
             raise Unsupported(f"{self._elsewhere}: it wraps another filesystem. Open the store in this process")
-        try:
-            return self.kind(**{**self.options.given, **_UNCACHED, **_ALONE})
-        except TypeError:
-            pass  # strict about its arguments: then it takes those it was given, and no other
-        try:
-            return self.kind(**{**self.options.given, **_ALONE})
-        except (TypeError, ValueError, KeyError) as error:
-            trouble = redact(str(error), self.options.secrets)
+        trouble = ""
+        for ours in (_UNCACHED | _ALONE, _ALONE):  # some are strict, and take no argument but their own
+            try:
+                return self.kind(**{**self.options.given, **ours})
+            except (TypeError, ValueError, KeyError) as error:
+                trouble = redact(str(error), self.options.secrets)
         if self._handed:
             raise Unsupported(f"{self._elsewhere}: {trouble}. Open the store in this process")
         raise InvalidOption(f"{self.kind.__name__} does not take these storage options: {trouble}")

@@ -7,6 +7,7 @@ their types lie (one server's 412 arrives as ``FileExistsError``, another's as `
 
 from __future__ import annotations
 
+import base64
 import enum
 import re
 from collections.abc import Iterable
@@ -234,6 +235,7 @@ def _said(status: int, code: str, detail: str) -> str:
 _TELLTALES = (
     re.compile(r"(?i)((?:x-amz-(?:security-token|signature|credential)|x-goog-signature|x-goog-credential)\W{1,6})[^\s\"'&<>,;]+"),
     re.compile(r"(?i)((?:[?&]|\b)(?:sig|signature|awsaccesskeyid)=)[^\s\"'&<>,;]+"),
+    re.compile(r"(?i)((?:customer-key(?:-md5)?|(?:x-)?api[-_]?key|(?:set-)?cookie)\"?'?\s*[:=]\s*[\"']?)[^\"'\r\n<>]+"),
     re.compile(r"(?i)(authorization\"?'?\s*[:=]\s*[\"']?)(?:\w[\w-]*\s+)?[^\"'\r\n]+"),
     re.compile(r"(?i)(<(?:AWSAccessKeyId|SignatureProvided|StringToSign|StringToSignBytes|CanonicalRequest|CanonicalRequestBytes)>)[^<]*"),
     re.compile(r"(?i)((?:secret_?(?:access_?)?key|account_?key|session_?token|shared_?access_?key|client_?secret)[\"']?\s*[:=]\s*[\"']?)[^\s\"'&<>,;]+"),
@@ -246,7 +248,7 @@ class ForeignError(Exception):
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return ``text`` with every secret, in plain or quoted spelling, and every signature replaced by ``***``.
+    """Return ``text`` with every secret, as it is, quoted or in base64, and every signature replaced by ``***``.
 
     Secrets of fewer than eight characters are replaced as whole words only, so that a secret ``any`` leaves
     ``company`` readable.
@@ -264,9 +266,11 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 def _spellings(secrets: Iterable[str]) -> set[str]:
     plain = {secret for secret in secrets if secret}
     escaped = {secret.replace("/", "\\/") for secret in plain} | {repr(secret)[1:-1] for secret in plain}
+    encoded = {base64.b64encode(secret.encode("utf-8", "surrogatepass")).decode() for secret in plain}
     return (
         plain
         | escaped
+        | {spelled for spelled in encoded if len(spelled) > _SHORT_SECRET}
         | {spell(secret, safe="", errors="surrogatepass") for secret in plain for spell in (quote, quote_plus)}
     )
 

@@ -128,6 +128,8 @@ def _from_botocore(profile: str | None) -> Provider:
 
 def _profile_settings(profile: str | None) -> Mapping[str, str]:
     path = _file("AWS_CONFIG_FILE", "~/.aws/config")
+    if path is None:
+        return {}
     parser = configparser.RawConfigParser()
     try:
         parser.read(path, encoding="utf-8")
@@ -140,11 +142,15 @@ def _profile_settings(profile: str | None) -> Mapping[str, str]:
 
 def _has_files() -> bool:
     files = (_file("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"), _file("AWS_CONFIG_FILE", "~/.aws/config"))
-    return bool(_first(_PROFILES)) or any(path.is_file() for path in files)
+    return bool(_first(_PROFILES)) or any(path is not None and path.is_file() for path in files)
 
 
-def _file(variable: str, usual: str) -> Path:
-    return Path(os.environ.get(variable) or usual).expanduser()
+def _file(variable: str, usual: str) -> Path | None:
+    """Return the path of a shared file, or ``None`` where it would be in the home of a user who has none."""
+    try:
+        return Path(os.environ.get(variable) or usual).expanduser()
+    except RuntimeError:  # no HOME, and no entry for the user either: containers and services run so
+        return None
 
 
 def _first(names: tuple[str, ...]) -> str:

@@ -1,6 +1,6 @@
 """Where a store is and how to reach it: store URLs and storage options, checked at the door.
 
-Owns the grammar of store URLs and what of the options is secret. Nothing is decoded, expanded or looked up, and no
+Owns the grammar of store URLs. Nothing is decoded, expanded or looked up, and no
 refusal repeats what may hold a credential. Which option means what to a client is the engine's business.
 """
 
@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NoReturn
 
 from artifact_store.core.errors import EngineUnavailable, InvalidOption
+from artifact_store.storage.option_secrets import private_values, spellings
 
 LOCAL, MEMORY, S3, GCS, AZURE = "file", "memory", "s3", "gs", "az"
 """The schemes that this library serves itself; any other one belongs to fsspec."""
@@ -189,15 +190,6 @@ def _shown(text: str) -> str:
 
 # ---------------------------------------------------------------- options
 
-_SECRET = re.compile(
-    r"secret|token|passw|passphrase|credential|connection_string|signature$|^key$|username|.+_key(?:_id)?$"
-    r"|(?:^|_)auth$|(?:^|_)sas(?:_|$)",
-    re.IGNORECASE,
-)
-_NO_SECRETS = {"anon", "cloud", "google_default", "cache", "browser", "s3v4", "v4"}
-_USERINFO = re.compile(r"://(?:([^/\s@:]+):)?([^/\s@]+)@")
-"""A user and a password in an address, such as that of a proxy, whatever the option is called."""
-
 
 class _Unshown(dict[str, Any]):
     """Options, of which only the names are shown: a debugger prints what it finds on its way."""
@@ -216,13 +208,14 @@ class _Secrets(tuple[str, ...]):
 
 
 class StorageOptions:
-    """The caller's storage options, kept from sight: no ``repr`` and no pickle holds a credential.
+    """The caller's storage options, kept from sight: no ``repr`` and no pickle holds what may be a credential.
 
-    ``given`` is what the caller wrote, for the client that it is meant for; ``secrets`` are the texts in it that
-    must appear in no message.
+    That is everything which is not known to be harmless. ``given`` is what the caller wrote, for the client that it is
+    meant for; ``private`` names the options that hold such a thing, and ``secrets`` are the texts in them that must
+    appear in no message.
     """
 
-    __slots__ = ("given", "secrets")
+    __slots__ = ("given", "private", "secrets")
 
     def __init__(self, given: object = None) -> None:
         if given is None:
@@ -238,7 +231,10 @@ class StorageOptions:
                     "it is not repeated here, since it may hold a credential"
                 )
         self.given: Mapping[str, Any] = MappingProxyType(_Unshown(given))
-        self.secrets: tuple[str, ...] = _Secrets(sorted(set(_secrets(self.given))))
+        hidden = list(private_values(self.given))
+        self.private: tuple[str, ...] = tuple(sorted({name for name, _ in hidden}))
+        told = {text for _, value in hidden for text in spellings(value) if text}
+        self.secrets: tuple[str, ...] = _Secrets(sorted(told))
 
     @classmethod
     def of(cls, options: StorageOptions | Mapping[str, Any] | None) -> StorageOptions:
@@ -257,30 +253,12 @@ class StorageOptions:
         """Travel as what the caller wrote.
 
         Raises:
-            InvalidOption: there are credentials in it, which no pickle of ours may carry.
+            InvalidOption: there are credentials in it, or what may be some: no pickle of ours may carry them.
         """
-        if self.secrets:
+        if self.private:
             raise InvalidOption(
-                "storage options with credentials are not pickled, since the pickle would hold them; let each process "
-                "open the store, or give credentials by profile or environment"
+                f"storage options that are, or may be, credentials ({', '.join(self.private)}) are not pickled, since "
+                "the pickle would hold them; let each process open the store, or give credentials by profile or "
+                "environment"
             )
         return StorageOptions, (dict(self.given),)
-
-
-def _secrets(value: object, *, named: bool = False) -> Iterator[str]:
-    match value:
-        case Mapping():
-            for name, below in value.items():
-                yield from _secrets(below, named=named or bool(_SECRET.search(str(name))))
-        case list() | tuple():
-            for below in value:
-                yield from _secrets(below, named=named)
-        case str() if named and value and value not in _NO_SECRETS and not value.endswith(".json"):
-            yield value
-        case str():
-            for user, password in _USERINFO.findall(value):
-                yield password
-                if user:
-                    yield f"{user}:{password}"
-        case _:
-            return

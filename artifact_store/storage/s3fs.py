@@ -8,6 +8,7 @@ than it must be (the HTTP client below still sends a PUT again when a kept-alive
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
@@ -70,22 +71,22 @@ class S3fsBackend(Backend):
         if not bucket:
             raise InvalidOption(f"{root!r} names no bucket: write s3://bucket or s3://bucket/prefix")
         given = recipe.options.given
-        settings = client_settings(timeout, given.get("config_kwargs") or {})
+        inner = _options_in(given, "client_kwargs")
+        settings = client_settings(timeout, _options_in(given, "config_kwargs"))
         ours = Recipe(recipe.kind, {**given, "config_kwargs": settings})
         self.url = url or f"s3://{bucket}/{prefix}".rstrip("/")
-        self._given_endpoint = given.get("endpoint_url") or (given.get("client_kwargs") or {}).get("endpoint_url")
+        told = given.get("endpoint_url") or inner.get("endpoint_url")
+        self._given_endpoint = None if told is None else _without_credentials(str(told))
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         self._timeout = timeout
-        self._calls = Calls(ours, url=self.url, timeout=timeout)
+        self._calls = Calls(ours, url=self.url, timeout=timeout, additional=_options_in(given, "s3_additional_kwargs"))
 
     @property
     def endpoint(self) -> str:  # type: ignore[override]  # without an option only the client knows, so it has to be made
         """The server's address, without credentials: another server may treat conditions otherwise."""
-        scheme, mark, rest = str(self._given_endpoint or self._calls.address()).partition("://")
-        host, slash, path = rest.partition("/")
-        host = host.rpartition("@")[2]
-        return AWS if host.endswith(_AWS_HOSTS) else f"{scheme}{mark}{host}{slash}{path}".rstrip("/")
+        told = self._given_endpoint or _without_credentials(self._calls.address())
+        return AWS if told.partition("://")[2].partition("/")[0].endswith(_AWS_HOSTS) else told
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
@@ -326,6 +327,27 @@ class _Ranges:
 
     async def _read(self, answer: Mapping[str, Any], start: int) -> list[bytes]:
         return await self._calls.drain(answer, min(_RANGE, self._size - start), self._pulse, self._attempt)
+
+
+def _options_in(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return the options within an option.
+
+    Raises:
+        InvalidOption: it holds something else, which is not repeated.
+    """
+    found = given.get(name)
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise InvalidOption(f"the storage option {name} is a dict, not a {type(found).__name__}")
+    return found
+
+
+def _without_credentials(address: str) -> str:
+    """Return the address of a server without a user, a password and a query."""
+    scheme, mark, rest = re.split(r"[?#]", address, maxsplit=1)[0].partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}".rstrip("/")
 
 
 def _condition(when: Precondition) -> dict[str, str]:

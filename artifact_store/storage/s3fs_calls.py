@@ -30,6 +30,8 @@ _PIECE = 256 << 10
 _CONNECTIONS = 64
 _CONNECT_WITHIN = 5.0
 _LOOK_UP = 0.5  # seconds between looks at a call under way: Windows delivers Ctrl-C only in between
+_CHECKSUM = "CRC32"  # what botocore sends with each upload by itself
+_CHECKSUMS = ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256", "SHA512", "XXHASH3", "XXHASH64", "XXHASH128")
 _WORTH_ASKING = 1 << 20  # bytes from which asking the server first (Expect) costs less than sending in vain
 
 
@@ -73,11 +75,12 @@ class Body(io.BytesIO):
 class Calls:
     """What a backend can ask of one S3 endpoint, from any thread, in any process."""
 
-    def __init__(self, recipe: Recipe, *, url: str, timeout: float) -> None:
+    def __init__(self, recipe: Recipe, *, url: str, timeout: float, additional: Mapping[str, Any]) -> None:
         self.recipe = recipe
         self.url = url
         self.timeout = timeout
         self.secrets = recipe.options.secrets
+        self._asked = _asked_checksum(additional.get("ChecksumAlgorithm"))
         self._tuned: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
@@ -129,6 +132,17 @@ class Calls:
             return str(client.meta.endpoint_url)
 
         return self.run(self.translated(look, attempt), Pulse(), attempt)
+
+    async def checksum(self, bucket: str, attempt: Attempt) -> str | None:
+        """Return the algorithm of the checksum that goes with each upload, or ``None`` where none does."""
+        if self._asked is not None:
+            return self._asked
+
+        async def look() -> str | None:
+            client, _ = await self._client(bucket)
+            return _CHECKSUM if client.meta.config.request_checksum_calculation == "when_supported" else None
+
+        return await self.translated(look, attempt)
 
     async def request(self, method: str, attempt: Attempt, **parameters: Any) -> Mapping[str, Any]:
         """Send one request, once. What goes wrong is translated."""
@@ -238,6 +252,19 @@ def client_settings(timeout: float, given: Mapping[str, Any]) -> dict[str, Any]:
         "retries": {"total_max_attempts": 1, "mode": "standard"},
         **given,
     }
+
+
+def _asked_checksum(told: object) -> str | None:
+    """Return the algorithm that the caller wants, in the spelling of the API.
+
+    Raises:
+        InvalidOption: there is no such algorithm.
+    """
+    if told is None:
+        return None
+    if not isinstance(told, str) or told.upper() not in _CHECKSUMS:
+        raise InvalidOption(f"s3_additional_kwargs.ChecksumAlgorithm is one of {', '.join(_CHECKSUMS)}")
+    return told.upper()
 
 
 def _ask_first_only_for_large_bodies(client: Any) -> None:

@@ -26,8 +26,6 @@ _HELD = 32 << 20
 _PART = 5 << 20  # the least that S3 takes: more of them travel at once in the same memory
 _PARTS = 10_000  # the most that S3 takes
 _TIDY_WITHIN = 10.0
-_CHECKSUMS = frozenset({"ChecksumCRC32", "ChecksumCRC32C", "ChecksumSHA1", "ChecksumSHA256"})
-"""What the server tells of a part, and wants to hear again in the end where the upload was begun with a checksum."""
 
 
 def part_size(size: int) -> int:
@@ -56,7 +54,11 @@ def cut(chunks: Iterable[bytes], size: int, part: int, key: str) -> Iterator[Bod
 
 
 class Upload:
-    """One multipart upload, as a context: ``send`` each part, then ``complete``; anything else aborts it."""
+    """One multipart upload, as a context: ``send`` each part, then ``complete``; anything else aborts it.
+
+    It is opened with the checksum algorithm that its parts will have, and its completion repeats their checksums:
+    Amazon refuses checksums that were not announced, and announced ones that are missing in the end.
+    """
 
     def __init__(self, calls: Calls, place: Mapping[str, str], attempt: Attempt, *, part: int) -> None:
         self.part = part
@@ -69,6 +71,7 @@ class Upload:
         self._under_way: deque[Future[dict[str, Any]]] = deque()
         self._done: list[dict[str, Any]] = []
         self._open = False
+        self._algorithm: str | None = None
 
     def __enter__(self) -> Self:
         future = self._calls.submit(self._create())
@@ -135,21 +138,27 @@ class Upload:
             with suppress(ArtifactStoreError):  # the caller must hear of what led here; gc finds what is left
                 self._calls.run(self._ask_to_abort(), Pulse(), self._unconditional)
 
+    @property
+    def _checksum(self) -> dict[str, str]:
+        return {} if self._algorithm is None else {"ChecksumAlgorithm": self._algorithm}
+
     async def _create(self) -> str:
-        once = partial(self._calls.request, "create_multipart_upload", self._unconditional, **self._place)
+        self._algorithm = await self._calls.checksum(self._place["Bucket"], self._unconditional)
+        wanted = {**self._place, **self._checksum}
+        once = partial(self._calls.request, "create_multipart_upload", self._unconditional, **wanted)
         upload_id: str = (await self._calls.repeated(once))["UploadId"]
         return upload_id
 
     async def _send(self, number: int, body: Body) -> dict[str, Any]:
         body.pulse = self._pulse
+        wanted = {**self._place, **self._checksum, "PartNumber": number, "Body": body}
+        told = f"Checksum{self._algorithm}"
 
         async def once() -> dict[str, Any]:
             body.seek(0)
-            answer = await self._calls.request(
-                "upload_part", self._unconditional, **self._place, PartNumber=number, Body=body
-            )
-            checksums = {name: value for name, value in answer.items() if name in _CHECKSUMS}
-            return {"PartNumber": number, "ETag": answer["ETag"], **checksums}
+            answer = await self._calls.request("upload_part", self._unconditional, **wanted)
+            checksum = {told: answer[told]} if told in answer else {}
+            return {"PartNumber": number, "ETag": answer["ETag"], **checksum}
 
         return await self._calls.repeated(once)
 

@@ -12,8 +12,10 @@ import pickle
 import subprocess
 import sys
 import traceback
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import pytest
 from click.testing import CliRunner
@@ -24,8 +26,9 @@ from artifact_store.core.errors import AccessDenied, ArtifactStoreError, Invalid
 from artifact_store.storage.options import StorageOptions
 from tests.keys import pem
 from tests.redaction import WATCH, _look_into_files, everything_about
+from tests.replays.hostile_s3 import HostileS3, Reply, Request, failure
 from tests.servers import SeaweedServer
-from tests.servers.marked import MARK, secret_key
+from tests.servers.marked import MARK, MARKS, secret_key
 
 pytestmark = pytest.mark.xdist_group("redaction")
 ENGINES = ("obstore", "fsspec")
@@ -56,6 +59,13 @@ def by_a_foreign_log(_: Path) -> None:
     logging.getLogger("urllib3").warning("GET /?sig=%s", MARK)
 
 
+def by_a_key_in_base64(_: Path) -> None:
+    for before in ("", "a", "ab"):
+        WATCH.take()
+        ArtifactStoreError(f"sent {b64encode(f'{before}{MARK}:x'.encode()).decode()}")
+        assert WATCH.found
+
+
 def by_a_pickle(_: Path) -> None:
     pickle.dumps({"secret": WRONG})
 
@@ -72,12 +82,23 @@ def by_a_file(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "leak",
-    [by_an_error, by_a_cause, by_an_attribute, by_a_log, by_a_foreign_log, by_a_pickle, by_a_process, by_a_file],
+    [
+        by_an_error,
+        by_a_cause,
+        by_an_attribute,
+        by_a_log,
+        by_a_foreign_log,
+        by_a_key_in_base64,
+        by_a_pickle,
+        by_a_process,
+        by_a_file,
+    ],
     ids=lambda leak: leak.__name__,
 )
 def test_a_secret_that_gets_out_is_seen(leak: Callable[[Path], None], tmp_path: Path) -> None:
     leak(tmp_path)
-    assert MARK in "".join(WATCH.take())
+    assert any(mark in "".join(WATCH.found) for mark in MARKS)
+    WATCH.take()
     for file in tmp_path.rglob("*.bin"):
         file.unlink()
 
@@ -157,7 +178,7 @@ def reachable(value: object, depth: int = 6) -> Iterator[object]:
 
 
 def silent(*told: str) -> None:
-    loud = [text for text in told if MARK in text]
+    loud = [text for text in told if any(mark in text for mark in MARKS)]
     assert not loud, loud[:3]
 
 
@@ -222,6 +243,114 @@ def test_a_store_that_works_shows_no_key_wherever_one_looks(
             silent(*everything_about(caught.value))
         for entry in store._context.backend.list(""):
             silent(store._context.backend.read(entry.key, limit=1 << 20).data.decode())
+
+
+# ---------------------------------------------------------------- what else may be a credential
+
+
+CUSTOMER = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": f"{MARK}-of-mine"}
+LARGE = b"large" * (2 << 20)
+
+
+def test_a_customers_encryption_key_is_used_and_told_to_nobody(seaweed: SeaweedServer, seaweed_prefix: str) -> None:
+    options = seaweed.storage_options() | {"s3_additional_kwargs": CUSTOMER}
+    place = seaweed.url(seaweed_prefix)
+    with ArtifactStore(place, engine="fsspec", storage_options=options) as store:
+        run = store.save({"a": 1}, "gru/BTCEUR", components={"large": LARGE})
+        assert run.load("large") == LARGE
+        silent(*(str(found) for found in reachable(store)), *(repr(found) for found in reachable(store)))
+        silent(repr(store.guarantees), repr(store.doctor()), str(store.doctor()), repr(store.verify()))
+        for entry in store._context.backend.list(""):
+            stored = b"".join(store._context.backend.stream(entry.key, size=entry.size))
+            silent(stored.decode("latin-1"))
+    with ArtifactStore(place, engine="fsspec", storage_options=seaweed.storage_options()) as another:
+        with pytest.raises(ArtifactStoreError) as caught:  # it was encrypted indeed
+            another.load("gru/BTCEUR")
+        silent(*told_by(caught.value))
+
+
+OPTIONS: dict[str, dict[str, object]] = {
+    "customer's key": {"s3_additional_kwargs": CUSTOMER},
+    "header": {"client_kwargs": {"headers": {"X-Api-Key": MARK}}},
+    "cookies": {"client_kwargs": {"cookies": {"session": MARK}}},
+    "below botocore": {"config_kwargs": {"something": {"deep": MARK}}},
+    "headers": {"headers": {"Authorization": f"Bearer {MARK}"}},
+    "unknown": {"zzz": MARK},
+}
+unlisted = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+
+
+@unlisted
+def test_no_option_that_is_not_known_is_shown_pickled_or_told_by_an_error(
+    engine: str, options: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With credentials from the environment, so that nothing but the option is private; the server repeats all it hears."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another secret")
+    with HostileS3(lambda request: failure(400, "InvalidRequest", message=escape(str(request.headers)))) as server:
+        given = {"endpoint_url": server.endpoint, "client_kwargs": {"region_name": "us-east-1"}} | options
+        try:
+            store = ArtifactStore(server.url("models"), engine=engine, storage_options=given, timeout=2.0)
+        except InvalidOption as refused:
+            silent(*everything_about(refused), *traceback.format_exception(refused))
+            return
+        with pytest.raises(ArtifactStoreError) as caught:
+            store.load("gru/BTCEUR")
+        silent(*everything_about(caught.value), *traceback.format_exception(caught.value))
+        silent(repr(store), repr(store.guarantees), *(repr(found) for found in reachable(store)))
+        silent(repr(store.doctor()), str(store.doctor()))
+        with pytest.raises(InvalidOption, match="are not pickled") as refusal:
+            pickle.dumps(store)
+        silent(*everything_about(refusal.value))
+        store.close()
+
+
+@unlisted
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["text", "json"])
+@pytest.mark.parametrize("command", [("ls",), ("doctor",)], ids="".join)
+def test_nor_by_a_command(
+    engine: str, options: dict[str, object], command: tuple[str, ...], form: tuple[str, ...]
+) -> None:
+    given = [part for name, value in options.items() for part in ("--option", f"{name}={as_text(value)}")]
+    with HostileS3(lambda request: failure(400, "InvalidRequest", message=escape(str(request.headers)))) as server:
+        place = ["--store", server.url("models"), "--engine", engine, "--timeout", "2"]
+        place += ["--endpoint-url", server.endpoint, "--option", "key=k", "--option", "secret=another secret"]
+        result = CliRunner().invoke(app, [*place, *given, *command, *form])
+    assert result.exit_code != 0
+    silent(result.stdout, result.stderr)
+
+
+def as_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"headers": {"Authorization": f"Bearer {MARK}"}},
+        {"client_kwargs": {"headers": {"X-Api-Key": MARK}}},
+        {"client_kwargs": {"cookies": {"session": MARK}}},
+        {"cookies": {"session": MARK}},
+    ],
+    ids=["authorization", "api key", "cookie of the client", "cookie"],
+)
+def test_nor_by_a_filesystem_that_sends_them(options: dict[str, object]) -> None:
+    heard: list[str] = []
+
+    def repeat(request: Request) -> Reply:
+        heard.append(str(request.headers))
+        return Reply(401, str(request.headers).encode())
+
+    with HostileS3(repeat) as server:
+        place = f"{server.endpoint}/models"
+        with ArtifactStore(place, storage_options=options, concurrency="single-writer", timeout=5.0) as store:
+            with pytest.raises(ArtifactStoreError) as caught:
+                store.load("gru/BTCEUR")
+            silent(*told_by(caught.value), repr(store), repr(store.guarantees), str(store.doctor()))
+            with pytest.raises(InvalidOption, match="are not pickled"):
+                pickle.dumps(store)
+    if "cookies" not in options:  # which aiohttp takes for nothing where they are
+        assert MARK in "".join(heard)
 
 
 # ---------------------------------------------------------------- addresses

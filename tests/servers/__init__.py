@@ -18,6 +18,7 @@ from tests.servers.faults import (
 from tests.servers.moto_server import MotoServer
 from tests.servers.proxy import Proxy
 from tests.servers.seaweed import ADMIN, READER, Identity, SeaweedServer, SeaweedUnavailable, find_weed
+from tests.servers.strict_front import StrictFront
 
 __all__ = [
     "ADMIN",
@@ -40,5 +41,6 @@ __all__ = [
     "SeaweedUnavailable",
     "Slow",
     "Status",
+    "StrictFront",
     "find_weed",
 ]

@@ -543,7 +543,7 @@ SPACES = [
     spaces.MultiBinary(3),
     spaces.MultiBinary([2, 2]),
     DICT,
-    spaces.Dict({"z": THREE, "a": ACTIONS}, sort_keys=False),
+    spaces.Dict([("z", THREE), ("a", ACTIONS)]),
 ]
 
 

@@ -97,9 +97,19 @@ class Strict(MemoryFileSystem):
 
     protocol = "strict"
 
-    def __init__(self, shelf: str) -> None:
+    def __init__(self, path: str) -> None:
         super().__init__()
-        self.shelf = shelf
+        self.shelf = path
+
+
+class Odd(MemoryFileSystem):
+    """A filesystem with an option of its own."""
+
+    protocol = "odd"
+
+    def __init__(self, greeting: str) -> None:
+        super().__init__()
+        self.greeting = greeting
 
 
 def every_call(backend: Backend) -> list[Callable[[], object]]:
@@ -232,6 +242,15 @@ def test_a_filesystem_that_is_strict_about_its_options_can_be_used():
     backend.write("k", b"one", when=Always())
     revived = pickle.loads(pickle.dumps(backend))
     assert revived.read("k", limit=9).data == b"one"
+
+
+def test_a_filesystem_with_an_option_that_is_not_known_is_used_and_not_pickled():
+    backend = open_filesystem(f"/{uuid.uuid4().hex}", filesystem=Odd(MARKER))
+    backend.write("k", b"one", when=Always())
+    assert backend.read("k", limit=9).data == b"one"
+    with pytest.raises(InvalidOption, match=r"\(greeting\) are not pickled") as refused:
+        pickle.dumps(backend)
+    assert MARKER not in str(refused.value) + repr(backend) + repr(vars(backend))
 
 
 # ---------------------------------------------------------------- URLs and options

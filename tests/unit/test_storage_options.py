@@ -208,7 +208,7 @@ def test_options_show_no_value():
 def test_every_credential_counts_as_secret_also_below():
     assert StorageOptions(OPTIONS).secrets == ("AKID0123", "TOKEN0123", SECRET)
     deep = {"headers": [{"api_token": "T1"}], "connection_string": "S2", "password": "P3", "token": "anon", "n": "no"}
-    assert StorageOptions(deep).secrets == ("P3", "S2", "T1")
+    assert StorageOptions(deep).secrets == ("P3", "S2", "T1", "no")
 
 
 @pytest.mark.parametrize("name", ["", "sv=1&sig=hunter", "secret hunter", "a.hunter", "1hunter"])

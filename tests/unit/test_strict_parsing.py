@@ -81,7 +81,7 @@ def test_the_password_in_an_address_is_a_secret_whatever_the_option_is_called() 
     assert "p4ssw0rd" not in f"{options.secrets!r} {options.given!r} {options!r}"
     with pytest.raises(InvalidOption, match="not pickled"):
         pickle.dumps(options)
-    assert StorageOptions({"endpoint_url": "http://127.0.0.1:9000", "other": "me@home"}).secrets == ()
+    assert StorageOptions({"endpoint_url": "http://127.0.0.1:9000", "profile": "me@home"}).secrets == ()
 
 
 @pytest.mark.parametrize("value", ["[" * 100_000, "[" + "9" * 5_000 + "]", "{secret"])

@@ -1,0 +1,256 @@
+"""What is not known to be harmless is a secret: a table of options, and of the places where one could get out."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from artifact_store.core.errors import InvalidOption
+from artifact_store.storage.fsspec import FsspecBackend
+from artifact_store.storage.fsspec_errors import Attempt, translate
+from artifact_store.storage.fsspec_recipe import Recipe
+from artifact_store.storage.http import redact
+from artifact_store.storage.obstore_config import cloud_config
+from artifact_store.storage.options import StorageOptions, parse_url
+from artifact_store.storage.s3fs import S3fsBackend
+
+pytestmark = pytest.mark.windows
+
+SECRET = "mArKeR-s3cret/with+signs=="
+RAW = b"\x00mArKeR-\xff'raw"
+
+
+class Session:
+    """An object of a client, with a credential in it."""
+
+    def __init__(self) -> None:
+        self.secret = SECRET
+
+
+PRIVATE: dict[str, dict[str, Any]] = {
+    "key": {"key": SECRET},
+    "secret": {"secret": SECRET},
+    "token": {"token": SECRET},
+    "token in a dictionary": {"token": {"type": "service_account", "private_key": SECRET}},
+    "username": {"username": SECRET},
+    "password": {"password": SECRET},
+    "password that looks like a file": {"password": f"{SECRET}.json"},
+    "account key": {"account_key": SECRET},
+    "sas": {"sas_token": f"sv=1&sig={SECRET}"},
+    "connection string": {"connection_string": f"AccountName=a;AccountKey={SECRET}"},
+    "authorization header": {"headers": {"Authorization": f"Bearer {SECRET}"}},
+    "api key header": {"headers": {"X-Api-Key": SECRET}},
+    "header of an unknown name": {"headers": [("X-Mine", SECRET)]},
+    "default headers": {"default_headers": {"X-Mine": SECRET}},
+    "headers of the client": {"client_kwargs": {"headers": {"X-Mine": SECRET}}},
+    "cookies": {"cookies": {"session": SECRET}},
+    "cookies of the client": {"client_kwargs": {"cookies": {"session": SECRET}}},
+    "cookie text": {"client_kwargs": {"headers": {"Cookie": f"lang=en; session={SECRET}"}}},
+    "session token below": {"client_kwargs": {"aws_session_token": SECRET}},
+    "unknown below the client": {"client_kwargs": {"something": SECRET}},
+    "unknown below botocore": {"config_kwargs": {"something": {"deep": [SECRET]}}},
+    "customer's key": {"s3_additional_kwargs": {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": SECRET}},
+    "customer's key for copies": {"s3_additional_kwargs": {"CopySourceSSECustomerKey": SECRET}},
+    "encryption context": {"s3_additional_kwargs": {"SSEKMSEncryptionContext": SECRET}},
+    "sse customer key by another name": {"sse_customer_key": SECRET},
+    "metadata": {"s3_additional_kwargs": {"Metadata": {"note": SECRET}}},
+    "proxy with a password": {
+        "config_kwargs": {"proxies": {"https": f"http://me:{SECRET.replace('/', '')}@proxy:3128"}}
+    },
+    "proxy with a token": {"config_kwargs": {"proxies": {"https": f"http://{SECRET.replace('/', '')}@proxy:3128"}}},
+    "proxy of an unknown scheme": {"config_kwargs": {"proxies": {"socks": SECRET}}},
+    "signature in an address": {"endpoint_url": f"https://host/path?sig={SECRET}"},
+    "basic auth": {"auth": ("me", SECRET)},
+    "bearer token": {"bearer_token": SECRET},
+    "nothing that anybody knows": {"zzz": SECRET},
+    "a set": {"zzz": {SECRET}},
+    "a name that is harmless elsewhere": {"client_kwargs": {"profile": SECRET}},
+    "options where a text belongs": {"region": {"name": SECRET}},
+    "a text where options belong": {"retries": SECRET},
+    "a number": {"pin": 8_675_309_042},
+    "bytes": {"s3_additional_kwargs": {"SSECustomerKey": RAW}},
+    "a path": {"key_file": Path("mArKeR-file")},
+    "an object": {"session": Session()},
+}
+HARMLESS: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "not given": {"key": None, "headers": None, "zzz": {}},
+    "a switch": {"zzz": True},
+    "place": {"endpoint_url": "https://s3.example.com:9000/x", "region": "eu-north-1", "profile": "work", "anon": True},
+    "client": {"client_kwargs": {"region_name": "eu-north-1", "verify": "/etc/ca.pem", "use_ssl": True}},
+    "times": {"config_kwargs": {"connect_timeout": 2, "read_timeout": 1.5, "retries": {"max_attempts": 3}}},
+    "signing": {"config_kwargs": {"signature_version": "s3v4", "s3": {"addressing_style": "path"}}},
+    "proxy": {"config_kwargs": {"proxies": {"https": "http://proxy:3128"}}},
+    "encryption by the server": {"s3_additional_kwargs": {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "arn:k"}},
+    "checksums": {"s3_additional_kwargs": {"ChecksumAlgorithm": "SHA256"}},
+    "s3fs": {"default_block_size": 5 << 20, "max_concurrency": 4, "version_aware": False, "use_listings_cache": False},
+    "google": {"project": "p", "token": "anon"},
+    "google's key file": {"token": "/keys/me.json"},
+    "azure": {"account_name": "acct", "tenant_id": "t", "client_id": "c"},
+    "host": {"host": "files.example.com", "port": 2222},
+    "folder": {"auto_mkdir": True, "path": "/srv"},
+}
+private = pytest.mark.parametrize("options", PRIVATE.values(), ids=PRIVATE)
+harmless = pytest.mark.parametrize("options", HARMLESS.values(), ids=HARMLESS)
+
+TOLD = ("mArKeR", "8675309042", RAW.hex(), base64.b64encode(RAW).decode(), base64.b64encode(SECRET.encode()).decode())
+"""What must be in nothing that is shown: whatever spells a secret of the table spells one of these."""
+
+
+def silent(*told: str) -> None:
+    for text in told:
+        assert [found for found in TOLD if found in text] == [], text
+
+
+class Plain:
+    """A filesystem that takes anything, and never works."""
+
+    protocol = "plain"
+
+    def __init__(self, **options: Any) -> None:
+        raise ValueError(f"cannot be made of {options}")
+
+
+class S3(Plain):
+    protocol = "s3"
+
+
+def the_options(options: dict[str, Any]) -> Any:
+    return StorageOptions(options)
+
+
+def a_recipe(options: dict[str, Any]) -> Any:
+    return Recipe(Plain, options)
+
+
+def a_filesystem(options: dict[str, Any]) -> Any:
+    return FsspecBackend(Recipe(Plain, options), "root")
+
+
+def an_s3_filesystem(options: dict[str, Any]) -> Any:
+    return S3fsBackend(Recipe(S3, {"endpoint_url": "http://127.0.0.1:1", **options}), "bucket/x")
+
+
+HOLDERS = [the_options, a_recipe, a_filesystem, an_s3_filesystem]
+held = pytest.mark.parametrize("holder", HOLDERS, ids=lambda holder: holder.__name__)
+
+
+@held
+@private
+def test_what_holds_private_options_shows_none_of_them(holder: Callable[..., Any], options: dict[str, Any]) -> None:
+    made = holder(options)
+    silent(repr(made), str(made), f"{made}", repr([made]))
+    names = [*getattr(made, "__dict__", ()), *getattr(type(made), "__slots__", ())]
+    silent(*(repr(getattr(made, name)) for name in names))
+
+
+@held
+@private
+def test_nor_is_it_pickled_or_copied_deeply(holder: Callable[..., Any], options: dict[str, Any]) -> None:
+    made = holder(options)
+    for carry in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(InvalidOption, match="are not pickled") as refused:
+            carry(made)
+        silent(str(refused.value), repr(refused.value))
+
+
+@held
+@harmless
+def test_what_holds_harmless_options_is_pickled(holder: Callable[..., Any], options: dict[str, Any]) -> None:
+    made = holder(options)
+    assert type(pickle.loads(pickle.dumps(made))) is type(made)
+
+
+@harmless
+def test_harmless_options_are_no_secrets(options: dict[str, Any]) -> None:
+    assert (StorageOptions(options).secrets, StorageOptions(options).private) == ((), ())
+    assert pickle.loads(pickle.dumps(StorageOptions(options))) == StorageOptions(options)
+
+
+SPOKEN = [
+    str,
+    repr,
+    lambda options: json.dumps(options, default=repr),
+    lambda options: f"400 Bad Request, you sent {options}",
+]
+
+
+@pytest.mark.parametrize("spoken", SPOKEN, ids=range(len(SPOKEN)))
+@private
+def test_an_error_of_a_client_that_repeats_them_is_told_without(
+    spoken: Callable[..., str], options: dict[str, Any]
+) -> None:
+    secrets = StorageOptions(options).secrets
+    error = translate(OSError(spoken(options)), Attempt("read", "k", "s3://bucket"), secrets)
+    silent(str(error), repr(error), str(error.__cause__), repr(error.__cause__))
+
+
+@private
+def test_each_secret_is_hidden_in_every_spelling(options: dict[str, Any]) -> None:
+    secrets = StorageOptions(options).secrets
+    assert secrets or isinstance(options["session"], Session)  # of an object no text is known
+    for secret in secrets:
+        encoded = base64.b64encode(secret.encode("utf-8")).decode()
+        for spelled in (secret, encoded, quote(secret, safe=""), quote_plus(secret), secret.replace("/", "\\/")):
+            if len(secret) >= 8:
+                assert spelled not in redact(f"the server says: {spelled}, which it does not know", secrets)
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/x", "gs://bucket/x", "az://box/x"])
+@private
+def test_a_translation_for_obstore_shows_none_and_neither_does_its_refusal(place: str, options: dict[str, Any]) -> None:
+    try:
+        made = cloud_config(parse_url(place), StorageOptions(options))
+    except InvalidOption as refused:
+        silent(str(refused), repr(refused))
+    else:
+        silent(repr(made), str(made))
+
+
+@private
+def test_a_filesystem_that_cannot_be_made_says_why_without(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidOption, match="cannot be made of") as caught:
+        Recipe(Plain, options).get()
+    silent(str(caught.value), repr(caught.value))
+
+
+@pytest.mark.parametrize("name", ["client_kwargs", "config_kwargs", "s3_additional_kwargs"])
+def test_a_text_where_the_options_of_a_client_belong_is_refused_and_not_repeated(name: str) -> None:
+    for made in (an_s3_filesystem, lambda options: cloud_config(parse_url("s3://bucket/x"), StorageOptions(options))):
+        with pytest.raises(InvalidOption, match=rf"{name} is a dict, not a str") as refused:
+            made({name: SECRET})
+        silent(str(refused.value))
+
+
+def test_the_refusal_to_pickle_names_the_options() -> None:
+    options = StorageOptions({"headers": {"X-Mine": "x"}, "region": "r", "client_kwargs": {"something": "y"}})
+    assert options.private == ("client_kwargs", "headers")
+    with pytest.raises(InvalidOption, match=r"\(client_kwargs, headers\)"):
+        pickle.dumps(options)
+
+
+NAMES = st.from_regex(r"[a-z_]{1,12}", fullmatch=True)
+DEEP = st.recursive(
+    st.just(SECRET),
+    lambda below: st.one_of(
+        st.lists(below, min_size=1, max_size=2), st.dictionaries(NAMES, below, min_size=1, max_size=2)
+    ),
+    max_leaves=4,
+)
+
+
+@given(name=st.sampled_from(["zzz", "client_kwargs", "config_kwargs", "s3_additional_kwargs"]), value=DEEP)
+def test_however_deep_it_lies_what_is_not_listed_is_a_secret(name: str, value: Any) -> None:
+    options = StorageOptions({name: {"zzz": value}})
+    assert SECRET in options.secrets
+    assert options.private == (name,)
