@@ -22,10 +22,11 @@ from artifact_store.core.errors import (
     RunDeleted,
 )
 from artifact_store.core.features import FeatureSchema
-from artifact_store.core.keys import ModelKey, RunId, RunRef
+from artifact_store.core.keys import KeyLike, ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Note, Pointer, Publish
 from artifact_store.core.policy import Expect, Never, Policy, parse_policy
+from artifact_store.core.references import RefLike, RunRef
 from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.draft import Draft
@@ -160,7 +161,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
     def save(
         self,
         obj: Any,
-        key: str | ModelKey,
+        key: KeyLike,
         *,
         component: str = "model",
         components: Mapping[str, Any] | None = None,
@@ -198,7 +199,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
 
     def new_run(
         self,
-        key: str | ModelKey,
+        key: KeyLike,
         *,
         run_id: str | None = None,
         alias: str = keys.LATEST,
@@ -219,6 +220,18 @@ class ArtifactStore(Housekeeping, Checking, Examining):
             known_keys=self._known_keys,
         )
 
+    def check_writable(self, key: KeyLike, *, alias: str = keys.LATEST) -> None:
+        """Raise unless a run of this model could be saved and published now: to be asked before a long training.
+
+        Raises:
+            ArtifactStoreError: as :meth:`Draft.check_writable`.
+        """
+        draft = self.new_run(key, alias=alias)
+        try:
+            draft.check_writable()
+        finally:
+            draft.discard()
+
     def _open_for_writing(self) -> marker.StoreRecord:
         if self._record is None:
             context = self._context
@@ -229,7 +242,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
 
     # ------------------------------------------------------------ find and load
 
-    def get(self, ref: str | RunRef | ModelKey) -> Run:
+    def get(self, ref: RefLike) -> Run:
         """Return the run that a reference names, without its files: one request.
 
         Raises:
@@ -241,7 +254,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
 
     def load(
         self,
-        ref: str | RunRef | ModelKey,
+        ref: RefLike,
         component: str = "model",
         *,
         into: Any | None = None,
@@ -261,9 +274,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
                 continue
         return self.get(parsed).load(component, into=into, allow_code=allow_code, sha256=sha256)
 
-    def find(
-        self, key: str | ModelKey, *, prefer: str | Sequence[str] = ("best_wf", keys.LATEST), newest: bool = True
-    ) -> Run:
+    def find(self, key: KeyLike, *, prefer: str | Sequence[str] = ("best_wf", keys.LATEST), newest: bool = True) -> Run:
         """Return the run to use: of the first alias in ``prefer`` that exists, else the newest publishable one.
 
         ``run.found_by`` tells each step. An alias that exists and cannot be read is an error, not a reason to take
@@ -283,7 +294,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
         """Return every model that has runs or aliases here, in order."""
         return catalog.models(self._context)
 
-    def aliases(self, key: str | ModelKey) -> dict[str, Pointer]:
+    def aliases(self, key: KeyLike) -> dict[str, Pointer]:
         """Return every alias of a model by name, with the pointer in force; ``run_id`` is none where it is retired.
 
         Raises:
@@ -293,7 +304,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
 
     def runs(
         self,
-        key: str | ModelKey | None = None,
+        key: KeyLike | None = None,
         *,
         since: datetime | None = None,
         until: datetime | None = None,
@@ -320,7 +331,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
 
     def promote(
         self,
-        run: Run | str | RunRef,
+        run: Run | RefLike,
         alias: str,
         *,
         reason: str = "",
@@ -345,7 +356,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
         note = self._notes(reason)
         return promote.promote(self._context, alias, self._own(run), policy, note=note)
 
-    def rollback(self, ref: str | RunRef | ModelKey, *, to: str | Run | None = None, reason: str = "") -> Pointer:
+    def rollback(self, ref: RefLike, *, to: str | Run | None = None, reason: str = "") -> Pointer:
         """Publish again the run that served before the current one first served, or ``to``, and return the pointer.
 
         It is a new publish with a higher ``seq``. A second rollback goes one run further back.
@@ -365,7 +376,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
         why = reason or f"rollback from {past.entries[-1].run_id or 'retired'}"
         return promote.republish(self._context, past.alias, manifest, note=self._notes(why), seen=past.seen)
 
-    def retire(self, ref: str | RunRef | ModelKey, *, reason: str = "") -> Pointer:
+    def retire(self, ref: RefLike, *, reason: str = "") -> Pointer:
         """Let an alias name no run from now on; its history and its ``seq`` go on.
 
         Raises:
@@ -375,7 +386,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
         note = self._notes(reason)
         return promote.retire(self._context, *resolve.published(self._context, RunRef.parse(ref)), note=note)
 
-    def history(self, ref: str | RunRef | ModelKey) -> list[Publish]:
+    def history(self, ref: RefLike) -> list[Publish]:
         """Return every publish that an alias ever had, oldest first, the one in force last.
 
         Raises:
@@ -389,14 +400,16 @@ class ArtifactStore(Housekeeping, Checking, Examining):
         signing.check_able(self._context)
         return partial(signing.note, self._context, self._open_for_writing().store_id, reason)
 
-    def _own(self, run: Run | str | RunRef | ModelKey, *, key: ModelKey | None = None, signed: bool = True) -> Manifest:
+    def _own(self, run: Run | RefLike, *, key: ModelKey | None = None, signed: bool = True) -> Manifest:
         """Return the manifest of a run of this store, and of ``key`` if one is given."""
         if isinstance(run, Run):
             manifest = run.manifest
         else:
             manifest = resolve.resolve(self._context, RunRef.parse(run), signed=signed)
         if key is not None and manifest.key != key:
-            raise Conflict(f"{manifest.label} is no run of {key}; an alias only names runs of its own model")
+            raise Conflict(
+                f"{manifest.label} is no run of {key.display_name}; an alias only names runs of its own model"
+            )
         if manifest.store_id != self._open_for_writing().store_id:
             raise Conflict(f"{manifest.label} belongs to another store; download it and save it here")
         return manifest

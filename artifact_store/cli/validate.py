@@ -13,7 +13,8 @@ import click
 from artifact_store.cli import failures, text
 from artifact_store.cli.session import Command, Session, pass_session, refuse_what_is_no_store
 from artifact_store.core.errors import ModelNotFound
-from artifact_store.core.keys import ModelKey, RunRef
+from artifact_store.core.keys import ModelKey
+from artifact_store.core.references import RunRef, has_selector
 from artifact_store.ops.predict import Predictions
 from artifact_store.ops.validate import ModelReport, validate
 from artifact_store.run import Run
@@ -47,7 +48,7 @@ def _chosen(store: ArtifactStore, ref: str | None) -> tuple[list[ModelKey], Call
     Raises:
         ModelNotFound: there is none.
     """
-    if ref is not None and ("@" in ref or ":" in ref):
+    if ref is not None and has_selector(ref):
         named = RunRef.parse(ref)
         return [named.key], lambda _: store.get(named)
     models = store.models()
@@ -75,7 +76,7 @@ def _timed(key: ModelKey, find: Callable[[ModelKey], Run]) -> Timed:
 
 
 def _name(key: ModelKey | None) -> str:
-    return "" if key is None else text.safe(str(key))
+    return "" if key is None else text.safe(key.display_name)
 
 
 def _document(url: str, checked: Iterable[Timed]) -> dict[str, Any]:
@@ -117,7 +118,7 @@ def _lines(checked: Sequence[Timed]) -> Iterator[str]:
     head = ("model", "run", "taken as", "files", "loaded", "predictions", "seconds", "result")
     rows = [
         [
-            str(report.key),
+            report.key.display_name,
             report.run.rpartition(":")[2] or "-",
             _why(report),
             str(report.files),

@@ -113,6 +113,14 @@ class BaseModelAdapter(ABC):
 
     # ------------------------------------------------------------ what a family gives
 
+    def check_settings(self) -> None:  # noqa: B027 -- what most families have to say, their constructor has said
+        """Raise before a training if the config has a setting that there is not.
+
+        Raises:
+            InvalidInput: it has.
+            Unsupported: the library that trains is not installed.
+        """
+
     @abstractmethod
     def fit(self, X: Any, y: Any, train_idx: Any, valid_idx: Any, *, progress: rows.Report | None = None) -> Self:
         """Train on the rows ``train_idx`` of ``X``, stop by those of ``valid_idx``, and return the adapter.
@@ -203,7 +211,6 @@ class BaseModelAdapter(ABC):
             InvalidOption: not fitted; the path and the arguments contradict each other.
             RunExists, OutcomeUnknown, NotEncodable, …: as :meth:`artifact_store.ArtifactStore.save`.
         """
-        features = self._schema()
         if isinstance(output_dir, ArtifactStore):
             root: Root = output_dir
             key, own_id = ModelKey(self.model_type, symbol), run_id
@@ -212,24 +219,23 @@ class BaseModelAdapter(ABC):
             assert place.key is not None
             root = place.root if isinstance(output_dir, str) else Path(place.root)  # text may be a URL, a Path is none
             key, own_id = place.key, place.run
-        parts = self._parts()
-        model = parts.pop("model")
-        needed = sorted({*parts, *self.missing})
-        with places.opened(root, storage_options) as store:
-            self.run = store.save(
-                model,
-                key,
-                components={**parts, **self._supplements()},
-                features=features,
-                config=self.config,
-                training_config={**self.training_config, **(training_config or {})},
-                metrics={**self.metrics, **(metrics or {})},
-                tags={**(tags or {}), **({"requires": ",".join(needed)} if needed else {})},
-                example=self._example(),
-                run_id=own_id,
-                alias=alias,
-                publish=publish,
-            )
+        with (
+            places.opened(root, storage_options) as store,
+            store.new_run(key, run_id=own_id, alias=alias, publish=publish) as draft,  # judges every name
+        ):
+            draft.features = self._schema()
+            parts = self._parts()
+            needed = sorted({*parts, *self.missing} - {"model"})
+            draft.config = self.config
+            draft.training_config = {**self.training_config, **(training_config or {})}
+            draft.metrics = {**self.metrics, **(metrics or {})}
+            draft.tags = {**(tags or {}), **({"requires": ",".join(needed)} if needed else {})}
+            for name, part in {**parts, **self._supplements()}.items():
+                draft.add(name, part)
+            example = self._example()
+            if example is not None:
+                draft.add_example(example)
+            self.run = draft.commit()
         return self.run.url()
 
     def take(self, run: Run, *, preprocessor: Any = None) -> None:

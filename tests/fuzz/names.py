@@ -9,7 +9,8 @@ from random import Random
 
 from artifact_store.core import keys
 from artifact_store.core.errors import InvalidName, InvalidReference
-from artifact_store.core.keys import ModelKey, RunId, RunRef
+from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.references import RunRef
 from artifact_store.storage.local import _parts, _prefix
 from tests.fuzz.changing import change_text
 from tests.fuzz.running import Target

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from artifact_models import GRUAdapter, LightGBMAdapter, load_adapter, places
+from artifact_models import GRUAdapter, LightGBMAdapter, load_adapter
 from artifact_models.adapter import BaseModelAdapter
 from artifact_models.gru.architecture import Architecture
 from artifact_models.gru.network import GRUNetwork
 from sklearn.preprocessing import StandardScaler
 
-from artifact_store import ArtifactStore, FeatureSchema, ModelKey, RunRef, TorchState, errors
+from artifact_store import ArtifactStore, FeatureSchema, Location, ModelKey, RunRef, TorchState, errors
 from tests.models.data import (
     NAMES,
     SELECTED,
@@ -63,7 +63,9 @@ class TestPlaces:
             ("/gru/BTCEUR", "/", "gru/BTCEUR@latest"),
             ("models/gru/BTCEUR@best_wf", "models", "gru/BTCEUR@best_wf"),
             ("models/gru@best_wf", "models", "gru@best_wf"),
-            ("models/gru/BTCEUR:2024", "models", "gru/BTCEUR:2024"),
+            ("models/gru/BTCEUR:20240816", "models", "gru/BTCEUR:20240816"),
+            ("models/gru/BTC;2FUSDT:USDT", "models", "gru/BTC;2FUSDT:USDT@latest"),
+            (f"models/gru/EURUSD;3DX/{RUN}", "models", f"gru/EURUSD=X:{RUN}"),
             ("models/gru/BTCEUR/latest", "models", "gru/BTCEUR@latest"),
             ("models/gru/BTCEUR/production", "models", "gru/BTCEUR@production"),
             ("models/gru/latest", "models", "gru@latest"),
@@ -75,19 +77,19 @@ class TestPlaces:
         ],
     )
     def test_a_path_says_root_and_run(self, text, root, ref):
-        place = places.read(text, TYPES)
+        place = Location.parse(text, TYPES)
         assert (place.root, str(place.ref())) == (root, ref)
         if "://" not in text:
-            assert places.read(Path(text), TYPES) == place
+            assert Location.parse(Path(text), TYPES) == place
 
     @pytest.mark.parametrize("text", ["store/models", "s3://gru/BTCEUR", "memory://lightgbm", ".", "xgboost/BTCEUR"])
     def test_a_root_alone_names_no_run(self, text):
         with pytest.raises(errors.InvalidReference, match="names no model: end it in"):
-            places.read(text, TYPES).ref()
+            Location.parse(text, TYPES).ref()
 
     def test_names_outside_the_grammar_are_refused(self):
         with pytest.raises(errors.InvalidName):
-            places.read("models/gru/BTC EUR", TYPES)
+            Location.parse("models/gru/" + "x" * 101, TYPES)
 
 
 class TestWhereItIsSaved:

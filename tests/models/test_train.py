@@ -182,7 +182,7 @@ def test_selected_features_are_what_the_model_is_given(data, tmp_path):
         (["--model", "gru", "-c", "layers=3"], 2, "InvalidOption", "a GRU has no setting 'layers'"),
         (["--model", "ppo", "-c", "total_timesteps=3"], 2, "InvalidInput", "(did you mean 'timesteps'?); there are"),
         (["--model", "ppo", "-c", "env.windw=3"], 2, "InvalidOption", "'windw' (did you mean 'window'?); there are"),
-        (["--symbol", "BTC/EUR"], 2, "InvalidName", "BTC-EUR"),
+        (["--symbol", "BTC\n"], 2, "InvalidName", "try 'BTC'"),
         (["--walk-forward", "300"], 2, "InvalidInput", "too few for 300 folds"),
         (["--store", "nothing://here"], 9, "EngineUnavailable", "nothing"),
     ],

@@ -53,6 +53,15 @@ class PPOAdapter(BaseModelAdapter):
 
     # ------------------------------------------------------------ train
 
+    def check_settings(self) -> None:
+        """Raise if the config has a setting that there is not."""
+        _, options = self._read_config(self.config)
+        trainer = library("artifact_models.ppo.trainer", "ppo")
+        try:
+            trainer.complete(options["hyperparameters"])
+        except ValueError as error:
+            raise errors.InvalidInput(f"this cannot be trained on: {error}") from error
+
     def fit(
         self,
         X: Any,

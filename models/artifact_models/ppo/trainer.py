@@ -86,10 +86,7 @@ def train(
     normalizer = (
         VecNormalize(venv, gamma=float((hyperparameters or {}).get("gamma", DEFAULTS["gamma"]))) if normalize else None
     )
-    chosen = {**DEFAULTS, **(hyperparameters or {})}
-    own = [name for name in inspect.signature(PPO).parameters if name not in _NOT_CHOSEN]
-    if chosen.keys() - set(own):
-        raise ValueError(wording.no_setting("PPO", chosen.keys() - set(own), [*_BESIDE, *own]))
+    chosen = complete(hyperparameters)
     try:
         algorithm = PPO("MlpPolicy", normalizer or venv, seed=seed, device="cpu", **chosen)
     except (TypeError, AssertionError) as error:  # which is how stable-baselines3 refuses a value
@@ -97,6 +94,19 @@ def train(
     learn(algorithm, timesteps, progress=progress)
     facts = {**chosen, "timesteps": timesteps, "environments": environments, "normalize": normalize, "seed": seed}
     return Trained(algorithm, normalizer, settings, names, selected, facts)
+
+
+def complete(hyperparameters: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the hyperparameters with the defaults of those that are not given.
+
+    Raises:
+        ValueError: there is no such hyperparameter.
+    """
+    chosen = {**DEFAULTS, **(hyperparameters or {})}
+    own = [name for name in inspect.signature(PPO).parameters if name not in _NOT_CHOSEN]
+    if chosen.keys() - set(own):
+        raise ValueError(wording.no_setting("PPO", chosen.keys() - set(own), [*_BESIDE, *own]))
+    return chosen
 
 
 def make_environments(rows: Any, prices: Any, settings: EnvSettings, count: int = 1) -> DummyVecEnv:
