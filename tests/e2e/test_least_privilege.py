@@ -93,9 +93,16 @@ def read_everything(site, folder):
         store.get(f"{KEY}:20230101_000000")
 
 
+def test_who_may_not_write_finds_out_before_a_training(site):
+    site.seen_by("writer").check_writable(KEY)
+    with pytest.raises(errors.AccessDenied):
+        site.seen_by("reader").check_writable(KEY)
+
+
 def write_everything(site, folder):
     site.proxy.reset()
     store = site.seen_by("writer", signer=signer())
+    store.check_writable("gru/NEW")
     store.save({"n": 1}, "gru/NEW")
     store.save(LARGE, "gru/NEW", run_id="20240202_000000")
     with pytest.raises(errors.RunExists):  # another large file lies there: its upload is given up

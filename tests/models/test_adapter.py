@@ -486,3 +486,32 @@ def test_a_bucket_holds_it_as_well(seaweed, seaweed_prefix):
         same_predictions(type(adapter).load(said, storage_options=options), adapter)
         latest = f"{url}/{adapter.model_type}/BTCEUR@latest"
         same_predictions(BaseModelAdapter.load(latest, storage_options=options), adapter)
+
+
+class TestSymbolsOfExchanges:
+    @pytest.mark.parametrize("symbol", ["BTC/USDT:USDT", "EURUSD=X", "CON.DE", "C:EURUSD", "20240816_142301"])
+    def test_one_is_saved_and_loaded_by_path_by_url_and_by_reference(self, tmp_path, symbol):
+        adapter = fitted_trees()
+        path = adapter.save(tmp_path / "store", symbol=symbol)
+        assert Path(path).parts[-2] == ModelKey.spell(symbol)
+        key = adapter.run.key
+        places = [
+            path,
+            Path(path),
+            f"{tmp_path}/store/lightgbm/{ModelKey.spell(symbol)}",
+            f"{tmp_path}/store/{key}@latest",
+        ]
+        for place in places:
+            assert LightGBMAdapter.load(place).run.key == ModelKey("lightgbm", symbol)
+        for source in (str(key), ("lightgbm", symbol), key):
+            assert LightGBMAdapter.load(source, store=tmp_path / "store").run == adapter.run
+        again = fitted_trees().save(Path(path).parent, symbol=symbol)  # what the path says is not nested into itself
+        assert Path(again).parent == Path(path).parent
+
+    def test_a_name_that_cannot_be_is_refused_before_anything_is_computed(self, tmp_path):
+        adapter = fitted_trees()
+        adapter._example = adapter._parts = lambda: pytest.fail("it was asked before the names were judged")
+        for wrong in ({"symbol": "x" * 101}, {"run_id": "yesterday"}, {"alias": "Latest"}, {"publish": "sometimes"}):
+            with pytest.raises(errors.InvalidInput):
+                adapter.save(tmp_path / "store", **wrong)
+        assert not (tmp_path / "store").exists()
