@@ -49,7 +49,9 @@ def test_what_is_printed_can_be_typed_into_a_shell(cli: Cli, runs: dict[str, str
         said = cli("promote", ref, "production").stdout
         shown = re.match(r"('[^']*'|\S+) names ", said)
         assert shown is not None, said
-        command = f"{shlex.quote(sys.executable)} -m artifact_store.cli --store {shlex.quote(str(cli.url))} show {shown[1]}"
+        command = (
+            f"{shlex.quote(sys.executable)} -m artifact_store.cli --store {shlex.quote(str(cli.url))} show {shown[1]}"
+        )
         done = subprocess.run(
             ["sh", "-c", command], capture_output=True, text=True, check=True, env={"PYTHONUTF8": "1"}
         )
@@ -74,27 +76,6 @@ def test_a_slash_gets_the_exact_spelling(cli: Cli, runs: dict[str, str]) -> None
     meant = error["message"].rpartition("try ")[2]
     assert cli.json("show", meant.strip("'"))["ref"] == runs["BTC/USDT:USDT"]
     assert "try 'gru/EURUSD=X@latest'" in cli.error("show", "gru/EURUSD=X/latest")[1]["message"]
-
-
-@pytest.mark.parametrize(
-    ("name", "posix", "windows"),
-    [
-        ("gru/BTCEUR@latest", "gru/BTCEUR@latest", "gru/BTCEUR@latest"),
-        ("gru/C:EURUSD", "gru/C:EURUSD", "gru/C:EURUSD"),
-        ("gru/BTC;2FUSDT", "'gru/BTC;2FUSDT'", '"gru/BTC;2FUSDT"'),
-        ("gru/M&M.NS", "'gru/M&M.NS'", '"gru/M&M.NS"'),
-        ("a'b", "'a'\"'\"'b'", '"a\'b"'),
-        ('a"b', "'a\"b'", '"a\\"b"'),
-        ("größe", "'größe'", '"größe"'),
-        ("", "''", '""'),
-        ("@x", "@x", '"@x"'),
-    ],
-)
-def test_a_word_is_quoted_where_a_shell_would_read_it_otherwise(name: str, posix: str, windows: str) -> None:
-    assert quoted(name, windows=False) == posix
-    assert quoted(name, windows=True) == windows
-    if os.name != "nt":
-        assert shlex.split(posix) == [name]
 
 
 def test_the_trader_takes_symbols_as_they_are(tmp_path: Path) -> None:
