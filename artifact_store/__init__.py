@@ -13,9 +13,10 @@ from artifact_store.core.codec import Codec, CodecRef, Risk
 from artifact_store.core.errors import ArtifactStoreError
 from artifact_store.core.features import FeatureSchema, Observation
 from artifact_store.core.files import Digest, Progress
-from artifact_store.core.keys import ModelKey, RunId, RunRef
+from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.pointer import Pointer, Publish
 from artifact_store.core.policy import Expect, IfBetter
+from artifact_store.core.references import Location, RunRef
 from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.draft import Draft
@@ -36,6 +37,7 @@ __all__ = [
     "FeatureSchema",
     "IfBetter",
     "LoadPolicy",
+    "Location",
     "ModelKey",
     "Observation",
     "Pointer",

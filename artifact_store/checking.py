@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from artifact_store.core.keys import ModelKey, RunRef
+from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest
+from artifact_store.core.references import RefLike, RunRef
 from artifact_store.ops import audit, diff, fetch, resolve, verify
 from artifact_store.ops.context import Context
 from artifact_store.ops.golden import Predictions, check_example
@@ -21,12 +22,12 @@ class Checking:
 
     _context: Context
 
-    def _own(self, run: Run | str | RunRef | ModelKey, *, key: ModelKey | None = None, signed: bool = True) -> Manifest:
+    def _own(self, run: Run | RefLike, *, key: ModelKey | None = None, signed: bool = True) -> Manifest:
         raise NotImplementedError
 
     def verify(
         self,
-        ref: str | RunRef | ModelKey | Run | None = None,
+        ref: RefLike | Run | None = None,
         *,
         predict: bool = False,
         keys: Sequence[PublicKey] | None = None,
@@ -48,7 +49,7 @@ class Checking:
         what = ref.manifest if isinstance(ref, Run) else ref
         return verify.verify(self._context, what, golden=check if predict else None, trusted=keys)
 
-    def sign(self, ref: Run | str | RunRef | ModelKey, signer: Signer | bytes, key: PublicKey | None = None) -> Run:
+    def sign(self, ref: Run | RefLike, signer: Signer | bytes, key: PublicKey | None = None) -> Run:
         """Vouch for a committed run: read every byte of it, compare, and store a signature beside it, create-only.
 
         Several keys may sign one run. With ``key``, a signature that was made elsewhere, such as by
@@ -64,7 +65,7 @@ class Checking:
         verify.sign(self._context, manifest, signer, key)
         return Run(self._context, manifest)
 
-    def diff(self, a: Run | str | RunRef | ModelKey, b: Run | str | RunRef | ModelKey) -> diff.Difference:
+    def diff(self, a: Run | RefLike, b: Run | RefLike) -> diff.Difference:
         """Return in what two runs differ: true as a value if they do. Reads their manifests and decodes nothing.
 
         Raises:

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from artifact_store import proof
-from artifact_store.core import keys
+from artifact_store.core import keys, symbols
 from artifact_store.core.canonical import canonical
 from artifact_store.core.codec import KnowsCategories, KnowsInputs, check_categories, check_inputs, libraries_of
 from artifact_store.core.documents import NON_FINITE, check_writable, plain
@@ -33,7 +33,7 @@ from artifact_store.core.files import Outgoing
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import CodecRecord, Component, FileEntry, Manifest, Parent, summary
 from artifact_store.core.policy import Later, Never, Policy, intent
-from artifact_store.ops import catalog, environment, lineage, provenance, publish, signing
+from artifact_store.ops import catalog, environment, lineage, marker, provenance, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.marker import StoreRecord
 from artifact_store.ops.publish import SeenPointer
@@ -245,7 +245,7 @@ class Draft:
             raise InvalidOption(f"{self.key}:{self.run_id} has nothing in it; add a component or a file")
         fields = self._fields()
         said = {**fields, **self._said(), "store_id": "", "files": (), "components": {}}
-        check_writable(Manifest, said, f"what {self.key} is given")
+        check_writable(Manifest, said, f"what {self.key.display_name} is given")
         if self._has_example:
             proof.repeat_example(self._context, fields, self._components, self._directory)
         (self._directory / keys.METADATA).write_bytes(canonical(summary(fields, self.features)))
@@ -291,6 +291,21 @@ class Draft:
         self.run = Run(context, manifest)
         self.run.published = self._prove_and_publish(self.run, seen)
         return self.run
+
+    def check_writable(self) -> None:
+        """Find out now what a commit would find out after all the work: whether this run could be saved and published.
+
+        Makes the store if there is none yet, and writes nothing else but a throw-away object.
+
+        Raises:
+            InvalidName: there is a symbol that differs from this one by case only.
+            Corrupt: the pointer of the alias cannot be read.
+            ArtifactStoreError: the store cannot be written, or this client cannot sign.
+        """
+        signing.check_able(self._context)
+        self._open_store()
+        self._check_seen(self._read_pointer())
+        marker.try_to_write(self._context.backend, self._context.patience)
 
     def discard(self) -> None:
         """Remove what was staged on this machine. What is committed is not touched."""
@@ -387,7 +402,7 @@ class Draft:
     def _check_twin(self) -> None:
         if self.key.symbol is not None:
             siblings = catalog.children(self._context, keys.type_prefix(self.key.model_type))
-            keys.check_symbol_twin(self.key.symbol, siblings)
+            symbols.check_symbol_twin(self.key.symbol, siblings)
 
     def _fields(self) -> dict[str, Any]:
         context = self._context

@@ -25,6 +25,14 @@ class Examining:
     def _open_a_store(self) -> marker.StoreRecord:
         raise NotImplementedError
 
+    def exists(self) -> bool:
+        """Tell whether the root says that it is a store, be it a damaged one: one small request.
+
+        Raises:
+            Unavailable, AccessDenied: the storage does not answer.
+        """
+        return marker.is_there(self._context.backend, self._context.patience)
+
     def doctor(
         self,
         *,

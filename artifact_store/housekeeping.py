@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from artifact_store.core.errors import Conflict, InvalidReference, NotAStore
-from artifact_store.core.keys import ModelKey, RunId, RunRef
+from artifact_store.core.keys import KeyLike, ModelKey, RunId
 from artifact_store.core.manifest import Manifest
+from artifact_store.core.references import RefLike, RunRef
 from artifact_store.ops import catalog, deletion, marker, retention, survey
 from artifact_store.ops.context import Context
 from artifact_store.ops.plan import Plan
@@ -27,7 +28,7 @@ class Housekeeping:
     def _open_for_writing(self) -> marker.StoreRecord:
         raise NotImplementedError
 
-    def delete(self, run: Run | str | RunRef, *, reason: str = "") -> Plan:
+    def delete(self, run: Run | RefLike, *, reason: str = "") -> Plan:
         """Return the plan to delete one run, which is named by its full id.
 
         Applied, it hides the run from every reader; its files stay until ``gc`` sweeps them after the grace period,
@@ -41,7 +42,7 @@ class Housekeeping:
         self._check_ours(run, key, run_id)
         return retention.plan_delete(self._context, key, run_id, reason=reason, begin=self._open_a_store)
 
-    def undelete(self, ref: Run | str | RunRef) -> Run:
+    def undelete(self, ref: Run | RefLike) -> Run:
         """Bring back a deleted run, and return it. One that was not deleted is returned as it is.
 
         Raises:
@@ -56,7 +57,7 @@ class Housekeeping:
 
     def prune(
         self,
-        key: str | ModelKey | None = None,
+        key: KeyLike | None = None,
         *,
         keep_last: int | None = None,
         keep_best: Sequence[object] | retention.Best | None = None,
@@ -93,7 +94,7 @@ class Housekeeping:
             return Plan((), self._open_for_writing)  # type: ignore[arg-type]  # without steps it is never begun
         return survey.plan_gc(self._context, grace=grace, begin=self._open_a_store)
 
-    def _check_ours(self, run: Run | str | RunRef, key: ModelKey, run_id: RunId) -> None:
+    def _check_ours(self, run: Run | RefLike, key: ModelKey, run_id: RunId) -> None:
         """Raise unless there is such a run, and a handle on one is a handle on this very one.
 
         Raises:
@@ -112,7 +113,7 @@ class Housekeeping:
         return self._open_for_writing()
 
 
-def _named(ref: str | RunRef, what: str) -> tuple[ModelKey, RunId]:
+def _named(ref: RefLike, what: str) -> tuple[ModelKey, RunId]:
     """Return the run that a reference names by its full id.
 
     Raises:

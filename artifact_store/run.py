@@ -19,9 +19,10 @@ from artifact_store.core.documents import NON_FINITE
 from artifact_store.core.errors import ArtifactStoreError, Corrupt, InvalidOption, brief
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.files import Digest
-from artifact_store.core.keys import ModelKey, RunId, RunRef
+from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import FileEntry, Manifest, summary
 from artifact_store.core.pointer import Pointer
+from artifact_store.core.references import RunRef
 from artifact_store.ops import environment, fetch
 from artifact_store.ops.audit import RunReport, verify_run
 from artifact_store.ops.context import Context

@@ -23,10 +23,11 @@ from artifact_store.core.errors import (
 )
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.files import Digest
-from artifact_store.core.keys import ModelKey, RunId, RunRef
+from artifact_store.core.keys import KeyLike, ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Note, Pointer, Publish
 from artifact_store.core.policy import Expect, Never, Policy, parse_policy
+from artifact_store.core.references import RefLike, RunRef
 from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.draft import Draft
@@ -168,7 +169,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
     def save(
         self,
         obj: Any,
-        key: str | ModelKey,
+        key: KeyLike,
         *,
         component: str = "model",
         components: Mapping[str, Any] | None = None,
@@ -215,7 +216,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
 
     def new_run(
         self,
-        key: str | ModelKey,
+        key: KeyLike,
         *,
         run_id: str | None = None,
         alias: str = keys.LATEST,
@@ -240,6 +241,18 @@ class ArtifactStore(Housekeeping, Checking, Examining):
             known_keys=self._known_keys,
         )
 
+    def check_writable(self, key: KeyLike, *, alias: str = keys.LATEST) -> None:
+        """Raise unless a run of this model could be saved and published now: to be asked before a long training.
+
+        Raises:
+            ArtifactStoreError: as :meth:`Draft.check_writable`.
+        """
+        draft = self.new_run(key, alias=alias)
+        try:
+            draft.check_writable()
+        finally:
+            draft.discard()
+
     def _open_for_writing(self) -> marker.StoreRecord:
         if self._record is None:
             context = self._context
@@ -250,7 +263,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
 
     # ------------------------------------------------------------ find and load
 
-    def get(self, ref: str | RunRef | ModelKey) -> Run:
+    def get(self, ref: RefLike) -> Run:
         """Return the run that a reference names, without its files: one request.
 
         Raises:
@@ -262,7 +275,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
 
     def load(
         self,
-        ref: str | RunRef | ModelKey,
+        ref: RefLike,
         component: str = "model",
         *,
         into: Any | None = None,
@@ -284,7 +297,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
 
     def find(
         self,
-        key: str | ModelKey,
+        key: KeyLike,
         *,
         prefer: str | Sequence[str] = ("best_wf", keys.LATEST),
         newest: bool = True,
@@ -313,7 +326,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
         """Return every model that has runs or aliases here, in order."""
         return catalog.models(self._context)
 
-    def aliases(self, key: str | ModelKey) -> dict[str, Pointer]:
+    def aliases(self, key: KeyLike) -> dict[str, Pointer]:
         """Return every alias of a model by name, with the pointer in force; ``run_id`` is none where it is retired.
 
         Raises:
@@ -323,7 +336,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
 
     def runs(
         self,
-        key: str | ModelKey | None = None,
+        key: KeyLike | None = None,
         *,
         since: datetime | None = None,
         until: datetime | None = None,
@@ -350,7 +363,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
 
     def promote(
         self,
-        run: Run | str | RunRef,
+        run: Run | RefLike,
         alias: str,
         *,
         reason: str = "",
@@ -375,7 +388,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
         note = self._notes(reason)
         return promote.promote(self._context, alias, self._own(run), policy, note=note)
 
-    def rollback(self, ref: str | RunRef | ModelKey, *, to: str | Run | None = None, reason: str = "") -> Pointer:
+    def rollback(self, ref: RefLike, *, to: str | Run | None = None, reason: str = "") -> Pointer:
         """Publish again the run that served before the current one first served, or ``to``, and return the pointer.
 
         It is a new publish with a higher ``seq``. A second rollback goes one run further back.
@@ -395,7 +408,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
         why = reason or f"rollback from {past.entries[-1].run_id or 'retired'}"
         return promote.republish(self._context, past.alias, manifest, note=self._notes(why), seen=past.seen)
 
-    def retire(self, ref: str | RunRef | ModelKey, *, reason: str = "") -> Pointer:
+    def retire(self, ref: RefLike, *, reason: str = "") -> Pointer:
         """Let an alias name no run from now on; its history and its ``seq`` go on.
 
         Raises:
@@ -405,7 +418,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
         note = self._notes(reason)
         return promote.retire(self._context, *resolve.published(self._context, RunRef.parse(ref)), note=note)
 
-    def history(self, ref: str | RunRef | ModelKey) -> list[Publish]:
+    def history(self, ref: RefLike) -> list[Publish]:
         """Return every publish that an alias ever had, oldest first, the one in force last.
 
         Raises:
@@ -419,14 +432,16 @@ class ArtifactStore(Housekeeping, Checking, Examining):
         signing.check_able(self._context)
         return partial(signing.note, self._context, self._open_for_writing().store_id, reason)
 
-    def _own(self, run: Run | str | RunRef | ModelKey, *, key: ModelKey | None = None, signed: bool = True) -> Manifest:
+    def _own(self, run: Run | RefLike, *, key: ModelKey | None = None, signed: bool = True) -> Manifest:
         """Return the manifest of a run of this store, and of ``key`` if one is given."""
         if isinstance(run, Run):
             manifest = run.manifest
         else:
             manifest = resolve.resolve(self._context, RunRef.parse(run), signed=signed)
         if key is not None and manifest.key != key:
-            raise Conflict(f"{manifest.label} is no run of {key}; an alias only names runs of its own model")
+            raise Conflict(
+                f"{manifest.label} is no run of {key.display_name}; an alias only names runs of its own model"
+            )
         if manifest.store_id != self._open_for_writing().store_id:
             raise Conflict(f"{manifest.label} belongs to another store; download it and save it here")
         return manifest

@@ -16,6 +16,7 @@ from typing import Any
 
 LIMITS = {"run": 8 << 20, "pointer": 256 << 10, "history": 256 << 10, "store": 64 << 10, "tombstone": (8 << 20) + 65536}
 RUN_ID = re.compile(r"\d{8}_\d{6}(_[a-z0-9][a-z0-9-]{0,39})?")
+DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 TYPE = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 FIELDS = ("seq", "run_id", "manifest_sha256", "write_id", "at", "by", "reason")
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
@@ -54,6 +55,7 @@ def document(data: bytes, *kinds: str) -> dict[str, Any]:
     demand(canonical(value) == data, "it is not in canonical form")
     demand(sealed(value)["checksum"] == value["checksum"], "it was changed after it was written")
     demand(value["format"].split(".")[0] == "1", "it is of another format")
+    demand(set(value.get("must_understand", [])) <= {"symbols"}, "it has something in it that is not known here")
     demand(value["kind"] in kinds, "it is of another kind")
     demand(len(data) <= LIMITS[value["kind"]], "it is too long")
     return value
@@ -67,6 +69,42 @@ def digest_of(place: Path) -> dict[str, Any]:
     files = {path.relative_to(place).as_posix(): digest_of(path) for path in place.rglob("*") if path.is_file()}
     listing = canonical({name: found["sha256"] for name, found in files.items()})
     return {"size": sum(found["size"] for found in files.values()), "sha256": sha256(listing)}
+
+
+# ---------------------------------------------------------------- symbols
+
+
+def escaped(text: str) -> str:
+    return "".join(f";{byte:02X}" for byte in text.encode())
+
+
+def spelled(symbol: str) -> str:
+    """Return the spelling of a symbol in keys."""
+    text = "".join(sign if re.fullmatch(r"[A-Za-z0-9._-]", sign) else escaped(sign) for sign in symbol)
+    text = re.sub(r"\.(?=(json|history)?\Z)", ";2E", text)
+    if text[0] in "._-" or RUN_ID.fullmatch(text) or DEVICE.fullmatch(text):
+        text = escaped(text[0]) + text[1:]
+    demand(1 <= len(text) <= 100, "the symbol is too long")
+    return text
+
+
+def unspelled(name: str) -> str | None:
+    """Return the symbol that is spelled so, if one is."""
+    try:
+        symbol = re.sub(r"(;[0-9A-F]{2})+", lambda found: bytes.fromhex(found[0].replace(";", "")).decode(), name)
+        return symbol if spelled(symbol) == name else None
+    except (UnicodeDecodeError, Refused):
+        return None
+
+
+def folder(key: str) -> str:
+    """Return the folder of ``type/symbol``, in which the symbol is as it is."""
+    kind, slash, symbol = key.partition("/")
+    return f"{kind}/{spelled(symbol)}" if slash else kind
+
+
+def understood(key: str) -> dict[str, Any]:
+    return {} if folder(key) == key else {"must_understand": ["symbols"]}
 
 
 # ---------------------------------------------------------------- reading
@@ -87,33 +125,33 @@ class Store:
                 continue
             if any(self._is_ours(child) for child in kind.iterdir()):
                 found.append(kind.name)
-            found += [f"{kind.name}/{child.name}" for child in kind.iterdir() if self._is_symbol(child)]
+            found += [f"{kind.name}/{unspelled(child.name)}" for child in kind.iterdir() if self._is_symbol(child)]
         return sorted(found)
 
     def aliases(self, key: str) -> list[str]:
-        return sorted(path.stem for path in (self.root / key).iterdir() if path.suffix == ".json")
+        return sorted(path.stem for path in (self.root / folder(key)).iterdir() if path.suffix == ".json")
 
     def runs(self, key: str) -> list[str]:
         """Return the committed runs that are not deleted."""
-        names = [path.name for path in (self.root / key).iterdir() if RUN_ID.fullmatch(path.name)]
+        names = [path.name for path in (self.root / folder(key)).iterdir() if RUN_ID.fullmatch(path.name)]
         return sorted(name for name in names if self.state(key, name) == "committed")
 
     def state(self, key: str, run_id: str) -> str:
-        place = self.root / key / run_id / "manifest.json"
+        place = self.root / folder(key) / run_id / "manifest.json"
         if not place.exists():
             return "never committed"
         record = document(place.read_bytes(), "run", "tombstone")
         return "committed" if record["kind"] == "run" else record["state"]
 
     def pointer(self, key: str, alias: str) -> dict[str, Any]:
-        found = document((self.root / key / f"{alias}.json").read_bytes(), "pointer")
+        found = document((self.root / folder(key) / f"{alias}.json").read_bytes(), "pointer")
         self._belongs(found, key, alias=alias)
         if found["manifest"] is not None:
             demand(sha256(canonical(found["manifest"])) == found["manifest_sha256"], "it carries another manifest")
         return found
 
     def manifest(self, key: str, run_id: str) -> dict[str, Any]:
-        found = document((self.root / key / run_id / "manifest.json").read_bytes(), "run")
+        found = document((self.root / folder(key) / run_id / "manifest.json").read_bytes(), "run")
         self._belongs(found, key, run_id=run_id, store_id=self.id)
         return found
 
@@ -133,7 +171,7 @@ class Store:
             demand(
                 key == path or re.fullmatch(re.escape(path) + r"\.[0-9a-f]{8}", key) is not None, "it leads elsewhere"
             )
-            data = (self.root / self._key(manifest) / manifest["run_id"] / key).read_bytes()
+            data = (self.root / folder(self._key(manifest)) / manifest["run_id"] / key).read_bytes()
             demand((len(data), sha256(data)) == (entry["size"], entry["sha256"]), f"{path} was changed")
             found[path] = data
         return found
@@ -144,7 +182,7 @@ class Store:
         entries = [*pointer["history"], {name: pointer[name] for name in FIELDS}]
         pinned, last = pointer.get("archive"), entries[0]["seq"] - 1
         while last:
-            data = (self.root / key / f"{alias}.history" / f"{last:010d}.json").read_bytes()
+            data = (self.root / folder(key) / f"{alias}.history" / f"{last:010d}.json").read_bytes()
             demand(pinned is None or sha256(data) == pinned, "the archive was changed")
             block = document(data, "history")
             self._belongs(block, key, alias=alias)
@@ -166,8 +204,8 @@ class Store:
     def check_run(self, manifest: dict[str, Any], pem: bytes) -> None:
         """Raise unless this key signed the run: all of its files, and its manifest."""
         digest = sha256(canonical(manifest))
-        folder = self.root / self._key(manifest) / manifest["run_id"] / "_signatures"
-        data = (folder / f"{digest[:16]}.{sha256(pem)[:16]}.json").read_bytes()
+        place = self.root / folder(self._key(manifest)) / manifest["run_id"] / "_signatures"
+        data = (place / f"{digest[:16]}.{sha256(pem)[:16]}.json").read_bytes()
         demand(len(data) <= 12 << 20, "it is too long")
         bundle = json.loads(data)
         envelope = bundle["dsseEnvelope"]
@@ -199,7 +237,7 @@ class Store:
     def save(self, key: str, run_id: str, files: dict[str, bytes], about: dict[str, Any], now: str) -> None:
         """Store files and commit them as a run."""
         for path, data in files.items():
-            self._create(f"{key}/{run_id}/{path}", data)
+            self._create(f"{folder(key)}/{run_id}/{path}", data)
         listed = [
             {"path": path, "key": path, "size": len(data), "sha256": sha256(data)}
             for path, data in sorted(files.items())
@@ -221,15 +259,16 @@ class Store:
             "metrics": {},
             "tags": {},
             "environment": {},
+            **understood(key),
             **about,
         }
-        self._create(f"{key}/{run_id}/manifest.json", canonical(sealed(said)))
+        self._create(f"{folder(key)}/{run_id}/manifest.json", canonical(sealed(said)))
 
     def publish(self, key: str, alias: str, run_id: str, now: str) -> None:
         """Swap the pointer, which is there and tells of fewer than 64 publishes, for one that names this run."""
         import fcntl
 
-        place, manifest = f"{key}/{alias}.json", self.manifest(key, run_id)
+        place, manifest = f"{folder(key)}/{alias}.json", self.manifest(key, run_id)
         seen = (self.root / place).read_bytes()
         before = self.pointer(key, alias)
         history = [*before["history"], {name: before[name] for name in FIELDS}]
@@ -249,6 +288,7 @@ class Store:
             "at": now,
             "by": "the other implementation",
             "reason": "written from the document",
+            **understood(key),
         }
         (self.root / "_locks").mkdir(mode=0o700, exist_ok=True)
         with (self.root / "_locks" / f"{sha256(place.encode())[:2]}.lock").open("ab") as lock:
@@ -287,7 +327,7 @@ class Store:
         return bool(RUN_ID.fullmatch(child.name)) or child.suffix in {".json", ".history"}
 
     def _is_symbol(self, child: Path) -> bool:
-        return child.is_dir() and not self._is_ours(child)
+        return child.is_dir() and not self._is_ours(child) and unspelled(child.name) is not None
 
 
 def verify(pem: bytes, signature: bytes, payload_type: str, payload: bytes) -> None:

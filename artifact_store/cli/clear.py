@@ -70,9 +70,8 @@ def undelete(session: Session, ref: str) -> None:
     """Bring back the run that REF names by its full id, as long as its files are there. It asks for no --apply."""
     with session.store() as store:
         run = store.undelete(ref)
-        session.answer(
-            {"ref": str(run.ref), "manifest_sha256": run.manifest.digest}, [f"{run.ref} is there, complete as it was."]
-        )
+        document = {"ref": str(run.ref), "manifest_sha256": run.manifest.digest}
+        session.answer(document, [f"{text.ref(run.ref)} is there, complete as it was."])
 
 
 @click.command("prune", cls=Command, short_help="Delete the runs that nothing speaks for.")

@@ -128,4 +128,4 @@ def export(session: Session, *, ref: str, directory: str, legacy: bool, pickles:
         folder = write_old(run, Path(directory), pickles=pickles, alias=RunRef.parse(ref).alias)
     files = sorted(path.name for path in folder.iterdir())
     document = {"ref": str(run.ref), "folder": str(folder), "files": files}
-    session.answer(document, [f"{run.ref} is in {text.safe(str(folder))}: {', '.join(files)}."])
+    session.answer(document, [f"{text.ref(run.ref)} is in {text.safe(str(folder))}: {', '.join(files)}."])

@@ -13,8 +13,9 @@ from artifact_store.cli.session import Command, Session, page_width, pass_sessio
 from artifact_store.core.documents import write_time
 from artifact_store.core.errors import ArtifactStoreError, ModelNotFound
 from artifact_store.core.features import FeatureSchema
-from artifact_store.core.keys import ModelKey, RunRef
+from artifact_store.core.keys import ModelKey
 from artifact_store.core.pointer import Pointer, Publish
+from artifact_store.core.references import RunRef
 from artifact_store.run import Run
 from artifact_store.store import ArtifactStore
 
@@ -43,7 +44,9 @@ def ls(session: Session, key: str | None, limit: int | None) -> None:
         if chosen is not None:
             known = [model for model in known if chosen.covers(model)]
             if not known:
-                raise ModelNotFound(f"nothing is stored for {chosen} in {store.url}; `artifact-store ls` tells what is")
+                raise ModelNotFound(
+                    f"nothing is stored for {chosen.display_name} in {store.url}; `artifact-store ls` tells what is"
+                )
         list_models(session, store, known)
 
 
@@ -55,7 +58,7 @@ def list_models(session: Session, store: ArtifactStore, models: Sequence[ModelKe
         refuse_what_is_no_store(store, models)
     document = {"store": store.url, "models": found, "problems": problems}
     rows = [
-        [str(model["key"]), str(model["runs"]), str(model["newest"] or ""), ", ".join(_names(model["aliases"]))]
+        [_label(model), str(model["runs"]), str(model["newest"] or ""), ", ".join(_names(model["aliases"]))]
         for model in found
     ]
     empty = [f"No models in {text.safe(store.url)} yet."]
@@ -78,11 +81,15 @@ def _model(store: ArtifactStore, key: ModelKey, problems: list[str]) -> dict[str
     }
 
 
+def _label(model: Mapping[str, Any]) -> str:
+    return ModelKey(model["model_type"], model["symbol"]).display_name
+
+
 def _aliases(store: ArtifactStore, key: ModelKey, problems: list[str]) -> Mapping[str, Pointer]:
     try:
         return store.aliases(key)
     except ArtifactStoreError as error:  # a listing goes on: it tells of it, and shows the rest
-        problems.append(f"the aliases of {key}: {error}")
+        problems.append(f"the aliases of {key.display_name}: {error}")
         return {}
 
 
@@ -100,7 +107,9 @@ def list_runs(session: Session, store: ArtifactStore, key: ModelKey, limit: int 
     problems += [str(problem) for problem in listing.problems]
     found = [_run(run, pointers) for run in runs]
     document = {"store": store.url, "key": str(key), "runs": found, "problems": problems}
-    session.answer(document, _run_lines(runs, pointers) if runs else [f"{key} has no committed run."])
+    session.answer(
+        document, _run_lines(runs, pointers) if runs else [text.safe(f"{key.display_name} has no committed run.")]
+    )
     session.warn(problems)
 
 
@@ -208,7 +217,7 @@ def _everything(run: Run, pointers: Mapping[str, Pointer], problems: list[str]) 
 
 def _page(run: Run, pointers: Mapping[str, Pointer]) -> Iterator[str]:
     manifest = run.manifest
-    yield click.style(str(run.ref), bold=True)
+    yield click.style(text.ref(run.ref), bold=True)
     yield from text.fields(
         [
             ("saved", f"{text.time(run.created_at)} UTC"),

@@ -56,7 +56,7 @@ def get(session: Session, ref: str, dest: str, component: str | None, files: tup
         {"path": n, "saved_as": str(p), "size": run.files[n].size, "sha256": run.files[n].sha256} for n, p in saved
     ]
     size = text.size(sum(run.files[name].size for name, _ in saved))
-    lines = [f"{text.count(len(saved), 'file')} of {run.ref}, {size}, in {text.safe(dest)}: all as saved."]
+    lines = [f"{text.count(len(saved), 'file')} of {text.ref(run.ref)}, {size}, in {text.safe(dest)}: all as saved."]
     verdict = run.environment_verdict
     document = {"ref": str(run.ref), "files": entries, "environment_verdict": verdict.to_json()}
     session.answer(document, [*lines, *text.fields(list(environment_lines(run)))])
@@ -215,5 +215,5 @@ def _put_document(run: Run) -> dict[str, Any]:
 
 
 def _put_lines(run: Run) -> Iterator[str]:
-    yield f"Saved {run.ref}: {text.count(len(run.files), 'file')}, {text.size(size_of(run))}."
+    yield f"Saved {text.ref(run.ref)}: {text.count(len(run.files), 'file')}, {text.size(size_of(run))}."
     yield text.safe(f"It is {run.published}.")

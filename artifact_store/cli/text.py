@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+from artifact_store.core.shell import quoted
+
 WIDTH = 100
 """Columns of a page where nobody says how wide it is."""
 
@@ -31,6 +33,11 @@ def safe(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in text)
+
+
+def ref(reference: object) -> str:
+    """Return a reference, or a key, so that it can be copied into a shell."""
+    return safe(quoted(str(reference)))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, indent: int = 0) -> Iterator[str]:

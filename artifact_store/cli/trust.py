@@ -84,7 +84,7 @@ def sign(session: Session, ref: str, key: Path, bundle: Path | None) -> None:
             public = PublicKey.from_pem(key)
             run, key_id = store.sign(ref, _bundle(bundle), public), public.key_id
     document = {"ref": str(run.ref), "manifest_sha256": run.manifest.digest, "key_id": key_id}
-    session.answer(document, [text.safe(f"{run.ref} is signed by the key {key_id[:16]}.")])
+    session.answer(document, [f"{text.ref(run.ref)} is signed by the key {text.safe(key_id[:16])}."])
 
 
 def _bundle(path: Path) -> bytes:

@@ -15,7 +15,8 @@ from artifact_store.cli import failures, text
 from artifact_store.cli.session import Command, Session, pass_session, refuse_what_is_no_store
 from artifact_store.core.compatibility import Compatibility
 from artifact_store.core.errors import InvalidOption, ModelNotFound
-from artifact_store.core.keys import ModelKey, RunRef
+from artifact_store.core.keys import ModelKey
+from artifact_store.core.references import RunRef, has_selector
 from artifact_store.legacy.single_file import old_models
 from artifact_store.ops.audit import Problem
 from artifact_store.ops.golden import Predictions
@@ -88,7 +89,7 @@ def _chosen(
         ModelNotFound: there is none.
         InvalidOption: ``prefer`` is given, and the reference says already which run.
     """
-    if ref is not None and ("@" in ref or ":" in ref):
+    if ref is not None and has_selector(ref):
         if prefer:
             raise InvalidOption(f"{ref} names its run already: leave out --prefer, or name the model alone")
         named = RunRef.parse(ref)
@@ -118,7 +119,7 @@ def _timed(key: ModelKey, find: Callable[[ModelKey], Run]) -> Timed:
 
 
 def _name(key: ModelKey | None) -> str:
-    return "" if key is None else text.safe(str(key))
+    return "" if key is None else text.safe(key.display_name)
 
 
 def _document(url: str, checked: Iterable[Timed]) -> dict[str, Any]:
@@ -173,7 +174,7 @@ def _lines(checked: Sequence[Timed]) -> Iterator[str]:
     head = ("model", "run", "taken as", "files", "loaded", "predictions", "environment", "seconds", "result")
     rows = [
         [
-            str(report.key),
+            report.key.display_name,
             report.run.rpartition(":")[2] or "-",
             _why(report),
             str(report.files),

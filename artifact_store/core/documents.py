@@ -1,7 +1,9 @@
 """What the JSON documents of the store have in common: format version, kind, times, and how one is read.
 
 The rule of versions: a reader accepts every minor format of its own major one, keeps the fields that it does not
-know, and refuses a newer major format by name. The field ``checksum`` and its meaning are the same in all formats.
+know, and refuses a newer major format by name. What a reader has to know, so that it does not misread the document,
+has a name in the field ``must_understand``, which is left out where there is none. The field ``checksum`` and its
+meaning are the same in all formats.
 """
 
 from __future__ import annotations
@@ -23,11 +25,14 @@ from pydantic import (
 )
 
 from artifact_store.core.canonical import MAX_DEPTH, canonical, checksum, parse, parse_document
-from artifact_store.core.errors import Corrupt, FormatTooNew, InvalidOption, RunDeleted
+from artifact_store.core.errors import Corrupt, FormatTooNew, FormatUnsupported, InvalidOption, RunDeleted, brief
 from artifact_store.core.keys import ModelKey
+from artifact_store.core.symbols import MUST_UNDERSTAND, spelled
 
 FORMAT: Final = "1.0"
 _MAJOR = 1
+UNDERSTOOD: Final = frozenset({MUST_UNDERSTAND})
+"""The names in ``must_understand`` that this release knows."""
 _FORMAT = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 
@@ -81,7 +86,7 @@ class Document(Value):
 
         Raises:
             Corrupt: they are not such a document, or were changed after they were written.
-            FormatTooNew: a newer release wrote them.
+            FormatUnsupported: a newer release wrote them, with something that this one does not know.
             RunDeleted: they say that the run was deleted.
         """
         value = parse_document(data, limit=cls.LIMIT, what=what)
@@ -104,8 +109,16 @@ class Document(Value):
         if self._raw is not None:
             return self._raw
         value = {"kind": self.KIND, **self.model_dump(mode="json")}
+        names = self.must_be_understood()
+        if names:
+            value["must_understand"] = names
         value["checksum"] = checksum(value)
         return value
+
+    def must_be_understood(self) -> list[str]:
+        """Return the names of what a reader has to know so that it does not misread this document."""
+        symbol = getattr(self, "symbol", None)
+        return [MUST_UNDERSTAND] if symbol is not None and spelled(symbol) != symbol else []
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Document) and self.to_bytes() == other.to_bytes()
@@ -143,23 +156,42 @@ def check_readable(document: Document) -> None:
 
 
 def check_format(value: Mapping[str, Any], *, kind: str, what: str) -> None:
-    """Raise unless ``value`` is a document of this kind in a format that we can read."""
+    """Raise unless ``value`` is a document of this kind in a format that we can read.
+
+    Raises:
+        FormatUnsupported: it is not, and a newer release can read it. Found out before anything else is judged.
+        RunDeleted: it is a tombstone in the place of a run.
+        Corrupt: it is something else.
+    """
     match = _FORMAT.fullmatch(str(value.get("format")))
     if match is None:
         raise Corrupt(f"{what} does not say which format it has")
     if int(match[1]) > _MAJOR:
         raise FormatTooNew(f"{what} has format {match[0]}; this release reads {_MAJOR}.x: upgrade artifact-store")
+    _check_understood(value, what)
     if value.get("kind") == "tombstone" and kind == "run":
         raise RunDeleted(f"{what}: this run was deleted")
     if value.get("kind") != kind:
         raise Corrupt(f"{what} is not a {kind!r} document but {str(value.get('kind'))[:40]!r}")
 
 
+def _check_understood(value: Mapping[str, Any], what: str) -> None:
+    names = value.get("must_understand", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise Corrupt(f"{what} says in no list of names what a reader must understand")
+    unknown = [name for name in names if name not in UNDERSTOOD]
+    if unknown:
+        raise FormatUnsupported(
+            f"{what} can only be read by a release that knows {', '.join(map(brief, unknown))}: upgrade artifact-store",
+            names=unknown,
+        )
+
+
 def check_key(document: Any, key: ModelKey, what: str) -> None:
     """Raise unless the document is about this very model."""
     if (document.model_type, document.symbol) != (key.model_type, key.symbol):
         found = ModelKey(document.model_type, document.symbol)
-        raise Corrupt(f"{what} belongs to {found}: it was copied or swapped")
+        raise Corrupt(f"{what} belongs to {found.display_name}: it was copied or swapped")
 
 
 def plain(value: Any, where: str, depth: int = MAX_DEPTH) -> Any:

@@ -36,7 +36,8 @@
     ├── Corrupt                        do not use it; restore it or fall back to another run
     │   └── DigestMismatch               other bytes than were saved
     ├── Unsupported                    install or choose something else
-    │   ├── FormatTooNew                 written by a newer release
+    │   ├── FormatUnsupported            it has something in it that this release does not know
+    │   │   └── FormatTooNew             in a newer major format
     │   ├── CodecUnavailable             the codec, or the library it needs, is not installed
     │   ├── PredictorUnavailable         nothing here predicts with this model type
     │   ├── EngineUnavailable            the storage client is not installed
@@ -118,7 +119,11 @@ class InvalidName(InvalidInput):
 
 
 class InvalidReference(InvalidInput):
-    """Text that should name a model, a run or an alias does not."""
+    """Text that should name a model, a run or an alias does not; ``suggestion`` is what to type, if that is known."""
+
+    def __init__(self, message: str, *, suggestion: str | None = None) -> None:
+        self.suggestion = suggestion
+        super().__init__(f"{message}; try {suggestion!r}" if suggestion else message)
 
 
 class InvalidOption(InvalidInput):
@@ -355,8 +360,16 @@ class Unsupported(ArtifactStoreError):
     """This installation, or this storage, cannot do it."""
 
 
-class FormatTooNew(Unsupported):
-    """A newer release wrote this in a format that this release does not know."""
+class FormatUnsupported(Unsupported):
+    """A newer release wrote this with something in it that this release would misread; ``names`` says what."""
+
+    def __init__(self, message: str, *, names: Sequence[str] = ()) -> None:
+        self.names = tuple(names)
+        super().__init__(message)
+
+
+class FormatTooNew(FormatUnsupported):
+    """A newer release wrote this in a major format that this release does not know."""
 
 
 class CodecUnavailable(Unsupported):

@@ -1,22 +1,27 @@
 """Identity, and the one place that spells keys.
 
-The grammar is the same on every platform, so that a store can be copied anywhere: nothing is ever decoded, escaped
-or folded, and what one platform could not hold is refused on all. A value of a type below cannot exist in a bad state.
+The grammar is the same on every platform, so that a store can be copied anywhere: nothing is ever folded, and what one
+platform could not hold is refused on all. Symbols alone are escaped (:mod:`artifact_store.core.symbols`): ``str`` of a
+key is what people type, :func:`model_prefix` is how it is stored. A value of a type below cannot exist in a bad state.
 
-Owns names, references and the layout of keys. Does not know storage or what the objects hold.
+Owns names and the layout of keys; references are in :mod:`artifact_store.core.references`. Does not know storage or
+what the objects hold.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterable
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Self, TypeVar
 
+from artifact_store.core import mistakes, symbols
 from artifact_store.core.canonical import canonical, sha256
 from artifact_store.core.errors import InvalidName, InvalidReference, brief
+from artifact_store.core.grammar import COMPONENT, MODEL_TYPE, RUN_ID, WINDOWS_DEVICE
 
 Name = TypeVar("Name", bound=str)
 
@@ -31,41 +36,53 @@ METADATA: Final = "metadata.json"
 SIGNATURES: Final = "_signatures/"
 LATEST: Final = "latest"
 
-_MODEL_TYPE = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-_SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_RUN_ID = re.compile(r"([0-9]{8})_([0-9]{6})(?:_[a-z0-9][a-z0-9-]{0,39})?")  # \d would be the digits of any script
-_RUN_PREFIX = re.compile(r"[0-9]{1,8}|[0-9]{8}_(?:[0-9]{1,6}|[0-9]{6}_(?:[a-z0-9][a-z0-9-]{0,39})?)?")
-_COMPONENT = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _SEGMENT = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9 ._+=@-]{0,98}[A-Za-z0-9_+=@-])?")
 _ATTEMPT = re.compile(r"[0-9a-f]{8}")
 _PROBE = re.compile(r"[0-9a-f]{32}")
 _BLOCK = re.compile(r"[0-9]{10}\.json")
 _SIGNATURE = re.compile(r"([0-9a-f]{16})\.([0-9a-f]{16})\.json")
 _SHORT = 16
-WINDOWS_DEVICE: Final = re.compile(
-    r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$) *(?:\..*)?", re.IGNORECASE
-)
+_LONGEST = 64
+_DEVICE = "Windows keeps this name for a device, and stores nothing under it"
 _RESERVED_ALIASES = frozenset({"manifest", "metadata", "config"})
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
-def _check(kind: str, name: object, pattern: re.Pattern[str], rule: str) -> str:
+def _check(kind: str, name: object, why_not: Callable[[str], str | None]) -> str:
     if not isinstance(name, str):
         raise InvalidName(kind, name, "it is not text")
-    if not pattern.fullmatch(name):
-        raise InvalidName(kind, name, rule, suggestion=_mended(name, pattern))
-    if WINDOWS_DEVICE.fullmatch(name):
-        raise InvalidName(kind, name, "Windows keeps this name for a device, and stores nothing under it")
+    why = why_not(name)
+    if why is not None:
+        raise InvalidName(kind, name, why, suggestion=_mended(name, why_not))
     return name
 
 
-def _mended(name: str, pattern: re.Pattern[str]) -> str | None:
-    """Return the name with what the grammar forbids replaced by a hyphen, if that helps."""
-    for candidate in (name.strip(), name.strip().lower()):
-        mended = re.sub(r"[^A-Za-z0-9._-]+", "-", candidate).strip("-._")
-        if pattern.fullmatch(mended) and not WINDOWS_DEVICE.fullmatch(mended):
-            return mended
+def _mended(name: str, why_not: Callable[[str], str | None]) -> str | None:
+    """Return a name that is taken and is as near as possible; there is one wherever the name has a letter."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    for joiner in "-_":
+        text = re.sub(r"[^a-z0-9_-]+" if joiner == "-" else r"[^a-z0-9]+", joiner, plain)
+        text = re.sub(r"^[^a-z]+", "", text)[: _LONGEST - len("_1")].rstrip("-_")
+        for candidate in (text, f"{text}_1"):
+            if why_not(candidate) is None:
+                return candidate
     return None
+
+
+def _no_model_type(name: str) -> str | None:
+    if not MODEL_TYPE.fullmatch(name):
+        return f"use a-z, 0-9, '_' and '-', beginning with a letter, at most {_LONGEST}"
+    return _DEVICE if WINDOWS_DEVICE.fullmatch(name) else None
+
+
+def _no_alias(name: str) -> str | None:
+    return "the files of a run are called so" if name in _RESERVED_ALIASES else _no_model_type(name)
+
+
+def _no_component(name: str) -> str | None:
+    if not COMPONENT.fullmatch(name):
+        return f"use a-z, 0-9 and '_', beginning with a letter, at most {_LONGEST}"
+    return _DEVICE if WINDOWS_DEVICE.fullmatch(name) else None
 
 
 def check_model_type(name: object) -> str:
@@ -74,31 +91,17 @@ def check_model_type(name: object) -> str:
     Raises:
         InvalidName: it cannot; the text says why and, where there is one, suggests a name.
     """
-    return _check("model type", name, _MODEL_TYPE, "use a-z, 0-9, '_' and '-', beginning with a letter, at most 64")
+    return _check("model type", name, _no_model_type)
 
 
 def check_alias(name: object) -> str:
     """Return ``name`` if it can be an alias, else raise ``InvalidName``."""
-    text = _check("alias", name, _MODEL_TYPE, "use a-z, 0-9, '_' and '-', beginning with a letter, at most 64")
-    if text in _RESERVED_ALIASES:
-        raise InvalidName("alias", text, "the files of a run are called so")
-    return text
-
-
-def check_symbol(name: object) -> str:
-    """Return ``name`` if it can be a symbol, else raise ``InvalidName``."""
-    rule = "use A-Z, a-z, 0-9, '.', '_' and '-', beginning with a letter or digit, at most 100"
-    text = _check("symbol", name, _SYMBOL, rule)
-    if _RUN_ID.fullmatch(text):
-        raise InvalidName("symbol", text, "it is shaped like a run id")
-    if text.endswith((".", ".json", ".history")):
-        raise InvalidName("symbol", text, "it ends in '.', '.json' or '.history', which are taken", suggestion=None)
-    return text
+    return _check("alias", name, _no_alias)
 
 
 def check_component(name: object) -> str:
     """Return ``name`` if it can be a component, else raise ``InvalidName``."""
-    return _check("component", name, _COMPONENT, "use a-z, 0-9 and '_', beginning with a letter, at most 64")
+    return _check("component", name, _no_component)
 
 
 def check_path(path: object) -> str:
@@ -118,7 +121,7 @@ def check_path(path: object) -> str:
                 "use letters, digits and ' ._+=@-' in each part, at most 100, not ending in '.' or ' '",
             )
         if WINDOWS_DEVICE.fullmatch(segment):
-            raise InvalidName("file name", path, "Windows keeps this name for a device, and stores nothing under it")
+            raise InvalidName("file name", path, _DEVICE)
     if segments[0].casefold() in {MANIFEST, METADATA} or segments[0].startswith("_"):
         raise InvalidName("file name", path, "the store itself writes this name")
     if len(path) > MAX_KEY:
@@ -144,20 +147,6 @@ def check_twins(paths: Iterable[str]) -> None:
                 raise InvalidName("file name", path, "another file of the run has the name of its folder")
 
 
-def check_symbol_twin(symbol: str, children: Iterable[str]) -> None:
-    """Refuse a symbol beside one that differs by case only; ``children`` are the folders of its model type.
-
-    Raises:
-        InvalidName: Windows would merge the two.
-    """
-    for child in children:
-        sibling = child.removesuffix("/")
-        if child.endswith("/") and sibling != symbol and sibling.casefold() == symbol.casefold():
-            raise InvalidName(
-                "symbol", symbol, f"{sibling!r} is there, and Windows could not tell them apart", suggestion=sibling
-            )
-
-
 class RunId(str):
     """``YYYYMMDD_HHMMSS`` in UTC with an optional ``_suffix``: sorts by time, never mistaken for a symbol."""
 
@@ -165,7 +154,7 @@ class RunId(str):
 
     def __new__(cls, text: str) -> Self:
         """Check the form, and that the digits are a date and a time."""
-        match = _RUN_ID.fullmatch(str(text))
+        match = RUN_ID.fullmatch(str(text))
         rule = "use YYYYMMDD_HHMMSS, or YYYYMMDD_HHMMSS_suffix with a-z, 0-9 and '-' (at most 40) in the suffix"
         if match is None:
             raise InvalidName("run id", text, rule)
@@ -194,7 +183,11 @@ def random_suffix() -> str:
 
 @dataclass(frozen=True, slots=True)
 class ModelKey:
-    """Which line of runs: one model type, trained on one symbol or on none. ``str`` gives ``type/symbol``."""
+    """Which line of runs: one model type, trained on one symbol or on none.
+
+    The symbol is the exchange's own: ``ModelKey("gru", "BTC/USDT")``. ``str`` gives ``type/symbol`` as a reference is
+    typed, which :meth:`parse` takes: there a ``/``, a ``@`` or a ``;`` of the symbol is escaped (``gru/BTC;2FUSDT``).
+    """
 
     model_type: str
     symbol: str | None = None
@@ -202,85 +195,77 @@ class ModelKey:
     def __post_init__(self) -> None:
         check_model_type(self.model_type)
         if self.symbol is not None:
-            check_symbol(self.symbol)
+            symbols.check_symbol(self.symbol)
 
     def __str__(self) -> str:
-        return self.model_type if self.symbol is None else f"{self.model_type}/{self.symbol}"
+        return self.model_type if self.symbol is None else f"{self.model_type}/{symbols.typed(self.symbol)}"
 
     def __lt__(self, other: ModelKey) -> bool:
         return str(self) < str(other)
+
+    @property
+    def display_name(self) -> str:
+        """``type/symbol`` with the symbol as it is, for tables and sentences; not every one can be parsed."""
+        return self.model_type if self.symbol is None else f"{self.model_type}/{self.symbol}"
 
     def covers(self, other: ModelKey) -> bool:
         """Tell whether the other is this model, or of this type where no symbol is named."""
         return other == self or (self.symbol is None and other.model_type == self.model_type)
 
-    @classmethod
-    def parse(cls, text: str | ModelKey) -> ModelKey:
-        """Read ``type/symbol`` or ``type``.
+    @staticmethod
+    def spell(symbol: str) -> str:
+        """Return how a symbol is spelled in keys and in names of files: ``BTC;2FUSDT`` for ``BTC/USDT``.
 
         Raises:
-            InvalidReference: there are more parts; a symbol such as ``BTC/EUR`` gets a suggestion.
+            InvalidName: it can be no symbol.
+        """
+        return symbols.spelled(symbols.check_symbol(symbol))
+
+    @classmethod
+    def parse(cls, text: KeyLike) -> ModelKey:
+        """Read ``type/symbol`` or ``type``, or take ``(type, symbol)`` as it is.
+
+        Raises:
+            InvalidReference: the text names no model; where there is one, ``suggestion`` is what to type.
             InvalidName: a part is outside the grammar.
         """
         if isinstance(text, ModelKey):
             return text
+        if isinstance(text, tuple) and len(text) == 2:  # noqa: PLR2004 -- a type and a symbol
+            return cls(*text)
         if not isinstance(text, str):
-            raise InvalidReference(f"a model is named by text such as 'gru/BTCEUR', not by {type(text).__name__}")
-        model_type, slash, symbol = text.partition("/")
-        if slash and not _MODEL_TYPE.fullmatch(model_type) and _MODEL_TYPE.fullmatch(model_type.lower()):
-            hint = f"lightgbm/{text.replace('/', '-')}"
             raise InvalidReference(
-                f"{brief(text)} does not begin with a model type, which is in lower case: if it is a symbol, write "
-                f"{brief(hint)}"
+                f"a model is named by text such as 'gru/BTCEUR', or by ('gru', 'BTC/USDT'), not by {brief(text)}"
             )
-        if "/" in symbol:
-            hint = f"{model_type}/{symbol.replace('/', '-')}"
-            raise InvalidReference(f"{brief(text)} has more than two parts; a symbol has no '/': try {brief(hint)}")
-        return cls(model_type, symbol if slash else None)
+        return read_key(text)
 
 
-@dataclass(frozen=True, slots=True)
-class RunRef:
-    """A run by its id, a unique beginning of one, or an alias. ``str`` gives the text form back."""
+KeyLike = ModelKey | str | tuple[str, str | None]
+"""What names a model: text is read as a reference, in a pair the symbol stands as it is."""
 
-    key: ModelKey
-    alias: str | None = LATEST
-    run: str | None = None
 
-    def __post_init__(self) -> None:
-        if (self.alias is None) == (self.run is None):
-            raise InvalidReference("a reference has either an alias or a run id")
-        if self.alias is not None:
-            check_alias(self.alias)
-        elif not _RUN_PREFIX.fullmatch(self.run or ""):
-            raise InvalidReference(f"{brief(self.run)} is neither a run id nor the beginning of one")
+def read_key(text: str, selector: str = "") -> ModelKey:
+    """Read the part of a reference that names the model; ``selector`` is the rest of it.
 
-    def __str__(self) -> str:
-        return f"{self.key}@{self.alias}" if self.alias is not None else f"{self.key}:{self.run}"
+    Raises:
+        InvalidReference, InvalidName: it names none. What is suggested is taken, with the selector behind it.
+    """
+    model_type, slash, symbol = text.partition("/")
+    mistake = mistakes.with_symbol(model_type, symbol, selector) if slash else mistakes.without_symbol(text, selector)
+    if mistake is None:
+        return ModelKey(model_type, symbols.untyped(symbol) if slash else None)
+    what, meant = mistake
+    taken = (key + behind for key, behind in meant if can_be_read(key))
+    raise InvalidReference(f"{brief(text + selector)} {what}", suggestion=next(taken, None))
 
-    @property
-    def run_id(self) -> RunId | None:
-        """The full run id, if ``run`` is one."""
-        return RunId(self.run) if self.run is not None and _RUN_ID.fullmatch(self.run) else None
 
-    @classmethod
-    def parse(cls, text: str | RunRef | ModelKey) -> RunRef:
-        """Read ``type/symbol@alias``, ``type/symbol:run_id``, or a key alone, which means ``@latest``.
-
-        Raises:
-            InvalidReference, InvalidName: the text is no reference.
-        """
-        if isinstance(text, RunRef):
-            return text
-        if isinstance(text, ModelKey):
-            return cls(text)
-        if not isinstance(text, str):
-            raise InvalidReference(f"a run is named by text such as 'gru/BTCEUR@latest', not by {type(text).__name__}")
-        key, at, alias = text.partition("@")
-        if at:
-            return cls(ModelKey.parse(key), alias)
-        key, colon, run = text.partition(":")
-        return cls(ModelKey.parse(key), None, run) if colon else cls(ModelKey.parse(key))
+def can_be_read(text: str) -> bool:
+    """Tell whether :func:`read_key` takes the text."""
+    try:
+        read_key(text)
+    except (InvalidName, InvalidReference):
+        return False
+    return True
 
 
 # ---------------------------------------------------------------- the layout
@@ -293,8 +278,8 @@ def _bounded(key: str) -> str:
 
 
 def model_prefix(key: ModelKey) -> str:
-    """Return the prefix of everything about one model."""
-    return f"{key}/"
+    """Return the prefix of everything about one model: how it is stored, where ``str`` of it is how it is typed."""
+    return f"{key.model_type}/" if key.symbol is None else f"{key.model_type}/{symbols.spelled(key.symbol)}/"
 
 
 def type_prefix(model_type: str) -> str:
@@ -304,7 +289,7 @@ def type_prefix(model_type: str) -> str:
 
 def run_prefix(key: ModelKey, run_id: RunId) -> str:
     """Return the prefix of everything of one run."""
-    return f"{key}/{run_id}/"
+    return f"{model_prefix(key)}{run_id}/"
 
 
 def below(url: str, key: str) -> str:
@@ -314,12 +299,12 @@ def below(url: str, key: str) -> str:
 
 def manifest(key: ModelKey, run_id: RunId) -> str:
     """Return the key of the commit record."""
-    return _bounded(f"{key}/{run_id}/{MANIFEST}")
+    return _bounded(run_prefix(key, run_id) + MANIFEST)
 
 
 def data_file(key: ModelKey, run_id: RunId, name: str) -> str:
     """Return the key of a file of a run."""
-    return _bounded(f"{key}/{run_id}/{name}")
+    return _bounded(run_prefix(key, run_id) + name)
 
 
 def attempt_name(path: str, attempt: str) -> str:
@@ -344,22 +329,22 @@ def signature(key: ModelKey, run_id: RunId, manifest_sha256: str, key_id: str) -
 
 def signatures_prefix(key: ModelKey, run_id: RunId) -> str:
     """Return the prefix of all signatures of a run."""
-    return f"{key}/{run_id}/{SIGNATURES}"
+    return run_prefix(key, run_id) + SIGNATURES
 
 
 def pointer(key: ModelKey, alias: str) -> str:
     """Return the key of the pointer object of an alias."""
-    return _bounded(f"{key}/{alias}.json")
+    return _bounded(f"{model_prefix(key)}{alias}.json")
 
 
 def history_block(key: ModelKey, alias: str, last_seq: int) -> str:
     """Return the key of the block of history that ends with ``last_seq``."""
-    return _bounded(f"{key}/{alias}.history/{last_seq:010d}.json")
+    return _bounded(f"{history_prefix(key, alias)}{last_seq:010d}.json")
 
 
 def history_prefix(key: ModelKey, alias: str) -> str:
     """Return the prefix of the archive of an alias."""
-    return f"{key}/{alias}.history/"
+    return f"{model_prefix(key)}{alias}.history/"
 
 
 def probe(token: str) -> str:
@@ -405,8 +390,8 @@ def signer_in(child: str, manifest_sha256: str) -> str | None:
 
 
 def symbol_in(child: str) -> str | None:
-    """Return the symbol if this child of a model type (``name/``) is one."""
-    return _named(child, "/", check_symbol)
+    """Return the symbol if this child of a model type (``name/``) is the spelling of one."""
+    return symbols.unspelled(child.removesuffix("/")) if child.endswith("/") else None
 
 
 def alias_in(child: str) -> str | None:
@@ -431,11 +416,18 @@ def run_of(key: str) -> tuple[ModelKey, RunId, str] | None:
         name = "/".join(parts[depth + 1 :])
         run_id = run_in(f"{parts[depth]}/") if name else None
         if run_id is not None:
-            try:
-                return ModelKey(*parts[:depth]), run_id, name
-            except InvalidName:
-                return None
+            model = model_in([f"{part}/" for part in parts[:depth]])
+            return None if model is None else (model, run_id, name)
     return None
+
+
+def model_in(folders: Sequence[str]) -> ModelKey | None:
+    """Return the model if these folders (``type/``, ``symbol/``) below the root are those of one."""
+    model_type = model_type_in(folders[0])
+    symbol = symbol_in(folders[1]) if len(folders) > 1 else None
+    if model_type is None or (symbol is None and len(folders) > 1):
+        return None
+    return ModelKey(model_type, symbol)
 
 
 def probe_in(child: str) -> str | None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from artifact_store.core.keys import MAX_KEY, WINDOWS_DEVICE
+from artifact_store.core.grammar import WINDOWS_DEVICE
+from artifact_store.core.keys import MAX_KEY
 
 _FORBIDDEN = re.compile(r'[<>:"|?*\\\x00-\x1f]')
 _LONGEST: Final = 255  # characters of one part, on every file system that people use

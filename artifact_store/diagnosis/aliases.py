@@ -16,6 +16,7 @@ from artifact_store.core.errors import ArtifactStoreError, Corrupt, NotFound, Ob
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import BLOCK, HistoryBlock, Pointer, Publish
+from artifact_store.core.shell import quoted
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.diagnosis import rebuild, restore
 from artifact_store.diagnosis.finding import BY_REPAIR, Repair
@@ -93,7 +94,13 @@ def _tell(look: Look, alias: Alias, code: str, told: str) -> None:
     evidence = look.ask(lambda: rebuild.gather(look.context, alias.key, alias.name))
     if isinstance(evidence, ArtifactStoreError) or evidence is None:
         remedy = f"{_COPY}; or move it away, if it never was the pointer of an alias (nothing here tells of one)"
-        look.add("error", code, alias.ref, f"{told}. Until then no run of {alias.key} can be deleted", remedy=remedy)
+        look.add(
+            "error",
+            code,
+            alias.ref,
+            f"{told}. Until then no run of {alias.key.display_name} can be deleted",
+            remedy=remedy,
+        )
         return
     repair = Repair("rebuild", evidence.told, lambda _: rebuild.rebuild(look.context, alias.key, alias.name))
     remedy = f"{BY_REPAIR} ({evidence.told}), or {_COPY}"
@@ -192,21 +199,21 @@ def _other_manifest(look: Look, alias: Alias, pointer: Pointer, manifest: Manife
         f"{publish.other_manifest(manifest, alias.name)} (sha256 {manifest.digest[:16]}, published was "
         f"{(pointer.manifest_sha256 or '')[:16]})"
     )
-    remedy = f"artifact-store rollback {alias.ref}"
+    remedy = f"artifact-store rollback {quoted(alias.ref)}"
     look.add("error", "pointer-other-manifest", alias.ref, told, remedy=remedy)
 
 
 def _deleted(look: Look, alias: Alias, stone: Tombstone) -> None:
     if stone.state == "sealed":
         told = f"it names {stone.run_id}, which was {stone.told} and is gone"
-        look.add("error", "pointer-dangling", alias.ref, told, remedy=f"artifact-store rollback {alias.ref}")
+        look.add("error", "pointer-dangling", alias.ref, told, remedy=f"artifact-store rollback {quoted(alias.ref)}")
         return
     look.withdraw("sweep-due", stone.label)  # gc brings it back as well
     told = f"it names {stone.run_id}, which was {stone.told}: whoever promoted or deleted it died in between"
     repair = Repair(
         "restore", told, lambda _: restore.undelete(look.context, alias.key, RunId(stone.run_id), alias.name)
     )
-    remedy = f"artifact-store undelete {stone.label}"
+    remedy = f"artifact-store undelete {quoted(stone.label)}"
     look.add("error", "pointer-names-deleted", alias.ref, told, remedy=remedy, repair=repair)
 
 
@@ -215,7 +222,7 @@ def _lost(look: Look, alias: Alias, pointer: Pointer, *, missing: bool) -> None:
     run_id = RunId(pointer.run_id or "")
     copy = pointer.embedded(f"the pointer {alias.ref}")
     whole = copy is not None and restore.has_files(look.context, copy)
-    repair, remedy = None, f"artifact-store rollback {alias.ref}"
+    repair, remedy = None, f"artifact-store rollback {quoted(alias.ref)}"
     if copy is not None and whole:
         why = "the pointer has a copy of the manifest, and all files are there"
         repair = Repair("restore", why, lambda _: restore.manifest(look.context, copy, alias.name))
@@ -245,7 +252,7 @@ def _never_published(look: Look, shelf: Shelf, records: Records, names: set[str]
             f"{shown(run_ids)} {'was' if len(run_ids) == 1 else 'were'} saved to be published as {alias!r}, which was "
             "never published or has lost its pointer"
         )
-        remedy = f"artifact-store promote {shelf.key}:{run_ids[-1]} {alias}"
+        remedy = f"artifact-store promote {quoted(f'{shelf.key}:{run_ids[-1]}')} {alias}"
         look.add("warning", "never-published", f"{shelf.key}@{alias}", told, remedy=remedy)
 
 

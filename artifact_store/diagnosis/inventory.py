@@ -109,7 +109,8 @@ class Inventory:
         depth = _depth(path)
         if depth is None:
             return False
-        key, rest = ModelKey(*(name.rstrip("/") for name in path[:depth])), path[depth:]
+        key, rest = keys.model_in(path[:depth]), path[depth:]
+        assert key is not None
         shelf = self.shelves.setdefault(key, Shelf(key))
         if len(rest) == 1:
             shelf.aliases.append(keys.alias_in(rest[0]) or "")

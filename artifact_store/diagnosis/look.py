@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from artifact_store.core.errors import AccessDenied, ArtifactStoreError, FormatTooNew, Unavailable
+from artifact_store.core.errors import AccessDenied, ArtifactStoreError, FormatUnsupported, Unavailable
 from artifact_store.diagnosis.finding import Fact, Finding, Repair, Severity
 from artifact_store.ops.context import Context
 from artifact_store.storage.settle import patiently
@@ -113,7 +113,7 @@ class Look:
 
     def refused(self, where: str, error: ArtifactStoreError, *, what: str) -> bool:
         """Note an error that says nothing about the object itself, and tell whether it was one."""
-        if isinstance(error, FormatTooNew):
+        if isinstance(error, FormatUnsupported):
             self.add("error", "format-too-new", where, str(error), remedy="upgrade artifact-store")
         elif isinstance(error, Unavailable):
             self.add("error", "unreachable", where, f"{what} did not arrive: {error}", remedy="try again later")

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from artifact_store.core.canonical import canonical
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.pointer import MAX_POINTER, Publish
 
 _HISTORY = '"history":['
 _HEAD = re.compile(r'\{"alias":"([a-z0-9_-]+)"')
 _TAIL = re.compile(
-    r'"run_id":(?:"(?P<run>\d{8}_\d{6}[a-z0-9_-]{0,41})"|(?P<none>null)),"seq":\d{1,9},"symbol":(?P<symbol>null|"[^"]*")',
+    r'"run_id":(?:"(?P<run>\d{8}_\d{6}[a-z0-9_-]{0,41})"|(?P<none>null)),"seq":\d{1,9},"symbol":(?P<symbol>null|"(?:[^"\\]|\\.)*")',
     re.ASCII,
 )
 _DIGEST = re.compile(r'"manifest_sha256":"([0-9a-f]{64})","model_type":"([^"]*)"')
@@ -51,7 +52,7 @@ def salvage(data: bytes, key: ModelKey, alias: str) -> Salvage:
     """
     text = data[:MAX_POINTER].decode("utf-8", "replace")
     digests, tail = _DIGEST.findall(text), _TAIL.search(text)
-    symbol = "null" if key.symbol is None else f'"{key.symbol}"'
+    symbol = canonical(key.symbol).decode()
     others = (digests and digests[-1][1] != key.model_type) or (tail is not None and tail["symbol"] != symbol)
     head = _HEAD.match(text)
     if others or (head[1] != alias if head is not None else not (digests and tail)):

@@ -16,6 +16,9 @@ from typing import Any, Final
 from artifact_store import owned
 from artifact_store.core.errors import InvalidOption, Unsupported
 from artifact_store.core.features import FeatureSchema
+from artifact_store.core.grammar import RUN_ID
+from artifact_store.core.keys import ModelKey
+from artifact_store.core.portable import why_not_on_windows
 from artifact_store.legacy import best_wf, file_names, old_objects
 from artifact_store.run import Run
 
@@ -29,9 +32,10 @@ _NOTES: Final = "metadata.json"
 def export(run: Run, directory: str | Path, *, pickles: bool = False, alias: str | None = None) -> Path:
     """Write ``run`` below ``directory``, the folder ``models`` of an old tree, and return the run's own folder.
 
-    The folder of the run is new, and appears whole or not at all; then ``latest`` of its model names it, as the old
-    trainer did: by a symbolic link, or by ``latest_pointer.txt`` where the platform makes none. Where an earlier export
-    of the same run wrote the folder, and ``latest`` names another, only ``latest`` is changed.
+    The folder of the model is called like its symbol, or, if no folder can have that name everywhere, as keys spell
+    it. The folder of the run is new, and appears whole or not at all; then ``latest`` of its model names it, as the
+    old trainer did: by a symbolic link, or by ``latest_pointer.txt`` where the platform makes none. Where an earlier
+    export of the same run wrote the folder, and ``latest`` names another, only ``latest`` is changed.
 
     ``alias`` is the one that the run was found by. What is ``best_wf`` is written once more where old programs look
     first, as ``metadata/best_wf_{type}_{symbol}`` with what belongs to it, and a ``latest`` that is there stays as it
@@ -53,7 +57,7 @@ def export(run: Run, directory: str | Path, *, pickles: bool = False, alias: str
             f"{', '.join(dangerous)} of {run.ref} would be pickles, which run code when they are loaded; nothing was "
             "written. If somebody needs the old form all the same: pickles=True, or --pickles"
         )
-    home = Path(directory, run.key.model_type, *([run.key.symbol] if run.key.symbol else []))
+    home = Path(directory, run.key.model_type, *([_folder_of(run.key.symbol)] if run.key.symbol else []))
     target = home / run.run_id
     _check_link(home)
     if alias == file_names.BEST_WF:
@@ -69,6 +73,12 @@ def export(run: Run, directory: str | Path, *, pickles: bool = False, alias: str
         _write(run, home, target)
     _name_latest(home, target)
     return target
+
+
+def _folder_of(symbol: str) -> str:
+    """Return a single name below the model type, which is not that of a run."""
+    is_folder = "/" not in symbol and not symbol.startswith(".") and why_not_on_windows(symbol) is None
+    return symbol if is_folder and not RUN_ID.fullmatch(symbol) else ModelKey.spell(symbol)
 
 
 def _write(run: Run, home: Path, target: Path) -> None:

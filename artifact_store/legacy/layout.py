@@ -26,6 +26,7 @@ from artifact_store.core.errors import (
     Unsupported,
 )
 from artifact_store.core.keys import LATEST, STORE_MARKER, ModelKey, RunId
+from artifact_store.core.symbols import unspelled
 from artifact_store.legacy.file_names import (
     BEST_WF,
     BESTS,
@@ -303,7 +304,9 @@ class _Scanner:
             error: ArtifactStoreError | None = None
             if run is None:
                 there = next((f": name a run, such as {run.key}:{run.run_id}" for run in runs if run.run_id), "")
-                error = Corrupt(f"{path.name} names {named!r}, and {key} has no such run in the old tree{there}")
+                error = Corrupt(
+                    f"{path.name} names {named!r}, and {key.display_name} has no such run in the old tree{there}"
+                )
         except ArtifactStoreError as failed:
             run, error = None, failed
         alias = OldAlias(key, LATEST, self._source(path), run, error)
@@ -324,13 +327,14 @@ class _Scanner:
             first = seen.setdefault((run.key, run.run_id), run)
             if first is not run:
                 self._tree.runs.remove(run)
-                error = Conflict(f"{first.source} is the run {run.run_id} of {run.key}, too, and is taken")
+                error = Conflict(f"{first.source} is the run {run.run_id} of {run.key.display_name}, too, and is taken")
                 self._tree.problems.append(Problem(run.source, error))
 
     def _key(self, where: Path, model_type: str, symbol: tuple[str, ...]) -> ModelKey | None:
-        """Return the key, or tell once why there is none."""
+        """Return the key, or tell once why there is none. A symbol with a slash made folders within each other."""
+        name = "/".join(symbol)
         try:
-            return ModelKey(model_type, "/".join(symbol) if symbol else None)
+            return ModelKey(model_type, unspelled(name) or name if symbol else None)  # an export spells it
         except InvalidName as error:
             if all(problem.where != self._source(where) for problem in self._tree.problems):
                 self._problem(where, error)

@@ -184,7 +184,7 @@ def resolve_prefix(context: Context, key: ModelKey, prefix: str) -> RunId:
     if fitting:
         shown = ", ".join(fitting[:5]) + (", …" if len(fitting) > 5 else "")  # noqa: PLR2004 -- a glimpse
         raise AmbiguousRun(f"{key}:{prefix} could be {shown}; give more of the id", candidates=fitting)
-    raise RunNotFound(f"no run of {key} in {context.backend.url} has an id that begins with {prefix}")
+    raise RunNotFound(f"no run of {key.display_name} in {context.backend.url} has an id that begins with {prefix}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +223,7 @@ def find(context: Context, key: ModelKey, prefer: Sequence[str], *, newest: bool
     if newest and not exists:
         return _newest(context, key, steps)
     told = "; ".join(steps) or "no alias was asked for"
-    raise ModelNotFound(f"no run of {key} to take in {context.backend.url}: {told}")
+    raise ModelNotFound(f"no run of {key.display_name} to take in {context.backend.url}: {told}")
 
 
 def check_limit(max_run_age: object) -> timedelta | None:
@@ -272,7 +272,7 @@ def _newest(context: Context, key: ModelKey, steps: list[str]) -> Finding:
         steps.append(f"{manifest.label}: {why_not}")
     if problems:
         raise problems[0].error
-    raise ModelNotFound(f"no run of {key} to take in {context.backend.url}: {'; '.join(steps)}")
+    raise ModelNotFound(f"no run of {key.display_name} to take in {context.backend.url}: {'; '.join(steps)}")
 
 
 def _kept_back(context: Context, manifest: Manifest) -> str | None:

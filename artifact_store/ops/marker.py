@@ -22,6 +22,8 @@ from artifact_store.core.errors import (
     AccessDenied,
     ConditionsUnsupported,
     ContainerNotFound,
+    Corrupt,
+    FormatUnsupported,
     InvalidOption,
     NotAStore,
     ObjectNotFound,
@@ -91,6 +93,27 @@ def read_marker(backend: Backend) -> StoreRecord | None:
         return None
     assert blob is not None
     return StoreRecord.from_bytes(blob.data, what=f"{keys.STORE_MARKER} of {backend.url}")
+
+
+def is_there(backend: Backend, patience: Patience) -> bool:
+    """Tell whether the root says that it is a store, be it in words that cannot be read."""
+    try:
+        return patiently(lambda: read_marker(backend), patience) is not None
+    except (Corrupt, FormatUnsupported):
+        return True
+
+
+def try_to_write(backend: Backend, patience: Patience) -> None:
+    """Write a throw-away object, and remove it where that is allowed; ``gc`` clears it where it is not.
+
+    Raises:
+        AccessDenied, StorageFull, Unavailable: the storage takes nothing.
+    """
+    key = keys.probe(secrets.token_hex(16))
+    with suppress(PreconditionFailed):  # it is there already: the reply to the first try got lost
+        patiently(lambda: backend.write(key, b"?", when=IfAbsent()), patience)
+    with suppress(AccessDenied):  # a writer needs no right to delete
+        patiently(lambda: backend.delete(key), patience)
 
 
 def check_store(backend: Backend, patience: Patience) -> None:

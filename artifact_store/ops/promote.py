@@ -17,10 +17,11 @@ from artifact_store.core.errors import (
     OutcomeUnknown,
     PointerConflict,
 )
-from artifact_store.core.keys import ModelKey, RunId, RunRef
+from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Note, Pointer, Publish, advance
 from artifact_store.core.policy import Policy
+from artifact_store.core.references import RunRef
 from artifact_store.ops import signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.publish import SeenPointer, publish, read_manifest, read_pointer, swap

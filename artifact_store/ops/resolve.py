@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from artifact_store.core import keys
 from artifact_store.core.errors import AliasNotFound, AliasRetired, InvalidReference
-from artifact_store.core.keys import RunRef
+from artifact_store.core.grammar import RUN_ID
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Pointer, Publish
+from artifact_store.core.references import RunRef
 from artifact_store.ops import catalog, marker, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.publish import SeenPointer
@@ -77,7 +79,19 @@ def _never_published(context: Context, ref: RunRef, alias: str) -> AliasNotFound
         if near
         else f"`artifact-store ls` tells what there is ({len(models)} models)"
     )
+    hint = _run_is_meant(ref, models) or hint
     return AliasNotFound(f"{ref} was never published in {context.backend.url}; {hint}")
+
+
+def _run_is_meant(ref: RunRef, models: Sequence[str]) -> str:
+    """Return what to say where a symbol that nobody has ends like a run id; nothing where it does not."""
+    model, symbol = ref.key.model_type, ref.key.symbol or ""
+    if RUN_ID.fullmatch(symbol):
+        return f"a run of {model} without a symbol is named {model}:{symbol}"
+    before, _, digits = str(ref.key).rpartition(":")
+    if before in models and digits[:1].isdigit():
+        return f"a run is named by at least its whole date, as in {before}:20240816; this reads as a symbol"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,7 +176,7 @@ def judge(context: Context, key: ModelKey, rules: Rules, problems: list[Problem]
     except (Unavailable, AccessDenied):
         raise
     except ArtifactStoreError as error:
-        problems.append(Problem(f"the aliases of {key}", error))
+        problems.append(Problem(f"the aliases of {key.display_name}", error))
         return [_step(run, "an alias of the model cannot be read") for run in runs]
     safe = protected(pasts, now=now, grace=rules.grace)
     best = rules.keep_best.choose(runs) if rules.keep_best is not None else set()

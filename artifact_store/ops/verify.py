@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from artifact_store.core.errors import InvalidOption, ModelNotFound
-from artifact_store.core.keys import ModelKey, RunRef
+from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest
+from artifact_store.core.references import RefLike, RunRef, has_selector
 from artifact_store.core.trust import TrustedKey
 from artifact_store.ops import audit, catalog, resolve, signing
 from artifact_store.ops.context import Context
@@ -16,7 +17,7 @@ from artifact_store.ops.keypairs import PublicKey, Signer
 
 def verify(
     context: Context,
-    what: str | RunRef | ModelKey | Manifest | None,
+    what: RefLike | Manifest | None,
     *,
     golden: audit.Golden | None,
     trusted: Sequence[TrustedKey] | None,
@@ -34,7 +35,7 @@ def verify(
         return audit.Report([audit.verify_run(context, what, golden)])
     if what is None:
         return audit.verify_models(context, catalog.models(context), golden)
-    if isinstance(what, ModelKey) or not _has_selector(what):
+    if not has_selector(what):
         return _verify_model(context, RunRef.parse(what).key, golden)
     parsed = RunRef.parse(what)
     if parsed.run_id is not None:
@@ -53,12 +54,10 @@ def _verify_model(context: Context, key: ModelKey, golden: audit.Golden | None) 
     known = catalog.models(context) if key.symbol is None else [key]
     report = audit.verify_models(context, [model for model in known if key.covers(model)], golden)
     if not report.runs and not report.pointers and not any(map(key.covers, catalog.models(context))):
-        raise ModelNotFound(f"no run of {key} in {context.backend.url}; store.models() tells what there is")
+        raise ModelNotFound(
+            f"no run of {key.display_name} in {context.backend.url}; store.models() tells what there is"
+        )
     return report
-
-
-def _has_selector(ref: str | RunRef) -> bool:
-    return isinstance(ref, RunRef) or "@" in ref or ":" in ref
 
 
 def sign(context: Context, manifest: Manifest, signer: object, key: PublicKey | None) -> None:

@@ -247,7 +247,6 @@ class BaseModelAdapter(ABC):
             InvalidOption: not fitted; the path and the arguments contradict each other.
             RunExists, OutcomeUnknown, NotEncodable, …: as :meth:`artifact_store.ArtifactStore.save`.
         """
-        features = self._schema()
         if isinstance(output_dir, ArtifactStore):
             root: Root = output_dir
             key, own_id = ModelKey(self.model_type, symbol), run_id

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artifact_models import candles, indicators
-from artifact_store import Digest, errors
+from artifact_store import Digest, ModelKey, errors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,19 +101,24 @@ def live_frame(path: str | Path, *, time_format: str | None = None) -> pd.DataFr
 def file_of(symbol: str, where: Path) -> Path:
     """Return the file with the data of a symbol: ``where`` itself, or ``{symbol}.csv`` in it, in any case.
 
+    No file can have the name of a symbol with a slash (on Windows nor that of many others): its file is called as a
+    store spells it, ``BTC;2FUSDT.csv`` for ``BTC/USDT``, which is looked for where there is none of the plain name.
+
     Raises:
-        InvalidOption: there is none.
+        InvalidName: it can be no symbol.
+        InvalidOption: there is no such file.
     """
+    names = list(dict.fromkeys(f"{name}.csv" for name in (symbol, ModelKey.spell(symbol)) if "/" not in name))
+    wanted = " or ".join(names)
     if not where.exists():
-        raise errors.InvalidOption(
-            f"there is no file or folder {where}: name a CSV file, or the folder of {symbol}.csv"
-        )
+        raise errors.InvalidOption(f"there is no file or folder {where}: name a CSV file, or the folder of {wanted}")
     if not where.is_dir():
         return where
-    found = [path for path in sorted(where.iterdir()) if path.name.lower() == f"{symbol}.csv".lower()]
+    there_is = sorted(where.iterdir())
+    found = [path for name in names for path in there_is if path.name.lower() == name.lower()]
     if not found:
         there = ", ".join(sorted(path.name for path in where.glob("*.csv"))) or "no CSV file at all"
-        raise errors.InvalidOption(f"{where} has no {symbol}.csv; there is {there}")
+        raise errors.InvalidOption(f"{where} has no {wanted}; there is {there}")
     return found[0]
 
 

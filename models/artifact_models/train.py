@@ -20,7 +20,7 @@ from artifact_models.market import Market
 from artifact_models.opinion import Opinions, lookback, opinions
 from artifact_models.recipes import Recipe, recipe_of
 from artifact_models.score import Score, score
-from artifact_store import ArtifactStore, IfBetter, Run, errors
+from artifact_store import ArtifactStore, FeatureSchema, IfBetter, Run, errors
 
 BEST = "best_wf"
 
@@ -92,9 +92,11 @@ def train(store: ArtifactStore, market: Market, wish: Wish, reporter: Reporter) 
 
     Raises:
         InvalidInput: the bars or the settings cannot be trained with.
-        ArtifactStoreError: the store cannot take it. What was saved before is whole.
+        ArtifactStoreError: the store cannot take it, which is tried before anything is trained. What was saved before
+            is whole.
     """
     parts = list(folds.walk_forward(market.answered, folds=wish.walk_forward)) if wish.walk_forward else []
+    _check(store, market, wish)
     results, said = [], []
     for fold in parts:
         result, opinion = _train_fold(store, market, wish, reporter, fold)
@@ -110,6 +112,13 @@ def train(store: ArtifactStore, market: Market, wish: Wish, reporter: Reporter) 
     if promoted:
         reporter.done(promoted)
     return Outcome(adapter.run, adapter, tuple(results), overall, best, promoted)
+
+
+def _check(store: ArtifactStore, market: Market, wish: Wish) -> None:
+    """Raise what would be raised after the training as well: of settings, names and the store, in this order."""
+    wish.recipe.adapter(config=wish.config, selected=wish.selected, seed=wish.seed, cost=wish.cost)
+    FeatureSchema([str(name) for name in wish.recipe.frame(market).columns], selected=wish.selected)
+    store.check_writable((wish.recipe.model, market.symbol))
 
 
 def _train_fold(

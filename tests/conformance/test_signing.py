@@ -122,7 +122,7 @@ def test_nothing_that_an_unsigned_run_says_is_shown(opened, spy):
     signed = opened(signer=signer()).save(bytearray(b"model"), KEY, metrics={"sharpe": 1.0}, run_id="20260101_000000")
     fake = opened().save(bytearray(b"fake"), KEY, metrics={"sharpe": 9.0}, publish="never", run_id="20270101_000000")
     reader = opened(policy=strict())
-    for named in (str(fake.ref), f"{KEY}:2027"):
+    for named in (str(fake.ref), f"{KEY}:20270101"):
         with pytest.raises(errors.SignatureMissing):
             reader.get(named)
     assert reader.get(str(signed.ref)).metrics == {"sharpe": 1.0}

@@ -531,14 +531,18 @@ def test_the_beginning_of_a_run_id_is_enough_where_it_is_unique(store):
     store.save({"n": 1}, KEY, run_id="20240101_000000_aaa")
     store.save({"n": 2}, KEY, run_id="20240101_000000_bbb")
     store.save({"n": 3}, KEY, run_id="20240201_000000")
-    assert store.load(f"{KEY}:202402") == {"n": 3}
+    assert store.load(f"{KEY}:20240201") == {"n": 3}
     with pytest.raises(errors.AmbiguousRun) as caught:
         store.get(f"{KEY}:20240101")
     assert caught.value.candidates == ("20240101_000000_bbb", "20240101_000000_aaa")
     with pytest.raises(errors.RunNotFound):
-        store.get(f"{KEY}:2023")
+        store.get(f"{KEY}:20231231")
     with pytest.raises(errors.RunNotFound):
         store.get(f"{KEY}:20240101_000000")
+    with pytest.raises(errors.AliasNotFound, match=f"at least its whole date, as in {KEY}:20240816"):
+        store.get(f"{KEY}:2024")
+    with pytest.raises(errors.AliasNotFound, match="a run of gru without a symbol is named gru:20240101_000000"):
+        store.get("gru/20240101_000000")
 
 
 def test_a_symbol_that_windows_would_merge_is_refused_before_anything_is_visible(store):

@@ -45,6 +45,9 @@ class Cli:
         assert (result.exit_code, result.stderr) == (0, "")
         return json.loads(result.stdout)
 
+    def json_of_any_status(self, *arguments: object) -> Any:
+        return json.loads(self(*arguments, "--json").stdout)
+
     def error(self, *arguments: object) -> tuple[int, Any]:
         result = self(*arguments, "--json")
         assert result.stdout == ""
@@ -244,9 +247,10 @@ class TestLooking:
 
     def test_show_takes_a_unique_beginning_of_a_run_id(self, filled: Cli) -> None:
         assert filled.json("show", f"{KEY}:20240811")["run_id"] == "20240811_120000"
-        status, error = filled.error("show", f"{KEY}:202408")
+        filled.store.save({"n": 1}, KEY, run_id="20240811_130000")
+        status, error = filled.error("show", f"{KEY}:20240811")
         assert (status, error["type"]) == (3, "AmbiguousRun")
-        assert len(error["details"]["candidates"]) == 3
+        assert len(error["details"]["candidates"]) == 2
 
     def test_looking_decodes_nothing_and_writes_nothing(self, filled: Cli) -> None:
         for name in ("model.json", "metadata.json"):

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store import ArtifactStore, FeatureSchema, errors
+from artifact_store import ArtifactStore, FeatureSchema, ModelKey, errors
 from tests import format_reader
+from tests.exchanges import SYMBOLS
 from tests.format_reader import Refused, Store
 from tests.keys import public, signer, strict
 
@@ -51,6 +52,39 @@ def test_it_finds_what_is_there(other, store):
     assert other.aliases(KEY) == ["latest"]
     assert other.aliases(PLAIN) == ["best"]
     assert other.runs(KEY) == sorted(str(run.run_id) for run in store.runs(KEY))
+
+
+@pytest.mark.parametrize("symbol", ["BTC/USDT:USDT", "EURUSD=X", "CON.DE", "BF.", "Müller AG", "20240816_142301"])
+def test_each_takes_the_symbols_of_the_other(other, store, symbol):
+    run = store.save({"n": 1}, ("gru", symbol))
+    key = f"gru/{symbol}"
+    assert key in other.models()
+    assert other.runs(key) == [run.run_id]
+    manifest = other.named(key, "latest")
+    assert json.loads(other.files(manifest)["model.json"]) == {"n": 1}
+    other.check_run(manifest, public().pem)
+    about = {name: manifest[name] for name in ("components", "publish")}
+    other.save(key, "20990101_000000", {"model.json": b'{"n":2}', "metadata.json": b"{}"}, about, NOW)
+    other.publish(key, "latest", "20990101_000000", NOW)
+    assert store.load(("gru", symbol)) == {"n": 2}
+    assert [str(model) for model in store.models()].count(str(run.key)) == 1
+    assert store.verify(str(run.key)).ok
+
+
+@pytest.mark.parametrize("symbol", SYMBOLS)
+def test_both_spell_every_symbol_alike(symbol):
+    assert format_reader.spelled(symbol) == ModelKey.spell(symbol)
+    assert format_reader.unspelled(ModelKey.spell(symbol)) == symbol
+
+
+def test_both_refuse_what_a_newer_release_wrote(other, store):
+    place = other.root / KEY / "latest.json"
+    value = json.loads(place.read_bytes()) | {"must_understand": ["zstd"]}
+    place.write_bytes(format_reader.canonical(format_reader.sealed(value)))
+    with pytest.raises(Refused, match="not known here"):
+        other.pointer(KEY, "latest")
+    with pytest.raises(errors.FormatUnsupported, match="zstd"):
+        store.get(KEY)
 
 
 def test_it_resolves_latest_and_compares_every_byte(other, store):

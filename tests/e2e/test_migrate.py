@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tracemalloc
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from artifact_store import ArtifactStore, FeatureSchema, errors
+from artifact_store import ArtifactStore, FeatureSchema, ModelKey, errors
 from artifact_store.cli.app import app
 from artifact_store.legacy import layout
 from artifact_store.legacy.export import export
@@ -253,7 +254,7 @@ class TestRepeating:
 class TestRefusals:
     def test_what_is_broken_is_refused_and_the_rest_is_copied(self, root: Path, new: ArtifactStore) -> None:
         (root / "gru" / "BTCEUR" / GRU / "model.pth").write_bytes(b"nothing")
-        shutil.copytree(root / "gru" / "BTCEUR" / OLD, root / "gru" / "BTC EUR" / OLD)
+        shutil.copytree(root / "gru" / "BTCEUR" / OLD, root / "gru" / ("x" * 101) / OLD)
         report = migrate(root, new)
         assert outcomes(report) == {
             f"gru/BTCEUR/{OLD}": "copied",
@@ -263,7 +264,26 @@ class TestRefusals:
         assert names(report) == {"gru/BTCEUR@best_wf": "created", "gru/BTCEUR@latest": "refused"}
         (problem,) = report.problems
         assert isinstance(problem.error, errors.InvalidName)
-        assert problem.error.suggestion == "BTC-EUR"
+        assert "100 are allowed" in str(problem.error)
+
+    @pytest.mark.parametrize("symbol", ["BTC/USDT", "EURUSD=X", "CON.DE", "BRK B"])
+    def test_a_symbol_of_any_exchange_comes_over_and_goes_back(
+        self, root: Path, new: ArtifactStore, tmp_path: Path, symbol: str
+    ) -> None:
+        """The old trainer made folders within each other of one with a slash."""
+        if os.name == "nt":
+            pytest.skip("Windows cannot have some of these folders")
+        shutil.copytree(root / "gru" / "BTCEUR" / GRU, root / "gru" / symbol / GRU)
+        assert outcomes(migrate(root, new))[f"gru/{symbol}/{GRU}"] == "copied"
+        run = new.find(("gru", symbol))
+        assert run.key.symbol == symbol
+        assert ArtifactStore.open_legacy(root).find(("gru", symbol)).run_id == run.run_id
+        folder = export(run, tmp_path / "exported", pickles=True)
+        named = ModelKey.spell(symbol) if symbol in {"BTC/USDT", "CON.DE"} else symbol
+        assert folder == tmp_path / "exported" / "gru" / named / run.run_id
+        again = ArtifactStore(tmp_path / "again")
+        assert migrate(tmp_path / "exported", again).ok
+        assert again.models() == [ModelKey("gru", symbol)]
 
     def test_a_symbol_that_the_store_has_in_another_case_is_refused(self, root: Path, new: ArtifactStore) -> None:
         new.save({}, "gru/btceur")

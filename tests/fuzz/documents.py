@@ -12,13 +12,14 @@ from artifact_store.core.documents import Document
 from artifact_store.core.errors import (
     ArtifactStoreError,
     Corrupt,
-    FormatTooNew,
+    FormatUnsupported,
     InvalidOption,
     NotFound,
     RunDeleted,
     SignatureInvalid,
 )
 from artifact_store.core.features import FeatureSchema
+from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import BLOCK, HistoryBlock, Note, Pointer, advance
 from artifact_store.core.statement import Bundle, check_statement, read_bundle, statement, write_bundle
@@ -51,8 +52,10 @@ def corpus() -> list[bytes]:
         step = advance(pointers[-1], KEY, "latest", None if len(pointers) % 7 == 3 else run, note)
         pointers.append(step.pointer)
         block = step.block
+    escaped = manifest(symbol="BTC/USDT")
     tombstone = Tombstone.mark(run, note)
     documents: list[Document] = [
+        *(escaped, advance(None, ModelKey("gru", "BTC/USDT"), "latest", escaped, note).pointer),
         *(run, manifest(), pointers[0], pointers[3], pointers[BLOCK], pointers[-1], block),
         *(tombstone, tombstone.sealed(note), Tombstone.never_committed(KEY, run_id=_run_id(run), note=note)),
         StoreRecord(store_id="f" * 32, created_at=NOW, concurrency="safe", probed={"local": {"create_only": True}}),
@@ -164,7 +167,7 @@ def _quietly(call: Callable[[], object], *more: type[ArtifactStoreError]) -> Non
         return
 
 
-TYPED = (Corrupt, FormatTooNew, RunDeleted, SignatureInvalid)
+TYPED = (Corrupt, FormatUnsupported, RunDeleted, SignatureInvalid)
 """What a document that is not as it should be is called; never a mistake of the caller."""
 TARGET = Target("json", read, corpus, change_json, typed=TYPED)
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from artifact_store import ArtifactStore, errors
-from artifact_store.core.keys import RunRef
 from artifact_store.core.pointer import Pointer
+from artifact_store.core.references import RunRef
 from artifact_store.ops import resolve
 from artifact_store.storage.open import open_backend
 from artifact_store.storage.settle import Patience

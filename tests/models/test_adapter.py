@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from artifact_models import GRUAdapter, LightGBMAdapter, load_adapter, places
+from artifact_models import GRUAdapter, LightGBMAdapter, load_adapter
 from artifact_models.adapter import BaseModelAdapter
 from artifact_models.gru.architecture import Architecture
 from artifact_models.gru.network import GRUNetwork
 from sklearn.preprocessing import StandardScaler
 
-from artifact_store import ArtifactStore, Digest, FeatureSchema, ModelKey, RunRef, TorchState, errors
+from artifact_store import ArtifactStore, Digest, FeatureSchema, Location, ModelKey, RunRef, TorchState, errors
 from tests.models.data import (
     NAMES,
     SELECTED,
@@ -63,7 +63,9 @@ class TestPlaces:
             ("/gru/BTCEUR", "/", "gru/BTCEUR@latest"),
             ("models/gru/BTCEUR@best_wf", "models", "gru/BTCEUR@best_wf"),
             ("models/gru@best_wf", "models", "gru@best_wf"),
-            ("models/gru/BTCEUR:2024", "models", "gru/BTCEUR:2024"),
+            ("models/gru/BTCEUR:20240816", "models", "gru/BTCEUR:20240816"),
+            ("models/gru/BTC;2FUSDT:USDT", "models", "gru/BTC;2FUSDT:USDT@latest"),
+            (f"models/gru/EURUSD;3DX/{RUN}", "models", f"gru/EURUSD=X:{RUN}"),
             ("models/gru/BTCEUR/latest", "models", "gru/BTCEUR@latest"),
             ("models/gru/BTCEUR/production", "models", "gru/BTCEUR@production"),
             ("models/gru/latest", "models", "gru@latest"),
@@ -75,19 +77,19 @@ class TestPlaces:
         ],
     )
     def test_a_path_says_root_and_run(self, text, root, ref):
-        place = places.read(text, TYPES)
+        place = Location.parse(text, TYPES)
         assert (place.root, str(place.ref())) == (root, ref)
         if "://" not in text:
-            assert places.read(Path(text), TYPES) == place
+            assert Location.parse(Path(text), TYPES) == place
 
     @pytest.mark.parametrize("text", ["store/models", "s3://gru/BTCEUR", "memory://lightgbm", ".", "xgboost/BTCEUR"])
     def test_a_root_alone_names_no_run(self, text):
         with pytest.raises(errors.InvalidReference, match="names no model: end it in"):
-            places.read(text, TYPES).ref()
+            Location.parse(text, TYPES).ref()
 
     def test_names_outside_the_grammar_are_refused(self):
         with pytest.raises(errors.InvalidName):
-            places.read("models/gru/BTC EUR", TYPES)
+            Location.parse("models/gru/" + "x" * 101, TYPES)
 
 
 class TestWhereItIsSaved:
@@ -548,3 +550,32 @@ def test_a_bucket_holds_it_as_well(seaweed, seaweed_prefix):
         same_predictions(type(adapter).load(said, storage_options=options), adapter)
         latest = f"{url}/{adapter.model_type}/BTCEUR@latest"
         same_predictions(BaseModelAdapter.load(latest, storage_options=options), adapter)
+
+
+class TestSymbolsOfExchanges:
+    @pytest.mark.parametrize("symbol", ["BTC/USDT:USDT", "EURUSD=X", "CON.DE", "C:EURUSD", "20240816_142301"])
+    def test_one_is_saved_and_loaded_by_path_by_url_and_by_reference(self, tmp_path, symbol):
+        adapter = fitted_trees()
+        path = adapter.save(tmp_path / "store", symbol=symbol)
+        assert Path(path).parts[-2] == ModelKey.spell(symbol)
+        key = adapter.run.key
+        places = [
+            path,
+            Path(path),
+            f"{tmp_path}/store/lightgbm/{ModelKey.spell(symbol)}",
+            f"{tmp_path}/store/{key}@latest",
+        ]
+        for place in places:
+            assert LightGBMAdapter.load(place).run.key == ModelKey("lightgbm", symbol)
+        for source in (str(key), ("lightgbm", symbol), key):
+            assert LightGBMAdapter.load(source, store=tmp_path / "store").run == adapter.run
+        again = fitted_trees().save(Path(path).parent, symbol=symbol)  # what the path says is not nested into itself
+        assert Path(again).parent == Path(path).parent
+
+    def test_a_name_that_cannot_be_is_refused_before_anything_is_computed(self, tmp_path):
+        adapter = fitted_trees()
+        adapter._example = adapter._parts = lambda: pytest.fail("it was asked before the names were judged")
+        for wrong in ({"symbol": "x" * 101}, {"run_id": "yesterday"}, {"alias": "Latest"}, {"publish": "sometimes"}):
+            with pytest.raises(errors.InvalidInput):
+                adapter.save(tmp_path / "store", **wrong)
+        assert not (tmp_path / "store").exists()

@@ -16,7 +16,7 @@ from artifact_models import console
 from artifact_models import train as pipeline
 from artifact_models.configuration import merged
 from artifact_models.families import load_adapter
-from artifact_models.market import Market
+from artifact_models.market import Market, file_of
 from artifact_models.opinion import opinions
 from artifact_models.recipes import RECIPES
 from click.testing import CliRunner
@@ -246,7 +246,7 @@ def test_the_reason_of_a_selection_goes_with_every_run(data, tmp_path):
         (["--model", "ppo", "-c", "total_timesteps=3"], 2, "InvalidOption", "(did you mean 'timesteps'?); there are"),
         (["--model", "ppo", "-c", "env.windw=3"], 2, "InvalidOption", "'windw' (did you mean 'window'?); there are"),
         (["--select-reason", "why"], 2, "InvalidOption", "give both, or neither"),
-        (["--symbol", "BTC/EUR"], 2, "InvalidName", "BTC-EUR"),
+        (["--symbol", "BTC\n"], 2, "InvalidName", "try 'BTC'"),
         (["--walk-forward", "300"], 2, "InvalidInput", "too few for 300 folds"),
         (["--store", "nothing://here"], 9, "EngineUnavailable", "nothing"),
     ],
@@ -403,3 +403,85 @@ def test_a_storage_option_of_digits_stays_text_and_a_setting_is_a_number():
     options = console.parse_pairs(given, "--option", is_json=console._is_json_option)
     assert options == {"key": "0123", "anon": True, "client_kwargs": {"region_name": "eu"}, "secret": "a=b"}
     assert console.parse_pairs(["a=3", "b=x"], "--config") == {"a": 3, "b": "x"}
+
+
+# ---------------------------------------------------------------- symbols
+
+
+@pytest.mark.parametrize(
+    ("symbol", "name"),
+    [
+        ("EURUSD=X", "EURUSD=X.csv"),
+        ("^GSPC", ";5EGSPC.csv"),
+        ("BTC/USDT", "BTC;2FUSDT.csv"),
+        ("CON.DE", ";43ON.DE.CSV"),
+    ],
+)
+def test_the_symbols_of_exchanges_are_trained_on(data, tmp_path, symbol, name):
+    (tmp_path / "candles").mkdir()
+    (tmp_path / "candles" / name).write_bytes(data.read_bytes())
+    given = ["--model", "lightgbm", "--symbol", symbol, "--data", str(tmp_path / "candles"), *QUICK["lightgbm"]]
+    done = run(*given, "--store", str(tmp_path / "store"), "--json")
+    assert done.exit_code == 0, done.stderr
+    store = ArtifactStore(tmp_path / "store")
+    found = store.get(("lightgbm", symbol))
+    assert (found.key.symbol, json.loads(done.stdout)["key"]) == (symbol, str(found.key))
+    assert found.training_config["data"]["file"] == name
+
+
+def test_a_file_of_the_plain_name_comes_first_and_both_are_named_where_there_is_none(tmp_path):
+    for name in (";5EGSPC.csv", "^gspc.CSV"):
+        (tmp_path / name).write_text("")
+    assert file_of("^GSPC", tmp_path).name == "^gspc.CSV"
+    with pytest.raises(errors.InvalidOption, match=r"has no EURUSD=X\.csv or EURUSD;3DX\.csv; there is ;5EGSPC"):
+        file_of("EURUSD=X", tmp_path)
+    with pytest.raises(errors.InvalidOption, match=r"has no BTC;2FUSDT\.csv; "):
+        file_of("BTC/USDT", tmp_path)
+    with pytest.raises(errors.InvalidName, match="try 'X'"):
+        file_of("X\n", tmp_path / "nowhere")
+
+
+def refused(data, store, *more):
+    done = run(*arguments(data, "lightgbm", "--store", str(store), *more))
+    assert "training:" not in done.stderr, "it was trained before it was refused"
+    return done
+
+
+def test_a_run_that_could_not_be_saved_is_not_trained(data, tmp_path):
+    store = ArtifactStore(tmp_path / "store")
+    store.save({"n": 1}, "lightgbm/eurusd")
+    done = refused(data, tmp_path / "store")
+    assert done.exit_code == 2
+    assert "'eurusd' is there, which differs by case only" in done.stderr
+    done = refused(data, tmp_path / "store", "--symbol", "x" * 101)
+    assert done.exit_code == 2
+    assert "100 are allowed" in done.stderr
+
+
+def test_nor_one_for_a_folder_that_is_no_store_or_whose_alias_is_damaged(data, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "todo.txt").write_text("mine")
+    assert refused(data, tmp_path / "notes").exit_code == 3
+    store = ArtifactStore(tmp_path / "store")
+    store.save({"n": 1}, "lightgbm/EURUSD")
+    place = tmp_path / "store" / "lightgbm" / "EURUSD" / "latest.json"
+    place.chmod(0o600)
+    place.write_text("{}")
+    assert refused(data, tmp_path / "store", "--walk-forward", "3").exit_code == 8
+
+
+def test_nor_one_for_storage_that_takes_nothing(data, tmp_path):
+    """As with credentials that may only read."""
+    memory = MemoryBackend()
+    ArtifactStore(memory).save({"n": 1}, "lightgbm/EURUSD")
+
+    class Reading(FaultyBackend):
+        def write(self, key, data, *, when):
+            raise errors.AccessDenied("the credentials may not write")
+
+    told = Silent()
+    market = Market.read("EURUSD", data)
+    with pytest.raises(errors.AccessDenied, match="may not write"):
+        pipeline.train(ArtifactStore(Reading(memory, Faults())), market, wish(), told)
+    assert not told.steps
+    assert not told.said

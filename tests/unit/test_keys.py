@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifact_store.core import keys
-from artifact_store.core.errors import InvalidName, InvalidReference
-from artifact_store.core.keys import ModelKey, RunId, RunRef
+from artifact_store.core.errors import InvalidName
+from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.portable import why_not_on_windows
 
 pytestmark = pytest.mark.windows
@@ -21,7 +21,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-@pytest.mark.parametrize("check", [keys.check_model_type, keys.check_symbol, keys.check_alias, keys.check_component])
+@pytest.mark.parametrize("check", [keys.check_model_type, keys.check_alias, keys.check_component])
 def test_a_hostile_name_is_refused_in_every_place(check, name):
     with pytest.raises(InvalidName) as caught:
         check(name)
@@ -32,41 +32,15 @@ def test_a_hostile_name_is_refused_in_every_place(check, name):
 @pytest.mark.parametrize("name", [None, 3, b"gru", ["gru"]])
 def test_a_name_that_is_no_text_is_refused(name):
     with pytest.raises(InvalidName, match="not text"):
-        keys.check_symbol(name)
+        keys.check_alias(name)
     with pytest.raises(InvalidName, match="not text"):
         keys.check_path(name)
-
-
-@pytest.mark.parametrize("name", ["20240816_142301", "20240816_142301_abc", "x.json", "x.", "latest.history"])
-def test_a_symbol_is_never_mistaken_for_a_run_a_pointer_or_a_history(name):
-    with pytest.raises(InvalidName):
-        keys.check_symbol(name)
-
-
-@pytest.mark.parametrize(
-    "name", ["BTCEUR", "btc-eur", "BRK.B", "EUR_USD", "3M", "a" * 100, "20240816", "20240816_142301.X"]
-)
-def test_the_symbols_that_people_use_are_taken(name):
-    assert ModelKey("gru", name).symbol == name
 
 
 @pytest.mark.parametrize("alias", ["manifest", "metadata", "config"])
 def test_an_alias_never_has_the_name_of_a_file_of_a_run(alias):
     with pytest.raises(InvalidName, match="files of a run"):
         keys.check_alias(alias)
-
-
-def test_a_wrong_name_gets_a_suggestion():
-    with pytest.raises(InvalidName, match="try 'BTC-EUR'") as caught:
-        keys.check_symbol("BTC EUR")
-    assert caught.value.suggestion == "BTC-EUR"
-    with pytest.raises(InvalidName, match="try 'gru'"):
-        keys.check_model_type("GRU")
-
-
-def test_a_symbol_with_a_slash_gets_a_suggestion():
-    with pytest.raises(InvalidReference, match="gru/BTC-EUR"):
-        ModelKey.parse("gru/BTC/EUR")
 
 
 @pytest.mark.parametrize(
@@ -92,12 +66,6 @@ def test_names_that_windows_would_merge_are_refused_together():
         keys.check_twins(["Model.txt", "model.TXT"])
     with pytest.raises(InvalidName, match="name of its folder"):
         keys.check_twins(["a/b", "A"])
-
-
-def test_a_symbol_that_differs_from_a_sibling_by_case_only_is_refused():
-    keys.check_symbol_twin("BTCEUR", ["BTCEUR/", "ETHEUR/", "btceur.json"])
-    with pytest.raises(InvalidName, match="'BTCEUR' is there"):
-        keys.check_symbol_twin("btceur", ["BTCEUR/"])
 
 
 @pytest.mark.parametrize("text", ["20240816_142301", "20240816_142301_k3f8qz", "20240229_000000_a-b"])
@@ -128,61 +96,10 @@ def test_ids_of_one_second_sort_by_time():
     assert made[-1].startswith("20240816_142301_z")
 
 
-def test_a_symbol_in_the_place_of_a_model_type_gets_a_suggestion():
-    with pytest.raises(InvalidReference, match="lightgbm/BTC-EUR"):
-        ModelKey.parse("BTC/EUR")
-    with pytest.raises(InvalidName, match="model type"):
-        ModelKey.parse("../x")
-
-
 def test_random_suffixes_differ_and_fit_the_grammar():
     suffixes = {keys.random_suffix() for _ in range(200)}
     assert len(suffixes) > 190
     assert all(RunId(f"20240816_142301_{suffix}") for suffix in suffixes)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["gru/BTCEUR@latest", "gru@production", "gru/BTCEUR:20240816_142301", "gru:20240816_142301_abc", "gru/X:2024",
-     "gru/X:20240816_1423", "gru/X:20240816_", "gru/X:20240816_142301_"],
-)  # fmt: skip
-def test_a_reference_comes_back_as_it_was_written(text):
-    assert str(RunRef.parse(text)) == text
-    assert RunRef.parse(RunRef.parse(text)) == RunRef.parse(text)
-
-
-def test_a_key_alone_means_latest():
-    assert RunRef.parse("gru/BTCEUR") == RunRef(ModelKey("gru", "BTCEUR"), "latest")
-    assert RunRef.parse(ModelKey("gru")) == RunRef.parse("gru@latest")
-
-
-def test_only_a_full_run_id_is_one():
-    assert RunRef.parse("gru:20240816_142301").run_id == "20240816_142301"
-    assert RunRef.parse("gru:20240816").run_id is None
-    assert RunRef.parse("gru@latest").run_id is None
-
-
-@pytest.mark.parametrize(
-    "text", ["", "@latest", "gru@", "gru:", "gru:x", "gru/@latest", "gru/X@a@b", "gru/X:..", "gru@A"]
-)
-def test_other_references_are_refused(text):
-    with pytest.raises((InvalidReference, InvalidName)):
-        RunRef.parse(text)
-
-
-@pytest.mark.parametrize("thing", [None, 3, b"gru"])
-def test_a_reference_that_is_no_text_is_refused(thing):
-    with pytest.raises(InvalidReference, match="text such as"):
-        RunRef.parse(thing)
-    with pytest.raises(InvalidReference, match="text such as"):
-        ModelKey.parse(thing)
-
-
-def test_a_reference_has_an_alias_or_a_run_and_never_both():
-    with pytest.raises(InvalidReference, match="either"):
-        RunRef(ModelKey("gru"), "latest", "20240816_142301")
-    with pytest.raises(InvalidReference, match="either"):
-        RunRef(ModelKey("gru"), None)
 
 
 def test_keys_sort_as_they_read():
@@ -245,16 +162,6 @@ def test_a_listing_is_read_by_the_same_grammar():
     assert keys.model_type_in("gru") is None
 
 
-@given(st.text(max_size=40))
-def test_any_text_is_a_reference_or_a_typed_error(text):
-    try:
-        ref = RunRef.parse(text)
-    except (InvalidName, InvalidReference):
-        return
-    assert RunRef.parse(str(ref)) == ref
-    assert ".." not in str(ref.key).split("/")
-
-
 @given(st.text(max_size=60))
 def test_any_text_is_a_file_name_or_a_typed_error(text):
     try:
@@ -305,19 +212,11 @@ def test_what_a_store_writes_can_be_held_everywhere():
         assert why_not_on_windows(key) is None
 
 
-def test_a_symbol_that_differs_by_case_only_is_told_which_one_is_there():
-    with pytest.raises(InvalidName) as caught:
-        keys.check_symbol_twin("btceur", ["ETHEUR/", "BTCEUR/"])
-    assert (caught.value.kind, caught.value.name, caught.value.suggestion) == ("symbol", "btceur", "BTCEUR")
-    keys.check_symbol_twin("btceur", ["BTCEUR", "btceur/", "ETHEUR/"])  # the first is an object and no folder
-
-
 @pytest.mark.parametrize(
     ("check", "kind"),
     [
         (keys.check_model_type, "model type"),
         (keys.check_alias, "alias"),
-        (keys.check_symbol, "symbol"),
         (keys.check_component, "component"),
         (keys.check_path, "file name"),
         (RunId, "run id"),
@@ -328,20 +227,6 @@ def test_an_error_says_what_the_name_was_for(check, kind):
         with pytest.raises(InvalidName, match=f"cannot be a {kind}") as caught:
             check(wrong)
         assert (caught.value.kind, caught.value.name) == (kind, wrong)
-
-
-def test_a_name_that_only_begins_like_a_device_may_be_suggested():
-    with pytest.raises(InvalidName) as caught:
-        keys.check_symbol("CON SOLE")
-    assert caught.value.suggestion == "CON-SOLE"
-    with pytest.raises(InvalidName) as caught:
-        keys.check_symbol(" con ")
-    assert caught.value.suggestion is None
-    for name in ("console", "auxiliary.json", "com10", "nullable/con_fig.json"):
-        assert keys.check_path(name) == name
-    with pytest.raises(InvalidName) as caught:
-        keys.check_symbol("a" * 101 + "é")
-    assert caught.value.suggestion is None  # what would be left is too long as well
 
 
 def test_models_sort_by_their_text():
@@ -362,11 +247,6 @@ def test_a_signature_is_known_by_its_whole_name():
     assert keys.signer_in(name, "a" * 64) == "b" * (len(name) - len(".json") - 1 - name.index("."))
     assert keys.signer_in(f"{name}.part", "a" * 64) is None
     assert keys.signer_in(name, "c" * 64) is None
-
-
-def test_a_symbol_that_only_begins_like_a_model_type_gets_a_suggestion():
-    with pytest.raises(InvalidReference, match="try 'lightgbm/eUR-USD'|lightgbm/eUR-USD"):
-        ModelKey.parse("eUR/USD")
 
 
 def test_a_key_may_be_as_long_as_windows_holds_and_no_longer():

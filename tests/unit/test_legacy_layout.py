@@ -102,24 +102,34 @@ class TestRuns:
 
 class TestSymbolsOutsideOfTheGrammar:
     @pytest.mark.parametrize(
-        ("folder", "suggestion"),
-        [("BTC/EUR", "BTC-EUR"), ("BTC EUR", "BTC-EUR"), ("_BTC", "BTC"), ("con", None), ("BTC.json", None)],
-    )
+        ("folder", "symbol"),
+        [("BTC/EUR", "BTC/EUR"), ("BTC EUR", "BTC EUR"), ("_BTC", "_BTC"), ("EURUSD=X", "EURUSD=X"), ("BTC.json", "BTC.json"),
+         ("con", "con"), ("BTC;2FUSDT", "BTC/USDT"), (";43ON.DE", "CON.DE"), ("BTC;2fUSDT", "BTC;2fUSDT")],
+    )  # fmt: skip
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot have some of these folders")
-    def test_one_is_reported_with_a_suggestion(self, tmp_path: Path, folder: str, suggestion: str | None) -> None:
-        tree(
-            tmp_path, f"gru/{folder}/{FIRST}/model.pth", f"gru/{folder}/{SECOND}/model.pth", f"gru/E/{FIRST}/model.pth"
-        )
+    def test_every_symbol_of_the_old_trainer_is_one(self, tmp_path: Path, folder: str, symbol: str) -> None:
+        """It made folders within each other of a symbol with a slash; an export has spelled it."""
+        tree(tmp_path, f"gru/{folder}/{FIRST}/model.pth", f"gru/{folder}/{SECOND}/model.pth")
+        result = scan(tmp_path)
+        assert not result.problems
+        assert [run.key.symbol for run in result.runs] == [symbol, symbol]
+        assert [run.source for run in result.runs] == [f"gru/{folder}/{FIRST}", f"gru/{folder}/{SECOND}"]
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot have these folders")
+    def test_what_can_be_none_is_reported_once_with_a_suggestion(self, tmp_path: Path) -> None:
+        tree(tmp_path, f"gru/BTC\n/{FIRST}/model.pth", f"gru/BTC\n/{SECOND}/model.pth", f"gru/E/{FIRST}/model.pth")
         result = scan(tmp_path)
         (problem,) = result.problems
-        assert problem.where == f"gru/{folder}"
+        assert problem.where == "gru/BTC\n"
         assert isinstance(problem.error, InvalidName)
-        assert problem.error.suggestion == suggestion
+        assert problem.error.suggestion == "BTC"
         assert [run.key.symbol for run in result.runs] == ["E"]
 
     def test_that_of_a_best_file_too(self, tmp_path: Path) -> None:
-        tree(tmp_path, "metadata/best_wf_gru_BTC EUR.pt")
-        (problem,) = scan(tmp_path).problems
+        tree(tmp_path, "metadata/best_wf_gru_BTC EUR.pt", f"metadata/best_wf_gru_{'x' * 101}.pt")
+        result = scan(tmp_path)
+        assert [run.key.symbol for run in result.runs] == ["BTC EUR"]
+        (problem,) = result.problems
         assert isinstance(problem.error, InvalidName)
 
     def test_an_unknown_model_type_is_reported_if_it_has_models(self, tmp_path: Path) -> None:

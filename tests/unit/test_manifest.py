@@ -93,7 +93,7 @@ FILE = {"path": "model.json", "key": "model.json", "size": 2, "sha256": "0" * 64
         {"files": [FILE | {"sha256": "A" * 64}]},
         {"files": []},
         {"files": {}},
-        {"symbol": "../x"},
+        {"symbol": "a\nb"},
         {"symbol": 3},
         {"model_type": "GRU"},
         {"run_id": "latest"},

@@ -15,8 +15,9 @@ from artifact_store.codecs.numbers import MAX_ELEMENTS, check_expansion
 from artifact_store.core import keys
 from artifact_store.core.canonical import canonical, checksum
 from artifact_store.core.errors import Corrupt, InvalidName, InvalidOption, InvalidReference
-from artifact_store.core.keys import ModelKey, RunId, RunRef
+from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.pointer import HistoryBlock, Note, Pointer, advance
+from artifact_store.core.references import RunRef
 from artifact_store.ops.keypairs import MAX_KEY_FILE, PublicKey
 from artifact_store.storage.http import redact
 from artifact_store.storage.obstore_config import cloud_config
@@ -30,8 +31,8 @@ def test_digits_of_another_script_are_no_run_id(run_id: str) -> None:
         RunId(run_id)
     assert keys.run_in(f"{run_id}/") is None
     assert keys.run_of(f"gru/BTCEUR/{run_id}/manifest.json") is None
-    with pytest.raises((InvalidName, InvalidReference)):
-        RunRef.parse(f"gru/BTCEUR:{run_id}")
+    with pytest.raises(InvalidReference):
+        RunRef(ModelKey("gru"), None, run_id)
 
 
 @pytest.mark.parametrize(("field", "value"), [("format", "١.٠"), ("created_at", "２０２４-08-16T14:23:01.000000Z")])
@@ -51,7 +52,7 @@ def test_a_pointer_of_something_that_has_no_name_is_damaged(field: str, kind: An
         step = advance(step.pointer, KEY, "latest", None, note)
     sound = step.pointer if kind is Pointer else step.block
     assert sound is not None
-    document = json.loads(sound.to_bytes()) | {field: "../elsewhere"}
+    document = json.loads(sound.to_bytes()) | {field: "../else\nwhere"}
     with pytest.raises(Corrupt):
         kind.from_bytes(canonical(document | {"checksum": checksum(document)}), what="it")
 
@@ -211,5 +212,5 @@ def test_digits_of_other_scripts_are_no_numbers_to_lightgbm(line: str) -> None:
 def test_a_model_key_still_is_what_it_was() -> None:
     assert str(ModelKey.parse("gru/BTCEUR")) == "gru/BTCEUR"
     assert RunId("20240816_142301_k3f8qz") == "20240816_142301_k3f8qz"
-    for run in ("2024", "20240816_", "20240816_14", "20240816_142301_", "20240816_142301_k3"):
+    for run in ("20240816", "20240816_", "20240816_14", "20240816_142301_", "20240816_142301_k3"):
         assert RunRef(KEY, None, run).run == run

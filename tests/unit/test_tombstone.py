@@ -113,7 +113,7 @@ SEAL = {"write_id": "0" * 32, "at": "2024-08-16T14:23:01.000000Z", "by": "me"}
         ({"manifest_sha256": "0" * 64}, "not the one that was deleted"),
         ({"manifest": {"a": 1}}, "not the one that was deleted"),
         ({"run_id": "../x"}, "run id"),
-        ({"symbol": "../x"}, "symbol"),
+        ({"symbol": "a\nb"}, "symbol"),
         ({"write_id": "x"}, "write_id"),
         ({"at": "now"}, "YYYY-MM-DD"),
         ({"reason": 1}, "reason"),

@@ -18,7 +18,7 @@ import lightgbm
 import numpy as np
 import pytest
 
-from artifact_store import ArtifactStore, Example, FeatureSchema, errors
+from artifact_store import ArtifactStore, Example, FeatureSchema, ModelKey, errors
 from artifact_store.core.keys import check_path
 from artifact_store.storage.base import Always, Backend, IfAbsent
 from artifact_store.storage.local import LocalBackend
@@ -114,11 +114,24 @@ class TestFilesInUse:
 
 
 class TestNames:
-    @pytest.mark.parametrize("symbol", ["NUL", "nul.json5", "aux.x", "COM1", "LPT9.a", "con"])
-    def test_a_device_is_no_symbol(self, store: ArtifactStore, root: Path, symbol: str) -> None:
-        with pytest.raises(errors.InvalidName):
-            store.save({"n": 1}, f"gru/{symbol}")
-        assert not root.exists()
+    @pytest.mark.parametrize(
+        "symbol",
+        ["NUL", "nul.json5", "aux.x", "COM1", "LPT9.a", "con", "CON.DE", "BF.", "BTC/USDT:USDT", "^GSPC", "C:EURUSD"],
+    )
+    def test_a_symbol_that_windows_cannot_spell_has_a_folder_of_another_name(
+        self, store: ArtifactStore, root: Path, symbol: str
+    ) -> None:
+        store.save({"n": 1}, ("gru", symbol))
+        assert store.load(("gru", symbol)) == {"n": 1}
+        assert [folder.name for folder in (root / "gru").iterdir()] == [ModelKey.spell(symbol)]
+        assert store.models() == [ModelKey("gru", symbol)]
+
+    def test_no_spelling_is_the_short_name_of_another(self, store: ArtifactStore, root: Path) -> None:
+        for symbol in ("BTCUSDTPERP", "BTCUSD~1", "BTCUSDTPERPETUAL", "BTCUSD~2"):
+            store.save({"n": symbol}, ("gru", symbol))
+        assert len(list((root / "gru").iterdir())) == 4
+        for symbol in ("BTCUSDTPERP", "BTCUSD~1", "BTCUSDTPERPETUAL", "BTCUSD~2"):
+            assert store.load(("gru", symbol)) == {"n": symbol}
 
     def test_windows_would_keep_nothing_under_such_a_name(self, tmp_path: Path) -> None:
         (tmp_path / "NUL").write_bytes(b"lost")

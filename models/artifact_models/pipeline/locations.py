@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from artifact_models import places
-from artifact_store import ArtifactStore, ModelKey, Run, RunId, errors
+from artifact_store import ArtifactStore, Location, ModelKey, Run, RunId, errors
 
 FilePath = str | Path
 
@@ -48,7 +48,7 @@ def target(filepath: FilePath, model_type: str, symbol: str | None) -> Target:
         InvalidOption: it names no model of this type, or another symbol than ``symbol``.
     """
     text, alias = _without_file(filepath, model_type)
-    place = places.read(text.removesuffix("@best_wf") if alias else text, [model_type])
+    place = Location.parse(text.removesuffix("@best_wf") if alias else text, [model_type])
     if place.key is None:
         raise errors.InvalidOption(
             f"{os.fspath(filepath)!r} does not say which model it is. Write ROOT/{model_type}/SYMBOL/RUN_ID/"
@@ -79,7 +79,7 @@ def find(filepath: FilePath | Run, model_type: str, *, storage_options: Mapping[
     if isinstance(filepath, Run):
         return filepath
     text, _ = _without_file(filepath, model_type)
-    if _is_old_file(filepath, places.read(text, [model_type]).root):
+    if _is_old_file(filepath, Location.parse(text, [model_type]).root):
         return _only_run(filepath, model_type)
     return places.find(text, [model_type], store=None, storage_options=storage_options)
 

@@ -1,0 +1,62 @@
+"""What is wrong with text that names no model, and what was probably meant: the advice in the errors about references.
+
+Judges text only. Whoever suggests what is returned here makes sure first that it is taken.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from artifact_store.core import symbols
+from artifact_store.core.grammar import MODEL_TYPE, RUN_ID
+
+_LATEST = "latest"
+_EXAMPLE = "lightgbm"
+
+Meant = tuple[str, str]
+"""A key as it is typed, and the selector behind it."""
+Mistake = tuple[str, Sequence[Meant]]
+"""What is wrong, and what was probably meant, the likeliest first."""
+
+
+def without_symbol(text: str, selector: str) -> Mistake | None:
+    """Return what is wrong with a key without a ``/``, as it was typed before ``selector``; ``None`` if nothing is."""
+    if not re.search("[:@]", text):
+        return None
+    what = "names no model: the symbol stands behind 'type/', and behind ':' at least the whole date of a run"
+    head, _, tail = text.partition(":")
+    if not MODEL_TYPE.fullmatch(head):
+        return what, [_meant(_EXAMPLE, text, selector)]
+    return what, [] if tail.isdecimal() else [_meant(head, tail, selector)]
+
+
+def with_symbol(model_type: str, symbol: str, selector: str) -> Mistake | None:
+    """Return what is wrong with ``type/symbol``, as it was typed before ``selector``, or ``None`` if nothing is."""
+    if not MODEL_TYPE.fullmatch(model_type) and MODEL_TYPE.fullmatch(model_type.lower()):
+        what = "does not begin with a model type, which is in lower case: if it is a symbol, put a type before it"
+        return what, [_meant(_EXAMPLE, f"{model_type}/{symbol}", selector)]
+    if "/" in symbol:
+        return _too_many_parts(model_type, symbol, selector)
+    if symbols.is_selecting(symbol):
+        what = "names more than a model: in a symbol '@' is written ';40', and ':' before a date is written ';3A'"
+        whole = _meant(model_type, symbol, selector)
+        return what, [whole] if selector else [_meant(model_type, symbols.before_selector(symbol), ""), whole]
+    if symbols.untyped(symbol) is None:
+        what = "has a ';' that begins no escape: two digits 0-9 A-F follow it, and ';' itself is written ';3B'"
+        return what, [_meant(model_type, symbol, selector)]
+    return None
+
+
+def _too_many_parts(model_type: str, symbol: str, selector: str) -> Mistake:
+    head, _, tail = symbol.rpartition("/")
+    if head and tail == _LATEST:
+        return "has more than two parts: an alias stands behind '@'", [_meant(model_type, head, f"@{tail}")]
+    if head and RUN_ID.fullmatch(tail):
+        return "has more than two parts: a run stands behind ':'", [_meant(model_type, head, f":{tail}")]
+    what = "has more than two parts: in a symbol '/' is written ';2F', and an alias stands behind '@'"
+    return what, [_meant(model_type, symbol, selector)]
+
+
+def _meant(model_type: str, symbol: str, selector: str) -> Meant:
+    return f"{model_type}/{symbols.mended(symbol)}", selector
