@@ -17,7 +17,8 @@ from artifact_store.core.documents import Document, Kind, Sha256, Time, Value, W
 from artifact_store.core.errors import ComponentNotFound, Corrupt, FileNotInRun
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.files import Digest
-from artifact_store.core.keys import ModelKey, RunId, RunRef
+from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.references import RunRef
 
 MAX_MANIFEST: Final = 8 << 20
 """Bytes; more is refused before it is parsed."""

@@ -263,7 +263,7 @@ class BaseModelAdapter(ABC):
                 model,
                 key,
                 components={**parts, **self._supplements()},
-                features=features,
+                features=self._schema(),
                 config=self.config,
                 training_config={**self.training_config, **(training_config or {})},
                 metrics={**self.metrics, **(metrics or {})},
