@@ -8,20 +8,17 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from artifact_store import proof
-from artifact_store.core import keys, symbols
+from artifact_store.core import keys
 from artifact_store.core.canonical import canonical
 from artifact_store.core.codec import KnowsCategories, KnowsInputs, check_categories, check_inputs, libraries_of
 from artifact_store.core.documents import NON_FINITE, check_writable, plain
 from artifact_store.core.errors import (
-    ArtifactStoreError,
-    Corrupt,
     FileNotInRun,
     InvalidName,
     InvalidOption,
@@ -32,14 +29,13 @@ from artifact_store.core.features import FeatureSchema
 from artifact_store.core.files import Outgoing
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import CodecRecord, Component, FileEntry, Manifest, Parent, summary
-from artifact_store.core.policy import Later, Never, Policy, intent
-from artifact_store.ops import catalog, environment, lineage, marker, provenance, publish, signing
+from artifact_store.core.policy import Policy, intent
+from artifact_store.ops import environment, lineage, marker, provenance, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.marker import StoreRecord
 from artifact_store.ops.publish import SeenPointer
-from artifact_store.ops.verdict import Verdict
-from artifact_store.run import Example, Published, Run
-from artifact_store.storage.settle import patiently
+from artifact_store.publication import Publication
+from artifact_store.run import Example, Run
 from artifact_store.storage.transfer import Destination, upload
 
 
@@ -52,7 +48,6 @@ class Draft:
     """
 
     __slots__ = (
-        "_alias",
         "_categories",
         "_components",
         "_context",
@@ -63,11 +58,10 @@ class Draft:
         "_known",
         "_libraries",
         "_open_store",
-        "_policy",
+        "_publication",
         "_staging",
         "_surroundings",
         "_tried",
-        "_validate",
         "config",
         "created_at",
         "data",
@@ -128,8 +122,7 @@ class Draft:
         self.run: Run | None = None
         """The committed run, once there is one."""
         self._context = context
-        self._alias, self._policy = keys.check_alias(alias), policy
-        self._validate = validate
+        self._publication = Publication(context, key, keys.check_alias(alias), policy, validate)
         self._has_example = False
         self._open_store, self._known = open_store, known_keys
         self._components: dict[str, Component] = {}
@@ -280,7 +273,7 @@ class Draft:
             if signed is not None:
                 signed.exception()
         seen = pointer.result()  # an alias that cannot be read fails the save while nothing is visible
-        self._check_seen(seen)
+        self._publication.check(seen)
         ours = describe(entries)
         if signer is not None and signed is not None and signed.result().digest != ours.digest:
             signing.sign(context, ours, signer)
@@ -289,7 +282,7 @@ class Draft:
             signing.check_own(context, manifest, signer)
         self._known.add(str(self.key))
         self.run = Run(context, manifest)
-        self.run.published = self._prove_and_publish(self.run, seen)
+        self.run.published = self._publication.carry_out(self.run, seen, reason=self.reason)
         return self.run
 
     def check_writable(self) -> None:
@@ -304,7 +297,7 @@ class Draft:
         """
         signing.check_able(self._context)
         self._open_store()
-        self._check_seen(self._read_pointer())
+        self._publication.check(self._read_pointer())
         marker.try_to_write(self._context.backend, self._context.patience)
 
     def discard(self) -> None:
@@ -338,71 +331,8 @@ class Draft:
             if self.features.categories or not self.recovered:
                 check_categories(name, recorded, names, self.features.categories)
 
-    def _prove_and_publish(self, run: Run, seen: SeenPointer) -> Published:
-        if not self._validate:
-            return self._publish(run.manifest, seen)
-        run.published = Published(None, "its validation was cut short")
-        try:
-            validation = proof.prove(self._context, run.manifest)
-        except ArtifactStoreError as error:  # the storage does not answer: this says nothing about the run
-            return Published(None, f"it could not be validated: {error}; promote it when it could", error)
-        except BaseException as error:
-            error.add_note(f"The run {run.ref} is committed, and not published: its validation was cut short.")
-            raise
-        if validation.verdict is not Verdict.SOUND:
-            problem = (*validation.problems, *validation.unchecked)[0]
-            what = "its validation found" if validation.problems else "it cannot be validated here"
-            return Published(None, f"{what}: {problem}", problem.error, validation)
-        return replace(self._publish(run.manifest, seen), validation=validation)
-
-    def _publish(self, manifest: Manifest, seen: SeenPointer) -> Published:
-        if isinstance(self._policy, Never):
-            return Published(None, "publish='never' was asked for")
-        if isinstance(self._policy, Later):
-            return Published(None, "publishing it was left for later")
-        context = self._context
-        if seen.run_id == manifest.run_id and seen.pointer is not None:
-            return Published(seen.pointer)  # an equal save was faster, and has published it
-        try:
-            decision = publish.publish(
-                context.backend,
-                self._alias,
-                manifest,
-                self._policy,
-                note=lambda: signing.note(context, manifest.store_id, self.reason),
-                patience=context.patience,
-                seen=seen,
-            )
-        except ArtifactStoreError as error:
-            error.committed = manifest.label
-            raise
-        except BaseException as error:
-            error.add_note(f"The run {manifest.label} is committed; whether it is published, its alias tells.")
-            raise
-        return Published(decision.pointer, str(decision.refusal or ""), decision.refusal)
-
     def _read_pointer(self) -> SeenPointer:
-        """Read the pointer, and where the key is new, look for a sibling that Windows would take for it."""
-        context = self._context
-        try:
-            seen = patiently(lambda: publish.read_pointer(context.backend, self.key, self._alias), context.patience)
-        except Corrupt:  # on a file system without case that may be the pointer of such a sibling
-            self._check_twin()
-            raise
-        if seen.pointer is None and str(self.key) not in self._known:
-            self._check_twin()
-        return seen
-
-    def _check_seen(self, seen: SeenPointer) -> None:
-        """Refuse, while nothing is visible, to publish over a pointer that the policy does not believe."""
-        believed = signing.guard(self._context)
-        if believed is not None and seen.pointer is not None and not isinstance(self._policy, Never | Later):
-            believed(seen.pointer)
-
-    def _check_twin(self) -> None:
-        if self.key.symbol is not None:
-            siblings = catalog.children(self._context, keys.type_prefix(self.key.model_type))
-            symbols.check_symbol_twin(self.key.symbol, siblings)
+        return self._publication.read(first_use=str(self.key) not in self._known)
 
     def _fields(self) -> dict[str, Any]:
         context = self._context
@@ -427,7 +357,7 @@ class Draft:
                 name: {"size": found.size, "sha256": found.sha256}
                 for name, found in lineage.digests(_mapping("data", self.data), context.report).items()
             },
-            "publish": intent(self._alias, self._policy),
+            "publish": intent(self._publication.alias, self._publication.policy),
             "signed_by": () if context.signer is None else (context.signer.key_id,),
         }
 

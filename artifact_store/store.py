@@ -7,7 +7,6 @@ It decides the order of the steps and who takes part in them; every step itself 
 from __future__ import annotations
 
 import platform
-import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,11 +15,7 @@ from typing import Any, Self
 
 from artifact_store.checking import Checking
 from artifact_store.core import keys
-from artifact_store.core.errors import (
-    Conflict,
-    InvalidOption,
-    RunDeleted,
-)
+from artifact_store.core.errors import InvalidOption, RunDeleted
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.files import Digest
 from artifact_store.core.keys import KeyLike, ModelKey, RunId
@@ -121,9 +116,9 @@ class ArtifactStore(Housekeeping, Checking, Examining):
             patience=Patience(seconds=timeout),
             cache=None if cache is None else FileCache(Path(cache)),
             report=progress,
-            now=clock or _utc_now,
+            now=clock or partial(datetime.now, UTC),
             new_suffix=keys.random_suffix,
-            new_write_id=_new_write_id,
+            new_write_id=keys.random_write_id,
             actor=actor if actor is not None else platform.node() or "unknown",
             signer=signer,
             provenance=parse_provenance(provenance),
@@ -357,7 +352,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
             raise InvalidOption(
                 f"where is a function of a Run, such as lambda run: run.metrics['auc'] > 0.6, not {where!r}"
             )
-        return catalog.Runs(context, models, wanted, lambda manifest: Run(context, manifest), where or _any)
+        return catalog.Runs(context, models, wanted, lambda manifest: Run(context, manifest), where or (lambda _: True))
 
     # ------------------------------------------------------------ publish
 
@@ -434,17 +429,8 @@ class ArtifactStore(Housekeeping, Checking, Examining):
 
     def _own(self, run: Run | RefLike, *, key: ModelKey | None = None, signed: bool = True) -> Manifest:
         """Return the manifest of a run of this store, and of ``key`` if one is given."""
-        if isinstance(run, Run):
-            manifest = run.manifest
-        else:
-            manifest = resolve.resolve(self._context, RunRef.parse(run), signed=signed)
-        if key is not None and manifest.key != key:
-            raise Conflict(
-                f"{manifest.label} is no run of {key.display_name}; an alias only names runs of its own model"
-            )
-        if manifest.store_id != self._open_for_writing().store_id:
-            raise Conflict(f"{manifest.label} belongs to another store; download it and save it here")
-        return manifest
+        what = run.manifest if isinstance(run, Run) else RunRef.parse(run)
+        return resolve.own(self._context, what, key=key, signed=signed, opened=self._open_for_writing)
 
     # ------------------------------------------------------------ end
 
@@ -458,16 +444,3 @@ class ArtifactStore(Housekeeping, Checking, Examining):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _any(run: Run) -> bool:
-    del run
-    return True
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _new_write_id() -> str:
-    return uuid.uuid4().hex

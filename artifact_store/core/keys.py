@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import secrets
 import unicodedata
+import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -179,6 +180,11 @@ class RunId(str):
 def random_suffix() -> str:
     """Return four characters of Crockford's base32 in lower case: 20 random bits for each 1024th of a second."""
     return "".join(secrets.choice(_CROCKFORD) for _ in range(4))
+
+
+def random_write_id() -> str:
+    """Return 32 random hexadecimal digits, by which a writer knows its own documents."""
+    return uuid.uuid4().hex
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from artifact_store.core import keys
-from artifact_store.core.errors import AliasNotFound, AliasRetired, InvalidReference
+from artifact_store.core.errors import AliasNotFound, AliasRetired, Conflict, InvalidReference
 from artifact_store.core.grammar import RUN_ID
+from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Pointer, Publish
 from artifact_store.core.references import RunRef
@@ -115,6 +116,28 @@ def history(context: Context, ref: RunRef) -> Past:
     signing.believe(context, seen.pointer)
     entries = patiently(lambda: publish.history(context.backend, ref.key, alias, seen), context.patience)
     return Past(alias, seen, entries)
+
+
+def own(
+    context: Context,
+    what: Manifest | RunRef,
+    *,
+    key: ModelKey | None,
+    signed: bool,
+    opened: Callable[[], marker.StoreRecord],
+) -> Manifest:
+    """Return the manifest of a run of this store, and of ``key`` if one is given.
+
+    Raises:
+        Conflict: it is a run of another model, or of another store.
+        NotFound, Corrupt, Untrusted: as :func:`resolve`.
+    """
+    manifest = what if isinstance(what, Manifest) else resolve(context, what, signed=signed)
+    if key is not None and manifest.key != key:
+        raise Conflict(f"{manifest.label} is no run of {key.display_name}; an alias only names runs of its own model")
+    if manifest.store_id != opened().store_id:
+        raise Conflict(f"{manifest.label} belongs to another store; download it and save it here")
+    return manifest
 
 
 def _pointer(seen: SeenPointer) -> Pointer:

@@ -1,0 +1,107 @@
+"""What becomes of the alias that a run is saved for: read while nothing is visible, moved after the commit.
+
+Composes what ``ops`` does, and holds no rule of its own; the draft decides when.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from artifact_store import proof
+from artifact_store.core import keys, symbols
+from artifact_store.core.errors import ArtifactStoreError, Corrupt
+from artifact_store.core.keys import ModelKey
+from artifact_store.core.manifest import Manifest
+from artifact_store.core.policy import Later, Never, Policy
+from artifact_store.ops import catalog, publish, signing
+from artifact_store.ops.context import Context
+from artifact_store.ops.publish import SeenPointer
+from artifact_store.ops.verdict import Verdict
+from artifact_store.run import Published, Run
+from artifact_store.storage.settle import patiently
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One alias of one model, by which policy it moves, and whether only to a run that was validated."""
+
+    context: Context
+    key: ModelKey
+    alias: str
+    policy: Policy
+    validate: bool
+
+    def read(self, *, first_use: bool) -> SeenPointer:
+        """Read the pointer, and where the key is new, look for a sibling that Windows would take for it.
+
+        Raises:
+            InvalidName: there is such a sibling.
+            Corrupt: the pointer cannot be read.
+        """
+        context = self.context
+        try:
+            seen = patiently(lambda: publish.read_pointer(context.backend, self.key, self.alias), context.patience)
+        except Corrupt:  # on a file system without case that may be the pointer of such a sibling
+            self._check_twin()
+            raise
+        if seen.pointer is None and first_use:
+            self._check_twin()
+        return seen
+
+    def check(self, seen: SeenPointer) -> None:
+        """Refuse, while nothing is visible, to publish over a pointer that the policy does not believe."""
+        believed = signing.guard(self.context)
+        if believed is not None and seen.pointer is not None and not isinstance(self.policy, Never | Later):
+            believed(seen.pointer)
+
+    def carry_out(self, run: Run, seen: SeenPointer, *, reason: str) -> Published:
+        """Validate the run that was committed, if that is asked for, and publish it as the policy says.
+
+        What speaks against it is in the answer. An error after the commit names the run that it concerns.
+        """
+        if not self.validate:
+            return self._publish(run.manifest, seen, reason)
+        run.published = Published(None, "its validation was cut short")
+        try:
+            validation = proof.prove(self.context, run.manifest)
+        except ArtifactStoreError as error:  # the storage does not answer: this says nothing about the run
+            return Published(None, f"it could not be validated: {error}; promote it when it could", error)
+        except BaseException as error:
+            error.add_note(f"The run {run.ref} is committed, and not published: its validation was cut short.")
+            raise
+        if validation.verdict is not Verdict.SOUND:
+            problem = (*validation.problems, *validation.unchecked)[0]
+            what = "its validation found" if validation.problems else "it cannot be validated here"
+            return Published(None, f"{what}: {problem}", problem.error, validation)
+        return replace(self._publish(run.manifest, seen, reason), validation=validation)
+
+    def _publish(self, manifest: Manifest, seen: SeenPointer, reason: str) -> Published:
+        if isinstance(self.policy, Never):
+            return Published(None, "publish='never' was asked for")
+        if isinstance(self.policy, Later):
+            return Published(None, "publishing it was left for later")
+        if seen.run_id == manifest.run_id and seen.pointer is not None:
+            return Published(seen.pointer)  # an equal save was faster, and has published it
+        context = self.context
+        try:
+            decision = publish.publish(
+                context.backend,
+                self.alias,
+                manifest,
+                self.policy,
+                note=lambda: signing.note(context, manifest.store_id, reason),
+                patience=context.patience,
+                seen=seen,
+            )
+        except ArtifactStoreError as error:
+            error.committed = manifest.label
+            raise
+        except BaseException as error:
+            error.add_note(f"The run {manifest.label} is committed; whether it is published, its alias tells.")
+            raise
+        return Published(decision.pointer, str(decision.refusal or ""), decision.refusal)
+
+    def _check_twin(self) -> None:
+        if self.key.symbol is not None:
+            siblings = catalog.children(self.context, keys.type_prefix(self.key.model_type))
+            symbols.check_symbol_twin(self.key.symbol, siblings)
