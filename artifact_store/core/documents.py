@@ -25,9 +25,10 @@ from pydantic import (
 )
 
 from artifact_store.core.canonical import MAX_DEPTH, canonical, checksum, parse, parse_document
-from artifact_store.core.errors import Corrupt, FormatTooNew, FormatUnsupported, InvalidOption, RunDeleted, brief
+from artifact_store.core.errors import Corrupt, FormatTooNew, FormatUnsupported, InvalidOption, RunDeleted
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.symbols import MUST_UNDERSTAND, spelled
+from artifact_store.core.wording import brief
 
 FORMAT: Final = "1.0"
 _MAJOR = 1

@@ -59,17 +59,10 @@ No message, attribute or cause that we write holds a credential.
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-_BRIEF = reprlib.Repr()
-_BRIEF.maxstring = _BRIEF.maxother = 120
-
-
-def brief(value: object) -> str:
-    """Return ``repr(value)`` as far as a message has room for it: a stranger's text may have any length."""
-    return _BRIEF.repr(value)
+from artifact_store.core.wording import brief
 
 
 class ArtifactStoreError(Exception):

@@ -32,8 +32,9 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
-from artifact_store.core.errors import InvalidName, brief
+from artifact_store.core.errors import InvalidName
 from artifact_store.core.grammar import RUN_ID, WINDOWS_DEVICE
+from artifact_store.core.wording import brief
 
 ESCAPE: Final = ";"
 MAX_SYMBOL: Final = 100
