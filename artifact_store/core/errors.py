@@ -430,8 +430,7 @@ class RolledBack(Untrusted):
     """
 
     def __init__(self, message: str, *, seen: int, seq: int) -> None:
-        self.seen = seen
-        self.seq = seq
+        self.seen, self.seq = seen, seq
         super().__init__(message)
 
 
@@ -446,7 +445,5 @@ class RunTooOld(Untrusted):
     """
 
     def __init__(self, message: str, *, ref: str, age: timedelta, limit: timedelta) -> None:
-        self.ref = ref
-        self.age = age
-        self.limit = limit
+        self.ref, self.age, self.limit = ref, age, limit
         super().__init__(message)
