@@ -107,7 +107,8 @@ def test_a_model_whose_features_nobody_named_is_a_row(tmp_path):
     path = write_csv(tmp_path / "X.csv", make_candles(200))
     market = Market.read("X", path)
     adapter = LightGBMAdapter(config={"n_estimators": 2, "min_child_samples": 5})
-    adapter.fit(market.features.to_numpy(), market.returns, slice(0, 100), None)
+    with pytest.warns(UserWarning, match="no names"):
+        adapter.fit(market.features.to_numpy(), market.returns, slice(0, 100), None)
     adapter.save(ArtifactStore(tmp_path / "store"), symbol="X")
     given = [
         "--store",
