@@ -27,8 +27,9 @@ class PPOAdapter(BaseModelAdapter):
 
     ``config`` holds the hyperparameters of stable-baselines3, ``timesteps``, ``environments``, ``normalize``, ``seed``
     and under ``env`` the settings of the environment, among them ``price``: the column in which gains are counted. The
-    classes of a policy may be given by name: ``policy_kwargs={"activation_fn": "ReLU"}``. The agent observes the selected features; all but the price unless they are given. ``normalizer`` has the statistics
-    of the observations, or is none.
+    classes of a policy may be given by name: ``policy_kwargs={"activation_fn": "ReLU"}``. The agent observes the
+    selected features; all but the price unless they are given. ``normalizer`` has the statistics of the observations,
+    or is none.
     """
 
     model_type: ClassVar[str] = "ppo"
