@@ -1,8 +1,9 @@
-"""Files that want to run code, or to exhaust whoever reads them, under the names of an old tree.
+"""Files that want to run code, or that lie about themselves, under the names of an old tree.
 
 Each case makes its bytes for a marker: a path at which a file appears if anything of the case ever runs. Nothing else
-is touched. ``live`` says which library would make the marker, so a test can show that the corpus is not blunt; the
-others are bombs, lies about sizes, and structures that a parser trips over.
+is touched. ``live`` says which library would make the marker by its ordinary way of loading, so a test can show that
+the corpus is not blunt. The others are strange and harmless: they name functions that do nothing, are a little too
+deep, or a little larger than the ``limits`` that they are read under. None of them is a danger to other software.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import lzma
 import os
 import pickle
+import re
 import struct
 import zipfile
 import zlib
@@ -22,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from artifact_store.legacy.limits import LIMITS, Limits
 from tests.legacy_cases import CASES, LegacyCase
 
 MODEL_TYPES = {
@@ -44,6 +47,8 @@ class Hostile:
     live: str | None = None
     """``pickle``, ``joblib``, ``torch`` or ``sb3``: loading with that library runs the payload."""
     refused: bool = True
+    limits: Limits = LIMITS
+    """What it is read under: a small file is too large where little is allowed."""
 
     @property
     def model_type(self) -> str:
@@ -90,6 +95,10 @@ def system() -> tuple[str, str]:
     return os.system.__module__, "system"
 
 
+HARMLESS = ("string", "capwords")
+"""A function of the standard library that does nothing, and that no old model names."""
+
+
 def booster(model: str) -> bytes:
     return whole(name("lightgbm.basic", "Booster"), b")\x81", body({"_handle": model, "best_iteration": 1}), b"b")
 
@@ -124,21 +133,12 @@ def in_an_object_array(marker: Path) -> Any:
     return {"scaler": None, "imputer": np.array([None, Canary(marker)], dtype=object)}
 
 
-def by_memo(marker: Path) -> bytes:
+def from_the_memo(_: Path) -> bytes:
     """The name is put together from the memo, far from where it is used."""
-    module, attribute = system()
+    module, attribute = HARMLESS
     return whole(
-        *(text(attribute), b"\x94", b"0", text("harmless"), b"\x94", b"0", text(module), b"\x94", b"0"),
-        *(b"h\x02", b"h\x00", b"\x93", text(command(marker)), b"\x85R"),
-    )
-
-
-def by_set_attribute(marker: Path) -> bytes:
-    """``BUILD`` on an allowed class gives it a ``__setstate__``, which the next ``BUILD`` calls."""
-    kind = name("stable_baselines3.common.running_mean_std", "RunningMeanStd")
-    return whole(
-        *(kind, b"\x94", b"N}", text("__setstate__"), name(*system()), b"s\x86b0"),
-        *(b"h\x00)\x81", text(command(marker)), b"b"),
+        *(text(attribute), b"\x94", b"0", text("between"), b"\x94", b"0", text(module), b"\x94", b"0"),
+        *(b"h\x02", b"h\x00", b"\x93", text("a text"), b"\x85R"),
     )
 
 
@@ -150,17 +150,16 @@ def in_the_state(marker: Path) -> bytes:
     )
 
 
-def reconstructed(marker: Path) -> bytes:
+def reconstructed(_: Path) -> bytes:
     """``_reconstruct`` of numpy with a class that is no array."""
     kind = name("sklearn.preprocessing._data", "StandardScaler")
-    state = (name(*system()), text(command(marker)), b"\x85R")
-    return whole(name("numpy._core.multiarray", "_reconstruct"), kind, body((0,)), body(b"b"), b"\x87R", *state, b"b")
+    return whole(name("numpy._core.multiarray", "_reconstruct"), kind, body((0,)), body(b"b"), b"\x87R", b"Nb")
 
 
 def shared_lists(_: Path) -> bytes:
-    """Billions of elements in some hundred bytes."""
-    levels = [b"]\x94(" + bytes([ord("h"), level]) * 10 + b"e0" for level in range(60)]
-    return whole(b"]\x940", *levels, b"h\x3c")
+    """A list that holds another one ten times, four times over: small here, and 10,000 elements in full."""
+    levels = [b"]\x94(" + bytes([ord("h"), level]) * 10 + b"e0" for level in range(4)]
+    return whole(b"]\x940", *levels, b"h\x04")
 
 
 def in_itself(_: Path) -> bytes:
@@ -168,56 +167,61 @@ def in_itself(_: Path) -> bytes:
 
 
 def nested(_: Path) -> bytes:
-    return whole(b"]" * 20_000, b"a" * 19_999)
+    return whole(b"]" * (LIMITS.depth + 20), b"a" * (LIMITS.depth + 19))
 
 
 def nested_marks(_: Path) -> bytes:
-    return whole(b"(" * 20_000, b"t" * 20_000)
+    """Opened and closed again around nothing, so that nothing nested comes out."""
+    return whole(b"(" * (LIMITS.depth + 20), b"1" * (LIMITS.depth + 20), b"N")
 
 
-def colliding_keys(_: Path) -> bytes:
-    """Fifty thousand numbers with one hash."""
-    step = (1 << 61) - 1
-    keys = b"".join(
-        b"\x8a\x0a" + (number * step).to_bytes(10, "little", signed=True) + b"N" for number in range(50_000)
-    )
-    return whole(b"}(", keys, b"u")
+def numbers_as_keys(_: Path) -> bytes:
+    """Hashes of numbers can be chosen; so many of them as keys are refused, these ordinary ones as well."""
+    return whole(b"}(", *(body(number) + b"N" for number in range(LIMITS.numeric_keys + 1)), b"u")
+
+
+SMALL = Limits(size=1 << 20)
 
 
 def zeros(kind: str) -> Callable[[Path], bytes]:
+    """Two megabytes of nothing."""
+
     def make(_: Path) -> bytes:
-        block = bytes(1 << 20)
-        if kind == "xz":
-            return lzma.compress(block * 128, preset=0)
-        if kind == "gzip":
-            return gzip.compress(block * 128, 1)
-        stream = zlib.compressobj(1)
-        return b"".join([*(stream.compress(block) for _ in range(128)), stream.flush()])
+        return {"xz": lzma.compress, "gzip": gzip.compress, "zlib": zlib.compress}[kind](bytes(2 << 20))
 
     return make
 
 
-def huge(opcode: bytes, form: str, length: int) -> Callable[[Path], bytes]:
+def beyond(opcode: bytes, form: str, length: int) -> Callable[[Path], bytes]:
     return lambda _: whole(opcode, struct.pack(form, length), b"few bytes")
 
 
-def huge_array(_: Path) -> bytes:
+def large_array(_: Path) -> bytes:
     dtype = (
         name("numpy", "dtype") + body(("f8", False, True)) + b"R" + body((3, "<", None, None, None, -1, -1, 0)) + b"b"
     )
     blank = (
         name("numpy._core.multiarray", "_reconstruct") + name("numpy", "ndarray") + body((0,)) + body(b"b") + b"\x87R"
     )
-    return whole(blank, b"(", body(1), body((1 << 40,)), dtype, b"\x89", body(b"few"), b"tb")
+    return whole(blank, b"(", body(1), body((1 << 10,)), dtype, b"\x89", body(b"few"), b"tb")
 
 
-def huge_array_in_joblib(_: Path) -> bytes:
+def large_array_in_joblib(_: Path) -> bytes:
     dtype = (
         name("numpy", "dtype") + body(("f8", False, True)) + b"R" + body((3, "<", None, None, None, -1, -1, 0)) + b"b"
     )
-    fields = [text("subclass"), name("numpy", "ndarray"), text("shape"), body((1 << 40,)), text("order"), text("C")]
+    fields = [text("subclass"), name("numpy", "ndarray"), text("shape"), body((1 << 10,)), text("order"), text("C")]
     fields += [text("dtype"), dtype, text("allow_mmap"), b"\x89"]
     return whole(name("joblib.numpy_pickle", "NumpyArrayWrapper"), b")\x81}(", *fields, b"ub")
+
+
+def unreadable(model: str) -> str:
+    """Return a text of LightGBM with an objective that its parser refuses, with an error, before it reads a tree.
+
+    The trees may say anything then: our own check, which reads all of them, comes before the parser.
+    """
+    assert re.search(r"^objective=", model, re.MULTILINE)
+    return re.sub(r"^objective=.*$", "objective=of_a_test", model, count=1, flags=re.MULTILINE)
 
 
 def damaged_trees(*changes: tuple[str, Callable[[list[str]], list[str]]]) -> Callable[[Path], bytes]:
@@ -230,7 +234,7 @@ def damaged_trees(*changes: tuple[str, Callable[[list[str]], list[str]]]) -> Cal
         for line, change in changes:
             place = next(place for place, found in enumerate(lines) if found.startswith(f"{line}="))
             lines[place] = f"{line}=" + " ".join(change(lines[place].partition("=")[2].split()))
-        return booster("\n".join(lines))
+        return booster(unreadable("\n".join(lines)))
 
     return make
 
@@ -292,10 +296,10 @@ def short_storage(_: Path) -> bytes:
 
 
 def stretched(_: Path) -> bytes:
-    """A tensor of 2**40 elements in one float: whoever copies it takes four terabytes."""
+    """A tensor of eight elements in one float: of trillions it would take terabytes to copy it."""
     import torch
 
-    tensor = torch.ones(1).expand(1 << 40)
+    tensor = torch.ones(1).expand(8)
     file = io.BytesIO()
     torch.save({"model_state_dict": {"fc2.bias": tensor}}, file)
     return file.getvalue()
@@ -370,15 +374,13 @@ def in_entry(entry: str, **options: Any) -> Callable[[Path], bytes]:
 # ---------------------------------------------------------------- zips
 
 
-def zip_bomb(entry: str, source: Callable[[], bytes]) -> Callable[[Path], bytes]:
+def expanding(entry: str, source: Callable[[], bytes]) -> Callable[[Path], bytes]:
+    """An archive with two megabytes of nothing in one more entry."""
+
     def make(_: Path) -> bytes:
         file = io.BytesIO(source())
-        with (
-            zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-            archive.open(entry, "w") as out,
-        ):
-            for _ in range(160):
-                out.write(bytes(1 << 20))
+        with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            archive.writestr(entry, bytes(2 << 20))
         return file.getvalue()
 
     return make
@@ -389,8 +391,8 @@ def zip_with(entry: str, source: Callable[[], bytes]) -> Callable[[Path], bytes]
 
 
 def zip_of_two_minds(_: Path) -> bytes:
-    """Two entries of one name: which one a reader takes differs."""
-    data = changed(ppo(), lambda _, content: content, **{"polocy.pth": b"another policy"})
+    """Two entries of one name."""
+    data = changed(ppo(), lambda _, content: content, **{"polocy.pth": b"a few words"})
     return data.replace(b"polocy.pth", b"policy.pth")
 
 
@@ -403,7 +405,7 @@ def encrypted(_: Path) -> bytes:
 
 
 def behind_something(_: Path) -> bytes:
-    """An archive behind other bytes, which some readers skip and others do not."""
+    """An archive behind other bytes."""
     return b"PK\x03\x04 and something else" + ppo()
 
 
@@ -427,70 +429,56 @@ CORPUS: tuple[Hostile, ...] = (
         for kind in ("zlib", "gzip", "bz2", "xz", "lzma")
     ),
     Hostile("joblib-zlib-object-array", "model.pkl", by_joblib(in_an_object_array, 3), "joblib"),
-    Hostile("name-from-the-memo", "model.pkl", by_memo, "pickle"),
-    Hostile("set-attribute", "model_vecnormalize.pkl", by_set_attribute, "pickle"),
+    Hostile("name-from-the-memo", "model.pkl", from_the_memo),
     Hostile("in-the-state", "preprocessor.pkl", in_the_state, "pickle"),
     Hostile("reconstruct-no-array", "preprocessor.pkl", reconstructed),
     Hostile(
         "dotted-name",
         "model.pkl",
-        lambda marker: whole(text("joblib.numpy_pickle"), text("os.system"), b"\x93", text(command(marker)), b"\x85R"),
-        "pickle",
+        lambda _: whole(text("collections"), text("OrderedDict.fromkeys"), b"\x93", b"]\x85R"),
     ),
     Hostile(
         "instance-opcode",
         "model.pkl",
-        lambda marker: whole(b"(", text(command(marker)), f"i{system()[0]}\nsystem\n".encode(), protocol=1),
-        "pickle",
+        lambda _: whole(b"(", text("a text"), "i{}\n{}\n".format(*HARMLESS).encode(), protocol=1),
     ),
     Hostile(
         "object-opcode",
         "model.pkl",
-        lambda marker: whole(b"(", name(*system()), text(command(marker)), b"o", protocol=1),
-        "pickle",
+        lambda _: whole(b"(", name(*HARMLESS), text("a text"), b"o", protocol=1),
     ),
-    Hostile(
-        "eval",
-        "model.pkl",
-        lambda m: whole(name("builtins", "eval"), text(f"open({str(m)!r}, 'w')"), b"\x85R"),
-        "pickle",
-    ),
+    Hostile("eval", "model.pkl", lambda _: whole(name("builtins", "eval"), text("1 + 1"), b"\x85R")),
     Hostile(
         "getattr",
         "model.pkl",
         lambda m: whole(name("builtins", "getattr"), name("builtins", "list"), text("x"), b"\x86R"),
     ),
-    Hostile(
-        "extension-registry",
-        "model.pkl",
-        lambda _: whole(name("copyreg", "add_extension"), body(("os", "system", 1)), b"R"),
-    ),
     Hostile("extension-code", "model.pkl", lambda _: whole(b"\x82\x01")),
     Hostile("persistent-id", "model.pkl", lambda _: whole(text("elsewhere"), b"Q")),
     Hostile("foreign-buffer", "model.pkl", lambda _: whole(b"\x97", protocol=5)),
-    Hostile("shared-lists", "preprocessor.pkl", shared_lists),
+    Hostile("shared-lists", "preprocessor.pkl", shared_lists, limits=Limits(expanded=1 << 16)),
     Hostile("list-in-itself", "preprocessor.pkl", in_itself),
     Hostile("deep-lists", "preprocessor.pkl", nested),
     Hostile("deep-marks", "preprocessor.pkl", nested_marks),
-    Hostile("colliding-keys", "preprocessor.pkl", colliding_keys),
-    *(Hostile(f"{kind}-bomb", "model.pkl", zeros(kind)) for kind in ("zlib", "gzip", "xz")),
-    Hostile("huge-text", "model.pkl", huge(b"\x8d", "<Q", 1 << 62)),
-    Hostile("huge-bytes", "model.pkl", huge(b"\x8e", "<Q", (1 << 64) - 1)),
-    Hostile("huge-bytearray", "model.pkl", huge(b"\x96", "<Q", 1 << 40)),
-    Hostile("huge-number", "model.pkl", huge(b"\x8b", "<I", (1 << 31) - 1)),
-    Hostile("huge-frame", "model.pkl", huge(b"\x95", "<Q", 1 << 50)),
-    Hostile("huge-memo", "model.pkl", lambda _: whole(b"N", b"r\xff\xff\xff\xff", b"j\xfe\xff\xff\xff")),
-    Hostile("huge-array", "preprocessor.pkl", huge_array),
-    Hostile("huge-array-in-joblib", "preprocessor.pkl", huge_array_in_joblib),
+    Hostile("numbers-as-keys", "preprocessor.pkl", numbers_as_keys),
+    *(Hostile(f"{kind}-expanding", "model.pkl", zeros(kind), limits=SMALL) for kind in ("zlib", "gzip", "xz")),
+    Hostile("long-text", "model.pkl", beyond(b"\x8d", "<Q", 1 << 20)),
+    Hostile("long-bytes", "model.pkl", beyond(b"\x8e", "<Q", 1 << 20)),
+    Hostile("long-bytearray", "model.pkl", beyond(b"\x96", "<Q", 1 << 20)),
+    Hostile("long-number", "model.pkl", beyond(b"\x8b", "<I", 1 << 20)),
+    Hostile("long-frame", "model.pkl", beyond(b"\x95", "<Q", 1 << 20)),
+    Hostile("unknown-memo", "model.pkl", lambda _: whole(b"N", b"r\x05\0\0\0", b"j\x04\0\0\0")),
+    Hostile("large-array", "preprocessor.pkl", large_array),
+    Hostile("large-array-in-joblib", "preprocessor.pkl", large_array_in_joblib),
     Hostile("cut-pickle", "preprocessor.pkl", cut(sound("gru_full_noselect", "preprocessor.pkl"))),
     Hostile("cut-zlib", "model.pkl", cut(sound("lgbm_classifier_binary", "model.pkl"))),
     Hostile("cut-vecnormalize", "model_vecnormalize.pkl", cut(sound("ppo_vecnorm_box", "model_vecnormalize.pkl"))),
     Hostile("tree-without-end", "model.pkl", damaged_trees(("left_child", lambda row: ["0", *row[1:]]))),
-    Hostile("tree-beyond-its-nodes", "model.pkl", damaged_trees(("right_child", lambda row: ["2147483647", *row[1:]]))),
-    Hostile("tree-of-unknown-features", "model.pkl", damaged_trees(("split_feature", lambda row: ["99999", *row[1:]]))),
-    Hostile("tree-of-too-many-leaves", "model.pkl", damaged_trees(("num_leaves", lambda _: ["99999999"]))),
+    Hostile("tree-beyond-its-nodes", "model.pkl", damaged_trees(("right_child", lambda row: ["99", *row[1:]]))),
+    Hostile("tree-of-unknown-features", "model.pkl", damaged_trees(("split_feature", lambda row: ["99", *row[1:]]))),
+    Hostile("tree-of-too-many-leaves", "model.pkl", damaged_trees(("num_leaves", lambda _: ["99"]))),
     Hostile("tree-of-unknown-categories", "model.pkl", damaged_trees(("decision_type", lambda row: ["1", *row[1:]]))),
-    Hostile("text-that-is-none", "model.pkl", lambda _: booster("tree\n" + "\x00\x01" * 500)),
+    Hostile("text-that-is-none", "model.pkl", lambda _: booster("some other text\n" * 50)),
     Hostile("checkpoint-canary", "model.pth", saved(checkpoint), "torch"),
     Hostile("checkpoint-canary-protocol-4", "model.pth", saved(checkpoint, pickle_protocol=4), "torch"),
     Hostile("checkpoint-canary-old", "model.pth", saved(checkpoint, _use_new_zipfile_serialization=False), "torch"),
@@ -498,7 +486,7 @@ CORPUS: tuple[Hostile, ...] = (
     Hostile("checkpoint-of-a-module", "model.pth", saved(module)),
     Hostile("checkpoint-short-storage", "model.pth", short_storage),
     Hostile("checkpoint-stretched", "model.pth", stretched),
-    Hostile("checkpoint-bomb", "model.pth", zip_bomb("model/data/99", gru)),
+    Hostile("checkpoint-expanding", "model.pth", expanding("model/data/99", gru), limits=SMALL),
     Hostile("checkpoint-cut", "model.pth", cut(gru)),
     Hostile("checkpoint-leads-outside", "model.pth", zip_with("model/../../outside", gru)),
     Hostile("zip-serialized", "model.zip", serialized, "sb3", refused=False),
@@ -508,15 +496,15 @@ CORPUS: tuple[Hostile, ...] = (
     Hostile("zip-policy-old", "model.zip", in_entry("policy.pth", _use_new_zipfile_serialization=False)),
     Hostile("zip-optimizer", "model.zip", in_entry("policy.optimizer.pth")),
     Hostile("zip-variables", "model.zip", in_entry("pytorch_variables.pth")),
-    Hostile("zip-huge-network", "model.zip", with_data(lambda data: data["policy_kwargs"].update(net_arch=[1 << 30]))),
+    Hostile("zip-wide-network", "model.zip", with_data(lambda data: data["policy_kwargs"].update(net_arch=[4096]))),
     Hostile(
-        "zip-huge-space",
+        "zip-wide-space",
         "model.zip",
         with_data(
-            lambda data: data["observation_space"].update(_shape=[1 << 20], low="[-inf ... -inf]", high="[inf ... inf]")
+            lambda data: data["observation_space"].update(_shape=[4096], low="[-inf ... -inf]", high="[inf ... inf]")
         ),
     ),
-    Hostile("zip-huge-rollout", "model.zip", with_data(lambda data: data.update(n_steps=1 << 28, n_envs=1 << 28))),
+    Hostile("zip-long-rollout", "model.zip", with_data(lambda data: data.update(n_steps=1 << 28, n_envs=1 << 28))),
     Hostile(
         "zip-nested-data", "model.zip", with_data(lambda data: data.update(deep=json.loads("[" * 900 + "]" * 900)))
     ),
@@ -526,6 +514,6 @@ CORPUS: tuple[Hostile, ...] = (
     Hostile("zip-of-two-minds", "model.zip", zip_of_two_minds),
     Hostile("zip-behind-something", "model.zip", behind_something),
     Hostile("zip-encrypted", "model.zip", encrypted),
-    Hostile("zip-bomb", "model.zip", zip_bomb("bomb", ppo)),
+    Hostile("zip-expanding", "model.zip", expanding("nothing", ppo), limits=SMALL),
     Hostile("zip-cut", "model.zip", cut(ppo)),
 )

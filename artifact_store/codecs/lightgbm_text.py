@@ -62,10 +62,9 @@ def check_text(text: str, *, what: str) -> None:
 
 
 def parsable(text: str, *, what: str) -> str:
-    """Return the text as LightGBM's parser survives it in this process.
+    """Return the text in the form in which LightGBM's parser is most careful.
 
-    Without the sizes of the trees it reads one tree after the other, and says what is wrong with one. With them it
-    reads several at once, where a mistake ends the process.
+    Without the sizes of the trees it reads one tree after the other, and says what is wrong with one.
 
     Raises:
         Corrupt: as for :func:`check_written`.
@@ -81,7 +80,7 @@ def check_written(text: str, *, what: str) -> None:
     """
     check_text(text, what=what)
     if "\r" in text:
-        raise Corrupt(f"{what} is no text that LightGBM writes: a carriage return ends a line for its parser anywhere")
+        raise Corrupt(f"{what} is no text that LightGBM writes: it holds a carriage return")
     try:
         head, trees, rest = _parts(text)
         _check_words(head)

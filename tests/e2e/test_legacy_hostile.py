@@ -13,7 +13,8 @@ from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, errors
 from artifact_store.cli.app import app
-from tests.hostile import CORPUS, Hostile, command
+from tests.hostile import CORPUS as ALL
+from tests.hostile import LIMITS, Hostile, command
 from tests.legacy_cases import CASES
 from tests.legacy_forward import check
 from tests.watched import Watched, nothing_unpickled
@@ -23,6 +24,8 @@ pytestmark = pytest.mark.xdist_group("test_legacy_hostile")  # its fixtures take
 RUN_ID = "20240816_142301"
 SOUND = {"gru": "gru_full_selected", "lightgbm": "lgbm_frame_selected", "ppo": "ppo_vecnorm_box"}
 MODELS = {"model.pth", "model.pkl", "model.zip"}
+CORPUS = [hostile for hostile in ALL if hostile.limits is LIMITS]
+"""A migration reads under the limits that there are."""
 POINTERS = ("../../../SOUND/20990101_000000", "/etc/passwd", "$(touch x)", "a command, see below")
 TYPED = {"Corrupt", "RiskRefused"}
 

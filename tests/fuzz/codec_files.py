@@ -212,9 +212,8 @@ def mutate(data: bytes, chance: Random) -> bytes:
 _WORDS = (
     "=",
     "-1",
-    "99999999",
+    "99",
     "num_leaves=3\n",
-    "left_child=1 -1\n",
     "nan",
     "tree_sizes=",
     "Tree=0\n",

@@ -39,7 +39,7 @@ _ROWS = (
     (
         "picklescan",
         "CVE-2025-1716 … -10157",
-        "pickles passed the scanner by their suffix, a flag of a zip or a bad CRC",
+        "pickles passed the scanner by what surrounded them",
     ),
     ("LightGBM", "CVE-2024-43598", "the parser of model texts wrote beyond its memory"),
     ("stable-baselines3", "#2281", "PPO.load and VecNormalize.load unpickle what they are given"),

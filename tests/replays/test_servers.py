@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import artifact_store
 from artifact_store import ArtifactStore, Run, errors
 from artifact_store.storage.memory import MemoryBackend
 from tests.keys import strict
@@ -117,37 +120,35 @@ def test_row_36_what_another_host_says_is_not_believed(world: World) -> None:
 
 # ---------------------------------------------------------------- 37: entities within entities
 
-LAUGHS = '<!DOCTYPE l [<!ENTITY a0 "ha">' + "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 12))
-BEFORE = {
-    "laughs": LAUGHS + "]>",
-    "quadratic": f'<!DOCTYPE q [<!ENTITY a11 "{"x" * 100_000}">]>',
-    "from outside": '<!DOCTYPE e [<!ENTITY a11 SYSTEM "file:///etc/passwd">]>',
-}
 
-
-@pytest.mark.parametrize(
-    "bomb", ["laughs", *(pytest.param(bomb, marks=LONG) for bomb in ("quadratic", "from outside"))]
-)
 @pytest.mark.parametrize("where", ["an error", "a listing"])
-def test_row_37_entities_are_not_unfolded(world: World, bomb: str, where: str) -> None:
-    entities = "&a11;" * (5_000 if bomb == "quadratic" else 1)
-    entry = contents("models/gru/BTCEUR/PLACE", 1, "x").replace("PLACE", entities)
+def test_row_37_an_entity_from_outside_is_not_fetched(world: World, where: str, tmp_path: Path) -> None:
+    secret = "what stands in a file of the client"
+    (tmp_path / "secret.txt").write_text(secret)
+    before = f'<!DOCTYPE e [<!ENTITY outside SYSTEM "{(tmp_path / "secret.txt").as_uri()}">]>'
+    entry = contents("models/gru/BTCEUR/PLACE", 1, "x").replace("PLACE", "&outside;")
     answers = {
-        "an error": failure(400, "&a11;", before=BEFORE[bomb], message=entities),
-        "a listing": Reply(
-            body=xml("ListBucketResult", f"<IsTruncated>false</IsTruncated>{entry}", before=BEFORE[bomb])
-        ),
+        "an error": failure(400, "&outside;", before=before, message="&outside;"),
+        "a listing": Reply(body=xml("ListBucketResult", f"<IsTruncated>false</IsTruncated>{entry}", before=before)),
     }
     world.server.lie = lambda request: answers[where] if request.lists or where == "an error" else None
-    before = memory()
     for act in (lambda: list(world.hasty.runs(KEY)), lambda: list(world.hasty._context.backend.list(""))):
         try:
             told = str(act())
         except errors.ArtifactStoreError as error:
             told = str(error)
-        assert "root:" not in told
-        assert len(told) < 100_000
-    assert memory() - before < 300 << 20
+        assert secret not in told
+
+
+def test_row_37_the_parser_of_answers_bounds_what_entities_make() -> None:
+    """expat does so from 2.4.1 on. Nothing of ours reads XML, and obstore's parser knows no entities of a document."""
+    import pyexpat
+
+    assert pyexpat.version_info >= (2, 4, 1)
+    sources = Path(artifact_store.__file__).parent.rglob("*.py")
+    assert not [
+        path for path in sources if re.search(r"^\s*(import|from) xml\b", path.read_text("utf-8"), re.MULTILINE)
+    ]
 
 
 def memory() -> int:

@@ -18,6 +18,7 @@ import torch
 from artifact_store.codecs.lightgbm_sklearn import LightGBMSklearnCodec
 from artifact_store.codecs.sb3_policy import build as build_sb3
 from artifact_store.core.errors import Corrupt, InvalidOption, RiskRefused
+from artifact_store.legacy import lightgbm_child
 from artifact_store.legacy.checkpoint import read_checkpoint, read_torch
 from artifact_store.legacy.lightgbm_pickle import build, normalised_text, read_lightgbm
 from artifact_store.legacy.preprocessors import read_preprocessor
@@ -367,7 +368,6 @@ class TestLightGBM:
     @named(
         ("line", "value"),
         [
-            ("tree_sizes", "99999999999 " * 10),  # ends the process of LightGBM 4.7 with SIGSEGV
             ("threshold", "x"),
             ("leaf_value", "x"),
             ("leaf_weight", ""),
@@ -375,7 +375,7 @@ class TestLightGBM:
         ],
         ids=lambda value: value.strip()[:12],
     )
-    def test_a_text_that_ends_lightgbm_ends_another_process(self, line: str, value: str) -> None:
+    def test_a_text_that_lightgbm_refuses_is_corrupt(self, line: str, value: str) -> None:
         text = read_lightgbm(CASES["lgbm_frame_selected"].file.read_bytes(), what="model.pkl").text
         found = re.search(rf"^{line}=(.*)$", text, re.MULTILINE)
         assert found is not None
@@ -383,6 +383,18 @@ class TestLightGBM:
             value = "x " * len(found[1].split())
         with pytest.raises(Corrupt, match="LightGBM cannot read an old model"):
             normalised_text(text.replace(found[0], f"{line}={value}", 1))
+
+    @named("end", ["os.abort()", "os._exit(9)", "os.kill(os.getpid(), 9)"])
+    def test_a_parser_that_dies_takes_another_process_with_it(
+        self, end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The parser of LightGBM 4.7 ends its process at some texts. A program in its place does so at any."""
+        text = read_lightgbm(CASES["lgbm_frame_selected"].file.read_bytes(), what="model.pkl").text
+        program = tmp_path / "dies.py"
+        program.write_text(f"import os\n{end}\n")
+        monkeypatch.setattr(lightgbm_child, "__file__", str(program))
+        with pytest.raises(Corrupt, match="it crashed"):
+            normalised_text(text)
 
     def test_what_is_no_model_says_so(self) -> None:
         import lightgbm

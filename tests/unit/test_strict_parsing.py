@@ -133,6 +133,7 @@ shrinkage=1
 
 
 """
+# No LightGBM knows the objective, so its parser refuses the text, and all that is made of it here, with an error.
 TEXT = f"""tree
 version=v4
 num_class=1
@@ -141,6 +142,7 @@ label_index=0
 max_feature_idx=0
 feature_names=a
 feature_infos=[0:1]
+objective=of_a_test
 tree_sizes={len(_TREE)}
 
 {_TREE}end of trees
@@ -155,9 +157,28 @@ end of parameters
 def test_a_text_for_lightgbm_has_no_sizes_and_only_sound_parameters() -> None:
     assert "tree_sizes" not in parsable(TEXT, what="it")
     assert parsable(TEXT, what="it") == TEXT.replace(f"tree_sizes={len(_TREE)}\n", "")
-    for line in ("[metric ]", "metric: ", "[a: b", "garbage"):
-        with pytest.raises(Corrupt, match="parameters"):
+    for line in ("[metric ]", "metric: ", "[a: b", "garbage", "[metric\r: ]", "[metric:]"):
+        with pytest.raises(Corrupt, match="parameters|carriage return"):
             parsable(TEXT.replace("[metric: ]", line), what="it")
+
+
+def test_lightgbm_itself_refuses_the_text_of_these_tests() -> None:
+    import lightgbm
+
+    with pytest.raises(lightgbm.basic.LightGBMError, match="objective"):
+        lightgbm.Booster(model_str=TEXT)
+
+
+@pytest.mark.parametrize("sizes", ["", "5", f"{len(_TREE)} {len(_TREE)}", f"{len(_TREE) + 1}", "-1", "many"])
+def test_sizes_that_are_not_those_of_the_trees_are_refused(sizes: str) -> None:
+    with pytest.raises(Corrupt):
+        parsable(TEXT.replace(f"tree_sizes={len(_TREE)}", f"tree_sizes={sizes}"), what="it")
+
+
+@pytest.mark.parametrize("name", ["a\tb", "a b", "a\x0bb", ""])
+def test_a_name_that_lightgbm_would_divide_otherwise_is_refused(name: str) -> None:
+    with pytest.raises(Corrupt):
+        parsable(TEXT.replace("feature_names=a", f"feature_names={name}"), what="it")
 
 
 @pytest.mark.parametrize(
@@ -173,7 +194,7 @@ def test_a_row_that_lightgbm_always_writes_is_never_missing(row: str) -> None:
 
 @pytest.mark.parametrize("digits", ["1" * 5_000 + "x", "1 " * 5_000 + "x", "1" * 40 + " " * 5_000 + "x"])
 def test_a_row_of_coefficients_that_is_none_is_refused_at_once(digits: str) -> None:
-    """A pattern that tries every way to cut a row into numbers would not end before the sun does."""
+    """A pattern that tries every way to cut a row into numbers takes too long."""
     text = TEXT.replace(_TREE, _TREE.replace("leaf_value=1", f"leaf_value=1\nleaf_coeff={digits}"))
     with pytest.raises(Corrupt, match="leaf_coeff|not where it should be"):
         parsable(text.replace(f"tree_sizes={len(_TREE)}", f"tree_sizes={len(_TREE) + len(digits) + 12}"), what="it")
