@@ -528,7 +528,7 @@ class TestStableBaselines:
         from stable_baselines3 import PPO
 
         space = gym.spaces.Box(low, high)
-        space.low_repr = space.high_repr = None  # what new releases leave out until they are printed, and old ones write
+        space.low_repr = space.high_repr = None  # new releases leave them out, old ones would write them
 
         class Wide(gym.Env):
             observation_space = space
