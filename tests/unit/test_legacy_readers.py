@@ -527,8 +527,11 @@ class TestStableBaselines:
         import gymnasium as gym
         from stable_baselines3 import PPO
 
+        space = gym.spaces.Box(low, high)
+        space.low_repr = space.high_repr = None  # new releases leave them out, old ones would write them
+
         class Wide(gym.Env):
-            observation_space = gym.spaces.Box(low, high)
+            observation_space = space
             action_space = gym.spaces.Discrete(2)
 
             def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
