@@ -117,9 +117,7 @@ def test_a_family_that_cannot_be_used_says_why(
 
 
 @pytest.mark.usefixtures("ridge")
-def test_of_two_distributions_with_one_family_neither_is_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_two_distributions_with_one_family_neither_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path / "other", "other_ridge", MODULE, PROJECT.replace("ridge-family", "other-family"))
     monkeypatch.syspath_prepend(tmp_path / "other")
     with pytest.raises(
