@@ -19,7 +19,7 @@ import click
 
 from artifact_models import console, families
 from artifact_models.adapter import BaseModelAdapter
-from artifact_models.checked import Checked
+from artifact_models.checked import COMPARED, Checked
 from artifact_models.families import load_adapter
 from artifact_models.market import file_of, live_frame
 from artifact_models.opinion import newest
@@ -278,7 +278,8 @@ def _lines(made: Sequence[Signal]) -> Iterator[str]:
 def row(of: Signal) -> list[str]:
     """Return a signal as a row of a table under ``HEAD``."""
     says, signal = (of.error, "-") if of.failed else (of.says, of.signal)
-    return [of.symbol, of.model, of.run or "-", of.why or "-", of.checked or "-", of.bar or "-", says, signal]
+    checked = "ok" if of.checked == COMPARED else of.checked or "-"
+    return [of.symbol, of.model, of.run or "-", of.why or "-", checked, of.bar or "-", says, signal]
 
 
 if __name__ == "__main__":

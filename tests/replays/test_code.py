@@ -155,7 +155,10 @@ def test_row_05_a_pickle_sings_at_no_entry(
         everything_but_loading(store, run, tmp_path)
         with pytest.raises(errors.RiskRefused):
             load_adapter(store.get(key))
-        for arguments in (["validate"], ["export", "--legacy", "--pickles", str(run.ref), str(tmp_path / "old")]):
+        for arguments in (
+            ["validate", "--strict"],
+            ["export", "--legacy", "--pickles", str(run.ref), str(tmp_path / "old")],
+        ):
             done = CliRunner().invoke(app, ["--store", store.url, *arguments])
             assert done.exit_code in {1, 10}, done.output
             assert "RiskRefused" in done.output or "has the risk 'code'" in done.output
