@@ -110,10 +110,12 @@ class TestTraining:
             trainer.train(rows, target(), TRAIN, VALID, **options)
             for rows in (frame.to_numpy(), frame, frame[MIXED].assign(more=1.0))
         ]
+        index = pd.Index(NAMES)  # which has no truth value
+        made.append(trainer.train(frame[MIXED], target(), TRAIN, VALID, **{**options, "feature_names": index}))
         assert {each.feature_names for each in made} == {tuple(NAMES)}
         if hasattr(made[0], "booster"):
             trees = [each.booster.dump_model()["tree_info"] for each in made]
-            assert trees[0] == trees[1] == trees[2]
+            assert trees[0] == trees[1] == trees[2] == trees[3]
         else:
             assert len({each.history[-1]["valid_loss"] for each in made}) == 1
         with pytest.raises(errors.FeatureMismatch, match="'low'"):

@@ -195,7 +195,7 @@ def _checked(
         raise errors.InvalidInput(f"training data has rows and columns; got {len(table.shape)} dimensions")
     table = table if feature_names is None else rows.named(table, feature_names)
     width = table.shape[1]
-    names = tuple(feature_names or own or (f"Column_{place}" for place in range(width)))
+    names = tuple(own or (f"Column_{place}" for place in range(width)) if feature_names is None else feature_names)
     if len(names) != width:
         raise errors.FeatureMismatch(f"feature_names has {len(names)} names, and X has {width} columns")
     selected = rows.selection(width, selected_features)

@@ -270,7 +270,7 @@ def _checked(
     if matrix.ndim != 2:  # noqa: PLR2004 -- rows and columns
         raise errors.InvalidInput(f"training data has rows and columns; got {matrix.ndim} dimensions")
     width = matrix.shape[1]
-    names = tuple(feature_names or own or (f"feature_{place}" for place in range(width)))
+    names = tuple(own or (f"feature_{place}" for place in range(width)) if feature_names is None else feature_names)
     if len(names) != width:
         raise errors.FeatureMismatch(f"feature_names has {len(names)} names, and X has {width} columns")
     selected = rows.selection(width, selected_features)
