@@ -6,9 +6,9 @@ spelling of ``params``; these are in ``{stem}.json``. Not kept: the training dat
 that are not plain values (named in ``params_omitted``). The text rounds the gain of a split to about seven digits, so
 ``feature_importance("gain")`` is as exact as that; predictions do not depend on it.
 
-LightGBM's parser is not memory-safe (CVE-2024-43598 below 4.6, and mutated texts still end the process), and whoever
-may write a run can write any digest beside it: so every text is checked (:mod:`.lightgbm_text`) before the parser
-sees it. That covers reading, predicting and describing; whoever trains on from a stranger's booster (``refit``,
+LightGBM's parser is not memory-safe (its issue #7357: a text can make it write beyond its memory), and whoever may
+write a run can write any digest beside it: so every text is checked (:mod:`.lightgbm_text`) before the parser sees
+it. That covers reading, predicting and describing; whoever trains on from a stranger's booster (``refit``,
 ``init_model``) also lets LightGBM follow the parameters in its text. The one module that imports lightgbm.
 """
 

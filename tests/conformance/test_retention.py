@@ -158,7 +158,7 @@ def test_only_a_full_id_names_what_is_deleted(store):
 
 
 def test_names_that_would_lead_elsewhere_are_refused_and_nothing_is_touched(store, tmp_path):
-    """As in MLflow's CVE-2024-1560, where a name that was decoded twice deleted any folder."""
+    """As in MLflow's CVE-2024-1560, where a name led a delete to any folder."""
     canary = tmp_path / "canary" / "manifest.json"
     canary.parent.mkdir()
     canary.write_bytes(b"alive")

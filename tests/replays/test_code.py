@@ -234,7 +234,7 @@ def test_row_12_a_policy_and_its_normaliser_are_read_without_running_them(
     assert songs >= {*OLD[4:]}
 
 
-# ---------------------------------------------------------------- 8, 11: floors below which the libraries are broken
+# ---------------------------------------------------------------- 8: floors below which the libraries are broken
 
 FLOORS = {"torch": "2.10", "lightgbm": "4.6", "filelock": "3.20.3", "skops": "0.13", "pyarrow": "14.0.1"}
 
@@ -242,7 +242,7 @@ FLOORS = {"torch": "2.10", "lightgbm": "4.6", "filelock": "3.20.3", "skops": "0.
 @pytest.mark.parametrize("library", FLOORS)
 @pytest.mark.parametrize("broken", ["below"])
 def test_row_08_no_broken_version_is_asked_for(library: str, broken: str) -> None:
-    """The versions before these floors had the holes of rows 8, 9, 11, 13 and 28."""
+    """The versions before these floors had the holes of rows 8, 9, 13 and 28, and LightGBM CVE-2024-43598."""
     del broken
     asked = [Requirement(line) for line in requires("artifact-store") or ()]
     named = [each for each in asked if each.name == library]
@@ -315,7 +315,6 @@ def test_row_09_a_refusal_is_not_repeated_in_another_way(tmp_path: Path, marker:
 def test_row_09_a_file_that_is_no_skops_goes_to_no_other_loader(
     store: ArtifactStore, attacker: Attacker, tmp_path: Path, marker: Path
 ) -> None:
-    """What is no zip went on to joblib there."""
     import joblib
     from sklearn.linear_model import LinearRegression
 

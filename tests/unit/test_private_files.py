@@ -81,7 +81,7 @@ def test_a_private_folder_in_a_folder_that_is_there_leaves_that_as_it_is(tmp_pat
 def test_what_is_decoded_lies_in_a_folder_that_nobody_else_can_enter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in MLflow's CVE-2026-4137: a file in a folder for all is exchanged after it was checked."""
+    """As in MLflow's CVE-2026-4137: a file in a folder that all may write is exchanged by another user."""
     from artifact_store.codecs.documents import DocumentCodec
 
     monkeypatch.setenv("TMPDIR", str(tmp_path))

@@ -134,7 +134,7 @@ def changed(value, path, new):
 
 
 def test_any_field_of_the_manifest_changed_or_left_out_with_a_checksum_that_fits(world):
-    """As by somebody who may write to the bucket, and knows the format (BentoML CVE-2025-27520: drop a key)."""
+    """As by somebody who may write to the bucket, and knows the format (as in BentoML's CVE-2025-27520)."""
     where, ref = world.places["manifest"]
     value = json.loads(world.read(where))
     for path, new in changes(value):
