@@ -255,28 +255,24 @@ class BaseModelAdapter(ABC):
             assert place.key is not None
             root = place.root if isinstance(output_dir, str) else Path(place.root)  # text may be a URL, a Path is none
             key, own_id = place.key, place.run
-        parts = self._parts()
-        model = parts.pop("model")
-        needed = sorted({*parts, *self.missing})
-        with places.opened(root, storage_options) as store:
-            self.run = store.save(
-                model,
-                key,
-                components={**parts, **self._supplements()},
-                features=self._schema(),
-                config=self.config,
-                training_config={**self.training_config, **(training_config or {})},
-                metrics={**self.metrics, **(metrics or {})},
-                tags={**(tags or {}), **({"requires": ",".join(needed)} if needed else {})},
-                example=self._example(),
-                description=description,
-                parent=parent,
-                data=data,
-                run_id=own_id,
-                alias=alias,
-                publish=publish,
-                validate=validate,
-            )
+        with (
+            places.opened(root, storage_options) as store,
+            store.new_run(key, run_id=own_id, alias=alias, publish=publish, validate=validate) as draft,  # judges names
+        ):
+            draft.features = self._schema()
+            parts = self._parts()
+            needed = sorted({*parts, *self.missing} - {"model"})
+            draft.config = self.config
+            draft.training_config = {**self.training_config, **(training_config or {})}
+            draft.metrics = {**self.metrics, **(metrics or {})}
+            draft.tags = {**(tags or {}), **({"requires": ",".join(needed)} if needed else {})}
+            draft.description, draft.parent, draft.data = description, parent, data or {}
+            for name, part in {**parts, **self._supplements()}.items():
+                draft.add(name, part)
+            example = self._example()
+            if example is not None:
+                draft.add_example(example)
+            self.run = draft.commit()
         return self.run.url()
 
     def take(self, run: Run, *, preprocessor: Any = None, config: Mapping[str, Any] | None = None) -> None:

@@ -114,9 +114,20 @@ def train(store: ArtifactStore, market: Market, wish: Wish, reporter: Reporter) 
     return Outcome(adapter.run, adapter, tuple(results), overall, best, promoted)
 
 
+def _adapter(wish: Wish) -> BaseModelAdapter:
+    """Return the adapter to fit.
+
+    Raises:
+        InvalidOption: there is no such setting, or its value means nothing; a reason without a selection.
+    """
+    return wish.recipe.adapter(
+        config=wish.config, selected=wish.selected, reason=wish.select_reason, seed=wish.seed, cost=wish.cost
+    )
+
+
 def _check(store: ArtifactStore, market: Market, wish: Wish) -> None:
     """Raise what would be raised after the training as well: of settings, names and the store, in this order."""
-    wish.recipe.adapter(config=wish.config, selected=wish.selected, seed=wish.seed, cost=wish.cost)
+    _adapter(wish)
     FeatureSchema([str(name) for name in wish.recipe.frame(market).columns], selected=wish.selected)
     store.check_writable((wish.recipe.model, market.symbol))
 
@@ -149,9 +160,7 @@ def _train_fold(
 
 def _fit(market: Market, wish: Wish, stop: int, report: rows.Report) -> BaseModelAdapter:
     """Return a model that was trained on the rows before ``stop``; the latest of them decide when to stop."""
-    adapter = wish.recipe.adapter(
-        config=wish.config, selected=wish.selected, reason=wish.select_reason, seed=wish.seed, cost=wish.cost
-    )
+    adapter = _adapter(wish)
     known, held_out = folds.split(stop)
     frame, answers = wish.recipe.frame(market).iloc[:stop], wish.recipe.answers(market)[:stop]
     return adapter.fit(frame, answers, list(known), list(held_out), progress=report)

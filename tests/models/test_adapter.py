@@ -573,7 +573,7 @@ class TestSymbolsOfExchanges:
         assert Path(again).parent == Path(path).parent
 
     def test_a_name_that_cannot_be_is_refused_before_anything_is_computed(self, tmp_path):
-        adapter = fitted_trees()
+        adapter = copy.copy(fitted_trees())
         adapter._example = adapter._parts = lambda: pytest.fail("it was asked before the names were judged")
         for wrong in ({"symbol": "x" * 101}, {"run_id": "yesterday"}, {"alias": "Latest"}, {"publish": "sometimes"}):
             with pytest.raises(errors.InvalidInput):

@@ -75,7 +75,8 @@ class TestPredicting:
             adapter.predict(WITHOUT_A_ROW[kind](records(table()[:FEW])))
 
     def test_a_model_whose_names_were_inferred_takes_them_only_by_position(self) -> None:
-        trees = small_trees(selected_features=None).fit(table().to_numpy(), target(), TRAIN, VALID)
+        with pytest.warns(UserWarning, match="has no names"):
+            trees = small_trees(selected_features=None).fit(table().to_numpy(), target(), TRAIN, VALID)
         bars = table()[:FEW]
         rows = bars.to_dict("records")
         with pytest.raises(errors.FeatureMismatch, match="by_position=True"):
