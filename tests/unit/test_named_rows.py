@@ -298,7 +298,7 @@ class TestWhatCarriesNames:
             [[]],
             [None],
         ],
-        ids=repr,
+        ids=lambda value: type(value).__name__,
     )
     def test_what_has_none_is_told_from_it(self, rows: Any) -> None:
         assert not SCHEMA.carries_names(rows)
