@@ -67,7 +67,7 @@ def for_model(columns: Columns, rows: Any) -> Any:
     if not columns.categories or isinstance(kind, tables.Pandas):
         return rows
     if kind is None:
-        row_arrays.refuse_words(columns, row_arrays.as_array(rows))
+        row_arrays.refuse_words(columns, _values(rows))
     return _conform(columns, rows, kind, as_pandas=True)
 
 
@@ -154,13 +154,18 @@ def check(columns: Columns, rows: Any) -> None:
     if kind is not None:
         casting.check_values(columns, rows, kind.names(rows))
         return
-    array = rows.to_numpy() if tables.is_a(rows, "pandas", "Series") else row_arrays.as_array(rows)
+    array = _values(rows)
     if array.ndim == 0 or array.dtype.kind not in row_arrays.NUMERIC:
         raise InvalidInput(
             f"{type(rows).__name__} cannot be checked for NaN and infinities as this model asks; "
             "let the preprocessor return an array or a table of numbers"
         )
     casting.check_array(columns, array)
+
+
+def _values(rows: Any) -> Any:
+    """Return an array, or a pandas Series whose names were compared before, as an array of numpy."""
+    return rows.to_numpy() if tables.is_a(rows, "pandas", "Series") else row_arrays.as_array(rows)
 
 
 def _find(
