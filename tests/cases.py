@@ -33,6 +33,6 @@ def each(cases: Iterable[T]) -> Iterator[AbstractContextManager[T]]:
 def _tried(case: T, failed: dict[str, BaseException]) -> Iterator[T]:
     try:
         yield case
-    except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 -- all are raised in the end; the second is that of pytest.raises, and no Exception
+    except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 -- raised in the end; pytest.raises fails with the second
         error.add_note(f"in the case {case!r}")
         failed[repr(case)] = error

@@ -23,6 +23,7 @@ from artifact_store.storage.http import redact
 from artifact_store.storage.obstore_config import cloud_config
 from artifact_store.storage.options import StorageOptions, parse_url
 from artifact_store.storage.s3fs import S3fsBackend
+from tests.cases import each
 
 pytestmark = pytest.mark.windows
 
@@ -100,9 +101,6 @@ HARMLESS: dict[str, dict[str, Any]] = {
     "host": {"host": "files.example.com", "port": 2222},
     "folder": {"auto_mkdir": True, "path": "/srv"},
 }
-private = pytest.mark.parametrize("options", PRIVATE.values(), ids=PRIVATE)
-harmless = pytest.mark.parametrize("options", HARMLESS.values(), ids=HARMLESS)
-
 TOLD = ("mArKeR", "8675309042", RAW.hex(), base64.b64encode(RAW).decode(), base64.b64encode(SECRET.encode()).decode())
 """What must be in nothing that is shown: whatever spells a secret of the table spells one of these."""
 
@@ -146,35 +144,40 @@ held = pytest.mark.parametrize("holder", HOLDERS, ids=lambda holder: holder.__na
 
 
 @held
-@private
-def test_what_holds_private_options_shows_none_of_them(holder: Callable[..., Any], options: dict[str, Any]) -> None:
-    made = holder(options)
-    silent(repr(made), str(made), f"{made}", repr([made]))
-    names = [*getattr(made, "__dict__", ()), *getattr(type(made), "__slots__", ())]
-    silent(*(repr(getattr(made, name)) for name in names))
+def test_what_holds_private_options_shows_none_of_them(holder: Callable[..., Any]) -> None:
+    for case in each(PRIVATE):
+        with case as name:
+            made = holder(PRIVATE[name])
+            silent(repr(made), str(made), f"{made}", repr([made]))
+            parts = [*getattr(made, "__dict__", ()), *getattr(type(made), "__slots__", ())]
+            silent(*(repr(getattr(made, part)) for part in parts))
 
 
 @held
-@private
-def test_nor_is_it_pickled_or_copied_deeply(holder: Callable[..., Any], options: dict[str, Any]) -> None:
-    made = holder(options)
-    for carry in (pickle.dumps, copy.deepcopy):
-        with pytest.raises(InvalidOption, match="are not pickled") as refused:
-            carry(made)
-        silent(str(refused.value), repr(refused.value))
+@pytest.mark.parametrize("carry", [pickle.dumps, copy.deepcopy])
+def test_nor_is_it_pickled_or_copied_deeply(holder: Callable[..., Any], carry: Callable[[Any], Any]) -> None:
+    for case in each(PRIVATE):
+        with case as name:
+            made = holder(PRIVATE[name])
+            with pytest.raises(InvalidOption, match="are not pickled") as refused:
+                carry(made)
+            silent(str(refused.value), repr(refused.value))
 
 
 @held
-@harmless
-def test_what_holds_harmless_options_is_pickled(holder: Callable[..., Any], options: dict[str, Any]) -> None:
-    made = holder(options)
-    assert type(pickle.loads(pickle.dumps(made))) is type(made)
+def test_what_holds_harmless_options_is_pickled(holder: Callable[..., Any]) -> None:
+    for case in each(HARMLESS):
+        with case as name:
+            made = holder(HARMLESS[name])
+            assert type(pickle.loads(pickle.dumps(made))) is type(made)
 
 
-@harmless
-def test_harmless_options_are_no_secrets(options: dict[str, Any]) -> None:
-    assert (StorageOptions(options).secrets, StorageOptions(options).private) == ((), ())
-    assert pickle.loads(pickle.dumps(StorageOptions(options))) == StorageOptions(options)
+def test_harmless_options_are_no_secrets() -> None:
+    for case in each(HARMLESS):
+        with case as name:
+            options = StorageOptions(HARMLESS[name])
+            assert (options.secrets, options.private) == ((), ())
+            assert pickle.loads(pickle.dumps(options)) == options
 
 
 SPOKEN = [
@@ -186,42 +189,45 @@ SPOKEN = [
 
 
 @pytest.mark.parametrize("spoken", SPOKEN, ids=range(len(SPOKEN)))
-@private
-def test_an_error_of_a_client_that_repeats_them_is_told_without(
-    spoken: Callable[..., str], options: dict[str, Any]
-) -> None:
-    secrets = StorageOptions(options).secrets
-    error = translate(OSError(spoken(options)), Attempt("read", "k", "s3://bucket"), secrets)
-    silent(str(error), repr(error), str(error.__cause__), repr(error.__cause__))
+def test_an_error_of_a_client_that_repeats_them_is_told_without(spoken: Callable[..., str]) -> None:
+    for case in each(PRIVATE):
+        with case as name:
+            secrets = StorageOptions(PRIVATE[name]).secrets
+            error = translate(OSError(spoken(PRIVATE[name])), Attempt("read", "k", "s3://bucket"), secrets)
+            silent(str(error), repr(error), str(error.__cause__), repr(error.__cause__))
 
 
-@private
-def test_each_secret_is_hidden_in_every_spelling(options: dict[str, Any]) -> None:
-    secrets = StorageOptions(options).secrets
-    assert secrets or isinstance(options["session"], Session)  # of an object no text is known
-    for secret in secrets:
-        encoded = base64.b64encode(secret.encode("utf-8")).decode()
-        for spelled in (secret, encoded, quote(secret, safe=""), quote_plus(secret), secret.replace("/", "\\/")):
-            if len(secret) >= 8:
-                assert spelled not in redact(f"the server says: {spelled}, which it does not know", secrets)
+def test_each_secret_is_hidden_in_every_spelling() -> None:
+    for case in each(PRIVATE):
+        with case as name:
+            secrets = StorageOptions(PRIVATE[name]).secrets
+            assert secrets or name == "an object"  # of which no text is known
+            for secret in secrets:
+                encoded = base64.b64encode(secret.encode("utf-8")).decode()
+                spellings = (secret, encoded, quote(secret, safe=""), quote_plus(secret), secret.replace("/", "\\/"))
+                for spelled in spellings:
+                    if len(secret) >= 8:
+                        assert spelled not in redact(f"the server says: {spelled}, which it does not know", secrets)
 
 
 @pytest.mark.parametrize("place", ["s3://bucket/x", "gs://bucket/x", "az://box/x"])
-@private
-def test_a_translation_for_obstore_shows_none_and_neither_does_its_refusal(place: str, options: dict[str, Any]) -> None:
-    try:
-        made = cloud_config(parse_url(place), StorageOptions(options))
-    except InvalidOption as refused:
-        silent(str(refused), repr(refused))
-    else:
-        silent(repr(made), str(made))
+def test_a_translation_for_obstore_shows_none_and_neither_does_its_refusal(place: str) -> None:
+    for case in each(PRIVATE):
+        with case as name:
+            try:
+                made = cloud_config(parse_url(place), StorageOptions(PRIVATE[name]))
+            except InvalidOption as refused:
+                silent(str(refused), repr(refused))
+            else:
+                silent(repr(made), str(made))
 
 
-@private
-def test_a_filesystem_that_cannot_be_made_says_why_without(options: dict[str, Any]) -> None:
-    with pytest.raises(InvalidOption, match="cannot be made of") as caught:
-        Recipe(Plain, options).get()
-    silent(str(caught.value), repr(caught.value))
+def test_a_filesystem_that_cannot_be_made_says_why_without() -> None:
+    for case in each(PRIVATE):
+        with case as name:
+            with pytest.raises(InvalidOption, match="cannot be made of") as caught:
+                Recipe(Plain, PRIVATE[name]).get()
+            silent(str(caught.value), repr(caught.value))
 
 
 @pytest.mark.parametrize("name", ["client_kwargs", "config_kwargs", "s3_additional_kwargs"])
