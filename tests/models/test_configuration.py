@@ -17,6 +17,7 @@ from artifact_models.gru.trainer import GRUSettings, GRUTrainer
 from artifact_models.recipes import RECIPES
 
 from artifact_store import errors
+from tests.cases import each
 from tests.models.data import NAMES, TRAIN, VALID, fitted_gru, fitted_trees, new_store, small_gru, table, target
 
 FAMILIES = {"gru": GRUAdapter, "lightgbm": LightGBMAdapter, "ppo": PPOAdapter}
@@ -127,22 +128,21 @@ TYPOS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("within", "family", "wrong", "says"),
-    [
-        (within, *typo)
-        for typo in TYPOS
-        for within in ("config", "keyword", "application")
-        if within != "keyword" or all(isinstance(name, str) for name in typo[1])  # keywords are text
-    ],
-)
-def test_a_setting_that_does_not_exist_is_refused_before_there_are_any_data(family, wrong, says, within):
-    make = FAMILIES[family]
-    with pytest.raises(errors.InvalidOption) as caught:
-        make(**wrong) if within == "keyword" else make(
-            {"models": {family: wrong}} if within == "application" else wrong
-        )
-    assert says in str(caught.value)
+GIVEN = {
+    "config": lambda family, wrong: FAMILIES[family](wrong),
+    "keyword": lambda family, wrong: FAMILIES[family](**wrong),
+    "application": lambda family, wrong: FAMILIES[family]({"models": {family: wrong}}),
+}
+
+
+@pytest.mark.parametrize("within", GIVEN)
+def test_a_setting_that_does_not_exist_is_refused_before_there_are_any_data(within):
+    text = [typo for typo in TYPOS if all(isinstance(name, str) for name in typo[1])]  # as keywords are
+    for case in each(text if within == "keyword" else TYPOS):
+        with case as (family, wrong, says):
+            with pytest.raises(errors.InvalidOption) as caught:
+                GIVEN[within](family, wrong)
+            assert says in str(caught.value)
 
 
 @pytest.mark.parametrize(

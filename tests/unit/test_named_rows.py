@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from artifact_store.core import named_rows
 from artifact_store.core.errors import FeatureMismatch, InvalidInput
 from artifact_store.core.features import FeatureSchema
+from tests.cases import each
 from tests.named_kinds import MANY, ONE, WITHOUT_A_ROW, Fixed, Keyed, sqlite
 
 pytestmark = pytest.mark.windows
@@ -37,58 +39,64 @@ def plain(rows: Any) -> np.ndarray[Any, Any]:
 
 
 class TestOneRow:
-    @pytest.mark.parametrize("kind", ONE)
-    def test_a_row_is_read_by_its_names(self, kind: str) -> None:
-        row = ONE[kind](ROWS[0])
-        np.testing.assert_array_equal(plain(SCHEMA.align(row)), RIGHT[:1])
-        np.testing.assert_array_equal(plain(SCHEMA.select(row)), RIGHT[:1, [2, 0]])
-        np.testing.assert_array_equal(plain(SCHEMA.prepare(row)), RIGHT[:1, [2, 0]])
-        np.testing.assert_array_equal(plain(SCHEMA.prepare(row, lambda seen: seen * 2)), 2 * RIGHT[:1, [2, 0]])
-        np.testing.assert_array_equal(plain(SCHEMA.prepare(row, preselected=True)), RIGHT[:1, [2, 0]])
+    def test_a_row_is_read_by_its_names(self) -> None:
+        for case in each(ONE):
+            with case as kind:
+                row = ONE[kind](ROWS[0])
+                np.testing.assert_array_equal(plain(SCHEMA.align(row)), RIGHT[:1])
+                np.testing.assert_array_equal(plain(SCHEMA.select(row)), RIGHT[:1, [2, 0]])
+                np.testing.assert_array_equal(plain(SCHEMA.prepare(row)), RIGHT[:1, [2, 0]])
+                np.testing.assert_array_equal(plain(SCHEMA.prepare(row, lambda seen: seen * 2)), 2 * RIGHT[:1, [2, 0]])
+                np.testing.assert_array_equal(plain(SCHEMA.prepare(row, preselected=True)), RIGHT[:1, [2, 0]])
 
-    @pytest.mark.parametrize("kind", sorted(ONE.keys() - {"pandas Series", "pandas row"}))
-    def test_it_becomes_an_array_of_one_row(self, kind: str) -> None:
-        assert SCHEMA.align(ONE[kind](ROWS[0])).shape == (1, 3)
+    def test_it_becomes_an_array_of_one_row(self) -> None:
+        for case in each(ONE.keys() - {"pandas Series", "pandas row"}):
+            with case as kind:
+                assert SCHEMA.align(ONE[kind](ROWS[0])).shape == (1, 3)
 
-    @pytest.mark.parametrize("kind", ONE)
     @settings(deadline=None, max_examples=20)
     @given(
         order=st.permutations([*NAMES, "x"]),
         values=st.lists(st.floats(allow_nan=False, width=32), min_size=4, max_size=4),
     )
-    def test_no_order_changes_a_value(self, kind: str, order: list[str], values: list[float]) -> None:
+    def test_no_order_changes_a_value(self, order: list[str], values: list[float]) -> None:
         row = dict(zip(order, values, strict=True))
-        np.testing.assert_array_equal(plain(SCHEMA.align(ONE[kind](row))), [[row[name] for name in NAMES]])
+        for case in each(ONE):
+            with case as kind:
+                np.testing.assert_array_equal(plain(SCHEMA.align(ONE[kind](row))), [[row[name] for name in NAMES]])
 
-    @pytest.mark.parametrize("kind", ONE)
     @settings(deadline=None, max_examples=10)
     @given(kept=st.lists(st.sampled_from([*NAMES, "x", "y"]), unique=True, min_size=1))
-    def test_a_missing_name_is_named(self, kind: str, kept: list[str]) -> None:
-        row = ONE[kind]({name: float(place) for place, name in enumerate(kept)})
+    def test_a_missing_name_is_named(self, kept: list[str]) -> None:
         missing = tuple(name for name in NAMES if name not in kept)
-        if not missing:
-            assert SCHEMA.align(row) is not None
-            return
-        with pytest.raises(FeatureMismatch, match=repr(missing[0])) as caught:
-            SCHEMA.align(row)
-        assert caught.value.missing == missing
+        for case in each(ONE):
+            with case as kind:
+                row = ONE[kind]({name: float(place) for place, name in enumerate(kept)})
+                if not missing:
+                    assert SCHEMA.align(row) is not None
+                    continue
+                with pytest.raises(FeatureMismatch, match=repr(missing[0])) as caught:
+                    SCHEMA.align(row)
+                assert caught.value.missing == missing
 
-    @pytest.mark.parametrize("kind", ONE)
-    def test_names_that_were_inferred_are_no_reason_to_match(self, kind: str) -> None:
-        with pytest.raises(FeatureMismatch, match="by_position=True"):
-            FeatureSchema.inferred(3).align(ONE[kind](ROWS[0]))
-        found = FeatureSchema.inferred(3).align(ONE[kind](ROWS[0]), by_position=True)
-        np.testing.assert_array_equal(plain(found), [[3.0, 1.0, 2.0]])
-        with pytest.raises(FeatureMismatch, match="another place"):
-            SCHEMA.align(ONE[kind](ROWS[0]), by_position=True)
+    def test_names_that_were_inferred_are_no_reason_to_match(self) -> None:
+        for case in each(ONE):
+            with case as kind:
+                with pytest.raises(FeatureMismatch, match="by_position=True"):
+                    FeatureSchema.inferred(3).align(ONE[kind](ROWS[0]))
+                found = FeatureSchema.inferred(3).align(ONE[kind](ROWS[0]), by_position=True)
+                np.testing.assert_array_equal(plain(found), [[3.0, 1.0, 2.0]])
+                with pytest.raises(FeatureMismatch, match="another place"):
+                    SCHEMA.align(ONE[kind](ROWS[0]), by_position=True)
 
-    @pytest.mark.parametrize("kind", ONE)
-    def test_a_value_is_filled_and_an_extra_one_refused_as_in_a_table(self, kind: str) -> None:
-        part = ONE[kind]({"c": 3.0, "a": 1.0})
-        np.testing.assert_array_equal(plain(SCHEMA.align(part, fill={"b": 2})), RIGHT[:1])
-        np.testing.assert_array_equal(plain(SCHEMA.align(ONE[kind](ROWS[0]), extra="refuse")), RIGHT[:1])
-        with pytest.raises(FeatureMismatch, match="'x'"):
-            SCHEMA.align(ONE[kind]({**ROWS[0], "x": 0.0}), extra="refuse")
+    def test_a_value_is_filled_and_an_extra_one_refused_as_in_a_table(self) -> None:
+        for case in each(ONE):
+            with case as kind:
+                part = ONE[kind]({"c": 3.0, "a": 1.0})
+                np.testing.assert_array_equal(plain(SCHEMA.align(part, fill={"b": 2})), RIGHT[:1])
+                np.testing.assert_array_equal(plain(SCHEMA.align(ONE[kind](ROWS[0]), extra="refuse")), RIGHT[:1])
+                with pytest.raises(FeatureMismatch, match="'x'"):
+                    SCHEMA.align(ONE[kind]({**ROWS[0], "x": 0.0}), extra="refuse")
 
     def test_a_row_of_another_order_than_its_class_says_nothing_of_ours(self) -> None:
         np.testing.assert_array_equal(SCHEMA.align(Fixed(3.0, 1.0, 2.0)), RIGHT[:1])
@@ -130,41 +138,43 @@ class TestTheIndexOfItertuples:
 
 
 class TestManyRows:
-    @pytest.mark.parametrize("kind", MANY)
-    def test_rows_are_read_by_their_names(self, kind: str) -> None:
-        rows = MANY[kind](ROWS)
-        np.testing.assert_array_equal(plain(SCHEMA.align(rows)), RIGHT)
-        np.testing.assert_array_equal(plain(SCHEMA.select(rows)), RIGHT[:, [2, 0]])
-        np.testing.assert_array_equal(plain(SCHEMA.prepare(rows)), RIGHT[:, [2, 0]])
-        doubled = SCHEMA.prepare(rows, lambda seen: plain(seen) * 2)
-        np.testing.assert_array_equal(plain(doubled), 2 * RIGHT[:, [2, 0]])
-        assert SCHEMA.carries_names(rows)
+    def test_rows_are_read_by_their_names(self) -> None:
+        for case in each(MANY):
+            with case as kind:
+                rows = MANY[kind](ROWS)
+                np.testing.assert_array_equal(plain(SCHEMA.align(rows)), RIGHT)
+                np.testing.assert_array_equal(plain(SCHEMA.select(rows)), RIGHT[:, [2, 0]])
+                np.testing.assert_array_equal(plain(SCHEMA.prepare(rows)), RIGHT[:, [2, 0]])
+                doubled = SCHEMA.prepare(rows, lambda seen: plain(seen) * 2)
+                np.testing.assert_array_equal(plain(doubled), 2 * RIGHT[:, [2, 0]])
+                assert SCHEMA.carries_names(rows)
 
-    @pytest.mark.parametrize("kind", MANY)
     @settings(deadline=None, max_examples=10)
     @given(order=st.permutations([*NAMES, "x", "y"]), count=st.integers(1, 4))
-    def test_no_order_changes_a_value(self, kind: str, order: list[str], count: int) -> None:
+    def test_no_order_changes_a_value(self, order: list[str], count: int) -> None:
         rows = [{name: float(place * 10 + number) for place, name in enumerate(order)} for number in range(count)]
-        np.testing.assert_array_equal(
-            plain(SCHEMA.align(MANY[kind](rows))), [[row[name] for name in NAMES] for row in rows]
-        )
+        right = [[row[name] for name in NAMES] for row in rows]
+        for case in each(MANY):
+            with case as kind:
+                np.testing.assert_array_equal(plain(SCHEMA.align(MANY[kind](rows))), right)
 
-    @pytest.mark.parametrize("kind", MANY)
-    def test_a_missing_name_is_named(self, kind: str) -> None:
-        with pytest.raises(FeatureMismatch, match="'b'") as caught:
-            SCHEMA.align(MANY[kind]([{"c": 1.0, "a": 2.0, "x": 3.0}] * 2))
-        assert (caught.value.missing, caught.value.extra) == (("b",), ("x",))
+    def test_a_missing_name_is_named(self) -> None:
+        for case in each(MANY):
+            with case as kind:
+                with pytest.raises(FeatureMismatch, match="'b'") as caught:
+                    SCHEMA.align(MANY[kind]([{"c": 1.0, "a": 2.0, "x": 3.0}] * 2))
+                assert (caught.value.missing, caught.value.extra) == (("b",), ("x",))
 
-    @pytest.mark.parametrize("kind", WITHOUT_A_ROW)
     @pytest.mark.parametrize("by_position", [False, True])
-    def test_names_that_do_not_say_what_is_a_row_are_refused(self, kind: str, *, by_position: bool) -> None:
-        rows = WITHOUT_A_ROW[kind](ROWS)
-        assert SCHEMA.carries_names(rows)
-        for schema in (SCHEMA, FeatureSchema(NAMES)):
-            with pytest.raises(InvalidInput, match="names|missing|dict|Series|another place"):
-                schema.align(rows, by_position=by_position)
-            with pytest.raises(InvalidInput, match="names|missing|dict|Series"):
-                schema.select(rows)
+    def test_names_that_do_not_say_what_is_a_row_are_refused(self, *, by_position: bool) -> None:
+        for case in each(product(WITHOUT_A_ROW, (SCHEMA, FeatureSchema(NAMES)))):
+            with case as (kind, schema):
+                rows = WITHOUT_A_ROW[kind](ROWS)
+                assert SCHEMA.carries_names(rows)
+                with pytest.raises(InvalidInput, match="names|missing|dict|Series|another place"):
+                    schema.align(rows, by_position=by_position)
+                with pytest.raises(InvalidInput, match="names|missing|dict|Series"):
+                    schema.select(rows)
 
     def test_each_row_is_read_by_its_own_names(self) -> None:
         rows = [{"a": 1, "b": 2, "c": 3}, {"c": 30, "b": 20, "a": 10}, {"b": 7, "c": 0.5, "a": -1}]
@@ -222,7 +232,7 @@ class TestNumbers:
     @pytest.mark.parametrize("value", [2, True, np.float32(2), np.int8(2), np.array(2.0), pa.scalar(2), Decimal("2.0")])
     def test_a_number_of_whatever_library_is_one(self, value: Any) -> None:
         row = {**ROWS[0], "b": value}
-        for rows in (row, [row], {name: [each] for name, each in row.items()}):
+        for rows in (row, [row], {name: [cell] for name, cell in row.items()}):
             assert SCHEMA.align(rows).tolist() == [
                 [1.0, float(value.as_py() if hasattr(value, "as_py") else value), 3.0]
             ]
@@ -304,10 +314,11 @@ class TestWhatCarriesNames:
         assert not SCHEMA.carries_names(rows)
         assert named_rows.read(rows) is None
 
-    @pytest.mark.parametrize("kind", ONE)
-    def test_a_row_has_them(self, kind: str) -> None:
-        assert SCHEMA.carries_names(ONE[kind](ROWS[0]))
-        assert SCHEMA.carries_names([[ONE[kind](ROWS[0])]])
+    def test_a_row_has_them(self) -> None:
+        for case in each(ONE):
+            with case as kind:
+                assert SCHEMA.carries_names(ONE[kind](ROWS[0]))
+                assert SCHEMA.carries_names([[ONE[kind](ROWS[0])]])
 
     @pytest.mark.parametrize(
         "naming", [{"_fields": ("a",)}, {"indexes": {}}, {"index": property(lambda _: [1])}, {"__slots__": ("schema",)}]

@@ -11,6 +11,7 @@ from artifact_store.core import keys, symbols
 from artifact_store.core.errors import InvalidName
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.portable import why_not_on_windows
+from tests.cases import each
 from tests.exchanges import SYMBOLS, WORDS
 
 pytestmark = pytest.mark.windows
@@ -51,16 +52,18 @@ SPELLED = {
 }
 
 
-@pytest.mark.parametrize("symbol", PLAIN)
-def test_a_symbol_of_plain_characters_is_its_own_spelling(symbol):
-    assert symbols.check_symbol(symbol) == symbols.spelled(symbol) == symbols.unspelled(symbol) == symbol
-    assert symbols.typed(symbol) == symbol
+def test_a_symbol_of_plain_characters_is_its_own_spelling():
+    for case in each(PLAIN):
+        with case as symbol:
+            assert symbols.check_symbol(symbol) == symbols.spelled(symbol) == symbols.unspelled(symbol) == symbol
+            assert symbols.typed(symbol) == symbol
 
 
-@pytest.mark.parametrize(("symbol", "spelled"), SPELLED.items())
-def test_every_other_one_is_escaped(symbol, spelled):
-    assert ModelKey.spell(symbol) == spelled
-    assert symbols.unspelled(spelled) == symbol
+def test_every_other_one_is_escaped():
+    for case in each(SPELLED.items()):
+        with case as (symbol, spelled):
+            assert ModelKey.spell(symbol) == spelled
+            assert symbols.unspelled(spelled) == symbol
 
 
 def is_a_folder_everywhere(name):
