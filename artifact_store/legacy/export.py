@@ -55,7 +55,7 @@ def export(run: Run, directory: str | Path, *, pickles: bool = False, alias: str
     if not pickles:
         raise InvalidOption(
             f"{', '.join(dangerous)} of {run.ref} would be pickles, which run code when they are loaded; nothing was "
-            "written. If somebody needs the old form all the same: pickles=True, or --pickles"
+            "written. For the old form all the same: pickles=True, or --pickles"
         )
     home = Path(directory, run.key.model_type, *([_folder_of(run.key.symbol)] if run.key.symbol else []))
     target = home / run.run_id

@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from artifact_store.core.errors import InvalidName
+from artifact_store.core.keys import RunId
+
 BEST_WF: Final = "best_wf"
 BESTS: Final = "metadata"
 """The folder with the best model of each walk-forward, ``best_wf_gru_BTCEUR.pt``."""
@@ -48,6 +51,14 @@ _IN_FOLDER: Final[Mapping[str, tuple[str, ...]]] = {
     CONFIG: ("config.json",),
     IMPORTANCE: ("feature_importance.parquet",),
 }
+
+
+def as_run_id(name: str) -> RunId | None:
+    """Return the run id that a name is; ``None`` for any other name, such as digits that are no time."""
+    try:
+        return RunId(name)
+    except InvalidName:
+        return None
 
 
 def best_stem(model_type: str, symbol: str | None) -> str:

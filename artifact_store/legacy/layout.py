@@ -34,6 +34,7 @@ from artifact_store.legacy.file_names import (
     METADATA,
     MODEL,
     SUFFIXES,
+    as_run_id,
     beside_of,
     in_folder,
     is_loose,
@@ -276,7 +277,8 @@ class _Scanner:
             key = self._key(folder / name, kind, own)
             if key is not None:
                 paths = {role: folder / file for role, file in files.items()}
-                self._add(key, _run_id(time), folder / name, paths, set(), alias)
+                run_id = as_run_id(time or "")  # where there is none, it is derived from the content
+                self._add(key, run_id, folder / name, paths, set(), alias)
 
     def _add(
         self,
@@ -331,10 +333,9 @@ class _Scanner:
                 self._tree.problems.append(Problem(run.source, error))
 
     def _key(self, where: Path, model_type: str, symbol: tuple[str, ...]) -> ModelKey | None:
-        """Return the key, or tell once why there is none. A symbol with a slash made folders within each other."""
-        name = "/".join(symbol)
+        """Return the key, or tell once why there is none."""
         try:
-            return ModelKey(model_type, unspelled(name) or name if symbol else None)  # an export spells it
+            return as_key(model_type, symbol)
         except InvalidName as error:
             if all(problem.where != self._source(where) for problem in self._tree.problems):
                 self._problem(where, error)
@@ -367,18 +368,21 @@ class _Scanner:
         return path.relative_to(self._tree.root).as_posix()
 
 
+def as_key(model_type: str, symbol: tuple[str, ...]) -> ModelKey:
+    """Return the key of what lies in these folders: a symbol with a slash made several, and an export spells it.
+
+    Raises:
+        InvalidName: there is no such symbol.
+    """
+    name = "/".join(symbol)
+    return ModelKey(model_type, (unspelled(name) or name) if symbol else None)
+
+
 def _deeper(symbol: tuple[str, ...], model_type: str, name: str) -> tuple[str, ...]:
     """Return the symbol one folder further down; a trainer that was given ``type/symbol`` nested both once more."""
     if symbol and name in {model_type, symbol[-1]}:
         return symbol
     return (*symbol, name)
-
-
-def _run_id(time: str | None) -> RunId | None:
-    try:
-        return None if time is None else RunId(time)
-    except InvalidName:  # digits that are no time: the id is then derived from the content
-        return None
 
 
 def _pointed_at(path: Path) -> str:

@@ -9,19 +9,20 @@ from pathlib import Path
 from typing import Final
 
 from artifact_store.core.errors import AccessDenied, ContainerNotFound, InvalidName, NotFound, Unsupported
-from artifact_store.core.keys import LATEST, ModelKey, RunId
+from artifact_store.core.keys import LATEST, ModelKey
 from artifact_store.legacy.file_names import (
     BESTS,
     FAMILIES,
     MODEL,
     SUFFIXES,
+    as_run_id,
     beside_of,
     in_folder,
     is_loose,
     loose_name,
     only_model,
 )
-from artifact_store.legacy.layout import OldAlias, OldRun, Tree, scan
+from artifact_store.legacy.layout import OldAlias, OldRun, Tree, as_key, scan
 
 _SYMBOL_PARTS: Final = 2
 """Folders that a symbol may take, as in ``gru/BTC/EUR/20240816_142301/model.pth``."""
@@ -78,13 +79,13 @@ def _loose(file: Path, model_type: str) -> tuple[Path, OldRun] | None:
         return None
     _, symbol, time, alias = named
     files = _paths(file, beside_of(_names(file.parent), file.stem))
-    run = OldRun(_key(model_type, symbol), _run_id(time or ""), _source(file, root), files, (), alias)
+    run = OldRun(_key(model_type, symbol), as_run_id(time or ""), _source(file, root), files, (), alias)
     return root, run
 
 
 def _in_its_folder(file: Path, model_type: str) -> tuple[Path, OldRun]:
     """Return a file whose folder holds what belongs to it; of several models each has what is called after it."""
-    (root, symbol), run_id = _place(file.parent, model_type), _run_id(file.parent.name)
+    (root, symbol), run_id = _place(file.parent, model_type), as_run_id(file.parent.name)
     names = _names(file.parent)
     if run_id is not None or file.stem == MODEL or only_model(names, model_type) == file.name:
         files = _paths(file, in_folder(names, model_type, file.name))
@@ -97,7 +98,7 @@ def _in_its_folder(file: Path, model_type: str) -> tuple[Path, OldRun]:
 
 def _place(folder: Path, model_type: str) -> tuple[Path, tuple[str, ...]]:
     """Return the folder that holds the model types, and the symbol of what lies in ``folder``."""
-    above = folder.parent if _run_id(folder.name) else folder
+    above = folder.parent if as_run_id(folder.name) else folder
     names = above.parts
     top = max((place for place, name in enumerate(names) if name == model_type), default=None)
     if top is None or len(names) - top - 1 > _SYMBOL_PARTS:  # no tree: the folder happens to be called so
@@ -110,7 +111,7 @@ def _place(folder: Path, model_type: str) -> tuple[Path, tuple[str, ...]]:
 
 def _key(model_type: str, symbol: tuple[str, ...]) -> ModelKey:
     try:
-        return ModelKey(model_type, "/".join(symbol) or None)
+        return as_key(model_type, symbol)
     except InvalidName:  # which keeps the file from no reader that names the file itself
         return ModelKey(model_type)
 
@@ -125,10 +126,3 @@ def _paths(file: Path, found: dict[str, str]) -> dict[str, Path]:
 
 def _source(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix()
-
-
-def _run_id(name: str) -> RunId | None:
-    try:
-        return RunId(name)
-    except InvalidName:
-        return None
