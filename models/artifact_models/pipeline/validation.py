@@ -19,13 +19,15 @@ HEAD = ("model", "run", "taken as", "predictions", "result")
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class ModelResult:
     """What came of one model. ``run`` is ``None`` where it could not even be found; ``error`` where it is sound."""
 
     key: ModelKey
     run: Run | None
     predictions: str
     error: Exception | None
+    verdict: str
+    """``sound``, ``wrong``, or ``unchecked``: a library that it takes is missing, or it could run code."""
 
     @property
     def ok(self) -> bool:
@@ -37,16 +39,17 @@ class Checked:
         run = self.run
         last = run.found_by[-1] if run is not None and run.found_by else ""
         alias = last.partition(": ")[0].partition("@")[2] or ("newest" if last else "-")
-        result = "ok" if self.error is None else f"WRONG ({type(self.error).__name__})"
+        word = "WRONG" if self.verdict == "wrong" else self.verdict
+        result = "ok" if self.error is None else f"{word} ({type(self.error).__name__})"
         return [str(self.key), "-" if run is None else str(run.run_id), alias, self.predictions, result]
 
 
 @dataclass(frozen=True, slots=True)
-class Validation:
+class ArtifactsReport:
     """What came of all models at a place. A place without models is not sound."""
 
     place: str
-    models: tuple[Checked, ...]
+    models: tuple[ModelResult, ...]
 
     @property
     def ok(self) -> bool:
@@ -54,11 +57,11 @@ class Validation:
         return bool(self.models) and not self.problems
 
     @property
-    def problems(self) -> tuple[Checked, ...]:
+    def problems(self) -> tuple[ModelResult, ...]:
         """The models that cannot be used."""
         return tuple(model for model in self.models if not model.ok)
 
-    def __iter__(self) -> Iterator[Checked]:
+    def __iter__(self) -> Iterator[ModelResult]:
         return iter(self.models)
 
     def __len__(self) -> int:
@@ -80,11 +83,11 @@ class Validation:
 
 def validate_model_artifacts(
     models_dir: FilePath | ArtifactStore = "./models", *, storage_options: Mapping[str, Any] | None = None
-) -> Validation:
+) -> ArtifactsReport:
     """Load every published model at ``models_dir``, a store or an old tree; print a table, and return it.
 
-    For each model the run is taken that a trader takes. Its bytes are compared, it is loaded, and its golden
-    predictions are made again where it has some. One broken model stops no other, and raises nothing.
+    For each model the run is taken that a trader takes. It is validated (:meth:`artifact_store.Run.validate`), and
+    loaded by its adapter. One broken model stops no other, and raises nothing.
 
     Raises:
         NotAStore, ContainerNotFound: there are no models at ``models_dir``, but something else, or no bucket.
@@ -93,7 +96,7 @@ def validate_model_artifacts(
     store = locations.open_root(models_dir, storage_options)
     try:
         keys = [key for key in store.models() if key.model_type in TRAINERS]
-        report = Validation(store.url, tuple(_checked(store, key) for key in keys))
+        report = ArtifactsReport(store.url, tuple(_result(store, key) for key in keys))
         if not keys:
             locations.refuse_what_is_no_store(store)
     finally:
@@ -103,26 +106,17 @@ def validate_model_artifacts(
     return report
 
 
-def _checked(store: ArtifactStore, key: ModelKey) -> Checked:
+def _result(store: ArtifactStore, key: ModelKey) -> ModelResult:
     run, predictions = None, "-"
     try:
         run = store.find(key)
-        report = run.verify(predict=True)
-        predictions = str(report.predictions or "-")
-        error = report.problems[0].error if report.problems else _lost(run)
+        found = run.validate()
+        predictions = str(found.predictions or "-")
+        for problem in (*found.problems, *found.unchecked):
+            return ModelResult(key, run, predictions, problem.error, str(found.verdict))
+        load_adapter(run)  # which a run without golden predictions was not asked for
     except (errors.NotAStore, errors.ContainerNotFound):
         raise
-    except Exception as failed:  # noqa: BLE001 -- of a library too, which met what it did not expect: the others go on
-        error = failed
-    return Checked(key, run, predictions, error)
-
-
-def _lost(run: Run) -> Exception | None:
-    """Return what is wrong with a run of which all bytes are right: a part that predicting needs is not there."""
-    missing = load_adapter(run).missing
-    if not missing:
-        return None
-    return errors.ComponentNotFound(
-        f"{run.ref} was trained with {', '.join(missing)}, which the run does not have, and predictions without it "
-        "would be wrong: load it with preprocessor=... if that is what is missing, and save it again"
-    )
+    except Exception as error:  # noqa: BLE001 -- of a library too, which met what it did not expect: the others go on
+        return ModelResult(key, run, predictions, error, "wrong")
+    return ModelResult(key, run, predictions, None, "sound")
