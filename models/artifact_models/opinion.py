@@ -54,11 +54,6 @@ class Opinions:
         return "long" if position > 0 else "short" if position < 0 else "flat"
 
 
-def lookback(adapter: BaseModelAdapter) -> int:
-    """Return how many bars one opinion takes, its own included."""
-    return adapter.lookback
-
-
 def opinions(adapter: BaseModelAdapter, frame: Any) -> Opinions:
     """Return what the model thinks of every bar of a frame that has enough bars behind it.
 

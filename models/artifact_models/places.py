@@ -82,7 +82,7 @@ def find(
     if place.key is None:
         _explain(source)
     ref = place.ref()
-    if is_old_tree(place.root):
+    if is_no_store(place.root):
         return ArtifactStore.open_legacy(place.root).get(ref)
     with opened(place.root, storage_options) as there:
         return there.get(ref)
@@ -103,8 +103,8 @@ def _explain(source: str | Path) -> None:
         )
 
 
-def is_old_tree(root: str) -> bool:
-    """Tell a folder of models from before there were stores."""
+def is_no_store(root: str) -> bool:
+    """Tell whether this is a folder on this machine that is no store: an old tree, or nothing of ours."""
     if "://" in root or not Path(root).is_dir():
         return False
     with ArtifactStore(root) as store:

@@ -137,7 +137,7 @@ def _compare(adapter: BaseModelAdapter, features: FeatureSchema, frame: pd.DataF
     name = adapter.run.ref if adapter.run is not None else adapter.model_type
     if features.names_inferred:
         log.warning(
-            "%s was trained on %d features that nobody named, the data have %d columns",
+            "%s was trained on %d features without names, the data have %d columns",
             name,
             features.feature_count,
             frame.shape[1],

@@ -17,7 +17,7 @@ import click
 from artifact_models import console, folds, rows
 from artifact_models.adapter import BaseModelAdapter
 from artifact_models.market import Market
-from artifact_models.opinion import Opinions, lookback, opinions
+from artifact_models.opinion import Opinions, opinions
 from artifact_models.recipes import Recipe, recipe_of
 from artifact_models.score import Score, score
 from artifact_store import ArtifactStore, FeatureSchema, IfBetter, Run, errors
@@ -137,7 +137,7 @@ def _train_fold(
 ) -> tuple[FoldResult, Opinions]:
     name = f"fold {fold.number} of {wish.walk_forward}"
     adapter = _fit(market, wish, fold.train_end, reporter.stage(name))
-    before = lookback(adapter) - 1
+    before = adapter.lookback - 1
     seen = wish.recipe.frame(market).iloc[max(fold.test.start - before, 0) : fold.test.stop]
     opinion = opinions(adapter, seen)
     found = _score(market, wish, [opinion], fold.test)

@@ -123,7 +123,7 @@ def test_a_model_whose_features_nobody_named_is_a_row(tmp_path):
     ]
     done = CliRunner().invoke(trade.main, given)
     assert told(done)["lightgbm", "X"]["error"] == "FeatureMismatch"
-    assert "20 features that nobody named, the data have 25 columns" in done.stderr
+    assert "20 features without names, the data have 25 columns" in done.stderr
 
 
 def test_people_get_a_table(trained):

@@ -94,7 +94,7 @@ def open_root(root: FilePath | ArtifactStore, storage_options: Mapping[str, Any]
         if storage_options:
             raise errors.InvalidOption("a ready store takes no storage options: give them where the store is made")
         return root
-    if places.is_old_tree(os.fspath(root)):
+    if places.is_no_store(os.fspath(root)):
         try:
             return ArtifactStore.open_legacy(root)
         except errors.NotAStore:  # a folder in which there is nothing yet, or nothing of ours, as the store will say
@@ -120,7 +120,7 @@ def _is_old_file(filepath: FilePath, root: str) -> bool:
     text = os.fspath(filepath)
     if "://" in text or not text.endswith(_ALL) or not Path(text).is_file():
         return False
-    return not Path(root).is_dir() or places.is_old_tree(root)
+    return not Path(root).is_dir() or places.is_no_store(root)
 
 
 def _only_run(file: FilePath, model_type: str) -> Run:

@@ -159,7 +159,7 @@ class UnifiedPaperTrader:
     def _may_be_old(self, store: ArtifactStore) -> bool:
         if isinstance(self.models_dir, ArtifactStore):
             return False
-        return store.guarantees.engine == "legacy" or places.is_old_tree(os.fspath(self.models_dir))
+        return store.guarantees.engine == "legacy" or places.is_no_store(os.fspath(self.models_dir))
 
 
 def _names(values: Iterable[str] | None) -> list[str]:

@@ -17,6 +17,7 @@ from artifact_models.adapter import BaseModelAdapter
 from artifact_models.families import adapter_class
 from artifact_models.pipeline import locations, samples
 from artifact_models.pipeline.locations import FilePath
+from artifact_models.ppo.observation import action_space_info
 from artifact_store import ArtifactStore, Run, RunRef, errors
 
 Config = Mapping[str, Any]
@@ -276,12 +277,7 @@ class PPOTrainer(PipelineTrainer):
     @property
     def action_space_info(self) -> dict[str, Any] | None:
         """What an action is: ``type`` (``discrete`` or ``continuous``) and ``n`` or ``shape``."""
-        if self.model is None:
-            return None
-        space = self.model.action_space
-        if type(space).__name__ == "Discrete":
-            return {"type": "discrete", "n": int(space.n)}
-        return {"type": "continuous", "shape": [int(size) for size in space.shape]}
+        return None if self.model is None else action_space_info(self.model.action_space)
 
     @property
     def _price(self) -> str:

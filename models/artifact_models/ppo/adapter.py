@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 from artifact_models import rows
 from artifact_models.adapter import BaseModelAdapter, mismatches_logged
 from artifact_models.libraries import library
-from artifact_models.ppo.observation import Account, EnvSettings, roll
+from artifact_models.ppo.observation import Account, EnvSettings, action_space_info, roll
 from artifact_store import FeatureSchema, Observation, Run, errors
 
 VECNORMALIZE = "model_vecnormalize"
@@ -116,8 +116,13 @@ class PPOAdapter(BaseModelAdapter):
         new.features, new.model, new.run, new.missing = features, trained.algorithm, None, ()
         new.normalizer, new.settings = trained.normalizer, trained.settings
         new.config = {**trained.hyperparameters, _ENV: trained.settings.to_json()}
-        new.training_config = {"train_rows": len(train), "valid_rows": len(valid), **_spaces(features, settings)}
-        new.metrics = new._trade(data, prices, validation) if len(valid) else {}  # noqa: SLF001 -- another one of ourselves
+        new.training_config = {
+            "train_rows": len(train),
+            "valid_rows": len(valid),
+            "observation_shape": list(new._shape()),  # noqa: SLF001 -- another one of ourselves
+            "action_space_info": action_space_info(new.model.action_space),
+        }
+        new.metrics = new._trade(data, prices, validation) if len(valid) else {}  # noqa: SLF001 -- as above
         new.example_inputs = new._observations(data[training], prices[training])  # noqa: SLF001 -- as above
         vars(self).update(vars(new))
         return self
@@ -361,14 +366,6 @@ class PPOAdapter(BaseModelAdapter):
 
         roll(settings, chosen, prices[few], act)
         return np.stack(seen)
-
-
-def _spaces(features: FeatureSchema, settings: EnvSettings) -> dict[str, Any]:
-    """Return what the agent observes and what its actions are, in the words of the old pipelines."""
-    assert features.observation is not None
-    positions = settings.positions
-    actions = {"type": "continuous", "shape": [1]} if positions is None else {"type": "discrete", "n": len(positions)}
-    return {"observation_shape": list(features.observation.shape), "action_space_info": actions}
 
 
 def _check_training(config: Mapping[str, Any]) -> None:

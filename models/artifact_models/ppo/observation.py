@@ -140,3 +140,10 @@ def roll(settings: EnvSettings, rows: Floats, prices: Any, act: Callable[[Floats
             change = float(prices[place + 1] / prices[place] - 1)
             account = account.after(settings.position(actions[-1]), change)
     return actions
+
+
+def action_space_info(space: Any) -> dict[str, Any]:
+    """Return what the actions of an agent are, in the words of the old pipelines."""
+    if type(space).__name__ == "Discrete":
+        return {"type": "discrete", "n": int(space.n)}
+    return {"type": "continuous", "shape": [int(size) for size in space.shape]}
