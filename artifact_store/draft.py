@@ -242,7 +242,14 @@ class Draft:
         if self._has_example:
             proof.repeat_example(self._context, fields, self._components, self._directory)
         (self._directory / keys.METADATA).write_bytes(canonical(summary(fields, self.features)))
-        files = self._freeze()
+        manifest, seen = self._store(fields, self._freeze())
+        self._known.add(str(self.key))
+        self.run = Run(self._context, manifest)
+        self.run.published = self._publication.carry_out(self.run, seen, reason=self.reason)
+        return self.run
+
+    def _store(self, fields: Mapping[str, Any], files: Sequence[Outgoing]) -> tuple[Manifest, SeenPointer]:
+        """Store the files and then the manifest. Return it, and the pointer of the alias as it was read before."""
         context, signer = self._context, self._context.signer
         components = dict(self._components)
         pointer = context.workers.submit(self._read_pointer)
@@ -280,10 +287,7 @@ class Draft:
         manifest = publish.commit(context.backend, ours, context.patience)
         if signer is not None and manifest.digest != ours.digest:
             signing.check_own(context, manifest, signer)
-        self._known.add(str(self.key))
-        self.run = Run(context, manifest)
-        self.run.published = self._publication.carry_out(self.run, seen, reason=self.reason)
-        return self.run
+        return manifest, seen
 
     def check_writable(self) -> None:
         """Find out now what a commit would find out after all the work: whether this run could be saved and published.
