@@ -21,7 +21,7 @@ from artifact_store.legacy.single_file import old_models
 from artifact_store.ops.audit import Problem
 from artifact_store.ops.golden import Predictions
 from artifact_store.ops.validate import ModelReport, validate
-from artifact_store.ops.verdict import Verdict
+from artifact_store.ops.verdict import Verdict, worst
 from artifact_store.run import Run
 from artifact_store.storage.options import LOCAL, parse_url
 from artifact_store.store import ArtifactStore
@@ -53,7 +53,7 @@ def validate_models(
         if not any(report.run or report.problems for report, _ in checked):
             refuse_what_is_no_store(store, models)
         session.answer(_document(store.url, checked), _lines(checked))
-    context.exit(status(total((report.verdict for report, _ in checked)), strict=strict))
+    context.exit(status(worst(report.verdict for report, _ in checked), strict=strict))
 
 
 def _opened(session: Session) -> ArtifactStore:
@@ -72,12 +72,6 @@ def status(verdict: Verdict, *, strict: bool) -> int:
     return (
         failures.OK if verdict is Verdict.SOUND or (verdict is Verdict.UNCHECKED and not strict) else failures.PROBLEMS
     )
-
-
-def total(verdicts: Iterable[Verdict]) -> Verdict:
-    """Return the verdict on all: one that is wrong outweighs all that cannot be checked."""
-    found = set(verdicts)
-    return next((one for one in (Verdict.WRONG, Verdict.UNCHECKED) if one in found), Verdict.SOUND)
 
 
 def _chosen(
@@ -126,7 +120,7 @@ def _document(url: str, checked: Iterable[Timed]) -> dict[str, Any]:
     return {
         "store": url,
         "ok": all(report.ok for report, _ in checked),
-        "verdict": total(report.verdict for report, _ in checked),
+        "verdict": worst(report.verdict for report, _ in checked),
         "models": [
             {
                 "key": str(report.key),

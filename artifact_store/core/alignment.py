@@ -16,6 +16,7 @@ from artifact_store.core.errors import FeatureMismatch, InvalidInput
 from artifact_store.core.matching import Extra
 from artifact_store.core.named_rows import Record
 from artifact_store.core.tables import Table
+from artifact_store.core.values import NUMERIC
 
 
 def align(
@@ -155,7 +156,7 @@ def check(columns: Columns, rows: Any) -> None:
         casting.check_values(columns, rows, kind.names(rows))
         return
     array = _values(rows)
-    if array.ndim == 0 or array.dtype.kind not in row_arrays.NUMERIC:
+    if array.ndim == 0 or array.dtype.kind not in NUMERIC:
         raise InvalidInput(
             f"{type(rows).__name__} cannot be checked for NaN and infinities as this model asks; "
             "let the preprocessor return an array or a table of numbers"

@@ -12,10 +12,8 @@ from types import NoneType
 from typing import Final
 
 from artifact_store.core.columns import Category
-from artifact_store.core.values import is_missing
+from artifact_store.core.values import EXACT, is_missing
 
-EXACT: Final = {"float16": 1 << 11, "float32": 1 << 24, "float64": 1 << 53}
-"""From here on a float of this dtype may be one of several whole numbers."""
 MISSING: Final = -1
 _UNSEEN: Final = -2
 

@@ -27,12 +27,12 @@ from pydantic import (
 from artifact_store.core.canonical import MAX_DEPTH, canonical, checksum, parse, parse_document
 from artifact_store.core.errors import Corrupt, FormatTooNew, FormatUnsupported, InvalidOption, RunDeleted
 from artifact_store.core.keys import ModelKey
-from artifact_store.core.symbols import MUST_UNDERSTAND, spelled
+from artifact_store.core.symbols import ESCAPED_SYMBOLS, spelled
 from artifact_store.core.wording import brief
 
 FORMAT: Final = "1.0"
 _MAJOR = 1
-UNDERSTOOD: Final = frozenset({MUST_UNDERSTAND})
+UNDERSTOOD: Final = frozenset({ESCAPED_SYMBOLS})
 """The names in ``must_understand`` that this release knows."""
 _FORMAT = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
@@ -119,7 +119,7 @@ class Document(Value):
     def must_be_understood(self) -> list[str]:
         """Return the names of what a reader has to know so that it does not misread this document."""
         symbol = getattr(self, "symbol", None)
-        return [MUST_UNDERSTAND] if symbol is not None and spelled(symbol) != symbol else []
+        return [ESCAPED_SYMBOLS] if symbol is not None and spelled(symbol) != symbol else []
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Document) and self.to_bytes() == other.to_bytes()
@@ -179,7 +179,7 @@ def check_format(value: Mapping[str, Any], *, kind: str, what: str) -> None:
 def _check_understood(value: Mapping[str, Any], what: str) -> None:
     names = value.get("must_understand", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise Corrupt(f"{what} says in no list of names what a reader must understand")
+        raise Corrupt(f"{what} does not list by name what a reader must understand")
     unknown = [name for name in names if name not in UNDERSTOOD]
     if unknown:
         raise FormatUnsupported(

@@ -89,7 +89,7 @@ class CodecRegistry:
         if not entries:
             raise CodecUnavailable(self._missing(ref))
         if len(entries) > 1:
-            owners = " and ".join(sorted(_owner(entry) for entry in entries))
+            owners = " and ".join(sorted(owner_of(entry) for entry in entries))
             raise CodecUnavailable(f"{owners} both provide the codec {ref}, so neither is used: uninstall one of them")
         return self._load(ref, entries[0])
 
@@ -123,7 +123,7 @@ class CodecRegistry:
             match = _ENTRY.fullmatch(entry.name)
             if match is None:
                 warnings.warn(
-                    f"{_owner(entry)} has the codec {entry.name!r}, which cannot be used: "
+                    f"{owner_of(entry)} has the codec {entry.name!r}, which cannot be used: "
                     "the entry point has to be named {codec name}-{version}",
                     RuntimeWarning,
                     stacklevel=3,
@@ -140,13 +140,13 @@ class CodecRegistry:
             made: Codec = entry.load()()
         except Exception as error:
             raise CodecUnavailable(
-                f"the codec {ref} of {_owner(entry)} cannot be imported: {type(error).__name__}: {error}"
+                f"the codec {ref} of {owner_of(entry)} cannot be imported: {type(error).__name__}: {error}"
             ) from error
         problem = _problem(made)
         if not problem and CodecRef(made.name, made.version) != ref:
             problem = f"it calls itself {made.name}-{made.version}"
         if problem:
-            raise CodecUnavailable(f"the codec {ref} of {_owner(entry)} is not one: {problem}")
+            raise CodecUnavailable(f"the codec {ref} of {owner_of(entry)} is not one: {problem}")
         return self._loaded.setdefault(entry, made)
 
     def _newest(self) -> dict[str, CodecRef]:
@@ -187,7 +187,7 @@ class CodecRegistry:
                 f"(one with the entry point {str(ref)!r} in {GROUP!r}); if artifact-store itself has it by now: "
                 "pip install --upgrade artifact-store"
             )
-        owners = sorted({_owner(entry) for other in known for entry in self._installed.get(other, ())})
+        owners = sorted({owner_of(entry) for other in known for entry in self._installed.get(other, ())})
         who = " or ".join(owners) or "the distribution that it was registered from"
         if known[-1].version < ref.version:
             return f"the codec {ref} is newer than {known[-1]}, the newest installed here: upgrade {who}"
@@ -244,5 +244,6 @@ def _named(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _owner(entry: EntryPoint) -> str:
+def owner_of(entry: EntryPoint) -> str:
+    """Return the name of the distribution that an entry point is from."""
     return entry.dist.name if entry.dist is not None else "an unknown distribution"

@@ -12,9 +12,8 @@ from typing import Any, Final, NoReturn
 from artifact_store.core import casting, named_rows, tables
 from artifact_store.core.columns import Columns, listed
 from artifact_store.core.errors import FeatureMismatch, InvalidInput
-from artifact_store.core.values import NoNumber, exactly, is_large, number
+from artifact_store.core.values import NUMERIC, NoNumber, exactly, is_large, number
 
-NUMERIC: Final = "fiub"
 _DIMENSIONS: Final = (1, 2, 3)
 _PLAIN: Final = frozenset({float, int, bool})
 

@@ -33,20 +33,20 @@ from collections.abc import Iterable
 from typing import Final
 
 from artifact_store.core.errors import InvalidName
-from artifact_store.core.grammar import RUN_ID, WINDOWS_DEVICE
+from artifact_store.core.grammar import BEFORE_A_RUN, RUN_ID, WINDOWS_DEVICE
 from artifact_store.core.wording import brief
 
 ESCAPE: Final = ";"
 MAX_SYMBOL: Final = 100
 """Characters of the longest spelling of a symbol: with the longest type and run id a key has room for file names."""
-MUST_UNDERSTAND: Final = "symbols"
+ESCAPED_SYMBOLS: Final = "symbols"
 """What a document names in ``must_understand`` if its symbol is not its own spelling."""
 
 _OTHER = re.compile(r"[^A-Za-z0-9._-]")
 _DOT_AT_THE_END = re.compile(r"\.(?=(?:json|history)?\Z)")
 _FIRST = re.compile(r"[A-Za-z0-9;]")
-_IN_REFERENCES = re.compile(r"[/@;]|:(?=[0-9]{8}(?:_|\Z))")  # the colon of grammar.RUN_SELECTOR
-_SELECTING = re.compile(r"@|:(?=[0-9]{8}(?:_|\Z))")
+_IN_REFERENCES = re.compile("[/@;]|" + BEFORE_A_RUN)
+_SELECTING = re.compile("@|" + BEFORE_A_RUN)
 _ESCAPED = re.compile(r"(?:;[0-9A-F]{2})+")
 _HALF_ESCAPED = re.compile(r";(?![0-9A-F]{2})")
 _IN_ANY_CASE = re.compile(r";[0-9A-Fa-f]{2}")

@@ -12,9 +12,11 @@ from decimal import Decimal
 from numbers import Real
 from typing import Any, Final
 
-_NUMERIC: Final = "fiub"
-_WHOLE: Final = 1 << 53
-"""From here on a float64 has no place for every integer."""
+NUMERIC: Final = "fiub"
+"""The kinds of numpy's dtypes that are numbers or booleans."""
+EXACT: Final = {"float16": 1 << 11, "float32": 1 << 24, "float64": 1 << 53}
+"""From here on a float of this dtype has no place for every integer, and may be one of several."""
+_WHOLE: Final = EXACT["float64"]
 
 
 class NoNumber(ValueError):
@@ -52,7 +54,7 @@ def number(value: Any, dtype: str | None) -> Any:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise NoNumber(type(value).__name__) from error
-    if array.ndim or array.dtype.kind not in _NUMERIC:
+    if array.ndim or array.dtype.kind not in NUMERIC:
         raise NoNumber(type(value).__name__)
     return array[()]
 

@@ -17,6 +17,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Final
 
 from artifact_store.core.errors import PredictorUnavailable
+from artifact_store.core.registry import owner_of
 
 if TYPE_CHECKING:
     from artifact_store.run import Run
@@ -75,16 +76,12 @@ def _installed(path: tuple[str, ...]) -> dict[str, tuple[EntryPoint, ...]]:
 
 def _factory(name: str, found: tuple[EntryPoint, ...]) -> Callable[[Run], Any]:
     if len(found) > 1:
-        owners = " and ".join(sorted(_owner(entry) for entry in found))
+        owners = " and ".join(sorted(owner_of(entry) for entry in found))
         raise PredictorUnavailable(f"{owners} both provide the predictor {name!r}: uninstall one of them")
     try:
         factory: Callable[[Run], Any] = found[0].load()
     except Exception as error:
         raise PredictorUnavailable(
-            f"the predictor {name!r} of {_owner(found[0])} cannot be imported: {type(error).__name__}: {error}"
+            f"the predictor {name!r} of {owner_of(found[0])} cannot be imported: {type(error).__name__}: {error}"
         ) from error
     return factory
-
-
-def _owner(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist is not None else "an unknown distribution"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 
 from artifact_store.core.errors import ArtifactStoreError, RiskRefused, Unsupported
 
@@ -18,3 +19,9 @@ class Verdict(enum.StrEnum):
 def verdict_on(error: ArtifactStoreError) -> Verdict:
     """Return what a failure says about the run that was checked."""
     return Verdict.UNCHECKED if isinstance(error, Unsupported | RiskRefused) else Verdict.WRONG
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """Return the verdict on several together: one that is wrong outweighs all that cannot be checked."""
+    found = set(verdicts)
+    return next((verdict for verdict in (Verdict.WRONG, Verdict.UNCHECKED) if verdict in found), Verdict.SOUND)
