@@ -31,6 +31,7 @@ from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Pointer
 from artifact_store.core.policy import Always
+from artifact_store.core.references import RunRef
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.ops import deletion, promote, publish, resolve, signing
 from artifact_store.ops.publish import read_pointer
@@ -90,7 +91,7 @@ def roller_back(actor):
     context = actor.context
     seen = read_pointer(actor, KEY, ALIAS)
     past = resolve.Past(ALIAS, seen, publish.history(actor, KEY, ALIAS, seen))
-    manifest = promote.choose(context, keys.RunRef(KEY), past.entries)
+    manifest = promote.choose(context, RunRef(KEY), past.entries)
     return promote.republish(context, ALIAS, manifest, note=noting(context), seen=seen)
 
 

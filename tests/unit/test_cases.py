@@ -4,6 +4,8 @@ import pytest
 
 from tests.cases import each
 
+pytestmark = pytest.mark.windows
+
 
 def test_all_cases_are_tried_and_those_that_fail_are_named():
     tried = []
