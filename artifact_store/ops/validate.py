@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from artifact_store.core.codec import KnowsInputs, check_inputs
+from artifact_store.core.codec import KnowsCategories, KnowsInputs, check_categories, check_inputs
 from artifact_store.core.compatibility import EnvironmentVerdict
 from artifact_store.core.errors import (
     ArtifactStoreError,
@@ -77,7 +77,7 @@ def validate_run(context: Context, run: Held) -> Validation:
     found = [problem for problem in failed.values() if problem is not None]
     found += _compare_rest(context, run, failed)
     found += _lost(run)
-    found += _widths(context, run, loaded)
+    found += _unlike_features(context, run, loaded)
     predictions = None
     wrong, unchecked = _parted(found)
     if not wrong and ("model" in loaded or "model" not in run.components):
@@ -144,8 +144,8 @@ def _lost(run: Run) -> Iterator[Problem]:
             yield Problem(f"{run.ref} ({name})", ComponentNotFound(why))
 
 
-def _widths(context: Context, run: Held, loaded: Iterable[str]) -> Iterator[Problem]:
-    """Yield the models that take other inputs than the features say; a preprocessor may make any number of columns."""
+def _unlike_features(context: Context, run: Held, loaded: Iterable[str]) -> Iterator[Problem]:
+    """Yield the models that take something else than the features say; a preprocessor may make any columns of them."""
     problem = _failure(run, "features", "the features cannot be read", lambda: run.features)
     if problem is not None:
         yield problem
@@ -162,8 +162,13 @@ def _widths(context: Context, run: Held, loaded: Iterable[str]) -> Iterator[Prob
 
 
 def _check(context: Context, run: Held, name: str, features: FeatureSchema) -> None:
-    """Raise ``FeatureMismatch`` if a component is a model of another width than the features."""
+    """Raise ``FeatureMismatch`` if a component is a model of other inputs, or other categories, than the features.
+
+    Features that were found out after the training may know nothing of the categories, and are not held to them.
+    """
     codec, found = context.registry.for_ref(run.manifest.components[name].codec.ref), run.load(name)
+    if isinstance(codec, KnowsCategories) and features.categories:
+        check_categories(name, codec.categories(found), features.selected_names, features.categories)
     if isinstance(codec, KnowsInputs):
         check_inputs(name, codec.inputs(found), features.selected_names)
         return

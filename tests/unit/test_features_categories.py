@@ -441,6 +441,16 @@ class TestSaving:
         with pytest.raises(errors.FeatureMismatch, match="trained on 1 columns of categories.*from_frame"):
             new_store().save(made, "lightgbm/X", features=schema)
 
+    @pytest.mark.parametrize("model", MODELS)
+    def test_a_run_that_was_saved_before_they_were_compared_is_wrong_when_it_is_validated(self, model, monkeypatch):
+        made, _, run = saved("whole", False, model, "pandas")
+        assert run.validate().verdict == "sound"
+        reversed_lists = FeatureSchema(["price", "c"], categories={"c": LISTS["whole"][::-1]})
+        monkeypatch.setattr("artifact_store.draft.check_categories", lambda *_: None)  # as earlier releases did
+        found = new_store().save(made, "lightgbm/X", features=reversed_lists).validate()
+        assert found.verdict == "wrong"
+        assert "in another order" in str(found.problems[0])
+
     def test_lists_are_compared_in_the_order_in_which_the_model_is_given_them(self):
         values, price, _ = draw("whole")
         frame = training("text").assign(month=pd.Categorical(values, categories=LISTS["whole"]), rest=price)
