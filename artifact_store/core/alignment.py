@@ -67,7 +67,7 @@ def for_model(columns: Columns, rows: Any) -> Any:
     if not columns.categories or isinstance(kind, tables.Pandas):
         return rows
     if kind is None:
-        row_arrays.refuse_words(columns, row_arrays.as_array(rows))
+        row_arrays.refuse_words(columns, _values(rows))
     return _conform(columns, rows, kind, as_pandas=True)
 
 
@@ -111,7 +111,7 @@ def pick_processed(columns: Columns, selected: Sequence[int], chosen: Columns, r
     return pick(columns, selected, chosen, rows)
 
 
-def process(columns: Columns, preprocessor: Any, rows: Any) -> Any:
+def process(preprocessor: Any, rows: Any) -> Any:
     """Return what a callable, or an object with ``transform``, makes of the rows.
 
     ``transform`` is given rows, as in scikit-learn: windows and a single row are laid out as rows and get their shape
@@ -119,12 +119,10 @@ def process(columns: Columns, preprocessor: Any, rows: Any) -> Any:
 
     Raises:
         InvalidInput: this is no preprocessor.
-        FeatureMismatch: it did not return one row for each one that it was given; or see :func:`gaps.check`.
+        FeatureMismatch: it did not return one row for each one that it was given.
     """
     import numpy as np
 
-    if tables.table_of(rows) is not None and not tables.is_a(rows, "pandas", "DataFrame"):
-        gaps.check(columns, rows)
     transform = getattr(preprocessor, "transform", None)
     if transform is None:
         if not callable(preprocessor):
@@ -154,13 +152,18 @@ def check(columns: Columns, rows: Any) -> None:
     if kind is not None:
         casting.check_values(columns, rows, kind.names(rows))
         return
-    array = rows.to_numpy() if tables.is_a(rows, "pandas", "Series") else row_arrays.as_array(rows)
+    array = _values(rows)
     if array.ndim == 0 or array.dtype.kind not in row_arrays.NUMERIC:
         raise InvalidInput(
             f"{type(rows).__name__} cannot be checked for NaN and infinities as this model asks; "
             "let the preprocessor return an array or a table of numbers"
         )
     casting.check_array(columns, array)
+
+
+def _values(rows: Any) -> Any:
+    """Return what was aligned, and is no table, as an array."""
+    return rows.to_numpy() if tables.is_a(rows, "pandas", "Series") else row_arrays.as_array(rows)
 
 
 def _find(
