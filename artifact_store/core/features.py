@@ -384,6 +384,9 @@ class FeatureSchema:
         """Tell whether there are names in ``rows``, at whatever depth: a table, a row or rows with names.
 
         What carries none is taken by position.
+
+        Raises:
+            InvalidInput: it holds itself, or something else in more levels than an array can have.
         """
         return named_rows.carries_names(rows)
 

@@ -23,7 +23,7 @@ def as_array(rows: Any) -> Any:
     """Return anything that is an array, or a nesting of lists, as numpy's; an array of numpy is returned itself.
 
     Raises:
-        InvalidInput: its names would be lost, or it hides values behind a mask.
+        InvalidInput: its names would be lost, it hides values behind a mask, or it is a sparse matrix.
     """
     if named_rows.carries_names(rows):
         raise named_rows.refusal(rows)
@@ -38,6 +38,11 @@ def without_names(rows: Any) -> Any:
         raise InvalidInput("a masked array would lose its mask; fill it with NaN first: X.filled(np.nan)")
     if isinstance(rows, np.ndarray):
         return rows
+    if hasattr(rows, "toarray"):
+        raise InvalidInput(
+            f"a sparse matrix ({type(rows).__name__}) is not taken: give X.toarray(), and let a preprocessor return "
+            "arrays (scikit-learn: sparse_output=False, or sparse_threshold=0)"
+        )
     try:
         array = np.asarray(rows)
     except (TypeError, ValueError, RuntimeError) as error:
