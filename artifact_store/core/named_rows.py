@@ -115,11 +115,9 @@ def record(value: Any) -> Record | None:
     identifier has lost its name there; so has one that begins with an underscore.
     """
     kind = type(value)
-    if kind in _NUMBERS:
+    if kind in _NUMBERS or tables.is_a(value, "pyarrow", "MapScalar"):  # whose names are data
         return None
     if isinstance(value, Mapping):
-        if tables.is_a(value, "pyarrow", "MapScalar"):  # whose names and values are data
-            return None
         pairs = list(value.items())
         return Record([name for name, _ in pairs], [cell for _, cell in pairs])
     dtype = getattr(value, "dtype", None)
