@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from artifact_store.core.symbols import unspelled
+
 BEST_WF: Final = "best_wf"
 BESTS: Final = "metadata"
 """The folder with the best model of each walk-forward, ``best_wf_gru_BTCEUR.pt``."""
@@ -50,9 +52,17 @@ _IN_FOLDER: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def best_stem(model_type: str, symbol: str | None) -> str:
-    """Return what the files of the best model of a walk-forward are called, up to their suffix."""
-    return f"{BEST_WF}_{model_type}_{symbol}" if symbol else f"{BEST_WF}_{model_type}"
+def symbol_of(name: str) -> str:
+    """Return the symbol that a folder, or a part of a file's name, stands for: an export spells some as keys do."""
+    return unspelled(name) or name
+
+
+def best_stem(model_type: str, folder: str | None) -> str:
+    """Return what the files of the best model of a walk-forward are called, up to their suffix.
+
+    ``folder`` is that of the model's symbol, where it has one.
+    """
+    return f"{BEST_WF}_{model_type}_{folder}" if folder else f"{BEST_WF}_{model_type}"
 
 
 def is_loose(name: str) -> bool:

@@ -26,7 +26,6 @@ from artifact_store.core.errors import (
     Unsupported,
 )
 from artifact_store.core.keys import LATEST, STORE_MARKER, ModelKey, RunId
-from artifact_store.core.symbols import unspelled
 from artifact_store.legacy.file_names import (
     BEST_WF,
     BESTS,
@@ -38,6 +37,7 @@ from artifact_store.legacy.file_names import (
     in_folder,
     is_loose,
     loose_name,
+    symbol_of,
 )
 from artifact_store.legacy.notes import MAX_NOTES, parse_notes
 from artifact_store.ops.audit import Problem
@@ -334,7 +334,7 @@ class _Scanner:
         """Return the key, or tell once why there is none. A symbol with a slash made folders within each other."""
         name = "/".join(symbol)
         try:
-            return ModelKey(model_type, unspelled(name) or name if symbol else None)  # an export spells it
+            return ModelKey(model_type, symbol_of(name) if symbol else None)
         except InvalidName as error:
             if all(problem.where != self._source(where) for problem in self._tree.problems):
                 self._problem(where, error)

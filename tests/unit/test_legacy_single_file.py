@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store.core.errors import ContainerNotFound, NotAStore, Unsupported
+from artifact_store.core.errors import ContainerNotFound, InvalidName, NotAStore, Unsupported
 from artifact_store.legacy.file_names import BEST_WF
 from artifact_store.legacy.single_file import look
 from tests.unit.test_legacy_layout import link, tree
@@ -35,7 +35,10 @@ def only(root: Path, file: str):
         ("elsewhere/some name.pkl", "lightgbm", None, "some name.pkl"),
         (f"elsewhere/{RUN}/model.zip", "ppo", RUN, RUN),
         ("gru/a/b/c/net.pth", "gru", None, "net.pth"),
-        ("gru/BTC EUR/model.pth", "gru", None, "gru/BTC EUR/model.pth"),
+        ("gru/BTC EUR/model.pth", "gru/BTC EUR", None, "gru/BTC EUR/model.pth"),
+        ("gru/BTC;2FEUR/model.pth", "gru/BTC;2FEUR", None, "gru/BTC;2FEUR/model.pth"),
+        ("metadata/best_wf_gru_BTC;2FEUR.pt", "gru/BTC;2FEUR", None, "metadata/best_wf_gru_BTC;2FEUR.pt"),
+        (f"gru/{'B' * 101}/model.pth", "gru", None, f"gru/{'B' * 101}/model.pth"),
     ],
 )
 def test_a_file_is_what_its_name_and_its_folders_say(tmp_path, file, key, run_id, source):
@@ -87,3 +90,6 @@ def test_what_is_not_a_model_is_refused_with_the_reason(tmp_path):
         look(tmp_path / "gone")
     with pytest.raises(NotAStore):
         look(tmp_path)
+    for name in ("x" * 5000, "x" * 5000 + ".pth"):
+        with pytest.raises(InvalidName, match="too long for this file system"):
+            look(tmp_path / name)
