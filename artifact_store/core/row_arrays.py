@@ -208,11 +208,10 @@ def _array_plan(kinds: tuple[str | None, ...]) -> tuple[str | None, dict[str, li
 
 def _check_exact(columns: Columns, array: Any, target: str | None, groups: Mapping[str, list[int]]) -> None:
     narrow = {kind: places for kind, places in groups.items() if not kind.startswith("float")}
-    if target is not None:
-        held = {place for places in narrow.values() for place in places}
-        narrow[target] = [place for place in range(len(columns.names)) if place not in held]
+    if target is not None:  # a float may hold a column of integers, and not every one of them
+        narrow[target] = list(range(len(columns.names)))
     problems = {
-        columns.names[place]: (kind, str(array.dtype))
+        columns.names[place]: (str(columns.kinds[place]), str(array.dtype))
         for kind, places in narrow.items()
         if not casting.is_exact(array[..., places], kind)
         for place in places
