@@ -112,7 +112,7 @@ def pick_processed(columns: Columns, selected: Sequence[int], chosen: Columns, r
     return pick(columns, selected, chosen, rows)
 
 
-def process(columns: Columns, preprocessor: Any, rows: Any) -> Any:
+def process(preprocessor: Any, rows: Any) -> Any:
     """Return what a callable, or an object with ``transform``, makes of the rows.
 
     ``transform`` is given rows, as in scikit-learn: windows and a single row are laid out as rows and get their shape
@@ -120,12 +120,10 @@ def process(columns: Columns, preprocessor: Any, rows: Any) -> Any:
 
     Raises:
         InvalidInput: this is no preprocessor.
-        FeatureMismatch: it did not return one row for each one that it was given; or see :func:`gaps.check`.
+        FeatureMismatch: it did not return one row for each one that it was given.
     """
     import numpy as np
 
-    if tables.table_of(rows) is not None and not tables.is_a(rows, "pandas", "DataFrame"):
-        gaps.check(columns, rows)
     transform = getattr(preprocessor, "transform", None)
     if transform is None:
         if not callable(preprocessor):

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from artifact_store.core import category_codes
-from artifact_store.core.columns import FLOATS, NUMBERS, Columns, listed
+from artifact_store.core.columns import FLOATS, INTEGERS, NUMBERS, Columns, listed
 from artifact_store.core.errors import FeatureMismatch
 from artifact_store.core.tables import Table, narwhal, to_pandas, word
 from artifact_store.core.wording import brief
@@ -46,6 +46,8 @@ def conform(
         elif have != want or name in odd:
             casts[name] = str(want)
     problems.update(_inexact(frame, found, casts, kind))
+    if as_pandas:
+        problems.update(_too_large_for_gaps(frame, {**found, **casts}))
     codes, unseen = _all_codes(columns, frame, kind, problems, again=as_pandas)
     report(problems, unseen, columns)
     if casts:
@@ -96,6 +98,16 @@ def _inexact(frame: Any, found: Mapping[str, str], casts: Mapping[str, str], kin
         if holes or not is_exact(column.drop_nulls().to_numpy(), want):
             problems[name] = (want, f"{found[name]} with missing values" if holes else found[name])
     return problems
+
+
+def _too_large_for_gaps(frame: Any, dtypes: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Return the columns of whole numbers that NaN in the place of a gap would round."""
+    holed = {name: dtype for name, dtype in dtypes.items() if dtype in INTEGERS and frame[name].null_count()}
+    return {
+        name: (dtype, f"{dtype} with missing values, and whole numbers from 2**53 on that no float holds")
+        for name, dtype in holed.items()
+        if not is_exact(frame[name].drop_nulls().to_numpy(), "float64")
+    }
 
 
 @lru_cache(maxsize=256)

@@ -55,6 +55,11 @@ class Columns:
         object.__setattr__(self, "wordy", wordy)
 
     @property
+    def needs_pandas(self) -> bool:
+        """Whether no table but one of pandas can hold them as in training: categories, or text with NaN or NA in it."""
+        return bool(self.categories) or any(form != "none" for form in self.missing.values())
+
+    @property
     def strict(self) -> bool:
         """Whether there are values that the model must not be given."""
         return "refuse" in (self.nan, self.inf)

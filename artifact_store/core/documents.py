@@ -39,6 +39,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 
 _TOO_LARGE = 1 << 1024
 
+NonFinite = Literal["NaN", "Infinity", "-Infinity"]
 NON_FINITE: Final[Mapping[str, float]] = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """How a number that JSON has no word for is written where one may occur: metrics and configurations."""
 

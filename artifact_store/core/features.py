@@ -349,7 +349,8 @@ class FeatureSchema:
         Where the model, or the preprocessor before it, takes categories, a table of any library comes back as pandas,
         each of these columns an unordered ``Categorical`` with the trained list. No other table tells a model both
         what a category is and which code it had: LightGBM reads whole numbers in polars, arrow and arrays as codes.
-        An array is refused there for the same reason. Tables without categories stay what they are.
+        An array is refused there for the same reason. A table comes back as pandas as well where text was missing as
+        NaN or ``pandas.NA`` in training: null is another value to an encoder. Other tables stay what they are.
 
         ``preselected`` says that ``rows`` holds the selected features only (tables: by name). ``preprocessor`` is a
         callable or an object with ``transform``, which is always given rows in two dimensions. The other options
@@ -358,7 +359,7 @@ class FeatureSchema:
         Raises:
             FeatureMismatch: as :meth:`align`; or the preprocessor returned other columns than the selection means.
             InvalidInput: as :meth:`align`; or ``preselected`` rows for a preprocessor that needs all inputs.
-            Unsupported: a polars or arrow table holds categories, and pandas is not installed.
+            Unsupported: a polars or arrow table has to become one of pandas, and pandas is not installed.
         """
         late = self.has_selection and self.selection_after_preprocessing and preprocessor is not None
         if preselected and late:
@@ -367,12 +368,12 @@ class FeatureSchema:
                 "give all inputs, or rows that are preprocessed already and no preprocessor"
             )
         source = self._chosen if preselected else self._inputs
-        as_pandas = bool((self._inputs if late else self._chosen).categories)
+        as_pandas = (self._inputs if late else self._chosen).needs_pandas
         rows = self._align(source, rows, extra=extra, fill=fill, by_position=by_position, as_pandas=as_pandas)
         if not preselected and not late:
             rows = alignment.pick(self._inputs, self.selected, self._chosen, rows)
         if preprocessor is not None:
-            rows = alignment.process(self._inputs if late else self._chosen, preprocessor, rows)
+            rows = alignment.process(preprocessor, rows)
         if late:
             rows = alignment.pick_processed(self._inputs, self.selected, self._chosen, rows)
         alignment.check(self._chosen, rows)
@@ -383,6 +384,9 @@ class FeatureSchema:
         """Tell whether there are names in ``rows``, at whatever depth: a table, a row or rows with names.
 
         What carries none is taken by position.
+
+        Raises:
+            InvalidInput: it holds itself, or something else in more levels than an array can have.
         """
         return named_rows.carries_names(rows)
 

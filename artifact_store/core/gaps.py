@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from artifact_store.core import tables
 from artifact_store.core.casting import is_exact
-from artifact_store.core.columns import FLOATS, INTEGERS, NUMBERS, Columns, Missing, listed
-from artifact_store.core.errors import FeatureMismatch, InvalidInput
+from artifact_store.core.columns import FLOATS, INTEGERS, NUMBERS, Columns, Missing
+from artifact_store.core.errors import InvalidInput
 from artifact_store.core.tables import Table, narwhal, word
 from artifact_store.core.values import NoNumber, from_decimal, is_missing
 
@@ -96,21 +96,6 @@ def as_trained(columns: Columns, table: Any) -> Any:
         made = table.copy(deep=False) if made is None else made
         made[name] = pd.Series(cells, index=table.index, dtype=object)
     return table if made is None else made
-
-
-def check(columns: Columns, table: Any) -> None:
-    """Raise if text is missing in a polars or arrow table, and was missing in another way in training.
-
-    Raises:
-        FeatureMismatch: it is, and whatever encodes the text would take it for a value of its own.
-    """
-    frame = narwhal(table)
-    holed = [name for name, form in columns.missing.items() if form != "none" and frame[name].null_count()]
-    if holed:
-        raise FeatureMismatch(
-            f"text is missing in {listed(holed)}: null here, and another value in training, which an encoder does not "
-            "take for the same. Give a pandas table: table.to_pandas()"
-        )
 
 
 def _form(column: Any) -> Missing | None:

@@ -340,7 +340,8 @@ def signatures_prefix(key: ModelKey, run_id: RunId) -> str:
 
 
 def pointer(key: ModelKey, alias: str) -> str:
-    """Return the key of the pointer object of an alias."""
+    """Return the key of the pointer object of an alias: there is none where a block of its history would not fit."""
+    history_block(key, alias, 0)
     return _bounded(f"{model_prefix(key)}{alias}.json")
 
 

@@ -13,7 +13,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, Strict, StringConstra
 from artifact_store.core import keys
 from artifact_store.core.canonical import sha256
 from artifact_store.core.codec import CodecRef, Risk
-from artifact_store.core.documents import Document, Kind, Sha256, Time, Value, WriteId, check_key, write_time
+from artifact_store.core.documents import Document, Kind, NonFinite, Sha256, Time, Value, WriteId, check_key, write_time
 from artifact_store.core.errors import ComponentNotFound, Corrupt, FileNotInRun
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.files import Digest
@@ -122,7 +122,7 @@ class Manifest(Document):
     is_fitted: bool = True
     config: Mapping[str, Json] = Field(default_factory=dict)
     training_config: Mapping[str, Json] = Field(default_factory=dict)
-    metrics: Mapping[str, float | int | str] = Field(default_factory=dict)
+    metrics: Mapping[str, float | int | NonFinite] = Field(default_factory=dict)
     tags: Mapping[str, str] = Field(default_factory=dict)
     environment: Mapping[str, Json] = Field(default_factory=dict)
     publish: PublishIntent

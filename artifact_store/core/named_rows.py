@@ -14,7 +14,9 @@ from typing import Any, Final
 from artifact_store.core import tables
 from artifact_store.core.errors import InvalidInput
 
-_AS_ARRAY: Final = frozenset({"__array__", "__array_interface__", "__array_struct__"})
+_AS_ARRAY: Final = frozenset({"__array__", "__array_interface__", "__array_struct__", "toarray"})
+_DEEPEST: Final = 64
+"""Levels of lists within lists; numpy has no more dimensions."""
 _OF_TABLES: Final = frozenset({"columns", "column_names", "schema"})
 _NAMING: Final = _OF_TABLES | {
     *("keys", "_fields", "__fields__", "__dataclass_fields__", "__attrs_attrs__", "__struct_fields__"),
@@ -71,13 +73,19 @@ def refusal(rows: Any) -> InvalidInput:
     )
 
 
-def carries_names(rows: Any) -> bool:
-    """Tell whether there are names in ``rows``, at whatever depth: a table, a row or rows with names."""
+def carries_names(rows: Any, _deep: int = _DEEPEST) -> bool:
+    """Tell whether there are names in ``rows``, at whatever depth: a table, a row or rows with names.
+
+    Raises:
+        InvalidInput: it holds itself, or something else in more levels than an array can have.
+    """
     if _is_plain_array(rows):
         return False
     if tables.table_of(rows) is not None or names_itself(rows):
         return True
-    return any(map(carries_names, _not_plain(_items(rows))))
+    if not _deep:
+        raise InvalidInput(f"this {type(rows).__name__} is nested more than {_DEEPEST} deep, and no array can be")
+    return any(carries_names(item, _deep - 1) for item in _not_plain(_items(rows)))
 
 
 def _is_plain_array(rows: Any) -> bool:
@@ -107,10 +115,11 @@ def record(value: Any) -> Record | None:
     identifier has lost its name there; so has one that begins with an underscore.
     """
     kind = type(value)
-    if kind in _NUMBERS:
+    if kind in _NUMBERS or tables.is_a(value, "pyarrow", "MapScalar"):  # whose names are data
         return None
     if isinstance(value, Mapping):
-        return Record(list(value), list(value.values()))
+        pairs = list(value.items())
+        return Record([name for name, _ in pairs], [cell for _, cell in pairs])
     dtype = getattr(value, "dtype", None)
     names = getattr(dtype, "names", None)
     if names is not None:

@@ -166,9 +166,14 @@ def _worse(policy: IfBetter, run: Manifest, seen: Pointer, incumbent: Manifest |
 
 
 def metric_value(manifest: Manifest, metric: str) -> float:
-    """Return a metric of a run as a number; NaN where it has none."""
+    """Return a metric of a run as a number; NaN where it has none, an infinity where no float is as large."""
     value = manifest.metrics.get(metric, math.nan)
-    return NON_FINITE.get(value, math.nan) if isinstance(value, str) else float(value)
+    if isinstance(value, str):
+        return NON_FINITE[value]
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _metric(manifest: Manifest, metric: str) -> MetricMissing | None:

@@ -152,7 +152,7 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """A path or URL, cut at its slashes; ``head`` is what comes before the first name (``s3://``, ``/``, nothing)."""
+    """A path or URL, cut at its slashes; ``head`` comes before the first name: ``s3://``, ``file:///``, ``/``."""
 
     head: str
     names: tuple[str, ...]
@@ -160,7 +160,7 @@ class _Parts:
 
     @classmethod
     def of(cls, text: str) -> Self:
-        url = re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text)
+        url = re.match(r"[A-Za-z][A-Za-z0-9+.-]+:///?", text)
         if url is not None:
             return cls(url[0], tuple(name for name in text[url.end() :].split("/") if name), "/")
         body = text.replace(os.altsep, os.sep) if os.altsep else text

@@ -22,7 +22,7 @@ def as_array(rows: Any) -> Any:
     """Return anything that is an array, or a nesting of lists, as numpy's; an array of numpy is returned itself.
 
     Raises:
-        InvalidInput: its names would be lost, or it hides values behind a mask.
+        InvalidInput: its names would be lost, it hides values behind a mask, or it is a sparse matrix.
     """
     if named_rows.carries_names(rows):
         raise named_rows.refusal(rows)
@@ -37,6 +37,11 @@ def without_names(rows: Any) -> Any:
         raise InvalidInput("a masked array would lose its mask; fill it with NaN first: X.filled(np.nan)")
     if isinstance(rows, np.ndarray):
         return rows
+    if hasattr(rows, "toarray"):
+        raise InvalidInput(
+            f"a sparse matrix ({type(rows).__name__}) is not taken: give X.toarray(), and let a preprocessor return "
+            "arrays (scikit-learn: sparse_output=False, or sparse_threshold=0)"
+        )
     try:
         array = np.asarray(rows)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -202,11 +207,10 @@ def _array_plan(kinds: tuple[str | None, ...]) -> tuple[str | None, dict[str, li
 
 def _check_exact(columns: Columns, array: Any, target: str | None, groups: Mapping[str, list[int]]) -> None:
     narrow = {kind: places for kind, places in groups.items() if not kind.startswith("float")}
-    if target is not None:
-        held = {place for places in narrow.values() for place in places}
-        narrow[target] = [place for place in range(len(columns.names)) if place not in held]
+    if target is not None:  # a float may hold a column of integers, and not every one of them
+        narrow[target] = list(range(len(columns.names)))
     problems = {
-        columns.names[place]: (kind, str(array.dtype))
+        columns.names[place]: (str(columns.kinds[place]), str(array.dtype))
         for kind, places in narrow.items()
         if not casting.is_exact(array[..., places], kind)
         for place in places

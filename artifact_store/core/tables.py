@@ -237,9 +237,10 @@ def to_pandas(table: Any, codes: Mapping[str, list[int]], categories: Mapping[st
     try:
         import pandas as pd
     except ImportError as error:
+        held = f"{sorted(codes)[:10]} hold categories" if codes else "text was missing as NaN, or NA, in training"
         raise Unsupported(
-            f"{sorted(codes)[:10]} hold categories, and a model is given those in a pandas table, which says of each "
-            "both the code and the value; install pandas: pip install 'artifact-store[tables]'"
+            f"{held}, and a model is given that in a pandas table, as no other one says it; install pandas: "
+            "pip install 'artifact-store[tables]'"
         ) from error
     frame = narwhal(table)
     made = {name: None if name in codes else _plain(frame[name]) for name in frame.columns}

@@ -69,7 +69,7 @@ def write(key: ModelKey, home: Path, run: Path) -> None:
 
 def _places(key: ModelKey, home: Path) -> list[tuple[Path, str]]:
     """Return where each file of a best model may be, the model first, and what it is called in the folder of a run."""
-    stem = _folder(key, home) / file_names.best_stem(key.model_type, key.symbol)
+    stem = _folder(key, home) / file_names.best_stem(key.model_type, home.name if key.symbol else None)
     ends = dict.fromkeys(file_names.FAMILIES[key.model_type], MODEL_FILE[key.model_type]) | _BESIDE
     return [(stem.with_name(stem.name + end), name) for end, name in ends.items()]
 

@@ -44,7 +44,7 @@ def export(run: Run, directory: str | Path, *, pickles: bool = False, alias: str
     Raises:
         InvalidOption: files would be pickles and ``pickles`` is not set; or something is there already. Nothing is
             written.
-        Unsupported: the old trees had no models of this type, or none with such a part.
+        Unsupported: the old trees had no models of this type or symbol, or none with such a part.
         SignatureMissing, SignatureInvalid, UntrustedKey: the policy requires a signature. Nothing is written.
         Corrupt, RiskRefused, CodecUnavailable: as for :meth:`~artifact_store.Run.load`.
     """
@@ -76,9 +76,16 @@ def export(run: Run, directory: str | Path, *, pickles: bool = False, alias: str
 
 
 def _folder_of(symbol: str) -> str:
-    """Return a single name below the model type, which is not that of a run."""
+    """Return a single name below the model type, which is not that of a run, and is read as no other symbol.
+
+    Raises:
+        Unsupported: it is a name by which old trees say which run is the latest.
+    """
+    if symbol.casefold() in {_LINK, _POINTER}:
+        raise Unsupported(f"{_LINK} and {_POINTER} are the names of pointers in old trees, which hold no such symbol")
     is_folder = "/" not in symbol and not symbol.startswith(".") and why_not_on_windows(symbol) is None
-    return symbol if is_folder and not RUN_ID.fullmatch(symbol) else ModelKey.spell(symbol)
+    is_itself = is_folder and not RUN_ID.fullmatch(symbol) and file_names.symbol_of(symbol) == symbol
+    return symbol if is_itself else ModelKey.spell(symbol)
 
 
 def _write(run: Run, home: Path, target: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 
 from artifact_store.core.errors import InvalidName
 from artifact_store.core.keys import RunId
+from artifact_store.core.symbols import unspelled
 
 BEST_WF: Final = "best_wf"
 BESTS: Final = "metadata"
@@ -61,9 +62,17 @@ def as_run_id(name: str) -> RunId | None:
         return None
 
 
-def best_stem(model_type: str, symbol: str | None) -> str:
-    """Return what the files of the best model of a walk-forward are called, up to their suffix."""
-    return f"{BEST_WF}_{model_type}_{symbol}" if symbol else f"{BEST_WF}_{model_type}"
+def symbol_of(name: str) -> str:
+    """Return the symbol that a folder, or a part of a file's name, stands for: an export spells some as keys do."""
+    return unspelled(name) or name
+
+
+def best_stem(model_type: str, folder: str | None) -> str:
+    """Return what the files of the best model of a walk-forward are called, up to their suffix.
+
+    ``folder`` is that of the model's symbol, where it has one.
+    """
+    return f"{BEST_WF}_{model_type}_{folder}" if folder else f"{BEST_WF}_{model_type}"
 
 
 def is_loose(name: str) -> bool:

@@ -26,7 +26,6 @@ from artifact_store.core.errors import (
     Unsupported,
 )
 from artifact_store.core.keys import LATEST, STORE_MARKER, ModelKey, RunId
-from artifact_store.core.symbols import unspelled
 from artifact_store.legacy.file_names import (
     BEST_WF,
     BESTS,
@@ -39,6 +38,7 @@ from artifact_store.legacy.file_names import (
     in_folder,
     is_loose,
     loose_name,
+    symbol_of,
 )
 from artifact_store.legacy.notes import MAX_NOTES, parse_notes
 from artifact_store.ops.audit import Problem
@@ -375,7 +375,7 @@ def as_key(model_type: str, symbol: tuple[str, ...]) -> ModelKey:
         InvalidName: there is no such symbol.
     """
     name = "/".join(symbol)
-    return ModelKey(model_type, (unspelled(name) or name) if symbol else None)
+    return ModelKey(model_type, symbol_of(name) if symbol else None)
 
 
 def _deeper(symbol: tuple[str, ...], model_type: str, name: str) -> tuple[str, ...]:

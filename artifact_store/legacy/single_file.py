@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from artifact_store.core.errors import AccessDenied, ContainerNotFound, InvalidName, NotFound, Unsupported
+from artifact_store.core.errors import ContainerNotFound, InvalidName, NotFound, Unsupported
 from artifact_store.core.keys import LATEST, ModelKey
 from artifact_store.legacy.file_names import (
     BESTS,
@@ -23,6 +23,7 @@ from artifact_store.legacy.file_names import (
     only_model,
 )
 from artifact_store.legacy.layout import OldAlias, OldRun, Tree, as_key, scan
+from artifact_store.storage.os_errors import translated
 
 _SYMBOL_PARTS: Final = 2
 """Folders that a symbol may take, as in ``gru/BTC/EUR/20240816_142301/model.pth``."""
@@ -39,8 +40,14 @@ def look(path: str | Path) -> Tree:
         NotAStore: it is a folder without old models.
         Unsupported: it is a file, and none that old models have.
         AccessDenied: its folder may not be looked into.
+        InvalidName: it is too long for the file system.
     """
     given = Path(path)
+    with translated(given):
+        return _look(given)
+
+
+def _look(given: Path) -> Tree:
     if not given.is_file():
         if not given.is_dir() and given.suffix in SUFFIXES:
             raise ContainerNotFound(f"there is no file {given}: name the file of an old model, or a folder of them")
@@ -48,10 +55,7 @@ def look(path: str | Path) -> Tree:
     model_type = next((kind for kind, suffixes in FAMILIES.items() if given.suffix in suffixes), None)
     if model_type is None:
         raise Unsupported(f"{given} is not a model by its name: the files of old models end in {', '.join(SUFFIXES)}")
-    try:
-        return _tree(given.resolve(), model_type)
-    except PermissionError as error:
-        raise AccessDenied(f"{given.parent} cannot be listed: {error.strerror}") from error
+    return _tree(given.resolve(), model_type)
 
 
 def old_models(path: str | Path) -> Tree | None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from artifact_models import configuration, places, rows
 from artifact_models.loading import Load, Root
-from artifact_models.preprocessing import Preprocessing, fitted
+from artifact_models.preprocessing import Preprocessing, fitted, is_preprocessor
 from artifact_store import ArtifactStore, Digest, Example, FeatureSchema, IfBetter, ModelKey, Run, RunRef, errors
 
 if TYPE_CHECKING:
@@ -295,6 +295,8 @@ class BaseModelAdapter(ABC):
         new.preprocessor = preprocessor
         if preprocessor is None and "preprocessor" in run.components:
             new.preprocessor = run.load("preprocessor")
+            if not is_preprocessor(new.preprocessor):
+                raise self._unlike(run, new.preprocessor, "preprocessor with transform()", "preprocessor")
         have = {*run.components, *(["preprocessor"] if new.preprocessor is not None else [])}
         needed = [name.strip() for name in run.tags.get("requires", "").split(",")]
         new.missing = tuple(name for name in needed if name and name not in have)
@@ -311,9 +313,9 @@ class BaseModelAdapter(ABC):
     # ------------------------------------------------------------ for the families
 
     @staticmethod
-    def _unlike(run: Run, found: object, wanted: str) -> errors.Corrupt:
-        """Return the error of a model that is none of this family."""
-        return errors.Corrupt(f"the model of {run.ref} holds a {type(found).__qualname__}, and no {wanted}")
+    def _unlike(run: Run, found: object, wanted: str, part: str = "model") -> errors.Corrupt:
+        """Return the error of a component that is none of this family."""
+        return errors.Corrupt(f"the {part} of {run.ref} holds a {type(found).__qualname__}, and no {wanted}")
 
     @property
     def _name(self) -> object:

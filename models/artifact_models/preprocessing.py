@@ -82,6 +82,11 @@ def seen_by_preprocessor(features: FeatureSchema) -> tuple[str, ...]:
     return features.names if features.selection_after_preprocessing else features.selected_names
 
 
+def is_preprocessor(value: object) -> bool:
+    """Tell whether :class:`Preprocessing` can ask it: it has ``transform``, or is callable itself."""
+    return callable(getattr(value, "transform", value))
+
+
 class Preprocessing:
     """A preprocessor as :meth:`artifact_store.FeatureSchema.prepare` takes it: arrays go in, whatever came.
 
@@ -90,6 +95,10 @@ class Preprocessing:
     """
 
     def __init__(self, preprocessor: Any, features: FeatureSchema) -> None:
+        if not is_preprocessor(preprocessor):
+            raise errors.InvalidInput(
+                f"a preprocessor is callable or has transform(); {type(preprocessor).__name__} has none"
+            )
         self._transform = getattr(preprocessor, "transform", preprocessor)
         found = getattr(preprocessor, "feature_names_in_", None)
         self._names = None if found is None else [str(name) for name in found]

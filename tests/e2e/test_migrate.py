@@ -285,6 +285,32 @@ class TestRefusals:
         assert migrate(tmp_path / "exported", again).ok
         assert again.models() == [ModelKey("gru", symbol)]
 
+    @pytest.mark.parametrize("symbol", ["BTC/USDT", "BTC;2FUSDT", "a/../../up", "..", "BRK B"])
+    def test_what_is_exported_lies_below_its_folder_and_is_read_as_the_same_symbol(
+        self, root: Path, new: ArtifactStore, tmp_path: Path, symbol: str
+    ) -> None:
+        shutil.copytree(root / "gru" / "BTCEUR" / GRU, root / "gru" / ModelKey.spell(symbol) / GRU)
+        migrate(root, new)
+        run = new.find(("gru", symbol))
+        out = tmp_path / "some" / "where"
+        folder = export(run, out, pickles=True, alias="best_wf")
+        assert [path.name for path in out.parent.iterdir()] == ["where"]
+        best = out / "metadata" / f"best_wf_gru_{folder.parent.name}.pt"
+        assert best.parent.parent == folder.parent.parent.parent == out
+        for path in (out, folder / "model.pth", best):
+            with ArtifactStore.open_legacy(path) as old:
+                assert old.models() == [run.key]
+        with ArtifactStore.open_legacy(out) as old:
+            assert old.find(run.key, prefer=("best_wf",)).tags["legacy_source"] == f"metadata/{best.name}"
+
+    @pytest.mark.parametrize("symbol", ["latest", "Latest_Pointer.txt"])
+    def test_a_symbol_that_an_old_tree_takes_for_a_pointer_has_no_old_form(
+        self, new: ArtifactStore, tmp_path: Path, symbol: str
+    ) -> None:
+        with pytest.raises(errors.Unsupported, match="names of pointers"):
+            export(new.save({}, ("gru", symbol)), tmp_path / "out", pickles=True)
+        assert not (tmp_path / "out").exists()
+
     def test_a_symbol_that_the_store_has_in_another_case_is_refused(self, root: Path, new: ArtifactStore) -> None:
         new.save({}, "gru/btceur")
         report = migrate(root, new)

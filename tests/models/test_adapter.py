@@ -396,6 +396,18 @@ class TestWhatGoesWithIt:
         with pytest.raises(errors.FeatureMismatch, match="5 names, and X has 6 columns"):
             LightGBMAdapter(feature_names=NAMES[:5]).fit(table().to_numpy(), target(), TRAIN, VALID)
 
+    def test_what_is_no_preprocessor_is_refused(self, store):
+        adapter = small_gru(epochs=1).fit(table(), target(), TRAIN, VALID)
+        with pytest.raises(errors.InvalidInput, match="preprocessor is callable or has transform"):
+            small_gru(preprocessor={"a": 1}, epochs=1).fit(table(), target(), TRAIN, VALID)
+        adapter.save(store, symbol="A")
+        with store.new_run("gru/B") as draft:
+            draft.features, draft.config = adapter.features, adapter.run.config
+            draft.add("model", adapter.run.load("model"))
+            draft.add("preprocessor", {"a": 1})
+        with pytest.raises(errors.Corrupt, match="the preprocessor of gru/B:.* holds a dict"):
+            load_adapter(draft.run)
+
     def test_a_preprocessor_without_fit_is_used_as_it_is(self, store):
         fitted_gru().save(store, symbol="BTCEUR")
         scaler = store.load("gru/BTCEUR", "preprocessor")

@@ -95,6 +95,9 @@ def test_a_path_into_an_old_tree_is_understood(trees, stores):
         LightGBMAdapter.load(trees["main"] / "lightgbm" / "NOSUCH")
     with pytest.raises(errors.InvalidReference, match="the type 'lightgbm': load it with LightGBMAdapter"):
         GRUAdapter.load(trees["main"] / "lightgbm" / "BTCEUR")
+    for name in ("x" * 5000, "x" * 5000 + "/gru/X"):
+        with pytest.raises(errors.InvalidInput):
+            GRUAdapter.load(trees["main"] / name)
     for file in (folder / case.run_id / "model.pth", trees["main"] / "metadata" / "best_wf_gru_BTCEUR.pt"):
         with pytest.raises(errors.InvalidReference, match="is a file: name the folder of the run"):
             GRUAdapter.load(file)

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from dataclasses import replace
 
+import gymnasium
 import numpy as np
 import pytest
 from artifact_models import PPOAdapter, load_adapter
@@ -15,6 +16,7 @@ from artifact_models.market import Market
 from artifact_models.ppo import trainer
 from artifact_models.ppo.env import TradingEnv
 from artifact_models.ppo.observation import EnvSettings
+from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger
 
 from artifact_store import ArtifactStore, Example, FeatureSchema, Observation, errors
@@ -461,3 +463,26 @@ def test_what_could_be_an_observation_or_a_bar_is_asked_for():
     with pytest.raises(errors.FeatureMismatch, match="may be an observation or all features of a bar"):
         agent.predict(data)
     assert agent.predict(data[0]).shape == ()
+
+
+class TestComponentsOfAnotherKind:
+    def test_a_model_that_is_no_agent_is_corrupt(self, store):
+        with pytest.raises(errors.Corrupt, match="the model of ppo/EURUSD:.* holds a dict, and no agent"):
+            load_adapter(store.save({"a": 1}, KEY))
+
+    def test_statistics_that_are_none_are_corrupt(self, agent, store):
+        with store.new_run(KEY) as draft:
+            draft.features = agent.features
+            draft.add("model", agent.algorithm)
+            draft.add("model_vecnormalize", {"a": 1})
+        with pytest.raises(errors.Corrupt, match="the model_vecnormalize of ppo/EURUSD:.* holds a dict"):
+            load_adapter(draft.run)
+
+    def test_an_agent_that_observes_several_arrays_is_unsupported(self, store):
+        class Two(gymnasium.Env):
+            observation_space = gymnasium.spaces.Dict({"a": gymnasium.spaces.Box(-1, 1, (2,))})
+            action_space = gymnasium.spaces.Discrete(2)
+
+        run = store.save(PPO("MultiInputPolicy", Two(), n_steps=8, batch_size=8), KEY)
+        with pytest.raises(errors.Unsupported, match=r"observes a Dict of spaces.*run\.load\('model'\)"):
+            load_adapter(run)

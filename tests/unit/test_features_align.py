@@ -840,3 +840,13 @@ class TestGuesses:
                 FeatureSchema(names).align(pd.DataFrame({name: [1.0] for name in ("x", *names[count:])}))
             assert f"{count} of 12 features are missing" in str(e.value)
             assert "'f10'" not in str(e.value)
+
+
+@pytest.mark.parametrize("kinds", [("int64", "float64"), ("int64", "float32"), ("uint64", "int64")])
+def test_an_array_of_large_integers_is_refused_where_they_would_be_rounded(kinds):
+    schema = FeatureSchema(["n", "x"], dtypes=dict(zip(["n", "x"], kinds, strict=True)))
+    with pytest.raises(FeatureMismatch, match="'n': expected") as caught:
+        schema.align(np.array([[2**53 + 1, 1]]))
+    assert set(caught.value.dtype) == {"n"}
+    assert schema.align(np.array([[2**53, 1]])).tolist() == [[2.0**53, 1.0]]
+    assert FeatureSchema(["n", "x"], dtypes="int64").align(np.array([[2**53 + 1, 1]])).tolist() == [[2**53 + 1, 1]]

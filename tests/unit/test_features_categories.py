@@ -701,6 +701,16 @@ class TestTheForm:
         assert (len(prepared), prepared["c"].cat.categories.tolist()) == (0, [9, 4])
 
     @pytest.mark.parametrize("make", [pl.DataFrame, pa.table])
+    def test_a_gap_among_whole_numbers_that_no_float_holds_is_refused(self, make):
+        schema = FeatureSchema(["n", "c"], dtypes={"n": "int64"}, categories={"c": ["x"]})
+        for values in ([2**53 + 1, None], [None, -(2**62) - 1]):
+            with pytest.raises(errors.FeatureMismatch, match="'n': expected int64, found int64 with missing values"):
+                schema.prepare(make({"n": values, "c": ["x", "x"]}))
+            assert type(schema.align(make({"n": values, "c": ["x", "x"]}))) is type(make({}))
+        assert schema.prepare(make({"n": [2**53, None], "c": ["x", "x"]}))["n"].dropna().tolist() == [2**53]
+        assert schema.prepare(make({"n": [2**53 + 1], "c": ["x"]}))["n"].tolist() == [2**53 + 1]
+
+    @pytest.mark.parametrize("make", [pl.DataFrame, pa.table])
     def test_without_pandas_it_says_what_to_install(self, make, monkeypatch):
         schema, rows = FeatureSchema(["c"], categories={"c": ["x"]}), make({"c": ["x"]})
         monkeypatch.setitem(sys.modules, "pandas", None)

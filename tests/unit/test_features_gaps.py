@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from sklearn.compose import make_column_transformer
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
-from artifact_store.core.errors import Corrupt, FeatureMismatch, InvalidInput
+from artifact_store.core.errors import Corrupt, FeatureMismatch, InvalidInput, Unsupported
 from artifact_store.core.features import FeatureSchema
 
 pytestmark = pytest.mark.windows
@@ -49,34 +50,59 @@ def ordinal() -> Any:
     return OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=7)
 
 
+def one_hot_pipeline() -> tuple[pd.DataFrame, Any]:
+    table = TABLES["str"]().reset_index(drop=True).assign(n=np.arange(5.0))
+    encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    return table, make_column_transformer((encoder, ["t"]), remainder="passthrough").fit(table)
+
+
 class TestTextForAnEncoder:
     @pytest.mark.parametrize("trained", ENCODABLE)
     @pytest.mark.parametrize("given_as", TABLES)
-    def test_a_gap_is_the_gap_of_training_or_refused(self, trained: str, given_as: str) -> None:
+    def test_a_gap_is_the_gap_of_training(self, trained: str, given_as: str) -> None:
         table = TABLES[trained]()
         schema = FeatureSchema.from_json(FeatureSchema.from_frame(table).to_json())
         encoder = ordinal().fit(table)
         right = encoder.transform(table)[:, 0].tolist()
         assert -1 not in right
-        if trained in {"str", "object, NaN"} and given_as in {"polars", "arrow", "arrow RecordBatch"}:
-            with pytest.raises(FeatureMismatch, match=r"text is missing in 't'.*to_pandas"):
-                schema.prepare(TABLES[given_as](), encoder)
-            given_table = TABLES[given_as]().to_pandas()
-            assert schema.prepare(given_table, encoder)[:, 0].tolist() == right
-            return
         assert schema.prepare(TABLES[given_as](), encoder)[:, 0].tolist() == right
         assert schema.prepare(table, encoder)[:, 0].tolist() == right
 
     @pytest.mark.parametrize("given_as", ["object, None", "object, NA", "string"])
     def test_it_is_so_in_a_pipeline_beside_numbers(self, given_as: str) -> None:
-        table = TABLES["str"]().reset_index(drop=True).assign(n=np.arange(5.0))
-        pipeline = make_column_transformer(
-            (OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["t"]), remainder="passthrough"
-        ).fit(table)
+        table, pipeline = one_hot_pipeline()
         given_table = TABLES[given_as]().reset_index(drop=True).assign(n=np.arange(5.0))[["n", "t"]]
         schema = FeatureSchema.from_frame(table)
         np.testing.assert_array_equal(schema.prepare(given_table, pipeline), pipeline.transform(table))
         assert not (pipeline.transform(given_table) == pipeline.transform(table)).all()  # silent without
+
+    @pytest.mark.parametrize("make", [pl.DataFrame, pa.table, pa.RecordBatch.from_pydict])
+    def test_a_table_of_another_library_is_given_to_it_as_pandas(self, make: Any) -> None:
+        table, pipeline = one_hot_pipeline()
+        given_table = make({"n": np.arange(5), "t": TEXT, "more": TEXT})
+        schema = FeatureSchema.from_frame(table, selected=["t", "n"], selection_after_preprocessing=False)
+        np.testing.assert_array_equal(schema.prepare(given_table, pipeline), pipeline.transform(table))
+        ready = schema.prepare(given_table, preselected=True)
+        assert ready.columns.tolist() == ["t", "n"]
+        assert ready["n"].dtype == np.float64
+        assert [value for value in ready["t"] if isinstance(value, float)] == [pytest.approx(np.nan, nan_ok=True)] * 2
+        assert type(schema.align(given_table)) is (pl.DataFrame if make is pl.DataFrame else pa.Table)
+        for without_text in (schema.with_selection(["n"]), FeatureSchema(["n"], dtypes="float64")):
+            assert type(without_text.prepare(given_table)) is (pl.DataFrame if make is pl.DataFrame else pa.Table)
+
+    @pytest.mark.parametrize("make", [pl.DataFrame, pa.table])
+    def test_without_pandas_it_says_what_to_install(self, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        schema, rows = FeatureSchema(["t"], dtypes="string", missing={"t": "nan"}), make({"t": TEXT})
+        monkeypatch.setitem(sys.modules, "pandas", None)
+        with pytest.raises(Unsupported, match=r"text was missing as NaN.*artifact-store\[tables\]"):
+            schema.prepare(rows)
+        assert type(schema.align(rows)) is type(rows)
+
+    def test_a_null_of_training_stays_one(self) -> None:
+        schema = FeatureSchema.from_frame(pa.table({"t": TEXT}))
+        assert schema.missing == {"t": "none"}
+        for given_table in (pl.DataFrame({"t": TEXT}), pa.table({"t": TEXT})):
+            assert type(schema.prepare(given_table)) is type(given_table)
 
     def test_nothing_is_changed_but_the_gaps(self) -> None:
         schema = FeatureSchema.from_frame(TABLES["object, NA"]())

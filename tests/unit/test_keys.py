@@ -257,3 +257,12 @@ def test_a_key_may_be_as_long_as_windows_holds_and_no_longer():
     assert len(keys.data_file(key, run, "x" * room)) == keys.MAX_KEY
     with pytest.raises(InvalidName, match="240 characters"):
         keys.data_file(key, run, "x" * (room + 1))
+
+
+def test_an_alias_whose_history_would_not_fit_is_refused_from_the_beginning():
+    key = ModelKey("a" * 64, "B" * 100)
+    room = keys.MAX_KEY - len(keys.history_prefix(key, "")) - len("0000000032.json")
+    assert len(keys.history_block(key, "c" * room, 32)) == keys.MAX_KEY
+    assert keys.pointer(key, "c" * room) == f"{key}/{'c' * room}.json"
+    with pytest.raises(InvalidName, match="240 characters"):
+        keys.pointer(key, "c" * (room + 1))

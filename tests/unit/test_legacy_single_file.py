@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store.core.errors import ContainerNotFound, NotAStore, Unsupported
+from artifact_store.core.errors import ContainerNotFound, InvalidName, NotAStore, Unsupported
 from artifact_store.legacy.file_names import BEST_WF
 from artifact_store.legacy.single_file import look
 from tests.unit.test_legacy_layout import link, tree
@@ -38,6 +38,8 @@ def only(root: Path, file: str):
         ("gru/BTC EUR/model.pth", "gru/BTC EUR", None, "gru/BTC EUR/model.pth"),
         (f"gru/BTC/EUR/{RUN}/model.pth", "gru/BTC;2FEUR", RUN, f"gru/BTC/EUR/{RUN}"),
         (f"gru/BTC;2FEUR/{RUN}/model.pth", "gru/BTC;2FEUR", RUN, f"gru/BTC;2FEUR/{RUN}"),
+        ("gru/BTC;2FEUR/model.pth", "gru/BTC;2FEUR", None, "gru/BTC;2FEUR/model.pth"),
+        ("metadata/best_wf_gru_BTC;2FEUR.pt", "gru/BTC;2FEUR", None, "metadata/best_wf_gru_BTC;2FEUR.pt"),
         (f"gru/{'x' * 101}/model.pth", "gru", None, f"gru/{'x' * 101}/model.pth"),
     ],
 )
@@ -90,3 +92,6 @@ def test_what_is_not_a_model_is_refused_with_the_reason(tmp_path):
         look(tmp_path / "gone")
     with pytest.raises(NotAStore):
         look(tmp_path)
+    for name in ("x" * 5000, "x" * 5000 + ".pth"):
+        with pytest.raises(InvalidName, match="too long for this file system"):
+            look(tmp_path / name)

@@ -106,6 +106,7 @@ FILE = {"path": "model.json", "key": "model.json", "size": 2, "sha256": "0" * 64
         {"components": {"Bad Name": {"codec": {"name": "x", "version": 1}, "risk": "data", "type": "t", "files": ["model.json"]}}},
         {"publish": {"alias": "latest", "policy": "sometimes"}},
         {"metrics": {"a": [1]}},
+        {"metrics": {"a": "good"}},
         {"tags": {"a": 1}},
         {"created_at": "yesterday"},
         {"kind": "pointer"},

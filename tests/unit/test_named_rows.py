@@ -13,6 +13,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -352,6 +353,36 @@ class TestWhatCarriesNames:
 
         with pytest.raises(InvalidInput, match="carries names"):
             SCHEMA.align(memoryview((Bar * 2)(Bar(3.0, 1.0))))
+
+    @pytest.mark.parametrize("make", [scipy.sparse.csr_matrix, scipy.sparse.coo_array])
+    def test_a_sparse_matrix_is_refused_with_advice(self, make: Any) -> None:
+        for rows in (make(RIGHT), [make(RIGHT)]):
+            assert not SCHEMA.carries_names(rows)
+        for prepare in (SCHEMA.align, SCHEMA.select, lambda rows: SCHEMA.prepare(rows.toarray(), make)):
+            with pytest.raises(InvalidInput, match=r"sparse.*toarray\(\)"):
+                prepare(make(RIGHT))
+        np.testing.assert_array_equal(SCHEMA.align(make(RIGHT).toarray()), RIGHT)
+
+    def test_a_list_that_holds_itself_is_refused(self) -> None:
+        rows: list[Any] = []
+        rows.append(rows)
+        for ask in (SCHEMA.align, SCHEMA.select, SCHEMA.prepare, SCHEMA.carries_names):
+            with pytest.raises(InvalidInput, match="list is nested more than 64 deep"):
+                ask(rows)
+
+    def test_a_record_of_arrow_with_one_name_twice_is_refused(self) -> None:
+        columns = [pa.array([1.0]), pa.array([2.0]), pa.array([3.0]), pa.array([4.0])]
+        row = pa.StructArray.from_arrays(columns, names=[*NAMES, "a"])[0]
+        for rows in (row, [row]):
+            with pytest.raises(FeatureMismatch, match="more than once: 'a'"):
+                SCHEMA.align(rows)
+
+    @pytest.mark.parametrize("value", [list(ROWS[0].items()), None])
+    def test_a_map_of_arrow_says_of_each_row_what_it_holds_and_is_refused(self, value: Any) -> None:
+        rows = pa.array([value], pa.map_(pa.string(), pa.float64()))
+        for given_as in (rows, rows[0], [rows[0]]):
+            with pytest.raises(InvalidInput, match="carries names"):
+                SCHEMA.align(given_as)
 
     def test_a_class_is_no_row(self) -> None:
         kind = dataclasses.make_dataclass("D", [("a", float)])

@@ -170,6 +170,14 @@ def test_nothing_that_was_ever_published_is_said_to_be_nothing():
     assert decide(Expect(1), manifest(), pointer_to(None), None) is None
 
 
+def test_a_whole_number_that_no_float_holds_is_as_good_as_an_infinity():
+    run = manifest(metrics={"a": 2**1024 - 1, "b": 1 - 2**1024})
+    assert [metric_value(run, name) for name in "ab"] == [math.inf, -math.inf]
+    better = manifest(run_id=NEW, metrics={"a": 5})
+    assert decide(IfBetter("a", "min"), better, pointer_to(run), run) is None
+    assert decide(IfBetter("a", "max"), better, pointer_to(run), run) is not None
+
+
 def test_a_metric_is_a_number_whatever_its_spelling():
     run = manifest(metrics={"a": 3, "b": "Infinity", "c": "-Infinity", "d": 0.5})
     assert [metric_value(run, name) for name in "abcd"] == [3.0, math.inf, -math.inf, 0.5]

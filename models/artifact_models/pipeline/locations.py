@@ -118,9 +118,9 @@ def refuse_what_is_no_store(store: ArtifactStore) -> None:
 
 def _is_old_file(filepath: FilePath, root: str) -> bool:
     text = os.fspath(filepath)
-    if "://" in text or not text.endswith(_ALL) or not Path(text).is_file():
+    if "://" in text or not text.endswith(_ALL) or not places.is_file(text):
         return False
-    return not Path(root).is_dir() or places.is_no_store(root)
+    return not places.is_folder(root) or places.is_no_store(root)
 
 
 def _only_run(file: FilePath, model_type: str) -> Run:

@@ -291,8 +291,10 @@ class PPOAdapter(BaseModelAdapter):
 
     def _restore(self, run: Run) -> None:
         self.model = run.load("model")
-        shape = tuple(int(size) for size in self.model.observation_space.shape)
+        shape = self._observed_by_model(run)
         self.normalizer = run.load(VECNORMALIZE) if VECNORMALIZE in run.components else None
+        if self.normalizer is not None and not hasattr(self.normalizer, "normalize_obs"):
+            raise self._unlike(run, self.normalizer, "statistics of observations", VECNORMALIZE)
         self.settings = _environment(run.config) if _ENV in run.config else None
         if self.features is None:
             self.features = FeatureSchema.inferred(max(sum(shape), 1), observation=Observation(shape))
@@ -314,6 +316,23 @@ class PPOAdapter(BaseModelAdapter):
                 f"the agent observes the shape {shape} (its policy), and {width} features in a window of "
                 f"{self.settings.window} make {self.settings.size(width)} (the schema and the config of {run.ref})"
             )
+
+    def _observed_by_model(self, run: Run) -> tuple[int, ...]:
+        """Return the shape of what the agent observes.
+
+        Raises:
+            Corrupt: it is no agent.
+            Unsupported: it observes several arrays at once.
+        """
+        space = getattr(self.model, "observation_space", None)
+        if space is None or not hasattr(self.model, "policy"):
+            raise self._unlike(run, self.model, "agent of stable-baselines3")
+        if space.shape is None:
+            raise errors.Unsupported(
+                f"the agent of {run.ref} observes a {type(space).__qualname__} of spaces, and an adapter takes agents "
+                "that observe one array: take the agent itself, run.load('model')"
+            )
+        return tuple(int(size) for size in space.shape)
 
     # ------------------------------------------------------------ in one's own words
 
