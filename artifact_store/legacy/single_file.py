@@ -22,6 +22,7 @@ from artifact_store.legacy.file_names import (
     only_model,
 )
 from artifact_store.legacy.layout import OldAlias, OldRun, Tree, scan
+from artifact_store.storage.home import at_home
 
 _SYMBOL_PARTS: Final = 2
 """Folders that a symbol may take, as in ``gru/BTC/EUR/20240816_142301/model.pth``."""
@@ -39,7 +40,7 @@ def look(path: str | Path) -> Tree:
         Unsupported: it is a file, and none that old models have.
         AccessDenied: its folder may not be looked into.
     """
-    given = Path(path)
+    given = at_home(path)
     if not given.is_file():
         if not given.is_dir() and given.suffix in SUFFIXES:
             raise ContainerNotFound(f"there is no file {given}: name the file of an old model, or a folder of them")

@@ -96,16 +96,21 @@ def _explain(source: str | Path) -> None:
             f"{os.fspath(source)!r} names a model of the type {other.model_type!r}: load it with "
             f"{families.class_name(other.model_type)}, or a model of any type with BaseModelAdapter"
         )
-    if "://" not in os.fspath(source) and Path(source).is_file():
+    if "://" not in os.fspath(source) and in_home(source).is_file():
         raise errors.InvalidReference(
             f"{os.fspath(source)!r} is a file: name the folder of the run, which holds all that belongs to the model; "
             "a best_wf file of an old tree is TYPE/SYMBOL@best_wf in the folder of the models"
         )
 
 
+def in_home(path: str | Path) -> Path:
+    """Return a path as the store will read it: with the home folder for a leading ``~``, if there is one."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 -- raises nothing without a home: the store says it better
+
+
 def is_old_tree(root: str) -> bool:
     """Tell a folder of models from before there were stores."""
-    if "://" in root or not Path(root).is_dir():
+    if "://" in root or not in_home(root).is_dir():
         return False
     with ArtifactStore(root) as store:
         return not store.exists()

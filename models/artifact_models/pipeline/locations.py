@@ -118,9 +118,9 @@ def refuse_what_is_no_store(store: ArtifactStore) -> None:
 
 def _is_old_file(filepath: FilePath, root: str) -> bool:
     text = os.fspath(filepath)
-    if "://" in text or not text.endswith(_ALL) or not Path(text).is_file():
+    if "://" in text or not text.endswith(_ALL) or not places.in_home(text).is_file():
         return False
-    return not Path(root).is_dir() or places.is_old_tree(root)
+    return not places.in_home(root).is_dir() or places.is_old_tree(root)
 
 
 def _only_run(file: FilePath, model_type: str) -> Run:
