@@ -99,7 +99,9 @@ def _chosen(
         key = ModelKey.parse(ref)
         models = [each for each in models if key.covers(each)]
     if not models:
-        raise ModelNotFound(f"there is no model{f' {ref}' if ref else ''} to validate in {store.url}")
+        raise ModelNotFound(
+            f"there is no model{f' {ref}' if ref else ''} to validate in {store.url}; `artifact-store ls` lists what there is"
+        )
     return models, partial(store.find, prefer=prefer) if prefer else store.find
 
 

@@ -123,7 +123,7 @@ def _with_scheme(text: str, scheme: str) -> StoreURL:
     authority, _, path = rest.partition("/")
     if "@" in authority and not (_SPELLINGS.get(scheme) == AZURE and _ACCOUNT.fullmatch(authority)):
         raise InvalidOption(
-            f"a {scheme}:// store URL holds no user and no password; give them as storage options "
+            f"the URL of a store ({scheme}://...) holds no user and no password; give them as storage options "
             "(key, secret, token), by environment or by profile"
         )
     for sign, meaning in _REFUSED.items():

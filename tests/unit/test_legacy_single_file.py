@@ -35,7 +35,7 @@ def only(root: Path, file: str):
         ("elsewhere/some name.pkl", "lightgbm", None, "some name.pkl"),
         (f"elsewhere/{RUN}/model.zip", "ppo", RUN, RUN),
         ("gru/a/b/c/net.pth", "gru", None, "net.pth"),
-        ("gru/BTC EUR/model.pth", "gru", None, "gru/BTC EUR/model.pth"),
+        ("gru/BTC EUR/model.pth", "gru/BTC EUR", None, "gru/BTC EUR/model.pth"),
     ],
 )
 def test_a_file_is_what_its_name_and_its_folders_say(tmp_path, file, key, run_id, source):
