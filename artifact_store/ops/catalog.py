@@ -91,6 +91,9 @@ class Runs(Generic[T]):
         self._make, self._where = make, where
         self.problems: list[Problem] = []
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._context.backend.url}: list(...) reads them>"
+
     def __iter__(self) -> Iterator[T]:
         self.problems.clear()
         return islice(filter(self._where, map(self._make, self._manifests())), self._wanted.limit)

@@ -808,6 +808,12 @@ def test_a_name_that_is_not_there_gets_the_likeliest_that_is(store):
         store.verify("gru/BTCERU")
 
 
+def test_what_a_person_prints_is_short(store):
+    store.save({"n": 1}, KEY)
+    assert repr(store.runs(KEY)) == f"<Runs of {store.url}: list(...) reads them>"
+    assert str(store.promote(KEY, "production")).startswith(f"<Pointer {KEY}@production, seq 1: ")
+
+
 def test_an_alias_that_a_model_has_not_is_answered_with_those_that_it_has_and_with_no_other_model(store):
     store.save({"n": 1}, KEY, alias="best_wf")
     store.save({"n": 1}, f"{KEY}S")
