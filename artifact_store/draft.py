@@ -36,6 +36,7 @@ from artifact_store.ops.marker import StoreRecord
 from artifact_store.ops.publish import SeenPointer
 from artifact_store.publication import Publication
 from artifact_store.run import Example, Run
+from artifact_store.storage.home import at_home
 from artifact_store.storage.transfer import Destination, upload
 
 
@@ -188,7 +189,7 @@ class Draft:
         """Add a file as it is. It is read when the run is committed, and must not change until then."""
         self._check_open()
         self._gather()
-        source = Path(path)
+        source = at_home(path)
         if keys.check_path(name) in self._extra or (self._directory / name).exists():
             raise InvalidName("file name", name, "this run has one already")
         if not source.is_file():

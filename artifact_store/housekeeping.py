@@ -65,7 +65,7 @@ class Housekeeping:
         grace: timedelta = GRACE,
         reason: str = "",
     ) -> Plan:
-        """Return the plan to delete the runs of a model, or of each model, that nothing speaks for.
+        """Return the plan to delete the runs of a model, or of each model, that no rule keeps.
 
         A run stays if it is one of the newest ``keep_last``, one of the best by ``keep_best`` (``("sharpe", 3)``, or
         ``("loss", 3, "min")``), or not ``older_than`` that. Always safe are what an alias names (to pin a run, promote

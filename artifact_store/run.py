@@ -30,6 +30,7 @@ from artifact_store.ops.context import Context
 from artifact_store.ops.golden import check_example
 from artifact_store.ops.predict import METHODS
 from artifact_store.ops.validate import Validation, validate_run
+from artifact_store.storage.home import at_home
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +242,7 @@ class Run:
             DigestMismatch, Corrupt: a stored file is not the one that was saved.
             SignatureMissing, SignatureInvalid, UntrustedKey: the policy requires a signature; nothing was copied.
         """
-        target = fetch.check_new(Path(directory))
+        target = fetch.check_new(at_home(directory))
         fetch.fetch_run(self._context, self.manifest, target, all_signatures=all_signatures)
         return target
 

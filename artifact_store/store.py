@@ -37,6 +37,7 @@ from artifact_store.ops.watermark import Watermarks
 from artifact_store.run import Example, Run
 from artifact_store.storage.base import Backend
 from artifact_store.storage.cache import FileCache
+from artifact_store.storage.home import at_home
 from artifact_store.storage.open import open_backend
 from artifact_store.storage.settle import Patience
 from artifact_store.storage.single_writer import SingleWriter
@@ -114,7 +115,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
             policy=policy or LoadPolicy(),
             workers=Workers(),
             patience=Patience(seconds=timeout),
-            cache=None if cache is None else FileCache(Path(cache)),
+            cache=None if cache is None else FileCache(at_home(cache)),
             report=progress,
             now=clock or partial(datetime.now, UTC),
             new_suffix=keys.random_suffix,
@@ -122,7 +123,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
             actor=actor if actor is not None else platform.node() or "unknown",
             signer=signer,
             provenance=parse_provenance(provenance),
-            marks=None if state is None else Watermarks(Path(state), Patience(seconds=timeout)),
+            marks=None if state is None else Watermarks(at_home(state), Patience(seconds=timeout)),
         )
 
     @classmethod

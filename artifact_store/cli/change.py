@@ -43,7 +43,7 @@ def rollback(session: Session, ref: str, to: str | None, reason: str) -> None:
     session.answer(pointer_document(pointer), _sentence(pointer))
 
 
-@click.command("retire", cls=Command, short_help="Let an alias name no run.")
+@click.command("retire", cls=Command, short_help="Unpublish: let an alias name no run.")
 @click.argument("ref")
 @_REASON
 @pass_session

@@ -74,7 +74,7 @@ def undelete(session: Session, ref: str) -> None:
         session.answer(document, [f"{text.ref(run.ref)} is there, complete as it was."])
 
 
-@click.command("prune", cls=Command, short_help="Delete the runs that nothing speaks for.")
+@click.command("prune", cls=Command, short_help="Delete old runs, all but those to keep.")
 @click.argument("key", required=False)
 @click.option("--keep-last", type=click.IntRange(min=0), metavar="N", help="Keep the newest N of each model.")
 @click.option("--keep-best", callback=_best, metavar="METRIC:N[:min|max]", help="Keep the best N by a metric.")
@@ -168,7 +168,7 @@ def _lines(plan: Plan, applied: Applied | None) -> Iterator[str]:
     yield from (f"Note: {text.safe(note)}" for note in plan.notes)
     changes, kept = len(plan.changes), text.count(len(plan.kept), "thing")
     if not changes:
-        yield f"Nothing is to be done ({kept} kept)."
+        yield f"Nothing to do ({kept} kept)."
     elif applied is None:
         yield (
             f"{text.count(changes, 'change')}, {text.size(plan.bytes)}; {kept} kept. "

@@ -38,7 +38,7 @@ Exit status:
    1  verify, validate or doctor found something wrong, a step of prune or gc failed, diff --exit-code: they differ
    2  the command, a name or an option is wrong (InvalidInput)
    3  what was named is not there (NotFound)
-   4  somebody else was first; nothing of theirs was changed (Conflict)
+   4  another writer was first; nothing of theirs was changed (Conflict)
    5  the write may have landed; look before you repeat it (OutcomeUnknown)
    6  the storage could not do it now; try again later (Unavailable)
    7  the credentials or permissions do not allow it (AccessDenied)

@@ -316,11 +316,11 @@ def _plain(values: Mapping[str, Any]) -> list[tuple[str, str]]:
 # ---------------------------------------------------------------- history
 
 
-@click.command("history", cls=Command, short_help="Tell all that an alias ever named.")
+@click.command("history", cls=Command, short_help="List every publish of an alias.")
 @click.argument("ref")
 @pass_session
 def history(session: Session, ref: str) -> None:
-    """Tell everything that an alias ever named, oldest first; the last line is in force. REF as for show."""
+    """List everything that an alias ever named, oldest first; the last line is in force. REF as for show."""
     with session.store() as store:
         past = store.history(ref)
     rows = [

@@ -93,7 +93,10 @@ def _chosen(
         key = ModelKey.parse(ref)
         models = [each for each in models if key.covers(each)]
     if not models:
-        raise ModelNotFound(f"there is no model{f' {ref}' if ref else ''} to validate in {store.url}")
+        which = f" {ref}" if ref else ""
+        raise ModelNotFound(
+            f"there is no model{which} to validate in {store.url}; `artifact-store ls` lists what there is"
+        )
     return models, partial(store.find, prefer=prefer) if prefer else store.find
 
 
@@ -164,21 +167,25 @@ def described(predictions: Predictions | None) -> dict[str, Any] | None:
     }
 
 
+def _brief(predictions: Predictions | None) -> str:
+    """Return what came of golden predictions, with the numbers only where they say more than ``equal``."""
+    if predictions is None:
+        return "-"
+    return str(predictions.outcome) if predictions.difference == 0 else str(predictions)
+
+
 def _lines(checked: Sequence[Timed]) -> Iterator[str]:
-    head = ("model", "run", "taken as", "files", "loaded", "predictions", "environment", "seconds", "result")
+    head = ("model", "run", "taken as", "predictions", "environment", "result")
     rows = [
         [
             report.key.display_name,
             report.run.rpartition(":")[2] or "-",
             _why(report),
-            str(report.files),
-            ", ".join(name for name in report.loaded if not name.startswith("example_")) or "-",
-            str(report.predictions or "-"),
+            _brief(report.predictions),
             "-" if report.environment is None else str(report.environment.verdict),
-            f"{seconds:.2f}",
             _result(report),
         ]
-        for report, seconds in checked
+        for report, _ in checked
     ]
     yield from text.table(head, rows)
     yield ""

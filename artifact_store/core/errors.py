@@ -108,7 +108,7 @@ class InvalidName(InvalidInput):
         self.suggestion = suggestion
         hint = f"; try {suggestion!r}" if suggestion else ""
         shown = brief(name)
-        super().__init__(f"{shown} cannot be a {kind}: {why}{hint}")
+        super().__init__(f"{shown} cannot be {'an' if kind[0] in 'aeio' else 'a'} {kind}: {why}{hint}")
 
 
 class InvalidReference(InvalidInput):

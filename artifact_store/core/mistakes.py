@@ -13,6 +13,7 @@ from artifact_store.core.grammar import MODEL_TYPE, RUN_ID
 
 _LATEST = "latest"
 _EXAMPLE = "lightgbm"
+_NO_TYPE = "does not begin with a model type, which is in lower case: if it is a symbol, put a type before it"
 
 Meant = tuple[str, str]
 """A key as it is typed, and the selector behind it."""
@@ -23,7 +24,7 @@ Mistake = tuple[str, Sequence[Meant]]
 def without_symbol(text: str, selector: str) -> Mistake | None:
     """Return what is wrong with a key without a ``/``, as it was typed before ``selector``; ``None`` if nothing is."""
     if not re.search("[:@]", text):
-        return None
+        return None if not text or MODEL_TYPE.fullmatch(text) else (_NO_TYPE, [_meant(_EXAMPLE, text, selector)])
     what = "names no model: the symbol stands behind 'type/', and behind ':' at least the whole date of a run"
     head, _, tail = text.partition(":")
     if not MODEL_TYPE.fullmatch(head):
@@ -34,8 +35,7 @@ def without_symbol(text: str, selector: str) -> Mistake | None:
 def with_symbol(model_type: str, symbol: str, selector: str) -> Mistake | None:
     """Return what is wrong with ``type/symbol``, as it was typed before ``selector``, or ``None`` if nothing is."""
     if not MODEL_TYPE.fullmatch(model_type) and MODEL_TYPE.fullmatch(model_type.lower()):
-        what = "does not begin with a model type, which is in lower case: if it is a symbol, put a type before it"
-        return what, [_meant(_EXAMPLE, f"{model_type}/{symbol}", selector)]
+        return _NO_TYPE, [_meant(_EXAMPLE, f"{model_type}/{symbol}", selector)]
     if "/" in symbol:
         return _too_many_parts(model_type, symbol, selector)
     if symbols.is_selecting(symbol):

@@ -83,6 +83,13 @@ class Pointer(Document, Publish):
     """The sha256 of the newest block of the archive, which pins the ones before it."""
     signature: PointerSignature | None = None
 
+    def __repr__(self) -> str:
+        """Say what is in force, and neither the manifest nor the history."""
+        named = f"{ModelKey(self.model_type, self.symbol)}@{self.alias}"
+        return f"<Pointer {named}, seq {self.seq}: {self.run_id or 'retired'}, at {self.at:%Y-%m-%d %H:%M:%S} UTC>"
+
+    __str__ = __repr__
+
     @model_serializer(mode="wrap")
     def _without_what_is_not_there(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return _without_none(serialized(self), "archive", "signature")

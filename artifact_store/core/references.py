@@ -166,7 +166,10 @@ class _Parts:
         body = text.replace(os.altsep, os.sep) if os.altsep else text
         below = body.lstrip(os.sep)
         names = tuple(name for name in re.split(re.escape(os.sep), below) if name not in {"", os.curdir})
-        return cls(body[: len(body) - len(below)], names, os.sep)
+        head = body[: len(body) - len(below)]
+        if names and names[0].startswith("~") and not body.startswith((names[0], os.sep)):
+            head = os.curdir + os.sep  # a folder of that name, and no home
+        return cls(head, names, os.sep)
 
     @property
     def text(self) -> str:

@@ -75,8 +75,9 @@ def fit_array(columns: Columns, array: Any, expected: str) -> Any:
 
 def refuse_words(columns: Columns, array: Any) -> NoReturn:
     """Raise ``FeatureMismatch``: columns of categories or text cannot be told from an array of numbers."""
+    verb = "hold" if len(columns.wordy) > 1 else "holds"
     raise FeatureMismatch(
-        f"{listed(columns.wordy)} hold categories or text, which an array of numbers cannot say: a number in it "
+        f"{listed(columns.wordy)} {verb} categories or text, which an array of numbers cannot say: a number in it "
         "may be a code or a value; give a table, be it of one row",
         dtype={name: (columns.dtypes[name], str(array.dtype)) for name in columns.wordy},
     )

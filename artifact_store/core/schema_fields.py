@@ -58,8 +58,9 @@ def check_selection(names: tuple[str, ...], selected: Iterable[int | str] | None
         if place is None or not 0 <= place < len(names):
             near = difflib.get_close_matches(item, names, n=1) if isinstance(item, str) else []
             hint = f" (did you mean {near[0]!r}?)" if near else ""
+            there = "" if near else f": they are {listed(names)}"
             raise InvalidInput(
-                f"{item!r}{hint} is selected, but the {len(names)} features have no such name or position"
+                f"{item!r}{hint} is selected, but the {len(names)} features have no such name or position{there}"
             )
         places.append(place)
     twice = _twice(places)

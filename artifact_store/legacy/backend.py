@@ -32,6 +32,7 @@ from artifact_store.legacy.single_file import look
 from artifact_store.ops.context import Context
 from artifact_store.ops.marker import StoreRecord
 from artifact_store.storage.base import Backend, Blob, Capabilities, Entry, Precondition, Version
+from artifact_store.storage.home import at_home
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.storage.settle import Patience
 from artifact_store.storage.transfer import Workers
@@ -115,7 +116,7 @@ class LegacyBackend(Backend):
     )
 
     def __init__(self, path: str | Path, *, registry: CodecRegistry | None = None) -> None:
-        self._path, self._registry = Path(path), registry
+        self._path, self._registry = at_home(path), registry
         self.url = str(path)
         self.tree: Tree = look(path)
         form = "an old model" if self._path.is_file() else "an old tree"

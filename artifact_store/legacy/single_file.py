@@ -23,6 +23,7 @@ from artifact_store.legacy.file_names import (
     only_model,
 )
 from artifact_store.legacy.layout import OldAlias, OldRun, Tree, as_key, scan
+from artifact_store.storage.home import at_home
 from artifact_store.storage.os_errors import translated
 
 _SYMBOL_PARTS: Final = 2
@@ -42,7 +43,7 @@ def look(path: str | Path) -> Tree:
         AccessDenied: its folder may not be looked into.
         InvalidName: it is too long for the file system.
     """
-    given = Path(path)
+    given = at_home(path)
     with translated(given):
         return _look(given)
 

@@ -5,6 +5,7 @@ A listing is total: it tells of what it could read, keeps what it could not in `
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -27,13 +28,18 @@ from artifact_store.core.errors import (
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Pointer
-from artifact_store.ops import publish, signing
+from artifact_store.core.shell import quoted
+from artifact_store.ops import marker, publish, signing
 from artifact_store.ops.audit import Problem
 from artifact_store.ops.context import Context
 from artifact_store.storage.settle import patiently
 
 T = TypeVar("T")
 
+_NEAR = 0.8
+"""How alike two names have to be, as difflib counts it, for the one to be suggested for the other."""
+_SHOWN = 5
+"""How many names an error lists."""
 ENOUGH = 3
 """How many runs in a row the storage may be silent about before the others are not asked for."""
 
@@ -85,6 +91,9 @@ class Runs(Generic[T]):
         self._make, self._where = make, where
         self.problems: list[Problem] = []
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._context.backend.url}: list(...) reads them>"
+
     def __iter__(self) -> Iterator[T]:
         self.problems.clear()
         return islice(filter(self._where, map(self._make, self._manifests())), self._wanted.limit)
@@ -135,6 +144,29 @@ def aliases(context: Context, key: ModelKey) -> dict[str, Pointer]:
     return {alias: pointer for alias, pointer in found.items() if pointer is not None}
 
 
+def instead(context: Context, key: ModelKey, alias: str = "") -> str:
+    """Return what an error about a model that has no such run or alias says to do: what there is instead of it.
+
+    Raises:
+        NotAStore, ContainerNotFound: there is no store in the first place.
+    """
+    if not marker.check_store(context.backend, context.patience):
+        return "there is no store yet: check the path, or save the first model"
+    known = alias_names(context, key)
+    if alias and known:
+        near = difflib.get_close_matches(alias, known, n=2)
+        if near:
+            return f"did you mean {' or '.join(f'{key}@{name}' for name in near)}?"
+        return f"its aliases are {', '.join(known[:_SHOWN])}{', ...' if len(known) > _SHOWN else ''}"
+    there = [str(model) for model in models(context)]
+    if str(key) in there:
+        return f"`artifact-store ls {quoted(str(key))}` lists its runs, and `artifact-store promote` publishes one"
+    near = difflib.get_close_matches(str(key), there, n=2, cutoff=_NEAR)
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    return f"`artifact-store ls` lists what there is ({len(there)} model{'s' * (len(there) != 1)})"
+
+
 def run_ids(context: Context, key: ModelKey) -> list[RunId]:
     """Return the ids of the runs of a model, newest first; some may never have been committed."""
     below = children(context, keys.model_prefix(key))
@@ -182,9 +214,12 @@ def resolve_prefix(context: Context, key: ModelKey, prefix: str) -> RunId:
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
-        shown = ", ".join(fitting[:5]) + (", …" if len(fitting) > 5 else "")  # noqa: PLR2004 -- a glimpse
+        shown = ", ".join(fitting[:_SHOWN]) + (", …" if len(fitting) > _SHOWN else "")
         raise AmbiguousRun(f"{key}:{prefix} could be {shown}; give more of the id", candidates=fitting)
-    raise RunNotFound(f"no run of {key.display_name} in {context.backend.url} has an id that begins with {prefix}")
+    raise RunNotFound(
+        f"no run of {key.display_name} in {context.backend.url} has an id that begins with {prefix}; "
+        f"{instead(context, key)}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +257,7 @@ def find(context: Context, key: ModelKey, prefer: Sequence[str], *, newest: bool
             return Finding(manifest, tuple(steps))
     if newest and not exists:
         return _newest(context, key, steps)
-    told = "; ".join(steps) or "no alias was asked for"
-    raise ModelNotFound(f"no run of {key.display_name} to take in {context.backend.url}: {told}")
+    raise _none_to_take(context, key, steps)
 
 
 def check_limit(max_run_age: object) -> timedelta | None:
@@ -272,7 +306,13 @@ def _newest(context: Context, key: ModelKey, steps: list[str]) -> Finding:
         steps.append(f"{manifest.label}: {why_not}")
     if problems:
         raise problems[0].error
-    raise ModelNotFound(f"no run of {key.display_name} to take in {context.backend.url}: {'; '.join(steps)}")
+    raise _none_to_take(context, key, steps)
+
+
+def _none_to_take(context: Context, key: ModelKey, steps: Sequence[str]) -> ModelNotFound:
+    told = "; ".join(steps) or "no alias was asked for"
+    hint = instead(context, key)
+    return ModelNotFound(f"no run of {key.display_name} to take in {context.backend.url}: {told}; {hint}")
 
 
 def _kept_back(context: Context, manifest: Manifest) -> str | None:

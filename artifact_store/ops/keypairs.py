@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from artifact_store.core.errors import InvalidOption, SigningUnavailable
+from artifact_store.storage.home import at_home
 
 Pem = str | Path | bytes
 """A file with a key in PEM form, or the PEM text itself."""
@@ -162,7 +163,7 @@ def _bytes_of(source: Pem) -> tuple[bytes, str]:
         return source, "the PEM text"
     if isinstance(source, str) and source.lstrip().startswith(_BEGIN):
         return source.encode(), "the PEM text"
-    return read_key(Path(source)), str(source)
+    return read_key(at_home(source)), str(source)
 
 
 def read_key(path: Path) -> bytes:

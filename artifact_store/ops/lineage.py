@@ -15,6 +15,7 @@ from artifact_store.core.manifest import Manifest, Parent
 from artifact_store.core.references import RunRef
 from artifact_store.ops import resolve
 from artifact_store.ops.context import Context
+from artifact_store.storage.home import at_home
 from artifact_store.storage.transfer import Report, hash_pieces, read_pieces
 
 
@@ -51,7 +52,7 @@ def digests(data: Mapping[str, Any], report: Report | None) -> dict[str, Digest]
 
 def _digest(name: str, value: Any, report: Report | None) -> Digest:
     if isinstance(value, str | os.PathLike):
-        value = digest_of(Path(value), name, report)
+        value = digest_of(at_home(value), name, report)
     if not isinstance(value, Digest):
         raise InvalidOption(f"the data {name!r} is a {type(value).__name__}; give a path, or a Digest(size, sha256)")
     return value

@@ -116,15 +116,15 @@ def try_to_write(backend: Backend, patience: Patience) -> None:
         patiently(lambda: backend.delete(key), patience)
 
 
-def check_store(backend: Backend, patience: Patience) -> None:
-    """Raise unless the root is a store, or empty, or a folder that the first save will make.
+def check_store(backend: Backend, patience: Patience) -> bool:
+    """Tell whether the root is a store; if not, it is empty, or a folder that the first save will make.
 
     Raises:
         NotAStore: it holds something else.
         ContainerNotFound: the bucket does not exist.
     """
-    if patiently(lambda: read_marker(backend), patience) is None:
-        _look_into_the_root(backend, patience)
+    found = patiently(lambda: read_marker(backend), patience)
+    return (_look_into_the_root(backend, patience) if found is None else found) is not None
 
 
 def open_for_writing(
@@ -206,7 +206,7 @@ def _create(backend: Backend, concurrency: Concurrency, now: Callable[[], dateti
         return record
     found = patiently(lambda: read_marker(backend), patience)
     if found is None:
-        raise NotAStore(f"{backend.url}: {keys.STORE_MARKER} was there and is gone; somebody clears this root")
+        raise NotAStore(f"{backend.url}: {keys.STORE_MARKER} was there and is gone; another program clears this root")
     return found
 
 

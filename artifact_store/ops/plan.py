@@ -115,7 +115,7 @@ class Plan:
         return f"<Plan: {len(self.changes)} of {len(self.steps)} to change, {self.bytes:,} bytes>"
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.steps)) or "nothing is to be done"
+        return "\n".join(map(str, self.steps)) or "nothing to do"
 
     @property
     def changes(self) -> tuple[Step, ...]:

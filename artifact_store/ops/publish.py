@@ -38,6 +38,7 @@ from artifact_store.core.pointer import (
     block_of,
 )
 from artifact_store.core.policy import Policy, decide, needs_incumbent
+from artifact_store.core.shell import quoted
 from artifact_store.core.tombstone import MAX_TOMBSTONE, Tombstone
 from artifact_store.ops.context import Context
 from artifact_store.storage.base import Backend, IfAbsent, IfVersion, Precondition, Version
@@ -78,7 +79,10 @@ def read_run(backend: Backend, key: ModelKey, run_id: RunId) -> SeenRun:
     except (ObjectNotFound, ContainerNotFound) as error:
         if isinstance(error, ContainerNotFound) and not backend.makes_root:
             raise
-        raise RunNotFound(f"no run {key}:{run_id} was committed in {backend.url}") from error
+        raise RunNotFound(
+            f"no run {key}:{run_id} was committed in {backend.url}; `artifact-store ls {quoted(str(key))}` lists "
+            "those of this model"
+        ) from error
     assert blob is not None
     record = _record(blob.data, f"{where!r}")
     record.check_identity(key, run_id, f"{where!r}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -70,17 +69,8 @@ def _never_published(context: Context, ref: RunRef, alias: str) -> AliasNotFound
     Raises:
         NotAStore, ContainerNotFound: there is no store in the first place.
     """
-    marker.check_store(context.backend, context.patience)
-    aliases = catalog.alias_names(context, ref.key)
-    models = [str(key) for key in catalog.models(context)]
-    near = [f"{ref.key}@{name}" for name in difflib.get_close_matches(alias, aliases, n=2)]
-    near += [name for name in difflib.get_close_matches(str(ref.key), models, n=2) if name != str(ref.key)]
-    hint = (
-        f"did you mean {' or '.join(near)}?"
-        if near
-        else f"`artifact-store ls` tells what there is ({len(models)} models)"
-    )
-    hint = _run_is_meant(ref, models) or hint
+    hint = catalog.instead(context, ref.key, alias)
+    hint = _run_is_meant(ref, [str(key) for key in catalog.models(context)]) or hint
     return AliasNotFound(f"{ref} was never published in {context.backend.url}; {hint}")
 
 

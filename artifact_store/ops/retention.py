@@ -233,7 +233,7 @@ def protected(pasts: dict[str, list[Publish]], *, now: datetime, grace: timedelt
     for alias, past in pasts.items():
         for entry, after in pairwise(past):
             if entry.run_id is not None and now - after.at < grace:
-                safe.setdefault(entry.run_id, f"{alias} named it until less than {spoken(grace)} ago")
+                safe.setdefault(entry.run_id, f"{alias} named it less than {spoken(grace)} ago")
         for run_id in _last(past):
             safe.setdefault(run_id, f"one of the last {_LAST} that {alias} named")
         if past and (before := next(promote.candidates(past), None)) is not None:

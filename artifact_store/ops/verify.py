@@ -54,9 +54,7 @@ def _verify_model(context: Context, key: ModelKey, golden: audit.Golden | None) 
     known = catalog.models(context) if key.symbol is None else [key]
     report = audit.verify_models(context, [model for model in known if key.covers(model)], golden)
     if not report.runs and not report.pointers and not any(map(key.covers, catalog.models(context))):
-        raise ModelNotFound(
-            f"no run of {key.display_name} in {context.backend.url}; store.models() tells what there is"
-        )
+        raise ModelNotFound(f"no run of {key.display_name} in {context.backend.url}; {catalog.instead(context, key)}")
     return report
 
 

@@ -1,6 +1,6 @@
 """Where a store is and how to reach it: store URLs and storage options, checked at the door.
 
-Owns the grammar of store URLs. Nothing is decoded, expanded or looked up, and no
+Owns the grammar of store URLs. Nothing is decoded, and nothing expanded but the home folder of a path; no
 refusal repeats what may hold a credential. Which option means what to a client is the engine's business.
 """
 
@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 from artifact_store.core.errors import EngineUnavailable, InvalidOption
+from artifact_store.storage.home import at_home
 from artifact_store.storage.option_secrets import private_values, spellings
 
 LOCAL, MEMORY, S3, GCS, AZURE = "file", "memory", "s3", "gs", "az"
@@ -72,8 +73,11 @@ class StoreURL:
 def parse_url(url: str | os.PathLike[str]) -> StoreURL:
     """Read a store URL or a path. A ``Path`` object is always a path; text is one if it has no scheme.
 
+    A path that begins with ``~`` lies in the home folder; ``./~`` is a folder of that name.
+
     Raises:
-        InvalidOption: the text could mean two things, or would have to be decoded, or holds a credential.
+        InvalidOption: the text could mean two things, or would have to be decoded, or holds a credential; or there is
+            no such home.
         EngineUnavailable: fsspec does not know the scheme either.
     """
     if isinstance(url, os.PathLike):
@@ -103,7 +107,8 @@ def _bare_path(text: str) -> StoreURL:
 
 
 def _path(text: str) -> StoreURL:
-    return StoreURL(LOCAL, "", text, text)
+    home = text.startswith("~")
+    return StoreURL(LOCAL, "", str(at_home(text)) if home else text, text)
 
 
 def _with_scheme(text: str, scheme: str) -> StoreURL:
@@ -118,7 +123,7 @@ def _with_scheme(text: str, scheme: str) -> StoreURL:
     authority, _, path = rest.partition("/")
     if "@" in authority and not (_SPELLINGS.get(scheme) == AZURE and _ACCOUNT.fullmatch(authority)):
         raise InvalidOption(
-            f"a {scheme}:// store URL holds no user and no password; give them as storage options "
+            f"the URL of a store ({scheme}://...) holds no user and no password; give them as storage options "
             "(key, secret, token), by environment or by profile"
         )
     for sign, meaning in _REFUSED.items():

@@ -43,7 +43,7 @@ Exit status:
    1  trade: at least one model could not be used; train: what was saved is not sound, and not published
    2  the command, a name, an option or the data are wrong
    3  what was named is not there
-   4  somebody else was first; nothing of theirs was changed
+   4  another writer was first; nothing of theirs was changed
    5  a write may have landed; look before you repeat it
    6  the storage could not do it now; try again later
    7  the credentials or permissions do not allow it

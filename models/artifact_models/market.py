@@ -98,17 +98,33 @@ def live_frame(path: str | Path, *, time_format: str | None = None) -> pd.DataFr
     return table.loc[made.index].join(made[own])
 
 
+def check_plain(symbol: str) -> None:
+    """Refuse a symbol that is typed as in a reference: with it, the runs of another symbol would be named.
+
+    Raises:
+        InvalidOption: it is, and the message says what to write.
+    """
+    if ";" not in symbol:
+        return
+    try:
+        meant = ModelKey.parse(f"any/{symbol}").symbol
+    except errors.InvalidInput:
+        return
+    raise errors.InvalidOption(f"{symbol!r} is spelled as in a reference; write the symbol itself, {meant!r}")
+
+
 def file_of(symbol: str, where: Path) -> Path:
     """Return the file with the data of a symbol: ``where`` itself, or ``{symbol}.csv`` in it, in any case.
 
-    No file can have the name of a symbol with a slash (on Windows nor that of many others): its file is called as a
-    store spells it, ``BTC;2FUSDT.csv`` for ``BTC/USDT``, which is looked for where there is none of the plain name.
+    No file can have the name of a symbol with a slash (on Windows nor that of many others): its file is called as the
+    symbol is typed in a reference, or as a store spells it, ``BTC;2FUSDT.csv`` for ``BTC/USDT``.
 
     Raises:
         InvalidName: it can be no symbol.
         InvalidOption: there is no such file.
     """
-    names = list(dict.fromkeys(f"{name}.csv" for name in (symbol, ModelKey.spell(symbol)) if "/" not in name))
+    typed = str(ModelKey("any", symbol)).partition("/")[2]
+    names = list(dict.fromkeys(f"{name}.csv" for name in (symbol, typed, ModelKey.spell(symbol)) if "/" not in name))
     wanted = " or ".join(names)
     if not where.exists():
         raise errors.InvalidOption(f"there is no file or folder {where}: name a CSV file, or the folder of {wanted}")

@@ -103,10 +103,15 @@ def _explain(source: str | Path) -> None:
         )
 
 
+def in_home(path: str | Path) -> Path:
+    """Return a path as the store will read it: with the home folder for a leading ``~``, if there is one."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 -- raises nothing without a home: the store says it better
+
+
 def is_file(path: str | Path) -> bool:
     """Tell whether there is such a file; there is none of a name that no file can have."""
     try:
-        return Path(path).is_file()
+        return in_home(path).is_file()
     except OSError:
         return False
 
@@ -114,7 +119,7 @@ def is_file(path: str | Path) -> bool:
 def is_folder(path: str | Path) -> bool:
     """Tell whether there is such a folder, likewise."""
     try:
-        return Path(path).is_dir()
+        return in_home(path).is_dir()
     except OSError:
         return False
 

@@ -21,7 +21,7 @@ from artifact_models import console, families
 from artifact_models.adapter import BaseModelAdapter
 from artifact_models.checked import COMPARED, Checked
 from artifact_models.families import load_adapter
-from artifact_models.market import file_of, live_frame
+from artifact_models.market import check_plain, file_of, live_frame
 from artifact_models.opinion import newest
 from artifact_store import ArtifactStore, FeatureSchema, ModelKey, Run
 
@@ -212,6 +212,8 @@ def main(
     """
     _log_to_stderr(verbose=verbose)
     wanted = _names(symbols, "--symbols")
+    for symbol in wanted:
+        check_plain(symbol)
     known, aliases = families.names(), _names(prefer, "--prefer")
     asked = known if models is None else _names(models, "--models")
     unknown = [name for name in asked if name not in known]

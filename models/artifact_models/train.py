@@ -327,8 +327,9 @@ def main(
     is saved, none is published as latest, and the best of them becomes best_wf, which the trader prefers. What does not
     come back from the store as it was is saved, and neither published nor promoted.
     """
-    from artifact_models.market import file_of
+    from artifact_models.market import check_plain, file_of
 
+    check_plain(symbol)
     wish = Wish(
         recipe=recipe_of(model),
         walk_forward=walk_forward,

@@ -487,7 +487,7 @@ def test_what_serves_or_served_lately_is_safe_from_pruning(store):
     why = {step.what: step.why for step in plan}
     assert why[str(e.ref)] == "latest names it"
     assert why[str(a.ref)] == "pinned names it"
-    assert why[str(b.ref)] == "latest named it until less than 7 days ago"
+    assert why[str(b.ref)] == "latest named it less than 7 days ago"
     plan = store.prune(KEY, keep_last=0, grace=NOW)
     assert ids(plan.changes) == [str(c.run_id), str(b.run_id)]
     assert {step.what for step in plan.kept} == {str(run.ref) for run in (a, d, e)}

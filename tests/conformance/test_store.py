@@ -802,6 +802,46 @@ def test_a_name_that_is_not_there_gets_the_likeliest_that_is(store):
         store.get(f"{KEY}@prodution")
     with pytest.raises(errors.AliasNotFound, match="did you mean gru/BTCEUR"):
         store.get("gru/BTCERU")
+    with pytest.raises(errors.ModelNotFound, match="was never published; did you mean gru/BTCEUR"):
+        store.find("gru/BTCERU")
+    with pytest.raises(errors.ModelNotFound, match="did you mean gru/BTCEUR"):
+        store.verify("gru/BTCERU")
+
+
+def test_what_a_person_prints_is_short(store):
+    store.save({"n": 1}, KEY)
+    assert repr(store.runs(KEY)) == f"<Runs of {store.url}: list(...) reads them>"
+    assert str(store.promote(KEY, "production")).startswith(f"<Pointer {KEY}@production, seq 1: ")
+
+
+def test_an_alias_that_a_model_has_not_is_answered_with_those_that_it_has_and_with_no_other_model(store):
+    store.save({"n": 1}, KEY, alias="best_wf")
+    store.save({"n": 1}, f"{KEY}S")
+    with pytest.raises(errors.AliasNotFound, match="; its aliases are best_wf$"):
+        store.get(KEY)
+
+
+def test_what_is_not_there_is_answered_with_where_to_look(store):
+    with pytest.raises(errors.AliasNotFound, match="there is no store yet: check the path, or save the first model"):
+        store.get(KEY)
+    with pytest.raises(errors.ModelNotFound, match="there is no store yet"):
+        store.find(KEY)
+    run = store.save({"n": 1}, KEY, publish="never")
+    with pytest.raises(
+        errors.AliasNotFound, match=f"`artifact-store ls {KEY}` lists its runs, and `artifact-store promote`"
+    ):
+        store.get(KEY)
+    with pytest.raises(
+        errors.ModelNotFound, match=f"`artifact-store ls {KEY}` lists its runs, and `artifact-store promote`"
+    ):
+        store.find(KEY)
+    for missing in ("20200101", "20200101_120000"):
+        with pytest.raises(errors.RunNotFound, match=f"`artifact-store ls {KEY}` lists"):
+            store.get(f"{KEY}:{missing}")
+    with pytest.raises(errors.AliasNotFound, match=r"`artifact-store ls` lists what there is \(1 model\)"):
+        store.get("ppo/GOOGL")
+    store.promote(run, "latest")
+    assert store.get(KEY) == run
 
 
 def test_a_root_that_is_no_store_is_not_taken_for_an_empty_one(store):

@@ -76,7 +76,7 @@ class TestPrune:
             str(other.ref): "deleted",
         }
         assert set(run_ids(filled)) == {NEWEST, MIDDLE, OLDEST}
-        assert "Nothing is to be done" in filled("prune", KEY, "--keep-last", 0).stdout
+        assert "Nothing to do" in filled("prune", KEY, "--keep-last", 0).stdout
 
     def test_the_grace_period_is_seven_days_unless_said_otherwise(self, filled: Cli) -> None:  # noqa: F811
         assert filled.json("prune", "--keep-last", 0)["changes"] == 0
@@ -126,7 +126,7 @@ class TestGc:
         done = filled.json("gc", "--grace", "0s", "--yes")
         assert [step["result"] for step in done["steps"]] == ["cleared", "swept"]
         assert sorted(path.name for path in (filled.url / KEY / MIDDLE).iterdir()) == ["manifest.json"]
-        assert "Nothing is to be done" in filled("gc", "--grace", "0s").stdout
+        assert "Nothing to do" in filled("gc", "--grace", "0s").stdout
         assert filled.store.verify().ok
         with pytest.raises(errors.RunDeleted):
             filled.store.undelete(f"{KEY}:{MIDDLE}")

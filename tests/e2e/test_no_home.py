@@ -89,3 +89,8 @@ def test_a_file_in_a_home_that_does_not_exist_is_no_file(path: str, monkeypatch:
 def test_a_profile_that_nobody_wrote_is_an_error_that_says_so() -> None:
     with pytest.raises(errors.InvalidOption, match="profile 'work' cannot be used"):
         identity(CloudConfig("s3", profile="work"))
+
+
+def test_a_store_in_the_home_is_an_error_that_says_what_to_write() -> None:
+    with pytest.raises(errors.InvalidOption, match="'~/models' begins with a home folder that this system does not"):
+        ArtifactStore("~/models")

@@ -79,7 +79,7 @@ def _checked(url: StoreURL, text: str) -> StoreURL:
     assert parse_url(str(url)) == url
     assert url.text in (text, text.rstrip("/"))
     if url.scheme == LOCAL:
-        assert parse_url(Path(url.prefix)).scheme == LOCAL
+        assert parse_url(Path(url.prefix).absolute()).scheme == LOCAL
         return url
     assert not set(url.container) & set("/\\?#%;*[]")
     assert "@" not in url.container

@@ -145,9 +145,9 @@ def test_numbers_without_names_are_refused(training):
     rows = np.column_stack((PLACES % 4, numbers(), table()["close"]))
     for one in (adapter, load_adapter(run)):
         for given in (rows, rows.tolist(), rows[0], dict(zip(SELECTED, rows[0], strict=True))):
-            with pytest.raises(errors.FeatureMismatch, match="hold categories or text"):
+            with pytest.raises(errors.FeatureMismatch, match="holds? categories or text"):
                 one.predict(given)
-        with pytest.raises(errors.FeatureMismatch, match="hold categories or text"):
+        with pytest.raises(errors.FeatureMismatch, match="holds? categories or text"):
             one.predict(rows, preselected=True)
 
 

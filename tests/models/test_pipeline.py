@@ -8,7 +8,15 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from artifact_models import GRUAdapter, GRUTrainer, LightGBMAdapter, LightGBMTrainer, PPOTrainer
+from artifact_models import (
+    BaseModelAdapter,
+    GRUAdapter,
+    GRUTrainer,
+    LightGBMAdapter,
+    LightGBMTrainer,
+    PPOTrainer,
+    validate_model_artifacts,
+)
 from artifact_models.pipeline import locations
 from artifact_models.pipeline.trainers import TRAINERS
 
@@ -52,6 +60,26 @@ class TestTheWholeWay:
         assert loaded.run.features.reason == "the others repeat them"
         assert same(loaded.predict(shuffled(table())), trainer.predict(table()))
         assert loaded.run == TRAINERS[model_type].load_model(path.replace(RUN, "latest"), CONFIG).run
+
+    def test_all_of_it_in_the_home_folder(self, tmp_path, monkeypatch):
+        (tmp_path / "home").mkdir()
+        (tmp_path / "desk").mkdir()
+        monkeypatch.chdir(tmp_path / "desk")
+        for variable in ("HOME", "USERPROFILE"):
+            monkeypatch.setenv(variable, str(tmp_path / "home"))
+        trainer = trained("lightgbm")
+        trainer.save_model(f"~/models/lightgbm/BTCEUR/{RUN}/model.pkl", symbol="BTCEUR")
+        loaded = LightGBMTrainer.load_model("~/models/lightgbm/BTCEUR/latest/model.pkl", CONFIG)
+        assert same(loaded.predict(table()), trainer.predict(table()))
+        assert LightGBMAdapter.load(Path("~/models/lightgbm/BTCEUR")).run == loaded.run
+        again = trainer.adapter.save(Path("~/models"), symbol="ETHEUR")
+        assert LightGBMAdapter.load(again).run.key.symbol == "ETHEUR"
+        old_tree(tmp_path / "home" / "old", "windows")
+        case = CASES["win_gru"]
+        assert GRUTrainer.load_model(f"~/old/{case.relative}", CONFIG).run.run_id == case.run_id
+        assert BaseModelAdapter.load("~/old/models/gru/BTCEUR").run.run_id == case.run_id
+        assert validate_model_artifacts("~/old/models").ok
+        assert list(Path.cwd().iterdir()) == []
 
     def test_an_agent_is_trained_saved_and_loaded(self, root):
         trainer = PPOTrainer(CONFIG)

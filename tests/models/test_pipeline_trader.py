@@ -141,6 +141,13 @@ class TestOverDays:
         trader.load_all_models()
         assert trader.models["BTCEUR"]["lightgbm"].run == first.run
 
+    def test_a_place_without_any_model_is_told_of(self, tmp_path, caplog):
+        with caplog.at_level(logging.WARNING):
+            assert UnifiedPaperTrader(symbols=["BTCEUR"], models_dir=tmp_path / "modles").load_all_models() == {
+                "BTCEUR": {}
+            }
+        assert f"no model of BTCEUR was found in {tmp_path / 'modles'}" in caplog.text
+
     def test_a_broken_model_leaves_the_one_before_and_stops_no_other(self, tmp_path, caplog):
         place = tmp_path / "store"
         for symbol in ("BTCEUR", "ETHEUR"):

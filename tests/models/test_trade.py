@@ -314,6 +314,13 @@ def test_a_symbol_without_models_or_without_data_is_a_row(trained):
     assert "has no EURUSD.csv" in told(lost)["gru", "EURUSD"]["message"]
 
 
+def test_a_symbol_that_is_typed_as_in_a_reference_is_refused(trained):
+    given = ["--store", str(trained / "store"), "--symbols", "EURUSD,BTC;2FUSDT", "--data", str(trained / "data")]
+    done = CliRunner().invoke(trade.main, given)
+    assert done.exit_code == 2
+    assert "write the symbol itself, 'BTC/USDT'" in done.stderr
+
+
 def test_features_that_the_data_lack_are_counted_and_named(tmp_path):
     rng = np.random.default_rng(0)
     names = [f"signal_{place}" for place in range(6)]

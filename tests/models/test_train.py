@@ -414,6 +414,7 @@ def test_a_storage_option_of_digits_stays_text_and_a_setting_is_a_number():
         ("EURUSD=X", "EURUSD=X.csv"),
         ("^GSPC", ";5EGSPC.csv"),
         ("BTC/USDT", "BTC;2FUSDT.csv"),
+        ("BTC/USDT:USDT", "BTC;2FUSDT;3AUSDT.csv"),
         ("CON.DE", ";43ON.DE.CSV"),
     ],
 )
@@ -439,6 +440,20 @@ def test_a_file_of_the_plain_name_comes_first_and_both_are_named_where_there_is_
         file_of("BTC/USDT", tmp_path)
     with pytest.raises(errors.InvalidName, match="try 'X'"):
         file_of("X\n", tmp_path / "nowhere")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no file has a colon in its name there")
+def test_a_file_may_be_called_as_a_symbol_is_typed_in_a_reference(tmp_path):
+    (tmp_path / "BTC;2FUSDT:USDT.csv").write_text("")
+    assert file_of("BTC/USDT:USDT", tmp_path).name == "BTC;2FUSDT:USDT.csv"
+
+
+def test_a_symbol_that_is_typed_as_in_a_reference_is_refused(data, tmp_path):
+    given = ["--model", "lightgbm", "--symbol", "BTC;2FUSDT:USDT", "--data", str(data), "--store", str(tmp_path / "s")]
+    done = run(*given)
+    assert done.exit_code == 2
+    assert "write the symbol itself, 'BTC/USDT:USDT'" in done.stderr
+    assert not (tmp_path / "s").exists()
 
 
 def refused(data, store, *more):

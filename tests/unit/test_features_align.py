@@ -519,7 +519,7 @@ class TestArrays:
 
     def test_categories_cannot_be_told_from_codes_in_an_array(self):
         schema = FeatureSchema(["a", "hour"], categories={"hour": [9, 17]})
-        with pytest.raises(FeatureMismatch, match="'hour' hold categories or text") as e:
+        with pytest.raises(FeatureMismatch, match="'hour' holds categories or text") as e:
             schema.align(np.array([[1.0, 9.0]]))
         assert e.value.dtype == {"hour": ("category", "float64")}
 

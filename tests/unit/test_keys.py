@@ -226,7 +226,7 @@ def test_what_a_store_writes_can_be_held_everywhere():
 )
 def test_an_error_says_what_the_name_was_for(check, kind):
     for wrong in ("a b/", "con", 3) if kind != "run id" else ("a b/", 3):
-        with pytest.raises(InvalidName, match=f"cannot be a {kind}") as caught:
+        with pytest.raises(InvalidName, match=f"cannot be an? {kind}") as caught:
             check(wrong)
         assert (caught.value.kind, caught.value.name) == (kind, wrong)
 

@@ -243,5 +243,5 @@ def test_who_comes_second_takes_the_store_of_the_first():
 def test_a_marker_that_goes_away_at_once_makes_no_store():
     backend = Beaten()
     backend.removed = True
-    with pytest.raises(NotAStore, match="somebody clears this root"):
+    with pytest.raises(NotAStore, match="another program clears this root"):
         opened(backend)

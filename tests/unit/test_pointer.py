@@ -39,6 +39,13 @@ def test_the_first_publish_has_seq_1_and_no_history():
     assert pointer.embedded("it") == manifest()
 
 
+def test_what_is_printed_is_what_is_in_force_and_no_manifest():
+    pointer, _ = published(2)
+    assert str(pointer) == repr(pointer)
+    assert str(pointer) == f"<Pointer {KEY}@latest, seq 2: {manifest().run_id}, at {pointer.at:%Y-%m-%d %H:%M:%S} UTC>"
+    assert "latest, seq 5: retired, at " in str(published(5)[0])
+
+
 @settings(max_examples=8, deadline=None)
 @given(st.integers(1, 230))
 def test_archive_and_pointer_together_tell_every_publish_exactly_once(times):

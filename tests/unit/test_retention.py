@@ -49,7 +49,7 @@ def test_a_plan_tells_and_does_nothing_until_it_is_applied():
 def test_a_plan_without_changes_does_not_even_begin():
     plan = Plan([step("b", "keep")], lambda: pytest.fail("it began"))
     assert str(plan.apply()) == "nothing was to be done"
-    assert str(Plan([], lambda: pytest.fail("it began"))) == "nothing is to be done"
+    assert str(Plan([], lambda: pytest.fail("it began"))) == "nothing to do"
 
 
 def carry_out(failures):

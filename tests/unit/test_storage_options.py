@@ -29,7 +29,6 @@ SECRET = "wJalrXUtn/K7MDENG+bPxRfiCY"
         ("store", "file", "", "store"),
         ("../store/models", "file", "", "../store/models"),
         ("/srv/models", "file", "", "/srv/models"),
-        ("~/models", "file", "", "~/models"),
         ("my models/größe + 1", "file", "", "my models/größe + 1"),
         (r"C:\models", "file", "", r"C:\models"),
         ("C:/models", "file", "", "C:/models"),

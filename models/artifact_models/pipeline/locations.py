@@ -52,7 +52,8 @@ def target(filepath: FilePath, model_type: str, symbol: str | None) -> Target:
     if place.key is None:
         raise errors.InvalidOption(
             f"{os.fspath(filepath)!r} does not say which model it is. Write ROOT/{model_type}/SYMBOL/RUN_ID/"
-            f"model{SUFFIXES[model_type][0]}, or leave RUN_ID out to have one made"
+            f"model{SUFFIXES[model_type][0]}, or leave RUN_ID out to have one made; a '/' in SYMBOL is written "
+            "';2F', which ModelKey.spell(symbol) does"
         )
     if symbol is not None and place.key.symbol != symbol:
         said = f"the symbol {place.key.symbol!r}" if place.key.symbol else "no symbol"

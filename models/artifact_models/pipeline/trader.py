@@ -86,6 +86,7 @@ class UnifiedPaperTrader:
             self._refresh(store, ModelKey(model_type, symbol))
         if not any(self.models.values()) and not self.problems:
             locations.refuse_what_is_no_store(store)
+            log.warning("no model of %s was found in %s", ", ".join(self.symbols) or "any symbol", store.url)
         return self.models
 
     def _wanted(self, store: ArtifactStore) -> Iterator[tuple[str, str]]:

@@ -78,7 +78,8 @@ class ArtifactsReport:
         yield ""
         for model in self.problems:
             yield console.safe(f"{model.key}: {type(model.error).__name__}: {model.error}")
-        yield f"{len(self.models)} models: {len(self.problems) or 'none'} with problems."
+        count = len(self.models)
+        yield f"{count} model{'s' * (count != 1)}: {len(self.problems) or 'none'} with problems."
 
 
 def validate_model_artifacts(
