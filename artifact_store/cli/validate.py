@@ -99,9 +99,9 @@ def _chosen(
         key = ModelKey.parse(ref)
         models = [each for each in models if key.covers(each)]
     if not models:
-        named = f" {ref}" if ref else ""
+        asked = f" {ref}" if ref else ""
         raise ModelNotFound(
-            f"there is no model{named} to validate in {store.url}; `artifact-store ls` lists what there is"
+            f"there is no model{asked} to validate in {store.url}; `artifact-store ls` lists what there is"
         )
     return models, partial(store.find, prefer=prefer) if prefer else store.find
 
