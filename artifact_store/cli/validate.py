@@ -93,9 +93,9 @@ def _chosen(
         key = ModelKey.parse(ref)
         models = [each for each in models if key.covers(each)]
     if not models:
-        which = f" {ref}" if ref else ""
+        asked = f" {ref}" if ref else ""
         raise ModelNotFound(
-            f"there is no model{which} to validate in {store.url}; `artifact-store ls` lists what there is"
+            f"there is no model{asked} to validate in {store.url}; `artifact-store ls` lists what there is"
         )
     return models, partial(store.find, prefer=prefer) if prefer else store.find
 
