@@ -337,7 +337,7 @@ class Draft:
                 check_categories(name, recorded, names, self.features.categories)
 
     def _read_pointer(self) -> SeenPointer:
-        return self._publication.read(first_use=str(self.key) not in self._known)
+        return self._publication.look_up(first_use=str(self.key) not in self._known)
 
     def _fields(self) -> dict[str, Any]:
         context = self._context

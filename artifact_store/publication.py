@@ -31,7 +31,7 @@ class Publication:
     policy: Policy
     validate: bool
 
-    def read(self, *, first_use: bool) -> SeenPointer:
+    def look_up(self, *, first_use: bool) -> SeenPointer:
         """Read the pointer, and where the key is new, look for a sibling that Windows would take for it.
 
         Raises:
