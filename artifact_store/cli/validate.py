@@ -14,7 +14,7 @@ import click
 from artifact_store.cli import failures, text
 from artifact_store.cli.session import Command, Session, pass_session, refuse_what_is_no_store
 from artifact_store.core.compatibility import Compatibility
-from artifact_store.core.errors import InvalidOption, ModelNotFound
+from artifact_store.core.errors import InvalidOption, ModelNotFound, NotAStore
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.references import RunRef, has_selector
 from artifact_store.legacy.single_file import old_models
@@ -50,10 +50,15 @@ def validate_models(
     with _opened(session) as store:
         models, find = _chosen(store, ref, prefer)
         checked = list(_check(session, models, find))
-        if not any(report.run or report.problems for report, _ in checked):
+        if all(_is_no_store(report) for report, _ in checked):
             refuse_what_is_no_store(store, models)
         session.answer(_document(store.url, checked), _lines(checked))
     context.exit(status(worst(report.verdict for report, _ in checked), strict=strict))
+
+
+def _is_no_store(report: ModelReport) -> bool:
+    """Tell whether nothing was found of a model, or only that this is no store."""
+    return not report.run and all(isinstance(problem.error, NotAStore) for problem in report.problems)
 
 
 def _opened(session: Session) -> ArtifactStore:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from artifact_models.recipes import Recipe
 
 log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())  # what is logged here is raised as well: without logging it is not shown twice
 
 
 @contextmanager
