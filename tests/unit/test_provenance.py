@@ -1,5 +1,6 @@
 """How a run came about, as a save records it: what, how often it is found out, how long that may take."""
 
+import importlib.util
 import json
 import os
 import platform
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from concurrent.futures import wait
 from pathlib import Path
 
@@ -124,7 +126,9 @@ def test_a_module_of_a_distribution_is_told_by_its_name(project):
     """As ``python -m artifact_models.train`` would be: the program is not the project's, and its folder is."""
     start = f"import runpy, sys; sys.argv[1:] = []; runpy.run_module('site', run_name='elsewhere'); {PROGRAM}"
     assert "script" not in recorded(project, "-c", start)["provenance"]
-    found = provenance._Main.of(sys.modules["__main__"])
+    spec = importlib.util.find_spec("pytest.__main__")
+    main = types.SimpleNamespace(__file__=spec.origin, __spec__=spec)  # what `python -m pytest` runs
+    found = provenance._Main.of(main)
     assert found.installed
     assert found.text == "-m pytest"
     assert found.path_in(Repository(found.path.parent, found.path.parent, found.path.parent)) is None
