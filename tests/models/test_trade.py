@@ -419,7 +419,7 @@ def test_a_part_that_is_something_else_is_a_row_and_the_others_go_on(folder):
         )
         store.promote(run_, "best_wf")
     signals = told(run(folder, "--json"))
-    assert {key: of["error"] for key, of in signals.items() if of["error"]} == {("lightgbm", "EURUSD"): "TypeError"}
+    assert {key: of["error"] for key, of in signals.items() if of["error"]} == {("lightgbm", "EURUSD"): "Corrupt"}
     assert sum(bool(of["signal"]) for of in signals.values()) == 5
 
 
