@@ -12,8 +12,9 @@ from artifact_store.core import keys, symbols
 from artifact_store.core.errors import ArtifactStoreError, Corrupt
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest
+from artifact_store.core.pointer import Note
 from artifact_store.core.policy import Later, Never, Policy
-from artifact_store.ops import catalog, publish, signing
+from artifact_store.ops import catalog, promote, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.publish import SeenPointer
 from artifact_store.ops.verdict import Verdict
@@ -83,16 +84,16 @@ class Publication:
         if seen.run_id == manifest.run_id and seen.pointer is not None:
             return Published(seen.pointer)  # an equal save was faster, and has published it
         context = self.context
+
+        def note() -> Note:
+            return signing.note(context, manifest.store_id, reason)
+
         try:
             decision = publish.publish(
-                context.backend,
-                self.alias,
-                manifest,
-                self.policy,
-                note=lambda: signing.note(context, manifest.store_id, reason),
-                patience=context.patience,
-                seen=seen,
+                context.backend, self.alias, manifest, self.policy, note=note, patience=context.patience, seen=seen
             )
+            if self.validate and decision.pointer is not None:  # time enough for somebody to delete the run
+                promote.kept(context, decision.pointer, manifest, note)
         except ArtifactStoreError as error:
             error.committed = manifest.label
             raise

@@ -43,7 +43,7 @@ def promote(context: Context, alias: str, manifest: Manifest, policy: Policy, *,
     if decision.pointer is None:
         assert decision.refusal is not None
         raise decision.refusal
-    return _kept(context, decision.pointer, manifest, note)
+    return kept(context, decision.pointer, manifest, note)
 
 
 def republish(context: Context, alias: str, manifest: Manifest, *, note: MakeNote, seen: SeenPointer) -> Pointer:
@@ -57,7 +57,7 @@ def republish(context: Context, alias: str, manifest: Manifest, *, note: MakeNot
     _check(context, manifest)
     step = advance(seen.pointer, manifest.key, alias, manifest, note())
     pointer = swap(context.backend, manifest.key, alias, seen, step, context.patience)
-    return _kept(context, pointer, manifest, note)
+    return kept(context, pointer, manifest, note)
 
 
 def retire(context: Context, ref: RunRef, alias: str, seen: SeenPointer, *, note: MakeNote) -> Pointer:
@@ -114,7 +114,7 @@ def _check(context: Context, manifest: Manifest) -> None:
         signing.check_run(context, manifest)
 
 
-def _kept(context: Context, pointer: Pointer, manifest: Manifest, note: MakeNote) -> Pointer:
+def kept(context: Context, pointer: Pointer, manifest: Manifest, note: MakeNote) -> Pointer:
     """Return the pointer if its run is still there; else publish what was in force before, and raise.
 
     Raises:

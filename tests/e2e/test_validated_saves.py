@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,40 @@ def test_a_codec_that_cannot_read_what_it_wrote_publishes_nothing() -> None:
     assert "ZeroDivisionError: nobody thought of that" in str(draft.run.published)
     with pytest.raises(errors.AliasNotFound):
         store.get("weights")
+
+
+class Deleting(Breaking):
+    """Somebody deletes the run while it is validated."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def decode(self, *_: Any, **__: Any) -> Any:
+        with ArtifactStore(self.where) as other:
+            for key in other.models():
+                for run in other.runs(key):
+                    with suppress(errors.RunInUse):
+                        other.delete(run.ref).apply()
+        return 1j
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_run_that_is_deleted_while_it_is_validated_leaves_the_alias_as_it_was(
+    tmp_path: Path, *, before: bool
+) -> None:
+    where = str(tmp_path / "store")
+    registry = CodecRegistry()
+    registry.register(Deleting(where))
+    with ArtifactStore(where, registry=registry) as store:
+        first = store.save({"n": 1}, "weights").ref if before else None
+        with pytest.raises(errors.RunDeleted), store.new_run("weights", validate=True) as draft:
+            draft.add("model", 1j)
+        if first is None:
+            with pytest.raises(errors.AliasRetired):
+                store.get("weights")
+        else:
+            assert store.get("weights").ref == first
+        assert store.doctor().of("error") == ()
 
 
 def test_with_an_example_it_does_not_even_store_it() -> None:
