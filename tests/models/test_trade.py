@@ -60,6 +60,10 @@ def run(folder, *more):
     return CliRunner().invoke(trade.main, given)
 
 
+def one_symbol(folder, data, *more):
+    return ["--store", str(folder / "store"), "--symbols", "X", "--models", "lightgbm", "--data", str(data), *more]
+
+
 def told(done) -> dict[tuple[str, str], dict]:
     return {(of["model"], of["symbol"]): of for of in json.loads(done.stdout)["signals"]}
 
@@ -110,17 +114,7 @@ def test_a_model_whose_features_nobody_named_is_a_row(tmp_path):
     with pytest.warns(UserWarning, match="no names"):
         adapter.fit(market.features.to_numpy(), market.returns, slice(0, 100), None)
     adapter.save(ArtifactStore(tmp_path / "store"), symbol="X")
-    given = [
-        "--store",
-        str(tmp_path / "store"),
-        "--symbols",
-        "X",
-        "--models",
-        "lightgbm",
-        "--data",
-        str(path),
-        "--json",
-    ]
+    given = one_symbol(tmp_path, path, "--json")
     done = CliRunner().invoke(trade.main, given)
     assert told(done)["lightgbm", "X"]["error"] == "FeatureMismatch"
     assert "20 features without names, the data have 25 columns" in done.stderr
@@ -205,17 +199,7 @@ class TestChecks:
     ):
         store = ArtifactStore(tmp_path / "store")
         self.save_with_other_predictions(adapter, store)
-        given = [
-            "--store",
-            str(tmp_path / "store"),
-            "--symbols",
-            "X",
-            "--models",
-            "lightgbm",
-            "--data",
-            str(path),
-            "--json",
-        ]
+        given = one_symbol(tmp_path, path, "--json")
         done = CliRunner().invoke(trade.main, given)
         (signal,) = json.loads(done.stdout)["signals"]
         assert (done.exit_code, signal["error"], signal["signal"]) == (1, "Corrupt", "")
@@ -256,17 +240,7 @@ class TestChecks:
         then = datetime.now(UTC) - timedelta(days=40)
         with ArtifactStore(tmp_path / "store", clock=lambda: then) as store:
             adapter.save(store, symbol="X")
-        given = [
-            "--store",
-            str(tmp_path / "store"),
-            "--symbols",
-            "X",
-            "--models",
-            "lightgbm",
-            "--data",
-            str(path),
-            "--json",
-        ]
+        given = one_symbol(tmp_path, path, "--json")
         for age, error in (("41d", ""), ("30d", "RunTooOld"), ("959h", "RunTooOld"), ("57599m", "RunTooOld")):
             (signal,) = json.loads(CliRunner().invoke(trade.main, [*given, "--max-run-age", age]).stdout)["signals"]
             assert signal["error"] == error, age
@@ -432,7 +406,7 @@ def test_names_of_features_cannot_command_the_terminal(tmp_path):
     adapter = LightGBMAdapter(config={"n_estimators": 3, "min_child_samples": 5})
     adapter.fit(table, table["a"], slice(0, 60), None).save(ArtifactStore(tmp_path / "store"), symbol="X")
     path = write_csv(tmp_path / "X.csv", table[["a"]])
-    given = ["--store", str(tmp_path / "store"), "--symbols", "X", "--models", "lightgbm", "--data", str(path)]
+    given = one_symbol(tmp_path, path)
     done = CliRunner().invoke(trade.main, given)
     assert "1 of the features are not among them" in done.stderr
     assert "\x1b" not in done.stderr + done.stdout
