@@ -16,6 +16,7 @@ from artifact_store import Run
 
 COMPARED: Final = "compared"
 NOT_COMPARED: Final = "not compared"
+UNCHECKED: Final = "unchecked"
 _LIBRARIES: Final = (
     *("artifact-store", "artifact-store-models", "gymnasium", "lightgbm", "numpy", "pandas", "polars", "pyarrow"),
     *("scikit-learn", "skops", "stable-baselines3", "torch"),

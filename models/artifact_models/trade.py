@@ -19,7 +19,7 @@ import click
 
 from artifact_models import console, families
 from artifact_models.adapter import BaseModelAdapter
-from artifact_models.checked import COMPARED, Checked
+from artifact_models.checked import COMPARED, UNCHECKED, Checked
 from artifact_models.families import load_adapter
 from artifact_models.market import check_plain, file_of, live_frame
 from artifact_models.opinion import newest
@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 
 PREFER: Final = ("best_wf", "latest")
 WORKERS: Final = 8
-UNCHECKED: Final = "unchecked"
 _SHOWN: Final = 5
 _CHECKED: Final = Checked()
 """What this process has checked."""

@@ -2,7 +2,9 @@
 
 import logging
 import shutil
+from datetime import timedelta
 
+import numpy as np
 import pytest
 from artifact_models import GRUTrainer, LightGBMTrainer, UnifiedPaperTrader, validate_model_artifacts
 from artifact_models.pipeline.trainers import TRAINERS
@@ -36,6 +38,22 @@ def loaded(trader):
         for symbol, models in trader.models.items()
         for kind, model in models.items()
     }
+
+
+def loaded_types(trader):
+    return list(trader.load_all_models()["BTCEUR"])
+
+
+def saved_with_other_predictions(place, trainer):
+    """Publish the same model with golden predictions that it does not repeat, as after a change of a library."""
+    with ArtifactStore(place) as store:
+        good = store.get("lightgbm/BTCEUR")
+        with store.new_run("lightgbm/BTCEUR") as draft:
+            draft.features, draft.config = good.features, good.config
+            draft.add("model", trainer.model)
+            draft.add("example_inputs", trainer.adapter.example_inputs)
+            draft.add("example_outputs", np.full(len(trainer.adapter.example_inputs), 9))
+    return draft.run
 
 
 class TestLoading:
@@ -107,6 +125,8 @@ class TestLoading:
         ("arguments", "said"),
         [
             ({"config": ["BTCEUR"]}, "config is a mapping of settings"),
+            ({"max_run_age": timedelta(0)}, "max_run_age is a timedelta above 0"),
+            ({"max_run_age": 30}, "is a timedelta above 0, .* not 30"),
             ({"model_types": ["xgboost"]}, "no trainer is of the type 'xgboost'"),
             ({"models_dir": ArtifactStore("memory://a"), "storage_options": {"key": "x"}}, "takes no storage options"),
         ],
@@ -168,6 +188,42 @@ class TestOverDays:
         saved(place, "lightgbm", "BTCEUR")
         trader.load_all_models()
         assert trader.problems == {}
+
+    def test_a_run_that_predicts_something_else_is_passed_over_unless_it_is_not_to_be_checked(self, place):
+        first = saved(place, "lightgbm")
+        trader = UnifiedPaperTrader(symbols=["BTCEUR"], models_dir=place)
+        trader.load_all_models()
+        before = trader.models["BTCEUR"]["lightgbm"]
+        wrong = saved_with_other_predictions(place, first)
+        for _ in range(2):
+            trader.load_all_models()
+            (error,) = trader.problems.values()
+            assert isinstance(error, errors.Corrupt)
+            assert "predicts something else than when it was saved" in str(error)
+            assert trader.models["BTCEUR"]["lightgbm"] is before
+        fresh = UnifiedPaperTrader(symbols=["BTCEUR"], models_dir=place)
+        assert fresh.load_all_models() == {"BTCEUR": {}}
+        unchecked = UnifiedPaperTrader(symbols=["BTCEUR"], models_dir=place, unchecked=True)
+        assert unchecked.load_all_models()["BTCEUR"]["lightgbm"].run == wrong
+
+    def test_it_says_what_each_run_was_compared_with(self, place, caplog):
+        first = saved(place, "lightgbm")
+        with ArtifactStore(place) as store:
+            store.save(first.model, "lightgbm/ETHEUR", features=first.adapter.features, config=first.config)
+        with caplog.at_level(logging.INFO):
+            UnifiedPaperTrader(models_dir=place).load_all_models()
+            UnifiedPaperTrader(symbols=["BTCEUR"], models_dir=place, unchecked=True).load_all_models()
+        told = [text for text in caplog.messages if " is loaded: " in text]
+        assert [text.rpartition("; ")[2] for text in told] == ["compared", "not compared", "unchecked"]
+
+    def test_a_run_that_has_become_too_old_is_taken_out(self, place):
+        saved(place, "lightgbm")
+        trader = UnifiedPaperTrader(symbols=["BTCEUR"], models_dir=place, max_run_age=timedelta(hours=1))
+        assert loaded_types(trader) == ["lightgbm"]
+        trader.max_run_age = timedelta(microseconds=1)
+        assert loaded_types(trader) == []
+        (error,) = trader.problems.values()
+        assert isinstance(error, errors.RunTooOld)
 
     def test_a_model_of_which_nothing_is_published_any_more_is_taken_out(self, place):
         saved(place, "lightgbm")

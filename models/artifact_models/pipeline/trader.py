@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Any, Final, Self
 
 from artifact_models import places
+from artifact_models.checked import UNCHECKED, Checked
 from artifact_models.pipeline import locations
 from artifact_models.pipeline.locations import FilePath
 from artifact_models.pipeline.trainers import TRAINERS, PipelineTrainer
@@ -18,6 +20,8 @@ log = logging.getLogger(__name__)
 
 _NOWHERE: Final = (errors.NotAStore, errors.ContainerNotFound)
 """What is wrong with the place, and not with one of its models."""
+_GONE: Final = (errors.NotFound, errors.RunTooOld)
+"""After these, what was loaded before may not go on either."""
 
 
 class UnifiedPaperTrader:
@@ -26,6 +30,10 @@ class UnifiedPaperTrader:
     ``config`` is handed to the trainers, and has ``symbols`` and ``models_dir`` where these are not given; without
     symbols, all that there are at ``models_dir`` are meant. ``models_dir`` is the root of a store, or an old tree,
     which is read in place.
+
+    Each run is validated once (:meth:`artifact_store.Run.validate`), and passed over unless it is sound; one without
+    golden predictions is loaded, and logged as "not compared". With ``unchecked=True`` nothing is validated. A run that
+    was saved longer ago than ``max_run_age`` is refused, also if it is loaded already.
 
     :meth:`load_all_models` may be called again and again: what is still published stays, and what is not is replaced.
     ``problems`` has what went wrong in the last call, by symbol and model type.
@@ -39,6 +47,8 @@ class UnifiedPaperTrader:
         *,
         model_types: Iterable[str] = tuple(TRAINERS),
         storage_options: Mapping[str, Any] | None = None,
+        unchecked: bool = False,
+        max_run_age: timedelta | None = None,
     ) -> None:
         if config is not None and not isinstance(config, Mapping):
             raise errors.InvalidOption(f"config is a mapping of settings, not {config!r:.80}; give symbols=[...]")
@@ -50,6 +60,8 @@ class UnifiedPaperTrader:
         unknown = [kind for kind in self.model_types if kind not in TRAINERS]
         if unknown:
             raise errors.InvalidOption(f"no trainer is of the type {unknown[0]!r}; there are {', '.join(TRAINERS)}")
+        self.max_run_age = _limit(max_run_age)
+        self._checked = None if unchecked else Checked()
         self.models: dict[str, dict[str, Any]] = {symbol: {} for symbol in self.symbols}
         self.problems: dict[tuple[str, str], Exception] = {}
         self._storage_options = storage_options
@@ -75,7 +87,8 @@ class UnifiedPaperTrader:
         """Load the model of each symbol and type: ``best_wf``, else ``latest``, else the newest run; return ``models``.
 
         A run that is loaded already is not loaded again. One broken model stops no other: it is in ``problems``, and
-        the one that was loaded before goes on. A model of which nothing is published any more is taken out.
+        the one that was loaded before goes on, unless it is gone or too old. A model of which nothing is published any
+        more is taken out.
 
         Raises:
             NotAStore, ContainerNotFound: there are no models at ``models_dir``, but something else, or no bucket.
@@ -102,10 +115,11 @@ class UnifiedPaperTrader:
         symbol, models = str(key.symbol), self.models.setdefault(str(key.symbol), {})
         before = models.get(key.model_type)
         try:
-            run = store.find(key)
+            run = store.find(key, max_run_age=self.max_run_age)
             if before is None or before.run != run:
+                checked = UNCHECKED if self._checked is None else self._checked(run)
                 models[key.model_type] = self._loaded(key.model_type, run)
-                log.info("%s is loaded: %s", run.ref, run.found_by[-1] if run.found_by else "named")
+                log.info("%s is loaded: %s; %s", run.ref, run.found_by[-1] if run.found_by else "named", checked)
         except _NOWHERE:
             raise
         except errors.ModelNotFound as error:
@@ -113,7 +127,7 @@ class UnifiedPaperTrader:
             log.debug("%s", error)
         except Exception as error:  # noqa: BLE001 -- of a library too, which met what it did not expect: the others go on
             self.problems[symbol, key.model_type] = error
-            if isinstance(error, errors.NotFound):
+            if isinstance(error, _GONE):
                 models.pop(key.model_type, None)
             log.warning("%s is %s: %s", key, "as it was" if key.model_type in models else "not loaded", error)
 
@@ -166,6 +180,12 @@ class UnifiedPaperTrader:
 def _names(values: Iterable[str] | None) -> list[str]:
     """Return names as a list; a single text is one name."""
     return [values] if isinstance(values, str) else list(dict.fromkeys(values or ()))
+
+
+def _limit(given: object) -> timedelta | None:
+    if given is None or (isinstance(given, timedelta) and given > timedelta(0)):
+        return given
+    raise errors.InvalidOption(f"max_run_age is a timedelta above 0, such as timedelta(days=30), not {given!r:.80}")
 
 
 def _path(run: Run, filename: str) -> str:
