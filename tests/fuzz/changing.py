@@ -81,11 +81,12 @@ def change_json(data: bytes, chance: Random) -> bytes:
         return change_bytes(data, chance, _JSON_WORDS)
     value = _changed(value, chance)
     if isinstance(value, dict) and chance.random() < 0.9:
-        value.pop("checksum", None)
+        value = {name: each for name, each in value.items() if name != "checksum"}  # it may be one of _ODD itself
         try:
-            value["checksum"] = checksum(value)
+            sealed = checksum(value)
         except ValueError:
-            value["checksum"] = "0" * 64
+            sealed = "0" * 64
+        value = value | {"checksum": sealed}
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode("utf-8", "surrogatepass")
 

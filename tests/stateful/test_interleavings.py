@@ -301,7 +301,7 @@ def explored(name, record_property):
 
 def test_the_exploration_finds_a_promotion_that_does_not_look_again(monkeypatch):
     """What would happen without the second look of a promotion, and of a deletion: the exploration sees it."""
-    monkeypatch.setattr(promote, "_kept", lambda context, pointer, manifest, note: pointer)
+    monkeypatch.setattr(promote, "kept", lambda context, pointer, manifest, note: pointer)
     with pytest.raises(AssertionError, match="D5"):
         explore(SCENARIOS["promote, delete"](), always=always, finally_=finally_)
 
