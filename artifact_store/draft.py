@@ -6,8 +6,7 @@ Composes what ``core``, ``codecs`` and ``ops`` do, and holds no rule of its own.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +16,7 @@ from artifact_store import proof
 from artifact_store.core import keys
 from artifact_store.core.canonical import canonical
 from artifact_store.core.codec import KnowsCategories, KnowsInputs, check_categories, check_inputs, libraries_of
-from artifact_store.core.documents import NON_FINITE, check_writable, plain
+from artifact_store.core.documents import NON_FINITE, check_writable, mapping, named_values, plain
 from artifact_store.core.errors import (
     FileNotInRun,
     InvalidName,
@@ -28,16 +27,15 @@ from artifact_store.core.errors import (
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.files import Outgoing
 from artifact_store.core.keys import ModelKey, RunId
-from artifact_store.core.manifest import CodecRecord, Component, FileEntry, Manifest, Parent, summary
+from artifact_store.core.manifest import CodecRecord, Component, Manifest, Parent, summary
 from artifact_store.core.policy import Policy, intent
-from artifact_store.ops import environment, lineage, marker, provenance, publish, signing
+from artifact_store.ops import lineage, marker, signing
 from artifact_store.ops.context import Context
-from artifact_store.ops.marker import StoreRecord
-from artifact_store.ops.publish import SeenPointer
 from artifact_store.publication import Publication
 from artifact_store.run import Example, Run
+from artifact_store.saving import Saving
 from artifact_store.storage.home import at_home
-from artifact_store.storage.transfer import Destination, upload
+from artifact_store.surroundings import Surroundings
 
 
 class Draft:
@@ -53,12 +51,8 @@ class Draft:
         "_components",
         "_context",
         "_extra",
-        "_gathering",
         "_has_example",
         "_inputs",
-        "_known",
-        "_libraries",
-        "_open_store",
         "_publication",
         "_staging",
         "_surroundings",
@@ -67,14 +61,12 @@ class Draft:
         "created_at",
         "data",
         "description",
-        "environment",
         "features",
         "is_fitted",
         "key",
         "metrics",
         "own_id",
         "parent",
-        "provenance",
         "reason",
         "recovered",
         "run",
@@ -92,8 +84,6 @@ class Draft:
         alias: str,
         policy: Policy,
         validate: bool,
-        open_store: Callable[[], StoreRecord],
-        known_keys: set[str],
     ) -> None:
         self.key = key
         self.own_id = run_id is None
@@ -109,13 +99,6 @@ class Draft:
         self.is_fitted = True
         self.created_at: datetime | None = None
         """When it was trained (aware), where that was not now: for runs that are brought from elsewhere."""
-        self.environment: Any = None
-        """Where it was trained (a mapping), where that was not here: for runs that are brought from elsewhere."""
-        self.provenance: Any = None
-        """What to record instead of this process's own code, user and host (a mapping); ``{}`` for nothing.
-
-        Where this or ``environment`` is given, nothing else is found out about this process.
-        """
         self.description = ""
         self.parent: Any = None
         self.data: Any = {}
@@ -123,17 +106,35 @@ class Draft:
         self.run: Run | None = None
         """The committed run, once there is one."""
         self._context = context
+        self._surroundings = Surroundings(context)
         self._publication = Publication(context, key, keys.check_alias(alias), policy, validate)
         self._has_example = False
-        self._open_store, self._known = open_store, known_keys
         self._components: dict[str, Component] = {}
         self._extra: dict[str, Path] = {}
         self._inputs: dict[str, tuple[str, ...]] = {}
-        self._libraries: set[str] = set()
-        self._gathering: provenance.Gathering | None = None
-        self._surroundings: dict[str, Any] | None = None
         self._categories: dict[str, Sequence[Sequence[object]]] = {}
         self._staging = tempfile.TemporaryDirectory(prefix="artifact-store-", ignore_cleanup_errors=True)
+
+    @property
+    def environment(self) -> Any:
+        """Where it was trained (a mapping), where that was not here: for runs that are brought from elsewhere."""
+        return self._surroundings.environment
+
+    @environment.setter
+    def environment(self, value: Any) -> None:
+        self._surroundings.environment = value
+
+    @property
+    def provenance(self) -> Any:
+        """What to record instead of this process's own code, user and host (a mapping); ``{}`` for nothing.
+
+        Where this or ``environment`` is given, nothing else is found out about this process.
+        """
+        return self._surroundings.provenance
+
+    @provenance.setter
+    def provenance(self, value: Any) -> None:
+        self._surroundings.provenance = value
 
     def __repr__(self) -> str:
         return f"<Draft {self.key}:{self.run_id} for {self._context.backend.url}>"
@@ -160,7 +161,7 @@ class Draft:
             InvalidName: the name is outside the grammar, or taken.
         """
         self._check_open()
-        self._gather()
+        self._surroundings.begin()
         if keys.check_component(name) in self._components:
             raise InvalidName("component", name, "this run has one already")
         if name in {"manifest", "metadata"}:
@@ -179,7 +180,7 @@ class Draft:
             files=tuple(sorted(written)),
             options=options,
         )
-        self._libraries.update(libraries_of(chosen))
+        self._surroundings.libraries.update(libraries_of(chosen))
         if isinstance(chosen, KnowsInputs):
             self._inputs[name] = chosen.inputs(obj)
         if isinstance(chosen, KnowsCategories):
@@ -188,7 +189,7 @@ class Draft:
     def add_file(self, name: str, path: str | Path) -> None:
         """Add a file as it is. It is read when the run is committed, and must not change until then."""
         self._check_open()
-        self._gather()
+        self._surroundings.begin()
         source = at_home(path)
         if keys.check_path(name) in self._extra or (self._directory / name).exists():
             raise InvalidName("file name", name, "this run has one already")
@@ -232,63 +233,40 @@ class Draft:
             OutcomeUnknown: a write may have landed; ``committed`` says how far it came for certain.
             ArtifactStoreError: see :mod:`artifact_store.errors`; unless ``committed`` is set, nothing is visible.
         """
+        self._check()
+        fields = self._fields()
+        files = self._stage(fields)
+        saving = Saving(
+            self._context,
+            self._publication,
+            fields,
+            dict(self._components),
+            self._surroundings,
+            own_id=self.own_id and not self._tried,
+        )
+        self._tried = True
+        manifest, seen = saving.carry_out(files)
+        self._context.opened.models.add(str(self.key))
+        self.run = Run(self._context, manifest)
+        self.run.published = self._publication.carry_out(self.run, seen, reason=self.reason)
+        return self.run
+
+    def _check(self) -> None:
+        """Refuse what cannot become a run, before anything is read or written."""
         self._check_open()
         self._check_features()
         signing.check_able(self._context)
         if not self._components and not self._extra:
             raise InvalidOption(f"{self.key}:{self.run_id} has nothing in it; add a component or a file")
-        fields = self._fields()
-        said = {**fields, **self._said(), "store_id": "", "files": (), "components": {}}
+
+    def _stage(self, fields: Mapping[str, Any]) -> list[Outgoing]:
+        """Return the files to store, ``metadata.json`` among them, once it is sure that all of it can be read again."""
+        said = {**fields, **self._surroundings.said(), "store_id": "", "files": (), "components": {}}
         check_writable(Manifest, said, f"what {self.key.display_name} is given")
         if self._has_example:
             proof.repeat_example(self._context, fields, self._components, self._directory)
         (self._directory / keys.METADATA).write_bytes(canonical(summary(fields, self.features)))
-        manifest, seen = self._store(fields, self._freeze())
-        self._known.add(str(self.key))
-        self.run = Run(self._context, manifest)
-        self.run.published = self._publication.carry_out(self.run, seen, reason=self.reason)
-        return self.run
-
-    def _store(self, fields: Mapping[str, Any], files: Sequence[Outgoing]) -> tuple[Manifest, SeenPointer]:
-        """Store the files and then the manifest. Return it, and the pointer of the alias as it was read before."""
-        context, signer = self._context, self._context.signer
-        components = dict(self._components)
-        pointer = context.workers.submit(self._read_pointer)
-        signed: Future[Manifest] | None = None
-        try:
-            store_id = self._open_store().store_id
-
-            def describe(entries: Sequence[FileEntry]) -> Manifest:
-                about = {**fields, **self._where()}
-                return Manifest(store_id=store_id, files=tuple(entries), components=components, **about)
-
-            if str(self.key) not in self._known:
-                pointer.result()  # the first use of a key here: its symbol is checked before anything is stored
-            to = Destination(self.key, self.run_id, context.new_write_id()[:8], self.own_id and not self._tried)
-            self._tried = True
-            if signer is not None:  # beside the files: in the store before the run is visible
-                signed = context.workers.submit(lambda: signing.ahead(context, signer, files, describe))
-            entries = upload(
-                context.backend,
-                files,
-                to,
-                workers=context.workers,
-                patience=context.patience,
-                report=context.report,
-            )
-        finally:
-            pointer.exception()  # waits for it, whatever came of it, so that nothing is left running
-            if signed is not None:
-                signed.exception()
-        seen = pointer.result()  # an alias that cannot be read fails the save while nothing is visible
-        self._publication.check(seen)
-        ours = describe(entries)
-        if signer is not None and signed is not None and signed.result().digest != ours.digest:
-            signing.sign(context, ours, signer)
-        manifest = publish.commit(context.backend, ours, context.patience)
-        if signer is not None and manifest.digest != ours.digest:
-            signing.check_own(context, manifest, signer)
-        return manifest, seen
+        return self._freeze()
 
     def check_writable(self) -> None:
         """Find out now what a commit would find out after all the work: whether this run could be saved and published.
@@ -301,8 +279,8 @@ class Draft:
             ArtifactStoreError: the store cannot be written, or this client cannot sign.
         """
         signing.check_able(self._context)
-        self._open_store()
-        self._publication.check(self._read_pointer())
+        marker.opened(self._context)
+        self._publication.check(self._publication.look_up())
         marker.try_to_write(self._context.backend, self._context.patience)
 
     def discard(self) -> None:
@@ -336,9 +314,6 @@ class Draft:
             if self.features.categories or not self.recovered:
                 check_categories(name, recorded, names, self.features.categories)
 
-    def _read_pointer(self) -> SeenPointer:
-        return self._publication.look_up(first_use=str(self.key) not in self._known)
-
     def _fields(self) -> dict[str, Any]:
         context = self._context
         return {
@@ -349,18 +324,15 @@ class Draft:
             "created_at": self.created_at or context.now(),
             "features": None if self.features is None else self.features.to_json(),
             "is_fitted": self.is_fitted,
-            "config": plain(_mapping("config", self.config), "config"),
-            "training_config": plain(_mapping("training_config", self.training_config), "training_config"),
-            "metrics": {
-                name: _number(name, value)
-                for name, value in plain(_mapping("metrics", self.metrics), "metrics").items()
-            },
-            "tags": plain({name: str(value) for name, value in _mapping("tags", self.tags).items()}, "tags"),
+            "config": named_values("config", self.config),
+            "training_config": named_values("training_config", self.training_config),
+            "metrics": {name: _number(name, value) for name, value in named_values("metrics", self.metrics).items()},
+            "tags": plain({name: str(value) for name, value in mapping("tags", self.tags).items()}, "tags"),
             "description": _text("description", self.description),
             "parent": self._parent(),
             "data": {
                 name: {"size": found.size, "sha256": found.sha256}
-                for name, found in lineage.digests(_mapping("data", self.data), context.report).items()
+                for name, found in lineage.digests(mapping("data", self.data), context.report).items()
             },
             "publish": intent(self._publication.alias, self._publication.policy),
             "signed_by": () if context.signer is None else (context.signer.key_id,),
@@ -370,27 +342,6 @@ class Draft:
         if self.parent is None:
             return None
         return lineage.parent(self._context, self.parent.manifest if isinstance(self.parent, Run) else self.parent)
-
-    def _gather(self) -> None:
-        """Begin to find out how this run comes about, unless that was said already, or is not to be recorded."""
-        said = self.provenance is not None or self.environment is not None
-        if self._gathering is None and self._context.provenance and not said:
-            self._gathering = provenance.begin(self._context.workers, self._context.provenance)
-
-    def _where(self) -> dict[str, Any]:
-        """Return the environment and the provenance; the same ones however often it is asked."""
-        if self._surroundings is None:
-            gathered = self._gathering if self.provenance is None and self.environment is None else None
-            self._surroundings = {
-                "environment": environment.describe(self._libraries, gathered.packages() if gathered else {}),
-                "provenance": gathered.provenance() if gathered else {},
-            }
-        return self._surroundings | self._said()
-
-    def _said(self) -> dict[str, Any]:
-        """Return what the caller gives instead of the surroundings of this process."""
-        given = {"environment": self.environment, "provenance": self.provenance}
-        return {name: dict(plain(_mapping(name, value), name)) for name, value in given.items() if value is not None}
 
     def _freeze(self) -> list[Outgoing]:
         staged = {path: self._directory / path for path in self._staged()}
@@ -413,12 +364,6 @@ class Draft:
     def _staged(self) -> set[str]:
         found = (path for path in self._directory.rglob("*") if path.is_file())
         return {path.relative_to(self._directory).as_posix() for path in found}
-
-
-def _mapping(what: str, value: Any) -> Mapping[str, Any]:
-    if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
-        return value
-    raise InvalidOption(f"{what} is a mapping of names to values, not {value!r}")
 
 
 def _text(what: str, value: Any) -> str:

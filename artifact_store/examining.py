@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 from artifact_store.diagnosis.examine import examine
 from artifact_store.diagnosis.finding import Diagnosis
@@ -20,10 +21,6 @@ class Examining:
     """Nothing here raises on a broken store, and nothing changes one before a plan is applied."""
 
     _context: Context
-    _concurrency: marker.Concurrency
-
-    def _open_a_store(self) -> marker.StoreRecord:
-        raise NotImplementedError
 
     def exists(self) -> bool:
         """Tell whether the root says that it is a store, be it a damaged one: one small request.
@@ -31,7 +28,7 @@ class Examining:
         Raises:
             Unavailable, AccessDenied: the storage does not answer.
         """
-        return marker.is_there(self._context.backend, self._context.patience)
+        return marker.is_there(self._context.records)
 
     def doctor(
         self,
@@ -52,4 +49,6 @@ class Examining:
         """
         retention.check_span("grace", grace)
         options = Options(deep=deep, probes=probes, grace=grace, announce=announce)
-        return examine(self._context, options, self._concurrency, self._open_a_store)
+        return examine(
+            self._context, options, self._context.concurrency, partial(marker.opened_if_there, self._context)
+        )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from artifact_store.core.errors import Conflict, InvalidReference, NotAStore
+from artifact_store.core.errors import Conflict, InvalidReference
 from artifact_store.core.keys import KeyLike, ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.references import RefLike, RunRef
@@ -17,16 +17,12 @@ from artifact_store.ops.context import Context
 from artifact_store.ops.plan import Plan
 from artifact_store.ops.retention import GRACE
 from artifact_store.run import Run
-from artifact_store.storage.settle import patiently
 
 
 class Housekeeping:
     """Everything here returns a plan that changes nothing before ``plan.apply()``, but for ``undelete``."""
 
     _context: Context
-
-    def _open_for_writing(self) -> marker.StoreRecord:
-        raise NotImplementedError
 
     def delete(self, run: Run | RefLike, *, reason: str = "") -> Plan:
         """Return the plan to delete one run, which is named by its full id.
@@ -40,7 +36,7 @@ class Housekeeping:
         """
         key, run_id = _named(run.ref if isinstance(run, Run) else run, "delete")
         self._check_ours(run, key, run_id)
-        return retention.plan_delete(self._context, key, run_id, reason=reason, begin=self._open_a_store)
+        return retention.plan_delete(self._context, key, run_id, reason=reason)
 
     def undelete(self, ref: Run | RefLike) -> Run:
         """Bring back a deleted run, and return it. One that was not deleted is returned as it is.
@@ -52,7 +48,7 @@ class Housekeeping:
         """
         key, run_id = _named(ref.ref if isinstance(ref, Run) else ref, "undelete")
         self._check_ours(ref, key, run_id)
-        self._open_a_store()
+        marker.opened_if_there(self._context)
         return Run(self._context, deletion.undelete(self._context, key, run_id))
 
     def prune(
@@ -77,7 +73,7 @@ class Housekeeping:
         """
         rules = retention.Rules(keep_last, retention.Best.of(keep_best), older_than, grace)
         models = catalog.models(self._context) if key is None else [ModelKey.parse(key)]
-        return retention.plan_prune(self._context, models, rules, reason=reason, begin=self._open_a_store)
+        return retention.plan_prune(self._context, models, rules, reason=reason)
 
     def gc(self, *, grace: timedelta = GRACE) -> Plan:
         """Return the plan to sweep what was deleted, and to clear what was never committed, at least ``grace`` ago.
@@ -89,10 +85,7 @@ class Housekeeping:
             NotAStore: the root holds something else.
         """
         retention.check_span("grace", grace)
-        if patiently(lambda: marker.read_marker(self._context.backend), self._context.patience) is None:
-            marker.check_store(self._context.backend, self._context.patience)
-            return Plan((), self._open_for_writing)  # type: ignore[arg-type]  # without steps it is never begun
-        return survey.plan_gc(self._context, grace=grace, begin=self._open_a_store)
+        return survey.plan_gc(self._context, grace=grace)
 
     def _check_ours(self, run: Run | RefLike, key: ModelKey, run_id: RunId) -> None:
         """Raise unless there is such a run, and a handle on one is a handle on this very one.
@@ -101,16 +94,10 @@ class Housekeeping:
             RunNotFound: no such run was ever committed here.
             Conflict: the handle is of another store, where a run has the same name.
         """
-        record = deletion.look(self._context, key, run_id).record
+        record = self._context.records.run(key, run_id).value
         found = record.digest if isinstance(record, Manifest) else record.manifest_sha256
         if isinstance(run, Run) and found not in {None, run.manifest.digest}:
             raise Conflict(f"{run.ref} of {self._context.backend.url} is another run than the one that was given")
-
-    def _open_a_store(self) -> marker.StoreRecord:
-        """Open the store for writing, but never make one."""
-        if patiently(lambda: marker.read_marker(self._context.backend), self._context.patience) is None:
-            raise NotAStore(f"{self._context.backend.url} says nowhere that it is a store; nothing was touched")
-        return self._open_for_writing()
 
 
 def _named(ref: RefLike, what: str) -> tuple[ModelKey, RunId]:

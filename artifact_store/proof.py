@@ -13,13 +13,11 @@ from typing import Any
 from artifact_store.core.errors import Corrupt, InvalidInput, NotEncodable
 from artifact_store.core.keys import RunId
 from artifact_store.core.manifest import Component, FileEntry, Manifest
-from artifact_store.ops import publish
 from artifact_store.ops.context import Context
 from artifact_store.ops.golden import check_example
 from artifact_store.ops.validate import Validation
 from artifact_store.ops.verdict import Verdict
 from artifact_store.run import Held, Run
-from artifact_store.storage.settle import patiently
 
 
 def repeat_example(
@@ -67,7 +65,7 @@ def prove(context: Context, manifest: Manifest) -> Validation:
         Unavailable: the storage does not answer, which says nothing about the run.
     """
     key, run_id = manifest.key, RunId(manifest.run_id)
-    stored = patiently(lambda: publish.read_manifest(context.backend, key, run_id), context.patience)
+    stored = context.records.manifest(key, run_id)
     if stored.digest != manifest.digest:
         raise Corrupt(f"the manifest of {manifest.label} in the storage is not the one that was committed")
     return Run(replace(context, cache=None), stored).validate(sha256=stored.digest)

@@ -12,14 +12,12 @@ from artifact_store.core import keys, symbols
 from artifact_store.core.errors import ArtifactStoreError, Corrupt
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest
-from artifact_store.core.pointer import Note
 from artifact_store.core.policy import Later, Never, Policy
-from artifact_store.ops import catalog, promote, publish, signing
+from artifact_store.ops import promote, publish, signing
 from artifact_store.ops.context import Context
-from artifact_store.ops.publish import SeenPointer
+from artifact_store.ops.records import SeenPointer
 from artifact_store.ops.verdict import Verdict
 from artifact_store.run import Published, Run
-from artifact_store.storage.settle import patiently
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +30,31 @@ class Publication:
     policy: Policy
     validate: bool
 
-    def look_up(self, *, first_use: bool) -> SeenPointer:
+    @property
+    def first_use(self) -> bool:
+        """Tell whether this client has not saved a run of the model yet."""
+        return str(self.key) not in self.context.opened.models
+
+    def look_up(self) -> SeenPointer:
         """Read the pointer, and where the key is new, look for a sibling that Windows would take for it.
 
         Raises:
             InvalidName: there is such a sibling.
             Corrupt: the pointer cannot be read.
         """
-        context = self.context
         try:
-            seen = patiently(lambda: publish.read_pointer(context.backend, self.key, self.alias), context.patience)
+            seen = self.context.records.pointer(self.key, self.alias)
         except Corrupt:  # on a file system without case that may be the pointer of such a sibling
             self._check_twin()
             raise
-        if seen.pointer is None and first_use:
+        if seen is None and self.first_use:
             self._check_twin()
         return seen
 
     def check(self, seen: SeenPointer) -> None:
         """Refuse, while nothing is visible, to publish over a pointer that the policy does not believe."""
-        believed = signing.guard(self.context)
-        if believed is not None and seen.pointer is not None and not isinstance(self.policy, Never | Later):
-            believed(seen.pointer)
+        if seen is not None and not isinstance(self.policy, Never | Later):
+            signing.believe(self.context, seen.value)
 
     def carry_out(self, run: Run, seen: SeenPointer, *, reason: str) -> Published:
         """Validate the run that was committed, if that is asked for, and publish it as the policy says.
@@ -81,18 +82,12 @@ class Publication:
             return Published(None, "publish='never' was asked for")
         if isinstance(self.policy, Later):
             return Published(None, "publishing it was left for later")
-        if seen.run_id == manifest.run_id and seen.pointer is not None:
-            return Published(seen.pointer)  # an equal save was faster, and has published it
-        context = self.context
-
-        def note() -> Note:
-            return signing.note(context, manifest.store_id, reason)
-
+        if seen is not None and seen.value.run_id == manifest.run_id:
+            return Published(seen.value)  # an equal save was faster, and has published it
+        context, note = self.context, self.context.note(reason)
         try:
-            decision = publish.publish(
-                context.backend, self.alias, manifest, self.policy, note=note, patience=context.patience, seen=seen
-            )
-            if self.validate and decision.pointer is not None:  # time enough for somebody to delete the run
+            decision = publish.publish(context, self.alias, manifest, self.policy, note, seen=seen)
+            if self.validate and decision.pointer is not None:  # time enough for another client to delete the run
                 promote.kept(context, decision.pointer, manifest, note)
         except ArtifactStoreError as error:
             error.committed = manifest.label
@@ -104,5 +99,5 @@ class Publication:
 
     def _check_twin(self) -> None:
         if self.key.symbol is not None:
-            siblings = catalog.children(self.context, keys.type_prefix(self.key.model_type))
+            siblings = self.context.records.children(keys.type_prefix(self.key.model_type))
             symbols.check_symbol_twin(self.key.symbol, siblings)

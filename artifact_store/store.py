@@ -20,10 +20,11 @@ from artifact_store.core.features import FeatureSchema
 from artifact_store.core.files import Digest
 from artifact_store.core.keys import KeyLike, ModelKey, RunId
 from artifact_store.core.manifest import Manifest
-from artifact_store.core.pointer import Note, Pointer, Publish
+from artifact_store.core.pointer import Pointer, Publish
 from artifact_store.core.policy import Expect, Never, Policy, parse_policy
 from artifact_store.core.references import RefLike, RunRef
 from artifact_store.core.registry import CodecRegistry
+from artifact_store.core.store_record import Concurrency
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.draft import Draft
 from artifact_store.examining import Examining
@@ -89,7 +90,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
         signer: Signer | None = None,
         state: str | Path | None = None,
         cache: str | Path | None = None,
-        concurrency: marker.Concurrency = "safe",
+        concurrency: Concurrency = "safe",
         timeout: float = 30.0,
         progress: Report | None = None,
         registry: CodecRegistry | None = None,
@@ -106,9 +107,6 @@ class ArtifactStore(Housekeeping, Checking, Examining):
             raise InvalidOption(f"signer is a Signer: Signer.from_pem('mine.key'), not a {type(signer).__name__}")
         if state is not None and (policy is None or not policy.require_signature):
             raise InvalidOption("state remembers signed aliases; it needs a policy with require_signature=True")
-        self._concurrency = concurrency
-        self._record: marker.StoreRecord | None = None
-        self._known_keys: set[str] = set()
         self._context = Context(
             backend=SingleWriter(backend) if concurrency == "single-writer" else backend,
             registry=registry or CodecRegistry(),
@@ -121,6 +119,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
             new_suffix=keys.random_suffix,
             new_write_id=keys.random_write_id,
             actor=actor if actor is not None else platform.node() or "unknown",
+            concurrency=concurrency,
             signer=signer,
             provenance=parse_provenance(provenance),
             marks=None if state is None else Watermarks(at_home(state), Patience(seconds=timeout)),
@@ -158,7 +157,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
     @property
     def guarantees(self) -> marker.Guarantees:
         """What holds for writes here. Does no input or output: ``probed`` turns true with the first write."""
-        return marker.guarantees(self._context.backend, self._concurrency, self._record)
+        return marker.guarantees(self._context)
 
     # ------------------------------------------------------------ save
 
@@ -233,8 +232,6 @@ class ArtifactStore(Housekeeping, Checking, Examining):
             alias=alias,
             policy=parse_policy(publish),
             validate=validate,
-            open_store=self._open_for_writing,
-            known_keys=self._known_keys,
         )
 
     def check_writable(self, key: KeyLike, *, alias: str = keys.LATEST) -> None:
@@ -248,14 +245,6 @@ class ArtifactStore(Housekeeping, Checking, Examining):
             draft.check_writable()
         finally:
             draft.discard()
-
-    def _open_for_writing(self) -> marker.StoreRecord:
-        if self._record is None:
-            context = self._context
-            self._record = marker.open_for_writing(
-                context.backend, self._concurrency, now=context.now, patience=context.patience
-            )
-        return self._record
 
     # ------------------------------------------------------------ find and load
 
@@ -381,8 +370,8 @@ class ArtifactStore(Housekeeping, Checking, Examining):
         policy = Expect(expect) if expect is not None else parse_policy(publish or "always")
         if isinstance(policy, Never):
             raise InvalidOption("promote publishes; publish='never' means nothing here")
-        note = self._notes(reason)
-        return promote.promote(self._context, alias, self._own(run), policy, note=note)
+        self._open_to_publish()
+        return promote.promote(self._context, alias, self._own(run), policy, self._context.note(reason))
 
     def rollback(self, ref: RefLike, *, to: str | Run | None = None, reason: str = "") -> Pointer:
         """Publish again the run that served before the current one first served, or ``to``, and return the pointer.
@@ -394,7 +383,7 @@ class ArtifactStore(Housekeeping, Checking, Examining):
             PointerConflict: somebody published meanwhile; nothing was done.
         """
         parsed = RunRef.parse(ref)
-        self._open_for_writing()
+        marker.opened(self._context)
         past = resolve.history(self._context, parsed)
         if to is None:
             manifest = promote.choose(self._context, parsed, past.entries)
@@ -402,7 +391,10 @@ class ArtifactStore(Housekeeping, Checking, Examining):
             wanted = RunRef(parsed.key, None, to) if isinstance(to, str) and ":" not in to else to
             manifest = self._own(wanted, key=parsed.key)
         why = reason or f"rollback from {past.entries[-1].run_id or 'retired'}"
-        return promote.republish(self._context, past.alias, manifest, note=self._notes(why), seen=past.seen)
+        self._open_to_publish()
+        return promote.republish(
+            self._context, past.seen.value.alias, manifest, self._context.note(why), seen=past.seen
+        )
 
     def retire(self, ref: RefLike, *, reason: str = "") -> Pointer:
         """Let an alias name no run from now on; its history and its ``seq`` go on.
@@ -411,8 +403,9 @@ class ArtifactStore(Housekeeping, Checking, Examining):
             AliasNotFound: it was never published.
             PointerConflict: somebody published meanwhile; nothing was done.
         """
-        note = self._notes(reason)
-        return promote.retire(self._context, *resolve.published(self._context, RunRef.parse(ref)), note=note)
+        self._open_to_publish()
+        seen = resolve.published(self._context, RunRef.parse(ref))
+        return promote.retire(self._context, seen, self._context.note(reason))
 
     def history(self, ref: RefLike) -> list[Publish]:
         """Return every publish that an alias ever had, oldest first, the one in force last.
@@ -424,14 +417,14 @@ class ArtifactStore(Housekeeping, Checking, Examining):
         """
         return resolve.history(self._context, RunRef.parse(ref)).entries
 
-    def _notes(self, reason: str) -> Callable[[], Note]:
+    def _open_to_publish(self) -> None:
         signing.check_able(self._context)
-        return partial(signing.note, self._context, self._open_for_writing().store_id, reason)
+        marker.opened(self._context)
 
     def _own(self, run: Run | RefLike, *, key: ModelKey | None = None, signed: bool = True) -> Manifest:
         """Return the manifest of a run of this store, and of ``key`` if one is given."""
         what = run.manifest if isinstance(run, Run) else RunRef.parse(run)
-        return resolve.own(self._context, what, key=key, signed=signed, opened=self._open_for_writing)
+        return resolve.own(self._context, what, key=key, signed=signed)
 
     # ------------------------------------------------------------ end
 

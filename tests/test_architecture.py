@@ -24,14 +24,14 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 LAYERS = (
     {"core", "_version", "owned"},
     {"storage", "codecs"},
-    {"run", "draft", "proof", "publication", "ops"},
+    {"run", "draft", "proof", "publication", "saving", "surroundings", "ops"},
     {"legacy", "diagnosis"},
     {"housekeeping", "checking", "examining"},  # parts of the façade
     {"store"},
     {"cli", "report", "testing", "__init__", "__main__"},
 )
 TOGETHER = (
-    {"run", "draft", "proof", "publication", "ops"},
+    {"run", "draft", "proof", "publication", "saving", "surroundings", "ops"},
 )  # a handle on a run and the operations on runs: one layer, no cycles (tested below)
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 BY_NAME = {"library", "import_module", "importlib.import_module", "pytest.importorskip"}  # functions that import

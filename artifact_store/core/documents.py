@@ -196,6 +196,22 @@ def check_key(document: Any, key: ModelKey, what: str) -> None:
         raise Corrupt(f"{what} belongs to {found.display_name}: it was copied or swapped")
 
 
+def mapping(what: str, value: Any) -> Mapping[str, Any]:
+    """Return ``value`` if it is a mapping of names to values.
+
+    Raises:
+        InvalidOption: it is not.
+    """
+    if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
+        return value
+    raise InvalidOption(f"{what} is a mapping of names to values, not {value!r}")
+
+
+def named_values(what: str, value: Any) -> dict[str, Any]:
+    """Return a mapping of names to values as JSON; the errors are those of :func:`mapping` and :func:`plain`."""
+    return dict(plain(mapping(what, value), what))
+
+
 def plain(value: Any, where: str, depth: int = MAX_DEPTH) -> Any:
     """Return ``value`` as JSON: tuples as lists, numpy scalars and arrays as numbers, NaN and infinities as text.
 

@@ -167,6 +167,11 @@ class Manifest(Document):
         return ModelKey(self.model_type, self.symbol)
 
     @property
+    def storage_key(self) -> str:
+        """Where it is stored."""
+        return keys.manifest(self.key, RunId(self.run_id))
+
+    @property
     def digest(self) -> str:
         """The sha256 of the bytes of ``manifest.json``, which pins the whole run."""
         return sha256(self.to_bytes())

@@ -6,8 +6,8 @@ it was made from is still there. Owns the sequence, the history and its archive 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Self
 
@@ -109,6 +109,11 @@ class Pointer(Document, Publish):
         return self
 
     @property
+    def storage_key(self) -> str:
+        """Where it is stored."""
+        return keys.pointer(ModelKey(self.model_type, self.symbol), self.alias)
+
+    @property
     def current(self) -> Publish:
         """The publish in force, as an entry of the history."""
         return Publish.model_validate({name: getattr(self, name) for name in _ENTRY})
@@ -128,6 +133,16 @@ class Pointer(Document, Publish):
         value = {name: part for name, part in self.to_json().items() if name != "checksum"}
         value["signature"] = {name: part for name, part in value["signature"].items() if name != "sig"}
         return message(canonical(value), POINTER_TYPE)
+
+    def announced(self, key_id: str, store_id: str) -> Pointer:
+        """Return the pointer as it is signed: with whose key and for which store, and without the signature itself."""
+        return self.model_copy(update={"signature": PointerSignature(key_id=key_id, store_id=store_id)})
+
+    def signed(self, signature: bytes) -> Pointer:
+        """Return an announced pointer with the signature of its :meth:`signed_message`."""
+        assert self.signature is not None
+        with_it = self.signature.model_copy(update={"sig": encode64(signature)})
+        return self.model_copy(update={"signature": with_it})
 
     def embedded(self, what: str) -> Manifest | None:
         """Return the manifest that travels with the pointer, if it does.
@@ -181,6 +196,11 @@ class HistoryBlock(Document):
         """What the block is named after."""
         return self.entries[-1].seq
 
+    @property
+    def storage_key(self) -> str:
+        """Where it is stored."""
+        return keys.history_block(ModelKey(self.model_type, self.symbol), self.alias, self.last_seq)
+
     def check_identity(self, key: ModelKey, alias: str, last_seq: int, what: str) -> None:
         """Raise ``Corrupt`` unless this is that block of that alias."""
         check_key(self, key, what)
@@ -194,32 +214,13 @@ def _without_none(value: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Seal:
-    """Whose key signs a pointer, and for which store."""
-
-    key_id: str
-    store_id: str
-    sign: Callable[[bytes], bytes] = field(repr=False)
-
-    def put_on(self, pointer: Pointer) -> Pointer:
-        """Return the pointer with its signature."""
-        announced = PointerSignature(key_id=self.key_id, store_id=self.store_id)
-        unsigned = pointer.model_copy(update={"signature": announced})
-        sig = encode64(self.sign(unsigned.signed_message()))
-        return unsigned.model_copy(update={"signature": announced.model_copy(update={"sig": sig})})
-
-
-@dataclass(frozen=True, slots=True)
 class Note:
-    """Who publishes, when, why, under which id the write can be recognised, and who vouches for it."""
+    """Who publishes, when, why, and under which id the write can be recognised."""
 
     write_id: str
     at: datetime
     by: str
     reason: str = ""
-    seal: Seal | None = None
-    guard: Callable[[Pointer], None] | None = None
-    """Raises unless the pointer that is published over may be believed: its history is carried on, and signed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,12 +235,7 @@ def advance(seen: Pointer | None, key: ModelKey, alias: str, manifest: Manifest 
     """Return what publishing ``manifest`` (none: retiring) over the pointer that was ``seen`` has to write.
 
     ``seq`` grows by one. Of several callers that saw the same pointer at most one can write what it got.
-
-    Raises:
-        Untrusted: the guard of ``note`` does not believe the pointer that was seen.
     """
-    if seen is not None and note.guard is not None:
-        note.guard(seen)
     history = () if seen is None else seen.entries
     archive = None if seen is None else seen.archive
     block = None
@@ -267,8 +263,6 @@ def advance(seen: Pointer | None, key: ModelKey, alias: str, manifest: Manifest 
             history=history,
             archive=archive,
         )
-        if note.seal is not None:
-            pointer = note.seal.put_on(pointer)
         pointer.to_bytes()
     except UnicodeEncodeError as error:
         raise InvalidOption(f"the name or the reason of this publish is no text: {error}") from error

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final, Literal, Self
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from artifact_store.core import keys
 from artifact_store.core.canonical import canonical, checksum, sha256
 from artifact_store.core.documents import Document, Kind, Sha256, Time, Value, WriteId, check_key, write_time
 from artifact_store.core.errors import Corrupt, InvalidOption
@@ -161,6 +162,11 @@ class Tombstone(Document):
     def key(self) -> ModelKey:
         """The model that it was a run of."""
         return ModelKey(self.model_type, self.symbol)
+
+    @property
+    def storage_key(self) -> str:
+        """Where it is stored: in the place of the run's manifest."""
+        return keys.manifest(self.key, RunId(self.run_id))
 
     @property
     def label(self) -> str:

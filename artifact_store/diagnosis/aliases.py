@@ -23,7 +23,7 @@ from artifact_store.diagnosis.finding import BY_REPAIR, Repair
 from artifact_store.diagnosis.inventory import Shelf
 from artifact_store.diagnosis.look import Look, shown
 from artifact_store.diagnosis.runs import Records
-from artifact_store.ops import deletion, publish
+from artifact_store.ops import publish
 
 _PUBLISHING: Final = timedelta(hours=1)
 _COPY = "restore it from a copy of the store"
@@ -72,11 +72,11 @@ def examine(look: Look, shelf: Shelf, records: Records) -> None:
 
 
 def _read(look: Look, alias: Alias) -> Pointer:
-    seen = publish.read_pointer(look.context.backend, alias.key, alias.name).pointer
+    seen = look.context.records.pointer(alias.key, alias.name)
     if seen is None:
         raise ObjectNotFound(keys.pointer(alias.key, alias.name))
-    seen.embedded(f"the pointer {alias.ref}")
-    return seen
+    seen.value.embedded(f"the pointer {alias.ref}")
+    return seen.value
 
 
 # ---------------------------------------------------------------- pointers that are not there, or cannot be read
@@ -130,7 +130,7 @@ def _archive(look: Look, alias: Alias, pointer: Pointer) -> None:
 
 
 def _block(look: Look, alias: Alias, last_seq: int) -> HistoryBlock:
-    return publish.read_block(look.context.backend, alias.key, alias.name, last_seq)
+    return look.context.records.block(alias.key, alias.name, last_seq)
 
 
 def _broken_block(look: Look, alias: Alias, last_seq: int, error: ArtifactStoreError, *, expected: bool) -> None:
@@ -181,7 +181,7 @@ def _named(look: Look, alias: Alias, pointer: Pointer, records: Records) -> None
     if isinstance(record, Manifest) and record.digest == pointer.manifest_sha256:
         return
     fresh = look.ask(lambda: _read(look, alias))
-    now = look.ask(lambda: deletion.look(look.context, alias.key, run_id).record)
+    now = look.ask(lambda: look.context.records.run(alias.key, run_id).value)
     if not isinstance(fresh, Pointer) or fresh.run_id != run_id:
         return  # it has moved meanwhile
     if isinstance(now, Manifest):

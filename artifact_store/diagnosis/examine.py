@@ -14,6 +14,7 @@ from typing import Final
 from artifact_store.core import keys
 from artifact_store.core.errors import ArtifactStoreError, Unavailable
 from artifact_store.core.manifest import Manifest
+from artifact_store.core.store_record import Concurrency, StoreRecord
 from artifact_store.diagnosis import aliases, deep, inventory, place, restore, runs
 from artifact_store.diagnosis.finding import BY_REPAIR, SEVERITIES, Counts, Diagnosis, Finding, Repair
 from artifact_store.diagnosis.inventory import Inventory
@@ -21,7 +22,6 @@ from artifact_store.diagnosis.look import GaveUp, Look, Options, shown
 from artifact_store.ops import deletion
 from artifact_store.ops.context import Context
 from artifact_store.ops.deletion import Ending
-from artifact_store.ops.marker import Concurrency, StoreRecord
 from artifact_store.ops.plan import Plan, Step
 from artifact_store.ops.survey import Group
 
@@ -94,7 +94,7 @@ def _has_runs(look: Look, found: Inventory) -> bool:
     """Tell whether a run lies where one belongs: what does not say that it is a store is otherwise none."""
 
     def read(group: Group) -> object:
-        return deletion.look(look.context, group.key, group.run_id).record
+        return look.context.records.run(group.key, group.run_id).value
 
     groups = (group for shelf in found.shelves.values() for group in shelf.groups if group.manifest is not None)
     return any(not isinstance(record, ArtifactStoreError) for _, record in look.every(groups, read))
@@ -149,7 +149,7 @@ def _foreign(look: Look, record: StoreRecord, store_id: str, labels: Sequence[st
 def _mode(look: Look, concurrency: Concurrency) -> Concurrency:
     """Return the mode of the store, by what is left of its marker, or else by how this client was opened."""
     seen = look.ask(lambda: restore.raw(look.context, keys.STORE_MARKER))
-    data = b"" if isinstance(seen, ArtifactStoreError) or seen is None else seen.data
+    data = b"" if isinstance(seen, ArtifactStoreError) or seen is None else seen.value
     return "single-writer" if b'"single-writer"' in data else concurrency
 
 

@@ -22,11 +22,11 @@ from artifact_store.core.errors import (
     Unavailable,
     Unsupported,
 )
+from artifact_store.core.store_record import Concurrency, StoreRecord
 from artifact_store.diagnosis.finding import Fact, Repair, Severity
 from artifact_store.diagnosis.look import Look
 from artifact_store.ops import marker, survey
 from artifact_store.ops.deletion import Ending, spoken
-from artifact_store.ops.marker import Concurrency, StoreRecord
 from artifact_store.storage.base import Always, Backend, Trait, Unfinished
 from artifact_store.storage.single_writer import SingleWriter
 
@@ -37,7 +37,8 @@ _SECOND: Final = timedelta(seconds=1)  # as exact as the times of most object st
 
 def read_marker(look: Look) -> StoreRecord | ArtifactStoreError | None:
     """Return what the root says about itself, ``None`` if it says nothing, or why that cannot be read."""
-    return look.ask(lambda: marker.read_marker(look.context.backend))
+    found = look.ask(look.context.records.store)
+    return None if isinstance(found, ContainerNotFound) else found
 
 
 def check_mode(look: Look, record: StoreRecord, concurrency: Concurrency) -> None:

@@ -14,12 +14,9 @@ from typing import Final
 from artifact_store.core import keys
 from artifact_store.core.canonical import sha256
 from artifact_store.core.errors import (
-    ContainerNotFound,
     Corrupt,
     InvalidOption,
-    NotAStore,
     NotFound,
-    ObjectNotFound,
     PointerConflict,
     Untrusted,
 )
@@ -34,16 +31,14 @@ from artifact_store.core.pointer import (
     Note,
     Pointer,
     Publish,
-    advance,
 )
-from artifact_store.diagnosis.restore import raw
 from artifact_store.diagnosis.salvage import Salvage, salvage
 from artifact_store.ops import catalog, marker, publish, signing
 from artifact_store.ops.audit import Problem
 from artifact_store.ops.context import Context
 from artifact_store.ops.deletion import Ending
-from artifact_store.storage.base import Blob, IfAbsent, IfVersion, Precondition
-from artifact_store.storage.settle import Outcome, Seen, patiently, settle
+from artifact_store.ops.records import Stored
+from artifact_store.storage.settle import Outcome
 
 _LIMIT: Final = 8 << 20
 _FAR: Final = 256
@@ -55,7 +50,7 @@ _LOST = "lost with the damaged pointer"
 class Evidence:
     """What speaks for the next pointer: what it names and why, the history that is known, and the ``seq`` to beat."""
 
-    seen: Blob | None
+    seen: Stored[bytes] | None
     salvaged: Salvage
     archived: int
     pin: str | None
@@ -87,10 +82,10 @@ def gather(context: Context, key: ModelKey, alias: str) -> Evidence | None:
         Corrupt: what lies there is too large, or no object at all.
         Unavailable, AccessDenied: it is not known what is stored.
     """
-    seen = raw(context, keys.pointer(key, alias), _LIMIT)
-    if seen is not None and _pointer(seen, key, alias) is not None:
+    seen = context.records.raw(keys.pointer(key, alias), limit=_LIMIT)
+    if seen is not None and _pointer(seen.value, key, alias) is not None:
         return None
-    found = salvage(b"" if seen is None else seen.data, key, alias)
+    found = salvage(b"" if seen is None else seen.value, key, alias)
     blocks = _blocks(context, key, alias)
     problems: list[Problem] = []
     runs = list(catalog.manifests(context, key, catalog.Filter(), problems))
@@ -109,10 +104,10 @@ def gather(context: Context, key: ModelKey, alias: str) -> Evidence | None:
     return Evidence(seen, found, archived, pin, known, beaten, run, why)
 
 
-def _pointer(blob: Blob, key: ModelKey, alias: str) -> Pointer | None:
+def _pointer(data: bytes, key: ModelKey, alias: str) -> Pointer | None:
     where = keys.pointer(key, alias)
     try:
-        pointer = Pointer.from_bytes(blob.data, what=f"{where!r}")
+        pointer = Pointer.from_bytes(data, what=f"{where!r}")
         pointer.check_identity(key, alias, f"{where!r}")
     except Corrupt:
         return None
@@ -120,7 +115,7 @@ def _pointer(blob: Blob, key: ModelKey, alias: str) -> Pointer | None:
 
 
 def _blocks(context: Context, key: ModelKey, alias: str) -> list[int]:
-    children = catalog.children(context, keys.history_prefix(key, alias))
+    children = context.records.children(keys.history_prefix(key, alias))
     return sorted(seq for child in children if (seq := keys.block_in(child)) and seq % BLOCK == 0)
 
 
@@ -154,10 +149,7 @@ def _newest_block(context: Context, key: ModelKey, alias: str, blocks: Sequence[
     """Return the newest block that can be believed."""
     for last_seq in reversed(blocks):
         try:
-            return patiently(
-                lambda last_seq=last_seq: publish.read_block(context.backend, key, alias, last_seq),  # type: ignore[misc]
-                context.patience,
-            )
+            return context.records.block(key, alias, last_seq)
         except Corrupt:  # it is a finding of its own
             continue
     return None
@@ -226,10 +218,9 @@ def rebuild(context: Context, key: ModelKey, alias: str) -> Ending:
             f"{key}@{alias} was signed, and readers would refuse a pointer without a signature: repair it with the key "
             "that signs here (signer=, or --signer)"
         )
-    record = patiently(lambda: marker.read_marker(context.backend), context.patience)
-    if record is None:
-        raise NotAStore(f"{context.backend.url} says nowhere that it is a store; nothing was touched")
-    note = signing.note(context, record.store_id, f"rebuilt: {evidence.why}")
+    marker.opened_if_there(context)
+    signing.check_able(context)
+    note = context.note(f"rebuilt: {evidence.why}")
     pointer = _next(context, key, alias, evidence, note)
     if _swap(context, key, alias, evidence.seen, pointer) is Outcome.LOST:
         return Ending("kept", "somebody was faster")
@@ -270,34 +261,22 @@ def _next(context: Context, key: ModelKey, alias: str, evidence: Evidence, note:
         history=(*evidence.known, *lost),
         archive=evidence.pin,
     )
-    return pointer if note.seal is None else note.seal.put_on(pointer)
+    return signing.sign_pointer(context, pointer)
 
 
-def _swap(context: Context, key: ModelKey, alias: str, seen: Blob | None, pointer: Pointer) -> Outcome:
-    where, body = keys.pointer(key, alias), pointer.to_bytes()
-    when: Precondition = IfAbsent() if seen is None else IfVersion(seen.version)
+def _swap(context: Context, key: ModelKey, alias: str, seen: Stored[bytes] | None, pointer: Pointer) -> Outcome:
+    def is_ours(data: bytes) -> bool:
+        now = _pointer(data, key, alias)
+        return now is not None and any(entry.write_id == pointer.write_id for entry in now.entries)
 
-    def find() -> Seen:
-        try:
-            found = context.backend.read(where, limit=_LIMIT)
-        except (ObjectNotFound, ContainerNotFound):
-            return Seen.AS_BEFORE if seen is None else Seen.FOREIGN
-        assert found is not None
-        if seen is not None and found.version == seen.version:
-            return Seen.AS_BEFORE
-        now = _pointer(found, key, alias)
-        ours = now is not None and any(entry.write_id == pointer.write_id for entry in now.entries)
-        return Seen.OURS if ours else Seen.FOREIGN
-
-    def send() -> None:
-        context.backend.write(where, body, when=when)
-
-    return settle(send, find, patience=context.patience, key=where, write_id=pointer.write_id)
+    return context.records.replace_raw(
+        pointer.storage_key, seen, pointer.to_bytes(), limit=_LIMIT, write_id=pointer.write_id, is_ours=is_ours
+    )
 
 
 def _is_there(context: Context, run: Manifest) -> bool:
     try:
-        patiently(lambda: publish.read_manifest(context.backend, run.key, RunId(run.run_id)), context.patience)
+        context.records.manifest(run.key, RunId(run.run_id))
     except NotFound:
         return False
     return True
@@ -305,11 +284,10 @@ def _is_there(context: Context, run: Manifest) -> bool:
 
 def _let_go(context: Context, key: ModelKey, alias: str, pointer: Pointer, note: Note) -> None:
     """Publish that the alias names no run, unless somebody has published since."""
-    seen = patiently(lambda: publish.read_pointer(context.backend, key, alias), context.patience)
-    if seen.pointer is None or seen.pointer.write_id != pointer.write_id:
+    seen = context.records.pointer(key, alias)
+    if seen is None or seen.value.write_id != pointer.write_id:
         return
-    step = advance(seen.pointer, key, alias, None, note)
     try:
-        publish.swap(context.backend, key, alias, seen, step, context.patience)
+        publish.swap(context, key, alias, None, note, seen=seen)
     except PointerConflict:
         return

@@ -7,24 +7,22 @@ into quarantine.
 from __future__ import annotations
 
 from artifact_store.core import keys
-from artifact_store.core.errors import ArtifactStoreError, ContainerNotFound, Corrupt, ObjectNotFound
+from artifact_store.core.errors import ArtifactStoreError, Corrupt
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
-from artifact_store.core.pointer import Note
+from artifact_store.core.store_record import StoreRecord
 from artifact_store.core.tombstone import MAX_QUARANTINE, Tombstone
-from artifact_store.ops import deletion, publish
+from artifact_store.ops import deletion
 from artifact_store.ops.context import Context
 from artifact_store.ops.deletion import Ending
-from artifact_store.ops.marker import StoreRecord
-from artifact_store.ops.publish import SeenRun
-from artifact_store.storage.base import Blob, IfAbsent, IfVersion, Precondition
-from artifact_store.storage.settle import Outcome, Seen, patiently, settle
+from artifact_store.ops.records import Stored
+from artifact_store.storage.settle import Outcome
 
 
 def undelete(context: Context, key: ModelKey, run_id: RunId, alias: str) -> Ending:
     """Bring back a run that is marked as deleted, if the alias still names it."""
-    pointer = patiently(lambda: publish.read_pointer(context.backend, key, alias), context.patience).pointer
-    if pointer is None or pointer.run_id != run_id:
+    pointer = context.records.pointer(key, alias)
+    if pointer is None or pointer.value.run_id != run_id:
         return Ending("kept", f"{alias} does not name it any more")
     deletion.undelete(context, key, run_id)
     return Ending("restored", f"{alias} names it")
@@ -48,8 +46,8 @@ def manifest(context: Context, copy: Manifest, alias: str) -> Ending:
         OutcomeUnknown: it may be written.
     """
     key, run_id = copy.key, RunId(copy.run_id)
-    pointer = patiently(lambda: publish.read_pointer(context.backend, key, alias), context.patience).pointer
-    if pointer is None or (pointer.run_id, pointer.manifest_sha256) != (run_id, copy.digest):
+    pointer = context.records.pointer(key, alias)
+    if pointer is None or (pointer.value.run_id, pointer.value.manifest_sha256) != (run_id, copy.digest):
         return Ending("kept", f"{alias} does not name it any more")
     if not has_files(context, copy):
         return Ending("kept", "not all of its files are there any more")
@@ -75,14 +73,14 @@ def quarantine(context: Context, key: ModelKey, run_id: RunId) -> Ending:
     seen = raw(context, place)
     if seen is None or _record(context, key, run_id) is not None:
         return Ending("kept", "it is not damaged any more" if seen is not None else "it is gone")
-    note = Note(context.new_write_id(), context.now(), context.actor, "its manifest cannot be read")
-    stone = Tombstone.quarantined(key, run_id, seen.data, note)
+    note = context.note("its manifest cannot be read")
+    stone = Tombstone.quarantined(key, run_id, seen.value, note)
     if replace(context, place, seen, stone.to_bytes(), write_id=note.write_id) is Outcome.LOST:
         return Ending("kept", "somebody was faster")
     if aliases := deletion.named_by(context, key, run_id):
         now = raw(context, place)
-        if now is not None and now.data == stone.to_bytes():
-            replace(context, place, now, seen.data, write_id=note.write_id)
+        if now is not None and now.value == stone.to_bytes():
+            replace(context, place, now, seen.value, write_id=note.write_id)
         return Ending("kept", f"{', '.join(aliases)} names it now")
     return Ending("quarantined")
 
@@ -96,7 +94,7 @@ def marker(context: Context, record: StoreRecord) -> Ending:
     seen = raw(context, keys.STORE_MARKER)
     if seen is not None:
         try:
-            StoreRecord.from_bytes(seen.data, what=keys.STORE_MARKER)
+            StoreRecord.from_bytes(seen.value, what=keys.STORE_MARKER)
         except Corrupt:
             pass
         else:
@@ -105,38 +103,19 @@ def marker(context: Context, record: StoreRecord) -> Ending:
     return Ending("rebuilt") if outcome is Outcome.WON else Ending("kept", "somebody was faster")
 
 
-def raw(context: Context, key: str, limit: int = MAX_QUARANTINE) -> Blob | None:
-    """Return the bytes of an object that nobody may be able to read, with their version; ``None`` if it is gone."""
-
-    def read() -> Blob | None:
-        try:
-            return context.backend.read(key, limit=limit)
-        except (ObjectNotFound, ContainerNotFound):
-            return None
-
-    return patiently(read, context.patience)
+def raw(context: Context, key: str) -> Stored[bytes] | None:
+    """Return the bytes of an object that may be damaged, with their version; ``None`` if it is gone."""
+    return context.records.raw(key, limit=MAX_QUARANTINE)
 
 
-def _record(context: Context, key: ModelKey, run_id: RunId) -> SeenRun | None:
+def _record(context: Context, key: ModelKey, run_id: RunId) -> Stored[Manifest | Tombstone] | None:
     """Return what is in the place of the manifest, or ``None`` if it cannot be read."""
     try:
-        return patiently(lambda: publish.read_run(context.backend, key, run_id), context.patience)
+        return context.records.run(key, run_id)
     except Corrupt:
         return None
 
 
-def replace(context: Context, key: str, seen: Blob | None, body: bytes, *, write_id: str) -> Outcome:
+def replace(context: Context, key: str, seen: Stored[bytes] | None, body: bytes, *, write_id: str) -> Outcome:
     """Write ``body`` in the place of what was ``seen`` there, or where nothing was, or find out who was faster."""
-    when: Precondition = IfAbsent() if seen is None else IfVersion(seen.version)
-
-    def find() -> Seen:
-        found = raw(context, key)
-        if found is not None and found.data == body:
-            return Seen.OURS
-        same = found is seen if found is None or seen is None else found.version == seen.version
-        return Seen.AS_BEFORE if same else Seen.FOREIGN
-
-    def send() -> None:
-        context.backend.write(key, body, when=when)
-
-    return settle(send, find, patience=context.patience, key=key, write_id=write_id)
+    return context.records.replace_raw(key, seen, body, limit=MAX_QUARANTINE, write_id=write_id)

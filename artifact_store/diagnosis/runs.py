@@ -46,7 +46,7 @@ def examine(look: Look, shelf: Shelf) -> Records:
     def read(group: Group) -> Manifest | Tombstone:
         if group.manifest is None:
             raise RunNotFound(group.label)
-        return deletion.look(look.context, group.key, group.run_id).record
+        return look.context.records.run(group.key, group.run_id).value
 
     for group, record in look.every(shelf.groups, read):
         records.known[group.run_id], records.groups[group.run_id] = record, group
@@ -93,7 +93,7 @@ def _damaged(look: Look, group: Group, error: ArtifactStoreError) -> None:
 def _committed(look: Look, group: Group, manifest: Manifest) -> None:
     if _wrong(group.entries, manifest):
         group = _again(look, group)
-        now = look.ask(lambda: deletion.look(look.context, group.key, group.run_id).record)
+        now = look.ask(lambda: look.context.records.run(group.key, group.run_id).value)
         if isinstance(now, Tombstone):
             return  # it was deleted meanwhile, and its files are being removed
     for entry, found in _wrong(group.entries, manifest):

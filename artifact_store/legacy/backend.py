@@ -24,13 +24,13 @@ from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Note, advance
 from artifact_store.core.policy import Later
 from artifact_store.core.registry import CodecRegistry
+from artifact_store.core.store_record import StoreRecord
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.draft import Draft
 from artifact_store.legacy.convert import EPOCH, Conversion, Opened, convert, open_old
 from artifact_store.legacy.layout import OldAlias, OldRun, Tree
 from artifact_store.legacy.single_file import look
-from artifact_store.ops.context import Context
-from artifact_store.ops.marker import StoreRecord
+from artifact_store.ops.context import Context, OpenedStore
 from artifact_store.storage.base import Backend, Blob, Capabilities, Entry, Precondition, Version
 from artifact_store.storage.home import at_home
 from artifact_store.storage.memory import MemoryBackend
@@ -66,14 +66,12 @@ class Scratch:
         """Return the run, filled and not committed."""
         mark = sha256(conversion.digest.encode())[:32]
         draft = Draft(
-            replace(self._context, new_write_id=lambda: mark),
+            replace(self._context, new_write_id=lambda: mark, opened=OpenedStore(_RECORD, {str(conversion.key)})),
             conversion.key,
             run_id=conversion.run_id,
             alias=keys.LATEST,
             policy=Later(),
             validate=False,
-            open_store=lambda: _RECORD,
-            known_keys={str(conversion.key)},
         )
         try:
             conversion.fill(draft)

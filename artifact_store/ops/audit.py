@@ -16,7 +16,6 @@ from artifact_store.ops.context import Context
 from artifact_store.ops.fetch import compare, incoming
 from artifact_store.ops.golden import Predictions
 from artifact_store.ops.verdict import Verdict
-from artifact_store.storage.settle import patiently
 from artifact_store.storage.transfer import LARGE
 
 Golden = Callable[[Manifest], Predictions]
@@ -154,7 +153,7 @@ def compare_files(context: Context, manifest: Manifest, entries: Sequence[FileEn
 def verify_committed(context: Context, key: ModelKey, run_id: RunId, golden: Golden | None = None) -> RunReport:
     """Read the manifest of a run and check the run; a manifest that cannot be believed is the report."""
     try:
-        manifest = patiently(lambda: publish.read_manifest(context.backend, key, run_id), context.patience)
+        manifest = context.records.manifest(key, run_id)
     except (Unavailable, NotFound):
         raise
     except ArtifactStoreError as error:
@@ -166,14 +165,13 @@ def verify_pointer(context: Context, key: ModelKey, alias: str) -> Problem | Non
     """Check that a pointer is sound, its history whole, the run that it names committed, and all signed as required."""
     where = f"{key}@{alias}"
     try:
-        seen = patiently(lambda: publish.read_pointer(context.backend, key, alias), context.patience)
-        patiently(lambda: publish.history(context.backend, key, alias, seen), context.patience)
-        if seen.pointer is not None and context.policy.require_signature:
-            check_pointer(seen.pointer, context.policy, f"the pointer {where}")
-        if seen.pointer is not None and seen.pointer.run_id is not None:
-            run_id = RunId(seen.pointer.run_id)
-            manifest = patiently(lambda: publish.read_manifest(context.backend, key, run_id), context.patience)
-            if manifest.digest != seen.pointer.manifest_sha256:
+        seen = context.records.pointer(key, alias)
+        context.records.history(seen)
+        if seen is not None and context.policy.require_signature:
+            check_pointer(seen.value, context.policy, f"the pointer {where}")
+        if seen is not None and seen.value.run_id is not None:
+            manifest = context.records.manifest(key, RunId(seen.value.run_id))
+            if manifest.digest != seen.value.manifest_sha256:
                 raise publish.other_manifest(manifest, alias)
     except (Unavailable, Unsupported):
         raise
@@ -195,8 +193,7 @@ def verify_models(context: Context, models: Iterable[ModelKey], golden: Golden |
 def verify_model(context: Context, key: ModelKey, golden: Golden | None = None) -> Report:
     """Check every run and every pointer of a model; what was never committed is no run and is passed over."""
     report = Report()
-    children = patiently(lambda: list(context.backend.children(keys.model_prefix(key))), context.patience)
-    for child in children:
+    for child in context.records.children(keys.model_prefix(key)):
         run_id, alias = keys.run_in(child), keys.alias_in(child)
         if run_id is not None:
             try:

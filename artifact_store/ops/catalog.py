@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
@@ -17,7 +18,6 @@ from artifact_store.core import keys
 from artifact_store.core.errors import (
     AmbiguousRun,
     ArtifactStoreError,
-    ContainerNotFound,
     InvalidOption,
     ModelNotFound,
     NotFound,
@@ -32,7 +32,6 @@ from artifact_store.core.shell import quoted
 from artifact_store.ops import marker, publish, signing
 from artifact_store.ops.audit import Problem
 from artifact_store.ops.context import Context
-from artifact_store.storage.settle import patiently
 
 T = TypeVar("T")
 
@@ -106,11 +105,11 @@ class Runs(Generic[T]):
 def models(context: Context) -> list[ModelKey]:
     """Return every model that has a run or an alias, in order. Two levels of listings; nothing is opened."""
     found = []
-    for child in children(context, ""):
+    for child in context.records.children(""):
         model_type = keys.model_type_in(child)
         if model_type is None:
             continue
-        below = children(context, keys.type_prefix(model_type))
+        below = context.records.children(keys.type_prefix(model_type))
         if any(keys.run_in(name) or keys.alias_in(name) for name in below):
             found.append(ModelKey(model_type))
         found.extend(ModelKey(model_type, symbol) for name in below if (symbol := keys.symbol_in(name)) is not None)
@@ -120,7 +119,7 @@ def models(context: Context) -> list[ModelKey]:
 def alias_names(context: Context, key: ModelKey) -> list[str]:
     """Return the names of the aliases that a model ever had, in order; nothing is opened."""
     return sorted(
-        alias for name in children(context, keys.model_prefix(key)) if (alias := keys.alias_in(name)) is not None
+        alias for name in context.records.children(keys.model_prefix(key)) if (alias := keys.alias_in(name)) is not None
     )
 
 
@@ -131,17 +130,15 @@ def aliases(context: Context, key: ModelKey) -> dict[str, Pointer]:
         Corrupt: a pointer cannot be believed.
     """
     reads = {
-        alias: context.workers.submit(
-            lambda alias=alias: patiently(lambda: publish.read_pointer(context.backend, key, alias), context.patience)  # type: ignore[misc]
-        )
+        alias: context.workers.submit(partial(context.records.pointer, key, alias))
         for alias in alias_names(context, key)
     }
     try:
-        found = {alias: read.result().pointer for alias, read in reads.items()}
+        found = {alias: seen.value for alias, read in reads.items() if (seen := read.result()) is not None}
     finally:
         for read in reads.values():
-            read.cancel()  # after a failure nobody waits for those that have not begun
-    return {alias: pointer for alias, pointer in found.items() if pointer is not None}
+            read.cancel()  # after a failure those that have not begun are not needed
+    return found
 
 
 def instead(context: Context, key: ModelKey, alias: str = "") -> str:
@@ -150,7 +147,7 @@ def instead(context: Context, key: ModelKey, alias: str = "") -> str:
     Raises:
         NotAStore, ContainerNotFound: there is no store in the first place.
     """
-    if not marker.check_store(context.backend, context.patience):
+    if not marker.check_store(context.records):
         return "there is no store yet: check the path, or save the first model"
     known = alias_names(context, key)
     if alias and known:
@@ -169,7 +166,7 @@ def instead(context: Context, key: ModelKey, alias: str = "") -> str:
 
 def run_ids(context: Context, key: ModelKey) -> list[RunId]:
     """Return the ids of the runs of a model, newest first; some may never have been committed."""
-    below = children(context, keys.model_prefix(key))
+    below = context.records.children(keys.model_prefix(key))
     return sorted((run_id for name in below if (run_id := keys.run_in(name)) is not None), reverse=True)
 
 
@@ -181,10 +178,17 @@ def manifests(
     So does, if they have to be ``signed``, what is not signed as the policy requires; and what could not be asked for,
     since the storage did not answer several times in a row: waiting for each of many runs would take for ever.
     """
-    read = _read_signed if signed and context.policy.require_signature else _read
+    check = signed and context.policy.require_signature
+
+    def read(run_id: RunId) -> Manifest:
+        manifest = context.records.manifest(key, run_id)
+        if check:
+            signing.check_run(context, manifest)
+        return manifest
+
     refused = 0
     ids = run_ids(context, key)
-    with closing(context.workers.ahead(ids, lambda run_id: read(context, key, run_id))) as manifests_ahead:
+    with closing(context.workers.ahead(ids, read)) as manifests_ahead:
         for place, (run_id, future) in enumerate(manifests_ahead, start=1):
             try:
                 manifest = future.result()
@@ -244,15 +248,16 @@ def find(context: Context, key: ModelKey, prefer: Sequence[str], *, newest: bool
     steps: list[str] = []
     exists = False
     for alias in prefer:
-        seen = patiently(lambda alias=alias: publish.read_pointer(context.backend, key, alias), context.patience)  # type: ignore[misc]
-        signing.admit(context, key, alias, seen.pointer)
-        if seen.pointer is None:
+        seen = context.records.pointer(key, alias)
+        pointer = None if seen is None else seen.value
+        signing.admit(context, key, alias, pointer)
+        if pointer is None:
             steps.append(f"{key}@{alias}: was never published")
-        elif seen.pointer.run_id is None:
+        elif pointer.run_id is None:
             exists = True
-            steps.append(f"{key}@{alias}: is retired since {seen.pointer.at:%Y-%m-%d %H:%M:%S} UTC")
+            steps.append(f"{key}@{alias}: is retired since {pointer.at:%Y-%m-%d %H:%M:%S} UTC")
         else:
-            manifest = publish.published_manifest(context, key, seen.pointer)
+            manifest = publish.published_manifest(context.records, pointer)
             steps.append(f"{key}@{alias}: names {manifest.run_id}, taken")
             return Finding(manifest, tuple(steps))
     if newest and not exists:
@@ -322,29 +327,8 @@ def _kept_back(context: Context, manifest: Manifest) -> str | None:
         return "was saved with publish='never'"
     if wish.policy == "always":
         return None
-    seen = patiently(lambda: publish.read_pointer(context.backend, manifest.key, wish.alias), context.patience)
-    signing.believe(context, seen.pointer)
-    past = patiently(lambda: publish.history(context.backend, manifest.key, wish.alias, seen), context.patience)
-    if any(entry.run_id == manifest.run_id for entry in past):
+    seen = context.records.pointer(manifest.key, wish.alias)
+    signing.believe(context, None if seen is None else seen.value)
+    if any(entry.run_id == manifest.run_id for entry in context.records.history(seen)):
         return None
     return f"was to be published as {wish.alias!r} only under {wish.policy}, and was not"
-
-
-def _read(context: Context, key: ModelKey, run_id: RunId) -> Manifest:
-    return patiently(lambda: publish.read_manifest(context.backend, key, run_id), context.patience)
-
-
-def _read_signed(context: Context, key: ModelKey, run_id: RunId) -> Manifest:
-    manifest = _read(context, key, run_id)
-    signing.check_run(context, manifest)
-    return manifest
-
-
-def children(context: Context, prefix: str) -> list[str]:
-    """Return the names directly below a prefix, folders with a slash; none where the first save will make the root."""
-    try:
-        return patiently(lambda: list(context.backend.children(prefix)), context.patience)
-    except ContainerNotFound:
-        if context.backend.makes_root:  # a folder that the first save will make: an empty store
-            return []
-        raise

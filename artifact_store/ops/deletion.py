@@ -2,6 +2,24 @@
 
 Every step is a conditional write of the object in the place of the manifest, settled by its own write id, so it is
 known who did what. Nothing else of a run is touched before its tombstone is sealed. ``FORMAT.md`` has the protocol.
+What may stand in the place of the manifest, and which step leads where::
+
+    nothing ──commit──▶ manifest ──mark──▶ tombstone, marked ──sweep──▶ tombstone, sealed ──▶ its files are removed
+       │                   ▲                  │    (the files are there, and the run is hidden)
+       │                   └────undelete──────┘
+       └──clear──▶ tombstone, sealed, without a manifest: a late saver loses to it, and what it left is removed
+
+    step        reads before              writes over            reads after                    another client was faster
+    ----        ------------              -----------            -----------                    -------------------------
+    mark        manifest, pointers        that manifest          pointers; named: undelete it   RunDeleted, or Conflict
+    undelete    tombstone                 that tombstone                                        what it left counts
+    sweep       tombstone, pointers       that tombstone                                        the run stays
+                (named: undelete it)
+    clear       objects below the run     nothing                                               the run stays
+
+A client that dies after ``mark`` wrote, and before it read the pointers again, leaves a run that an alias may name: the
+next sweep finds that out before it seals, and brings the run back. A lost reply is settled by the write id in the
+tombstone. Where the pointers cannot be read after the write, the outcome is unknown, and nothing is undone.
 Decides nothing: which runs may go is for :mod:`artifact_store.ops.retention` and :mod:`artifact_store.ops.survey`.
 """
 
@@ -18,22 +36,18 @@ from artifact_store.core import keys
 from artifact_store.core.errors import (
     ArtifactStoreError,
     Conflict,
-    ContainerNotFound,
-    NotFound,
-    ObjectNotFound,
     OutcomeUnknown,
     RunInUse,
     Unavailable,
 )
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
-from artifact_store.core.pointer import Note
-from artifact_store.core.tombstone import MAX_TOMBSTONE, Tombstone
+from artifact_store.core.tombstone import Tombstone
 from artifact_store.ops import catalog
 from artifact_store.ops.context import Context
-from artifact_store.ops.publish import SeenRun, deleted, read_run
-from artifact_store.storage.base import Always, Entry, IfAbsent, IfVersion
-from artifact_store.storage.settle import Outcome, Seen, patiently, settle
+from artifact_store.ops.records import deleted
+from artifact_store.storage.base import Always, Entry
+from artifact_store.storage.settle import Outcome, patiently
 
 Result = Literal["deleted", "restored", "swept", "cleared", "aborted", "rebuilt", "quarantined", "mended", "kept"]
 
@@ -75,19 +89,9 @@ def named_by(context: Context, key: ModelKey, run_id: RunId) -> list[str]:
     return [alias for alias, pointer in catalog.aliases(context, key).items() if pointer.run_id == run_id]
 
 
-def look(context: Context, key: ModelKey, run_id: RunId) -> SeenRun:
-    """Return what stands in the place of a run's manifest."""
-    return patiently(lambda: read_run(context.backend, key, run_id), context.patience)
-
-
 def objects(context: Context, key: ModelKey, run_id: RunId) -> list[Entry]:
     """Return every object below the prefix of a run."""
-    return patiently(lambda: list(context.backend.list(keys.run_prefix(key, run_id))), context.patience)
-
-
-def _note(context: Context, reason: str = "") -> Note:
-    """Return who deletes now, and why. A tombstone is not signed: it takes away, and makes nobody believe anything."""
-    return Note(context.new_write_id(), context.now(), context.actor, reason)
+    return context.records.objects(keys.run_prefix(key, run_id))
 
 
 # ---------------------------------------------------------------- mark, and bring back
@@ -104,15 +108,14 @@ def mark(context: Context, key: ModelKey, run_id: RunId, *, reason: str) -> Tomb
         Conflict: somebody else did something to it at this moment.
         OutcomeUnknown: it may be marked.
     """
-    seen = look(context, key, run_id)
-    if isinstance(seen.record, Tombstone):
-        raise deleted(seen.record)
+    records = context.records
+    seen = records.run(key, run_id)
+    if isinstance(seen.value, Tombstone):
+        raise deleted(seen.value)
     refuse_named(key, run_id, named_by(context, key, run_id))
-    stone = Tombstone.mark(seen.record, _note(context, reason))
-    if _replace(context, key, run_id, seen, stone) is Outcome.LOST:
-        found = look(context, key, run_id)
-        if isinstance(found.record, Tombstone):
-            raise deleted(found.record)
+    stone = Tombstone.mark(seen.value, context.note(reason))
+    if records.replace(seen, stone) is Outcome.LOST:
+        records.manifest(key, run_id)  # raises RunDeleted where another client was faster
         raise Conflict(f"{stone.label} was deleted and brought back by somebody at this moment; look at it again")
     trouble = _trouble_with_aliases(context, key, run_id)
     if trouble is None:
@@ -161,54 +164,25 @@ def undelete(context: Context, key: ModelKey, run_id: RunId) -> Manifest:
         RunDeleted: its files are gone, or somebody deleted it again at this moment.
         OutcomeUnknown: it may be back.
     """
-    seen = look(context, key, run_id)
-    if isinstance(seen.record, Manifest):
-        return seen.record
-    if seen.record.state == "sealed":
-        raise deleted(seen.record)
-    manifest = seen.record.restored()
-    if _replace(context, key, run_id, seen, manifest) is Outcome.LOST:
-        found = look(context, key, run_id).record
-        if isinstance(found, Tombstone):
-            raise deleted(found)
-        return found
+    seen = context.records.run(key, run_id)
+    if isinstance(seen.value, Manifest):
+        return seen.value
+    if seen.value.state == "sealed":
+        raise deleted(seen.value)
+    manifest = seen.value.restored()
+    if context.records.replace(seen, manifest) is Outcome.LOST:
+        return context.records.manifest(key, run_id)
     return manifest
 
 
 def unmark(context: Context, key: ModelKey, run_id: RunId, stone: Tombstone) -> bool:
     """Bring the run back if it still lies under this very stone, and tell whether it is back."""
-    seen = look(context, key, run_id)
-    if isinstance(seen.record, Manifest):
+    seen = context.records.run(key, run_id)
+    if isinstance(seen.value, Manifest):
         return True
-    if seen.record != stone:
+    if seen.value != stone:
         return False
-    return _replace(context, key, run_id, seen, stone.restored()) is Outcome.WON
-
-
-def _replace(context: Context, key: ModelKey, run_id: RunId, seen: SeenRun, document: Manifest | Tombstone) -> Outcome:
-    """Swap what was ``seen`` in the place of the manifest for ``document``."""
-    where, body = keys.manifest(key, run_id), document.to_bytes()
-
-    def find() -> Seen:
-        try:
-            found = read_run(context.backend, key, run_id)
-        except NotFound:
-            return Seen.FOREIGN  # whatever took it away, the version that was seen cannot come again
-        if _is_ours(found.record, document):
-            return Seen.OURS
-        return Seen.AS_BEFORE if found.version == seen.version else Seen.FOREIGN
-
-    def send() -> None:
-        context.backend.write(where, body, when=IfVersion(seen.version))
-
-    return settle(send, find, patience=context.patience, key=where, write_id=document.write_id)
-
-
-def _is_ours(found: Manifest | Tombstone, ours: Manifest | Tombstone) -> bool:
-    """Tell whether what is there is our write, or a mark of ours that somebody has sealed since."""
-    if isinstance(ours, Tombstone) and isinstance(found, Tombstone) and ours.seal is None:
-        return found.write_id == ours.write_id
-    return found == ours
+    return context.records.replace(seen, stone.restored()) is Outcome.WON
 
 
 # ---------------------------------------------------------------- sweep
@@ -224,8 +198,10 @@ def sweep(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, n
         OutcomeUnknown: it may be sealed; none of its files was removed.
         Corrupt: a pointer, or the tombstone, cannot be believed; nothing was removed.
     """
-    seen = look(context, key, run_id)  # before the listing: a younger stone than the one that is listed is not sealed
-    stone = seen.record
+    seen = context.records.run(
+        key, run_id
+    )  # before the listing: a younger stone than the one that is listed is not sealed
+    stone = seen.value
     if isinstance(stone, Manifest):
         return Ending("kept", "it was brought back")
     if stone.state == "marked":
@@ -233,8 +209,8 @@ def sweep(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, n
             return Ending("kept", f"it was deleted less than {spoken(grace)} ago")
         if aliases := named_by(context, key, run_id):
             return _brought_back(context, key, run_id, stone, aliases)
-        if _replace(context, key, run_id, seen, stone.sealed(_note(context))) is Outcome.LOST:
-            found = look(context, key, run_id).record
+        if context.records.replace(seen, stone.sealed(context.note())) is Outcome.LOST:
+            found = context.records.run(key, run_id).value
             if isinstance(found, Manifest) or found.state == "marked":
                 return Ending("kept", "somebody brought it back at this moment")
     elif stone.quarantine is not None and now - _since(context, key, run_id, now) < grace:
@@ -271,7 +247,7 @@ def remove_files(context: Context, key: ModelKey, run_id: RunId, result: Result)
         if silent.is_set():
             return None
         try:
-            patiently(lambda: context.backend.delete(where), context.patience)
+            context.records.remove(where)
         except ArtifactStoreError as error:
             if isinstance(error, Unavailable):
                 silent.set()
@@ -299,22 +275,9 @@ def clear(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, n
     found = objects(context, key, run_id)
     if why := unclear(found, key, run_id, grace=grace, now=now):
         return Ending("kept", why)
-    stone = Tombstone.never_committed(key, run_id, _note(context, "a save that was never finished"))
-    where, body = keys.manifest(key, run_id), stone.to_bytes()
-
-    def find() -> Seen:
-        try:
-            blob = context.backend.read(where, limit=MAX_TOMBSTONE)
-        except (ObjectNotFound, ContainerNotFound):
-            return Seen.AS_BEFORE
-        assert blob is not None
-        return Seen.OURS if blob.data == body else Seen.FOREIGN
-
-    def send() -> None:
-        context.backend.write(where, body, when=IfAbsent())
-
-    if settle(send, find, patience=context.patience, key=where, write_id=stone.write_id) is Outcome.LOST:
-        record = look(context, key, run_id).record
+    stone = Tombstone.never_committed(key, run_id, context.note("a save that was never finished"))
+    if context.records.create(stone) is Outcome.LOST:
+        record = context.records.run(key, run_id).value
         if isinstance(record, Manifest) or record.state == "marked":
             return Ending("kept", "it was committed at this moment")
     return remove_files(context, key, run_id, "cleared")
@@ -347,10 +310,10 @@ def belongs(name: str, manifest: Manifest) -> bool:
 
 def clear_stray(context: Context, key: ModelKey, run_id: RunId, name: str) -> Ending:
     """Remove what lies below a committed run and does not belong to it: another save under the id had left it."""
-    record = look(context, key, run_id).record
+    record = context.records.run(key, run_id).value
     if isinstance(record, Tombstone) or belongs(name, record):
         return Ending("kept", "it belongs to the run")
-    patiently(lambda: context.backend.delete(keys.data_file(key, run_id, name)), context.patience)
+    context.records.remove(keys.data_file(key, run_id, name))
     return Ending("cleared")
 
 

@@ -29,7 +29,6 @@ from artifact_store.core.keys import RunId
 from artifact_store.core.manifest import FileEntry, Manifest
 from artifact_store.ops import signing
 from artifact_store.ops.context import Context
-from artifact_store.ops.publish import read_manifest
 from artifact_store.storage.settle import patiently
 from artifact_store.storage.transfer import (
     LARGE,
@@ -182,7 +181,7 @@ def _explained(context: Context, manifest: Manifest) -> Iterator[None]:
         yield
     except ObjectNotFound as error:
         try:
-            read_manifest(context.backend, manifest.key, RunId(manifest.run_id))
+            context.records.manifest(manifest.key, RunId(manifest.run_id))
         except NotFound as gone:
             raise RunDeleted(
                 f"{manifest.label} is gone: it was deleted, or lost with its folder. "

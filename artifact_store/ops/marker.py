@@ -1,7 +1,7 @@
-"""``_store.json``: that a root is a store, which id it has, and how its writers keep out of each other's way.
+"""Open a store for writing: find its record, or make one in an empty root, and probe what the storage really does.
 
-It is created in an empty root only and never changed, so that no housekeeping ever runs over somebody else's files.
-A reader does not need it. Owns the opening of a store for writing, and the probe of what its storage really does.
+``_store.json`` is created in an empty root only and never changed, so that no housekeeping ever runs over the files of
+another program. A reader does not need it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Final, Literal
-
-from pydantic import Field
+from typing import Any
 
 from artifact_store.core import keys
-from artifact_store.core.documents import Document, Kind, Time
 from artifact_store.core.errors import (
     AccessDenied,
     ConditionsUnsupported,
@@ -26,32 +23,18 @@ from artifact_store.core.errors import (
     FormatUnsupported,
     InvalidOption,
     NotAStore,
-    ObjectNotFound,
     PreconditionFailed,
     Unreachable,
     Unsupported,
 )
+from artifact_store.core.store_record import Concurrency, StoreRecord
+from artifact_store.ops.context import Context
+from artifact_store.ops.records import Records
 from artifact_store.storage.base import Always, Backend, IfAbsent, IfVersion, Precondition, Version
-from artifact_store.storage.settle import Outcome, Patience, Seen, patiently, settle
+from artifact_store.storage.settle import Outcome, Patience, patiently
 
-MAX_MARKER: Final = 64 << 10
 _IGNORED = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "lost+found/", keys.LOCKS, keys.PROBES})
 _GLIMPSE = 3
-
-Concurrency = Literal["safe", "single-writer"]
-
-
-class StoreRecord(Document):
-    """What ``_store.json`` says."""
-
-    KIND: ClassVar[Kind] = "store"
-    LIMIT: ClassVar[int] = MAX_MARKER
-
-    store_id: str
-    created_at: Time
-    concurrency: Concurrency
-    probed: Mapping[str, Mapping[str, bool]] = Field(default_factory=dict)
-    """Endpoint → condition → whether it held, twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +53,9 @@ class Guarantees:
     """Why something does not hold, in a line."""
 
 
-def guarantees(backend: Backend, concurrency: Concurrency, record: StoreRecord | None) -> Guarantees:
-    """Return what is known without asking the storage; ``record`` is there once this process has written."""
+def guarantees(context: Context) -> Guarantees:
+    """Return what is known without asking the storage."""
+    backend, concurrency = context.backend, context.concurrency
     able = backend.capabilities
     return Guarantees(
         engine=backend.engine,
@@ -80,25 +64,17 @@ def guarantees(backend: Backend, concurrency: Concurrency, record: StoreRecord |
         create_only=able.create_only,
         compare_and_swap=able.compare_and_swap,
         durable=able.durable,
-        probed=record is not None and concurrency == "safe",
+        probed=context.opened.record is not None and concurrency == "safe",
         reason=able.reason,
     )
 
 
-def read_marker(backend: Backend) -> StoreRecord | None:
-    """Return what the root says about itself, or ``None`` if it says nothing."""
-    try:
-        blob = backend.read(keys.STORE_MARKER, limit=MAX_MARKER)
-    except (ObjectNotFound, ContainerNotFound):
-        return None
-    assert blob is not None
-    return StoreRecord.from_bytes(blob.data, what=f"{keys.STORE_MARKER} of {backend.url}")
-
-
-def is_there(backend: Backend, patience: Patience) -> bool:
+def is_there(records: Records) -> bool:
     """Tell whether the root says that it is a store, be it in words that cannot be read."""
     try:
-        return patiently(lambda: read_marker(backend), patience) is not None
+        return records.store() is not None
+    except ContainerNotFound:
+        return False
     except (Corrupt, FormatUnsupported):
         return True
 
@@ -116,20 +92,40 @@ def try_to_write(backend: Backend, patience: Patience) -> None:
         patiently(lambda: backend.delete(key), patience)
 
 
-def check_store(backend: Backend, patience: Patience) -> bool:
+def check_store(records: Records) -> bool:
     """Tell whether the root is a store; if not, it is empty, or a folder that the first save will make.
 
     Raises:
         NotAStore: it holds something else.
         ContainerNotFound: the bucket does not exist.
     """
-    found = patiently(lambda: read_marker(backend), patience)
-    return (_look_into_the_root(backend, patience) if found is None else found) is not None
+    return (records.store() or _look_into_the_root(records)) is not None
 
 
-def open_for_writing(
-    backend: Backend, concurrency: Concurrency, *, now: Callable[[], datetime], patience: Patience
-) -> StoreRecord:
+def opened(context: Context) -> StoreRecord:
+    """Return the record of the store, which the first call opens for writing.
+
+    Raises:
+        ArtifactStoreError: as :func:`open_for_writing`.
+    """
+    if context.opened.record is None:
+        context.opened.record = open_for_writing(context.records, context.concurrency, now=context.now)
+    return context.opened.record
+
+
+def opened_if_there(context: Context) -> StoreRecord:
+    """Return the record of the store, opened for writing, but never make a store.
+
+    Raises:
+        NotAStore: the root does not say that it is one.
+        ArtifactStoreError: as :func:`open_for_writing`.
+    """
+    if context.records.store() is None:
+        raise NotAStore(f"{context.backend.url} says nowhere that it is a store; nothing was touched")
+    return opened(context)
+
+
+def open_for_writing(records: Records, concurrency: Concurrency, *, now: Callable[[], datetime]) -> StoreRecord:
     """Return the record of the store, after making one if the root is empty.
 
     One request where the store exists and names this endpoint.
@@ -140,13 +136,14 @@ def open_for_writing(
         ConditionsUnsupported: the storage ignores conditions, or cannot do them, and ``concurrency`` is ``safe``.
         InvalidOption: the store was made for the other mode.
     """
+    backend = records.backend
     if backend.read_only:
         raise Unsupported(backend.read_only)
-    record = patiently(lambda: read_marker(backend), patience)
+    record = records.store()
     if record is None:
         if concurrency == "safe":
             _check_capable(backend)
-        record = _create(backend, concurrency, now, patience)
+        record = _create(records, concurrency, now)
     if record.concurrency != concurrency:
         raise InvalidOption(
             f"{backend.url} was made with concurrency={record.concurrency!r} and all its writers have to use that; "
@@ -154,7 +151,7 @@ def open_for_writing(
         )
     if concurrency == "safe":
         _check_capable(backend)
-        _check_verdict(backend, record.probed.get(backend.endpoint) or probe(backend, patience))
+        _check_verdict(backend, record.probed.get(backend.endpoint) or probe(backend, records.patience))
     return record
 
 
@@ -177,12 +174,13 @@ def _check_verdict(backend: Backend, verdict: Mapping[str, bool]) -> None:
         )
 
 
-def _create(backend: Backend, concurrency: Concurrency, now: Callable[[], datetime], patience: Patience) -> StoreRecord:
-    """Make the marker, or return the one that somebody else made meanwhile."""
-    made = _look_into_the_root(backend, patience)
+def _create(records: Records, concurrency: Concurrency, now: Callable[[], datetime]) -> StoreRecord:
+    """Make the record, or return the one that another writer made meanwhile."""
+    made = _look_into_the_root(records)
     if made is not None:
         return made
-    verdict = probe(backend, patience) if concurrency == "safe" else {}
+    backend = records.backend
+    verdict = probe(backend, records.patience) if concurrency == "safe" else {}
     if verdict:
         _check_verdict(backend, verdict)
     record = StoreRecord(
@@ -191,26 +189,15 @@ def _create(backend: Backend, concurrency: Concurrency, now: Callable[[], dateti
         concurrency=concurrency,
         probed={backend.endpoint: verdict} if verdict else {},
     )
-    body = record.to_bytes()
-
-    def look() -> Seen:
-        found = read_marker(backend)
-        if found is None:
-            return Seen.AS_BEFORE
-        return Seen.OURS if found.store_id == record.store_id else Seen.FOREIGN
-
-    def send() -> None:
-        backend.write(keys.STORE_MARKER, body, when=IfAbsent())
-
-    if settle(send, look, patience=patience, key=keys.STORE_MARKER) is Outcome.WON:
+    if records.create(record) is Outcome.WON:
         return record
-    found = patiently(lambda: read_marker(backend), patience)
+    found = records.store()
     if found is None:
         raise NotAStore(f"{backend.url}: {keys.STORE_MARKER} was there and is gone; another program clears this root")
     return found
 
 
-def _look_into_the_root(backend: Backend, patience: Patience) -> StoreRecord | None:
+def _look_into_the_root(records: Records) -> StoreRecord | None:
     """Return ``None`` if the root is empty, or the record of a store that was made a moment ago.
 
     The marker is the first object of a store, so whoever sees another object sees the marker by reading it afterwards:
@@ -219,23 +206,13 @@ def _look_into_the_root(backend: Backend, patience: Patience) -> StoreRecord | N
     Raises:
         NotAStore: the root holds something else.
     """
-    others = patiently(lambda: _strangers(backend), patience)
+    others = [name for name in records.children("") if name not in _IGNORED]
     if not others:
         return None
-    made = patiently(lambda: read_marker(backend), patience)
+    made = records.store()
     if made is None:
-        raise _not_a_store(backend, others)
+        raise _not_a_store(records.backend, others)
     return made
-
-
-def _strangers(backend: Backend) -> list[str]:
-    """Return what lies in the root and is neither ours to ignore nor litter of the system."""
-    try:
-        return [name for name in backend.children("") if name not in _IGNORED]
-    except ContainerNotFound:
-        if backend.makes_root:
-            return []
-        raise
 
 
 def _not_a_store(backend: Backend, others: list[str]) -> NotAStore:

@@ -1,12 +1,28 @@
 """Move an alias to a run that was committed earlier: promote, roll back, retire.
 
 Unlike the publish at the end of a save, the run may be deleted at the same moment; so its manifest is read before and
-after, and what was published before is published again if it went away in between.
+after, and what was published before is published again if it went away in between::
+
+    manifest of the run     pointer of the alias     what this client does
+    -------------------     --------------------     ------------------------------------------------------
+    there                   names the run before     check: reads the manifest                  (1)
+    there                   names our run            publish: swaps the pointer                 (2)
+    there                   names our run            check again: returns the pointer           (3)  done
+    tombstone               names our run            restore: swaps the run before back in      (4)  RunDeleted
+    tombstone               names the run before     check again: is *that* run still there?    (5)  RunDeleted
+    tombstone               names a deleted run      swaps in no run: the alias is retired      (6)  RunDeleted
+
+Whoever deletes reads the pointers before and after the tombstone (see :mod:`artifact_store.ops.deletion`), so of a
+promotion and a deletion that meet at least one sees the other. A client that dies between (2) and (3) leaves an alias
+that may name a tombstone: a load says ``RunDeleted``, and the sweep brings the run back. At (4) and (6) another publish
+may come first: it then stands, and its own client looks after it. A reply that is lost at (2), (4) or (6) is settled by
+reading the pointer; where that cannot be read, ``OutcomeUnknown`` is raised and nothing is undone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from artifact_store.core import keys
 from artifact_store.core.errors import (
@@ -19,18 +35,16 @@ from artifact_store.core.errors import (
 )
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
-from artifact_store.core.pointer import Note, Pointer, Publish, advance
+from artifact_store.core.pointer import Note, Pointer, Publish
 from artifact_store.core.policy import Policy
 from artifact_store.core.references import RunRef
 from artifact_store.ops import signing
 from artifact_store.ops.context import Context
-from artifact_store.ops.publish import SeenPointer, publish, read_manifest, read_pointer, swap
-from artifact_store.storage.settle import patiently
-
-MakeNote = Callable[[], Note]
+from artifact_store.ops.publish import publish, swap
+from artifact_store.ops.records import SeenPointer, Stored
 
 
-def promote(context: Context, alias: str, manifest: Manifest, policy: Policy, *, note: MakeNote) -> Pointer:
+def promote(context: Context, alias: str, manifest: Manifest, policy: Policy, note: Note) -> Pointer:
     """Publish a committed run as the policy says, deciding again after every genuine conflict.
 
     Raises:
@@ -39,14 +53,15 @@ def promote(context: Context, alias: str, manifest: Manifest, policy: Policy, *,
         OutcomeUnknown: the publish may have landed, or has, and the run may be deleted.
     """
     _check(context, manifest)
-    decision = publish(context.backend, alias, manifest, policy, note=note, patience=context.patience)
+    seen = context.records.pointer(manifest.key, alias)
+    decision = publish(context, alias, manifest, policy, note, seen=seen)
     if decision.pointer is None:
         assert decision.refusal is not None
         raise decision.refusal
     return kept(context, decision.pointer, manifest, note)
 
 
-def republish(context: Context, alias: str, manifest: Manifest, *, note: MakeNote, seen: SeenPointer) -> Pointer:
+def republish(context: Context, alias: str, manifest: Manifest, note: Note, *, seen: SeenPointer) -> Pointer:
     """Publish a committed run over the pointer that was ``seen``, or not at all.
 
     Raises:
@@ -55,20 +70,19 @@ def republish(context: Context, alias: str, manifest: Manifest, *, note: MakeNot
         OutcomeUnknown: the publish may have landed.
     """
     _check(context, manifest)
-    step = advance(seen.pointer, manifest.key, alias, manifest, note())
-    pointer = swap(context.backend, manifest.key, alias, seen, step, context.patience)
+    pointer = swap(context, manifest.key, alias, manifest, note, seen=seen)
     return kept(context, pointer, manifest, note)
 
 
-def retire(context: Context, ref: RunRef, alias: str, seen: SeenPointer, *, note: MakeNote) -> Pointer:
+def retire(context: Context, seen: Stored[Pointer], note: Note) -> Pointer:
     """Publish that the alias names no run, over the pointer that was ``seen``, or not at all.
 
     Raises:
         PointerConflict: somebody published since; nothing was done.
         OutcomeUnknown: the publish may have landed.
     """
-    step = advance(seen.pointer, ref.key, alias, None, note())
-    return swap(context.backend, ref.key, alias, seen, step, context.patience)
+    pointer = seen.value
+    return swap(context, ModelKey(pointer.model_type, pointer.symbol), pointer.alias, None, note, seen=seen)
 
 
 def candidates(past: Sequence[Publish]) -> Iterator[RunId]:
@@ -95,37 +109,33 @@ def choose(context: Context, ref: RunRef, past: Sequence[Publish]) -> Manifest:
     """
     for run_id in candidates(past):
         try:
-            return _read(context, ref, run_id)
+            return context.records.manifest(ref.key, run_id)
         except NotFound:
             continue
     raise NothingToRollBackTo(f"{ref} never named another run that still exists; promote the one that you want")
 
 
-def _read(context: Context, ref: RunRef, run_id: RunId) -> Manifest:
-    return patiently(lambda: read_manifest(context.backend, ref.key, run_id), context.patience)
-
-
 def _check(context: Context, manifest: Manifest) -> None:
     """Raise unless the run is committed and not deleted, with exactly this manifest, signed if the policy says so."""
-    stored = _read(context, RunRef(manifest.key), RunId(manifest.run_id))
+    stored = context.records.manifest(manifest.key, RunId(manifest.run_id))
     if stored.digest != manifest.digest:
         raise Corrupt(f"the manifest of {manifest.label} is not the one that was committed")
     if context.policy.require_signature:
         signing.check_run(context, manifest)
 
 
-def kept(context: Context, pointer: Pointer, manifest: Manifest, note: MakeNote) -> Pointer:
+def kept(context: Context, pointer: Pointer, manifest: Manifest, note: Note) -> Pointer:
     """Return the pointer if its run is still there; else publish what was in force before, and raise.
 
     Raises:
         RunNotFound, RunDeleted: it is gone, and the alias does not name it any more.
-        OutcomeUnknown: it is published, and whether it is still there, or what was before is back, nobody could tell.
+        OutcomeUnknown: it is published, and whether it is still there, or what was before is back, could not be read.
     """
     try:
         try:
             _check(context, manifest)
         except NotFound:
-            _restore(context, pointer, manifest, note)
+            _restore(context, pointer, note)
             raise
     except (NotFound, OutcomeUnknown):
         raise
@@ -140,33 +150,35 @@ def kept(context: Context, pointer: Pointer, manifest: Manifest, note: MakeNote)
     return pointer
 
 
-def _restore(context: Context, ours: Pointer, manifest: Manifest, note: MakeNote) -> None:
-    """Publish again what was in force before ``ours``, unless somebody has published since.
+def _restore(context: Context, ours: Pointer, note: Note) -> None:
+    """Publish again what was in force before ``ours``, unless another client has published since.
 
     What was in force may be deleted as well, even at this moment, since nothing named it: then the alias names nothing.
     """
-    key, alias = manifest.key, ours.alias
-    seen = patiently(lambda: read_pointer(context.backend, key, alias), context.patience)
-    if seen.pointer is None or seen.pointer.write_id != ours.write_id:
+    key, records = ModelKey(ours.model_type, ours.symbol), context.records
+    seen = records.pointer(key, ours.alias)
+    if seen is None or seen.value.write_id != ours.write_id:
         return
-    previous = seen.pointer.history[-1].run_id if seen.pointer.history else None
+    previous = seen.value.history[-1].run_id if seen.value.history else None
     before = None if previous is None else _still_there(context, key, RunId(previous))
     try:
-        pointer = swap(
-            context.backend, key, alias, seen, advance(seen.pointer, key, alias, before, note()), context.patience
-        )
-        if before is not None and _still_there(context, key, RunId(before.run_id)) is None:
-            seen = patiently(lambda: read_pointer(context.backend, key, alias), context.patience)
-            if seen.pointer is not None and seen.pointer.write_id == pointer.write_id:
-                swap(
-                    context.backend, key, alias, seen, advance(seen.pointer, key, alias, None, note()), context.patience
-                )
+        pointer = swap(context, key, ours.alias, before, _again(context, note), seen=seen)
+        if before is None or _still_there(context, key, RunId(before.run_id)) is not None:
+            return
+        seen = records.pointer(key, ours.alias)
+        if seen is not None and seen.value.write_id == pointer.write_id:
+            swap(context, key, ours.alias, None, _again(context, note), seen=seen)
     except PointerConflict:
-        return  # somebody has published since, and looks after it
+        return  # another client has published since, and looks after it
+
+
+def _again(context: Context, note: Note) -> Note:
+    """Return the note for another write of the same operation."""
+    return replace(note, write_id=context.new_write_id(), at=context.now())
 
 
 def _still_there(context: Context, key: ModelKey, run_id: RunId) -> Manifest | None:
     try:
-        return _read(context, RunRef(key), run_id)
+        return context.records.manifest(key, run_id)
     except NotFound:
         return None

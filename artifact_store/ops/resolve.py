@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from artifact_store.core import keys
@@ -14,8 +14,7 @@ from artifact_store.core.pointer import Pointer, Publish
 from artifact_store.core.references import RunRef
 from artifact_store.ops import catalog, marker, publish, signing
 from artifact_store.ops.context import Context
-from artifact_store.ops.publish import SeenPointer
-from artifact_store.storage.settle import patiently
+from artifact_store.ops.records import Stored
 
 
 def resolve(context: Context, ref: RunRef, *, signed: bool = True) -> Manifest:
@@ -31,23 +30,22 @@ def resolve(context: Context, ref: RunRef, *, signed: bool = True) -> Manifest:
     """
     if ref.alias is None:
         run_id = ref.run_id or catalog.resolve_prefix(context, ref.key, ref.run or "")
-        manifest = patiently(lambda: publish.read_manifest(context.backend, ref.key, run_id), context.patience)
+        manifest = context.records.manifest(ref.key, run_id)
         if signed and context.policy.require_signature:
             signing.check_run(context, manifest)
         return manifest
-    _, _, seen = published(context, ref)
-    pointer = _pointer(seen)
+    pointer = published(context, ref).value
     signing.admit(context, ref.key, pointer.alias, pointer)
     if pointer.run_id is None:
         raise AliasRetired(
             f"{ref} was retired at {pointer.at:%Y-%m-%d %H:%M:%S} UTC by {pointer.by!r}"
             f"{f': {pointer.reason!r}' if pointer.reason else ''}; promote a run to it to use it again"
         )
-    return publish.published_manifest(context, ref.key, pointer)
+    return publish.published_manifest(context.records, pointer)
 
 
-def published(context: Context, ref: RunRef) -> tuple[RunRef, str, SeenPointer]:
-    """Return the reference, its alias, and the pointer of it, which is there.
+def published(context: Context, ref: RunRef) -> Stored[Pointer]:
+    """Return the pointer of the alias that a reference names.
 
     Raises:
         AliasNotFound: it was never published.
@@ -56,11 +54,11 @@ def published(context: Context, ref: RunRef) -> tuple[RunRef, str, SeenPointer]:
     alias = ref.alias
     if alias is None:
         raise InvalidReference(f"{ref} names a run; this needs an alias, such as {ref.key}@{keys.LATEST}")
-    seen = patiently(lambda: publish.read_pointer(context.backend, ref.key, alias), context.patience)
-    if seen.pointer is None:
+    seen = context.records.pointer(ref.key, alias)
+    if seen is None:
         signing.admit(context, ref.key, alias, None)
         raise _never_published(context, ref, alias)
-    return ref, alias, seen
+    return seen
 
 
 def _never_published(context: Context, ref: RunRef, alias: str) -> AliasNotFound:
@@ -89,8 +87,7 @@ def _run_is_meant(ref: RunRef, models: Sequence[str]) -> str:
 class Past:
     """Everything that an alias ever named, oldest first, and the pointer that it was read with."""
 
-    alias: str
-    seen: SeenPointer
+    seen: Stored[Pointer]
     entries: list[Publish]
 
 
@@ -102,20 +99,12 @@ def history(context: Context, ref: RunRef) -> Past:
         Corrupt: a part of it is missing or damaged.
         Untrusted: the policy requires a signature of the pointer, and does not find a good one.
     """
-    _, alias, seen = published(context, ref)
-    signing.believe(context, seen.pointer)
-    entries = patiently(lambda: publish.history(context.backend, ref.key, alias, seen), context.patience)
-    return Past(alias, seen, entries)
+    seen = published(context, ref)
+    signing.believe(context, seen.value)
+    return Past(seen, context.records.history(seen))
 
 
-def own(
-    context: Context,
-    what: Manifest | RunRef,
-    *,
-    key: ModelKey | None,
-    signed: bool,
-    opened: Callable[[], marker.StoreRecord],
-) -> Manifest:
+def own(context: Context, what: Manifest | RunRef, *, key: ModelKey | None = None, signed: bool = True) -> Manifest:
     """Return the manifest of a run of this store, and of ``key`` if one is given.
 
     Raises:
@@ -125,11 +114,6 @@ def own(
     manifest = what if isinstance(what, Manifest) else resolve(context, what, signed=signed)
     if key is not None and manifest.key != key:
         raise Conflict(f"{manifest.label} is no run of {key.display_name}; an alias only names runs of its own model")
-    if manifest.store_id != opened().store_id:
+    if manifest.store_id != marker.opened(context).store_id:
         raise Conflict(f"{manifest.label} belongs to another store; download it and save it here")
     return manifest
-
-
-def _pointer(seen: SeenPointer) -> Pointer:
-    assert seen.pointer is not None
-    return seen.pointer

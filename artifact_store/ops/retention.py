@@ -19,12 +19,11 @@ from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Publish
 from artifact_store.core.policy import metric_value
-from artifact_store.ops import catalog, deletion, promote, publish
+from artifact_store.ops import catalog, deletion, marker, promote
 from artifact_store.ops.audit import Problem
 from artifact_store.ops.context import Context
 from artifact_store.ops.deletion import Ending, spoken
 from artifact_store.ops.plan import Plan, Step
-from artifact_store.storage.settle import patiently
 
 GRACE: Final = timedelta(days=7)
 """How long a deleted run can be brought back, and how long a save is given to end."""
@@ -111,14 +110,14 @@ def _is_count(value: object) -> bool:
 # ---------------------------------------------------------------- delete
 
 
-def plan_delete(context: Context, key: ModelKey, run_id: RunId, *, reason: str, begin: Callable[[], object]) -> Plan:
+def plan_delete(context: Context, key: ModelKey, run_id: RunId, *, reason: str) -> Plan:
     """Return the plan to delete one run. Raises what :func:`deletion.mark` would raise now."""
-    manifest = patiently(lambda: publish.read_manifest(context.backend, key, run_id), context.patience)
+    manifest = context.records.manifest(key, run_id)
     deletion.refuse_named(key, run_id, deletion.named_by(context, key, run_id))
     step = Step(manifest.label, "delete", reason or "it was asked for", size_of(manifest), key, run_id)
 
     def start() -> Callable[[Step], Ending]:
-        begin()
+        marker.opened_if_there(context)
         return lambda _: _mark(context, step, reason)
 
     return Plan([step], start, strict=True)
@@ -139,15 +138,13 @@ def size_of(manifest: Manifest) -> int:
 # ---------------------------------------------------------------- prune
 
 
-def plan_prune(
-    context: Context, models: Sequence[ModelKey], rules: Rules, *, reason: str, begin: Callable[[], object]
-) -> Plan:
+def plan_prune(context: Context, models: Sequence[ModelKey], rules: Rules, *, reason: str) -> Plan:
     """Return the plan to prune models. What cannot be read is a problem, and nothing that depends on it is touched."""
     problems: list[Problem] = []
     steps = [step for key in models for step in judge(context, key, rules, problems)]
 
     def start() -> Callable[[Step], Ending]:
-        begin()
+        marker.opened_if_there(context)
         again: dict[ModelKey, dict[RunId | None, Step]] = {}
 
         def carry_out(step: Step) -> Ending:
@@ -215,13 +212,8 @@ def histories(context: Context, key: ModelKey) -> dict[str, list[Publish]]:
     Raises:
         Corrupt: a pointer or a part of its archive cannot be believed.
     """
-
-    def read(alias: str) -> list[Publish]:
-        seen = publish.read_pointer(context.backend, key, alias)
-        return publish.history(context.backend, key, alias, seen)
-
-    names = catalog.alias_names(context, key)
-    return {alias: patiently(lambda alias=alias: read(alias), context.patience) for alias in names}  # type: ignore[misc]
+    records = context.records
+    return {alias: records.history(records.pointer(key, alias)) for alias in catalog.alias_names(context, key)}
 
 
 def protected(pasts: dict[str, list[Publish]], *, now: datetime, grace: timedelta) -> dict[str, str]:

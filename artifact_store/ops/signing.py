@@ -17,11 +17,9 @@ from artifact_store.core.errors import (
     AccessDenied,
     ArtifactStoreError,
     Conflict,
-    ContainerNotFound,
     Corrupt,
     InvalidOption,
     NotFound,
-    ObjectNotFound,
     RunExists,
     SignatureInvalid,
     SignatureMissing,
@@ -32,15 +30,15 @@ from artifact_store.core.errors import (
 from artifact_store.core.files import Outgoing
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import FileEntry, Manifest
-from artifact_store.core.pointer import Note, Pointer, Seal
-from artifact_store.core.statement import MAX_BUNDLE, Bundle, message, statement, write_bundle
+from artifact_store.core.pointer import Pointer
+from artifact_store.core.statement import Bundle, message, statement, write_bundle
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.core.trust import TrustedKey
+from artifact_store.ops import marker
 from artifact_store.ops.context import Context
 from artifact_store.ops.keypairs import Signer
-from artifact_store.ops.publish import deleted, read_run
-from artifact_store.storage.base import IfAbsent
-from artifact_store.storage.settle import Outcome, Seen, patiently, settle
+from artifact_store.ops.records import deleted, signature_key
+from artifact_store.storage.settle import Outcome
 from artifact_store.storage.transfer import hash_pieces, read_pieces
 
 _REMEMBERED = 4096
@@ -85,29 +83,21 @@ def store(context: Context, manifest: Manifest, bundle: bytes, key: TrustedKey) 
         SignatureInvalid: it is none of this run by this key; nothing was written.
         Conflict, OutcomeUnknown: as for :func:`sign`.
     """
-    where = _place(manifest, key)
     trust.check_signature(bundle, key, manifest, "the signature to store")
-
-    def look() -> Seen:
-        try:
-            found = context.backend.read(where, limit=MAX_BUNDLE)
-        except (ObjectNotFound, ContainerNotFound):
-            return Seen.AS_BEFORE
-        assert found is not None
-        try:
-            trust.check_signature(found.data, key, manifest, f"{where!r}")
-        except SignatureInvalid:
-            return Seen.FOREIGN
-        return Seen.OURS
-
-    def send() -> None:
-        context.backend.write(where, bundle, when=IfAbsent())
-
-    if settle(send, look, patience=context.patience, key=where) is Outcome.LOST:
+    is_ours = partial(_is_signature, key, manifest)
+    if context.records.create_signature(manifest, key.key_id, bundle, is_ours=is_ours) is Outcome.LOST:
         raise Conflict(
-            f"{where!r} holds something else than the signature of {manifest.label} by the key {key.key_id[:16]}: "
-            "find out who wrote it, remove it, and sign again"
+            f"{_where(manifest, key)} holds something else than the signature of {manifest.label} by the key "
+            f"{key.key_id[:16]}: find out who wrote it, remove it, and sign again"
         )
+
+
+def _is_signature(key: TrustedKey, manifest: Manifest, data: bytes) -> bool:
+    try:
+        trust.check_signature(data, key, manifest, _where(manifest, key))
+    except SignatureInvalid:
+        return False
+    return True
 
 
 def check_own(context: Context, manifest: Manifest, signer: Signer) -> None:
@@ -119,7 +109,7 @@ def check_own(context: Context, manifest: Manifest, signer: Signer) -> None:
         RunExists: it is not.
     """
     try:
-        data = _read(context, manifest, signer.public_key) or b""  # which is no signature, either
+        data = _read(context, manifest, signer.key_id) or b""  # which is no signature, either
         trust.check_signature(data, signer.public_key, manifest, "its signature")
     except SignatureInvalid as error:
         raise RunExists(
@@ -141,7 +131,7 @@ def check_run(context: Context, manifest: Manifest) -> str:
     known = context.vouched.get(manifest.digest, "")
     if context.policy.key(known) is not None:
         return known
-    reads = [(key, partial(_read, context, manifest, key)) for key in context.policy.trusted_keys]
+    reads = [(key, partial(_read, context, manifest, key.key_id)) for key in context.policy.trusted_keys]
     return _verified(context, manifest, reads)
 
 
@@ -156,8 +146,7 @@ def vouching(context: Context, manifest: Manifest, *, needed: bool) -> Iterator[
     known = context.vouched.get(manifest.digest, "") if needed else ""
     wanted = trusted if needed and context.policy.key(known) is None else ()
     pending: list[tuple[TrustedKey, Future[bytes | None]]] = [
-        (key, context.workers.submit(lambda key=key: _read(context, manifest, key)))  # type: ignore[misc]
-        for key in wanted
+        (key, context.workers.submit(partial(_read, context, manifest, key.key_id))) for key in wanted
     ]
 
     def vouched() -> str:
@@ -181,7 +170,7 @@ def _verified(
             data = read()
             if data is None:
                 continue
-            trust.check_signature(data, key, manifest, f"the signature {_place(manifest, key)!r}")
+            trust.check_signature(data, key, manifest, f"the signature {_where(manifest, key)}")
         except ArtifactStoreError as error:  # another trusted key may have signed as well
             problem = problem or error
             continue
@@ -218,7 +207,7 @@ def _check_not_deleted(context: Context, manifest: Manifest) -> None:
     """Raise ``RunDeleted`` if there is a tombstone in the place of the manifest."""
     key, run_id = manifest.key, RunId(manifest.run_id)
     try:
-        record = patiently(lambda: read_run(context.backend, key, run_id).record, context.patience)
+        record = context.records.run(key, run_id).value
     except (NotFound, Corrupt, Unsupported, AccessDenied):  # which say nothing about a deletion
         return
     if isinstance(record, Tombstone):
@@ -228,7 +217,7 @@ def _check_not_deleted(context: Context, manifest: Manifest) -> None:
 def signers(context: Context, manifest: Manifest) -> list[str]:
     """Return how the ids of all keys begin that lie beside the run as its signers. Nothing of it is verified."""
     prefix = keys.signatures_prefix(manifest.key, RunId(manifest.run_id))
-    children = patiently(lambda: list(context.backend.children(prefix)), context.patience)
+    children = context.records.children(prefix)
     return sorted(signer for child in children if (signer := keys.signer_in(child, manifest.digest)) is not None)
 
 
@@ -241,9 +230,7 @@ def collecting(context: Context, manifest: Manifest, *, every: bool) -> Iterator
     trusted = [key.key_id for key in context.policy.trusted_keys]
     key_ids = signers(context, manifest) if every else dict.fromkeys([*manifest.signed_by, *trusted])
     reads = {
-        keys.signature_name(manifest.digest, key_id): context.workers.submit(
-            lambda key_id=key_id: _read_at(context, _where(manifest, key_id))  # type: ignore[misc]
-        )
+        keys.signature_name(manifest.digest, key_id): context.workers.submit(partial(_read, context, manifest, key_id))
         for key_id in key_ids
     }
     try:
@@ -252,49 +239,29 @@ def collecting(context: Context, manifest: Manifest, *, every: bool) -> Iterator
         wait(reads.values())
 
 
-def _read(context: Context, manifest: Manifest, key: TrustedKey) -> bytes | None:
-    return _read_at(context, _place(manifest, key))
-
-
-def _read_at(context: Context, where: str) -> bytes | None:
+def _read(context: Context, manifest: Manifest, key_id: str) -> bytes | None:
     """Return what is stored as a signature, or ``None`` if nothing is."""
     try:
-        found = patiently(lambda: context.backend.read(where, limit=MAX_BUNDLE), context.patience)
-    except ObjectNotFound:
-        return None
+        return context.records.signature(manifest, key_id)
     except Corrupt as error:
         raise SignatureInvalid(str(error)) from error
-    assert found is not None
-    return found.data
 
 
-def _place(manifest: Manifest, key: TrustedKey) -> str:
-    return _where(manifest, key.key_id)
-
-
-def _where(manifest: Manifest, key_id: str) -> str:
-    return keys.signature(manifest.key, RunId(manifest.run_id), manifest.digest, key_id)
+def _where(manifest: Manifest, key: TrustedKey) -> str:
+    """Return where the signature of a run by a key is stored, as errors name it."""
+    return repr(signature_key(manifest, key.key_id))
 
 
 # ---------------------------------------------------------------- pointers
 
 
-def note(context: Context, store_id: str, reason: str = "") -> Note:
-    """Return who publishes now, and why; with the signature of this store's signer, and the caution of its policy.
-
-    Raises:
-        InvalidOption: as for :func:`check_able`.
-    """
-    check_able(context)
+def sign_pointer(context: Context, pointer: Pointer) -> Pointer:
+    """Return the pointer with the signature of this store's signer, if it has one."""
     signer = context.signer
-    return Note(
-        context.new_write_id(),
-        context.now(),
-        context.actor,
-        reason,
-        seal=None if signer is None else Seal(signer.key_id, store_id, signer.sign),
-        guard=guard(context),
-    )
+    if signer is None:
+        return pointer
+    announced = pointer.announced(signer.key_id, marker.opened(context).store_id)
+    return announced.signed(signer.sign(announced.signed_message()))
 
 
 def check_able(context: Context) -> None:
@@ -311,14 +278,6 @@ def check_able(context: Context) -> None:
         raise InvalidOption(
             f"this store's policy does not trust its own signer: add {context.signer.public_key!r} to trusted_keys"
         )
-
-
-def guard(context: Context) -> Callable[[Pointer], None] | None:
-    """Return what refuses to publish over a pointer that may not be believed, if the policy requires signatures."""
-    if not context.policy.require_signature:
-        return None
-
-    return partial(believe, context)
 
 
 def believe(context: Context, pointer: Pointer | None) -> None:

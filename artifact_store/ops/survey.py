@@ -18,7 +18,7 @@ from artifact_store.core.errors import AccessDenied, ArtifactStoreError, Unavail
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.tombstone import Tombstone
-from artifact_store.ops import catalog, deletion
+from artifact_store.ops import catalog, deletion, marker
 from artifact_store.ops.audit import Problem
 from artifact_store.ops.context import Context
 from artifact_store.ops.deletion import Ending, spoken
@@ -58,13 +58,19 @@ class Group:
         return self.manifest.modified
 
 
-def plan_gc(context: Context, *, grace: timedelta, begin: Callable[[], object]) -> Plan:
-    """Return the plan to clear away what was never committed, and to sweep what was deleted ``grace`` ago."""
+def plan_gc(context: Context, *, grace: timedelta) -> Plan:
+    """Return the plan to clear away what was never committed, and to sweep what was deleted ``grace`` ago.
+
+    Raises:
+        NotAStore: the root holds something else. In an empty one there is nothing to do.
+    """
+    if not marker.check_store(context.records):
+        return Plan((), lambda: lambda _: Ending("kept"))
     found = _Survey(context, grace, context.now())
     steps = [*found.runs(), *found.uploads(), *found.probes()]
 
     def start() -> Callable[[Step], Ending]:
-        begin()
+        marker.opened_if_there(context)
         now = deletion.storage_time(context)
         return lambda step: _carry_out(context, step, grace=grace, now=now)
 
@@ -75,7 +81,7 @@ def _carry_out(context: Context, step: Step, *, grace: timedelta, now: datetime)
     if step.upload is not None:
         return abort(context, step.upload, grace=grace, now=now)
     if step.key is None or step.run_id is None:
-        patiently(lambda: context.backend.delete(step.what), context.patience)
+        context.records.remove(step.what)
         return Ending("cleared")
     if step.action in {"sweep", "restore"}:
         return deletion.sweep(context, step.key, step.run_id, grace=grace, now=now)
@@ -118,15 +124,14 @@ class _Survey:
                     self.problems.append(Problem(group.label, error))
 
     def _groups(self) -> Iterator[Group]:
-        for child in catalog.children(self.context, ""):
+        records = self.context.records
+        for child in records.children(""):
             model_type = keys.model_type_in(child)
             if model_type is not None:
-                prefix = keys.type_prefix(model_type)
-                listed = patiently(lambda prefix=prefix: list(self.context.backend.list(prefix)), self.context.patience)  # type: ignore[misc]
-                yield from _grouped(listed)
+                yield from _grouped(records.objects(keys.type_prefix(model_type)))
 
     def _record(self, group: Group) -> Manifest | Tombstone | None:
-        return None if group.manifest is None else deletion.look(self.context, group.key, group.run_id).record
+        return None if group.manifest is None else self.context.records.run(group.key, group.run_id).value
 
     def _judge(self, group: Group, record: Manifest | Tombstone | None) -> Iterator[Step]:
         if record is None:
@@ -207,8 +212,7 @@ class _Survey:
 
     def probes(self) -> Iterator[Step]:
         """Yield the throw-away objects of writers that died while they tried out the storage."""
-        listed = patiently(lambda: list(self.context.backend.list(keys.PROBES)), self.context.patience)
-        for entry in listed:
+        for entry in self.context.records.objects(keys.PROBES):
             if (
                 keys.probe_in(entry.key.removeprefix(keys.PROBES)) == entry.key
                 and self.now - entry.modified >= self.grace

@@ -4,7 +4,8 @@ Object stores lose replies. Their clients then send the request again by themsel
 own first attempt, so neither an error nor a 412 says what happened. What is stored does: the writer reads it back and
 looks for its own mark. PROTOCOL in ``FORMAT.md`` states the rules that this module carries out.
 
-Owns the order of sending, looking and waiting. Does not know what a mark looks like.
+Owns the order of sending, looking and waiting. Does not know what a mark looks like: :func:`write_settled` is told, for
+whole small objects, and :func:`settle` for anything else.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from typing import TypeVar
 
 from artifact_store.core.errors import (
     ArtifactStoreError,
+    ContainerNotFound,
     LockHeld,
+    ObjectNotFound,
     OutcomeUnknown,
     PreconditionFailed,
     StorageFull,
     Unavailable,
 )
+from artifact_store.storage.base import Backend, Blob, IfAbsent, IfVersion, Version
 
 T = TypeVar("T")
 
@@ -106,6 +110,57 @@ def settle(
         if seen is not Seen.AS_BEFORE:
             return Outcome.WON if seen is Seen.OURS else Outcome.LOST
     raise _unknown(key, write_id) from doubt
+
+
+def write_settled(
+    backend: Backend,
+    key: str,
+    body: bytes,
+    *,
+    over: Version | None,
+    limit: int,
+    patience: Patience,
+    is_ours: Callable[[bytes], bool] | None = None,
+    write_id: str | None = None,
+) -> Outcome:
+    """Write one object over the version that was seen (``None``: nothing), and find out how that ended.
+
+    ``is_ours`` recognises the write in what is stored afterwards; without it these are the same bytes. ``limit`` bounds
+    what is read back.
+
+    Raises:
+        OutcomeUnknown, ArtifactStoreError: as for :func:`settle`.
+    """
+    when = IfAbsent() if over is None else IfVersion(over)
+
+    def send() -> None:
+        backend.write(key, body, when=when)
+
+    def look() -> Seen:
+        found = read_or_none(backend, key, limit=limit)
+        if found is None:  # a version that was taken away cannot come again
+            return Seen.AS_BEFORE if over is None else Seen.FOREIGN
+        if found.version == over:
+            return Seen.AS_BEFORE
+        ours = found.data == body if is_ours is None else is_ours(found.data)
+        return Seen.OURS if ours else Seen.FOREIGN
+
+    return settle(send, look, patience=patience, key=key, write_id=write_id)
+
+
+def read_or_none(backend: Backend, key: str, *, limit: int) -> Blob | None:
+    """Return an object, or ``None`` if it is not there. One request.
+
+    A container that is missing is an empty one where the first write makes it, and an error where it does not.
+    """
+    try:
+        return backend.read(key, limit=limit)
+    except ObjectNotFound:
+        return None
+    except ContainerNotFound:
+        if backend.makes_root:
+            return None
+        raise
 
 
 def patiently(read: Callable[[], T], patience: Patience) -> T:

@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -72,6 +73,15 @@ class Workers:
                 self._pid = os.getpid()
                 self._large = threading.BoundedSemaphore(LARGE_AT_ONCE)
             return self._pool.submit(call)
+
+    @contextmanager
+    def beside(self, call: Callable[[], R]) -> Iterator[Future[R]]:
+        """Run ``call`` on one of the threads while the body runs; when the body has ended, ``call`` has as well."""
+        future = self.submit(call)
+        try:
+            yield future
+        finally:
+            future.exception()  # waits for it, whatever came of it, so that nothing is left running
 
     def ahead(self, items: Iterable[A], call: Callable[[A], R]) -> Generator[tuple[A, Future[R]], None, None]:
         """Yield each item, in order, with what ``call`` will return for it; some are begun before they are asked for.

@@ -668,7 +668,7 @@ def test_names_that_windows_could_not_hold(store, name):
 
 def test_names_that_windows_could_not_tell_apart(store):
     store.save({"n": 1}, KEY)
-    store._known_keys.add("gru/btceur")  # a writer that does not look at its siblings
+    store._context.opened.models.add("gru/btceur")  # a writer that does not look at its siblings
     store.save({"n": 2}, "gru/btceur")
     found = only(store, "case-twins", "warning")
     assert {found.where, "gru/BTCEUR", "gru/btceur"} == {"gru/BTCEUR", "gru/btceur"}

@@ -59,7 +59,7 @@ class TestDoctor:
             assert found["remedy"]
 
     def test_warnings_count_only_if_they_are_to_count(self, filled: Cli) -> None:  # noqa: F811
-        filled.store._known_keys.add("gru/btceur")
+        filled.store._context.opened.models.add("gru/btceur")
         filled.store.save({"n": 1}, "gru/btceur")
         result = filled("doctor")
         assert (result.exit_code, "Warnings (1)" in result.stdout) == (0, True)

@@ -16,8 +16,8 @@ from artifact_store.cli.app import app
 from artifact_store.core.canonical import canonical
 from artifact_store.core.manifest import Manifest, Parent
 from artifact_store.core.pointer import HistoryBlock, Pointer
+from artifact_store.core.store_record import StoreRecord
 from artifact_store.core.tombstone import Tombstone
-from artifact_store.ops.marker import StoreRecord
 from tests.legacy_cases import old_tree
 from tests.models.market_data import make_candles, write_csv
 

@@ -11,7 +11,6 @@ from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.ops import signing
 from artifact_store.ops.audit import verify_run
-from artifact_store.ops.deletion import look
 from artifact_store.storage.base import Unfinished
 from artifact_store.testing import Faults, FaultyBackend, SimulatedCrash
 from tests import invariants
@@ -54,7 +53,7 @@ class World(worlds.World):
         invariants.check(self.store, KEY)
         assert self.store.load(KEY) == {"n": "new"}
         for run_id in IDS.values():
-            record = look(self.store._context, ModelKey.parse(KEY), RunId(run_id)).record
+            record = self.store._context.records.run(ModelKey.parse(KEY), RunId(run_id)).value
             if isinstance(record, Tombstone) and record.state == "marked":
                 assert verify_run(self.store._context, record.restored()).ok
 
@@ -289,12 +288,12 @@ def test_a_deleter_yields_to_an_alias_that_names_the_run_right_after_it_was_mark
 
     def dying_promoter():
         """Swap the pointer as a promotion that checked the run before it was marked, and die."""
-        from artifact_store.core.pointer import advance
-        from artifact_store.ops.publish import SeenPointer, swap
+        from dataclasses import replace
+
+        from artifact_store.ops.publish import swap
 
         context = world.store._context
-        step = advance(None, run.key, "production", run.manifest, signing.note(context, run.manifest.store_id))
-        swap(world.inner, run.key, "production", SeenPointer(), step, context.patience)
+        swap(replace(context, backend=world.inner), run.key, "production", run.manifest, context.note(), seen=None)
 
     backend = Before(world.inner, manifest_of("old"), dying_promoter, after=True)
     with pytest.raises(errors.RunInUse):

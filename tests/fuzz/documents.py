@@ -23,10 +23,10 @@ from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import BLOCK, HistoryBlock, Note, Pointer, advance
 from artifact_store.core.statement import Bundle, check_statement, read_bundle, statement, write_bundle
+from artifact_store.core.store_record import StoreRecord
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.legacy.notes import parse_notes
 from artifact_store.ops import diff
-from artifact_store.ops.marker import StoreRecord
 from artifact_store.ops.watermark import SeenAlias, SeenStore
 from tests.fuzz.changing import change_json
 from tests.fuzz.running import Target

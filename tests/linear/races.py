@@ -91,7 +91,7 @@ class _Contender:
         changes = {"run_id": run_id, "write_id": context.new_write_id(), "config": {"value": value}}
         try:
             manifest = pattern.model_copy(update=changes)
-            return _Told(value, publish.commit(context.backend, manifest, context.patience), None)
+            return _Told(value, publish.commit(context.records, manifest), None)
         except errors.ArtifactStoreError as error:
             return _Told(value, None, error)
 

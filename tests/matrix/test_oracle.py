@@ -11,6 +11,7 @@ from artifact_store.core.errors import ArtifactStoreError, OutcomeUnknown, Preco
 from artifact_store.core.keys import RunId
 from artifact_store.ops import deletion, promote, publish
 from artifact_store.ops.deletion import Ending
+from artifact_store.storage import settle
 from artifact_store.storage.base import Always
 from artifact_store.storage.settle import Outcome
 from tests.matrix.bench import Fault, Point, Strike, Told, Trial
@@ -64,7 +65,7 @@ def test_the_store_as_it_is_passes(operation, where, fault):
 @pytest.mark.parametrize(("operation", "where"), [("promote", POINTER), ("save", MANIFEST)])
 @pytest.mark.parametrize("fault", ["lost request", "delayed long", "5xx"])
 def test_success_without_reading_back_is_found_out(monkeypatch, operation, where, fault):
-    monkeypatch.setattr(publish, "settle", settling(lambda _: Outcome.WON))
+    monkeypatch.setattr(settle, "settle", settling(lambda _: Outcome.WON))
     assert any("false success" in found for found in verdict(operation, fault, where).violations)
 
 
@@ -74,7 +75,7 @@ def test_a_412_that_is_taken_for_a_conflict_is_found_out(monkeypatch):
             return Outcome.LOST
         raise error
 
-    monkeypatch.setattr(publish, "settle", settling(react))
+    monkeypatch.setattr(settle, "settle", settling(react))
     found = verdict("rollback", "412 landed", "latest.json").violations
     assert any("false conflict: PointerConflict" in one for one in found)
 
@@ -84,7 +85,7 @@ def test_an_error_that_says_nothing_happened_is_found_out(monkeypatch, fault):
     def react(error):
         raise error
 
-    monkeypatch.setattr(publish, "settle", settling(react))
+    monkeypatch.setattr(settle, "settle", settling(react))
     assert any("told that it failed" in found for found in verdict("promote", fault, POINTER).violations)
 
 
@@ -103,12 +104,10 @@ def test_an_error_after_the_publish_is_found_out(monkeypatch):
 def test_a_publish_that_is_made_twice_is_found_out(monkeypatch):
     swap = publish.swap
 
-    def twice(backend, key, alias, seen, step, patience):
-        swap(backend, key, alias, seen, step, patience)
-        again = publish.read_pointer(backend, key, alias)
-        manifest = publish.manifest_of(backend, key, again.pointer)
-        note = publish.Note("f" * 32, step.pointer.at, "again")
-        return swap(backend, key, alias, again, publish.advance(again.pointer, key, alias, manifest, note), patience)
+    def twice(context, key, alias, manifest, note, *, seen):
+        swap(context, key, alias, manifest, note, seen=seen)
+        again = context.records.pointer(key, alias)
+        return swap(context, key, alias, manifest, replace(note, write_id="f" * 32), seen=again)
 
     monkeypatch.setattr(publish, "swap", twice)
     assert any("false success" in found for found in verdict("promote", "slow", POINTER).violations)
@@ -118,17 +117,17 @@ def test_a_foreign_exception_is_found_out(monkeypatch):
     def react(error):
         raise ConnectionResetError(104, "reset by peer") from error
 
-    monkeypatch.setattr(publish, "settle", settling(react))
+    monkeypatch.setattr(settle, "settle", settling(react))
     assert any("untyped exception" in found for found in verdict("promote", "lost request", POINTER).violations)
 
 
 def test_cleaning_up_after_an_unknown_outcome_is_found_out(monkeypatch):
     commit = publish.commit
 
-    def tidy(backend, manifest, patience):
-        commit(backend, manifest, patience)
+    def tidy(records, manifest):
+        commit(records, manifest)
         for entry in manifest.files:
-            backend.delete(keys.data_file(manifest.key, RunId(manifest.run_id), entry.key))
+            records.remove(keys.data_file(manifest.key, RunId(manifest.run_id), entry.key))
         raise OutcomeUnknown("it may have landed", key="", write_id=manifest.write_id)
 
     monkeypatch.setattr(publish, "commit", tidy)
@@ -136,7 +135,7 @@ def test_cleaning_up_after_an_unknown_outcome_is_found_out(monkeypatch):
 
 
 def test_a_late_write_without_a_condition_is_found_out(monkeypatch):
-    monkeypatch.setattr(publish, "IfVersion", lambda _: Always())
+    monkeypatch.setattr(settle, "IfVersion", lambda _: Always())
     bench, found = MemoryBench(), OPERATIONS["promote"]
     point = next(point for point in points("promote") if point.what == "write")
     violations = judge(bench.run(found, (Strike(bench.fault("delayed long"), point),))).violations

@@ -19,9 +19,10 @@ from artifact_store.core.errors import ArtifactStoreError, ObjectNotFound, RunNo
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.registry import CodecRegistry
-from artifact_store.ops.publish import read_run
+from artifact_store.ops.records import Records
 from artifact_store.storage.base import Always, Backend
 from artifact_store.storage.memory import MemoryBackend
+from artifact_store.storage.settle import Patience
 from tests import invariants
 from tests.stateful.stepping import Inline
 
@@ -97,7 +98,7 @@ def see(snapshot: Snapshot) -> View:
     for (model, run_id), held in owned.items():
         place, label = keys.manifest(model, run_id), f"{model}:{run_id}"
         try:
-            record = read_run(memory, model, run_id).record
+            record = Records(memory, Patience()).run(model, run_id).value
             if isinstance(record, Manifest):
                 runs[label] = _value(store, label, record)
             else:

@@ -33,8 +33,9 @@ from artifact_store.core.pointer import Pointer
 from artifact_store.core.policy import Always
 from artifact_store.core.references import RunRef
 from artifact_store.core.tombstone import Tombstone
-from artifact_store.ops import deletion, promote, publish, resolve, signing
-from artifact_store.ops.publish import read_pointer
+from artifact_store.ops import deletion, promote, publish
+from artifact_store.ops.records import Records
+from artifact_store.storage.settle import Outcome
 from tests.stateful.stepping import BEGIN, GRACE, Content, Inline, explore
 
 KEY = ModelKey("gru", "BTCEUR")
@@ -75,31 +76,27 @@ def manifest_of(run_id):
 # ---------------------------------------------------------------- who takes part
 
 
-def noting(context):
-    return functools.partial(signing.note, context, manifest_of(A).store_id)
-
-
 def promoter(run_id, alias=ALIAS):
     def work(actor):
         context = actor.context
-        return promote.promote(context, alias, manifest_of(run_id), Always(), note=noting(context))
+        return promote.promote(context, alias, manifest_of(run_id), Always(), context.note())
 
     return work
 
 
 def roller_back(actor):
     context = actor.context
-    seen = read_pointer(actor, KEY, ALIAS)
-    past = resolve.Past(ALIAS, seen, publish.history(actor, KEY, ALIAS, seen))
-    manifest = promote.choose(context, RunRef(KEY), past.entries)
-    return promote.republish(context, ALIAS, manifest, note=noting(context), seen=seen)
+    seen = context.records.pointer(KEY, ALIAS)
+    manifest = promote.choose(context, RunRef(KEY), context.records.history(seen))
+    return promote.republish(context, ALIAS, manifest, context.note(), seen=seen)
 
 
 def saver(actor):
     """Commit and publish C, whose files have been there for a long time."""
     context = actor.context
-    manifest = publish.commit(actor, manifest_of(C), context.patience)
-    return publish.publish(actor, ALIAS, manifest, Always(), note=noting(context), patience=context.patience)
+    manifest = publish.commit(context.records, manifest_of(C))
+    seen = context.records.pointer(KEY, ALIAS)
+    return publish.publish(context, ALIAS, manifest, Always(), context.note(), seen=seen)
 
 
 def deleter(run_id):
@@ -313,6 +310,6 @@ def test_the_exploration_finds_a_sweep_that_does_not_look_at_the_pointers(monkey
 
 
 def test_the_exploration_finds_a_clearing_that_comes_without_a_tombstone(monkeypatch):
-    monkeypatch.setattr(deletion, "settle", lambda *_, **__: deletion.Outcome.WON)
+    monkeypatch.setattr(Records, "create", lambda *_: Outcome.WON)
     with pytest.raises(AssertionError, match="D1|D2"):
         explore(SCENARIOS["save, clear, a death of either"](), always=always, finally_=finally_)

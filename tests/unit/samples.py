@@ -1,10 +1,13 @@
 """Small sound documents for tests."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
+from artifact_store import ArtifactStore
 from artifact_store.core.canonical import canonical, checksum
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import CodecRecord, Component, FileEntry, Manifest, PublishIntent
+from artifact_store.ops.records import Records
 from artifact_store.storage.settle import Patience
 
 KEY = ModelKey("gru", "BTCEUR")
@@ -45,6 +48,17 @@ def patience(seconds=30.0):
     """Patience that costs no time."""
     time = Time()
     return Patience(seconds=seconds, clock=lambda: time.now, sleep=time.sleep)
+
+
+def context(backend, patience=None, **more):
+    """What the operations on a store in ``backend`` work with; nothing of it is opened yet."""
+    store = ArtifactStore(backend, actor="somebody")
+    return replace(store._context, patience=patience or Patience(), **more)
+
+
+def records(backend, seconds=30.0):
+    """The documents in ``backend``, read and written with patience that costs no time."""
+    return Records(backend, patience(seconds))
 
 
 def resealed(value):

@@ -35,8 +35,8 @@ from artifact_store.core.pointer import (
     Pointer,
 )
 from artifact_store.core.statement import MAX_BUNDLE
+from artifact_store.core.store_record import MAX_STORE_RECORD, StoreRecord
 from artifact_store.core.tombstone import MAX_TOMBSTONE, Tombstone
-from artifact_store.ops.marker import MAX_MARKER, StoreRecord
 from tests.unit.samples import KEY, NOW, manifest
 
 pytestmark = pytest.mark.windows
@@ -175,7 +175,7 @@ def test_the_limits_are_those_that_the_format_states():
     said = re.search(r"manifest (\d+) MiB, pointer and history block\s(\d+) KiB, `_store.json` (\d+) KiB", text)
     assert said is not None
     run, pointer, store = (int(number) for number in said.groups())
-    assert (run << 20, pointer << 10, store << 10) == (MAX_MANIFEST, MAX_POINTER, MAX_MARKER)
+    assert (run << 20, pointer << 10, store << 10) == (MAX_MANIFEST, MAX_POINTER, MAX_STORE_RECORD)
     assert MAX_BLOCK == MAX_POINTER
     assert re.search(rf"`null` if that has more than {MAX_EMBEDDED >> 10} KiB", text)
     assert re.search(rf"At most {run} MiB and {(MAX_TOMBSTONE - MAX_MANIFEST) >> 10} KiB", text)

@@ -88,7 +88,7 @@ def test_nothing_of_a_save_that_failed_runs_any_more():
 
     backend = Slow()
     with ArtifactStore(backend) as store:
-        store._known_keys.add(KEY)  # so that nothing waits for the pointer before the upload
+        store._context.opened.models.add(KEY)  # so that nothing waits for the pointer before the upload
         with pytest.raises(AccessDenied):
             store.save({"n": 1}, KEY)
         assert len(backend.reads) == 1

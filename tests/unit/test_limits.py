@@ -22,10 +22,10 @@ from typing import Any
 import pytest
 
 from artifact_store.codecs import arrays, arrow_table, documents, files, numbers, skops_estimator, tensors
-from artifact_store.core import manifest, pointer, statement, tombstone
+from artifact_store.core import manifest, pointer, statement, store_record, tombstone
 from artifact_store.legacy import limits as old
 from artifact_store.legacy import notes
-from artifact_store.ops import keypairs, marker, watermark
+from artifact_store.ops import keypairs, watermark
 
 if sys.platform == "win32":
     pytest.skip("bounds the memory of a process as POSIX does", allow_module_level=True)
@@ -40,7 +40,7 @@ DOORS: dict[str, tuple[str, int, str]] = {
     "history block": ("pointer.MAX_BLOCK", pointer.MAX_BLOCK, "the same; 32 publishes without a hole"),
     "manifest": ("manifest.MAX_MANIFEST", manifest.MAX_MANIFEST, "the same; paths, keys, twins, components, sizes"),
     "tombstone": ("tombstone.MAX_TOMBSTONE", tombstone.MAX_TOMBSTONE, "the same; the manifest that it pins"),
-    "_store.json": ("marker.MAX_MARKER", marker.MAX_MARKER, "the same"),
+    "_store.json": ("store_record.MAX_STORE_RECORD", store_record.MAX_STORE_RECORD, "the same"),
     "signature": ("statement.MAX_BUNDLE", statement.MAX_BUNDLE, "strict JSON; no unknown field; one base64 spelling"),
     "statement": ("statement.MAX_STATEMENT", statement.MAX_STATEMENT, "strict JSON; every file once"),
     "what a client has seen": ("watermark._LIMIT", watermark._LIMIT, "as _store.json"),

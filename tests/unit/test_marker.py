@@ -15,17 +15,19 @@ from artifact_store.core.errors import (
     Unreachable,
     Unsupported,
 )
-from artifact_store.ops.marker import MAX_MARKER, StoreRecord, check_store, guarantees, open_for_writing, read_marker
+from artifact_store.core.store_record import MAX_STORE_RECORD, StoreRecord
+from artifact_store.ops.context import OpenedStore
+from artifact_store.ops.marker import check_store, guarantees, open_for_writing
 from artifact_store.storage.base import Always, Capabilities, IfAbsent, IfVersion
 from artifact_store.storage.memory import MemoryBackend
-from tests.unit.samples import patience
+from tests.unit.samples import context, records
 
 MARKER = "_store.json"
 NOW = datetime(2024, 8, 16, tzinfo=UTC)
 
 
 def opened(backend, concurrency="safe"):
-    return open_for_writing(backend, concurrency, now=lambda: NOW, patience=patience())
+    return open_for_writing(records(backend), concurrency, now=lambda: NOW)
 
 
 def everything(backend):
@@ -141,10 +143,10 @@ def test_a_store_that_exists_is_opened_with_one_read():
     again = ReadsOnly()
     again._space = backend._space
     assert opened(again) == made
-    assert guarantees(again, "safe", made).probed
-    assert not guarantees(again, "safe", None).probed
-    assert not guarantees(again, "single-writer", made).probed
-    known = guarantees(again, "safe", made)
+    assert not guarantees(context(again)).probed
+    assert not guarantees(context(again, opened=OpenedStore(made), concurrency="single-writer")).probed
+    known = guarantees(context(again, opened=OpenedStore(made)))
+    assert known.probed
     assert (known.engine, known.url, known.concurrency, known.durable) == ("memory", "memory://", "safe", False)
     assert known.reason == "memory is lost when the process ends"
 
@@ -177,10 +179,10 @@ def test_litter_of_the_system_makes_a_root_no_less_empty():
     backend = MemoryBackend()
     for name in (".DS_Store", "Thumbs.db", "desktop.ini", "lost+found/x", "_locks/x", "_probe/x"):
         backend.write(name, b"", when=Always())
-    check_store(backend, patience())
+    check_store(records(backend))
     opened(backend)
-    check_store(backend, patience())
-    assert read_marker(backend) is not None
+    check_store(records(backend))
+    assert records(backend).store() is not None
 
 
 def test_three_of_the_strangers_in_a_root_are_named():
@@ -190,7 +192,7 @@ def test_three_of_the_strangers_in_a_root_are_named():
         with pytest.raises(NotAStore, match={"c": r"holds a, b, c\. N", "d": "holds a, b, c, …"}.get(name, "holds a")):
             opened(backend)
     with pytest.raises(NotAStore):
-        check_store(backend, patience())
+        check_store(records(backend))
     assert everything(backend) == ["a", "b", "c", "d"]
 
 
@@ -204,18 +206,18 @@ class NoRoot(MemoryBackend):
 def test_a_folder_that_is_not_there_is_an_empty_root_and_a_bucket_is_none():
     folder, bucket = NoRoot(), NoRoot()
     folder.makes_root = True
-    check_store(folder, patience())
+    check_store(records(folder))
     assert opened(folder).concurrency == "safe"
     with pytest.raises(ContainerNotFound):
-        check_store(bucket, patience())
+        check_store(records(bucket))
 
 
 def test_a_marker_that_is_too_large_is_not_parsed():
     backend = MemoryBackend()
-    record = StoreRecord(store_id="x", created_at=NOW, concurrency="safe", more="x" * MAX_MARKER)
+    record = StoreRecord(store_id="x", created_at=NOW, concurrency="safe", more="x" * MAX_STORE_RECORD)
     backend.write(MARKER, record.to_bytes(), when=Always())
     with pytest.raises(Corrupt, match="65536"):
-        read_marker(backend)
+        records(backend).store()
 
 
 class Beaten(MemoryBackend):

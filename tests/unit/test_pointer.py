@@ -12,7 +12,7 @@ from artifact_store.core.documents import check_format
 from artifact_store.core.errors import Corrupt, FormatTooNew, InvalidOption
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest
-from artifact_store.core.pointer import BLOCK, GATHERED, HistoryBlock, Note, Pointer, Seal, advance, block_of
+from artifact_store.core.pointer import BLOCK, GATHERED, HistoryBlock, Note, Pointer, advance, block_of
 from tests.unit.samples import KEY, NOW, manifest, resealed
 
 pytestmark = pytest.mark.windows
@@ -269,10 +269,6 @@ def test_words_of_a_publish_are_cut_after_200_characters():
     words = Note("0" * 32, NOW, "b" * 300, "r" * 300)
     pointer = advance(None, KEY, "latest", manifest(), words).pointer
     assert (pointer.by, pointer.reason) == ("b" * 200, "r" * 200)
-
-
-def test_what_signs_a_pointer_is_not_shown():
-    assert "sign" not in repr(Seal("0" * 64, "store", lambda data: data)).replace("Seal", "")
 
 
 def test_an_embedded_manifest_of_another_run_is_refused():

@@ -21,27 +21,27 @@ from artifact_store.core.pointer import Note, advance
 from artifact_store.core.policy import Always as PublishAlways
 from artifact_store.core.policy import IfBetter
 from artifact_store.core.tombstone import Tombstone
-from artifact_store.ops.publish import (
-    SeenPointer,
-    commit,
-    history,
-    manifest_of,
-    publish,
-    read_block,
-    read_manifest,
-    read_pointer,
-    read_run,
-    swap,
-)
+from artifact_store.ops.publish import commit, manifest_of, publish, swap
 from artifact_store.storage.base import Always
 from artifact_store.storage.memory import MemoryBackend
-from tests.unit.samples import KEY, NOW, RUN_ID, manifest, patience
+from tests.unit.samples import KEY, NOW, RUN_ID, context, manifest, patience, records
 
 RUN = RunId(RUN_ID)
 
 
 def note(number=1, **more):
     return Note(f"{number:032x}", NOW, "somebody", **more)
+
+
+def publishing(backend, run, policy, *, number=1, seconds=30.0):
+    """Publish a run as the policy says, over what is there now."""
+    here = context(backend, patience(seconds))
+    return publish(here, "latest", run, policy, note(number), seen=here.records.pointer(KEY, "latest"))
+
+
+def swapping(backend, seen, number, run=None):
+    """Publish a run over the pointer that was seen, once."""
+    return swap(context(backend, patience()), KEY, "latest", run or manifest(), note(number), seen=seen)
 
 
 class Dead(MemoryBackend):
@@ -69,7 +69,7 @@ class NoBucket(MemoryBackend):
 def test_a_commit_of_which_nothing_is_known_names_its_run_and_its_write():
     run = manifest()
     with pytest.raises(OutcomeUnknown) as caught:
-        commit(Dead(), run, patience())
+        commit(records(Dead()), run)
     error = caught.value
     assert (error.key, error.write_id, error.run_id) == (keys.manifest(KEY, RUN), run.write_id, RUN_ID)
 
@@ -77,7 +77,7 @@ def test_a_commit_of_which_nothing_is_known_names_its_run_and_its_write():
 def test_a_publish_of_which_nothing_is_known_names_its_run_and_its_write():
     backend = Dead()
     with pytest.raises(OutcomeUnknown) as caught:
-        publish(backend, "latest", manifest(), PublishAlways(), note=note, patience=patience())
+        publishing(backend, manifest(), PublishAlways())
     error = caught.value
     assert (error.key, error.write_id, error.run_id) == ("gru/BTCEUR/latest.json", f"{1:032x}", RUN_ID)
 
@@ -87,14 +87,14 @@ def test_a_folder_that_is_not_there_holds_nothing_and_a_bucket_is_missed(makes_r
     backend = NoBucket()
     backend.makes_root = makes_root
     for call, empty in (
-        (lambda: read_run(backend, KEY, RUN), RunNotFound),
-        (lambda: read_pointer(backend, KEY, "latest"), None),
+        (lambda: records(backend).run(KEY, RUN), RunNotFound),
+        (lambda: records(backend).pointer(KEY, "latest"), None),
     ):
         if not makes_root:
             with pytest.raises(ContainerNotFound):
                 call()
         elif empty is None:
-            assert call() == SeenPointer()
+            assert call() is None
         else:
             with pytest.raises(empty):
                 call()
@@ -107,19 +107,19 @@ def test_a_document_in_the_place_of_another_is_not_believed():
         for key, run_id in ((KEY, other_run), (other_key, RUN)):
             backend.write(keys.manifest(key, run_id), data, when=Always())
             with pytest.raises(Corrupt, match=f"belongs to (gru/BTCEUR|the run {RUN_ID}): it was copied or swapped"):
-                read_run(backend, key, run_id)
+                records(backend).run(key, run_id)
     pointer = advance(None, KEY, "latest", manifest(), note()).pointer.to_bytes()
     for key, alias in ((KEY, "best"), (other_key, "latest")):
         backend.write(keys.pointer(key, alias), pointer, when=Always())
         with pytest.raises(Corrupt, match="belongs to (gru/BTCEUR|the alias 'latest'): it was copied or swapped"):
-            read_pointer(backend, key, alias)
+            records(backend).pointer(key, alias)
     backend = MemoryBackend()
     published(backend, 70)
     block = backend.read(keys.history_block(KEY, "latest", 32), limit=1 << 20).data
     for key, alias, seq in ((KEY, "best", 32), (other_key, "latest", 32), (KEY, "latest", 96)):
         backend.write(keys.history_block(key, alias, seq), block, when=Always())
         with pytest.raises(Corrupt, match="copied or swapped"):
-            read_block(backend, key, alias, seq)
+            records(backend).block(key, alias, seq)
 
 
 @pytest.mark.parametrize(
@@ -136,9 +136,9 @@ def test_a_document_in_the_place_of_another_is_not_believed():
 )
 def test_two_saves_that_differ_in_what_happened_by_the_way_are_one(same):
     backend, first = MemoryBackend(), manifest()
-    assert commit(backend, first, patience()) is first
-    assert commit(backend, manifest(**same), patience()) == first
-    assert commit(backend, first, patience()) == first
+    assert commit(records(backend), first) is first
+    assert commit(records(backend), manifest(**same)) == first
+    assert commit(records(backend), first) == first
 
 
 @pytest.mark.parametrize(
@@ -154,10 +154,10 @@ def test_two_saves_that_differ_in_what_happened_by_the_way_are_one(same):
 )
 def test_two_saves_that_say_something_else_are_two_and_the_first_stays(other):
     backend, first = MemoryBackend(), manifest()
-    commit(backend, first, patience())
+    commit(records(backend), first)
     with pytest.raises(RunExists, match="at 2024-08-16 14:23:01 UTC"):
-        commit(backend, manifest(**other), patience())
-    assert read_manifest(backend, KEY, RUN) == first
+        commit(records(backend), manifest(**other))
+    assert records(backend).manifest(KEY, RUN) == first
 
 
 def test_an_id_whose_run_was_deleted_is_not_used_again():
@@ -171,23 +171,22 @@ def test_an_id_whose_run_was_deleted_is_not_used_again():
     ):
         backend.write(keys.manifest(KEY, RUN), stone.to_bytes(), when=Always())
         with pytest.raises(RunDeleted, match=said):
-            commit(backend, manifest(), patience())
-        assert read_run(backend, KEY, RUN).record == stone
+            commit(records(backend), manifest())
+        assert records(backend).run(KEY, RUN).value == stone
 
 
 def test_a_conflict_tells_what_is_there_and_whose_publish_was_refused():
     backend = MemoryBackend()
-    swap(backend, KEY, "latest", SeenPointer(), advance(None, KEY, "latest", manifest(), note()), patience())
-    late = advance(None, KEY, "latest", manifest(run_id="20250101_000000"), note(2))
+    swapping(backend, None, 1)
     with pytest.raises(PointerConflict, match=f"moved on to {RUN_ID} meanwhile") as caught:
-        swap(backend, KEY, "latest", SeenPointer(), late, patience())
+        swapping(backend, None, 2, manifest(run_id="20250101_000000"))
     assert (caught.value.actual.run_id, caught.value.run_id) == (RUN_ID, "20250101_000000")
 
 
 def test_a_publish_is_made_once_though_it_is_asked_for_again():
     backend = MemoryBackend()
-    first = publish(backend, "latest", manifest(), PublishAlways(), note=note, patience=patience())
-    again = publish(backend, "latest", manifest(), PublishAlways(), note=note, patience=patience())
+    first = publishing(backend, manifest(), PublishAlways())
+    again = publishing(backend, manifest(), PublishAlways())
     assert again.pointer == first.pointer
     assert again.refusal is None
     assert first.pointer.seq == 1
@@ -199,43 +198,43 @@ class Overtaken(MemoryBackend):
     number = 100
 
     def write(self, key, data, *, when):
-        seen = read_pointer(self, KEY, "latest")
+        seen = records(self).pointer(KEY, "latest")
         self.number += 1
-        step = advance(seen.pointer, KEY, "latest", manifest(run_id="20250101_000000"), note(self.number))
+        before = None if seen is None else seen.value
+        step = advance(before, KEY, "latest", manifest(run_id="20250101_000000"), note(self.number))
         super().write(key, step.pointer.to_bytes(), when=Always())
         return super().write(key, data, when=when)
 
 
 def test_who_is_always_beaten_gives_up_when_the_time_is_over():
     with pytest.raises(PointerConflict) as caught:
-        publish(Overtaken(), "latest", manifest(), PublishAlways(), note=note, patience=patience(2))
+        publishing(Overtaken(), manifest(), PublishAlways(), seconds=2)
     assert caught.value.run_id == RUN_ID
     assert caught.value.actual.run_id == "20250101_000000"
 
 
 def published(backend, count):
     """Publish the run so often, and return the pointer as it is read."""
-    seen = SeenPointer()
+    seen = None
     for number in range(1, count + 1):
-        step = advance(seen.pointer, KEY, "latest", manifest(), note(number))
-        swap(backend, KEY, "latest", seen, step, patience())
-        seen = read_pointer(backend, KEY, "latest")
+        swapping(backend, seen, number)
+        seen = records(backend).pointer(KEY, "latest")
     return seen
 
 
 def test_the_archive_and_the_pointer_tell_every_publish_in_order():
     backend = MemoryBackend()
     seen = published(backend, 130)
-    assert [entry.seq for entry in history(backend, KEY, "latest", seen)] == list(range(1, 131))
-    assert history(backend, KEY, "latest", SeenPointer()) == []
+    assert [entry.seq for entry in records(backend).history(seen)] == list(range(1, 131))
+    assert records(backend).history(None) == []
     block = keys.history_block(KEY, "latest", 64)
     held = backend.read(keys.history_block(KEY, "latest", 32), limit=1 << 20).data
     backend.write(block, held, when=Always())
     with pytest.raises(Corrupt, match="changed afterwards"):
-        history(backend, KEY, "latest", seen)
+        records(backend).history(seen)
     backend.delete(block)
     with pytest.raises(Corrupt, match="missing from the history") as caught:
-        history(backend, KEY, "latest", seen)
+        records(backend).history(seen)
     assert caught.value.key == block
 
 
@@ -244,11 +243,10 @@ def test_nothing_is_published_over_a_history_that_is_another():
     seen = published(backend, 64)
     block = keys.history_block(KEY, "latest", 32)
     backend.write(block, b"{}", when=Always())
-    step = advance(seen.pointer, KEY, "latest", manifest(), note(65))
     with pytest.raises(Corrupt, match="another history") as caught:
-        swap(backend, KEY, "latest", seen, step, patience())
+        swapping(backend, seen, 65)
     assert caught.value.key == block
-    assert read_pointer(backend, KEY, "latest").pointer.seq == 64
+    assert records(backend).pointer(KEY, "latest").value.seq == 64
 
 
 class Unheard(MemoryBackend):
@@ -272,9 +270,8 @@ def test_a_pointer_that_was_taken_away_does_not_hold_our_publish():
     backend = Unheard("gru/BTCEUR/latest.json", lambda it: it.delete("gru/BTCEUR/latest.json"), landed=True)
     seen = published(plain := MemoryBackend(), 1)
     backend._space = plain._space
-    step = advance(seen.pointer, KEY, "latest", manifest(), note(2))
     with pytest.raises(PointerConflict, match="moved on to no run meanwhile") as caught:
-        swap(backend, KEY, "latest", seen, step, patience())
+        swapping(backend, seen, 2)
     assert caught.value.actual is None
 
 
@@ -282,24 +279,15 @@ def test_a_pointer_that_was_taken_away_does_not_hold_our_publish():
 def test_our_publish_is_found_though_others_have_archived_it_meanwhile(place):
     plain = MemoryBackend()
     seen = published(plain, place - 1)
-    step = advance(seen.pointer, KEY, "latest", manifest(), note(place))
 
     def others(backend):
         for number in range(place + 1, 70):
-            there = read_pointer(backend, KEY, "latest")
-            swap(
-                backend,
-                KEY,
-                "latest",
-                there,
-                advance(there.pointer, KEY, "latest", manifest(), note(number)),
-                patience(),
-            )
+            swapping(backend, records(backend).pointer(KEY, "latest"), number)
 
     backend = Unheard("gru/BTCEUR/latest.json", others, landed=True)
     backend._space = plain._space
-    assert swap(backend, KEY, "latest", seen, step, patience()) is step.pointer
-    assert read_pointer(backend, KEY, "latest").pointer.seq == 69
+    assert swapping(backend, seen, place).write_id == note(place).write_id
+    assert records(backend).pointer(KEY, "latest").value.seq == 69
 
 
 @pytest.mark.parametrize("landed", [True, False])
@@ -309,11 +297,10 @@ def test_a_block_of_history_is_there_before_the_pointer_lets_go_of_it(landed):
     block = keys.history_block(KEY, "latest", 32)
     backend = Unheard(block, lambda _: None, landed=landed)
     backend._space = plain._space
-    step = advance(seen.pointer, KEY, "latest", manifest(), note(65))
-    assert swap(backend, KEY, "latest", seen, step, patience()).seq == 65
-    now = read_pointer(backend, KEY, "latest")
-    assert [entry.seq for entry in now.pointer.entries] == list(range(33, 66))
-    assert [entry.seq for entry in history(backend, KEY, "latest", now)] == list(range(1, 66))
+    assert swapping(backend, seen, 65).seq == 65
+    now = records(backend).pointer(KEY, "latest")
+    assert [entry.seq for entry in now.value.entries] == list(range(33, 66))
+    assert [entry.seq for entry in records(backend).history(now)] == list(range(1, 66))
 
 
 def test_a_run_replaces_a_worse_one_only_where_the_policy_asks_for_that():
@@ -322,8 +309,8 @@ def test_a_run_replaces_a_worse_one_only_where_the_policy_asks_for_that():
 
     def offer(run_id, score, number):
         run = manifest(run_id=run_id, metrics={"score": score})
-        commit(backend, run, patience())
-        return publish(backend, "latest", run, policy, note=lambda: note(number), patience=patience())
+        commit(records(backend), run)
+        return publishing(backend, run, policy, number=number)
 
     assert offer("20240101_000000", 1.0, 1).pointer.seq == 1
     assert isinstance(offer("20240102_000000", 1.0, 2).refusal, PointerConflict)
@@ -336,28 +323,28 @@ def test_a_run_replaces_a_worse_one_only_where_the_policy_asks_for_that():
 def test_a_manifest_too_large_for_the_pointer_is_read_and_compared():
     backend = MemoryBackend()
     large = manifest(config={"a": "x" * 70_000})
-    commit(backend, large, patience())
-    pointer = publish(backend, "latest", large, PublishAlways(), note=note, patience=patience()).pointer
+    commit(records(backend), large)
+    pointer = publishing(backend, large, PublishAlways()).pointer
     assert pointer.manifest is None
-    assert manifest_of(backend, KEY, pointer) == large
+    assert manifest_of(records(backend), pointer) == large
     backend.write(keys.manifest(KEY, RUN), manifest().to_bytes(), when=Always())
     with pytest.raises(Corrupt, match="it was replaced"):
-        manifest_of(backend, KEY, pointer)
+        manifest_of(records(backend), pointer)
     backend.delete(keys.manifest(KEY, RUN))
-    assert manifest_of(backend, KEY, pointer) is None
+    assert manifest_of(records(backend), pointer) is None
     with ArtifactStore(backend) as store, pytest.raises(RunDeleted, match="which is gone"):
         store.get(str(KEY))
 
 
 def test_a_retired_alias_has_no_manifest():
     pointer = advance(None, KEY, "latest", None, note()).pointer
-    assert manifest_of(MemoryBackend(), KEY, pointer) is None
+    assert manifest_of(records(MemoryBackend()), pointer) is None
 
 
 def test_what_a_run_has_to_beat_is_read_if_it_is_too_large_for_the_pointer():
     backend, policy = MemoryBackend(), IfBetter("score")
     for run_id, score, number in ((RUN_ID, 2.0, 1), ("20250101_000000", 1.0, 2), ("20250102_000000", 3.0, 3)):
         run = manifest(run_id=run_id, metrics={"score": score}, config={"a": "x" * 70_000})
-        commit(backend, run, patience())
-        made = publish(backend, "latest", run, policy, note=lambda: note(number), patience=patience())  # noqa: B023
+        commit(records(backend), run)
+        made = publishing(backend, run, policy, number=number)
         assert (made.refusal is None) is (score != 1.0)

@@ -8,7 +8,7 @@ import pytest
 
 from artifact_store import ArtifactStore, errors
 from artifact_store.core.keys import ModelKey, RunId
-from artifact_store.ops import deletion, signing
+from artifact_store.ops import deletion
 from artifact_store.ops.deletion import Ending, spoken
 from artifact_store.ops.plan import Plan, Step
 from artifact_store.ops.retention import Best, Rules
@@ -258,16 +258,6 @@ def test_who_keeps_a_run_from_being_deleted_is_named_with_the_run():
         assert said in str(deletion._trouble_with_aliases(store._context, KEY, run.run_id))
 
 
-def test_a_seal_is_only_taken_for_the_very_seal():
-    with ArtifactStore(MemoryBackend()) as store:
-        run = store.save({"n": 1}, str(KEY), publish="never")
-        marked = deletion.mark(store._context, KEY, run.run_id, reason="")
-        one, other = (marked.sealed(deletion._note(store._context)) for _ in range(2))
-        assert deletion._is_ours(one, marked)
-        assert deletion._is_ours(one, one)
-        assert not deletion._is_ours(other, one)
-
-
 def test_only_the_run_that_lies_under_this_very_stone_is_brought_back():
     with ArtifactStore(MemoryBackend()) as store:
         run = store.save({"n": 1}, str(KEY), publish="never")
@@ -289,5 +279,4 @@ def test_nothing_of_a_run_that_is_deleted_is_taken_for_a_stray():
 
 def test_notes_give_no_reason_unless_they_are_told_one():
     with ArtifactStore(MemoryBackend()) as store:
-        assert deletion._note(store._context).reason == ""
-        assert signing.note(store._context, "f" * 32).reason == ""
+        assert store._context.note().reason == ""

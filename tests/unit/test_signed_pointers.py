@@ -18,28 +18,39 @@ from artifact_store.core.errors import (
     SignatureMissing,
     UntrustedKey,
 )
-from artifact_store.core.pointer import Note, Pointer, Seal, advance
+from artifact_store.core.pointer import Note, Pointer, advance
 from artifact_store.core.statement import encode64
+from artifact_store.core.store_record import StoreRecord
 from artifact_store.core.trust import check_pointer
+from artifact_store.ops.context import OpenedStore
+from artifact_store.ops.publish import swap
+from artifact_store.ops.records import Stored
 from artifact_store.ops.watermark import Watermarks
+from artifact_store.storage.memory import MemoryBackend
 from artifact_store.storage.settle import Patience
 from tests.keys import public, signer, strict
-from tests.unit.samples import KEY, NOW, manifest, resealed
+from tests.unit.samples import KEY, NOW, context, manifest, resealed
 
 pytestmark = pytest.mark.windows
 
 STORE = "f" * 32
+RECORD = {"store_id": STORE, "created_at": NOW, "concurrency": "safe"}
 URL = "s3://bucket/models"
 
 
 def published(times=1, who="owner", store=STORE, salt=0):
     """The pointer after so many signed publishes, as it is read back."""
     pointer = None
-    seal = None if who is None else Seal(public(who).key_id, store, signer(who).sign)
     for number in range(times):
-        mark = Note(f"{number + (salt << 64):032x}", NOW + timedelta(seconds=number), "me", "why", seal=seal)
-        pointer = read(advance(pointer, KEY, "latest", manifest(), mark).pointer.to_bytes())
+        mark = Note(f"{number + (salt << 64):032x}", NOW + timedelta(seconds=number), "me", "why")
+        pointer = advance(pointer, KEY, "latest", manifest(), mark).pointer
+        pointer = read((pointer if who is None else signed(pointer, who, store)).to_bytes())
     return pointer
+
+
+def signed(pointer, who, store=STORE):
+    announced = pointer.announced(public(who).key_id, store)
+    return announced.signed(signer(who).sign(announced.signed_message()))
 
 
 def read(data):
@@ -130,13 +141,14 @@ def test_a_later_minor_format_may_add_fields_and_sign_them():
 
 
 def test_what_is_not_believed_is_not_carried_on():
-    def refuse(pointer):
-        raise SignatureMissing(f"seq {pointer.seq}")
-
-    note = Note("c" * 32, NOW, "me", guard=refuse)
-    with pytest.raises(SignatureMissing, match="seq 2"):
-        advance(published(2), KEY, "latest", manifest(), note)
-    assert advance(None, KEY, "latest", manifest(), note).pointer.seq == 1
+    backend = MemoryBackend()
+    here = context(backend, policy=strict(), signer=signer(), opened=OpenedStore(StoreRecord.model_validate(RECORD)))
+    seen = Stored(published(2, who=None), "0")
+    with pytest.raises(SignatureMissing, match="not signed"):
+        swap(here, KEY, "latest", manifest(), here.note(), seen=seen)
+    assert list(backend.list("")) == []
+    made = swap(here, KEY, "latest", manifest(), here.note(), seen=None)
+    assert check_pointer(made, strict(), "it") == STORE
 
 
 # ---------------------------------------------------------------- what a client has seen

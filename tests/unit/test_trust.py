@@ -14,7 +14,7 @@ from artifact_store.core.errors import (
     UntrustedKey,
 )
 from artifact_store.core.manifest import CodecRecord, Component, FileEntry
-from artifact_store.core.pointer import Note, Seal, advance
+from artifact_store.core.pointer import Note, advance
 from artifact_store.core.trust import Consent, LoadPolicy, check, check_pointer
 from tests.keys import public, signer, strict
 from tests.unit.samples import KEY, NOW, manifest
@@ -139,8 +139,9 @@ def test_a_key_is_found_by_its_id():
 
 
 def test_a_pointer_counts_if_a_trusted_key_signed_it_as_it_is():
-    seal = Seal(public().key_id, "s" * 32, signer().sign)
-    pointer = advance(None, KEY, "latest", manifest(), Note("0" * 32, NOW, "me", seal=seal)).pointer
+    unsigned = advance(None, KEY, "latest", manifest(), Note("0" * 32, NOW, "me")).pointer
+    announced = unsigned.announced(public().key_id, "s" * 32)
+    pointer = announced.signed(signer().sign(announced.signed_message()))
     assert check_pointer(pointer, strict(), "it") == "s" * 32
     plain = advance(None, KEY, "latest", manifest(), Note("0" * 32, NOW, "me")).pointer
     with pytest.raises(SignatureMissing, match="it is not signed"):

@@ -1,0 +1,34 @@
+"""``_store.json``: that a root is a store, which id it has, and how its writers keep out of each other's way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Final, Literal
+
+from pydantic import Field
+
+from artifact_store.core import keys
+from artifact_store.core.documents import Document, Kind, Time
+
+MAX_STORE_RECORD: Final = 64 << 10
+"""Bytes; more is refused before it is parsed."""
+
+Concurrency = Literal["safe", "single-writer"]
+
+
+class StoreRecord(Document):
+    """What ``_store.json`` says. It is created in an empty root only, and never changed."""
+
+    KIND: ClassVar[Kind] = "store"
+    LIMIT: ClassVar[int] = MAX_STORE_RECORD
+
+    store_id: str
+    created_at: Time
+    concurrency: Concurrency
+    probed: Mapping[str, Mapping[str, bool]] = Field(default_factory=dict)
+    """Endpoint → condition → whether it held, twice."""
+
+    @property
+    def storage_key(self) -> str:
+        """Where it is stored."""
+        return keys.STORE_MARKER

@@ -1,0 +1,318 @@
+"""The stored documents of one store: read with patience, written under a condition, never guessed.
+
+Store record, manifest, tombstone, pointer, history block and signature go through here and nowhere else: this is the
+only module that passes the key of a document to a backend. A read repeats what the storage could not do for the
+moment, holds the bytes to the limit of their kind, and refuses a document that belongs elsewhere. A write ends as
+``WON`` or ``LOST``, or raises ``OutcomeUnknown``; what a lost reply hides is settled by reading back. A container that
+is missing is an empty one where the first write makes it, and an error where it does not.
+
+Decides nothing: which document to write, and what to do about one that lost, is for ``publish``, ``promote`` and
+``delete``. Files are for :mod:`artifact_store.storage.transfer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
+
+from artifact_store.core import keys
+from artifact_store.core.canonical import sha256
+from artifact_store.core.errors import ContainerNotFound, Corrupt, RunDeleted, RunNotFound
+from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.manifest import MAX_MANIFEST, Manifest
+from artifact_store.core.pointer import MAX_BLOCK, MAX_POINTER, HistoryBlock, Pointer, Publish, block_of
+from artifact_store.core.shell import quoted
+from artifact_store.core.statement import MAX_BUNDLE
+from artifact_store.core.store_record import MAX_STORE_RECORD, StoreRecord
+from artifact_store.core.tombstone import MAX_TOMBSTONE, Tombstone
+from artifact_store.storage.base import Backend, Blob, Entry, Version
+from artifact_store.storage.settle import Outcome, Patience, patiently, read_or_none, write_settled
+
+T = TypeVar("T")
+D = TypeVar("D", bound=Manifest | Tombstone | Pointer)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored(Generic[T]):
+    """A document as it was read, with the version to replace."""
+
+    value: T
+    version: Version
+
+
+SeenPointer = Stored[Pointer] | None
+"""The pointer of an alias as it was read; ``None`` where the alias was never published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Every stored document of one store."""
+
+    backend: Backend
+    patience: Patience
+
+    # ------------------------------------------------------------ reading
+
+    def run(self, key: ModelKey, run_id: RunId) -> Stored[Manifest | Tombstone]:
+        """Return what stands in the place of a run's manifest: that, or its tombstone. One request.
+
+        Raises:
+            RunNotFound: no such run was ever committed.
+            Corrupt: what is there is neither, or not that of this run.
+        """
+        where = keys.manifest(key, run_id)
+        blob = self._read(where, MAX_TOMBSTONE)
+        if blob is None:
+            raise RunNotFound(
+                f"no run {key}:{run_id} was committed in {self.backend.url}; `artifact-store ls {quoted(str(key))}` "
+                "lists those of this model"
+            )
+        record = _manifest_or_tombstone(blob.data, f"{where!r}")
+        record.check_identity(key, run_id, f"{where!r}")
+        return Stored(record, blob.version)
+
+    def manifest(self, key: ModelKey, run_id: RunId) -> Manifest:
+        """Return the manifest of a committed run. One request.
+
+        Raises:
+            RunNotFound: no such run was committed.
+            RunDeleted: it was, and is gone; the text tells since when, by whom, and whether it can come back.
+            Corrupt: what is there is not this run's manifest.
+        """
+        record = self.run(key, run_id).value
+        if isinstance(record, Tombstone):
+            raise deleted(record)
+        return record
+
+    def pointer(self, key: ModelKey, alias: str) -> SeenPointer:
+        """Return the pointer of an alias. One request.
+
+        Raises:
+            Corrupt: what is there is not this alias's pointer. Nothing is ever published over it.
+        """
+        blob = self._read(keys.pointer(key, alias), MAX_POINTER)
+        return None if blob is None else Stored(_pointer(blob.data, key, alias), blob.version)
+
+    def block(self, key: ModelKey, alias: str, last_seq: int, *, pinned: str | None = None) -> HistoryBlock:
+        """Return one block of the archive, whose bytes have to have the sha256 ``pinned`` if there is one. One request.
+
+        Raises:
+            Corrupt: it is not there, or not what it should be.
+        """
+        return patiently(lambda: self._block(key, alias, last_seq, pinned), self.patience)
+
+    def _block(self, key: ModelKey, alias: str, last_seq: int, pinned: str | None = None) -> HistoryBlock:
+        where = keys.history_block(key, alias, last_seq)
+        blob = read_or_none(self.backend, where, limit=MAX_BLOCK)
+        if blob is None:
+            raise Corrupt(f"{where!r} is missing from the history of {key}@{alias}", key=where)
+        if pinned is not None and sha256(blob.data) != pinned:
+            raise Corrupt(
+                f"{where!r} is not the history that was archived: it was changed afterwards. Restore it from a copy",
+                key=where,
+            )
+        block = HistoryBlock.from_bytes(blob.data, what=f"{where!r}")
+        block.check_identity(key, alias, last_seq, f"{where!r}")
+        return block
+
+    def history(self, seen: SeenPointer) -> list[Publish]:
+        """Return every publish of an alias, oldest first, the archive included. One request for each block.
+
+        The pointer pins the newest block, and each block the one before it: to believe the pointer is to believe all.
+
+        Raises:
+            Corrupt: a block is missing, or not the one that was archived.
+        """
+        if seen is None:
+            return []
+        pointer = seen.value
+        key = ModelKey(pointer.model_type, pointer.symbol)
+        entries, pinned = pointer.entries, pointer.archive
+        for last_seq in range(pointer.archived, 0, -block_of(1)):
+            block = self.block(key, pointer.alias, last_seq, pinned=pinned)
+            entries, pinned = (*block.entries, *entries), block.previous
+        return list(entries)
+
+    def store(self) -> StoreRecord | None:
+        """Return what the root says about itself, or ``None`` if it says nothing. One request."""
+        blob = self._read(keys.STORE_MARKER, MAX_STORE_RECORD)
+        if blob is None:
+            return None
+        return StoreRecord.from_bytes(blob.data, what=f"{keys.STORE_MARKER} of {self.backend.url}")
+
+    def signature(self, manifest: Manifest, key_id: str) -> bytes | None:
+        """Return what is stored as the signature of a run by a key, or ``None``. Nothing of it is verified.
+
+        Raises:
+            Corrupt: it is too large to be one.
+        """
+        blob = self._read(signature_key(manifest, key_id), MAX_BUNDLE)
+        return None if blob is None else blob.data
+
+    # ------------------------------------------------------------ writing
+
+    def create(self, document: Manifest | Tombstone | HistoryBlock | StoreRecord) -> Outcome:
+        """Write a document where nothing is. Equal bytes that another writer stored count as ours.
+
+        Raises:
+            OutcomeUnknown: it may be there. Nothing was cleaned up.
+        """
+        return self._write(document.storage_key, document.to_bytes(), None, _limit(document), _write_id(document))
+
+    def replace(self, seen: Stored[D] | None, document: Manifest | Tombstone | Pointer) -> Outcome:
+        """Write a document over the one that was ``seen`` (``None``: over nothing), once.
+
+        Exactly one of several concurrent callers that saw the same succeeds. ``WON`` says that ours was in force at
+        some moment during the call; it may already have been replaced.
+
+        Raises:
+            OutcomeUnknown: it may have been in force. Nothing was cleaned up.
+        """
+        is_ours: Callable[[bytes], bool] | None = None
+        if isinstance(document, Pointer):
+            is_ours = partial(self._holds, document)
+        elif isinstance(document, Tombstone) and document.seal is None:
+            is_ours = partial(_marked_by, document)
+        over = None if seen is None else seen.version
+        return self._write(
+            document.storage_key, document.to_bytes(), over, _limit(document), _write_id(document), is_ours
+        )
+
+    def create_signature(
+        self, manifest: Manifest, key_id: str, bundle: bytes, *, is_ours: Callable[[bytes], bool]
+    ) -> Outcome:
+        """Store a signature of a run by a key where there is none yet.
+
+        Raises:
+            OutcomeUnknown: it may be stored.
+        """
+        return self._write(signature_key(manifest, key_id), bundle, None, MAX_BUNDLE, None, is_ours)
+
+    def _write(
+        self,
+        where: str,
+        body: bytes,
+        over: Version | None,
+        limit: int,
+        write_id: str | None,
+        is_ours: Callable[[bytes], bool] | None = None,
+    ) -> Outcome:
+        return write_settled(
+            self.backend,
+            where,
+            body,
+            over=over,
+            limit=limit,
+            patience=self.patience,
+            is_ours=is_ours,
+            write_id=write_id,
+        )
+
+    def _holds(self, ours: Pointer, data: bytes) -> bool:
+        """Tell whether our publish is in the pointer, or in the archive when others have moved far ahead."""
+        key = ModelKey(ours.model_type, ours.symbol)
+        entries = (found := _pointer(data, key, ours.alias)).entries
+        if ours.seq <= found.archived:
+            entries = self._block(key, ours.alias, block_of(ours.seq)).entries
+        return any(entry.write_id == ours.write_id for entry in entries)
+
+    # ------------------------------------------------------------ what cannot be read
+
+    def raw(self, key: str, *, limit: int) -> Stored[bytes] | None:
+        """Return the bytes in the place of a document that may be damaged, or ``None`` if nothing is there.
+
+        Raises:
+            Corrupt: they are more than ``limit``, or no object at all.
+        """
+        blob = self._read(key, limit)
+        return None if blob is None else Stored(blob.data, blob.version)
+
+    def replace_raw(
+        self,
+        key: str,
+        seen: Stored[bytes] | None,
+        body: bytes,
+        *,
+        limit: int,
+        write_id: str,
+        is_ours: Callable[[bytes], bool] | None = None,
+    ) -> Outcome:
+        """Write ``body`` over the bytes that were ``seen`` (``None``: over nothing), once.
+
+        Raises:
+            OutcomeUnknown: it may be there.
+        """
+        return self._write(key, body, None if seen is None else seen.version, limit, write_id, is_ours)
+
+    # ------------------------------------------------------------ names and objects
+
+    def children(self, prefix: str) -> list[str]:
+        """Return the names directly below a prefix, folders with a slash."""
+        return self._listed(lambda: list(self.backend.children(prefix)))
+
+    def objects(self, prefix: str) -> list[Entry]:
+        """Return every object below a prefix."""
+        return self._listed(lambda: list(self.backend.list(prefix)))
+
+    def remove(self, key: str) -> None:
+        """Remove exactly this object; removing what is not there is no error."""
+        patiently(lambda: self.backend.delete(key), self.patience)
+
+    def _listed(self, read: Callable[[], list[T]]) -> list[T]:
+        try:
+            return patiently(read, self.patience)
+        except ContainerNotFound:
+            if self.backend.makes_root:
+                return []
+            raise
+
+    def _read(self, key: str, limit: int) -> Blob | None:
+        return patiently(lambda: read_or_none(self.backend, key, limit=limit), self.patience)
+
+
+def signature_key(manifest: Manifest, key_id: str) -> str:
+    """Return where the signature of a run by a key is stored."""
+    return keys.signature(manifest.key, RunId(manifest.run_id), manifest.digest, key_id)
+
+
+def deleted(stone: Tombstone) -> RunDeleted:
+    """Return the error for a run of which only a tombstone is left."""
+    if stone.manifest is None:
+        return RunDeleted(f"{stone}; save under another run id")
+    if stone.state == "marked":
+        return RunDeleted(f"{stone}; until it is swept, undelete brings it back")
+    return RunDeleted(f"{stone}; its files are gone")
+
+
+def _manifest_or_tombstone(data: bytes, what: str) -> Manifest | Tombstone:
+    if len(data) <= MAX_MANIFEST:
+        try:
+            return Manifest.from_bytes(data, what=what)
+        except RunDeleted:  # it says that it is a tombstone
+            pass
+    return Tombstone.from_bytes(data, what=what)
+
+
+def _pointer(data: bytes, key: ModelKey, alias: str) -> Pointer:
+    what = f"{keys.pointer(key, alias)!r}"
+    pointer = Pointer.from_bytes(data, what=what)
+    pointer.check_identity(key, alias, what)
+    return pointer
+
+
+def _marked_by(ours: Tombstone, data: bytes) -> bool:
+    """Tell whether what is stored is our mark, or our mark that another process has sealed since."""
+    try:
+        return Tombstone.from_bytes(data, what=f"{ours.storage_key!r}").write_id == ours.write_id
+    except Corrupt:  # a manifest: the run was brought back
+        return False
+
+
+def _limit(document: Manifest | Tombstone | HistoryBlock | StoreRecord | Pointer) -> int:
+    return MAX_TOMBSTONE if isinstance(document, Manifest) else document.LIMIT
+
+
+def _write_id(document: object) -> str | None:
+    return getattr(document, "write_id", None)

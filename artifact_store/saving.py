@@ -1,0 +1,90 @@
+"""How a run gets into the store: its files first, then its manifest, and its pointer read beside them.
+
+Until the manifest is written nothing of the run is visible; from then on the run exists. Decides no rule of its own:
+the draft says what is stored, ``ops`` how each document is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from artifact_store.core.files import Outgoing
+from artifact_store.core.keys import RunId
+from artifact_store.core.manifest import Component, FileEntry, Manifest
+from artifact_store.ops import marker, publish, signing
+from artifact_store.ops.context import Context
+from artifact_store.ops.records import SeenPointer
+from artifact_store.publication import Publication
+from artifact_store.storage.transfer import Destination, upload
+from artifact_store.surroundings import Surroundings
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """One attempt to store a run: what its manifest says, and how its files may be called."""
+
+    context: Context
+    publication: Publication
+    fields: Mapping[str, Any]
+    components: Mapping[str, Component]
+    surroundings: Surroundings
+    own_id: bool
+    """The run id is of this attempt alone, so that no other writer can have stored anything below it."""
+
+    def carry_out(self, files: Sequence[Outgoing]) -> tuple[Manifest, SeenPointer]:
+        """Store the files, then the manifest. Return that, and the pointer of the alias as it was read before.
+
+        Raises:
+            RunExists, RunDeleted: the run id is taken.
+            Corrupt, Untrusted: the pointer cannot be read, or believed; nothing is visible.
+            OutcomeUnknown: the run may be committed.
+        """
+        with self.context.workers.beside(self.publication.look_up) as pointer:
+            self._open(pointer)
+            with self._signing_ahead(files) as signed:
+                entries = self._upload(files)
+        seen = pointer.result()  # an alias that cannot be read fails the save while nothing is visible
+        self.publication.check(seen)
+        return self._commit(self._describe(entries), signed), seen
+
+    def _open(self, pointer: Future[SeenPointer]) -> None:
+        marker.opened(self.context)
+        if self.publication.first_use:
+            pointer.result()  # its symbol is compared with its siblings before anything is stored
+
+    @contextmanager
+    def _signing_ahead(self, files: Sequence[Outgoing]) -> Iterator[Future[Manifest] | None]:
+        """Sign the run beside its files, so that the signature is in the store before the run is visible."""
+        signer = self.context.signer
+        if signer is None:
+            yield None
+            return
+        with self.context.workers.beside(partial(signing.ahead, self.context, signer, files, self._describe)) as signed:
+            yield signed
+
+    def _upload(self, files: Sequence[Outgoing]) -> list[FileEntry]:
+        context, key = self.context, self.publication.key
+        to = Destination(key, RunId(self.fields["run_id"]), context.new_write_id()[:8], self.own_id)
+        return upload(
+            context.backend, files, to, workers=context.workers, patience=context.patience, report=context.report
+        )
+
+    def _describe(self, entries: Sequence[FileEntry]) -> Manifest:
+        """Return the manifest of the run with these files."""
+        about = {**self.fields, **self.surroundings.found()}
+        store_id = marker.opened(self.context).store_id
+        return Manifest(store_id=store_id, files=tuple(entries), components=self.components, **about)
+
+    def _commit(self, manifest: Manifest, signed: Future[Manifest] | None) -> Manifest:
+        context, signer = self.context, self.context.signer
+        if signer is not None and signed is not None and signed.result().digest != manifest.digest:
+            signing.sign(context, manifest, signer)  # a file was stored under another name than was expected
+        committed = publish.commit(context.records, manifest)
+        if signer is not None and committed.digest != manifest.digest:
+            signing.check_own(context, committed, signer)
+        return committed
