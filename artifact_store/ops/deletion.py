@@ -9,8 +9,8 @@ What may stand in the place of the manifest, and which step leads where::
        │                   └────undelete──────┘
        └──clear──▶ tombstone, sealed, without a manifest: a late saver loses to it, and what it left is removed
 
-    step        reads before              writes over            reads after                    another client was faster
-    ----        ------------              -----------            -----------                    -------------------------
+    step        reads before              writes over            reads after                    lost to another
+    ----        ------------              -----------            -----------                    ---------------
     mark        manifest, pointers        that manifest          pointers; named: undelete it   RunDeleted, or Conflict
     undelete    tombstone                 that tombstone                                        what it left counts
     sweep       tombstone, pointers       that tombstone                                        the run stays

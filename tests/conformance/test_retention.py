@@ -11,7 +11,6 @@ from artifact_store import ArtifactStore, ModelKey, errors
 from artifact_store.core import keys
 from artifact_store.core.keys import RunId
 from artifact_store.core.tombstone import Tombstone
-from artifact_store.ops import signing
 from artifact_store.storage.base import Always
 from tests import invariants
 from tests.stores import write_files
@@ -262,7 +261,7 @@ def test_a_sweep_brings_back_what_an_alias_names(store):
     """What a promotion leaves that died between its swap and its last look."""
     one, _ = saved(store, 2)
     store.promote(one, "production")
-    note = signing.note(store._context, one.manifest.store_id, "died")
+    note = store._context.note("died")
     stone = Tombstone.mark(one.manifest, note)
     backend(store).write(keys.manifest(one.key, one.run_id), stone.to_bytes(), when=Always())
     assert not store.verify(KEY).ok

@@ -9,7 +9,7 @@ from artifact_store import ArtifactStore, errors
 from artifact_store.core import keys
 from artifact_store.core.policy import Later
 from artifact_store.core.tombstone import Tombstone
-from artifact_store.ops import deletion, promote, signing
+from artifact_store.ops import deletion, promote
 from artifact_store.ops.validate import validate
 from artifact_store.storage.base import Always
 from tests import invariants
@@ -223,7 +223,7 @@ def test_a_promotion_that_meets_a_deletion_signs_what_it_puts_back(owner, reader
     def publish(*args, **kwargs):
         decision = genuine(*args, **kwargs)
         seen.append(decision.pointer)
-        stone = Tombstone.mark(one.manifest, signing.note(owner._context, one.manifest.store_id))
+        stone = Tombstone.mark(one.manifest, owner._context.note())
         backend(owner).write(keys.manifest(one.key, one.run_id), stone.to_bytes(), when=Always())
         if gone == "swept":
             backend(owner).delete(keys.data_file(one.key, one.run_id, signature(one)))

@@ -9,7 +9,6 @@ from artifact_store.core import keys
 from artifact_store.core.errors import ArtifactStoreError, OutcomeUnknown
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.tombstone import Tombstone
-from artifact_store.ops import signing
 from artifact_store.ops.audit import verify_run
 from artifact_store.storage.base import Unfinished
 from artifact_store.testing import Faults, FaultyBackend, SimulatedCrash
@@ -460,5 +459,5 @@ def bury(world, name):
     from artifact_store.storage.base import Always
 
     run = world.store.get(world.ref(name))
-    stone = Tombstone.mark(run.manifest, signing.note(world.store._context, run.manifest.store_id))
+    stone = Tombstone.mark(run.manifest, world.store._context.note())
     world.inner.write(keys.manifest(run.key, run.run_id), stone.to_bytes(), when=Always())
