@@ -29,7 +29,7 @@ from artifact_store.core.files import Outgoing
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import CodecRecord, Component, Manifest, Parent, summary
 from artifact_store.core.policy import Policy, intent
-from artifact_store.ops import lineage, marker, signing
+from artifact_store.ops import lineage, marker, probe, signing
 from artifact_store.ops.context import Context
 from artifact_store.publication import Publication
 from artifact_store.run import Example, Run
@@ -281,7 +281,7 @@ class Draft:
         signing.check_able(self._context)
         marker.opened(self._context)
         self._publication.check(self._publication.look_up())
-        marker.try_to_write(self._context.backend, self._context.patience)
+        probe.try_to_write(self._context.backend, self._context.patience)
 
     def discard(self) -> None:
         """Remove what was staged on this machine. What is committed is not touched."""

@@ -19,7 +19,7 @@ from artifact_store.diagnosis import aliases, deep, inventory, place, restore, r
 from artifact_store.diagnosis.finding import BY_REPAIR, SEVERITIES, Counts, Diagnosis, Finding, Repair
 from artifact_store.diagnosis.inventory import Inventory
 from artifact_store.diagnosis.look import GaveUp, Look, Options, shown
-from artifact_store.ops import deletion
+from artifact_store.ops import probe
 from artifact_store.ops.context import Context
 from artifact_store.ops.deletion import Ending
 from artifact_store.ops.plan import Plan, Step
@@ -171,7 +171,7 @@ def plan(context: Context, begin: Begin, findings: Sequence[Finding], quarantine
         def carry_out(step: Step) -> Ending:
             if not times and step.what != keys.STORE_MARKER:
                 begin()  # after the marker was written again, if it was missing
-                times.append(deletion.storage_time(context))
+                times.append(probe.storage_time(context.backend, context.patience))
             return repairs[step].carry_out(times[0] if times else context.now())
 
         return carry_out

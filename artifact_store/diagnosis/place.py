@@ -25,7 +25,7 @@ from artifact_store.core.errors import (
 from artifact_store.core.store_record import Concurrency, StoreRecord
 from artifact_store.diagnosis.finding import Fact, Repair, Severity
 from artifact_store.diagnosis.look import Look
-from artifact_store.ops import marker, survey
+from artifact_store.ops import probe, survey
 from artifact_store.ops.deletion import Ending, spoken
 from artifact_store.storage.base import Always, Backend, Trait, Unfinished
 from artifact_store.storage.single_writer import SingleWriter
@@ -136,7 +136,7 @@ def check_conditions(look: Look, record: StoreRecord | None, *, writes: bool) ->
     elif not writes:
         look.fact("conditions", "unknown", _recorded(record, backend.endpoint))
     else:
-        held = look.ask(lambda: marker.probe(backend, look.context.patience))
+        held = look.ask(lambda: probe.conditions(backend, look.context.patience))
         _judge(look, held, record, backend.endpoint, safe=safe)
     durable = "acknowledged writes survive a power cut" if able.durable else f"not in every case: {able.reason}"
     look.fact("durability", "fine" if able.durable else "note", durable)

@@ -25,7 +25,6 @@ Decides nothing: which runs may go is for :mod:`artifact_store.ops.retention` an
 
 from __future__ import annotations
 
-import secrets
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,8 +45,8 @@ from artifact_store.core.tombstone import Tombstone
 from artifact_store.ops import catalog
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import deleted
-from artifact_store.storage.base import Always, Entry
-from artifact_store.storage.settle import Outcome, patiently
+from artifact_store.storage.base import Entry
+from artifact_store.storage.settle import Outcome
 
 Result = Literal["deleted", "restored", "swept", "cleared", "aborted", "rebuilt", "quarantined", "mended", "kept"]
 
@@ -58,26 +57,6 @@ class Ending:
 
     result: Result
     why: str = ""
-
-
-def storage_time(context: Context) -> datetime:
-    """Return the time now by the storage's own clock: that of an object which is written for the purpose.
-
-    Ages are compared with it, since the times in a listing are the storage's, and a client's clock may be wrong.
-    """
-    key = keys.probe(secrets.token_hex(16))  # the same for every try, so that the last one removes what others left
-
-    def ask() -> datetime:
-        try:
-            context.backend.write(key, b"?", when=Always())
-            found = [entry.modified for entry in context.backend.list(keys.PROBES) if entry.key == key]
-        finally:
-            context.backend.delete(key)
-        if not found:
-            raise Unavailable(f"{context.backend.url}: a listing did not show what was just written; try again")
-        return found[0]
-
-    return patiently(ask, context.patience)
 
 
 def named_by(context: Context, key: ModelKey, run_id: RunId) -> list[str]:

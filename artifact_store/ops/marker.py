@@ -6,32 +6,27 @@ another program. A reader does not need it.
 
 from __future__ import annotations
 
-import secrets
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from artifact_store.core import keys
 from artifact_store.core.errors import (
-    AccessDenied,
     ConditionsUnsupported,
     ContainerNotFound,
     Corrupt,
     FormatUnsupported,
     InvalidOption,
     NotAStore,
-    PreconditionFailed,
-    Unreachable,
     Unsupported,
 )
 from artifact_store.core.store_record import Concurrency, StoreRecord
+from artifact_store.ops import probe
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import Records
-from artifact_store.storage.base import Always, Backend, IfAbsent, IfVersion, Precondition, Version
-from artifact_store.storage.settle import Outcome, Patience, patiently
+from artifact_store.storage.base import Backend
+from artifact_store.storage.settle import Outcome
 
 _IGNORED = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "lost+found/", keys.LOCKS, keys.PROBES})
 _GLIMPSE = 3
@@ -77,19 +72,6 @@ def is_there(records: Records) -> bool:
         return False
     except (Corrupt, FormatUnsupported):
         return True
-
-
-def try_to_write(backend: Backend, patience: Patience) -> None:
-    """Write a throw-away object, and remove it where that is allowed; ``gc`` clears it where it is not.
-
-    Raises:
-        AccessDenied, StorageFull, Unavailable: the storage takes nothing.
-    """
-    key = keys.probe(secrets.token_hex(16))
-    with suppress(PreconditionFailed):  # it is there already: the reply to the first try got lost
-        patiently(lambda: backend.write(key, b"?", when=IfAbsent()), patience)
-    with suppress(AccessDenied):  # a writer needs no right to delete
-        patiently(lambda: backend.delete(key), patience)
 
 
 def check_store(records: Records) -> bool:
@@ -151,7 +133,7 @@ def open_for_writing(records: Records, concurrency: Concurrency, *, now: Callabl
         )
     if concurrency == "safe":
         _check_capable(backend)
-        _check_verdict(backend, record.probed.get(backend.endpoint) or probe(backend, records.patience))
+        _check_verdict(backend, record.probed.get(backend.endpoint) or probe.conditions(backend, records.patience))
     return record
 
 
@@ -180,7 +162,7 @@ def _create(records: Records, concurrency: Concurrency, now: Callable[[], dateti
     if made is not None:
         return made
     backend = records.backend
-    verdict = probe(backend, records.patience) if concurrency == "safe" else {}
+    verdict = probe.conditions(backend, records.patience) if concurrency == "safe" else {}
     if verdict:
         _check_verdict(backend, verdict)
     record = StoreRecord(
@@ -222,43 +204,3 @@ def _not_a_store(backend: Backend, others: list[str]) -> NotAStore:
         "Name the root of a store, or an empty folder or prefix for a new one; an old tree of models is brought "
         "into one with `artifact-store migrate OLD NEW`"
     )
-
-
-def probe(backend: Backend, patience: Patience) -> dict[str, bool]:
-    """Find out whether create-only and compare-and-swap hold, each twice, on a throw-away key.
-
-    A lost reply can make a condition look broken, never look sound; so a verdict of "broken" is asked for again.
-    """
-    verdict: dict[str, bool] = {}
-    for _ in range(3):
-        verdict = patiently(lambda: _probe_once(backend), patience)
-        if all(verdict.values()):
-            break
-    return verdict
-
-
-def _probe_once(backend: Backend) -> dict[str, bool]:
-    key = keys.probe(secrets.token_hex(16))
-    held: dict[str, Any] = {"create_only": False, "compare_and_swap": False}
-    try:
-        first = backend.write(key, b"1", when=IfAbsent())
-        held["create_only"] = _refused(backend, key, IfAbsent()) and _refused(backend, key, IfAbsent())
-        second = backend.write(key, b"2", when=IfVersion(first))
-        stale = _refused(backend, key, IfVersion(first)) and _refused(backend, key, IfVersion(Version('"none"')))
-        held["compare_and_swap"] = stale and bool(backend.write(key, b"3", when=IfVersion(second)))
-    except PreconditionFailed as error:
-        # the echo of our own write after a lost reply: it proves nothing, and the probe is made again on another key
-        raise Unreachable(f"{backend.url}: a write that nothing stood against was refused; try again") from error
-    finally:
-        with suppress(AccessDenied):  # a writer needs no right to delete: gc clears the probe of one who has none
-            backend.delete(key)
-    return held
-
-
-def _refused(backend: Backend, key: str, when: Precondition) -> bool:
-    assert not isinstance(when, Always)
-    try:
-        backend.write(key, b"0", when=when)
-    except PreconditionFailed:
-        return True
-    return False

@@ -18,7 +18,7 @@ from artifact_store.core.errors import AccessDenied, ArtifactStoreError, Unavail
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.tombstone import Tombstone
-from artifact_store.ops import catalog, deletion, marker
+from artifact_store.ops import catalog, deletion, marker, probe
 from artifact_store.ops.audit import Problem
 from artifact_store.ops.context import Context
 from artifact_store.ops.deletion import Ending, spoken
@@ -71,7 +71,7 @@ def plan_gc(context: Context, *, grace: timedelta) -> Plan:
 
     def start() -> Callable[[Step], Ending]:
         marker.opened_if_there(context)
-        now = deletion.storage_time(context)
+        now = probe.storage_time(context.backend, context.patience)
         return lambda step: _carry_out(context, step, grace=grace, now=now)
 
     return Plan(steps, start, problems=found.problems, notes=found.notes)

@@ -8,7 +8,7 @@ import pytest
 
 from artifact_store import ArtifactStore, errors
 from artifact_store.core.keys import ModelKey, RunId
-from artifact_store.ops import deletion
+from artifact_store.ops import deletion, probe
 from artifact_store.ops.deletion import Ending, spoken
 from artifact_store.ops.plan import Plan, Step
 from artifact_store.ops.retention import Best, Rules
@@ -107,10 +107,14 @@ def test_only_what_is_old_and_was_never_committed_is_cleared():
     assert deletion.unclear([], KEY, RUN, grace=week, now=NOW) == "nothing is left of it"
 
 
+def storage_time(store):
+    return probe.storage_time(store._context.backend, store._context.patience)
+
+
 def test_the_time_of_the_storage_leaves_nothing_behind():
     backend = MemoryBackend(clock=lambda: NOW)
     store = ArtifactStore(backend)
-    assert deletion.storage_time(store._context) == NOW
+    assert storage_time(store) == NOW
     assert list(backend.list("")) == []
 
 
@@ -118,16 +122,16 @@ def test_the_time_of_the_storage_is_that_of_its_own_object():
     times = [NOW - timedelta(days=9), NOW]
     backend = MemoryBackend(clock=lambda: times.pop(0) if len(times) > 1 else times[0])
     backend.write("_probe/" + "0" * 32, b"of somebody who died", when=Always())
-    assert deletion.storage_time(ArtifactStore(backend)._context) == NOW
+    assert storage_time(ArtifactStore(backend)) == NOW
 
 
 def test_a_listing_that_does_not_show_what_was_written_is_asked_for_again():
     backend = MemoryBackend(clock=lambda: NOW)
     once = FaultyBackend(backend, Faults().on("list", times=1).tear("omit"), sleep=lambda _: None)
-    assert deletion.storage_time(ArtifactStore(once)._context) == NOW
+    assert storage_time(ArtifactStore(once)) == NOW
     never = FaultyBackend(backend, Faults().on("list").tear("omit"))
     with pytest.raises(errors.Unavailable, match="did not show"):
-        deletion.storage_time(ArtifactStore(never, timeout=0.2)._context)
+        storage_time(ArtifactStore(never, timeout=0.2))
     assert list(backend.list("")) == []
 
 
@@ -241,7 +245,7 @@ def test_folders_that_one_client_removes_and_another_makes_at_once_fail_neither(
 
     def ask(number):
         with ArtifactStore(tmp_path) as store:
-            return [deletion.storage_time(store._context) for _ in range(25)]
+            return [storage_time(store) for _ in range(25)]
 
     with ThreadPoolExecutor(4) as pool:
         times = list(pool.map(ask, range(4)))

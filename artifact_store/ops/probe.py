@@ -1,0 +1,90 @@
+"""Try out the storage with throw-away objects: may it be written, what is its time, does it keep its conditions.
+
+Each object has a key of its own below ``_probe/`` and is removed at once; ``gc`` clears what a client that died or may
+not delete has left.
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from artifact_store.core import keys
+from artifact_store.core.errors import AccessDenied, PreconditionFailed, Unavailable, Unreachable
+from artifact_store.storage.base import Always, Backend, IfAbsent, IfVersion, Precondition, Version
+from artifact_store.storage.settle import Patience, patiently
+
+
+def try_to_write(backend: Backend, patience: Patience) -> None:
+    """Write a throw-away object, and remove it where that is allowed; ``gc`` clears it where it is not.
+
+    Raises:
+        AccessDenied, StorageFull, Unavailable: the storage takes nothing.
+    """
+    key = keys.probe(secrets.token_hex(16))
+    with suppress(PreconditionFailed):  # it is there already: the reply to the first try got lost
+        patiently(lambda: backend.write(key, b"?", when=IfAbsent()), patience)
+    with suppress(AccessDenied):  # a writer needs no right to delete
+        patiently(lambda: backend.delete(key), patience)
+
+
+def storage_time(backend: Backend, patience: Patience) -> datetime:
+    """Return the time now by the storage's own clock: that of an object which is written for the purpose.
+
+    Ages are compared with it, since the times in a listing are the storage's, and a client's clock may be wrong.
+    """
+    key = keys.probe(secrets.token_hex(16))  # the same for every try, so that the last one removes what others left
+
+    def ask() -> datetime:
+        try:
+            backend.write(key, b"?", when=Always())
+            found = [entry.modified for entry in backend.list(keys.PROBES) if entry.key == key]
+        finally:
+            backend.delete(key)
+        if not found:
+            raise Unavailable(f"{backend.url}: a listing did not show what was just written; try again")
+        return found[0]
+
+    return patiently(ask, patience)
+
+
+def conditions(backend: Backend, patience: Patience) -> dict[str, bool]:
+    """Find out whether create-only and compare-and-swap hold, each twice, on a throw-away key.
+
+    A lost reply can make a condition look broken, never look sound; so a verdict of "broken" is asked for again.
+    """
+    verdict: dict[str, bool] = {}
+    for _ in range(3):
+        verdict = patiently(lambda: _probe_once(backend), patience)
+        if all(verdict.values()):
+            break
+    return verdict
+
+
+def _probe_once(backend: Backend) -> dict[str, bool]:
+    key = keys.probe(secrets.token_hex(16))
+    held: dict[str, Any] = {"create_only": False, "compare_and_swap": False}
+    try:
+        first = backend.write(key, b"1", when=IfAbsent())
+        held["create_only"] = _refused(backend, key, IfAbsent()) and _refused(backend, key, IfAbsent())
+        second = backend.write(key, b"2", when=IfVersion(first))
+        stale = _refused(backend, key, IfVersion(first)) and _refused(backend, key, IfVersion(Version('"none"')))
+        held["compare_and_swap"] = stale and bool(backend.write(key, b"3", when=IfVersion(second)))
+    except PreconditionFailed as error:
+        # the echo of our own write after a lost reply: it proves nothing, and the probe is made again on another key
+        raise Unreachable(f"{backend.url}: a write that nothing stood against was refused; try again") from error
+    finally:
+        with suppress(AccessDenied):  # a writer needs no right to delete: gc clears the probe of one who has none
+            backend.delete(key)
+    return held
+
+
+def _refused(backend: Backend, key: str, when: Precondition) -> bool:
+    assert not isinstance(when, Always)
+    try:
+        backend.write(key, b"0", when=when)
+    except PreconditionFailed:
+        return True
+    return False
