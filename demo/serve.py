@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 from artifact_models import load_adapter
 from artifact_models.adapter import BaseModelAdapter
-from artifact_models.market import live_frame
-from artifact_models.opinion import Opinions, opinions
-from artifact_models.trade import HEAD, row, signals
+from artifact_models.trading.market import live_frame
+from artifact_models.trading.signals import Opinions, opinions
+from artifact_models.trading.trade import HEAD, row, signals
 from market import SYMBOLS
 from show import Checks, lines, paragraph, title
 from train import EXPECTED_BARS

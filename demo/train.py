@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from artifact_models.adapter import BaseModelAdapter
-from artifact_models.market import Market
-from artifact_models.opinion import Opinions, opinions
-from artifact_models.recipes import RECIPES
-from artifact_models.train import Wish
+from artifact_models.trading.market import Market
+from artifact_models.trading.recipes import RECIPES
+from artifact_models.trading.signals import Opinions, opinions
+from artifact_models.trading.train import Wish
 
 EXPECTED_BARS = 300
 """How many of the last bars the models are asked about, before saving and after loading."""

@@ -21,7 +21,7 @@ from artifact_models.preprocessing import Preprocessing, fitted, is_preprocessor
 from artifact_store import ArtifactStore, Digest, Example, FeatureSchema, IfBetter, ModelKey, Run, RunRef, errors
 
 if TYPE_CHECKING:
-    from artifact_models.recipes import Recipe
+    from artifact_models.trading.recipes import Recipe
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())  # what is logged here is raised as well: without logging it is not shown twice

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from artifact_models import indicators, market
-from artifact_models.candles import BadCandles, check_candles, read_candles
-from artifact_models.folds import split, walk_forward
-from artifact_models.score import chance, score
+from artifact_models.trading import indicators, market
+from artifact_models.trading.candles import BadCandles, check_candles, read_candles
+from artifact_models.trading.folds import split, walk_forward
+from artifact_models.trading.score import chance, score
 
 from artifact_store import errors
 from tests.models.market_data import make_candles, write_csv

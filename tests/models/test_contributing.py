@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from artifact_models import BaseModelAdapter, families, load_adapter, trade
-from artifact_models import train as pipeline
+from artifact_models import BaseModelAdapter, families, load_adapter
+from artifact_models.trading import trade
+from artifact_models.trading import train as pipeline
 from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, errors

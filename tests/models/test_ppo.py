@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 import pytest
 from artifact_models import PPOAdapter, load_adapter
-from artifact_models.market import Market
+from artifact_models.trading.market import Market
 from artifact_models.ppo import trainer
 from artifact_models.ppo.env import TradingEnv
 from artifact_models.ppo.observation import EnvSettings

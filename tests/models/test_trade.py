@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from artifact_models import LightGBMAdapter, load_adapter, trade
-from artifact_models import train as pipeline
-from artifact_models.checked import Checked
-from artifact_models.market import Market, live_frame
-from artifact_models.opinion import AGENT_BARS, newest
-from artifact_models.recipes import RECIPES
+from artifact_models import LightGBMAdapter, load_adapter
+from artifact_models.trading import trade
+from artifact_models.trading import train as pipeline
+from artifact_models.trading.checked import Checked
+from artifact_models.trading.market import Market, live_frame
+from artifact_models.trading.recipes import RECIPES
+from artifact_models.trading.signals import AGENT_BARS, newest
 from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, errors

@@ -12,17 +12,17 @@ import time
 from pathlib import Path
 
 import pytest
-from artifact_models import console
-from artifact_models import train as pipeline
 from artifact_models.configuration import merged
 from artifact_models.families import load_adapter
-from artifact_models.market import Market, file_of
-from artifact_models.opinion import opinions
-from artifact_models.recipes import RECIPES
+from artifact_models.trading import train as pipeline
+from artifact_models.trading.interrupt import Interrupt
+from artifact_models.trading.market import Market, file_of
+from artifact_models.trading.recipes import RECIPES
+from artifact_models.trading.signals import opinions
 from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, errors
-from artifact_store.cli import failures
+from artifact_store.cli import program
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.testing import Faults, FaultyBackend
 from tests.models.market_data import make_candles, write_csv
@@ -113,7 +113,7 @@ def test_what_does_not_come_back_from_the_store_is_neither_published_nor_promote
     calm = ArtifactStore(memory)
     assert calm.get("lightgbm/EURUSD@latest") == good.latest
     assert calm.get("lightgbm/EURUSD@best_wf") == good.best.run
-    monkeypatch.setattr(console, "open_store", lambda **_: broken_store(spoilt, memory))
+    monkeypatch.setattr(program, "open_store", lambda **_: broken_store(spoilt, memory))
     done = run(*arguments(data, "lightgbm"), "--json")
     told = json.loads(done.stdout)
     assert (done.exit_code, told["published"], told["validated"]) == (1, False, "wrong")
@@ -263,19 +263,23 @@ def test_what_a_user_can_mend_is_a_sentence_and_a_status(data, tmp_path, change,
     assert "Traceback" not in plain.stderr
 
 
-def test_the_statuses_are_those_of_the_command_line():
+def test_the_statuses_are_those_of_the_command_line(data, tmp_path, monkeypatch):
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
     assert errors.TypeRefused in kinds  # of two families, so that their order counts
     for kind in kinds:
         error = kind.__new__(kind)
-        assert console.ending(thrower(error), as_json=True) == failures.ending(thrower(error), as_json=True), kind
+        monkeypatch.setattr(pipeline, "recipe_of", thrower(error))
+        done = run(*arguments(data, "lightgbm", "--store", str(tmp_path)), "--json")
+        status = next(status for family, status in program.FAMILIES.items() if isinstance(error, family))
+        assert done.exit_code == status, kind
+        assert json.loads(done.stderr)["error"]["type"] == kind.__name__
 
 
 def thrower(error):
-    def run():
+    def fail(_):
         raise error
 
-    return run
+    return fail
 
 
 def test_nobody_said_which_store(data, monkeypatch, tmp_path):
@@ -332,7 +336,7 @@ def test_ctrl_c_leaves_complete_runs_only(data, tmp_path, moment):
         rest = process.communicate(timeout=100)[1]
     assert process.returncode == 130, "".join(told) + rest
     assert "Traceback" not in rest
-    assert "interrupted; what was saved before is whole" in rest
+    assert "Interrupted; what was saved before is whole." in rest
     store = ArtifactStore(store_path)
     if not store_path.exists():
         assert moment == "training: fold 1"
@@ -372,7 +376,7 @@ class Freed:
 
 def test_a_ctrl_c_that_python_drops_is_noticed_at_the_next_step(capsys):
     before = signal.getsignal(signal.SIGINT), sys.unraisablehook
-    with console.Interrupt() as interrupt:
+    with Interrupt() as interrupt:
         interrupt.check()
         terminal = pipeline.Terminal(bars=False, check=interrupt.check)
         report = terminal.stage("fold 1 of 1")
@@ -388,7 +392,7 @@ def test_a_ctrl_c_that_python_drops_is_noticed_at_the_next_step(capsys):
 def test_a_ctrl_c_in_the_middle_of_an_import_waits_for_the_next_step(tmp_path, monkeypatch):
     (tmp_path / "slow_to_load.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\nwhole = True\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with console.Interrupt() as interrupt:
+    with Interrupt() as interrupt:
         assert importlib.import_module("slow_to_load").whole
         with pytest.raises(KeyboardInterrupt):
             interrupt.check()
@@ -399,10 +403,10 @@ def test_a_ctrl_c_in_the_middle_of_an_import_waits_for_the_next_step(tmp_path, m
 def test_a_storage_option_of_digits_stays_text_and_a_setting_is_a_number():
     given = ["key=0123", "anon=true", 'client_kwargs={"region_name": "eu"}', "secret=a=b"]
     with pytest.raises(errors.InvalidOption, match="it was given key"):
-        console.open_store("memory://x", options=["key=12"])
-    options = console.parse_pairs(given, "--option", is_json=console._is_json_option)
+        program.open_store("memory://x", options=["key=12"])
+    options = program.parse_options(given)
     assert options == {"key": "0123", "anon": True, "client_kwargs": {"region_name": "eu"}, "secret": "a=b"}
-    assert console.parse_pairs(["a=3", "b=x"], "--config") == {"a": 3, "b": "x"}
+    assert pipeline.parse_settings(["a=3", "b=x"]) == {"a": 3, "b": "x"}
 
 
 # ---------------------------------------------------------------- symbols

@@ -10,10 +10,10 @@ from pathlib import PurePosixPath
 from typing import Any, Final, Self
 
 from artifact_models import places
-from artifact_models.checked import UNCHECKED, Checked
 from artifact_models.pipeline import locations
 from artifact_models.pipeline.locations import FilePath
 from artifact_models.pipeline.trainers import TRAINERS, PipelineTrainer
+from artifact_models.trading.checked import UNCHECKED, Checked
 from artifact_store import ArtifactStore, ModelKey, Run, RunRef, errors
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from artifact_models.adapter import BaseModelAdapter
-from artifact_models.market import tail
+from artifact_models.trading.market import tail
 from artifact_store import errors
 
 if TYPE_CHECKING:

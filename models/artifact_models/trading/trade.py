@@ -7,6 +7,7 @@ row of the table; all others are asked just the same.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,13 +18,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from artifact_models import console, families
+from artifact_models import families
 from artifact_models.adapter import BaseModelAdapter
-from artifact_models.checked import COMPARED, UNCHECKED, Checked
 from artifact_models.families import load_adapter
-from artifact_models.market import check_plain, file_of, live_frame
-from artifact_models.opinion import newest
+from artifact_models.trading.checked import COMPARED, UNCHECKED, Checked
+from artifact_models.trading.market import check_plain, file_of, live_frame
+from artifact_models.trading.signals import newest
 from artifact_store import ArtifactStore, FeatureSchema, ModelKey, Run
+from artifact_store.cli import program
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,7 +153,7 @@ def _compare(adapter: BaseModelAdapter, features: FeatureSchema, frame: pd.DataF
             features.feature_count,
             frame.shape[1],
             len(missing),
-            console.safe(shown),
+            program.safe(shown),
         )
     elif features.feature_count != frame.shape[1]:
         log.info(
@@ -166,7 +168,24 @@ def _compare(adapter: BaseModelAdapter, features: FeatureSchema, frame: pd.DataF
 # ---------------------------------------------------------------- the program
 
 
-@click.command(cls=console.Program)
+_UNITS: Final[Mapping[str, str]] = {"d": "days", "h": "hours", "m": "minutes"}
+
+
+def read_age(context: click.Context, option: click.Parameter, value: str | None) -> timedelta | None:
+    """Read a length of time: ``30d``, ``12h`` or ``90m``; the callback of an option.
+
+    Raises:
+        click.BadParameter: it is written otherwise.
+    """
+    if value is None:
+        return None
+    found = re.fullmatch(r"([1-9][0-9]{0,5})([dhm])", value)
+    if found is None:
+        raise click.BadParameter("it is written 30d, 12h or 90m.", ctx=context, param=option)
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+@click.command(cls=program.Program, problems="at least one model could not be used")
 @click.option("--symbols", required=True, metavar="NAME,...", help="What to trade.")
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="A folder of SYMBOL.csv, or one CSV file.")
 @click.option(
@@ -180,7 +199,7 @@ def _compare(adapter: BaseModelAdapter, features: FeatureSchema, frame: pd.DataF
 )
 @click.option(
     "--max-run-age",
-    callback=console.read_age,
+    callback=read_age,
     metavar="AGE",
     help="Refuse a run that was saved longer ago, such as 30d or 12h.",
 )
@@ -236,12 +255,12 @@ def main(
     for of in made:
         for step in of.found_by:
             log.info("%s", step)
-    console.answer({"signals": [_document(of) for of in made]}, _lines(made), as_json=as_json)
-    return console.PROBLEMS if any(of.failed for of in made) else console.OK
+    program.answer({"signals": [_document(of) for of in made]}, _lines(made), as_json=as_json)
+    return program.PROBLEMS if any(of.failed for of in made) else program.OK
 
 
 def _opened(legacy: Path | None, where: Mapping[str, Any]) -> ArtifactStore:
-    return console.open_store(**where) if legacy is None else ArtifactStore.open_legacy(legacy)
+    return program.open_store(**where) if legacy is None else ArtifactStore.open_legacy(legacy)
 
 
 def _names(text: str, option: str) -> list[str]:
@@ -261,19 +280,19 @@ def _log_to_stderr(*, verbose: bool) -> None:
 
 def _document(of: Signal) -> dict[str, Any]:
     value = asdict(of)
-    return {**value, "value": None if of.value is None else console.number(of.value), "found_by": list(of.found_by)}
+    return {**value, "value": None if of.value is None else program.finite(of.value), "found_by": list(of.found_by)}
 
 
 HEAD = ("symbol", "model", "run", "found by", "checked", "newest bar", "says", "signal")
 
 
 def _lines(made: Sequence[Signal]) -> Iterator[str]:
-    yield from console.table(HEAD, [row(of) for of in made])
+    yield from program.table(HEAD, [row(of) for of in made])
     broken = [of for of in made if of.failed]
     if broken:
         yield ""
     for of in broken:
-        yield console.safe(f"{of.model}/{of.symbol}: {of.error}: {of.message}")
+        yield program.safe(f"{of.model}/{of.symbol}: {of.error}: {of.message}")
 
 
 def row(of: Signal) -> list[str]:
@@ -281,7 +300,3 @@ def row(of: Signal) -> list[str]:
     says, signal = (of.error, "-") if of.failed else (of.says, of.signal)
     checked = "ok" if of.checked == COMPARED else of.checked or "-"
     return [of.symbol, of.model, of.run or "-", of.why or "-", checked, of.bar or "-", says, signal]
-
-
-if __name__ == "__main__":
-    main(prog_name="python -m artifact_models.trade")

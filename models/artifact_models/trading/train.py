@@ -5,6 +5,7 @@ Everything is saved as a whole or not at all, so that Ctrl-C at any moment leave
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,13 +15,16 @@ from typing import Any, Protocol
 
 import click
 
-from artifact_models import console, folds, rows
+from artifact_models import rows
 from artifact_models.adapter import BaseModelAdapter
-from artifact_models.market import Market
-from artifact_models.opinion import Opinions, opinions
-from artifact_models.recipes import Recipe, recipe_of
-from artifact_models.score import Score, score
+from artifact_models.trading import folds
+from artifact_models.trading.interrupt import Interrupt
+from artifact_models.trading.market import Market, check_plain, file_of
+from artifact_models.trading.recipes import Recipe, recipe_of
+from artifact_models.trading.score import Score, score
+from artifact_models.trading.signals import Opinions, opinions
 from artifact_store import ArtifactStore, FeatureSchema, IfBetter, Run, errors
+from artifact_store.cli import program
 
 BEST = "best_wf"
 
@@ -269,7 +273,11 @@ class Terminal:
             self._bar = None
 
 
-@click.command(cls=console.Program)
+@click.command(
+    cls=program.Program,
+    problems="what was saved is not sound, and not published",
+    interrupted="interrupted; what was saved before is whole",
+)
 @click.option("--model", metavar="FAMILY", required=True, help="gru, lightgbm, ppo, or one that was installed.")
 @click.option("--symbol", required=True, help="What the candles are of; the runs are saved as MODEL/SYMBOL.")
 @click.option(
@@ -327,13 +335,11 @@ def main(
     is saved, none is published as latest, and the best of them becomes best_wf, which the trader prefers. What does not
     come back from the store as it was is saved, and neither published nor promoted.
     """
-    from artifact_models.market import check_plain, file_of
-
     check_plain(symbol)
     wish = Wish(
         recipe=recipe_of(model),
         walk_forward=walk_forward,
-        config=console.parse_pairs(settings, "--config"),
+        config=parse_settings(settings),
         selected=[name.strip() for name in select.split(",")] if select else None,
         select_reason=select_reason,
         cost=cost,
@@ -342,14 +348,32 @@ def main(
         validate=validate,
     )
     market = Market.read(symbol, file_of(symbol, data), time_format=time_format)
-    with console.Interrupt() as interrupt, console.open_store(**where) as store:
+    with Interrupt() as interrupt, program.open_store(**where) as store:
         terminal = Terminal(lines=not as_json, bars=False if as_json else None, check=interrupt.check)
         try:
             outcome = train(store, market, wish, terminal)
         finally:
             terminal.close()
-    console.answer(_document(outcome), _lines(outcome, market), as_json=as_json)
-    return console.OK if outcome.latest.published else console.PROBLEMS
+    program.answer(_document(outcome), _lines(outcome, market), as_json=as_json)
+    return program.OK if outcome.latest.published else program.PROBLEMS
+
+
+def parse_settings(values: Sequence[str]) -> dict[str, Any]:
+    """Read ``NAME=VALUE``; what JSON can read is JSON, anything else is text.
+
+    Raises:
+        click.BadParameter: it is written otherwise. What was written is not repeated, since it may be a secret.
+    """
+    found: dict[str, Any] = {}
+    for value in values:
+        name, equals, given = value.partition("=")
+        if not equals or not name:
+            raise click.BadParameter("it is written NAME=VALUE.", param_hint="--config")
+        try:
+            found[name] = json.loads(given)
+        except (ValueError, RecursionError):
+            found[name] = given
+    return found
 
 
 def _document(outcome: Outcome) -> dict[str, Any]:
@@ -360,7 +384,7 @@ def _document(outcome: Outcome) -> dict[str, Any]:
         "validated": _verdict(outcome.latest),
         "best_wf": outcome.best.run.run_id if outcome.best else None,
         "promoted": outcome.promoted,
-        "overall": {name: console.number(value) for name, value in outcome.overall.metrics("").items()}
+        "overall": {name: program.finite(value) for name, value in outcome.overall.metrics("").items()}
         if outcome.overall
         else None,
         "folds": [
@@ -368,7 +392,7 @@ def _document(outcome: Outcome) -> dict[str, Any]:
                 "fold": of.fold.number,
                 "run": of.run.run_id,
                 "train_rows": of.fold.train_end,
-                **{name: console.number(value) for name, value in of.score.metrics("").items()},
+                **{name: program.finite(value) for name, value in of.score.metrics("").items()},
             }
             for of in outcome.folds
         ],
@@ -382,7 +406,7 @@ def _verdict(run: Run) -> str | None:
 
 def _lines(outcome: Outcome, market: Market) -> Iterator[str]:
     if outcome.overall is not None:
-        yield from console.table(HEAD, [*fold_rows(outcome, market), ["all", "", *cells(outcome.overall)]])
+        yield from program.table(HEAD, [*fold_rows(outcome, market), ["all", "", *cells(outcome.overall)]])
         yield ""
     yield f"{outcome.latest.ref} {outcome.latest.published}"
     if outcome.promoted:
@@ -413,7 +437,3 @@ def cells(of: Score) -> list[str]:
         show(of.sharpe, "+.2f"),
         show(of.hold, "+.2f"),
     ]
-
-
-if __name__ == "__main__":
-    main(prog_name="python -m artifact_models.train")
