@@ -119,7 +119,7 @@ def refuse_what_is_no_store(store: ArtifactStore) -> None:
 
 def _is_old_file(filepath: FilePath, root: str) -> bool:
     text = os.fspath(filepath)
-    if "://" in text or not text.endswith(_ALL) or not places.is_file(text):
+    if not text.endswith(_ALL) or not places.is_file(text):
         return False
     return not places.is_folder(root) or places.is_no_store(root)
 
@@ -141,7 +141,7 @@ def _without_file(filepath: FilePath, model_type: str) -> tuple[str, str | None]
         InvalidReference: it is the file of another type.
     """
     text = os.fspath(filepath)
-    path = posixpath if "://" in text else os.path
+    path = posixpath if places.is_url(text) else os.path
     folder, name = path.split(text)
     best = _BEST.fullmatch(name) if path.basename(folder) == "metadata" else None
     if best is not None:
