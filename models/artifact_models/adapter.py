@@ -266,7 +266,7 @@ class BaseModelAdapter(ABC):
             draft.config = self.config
             draft.training_config = {**self.training_config, **(training_config or {})}
             draft.metrics = {**self.metrics, **(metrics or {})}
-            draft.tags = {**(tags or {}), **({"requires": ",".join(needed)} if needed else {})}
+            draft.tags, draft.requires = tags or {}, needed
             draft.description, draft.parent, draft.data = description, parent, data or {}
             for name, part in {**parts, **self._supplements()}.items():
                 draft.add(name, part)
@@ -299,8 +299,7 @@ class BaseModelAdapter(ABC):
             if not is_preprocessor(new.preprocessor):
                 raise self._unlike(run, new.preprocessor, "preprocessor with transform()", "preprocessor")
         have = {*run.components, *(["preprocessor"] if new.preprocessor is not None else [])}
-        needed = [name.strip() for name in run.tags.get("requires", "").split(",")]
-        new.missing = tuple(name for name in needed if name and name not in have)
+        new.missing = tuple(name for name in run.requires if name not in have)
         with mismatches_logged(run.ref):
             new._restore(run)  # noqa: SLF001 -- another one of ourselves
         if config is not None:
