@@ -96,7 +96,7 @@ def expected_of(store: ArtifactStore, folder: Path) -> dict[str, Any]:
     """What run.py would have written down, computed here from what is stored."""
     from artifact_models import load_adapter
     from artifact_models.trading.market import live_frame
-    from artifact_models.trading.signals import opinions
+    from artifact_models.trading.signals import signals_of
 
     expected: dict[str, Any] = {}
     for symbol in SYMBOLS:
@@ -106,7 +106,7 @@ def expected_of(store: ArtifactStore, folder: Path) -> dict[str, Any]:
             key = f"{family}/{symbol}"
             ids = [entry.run_id for entry in store.history(f"{key}@latest") if entry.reason == ""]
             for run_id in ids[-2:]:
-                values = opinions(load_adapter(store.get(f"{key}:{run_id}")), frame).values
+                values = signals_of(load_adapter(store.get(f"{key}:{run_id}")), frame).values
                 runs[run_id] = [float(value).hex() for value in values]
             families[family] = {"latest": ids[-1], "before": ids[-2], "best": store.get(f"{key}@best_wf").run_id}
         expected[symbol] = {"runs": runs, "families": families}

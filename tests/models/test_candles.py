@@ -145,7 +145,7 @@ def test_validation_comes_after_training_with_one_row_between():
     assert (train[0], train[-1], valid[0], valid[-1]) == (0, 83, 85, 99)
 
 
-def test_a_perfect_opinion_has_the_best_scores_and_pays_its_costs():
+def test_a_perfect_signal_has_the_best_scores_and_pays_its_costs():
     returns = np.array([0.01, -0.02, 0.03, -0.01, 0.02])
     free = score(returns, returns, cost=0.0, bars_per_year=252)
     assert (free.accuracy, free.auc, free.ic, free.majority) == (1.0, 1.0, pytest.approx(1.0), 0.6)

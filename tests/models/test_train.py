@@ -18,7 +18,7 @@ from artifact_models.trading import train as pipeline
 from artifact_models.trading.interrupt import Interrupt
 from artifact_models.trading.market import Market, file_of
 from artifact_models.trading.recipes import RECIPES
-from artifact_models.trading.signals import opinions
+from artifact_models.trading.signals import signals_of
 from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, errors
@@ -65,9 +65,9 @@ def run(*given):
     return CliRunner().invoke(pipeline.main, list(given), standalone_mode=True)
 
 
-def wish(**changes):
+def train_request(**changes):
     config = {"n_estimators": 5, "min_child_samples": 5}
-    return pipeline.Wish(**{"recipe": RECIPES["lightgbm"], "config": config, "walk_forward": 3, **changes})
+    return pipeline.TrainRequest(**{"recipe": RECIPES["lightgbm"], "config": config, "walk_forward": 3, **changes})
 
 
 @pytest.mark.parametrize("model", list(QUICK))
@@ -99,11 +99,11 @@ def broken_store(plan: Faults, memory: MemoryBackend) -> ArtifactStore:
 
 def test_what_does_not_come_back_from_the_store_is_neither_published_nor_promoted(data, monkeypatch):
     memory, market = MemoryBackend(), Market.read("EURUSD", data)
-    good = pipeline.train(ArtifactStore(memory), market, wish(), Silent())
+    good = pipeline.train(ArtifactStore(memory), market, train_request(), Silent())
     assert str(good.latest.published).endswith("; validated: sound")
     spoilt = Faults().on("stream", key="*/model.txt").flip()
     silent = Silent()
-    bad = pipeline.train(broken_store(spoilt, memory), market, wish(), silent)
+    bad = pipeline.train(broken_store(spoilt, memory), market, train_request(), silent)
     assert isinstance(bad.latest.published.error, errors.DigestMismatch)
     assert (bad.best, bad.promoted) == (
         None,
@@ -124,9 +124,9 @@ def test_what_does_not_come_back_from_the_store_is_neither_published_nor_promote
 
 def test_the_best_fold_of_those_that_are_sound_is_promoted(data):
     memory, market = MemoryBackend(), Market.read("EURUSD", data)
-    whole = pipeline.train(ArtifactStore(MemoryBackend()), market, wish(), Silent())
+    whole = pipeline.train(ArtifactStore(MemoryBackend()), market, train_request(), Silent())
     first = Faults().on("stream", key="*/model.txt", times=1).flip()
-    outcome = pipeline.train(broken_store(first, memory), market, wish(), Silent())
+    outcome = pipeline.train(broken_store(first, memory), market, train_request(), Silent())
     scores = [of.score.auc for of in outcome.folds]
     assert scores == [of.score.auc for of in whole.folds]
     assert [bool(of.refusal) for of in outcome.folds] == [True, False, False]
@@ -137,11 +137,11 @@ def test_the_best_fold_of_those_that_are_sound_is_promoted(data):
 def test_a_fold_is_judged_on_bars_that_it_was_not_trained_on(data, tmp_path):
     market = Market.read("EURUSD", data)
     store = ArtifactStore(tmp_path / "store")
-    outcome = pipeline.train(store, market, wish(), Silent())
+    outcome = pipeline.train(store, market, train_request(), Silent())
     for of in outcome.folds:
         assert of.run.training_config["rows"] == of.fold.train_end < of.fold.test.start
         adapter = load_adapter(of.run)
-        again = opinions(adapter, market.features.iloc[of.fold.test])
+        again = signals_of(adapter, market.features.iloc[of.fold.test])
         assert (
             pipeline.score(again.values, market.returns[of.fold.test], cost=1e-4, bars_per_year=market.bars_per_year)
             == of.score
@@ -158,7 +158,7 @@ def test_a_fold_is_judged_on_bars_that_it_was_not_trained_on(data, tmp_path):
 def test_equal_bars_and_seeds_give_equal_models(data, tmp_path):
     market = Market.read("EURUSD", data)
     store = ArtifactStore(tmp_path / "store")
-    first, second = (pipeline.train(store, market, wish(walk_forward=0), Silent()).latest for _ in range(2))
+    first, second = (pipeline.train(store, market, train_request(walk_forward=0), Silent()).latest for _ in range(2))
     digests = [
         {name: file.sha256 for name, file in run.files.items() if name != "metadata.json"} for run in (first, second)
     ]
@@ -168,19 +168,19 @@ def test_equal_bars_and_seeds_give_equal_models(data, tmp_path):
 def test_best_wf_can_be_left_alone_unless_the_new_fold_is_better(data, tmp_path):
     store = ArtifactStore(tmp_path / "store")
     market = Market.read("EURUSD", data)
-    first = pipeline.train(store, market, wish(), Silent())
+    first = pipeline.train(store, market, train_request(), Silent())
     assert first.best is not None
-    equal = pipeline.train(store, market, wish(if_better=True), Silent())
+    equal = pipeline.train(store, market, train_request(if_better=True), Silent())
     assert "stays as it is" in equal.promoted
     assert store.get("lightgbm/EURUSD@best_wf").run_id == first.best.run.run_id
-    always = pipeline.train(store, market, wish(), Silent())
+    always = pipeline.train(store, market, train_request(), Silent())
     assert always.best is not None
     assert store.get("lightgbm/EURUSD@best_wf").run_id == always.best.run.run_id != first.best.run.run_id
 
 
 def test_somebody_who_waits_is_told_how_far_it_is(data, tmp_path):
     told = Silent()
-    pipeline.train(ArtifactStore(tmp_path / "store"), Market.read("EURUSD", data), wish(walk_forward=2), told)
+    pipeline.train(ArtifactStore(tmp_path / "store"), Market.read("EURUSD", data), train_request(walk_forward=2), told)
     assert list(told.steps) == ["fold 1 of 2", "fold 2 of 2", "all bars"]
     assert all(steps[0][0] == 1 and steps[-1][0] <= steps[-1][1] for steps in told.steps.values())
     assert [words.partition(" ")[0] for words in told.said] == ["fold", "fold", "saved", "lightgbm/EURUSD@best_wf"]
@@ -501,6 +501,6 @@ def test_nor_one_for_storage_that_takes_nothing(data, tmp_path):
     told = Silent()
     market = Market.read("EURUSD", data)
     with pytest.raises(errors.AccessDenied, match="may not write"):
-        pipeline.train(ArtifactStore(Reading(memory, Faults())), market, wish(), told)
+        pipeline.train(ArtifactStore(Reading(memory, Faults())), market, train_request(), told)
     assert not told.steps
     assert not told.said

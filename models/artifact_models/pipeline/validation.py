@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from artifact_models.families import load_adapter
-from artifact_models.pipeline import locations
-from artifact_models.pipeline.locations import FilePath
+from artifact_models.pipeline import file_paths
+from artifact_models.pipeline.file_paths import FilePath
 from artifact_models.pipeline.trainers import TRAINERS
 from artifact_store import ArtifactStore, ModelKey, Run, errors
 from artifact_store.cli import program
@@ -94,12 +94,12 @@ def validate_model_artifacts(
         NotAStore, ContainerNotFound: there are no models at ``models_dir``, but something else, or no bucket.
         Unavailable, AccessDenied: the place itself cannot be read.
     """
-    store = locations.open_root(models_dir, storage_options)
+    store = file_paths.open_root(models_dir, storage_options)
     try:
         keys = [key for key in store.models() if key.model_type in TRAINERS]
         report = ArtifactsReport(store.url, tuple(_result(store, key) for key in keys))
         if not keys:
-            locations.refuse_what_is_no_store(store)
+            file_paths.refuse_what_is_no_store(store)
     finally:
         if store is not models_dir:
             store.close()

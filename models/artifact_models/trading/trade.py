@@ -23,7 +23,7 @@ from artifact_models.adapter import BaseModelAdapter
 from artifact_models.families import load_adapter
 from artifact_models.trading.checked import COMPARED, UNCHECKED, Checked
 from artifact_models.trading.market import check_plain, file_of, live_frame
-from artifact_models.trading.signals import newest
+from artifact_models.trading.signals import newest_signals
 from artifact_store import ArtifactStore, FeatureSchema, ModelKey, Run
 from artifact_store.cli import program
 
@@ -127,10 +127,10 @@ def _signal(
         if adapter.features is not None:
             known["features"] = adapter.features.feature_count
             _compare(adapter, adapter.features, rows)
-        opinion = newest(adapter, rows)
+        found = newest_signals(adapter, rows)
     except Exception as error:  # noqa: BLE001 -- of a library too, which met what it did not expect: the others go on
         return Signal(**known, error=type(error).__name__, message=str(error))
-    return Signal(**known, kind=opinion.kind, value=opinion.last, signal=opinion.signal(), says=opinion.words())
+    return Signal(**known, kind=found.kind, value=found.last, signal=found.signal(), says=found.words())
 
 
 def _compare(adapter: BaseModelAdapter, features: FeatureSchema, frame: pd.DataFrame) -> None:

@@ -15,14 +15,14 @@ from typing import Any, Protocol
 
 import click
 
-from artifact_models import rows
+from artifact_models import indexing
 from artifact_models.adapter import BaseModelAdapter
 from artifact_models.trading import folds
 from artifact_models.trading.interrupt import Interrupt
 from artifact_models.trading.market import Market, check_plain, file_of
 from artifact_models.trading.recipes import Recipe, recipe_of
 from artifact_models.trading.score import Score, score
-from artifact_models.trading.signals import Opinions, opinions
+from artifact_models.trading.signals import Signals, signals_of
 from artifact_store import ArtifactStore, FeatureSchema, IfBetter, Run, errors
 from artifact_store.cli import program
 
@@ -32,7 +32,7 @@ BEST = "best_wf"
 class Reporter(Protocol):
     """Who is told how far it is."""
 
-    def stage(self, name: str) -> rows.Report:
+    def stage(self, name: str) -> indexing.Report:
         """Begin a training, and return what is called after each of its steps."""
         ...
 
@@ -42,7 +42,7 @@ class Reporter(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class TrainRequest:
     """What is to be trained, and how."""
 
     recipe: Recipe
@@ -88,7 +88,7 @@ class Outcome:
     """What came of publishing the best fold, in words."""
 
 
-def train(store: ArtifactStore, market: Market, wish: Wish, reporter: Reporter) -> Outcome:
+def train(store: ArtifactStore, market: Market, request: TrainRequest, reporter: Reporter) -> Outcome:
     """Train and save every fold without publishing it, then the model of all bars as ``latest``; promote the best fold.
 
     Each fold is tested on later bars than it was trained on. The model of all bars is saved with the score of the
@@ -99,104 +99,115 @@ def train(store: ArtifactStore, market: Market, wish: Wish, reporter: Reporter) 
         ArtifactStoreError: the store cannot take it, which is tried before anything is trained. What was saved before
             is whole.
     """
-    parts = list(folds.walk_forward(market.answered, folds=wish.walk_forward)) if wish.walk_forward else []
-    _check(store, market, wish)
+    parts = list(folds.walk_forward(market.answered, folds=request.walk_forward)) if request.walk_forward else []
+    _check(store, market, request)
     results, said = [], []
     for fold in parts:
-        result, opinion = _train_fold(store, market, wish, reporter, fold)
+        result, signals = _train_fold(store, market, request, reporter, fold)
         results.append(result)
-        said.append(opinion)
-    overall = _score(market, wish, said, slice(parts[0].test.start, parts[-1].test.stop)) if parts else None
-    adapter = _fit(market, wish, market.answered, reporter.stage("all bars"))
-    adapter.save(store, symbol=market.symbol, validate=wish.validate, **_facts(market, wish, overall, results))
+        said.append(signals)
+    overall = _score(market, request, said, slice(parts[0].test.start, parts[-1].test.stop)) if parts else None
+    adapter = _fit(market, request, market.answered, reporter.stage("all bars"))
+    adapter.save(store, symbol=market.symbol, validate=request.validate, **_facts(market, request, overall, results))
     assert adapter.run is not None
     reporter.done(f"saved {adapter.run.ref}, {adapter.run.published}")
-    best = _best(results, wish.recipe.metric)
-    promoted = _promote(store, best, wish) if results else ""
+    best = _best(results, request.recipe.metric)
+    promoted = _promote(store, best, request) if results else ""
     if promoted:
         reporter.done(promoted)
     return Outcome(adapter.run, adapter, tuple(results), overall, best, promoted)
 
 
-def _adapter(wish: Wish) -> BaseModelAdapter:
+def _adapter(request: TrainRequest) -> BaseModelAdapter:
     """Return the adapter to fit.
 
     Raises:
         InvalidOption: there is no such setting, or its value means nothing; a reason without a selection.
     """
-    return wish.recipe.adapter(
-        config=wish.config, selected=wish.selected, reason=wish.select_reason, seed=wish.seed, cost=wish.cost
+    return request.recipe.adapter(
+        config=request.config,
+        selected=request.selected,
+        reason=request.select_reason,
+        seed=request.seed,
+        cost=request.cost,
     )
 
 
-def _check(store: ArtifactStore, market: Market, wish: Wish) -> None:
+def _check(store: ArtifactStore, market: Market, request: TrainRequest) -> None:
     """Raise what would be raised after the training as well: of settings, names and the store, in this order."""
-    _adapter(wish)
-    FeatureSchema([str(name) for name in wish.recipe.frame(market).columns], selected=wish.selected)
-    store.check_writable((wish.recipe.model, market.symbol))
+    _adapter(request)
+    FeatureSchema([str(name) for name in request.recipe.frame(market).columns], selected=request.selected)
+    store.check_writable((request.recipe.model, market.symbol))
 
 
 def _train_fold(
-    store: ArtifactStore, market: Market, wish: Wish, reporter: Reporter, fold: folds.Fold
-) -> tuple[FoldResult, Opinions]:
-    name = f"fold {fold.number} of {wish.walk_forward}"
-    adapter = _fit(market, wish, fold.train_end, reporter.stage(name))
+    store: ArtifactStore, market: Market, request: TrainRequest, reporter: Reporter, fold: folds.Fold
+) -> tuple[FoldResult, Signals]:
+    name = f"fold {fold.number} of {request.walk_forward}"
+    adapter = _fit(market, request, fold.train_end, reporter.stage(name))
     before = adapter.lookback - 1
-    seen = wish.recipe.frame(market).iloc[max(fold.test.start - before, 0) : fold.test.stop]
-    opinion = opinions(adapter, seen)
-    found = _score(market, wish, [opinion], fold.test)
+    seen = request.recipe.frame(market).iloc[max(fold.test.start - before, 0) : fold.test.stop]
+    signals = signals_of(adapter, seen)
+    found = _score(market, request, [signals], fold.test)
     adapter.save(
         store,
         symbol=market.symbol,
         metrics=_numbers(found),
-        tags={**wish.tags, "fold": str(fold.number), "folds": str(wish.walk_forward)},
-        training_config=_setting(market, wish, train_rows=fold.train_end),
+        tags={**request.tags, "fold": str(fold.number), "folds": str(request.walk_forward)},
+        training_config=_setting(market, request, train_rows=fold.train_end),
         data=market.data,
         publish="never",
-        validate=wish.validate,
+        validate=request.validate,
     )
     assert adapter.run is not None
     result = FoldResult(fold, found, adapter.run)
-    words = f"{name}: {wish.recipe.metric} {getattr(found, wish.recipe.metric):.3f}, saved {adapter.run.ref}"
+    words = f"{name}: {request.recipe.metric} {getattr(found, request.recipe.metric):.3f}, saved {adapter.run.ref}"
     reporter.done(f"{words}, not sound: {result.refusal}" if result.refusal else words)
-    return result, opinion
+    return result, signals
 
 
-def _fit(market: Market, wish: Wish, stop: int, report: rows.Report) -> BaseModelAdapter:
+def _fit(market: Market, request: TrainRequest, stop: int, report: indexing.Report) -> BaseModelAdapter:
     """Return a model that was trained on the rows before ``stop``; the latest of them decide when to stop."""
-    adapter = _adapter(wish)
+    adapter = _adapter(request)
     known, held_out = folds.split(stop)
-    frame, answers = wish.recipe.frame(market).iloc[:stop], wish.recipe.answers(market)[:stop]
+    frame, answers = request.recipe.frame(market).iloc[:stop], request.recipe.answers(market)[:stop]
     return adapter.fit(frame, answers, list(known), list(held_out), progress=report)
 
 
-def _score(market: Market, wish: Wish, said: Sequence[Opinions], test: slice) -> Score:
+def _score(market: Market, request: TrainRequest, said: Sequence[Signals], test: slice) -> Score:
     import numpy as np
 
     values = np.concatenate([part.values for part in said])
     positions = np.concatenate([part.positions for part in said])
-    return score(values, market.returns[test], cost=wish.cost, bars_per_year=market.bars_per_year, position=positions)
+    return score(
+        values, market.returns[test], cost=request.cost, bars_per_year=market.bars_per_year, position=positions
+    )
 
 
-def _facts(market: Market, wish: Wish, overall: Score | None, results: Sequence[FoldResult]) -> dict[str, Any]:
+def _facts(
+    market: Market, request: TrainRequest, overall: Score | None, results: Sequence[FoldResult]
+) -> dict[str, Any]:
     told = [{"train_rows": of.fold.train_end, "run": of.run.run_id, **_numbers(of.score)} for of in results]
     return {
         "metrics": {} if overall is None else _numbers(overall),
-        "tags": dict(wish.tags),
+        "tags": dict(request.tags),
         "data": market.data,
-        "training_config": {**_setting(market, wish, train_rows=market.answered), **({"folds": told} if told else {})},
+        "training_config": {
+            **_setting(market, request, train_rows=market.answered),
+            **({"folds": told} if told else {}),
+        },
     }
 
 
-def _setting(market: Market, wish: Wish, *, train_rows: int) -> dict[str, Any]:
+def _setting(market: Market, request: TrainRequest, *, train_rows: int) -> dict[str, Any]:
     first, last = market.frame.index[0], market.frame.index[train_rows - 1]
     return {
         "data": dict(market.source),
         "rows": train_rows,
         "from": first.isoformat(),
         "until": last.isoformat(),
-        "cost": wish.cost,
-        "seed": wish.seed,
+        "cost": request.cost,
+        "seed": request.seed,
     }
 
 
@@ -211,13 +222,15 @@ def _best(results: Sequence[FoldResult], metric: str) -> FoldResult | None:
     return max(known, key=lambda of: float(getattr(of.score, metric)), default=None)
 
 
-def _promote(store: ArtifactStore, best: FoldResult | None, wish: Wish) -> str:
+def _promote(store: ArtifactStore, best: FoldResult | None, request: TrainRequest) -> str:
     """Publish the best fold, and say what came of it."""
-    metric = wish.recipe.metric
+    metric = request.recipe.metric
     if best is None:
         return f"no fold that is sound has the metric {metric}, so none is promoted to {BEST}"
-    policy = IfBetter(f"wf_{metric}", mode="max") if wish.if_better else "always"
-    reason = f"fold {best.fold.number} of {wish.walk_forward}: the highest {metric}, {getattr(best.score, metric):.3f}"
+    policy = IfBetter(f"wf_{metric}", mode="max") if request.if_better else "always"
+    reason = (
+        f"fold {best.fold.number} of {request.walk_forward}: the highest {metric}, {getattr(best.score, metric):.3f}"
+    )
     try:
         pointer = store.promote(best.run, BEST, reason=reason, publish=policy)
     except errors.PointerConflict as refusal:
@@ -238,7 +251,7 @@ class Terminal:
         self._bars = sys.stderr.isatty() if bars is None else bars
         self._bar: Any = None
 
-    def stage(self, name: str) -> rows.Report:
+    def stage(self, name: str) -> indexing.Report:
         """Begin a bar, or say what begins. What is returned is where a Ctrl-C is noticed that got lost."""
         if self._bars:
             from tqdm import tqdm
@@ -336,7 +349,7 @@ def main(
     come back from the store as it was is saved, and neither published nor promoted.
     """
     check_plain(symbol)
-    wish = Wish(
+    request = TrainRequest(
         recipe=recipe_of(model),
         walk_forward=walk_forward,
         config=parse_settings(settings),
@@ -351,7 +364,7 @@ def main(
     with Interrupt() as interrupt, program.open_store(**where) as store:
         terminal = Terminal(lines=not as_json, bars=False if as_json else None, check=interrupt.check)
         try:
-            outcome = train(store, market, wish, terminal)
+            outcome = train(store, market, request, terminal)
         finally:
             terminal.close()
     program.answer(_document(outcome), _lines(outcome, market), as_json=as_json)
