@@ -41,10 +41,7 @@ __all__ = [
     "ending",
     "finite",
     "open_store",
-    "parse_options",
-    "required",
     "safe",
-    "storage_options",
     "store_options",
     "table",
 ]
