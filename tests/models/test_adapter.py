@@ -481,7 +481,7 @@ class TestLostParts:
         with store.new_run("gru/LOST") as draft:
             for name in ("model", "example_inputs", "example_outputs"):
                 draft.add(name, run.load(name))
-            draft.config, draft.features, draft.tags = run.config, run.features, run.tags
+            draft.config, draft.features, draft.requires = run.config, run.features, run.requires
         report = store.verify("gru/LOST", predict=True)
         assert [type(problem.error) for problem in report.problems] == [errors.ComponentNotFound]
 
