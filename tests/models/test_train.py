@@ -15,6 +15,7 @@ import pytest
 from artifact_models.configuration import merged
 from artifact_models.families import load_adapter
 from artifact_models.trading import train as pipeline
+from artifact_models.trading import train_program
 from artifact_models.trading.interrupt import Interrupt
 from artifact_models.trading.market import Market, file_of
 from artifact_models.trading.recipes import RECIPES
@@ -62,7 +63,7 @@ def arguments(data, model, *more):
 
 def run(*given):
     """Run the program here, as far as it can be told from outside: exit status, stdout, stderr."""
-    return CliRunner().invoke(pipeline.main, list(given), standalone_mode=True)
+    return CliRunner().invoke(train_program.main, list(given), standalone_mode=True)
 
 
 def train_request(**changes):
@@ -187,7 +188,7 @@ def test_somebody_who_waits_is_told_how_far_it_is(data, tmp_path):
 
 
 def test_bars_are_drawn_and_cleaned_away(capsys):
-    terminal = pipeline.Terminal(bars=True)
+    terminal = train_program.Terminal(bars=True)
     report = terminal.stage("fold 1 of 2")
     report(1, 4, {"valid_loss": 0.5})
     report(4, 4, {})
@@ -268,7 +269,7 @@ def test_the_statuses_are_those_of_the_command_line(data, tmp_path, monkeypatch)
     assert errors.TypeRefused in kinds  # of two families, so that their order counts
     for kind in kinds:
         error = kind.__new__(kind)
-        monkeypatch.setattr(pipeline, "recipe_of", thrower(error))
+        monkeypatch.setattr(train_program, "recipe_of", thrower(error))
         done = run(*arguments(data, "lightgbm", "--store", str(tmp_path)), "--json")
         statuses = [status for family, status in program.FAMILIES.items() if isinstance(error, family)]
         assert done.exit_code == (statuses or [2])[0], kind
@@ -378,7 +379,7 @@ def test_a_ctrl_c_that_python_drops_is_noticed_at_the_next_step(capsys):
     before = signal.getsignal(signal.SIGINT), sys.unraisablehook
     with Interrupt() as interrupt:
         interrupt.check()
-        terminal = pipeline.Terminal(bars=False, check=interrupt.check)
+        terminal = train_program.Terminal(bars=False, check=interrupt.check)
         report = terminal.stage("fold 1 of 1")
         Freed()
         with pytest.raises(KeyboardInterrupt):
@@ -406,7 +407,7 @@ def test_a_storage_option_of_digits_stays_text_and_a_setting_is_a_number():
         program.open_store("memory://x", options=["key=12"])
     options = program.parse_options(given)
     assert options == {"key": "0123", "anon": True, "client_kwargs": {"region_name": "eu"}, "secret": "a=b"}
-    assert pipeline.parse_settings(["a=3", "b=x"]) == {"a": 3, "b": "x"}
+    assert train_program.parse_settings(["a=3", "b=x"]) == {"a": 3, "b": "x"}
 
 
 # ---------------------------------------------------------------- symbols
