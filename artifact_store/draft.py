@@ -6,7 +6,7 @@ Composes what ``core``, ``codecs`` and ``ops`` do, and holds no rule of its own.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -43,7 +43,7 @@ class Draft:
 
     As a context manager it commits on leaving the block, and stores nothing where the block raised.
     Fill ``metrics``, ``tags``, ``config``, ``training_config`` (mappings by name) and ``features`` before; and
-    ``description``, ``parent`` and ``data``, which mean what they mean to :meth:`ArtifactStore.save`.
+    ``description``, ``parent`` and ``data``, which mean what they mean to :meth:`ArtifactStore.save`; and ``requires``.
     """
 
     __slots__ = (
@@ -69,6 +69,7 @@ class Draft:
         "parent",
         "reason",
         "recovered",
+        "requires",
         "run",
         "run_id",
         "tags",
@@ -102,6 +103,8 @@ class Draft:
         self.description = ""
         self.parent: Any = None
         self.data: Any = {}
+        self.requires: Any = ()
+        """The components that predicting needs besides ``model`` (names), those included that the run has lost."""
         self.reason = ""
         self.run: Run | None = None
         """The committed run, once there is one."""
@@ -329,6 +332,7 @@ class Draft:
             "metrics": {name: _number(name, value) for name, value in named_values("metrics", self.metrics).items()},
             "tags": plain({name: str(value) for name, value in mapping("tags", self.tags).items()}, "tags"),
             "description": _text("description", self.description),
+            "requires": _names("requires", self.requires),
             "parent": self._parent(),
             "data": {
                 name: {"size": found.size, "sha256": found.sha256}
@@ -370,6 +374,13 @@ def _text(what: str, value: Any) -> str:
     if isinstance(value, str):
         return str(plain(value, what))
     raise InvalidOption(f"{what} is text, not a {type(value).__name__}")
+
+
+def _names(what: str, value: Any) -> tuple[str, ...]:
+    """Return names of components in order, each once."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise InvalidOption(f"{what} is a list of names of components, not {value!r}")
+    return tuple(sorted({keys.check_component(name) for name in value}))
 
 
 def _number(name: str, value: Any) -> float | int | str:

@@ -148,6 +148,11 @@ class Run:
         return dict(self.manifest.tags)
 
     @property
+    def requires(self) -> tuple[str, ...]:
+        """The components that predicting needs besides ``model``, whether the run has them or has lost them."""
+        return self.manifest.needed
+
+    @property
     def description(self) -> str:
         """What its saver wants people to know about it; empty if nothing."""
         return self.manifest.description

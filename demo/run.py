@@ -18,20 +18,21 @@ from pathlib import Path
 from typing import Any
 
 import click
-from artifact_models.market import Market
-from artifact_models.score import chance
-from artifact_models.train import HEAD, Outcome, Terminal, cells, fold_rows
-from artifact_models.train import train as train_and_save
+from artifact_models.trading.market import Market
+from artifact_models.trading.score import chance
+from artifact_models.trading.train import Outcome
+from artifact_models.trading.train import train as train_and_save
+from artifact_models.trading.train_program import HEAD, Terminal, cells, fold_rows
 from market import SAMPLES, SYMBOLS, Sample, lay_out
 from show import lines, paragraph, title
-from train import PLANS, Plan, last_said, wish
+from train import PLANS, Plan, last_said, train_request
 
 from artifact_store import ArtifactStore, ArtifactStoreError, Run, __version__, errors
 from artifact_store.cli import text
 
 LEGEND = (
     "Every number below is out of sample: a fold is tested on later bars than its model was trained on. Majority: the "
-    "accuracy of always naming the commoner direction. AUC: 0.5 is a coin. IC: the rank correlation of opinion and "
+    "accuracy of always naming the commoner direction. AUC: 0.5 is a coin. IC: the rank correlation of signal and "
     "return. Sharpe: annualised, of following the model, after costs; hold: of buying and holding. The agents are "
     "trained for seconds and know next to nothing. None of this promises a profit."
 )
@@ -114,7 +115,7 @@ def train_plan(
 ) -> Outcome:
     """Walk forward, save every fold and the model of all bars, and print how it went."""
     click.echo()
-    asked = wish(plan, sample.cost, best, quick=quick)
+    asked = train_request(plan, sample.cost, best, quick=quick)
     outcome = train_and_save(store, market, asked, Terminal(lines=False))
     chosen = f", the {plan.keep} features with the most gain" if plan.keep else ""
     click.secho(f"  {plan.family}, {plan.name}{chosen}: walking forward, out of sample", bold=True)

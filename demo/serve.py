@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 from artifact_models import load_adapter
 from artifact_models.adapter import BaseModelAdapter
-from artifact_models.market import live_frame
-from artifact_models.opinion import Opinions, opinions
-from artifact_models.trade import HEAD, row, signals
+from artifact_models.trading.market import live_frame
+from artifact_models.trading.signals import Signals, signals_of
+from artifact_models.trading.trade import HEAD, row, signals
 from market import SYMBOLS
 from show import Checks, lines, paragraph, title
 from train import EXPECTED_BARS
@@ -70,7 +70,7 @@ def as_it_comes(symbol: str, data: Path) -> pd.DataFrame:
     return frame.iloc[-EXPECTED_BARS:, order]
 
 
-def agree(adapter: BaseModelAdapter, said: Opinions, expected: Sequence[str]) -> bool:
+def agree(adapter: BaseModelAdapter, said: Signals, expected: Sequence[str]) -> bool:
     """Tell whether a model says what it said in training, as exactly as its family can."""
     before = np.array([float.fromhex(value) for value in expected])
     now = np.asarray(said.values)
@@ -90,7 +90,7 @@ def predict(
     told = expected["families"][family]
     checks.check(run.run_id == told["latest"], f"{run.key}@latest is {run.run_id}, the run that was saved last")
     adapter, frame = load_adapter(run), as_it_comes(symbol, data)
-    said = opinions(adapter, frame)
+    said = signals_of(adapter, frame)
     what = "actions" if family == "ppo" else "predictions"
     checks.check(
         agree(adapter, said, expected["runs"][run.run_id]),
@@ -145,7 +145,7 @@ def roll_back(store: ArtifactStore, symbol: str, data: Path, expected: Mapping[s
     run = store.get(ref)
     checks.check(run.run_id == before, f"{ref} is {run.run_id} again, the run before")
     adapter = load_adapter(run)
-    said = opinions(adapter, as_it_comes(symbol, data))
+    said = signals_of(adapter, as_it_comes(symbol, data))
     claim = f"{len(said.values)} predictions of that run, {exactness(adapter)}"
     checks.check(agree(adapter, said, expected["runs"][run.run_id]), claim)
     rows = [[str(of.seq), text.time(of.at), str(of.run_id), of.reason] for of in store.history(ref)[-3:]]

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from artifact_models.adapter import BaseModelAdapter
-from artifact_models.market import Market
-from artifact_models.opinion import Opinions, opinions
-from artifact_models.recipes import RECIPES
-from artifact_models.train import Wish
+from artifact_models.trading.market import Market
+from artifact_models.trading.recipes import RECIPES
+from artifact_models.trading.signals import Signals, signals_of
+from artifact_models.trading.train import TrainRequest
 
 EXPECTED_BARS = 300
 """How many of the last bars the models are asked about, before saving and after loading."""
@@ -48,12 +48,12 @@ PLANS = (
 )
 
 
-def wish(plan: Plan, cost: float, best_features: list[str], *, quick: bool) -> Wish:
+def train_request(plan: Plan, cost: float, best_features: list[str], *, quick: bool) -> TrainRequest:
     """Return what is to be trained. ``best_features`` are the features of the market, the most useful ones first."""
     selected = None
     if plan.keep is not None:
         selected = best_features[: plan.keep]
-    return Wish(
+    return TrainRequest(
         recipe=RECIPES[plan.family],
         walk_forward=2 if quick else plan.folds,
         config={**plan.config, **(plan.quick if quick else {})},
@@ -64,6 +64,6 @@ def wish(plan: Plan, cost: float, best_features: list[str], *, quick: bool) -> W
     )
 
 
-def last_said(adapter: BaseModelAdapter, market: Market) -> Opinions:
+def last_said(adapter: BaseModelAdapter, market: Market) -> Signals:
     """Return what a model says of the last bars of a market."""
-    return opinions(adapter, market.frame.iloc[-EXPECTED_BARS:])
+    return signals_of(adapter, market.frame.iloc[-EXPECTED_BARS:])

@@ -55,7 +55,10 @@ def document(data: bytes, *kinds: str) -> dict[str, Any]:
     demand(canonical(value) == data, "it is not in canonical form")
     demand(sealed(value)["checksum"] == value["checksum"], "it was changed after it was written")
     demand(value["format"].split(".")[0] == "1", "it is of another format")
-    demand(set(value.get("must_understand", [])) <= {"symbols"}, "it has something in it that is not known here")
+    demand(
+        set(value.get("must_understand", [])) <= {"symbols", "requires"},
+        "it has something in it that is not known here",
+    )
     demand(value["kind"] in kinds, "it is of another kind")
     demand(len(data) <= LIMITS[value["kind"]], "it is too long")
     return value
@@ -162,6 +165,18 @@ class Store:
         found = pointer["manifest"] or self.manifest(key, pointer["run_id"])
         demand(sha256(canonical(found)) == pointer["manifest_sha256"], "the manifest was replaced")
         return document(canonical(found), "run")
+
+    def needed(self, manifest: dict[str, Any]) -> tuple[list[str], list[str]]:
+        """Return which components predicting needs besides the model, and which of them the run has lost."""
+        names = manifest.get("requires")
+        if names is None:
+            names = [name.strip() for name in manifest["tags"].get("requires", "").split(",") if name.strip()]
+        else:
+            demand(names == sorted(set(names)) and names != [], "its names are not in order")
+        lost = [name for name in names if name not in manifest["components"]]
+        marked = "requires" in manifest.get("must_understand", [])
+        demand(marked == bool(lost and "requires" in manifest), "it does not say that it has lost something")
+        return names, lost
 
     def files(self, manifest: dict[str, Any]) -> dict[str, bytes]:
         """Return the files of a run by path, each compared."""

@@ -85,7 +85,7 @@ def _check_ppo(run: Run, case: LegacyCase) -> None:
     seen = arrays["raw_obs"]
     if "obs_mean" in arrays:
         seen = run.load("model_vecnormalize").normalize_obs(seen)
-        assert run.tags["requires"] == "model_vecnormalize"
+        assert run.requires == ("model_vecnormalize",)
     close(seen, arrays["policy_input"], 0)
     actions, _ = run.load().predict(seen, deterministic=True)
     close(actions, arrays["actions"], case.tolerance)

@@ -1,6 +1,7 @@
 """The command line ``artifact-store``: one short function per command, tables for people and ``--json`` for machines.
 
 The only room that reads environment variables and writes to the terminal. What a command does is done by the store.
+:mod:`artifact_store.cli.program` is public, for programs of other distributions.
 """
 
 

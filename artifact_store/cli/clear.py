@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from artifact_store.cli import failures, text
+from artifact_store.cli import program, text
 from artifact_store.cli.session import Command, Session, pass_session
 from artifact_store.ops.plan import Applied, Plan, Step
 from artifact_store.ops.retention import Best
@@ -131,7 +131,7 @@ def _answer(session: Session, context: click.Context, make: Callable[[], Plan], 
     session.answer(plan_document(plan, applied), _lines(plan, applied))
     session.warn([*plan.problems, *(applied.problems if applied else ())])
     sound = not plan.problems and (applied is None or applied.ok)
-    context.exit(failures.OK if sound else failures.PROBLEMS)
+    context.exit(program.OK if sound else program.PROBLEMS)
 
 
 def plan_document(plan: Plan, applied: Applied | None) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def plan_document(plan: Plan, applied: Applied | None) -> dict[str, Any]:
         "changes": len(plan.changes),
         "bytes": plan.bytes if applied is None else applied.bytes,
         "notes": list(plan.notes),
-        "problems": [{"where": problem.where, **failures.described(problem.error)} for problem in problems],
+        "problems": [{"where": problem.where, **program.described(problem.error)} for problem in problems],
     }
 
 

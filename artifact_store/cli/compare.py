@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from artifact_store.cli import failures, text
+from artifact_store.cli import program, text
 from artifact_store.cli.session import Command, Session, page_width, pass_session
 from artifact_store.ops.diff import Difference, Section
 
@@ -30,7 +30,7 @@ def diff(session: Session, context: click.Context, a: str, b: str, *, exit_code:
     with session.store() as store:
         found = store.diff(a, b)
         session.answer(found.to_json(), _lines(found))
-    context.exit(failures.PROBLEMS if exit_code and found else failures.OK)
+    context.exit(program.PROBLEMS if exit_code and found else program.OK)
 
 
 def _lines(found: Difference) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import click
 
-from artifact_store.cli import failures, text
+from artifact_store.cli import program, text
 from artifact_store.cli.clear import GRACE, plan_document
 from artifact_store.cli.session import Bar, Command, Session, page_width, pass_session
 from artifact_store.diagnosis.finding import SEVERITIES, Diagnosis, Finding, Severity
@@ -78,7 +78,7 @@ def doctor(
     session.answer(_document(found, plan, applied, after), _lines(found, plan, applied, after))
     session.warn(applied.problems if applied is not None else ())
     counted = after.of("error") + (after.of("warning") if strict else ())
-    context.exit(failures.PROBLEMS if counted else failures.OK)
+    context.exit(program.PROBLEMS if counted else program.OK)
 
 
 # ---------------------------------------------------------------- for machines

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from artifact_store.cli import failures, text
+from artifact_store.cli import program, text
 from artifact_store.cli.session import Command, Session, pass_session
 from artifact_store.core.errors import InvalidOption
 from artifact_store.core.references import RunRef
@@ -43,7 +43,7 @@ def migrate(context: click.Context, session: Session, *, old: str, new: str | No
             if bar is not None:
                 bar.end()
     session.answer(report.to_json(), _lines(report))
-    context.exit(failures.OK if report.ok else failures.PROBLEMS)
+    context.exit(program.OK if report.ok else program.PROBLEMS)
 
 
 class _Runs:

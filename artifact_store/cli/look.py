@@ -201,6 +201,7 @@ def _everything(run: Run, pointers: Mapping[str, Pointer], problems: list[str]) 
         "features": None if schema is None else {**schema.to_json(), "fingerprint": schema.fingerprint},
         "metrics": dict(manifest.metrics),
         "tags": run.tags,
+        "requires": list(run.requires),
         "config": run.config,
         "training_config": run.training_config,
         "description": run.description,
@@ -253,6 +254,9 @@ def _page(run: Run, pointers: Mapping[str, Pointer]) -> Iterator[str]:
 
 
 def _origin(run: Run) -> Iterator[tuple[str, str]]:
+    if run.requires:
+        lost = run.manifest.lost
+        yield "requires", ", ".join(f"{name} (lost)" if name in lost else name for name in run.requires)
     if run.description:
         yield "description", run.description
     if run.manifest.parent is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -14,15 +13,14 @@ from typing import Any
 
 import click
 
-from artifact_store.cli import text
-from artifact_store.core.errors import AliasNotFound, InvalidOption
+from artifact_store.cli import program, text
+from artifact_store.core.errors import AliasNotFound
 from artifact_store.core.files import Progress
 from artifact_store.core.keys import ModelKey
 from artifact_store.ops.keypairs import Signer, read_key
 from artifact_store.storage.transfer import Report
 from artifact_store.store import ArtifactStore
 
-VARIABLE = "ARTIFACT_STORE_URL"
 PASSWORD = "ARTIFACT_STORE_KEY_PASSWORD"  # noqa: S105 -- the name of a variable
 
 
@@ -42,14 +40,10 @@ class Session:
         """Return the store. Nothing is read or written yet.
 
         Raises:
-            InvalidOption: nobody said which.
+            InvalidOption: no store was named.
         """
-        if not self.url:
-            raise InvalidOption(
-                f"which store? Give --store URL, or set {VARIABLE}: a folder, s3://bucket/prefix, gs://... or az://..."
-            )
         return ArtifactStore(
-            self.url,
+            program.required(self.url),
             engine=self.engine,
             storage_options=self.options or None,
             timeout=self.timeout,
@@ -59,11 +53,7 @@ class Session:
 
     def answer(self, document: Mapping[str, Any], lines: Iterable[str]) -> None:
         """Print the one or the other: a JSON document for machines, lines for people."""
-        if self.json:
-            click.echo(json.dumps(document, indent=2, allow_nan=False))
-            return
-        for line in lines:
-            click.echo(line)
+        program.answer(document, lines, as_json=self.json)
 
     def warn(self, problems: Iterable[object]) -> None:
         """Tell a person on stderr what could not be read; a machine finds it in the document."""
@@ -89,26 +79,6 @@ def load_signer(path: Path) -> Signer:
 def page_width() -> int:
     """Return how many columns the reader sees."""
     return shutil.get_terminal_size((text.WIDTH, 0)).columns if sys.stdout.isatty() else text.WIDTH
-
-
-def parse_options(values: Iterable[str]) -> dict[str, Any]:
-    """Read ``NAME=VALUE``; true, false, and values in braces or brackets are JSON, anything else is text.
-
-    Raises:
-        click.BadParameter: it is none. What was written is not repeated, since it may be a secret.
-    """
-    found: dict[str, Any] = {}
-    for value in values:
-        name, equals, given = value.partition("=")
-        if not equals or not name:
-            raise click.BadParameter("it is written NAME=VALUE.", param_hint="--option")
-        try:
-            found[name] = json.loads(given) if given in {"true", "false"} or given[:1] in {"{", "["} else given
-        except (ValueError, RecursionError):  # the error itself holds what was written
-            raise click.BadParameter(
-                f"the value of {name} begins like JSON and is none.", param_hint="--option"
-            ) from None
-    return found
 
 
 class Command(click.Command):

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from artifact_store.cli import failures, text
+from artifact_store.cli import program, text
 from artifact_store.cli.session import Command, Session, pass_session, refuse_what_is_no_store
 from artifact_store.core.compatibility import Compatibility
 from artifact_store.core.errors import InvalidOption, ModelNotFound, NotAStore
@@ -74,9 +74,7 @@ def _opened(session: Session) -> ArtifactStore:
 
 def status(verdict: Verdict, *, strict: bool) -> int:
     """Return how the command ends."""
-    return (
-        failures.OK if verdict is Verdict.SOUND or (verdict is Verdict.UNCHECKED and not strict) else failures.PROBLEMS
-    )
+    return program.OK if verdict is Verdict.SOUND or (verdict is Verdict.UNCHECKED and not strict) else program.PROBLEMS
 
 
 def _chosen(
@@ -151,7 +149,7 @@ def _document(url: str, checked: Iterable[Timed]) -> dict[str, Any]:
 
 def listed(problems: Iterable[Problem]) -> list[dict[str, Any]]:
     """Return findings as JSON."""
-    return [{"where": problem.where, **failures.described(problem.error)} for problem in problems]
+    return [{"where": problem.where, **program.described(problem.error)} for problem in problems]
 
 
 def told(problems: Iterable[Problem], colour: str) -> Iterator[str]:

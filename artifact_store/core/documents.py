@@ -32,7 +32,9 @@ from artifact_store.core.wording import brief
 
 FORMAT: Final = "1.0"
 _MAJOR = 1
-UNDERSTOOD: Final = frozenset({ESCAPED_SYMBOLS})
+REQUIRES: Final = "requires"
+"""In ``must_understand`` of a run that lacks a component which its predictions need."""
+UNDERSTOOD: Final = frozenset({ESCAPED_SYMBOLS, REQUIRES})
 """The names in ``must_understand`` that this release knows."""
 _FORMAT = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)

@@ -13,7 +13,18 @@ from pydantic import Field, SerializerFunctionWrapHandler, Strict, StringConstra
 from artifact_store.core import keys
 from artifact_store.core.canonical import sha256
 from artifact_store.core.codec import CodecRef, Risk
-from artifact_store.core.documents import Document, Kind, NonFinite, Sha256, Time, Value, WriteId, check_key, write_time
+from artifact_store.core.documents import (
+    REQUIRES,
+    Document,
+    Kind,
+    NonFinite,
+    Sha256,
+    Time,
+    Value,
+    WriteId,
+    check_key,
+    write_time,
+)
 from artifact_store.core.errors import ComponentNotFound, Corrupt, FileNotInRun
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.files import Digest
@@ -97,7 +108,7 @@ class DataDigest(Value):
         return Digest(self.size, self.sha256)
 
 
-_LEFT_OUT_IF_EMPTY: Final = ("signed_by", "description", "parent", "data", "provenance")
+_LEFT_OUT_IF_EMPTY: Final = ("signed_by", "description", "parent", "data", "provenance", "requires")
 """Fields that came after the first release: not written where they say nothing, so that older documents stay equal."""
 
 
@@ -134,6 +145,8 @@ class Manifest(Document):
     data: Mapping[str, DataDigest] = Field(default_factory=dict)
     provenance: Mapping[str, Json] = Field(default_factory=dict)
     """Which code made it, and who ran that and where; information only."""
+    requires: Annotated[tuple[str, ...], Strict(False)] = ()  # JSON has lists
+    """The components that predicting needs besides ``model``; :attr:`needed` knows those of older runs, too."""
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_there(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -159,7 +172,31 @@ class Manifest(Document):
             keys.check_component(name)
             if not component.files or not set(component.files) <= set(paths):
                 raise ValueError(f"the component {name!r} names files that the run does not have")
+        for name in self.requires:
+            keys.check_component(name)
+        if list(self.requires) != sorted(set(self.requires)):
+            raise ValueError("the names in 'requires' are not in order, or one stands there twice")
         return self
+
+    def must_be_understood(self) -> list[str]:
+        """Return the names of what a reader has to know: what was lost, too, since predictions without it are wrong."""
+        lost = set(self.requires) - self.components.keys()
+        return sorted([*super().must_be_understood(), *([REQUIRES] if lost else [])])
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The components that predicting needs besides ``model``.
+
+        A run that was saved before there was a field for them has them in the tag ``requires``, with commas.
+        """
+        if self.requires:
+            return self.requires
+        return tuple(filter(None, map(str.strip, self.tags.get(REQUIRES, "").split(","))))
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """The components that predicting needs, and that this run does not have."""
+        return tuple(name for name in self.needed if name not in self.components)
 
     @property
     def key(self) -> ModelKey:

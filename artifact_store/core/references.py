@@ -104,6 +104,9 @@ def _alias(head: str, text: str) -> str:
 # ---------------------------------------------------------------- paths
 
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:///?")
+
+
 @dataclass(frozen=True, slots=True)
 class Location:
     """What a path or URL says: the root of a store, and as much of the key, the alias and the run as it names."""
@@ -135,6 +138,11 @@ class Location:
                 return cls(root.text or os.curdir, read_key("/".join(rest.names[-named:])), alias, run)
         return cls(parts.text or os.curdir)
 
+    @property
+    def is_url(self) -> bool:
+        """Whether the root is written as a URL, and not as a path on this machine."""
+        return _URL.match(self.root) is not None
+
     def ref(self) -> RunRef:
         """Return the run that is meant, the latest one where no other is named.
 
@@ -160,7 +168,7 @@ class _Parts:
 
     @classmethod
     def of(cls, text: str) -> Self:
-        url = re.match(r"[A-Za-z][A-Za-z0-9+.-]+:///?", text)
+        url = _URL.match(text)
         if url is not None:
             return cls(url[0], tuple(name for name in text[url.end() :].split("/") if name), "/")
         body = text.replace(os.altsep, os.sep) if os.altsep else text

@@ -2,7 +2,7 @@
 
 The same for reading in place and for migrating, and the same bytes each time: nothing comes from the clock, from the
 machine or from the libraries that happen to be imported. No stored code runs; a part that cannot be read without is
-left out, and the run says in the tag ``requires`` that predicting needs it.
+left out, and the run says in ``requires`` that predicting needs it.
 
 A run keeps its id. One that has none gets the time of its ``created_at``, or else the one inside of its file, and the
 beginning of its digest; where no time is stored at all, that of the epoch, so that it is never taken for the newest.
@@ -34,7 +34,6 @@ MAX_FILE: Final = LIMITS.size
 """Bytes of one file of an old run; no reader takes more."""
 SOURCE_TAG: Final = "legacy_source"
 DIGEST_TAG: Final = "legacy_sha256"
-REQUIRES_TAG: Final = "requires"
 
 _NOTES: Final = (file_names.METADATA, file_names.MODEL_METADATA, file_names.CONFIG)
 
@@ -78,6 +77,8 @@ class Conversion:
     training_config: Mapping[str, Any]
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
+    requires: tuple[str, ...] = ()
+    """The components that predicting needs, those that could not be read included."""
     told: Told = field(default_factory=Told)
 
     def fill(self, draft: Draft) -> None:
@@ -89,6 +90,7 @@ class Conversion:
         draft.features, draft.recovered = self.features, True
         draft.config, draft.training_config = dict(self.config), dict(self.training_config)
         draft.metrics, draft.tags = dict(self.metrics), dict(self.tags)
+        draft.requires = self.requires
         draft.created_at = self.created_at
         draft.environment = draft.provenance = {}  # those of the training are not known, and ours are others
         for name, component in self.components.items():
@@ -142,8 +144,6 @@ def _assembled(opened: Opened, parts: Parts, recovered: features.Recovered) -> C
     there = {role for role in (file_names.PREPROCESSOR, file_names.VECNORMALIZE) if role in old.files}
     needs = (there | parts.needs) - parts.idle
     tags = {SOURCE_TAG: old.source, DIGEST_TAG: opened.digest}
-    if needs:
-        tags[REQUIRES_TAG] = ",".join(sorted(needs))
     refused = [*parts.refused, *((old.files[role].name, error) for role, error in opened.unread.items())]
     refused += [(name, Corrupt(f"it is missing, and {old.source} was trained with one")) for name in needs - there]
     return Conversion(
@@ -157,6 +157,7 @@ def _assembled(opened: Opened, parts: Parts, recovered: features.Recovered) -> C
         training_config=parts.training_config,
         metrics=parts.metrics,
         tags=tags,
+        requires=tuple(sorted(needs)),
         told=Told(
             features=str(recovered),
             found=(*parts.found, *(f"{name} is left behind" for name in old.left)),

@@ -40,7 +40,8 @@ class Difference:
     """In what two runs differ, one section for each respect. True as a value if they do at all.
 
     Names within a nested configuration are joined by dots. Files are told by size and sha256; features by name, with
-    their dtype; the selection by name, too. The origin is description, parent, data and provenance.
+    their dtype; the selection by name, too. The origin is description, parent, data and provenance; what
+    predicting needs is told with the components.
     """
 
     a: str
@@ -101,7 +102,8 @@ def _described(manifest: Manifest) -> dict[str, dict[str, Any]]:
         "components": {
             name: {"codec": str(component.codec.ref), "type": component.type}
             for name, component in manifest.components.items()
-        },
+        }
+        | {f"requires.{name}": "needed to predict" for name in manifest.requires},
         "origin": _origin(manifest),
         "environment": _flat(manifest.environment),
     }

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 _NOT_DECODED = "raw"
 """The codec of plain files, which need a place to go to and are as good as their bytes."""
-_REQUIRES = "requires"
-"""The tag that names, with commas, the components that predicting needs besides the model."""
 _PREPROCESSOR = "preprocessor"
 
 
@@ -138,10 +136,9 @@ def _compare_rest(context: Context, run: Run, tried: Mapping[str, Problem | None
 
 def _lost(run: Run) -> Iterator[Problem]:
     """Yield the components that predictions need, as the run itself says, and that it does not have."""
-    for name in filter(None, map(str.strip, run.tags.get(_REQUIRES, "").split(","))):
-        if name not in run.components:
-            why = f"{run.ref} was trained with {name!r}, which the run does not have: save it again with {name!r}"
-            yield Problem(f"{run.ref} ({name})", ComponentNotFound(why))
+    for name in run.manifest.lost:
+        why = f"{run.ref} was trained with {name!r}, which the run does not have: save it again with {name!r}"
+        yield Problem(f"{run.ref} ({name})", ComponentNotFound(why))
 
 
 def _unlike_features(context: Context, run: Held, loaded: Iterable[str]) -> Iterator[Problem]:

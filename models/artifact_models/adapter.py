@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from artifact_models import configuration, places, rows
+from artifact_models import configuration, indexing, locations
 from artifact_models.loading import Load, Root
 from artifact_models.preprocessing import Preprocessing, fitted, is_preprocessor
 from artifact_store import ArtifactStore, Digest, Example, FeatureSchema, IfBetter, ModelKey, Run, RunRef, errors
 
 if TYPE_CHECKING:
-    from artifact_models.recipes import Recipe
+    from artifact_models.trading.recipes import Recipe
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())  # what is logged here is raised as well: without logging it is not shown twice
@@ -122,7 +122,7 @@ class BaseModelAdapter(ABC):
     # ------------------------------------------------------------ what a family gives
 
     @abstractmethod
-    def fit(self, X: Any, y: Any, train_idx: Any, valid_idx: Any, *, progress: rows.Report | None = None) -> Self:
+    def fit(self, X: Any, y: Any, train_idx: Any, valid_idx: Any, *, progress: indexing.Report | None = None) -> Self:
         """Train on the rows ``train_idx`` of ``X``, stop by those of ``valid_idx``, and return the adapter.
 
         ``X`` is a table or an array, ``y`` has a value for each row. Positions, slices or masks say which rows.
@@ -188,9 +188,9 @@ class BaseModelAdapter(ABC):
         question, features = getattr(self, method, None), self._schema()
         if question is None:
             raise errors.InvalidOption(f"{type(self).__name__} has no {method}")
-        if rows.is_table(inputs):
+        if indexing.is_table(inputs):
             return question(inputs, by_position=features.names_inferred)
-        if rows.has_names(inputs):
+        if indexing.has_names(inputs):
             return question(inputs)
         width = getattr(inputs, "shape", (None,))[-1]
         return question(inputs, preselected=features.has_selection and width == features.input_size)
@@ -252,12 +252,12 @@ class BaseModelAdapter(ABC):
             root: Root = output_dir
             key, own_id = ModelKey(self.model_type, symbol), run_id
         else:
-            place = places.to_save(output_dir, self.model_type, run_id, symbol)
+            place = locations.to_save(output_dir, self.model_type, run_id, symbol)
             assert place.key is not None
             root = place.root if isinstance(output_dir, str) else Path(place.root)  # text may be a URL, a Path is none
             key, own_id = place.key, place.run
         with (
-            places.opened(root, storage_options) as store,
+            locations.opened(root, storage_options) as store,
             store.new_run(key, run_id=own_id, alias=alias, publish=publish, validate=validate) as draft,  # judges names
         ):
             draft.features = self._schema()
@@ -266,7 +266,7 @@ class BaseModelAdapter(ABC):
             draft.config = self.config
             draft.training_config = {**self.training_config, **(training_config or {})}
             draft.metrics = {**self.metrics, **(metrics or {})}
-            draft.tags = {**(tags or {}), **({"requires": ",".join(needed)} if needed else {})}
+            draft.tags, draft.requires = tags or {}, needed
             draft.description, draft.parent, draft.data = description, parent, data or {}
             for name, part in {**parts, **self._supplements()}.items():
                 draft.add(name, part)
@@ -276,7 +276,7 @@ class BaseModelAdapter(ABC):
             self.run = draft.commit()
         return self.run.url()
 
-    def take(self, run: Run, *, preprocessor: Any = None, config: Mapping[str, Any] | None = None) -> None:
+    def restore(self, run: Run, *, preprocessor: Any = None, config: Mapping[str, Any] | None = None) -> None:
         """Become what was saved as ``run``; if anything fails, the adapter stays as it was.
 
         ``config`` is compared with the settings of the run, which count, and what differs is logged.
@@ -299,8 +299,7 @@ class BaseModelAdapter(ABC):
             if not is_preprocessor(new.preprocessor):
                 raise self._unlike(run, new.preprocessor, "preprocessor with transform()", "preprocessor")
         have = {*run.components, *(["preprocessor"] if new.preprocessor is not None else [])}
-        needed = [name.strip() for name in run.tags.get("requires", "").split(",")]
-        new.missing = tuple(name for name in needed if name and name not in have)
+        new.missing = tuple(name for name in run.requires if name not in have)
         with mismatches_logged(run.ref):
             new._restore(run)  # noqa: SLF001 -- another one of ourselves
         if config is not None:
@@ -340,10 +339,10 @@ class BaseModelAdapter(ABC):
         """
         selected, names = self._given_selection, self._given_names
         options["reason"] = self._given_reason
-        if rows.is_table(X):
+        if indexing.is_table(X):
             table = X if names is None else FeatureSchema(names).select(X)
             return FeatureSchema.from_frame(table, selected=selected, **options)
-        array = rows.numbers(X)
+        array = indexing.numbers(X)
         if array.ndim != 2:  # noqa: PLR2004 -- rows and columns
             raise errors.FeatureMismatch(f"training data has rows and columns; got {array.ndim} dimensions")
         if names is None:
@@ -423,10 +422,10 @@ class BaseModelAdapter(ABC):
         """Keep a few raw rows, from which :meth:`save` makes the golden example."""
         features = self.features
         assert features is not None
-        inputs = FeatureSchema(features.names).select(X) if rows.is_table(X) else X
+        inputs = FeatureSchema(features.names).select(X) if indexing.is_table(X) else X
         if features.categories and not hasattr(inputs, "iloc"):  # an arrow dictionary of numbers cannot be stored
             inputs = self._all_columns(features, inputs, None)
-        self.example_inputs = rows.piece(inputs, start, stop)
+        self.example_inputs = indexing.piece(inputs, start, stop)
 
     def _example(self) -> Example | None:
         if self.missing:

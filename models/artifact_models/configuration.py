@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, Final
 
-from artifact_models import wording
+from artifact_models import messages
 from artifact_store import errors
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def check(what: str, names: Iterable[Any], known: Collection[str], *, within: st
     full = [f"{within}{name}" for name in known]
     unknown = {f"{within}{name}" for name in names} - set(full)
     if unknown:
-        raise errors.InvalidOption(wording.no_setting(what, unknown, full, others=others))
+        raise errors.InvalidOption(messages.no_setting(what, unknown, full, others=others))
 
 
 def of_run(model_type: str, saved: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:

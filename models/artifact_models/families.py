@@ -95,7 +95,7 @@ def load_adapter(run: Run, *, preprocessor: Any = None) -> BaseModelAdapter:
             "BaseModelAdapter.load(path) takes a path, and any family"
         )
     adapter = adapter_class(run.key.model_type)()
-    adapter.take(run, preprocessor=preprocessor)
+    adapter.restore(run, preprocessor=preprocessor)
     return adapter
 
 

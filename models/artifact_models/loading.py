@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from artifact_models import families, places
+from artifact_models import families, locations
 from artifact_store import ArtifactStore, ModelKey, Run, RunRef
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ class Loading(Generic[A]):
     ) -> A:
         """Load a run; see :attr:`artifact_models.BaseModelAdapter.load`."""
         known = families.names() if inspect.isabstract(self._owner) else [self._owner.model_type]
-        run = places.find(path_or_ref, known, store=store, storage_options=storage_options)
+        run = locations.find(path_or_ref, known, store=store, storage_options=storage_options)
         adapter: Any = self._adapter
         if adapter is None:
             adapter = (families.adapter_class(run.key.model_type) if inspect.isabstract(self._owner) else self._owner)()
-        adapter.take(run, preprocessor=preprocessor, config=config)
+        adapter.restore(run, preprocessor=preprocessor, config=config)
         loaded: A = adapter
         return loaded
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from artifact_models.indexing import is_table, numbers
 from artifact_models.libraries import library
-from artifact_models.rows import is_table, numbers
 from artifact_store import FeatureSchema, errors
 
 SCALERS: Final = {"standard": "StandardScaler", "minmax": "MinMaxScaler", "robust": "RobustScaler"}

@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from artifact_store import ArtifactStore, Digest, FeatureSchema, __version__, errors
-from artifact_store.cli import failures, text
+from artifact_store.cli import program, text
 from artifact_store.cli.app import app
 from artifact_store.cli.move import _write_new
 from artifact_store.cli.session import Bar
@@ -505,9 +505,9 @@ class TestFailing:
         def fail() -> None:
             raise error
 
-        status = failures.ending(fail, as_json=as_json)
+        status = program.ending(fail, as_json=as_json)
         told = capsys.readouterr()
-        known = [code for family, code in failures.FAMILIES.items() if issubclass(kind, family)]
+        known = [code for family, code in program.FAMILIES.items() if issubclass(kind, family)]
         assert (kind is errors.ArtifactStoreError) == (not known)
         assert status == (known[0] if known else 2)
         assert told.out == ""
@@ -518,7 +518,7 @@ class TestFailing:
 
     def test_the_statuses_are_written_in_the_help(self) -> None:
         page = CliRunner().invoke(app, ["--help"]).stdout
-        for family, status in failures.FAMILIES.items():
+        for family, status in program.FAMILIES.items():
             assert any(
                 line.split()[:1] == [str(status)] and line.endswith(f"({family.__name__})")
                 for line in page.splitlines()

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from artifact_models import trade
+from artifact_models.trading import trade
 from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, ModelKey

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, LoadPolicy, PublicKey, Signer, errors
 from artifact_store.cli.app import app
-from artifact_store.cli.failures import FAMILIES
+from artifact_store.cli.program import FAMILIES
 from artifact_store.core.statement import Bundle, message, statement, write_bundle
 
 pytestmark = pytest.mark.windows

@@ -95,8 +95,8 @@ def test_best_wf_names_the_best_fold_that_there_ever_was(twice: tuple[Path, list
 def expected_of(store: ArtifactStore, folder: Path) -> dict[str, Any]:
     """What run.py would have written down, computed here from what is stored."""
     from artifact_models import load_adapter
-    from artifact_models.market import live_frame
-    from artifact_models.opinion import opinions
+    from artifact_models.trading.market import live_frame
+    from artifact_models.trading.signals import signals_of
 
     expected: dict[str, Any] = {}
     for symbol in SYMBOLS:
@@ -106,7 +106,7 @@ def expected_of(store: ArtifactStore, folder: Path) -> dict[str, Any]:
             key = f"{family}/{symbol}"
             ids = [entry.run_id for entry in store.history(f"{key}@latest") if entry.reason == ""]
             for run_id in ids[-2:]:
-                values = opinions(load_adapter(store.get(f"{key}:{run_id}")), frame).values
+                values = signals_of(load_adapter(store.get(f"{key}:{run_id}")), frame).values
                 runs[run_id] = [float(value).hex() for value in values]
             families[family] = {"latest": ids[-1], "before": ids[-2], "best": store.get(f"{key}@best_wf").run_id}
         expected[symbol] = {"runs": runs, "families": families}
@@ -166,7 +166,7 @@ def test_it_runs_against_an_s3_server(seaweed: SeaweedServer, seaweed_prefix: st
 def test_no_feature_of_the_real_prices_knows_a_later_bar(bars: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(DEMO))
     import market
-    from artifact_models import candles, indicators
+    from artifact_models.trading import candles, indicators
 
     for sample in market.SAMPLES:
         whole = candles.read_candles(market.csv_path(sample))

@@ -194,3 +194,25 @@ def test_the_library_reads_what_it_wrote(other, store):
         ArtifactStore(other.root, policy=strict()).load(KEY)
     assert store.rollback(KEY).seq == 4
     assert other.pointer(KEY, "latest")["seq"] == 4
+
+
+def test_it_knows_what_predicting_needs_and_what_was_lost(other, store):
+    def saved(requires, components, tags=None):
+        with store.new_run(KEY) as draft:
+            for name in components:
+                draft.add(name, {"of": name})
+            draft.requires, draft.tags = requires, tags or {}
+        return other.needed(other.named(KEY, "latest"))
+
+    assert saved([], ["model"]) == ([], [])
+    assert saved(["preprocessor"], ["model", "preprocessor"]) == (["preprocessor"], [])
+    assert saved(["preprocessor"], ["model"]) == (["preprocessor"], ["preprocessor"])
+    assert saved([], ["model"], {"requires": "scaler, encoder"}) == (["scaler", "encoder"], ["scaler", "encoder"])
+
+
+def test_it_writes_what_predicting_needs(other, store):
+    lost = {"requires": ["preprocessor"], "must_understand": ["requires"]}
+    about = {"components": {}, "publish": {"alias": "latest", "policy": "always"}, **lost}
+    other.save(KEY, "20240203_000000", {"model.json": b"{}"}, about, NOW)
+    run = store.get(f"{KEY}:20240203_000000")
+    assert (run.requires, run.manifest.lost) == (("preprocessor",), ("preprocessor",))

@@ -101,7 +101,7 @@ class TestMigration:
             for hostile in copied:
                 run = opened.get(f"{hostile.model_type}/{hostile.name}")
                 part = "preprocessor" if hostile.model_type == "gru" else "model_vecnormalize"
-                assert run.tags["requires"] == part
+                assert run.requires == (part,)
                 assert (part in run.components) is not hostile.refused
             assert opened.verify().ok
 

@@ -221,7 +221,7 @@ class TestWhatIsKnown:
 
     def test_a_part_that_cannot_be_read_is_required_and_not_there(self, store: ArtifactStore) -> None:
         run = run_of(store, CASES[REFUSED])
-        assert run.tags["requires"] == "preprocessor"
+        assert run.requires == ("preprocessor",)
         with pytest.raises(errors.ComponentNotFound):
             run.load("preprocessor")
 
@@ -293,21 +293,21 @@ class TestBrokenRuns:
         (folder / "preprocessor.pkl").unlink()
         edit(folder / "metadata.json", preprocessor_path="./models/gru/preprocessor.pkl")
         run = ArtifactStore.open_legacy(root).get("gru/BTCEUR")
-        assert run.tags["requires"] == "preprocessor"
+        assert run.requires == ("preprocessor",)
         assert run.components == ("model",)
 
     def test_a_preprocessor_that_does_nothing_is_not_required(self, root: Path) -> None:
         folder = root / "gru" / "BTCEUR" / GRU
         (folder / "preprocessor.pkl").write_bytes(pickle.dumps({"scaler": None, "imputer": None, "is_fitted": True}))
         run = ArtifactStore.open_legacy(root).get("gru/BTCEUR")
-        assert "requires" not in run.tags
+        assert run.requires == ()
         assert run.features.selected == (0, 1, 5, 8, 12)
 
     def test_a_vecnormalize_that_is_gone_is_required(self, tmp_path: Path) -> None:
         tree = old_tree(tmp_path) / "ppo"
         (tree / "BTCEUR" / "20240816_144023" / "model_vecnormalize.pkl").unlink()
         run = ArtifactStore.open_legacy(tree).get("ppo/BTCEUR")
-        assert run.tags["requires"] == "model_vecnormalize"
+        assert run.requires == ("model_vecnormalize",)
         assert run.components == ("model",)
 
     def test_a_stale_path_of_the_statistics_does_not_matter(self, tmp_path: Path) -> None:
@@ -329,7 +329,7 @@ class TestBrokenRuns:
         (folder / "preprocessor.pkl").symlink_to(tmp_path / "preprocessor.pkl")
         shutil.copy(tmp_path / "model.pth", folder)
         run = ArtifactStore.open_legacy(root).get("gru/BTCEUR")
-        assert (run.components, run.tags["requires"]) == (("model",), "preprocessor")
+        assert (run.components, run.requires) == (("model",), ("preprocessor",))
         (folder / "model.pth").unlink()
         (folder / "model.pth").symlink_to(tmp_path / "model.pth")
         with pytest.raises(errors.Corrupt, match="symbolic link"):

@@ -336,7 +336,7 @@ class TestRefusals:
         report = migrate(root, new)
         (run,) = [run for run in report if run.run_id == GRU]
         assert [problem.where for problem in run.told.refused] == ["preprocessor.pkl"]
-        assert new.get(f"gru/BTCEUR:{GRU}").tags["requires"] == "preprocessor"
+        assert new.get(f"gru/BTCEUR:{GRU}").requires == ("preprocessor",)
 
     def test_a_number_beyond_every_float_is_no_metric(self, root: Path, new: ArtifactStore) -> None:
         path = root / "gru" / "BTCEUR" / GRU / "metadata.json"
@@ -389,7 +389,7 @@ class TestRefusals:
         (run,) = migrate(tree, new)
         assert run.outcome == "copied"
         assert [type(problem.error) for problem in run.told.refused] == [errors.FeatureMismatch]
-        assert new.get(f"{run.key}:{run.run_id}").tags["requires"] == "model_vecnormalize"
+        assert new.get(f"{run.key}:{run.run_id}").requires == ("model_vecnormalize",)
 
     def test_settings_that_no_store_can_hold_are_refused(self, root: Path, new: ArtifactStore) -> None:
         (root / "gru" / "BTCEUR" / OLD / "config.json").write_text('{"note": "\\ud800"}')

@@ -437,7 +437,7 @@ class TestLostParts:
         with store.new_run("gru/BTCEUR") as draft:
             draft.add("model", TorchState(adapter.model.state_dict(), {}))
             draft.config, draft.features = adapter.config, adapter.features
-            draft.tags = {"requires": "preprocessor"}
+            draft.requires = ["preprocessor"]
         return draft.run
 
     def test_predictions_are_refused_and_the_text_says_what_to_do(self, store):
@@ -466,7 +466,7 @@ class TestLostParts:
     def test_it_stays_lost_when_it_is_saved_again(self, store):
         load_adapter(self.run_without_its_scaler(store)).save(store, symbol="COPY")
         copied = store.get("gru/COPY")
-        assert copied.tags["requires"] == "preprocessor"
+        assert copied.requires == ("preprocessor",)
         assert "example_inputs" not in copied.components
         assert load_adapter(copied).missing == ("preprocessor",)
 
@@ -481,7 +481,7 @@ class TestLostParts:
         with store.new_run("gru/LOST") as draft:
             for name in ("model", "example_inputs", "example_outputs"):
                 draft.add(name, run.load(name))
-            draft.config, draft.features, draft.tags = run.config, run.features, run.tags
+            draft.config, draft.features, draft.requires = run.config, run.features, run.requires
         report = store.verify("gru/LOST", predict=True)
         assert [type(problem.error) for problem in report.problems] == [errors.ComponentNotFound]
 

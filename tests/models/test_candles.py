@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from artifact_models import indicators, market
-from artifact_models.candles import BadCandles, check_candles, read_candles
-from artifact_models.folds import split, walk_forward
-from artifact_models.score import chance, score
+from artifact_models.trading import indicators, market
+from artifact_models.trading.candles import BadCandles, check_candles, read_candles
+from artifact_models.trading.folds import split, walk_forward
+from artifact_models.trading.score import chance, score
 
 from artifact_store import errors
 from tests.models.market_data import make_candles, write_csv
@@ -145,7 +145,7 @@ def test_validation_comes_after_training_with_one_row_between():
     assert (train[0], train[-1], valid[0], valid[-1]) == (0, 83, 85, 99)
 
 
-def test_a_perfect_opinion_has_the_best_scores_and_pays_its_costs():
+def test_a_perfect_signal_has_the_best_scores_and_pays_its_costs():
     returns = np.array([0.01, -0.02, 0.03, -0.01, 0.02])
     free = score(returns, returns, cost=0.0, bars_per_year=252)
     assert (free.accuracy, free.auc, free.ic, free.majority) == (1.0, 1.0, pytest.approx(1.0), 0.6)

@@ -14,7 +14,7 @@ from artifact_models import BaseModelAdapter, GRUAdapter, LightGBMAdapter, PPOAd
 from artifact_models.gbm import parameters
 from artifact_models.gbm.trainer import LightGBMTrainer
 from artifact_models.gru.trainer import GRUSettings, GRUTrainer
-from artifact_models.recipes import RECIPES
+from artifact_models.trading.recipes import RECIPES
 
 from artifact_store import errors
 from tests.cases import each

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from artifact_models import BaseModelAdapter, families, load_adapter, trade
-from artifact_models import train as pipeline
+from artifact_models import BaseModelAdapter, families, load_adapter
+from artifact_models.trading import trade, train_program
 from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, errors
@@ -59,7 +59,7 @@ def test_it_is_one_module_of_forty_lines_at_most() -> None:
 @pytest.mark.usefixtures("ridge")
 def test_it_is_trained_found_loaded_validated_and_traded(where: list[str], tmp_path: Path) -> None:
     trained = CliRunner().invoke(
-        pipeline.main, [*where, "--model", "ridge", "--symbol", "EURUSD", "--walk-forward", "2", "--json"]
+        train_program.main, [*where, "--model", "ridge", "--symbol", "EURUSD", "--walk-forward", "2", "--json"]
     )
     assert (trained.exit_code, trained.stderr) == (0, "")
     said = json.loads(trained.stdout)
@@ -133,6 +133,6 @@ def test_a_family_without_a_recipe_is_not_trained_on_candles(
     install(tmp_path / "site", "ridge_family", text, PROJECT)
     monkeypatch.syspath_prepend(tmp_path / "site")
     monkeypatch.delitem(sys.modules, "ridge_family", raising=False)
-    done = CliRunner().invoke(pipeline.main, [*where, "--model", "ridge", "--symbol", "EURUSD"])
+    done = CliRunner().invoke(train_program.main, [*where, "--model", "ridge", "--symbol", "EURUSD"])
     assert done.exit_code == 2
     assert "RidgeAdapter has no recipe" in done.stderr

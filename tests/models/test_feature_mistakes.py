@@ -12,7 +12,7 @@ import pytest
 import torch
 from artifact_models import LightGBMAdapter, PPOAdapter, load_adapter
 from artifact_models.gru.windows import windows
-from artifact_models.market import Market
+from artifact_models.trading.market import Market
 
 from artifact_store import FeatureSchema, TorchState, errors
 from tests.models.data import (

@@ -200,7 +200,7 @@ class TestPredicting:
         assert not hasattr(scaler, "n_features_in_")
         adapter.save(store, symbol="BTCEUR")
         loaded = load_adapter(store.get("lightgbm/BTCEUR"))
-        assert store.get("lightgbm/BTCEUR").tags["requires"] == "preprocessor"
+        assert store.get("lightgbm/BTCEUR").requires == ("preprocessor",)
         np.testing.assert_array_equal(loaded.predict(shuffled(table())), adapter.predict(table()))
         scaled = scaler.fit(table().to_numpy()[TRAIN]).transform(table().to_numpy())
         np.testing.assert_array_equal(loaded.predict(table()), adapter.model.predict(scaled[:, PLACES]))

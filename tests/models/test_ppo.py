@@ -12,10 +12,10 @@ import gymnasium
 import numpy as np
 import pytest
 from artifact_models import PPOAdapter, load_adapter
-from artifact_models.market import Market
 from artifact_models.ppo import trainer
 from artifact_models.ppo.env import TradingEnv
 from artifact_models.ppo.observation import EnvSettings
+from artifact_models.trading.market import Market
 from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger
 
@@ -202,7 +202,7 @@ def test_what_is_loaded_does_the_same(frame, store, env, normalize):
     agent.save(store, symbol="EURUSD")
     run = store.get(KEY)
     assert ("model_vecnormalize" in run.components) == normalize
-    assert run.tags.get("requires") == ("model_vecnormalize" if normalize else None)
+    assert run.requires == (("model_vecnormalize",) if normalize else ())
     assert run.config["env"]["window"] == 4
     assert run.features.observation == Observation((4 * 20 + 3,), "float32")
     loaded = load_adapter(run)

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from artifact_models import LightGBMAdapter, load_adapter, trade
-from artifact_models import train as pipeline
-from artifact_models.checked import Checked
-from artifact_models.market import Market, live_frame
-from artifact_models.opinion import AGENT_BARS, newest
-from artifact_models.recipes import RECIPES
+from artifact_models import LightGBMAdapter, load_adapter
+from artifact_models.trading import trade
+from artifact_models.trading import train as pipeline
+from artifact_models.trading.checked import Checked
+from artifact_models.trading.market import Market, live_frame
+from artifact_models.trading.recipes import RECIPES
+from artifact_models.trading.signals import AGENT_BARS, newest_signals
 from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, errors
@@ -44,8 +45,8 @@ def trained(tmp_path_factory) -> Path:
             path = write_csv(folder / "data" / f"{symbol}.csv", make_candles(300, seed=place, freq=("1h", "1D")[place]))
             for name, recipe in RECIPES.items():
                 folds = 2 if name == "lightgbm" else 0
-                wish = pipeline.Wish(recipe=recipe, walk_forward=folds, config=TINY[name])
-                pipeline.train(store, Market.read(symbol, path), wish, Silent())
+                request = pipeline.TrainRequest(recipe=recipe, walk_forward=folds, config=TINY[name])
+                pipeline.train(store, Market.read(symbol, path), request, Silent())
     return folder
 
 
@@ -381,7 +382,7 @@ def test_a_network_that_predicts_nan_gives_no_signal(trained):
     for parameter in adapter.model.parameters():
         parameter.data.fill_(float("nan"))
     with pytest.raises(errors.FeatureMismatch, match="predicts nan"):
-        newest(adapter, live_frame(trained / "data" / "EURUSD.csv"))
+        newest_signals(adapter, live_frame(trained / "data" / "EURUSD.csv"))
 
 
 def test_a_part_that_is_something_else_is_a_row_and_the_others_go_on(folder):
@@ -416,9 +417,9 @@ def test_looking_at_the_newest_bars_alone_says_the_same_as_looking_at_all(traine
     store = ArtifactStore(trained / "store")
     frame = live_frame(trained / "data" / "EURUSD.csv")
     adapter = load_adapter(store.get("gru/EURUSD"))
-    assert newest(adapter, frame).last == pytest.approx(adapter.predict_proba(frame)[-1, 1] - 0.5, abs=1e-6)
+    assert newest_signals(adapter, frame).last == pytest.approx(adapter.predict_proba(frame)[-1, 1] - 0.5, abs=1e-6)
     with pytest.raises(ValueError, match="4 rows"):
-        newest(adapter, frame.iloc[:3])
+        newest_signals(adapter, frame.iloc[:3])
 
 
 @pytest.mark.parametrize(

@@ -12,17 +12,18 @@ import time
 from pathlib import Path
 
 import pytest
-from artifact_models import console
-from artifact_models import train as pipeline
 from artifact_models.configuration import merged
 from artifact_models.families import load_adapter
-from artifact_models.market import Market, file_of
-from artifact_models.opinion import opinions
-from artifact_models.recipes import RECIPES
+from artifact_models.trading import train as pipeline
+from artifact_models.trading import train_program
+from artifact_models.trading.interrupt import Interrupt
+from artifact_models.trading.market import Market, file_of
+from artifact_models.trading.recipes import RECIPES
+from artifact_models.trading.signals import signals_of
 from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, errors
-from artifact_store.cli import failures
+from artifact_store.cli import program
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.testing import Faults, FaultyBackend
 from tests.models.market_data import make_candles, write_csv
@@ -62,12 +63,12 @@ def arguments(data, model, *more):
 
 def run(*given):
     """Run the program here, as far as it can be told from outside: exit status, stdout, stderr."""
-    return CliRunner().invoke(pipeline.main, list(given), standalone_mode=True)
+    return CliRunner().invoke(train_program.main, list(given), standalone_mode=True)
 
 
-def wish(**changes):
+def train_request(**changes):
     config = {"n_estimators": 5, "min_child_samples": 5}
-    return pipeline.Wish(**{"recipe": RECIPES["lightgbm"], "config": config, "walk_forward": 3, **changes})
+    return pipeline.TrainRequest(**{"recipe": RECIPES["lightgbm"], "config": config, "walk_forward": 3, **changes})
 
 
 @pytest.mark.parametrize("model", list(QUICK))
@@ -99,11 +100,11 @@ def broken_store(plan: Faults, memory: MemoryBackend) -> ArtifactStore:
 
 def test_what_does_not_come_back_from_the_store_is_neither_published_nor_promoted(data, monkeypatch):
     memory, market = MemoryBackend(), Market.read("EURUSD", data)
-    good = pipeline.train(ArtifactStore(memory), market, wish(), Silent())
+    good = pipeline.train(ArtifactStore(memory), market, train_request(), Silent())
     assert str(good.latest.published).endswith("; validated: sound")
     spoilt = Faults().on("stream", key="*/model.txt").flip()
     silent = Silent()
-    bad = pipeline.train(broken_store(spoilt, memory), market, wish(), silent)
+    bad = pipeline.train(broken_store(spoilt, memory), market, train_request(), silent)
     assert isinstance(bad.latest.published.error, errors.DigestMismatch)
     assert (bad.best, bad.promoted) == (
         None,
@@ -113,7 +114,7 @@ def test_what_does_not_come_back_from_the_store_is_neither_published_nor_promote
     calm = ArtifactStore(memory)
     assert calm.get("lightgbm/EURUSD@latest") == good.latest
     assert calm.get("lightgbm/EURUSD@best_wf") == good.best.run
-    monkeypatch.setattr(console, "open_store", lambda **_: broken_store(spoilt, memory))
+    monkeypatch.setattr(program, "open_store", lambda **_: broken_store(spoilt, memory))
     done = run(*arguments(data, "lightgbm"), "--json")
     told = json.loads(done.stdout)
     assert (done.exit_code, told["published"], told["validated"]) == (1, False, "wrong")
@@ -124,9 +125,9 @@ def test_what_does_not_come_back_from_the_store_is_neither_published_nor_promote
 
 def test_the_best_fold_of_those_that_are_sound_is_promoted(data):
     memory, market = MemoryBackend(), Market.read("EURUSD", data)
-    whole = pipeline.train(ArtifactStore(MemoryBackend()), market, wish(), Silent())
+    whole = pipeline.train(ArtifactStore(MemoryBackend()), market, train_request(), Silent())
     first = Faults().on("stream", key="*/model.txt", times=1).flip()
-    outcome = pipeline.train(broken_store(first, memory), market, wish(), Silent())
+    outcome = pipeline.train(broken_store(first, memory), market, train_request(), Silent())
     scores = [of.score.auc for of in outcome.folds]
     assert scores == [of.score.auc for of in whole.folds]
     assert [bool(of.refusal) for of in outcome.folds] == [True, False, False]
@@ -137,11 +138,11 @@ def test_the_best_fold_of_those_that_are_sound_is_promoted(data):
 def test_a_fold_is_judged_on_bars_that_it_was_not_trained_on(data, tmp_path):
     market = Market.read("EURUSD", data)
     store = ArtifactStore(tmp_path / "store")
-    outcome = pipeline.train(store, market, wish(), Silent())
+    outcome = pipeline.train(store, market, train_request(), Silent())
     for of in outcome.folds:
         assert of.run.training_config["rows"] == of.fold.train_end < of.fold.test.start
         adapter = load_adapter(of.run)
-        again = opinions(adapter, market.features.iloc[of.fold.test])
+        again = signals_of(adapter, market.features.iloc[of.fold.test])
         assert (
             pipeline.score(again.values, market.returns[of.fold.test], cost=1e-4, bars_per_year=market.bars_per_year)
             == of.score
@@ -158,7 +159,7 @@ def test_a_fold_is_judged_on_bars_that_it_was_not_trained_on(data, tmp_path):
 def test_equal_bars_and_seeds_give_equal_models(data, tmp_path):
     market = Market.read("EURUSD", data)
     store = ArtifactStore(tmp_path / "store")
-    first, second = (pipeline.train(store, market, wish(walk_forward=0), Silent()).latest for _ in range(2))
+    first, second = (pipeline.train(store, market, train_request(walk_forward=0), Silent()).latest for _ in range(2))
     digests = [
         {name: file.sha256 for name, file in run.files.items() if name != "metadata.json"} for run in (first, second)
     ]
@@ -168,26 +169,26 @@ def test_equal_bars_and_seeds_give_equal_models(data, tmp_path):
 def test_best_wf_can_be_left_alone_unless_the_new_fold_is_better(data, tmp_path):
     store = ArtifactStore(tmp_path / "store")
     market = Market.read("EURUSD", data)
-    first = pipeline.train(store, market, wish(), Silent())
+    first = pipeline.train(store, market, train_request(), Silent())
     assert first.best is not None
-    equal = pipeline.train(store, market, wish(if_better=True), Silent())
+    equal = pipeline.train(store, market, train_request(if_better=True), Silent())
     assert "stays as it is" in equal.promoted
     assert store.get("lightgbm/EURUSD@best_wf").run_id == first.best.run.run_id
-    always = pipeline.train(store, market, wish(), Silent())
+    always = pipeline.train(store, market, train_request(), Silent())
     assert always.best is not None
     assert store.get("lightgbm/EURUSD@best_wf").run_id == always.best.run.run_id != first.best.run.run_id
 
 
 def test_somebody_who_waits_is_told_how_far_it_is(data, tmp_path):
     told = Silent()
-    pipeline.train(ArtifactStore(tmp_path / "store"), Market.read("EURUSD", data), wish(walk_forward=2), told)
+    pipeline.train(ArtifactStore(tmp_path / "store"), Market.read("EURUSD", data), train_request(walk_forward=2), told)
     assert list(told.steps) == ["fold 1 of 2", "fold 2 of 2", "all bars"]
     assert all(steps[0][0] == 1 and steps[-1][0] <= steps[-1][1] for steps in told.steps.values())
     assert [words.partition(" ")[0] for words in told.said] == ["fold", "fold", "saved", "lightgbm/EURUSD@best_wf"]
 
 
 def test_bars_are_drawn_and_cleaned_away(capsys):
-    terminal = pipeline.Terminal(bars=True)
+    terminal = train_program.Terminal(bars=True)
     report = terminal.stage("fold 1 of 2")
     report(1, 4, {"valid_loss": 0.5})
     report(4, 4, {})
@@ -263,19 +264,23 @@ def test_what_a_user_can_mend_is_a_sentence_and_a_status(data, tmp_path, change,
     assert "Traceback" not in plain.stderr
 
 
-def test_the_statuses_are_those_of_the_command_line():
+def test_the_statuses_are_those_of_the_command_line(data, tmp_path, monkeypatch):
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
     assert errors.TypeRefused in kinds  # of two families, so that their order counts
     for kind in kinds:
         error = kind.__new__(kind)
-        assert console.ending(thrower(error), as_json=True) == failures.ending(thrower(error), as_json=True), kind
+        monkeypatch.setattr(train_program, "recipe_of", thrower(error))
+        done = run(*arguments(data, "lightgbm", "--store", str(tmp_path)), "--json")
+        statuses = [status for family, status in program.FAMILIES.items() if isinstance(error, family)]
+        assert done.exit_code == (statuses or [2])[0], kind
+        assert json.loads(done.stderr)["error"]["type"] == kind.__name__
 
 
 def thrower(error):
-    def run():
+    def fail(_):
         raise error
 
-    return run
+    return fail
 
 
 def test_nobody_said_which_store(data, monkeypatch, tmp_path):
@@ -332,7 +337,7 @@ def test_ctrl_c_leaves_complete_runs_only(data, tmp_path, moment):
         rest = process.communicate(timeout=100)[1]
     assert process.returncode == 130, "".join(told) + rest
     assert "Traceback" not in rest
-    assert "interrupted; what was saved before is whole" in rest
+    assert "Interrupted; what was saved before is whole." in rest
     store = ArtifactStore(store_path)
     if not store_path.exists():
         assert moment == "training: fold 1"
@@ -372,9 +377,9 @@ class Freed:
 
 def test_a_ctrl_c_that_python_drops_is_noticed_at_the_next_step(capsys):
     before = signal.getsignal(signal.SIGINT), sys.unraisablehook
-    with console.Interrupt() as interrupt:
+    with Interrupt() as interrupt:
         interrupt.check()
-        terminal = pipeline.Terminal(bars=False, check=interrupt.check)
+        terminal = train_program.Terminal(bars=False, check=interrupt.check)
         report = terminal.stage("fold 1 of 1")
         Freed()
         with pytest.raises(KeyboardInterrupt):
@@ -388,7 +393,7 @@ def test_a_ctrl_c_that_python_drops_is_noticed_at_the_next_step(capsys):
 def test_a_ctrl_c_in_the_middle_of_an_import_waits_for_the_next_step(tmp_path, monkeypatch):
     (tmp_path / "slow_to_load.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\nwhole = True\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with console.Interrupt() as interrupt:
+    with Interrupt() as interrupt:
         assert importlib.import_module("slow_to_load").whole
         with pytest.raises(KeyboardInterrupt):
             interrupt.check()
@@ -399,10 +404,10 @@ def test_a_ctrl_c_in_the_middle_of_an_import_waits_for_the_next_step(tmp_path, m
 def test_a_storage_option_of_digits_stays_text_and_a_setting_is_a_number():
     given = ["key=0123", "anon=true", 'client_kwargs={"region_name": "eu"}', "secret=a=b"]
     with pytest.raises(errors.InvalidOption, match="it was given key"):
-        console.open_store("memory://x", options=["key=12"])
-    options = console.parse_pairs(given, "--option", is_json=console._is_json_option)
+        program.open_store("memory://x", options=["key=12"])
+    options = program.parse_options(given)
     assert options == {"key": "0123", "anon": True, "client_kwargs": {"region_name": "eu"}, "secret": "a=b"}
-    assert console.parse_pairs(["a=3", "b=x"], "--config") == {"a": 3, "b": "x"}
+    assert train_program.parse_settings(["a=3", "b=x"]) == {"a": 3, "b": "x"}
 
 
 # ---------------------------------------------------------------- symbols
@@ -497,6 +502,6 @@ def test_nor_one_for_storage_that_takes_nothing(data, tmp_path):
     told = Silent()
     market = Market.read("EURUSD", data)
     with pytest.raises(errors.AccessDenied, match="may not write"):
-        pipeline.train(ArtifactStore(Reading(memory, Faults())), market, wish(), told)
+        pipeline.train(ArtifactStore(Reading(memory, Faults())), market, train_request(), told)
     assert not told.steps
     assert not told.said

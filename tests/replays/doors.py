@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, Draft, ModelKey, errors
 from artifact_store.cli.app import app
-from artifact_store.cli.failures import FAMILIES
+from artifact_store.cli.program import FAMILIES
 
 KEY = "gru/BTCEUR"
 REFUSALS = {FAMILIES[errors.InvalidInput], FAMILIES[errors.NotFound]}

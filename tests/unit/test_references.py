@@ -245,3 +245,10 @@ def test_a_path_that_names_no_model_is_a_root(text):
     assert (found.key, found.alias, found.run) == (None, None, None)
     with pytest.raises(InvalidReference, match="';2F'"):
         found.ref()
+
+
+def test_a_location_tells_a_url_from_a_path():
+    for text in ("s3://bucket/models/gru/BTCEUR", "memory://x", "file:///srv/models", "az://c"):
+        assert Location.parse(text, ["gru"]).is_url, text
+    for text in (".", "models/gru/BTCEUR", "/srv/models", "~/models", "C:/models", "a:b", "./x://y", "c://models"):
+        assert not Location.parse(text, ["gru"]).is_url, text

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Self
 
-from artifact_models import rows
+from artifact_models import indexing
 from artifact_models.adapter import BaseModelAdapter, mismatches_logged
 from artifact_models.gbm import parameters
 from artifact_models.gbm.trainer import BINARY, MULTICLASS, GBMFit, LightGBMTrainer
@@ -56,7 +56,7 @@ class LightGBMAdapter(BaseModelAdapter):
         """
         return LightGBMTrainer(_without_classes(given)).params
 
-    def fit(self, X: Any, y: Any, train_idx: Any, valid_idx: Any, *, progress: rows.Report | None = None) -> Self:
+    def fit(self, X: Any, y: Any, train_idx: Any, valid_idx: Any, *, progress: indexing.Report | None = None) -> Self:
         """Train on the rows ``train_idx`` of ``X``, a table or an array with all features; stop by ``valid_idx``.
 
         Text is refused: make it categorical, so that its values are known from now on. Classifiers take any labels.
@@ -65,7 +65,7 @@ class LightGBMAdapter(BaseModelAdapter):
             InvalidInput: the data cannot be trained on; the adapter is as it was.
         """
         new = copy.copy(self)
-        train, valid = rows.split(rows.count(X), train_idx, valid_idx)
+        train, valid = indexing.split(indexing.count(X), train_idx, valid_idx)
         new.features = features = self._describe(X)
         text = [name for name in features.selected_names if features.dtypes.get(name) == "string"]
         if text:
@@ -122,10 +122,10 @@ class LightGBMAdapter(BaseModelAdapter):
 
     def _matrix(self, X: Any, *, preselected: bool, **matching: Any) -> Any:
         prepared = self._prepare(X, preselected=preselected, **matching)
-        if hasattr(prepared, "to_frame") and not rows.is_table(prepared):  # a pandas Series: one row
+        if hasattr(prepared, "to_frame") and not indexing.is_table(prepared):  # a pandas Series: one row
             prepared = prepared.to_frame().T
         ready = _as_pandas(prepared)
-        if not rows.is_table(ready):
+        if not indexing.is_table(ready):
             ready = ready.reshape(1, -1) if ready.ndim == 1 else ready
         if len(ready.shape) != 2:  # noqa: PLR2004 -- rows and columns
             raise errors.FeatureMismatch(f"boosted trees see one row at a time; got windows of shape {ready.shape}")
@@ -169,7 +169,7 @@ class LightGBMAdapter(BaseModelAdapter):
     def _refuse_codes(self, ready: Any) -> None:
         """Refuse what is given to a booster that recorded other columns of categories, or none, in a run of old."""
         recorded = len(self.booster.pandas_categorical or ())
-        found = sum(hasattr(dtype, "categories") for dtype in ready.dtypes) if rows.is_table(ready) else 0
+        found = sum(hasattr(dtype, "categories") for dtype in ready.dtypes) if indexing.is_table(ready) else 0
         if found != recorded:
             raise errors.FeatureMismatch(
                 f"the model recorded {recorded} columns of categories in training, and these rows have {found}: "

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from artifact_models import configuration, rows
+from artifact_models import configuration, indexing
 from artifact_models.gbm import parameters
 from artifact_models.libraries import library
 from artifact_store import errors
@@ -78,7 +78,7 @@ class LightGBMTrainer:
         *,
         feature_names: Sequence[str] | None = None,
         selected_features: Sequence[int] | None = None,
-        progress: rows.Report | None = None,
+        progress: indexing.Report | None = None,
     ) -> GBMFit:
         """Train on the rows ``train_idx`` of ``X``, an array or a pandas table with categorical columns as such.
 
@@ -90,8 +90,8 @@ class LightGBMTrainer:
         """
         lightgbm = library("lightgbm", "lightgbm")
         table, names, selected = _checked(X, feature_names, selected_features)
-        target = rows.targets(y, rows.count(table))
-        train, valid = rows.split(len(target), train_idx, valid_idx)
+        target = indexing.targets(y, indexing.count(table))
+        train, valid = indexing.split(len(target), train_idx, valid_idx)
         params = {**_USUAL, **{name: value for name, value in self.params.items() if name not in parameters.OURS}}
         if params.get("force_col_wise"):  # LightGBM refuses both
             params.pop("force_row_wise")
@@ -124,7 +124,7 @@ class LightGBMTrainer:
         )
 
     def _callbacks(
-        self, lightgbm: Any, history: dict[str, Any], progress: rows.Report | None, *, stops: bool
+        self, lightgbm: Any, history: dict[str, Any], progress: indexing.Report | None, *, stops: bool
     ) -> list[Any]:
         made = [lightgbm.record_evaluation(history)] if stops else []
         if stops and self.params["early_stopping_rounds"]:
@@ -185,21 +185,21 @@ def _checked(
     X: Any, feature_names: Sequence[str] | None, selected_features: Sequence[int] | None
 ) -> tuple[Any, tuple[str, ...], tuple[int, ...]]:
     """Return the selected columns under names that LightGBM can hold, all names, and the selected positions."""
-    table = X if rows.is_table(X) else rows.numbers(X)
-    own = rows.names(table)
-    if rows.is_table(table) and not hasattr(table, "iloc"):
+    table = X if indexing.is_table(X) else indexing.numbers(X)
+    own = indexing.names(table)
+    if indexing.is_table(table) and not hasattr(table, "iloc"):
         raise errors.InvalidInput(
             "give an array or a pandas table to the trainer; the adapter takes all kinds of tables"
         )
     if len(table.shape) != 2:  # noqa: PLR2004 -- rows and columns
         raise errors.InvalidInput(f"training data has rows and columns; got {len(table.shape)} dimensions")
-    table = table if feature_names is None else rows.named(table, feature_names)
+    table = table if feature_names is None else indexing.named(table, feature_names)
     width = table.shape[1]
     names = tuple(own or (f"Column_{place}" for place in range(width)) if feature_names is None else feature_names)
     if len(names) != width:
         raise errors.FeatureMismatch(f"feature_names has {len(names)} names, and X has {width} columns")
-    selected = rows.selection(width, selected_features)
-    if not rows.is_table(table):
+    selected = indexing.selection(width, selected_features)
+    if not indexing.is_table(table):
         return table[:, list(selected)], names, selected
     chosen = table.iloc[:, list(selected)]
     return chosen.set_axis(spelling([names[place] for place in selected]), axis=1), names, selected

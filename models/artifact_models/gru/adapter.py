@@ -10,7 +10,7 @@ import copy
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Self
 
-from artifact_models import configuration, rows
+from artifact_models import configuration, indexing
 from artifact_models.adapter import BaseModelAdapter, mismatches_logged
 from artifact_models.gru.architecture import INPUT_WEIGHT, Architecture
 from artifact_models.gru.trainer import GRUFit, GRUSettings, GRUTrainer
@@ -59,7 +59,7 @@ class GRUAdapter(BaseModelAdapter):
             raise errors.Corrupt(f"the config of {self.run or self} has no usable sequence_length: {length!r}")
         return length
 
-    def fit(self, X: Any, y: Any, train_idx: Any, valid_idx: Any, *, progress: rows.Report | None = None) -> Self:
+    def fit(self, X: Any, y: Any, train_idx: Any, valid_idx: Any, *, progress: indexing.Report | None = None) -> Self:
         """Train on windows of the rows ``train_idx`` of ``X``, a table or an array with all features.
 
         The target of a window is the ``y`` of its last row. Imputer and scaler see the training rows only.
@@ -68,7 +68,7 @@ class GRUAdapter(BaseModelAdapter):
             InvalidInput: the data cannot be trained on; the adapter is as it was.
         """
         new = copy.copy(self)
-        train, valid = rows.split(rows.count(X), train_idx, valid_idx)
+        train, valid = indexing.split(indexing.count(X), train_idx, valid_idx)
         new.features = features = self._describe(X, nan="refuse", inf="refuse")
         wordy = [name for name, dtype in features.dtypes.items() if dtype in {"string", "category"}]
         if wordy:
@@ -79,7 +79,7 @@ class GRUAdapter(BaseModelAdapter):
         own = scaling(**{name: asked.get(name, usual) for name, usual in _SCALING.items()})
         new.preprocessor = self._fit_preprocessor(features, X, train, otherwise=own)
         result = GRUTrainer(GRUSettings.of(asked)).train(
-            rows.numbers(self._all_columns(features, X, new.preprocessor)),
+            indexing.numbers(self._all_columns(features, X, new.preprocessor)),
             y,
             train,
             valid,
@@ -141,7 +141,7 @@ class GRUAdapter(BaseModelAdapter):
         import numpy as np
 
         length = self.sequence_length
-        ready = rows.numbers(self._prepare(X, **options))
+        ready = indexing.numbers(self._prepare(X, **options))
         if ready.ndim not in {2, 3} or ready.shape[-2] < length or (ready.ndim == 3 and ready.shape[1] != length):  # noqa: PLR2004
             raise errors.FeatureMismatch(
                 f"this GRU sees {length} rows at a time (sequence_length); got {_spoken(ready.shape)}. Give at least "

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from artifact_models import configuration, rows
+from artifact_models import configuration, indexing
 from artifact_models.gru.architecture import Architecture
 from artifact_models.gru.windows import ends, windows
 from artifact_models.libraries import library
@@ -133,7 +133,7 @@ class GRUTrainer:
         *,
         feature_names: Sequence[str] | None = None,
         selected_features: Sequence[int] | None = None,
-        progress: rows.Report | None = None,
+        progress: indexing.Report | None = None,
     ) -> GRUFit:
         """Train on windows of the rows ``train_idx`` of ``X``; the target of a window is the ``y`` of its last row.
 
@@ -147,8 +147,8 @@ class GRUTrainer:
             Unsupported: torch is not installed.
         """
         matrix, names, selected = _checked(X, feature_names, selected_features)
-        target = rows.targets(y, len(matrix))
-        train, valid = rows.split(len(matrix), train_idx, valid_idx)
+        target = indexing.targets(y, len(matrix))
+        train, valid = indexing.split(len(matrix), train_idx, valid_idx)
         _refuse_holes(matrix, [names[place] for place in selected], train, valid)
         length = self.settings.sequence_length
         train_ends, valid_ends = ends(train, length), ends(valid, length)
@@ -176,7 +176,7 @@ class GRUTrainer:
         )
 
     def _optimize(
-        self, architecture: Architecture, data: _Data, train: Any, valid: Any, progress: rows.Report | None
+        self, architecture: Architecture, data: _Data, train: Any, valid: Any, progress: indexing.Report | None
     ) -> tuple[GRUNetwork, _Best, list[Mapping[str, float]]]:
         torch = library("torch", "gru")
         from artifact_models.gru.network import GRUNetwork
@@ -265,15 +265,15 @@ def _checked(
     """Return the selected columns in float32, all names, and the positions of the selected ones."""
     import numpy as np
 
-    own = rows.names(X)
-    matrix = rows.numbers(X if feature_names is None else rows.named(X, feature_names))
+    own = indexing.names(X)
+    matrix = indexing.numbers(X if feature_names is None else indexing.named(X, feature_names))
     if matrix.ndim != 2:  # noqa: PLR2004 -- rows and columns
         raise errors.InvalidInput(f"training data has rows and columns; got {matrix.ndim} dimensions")
     width = matrix.shape[1]
     names = tuple(own or (f"feature_{place}" for place in range(width)) if feature_names is None else feature_names)
     if len(names) != width:
         raise errors.FeatureMismatch(f"feature_names has {len(names)} names, and X has {width} columns")
-    selected = rows.selection(width, selected_features)
+    selected = indexing.selection(width, selected_features)
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes an infinity, and is refused as one
         return matrix.astype(np.float32)[:, list(selected)], names, selected
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from artifact_models import rows
+from artifact_models import indexing
 from artifact_store import FeatureSchema, errors
 
 
@@ -28,9 +28,10 @@ def joined(X_train: Any, X_val: Any, *, names: Sequence[str] | None = None) -> S
         InvalidInput: one is a table, and the other is not, or is one of another library.
     """
     first, second = _matched(X_train, X_val, names)
-    length = rows.count(first)
+    length = indexing.count(first)
     both = first if second is None else _stacked(first, second)
-    return Samples(both, None, slice(0, length), slice(length, length + (0 if second is None else rows.count(second))))
+    stop = length if second is None else length + indexing.count(second)
+    return Samples(both, None, slice(0, length), slice(length, stop))
 
 
 def labelled(X_train: Any, y_train: Any, X_val: Any, y_val: Any, *, names: Sequence[str] | None = None) -> Samples:
@@ -44,9 +45,9 @@ def labelled(X_train: Any, y_train: Any, X_val: Any, y_val: Any, *, names: Seque
     if (X_val is None) != (y_val is None):
         raise errors.InvalidInput("X_val and y_val belong together: give both, or neither")
     found = joined(X_train, X_val, names=names)
-    targets = [rows.targets(y_train, found.train.stop)]
+    targets = [indexing.targets(y_train, found.train.stop)]
     if y_val is not None:
-        targets.append(rows.targets(y_val, found.valid.stop - found.valid.start))
+        targets.append(indexing.targets(y_val, found.valid.stop - found.valid.start))
     return Samples(found.X, np.concatenate(targets), found.train, found.valid)
 
 
@@ -69,8 +70,8 @@ def check_selection(names: Sequence[str] | None, selected: Sequence[int | str] |
 
 
 def _matched(X_train: Any, X_val: Any, names: Sequence[str] | None) -> tuple[Any, Any]:
-    if not rows.is_table(X_train):
-        return rows.numbers(X_train), None if X_val is None else _as_wide(X_val, rows.numbers(X_train))
+    if not indexing.is_table(X_train):
+        return indexing.numbers(X_train), None if X_val is None else _as_wide(X_val, indexing.numbers(X_train))
     if X_val is not None and type(X_val) is not type(X_train):
         raise errors.InvalidInput(
             f"training data is a {type(X_train).__name__} and validation data a {type(X_val).__name__}: give both in "
@@ -83,9 +84,9 @@ def _matched(X_train: Any, X_val: Any, names: Sequence[str] | None) -> tuple[Any
 
 
 def _as_wide(X_val: Any, X_train: Any) -> Any:
-    if rows.is_table(X_val):
+    if indexing.is_table(X_val):
         raise errors.InvalidInput("training data is an array and validation data a table: give both in the same form")
-    array = rows.numbers(X_val)
+    array = indexing.numbers(X_val)
     if array.shape[1:] != X_train.shape[1:]:
         raise errors.FeatureMismatch(
             f"training data has the shape {X_train.shape}, and validation data {array.shape}: they need as many columns"
@@ -99,7 +100,7 @@ def _stacked(first: Any, second: Any) -> Any:
         import pandas as pd
 
         return pd.concat([first, second], ignore_index=True)
-    if not rows.is_table(first):
+    if not indexing.is_table(first):
         import numpy as np
 
         return np.concatenate([first, second])

@@ -9,11 +9,11 @@ from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Any, Final, Self
 
-from artifact_models import places
-from artifact_models.checked import UNCHECKED, Checked
-from artifact_models.pipeline import locations
-from artifact_models.pipeline.locations import FilePath
+from artifact_models import locations
+from artifact_models.pipeline import file_paths
+from artifact_models.pipeline.file_paths import FilePath
 from artifact_models.pipeline.trainers import TRAINERS, PipelineTrainer
+from artifact_models.trading.checked import UNCHECKED, Checked
 from artifact_store import ArtifactStore, ModelKey, Run, RunRef, errors
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class UnifiedPaperTrader:
         for symbol, model_type in list(self._wanted(store)):
             self._refresh(store, ModelKey(model_type, symbol))
         if not any(self.models.values()) and not self.problems:
-            locations.refuse_what_is_no_store(store)
+            file_paths.refuse_what_is_no_store(store)
             log.warning("no model of %s was found in %s", ", ".join(self.symbols) or "any symbol", store.url)
         return self.models
 
@@ -146,7 +146,7 @@ class UnifiedPaperTrader:
             run = self._opened().get(RunRef(ModelKey(model_type, symbol), "best_wf"))
         except (errors.ModelNotFound, errors.AliasNotFound, errors.AliasRetired):
             return None
-        return _path(run, f"model{locations.SUFFIXES[model_type][0]}")
+        return _path(run, f"model{file_paths.SUFFIXES[model_type][0]}")
 
     def _find_latest_unified_artifact(self, model_type: str, symbol: str, filename: str) -> str | None:
         """Return the path of a file of the published run, else of the newest one, or ``None`` if there is none.
@@ -168,13 +168,13 @@ class UnifiedPaperTrader:
         if fresh and self._store is not None and self._may_be_old(self._store):
             self.close()
         if self._store is None:
-            self._store = locations.open_root(self.models_dir, self._storage_options)
+            self._store = file_paths.open_root(self.models_dir, self._storage_options)
         return self._store
 
     def _may_be_old(self, store: ArtifactStore) -> bool:
         if isinstance(self.models_dir, ArtifactStore):
             return False
-        return store.guarantees.engine == "legacy" or places.is_no_store(os.fspath(self.models_dir))
+        return store.guarantees.engine == "legacy" or locations.is_no_store(os.fspath(self.models_dir))
 
 
 def _names(values: Iterable[str] | None) -> list[str]:
@@ -196,6 +196,6 @@ def _path(run: Run, filename: str) -> str:
 def _has(run: Run, filename: str) -> bool:
     """Tell whether a run has what an old file name means: its model, a component, or a file of this name."""
     name = PurePosixPath(filename)
-    is_model = name.stem == "model" and name.suffix in locations.SUFFIXES[run.key.model_type]
+    is_model = name.stem == "model" and name.suffix in file_paths.SUFFIXES[run.key.model_type]
     is_part = name.stem != "model" and name.stem in run.components  # a model of another family's form is none
     return is_model or is_part or filename in run.files

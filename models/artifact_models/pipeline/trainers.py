@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
-from artifact_models import configuration, places
+from artifact_models import configuration, locations
 from artifact_models.adapter import BaseModelAdapter
 from artifact_models.families import adapter_class
-from artifact_models.pipeline import locations, samples
-from artifact_models.pipeline.locations import FilePath
+from artifact_models.pipeline import file_paths, samples
+from artifact_models.pipeline.file_paths import FilePath
 from artifact_models.ppo.observation import action_space_info
 from artifact_store import ArtifactStore, Run, RunRef, errors
 
@@ -62,8 +62,8 @@ class PipelineTrainer:
         """
         if not self.is_fitted:
             raise errors.InvalidOption(f"this {type(self).__name__} has no model yet: train it, or load one")
-        place = locations.target(filepath, self.model_type, symbol)
-        with places.opened(place.root, storage_options) as store:
+        place = file_paths.target(filepath, self.model_type, symbol)
+        with locations.opened(place.root, storage_options) as store:
             try:
                 self._refuse_taken(store, place)
                 return self.adapter.save(store, place.run_id, place.key.symbol, alias=place.alias)
@@ -91,13 +91,13 @@ class PipelineTrainer:
             NotFound: there is no such run or file.
             FeatureMismatch, Corrupt, RiskRefused, …: it cannot be loaded as it was saved.
         """
-        run = locations.find(filepath, cls.model_type, storage_options=storage_options)
+        run = file_paths.find(filepath, cls.model_type, storage_options=storage_options)
         trainer = cls(preprocessor=preprocessor)
-        trainer.adapter.take(run, preprocessor=preprocessor, config=config)
+        trainer.adapter.restore(run, preprocessor=preprocessor, config=config)
         return trainer
 
     @staticmethod
-    def _refuse_taken(store: ArtifactStore, place: locations.Target) -> None:
+    def _refuse_taken(store: ArtifactStore, place: file_paths.Target) -> None:
         """Refuse to save where a run is; the very same run, too, which the store itself would take for a repetition.
 
         Raises:
@@ -290,9 +290,9 @@ TRAINERS: Mapping[str, type[PipelineTrainer]] = {
 }
 
 
-def _way_out(place: locations.Target) -> str:
+def _way_out(place: file_paths.Target) -> str:
     free = f"{datetime.now(UTC):%Y%m%d_%H%M%S}"
-    file = f"model{locations.SUFFIXES[place.key.model_type][0]}"
+    file = f"model{file_paths.SUFFIXES[place.key.model_type][0]}"
     return (
         f"A run is never overwritten: save to a path with another run id, such as .../{place.key}/{free}/{file}, or "
         f"without one (.../{place.key}/{file}), and one is made. If this repeats a save that failed, load the run"

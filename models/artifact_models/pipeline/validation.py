@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from artifact_models import console
 from artifact_models.families import load_adapter
-from artifact_models.pipeline import locations
-from artifact_models.pipeline.locations import FilePath
+from artifact_models.pipeline import file_paths
+from artifact_models.pipeline.file_paths import FilePath
 from artifact_models.pipeline.trainers import TRAINERS
 from artifact_store import ArtifactStore, ModelKey, Run, errors
+from artifact_store.cli import program
 
 HEAD = ("model", "run", "taken as", "predictions", "result")
 
@@ -72,12 +72,12 @@ class ArtifactsReport:
 
     def _lines(self) -> Iterator[str]:
         if not self.models:
-            yield console.safe(f"There are no models of the types {', '.join(TRAINERS)} at {self.place}.")
+            yield program.safe(f"There are no models of the types {', '.join(TRAINERS)} at {self.place}.")
             return
-        yield from console.table(HEAD, [model.row() for model in self.models])
+        yield from program.table(HEAD, [model.row() for model in self.models])
         yield ""
         for model in self.problems:
-            yield console.safe(f"{model.key}: {type(model.error).__name__}: {model.error}")
+            yield program.safe(f"{model.key}: {type(model.error).__name__}: {model.error}")
         count = len(self.models)
         yield f"{count} model{'s' * (count != 1)}: {len(self.problems) or 'none'} with problems."
 
@@ -94,12 +94,12 @@ def validate_model_artifacts(
         NotAStore, ContainerNotFound: there are no models at ``models_dir``, but something else, or no bucket.
         Unavailable, AccessDenied: the place itself cannot be read.
     """
-    store = locations.open_root(models_dir, storage_options)
+    store = file_paths.open_root(models_dir, storage_options)
     try:
         keys = [key for key in store.models() if key.model_type in TRAINERS]
         report = ArtifactsReport(store.url, tuple(_result(store, key) for key in keys))
         if not keys:
-            locations.refuse_what_is_no_store(store)
+            file_paths.refuse_what_is_no_store(store)
     finally:
         if store is not models_dir:
             store.close()

@@ -10,7 +10,7 @@ import copy
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar, Self
 
-from artifact_models import rows
+from artifact_models import indexing
 from artifact_models.adapter import BaseModelAdapter, mismatches_logged
 from artifact_models.libraries import library
 from artifact_models.ppo.observation import Account, EnvSettings, action_space_info, roll
@@ -75,7 +75,7 @@ class PPOAdapter(BaseModelAdapter):
         train_idx: Any = None,
         valid_idx: Any = None,
         *,
-        progress: rows.Report | None = None,
+        progress: indexing.Report | None = None,
     ) -> Self:
         """Train on consecutive bars of ``X``, which has the price among its columns, and return the adapter.
 
@@ -91,7 +91,7 @@ class PPOAdapter(BaseModelAdapter):
             raise errors.InvalidOption(
                 "an agent's observations are normalised while it trains (config normalize=True): leave out preprocessor"
             )
-        train, valid = rows.split(rows.count(X), slice(None) if train_idx is None else train_idx, valid_idx)
+        train, valid = indexing.split(indexing.count(X), slice(None) if train_idx is None else train_idx, valid_idx)
         asked = self._to_train()
         settings = _environment(asked)
         _check_training(asked)
@@ -134,7 +134,7 @@ class PPOAdapter(BaseModelAdapter):
         *,
         timesteps: int,
         seed: int | None = None,
-        progress: rows.Report | None = None,
+        progress: indexing.Report | None = None,
     ) -> Self:
         """Train on from the run that this adapter was loaded from or saved as, on bars of ``X``.
 
@@ -152,7 +152,7 @@ class PPOAdapter(BaseModelAdapter):
         if run is None:
             raise errors.InvalidOption("training goes on from a run: save the agent, or load one")
         self._check_whole("there is no training without")
-        train, _ = rows.split(rows.count(X), slice(None) if train_idx is None else train_idx, None)
+        train, _ = indexing.split(indexing.count(X), slice(None) if train_idx is None else train_idx, None)
         data, prices = _columns(features, settings, features.align(X))
         chosen = data[_consecutive(train, "train_idx")][:, list(features.selected)]
         trainer = library("artifact_models.ppo.trainer", "ppo")
@@ -193,9 +193,9 @@ class PPOAdapter(BaseModelAdapter):
         features = self._schema()
         if not preselected:
             self._check_whole("pass observations that are normalised already, with preselected=True")
-        if rows.has_names(X):
+        if indexing.has_names(X):
             return self._roll_table(X, preselected=preselected, **matching)
-        array = rows.numbers(X)
+        array = indexing.numbers(X)
         shape = self._shape()
         many = array.shape[1:] == shape
         as_rows = self.settings is not None and array.ndim == 2 and array.shape[1] == features.feature_count  # noqa: PLR2004
@@ -220,7 +220,7 @@ class PPOAdapter(BaseModelAdapter):
         if method != "predict":
             raise errors.InvalidOption(f"an agent has no {method}")
         self._check_whole("golden predictions need them")
-        return self._decide(rows.numbers(inputs), ready=False)
+        return self._decide(indexing.numbers(inputs), ready=False)
 
     @property
     def lookback(self) -> int:
@@ -416,11 +416,11 @@ def _environment(config: Mapping[str, Any]) -> EnvSettings:
 
 def _columns(features: FeatureSchema, settings: EnvSettings, aligned: Any) -> tuple[Any, Any]:
     """Return all features and the prices out of what was aligned, as arrays."""
-    data = rows.numbers(aligned).astype("float64", copy=False)
+    data = indexing.numbers(aligned).astype("float64", copy=False)
     return data, data[:, features.names.index(settings.price)]
 
 
-def _told(progress: rows.Report | None) -> Callable[[int, int], None] | None:
+def _told(progress: indexing.Report | None) -> Callable[[int, int], None] | None:
     """Return the callback that the trainer takes; there is nothing to measure on the way."""
     return None if progress is None else lambda done, total: progress(done, total, {})
 

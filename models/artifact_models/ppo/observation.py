@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from artifact_models import wording
+from artifact_models import messages
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,7 +77,7 @@ class EnvSettings:
         known = [field.name for field in fields(cls)]
         unknown = value.keys() - set(known)
         if unknown:
-            raise ValueError(wording.no_setting("the environment", unknown, known))
+            raise ValueError(messages.no_setting("the environment", unknown, known))
         try:
             return cls(**value)
         except TypeError as error:

@@ -15,10 +15,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
+from artifact_models.indexing import named, numbers
 from artifact_models.ppo import hyperparameters as known
 from artifact_models.ppo.env import TradingEnv
 from artifact_models.ppo.observation import EnvSettings
-from artifact_models.rows import named, numbers
 
 Progress = Callable[[int, int], None]
 """Called with the steps that are done and those that there will be. What it raises ends the training."""

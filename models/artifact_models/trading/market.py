@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artifact_models import candles, indicators
+from artifact_models.trading import candles, indicators
 from artifact_store import Digest, ModelKey, errors
 
 if TYPE_CHECKING:

@@ -96,11 +96,16 @@ def _explain(source: str | Path) -> None:
             f"{os.fspath(source)!r} names a model of the type {other.model_type!r}: load it with "
             f"{families.class_name(other.model_type)}, or a model of any type with BaseModelAdapter"
         )
-    if "://" not in os.fspath(source) and is_file(source):
+    if is_file(source):
         raise errors.InvalidReference(
             f"{os.fspath(source)!r} is a file: name the folder of the run, which holds all that belongs to the model; "
             "a best_wf file of an old tree is TYPE/SYMBOL@best_wf in the folder of the models"
         )
+
+
+def is_url(path: str | Path) -> bool:
+    """Tell whether this is written as a URL."""
+    return Location(os.fspath(path)).is_url
 
 
 def in_home(path: str | Path) -> Path:
@@ -109,9 +114,9 @@ def in_home(path: str | Path) -> Path:
 
 
 def is_file(path: str | Path) -> bool:
-    """Tell whether there is such a file; there is none of a name that no file can have."""
+    """Tell whether there is such a file on this machine; no URL is one, nor a name that no file can have."""
     try:
-        return in_home(path).is_file()
+        return not is_url(path) and in_home(path).is_file()
     except OSError:
         return False
 
@@ -119,14 +124,14 @@ def is_file(path: str | Path) -> bool:
 def is_folder(path: str | Path) -> bool:
     """Tell whether there is such a folder, likewise."""
     try:
-        return in_home(path).is_dir()
+        return not is_url(path) and in_home(path).is_dir()
     except OSError:
         return False
 
 
 def is_no_store(root: str) -> bool:
     """Tell whether this is a folder on this machine that is no store: an old tree, or nothing of ours."""
-    if "://" in root or not is_folder(root):
+    if not is_folder(root):
         return False
     with ArtifactStore(root) as store:
         return not store.exists()

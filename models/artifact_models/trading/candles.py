@@ -1,6 +1,6 @@
 """Candles as exchanges and brokers export them: read from CSV, checked, and never guessed at.
 
-Owns the reading only: what can be known from the bars is in :mod:`artifact_models.indicators`.
+Owns the reading only: what can be known from the bars is in :mod:`artifact_models.trading.indicators`.
 """
 
 from __future__ import annotations

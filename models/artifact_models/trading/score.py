@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Out of sample, of one opinion for each bar."""
+    """Out of sample, of one signal for each bar."""
 
     rows: int
     majority: float
@@ -24,9 +24,9 @@ class Score:
     auc: float
     """The probability that a bar that rose was given more than one that did not."""
     ic: float
-    """Information coefficient: the rank correlation of opinion and return."""
+    """Information coefficient: the rank correlation of signal and return."""
     sharpe: float
-    """Annualised, of holding the positions that follow from the opinions, after costs."""
+    """Annualised, of holding the positions that follow from the signals, after costs."""
     hold: float
     """Annualised, of buying and holding over the same bars."""
 
@@ -36,26 +36,26 @@ class Score:
 
 
 def score(
-    opinion: Floats, returns: Floats, *, cost: float, bars_per_year: float, position: Floats | None = None
+    signal: Floats, returns: Floats, *, cost: float, bars_per_year: float, position: Floats | None = None
 ) -> Score:
-    """Compare opinions with the returns that came; they are long above 0 and short below.
+    """Compare signals with the returns that came; they are long above 0 and short below.
 
-    ``position`` says what was really held, from -1 to 1, where that is not the sign of the opinion. ``cost`` is that
+    ``position`` says what was really held, from -1 to 1, where that is not the sign of the signal. ``cost`` is that
     of changing the position by one unit, as a part of its value. A number that the data cannot give is NaN.
     """
     import numpy as np
     import pandas as pd
 
     rose = returns > 0
-    held = np.sign(opinion) if position is None else position
+    held = np.sign(signal) if position is None else position
     turnover = np.abs(np.diff(held, prepend=0.0))
     taken = held != 0
     return Score(
-        rows=len(opinion),
+        rows=len(signal),
         majority=float(max(rose.mean(), 1 - rose.mean())),
         accuracy=float(((held > 0) == rose)[taken].mean()) if taken.any() else float("nan"),
-        auc=_auc(opinion, rose),
-        ic=_correlation(pd.Series(opinion).rank(), pd.Series(returns).rank()),
+        auc=_auc(signal, rose),
+        ic=_correlation(pd.Series(signal).rank(), pd.Series(returns).rank()),
         sharpe=_sharpe(held * returns - cost * turnover, bars_per_year),
         hold=_sharpe(returns, bars_per_year),
     )
@@ -69,11 +69,11 @@ def chance(of: Score) -> float:
     return math.sqrt((of.rows + 1) / (12 * ups * (of.rows - ups))) if 0 < ups < of.rows else float("nan")
 
 
-def _auc(opinion: Floats, rose: NDArray[np.bool_]) -> float:
+def _auc(signal: Floats, rose: NDArray[np.bool_]) -> float:
     """Return the AUC through the ranks (Mann-Whitney U)."""
     import pandas as pd
 
-    ranks = pd.Series(opinion).rank().to_numpy()
+    ranks = pd.Series(signal).rank().to_numpy()
     ups, downs = int(rose.sum()), int((~rose).sum())
     if not ups or not downs:
         return float("nan")

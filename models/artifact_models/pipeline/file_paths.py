@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from artifact_models import places
+from artifact_models import locations
 from artifact_store import ArtifactStore, Location, ModelKey, Run, RunId, errors
 
 FilePath = str | Path
@@ -82,7 +82,7 @@ def find(filepath: FilePath | Run, model_type: str, *, storage_options: Mapping[
     text, _ = _without_file(filepath, model_type)
     if _is_old_file(filepath, Location.parse(text, [model_type]).root):
         return _only_run(filepath, model_type)
-    return places.find(text, [model_type], store=None, storage_options=storage_options)
+    return locations.find(text, [model_type], store=None, storage_options=storage_options)
 
 
 def open_root(root: FilePath | ArtifactStore, storage_options: Mapping[str, Any] | None = None) -> ArtifactStore:
@@ -95,7 +95,7 @@ def open_root(root: FilePath | ArtifactStore, storage_options: Mapping[str, Any]
         if storage_options:
             raise errors.InvalidOption("a ready store takes no storage options: give them where the store is made")
         return root
-    if places.is_no_store(os.fspath(root)):
+    if locations.is_no_store(os.fspath(root)):
         try:
             return ArtifactStore.open_legacy(root)
         except errors.NotAStore:  # a folder in which there is nothing yet, or nothing of ours, as the store will say
@@ -119,9 +119,9 @@ def refuse_what_is_no_store(store: ArtifactStore) -> None:
 
 def _is_old_file(filepath: FilePath, root: str) -> bool:
     text = os.fspath(filepath)
-    if "://" in text or not text.endswith(_ALL) or not places.is_file(text):
+    if not text.endswith(_ALL) or not locations.is_file(text):
         return False
-    return not places.is_folder(root) or places.is_no_store(root)
+    return not locations.is_folder(root) or locations.is_no_store(root)
 
 
 def _only_run(file: FilePath, model_type: str) -> Run:
@@ -135,13 +135,13 @@ def _only_run(file: FilePath, model_type: str) -> Run:
 
 
 def _without_file(filepath: FilePath, model_type: str) -> tuple[str, str | None]:
-    """Return the path without the name of the file, as :mod:`artifact_models.places` reads it, and the alias or none.
+    """Return the path without the name of the file, as the store reads it, and the alias or none.
 
     Raises:
         InvalidReference: it is the file of another type.
     """
     text = os.fspath(filepath)
-    path = posixpath if "://" in text else os.path
+    path = posixpath if locations.is_url(text) else os.path
     folder, name = path.split(text)
     best = _BEST.fullmatch(name) if path.basename(folder) == "metadata" else None
     if best is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from artifact_models.adapter import BaseModelAdapter
-from artifact_models.market import tail
+from artifact_models.trading.market import tail
 from artifact_store import errors
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ AGENT_BARS = 250
 
 
 @dataclass(frozen=True, slots=True)
-class Opinions:
+class Signals:
     """Of the last bars of a frame, one value for each."""
 
     values: Floats
@@ -42,7 +42,7 @@ class Opinions:
         return float(self.values[-1])
 
     def words(self) -> str:
-        """Return the opinion on the last bar for people."""
+        """Return the signal of the last bar for people."""
         last = self.last
         if self.kind == "probability":
             return f"rise {100 * (last + 0.5):.1f} %"
@@ -54,7 +54,7 @@ class Opinions:
         return "long" if position > 0 else "short" if position < 0 else "flat"
 
 
-def opinions(adapter: BaseModelAdapter, frame: Any) -> Opinions:
+def signals_of(adapter: BaseModelAdapter, frame: Any) -> Signals:
     """Return what the model thinks of every bar of a frame that has enough bars behind it.
 
     Raises:
@@ -64,29 +64,29 @@ def opinions(adapter: BaseModelAdapter, frame: Any) -> Opinions:
 
     positions = getattr(adapter, "positions", None)
     if positions is not None:
-        return Opinions(positions(adapter.predict(frame)), "position")
+        return Signals(positions(adapter.predict(frame)), "position")
     shares = _probabilities(adapter, frame)
     if shares is not None:
         if shares.shape[1] != 2:  # noqa: PLR2004 -- a fall and a rise
             raise errors.FeatureMismatch(f"it tells {shares.shape[1]} classes apart, and a signal takes two")
         _check_labels(getattr(adapter, "classes", None))
-        return Opinions(shares[:, 1] - 0.5, "probability")
+        return Signals(shares[:, 1] - 0.5, "probability")
     values = np.asarray(adapter.predict(frame), dtype=np.float64)
     if values.ndim != 1:
         raise errors.FeatureMismatch(f"it predicts {values.shape[1]} numbers for a bar, and a signal takes one")
-    return Opinions(values, "value")
+    return Signals(values, "value")
 
 
-def newest(adapter: BaseModelAdapter, frame: Any) -> Opinions:
+def newest_signals(adapter: BaseModelAdapter, frame: Any) -> Signals:
     """Return what the model thinks of the newest bar; no more bars are looked at than that takes.
 
     Raises:
-        FeatureMismatch, ComponentNotFound: as :func:`opinions`; or it has none, but a NaN.
+        FeatureMismatch, ComponentNotFound: as :func:`signals_of`; or it has none, but a NaN.
     """
     bars = adapter.lookback + (AGENT_BARS if hasattr(adapter, "positions") else 0)
-    found = opinions(adapter, tail(frame, bars))
+    found = signals_of(adapter, tail(frame, bars))
     if not math.isfinite(found.last):
-        raise errors.FeatureMismatch(f"it predicts {found.last} for the newest bar, which is no opinion")
+        raise errors.FeatureMismatch(f"it predicts {found.last} for the newest bar, which is not a signal")
     return found
 
 

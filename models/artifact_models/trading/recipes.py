@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from artifact_models import families
 from artifact_models.adapter import BaseModelAdapter
 from artifact_models.configuration import merged
-from artifact_models.market import PRICE, Market
+from artifact_models.trading.market import PRICE, Market
 from artifact_store import errors
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Recipe:
 
     model: str
     metric: str
-    """Of :class:`~artifact_models.score.Score`, the higher the better: decides which fold is the best."""
+    """Of :class:`~artifact_models.trading.score.Score`, the higher the better: decides which fold is the best."""
     config: Mapping[str, Any] = field(default_factory=dict)
     target: Literal["rise", "return"] = "rise"
     """What it is asked: whether the next bar closes higher (1, else 0), or by which part of its value."""

@@ -1,0 +1,286 @@
+"""What a command-line program over a store needs: options, exit statuses, and answers for people and for machines.
+
+Public: ``artifact-store`` itself, and programs of other distributions, are made of it.
+
+>>> @click.command(cls=program.Program)
+... @click.argument("key")
+... def main(*, key: str, as_json: bool, **where: Any) -> int:
+...     with program.open_store(**where) as store:
+...         runs = [str(run.run_id) for run in store.runs(key)]
+...     program.answer({"runs": runs}, program.table(["run"], [[run] for run in runs]), as_json=as_json)
+...     return program.OK
+
+An error that a user can fix ends as one sentence on stderr, or as a JSON document, with the exit status of its family.
+A fault of the program itself is not caught: its traceback is wanted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import click
+
+from artifact_store.cli import text
+from artifact_store.cli.text import safe, table
+from artifact_store.core import errors
+from artifact_store.store import ArtifactStore
+
+__all__ = [
+    "FAMILIES",
+    "INTERRUPTED",
+    "OK",
+    "PROBLEMS",
+    "VARIABLE",
+    "Program",
+    "ProgramGroup",
+    "answer",
+    "described",
+    "ending",
+    "finite",
+    "open_store",
+    "safe",
+    "store_options",
+    "table",
+]
+
+VARIABLE: Final = "ARTIFACT_STORE_URL"
+"""The environment variable that names the store where ``--store`` does not."""
+
+OK: Final = 0
+PROBLEMS: Final = 1
+INTERRUPTED: Final = 130
+FAMILIES: Final[Mapping[type[errors.ArtifactStoreError], int]] = {
+    errors.InvalidInput: 2,
+    errors.NotFound: 3,
+    errors.Conflict: 4,
+    errors.OutcomeUnknown: 5,
+    errors.Unavailable: 6,
+    errors.AccessDenied: 7,
+    errors.Untrusted: 10,  # before Corrupt, of which one of them is a child
+    errors.Corrupt: 8,
+    errors.Unsupported: 9,
+}
+"""The exit status of each family of errors; the first family that fits counts."""
+_MISUSE: Final = FAMILIES[errors.InvalidInput]
+
+_EXPLAINED: Final = """\b
+Exit status:
+   0  done
+   1  {problems}
+   2  the command, a name or an option is wrong (InvalidInput)
+   3  what was named is not there (NotFound)
+   4  another writer was first; nothing of theirs was changed (Conflict)
+   5  the write may have landed; look before you repeat it (OutcomeUnknown)
+   6  the storage could not do it now; try again later (Unavailable)
+   7  the credentials or permissions do not allow it (AccessDenied)
+   8  the stored bytes are damaged; do not use them (Corrupt)
+   9  something has to be installed or upgraded, or cannot do this (Unsupported)
+  10  the policy does not trust it (Untrusted)
+ 130  interrupted
+"""
+
+
+class _Ending(click.Command):
+    """A command that ends with our exit statuses, and says what went wrong in a sentence or in JSON."""
+
+    def __init__(
+        self, *args: Any, problems: str = "something was found wrong", interrupted: str = "interrupted", **kwargs: Any
+    ) -> None:
+        self._interrupted = interrupted
+        settings = {"help_option_names": ["-h", "--help"], "max_content_width": text.WIDTH}
+        usual = {"epilog": _EXPLAINED.format(problems=problems), "context_settings": settings}
+        super().__init__(*args, **{**usual, **kwargs})
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,  # noqa: FBT001, FBT002 -- click's signature
+        **extra: Any,
+    ) -> Any:
+        """Run the program and exit."""
+
+        def run() -> Any:
+            return super(_Ending, self).main(args, prog_name, complete_var, standalone_mode=False, **extra)
+
+        if not standalone_mode:
+            return run()
+        text.never_fail()
+        given = sys.argv[1:] if args is None else args
+        sys.exit(ending(run, as_json="--json" in given, interrupted=self._interrupted))
+
+
+class Program(_Ending):
+    """A command with the options of a store: ``url``, ``endpoint_url``, ``profile``, ``options`` and ``as_json``.
+
+    The first four are the arguments of :func:`open_store`. What its function returns is the exit status. ``problems``
+    says in the help what the status 1 means, and ``interrupted`` what is said after a Ctrl-C.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.extend(store_options())
+
+
+class ProgramGroup(_Ending, click.Group):
+    """A group of commands that ends in the same way; its options are up to the program (:func:`store_options`)."""
+
+
+def store_options() -> list[click.Option]:
+    """Return new options that say which store, how to reach it, and whether a machine reads the answer.
+
+    In this order: ``--store``, ``--endpoint-url``, ``--profile``, ``--option`` and ``--json``.
+    """
+    return [
+        click.Option(
+            ["--store", "url"],
+            envvar=VARIABLE,
+            show_envvar=True,
+            metavar="URL",
+            help="A folder, s3://bucket/prefix ...",
+        ),
+        click.Option(["--endpoint-url"], metavar="URL", help="Of an S3 server other than Amazon's."),
+        click.Option(["--profile"], metavar="NAME", help="Of the AWS configuration."),
+        click.Option(
+            ["--option", "options"], multiple=True, metavar="NAME=VALUE", help="A storage option; may be repeated."
+        ),
+        click.Option(
+            ["--json", "as_json"], is_flag=True, help="One JSON document on stdout; errors as JSON on stderr."
+        ),
+    ]
+
+
+def open_store(
+    url: str | None, *, endpoint_url: str | None = None, profile: str | None = None, options: Sequence[str] = ()
+) -> ArtifactStore:
+    """Return the store that the options name. Nothing is read or written yet.
+
+    Raises:
+        InvalidOption: no store was named, or an option means nothing.
+    """
+    given = storage_options(options, endpoint_url=endpoint_url, profile=profile)
+    return ArtifactStore(required(url), storage_options=given or None)
+
+
+def required(url: str | None) -> str:
+    """Return the store that was named.
+
+    Raises:
+        InvalidOption: no store was named.
+    """
+    if not url:
+        raise errors.InvalidOption(
+            f"which store? Give --store URL, or set {VARIABLE}: a folder, s3://bucket/prefix, gs://... or az://..."
+        )
+    return url
+
+
+def storage_options(
+    options: Iterable[str], *, endpoint_url: str | None = None, profile: str | None = None
+) -> dict[str, Any]:
+    """Return the storage options that the command line gives.
+
+    Raises:
+        click.BadParameter: as :func:`parse_options`.
+    """
+    given = parse_options(options)
+    given |= {"endpoint_url": endpoint_url} if endpoint_url else {}
+    given |= {"profile": profile} if profile else {}
+    return given
+
+
+def parse_options(values: Iterable[str]) -> dict[str, Any]:
+    """Read ``NAME=VALUE``; true, false, and values in braces or brackets are JSON, anything else is text.
+
+    Raises:
+        click.BadParameter: it is written otherwise. The value is not repeated, since it may be a secret.
+    """
+    found: dict[str, Any] = {}
+    for value in values:
+        name, equals, given = value.partition("=")
+        if not equals or not name:
+            raise click.BadParameter("it is written NAME=VALUE.", param_hint="--option")
+        try:
+            found[name] = json.loads(given) if given in {"true", "false"} or given[:1] in {"{", "["} else given
+        except (ValueError, RecursionError):  # the error itself holds what was written
+            raise click.BadParameter(
+                f"the value of {name} begins like JSON, and is not JSON.", param_hint="--option"
+            ) from None
+    return found
+
+
+def ending(run: Callable[[], object], *, as_json: bool, interrupted: str = "interrupted") -> int:
+    """Return the exit status of ``run``, after saying on stderr what went wrong."""
+    try:
+        status = run()
+    except click.Abort:
+        if as_json:
+            click.echo(_document("Interrupted", "Interrupted", interrupted), err=True)
+        else:
+            click.echo(f"{interrupted[:1].upper()}{interrupted[1:]}.", err=True)
+        return INTERRUPTED
+    except click.ClickException as error:
+        if as_json:
+            click.echo(_document(type(error).__name__, "InvalidInput", error.format_message()), err=True)
+        else:
+            error.show(sys.stderr)
+        return _MISUSE
+    except (errors.ArtifactStoreError, OSError) as error:
+        _print_error(error, as_json=as_json)
+        return _family(error)[1]
+    return status if isinstance(status, int) else OK
+
+
+def described(error: BaseException) -> dict[str, Any]:
+    """Return an error as JSON: its type, its family, the text, and the plain ones among its attributes."""
+    return {
+        "type": type(error).__name__,
+        "family": _family(error)[0],
+        "message": str(error),
+        "details": {name: value for name, value in vars(error).items() if _is_plain(value)},
+    }
+
+
+def answer(document: Mapping[str, Any], lines: Iterable[str], *, as_json: bool) -> None:
+    """Print a JSON document for machines, or lines for people."""
+    if as_json:
+        click.echo(json.dumps(document, indent=2, allow_nan=False))
+        return
+    for line in lines:
+        click.echo(line)
+
+
+def finite(value: float) -> float | None:
+    """Return a number that JSON can hold, or ``None`` for NaN and the infinities."""
+    return value if value - value == 0 else None
+
+
+def _family(error: BaseException) -> tuple[str, int]:
+    for family, status in FAMILIES.items():
+        if isinstance(error, family):
+            return family.__name__, status
+    return "InvalidInput", _MISUSE  # of the operating system, about a path that was named
+
+
+def _print_error(error: BaseException, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"error": described(error)}, indent=2), err=True)
+        return
+    message = "\n".join(safe(line) for line in str(error).splitlines())
+    click.echo(f"{click.style('Error:', fg='red', bold=True)} {message}", err=True)
+
+
+def _document(kind: str, family: str, message: str) -> str:
+    return json.dumps({"error": {"type": kind, "family": family, "message": message, "details": {}}}, indent=2)
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(isinstance(name, str) and _is_plain(part) for name, part in value.items())
+    if isinstance(value, list | tuple):
+        return all(_is_plain(part) for part in value)
+    return value is None or isinstance(value, str | int | float)
