@@ -25,23 +25,23 @@ WINDOWS = HERE / "tools" / "windows" / "wine_python.py"
 SOURCES = ("artifact_store", "models", "tests", "demo", "benchmarks", "tools", "dev.py")
 WHEEL_TESTS = (  # what a wheel could lack: modules, data files, entry points, the command; `dev.py wheel` runs all
     "tests/test_architecture.py",
-    "tests/conformance/test_memory.py",
-    "tests/conformance/test_local.py",
-    "tests/conformance/test_codecs.py",
-    "tests/e2e/test_cli.py",
-    "tests/e2e/test_documentation.py",
+    "tests/integration/conformance/test_memory.py",
+    "tests/integration/conformance/test_local.py",
+    "tests/integration/conformance/test_codecs.py",
+    "tests/integration/e2e/test_cli.py",
+    "tests/integration/e2e/test_documentation.py",
 )
 
 PROOFS = {
-    "faults": ("tests.matrix", "every fault at every step of every operation, on every backend"),
-    "races": ("tests.linear", "many writers, three faults in ten, and a checker of what they were told"),
+    "faults": ("tests.proofs.matrix", "every fault at every step of every operation, on every backend"),
+    "races": ("tests.proofs.linear", "many writers, three faults in ten, and a checker of what they were told"),
     "publishes": (
-        "tests.publishes",
+        "tests.proofs.publishes",
         "validated saves under faults, and an alias that never names a model that is broken",
     ),
-    "fuzz": ("tests.fuzz", "bytes and text that nobody would write, into everything that reads them"),
+    "fuzz": ("tests.proofs.fuzz", "bytes and text that nobody would write, into everything that reads them"),
     "mutants": ("tools.mutants", "small damages to the code, each of which a test has to notice"),
-    "replays": ("tests.replays", "what has hit other stores, done to this one"),
+    "replays": ("tests.proofs.replays", "what has hit other stores, done to this one"),
 }
 
 

@@ -274,7 +274,7 @@ GROUPS: dict[str, Callable[[Path], Iterator[tuple[str, Callable[[], object]]]]] 
 def child(group: str, folder: str) -> None:
     """Try all cases of a group with little memory, and print what became of them, and how much it took."""
     from artifact_store.core.errors import ArtifactStoreError
-    from tests.fuzz.running import bound_memory, peak_megabytes
+    from tests.proofs.fuzz.running import bound_memory, peak_megabytes
 
     cases = list(GROUPS[group](Path(folder)))
     before = peak_megabytes()
@@ -307,7 +307,7 @@ def test_what_is_too_much_is_refused_by_name_and_costs_nothing(group: str, tmp_p
 def test_the_largest_document_that_is_read_takes_a_known_amount_of_memory(tmp_path: Path) -> None:
     """Eight megabytes of the costliest JSON that there is, refused or not: some fifty times as much, and no more."""
     program = (
-        "from tests.fuzz.running import peak_megabytes as peak\n"
+        "from tests.proofs.fuzz.running import peak_megabytes as peak\n"
         "from artifact_store.core.canonical import parse\n"
         "data = b'[' + b'{},' * ((8 << 20) // 3 - 1) + b'1]'\n"
         "before = peak()\n"
