@@ -13,7 +13,7 @@ import pytest
 
 from tools.mutants.operators import mutants
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 TOY = '''"""A toy."""
 
 LIMIT = 3

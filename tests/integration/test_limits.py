@@ -294,7 +294,7 @@ def child(group: str, folder: str) -> None:
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_what_is_too_much_is_refused_by_name_and_costs_nothing(group: str, tmp_path: Path) -> None:
-    program = f"from tests.unit.test_limits import child; child({group!r}, {str(tmp_path)!r})"
+    program = f"from tests.integration.test_limits import child; child({group!r}, {str(tmp_path)!r})"
     done = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.splitlines()[-1])

@@ -18,7 +18,7 @@ from artifact_store.legacy.sb3_zip import read_sb3
 from artifact_store.legacy.vecnormalize_pickle import read_vecnormalize
 from tests.hostile import CORPUS, Hostile
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 READERS = {
     "model.pkl": read_lightgbm,
     "preprocessor.pkl": read_preprocessor,
@@ -118,7 +118,7 @@ import json, sys
 from pathlib import Path
 import joblib, lightgbm, sklearn.preprocessing, stable_baselines3, torch
 from tests.legacy_cases import CASES
-from tests.unit.test_legacy_hostile import CORPUS, READERS
+from tests.integration.legacy.test_legacy_hostile import CORPUS, READERS
 from artifact_store.core.errors import Corrupt, RiskRefused
 from artifact_store.legacy.limits import LIMITS
 

@@ -91,7 +91,7 @@ def test_a_server_does_not_outlive_a_starter_that_is_killed(seaweed):
         "server = SeaweedServer().start()\nprint(server.endpoint, server._home, flush=True)\ntime.sleep(600)\n"
     )
     command = [sys.executable, "-c", script]
-    with subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True) as starter:
+    with subprocess.Popen(command, cwd=Path(__file__).parents[3], stdout=subprocess.PIPE, text=True) as starter:
         endpoint, home = starter.stdout.readline().split()
         starter.kill()
     address = urlsplit(endpoint)
@@ -127,7 +127,7 @@ def test_moto_keeps_what_is_written(moto: MotoServer, moto_prefix):
     [((), "1 skipped"), (("--long",), "1 passed")],
 )
 def test_what_takes_minutes_runs_only_when_asked_for(tmp_path, options, outcome):
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     test = tmp_path / "test_long.py"
     test.write_text("import pytest\n\n@pytest.mark.long\ndef test_it():\n    assert True\n")
     command = [sys.executable, "-m", "pytest", "-c", root / "pyproject.toml", "--rootdir", root, "-p", "tests.conftest"]
