@@ -42,7 +42,7 @@ def tidy_bucket(request):
         client.delete_bucket_lifecycle(Bucket=server.bucket)
 
 
-@pytest.fixture(params=["memory", "local", pytest.param("obstore", marks=pytest.mark.long)])
+@pytest.fixture(params=["memory", "local", pytest.param("obstore", marks=pytest.mark.nightly)])
 def place(request):
     """On S3 all of it takes a minute; the last test does the most of it there in two seconds."""
     if request.param == "obstore":

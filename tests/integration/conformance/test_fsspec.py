@@ -135,7 +135,7 @@ class TestFsspecLocal(BackendSuite):
         return open_filesystem(f"file://{tmp_path.as_posix()}")
 
 
-@pytest.mark.long  # the class above once more, and the test below in short
+@pytest.mark.nightly  # the class above once more, and the test below in short
 class TestReadyS3fs(TestS3fsOnSeaweed):
     """A filesystem that somebody made, with all its caches on, describes ours."""
 

@@ -131,7 +131,7 @@ def test_children_use_the_store_of_their_parent(site, engine):
     check(site(engine), SHORT[engine])
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.parametrize("engine", ["local", "obstore", "s3fs"])
 def test_children_of_every_kind_use_the_store_of_their_parent(site, engine):
     check(site(engine), list(KINDS))

@@ -108,7 +108,7 @@ def test_a_process_may_be_killed_before_any_storage_operation(shared, action):
     kill_everywhere(shared, action, ["before"])
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("action", ["save", "promote", "rollback"])
 def test_a_process_may_be_killed_before_and_after_any_storage_operation(shared, action):

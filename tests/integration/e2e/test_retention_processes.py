@@ -57,7 +57,7 @@ def has(store, run_id):
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("action", ["delete", "undelete", "prune", "gc"])
-@pytest.mark.parametrize("landed", ["before", pytest.param("landed", marks=pytest.mark.long)])
+@pytest.mark.parametrize("landed", ["before", pytest.param("landed", marks=pytest.mark.nightly)])
 def test_a_process_may_be_killed_at_any_storage_operation(tmp_path, action, landed):
     deaths = 0
     for number in range(1, 60):
@@ -74,7 +74,7 @@ def test_a_process_may_be_killed_at_any_storage_operation(tmp_path, action, land
     assert deaths >= 4
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("action", ["delete", "undelete", "gc"])
 def test_a_process_may_be_killed_at_any_change_of_the_disk(tmp_path, action):

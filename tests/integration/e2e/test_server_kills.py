@@ -195,7 +195,7 @@ def test_what_a_killed_server_had_acknowledged_is_there_and_open_uploads_are_cle
     kill_under_load(tmp_path, 2, random.Random(1))
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(3000)
 def test_what_a_server_killed_fifty_times_had_acknowledged_is_there_and_open_uploads_are_cleared(tmp_path):
     kill_under_load(tmp_path, 50, random.Random(2))

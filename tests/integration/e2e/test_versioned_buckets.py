@@ -63,7 +63,7 @@ class Bucket:
         return {"Bucket": self.name, "Key": version["Key"], "VersionId": version["VersionId"]}
 
 
-@pytest.fixture(params=["versioned", pytest.param("suspended", marks=pytest.mark.long), "locked"])
+@pytest.fixture(params=["versioned", pytest.param("suspended", marks=pytest.mark.nightly), "locked"])
 def kind(request):
     return request.param
 

@@ -137,7 +137,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_one_fault_at_any_operation_changes_nothing_of_the_outcome(fault, request):
-    step = 1 if request.config.getoption("--long") else 13
+    step = 1 if request.config.getoption("--nightly") else 13
     echo = {"ops": ("write",), "key": f"{KEY}/*"} if fault == "echo" else {"ops": (), "key": "*"}
     for number in range(0, 2000, step):
         world = World()
@@ -180,14 +180,14 @@ def repairable(worlds_after_a_crash):
 
 @pytest.mark.parametrize("landed", [False, True], ids=["before", "landed"])
 def test_a_crash_at_any_operation_leaves_a_store_that_can_be_repaired(landed, request):
-    step = 1 if request.config.getoption("--long") else 11
+    step = 1 if request.config.getoption("--nightly") else 11
     plans = (Faults().crash_at(number, landed=landed) for number in range(1, 2000, step))
     assert repairable(crash_after_crash(spoilt, plans, repair_twice)) > 50 // step
 
 
 @pytest.mark.parametrize("landed", [False, True], ids=["before", "landed"])
 def test_a_crash_at_any_write_leaves_a_store_that_can_be_repaired(landed, request):
-    step = 1 if request.config.getoption("--long") else 3
+    step = 1 if request.config.getoption("--nightly") else 3
     changing = ("write", "delete", "discard")
     plans = (Faults().on(*changing, after=number, times=1).crash(landed=landed) for number in range(0, 200, step))
     assert repairable(crash_after_crash(spoilt, plans, repair_twice)) > 15 // step
@@ -470,7 +470,7 @@ class Ruins:
 
 @pytest.mark.parametrize("batch", range(4))
 def test_whatever_is_damaged_doctor_answers_and_no_repair_makes_it_worse(batch, request):
-    several = 400 if request.config.getoption("--long") else 25
+    several = 400 if request.config.getoption("--nightly") else 25
     for number in range(several):
         ruins = Ruins(seed=batch * 1000 + number)
         ruins.damage()
@@ -523,7 +523,7 @@ def go_on(url, number, done, failures):
 
 @pytest.mark.parametrize("place", ["memory", "local"])
 def test_nobody_is_accused_while_others_save_publish_delete_and_sweep(place, tmp_path, request):
-    rounds = 60 if request.config.getoption("--long") else 8
+    rounds = 60 if request.config.getoption("--nightly") else 8
     url = f"memory://{tmp_path.name}" if place == "memory" else tmp_path / "store"
     first = ArtifactStore(url)
     first.save({"n": 0}, KEY)

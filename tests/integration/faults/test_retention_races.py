@@ -189,7 +189,7 @@ def test_random_orders_of_publishing_deleting_clearing_and_reading_leave_no_alia
     rounds(0, ROUNDS)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(1800)
 def test_two_thousand_random_orders_leave_no_alias_dangling():
     rounds(10_000, LONG)

@@ -124,14 +124,14 @@ def test_moto_keeps_what_is_written(moto: MotoServer, moto_prefix):
 
 @pytest.mark.parametrize(
     ("options", "outcome"),
-    [((), "1 skipped"), (("--long",), "1 passed")],
+    [((), "1 skipped"), (("--nightly",), "1 passed")],
 )
 def test_what_takes_minutes_runs_only_when_asked_for(tmp_path, options, outcome):
     root = Path(__file__).parents[3]
     test = tmp_path / "test_long.py"
-    test.write_text("import pytest\n\n@pytest.mark.long\ndef test_it():\n    assert True\n")
+    test.write_text("import pytest\n\n@pytest.mark.nightly\ndef test_it():\n    assert True\n")
     command = [sys.executable, "-m", "pytest", "-c", root / "pyproject.toml", "--rootdir", root, "-p", "tests.conftest"]
     ran = subprocess.run([*command, *options, test], cwd=root, capture_output=True, text=True, timeout=120, check=False)
     assert outcome in ran.stdout, ran.stdout + ran.stderr
-    assert ("run with --long" in ran.stdout) == (not options)
+    assert ("run with --nightly" in ran.stdout) == (not options)
     assert "libraries: fsspec" in ran.stdout

@@ -1,7 +1,7 @@
 """Any bit of any document flipped, any length cut, any byte added: found out before anything is decoded.
 
 Through a real store, in memory and on disk. In the normal form one bit of every byte is flipped, and every length is
-tried; on disk, and of a block of history, which is long, only of some. With ``--long`` it is every bit and length.
+tried; on disk, and of a block of history, which is long, only of some. With ``--nightly`` it is every bit and length.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def test_a_flipped_bit_in_every_byte(world: World, place: str, step: int) -> Non
     assert world.refuses(place, flips(data, step, one)) == len(range(0, len(data), step))
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.parametrize("place", PLACES)
 def test_every_flipped_bit(world: World, place: str) -> None:
     data = world.document(place)
@@ -196,7 +196,7 @@ def test_every_shorter_length(world: World, place: str, step: int) -> None:
     assert world.refuses(place, cuts(data, step)) == len(range(0, len(data), step))
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.parametrize("place", PLACES)
 def test_every_shorter_length_on_disk_as_well(world: World, place: str) -> None:
     data = world.document(place)

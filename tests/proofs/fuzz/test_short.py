@@ -50,7 +50,7 @@ def test_some_inputs_of_each_target(name: str) -> None:
     assert len(runner.account.outcomes) >= 5, told(runner)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_some_files_of_the_codecs(tmp_path: Path) -> None:
     runner = Runner(codec_files.TARGET, tmp_path)
     for data in itertools.islice(inputs(codec_files.TARGET, seed=7), 1500):

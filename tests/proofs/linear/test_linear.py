@@ -36,7 +36,7 @@ def test_of_many_savers_of_one_run_id_one_wins_and_all_are_told_the_truth(backen
     assert races.ends["alike"] > 0
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("backend", ["memory", "local", "obstore", "s3fs"])
 def test_ten_thousand_operations_and_a_thousand_races(backend):

@@ -31,7 +31,7 @@ def test_the_same_faults_without_a_validation_leave_aliases_on_broken_models():
     assert any("does not load" in violation for violation in tally.violations)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("backend", command.BACKENDS)
 def test_a_thousand_publishes(backend, capsys):

@@ -41,7 +41,7 @@ class Tally:
             self.said.append(f"{report.nodeid}\n{report.longreprtext}")
 
     def result(self, row: int) -> str:
-        """Return the worst that happened; a test that needs --long does not spoil those that ran."""
+        """Return the worst that happened; a test that runs at night does not spoil those that ran."""
         found = self.results[row]
         if not found:
             return ABSENT
@@ -57,7 +57,7 @@ def run(rows: list[int], *, long: bool) -> Tally:
         "-q",
         "-p",
         "no:cacheprovider",
-        *(["--long"] if long else []),
+        *(["--nightly"] if long else []),
         *(["-k", wanted] if rows else []),
     ]
     with contextlib.redirect_stdout(io.StringIO()):

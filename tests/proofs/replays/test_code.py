@@ -469,7 +469,7 @@ def test_row_11_a_damaged_text_is_refused_or_predicts(tmp_path: Path) -> None:
     assert tally["read"] > 20  # what changes a number at a leaf makes another model, and no harm
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.parametrize("seed", range(2, 8))
 def test_row_11_many_damaged_texts_are_refused_or_predict(tmp_path: Path, seed: int) -> None:
     assert sum(lightgbm_survives(tmp_path, seed=seed, count=2_000).values()) == 2_000

@@ -24,7 +24,7 @@ from tests.proofs.replays.hostile_s3 import HTTP_TIME, TIME, HostileS3, Reply, R
 pytestmark = pytest.mark.xdist_group("replays_servers")  # clients are made once, which is what costs
 
 KEY = "gru/BTCEUR"
-LONG = pytest.mark.long
+LONG = pytest.mark.nightly
 
 
 @dataclass(slots=True)

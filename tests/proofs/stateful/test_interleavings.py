@@ -285,7 +285,7 @@ def test_in_every_order_of_steps_the_invariants_hold(name, record_property):
     explored(name, record_property)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", sorted(LONG))
 def test_in_every_order_of_many_steps_the_invariants_hold(name, record_property):
     explored(name, record_property)
