@@ -41,7 +41,7 @@ provenance.LIMIT = 60.0  # type: ignore[misc]  # what a save records must not de
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # on models as small as those of tests, threads only wait for each other
 
-settings.register_profile("short", max_examples=50, deadline=None)
+settings.register_profile("short", max_examples=100, deadline=None)  # a busy machine is no finding
 settings.register_profile("nightly", max_examples=1000, deadline=None)
 
 MEASURED = Path(__file__).parent / "unit"

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 import pytest
+from hypothesis import settings
 
 NONE = 0
 CONFORMANCE = "tests/integration/conformance"
@@ -25,14 +26,29 @@ PLUMBING = (
     "test_children_are_complete_exact_and_in_order",
     "test_exactly_the_named_object_is_deleted",
     "test_reading_what_is_not_there_says_so",
-    "test_a_folder_made_by_a_console_is_no_object",
-    "test_an_upload_in_parts_can_be_swapped_in",
 )
 """What the suite of backends asks of moto by default: that requests arrive and replies are read. SeaweedFS is asked everything."""
 SLICES = {
+    "tests/unit/test_features_categories.py": 4,
+    f"{CONFORMANCE}/test_doctor.py": 2,
+    f"{CONFORMANCE}/test_fsspec.py::TestS3fsOnSeaweed": 3,
+    f"{CONFORMANCE}/test_retention.py": 3,
+    f"{CONFORMANCE}/test_signed_retention.py": 3,
+    f"{CONFORMANCE}/test_signing.py": 3,
+    f"{CONFORMANCE}/test_store.py": 3,
+    f"{CONFORMANCE}/test_symbols.py": 3,
+    "tests/integration/codecs/test_decode_comes_last.py": 3,
+    "tests/integration/legacy": 4,
     **dict.fromkeys(MOTO, NONE),
     **{f"{suite}::{name}": 10 for suite in MOTO for name in PLUMBING},
+    f"{MOTO[0]}::test_a_folder_made_by_a_console_is_no_object": 1,
+    f"{MOTO[0]}::test_an_upload_in_parts_can_be_swapped_in": 1,
 }
+
+
+def examples(short: int, nightly: int) -> int:
+    """Return how many examples of Hypothesis a costly test tries in the profile that is chosen."""
+    return nightly if settings.get_current_profile_name() == "nightly" else short
 
 
 def share_of(nodeid: str) -> int:

@@ -25,6 +25,7 @@ from artifact_store.codecs.arrays import ArrayCodec
 from artifact_store.codecs.scalers import ScalerCodec, to_arrays
 from artifact_store.core.errors import Corrupt, FeatureMismatch, InvalidInput, NotEncodable
 from artifact_store.core.registry import CodecRegistry
+from tests.slices import examples
 
 pytestmark = [
     pytest.mark.windows,
@@ -55,6 +56,7 @@ PREPROCESSORS = st.one_of(
     st.builds(make_pipeline, IMPUTERS, SCALERS),
     st.builds(make_pipeline, SCALERS, st.just("passthrough"), st.builds(make_pipeline, SCALERS, IMPUTERS)),
 )
+
 DTYPES = st.sampled_from(["f8", "f4", "f2", "i4", "u1"])
 NUMBERS = st.one_of(
     st.floats(-1e4, 1e4, width=16), st.floats(-1e4, 1e4, width=32), st.sampled_from([0.0, -0.0, 0.1, -1.5, 1.0, np.nan])
@@ -90,7 +92,7 @@ def outcome(preprocessor: Any, rows: Any) -> Any:
         return error
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=examples(100, 4000))
 @given(data=st.data(), preprocessor=PREPROCESSORS)
 def test_it_transforms_as_scikit_learn_does(data: st.DataObject, preprocessor: Any) -> None:
     width = data.draw(st.integers(1, 4))

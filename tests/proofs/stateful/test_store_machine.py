@@ -12,6 +12,7 @@ from artifact_store import ArtifactStore, errors
 from artifact_store.core import keys
 from artifact_store.core.keys import ModelKey
 from artifact_store.storage.memory import MemoryBackend
+from tests.slices import examples
 
 KEYS = ("gru/BTCEUR", "gru/ETHEUR", "gbm")
 ALIASES = ("latest", "production")
@@ -295,5 +296,5 @@ class StoreMachine(RuleBasedStateMachine):
 
 TestStoreMachine = StoreMachine.TestCase
 TestStoreMachine.settings = settings(
-    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(10, 400), stateful_step_count=30, suppress_health_check=list(HealthCheck)
 )
