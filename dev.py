@@ -23,25 +23,30 @@ from tools.processes import HERE, Argument, Failed, quietly, run, run_holding_la
 
 WINDOWS = HERE / "tools" / "windows" / "wine_python.py"
 SOURCES = ("artifact_store", "models", "tests", "demo", "benchmarks", "tools", "dev.py")
-WHEEL_TESTS = (  # what a wheel could lack: modules, data files, entry points, the command; `dev.py wheel` runs all
+WHEEL_TESTS = (  # what a wheel could lack: modules, data files, entry points, the command; `--nightly` runs all
     "tests/test_architecture.py",
-    "tests/conformance/test_memory.py",
-    "tests/conformance/test_local.py",
-    "tests/conformance/test_codecs.py",
-    "tests/e2e/test_cli.py",
-    "tests/e2e/test_documentation.py",
+    "tests/integration/conformance/test_memory.py",
+    "tests/integration/conformance/test_local.py",
+    "tests/integration/conformance/test_codecs.py",
+    "tests/integration/e2e/test_cli.py",
+    "tests/integration/e2e/test_documentation.py",
 )
 
+COVERED = "artifact_store/core"  # what the unit tests alone have to reach: every line, every branch
+NIGHTLY = "nightly"
+
 PROOFS = {
-    "faults": ("tests.matrix", "every fault at every step of every operation, on every backend"),
-    "races": ("tests.linear", "many writers, three faults in ten, and a checker of what they were told"),
+    NIGHTLY: ("pytest", "all cases of all tests, with the many examples of Hypothesis, every secret watched"),
+    "slice": ("pytest", "another seeded slice of the tests of proofs; --seed N repeats one"),
+    "faults": ("tests.proofs.matrix", "every fault at every step of every operation, on every backend"),
+    "races": ("tests.proofs.linear", "many writers, three faults in ten, and a checker of what they were told"),
     "publishes": (
-        "tests.publishes",
+        "tests.proofs.publishes",
         "validated saves under faults, and an alias that never names a model that is broken",
     ),
-    "fuzz": ("tests.fuzz", "bytes and text that nobody would write, into everything that reads them"),
+    "fuzz": ("tests.proofs.fuzz", "bytes and text that nobody would write, into everything that reads them"),
     "mutants": ("tools.mutants", "small damages to the code, each of which a test has to notice"),
-    "replays": ("tests.replays", "what has hit other stores, done to this one"),
+    "replays": ("tests.proofs.replays", "what has hit other stores, done to this one"),
 }
 
 
@@ -94,7 +99,7 @@ def wheel_tests(built: Built, *, everything: bool) -> str | None:
     found = quietly([python, "-c", "import artifact_store; print(artifact_store.__file__)"], cwd=built.tree).strip()
     if not Path(found).is_relative_to(BUILD / "venv"):
         raise Failed(f"artifact_store comes from {found}, not from the wheel")
-    chosen = ["tests", "--long"] if everything else [name for name in WHEEL_TESTS if (built.tree / name).exists()]
+    chosen = ["tests", "--nightly"] if everything else [name for name in WHEEL_TESTS if (built.tree / name).exists()]
     # The programs that came with the dependencies are in the other environment.
     path = os.pathsep.join([str(venv_python().parent), os.environ.get("PATH", "")])
     command: list[Argument] = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *workers(()), *chosen]
@@ -122,7 +127,7 @@ def workers(arguments: Sequence[str]) -> list[str]:
 
 def core_is_covered() -> str | None:
     """Print what the unit tests leave out of the core; all of its lines and branches must have run."""
-    command: list[Argument] = [venv_python(), "-m", "coverage", "report", "--include=artifact_store/core/*"]
+    command: list[Argument] = [venv_python(), "-m", "coverage", "report", f"--include={COVERED}/*"]
     return "below 100 %" if run([*command, "--fail-under=100"]) else None
 
 
@@ -143,9 +148,10 @@ def test(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         return selected_tests(options, arguments)
     checks = Checks()
     lint(checks)
-    distribution_tests(checks, options)
-    command: list[Argument] = [venv_python(), "-m", "pytest", *workers(()), "--cov", "--cov-unit", "--cov-report="]
-    command += ["--long"] * options.long + ["--color=yes"] * sys.stdout.isatty()
+    if options.nightly or options.windows:
+        distribution_tests(checks, options)
+    command: list[Argument] = [venv_python(), "-m", "pytest", *workers(()), f"--cov={COVERED}", "--cov-unit"]
+    command += ["--cov-report=", *chosen(options), *["--color=yes"] * sys.stdout.isatty()]
     summary = ""
 
     def suite() -> str | None:
@@ -153,11 +159,16 @@ def test(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         status, summary = run_holding_last_line(command)
         return f"status {status}" if status else None
 
-    checks.step("all tests", suite)
+    checks.step("all tests" if options.nightly else "tests", suite)
     checks.step("coverage of the core", core_is_covered)
     checks.report()
     print(summary, flush=True)
     return int(checks.failed)
+
+
+def chosen(options: argparse.Namespace) -> list[str]:
+    """Return what tells pytest which cases to run."""
+    return ["--nightly"] * options.nightly + [f"--seed={options.seed}"] * (options.seed is not None)
 
 
 def distribution_tests(checks: Checks, options: argparse.Namespace) -> None:
@@ -166,7 +177,8 @@ def distribution_tests(checks: Checks, options: argparse.Namespace) -> None:
     checks.step("sdist and wheels", lambda: built.append(build()))
     if not built:
         return
-    checks.step("tests against the wheel", lambda: wheel_tests(built[0], everything=options.long))
+    if options.nightly:
+        checks.step("tests against the wheel", lambda: wheel_tests(built[0], everything=False))
     if options.windows:
         checks.step("tests on Windows", lambda: windows_tests(built[0], ()))
 
@@ -175,14 +187,18 @@ def selected_tests(options: argparse.Namespace, arguments: Sequence[str]) -> int
     """Run pytest alone with these arguments, here or on Windows."""
     if options.windows:
         return int(windows_tests(build(), arguments) is not None)
-    long = ["--long"] if options.long else []
-    return run([venv_python(), "-m", "pytest", *workers(arguments), *long, *arguments])
+    return run([venv_python(), "-m", "pytest", *workers(arguments), *chosen(options), *arguments])
 
 
 def prove(options: argparse.Namespace, arguments: Sequence[str]) -> int:
-    """Run one of the proofs, which print their numbers as a table; further arguments are its own (``--help``)."""
+    """Run one of the proofs; further arguments are its own (``--help``). Most print their numbers as a table."""
     ensure_environment("dev", fresh=options.fresh)
-    return run([venv_python(), "-m", PROOFS[options.proof][0], *arguments])
+    command: list[Argument] = [venv_python(), "-m", PROOFS[options.proof][0]]
+    if options.proof == NIGHTLY:
+        command += [*workers(arguments), "--nightly", "tests"]
+    elif options.proof == "slice":
+        command += [*workers(arguments), f"--seed={int(time.time())}", "tests/proofs"]  # a later --seed counts
+    return run([*command, *arguments])
 
 
 def only_lint(options: argparse.Namespace, arguments: Sequence[str]) -> int:
@@ -196,11 +212,11 @@ def only_lint(options: argparse.Namespace, arguments: Sequence[str]) -> int:
 
 
 def wheel(options: argparse.Namespace, arguments: Sequence[str]) -> int:
-    """Build both distributions and run all tests against the installed wheels."""
+    """Build both distributions and run tests against the installed wheels."""
     refuse(arguments)
     ensure_environment("dev", fresh=options.fresh)
     checks = Checks()
-    checks.step("sdist, wheels, tests against the wheels", lambda: wheel_tests(build(), everything=True))
+    checks.step("sdist, wheels, tests against the wheels", lambda: wheel_tests(build(), everything=options.nightly))
     checks.report()
     say(f"in {BUILD / 'dist'}: " + ", ".join(path.name for path in sorted((BUILD / "dist").iterdir())))
     return int(checks.failed)
@@ -224,10 +240,10 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     for name, work, text in (
         ("demo", demo, "save, load, predict and roll back; further arguments go to demo/run.py"),
-        ("test", test, "lint, types, wheel, all tests; further arguments go to pytest, which then runs alone"),
+        ("test", test, "lint, types, tests; further arguments go to pytest, which then runs alone"),
         ("prove", prove, "print one of the tables of evidence; `prove NAME --help` tells its options"),
         ("lint", only_lint, "style, format and types"),
-        ("wheel", wheel, "build both distributions and run all tests against the wheels"),
+        ("wheel", wheel, "build both distributions and run tests against the wheels"),
         ("floors", oldest, "test with the oldest versions that the requirements allow, in an environment of their own"),
     ):
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
@@ -237,8 +253,10 @@ def parser() -> argparse.ArgumentParser:
             proofs = command.add_subparsers(required=True, metavar="NAME", dest="proof")
             for proof, (_, about) in PROOFS.items():
                 proofs.add_parser(proof, help=about, add_help=False, allow_abbrev=False)  # --help is the proof's own
+        if work in {test, wheel}:
+            command.add_argument("--nightly", action="store_true", help="all cases of all tests")
         if work is test:
-            command.add_argument("--long", action="store_true", help="also the tests that take minutes")
+            command.add_argument("--seed", help="another slice of the tests of which a slice runs")
             command.add_argument("--windows", action="store_true", help="also on Windows CPython under Wine (Debian)")
     return top
 

@@ -1,7 +1,8 @@
-"""What every test can ask for: real servers, ``--long``, and a report of the versions it ran with."""
+"""What every test can ask for: real servers, the slice or all of it, and a report of the versions it ran with."""
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import threading
@@ -11,8 +12,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from artifact_store.ops import provenance
+from tests import slices
 from tests.servers import MotoServer, Proxy, SeaweedServer, SeaweedUnavailable, find_weed
 
 REPORTED = (
@@ -36,24 +39,41 @@ REPORTED = (
 
 provenance.LIMIT = 60.0  # type: ignore[misc]  # what a save records must not depend on how busy this machine is
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # on models as small as those of tests, threads only wait for each other
+
+settings.register_profile("short", max_examples=100, deadline=None)  # a busy machine is no finding
+settings.register_profile("nightly", max_examples=1000, deadline=None)
+
 MEASURED = Path(__file__).parent / "unit"
 """The tests whose coverage ``--cov-unit`` measures: it doubles the time of each, and these alone have to reach all of the core."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="also run the tests that take minutes")
+    parser.addoption("--nightly", action="store_true", help="all cases of all tests, also those that take minutes")
+    parser.addoption("--seed", default="0", help="which slice of the tests in tests/slices.py runs without --nightly")
     parser.addoption(
         "--cov-unit", action="store_true", help="with --cov: measure it while tests/unit runs, and no other"
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose between the two profiles of Hypothesis, before the first test is imported."""
+    settings.load_profile("nightly" if config.getoption("--nightly") else "short")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--long"):
+    """Leave out what is not in the slice, unless all is wanted or tests are named one by one."""
+    if config.getoption("--nightly"):
         return
-    skip = pytest.mark.skip(reason="takes minutes: run with --long")
+    skip = pytest.mark.skip(reason="takes minutes: run with --nightly")
     for item in items:
-        if item.get_closest_marker("long"):
+        if item.get_closest_marker("nightly"):
             item.add_marker(skip)
+    if any("::" in argument for argument in config.args):
+        return
+    out = slices.left_out(items, config.getoption("--seed"))
+    config.hook.pytest_deselected(items=[item for item in items if item.nodeid in out])
+    items[:] = [item for item in items if item.nodeid not in out]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -71,8 +91,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         threading.settrace(threads)  # type: ignore[arg-type]
 
 
-def pytest_report_header() -> list[str]:
-    return ["libraries: " + ", ".join(f"{name} {installed(name)}" for name in REPORTED)]
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    all_of_it = config.getoption("--nightly")
+    chosen = "all cases" if all_of_it else f"slice {config.getoption('--seed')}; --nightly runs all cases"
+    return ["libraries: " + ", ".join(f"{name} {installed(name)}" for name in REPORTED), f"tests: {chosen}"]
 
 
 def installed(name: str) -> str:

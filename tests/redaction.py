@@ -1,8 +1,9 @@
-"""No secret gets out, whatever a test does: what every test of every file is held to, without asking for it.
+"""No secret gets out, whatever a test does: what each test that may meet a secret is held to, without asking for it.
 
-The servers of the tests have secret keys with one mark in them (``tests/servers/marked.py``), and so have the headers and
-encryption keys that tests give as options. Here everything is searched for it, also in base64, that could carry a secret
-away:
+Those are the tests of storage and of programs (``WATCHED``) and all others that talk to a server; with ``--nightly`` it
+is every test. The servers of the tests have secret keys with one mark in them (``tests/servers/marked.py``), and so have
+the headers and encryption keys that tests give as options. Here everything is searched for it, also in base64, that
+could carry a secret away:
 
 - each error of the store when it is made and again when it ends: text, ``repr``, attributes, and those of its causes;
 - each log record, of every library, those of the store and of s3fs at every level;
@@ -18,6 +19,7 @@ from __future__ import annotations
 import functools
 import logging
 import mmap
+import os
 import pickle
 import subprocess
 from collections.abc import Callable, Iterator
@@ -31,6 +33,16 @@ from artifact_store import ArtifactStore
 from artifact_store.core.errors import ArtifactStoreError
 from tests.servers.marked import MARKS
 
+WATCHED = tuple(
+    Path("tests", *parts)
+    for parts in (
+        ("integration", "conformance"),
+        ("integration", "e2e"),
+        ("integration", "storage"),
+        ("proofs", "replays"),
+    )
+)
+SERVERS = frozenset(("seaweed", "moto", "proxy"))
 OURS = {"credentials"}
 """Files into which tests write a key on purpose: those that AWS's libraries read."""
 _LOUD = ("artifact_store", "s3fs", "fsspec", "obstore")
@@ -42,6 +54,8 @@ class Watch:
 
     def __init__(self) -> None:
         self.found: list[str] = []
+        self.elsewhere: set[Path] = set()
+        """The folders of tests that meet no secret."""
 
     def look(self, where: str, told: str | bytes | None) -> None:
         """Keep the place, and a glimpse of what was told there, if the mark is in it."""
@@ -118,9 +132,19 @@ def _after(kind: type, where: str, *attributes: str) -> Callable[..., None]:
     return made
 
 
-@pytest.fixture(scope="session", autouse=True)
+def is_watched(item: pytest.Item) -> bool:
+    """Whether a test may meet a secret."""
+    where = item.path.relative_to(item.config.rootpath) if item.path.is_relative_to(item.config.rootpath) else item.path
+    return (
+        bool(item.config.getoption("--nightly"))
+        or any(where.is_relative_to(folder) for folder in WATCHED)
+        or not SERVERS.isdisjoint(getattr(item, "fixturenames", ()))
+    )
+
+
+@pytest.fixture(scope="session")
 def _listening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Listen for as long as tests run here; at the end, look into every file that they left."""
+    """Listen from the first test that may meet a secret to the last one; at the end, look into the files left over."""
     listener = _Listener(level=0)
     logging.getLogger().addHandler(listener)
     for name in _LOUD:
@@ -147,9 +171,13 @@ def _listening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
+def _quiet(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test in which the mark got out."""
+    if is_watched(request.node):
+        request.getfixturevalue("_listening")
     yield
+    if not is_watched(request.node) and "tmp_path" in request.node.funcargs:
+        WATCH.elsewhere.add(request.node.funcargs["tmp_path"])
     if WATCH.found:
         pytest.fail("a secret got out:\n" + "\n\n".join(WATCH.take()), pytrace=False)
 
@@ -166,15 +194,22 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 def _look_into_files(root: Path) -> None:
-    for path in root.rglob("*"):
-        if path.is_symlink() or not path.is_file() or path.name in OURS:
-            continue
-        try:
-            with path.open("rb") as file:
-                if not path.stat().st_size:
-                    continue
-                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                    for at in filter(lambda at: at >= 0, map(content.find, _BYTES)):
-                        WATCH.look(f"the file {path}", content[max(0, at - 200) : at + 200])
-        except OSError:  # taken away, or made unreadable by a test: nobody else reads it either
-            continue
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if Path(folder, name) not in WATCH.elsewhere]
+        for name in names:
+            if name not in OURS:
+                _look_into_file(Path(folder, name))
+
+
+def _look_into_file(path: Path) -> None:
+    if path.is_symlink() or not path.is_file():
+        return
+    try:
+        with path.open("rb") as file:
+            if not path.stat().st_size:
+                return
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                for at in filter(lambda at: at >= 0, map(content.find, _BYTES)):
+                    WATCH.look(f"the file {path}", content[max(0, at - 200) : at + 200])
+    except OSError:  # taken away, or made unreadable by a test: no other program reads it either
+        return

@@ -35,11 +35,11 @@ TOOLS = (
 )
 TESTS = (
     "tests/unit",
-    "tests/conformance/test_memory.py",
-    "tests/conformance/test_local.py",
-    "tests/conformance/test_codecs.py",
-    "tests/conformance/test_codecs_sklearn.py",
-    "tests/conformance/test_codecs_torch.py",
+    "tests/integration/conformance/test_memory.py",
+    "tests/integration/conformance/test_local.py",
+    "tests/integration/conformance/test_codecs.py",
+    "tests/integration/conformance/test_codecs_sklearn.py",
+    "tests/integration/conformance/test_codecs_torch.py",
 )
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*(.*)")
 _FLOOR = re.compile(r">=\s*([0-9][0-9.]*)$")

@@ -1,7 +1,11 @@
 """Small sound documents for tests."""
 
+import os
+import stat
 from dataclasses import replace
 from datetime import UTC, datetime
+
+import pytest
 
 from artifact_store import ArtifactStore
 from artifact_store.core.canonical import canonical, checksum
@@ -65,3 +69,11 @@ def resealed(value):
     """Canonical bytes of a changed document with a checksum that fits."""
     value = {name: part for name, part in value.items() if part is not None or name not in {"kind", "format"}}
     return canonical(value | {"checksum": checksum(value)})
+
+
+def make_socket_file(path):
+    """Make the file that a bound socket has, without a socket; some systems let only root do so."""
+    try:
+        os.mknod(path, 0o600 | stat.S_IFSOCK)
+    except PermissionError:
+        pytest.skip("only root makes socket files here")

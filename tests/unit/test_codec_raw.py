@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from artifact_store.codecs.raw import RawCodec
 from artifact_store.core.errors import Corrupt, InvalidOption, NotEncodable
+from tests.unit.samples import make_socket_file
 
 pytestmark = pytest.mark.windows
 
@@ -124,13 +124,11 @@ def test_a_pipe_is_refused_and_not_waited_for(files: Path, tmp_path: Path) -> No
 
 
 @posix
-def test_a_socket_in_a_directory_is_refused(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socket_in_a_directory_is_refused(files: Path, tmp_path: Path) -> None:
     root = tree(tmp_path / "tree")
-    monkeypatch.chdir(root)  # the name of a socket is short
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind("s")
-        with pytest.raises(NotEncodable, match="neither a regular file"):
-            RawCodec().encode(root, files, "model")
+    make_socket_file(root / "s")
+    with pytest.raises(NotEncodable, match="neither a regular file"):
+        RawCodec().encode(root, files, "model")
 
 
 @posix

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import struct
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -128,20 +126,6 @@ def test_a_state_goes_through_a_store(tmp_path: Path) -> None:
     assert run.load(into=other) is other
     assert torch.equal(other.fc1.weight, net.fc1.weight)
     assert store.save(net, "gru/BTCEUR").load().config == {}
-
-
-def test_equal_states_have_equal_bytes_in_another_process(tmp_path: Path) -> None:
-    program = (
-        "import sys, torch; from pathlib import Path; from artifact_store import TorchState;"
-        "from artifact_store.codecs.torch_state import TorchStateCodec;"
-        "state = {f'layer.{n}': torch.arange(n, n + 5.0) for n in range(9)};"
-        "TorchStateCodec().encode(TorchState(state, {'b': 1, 'a': 2}), Path(sys.argv[1]), 'there')"
-    )
-    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
-    state = {f"layer.{n}": torch.arange(n, n + 5.0) for n in range(9)}
-    CODEC.encode(TorchState(state, {"a": 2, "b": 1}), tmp_path, "here")
-    for suffix in (".json", ".safetensors"):
-        assert (tmp_path / f"here{suffix}").read_bytes() == (tmp_path / f"there{suffix}").read_bytes()
 
 
 def test_what_is_loaded_lives_on_when_the_file_is_emptied(tmp_path: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,22 +94,6 @@ def test_parts_of_a_dict_are_normalised_the_same(keys: list[str] | None, tmp_pat
     assert mine["held"] is not obs["held"]
     assert normalizer.norm_obs_keys == (("window",) if keys else ("account", "window"))
     assert normalizer.shape == {key: DICT[key].shape for key in normalizer.norm_obs_keys}
-
-
-def test_a_normalizer_needs_numpy_only(tmp_path: Path) -> None:
-    env = used(tiny())
-    CODEC.encode(env, tmp_path, "model")
-    program = (
-        "import sys, numpy as np; from pathlib import Path;"
-        "from artifact_store.codecs.vecnormalize import VecNormalizeCodec;"
-        "made = VecNormalizeCodec().decode(Path(sys.argv[1]), 'model', {});"
-        "print(made.normalize_obs(np.ones(3, np.float32)).tobytes().hex());"
-        "print({'torch', 'stable_baselines3', 'gymnasium'} & {name.partition('.')[0] for name in sys.modules})"
-    )
-    command = [sys.executable, "-c", program, str(tmp_path)]
-    numbers, loaded = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split("\n")[:2]
-    assert bytes.fromhex(numbers) == env.normalize_obs(np.ones(3, np.float32)).tobytes()  # type: ignore[union-attr]
-    assert loaded == "set()"
 
 
 def test_a_normalizer_can_be_made_of_plain_arrays(tmp_path: Path) -> None:

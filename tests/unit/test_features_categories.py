@@ -26,6 +26,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from artifact_store import ArtifactStore, FeatureSchema, errors
 from tests.cases import each
+from tests.slices import examples
 
 QUIET = {"verbosity": -1, "num_threads": 1, "deterministic": True, "seed": 3}
 SHARP = {**QUIET, "min_data_in_leaf": 2, "min_data_per_group": 2, "cat_smooth": 0.1, "cat_l2": 0.1}
@@ -603,7 +604,7 @@ def tables_of(rows, of):
 
 
 @pytest.mark.windows
-@settings(deadline=None, max_examples=60)  # a busy machine is no finding
+@settings(max_examples=examples(15, 600))
 @given(lists_and_rows())
 def test_no_order_and_no_absence_changes_the_code_of_a_category(case):
     trained, other, rows = case
@@ -615,7 +616,7 @@ def test_no_order_and_no_absence_changes_the_code_of_a_category(case):
             assert schema.select(schema.align(table))["c"].cat.categories.tolist() == trained
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=examples(8, 300))
 @given(st.permutations(LISTS["whole"]), st.lists(st.sampled_from(LISTS["whole"]), min_size=1, max_size=6))
 def test_no_order_and_no_absence_changes_what_a_model_says(other, rows):
     booster, _, run = saved("whole", False, "from_dataset", "pandas")

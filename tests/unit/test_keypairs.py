@@ -1,8 +1,6 @@
 """A private key signs, stays where it is, and is of a kind that model_signing verifies."""
 
 import pickle
-import subprocess
-import sys
 import traceback
 from datetime import timedelta
 
@@ -131,17 +129,6 @@ def test_a_copy_of_a_signer_names_its_key_and_signs_nothing(tmp_path):
         store.save({"a": 1}, "gru")
     assert not list(store.runs())
     assert pickle.loads(pickle.dumps(public())) == public()
-
-
-def test_without_the_library_a_sentence_says_what_to_install():
-    program = (
-        "import sys; sys.modules['cryptography'] = None\n"
-        "from artifact_store import Signer, errors\n"
-        "try: Signer.from_pem(b'-----BEGIN')\n"
-        "except errors.SigningUnavailable as error: print(error)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert "pip install 'artifact-store[sign]'" in done.stdout
 
 
 @pytest.mark.parametrize("keys", ["mine.pub", [b"pem"], [None], 7, None])

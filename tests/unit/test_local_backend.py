@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import socket
 import stat
 import sys
 import threading
@@ -30,6 +29,7 @@ from artifact_store.storage import folders, new_file
 from artifact_store.storage.base import Always, IfAbsent, IfVersion, Version
 from artifact_store.storage.local import LocalBackend
 from artifact_store.storage.os_errors import translated
+from tests.unit.samples import make_socket_file
 
 pytestmark = pytest.mark.windows
 
@@ -260,15 +260,13 @@ def test_deleting_a_symlink_removes_the_link_alone(backend, root, outside):
 
 @posix
 @pytest.mark.parametrize("kind", ["fifo", "socket", "device", "folder"])
-def test_only_plain_files_are_objects(backend, root, kind, monkeypatch):
+def test_only_plain_files_are_objects(backend, root, kind):
     backend.write("a/k", b"x", when=Always())
     path = root / "a" / "odd"
     if kind == "fifo":
         os.mkfifo(path)
     elif kind == "socket":
-        monkeypatch.chdir(path.parent)  # a socket's path must be short
-        with socket.socket(socket.AF_UNIX) as bound:
-            bound.bind("odd")
+        make_socket_file(path)
     elif kind == "folder":
         path.mkdir()
     else:

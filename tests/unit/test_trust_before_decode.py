@@ -90,7 +90,7 @@ def test_a_flipped_bit_in_any_byte(world, place):
         world.refuses(where, flipped(data, at, chance.randrange(8)), ref)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.parametrize("place", PLACES)
 def test_every_flipped_bit(world, place):
     where, ref = world.places[place]

@@ -1,7 +1,7 @@
 """Let Windows and this system read what the other wrote: from folders, from S3, and from copies between the two.
 
-Every step runs ``tests/windows/exchange.py`` in a process of the system that it is about; whatever is read is compared
-there with what was saved, and here byte for byte with what the writer saw.
+Every step runs ``tests/integration/windows/exchange.py`` in a process of the system that it is about; whatever is read
+is compared there with what was saved, and here byte for byte with what the writer saw.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from tools.processes import Failed, quietly, say
 
-SCRIPT = Path("tests") / "windows" / "exchange.py"
+SCRIPT = Path("tests") / "integration" / "windows" / "exchange.py"
 Place = dict[str, Any]
 RunPython = Callable[..., str]
 """Runs a Python with these arguments and returns what it printed."""

@@ -45,9 +45,9 @@ MORE = ("obstore", "polars", "pytest", "pytest-timeout", "hypothesis", "scikit-l
 ONLY_WINDOWS = ("colorama", "tzdata")  # pip judges the conditions of requirements by this machine, not by Windows
 PLATFORM = ("--platform", "win_amd64", "--python-version", VERSION, "--implementation", "cp", "--only-binary=:all:")
 NOT_UNDER_WINE = (  # Wine makes symbolic links of Unix, and then shows them as what they lead to
-    "unit/test_local_locks.py::test_a_symlink_at_the_lock_is_refused_and_its_target_untouched",
-    "unit/test_local_locks.py::test_a_dangling_symlink_at_the_lock_creates_no_target",
-    "unit/test_local_locks.py::test_a_folder_of_locks_that_is_none_is_refused[symlink]",
+    "integration/storage/test_local_locks.py::test_a_symlink_at_the_lock_is_refused_and_its_target_untouched",
+    "integration/storage/test_local_locks.py::test_a_dangling_symlink_at_the_lock_creates_no_target",
+    "integration/storage/test_local_locks.py::test_a_folder_of_locks_that_is_none_is_refused[symlink]",
 )
 
 

@@ -1,0 +1,794 @@
+"""What doctor finds, on every backend alike: the damage is made for real, is found as what it is, and nothing else is."""
+
+import json
+import re
+import shlex
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from artifact_store import ArtifactStore, errors
+from artifact_store.core import keys
+from artifact_store.core.canonical import sha256
+from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.pointer import BLOCK, Note, advance
+from artifact_store.core.tombstone import Tombstone
+from artifact_store.diagnosis.finding import CODES, SEVERITIES
+from artifact_store.storage.base import Always
+from tests import invariants
+from tests.integration.conformance.test_retention import backend, begun_and_left, below, crashed
+from tests.keys import signer, strict
+from tests.stores import place_of
+from tests.unit.samples import resealed
+
+KEY = "gru/BTCEUR"
+MODEL = ModelKey.parse(KEY)
+NOW = timedelta(0)
+RULE = {
+    "ID": "abort-incomplete-uploads",
+    "Status": "Enabled",
+    "Filter": {"Prefix": ""},
+    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
+}
+
+
+@pytest.fixture(scope="module")
+def tidy_bucket(request):
+    """The bucket of the session, with the lifecycle rule that every bucket of a store should have."""
+    server = request.getfixturevalue("seaweed")
+    with server.client() as client:
+        client.put_bucket_lifecycle_configuration(Bucket=server.bucket, LifecycleConfiguration={"Rules": [RULE]})
+        yield
+        client.delete_bucket_lifecycle(Bucket=server.bucket)
+
+
+@pytest.fixture(params=["memory", "local", pytest.param("obstore", marks=pytest.mark.nightly)])
+def place(request):
+    """On S3 all of it takes a minute; the last test does the most of it there in two seconds."""
+    if request.param == "obstore":
+        request.getfixturevalue("tidy_bucket")
+    return place_of(request.param, request)
+
+
+IN_MEMORY = pytest.mark.parametrize("place", ["memory"], indirect=True)
+"""For what does not depend on how a storage does conditional writes and listings."""
+
+
+COMMANDS = ("artifact-store ", "aws ", "chmod ", "rm ")
+
+
+def examined(store, **options):
+    report = store.doctor(**{"grace": NOW, **options})
+    for found in report:
+        if found.remedy.startswith(COMMANDS):
+            shlex.split(found.remedy)
+            assert not re.search(r", |: |\(|\bor\b|\bif\b", found.remedy.partition("'")[0]), (
+                "a command, and words behind it"
+            )
+    return report
+
+
+def only(store, code, severity, **options):
+    """Look, and return the one finding, which has to be this one."""
+    report = examined(store, **options)
+    assert [(found.code, found.severity) for found in report] == [(code, severity)], str(report)
+    assert report.ok is (severity != "error")
+    (found,) = report.findings
+    assert found.code in CODES
+    assert found.what
+    assert str(found).startswith(f"{severity} {code} at {found.where}: ")
+    return found
+
+
+def healthy(store, **options):
+    report = examined(store, deep=True, **options)
+    assert report.findings == (), str(report)
+    assert report.ok
+
+
+def repaired(store, *results, quarantine=False):
+    """Carry out all that can be repaired, and look again."""
+    plan = examined(store).repair(quarantine=quarantine)
+    before = {entry.key for entry in backend(store).list("")}
+    assert {entry.key for entry in backend(store).list("")} == before
+    applied = plan.apply()
+    assert applied.ok, [str(problem) for problem in applied.problems]
+    assert tuple(done.ending.result for done in applied) == results, str(applied)
+    healthy(store)
+
+
+def put(store, key, data):
+    backend(store).write(key, data, when=Always())
+
+
+def stored(store, key):
+    return backend(store).read(key, limit=1 << 24).data
+
+
+def manifest_of(run):
+    return keys.manifest(run.key, run.run_id)
+
+
+def many(store, run, alias, count, *, leave_out=()):
+    """Publish a run many times, as that many calls of promote would, without the waiting."""
+    pointer, blocks = None, []
+    for number in range(count):
+        note = Note(f"{number:032x}", datetime(2024, 1, 1, tzinfo=UTC) + timedelta(hours=number), "me", "again")
+        step = advance(pointer, run.key, alias, run.manifest, note)
+        pointer, blocks = step.pointer, [*blocks, *([step.block] if step.block else [])]
+    for block in blocks:
+        if block.last_seq not in leave_out:
+            put(store, keys.history_block(run.key, alias, block.last_seq), block.to_bytes())
+    put(store, keys.pointer(run.key, alias), pointer.to_bytes())
+    return pointer, blocks
+
+
+# ---------------------------------------------------------------- nothing is wrong
+
+
+def test_a_store_is_healthy_after_everything_that_one_does_with_it(store, open_store):
+    runs = [store.save({"n": n}, KEY) for n in range(3)]
+    store.save({"n": 1}, "gbm", alias="candidate")
+    store.promote(runs[0], "production")
+    store.promote(runs[1], "production")
+    store.rollback(f"{KEY}@production")
+    store.retire("gbm@candidate")
+    store.save({"n": 4}, KEY, publish="never")
+    report = store.doctor(deep=True)
+    assert report.findings == (), str(report)
+    assert (report.counts.models, report.counts.runs, report.counts.aliases) == (2, 5, 3)
+    assert report.counts.bytes_read == sum(file.size for run in store.runs() for file in run.files.values())
+    assert report.repair().changes == ()
+    store.delete(runs[1]).apply()
+    assert open_store().doctor(deep=True).findings == ()
+    store.undelete(runs[1])
+    store.delete(runs[1]).apply()
+    store.gc(grace=NOW).apply()
+    healthy(store)
+    many(open_store(), runs[2], "busy", 70)
+    healthy(store)
+    invariants.check(store, KEY, ("latest", "production", "busy"))
+
+
+def test_looking_changes_nothing(store):
+    run = store.save({"n": 1}, KEY)
+    put(store, keys.pointer(run.key, "latest"), b"{")
+    before = {entry.key: stored(store, entry.key) for entry in backend(store).list("")}
+    examined(store, deep=True)
+    examined(store).repair(quarantine=True)
+    assert {entry.key: stored(store, entry.key) for entry in backend(store).list("")} == before
+
+
+# ---------------------------------------------------------------- the root
+
+
+def test_where_nothing_is_there_is_no_store(store):
+    found = only(store, "no-store", "error")
+    assert "save" in found.remedy
+    assert (
+        list(backend(store).list("")) == [] if backend(store).engine != "local" else not backend(store)._root.exists()
+    )
+
+
+def test_a_root_that_holds_something_else_is_named_and_not_looked_at(store):
+    put(store, "gru/BTCEUR/20240816_142301/model.pth", b"somebody's")
+    put(store, "photos/inner/_store.json", b"{}")
+    found = only(store, "not-a-store", "error")
+    assert "gru, photos" in found.what
+    assert found.remedy.endswith("/photos/inner")
+    assert sorted(entry.key for entry in backend(store).list("")) == [
+        "gru/BTCEUR/20240816_142301/model.pth", "photos/inner/_store.json",
+    ]  # fmt: skip
+
+
+def test_a_marker_that_is_missing_is_written_again_with_the_id_that_all_runs_have(store, open_store):
+    run = store.save({"n": 1}, KEY)
+    store.save({"n": 2}, "gbm")
+    backend(store).delete("_store.json")
+    found = only(store, "marker-missing", "error")
+    assert found.repairable
+    with pytest.raises(errors.NotAStore):
+        open_store().save({"n": 3}, KEY)
+    repaired(store, "rebuilt")
+    again = open_store().save({"n": 3}, KEY)
+    assert again.manifest.store_id == run.manifest.store_id
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff\x00"], ids=["empty", "torn", "garbage"])
+def test_a_marker_that_cannot_be_read_is_written_again(store, open_store, data):
+    run = store.save({"n": 1}, KEY)
+    put(store, "_store.json", data)
+    only(store, "marker-corrupt", "error")
+    repaired(store, "rebuilt")
+    assert open_store().save({"n": 2}, KEY).manifest.store_id == run.manifest.store_id
+
+
+def test_a_marker_that_contradicts_the_runs_is_not_repaired(store, open_store):
+    run = store.save({"n": 1}, KEY)
+    record = json.loads(stored(store, "_store.json")) | {"store_id": "0" * 32}
+    put(store, "_store.json", resealed(record))
+    found = only(open_store(), "store-id-differs", "error")
+    assert "1 of 1 runs" in found.what
+    assert run.manifest.store_id in found.what
+    assert not found.repairable
+    put(store, "_store.json", b"")
+    store.save({"n": 2}, "gbm")  # by somebody who has opened it before
+    assert [f.code for f in examined(store)] == ["marker-corrupt"]
+
+
+def test_runs_that_were_copied_from_another_store_are_told(store, tmp_path):
+    store.save({"n": 1}, KEY)
+    with ArtifactStore(tmp_path / "other") as other:
+        run = other.save({"n": 2}, "gbm/X", publish="never")
+        for entry in backend(other).list("gbm/"):
+            put(store, entry.key, stored(other, entry.key))
+    found = only(store, "store-id-differs", "error", deep=True)
+    assert str(run.ref) in found.what
+
+
+def test_a_client_of_another_mode_is_told(store, open_store):
+    store.save({"n": 1}, KEY)
+    only(open_store(concurrency="single-writer"), "mode-differs", "warning")
+
+
+# ---------------------------------------------------------------- runs
+
+
+def test_a_save_on_its_way_is_told_from_one_that_died(store):
+    store.save({"n": 1}, KEY)
+    run = crashed(store)
+    note = only(store, "save-in-progress", "note", grace=timedelta(days=7))
+    assert (note.where, note.repairable) == (str(run.ref), False)
+    found = only(store, "torn-run", "warning")
+    assert (found.where, found.repairable) == (str(run.ref), True)
+    repaired(store, "cleared")
+    assert below(store, run) == ["manifest.json"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", None], ids=["empty", "torn", "changed"])
+def test_a_damaged_manifest_that_no_alias_names_is_taken_out_of_the_way_only_if_asked(store, open_store, damage):
+    run = store.save({"n": 1}, KEY, publish="never")
+    other = store.save({"n": 2}, KEY)
+    data = stored(store, manifest_of(run))
+    bad = data.replace(b'"n"', b'"m"').replace(b'"size":', b'"size":1', 1) if damage is None else damage
+    put(store, manifest_of(run), bad)
+    found = only(store, "manifest-corrupt", "error")
+    assert found.where == str(run.ref)
+    plan = examined(store).repair()
+    assert [(step.action, step.what) for step in plan] == [("keep", str(run.ref))]
+    assert plan.apply().done == ()
+    applied = examined(store).repair(quarantine=True).apply()
+    assert [done.ending.result for done in applied] == ["quarantined"]
+    stone = Tombstone.from_bytes(stored(store, manifest_of(run)), what="it")
+    assert stone.quarantine.content == bad
+    only(store, "quarantined", "note")
+    with pytest.raises(errors.RunDeleted, match="quarantine"):
+        open_store().get(str(run.ref))
+    assert [step.action for step in store.gc()] == ["keep"]  # its files stay for the grace period
+    assert "model.json" in below(store, run)
+    assert [done.ending.result for done in store.gc(grace=NOW).apply()] == ["swept"]
+    assert below(store, run) == ["manifest.json"]
+    assert Tombstone.from_bytes(stored(store, manifest_of(run)), what="it").quarantine.content == bad
+    healthy(store)
+    assert store.load(str(other.ref)) == {"n": 2}
+
+
+@pytest.mark.parametrize("damage", [b"{", None], ids=["torn", "missing"])
+def test_a_manifest_that_an_alias_names_is_written_again_from_the_copy_in_the_pointer(store, open_store, damage):
+    run = store.save({"n": 1}, KEY)
+    before = stored(store, manifest_of(run))
+    if damage is None:
+        backend(store).delete(manifest_of(run))
+        found = only(store, "pointer-dangling", "error")
+        assert found.where == f"{KEY}@latest"
+    else:
+        put(store, manifest_of(run), damage)
+        found = only(store, "manifest-corrupt", "error")
+        assert found.where == str(run.ref)
+    assert found.repairable
+    assert "keep" not in [step.action for step in examined(store).repair(quarantine=True)]
+    repaired(store, "restored")
+    assert stored(store, manifest_of(run)) == before
+    assert open_store().load(str(run.ref)) == {"n": 1}
+
+
+def test_a_manifest_without_a_copy_anywhere_is_not_made_up(store):
+    run = store.save({"n": 1}, KEY, config={"much": "x" * 70_000})
+    backend(store).delete(manifest_of(run))
+    found = only(store, "pointer-dangling", "error")
+    assert (found.repairable, found.remedy) == (False, f"artifact-store rollback {KEY}@latest")
+    put(store, manifest_of(run), b"{")
+    found = only(store, "manifest-corrupt", "error")
+    assert not found.repairable
+    assert examined(store).repair(quarantine=True).changes == ()  # an alias names it
+
+
+def test_a_manifest_is_not_brought_back_over_files_that_are_gone(store):
+    run = store.save({"n": 1}, KEY)
+    backend(store).delete(keys.data_file(run.key, run.run_id, "model.json"))
+    backend(store).delete(manifest_of(run))
+    assert not only(store, "pointer-dangling", "error").repairable
+
+
+def test_files_that_are_missing_or_have_another_size_are_found_without_reading_them(store):
+    run = store.save({"n": 1}, KEY)
+    where = keys.data_file(run.key, run.run_id, "model.json")
+    data = stored(store, where)
+    put(store, where, data + b" ")
+    found = only(store, "file-size", "error")
+    assert (found.where, f"{len(data)} were saved" in found.what) == (f"{run.ref}/model.json", True)
+    assert only(store, "file-size", "error", deep=True) == found
+    backend(store).delete(where)
+    found = only(store, "file-missing", "error", deep=True)
+    assert found.where == f"{run.ref}/model.json"
+    put(store, where, data)
+    healthy(store)
+
+
+def test_files_with_other_bytes_are_found_by_reading_them(store):
+    run = store.save({"n": 1}, KEY)
+    where = keys.data_file(run.key, run.run_id, "model.json")
+    data = stored(store, where)
+    put(store, where, data.replace(b"1", b"2"))
+    assert examined(store).findings == ()
+    read = []
+    found = only(store, "file-hash", "error", deep=True, announce=read.append)
+    assert found.where == f"{run.ref}/model.json"
+    assert read == [sum(file.size for file in run.files.values())]
+
+
+def test_what_another_save_left_is_told_from_what_a_stranger_left(store):
+    run = store.save({"n": 1}, KEY, run_id="20240816_142301")
+    with pytest.raises(errors.RunExists):
+        store.save({"n": 2}, KEY, run_id="20240816_142301")
+    young = store.doctor()
+    assert {(found.code, found.severity) for found in young} == {("orphan-attempt", "note")}
+    assert young.repair().changes == ()
+    report = examined(store)
+    assert {(found.code, found.severity) for found in report} == {("orphan-attempt", "warning")}
+    attempts = len(report.findings)
+    stray = keys.data_file(run.key, run.run_id, "notes.txt")
+    put(store, stray, b"mine")
+    report = examined(store)
+    assert [found.where for found in report if found.code == "unlisted-file"] == [stray]
+    assert len(report.findings) == attempts + 1
+    applied = report.repair().apply()
+    assert {done.ending.result for done in applied} == {"cleared"}
+    assert only(store, "unlisted-file", "warning").where == stray
+    assert stored(store, stray) == b"mine"
+    backend(store).delete(stray)
+    healthy(store)
+
+
+def test_a_document_of_a_newer_release_is_no_damage(store):
+    run = store.save({"n": 1}, KEY, publish="never")
+    value = json.loads(stored(store, manifest_of(run)))
+    put(store, manifest_of(run), resealed(value | {"format": "2.0"}))
+    found = only(store, "format-too-new", "error")
+    assert (found.where, found.repairable, found.remedy) == (str(run.ref), False, "upgrade artifact-store")
+    put(store, manifest_of(run), resealed(value))
+    store.promote(run, "latest")
+    value = json.loads(stored(store, keys.pointer(run.key, "latest")))
+    put(store, keys.pointer(run.key, "latest"), resealed(value | {"format": "2.0"}))
+    assert only(store, "format-too-new", "error").where == f"{KEY}@latest"
+    assert examined(store).repair(quarantine=True).changes == ()
+
+
+# ---------------------------------------------------------------- deleted runs
+
+
+def test_a_deleted_run_that_can_go_is_a_note(store):
+    run, _ = store.save({"n": 1}, KEY), store.save({"n": 2}, KEY)
+    store.delete(run, reason="bad").apply()
+    found = only(store, "sweep-due", "note")
+    assert (found.where, found.remedy, found.repairable) == (str(run.ref), "artifact-store gc --apply", False)
+    store.gc(grace=NOW).apply()
+    healthy(store)
+
+
+def test_a_sweep_that_was_cut_short_is_finished(store):
+    run, _ = store.save({"n": 1}, KEY), store.save({"n": 2}, KEY)
+    store.delete(run).apply()
+    store.gc(grace=NOW).apply()
+    put(store, keys.data_file(run.key, run.run_id, "model.json"), b"late")
+    assert only(store, "sweep-unfinished", "warning", grace=timedelta(days=7)).where == str(run.ref)
+    repaired(store, "swept")
+    assert below(store, run) == ["manifest.json"]
+
+
+def test_a_deleted_run_that_an_alias_names_is_brought_back(store):
+    """What a promoter leaves that died between its swap and its last look."""
+    run = store.save({"n": 1}, KEY)
+    note = Note("0" * 32, datetime.now(UTC), "me", "died")
+    put(store, manifest_of(run), Tombstone.mark(run.manifest, note).to_bytes())
+    found = only(store, "pointer-names-deleted", "error", grace=timedelta(days=7))
+    assert (found.where, found.remedy) == (f"{KEY}@latest", f"artifact-store undelete {run.ref}")
+    plan = store.doctor().repair()
+    store.retire(KEY)
+    assert [done.ending.result for done in plan.apply()] == ["kept"]
+    put(store, keys.pointer(run.key, "latest"), advance(None, run.key, "latest", run.manifest, note).pointer.to_bytes())
+    assert [done.ending.result for done in store.doctor().repair().apply()] == ["restored"]
+    healthy(store)
+    assert store.load(KEY) == {"n": 1}
+
+
+def test_an_alias_that_names_what_is_gone_is_for_its_owner_to_decide(store):
+    old, run = store.save({"n": 1}, KEY), store.save({"n": 2}, KEY)
+    stone = Tombstone.mark(run.manifest, Note("0" * 32, datetime.now(UTC), "me", "died"))
+    put(store, manifest_of(run), stone.sealed(Note("1" * 32, datetime.now(UTC), "me")).to_bytes())
+    for entry in list(backend(store).list(keys.run_prefix(run.key, run.run_id))):
+        if entry.key != manifest_of(run):
+            backend(store).delete(entry.key)
+    found = only(store, "pointer-dangling", "error")
+    assert (found.repairable, found.remedy) == (False, f"artifact-store rollback {KEY}@latest")
+    store.rollback(KEY)
+    healthy(store)
+    assert store.get(KEY) == old
+
+
+# ---------------------------------------------------------------- aliases
+
+
+def test_an_alias_that_names_another_manifest_than_the_run_has(store):
+    first = store.save({"n": 1}, KEY)
+    run = store.save({"n": 2}, KEY)
+    value = json.loads(stored(store, manifest_of(run))) | {"tags": {"swapped": "yes"}}
+    put(store, manifest_of(run), resealed(value))
+    found = only(store, "pointer-other-manifest", "error")
+    assert (found.where, found.repairable) == (f"{KEY}@latest", False)
+    store.rollback(KEY)
+    healthy(store)
+    assert store.get(KEY) == first
+
+
+def cut(data):
+    return data[:-40]
+
+
+def flipped_in_the_reason(data):
+    return data.replace(b'"reason":"', b'"reason":"!', 1)
+
+
+SPOILT = {
+    "cut at its end": cut,
+    "cut in the middle": lambda data: data[: len(data) // 2],
+    "cut in its history": lambda data: data[: data.index(b'"history":[') + 200],
+    "changed": flipped_in_the_reason,
+    "empty": lambda data: b"",
+    "garbage": lambda data: bytes(range(256)) * 8,
+    "another's": lambda data: data.replace(b"BTCEUR", b"ETHEUR"),
+}
+
+
+@IN_MEMORY
+@pytest.mark.parametrize("how", SPOILT)
+@pytest.mark.parametrize("count", [2, 5, 70])
+def test_a_pointer_that_cannot_be_read_is_rebuilt_however_it_was_damaged(store, open_store, how, count):
+    rebuilt(store, open_store, how, count)
+
+
+def test_a_pointer_that_cannot_be_read_is_rebuilt_with_a_higher_seq(store, open_store):
+    rebuilt(store, open_store, "cut at its end", 70)
+
+
+def rebuilt(store, open_store, how, count):
+    older = store.save({"n": 0}, KEY, publish="never", run_id="20200101_000000")
+    run = store.save({"n": 1}, KEY)
+    pointer, blocks = many(store, run, "latest", count)
+    where = keys.pointer(run.key, "latest")
+    bad = SPOILT[how](stored(store, where))
+    put(store, where, bad)
+    found = only(store, "pointer-corrupt", "error")
+    assert (found.where, found.repairable) == (f"{KEY}@latest", True)
+    with pytest.raises(errors.Corrupt):
+        open_store().promote(older, "latest")  # nothing but a repair is ever published over it
+    plan = examined(store).repair()
+    assert [(step.action, step.what) for step in plan.changes] == [("rebuild", f"{KEY}@latest")]
+    assert stored(store, where) == bad
+    repaired(store, "rebuilt")
+    past = open_store().history(KEY)
+    assert [entry.seq for entry in past] == list(range(1, len(past) + 1))
+    assert past[-1].seq > pointer.seq
+    assert past[-1].run_id == run.run_id
+    assert past[-1].reason.startswith("rebuilt: ")
+    known = [entry for block in blocks for entry in block.entries]
+    assert past[: len(known)] == known
+    pinned = sha256(stored(store, keys.history_block(run.key, "latest", blocks[-1].last_seq))) if blocks else None
+    assert open_store().aliases(KEY)["latest"].archive == pinned
+    if how == "cut at its end":
+        assert past[len(known) : pointer.seq - 1] == list(pointer.history)
+    if how == "changed":  # the letter that was changed cannot be told; every publish is there
+        assert [entry.write_id for entry in past[:-1]] == [entry.write_id for entry in [*known, *pointer.entries]]
+    again = open_store().promote(older, "latest")
+    assert again.seq == past[-1].seq + 1
+    for _ in range(70 if how == "garbage" else 2):
+        store.promote(run, "latest")
+    invariants.check(store, KEY)
+    healthy(store)
+
+
+def test_what_a_promoted_alias_named_is_known_by_the_digest_in_the_damaged_pointer(store):
+    one, two = (store.save({"n": n}, KEY) for n in range(2))
+    store.promote(one, "production")
+    where = keys.pointer(one.key, "production")
+    put(store, where, cut(stored(store, where)))
+    repaired(store, "rebuilt")
+    assert store.get(f"{KEY}@production") == one
+    pointer = store.retire(f"{KEY}@production")
+    put(store, where, pointer.to_bytes().replace(b'"reason":"', b'"reason":"!', 1))
+    repaired(store, "rebuilt")
+    assert store.aliases(KEY)["production"].run_id is None
+    assert store.aliases(KEY)["production"].seq > pointer.seq
+    assert store.get(KEY) == two
+
+
+def test_a_run_that_was_deleted_since_is_not_named_by_a_rebuilt_pointer(store):
+    one, two = (store.save({"n": n}, KEY, publish="never") for n in range(2))
+    many(store, one, "production", 33)
+    store.promote(two, "production")
+    where = keys.pointer(one.key, "production")
+    note = Note("0" * 32, datetime.now(UTC), "me", "died")
+    put(store, manifest_of(two), Tombstone.mark(two.manifest, note).to_bytes())
+    put(store, where, cut(stored(store, where)))
+    applied = examined(store).repair().apply()
+    assert [done.ending.result for done in applied] == ["rebuilt"]
+    named = store.aliases(KEY)["production"]
+    assert named.seq > 34
+    assert named.run_id == one.run_id  # the last that its history knows of, and that is there
+
+
+@IN_MEMORY
+def test_a_signed_pointer_is_rebuilt_only_by_who_signs_and_names_only_what_is_signed(store, open_store):
+    owner = open_store(signer=signer("a"))
+    run = owner.save({"n": 1}, KEY)
+    many(owner, run, "latest", 40)
+    owner.promote(run, "latest")
+    newer = store.save({"n": "forged"}, KEY, publish="never")
+    where = keys.pointer(run.key, "latest")
+    forged = stored(store, where).replace(str(run.run_id).encode(), str(newer.run_id).encode())
+    put(store, where, forged.replace(run.manifest.digest.encode(), newer.manifest.digest.encode()))
+    only(store, "pointer-corrupt", "error")
+    applied = examined(store).repair().apply()
+    assert [type(problem.error) for problem in applied.problems] == [errors.InvalidOption]
+    assert "--signer" in str(applied.problems[0].error)
+    assert [done.ending.result for done in examined(owner).repair().apply()] == ["rebuilt"]
+    pointer = owner.aliases(KEY)["latest"]
+    assert (pointer.run_id, pointer.seq > 41) == (run.run_id, True)
+    assert all(entry.run_id is None for entry in pointer.history)  # nothing unsigned is vouched for
+    reader = open_store(policy=strict("a"))
+    assert reader.load(KEY) == {"n": 1}
+    healthy(owner)
+
+
+@IN_MEMORY
+def test_an_archive_that_a_publisher_wrote_ahead_of_a_damaged_pointer_can_be_carried_on(store):
+    run = store.save({"n": 1}, KEY, publish="never")
+    pointer, _ = many(store, run, "latest", 64)
+    step = advance(pointer, run.key, "latest", run.manifest, Note("a" * 32, datetime.now(UTC), "me"))
+    put(store, keys.history_block(run.key, "latest", BLOCK), step.block.to_bytes())
+    where = keys.pointer(run.key, "latest")
+    put(store, where, cut(stored(store, where)))
+    repaired(store, "rebuilt")
+    for _ in range(70):
+        store.promote(run, "latest")
+    healthy(store)
+    invariants.check(store, KEY)
+    assert store.history(KEY)[:63] == list(pointer.history)
+
+
+def test_what_never_was_a_pointer_is_left_alone(store):
+    store.save({"n": 1}, KEY)
+    put(store, "gru/BTCEUR/notes.json", b'{"my": "notes"}')
+    found = only(store, "pointer-corrupt", "error")
+    assert (found.where, found.repairable) == (f"{KEY}@notes", False)
+    assert "move it away" in found.remedy
+    assert examined(store).repair(quarantine=True).changes == ()
+
+
+def test_a_pointer_that_was_removed_is_rebuilt_from_its_archive(store):
+    run = store.save({"n": 1}, KEY, publish="never")
+    pointer, _ = many(store, run, "production", 80)
+    backend(store).delete(keys.pointer(run.key, "production"))
+    found = only(store, "pointer-missing", "error")
+    assert (found.where, found.repairable) == (f"{KEY}@production", True)
+    repaired(store, "rebuilt")
+    now = store.aliases(KEY)["production"]
+    assert (now.run_id, now.seq > pointer.seq) == (run.run_id, True)
+    assert "the last in the history" in now.reason
+
+
+def test_an_alias_that_never_was_and_should_be(store, open_store):
+    past = open_store(clock=lambda: datetime.now(UTC) - timedelta(hours=3))
+    run = past.save({"n": 1}, KEY)
+    backend(store).delete(keys.pointer(run.key, "latest"))
+    found = only(store, "never-published", "warning")
+    assert (found.where, found.remedy) == (f"{KEY}@latest", f"artifact-store promote {run.ref} latest")
+    store.promote(run, "latest")
+    healthy(store)
+
+
+def test_a_history_with_a_gap(store):
+    run = store.save({"n": 1}, KEY, publish="never")
+    many(store, run, "latest", 100, leave_out={BLOCK})
+    found = only(store, "history-gap", "error")
+    assert (found.where, found.repairable) == (keys.history_block(run.key, "latest", BLOCK), False)
+    assert "1 to 32" in found.what
+
+
+def test_a_history_that_is_damaged_or_contradicts_the_pointer(store):
+    run = store.save({"n": 1}, KEY, publish="never")
+    _, blocks = many(store, run, "latest", 66)
+    where = keys.history_block(run.key, "latest", BLOCK)
+    put(store, where, blocks[0].to_bytes()[:-1])
+    assert only(store, "history-corrupt", "error").where == where
+    put(store, where, blocks[0].to_bytes())
+    healthy(store)
+    many(store, run, "latest", 64)
+    healthy(store)  # a publisher archived and died before its publish, which the next one takes up
+    value = json.loads(blocks[0].to_bytes())
+    value["entries"][3]["write_id"] = "f" * 32
+    put(store, where, resealed(value))
+    found = only(store, "history-corrupt", "error")
+    assert "another history" in found.what
+
+
+def test_a_pointer_that_was_put_back(store):
+    run = store.save({"n": 1}, KEY, publish="never")
+    many(store, run, "latest", 100)
+    old, _ = many(store, run, "other", 10)
+    put(store, keys.pointer(run.key, "latest"), resealed(json.loads(old.to_bytes()) | {"alias": "latest"}))
+    backend(store).delete(keys.pointer(run.key, "other"))
+    found = only(store, "pointer-behind-history", "error")
+    assert (found.where, found.repairable, "seq 64, and the pointer is at 10" in found.what) == (
+        f"{KEY}@latest", False, True,
+    )  # fmt: skip
+
+
+def test_the_same_publish_twice_in_a_history(store):
+    run = store.save({"n": 1}, KEY, publish="never")
+    pointer, _ = many(store, run, "latest", 5)
+    value = json.loads(pointer.to_bytes())
+    value["history"][0]["write_id"] = value["write_id"]
+    put(store, keys.pointer(run.key, "latest"), resealed(value))
+    assert "more than once" in only(store, "history-corrupt", "error").what
+
+
+# ---------------------------------------------------------------- names and strangers
+
+
+@IN_MEMORY
+@pytest.mark.parametrize("name", ["CON", "aux.json", "trail.", "trail ", "a:b", "what?", "x" * 210])
+def test_names_that_windows_could_not_hold(store, name):
+    run = store.save({"n": 1}, KEY)
+    put(store, keys.run_prefix(run.key, run.run_id) + name, b"x")
+    found = only(store, "windows-name", "warning")
+    assert name in found.where
+    assert not found.repairable
+
+
+def test_names_that_windows_could_not_tell_apart(store):
+    store.save({"n": 1}, KEY)
+    store._context.opened.models.add("gru/btceur")  # a writer that does not look at its siblings
+    store.save({"n": 2}, "gru/btceur")
+    found = only(store, "case-twins", "warning")
+    assert {found.where, "gru/BTCEUR", "gru/btceur"} == {"gru/BTCEUR", "gru/btceur"}
+    assert "by case only" in found.what
+
+
+def test_a_file_that_is_a_folder_as_well(store):
+    if backend(store).engine == "local":
+        pytest.skip("a disk cannot hold it")
+    run = store.save({"n": 1}, KEY)
+    put(store, keys.data_file(run.key, run.run_id, "model.json/part"), b"x")
+    report = examined(store)
+    assert {found.code for found in report} == {"case-twins", "unlisted-file"}
+
+
+def test_what_belongs_to_nobody_is_told_once_for_each_place(store):
+    run = store.save({"n": 1}, KEY)
+    mine = ["photos/a.jpg", "photos/b.jpg", "notes.txt", "gru/notes.txt", "gru/BTCEUR/nothing/of/ours", "_probe/x"]
+    litter = [".DS_Store", "gru/Thumbs.db", keys.data_file(run.key, run.run_id, "desktop.ini")]
+    for name in (*mine, *litter):
+        put(store, name, b"x")
+    report = examined(store)
+    assert {(found.code, found.severity) for found in report} == {("foreign-object", "note")}
+    assert [found.where for found in report] == sorted(
+        ["photos/a.jpg", "photos/b.jpg", "notes.txt", "gru/notes.txt", "gru/BTCEUR/nothing/", "_probe/"]
+    ) or [found.where for found in report] == sorted(
+        ["photos/", "notes.txt", "gru/notes.txt", "gru/BTCEUR/nothing/", "_probe/"]
+    )
+    assert report.repair().changes == ()
+
+
+def test_an_upload_that_nobody_ends_is_given_up(store):
+    store.save({"n": 1}, KEY)
+    left = begun_and_left(store)
+    if left is None:
+        pytest.skip("there are no uploads in parts here")
+    if backend(store).engine == "local":
+        (backend(store)._root / left).chmod(0o600)
+        (backend(store)._root / left).parent.chmod(0o700)
+    assert store.doctor().findings == ()
+    code = "leftover-file" if backend(store).engine == "local" else "orphan-upload"
+    found = only(store, code, "warning")
+    assert found.where == left
+    repaired(store, "aborted")
+
+
+def test_what_a_dying_probe_left_is_cleared(store):
+    store.save({"n": 1}, KEY)
+    put(store, keys.probe("0" * 32), b"1")
+    assert store.doctor().findings == ()
+    only(store, "leftover-probe", "note")
+    repaired(store, "cleared")
+
+
+def test_locks_that_were_copied_with_a_store_are_told(store):
+    store.save({"n": 1}, KEY)
+    if backend(store).engine == "local":
+        pytest.skip("they belong there")
+    put(store, "_locks/0a.lock", b"")
+    put(store, "_locks/ff.lock", b"")
+    assert "2 locks" in only(store, "orphan-lock", "note").what
+
+
+# ---------------------------------------------------------------- the place
+
+
+@pytest.mark.parametrize(("off", "severity"), [(timedelta(minutes=5), "warning"), (timedelta(hours=-2), "error")])
+def test_a_clock_that_is_wrong_is_told_with_how_it_was_measured(store, open_store, off, severity):
+    store.save({"n": 1}, KEY)
+    crashed(store)
+    wrong = open_store(clock=lambda: datetime.now(UTC) + off)
+    report = wrong.doctor()
+    (found,) = [found for found in report if found.code == "clock"]
+    assert found.severity == severity
+    assert ("ahead" if off > NOW else "behind") in found.what
+    assert "written for this" in found.what
+    assert [other.code for other in report if other.code != "clock"] == ["save-in-progress"]  # by the storage's time
+
+
+def test_without_probes_nothing_is_written_and_what_was_not_tried_is_not_called_fine(store):
+    store.save({"n": 1}, KEY)
+    written = []
+    inner = backend(store)
+    original, inner.write = inner.write, lambda key, data, *, when: written.append(key)
+    try:
+        report = store.doctor(probes=False)
+    finally:
+        inner.write = original
+    assert written == []
+    states = {fact.name: fact.state for fact in report.facts}
+    assert states["conditions"] == "unknown"
+    assert states["clock"] == ("fine" if inner.engine == "obstore" else "unknown")
+    assert report.findings == ()
+
+
+def test_every_finding_has_a_code_that_is_explained():
+    assert all(SEVERITIES.values())
+    assert all(code == code.lower() for code in CODES)
+
+
+@pytest.mark.parametrize("engine", ["obstore", "s3fs"])
+def test_the_most_of_it_on_s3(engine, request, tidy_bucket):
+    with ArtifactStore(**place_of(engine, request)) as store:
+        run, other = store.save({"n": 1}, KEY, publish="never"), store.save({"n": 2}, KEY)
+        healthy(store)
+        torn = crashed(store)
+        put(store, manifest_of(run), b"{")
+        where = keys.pointer(run.key, "latest")
+        put(store, where, cut(stored(store, where)))
+        left = begun_and_left(store)
+        report = examined(store)
+        assert {(found.code, found.where) for found in report} == {
+            ("manifest-corrupt", str(run.ref)),
+            ("pointer-corrupt", f"{KEY}@latest"),
+            ("orphan-upload", left),
+            ("torn-run", str(torn.ref)),
+        }
+        assert report.repair().apply().ok
+        assert [done.ending.result for done in examined(store).repair(quarantine=True).apply()] == ["quarantined"]
+        store.gc(grace=NOW).apply()
+        healthy(store)
+        assert store.get(KEY) == other
+        assert RunId(run.run_id)

@@ -1,0 +1,107 @@
+"""The command doctor: what it prints, what it ends with, and that it changes nothing before it is told to."""
+
+from __future__ import annotations
+
+import json
+
+from artifact_store.core import keys
+from artifact_store.diagnosis.finding import CODES, SEVERITIES
+from artifact_store.storage.base import Always
+from tests.integration.e2e.test_cli import KEY, Cli, cli, filled  # noqa: F401 -- fixtures
+
+OLDEST = "20240801_120000"
+
+
+def damage(cli: Cli) -> bytes:  # noqa: F811
+    """Cut the pointer of ``latest``, and spoil a manifest that no alias names."""
+    backend = cli.store._context.backend
+    run = cli.store.save({"n": 9}, KEY, run_id=OLDEST, publish="never")
+    backend.write(keys.manifest(run.key, run.run_id), b"\x1b[31m{", when=Always())
+    where = keys.pointer(run.key, "latest")
+    data = backend.read(where, limit=1 << 20).data
+    backend.write(where, data[:-30], when=Always())
+    return data
+
+
+class TestDoctor:
+    def test_a_healthy_store_ends_with_0_and_says_so(self, filled: Cli) -> None:  # noqa: F811
+        result = filled("doctor")
+        assert result.exit_code == 0, result.output
+        assert "nothing is wrong." in result.stdout
+        assert "--deep compares every byte" in result.stdout
+        assert "create-only holds, compare-and-swap holds" in result.stdout
+        deep = filled("doctor", "--deep")
+        assert deep.exit_code == 0
+        assert "of them compared" in deep.stdout
+        assert filled("doctor", "--no-probes").exit_code == 0
+
+    def test_the_document_is_stable(self, filled: Cli) -> None:  # noqa: F811
+        document = filled.json("doctor", "--deep")
+        assert list(document) == ["store", "ok", "deep", "counts", "looked_at", "place", "findings", "repair"]
+        assert document["counts"] == dict.fromkeys(SEVERITIES, 0)
+        assert set(document["looked_at"]) == {"objects", "bytes", "models", "runs", "aliases", "bytes_read"}
+        assert (document["ok"], document["deep"], document["findings"], document["repair"]) == (True, True, [], None)
+        assert {"engine", "store", "clock", "conditions", "durability"} <= {fact["name"] for fact in document["place"]}
+
+    def test_errors_end_with_1_and_every_finding_has_its_remedy(self, filled: Cli) -> None:  # noqa: F811
+        damage(filled)
+        result = filled("doctor")
+        assert result.exit_code == 1
+        assert "Errors (2)" in result.stdout
+        assert f"pointer-corrupt  {KEY}@latest" in result.stdout
+        assert "-> `artifact-store doctor --repair --apply` (rebuilt with seq" in result.stdout
+        assert "\x1b" not in result.stdout
+        document = json.loads(filled("doctor", "--json").stdout)
+        assert [found["code"] for found in document["findings"]] == ["manifest-corrupt", "pointer-corrupt"]
+        for found in document["findings"]:
+            assert set(found) == {"code", "severity", "where", "what", "remedy", "repairable"}
+            assert found["code"] in CODES
+            assert found["remedy"]
+
+    def test_warnings_count_only_if_they_are_to_count(self, filled: Cli) -> None:  # noqa: F811
+        filled.store._context.opened.models.add("gru/btceur")
+        filled.store.save({"n": 1}, "gru/btceur")
+        result = filled("doctor")
+        assert (result.exit_code, "Warnings (1)" in result.stdout) == (0, True)
+        assert filled("doctor", "--strict").exit_code == 1
+
+    def test_a_repair_is_a_plan_first(self, filled: Cli) -> None:  # noqa: F811
+        damage(filled)
+        backend = filled.store._context.backend
+        before = {entry.key: backend.read(entry.key, limit=1 << 24).data for entry in backend.list("")}
+        result = filled("doctor", "--repair", "--quarantine")
+        assert result.exit_code == 1
+        assert "Nothing has happened yet: --apply does it." in result.stdout
+        assert f"rebuild  {KEY}@latest" in result.stdout
+        document = json.loads(filled("doctor", "--repair", "--json").stdout)
+        assert document["repair"]["applied"] is False
+        assert [step["action"] for step in document["repair"]["steps"]] == ["rebuild"]
+        assert {entry.key: backend.read(entry.key, limit=1 << 24).data for entry in backend.list("")} == before
+
+    def test_what_is_repaired_is_looked_at_again(self, filled: Cli) -> None:  # noqa: F811
+        data = damage(filled)
+        result = filled("doctor", "--repair", "--apply")
+        assert result.exit_code == 1  # the damaged manifest is left
+        assert f"rebuilt  {KEY}@latest" in result.stdout
+        assert "1 of 1 repair made." in result.stdout
+        assert "After the repairs" in result.stdout
+        assert filled.store.aliases(KEY)["latest"].run_id == json.loads(data)["run_id"]
+        left = filled("doctor", "--repair")
+        assert f"not done  {KEY}:{OLDEST}" in left.stdout
+        assert "There is nothing that could be repaired without deciding something." in left.stdout
+        done = json.loads(filled("doctor", "--repair", "--quarantine", "--apply", "--json").stdout)
+        assert [step["result"] for step in done["repair"]["steps"]] == ["quarantined"]
+        assert [found["code"] for found in done["before"]] == ["manifest-corrupt"]
+        assert [found["severity"] for found in done["findings"]] == ["note"]
+        assert done["ok"]
+        assert filled("doctor").exit_code == 0
+
+    def test_words_that_belong_together(self, filled: Cli) -> None:  # noqa: F811
+        for words in (["--apply"], ["--quarantine"]):
+            assert filled("doctor", *words).exit_code == 2
+        assert filled("doctor", "--grace", "soon").exit_code == 2
+
+    def test_where_no_store_is(self, cli: Cli) -> None:  # noqa: F811
+        result = cli("doctor")
+        assert result.exit_code == 1
+        assert "no-store" in result.stdout

@@ -1,0 +1,76 @@
+"""Which cases of a test run by default: a seeded slice of what has many or takes long, all of them with ``--nightly``.
+
+``SLICES`` says of tests, by the beginning of their names, one in how many of the cases of each function is in the slice;
+the longest beginning counts. Every function keeps one case at least, unless its number is ``NONE``. Which ones, the seed
+decides: the same seed is the same slice, in every process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import settings
+
+NONE = 0
+CONFORMANCE = "tests/integration/conformance"
+MOTO = (f"{CONFORMANCE}/test_fsspec.py::TestS3fsOnMoto", f"{CONFORMANCE}/test_obstore.py::TestObstoreOnMoto")
+PLUMBING = (
+    "test_what_is_written_is_read_back_with_its_version",
+    "test_create_only_leaves_what_is_there",
+    "test_a_swap_from_a_stale_version_fails",
+    "test_a_file_is_streamed_there_and_back",
+    "test_children_are_complete_exact_and_in_order",
+    "test_exactly_the_named_object_is_deleted",
+    "test_reading_what_is_not_there_says_so",
+)
+"""What the suite of backends asks of moto by default: that requests arrive and replies are read. SeaweedFS is asked everything."""
+SLICES = {
+    "tests/unit/test_features_categories.py": 4,
+    f"{CONFORMANCE}/test_doctor.py": 2,
+    f"{CONFORMANCE}/test_fsspec.py::TestS3fsOnSeaweed": 3,
+    f"{CONFORMANCE}/test_retention.py": 3,
+    f"{CONFORMANCE}/test_signed_retention.py": 3,
+    f"{CONFORMANCE}/test_signing.py": 3,
+    f"{CONFORMANCE}/test_store.py": 3,
+    f"{CONFORMANCE}/test_symbols.py": 3,
+    "tests/integration/codecs/test_decode_comes_last.py": 3,
+    "tests/integration/legacy": 4,
+    **dict.fromkeys(MOTO, NONE),
+    **{f"{suite}::{name}": 10 for suite in MOTO for name in PLUMBING},
+    f"{MOTO[0]}::test_a_folder_made_by_a_console_is_no_object": 1,
+    f"{MOTO[0]}::test_an_upload_in_parts_can_be_swapped_in": 1,
+}
+
+
+def examples(short: int, nightly: int) -> int:
+    """Return how many examples of Hypothesis a costly test tries in the profile that is chosen."""
+    return nightly if settings.get_current_profile_name() == "nightly" else short
+
+
+def share_of(nodeid: str) -> int:
+    """Return one in how many cases of this test is in the slice; 1 is all."""
+    fitting = [beginning for beginning in SLICES if fits(beginning, nodeid)]
+    return SLICES[max(fitting, key=len)] if fitting else 1
+
+
+def fits(beginning: str, nodeid: str) -> bool:
+    """Whether a name begins so, and not in the middle of a word."""
+    return nodeid.startswith(beginning) and nodeid[len(beginning) : len(beginning) + 1] in {"", "/", ":", "["}
+
+
+def left_out(items: Iterable[pytest.Item], seed: str) -> set[str]:
+    """Return the names of the tests that are not in the slice of this seed."""
+    functions: dict[str, list[str]] = defaultdict(list)
+    for item in items:
+        functions[item.nodeid.partition("[")[0]].append(item.nodeid)
+    found: set[str] = set()
+    for cases in functions.values():
+        share = share_of(cases[0])
+        kept = 0 if share == NONE else math.ceil(len(cases) / share)
+        cases.sort(key=lambda case: hashlib.sha256(f"{seed} {case}".encode()).digest())
+        found.update(cases[kept:])
+    return found
