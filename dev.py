@@ -108,6 +108,8 @@ def wheel_tests(built: Built, *, everything: bool) -> str | None:
 
 def windows_tests(built: Built, arguments: Sequence[str]) -> str | None:
     """Run the tests marked ``windows`` on a Windows CPython under Wine, against the built wheel."""
+    if not WINDOWS.exists():
+        raise Failed("the source distribution has no Wine: a checkout of the repository runs these tests")
     wheels: list[Argument] = [part for wheel in built.wheels for part in ("--wheel", wheel)]
     command: list[Argument] = [venv_python(), WINDOWS, *wheels, "--tree", built.tree, *arguments]
     return f"status {status}" if (status := run(command)) else None

@@ -8,11 +8,10 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tools.processes import HERE, Failed, quietly, say
+from tools.processes import HERE, Argument, Failed, quietly, say
 
 VENV = HERE / ".venv"
 STAMP = VENV / "installed-by-dev.json"
@@ -26,46 +25,31 @@ def venv_python(venv: Path = VENV) -> Path:
     return venv / "Scripts" / "python.exe" if os.name == "nt" else venv / "bin" / "python"
 
 
-def fingerprint() -> str:
-    """Return a digest of all that decides what has to be installed, and where."""
+def project(folder: str = ".") -> dict[str, Any]:
+    """Return what the ``pyproject.toml`` of a distribution says of building and installing it."""
     import tomllib  # an older Python has none, and must come as far as the sentence that asks for a newer one
 
-    def requirements(pyproject: Path) -> Any:
-        tables = tomllib.loads(pyproject.read_text(encoding="utf-8"))
-        return [tables["build-system"], tables["project"]]
-
-    facts = [
-        sys.version,
-        str(HERE),
-        CONSTRAINTS.read_text(encoding="utf-8"),
-        requirements(HERE / "pyproject.toml"),
-        requirements(HERE / "models" / "pyproject.toml"),
-    ]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def stamped() -> Mapping[str, Any]:
-    """Return what the stamp says, or nothing if there is none or its environment does not start."""
-    try:
-        found: dict[str, Any] = json.loads(STAMP.read_text(encoding="utf-8"))
-        quietly([venv_python(), "-c", ""])
-    except (OSError, ValueError, Failed):
-        return {}
-    return found
+    tables = tomllib.loads((HERE / folder / "pyproject.toml").read_text(encoding="utf-8"))
+    return {"build-system": tables["build-system"], **tables["project"]}
 
 
 def ensure_environment(extra: str, *, fresh: bool) -> None:
     """Make ``.venv`` hold this checkout with ``extra``, in exactly the versions of the constraints."""
     if VENV.exists() and not STAMP.exists() and not fresh:
         raise Failed(f"{VENV} was not made by dev.py (or not to its end): move it away, or pass --fresh to replace it")
-    wanted, found = fingerprint(), stamped()
-    have = set(found.get("extras", ()))
-    if fresh or found.get("fingerprint") != wanted:
-        have = set()
-        make_venv()
+    facts = [sys.version, str(HERE), CONSTRAINTS.read_text(encoding="utf-8"), project(), project("models")]
+    wanted = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    try:
+        found = json.loads(STAMP.read_text(encoding="utf-8"))
+        quietly([venv_python(), "-c", ""])
+    except (OSError, ValueError, Failed):  # no environment, or one that does not start
+        found = {}
+    have = set(found["extras"]) if found.get("fingerprint") == wanted and not fresh else set()
     if have & {extra, "dev"}:  # dev holds everything that the demo needs
         say("using .venv as it is")
         return
+    if not have:
+        make_venv()
     say(f"installing the requirements of '{extra}' (with torch, in its pinned version; a minute or two, once)")
     pip_install("--no-build-isolation", "-e", f".[{extra}]", "-e", "models[all]")
     compare_with_constraints()
@@ -85,10 +69,10 @@ def make_venv() -> None:
     pip_install(*BUILD_TOOLS)
 
 
-def pip_install(*requirements: str) -> None:
-    """Install into ``.venv`` under the constraints."""
-    # Bytecode is compiled on first import instead: most of what is installed is never imported.
-    quietly([venv_python(), "-m", "pip", "install", "-q", "--no-compile", "-c", CONSTRAINTS, *requirements])
+def pip_install(*requirements: str, venv: Path = VENV) -> None:
+    """Install with pip, under the constraints. Bytecode is compiled on first import: most is never imported."""
+    constraints: list[Argument] = ["-c", CONSTRAINTS] if venv == VENV else []
+    quietly([venv_python(venv), "-m", "pip", "install", "-q", "--no-compile", *constraints, *requirements])
 
 
 def pinned() -> dict[str, str]:
@@ -107,18 +91,16 @@ def compare_with_constraints() -> None:
     """Show that what is installed is what the constraints say, and nothing else.
 
     Raises:
-        Failed: with a table of all differences.
+        Failed: with all differences.
     """
-    listed = json.loads(quietly([venv_python(), "-m", "pip", "list", "--format=json"]))
-    installed = {normalized(row["name"]): row["version"] for row in listed if "editable_project_location" not in row}
+    listed = json.loads(quietly([venv_python(), "-m", "pip", "list", "--format=json", "--exclude-editable"]))
+    installed = {normalized(row["name"]): row["version"].partition("+")[0] for row in listed}
     pins = pinned()
     wrong = [
-        (name, pins.get(name, "not pinned"), version)
+        f"  {name} is {version}, and constraints.txt says {pins.get(name, 'nothing of it')}"
         for name, version in sorted(installed.items())
-        if name not in SEEDED and version.partition("+")[0] != pins.get(name)
+        if name not in SEEDED and version != pins.get(name)
     ]
     if wrong:
-        rows = [("package", "constraints.txt", "installed"), *wrong]
-        table = "\n".join(f"  {name:30} {want:18} {have}" for name, want, have in rows)
-        raise Failed(f"the environment differs from constraints.txt:\n{table}")
+        raise Failed("\n".join(["the environment differs from constraints.txt:", *wrong]))
     say(f"{len(installed)} packages installed, all in the versions of constraints.txt")

