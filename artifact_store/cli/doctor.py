@@ -36,6 +36,13 @@ _NARROW: Final = 60
 @click.option("--no-probes", is_flag=True, help="Write no throw-away objects, for those who may only read.")
 @click.option("--repair", is_flag=True, help="Show what can be repaired safely; with --apply, do it.")
 @click.option("--quarantine", is_flag=True, help="Also take runs with a damaged manifest out of the way.")
+@click.option(
+    "--to",
+    multiple=True,
+    metavar="RUN",
+    help="The run that a damaged pointer is to name, where the store does not tell: TYPE/SYMBOL:RUN_ID, or "
+    "TYPE/SYMBOL@ALIAS=RUN_ID where several are damaged.",
+)
 @click.option("--apply", "--yes", is_flag=True, help="Do it, and look again. Without this nothing is changed.")
 @click.option("--strict", is_flag=True, help="Warnings count as errors for the exit status.")
 @GRACE
@@ -49,6 +56,7 @@ def doctor(
     no_probes: bool,
     repair: bool,
     quarantine: bool,
+    to: tuple[str, ...],
     apply: bool,
     strict: bool,
     grace: timedelta,
@@ -58,8 +66,8 @@ def doctor(
     Ends with status 1 if a finding is an error, after the repairs if some were made; warnings, notes and what could
     not be found out do not count, unless --strict makes warnings count.
     """
-    if (apply or quarantine) and not repair:
-        raise click.UsageError("--apply and --quarantine belong to --repair.")
+    if (apply or quarantine or to) and not repair:
+        raise click.UsageError("--apply, --quarantine and --to belong to --repair.")
     bar = Bar("Reading") if deep and session.shows_progress else None
     with session.store(bar) as store:
 
@@ -72,7 +80,7 @@ def doctor(
                     bar.end()
 
         found = look()
-        plan = found.repair(quarantine=quarantine) if repair else None
+        plan = found.repair(quarantine=quarantine, to=to) if repair else None
         applied = plan.apply() if plan is not None and apply else None
         after = found if applied is None or not applied.done else look()
     session.answer(_document(found, plan, applied, after), _lines(found, plan, applied, after))
@@ -181,7 +189,7 @@ def _repairs(plan: Plan, applied: Applied | None) -> Iterator[str]:
         yield f"  {click.style(word, bold=True)}  {text.safe(what)}"
         yield from _wrapped("      ", why)
     if not plan.changes:
-        yield "  There is nothing that could be repaired without deciding something."
+        yield "  There is nothing that can be repaired without a decision."
     elif applied is None:
         yield f"  {text.count(len(plan.changes), 'repair')}. Nothing has happened yet: --apply does it."
     else:

@@ -6,7 +6,7 @@ What looks wrong is read once more before it is told, since aliases move while o
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -22,6 +22,7 @@ from artifact_store.diagnosis import rebuild, restore
 from artifact_store.diagnosis.finding import BY_REPAIR, Repair
 from artifact_store.diagnosis.inventory import Shelf
 from artifact_store.diagnosis.look import Look, shown
+from artifact_store.diagnosis.rebuild import Recovery
 from artifact_store.diagnosis.runs import Records
 from artifact_store.ops import deletion, publish
 
@@ -90,21 +91,37 @@ def _missing(look: Look, alias: Alias) -> None:
 
 
 def _tell(look: Look, alias: Alias, code: str, told: str) -> None:
-    """Note it, with the offer to rebuild the pointer where there is something to rebuild it from."""
-    evidence = look.ask(lambda: rebuild.gather(look.context, alias.key, alias.name))
-    if isinstance(evidence, ArtifactStoreError) or evidence is None:
-        remedy = f"{_COPY}; or move it away, if it never was the pointer of an alias (nothing here tells of one)"
-        look.add(
-            "error",
-            code,
-            alias.ref,
-            f"{told}. Until then no run of {alias.key.display_name} can be deleted",
-            remedy=remedy,
-        )
+    """Note it, with the offer to rebuild the pointer: at once where it is known what it named, else with a choice."""
+    found = look.ask(lambda: rebuild.recover(look.context, alias.key, alias.name))
+    if found is None:
+        return  # it can be read again
+    stuck = f". Until then no run of {alias.key.display_name} can be deleted" if code == "pointer-corrupt" else ""
+    move_away = ", or move it away if it never was the pointer of an alias"
+    if isinstance(found, ArtifactStoreError):
+        why = "" if str(found) == told else f". What it named is not known: {found}"
+        look.add("error", code, alias.ref, f"{told}{why}{stuck}", remedy=f"{_COPY}{move_away}")
         return
-    repair = Repair("rebuild", evidence.told, lambda _: rebuild.rebuild(look.context, alias.key, alias.name))
-    remedy = f"{BY_REPAIR} ({evidence.told}), or {_COPY}"
-    look.add("error", code, alias.ref, told, remedy=remedy, repair=repair)
+    if found.question:
+        example = f"`artifact-store doctor --repair --apply --to {quoted(f'{alias.key}:RUN_ID')}`"
+        remedy = f"choose the run that it is to name: {example} ({found.question}), or {_COPY}"
+    else:
+        remedy = f"{BY_REPAIR} ({found.message}), or {_COPY}"
+    remedy += "" if found.is_known else move_away
+    look.add("error", code, alias.ref, f"{told}{stuck}", remedy=remedy, repair=_rebuilding(look, alias, found))
+
+
+def _rebuilding(look: Look, alias: Alias, found: Recovery) -> Repair:
+    def choose(run: Manifest) -> Repair:
+        chosen = replace(found, run=run, reason="chosen by hand", question="")
+        return Repair("rebuild", chosen.message, lambda _: rebuild.rebuild(look.context, alias.key, alias.name, to=run))
+
+    return Repair(
+        "rebuild",
+        found.message,
+        lambda _: rebuild.rebuild(look.context, alias.key, alias.name),
+        question=found.question,
+        choose=choose,
+    )
 
 
 # ---------------------------------------------------------------- the history

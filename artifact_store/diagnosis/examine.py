@@ -15,6 +15,7 @@ from artifact_store.core import keys
 from artifact_store.core.errors import ArtifactStoreError, Unavailable
 from artifact_store.core.manifest import Manifest
 from artifact_store.diagnosis import aliases, deep, inventory, place, restore, runs
+from artifact_store.diagnosis.choice import read_choices
 from artifact_store.diagnosis.finding import BY_REPAIR, SEVERITIES, Counts, Diagnosis, Finding, Repair
 from artifact_store.diagnosis.inventory import Inventory
 from artifact_store.diagnosis.look import GaveUp, Look, Options, shown
@@ -156,13 +157,25 @@ def _mode(look: Look, concurrency: Concurrency) -> Concurrency:
 # ---------------------------------------------------------------- the repairs
 
 
-def plan(context: Context, begin: Begin, findings: Sequence[Finding], quarantine: bool) -> Plan:  # noqa: FBT001 -- named at the door
-    """Return the repairs of these findings as a plan; what cannot be undone is in it only if it was asked for."""
+def plan(
+    context: Context,
+    begin: Begin,
+    findings: Sequence[Finding],
+    quarantine: bool,  # noqa: FBT001 -- named at the door
+    choices: Sequence[str],
+) -> Plan:
+    """Return the repairs of these findings as a plan; what cannot be undone is in it only if it was asked for.
+
+    What leaves a choice is in it only with the run that was chosen.
+    """
+    offered = {found: found.repair for found in findings if found.repair is not None}
+    damaged = [found.where for found, repair in offered.items() if repair.choose is not None]
+    chosen = read_choices(context, damaged, choices)
     repairs: dict[Step, Repair] = {}
-    for found in findings:
-        if found.repair is not None:
-            step = _step(found, found.repair, quarantine=quarantine)
-            repairs.setdefault(step, found.repair)
+    for found, offer in offered.items():
+        run = chosen.get(found.where)
+        repair = offer if run is None or offer.choose is None else offer.choose(run)
+        repairs.setdefault(_step(found, repair, quarantine=quarantine), repair)
     steps = sorted(repairs, key=lambda step: (step.what != keys.STORE_MARKER, _ORDER.index(step.action), step.what))
 
     def start() -> Callable[[Step], Ending]:
@@ -182,4 +195,6 @@ def plan(context: Context, begin: Begin, findings: Sequence[Finding], quarantine
 def _step(found: Finding, repair: Repair, *, quarantine: bool) -> Step:
     if repair.only_if_asked and not quarantine:
         return Step(found.where, "keep", f"only if it is asked for (quarantine): {repair.why}", repair.bytes)
+    if repair.question:
+        return Step(found.where, "keep", f"only with the run that it is to name (--to RUN): {repair.question}")
     return Step(found.where, repair.action, repair.why, repair.bytes)

@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
+from artifact_store.core.manifest import Manifest
+from artifact_store.core.references import RunRef
 from artifact_store.ops.deletion import Ending
 from artifact_store.ops.plan import Action, Plan
+from artifact_store.run import Run
 from artifact_store.storage.base import Trait
 
 Severity = Literal["error", "warning", "note", "unknown"]
@@ -95,6 +98,10 @@ class Repair:
     bytes: int = 0
     only_if_asked: bool = False
     """It cannot be undone, so it is not among the repairs that are made by themselves."""
+    question: str = ""
+    """Why a person has to choose a run before it is carried out; empty where it is known which one."""
+    choose: Callable[[Manifest], Repair] | None = field(default=None, compare=False, repr=False)
+    """Returns the repair with a run that a person has chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +161,7 @@ class Diagnosis:
     facts: tuple[Fact, ...]
     counts: Counts
     deep: bool
-    make_plan: Callable[[Sequence[Finding], bool], Plan] = field(compare=False, repr=False)
+    make_plan: Callable[[Sequence[Finding], bool, Sequence[str]], Plan] = field(compare=False, repr=False)
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.findings)
@@ -176,11 +183,23 @@ class Diagnosis:
         """The codes of all findings, in their order."""
         return tuple(found.code for found in self.findings)
 
-    def repair(self, *, quarantine: bool = False) -> Plan:
+    def repair(self, *, quarantine: bool = False, to: Run | RunRef | str | Sequence[Run | RunRef | str] = ()) -> Plan:
         """Return the plan to put right what is safe to put right; nothing happens before it is applied.
 
         With ``quarantine`` also runs whose manifest is damaged are taken out of the way, if no alias names them:
         a tombstone that keeps the damaged bytes takes its place, and ``gc`` removes their files after the grace
         period. Every step looks again before it changes anything; look again yourself afterwards.
+
+        ``to`` is the run that a damaged pointer is to name, such as ``gru/BTCEUR:20240816_142301_k3f8qz``, or
+        several, one for each pointer; ``gru/BTCEUR@latest=20240816_142301_k3f8qz`` where several pointers of a model
+        are damaged. It is needed where the archive of the alias and the runs leave a choice.
+
+        Raises:
+            RunNotFound, RunDeleted: the run ``to`` is not there (any more).
+            Conflict: it is a run of another model than that of the pointer.
+            InvalidOption: no such pointer is damaged, or it is not said which of several is meant.
+            InvalidReference, InvalidName: it is not the name of a run.
         """
-        return self.make_plan(self.findings, quarantine)
+        several = [to] if isinstance(to, Run | RunRef | str) else to
+        choices = [str(one.ref if isinstance(one, Run) else one) for one in several]
+        return self.make_plan(self.findings, quarantine, choices)
