@@ -139,10 +139,15 @@ def plan_document(plan: Plan, applied: Applied | None) -> dict[str, Any]:
     results = {} if applied is None else {one.step: one for one in applied}
 
     def step(one: Step) -> dict[str, Any]:
-        told: dict[str, Any] = {"what": one.what, "action": one.action, "why": one.why, "bytes": one.bytes}
+        document: dict[str, Any] = {
+            "target": one.target,
+            "action": one.action,
+            "reason": one.reason,
+            "bytes": one.bytes,
+        }
         if one in results:
-            told |= {"result": results[one].ending.result, "because": results[one].ending.why or one.why}
-        return told
+            document |= {"result": results[one].ending.result, "detail": results[one].ending.detail or one.reason}
+        return document
 
     problems = [*plan.problems, *(applied.problems if applied else ())]
     return {
@@ -161,7 +166,14 @@ def _lines(plan: Plan, applied: Applied | None) -> Iterator[str]:
     for step in plan:
         done = results.get(step)
         word = step.action if done is None else done.ending.result
-        rows.append([word, step.what, text.size(step.bytes), step.why if done is None else done.ending.why or step.why])
+        rows.append(
+            [
+                word,
+                step.target,
+                text.size(step.bytes),
+                step.reason if done is None else done.ending.detail or step.reason,
+            ]
+        )
     if rows:
         yield from text.table(("", "what", "size", "why"), rows)
         yield ""

@@ -106,7 +106,7 @@ def _document(found: Diagnosis, plan: Plan | None, applied: Applied | None, afte
             "aliases": after.counts.aliases,
             "bytes_read": after.counts.bytes_read,
         },
-        "place": [{"name": fact.name, "state": fact.state, "told": fact.told} for fact in after.facts],
+        "place": [{"name": fact.name, "state": fact.state, "message": fact.message} for fact in after.facts],
         "findings": [_finding(one) for one in after],
         "repair": None if plan is None else plan_document(plan, applied),
     }
@@ -117,8 +117,8 @@ def _finding(found: Finding) -> dict[str, Any]:
     return {
         "code": found.code,
         "severity": found.severity,
-        "where": found.where,
-        "what": found.what,
+        "target": found.target,
+        "message": found.message,
         "remedy": found.remedy,
         "repairable": found.repairable,
     }
@@ -142,7 +142,7 @@ def _lines(found: Diagnosis, plan: Plan | None, applied: Applied | None, after: 
 def _page(found: Diagnosis, *, brief: bool = False) -> Iterator[str]:
     if not brief:
         yield click.style(f"{text.safe(found.url)}", bold=True)
-        rows = [(f"{fact.name}", _STATES[fact.state], fact.told) for fact in found.facts]
+        rows = [(f"{fact.name}", _STATES[fact.state], fact.message) for fact in found.facts]
         yield from _facts(rows)
     for severity, title in _TITLES.items():
         several = found.of(severity)
@@ -164,8 +164,8 @@ def _facts(rows: list[tuple[str, str, str]]) -> Iterator[str]:
 
 def _told(found: Finding) -> Iterator[str]:
     """Yield a finding as a paragraph: its code and place, what happened, and what to do."""
-    yield f"  {click.style(found.code, bold=True)}  {text.safe(found.where)}"
-    yield from _wrapped("      ", found.what)
+    yield f"  {click.style(found.code, bold=True)}  {text.safe(found.target)}"
+    yield from _wrapped("      ", found.message)
     if found.remedy.startswith(_COMMANDS):
         yield text.safe(f"   -> {found.remedy}")  # in one piece, to be copied
     elif found.remedy:
@@ -181,10 +181,10 @@ def _wrapped(head: str, told: str) -> Iterator[str]:
 
 def _repairs(plan: Plan, applied: Applied | None) -> Iterator[str]:
     """Yield what would be done, or what was, and why; what needs another word to be done comes last."""
-    told: list[tuple[str, str, str]] = [(step.action, step.what, step.why) for step in plan.changes]
+    told: list[tuple[str, str, str]] = [(step.action, step.target, step.reason) for step in plan.changes]
     if applied is not None:
-        told = [(done.ending.result, done.step.what, done.ending.why or done.step.why) for done in applied]
-    left = [("not done", step.what, step.why) for step in plan.kept]
+        told = [(done.ending.result, done.step.target, done.ending.detail or done.step.reason) for done in applied]
+    left = [("not done", step.target, step.reason) for step in plan.kept]
     for word, what, why in [*told, *left]:
         yield f"  {click.style(word, bold=True)}  {text.safe(what)}"
         yield from _wrapped("      ", why)

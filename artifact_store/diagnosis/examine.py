@@ -27,7 +27,7 @@ from artifact_store.ops.plan import Plan, Step
 from artifact_store.ops.survey import Group
 
 Begin = Callable[[], object]
-_ORDER: Final = ("mend", "restore", "rebuild", "quarantine", "sweep", "clear", "abort", "keep")
+_ORDER: Final = ("fix", "restore", "rebuild", "quarantine", "sweep", "clear", "abort", "keep")
 _COPY = "restore it from a copy of the store"
 
 
@@ -43,7 +43,7 @@ def examine(context: Context, options: Options, concurrency: Concurrency, begin:
         told = f"the storage does not answer any more, and the rest was not looked at: {error}"
         look.add("error", "unreachable", backend.url, told, remedy="try again later")
     worst = list(SEVERITIES)
-    findings = sorted(look.findings, key=lambda found: (worst.index(found.severity), found.where, found.code))
+    findings = sorted(look.findings, key=lambda found: (worst.index(found.severity), found.target, found.code))
     make_plan = partial(plan, context, begin)
     return Diagnosis(backend.url, tuple(findings), tuple(look.facts), counts, options.deep, make_plan)
 
@@ -169,20 +169,20 @@ def plan(
     What leaves a choice is in it only with the run that was chosen.
     """
     offered = {found: found.repair for found in findings if found.repair is not None}
-    damaged = [found.where for found, repair in offered.items() if repair.choose is not None]
+    damaged = [found.target for found, repair in offered.items() if repair.choose is not None]
     chosen = read_choices(context, damaged, choices)
     repairs: dict[Step, Repair] = {}
     for found, offer in offered.items():
-        run = chosen.get(found.where)
+        run = chosen.get(found.target)
         repair = offer if run is None or offer.choose is None else offer.choose(run)
         repairs.setdefault(_step(found, repair, quarantine=quarantine), repair)
-    steps = sorted(repairs, key=lambda step: (step.what != keys.STORE_MARKER, _ORDER.index(step.action), step.what))
+    steps = sorted(repairs, key=lambda step: (step.target != keys.STORE_MARKER, _ORDER.index(step.action), step.target))
 
     def start() -> Callable[[Step], Ending]:
         times: list[datetime] = []
 
         def carry_out(step: Step) -> Ending:
-            if not times and step.what != keys.STORE_MARKER:
+            if not times and step.target != keys.STORE_MARKER:
                 begin()  # after the marker was written again, if it was missing
                 times.append(deletion.storage_time(context))
             return repairs[step].carry_out(times[0] if times else context.now())
@@ -194,7 +194,7 @@ def plan(
 
 def _step(found: Finding, repair: Repair, *, quarantine: bool) -> Step:
     if repair.only_if_asked and not quarantine:
-        return Step(found.where, "keep", f"only if it is asked for (quarantine): {repair.why}", repair.bytes)
+        return Step(found.target, "keep", f"only if it is asked for (quarantine): {repair.reason}", repair.bytes)
     if repair.question:
-        return Step(found.where, "keep", f"only with the run that it is to name (--to RUN): {repair.question}")
-    return Step(found.where, repair.action, repair.why, repair.bytes)
+        return Step(found.target, "keep", f"only with the run that it is to name (--to RUN): {repair.question}")
+    return Step(found.target, repair.action, repair.reason, repair.bytes)

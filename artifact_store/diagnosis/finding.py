@@ -93,7 +93,7 @@ class Repair:
     """What would put a finding right: it looks again when it is carried out, with the storage's time then."""
 
     action: Action
-    why: str
+    reason: str
     carry_out: Callable[[datetime], Ending]
     bytes: int = 0
     only_if_asked: bool = False
@@ -110,9 +110,9 @@ class Finding:
 
     code: str
     severity: Severity
-    where: str
+    target: str
     """A run or an alias as references are written, the key of an object, or the root."""
-    what: str
+    message: str
     remedy: str = ""
     """A command to type, and nothing else; or a sentence, which does not begin with one."""
     repair: Repair | None = field(default=None, compare=False, repr=False)
@@ -123,7 +123,7 @@ class Finding:
         return self.repair is not None
 
     def __str__(self) -> str:
-        return f"{self.severity} {self.code} at {self.where}: {self.what}"
+        return f"{self.severity} {self.code} at {self.target}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +132,12 @@ class Fact:
 
     name: str
     state: Literal["fine", "note", "warning", "error", "unknown"]
-    told: str
+    message: str
 
     @classmethod
     def of(cls, trait: Trait) -> Fact:
         """Return what a backend says."""
-        return cls(trait.name, trait.state, trait.told)
+        return cls(trait.name, trait.state, trait.message)
 
 
 @dataclass(frozen=True, slots=True)

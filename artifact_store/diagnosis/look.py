@@ -66,15 +66,15 @@ class Look:
 
     def withdraw(self, code: str, where: str) -> str:
         """Take a finding back, since another one tells more, and return what it said; nothing if there is none."""
-        said = [found.what for found in self.findings if (found.code, found.where) == (code, where)]
-        self.findings = [found for found in self.findings if (found.code, found.where) != (code, where)]
+        said = [found.message for found in self.findings if (found.code, found.target) == (code, where)]
+        self.findings = [found for found in self.findings if (found.code, found.target) != (code, where)]
         return "".join(said)
 
     def offer(self, code: str, where: str, repair: Repair) -> None:
         """Add a repair to a finding that has none."""
         self.findings = [
             replace(found, repair=repair)
-            if (found.code, found.where) == (code, where) and found.repair is None
+            if (found.code, found.target) == (code, where) and found.repair is None
             else found
             for found in self.findings
         ]

@@ -203,16 +203,16 @@ def check_traits(look: Look, *, probes: bool) -> None:
     for trait in traits:
         look.facts.append(Fact.of(trait))
         if trait.state != "fine":
-            repair = None if trait.mend is None else Repair("mend", trait.told, partial(_mend, trait))
+            repair = None if trait.fix is None else Repair("fix", trait.message, partial(_fix, trait))
             url = look.context.backend.url
-            look.add(trait.state, trait.name, url, trait.told, remedy=trait.remedy, repair=repair)
+            look.add(trait.state, trait.name, url, trait.message, remedy=trait.remedy, repair=repair)
 
 
-def _mend(trait: Trait, now: datetime) -> Ending:
+def _fix(trait: Trait, now: datetime) -> Ending:
     del now
-    assert trait.mend is not None
-    trait.mend()
-    return Ending("mended")
+    assert trait.fix is not None
+    trait.fix()
+    return Ending("fixed")
 
 
 def check_uploads(look: Look) -> None:

@@ -35,7 +35,7 @@ from artifact_store.ops.publish import SeenRun, deleted, read_run
 from artifact_store.storage.base import Always, Entry, IfAbsent, IfVersion
 from artifact_store.storage.settle import Outcome, Seen, patiently, settle
 
-Result = Literal["deleted", "restored", "swept", "cleared", "aborted", "rebuilt", "quarantined", "mended", "kept"]
+Result = Literal["deleted", "restored", "swept", "cleared", "aborted", "rebuilt", "quarantined", "fixed", "kept"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Ending:
     """What became of a run, or of something left over: the result, and why it was kept if it was."""
 
     result: Result
-    why: str = ""
+    detail: str = ""
 
 
 def storage_time(context: Context) -> datetime:

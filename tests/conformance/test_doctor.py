@@ -75,8 +75,8 @@ def only(store, code, severity, **options):
     assert report.ok is (severity != "error")
     (found,) = report.findings
     assert found.code in CODES
-    assert found.what
-    assert str(found).startswith(f"{severity} {code} at {found.where}: ")
+    assert found.message
+    assert str(found).startswith(f"{severity} {code} at {found.target}: ")
     return found
 
 
@@ -174,7 +174,7 @@ def test_a_root_that_holds_something_else_is_named_and_not_looked_at(store):
     put(store, "gru/BTCEUR/20240816_142301/model.pth", b"somebody's")
     put(store, "photos/inner/_store.json", b"{}")
     found = only(store, "not-a-store", "error")
-    assert "gru, photos" in found.what
+    assert "gru, photos" in found.message
     assert found.remedy.endswith("/photos/inner")
     assert sorted(entry.key for entry in backend(store).list("")) == [
         "gru/BTCEUR/20240816_142301/model.pth", "photos/inner/_store.json",
@@ -208,8 +208,8 @@ def test_a_marker_that_contradicts_the_runs_is_not_repaired(store, open_store):
     record = json.loads(stored(store, "_store.json")) | {"store_id": "0" * 32}
     put(store, "_store.json", resealed(record))
     found = only(open_store(), "store-id-differs", "error")
-    assert "1 of 1 runs" in found.what
-    assert run.manifest.store_id in found.what
+    assert "1 of 1 runs" in found.message
+    assert run.manifest.store_id in found.message
     assert not found.repairable
     put(store, "_store.json", b"")
     store.save({"n": 2}, "gbm")  # by somebody who has opened it before
@@ -223,7 +223,7 @@ def test_runs_that_were_copied_from_another_store_are_told(store, tmp_path):
         for entry in backend(other).list("gbm/"):
             put(store, entry.key, stored(other, entry.key))
     found = only(store, "store-id-differs", "error", deep=True)
-    assert str(run.ref) in found.what
+    assert str(run.ref) in found.message
 
 
 def test_a_client_of_another_mode_is_told(store, open_store):
@@ -238,9 +238,9 @@ def test_a_save_on_its_way_is_told_from_one_that_died(store):
     store.save({"n": 1}, KEY)
     run = crashed(store)
     note = only(store, "save-in-progress", "note", grace=timedelta(days=7))
-    assert (note.where, note.repairable) == (str(run.ref), False)
+    assert (note.target, note.repairable) == (str(run.ref), False)
     found = only(store, "torn-run", "warning")
-    assert (found.where, found.repairable) == (str(run.ref), True)
+    assert (found.target, found.repairable) == (str(run.ref), True)
     repaired(store, "cleared")
     assert below(store, run) == ["manifest.json"]
 
@@ -253,9 +253,9 @@ def test_a_damaged_manifest_that_no_alias_names_is_taken_out_of_the_way_only_if_
     bad = data.replace(b'"n"', b'"m"').replace(b'"size":', b'"size":1', 1) if damage is None else damage
     put(store, manifest_of(run), bad)
     found = only(store, "manifest-corrupt", "error")
-    assert found.where == str(run.ref)
+    assert found.target == str(run.ref)
     plan = examined(store).repair()
-    assert [(step.action, step.what) for step in plan] == [("keep", str(run.ref))]
+    assert [(step.action, step.target) for step in plan] == [("keep", str(run.ref))]
     assert plan.apply().done == ()
     applied = examined(store).repair(quarantine=True).apply()
     assert [done.ending.result for done in applied] == ["quarantined"]
@@ -280,11 +280,11 @@ def test_a_manifest_that_an_alias_names_is_written_again_from_the_copy_in_the_po
     if damage is None:
         backend(store).delete(manifest_of(run))
         found = only(store, "pointer-dangling", "error")
-        assert found.where == f"{KEY}@latest"
+        assert found.target == f"{KEY}@latest"
     else:
         put(store, manifest_of(run), damage)
         found = only(store, "manifest-corrupt", "error")
-        assert found.where == str(run.ref)
+        assert found.target == str(run.ref)
     assert found.repairable
     assert "keep" not in [step.action for step in examined(store).repair(quarantine=True)]
     repaired(store, "restored")
@@ -316,11 +316,11 @@ def test_files_that_are_missing_or_have_another_size_are_found_without_reading_t
     data = stored(store, where)
     put(store, where, data + b" ")
     found = only(store, "file-size", "error")
-    assert (found.where, f"{len(data)} were saved" in found.what) == (f"{run.ref}/model.json", True)
+    assert (found.target, f"{len(data)} were saved" in found.message) == (f"{run.ref}/model.json", True)
     assert only(store, "file-size", "error", deep=True) == found
     backend(store).delete(where)
     found = only(store, "file-missing", "error", deep=True)
-    assert found.where == f"{run.ref}/model.json"
+    assert found.target == f"{run.ref}/model.json"
     put(store, where, data)
     healthy(store)
 
@@ -333,7 +333,7 @@ def test_files_with_other_bytes_are_found_by_reading_them(store):
     assert examined(store).findings == ()
     read = []
     found = only(store, "file-hash", "error", deep=True, announce=read.append)
-    assert found.where == f"{run.ref}/model.json"
+    assert found.target == f"{run.ref}/model.json"
     assert read == [sum(file.size for file in run.files.values())]
 
 
@@ -350,11 +350,11 @@ def test_what_another_save_left_is_told_from_what_a_stranger_left(store):
     stray = keys.data_file(run.key, run.run_id, "notes.txt")
     put(store, stray, b"mine")
     report = examined(store)
-    assert [found.where for found in report if found.code == "unlisted-file"] == [stray]
+    assert [found.target for found in report if found.code == "unlisted-file"] == [stray]
     assert len(report.findings) == attempts + 1
     applied = report.repair().apply()
     assert {done.ending.result for done in applied} == {"cleared"}
-    assert only(store, "unlisted-file", "warning").where == stray
+    assert only(store, "unlisted-file", "warning").target == stray
     assert stored(store, stray) == b"mine"
     backend(store).delete(stray)
     healthy(store)
@@ -365,12 +365,12 @@ def test_a_document_of_a_newer_release_is_no_damage(store):
     value = json.loads(stored(store, manifest_of(run)))
     put(store, manifest_of(run), resealed(value | {"format": "2.0"}))
     found = only(store, "format-too-new", "error")
-    assert (found.where, found.repairable, found.remedy) == (str(run.ref), False, "upgrade artifact-store")
+    assert (found.target, found.repairable, found.remedy) == (str(run.ref), False, "upgrade artifact-store")
     put(store, manifest_of(run), resealed(value))
     store.promote(run, "latest")
     value = json.loads(stored(store, keys.pointer(run.key, "latest")))
     put(store, keys.pointer(run.key, "latest"), resealed(value | {"format": "2.0"}))
-    assert only(store, "format-too-new", "error").where == f"{KEY}@latest"
+    assert only(store, "format-too-new", "error").target == f"{KEY}@latest"
     assert examined(store).repair(quarantine=True).changes == ()
 
 
@@ -381,7 +381,7 @@ def test_a_deleted_run_that_can_go_is_a_note(store):
     run, _ = store.save({"n": 1}, KEY), store.save({"n": 2}, KEY)
     store.delete(run, reason="bad").apply()
     found = only(store, "sweep-due", "note")
-    assert (found.where, found.remedy, found.repairable) == (str(run.ref), "artifact-store gc --apply", False)
+    assert (found.target, found.remedy, found.repairable) == (str(run.ref), "artifact-store gc --apply", False)
     store.gc(grace=NOW).apply()
     healthy(store)
 
@@ -391,7 +391,7 @@ def test_a_sweep_that_was_cut_short_is_finished(store):
     store.delete(run).apply()
     store.gc(grace=NOW).apply()
     put(store, keys.data_file(run.key, run.run_id, "model.json"), b"late")
-    assert only(store, "sweep-unfinished", "warning", grace=timedelta(days=7)).where == str(run.ref)
+    assert only(store, "sweep-unfinished", "warning", grace=timedelta(days=7)).target == str(run.ref)
     repaired(store, "swept")
     assert below(store, run) == ["manifest.json"]
 
@@ -402,7 +402,7 @@ def test_a_deleted_run_that_an_alias_names_is_brought_back(store):
     note = Note("0" * 32, datetime.now(UTC), "me", "died")
     put(store, manifest_of(run), Tombstone.mark(run.manifest, note).to_bytes())
     found = only(store, "pointer-names-deleted", "error", grace=timedelta(days=7))
-    assert (found.where, found.remedy) == (f"{KEY}@latest", f"artifact-store undelete {run.ref}")
+    assert (found.target, found.remedy) == (f"{KEY}@latest", f"artifact-store undelete {run.ref}")
     plan = store.doctor().repair()
     store.retire(KEY)
     assert [done.ending.result for done in plan.apply()] == ["kept"]
@@ -435,7 +435,7 @@ def test_an_alias_that_names_another_manifest_than_the_run_has(store):
     value = json.loads(stored(store, manifest_of(run))) | {"tags": {"swapped": "yes"}}
     put(store, manifest_of(run), resealed(value))
     found = only(store, "pointer-other-manifest", "error")
-    assert (found.where, found.repairable) == (f"{KEY}@latest", False)
+    assert (found.target, found.repairable) == (f"{KEY}@latest", False)
     store.rollback(KEY)
     healthy(store)
     assert store.get(KEY) == first
@@ -479,11 +479,11 @@ def rebuilt(store, open_store, how, count):
     bad = SPOILT[how](stored(store, where))
     put(store, where, bad)
     found = only(store, "pointer-corrupt", "error")
-    assert (found.where, found.repairable) == (f"{KEY}@latest", True)
+    assert (found.target, found.repairable) == (f"{KEY}@latest", True)
     with pytest.raises(errors.Corrupt):
         open_store().promote(run, "latest")  # nothing but a repair is ever published over it
     plan = examined(store).repair()
-    assert [(step.action, step.what) for step in plan.changes] == [("rebuild", f"{KEY}@latest")]
+    assert [(step.action, step.target) for step in plan.changes] == [("rebuild", f"{KEY}@latest")]
     assert stored(store, where) == bad
     repaired(store, "rebuilt")
     past = open_store().history(KEY)
@@ -518,14 +518,14 @@ def asked(store, *traces, alias="latest"):
     before = stored(store, where)
     report = examined(store)
     (found,) = [found for found in report if found.code == "pointer-corrupt"]
-    assert (found.where, found.repairable, report.ok) == (f"{KEY}@{alias}", True, False)
+    assert (found.target, found.repairable, report.ok) == (f"{KEY}@{alias}", True, False)
     plan = report.repair()
-    (step,) = [step for step in plan if step.what == found.where]
-    assert (step.action, "--to RUN" in step.why) == ("keep", True)
+    (step,) = [step for step in plan if step.target == found.target]
+    assert (step.action, "--to RUN" in step.reason) == ("keep", True)
     for trace in traces:
         assert trace in found.remedy
-        assert trace in step.why
-    assert found.where not in [done.step.what for done in plan.apply()]
+        assert trace in step.reason
+    assert found.target not in [done.step.target for done in plan.apply()]
     assert stored(store, where) == before
     return found
 
@@ -533,7 +533,7 @@ def asked(store, *traces, alias="latest"):
 def chosen(store, run, alias="latest", **options):
     """Rebuild a pointer with the run that it is to name, and return the pointer."""
     applied = store.doctor(grace=NOW).repair(to=run, **options).apply()
-    assert [(done.step.what, done.ending.result) for done in applied] == [(f"{KEY}@{alias}", "rebuilt")]
+    assert [(done.step.target, done.ending.result) for done in applied] == [(f"{KEY}@{alias}", "rebuilt")]
     pointer = store.aliases(KEY)[alias]
     assert (pointer.run_id, pointer.reason) == (None if run is None else run.run_id, "rebuilt: chosen by hand")
     return pointer
@@ -563,8 +563,8 @@ def test_a_run_is_chosen_by_its_name_or_a_handle(store, name):
     damaged(store)
     names = {"a handle": run, "a list": [run.ref]}
     plan = examined(store).repair(to=names.get(name, name.format(run=run)))
-    assert [(step.action, step.what) for step in plan.changes] == [("rebuild", f"{KEY}@latest")]
-    assert run.run_id in plan.changes[0].why
+    assert [(step.action, step.target) for step in plan.changes] == [("rebuild", f"{KEY}@latest")]
+    assert run.run_id in plan.changes[0].reason
     assert plan.apply().ok
     assert store.get(KEY) == run
 
@@ -778,7 +778,7 @@ def test_an_archive_that_a_publisher_wrote_ahead_of_a_damaged_pointer_can_be_car
 def test_what_never_was_a_pointer_is_left_alone(store):
     store.save({"n": 1}, KEY)
     put(store, "gru/BTCEUR/notes.json", b'{"my": "notes"}')
-    assert only(store, "pointer-corrupt", "error").where == f"{KEY}@notes"
+    assert only(store, "pointer-corrupt", "error").target == f"{KEY}@notes"
     assert "move it away" in asked(store, "nothing here says", alias="notes").remedy
     assert examined(store).repair(quarantine=True).changes == ()
     assert stored(store, "gru/BTCEUR/notes.json") == b'{"my": "notes"}'
@@ -789,7 +789,7 @@ def test_a_pointer_that_was_removed_is_rebuilt_from_its_archive(store):
     pointer, _ = many(store, run, "production", 80)
     backend(store).delete(keys.pointer(run.key, "production"))
     found = only(store, "pointer-missing", "error")
-    assert (found.where, found.repairable) == (f"{KEY}@production", True)
+    assert (found.target, found.repairable) == (f"{KEY}@production", True)
     repaired(store, "rebuilt")
     now = store.aliases(KEY)["production"]
     assert (now.run_id, now.seq > pointer.seq) == (run.run_id, True)
@@ -800,7 +800,7 @@ def test_an_alias_that_never_was_and_should_be(store, open_store):
     run = past.save({"n": 1}, KEY)
     backend(store).delete(keys.pointer(run.key, "latest"))
     found = only(store, "never-published", "warning")
-    assert (found.where, found.remedy) == (f"{KEY}@latest", f"artifact-store promote {run.ref} latest")
+    assert (found.target, found.remedy) == (f"{KEY}@latest", f"artifact-store promote {run.ref} latest")
     store.promote(run, "latest")
     healthy(store)
 
@@ -809,8 +809,8 @@ def test_a_history_with_a_gap(store):
     run = store.save({"n": 1}, KEY, publish="never")
     many(store, run, "latest", 100, leave_out={BLOCK})
     found = only(store, "history-gap", "error")
-    assert (found.where, found.repairable) == (keys.history_block(run.key, "latest", BLOCK), False)
-    assert "1 to 32" in found.what
+    assert (found.target, found.repairable) == (keys.history_block(run.key, "latest", BLOCK), False)
+    assert "1 to 32" in found.message
 
 
 def test_a_history_that_is_damaged_or_contradicts_the_pointer(store):
@@ -818,7 +818,7 @@ def test_a_history_that_is_damaged_or_contradicts_the_pointer(store):
     _, blocks = many(store, run, "latest", 66)
     where = keys.history_block(run.key, "latest", BLOCK)
     put(store, where, blocks[0].to_bytes()[:-1])
-    assert only(store, "history-corrupt", "error").where == where
+    assert only(store, "history-corrupt", "error").target == where
     put(store, where, blocks[0].to_bytes())
     healthy(store)
     many(store, run, "latest", 64)
@@ -827,7 +827,7 @@ def test_a_history_that_is_damaged_or_contradicts_the_pointer(store):
     value["entries"][3]["write_id"] = "f" * 32
     put(store, where, resealed(value))
     found = only(store, "history-corrupt", "error")
-    assert "another history" in found.what
+    assert "another history" in found.message
 
 
 def test_a_pointer_that_was_put_back(store):
@@ -837,7 +837,7 @@ def test_a_pointer_that_was_put_back(store):
     put(store, keys.pointer(run.key, "latest"), resealed(json.loads(old.to_bytes()) | {"alias": "latest"}))
     backend(store).delete(keys.pointer(run.key, "other"))
     found = only(store, "pointer-behind-history", "error")
-    assert (found.where, found.repairable, "seq 64, and the pointer is at 10" in found.what) == (
+    assert (found.target, found.repairable, "seq 64, and the pointer is at 10" in found.message) == (
         f"{KEY}@latest", False, True,
     )  # fmt: skip
 
@@ -848,7 +848,7 @@ def test_the_same_publish_twice_in_a_history(store):
     value = json.loads(pointer.to_bytes())
     value["history"][0]["write_id"] = value["write_id"]
     put(store, keys.pointer(run.key, "latest"), resealed(value))
-    assert "more than once" in only(store, "history-corrupt", "error").what
+    assert "more than once" in only(store, "history-corrupt", "error").message
 
 
 # ---------------------------------------------------------------- names and strangers
@@ -860,7 +860,7 @@ def test_names_that_windows_could_not_hold(store, name):
     run = store.save({"n": 1}, KEY)
     put(store, keys.run_prefix(run.key, run.run_id) + name, b"x")
     found = only(store, "windows-name", "warning")
-    assert name in found.where
+    assert name in found.target
     assert not found.repairable
 
 
@@ -869,8 +869,8 @@ def test_names_that_windows_could_not_tell_apart(store):
     store._known_keys.add("gru/btceur")  # a writer that does not look at its siblings
     store.save({"n": 2}, "gru/btceur")
     found = only(store, "case-twins", "warning")
-    assert {found.where, "gru/BTCEUR", "gru/btceur"} == {"gru/BTCEUR", "gru/btceur"}
-    assert "by case only" in found.what
+    assert {found.target, "gru/BTCEUR", "gru/btceur"} == {"gru/BTCEUR", "gru/btceur"}
+    assert "by case only" in found.message
 
 
 def test_a_file_that_is_a_folder_as_well(store):
@@ -890,9 +890,9 @@ def test_what_belongs_to_nobody_is_told_once_for_each_place(store):
         put(store, name, b"x")
     report = examined(store)
     assert {(found.code, found.severity) for found in report} == {("foreign-object", "note")}
-    assert [found.where for found in report] == sorted(
+    assert [found.target for found in report] == sorted(
         ["photos/a.jpg", "photos/b.jpg", "notes.txt", "gru/notes.txt", "gru/BTCEUR/nothing/", "_probe/"]
-    ) or [found.where for found in report] == sorted(
+    ) or [found.target for found in report] == sorted(
         ["photos/", "notes.txt", "gru/notes.txt", "gru/BTCEUR/nothing/", "_probe/"]
     )
     assert report.repair().changes == ()
@@ -909,7 +909,7 @@ def test_an_upload_that_nobody_ends_is_given_up(store):
     assert store.doctor().findings == ()
     code = "leftover-file" if backend(store).engine == "local" else "orphan-upload"
     found = only(store, code, "warning")
-    assert found.where == left
+    assert found.target == left
     repaired(store, "aborted")
 
 
@@ -927,7 +927,7 @@ def test_locks_that_were_copied_with_a_store_are_told(store):
         pytest.skip("they belong there")
     put(store, "_locks/0a.lock", b"")
     put(store, "_locks/ff.lock", b"")
-    assert "2 locks" in only(store, "orphan-lock", "note").what
+    assert "2 locks" in only(store, "orphan-lock", "note").message
 
 
 # ---------------------------------------------------------------- the place
@@ -941,8 +941,8 @@ def test_a_clock_that_is_wrong_is_told_with_how_it_was_measured(store, open_stor
     report = wrong.doctor()
     (found,) = [found for found in report if found.code == "clock"]
     assert found.severity == severity
-    assert ("ahead" if off > NOW else "behind") in found.what
-    assert "written for this" in found.what
+    assert ("ahead" if off > NOW else "behind") in found.message
+    assert "written for this" in found.message
     assert [other.code for other in report if other.code != "clock"] == ["save-in-progress"]  # by the storage's time
 
 
@@ -978,7 +978,7 @@ def test_the_most_of_it_on_s3(engine, request, tidy_bucket):
         put(store, where, cut(stored(store, where)))
         left = begun_and_left(store)
         report = examined(store)
-        assert {(found.code, found.where) for found in report} == {
+        assert {(found.code, found.target) for found in report} == {
             ("manifest-corrupt", str(run.ref)),
             ("pointer-corrupt", f"{KEY}@latest"),
             ("orphan-upload", left),

@@ -54,7 +54,7 @@ class TestDoctor:
         document = json.loads(filled("doctor", "--json").stdout)
         assert [found["code"] for found in document["findings"]] == ["manifest-corrupt", "pointer-corrupt"]
         for found in document["findings"]:
-            assert set(found) == {"code", "severity", "where", "what", "remedy", "repairable"}
+            assert set(found) == {"code", "severity", "target", "message", "remedy", "repairable"}
             assert found["code"] in CODES
             assert found["remedy"]
 
