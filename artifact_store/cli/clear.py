@@ -1,4 +1,4 @@
-"""The commands that take away: ``delete``, ``undelete``, ``prune`` and ``gc``. Each shows its plan first.
+"""The commands that remove: ``delete``, ``undelete``, ``prune`` and ``gc``. Each shows its plan first.
 
 Without ``--apply`` nothing happens. To pin a run, promote it to an alias of its own.
 """
@@ -27,11 +27,11 @@ def _span(_: click.Context, option: click.Parameter, value: str | None) -> timed
         return None
     match = _SPAN.fullmatch(value)
     if match is None:
-        raise click.BadParameter(f"{value!r} is no span of time such as 30d, 12h or 45m.", param=option)
+        raise click.BadParameter(f"{value!r} is not a span of time such as 30d, 12h or 45m.", param=option)
     try:
         return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
     except OverflowError as error:
-        raise click.BadParameter(f"{value!r} is longer than time is counted.", param=option) from error
+        raise click.BadParameter(f"{value!r} is longer than a span of time can be.", param=option) from error
 
 
 def _best(_: click.Context, option: click.Parameter, value: str | None) -> Best | None:
@@ -41,7 +41,7 @@ def _best(_: click.Context, option: click.Parameter, value: str | None) -> Best 
     return None if match is None else Best(match["metric"], int(match["count"]), match["mode"] or "max")
 
 
-_APPLY = click.option("--apply", "--yes", is_flag=True, help="Do it. Without this the plan is shown, and that is all.")
+_APPLY = click.option("--apply", "--yes", is_flag=True, help="Do it. Without this, the plan is only shown.")
 GRACE = click.option(
     "--grace", default="7d", callback=_span, metavar="SPAN", show_default=True, help="Such as 7d, 12h or 0s."
 )
@@ -117,7 +117,7 @@ def prune(
 @click.pass_context
 @pass_session
 def gc(session: Session, context: click.Context, *, grace: timedelta, apply: bool) -> None:
-    """Remove the files of runs that were deleted, and what saves that never ended have left, after the grace period.
+    """Remove the files of runs that were deleted, and what unfinished saves have left, after the grace period.
 
     It never touches a committed run. The grace period has to be longer than any save takes.
     """

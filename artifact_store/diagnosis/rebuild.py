@@ -58,7 +58,7 @@ class Recovery:
     seen: Blob | None
     """The damaged bytes, which are replaced if they are still there."""
     archived: int
-    """The last ``seq`` of the archive; 0: there is none."""
+    """The last ``seq`` of the archive; 0 where nothing is archived."""
     pin: str | None
     """The sha256 of the newest block of the archive, where that can be read."""
     run: Manifest | None

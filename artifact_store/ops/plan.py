@@ -28,8 +28,8 @@ class Step:
     """What is meant to become of one thing, and why.
 
     ``delete`` hides a run, ``sweep`` removes the files of one that was deleted long enough ago, ``restore`` brings
-    back a deleted run that an alias names, ``clear`` removes what was never committed, ``abort`` gives up an upload
-    that nobody finishes, and ``keep`` does nothing. ``rebuild`` writes a document anew that cannot be read,
+    back a deleted run that an alias names, ``clear`` removes what was never committed, ``abort`` gives up an
+    unfinished upload, and ``keep`` does nothing. ``rebuild`` writes a document anew that cannot be read,
     ``quarantine`` takes a damaged manifest out of the way, and ``fix`` puts right what is around the objects.
     ``bytes`` is the room that it takes.
     """

@@ -13,7 +13,7 @@ from artifact_store.core.canonical import sha256
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.pointer import BLOCK, Note, advance
 from artifact_store.core.tombstone import Tombstone
-from artifact_store.diagnosis.finding import CODES, SEVERITIES
+from artifact_store.diagnosis.report import CODES, SEVERITIES
 from artifact_store.storage.base import Always
 from tests import invariants
 from tests.conformance.test_retention import backend, begun_and_left, below, crashed
@@ -827,7 +827,7 @@ def test_a_history_that_is_damaged_or_contradicts_the_pointer(store):
     value["entries"][3]["write_id"] = "f" * 32
     put(store, where, resealed(value))
     found = only(store, "history-corrupt", "error")
-    assert "another history" in found.message
+    assert "contradicts the history of the pointer" in found.message
 
 
 def test_a_pointer_that_was_put_back(store):
@@ -851,7 +851,7 @@ def test_the_same_publish_twice_in_a_history(store):
     assert "more than once" in only(store, "history-corrupt", "error").message
 
 
-# ---------------------------------------------------------------- names and strangers
+# ---------------------------------------------------------------- names and foreign objects
 
 
 @IN_MEMORY
@@ -942,7 +942,7 @@ def test_a_clock_that_is_wrong_is_told_with_how_it_was_measured(store, open_stor
     (found,) = [found for found in report if found.code == "clock"]
     assert found.severity == severity
     assert ("ahead" if off > NOW else "behind") in found.message
-    assert "written for this" in found.message
+    assert "modification time of a probe" in found.message
     assert [other.code for other in report if other.code != "clock"] == ["save-in-progress"]  # by the storage's time
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from artifact_store import ArtifactStore
-from artifact_store.diagnosis.finding import Diagnosis, Finding
+from artifact_store.diagnosis.report import Diagnosis, Finding
 from artifact_store.storage import local, obstore
 from tests.conformance.test_doctor import RULE
 from tests.legacy_cases import old_tree

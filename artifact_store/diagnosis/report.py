@@ -1,6 +1,6 @@
-"""What an examination answers with: findings, each with its remedy, and the facts about the place of the store.
+"""The result of an examination: findings, each with its remedy, and facts about the environment of the store.
 
-Owns the values and the list of codes. Looks at nothing and changes nothing.
+Owns the values and the list of codes. Reads nothing and changes nothing.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ SEVERITIES: Final[Mapping[Severity, str]] = {
 
 CODES: Final[Mapping[str, str]] = {
     # the root
-    "no-store": "there is nothing here yet",
+    "no-store": "the root is empty or does not exist",
     "not-a-store": "the root holds something else",
-    "marker-missing": "the root does not say any more that it is a store",
-    "marker-corrupt": "what the root says about itself cannot be read",
+    "marker-missing": "_store.json is missing",
+    "marker-corrupt": "_store.json cannot be read",
     "mode-differs": "the store was made for another kind of writers than this client",
     "store-id-differs": "runs say that they belong to another store",
     "unreachable": "the storage does not answer",
@@ -47,36 +47,36 @@ CODES: Final[Mapping[str, str]] = {
     "pointer-behind-history": "the archive of an alias knows later publishes than its pointer",
     "history-gap": "a part of the history of an alias is missing",
     "history-corrupt": "a part of the history of an alias cannot be read, or contradicts the rest",
-    "never-published": "runs were to be published under an alias that never was",
+    "never-published": "runs were saved to be published under an alias that does not exist",
     # runs
-    "save-in-progress": "files without a manifest, and young: a save on its way",
-    "torn-run": "files without a manifest: a save that never ended",
+    "save-in-progress": "files without a manifest, and young: a save under way",
+    "torn-run": "files without a manifest: a save that was cut short",
     "manifest-corrupt": "the manifest of a run cannot be read",
     "quarantined": "a damaged manifest is in quarantine, and the files of its run wait for gc",
     "file-missing": "a file of a run is not there",
     "file-size": "a file of a run has another size",
     "file-hash": "a file of a run has other bytes",
     "orphan-attempt": "another save under the same run id left it",
-    "unlisted-file": "it lies below a run and is none of its files",
+    "unlisted-file": "it lies below a run and is not one of its files",
     "sweep-unfinished": "a deleted run still has files",
     "sweep-due": "a deleted run can be removed",
-    # names and strangers
+    # names and foreign objects
     "windows-name": "Windows could not hold an object of this name",
     "case-twins": "Windows could not tell two names apart",
-    "foreign-object": "it belongs to nobody here",
-    "orphan-upload": "an upload that nobody ends",
-    "leftover-file": "a temporary file of a writer that was killed",
-    "leftover-probe": "a throw-away object of somebody who died while trying out the storage",
-    "orphan-lock": "it lies among the locks and is none in use",
+    "foreign-object": "it does not belong to the store",
+    "orphan-upload": "an unfinished upload",
+    "leftover-file": "a leftover temporary file of a writer that crashed",
+    "leftover-probe": "a leftover probe of a writer that crashed",
+    "orphan-lock": "it lies among the locks and is not a lock in use",
     "broken-lock": "something else lies in the place of a lock",
-    # the place
+    # the environment
     "clock": "the clocks of this machine and of the storage differ",
     "cannot-write": "nothing can be written here",
     "conditions": "conditional writes do not hold, or not as it was recorded",
     "network-mount": "the folder is on a network",
     "permissions": "others than the owner reach the folder",
     "hard-links": "the file system has no hard links",
-    "lifecycle": "no rule ends uploads that nobody ends",
+    "lifecycle": "no lifecycle rule aborts unfinished uploads",
     "versioning": "the bucket keeps old versions",
     "object-lock": "the bucket keeps objects from being removed",
     "uploads": "unfinished uploads cannot be listed",
@@ -85,19 +85,19 @@ CODES: Final[Mapping[str, str]] = {
 
 
 BY_REPAIR: Final = "`artifact-store doctor --repair --apply`"
-"""What a remedy in words says where a repair is offered."""
+"""The command in the remedy of a finding with a repair."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What would put a finding right: it looks again when it is carried out, with the storage's time then."""
+    """What would put a finding right. It is checked again when it is carried out, with the storage's time then."""
 
     action: Action
     reason: str
     carry_out: Callable[[datetime], Ending]
     bytes: int = 0
     only_if_asked: bool = False
-    """It cannot be undone, so it is not among the repairs that are made by themselves."""
+    """It cannot be undone, so it is only done if it is asked for."""
     question: str = ""
     """Why a person has to choose a run before it is carried out; empty where it is known which one."""
     choose: Callable[[Manifest], Repair] | None = field(default=None, compare=False, repr=False)
@@ -106,7 +106,7 @@ class Repair:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong, or worth knowing: where it is, what happened, and what to do about it."""
+    """One thing that is wrong, or worth knowing: the target, what is wrong with it, and the remedy."""
 
     code: str
     severity: Severity
@@ -128,7 +128,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One thing about the place of the store, and whether it is as it should be."""
+    """One thing about the environment of the store, and whether it is as it should be."""
 
     name: str
     state: Literal["fine", "note", "warning", "error", "unknown"]
@@ -136,13 +136,13 @@ class Fact:
 
     @classmethod
     def of(cls, trait: Trait) -> Fact:
-        """Return what a backend says."""
+        """Return a fact from what a backend says."""
         return cls(trait.name, trait.state, trait.message)
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How much was looked at; ``bytes_read`` counts the files that were compared byte by byte."""
+    """How much was examined; ``bytes_read`` counts the files that were compared byte by byte."""
 
     objects: int = 0
     bytes: int = 0
@@ -154,7 +154,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What came of an examination. Iterates over the findings, the worst first; changes nothing by itself."""
+    """The result of an examination. Iterates over the findings, the worst first; changes nothing by itself."""
 
     url: str
     findings: tuple[Finding, ...]
@@ -171,7 +171,7 @@ class Diagnosis:
 
     @property
     def ok(self) -> bool:
-        """No finding is an error; there may be warnings, and things that could not be found out."""
+        """No finding is an error. There may be warnings, and what could not be found out."""
         return not self.of("error")
 
     def of(self, severity: Severity) -> tuple[Finding, ...]:
@@ -188,7 +188,7 @@ class Diagnosis:
 
         With ``quarantine`` also runs whose manifest is damaged are taken out of the way, if no alias names them:
         a tombstone that keeps the damaged bytes takes its place, and ``gc`` removes their files after the grace
-        period. Every step looks again before it changes anything; look again yourself afterwards.
+        period. Every step checks again before it changes anything. Examine the store again afterwards.
 
         ``to`` is the run that a damaged pointer is to name, such as ``gru/BTCEUR:20240816_142301_k3f8qz``, or
         several, one for each pointer; ``gru/BTCEUR@latest=20240816_142301_k3f8qz`` where several pointers of a model
