@@ -94,7 +94,10 @@ def _report(exam: Examination, alias: Alias, code: str, message: str) -> None:
     """Report it, with the offer to rebuild the pointer: at once where it is known what it named, else with a choice."""
     found = exam.ask(lambda: rebuild.recover(exam.context, alias.key, alias.name))
     if found is None:
-        return  # it can be read again
+        again = exam.ask(lambda: _read(exam, alias))
+        if isinstance(again, ArtifactStoreError):  # the pointer is whole, and what it names is not
+            exam.add("error", code, alias.ref, str(again), remedy=f"promote a run to it, or {_COPY}")
+        return
     stuck = f". Until then no run of {alias.key.display_name} can be deleted" if code == "pointer-corrupt" else ""
     move_away = ", or move it away if it never was the pointer of an alias"
     if isinstance(found, ArtifactStoreError):

@@ -775,6 +775,18 @@ def test_an_archive_that_a_publisher_wrote_ahead_of_a_damaged_pointer_can_be_car
     assert past[BLOCK].reason == "lost with the damaged pointer"
 
 
+@IN_MEMORY
+def test_a_pointer_that_carries_the_manifest_of_another_run_is_found_and_published_over(store):
+    one, two = (store.save({"n": n}, KEY) for n in range(2))
+    where = keys.pointer(MODEL, "latest")
+    value = json.loads(stored(store, where))
+    put(store, where, resealed(value | {"run_id": str(one.run_id)}))
+    found = only(store, "pointer-corrupt", "error")
+    assert (found.target, found.repairable, "promote" in found.remedy) == (f"{KEY}@latest", False, True)
+    store.promote(two, "latest")
+    healthy(store)
+
+
 def test_what_never_was_a_pointer_is_left_alone(store):
     store.save({"n": 1}, KEY)
     put(store, "gru/BTCEUR/notes.json", b'{"my": "notes"}')
