@@ -154,7 +154,7 @@ def _foreign(exam: Examination, record: StoreRecord, store_id: str, labels: Sequ
         f"{len(labels)} of {of} runs ({shown(labels)}) say that they belong to the store {store_id}; this one is "
         f"{record.store_id}: they were copied here, or {keys.STORE_MARKER} was"
     )
-    remedy = "copy whole stores with their {keys.STORE_MARKER}; download single runs and save them again"
+    remedy = f"copy whole stores with their {keys.STORE_MARKER}; download single runs and save them again"
     exam.add("error", "store-id-differs", keys.STORE_MARKER, message, remedy=remedy)
 
 
