@@ -1,6 +1,6 @@
-"""The part of the façade that examines: ``doctor``, which tells what is wrong with a store and what to do about it.
+"""The part of the façade that examines: ``doctor``, which reports what is wrong with a store and what to do about it.
 
-Composes only: what is looked at, and what can be repaired, is in ``diagnosis``.
+Composes only: what is examined, and what can be repaired, is in ``diagnosis``.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
+from artifact_store.diagnosis.examination import Options
 from artifact_store.diagnosis.examine import examine
-from artifact_store.diagnosis.finding import Diagnosis
-from artifact_store.diagnosis.look import Options
+from artifact_store.diagnosis.report import Diagnosis
 from artifact_store.ops import marker, retention
 from artifact_store.ops.context import Context
 from artifact_store.ops.retention import GRACE
@@ -23,7 +23,7 @@ class Examining:
     _context: Context
 
     def exists(self) -> bool:
-        """Tell whether the root says that it is a store, be it a damaged one: one small request.
+        """Return whether there is a ``_store.json``, be it a damaged one: one small request.
 
         Raises:
             Unavailable, AccessDenied: the storage does not answer.
@@ -38,14 +38,14 @@ class Examining:
         grace: timedelta = GRACE,
         announce: Callable[[int], None] | None = None,
     ) -> Diagnosis:
-        """Examine the store and the place where it is, and return every finding with its remedy.
+        """Examine the store and its environment, and return every finding with its remedy.
 
         One listing, one read for each run, alias and block of history; with ``deep`` every byte of every file. What is
-        younger than ``grace`` may be on its way. ``probes=False`` writes no throw-away objects, for those who may not
-        write; clock and conditions are then not tried out. ``announce`` is told how many bytes ``deep`` will read.
+        younger than ``grace`` may be under way. ``probes=False`` writes no throw-away objects, for clients that may
+        not write; clock and conditions are then not probed. ``announce`` is called with the bytes that ``deep`` reads.
 
-        ``report.ok`` is false if a finding is an error; ``report.repair()`` is the plan to put right what is safe.
-        What cannot be asked is a finding as well: damage, refusals and a dead server are reported, not raised.
+        ``report.ok`` is false if a finding is an error; ``report.repair()`` is the plan to repair what is safe.
+        What cannot be found out is a finding as well: damage, refusals and a dead server are reported, not raised.
         """
         retention.check_span("grace", grace)
         options = Options(deep=deep, probes=probes, grace=grace, announce=announce)

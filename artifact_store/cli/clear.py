@@ -1,4 +1,4 @@
-"""The commands that take away: ``delete``, ``undelete``, ``prune`` and ``gc``. Each shows its plan first.
+"""The commands that remove: ``delete``, ``undelete``, ``prune`` and ``gc``. Each shows its plan first.
 
 Without ``--apply`` nothing happens. To pin a run, promote it to an alias of its own.
 """
@@ -27,11 +27,11 @@ def _span(_: click.Context, option: click.Parameter, value: str | None) -> timed
         return None
     match = _SPAN.fullmatch(value)
     if match is None:
-        raise click.BadParameter(f"{value!r} is no span of time such as 30d, 12h or 45m.", param=option)
+        raise click.BadParameter(f"{value!r} is not a span of time such as 30d, 12h or 45m.", param=option)
     try:
         return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
     except OverflowError as error:
-        raise click.BadParameter(f"{value!r} is longer than time is counted.", param=option) from error
+        raise click.BadParameter(f"{value!r} is longer than a span of time can be.", param=option) from error
 
 
 def _best(_: click.Context, option: click.Parameter, value: str | None) -> Best | None:
@@ -41,7 +41,7 @@ def _best(_: click.Context, option: click.Parameter, value: str | None) -> Best 
     return None if match is None else Best(match["metric"], int(match["count"]), match["mode"] or "max")
 
 
-_APPLY = click.option("--apply", "--yes", is_flag=True, help="Do it. Without this the plan is shown, and that is all.")
+_APPLY = click.option("--apply", "--yes", is_flag=True, help="Do it. Without this, the plan is only shown.")
 GRACE = click.option(
     "--grace", default="7d", callback=_span, metavar="SPAN", show_default=True, help="Such as 7d, 12h or 0s."
 )
@@ -117,7 +117,7 @@ def prune(
 @click.pass_context
 @pass_session
 def gc(session: Session, context: click.Context, *, grace: timedelta, apply: bool) -> None:
-    """Remove the files of runs that were deleted, and what saves that never ended have left, after the grace period.
+    """Remove the files of runs that were deleted, and what unfinished saves have left, after the grace period.
 
     It never touches a committed run. The grace period has to be longer than any save takes.
     """
@@ -139,10 +139,15 @@ def plan_document(plan: Plan, applied: Applied | None) -> dict[str, Any]:
     results = {} if applied is None else {one.step: one for one in applied}
 
     def step(one: Step) -> dict[str, Any]:
-        told: dict[str, Any] = {"what": one.what, "action": one.action, "why": one.why, "bytes": one.bytes}
+        document: dict[str, Any] = {
+            "target": one.target,
+            "action": one.action,
+            "reason": one.reason,
+            "bytes": one.bytes,
+        }
         if one in results:
-            told |= {"result": results[one].ending.result, "because": results[one].ending.why or one.why}
-        return told
+            document |= {"result": results[one].ending.result, "detail": results[one].ending.detail or one.reason}
+        return document
 
     problems = [*plan.problems, *(applied.problems if applied else ())]
     return {
@@ -161,7 +166,14 @@ def _lines(plan: Plan, applied: Applied | None) -> Iterator[str]:
     for step in plan:
         done = results.get(step)
         word = step.action if done is None else done.ending.result
-        rows.append([word, step.what, text.size(step.bytes), step.why if done is None else done.ending.why or step.why])
+        rows.append(
+            [
+                word,
+                step.target,
+                text.size(step.bytes),
+                step.reason if done is None else done.ending.detail or step.reason,
+            ]
+        )
     if rows:
         yield from text.table(("", "what", "size", "why"), rows)
         yield ""

@@ -1,7 +1,7 @@
-"""The command ``doctor``: what is wrong with a store and its place, what to do about it, and the safe repairs.
+"""The command ``doctor``: what is wrong with a store and its environment, what to do about it, and the safe repairs.
 
-It changes nothing without ``--repair --apply``; the throw-away objects that try out the storage are left out with
-``--no-probes``.
+It changes nothing without ``--repair --apply``; ``--no-probes`` leaves out the throw-away objects that probe the
+storage.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import click
 from artifact_store.cli import program, text
 from artifact_store.cli.clear import GRACE, plan_document
 from artifact_store.cli.session import Bar, Command, Session, page_width, pass_session
-from artifact_store.diagnosis.finding import SEVERITIES, Diagnosis, Finding, Severity
+from artifact_store.diagnosis.report import SEVERITIES, Diagnosis, Finding, Severity
 from artifact_store.ops.plan import Applied, Plan
 
 _TITLES: Final[Mapping[Severity, str]] = {
@@ -33,10 +33,19 @@ _NARROW: Final = 60
 
 @click.command("doctor", cls=Command, short_help="Find what is wrong, and repair what is safe.")
 @click.option("--deep/--quick", default=False, help="Also read every byte of every file. Quick is the default.")
-@click.option("--no-probes", is_flag=True, help="Write no throw-away objects, for those who may only read.")
+@click.option("--no-probes", is_flag=True, help="Write no throw-away objects, for clients that may only read.")
 @click.option("--repair", is_flag=True, help="Show what can be repaired safely; with --apply, do it.")
-@click.option("--quarantine", is_flag=True, help="Also take runs with a damaged manifest out of the way.")
-@click.option("--apply", "--yes", is_flag=True, help="Do it, and look again. Without this nothing is changed.")
+@click.option("--quarantine", is_flag=True, help="Also put runs with a damaged manifest into quarantine.")
+@click.option(
+    "--to",
+    multiple=True,
+    metavar="RUN",
+    help="The run that a damaged pointer is to name, where the store does not say: TYPE/SYMBOL:RUN_ID, or "
+    "TYPE/SYMBOL@ALIAS=RUN_ID where several are damaged.",
+)
+@click.option(
+    "--apply", "--yes", is_flag=True, help="Do it, and examine the store again. Without this nothing is changed."
+)
 @click.option("--strict", is_flag=True, help="Warnings count as errors for the exit status.")
 @GRACE
 @click.pass_context
@@ -49,17 +58,18 @@ def doctor(
     no_probes: bool,
     repair: bool,
     quarantine: bool,
+    to: tuple[str, ...],
     apply: bool,
     strict: bool,
     grace: timedelta,
 ) -> None:
-    """Examine the store and the place where it is: every finding with its remedy.
+    """Examine the store and its environment: every finding with its remedy.
 
     Ends with status 1 if a finding is an error, after the repairs if some were made; warnings, notes and what could
     not be found out do not count, unless --strict makes warnings count.
     """
-    if (apply or quarantine) and not repair:
-        raise click.UsageError("--apply and --quarantine belong to --repair.")
+    if (apply or quarantine or to) and not repair:
+        raise click.UsageError("--apply, --quarantine and --to belong to --repair.")
     bar = Bar("Reading") if deep and session.shows_progress else None
     with session.store(bar) as store:
 
@@ -72,7 +82,7 @@ def doctor(
                     bar.end()
 
         found = look()
-        plan = found.repair(quarantine=quarantine) if repair else None
+        plan = found.repair(quarantine=quarantine, to=to) if repair else None
         applied = plan.apply() if plan is not None and apply else None
         after = found if applied is None or not applied.done else look()
     session.answer(_document(found, plan, applied, after), _lines(found, plan, applied, after))
@@ -98,7 +108,7 @@ def _document(found: Diagnosis, plan: Plan | None, applied: Applied | None, afte
             "aliases": after.counts.aliases,
             "bytes_read": after.counts.bytes_read,
         },
-        "place": [{"name": fact.name, "state": fact.state, "told": fact.told} for fact in after.facts],
+        "place": [{"name": fact.name, "state": fact.state, "message": fact.message} for fact in after.facts],
         "findings": [_finding(one) for one in after],
         "repair": None if plan is None else plan_document(plan, applied),
     }
@@ -109,8 +119,8 @@ def _finding(found: Finding) -> dict[str, Any]:
     return {
         "code": found.code,
         "severity": found.severity,
-        "where": found.where,
-        "what": found.what,
+        "target": found.target,
+        "message": found.message,
         "remedy": found.remedy,
         "repairable": found.repairable,
     }
@@ -134,7 +144,7 @@ def _lines(found: Diagnosis, plan: Plan | None, applied: Applied | None, after: 
 def _page(found: Diagnosis, *, brief: bool = False) -> Iterator[str]:
     if not brief:
         yield click.style(f"{text.safe(found.url)}", bold=True)
-        rows = [(f"{fact.name}", _STATES[fact.state], fact.told) for fact in found.facts]
+        rows = [(f"{fact.name}", _STATES[fact.state], fact.message) for fact in found.facts]
         yield from _facts(rows)
     for severity, title in _TITLES.items():
         several = found.of(severity)
@@ -142,7 +152,7 @@ def _page(found: Diagnosis, *, brief: bool = False) -> Iterator[str]:
             yield ""
             yield click.style(f"{title} ({len(several)})", bold=True, fg=_COLOURS[severity])
             for one in several:
-                yield from _told(one)
+                yield from _paragraph(one)
     yield ""
     yield _summary(found)
 
@@ -150,38 +160,40 @@ def _page(found: Diagnosis, *, brief: bool = False) -> Iterator[str]:
 def _facts(rows: list[tuple[str, str, str]]) -> Iterator[str]:
     first = max((len(name) for name, _, _ in rows), default=0)
     second = max((len(state) for _, state, _ in rows), default=0)
-    for name, state, told in rows:
-        yield from _wrapped(f"  {name:{first}}  {state:{second}}  ", told)
+    for name, state, message in rows:
+        yield from _wrapped(f"  {name:{first}}  {state:{second}}  ", message)
 
 
-def _told(found: Finding) -> Iterator[str]:
-    """Yield a finding as a paragraph: its code and place, what happened, and what to do."""
-    yield f"  {click.style(found.code, bold=True)}  {text.safe(found.where)}"
-    yield from _wrapped("      ", found.what)
+def _paragraph(found: Finding) -> Iterator[str]:
+    """Yield a finding as a paragraph: its code and target, what is wrong, and what to do."""
+    yield f"  {click.style(found.code, bold=True)}  {text.safe(found.target)}"
+    yield from _wrapped("      ", found.message)
     if found.remedy.startswith(_COMMANDS):
         yield text.safe(f"   -> {found.remedy}")  # in one piece, to be copied
     elif found.remedy:
         yield from _wrapped("   -> ", found.remedy)
 
 
-def _wrapped(head: str, told: str) -> Iterator[str]:
+def _wrapped(head: str, message: str) -> Iterator[str]:
     width = max(page_width(), _NARROW)
     after = " " * len(head)
-    lines = textwrap.wrap(text.safe(told), width, initial_indent=head, subsequent_indent=after, break_on_hyphens=False)
+    lines = textwrap.wrap(
+        text.safe(message), width, initial_indent=head, subsequent_indent=after, break_on_hyphens=False
+    )
     yield from lines or [head.rstrip()]
 
 
 def _repairs(plan: Plan, applied: Applied | None) -> Iterator[str]:
-    """Yield what would be done, or what was, and why; what needs another word to be done comes last."""
-    told: list[tuple[str, str, str]] = [(step.action, step.what, step.why) for step in plan.changes]
+    """Yield what would be done or was done, and why; what needs another option comes last."""
+    rows: list[tuple[str, str, str]] = [(step.action, step.target, step.reason) for step in plan.changes]
     if applied is not None:
-        told = [(done.ending.result, done.step.what, done.ending.why or done.step.why) for done in applied]
-    left = [("not done", step.what, step.why) for step in plan.kept]
-    for word, what, why in [*told, *left]:
-        yield f"  {click.style(word, bold=True)}  {text.safe(what)}"
-        yield from _wrapped("      ", why)
+        rows = [(done.ending.result, done.step.target, done.ending.detail or done.step.reason) for done in applied]
+    left = [("not done", step.target, step.reason) for step in plan.kept]
+    for word, target, reason in [*rows, *left]:
+        yield f"  {click.style(word, bold=True)}  {text.safe(target)}"
+        yield from _wrapped("      ", reason)
     if not plan.changes:
-        yield "  There is nothing that could be repaired without deciding something."
+        yield "  There is nothing that can be repaired without a decision."
     elif applied is None:
         yield f"  {text.count(len(plan.changes), 'repair')}. Nothing has happened yet: --apply does it."
     else:
@@ -198,9 +210,9 @@ def _summary(found: Diagnosis) -> str:
     )
     looked += f", {text.size(counts.bytes_read)} of them compared" if found.deep else "; --deep compares every byte"
     words: Mapping[Severity, str] = {"error": "errors", "warning": "warnings", "note": "notes", "unknown": "unknown"}
-    told = [
+    counted = [
         text.count(len(several), word.removesuffix("s"), word)
         for severity, word in words.items()
         if (several := found.of(severity))
     ]
-    return f"{looked}: {', '.join(told) if told else 'nothing is wrong'}."
+    return f"{looked}: {', '.join(counted) if counted else 'nothing is wrong'}."

@@ -1,24 +1,28 @@
 """Rebuild the pointer of an alias that is lost or cannot be read: the one case in which something is written over it.
 
-The new pointer has a higher ``seq`` than any that the old one can have had, carries on the archive, and names a run
-only if its stored manifest has the digest that speaks for it. What cannot be made out is said to be lost. It is written
-by compare-and-swap against the damaged bytes: a pointer that can be read again is left alone.
+What a rebuilt pointer says comes from the archive of the alias and from the runs of the model, never from the damaged
+bytes. Up to 64 publishes, the newest ones, were recorded in the pointer alone: any of them may have been a promotion or
+a rollback. So the run that the alias named is known only where there is no choice, and everything else is for a person
+to say (``to``). FORMAT.md has the rule. It is written by compare-and-swap against the damaged bytes: a pointer that can
+be read again is left alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Final
 
 from artifact_store.core import keys
 from artifact_store.core.canonical import sha256
 from artifact_store.core.errors import (
+    Conflict,
     Corrupt,
+    FormatUnsupported,
     InvalidOption,
     NotFound,
     PointerConflict,
-    Untrusted,
 )
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
@@ -32,76 +36,88 @@ from artifact_store.core.pointer import (
     Pointer,
     Publish,
 )
-from artifact_store.diagnosis.salvage import Salvage, salvage
 from artifact_store.ops import catalog, marker, publish, signing
-from artifact_store.ops.audit import Problem
 from artifact_store.ops.context import Context
 from artifact_store.ops.deletion import Ending
 from artifact_store.ops.records import Stored
 from artifact_store.storage.settle import Outcome
 
 _LIMIT: Final = 8 << 20
-_FAR: Final = 256
-"""A ``seq`` that lies so far beyond what there can be is itself damaged."""
-_LOST = "lost with the damaged pointer"
+_LOST: Final = "lost with the damaged pointer"
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """What speaks for the next pointer: what it names and why, the history that is known, and the ``seq`` to beat."""
+class Recovery:
+    """What the store still tells of an alias whose pointer is lost, and with it the pointer to write next."""
 
     seen: Stored[bytes] | None
-    salvaged: Salvage
+    """The damaged bytes, which are replaced if they are still there."""
     archived: int
+    """The last ``seq`` of the archive; 0 where nothing is archived."""
     pin: str | None
     """The sha256 of the newest block of the archive, where that can be read."""
-    known: tuple[Publish, ...]
-    beaten: int
     run: Manifest | None
-    why: str
+    """The run that the pointer is to name; ``None``: no run, or it is not known which."""
+    reason: str
+    """Why it is this one."""
+    question: str = ""
+    """Why a person has to say which run it is; empty where that is known."""
+    is_known: bool = True
+    """Whether anything but the damaged object says that there ever was such an alias."""
 
     @property
-    def told(self) -> str:
+    def next_seq(self) -> int:
+        """The ``seq`` of the rebuilt pointer, higher than any that a reader can have seen.
+
+        A pointer tells of at most 64 publishes, itself included, before the oldest go to the archive: so the lost one
+        was at most 64 beyond it. This client's own record of what it has seen of the alias has raised ``archived``
+        where newer blocks are missing as well. What other clients have seen of missing blocks is unknown.
+        """
+        return self.archived + GATHERED + 1
+
+    @property
+    def message(self) -> str:
         """What it comes to, in a sentence."""
         names = "no run" if self.run is None else self.run.run_id
-        lost = self.beaten - self.archived - len(self.known)
-        history = (
-            f"; {'one publish' if lost == 1 else f'up to {lost} publishes'} of its history cannot be read"
-            if lost
-            else ""
+        return (
+            f"rebuilt with seq {self.next_seq} it names {names}: {self.reason}; up to {GATHERED} publishes of its "
+            "history are lost"
         )
-        return f"rebuilt with seq {self.beaten + 1} it names {names}: {self.why}{history}"
 
 
-def gather(context: Context, key: ModelKey, alias: str) -> Evidence | None:
-    """Return what the store still tells of an alias, or ``None`` if nothing says that there ever was one.
+def recover(context: Context, key: ModelKey, alias: str, *, to: Manifest | None = None) -> Recovery | None:
+    """Return what is known of an alias whose pointer is lost, or ``None`` where the pointer can be read.
 
-    Also ``None`` where the pointer can be read.
+    ``to`` is the run that it is to name, if a person has said so.
 
     Raises:
-        Corrupt: what lies there is too large, or no object at all.
+        Corrupt: the object is too large for a pointer, or is not a plain object.
+        RunNotFound, RunDeleted: the run ``to`` is not there any more.
+        Untrusted: signatures are in use here, and the run ``to`` has none that is trusted.
         Unavailable, AccessDenied: it is not known what is stored.
     """
     seen = context.records.raw(keys.pointer(key, alias), limit=_LIMIT)
     if seen is not None and _pointer(seen.value, key, alias) is not None:
         return None
-    found = salvage(b"" if seen is None else seen.value, key, alias)
     blocks = _blocks(context, key, alias)
-    problems: list[Problem] = []
-    runs = list(catalog.manifests(context, key, catalog.Filter(), problems))
-    wished = any(run.publish.alias == alias and run.publish.policy != "never" for run in runs)
-    if not (blocks or found.is_pointer or (wished and seen is not None)):
-        return None
-    archived = max(blocks, default=0)
-    if found.entries and (found.closed or len(found.entries) > 1) and found.entries[0].seq % BLOCK == 1:
-        archived = max(archived, found.entries[0].seq - 1)  # blocks that should be there and are not
-    known = _known(found, archived, trusted=_needs_no_trust(context))
-    beaten = _beaten(found, archived, known)
+    archived = max(max(blocks, default=0), _archived_when_seen(context, key, alias))
     newest = _newest_block(context, key, alias, blocks)
     pin = sha256(newest.to_bytes()) if newest is not None and newest.last_seq == archived else None
-    last = known[-1:] or (() if newest is None else newest.entries)
-    run, why = _choose(context, alias, found, runs, last)
-    return Evidence(seen, found, archived, pin, known, beaten, run, why)
+    if to is not None:
+        return Recovery(seen, archived, pin, _still_there(context, to), "chosen by hand")
+    runs = _runs(context, key)
+    is_known = bool(blocks) or any(_was_intended(run, alias) for run in runs.committed + runs.deleted)
+    last = () if newest is None else newest.entries
+    question = next(_questions(context, alias, runs, last), "") if runs.committed else ""
+    if not is_known:
+        question = "nothing here says that there was such an alias"
+    elif runs.committed and blocks and pin is None:
+        question = "the newest part of its archive is missing or cannot be read"
+    if question:
+        return Recovery(seen, archived, pin, None, "", f"{question}{_likely(alias, runs, last)}", is_known=is_known)
+    if not runs.committed:
+        return Recovery(seen, archived, pin, None, "no run is left that it could name")
+    return Recovery(seen, archived, pin, runs.committed[0], "it is the only run that is left")
 
 
 def _pointer(data: bytes, key: ModelKey, alias: str) -> Pointer | None:
@@ -119,34 +135,17 @@ def _blocks(context: Context, key: ModelKey, alias: str) -> list[int]:
     return sorted(seq for child in children if (seq := keys.block_in(child)) and seq % BLOCK == 0)
 
 
-def _needs_no_trust(context: Context) -> bool:
-    return context.signer is None and not context.policy.require_signature
+def _archived_when_seen(context: Context, key: ModelKey, alias: str) -> int:
+    """Return how far the archive must have gone when this client saw the alias last; 0 if it never did.
 
-
-def _known(found: Salvage, archived: int, *, trusted: bool) -> tuple[Publish, ...]:
-    """Return the publishes after the archive that can still be read; none where they would have to be signed."""
-    if not trusted:
-        return ()
-    entries = [entry for entry in found.entries if entry.seq > archived]
-    if found.closed and found.current is not None and (not entries or found.current.seq == entries[-1].seq + 1):
-        entries.append(found.current)
-    return tuple(entries) if entries and entries[0].seq == archived + 1 else ()
-
-
-def _beaten(found: Salvage, archived: int, known: Sequence[Publish]) -> int:
-    """Return the highest ``seq`` that the pointer can have had.
-
-    It tells of 64 publishes at most, so without a better clue it is that many beyond the archive.
+    A pointer at ``seq`` of more than 64 tells of 33 to 64 publishes, and all before them are archived.
     """
-    most = archived + GATHERED
-    if found.closed:
-        most = max(archived, found.entries[-1].seq if found.entries else archived) + 1
-    clue = found.highest if found.highest <= archived + _FAR else 0
-    return max(most, clue, archived + len(known))
+    seq = 0 if context.marks is None else context.marks.highest(context.backend.url, key, alias)
+    return 0 if seq <= GATHERED else (seq - BLOCK - 1) // BLOCK * BLOCK
 
 
 def _newest_block(context: Context, key: ModelKey, alias: str, blocks: Sequence[int]) -> HistoryBlock | None:
-    """Return the newest block that can be believed."""
+    """Return the newest block that can be read."""
     for last_seq in reversed(blocks):
         try:
             return context.records.block(key, alias, last_seq)
@@ -158,81 +157,131 @@ def _newest_block(context: Context, key: ModelKey, alias: str, blocks: Sequence[
 # ---------------------------------------------------------------- which run
 
 
-def _choose(
-    context: Context, alias: str, found: Salvage, runs: Sequence[Manifest], last: Sequence[Publish]
-) -> tuple[Manifest | None, str]:
-    """Return the run that the alias is to name, and why."""
-    if found.retired and found.current is not None:
-        return None, "it was retired"
-    for run, why in _candidates(alias, found, runs, last):
-        if _may_be_named(context, run):
-            return run, why
-    return None, "nothing tells what it named; promote a run to it"
+@dataclass(frozen=True, slots=True)
+class _Runs:
+    """The runs of a model, each oldest first: those that are there, those that were deleted, and what is damaged."""
+
+    committed: list[Manifest]
+    deleted: list[Manifest]
+    unreadable: list[RunId]
 
 
-def _candidates(
-    alias: str, found: Salvage, runs: Sequence[Manifest], last: Sequence[Publish]
-) -> Iterator[tuple[Manifest, str]]:
-    """Yield what the alias may have named, the likeliest first; ``runs`` are the newest first."""
-    digests = {(run.run_id, run.digest): run for run in runs}
-    if found.named is not None and found.named in digests:
-        yield digests[found.named], "the damaged pointer names it, with the digest that its manifest has"
-    served = [entry for entry in last if (entry.run_id, entry.manifest_sha256) in digests]
-    since = served[-1].at if served else None
-    for run in runs:
-        wished = run.publish.alias == alias and run.publish.policy == "always"
-        if wished and (since is None or run.created_at > since):
-            yield run, f"the newest that was saved to be published as {alias!r}"
-    for entry in reversed(served):
-        yield digests[entry.run_id or "", entry.manifest_sha256 or ""], "the last in the history that is there"
+def _runs(context: Context, key: ModelKey) -> _Runs:
+    found = _Runs([], [], [])
+    ids = sorted(catalog.run_ids(context, key))
+    with closing(context.workers.ahead(ids, lambda run_id: context.records.run(key, run_id).value)) as records:
+        for run_id, future in records:
+            try:
+                record = future.result()
+                if isinstance(record, Manifest):
+                    found.committed.append(record)
+                elif record.manifest is not None:
+                    found.deleted.append(record.restored())
+            except NotFound:  # never committed
+                continue
+            except (Corrupt, FormatUnsupported):
+                found.unreadable.append(run_id)
+    return found
 
 
-def _may_be_named(context: Context, run: Manifest) -> bool:
-    """Tell whether this client may vouch for a run: where signatures are used, it has to be signed."""
-    if _needs_no_trust(context):
-        return True
+def _was_intended(run: Manifest, alias: str) -> bool:
+    return run.publish.alias == alias and run.publish.policy != "never"
+
+
+def _names(entry: Publish, run: Manifest) -> bool:
+    return (entry.run_id, entry.manifest_sha256) == (run.run_id, run.digest)
+
+
+def _questions(context: Context, alias: str, runs: _Runs, last: Sequence[Publish]) -> Iterator[str]:
+    """Yield why a person has to say which run the alias named; nothing where it can have named only one, or none.
+
+    ``last`` are the publishes of the newest block of the archive, oldest first. That the alias was retired in a publish
+    that only the lost pointer recorded cannot be excluded; of everything else one trace is enough to ask.
+    """
+    if context.signer is not None or context.policy.require_signature:
+        yield "signatures are in use, and neither the archive nor a run proves what was published"
+    if runs.unreadable:
+        yield f"it may have named {runs.unreadable[-1]}, whose manifest cannot be read"
+    if len(runs.committed) > 1:
+        several = len(runs.committed)
+        yield f"it may have named any of {several} runs: only the pointer recorded its last promotions and rollbacks"
+    run = runs.committed[-1]
+    if last and last[-1].at > run.created_at and not _names(last[-1], run):
+        yield f"the last publish in its archive names {last[-1].run_id or 'no run'}"
+    archived = bool(last) and _names(last[-1], run)
+    if not archived and not (_was_intended(run, alias) and run.publish.policy == "always"):
+        yield f"nothing says that it named {run.run_id}, the only run that is left"
+    for gone in runs.deleted:
+        if _was_intended(gone, alias) and gone.created_at > run.created_at:
+            yield f"{gone.run_id} was saved later to be published there and was deleted: the alias was moved or retired"
+
+
+def _likely(alias: str, runs: _Runs, last: Sequence[Publish]) -> str:
+    """Return what helps a person to choose."""
+    saved = [run for run in runs.committed if _was_intended(run, alias)]
+    newest = max(saved, key=lambda run: run.created_at, default=None)
+    hints = [] if newest is None else [f"the newest that was saved to be published there is {newest.run_id}"]
+    if last and last[-1].run_id is not None:
+        hints.append(f"the last in its archive is {last[-1].run_id}")
+    return f" ({'; '.join(hints)})" if hints else ""
+
+
+def _still_there(context: Context, run: Manifest) -> Manifest:
+    """Return the manifest of a chosen run as it is stored now, if this client may vouch for it."""
+    stored = context.records.manifest(run.key, RunId(run.run_id))
+    if context.signer is None and not context.policy.require_signature:
+        return stored
     trusted = [] if context.signer is None else [context.signer.public_key]
     policy = replace(context.policy, require_signature=True, trusted_keys=[*context.policy.trusted_keys, *trusted])
-    try:
-        signing.check_run(replace(context, policy=policy, vouched={}), run)
-    except (Untrusted, NotFound):
-        return False
-    return True
+    signing.check_run(replace(context, policy=policy, vouched={}), stored)
+    return stored
 
 
 # ---------------------------------------------------------------- write it
 
 
-def rebuild(context: Context, key: ModelKey, alias: str) -> Ending:
-    """Write the pointer anew, if it still cannot be read, and see that the run that it names is still there.
+def rebuild(context: Context, key: ModelKey, alias: str, *, to: Manifest | None = None) -> Ending:
+    """Write the pointer anew, if it still cannot be read, and check that the run that it names is still there.
+
+    ``to`` is the run that a person has chosen; without it nothing is written unless it is known which one it was.
 
     Raises:
-        InvalidOption: the damaged pointer was signed, and this store has no signer.
+        InvalidOption: the run is signed, and this store has no signer.
+        Conflict: the chosen run belongs to another store.
+        RunNotFound, RunDeleted, Untrusted: as for :func:`recover`.
         OutcomeUnknown: it may be written.
     """
-    evidence = gather(context, key, alias)
-    if evidence is None:
-        return Ending("kept", "it can be read again, or nothing is known of it any more")
-    if evidence.salvaged.is_signed and context.signer is None:
-        raise InvalidOption(
-            f"{key}@{alias} was signed, and readers would refuse a pointer without a signature: repair it with the key "
-            "that signs here (signer=, or --signer)"
-        )
-    marker.opened_if_there(context)
+    found = recover(context, key, alias, to=to)
+    if found is None:
+        return Ending("kept", "it can be read again")
+    if found.question:
+        return Ending("kept", f"it is not known which run it named: {found.question}")
+    record = marker.opened_if_there(context)
+    if found.run is not None:
+        _check_may_be_named(context, f"{key}@{alias}", found.run, record.store_id)
     signing.check_able(context)
-    note = context.note(f"rebuilt: {evidence.why}")
-    pointer = _next(context, key, alias, evidence, note)
-    if _swap(context, key, alias, evidence.seen, pointer) is Outcome.LOST:
-        return Ending("kept", "somebody was faster")
-    if evidence.run is not None and not _is_there(context, evidence.run):
+    note = context.note(f"rebuilt: {found.reason}")
+    pointer = _next(context, key, alias, found, note)
+    if _swap(context, key, alias, found.seen, pointer) is Outcome.LOST:
+        return Ending("kept", "another writer was faster")
+    if found.run is not None and not _is_there(context, found.run):
         _let_go(context, key, alias, pointer, replace(note, write_id=context.new_write_id()))
         return Ending("rebuilt", "it names no run: the one that it should name was deleted at this moment")
-    return Ending("rebuilt", evidence.told)
+    return Ending("rebuilt", found.message)
 
 
-def _next(context: Context, key: ModelKey, alias: str, evidence: Evidence, note: Note) -> Pointer:
-    body = None if evidence.run is None else evidence.run.to_bytes()
-    begun = evidence.archived + len(evidence.known) + 1
+def _check_may_be_named(context: Context, ref: str, run: Manifest, store_id: str) -> None:
+    if run.store_id != store_id:
+        raise Conflict(f"{run.label} belongs to another store; download it and save it here")
+    if context.signer is None and (run.signed_by or signing.signers(context, run)):
+        raise InvalidOption(
+            f"{run.label} is signed, and readers that demand signatures refuse a pointer without one: repair {ref} "
+            "with the key that signs here (signer=, or --signer)"
+        )
+
+
+def _next(context: Context, key: ModelKey, alias: str, found: Recovery, note: Note) -> Pointer:
+    body = None if found.run is None else found.run.to_bytes()
     lost = [
         Publish(
             seq=seq,
@@ -243,23 +292,23 @@ def _next(context: Context, key: ModelKey, alias: str, evidence: Evidence, note:
             by=note.by[:MAX_NOTE],
             reason=_LOST,
         )
-        for seq in range(begun, evidence.beaten + 1)
+        for seq in range(found.archived + 1, found.next_seq)
     ]
-    fits = evidence.run is not None and body is not None and len(body) <= MAX_EMBEDDED
+    fits = found.run is not None and body is not None and len(body) <= MAX_EMBEDDED
     pointer = Pointer(
         model_type=key.model_type,
         symbol=key.symbol,
         alias=alias,
-        seq=evidence.beaten + 1,
-        run_id=None if evidence.run is None else evidence.run.run_id,
+        seq=found.next_seq,
+        run_id=None if found.run is None else found.run.run_id,
         manifest_sha256=None if body is None else sha256(body),
-        manifest=evidence.run.to_json() if evidence.run is not None and fits else None,
+        manifest=found.run.to_json() if found.run is not None and fits else None,
         write_id=note.write_id,
         at=note.at,
         by=note.by[:MAX_NOTE],
         reason=note.reason[:MAX_NOTE],
-        history=(*evidence.known, *lost),
-        archive=evidence.pin,
+        history=tuple(lost),
+        archive=found.pin,
     )
     return signing.sign_pointer(context, pointer)
 
@@ -283,7 +332,7 @@ def _is_there(context: Context, run: Manifest) -> bool:
 
 
 def _let_go(context: Context, key: ModelKey, alias: str, pointer: Pointer, note: Note) -> None:
-    """Publish that the alias names no run, unless somebody has published since."""
+    """Publish that the alias names no run, unless another publish came in between."""
     seen = context.records.pointer(key, alias)
     if seen is None or seen.value.write_id != pointer.write_id:
         return

@@ -1,4 +1,4 @@
-"""Bring back what is known byte for byte, and take what is damaged out of the way without losing a byte of it.
+"""Restore what is known byte for byte, and put what is damaged into quarantine without losing a byte of it.
 
 Every write is a compare-and-swap against what was seen, settled by reading it back. What an alias names is never put
 into quarantine.
@@ -33,7 +33,7 @@ def has_files(context: Context, manifest: Manifest) -> bool:
     run_id = RunId(manifest.run_id)
     try:
         found = deletion.objects(context, manifest.key, run_id)
-    except ArtifactStoreError:  # then nobody knows, and nothing is offered
+    except ArtifactStoreError:  # then it is not known, and nothing is offered
         return False
     sizes = {entry.key: entry.size for entry in found}
     return all(sizes.get(keys.data_file(manifest.key, run_id, entry.key)) == entry.size for entry in manifest.files)
@@ -55,7 +55,7 @@ def manifest(context: Context, copy: Manifest, alias: str) -> Ending:
     if seen is not None and _record(context, key, run_id) is not None:
         return Ending("kept", "it is not damaged any more")
     outcome = replace(context, keys.manifest(key, run_id), seen, copy.to_bytes(), write_id=copy.write_id)
-    return Ending("restored") if outcome is Outcome.WON else Ending("kept", "somebody was faster")
+    return Ending("restored") if outcome is Outcome.WON else Ending("kept", "another writer was faster")
 
 
 def quarantine(context: Context, key: ModelKey, run_id: RunId) -> Ending:
@@ -64,7 +64,7 @@ def quarantine(context: Context, key: ModelKey, run_id: RunId) -> Ending:
     The pointers are read before and after; if one names the run then, the damaged bytes are put back.
 
     Raises:
-        Corrupt: a pointer cannot be believed, so nobody knows what it names; or the damaged object is too large.
+        Corrupt: a pointer cannot be read, so it is not known what it names; or the damaged object is too large.
         OutcomeUnknown: it may be in quarantine.
     """
     place = keys.manifest(key, run_id)
@@ -76,7 +76,7 @@ def quarantine(context: Context, key: ModelKey, run_id: RunId) -> Ending:
     note = context.note("its manifest cannot be read")
     stone = Tombstone.quarantined(key, run_id, seen.value, note)
     if replace(context, place, seen, stone.to_bytes(), write_id=note.write_id) is Outcome.LOST:
-        return Ending("kept", "somebody was faster")
+        return Ending("kept", "another writer was faster")
     if aliases := deletion.named_by(context, key, run_id):
         now = raw(context, place)
         if now is not None and now.value == stone.to_bytes():
@@ -86,7 +86,7 @@ def quarantine(context: Context, key: ModelKey, run_id: RunId) -> Ending:
 
 
 def marker(context: Context, record: StoreRecord) -> Ending:
-    """Say again that the root is a store, with the id that all its runs have; unless that can be read again.
+    """Write ``_store.json`` again, with the id that all runs of the store have, unless it can be read again.
 
     Raises:
         OutcomeUnknown: it may be written.
@@ -100,7 +100,7 @@ def marker(context: Context, record: StoreRecord) -> Ending:
         else:
             return Ending("kept", "it can be read again")
     outcome = replace(context, keys.STORE_MARKER, seen, record.to_bytes(), write_id=record.store_id)
-    return Ending("rebuilt") if outcome is Outcome.WON else Ending("kept", "somebody was faster")
+    return Ending("rebuilt") if outcome is Outcome.WON else Ending("kept", "another writer was faster")
 
 
 def raw(context: Context, key: str) -> Stored[bytes] | None:
@@ -117,5 +117,5 @@ def _record(context: Context, key: ModelKey, run_id: RunId) -> Stored[Manifest |
 
 
 def replace(context: Context, key: str, seen: Stored[bytes] | None, body: bytes, *, write_id: str) -> Outcome:
-    """Write ``body`` in the place of what was ``seen`` there, or where nothing was, or find out who was faster."""
+    """Write ``body`` in place of what was ``seen`` there, or of nothing, unless another writer was faster."""
     return context.records.replace_raw(key, seen, body, limit=MAX_QUARANTINE, write_id=write_id)

@@ -1,7 +1,7 @@
 """The runs of a model: saves that were cut short, damaged manifests, files that are missing or wrong, tombstones.
 
-One manifest is read for each run; sizes come from the listing. Before a run is accused, it is listed once more, since
-somebody may have been at work meanwhile. Remembers what every run is, for those who look at the aliases.
+One manifest is read for each run; sizes come from the listing. Before a run is reported, it is listed once more, since
+it may have been changed meanwhile. Keeps what every run is, for the examination of the aliases.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from artifact_store.core.errors import ArtifactStoreError, NotFound, RunNotFound
 from artifact_store.core.keys import RunId
 from artifact_store.core.manifest import FileEntry, Manifest
 from artifact_store.core.tombstone import Tombstone
-from artifact_store.diagnosis.finding import Repair, Severity
-from artifact_store.diagnosis.inventory import UNKNOWN_SIZE, Shelf
-from artifact_store.diagnosis.look import Look, shown
+from artifact_store.diagnosis.examination import Examination, shown
+from artifact_store.diagnosis.objects import UNKNOWN_SIZE, ModelObjects
+from artifact_store.diagnosis.report import Repair, Severity
 from artifact_store.ops import deletion
 from artifact_store.ops.deletion import Ending
 from artifact_store.ops.survey import Group
@@ -27,8 +27,8 @@ _RESTORE = "restore it from a copy of the store; or roll the alias back and dele
 
 
 @dataclass
-class Records:
-    """What is known of the runs of a model: the manifest, the tombstone, or why there is none."""
+class ModelRuns:
+    """What is known of the runs of a model: the manifest, the tombstone, or the error of reading them."""
 
     known: dict[RunId, Manifest | Tombstone | ArtifactStoreError] = field(default_factory=dict)
     groups: dict[RunId, Group] = field(default_factory=dict)
@@ -39,75 +39,75 @@ class Records:
         return [found for _, found in sorted(self.known.items()) if isinstance(found, Manifest)]
 
 
-def examine(look: Look, shelf: Shelf) -> Records:
-    """Look at every run of a model, and note what is wrong with each."""
-    records = Records()
+def examine_runs(exam: Examination, model: ModelObjects) -> ModelRuns:
+    """Examine every run of a model, and report what is wrong with each."""
+    records = ModelRuns()
 
     def read(group: Group) -> Manifest | Tombstone:
         if group.manifest is None:
             raise RunNotFound(group.label)
-        return look.context.records.run(group.key, group.run_id).value
+        return exam.context.records.run(group.key, group.run_id).value
 
-    for group, record in look.every(shelf.groups, read):
+    for group, record in exam.every(model.groups, read):
         records.known[group.run_id], records.groups[group.run_id] = record, group
         if isinstance(record, Manifest):
-            _committed(look, group, record)
+            _committed(exam, group, record)
         elif isinstance(record, Tombstone):
-            _deleted(look, group, record)
+            _deleted(exam, group, record)
         elif isinstance(record, NotFound):
-            _torn(look, group)
-        elif not look.refused(group.label, record, what="the manifest"):
-            _damaged(look, group, record)
+            _torn(exam, group)
+        elif not exam.refused(group.label, record, what="the manifest"):
+            _damaged(exam, group, record)
     return records
 
 
 # ---------------------------------------------------------------- what was never committed
 
 
-def _torn(look: Look, group: Group) -> None:
+def _torn(exam: Examination, group: Group) -> None:
     newest = max(entry.modified for entry in group.entries)
     when = f"the newest is of {newest:%Y-%m-%d %H:%M:%S} UTC"
-    if look.young(newest):
-        look.add("note", "save-in-progress", group.label, f"{_count(group.entries)} without a manifest; {when}")
+    if exam.young(newest):
+        exam.add("note", "save-in-progress", group.label, f"{_count(group.entries)} without a manifest; {when}")
         return
 
     def clear(now: datetime) -> Ending:
-        return deletion.clear(look.context, group.key, group.run_id, grace=look.options.grace, now=now)
+        return deletion.clear(exam.context, group.key, group.run_id, grace=exam.options.grace, now=now)
 
-    told = f"{_count(group.entries)} of a save that was never committed; {when}"
-    repair = Repair("clear", told, clear, _size(group.entries))
-    look.add("warning", "torn-run", group.label, told, remedy="artifact-store gc --apply", repair=repair)
+    message = f"{_count(group.entries)} of a save that was never committed; {when}"
+    repair = Repair("clear", message, clear, _size(group.entries))
+    exam.add("warning", "torn-run", group.label, message, remedy="artifact-store gc --apply", repair=repair)
 
 
-def _damaged(look: Look, group: Group, error: ArtifactStoreError) -> None:
+def _damaged(exam: Examination, group: Group, error: ArtifactStoreError) -> None:
     remedy = (
-        "restore its manifest from a copy of the store; if there is none, "
+        "restore its manifest from a copy of the store; without a copy, "
         "`artifact-store doctor --repair --quarantine --apply` takes the run out of the way"
     )
-    look.add("error", "manifest-corrupt", group.label, str(error), remedy=remedy)
+    exam.add("error", "manifest-corrupt", group.label, str(error), remedy=remedy)
 
 
 # ---------------------------------------------------------------- committed runs
 
 
-def _committed(look: Look, group: Group, manifest: Manifest) -> None:
+def _committed(exam: Examination, group: Group, manifest: Manifest) -> None:
     if _wrong(group.entries, manifest):
-        group = _again(look, group)
-        now = look.ask(lambda: look.context.records.run(group.key, group.run_id).value)
+        group = _again(exam, group)
+        now = exam.ask(lambda: exam.context.records.run(group.key, group.run_id).value)
         if isinstance(now, Tombstone):
             return  # it was deleted meanwhile, and its files are being removed
     for entry, found in _wrong(group.entries, manifest):
         where = keys.below(group.label, entry.path)
         if found is None:
-            told = f"the file of {entry.size:,} bytes is not there ({_key(group, entry)})"
-            look.add("error", "file-missing", where, told, remedy=_RESTORE)
+            message = f"the file of {entry.size:,} bytes is not there ({_key(group, entry)})"
+            exam.add("error", "file-missing", where, message, remedy=_RESTORE)
         else:
-            told = f"the file has {found:,} bytes, and {entry.size:,} were saved ({_key(group, entry)})"
-            look.add("error", "file-size", where, told, remedy=_RESTORE)
+            message = f"the file has {found:,} bytes, and {entry.size:,} were saved ({_key(group, entry)})"
+            exam.add("error", "file-size", where, message, remedy=_RESTORE)
     for other in group.others:
         placed = keys.run_of(other.key)
         if placed is not None and not deletion.belongs(placed[2], manifest):
-            _stray(look, group, manifest, other, placed[2])
+            _stray(exam, group, manifest, other, placed[2])
 
 
 def _wrong(entries: Sequence[Entry], manifest: Manifest) -> list[tuple[FileEntry, int | None]]:
@@ -120,9 +120,9 @@ def _wrong(entries: Sequence[Entry], manifest: Manifest) -> list[tuple[FileEntry
     ]
 
 
-def _again(look: Look, group: Group) -> Group:
+def _again(exam: Examination, group: Group) -> Group:
     """Return the run as it is listed now: it may have been committed while the store was listed."""
-    listed = look.ask(lambda: deletion.objects(look.context, group.key, group.run_id))
+    listed = exam.ask(lambda: deletion.objects(exam.context, group.key, group.run_id))
     return group if isinstance(listed, ArtifactStoreError) or not listed else Group(group.key, group.run_id, listed)
 
 
@@ -130,48 +130,50 @@ def _key(group: Group, entry: FileEntry) -> str:
     return keys.data_file(group.key, group.run_id, entry.key)
 
 
-def _stray(look: Look, group: Group, manifest: Manifest, other: Entry, name: str) -> None:
+def _stray(exam: Examination, group: Group, manifest: Manifest, other: Entry, name: str) -> None:
     attempt = any(keys.is_name_of(name, entry.path) for entry in manifest.files) or name.startswith(keys.SIGNATURES)
-    young = look.young(other.modified)
+    young = exam.young(other.modified)
     if not attempt:
-        told = f"{other.size:,} bytes below the run {group.label}, which has no such file"
+        message = f"{other.size:,} bytes below the run {group.label}, which has no such file"
         remedy = "move it away if it is yours; `artifact-store gc --apply` removes it after the grace period"
-        look.add("warning", "unlisted-file", other.key, told, remedy=remedy)
+        exam.add("warning", "unlisted-file", other.key, message, remedy=remedy)
         return
 
     def clear(now: datetime) -> Ending:
         del now  # what belongs to the run then is kept
-        return deletion.clear_stray(look.context, group.key, group.run_id, name)
+        return deletion.clear_stray(exam.context, group.key, group.run_id, name)
 
-    told = f"another save under the id of {group.label} left it, and lost to this run"
-    repair = None if young else Repair("clear", told, clear, other.size)
-    told += ", if it is not still under way" if young else ""
+    message = f"left over from another save under the id of {group.label}, which lost to this run"
+    repair = None if young else Repair("clear", message, clear, other.size)
+    message += ", if it is not still under way" if young else ""
     severity: Severity = "note" if young else "warning"
-    look.add(severity, "orphan-attempt", other.key, told, remedy="artifact-store gc --apply", repair=repair)
+    exam.add(severity, "orphan-attempt", other.key, message, remedy="artifact-store gc --apply", repair=repair)
 
 
 # ---------------------------------------------------------------- deleted runs
 
 
-def _deleted(look: Look, group: Group, stone: Tombstone) -> None:
+def _deleted(exam: Examination, group: Group, stone: Tombstone) -> None:
     if stone.state == "marked":
-        if not look.young(group.modified):
-            told = f"it was {stone.told}, and its files ({_size(group.others):,} bytes) can go"
-            look.add("note", "sweep-due", group.label, told, remedy="artifact-store gc --apply")
+        if not exam.young(group.modified):
+            message = f"it was {stone.told}, and its files ({_size(group.others):,} bytes) can go"
+            exam.add("note", "sweep-due", group.label, message, remedy="artifact-store gc --apply")
     elif group.others and stone.quarantine is not None:
-        told = f"it was {stone.told}; the damaged bytes are in its tombstone, {_count(group.others)} beside it"
-        look.add("note", "quarantined", group.label, told, remedy="`artifact-store gc --apply`, after the grace period")
+        message = f"it was {stone.told}; the damaged bytes are in its tombstone, {_count(group.others)} beside it"
+        exam.add(
+            "note", "quarantined", group.label, message, remedy="`artifact-store gc --apply`, after the grace period"
+        )
     elif group.others:
 
         def sweep(now: datetime) -> Ending:
-            return deletion.sweep(look.context, group.key, group.run_id, grace=look.options.grace, now=now)
+            return deletion.sweep(exam.context, group.key, group.run_id, grace=exam.options.grace, now=now)
 
         names = shown([entry.key.rpartition("/")[2] for entry in group.others])
-        told = (
+        message = (
             f"it is sealed, and {_count(group.others)} are still there ({names}): a sweep was cut short, or a save late"
         )
-        repair = Repair("sweep", told, sweep, _size(group.others))
-        look.add("warning", "sweep-unfinished", group.label, told, remedy="artifact-store gc --apply", repair=repair)
+        repair = Repair("sweep", message, sweep, _size(group.others))
+        exam.add("warning", "sweep-unfinished", group.label, message, remedy="artifact-store gc --apply", repair=repair)
 
 
 def _count(entries: Sequence[Entry]) -> str:

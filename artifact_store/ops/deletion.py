@@ -48,7 +48,7 @@ from artifact_store.ops.records import deleted
 from artifact_store.storage.base import Entry
 from artifact_store.storage.settle import Outcome
 
-Result = Literal["deleted", "restored", "swept", "cleared", "aborted", "rebuilt", "quarantined", "mended", "kept"]
+Result = Literal["deleted", "restored", "swept", "cleared", "aborted", "rebuilt", "quarantined", "fixed", "kept"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Ending:
     """What became of a run, or of something left over: the result, and why it was kept if it was."""
 
     result: Result
-    why: str = ""
+    detail: str = ""
 
 
 def named_by(context: Context, key: ModelKey, run_id: RunId) -> list[str]:

@@ -15,7 +15,7 @@ from artifact_store.ops.audit import Problem
 from artifact_store.ops.deletion import Ending
 from artifact_store.storage.base import Unfinished
 
-Action = Literal["delete", "sweep", "restore", "clear", "abort", "rebuild", "quarantine", "mend", "keep"]
+Action = Literal["delete", "sweep", "restore", "clear", "abort", "rebuild", "quarantine", "fix", "keep"]
 
 _REMOVES: Final = frozenset({"delete", "sweep", "clear", "abort"})
 _REMOVED: Final = frozenset({"deleted", "swept", "cleared", "aborted"})
@@ -28,23 +28,23 @@ class Step:
     """What is meant to become of one thing, and why.
 
     ``delete`` hides a run, ``sweep`` removes the files of one that was deleted long enough ago, ``restore`` brings
-    back a deleted run that an alias names, ``clear`` removes what was never committed, ``abort`` gives up an upload
-    that nobody finishes, and ``keep`` does nothing. ``rebuild`` writes a document anew that cannot be read,
-    ``quarantine`` takes a damaged manifest out of the way, and ``mend`` puts right what is around the objects.
+    back a deleted run that an alias names, ``clear`` removes what was never committed, ``abort`` gives up an
+    unfinished upload, and ``keep`` does nothing. ``rebuild`` writes a document anew that cannot be read,
+    ``quarantine`` takes a damaged manifest out of the way, and ``fix`` puts right what is around the objects.
     ``bytes`` is the room that it takes.
     """
 
-    what: str
+    target: str
     """The run, as references are written, or the key of an object."""
     action: Action
-    why: str
+    reason: str
     bytes: int = 0
     key: ModelKey | None = None
     run_id: RunId | None = None
     upload: Unfinished | None = None
 
     def __str__(self) -> str:
-        return f"{self.action} {self.what}: {self.why}"
+        return f"{self.action} {self.target}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Done:
     error: ArtifactStoreError | None = None
 
     def __str__(self) -> str:
-        return f"{self.ending.result} {self.step.what}: {self.ending.why or self.step.why}"
+        return f"{self.ending.result} {self.step.target}: {self.ending.detail or self.step.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Applied:
     @property
     def problems(self) -> tuple[Problem, ...]:
         """The steps that failed, each with its error."""
-        return tuple(Problem(one.step.what, one.error) for one in self.done if one.error is not None)
+        return tuple(Problem(one.step.target, one.error) for one in self.done if one.error is not None)
 
     @property
     def ok(self) -> bool:

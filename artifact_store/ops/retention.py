@@ -153,8 +153,8 @@ def plan_prune(context: Context, models: Sequence[ModelKey], rules: Rules, *, re
                 again[step.key] = {found.run_id: found for found in judge(context, step.key, rules, [])}
             now = again[step.key].get(step.run_id)
             if now is None or now.action == "keep":
-                return Ending("kept", "it is gone" if now is None else now.why)
-            return _mark(context, now, reason or f"pruned: {now.why}")
+                return Ending("kept", "it is gone" if now is None else now.reason)
+            return _mark(context, now, reason or f"pruned: {now.reason}")
 
         return carry_out
 

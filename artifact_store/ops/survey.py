@@ -81,11 +81,11 @@ def _carry_out(context: Context, step: Step, *, grace: timedelta, now: datetime)
     if step.upload is not None:
         return abort(context, step.upload, grace=grace, now=now)
     if step.key is None or step.run_id is None:
-        context.records.remove(step.what)
+        context.records.remove(step.target)
         return Ending("cleared")
     if step.action in {"sweep", "restore"}:
         return deletion.sweep(context, step.key, step.run_id, grace=grace, now=now)
-    stray = keys.run_of(step.what)
+    stray = keys.run_of(step.target)
     if stray is not None:
         return deletion.clear_stray(context, step.key, step.run_id, stray[2])
     return deletion.clear(context, step.key, step.run_id, grace=grace, now=now)

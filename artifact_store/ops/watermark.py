@@ -94,6 +94,18 @@ class Watermarks:
                 seq=0,
             )
 
+    def highest(self, url: str, key: ModelKey, alias: str) -> int:
+        """Return the highest ``seq`` that this client has seen of an alias of the store at this URL; 0 if it saw none.
+
+        Raises:
+            Corrupt: what was written down cannot be read.
+        """
+        store, _ = self._read(SeenStore, keys.seen_store(url))
+        if store is None:
+            return 0
+        before, _ = self._read(SeenAlias, keys.seen_alias(store.store_id, key, alias))
+        return 0 if before is None else before.seq
+
     def _same_store(self, url: str, store_id: str, pointer: Pointer) -> None:
         where = keys.seen_store(url)
         first, _ = self._read(SeenStore, where)

@@ -85,15 +85,15 @@ class Capabilities:
 class Trait:
     """Something about the place of a root that decides what it costs or promises, as its backend sees it now.
 
-    ``state`` is ``unknown`` where it could not be asked, which is not the same as ``fine``. ``mend`` puts it right,
+    ``state`` is ``unknown`` where it could not be asked, which is not the same as ``fine``. ``fix`` puts it right,
     where that is safe.
     """
 
     name: str
     state: Literal["fine", "note", "warning", "error", "unknown"]
-    told: str
+    message: str
     remedy: str = ""
-    mend: Callable[[], object] | None = field(default=None, compare=False, repr=False)
+    fix: Callable[[], object] | None = field(default=None, compare=False, repr=False)
 
 
 class Backend(abc.ABC):

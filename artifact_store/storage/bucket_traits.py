@@ -68,8 +68,8 @@ def _lifecycle(rules: Rules | ArtifactStoreError, bucket: str, prefix: str) -> T
     days = [rule["AbortIncompleteMultipartUpload"].get("DaysAfterInitiation") for rule in ending]
     if days:
         return Trait("lifecycle", "fine", f"uploads that nobody ends are aborted after {min(days)} days")
-    told = "no lifecycle rule aborts uploads that nobody ends: those of processes that are killed take room for ever"
-    return Trait("lifecycle", "warning", told, _to_add(bucket, rules, _ABORT))
+    message = "no lifecycle rule aborts uploads that nobody ends: those of processes that are killed take room for ever"
+    return Trait("lifecycle", "warning", message, _to_add(bucket, rules, _ABORT))
 
 
 def _versioning(ask: Ask, rules: Rules | ArtifactStoreError, bucket: str, prefix: str) -> Trait:
@@ -79,11 +79,11 @@ def _versioning(ask: Ask, rules: Rules | ArtifactStoreError, bucket: str, prefix
         return Trait("versioning", "unknown", f"whether the bucket keeps versions could not be asked: {error}")
     if status not in {"Enabled", "Suspended"}:
         return Trait("versioning", "fine", "the bucket keeps no old versions: what is deleted is gone")
-    told = f"versioning is {status.lower()}: what gc removes and what a publish replaces stays as an old version"
+    message = f"versioning is {status.lower()}: what gc removes and what a publish replaces stays as an old version"
     if not isinstance(rules, ArtifactStoreError) and _in_force(rules, prefix, _EXPIRE):
-        return Trait("versioning", "fine", f"{told}, until a lifecycle rule lets it expire")
-    told = f"{told}, and is paid for, until somebody removes it"
-    return Trait("versioning", "warning", told, _to_add(bucket, rules, _ABORT, _EXPIRE))
+        return Trait("versioning", "fine", f"{message}, until a lifecycle rule lets it expire")
+    message = f"{message}, and is paid for, until somebody removes it"
+    return Trait("versioning", "warning", message, _to_add(bucket, rules, _ABORT, _EXPIRE))
 
 
 def _object_lock(ask: Ask) -> Trait:
@@ -99,12 +99,12 @@ def _object_lock(ask: Ask) -> Trait:
     if kept is None:
         return Trait("object-lock", "note", "Object Lock is on without a default retention: only what is locked stays")
     span = f"{kept['Days']} days" if "Days" in kept else f"{kept.get('Years')} years"
-    told = (
+    message = (
         f"Object Lock keeps every version for {span} ({str(kept.get('Mode', '')).lower()}): publishing and deleting "
         "work, and take no room away before that"
     )
     remedy = "let old versions expire by a lifecycle rule with NoncurrentVersionExpiration after that time"
-    return Trait("object-lock", "warning", told, remedy)
+    return Trait("object-lock", "warning", message, remedy)
 
 
 def _to_add(bucket: str, rules: Rules | ArtifactStoreError, *wanted: Mapping[str, Any]) -> str:

@@ -53,11 +53,11 @@ def _permissions(root: Path) -> Trait:
     others = [str(root) if path == "." else path for path, mode in wide if mode & _OTHERS]
     command = f"chmod -R go-rwx {shlex.quote(str(root))}"
     if others:
-        told = f"{_shown(others)} can be reached by every user of this machine; a store is for its owner alone"
-        return Trait("permissions", "warning", told, command, mend=lambda: make_private(root))
+        message = f"{_shown(others)} can be reached by every user of this machine; a store is for its owner alone"
+        return Trait("permissions", "warning", message, command, fix=lambda: make_private(root))
     if wide:
-        told = f"{_shown([path for path, _ in wide])} can be reached by the group; fine if that was meant"
-        return Trait("permissions", "note", told, f"`{command}`, if nobody of the group has to read it")
+        message = f"{_shown([path for path, _ in wide])} can be reached by the group; fine if that was meant"
+        return Trait("permissions", "note", message, f"`{command}`, if nobody of the group has to read it")
     return Trait("permissions", "fine", "folders and files are for their owner alone")
 
 
@@ -128,8 +128,8 @@ def _hard_links(root: Path) -> Trait:
             pass
         os.link(one, two)
     except OSError as error:
-        told = f"no hard links here ({error.strerror}): files are created by a rename that replaces nothing"
-        return Trait("hard-links", "note", told, "nothing, if what the conditions say is that they hold")
+        message = f"no hard links here ({error.strerror}): files are created by a rename that replaces nothing"
+        return Trait("hard-links", "note", message, "nothing, if what the conditions say is that they hold")
     finally:
         for path in (one, two):
             with contextlib.suppress(OSError):  # names of our own; gc finds what could not be removed
@@ -163,7 +163,7 @@ def _no_lock(path: Path, what: str) -> Trait:
 
 
 def _leftover(path: Path) -> Trait:
-    told = f"{path} is no lock: somebody tried out the locks and died, or put it there"
+    message = f"{path} is no lock: somebody tried out the locks and died, or put it there"
     ours = path.name.startswith(TEMPORARY)
-    mend = partial(path.unlink, missing_ok=True)
-    return Trait("orphan-lock", "note", told, f"rm {shlex.quote(str(path))}", mend=mend if ours else None)
+    fix = partial(path.unlink, missing_ok=True)
+    return Trait("orphan-lock", "note", message, f"rm {shlex.quote(str(path))}", fix=fix if ours else None)

@@ -32,10 +32,10 @@ def step(name, action="delete", size=10):
 def test_a_plan_tells_and_does_nothing_until_it_is_applied():
     calls = []
     steps = [step("a"), step("b", "keep"), step("c", "restore", 5)]
-    plan = Plan(steps, lambda: calls.append("begin") or (lambda one: calls.append(one.what) or Ending("deleted")))
+    plan = Plan(steps, lambda: calls.append("begin") or (lambda one: calls.append(one.target) or Ending("deleted")))
     assert list(plan) == steps
-    assert [one.what for one in plan.changes] == ["a", "c"]
-    assert [one.what for one in plan.kept] == ["b"]
+    assert [one.target for one in plan.changes] == ["a", "c"]
+    assert [one.target for one in plan.kept] == ["b"]
     assert plan.bytes == 10
     assert repr(plan) == "<Plan: 2 of 3 to change, 10 bytes>"
     assert str(plan).splitlines()[0] == "delete a: because of a"
@@ -54,7 +54,7 @@ def test_a_plan_without_changes_does_not_even_begin():
 
 def carry_out(failures):
     def one(step):
-        error = failures.get(step.what)
+        error = failures.get(step.target)
         if error is not None:
             raise error
         return Ending("deleted")

@@ -13,7 +13,7 @@ from artifact_store.core.canonical import sha256
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.pointer import BLOCK, Note, advance
 from artifact_store.core.tombstone import Tombstone
-from artifact_store.diagnosis.finding import CODES, SEVERITIES
+from artifact_store.diagnosis.report import CODES, SEVERITIES
 from artifact_store.storage.base import Always
 from tests import invariants
 from tests.integration.conformance.test_retention import backend, begun_and_left, below, crashed
@@ -75,8 +75,8 @@ def only(store, code, severity, **options):
     assert report.ok is (severity != "error")
     (found,) = report.findings
     assert found.code in CODES
-    assert found.what
-    assert str(found).startswith(f"{severity} {code} at {found.where}: ")
+    assert found.message
+    assert str(found).startswith(f"{severity} {code} at {found.target}: ")
     return found
 
 
@@ -174,7 +174,7 @@ def test_a_root_that_holds_something_else_is_named_and_not_looked_at(store):
     put(store, "gru/BTCEUR/20240816_142301/model.pth", b"somebody's")
     put(store, "photos/inner/_store.json", b"{}")
     found = only(store, "not-a-store", "error")
-    assert "gru, photos" in found.what
+    assert "gru, photos" in found.message
     assert found.remedy.endswith("/photos/inner")
     assert sorted(entry.key for entry in backend(store).list("")) == [
         "gru/BTCEUR/20240816_142301/model.pth", "photos/inner/_store.json",
@@ -208,8 +208,8 @@ def test_a_marker_that_contradicts_the_runs_is_not_repaired(store, open_store):
     record = json.loads(stored(store, "_store.json")) | {"store_id": "0" * 32}
     put(store, "_store.json", resealed(record))
     found = only(open_store(), "store-id-differs", "error")
-    assert "1 of 1 runs" in found.what
-    assert run.manifest.store_id in found.what
+    assert "1 of 1 runs" in found.message
+    assert run.manifest.store_id in found.message
     assert not found.repairable
     put(store, "_store.json", b"")
     store.save({"n": 2}, "gbm")  # by somebody who has opened it before
@@ -223,7 +223,7 @@ def test_runs_that_were_copied_from_another_store_are_told(store, tmp_path):
         for entry in backend(other).list("gbm/"):
             put(store, entry.key, stored(other, entry.key))
     found = only(store, "store-id-differs", "error", deep=True)
-    assert str(run.ref) in found.what
+    assert str(run.ref) in found.message
 
 
 def test_a_client_of_another_mode_is_told(store, open_store):
@@ -238,9 +238,9 @@ def test_a_save_on_its_way_is_told_from_one_that_died(store):
     store.save({"n": 1}, KEY)
     run = crashed(store)
     note = only(store, "save-in-progress", "note", grace=timedelta(days=7))
-    assert (note.where, note.repairable) == (str(run.ref), False)
+    assert (note.target, note.repairable) == (str(run.ref), False)
     found = only(store, "torn-run", "warning")
-    assert (found.where, found.repairable) == (str(run.ref), True)
+    assert (found.target, found.repairable) == (str(run.ref), True)
     repaired(store, "cleared")
     assert below(store, run) == ["manifest.json"]
 
@@ -253,9 +253,9 @@ def test_a_damaged_manifest_that_no_alias_names_is_taken_out_of_the_way_only_if_
     bad = data.replace(b'"n"', b'"m"').replace(b'"size":', b'"size":1', 1) if damage is None else damage
     put(store, manifest_of(run), bad)
     found = only(store, "manifest-corrupt", "error")
-    assert found.where == str(run.ref)
+    assert found.target == str(run.ref)
     plan = examined(store).repair()
-    assert [(step.action, step.what) for step in plan] == [("keep", str(run.ref))]
+    assert [(step.action, step.target) for step in plan] == [("keep", str(run.ref))]
     assert plan.apply().done == ()
     applied = examined(store).repair(quarantine=True).apply()
     assert [done.ending.result for done in applied] == ["quarantined"]
@@ -280,11 +280,11 @@ def test_a_manifest_that_an_alias_names_is_written_again_from_the_copy_in_the_po
     if damage is None:
         backend(store).delete(manifest_of(run))
         found = only(store, "pointer-dangling", "error")
-        assert found.where == f"{KEY}@latest"
+        assert found.target == f"{KEY}@latest"
     else:
         put(store, manifest_of(run), damage)
         found = only(store, "manifest-corrupt", "error")
-        assert found.where == str(run.ref)
+        assert found.target == str(run.ref)
     assert found.repairable
     assert "keep" not in [step.action for step in examined(store).repair(quarantine=True)]
     repaired(store, "restored")
@@ -316,11 +316,11 @@ def test_files_that_are_missing_or_have_another_size_are_found_without_reading_t
     data = stored(store, where)
     put(store, where, data + b" ")
     found = only(store, "file-size", "error")
-    assert (found.where, f"{len(data)} were saved" in found.what) == (f"{run.ref}/model.json", True)
+    assert (found.target, f"{len(data)} were saved" in found.message) == (f"{run.ref}/model.json", True)
     assert only(store, "file-size", "error", deep=True) == found
     backend(store).delete(where)
     found = only(store, "file-missing", "error", deep=True)
-    assert found.where == f"{run.ref}/model.json"
+    assert found.target == f"{run.ref}/model.json"
     put(store, where, data)
     healthy(store)
 
@@ -333,7 +333,7 @@ def test_files_with_other_bytes_are_found_by_reading_them(store):
     assert examined(store).findings == ()
     read = []
     found = only(store, "file-hash", "error", deep=True, announce=read.append)
-    assert found.where == f"{run.ref}/model.json"
+    assert found.target == f"{run.ref}/model.json"
     assert read == [sum(file.size for file in run.files.values())]
 
 
@@ -350,11 +350,11 @@ def test_what_another_save_left_is_told_from_what_a_stranger_left(store):
     stray = keys.data_file(run.key, run.run_id, "notes.txt")
     put(store, stray, b"mine")
     report = examined(store)
-    assert [found.where for found in report if found.code == "unlisted-file"] == [stray]
+    assert [found.target for found in report if found.code == "unlisted-file"] == [stray]
     assert len(report.findings) == attempts + 1
     applied = report.repair().apply()
     assert {done.ending.result for done in applied} == {"cleared"}
-    assert only(store, "unlisted-file", "warning").where == stray
+    assert only(store, "unlisted-file", "warning").target == stray
     assert stored(store, stray) == b"mine"
     backend(store).delete(stray)
     healthy(store)
@@ -365,12 +365,12 @@ def test_a_document_of_a_newer_release_is_no_damage(store):
     value = json.loads(stored(store, manifest_of(run)))
     put(store, manifest_of(run), resealed(value | {"format": "2.0"}))
     found = only(store, "format-too-new", "error")
-    assert (found.where, found.repairable, found.remedy) == (str(run.ref), False, "upgrade artifact-store")
+    assert (found.target, found.repairable, found.remedy) == (str(run.ref), False, "upgrade artifact-store")
     put(store, manifest_of(run), resealed(value))
     store.promote(run, "latest")
     value = json.loads(stored(store, keys.pointer(run.key, "latest")))
     put(store, keys.pointer(run.key, "latest"), resealed(value | {"format": "2.0"}))
-    assert only(store, "format-too-new", "error").where == f"{KEY}@latest"
+    assert only(store, "format-too-new", "error").target == f"{KEY}@latest"
     assert examined(store).repair(quarantine=True).changes == ()
 
 
@@ -381,7 +381,7 @@ def test_a_deleted_run_that_can_go_is_a_note(store):
     run, _ = store.save({"n": 1}, KEY), store.save({"n": 2}, KEY)
     store.delete(run, reason="bad").apply()
     found = only(store, "sweep-due", "note")
-    assert (found.where, found.remedy, found.repairable) == (str(run.ref), "artifact-store gc --apply", False)
+    assert (found.target, found.remedy, found.repairable) == (str(run.ref), "artifact-store gc --apply", False)
     store.gc(grace=NOW).apply()
     healthy(store)
 
@@ -391,7 +391,7 @@ def test_a_sweep_that_was_cut_short_is_finished(store):
     store.delete(run).apply()
     store.gc(grace=NOW).apply()
     put(store, keys.data_file(run.key, run.run_id, "model.json"), b"late")
-    assert only(store, "sweep-unfinished", "warning", grace=timedelta(days=7)).where == str(run.ref)
+    assert only(store, "sweep-unfinished", "warning", grace=timedelta(days=7)).target == str(run.ref)
     repaired(store, "swept")
     assert below(store, run) == ["manifest.json"]
 
@@ -402,7 +402,7 @@ def test_a_deleted_run_that_an_alias_names_is_brought_back(store):
     note = Note("0" * 32, datetime.now(UTC), "me", "died")
     put(store, manifest_of(run), Tombstone.mark(run.manifest, note).to_bytes())
     found = only(store, "pointer-names-deleted", "error", grace=timedelta(days=7))
-    assert (found.where, found.remedy) == (f"{KEY}@latest", f"artifact-store undelete {run.ref}")
+    assert (found.target, found.remedy) == (f"{KEY}@latest", f"artifact-store undelete {run.ref}")
     plan = store.doctor().repair()
     store.retire(KEY)
     assert [done.ending.result for done in plan.apply()] == ["kept"]
@@ -435,7 +435,7 @@ def test_an_alias_that_names_another_manifest_than_the_run_has(store):
     value = json.loads(stored(store, manifest_of(run))) | {"tags": {"swapped": "yes"}}
     put(store, manifest_of(run), resealed(value))
     found = only(store, "pointer-other-manifest", "error")
-    assert (found.where, found.repairable) == (f"{KEY}@latest", False)
+    assert (found.target, found.repairable) == (f"{KEY}@latest", False)
     store.rollback(KEY)
     healthy(store)
     assert store.get(KEY) == first
@@ -472,34 +472,32 @@ def test_a_pointer_that_cannot_be_read_is_rebuilt_with_a_higher_seq(store, open_
 
 
 def rebuilt(store, open_store, how, count):
-    older = store.save({"n": 0}, KEY, publish="never", run_id="20200101_000000")
+    """The only run of the model was saved to be published there: there is nothing else that the alias can name."""
     run = store.save({"n": 1}, KEY)
     pointer, blocks = many(store, run, "latest", count)
     where = keys.pointer(run.key, "latest")
     bad = SPOILT[how](stored(store, where))
     put(store, where, bad)
     found = only(store, "pointer-corrupt", "error")
-    assert (found.where, found.repairable) == (f"{KEY}@latest", True)
+    assert (found.target, found.repairable) == (f"{KEY}@latest", True)
     with pytest.raises(errors.Corrupt):
-        open_store().promote(older, "latest")  # nothing but a repair is ever published over it
+        open_store().promote(run, "latest")  # nothing but a repair is ever published over it
     plan = examined(store).repair()
-    assert [(step.action, step.what) for step in plan.changes] == [("rebuild", f"{KEY}@latest")]
+    assert [(step.action, step.target) for step in plan.changes] == [("rebuild", f"{KEY}@latest")]
     assert stored(store, where) == bad
     repaired(store, "rebuilt")
     past = open_store().history(KEY)
-    assert [entry.seq for entry in past] == list(range(1, len(past) + 1))
+    archived = BLOCK * len(blocks)
+    assert [entry.seq for entry in past] == list(range(1, archived + 66))
     assert past[-1].seq > pointer.seq
     assert past[-1].run_id == run.run_id
-    assert past[-1].reason.startswith("rebuilt: ")
-    known = [entry for block in blocks for entry in block.entries]
-    assert past[: len(known)] == known
+    assert past[-1].reason == "rebuilt: it is the only run that is left"
+    assert past[:archived] == [entry for block in blocks for entry in block.entries]
+    assert {(entry.run_id, entry.reason) for entry in past[archived:-1]} == {(None, "lost with the damaged pointer")}
     pinned = sha256(stored(store, keys.history_block(run.key, "latest", blocks[-1].last_seq))) if blocks else None
     assert open_store().aliases(KEY)["latest"].archive == pinned
-    if how == "cut at its end":
-        assert past[len(known) : pointer.seq - 1] == list(pointer.history)
-    if how == "changed":  # the letter that was changed cannot be told; every publish is there
-        assert [entry.write_id for entry in past[:-1]] == [entry.write_id for entry in [*known, *pointer.entries]]
-    again = open_store().promote(older, "latest")
+    other = store.save({"n": 0}, KEY, publish="never")
+    again = open_store().promote(other, "latest")
     assert again.seq == past[-1].seq + 1
     for _ in range(70 if how == "garbage" else 2):
         store.promote(run, "latest")
@@ -507,34 +505,216 @@ def rebuilt(store, open_store, how, count):
     healthy(store)
 
 
-def test_what_a_promoted_alias_named_is_known_by_the_digest_in_the_damaged_pointer(store):
-    one, two = (store.save({"n": n}, KEY) for n in range(2))
-    store.promote(one, "production")
-    where = keys.pointer(one.key, "production")
+def damaged(store, alias="latest"):
+    """Cut the pointer of an alias, and return what is stored then."""
+    where = keys.pointer(MODEL, alias)
     put(store, where, cut(stored(store, where)))
-    repaired(store, "rebuilt")
-    assert store.get(f"{KEY}@production") == one
-    pointer = store.retire(f"{KEY}@production")
-    put(store, where, pointer.to_bytes().replace(b'"reason":"', b'"reason":"!', 1))
-    repaired(store, "rebuilt")
-    assert store.aliases(KEY)["production"].run_id is None
-    assert store.aliases(KEY)["production"].seq > pointer.seq
-    assert store.get(KEY) == two
+    return stored(store, where)
 
 
-def test_a_run_that_was_deleted_since_is_not_named_by_a_rebuilt_pointer(store):
+def asked(store, *traces, alias="latest"):
+    """Check that no repair names a run by itself and that the reason is told, and return the finding."""
+    where = keys.pointer(MODEL, alias)
+    before = stored(store, where)
+    report = examined(store)
+    (found,) = [found for found in report if found.code == "pointer-corrupt"]
+    assert (found.target, found.repairable, report.ok) == (f"{KEY}@{alias}", True, False)
+    plan = report.repair()
+    (step,) = [step for step in plan if step.target == found.target]
+    assert (step.action, "--to RUN" in step.reason) == ("keep", True)
+    for trace in traces:
+        assert trace in found.remedy
+        assert trace in step.reason
+    assert found.target not in [done.step.target for done in plan.apply()]
+    assert stored(store, where) == before
+    return found
+
+
+def chosen(store, run, alias="latest", **options):
+    """Rebuild a pointer with the run that it is to name, and return the pointer."""
+    applied = store.doctor(grace=NOW).repair(to=run, **options).apply()
+    assert [(done.step.target, done.ending.result) for done in applied] == [(f"{KEY}@{alias}", "rebuilt")]
+    pointer = store.aliases(KEY)[alias]
+    assert (pointer.run_id, pointer.reason) == (None if run is None else run.run_id, "rebuilt: chosen by hand")
+    return pointer
+
+
+def test_where_several_runs_are_left_a_person_says_which_one_the_alias_names(store, open_store):
+    one, two, three = (store.save({"n": n}, KEY) for n in range(3))
+    before = store.rollback(KEY)  # which nothing but the pointer tells
+    assert before.run_id == two.run_id
+    damaged(store)
+    found = asked(store, "any of 3 runs", f"saved to be published there is {three.run_id}")
+    assert f"artifact-store doctor --repair --apply --to {KEY}:RUN_ID" in found.remedy
+    pointer = chosen(store, two)
+    assert pointer.seq > before.seq
+    assert open_store().get(KEY) == two
+    store.promote(one, "latest")
+    invariants.check(store, KEY)
+    healthy(store)
+
+
+@IN_MEMORY
+@pytest.mark.parametrize(
+    "name", ["{run.ref}", "{run.key}@latest={run.run_id}", "{run.key}@latest={run.ref}", "a handle", "a list"]
+)
+def test_a_run_is_chosen_by_its_name_or_a_handle(store, name):
+    run, _ = (store.save({"n": n}, KEY) for n in range(2))
+    damaged(store)
+    names = {"a handle": run, "a list": [run.ref]}
+    plan = examined(store).repair(to=names.get(name, name.format(run=run)))
+    assert [(step.action, step.target) for step in plan.changes] == [("rebuild", f"{KEY}@latest")]
+    assert run.run_id in plan.changes[0].reason
+    assert plan.apply().ok
+    assert store.get(KEY) == run
+
+
+def archived_twice(store, run, other):
+    """Publish a run, and then 31 times and more another one or none, so that a block of the archive ends in that."""
+    pointer, blocks = None, []
+    for number in range(65):
+        at = datetime.now(UTC) + timedelta(hours=number)
+        manifest = run.manifest if number == 0 or other == "itself" else other
+        step = advance(pointer, run.key, "latest", manifest, Note(f"{number:032x}", at, "me", "later"))
+        pointer, blocks = step.pointer, [*blocks, *([step.block] if step.block else [])]
+    for block in blocks:
+        put(store, keys.history_block(run.key, "latest", block.last_seq), block.to_bytes())
+    put(store, keys.pointer(run.key, "latest"), pointer.to_bytes())
+
+
+def hand_published(store):
+    run = store.save({"n": 1}, KEY, publish="never")
+    store.promote(run, "latest")
+    return run
+
+
+def conditional(store):
+    return store.save({"n": 1}, KEY, publish="if_newer")
+
+
+def retired_in_the_archive(store):
+    run = store.save({"n": 1}, KEY)
+    archived_twice(store, run, None)
+    return run
+
+
+def another_in_the_archive(store):
+    run = store.save({"n": 1}, KEY)
+    two = store.save({"n": 2}, KEY, publish="never")
+    archived_twice(store, run, two.manifest)
+    put(store, manifest_of(two), Tombstone.mark(two.manifest, Note("0" * 32, datetime.now(UTC), "me")).to_bytes())
+    return run
+
+
+def moved_by_hand(store):
+    run, two = (store.save({"n": n}, KEY) for n in range(2))
+    store.retire(KEY)
+    store.delete(two).apply()
+    return run
+
+
+def beside_a_damaged_manifest(store):
+    run, two = (store.save({"n": n}, KEY) for n in range(2))
+    put(store, manifest_of(two), b"{")
+    return run
+
+
+def with_a_damaged_archive(store):
+    run = store.save({"n": 1}, KEY)
+    _, blocks = many(store, run, "latest", 70)
+    put(store, keys.history_block(run.key, "latest", BLOCK), blocks[0].to_bytes()[:-1])
+    return run
+
+
+TRACES = {
+    "nothing here says that there was such an alias": hand_published,
+    "nothing says that it named": conditional,
+    "the last publish in its archive names no run": retired_in_the_archive,
+    "the last publish in its archive names 2": another_in_the_archive,
+    "was saved later to be published there and was deleted": moved_by_hand,
+    "whose manifest cannot be read": beside_a_damaged_manifest,
+    "the newest part of its archive": with_a_damaged_archive,
+}
+
+
+@IN_MEMORY
+@pytest.mark.parametrize("trace", TRACES)
+def test_one_trace_of_another_publish_is_enough_to_ask(store, trace):
+    run = TRACES[trace](store)
+    damaged(store)
+    asked(store, trace)
+    chosen(store, run)
+
+
+@IN_MEMORY
+def test_what_its_archive_says_last_is_named_if_no_other_run_is_left(store):
+    run = store.save({"n": 1}, KEY, publish="never")
+    archived_twice(store, run, "itself")
+    damaged(store)
+    repaired(store, "rebuilt")
+    assert store.aliases(KEY)["latest"].run_id == run.run_id
+
+
+def test_where_no_run_is_left_the_alias_names_none(store):
+    run = store.save({"n": 1}, KEY)
+    pointer = store.retire(KEY)
+    store.delete(run).apply()
+    damaged(store)
+    assert [done.ending.result for done in examined(store).repair().apply()] == ["rebuilt"]
+    now = store.aliases(KEY)["latest"]
+    assert (now.run_id, now.seq > pointer.seq) == (None, True)
+    assert store.save({"n": 2}, KEY).published
+
+
+@IN_MEMORY
+def test_a_run_that_cannot_be_named_is_an_error_and_nothing_is_touched(store):
+    run, two = (store.save({"n": n}, KEY) for n in range(2))
+    gone = store.save({"n": 2}, KEY, publish="never")
+    store.delete(gone).apply()
+    other = store.save({"n": 3}, "gru/ETHEUR")
+    store.promote(run, "production")
+    report = examined(store)
+    with pytest.raises(errors.InvalidOption, match="no pointer is damaged"):
+        report.repair(to=run)
+    bad = damaged(store)
+    report = examined(store)
+    for choice, error, text in (
+        (f"{KEY}:20200101_000000", errors.RunNotFound, "20200101_000000"),
+        (f"{KEY}@latest=20200101_000000", errors.RunNotFound, "20200101_000000"),
+        (gone, errors.RunDeleted, "deleted"),
+        (other, errors.Conflict, "another model"),
+        (f"{KEY}@latest={other.ref}", errors.Conflict, "its own"),
+        (f"{KEY}@production={run.run_id}", errors.InvalidOption, "production is not damaged"),
+        ([run, two], errors.InvalidOption, "two runs"),
+        (KEY, errors.InvalidReference, "full id"),
+        (f"{KEY}@production", errors.InvalidReference, "full id"),
+        (f"{KEY}:{str(run.run_id)[:8]}", errors.InvalidReference, "full id"),
+        ("no name", errors.InvalidReference, "no name"),
+    ):
+        with pytest.raises(error, match=text):
+            report.repair(to=choice)
+    assert stored(store, keys.pointer(MODEL, "latest")) == bad
+    damaged(store, "production")
+    report = examined(store)
+    with pytest.raises(errors.InvalidOption, match=f"as in {KEY}@latest={run.run_id}"):
+        report.repair(to=run)
+    plan = report.repair(to=[f"{KEY}@production={run.run_id}", f"{KEY}@latest={two.run_id}"])
+    assert [done.ending.result for done in plan.apply()] == ["rebuilt", "rebuilt"]
+    assert (store.get(KEY), store.get(f"{KEY}@production")) == (two, run)
+
+
+def test_a_run_that_is_deleted_after_it_was_chosen_is_not_named(store):
     one, two = (store.save({"n": n}, KEY, publish="never") for n in range(2))
     many(store, one, "production", 33)
     store.promote(two, "production")
-    where = keys.pointer(one.key, "production")
+    bad = damaged(store, "production")
+    plan = examined(store).repair(to=two)
     note = Note("0" * 32, datetime.now(UTC), "me", "died")
     put(store, manifest_of(two), Tombstone.mark(two.manifest, note).to_bytes())
-    put(store, where, cut(stored(store, where)))
-    applied = examined(store).repair().apply()
-    assert [done.ending.result for done in applied] == ["rebuilt"]
-    named = store.aliases(KEY)["production"]
-    assert named.seq > 34
-    assert named.run_id == one.run_id  # the last that its history knows of, and that is there
+    applied = plan.apply()
+    assert [type(problem.error) for problem in applied.problems] == [errors.RunDeleted]
+    assert stored(store, keys.pointer(MODEL, "production")) == bad
+    assert chosen(store, one, "production").seq > 34
 
 
 @IN_MEMORY
@@ -543,21 +723,39 @@ def test_a_signed_pointer_is_rebuilt_only_by_who_signs_and_names_only_what_is_si
     run = owner.save({"n": 1}, KEY)
     many(owner, run, "latest", 40)
     owner.promote(run, "latest")
-    newer = store.save({"n": "forged"}, KEY, publish="never")
-    where = keys.pointer(run.key, "latest")
-    forged = stored(store, where).replace(str(run.run_id).encode(), str(newer.run_id).encode())
-    put(store, where, forged.replace(run.manifest.digest.encode(), newer.manifest.digest.encode()))
-    only(store, "pointer-corrupt", "error")
-    applied = examined(store).repair().apply()
+    forged = store.save({"n": "forged"}, KEY, publish="never")
+    damaged(store)
+    applied = examined(store).repair(to=run).apply()
     assert [type(problem.error) for problem in applied.problems] == [errors.InvalidOption]
     assert "--signer" in str(applied.problems[0].error)
-    assert [done.ending.result for done in examined(owner).repair().apply()] == ["rebuilt"]
-    pointer = owner.aliases(KEY)["latest"]
-    assert (pointer.run_id, pointer.seq > 41) == (run.run_id, True)
-    assert all(entry.run_id is None for entry in pointer.history)  # nothing unsigned is vouched for
+    asked(owner, "signatures are in use")
+    applied = examined(owner).repair(to=forged).apply()
+    assert [isinstance(problem.error, errors.Untrusted) for problem in applied.problems] == [True]
+    pointer = chosen(owner, run)
+    assert pointer.seq > 41
+    assert all(entry.run_id is None for entry in pointer.history)
     reader = open_store(policy=strict("a"))
     assert reader.load(KEY) == {"n": 1}
     healthy(owner)
+
+
+@IN_MEMORY
+@pytest.mark.parametrize("count", [3, 64, 65, 97, 128, 129, 300])
+def test_the_seq_never_goes_back_behind_what_this_client_has_seen(store, open_store, tmp_path, count):
+    """Not even where the newest blocks of the archive are gone as well."""
+    owner = open_store(signer=signer("a"), policy=strict("a"), state=tmp_path / "seen")
+    run = owner.save({"n": 1}, KEY)
+    for _ in range(count - 1):
+        pointer = owner.promote(run, "latest")
+    assert owner.get(KEY) == run  # and this client has seen it
+    for entry in list(backend(store).list(keys.history_prefix(MODEL, "latest"))):
+        backend(store).delete(entry.key)
+    damaged(store)
+    now = chosen(owner, run)
+    assert (pointer.seq, now.seq > count) == (count, True)
+    assert now.archived == pointer.archived
+    assert owner.load(KEY) == {"n": 1}
+    assert owner.promote(run, "latest").seq == now.seq + 1
 
 
 @IN_MEMORY
@@ -566,23 +764,36 @@ def test_an_archive_that_a_publisher_wrote_ahead_of_a_damaged_pointer_can_be_car
     pointer, _ = many(store, run, "latest", 64)
     step = advance(pointer, run.key, "latest", run.manifest, Note("a" * 32, datetime.now(UTC), "me"))
     put(store, keys.history_block(run.key, "latest", BLOCK), step.block.to_bytes())
-    where = keys.pointer(run.key, "latest")
-    put(store, where, cut(stored(store, where)))
+    damaged(store)
     repaired(store, "rebuilt")
     for _ in range(70):
         store.promote(run, "latest")
     healthy(store)
     invariants.check(store, KEY)
-    assert store.history(KEY)[:63] == list(pointer.history)
+    past = store.history(KEY)
+    assert past[:BLOCK] == list(pointer.history[:BLOCK])
+    assert past[BLOCK].reason == "lost with the damaged pointer"
+
+
+@IN_MEMORY
+def test_a_pointer_that_carries_the_manifest_of_another_run_is_found_and_published_over(store):
+    one, two = (store.save({"n": n}, KEY) for n in range(2))
+    where = keys.pointer(MODEL, "latest")
+    value = json.loads(stored(store, where))
+    put(store, where, resealed(value | {"run_id": str(one.run_id)}))
+    found = only(store, "pointer-corrupt", "error")
+    assert (found.target, found.repairable, "promote" in found.remedy) == (f"{KEY}@latest", False, True)
+    store.promote(two, "latest")
+    healthy(store)
 
 
 def test_what_never_was_a_pointer_is_left_alone(store):
     store.save({"n": 1}, KEY)
     put(store, "gru/BTCEUR/notes.json", b'{"my": "notes"}')
-    found = only(store, "pointer-corrupt", "error")
-    assert (found.where, found.repairable) == (f"{KEY}@notes", False)
-    assert "move it away" in found.remedy
+    assert only(store, "pointer-corrupt", "error").target == f"{KEY}@notes"
+    assert "move it away" in asked(store, "nothing here says", alias="notes").remedy
     assert examined(store).repair(quarantine=True).changes == ()
+    assert stored(store, "gru/BTCEUR/notes.json") == b'{"my": "notes"}'
 
 
 def test_a_pointer_that_was_removed_is_rebuilt_from_its_archive(store):
@@ -590,11 +801,10 @@ def test_a_pointer_that_was_removed_is_rebuilt_from_its_archive(store):
     pointer, _ = many(store, run, "production", 80)
     backend(store).delete(keys.pointer(run.key, "production"))
     found = only(store, "pointer-missing", "error")
-    assert (found.where, found.repairable) == (f"{KEY}@production", True)
+    assert (found.target, found.repairable) == (f"{KEY}@production", True)
     repaired(store, "rebuilt")
     now = store.aliases(KEY)["production"]
     assert (now.run_id, now.seq > pointer.seq) == (run.run_id, True)
-    assert "the last in the history" in now.reason
 
 
 def test_an_alias_that_never_was_and_should_be(store, open_store):
@@ -602,7 +812,7 @@ def test_an_alias_that_never_was_and_should_be(store, open_store):
     run = past.save({"n": 1}, KEY)
     backend(store).delete(keys.pointer(run.key, "latest"))
     found = only(store, "never-published", "warning")
-    assert (found.where, found.remedy) == (f"{KEY}@latest", f"artifact-store promote {run.ref} latest")
+    assert (found.target, found.remedy) == (f"{KEY}@latest", f"artifact-store promote {run.ref} latest")
     store.promote(run, "latest")
     healthy(store)
 
@@ -611,8 +821,8 @@ def test_a_history_with_a_gap(store):
     run = store.save({"n": 1}, KEY, publish="never")
     many(store, run, "latest", 100, leave_out={BLOCK})
     found = only(store, "history-gap", "error")
-    assert (found.where, found.repairable) == (keys.history_block(run.key, "latest", BLOCK), False)
-    assert "1 to 32" in found.what
+    assert (found.target, found.repairable) == (keys.history_block(run.key, "latest", BLOCK), False)
+    assert "1 to 32" in found.message
 
 
 def test_a_history_that_is_damaged_or_contradicts_the_pointer(store):
@@ -620,7 +830,7 @@ def test_a_history_that_is_damaged_or_contradicts_the_pointer(store):
     _, blocks = many(store, run, "latest", 66)
     where = keys.history_block(run.key, "latest", BLOCK)
     put(store, where, blocks[0].to_bytes()[:-1])
-    assert only(store, "history-corrupt", "error").where == where
+    assert only(store, "history-corrupt", "error").target == where
     put(store, where, blocks[0].to_bytes())
     healthy(store)
     many(store, run, "latest", 64)
@@ -629,7 +839,7 @@ def test_a_history_that_is_damaged_or_contradicts_the_pointer(store):
     value["entries"][3]["write_id"] = "f" * 32
     put(store, where, resealed(value))
     found = only(store, "history-corrupt", "error")
-    assert "another history" in found.what
+    assert "contradicts the history of the pointer" in found.message
 
 
 def test_a_pointer_that_was_put_back(store):
@@ -639,7 +849,7 @@ def test_a_pointer_that_was_put_back(store):
     put(store, keys.pointer(run.key, "latest"), resealed(json.loads(old.to_bytes()) | {"alias": "latest"}))
     backend(store).delete(keys.pointer(run.key, "other"))
     found = only(store, "pointer-behind-history", "error")
-    assert (found.where, found.repairable, "seq 64, and the pointer is at 10" in found.what) == (
+    assert (found.target, found.repairable, "seq 64, and the pointer is at 10" in found.message) == (
         f"{KEY}@latest", False, True,
     )  # fmt: skip
 
@@ -650,10 +860,10 @@ def test_the_same_publish_twice_in_a_history(store):
     value = json.loads(pointer.to_bytes())
     value["history"][0]["write_id"] = value["write_id"]
     put(store, keys.pointer(run.key, "latest"), resealed(value))
-    assert "more than once" in only(store, "history-corrupt", "error").what
+    assert "more than once" in only(store, "history-corrupt", "error").message
 
 
-# ---------------------------------------------------------------- names and strangers
+# ---------------------------------------------------------------- names and foreign objects
 
 
 @IN_MEMORY
@@ -662,7 +872,7 @@ def test_names_that_windows_could_not_hold(store, name):
     run = store.save({"n": 1}, KEY)
     put(store, keys.run_prefix(run.key, run.run_id) + name, b"x")
     found = only(store, "windows-name", "warning")
-    assert name in found.where
+    assert name in found.target
     assert not found.repairable
 
 
@@ -671,8 +881,8 @@ def test_names_that_windows_could_not_tell_apart(store):
     store._context.opened.models.add("gru/btceur")  # a writer that does not look at its siblings
     store.save({"n": 2}, "gru/btceur")
     found = only(store, "case-twins", "warning")
-    assert {found.where, "gru/BTCEUR", "gru/btceur"} == {"gru/BTCEUR", "gru/btceur"}
-    assert "by case only" in found.what
+    assert {found.target, "gru/BTCEUR", "gru/btceur"} == {"gru/BTCEUR", "gru/btceur"}
+    assert "by case only" in found.message
 
 
 def test_a_file_that_is_a_folder_as_well(store):
@@ -692,9 +902,9 @@ def test_what_belongs_to_nobody_is_told_once_for_each_place(store):
         put(store, name, b"x")
     report = examined(store)
     assert {(found.code, found.severity) for found in report} == {("foreign-object", "note")}
-    assert [found.where for found in report] == sorted(
+    assert [found.target for found in report] == sorted(
         ["photos/a.jpg", "photos/b.jpg", "notes.txt", "gru/notes.txt", "gru/BTCEUR/nothing/", "_probe/"]
-    ) or [found.where for found in report] == sorted(
+    ) or [found.target for found in report] == sorted(
         ["photos/", "notes.txt", "gru/notes.txt", "gru/BTCEUR/nothing/", "_probe/"]
     )
     assert report.repair().changes == ()
@@ -711,7 +921,7 @@ def test_an_upload_that_nobody_ends_is_given_up(store):
     assert store.doctor().findings == ()
     code = "leftover-file" if backend(store).engine == "local" else "orphan-upload"
     found = only(store, code, "warning")
-    assert found.where == left
+    assert found.target == left
     repaired(store, "aborted")
 
 
@@ -729,7 +939,7 @@ def test_locks_that_were_copied_with_a_store_are_told(store):
         pytest.skip("they belong there")
     put(store, "_locks/0a.lock", b"")
     put(store, "_locks/ff.lock", b"")
-    assert "2 locks" in only(store, "orphan-lock", "note").what
+    assert "2 locks" in only(store, "orphan-lock", "note").message
 
 
 # ---------------------------------------------------------------- the place
@@ -743,8 +953,8 @@ def test_a_clock_that_is_wrong_is_told_with_how_it_was_measured(store, open_stor
     report = wrong.doctor()
     (found,) = [found for found in report if found.code == "clock"]
     assert found.severity == severity
-    assert ("ahead" if off > NOW else "behind") in found.what
-    assert "written for this" in found.what
+    assert ("ahead" if off > NOW else "behind") in found.message
+    assert "modification time of a probe" in found.message
     assert [other.code for other in report if other.code != "clock"] == ["save-in-progress"]  # by the storage's time
 
 
@@ -780,13 +990,13 @@ def test_the_most_of_it_on_s3(engine, request, tidy_bucket):
         put(store, where, cut(stored(store, where)))
         left = begun_and_left(store)
         report = examined(store)
-        assert {(found.code, found.where) for found in report} == {
+        assert {(found.code, found.target) for found in report} == {
             ("manifest-corrupt", str(run.ref)),
             ("pointer-corrupt", f"{KEY}@latest"),
             ("orphan-upload", left),
             ("torn-run", str(torn.ref)),
         }
-        assert report.repair().apply().ok
+        assert report.repair(to=other).apply().ok
         assert [done.ending.result for done in examined(store).repair(quarantine=True).apply()] == ["quarantined"]
         store.gc(grace=NOW).apply()
         healthy(store)

@@ -39,7 +39,7 @@ def saved(store, count, **kwargs):
 
 
 def ids(steps):
-    return [step.what.partition(":")[2] for step in steps]
+    return [step.target.partition(":")[2] for step in steps]
 
 
 def crashed(store, run_id="20200101_000000_dead", key=KEY):
@@ -56,7 +56,7 @@ def test_a_plan_to_delete_changes_nothing_until_it_is_applied(store, open_store)
     one, _ = saved(store, 2)
     before = all_keys(store)
     plan = store.delete(one)
-    assert [(step.what, step.action) for step in plan] == [(str(one.ref), "delete")]
+    assert [(step.target, step.action) for step in plan] == [(str(one.ref), "delete")]
     assert plan.bytes == sum(file.size for file in one.files.values())
     assert plan.kept == ()
     assert all_keys(store) == before
@@ -185,7 +185,7 @@ def test_a_run_whose_manifest_cannot_be_believed_is_not_deleted(store):
         store.delete(one)
     plan = store.prune(KEY, keep_last=0, grace=NOW)
     assert [problem.where for problem in plan.problems] == [str(one.ref)]
-    assert str(one.ref) not in [step.what for step in plan]
+    assert str(one.ref) not in [step.target for step in plan]
     assert backend(store).read(place, limit=10).data == b"{"
     assert [problem.where for problem in store.gc(grace=NOW).problems] == [str(one.ref)]
 
@@ -212,11 +212,11 @@ def test_gc_sweeps_a_deleted_run_after_the_grace_period_and_keeps_its_tombstone(
     store.delete(one, reason="old").apply()
     plan = store.gc()
     assert [step.action for step in plan] == ["keep"]
-    assert "can be brought back until" in plan.kept[0].why
+    assert "can be brought back until" in plan.kept[0].reason
     assert plan.apply().done == ()
     assert "model.json" in below(store, one)
     plan = store.gc(grace=NOW)
-    assert [(step.what, step.action) for step in plan] == [(str(one.ref), "sweep")]
+    assert [(step.target, step.action) for step in plan] == [(str(one.ref), "sweep")]
     assert "model.json" in below(store, one)
     assert [done.ending.result for done in plan.apply()] == ["swept"]
     assert below(store, one) == ["manifest.json"]
@@ -267,7 +267,7 @@ def test_a_sweep_brings_back_what_an_alias_names(store):
     assert not store.verify(KEY).ok
     plan = store.gc(grace=NOW)
     assert [step.action for step in plan] == ["restore"]
-    assert "production" in plan.changes[0].why
+    assert "production" in plan.changes[0].reason
     assert [done.ending.result for done in plan.apply()] == ["restored"]
     assert store.load(f"{KEY}@production") == {"n": 0}
     assert store.get(str(one.ref)) == one
@@ -293,10 +293,10 @@ def test_gc_clears_a_save_that_was_cut_short_so_that_it_can_never_be_committed(s
     one = crashed(store)
     sound = store.save({"n": 1}, KEY)
     plan = store.gc()
-    assert [(step.what, step.action) for step in plan] == [(str(one.ref), "keep")]
-    assert "on its way" in plan.kept[0].why
+    assert [(step.target, step.action) for step in plan] == [(str(one.ref), "keep")]
+    assert "on its way" in plan.kept[0].reason
     plan = store.gc(grace=NOW)
-    assert [(step.what, step.action) for step in plan] == [(str(one.ref), "clear")]
+    assert [(step.target, step.action) for step in plan] == [(str(one.ref), "clear")]
     assert [done.ending.result for done in plan.apply()] == ["cleared"]
     assert below(store, one) == ["manifest.json"]
     with pytest.raises(errors.RunDeleted, match="never having been committed"):
@@ -326,7 +326,7 @@ def test_gc_clears_what_another_save_under_the_same_id_left(store):
     assert len(strays) == 1
     assert store.gc().changes == ()
     plan = store.gc(grace=NOW)
-    assert {step.what.rpartition("/")[2] for step in plan} >= set(strays)
+    assert {step.target.rpartition("/")[2] for step in plan} >= set(strays)
     assert plan.apply().ok
     assert sorted(below(store, run)) == sorted({"manifest.json", *(entry.key for entry in run.files.values())})
     assert store.load(str(run.ref)) == {"n": 1}
@@ -382,7 +382,7 @@ def test_what_a_dying_probe_left_is_cleared(store):
     backend(store).write(keys.probe("0" * 32), b"1", when=Always())
     assert store.gc().changes == ()
     plan = store.gc(grace=NOW)
-    assert [step.what for step in plan] == [f"_probe/{'0' * 32}"]
+    assert [step.target for step in plan] == [f"_probe/{'0' * 32}"]
     assert plan.apply().ok
     assert [key for key in all_keys(store) if key.startswith("_probe")] == []
 
@@ -395,7 +395,7 @@ def test_an_upload_that_nobody_ends_is_given_up(store, tmp_path):
         pytest.skip("there are no uploads in parts here")
     assert [step.action for step in store.gc()] == ["keep"]
     plan = store.gc(grace=NOW)
-    assert [(step.what, step.action) for step in plan] == [(left, "abort")]
+    assert [(step.target, step.action) for step in plan] == [(left, "abort")]
     assert [done.ending.result for done in plan.apply()] == ["aborted"]
     assert plan.apply().ok  # a second time there is nothing left to be given up
     assert list(backend(store).unfinished()) == []
@@ -444,7 +444,7 @@ def test_prune_says_of_every_run_why_it_goes_or_stays(store):
     runs = saved(store, 6, metrics={"m": 1})
     plan = store.prune(KEY, keep_last=3, grace=NOW)
     assert ids(plan.changes) == [str(run.run_id) for run in (runs[2], runs[1], runs[0])]
-    assert [step.why for step in plan] == [
+    assert [step.reason for step in plan] == [
         "latest names it", "one of the last 2 that latest named", "one of the newest 3",
         *["not one of the newest 3"] * 3,
     ]  # fmt: skip
@@ -485,13 +485,13 @@ def test_what_serves_or_served_lately_is_safe_from_pruning(store):
     store.promote(a, "pinned")  # a pin is an alias
     plan = store.prune(KEY, keep_last=0)
     assert plan.changes == ()
-    why = {step.what: step.why for step in plan}
+    why = {step.target: step.reason for step in plan}
     assert why[str(e.ref)] == "latest names it"
     assert why[str(a.ref)] == "pinned names it"
     assert why[str(b.ref)] == "latest named it less than 7 days ago"
     plan = store.prune(KEY, keep_last=0, grace=NOW)
     assert ids(plan.changes) == [str(c.run_id), str(b.run_id)]
-    assert {step.what for step in plan.kept} == {str(run.ref) for run in (a, d, e)}
+    assert {step.target for step in plan.kept} == {str(run.ref) for run in (a, d, e)}
     plan.apply()
     assert store.rollback(KEY).run_id == d.run_id
 
@@ -501,15 +501,15 @@ def test_what_a_rollback_would_serve_is_safe_from_pruning(store):
     store.rollback(KEY)  # serves b; the next one would serve a
     plan = store.prune(KEY, keep_last=0, grace=NOW)
     assert plan.changes == ()
-    assert "a rollback of latest would serve it" in [step.why for step in plan]
-    assert {step.what for step in plan} == {str(run.ref) for run in (a, b, c)}
+    assert "a rollback of latest would serve it" in [step.reason for step in plan]
+    assert {step.target for step in plan} == {str(run.ref) for run in (a, b, c)}
 
 
 def test_a_run_that_its_save_may_be_about_to_publish_is_safe_from_pruning(store):
     store.save({"n": 1}, KEY, metrics={"m": 2}, publish="if_better(m)")
     loser = store.save({"n": 2}, KEY, metrics={"m": 1}, publish="if_better(m)")
-    (kept,) = [step for step in store.prune(KEY, keep_last=0) if step.what == str(loser.ref)]
-    assert "about to be published" in kept.why
+    (kept,) = [step for step in store.prune(KEY, keep_last=0) if step.target == str(loser.ref)]
+    assert "about to be published" in kept.reason
     assert ids(store.prune(KEY, keep_last=0, grace=NOW).changes) == [str(loser.run_id)]
 
 

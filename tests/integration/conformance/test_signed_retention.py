@@ -80,7 +80,7 @@ def test_a_signature_is_a_part_of_the_run_by_its_name_when_a_plan_is_carried_out
     before = below(owner, run)
     for name in before:
         ending = deletion.clear_stray(owner._context, run.key, run.run_id, name)
-        assert (ending.result, ending.why) == ("kept", "it belongs to the run")
+        assert (ending.result, ending.detail) == ("kept", "it belongs to the run")
     assert below(owner, run) == before
     assert reader.load(KEY) == {"n": 1}
 
@@ -94,7 +94,7 @@ def test_what_a_save_left_that_lost_goes_with_its_signature_and_nothing_else_doe
     assert [step.action for step in owner.gc()] == []  # not before the grace period
     plan = owner.gc(grace=NOW)
     prefix = keys.run_prefix(run.key, run.run_id)
-    assert sorted(step.what for step in plan) == sorted(prefix + name for name in ("other.json", lost))
+    assert sorted(step.target for step in plan) == sorted(prefix + name for name in ("other.json", lost))
     assert [done.ending.result for done in plan.apply()] == ["cleared", "cleared"]
     assert below(owner, run) == sorted([*kept, f"{keys.SIGNATURES}README.txt"])
     assert reader.load(KEY) == {"n": 1}

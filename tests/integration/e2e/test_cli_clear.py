@@ -54,7 +54,7 @@ class TestPrune:
         document = filled.json("prune", KEY, "--keep-last", 1, "--grace", "0s")
         plan = filled.store.prune(KEY, keep_last=1, grace=timedelta(0))
         assert document["steps"] == [
-            {"what": step.what, "action": step.action, "why": step.why, "bytes": step.bytes} for step in plan
+            {"target": step.target, "action": step.action, "reason": step.reason, "bytes": step.bytes} for step in plan
         ]
         assert (document["applied"], document["problems"], document["notes"]) == (False, [], [])
         assert (document["changes"], document["bytes"]) == (len(plan.changes), plan.bytes)
@@ -64,14 +64,14 @@ class TestPrune:
         extra = filled.store.save({"n": 1}, KEY, run_id="20240101_000000", publish="never", metrics={"sharpe": 9.0})
         other = filled.store.save({"n": 2}, KEY, run_id="20240102_000000", publish="never", metrics={"sharpe": 0.5})
         best = filled.json("prune", KEY, "--keep-best", "sharpe:1", "--older-than", "0s", "--grace", "0s")
-        assert {step["what"] for step in best["steps"] if step["action"] == "delete"} == {str(other.ref)}
+        assert {step["target"] for step in best["steps"] if step["action"] == "delete"} == {str(other.ref)}
         worst = filled.json("prune", KEY, "--keep-best", "sharpe:1:min", "--grace", "0s")
-        assert {step["what"] for step in worst["steps"] if step["action"] == "delete"} == {str(extra.ref)}
+        assert {step["target"] for step in worst["steps"] if step["action"] == "delete"} == {str(extra.ref)}
         young = filled.json("prune", KEY, "--older-than", "30d", "--grace", "0s")
         assert young["changes"] == 0
         done = filled.json("prune", "--keep-last", 0, "--grace", "0s", "--apply")
         assert done["applied"]
-        assert {step["what"]: step["result"] for step in done["steps"] if "result" in step} == {
+        assert {step["target"]: step["result"] for step in done["steps"] if "result" in step} == {
             str(extra.ref): "deleted",
             str(other.ref): "deleted",
         }
@@ -118,7 +118,7 @@ class TestGc:
         assert "can be brought back until" in waiting.stdout
         assert "2 things kept" in waiting.stdout
         planned = filled.json("gc", "--grace", "0s")
-        assert {step["what"]: step["action"] for step in planned["steps"]} == {
+        assert {step["target"]: step["action"] for step in planned["steps"]} == {
             str(dead.ref): "clear",
             f"{KEY}:{MIDDLE}": "sweep",
         }

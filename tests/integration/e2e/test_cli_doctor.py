@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from artifact_store.core import keys
-from artifact_store.diagnosis.finding import CODES, SEVERITIES
+from artifact_store.diagnosis.report import CODES, SEVERITIES
 from artifact_store.storage.base import Always
 from tests.integration.e2e.test_cli import KEY, Cli, cli, filled  # noqa: F401 -- fixtures
 
@@ -49,12 +49,12 @@ class TestDoctor:
         assert result.exit_code == 1
         assert "Errors (2)" in result.stdout
         assert f"pointer-corrupt  {KEY}@latest" in result.stdout
-        assert "-> `artifact-store doctor --repair --apply` (rebuilt with seq" in result.stdout
+        assert f"doctor --repair --apply --to {KEY}:RUN_ID`" in " ".join(result.stdout.split())
         assert "\x1b" not in result.stdout
         document = json.loads(filled("doctor", "--json").stdout)
         assert [found["code"] for found in document["findings"]] == ["manifest-corrupt", "pointer-corrupt"]
         for found in document["findings"]:
-            assert set(found) == {"code", "severity", "where", "what", "remedy", "repairable"}
+            assert set(found) == {"code", "severity", "target", "message", "remedy", "repairable"}
             assert found["code"] in CODES
             assert found["remedy"]
 
@@ -69,18 +69,23 @@ class TestDoctor:
         damage(filled)
         backend = filled.store._context.backend
         before = {entry.key: backend.read(entry.key, limit=1 << 24).data for entry in backend.list("")}
-        result = filled("doctor", "--repair", "--quarantine")
+        named = f"{KEY}:{next(iter(filled.store.runs(KEY))).run_id}"
+        result = filled("doctor", "--repair", "--quarantine", "--to", named)
         assert result.exit_code == 1
         assert "Nothing has happened yet: --apply does it." in result.stdout
         assert f"rebuild  {KEY}@latest" in result.stdout
-        document = json.loads(filled("doctor", "--repair", "--json").stdout)
+        document = json.loads(filled("doctor", "--repair", "--to", named, "--json").stdout)
         assert document["repair"]["applied"] is False
         assert [step["action"] for step in document["repair"]["steps"]] == ["rebuild"]
         assert {entry.key: backend.read(entry.key, limit=1 << 24).data for entry in backend.list("")} == before
 
     def test_what_is_repaired_is_looked_at_again(self, filled: Cli) -> None:  # noqa: F811
         data = damage(filled)
-        result = filled("doctor", "--repair", "--apply")
+        asked = filled("doctor", "--repair", "--apply")
+        assert asked.exit_code == 1
+        assert f"not done  {KEY}@latest" in asked.stdout
+        assert "--to RUN" in asked.stdout
+        result = filled("doctor", "--repair", "--apply", "--to", f"{KEY}:{json.loads(data)['run_id']}")
         assert result.exit_code == 1  # the damaged manifest is left
         assert f"rebuilt  {KEY}@latest" in result.stdout
         assert "1 of 1 repair made." in result.stdout
@@ -88,7 +93,7 @@ class TestDoctor:
         assert filled.store.aliases(KEY)["latest"].run_id == json.loads(data)["run_id"]
         left = filled("doctor", "--repair")
         assert f"not done  {KEY}:{OLDEST}" in left.stdout
-        assert "There is nothing that could be repaired without deciding something." in left.stdout
+        assert "There is nothing that can be repaired without a decision." in left.stdout
         done = json.loads(filled("doctor", "--repair", "--quarantine", "--apply", "--json").stdout)
         assert [step["result"] for step in done["repair"]["steps"]] == ["quarantined"]
         assert [found["code"] for found in done["before"]] == ["manifest-corrupt"]
@@ -97,7 +102,7 @@ class TestDoctor:
         assert filled("doctor").exit_code == 0
 
     def test_words_that_belong_together(self, filled: Cli) -> None:  # noqa: F811
-        for words in (["--apply"], ["--quarantine"]):
+        for words in (["--apply"], ["--quarantine"], ["--to", f"{KEY}:{OLDEST}"]):
             assert filled("doctor", *words).exit_code == 2
         assert filled("doctor", "--grace", "soon").exit_code == 2
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from artifact_store import ArtifactStore
-from artifact_store.diagnosis.finding import Diagnosis, Finding
+from artifact_store.diagnosis.report import Diagnosis, Finding
 from artifact_store.storage import local, obstore
 from tests.integration.conformance.test_doctor import RULE
 from tests.legacy_cases import old_tree
@@ -148,7 +148,7 @@ def test_a_bucket_with_an_object_lock_keeps_what_is_removed(seaweed: SeaweedServ
     run = store.save({"n": 2}, KEY)
     report = store.doctor(deep=True)
     assert [(found.code, found.severity) for found in report] == [("object-lock", "warning")]
-    assert "3 days (governance)" in of(report, "object-lock").what
+    assert "3 days (governance)" in of(report, "object-lock").message
     assert store.promote(run, "production").seq == 1  # as it says, a store works there
     assert store.load(f"{KEY}@production") == {"n": 2}
 
@@ -206,8 +206,8 @@ def test_what_every_user_could_read_is_made_private(folder: ArtifactStore, tmp_p
         assert of(linked.doctor(), "permissions").remedy == f"chmod -R go-rwx {through}"
     found = of(folder.doctor(), "permissions")
     assert (found.severity, found.remedy) == ("warning", f"chmod -R go-rwx {root}")
-    assert "_store.json, gru can be reached" in found.what
-    assert [done.ending.result for done in folder.doctor().repair().apply()] == ["mended"]
+    assert "_store.json, gru can be reached" in found.message
+    assert [done.ending.result for done in folder.doctor().repair().apply()] == ["fixed"]
     assert stat.S_IMODE((root / "gru").stat().st_mode) == 0o700
     assert stat.S_IMODE((root / "_store.json").stat().st_mode) == 0o600
     assert stat.S_IMODE(outside.stat().st_mode) == 0o644
@@ -268,7 +268,7 @@ def test_what_lies_among_the_locks_and_is_none(folder: ArtifactStore, tmp_path: 
         os.utime(locks / name, (long_ago, long_ago))
     report = folder.doctor()
     assert [(found.code, found.severity) for found in report] == [("orphan-lock", "note")] * 2
-    assert [done.ending.result for done in report.repair().apply()] == ["mended"]
+    assert [done.ending.result for done in report.repair().apply()] == ["fixed"]
     assert sorted(path.name for path in locks.iterdir() if "lock" not in path.name) == ["notes.txt"]
 
 
@@ -294,7 +294,7 @@ def test_a_lock_that_is_a_link_stops_writers_and_is_an_error(folder: ArtifactSto
     victim.symlink_to(tmp_path / "outside")
     found = of(folder.doctor(), "broken-lock")
     assert found.severity == "error"
-    assert victim.name in found.what
+    assert victim.name in found.message
     assert not (tmp_path / "outside").exists()
 
 

@@ -214,7 +214,7 @@ def test_a_writer_makes_a_store_and_the_janitor_clears_its_probes(server, site):
     assert store.guarantees.probed
     options = server.seen_by(person("janitor")).storage_options()
     janitor = ArtifactStore(url, engine=site.engine, storage_options=options, timeout=6.0)
-    left = [step.what for step in janitor.gc(grace=NONE).changes]
+    left = [step.target for step in janitor.gc(grace=NONE).changes]
     assert left
     assert all(what.startswith("_probe/") for what in left)
     assert janitor.gc(grace=NONE).apply().ok
@@ -242,7 +242,7 @@ def test_doctor_tells_each_role_what_it_may_and_takes_no_missing_right_for_damag
     assert (states.get("uploads") == "unknown") == (role != "janitor")
     for found in report:
         if found.code == "cannot-write":
-            assert "s3:PutObject" in found.what
+            assert "s3:PutObject" in found.message
 
 
 def test_nobody_reaches_beyond_the_prefix(server, site):

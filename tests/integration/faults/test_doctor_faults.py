@@ -16,7 +16,7 @@ from artifact_store.core.errors import OutcomeUnknown
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.pointer import Note, advance
 from artifact_store.core.tombstone import Tombstone
-from artifact_store.diagnosis.finding import CODES
+from artifact_store.diagnosis.report import CODES
 from artifact_store.storage.base import Always, Unfinished
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.storage.settle import Patience
@@ -82,9 +82,9 @@ class World(worlds.World):
 
     def finish(self):
         """After everything: what is left is repaired, and nothing is wrong any more."""
-        applied = self.store.doctor().repair().apply()
+        applied = repair(self.store, quarantine=False)
         assert applied.ok, [str(problem) for problem in applied.problems]
-        assert self.store.doctor().repair(quarantine=True).apply().ok
+        assert repair(self.store).ok
         self.clock.now += GRACE
         assert self.store.gc(grace=GRACE).apply().ok
         report = self.store.doctor(deep=True)
@@ -96,8 +96,14 @@ class World(worlds.World):
         assert self.inner.open == []
 
 
+NEWEST = f"{KEY}:20240105_000000_newest"
+
+
 def repair(store, *, quarantine=True):
-    return store.doctor().repair(quarantine=quarantine).apply()
+    """Repair all of it; a person says what ``latest`` named, as long as its pointer is damaged."""
+    report = store.doctor()
+    asked = any(found.code == "pointer-corrupt" and found.target == f"{KEY}@latest" for found in report)
+    return report.repair(quarantine=quarantine, to=NEWEST if asked else ()).apply()
 
 
 def test_all_of_it_is_found_and_repaired_at_once():
@@ -110,7 +116,7 @@ def test_all_of_it_is_found_and_repaired_at_once():
             "sweep-unfinished", "orphan-upload",
         ]
     )  # fmt: skip
-    results = {done.step.what: done.ending.result for done in repair(world.store)}
+    results = {done.step.target: done.ending.result for done in repair(world.store)}
     assert results == {
         f"{KEY}:{world.ids['shown']}": "restored",
         f"{KEY}@named": "restored",
@@ -200,7 +206,7 @@ def test_a_pointer_that_somebody_restores_meanwhile_is_left_alone():
     world = World()
     good = good_pointer(world)
     backend = Before(world.inner, "latest.json", lambda: world.put(POINTER, good))
-    results = {done.step.what: done.ending for done in repair(world.client(backend))}
+    results = {done.step.target: done.ending for done in repair(world.client(backend))}
     assert results[f"{KEY}@latest"].result == "kept"
     assert world.get(POINTER) == good
     assert world.store.doctor().of("error") == ()
@@ -216,7 +222,7 @@ def test_of_two_that_repair_at_once_one_wins_and_the_history_is_whole():
     world = World()
     other = world.client(world.inner)
     backend = Before(world.inner, "latest.json", lambda: repair(other))
-    results = {done.step.what: done.ending.result for done in repair(world.client(backend))}
+    results = {done.step.target: done.ending.result for done in repair(world.client(backend))}
     assert results[f"{KEY}@latest"] == "kept"
     assert [entry.reason[:7] for entry in world.store.history(KEY)].count("rebuilt") == 1
     world.spoil()
@@ -231,7 +237,7 @@ def test_a_publish_right_after_the_repair_is_kept():
 
     backend = Before(world.inner, "latest.json", publish, after=True)
     faulty = FaultyBackend(backend, Faults().on("write", key="*/latest.json", times=1).lose_reply())
-    results = {done.step.what: done.ending.result for done in repair(world.client(faulty))}
+    results = {done.step.target: done.ending.result for done in repair(world.client(faulty))}
     assert results[f"{KEY}@latest"] == "rebuilt"
     assert world.store.history(KEY)[-1].run_id == "20240110_000000_more"
     world.spoil()
@@ -247,9 +253,9 @@ def test_a_run_that_is_deleted_while_its_alias_is_rebuilt_is_not_named():
         world.put(world.place("newest"), stone.to_bytes())
 
     backend = Before(world.inner, "latest.json", delete)
-    results = {done.step.what: done.ending for done in repair(world.client(backend))}
+    results = {done.step.target: done.ending for done in repair(world.client(backend))}
     assert results[f"{KEY}@latest"].result == "rebuilt"
-    assert "deleted at this moment" in results[f"{KEY}@latest"].why
+    assert "deleted at this moment" in results[f"{KEY}@latest"].detail
     assert world.store.aliases(KEY)["latest"].run_id is None
     assert world.store.doctor().of("error") == ()
 
@@ -269,7 +275,7 @@ def test_a_run_that_an_alias_names_at_the_last_moment_is_not_left_in_quarantine(
 
     backend = Before(world.inner, f"{world.ids['spoilt']}/manifest.json", name_it)
     (done,) = repair(world.client(backend))
-    assert (done.ending.result, "named names it now" in done.ending.why) == ("kept", True)
+    assert (done.ending.result, "named names it now" in done.ending.detail) == ("kept", True)
     assert world.get(world.place("spoilt")) == b"spoilt"
 
 
@@ -299,7 +305,7 @@ def test_what_may_not_be_read_is_no_damage_and_hides_nothing(name, where):
     _, client = sound()
     report = client(Faults().on("read", key=f"{KEY}/{name}").fail(denied)).doctor()
     assert report.codes == ("cannot-read",)
-    assert report.findings[0].where.startswith(f"{KEY}{where}")
+    assert report.findings[0].target.startswith(f"{KEY}{where}")
     assert not report.ok
     assert report.repair(quarantine=True).changes == ()
     assert report.counts.models == 2
@@ -311,7 +317,7 @@ def test_a_folder_that_cannot_be_listed_hides_only_itself():
     plan = plan.on("list", key="gru/").fail(denied)
     report = client(plan).doctor()
     assert {found.code for found in report} == {"cannot-list"}
-    assert [found.where for found in report] == [f"{KEY}/"]
+    assert [found.target for found in report] == [f"{KEY}/"]
     assert (report.counts.models, report.counts.runs) == (1, 1)
 
 
@@ -336,7 +342,7 @@ def test_a_file_that_does_not_arrive_is_not_called_damaged():
     (run, _), client = sound()
     report = client(Faults().on("stream", key=f"{KEY}/*").unavailable()).doctor(deep=True)
     assert set(report.codes) == {"unreachable"}
-    assert all(found.where.startswith(str(run.ref)) for found in report)
+    assert all(found.target.startswith(str(run.ref)) for found in report)
 
 
 @pytest.mark.parametrize("how", ["flip", "cut"])
@@ -364,7 +370,7 @@ def test_conditions_that_do_not_hold_any_more_are_an_error():
     report = ArtifactStore(Deaf(name)).doctor()
     assert [(found.code, found.severity) for found in report] == [("conditions", "error")]
     (fact,) = [fact for fact in report.facts if fact.name == "conditions"]
-    assert (fact.state, "recorded was" in fact.told) == ("error", True)
+    assert (fact.state, "recorded was" in fact.message) == ("error", True)
     assert store.doctor().findings == ()
 
 
@@ -378,7 +384,7 @@ def test_a_marker_that_denies_what_holds_is_told():
     inner.write("_store.json", resealed(value), when=Always())
     report = ArtifactStore(MemoryBackend(name)).doctor()
     assert [(found.code, found.severity) for found in report] == [("conditions", "warning")]
-    assert "every safe writer is refused" in report.findings[0].what
+    assert "every safe writer is refused" in report.findings[0].message
     with pytest.raises(errors.ConditionsUnsupported):
         ArtifactStore(MemoryBackend(name)).save({"n": 2}, KEY)
 
@@ -477,7 +483,7 @@ def test_whatever_is_damaged_doctor_answers_and_no_repair_makes_it_worse(batch, 
         before = dict(ruins.inner._space.objects)
         report = ruins.store.doctor(deep=True)
         assert ruins.inner._space.objects == before
-        assert all(found.code in CODES and found.what for found in report), str(report)
+        assert all(found.code in CODES and found.message for found in report), str(report)
         applied = report.repair(quarantine=True).apply()
         after = dict(ruins.inner._space.objects)
         for key, held in before.items():
@@ -486,11 +492,11 @@ def test_whatever_is_damaged_doctor_answers_and_no_repair_makes_it_worse(batch, 
                 continue
             # a pointer that can be read is never written, and a run only if the plan said so
             assert found is not None, f"{key}: {applied}"
-            assert any(found[1] in one.step.what and one.ending.result != "kept" for one in applied), key
+            assert any(found[1] in one.step.target and one.ending.result != "kept" for one in applied), key
         again = ruins.store.doctor(deep=True)
         assert len(again.of("error")) <= len(report.of("error")), f"{ruins.touched}\n{report}\n{applied}\n{again}"
         last = again.repair(quarantine=True).apply()
-        assert ruins.store.doctor().repair(quarantine=True).steps == tuple(
+        assert ruins.store.doctor().repair(quarantine=True).changes == tuple(
             one.step for one in last if one.ending.result == "kept"
         )
 

@@ -227,7 +227,7 @@ def test_a_file_that_is_in_use_is_reported_and_removed_by_the_next_gc():
     left = [entry.key for entry in world.inner.list(f"{KEY}/{IDS['gone']}/")]
     assert left == [f"{KEY}/{IDS['gone']}/manifest.json", key]
     (step,) = world.store.gc(grace=GRACE).changes
-    assert (step.what, step.action) == (world.ref("gone"), "sweep")
+    assert (step.target, step.action) == (world.ref("gone"), "sweep")
     world.finish()
 
 

@@ -172,7 +172,7 @@ def test_row_19_a_copy_between_storages_is_a_whole_store(tmp_path: Path) -> None
             assert store.verify().ok
             for grace in (timedelta(0), timedelta(days=7)):
                 plan = store.gc(grace=grace)
-                named = {step.what for step in plan.changes}
+                named = {step.target for step in plan.changes}
                 assert not any(run.run_id in what for run in (runs[0], runs[2]) for what in named), named
         copies[1].gc(grace=timedelta(0)).apply()
         assert copies[1].load(f"{KEY}@production") == {"a": 0}

@@ -213,12 +213,12 @@ class StoreMachine(RuleBasedStateMachine):
         old = {run for run, since in self.model.marked.items() if self.model.now - since >= grace}
         left = {run for run, since in self.model.crashed.items() if self.model.now - since >= grace}
         plan = self.clients[client].gc(grace=grace)
-        planned = {step.what for step in plan.changes if step.action == "sweep"}
+        planned = {step.target for step in plan.changes if step.action == "sweep"}
         assert {f"{key}:{run_id}" for key, run_id in old} <= planned
         assert planned <= {f"{key}:{run_id}" for key, run_id in old | self.model.sealed}
         cleared = {f"{key}:{run_id}" for key, run_id in left}
         assert {
-            step.what for step in plan.changes if step.action == "clear" and "never committed" in step.why
+            step.target for step in plan.changes if step.action == "clear" and "never committed" in step.reason
         } == cleared
         assert plan.apply().ok
         for run in old:
@@ -280,7 +280,7 @@ class StoreMachine(RuleBasedStateMachine):
         expected |= {("sweep-due", f"{key}:{run}") for key, run in due}
         report = self.clients[1].doctor(deep=True, grace=grace)
         beaten = {"orphan-attempt", "sweep-unfinished"}  # what a save leaves whose id was used, or deleted
-        assert {(found.code, found.where) for found in report if found.code not in beaten} == expected, str(report)
+        assert {(found.code, found.target) for found in report if found.code not in beaten} == expected, str(report)
         assert report.repair().apply().ok
         assert set(self.clients[0].doctor().codes) <= {"save-in-progress", "sweep-due", "orphan-attempt"}
 

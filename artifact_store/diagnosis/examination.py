@@ -1,7 +1,7 @@
 """What the parts of an examination share: the store, what is asked for, and the list of what was found.
 
-Total: what one object answers never keeps another from being looked at. Only a storage that does not answer at all,
-several times in a row, ends the look; that is a finding as well.
+Total: an object that cannot be read never keeps another from being examined. Only a storage that does not answer at
+all, several times in a row, ends the examination; that is a finding as well.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from artifact_store.core.errors import AccessDenied, ArtifactStoreError, FormatUnsupported, Unavailable
-from artifact_store.diagnosis.finding import Fact, Finding, Repair, Severity
+from artifact_store.diagnosis.report import Fact, Finding, Repair, Severity
 from artifact_store.ops.context import Context
 from artifact_store.storage.settle import patiently
 
@@ -21,11 +21,11 @@ T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741 -- an item
 
 _ENOUGH: Final = 3
-"""So many objects in a row for which the storage does not answer: there is no use in asking for more."""
+"""After so many objects in a row for which the storage does not answer, no more are asked for."""
 
 
-class GaveUp(Exception):
-    """The storage does not answer any more."""
+class StorageUnreachable(Exception):
+    """The storage does not answer any more, so the examination ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,11 @@ class Options:
     probes: bool = True
     grace: timedelta = timedelta(days=7)
     announce: Callable[[int], None] | None = None
-    """Told before the files are read how many bytes they are."""
+    """Called with the number of bytes before the files are read."""
 
 
 @dataclass
-class Look:
+class Examination:
     """One examination under way."""
 
     context: Context
@@ -61,30 +61,30 @@ class Look:
         remedy: str = "",
         repair: Repair | None = None,
     ) -> None:
-        """Note a finding."""
+        """Report a finding."""
         self.findings.append(Finding(code, severity, where, what, remedy, repair))
 
     def withdraw(self, code: str, where: str) -> str:
-        """Take a finding back, since another one tells more, and return what it said; nothing if there is none."""
-        said = [found.what for found in self.findings if (found.code, found.where) == (code, where)]
-        self.findings = [found for found in self.findings if (found.code, found.where) != (code, where)]
-        return "".join(said)
+        """Take back a finding that another one replaces, and return its message; empty if there is no such finding."""
+        messages = [found.message for found in self.findings if (found.code, found.target) == (code, where)]
+        self.findings = [found for found in self.findings if (found.code, found.target) != (code, where)]
+        return "".join(messages)
 
     def offer(self, code: str, where: str, repair: Repair) -> None:
         """Add a repair to a finding that has none."""
         self.findings = [
             replace(found, repair=repair)
-            if (found.code, found.where) == (code, where) and found.repair is None
+            if (found.code, found.target) == (code, where) and found.repair is None
             else found
             for found in self.findings
         ]
 
-    def fact(self, name: str, state: Severity | str, told: str) -> None:
-        """Note something about the place of the store."""
-        self.facts.append(Fact(name, state, told))  # type: ignore[arg-type]  # literals of our own
+    def fact(self, name: str, state: Severity | str, message: str) -> None:
+        """Report a fact about the environment of the store."""
+        self.facts.append(Fact(name, state, message))  # type: ignore[arg-type]  # literals of our own
 
     def young(self, moment: datetime) -> bool:
-        """Tell whether something that was written then may still be on its way."""
+        """Return whether something written at that time may belong to a save or an upload that is still under way."""
         return self.now - moment < self.options.grace
 
     def ask(self, read: Callable[[], T]) -> T | ArtifactStoreError:
@@ -98,7 +98,7 @@ class Look:
         """Yield each item with what ``read`` returns for it, or its error; several are asked for ahead.
 
         Raises:
-            GaveUp: the storage did not answer for several of them in a row.
+            StorageUnreachable: the storage did not answer for several of them in a row.
         """
         with closing(self.context.workers.ahead(items, lambda item: self.ask(lambda: read(item)))) as answers:
             for item, future in answers:
@@ -109,16 +109,16 @@ class Look:
     def _listen(self, answer: object) -> None:
         self._silent = self._silent + 1 if isinstance(answer, Unavailable) else 0
         if self._silent >= _ENOUGH:
-            raise GaveUp(str(answer))
+            raise StorageUnreachable(str(answer))
 
     def refused(self, where: str, error: ArtifactStoreError, *, what: str) -> bool:
-        """Note an error that says nothing about the object itself, and tell whether it was one."""
+        """Report an error that says nothing about the object itself, and return whether it is such an error."""
         if isinstance(error, FormatUnsupported):
             self.add("error", "format-too-new", where, str(error), remedy="upgrade artifact-store")
         elif isinstance(error, Unavailable):
             self.add("error", "unreachable", where, f"{what} did not arrive: {error}", remedy="try again later")
         elif isinstance(error, AccessDenied):
-            remedy = "give credentials that may read and list, or mend the permissions"
+            remedy = "use credentials that may read and list, or correct the permissions"
             self.add("error", "cannot-read", where, f"{what} cannot be read: {error}", remedy=remedy)
         else:
             return False

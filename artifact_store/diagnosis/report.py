@@ -1,6 +1,6 @@
-"""What an examination answers with: findings, each with its remedy, and the facts about the place of the store.
+"""The result of an examination: findings, each with its remedy, and facts about the environment of the store.
 
-Owns the values and the list of codes. Looks at nothing and changes nothing.
+Owns the values and the list of codes. Reads nothing and changes nothing.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
+from artifact_store.core.manifest import Manifest
+from artifact_store.core.references import RunRef
 from artifact_store.ops.deletion import Ending
 from artifact_store.ops.plan import Action, Plan
+from artifact_store.run import Run
 from artifact_store.storage.base import Trait
 
 Severity = Literal["error", "warning", "note", "unknown"]
@@ -25,10 +28,10 @@ SEVERITIES: Final[Mapping[Severity, str]] = {
 
 CODES: Final[Mapping[str, str]] = {
     # the root
-    "no-store": "there is nothing here yet",
+    "no-store": "the root is empty or does not exist",
     "not-a-store": "the root holds something else",
-    "marker-missing": "the root does not say any more that it is a store",
-    "marker-corrupt": "what the root says about itself cannot be read",
+    "marker-missing": "_store.json is missing",
+    "marker-corrupt": "_store.json cannot be read",
     "mode-differs": "the store was made for another kind of writers than this client",
     "store-id-differs": "runs say that they belong to another store",
     "unreachable": "the storage does not answer",
@@ -44,36 +47,36 @@ CODES: Final[Mapping[str, str]] = {
     "pointer-behind-history": "the archive of an alias knows later publishes than its pointer",
     "history-gap": "a part of the history of an alias is missing",
     "history-corrupt": "a part of the history of an alias cannot be read, or contradicts the rest",
-    "never-published": "runs were to be published under an alias that never was",
+    "never-published": "runs were saved to be published under an alias that does not exist",
     # runs
-    "save-in-progress": "files without a manifest, and young: a save on its way",
-    "torn-run": "files without a manifest: a save that never ended",
+    "save-in-progress": "files without a manifest, and young: a save under way",
+    "torn-run": "files without a manifest: a save that was cut short",
     "manifest-corrupt": "the manifest of a run cannot be read",
     "quarantined": "a damaged manifest is in quarantine, and the files of its run wait for gc",
     "file-missing": "a file of a run is not there",
     "file-size": "a file of a run has another size",
     "file-hash": "a file of a run has other bytes",
     "orphan-attempt": "another save under the same run id left it",
-    "unlisted-file": "it lies below a run and is none of its files",
+    "unlisted-file": "it lies below a run and is not one of its files",
     "sweep-unfinished": "a deleted run still has files",
     "sweep-due": "a deleted run can be removed",
-    # names and strangers
+    # names and foreign objects
     "windows-name": "Windows could not hold an object of this name",
     "case-twins": "Windows could not tell two names apart",
-    "foreign-object": "it belongs to nobody here",
-    "orphan-upload": "an upload that nobody ends",
-    "leftover-file": "a temporary file of a writer that was killed",
-    "leftover-probe": "a throw-away object of somebody who died while trying out the storage",
-    "orphan-lock": "it lies among the locks and is none in use",
+    "foreign-object": "it does not belong to the store",
+    "orphan-upload": "an unfinished upload",
+    "leftover-file": "a leftover temporary file of a writer that crashed",
+    "leftover-probe": "a leftover probe of a writer that crashed",
+    "orphan-lock": "it lies among the locks and is not a lock in use",
     "broken-lock": "something else lies in the place of a lock",
-    # the place
+    # the environment
     "clock": "the clocks of this machine and of the storage differ",
     "cannot-write": "nothing can be written here",
     "conditions": "conditional writes do not hold, or not as it was recorded",
     "network-mount": "the folder is on a network",
     "permissions": "others than the owner reach the folder",
     "hard-links": "the file system has no hard links",
-    "lifecycle": "no rule ends uploads that nobody ends",
+    "lifecycle": "no lifecycle rule aborts unfinished uploads",
     "versioning": "the bucket keeps old versions",
     "object-lock": "the bucket keeps objects from being removed",
     "uploads": "unfinished uploads cannot be listed",
@@ -82,30 +85,34 @@ CODES: Final[Mapping[str, str]] = {
 
 
 BY_REPAIR: Final = "`artifact-store doctor --repair --apply`"
-"""What a remedy in words says where a repair is offered."""
+"""The command in the remedy of a finding with a repair."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What would put a finding right: it looks again when it is carried out, with the storage's time then."""
+    """What would put a finding right. It is checked again when it is carried out, with the storage's time then."""
 
     action: Action
-    why: str
+    reason: str
     carry_out: Callable[[datetime], Ending]
     bytes: int = 0
     only_if_asked: bool = False
-    """It cannot be undone, so it is not among the repairs that are made by themselves."""
+    """It cannot be undone, so it is only done if it is asked for."""
+    question: str = ""
+    """Why a person has to choose a run before it is carried out; empty where it is known which one."""
+    choose: Callable[[Manifest], Repair] | None = field(default=None, compare=False, repr=False)
+    """Returns the repair with a run that a person has chosen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong, or worth knowing: where it is, what happened, and what to do about it."""
+    """One thing that is wrong, or worth knowing: the target, what is wrong with it, and the remedy."""
 
     code: str
     severity: Severity
-    where: str
+    target: str
     """A run or an alias as references are written, the key of an object, or the root."""
-    what: str
+    message: str
     remedy: str = ""
     """A command to type, and nothing else; or a sentence, which does not begin with one."""
     repair: Repair | None = field(default=None, compare=False, repr=False)
@@ -116,26 +123,26 @@ class Finding:
         return self.repair is not None
 
     def __str__(self) -> str:
-        return f"{self.severity} {self.code} at {self.where}: {self.what}"
+        return f"{self.severity} {self.code} at {self.target}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One thing about the place of the store, and whether it is as it should be."""
+    """One thing about the environment of the store, and whether it is as it should be."""
 
     name: str
     state: Literal["fine", "note", "warning", "error", "unknown"]
-    told: str
+    message: str
 
     @classmethod
     def of(cls, trait: Trait) -> Fact:
-        """Return what a backend says."""
-        return cls(trait.name, trait.state, trait.told)
+        """Return a fact from what a backend says."""
+        return cls(trait.name, trait.state, trait.message)
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How much was looked at; ``bytes_read`` counts the files that were compared byte by byte."""
+    """How much was examined; ``bytes_read`` counts the files that were compared byte by byte."""
 
     objects: int = 0
     bytes: int = 0
@@ -147,14 +154,14 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What came of an examination. Iterates over the findings, the worst first; changes nothing by itself."""
+    """The result of an examination. Iterates over the findings, the worst first; changes nothing by itself."""
 
     url: str
     findings: tuple[Finding, ...]
     facts: tuple[Fact, ...]
     counts: Counts
     deep: bool
-    make_plan: Callable[[Sequence[Finding], bool], Plan] = field(compare=False, repr=False)
+    make_plan: Callable[[Sequence[Finding], bool, Sequence[str]], Plan] = field(compare=False, repr=False)
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.findings)
@@ -164,7 +171,7 @@ class Diagnosis:
 
     @property
     def ok(self) -> bool:
-        """No finding is an error; there may be warnings, and things that could not be found out."""
+        """No finding is an error. There may be warnings, and what could not be found out."""
         return not self.of("error")
 
     def of(self, severity: Severity) -> tuple[Finding, ...]:
@@ -176,11 +183,23 @@ class Diagnosis:
         """The codes of all findings, in their order."""
         return tuple(found.code for found in self.findings)
 
-    def repair(self, *, quarantine: bool = False) -> Plan:
+    def repair(self, *, quarantine: bool = False, to: Run | RunRef | str | Sequence[Run | RunRef | str] = ()) -> Plan:
         """Return the plan to put right what is safe to put right; nothing happens before it is applied.
 
         With ``quarantine`` also runs whose manifest is damaged are taken out of the way, if no alias names them:
         a tombstone that keeps the damaged bytes takes its place, and ``gc`` removes their files after the grace
-        period. Every step looks again before it changes anything; look again yourself afterwards.
+        period. Every step checks again before it changes anything. Examine the store again afterwards.
+
+        ``to`` is the run that a damaged pointer is to name, such as ``gru/BTCEUR:20240816_142301_k3f8qz``, or
+        several, one for each pointer; ``gru/BTCEUR@latest=20240816_142301_k3f8qz`` where several pointers of a model
+        are damaged. It is needed where the archive of the alias and the runs leave a choice.
+
+        Raises:
+            RunNotFound, RunDeleted: the run ``to`` is not there (any more).
+            Conflict: it is a run of another model than that of the pointer.
+            InvalidOption: no such pointer is damaged, or it is not said which of several is meant.
+            InvalidReference, InvalidName: it is not the name of a run.
         """
-        return self.make_plan(self.findings, quarantine)
+        several = [to] if isinstance(to, Run | RunRef | str) else to
+        choices = [str(one.ref if isinstance(one, Run) else one) for one in several]
+        return self.make_plan(self.findings, quarantine, choices)

@@ -11,7 +11,7 @@ from artifact_store.core.errors import DigestMismatch, NotFound
 from artifact_store.core.files import Digest, Progress
 from artifact_store.core.keys import RunId
 from artifact_store.core.manifest import FileEntry, Manifest
-from artifact_store.diagnosis.look import Look
+from artifact_store.diagnosis.examination import Examination
 from artifact_store.storage.transfer import LARGE, hash_pieces
 
 
@@ -24,40 +24,42 @@ class _File(NamedTuple):
         return keys.data_file(self.manifest.key, RunId(self.manifest.run_id), self.entry.key)
 
 
-def examine(look: Look, manifests: Iterable[Manifest]) -> int:
-    """Note the files with other bytes than were saved, and return how many bytes were read.
+def compare_files(exam: Examination, manifests: Iterable[Manifest]) -> int:
+    """Report the files whose bytes differ from what was saved, and return how many bytes were read.
 
-    What is missing or has another size is known from the listing, and not told twice.
+    What is missing or has another size is known from the listing, and not reported twice.
     """
     files = [_File(manifest, entry) for manifest in manifests for entry in manifest.files]
-    if look.options.announce is not None:
-        look.options.announce(sum(file.entry.size for file in files))
+    if exam.options.announce is not None:
+        exam.options.announce(sum(file.entry.size for file in files))
     read = 0
     small = [file for file in files if file.entry.size <= LARGE]
     large = [file for file in files if file.entry.size > LARGE]  # of which a backend holds several pieces at once
     for file, digest in chain(
-        look.every(small, lambda file: _hash(look, file)),
-        ((file, look.ask(lambda file=file: _hash(look, file))) for file in large),  # type: ignore[misc]
+        exam.every(small, lambda file: _hash(exam, file)),
+        ((file, exam.ask(lambda file=file: _hash(exam, file))) for file in large),  # type: ignore[misc]
     ):
         where = keys.below(file.manifest.label, file.entry.path)
         if isinstance(digest, Digest):
             read += digest.size
             if digest.sha256 != file.entry.sha256:
-                told = f"its sha256 is {digest.sha256}, and {file.entry.sha256} was saved ({file.key})"
-                look.add("error", "file-hash", where, told, remedy="restore it from a copy of the store; do not use it")
+                message = f"its sha256 is {digest.sha256}, and {file.entry.sha256} was saved ({file.key})"
+                exam.add(
+                    "error", "file-hash", where, message, remedy="restore it from a copy of the store; do not use it"
+                )
         elif isinstance(digest, NotFound | DigestMismatch):
             continue
-        elif not look.refused(where, digest, what="the file"):
-            look.add("error", "file-hash", where, str(digest), remedy="restore it from a copy of the store")
+        elif not exam.refused(where, digest, what="the file"):
+            exam.add("error", "file-hash", where, str(digest), remedy="restore it from a copy of the store")
     return read
 
 
-def _hash(look: Look, file: _File) -> Digest:
-    report = look.context.report
+def _hash(exam: Examination, file: _File) -> Digest:
+    report = exam.context.report
 
     def pieces() -> Iterator[bytes]:
         done = 0
-        for piece in look.context.backend.stream(file.key, size=file.entry.size):
+        for piece in exam.context.backend.stream(file.key, size=file.entry.size):
             done += len(piece)
             yield piece
             if report is not None:

@@ -1,0 +1,259 @@
+"""The environment of a store: its `_store.json`, the clock and conditions of the storage, the rules of its bucket.
+
+Writes throw-away objects only, and none without probes. What cannot be found out is ``unknown``, never ``fine``.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+from artifact_store.core import keys
+from artifact_store.core.errors import (
+    AccessDenied,
+    ArtifactStoreError,
+    ConditionsUnsupported,
+    ContainerNotFound,
+    Corrupt,
+    Unavailable,
+    Unsupported,
+)
+from artifact_store.core.store_record import Concurrency, StoreRecord
+from artifact_store.diagnosis.examination import Examination
+from artifact_store.diagnosis.report import Fact, Repair, Severity
+from artifact_store.ops import probe, survey
+from artifact_store.ops.deletion import Ending, spoken
+from artifact_store.storage.base import Always, Backend, Trait, Unfinished
+from artifact_store.storage.single_writer import SingleWriter
+
+_SKEWED: Final = timedelta(minutes=1)
+_REFUSED: Final = timedelta(minutes=15)  # from here on S3 refuses every request
+_SECOND: Final = timedelta(seconds=1)  # as exact as the times of most object stores are
+
+
+def read_store_record(exam: Examination) -> StoreRecord | ArtifactStoreError | None:
+    """Return the record in ``_store.json``, ``None`` if there is no such object, or why it cannot be read."""
+    found = exam.ask(exam.context.records.store)
+    return None if isinstance(found, ContainerNotFound) else found
+
+
+def check_mode(exam: Examination, record: StoreRecord, concurrency: Concurrency) -> None:
+    """Report a client whose ``concurrency`` differs from that of the store, so that it cannot write."""
+    message = f"store {record.store_id}, made at {record.created_at:%Y-%m-%d %H:%M:%S} UTC for "
+    exam.fact("store", "fine", f"{message}{'several writers' if record.concurrency == 'safe' else 'a single writer'}")
+    if record.concurrency != concurrency:
+        exam.add(
+            "warning",
+            "mode-differs",
+            keys.STORE_MARKER,
+            f"the store was made with concurrency={record.concurrency!r}, and this client uses {concurrency!r}: it can "
+            "read and cannot write",
+            remedy=f"open it with concurrency={record.concurrency!r}, if that is true of all writers",
+        )
+
+
+# ---------------------------------------------------------------- the clock
+
+
+def check_clock(exam: Examination, *, probes: bool) -> bool:
+    """Compare the clocks, go by the storage's from now on, and return whether objects can be written here."""
+    backend = exam.context.backend
+    before = exam.context.now()
+    moment = exam.ask(partial(_written_at, backend)) if probes else None
+    writes = isinstance(moment, datetime)
+    how = "the modification time of a probe object"
+    if isinstance(moment, ArtifactStoreError):
+        _cannot_write(exam, moment)
+    if not isinstance(moment, datetime):
+        before, how = exam.context.now(), "the date in an answer of the server"
+        moment = exam.ask(backend.server_time)
+    after = exam.context.now()
+    if not isinstance(moment, datetime):
+        cause = f": {moment}" if isinstance(moment, ArtifactStoreError) else ", since nothing was written here"
+        exam.fact("clock", "unknown", f"the clock of the storage could not be read{cause}")
+        if isinstance(moment, ArtifactStoreError):
+            exam.add("unknown", "clock", backend.url, f"the clock of the storage could not be read{cause}")
+        return writes
+    _compare(exam, moment, before, after, how)
+    exam.now = moment
+    return writes
+
+
+def _written_at(backend: Backend) -> datetime | None:
+    key = keys.probe(secrets.token_hex(16))
+    try:
+        backend.write(key, b"?", when=Always())
+        return next((entry.modified for entry in backend.list(keys.PROBES) if entry.key == key), None)
+    finally:
+        with suppress(AccessDenied):  # a writer needs no right to delete, and what was refused above says more
+            backend.delete(key)
+
+
+def _compare(exam: Examination, moment: datetime, before: datetime, after: datetime, how: str) -> None:
+    """Report how far the clock of this machine is off, beyond what the request and the rounding explain."""
+    skew = timedelta(0)
+    if moment < before - _SECOND:
+        skew = before - _SECOND - moment
+    elif moment > after + _SECOND:
+        skew = moment - after - _SECOND
+    if skew < _SKEWED:
+        exam.fact("clock", "fine", f"as the storage's, within {spoken(skew + _SECOND)} ({how})")
+        return
+    word = "behind" if moment > after else "ahead"
+    text = f"the clock of this machine is {spoken(skew)} {word} of the storage's ({how})"
+    severity: Severity = "error" if skew >= _REFUSED else "warning"
+    exam.fact("clock", severity, text)
+    effect = "run ids are made of it, and S3 refuses requests beyond 15 minutes"
+    exam.add(
+        severity, "clock", exam.context.backend.url, f"{text}: {effect}", remedy="set the clock, and keep it with NTP"
+    )
+
+
+def _cannot_write(exam: Examination, error: ArtifactStoreError) -> None:
+    if isinstance(error, Unavailable):
+        exam.add("error", "unreachable", exam.context.backend.url, f"a probe failed: {error}", remedy="try again later")
+        return
+    severity: Severity = "note" if isinstance(error, AccessDenied) else "warning"
+    remedy = "nothing to do for a reader; a writer needs other credentials or permissions"
+    exam.add(severity, "cannot-write", exam.context.backend.url, str(error), remedy=remedy)
+
+
+# ---------------------------------------------------------------- conditions
+
+
+def check_conditions(exam: Examination, record: StoreRecord | None, *, writes: bool) -> None:
+    """Probe whether conditional writes hold here now, and compare that with what ``_store.json`` records."""
+    wrapped = exam.context.backend
+    backend = wrapped.inner if isinstance(wrapped, SingleWriter) else wrapped
+    able = backend.capabilities
+    safe = record is None or record.concurrency == "safe"
+    if backend.read_only:
+        exam.fact("conditions", "note", f"nothing is written here: {backend.read_only}")
+    elif not (able.create_only and able.compare_and_swap):
+        _not_able(exam, able.reason, safe=safe)
+    elif not writes:
+        exam.fact("conditions", "unknown", _recorded(record, backend.endpoint))
+    else:
+        held = exam.ask(lambda: probe.conditions(backend, exam.context.patience))
+        _judge(exam, held, record, backend.endpoint, safe=safe)
+    durable = "acknowledged writes survive a power cut" if able.durable else f"not in every case: {able.reason}"
+    exam.fact("durability", "fine" if able.durable else "note", durable)
+
+
+def _recorded(record: StoreRecord | None, endpoint: str) -> str:
+    verdict = None if record is None else record.probed.get(endpoint)
+    recorded = "nothing about this endpoint" if verdict is None else _spelt(verdict)
+    return f"not probed; recorded when the store was made: {recorded}"
+
+
+def _spelt(verdict: Mapping[str, bool]) -> str:
+    return ", ".join(
+        f"{name.replace('_', '-')} {'holds' if held else 'DOES NOT HOLD'}" for name, held in verdict.items()
+    )
+
+
+def _not_able(exam: Examination, reason: str, *, safe: bool) -> None:
+    exam.fact("conditions", "note", f"none: {reason}")
+    known = {found.code for found in exam.findings}
+    if safe and "network-mount" not in known:
+        message = f"this client cannot write here: {reason}"
+        remedy = "use an engine with conditional writes; concurrency='single-writer' has to be true of all writers"
+        exam.add("warning", "conditions", exam.context.backend.url, message, remedy=remedy)
+
+
+def _judge(
+    exam: Examination,
+    held: dict[str, bool] | ArtifactStoreError,
+    record: StoreRecord | None,
+    endpoint: str,
+    *,
+    safe: bool,
+) -> None:
+    url = exam.context.backend.url
+    if isinstance(held, ConditionsUnsupported):
+        _not_able(exam, str(held), safe=safe)
+        return
+    if isinstance(held, ArtifactStoreError):
+        exam.fact("conditions", "unknown", f"could not be probed: {held}")
+        exam.add("unknown", "conditions", url, f"conditional writes could not be probed: {held}")
+        return
+    before = None if record is None else record.probed.get(endpoint)
+    sound = all(held.values())
+    as_before = (
+        "" if before is None else ", as recorded" if dict(before) == held else f"; recorded was: {_spelt(before)}"
+    )
+    exam.fact("conditions", "fine" if sound or not safe else "error", f"{_spelt(held)}{as_before} (probed twice each)")
+    if sound and not safe:
+        message = "conditional writes hold here, and the store was made for a single writer"
+        exam.add("note", "conditions", url, message, remedy="for several writers, copy its runs into a new store")
+    elif not sound and safe:
+        message = f"the server at {endpoint} does not honour conditional writes ({_spelt(held)}): writers can lose runs"
+        exam.add("error", "conditions", url, message, remedy="write through another endpoint, and look at its proxy")
+    elif sound and before is not None and not all(before.values()):
+        message = (
+            f"{keys.STORE_MARKER} records that conditions do not hold at {endpoint}, and they do: "
+            "every safe writer is refused"
+        )
+        exam.add("warning", "conditions", url, message, remedy="use another name of the endpoint, such as its address")
+
+
+# ---------------------------------------------------------------- rules, permissions, uploads
+
+
+def check_traits(exam: Examination, *, probes: bool) -> None:
+    """Report what the backend says about the bucket or the folder."""
+    try:
+        traits = list(exam.context.backend.traits(probes=probes))
+    except ArtifactStoreError as error:
+        exam.fact("place", "unknown", str(error))
+        return
+    for trait in traits:
+        exam.facts.append(Fact.of(trait))
+        if trait.state != "fine":
+            repair = None if trait.fix is None else Repair("fix", trait.message, partial(_fix, trait))
+            url = exam.context.backend.url
+            exam.add(trait.state, trait.name, url, trait.message, remedy=trait.remedy, repair=repair)
+
+
+def _fix(trait: Trait, now: datetime) -> Ending:
+    del now
+    assert trait.fix is not None
+    trait.fix()
+    return Ending("fixed")
+
+
+def check_uploads(exam: Examination) -> None:
+    """Report unfinished uploads, and leftover temporary files of a disk."""
+    url = exam.context.backend.url
+    found = exam.ask(lambda: list(exam.context.backend.unfinished()))
+    if isinstance(found, ContainerNotFound):
+        return
+    if isinstance(found, Unsupported | AccessDenied | Corrupt):
+        exam.fact("uploads", "unknown", str(found))
+        exam.add("unknown", "uploads", url, f"unfinished uploads could not be listed: {found}")
+        return
+    if isinstance(found, ArtifactStoreError):
+        exam.refused(url, found, what="the list of unfinished uploads")
+        return
+    for upload in sorted(found, key=lambda upload: (upload.key, upload.upload)):
+        if not exam.young(upload.begun):
+            _upload(exam, upload)
+
+
+def _upload(exam: Examination, upload: Unfinished) -> None:
+    def abort(now: datetime) -> Ending:
+        return survey.abort(exam.context, upload, grace=exam.options.grace, now=now)
+
+    begun = f"{upload.begun:%Y-%m-%d %H:%M:%S} UTC"
+    code, message = (
+        "orphan-upload",
+        f"an unfinished multipart upload, begun at {begun}, takes room that no listing shows",
+    )
+    if upload.key.rpartition("/")[2] == upload.upload:
+        code, message = "leftover-file", f"a leftover temporary file of a writer that crashed, begun at {begun}"
+    repair = Repair("abort", message, abort, upload.size)
+    exam.add("warning", code, upload.key, message, remedy="artifact-store gc --apply", repair=repair)
