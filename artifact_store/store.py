@@ -6,49 +6,50 @@ It decides the order of the steps and who takes part in them; every step itself 
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from artifact_store.checking import Checking
 from artifact_store.core import keys
-from artifact_store.core.errors import InvalidOption, RunDeleted
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.files import Digest
 from artifact_store.core.keys import KeyLike, ModelKey, RunId
 from artifact_store.core.manifest import Manifest
-from artifact_store.core.pointer import Pointer, Publish
-from artifact_store.core.policy import Expect, Never, Policy, parse_policy
+from artifact_store.core.pointer import Pointer
+from artifact_store.core.policy import Policy, parse_policy, promotion_policy
 from artifact_store.core.references import RefLike, RunRef
 from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.store_record import Concurrency
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.draft import Draft
-from artifact_store.examining import Examining
-from artifact_store.housekeeping import Housekeeping
-from artifact_store.legacy.backend import LegacyBackend
-from artifact_store.ops import catalog, marker, promote, resolve, signing
-from artifact_store.ops.context import Context
-from artifact_store.ops.keypairs import Signer
-from artifact_store.ops.provenance import parse as parse_provenance
-from artifact_store.ops.watermark import Watermarks
+from artifact_store.ops import (
+    catalog,
+    deletion,
+    marker,
+    promote,
+    resolve,
+    retention,
+    signing,
+    survey,
+    verify,
+)
+from artifact_store.ops.keypairs import PublicKey, Signer
+from artifact_store.ops.options import make_context
+from artifact_store.ops.plan import Plan
+from artifact_store.ops.retention import GRACE
+from artifact_store.reader import Reader
 from artifact_store.run import Example, Run
 from artifact_store.storage.base import Backend
-from artifact_store.storage.cache import FileCache
-from artifact_store.storage.home import at_home
 from artifact_store.storage.open import open_backend
-from artifact_store.storage.settle import Patience
-from artifact_store.storage.single_writer import SingleWriter
-from artifact_store.storage.transfer import Report, Workers
+from artifact_store.storage.transfer import Report
 
-_RESOLVE_AGAIN = 3
-"""How often ``latest`` is resolved anew when the run that it named is deleted under the reader."""
+if TYPE_CHECKING:
+    pass
 
 
-class ArtifactStore(Housekeeping, Checking, Examining):
+class ArtifactStore(Reader):
     """Save trained models under a folder or a bucket, and load exactly what was saved.
 
     ``url`` is a folder, ``s3://bucket/prefix``, ``gs://…``, ``az://…``, ``memory://name`` or anything that fsspec
@@ -98,32 +99,24 @@ class ArtifactStore(Housekeeping, Checking, Examining):
         provenance: bool | Collection[str] = True,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
-        if concurrency not in {"safe", "single-writer"}:
-            raise InvalidOption(f"concurrency is 'safe' or 'single-writer', not {concurrency!r}")
         backend = open_backend(
             url, filesystem=filesystem, storage_options=storage_options, engine=engine, timeout=timeout
         )
-        if signer is not None and not isinstance(signer, Signer):
-            raise InvalidOption(f"signer is a Signer: Signer.from_pem('mine.key'), not a {type(signer).__name__}")
-        if state is not None and (policy is None or not policy.require_signature):
-            raise InvalidOption("state remembers signed aliases; it needs a policy with require_signature=True")
-        self._context = Context(
-            backend=SingleWriter(backend) if concurrency == "single-writer" else backend,
-            registry=registry or CodecRegistry(),
-            policy=policy or LoadPolicy(),
-            workers=Workers(),
-            patience=Patience(seconds=timeout),
-            cache=None if cache is None else FileCache(at_home(cache)),
-            report=progress,
-            now=clock or partial(datetime.now, UTC),
-            new_suffix=keys.random_suffix,
-            new_write_id=keys.random_write_id,
-            actor=actor if actor is not None else platform.node() or "unknown",
-            concurrency=concurrency,
+        context = make_context(
+            backend,
+            policy=policy,
             signer=signer,
-            provenance=parse_provenance(provenance),
-            marks=None if state is None else Watermarks(at_home(state), Patience(seconds=timeout)),
+            state=state,
+            cache=cache,
+            concurrency=concurrency,
+            timeout=timeout,
+            progress=progress,
+            registry=registry,
+            actor=actor,
+            provenance=provenance,
+            clock=clock,
         )
+        super().__init__(context)
 
     @classmethod
     def open_legacy(cls, path: str | Path, *, registry: CodecRegistry | None = None, **options: Any) -> Self:
@@ -138,26 +131,9 @@ class ArtifactStore(Housekeeping, Checking, Examining):
             Unsupported: it is a file of another kind.
             InvalidOption: the policy requires signatures, and no old tree has any.
         """
-        policy = options.get("policy")
-        if isinstance(policy, LoadPolicy) and policy.require_signature:
-            raise InvalidOption(
-                f"the policy requires signatures, and an old tree has none: migrate {path} into a store with a signer, "
-                "or open it with another policy"
-            )
-        return cls(LegacyBackend(path, registry=registry), registry=registry, **options)
+        from artifact_store.legacy.backend import open_tree
 
-    def __repr__(self) -> str:
-        return f"<ArtifactStore {self.url} ({self._context.backend.engine})>"
-
-    @property
-    def url(self) -> str:
-        """Where the root is, without credentials."""
-        return self._context.backend.url
-
-    @property
-    def guarantees(self) -> marker.Guarantees:
-        """What holds for writes here. Does no input or output: ``probed`` turns true with the first write."""
-        return marker.guarantees(self._context)
+        return cls(open_tree(path, registry, options.get("policy")), registry=registry, **options)
 
     # ------------------------------------------------------------ save
 
@@ -246,104 +222,6 @@ class ArtifactStore(Housekeeping, Checking, Examining):
         finally:
             draft.discard()
 
-    # ------------------------------------------------------------ find and load
-
-    def get(self, ref: RefLike) -> Run:
-        """Return the run that a reference names, without its files: one request.
-
-        Raises:
-            AliasNotFound, AliasRetired, RunNotFound, RunDeleted, AmbiguousRun: it names none, or not one.
-            Corrupt: the pointer or the manifest cannot be believed.
-            Untrusted: the policy requires signatures; the pointer of the alias has no good one, or the run named by id.
-        """
-        return Run(self._context, resolve.resolve(self._context, RunRef.parse(ref)))
-
-    def load(
-        self,
-        ref: RefLike,
-        component: str = "model",
-        *,
-        into: Any | None = None,
-        allow_code: bool = False,
-        sha256: str | None = None,
-    ) -> Any:
-        """Return a component of the run that a reference names: two dependent steps, whatever the number of files.
-
-        A run that is deleted meanwhile is ``RunDeleted`` if it was named by id; an alias is resolved again.
-        The other arguments and errors are those of :meth:`Run.load` and :meth:`get`.
-        """
-        parsed = RunRef.parse(ref)
-        for _ in range(_RESOLVE_AGAIN if parsed.alias is not None else 0):
-            try:
-                return self.get(parsed).load(component, into=into, allow_code=allow_code, sha256=sha256)
-            except RunDeleted:
-                continue
-        return self.get(parsed).load(component, into=into, allow_code=allow_code, sha256=sha256)
-
-    def find(
-        self,
-        key: KeyLike,
-        *,
-        prefer: str | Sequence[str] = ("best_wf", keys.LATEST),
-        newest: bool = True,
-        max_run_age: timedelta | None = None,
-    ) -> Run:
-        """Return the run to use: of the first alias in ``prefer`` that exists, else the newest publishable one.
-
-        ``run.found_by`` tells each step. An alias that exists and cannot be read is an error, not a reason to take
-        another run; runs that were kept from being published are never taken. Nor is one that was saved longer ago than
-        ``max_run_age`` a reason to take another.
-
-        Raises:
-            ModelNotFound: there is nothing to take; the text tells each step.
-            RunTooOld: the run to take is older than ``max_run_age``.
-            Corrupt, Unavailable, AccessDenied, RunDeleted: an alias cannot be read, or names a run that is gone.
-        """
-        aliases = [prefer] if isinstance(prefer, str) else list(prefer)
-        for alias in aliases:
-            keys.check_alias(alias)
-        limit = catalog.check_limit(max_run_age)
-        found = catalog.find(self._context, ModelKey.parse(key), aliases, newest=newest)
-        catalog.check_run_age(found.manifest, limit, self._context.now())
-        return Run(self._context, found.manifest, found_by=found.steps)
-
-    def models(self) -> list[ModelKey]:
-        """Return every model that has runs or aliases here, in order."""
-        return catalog.models(self._context)
-
-    def aliases(self, key: KeyLike) -> dict[str, Pointer]:
-        """Return every alias of a model by name, with the pointer in force; ``run_id`` is none where it is retired.
-
-        Raises:
-            Corrupt: a pointer cannot be believed.
-        """
-        return catalog.aliases(self._context, ModelKey.parse(key))
-
-    def runs(
-        self,
-        key: KeyLike | None = None,
-        *,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        tags: Mapping[str, object] | None = None,
-        where: Callable[[Run], bool] | None = None,
-        limit: int | None = None,
-    ) -> catalog.Runs[Run]:
-        """Return the committed runs of a model, or of all, newest first within a model.
-
-        ``since`` and ``until`` are aware times that ``created_at`` is compared with; ``tags`` have to be equal.
-        Manifests are fetched ahead in parallel while one iterates. A broken run is no reason to stop: it is in
-        ``.problems`` afterwards, and so is one that is not signed as the policy requires.
-        """
-        context = self._context
-        wanted = catalog.Filter(since, until, tags, limit)
-        models = None if key is None else [ModelKey.parse(key)]
-        if where is not None and not callable(where):
-            raise InvalidOption(
-                f"where is a function of a Run, such as lambda run: run.metrics['auc'] > 0.6, not {where!r}"
-            )
-        return catalog.Runs(context, models, wanted, lambda manifest: Run(context, manifest), where or (lambda _: True))
-
     # ------------------------------------------------------------ publish
 
     def promote(
@@ -365,12 +243,8 @@ class ArtifactStore(Housekeeping, Checking, Examining):
             OutcomeUnknown: the publish may have landed.
         """
         keys.check_alias(alias)
-        if expect is not None and publish is not None:
-            raise InvalidOption("give either expect or publish, not both")
-        policy = Expect(expect) if expect is not None else parse_policy(publish or "always")
-        if isinstance(policy, Never):
-            raise InvalidOption("promote publishes; publish='never' means nothing here")
-        self._open_to_publish()
+        policy = promotion_policy(expect, publish)
+        signing.open_to_publish(self._context)
         return promote.promote(self._context, alias, self._own(run), policy, self._context.note(reason))
 
     def rollback(self, ref: RefLike, *, to: str | Run | None = None, reason: str = "") -> Pointer:
@@ -383,18 +257,9 @@ class ArtifactStore(Housekeeping, Checking, Examining):
             PointerConflict: somebody published meanwhile; nothing was done.
         """
         parsed = RunRef.parse(ref)
-        marker.opened(self._context)
-        past = resolve.history(self._context, parsed)
-        if to is None:
-            manifest = promote.choose(self._context, parsed, past.entries)
-        else:
-            wanted = RunRef(parsed.key, None, to) if isinstance(to, str) and ":" not in to else to
-            manifest = self._own(wanted, key=parsed.key)
-        why = reason or f"rollback from {past.entries[-1].run_id or 'retired'}"
-        self._open_to_publish()
-        return promote.republish(
-            self._context, past.seen.value.alias, manifest, self._context.note(why), seen=past.seen
-        )
+        wanted = RunRef(parsed.key, None, to) if isinstance(to, str) and ":" not in to else to
+        target = None if wanted is None else partial(self._own, wanted, key=parsed.key)
+        return promote.roll_back(self._context, parsed, target, reason=reason)
 
     def retire(self, ref: RefLike, *, reason: str = "") -> Pointer:
         """Let an alias name no run from now on; its history and its ``seq`` go on.
@@ -403,38 +268,96 @@ class ArtifactStore(Housekeeping, Checking, Examining):
             AliasNotFound: it was never published.
             PointerConflict: somebody published meanwhile; nothing was done.
         """
-        self._open_to_publish()
+        signing.open_to_publish(self._context)
         seen = resolve.published(self._context, RunRef.parse(ref))
         return promote.retire(self._context, seen, self._context.note(reason))
 
-    def history(self, ref: RefLike) -> list[Publish]:
-        """Return every publish that an alias ever had, oldest first, the one in force last.
+    # ------------------------------------------------------------ delete and clear
+
+    def delete(self, run: Run | RefLike, *, reason: str = "") -> Plan:
+        """Return the plan to delete one run, which is named by its full id.
+
+        Applied, it hides the run from every reader; its files stay until ``gc`` sweeps them after the grace period,
+        and :meth:`undelete` brings it back until then. Its id is never used again.
 
         Raises:
-            AliasNotFound: it was never published.
-            Corrupt: a part of the history is missing or damaged.
-            Untrusted: the policy requires a signature of the pointer, and does not find a good one.
+            RunNotFound, RunDeleted: it is not there (any more).
+            RunInUse: an alias names it; promote another run there first, or retire the alias.
         """
-        return resolve.history(self._context, RunRef.parse(ref)).entries
+        return retention.plan_delete(self._context, *self._named(run, "delete"), reason=reason)
 
-    def _open_to_publish(self) -> None:
-        signing.check_able(self._context)
-        marker.opened(self._context)
+    def undelete(self, ref: Run | RefLike) -> Run:
+        """Bring back a deleted run, and return it. One that was not deleted is returned as it is.
+
+        Raises:
+            RunNotFound: no such run was ever committed.
+            RunDeleted: its files are gone.
+            OutcomeUnknown: it may be back.
+        """
+        named = self._named(ref, "undelete")
+        marker.opened_if_there(self._context)
+        return Run(self._context, deletion.undelete(self._context, *named))
+
+    def prune(
+        self,
+        key: KeyLike | None = None,
+        *,
+        keep_last: int | None = None,
+        keep_best: Sequence[object] | retention.Best | None = None,
+        older_than: timedelta | datetime | None = None,
+        grace: timedelta = GRACE,
+        reason: str = "",
+    ) -> Plan:
+        """Return the plan to delete the runs of a model, or of each model, that no rule keeps.
+
+        A run stays if it is one of the newest ``keep_last``, one of the best by ``keep_best`` (``("sharpe", 3)``, or
+        ``("loss", 3, "min")``), or not ``older_than`` that. Always safe are what an alias names (to pin a run, promote
+        it to an alias of its own), what one named until less than ``grace`` ago, the last two runs of every alias, and
+        what a rollback would serve. The plan says of every run why it goes or stays.
+
+        Raises:
+            InvalidOption: nothing says what to keep, or a value means nothing.
+        """
+        rules = retention.Rules(keep_last, retention.Best.of(keep_best), older_than, grace)
+        models = catalog.models(self._context) if key is None else [ModelKey.parse(key)]
+        return retention.plan_prune(self._context, models, rules, reason=reason)
+
+    def gc(self, *, grace: timedelta = GRACE) -> Plan:
+        """Return the plan to sweep what was deleted, and to clear what was never committed, at least ``grace`` ago.
+
+        Committed runs are never touched. The grace period has to be longer than any save takes. Nothing is planned
+        in an empty root, and nothing is ever touched in one that is no store.
+
+        Raises:
+            NotAStore: the root holds something else.
+        """
+        return survey.plan_gc(self._context, grace=grace)
+
+    # ------------------------------------------------------------ check
+
+    def sign(self, ref: Run | RefLike, signer: Signer | bytes, key: PublicKey | None = None) -> Run:
+        """Vouch for a committed run: read every byte of it, compare, and store a signature beside it, create-only.
+
+        Several keys may sign one run. With ``key``, a signature that was made elsewhere, such as by
+        `model_signing sign key`, is stored instead: ``signer`` is then its bytes.
+
+        Raises:
+            NotFound: there is no such run.
+            Corrupt: it is damaged; nothing was signed.
+            SignatureInvalid: what was made elsewhere is no signature by ``key`` of this very run.
+            Conflict: something else lies where the signature belongs.
+        """
+        manifest = self._own(ref, signed=False)
+        verify.sign(self._context, manifest, signer, key)
+        return Run(self._context, manifest)
+
+    # ------------------------------------------------------------ what an argument names
 
     def _own(self, run: Run | RefLike, *, key: ModelKey | None = None, signed: bool = True) -> Manifest:
         """Return the manifest of a run of this store, and of ``key`` if one is given."""
         what = run.manifest if isinstance(run, Run) else RunRef.parse(run)
         return resolve.own(self._context, what, key=key, signed=signed)
 
-    # ------------------------------------------------------------ end
-
-    def close(self) -> None:
-        """End this process's threads and connections. The store can be used again; it then makes new ones."""
-        self._context.workers.close()
-        self._context.backend.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def _named(self, run: Run | RefLike, what: str) -> tuple[ModelKey, RunId]:
+        """Return the model and the full id of a run that was committed here."""
+        return resolve.named(self._context, run.manifest if isinstance(run, Run) else RunRef.parse(run), what)

@@ -30,7 +30,7 @@ LAYERS = (
     {"storage", "codecs"},
     {"run", "draft", "proof", "publication", "saving", "surroundings", "ops"},
     {"legacy", "diagnosis"},
-    {"housekeeping", "checking", "examining"},  # parts of the façade
+    {"reader"},  # the part of the façade that reads
     {"store"},
     {"backends", "cli", "report", "testing", "__init__", "__main__"},
 )

@@ -81,6 +81,20 @@ _CALL = re.compile(r"if_better\(\s*([^,()]+?)\s*(?:,\s*(min|max)\s*)?\)")
 _EXPECT = re.compile(r"expect=(\S+)")
 
 
+def promotion_policy(expect: str | int | None, publish: str | Policy | None) -> Policy:
+    """Return the policy of a promotion, by what is expected to be published now, or by any other policy.
+
+    Raises:
+        InvalidOption: both are given, or the policy does not publish.
+    """
+    if expect is not None and publish is not None:
+        raise InvalidOption("give either expect or publish, not both")
+    policy = Expect(expect) if expect is not None else parse_policy(publish or "always")
+    if isinstance(policy, Never):
+        raise InvalidOption("promote publishes; publish='never' means nothing here")
+    return policy
+
+
 def parse_policy(text: str | Policy) -> Policy:
     """Read ``always``, ``never``, ``if_newer``, ``if_better(metric, max)`` or ``expect=<run id or seq>``.
 

@@ -20,31 +20,36 @@ from artifact_store.diagnosis.choice import read_choices
 from artifact_store.diagnosis.examination import Examination, Options, StorageUnreachable, shown
 from artifact_store.diagnosis.objects import StoreObjects
 from artifact_store.diagnosis.report import BY_REPAIR, SEVERITIES, Counts, Diagnosis, Finding, Repair
-from artifact_store.ops import probe
+from artifact_store.ops import marker, probe
 from artifact_store.ops.context import Context
 from artifact_store.ops.deletion import Ending
 from artifact_store.ops.plan import Plan, Step
+from artifact_store.ops.retention import check_span
 from artifact_store.ops.survey import Group
 
-Begin = Callable[[], object]
 _ORDER: Final = ("fix", "restore", "rebuild", "quarantine", "sweep", "clear", "abort", "keep")
 _COPY = "restore it from a copy of the store"
 
 
-def examine(context: Context, options: Options, concurrency: Concurrency, begin: Begin) -> Diagnosis:
-    """Examine the whole store, and return the findings. ``begin`` opens the store for writing before a repair."""
+def examine(context: Context, options: Options) -> Diagnosis:
+    """Examine the whole store, and return the findings.
+
+    Raises:
+        InvalidOption: the grace period is no span of time.
+    """
+    check_span("grace", options.grace)
     exam = Examination(context, options, context.now())
     counts = Counts()
     backend = context.backend
     exam.fact("engine", "fine", f"{backend.engine} at {backend.endpoint}")
     try:
-        counts = _everything(exam, concurrency)
+        counts = _everything(exam, context.concurrency)
     except StorageUnreachable as error:
         message = f"the storage does not answer any more, and the rest was not examined: {error}"
         exam.add("error", "unreachable", backend.url, message, remedy="try again later")
     worst = list(SEVERITIES)
     findings = sorted(exam.findings, key=lambda found: (worst.index(found.severity), found.target, found.code))
-    make_plan = partial(plan, context, begin)
+    make_plan = partial(plan, context)
     return Diagnosis(backend.url, tuple(findings), tuple(exam.facts), counts, options.deep, make_plan)
 
 
@@ -170,7 +175,6 @@ def _mode(exam: Examination, concurrency: Concurrency) -> Concurrency:
 
 def plan(
     context: Context,
-    begin: Begin,
     findings: Sequence[Finding],
     quarantine: bool,  # noqa: FBT001 -- a keyword of Diagnosis.repair
     choices: Sequence[str],
@@ -194,7 +198,7 @@ def plan(
 
         def carry_out(step: Step) -> Ending:
             if not times and step.target != keys.STORE_MARKER:
-                begin()  # after ``_store.json`` was written again, if it was missing
+                marker.opened_if_there(context)  # after ``_store.json`` was written again, if it was missing
                 times.append(probe.storage_time(context.backend, context.patience))
             return repairs[step].carry_out(times[0] if times else context.now())
 

@@ -18,7 +18,7 @@ from typing import NoReturn, TypeVar
 
 from artifact_store.core import keys
 from artifact_store.core.canonical import canonical, sha256
-from artifact_store.core.errors import ArtifactStoreError, Corrupt, ObjectNotFound, Unsupported
+from artifact_store.core.errors import ArtifactStoreError, Corrupt, InvalidOption, ObjectNotFound, Unsupported
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Note, advance
@@ -96,6 +96,21 @@ class _Model:
 
     runs: dict[RunId, OldRun] = field(default_factory=dict)
     aliases: dict[str, OldAlias] = field(default_factory=dict)
+
+
+def open_tree(path: str | Path, registry: CodecRegistry | None, policy: object) -> LegacyBackend:
+    """Return an old tree as a backend, for a store with this policy.
+
+    Raises:
+        InvalidOption: the policy requires signatures.
+        ContainerNotFound, NotAStore, Unsupported: as for :class:`LegacyBackend`.
+    """
+    if isinstance(policy, LoadPolicy) and policy.require_signature:
+        raise InvalidOption(
+            f"the policy requires signatures, and an old tree has none: migrate {path} into a store with a signer, "
+            "or open it with another policy"
+        )
+    return LegacyBackend(path, registry=registry)
 
 
 class LegacyBackend(Backend):

@@ -84,8 +84,12 @@ class Runs(Generic[T]):
         models: list[ModelKey] | None,
         wanted: Filter,
         make: Callable[[Manifest], T],
-        where: Callable[[T], bool],
+        where: Callable[[T], bool] | None,
     ) -> None:
+        if where is not None and not callable(where):
+            raise InvalidOption(
+                f"where is a function of a Run, such as lambda run: run.metrics['auc'] > 0.6, not {where!r}"
+            )
         self._context, self._models, self._wanted = context, models, wanted
         self._make, self._where = make, where
         self.problems: list[Problem] = []
@@ -95,7 +99,8 @@ class Runs(Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         self.problems.clear()
-        return islice(filter(self._where, map(self._make, self._manifests())), self._wanted.limit)
+        found = map(self._make, self._manifests())
+        return islice(found if self._where is None else filter(self._where, found), self._wanted.limit)
 
     def _manifests(self) -> Iterator[Manifest]:
         for key in models(self._context) if self._models is None else self._models:
@@ -234,7 +239,24 @@ class Finding:
     steps: tuple[str, ...]
 
 
-def find(context: Context, key: ModelKey, prefer: Sequence[str], *, newest: bool) -> Finding:
+def find(
+    context: Context, key: ModelKey, prefer: str | Sequence[str], *, newest: bool, max_run_age: timedelta | None = None
+) -> Finding:
+    """Return the run to use, which is not older than ``max_run_age``, and the steps that led to it.
+
+    Raises:
+        RunTooOld: it is older.
+        InvalidName, InvalidOption: an alias is outside the grammar, or the age is no length of time.
+        ModelNotFound, Corrupt, Unavailable, AccessDenied, Untrusted: as for :func:`_preferred`.
+    """
+    aliases = [keys.check_alias(alias) for alias in ([prefer] if isinstance(prefer, str) else prefer)]
+    limit = check_limit(max_run_age)
+    found = _preferred(context, key, aliases, newest=newest)
+    check_run_age(found.manifest, limit, context.now())
+    return found
+
+
+def _preferred(context: Context, key: ModelKey, prefer: Sequence[str], *, newest: bool) -> Finding:
     """Return the run of the first alias that exists; the newest publishable one where none does.
 
     A retired alias names no run and is passed over, but it exists: the newest run is then not taken. An alias that

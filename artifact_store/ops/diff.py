@@ -13,6 +13,8 @@ from artifact_store.core import keys
 from artifact_store.core.canonical import canonical
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.manifest import Manifest
+from artifact_store.ops import fetch
+from artifact_store.ops.context import Context
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,17 @@ class Difference:
         """Return it as JSON."""
         sections = {name: section.to_json() for name, section in self.sections()}
         return {"a": self.a, "b": self.b, "equal": not self, "sections": sections}
+
+
+def compare_signed(context: Context, one: Manifest, other: Manifest) -> Difference:
+    """Return in what two runs differ, if both are signed as the policy demands.
+
+    Raises:
+        SignatureMissing, SignatureInvalid, UntrustedKey: the policy requires signatures of both.
+    """
+    for manifest in (one, other):
+        fetch.check_signed(context, manifest)
+    return compare(one, other)
 
 
 def compare(a: Manifest, b: Manifest) -> Difference:

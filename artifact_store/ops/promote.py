@@ -21,7 +21,7 @@ reading the pointer; where that cannot be read, ``OutcomeUnknown`` is raised and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from artifact_store.core import keys
@@ -38,7 +38,7 @@ from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Note, Pointer, Publish
 from artifact_store.core.policy import Policy
 from artifact_store.core.references import RunRef
-from artifact_store.ops import signing
+from artifact_store.ops import marker, resolve, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.publish import publish, swap
 from artifact_store.ops.records import SeenPointer, Stored
@@ -66,7 +66,7 @@ def republish(context: Context, alias: str, manifest: Manifest, note: Note, *, s
 
     Raises:
         RunNotFound, RunDeleted: as for :func:`promote`.
-        PointerConflict: somebody published since; nothing was done.
+        PointerConflict: another client published since; nothing was done.
         OutcomeUnknown: the publish may have landed.
     """
     _check(context, manifest)
@@ -74,11 +74,28 @@ def republish(context: Context, alias: str, manifest: Manifest, note: Note, *, s
     return kept(context, pointer, manifest, note)
 
 
+def roll_back(
+    context: Context, ref: RunRef, target: Callable[[], Manifest] | None = None, *, reason: str = ""
+) -> Pointer:
+    """Publish again the run that served before the current one first served, or what ``target`` returns.
+
+    Raises:
+        NothingToRollBackTo: no earlier run is left.
+        PointerConflict: another client published meanwhile; nothing was done.
+    """
+    marker.opened(context)
+    past = resolve.history(context, ref)
+    manifest = choose(context, ref, past.entries) if target is None else target()
+    note = context.note(reason or f"rollback from {past.entries[-1].run_id or 'retired'}")
+    signing.check_able(context)
+    return republish(context, past.seen.value.alias, manifest, note, seen=past.seen)
+
+
 def retire(context: Context, seen: Stored[Pointer], note: Note) -> Pointer:
     """Publish that the alias names no run, over the pointer that was ``seen``, or not at all.
 
     Raises:
-        PointerConflict: somebody published since; nothing was done.
+        PointerConflict: another client published since; nothing was done.
         OutcomeUnknown: the publish may have landed.
     """
     pointer = seen.value

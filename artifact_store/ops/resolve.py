@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from artifact_store.core import keys
-from artifact_store.core.errors import AliasNotFound, AliasRetired, Conflict, InvalidReference
+from artifact_store.core.errors import AliasNotFound, AliasRetired, Conflict, InvalidReference, RunDeleted
 from artifact_store.core.grammar import RUN_ID
-from artifact_store.core.keys import ModelKey
+from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Pointer, Publish
 from artifact_store.core.references import RunRef
 from artifact_store.ops import catalog, marker, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import Stored
+
+T = TypeVar("T")
+
+_RESOLVE_AGAIN = 3
+"""How often an alias is resolved again when the run that it named is deleted under the reader."""
 
 
 def resolve(context: Context, ref: RunRef, *, signed: bool = True) -> Manifest:
@@ -83,6 +89,20 @@ def _run_is_meant(ref: RunRef, models: Sequence[str]) -> str:
     return ""
 
 
+def following(context: Context, ref: RunRef, use: Callable[[Manifest], T]) -> T:
+    """Return what ``use`` makes of the run that a reference names; an alias is resolved again if the run is deleted.
+
+    Raises:
+        RunDeleted: the run was named by its id, or what the alias names was deleted each time.
+    """
+    for _ in range(_RESOLVE_AGAIN if ref.alias is not None else 0):
+        try:
+            return use(resolve(context, ref))
+        except RunDeleted:
+            continue
+    return use(resolve(context, ref))
+
+
 @dataclass(frozen=True, slots=True)
 class Past:
     """Everything that an alias ever named, oldest first, and the pointer that it was read with."""
@@ -102,6 +122,27 @@ def history(context: Context, ref: RunRef) -> Past:
     seen = published(context, ref)
     signing.believe(context, seen.value)
     return Past(seen, context.records.history(seen))
+
+
+def named(context: Context, what: Manifest | RunRef, verb: str) -> tuple[ModelKey, RunId]:
+    """Return the model and the id of a run that was committed here, deleted or not.
+
+    Raises:
+        InvalidReference: the reference is an alias, or a part of an id, which may mean another run tomorrow.
+        RunNotFound: no such run was ever committed here.
+        Conflict: the manifest is that of another store, where a run has the same name.
+    """
+    if isinstance(what, Manifest):
+        key, run_id = what.key, RunId(what.run_id)
+    elif what.run_id is None:
+        raise InvalidReference(f"{what} does not name a run by its full id: {verb} needs {what.key}:RUN_ID")
+    else:
+        key, run_id = what.key, what.run_id
+    record = context.records.run(key, run_id).value
+    found = record.digest if isinstance(record, Manifest) else record.manifest_sha256
+    if isinstance(what, Manifest) and found not in {None, what.digest}:
+        raise Conflict(f"{what.label} of {context.backend.url} is another run than the one that was given")
+    return key, run_id
 
 
 def own(context: Context, what: Manifest | RunRef, *, key: ModelKey | None = None, signed: bool = True) -> Manifest:

@@ -264,6 +264,17 @@ def sign_pointer(context: Context, pointer: Pointer) -> Pointer:
     return announced.signed(signer.sign(announced.signed_message()))
 
 
+def open_to_publish(context: Context) -> None:
+    """Open the store for writing, once it is sure that this client may publish.
+
+    Raises:
+        InvalidOption: as for :func:`check_able`.
+        ArtifactStoreError: as for :func:`artifact_store.ops.marker.opened`.
+    """
+    check_able(context)
+    marker.opened(context)
+
+
 def check_able(context: Context) -> None:
     """Raise if what this store would write is nothing that it would read.
 

@@ -23,6 +23,7 @@ from artifact_store.ops.audit import Problem
 from artifact_store.ops.context import Context
 from artifact_store.ops.deletion import Ending, spoken
 from artifact_store.ops.plan import Plan, Step
+from artifact_store.ops.retention import check_span
 from artifact_store.storage.base import Entry, Unfinished
 from artifact_store.storage.settle import patiently
 
@@ -62,8 +63,10 @@ def plan_gc(context: Context, *, grace: timedelta) -> Plan:
     """Return the plan to clear away what was never committed, and to sweep what was deleted ``grace`` ago.
 
     Raises:
+        InvalidOption: ``grace`` is no span of time.
         NotAStore: the root holds something else. In an empty one there is nothing to do.
     """
+    check_span("grace", grace)
     if not marker.check_store(context.records):
         return Plan((), lambda: lambda _: Ending("kept"))
     found = _Survey(context, grace, context.now())
