@@ -28,7 +28,15 @@ PLUMBING = (
     "test_reading_what_is_not_there_says_so",
 )
 """What the suite of backends asks of moto by default: that requests arrive and replies are read. SeaweedFS is asked everything."""
+CHEAP_PAGES = (
+    "test_every_test_that_the_page_of_the_old_pipeline_names_is_there",
+    "test_what_the_security_page_says_of_files_and_errors_is_so",
+    "test_the_json_of_the_readme_is_json",
+    "test_the_documents_of_the_format_are_real_ones",
+)
+"""Of the tests that follow the pages, those that train nothing; a job of its own runs all."""
 SLICES = {
+    "tests/unit/test_codec_sb3.py::test_training_that_was_interrupted_gives_the_same_parameters": 4,
     "tests/unit/test_features_categories.py": 4,
     f"{CONFORMANCE}/test_doctor.py": 2,
     f"{CONFORMANCE}/test_fsspec.py::TestS3fsOnSeaweed": 3,
@@ -37,6 +45,9 @@ SLICES = {
     f"{CONFORMANCE}/test_signing.py": 3,
     f"{CONFORMANCE}/test_store.py": 3,
     f"{CONFORMANCE}/test_symbols.py": 3,
+    "tests/integration/e2e/test_demo.py": NONE,
+    "tests/integration/e2e/test_documentation.py": NONE,
+    **{f"tests/integration/e2e/test_documentation.py::{name}": 1 for name in CHEAP_PAGES},
     "tests/integration/codecs/test_decode_comes_last.py": 3,
     "tests/integration/legacy": 4,
     **dict.fromkeys(MOTO, NONE),
