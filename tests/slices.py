@@ -28,8 +28,16 @@ PLUMBING = (
     "test_reading_what_is_not_there_says_so",
 )
 """What the suite of backends asks of moto by default: that requests arrive and replies are read. SeaweedFS is asked everything."""
+CHEAP_PAGES = (
+    "test_every_test_that_the_page_of_the_old_pipeline_names_is_there",
+    "test_what_the_security_page_says_of_files_and_errors_is_so",
+    "test_the_json_of_the_readme_is_json",
+    "test_the_documents_of_the_format_are_real_ones",
+)
+"""Of the tests that follow the pages, those that train nothing; a job of its own runs all."""
 SLICES = {
-    "tests/unit/test_features_categories.py": 4,
+    "tests/unit/test_codec_sb3.py::test_training_that_was_interrupted_gives_the_same_parameters": 4,
+    "tests/unit/test_features_categories.py": 6,
     f"{CONFORMANCE}/test_doctor.py": 2,
     f"{CONFORMANCE}/test_fsspec.py::TestS3fsOnSeaweed": 3,
     f"{CONFORMANCE}/test_retention.py": 3,
@@ -37,8 +45,21 @@ SLICES = {
     f"{CONFORMANCE}/test_signing.py": 3,
     f"{CONFORMANCE}/test_store.py": 3,
     f"{CONFORMANCE}/test_symbols.py": 3,
+    "tests/integration/e2e/test_demo.py": NONE,
+    "tests/integration/e2e/test_documentation.py": NONE,
+    **{f"tests/integration/e2e/test_documentation.py::{name}": 1 for name in CHEAP_PAGES},
     "tests/integration/codecs/test_decode_comes_last.py": 3,
+    "tests/integration/e2e/test_forks.py": 2,
+    "tests/integration/e2e/test_legacy_hostile.py": 4,
+    "tests/integration/e2e/test_legacy_store.py": 3,
+    "tests/integration/e2e/test_migrate.py": 3,
+    "tests/integration/e2e/test_predictors.py": 3,
+    "tests/integration/e2e/test_proxy.py": 3,
+    "tests/integration/e2e/test_redaction.py": 3,
     "tests/integration/legacy": 4,
+    "tests/integration/models": 3,
+    "tests/proofs/matrix": 3,
+    "tests/proofs/replays/test_servers.py": 3,
     **dict.fromkeys(MOTO, NONE),
     **{f"{suite}::{name}": 10 for suite in MOTO for name in PLUMBING},
     f"{MOTO[0]}::test_a_folder_made_by_a_console_is_no_object": 1,

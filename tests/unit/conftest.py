@@ -6,7 +6,9 @@ stays inside of the process is allowed: threads, pipes, and the pair of sockets 
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing.process
+import os
 import socket
 import sys
 from collections.abc import Iterator
@@ -14,6 +16,9 @@ from types import FrameType
 from typing import Any
 
 import pytest
+
+with contextlib.suppress(ImportError):
+    import urllib3.util.connection  # noqa: F401 -- tries out, while it is imported, whether a socket can have IPv6
 
 REFUSED = frozenset(
     ("socket.bind", "socket.connect", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo", "socket.gethostbyname")
@@ -31,8 +36,20 @@ class Refusal:
     def __init__(self) -> None:
         self.running = False
         self.refused: list[str] = []
+        self._path = ""
         sys.addaudithook(self._hear)  # for good: Python has no way to take one off
         multiprocessing.process.BaseProcess.start = self._started(multiprocessing.process.BaseProcess.start)  # type: ignore[method-assign]
+
+    def begin(self) -> None:
+        """Refuse from now on. Programs are not found either: a save does without git where there is none."""
+        self.refused.clear()
+        self._path, os.environ["PATH"] = os.environ.get("PATH", ""), ""
+        self.running = True
+
+    def end(self) -> None:
+        """Allow everything again."""
+        self.running = False
+        os.environ["PATH"] = self._path
 
     def refuse(self, what: str) -> None:
         self.refused.append(what)
@@ -70,8 +87,7 @@ def refused() -> Iterator[list[str]]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     """Refuse from before the first fixture; a fixture would leave out those of modules."""
-    REFUSAL.refused.clear()
-    REFUSAL.running = True
+    REFUSAL.begin()
     if servers := SERVERS.intersection(getattr(item, "fixturenames", ())):
         pytest.fail(f"asks for {', '.join(sorted(servers))}: its place is tests/integration")
     return (yield)
@@ -83,6 +99,6 @@ def pytest_runtest_teardown() -> Iterator[None]:
     try:
         yield
     finally:
-        REFUSAL.running = False
+        REFUSAL.end()
     if REFUSAL.refused:
         pytest.fail(f"{', '.join(REFUSAL.refused)}: its place is tests/integration", pytrace=False)

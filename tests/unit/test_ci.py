@@ -85,7 +85,7 @@ def test_every_folder_of_tests_runs_for_every_change() -> None:
     run = {word for file, _, words in every_command() if file == "ci" for word in words if word.startswith("tests/")}
     run |= {"tests/proofs"} if any(words[2:4] == ["prove", "slice"] for _, _, words in every_command()) else set()
     folders = {path.parts[1] for path in (item.relative_to(ROOT) for item in (ROOT / "tests").rglob("test_*.py"))}
-    assert {f"tests/{name}" for name in folders} == run
+    assert {f"tests/{name}" for name in folders} <= run
 
 
 def test_the_local_door_calls_the_default_run() -> None:

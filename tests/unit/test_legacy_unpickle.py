@@ -30,6 +30,7 @@ from artifact_store.legacy.unpickle import loads
 from artifact_store.legacy.vecnormalize_pickle import read_vecnormalize
 from tests.hostile import whole
 from tests.legacy_cases import CASES
+from tests.slices import examples
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 
@@ -50,7 +51,7 @@ plain = st.recursive(
 
 class TestWhatPickleWrites:
     @given(value=plain, protocol=st.sampled_from(PROTOCOLS))
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=examples(60, 2000))
     def test_plain_values_come_back_equal(self, value: object, protocol: int) -> None:
         found = loads(pickle.dumps(value, protocol))
         assert found == value
@@ -293,13 +294,13 @@ def mutated(draw: st.DrawFn, data: bytes) -> bytes:
 
 class TestWhatever:
     @given(data=st.binary(max_size=200))
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=examples(100, 3000))
     def test_random_bytes_give_a_value_or_a_typed_error(self, data: bytes) -> None:
         with contextlib.suppress(Corrupt, RiskRefused, CodecUnavailable):
             read(data, what="random")
 
     @given(data=st.data())
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=examples(60, 2000))
     def test_mutated_pickles_give_a_value_or_a_typed_error(self, data: st.DataObject) -> None:
         value = {
             "a": [1, 2.5, "x", None],
