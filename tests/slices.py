@@ -36,8 +36,8 @@ CHEAP_PAGES = (
 )
 """Of the tests that follow the pages, those that train nothing; a job of its own runs all."""
 SLICES = {
-    "tests/unit/test_codec_sb3.py::test_training_that_was_interrupted_gives_the_same_parameters": 4,
-    "tests/unit/test_features_categories.py": 6,
+    "tests/unit/test_codec_sb3.py": 5,
+    "tests/unit/test_features_categories.py": 10,
     f"{CONFORMANCE}/test_doctor.py": 2,
     f"{CONFORMANCE}/test_fsspec.py::TestS3fsOnSeaweed": 3,
     f"{CONFORMANCE}/test_retention.py": 3,
