@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from artifact_store.core.errors import Corrupt, InvalidInput, NotEncodable
 from artifact_store.core.keys import RunId
 from artifact_store.core.manifest import Component, FileEntry, Manifest
+from artifact_store.errors import Corrupt, InvalidInput, NotEncodable
 from artifact_store.ops.context import Context
 from artifact_store.ops.golden import check_example
 from artifact_store.ops.validate import Validation

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 from artifact_store import proof
 from artifact_store.core import keys, symbols
-from artifact_store.core.errors import ArtifactStoreError, Corrupt
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.policy import Later, Never, Policy
+from artifact_store.errors import ArtifactStoreError, Corrupt
 from artifact_store.ops import promote, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import SeenPointer

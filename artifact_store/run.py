@@ -16,14 +16,13 @@ from artifact_store.core import keys, trust
 from artifact_store.core.codec import Risk
 from artifact_store.core.compatibility import EnvironmentVerdict
 from artifact_store.core.documents import NON_FINITE
-from artifact_store.core.errors import ArtifactStoreError, Corrupt, InvalidOption
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.files import Digest
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import FileEntry, Manifest, summary
 from artifact_store.core.pointer import Pointer
 from artifact_store.core.references import RunRef
-from artifact_store.core.wording import brief
+from artifact_store.errors import ArtifactStoreError, Corrupt, InvalidOption
 from artifact_store.ops import environment, fetch
 from artifact_store.ops.audit import RunReport, verify_run
 from artifact_store.ops.context import Context
@@ -31,6 +30,7 @@ from artifact_store.ops.golden import check_example
 from artifact_store.ops.predict import METHODS
 from artifact_store.ops.validate import Validation, validate_run
 from artifact_store.storage.home import at_home
+from artifact_store.wording import brief
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ import click.testing
 import pytest
 
 from artifact_store import ArtifactStore
-from artifact_store.core.errors import ArtifactStoreError
+from artifact_store.errors import ArtifactStoreError
 from tests.servers.marked import MARKS
 
 WATCHED = tuple(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from artifact_store import ArtifactStore, errors
-from artifact_store.core.errors import ArtifactStoreError
+from artifact_store.errors import ArtifactStoreError
 from artifact_store.storage.open import open_backend
 from artifact_store.testing import Faults, FaultyBackend
 

@@ -11,7 +11,13 @@ import click
 from artifact_store.cli import text
 from artifact_store.cli.session import Command, Session, pass_session, refuse_what_is_no_store
 from artifact_store.cli.validate import described, listed, status, told
-from artifact_store.core.errors import ModelNotFound, SignatureInvalid, SignatureMissing, Untrusted, UntrustedKey
+from artifact_store.errors import (
+    ModelNotFound,
+    SignatureInvalid,
+    SignatureMissing,
+    Untrusted,
+    UntrustedKey,
+)
 from artifact_store.ops.audit import Report, RunReport
 from artifact_store.ops.keypairs import PublicKey
 from artifact_store.ops.verdict import Verdict

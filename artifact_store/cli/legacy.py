@@ -11,8 +11,8 @@ import click
 
 from artifact_store.cli import program, text
 from artifact_store.cli.session import Command, Session, pass_session
-from artifact_store.core.errors import InvalidOption
 from artifact_store.core.references import RunRef
+from artifact_store.errors import InvalidOption
 from artifact_store.legacy.export import export as write_old
 from artifact_store.legacy.migrate import Step
 from artifact_store.legacy.migrate import migrate as bring_over

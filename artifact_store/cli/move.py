@@ -10,16 +10,16 @@ from typing import Any
 
 import click
 
-from artifact_store import owned
+from artifact_store import private_files
+from artifact_store.canonical import parse
 from artifact_store.cli import text
 from artifact_store.cli.look import environment_lines, publish_document, size_of
 from artifact_store.cli.session import Bar, Command, Session, pass_session
-from artifact_store.core.canonical import parse
-from artifact_store.core.errors import Corrupt, InvalidOption
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.keys import LATEST
 from artifact_store.core.manifest import MAX_MANIFEST
 from artifact_store.draft import Draft
+from artifact_store.errors import Corrupt, InvalidOption
 from artifact_store.run import Run
 
 _RAW = "raw"
@@ -76,14 +76,14 @@ def _some(run: Run, names: Sequence[str], dest: str, *, single: bool) -> list[tu
         if os.path.lexists(copy):
             raise InvalidOption(f"{copy} is there already, and nothing is overwritten")
     for name, copy in saved:
-        owned.make_folder(copy.parent)
+        private_files.make_folder(copy.parent)
         with run.open(name) as source:
             _write_new(source, copy)
     return saved
 
 
 def _write_new(source: Any, target: Path) -> None:
-    with owned.create(target) as sink:
+    with private_files.create(target) as sink:
         try:
             shutil.copyfileobj(source, sink)
         except BaseException:

@@ -23,9 +23,9 @@ from typing import Any, Final
 
 import click
 
+from artifact_store import errors
 from artifact_store.cli import text
 from artifact_store.cli.text import safe, table
-from artifact_store.core import errors
 from artifact_store.store import ArtifactStore
 
 __all__ = [
@@ -239,6 +239,7 @@ def described(error: BaseException) -> dict[str, Any]:
     """Return an error as JSON: its type, its family, the text, and the plain ones among its attributes."""
     return {
         "type": type(error).__name__,
+        "code": error.code if isinstance(error, errors.ArtifactStoreError) else errors.InvalidInput.code,
         "family": _family(error)[0],
         "message": str(error),
         "details": {name: value for name, value in vars(error).items() if _is_plain(value)},
@@ -275,7 +276,18 @@ def _print_error(error: BaseException, *, as_json: bool) -> None:
 
 
 def _document(kind: str, family: str, message: str) -> str:
-    return json.dumps({"error": {"type": kind, "family": family, "message": message, "details": {}}}, indent=2)
+    return json.dumps(
+        {
+            "error": {
+                "type": kind,
+                "code": kind.lower() if kind == family else errors.InvalidInput.code,
+                "family": family,
+                "message": message,
+                "details": {},
+            }
+        },
+        indent=2,
+    )
 
 
 def _is_plain(value: object) -> bool:

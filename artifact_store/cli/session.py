@@ -14,9 +14,9 @@ from typing import Any
 import click
 
 from artifact_store.cli import program, text
-from artifact_store.core.errors import AliasNotFound
 from artifact_store.core.files import Progress
 from artifact_store.core.keys import ModelKey
+from artifact_store.errors import AliasNotFound
 from artifact_store.ops.keypairs import Signer, read_key
 from artifact_store.storage.transfer import Report
 from artifact_store.store import ArtifactStore

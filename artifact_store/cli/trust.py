@@ -9,8 +9,8 @@ import click
 
 from artifact_store.cli import text
 from artifact_store.cli.session import PASSWORD, Command, Session, load_signer, pass_session
-from artifact_store.core.errors import InvalidOption
 from artifact_store.core.statement import MAX_BUNDLE
+from artifact_store.errors import InvalidOption
 from artifact_store.ops.keypairs import PublicKey, generate
 
 _PRIVATE, _PUBLIC = ".key", ".pub"

@@ -16,7 +16,7 @@ from typing import IO, Any, ClassVar, Final
 from artifact_store.codecs.files import all_or_nothing, field, library, refuse_into, unreadable
 from artifact_store.codecs.npy import read_array, write_array
 from artifact_store.core.codec import JSON, Risk
-from artifact_store.core.errors import Corrupt, NotEncodable
+from artifact_store.errors import Corrupt, NotEncodable
 
 MAX_ENTRIES: Final = 100_000
 _EPOCH = (1980, 1, 1, 0, 0, 0)

@@ -16,7 +16,7 @@ from typing import IO, Any, ClassVar, Final
 
 from artifact_store.codecs.files import all_or_nothing, library, refuse_into, refuse_subclass, unreadable
 from artifact_store.core.codec import JSON, Codec, Risk
-from artifact_store.core.errors import Corrupt, NotEncodable
+from artifact_store.errors import Corrupt, NotEncodable
 
 ALWAYS_ALLOWED: Final = 256 << 20
 """Bytes that any table may have in memory."""

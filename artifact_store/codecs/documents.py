@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from artifact_store.canonical import MAX_DEPTH, canonical, parse
 from artifact_store.codecs.files import read, refuse_into
-from artifact_store.core.canonical import MAX_DEPTH, canonical, parse
 from artifact_store.core.codec import JSON, Risk
-from artifact_store.core.errors import NotEncodable
+from artifact_store.errors import NotEncodable
 
 MAX_DOCUMENT: Final = 64 << 20
 """Bytes; a larger one is refused on both sides. Python needs about twenty times as much to hold it."""

@@ -14,9 +14,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from artifact_store.core.canonical import canonical, parse
+from artifact_store.canonical import canonical, parse
 from artifact_store.core.codec import JSON, Codec
-from artifact_store.core.errors import (
+from artifact_store.errors import (
     AccessDenied,
     ArtifactStoreError,
     CodecUnavailable,

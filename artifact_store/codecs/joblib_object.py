@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from artifact_store.codecs.files import all_or_nothing, library, refuse_into
 from artifact_store.core.codec import JSON, Risk
-from artifact_store.core.errors import CodecUnavailable, Corrupt, NotEncodable
+from artifact_store.errors import CodecUnavailable, Corrupt, NotEncodable
 
 
 class JoblibCodec:

@@ -32,7 +32,7 @@ from artifact_store.codecs.files import (
 )
 from artifact_store.codecs.lightgbm_text import parsable
 from artifact_store.core.codec import JSON, Codec, Risk
-from artifact_store.core.errors import Corrupt, NotEncodable
+from artifact_store.errors import Corrupt, NotEncodable
 
 MAX_DEPTH: Final = 8
 """Deepest nesting of a parameter that is kept."""

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from artifact_store.core.errors import Corrupt
+from artifact_store.errors import Corrupt
 
 MAX_NUMBER: Final = (1 << 31) - 1
 

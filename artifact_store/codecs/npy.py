@@ -13,7 +13,7 @@ import struct
 from io import BytesIO
 from typing import IO, Any, Final
 
-from artifact_store.core.errors import NotEncodable
+from artifact_store.errors import NotEncodable
 
 MAX_HEADER: Final = 10_000
 """Characters, as in ``numpy.load``: Python's parser may not survive longer hostile text."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from artifact_store.codecs.files import field
-from artifact_store.core.errors import Corrupt, NotEncodable
+from artifact_store.errors import Corrupt, NotEncodable
 
 MAX_ELEMENTS: Final = 1 << 24
 """Elements of all arrays of a document that are written as one number: beyond any space or statistic."""

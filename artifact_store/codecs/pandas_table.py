@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final
 from artifact_store.codecs.arrow_table import read_parquet, write_parquet
 from artifact_store.codecs.files import all_or_nothing, field, library, refuse_into, refuse_subclass
 from artifact_store.core.codec import JSON, Risk
-from artifact_store.core.errors import Corrupt, NotEncodable
+from artifact_store.errors import Corrupt, NotEncodable
 
 MAX_NOTED: Final = 10_000
 """Categories that are noted one by one. More are left to Parquet, which keeps those of text."""

@@ -12,7 +12,7 @@ from typing import IO, Any, ClassVar, Final
 from artifact_store.codecs.arrow_table import expanded_limit
 from artifact_store.codecs.files import all_or_nothing, library, refuse_into, refuse_subclass, unreadable
 from artifact_store.core.codec import JSON, Risk
-from artifact_store.core.errors import Corrupt, NotEncodable
+from artifact_store.errors import Corrupt, NotEncodable
 
 _WIDTHS: Final = (
     dict.fromkeys(("Boolean", "Null", "Int8", "UInt8"), 1)

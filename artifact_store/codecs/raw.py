@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, ClassVar, Final
 
-from artifact_store import owned
+from artifact_store import private_files
 from artifact_store.codecs.files import all_or_nothing, field
 from artifact_store.core.codec import JSON, Risk
-from artifact_store.core.errors import Corrupt, InvalidName, InvalidOption, NotEncodable
 from artifact_store.core.keys import check_path, check_twins
+from artifact_store.errors import Corrupt, InvalidName, InvalidOption, NotEncodable
 
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,16}")
 _PLAIN = ".bin"
@@ -213,7 +213,7 @@ def _folder(into: Any) -> Path:
     if not isinstance(into, Path):
         raise InvalidOption(f"into= takes a pathlib.Path to a directory, not {type(into).__qualname__}")
     try:
-        owned.make_folder(into)
+        private_files.make_folder(into)
     except FileExistsError as error:
         raise InvalidOption(f"{into} is not a directory") from error
     return into
@@ -222,7 +222,7 @@ def _folder(into: Any) -> Path:
 def _copy_out(source: Path, folder: Path, name: str) -> Path:
     target = folder / name
     try:
-        with _stored(source) as file, owned.create(target) as copy:
+        with _stored(source) as file, private_files.create(target) as copy:
             try:
                 shutil.copyfileobj(file, copy, 1 << 20)
             except BaseException:
@@ -244,10 +244,10 @@ def _decode_tree(source: Path, options: Mapping[str, JSON], into: Any) -> Path:
         raise InvalidOption(f"{folder} is not empty; name a new or an empty directory with into=")
     try:
         for path in empty:
-            owned.make_folder(folder / path)
+            private_files.make_folder(folder / path)
         for path in files:
             target = folder / path
-            owned.make_folder(target.parent)
+            private_files.make_folder(target.parent)
             _copy_out(source / path, target.parent, target.name)
     except BaseException:
         for child in list(folder.iterdir()):  # it was empty: all of this is ours

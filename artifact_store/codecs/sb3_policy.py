@@ -22,6 +22,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from artifact_store.canonical import checksum, parse_document
 from artifact_store.codecs import files
 from artifact_store.codecs.files import all_or_nothing, library, refuse_subclass, write_settings
 from artifact_store.codecs.numbers import check_expansion
@@ -31,9 +32,8 @@ from artifact_store.codecs.sb3_values import MOST_ENVIRONMENTS, plain_settings, 
 from artifact_store.codecs.tensor_trees import pack, unpack
 from artifact_store.codecs.tensors import read_tensors, write_tensors
 from artifact_store.codecs.torch_state import differences
-from artifact_store.core.canonical import checksum, parse_document
 from artifact_store.core.codec import JSON, Risk
-from artifact_store.core.errors import CodecUnavailable, Corrupt, InvalidOption, NotEncodable, Unavailable
+from artifact_store.errors import CodecUnavailable, Corrupt, InvalidOption, NotEncodable, Unavailable
 
 _MODULE: Final = {"PPO": "ppo.ppo", "A2C": "a2c.a2c", "DQN": "dqn.dqn", "SAC": "sac.sac", "TD3": "td3.td3"}
 _COUNTERS: Final = {

@@ -11,7 +11,7 @@ from typing import Any
 from artifact_store.codecs.files import field, library
 from artifact_store.codecs.numbers import plain_array, read_array
 from artifact_store.core.codec import Codec
-from artifact_store.core.errors import Corrupt, NotEncodable
+from artifact_store.errors import Corrupt, NotEncodable
 
 
 def plain_space(codec: Codec, space: Any, what: str, *, nested: bool = False) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from artifact_store.codecs.files import field, library
 from artifact_store.codecs.numbers import plain_array, plain_float, read_array, read_float
 from artifact_store.codecs.tensor_trees import pack, unpack
 from artifact_store.core.codec import JSON, Codec
-from artifact_store.core.errors import Corrupt, NotEncodable
+from artifact_store.errors import Corrupt, NotEncodable
 
 ACTIVATIONS: Final = (
     *("Tanh", "ReLU", "ELU", "LeakyReLU", "SELU", "GELU", "SiLU", "Mish", "CELU", "ReLU6", "PReLU", "RReLU"),

@@ -24,7 +24,7 @@ from artifact_store.codecs.files import all_or_nothing, library, read, refuse_in
 from artifact_store.codecs.npy import read_array
 from artifact_store.codecs.skops_types import ESTIMATORS, TYPES
 from artifact_store.core.codec import JSON, Risk
-from artifact_store.core.errors import CodecUnavailable, Corrupt, NotEncodable, TypeRefused
+from artifact_store.errors import CodecUnavailable, Corrupt, NotEncodable, TypeRefused
 
 MAX_SCHEMA: Final = 64 << 20
 """Bytes of the description of an estimator; a larger one is refused before it is parsed."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from artifact_store.codecs.numbers import plain_array, plain_float, read_array, read_float
-from artifact_store.core.errors import Corrupt, NotEncodable
+from artifact_store.errors import Corrupt, NotEncodable
 
 MAX_DEPTH: Final = 7
 """Deepest nesting that is kept: JSON takes three levels for one of these, and the strict reader 32 in all."""

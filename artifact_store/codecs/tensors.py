@@ -17,10 +17,10 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, Final
 
+from artifact_store.canonical import parse
 from artifact_store.codecs.files import field, library, unreadable
-from artifact_store.core.canonical import parse
 from artifact_store.core.codec import Codec
-from artifact_store.core.errors import Corrupt, NotEncodable
+from artifact_store.errors import Corrupt, NotEncodable
 
 MAX_HEADER: Final = 32 << 20
 """Bytes of a header; more is refused before it is parsed."""

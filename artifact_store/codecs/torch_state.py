@@ -18,7 +18,7 @@ from artifact_store.codecs.documents import check_json
 from artifact_store.codecs.files import all_or_nothing, library, read_settings, write_settings
 from artifact_store.codecs.tensors import read_tensors, write_tensors
 from artifact_store.core.codec import JSON, Risk
-from artifact_store.core.errors import InvalidOption
+from artifact_store.errors import InvalidOption
 
 _SHOWN = 20
 

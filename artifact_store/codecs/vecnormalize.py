@@ -23,7 +23,7 @@ from artifact_store.codecs.files import (
 )
 from artifact_store.codecs.numbers import check_expansion, plain_array, plain_float, read_array, read_float
 from artifact_store.core.codec import JSON, Risk
-from artifact_store.core.errors import Corrupt, InvalidOption, NotEncodable
+from artifact_store.errors import Corrupt, InvalidOption, NotEncodable
 
 _NUMBERS = ("clip_obs", "clip_reward", "gamma", "epsilon")
 _SWITCHES = ("norm_obs", "norm_reward", "training")

@@ -12,11 +12,11 @@ from typing import Any
 
 from artifact_store.core import casting, gaps, matching, named_rows, row_arrays, tables
 from artifact_store.core.columns import Columns, listed
-from artifact_store.core.errors import FeatureMismatch, InvalidInput
 from artifact_store.core.matching import Extra
 from artifact_store.core.named_rows import Record
 from artifact_store.core.tables import Table
 from artifact_store.core.values import NUMERIC
+from artifact_store.errors import FeatureMismatch, InvalidInput
 
 
 def align(

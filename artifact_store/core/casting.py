@@ -13,9 +13,9 @@ from typing import Any
 
 from artifact_store.core import category_codes
 from artifact_store.core.columns import FLOATS, INTEGERS, NUMBERS, Columns, listed
-from artifact_store.core.errors import FeatureMismatch
 from artifact_store.core.tables import Table, narwhal, to_pandas, word
-from artifact_store.core.wording import brief
+from artifact_store.errors import FeatureMismatch
+from artifact_store.wording import brief
 
 
 def conform(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from artifact_store.core.columns import listed
-from artifact_store.core.errors import FeatureMismatch
+from artifact_store.errors import FeatureMismatch
 
 JSON = None | bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"]
 

@@ -24,11 +24,11 @@ from pydantic import (
     ValidationError,
 )
 
-from artifact_store.core.canonical import MAX_DEPTH, canonical, checksum, parse, parse_document
-from artifact_store.core.errors import Corrupt, FormatTooNew, FormatUnsupported, InvalidOption, RunDeleted
+from artifact_store.canonical import MAX_DEPTH, canonical, checksum, parse, parse_document
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.symbols import ESCAPED_SYMBOLS, spelled
-from artifact_store.core.wording import brief
+from artifact_store.errors import Corrupt, FormatTooNew, FormatUnsupported, InvalidOption, RunDeleted
+from artifact_store.wording import brief
 
 FORMAT: Final = "1.0"
 _MAJOR = 1

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Self, get_args
 
+from artifact_store.canonical import canonical, sha256
 from artifact_store.core import alignment, gaps, named_rows, tables
 from artifact_store.core import schema_fields as fields
-from artifact_store.core.canonical import canonical, sha256
 from artifact_store.core.columns import Category, Columns, Missing, Policy, Unseen, listed
-from artifact_store.core.errors import Corrupt, InvalidInput, InvalidOption
 from artifact_store.core.matching import Extra
+from artifact_store.errors import Corrupt, InvalidInput, InvalidOption
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 

@@ -13,9 +13,9 @@ from typing import Any, Final
 from artifact_store.core import tables
 from artifact_store.core.casting import is_exact
 from artifact_store.core.columns import FLOATS, INTEGERS, NUMBERS, Columns, Missing
-from artifact_store.core.errors import InvalidInput
 from artifact_store.core.tables import Table, narwhal, word
 from artifact_store.core.values import NoNumber, from_decimal, is_missing
+from artifact_store.errors import InvalidInput
 
 _TEXT: Final = ("string", "empty")
 """What pandas says of a column of objects that are text, or missing."""

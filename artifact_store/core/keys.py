@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Self, TypeVar
 
+from artifact_store.canonical import canonical, sha256
 from artifact_store.core import mistakes, symbols
-from artifact_store.core.canonical import canonical, sha256
-from artifact_store.core.errors import InvalidName, InvalidReference
 from artifact_store.core.grammar import COMPONENT, MODEL_TYPE, RUN_ID, WINDOWS_DEVICE
-from artifact_store.core.wording import brief
+from artifact_store.errors import InvalidName, InvalidReference
+from artifact_store.wording import brief
 
 Name = TypeVar("Name", bound=str)
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, Strict, StringConstraints, model_serializer, model_validator
 
+from artifact_store.canonical import sha256
 from artifact_store.core import keys
-from artifact_store.core.canonical import sha256
 from artifact_store.core.codec import CodecRef, Risk
 from artifact_store.core.documents import (
     REQUIRES,
@@ -25,11 +25,11 @@ from artifact_store.core.documents import (
     check_key,
     write_time,
 )
-from artifact_store.core.errors import ComponentNotFound, Corrupt, FileNotInRun
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.files import Digest
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.references import RunRef
+from artifact_store.errors import ComponentNotFound, Corrupt, FileNotInRun
 
 MAX_MANIFEST: Final = 8 << 20
 """Bytes; more is refused before it is parsed."""

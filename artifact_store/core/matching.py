@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from artifact_store.core.columns import Columns, listed
-from artifact_store.core.errors import FeatureMismatch
+from artifact_store.errors import FeatureMismatch
 
 Extra = Literal["ignore", "refuse"]
 

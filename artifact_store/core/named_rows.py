@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from artifact_store.core import tables
-from artifact_store.core.errors import InvalidInput
+from artifact_store.errors import InvalidInput
 
 _AS_ARRAY: Final = frozenset({"__array__", "__array_interface__", "__array_struct__", "toarray"})
 _DEEPEST: Final = 64

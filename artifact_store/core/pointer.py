@@ -13,13 +13,13 @@ from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, Strict, model_serializer, model_validator
 
+from artifact_store.canonical import canonical, sha256
 from artifact_store.core import keys
-from artifact_store.core.canonical import canonical, sha256
 from artifact_store.core.documents import Document, Kind, Sha256, Time, Value, WriteId, check_key
-from artifact_store.core.errors import Corrupt, InvalidOption
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.statement import encode64, message
+from artifact_store.errors import Corrupt, InvalidOption
 
 MAX_POINTER: Final = 256 << 10
 """Bytes; more is refused before it is parsed."""

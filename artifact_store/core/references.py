@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from artifact_store.core.errors import InvalidName, InvalidReference
 from artifact_store.core.grammar import RUN_ID, RUN_PREFIX, RUN_SELECTOR
 from artifact_store.core.keys import LATEST, KeyLike, ModelKey, RunId, can_be_read, check_alias, read_key
-from artifact_store.core.wording import brief
+from artifact_store.errors import InvalidName, InvalidReference
+from artifact_store.wording import brief
 
 
 @dataclass(frozen=True, slots=True)

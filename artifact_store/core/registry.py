@@ -17,7 +17,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, Protocol, runtime_checkable
 
 from artifact_store.core.codec import Codec, CodecRef, Risk
-from artifact_store.core.errors import CodecUnavailable, InvalidOption, NoCodec
+from artifact_store.errors import CodecUnavailable, InvalidOption, NoCodec
 
 GROUP: Final = "artifact_store.codecs"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")

@@ -11,8 +11,8 @@ from typing import Any, Final, NoReturn
 
 from artifact_store.core import casting, named_rows, tables
 from artifact_store.core.columns import Columns, listed
-from artifact_store.core.errors import FeatureMismatch, InvalidInput
 from artifact_store.core.values import NUMERIC, NoNumber, exactly, is_large, number
+from artifact_store.errors import FeatureMismatch, InvalidInput
 
 _DIMENSIONS: Final = (1, 2, 3)
 _PLAIN: Final = frozenset({float, int, bool})

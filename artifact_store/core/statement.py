@@ -16,10 +16,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from artifact_store.canonical import canonical, parse
 from artifact_store.core import keys
-from artifact_store.core.canonical import canonical, parse
-from artifact_store.core.errors import Corrupt, SignatureInvalid
 from artifact_store.core.manifest import Manifest
+from artifact_store.errors import Corrupt, SignatureInvalid
 
 MAX_BUNDLE: Final = 12 << 20
 """Bytes; more is refused before it is parsed."""

@@ -32,9 +32,9 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
-from artifact_store.core.errors import InvalidName
 from artifact_store.core.grammar import BEFORE_A_RUN, RUN_ID, WINDOWS_DEVICE
-from artifact_store.core.wording import brief
+from artifact_store.errors import InvalidName
+from artifact_store.wording import brief
 
 ESCAPE: Final = ";"
 MAX_SYMBOL: Final = 100

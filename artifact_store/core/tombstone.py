@@ -13,14 +13,14 @@ from typing import Any, ClassVar, Final, Literal, Self
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from artifact_store.canonical import canonical, checksum, sha256
 from artifact_store.core import keys
-from artifact_store.core.canonical import canonical, checksum, sha256
 from artifact_store.core.documents import Document, Kind, Sha256, Time, Value, WriteId, check_key, write_time
-from artifact_store.core.errors import Corrupt, InvalidOption
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import MAX_MANIFEST, Manifest
 from artifact_store.core.pointer import MAX_NOTE, Note
 from artifact_store.core.statement import decode64, encode64
+from artifact_store.errors import Corrupt, InvalidOption
 
 MAX_TOMBSTONE: Final = MAX_MANIFEST + (64 << 10)
 """Bytes; more is refused before it is parsed. The largest manifest fits into one."""

@@ -11,7 +11,10 @@ from datetime import timedelta
 from typing import Protocol, runtime_checkable
 
 from artifact_store.core.codec import Risk
-from artifact_store.core.errors import (
+from artifact_store.core.manifest import Component, Manifest
+from artifact_store.core.pointer import Pointer
+from artifact_store.core.statement import check_statement, decode64, message, read_bundle
+from artifact_store.errors import (
     DigestMismatch,
     InvalidOption,
     RiskRefused,
@@ -19,9 +22,6 @@ from artifact_store.core.errors import (
     SignatureMissing,
     UntrustedKey,
 )
-from artifact_store.core.manifest import Component, Manifest
-from artifact_store.core.pointer import Pointer
-from artifact_store.core.statement import check_statement, decode64, message, read_bundle
 
 
 @runtime_checkable

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Final
 
 from artifact_store.core import keys
-from artifact_store.core.errors import ArtifactStoreError, Corrupt, NotFound, ObjectNotFound
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import BLOCK, HistoryBlock, Pointer, Publish
@@ -24,6 +23,7 @@ from artifact_store.diagnosis.objects import ModelObjects
 from artifact_store.diagnosis.rebuild import Recovery
 from artifact_store.diagnosis.report import BY_REPAIR, Repair
 from artifact_store.diagnosis.runs import ModelRuns
+from artifact_store.errors import ArtifactStoreError, Corrupt, NotFound, ObjectNotFound
 from artifact_store.ops import publish
 
 _PUBLISHING: Final = timedelta(hours=1)

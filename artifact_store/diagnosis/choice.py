@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from artifact_store.core.errors import Conflict, InvalidOption, InvalidReference
 from artifact_store.core.grammar import RUN_ID
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.references import RunRef
+from artifact_store.errors import Conflict, InvalidOption, InvalidReference
 from artifact_store.ops import resolve
 from artifact_store.ops.context import Context
 

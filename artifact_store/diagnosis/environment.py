@@ -13,7 +13,10 @@ from functools import partial
 from typing import Final
 
 from artifact_store.core import keys
-from artifact_store.core.errors import (
+from artifact_store.core.store_record import Concurrency, StoreRecord
+from artifact_store.diagnosis.examination import Examination
+from artifact_store.diagnosis.report import Fact, Repair, Severity
+from artifact_store.errors import (
     AccessDenied,
     ArtifactStoreError,
     ConditionsUnsupported,
@@ -22,9 +25,6 @@ from artifact_store.core.errors import (
     Unavailable,
     Unsupported,
 )
-from artifact_store.core.store_record import Concurrency, StoreRecord
-from artifact_store.diagnosis.examination import Examination
-from artifact_store.diagnosis.report import Fact, Repair, Severity
 from artifact_store.ops import probe, survey
 from artifact_store.ops.deletion import Ending, spoken
 from artifact_store.storage.base import Always, Backend, Trait, Unfinished

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from artifact_store.core.errors import AccessDenied, ArtifactStoreError, FormatUnsupported, Unavailable
 from artifact_store.diagnosis.report import Fact, Finding, Repair, Severity
+from artifact_store.errors import AccessDenied, ArtifactStoreError, FormatUnsupported, Unavailable
 from artifact_store.ops.context import Context
 from artifact_store.storage.settle import patiently
 

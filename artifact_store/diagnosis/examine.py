@@ -12,7 +12,6 @@ from functools import partial
 from typing import Final
 
 from artifact_store.core import keys
-from artifact_store.core.errors import ArtifactStoreError, Unavailable
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.store_record import Concurrency, StoreRecord
 from artifact_store.diagnosis import aliases, environment, files, objects, restore, runs
@@ -20,6 +19,7 @@ from artifact_store.diagnosis.choice import read_choices
 from artifact_store.diagnosis.examination import Examination, Options, StorageUnreachable, shown
 from artifact_store.diagnosis.objects import StoreObjects
 from artifact_store.diagnosis.report import BY_REPAIR, SEVERITIES, Counts, Diagnosis, Finding, Repair
+from artifact_store.errors import ArtifactStoreError, Unavailable
 from artifact_store.ops import marker, probe
 from artifact_store.ops.context import Context
 from artifact_store.ops.deletion import Ending

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from artifact_store.core import keys
-from artifact_store.core.errors import ArtifactStoreError, ContainerNotFound, Unavailable
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.portable import why_not_on_windows
 from artifact_store.diagnosis.examination import Examination, shown
 from artifact_store.diagnosis.report import Repair
+from artifact_store.errors import ArtifactStoreError, ContainerNotFound, Unavailable
 from artifact_store.ops.deletion import Ending
 from artifact_store.ops.survey import Group
 from artifact_store.storage.base import Entry

@@ -14,16 +14,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Final
 
+from artifact_store.canonical import sha256
 from artifact_store.core import keys
-from artifact_store.core.canonical import sha256
-from artifact_store.core.errors import (
-    Conflict,
-    Corrupt,
-    FormatUnsupported,
-    InvalidOption,
-    NotFound,
-    PointerConflict,
-)
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import (
@@ -35,6 +27,14 @@ from artifact_store.core.pointer import (
     Note,
     Pointer,
     Publish,
+)
+from artifact_store.errors import (
+    Conflict,
+    Corrupt,
+    FormatUnsupported,
+    InvalidOption,
+    NotFound,
+    PointerConflict,
 )
 from artifact_store.ops import catalog, marker, publish, signing
 from artifact_store.ops.context import Context

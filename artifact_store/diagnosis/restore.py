@@ -7,11 +7,11 @@ into quarantine.
 from __future__ import annotations
 
 from artifact_store.core import keys
-from artifact_store.core.errors import ArtifactStoreError, Corrupt
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.store_record import StoreRecord
 from artifact_store.core.tombstone import MAX_QUARANTINE, Tombstone
+from artifact_store.errors import ArtifactStoreError, Corrupt
 from artifact_store.ops import deletion
 from artifact_store.ops.context import Context
 from artifact_store.ops.deletion import Ending

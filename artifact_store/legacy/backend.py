@@ -16,9 +16,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
+from artifact_store.canonical import canonical, sha256
 from artifact_store.core import keys
-from artifact_store.core.canonical import canonical, sha256
-from artifact_store.core.errors import ArtifactStoreError, Corrupt, InvalidOption, ObjectNotFound, Unsupported
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Note, advance
@@ -27,6 +26,13 @@ from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.store_record import StoreRecord
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.draft import Draft
+from artifact_store.errors import (
+    ArtifactStoreError,
+    Corrupt,
+    InvalidOption,
+    ObjectNotFound,
+    Unsupported,
+)
 from artifact_store.legacy.convert import EPOCH, Conversion, Opened, convert, open_old
 from artifact_store.legacy.layout import OldAlias, OldRun, Tree
 from artifact_store.legacy.single_file import look

@@ -13,9 +13,9 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from artifact_store import owned
-from artifact_store.core.errors import InvalidOption
+from artifact_store import private_files
 from artifact_store.core.keys import ModelKey
+from artifact_store.errors import InvalidOption
 from artifact_store.legacy import file_names
 
 MODEL_FILE: Final = {"gru": "model.pth", "lightgbm": "model.pkl", "ppo": "model.zip"}
@@ -56,11 +56,11 @@ def write(key: ModelKey, home: Path, run: Path) -> None:
     if all(_are_same(*each) for each in wanted) and len(wanted) == sum(path.exists() for path, _ in places):
         return
     folder = _folder(key, home)
-    owned.make_folder(folder)
+    private_files.make_folder(folder)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export-", ignore_cleanup_errors=True) as staging:
         for path, source in wanted:
             shutil.copyfile(source, Path(staging, path.name))
-        owned.keep_others_from_writing(Path(staging))
+        private_files.keep_others_from_writing(Path(staging))
         for path, _ in places:
             path.unlink(missing_ok=True)
         for path, _ in reversed(wanted):

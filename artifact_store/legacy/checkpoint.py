@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from artifact_store.core.errors import Corrupt
+from artifact_store.errors import Corrupt
 from artifact_store.legacy import names
 from artifact_store.legacy.libraries import library
 from artifact_store.legacy.limits import LIMITS, Limits

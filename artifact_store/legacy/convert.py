@@ -16,17 +16,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from artifact_store.core.canonical import canonical, sha256
-from artifact_store.core.errors import ArtifactStoreError, Corrupt
+from artifact_store.canonical import canonical, sha256
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.draft import Draft
+from artifact_store.errors import ArtifactStoreError, Corrupt, Problem
 from artifact_store.legacy import features, file_names, layout
 from artifact_store.legacy.families import READERS, Parts
 from artifact_store.legacy.layout import OldRun
 from artifact_store.legacy.limits import LIMITS
 from artifact_store.legacy.notes import MAX_NOTES, parse_notes
-from artifact_store.ops.audit import Problem
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """When a run was trained of which that is not known."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Any, NoReturn
 
-from artifact_store.core.errors import Corrupt
+from artifact_store.errors import Corrupt
 
 
 class Cursor:

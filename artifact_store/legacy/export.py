@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from artifact_store import owned
-from artifact_store.core.errors import InvalidOption, Unsupported
+from artifact_store import private_files
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.grammar import RUN_ID
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.portable import why_not_on_windows
+from artifact_store.errors import InvalidOption, Unsupported
 from artifact_store.legacy import best_wf, file_names, old_objects
 from artifact_store.run import Run
 
@@ -89,12 +89,14 @@ def _folder_of(symbol: str) -> str:
 
 
 def _write(run: Run, home: Path, target: Path) -> None:
-    owned.make_folder(home)
+    private_files.make_folder(home)
     with tempfile.TemporaryDirectory(dir=home, prefix=".export-", ignore_cleanup_errors=True) as staging:
         folder = Path(staging, run.run_id)
         folder.mkdir()
         _WRITERS[run.key.model_type](run, folder)
-        owned.keep_others_from_writing(folder)  # they are pickles: who may write to them runs code when they are read
+        private_files.keep_others_from_writing(
+            folder
+        )  # they are pickles: who may write to them runs code when they are read
         folder.rename(target)
 
 

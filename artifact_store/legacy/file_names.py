@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from artifact_store.core.errors import InvalidName
 from artifact_store.core.keys import RunId
 from artifact_store.core.symbols import unspelled
+from artifact_store.errors import InvalidName
 
 BEST_WF: Final = "best_wf"
 BESTS: Final = "metadata"

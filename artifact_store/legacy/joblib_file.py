@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from artifact_store.core.errors import Corrupt
+from artifact_store.errors import Corrupt
 from artifact_store.legacy.libraries import library
 from artifact_store.legacy.limits import LIMITS, Limits
 from artifact_store.legacy.stubs import refused

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from artifact_store.core.errors import (
+from artifact_store.core.keys import LATEST, STORE_MARKER, ModelKey, RunId
+from artifact_store.errors import (
     AccessDenied,
     ArtifactStoreError,
     Conflict,
@@ -22,10 +23,10 @@ from artifact_store.core.errors import (
     Corrupt,
     InvalidName,
     NotAStore,
+    Problem,
     Unavailable,
     Unsupported,
 )
-from artifact_store.core.keys import LATEST, STORE_MARKER, ModelKey, RunId
 from artifact_store.legacy.file_names import (
     BEST_WF,
     BESTS,
@@ -41,7 +42,6 @@ from artifact_store.legacy.file_names import (
     symbol_of,
 )
 from artifact_store.legacy.notes import MAX_NOTES, parse_notes
-from artifact_store.ops.audit import Problem
 from artifact_store.storage.folders import is_link
 
 _POINTERS = ("latest", "latest_pointer.txt")

@@ -23,7 +23,7 @@ from artifact_store.codecs.lightgbm_sklearn import (
     LightGBMRegressorPredictor,
 )
 from artifact_store.codecs.lightgbm_text import check_text, check_written, words
-from artifact_store.core.errors import CodecUnavailable, Corrupt, Unavailable
+from artifact_store.errors import CodecUnavailable, Corrupt, Unavailable
 from artifact_store.legacy import lightgbm_child
 from artifact_store.legacy.joblib_file import read
 from artifact_store.legacy.libraries import library

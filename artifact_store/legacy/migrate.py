@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from artifact_store.core.errors import (
+from artifact_store.core.keys import ModelKey
+from artifact_store.core.pointer import Pointer
+from artifact_store.core.policy import Later, Policy
+from artifact_store.core.registry import CodecRegistry
+from artifact_store.draft import Draft
+from artifact_store.errors import (
     ArtifactStoreError,
     Conflict,
     Corrupt,
@@ -22,11 +27,6 @@ from artifact_store.core.errors import (
     RunDeleted,
     RunExists,
 )
-from artifact_store.core.keys import ModelKey
-from artifact_store.core.pointer import Pointer
-from artifact_store.core.policy import Later, Policy
-from artifact_store.core.registry import CodecRegistry
-from artifact_store.draft import Draft
 from artifact_store.legacy.backend import Scratch
 from artifact_store.legacy.convert import DIGEST_TAG, Conversion, Told, convert, open_old
 from artifact_store.legacy.layout import OldAlias, OldRun, Tree

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from artifact_store.core.errors import Corrupt
+from artifact_store.errors import Corrupt
 from artifact_store.legacy import numpy_parts
 from artifact_store.legacy.stubs import Name, Stub, Unbuilt, refused
 

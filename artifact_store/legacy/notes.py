@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from artifact_store.core.canonical import MAX_DEPTH
+from artifact_store.canonical import MAX_DEPTH
 
 MAX_NOTES: Final = 8 << 20
 """Bytes of one document."""

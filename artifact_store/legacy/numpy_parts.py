@@ -10,7 +10,7 @@ import math
 import re
 from typing import Any, Final
 
-from artifact_store.core.errors import Corrupt
+from artifact_store.errors import Corrupt
 from artifact_store.legacy.libraries import library
 from artifact_store.legacy.stubs import Name, Unbuilt, refused
 

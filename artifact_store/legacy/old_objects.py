@@ -12,7 +12,7 @@ from typing import Any
 
 from artifact_store.codecs.array_preprocessor import ArrayPreprocessor, Imputer, MinMax, Robust, Standard, Step
 from artifact_store.codecs.lightgbm_sklearn import LightGBMPredictor
-from artifact_store.core.errors import NotEncodable
+from artifact_store.errors import NotEncodable
 from artifact_store.legacy.libraries import library
 from artifact_store.legacy.numpy_parts import numpy
 

@@ -20,7 +20,7 @@ from artifact_store.codecs.array_preprocessor import (
     Step,
 )
 from artifact_store.core.columns import FLOATS, INTEGERS
-from artifact_store.core.errors import Corrupt, InvalidInput
+from artifact_store.errors import Corrupt, InvalidInput
 from artifact_store.legacy.joblib_file import read
 from artifact_store.legacy.limits import LIMITS, Limits
 from artifact_store.legacy.numpy_parts import numpy

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from artifact_store.core.errors import ArtifactStoreError
+from artifact_store.errors import ArtifactStoreError, Problem
 from artifact_store.legacy.convert import Told
-from artifact_store.ops.audit import Problem
 
 Outcome = Literal["copied", "would copy", "already there", "conflict", "deleted", "refused"]
 AliasOutcome = Literal["created", "would create", "already there", "kept", "refused"]

@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from artifact_store.core.errors import ContainerNotFound, InvalidName, NotFound, Unsupported
 from artifact_store.core.keys import LATEST, ModelKey
+from artifact_store.errors import ContainerNotFound, InvalidName, NotFound, Unsupported
 from artifact_store.legacy.file_names import (
     BESTS,
     FAMILIES,

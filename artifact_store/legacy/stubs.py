@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from artifact_store.core.errors import ArtifactStoreError, Corrupt, RiskRefused
+from artifact_store.errors import ArtifactStoreError, Corrupt, RiskRefused
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from artifact_store.core.errors import Corrupt
+from artifact_store.errors import Corrupt
 from artifact_store.legacy.stubs import Stub, Unbuilt
 
 _PLAIN: Final = frozenset({type(None), bool, int, float, complex})

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from artifact_store.codecs.vecnormalize import ObservationNormalizer, RunningStatistics
-from artifact_store.core.errors import Corrupt, InvalidOption
+from artifact_store.errors import Corrupt, InvalidOption
 from artifact_store.legacy.joblib_file import read
 from artifact_store.legacy.limits import LIMITS, Limits
 from artifact_store.legacy.numpy_parts import numpy

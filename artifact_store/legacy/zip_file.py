@@ -12,7 +12,7 @@ import zlib
 from io import BytesIO
 from typing import Final
 
-from artifact_store.core.errors import Corrupt
+from artifact_store.errors import Corrupt
 from artifact_store.legacy.joblib_file import ALWAYS_ALLOWED, MAX_RATIO
 from artifact_store.legacy.limits import LIMITS, Limits
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from artifact_store.core import keys
-from artifact_store.core.errors import ArtifactStoreError, NotFound, Unavailable, Unsupported
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import FileEntry, Manifest
 from artifact_store.core.trust import check_pointer
+from artifact_store.errors import ArtifactStoreError, NotFound, Problem, Unavailable, Unsupported
 from artifact_store.ops import publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.fetch import compare, incoming
@@ -20,17 +20,6 @@ from artifact_store.storage.transfer import LARGE
 
 Golden = Callable[[Manifest], Predictions]
 """Tells whether the run still predicts what it did when it was saved."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong: where, and what; ``error`` is what a load would raise."""
-
-    where: str
-    error: ArtifactStoreError
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.error}"
 
 
 def total(problems: Sequence[Problem], unchecked: Sequence[Problem]) -> Verdict:

@@ -15,22 +15,22 @@ from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from artifact_store.core import keys
-from artifact_store.core.errors import (
+from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.manifest import Manifest
+from artifact_store.core.pointer import Pointer
+from artifact_store.core.shell import quoted
+from artifact_store.errors import (
     AmbiguousRun,
     ArtifactStoreError,
     InvalidOption,
     ModelNotFound,
     NotFound,
+    Problem,
     RunNotFound,
     RunTooOld,
     Unavailable,
 )
-from artifact_store.core.keys import ModelKey, RunId
-from artifact_store.core.manifest import Manifest
-from artifact_store.core.pointer import Pointer
-from artifact_store.core.shell import quoted
 from artifact_store.ops import marker, publish, signing
-from artifact_store.ops.audit import Problem
 from artifact_store.ops.context import Context
 
 T = TypeVar("T")

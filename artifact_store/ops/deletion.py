@@ -32,16 +32,10 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from artifact_store.core import keys
-from artifact_store.core.errors import (
-    ArtifactStoreError,
-    Conflict,
-    OutcomeUnknown,
-    RunInUse,
-    Unavailable,
-)
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.tombstone import Tombstone
+from artifact_store.errors import ArtifactStoreError, Conflict, OutcomeUnknown, RunInUse, Unavailable
 from artifact_store.ops import catalog
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import deleted

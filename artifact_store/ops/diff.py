@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from artifact_store.canonical import canonical
 from artifact_store.core import keys
-from artifact_store.core.canonical import canonical
 from artifact_store.core.features import FeatureSchema
 from artifact_store.core.manifest import Manifest
 from artifact_store.ops import fetch

@@ -12,9 +12,9 @@ from typing import Any
 from artifact_store._version import __version__
 from artifact_store.core.codec import Risk, libraries_of
 from artifact_store.core.compatibility import Environment, EnvironmentVerdict, Need, judge
-from artifact_store.core.errors import CodecUnavailable
 from artifact_store.core.manifest import Component, Manifest
 from artifact_store.core.registry import CodecRegistry
+from artifact_store.errors import CodecUnavailable
 from artifact_store.ops.imported import Distributions, is_plain
 
 

@@ -12,10 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from artifact_store import owned
+from artifact_store import private_files
 from artifact_store.core import keys, trust
 from artifact_store.core.codec import Risk
-from artifact_store.core.errors import (
+from artifact_store.core.files import Digest
+from artifact_store.core.keys import RunId
+from artifact_store.core.manifest import FileEntry, Manifest
+from artifact_store.errors import (
     Corrupt,
     InvalidOption,
     NotFound,
@@ -24,9 +27,6 @@ from artifact_store.core.errors import (
     RunDeleted,
     Untrusted,
 )
-from artifact_store.core.files import Digest
-from artifact_store.core.keys import RunId
-from artifact_store.core.manifest import FileEntry, Manifest
 from artifact_store.ops import signing
 from artifact_store.ops.context import Context
 from artifact_store.storage.settle import patiently
@@ -196,7 +196,7 @@ def _explained(context: Context, manifest: Manifest) -> Iterator[None]:
 
 def _cached(context: Context, file: Incoming, directory: Path) -> bool:
     target = directory / file.path
-    owned.make_folder(target.parent, owned.PRIVATE)
+    private_files.make_folder(target.parent, private_files.PRIVATE)
     return context.cache is not None and context.cache.take(file.digest, target)
 
 
@@ -221,7 +221,7 @@ def fetch_run(context: Context, manifest: Manifest, directory: Path, *, all_sign
     with signing.collecting(context, manifest, every=all_signatures) as signatures:
         fetch(context, manifest, manifest.files, directory)
         for name, data in {keys.MANIFEST: manifest.to_bytes(), **signatures()}.items():
-            owned.make_folder((directory / name).parent, owned.PRIVATE)
+            private_files.make_folder((directory / name).parent, private_files.PRIVATE)
             with open_private(directory / name) as sink:
                 sink.write(data)
 
@@ -232,7 +232,7 @@ def check_new(directory: Path) -> Path:
     Raises:
         InvalidOption: it holds something, which would have to be overwritten.
     """
-    owned.make_folder(directory, owned.PRIVATE)
+    private_files.make_folder(directory, private_files.PRIVATE)
     if any(directory.iterdir()):
         raise InvalidOption(f"{directory} is not empty; name a new or an empty folder")
     return directory

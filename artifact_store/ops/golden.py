@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from artifact_store.core.errors import (
+from artifact_store.errors import (
     ArtifactStoreError,
     Corrupt,
     PredictorUnavailable,

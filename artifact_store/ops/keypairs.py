@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
-from artifact_store.core.errors import InvalidOption, SigningUnavailable
+from artifact_store.errors import InvalidOption, SigningUnavailable
 from artifact_store.storage.home import at_home
 
 Pem = str | Path | bytes

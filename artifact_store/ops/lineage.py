@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from artifact_store.core.canonical import canonical, sha256
-from artifact_store.core.errors import InvalidOption, RunDeleted
+from artifact_store.canonical import canonical, sha256
 from artifact_store.core.files import Digest, Progress
 from artifact_store.core.manifest import Manifest, Parent
 from artifact_store.core.references import RunRef
+from artifact_store.errors import InvalidOption, RunDeleted
 from artifact_store.ops import resolve
 from artifact_store.ops.context import Context
 from artifact_store.storage.home import at_home

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from artifact_store.core import keys
-from artifact_store.core.errors import (
+from artifact_store.core.store_record import Concurrency, StoreRecord
+from artifact_store.errors import (
     ConditionsUnsupported,
     ContainerNotFound,
     Corrupt,
@@ -21,7 +22,6 @@ from artifact_store.core.errors import (
     NotAStore,
     Unsupported,
 )
-from artifact_store.core.store_record import Concurrency, StoreRecord
 from artifact_store.ops import probe
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import Records

@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from artifact_store.core import keys
-from artifact_store.core.errors import InvalidOption
 from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.store_record import Concurrency
 from artifact_store.core.trust import LoadPolicy
+from artifact_store.errors import InvalidOption
 from artifact_store.ops.context import Context
 from artifact_store.ops.keypairs import Signer
 from artifact_store.ops.provenance import parse as parse_provenance

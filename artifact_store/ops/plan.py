@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from artifact_store.core.errors import AccessDenied, ArtifactStoreError, OutcomeUnknown, Unavailable
 from artifact_store.core.keys import ModelKey, RunId
-from artifact_store.ops.audit import Problem
+from artifact_store.errors import AccessDenied, ArtifactStoreError, OutcomeUnknown, Problem, Unavailable
 from artifact_store.ops.deletion import Ending
 from artifact_store.storage.base import Unfinished
 

@@ -16,8 +16,8 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Final
 
-from artifact_store.core.errors import PredictorUnavailable
 from artifact_store.core.registry import owner_of
+from artifact_store.errors import PredictorUnavailable
 
 if TYPE_CHECKING:
     from artifact_store.run import Run

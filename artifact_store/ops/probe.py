@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from artifact_store.core import keys
-from artifact_store.core.errors import AccessDenied, PreconditionFailed, Unavailable, Unreachable
+from artifact_store.errors import AccessDenied, PreconditionFailed, Unavailable, Unreachable
 from artifact_store.storage.base import Always, Backend, IfAbsent, IfVersion, Precondition, Version
 from artifact_store.storage.settle import Patience, patiently
 

@@ -25,7 +25,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from artifact_store.core import keys
-from artifact_store.core.errors import (
+from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.manifest import Manifest
+from artifact_store.core.pointer import Note, Pointer, Publish
+from artifact_store.core.policy import Policy
+from artifact_store.core.references import RunRef
+from artifact_store.errors import (
     ArtifactStoreError,
     Corrupt,
     NotFound,
@@ -33,11 +38,6 @@ from artifact_store.core.errors import (
     OutcomeUnknown,
     PointerConflict,
 )
-from artifact_store.core.keys import ModelKey, RunId
-from artifact_store.core.manifest import Manifest
-from artifact_store.core.pointer import Note, Pointer, Publish
-from artifact_store.core.policy import Policy
-from artifact_store.core.references import RunRef
 from artifact_store.ops import marker, resolve, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.publish import publish, swap

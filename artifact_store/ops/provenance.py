@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from artifact_store.core.errors import InvalidOption
+from artifact_store.errors import InvalidOption
 from artifact_store.ops.imported import Distributions
 from artifact_store.storage.transfer import Workers
 

@@ -10,10 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from artifact_store.canonical import canonical
 from artifact_store.core import keys
-from artifact_store.core.canonical import canonical
 from artifact_store.core.documents import check_readable
-from artifact_store.core.errors import (
+from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.manifest import Manifest
+from artifact_store.core.pointer import HistoryBlock, Note, Pointer, advance
+from artifact_store.core.policy import Policy, decide, needs_incumbent
+from artifact_store.errors import (
     ArtifactStoreError,
     Corrupt,
     NotFound,
@@ -22,10 +26,6 @@ from artifact_store.core.errors import (
     RunDeleted,
     RunExists,
 )
-from artifact_store.core.keys import ModelKey, RunId
-from artifact_store.core.manifest import Manifest
-from artifact_store.core.pointer import HistoryBlock, Note, Pointer, advance
-from artifact_store.core.policy import Policy, decide, needs_incumbent
 from artifact_store.ops import signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import Records, SeenPointer

@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
+from artifact_store.canonical import sha256
 from artifact_store.core import keys
-from artifact_store.core.canonical import sha256
-from artifact_store.core.errors import ContainerNotFound, Corrupt, RunDeleted, RunNotFound
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import MAX_MANIFEST, Manifest
 from artifact_store.core.pointer import MAX_BLOCK, MAX_POINTER, HistoryBlock, Pointer, Publish, block_of
@@ -27,6 +26,7 @@ from artifact_store.core.shell import quoted
 from artifact_store.core.statement import MAX_BUNDLE
 from artifact_store.core.store_record import MAX_STORE_RECORD, StoreRecord
 from artifact_store.core.tombstone import MAX_TOMBSTONE, Tombstone
+from artifact_store.errors import ContainerNotFound, Corrupt, RunDeleted, RunNotFound
 from artifact_store.storage.base import Backend, Blob, Entry, Version
 from artifact_store.storage.settle import Outcome, Patience, patiently, read_or_none, write_settled
 

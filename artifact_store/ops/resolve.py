@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from artifact_store.core import keys
-from artifact_store.core.errors import AliasNotFound, AliasRetired, Conflict, InvalidReference, RunDeleted
 from artifact_store.core.grammar import RUN_ID
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Pointer, Publish
 from artifact_store.core.references import RunRef
+from artifact_store.errors import AliasNotFound, AliasRetired, Conflict, InvalidReference, RunDeleted
 from artifact_store.ops import catalog, marker, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import Stored

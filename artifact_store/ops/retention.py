@@ -14,13 +14,12 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
 
-from artifact_store.core.errors import AccessDenied, ArtifactStoreError, InvalidOption, Unavailable
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Publish
 from artifact_store.core.policy import metric_value
+from artifact_store.errors import AccessDenied, ArtifactStoreError, InvalidOption, Problem, Unavailable
 from artifact_store.ops import catalog, deletion, marker, promote
-from artifact_store.ops.audit import Problem
 from artifact_store.ops.context import Context
 from artifact_store.ops.deletion import Ending, spoken
 from artifact_store.ops.plan import Plan, Step

@@ -13,7 +13,14 @@ from contextlib import contextmanager
 from functools import partial
 
 from artifact_store.core import keys, trust
-from artifact_store.core.errors import (
+from artifact_store.core.files import Outgoing
+from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.manifest import FileEntry, Manifest
+from artifact_store.core.pointer import Pointer
+from artifact_store.core.statement import Bundle, message, statement, write_bundle
+from artifact_store.core.tombstone import Tombstone
+from artifact_store.core.trust import TrustedKey
+from artifact_store.errors import (
     AccessDenied,
     ArtifactStoreError,
     Conflict,
@@ -27,13 +34,6 @@ from artifact_store.core.errors import (
     Unsupported,
     UntrustedKey,
 )
-from artifact_store.core.files import Outgoing
-from artifact_store.core.keys import ModelKey, RunId
-from artifact_store.core.manifest import FileEntry, Manifest
-from artifact_store.core.pointer import Pointer
-from artifact_store.core.statement import Bundle, message, statement, write_bundle
-from artifact_store.core.tombstone import Tombstone
-from artifact_store.core.trust import TrustedKey
 from artifact_store.ops import marker
 from artifact_store.ops.context import Context
 from artifact_store.ops.keypairs import Signer

@@ -14,12 +14,11 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 from artifact_store.core import keys
-from artifact_store.core.errors import AccessDenied, ArtifactStoreError, Unavailable, Unsupported
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.tombstone import Tombstone
+from artifact_store.errors import AccessDenied, ArtifactStoreError, Problem, Unavailable, Unsupported
 from artifact_store.ops import catalog, deletion, marker, probe
-from artifact_store.ops.audit import Problem
 from artifact_store.ops.context import Context
 from artifact_store.ops.deletion import Ending, spoken
 from artifact_store.ops.plan import Plan, Step

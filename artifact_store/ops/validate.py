@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from artifact_store.core.codec import KnowsCategories, KnowsInputs, check_categories, check_inputs
 from artifact_store.core.compatibility import EnvironmentVerdict
-from artifact_store.core.errors import (
+from artifact_store.core.features import FeatureSchema
+from artifact_store.core.keys import ModelKey
+from artifact_store.errors import (
     ArtifactStoreError,
     ComponentNotFound,
     Corrupt,
     FeatureMismatch,
     ModelNotFound,
+    Problem,
     Unavailable,
 )
-from artifact_store.core.features import FeatureSchema
-from artifact_store.core.keys import ModelKey
 from artifact_store.ops import audit
-from artifact_store.ops.audit import Problem
 from artifact_store.ops.context import Context
 from artifact_store.ops.golden import Predictions, check_example
 from artifact_store.ops.verdict import Verdict, verdict_on

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 
-from artifact_store.core.errors import ArtifactStoreError, RiskRefused, Unsupported
+from artifact_store.errors import ArtifactStoreError, RiskRefused, Unsupported
 
 
 class Verdict(enum.StrEnum):

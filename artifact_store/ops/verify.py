@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from artifact_store.core.errors import InvalidOption, ModelNotFound
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.references import RefLike, RunRef, has_selector
 from artifact_store.core.trust import TrustedKey
+from artifact_store.errors import InvalidOption, ModelNotFound
 from artifact_store.ops import audit, catalog, resolve, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.keypairs import PublicKey, Signer

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from artifact_store.core.errors import ArtifactStoreError, NotFound
+from artifact_store.errors import ArtifactStoreError, NotFound
 from artifact_store.storage.base import Trait
 
 Ask = Callable[[str], Mapping[str, Any]]

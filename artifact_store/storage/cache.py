@@ -12,9 +12,9 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from artifact_store import owned
-from artifact_store.core.errors import InvalidInput
+from artifact_store import private_files
 from artifact_store.core.files import Digest
+from artifact_store.errors import InvalidInput
 from artifact_store.storage.folders import is_link
 from artifact_store.storage.transfer import hash_pieces, open_private, read_pieces
 
@@ -47,7 +47,7 @@ class FileCache:
         """Remember a file whose digest was just compared. A cache that cannot be written is no failure."""
         kept = self._path(digest)
         with suppress(OSError, InvalidInput):  # full, read-only, busy: the caller has the file, and fetches it again
-            owned.make_folder(kept.parent, owned.PRIVATE)
+            private_files.make_folder(kept.parent, private_files.PRIVATE)
             if not _is_ours(kept.parent):
                 return
             temporary = kept.with_name(f"{kept.name}.{secrets.token_hex(4)}")

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from artifact_store.core.errors import AccessDenied
+from artifact_store.errors import AccessDenied
 from artifact_store.storage import locks
 from artifact_store.storage.base import Trait
 from artifact_store.storage.folders import is_link

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self, TypeVar
 
-from artifact_store.core.errors import ConditionsUnsupported, Corrupt
+from artifact_store.errors import ConditionsUnsupported, Corrupt
 from artifact_store.storage.os_errors import in_use
 
 Result = TypeVar("Result")

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from artifact_store.core.errors import (
+from artifact_store.errors import (
     ArtifactStoreError,
     ConditionsUnsupported,
     ContainerNotFound,

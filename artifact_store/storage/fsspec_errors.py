@@ -10,7 +10,7 @@ import errno
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from artifact_store.core.errors import (
+from artifact_store.errors import (
     AccessDenied,
     ArtifactStoreError,
     Corrupt,

@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from artifact_store.core.errors import EngineUnavailable, InvalidOption, Unsupported
+from artifact_store.errors import EngineUnavailable, InvalidOption, Unsupported
 from artifact_store.storage.http import redact
 from artifact_store.storage.options import StorageOptions
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from artifact_store.core.errors import InvalidOption
+from artifact_store.errors import InvalidOption
 
 
 def at_home(path: str | os.PathLike[str]) -> Path:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from artifact_store.core.errors import (
+from artifact_store.errors import (
     ArtifactStoreError,
     ConditionsUnsupported,
     ContainerNotFound,

@@ -21,7 +21,7 @@ from typing import Any
 
 import filelock
 
-from artifact_store.core.errors import ConditionsUnsupported, Corrupt, LockHeld
+from artifact_store.errors import ConditionsUnsupported, Corrupt, LockHeld
 from artifact_store.storage.folders import is_link
 
 FOLDER = "_locks"

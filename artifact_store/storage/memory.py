@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from artifact_store.core.errors import Corrupt, ObjectNotFound, PreconditionFailed
+from artifact_store.errors import Corrupt, ObjectNotFound, PreconditionFailed
 from artifact_store.storage.base import (
     Always,
     Backend,

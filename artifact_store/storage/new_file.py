@@ -12,7 +12,7 @@ import stat
 from types import TracebackType
 from typing import Self
 
-from artifact_store.core.errors import Corrupt, OutcomeUnknown, PreconditionFailed
+from artifact_store.errors import Corrupt, OutcomeUnknown, PreconditionFailed
 from artifact_store.storage.folders import Folder, flush, is_link
 from artifact_store.storage.os_errors import translated
 

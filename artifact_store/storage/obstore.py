@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from time import monotonic
 from typing import Any, TypeVar
 
-from artifact_store.core.errors import (
+from artifact_store.errors import (
     ArtifactStoreError,
     ConditionsUnsupported,
     Corrupt,

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from artifact_store.core.errors import AccessDenied, EngineUnavailable, InvalidOption
+from artifact_store.errors import AccessDenied, EngineUnavailable, InvalidOption
 from artifact_store.storage.obstore_config import CloudConfig, Credentials
 
 Provider = Callable[[], Mapping[str, Any]]

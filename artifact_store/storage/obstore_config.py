@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from artifact_store.core.errors import InvalidOption
+from artifact_store.errors import InvalidOption
 from artifact_store.storage.options import AZURE, GCS, S3, StorageOptions, StoreURL
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from html import unescape
 
-from artifact_store.core.errors import (
+from artifact_store.errors import (
     AccessDenied,
     ArtifactStoreError,
     Corrupt,

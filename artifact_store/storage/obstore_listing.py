@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from artifact_store.core.errors import Corrupt, DeadlineExceeded
+from artifact_store.errors import Corrupt, DeadlineExceeded
 
 T = TypeVar("T")
 

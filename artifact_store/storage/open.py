@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from artifact_store.core.errors import EngineUnavailable, InvalidOption
+from artifact_store.errors import EngineUnavailable, InvalidOption
 from artifact_store.storage.base import Backend
 from artifact_store.storage.options import AZURE, GCS, LOCAL, MEMORY, S3, StorageOptions, StoreURL, parse_url
 

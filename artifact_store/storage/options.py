@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NoReturn
 
-from artifact_store.core.errors import EngineUnavailable, InvalidOption
+from artifact_store.errors import EngineUnavailable, InvalidOption
 from artifact_store.storage.home import at_home
 from artifact_store.storage.option_secrets import private_values, spellings
 

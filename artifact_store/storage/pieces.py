@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from artifact_store.core.errors import DigestMismatch
+from artifact_store.errors import DigestMismatch
 
 
 def exactly(chunks: Iterable[bytes], *, size: int, key: str) -> Iterator[bytes]:

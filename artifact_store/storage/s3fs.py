@@ -18,7 +18,7 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 
-from artifact_store.core.errors import (
+from artifact_store.errors import (
     ConditionsUnsupported,
     Corrupt,
     DigestMismatch,

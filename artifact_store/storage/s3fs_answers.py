@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from artifact_store.core.errors import Corrupt, Unreachable
+from artifact_store.errors import Corrupt, Unreachable
 from artifact_store.storage.fsspec_errors import Attempt
 
 

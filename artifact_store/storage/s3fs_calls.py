@@ -16,7 +16,13 @@ import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
-from artifact_store.core.errors import ArtifactStoreError, Corrupt, DeadlineExceeded, InvalidOption, Unreachable
+from artifact_store.errors import (
+    ArtifactStoreError,
+    Corrupt,
+    DeadlineExceeded,
+    InvalidOption,
+    Unreachable,
+)
 from artifact_store.storage.fsspec_errors import NOT_MODIFIED, Attempt, status_of, translate
 from artifact_store.storage.fsspec_recipe import Recipe
 from artifact_store.storage.http import redact

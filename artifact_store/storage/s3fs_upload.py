@@ -15,7 +15,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from artifact_store.core.errors import ArtifactStoreError, Contended, PreconditionFailed, Unavailable
+from artifact_store.errors import ArtifactStoreError, Contended, PreconditionFailed, Unavailable
 from artifact_store.storage.fsspec_errors import Attempt
 from artifact_store.storage.pieces import exactly
 from artifact_store.storage.s3fs_calls import Body, Calls, Pulse

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from artifact_store.core.errors import (
+from artifact_store.errors import (
     ArtifactStoreError,
     ContainerNotFound,
     LockHeld,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-from artifact_store.core.errors import ContainerNotFound, ObjectNotFound, PreconditionFailed
+from artifact_store.errors import ContainerNotFound, ObjectNotFound, PreconditionFailed
 from artifact_store.storage.base import (
     Always,
     Backend,

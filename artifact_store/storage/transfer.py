@@ -17,11 +17,11 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, BinaryIO, TypeVar
 
-from artifact_store import owned
+from artifact_store import private_files
 from artifact_store.core import keys
-from artifact_store.core.errors import Conflict, DigestMismatch, InvalidInput, ObjectNotFound
 from artifact_store.core.files import Digest, Outgoing, Progress
 from artifact_store.core.manifest import FileEntry
+from artifact_store.errors import Conflict, DigestMismatch, InvalidInput, ObjectNotFound
 from artifact_store.storage.base import Always, Backend, IfAbsent, Precondition
 from artifact_store.storage.os_errors import translated
 from artifact_store.storage.settle import Outcome, Patience, Seen, patiently, settle
@@ -288,7 +288,7 @@ def download(
 
     def one(file: Incoming, stop: threading.Event) -> None:
         target = directory / file.path
-        owned.make_folder(target.parent, owned.PRIVATE)
+        private_files.make_folder(target.parent, private_files.PRIVATE)
         try:
             patiently(lambda: _fetch(backend, file, target, stop, report), until(stop, patience))
         except BaseException:
@@ -337,7 +337,7 @@ def check_digest(file: Incoming, found: Digest) -> None:
 def open_private(path: Path) -> BinaryIO:
     """Open a new file for writing that only this user can read; a link or a leftover in its place is replaced."""
     path.unlink(missing_ok=True)
-    return owned.create(path, 0o600)
+    return private_files.create(path, 0o600)
 
 
 def hash_object(backend: Backend, key: str, *, size: int) -> Digest:

@@ -6,12 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from artifact_store.core.errors import (
-    ConditionsUnsupported,
-    Contended,
-    ObjectNotFound,
-    PreconditionFailed,
-)
+from artifact_store.errors import ConditionsUnsupported, Contended, ObjectNotFound, PreconditionFailed
 from artifact_store.storage.base import Always, Backend, Blob, IfAbsent, IfVersion
 from artifact_store.testing.backend_tools import (
     LIMIT,

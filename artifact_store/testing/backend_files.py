@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from artifact_store.core.errors import (
+from artifact_store.errors import (
     DigestMismatch,
     ObjectNotFound,
     PreconditionFailed,

@@ -27,12 +27,7 @@ from typing import ClassVar
 
 import pytest
 
-from artifact_store.core.errors import (
-    ArtifactStoreError,
-    Corrupt,
-    ObjectNotFound,
-    PreconditionFailed,
-)
+from artifact_store.errors import ArtifactStoreError, Corrupt, ObjectNotFound, PreconditionFailed
 from artifact_store.storage.base import Always, Backend, Blob, IfAbsent, IfVersion, Version
 from artifact_store.testing.backend_conditions import ConditionTests
 from artifact_store.testing.backend_files import FileTests

@@ -16,11 +16,7 @@ from typing import TypeVar
 
 import pytest
 
-from artifact_store.core.errors import (
-    Conflict,
-    Contended,
-    PreconditionFailed,
-)
+from artifact_store.errors import Conflict, Contended, PreconditionFailed
 from artifact_store.storage.base import Backend, Blob, IfAbsent, IfVersion
 
 MIB = 1 << 20

@@ -38,9 +38,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from artifact_store.core.canonical import canonical, parse
+from artifact_store.canonical import canonical, parse
 from artifact_store.core.codec import JSON, Codec, Risk, libraries_of
-from artifact_store.core.errors import Corrupt, InvalidOption, NotEncodable
+from artifact_store.errors import Corrupt, InvalidOption, NotEncodable
 
 STEM = "model"
 NEIGHBOUR = "model_2"

@@ -31,7 +31,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, NamedTuple, TypeVar
 
-from artifact_store.core.errors import (
+from artifact_store.errors import (
     ArtifactStoreError,
     Conflict,
     Contended,

@@ -116,7 +116,7 @@ def sparse(path: Path, size: int, begin: bytes = b"") -> None:
 
 
 def documents_that_are_too_much(folder: Path) -> Iterator[tuple[str, Callable[[], object]]]:
-    from artifact_store.core.canonical import parse
+    from artifact_store.canonical import parse
     from artifact_store.core.manifest import Manifest
     from artifact_store.core.pointer import Pointer
     from artifact_store.core.statement import read_bundle
@@ -273,7 +273,7 @@ GROUPS: dict[str, Callable[[Path], Iterator[tuple[str, Callable[[], object]]]]] 
 
 def child(group: str, folder: str) -> None:
     """Try all cases of a group with little memory, and print what became of them, and how much it took."""
-    from artifact_store.core.errors import ArtifactStoreError
+    from artifact_store.errors import ArtifactStoreError
     from tests.proofs.fuzz.running import bound_memory, peak_megabytes
 
     cases = list(GROUPS[group](Path(folder)))
@@ -308,7 +308,7 @@ def test_the_largest_document_that_is_read_takes_a_known_amount_of_memory(tmp_pa
     """Eight megabytes of the costliest JSON that there is, refused or not: some fifty times as much, and no more."""
     program = (
         "from tests.proofs.fuzz.running import peak_megabytes as peak\n"
-        "from artifact_store.core.canonical import parse\n"
+        "from artifact_store.canonical import parse\n"
         "data = b'[' + b'{},' * ((8 << 20) // 3 - 1) + b'1]'\n"
         "before = peak()\n"
         "parse(data, limit=8 << 20, what='it')\n"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifact_store.core.canonical import MAX_DEPTH, canonical, checksum, parse, parse_document, sha256
-from artifact_store.core.errors import Corrupt
+from artifact_store.canonical import MAX_DEPTH, canonical, checksum, parse, parse_document, sha256
+from artifact_store.errors import Corrupt
 
 pytestmark = pytest.mark.windows
 

@@ -14,7 +14,7 @@ import pytest
 
 from artifact_store.codecs.arrays import ArrayCodec
 from artifact_store.codecs.npy import MAX_HEADER
-from artifact_store.core.errors import Corrupt
+from artifact_store.errors import Corrupt
 
 pytestmark = pytest.mark.windows
 

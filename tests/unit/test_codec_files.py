@@ -22,7 +22,7 @@ from artifact_store.codecs.documents import DocumentCodec
 from artifact_store.codecs.lightgbm_model import LightGBMCodec
 from artifact_store.codecs.pandas_table import PandasCodec
 from artifact_store.codecs.polars_table import PolarsCodec
-from artifact_store.core.errors import AccessDenied, Corrupt, NotEncodable
+from artifact_store.errors import AccessDenied, Corrupt, NotEncodable
 
 pytestmark = pytest.mark.windows
 

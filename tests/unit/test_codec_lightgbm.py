@@ -23,7 +23,7 @@ from artifact_store.codecs.lightgbm_sklearn import (
     LightGBMRegressorPredictor,
     LightGBMSklearnCodec,
 )
-from artifact_store.core.errors import Corrupt, NotEncodable
+from artifact_store.errors import Corrupt, NotEncodable
 from tests.hostile import unreadable
 
 pytestmark = pytest.mark.windows

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from artifact_store.codecs.raw import RawCodec
-from artifact_store.core.errors import Corrupt, InvalidOption, NotEncodable
+from artifact_store.errors import Corrupt, InvalidOption, NotEncodable
 from tests.unit.samples import make_socket_file
 
 pytestmark = pytest.mark.windows

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from artifact_store.core.codec import CodecRef, Risk, check_inputs
-from artifact_store.core.errors import CodecUnavailable, FeatureMismatch, InvalidOption, NoCodec
 from artifact_store.core.registry import CodecRegistry
+from artifact_store.errors import CodecUnavailable, FeatureMismatch, InvalidOption, NoCodec
 
 Install = Callable[..., None]
 

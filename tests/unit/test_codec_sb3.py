@@ -31,12 +31,12 @@ from stable_baselines3.common.utils import ConstantSchedule, LinearSchedule
 from torch import nn
 
 from artifact_store import ArtifactStore
+from artifact_store.canonical import canonical, checksum
 from artifact_store.codecs.sb3_policy import SB3Codec, SB3State, build, describe
 from artifact_store.codecs.sb3_spaces import plain_space, read_space
 from artifact_store.codecs.sb3_values import plain_settings, read_settings
 from artifact_store.codecs.tensor_trees import pack, unpack
-from artifact_store.core.canonical import canonical, checksum
-from artifact_store.core.errors import Corrupt, InvalidOption, NotEncodable, Unavailable
+from artifact_store.errors import Corrupt, InvalidOption, NotEncodable, Unavailable
 from tests.environments import ACTIONS, DICT, tiny
 
 CODEC = SB3Codec()

@@ -30,7 +30,8 @@ from sklearn.tree import DecisionTreeRegressor
 from artifact_store import ArtifactStore, LoadPolicy
 from artifact_store.codecs.skops_estimator import SkopsCodec, audit
 from artifact_store.codecs.skops_types import ESTIMATORS, TYPES
-from artifact_store.core.errors import (
+from artifact_store.core.registry import CodecRegistry
+from artifact_store.errors import (
     CodecUnavailable,
     Corrupt,
     DigestMismatch,
@@ -40,7 +41,6 @@ from artifact_store.core.errors import (
     TypeRefused,
     Untrusted,
 )
-from artifact_store.core.registry import CodecRegistry
 
 pytestmark = pytest.mark.windows
 

@@ -19,7 +19,7 @@ from artifact_store.codecs.arrow_table import ArrowCodec
 from artifact_store.codecs.lightgbm_model import LightGBMCodec
 from artifact_store.codecs.pandas_table import PandasCodec
 from artifact_store.codecs.polars_table import PolarsCodec
-from artifact_store.core.errors import CodecUnavailable, Corrupt, NotEncodable
+from artifact_store.errors import CodecUnavailable, Corrupt, NotEncodable
 
 pytestmark = pytest.mark.windows
 

@@ -17,7 +17,7 @@ from torch import nn
 from artifact_store import ArtifactStore, TorchState
 from artifact_store.codecs.tensors import read_tensors
 from artifact_store.codecs.torch_state import TorchStateCodec
-from artifact_store.core.errors import Corrupt, InvalidOption, NotEncodable
+from artifact_store.errors import Corrupt, InvalidOption, NotEncodable
 
 CODEC = TorchStateCodec()
 DTYPES = [

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 import artifact_store
-from artifact_store.core.canonical import MAX_DEPTH
+from artifact_store.canonical import MAX_DEPTH
 from artifact_store.core.documents import (
     check_format,
     check_key,
@@ -21,7 +21,6 @@ from artifact_store.core.documents import (
     read_time,
     write_time,
 )
-from artifact_store.core.errors import Corrupt, FormatTooNew, InvalidOption, RunDeleted
 from artifact_store.core.keys import MAX_KEY, ModelKey
 from artifact_store.core.manifest import MAX_MANIFEST, Manifest
 from artifact_store.core.pointer import (
@@ -37,6 +36,7 @@ from artifact_store.core.pointer import (
 from artifact_store.core.statement import MAX_BUNDLE
 from artifact_store.core.store_record import MAX_STORE_RECORD, StoreRecord
 from artifact_store.core.tombstone import MAX_TOMBSTONE, Tombstone
+from artifact_store.errors import Corrupt, FormatTooNew, InvalidOption, RunDeleted
 from tests.unit.samples import KEY, NOW, manifest
 
 pytestmark = pytest.mark.windows

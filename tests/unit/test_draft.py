@@ -7,7 +7,13 @@ from contextlib import ExitStack
 import pytest
 
 from artifact_store import ArtifactStore, CodecRegistry, Risk
-from artifact_store.core.errors import AccessDenied, FileNotInRun, InvalidName, InvalidOption, PointerConflict
+from artifact_store.errors import (
+    AccessDenied,
+    FileNotInRun,
+    InvalidName,
+    InvalidOption,
+    PointerConflict,
+)
 from artifact_store.storage.base import Always
 from artifact_store.storage.memory import MemoryBackend
 from tests.keys import signer, strict

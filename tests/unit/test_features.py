@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artifact_store.core.canonical import canonical
-from artifact_store.core.errors import Corrupt, InvalidInput, InvalidOption
+from artifact_store.canonical import canonical
 from artifact_store.core.features import FeatureSchema, Observation
+from artifact_store.errors import Corrupt, InvalidInput, InvalidOption
 
 pytestmark = pytest.mark.windows
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artifact_store.core import matching
-from artifact_store.core.errors import FeatureMismatch, InvalidInput, InvalidOption
 from artifact_store.core.features import FeatureSchema
+from artifact_store.errors import FeatureMismatch, InvalidInput, InvalidOption
 
 pytestmark = pytest.mark.windows
 

@@ -9,8 +9,8 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from artifact_store.core.errors import FeatureMismatch
 from artifact_store.core.features import FeatureSchema
+from artifact_store.errors import FeatureMismatch
 
 pytestmark = pytest.mark.windows
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from artifact_store import ArtifactStore, CodecRegistry, Risk
-from artifact_store.core.errors import AccessDenied, Corrupt, InvalidOption, RunDeleted, Unreachable
 from artifact_store.core.files import Progress
+from artifact_store.errors import AccessDenied, Corrupt, InvalidOption, RunDeleted, Unreachable
 from artifact_store.ops import fetch, signing
 from artifact_store.storage.memory import MemoryBackend
 from tests.unit.samples import patience

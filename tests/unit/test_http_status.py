@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from artifact_store.core.errors import (
+from artifact_store.errors import (
     AccessDenied,
     ArtifactStoreError,
     ConditionsUnsupported,

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifact_store.core import keys
-from artifact_store.core.errors import InvalidName
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.portable import why_not_on_windows
+from artifact_store.errors import InvalidName
 from tests.cases import each
 
 pytestmark = pytest.mark.windows

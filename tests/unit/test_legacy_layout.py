@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store.core.errors import (
+from artifact_store.core.keys import ModelKey
+from artifact_store.errors import (
     AccessDenied,
     Conflict,
     ContainerNotFound,
@@ -16,7 +17,6 @@ from artifact_store.core.errors import (
     NotAStore,
     Unsupported,
 )
-from artifact_store.core.keys import ModelKey
 from artifact_store.legacy.file_names import BEST_WF
 from artifact_store.legacy.layout import read, scan
 

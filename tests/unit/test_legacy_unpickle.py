@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artifact_store.core.errors import CodecUnavailable, Corrupt, InvalidOption, RiskRefused
+from artifact_store.errors import CodecUnavailable, Corrupt, InvalidOption, RiskRefused
 from artifact_store.legacy import checkpoint, names
 from artifact_store.legacy.checkpoint import read_checkpoint
 from artifact_store.legacy.joblib_file import expanded, read

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from artifact_store import Digest
-from artifact_store.core.errors import InvalidInput, InvalidOption
+from artifact_store.errors import InvalidInput, InvalidOption
 from artifact_store.ops.lineage import digest_of, digests
 from tests.format_reader import digest_of as digest_by_the_document
 

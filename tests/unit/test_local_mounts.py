@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from artifact_store.core.errors import ConditionsUnsupported
+from artifact_store.errors import ConditionsUnsupported
 from artifact_store.storage import mounts
 from artifact_store.storage.base import Always, IfAbsent, IfVersion
 from artifact_store.storage.local import LocalBackend

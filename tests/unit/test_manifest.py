@@ -8,7 +8,11 @@ import pytest
 from pydantic import ValidationError
 
 from artifact_store.core.documents import NON_FINITE, check_writable, plain
-from artifact_store.core.errors import (
+from artifact_store.core.features import FeatureSchema
+from artifact_store.core.files import Digest
+from artifact_store.core.keys import ModelKey
+from artifact_store.core.manifest import Manifest, summary
+from artifact_store.errors import (
     ComponentNotFound,
     Corrupt,
     FileNotInRun,
@@ -16,10 +20,6 @@ from artifact_store.core.errors import (
     InvalidOption,
     RunDeleted,
 )
-from artifact_store.core.features import FeatureSchema
-from artifact_store.core.files import Digest
-from artifact_store.core.keys import ModelKey
-from artifact_store.core.manifest import Manifest, summary
 from tests.unit.samples import KEY, NOW, RUN_ID, manifest, resealed
 
 pytestmark = pytest.mark.windows

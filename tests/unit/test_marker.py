@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from artifact_store.core.errors import (
+from artifact_store.core.store_record import MAX_STORE_RECORD, StoreRecord
+from artifact_store.errors import (
     ConditionsUnsupported,
     ContainerNotFound,
     Corrupt,
@@ -15,7 +16,6 @@ from artifact_store.core.errors import (
     Unreachable,
     Unsupported,
 )
-from artifact_store.core.store_record import MAX_STORE_RECORD, StoreRecord
 from artifact_store.ops.context import OpenedStore
 from artifact_store.ops.marker import check_store, guarantees, open_for_writing
 from artifact_store.storage.base import Always, Capabilities, IfAbsent, IfVersion

@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from artifact_store.core.canonical import canonical, checksum
+from artifact_store.canonical import canonical, checksum
 from artifact_store.core.documents import UNDERSTOOD, check_format
-from artifact_store.core.errors import Corrupt, FormatTooNew, FormatUnsupported, RunDeleted, Unsupported
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import HistoryBlock, Note, Pointer, advance
 from artifact_store.core.store_record import StoreRecord
 from artifact_store.core.tombstone import Tombstone
+from artifact_store.errors import Corrupt, FormatTooNew, FormatUnsupported, RunDeleted, Unsupported
 from artifact_store.ops.watermark import SeenAlias, SeenStore
 from tests.cases import each
 from tests.unit.samples import NOW, manifest, resealed

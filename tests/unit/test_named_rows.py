@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artifact_store.core import named_rows
-from artifact_store.core.errors import FeatureMismatch, InvalidInput
 from artifact_store.core.features import FeatureSchema
+from artifact_store.errors import FeatureMismatch, InvalidInput
 from tests.cases import each
 from tests.named_kinds import MANY, ONE, WITHOUT_A_ROW, Fixed, Keyed, sqlite
 

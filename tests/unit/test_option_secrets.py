@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifact_store.core.errors import InvalidOption
+from artifact_store.errors import InvalidOption
 from artifact_store.storage.fsspec import FsspecBackend
 from artifact_store.storage.fsspec_errors import Attempt, translate
 from artifact_store.storage.fsspec_recipe import Recipe

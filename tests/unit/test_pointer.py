@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artifact_store.core.canonical import canonical, checksum, sha256
+from artifact_store.canonical import canonical, checksum, sha256
 from artifact_store.core.documents import check_format
-from artifact_store.core.errors import Corrupt, FormatTooNew, InvalidOption
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import BLOCK, GATHERED, HistoryBlock, Note, Pointer, advance, block_of
+from artifact_store.errors import Corrupt, FormatTooNew, InvalidOption
 from tests.unit.samples import KEY, NOW, manifest, resealed
 
 pytestmark = pytest.mark.windows

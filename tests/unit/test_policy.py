@@ -4,7 +4,6 @@ import math
 
 import pytest
 
-from artifact_store.core.errors import InvalidInput, InvalidOption, MetricMissing, PointerConflict
 from artifact_store.core.pointer import Note, advance
 from artifact_store.core.policy import (
     Always,
@@ -18,6 +17,7 @@ from artifact_store.core.policy import (
     needs_incumbent,
     parse_policy,
 )
+from artifact_store.errors import InvalidInput, InvalidOption, MetricMissing, PointerConflict
 from tests.unit.samples import KEY, NOW, manifest
 
 pytestmark = pytest.mark.windows

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from artifact_store import ArtifactStore, owned
+from artifact_store import ArtifactStore, errors, private_files
 from artifact_store.cli.app import app
-from artifact_store.core import errors, keys
+from artifact_store.core import keys
 from artifact_store.core.files import Digest
 from artifact_store.core.pointer import GATHERED
 from artifact_store.storage import locks
@@ -72,7 +72,7 @@ def test_whatever_the_store_makes_is_for_its_owner_alone(tmp_path: Path) -> None
 @pytest.mark.usefixtures("open_to_all")
 def test_a_private_folder_in_a_folder_that_is_there_leaves_that_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "shared").mkdir(mode=0o755)
-    owned.make_folder(tmp_path / "shared" / "a" / "b", owned.PRIVATE)
+    private_files.make_folder(tmp_path / "shared" / "a" / "b", private_files.PRIVATE)
     modes = {path.name: mode for path, mode in everything(tmp_path / "shared")}
     assert modes == {"shared": 0o755, "a": 0o700, "b": 0o700}
 

@@ -4,9 +4,15 @@ import pytest
 
 from artifact_store import ArtifactStore, LoadPolicy
 from artifact_store.core import keys
-from artifact_store.core.errors import Corrupt, NothingToRollBackTo, PointerConflict, RunDeleted, SignatureMissing
 from artifact_store.core.pointer import Note, Publish
 from artifact_store.core.tombstone import Tombstone
+from artifact_store.errors import (
+    Corrupt,
+    NothingToRollBackTo,
+    PointerConflict,
+    RunDeleted,
+    SignatureMissing,
+)
 from artifact_store.ops.promote import candidates
 from artifact_store.storage.base import Always
 from artifact_store.storage.memory import MemoryBackend

@@ -4,7 +4,13 @@ import pytest
 
 from artifact_store import ArtifactStore
 from artifact_store.core import keys
-from artifact_store.core.errors import (
+from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.manifest import FileEntry, PublishIntent
+from artifact_store.core.pointer import Note, advance
+from artifact_store.core.policy import Always as PublishAlways
+from artifact_store.core.policy import IfBetter
+from artifact_store.core.tombstone import Tombstone
+from artifact_store.errors import (
     ContainerNotFound,
     Corrupt,
     MetricMissing,
@@ -15,12 +21,6 @@ from artifact_store.core.errors import (
     RunNotFound,
     Unreachable,
 )
-from artifact_store.core.keys import ModelKey, RunId
-from artifact_store.core.manifest import FileEntry, PublishIntent
-from artifact_store.core.pointer import Note, advance
-from artifact_store.core.policy import Always as PublishAlways
-from artifact_store.core.policy import IfBetter
-from artifact_store.core.tombstone import Tombstone
 from artifact_store.ops.publish import commit, manifest_of, publish, swap
 from artifact_store.storage.base import Always
 from artifact_store.storage.memory import MemoryBackend

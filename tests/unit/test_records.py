@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from artifact_store.core import keys
-from artifact_store.core.errors import ContainerNotFound, Corrupt, OutcomeUnknown, RunDeleted, Unreachable
 from artifact_store.core.keys import RunId
 from artifact_store.core.pointer import GATHERED, HistoryBlock, Note, Pointer, advance
 from artifact_store.core.store_record import StoreRecord
 from artifact_store.core.tombstone import Tombstone
+from artifact_store.errors import ContainerNotFound, Corrupt, OutcomeUnknown, RunDeleted, Unreachable
 from artifact_store.ops.records import Records, Stored
 from artifact_store.storage.base import Always
 from artifact_store.storage.memory import MemoryBackend

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from artifact_store import ArtifactStore, errors
-from artifact_store.core.canonical import canonical
+from artifact_store.canonical import canonical
 from artifact_store.core.documents import UNDERSTOOD
-from artifact_store.core.errors import Corrupt
 from artifact_store.core.manifest import Manifest
+from artifact_store.errors import Corrupt
 from artifact_store.storage.memory import MemoryBackend
 from tests.unit.samples import manifest, resealed
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from artifact_store.core.errors import (
+from artifact_store.errors import (
     AccessDenied,
     Contended,
     DeadlineExceeded,

@@ -6,9 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from artifact_store.core.canonical import canonical
+from artifact_store.canonical import canonical
 from artifact_store.core.documents import write_time
-from artifact_store.core.errors import (
+from artifact_store.core.pointer import Note, Pointer, advance
+from artifact_store.core.statement import encode64
+from artifact_store.core.store_record import StoreRecord
+from artifact_store.core.trust import check_pointer
+from artifact_store.errors import (
     ArtifactStoreError,
     Contended,
     Corrupt,
@@ -18,10 +22,6 @@ from artifact_store.core.errors import (
     SignatureMissing,
     UntrustedKey,
 )
-from artifact_store.core.pointer import Note, Pointer, advance
-from artifact_store.core.statement import encode64
-from artifact_store.core.store_record import StoreRecord
-from artifact_store.core.trust import check_pointer
 from artifact_store.ops.context import OpenedStore
 from artifact_store.ops.publish import swap
 from artifact_store.ops.records import Stored

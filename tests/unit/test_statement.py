@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from artifact_store import PublicKey
-from artifact_store.core.canonical import canonical
-from artifact_store.core.errors import SignatureInvalid
+from artifact_store.canonical import canonical
 from artifact_store.core.manifest import FileEntry, Manifest
 from artifact_store.core.statement import (
     Bundle,
@@ -21,6 +20,7 @@ from artifact_store.core.statement import (
     write_bundle,
 )
 from artifact_store.core.trust import check_signature
+from artifact_store.errors import SignatureInvalid
 from tests.keys import public, signer
 from tests.unit.samples import manifest
 

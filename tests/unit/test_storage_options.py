@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifact_store.core.errors import ArtifactStoreError, EngineUnavailable, InvalidOption
+from artifact_store.errors import ArtifactStoreError, EngineUnavailable, InvalidOption
 from artifact_store.storage.obstore_config import Credentials, cloud_config
 from artifact_store.storage.options import StorageOptions, StoreURL, parse_url
 

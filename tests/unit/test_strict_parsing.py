@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from artifact_store.canonical import canonical, checksum
 from artifact_store.cli.app import app
 from artifact_store.codecs.lightgbm_text import parsable
 from artifact_store.codecs.numbers import MAX_ELEMENTS, check_expansion
 from artifact_store.core import keys
-from artifact_store.core.canonical import canonical, checksum
-from artifact_store.core.errors import Corrupt, InvalidName, InvalidOption, InvalidReference
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.pointer import HistoryBlock, Note, Pointer, advance
 from artifact_store.core.references import RunRef
+from artifact_store.errors import Corrupt, InvalidName, InvalidOption, InvalidReference
 from artifact_store.ops.keypairs import MAX_KEY_FILE, PublicKey
 from artifact_store.storage.http import redact
 from artifact_store.storage.obstore_config import cloud_config

@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 
 from artifact_store.core import keys
-from artifact_store.core.errors import Corrupt, FormatTooNew, InvalidOption
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import MAX_MANIFEST
 from artifact_store.core.pointer import Note
 from artifact_store.core.tombstone import MAX_QUARANTINE, MAX_TOMBSTONE, Tombstone
+from artifact_store.errors import Corrupt, FormatTooNew, InvalidOption
 from tests.unit.samples import KEY, NOW, RUN_ID, manifest, resealed
 
 pytestmark = pytest.mark.windows

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from artifact_store.core import keys
-from artifact_store.core.errors import (
+from artifact_store.core.files import Digest, Outgoing, Progress
+from artifact_store.errors import (
     Conflict,
     DigestMismatch,
     InvalidInput,
@@ -15,7 +16,6 @@ from artifact_store.core.errors import (
     PreconditionFailed,
     Unreachable,
 )
-from artifact_store.core.files import Digest, Outgoing, Progress
 from artifact_store.storage.base import Always, IfAbsent
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.storage.pieces import exactly

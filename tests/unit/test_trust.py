@@ -5,7 +5,10 @@ from datetime import timedelta
 import pytest
 
 from artifact_store.core.codec import CodecRef, Risk
-from artifact_store.core.errors import (
+from artifact_store.core.manifest import CodecRecord, Component, FileEntry
+from artifact_store.core.pointer import Note, advance
+from artifact_store.core.trust import Consent, LoadPolicy, check, check_pointer
+from artifact_store.errors import (
     DigestMismatch,
     InvalidOption,
     RiskRefused,
@@ -13,9 +16,6 @@ from artifact_store.core.errors import (
     SignatureMissing,
     UntrustedKey,
 )
-from artifact_store.core.manifest import CodecRecord, Component, FileEntry
-from artifact_store.core.pointer import Note, advance
-from artifact_store.core.trust import Consent, LoadPolicy, check, check_pointer
 from tests.keys import public, signer, strict
 from tests.unit.samples import KEY, NOW, manifest
 

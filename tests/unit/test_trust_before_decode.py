@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from artifact_store import ArtifactStore, CodecRegistry, Risk, errors
+from artifact_store.canonical import canonical, sha256
 from artifact_store.core import keys
-from artifact_store.core.canonical import canonical, sha256
 from artifact_store.storage.base import Always
 from artifact_store.storage.memory import MemoryBackend
 from tests.keys import public, signer, strict

@@ -24,10 +24,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from stable_baselines3 import PPO
 
-from artifact_store import ArtifactStore, CodecRegistry, Example, FeatureSchema, TorchState
+from artifact_store import ArtifactStore, CodecRegistry, Example, FeatureSchema, TorchState, errors
 from artifact_store.cli.app import app
 from artifact_store.codecs.vecnormalize import ObservationNormalizer, RunningStatistics
-from artifact_store.core import errors, trust
+from artifact_store.core import trust
 from artifact_store.ops import fetch
 from artifact_store.storage import transfer
 from tests.environments import tiny

@@ -10,7 +10,7 @@ import skops.io
 from sklearn.preprocessing import FunctionTransformer
 
 from artifact_store import ArtifactStore
-from artifact_store.core.errors import RiskRefused
+from artifact_store.errors import RiskRefused
 from tests.unit.test_codec_skops import Malicious, Trap
 
 pytestmark = pytest.mark.windows

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from artifact_store import ArtifactStore, errors
+from artifact_store.canonical import sha256
 from artifact_store.core import keys
-from artifact_store.core.canonical import sha256
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.pointer import BLOCK, Note, advance
 from artifact_store.core.tombstone import Tombstone

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from artifact_store.core.errors import ContainerNotFound, PreconditionFailed
+from artifact_store.errors import ContainerNotFound, PreconditionFailed
 from artifact_store.storage.base import Always, Backend, IfAbsent, IfVersion
 from artifact_store.storage.fsspec import FsspecBackend, open_filesystem
 from artifact_store.storage.s3fs import S3fsBackend

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store.core.errors import AccessDenied, ConditionsUnsupported, Corrupt, Unreachable
+from artifact_store.errors import AccessDenied, ConditionsUnsupported, Corrupt, Unreachable
 from artifact_store.storage import folders, local
 from artifact_store.storage.base import Backend, IfAbsent
 from artifact_store.storage.folders import PathFolder, patiently

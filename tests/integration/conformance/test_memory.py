@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from artifact_store.core.errors import ObjectNotFound, PreconditionFailed
+from artifact_store.errors import ObjectNotFound, PreconditionFailed
 from artifact_store.storage.base import Always, IfVersion
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.testing import BackendSuite

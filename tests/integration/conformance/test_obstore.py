@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store.core.errors import (
+from artifact_store.errors import (
     AccessDenied,
     ArtifactStoreError,
     ContainerNotFound,

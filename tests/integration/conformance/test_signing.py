@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from artifact_store import ArtifactStore, CodecRegistry, LoadPolicy, Risk, Run, errors
+from artifact_store.canonical import canonical, checksum, sha256
 from artifact_store.core import keys
-from artifact_store.core.canonical import canonical, checksum, sha256
 from artifact_store.core.statement import Bundle, message, statement, write_bundle
 from artifact_store.storage.base import Always
 from tests.keys import public, signer, strict

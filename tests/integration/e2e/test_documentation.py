@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from artifact_store import errors
+from artifact_store.canonical import canonical
 from artifact_store.cli.app import app
-from artifact_store.core.canonical import canonical
 from artifact_store.core.manifest import Manifest, Parent
 from artifact_store.core.pointer import HistoryBlock, Pointer
 from artifact_store.core.store_record import StoreRecord

@@ -22,7 +22,7 @@ from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, Signer
 from artifact_store.cli.app import app
-from artifact_store.core.errors import AccessDenied, ArtifactStoreError, InvalidOption, Unavailable
+from artifact_store.errors import AccessDenied, ArtifactStoreError, InvalidOption, Unavailable
 from artifact_store.storage.options import StorageOptions
 from tests.keys import pem
 from tests.proofs.replays.hostile_s3 import HostileS3, Reply, Request, failure

@@ -12,11 +12,11 @@ import pytest
 
 from artifact_store import ArtifactStore, errors
 from artifact_store.core import keys
-from artifact_store.core.errors import OutcomeUnknown
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.pointer import Note, advance
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.diagnosis.report import CODES
+from artifact_store.errors import OutcomeUnknown
 from artifact_store.storage.base import Always, Unfinished
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.storage.settle import Patience

@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from artifact_store.core.errors import (
+from artifact_store.errors import (
     AccessDenied,
     Contended,
     ObjectNotFound,

@@ -6,9 +6,9 @@ import pytest
 
 from artifact_store import ArtifactStore, errors
 from artifact_store.core import keys
-from artifact_store.core.errors import ArtifactStoreError, OutcomeUnknown
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.tombstone import Tombstone
+from artifact_store.errors import ArtifactStoreError, OutcomeUnknown
 from artifact_store.ops.audit import verify_run
 from artifact_store.storage.base import Unfinished
 from artifact_store.testing import Faults, FaultyBackend, SimulatedCrash

@@ -4,7 +4,7 @@ import pytest
 
 from artifact_store import ArtifactStore, errors
 from artifact_store.core import keys
-from artifact_store.core.errors import AccessDenied, ObjectNotFound, OutcomeUnknown
+from artifact_store.errors import AccessDenied, ObjectNotFound, OutcomeUnknown
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.testing import Faults, FaultyBackend, SimulatedCrash
 from tests.keys import public, signer, strict

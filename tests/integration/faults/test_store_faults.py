@@ -6,8 +6,8 @@ import pytest
 
 from artifact_store import ArtifactStore, errors
 from artifact_store.core import keys
-from artifact_store.core.errors import ArtifactStoreError, OutcomeUnknown
 from artifact_store.core.pointer import Note
+from artifact_store.errors import ArtifactStoreError, OutcomeUnknown
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.testing import Faults, FaultyBackend, SimulatedCrash
 from tests import invariants

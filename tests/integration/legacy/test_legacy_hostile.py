@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store.core.errors import Corrupt, RiskRefused
+from artifact_store.errors import Corrupt, RiskRefused
 from artifact_store.legacy.checkpoint import read_checkpoint
 from artifact_store.legacy.joblib_file import read
 from artifact_store.legacy.lightgbm_pickle import read_lightgbm
@@ -119,7 +119,7 @@ from pathlib import Path
 import joblib, lightgbm, sklearn.preprocessing, stable_baselines3, torch
 from tests.legacy_cases import CASES
 from tests.integration.legacy.test_legacy_hostile import CORPUS, READERS
-from artifact_store.core.errors import Corrupt, RiskRefused
+from artifact_store.errors import Corrupt, RiskRefused
 from artifact_store.legacy.limits import LIMITS
 
 hostile = [(case.file, case.make(Path(sys.argv[1], case.name)), case.limits) for case in CORPUS]

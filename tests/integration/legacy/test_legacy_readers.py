@@ -17,7 +17,7 @@ import torch
 
 from artifact_store.codecs.lightgbm_sklearn import LightGBMSklearnCodec
 from artifact_store.codecs.sb3_policy import build as build_sb3
-from artifact_store.core.errors import Corrupt, InvalidOption, RiskRefused
+from artifact_store.errors import Corrupt, InvalidOption, RiskRefused
 from artifact_store.legacy import lightgbm_child
 from artifact_store.legacy.checkpoint import read_checkpoint, read_torch
 from artifact_store.legacy.lightgbm_pickle import build, normalised_text, read_lightgbm

@@ -15,7 +15,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from artifact_store.core.errors import (
+from artifact_store.errors import (
     AccessDenied,
     ArtifactStoreError,
     Contended,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store.core.errors import AccessDenied, StorageFull, Unreachable, Unsupported
+from artifact_store.errors import AccessDenied, StorageFull, Unreachable, Unsupported
 from artifact_store.storage.base import Always, IfAbsent, IfVersion
 from artifact_store.storage.local import LocalBackend
 from artifact_store.testing.backend_tools import run_in_a_fork

@@ -10,7 +10,7 @@ import threading
 import filelock
 import pytest
 
-from artifact_store.core.errors import ConditionsUnsupported, Corrupt, DeadlineExceeded
+from artifact_store.errors import ConditionsUnsupported, Corrupt, DeadlineExceeded
 from artifact_store.storage import locks
 from artifact_store.storage.base import Always, IfVersion
 from artifact_store.storage.local import LocalBackend

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from artifact_store.core.errors import ObjectNotFound
+from artifact_store.errors import ObjectNotFound
 from artifact_store.storage.base import Always, IfAbsent
 from artifact_store.storage.local import LocalBackend
 
@@ -22,7 +22,7 @@ PROCESSES = 8
 COMMON = """
 import json, sys
 from pathlib import Path
-from artifact_store.core.errors import PreconditionFailed
+from artifact_store.errors import PreconditionFailed
 from artifact_store.storage.base import Always, IfAbsent, IfVersion
 from artifact_store.storage.local import LocalBackend
 backend, me = LocalBackend(Path(sys.argv[1])), sys.argv[2]

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from artifact_store import ArtifactStore, CodecRegistry
-from artifact_store.core import errors, keys
+from artifact_store import ArtifactStore, CodecRegistry, errors
+from artifact_store.core import keys
 from artifact_store.core.codec import Codec, CodecRef
 from artifact_store.core.pointer import GATHERED, Note
 from artifact_store.core.tombstone import Tombstone

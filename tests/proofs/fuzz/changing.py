@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
-from artifact_store.core.canonical import MAX_DEPTH, checksum
+from artifact_store.canonical import MAX_DEPTH, checksum
 from tests.proofs.fuzz.running import MAX_INPUT
 
 _SIZES = (0, 1, 127, 128, 255, 256, 65535, 65536, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 63, (1 << 64) - 1)

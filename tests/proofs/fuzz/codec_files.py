@@ -27,7 +27,7 @@ from artifact_store.codecs.pandas_table import PandasCodec
 from artifact_store.codecs.scalers import ScalerCodec
 from artifact_store.codecs.torch_state import TorchState, TorchStateCodec
 from artifact_store.codecs.vecnormalize import ObservationNormalizer, RunningStatistics, VecNormalizeCodec
-from artifact_store.core.errors import CodecUnavailable, Corrupt
+from artifact_store.errors import CodecUnavailable, Corrupt
 from tests.proofs.fuzz.changing import change_bytes, change_json, change_text
 from tests.proofs.fuzz.running import Target
 

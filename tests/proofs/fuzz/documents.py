@@ -7,9 +7,16 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from artifact_store.core.canonical import canonical, checksum, parse
+from artifact_store.canonical import canonical, checksum, parse
 from artifact_store.core.documents import Document
-from artifact_store.core.errors import (
+from artifact_store.core.features import FeatureSchema
+from artifact_store.core.keys import ModelKey
+from artifact_store.core.manifest import Manifest
+from artifact_store.core.pointer import BLOCK, HistoryBlock, Note, Pointer, advance
+from artifact_store.core.statement import Bundle, check_statement, read_bundle, statement, write_bundle
+from artifact_store.core.store_record import StoreRecord
+from artifact_store.core.tombstone import Tombstone
+from artifact_store.errors import (
     ArtifactStoreError,
     Corrupt,
     FormatUnsupported,
@@ -18,13 +25,6 @@ from artifact_store.core.errors import (
     RunDeleted,
     SignatureInvalid,
 )
-from artifact_store.core.features import FeatureSchema
-from artifact_store.core.keys import ModelKey
-from artifact_store.core.manifest import Manifest
-from artifact_store.core.pointer import BLOCK, HistoryBlock, Note, Pointer, advance
-from artifact_store.core.statement import Bundle, check_statement, read_bundle, statement, write_bundle
-from artifact_store.core.store_record import StoreRecord
-from artifact_store.core.tombstone import Tombstone
 from artifact_store.legacy.notes import parse_notes
 from artifact_store.ops import diff
 from artifact_store.ops.watermark import SeenAlias, SeenStore

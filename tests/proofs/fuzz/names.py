@@ -8,10 +8,10 @@ from collections.abc import Callable
 from random import Random
 
 from artifact_store.core import keys
-from artifact_store.core.errors import InvalidName, InvalidReference
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.references import RunRef
 from artifact_store.core.symbols import check_symbol, spelled, typed, untyped
+from artifact_store.errors import InvalidName, InvalidReference
 from artifact_store.storage.local import _parts, _prefix
 from tests.proofs.fuzz.changing import change_text
 from tests.proofs.fuzz.running import Target

@@ -18,7 +18,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from artifact_store.core.errors import CodecUnavailable, Corrupt, RiskRefused
+from artifact_store.errors import CodecUnavailable, Corrupt, RiskRefused
 from artifact_store.legacy.checkpoint import read_checkpoint
 from artifact_store.legacy.joblib_file import read as read_joblib
 from artifact_store.legacy.lightgbm_pickle import read_lightgbm

@@ -16,7 +16,7 @@ from random import Random
 from types import FrameType
 from typing import Any
 
-from artifact_store.core.errors import ArtifactStoreError
+from artifact_store.errors import ArtifactStoreError
 
 SECONDS = 10.0
 """What one input may take. The largest that are tried have some 100 KB."""

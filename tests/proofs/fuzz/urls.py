@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from artifact_store.core.errors import ArtifactStoreError, EngineUnavailable, InvalidOption
+from artifact_store.errors import ArtifactStoreError, EngineUnavailable, InvalidOption
 from artifact_store.storage.http import error_for_status, redact
 from artifact_store.storage.obstore_config import cloud_config
 from artifact_store.storage.options import AZURE, GCS, LOCAL, MEMORY, S3, StorageOptions, StoreURL, parse_url

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from artifact_store import ArtifactStore
-from artifact_store.core.errors import AccessDenied, StorageFull, Unavailable
+from artifact_store.errors import AccessDenied, StorageFull, Unavailable
 from artifact_store.storage.local import LocalBackend
 from artifact_store.storage.settle import Patience
 from tests.proofs.matrix.bench import Aim, Bench, Fault, Point, Strike, Told, Trial, examine

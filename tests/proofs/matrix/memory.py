@@ -10,7 +10,7 @@ from typing import Any
 
 from artifact_store import ArtifactStore
 from artifact_store.core import keys
-from artifact_store.core.errors import Corrupt, DeadlineExceeded, Unavailable
+from artifact_store.errors import Corrupt, DeadlineExceeded, Unavailable
 from artifact_store.storage.base import Always, Backend, Precondition, Version
 from artifact_store.storage.settle import Patience
 from artifact_store.testing import Faults, FaultyBackend

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from artifact_store import ArtifactStore
 from artifact_store.core import keys
-from artifact_store.core.errors import Corrupt, ObjectNotFound, Unavailable
+from artifact_store.errors import Corrupt, ObjectNotFound, Unavailable
 from artifact_store.storage.base import Always, Backend
 from artifact_store.storage.obstore import ObstoreBackend
 from artifact_store.storage.open import open_backend

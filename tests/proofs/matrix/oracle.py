@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from artifact_store.core.errors import ArtifactStoreError, Conflict, OutcomeUnknown
 from artifact_store.core.pointer import Pointer
+from artifact_store.errors import ArtifactStoreError, Conflict, OutcomeUnknown
 from tests.proofs.matrix.bench import Told, Trial
 from tests.proofs.matrix.views import View
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from artifact_store.core.errors import OutcomeUnknown, PreconditionFailed, StorageFull
+from artifact_store.errors import OutcomeUnknown, PreconditionFailed, StorageFull
 from artifact_store.storage.base import Always, IfAbsent
 from artifact_store.storage.local import LocalBackend
 from tests.proofs.matrix.bench import Aim, Fault, Point, Strike

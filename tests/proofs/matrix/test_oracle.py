@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from artifact_store.core import keys
-from artifact_store.core.errors import ArtifactStoreError, OutcomeUnknown, PreconditionFailed, Unavailable
 from artifact_store.core.keys import RunId
+from artifact_store.errors import ArtifactStoreError, OutcomeUnknown, PreconditionFailed, Unavailable
 from artifact_store.ops import deletion, promote, publish
 from artifact_store.ops.deletion import Ending
 from artifact_store.storage import settle

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from artifact_store import ArtifactStore, Run
-from artifact_store.core.canonical import sha256
+from artifact_store.canonical import sha256
 from tests.unit.samples import resealed
 
 

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, FeatureSchema, errors
+from artifact_store.canonical import canonical, sha256
 from artifact_store.cli.app import app
-from artifact_store.core.canonical import canonical, sha256
 from tests.hostile import Canary
 from tests.proofs.replays.attacker import Attacker
 from tests.proofs.replays.surroundings import untouched

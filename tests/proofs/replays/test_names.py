@@ -16,9 +16,9 @@ import pytest
 from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, Draft, errors
+from artifact_store.canonical import canonical, sha256
 from artifact_store.cli.app import app
 from artifact_store.core import keys
-from artifact_store.core.canonical import canonical, sha256
 from artifact_store.core.keys import ModelKey
 from artifact_store.ops.watermark import Watermarks
 from artifact_store.storage.settle import Patience

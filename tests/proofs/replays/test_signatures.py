@@ -15,9 +15,9 @@ import pytest
 from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, LoadPolicy, Run, errors
+from artifact_store.canonical import canonical
 from artifact_store.cli.app import app
 from artifact_store.core import keys
-from artifact_store.core.canonical import canonical
 from artifact_store.core.pointer import POINTER_TYPE
 from artifact_store.core.statement import encode64, message
 from tests.keys import public, signer, strict

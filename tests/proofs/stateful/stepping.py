@@ -13,7 +13,7 @@ import threading
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 
-from artifact_store.core.errors import ArtifactStoreError
+from artifact_store.errors import ArtifactStoreError
 from artifact_store.storage.base import Backend, Capabilities, Version
 from artifact_store.storage.memory import MemoryBackend, _Object
 from artifact_store.storage.settle import Patience

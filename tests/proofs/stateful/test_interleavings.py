@@ -26,13 +26,13 @@ import pytest
 
 from artifact_store import ArtifactStore, errors
 from artifact_store.core import keys
-from artifact_store.core.errors import ArtifactStoreError
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Pointer
 from artifact_store.core.policy import Always
 from artifact_store.core.references import RunRef
 from artifact_store.core.tombstone import Tombstone
+from artifact_store.errors import ArtifactStoreError
 from artifact_store.ops import deletion, promote, publish
 from artifact_store.ops.records import Records
 from artifact_store.storage.settle import Outcome

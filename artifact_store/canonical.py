@@ -15,7 +15,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from artifact_store.core.errors import Corrupt
+from artifact_store.errors import Corrupt
 
 MAX_DEPTH = 32
 """Deepest nesting of a document; the document itself is level 1."""

@@ -4,54 +4,16 @@
 
     ArtifactStoreError
     ├── InvalidInput (ValueError)      mend the call
-    │   ├── InvalidName                  a model type, symbol, run id, alias, component or file name
-    │   ├── InvalidReference             "type/symbol@alias", "type/symbol:run"
-    │   ├── InvalidOption                a store URL, a storage option, a policy, a setting
-    │   ├── FeatureMismatch              columns or widths other than the model was trained on
-    │   ├── NoCodec                      nothing here can store an object of this type
-    │   ├── NotEncodable                 a codec knows the type and cannot hold this object exactly
-    │   └── MetricMissing                "if_better" without a comparable number
     ├── NotFound (LookupError)         name something else
-    │   ├── ObjectNotFound               no bytes at this key
-    │   ├── ModelNotFound, RunNotFound, AliasNotFound, ComponentNotFound, FileNotInRun
-    │   ├── AmbiguousRun                 a run id prefix that fits several; ``candidates``
-    │   ├── RunDeleted                   it was there and has been deleted
-    │   ├── AliasRetired                 the alias names no run any more
-    │   ├── NothingToRollBackTo
-    │   ├── ContainerNotFound            the bucket or the root folder is not there
-    │   └── NotAStore                    a root that holds something else
     ├── Conflict                       look again, then decide
-    │   ├── PreconditionFailed           a conditional write found something else than expected
-    │   ├── RunExists                    another run was committed under this id
-    │   ├── RunInUse                     an alias names the run that was to be deleted; ``aliases``
-    │   └── PointerConflict              another run was published meanwhile; ``actual``
     ├── OutcomeUnknown                 find out before you repeat: the write may have landed
     ├── Unavailable (OSError)          try again later
-    │   ├── Unreachable                  no connection, a broken one, an overloaded server
-    │   ├── DeadlineExceeded (TimeoutError)
-    │   │   └── LockHeld                 another process kept the lock; nothing was written
-    │   ├── Contended                    409: somebody else was writing at that very moment
-    │   └── StorageFull
     ├── AccessDenied (PermissionError) mend the credentials or the permissions
     ├── Corrupt                        do not use it; restore it or fall back to another run
-    │   └── DigestMismatch               other bytes than were saved
     ├── Unsupported                    install or choose something else
-    │   ├── FormatUnsupported            it has something in it that this release does not know
-    │   │   └── FormatTooNew             in a newer major format
-    │   ├── CodecUnavailable             the codec, or the library it needs, is not installed
-    │   ├── PredictorUnavailable         nothing here predicts with this model type
-    │   ├── EngineUnavailable            the storage client is not installed
-    │   ├── SigningUnavailable           the library that signs and verifies is not installed
-    │   └── ConditionsUnsupported        this storage cannot do conditional writes
     └── Untrusted                      decide whether you trust it
-        ├── RiskRefused                  decoding could run code, and the policy forbids that
-        ├── TypeRefused (Corrupt)        a file names a type that its codec never writes
-        ├── SignatureMissing             nobody whom the policy trusts has signed it
-        ├── SignatureInvalid             a signature does not fit, or covers other bytes than these
-        ├── UntrustedKey                 it is signed, by keys that the policy does not trust; ``key_ids``
-        ├── RolledBack                   an older pointer than one that was seen, or one of another store
-        ├── Stale                        the pointer is older than ``max_age``: perhaps newer ones are kept back
-        └── RunTooOld                    the run is older than ``max_run_age``; ``ref``, ``age``, ``limit``
+
+``docs/errors.md`` lists every class with its ``code``, which does not change when a text does.
 
 Errors carry data as attributes beside their text, and ``str(error)`` says what to do next.
 No message, attribute or cause that we write holds a credential.
@@ -60,9 +22,11 @@ No message, attribute or cause that we write holds a credential.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, ClassVar
 
-from artifact_store.core.wording import brief
+from artifact_store.wording import brief
 
 
 class ArtifactStoreError(Exception):
@@ -70,6 +34,14 @@ class ArtifactStoreError(Exception):
 
     ``committed`` names a run (``type/symbol:run_id``) that is complete and safe although the call failed.
     """
+
+    code: ClassVar[str] = "error"
+    """What programs tell the errors apart by, where no class is at hand: stable, and unique to the class."""
+
+    def __init_subclass__(cls, *, code: str | None = None, **rest: Any) -> None:
+        """Take the code of a class from its head; a class of a plug-in without one has that of its parent."""
+        super().__init_subclass__(**rest)
+        cls.code = cls.code if code is None else code
 
     committed: str | None = None
 
@@ -94,11 +66,11 @@ def _restore(kind: type[ArtifactStoreError], args: tuple[object, ...], state: di
 # ---------------------------------------------------------------- mend the call
 
 
-class InvalidInput(ArtifactStoreError, ValueError):
+class InvalidInput(ArtifactStoreError, ValueError, code="invalid-input"):
     """The call itself is wrong; nothing was read or written."""
 
 
-class InvalidName(InvalidInput):
+class InvalidName(InvalidInput, code="invalid-name"):
     """A name is outside the grammar that holds on every platform."""
 
     def __init__(self, kind: str, name: object, why: str, *, suggestion: str | None = None) -> None:
@@ -111,7 +83,7 @@ class InvalidName(InvalidInput):
         super().__init__(f"{shown} cannot be {'an' if kind[0] in 'aeio' else 'a'} {kind}: {why}{hint}")
 
 
-class InvalidReference(InvalidInput):
+class InvalidReference(InvalidInput, code="invalid-reference"):
     """Text that should name a model, a run or an alias does not; ``suggestion`` is what to type, if that is known."""
 
     def __init__(self, message: str, *, suggestion: str | None = None) -> None:
@@ -119,11 +91,11 @@ class InvalidReference(InvalidInput):
         super().__init__(f"{message}; try {suggestion!r}" if suggestion else message)
 
 
-class InvalidOption(InvalidInput):
+class InvalidOption(InvalidInput, code="invalid-option"):
     """An option has a value, or a combination of values, that means nothing here."""
 
 
-class FeatureMismatch(InvalidInput):
+class FeatureMismatch(InvalidInput, code="feature-mismatch"):
     """The input does not have the features that the model was trained on.
 
     ``missing``, ``extra`` and ``duplicate`` are names; ``reordered`` is true when all names are there
@@ -151,15 +123,15 @@ class FeatureMismatch(InvalidInput):
         super().__init__(message)
 
 
-class NoCodec(InvalidInput):
+class NoCodec(InvalidInput, code="no-codec"):
     """No installed codec stores an object of this type."""
 
 
-class NotEncodable(InvalidInput):
+class NotEncodable(InvalidInput, code="not-encodable"):
     """The codec for this type cannot hold this very object exactly, so it holds none of it."""
 
 
-class MetricMissing(InvalidInput):
+class MetricMissing(InvalidInput, code="metric-missing"):
     """A run to be compared has no such metric, or a NaN. It is committed if ``run_id`` is set."""
 
     def __init__(self, message: str, *, metric: str, run_id: str | None = None) -> None:
@@ -171,11 +143,11 @@ class MetricMissing(InvalidInput):
 # ---------------------------------------------------------------- name something else
 
 
-class NotFound(ArtifactStoreError, LookupError):
+class NotFound(ArtifactStoreError, LookupError, code="not-found"):
     """What was named is not there."""
 
 
-class ObjectNotFound(NotFound):
+class ObjectNotFound(NotFound, code="object-not-found"):
     """No object is stored at ``key``."""
 
     def __init__(self, key: str, message: str | None = None) -> None:
@@ -183,27 +155,27 @@ class ObjectNotFound(NotFound):
         super().__init__(message or f"nothing is stored at {key!r}")
 
 
-class ModelNotFound(NotFound):
+class ModelNotFound(NotFound, code="model-not-found"):
     """No run of this model was ever committed here."""
 
 
-class RunNotFound(NotFound):
+class RunNotFound(NotFound, code="run-not-found"):
     """No committed run has this id."""
 
 
-class AliasNotFound(NotFound):
+class AliasNotFound(NotFound, code="alias-not-found"):
     """The alias was never published for this model."""
 
 
-class ComponentNotFound(NotFound):
+class ComponentNotFound(NotFound, code="component-not-found"):
     """The run has no component of this name; the message lists those that it has."""
 
 
-class FileNotInRun(NotFound):
+class FileNotInRun(NotFound, code="file-not-in-run"):
     """The run has no file of this name; the message lists those that it has."""
 
 
-class AmbiguousRun(NotFound):
+class AmbiguousRun(NotFound, code="ambiguous-run"):
     """A prefix fits several runs; ``candidates`` holds their ids."""
 
     def __init__(self, message: str, *, candidates: Sequence[str]) -> None:
@@ -211,34 +183,34 @@ class AmbiguousRun(NotFound):
         super().__init__(message)
 
 
-class RunDeleted(NotFound):
+class RunDeleted(NotFound, code="run-deleted"):
     """The run was committed once and has been deleted since."""
 
 
-class AliasRetired(NotFound):
+class AliasRetired(NotFound, code="alias-retired"):
     """The alias was retired: it names no run until one is promoted to it."""
 
 
-class NothingToRollBackTo(NotFound):
+class NothingToRollBackTo(NotFound, code="nothing-to-roll-back-to"):
     """No earlier run of this alias can be served again."""
 
 
-class ContainerNotFound(NotFound):
+class ContainerNotFound(NotFound, code="container-not-found"):
     """The bucket, container or root folder does not exist (or may not be seen)."""
 
 
-class NotAStore(NotFound):
+class NotAStore(NotFound, code="not-a-store"):
     """The root holds something that is not a store; nothing was written to it."""
 
 
 # ---------------------------------------------------------------- look again, then decide
 
 
-class Conflict(ArtifactStoreError):
+class Conflict(ArtifactStoreError, code="conflict"):
     """Somebody else was first. Nothing of theirs was changed."""
 
 
-class PreconditionFailed(Conflict):
+class PreconditionFailed(Conflict, code="precondition-failed"):
     """A conditional write found another state than it expected, so the storage says."""
 
     def __init__(self, key: str, message: str | None = None) -> None:
@@ -246,11 +218,11 @@ class PreconditionFailed(Conflict):
         super().__init__(message or f"{key!r} is not in the state that this write expected")
 
 
-class RunExists(Conflict):
+class RunExists(Conflict, code="run-exists"):
     """Another run was already committed under this id; it is untouched."""
 
 
-class RunInUse(Conflict):
+class RunInUse(Conflict, code="run-in-use"):
     """An alias names the run, so it is not deleted. ``aliases`` holds their names."""
 
     def __init__(self, message: str, *, aliases: Sequence[str]) -> None:
@@ -258,7 +230,7 @@ class RunInUse(Conflict):
         super().__init__(message)
 
 
-class PointerConflict(Conflict):
+class PointerConflict(Conflict, code="pointer-conflict"):
     """The alias moved while this call was at work. ``actual`` is the pointer that is there now."""
 
     def __init__(self, message: str, *, actual: object | None = None, run_id: str | None = None) -> None:
@@ -267,7 +239,7 @@ class PointerConflict(Conflict):
         super().__init__(message)
 
 
-class OutcomeUnknown(ArtifactStoreError):
+class OutcomeUnknown(ArtifactStoreError, code="outcome-unknown"):
     """A write may or may not have landed, and it could not be read back in time.
 
     Nothing was cleaned up. Read the key again later: the write landed if ``write_id`` is in it,
@@ -290,34 +262,34 @@ class OutcomeUnknown(ArtifactStoreError):
 # ---------------------------------------------------------------- try again later
 
 
-class Unavailable(ArtifactStoreError, OSError):
+class Unavailable(ArtifactStoreError, OSError, code="unavailable"):
     """The storage could not do it now; the same call may succeed later."""
 
 
-class Unreachable(Unavailable):
+class Unreachable(Unavailable, code="unreachable"):
     """No connection, a connection that broke, or a server that answers 5xx."""
 
 
-class DeadlineExceeded(Unavailable, TimeoutError):
+class DeadlineExceeded(Unavailable, TimeoutError, code="deadline-exceeded"):
     """The configured time was over before the storage had answered."""
 
 
-class LockHeld(DeadlineExceeded):
+class LockHeld(DeadlineExceeded, code="lock-held"):
     """A living process held the lock for all of that time. Nothing was written, and nothing will be."""
 
 
-class Contended(Unavailable):
+class Contended(Unavailable, code="contended"):
     """The server answered 409: a concurrent request for the same key was under way."""
 
 
-class StorageFull(Unavailable):
+class StorageFull(Unavailable, code="storage-full"):
     """No space or no quota is left; what was there before is unharmed."""
 
 
 # ---------------------------------------------------------------- mend the credentials
 
 
-class AccessDenied(ArtifactStoreError, PermissionError):
+class AccessDenied(ArtifactStoreError, PermissionError, code="access-denied"):
     """The credentials or the permissions do not allow it.
 
     ``permission`` is what S3 calls the one that is missing (``s3:PutObject``), where that is known.
@@ -329,7 +301,7 @@ class AccessDenied(ArtifactStoreError, PermissionError):
 # ---------------------------------------------------------------- do not use it
 
 
-class Corrupt(ArtifactStoreError):
+class Corrupt(ArtifactStoreError, code="corrupt"):
     """Stored bytes are not what a store writes: truncated, damaged, foreign or swapped."""
 
     def __init__(self, message: str, *, key: str | None = None) -> None:
@@ -337,7 +309,7 @@ class Corrupt(ArtifactStoreError):
         super().__init__(message)
 
 
-class DigestMismatch(Corrupt):
+class DigestMismatch(Corrupt, code="digest-mismatch"):
     """The bytes are not those that were saved: ``expected`` and ``actual`` are sha256 or sizes."""
 
     def __init__(self, message: str, *, key: str | None = None, expected: str = "", actual: str = "") -> None:
@@ -349,11 +321,11 @@ class DigestMismatch(Corrupt):
 # ---------------------------------------------------------------- install or choose something else
 
 
-class Unsupported(ArtifactStoreError):
+class Unsupported(ArtifactStoreError, code="unsupported"):
     """This installation, or this storage, cannot do it."""
 
 
-class FormatUnsupported(Unsupported):
+class FormatUnsupported(Unsupported, code="format-unsupported"):
     """A newer release wrote this with something in it that this release would misread; ``names`` says what."""
 
     def __init__(self, message: str, *, names: Sequence[str] = ()) -> None:
@@ -361,42 +333,42 @@ class FormatUnsupported(Unsupported):
         super().__init__(message)
 
 
-class FormatTooNew(FormatUnsupported):
+class FormatTooNew(FormatUnsupported, code="format-too-new"):
     """A newer release wrote this in a major format that this release does not know."""
 
 
-class CodecUnavailable(Unsupported):
+class CodecUnavailable(Unsupported, code="codec-unavailable"):
     """The codec that wrote a component, or the library that it needs, is not installed."""
 
 
-class PredictorUnavailable(Unsupported):
+class PredictorUnavailable(Unsupported, code="predictor-unavailable"):
     """Nothing that is installed predicts with models of this type."""
 
 
-class EngineUnavailable(Unsupported):
+class EngineUnavailable(Unsupported, code="engine-unavailable"):
     """The storage client for this URL is not installed."""
 
 
-class SigningUnavailable(Unsupported):
+class SigningUnavailable(Unsupported, code="signing-unavailable"):
     """The library that signs and verifies is not installed, or a key has to stay in the process that loaded it."""
 
 
-class ConditionsUnsupported(Unsupported):
+class ConditionsUnsupported(Unsupported, code="conditions-unsupported"):
     """The storage cannot honour a conditional write, so the store refuses to write through it."""
 
 
 # ---------------------------------------------------------------- decide whether you trust it
 
 
-class Untrusted(ArtifactStoreError):
+class Untrusted(ArtifactStoreError, code="untrusted"):
     """The policy of the caller does not trust this artifact. Nothing was decoded."""
 
 
-class RiskRefused(Untrusted):
+class RiskRefused(Untrusted, code="risk-refused"):
     """Decoding could run code, and nothing in this call allows that."""
 
 
-class TypeRefused(Untrusted, Corrupt):
+class TypeRefused(Untrusted, Corrupt, code="type-refused"):
     """A file asks for types outside of the fixed list of its codec; ``types`` names them. Nothing was made of it.
 
     It is corrupt as well, since the codec that is recorded for it never writes such a file.
@@ -407,15 +379,15 @@ class TypeRefused(Untrusted, Corrupt):
         super().__init__(message)
 
 
-class SignatureMissing(Untrusted):
+class SignatureMissing(Untrusted, code="signature-missing"):
     """A signature is demanded, and there is none by a key that the policy trusts."""
 
 
-class SignatureInvalid(Untrusted):
+class SignatureInvalid(Untrusted, code="signature-invalid"):
     """A signature is damaged, was made by another key than it says, or covers other bytes than these."""
 
 
-class UntrustedKey(Untrusted):
+class UntrustedKey(Untrusted, code="untrusted-key"):
     """It is signed, but only by keys that the policy does not trust; ``key_ids`` holds how their ids begin."""
 
     def __init__(self, message: str, *, key_ids: Sequence[str]) -> None:
@@ -423,7 +395,7 @@ class UntrustedKey(Untrusted):
         super().__init__(message)
 
 
-class RolledBack(Untrusted):
+class RolledBack(Untrusted, code="rolled-back"):
     """A pointer is genuine and older than one that this client saw: somebody put an old state back.
 
     ``seen`` is the highest ``seq`` that this client saw, ``seq`` the one that is there now (0: no pointer at all).
@@ -434,11 +406,11 @@ class RolledBack(Untrusted):
         super().__init__(message)
 
 
-class Stale(Untrusted):
+class Stale(Untrusted, code="stale"):
     """A pointer is genuine and was signed longer ago than the policy's ``max_age``."""
 
 
-class RunTooOld(Untrusted):
+class RunTooOld(Untrusted, code="run-too-old"):
     """The run that was found was saved longer ago than the caller's ``max_run_age``.
 
     ``ref`` names it; ``age`` is how old it is, ``limit`` how old it may be.
@@ -447,3 +419,14 @@ class RunTooOld(Untrusted):
     def __init__(self, message: str, *, ref: str, age: timedelta, limit: timedelta) -> None:
         self.ref, self.age, self.limit = ref, age, limit
         super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: where, and what; ``error`` is what a load would raise."""
+
+    where: str
+    error: ArtifactStoreError
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.error}"
