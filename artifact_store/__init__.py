@@ -10,7 +10,6 @@ from artifact_store import errors
 from artifact_store._version import __version__
 from artifact_store.codecs.torch_state import TorchState
 from artifact_store.core.codec import Codec, CodecRef, Risk
-from artifact_store.core.features import FeatureSchema, Observation
 from artifact_store.core.files import Digest, Progress
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.pointer import Pointer, Publish
@@ -20,6 +19,7 @@ from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.draft import Draft
 from artifact_store.errors import ArtifactStoreError
+from artifact_store.features.schema import FeatureSchema, Observation
 from artifact_store.ops.keypairs import PublicKey, Signer
 from artifact_store.run import Example, Run
 from artifact_store.store import ArtifactStore

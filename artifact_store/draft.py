@@ -17,12 +17,12 @@ from artifact_store.canonical import canonical
 from artifact_store.core import keys
 from artifact_store.core.codec import KnowsCategories, KnowsInputs, check_categories, check_inputs, libraries_of
 from artifact_store.core.documents import NON_FINITE, check_writable, mapping, named_values, plain
-from artifact_store.core.features import FeatureSchema
 from artifact_store.core.files import Outgoing
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import CodecRecord, Component, Manifest, Parent, summary
 from artifact_store.core.policy import Policy, intent
 from artifact_store.errors import FileNotInRun, InvalidName, InvalidOption, NoCodec, NotEncodable
+from artifact_store.features.schema import FeatureSchema
 from artifact_store.ops import lineage, marker, probe, signing
 from artifact_store.ops.context import Context
 from artifact_store.publication import Publication

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from artifact_store.core import keys
-from artifact_store.core.features import FeatureSchema
 from artifact_store.core.files import Digest
 from artifact_store.core.keys import KeyLike, ModelKey, RunId
 from artifact_store.core.manifest import Manifest
@@ -24,6 +23,7 @@ from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.store_record import Concurrency
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.draft import Draft
+from artifact_store.features.schema import FeatureSchema
 from artifact_store.ops import (
     catalog,
     deletion,

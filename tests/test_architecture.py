@@ -29,6 +29,7 @@ LAYERS = (
     {"wording", "private_files", "_version"},
     {"errors"},
     {"canonical"},
+    {"features"},
     {"core"},
     {"storage", "codecs"},
     {"run", "draft", "proof", "publication", "saving", "surroundings", "ops"},
@@ -81,7 +82,7 @@ OWNERS = {
         "legacy/lightgbm_pickle.py",  # what that process wrote, as a booster
         "legacy/old_objects.py",  # estimators of the old form, around a booster
     },
-    "narwhals": {"core/tables.py"},
+    "narwhals": {"features/tables.py"},
     "obstore": {
         "storage/obstore.py",
         "storage/obstore_client.py",  # its store classes, one for each cloud
@@ -90,12 +91,12 @@ OWNERS = {
     "pickle": {"testing/backend_suite.py"},  # a backend can be sent to another process; nothing that is stored
     "polars": {
         "codecs/polars_table.py",
-        "core/tables.py",  # frames as input of a model
+        "features/tables.py",  # frames as input of a model
     },
     "pyarrow": {
         "codecs/arrow_table.py",
         "codecs/pandas_table.py",  # pandas writes Parquet through it
-        "core/tables.py",  # tables as input of a model
+        "features/tables.py",  # tables as input of a model
         "legacy/families.py",  # how large an old Parquet file becomes, before pandas reads it
     },
     "s3fs": set[str](),  # fsspec makes its filesystem
@@ -176,7 +177,7 @@ PUBLIC_MODULES = {
 }
 
 
-PURE = {"core", "canonical", "errors", "wording"}  # no input or output at all
+PURE = {"core", "features", "canonical", "errors", "wording"}  # no input or output at all
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import click
 from artifact_store.cli import text
 from artifact_store.cli.session import Command, Session, page_width, pass_session, refuse_what_is_no_store
 from artifact_store.core.documents import write_time
-from artifact_store.core.features import FeatureSchema
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.pointer import Pointer, Publish
 from artifact_store.core.references import RunRef
 from artifact_store.errors import ArtifactStoreError, ModelNotFound
+from artifact_store.features.schema import FeatureSchema
 from artifact_store.run import Run
 from artifact_store.store import ArtifactStore
 

@@ -15,11 +15,11 @@ from artifact_store.canonical import parse
 from artifact_store.cli import text
 from artifact_store.cli.look import environment_lines, publish_document, size_of
 from artifact_store.cli.session import Bar, Command, Session, pass_session
-from artifact_store.core.features import FeatureSchema
 from artifact_store.core.keys import LATEST
 from artifact_store.core.manifest import MAX_MANIFEST
 from artifact_store.draft import Draft
 from artifact_store.errors import Corrupt, InvalidOption
+from artifact_store.features.schema import FeatureSchema
 from artifact_store.run import Run
 
 _RAW = "raw"

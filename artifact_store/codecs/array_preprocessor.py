@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Final, Protocol
 
-from artifact_store.core import tables
-from artifact_store.core.columns import FLOATS, INTEGERS, listed
-from artifact_store.core.matching import suggest
-from artifact_store.core.row_arrays import as_array
 from artifact_store.errors import FeatureMismatch, InvalidInput
+from artifact_store.features import tables
+from artifact_store.features.columns import FLOATS, INTEGERS, listed
+from artifact_store.features.match import suggest
+from artifact_store.features.row_arrays import as_array
 
 STRATEGIES: Final = ("mean", "median", "most_frequent", "constant", "callable")
 """How the statistics of an imputer came about. Two of them leave integers as they are, as scikit-learn does."""

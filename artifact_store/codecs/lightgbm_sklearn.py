@@ -24,8 +24,8 @@ from artifact_store.codecs.files import (
 )
 from artifact_store.codecs.lightgbm_model import plain_params, read_booster, read_params, write_booster
 from artifact_store.core.codec import JSON, Codec, Risk, check_inputs
-from artifact_store.core.tables import is_a
 from artifact_store.errors import Corrupt, FeatureMismatch, NotEncodable
+from artifact_store.features.tables import is_a
 
 _MULTICLASS: Final = frozenset({"multiclass", "softmax", "multiclassova", "multiclass_ova", "ova", "ovr"})
 _WHEN_PREDICTING: Final = frozenset(

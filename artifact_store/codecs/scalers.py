@@ -34,8 +34,8 @@ from artifact_store.codecs.files import (
     write_settings,
 )
 from artifact_store.core.codec import JSON, Codec, Risk
-from artifact_store.core.columns import FLOATS, INTEGERS
 from artifact_store.errors import Corrupt, InvalidInput, NotEncodable
+from artifact_store.features.columns import FLOATS, INTEGERS
 
 _KINDS: Final[Mapping[str, tuple[type[Any], tuple[str, ...], tuple[str, ...]]]] = {
     "imputer": (Imputer, ("statistics",), ("missing", "keep_empty", "indicator", "strategy", "fill_dtype")),

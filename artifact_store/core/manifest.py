@@ -25,11 +25,11 @@ from artifact_store.core.documents import (
     check_key,
     write_time,
 )
-from artifact_store.core.features import FeatureSchema
 from artifact_store.core.files import Digest
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.references import RunRef
 from artifact_store.errors import ComponentNotFound, Corrupt, FileNotInRun
+from artifact_store.features.schema import FeatureSchema
 
 MAX_MANIFEST: Final = 8 << 20
 """Bytes; more is refused before it is parsed."""

@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from artifact_store.canonical import canonical, sha256
-from artifact_store.core.features import FeatureSchema
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.draft import Draft
 from artifact_store.errors import ArtifactStoreError, Corrupt, Problem
+from artifact_store.features.schema import FeatureSchema
 from artifact_store.legacy import features, file_names, layout
 from artifact_store.legacy.families import READERS, Parts
 from artifact_store.legacy.layout import OldRun

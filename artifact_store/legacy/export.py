@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from artifact_store import private_files
-from artifact_store.core.features import FeatureSchema
 from artifact_store.core.grammar import RUN_ID
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.portable import why_not_on_windows
 from artifact_store.errors import InvalidOption, Unsupported
+from artifact_store.features.schema import FeatureSchema
 from artifact_store.legacy import best_wf, file_names, old_objects
 from artifact_store.run import Run
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from artifact_store.core.features import Observation
 from artifact_store.errors import ArtifactStoreError, Corrupt, FeatureMismatch
+from artifact_store.features.schema import Observation
 from artifact_store.legacy import file_names
 from artifact_store.legacy.features import Claim, Evidence, Fitted, claim_of
 from artifact_store.legacy.libraries import library

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from artifact_store.core.features import FeatureSchema, Observation
 from artifact_store.errors import FeatureMismatch
+from artifact_store.features.schema import FeatureSchema, Observation
 
 Known = Literal["stored", "preprocessor", "inferred"]
 

@@ -19,8 +19,8 @@ from artifact_store.codecs.array_preprocessor import (
     Standard,
     Step,
 )
-from artifact_store.core.columns import FLOATS, INTEGERS
 from artifact_store.errors import Corrupt, InvalidInput
+from artifact_store.features.columns import FLOATS, INTEGERS
 from artifact_store.legacy.joblib_file import read
 from artifact_store.legacy.limits import LIMITS, Limits
 from artifact_store.legacy.numpy_parts import numpy

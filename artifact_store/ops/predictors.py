@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from artifact_store.core.features import FeatureSchema
-from artifact_store.core.tables import table_of
 from artifact_store.errors import InvalidOption
+from artifact_store.features.schema import FeatureSchema
+from artifact_store.features.tables import table_of
 from artifact_store.ops.predict import METHODS
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from artifact_store.core.codec import KnowsCategories, KnowsInputs, check_categories, check_inputs
 from artifact_store.core.compatibility import EnvironmentVerdict
-from artifact_store.core.features import FeatureSchema
 from artifact_store.core.keys import ModelKey
 from artifact_store.errors import (
     ArtifactStoreError,
@@ -23,6 +22,7 @@ from artifact_store.errors import (
     Problem,
     Unavailable,
 )
+from artifact_store.features.schema import FeatureSchema
 from artifact_store.ops import audit
 from artifact_store.ops.context import Context
 from artifact_store.ops.golden import Predictions, check_example

@@ -222,10 +222,12 @@ def test_the_kinds_of_documents_are_those_of_the_format(kind, name):
 
 
 @pytest.mark.parametrize(
-    "path", sorted((Path(artifact_store.__file__).parent / "core").glob("*.py")), ids=lambda path: path.stem
+    "path",
+    sorted(p for room in ("core", "features") for p in (Path(artifact_store.__file__).parent / room).glob("*.py")),
+    ids=lambda path: path.stem,
 )
 def test_every_value_of_the_core_is_frozen(path):
-    module = import_module(f"artifact_store.core.{path.stem}")
+    module = import_module(f"artifact_store.{path.parent.name}.{path.stem}")
     values = [each for each in vars(module).values() if isinstance(each, type) and each.__module__ == module.__name__]
     for value in values:
         if is_dataclass(value):

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artifact_store.canonical import canonical
-from artifact_store.core.features import FeatureSchema, Observation
 from artifact_store.errors import Corrupt, InvalidInput, InvalidOption
+from artifact_store.features.schema import FeatureSchema, Observation
 
 pytestmark = pytest.mark.windows
 

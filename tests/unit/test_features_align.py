@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artifact_store.core import matching
-from artifact_store.core.features import FeatureSchema
 from artifact_store.errors import FeatureMismatch, InvalidInput, InvalidOption
+from artifact_store.features import match
+from artifact_store.features.schema import FeatureSchema
 
 pytestmark = pytest.mark.windows
 
@@ -820,16 +820,16 @@ class TestTheShortWay:
 
 class TestGuesses:
     def test_no_unknown_name_is_guessed_twice(self):
-        assert matching.suggest(["a b", "a_b"], ["A-B"]) == {"a b": "A-B"}
-        assert matching.suggest(["closed", "closer"], ["close_1"]) == {"closed": "close_1"}
+        assert match.suggest(["a b", "a_b"], ["A-B"]) == {"a b": "A-B"}
+        assert match.suggest(["closed", "closer"], ["close_1"]) == {"closed": "close_1"}
 
     def test_the_likeliest_name_is_guessed(self):
-        assert matching.suggest(["volume_24h"], ["volumes", "volume_24", "volume_2"]) == {"volume_24h": "volume_24"}
+        assert match.suggest(["volume_24h"], ["volumes", "volume_24", "volume_2"]) == {"volume_24h": "volume_24"}
 
     @pytest.mark.parametrize(("missing", "unknown", "guessed"), [(50, 50, 50), (51, 50, 0), (50, 51, 0), (1, 51, 0)])
     def test_similar_names_are_looked_for_only_among_a_few(self, missing, unknown, guessed):
         wanted = [f"{place:03}_open" for place in range(missing)]
-        found = matching.suggest(wanted, [f"{place:03}_opens" for place in range(unknown)])
+        found = match.suggest(wanted, [f"{place:03}_opens" for place in range(unknown)])
         assert len(found) == guessed
         assert all(guess == f"{name}s" for name, guess in found.items())
 

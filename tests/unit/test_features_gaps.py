@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from sklearn.compose import make_column_transformer
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
-from artifact_store.core.features import FeatureSchema
 from artifact_store.errors import Corrupt, FeatureMismatch, InvalidInput, Unsupported
+from artifact_store.features.schema import FeatureSchema
 
 pytestmark = pytest.mark.windows
 

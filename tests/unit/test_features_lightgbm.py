@@ -9,8 +9,8 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from artifact_store.core.features import FeatureSchema
 from artifact_store.errors import FeatureMismatch
+from artifact_store.features.schema import FeatureSchema
 
 pytestmark = pytest.mark.windows
 

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from artifact_store.core.features import Observation
 from artifact_store.errors import FeatureMismatch
+from artifact_store.features.schema import Observation
 from artifact_store.legacy.features import Claim, Evidence, Fitted, claim_of, recover
 from artifact_store.legacy.notes import numbers, parse_notes, read_old_time
 

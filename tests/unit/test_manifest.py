@@ -8,7 +8,6 @@ import pytest
 from pydantic import ValidationError
 
 from artifact_store.core.documents import NON_FINITE, check_writable, plain
-from artifact_store.core.features import FeatureSchema
 from artifact_store.core.files import Digest
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest, summary
@@ -20,6 +19,7 @@ from artifact_store.errors import (
     InvalidOption,
     RunDeleted,
 )
+from artifact_store.features.schema import FeatureSchema
 from tests.unit.samples import KEY, NOW, RUN_ID, manifest, resealed
 
 pytestmark = pytest.mark.windows

@@ -17,9 +17,9 @@ import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artifact_store.core import named_rows
-from artifact_store.core.features import FeatureSchema
 from artifact_store.errors import FeatureMismatch, InvalidInput
+from artifact_store.features import named_rows
+from artifact_store.features.schema import FeatureSchema
 from tests.cases import each
 from tests.named_kinds import MANY, ONE, WITHOUT_A_ROW, Fixed, Keyed, sqlite
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from artifact_store.canonical import canonical, checksum, parse
 from artifact_store.core.documents import Document
-from artifact_store.core.features import FeatureSchema
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import BLOCK, HistoryBlock, Note, Pointer, advance
@@ -25,6 +24,7 @@ from artifact_store.errors import (
     RunDeleted,
     SignatureInvalid,
 )
+from artifact_store.features.schema import FeatureSchema
 from artifact_store.legacy.notes import parse_notes
 from artifact_store.ops import diff
 from artifact_store.ops.watermark import SeenAlias, SeenStore

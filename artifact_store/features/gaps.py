@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from artifact_store.core import tables
-from artifact_store.core.casting import is_exact
-from artifact_store.core.columns import FLOATS, INTEGERS, NUMBERS, Columns, Missing
-from artifact_store.core.tables import Table, narwhal, word
-from artifact_store.core.values import NoNumber, from_decimal, is_missing
 from artifact_store.errors import InvalidInput
+from artifact_store.features import tables
+from artifact_store.features.cast import is_exact
+from artifact_store.features.columns import FLOATS, INTEGERS, NUMBERS, Columns, Missing
+from artifact_store.features.tables import Table, narwhal, word
+from artifact_store.features.values import NoNumber, from_decimal, is_missing
 
 _TEXT: Final = ("string", "empty")
 """What pandas says of a column of objects that are text, or missing."""

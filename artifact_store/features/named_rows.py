@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from artifact_store.core import tables
 from artifact_store.errors import InvalidInput
+from artifact_store.features import tables
 
 _AS_ARRAY: Final = frozenset({"__array__", "__array_interface__", "__array_struct__", "toarray"})
 _DEEPEST: Final = 64

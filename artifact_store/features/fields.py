@@ -10,8 +10,8 @@ import operator
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, get_args
 
-from artifact_store.core.columns import DTYPES, Category, Missing, listed
 from artifact_store.errors import Corrupt, InvalidInput, InvalidOption
+from artifact_store.features.columns import DTYPES, Category, Missing, listed
 from artifact_store.wording import brief
 
 _INT64: Final = 1 << 63

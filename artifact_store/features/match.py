@@ -10,8 +10,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Literal
 
-from artifact_store.core.columns import Columns, listed
 from artifact_store.errors import FeatureMismatch
+from artifact_store.features.columns import Columns, listed
 
 Extra = Literal["ignore", "refuse"]
 

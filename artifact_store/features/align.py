@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from artifact_store.core import casting, gaps, matching, named_rows, row_arrays, tables
-from artifact_store.core.columns import Columns, listed
-from artifact_store.core.matching import Extra
-from artifact_store.core.named_rows import Record
-from artifact_store.core.tables import Table
-from artifact_store.core.values import NUMERIC
 from artifact_store.errors import FeatureMismatch, InvalidInput
+from artifact_store.features import cast, gaps, match, named_rows, row_arrays, tables
+from artifact_store.features.columns import Columns, listed
+from artifact_store.features.match import Extra
+from artifact_store.features.named_rows import Record
+from artifact_store.features.tables import Table
+from artifact_store.features.values import NUMERIC
 
 
 def align(
@@ -78,7 +78,7 @@ def pick(columns: Columns, selected: Sequence[int], chosen: Columns, rows: Any) 
     if kind is not None:
         found = kind.names(rows)
         if found != list(columns.names):
-            places = matching.by_name(chosen, found, extra="ignore", fillable=())
+            places = match.by_name(chosen, found, extra="ignore", fillable=())
             return kind.take(rows, [place for place in places if place is not None])
         return rows if chosen is columns else kind.take(rows, selected)
     if tables.is_a(rows, "pandas", "Series") and rows.index.tolist() == list(columns.names):
@@ -151,7 +151,7 @@ def check(columns: Columns, rows: Any) -> None:
         return
     kind = tables.table_of(rows)
     if kind is not None:
-        casting.check_values(columns, rows, kind.names(rows))
+        cast.check_values(columns, rows, kind.names(rows))
         return
     array = _values(rows)
     if array.ndim == 0 or array.dtype.kind not in NUMERIC:
@@ -159,7 +159,7 @@ def check(columns: Columns, rows: Any) -> None:
             f"{type(rows).__name__} cannot be checked for NaN and infinities as this model asks; "
             "let the preprocessor return an array or a table of numbers"
         )
-    casting.check_array(columns, array)
+    cast.check_array(columns, array)
 
 
 def _values(rows: Any) -> Any:
@@ -172,9 +172,9 @@ def _find(
 ) -> Any:
     found = kind.names(table)
     if by_position:
-        matching.by_position(columns, found)
+        match.by_position(columns, found)
         return kind.rename(table, columns.names)
-    places = matching.by_name(columns, found, extra=extra, fillable=fill)
+    places = match.by_name(columns, found, extra=extra, fillable=fill)
     picked = kind.take(table, [place for place in places if place is not None])
     absent = {name: fill[name] for name, place in zip(columns.names, places, strict=True) if place is None}
     if absent:
@@ -188,7 +188,7 @@ def _conform(columns: Columns, table: Any, kind: Table, *, as_pandas: bool) -> A
     if _is_ready(columns, table, kind):
         return table
     table, problems = gaps.settled(columns, table, kind)
-    made = casting.conform(columns, table, kind, problems=problems, as_pandas=as_pandas)
+    made = cast.conform(columns, table, kind, problems=problems, as_pandas=as_pandas)
     return gaps.as_trained(columns, made) if tables.is_a(made, "pandas", "DataFrame") else made
 
 
@@ -244,8 +244,8 @@ def _places(
     columns: Columns, names: Sequence[Any], *, extra: Extra, fill: Mapping[str, Any], by_position: bool
 ) -> Sequence[int | None]:
     if not by_position:
-        return matching.by_name(columns, names, extra=extra, fillable=fill)
-    matching.by_position(columns, names)
+        return match.by_name(columns, names, extra=extra, fillable=fill)
+    match.by_position(columns, names)
     return range(len(names))
 
 

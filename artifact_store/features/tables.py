@@ -11,9 +11,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from artifact_store.core.columns import FLOATS, NUMBERS, Category
-from artifact_store.core.values import EXACT
 from artifact_store.errors import InvalidInput, Unsupported
+from artifact_store.features.columns import FLOATS, NUMBERS, Category
+from artifact_store.features.values import EXACT
 
 _WORDS: Final = {"boolean": "bool", "categorical": "category", "enum": "category"}
 _CLASSES: Final = {name: "Boolean" if name == "bool" else name.capitalize().replace("Uint", "UInt") for name in NUMBERS}

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, NoReturn
 
-from artifact_store.core import casting, named_rows, tables
-from artifact_store.core.columns import Columns, listed
-from artifact_store.core.values import NUMERIC, NoNumber, exactly, is_large, number
 from artifact_store.errors import FeatureMismatch, InvalidInput
+from artifact_store.features import cast, named_rows, tables
+from artifact_store.features.columns import Columns, listed
+from artifact_store.features.values import NUMERIC, NoNumber, exactly, is_large, number
 
 _DIMENSIONS: Final = (1, 2, 3)
 _PLAIN: Final = frozenset({float, int, bool})
@@ -147,7 +147,7 @@ def of_columns(columns: Columns, values: Sequence[Any], shape: tuple[int, ...] |
         raise FeatureMismatch(f"expected columns of one shape, {shape}; got {shapes}")
     made = {name: np.broadcast_to(array, shape) for name, array in made.items()}
     together = np.stack(list(made.values()), axis=-1)
-    _refuse_large(columns, [name for name, array in made.items() if not casting.is_exact(array, together.dtype.name)])
+    _refuse_large(columns, [name for name, array in made.items() if not cast.is_exact(array, together.dtype.name)])
     return fit_array(columns, together, columns.expected)
 
 
@@ -190,7 +190,7 @@ def _refuse(strange: Mapping[str, tuple[str, str]]) -> None:
 
 def _refuse_large(columns: Columns, names: Sequence[str]) -> None:
     found = "whole numbers from 2**53 on, which an array cannot hold beside floats (a table can)"
-    casting.report({name: (columns.dtypes.get(name, "a number"), found) for name in names}, {}, columns)
+    cast.report({name: (columns.dtypes.get(name, "a number"), found) for name in names}, {}, columns)
 
 
 @lru_cache(maxsize=64)
@@ -213,8 +213,8 @@ def _check_exact(columns: Columns, array: Any, target: str | None, groups: Mappi
     problems = {
         columns.names[place]: (str(columns.kinds[place]), str(array.dtype))
         for kind, places in narrow.items()
-        if not casting.is_exact(array[..., places], kind)
+        if not cast.is_exact(array[..., places], kind)
         for place in places
-        if not casting.is_exact(array[..., place], kind)
+        if not cast.is_exact(array[..., place], kind)
     }
-    casting.report(problems, {}, columns)
+    cast.report(problems, {}, columns)

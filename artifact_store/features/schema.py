@@ -1,6 +1,6 @@
 """What a model was trained on: its inputs by name, which of them it was given, and in which form.
 
-Owns the description and its JSON; :mod:`artifact_store.core.alignment` does the work on tables and arrays.
+Owns the description and its JSON; :mod:`artifact_store.features.align` does the work on tables and arrays.
 Does not know models or trainers, and imports no framework.
 
 What it cannot see: columns that were renamed into each other's names; an array whose columns are in another order;
@@ -16,11 +16,10 @@ from types import MappingProxyType
 from typing import Any, Final, Self, get_args
 
 from artifact_store.canonical import canonical, sha256
-from artifact_store.core import alignment, gaps, named_rows, tables
-from artifact_store.core import schema_fields as fields
-from artifact_store.core.columns import Category, Columns, Missing, Policy, Unseen, listed
-from artifact_store.core.matching import Extra
 from artifact_store.errors import Corrupt, InvalidInput, InvalidOption
+from artifact_store.features import align, fields, gaps, named_rows, tables
+from artifact_store.features.columns import Category, Columns, Missing, Policy, Unseen, listed
+from artifact_store.features.match import Extra
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -311,7 +310,7 @@ class FeatureSchema:
             InvalidInput: ``rows`` holds no features, or an option means nothing here.
         """
         aligned = self._align(self._inputs, rows, extra=extra, fill=fill, by_position=by_position)
-        alignment.check(self._inputs, aligned)
+        align.check(self._inputs, aligned)
         return aligned
 
     def select(self, rows: Any, /) -> Any:
@@ -326,8 +325,8 @@ class FeatureSchema:
                 model takes categories.
             Unsupported: a polars or arrow table holds categories, and pandas is not installed.
         """
-        picked = alignment.pick(self._inputs, self.selected, self._chosen, rows)
-        return alignment.for_model(self._chosen, picked)
+        picked = align.pick(self._inputs, self.selected, self._chosen, rows)
+        return align.for_model(self._chosen, picked)
 
     def prepare(
         self,
@@ -371,12 +370,12 @@ class FeatureSchema:
         as_pandas = (self._inputs if late else self._chosen).needs_pandas
         rows = self._align(source, rows, extra=extra, fill=fill, by_position=by_position, as_pandas=as_pandas)
         if not preselected and not late:
-            rows = alignment.pick(self._inputs, self.selected, self._chosen, rows)
+            rows = align.pick(self._inputs, self.selected, self._chosen, rows)
         if preprocessor is not None:
-            rows = alignment.process(preprocessor, rows)
+            rows = align.process(preprocessor, rows)
         if late:
-            rows = alignment.pick_processed(self._inputs, self.selected, self._chosen, rows)
-        alignment.check(self._chosen, rows)
+            rows = align.pick_processed(self._inputs, self.selected, self._chosen, rows)
+        align.check(self._chosen, rows)
         return rows
 
     @staticmethod
@@ -407,7 +406,7 @@ class FeatureSchema:
             raise InvalidOption(f"fill names {listed(unknown)}, which the model does not know")
         if fill and by_position:
             raise InvalidOption("fill goes by name and by_position does not; give one of them")
-        return alignment.align(columns, rows, extra=extra, fill=fill, by_position=by_position, as_pandas=as_pandas)
+        return align.align(columns, rows, extra=extra, fill=fill, by_position=by_position, as_pandas=as_pandas)
 
     def _columns(self, names: tuple[str, ...], expected: str) -> Columns:
         return Columns(

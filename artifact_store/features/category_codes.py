@@ -11,8 +11,8 @@ from numbers import Integral, Real
 from types import NoneType
 from typing import Final
 
-from artifact_store.core.columns import Category
-from artifact_store.core.values import EXACT, is_missing
+from artifact_store.features.columns import Category
+from artifact_store.features.values import EXACT, is_missing
 
 MISSING: Final = -1
 _UNSEEN: Final = -2

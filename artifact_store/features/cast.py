@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from artifact_store.core import category_codes
-from artifact_store.core.columns import FLOATS, INTEGERS, NUMBERS, Columns, listed
-from artifact_store.core.tables import Table, narwhal, to_pandas, word
 from artifact_store.errors import FeatureMismatch
+from artifact_store.features import category_codes
+from artifact_store.features.columns import FLOATS, INTEGERS, NUMBERS, Columns, listed
+from artifact_store.features.tables import Table, narwhal, to_pandas, word
 from artifact_store.wording import brief
 
 
