@@ -56,15 +56,15 @@ NEVER_AT_IMPORT = {
 
 # Each foreign library has one module that imports it. Where there are more, the reason stands beside them.
 OWNERS = {
-    "aiobotocore": {"storage/s3fs_session.py"},
+    "aiobotocore": {"storage/s3/session.py"},
     "botocore": {
-        "storage/s3fs_calls.py",  # the handler that costs s3fs a round trip
-        "storage/obstore_aws.py",  # the credentials chain, which obstore has none of
+        "storage/s3/calls.py",  # the handler that costs s3fs a round trip
+        "storage/obstore/aws.py",  # the credentials chain, which obstore has none of
     },
     "cryptography": {"ops/keypairs.py"},
-    "filelock": {"storage/locks.py"},
+    "filelock": {"storage/local/locks.py"},
     "fsspec": {
-        "storage/fsspec_recipe.py",
+        "storage/fsspec/filesystem.py",
         "storage/options.py",  # the names of the schemes it knows, for the message about an unknown one
     },
     "gymnasium": {
@@ -84,9 +84,9 @@ OWNERS = {
     },
     "narwhals": {"features/tables.py"},
     "obstore": {
-        "storage/obstore.py",
-        "storage/obstore_client.py",  # its store classes, one for each cloud
-        "storage/obstore_listing.py",  # listings that are awaited, so that they can be given up
+        "storage/obstore/backend.py",
+        "storage/obstore/client.py",  # its store classes, one for each cloud
+        "storage/obstore/listing.py",  # listings that are awaited, so that they can be given up
     },
     "pickle": {"testing/backend_suite.py"},  # a backend can be sent to another process; nothing that is stored
     "polars": {
@@ -124,8 +124,8 @@ OWNERS = {
 
 READS_ENVIRONMENT = {
     "ops/repository.py": "where the user's own settings of git are, so that git gets nothing else of the environment",
-    "storage/obstore_aws.py": "AWS's conventions: obstore knows them only in part",
-    "storage/obstore_client.py": "what the client itself may have taken from there, so that no error repeats a secret",
+    "storage/obstore/aws.py": "AWS's conventions: obstore knows them only in part",
+    "storage/obstore/client.py": "what the client itself may have taken from there, so that no error repeats a secret",
 }
 SPELLS_KEYS = {
     "core/keys.py",
@@ -317,7 +317,7 @@ class TestLayers:
         )
 
     def test_a_backend_knows_no_run(self) -> None:
-        contract = {"base", "memory", "local", "fsspec", "obstore", "s3fs"}
+        contract = {"base", "memory", "backend"}
         none(
             f"{module.at(found.line)} imports {found.target}"
             for module in MODULES

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 from artifact_store.diagnosis.report import Fact, Finding, Repair, Severity
 from artifact_store.errors import AccessDenied, ArtifactStoreError, FormatUnsupported, Unavailable
 from artifact_store.ops.context import Context
-from artifact_store.storage.settle import patiently
+from artifact_store.storage.conditional_write import patiently
 
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741 -- an item

@@ -19,7 +19,7 @@ from artifact_store.errors import ArtifactStoreError, ContainerNotFound, Unavail
 from artifact_store.ops.deletion import Ending
 from artifact_store.ops.survey import Group
 from artifact_store.storage.base import Entry
-from artifact_store.storage.locks import is_lock
+from artifact_store.storage.local.locks import is_lock
 
 UNKNOWN_SIZE: Final = -1
 """The size of an object that a listing of names shows and a full listing does not."""

@@ -40,7 +40,7 @@ from artifact_store.ops import catalog, marker, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.deletion import Ending
 from artifact_store.ops.records import Stored
-from artifact_store.storage.settle import Outcome
+from artifact_store.storage.conditional_write import Outcome
 
 _LIMIT: Final = 8 << 20
 _LOST: Final = "lost with the damaged pointer"

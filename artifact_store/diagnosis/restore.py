@@ -16,7 +16,7 @@ from artifact_store.ops import deletion
 from artifact_store.ops.context import Context
 from artifact_store.ops.deletion import Ending
 from artifact_store.ops.records import Stored
-from artifact_store.storage.settle import Outcome
+from artifact_store.storage.conditional_write import Outcome
 
 
 def undelete(context: Context, key: ModelKey, run_id: RunId, alias: str) -> Ending:

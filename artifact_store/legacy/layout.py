@@ -42,7 +42,7 @@ from artifact_store.legacy.file_names import (
     symbol_of,
 )
 from artifact_store.legacy.notes import MAX_NOTES, parse_notes
-from artifact_store.storage.folders import is_link
+from artifact_store.storage.local.folders import is_link
 
 _POINTERS = ("latest", "latest_pointer.txt")
 _ROOT = "models"

@@ -24,7 +24,7 @@ from artifact_store.legacy.file_names import (
 )
 from artifact_store.legacy.layout import OldAlias, OldRun, Tree, as_key, scan
 from artifact_store.storage.home import at_home
-from artifact_store.storage.os_errors import translated
+from artifact_store.storage.local.errors import translated
 
 _SYMBOL_PARTS: Final = 2
 """Folders that a symbol may take, as in ``gru/BTC/EUR/20240816_142301/model.pth``."""

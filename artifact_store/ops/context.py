@@ -18,7 +18,7 @@ from artifact_store.ops.records import Records
 from artifact_store.ops.watermark import Watermarks
 from artifact_store.storage.base import Backend
 from artifact_store.storage.cache import FileCache
-from artifact_store.storage.settle import Patience
+from artifact_store.storage.conditional_write import Patience
 from artifact_store.storage.transfer import Report, Workers
 
 

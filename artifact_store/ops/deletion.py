@@ -40,7 +40,7 @@ from artifact_store.ops import catalog
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import deleted
 from artifact_store.storage.base import Entry
-from artifact_store.storage.settle import Outcome
+from artifact_store.storage.conditional_write import Outcome
 
 Result = Literal["deleted", "restored", "swept", "cleared", "aborted", "rebuilt", "quarantined", "fixed", "kept"]
 

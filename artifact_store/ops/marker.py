@@ -26,7 +26,7 @@ from artifact_store.ops import probe
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import Records
 from artifact_store.storage.base import Backend
-from artifact_store.storage.settle import Outcome
+from artifact_store.storage.conditional_write import Outcome
 
 _IGNORED = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "lost+found/", keys.LOCKS, keys.PROBES})
 _GLIMPSE = 3

@@ -19,8 +19,8 @@ from artifact_store.ops.provenance import parse as parse_provenance
 from artifact_store.ops.watermark import Watermarks
 from artifact_store.storage.base import Backend
 from artifact_store.storage.cache import FileCache
+from artifact_store.storage.conditional_write import Patience
 from artifact_store.storage.home import at_home
-from artifact_store.storage.settle import Patience
 from artifact_store.storage.single_writer import SingleWriter
 from artifact_store.storage.transfer import Report, Workers
 

@@ -14,7 +14,7 @@ from typing import Any
 from artifact_store.core import keys
 from artifact_store.errors import AccessDenied, PreconditionFailed, Unavailable, Unreachable
 from artifact_store.storage.base import Always, Backend, IfAbsent, IfVersion, Precondition, Version
-from artifact_store.storage.settle import Patience, patiently
+from artifact_store.storage.conditional_write import Patience, patiently
 
 
 def try_to_write(backend: Backend, patience: Patience) -> None:

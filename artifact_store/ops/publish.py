@@ -29,7 +29,7 @@ from artifact_store.errors import (
 from artifact_store.ops import signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import Records, SeenPointer
-from artifact_store.storage.settle import Outcome
+from artifact_store.storage.conditional_write import Outcome
 
 # ---------------------------------------------------------------- commit
 

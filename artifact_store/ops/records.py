@@ -28,7 +28,7 @@ from artifact_store.core.store_record import MAX_STORE_RECORD, StoreRecord
 from artifact_store.core.tombstone import MAX_TOMBSTONE, Tombstone
 from artifact_store.errors import ContainerNotFound, Corrupt, RunDeleted, RunNotFound
 from artifact_store.storage.base import Backend, Blob, Entry, Version
-from artifact_store.storage.settle import Outcome, Patience, patiently, read_or_none, write_settled
+from artifact_store.storage.conditional_write import Outcome, Patience, patiently, read_or_none, write_settled
 
 T = TypeVar("T")
 D = TypeVar("D", bound=Manifest | Tombstone | Pointer)

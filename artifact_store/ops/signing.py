@@ -38,7 +38,7 @@ from artifact_store.ops import marker
 from artifact_store.ops.context import Context
 from artifact_store.ops.keypairs import Signer
 from artifact_store.ops.records import deleted, signature_key
-from artifact_store.storage.settle import Outcome
+from artifact_store.storage.conditional_write import Outcome
 from artifact_store.storage.transfer import hash_pieces, read_pieces
 
 _REMEMBERED = 4096

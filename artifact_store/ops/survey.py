@@ -24,7 +24,7 @@ from artifact_store.ops.deletion import Ending, spoken
 from artifact_store.ops.plan import Plan, Step
 from artifact_store.ops.retention import check_span
 from artifact_store.storage.base import Entry, Unfinished
-from artifact_store.storage.settle import patiently
+from artifact_store.storage.conditional_write import patiently
 
 
 @dataclass(frozen=True, slots=True)

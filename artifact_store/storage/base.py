@@ -13,6 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, NewType
 
+BUCKET_CHECKS = ("lifecycle", "versioning", "object-lock")
+
 Version = NewType("Version", str)
 """Opaque; equal versions of one key mean equal bytes. An ETag on object stores, a sha256 on local disk."""
 
@@ -218,3 +220,8 @@ class Backend(abc.ABC):
 
     def close(self) -> None:  # noqa: B027 -- most backends hold nothing that needs closing
         """Release clients of this process. The backend can be used again; it then builds new ones."""
+
+
+def not_asked(why: str) -> Iterator[Trait]:
+    """Yield that none of it was asked."""
+    return iter([Trait(name, "unknown", why, "look at the rules of the bucket by hand") for name in BUCKET_CHECKS])

@@ -11,6 +11,7 @@ import base64
 import enum
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Literal
 from urllib.parse import quote, quote_plus
@@ -290,3 +291,13 @@ def one_line(text: str, limit: int = _DETAIL_LIMIT) -> str:
     """Return ``text`` on one line and cut to ``limit`` characters: servers answer with whole pages."""
     joined = " ".join(text.split())
     return joined if len(joined) <= limit else joined[: limit - 3] + "..."
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What was tried, for the message: which operation on which key of which store."""
+
+    operation: Operation
+    key: str
+    url: str
+    conditional: bool = False

@@ -25,7 +25,7 @@ from artifact_store.storage.base import (
     Precondition,
     Version,
 )
-from artifact_store.storage.pieces import exactly, wrong_size
+from artifact_store.storage.exact_size import exactly, wrong_size
 
 _PIECE = 1 << 20
 

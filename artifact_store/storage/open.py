@@ -73,7 +73,7 @@ def _no_options(place: StoreURL, options: StorageOptions) -> None:
 
 
 def _local(place: StoreURL, options: StorageOptions, timeout: float) -> Backend:
-    from artifact_store.storage.local import LocalBackend
+    from artifact_store.storage.local.backend import LocalBackend
 
     _no_options(place, options)
     return LocalBackend(Path(place.prefix), timeout=timeout)
@@ -90,7 +90,7 @@ def _memory(place: StoreURL, options: StorageOptions, timeout: float) -> Backend
 def _obstore(place: StoreURL, options: StorageOptions, timeout: float) -> Backend:
     if find_spec("obstore") is None:
         raise EngineUnavailable("the engine 'obstore' is not installed: pip install 'artifact-store[s3]'")
-    from artifact_store.storage.obstore import ObstoreBackend
+    from artifact_store.storage.obstore.backend import ObstoreBackend
 
     return ObstoreBackend(place, options, timeout=timeout)
 
@@ -98,7 +98,7 @@ def _obstore(place: StoreURL, options: StorageOptions, timeout: float) -> Backen
 def _fsspec(
     url: StoreURL | str | os.PathLike[str], options: StorageOptions, timeout: float, filesystem: Any | None = None
 ) -> Backend:
-    from artifact_store.storage.fsspec import open_filesystem
+    from artifact_store.storage.fsspec.backend import open_filesystem
 
     return open_filesystem(url, options, filesystem=filesystem, timeout=timeout)
 

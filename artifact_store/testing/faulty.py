@@ -40,7 +40,7 @@ from artifact_store.errors import (
     Unreachable,
 )
 from artifact_store.storage.base import Backend, Blob, Capabilities, Entry, Precondition, Trait, Unfinished, Version
-from artifact_store.storage.pieces import exactly
+from artifact_store.storage.exact_size import exactly
 
 Op = Literal["read", "stream", "write", "put_file", "list", "children", "delete", "unfinished", "discard"]
 Tear = Literal["omit", "repeat", "stop"]

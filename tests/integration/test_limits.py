@@ -90,8 +90,8 @@ def test_every_module_that_reads_files_is_on_the_list_or_bounded_by_its_caller()
         ("artifact_store/codecs/raw.py", "read"): "the size in the manifest, and it is what was asked for",
         ("artifact_store/codecs/arrow_table.py", "read"): "after its expansion was reckoned",
         ("artifact_store/legacy/families.py", "read"): "the names of features alone, with their dictionary",
-        ("artifact_store/storage/mounts.py", "read_text"): "the mount table of this system",
-        ("artifact_store/storage/obstore_client.py", "read_bytes"): "certificates that the caller names",
+        ("artifact_store/storage/local/mounts.py", "read_text"): "the mount table of this system",
+        ("artifact_store/storage/obstore/client.py", "read_bytes"): "certificates that the caller names",
         ("artifact_store/legacy/lightgbm_pickle.py", "read_bytes"): "what our own child wrote",
         ("artifact_store/legacy/lightgbm_child.py", "read_bytes"): "what our own parent wrote",
     }
@@ -121,7 +121,7 @@ def documents_that_are_too_much(folder: Path) -> Iterator[tuple[str, Callable[[]
     from artifact_store.core.pointer import Pointer
     from artifact_store.core.statement import read_bundle
     from artifact_store.ops.keypairs import PublicKey, Signer
-    from artifact_store.storage.local import LocalBackend
+    from artifact_store.storage.local.backend import LocalBackend
 
     for name, data in {
         "deep": b"[" * 1_000_000,

@@ -25,10 +25,10 @@ from artifact_store.errors import (
     StorageFull,
     Unreachable,
 )
-from artifact_store.storage import folders, new_file
 from artifact_store.storage.base import Always, IfAbsent, IfVersion, Version
-from artifact_store.storage.local import LocalBackend
-from artifact_store.storage.os_errors import translated
+from artifact_store.storage.local import folders, new_file
+from artifact_store.storage.local.backend import LocalBackend
+from artifact_store.storage.local.errors import translated
 from tests.unit.samples import make_socket_file
 
 pytestmark = pytest.mark.windows

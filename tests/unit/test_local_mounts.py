@@ -7,10 +7,10 @@ import sys
 import pytest
 
 from artifact_store.errors import ConditionsUnsupported
-from artifact_store.storage import mounts
 from artifact_store.storage.base import Always, IfAbsent, IfVersion
-from artifact_store.storage.local import LocalBackend
-from artifact_store.storage.mounts import Mount, mount_of, network_reason, why_not_local
+from artifact_store.storage.local import mounts
+from artifact_store.storage.local.backend import LocalBackend
+from artifact_store.storage.local.mounts import Mount, mount_of, network_reason, why_not_local
 
 pytestmark = pytest.mark.windows
 

@@ -16,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifact_store.errors import InvalidOption
-from artifact_store.storage.fsspec import FsspecBackend
-from artifact_store.storage.fsspec_errors import Attempt, translate
-from artifact_store.storage.fsspec_recipe import Recipe
-from artifact_store.storage.http import redact
-from artifact_store.storage.obstore_config import cloud_config
+from artifact_store.storage.fsspec.backend import FsspecBackend
+from artifact_store.storage.fsspec.errors import translate
+from artifact_store.storage.fsspec.filesystem import Recipe
+from artifact_store.storage.http import Attempt, redact
+from artifact_store.storage.obstore.options import cloud_config
 from artifact_store.storage.options import StorageOptions, parse_url
-from artifact_store.storage.s3fs import S3fsBackend
+from artifact_store.storage.s3.backend import S3fsBackend
 from tests.cases import each
 
 pytestmark = pytest.mark.windows

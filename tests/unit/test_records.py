@@ -15,8 +15,8 @@ from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import ContainerNotFound, Corrupt, OutcomeUnknown, RunDeleted, Unreachable
 from artifact_store.ops.records import Records, Stored
 from artifact_store.storage.base import Always
+from artifact_store.storage.conditional_write import Outcome
 from artifact_store.storage.memory import MemoryBackend
-from artifact_store.storage.settle import Outcome
 from tests.unit.samples import KEY, NOW, RUN_ID, manifest, records
 
 RUN = RunId(RUN_ID)

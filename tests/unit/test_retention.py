@@ -13,9 +13,9 @@ from artifact_store.ops.deletion import Ending, spoken
 from artifact_store.ops.plan import Plan, Step
 from artifact_store.ops.retention import Best, Rules
 from artifact_store.storage.base import Always, Entry, Unfinished
-from artifact_store.storage.local import LocalBackend
+from artifact_store.storage.local.backend import LocalBackend
 from artifact_store.storage.memory import MemoryBackend
-from artifact_store.storage.obstore import ObstoreBackend
+from artifact_store.storage.obstore.backend import ObstoreBackend
 from artifact_store.storage.options import parse_url
 from artifact_store.storage.single_writer import SingleWriter
 from artifact_store.testing import Faults, FaultyBackend
@@ -139,7 +139,7 @@ def test_a_listing_that_does_not_show_what_was_written_is_asked_for_again():
 
 
 def test_a_store_without_a_way_to_list_uploads_names_the_rule_that_does_it(monkeypatch):
-    from artifact_store.storage import obstore
+    from artifact_store.storage.obstore import backend as obstore
 
     google = ObstoreBackend(parse_url("gs://bucket/models"))
     with pytest.raises(errors.Unsupported, match="AbortIncompleteMultipartUpload"):

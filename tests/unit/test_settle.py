@@ -12,7 +12,7 @@ from artifact_store.errors import (
     StorageFull,
     Unreachable,
 )
-from artifact_store.storage.settle import Outcome, Patience, Seen, patiently, settle
+from artifact_store.storage.conditional_write import Outcome, Patience, Seen, patiently, settle
 
 pytestmark = pytest.mark.windows
 

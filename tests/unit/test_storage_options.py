@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifact_store.errors import ArtifactStoreError, EngineUnavailable, InvalidOption
-from artifact_store.storage.obstore_config import Credentials, cloud_config
+from artifact_store.storage.obstore.options import Credentials, cloud_config
 from artifact_store.storage.options import StorageOptions, StoreURL, parse_url
 
 pytestmark = pytest.mark.windows

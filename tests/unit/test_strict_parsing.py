@@ -20,7 +20,7 @@ from artifact_store.core.references import RunRef
 from artifact_store.errors import Corrupt, InvalidName, InvalidOption, InvalidReference
 from artifact_store.ops.keypairs import MAX_KEY_FILE, PublicKey
 from artifact_store.storage.http import redact
-from artifact_store.storage.obstore_config import cloud_config
+from artifact_store.storage.obstore.options import cloud_config
 from artifact_store.storage.options import StorageOptions, parse_url
 from tests.unit.samples import KEY, NOW, manifest
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from artifact_store.storage.base import Backend
-from artifact_store.storage.local import LocalBackend
+from artifact_store.storage.local.backend import LocalBackend
 from artifact_store.testing import BackendSuite
 
 pytestmark = pytest.mark.windows

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from artifact_store.errors import AccessDenied, ConditionsUnsupported, Corrupt, Unreachable
-from artifact_store.storage import folders, local
 from artifact_store.storage.base import Backend, IfAbsent
-from artifact_store.storage.folders import PathFolder, patiently
-from artifact_store.storage.local import LocalBackend
-from artifact_store.storage.os_errors import translated
+from artifact_store.storage.local import backend as local
+from artifact_store.storage.local import folders
+from artifact_store.storage.local.backend import LocalBackend
+from artifact_store.storage.local.errors import translated
+from artifact_store.storage.local.folders import PathFolder, patiently
 from artifact_store.testing import BackendSuite
 
 pytestmark = pytest.mark.windows

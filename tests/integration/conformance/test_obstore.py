@@ -24,9 +24,9 @@ from artifact_store.errors import (
     Unreachable,
 )
 from artifact_store.storage.base import Always, Backend, IfAbsent, IfVersion, Version
-from artifact_store.storage.obstore import ObstoreBackend
-from artifact_store.storage.obstore_client import Clients
-from artifact_store.storage.obstore_config import cloud_config
+from artifact_store.storage.obstore.backend import ObstoreBackend
+from artifact_store.storage.obstore.client import Clients
+from artifact_store.storage.obstore.options import cloud_config
 from artifact_store.storage.options import StorageOptions, parse_url
 from artifact_store.testing.backend_suite import MIB, BackendSuite, pieces, run_in_a_fork, some_bytes
 from tests.servers import ADMIN, MotoServer, Proxy, S3Server, SeaweedServer

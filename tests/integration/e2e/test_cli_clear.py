@@ -140,7 +140,7 @@ class TestGc:
         assert (folder / "model.pth").read_bytes() == b"somebody's"
 
     def test_a_step_that_fails_ends_with_1(self, filled: Cli, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-        from artifact_store.storage.local import LocalBackend
+        from artifact_store.storage.local.backend import LocalBackend
 
         filled("delete", f"{KEY}:{MIDDLE}", "--apply")
         real = LocalBackend.delete

@@ -17,7 +17,8 @@ import pytest
 
 from artifact_store import ArtifactStore
 from artifact_store.diagnosis.report import Diagnosis, Finding
-from artifact_store.storage import local, obstore
+from artifact_store.storage.local import backend as local
+from artifact_store.storage.obstore import backend as obstore
 from tests.integration.conformance.test_doctor import RULE
 from tests.legacy_cases import old_tree
 from tests.servers import SeaweedServer

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from artifact_store import ArtifactStore, errors
-from artifact_store.storage.obstore_aws import identity, whereabouts
-from artifact_store.storage.obstore_config import CloudConfig
+from artifact_store.storage.obstore.aws import identity, whereabouts
+from artifact_store.storage.obstore.options import CloudConfig
 from artifact_store.storage.open import open_backend
 from tests.servers import SeaweedServer
 from tests.servers.endpoint import REGION

@@ -32,9 +32,10 @@ from artifact_store.errors import (
     Unsupported,
 )
 from artifact_store.storage.base import Always, Backend, IfAbsent, IfVersion, Version
-from artifact_store.storage.fsspec import FsspecBackend, open_filesystem
-from artifact_store.storage.fsspec_errors import Attempt, translate
-from artifact_store.storage.s3fs import S3fsBackend
+from artifact_store.storage.fsspec.backend import FsspecBackend, open_filesystem
+from artifact_store.storage.fsspec.errors import translate
+from artifact_store.storage.http import Attempt
+from artifact_store.storage.s3.backend import S3fsBackend
 from artifact_store.testing.backend_suite import run_in_a_fork
 from tests.servers import SeaweedServer
 

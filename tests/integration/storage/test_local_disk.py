@@ -16,7 +16,7 @@ import pytest
 
 from artifact_store.errors import AccessDenied, StorageFull, Unreachable, Unsupported
 from artifact_store.storage.base import Always, IfAbsent, IfVersion
-from artifact_store.storage.local import LocalBackend
+from artifact_store.storage.local.backend import LocalBackend
 from artifact_store.testing.backend_tools import run_in_a_fork
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mounts and limits as on Linux")

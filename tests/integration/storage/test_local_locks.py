@@ -11,16 +11,16 @@ import filelock
 import pytest
 
 from artifact_store.errors import ConditionsUnsupported, Corrupt, DeadlineExceeded
-from artifact_store.storage import locks
 from artifact_store.storage.base import Always, IfVersion
-from artifact_store.storage.local import LocalBackend
+from artifact_store.storage.local import locks
+from artifact_store.storage.local.backend import LocalBackend
 
 pytestmark = pytest.mark.windows
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from artifact_store.storage import locks
+from artifact_store.storage.local import locks
 with locks.held(Path(sys.argv[1]), sys.argv[2], timeout=10):
     print("held", flush=True)
     time.sleep(600)

@@ -13,7 +13,7 @@ import pytest
 
 from artifact_store.errors import ObjectNotFound
 from artifact_store.storage.base import Always, IfAbsent
-from artifact_store.storage.local import LocalBackend
+from artifact_store.storage.local.backend import LocalBackend
 
 pytestmark = pytest.mark.windows
 
@@ -24,7 +24,7 @@ import json, sys
 from pathlib import Path
 from artifact_store.errors import PreconditionFailed
 from artifact_store.storage.base import Always, IfAbsent, IfVersion
-from artifact_store.storage.local import LocalBackend
+from artifact_store.storage.local.backend import LocalBackend
 backend, me = LocalBackend(Path(sys.argv[1])), sys.argv[2]
 print("ready", flush=True)
 sys.stdin.readline()

@@ -21,7 +21,7 @@ import pytest
 from artifact_store import ArtifactStore, Example, FeatureSchema, ModelKey, errors
 from artifact_store.core.keys import check_path
 from artifact_store.storage.base import Always, Backend, IfAbsent
-from artifact_store.storage.local import LocalBackend
+from artifact_store.storage.local.backend import LocalBackend
 from artifact_store.storage.memory import MemoryBackend
 
 pytestmark = [pytest.mark.windows, pytest.mark.skipif(os.name != "nt", reason="is about Windows")]

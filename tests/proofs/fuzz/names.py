@@ -12,7 +12,7 @@ from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.references import RunRef
 from artifact_store.core.symbols import check_symbol, spelled, typed, untyped
 from artifact_store.errors import InvalidName, InvalidReference
-from artifact_store.storage.local import _parts, _prefix
+from artifact_store.storage.local.backend import _parts, _prefix
 from tests.proofs.fuzz.changing import change_text
 from tests.proofs.fuzz.running import Target
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from artifact_store import ArtifactStore
 from artifact_store.storage.base import Always, Backend
-from artifact_store.storage.local import LocalBackend
+from artifact_store.storage.local.backend import LocalBackend
 from artifact_store.storage.open import open_backend
 from tests.proofs.matrix.bench import TIMEOUT, Aim, Bench, Fault, Point, Strike, Told, Trial, examine
 from tests.proofs.matrix.disk import CHANGES, FaultyDisk

@@ -16,7 +16,7 @@ from artifact_store import ArtifactStore
 from artifact_store.core import keys
 from artifact_store.errors import Corrupt, ObjectNotFound, Unavailable
 from artifact_store.storage.base import Always, Backend
-from artifact_store.storage.obstore import ObstoreBackend
+from artifact_store.storage.obstore.backend import ObstoreBackend
 from artifact_store.storage.open import open_backend
 from tests.proofs.matrix.bench import TIMEOUT, Aim, Bench, Fault, Point, Strike, Told, Trial, examine
 from tests.proofs.matrix.operations import CRASHED, KEY, Operation, objects_of

@@ -10,7 +10,7 @@ import pytest
 
 from artifact_store.errors import OutcomeUnknown, PreconditionFailed, StorageFull
 from artifact_store.storage.base import Always, IfAbsent
-from artifact_store.storage.local import LocalBackend
+from artifact_store.storage.local.backend import LocalBackend
 from tests.proofs.matrix.bench import Aim, Fault, Point, Strike
 from tests.proofs.matrix.disk import FaultyDisk
 

@@ -11,9 +11,9 @@ from artifact_store.core.keys import RunId
 from artifact_store.errors import ArtifactStoreError, OutcomeUnknown, PreconditionFailed, Unavailable
 from artifact_store.ops import deletion, promote, publish
 from artifact_store.ops.deletion import Ending
-from artifact_store.storage import settle
+from artifact_store.storage import conditional_write as settle
 from artifact_store.storage.base import Always
-from artifact_store.storage.settle import Outcome
+from artifact_store.storage.conditional_write import Outcome
 from tests.proofs.matrix.bench import Fault, Point, Strike, Told, Trial
 from tests.proofs.matrix.memory import MemoryBench
 from tests.proofs.matrix.operations import OLD, OPERATIONS, SPARE, world

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from artifact_store.storage.local import LocalBackend
+from artifact_store.storage.local.backend import LocalBackend
 from artifact_store.storage.memory import MemoryBackend
 from tests.proofs.publishes import __main__ as command
 from tests.proofs.publishes.rounds import run_rounds

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, CodecRegistry, Risk, errors
 from artifact_store.cli.app import app
-from artifact_store.storage import locks
+from artifact_store.storage.local import locks
 from tests.proofs.replays.surroundings import photograph, untouched
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links need a right there, and there are no modes")
@@ -265,7 +265,7 @@ def test_row_13_the_library_below_does_not_follow_one_either(tmp_path: Path) -> 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from artifact_store.storage import locks
+from artifact_store.storage.local import locks
 root = Path(sys.argv[1])
 import contextlib
 with contextlib.ExitStack() as held:

@@ -35,7 +35,7 @@ from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import ArtifactStoreError
 from artifact_store.ops import deletion, promote, publish
 from artifact_store.ops.records import Records
-from artifact_store.storage.settle import Outcome
+from artifact_store.storage.conditional_write import Outcome
 from tests.proofs.stateful.stepping import BEGIN, GRACE, Content, Inline, explore
 
 KEY = ModelKey("gru", "BTCEUR")

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from artifact_store.errors import Corrupt, Unreachable
-from artifact_store.storage.fsspec_errors import Attempt
+from artifact_store.storage.http import Attempt
 
 
 def length_of(answer: Mapping[str, Any], attempt: Attempt) -> int:

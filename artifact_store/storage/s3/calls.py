@@ -23,9 +23,9 @@ from artifact_store.errors import (
     InvalidOption,
     Unreachable,
 )
-from artifact_store.storage.fsspec_errors import NOT_MODIFIED, Attempt, status_of, translate
-from artifact_store.storage.fsspec_recipe import Recipe
-from artifact_store.storage.http import redact
+from artifact_store.storage.fsspec.errors import NOT_MODIFIED, status_of, translate
+from artifact_store.storage.fsspec.filesystem import Recipe
+from artifact_store.storage.http import Attempt, redact
 
 T = TypeVar("T")
 
@@ -248,7 +248,7 @@ def client_settings(timeout: float, given: Mapping[str, Any]) -> dict[str, Any]:
 
     No redirect is followed either. What the user gave stays as it is.
     """
-    from artifact_store.storage.s3fs_session import direct_session
+    from artifact_store.storage.s3.session import direct_session
 
     return {
         "http_session_cls": direct_session(),

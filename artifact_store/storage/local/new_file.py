@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Self
 
 from artifact_store.errors import Corrupt, OutcomeUnknown, PreconditionFailed
-from artifact_store.storage.folders import Folder, flush, is_link
-from artifact_store.storage.os_errors import translated
+from artifact_store.storage.local.errors import translated
+from artifact_store.storage.local.folders import Folder, flush, is_link
 
 TEMPORARY = ".tmp-"
 _LARGEST_STEP = 1 << 26  # some systems refuse to write 2 GiB at once

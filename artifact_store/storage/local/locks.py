@@ -22,7 +22,7 @@ from typing import Any
 import filelock
 
 from artifact_store.errors import ConditionsUnsupported, Corrupt, LockHeld
-from artifact_store.storage.folders import is_link
+from artifact_store.storage.local.folders import is_link
 
 FOLDER = "_locks"
 _NAME = re.compile(r"[0-9a-f]{2}\.lock")

@@ -16,10 +16,10 @@ from functools import partial
 from pathlib import Path
 
 from artifact_store.errors import AccessDenied
-from artifact_store.storage import locks
 from artifact_store.storage.base import Trait
-from artifact_store.storage.folders import is_link
-from artifact_store.storage.new_file import TEMPORARY
+from artifact_store.storage.local import locks
+from artifact_store.storage.local.folders import is_link
+from artifact_store.storage.local.new_file import TEMPORARY
 
 _OTHERS, _GROUP, _OWNER = 0o007, 0o070, 0o700
 _GLIMPSE = 3

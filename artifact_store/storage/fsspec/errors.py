@@ -21,7 +21,7 @@ from artifact_store.errors import (
     Unreachable,
     Unsupported,
 )
-from artifact_store.storage.http import Operation, clean_copy, error_for_status, one_line, redact
+from artifact_store.storage.http import Attempt, clean_copy, error_for_status, one_line, redact
 
 NOT_MODIFIED = 304
 _STATUSES = range(300, 600)
@@ -65,16 +65,6 @@ _WRONG_OPTION = {
     "InvalidProxiesConfigError",
 }
 _DAMAGED = {"FlexibleChecksumError", "ChecksumError"}
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """What was tried, for the message: which operation on which key of which store."""
-
-    operation: Operation
-    key: str
-    url: str
-    conditional: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import NoReturn, Self, TypeVar
 
 from artifact_store.errors import ConditionsUnsupported, Corrupt
-from artifact_store.storage.os_errors import in_use
+from artifact_store.storage.local.errors import in_use
 
 Result = TypeVar("Result")
 

@@ -28,7 +28,6 @@ from artifact_store.errors import (
     Unreachable,
     Unsupported,
 )
-from artifact_store.storage import obstore_listing as listing
 from artifact_store.storage.base import (
     Always,
     Backend,
@@ -41,16 +40,16 @@ from artifact_store.storage.base import (
     Trait,
     Unfinished,
     Version,
+    not_asked,
 )
-from artifact_store.storage.bucket_traits import not_asked
-from artifact_store.storage.fsspec_errors import Attempt
-from artifact_store.storage.http import Operation
-from artifact_store.storage.obstore_client import Clients, Purpose, runtime_lost
-from artifact_store.storage.obstore_config import cloud_config
-from artifact_store.storage.obstore_errors import UnlistableKey, translate
-from artifact_store.storage.obstore_upload import feed
+from artifact_store.storage.exact_size import exactly, wrong_size
+from artifact_store.storage.http import Attempt, Operation
+from artifact_store.storage.obstore import listing
+from artifact_store.storage.obstore.client import Clients, Purpose, runtime_lost
+from artifact_store.storage.obstore.errors import UnlistableKey, translate
+from artifact_store.storage.obstore.options import cloud_config
+from artifact_store.storage.obstore.upload import feed
 from artifact_store.storage.options import GCS, S3, StorageOptions, StoreURL
-from artifact_store.storage.pieces import exactly, wrong_size
 
 T = TypeVar("T")
 
@@ -206,7 +205,7 @@ class ObstoreBackend(Backend):
         advice = "start processes with the 'spawn' or 'forkserver' method, or choose engine='fsspec'"
         if self._place.scheme != S3:
             raise EngineUnavailable(f"{self.url}: obstore does not work in a forked process; {advice}")
-        from artifact_store.storage.fsspec import open_filesystem
+        from artifact_store.storage.fsspec.backend import open_filesystem
 
         try:
             return open_filesystem(self.url, dict(self._options.given), timeout=self._timeout)

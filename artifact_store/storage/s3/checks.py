@@ -15,7 +15,7 @@ from artifact_store.storage.base import Trait
 Ask = Callable[[str], Mapping[str, Any]]
 Rules = Sequence[Mapping[str, Any]]
 
-NAMES = ("lifecycle", "versioning", "object-lock")
+
 _ABORT = {
     "ID": "abort-incomplete-uploads",
     "Status": "Enabled",
@@ -29,11 +29,6 @@ _EXPIRE = {
     "NoncurrentVersionExpiration": {"NoncurrentDays": 30},
     "Expiration": {"ExpiredObjectDeleteMarker": True},
 }
-
-
-def not_asked(why: str) -> Iterator[Trait]:
-    """Yield that none of it was asked."""
-    return iter([Trait(name, "unknown", why, "look at the rules of the bucket by hand") for name in NAMES])
 
 
 def bucket_traits(ask: Ask, bucket: str, prefix: str) -> Iterator[Trait]:

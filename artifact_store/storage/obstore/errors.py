@@ -21,8 +21,7 @@ from artifact_store.errors import (
     Unreachable,
     Unsupported,
 )
-from artifact_store.storage.fsspec_errors import Attempt
-from artifact_store.storage.http import clean_copy, error_for_status, one_line, redact
+from artifact_store.storage.http import Attempt, clean_copy, error_for_status, one_line, redact
 
 
 class UnlistableKey(Corrupt):

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from artifact_store.errors import EngineUnavailable, InvalidOption
-from artifact_store.storage.obstore_aws import Provider, identity, whereabouts
-from artifact_store.storage.obstore_config import CloudConfig
+from artifact_store.storage.obstore.aws import Provider, identity, whereabouts
+from artifact_store.storage.obstore.options import CloudConfig
 from artifact_store.storage.options import AZURE, GCS, S3, StoreURL
 
 Purpose = Literal["control", "download", "upload"]

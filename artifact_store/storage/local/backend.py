@@ -25,7 +25,6 @@ from artifact_store.errors import (
     ObjectNotFound,
     PreconditionFailed,
 )
-from artifact_store.storage import locks
 from artifact_store.storage.base import (
     Backend,
     Blob,
@@ -38,12 +37,13 @@ from artifact_store.storage.base import (
     Unfinished,
     Version,
 )
-from artifact_store.storage.folder_traits import traits_of
-from artifact_store.storage.folders import Folder, descend, is_link, let_go, make_root, open_root
-from artifact_store.storage.mounts import network_reason
-from artifact_store.storage.new_file import TEMPORARY, NewFile, refuse_anything_but_a_file
-from artifact_store.storage.os_errors import translated
-from artifact_store.storage.pieces import exactly, wrong_size
+from artifact_store.storage.exact_size import exactly, wrong_size
+from artifact_store.storage.local import locks
+from artifact_store.storage.local.checks import traits_of
+from artifact_store.storage.local.errors import translated
+from artifact_store.storage.local.folders import Folder, descend, is_link, let_go, make_root, open_root
+from artifact_store.storage.local.mounts import network_reason
+from artifact_store.storage.local.new_file import TEMPORARY, NewFile, refuse_anything_but_a_file
 
 _PIECE = 1 << 20
 _TRIES = 16

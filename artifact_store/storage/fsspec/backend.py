@@ -1,10 +1,10 @@
 """Any fsspec filesystem as a backend, and the way in to the ``fsspec`` engine.
 
-s3fs has conditional writes and gets them in :mod:`artifact_store.storage.s3fs`. Every other filesystem is taken for
-what fsspec itself promises, which is little: no conditional writes (fsspec's ``mode="create"`` is a look and then a
-write), no fsync, and writes that a reader may see half done. So conditions are refused here, and a store works on
-such a filesystem only with ``concurrency="single-writer"``; what a reader sees half done, the hashes of the
-manifest find out.
+s3fs has conditional writes and gets them in :mod:`artifact_store.storage.s3.backend`. Every other filesystem is taken
+for what fsspec itself promises, which is little: no conditional writes (fsspec's ``mode="create"`` is a look and then a
+write), no fsync, and writes that a reader may see half done. So conditions are refused here, and a store works on such
+a filesystem only with ``concurrency="single-writer"``; what a reader sees half done, the hashes of the manifest find
+out.
 """
 
 from __future__ import annotations
@@ -30,13 +30,22 @@ from artifact_store.errors import (
     DigestMismatch,
     InvalidOption,
 )
-from artifact_store.storage.base import Always, Backend, Blob, Capabilities, Entry, Precondition, Trait, Version
-from artifact_store.storage.bucket_traits import not_asked
-from artifact_store.storage.fsspec_errors import Attempt, translate
-from artifact_store.storage.fsspec_recipe import Recipe
-from artifact_store.storage.http import Operation
+from artifact_store.storage.base import (
+    Always,
+    Backend,
+    Blob,
+    Capabilities,
+    Entry,
+    Precondition,
+    Trait,
+    Version,
+    not_asked,
+)
+from artifact_store.storage.exact_size import exactly, wrong_size
+from artifact_store.storage.fsspec.errors import translate
+from artifact_store.storage.fsspec.filesystem import Recipe
+from artifact_store.storage.http import Attempt, Operation
 from artifact_store.storage.options import StorageOptions, StoreURL, parse_url
-from artifact_store.storage.pieces import exactly, wrong_size
 
 T = TypeVar("T")
 
@@ -79,7 +88,7 @@ def open_filesystem(
         recipe = Recipe(recipe.kind, {**told, **given.given})
     root = recipe.kind._strip_protocol(place.text)  # noqa: SLF001 -- the only spelling of this that fsspec has
     if _is_s3(recipe.kind):
-        from artifact_store.storage.s3fs import S3fsBackend
+        from artifact_store.storage.s3.backend import S3fsBackend
 
         return S3fsBackend(recipe, root, url=place.text, timeout=timeout)
     return FsspecBackend(recipe, root, url=place.text, timeout=timeout)

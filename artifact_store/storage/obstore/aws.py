@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from artifact_store.errors import AccessDenied, EngineUnavailable, InvalidOption
-from artifact_store.storage.obstore_config import CloudConfig, Credentials
+from artifact_store.storage.obstore.options import CloudConfig, Credentials
 
 Provider = Callable[[], Mapping[str, Any]]
 
