@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 from artifact_store.diagnosis.report import Fact, Finding, Repair, Severity
 from artifact_store.errors import AccessDenied, ArtifactStoreError, FormatUnsupported, Unavailable
 from artifact_store.ops.context import Context
-from artifact_store.storage.conditional_write import patiently
+from artifact_store.storage.conditional_write import with_retry
 
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741 -- an item
@@ -90,7 +90,7 @@ class Examination:
     def ask(self, read: Callable[[], T]) -> T | ArtifactStoreError:
         """Return what ``read`` returns, or its error. Raises nothing."""
         try:
-            return patiently(read, self.context.patience)
+            return with_retry(read, self.context.patience)
         except ArtifactStoreError as error:
             return error
 

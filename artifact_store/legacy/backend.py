@@ -38,7 +38,7 @@ from artifact_store.legacy.layout import OldAlias, OldRun, Tree
 from artifact_store.legacy.single_file import look
 from artifact_store.ops.context import Context, OpenedStore
 from artifact_store.storage.base import Backend, Blob, Capabilities, Entry, Precondition, Version
-from artifact_store.storage.conditional_write import Patience
+from artifact_store.storage.conditional_write import RetryPolicy
 from artifact_store.storage.home import at_home
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.storage.transfer import Workers
@@ -59,7 +59,7 @@ class Scratch:
             registry=registry or CodecRegistry(),
             policy=LoadPolicy(),
             workers=Workers(),
-            patience=Patience(),
+            patience=RetryPolicy(),
             cache=None,
             report=None,
             now=lambda: EPOCH,

@@ -18,7 +18,7 @@ from artifact_store.ops.records import Records
 from artifact_store.ops.watermark import Watermarks
 from artifact_store.storage.base import Backend
 from artifact_store.storage.cache import FileCache
-from artifact_store.storage.conditional_write import Patience
+from artifact_store.storage.conditional_write import RetryPolicy
 from artifact_store.storage.transfer import Report, Workers
 
 
@@ -40,7 +40,7 @@ class Context:
     registry: CodecRegistry
     policy: LoadPolicy
     workers: Workers
-    patience: Patience
+    patience: RetryPolicy
     cache: FileCache | None
     report: Report | None
     now: Callable[[], datetime]

@@ -29,7 +29,7 @@ from artifact_store.errors import (
 )
 from artifact_store.ops import signing
 from artifact_store.ops.context import Context
-from artifact_store.storage.conditional_write import patiently
+from artifact_store.storage.conditional_write import with_retry
 from artifact_store.storage.transfer import (
     LARGE,
     Incoming,
@@ -79,7 +79,7 @@ def open_file(context: Context, manifest: Manifest, entry: FileEntry) -> IO[byte
     copy = tempfile.TemporaryFile(prefix="artifact-store-")  # noqa: SIM115 -- the caller closes it
     try:
         with _explained(context, manifest):
-            patiently(lambda: _copy_again(context, incoming(manifest, entry), copy), context.patience)
+            with_retry(lambda: _copy_again(context, incoming(manifest, entry), copy), context.patience)
     except BaseException:
         copy.close()
         raise
@@ -170,7 +170,7 @@ def compare(context: Context, file: Incoming, stop: threading.Event) -> None:
         ObjectNotFound: it is not there.
     """
     patience = until(stop, context.patience)
-    found = patiently(lambda: hash_object(context.backend, file.key, size=file.digest.size), patience)
+    found = with_retry(lambda: hash_object(context.backend, file.key, size=file.digest.size), patience)
     check_digest(file, found)
 
 

@@ -19,7 +19,7 @@ from artifact_store.ops.provenance import parse as parse_provenance
 from artifact_store.ops.watermark import Watermarks
 from artifact_store.storage.base import Backend
 from artifact_store.storage.cache import FileCache
-from artifact_store.storage.conditional_write import Patience
+from artifact_store.storage.conditional_write import RetryPolicy
 from artifact_store.storage.home import at_home
 from artifact_store.storage.single_writer import SingleWriter
 from artifact_store.storage.transfer import Report, Workers
@@ -56,7 +56,7 @@ def make_context(
         registry=registry or CodecRegistry(),
         policy=policy or LoadPolicy(),
         workers=Workers(),
-        patience=Patience(seconds=timeout),
+        patience=RetryPolicy(seconds=timeout),
         cache=None if cache is None else FileCache(at_home(cache)),
         report=progress,
         now=clock or partial(datetime.now, UTC),
@@ -66,5 +66,5 @@ def make_context(
         concurrency=concurrency,
         signer=signer,
         provenance=parse_provenance(provenance),
-        marks=None if state is None else Watermarks(at_home(state), Patience(seconds=timeout)),
+        marks=None if state is None else Watermarks(at_home(state), RetryPolicy(seconds=timeout)),
     )

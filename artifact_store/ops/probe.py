@@ -14,10 +14,10 @@ from typing import Any
 from artifact_store.core import keys
 from artifact_store.errors import AccessDenied, PreconditionFailed, Unavailable, Unreachable
 from artifact_store.storage.base import Always, Backend, IfAbsent, IfVersion, Precondition, Version
-from artifact_store.storage.conditional_write import Patience, patiently
+from artifact_store.storage.conditional_write import RetryPolicy, with_retry
 
 
-def try_to_write(backend: Backend, patience: Patience) -> None:
+def try_to_write(backend: Backend, patience: RetryPolicy) -> None:
     """Write a throw-away object, and remove it where that is allowed; ``gc`` clears it where it is not.
 
     Raises:
@@ -25,12 +25,12 @@ def try_to_write(backend: Backend, patience: Patience) -> None:
     """
     key = keys.probe(secrets.token_hex(16))
     with suppress(PreconditionFailed):  # it is there already: the reply to the first try got lost
-        patiently(lambda: backend.write(key, b"?", when=IfAbsent()), patience)
+        with_retry(lambda: backend.write(key, b"?", when=IfAbsent()), patience)
     with suppress(AccessDenied):  # a writer needs no right to delete
-        patiently(lambda: backend.delete(key), patience)
+        with_retry(lambda: backend.delete(key), patience)
 
 
-def storage_time(backend: Backend, patience: Patience) -> datetime:
+def storage_time(backend: Backend, patience: RetryPolicy) -> datetime:
     """Return the time now by the storage's own clock: that of an object which is written for the purpose.
 
     Ages are compared with it, since the times in a listing are the storage's, and a client's clock may be wrong.
@@ -47,17 +47,17 @@ def storage_time(backend: Backend, patience: Patience) -> datetime:
             raise Unavailable(f"{backend.url}: a listing did not show what was just written; try again")
         return found[0]
 
-    return patiently(ask, patience)
+    return with_retry(ask, patience)
 
 
-def conditions(backend: Backend, patience: Patience) -> dict[str, bool]:
+def conditions(backend: Backend, patience: RetryPolicy) -> dict[str, bool]:
     """Find out whether create-only and compare-and-swap hold, each twice, on a throw-away key.
 
     A lost reply can make a condition look broken, never look sound; so a verdict of "broken" is asked for again.
     """
     verdict: dict[str, bool] = {}
     for _ in range(3):
-        verdict = patiently(lambda: _probe_once(backend), patience)
+        verdict = with_retry(lambda: _probe_once(backend), patience)
         if all(verdict.values()):
             break
     return verdict

@@ -28,7 +28,7 @@ from artifact_store.core.store_record import MAX_STORE_RECORD, StoreRecord
 from artifact_store.core.tombstone import MAX_TOMBSTONE, Tombstone
 from artifact_store.errors import ContainerNotFound, Corrupt, RunDeleted, RunNotFound
 from artifact_store.storage.base import Backend, Blob, Entry, Version
-from artifact_store.storage.conditional_write import Outcome, Patience, patiently, read_or_none, write_settled
+from artifact_store.storage.conditional_write import Outcome, RetryPolicy, read_or_none, with_retry, write_settled
 
 T = TypeVar("T")
 D = TypeVar("D", bound=Manifest | Tombstone | Pointer)
@@ -51,7 +51,7 @@ class Records:
     """Every stored document of one store."""
 
     backend: Backend
-    patience: Patience
+    patience: RetryPolicy
 
     # ------------------------------------------------------------ reading
 
@@ -101,7 +101,7 @@ class Records:
         Raises:
             Corrupt: it is not there, or not what it should be.
         """
-        return patiently(lambda: self._block(key, alias, last_seq, pinned), self.patience)
+        return with_retry(lambda: self._block(key, alias, last_seq, pinned), self.patience)
 
     def _block(self, key: ModelKey, alias: str, last_seq: int, pinned: str | None = None) -> HistoryBlock:
         where = keys.history_block(key, alias, last_seq)
@@ -258,18 +258,18 @@ class Records:
 
     def remove(self, key: str) -> None:
         """Remove exactly this object; removing what is not there is no error."""
-        patiently(lambda: self.backend.delete(key), self.patience)
+        with_retry(lambda: self.backend.delete(key), self.patience)
 
     def _listed(self, read: Callable[[], list[T]]) -> list[T]:
         try:
-            return patiently(read, self.patience)
+            return with_retry(read, self.patience)
         except ContainerNotFound:
             if self.backend.makes_root:
                 return []
             raise
 
     def _read(self, key: str, limit: int) -> Blob | None:
-        return patiently(lambda: read_or_none(self.backend, key, limit=limit), self.patience)
+        return with_retry(lambda: read_or_none(self.backend, key, limit=limit), self.patience)
 
 
 def signature_key(manifest: Manifest, key_id: str) -> str:

@@ -24,7 +24,7 @@ from artifact_store.ops.deletion import Ending, spoken
 from artifact_store.ops.plan import Plan, Step
 from artifact_store.ops.retention import check_span
 from artifact_store.storage.base import Entry, Unfinished
-from artifact_store.storage.conditional_write import patiently
+from artifact_store.storage.conditional_write import with_retry
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def abort(context: Context, upload: Unfinished, *, grace: timedelta, now: dateti
     """Give up an upload that was begun at least ``grace`` before ``now``, the storage's time."""
     if now - upload.begun < grace:
         return Ending("kept", f"it was begun less than {spoken(grace)} ago")
-    patiently(lambda: context.backend.discard(upload), context.patience)
+    with_retry(lambda: context.backend.discard(upload), context.patience)
     return Ending("aborted")
 
 
@@ -197,7 +197,7 @@ class _Survey:
     def uploads(self) -> Iterator[Step]:
         """Yield the uploads that somebody began and did not end."""
         try:
-            found = patiently(lambda: list(self.context.backend.unfinished()), self.context.patience)
+            found = with_retry(lambda: list(self.context.backend.unfinished()), self.context.patience)
         except Unsupported as error:
             self.notes.append(str(error))
             return

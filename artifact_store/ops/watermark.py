@@ -22,7 +22,7 @@ from artifact_store.errors import (
     RolledBack,
 )
 from artifact_store.storage.base import IfAbsent, IfVersion, Precondition, Version
-from artifact_store.storage.conditional_write import Patience
+from artifact_store.storage.conditional_write import RetryPolicy
 from artifact_store.storage.open import open_backend
 
 _LIMIT: Final = 64 << 10
@@ -56,7 +56,7 @@ T = TypeVar("T", SeenStore, SeenAlias)
 class Watermarks:
     """The folder, made with the first mark, readable by its owner only."""
 
-    def __init__(self, folder: Path, patience: Patience) -> None:
+    def __init__(self, folder: Path, patience: RetryPolicy) -> None:
         self._files = open_backend(
             folder, filesystem=None, storage_options=None, engine="local", timeout=patience.seconds
         )

@@ -32,12 +32,12 @@ from artifact_store.storage.base import Backend, Blob, IfAbsent, IfVersion, Vers
 T = TypeVar("T")
 
 
-class Seen(enum.Enum):
+class Observed(enum.Enum):
     """What a look at the key found."""
 
     OURS = "our write is there, or was there before later ones"
-    FOREIGN = "somebody else's write is there, so that ours can never land any more"
-    AS_BEFORE = "what the write expects is still so: it did not land, or not yet"
+    OTHER = "somebody else's write is there, so that ours can never land any more"
+    UNCHANGED = "what the write expects is still so: it did not land, or not yet"
 
 
 class Outcome(enum.Enum):
@@ -48,7 +48,7 @@ class Outcome(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long to go on: total ``seconds``, pauses that double from ``first`` up to ``longest``, with full jitter."""
 
     seconds: float = 60.0
@@ -74,9 +74,9 @@ class Patience:
 
 def settle(
     send: Callable[[], object],
-    look: Callable[[], Seen],
+    look: Callable[[], Observed],
     *,
-    patience: Patience,
+    patience: RetryPolicy,
     key: str,
     write_id: str | None = None,
 ) -> Outcome:
@@ -107,8 +107,8 @@ def settle(
             continue
         except ArtifactStoreError as error:  # it may not be read, or not be understood: then nobody knows
             raise _unknown(key, write_id) from error
-        if seen is not Seen.AS_BEFORE:
-            return Outcome.WON if seen is Seen.OURS else Outcome.LOST
+        if seen is not Observed.UNCHANGED:
+            return Outcome.WON if seen is Observed.OURS else Outcome.LOST
     raise _unknown(key, write_id) from doubt
 
 
@@ -119,7 +119,7 @@ def write_settled(
     *,
     over: Version | None,
     limit: int,
-    patience: Patience,
+    patience: RetryPolicy,
     is_ours: Callable[[bytes], bool] | None = None,
     write_id: str | None = None,
 ) -> Outcome:
@@ -136,14 +136,14 @@ def write_settled(
     def send() -> None:
         backend.write(key, body, when=when)
 
-    def look() -> Seen:
+    def look() -> Observed:
         found = read_or_none(backend, key, limit=limit)
         if found is None:  # a version that was taken away cannot come again
-            return Seen.AS_BEFORE if over is None else Seen.FOREIGN
+            return Observed.UNCHANGED if over is None else Observed.OTHER
         if found.version == over:
-            return Seen.AS_BEFORE
+            return Observed.UNCHANGED
         ours = found.data == body if is_ours is None else is_ours(found.data)
-        return Seen.OURS if ours else Seen.FOREIGN
+        return Observed.OURS if ours else Observed.OTHER
 
     return settle(send, look, patience=patience, key=key, write_id=write_id)
 
@@ -163,7 +163,7 @@ def read_or_none(backend: Backend, key: str, *, limit: int) -> Blob | None:
         raise
 
 
-def patiently(read: Callable[[], T], patience: Patience) -> T:
+def with_retry(read: Callable[[], T], patience: RetryPolicy) -> T:
     """Repeat a read that the storage could not do for the moment, until ``patience`` is over."""
     failure: Unavailable | None = None
     for _ in patience.tries():

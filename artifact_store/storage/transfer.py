@@ -23,7 +23,7 @@ from artifact_store.core.files import Digest, Outgoing, Progress
 from artifact_store.core.manifest import FileEntry
 from artifact_store.errors import Conflict, DigestMismatch, InvalidInput, ObjectNotFound
 from artifact_store.storage.base import Always, Backend, IfAbsent, Precondition
-from artifact_store.storage.conditional_write import Outcome, Patience, Seen, patiently, settle
+from artifact_store.storage.conditional_write import Observed, Outcome, RetryPolicy, settle, with_retry
 from artifact_store.storage.local.errors import translated
 
 PIECE = 256 << 10
@@ -139,7 +139,7 @@ class Workers:
             self._pool = None
 
 
-def until(stop: threading.Event, patience: Patience) -> Patience:
+def until(stop: threading.Event, patience: RetryPolicy) -> RetryPolicy:
     """Return the same patience, which ends with ``Cancelled`` at the next pause after ``stop``."""
 
     def sleep(seconds: float) -> None:
@@ -168,7 +168,7 @@ def upload(
     to: Destination,
     *,
     workers: Workers,
-    patience: Patience,
+    patience: RetryPolicy,
     report: Report | None = None,
 ) -> list[FileEntry]:
     """Store every file and return what was stored, in the order of ``files``.
@@ -196,7 +196,7 @@ class _Upload:
         file: Outgoing,
         to: Destination,
         stop: threading.Event,
-        patience: Patience,
+        patience: RetryPolicy,
         report: Report | None,
     ) -> None:
         self.backend, self.file, self.to, self.stop = backend, file, to, stop
@@ -232,16 +232,16 @@ class _Upload:
                 if hashed.digest.size == self.size:  # all of it is under way, and may land whatever was answered
                     self._remember(hashed.digest)
 
-        def look() -> Seen:
+        def look() -> Observed:
             try:
                 stored = hash_object(self.backend, key, size=self.size)
             except ObjectNotFound:
-                return Seen.AS_BEFORE
+                return Observed.UNCHANGED
             except DigestMismatch:
                 stored = None
             if stored == self._digest_of_source():
-                return Seen.OURS
-            return Seen.AS_BEFORE if isinstance(when, Always) else Seen.FOREIGN
+                return Observed.OURS
+            return Observed.UNCHANGED if isinstance(when, Always) else Observed.OTHER
 
         return settle(send, look, patience=self.patience, key=key)
 
@@ -274,7 +274,7 @@ def download(
     directory: Path,
     *,
     workers: Workers,
-    patience: Patience,
+    patience: RetryPolicy,
     report: Report | None = None,
 ) -> None:
     """Fetch every file to its path below ``directory``, hashed on the way.
@@ -290,7 +290,7 @@ def download(
         target = directory / file.path
         private_files.make_folder(target.parent, private_files.PRIVATE)
         try:
-            patiently(lambda: _fetch(backend, file, target, stop, report), until(stop, patience))
+            with_retry(lambda: _fetch(backend, file, target, stop, report), until(stop, patience))
         except BaseException:
             target.unlink(missing_ok=True)
             raise

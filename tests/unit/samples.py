@@ -12,7 +12,7 @@ from artifact_store.canonical import canonical, checksum
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import CodecRecord, Component, FileEntry, Manifest, PublishIntent
 from artifact_store.ops.records import Records
-from artifact_store.storage.conditional_write import Patience
+from artifact_store.storage.conditional_write import RetryPolicy
 
 KEY = ModelKey("gru", "BTCEUR")
 NOW = datetime(2024, 8, 16, 14, 23, 1, tzinfo=UTC)
@@ -51,13 +51,13 @@ class Time:
 def patience(seconds=30.0):
     """Patience that costs no time."""
     time = Time()
-    return Patience(seconds=seconds, clock=lambda: time.now, sleep=time.sleep)
+    return RetryPolicy(seconds=seconds, clock=lambda: time.now, sleep=time.sleep)
 
 
 def context(backend, patience=None, **more):
     """What the operations on a store in ``backend`` work with; nothing of it is opened yet."""
     store = ArtifactStore(backend, actor="somebody")
-    return replace(store._context, patience=patience or Patience(), **more)
+    return replace(store._context, patience=patience or RetryPolicy(), **more)
 
 
 def records(backend, seconds=30.0):

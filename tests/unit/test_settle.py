@@ -12,7 +12,7 @@ from artifact_store.errors import (
     StorageFull,
     Unreachable,
 )
-from artifact_store.storage.conditional_write import Outcome, Patience, Seen, patiently, settle
+from artifact_store.storage.conditional_write import Observed, Outcome, RetryPolicy, settle, with_retry
 
 pytestmark = pytest.mark.windows
 
@@ -28,7 +28,7 @@ class Clock:
         self.now += seconds
 
     def patience(self, seconds=60.0):
-        return Patience(seconds=seconds, clock=lambda: self.now, sleep=self.sleep)
+        return RetryPolicy(seconds=seconds, clock=lambda: self.now, sleep=self.sleep)
 
 
 def script(*steps):
@@ -60,21 +60,21 @@ def test_a_write_that_is_acknowledged_is_won():
 
 @pytest.mark.parametrize("doubt", [LOST, BUSY, LATE, REFUSED])
 def test_after_any_doubt_what_is_stored_decides(doubt):
-    assert settled(script(doubt), script(Seen.OURS)) is Outcome.WON
-    assert settled(script(doubt), script(Seen.FOREIGN)) is Outcome.LOST
+    assert settled(script(doubt), script(Observed.OURS)) is Outcome.WON
+    assert settled(script(doubt), script(Observed.OTHER)) is Outcome.LOST
 
 
 @pytest.mark.parametrize("doubt", [LOST, BUSY, LATE, REFUSED])
 def test_a_write_that_did_not_land_is_sent_again(doubt):
-    assert settled(script(doubt, doubt, "v1"), script(Seen.AS_BEFORE)) is Outcome.WON
-    assert settled(script(doubt, REFUSED), script(Seen.AS_BEFORE, Seen.OURS)) is Outcome.WON
+    assert settled(script(doubt, doubt, "v1"), script(Observed.UNCHANGED)) is Outcome.WON
+    assert settled(script(doubt, REFUSED), script(Observed.UNCHANGED, Observed.OURS)) is Outcome.WON
 
 
 def test_a_look_that_fails_is_repeated_after_sending_again():
-    assert settled(script(LOST, REFUSED), script(LOST, Seen.OURS)) is Outcome.WON
+    assert settled(script(LOST, REFUSED), script(LOST, Observed.OURS)) is Outcome.WON
 
 
-@pytest.mark.parametrize("look", [LOST, Seen.AS_BEFORE])
+@pytest.mark.parametrize("look", [LOST, Observed.UNCHANGED])
 def test_what_cannot_be_established_in_time_is_unknown(look):
     with pytest.raises(OutcomeUnknown) as caught:
         settled(script(LOST), script(look), seconds=5)
@@ -91,7 +91,7 @@ def test_a_refusal_for_good_is_passed_on(error):
 @pytest.mark.parametrize("error", [AccessDenied("no"), StorageFull("no")])
 def test_a_refusal_after_a_doubt_proves_nothing(error):
     with pytest.raises(OutcomeUnknown) as caught:
-        settled(script(LOST, error), script(Seen.AS_BEFORE))
+        settled(script(LOST, error), script(Observed.UNCHANGED))
     assert caught.value.__cause__ is error
 
 
@@ -115,8 +115,8 @@ def test_attempts_are_counted_and_pauses_double_up_to_the_longest():
 
 def test_a_read_is_repeated_while_the_storage_is_unavailable():
     clock = Clock()
-    assert patiently(script(LOST, BUSY, "value"), clock.patience()) == "value"
+    assert with_retry(script(LOST, BUSY, "value"), clock.patience()) == "value"
     with pytest.raises(Unreachable):
-        patiently(script(LOST), clock.patience(1))
+        with_retry(script(LOST), clock.patience(1))
     with pytest.raises(AccessDenied):
-        patiently(script(AccessDenied("no"), "value"), clock.patience())
+        with_retry(script(AccessDenied("no"), "value"), clock.patience())

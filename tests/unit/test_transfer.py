@@ -17,7 +17,7 @@ from artifact_store.errors import (
     Unreachable,
 )
 from artifact_store.storage.base import Always, IfAbsent
-from artifact_store.storage.conditional_write import Patience
+from artifact_store.storage.conditional_write import RetryPolicy
 from artifact_store.storage.exact_size import exactly
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.storage.transfer import (
@@ -39,7 +39,7 @@ from artifact_store.storage.transfer import (
 pytestmark = pytest.mark.windows
 
 KEY, RUN = keys.ModelKey("gru"), keys.RunId("20240101_000000")
-PATIENCE = Patience(seconds=5, sleep=lambda _: None)
+PATIENCE = RetryPolicy(seconds=5, sleep=lambda _: None)
 
 
 class Small(MemoryBackend):
@@ -152,7 +152,11 @@ def test_the_first_failure_stops_the_others(tmp_path):
     workers = Workers()
     with pytest.raises(PermissionError):
         upload(
-            Broken(), files, Destination(KEY, RUN, "0" * 8, own_id=True), workers=workers, patience=Patience(seconds=30)
+            Broken(),
+            files,
+            Destination(KEY, RUN, "0" * 8, own_id=True),
+            workers=workers,
+            patience=RetryPolicy(seconds=30),
         )
     workers.close()
 
@@ -180,7 +184,7 @@ def test_a_few_threads_do_all_the_work_and_end_with_it():
 
 def test_who_waits_to_try_again_hears_that_it_is_over():
     pauses, stop = [], threading.Event()
-    patience = until(stop, Patience(seconds=5, sleep=pauses.append))
+    patience = until(stop, RetryPolicy(seconds=5, sleep=pauses.append))
     patience.sleep(1)
     stop.set()
     with pytest.raises(Cancelled):

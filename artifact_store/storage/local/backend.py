@@ -41,7 +41,7 @@ from artifact_store.storage.exact_size import exactly, wrong_size
 from artifact_store.storage.local import locks
 from artifact_store.storage.local.checks import traits_of
 from artifact_store.storage.local.errors import translated
-from artifact_store.storage.local.folders import Folder, descend, is_link, let_go, make_root, open_root
+from artifact_store.storage.local.folders import Folder, close_quietly, descend, is_link, make_root, open_root
 from artifact_store.storage.local.mounts import network_reason
 from artifact_store.storage.local.new_file import TEMPORARY, NewFile, refuse_anything_but_a_file
 
@@ -148,7 +148,7 @@ class LocalBackend(Backend):
             self._expect(key, when.version)
             with self._new_file(parts) as new:
                 new.append(data)
-                new.take_the_name()
+                new.replace()
         return _version(data)
 
     def put_file(self, key: str, chunks: Iterable[bytes], *, size: int, when: Precondition) -> None:
@@ -160,11 +160,11 @@ class LocalBackend(Backend):
             for chunk in exactly(chunks, size=size, key=key):
                 new.append(chunk)
             if isinstance(when, IfAbsent):
-                new.become_the_first()
+                new.publish_new()
             else:
                 new.flush()
                 with self._locked(key):
-                    new.take_the_name()
+                    new.replace()
 
     def delete(self, key: str) -> None:
         """Remove exactly this file, and the folders that it leaves empty."""
@@ -285,7 +285,7 @@ class LocalBackend(Backend):
                     descriptor = folder.open(parts[-1])
             except (FileNotFoundError, NotADirectoryError) as error:
                 raise ObjectNotFound(key, f"nothing is stored at {key!r}: there is no {path}") from error
-            opened.callback(let_go, descriptor)
+            opened.callback(close_quietly, descriptor)
             with translated(path):
                 found = os.fstat(descriptor)
             refuse_anything_but_a_file(folder, parts[-1], key=key, found=found)

@@ -176,7 +176,7 @@ class PosixFolder(Folder):
 
     def close(self) -> None:
         """Close the descriptor."""
-        let_go(self._at)
+        close_quietly(self._at)
 
 
 class PathFolder(Folder):
@@ -217,15 +217,15 @@ class PathFolder(Folder):
             with os.scandir(self.path) as entries:
                 return [(entry.name, _can_be_entered(entry)) for entry in entries]
 
-        return patiently(look)  # one that somebody removes at this moment is in use, and then gone
+        return retry_while_in_use(look)  # one that somebody removes at this moment is in use, and then gone
 
     def look(self, name: str) -> os.stat_result:
         """Return what ``name`` itself is."""
-        return patiently(lambda: os.lstat(self.path / name))
+        return retry_while_in_use(lambda: os.lstat(self.path / name))
 
     def open(self, name: str) -> int:
         """Open a file for reading."""
-        return patiently(lambda: os.open(self.path / name, os.O_RDONLY | _BINARY | _NOFOLLOW | _NONBLOCK))
+        return retry_while_in_use(lambda: os.open(self.path / name, os.O_RDONLY | _BINARY | _NOFOLLOW | _NONBLOCK))
 
     def create(self, name: str) -> int:
         """Create a file for writing."""
@@ -233,15 +233,15 @@ class PathFolder(Folder):
 
     def publish(self, temporary: str, name: str) -> None:
         """Rename the file, which fails if the name is taken."""
-        patiently(lambda: self._rename(self.path / temporary, self.path / name))
+        retry_while_in_use(lambda: self._rename(self.path / temporary, self.path / name))
 
     def replace(self, temporary: str, name: str) -> None:
         """Rename the file over what has its name, as soon as nobody has that open."""
-        patiently(lambda: (self.path / temporary).replace(self.path / name), patience=_PATIENCE_TO_REPLACE)
+        retry_while_in_use(lambda: (self.path / temporary).replace(self.path / name), patience=_PATIENCE_TO_REPLACE)
 
     def remove(self, name: str) -> None:
         """Remove a name, as soon as nobody has it open."""
-        patiently((self.path / name).unlink)
+        retry_while_in_use((self.path / name).unlink)
 
     def remove_folder(self, name: str) -> None:
         """Remove an empty folder."""
@@ -288,7 +288,7 @@ def flush(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
-def let_go(descriptor: int) -> None:
+def close_quietly(descriptor: int) -> None:
     """Close a descriptor through which nothing was written; that this failed says nothing about what was read."""
     with contextlib.suppress(OSError):  # a read-only descriptor is gone all the same
         os.close(descriptor)
@@ -299,7 +299,7 @@ def is_link(found: os.stat_result) -> bool:
     return stat.S_ISLNK(found.st_mode) or getattr(found, "st_reparse_tag", 0) in _LINK_TAGS
 
 
-def patiently(
+def retry_while_in_use(
     step: Callable[[], Result],
     *,
     patience: float = _PATIENCE,

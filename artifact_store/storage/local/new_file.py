@@ -58,13 +58,13 @@ class NewFile:
             descriptor, self._descriptor = self._descriptor, None
             os.close(descriptor)
 
-    def become_the_first(self) -> None:
+    def publish_new(self) -> None:
         """Take the name if nobody has it.
 
         Raises:
             PreconditionFailed: somebody has.
             ConditionsUnsupported: this file system has no such step.
-            OutcomeUnknown: as for :meth:`take_the_name`.
+            OutcomeUnknown: as for :meth:`replace`.
         """
         self.flush()
         with translated(self._path):
@@ -74,9 +74,9 @@ class NewFile:
                 raise PreconditionFailed(self._key, f"{self._path} is there already, and was left alone") from error
         with contextlib.suppress(OSError):  # gone already if it was renamed; a second name that stays does no harm
             self._folder.remove(self._called)
-        self._keep_the_name()
+        self._sync_name()
 
-    def take_the_name(self) -> None:
+    def replace(self) -> None:
         """Take the name from whatever plain file has it.
 
         Raises:
@@ -88,9 +88,9 @@ class NewFile:
             with contextlib.suppress(FileNotFoundError):
                 refuse_anything_but_a_file(self._folder, self._name, key=self._key)
             self._folder.replace(self._called, self._name)
-        self._keep_the_name()
+        self._sync_name()
 
-    def _keep_the_name(self) -> None:
+    def _sync_name(self) -> None:
         # Reading it back would find it, so no error may be raised that is settled by reading back.
         try:
             self._folder.sync()

@@ -15,7 +15,7 @@ from artifact_store.storage.local import backend as local
 from artifact_store.storage.local import folders
 from artifact_store.storage.local.backend import LocalBackend
 from artifact_store.storage.local.errors import translated
-from artifact_store.storage.local.folders import PathFolder, patiently
+from artifact_store.storage.local.folders import PathFolder, retry_while_in_use
 from artifact_store.testing import BackendSuite
 
 pytestmark = pytest.mark.windows
@@ -88,21 +88,21 @@ def refused(code: int) -> PermissionError:
 def test_a_file_in_use_is_waited_for(code):
     windows = Windows()
     step = lambda: windows.step(succeeds_at=1.5, code=code)  # noqa: E731 -- one step, used once
-    assert patiently(step, clock=windows.clock, sleep=windows.sleep) == "done"
+    assert retry_while_in_use(step, clock=windows.clock, sleep=windows.sleep) == "done"
     assert windows.tries > 3
 
 
 def test_patience_ends_after_two_seconds():
     windows = Windows()
     with pytest.raises(PermissionError):
-        patiently(lambda: windows.step(succeeds_at=99, code=32), clock=windows.clock, sleep=windows.sleep)
+        retry_while_in_use(lambda: windows.step(succeeds_at=99, code=32), clock=windows.clock, sleep=windows.sleep)
     assert 1.5 < windows.now <= 2.0
 
 
 def test_any_other_refusal_is_reported_at_once():
     windows = Windows()
     with pytest.raises(PermissionError):
-        patiently(lambda: windows.step(succeeds_at=99, code=1314), clock=windows.clock, sleep=windows.sleep)
+        retry_while_in_use(lambda: windows.step(succeeds_at=99, code=1314), clock=windows.clock, sleep=windows.sleep)
     assert (windows.tries, windows.now) == (1, 0.0)
 
 

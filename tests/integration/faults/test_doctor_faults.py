@@ -18,7 +18,7 @@ from artifact_store.core.tombstone import Tombstone
 from artifact_store.diagnosis.report import CODES
 from artifact_store.errors import OutcomeUnknown
 from artifact_store.storage.base import Always, Unfinished
-from artifact_store.storage.conditional_write import Patience
+from artifact_store.storage.conditional_write import RetryPolicy
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.testing import Faults, FaultyBackend
 from tests import invariants
@@ -294,7 +294,7 @@ def sound(**options):
 
     def client(plan):
         faulty = ArtifactStore(FaultyBackend(inner, plan, sleep=lambda _: None), timeout=0.2)
-        faulty._context = dataclasses.replace(faulty._context, patience=Patience(seconds=0.2, sleep=lambda _: None))
+        faulty._context = dataclasses.replace(faulty._context, patience=RetryPolicy(seconds=0.2, sleep=lambda _: None))
         return faulty
 
     return runs, client

@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 
 from artifact_store import ArtifactStore
-from artifact_store.storage.conditional_write import Patience
+from artifact_store.storage.conditional_write import RetryPolicy
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.testing import FaultyBackend, SimulatedCrash
 from tests.proofs.stateful.stepping import Inline
@@ -61,7 +61,7 @@ class World:
 
     def client(self, backend, **options):
         store = ArtifactStore(backend, clock=self.clock, timeout=20.0, **options)
-        patience = Patience(seconds=20.0, sleep=lambda _: None)
+        patience = RetryPolicy(seconds=20.0, sleep=lambda _: None)
         store._context = dataclasses.replace(store._context, workers=Inline(), patience=patience)
         return store
 

@@ -21,7 +21,7 @@ from artifact_store.core.pointer import GATHERED, Note
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.ops.records import Records
 from artifact_store.storage.base import Always, Backend
-from artifact_store.storage.conditional_write import Patience
+from artifact_store.storage.conditional_write import RetryPolicy
 from artifact_store.storage.local.backend import LocalBackend
 from artifact_store.storage.memory import MemoryBackend
 from tests.keys import signer, strict
@@ -96,7 +96,7 @@ class World:
             "history": (backend, keys.history_block(key, "latest", 32), lambda: self.store.history(KEY)),
             "marked": (backend, keys.manifest(key, marked.run_id), lambda: self.store.load(str(marked.ref))),
             "sealed": (backend, keys.manifest(key, sealed.run_id), lambda: self.store.load(str(sealed.ref))),
-            "marker": (backend, keys.STORE_MARKER, lambda: Records(backend, Patience()).store()),
+            "marker": (backend, keys.STORE_MARKER, lambda: Records(backend, RetryPolicy()).store()),
             "file": (backend, keys.data_file(key, run_id, "model.json"), lambda: self.store.load(str(one.ref))),
             "metadata": (backend, keys.data_file(key, run_id, "metadata.json"), self._read_metadata(one)),
             "seen alias": (seen, keys.seen_alias(store_id, key, "best"), lambda: self.reader.load(f"{KEY}@best")),

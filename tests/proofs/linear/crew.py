@@ -14,7 +14,7 @@ from artifact_store import ArtifactStore, errors
 from artifact_store.core.pointer import Pointer
 from artifact_store.core.references import RunRef
 from artifact_store.ops import resolve
-from artifact_store.storage.conditional_write import Patience
+from artifact_store.storage.conditional_write import RetryPolicy
 from artifact_store.storage.open import open_backend
 from artifact_store.testing import Faults, FaultyBackend
 from artifact_store.testing.faulty import Operation as FaultOperation
@@ -44,8 +44,8 @@ class Job:
     goal: int
     seed: int
     faulty: bool = False
-    patience: Patience = field(default_factory=lambda: Patience(seconds=20.0, first=0.05, longest=1.0))
-    haste: Patience = field(default_factory=lambda: Patience(seconds=0.02, first=0.02, longest=0.1))
+    patience: RetryPolicy = field(default_factory=lambda: RetryPolicy(seconds=20.0, first=0.05, longest=1.0))
+    haste: RetryPolicy = field(default_factory=lambda: RetryPolicy(seconds=0.02, first=0.02, longest=0.1))
 
     @property
     def ref(self) -> str:
@@ -67,7 +67,7 @@ def crew(job: Job) -> Done:
 
 
 def open_store(
-    place: Mapping[str, Any], plan: Faults | None = None, patience: Patience | None = None
+    place: Mapping[str, Any], plan: Faults | None = None, patience: RetryPolicy | None = None
 ) -> tuple[ArtifactStore, FaultyBackend | None]:
     """Return a client of its own, with faults before its storage if there is a plan."""
     given = {"filesystem": None, "storage_options": None, "engine": "auto", "timeout": 20.0} | dict(place)

@@ -15,7 +15,7 @@ from typing import Any
 from artifact_store import ArtifactStore, errors
 from artifact_store.core.manifest import Manifest
 from artifact_store.ops import publish
-from artifact_store.storage.conditional_write import Patience
+from artifact_store.storage.conditional_write import RetryPolicy
 from tests.proofs.linear.crew import KEY, open_store
 from tests.proofs.linear.places import Place, faulty
 
@@ -64,7 +64,7 @@ class _Contender:
 
     def __init__(self, place: Place, number: int, *, lossy: bool) -> None:
         plan = replace(faulty(), seed=number) if lossy and place.faulty else None
-        patience = Patience(seconds=20.0, first=0.01, longest=0.5)
+        patience = RetryPolicy(seconds=20.0, first=0.01, longest=0.5)
         self.store, _ = open_store(place.lossy if lossy else place.direct, plan, patience)
         self.ids: set[str] = set()
         self.store._context = replace(self.store._context, new_write_id=self._new_id)

@@ -11,7 +11,7 @@ from typing import Self
 
 from artifact_store import ArtifactStore
 from artifact_store.errors import AccessDenied, StorageFull, Unavailable
-from artifact_store.storage.conditional_write import Patience
+from artifact_store.storage.conditional_write import RetryPolicy
 from artifact_store.storage.local.backend import LocalBackend
 from tests.proofs.matrix.bench import Aim, Bench, Fault, Point, Strike, Told, Trial, examine
 from tests.proofs.matrix.disk import FaultyDisk, why_not
@@ -76,7 +76,7 @@ class LocalBench(Bench):
 
 def patient(store: ArtifactStore, clock: Clock) -> ArtifactStore:
     """The store, with a patience that costs no time, and without threads, so that its calls have one order."""
-    patience = Patience(seconds=20.0, clock=clock, sleep=clock.sleep)
+    patience = RetryPolicy(seconds=20.0, clock=clock, sleep=clock.sleep)
     store._context = replace(store._context, patience=patience, workers=Inline())
     return store
 

@@ -12,7 +12,7 @@ from artifact_store import ArtifactStore
 from artifact_store.core import keys
 from artifact_store.errors import Corrupt, DeadlineExceeded, Unavailable
 from artifact_store.storage.base import Always, Backend, Precondition, Version
-from artifact_store.storage.conditional_write import Patience
+from artifact_store.storage.conditional_write import RetryPolicy
 from artifact_store.testing import Faults, FaultyBackend
 from artifact_store.testing.faulty import On, Rule, _Fate
 from tests.proofs.matrix.bench import TIMEOUT, Aim, Bench, Fault, Point, Strike, Told, Trial, examine
@@ -149,7 +149,7 @@ def told(operation: Operation, store: ArtifactStore) -> Told:
 def client(backend: Backend, clock: Clock) -> ArtifactStore:
     """A store whose patience is measured by the clock, without threads: its calls have one order."""
     store = steady(ArtifactStore(backend, timeout=TIMEOUT, registry=REGISTRY), "a")
-    patience = Patience(seconds=TIMEOUT, clock=clock, sleep=clock.sleep)
+    patience = RetryPolicy(seconds=TIMEOUT, clock=clock, sleep=clock.sleep)
     store._context = replace(store._context, patience=patience, workers=Inline())
     return store
 

@@ -21,7 +21,7 @@ from artifact_store.core.registry import CodecRegistry
 from artifact_store.errors import ArtifactStoreError, ObjectNotFound, RunNotFound
 from artifact_store.ops.records import Records
 from artifact_store.storage.base import Always, Backend
-from artifact_store.storage.conditional_write import Patience
+from artifact_store.storage.conditional_write import RetryPolicy
 from artifact_store.storage.memory import MemoryBackend
 from tests import invariants
 from tests.proofs.stateful.stepping import Inline
@@ -98,7 +98,7 @@ def see(snapshot: Snapshot) -> View:
     for (model, run_id), held in owned.items():
         place, label = keys.manifest(model, run_id), f"{model}:{run_id}"
         try:
-            record = Records(memory, Patience()).run(model, run_id).value
+            record = Records(memory, RetryPolicy()).run(model, run_id).value
             if isinstance(record, Manifest):
                 runs[label] = _value(store, label, record)
             else:

@@ -21,7 +21,7 @@ from artifact_store.cli.app import app
 from artifact_store.core import keys
 from artifact_store.core.keys import ModelKey
 from artifact_store.ops.watermark import Watermarks
-from artifact_store.storage.conditional_write import Patience
+from artifact_store.storage.conditional_write import RetryPolicy
 from tests.hostile import zip_with
 from tests.legacy_cases import CASES
 from tests.proofs.replays.doors import KEY, in_a_draft, refused, refused_by_the_program, stays_inside
@@ -390,5 +390,5 @@ def test_row_35_what_a_client_remembers_stays_in_its_folder(home: Path, alias: s
         assert place == f"{sha256(canonical(['../../outside', KEY, alias]))}.json"
         assert os.sep not in keys.seen_store(url)
     with untouched(home):
-        marks = Watermarks(home / "state", Patience(seconds=5))
+        marks = Watermarks(home / "state", RetryPolicy(seconds=5))
         marks.check_absence("../../outside", ModelKey("gru", "BTCEUR"), alias)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from artifact_store.errors import ArtifactStoreError
 from artifact_store.storage.base import Backend, Capabilities, Version
-from artifact_store.storage.conditional_write import Patience
+from artifact_store.storage.conditional_write import RetryPolicy
 from artifact_store.storage.memory import MemoryBackend, _Object
 from artifact_store.storage.transfer import Workers
 from artifact_store.testing import SimulatedCrash
@@ -67,7 +67,7 @@ class Actor(Backend):
         self.pending, self.dead, self.finished, self.outcome = None, False, False, None
         self.answers = ()
         self._ids = 0
-        patience = Patience(seconds=1e9, sleep=lambda _: None)
+        patience = RetryPolicy(seconds=1e9, sleep=lambda _: None)
         self.context = dataclasses.replace(
             context, backend=self, workers=Inline(), patience=patience, now=lambda: world.time, new_write_id=self._id
         )
