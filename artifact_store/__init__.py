@@ -8,7 +8,7 @@ Importing this loads no framework and no storage client; each is imported where 
 
 from artifact_store import errors
 from artifact_store._version import __version__
-from artifact_store.codecs.torch_state import TorchState
+from artifact_store.codecs.torch.state import TorchState
 from artifact_store.core.codec import Codec, CodecRef, Risk
 from artifact_store.core.files import Digest, Progress
 from artifact_store.core.keys import ModelKey, RunId

@@ -68,16 +68,16 @@ OWNERS = {
         "storage/options.py",  # the names of the schemes it knows, for the message about an unknown one
     },
     "gymnasium": {
-        "codecs/sb3_spaces.py",
+        "codecs/sb3/spaces.py",
         "legacy/old_objects.py",  # an environment with spaces and nothing else, for a VecNormalize of the old form
     },
     "joblib": {
-        "codecs/joblib_object.py",
+        "codecs/sklearn/joblib.py",
         "legacy/old_objects.py",  # writes the old form, where the caller asks for pickles
     },
     "lightgbm": {
-        "codecs/lightgbm_model.py",
-        "codecs/lightgbm_sklearn.py",  # the estimators around a booster
+        "codecs/lightgbm/booster.py",
+        "codecs/lightgbm/sklearn.py",  # the estimators around a booster
         "legacy/lightgbm_child.py",  # a foreign text meets the parser in a process of its own
         "legacy/lightgbm_pickle.py",  # what that process wrote, as a booster
         "legacy/old_objects.py",  # estimators of the old form, around a booster
@@ -90,33 +90,33 @@ OWNERS = {
     },
     "pickle": {"testing/backend_suite.py"},  # a backend can be sent to another process; nothing that is stored
     "polars": {
-        "codecs/polars_table.py",
+        "codecs/tables/polars.py",
         "features/tables.py",  # frames as input of a model
     },
     "pyarrow": {
-        "codecs/arrow_table.py",
-        "codecs/pandas_table.py",  # pandas writes Parquet through it
+        "codecs/tables/arrow.py",
+        "codecs/tables/pandas.py",  # pandas writes Parquet through it
         "features/tables.py",  # tables as input of a model
         "legacy/families.py",  # how large an old Parquet file becomes, before pandas reads it
     },
     "s3fs": set[str](),  # fsspec makes its filesystem
-    "safetensors": {"codecs/tensors.py"},
+    "safetensors": {"codecs/torch/tensors.py"},
     "sklearn": {
-        "codecs/scalers.py",
-        "codecs/skops_estimator.py",  # its version, when it cannot take what another one wrote
+        "codecs/sklearn/scalers.py",
+        "codecs/sklearn/skops.py",  # its version, when it cannot take what another one wrote
         "legacy/old_objects.py",  # scalers of the old form, made of arrays
     },
-    "skops": {"codecs/skops_estimator.py"},
+    "skops": {"codecs/sklearn/skops.py"},
     "stable_baselines3": {
-        "codecs/sb3_policy.py",
-        "codecs/sb3_values.py",  # its schedules and noises
-        "codecs/vecnormalize.py",  # its running statistics, which are no algorithm
+        "codecs/sb3/policy.py",
+        "codecs/sb3/values.py",  # its schedules and noises
+        "codecs/sb3/vecnormalize.py",  # its running statistics, which are no algorithm
         "legacy/old_objects.py",  # a VecNormalize to be saved in the old form
     },
     "torch": {
-        "codecs/sb3_policy.py",  # its random generator, which building an algorithm must leave alone
-        "codecs/tensors.py",
-        "codecs/torch_state.py",  # to know a module
+        "codecs/sb3/policy.py",  # its random generator, which building an algorithm must leave alone
+        "codecs/torch/tensors.py",
+        "codecs/torch/state.py",  # to know a module
         "legacy/checkpoint.py",  # old checkpoints, as views into their raw bytes
         "legacy/old_objects.py",  # writes the old form, where the caller asks for pickles
     },

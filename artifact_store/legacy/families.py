@@ -74,7 +74,7 @@ def read_gru(data: Data, names: Names, notes: NotesByRole) -> Parts:
     Raises:
         Corrupt, RiskRefused, CodecUnavailable: it is no checkpoint of a GRU, or not one that can be read safely.
     """
-    from artifact_store.codecs.torch_state import TorchState
+    from artifact_store.codecs.torch.state import TorchState
     from artifact_store.legacy.checkpoint import read_checkpoint
 
     name = names[file_names.MODEL]
@@ -284,7 +284,7 @@ def read_ppo(data: Data, names: Names, notes: NotesByRole) -> Parts:
     Raises:
         Corrupt, RiskRefused, InvalidOption, CodecUnavailable: it is none, or not one that can be read safely.
     """
-    from artifact_store.codecs.sb3_policy import build
+    from artifact_store.codecs.sb3.policy import build
     from artifact_store.legacy.sb3_zip import read_sb3
 
     name = names[file_names.MODEL]

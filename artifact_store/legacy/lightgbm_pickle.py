@@ -1,6 +1,6 @@
 """Old ``model.pkl`` files of LightGBM: a dict around the model, an estimator for scikit-learn, or a booster.
 
-The pickle of a booster is its text and a few attributes. The text is checked (``codecs.lightgbm_text``), then read and
+The pickle of a booster is its text and a few attributes. The text is checked (``codecs.lightgbm.text``), then read and
 written by LightGBM in a process of its own, and what that wrote is what this process reads. Predictions are equal, bit
 for bit. Not read: evaluation history, training data, an objective that is a function.
 """
@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from artifact_store.codecs.lightgbm_model import plain_params, plain_scores, read_params, read_scores
-from artifact_store.codecs.lightgbm_sklearn import (
+from artifact_store.codecs.lightgbm.booster import plain_params, plain_scores, read_params, read_scores
+from artifact_store.codecs.lightgbm.sklearn import (
     LightGBMClassifierPredictor,
     LightGBMPredictor,
     LightGBMRankerPredictor,
     LightGBMRegressorPredictor,
 )
-from artifact_store.codecs.lightgbm_text import check_text, check_written, words
+from artifact_store.codecs.lightgbm.text import check_text, check_written, words
 from artifact_store.errors import CodecUnavailable, Corrupt, Unavailable
 from artifact_store.legacy import lightgbm_child
 from artifact_store.legacy.joblib_file import read

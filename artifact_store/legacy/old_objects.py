@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from artifact_store.codecs.array_preprocessor import ArrayPreprocessor, Imputer, MinMax, Robust, Standard, Step
-from artifact_store.codecs.lightgbm_sklearn import LightGBMPredictor
+from artifact_store.codecs.lightgbm.sklearn import LightGBMPredictor
+from artifact_store.codecs.sklearn.array_preprocessor import ArrayPreprocessor, Imputer, MinMax, Robust, Standard, Step
 from artifact_store.errors import NotEncodable
 from artifact_store.legacy.libraries import library
 from artifact_store.legacy.numpy_parts import numpy

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from artifact_store.codecs.array_preprocessor import (
+from artifact_store.codecs.sklearn.array_preprocessor import (
     STRATEGIES,
     ArrayPreprocessor,
     Imputer,

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from artifact_store.codecs.numbers import MAX_ELEMENTS, plain_array
+from artifact_store.codecs.json_arrays import MAX_ELEMENTS, plain_array
 from artifact_store.errors import Corrupt, InvalidOption
 from artifact_store.legacy.numpy_parts import numpy
 from artifact_store.legacy.stubs import refused

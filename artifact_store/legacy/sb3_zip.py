@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from artifact_store.canonical import parse
-from artifact_store.codecs.sb3_policy import SB3Codec, SB3State
-from artifact_store.codecs.sb3_settings import ATTRIBUTES, HYPERPARAMETERS, POLICY_KWARGS
-from artifact_store.codecs.sb3_spaces import plain_space
-from artifact_store.codecs.sb3_values import ACTIVATIONS, EXTRACTORS, OPTIMIZERS, plain_settings
+from artifact_store.codecs.sb3.policy import SB3Codec, SB3State
+from artifact_store.codecs.sb3.settings import ATTRIBUTES, HYPERPARAMETERS, POLICY_KWARGS
+from artifact_store.codecs.sb3.spaces import plain_space
+from artifact_store.codecs.sb3.values import ACTIVATIONS, EXTRACTORS, OPTIMIZERS, plain_settings
 from artifact_store.errors import Corrupt, InvalidOption, NotEncodable
 from artifact_store.legacy.checkpoint import read_torch
 from artifact_store.legacy.libraries import library

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from artifact_store.codecs.vecnormalize import ObservationNormalizer, RunningStatistics
+from artifact_store.codecs.sb3.vecnormalize import ObservationNormalizer, RunningStatistics
 from artifact_store.errors import Corrupt, InvalidOption
 from artifact_store.legacy.joblib_file import read
 from artifact_store.legacy.limits import LIMITS, Limits

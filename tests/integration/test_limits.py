@@ -21,7 +21,10 @@ from typing import Any
 
 import pytest
 
-from artifact_store.codecs import arrays, arrow_table, documents, files, numbers, skops_estimator, tensors
+from artifact_store.codecs import arrays, documents, files, json_arrays
+from artifact_store.codecs.sklearn import skops
+from artifact_store.codecs.tables import arrow
+from artifact_store.codecs.torch import tensors
 from artifact_store.core import manifest, pointer, statement, store_record, tombstone
 from artifact_store.legacy import limits as old
 from artifact_store.legacy import notes
@@ -48,7 +51,7 @@ DOORS: dict[str, tuple[str, int, str]] = {
     "data file": ("FileEntry.size", 1 << 53, "streamed, hashed, stopped at its size; then its codec"),
     "json": ("documents.MAX_DOCUMENT", documents.MAX_DOCUMENT, "before reading; strict JSON, 32 deep"),
     "settings of codecs": ("files.MAX_SETTINGS", files.MAX_SETTINGS, "before reading; strict JSON, 32 deep"),
-    "equal numbers": ("numbers.MAX_ELEMENTS", numbers.MAX_ELEMENTS, "all arrays of a document together"),
+    "equal numbers": ("numbers.MAX_ELEMENTS", json_arrays.MAX_ELEMENTS, "all arrays of a document together"),
     "npz": (
         "arrays.MAX_ENTRIES",
         arrays.MAX_ENTRIES,
@@ -57,10 +60,10 @@ DOORS: dict[str, tuple[str, int, str]] = {
     "safetensors": ("tensors.MAX_HEADER", tensors.MAX_HEADER, "strict JSON; offsets without a gap, within the file"),
     "skops": (
         "skops_estimator.MAX_SCHEMA",
-        skops_estimator.MAX_SCHEMA,
+        skops.MAX_SCHEMA,
         "stored entries; types from a list; trees lead on",
     ),
-    "parquet": ("arrow_table.MAX_RATIO", arrow_table.MAX_RATIO, "what a table takes in memory, before it is read"),
+    "parquet": ("arrow_table.MAX_RATIO", arrow.MAX_RATIO, "what a table takes in memory, before it is read"),
     "old files": ("limits.LIMITS.size", old.LIMITS.size, "steps, depth, expansion; no code, no names but a list"),
     "old notes": ("notes.MAX_NOTES", notes.MAX_NOTES, "what stands before damage is kept"),
 }
@@ -88,7 +91,7 @@ def test_every_module_that_reads_files_is_on_the_list_or_bounded_by_its_caller()
     bounded = {
         ("artifact_store/codecs/files.py", "read_bytes"): "by its limit, or the size of the file in the manifest",
         ("artifact_store/codecs/raw.py", "read"): "the size in the manifest, and it is what was asked for",
-        ("artifact_store/codecs/arrow_table.py", "read"): "after its expansion was reckoned",
+        ("artifact_store/codecs/tables/arrow.py", "read"): "after its expansion was reckoned",
         ("artifact_store/legacy/families.py", "read"): "the names of features alone, with their dictionary",
         ("artifact_store/storage/local/mounts.py", "read_text"): "the mount table of this system",
         ("artifact_store/storage/obstore/client.py", "read_bytes"): "certificates that the caller names",
@@ -197,21 +200,21 @@ def arrays_that_are_too_much(folder: Path) -> Iterator[tuple[str, Callable[[], o
     sparse(folder / "settings.json", 9 << 30, b"{")
     yield "settings, a large file", lambda: files.read_settings(folder / "settings.json")
     one = {"dtype": "float64", "shape": [1 << 20, 1 << 20], "values": 0.0}
-    yield "numbers, a shape", lambda: numbers.read_array(one, "it")
+    yield "numbers, a shape", lambda: json_arrays.read_array(one, "it")
     many = {"spaces": [[str(n), {"low": {"dtype": "float64", "shape": [1 << 20], "values": 0.0}}] for n in range(900)]}
-    yield "numbers, many shapes", lambda: numbers.check_expansion(many, "it")
+    yield "numbers, many shapes", lambda: json_arrays.check_expansion(many, "it")
 
 
 def tables_that_are_too_much(folder: Path) -> Iterator[tuple[str, Callable[[], object]]]:
     import pyarrow as pa
     from pyarrow import parquet
 
-    from artifact_store.codecs.arrow_table import ArrowCodec
-    from artifact_store.codecs.pandas_table import PandasCodec
-    from artifact_store.codecs.polars_table import PolarsCodec
+    from artifact_store.codecs.tables.arrow import ArrowCodec
+    from artifact_store.codecs.tables.pandas import PandasCodec
+    from artifact_store.codecs.tables.polars import PolarsCodec
 
     # In this child little is allowed, so that tables of forty megabytes are too much already.
-    arrow_table.ALWAYS_ALLOWED = 16 << 20  # type: ignore[misc]
+    arrow.ALWAYS_ALLOWED = 16 << 20  # type: ignore[misc]
     rows = pa.nulls(1 << 16, pa.float64())
     with parquet.ParquetWriter(folder / "rows.parquet", pa.schema([("a", rows.type)]), compression="zstd") as writer:
         table = pa.table({"a": pa.chunked_array([rows] * 80)})  # the same memory, again and again
@@ -234,7 +237,7 @@ def tables_that_are_too_much(folder: Path) -> Iterator[tuple[str, Callable[[], o
 
 
 def tensors_that_are_too_much(folder: Path) -> Iterator[tuple[str, Callable[[], object]]]:
-    from artifact_store.codecs.torch_state import TorchStateCodec
+    from artifact_store.codecs.torch.state import TorchStateCodec
 
     header = {"a": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}}
     lying = {"a": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 4]}}

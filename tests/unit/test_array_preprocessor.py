@@ -20,9 +20,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
-from artifact_store.codecs.array_preprocessor import ArrayPreprocessor, Imputer, MinMax, Robust, Standard
 from artifact_store.codecs.arrays import ArrayCodec
-from artifact_store.codecs.scalers import ScalerCodec, to_arrays
+from artifact_store.codecs.sklearn.array_preprocessor import ArrayPreprocessor, Imputer, MinMax, Robust, Standard
+from artifact_store.codecs.sklearn.scalers import ScalerCodec, to_arrays
 from artifact_store.core.registry import CodecRegistry
 from artifact_store.errors import Corrupt, FeatureMismatch, InvalidInput, NotEncodable
 from tests.slices import examples

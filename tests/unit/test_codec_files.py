@@ -19,9 +19,9 @@ import pytest
 from artifact_store.codecs import documents, files
 from artifact_store.codecs.arrays import ArrayCodec
 from artifact_store.codecs.documents import DocumentCodec
-from artifact_store.codecs.lightgbm_model import LightGBMCodec
-from artifact_store.codecs.pandas_table import PandasCodec
-from artifact_store.codecs.polars_table import PolarsCodec
+from artifact_store.codecs.lightgbm.booster import LightGBMCodec
+from artifact_store.codecs.tables.pandas import PandasCodec
+from artifact_store.codecs.tables.polars import PolarsCodec
 from artifact_store.errors import AccessDenied, Corrupt, NotEncodable
 
 pytestmark = pytest.mark.windows

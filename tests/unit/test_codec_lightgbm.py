@@ -16,8 +16,8 @@ import polars as pl
 import pytest
 from scipy import sparse
 
-from artifact_store.codecs.lightgbm_model import LightGBMCodec
-from artifact_store.codecs.lightgbm_sklearn import (
+from artifact_store.codecs.lightgbm.booster import LightGBMCodec
+from artifact_store.codecs.lightgbm.sklearn import (
     LightGBMClassifierPredictor,
     LightGBMRankerPredictor,
     LightGBMRegressorPredictor,

@@ -32,10 +32,10 @@ from torch import nn
 
 from artifact_store import ArtifactStore
 from artifact_store.canonical import canonical, checksum
-from artifact_store.codecs.sb3_policy import SB3Codec, SB3State, build, describe
-from artifact_store.codecs.sb3_spaces import plain_space, read_space
-from artifact_store.codecs.sb3_values import plain_settings, read_settings
-from artifact_store.codecs.tensor_trees import pack, unpack
+from artifact_store.codecs.sb3.policy import SB3Codec, SB3State, build, describe
+from artifact_store.codecs.sb3.spaces import plain_space, read_space
+from artifact_store.codecs.sb3.values import plain_settings, read_settings
+from artifact_store.codecs.torch.trees import pack, unpack
 from artifact_store.errors import Corrupt, InvalidOption, NotEncodable, Unavailable
 from tests.environments import ACTIONS, DICT, tiny
 

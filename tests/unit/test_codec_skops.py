@@ -28,8 +28,8 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
 from artifact_store import ArtifactStore, LoadPolicy
-from artifact_store.codecs.skops_estimator import SkopsCodec, audit
-from artifact_store.codecs.skops_types import ESTIMATORS, TYPES
+from artifact_store.codecs.sklearn.skops import SkopsCodec, audit
+from artifact_store.codecs.sklearn.skops_types import ESTIMATORS, TYPES
 from artifact_store.core.registry import CodecRegistry
 from artifact_store.errors import (
     CodecUnavailable,

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from artifact_store.codecs.arrays import ArrayCodec
-from artifact_store.codecs.arrow_table import ArrowCodec
-from artifact_store.codecs.lightgbm_model import LightGBMCodec
-from artifact_store.codecs.pandas_table import PandasCodec
-from artifact_store.codecs.polars_table import PolarsCodec
+from artifact_store.codecs.lightgbm.booster import LightGBMCodec
+from artifact_store.codecs.tables.arrow import ArrowCodec
+from artifact_store.codecs.tables.pandas import PandasCodec
+from artifact_store.codecs.tables.polars import PolarsCodec
 from artifact_store.errors import CodecUnavailable, Corrupt, NotEncodable
 
 pytestmark = pytest.mark.windows

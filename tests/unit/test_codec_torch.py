@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from artifact_store import ArtifactStore, TorchState
-from artifact_store.codecs.tensors import read_tensors
-from artifact_store.codecs.torch_state import TorchStateCodec
+from artifact_store.codecs.torch.state import TorchStateCodec
+from artifact_store.codecs.torch.tensors import read_tensors
 from artifact_store.errors import Corrupt, InvalidOption, NotEncodable
 
 CODEC = TorchStateCodec()

@@ -16,8 +16,8 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from artifact_store import ArtifactStore
 from artifact_store.canonical import canonical
-from artifact_store.codecs.numbers import plain_array, read_array
-from artifact_store.codecs.vecnormalize import ObservationNormalizer, RunningStatistics, VecNormalizeCodec
+from artifact_store.codecs.json_arrays import plain_array, read_array
+from artifact_store.codecs.sb3.vecnormalize import ObservationNormalizer, RunningStatistics, VecNormalizeCodec
 from artifact_store.errors import Corrupt, InvalidOption, NotEncodable
 from tests.environments import ACTIONS, BOX, DICT, UNBOUNDED, tiny
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from artifact_store.codecs.lightgbm_text import check_text
+from artifact_store.codecs.lightgbm.text import check_text
 from artifact_store.errors import Corrupt, RiskRefused
 from artifact_store.legacy.checkpoint import read_torch
 from artifact_store.legacy.lightgbm_pickle import build, read_lightgbm

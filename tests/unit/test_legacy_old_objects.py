@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from artifact_store.codecs.array_preprocessor import ArrayPreprocessor, Imputer, MinMax, Robust, Standard
+from artifact_store.codecs.sklearn.array_preprocessor import ArrayPreprocessor, Imputer, MinMax, Robust, Standard
 from artifact_store.errors import NotEncodable
 from artifact_store.legacy import old_objects
 from artifact_store.legacy.preprocessors import read_preprocessor

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from artifact_store.canonical import canonical, checksum
 from artifact_store.cli.app import app
-from artifact_store.codecs.lightgbm_text import parsable
-from artifact_store.codecs.numbers import MAX_ELEMENTS, check_expansion
+from artifact_store.codecs.json_arrays import MAX_ELEMENTS, check_expansion
+from artifact_store.codecs.lightgbm.text import parsable
 from artifact_store.core import keys
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.pointer import HistoryBlock, Note, Pointer, advance

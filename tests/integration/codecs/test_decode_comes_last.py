@@ -26,7 +26,7 @@ from stable_baselines3 import PPO
 
 from artifact_store import ArtifactStore, CodecRegistry, Example, FeatureSchema, TorchState, errors
 from artifact_store.cli.app import app
-from artifact_store.codecs.vecnormalize import ObservationNormalizer, RunningStatistics
+from artifact_store.codecs.sb3.vecnormalize import ObservationNormalizer, RunningStatistics
 from artifact_store.core import trust
 from artifact_store.ops import fetch
 from artifact_store.storage import transfer

@@ -15,8 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from artifact_store import ArtifactStore, FeatureSchema, TorchState
-from artifact_store.codecs.torch_state import TorchStateCodec
-from artifact_store.codecs.vecnormalize import VecNormalizeCodec
+from artifact_store.codecs.sb3.vecnormalize import VecNormalizeCodec
+from artifact_store.codecs.torch.state import TorchStateCodec
 from tests.environments import tiny
 from tests.unit.test_array_preprocessor import FRAME, same_bits
 from tests.unit.test_codec_vecnormalize import used
@@ -82,7 +82,7 @@ def test_looking_up_imports_only_the_module_that_was_recorded() -> None:
 def test_equal_states_have_equal_bytes_in_another_process(tmp_path: Path) -> None:
     program = (
         "import sys, torch; from pathlib import Path; from artifact_store import TorchState;"
-        "from artifact_store.codecs.torch_state import TorchStateCodec;"
+        "from artifact_store.codecs.torch.state import TorchStateCodec;"
         "state = {f'layer.{n}': torch.arange(n, n + 5.0) for n in range(9)};"
         "TorchStateCodec().encode(TorchState(state, {'b': 1, 'a': 2}), Path(sys.argv[1]), 'there')"
     )
@@ -98,7 +98,7 @@ def test_a_normalizer_needs_numpy_only(tmp_path: Path) -> None:
     VecNormalizeCodec().encode(env, tmp_path, "model")
     program = (
         "import sys, numpy as np; from pathlib import Path;"
-        "from artifact_store.codecs.vecnormalize import VecNormalizeCodec;"
+        "from artifact_store.codecs.sb3.vecnormalize import VecNormalizeCodec;"
         "made = VecNormalizeCodec().decode(Path(sys.argv[1]), 'model', {});"
         "print(made.normalize_obs(np.ones(3, np.float32)).tobytes().hex());"
         "print({'torch', 'stable_baselines3', 'gymnasium'} & {name.partition('.')[0] for name in sys.modules})"

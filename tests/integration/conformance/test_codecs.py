@@ -19,13 +19,13 @@ import pyarrow as pa
 import pytest
 
 from artifact_store.codecs.arrays import ArrayCodec
-from artifact_store.codecs.arrow_table import ArrowCodec
 from artifact_store.codecs.documents import DocumentCodec
-from artifact_store.codecs.lightgbm_model import LightGBMCodec
-from artifact_store.codecs.lightgbm_sklearn import LightGBMPredictor, LightGBMSklearnCodec
-from artifact_store.codecs.pandas_table import PandasCodec
-from artifact_store.codecs.polars_table import PolarsCodec
+from artifact_store.codecs.lightgbm.booster import LightGBMCodec
+from artifact_store.codecs.lightgbm.sklearn import LightGBMPredictor, LightGBMSklearnCodec
 from artifact_store.codecs.raw import RawCodec
+from artifact_store.codecs.tables.arrow import ArrowCodec
+from artifact_store.codecs.tables.pandas import PandasCodec
+from artifact_store.codecs.tables.polars import PolarsCodec
 from artifact_store.testing import CodecSuite
 
 pytestmark = pytest.mark.windows

@@ -15,10 +15,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, PolynomialFeatures, RobustScaler, StandardScaler
 
-from artifact_store.codecs.array_preprocessor import ArrayPreprocessor, Imputer, MinMax, Standard
-from artifact_store.codecs.joblib_object import JoblibCodec
-from artifact_store.codecs.scalers import ScalerCodec
-from artifact_store.codecs.skops_estimator import SkopsCodec
+from artifact_store.codecs.sklearn.array_preprocessor import ArrayPreprocessor, Imputer, MinMax, Standard
+from artifact_store.codecs.sklearn.joblib import JoblibCodec
+from artifact_store.codecs.sklearn.scalers import ScalerCodec
+from artifact_store.codecs.sklearn.skops import SkopsCodec
 from artifact_store.testing import CodecSuite
 
 pytestmark = [

@@ -20,9 +20,9 @@ from stable_baselines3.common.vec_env import VecNormalize
 from torch import nn
 
 from artifact_store import TorchState
-from artifact_store.codecs.sb3_policy import SB3Codec, describe
-from artifact_store.codecs.torch_state import TorchStateCodec
-from artifact_store.codecs.vecnormalize import ObservationNormalizer, RunningStatistics, VecNormalizeCodec
+from artifact_store.codecs.sb3.policy import SB3Codec, describe
+from artifact_store.codecs.sb3.vecnormalize import ObservationNormalizer, RunningStatistics, VecNormalizeCodec
+from artifact_store.codecs.torch.state import TorchStateCodec
 from artifact_store.testing import CodecSuite
 from tests.environments import ACTIONS, DICT, UNBOUNDED, spaces, tiny
 

@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 import torch
 
-from artifact_store.codecs.lightgbm_sklearn import LightGBMSklearnCodec
-from artifact_store.codecs.sb3_policy import build as build_sb3
+from artifact_store.codecs.lightgbm.sklearn import LightGBMSklearnCodec
+from artifact_store.codecs.sb3.policy import build as build_sb3
 from artifact_store.errors import Corrupt, InvalidOption, RiskRefused
 from artifact_store.legacy import lightgbm_child
 from artifact_store.legacy.checkpoint import read_checkpoint, read_torch

@@ -20,7 +20,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger
 
 from artifact_store import ArtifactStore, Example, FeatureSchema, Observation, errors
-from artifact_store.codecs.vecnormalize import ObservationNormalizer, RunningStatistics
+from artifact_store.codecs.sb3.vecnormalize import ObservationNormalizer, RunningStatistics
 from tests.integration.models.market_data import make_candles
 
 pytestmark = pytest.mark.xdist_group("test_ppo")  # its fixtures take long

@@ -20,13 +20,13 @@ from random import Random
 from typing import Any
 
 from artifact_store.codecs.arrays import ArrayCodec
-from artifact_store.codecs.arrow_table import ArrowCodec
 from artifact_store.codecs.documents import DocumentCodec
-from artifact_store.codecs.lightgbm_model import LightGBMCodec, read_booster
-from artifact_store.codecs.pandas_table import PandasCodec
-from artifact_store.codecs.scalers import ScalerCodec
-from artifact_store.codecs.torch_state import TorchState, TorchStateCodec
-from artifact_store.codecs.vecnormalize import ObservationNormalizer, RunningStatistics, VecNormalizeCodec
+from artifact_store.codecs.lightgbm.booster import LightGBMCodec, read_booster
+from artifact_store.codecs.sb3.vecnormalize import ObservationNormalizer, RunningStatistics, VecNormalizeCodec
+from artifact_store.codecs.sklearn.scalers import ScalerCodec
+from artifact_store.codecs.tables.arrow import ArrowCodec
+from artifact_store.codecs.tables.pandas import PandasCodec
+from artifact_store.codecs.torch.state import TorchState, TorchStateCodec
 from artifact_store.errors import CodecUnavailable, Corrupt
 from tests.proofs.fuzz.changing import change_bytes, change_json, change_text
 from tests.proofs.fuzz.running import Target

@@ -19,7 +19,7 @@ import lightgbm
 import numpy as np
 
 from artifact_store import ArtifactStore, CodecRegistry, Example, errors
-from artifact_store.codecs.lightgbm_model import LightGBMCodec
+from artifact_store.codecs.lightgbm.booster import LightGBMCodec
 from artifact_store.ops.verdict import Verdict
 from artifact_store.storage.base import Backend, Precondition, Version
 from artifact_store.testing import Faults, FaultyBackend

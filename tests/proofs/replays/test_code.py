@@ -398,7 +398,7 @@ import random, sys
 sys.modules.update(dict.fromkeys(("sklearn", "pandas")))  # optional for LightGBM, and slow to import
 from pathlib import Path
 from artifact_store import errors
-from artifact_store.codecs.lightgbm_model import LightGBMCodec
+from artifact_store.codecs.lightgbm.booster import LightGBMCodec
 import hashlib, json, tempfile
 import numpy as np
 source, seed, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
@@ -447,7 +447,7 @@ def lightgbm_survives(tmp_path: Path, seed: int, count: int) -> dict[str, int]:
     """Give damaged texts with fitting digests to the codec, in a process that may die; and it does not."""
     import lightgbm
 
-    from artifact_store.codecs.lightgbm_model import LightGBMCodec
+    from artifact_store.codecs.lightgbm.booster import LightGBMCodec
 
     chance = np.random.default_rng(1)
     table = chance.normal(size=(200, 5))
@@ -600,7 +600,7 @@ def test_row_29_no_name_in_a_configuration_is_imported(
         "evil-canary",
         "os",
         "evil_canary:Layer",
-        "artifact_store.codecs.joblib_object:JoblibCodec",
+        "artifact_store.codecs.sklearn.joblib:JoblibCodec",
     ):
         attacker.change_manifest(
             run,

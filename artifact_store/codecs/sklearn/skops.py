@@ -1,9 +1,9 @@
 """scikit-learn estimators that arrays alone do not hold, in ``{stem}.skops``, restricted to a fixed list of types.
 
 skops trusts every estimator of scikit-learn, and its users are told to trust whatever a file names. So the file is
-audited here before skops sees it: each node may only ask for the types in :mod:`artifact_store.codecs.skops_types`, the
-archive is stored and not compressed, arrays are arrays, and the nodes of decision trees lead to nodes. What is refused
-is refused: nothing is tried a second time in another way.
+audited here before skops sees it: each node may only ask for the types in
+:mod:`artifact_store.codecs.sklearn.skops_types`, the archive is stored and not compressed, arrays are arrays, and the
+nodes of decision trees lead to nodes. What is refused is refused: nothing is tried a second time in another way.
 
 Not promised. Equal estimators give different bytes, since skops names its entries by chance. A file is bound to the
 scikit-learn that wrote it, more or less. And the *values* in a file of a stranger may be such that compiled code
@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Final
 
 from artifact_store.codecs.files import all_or_nothing, library, read, refuse_into
 from artifact_store.codecs.npy import read_array
-from artifact_store.codecs.skops_types import ESTIMATORS, TYPES
+from artifact_store.codecs.sklearn.skops_types import ESTIMATORS, TYPES
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import CodecUnavailable, Corrupt, NotEncodable, TypeRefused
 

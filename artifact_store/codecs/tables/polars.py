@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, ClassVar, Final
 
-from artifact_store.codecs.arrow_table import expanded_limit
 from artifact_store.codecs.files import all_or_nothing, library, refuse_into, refuse_subclass, unreadable
+from artifact_store.codecs.tables.arrow import expanded_limit
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import Corrupt, NotEncodable
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from artifact_store.codecs.files import field, library
-from artifact_store.codecs.numbers import plain_array, read_array
+from artifact_store.codecs.json_arrays import plain_array, read_array
 from artifact_store.core.codec import Codec
 from artifact_store.errors import Corrupt, NotEncodable
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from artifact_store.codecs.files import field, library
-from artifact_store.codecs.numbers import plain_array, plain_float, read_array, read_float
-from artifact_store.codecs.tensor_trees import pack, unpack
+from artifact_store.codecs.json_arrays import plain_array, plain_float, read_array, read_float
+from artifact_store.codecs.torch.trees import pack, unpack
 from artifact_store.core.codec import JSON, Codec
 from artifact_store.errors import Corrupt, NotEncodable
 

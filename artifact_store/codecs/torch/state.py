@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from artifact_store.codecs import files
 from artifact_store.codecs.documents import check_json
 from artifact_store.codecs.files import all_or_nothing, library, read_settings, write_settings
-from artifact_store.codecs.tensors import read_tensors, write_tensors
+from artifact_store.codecs.torch.tensors import read_tensors, write_tensors
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import InvalidOption
 
@@ -45,7 +45,7 @@ class TorchStateCodec:
     version: ClassVar[int] = 1
     risk: ClassVar[Risk] = Risk.DATA
     types: ClassVar[tuple[str, ...]] = (
-        "artifact_store.codecs.torch_state.TorchState",
+        "artifact_store.codecs.torch.state.TorchState",
         "torch.nn.modules.module.Module",
     )
     extra: ClassVar[str | None] = "torch"

@@ -1,9 +1,9 @@
 """scikit-learn's scalers and imputers as arrays, which do not rot with its versions as its pickles do.
 
 StandardScaler, MinMaxScaler, RobustScaler, SimpleImputer, and Pipelines of these. What comes back is an
-:class:`~artifact_store.codecs.array_preprocessor.ArrayPreprocessor`: it transforms the same, bit for bit, with numpy
-alone. Kept: everything that ``transform`` looks at. Not kept: ``fit`` and what only that uses (variances, counts of
-samples, quantile ranges), names of steps, ``inverse_transform``, ``set_output``. The one module that imports sklearn
+:class:`~artifact_store.codecs.sklearn.array_preprocessor.ArrayPreprocessor`: it transforms the same, bit for bit, with
+numpy alone. Kept: everything that ``transform`` looks at. Not kept: ``fit`` and what only that uses (variances, counts
+of samples, quantile ranges), names of steps, ``inverse_transform``, ``set_output``. The one module that imports sklearn
 for preprocessors.
 """
 
@@ -14,15 +14,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from artifact_store.codecs.array_preprocessor import (
-    STRATEGIES,
-    ArrayPreprocessor,
-    Imputer,
-    MinMax,
-    Robust,
-    Standard,
-    Step,
-)
 from artifact_store.codecs.arrays import ArrayCodec
 from artifact_store.codecs.files import (
     all_or_nothing,
@@ -32,6 +23,15 @@ from artifact_store.codecs.files import (
     refuse_into,
     refuse_subclass,
     write_settings,
+)
+from artifact_store.codecs.sklearn.array_preprocessor import (
+    STRATEGIES,
+    ArrayPreprocessor,
+    Imputer,
+    MinMax,
+    Robust,
+    Standard,
+    Step,
 )
 from artifact_store.core.codec import JSON, Codec, Risk
 from artifact_store.errors import Corrupt, InvalidInput, NotEncodable
@@ -67,7 +67,7 @@ class ScalerCodec:
     types: ClassVar[tuple[str, ...]] = (
         *_ESTIMATORS,
         _PIPELINE,
-        "artifact_store.codecs.array_preprocessor.ArrayPreprocessor",
+        "artifact_store.codecs.sklearn.array_preprocessor.ArrayPreprocessor",
     )
     extra: ClassVar[str | None] = "sklearn"
     libraries: ClassVar[tuple[str, ...]] = ("numpy",)

@@ -30,7 +30,7 @@ from artifact_store.codecs.files import (
     refuse_subclass,
     write_settings,
 )
-from artifact_store.codecs.lightgbm_text import parsable
+from artifact_store.codecs.lightgbm.text import parsable
 from artifact_store.core.codec import JSON, Codec, Risk
 from artifact_store.errors import Corrupt, NotEncodable
 

@@ -22,7 +22,7 @@ from artifact_store.codecs.files import (
     refuse_subclass,
     write_settings,
 )
-from artifact_store.codecs.lightgbm_model import plain_params, read_booster, read_params, write_booster
+from artifact_store.codecs.lightgbm.booster import plain_params, read_booster, read_params, write_booster
 from artifact_store.core.codec import JSON, Codec, Risk, check_inputs
 from artifact_store.errors import Corrupt, FeatureMismatch, NotEncodable
 from artifact_store.features.tables import is_a
@@ -130,7 +130,7 @@ class LightGBMSklearnCodec:
     risk: ClassVar[Risk] = Risk.DATA
     types: ClassVar[tuple[str, ...]] = (
         "lightgbm.sklearn.LGBMModel",
-        "artifact_store.codecs.lightgbm_sklearn.LightGBMPredictor",
+        "artifact_store.codecs.lightgbm.sklearn.LightGBMPredictor",
     )
     extra: ClassVar[str | None] = "lightgbm"
     libraries: ClassVar[tuple[str, ...]] = ("lightgbm",)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from artifact_store.codecs.numbers import plain_array, plain_float, read_array, read_float
+from artifact_store.codecs.json_arrays import plain_array, plain_float, read_array, read_float
 from artifact_store.errors import Corrupt, NotEncodable
 
 MAX_DEPTH: Final = 7

@@ -25,13 +25,13 @@ from typing import Any, ClassVar, Final
 from artifact_store.canonical import checksum, parse_document
 from artifact_store.codecs import files
 from artifact_store.codecs.files import all_or_nothing, library, refuse_subclass, write_settings
-from artifact_store.codecs.numbers import check_expansion
-from artifact_store.codecs.sb3_settings import ATTRIBUTES, HYPERPARAMETERS, POLICY_KWARGS
-from artifact_store.codecs.sb3_spaces import flat_size, plain_space, read_space
-from artifact_store.codecs.sb3_values import MOST_ENVIRONMENTS, plain_settings, read_settings
-from artifact_store.codecs.tensor_trees import pack, unpack
-from artifact_store.codecs.tensors import read_tensors, write_tensors
-from artifact_store.codecs.torch_state import differences
+from artifact_store.codecs.json_arrays import check_expansion
+from artifact_store.codecs.sb3.settings import ATTRIBUTES, HYPERPARAMETERS, POLICY_KWARGS
+from artifact_store.codecs.sb3.spaces import flat_size, plain_space, read_space
+from artifact_store.codecs.sb3.values import MOST_ENVIRONMENTS, plain_settings, read_settings
+from artifact_store.codecs.torch.state import differences
+from artifact_store.codecs.torch.tensors import read_tensors, write_tensors
+from artifact_store.codecs.torch.trees import pack, unpack
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import CodecUnavailable, Corrupt, InvalidOption, NotEncodable, Unavailable
 
@@ -63,7 +63,7 @@ class SB3State:
     """An algorithm as plain values: what :func:`describe` takes it apart into, and :func:`build` makes one of.
 
     ``policy`` is one of MlpPolicy, CnnPolicy and MultiInputPolicy. ``policy_kwargs``, the spaces and
-    ``hyperparameters`` are JSON in the form of ``sb3_settings`` and ``sb3_spaces``; what is left out has the default of
+    ``hyperparameters`` are JSON in the form of ``sb3.settings`` and ``sb3.spaces``; what is left out has the default of
     stable-baselines3. ``parameters`` is what ``get_parameters()`` returns; optimisers may be left out, and begin anew
     then. ``variables`` are other tensors: SAC's entropy coefficient, and the exploration matrices of gSDE. ``frozen``
     names the parameters of the policy that training leaves alone.

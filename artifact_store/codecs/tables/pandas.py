@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from artifact_store.codecs.arrow_table import read_parquet, write_parquet
 from artifact_store.codecs.files import all_or_nothing, field, library, refuse_into, refuse_subclass
+from artifact_store.codecs.tables.arrow import read_parquet, write_parquet
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import Corrupt, NotEncodable
 

@@ -21,7 +21,7 @@ from artifact_store.codecs.files import (
     refuse_subclass,
     write_settings,
 )
-from artifact_store.codecs.numbers import check_expansion, plain_array, plain_float, read_array, read_float
+from artifact_store.codecs.json_arrays import check_expansion, plain_array, plain_float, read_array, read_float
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import Corrupt, InvalidOption, NotEncodable
 
@@ -162,7 +162,7 @@ class VecNormalizeCodec:
     risk: ClassVar[Risk] = Risk.DATA
     types: ClassVar[tuple[str, ...]] = (
         "stable_baselines3.common.vec_env.vec_normalize.VecNormalize",
-        "artifact_store.codecs.vecnormalize.ObservationNormalizer",
+        "artifact_store.codecs.sb3.vecnormalize.ObservationNormalizer",
     )
     extra: ClassVar[str | None] = "sb3"
     libraries: ClassVar[tuple[str, ...]] = ("numpy",)

@@ -1,0 +1,1 @@
+"""LightGBM's models as its own text, checked before its parser sees it."""

@@ -1,0 +1,1 @@
+"""Tensors as safetensors, and the trees that hold them as JSON."""
