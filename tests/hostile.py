@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from artifact_store.legacy.limits import LIMITS, Limits
+from artifact_store.legacy.pickle_reader.limits import LIMITS, Limits
 from tests.legacy_cases import CASES, LegacyCase
 
 MODEL_TYPES = {
@@ -228,7 +228,7 @@ def damaged_trees(*changes: tuple[str, Callable[[list[str]], list[str]]]) -> Cal
     """A booster whose first tree says something else in these lines."""
 
     def make(_: Path) -> bytes:
-        from artifact_store.legacy.lightgbm_pickle import read_lightgbm
+        from artifact_store.legacy.formats.lightgbm import read_lightgbm
 
         lines = read_lightgbm(CASES["lgbm_frame_selected"].file.read_bytes(), what="a sound model").text.split("\n")
         for line, change in changes:

@@ -78,8 +78,8 @@ OWNERS = {
     "lightgbm": {
         "codecs/lightgbm/booster.py",
         "codecs/lightgbm/sklearn.py",  # the estimators around a booster
-        "legacy/lightgbm_child.py",  # a foreign text meets the parser in a process of its own
-        "legacy/lightgbm_pickle.py",  # what that process wrote, as a booster
+        "legacy/formats/lightgbm_child.py",  # a foreign text meets the parser in a process of its own
+        "legacy/formats/lightgbm.py",  # what that process wrote, as a booster
         "legacy/old_objects.py",  # estimators of the old form, around a booster
     },
     "narwhals": {"features/tables.py"},
@@ -97,7 +97,7 @@ OWNERS = {
         "codecs/tables/arrow.py",
         "codecs/tables/pandas.py",  # pandas writes Parquet through it
         "features/tables.py",  # tables as input of a model
-        "legacy/families.py",  # how large an old Parquet file becomes, before pandas reads it
+        "legacy/trees/families.py",  # how large an old Parquet file becomes, before pandas reads it
     },
     "s3fs": set[str](),  # fsspec makes its filesystem
     "safetensors": {"codecs/torch/tensors.py"},
@@ -117,7 +117,7 @@ OWNERS = {
         "codecs/sb3/policy.py",  # its random generator, which building an algorithm must leave alone
         "codecs/torch/tensors.py",
         "codecs/torch/state.py",  # to know a module
-        "legacy/checkpoint.py",  # old checkpoints, as views into their raw bytes
+        "legacy/formats/checkpoint.py",  # old checkpoints, as views into their raw bytes
         "legacy/old_objects.py",  # writes the old form, where the caller asks for pickles
     },
 }

@@ -17,7 +17,7 @@ from artifact_store.core.compatibility import Compatibility
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.references import RunRef, has_selector
 from artifact_store.errors import InvalidOption, ModelNotFound, NotAStore, Problem
-from artifact_store.legacy.single_file import old_models
+from artifact_store.legacy.trees.single_file import old_models
 from artifact_store.ops.golden import Predictions
 from artifact_store.ops.validate import ModelReport, validate
 from artifact_store.ops.verdict import Verdict, worst

@@ -19,7 +19,9 @@ from artifact_store.core.keys import ModelKey
 from artifact_store.core.portable import why_not_on_windows
 from artifact_store.errors import InvalidOption, Unsupported
 from artifact_store.features.schema import FeatureSchema
-from artifact_store.legacy import best_wf, file_names, old_objects
+from artifact_store.legacy import old_objects
+from artifact_store.legacy.trees import best_wf
+from artifact_store.legacy.trees import names as file_names
 from artifact_store.run import Run
 
 _MODEL_FILE: Final = best_wf.MODEL_FILE

@@ -27,11 +27,11 @@ from artifact_store.errors import (
     RunDeleted,
     RunExists,
 )
-from artifact_store.legacy.backend import Scratch
-from artifact_store.legacy.convert import DIGEST_TAG, Conversion, Told, convert, open_old
-from artifact_store.legacy.layout import OldAlias, OldRun, Tree
 from artifact_store.legacy.report import AliasOutcome, Migrated, MigratedAlias, Migration, Outcome
-from artifact_store.legacy.single_file import look
+from artifact_store.legacy.trees.backend import Scratch
+from artifact_store.legacy.trees.convert import DIGEST_TAG, Conversion, Told, convert, open_old
+from artifact_store.legacy.trees.layout import OldAlias, OldRun, Tree
+from artifact_store.legacy.trees.single_file import look
 from artifact_store.run import Run
 from artifact_store.storage.options import LOCAL, parse_url
 

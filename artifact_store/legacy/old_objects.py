@@ -14,7 +14,7 @@ from artifact_store.codecs.lightgbm.sklearn import LightGBMPredictor
 from artifact_store.codecs.sklearn.array_preprocessor import ArrayPreprocessor, Imputer, MinMax, Robust, Standard, Step
 from artifact_store.errors import NotEncodable
 from artifact_store.legacy.libraries import library
-from artifact_store.legacy.numpy_parts import numpy
+from artifact_store.legacy.pickle_reader.numpy_parts import numpy
 
 
 def save_checkpoint(path: Path, checkpoint: Mapping[str, Any]) -> None:

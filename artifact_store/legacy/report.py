@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from artifact_store.errors import ArtifactStoreError, Problem
-from artifact_store.legacy.convert import Told
+from artifact_store.legacy.trees.convert import Told
 
 Outcome = Literal["copied", "would copy", "already there", "conflict", "deleted", "refused"]
 AliasOutcome = Literal["created", "would create", "already there", "kept", "refused"]

@@ -26,8 +26,8 @@ from artifact_store.codecs.sklearn import skops
 from artifact_store.codecs.tables import arrow
 from artifact_store.codecs.torch import tensors
 from artifact_store.core import manifest, pointer, statement, store_record, tombstone
-from artifact_store.legacy import limits as old
-from artifact_store.legacy import notes
+from artifact_store.legacy.pickle_reader import limits as old
+from artifact_store.legacy.trees import notes
 from artifact_store.ops import keypairs, watermark
 
 if sys.platform == "win32":
@@ -92,11 +92,11 @@ def test_every_module_that_reads_files_is_on_the_list_or_bounded_by_its_caller()
         ("artifact_store/codecs/files.py", "read_bytes"): "by its limit, or the size of the file in the manifest",
         ("artifact_store/codecs/raw.py", "read"): "the size in the manifest, and it is what was asked for",
         ("artifact_store/codecs/tables/arrow.py", "read"): "after its expansion was reckoned",
-        ("artifact_store/legacy/families.py", "read"): "the names of features alone, with their dictionary",
+        ("artifact_store/legacy/trees/families.py", "read"): "the names of features alone, with their dictionary",
         ("artifact_store/storage/local/mounts.py", "read_text"): "the mount table of this system",
         ("artifact_store/storage/obstore/client.py", "read_bytes"): "certificates that the caller names",
-        ("artifact_store/legacy/lightgbm_pickle.py", "read_bytes"): "what our own child wrote",
-        ("artifact_store/legacy/lightgbm_child.py", "read_bytes"): "what our own parent wrote",
+        ("artifact_store/legacy/formats/lightgbm.py", "read_bytes"): "what our own child wrote",
+        ("artifact_store/legacy/formats/lightgbm_child.py", "read_bytes"): "what our own parent wrote",
     }
     found = set()
     for path in sorted((CHECKOUT / "artifact_store").rglob("*.py")):

@@ -14,10 +14,10 @@ import torch
 
 from artifact_store.codecs.lightgbm.text import check_text
 from artifact_store.errors import Corrupt, RiskRefused
-from artifact_store.legacy.checkpoint import read_torch
-from artifact_store.legacy.lightgbm_pickle import build, read_lightgbm
-from artifact_store.legacy.unpickle import loads
-from artifact_store.legacy.vecnormalize_pickle import read_vecnormalize
+from artifact_store.legacy.formats.checkpoint import read_torch
+from artifact_store.legacy.formats.lightgbm import build, read_lightgbm
+from artifact_store.legacy.formats.vecnormalize import read_vecnormalize
+from artifact_store.legacy.pickle_reader.machine import loads
 from tests.hostile import body, changed, name, unreadable, whole
 from tests.legacy_cases import CASES
 

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from artifact_store.codecs.sklearn.array_preprocessor import ArrayPreprocessor, Imputer, MinMax, Robust, Standard
 from artifact_store.errors import NotEncodable
 from artifact_store.legacy import old_objects
-from artifact_store.legacy.preprocessors import read_preprocessor
+from artifact_store.legacy.formats.preprocessors import read_preprocessor
 
 MEAN, SCALE = np.array([1.0, -2.0, 0.5]), np.array([2.0, 0.25, 3.0])
 ROWS = np.array([[1.0, np.nan, 3.0], [0.5, 2.0, -1.0], [np.nan, 7.0, 0.0]])

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from artifact_store.errors import ContainerNotFound, InvalidName, NotAStore, Unsupported
-from artifact_store.legacy.file_names import BEST_WF
-from artifact_store.legacy.single_file import look
+from artifact_store.legacy.trees.names import BEST_WF
+from artifact_store.legacy.trees.single_file import look
 from tests.unit.test_legacy_layout import link, tree
 
 RUN = "20240816_142301"

@@ -18,16 +18,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from artifact_store.errors import CodecUnavailable, Corrupt, InvalidOption, RiskRefused
-from artifact_store.legacy import checkpoint, names
-from artifact_store.legacy.checkpoint import read_checkpoint
-from artifact_store.legacy.joblib_file import expanded, read
-from artifact_store.legacy.lightgbm_pickle import read_lightgbm
-from artifact_store.legacy.limits import Limits
-from artifact_store.legacy.preprocessors import read_preprocessor
-from artifact_store.legacy.sb3_zip import read_sb3
-from artifact_store.legacy.stubs import Stub
-from artifact_store.legacy.unpickle import loads
-from artifact_store.legacy.vecnormalize_pickle import read_vecnormalize
+from artifact_store.legacy.formats import checkpoint
+from artifact_store.legacy.formats.checkpoint import read_checkpoint
+from artifact_store.legacy.formats.joblib import expanded, read
+from artifact_store.legacy.formats.lightgbm import read_lightgbm
+from artifact_store.legacy.formats.preprocessors import read_preprocessor
+from artifact_store.legacy.formats.sb3 import read_sb3
+from artifact_store.legacy.formats.vecnormalize import read_vecnormalize
+from artifact_store.legacy.pickle_reader import names
+from artifact_store.legacy.pickle_reader.limits import Limits
+from artifact_store.legacy.pickle_reader.machine import loads
+from artifact_store.legacy.pickle_reader.stubs import Stub
 from tests.hostile import whole
 from tests.legacy_cases import CASES
 from tests.slices import examples

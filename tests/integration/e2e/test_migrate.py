@@ -15,10 +15,10 @@ from click.testing import CliRunner, Result
 
 from artifact_store import ArtifactStore, FeatureSchema, ModelKey, errors
 from artifact_store.cli.app import app
-from artifact_store.legacy import layout
 from artifact_store.legacy.export import export
 from artifact_store.legacy.migrate import Step, migrate
 from artifact_store.legacy.report import Migration
+from artifact_store.legacy.trees import layout
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.testing import Faults, FaultyBackend, SimulatedCrash
 from tests import invariants

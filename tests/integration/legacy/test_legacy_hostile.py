@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from artifact_store.errors import Corrupt, RiskRefused
-from artifact_store.legacy.checkpoint import read_checkpoint
-from artifact_store.legacy.joblib_file import read
-from artifact_store.legacy.lightgbm_pickle import read_lightgbm
-from artifact_store.legacy.preprocessors import read_preprocessor
-from artifact_store.legacy.sb3_zip import read_sb3
-from artifact_store.legacy.vecnormalize_pickle import read_vecnormalize
+from artifact_store.legacy.formats.checkpoint import read_checkpoint
+from artifact_store.legacy.formats.joblib import read
+from artifact_store.legacy.formats.lightgbm import read_lightgbm
+from artifact_store.legacy.formats.preprocessors import read_preprocessor
+from artifact_store.legacy.formats.sb3 import read_sb3
+from artifact_store.legacy.formats.vecnormalize import read_vecnormalize
 from tests.hostile import CORPUS, Hostile
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -120,7 +120,7 @@ import joblib, lightgbm, sklearn.preprocessing, stable_baselines3, torch
 from tests.legacy_cases import CASES
 from tests.integration.legacy.test_legacy_hostile import CORPUS, READERS
 from artifact_store.errors import Corrupt, RiskRefused
-from artifact_store.legacy.limits import LIMITS
+from artifact_store.legacy.pickle_reader.limits import LIMITS
 
 hostile = [(case.file, case.make(Path(sys.argv[1], case.name)), case.limits) for case in CORPUS]
 old = [(path.name, path.read_bytes(), LIMITS) for case in CASES.values() for path in case.file.parent.iterdir()]

@@ -18,12 +18,12 @@ import torch
 from artifact_store.codecs.lightgbm.sklearn import LightGBMSklearnCodec
 from artifact_store.codecs.sb3.policy import build as build_sb3
 from artifact_store.errors import Corrupt, InvalidOption, RiskRefused
-from artifact_store.legacy import lightgbm_child
-from artifact_store.legacy.checkpoint import read_checkpoint, read_torch
-from artifact_store.legacy.lightgbm_pickle import build, normalised_text, read_lightgbm
-from artifact_store.legacy.preprocessors import read_preprocessor
-from artifact_store.legacy.sb3_zip import read_sb3
-from artifact_store.legacy.vecnormalize_pickle import read_vecnormalize
+from artifact_store.legacy.formats import lightgbm_child
+from artifact_store.legacy.formats.checkpoint import read_checkpoint, read_torch
+from artifact_store.legacy.formats.lightgbm import build, normalised_text, read_lightgbm
+from artifact_store.legacy.formats.preprocessors import read_preprocessor
+from artifact_store.legacy.formats.sb3 import read_sb3
+from artifact_store.legacy.formats.vecnormalize import read_vecnormalize
 from tests.hostile import changed, with_data
 from tests.legacy_cases import CASES, REFUSED, LegacyCase, of_type
 

@@ -25,7 +25,7 @@ from artifact_store.errors import (
     SignatureInvalid,
 )
 from artifact_store.features.schema import FeatureSchema
-from artifact_store.legacy.notes import parse_notes
+from artifact_store.legacy.trees.notes import parse_notes
 from artifact_store.ops import diff
 from artifact_store.ops.watermark import SeenAlias, SeenStore
 from tests.proofs.fuzz.changing import change_json

@@ -19,14 +19,14 @@ from random import Random
 from typing import Any
 
 from artifact_store.errors import CodecUnavailable, Corrupt, RiskRefused
-from artifact_store.legacy.checkpoint import read_checkpoint
-from artifact_store.legacy.joblib_file import read as read_joblib
-from artifact_store.legacy.lightgbm_pickle import read_lightgbm
-from artifact_store.legacy.limits import Limits
-from artifact_store.legacy.preprocessors import read_preprocessor
-from artifact_store.legacy.sb3_zip import read_sb3
-from artifact_store.legacy.unpickle import loads
-from artifact_store.legacy.vecnormalize_pickle import read_vecnormalize
+from artifact_store.legacy.formats.checkpoint import read_checkpoint
+from artifact_store.legacy.formats.joblib import read as read_joblib
+from artifact_store.legacy.formats.lightgbm import read_lightgbm
+from artifact_store.legacy.formats.preprocessors import read_preprocessor
+from artifact_store.legacy.formats.sb3 import read_sb3
+from artifact_store.legacy.formats.vecnormalize import read_vecnormalize
+from artifact_store.legacy.pickle_reader.limits import Limits
+from artifact_store.legacy.pickle_reader.machine import loads
 from tests.hostile import CORPUS as HOSTILE
 from tests.legacy_cases import DATA
 from tests.proofs.fuzz.changing import change_bytes, change_pickle

@@ -33,9 +33,9 @@ from artifact_store.errors import (
     ObjectNotFound,
     Unsupported,
 )
-from artifact_store.legacy.convert import EPOCH, Conversion, Opened, convert, open_old
-from artifact_store.legacy.layout import OldAlias, OldRun, Tree
-from artifact_store.legacy.single_file import look
+from artifact_store.legacy.trees.convert import EPOCH, Conversion, Opened, convert, open_old
+from artifact_store.legacy.trees.layout import OldAlias, OldRun, Tree
+from artifact_store.legacy.trees.single_file import look
 from artifact_store.ops.context import Context, OpenedStore
 from artifact_store.storage.base import Backend, Blob, Capabilities, Entry, Precondition, Version
 from artifact_store.storage.conditional_write import RetryPolicy

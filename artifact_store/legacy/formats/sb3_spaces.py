@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from artifact_store.codecs.json_arrays import MAX_ELEMENTS, plain_array
 from artifact_store.errors import Corrupt, InvalidOption
-from artifact_store.legacy.numpy_parts import numpy
-from artifact_store.legacy.stubs import refused
+from artifact_store.legacy.pickle_reader.numpy_parts import numpy
+from artifact_store.legacy.pickle_reader.stubs import refused
 
 _SPACE: Final = re.compile(r"<class '(?:gym|gymnasium)\.spaces\.\w+\.(\w+)'>")
 _NUMBER: Final = re.compile(r"[-+]?(?:inf|nan|(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)")

@@ -17,10 +17,10 @@ from typing import Any, Final
 
 from artifact_store.errors import ArtifactStoreError, Corrupt, FeatureMismatch
 from artifact_store.features.schema import Observation
-from artifact_store.legacy import file_names
-from artifact_store.legacy.features import Claim, Evidence, Fitted, claim_of
 from artifact_store.legacy.libraries import library
-from artifact_store.legacy.notes import Notes, numbers, read_old_time
+from artifact_store.legacy.trees import names as file_names
+from artifact_store.legacy.trees.features import Claim, Evidence, Fitted, claim_of
+from artifact_store.legacy.trees.notes import Notes, numbers, read_old_time
 
 Data = Mapping[str, bytes]
 Names = Mapping[str, str]
@@ -75,7 +75,7 @@ def read_gru(data: Data, names: Names, notes: NotesByRole) -> Parts:
         Corrupt, RiskRefused, CodecUnavailable: it is no checkpoint of a GRU, or not one that can be read safely.
     """
     from artifact_store.codecs.torch.state import TorchState
-    from artifact_store.legacy.checkpoint import read_checkpoint
+    from artifact_store.legacy.formats.checkpoint import read_checkpoint
 
     name = names[file_names.MODEL]
     found = read_checkpoint(data[file_names.MODEL], what=name)
@@ -170,7 +170,7 @@ def _is_metric(name: str) -> bool:
 
 def _add_preprocessor(parts: Parts, data: Data, names: Names) -> None:
     """Add the preprocessor and what it says of the features, or tell why not."""
-    from artifact_store.legacy.preprocessors import read_preprocessor
+    from artifact_store.legacy.formats.preprocessors import read_preprocessor
 
     if file_names.PREPROCESSOR not in data:
         return
@@ -206,7 +206,7 @@ def read_lightgbm_run(data: Data, names: Names, notes: NotesByRole) -> Parts:
     Raises:
         Corrupt, RiskRefused, CodecUnavailable: it is no LightGBM model, or not one that can be read safely.
     """
-    from artifact_store.legacy.lightgbm_pickle import build, read_lightgbm
+    from artifact_store.legacy.formats.lightgbm import build, read_lightgbm
 
     name = names[file_names.MODEL]
     found = read_lightgbm(data[file_names.MODEL], what=name)
@@ -285,7 +285,7 @@ def read_ppo(data: Data, names: Names, notes: NotesByRole) -> Parts:
         Corrupt, RiskRefused, InvalidOption, CodecUnavailable: it is none, or not one that can be read safely.
     """
     from artifact_store.codecs.sb3.policy import build
-    from artifact_store.legacy.sb3_zip import read_sb3
+    from artifact_store.legacy.formats.sb3 import read_sb3
 
     name = names[file_names.MODEL]
     found = read_sb3(data[file_names.MODEL], what=name)
@@ -309,7 +309,7 @@ def read_ppo(data: Data, names: Names, notes: NotesByRole) -> Parts:
 
 def _add_vecnormalize(parts: Parts, data: Data, names: Names, shape: tuple[int, ...] | None) -> None:
     """Add the statistics of the observations, or tell why not."""
-    from artifact_store.legacy.vecnormalize_pickle import read_vecnormalize
+    from artifact_store.legacy.formats.vecnormalize import read_vecnormalize
 
     if file_names.VECNORMALIZE not in data:
         return

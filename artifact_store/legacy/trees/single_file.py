@@ -10,7 +10,8 @@ from typing import Final
 
 from artifact_store.core.keys import LATEST, ModelKey
 from artifact_store.errors import ContainerNotFound, InvalidName, NotFound, Unsupported
-from artifact_store.legacy.file_names import (
+from artifact_store.legacy.trees.layout import OldAlias, OldRun, Tree, as_key, scan
+from artifact_store.legacy.trees.names import (
     BESTS,
     FAMILIES,
     MODEL,
@@ -22,7 +23,6 @@ from artifact_store.legacy.file_names import (
     loose_name,
     only_model,
 )
-from artifact_store.legacy.layout import OldAlias, OldRun, Tree, as_key, scan
 from artifact_store.storage.home import at_home
 from artifact_store.storage.local.errors import translated
 

@@ -1,7 +1,8 @@
 """The names that an old pickle may use, and what is made of each: the whole list, exact, and never looked up.
 
 A name is a module and a name without a dot, compared as two texts. What stands here is either rebuilt by our own code
-from plain values, or becomes an inert :class:`~artifact_store.legacy.stubs.Stub`. Everything else is refused by name.
+from plain values, or becomes an inert :class:`~artifact_store.legacy.pickle_reader.stubs.Stub`. Everything else is
+refused by name.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from artifact_store.errors import Corrupt
-from artifact_store.legacy import numpy_parts
-from artifact_store.legacy.stubs import Name, Stub, Unbuilt, refused
+from artifact_store.legacy.pickle_reader import numpy_parts
+from artifact_store.legacy.pickle_reader.stubs import Name, Stub, Unbuilt, refused
 
 Make = Callable[[tuple[Any, ...]], Any]
 

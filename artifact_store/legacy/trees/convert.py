@@ -21,11 +21,12 @@ from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.draft import Draft
 from artifact_store.errors import ArtifactStoreError, Corrupt, Problem
 from artifact_store.features.schema import FeatureSchema
-from artifact_store.legacy import features, file_names, layout
-from artifact_store.legacy.families import READERS, Parts
-from artifact_store.legacy.layout import OldRun
-from artifact_store.legacy.limits import LIMITS
-from artifact_store.legacy.notes import MAX_NOTES, parse_notes
+from artifact_store.legacy.pickle_reader.limits import LIMITS
+from artifact_store.legacy.trees import features, layout
+from artifact_store.legacy.trees import names as file_names
+from artifact_store.legacy.trees.families import READERS, Parts
+from artifact_store.legacy.trees.layout import OldRun
+from artifact_store.legacy.trees.notes import MAX_NOTES, parse_notes
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """When a run was trained of which that is not known."""

@@ -15,9 +15,9 @@ from typing import Any, Final, Protocol
 
 from artifact_store.errors import Corrupt
 from artifact_store.legacy.libraries import library
-from artifact_store.legacy.limits import LIMITS, Limits
-from artifact_store.legacy.stubs import refused
-from artifact_store.legacy.unpickle import loads
+from artifact_store.legacy.pickle_reader.limits import LIMITS, Limits
+from artifact_store.legacy.pickle_reader.machine import loads
+from artifact_store.legacy.pickle_reader.stubs import refused
 
 ALWAYS_ALLOWED: Final = 32 << 20
 """Bytes to which any file may expand."""

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from artifact_store.errors import Corrupt
-from artifact_store.legacy import names
+from artifact_store.legacy.formats.zip import is_zip, read_entries
 from artifact_store.legacy.libraries import library
-from artifact_store.legacy.limits import LIMITS, Limits
-from artifact_store.legacy.plain import plain_dict
-from artifact_store.legacy.stubs import Name, refused, within
-from artifact_store.legacy.unpickle import Machine
-from artifact_store.legacy.zip_file import is_zip, read_entries
+from artifact_store.legacy.pickle_reader import names
+from artifact_store.legacy.pickle_reader.limits import LIMITS, Limits
+from artifact_store.legacy.pickle_reader.machine import Machine
+from artifact_store.legacy.pickle_reader.plain import plain_dict
+from artifact_store.legacy.pickle_reader.stubs import Name, refused, within
 
 _MAGIC: Final = 0x1950A86A20F9469CFC6C
 _VERSION: Final = 1001

@@ -13,8 +13,8 @@ from io import BytesIO
 from typing import Final
 
 from artifact_store.errors import Corrupt
-from artifact_store.legacy.joblib_file import ALWAYS_ALLOWED, MAX_RATIO
-from artifact_store.legacy.limits import LIMITS, Limits
+from artifact_store.legacy.formats.joblib import ALWAYS_ALLOWED, MAX_RATIO
+from artifact_store.legacy.pickle_reader.limits import LIMITS, Limits
 
 MAX_ENTRIES: Final = 10_000
 

@@ -20,12 +20,12 @@ from artifact_store.codecs.sb3.settings import ATTRIBUTES, HYPERPARAMETERS, POLI
 from artifact_store.codecs.sb3.spaces import plain_space
 from artifact_store.codecs.sb3.values import ACTIVATIONS, EXTRACTORS, OPTIMIZERS, plain_settings
 from artifact_store.errors import Corrupt, InvalidOption, NotEncodable
-from artifact_store.legacy.checkpoint import read_torch
+from artifact_store.legacy.formats.checkpoint import read_torch
+from artifact_store.legacy.formats.sb3_spaces import read_space
+from artifact_store.legacy.formats.zip import read_entries
 from artifact_store.legacy.libraries import library
-from artifact_store.legacy.limits import LIMITS, Limits
-from artifact_store.legacy.sb3_spaces_text import read_space
-from artifact_store.legacy.stubs import refused
-from artifact_store.legacy.zip_file import read_entries
+from artifact_store.legacy.pickle_reader.limits import LIMITS, Limits
+from artifact_store.legacy.pickle_reader.stubs import refused
 
 MAX_DATA: Final = 64 << 20
 MAX_WHOLE_NUMBER: Final = 1_000_000_000

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from artifact_store.errors import Corrupt
 from artifact_store.legacy.libraries import library
-from artifact_store.legacy.stubs import Name, Unbuilt, refused
+from artifact_store.legacy.pickle_reader.stubs import Name, Unbuilt, refused
 
 MAX_DIMENSIONS: Final = 32
 

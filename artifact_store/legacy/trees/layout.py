@@ -27,7 +27,7 @@ from artifact_store.errors import (
     Unavailable,
     Unsupported,
 )
-from artifact_store.legacy.file_names import (
+from artifact_store.legacy.trees.names import (
     BEST_WF,
     BESTS,
     FAMILIES,
@@ -41,7 +41,7 @@ from artifact_store.legacy.file_names import (
     loose_name,
     symbol_of,
 )
-from artifact_store.legacy.notes import MAX_NOTES, parse_notes
+from artifact_store.legacy.trees.notes import MAX_NOTES, parse_notes
 from artifact_store.storage.local.folders import is_link
 
 _POINTERS = ("latest", "latest_pointer.txt")

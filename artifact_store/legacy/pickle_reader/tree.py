@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from artifact_store.errors import Corrupt
-from artifact_store.legacy.stubs import Stub, Unbuilt
+from artifact_store.legacy.pickle_reader.stubs import Stub, Unbuilt
 
 _PLAIN: Final = frozenset({type(None), bool, int, float, complex})
 _OBJECT: Final = 32

@@ -21,11 +21,11 @@ from artifact_store.codecs.sklearn.array_preprocessor import (
 )
 from artifact_store.errors import Corrupt, InvalidInput
 from artifact_store.features.columns import FLOATS, INTEGERS
-from artifact_store.legacy.joblib_file import read
-from artifact_store.legacy.limits import LIMITS, Limits
-from artifact_store.legacy.numpy_parts import numpy
-from artifact_store.legacy.plain import plain_dict
-from artifact_store.legacy.stubs import Stub, refused, within
+from artifact_store.legacy.formats.joblib import read
+from artifact_store.legacy.pickle_reader.limits import LIMITS, Limits
+from artifact_store.legacy.pickle_reader.numpy_parts import numpy
+from artifact_store.legacy.pickle_reader.plain import plain_dict
+from artifact_store.legacy.pickle_reader.stubs import Stub, refused, within
 
 _PARTS: Final = ("imputer", "scaler")
 """Of the dict, in the order in which they were applied."""

@@ -1,9 +1,10 @@
 """Read a pickle without running it: every opcode of protocols 0 to 5, in plain Python, over a fixed list of names.
 
-Nothing is imported, looked up or called because the bytes say so. ``legacy/names.py`` has the names; an object of a
-library becomes an inert :class:`~artifact_store.legacy.stubs.Stub`. Extension codes, persistent ids and buffers from
-elsewhere are refused. What comes out is a tree: finite however it is walked, no deeper and no larger than the limits,
-with no part of it still unfinished. The reference is ``Lib/pickle.py`` and ``pickletools`` of CPython 3.11.
+Nothing is imported, looked up or called because the bytes say so. ``legacy/pickle_reader/names.py`` has the names; an
+object of a library becomes an inert :class:`~artifact_store.legacy.pickle_reader.stubs.Stub`. Extension codes,
+persistent ids and buffers from elsewhere are refused. What comes out is a tree: finite however it is walked, no deeper
+and no larger than the limits, with no part of it still unfinished. The reference is ``Lib/pickle.py`` and
+``pickletools`` of CPython 3.11.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, NoReturn
 
-from artifact_store.legacy import names, numpy_parts
-from artifact_store.legacy.cursor import Cursor
-from artifact_store.legacy.limits import LIMITS, Limits
-from artifact_store.legacy.stubs import Name, Stub, Unbuilt, refused, within
-from artifact_store.legacy.tree import check_tree
+from artifact_store.legacy.pickle_reader import names, numpy_parts
+from artifact_store.legacy.pickle_reader.cursor import Cursor
+from artifact_store.legacy.pickle_reader.limits import LIMITS, Limits
+from artifact_store.legacy.pickle_reader.stubs import Name, Stub, Unbuilt, refused, within
+from artifact_store.legacy.pickle_reader.tree import check_tree
 
 _PROTOCOLS: Final = 5
 _STOP: Final = ord(".")

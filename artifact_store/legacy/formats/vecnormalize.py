@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from artifact_store.codecs.sb3.vecnormalize import ObservationNormalizer, RunningStatistics
 from artifact_store.errors import Corrupt, InvalidOption
-from artifact_store.legacy.joblib_file import read
-from artifact_store.legacy.limits import LIMITS, Limits
-from artifact_store.legacy.numpy_parts import numpy
-from artifact_store.legacy.stubs import Stub, within
+from artifact_store.legacy.formats.joblib import read
+from artifact_store.legacy.pickle_reader.limits import LIMITS, Limits
+from artifact_store.legacy.pickle_reader.numpy_parts import numpy
+from artifact_store.legacy.pickle_reader.stubs import Stub, within
 
 _NUMBERS: Final = ("clip_obs", "clip_reward", "gamma", "epsilon")
 _SWITCHES: Final = ("norm_obs", "norm_reward", "training")

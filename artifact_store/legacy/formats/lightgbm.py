@@ -24,13 +24,13 @@ from artifact_store.codecs.lightgbm.sklearn import (
 )
 from artifact_store.codecs.lightgbm.text import check_text, check_written, words
 from artifact_store.errors import CodecUnavailable, Corrupt, Unavailable
-from artifact_store.legacy import lightgbm_child
-from artifact_store.legacy.joblib_file import read
+from artifact_store.legacy.formats import lightgbm_child
+from artifact_store.legacy.formats.joblib import read
 from artifact_store.legacy.libraries import library
-from artifact_store.legacy.limits import LIMITS, Limits
-from artifact_store.legacy.numpy_parts import numpy
-from artifact_store.legacy.plain import plain_dict, plain_value
-from artifact_store.legacy.stubs import Stub, within
+from artifact_store.legacy.pickle_reader.limits import LIMITS, Limits
+from artifact_store.legacy.pickle_reader.numpy_parts import numpy
+from artifact_store.legacy.pickle_reader.plain import plain_dict, plain_value
+from artifact_store.legacy.pickle_reader.stubs import Stub, within
 
 Kind = Literal["booster", "regressor", "classifier", "ranker"]
 

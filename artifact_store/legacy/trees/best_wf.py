@@ -16,7 +16,7 @@ from typing import Final
 from artifact_store import private_files
 from artifact_store.core.keys import ModelKey
 from artifact_store.errors import InvalidOption
-from artifact_store.legacy import file_names
+from artifact_store.legacy.trees import names as file_names
 
 MODEL_FILE: Final = {"gru": "model.pth", "lightgbm": "model.pkl", "ppo": "model.zip"}
 """What the model is called in the folder of a run."""
