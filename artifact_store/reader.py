@@ -31,7 +31,7 @@ from artifact_store.ops.retention import GRACE
 from artifact_store.run import Run
 
 if TYPE_CHECKING:
-    from artifact_store.diagnosis.report import Diagnosis
+    from artifact_store.doctor.report import Diagnosis
 
 
 class Reader:
@@ -204,8 +204,8 @@ class Reader:
         ``report.ok`` is false if a finding is an error; ``report.repair()`` is the plan to repair what is safe.
         What cannot be found out is a finding as well: damage, refusals and a dead server are reported, not raised.
         """
-        from artifact_store.diagnosis.examination import Options
-        from artifact_store.diagnosis.examine import examine
+        from artifact_store.doctor.examination import Options
+        from artifact_store.doctor.examine import examine
 
         return examine(self._context, Options(deep=deep, probes=probes, grace=grace, announce=announce))
 

@@ -33,7 +33,7 @@ LAYERS = (
     {"core"},
     {"storage", "codecs"},
     {"run", "draft", "proof", "publication", "saving", "surroundings", "ops"},
-    {"legacy", "diagnosis"},
+    {"legacy", "doctor"},
     {"reader"},  # the part of the façade that reads
     {"store"},
     {"backends", "cli", "report", "testing", "__init__", "__main__"},

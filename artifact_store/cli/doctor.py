@@ -16,7 +16,7 @@ import click
 from artifact_store.cli import program, text
 from artifact_store.cli.clear import GRACE, plan_document
 from artifact_store.cli.session import Bar, Command, Session, page_width, pass_session
-from artifact_store.diagnosis.report import SEVERITIES, Diagnosis, Finding, Severity
+from artifact_store.doctor.report import SEVERITIES, Diagnosis, Finding, Severity
 from artifact_store.ops.plan import Applied, Plan
 
 _TITLES: Final[Mapping[Severity, str]] = {

@@ -13,7 +13,7 @@ from artifact_store.core import keys
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.pointer import BLOCK, Note, advance
 from artifact_store.core.tombstone import Tombstone
-from artifact_store.diagnosis.report import CODES, SEVERITIES
+from artifact_store.doctor.report import CODES, SEVERITIES
 from artifact_store.storage.base import Always
 from tests import invariants
 from tests.integration.conformance.test_retention import backend, begun_and_left, below, crashed

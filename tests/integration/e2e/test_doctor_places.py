@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from artifact_store import ArtifactStore
-from artifact_store.diagnosis.report import Diagnosis, Finding
+from artifact_store.doctor.report import Diagnosis, Finding
 from artifact_store.storage.local import backend as local
 from artifact_store.storage.obstore import backend as obstore
 from tests.integration.conformance.test_doctor import RULE

@@ -15,7 +15,7 @@ from artifact_store.core import keys
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.pointer import Note, advance
 from artifact_store.core.tombstone import Tombstone
-from artifact_store.diagnosis.report import CODES
+from artifact_store.doctor.report import CODES
 from artifact_store.errors import OutcomeUnknown
 from artifact_store.storage.base import Always, Unfinished
 from artifact_store.storage.conditional_write import RetryPolicy

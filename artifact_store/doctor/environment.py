@@ -14,8 +14,8 @@ from typing import Final
 
 from artifact_store.core import keys
 from artifact_store.core.store_record import Concurrency, StoreRecord
-from artifact_store.diagnosis.examination import Examination
-from artifact_store.diagnosis.report import Fact, Repair, Severity
+from artifact_store.doctor.examination import Examination
+from artifact_store.doctor.report import Fact, Repair, Severity
 from artifact_store.errors import (
     AccessDenied,
     ArtifactStoreError,

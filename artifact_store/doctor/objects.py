@@ -13,8 +13,8 @@ from typing import Final
 from artifact_store.core import keys
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.portable import why_not_on_windows
-from artifact_store.diagnosis.examination import Examination, shown
-from artifact_store.diagnosis.report import Repair
+from artifact_store.doctor.examination import Examination, shown
+from artifact_store.doctor.report import Repair
 from artifact_store.errors import ArtifactStoreError, ContainerNotFound, Unavailable
 from artifact_store.ops.deletion import Ending
 from artifact_store.ops.survey import Group

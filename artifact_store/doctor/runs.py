@@ -14,9 +14,9 @@ from artifact_store.core import keys
 from artifact_store.core.keys import RunId
 from artifact_store.core.manifest import FileEntry, Manifest
 from artifact_store.core.tombstone import Tombstone
-from artifact_store.diagnosis.examination import Examination, shown
-from artifact_store.diagnosis.objects import UNKNOWN_SIZE, ModelObjects
-from artifact_store.diagnosis.report import Repair, Severity
+from artifact_store.doctor.examination import Examination, shown
+from artifact_store.doctor.objects import UNKNOWN_SIZE, ModelObjects
+from artifact_store.doctor.report import Repair, Severity
 from artifact_store.errors import ArtifactStoreError, NotFound, RunNotFound
 from artifact_store.ops import deletion
 from artifact_store.ops.deletion import Ending

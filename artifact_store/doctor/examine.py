@@ -14,11 +14,11 @@ from typing import Final
 from artifact_store.core import keys
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.store_record import Concurrency, StoreRecord
-from artifact_store.diagnosis import aliases, environment, files, objects, restore, runs
-from artifact_store.diagnosis.choice import read_choices
-from artifact_store.diagnosis.examination import Examination, Options, StorageUnreachable, shown
-from artifact_store.diagnosis.objects import StoreObjects
-from artifact_store.diagnosis.report import BY_REPAIR, SEVERITIES, Counts, Diagnosis, Finding, Repair
+from artifact_store.doctor import aliases, environment, files, objects, restore, runs
+from artifact_store.doctor.choice import read_choices
+from artifact_store.doctor.examination import Examination, Options, StorageUnreachable, shown
+from artifact_store.doctor.objects import StoreObjects
+from artifact_store.doctor.report import BY_REPAIR, SEVERITIES, Counts, Diagnosis, Finding, Repair
 from artifact_store.errors import ArtifactStoreError, Unavailable
 from artifact_store.ops import marker, probe
 from artifact_store.ops.context import Context

@@ -10,7 +10,7 @@ from artifact_store.core import keys
 from artifact_store.core.files import Digest, Progress
 from artifact_store.core.keys import RunId
 from artifact_store.core.manifest import FileEntry, Manifest
-from artifact_store.diagnosis.examination import Examination
+from artifact_store.doctor.examination import Examination
 from artifact_store.errors import DigestMismatch, NotFound
 from artifact_store.storage.transfer import LARGE, hash_pieces
 

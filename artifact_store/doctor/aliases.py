@@ -17,12 +17,12 @@ from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import BLOCK, HistoryBlock, Pointer, Publish
 from artifact_store.core.shell import quoted
 from artifact_store.core.tombstone import Tombstone
-from artifact_store.diagnosis import rebuild, restore
-from artifact_store.diagnosis.examination import Examination, shown
-from artifact_store.diagnosis.objects import ModelObjects
-from artifact_store.diagnosis.rebuild import Recovery
-from artifact_store.diagnosis.report import BY_REPAIR, Repair
-from artifact_store.diagnosis.runs import ModelRuns
+from artifact_store.doctor import rebuild, restore
+from artifact_store.doctor.examination import Examination, shown
+from artifact_store.doctor.objects import ModelObjects
+from artifact_store.doctor.rebuild import Recovery
+from artifact_store.doctor.report import BY_REPAIR, Repair
+from artifact_store.doctor.runs import ModelRuns
 from artifact_store.errors import ArtifactStoreError, Corrupt, NotFound, ObjectNotFound
 from artifact_store.ops import publish
 

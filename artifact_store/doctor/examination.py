@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from artifact_store.diagnosis.report import Fact, Finding, Repair, Severity
+from artifact_store.doctor.report import Fact, Finding, Repair, Severity
 from artifact_store.errors import AccessDenied, ArtifactStoreError, FormatUnsupported, Unavailable
 from artifact_store.ops.context import Context
 from artifact_store.storage.conditional_write import with_retry
