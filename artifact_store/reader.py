@@ -15,19 +15,12 @@ from artifact_store.core.keys import KeyLike, ModelKey
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Pointer, Publish
 from artifact_store.core.references import RefLike, RunRef
-from artifact_store.ops import (
-    audit,
-    catalog,
-    diff,
-    marker,
-    resolve,
-    verify,
-)
+from artifact_store.ops import audit, diff, listing, resolve, store_record, verify
 from artifact_store.ops.context import Context
 from artifact_store.ops.diff import Difference
 from artifact_store.ops.golden import check_example
 from artifact_store.ops.keypairs import PublicKey
-from artifact_store.ops.retention import GRACE
+from artifact_store.ops.prune import GRACE
 from artifact_store.run import Run
 
 if TYPE_CHECKING:
@@ -49,9 +42,9 @@ class Reader:
         return self._context.backend.url
 
     @property
-    def guarantees(self) -> marker.Guarantees:
+    def guarantees(self) -> store_record.Guarantees:
         """What holds for writes here. Does no input or output: ``probed`` turns true with the first write."""
-        return marker.guarantees(self._context)
+        return store_record.guarantees(self._context)
 
     def exists(self) -> bool:
         """Return whether there is a ``_store.json``, be it a damaged one: one small request.
@@ -59,7 +52,7 @@ class Reader:
         Raises:
             Unavailable, AccessDenied: the storage does not answer.
         """
-        return marker.is_there(self._context.records)
+        return store_record.is_there(self._context.records)
 
     def get(self, ref: RefLike) -> Run:
         """Return the run that a reference names, without its files: one request.
@@ -110,12 +103,12 @@ class Reader:
             RunTooOld: the run to take is older than ``max_run_age``.
             Corrupt, Unavailable, AccessDenied, RunDeleted: an alias cannot be read, or names a run that is gone.
         """
-        found = catalog.find(self._context, ModelKey.parse(key), prefer, newest=newest, max_run_age=max_run_age)
+        found = listing.find(self._context, ModelKey.parse(key), prefer, newest=newest, max_run_age=max_run_age)
         return Run(self._context, found.manifest, found_by=found.steps)
 
     def models(self) -> list[ModelKey]:
         """Return every model that has runs or aliases here, in order."""
-        return catalog.models(self._context)
+        return listing.models(self._context)
 
     def aliases(self, key: KeyLike) -> dict[str, Pointer]:
         """Return every alias of a model by name, with the pointer in force; ``run_id`` is none where it is retired.
@@ -123,7 +116,7 @@ class Reader:
         Raises:
             Corrupt: a pointer cannot be believed.
         """
-        return catalog.aliases(self._context, ModelKey.parse(key))
+        return listing.aliases(self._context, ModelKey.parse(key))
 
     def runs(
         self,
@@ -134,7 +127,7 @@ class Reader:
         tags: Mapping[str, object] | None = None,
         where: Callable[[Run], bool] | None = None,
         limit: int | None = None,
-    ) -> catalog.Runs[Run]:
+    ) -> listing.Runs[Run]:
         """Return the committed runs of a model, or of all, newest first within a model.
 
         ``since`` and ``until`` are aware times that ``created_at`` is compared with; ``tags`` have to be equal.
@@ -142,9 +135,9 @@ class Reader:
         ``.problems`` afterwards, and so is one that is not signed as the policy requires.
         """
         context = self._context
-        wanted = catalog.Filter(since, until, tags, limit)
+        wanted = listing.Filter(since, until, tags, limit)
         models = None if key is None else [ModelKey.parse(key)]
-        return catalog.Runs(context, models, wanted, partial(Run, context), where)
+        return listing.Runs(context, models, wanted, partial(Run, context), where)
 
     def history(self, ref: RefLike) -> list[Publish]:
         """Return every publish that an alias ever had, oldest first, the one in force last.

@@ -16,7 +16,7 @@ from typing import Any
 from artifact_store.core.files import Outgoing
 from artifact_store.core.keys import RunId
 from artifact_store.core.manifest import Component, FileEntry, Manifest
-from artifact_store.ops import marker, publish, signing
+from artifact_store.ops import publish, signing, store_record
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import SeenPointer
 from artifact_store.publication import Publication
@@ -53,7 +53,7 @@ class Saving:
         return self._commit(self._describe(entries), signed), seen
 
     def _open(self, pointer: Future[SeenPointer]) -> None:
-        marker.opened(self.context)
+        store_record.opened(self.context)
         if self.publication.first_use:
             pointer.result()  # its symbol is compared with its siblings before anything is stored
 
@@ -77,7 +77,7 @@ class Saving:
     def _describe(self, entries: Sequence[FileEntry]) -> Manifest:
         """Return the manifest of the run with these files."""
         about = {**self.fields, **self.surroundings.found()}
-        store_id = marker.opened(self.context).store_id
+        store_id = store_record.opened(self.context).store_id
         return Manifest(store_id=store_id, files=tuple(entries), components=self.components, **about)
 
     def _commit(self, manifest: Manifest, signed: Future[Manifest] | None) -> Manifest:

@@ -25,20 +25,20 @@ from artifact_store.core.trust import LoadPolicy
 from artifact_store.draft import Draft
 from artifact_store.features.schema import FeatureSchema
 from artifact_store.ops import (
-    catalog,
-    deletion,
-    marker,
+    delete,
+    gc,
+    listing,
     promote,
+    prune,
     resolve,
-    retention,
     signing,
-    survey,
+    store_record,
     verify,
 )
 from artifact_store.ops.keypairs import PublicKey, Signer
 from artifact_store.ops.options import make_context
 from artifact_store.ops.plan import Plan
-from artifact_store.ops.retention import GRACE
+from artifact_store.ops.prune import GRACE
 from artifact_store.reader import Reader
 from artifact_store.run import Example, Run
 from artifact_store.storage.base import Backend
@@ -284,7 +284,7 @@ class ArtifactStore(Reader):
             RunNotFound, RunDeleted: it is not there (any more).
             RunInUse: an alias names it; promote another run there first, or retire the alias.
         """
-        return retention.plan_delete(self._context, *self._named(run, "delete"), reason=reason)
+        return prune.plan_delete(self._context, *self._named(run, "delete"), reason=reason)
 
     def undelete(self, ref: Run | RefLike) -> Run:
         """Bring back a deleted run, and return it. One that was not deleted is returned as it is.
@@ -295,15 +295,15 @@ class ArtifactStore(Reader):
             OutcomeUnknown: it may be back.
         """
         named = self._named(ref, "undelete")
-        marker.opened_if_there(self._context)
-        return Run(self._context, deletion.undelete(self._context, *named))
+        store_record.opened_if_there(self._context)
+        return Run(self._context, delete.undelete(self._context, *named))
 
     def prune(
         self,
         key: KeyLike | None = None,
         *,
         keep_last: int | None = None,
-        keep_best: Sequence[object] | retention.Best | None = None,
+        keep_best: Sequence[object] | prune.Best | None = None,
         older_than: timedelta | datetime | None = None,
         grace: timedelta = GRACE,
         reason: str = "",
@@ -318,9 +318,9 @@ class ArtifactStore(Reader):
         Raises:
             InvalidOption: nothing says what to keep, or a value means nothing.
         """
-        rules = retention.Rules(keep_last, retention.Best.of(keep_best), older_than, grace)
-        models = catalog.models(self._context) if key is None else [ModelKey.parse(key)]
-        return retention.plan_prune(self._context, models, rules, reason=reason)
+        rules = prune.Rules(keep_last, prune.Best.of(keep_best), older_than, grace)
+        models = listing.models(self._context) if key is None else [ModelKey.parse(key)]
+        return prune.plan_prune(self._context, models, rules, reason=reason)
 
     def gc(self, *, grace: timedelta = GRACE) -> Plan:
         """Return the plan to sweep what was deleted, and to clear what was never committed, at least ``grace`` ago.
@@ -331,7 +331,7 @@ class ArtifactStore(Reader):
         Raises:
             NotAStore: the root holds something else.
         """
-        return survey.plan_gc(self._context, grace=grace)
+        return gc.plan_gc(self._context, grace=grace)
 
     # ------------------------------------------------------------ check
 

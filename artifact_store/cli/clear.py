@@ -15,7 +15,7 @@ import click
 from artifact_store.cli import program, text
 from artifact_store.cli.session import Command, Session, pass_session
 from artifact_store.ops.plan import Applied, Plan, Step
-from artifact_store.ops.retention import Best
+from artifact_store.ops.prune import Best
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}

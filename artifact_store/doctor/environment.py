@@ -25,8 +25,8 @@ from artifact_store.errors import (
     Unavailable,
     Unsupported,
 )
-from artifact_store.ops import probe, survey
-from artifact_store.ops.deletion import Ending, spoken
+from artifact_store.ops import gc, probe
+from artifact_store.ops.delete import Ending, spoken
 from artifact_store.storage.base import Always, Backend, Trait, Unfinished
 from artifact_store.storage.single_writer import SingleWriter
 
@@ -246,7 +246,7 @@ def check_uploads(exam: Examination) -> None:
 
 def _upload(exam: Examination, upload: Unfinished) -> None:
     def abort(now: datetime) -> Ending:
-        return survey.abort(exam.context, upload, grace=exam.options.grace, now=now)
+        return gc.abort(exam.context, upload, grace=exam.options.grace, now=now)
 
     begun = f"{upload.begun:%Y-%m-%d %H:%M:%S} UTC"
     code, message = (

@@ -20,12 +20,12 @@ from artifact_store.doctor.examination import Examination, Options, StorageUnrea
 from artifact_store.doctor.objects import StoreObjects
 from artifact_store.doctor.report import BY_REPAIR, SEVERITIES, Counts, Diagnosis, Finding, Repair
 from artifact_store.errors import ArtifactStoreError, Unavailable
-from artifact_store.ops import marker, probe
+from artifact_store.ops import probe, store_record
 from artifact_store.ops.context import Context
-from artifact_store.ops.deletion import Ending
+from artifact_store.ops.delete import Ending
+from artifact_store.ops.gc import Group
 from artifact_store.ops.plan import Plan, Step
-from artifact_store.ops.retention import check_span
-from artifact_store.ops.survey import Group
+from artifact_store.ops.prune import check_span
 
 _ORDER: Final = ("fix", "restore", "rebuild", "quarantine", "sweep", "clear", "abort", "keep")
 _COPY = "restore it from a copy of the store"
@@ -198,7 +198,7 @@ def plan(
 
         def carry_out(step: Step) -> Ending:
             if not times and step.target != keys.STORE_MARKER:
-                marker.opened_if_there(context)  # after ``_store.json`` was written again, if it was missing
+                store_record.opened_if_there(context)  # after ``_store.json`` was written again, if it was missing
                 times.append(probe.storage_time(context.backend, context.patience))
             return repairs[step].carry_out(times[0] if times else context.now())
 

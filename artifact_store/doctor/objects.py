@@ -16,8 +16,8 @@ from artifact_store.core.portable import why_not_on_windows
 from artifact_store.doctor.examination import Examination, shown
 from artifact_store.doctor.report import Repair
 from artifact_store.errors import ArtifactStoreError, ContainerNotFound, Unavailable
-from artifact_store.ops.deletion import Ending
-from artifact_store.ops.survey import Group
+from artifact_store.ops.delete import Ending
+from artifact_store.ops.gc import Group
 from artifact_store.storage.base import Entry
 from artifact_store.storage.local.locks import is_lock
 

@@ -36,9 +36,9 @@ from artifact_store.errors import (
     NotFound,
     PointerConflict,
 )
-from artifact_store.ops import catalog, marker, publish, signing
+from artifact_store.ops import listing, publish, signing, store_record
 from artifact_store.ops.context import Context
-from artifact_store.ops.deletion import Ending
+from artifact_store.ops.delete import Ending
 from artifact_store.ops.records import Stored
 from artifact_store.storage.conditional_write import Outcome
 
@@ -168,7 +168,7 @@ class _Runs:
 
 def _runs(context: Context, key: ModelKey) -> _Runs:
     found = _Runs([], [], [])
-    ids = sorted(catalog.run_ids(context, key))
+    ids = sorted(listing.run_ids(context, key))
     with closing(context.workers.ahead(ids, lambda run_id: context.records.run(key, run_id).value)) as records:
         for run_id, future in records:
             try:
@@ -256,7 +256,7 @@ def rebuild(context: Context, key: ModelKey, alias: str, *, to: Manifest | None 
         return Ending("kept", "it can be read again")
     if found.question:
         return Ending("kept", f"it is not known which run it named: {found.question}")
-    record = marker.opened_if_there(context)
+    record = store_record.opened_if_there(context)
     if found.run is not None:
         _check_may_be_named(context, f"{key}@{alias}", found.run, record.store_id)
     signing.check_able(context)

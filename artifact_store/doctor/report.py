@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.references import RunRef
-from artifact_store.ops.deletion import Ending
+from artifact_store.ops.delete import Ending
 from artifact_store.ops.plan import Action, Plan
 from artifact_store.run import Run
 from artifact_store.storage.base import Trait

@@ -12,9 +12,9 @@ from artifact_store.core.manifest import Manifest
 from artifact_store.core.store_record import StoreRecord
 from artifact_store.core.tombstone import MAX_QUARANTINE, Tombstone
 from artifact_store.errors import ArtifactStoreError, Corrupt
-from artifact_store.ops import deletion
+from artifact_store.ops import delete
 from artifact_store.ops.context import Context
-from artifact_store.ops.deletion import Ending
+from artifact_store.ops.delete import Ending
 from artifact_store.ops.records import Stored
 from artifact_store.storage.conditional_write import Outcome
 
@@ -24,7 +24,7 @@ def undelete(context: Context, key: ModelKey, run_id: RunId, alias: str) -> Endi
     pointer = context.records.pointer(key, alias)
     if pointer is None or pointer.value.run_id != run_id:
         return Ending("kept", f"{alias} does not name it any more")
-    deletion.undelete(context, key, run_id)
+    delete.undelete(context, key, run_id)
     return Ending("restored", f"{alias} names it")
 
 
@@ -32,7 +32,7 @@ def has_files(context: Context, manifest: Manifest) -> bool:
     """Tell whether all files of a run are there, with their sizes."""
     run_id = RunId(manifest.run_id)
     try:
-        found = deletion.objects(context, manifest.key, run_id)
+        found = delete.objects(context, manifest.key, run_id)
     except ArtifactStoreError:  # then it is not known, and nothing is offered
         return False
     sizes = {entry.key: entry.size for entry in found}
@@ -68,7 +68,7 @@ def quarantine(context: Context, key: ModelKey, run_id: RunId) -> Ending:
         OutcomeUnknown: it may be in quarantine.
     """
     place = keys.manifest(key, run_id)
-    if aliases := deletion.named_by(context, key, run_id):
+    if aliases := delete.named_by(context, key, run_id):
         return Ending("kept", f"{', '.join(aliases)} names it")
     seen = raw(context, place)
     if seen is None or _record(context, key, run_id) is not None:
@@ -77,7 +77,7 @@ def quarantine(context: Context, key: ModelKey, run_id: RunId) -> Ending:
     stone = Tombstone.quarantined(key, run_id, seen.value, note)
     if replace(context, place, seen, stone.to_bytes(), write_id=note.write_id) is Outcome.LOST:
         return Ending("kept", "another writer was faster")
-    if aliases := deletion.named_by(context, key, run_id):
+    if aliases := delete.named_by(context, key, run_id):
         now = raw(context, place)
         if now is not None and now.value == stone.to_bytes():
             replace(context, place, now, seen.value, write_id=note.write_id)

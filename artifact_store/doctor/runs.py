@@ -18,9 +18,9 @@ from artifact_store.doctor.examination import Examination, shown
 from artifact_store.doctor.objects import UNKNOWN_SIZE, ModelObjects
 from artifact_store.doctor.report import Repair, Severity
 from artifact_store.errors import ArtifactStoreError, NotFound, RunNotFound
-from artifact_store.ops import deletion
-from artifact_store.ops.deletion import Ending
-from artifact_store.ops.survey import Group
+from artifact_store.ops import delete
+from artifact_store.ops.delete import Ending
+from artifact_store.ops.gc import Group
 from artifact_store.storage.base import Entry
 
 _RESTORE = "restore it from a copy of the store; or roll the alias back and delete the run"
@@ -72,7 +72,7 @@ def _torn(exam: Examination, group: Group) -> None:
         return
 
     def clear(now: datetime) -> Ending:
-        return deletion.clear(exam.context, group.key, group.run_id, grace=exam.options.grace, now=now)
+        return delete.clear(exam.context, group.key, group.run_id, grace=exam.options.grace, now=now)
 
     message = f"{_count(group.entries)} of a save that was never committed; {when}"
     repair = Repair("clear", message, clear, _size(group.entries))
@@ -106,7 +106,7 @@ def _committed(exam: Examination, group: Group, manifest: Manifest) -> None:
             exam.add("error", "file-size", where, message, remedy=_RESTORE)
     for other in group.others:
         placed = keys.run_of(other.key)
-        if placed is not None and not deletion.belongs(placed[2], manifest):
+        if placed is not None and not delete.belongs(placed[2], manifest):
             _stray(exam, group, manifest, other, placed[2])
 
 
@@ -122,7 +122,7 @@ def _wrong(entries: Sequence[Entry], manifest: Manifest) -> list[tuple[FileEntry
 
 def _again(exam: Examination, group: Group) -> Group:
     """Return the run as it is listed now: it may have been committed while the store was listed."""
-    listed = exam.ask(lambda: deletion.objects(exam.context, group.key, group.run_id))
+    listed = exam.ask(lambda: delete.objects(exam.context, group.key, group.run_id))
     return group if isinstance(listed, ArtifactStoreError) or not listed else Group(group.key, group.run_id, listed)
 
 
@@ -141,7 +141,7 @@ def _stray(exam: Examination, group: Group, manifest: Manifest, other: Entry, na
 
     def clear(now: datetime) -> Ending:
         del now  # what belongs to the run then is kept
-        return deletion.clear_stray(exam.context, group.key, group.run_id, name)
+        return delete.clear_stray(exam.context, group.key, group.run_id, name)
 
     message = f"left over from another save under the id of {group.label}, which lost to this run"
     repair = None if young else Repair("clear", message, clear, other.size)
@@ -166,7 +166,7 @@ def _deleted(exam: Examination, group: Group, stone: Tombstone) -> None:
     elif group.others:
 
         def sweep(now: datetime) -> Ending:
-            return deletion.sweep(exam.context, group.key, group.run_id, grace=exam.options.grace, now=now)
+            return delete.sweep(exam.context, group.key, group.run_id, grace=exam.options.grace, now=now)
 
         names = shown([entry.key.rpartition("/")[2] for entry in group.others])
         message = (

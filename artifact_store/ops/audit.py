@@ -13,8 +13,8 @@ from artifact_store.core.trust import check_pointer
 from artifact_store.errors import ArtifactStoreError, NotFound, Problem, Unavailable, Unsupported
 from artifact_store.ops import publish, signing
 from artifact_store.ops.context import Context
-from artifact_store.ops.fetch import compare, incoming
 from artifact_store.ops.golden import Predictions
+from artifact_store.ops.read import compare, incoming
 from artifact_store.ops.verdict import Verdict
 from artifact_store.storage.transfer import LARGE
 

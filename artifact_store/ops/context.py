@@ -14,8 +14,8 @@ from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.store_record import Concurrency, StoreRecord
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.ops.keypairs import Signer
+from artifact_store.ops.last_seen import LastSeen
 from artifact_store.ops.records import Records
-from artifact_store.ops.watermark import Watermarks
 from artifact_store.storage.base import Backend
 from artifact_store.storage.cache import FileCache
 from artifact_store.storage.conditional_write import RetryPolicy
@@ -49,7 +49,7 @@ class Context:
     actor: str
     concurrency: Concurrency = "safe"
     signer: Signer | None = None
-    marks: Watermarks | None = None
+    marks: LastSeen | None = None
     provenance: frozenset[str] = frozenset()
     """What a save records of how it came about; see :mod:`artifact_store.ops.provenance`."""
     opened: OpenedStore = field(default_factory=OpenedStore)

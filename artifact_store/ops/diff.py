@@ -13,7 +13,7 @@ from artifact_store.canonical import canonical
 from artifact_store.core import keys
 from artifact_store.core.manifest import Manifest
 from artifact_store.features.schema import FeatureSchema
-from artifact_store.ops import fetch
+from artifact_store.ops import read as fetch
 from artifact_store.ops.context import Context
 
 

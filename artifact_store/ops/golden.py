@@ -14,7 +14,7 @@ from artifact_store.errors import (
     Unavailable,
     Unsupported,
 )
-from artifact_store.ops.predict import ask, predictor_of
+from artifact_store.ops.predictor import ask, predictor_of
 from artifact_store.ops.verdict import Verdict
 
 if TYPE_CHECKING:

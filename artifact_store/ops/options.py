@@ -15,8 +15,8 @@ from artifact_store.core.trust import LoadPolicy
 from artifact_store.errors import InvalidOption
 from artifact_store.ops.context import Context
 from artifact_store.ops.keypairs import Signer
+from artifact_store.ops.last_seen import LastSeen
 from artifact_store.ops.provenance import parse as parse_provenance
-from artifact_store.ops.watermark import Watermarks
 from artifact_store.storage.base import Backend
 from artifact_store.storage.cache import FileCache
 from artifact_store.storage.conditional_write import RetryPolicy
@@ -66,5 +66,5 @@ def make_context(
         concurrency=concurrency,
         signer=signer,
         provenance=parse_provenance(provenance),
-        marks=None if state is None else Watermarks(at_home(state), RetryPolicy(seconds=timeout)),
+        marks=None if state is None else LastSeen(at_home(state), RetryPolicy(seconds=timeout)),
     )

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.errors import AccessDenied, ArtifactStoreError, OutcomeUnknown, Problem, Unavailable
-from artifact_store.ops.deletion import Ending
+from artifact_store.ops.delete import Ending
 from artifact_store.storage.base import Unfinished
 
 Action = Literal["delete", "sweep", "restore", "clear", "abort", "rebuild", "quarantine", "fix", "keep"]

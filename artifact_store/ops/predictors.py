@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from artifact_store.errors import InvalidOption
 from artifact_store.features.schema import FeatureSchema
 from artifact_store.features.tables import table_of
-from artifact_store.ops.predict import METHODS
+from artifact_store.ops.predictor import METHODS
 
 if TYPE_CHECKING:
     from artifact_store.run import Run

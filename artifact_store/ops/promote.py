@@ -12,7 +12,7 @@ after, and what was published before is published again if it went away in betwe
     tombstone               names the run before     check again: is *that* run still there?    (5)  RunDeleted
     tombstone               names a deleted run      swaps in no run: the alias is retired      (6)  RunDeleted
 
-Whoever deletes reads the pointers before and after the tombstone (see :mod:`artifact_store.ops.deletion`), so of a
+Whoever deletes reads the pointers before and after the tombstone (see :mod:`artifact_store.ops.delete`), so of a
 promotion and a deletion that meet at least one sees the other. A client that dies between (2) and (3) leaves an alias
 that may name a tombstone: a load says ``RunDeleted``, and the sweep brings the run back. At (4) and (6) another publish
 may come first: it then stands, and its own client looks after it. A reply that is lost at (2), (4) or (6) is settled by
@@ -38,7 +38,7 @@ from artifact_store.errors import (
     OutcomeUnknown,
     PointerConflict,
 )
-from artifact_store.ops import marker, resolve, signing
+from artifact_store.ops import resolve, signing, store_record
 from artifact_store.ops.context import Context
 from artifact_store.ops.publish import publish, swap
 from artifact_store.ops.records import SeenPointer, Stored
@@ -83,7 +83,7 @@ def roll_back(
         NothingToRollBackTo: no earlier run is left.
         PointerConflict: another client published meanwhile; nothing was done.
     """
-    marker.opened(context)
+    store_record.opened(context)
     past = resolve.history(context, ref)
     manifest = choose(context, ref, past.entries) if target is None else target()
     note = context.note(reason or f"rollback from {past.entries[-1].run_id or 'retired'}")

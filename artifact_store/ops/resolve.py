@@ -13,7 +13,7 @@ from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Pointer, Publish
 from artifact_store.core.references import RunRef
 from artifact_store.errors import AliasNotFound, AliasRetired, Conflict, InvalidReference, RunDeleted
-from artifact_store.ops import catalog, marker, publish, signing
+from artifact_store.ops import listing, publish, signing, store_record
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import Stored
 
@@ -35,7 +35,7 @@ def resolve(context: Context, ref: RunRef, *, signed: bool = True) -> Manifest:
         Untrusted: the policy requires a signature of the pointer or the run, and does not find one that is good.
     """
     if ref.alias is None:
-        run_id = ref.run_id or catalog.resolve_prefix(context, ref.key, ref.run or "")
+        run_id = ref.run_id or listing.resolve_prefix(context, ref.key, ref.run or "")
         manifest = context.records.manifest(ref.key, run_id)
         if signed and context.policy.require_signature:
             signing.check_run(context, manifest)
@@ -73,8 +73,8 @@ def _never_published(context: Context, ref: RunRef, alias: str) -> AliasNotFound
     Raises:
         NotAStore, ContainerNotFound: there is no store in the first place.
     """
-    hint = catalog.instead(context, ref.key, alias)
-    hint = _run_is_meant(ref, [str(key) for key in catalog.models(context)]) or hint
+    hint = listing.instead(context, ref.key, alias)
+    hint = _run_is_meant(ref, [str(key) for key in listing.models(context)]) or hint
     return AliasNotFound(f"{ref} was never published in {context.backend.url}; {hint}")
 
 
@@ -155,6 +155,6 @@ def own(context: Context, what: Manifest | RunRef, *, key: ModelKey | None = Non
     manifest = what if isinstance(what, Manifest) else resolve(context, what, signed=signed)
     if key is not None and manifest.key != key:
         raise Conflict(f"{manifest.label} is no run of {key.display_name}; an alias only names runs of its own model")
-    if manifest.store_id != marker.opened(context).store_id:
+    if manifest.store_id != store_record.opened(context).store_id:
         raise Conflict(f"{manifest.label} belongs to another store; download it and save it here")
     return manifest

@@ -34,7 +34,7 @@ from artifact_store.errors import (
     Unsupported,
     UntrustedKey,
 )
-from artifact_store.ops import marker
+from artifact_store.ops import store_record
 from artifact_store.ops.context import Context
 from artifact_store.ops.keypairs import Signer
 from artifact_store.ops.records import deleted, signature_key
@@ -260,7 +260,7 @@ def sign_pointer(context: Context, pointer: Pointer) -> Pointer:
     signer = context.signer
     if signer is None:
         return pointer
-    announced = pointer.announced(signer.key_id, marker.opened(context).store_id)
+    announced = pointer.announced(signer.key_id, store_record.opened(context).store_id)
     return announced.signed(signer.sign(announced.signed_message()))
 
 
@@ -269,10 +269,10 @@ def open_to_publish(context: Context) -> None:
 
     Raises:
         InvalidOption: as for :func:`check_able`.
-        ArtifactStoreError: as for :func:`artifact_store.ops.marker.opened`.
+        ArtifactStoreError: as for :func:`artifact_store.ops.store_record.opened`.
     """
     check_able(context)
-    marker.opened(context)
+    store_record.opened(context)
 
 
 def check_able(context: Context) -> None:

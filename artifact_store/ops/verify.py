@@ -10,7 +10,7 @@ from artifact_store.core.manifest import Manifest
 from artifact_store.core.references import RefLike, RunRef, has_selector
 from artifact_store.core.trust import TrustedKey
 from artifact_store.errors import InvalidOption, ModelNotFound
-from artifact_store.ops import audit, catalog, resolve, signing
+from artifact_store.ops import audit, listing, resolve, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.keypairs import PublicKey, Signer
 
@@ -34,7 +34,7 @@ def verify(
     if isinstance(what, Manifest):
         return audit.Report([audit.verify_run(context, what, golden)])
     if what is None:
-        return audit.verify_models(context, catalog.models(context), golden)
+        return audit.verify_models(context, listing.models(context), golden)
     if not has_selector(what):
         return _verify_model(context, RunRef.parse(what).key, golden)
     parsed = RunRef.parse(what)
@@ -51,10 +51,10 @@ def verify(
 
 def _verify_model(context: Context, key: ModelKey, golden: audit.Golden | None) -> audit.Report:
     """Check one model, or all of a type where only that is named."""
-    known = catalog.models(context) if key.symbol is None else [key]
+    known = listing.models(context) if key.symbol is None else [key]
     report = audit.verify_models(context, [model for model in known if key.covers(model)], golden)
-    if not report.runs and not report.pointers and not any(map(key.covers, catalog.models(context))):
-        raise ModelNotFound(f"no run of {key.display_name} in {context.backend.url}; {catalog.instead(context, key)}")
+    if not report.runs and not report.pointers and not any(map(key.covers, listing.models(context))):
+        raise ModelNotFound(f"no run of {key.display_name} in {context.backend.url}; {listing.instead(context, key)}")
     return report
 
 

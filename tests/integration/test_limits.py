@@ -28,7 +28,7 @@ from artifact_store.codecs.torch import tensors
 from artifact_store.core import manifest, pointer, statement, store_record, tombstone
 from artifact_store.legacy.pickle_reader import limits as old
 from artifact_store.legacy.trees import notes
-from artifact_store.ops import keypairs, watermark
+from artifact_store.ops import keypairs, last_seen
 
 if sys.platform == "win32":
     pytest.skip("bounds the memory of a process as POSIX does", allow_module_level=True)
@@ -46,7 +46,7 @@ DOORS: dict[str, tuple[str, int, str]] = {
     "_store.json": ("store_record.MAX_STORE_RECORD", store_record.MAX_STORE_RECORD, "the same"),
     "signature": ("statement.MAX_BUNDLE", statement.MAX_BUNDLE, "strict JSON; no unknown field; one base64 spelling"),
     "statement": ("statement.MAX_STATEMENT", statement.MAX_STATEMENT, "strict JSON; every file once"),
-    "what a client has seen": ("watermark._LIMIT", watermark._LIMIT, "as _store.json"),
+    "what a client has seen": ("watermark._LIMIT", last_seen._LIMIT, "as _store.json"),
     "key file": ("keypairs.MAX_KEY_FILE", keypairs.MAX_KEY_FILE, "PEM, ECDSA, three curves"),
     "data file": ("FileEntry.size", 1 << 53, "streamed, hashed, stopped at its size; then its codec"),
     "json": ("documents.MAX_DOCUMENT", documents.MAX_DOCUMENT, "before reading; strict JSON, 32 deep"),

@@ -9,7 +9,8 @@ import pytest
 from artifact_store import ArtifactStore, CodecRegistry, Risk
 from artifact_store.core.files import Progress
 from artifact_store.errors import AccessDenied, Corrupt, InvalidOption, RunDeleted, Unreachable
-from artifact_store.ops import fetch, signing
+from artifact_store.ops import read as fetch
+from artifact_store.ops import signing
 from artifact_store.storage.memory import MemoryBackend
 from tests.unit.samples import patience
 

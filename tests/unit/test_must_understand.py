@@ -12,7 +12,7 @@ from artifact_store.core.pointer import HistoryBlock, Note, Pointer, advance
 from artifact_store.core.store_record import StoreRecord
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import Corrupt, FormatTooNew, FormatUnsupported, RunDeleted, Unsupported
-from artifact_store.ops.watermark import SeenAlias, SeenStore
+from artifact_store.ops.last_seen import SeenAlias, SeenStore
 from tests.cases import each
 from tests.unit.samples import NOW, manifest, resealed
 

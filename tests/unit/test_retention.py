@@ -8,10 +8,10 @@ import pytest
 
 from artifact_store import ArtifactStore, errors
 from artifact_store.core.keys import ModelKey, RunId
-from artifact_store.ops import deletion, probe
-from artifact_store.ops.deletion import Ending, spoken
+from artifact_store.ops import delete, probe
+from artifact_store.ops.delete import Ending, spoken
 from artifact_store.ops.plan import Plan, Step
-from artifact_store.ops.retention import Best, Rules
+from artifact_store.ops.prune import Best, Rules
 from artifact_store.storage.base import Always, Entry, Unfinished
 from artifact_store.storage.local.backend import LocalBackend
 from artifact_store.storage.memory import MemoryBackend
@@ -101,10 +101,10 @@ def test_only_what_is_old_and_was_never_committed_is_cleared():
     young = Entry(f"{KEY}/{RUN}/metadata.json", 5, NOW - timedelta(days=6))
     manifest = Entry(f"{KEY}/{RUN}/manifest.json", 5, NOW - timedelta(days=8))
     week = timedelta(days=7)
-    assert deletion.unclear([old], KEY, RUN, grace=week, now=NOW) is None
-    assert "younger than 7 days" in deletion.unclear([old, young], KEY, RUN, grace=week, now=NOW)
-    assert deletion.unclear([old, manifest], KEY, RUN, grace=week, now=NOW) == "it was committed"
-    assert deletion.unclear([], KEY, RUN, grace=week, now=NOW) == "nothing is left of it"
+    assert delete.unclear([old], KEY, RUN, grace=week, now=NOW) is None
+    assert "younger than 7 days" in delete.unclear([old, young], KEY, RUN, grace=week, now=NOW)
+    assert delete.unclear([old, manifest], KEY, RUN, grace=week, now=NOW) == "it was committed"
+    assert delete.unclear([], KEY, RUN, grace=week, now=NOW) == "nothing is left of it"
 
 
 def storage_time(store):
@@ -258,27 +258,27 @@ def test_who_keeps_a_run_from_being_deleted_is_named_with_the_run():
         run = store.save({"n": 1}, str(KEY))
         said = f"{KEY}:{run.run_id} is what {KEY}@latest names"
         with pytest.raises(errors.RunInUse, match=said):
-            deletion.mark(store._context, KEY, run.run_id, reason="")
-        assert said in str(deletion._trouble_with_aliases(store._context, KEY, run.run_id))
+            delete.mark(store._context, KEY, run.run_id, reason="")
+        assert said in str(delete._trouble_with_aliases(store._context, KEY, run.run_id))
 
 
 def test_only_the_run_that_lies_under_this_very_stone_is_brought_back():
     with ArtifactStore(MemoryBackend()) as store:
         run = store.save({"n": 1}, str(KEY), publish="never")
         context = store._context
-        first = deletion.mark(context, KEY, run.run_id, reason="")
-        assert deletion.unmark(context, KEY, run.run_id, first) is True
-        assert deletion.unmark(context, KEY, run.run_id, first) is True  # it is there already
-        deletion.mark(context, KEY, run.run_id, reason="")
-        assert deletion.unmark(context, KEY, run.run_id, first) is False
-        assert deletion.undelete(context, KEY, run.run_id) == run.manifest
+        first = delete.mark(context, KEY, run.run_id, reason="")
+        assert delete.unmark(context, KEY, run.run_id, first) is True
+        assert delete.unmark(context, KEY, run.run_id, first) is True  # it is there already
+        delete.mark(context, KEY, run.run_id, reason="")
+        assert delete.unmark(context, KEY, run.run_id, first) is False
+        assert delete.undelete(context, KEY, run.run_id) == run.manifest
 
 
 def test_nothing_of_a_run_that_is_deleted_is_taken_for_a_stray():
     with ArtifactStore(MemoryBackend()) as store:
         run = store.save({"n": 1}, str(KEY), publish="never")
-        deletion.mark(store._context, KEY, run.run_id, reason="")
-        assert deletion.clear_stray(store._context, KEY, run.run_id, "other.bin").result == "kept"
+        delete.mark(store._context, KEY, run.run_id, reason="")
+        assert delete.clear_stray(store._context, KEY, run.run_id, "other.bin").result == "kept"
 
 
 def test_notes_give_no_reason_unless_they_are_told_one():

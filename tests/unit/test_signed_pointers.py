@@ -23,9 +23,9 @@ from artifact_store.errors import (
     UntrustedKey,
 )
 from artifact_store.ops.context import OpenedStore
+from artifact_store.ops.last_seen import LastSeen
 from artifact_store.ops.publish import swap
 from artifact_store.ops.records import Stored
-from artifact_store.ops.watermark import Watermarks
 from artifact_store.storage.conditional_write import RetryPolicy
 from artifact_store.storage.memory import MemoryBackend
 from tests.keys import public, signer, strict
@@ -156,13 +156,13 @@ def test_what_is_not_believed_is_not_carried_on():
 
 @pytest.fixture
 def marks(tmp_path):
-    return Watermarks(tmp_path / "seen", RetryPolicy(seconds=5))
+    return LastSeen(tmp_path / "seen", RetryPolicy(seconds=5))
 
 
 def test_a_later_pointer_is_remembered_and_an_older_one_refused(marks, tmp_path):
     for times in (1, 1, 3, 3):
         marks.see(URL, STORE, published(times))
-    again = Watermarks(tmp_path / "seen", RetryPolicy(seconds=5))
+    again = LastSeen(tmp_path / "seen", RetryPolicy(seconds=5))
     with pytest.raises(RolledBack, match="an older state was put back") as caught:
         again.see(URL, STORE, published(2))
     assert (caught.value.seen, caught.value.seq) == (3, 2)
@@ -212,7 +212,7 @@ def test_many_readers_at_once_leave_the_highest_seq(tmp_path):
     wrong = []
 
     def reader(pointer):
-        marks = Watermarks(tmp_path / "seen", RetryPolicy(seconds=20))
+        marks = LastSeen(tmp_path / "seen", RetryPolicy(seconds=20))
         start.wait()
         try:
             marks.see(URL, STORE, pointer)
@@ -228,12 +228,12 @@ def test_many_readers_at_once_leave_the_highest_seq(tmp_path):
         thread.join()
     assert not wrong
     with pytest.raises(RolledBack) as caught:
-        Watermarks(tmp_path / "seen", RetryPolicy(seconds=5)).see(URL, STORE, pointers[0])
+        LastSeen(tmp_path / "seen", RetryPolicy(seconds=5)).see(URL, STORE, pointers[0])
     assert caught.value.seen == 8
 
 
 def test_a_mark_that_never_gets_through_is_said_to_be_contended(tmp_path):
-    marks = Watermarks(tmp_path / "seen", RetryPolicy(seconds=0.2))
+    marks = LastSeen(tmp_path / "seen", RetryPolicy(seconds=0.2))
     marks.see(URL, STORE, published(1))
 
     class Busy:

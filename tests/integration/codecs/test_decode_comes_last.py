@@ -28,7 +28,7 @@ from artifact_store import ArtifactStore, CodecRegistry, Example, FeatureSchema,
 from artifact_store.cli.app import app
 from artifact_store.codecs.sb3.vecnormalize import ObservationNormalizer, RunningStatistics
 from artifact_store.core import trust
-from artifact_store.ops import fetch
+from artifact_store.ops import read as fetch
 from artifact_store.storage import transfer
 from tests.environments import tiny
 from tests.keys import pem, signer, strict

@@ -9,7 +9,7 @@ from artifact_store import ArtifactStore, errors
 from artifact_store.core import keys
 from artifact_store.core.policy import Later
 from artifact_store.core.tombstone import Tombstone
-from artifact_store.ops import deletion, promote
+from artifact_store.ops import delete, promote
 from artifact_store.ops.validate import validate
 from artifact_store.storage.base import Always
 from tests import invariants
@@ -79,7 +79,7 @@ def test_a_signature_is_a_part_of_the_run_by_its_name_when_a_plan_is_carried_out
     run = owner.save({"n": 1}, KEY)
     before = below(owner, run)
     for name in before:
-        ending = deletion.clear_stray(owner._context, run.key, run.run_id, name)
+        ending = delete.clear_stray(owner._context, run.key, run.run_id, name)
         assert (ending.result, ending.detail) == ("kept", "it belongs to the run")
     assert below(owner, run) == before
     assert reader.load(KEY) == {"n": 1}

@@ -27,7 +27,7 @@ from artifact_store.errors import (
 from artifact_store.features.schema import FeatureSchema
 from artifact_store.legacy.trees.notes import parse_notes
 from artifact_store.ops import diff
-from artifact_store.ops.watermark import SeenAlias, SeenStore
+from artifact_store.ops.last_seen import SeenAlias, SeenStore
 from tests.proofs.fuzz.changing import change_json
 from tests.proofs.fuzz.running import Target
 from tests.unit.samples import KEY, NOW, manifest

@@ -20,7 +20,7 @@ from artifact_store.canonical import canonical, sha256
 from artifact_store.cli.app import app
 from artifact_store.core import keys
 from artifact_store.core.keys import ModelKey
-from artifact_store.ops.watermark import Watermarks
+from artifact_store.ops.last_seen import LastSeen
 from artifact_store.storage.conditional_write import RetryPolicy
 from tests.hostile import zip_with
 from tests.legacy_cases import CASES
@@ -390,5 +390,5 @@ def test_row_35_what_a_client_remembers_stays_in_its_folder(home: Path, alias: s
         assert place == f"{sha256(canonical(['../../outside', KEY, alias]))}.json"
         assert os.sep not in keys.seen_store(url)
     with untouched(home):
-        marks = Watermarks(home / "state", RetryPolicy(seconds=5))
+        marks = LastSeen(home / "state", RetryPolicy(seconds=5))
         marks.check_absence("../../outside", ModelKey("gru", "BTCEUR"), alias)

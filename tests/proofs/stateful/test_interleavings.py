@@ -33,7 +33,7 @@ from artifact_store.core.policy import Always
 from artifact_store.core.references import RunRef
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import ArtifactStoreError
-from artifact_store.ops import deletion, promote, publish
+from artifact_store.ops import delete, promote, publish
 from artifact_store.ops.records import Records
 from artifact_store.storage.conditional_write import Outcome
 from tests.proofs.stateful.stepping import BEGIN, GRACE, Content, Inline, explore
@@ -100,17 +100,17 @@ def saver(actor):
 
 
 def deleter(run_id):
-    return lambda actor: deletion.mark(actor.context, KEY, run_id, reason="")
+    return lambda actor: delete.mark(actor.context, KEY, run_id, reason="")
 
 
 def undeleter(run_id):
-    return lambda actor: deletion.undelete(actor.context, KEY, run_id)
+    return lambda actor: delete.undelete(actor.context, KEY, run_id)
 
 
 def sweeper(run_id):
     def work(actor):
         try:
-            return deletion.sweep(actor.context, KEY, run_id, grace=GRACE, now=actor.clock())
+            return delete.sweep(actor.context, KEY, run_id, grace=GRACE, now=actor.clock())
         except errors.RunNotFound as error:
             return error
 
@@ -118,7 +118,7 @@ def sweeper(run_id):
 
 
 def clearer(actor):
-    return deletion.clear(actor.context, KEY, C, grace=GRACE, now=actor.clock())
+    return delete.clear(actor.context, KEY, C, grace=GRACE, now=actor.clock())
 
 
 # ---------------------------------------------------------------- what has to hold
@@ -304,7 +304,7 @@ def test_the_exploration_finds_a_promotion_that_does_not_look_again(monkeypatch)
 
 
 def test_the_exploration_finds_a_sweep_that_does_not_look_at_the_pointers(monkeypatch):
-    monkeypatch.setattr(deletion, "named_by", lambda *_: [])
+    monkeypatch.setattr(delete, "named_by", lambda *_: [])
     with pytest.raises(AssertionError, match="D1|D4"):
         explore(SCENARIOS["a promotion that dies, sweep after a leap"](), always=always, finally_=finally_)
 

@@ -20,7 +20,7 @@ What may stand in the place of the manifest, and which step leads where::
 A client that dies after ``mark`` wrote, and before it read the pointers again, leaves a run that an alias may name: the
 next sweep finds that out before it seals, and brings the run back. A lost reply is settled by the write id in the
 tombstone. Where the pointers cannot be read after the write, the outcome is unknown, and nothing is undone.
-Decides nothing: which runs may go is for :mod:`artifact_store.ops.retention` and :mod:`artifact_store.ops.survey`.
+Decides nothing: which runs may go is for :mod:`artifact_store.ops.prune` and :mod:`artifact_store.ops.gc`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import ArtifactStoreError, Conflict, OutcomeUnknown, RunInUse, Unavailable
-from artifact_store.ops import catalog
+from artifact_store.ops import listing
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import deleted
 from artifact_store.storage.base import Entry
@@ -59,7 +59,7 @@ def named_by(context: Context, key: ModelKey, run_id: RunId) -> list[str]:
     Raises:
         Corrupt: a pointer cannot be believed, so nobody knows.
     """
-    return [alias for alias, pointer in catalog.aliases(context, key).items() if pointer.run_id == run_id]
+    return [alias for alias, pointer in listing.aliases(context, key).items() if pointer.run_id == run_id]
 
 
 def objects(context: Context, key: ModelKey, run_id: RunId) -> list[Entry]:

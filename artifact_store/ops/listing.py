@@ -30,7 +30,7 @@ from artifact_store.errors import (
     RunTooOld,
     Unavailable,
 )
-from artifact_store.ops import marker, publish, signing
+from artifact_store.ops import publish, signing, store_record
 from artifact_store.ops.context import Context
 
 T = TypeVar("T")
@@ -152,7 +152,7 @@ def instead(context: Context, key: ModelKey, alias: str = "") -> str:
     Raises:
         NotAStore, ContainerNotFound: there is no store in the first place.
     """
-    if not marker.check_store(context.records):
+    if not store_record.check_store(context.records):
         return "there is no store yet: check the path, or save the first model"
     known = alias_names(context, key)
     if alias and known:

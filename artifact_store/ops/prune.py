@@ -2,7 +2,7 @@
 
 Safe from pruning: what an alias names (a pin is an alias), what one named until less than the grace period ago, the
 last two runs of every alias, what a rollback would serve, and what its own save may be about to publish. Looks and
-decides; :mod:`artifact_store.ops.deletion` carries it out, and looks at the pointers twice more.
+decides; :mod:`artifact_store.ops.delete` carries it out, and looks at the pointers twice more.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Publish
 from artifact_store.core.policy import metric_value
 from artifact_store.errors import AccessDenied, ArtifactStoreError, InvalidOption, Problem, Unavailable
-from artifact_store.ops import catalog, deletion, marker, promote
+from artifact_store.ops import delete, listing, promote, store_record
 from artifact_store.ops.context import Context
-from artifact_store.ops.deletion import Ending, spoken
+from artifact_store.ops.delete import Ending, spoken
 from artifact_store.ops.plan import Plan, Step
 
 GRACE: Final = timedelta(days=7)
@@ -112,11 +112,11 @@ def _is_count(value: object) -> bool:
 def plan_delete(context: Context, key: ModelKey, run_id: RunId, *, reason: str) -> Plan:
     """Return the plan to delete one run. Raises what :func:`deletion.mark` would raise now."""
     manifest = context.records.manifest(key, run_id)
-    deletion.refuse_named(key, run_id, deletion.named_by(context, key, run_id))
+    delete.refuse_named(key, run_id, delete.named_by(context, key, run_id))
     step = Step(manifest.label, "delete", reason or "it was asked for", size_of(manifest), key, run_id)
 
     def start() -> Callable[[Step], Ending]:
-        marker.opened_if_there(context)
+        store_record.opened_if_there(context)
         return lambda _: _mark(context, step, reason)
 
     return Plan([step], start, strict=True)
@@ -125,7 +125,7 @@ def plan_delete(context: Context, key: ModelKey, run_id: RunId, *, reason: str) 
 def _mark(context: Context, step: Step, reason: str) -> Ending:
     assert step.key is not None
     assert step.run_id is not None
-    deletion.mark(context, step.key, step.run_id, reason=reason)
+    delete.mark(context, step.key, step.run_id, reason=reason)
     return Ending("deleted")
 
 
@@ -143,7 +143,7 @@ def plan_prune(context: Context, models: Sequence[ModelKey], rules: Rules, *, re
     steps = [step for key in models for step in judge(context, key, rules, problems)]
 
     def start() -> Callable[[Step], Ending]:
-        marker.opened_if_there(context)
+        store_record.opened_if_there(context)
         again: dict[ModelKey, dict[RunId | None, Step]] = {}
 
         def carry_out(step: Step) -> Ending:
@@ -166,7 +166,7 @@ def judge(context: Context, key: ModelKey, rules: Rules, problems: list[Problem]
     If an alias cannot be read, nobody knows what it names: it is a problem, and every run is kept.
     """
     now = context.now()
-    runs = list(catalog.manifests(context, key, catalog.Filter(), problems))
+    runs = list(listing.manifests(context, key, listing.Filter(), problems))
     try:
         pasts = histories(context, key)
     except (Unavailable, AccessDenied):
@@ -212,7 +212,7 @@ def histories(context: Context, key: ModelKey) -> dict[str, list[Publish]]:
         Corrupt: a pointer or a part of its archive cannot be believed.
     """
     records = context.records
-    return {alias: records.history(records.pointer(key, alias)) for alias in catalog.alias_names(context, key)}
+    return {alias: records.history(records.pointer(key, alias)) for alias in listing.alias_names(context, key)}
 
 
 def protected(pasts: dict[str, list[Publish]], *, now: datetime, grace: timedelta) -> dict[str, str]:

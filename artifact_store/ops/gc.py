@@ -18,11 +18,11 @@ from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import AccessDenied, ArtifactStoreError, Problem, Unavailable, Unsupported
-from artifact_store.ops import catalog, deletion, marker, probe
+from artifact_store.ops import delete, listing, probe, store_record
 from artifact_store.ops.context import Context
-from artifact_store.ops.deletion import Ending, spoken
+from artifact_store.ops.delete import Ending, spoken
 from artifact_store.ops.plan import Plan, Step
-from artifact_store.ops.retention import check_span
+from artifact_store.ops.prune import check_span
 from artifact_store.storage.base import Entry, Unfinished
 from artifact_store.storage.conditional_write import with_retry
 
@@ -66,13 +66,13 @@ def plan_gc(context: Context, *, grace: timedelta) -> Plan:
         NotAStore: the root holds something else. In an empty one there is nothing to do.
     """
     check_span("grace", grace)
-    if not marker.check_store(context.records):
+    if not store_record.check_store(context.records):
         return Plan((), lambda: lambda _: Ending("kept"))
     found = _Survey(context, grace, context.now())
     steps = [*found.runs(), *found.uploads(), *found.probes()]
 
     def start() -> Callable[[Step], Ending]:
-        marker.opened_if_there(context)
+        store_record.opened_if_there(context)
         now = probe.storage_time(context.backend, context.patience)
         return lambda step: _carry_out(context, step, grace=grace, now=now)
 
@@ -86,11 +86,11 @@ def _carry_out(context: Context, step: Step, *, grace: timedelta, now: datetime)
         context.records.remove(step.target)
         return Ending("cleared")
     if step.action in {"sweep", "restore"}:
-        return deletion.sweep(context, step.key, step.run_id, grace=grace, now=now)
+        return delete.sweep(context, step.key, step.run_id, grace=grace, now=now)
     stray = keys.run_of(step.target)
     if stray is not None:
-        return deletion.clear_stray(context, step.key, step.run_id, stray[2])
-    return deletion.clear(context, step.key, step.run_id, grace=grace, now=now)
+        return delete.clear_stray(context, step.key, step.run_id, stray[2])
+    return delete.clear(context, step.key, step.run_id, grace=grace, now=now)
 
 
 def abort(context: Context, upload: Unfinished, *, grace: timedelta, now: datetime) -> Ending:
@@ -149,7 +149,7 @@ class _Survey:
             yield self._step(group, "sweep", why)
 
     def _crashed(self, group: Group) -> Step:
-        why = deletion.unclear(group.entries, group.key, group.run_id, grace=self.grace, now=self.now)
+        why = delete.unclear(group.entries, group.key, group.run_id, grace=self.grace, now=self.now)
         if why is not None:
             return self._step(group, "keep", f"it was never committed, and {why}")
         newest = max(entry.modified for entry in group.entries)
@@ -161,7 +161,7 @@ class _Survey:
         """Yield the files of other saves under the same id, which lost to this run."""
         for entry in group.others:
             found = keys.run_of(entry.key)
-            if found is None or deletion.belongs(found[2], manifest):
+            if found is None or delete.belongs(found[2], manifest):
                 continue
             if self.now - entry.modified >= self.grace:
                 why = "another save under this run id left it; the run does not have it"
@@ -183,7 +183,7 @@ class _Survey:
         """Return the aliases of a model by the run that they name."""
         if key not in self._named:
             named: dict[str, list[str]] = {}
-            for alias, pointer in catalog.aliases(self.context, key).items():
+            for alias, pointer in listing.aliases(self.context, key).items():
                 named.setdefault(pointer.run_id or "", []).append(alias)
             self._named[key] = named
         return self._named[key]

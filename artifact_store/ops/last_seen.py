@@ -53,7 +53,7 @@ class SeenAlias(Document):
 T = TypeVar("T", SeenStore, SeenAlias)
 
 
-class Watermarks:
+class LastSeen:
     """The folder, made with the first mark, readable by its owner only."""
 
     def __init__(self, folder: Path, patience: RetryPolicy) -> None:
