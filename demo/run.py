@@ -28,7 +28,7 @@ from show import lines, paragraph, title
 from train import PLANS, Plan, last_said, train_request
 
 from artifact_store import ArtifactStore, ArtifactStoreError, Run, __version__, errors
-from artifact_store.cli import text
+from artifact_store.cli import output
 
 LEGEND = (
     "Every number below is out of sample: a fold is tested on later bars than its model was trained on. Majority: the "
@@ -44,7 +44,7 @@ LEGEND = (
 @click.option("--quick", is_flag=True, help="Fewer folds and steps, for tests.")
 def main(url: str, endpoint_url: str | None, *, quick: bool) -> None:
     """Train on real prices, save, load in another process, refuse wrong columns, roll back, verify."""
-    text.never_fail()
+    output.never_fail()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # for networks this small, threads only wait for each other
     options = {"endpoint_url": endpoint_url} if endpoint_url else None
     try:
@@ -73,7 +73,7 @@ def introduce(store: ArtifactStore) -> None:
         if holding
     ]
     title(f"artifact-store {__version__}: what was trained is what is loaded")
-    lines(text.fields([("store", store.url), ("engine", f"{have.engine}: {', '.join(holds)}")], indent=2))
+    lines(output.fields([("store", store.url), ("engine", f"{have.engine}: {', '.join(holds)}")], indent=2))
     click.echo()
     paragraph(LEGEND, indent=2)
 
@@ -84,7 +84,7 @@ def train_market(store: ArtifactStore, sample: Sample, folder: Path, *, quick: b
     first, last = market.frame.index[0], market.frame.index[-1]
     title(f"Train on {sample.symbol} in process {os.getpid()}")
     lines(
-        text.fields(
+        output.fields(
             [
                 ("data", f"{len(market.frame):,} {sample.bars} bars, {first:%Y-%m-%d} to {last:%Y-%m-%d}"),
                 ("features", f"{market.features.shape[1]}, each from the bar and its past"),
@@ -121,7 +121,7 @@ def train_plan(
     click.secho(f"  {plan.family}, {plan.name}{chosen}: walking forward, out of sample", bold=True)
     assert outcome.overall is not None
     rows = [*fold_rows(outcome, market), ["all", "", *cells(outcome.overall)]]
-    lines(text.table(HEAD, rows, indent=2))
+    lines(output.table(HEAD, rows, indent=2))
     click.echo(f"  One standard error of the AUC of a coin on so many bars is {chance(outcome.overall):.3f}.")
     click.echo(f"  Saved {outcome.latest.ref}, {outcome.latest.published}.")
     paragraph(f"{outcome.promoted}.", indent=2)
@@ -148,7 +148,7 @@ def inventory(store: ArtifactStore) -> None:
                     [f"{family}/{symbol}@{alias}", *described(store.get(f"{family}/{symbol}:{pointer.run_id}"))]
                 )
             rows[-1][-1] = f"{len(runs)}"
-    lines(text.table(("alias", "run", "recipe", "features", "size", "runs"), rows, indent=2))
+    lines(output.table(("alias", "run", "recipe", "features", "size", "runs"), rows, indent=2))
 
 
 def described(run: Run) -> list[str]:
@@ -156,7 +156,7 @@ def described(run: Run) -> list[str]:
     chosen = run.features
     width = f"{chosen.input_size} of {chosen.feature_count}" if chosen is not None else ""
     fold = f", fold {run.tags['fold']}" if "fold" in run.tags else ""
-    size = text.size(sum(file.size for file in run.files.values()))
+    size = output.size(sum(file.size for file in run.files.values()))
     return [str(run.run_id), run.tags.get("recipe", "") + fold, width, size, ""]
 
 

@@ -26,7 +26,7 @@ from show import Checks, lines, paragraph, title
 from train import EXPECTED_BARS
 
 from artifact_store import ArtifactStore, ArtifactStoreError, errors
-from artifact_store.cli import text
+from artifact_store.cli import output
 
 FAMILIES = ("lightgbm", "gru", "ppo")
 RENAMED = {"volatility_20": "Volatility 20"}
@@ -39,7 +39,7 @@ RENAMED = {"volatility_20": "Volatility 20"}
 @click.option("--data", type=click.Path(exists=True, path_type=Path), required=True)
 def main(url: str, endpoint_url: str | None, path: Path, data: Path) -> None:
     """Load what run.py saved, and check it."""
-    text.never_fail()
+    output.never_fail()
     expected = json.loads(path.read_text(encoding="utf-8"))
     checks = Checks()
     try:
@@ -103,7 +103,7 @@ def predict(
 def trade(store: ArtifactStore, data: Path, expected: Mapping[str, Any], checks: Checks) -> None:
     """Let the paper trader find, load and ask all models at once."""
     made = signals(store, SYMBOLS, data, models=FAMILIES)
-    lines(text.table(HEAD, [row(of) for of in made], indent=2))
+    lines(output.table(HEAD, [row(of) for of in made], indent=2))
     for of in made:
         family = expected[of.symbol]["families"][of.model]
         wanted = family["best"] or family["latest"]
@@ -148,8 +148,8 @@ def roll_back(store: ArtifactStore, symbol: str, data: Path, expected: Mapping[s
     said = signals_of(adapter, as_it_comes(symbol, data))
     claim = f"{len(said.values)} predictions of that run, {exactness(adapter)}"
     checks.check(agree(adapter, said, expected["runs"][run.run_id]), claim)
-    rows = [[str(of.seq), text.time(of.at), str(of.run_id), of.reason] for of in store.history(ref)[-3:]]
-    lines(text.table(("seq", "published (UTC)", "run", "reason"), rows, indent=10))
+    rows = [[str(of.seq), output.time(of.at), str(of.run_id), of.reason] for of in store.history(ref)[-3:]]
+    lines(output.table(("seq", "published (UTC)", "run", "reason"), rows, indent=10))
 
 
 def verify(store: ArtifactStore, checks: Checks) -> None:
@@ -158,8 +158,10 @@ def verify(store: ArtifactStore, checks: Checks) -> None:
         for family in FAMILIES:
             report = store.verify(f"{family}/{symbol}", predict=True)
             runs, files = len(report.runs), sum(run.files for run in report)
-            size = text.size(sum(run.bytes for run in report))
-            claim = f"{family}/{symbol}: {text.count(runs, 'run')}, {text.count(files, 'file')}, {size} are as saved"
+            size = output.size(sum(run.bytes for run in report))
+            claim = (
+                f"{family}/{symbol}: {output.count(runs, 'run')}, {output.count(files, 'file')}, {size} are as saved"
+            )
             checks.check(report.ok, f"{claim}, and predict the same")
             for problem in report.problems:
                 note(str(problem))

@@ -8,15 +8,15 @@ import click
 
 from artifact_store._version import __version__
 from artifact_store.cli import program
-from artifact_store.cli.change import promote, retire, rollback
 from artifact_store.cli.check import verify
-from artifact_store.cli.clear import delete, gc, prune, undelete
 from artifact_store.cli.compare import diff
 from artifact_store.cli.doctor import doctor
+from artifact_store.cli.files import get, put
+from artifact_store.cli.housekeeping import delete, gc, prune, undelete
 from artifact_store.cli.legacy import export, migrate
-from artifact_store.cli.look import history, ls, show
-from artifact_store.cli.move import get, put
+from artifact_store.cli.publish import promote, retire, rollback
 from artifact_store.cli.session import PASSWORD, Session
+from artifact_store.cli.show import history, ls, show
 from artifact_store.cli.trust import keygen, sign
 from artifact_store.cli.validate import validate_models
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from artifact_store.cli import text
+from artifact_store.cli import output
 from artifact_store.cli.session import Command, Session, pass_session, refuse_what_is_no_store
 from artifact_store.cli.validate import described, listed, status, told
 from artifact_store.errors import (
@@ -90,25 +90,25 @@ def _lines(report: Report, names: Mapping[str, str] | None) -> Iterator[str]:
     columns = {
         "run": [run.label for run in report],
         "files": [str(run.files) for run in report],
-        "size": [text.size(run.bytes) for run in report],
+        "size": [output.size(run.bytes) for run in report],
     }
     if names is not None:
         columns["signed by"] = [_signature(run, names) for run in report]
     columns["result"] = [_result(run) for run in report]
     if any(run.predictions for run in report):
         columns["predictions"] = [str(run.predictions or "-") for run in report]
-    yield from text.table(list(columns), [list(row) for row in zip(*columns.values(), strict=True)])
+    yield from output.table(list(columns), [list(row) for row in zip(*columns.values(), strict=True)])
     yield ""
     yield from told(report.problems, "red")
     yield from told(report.unchecked, "yellow")
-    runs = text.count(len(report.runs), "run")
-    files = text.count(sum(run.files for run in report), "file")
-    size = text.size(sum(run.bytes for run in report))
+    runs = output.count(len(report.runs), "run")
+    files = output.count(sum(run.files for run in report), "file")
+    size = output.size(sum(run.bytes for run in report))
     if report.ok:
-        unknown = f"; {text.count(len(report.unchecked), 'run')} cannot be compared here" if report.unchecked else ""
+        unknown = f"; {output.count(len(report.unchecked), 'run')} cannot be compared here" if report.unchecked else ""
         yield f"{runs}, {files}, {size}: all as saved{unknown}."
     else:
-        yield f"{runs}, {files}, {size}: {text.count(len(report.problems), 'problem')}."
+        yield f"{runs}, {files}, {size}: {output.count(len(report.problems), 'problem')}."
 
 
 def _result(run: RunReport) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from artifact_store.cli import program, text
+from artifact_store.cli import output, program
 from artifact_store.cli.session import Command, Session, page_width, pass_session
 from artifact_store.ops.diff import Difference, Section
 
@@ -34,18 +34,18 @@ def diff(session: Session, context: click.Context, a: str, b: str, *, exit_code:
 
 
 def _lines(found: Difference) -> Iterator[str]:
-    yield f"a  {text.safe(found.a)}"
-    yield f"b  {text.safe(found.b)}"
+    yield f"a  {output.safe(found.a)}"
+    yield f"b  {output.safe(found.b)}"
     yield ""
     rows = [[_TITLES.get(name, name), *row] for name, section in found.sections() if section for row in _rows(section)]
     if not rows:
         yield "No differences."
         return
-    names = max(len(text.safe(" ".join(row[:2]))) for row in rows)
+    names = max(len(output.safe(" ".join(row[:2]))) for row in rows)
     width = max((page_width() - names - 6) // 2, _NARROWEST)
-    yield from text.table(
+    yield from output.table(
         ("what", "name", "a", "b"),
-        [[what, name, *(text.shortened(each, width) for each in pair)] for what, name, *pair in rows],
+        [[what, name, *(output.shortened(each, width) for each in pair)] for what, name, *pair in rows],
     )
 
 
@@ -69,9 +69,9 @@ def _apart(one: Any, other: Any) -> tuple[str, str]:
 
 def _shown(value: Any) -> str:
     if isinstance(value, dict) and value.keys() == {"size", "sha256"}:
-        return f"{value['sha256'][:12]} {text.size(value['size'])}"
+        return f"{value['sha256'][:12]} {output.size(value['size'])}"
     if isinstance(value, dict) and value.keys() == {"codec", "type"}:
         return f"{value['codec']} {value['type']}"
     if isinstance(value, float):
-        return text.number(value)
+        return output.number(value)
     return value if isinstance(value, str) else json.dumps(value)

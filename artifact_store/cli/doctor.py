@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import click
 
-from artifact_store.cli import program, text
-from artifact_store.cli.clear import GRACE, plan_document
+from artifact_store.cli import output, program
+from artifact_store.cli.housekeeping import GRACE, plan_document
 from artifact_store.cli.session import Bar, Command, Session, page_width, pass_session
 from artifact_store.doctor.report import SEVERITIES, Diagnosis, Finding, Severity
 from artifact_store.ops.plan import Applied, Plan
@@ -143,7 +143,7 @@ def _lines(found: Diagnosis, plan: Plan | None, applied: Applied | None, after: 
 
 def _page(found: Diagnosis, *, brief: bool = False) -> Iterator[str]:
     if not brief:
-        yield click.style(f"{text.safe(found.url)}", bold=True)
+        yield click.style(f"{output.safe(found.url)}", bold=True)
         rows = [(f"{fact.name}", _STATES[fact.state], fact.message) for fact in found.facts]
         yield from _facts(rows)
     for severity, title in _TITLES.items():
@@ -166,10 +166,10 @@ def _facts(rows: list[tuple[str, str, str]]) -> Iterator[str]:
 
 def _paragraph(found: Finding) -> Iterator[str]:
     """Yield a finding as a paragraph: its code and target, what is wrong, and what to do."""
-    yield f"  {click.style(found.code, bold=True)}  {text.safe(found.target)}"
+    yield f"  {click.style(found.code, bold=True)}  {output.safe(found.target)}"
     yield from _wrapped("      ", found.message)
     if found.remedy.startswith(_COMMANDS):
-        yield text.safe(f"   -> {found.remedy}")  # in one piece, to be copied
+        yield output.safe(f"   -> {found.remedy}")  # in one piece, to be copied
     elif found.remedy:
         yield from _wrapped("   -> ", found.remedy)
 
@@ -178,7 +178,7 @@ def _wrapped(head: str, message: str) -> Iterator[str]:
     width = max(page_width(), _NARROW)
     after = " " * len(head)
     lines = textwrap.wrap(
-        text.safe(message), width, initial_indent=head, subsequent_indent=after, break_on_hyphens=False
+        output.safe(message), width, initial_indent=head, subsequent_indent=after, break_on_hyphens=False
     )
     yield from lines or [head.rstrip()]
 
@@ -190,28 +190,28 @@ def _repairs(plan: Plan, applied: Applied | None) -> Iterator[str]:
         rows = [(done.ending.result, done.step.target, done.ending.detail or done.step.reason) for done in applied]
     left = [("not done", step.target, step.reason) for step in plan.kept]
     for word, target, reason in [*rows, *left]:
-        yield f"  {click.style(word, bold=True)}  {text.safe(target)}"
+        yield f"  {click.style(word, bold=True)}  {output.safe(target)}"
         yield from _wrapped("      ", reason)
     if not plan.changes:
         yield "  There is nothing that can be repaired without a decision."
     elif applied is None:
-        yield f"  {text.count(len(plan.changes), 'repair')}. Nothing has happened yet: --apply does it."
+        yield f"  {output.count(len(plan.changes), 'repair')}. Nothing has happened yet: --apply does it."
     else:
         made = sum(done.ending.result != "kept" for done in applied)
-        yield f"  {made} of {text.count(len(plan.changes), 'repair')} made."
+        yield f"  {made} of {output.count(len(plan.changes), 'repair')} made."
 
 
 def _summary(found: Diagnosis) -> str:
     counts = found.counts
     looked = (
-        f"{text.count(counts.models, 'model')}, {text.count(counts.runs, 'run')}, "
-        f"{text.count(counts.aliases, 'alias', 'aliases')}, {text.count(counts.objects, 'object')}, "
-        f"{text.size(counts.bytes)}"
+        f"{output.count(counts.models, 'model')}, {output.count(counts.runs, 'run')}, "
+        f"{output.count(counts.aliases, 'alias', 'aliases')}, {output.count(counts.objects, 'object')}, "
+        f"{output.size(counts.bytes)}"
     )
-    looked += f", {text.size(counts.bytes_read)} of them compared" if found.deep else "; --deep compares every byte"
+    looked += f", {output.size(counts.bytes_read)} of them compared" if found.deep else "; --deep compares every byte"
     words: Mapping[Severity, str] = {"error": "errors", "warning": "warnings", "note": "notes", "unknown": "unknown"}
     counted = [
-        text.count(len(several), word.removesuffix("s"), word)
+        output.count(len(several), word.removesuffix("s"), word)
         for severity, word in words.items()
         if (several := found.of(severity))
     ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from artifact_store.cli import program, text
+from artifact_store.cli import output, program
 from artifact_store.cli.session import Command, Session, pass_session
 from artifact_store.core.references import RunRef
 from artifact_store.errors import InvalidOption
@@ -69,16 +69,16 @@ class _Runs:
 def _lines(report: Migration) -> Iterator[str]:
     rows = [[_name(run), run.outcome, run.told.features.partition(" (")[0], _remark(run)] for run in report]
     if rows:
-        yield from text.table(("run", "result", "features", "refused"), rows)
+        yield from output.table(("run", "result", "features", "refused"), rows)
         yield ""
     if report.aliases:
-        yield from text.table(("alias", "names", "result"), [_alias(alias) for alias in report.aliases])
+        yield from output.table(("alias", "names", "result"), [_alias(alias) for alias in report.aliases])
         yield ""
     for where, error in _refusals(report):
-        yield f"{click.style(type(error).__name__, fg='red', bold=True)} {text.safe(f'{where}: {error}')}"
+        yield f"{click.style(type(error).__name__, fg='red', bold=True)} {output.safe(f'{where}: {error}')}"
     counts = ", ".join(f"{count} {outcome}" for outcome, count in report.counts.items())
     done = "Nothing was written. " if report.dry_run else ""
-    yield f"{done}{text.count(len(report.runs), 'run')} in {text.safe(report.old)}: {counts or 'none'}."
+    yield f"{done}{output.count(len(report.runs), 'run')} in {output.safe(report.old)}: {counts or 'none'}."
 
 
 def _refusals(report: Migration) -> Iterator[tuple[str, BaseException]]:
@@ -128,4 +128,4 @@ def export(session: Session, *, ref: str, directory: str, legacy: bool, pickles:
         folder = write_old(run, Path(directory), pickles=pickles, alias=RunRef.parse(ref).alias)
     files = sorted(path.name for path in folder.iterdir())
     document = {"ref": str(run.ref), "folder": str(folder), "files": files}
-    session.answer(document, [f"{text.ref(run.ref)} is in {text.safe(str(folder))}: {', '.join(files)}."])
+    session.answer(document, [f"{output.ref(run.ref)} is in {output.safe(str(folder))}: {', '.join(files)}."])

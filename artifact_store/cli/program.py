@@ -24,8 +24,8 @@ from typing import Any, Final
 import click
 
 from artifact_store import errors
-from artifact_store.cli import text
-from artifact_store.cli.text import safe, table
+from artifact_store.cli import output
+from artifact_store.cli.output import safe, table
 from artifact_store.store import ArtifactStore
 
 __all__ = [
@@ -90,7 +90,7 @@ class _Ending(click.Command):
         self, *args: Any, problems: str = "something was found wrong", interrupted: str = "interrupted", **kwargs: Any
     ) -> None:
         self._interrupted = interrupted
-        settings = {"help_option_names": ["-h", "--help"], "max_content_width": text.WIDTH}
+        settings = {"help_option_names": ["-h", "--help"], "max_content_width": output.WIDTH}
         usual = {"epilog": _EXPLAINED.format(problems=problems), "context_settings": settings}
         super().__init__(*args, **{**usual, **kwargs})
 
@@ -109,7 +109,7 @@ class _Ending(click.Command):
 
         if not standalone_mode:
             return run()
-        text.never_fail()
+        output.never_fail()
         given = sys.argv[1:] if args is None else args
         sys.exit(ending(run, as_json="--json" in given, interrupted=self._interrupted))
 

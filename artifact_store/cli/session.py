@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from artifact_store.cli import program, text
+from artifact_store.cli import output, program
 from artifact_store.core.files import Progress
 from artifact_store.core.keys import ModelKey
 from artifact_store.errors import AliasNotFound
@@ -59,7 +59,7 @@ class Session:
         """Tell a person on stderr what could not be read; a machine finds it in the document."""
         if not self.json:
             for problem in problems:
-                click.echo(f"{click.style('Problem:', fg='yellow')} {text.safe(str(problem))}", err=True)
+                click.echo(f"{click.style('Problem:', fg='yellow')} {output.safe(str(problem))}", err=True)
 
     @property
     def shows_progress(self) -> bool:
@@ -78,7 +78,7 @@ def load_signer(path: Path) -> Signer:
 
 def page_width() -> int:
     """Return how many columns the reader sees."""
-    return shutil.get_terminal_size((text.WIDTH, 0)).columns if sys.stdout.isatty() else text.WIDTH
+    return shutil.get_terminal_size((output.WIDTH, 0)).columns if sys.stdout.isatty() else output.WIDTH
 
 
 class Command(click.Command):

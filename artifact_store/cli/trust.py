@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from artifact_store.cli import text
+from artifact_store.cli import output
 from artifact_store.cli.session import PASSWORD, Command, Session, load_signer, pass_session
 from artifact_store.core.statement import MAX_BUNDLE
 from artifact_store.errors import InvalidOption
@@ -39,7 +39,7 @@ def keygen(session: Session, prefix: Path, *, password: bool) -> None:
         f"{public} verifies: give it to those who load, by another way than the store.",
         f"The key is {key.key_id[:16]}.",
     ]
-    session.answer(document, map(text.safe, lines))
+    session.answer(document, map(output.safe, lines))
 
 
 def _new_password() -> str:
@@ -84,7 +84,7 @@ def sign(session: Session, ref: str, key: Path, bundle: Path | None) -> None:
             public = PublicKey.from_pem(key)
             run, key_id = store.sign(ref, _bundle(bundle), public), public.key_id
     document = {"ref": str(run.ref), "manifest_sha256": run.manifest.digest, "key_id": key_id}
-    session.answer(document, [f"{text.ref(run.ref)} is signed by the key {text.safe(key_id[:16])}."])
+    session.answer(document, [f"{output.ref(run.ref)} is signed by the key {output.safe(key_id[:16])}."])
 
 
 def _bundle(path: Path) -> bytes:

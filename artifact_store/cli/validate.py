@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from artifact_store.cli import program, text
+from artifact_store.cli import output, program
 from artifact_store.cli.session import Command, Session, pass_session, refuse_what_is_no_store
 from artifact_store.core.compatibility import Compatibility
 from artifact_store.core.keys import ModelKey
@@ -118,7 +118,7 @@ def _timed(key: ModelKey, find: Callable[[ModelKey], Run]) -> Timed:
 
 
 def _name(key: ModelKey | None) -> str:
-    return "" if key is None else text.safe(key.display_name)
+    return "" if key is None else output.safe(key.display_name)
 
 
 def _document(url: str, checked: Iterable[Timed]) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def listed(problems: Iterable[Problem]) -> list[dict[str, Any]]:
 def told(problems: Iterable[Problem], colour: str) -> Iterator[str]:
     """Yield a line for each finding."""
     for problem in problems:
-        yield f"{click.style(type(problem.error).__name__, fg=colour, bold=True)} {text.safe(str(problem))}"
+        yield f"{click.style(type(problem.error).__name__, fg=colour, bold=True)} {output.safe(str(problem))}"
 
 
 def described(predictions: Predictions | None) -> dict[str, Any] | None:
@@ -189,7 +189,7 @@ def _lines(checked: Sequence[Timed]) -> Iterator[str]:
         ]
         for report, _ in checked
     ]
-    yield from text.table(head, rows)
+    yield from output.table(head, rows)
     yield ""
     yield from _environments([report for report, _ in checked])
     for report, _ in checked:
@@ -198,7 +198,7 @@ def _lines(checked: Sequence[Timed]) -> Iterator[str]:
     wrong = sum(not report.ok for report, _ in checked)
     unchecked = sum(report.verdict is Verdict.UNCHECKED for report, _ in checked)
     silent = sum(report.predictions is not None and report.predictions.outcome == "no example" for report, _ in checked)
-    summary = f"{text.count(len(checked), 'model')}: {wrong or 'none'} with problems"
+    summary = f"{output.count(len(checked), 'model')}: {wrong or 'none'} with problems"
     summary += f", {unchecked} cannot be checked here" if unchecked else ""
     yield summary + (f", {silent} without golden predictions." if silent else ".")
 
@@ -211,7 +211,7 @@ def _environments(reports: Sequence[ModelReport]) -> Iterator[str]:
             if remark.verdict is Compatibility.RISKY:
                 models.setdefault(str(remark), []).append(str(report.key))
     for remark_text, keys in models.items():
-        yield f"{click.style('risky', fg='yellow', bold=True)} {text.safe(remark_text)}: {', '.join(keys)}"
+        yield f"{click.style('risky', fg='yellow', bold=True)} {output.safe(remark_text)}: {', '.join(keys)}"
 
 
 def _why(report: ModelReport) -> str:

@@ -18,9 +18,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from artifact_store import ArtifactStore, Digest, FeatureSchema, __version__, errors
-from artifact_store.cli import program, text
+from artifact_store.cli import output as text
+from artifact_store.cli import program
 from artifact_store.cli.app import app
-from artifact_store.cli.move import _write_new
+from artifact_store.cli.files import _write_new
 from artifact_store.cli.session import Bar
 from artifact_store.core.files import Progress
 from tests.servers import SeaweedServer

@@ -14,7 +14,7 @@ from artifact_models.trading import trade
 from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, ModelKey
-from artifact_store.cli import text
+from artifact_store.cli import output
 from artifact_store.core.shell import quoted
 from tests.integration.e2e.test_cli import Cli, cli  # noqa: F401 -- a fixture
 
@@ -67,7 +67,7 @@ def test_remedies_are_quoted(cli: Cli) -> None:  # noqa: F811
     remedies = [found["remedy"] for found in cli.json_of_any_status("doctor")["findings"]]
     wanted = f"artifact-store rollback {quoted('gru/M&M.NS;2Fx@latest')}"
     assert wanted in remedies
-    assert text.ref("gru/BTCEUR@latest") == "gru/BTCEUR@latest"
+    assert output.ref("gru/BTCEUR@latest") == "gru/BTCEUR@latest"
 
 
 def test_a_slash_gets_the_exact_spelling(cli: Cli, runs: dict[str, str]) -> None:  # noqa: F811

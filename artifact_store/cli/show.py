@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from artifact_store.cli import text
+from artifact_store.cli import output
 from artifact_store.cli.session import Command, Session, page_width, pass_session, refuse_what_is_no_store
 from artifact_store.core.documents import write_time
 from artifact_store.core.keys import ModelKey
@@ -61,8 +61,8 @@ def list_models(session: Session, store: ArtifactStore, models: Sequence[ModelKe
         [_label(model), str(model["runs"]), str(model["newest"] or ""), ", ".join(_names(model["aliases"]))]
         for model in found
     ]
-    empty = [f"No models in {text.safe(store.url)} yet."]
-    session.answer(document, text.table(("model", "runs", "newest run", "aliases"), rows) if rows else empty)
+    empty = [f"No models in {output.safe(store.url)} yet."]
+    session.answer(document, output.table(("model", "runs", "newest run", "aliases"), rows) if rows else empty)
     session.warn(problems)
 
 
@@ -108,7 +108,7 @@ def list_runs(session: Session, store: ArtifactStore, key: ModelKey, limit: int 
     found = [_run(run, pointers) for run in runs]
     document = {"store": store.url, "key": str(key), "runs": found, "problems": problems}
     session.answer(
-        document, _run_lines(runs, pointers) if runs else [text.safe(f"{key.display_name} has no committed run.")]
+        document, _run_lines(runs, pointers) if runs else [output.safe(f"{key.display_name} has no committed run.")]
     )
     session.warn(problems)
 
@@ -129,19 +129,19 @@ def _run(run: Run, pointers: Mapping[str, Pointer]) -> dict[str, Any]:
 def _run_lines(runs: Sequence[Run], pointers: Mapping[str, Pointer]) -> Iterator[str]:
     head = ["run", "saved (UTC)", "aliases", "size"]
     rows = [
-        [run.run_id, text.time(run.created_at), ", ".join(aliases_of(run, pointers)), text.size(size_of(run))]
+        [run.run_id, output.time(run.created_at), ", ".join(aliases_of(run, pointers)), output.size(size_of(run))]
         for run in runs
     ]
     used = sum(max(len(row[place]) for row in [head, *rows]) + _GAP for place in range(len(head)))
     for name in dict.fromkeys(name for run in runs for name in run.metrics):
-        cells = [text.number(run.metrics[name]) if name in run.metrics else "" for run in runs]
+        cells = [output.number(run.metrics[name]) if name in run.metrics else "" for run in runs]
         used += max(len(cell) for cell in [name, *cells]) + _GAP
         if used > page_width() + _GAP:
             break
-        head.append(text.safe(name))
+        head.append(output.safe(name))
         for row, cell in zip(rows, cells, strict=True):
             row.append(cell)
-    return text.table(head, rows)
+    return output.table(head, rows)
 
 
 def aliases_of(run: Run, pointers: Mapping[str, Pointer]) -> list[str]:
@@ -218,10 +218,10 @@ def _everything(run: Run, pointers: Mapping[str, Pointer], problems: list[str]) 
 
 def _page(run: Run, pointers: Mapping[str, Pointer]) -> Iterator[str]:
     manifest = run.manifest
-    yield click.style(text.ref(run.ref), bold=True)
-    yield from text.fields(
+    yield click.style(output.ref(run.ref), bold=True)
+    yield from output.fields(
         [
-            ("saved", f"{text.time(run.created_at)} UTC"),
+            ("saved", f"{output.time(run.created_at)} UTC"),
             ("aliases", ", ".join(aliases_of(run, pointers)) or "none"),
             ("stored at", run.url()),
             ("manifest", f"sha256 {manifest.digest}"),
@@ -232,24 +232,24 @@ def _page(run: Run, pointers: Mapping[str, Pointer]) -> Iterator[str]:
     )
     parts = manifest.components.items()
     rows = [[name, str(part.codec.ref), str(part.risk), part.type, ", ".join(part.files)] for name, part in parts]
-    yield from _section("Components", text.table(("component", "codec", "risk", "type", "files"), rows, indent=2))
-    files = [[file.path, text.size(file.size), file.sha256[:_DIGITS]] for file in manifest.files]
-    title = f"Files, {text.size(size_of(run))}"
-    yield from _section(title, text.table(("file", "size", f"sha256 ({_DIGITS} of 64)"), files, indent=2))
+    yield from _section("Components", output.table(("component", "codec", "risk", "type", "files"), rows, indent=2))
+    files = [[file.path, output.size(file.size), file.sha256[:_DIGITS]] for file in manifest.files]
+    title = f"Files, {output.size(size_of(run))}"
+    yield from _section(title, output.table(("file", "size", f"sha256 ({_DIGITS} of 64)"), files, indent=2))
     if run.features is not None:
         yield from _section(_features_title(run.features), _feature_lines(run.features))
-    metrics = [(name, text.number(value)) for name, value in run.metrics.items()]
+    metrics = [(name, output.number(value)) for name, value in run.metrics.items()]
     for name, pairs in (
         ("Metrics", metrics),
         ("Tags", list(run.tags.items())),
         ("Configuration", _plain(run.config)),
         ("Training configuration", _plain(run.training_config)),
-        ("Data", [(name, f"{text.size(found.size)}, sha256 {found.sha256}") for name, found in run.data.items()]),
+        ("Data", [(name, f"{output.size(found.size)}, sha256 {found.sha256}") for name, found in run.data.items()]),
         ("Made by", _plain(manifest.provenance)),
         ("Made with", _plain({name: value for name, value in manifest.environment.items() if name != "packages"})),
     ):
         if pairs:
-            yield from _section(name, text.fields(pairs, indent=2))
+            yield from _section(name, output.fields(pairs, indent=2))
     yield from _package_lines(manifest.environment.get("packages"))
 
 
@@ -276,7 +276,7 @@ def _package_lines(packages: object) -> Iterator[str]:
     from textwrap import wrap
 
     if isinstance(packages, Mapping) and packages:
-        names = ", ".join(f"{text.safe(str(name))} {text.safe(str(version))}" for name, version in packages.items())
+        names = ", ".join(f"{output.safe(str(name))} {output.safe(str(version))}" for name, version in packages.items())
         yield from wrap(names, page_width(), initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
 
 
@@ -296,10 +296,10 @@ def _feature_lines(schema: FeatureSchema) -> Iterator[str]:
     from textwrap import wrap
 
     chosen = set(schema.selected) if schema.has_selection else set[int]()
-    names = (f"{text.safe(name)}{'*' if place in chosen else ''}" for place, name in enumerate(schema.names))
+    names = (f"{output.safe(name)}{'*' if place in chosen else ''}" for place, name in enumerate(schema.names))
     yield from wrap(", ".join(names), page_width(), initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
     if schema.reason:
-        yield f"  * {text.safe(schema.reason)}"
+        yield f"  * {output.safe(schema.reason)}"
 
 
 def _plain(values: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -312,7 +312,7 @@ def _plain(values: Mapping[str, Any]) -> list[tuple[str, str]]:
             flat[name] = value
     room = page_width() - max((len(name) for name in flat), default=0) - 2 * _GAP
     return [
-        (name, value if isinstance(value, str) else text.shortened(json.dumps(value, ensure_ascii=False), room))
+        (name, value if isinstance(value, str) else output.shortened(json.dumps(value, ensure_ascii=False), room))
         for name, value in flat.items()
     ]
 
@@ -330,7 +330,7 @@ def history(session: Session, ref: str) -> None:
     rows = [
         [
             str(of.seq),
-            text.time(of.at),
+            output.time(of.at),
             of.run_id or "(retired)",
             of.by,
             of.reason or "",
@@ -338,7 +338,7 @@ def history(session: Session, ref: str) -> None:
         ]
         for of in past
     ]
-    lines = text.table(("seq", "published (UTC)", "run", "by", "reason", ""), rows)
+    lines = output.table(("seq", "published (UTC)", "run", "by", "reason", ""), rows)
     session.answer({"ref": str(RunRef.parse(ref)), "history": [publish_document(of) for of in past]}, lines)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from artifact_store.cli import program, text
+from artifact_store.cli import output, program
 from artifact_store.cli.session import Command, Session, pass_session
 from artifact_store.ops.plan import Applied, Plan, Step
 from artifact_store.ops.prune import Best
@@ -71,7 +71,7 @@ def undelete(session: Session, ref: str) -> None:
     with session.store() as store:
         run = store.undelete(ref)
         document = {"ref": str(run.ref), "manifest_sha256": run.manifest.digest}
-        session.answer(document, [f"{text.ref(run.ref)} is there, complete as it was."])
+        session.answer(document, [f"{output.ref(run.ref)} is there, complete as it was."])
 
 
 @click.command("prune", cls=Command, short_help="Delete old runs, all but those to keep.")
@@ -170,22 +170,22 @@ def _lines(plan: Plan, applied: Applied | None) -> Iterator[str]:
             [
                 word,
                 step.target,
-                text.size(step.bytes),
+                output.size(step.bytes),
                 step.reason if done is None else done.ending.detail or step.reason,
             ]
         )
     if rows:
-        yield from text.table(("", "what", "size", "why"), rows)
+        yield from output.table(("", "what", "size", "why"), rows)
         yield ""
-    yield from (f"Note: {text.safe(note)}" for note in plan.notes)
-    changes, kept = len(plan.changes), text.count(len(plan.kept), "thing")
+    yield from (f"Note: {output.safe(note)}" for note in plan.notes)
+    changes, kept = len(plan.changes), output.count(len(plan.kept), "thing")
     if not changes:
         yield f"Nothing to do ({kept} kept)."
     elif applied is None:
         yield (
-            f"{text.count(changes, 'change')}, {text.size(plan.bytes)}; {kept} kept. "
+            f"{output.count(changes, 'change')}, {output.size(plan.bytes)}; {kept} kept. "
             "Nothing has happened yet: --apply does it."
         )
     else:
         made = sum(one.ending.result != "kept" for one in applied)
-        yield f"{text.count(made, 'change')} of {changes} made, {text.size(applied.bytes)}."
+        yield f"{output.count(made, 'change')} of {changes} made, {output.size(applied.bytes)}."

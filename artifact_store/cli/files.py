@@ -12,9 +12,9 @@ import click
 
 from artifact_store import private_files
 from artifact_store.canonical import parse
-from artifact_store.cli import text
-from artifact_store.cli.look import environment_lines, publish_document, size_of
+from artifact_store.cli import output
 from artifact_store.cli.session import Bar, Command, Session, pass_session
+from artifact_store.cli.show import environment_lines, publish_document, size_of
 from artifact_store.core.keys import LATEST
 from artifact_store.core.manifest import MAX_MANIFEST
 from artifact_store.draft import Draft
@@ -55,11 +55,13 @@ def get(session: Session, ref: str, dest: str, component: str | None, files: tup
     entries = [
         {"path": n, "saved_as": str(p), "size": run.files[n].size, "sha256": run.files[n].sha256} for n, p in saved
     ]
-    size = text.size(sum(run.files[name].size for name, _ in saved))
-    lines = [f"{text.count(len(saved), 'file')} of {text.ref(run.ref)}, {size}, in {text.safe(dest)}: all as saved."]
+    size = output.size(sum(run.files[name].size for name, _ in saved))
+    lines = [
+        f"{output.count(len(saved), 'file')} of {output.ref(run.ref)}, {size}, in {output.safe(dest)}: all as saved."
+    ]
     verdict = run.environment_verdict
     document = {"ref": str(run.ref), "files": entries, "environment_verdict": verdict.to_json()}
-    session.answer(document, [*lines, *text.fields(list(environment_lines(run)))])
+    session.answer(document, [*lines, *output.fields(list(environment_lines(run)))])
 
 
 def _all(run: Run, dest: Path) -> list[tuple[str, Path]]:
@@ -215,5 +217,5 @@ def _put_document(run: Run) -> dict[str, Any]:
 
 
 def _put_lines(run: Run) -> Iterator[str]:
-    yield f"Saved {text.ref(run.ref)}: {text.count(len(run.files), 'file')}, {text.size(size_of(run))}."
-    yield text.safe(f"It is {run.published}.")
+    yield f"Saved {output.ref(run.ref)}: {output.count(len(run.files), 'file')}, {output.size(size_of(run))}."
+    yield output.safe(f"It is {run.published}.")

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from artifact_store.cli import text
-from artifact_store.cli.look import publish_document
+from artifact_store.cli import output
 from artifact_store.cli.session import Command, Session, pass_session
+from artifact_store.cli.show import publish_document
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.pointer import Pointer
 from artifact_store.core.references import RunRef
@@ -65,5 +65,5 @@ def _sentence(pointer: Pointer) -> Iterator[str]:
     key = ModelKey(pointer.model_type, pointer.symbol)
     before = pointer.history[-1].run_id or "no run" if pointer.history else "nothing"
     now = f"names {pointer.run_id} now" if pointer.run_id is not None else "is retired"
-    ref = text.ref(RunRef(key, pointer.alias))
-    yield f"{ref} {text.safe(f'{now}, seq {pointer.seq}; it named {before} before.')}"
+    ref = output.ref(RunRef(key, pointer.alias))
+    yield f"{ref} {output.safe(f'{now}, seq {pointer.seq}; it named {before} before.')}"
