@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from artifact_store.errors import (
     ArtifactStoreError,
@@ -14,11 +14,9 @@ from artifact_store.errors import (
     Unavailable,
     Unsupported,
 )
+from artifact_store.ops.handle import RunLike
 from artifact_store.ops.predictor import ask, predictor_of
 from artifact_store.ops.verdict import Verdict
-
-if TYPE_CHECKING:
-    from artifact_store.run import Run
 
 Outcome = Literal["equal", "no example", "no predictor", "needs consent", "not installed", "differ", "failed"]
 _VERDICTS: Final[Mapping[Outcome, Verdict]] = {
@@ -56,7 +54,7 @@ class Predictions:
         return f"{self.outcome} (difference {self.difference:g}, {self.tolerance:g} allowed)"
 
 
-def check_example(run: Run) -> Predictions:
+def check_example(run: RunLike) -> Predictions:
     """Compare what the model says now with what it said when it was saved.
 
     Raises:
@@ -80,7 +78,7 @@ def check_example(run: Run) -> Predictions:
         return Predictions("failed", error=failure)
 
 
-def _checked(run: Run) -> Predictions:
+def _checked(run: RunLike) -> Predictions:
     example = run.load_example()
     if example is None:
         return Predictions("no example")
@@ -97,7 +95,7 @@ def _checked(run: Run) -> Predictions:
     return Predictions("differ", difference, tolerance, problem)
 
 
-def _check_any(run: Run, outputs: Any) -> None:
+def _check_any(run: RunLike, outputs: Any) -> None:
     """Refuse an example of nothing, which every model would repeat."""
     import numpy as np
 

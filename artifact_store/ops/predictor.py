@@ -14,20 +14,18 @@ import sys
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from artifact_store.core.registry import owner_of
 from artifact_store.errors import PredictorUnavailable
-
-if TYPE_CHECKING:
-    from artifact_store.run import Run
+from artifact_store.ops.handle import RunLike
 
 GROUP: Final = "artifact_store.predictors"
 METHODS: Final = ("predict", "predict_proba", "predict_log_proba", "decision_function", "score_samples", "transform")
 """What a model may be asked. A fixed list: the name of a method can come from a stranger's store."""
 
 
-def predictor_of(run: Run) -> Any:
+def predictor_of(run: RunLike) -> Any:
     """Return the predictor of a run, made for it.
 
     Raises:
@@ -59,7 +57,7 @@ def ask(predictor: Any, method: str, inputs: Any) -> Any:
     return question(inputs)
 
 
-def _names(run: Run) -> tuple[str, ...]:
+def _names(run: RunLike) -> tuple[str, ...]:
     component = run.manifest.components.get("model")
     return (run.key.model_type, *([] if component is None else [f"codec.{component.codec.name}"]))
 
@@ -74,12 +72,12 @@ def _installed(path: tuple[str, ...]) -> dict[str, tuple[EntryPoint, ...]]:
     return found
 
 
-def _factory(name: str, found: tuple[EntryPoint, ...]) -> Callable[[Run], Any]:
+def _factory(name: str, found: tuple[EntryPoint, ...]) -> Callable[[RunLike], Any]:
     if len(found) > 1:
         owners = " and ".join(sorted(owner_of(entry) for entry in found))
         raise PredictorUnavailable(f"{owners} both provide the predictor {name!r}: uninstall one of them")
     try:
-        factory: Callable[[Run], Any] = found[0].load()
+        factory: Callable[[RunLike], Any] = found[0].load()
     except Exception as error:
         raise PredictorUnavailable(
             f"the predictor {name!r} of {owner_of(found[0])} cannot be imported: {type(error).__name__}: {error}"

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from artifact_store.errors import InvalidOption
 from artifact_store.features.schema import FeatureSchema
 from artifact_store.features.tables import table_of
+from artifact_store.ops.handle import RunLike
 from artifact_store.ops.predictor import METHODS
-
-if TYPE_CHECKING:
-    from artifact_store.run import Run
 
 CLOSE: Final = 1e-6
 """For models whose sums may be formed in another order elsewhere."""
@@ -26,12 +24,12 @@ _STATISTICS: Final = "model_vecnormalize"
 _PREPROCESSOR: Final = "preprocessor"
 
 
-def exact(run: Run) -> ModelPredictor:
+def exact(run: RunLike) -> ModelPredictor:
     """Return the predictor of a model that answers the same everywhere, bit for bit."""
     return ModelPredictor(run, tolerance=0.0)
 
 
-def close(run: Run) -> ModelPredictor:
+def close(run: RunLike) -> ModelPredictor:
     """Return the predictor of a model that answers the same up to rounding."""
     return ModelPredictor(run, tolerance=CLOSE)
 
@@ -39,7 +37,7 @@ def close(run: Run) -> ModelPredictor:
 class ModelPredictor:
     """Asks the model itself; it has each of ``METHODS`` that the model has."""
 
-    def __init__(self, run: Run, *, tolerance: float) -> None:
+    def __init__(self, run: RunLike, *, tolerance: float) -> None:
         self.tolerance = tolerance
         self._run = run
         self._model = run.load("model")
@@ -105,7 +103,7 @@ class AgentPredictor:
 
     tolerance = CLOSE
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: RunLike) -> None:
         self._agent = run.load("model")
         self._statistics = run.load(_STATISTICS) if _STATISTICS in run.components else None
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from artifact_store.core.codec import KnowsCategories, KnowsInputs, check_categories, check_inputs
 from artifact_store.core.compatibility import EnvironmentVerdict
 from artifact_store.core.keys import ModelKey
+from artifact_store.core.manifest import FileEntry
 from artifact_store.errors import (
     ArtifactStoreError,
     ComponentNotFound,
@@ -26,10 +27,8 @@ from artifact_store.features.schema import FeatureSchema
 from artifact_store.ops import audit
 from artifact_store.ops.context import Context
 from artifact_store.ops.golden import Predictions, check_example
+from artifact_store.ops.handle import RunLike
 from artifact_store.ops.verdict import Verdict, verdict_on
-
-if TYPE_CHECKING:
-    from artifact_store.run import Held, Run
 
 _NOT_DECODED = "raw"
 """The codec of plain files, which need a place to go to and are as good as their bytes."""
@@ -64,7 +63,7 @@ class Validation:
         return f"{self.verdict}: {(*self.problems, *self.unchecked)[0]}"
 
 
-def validate_run(context: Context, run: Held) -> Validation:
+def validate_run(context: Context, run: RunLike) -> Validation:
     """Return what is wrong with a run, and what cannot be checked.
 
     Raises:
@@ -94,7 +93,7 @@ def _parted(found: Iterable[Problem]) -> tuple[list[Problem], list[Problem]]:
     return parts[True], parts[False]
 
 
-def _load_all(run: Held) -> dict[str, Problem | None]:
+def _load_all(run: RunLike) -> dict[str, Problem | None]:
     """Decode every component, and return what is wrong with each."""
     return {
         name: _failure(run, name, f"{name!r} cannot be loaded", partial(run.load, name))
@@ -103,7 +102,7 @@ def _load_all(run: Held) -> dict[str, Problem | None]:
     }
 
 
-def _failure(run: Run, part: str, what: str, work: Callable[[], Any]) -> Problem | None:
+def _failure(run: RunLike, part: str, what: str, work: Callable[[], Any]) -> Problem | None:
     """Do ``work``, and return its failure as a finding about a part of the run.
 
     Raises:
@@ -122,7 +121,7 @@ def _failure(run: Run, part: str, what: str, work: Callable[[], Any]) -> Problem
     return None
 
 
-def _compare_rest(context: Context, run: Run, tried: Mapping[str, Problem | None]) -> list[Problem]:
+def _compare_rest(context: Context, run: RunLike, tried: Mapping[str, Problem | None]) -> list[Problem]:
     """Compare the files that were not read when the components were decoded, or found to be damaged then."""
     components = run.manifest.components
     read = {
@@ -134,14 +133,14 @@ def _compare_rest(context: Context, run: Run, tried: Mapping[str, Problem | None
     return audit.compare_files(context, run.manifest, [entry for entry in run.manifest.files if entry.path not in read])
 
 
-def _lost(run: Run) -> Iterator[Problem]:
+def _lost(run: RunLike) -> Iterator[Problem]:
     """Yield the components that predictions need, as the run itself says, and that it does not have."""
     for name in run.manifest.lost:
         why = f"{run.ref} was trained with {name!r}, which the run does not have: save it again with {name!r}"
         yield Problem(f"{run.ref} ({name})", ComponentNotFound(why))
 
 
-def _unlike_features(context: Context, run: Held, loaded: Iterable[str]) -> Iterator[Problem]:
+def _unlike_features(context: Context, run: RunLike, loaded: Iterable[str]) -> Iterator[Problem]:
     """Yield the models that take something else than the features say; a preprocessor may make any columns of them."""
     problem = _failure(run, "features", "the features cannot be read", lambda: run.features)
     if problem is not None:
@@ -158,7 +157,7 @@ def _unlike_features(context: Context, run: Held, loaded: Iterable[str]) -> Iter
             yield problem
 
 
-def _check(context: Context, run: Held, name: str, features: FeatureSchema) -> None:
+def _check(context: Context, run: RunLike, name: str, features: FeatureSchema) -> None:
     """Raise ``FeatureMismatch`` if a component is a model of other inputs, or other categories, than the features.
 
     Features that were found out after the training may know nothing of the categories, and are not held to them.
@@ -209,7 +208,26 @@ class ModelReport:
         return audit.total(self.problems, self.unchecked)
 
 
-def validate(key: ModelKey, find: Callable[[ModelKey], Run]) -> ModelReport:
+class Validatable(RunLike, Protocol):
+    """A run that can be asked for all that its report says; :class:`artifact_store.Run` is one."""
+
+    @property
+    def files(self) -> Mapping[str, FileEntry]:
+        """Its files by name."""
+
+    @property
+    def found_by(self) -> tuple[str, ...]:
+        """How it was found."""
+
+    @property
+    def environment_verdict(self) -> EnvironmentVerdict:
+        """Whether this process is like the one that saved it."""
+
+    def validate(self) -> Validation:
+        """Return what is wrong with it."""
+
+
+def validate(key: ModelKey, find: Callable[[ModelKey], Validatable]) -> ModelReport:
     """Check the run of a model that ``find`` takes. Whatever is wrong is in the report; nothing is raised for it.
 
     A storage that does not answer is a problem of the model, which cannot be used as long as that lasts.
