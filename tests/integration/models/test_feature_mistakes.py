@@ -380,7 +380,7 @@ class TestAgents:
         np.testing.assert_array_equal(agent.predict(observed), agent.run.load_example().outputs)
         with new_store().new_run("ppo/LOST") as draft:
             draft.add("model", agent.model)
-            draft.features, draft.config, draft.tags = agent.features, agent.config, agent.run.tags
+            draft.features, draft.config, draft.requires = agent.features, agent.config, agent.run.requires
         with pytest.raises(errors.ComponentNotFound, match="model_vecnormalize"):
             load_adapter(draft.run).predict(observed)
 

@@ -17,7 +17,7 @@ from artifact_models import (
     PPOTrainer,
     validate_model_artifacts,
 )
-from artifact_models.pipeline import locations
+from artifact_models.pipeline import file_paths
 from artifact_models.pipeline.trainers import TRAINERS
 
 from artifact_store import ArtifactStore, errors
@@ -235,10 +235,10 @@ class TestPaths:
         ],
     )
     def test_a_path_says_where_to_save(self, path, place):
-        found = locations.target(path, "gru", None)
+        found = file_paths.target(path, "gru", None)
         assert (found.root, str(found.key), found.run_id, found.alias) == place
         if "://" not in path:
-            assert locations.target(Path(path), "gru", found.key.symbol) == found
+            assert file_paths.target(Path(path), "gru", found.key.symbol) == found
 
     @pytest.mark.parametrize(
         ("path", "said"),
