@@ -159,7 +159,7 @@ class Records:
         Raises:
             OutcomeUnknown: it may be there. Nothing was cleaned up.
         """
-        return self._write(document.storage_key, document.to_bytes(), None, _limit(document), _write_id(document))
+        return self._write_document(document, None)
 
     def replace(self, seen: Stored[D] | None, document: Manifest | Tombstone | Pointer) -> Outcome:
         """Write a document over the one that was ``seen`` (``None``: over nothing), once.
@@ -175,10 +175,7 @@ class Records:
             is_ours = partial(self._holds, document)
         elif isinstance(document, Tombstone) and document.seal is None:
             is_ours = partial(_marked_by, document)
-        over = None if seen is None else seen.version
-        return self._write(
-            document.storage_key, document.to_bytes(), over, _limit(document), _write_id(document), is_ours
-        )
+        return self._write_document(document, None if seen is None else seen.version, is_ours)
 
     def create_signature(
         self, manifest: Manifest, key_id: str, bundle: bytes, *, is_ours: Callable[[bytes], bool]
@@ -189,6 +186,15 @@ class Records:
             OutcomeUnknown: it may be stored.
         """
         return self._write(signature_key(manifest, key_id), bundle, None, MAX_BUNDLE, None, is_ours)
+
+    def _write_document(
+        self,
+        document: Manifest | Tombstone | Pointer | HistoryBlock | StoreRecord,
+        over: Version | None,
+        is_ours: Callable[[bytes], bool] | None = None,
+    ) -> Outcome:
+        body, write_id = document.to_bytes(), getattr(document, "write_id", None)
+        return self._write(document.storage_key, body, over, MAX_TOMBSTONE, write_id, is_ours)
 
     def _write(
         self,
@@ -308,11 +314,3 @@ def _marked_by(ours: Tombstone, data: bytes) -> bool:
         return Tombstone.from_bytes(data, what=f"{ours.storage_key!r}").write_id == ours.write_id
     except Corrupt:  # a manifest: the run was brought back
         return False
-
-
-def _limit(document: Manifest | Tombstone | HistoryBlock | StoreRecord | Pointer) -> int:
-    return MAX_TOMBSTONE if isinstance(document, Manifest) else document.LIMIT
-
-
-def _write_id(document: object) -> str | None:
-    return getattr(document, "write_id", None)
