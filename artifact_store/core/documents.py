@@ -109,7 +109,7 @@ class Document(Value):
         return document
 
     def to_json(self) -> dict[str, Any]:
-        """Return the document as JSON, checksum included, not to be changed; what was read comes back as it was read."""
+        """Return the document as JSON with its checksum, not to be changed; what was read comes back as it was read."""
         if self._raw is None:
             value = {"kind": self.KIND, **self.model_dump(mode="json")}
             names = self.must_be_understood()
