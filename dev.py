@@ -4,6 +4,8 @@ Needs a Python of 3.11 or later and nothing else. Everything is installed into `
 versions of ``constraints.txt``, and used again until the requirements change. pip's own configuration and
 environment variables (an index, a proxy, a certificate) are honoured. Nothing outside the checkout is changed,
 except that ``test --windows`` installs Wine and a cross compiler through apt.
+
+Why: docs/decisions/0017-dev-py-and-pip.md
 """
 
 from __future__ import annotations

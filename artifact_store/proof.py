@@ -1,6 +1,8 @@
 """What a save proves before it goes on: that its example is what the model says, and that what is stored can be used.
 
 Composes what ``ops`` does; the draft decides when.
+
+Why: docs/decisions/0015-validated-publishes.md
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ The rule of versions: a reader accepts every minor format of its own major one, 
 know, and refuses a newer major format by name. What a reader has to know, so that it does not misread the document,
 has a name in the field ``must_understand``, which is left out where there is none. The field ``checksum`` and its
 meaning are the same in all formats.
+
+Why: docs/decisions/0006-must-understand.md
 """
 
 from __future__ import annotations

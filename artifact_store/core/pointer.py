@@ -2,6 +2,8 @@
 
 A pointer is a value; publishing means writing the value that :func:`advance` returns, on the condition that the one
 it was made from is still there. Owns the sequence, the history and its archive blocks. Knows no files and no codecs.
+
+Why: docs/decisions/0005-the-pointer-is-an-object.md
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@
 are being removed, or are gone. Since something is always stored under the name of the manifest, no other run can be
 committed under that id again. A manifest that cannot be read any more is put into ``quarantine`` inside of one, byte
 for byte. Owns the document and its two states; swaps nothing and removes nothing.
+
+Why: docs/decisions/0009-two-phase-deletion.md
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ bytes. Up to 64 publishes, the newest ones, were recorded in the pointer alone: 
 a rollback. So the run that the alias named is known only where there is no choice, and everything else is for a person
 to say (``to``). FORMAT.md has the rule. It is written by compare-and-swap against the damaged bytes: a pointer that can
 be read again is left alone.
+
+Why: docs/decisions/0010-rebuilding-a-pointer.md
 """
 
 from __future__ import annotations

@@ -21,6 +21,8 @@ A client that dies after ``mark`` wrote, and before it read the pointers again, 
 next sweep finds that out before it seals, and brings the run back. A lost reply is settled by the write id in the
 tombstone. Where the pointers cannot be read after the write, the outcome is unknown, and nothing is undone.
 Decides nothing: which runs may go is for :mod:`artifact_store.ops.prune` and :mod:`artifact_store.ops.gc`.
+
+Why: docs/decisions/0009-two-phase-deletion.md
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 Reads keys that its caller names, and makes new ones. A private key never leaves its object: it is in no ``repr``,
 no pickle and no error. Knows nothing of what is signed.
+
+Why: docs/decisions/0014-signatures-beside-the-run.md
 """
 
 from __future__ import annotations

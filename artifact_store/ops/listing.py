@@ -1,6 +1,8 @@
 """Look through a store: which models, which runs, and which run to take. Reads only.
 
 A listing is total: it tells of what it could read, keeps what it could not in ``problems``, and never stops in between.
+
+Why: docs/decisions/0001-no-server-no-database-no-index.md
 """
 
 from __future__ import annotations

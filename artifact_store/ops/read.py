@@ -1,6 +1,8 @@
 """Bring files of a run to the local disk, compared with the manifest, and decode components from them.
 
 The order is fixed: trust is decided, every byte is hashed, and only then does a codec see anything.
+
+Why: docs/decisions/0013-trust-before-decode.md
 """
 
 from __future__ import annotations

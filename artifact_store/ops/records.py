@@ -8,6 +8,8 @@ is missing is an empty one where the first write makes it, and an error where it
 
 Decides nothing: which document to write, and what to do about one that lost, is for ``publish``, ``promote`` and
 ``delete``. Files are for :mod:`artifact_store.storage.transfer`.
+
+Why: docs/decisions/0003-one-object-for-stored-documents.md
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 A signature lies beside the files of its run, under a name made of the digest of the manifest and the id of the key:
 so a reader asks for exactly those of the keys it trusts, and never for a key that the store offers. Owns when and
 where signatures are written and read; what they say is in ``core``, who can make them in ``keypairs``.
+
+Why: docs/decisions/0014-signatures-beside-the-run.md
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ looks for its own mark. PROTOCOL in ``FORMAT.md`` states the rules that this mod
 
 Owns the order of sending, looking and waiting. Does not know what a mark looks like: :func:`write_settled` is told, for
 whole small objects, and :func:`settle` for anything else.
+
+Why: docs/decisions/0002-lost-replies.md
 """
 
 from __future__ import annotations

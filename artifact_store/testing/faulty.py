@@ -15,6 +15,8 @@ For example, a fifth of the replies to pointer writes get lost, and the process 
 A plan is a value: it can be shared, extended and printed. Whether a chance strikes depends on the seed, the rule, the
 operation, the key and how often that operation was tried on that key, not on the order in which threads arrive.
 The first rule that strikes decides; only ``slow`` lets the later ones have their turn, too.
+
+Why: docs/decisions/0016-real-servers-instead-of-mocks.md
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ object of a library becomes an inert :class:`~artifact_store.legacy.pickle_reade
 persistent ids and buffers from elsewhere are refused. What comes out is a tree: finite however it is walked, no deeper
 and no larger than the limits, with no part of it still unfinished. The reference is ``Lib/pickle.py`` and
 ``pickletools`` of CPython 3.11.
+
+Why: docs/decisions/0020-old-pickles-are-read-without-running-them.md
 """
 
 from __future__ import annotations
