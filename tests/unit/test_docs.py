@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -165,6 +166,7 @@ class TestArchitecture:
 
 @pytest.mark.skipif(not IS_A_CHECKOUT, reason="this is the source distribution already")
 def test_the_pages_are_in_the_source_distribution() -> None:
-    sdist = pytest.importorskip("hatchling.builders.sdist")
-    shipped = {Path(file.path) for file in sdist.SdistBuilder(str(ROOT)).recurse_included_files()}
-    assert {path for path in DOCS.rglob("*") if path.is_file()} <= shipped
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    sdist = project["tool"]["hatch"]["build"]["targets"]["sdist"]
+    assert "docs" in sdist["include"]
+    assert not any(pattern.startswith(("docs", "*", "/docs")) for pattern in sdist.get("exclude", []))
