@@ -16,6 +16,7 @@ from artifact_store.core.policy import (
     metric_value,
     needs_incumbent,
     parse_policy,
+    promotion_policy,
 )
 from artifact_store.errors import InvalidInput, InvalidOption, MetricMissing, PointerConflict
 from tests.unit.samples import KEY, NOW, manifest
@@ -64,6 +65,16 @@ def test_the_mode_is_min_or_max():
 def test_what_is_expected_is_a_run_or_a_seq(seen):
     with pytest.raises(InvalidInput):
         Expect(seen)
+
+
+def test_a_promotion_goes_by_what_is_expected_or_by_a_policy_that_publishes():
+    assert promotion_policy(None, None) == parse_policy("always")
+    assert promotion_policy(3, None) == Expect(3)
+    assert promotion_policy(None, "if_newer") == parse_policy("if_newer")
+    with pytest.raises(InvalidOption, match="not both"):
+        promotion_policy(3, "always")
+    with pytest.raises(InvalidOption, match="means nothing here"):
+        promotion_policy(None, "never")
 
 
 def test_the_wish_is_recorded():

@@ -21,7 +21,7 @@ from artifact_store.storage.base import Always
 from tests import invariants
 from tests.stores import write_files
 
-DATA = Path(__file__).parents[1] / "data" / "stores"
+DATA = Path(__file__).parents[2] / "data" / "stores"
 TOLD = json.loads((DATA / "before.json").read_text(encoding="utf-8"))
 FILES = {
     file.relative_to(DATA / "before").as_posix(): file.read_bytes()
