@@ -23,7 +23,7 @@ from artifact_store.core.manifest import CodecRecord, Component, Manifest, Paren
 from artifact_store.core.policy import Policy, intent
 from artifact_store.errors import FileNotInRun, InvalidName, InvalidOption, NoCodec, NotEncodable
 from artifact_store.features.schema import FeatureSchema
-from artifact_store.ops import lineage, probe, signing, store_record
+from artifact_store.ops import lineage, opening, probe, signing
 from artifact_store.ops.context import Context
 from artifact_store.publication import Publication
 from artifact_store.run import Example, Run
@@ -276,7 +276,7 @@ class Draft:
             ArtifactStoreError: the store cannot be written, or this client cannot sign.
         """
         signing.check_able(self._context)
-        store_record.opened(self._context)
+        opening.ensure_open(self._context)
         self._publication.check(self._publication.look_up())
         probe.try_to_write(self._context.backend, self._context.patience)
 

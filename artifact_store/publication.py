@@ -54,7 +54,7 @@ class Publication:
     def check(self, seen: SeenPointer) -> None:
         """Refuse, while nothing is visible, to publish over a pointer that the policy does not believe."""
         if seen is not None and not isinstance(self.policy, Never | Later):
-            signing.believe(self.context, seen.value)
+            signing.check_pointer_for_publish(self.context, seen.value)
 
     def carry_out(self, run: Run, seen: SeenPointer, *, reason: str) -> Published:
         """Validate the run that was committed, if that is asked for, and publish it as the policy says.
@@ -84,11 +84,11 @@ class Publication:
             return Published(None, "publishing it was left for later")
         if seen is not None and seen.value.run_id == manifest.run_id:
             return Published(seen.value)  # an equal save was faster, and has published it
-        context, note = self.context, self.context.note(reason)
+        context, info = self.context, self.context.publish_info(reason)
         try:
-            decision = publish.publish(context, self.alias, manifest, self.policy, note, seen=seen)
+            decision = publish.publish(context, self.alias, manifest, self.policy, info, seen=seen)
             if self.validate and decision.pointer is not None:  # time enough for another client to delete the run
-                promote.kept(context, decision.pointer, manifest, note)
+                promote.kept(context, decision.pointer, manifest, info)
         except ArtifactStoreError as error:
             error.committed = manifest.label
             raise

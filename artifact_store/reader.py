@@ -15,7 +15,7 @@ from artifact_store.core.keys import KeyLike, ModelKey
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Pointer, Publish
 from artifact_store.core.references import RefLike, RunRef
-from artifact_store.ops import audit, diff, listing, resolve, store_record, verify
+from artifact_store.ops import diff, listing, opening, resolve, verify
 from artifact_store.ops.context import Context
 from artifact_store.ops.diff import Difference
 from artifact_store.ops.golden import check_example
@@ -42,9 +42,9 @@ class Reader:
         return self._context.backend.url
 
     @property
-    def guarantees(self) -> store_record.Guarantees:
+    def guarantees(self) -> opening.Guarantees:
         """What holds for writes here. Does no input or output: ``probed`` turns true with the first write."""
-        return store_record.guarantees(self._context)
+        return opening.guarantees(self._context)
 
     def exists(self) -> bool:
         """Return whether there is a ``_store.json``, be it a damaged one: one small request.
@@ -52,7 +52,7 @@ class Reader:
         Raises:
             Unavailable, AccessDenied: the storage does not answer.
         """
-        return store_record.is_there(self._context.records)
+        return opening.store_exists(self._context.records)
 
     def get(self, ref: RefLike) -> Run:
         """Return the run that a reference names, without its files: one request.
@@ -103,7 +103,7 @@ class Reader:
             RunTooOld: the run to take is older than ``max_run_age``.
             Corrupt, Unavailable, AccessDenied, RunDeleted: an alias cannot be read, or names a run that is gone.
         """
-        found = listing.find(self._context, ModelKey.parse(key), prefer, newest=newest, max_run_age=max_run_age)
+        found = listing.find_run(self._context, ModelKey.parse(key), prefer, newest=newest, max_run_age=max_run_age)
         return Run(self._context, found.manifest, found_by=found.steps)
 
     def models(self) -> list[ModelKey]:
@@ -165,7 +165,7 @@ class Reader:
         *,
         predict: bool = False,
         keys: Sequence[PublicKey] | None = None,
-    ) -> audit.Report:
+    ) -> verify.Report:
         """Read every stored byte of a run (by reference), of a model or a type (by key) or of all, and compare it.
 
         With ``keys``, or under a policy that requires it, runs and aliases have to be signed, by one of these keys.

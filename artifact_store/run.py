@@ -25,11 +25,11 @@ from artifact_store.errors import ArtifactStoreError, Corrupt, InvalidOption
 from artifact_store.features.schema import FeatureSchema
 from artifact_store.ops import environment
 from artifact_store.ops import read as fetch
-from artifact_store.ops.audit import RunReport, verify_run
 from artifact_store.ops.context import Context
 from artifact_store.ops.golden import check_example
 from artifact_store.ops.predictor import METHODS
 from artifact_store.ops.validate import Validation, validate_run
+from artifact_store.ops.verify import RunReport, verify_run
 from artifact_store.storage.home import at_home
 from artifact_store.wording import brief
 

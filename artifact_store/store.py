@@ -28,11 +28,11 @@ from artifact_store.ops import (
     delete,
     gc,
     listing,
+    opening,
     promote,
     prune,
     resolve,
     signing,
-    store_record,
     verify,
 )
 from artifact_store.ops.keypairs import PublicKey, Signer
@@ -245,7 +245,7 @@ class ArtifactStore(Reader):
         keys.check_alias(alias)
         policy = promotion_policy(expect, publish)
         signing.open_to_publish(self._context)
-        return promote.promote(self._context, alias, self._own(run), policy, self._context.note(reason))
+        return promote.promote(self._context, alias, self._own(run), policy, self._context.publish_info(reason))
 
     def rollback(self, ref: RefLike, *, to: str | Run | None = None, reason: str = "") -> Pointer:
         """Publish again the run that served before the current one first served, or ``to``, and return the pointer.
@@ -270,7 +270,7 @@ class ArtifactStore(Reader):
         """
         signing.open_to_publish(self._context)
         seen = resolve.published(self._context, RunRef.parse(ref))
-        return promote.retire(self._context, seen, self._context.note(reason))
+        return promote.retire(self._context, seen, self._context.publish_info(reason))
 
     # ------------------------------------------------------------ delete and clear
 
@@ -295,7 +295,7 @@ class ArtifactStore(Reader):
             OutcomeUnknown: it may be back.
         """
         named = self._named(ref, "undelete")
-        store_record.opened_if_there(self._context)
+        opening.ensure_open_existing(self._context)
         return Run(self._context, delete.undelete(self._context, *named))
 
     def prune(
@@ -348,7 +348,7 @@ class ArtifactStore(Reader):
             Conflict: something else lies where the signature belongs.
         """
         manifest = self._own(ref, signed=False)
-        verify.sign(self._context, manifest, signer, key)
+        verify.sign_verified(self._context, manifest, signer, key)
         return Run(self._context, manifest)
 
     # ------------------------------------------------------------ what an argument names

@@ -49,7 +49,7 @@ class Surroundings:
         if self._found is None:
             gathered = None if self._is_given else self._gathering
             self._found = {
-                "environment": environment.describe(self.libraries, gathered.packages() if gathered else {}),
+                "environment": environment.describe_process(self.libraries, gathered.packages() if gathered else {}),
                 "provenance": gathered.provenance() if gathered else {},
             }
         return self._found | self.said()

@@ -13,9 +13,8 @@ from artifact_store.cli import output, program
 from artifact_store.cli.session import Command, Session, pass_session
 from artifact_store.core.references import RunRef
 from artifact_store.errors import InvalidOption
-from artifact_store.legacy.export import export as write_old
-from artifact_store.legacy.migrate import Step
-from artifact_store.legacy.migrate import migrate as bring_over
+from artifact_store.legacy.export import export
+from artifact_store.legacy.migrate import Step, migrate
 from artifact_store.legacy.report import Migrated, MigratedAlias, Migration
 
 # ---------------------------------------------------------------- migrate
@@ -27,7 +26,7 @@ from artifact_store.legacy.report import Migrated, MigratedAlias, Migration
 @click.option("--dry-run", is_flag=True, help="Read and convert everything, and write nothing.")
 @pass_session
 @click.pass_context
-def migrate(context: click.Context, session: Session, *, old: str, new: str | None, dry_run: bool) -> None:
+def migrate_command(context: click.Context, session: Session, *, old: str, new: str | None, dry_run: bool) -> None:
     """Copy every run of the old tree OLD into the store NEW (or --store), and create its aliases there.
 
     OLD may also be the file of one model. No stored code runs, and the old tree stays as it is. What was copied
@@ -38,7 +37,7 @@ def migrate(context: click.Context, session: Session, *, old: str, new: str | No
     bar = _Runs("Reading" if dry_run else "Migrating") if session.shows_progress else None
     with session.store() as store:
         try:
-            report = bring_over(old, store, dry_run=dry_run, progress=bar)
+            report = migrate(old, store, dry_run=dry_run, progress=bar)
         finally:
             if bar is not None:
                 bar.end()
@@ -115,7 +114,7 @@ def _alias(alias: MigratedAlias) -> list[str]:
 @click.option("--legacy", is_flag=True, help="In the form of the old trees; there is no other yet.")
 @click.option("--pickles", is_flag=True, help="Write pickles, which run code when somebody loads them.")
 @pass_session
-def export(session: Session, *, ref: str, directory: str, legacy: bool, pickles: bool) -> None:
+def export_command(session: Session, *, ref: str, directory: str, legacy: bool, pickles: bool) -> None:
     """Write the run that REF names below DIRECTORY, the folder `models` of an old tree, for those who still read it.
 
     The files of the models are pickles there, and are written only with --pickles. A run that is named by the alias
@@ -125,7 +124,7 @@ def export(session: Session, *, ref: str, directory: str, legacy: bool, pickles:
         raise InvalidOption("export writes the old form, and wants to be told so: add --legacy")
     with session.store() as store:
         run = store.get(ref)
-        folder = write_old(run, Path(directory), pickles=pickles, alias=RunRef.parse(ref).alias)
+        folder = export(run, Path(directory), pickles=pickles, alias=RunRef.parse(ref).alias)
     files = sorted(path.name for path in folder.iterdir())
     document = {"ref": str(run.ref), "folder": str(folder), "files": files}
     session.answer(document, [f"{output.ref(run.ref)} is in {output.safe(str(folder))}: {', '.join(files)}."])

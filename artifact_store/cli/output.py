@@ -76,7 +76,7 @@ def time(value: datetime) -> str:
     return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     """Return a metric with as many digits as one compares at a glance."""
     if isinstance(value, int) or not math.isfinite(value) or value == 0:
         return str(value)

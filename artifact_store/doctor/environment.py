@@ -26,7 +26,7 @@ from artifact_store.errors import (
     Unsupported,
 )
 from artifact_store.ops import gc, probe
-from artifact_store.ops.delete import Ending, spoken
+from artifact_store.ops.delete import StepResult, spoken
 from artifact_store.storage.base import Always, Backend, Trait, Unfinished
 from artifact_store.storage.single_writer import SingleWriter
 
@@ -219,11 +219,11 @@ def check_traits(exam: Examination, *, probes: bool) -> None:
             exam.add(trait.state, trait.name, url, trait.message, remedy=trait.remedy, repair=repair)
 
 
-def _fix(trait: Trait, now: datetime) -> Ending:
+def _fix(trait: Trait, now: datetime) -> StepResult:
     del now
     assert trait.fix is not None
     trait.fix()
-    return Ending("fixed")
+    return StepResult("fixed")
 
 
 def check_uploads(exam: Examination) -> None:
@@ -245,7 +245,7 @@ def check_uploads(exam: Examination) -> None:
 
 
 def _upload(exam: Examination, upload: Unfinished) -> None:
-    def abort(now: datetime) -> Ending:
+    def abort(now: datetime) -> StepResult:
         return gc.abort(exam.context, upload, grace=exam.options.grace, now=now)
 
     begun = f"{upload.begun:%Y-%m-%d %H:%M:%S} UTC"

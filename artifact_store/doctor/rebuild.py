@@ -26,9 +26,9 @@ from artifact_store.core.pointer import (
     MAX_EMBEDDED,
     MAX_NOTE,
     HistoryBlock,
-    Note,
     Pointer,
     Publish,
+    PublishInfo,
 )
 from artifact_store.errors import (
     Conflict,
@@ -38,9 +38,9 @@ from artifact_store.errors import (
     NotFound,
     PointerConflict,
 )
-from artifact_store.ops import listing, publish, signing, store_record
+from artifact_store.ops import listing, opening, publish, signing
 from artifact_store.ops.context import Context
-from artifact_store.ops.delete import Ending
+from artifact_store.ops.delete import StepResult
 from artifact_store.ops.records import Stored
 from artifact_store.storage.conditional_write import Outcome
 
@@ -87,7 +87,7 @@ class Recovery:
         )
 
 
-def recover(context: Context, key: ModelKey, alias: str, *, to: Manifest | None = None) -> Recovery | None:
+def find_recovery(context: Context, key: ModelKey, alias: str, *, to: Manifest | None = None) -> Recovery | None:
     """Return what is known of an alias whose pointer is lost, or ``None`` where the pointer can be read.
 
     ``to`` is the run that it is to name, if a person has said so.
@@ -142,7 +142,7 @@ def _archived_when_seen(context: Context, key: ModelKey, alias: str) -> int:
 
     A pointer at ``seq`` of more than 64 tells of 33 to 64 publishes, and all before them are archived.
     """
-    seq = 0 if context.marks is None else context.marks.highest(context.backend.url, key, alias)
+    seq = 0 if context.last_seen is None else context.last_seen.highest(context.backend.url, key, alias)
     return 0 if seq <= GATHERED else (seq - BLOCK - 1) // BLOCK * BLOCK
 
 
@@ -235,14 +235,14 @@ def _still_there(context: Context, run: Manifest) -> Manifest:
         return stored
     trusted = [] if context.signer is None else [context.signer.public_key]
     policy = replace(context.policy, require_signature=True, trusted_keys=[*context.policy.trusted_keys, *trusted])
-    signing.check_run(replace(context, policy=policy, vouched={}), stored)
+    signing.check_run(replace(context, policy=policy, verified={}), stored)
     return stored
 
 
 # ---------------------------------------------------------------- write it
 
 
-def rebuild(context: Context, key: ModelKey, alias: str, *, to: Manifest | None = None) -> Ending:
+def rebuild(context: Context, key: ModelKey, alias: str, *, to: Manifest | None = None) -> StepResult:
     """Write the pointer anew, if it still cannot be read, and check that the run that it names is still there.
 
     ``to`` is the run that a person has chosen; without it nothing is written unless it is known which one it was.
@@ -250,26 +250,26 @@ def rebuild(context: Context, key: ModelKey, alias: str, *, to: Manifest | None 
     Raises:
         InvalidOption: the run is signed, and this store has no signer.
         Conflict: the chosen run belongs to another store.
-        RunNotFound, RunDeleted, Untrusted: as for :func:`recover`.
+        RunNotFound, RunDeleted, Untrusted: as for :func:`find_recovery`.
         OutcomeUnknown: it may be written.
     """
-    found = recover(context, key, alias, to=to)
+    found = find_recovery(context, key, alias, to=to)
     if found is None:
-        return Ending("kept", "it can be read again")
+        return StepResult("kept", "it can be read again")
     if found.question:
-        return Ending("kept", f"it is not known which run it named: {found.question}")
-    record = store_record.opened_if_there(context)
+        return StepResult("kept", f"it is not known which run it named: {found.question}")
+    record = opening.ensure_open_existing(context)
     if found.run is not None:
         _check_may_be_named(context, f"{key}@{alias}", found.run, record.store_id)
     signing.check_able(context)
-    note = context.note(f"rebuilt: {found.reason}")
-    pointer = _next(context, key, alias, found, note)
+    info = context.publish_info(f"rebuilt: {found.reason}")
+    pointer = _next(context, key, alias, found, info)
     if _swap(context, key, alias, found.seen, pointer) is Outcome.LOST:
-        return Ending("kept", "another writer was faster")
+        return StepResult("kept", "another writer was faster")
     if found.run is not None and not _is_there(context, found.run):
-        _let_go(context, key, alias, pointer, replace(note, write_id=context.new_write_id()))
-        return Ending("rebuilt", "it names no run: the one that it should name was deleted at this moment")
-    return Ending("rebuilt", found.message)
+        _let_go(context, key, alias, pointer, replace(info, write_id=context.new_write_id()))
+        return StepResult("rebuilt", "it names no run: the one that it should name was deleted at this moment")
+    return StepResult("rebuilt", found.message)
 
 
 def _check_may_be_named(context: Context, ref: str, run: Manifest, store_id: str) -> None:
@@ -282,7 +282,7 @@ def _check_may_be_named(context: Context, ref: str, run: Manifest, store_id: str
         )
 
 
-def _next(context: Context, key: ModelKey, alias: str, found: Recovery, note: Note) -> Pointer:
+def _next(context: Context, key: ModelKey, alias: str, found: Recovery, info: PublishInfo) -> Pointer:
     body = None if found.run is None else found.run.to_bytes()
     lost = [
         Publish(
@@ -290,8 +290,8 @@ def _next(context: Context, key: ModelKey, alias: str, found: Recovery, note: No
             run_id=None,
             manifest_sha256=None,
             write_id=context.new_write_id(),
-            at=note.at,
-            by=note.by[:MAX_NOTE],
+            at=info.at,
+            by=info.by[:MAX_NOTE],
             reason=_LOST,
         )
         for seq in range(found.archived + 1, found.next_seq)
@@ -305,10 +305,10 @@ def _next(context: Context, key: ModelKey, alias: str, found: Recovery, note: No
         run_id=None if found.run is None else found.run.run_id,
         manifest_sha256=None if body is None else sha256(body),
         manifest=found.run.to_json() if found.run is not None and fits else None,
-        write_id=note.write_id,
-        at=note.at,
-        by=note.by[:MAX_NOTE],
-        reason=note.reason[:MAX_NOTE],
+        write_id=info.write_id,
+        at=info.at,
+        by=info.by[:MAX_NOTE],
+        reason=info.reason[:MAX_NOTE],
         history=tuple(lost),
         archive=found.pin,
     )
@@ -333,12 +333,12 @@ def _is_there(context: Context, run: Manifest) -> bool:
     return True
 
 
-def _let_go(context: Context, key: ModelKey, alias: str, pointer: Pointer, note: Note) -> None:
+def _let_go(context: Context, key: ModelKey, alias: str, pointer: Pointer, info: PublishInfo) -> None:
     """Publish that the alias names no run, unless another publish came in between."""
     seen = context.records.pointer(key, alias)
     if seen is None or seen.value.write_id != pointer.write_id:
         return
     try:
-        publish.swap(context, key, alias, None, note, seen=seen)
+        publish.swap(context, key, alias, None, info, seen=seen)
     except PointerConflict:
         return

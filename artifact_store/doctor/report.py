@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.references import RunRef
-from artifact_store.ops.delete import Ending
+from artifact_store.ops.delete import StepResult
 from artifact_store.ops.plan import Action, Plan
 from artifact_store.run import Run
 from artifact_store.storage.base import Trait
@@ -94,7 +94,7 @@ class Repair:
 
     action: Action
     reason: str
-    carry_out: Callable[[datetime], Ending]
+    carry_out: Callable[[datetime], StepResult]
     bytes: int = 0
     only_if_asked: bool = False
     """It cannot be undone, so it is only done if it is asked for."""

@@ -19,7 +19,7 @@ from artifact_store.doctor.objects import UNKNOWN_SIZE, ModelObjects
 from artifact_store.doctor.report import Repair, Severity
 from artifact_store.errors import ArtifactStoreError, NotFound, RunNotFound
 from artifact_store.ops import delete
-from artifact_store.ops.delete import Ending
+from artifact_store.ops.delete import StepResult
 from artifact_store.ops.gc import Group
 from artifact_store.storage.base import Entry
 
@@ -71,7 +71,7 @@ def _torn(exam: Examination, group: Group) -> None:
         exam.add("note", "save-in-progress", group.label, f"{_count(group.entries)} without a manifest; {when}")
         return
 
-    def clear(now: datetime) -> Ending:
+    def clear(now: datetime) -> StepResult:
         return delete.clear(exam.context, group.key, group.run_id, grace=exam.options.grace, now=now)
 
     message = f"{_count(group.entries)} of a save that was never committed; {when}"
@@ -122,7 +122,7 @@ def _wrong(entries: Sequence[Entry], manifest: Manifest) -> list[tuple[FileEntry
 
 def _again(exam: Examination, group: Group) -> Group:
     """Return the run as it is listed now: it may have been committed while the store was listed."""
-    listed = exam.ask(lambda: delete.objects(exam.context, group.key, group.run_id))
+    listed = exam.ask(lambda: delete.run_objects(exam.context, group.key, group.run_id))
     return group if isinstance(listed, ArtifactStoreError) or not listed else Group(group.key, group.run_id, listed)
 
 
@@ -139,7 +139,7 @@ def _stray(exam: Examination, group: Group, manifest: Manifest, other: Entry, na
         exam.add("warning", "unlisted-file", other.key, message, remedy=remedy)
         return
 
-    def clear(now: datetime) -> Ending:
+    def clear(now: datetime) -> StepResult:
         del now  # what belongs to the run then is kept
         return delete.clear_stray(exam.context, group.key, group.run_id, name)
 
@@ -156,16 +156,16 @@ def _stray(exam: Examination, group: Group, manifest: Manifest, other: Entry, na
 def _deleted(exam: Examination, group: Group, stone: Tombstone) -> None:
     if stone.state == "marked":
         if not exam.young(group.modified):
-            message = f"it was {stone.told}, and its files ({_size(group.others):,} bytes) can go"
+            message = f"it was {stone.summary}, and its files ({_size(group.others):,} bytes) can go"
             exam.add("note", "sweep-due", group.label, message, remedy="artifact-store gc --apply")
     elif group.others and stone.quarantine is not None:
-        message = f"it was {stone.told}; the damaged bytes are in its tombstone, {_count(group.others)} beside it"
+        message = f"it was {stone.summary}; the damaged bytes are in its tombstone, {_count(group.others)} beside it"
         exam.add(
             "note", "quarantined", group.label, message, remedy="`artifact-store gc --apply`, after the grace period"
         )
     elif group.others:
 
-        def sweep(now: datetime) -> Ending:
+        def sweep(now: datetime) -> StepResult:
             return delete.sweep(exam.context, group.key, group.run_id, grace=exam.options.grace, now=now)
 
         names = shown([entry.key.rpartition("/")[2] for entry in group.others])

@@ -40,6 +40,7 @@ from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import ArtifactStoreError, Conflict, OutcomeUnknown, RunInUse, Unavailable
 from artifact_store.ops import listing
 from artifact_store.ops.context import Context
+from artifact_store.ops.outage import Outage
 from artifact_store.ops.records import deleted
 from artifact_store.storage.base import Entry
 from artifact_store.storage.conditional_write import Outcome
@@ -48,7 +49,7 @@ Result = Literal["deleted", "restored", "swept", "cleared", "aborted", "rebuilt"
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class StepResult:
     """What became of a run, or of something left over: the result, and why it was kept if it was."""
 
     result: Result
@@ -64,7 +65,7 @@ def named_by(context: Context, key: ModelKey, run_id: RunId) -> list[str]:
     return [alias for alias, pointer in listing.aliases(context, key).items() if pointer.run_id == run_id]
 
 
-def objects(context: Context, key: ModelKey, run_id: RunId) -> list[Entry]:
+def run_objects(context: Context, key: ModelKey, run_id: RunId) -> list[Entry]:
     """Return every object below the prefix of a run."""
     return context.records.objects(keys.run_prefix(key, run_id))
 
@@ -88,7 +89,7 @@ def mark(context: Context, key: ModelKey, run_id: RunId, *, reason: str) -> Tomb
     if isinstance(seen.value, Tombstone):
         raise deleted(seen.value)
     refuse_named(key, run_id, named_by(context, key, run_id))
-    stone = Tombstone.mark(seen.value, context.note(reason))
+    stone = Tombstone.mark(seen.value, context.publish_info(reason))
     if records.replace(seen, stone) is Outcome.LOST:
         records.manifest(key, run_id)  # raises RunDeleted where another client was faster
         raise Conflict(f"{stone.label} was deleted and brought back by somebody at this moment; look at it again")
@@ -163,7 +164,7 @@ def unmark(context: Context, key: ModelKey, run_id: RunId, stone: Tombstone) -> 
 # ---------------------------------------------------------------- sweep
 
 
-def sweep(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, now: datetime) -> Ending:
+def sweep(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, now: datetime) -> StepResult:
     """Remove the files of a run whose tombstone is at least ``grace`` old; the tombstone stays, sealed.
 
     The pointers are read once more before it is sealed: a run that one of them names is brought back. ``now`` is the
@@ -178,67 +179,68 @@ def sweep(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, n
     )  # before the listing: a younger stone than the one that is listed is not sealed
     stone = seen.value
     if isinstance(stone, Manifest):
-        return Ending("kept", "it was brought back")
+        return StepResult("kept", "it was brought back")
     if stone.state == "marked":
         if now - _since(context, key, run_id, now) < grace:
-            return Ending("kept", f"it was deleted less than {spoken(grace)} ago")
+            return StepResult("kept", f"it was deleted less than {spoken(grace)} ago")
         if aliases := named_by(context, key, run_id):
             return _brought_back(context, key, run_id, stone, aliases)
-        if context.records.replace(seen, stone.sealed(context.note())) is Outcome.LOST:
+        if context.records.replace(seen, stone.sealed(context.publish_info())) is Outcome.LOST:
             found = context.records.run(key, run_id).value
             if isinstance(found, Manifest) or found.state == "marked":
-                return Ending("kept", "somebody brought it back at this moment")
+                return StepResult("kept", "somebody brought it back at this moment")
     elif stone.quarantine is not None and now - _since(context, key, run_id, now) < grace:
-        return Ending("kept", f"it was put into quarantine less than {spoken(grace)} ago")
+        return StepResult("kept", f"it was put into quarantine less than {spoken(grace)} ago")
     return remove_files(context, key, run_id, "swept")
 
 
 def _since(context: Context, key: ModelKey, run_id: RunId, now: datetime) -> datetime:
     """Return since when the tombstone is there, by the storage's own time of it."""
     place = keys.manifest(key, run_id)
-    return next((entry.modified for entry in objects(context, key, run_id) if entry.key == place), now)
+    return next((entry.modified for entry in run_objects(context, key, run_id) if entry.key == place), now)
 
 
-def _brought_back(context: Context, key: ModelKey, run_id: RunId, stone: Tombstone, aliases: Sequence[str]) -> Ending:
+def _brought_back(
+    context: Context, key: ModelKey, run_id: RunId, stone: Tombstone, aliases: Sequence[str]
+) -> StepResult:
     why = f"{', '.join(aliases)} {'names' if len(aliases) == 1 else 'name'} it"
-    return Ending("restored", why) if unmark(context, key, run_id, stone) else Ending("kept", why)
+    return StepResult("restored", why) if unmark(context, key, run_id, stone) else StepResult("kept", why)
 
 
-def remove_files(context: Context, key: ModelKey, run_id: RunId, result: Result) -> Ending:
+def remove_files(context: Context, key: ModelKey, run_id: RunId, result: Result) -> StepResult:
     """Remove everything of a sealed run but its tombstone: exact keys from a listing of its own prefix.
 
-    What cannot be removed, such as a file that another program has open on Windows, does not keep the rest from it; but
-    once a failure has taken all of the patience, nothing more is begun.
+    A file that cannot be removed, such as one that another program has open on Windows, does not stop the others; a
+    storage that does not answer does.
 
     Raises:
         ArtifactStoreError: the first failure. The next sweep goes on.
     """
     place = keys.manifest(key, run_id)
-    doomed = [entry.key for entry in objects(context, key, run_id) if entry.key != place]
-    silent = threading.Event()
+    doomed = [entry.key for entry in run_objects(context, key, run_id) if entry.key != place]
+    outage = Outage(limit=1)  # several are removed at once, and each failure has taken all of the patience
 
     def one(where: str, stop: threading.Event) -> ArtifactStoreError | None:
         del stop  # one failure is no reason to leave the others
-        if silent.is_set():
+        if outage.has_begun:
             return None
         try:
             context.records.remove(where)
         except ArtifactStoreError as error:
-            if isinstance(error, Unavailable):
-                silent.set()
+            outage.record(error)
             return error
         return None
 
     failures = [error for error in context.workers.every(one, doomed, large=lambda _: False) if error is not None]
     if failures:
         raise failures[0]
-    return Ending(result)
+    return StepResult(result)
 
 
 # ---------------------------------------------------------------- what was never committed
 
 
-def clear(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, now: datetime) -> Ending:
+def clear(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, now: datetime) -> StepResult:
     """Remove what a save that was cut short has left, if nothing of it is younger than ``grace``.
 
     A tombstone comes first, in the place where the manifest would be: so a saver that is merely late cannot commit a
@@ -247,14 +249,14 @@ def clear(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, n
     Raises:
         OutcomeUnknown: the tombstone may be there; nothing was removed.
     """
-    found = objects(context, key, run_id)
+    found = run_objects(context, key, run_id)
     if why := unclear(found, key, run_id, grace=grace, now=now):
-        return Ending("kept", why)
-    stone = Tombstone.never_committed(key, run_id, context.note("a save that was never finished"))
+        return StepResult("kept", why)
+    stone = Tombstone.never_committed(key, run_id, context.publish_info("a save that was never finished"))
     if context.records.create(stone) is Outcome.LOST:
         record = context.records.run(key, run_id).value
         if isinstance(record, Manifest) or record.state == "marked":
-            return Ending("kept", "it was committed at this moment")
+            return StepResult("kept", "it was committed at this moment")
     return remove_files(context, key, run_id, "cleared")
 
 
@@ -283,13 +285,13 @@ def belongs(name: str, manifest: Manifest) -> bool:
     return not keys.is_signature(child) or keys.signer_in(child, manifest.digest) is not None
 
 
-def clear_stray(context: Context, key: ModelKey, run_id: RunId, name: str) -> Ending:
+def clear_stray(context: Context, key: ModelKey, run_id: RunId, name: str) -> StepResult:
     """Remove what lies below a committed run and does not belong to it: another save under the id had left it."""
     record = context.records.run(key, run_id).value
     if isinstance(record, Tombstone) or belongs(name, record):
-        return Ending("kept", "it belongs to the run")
+        return StepResult("kept", "it belongs to the run")
     context.records.remove(keys.data_file(key, run_id, name))
-    return Ending("cleared")
+    return StepResult("cleared")
 
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))

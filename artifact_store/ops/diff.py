@@ -13,7 +13,7 @@ from artifact_store.canonical import canonical
 from artifact_store.core import keys
 from artifact_store.core.manifest import Manifest
 from artifact_store.features.schema import FeatureSchema
-from artifact_store.ops import read as fetch
+from artifact_store.ops import read
 from artifact_store.ops.context import Context
 
 
@@ -83,11 +83,11 @@ def compare_signed(context: Context, one: Manifest, other: Manifest) -> Differen
         SignatureMissing, SignatureInvalid, UntrustedKey: the policy requires signatures of both.
     """
     for manifest in (one, other):
-        fetch.check_signed(context, manifest)
-    return compare(one, other)
+        read.check_signed(context, manifest)
+    return compare_manifests(one, other)
 
 
-def compare(a: Manifest, b: Manifest) -> Difference:
+def compare_manifests(a: Manifest, b: Manifest) -> Difference:
     """Compare two runs, which may be of different models and stores.
 
     Raises:

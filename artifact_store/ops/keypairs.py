@@ -165,10 +165,10 @@ def _bytes_of(source: Pem) -> tuple[bytes, str]:
         return source, "the PEM text"
     if isinstance(source, str) and source.lstrip().startswith(_BEGIN):
         return source.encode(), "the PEM text"
-    return read_key(at_home(source)), str(source)
+    return read_key_file(at_home(source)), str(source)
 
 
-def read_key(path: Path) -> bytes:
+def read_key_file(path: Path) -> bytes:
     """Return what is in the file of a key, which is not believed to be one.
 
     Raises:

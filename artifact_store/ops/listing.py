@@ -30,10 +30,10 @@ from artifact_store.errors import (
     Problem,
     RunNotFound,
     RunTooOld,
-    Unavailable,
 )
-from artifact_store.ops import publish, signing, store_record
+from artifact_store.ops import opening, publish, signing
 from artifact_store.ops.context import Context
+from artifact_store.ops.outage import Outage
 
 T = TypeVar("T")
 
@@ -41,8 +41,6 @@ _NEAR = 0.8
 """How alike two names have to be, as difflib counts it, for the one to be suggested for the other."""
 _SHOWN = 5
 """How many names an error lists."""
-ENOUGH = 3
-"""How many runs in a row the storage may be silent about before the others are not asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +152,7 @@ def instead(context: Context, key: ModelKey, alias: str = "") -> str:
     Raises:
         NotAStore, ContainerNotFound: there is no store in the first place.
     """
-    if not store_record.check_store(context.records):
+    if not opening.check_store(context.records):
         return "there is no store yet: check the path, or save the first model"
     known = alias_names(context, key)
     if alias and known:
@@ -193,23 +191,23 @@ def manifests(
             signing.check_run(context, manifest)
         return manifest
 
-    refused = 0
+    outage = Outage()
     ids = run_ids(context, key)
     with closing(context.workers.ahead(ids, read)) as manifests_ahead:
         for place, (run_id, future) in enumerate(manifests_ahead, start=1):
             try:
                 manifest = future.result()
             except NotFound:  # never committed, or deleted: it does not exist
-                refused = 0
+                outage.record(None)
                 continue
             except ArtifactStoreError as error:
                 problems.append(Problem(f"{key}:{run_id}", error))
-                refused = refused + 1 if isinstance(error, Unavailable) else 0
-                if refused == ENOUGH:
+                outage.record(error)
+                if outage.has_begun:
                     problems += [Problem(f"{key}:{left}", error) for left in ids[place:]]
                     return
                 continue
-            refused = 0
+            outage.record(manifest)
             if wanted.admits(manifest):
                 yield manifest
 
@@ -234,16 +232,16 @@ def resolve_prefix(context: Context, key: ModelKey, prefix: str) -> RunId:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class FoundRun:
     """Which run was found, and by which steps."""
 
     manifest: Manifest
     steps: tuple[str, ...]
 
 
-def find(
+def find_run(
     context: Context, key: ModelKey, prefer: str | Sequence[str], *, newest: bool, max_run_age: timedelta | None = None
-) -> Finding:
+) -> FoundRun:
     """Return the run to use, which is not older than ``max_run_age``, and the steps that led to it.
 
     Raises:
@@ -258,7 +256,7 @@ def find(
     return found
 
 
-def _preferred(context: Context, key: ModelKey, prefer: Sequence[str], *, newest: bool) -> Finding:
+def _preferred(context: Context, key: ModelKey, prefer: Sequence[str], *, newest: bool) -> FoundRun:
     """Return the run of the first alias that exists; the newest publishable one where none does.
 
     A retired alias names no run and is passed over, but it exists: the newest run is then not taken. An alias that
@@ -274,7 +272,7 @@ def _preferred(context: Context, key: ModelKey, prefer: Sequence[str], *, newest
     for alias in prefer:
         seen = context.records.pointer(key, alias)
         pointer = None if seen is None else seen.value
-        signing.admit(context, key, alias, pointer)
+        signing.check_pointer_for_load(context, key, alias, pointer)
         if pointer is None:
             steps.append(f"{key}@{alias}: was never published")
         elif pointer.run_id is None:
@@ -283,7 +281,7 @@ def _preferred(context: Context, key: ModelKey, prefer: Sequence[str], *, newest
         else:
             manifest = publish.published_manifest(context.records, pointer)
             steps.append(f"{key}@{alias}: names {manifest.run_id}, taken")
-            return Finding(manifest, tuple(steps))
+            return FoundRun(manifest, tuple(steps))
     if newest and not exists:
         return _newest(context, key, steps)
     raise _none_to_take(context, key, steps)
@@ -323,7 +321,7 @@ def _spoken(length: timedelta) -> str:
     return f"{days:.1f} days" if days >= 1 else f"{days * 24:.1f} hours"
 
 
-def _newest(context: Context, key: ModelKey, steps: list[str]) -> Finding:
+def _newest(context: Context, key: ModelKey, steps: list[str]) -> FoundRun:
     problems: list[Problem] = []
     for manifest in manifests(context, key, Filter(), problems, signed=True):
         if problems:
@@ -331,7 +329,7 @@ def _newest(context: Context, key: ModelKey, steps: list[str]) -> Finding:
         why_not = _kept_back(context, manifest)
         if why_not is None:
             steps.append(f"{manifest.label}: the newest committed run, taken")
-            return Finding(manifest, tuple(steps))
+            return FoundRun(manifest, tuple(steps))
         steps.append(f"{manifest.label}: {why_not}")
     if problems:
         raise problems[0].error
@@ -352,7 +350,7 @@ def _kept_back(context: Context, manifest: Manifest) -> str | None:
     if wish.policy == "always":
         return None
     seen = context.records.pointer(manifest.key, wish.alias)
-    signing.believe(context, None if seen is None else seen.value)
+    signing.check_pointer_for_publish(context, None if seen is None else seen.value)
     if any(entry.run_id == manifest.run_id for entry in context.records.history(seen)):
         return None
     return f"was to be published as {wish.alias!r} only under {wish.policy}, and was not"

@@ -33,7 +33,7 @@ _LONGEST: Final = 240
 _INSTALLED: Final = {"site-packages", "dist-packages"}
 
 
-def parse(chosen: object) -> frozenset[str]:
+def parse_parts(chosen: object) -> frozenset[str]:
     """Return the parts to record: all, none, or those that are named.
 
     Raises:

@@ -19,10 +19,10 @@ from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Publish
 from artifact_store.core.policy import metric_value
 from artifact_store.errors import AccessDenied, ArtifactStoreError, InvalidOption, Problem, Unavailable
-from artifact_store.ops import delete, listing, promote, store_record
+from artifact_store.ops import delete, listing, opening, promote
 from artifact_store.ops.context import Context
-from artifact_store.ops.delete import Ending, spoken
-from artifact_store.ops.plan import Plan, Step
+from artifact_store.ops.delete import StepResult, spoken
+from artifact_store.ops.plan import Plan, PlanStep
 
 GRACE: Final = timedelta(days=7)
 """How long a deleted run can be brought back, and how long a save is given to end."""
@@ -110,26 +110,26 @@ def _is_count(value: object) -> bool:
 
 
 def plan_delete(context: Context, key: ModelKey, run_id: RunId, *, reason: str) -> Plan:
-    """Return the plan to delete one run. Raises what :func:`deletion.mark` would raise now."""
+    """Return the plan to delete one run. Raises what :func:`artifact_store.ops.delete.mark` would raise now."""
     manifest = context.records.manifest(key, run_id)
     delete.refuse_named(key, run_id, delete.named_by(context, key, run_id))
-    step = Step(manifest.label, "delete", reason or "it was asked for", size_of(manifest), key, run_id)
+    step = PlanStep(manifest.label, "delete", reason or "it was asked for", _size(manifest), key, run_id)
 
-    def start() -> Callable[[Step], Ending]:
-        store_record.opened_if_there(context)
+    def start() -> Callable[[PlanStep], StepResult]:
+        opening.ensure_open_existing(context)
         return lambda _: _mark(context, step, reason)
 
     return Plan([step], start, strict=True)
 
 
-def _mark(context: Context, step: Step, reason: str) -> Ending:
+def _mark(context: Context, step: PlanStep, reason: str) -> StepResult:
     assert step.key is not None
     assert step.run_id is not None
     delete.mark(context, step.key, step.run_id, reason=reason)
-    return Ending("deleted")
+    return StepResult("deleted")
 
 
-def size_of(manifest: Manifest) -> int:
+def _size(manifest: Manifest) -> int:
     """Return the bytes of all files of a run."""
     return sum(entry.size for entry in manifest.files)
 
@@ -140,19 +140,19 @@ def size_of(manifest: Manifest) -> int:
 def plan_prune(context: Context, models: Sequence[ModelKey], rules: Rules, *, reason: str) -> Plan:
     """Return the plan to prune models. What cannot be read is a problem, and nothing that depends on it is touched."""
     problems: list[Problem] = []
-    steps = [step for key in models for step in judge(context, key, rules, problems)]
+    steps = [step for key in models for step in plan_model(context, key, rules, problems)]
 
-    def start() -> Callable[[Step], Ending]:
-        store_record.opened_if_there(context)
-        again: dict[ModelKey, dict[RunId | None, Step]] = {}
+    def start() -> Callable[[PlanStep], StepResult]:
+        opening.ensure_open_existing(context)
+        again: dict[ModelKey, dict[RunId | None, PlanStep]] = {}
 
-        def carry_out(step: Step) -> Ending:
+        def carry_out(step: PlanStep) -> StepResult:
             assert step.key is not None
             if step.key not in again:
-                again[step.key] = {found.run_id: found for found in judge(context, step.key, rules, [])}
+                again[step.key] = {found.run_id: found for found in plan_model(context, step.key, rules, [])}
             now = again[step.key].get(step.run_id)
             if now is None or now.action == "keep":
-                return Ending("kept", "it is gone" if now is None else now.reason)
+                return StepResult("kept", "it is gone" if now is None else now.reason)
             return _mark(context, now, reason or f"pruned: {now.reason}")
 
         return carry_out
@@ -160,7 +160,7 @@ def plan_prune(context: Context, models: Sequence[ModelKey], rules: Rules, *, re
     return Plan(steps, start, problems=problems)
 
 
-def judge(context: Context, key: ModelKey, rules: Rules, problems: list[Problem]) -> list[Step]:
+def plan_model(context: Context, key: ModelKey, rules: Rules, problems: list[Problem]) -> list[PlanStep]:
     """Return what becomes of each committed run of a model, newest first.
 
     If an alias cannot be read, nobody knows what it names: it is a problem, and every run is kept.
@@ -190,8 +190,8 @@ def judge(context: Context, key: ModelKey, rules: Rules, problems: list[Problem]
     return steps
 
 
-def _step(run: Manifest, why: str, *, action: Any = "keep") -> Step:
-    return Step(run.label, action, why, size_of(run), run.key, RunId(run.run_id))
+def _step(run: Manifest, why: str, *, action: Any = "keep") -> PlanStep:
+    return PlanStep(run.label, action, why, _size(run), run.key, RunId(run.run_id))
 
 
 def _gone(rules: Rules, before: datetime | None) -> str:

@@ -15,7 +15,7 @@ from artifact_store.core import keys
 from artifact_store.core.documents import check_readable
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
-from artifact_store.core.pointer import HistoryBlock, Note, Pointer, advance
+from artifact_store.core.pointer import HistoryBlock, Pointer, PublishInfo, advance
 from artifact_store.core.policy import Policy, decide, needs_incumbent
 from artifact_store.errors import (
     ArtifactStoreError,
@@ -85,7 +85,7 @@ class Decision:
 
 
 def publish(
-    context: Context, alias: str, manifest: Manifest, policy: Policy, note: Note, *, seen: SeenPointer
+    context: Context, alias: str, manifest: Manifest, policy: Policy, info: PublishInfo, *, seen: SeenPointer
 ) -> Decision:
     """Publish a committed run under ``alias`` as the policy says, against whatever others publish meanwhile.
 
@@ -101,14 +101,14 @@ def publish(
     for _ in context.patience.tries():
         if conflict is not None:
             seen = context.records.pointer(key, alias)
-        if seen is not None and note.write_id in {entry.write_id for entry in seen.value.entries}:
+        if seen is not None and info.write_id in {entry.write_id for entry in seen.value.entries}:
             return Decision(seen.value, None)
         pointer = None if seen is None else seen.value
         refusal = decide(policy, manifest, pointer, _incumbent(context.records, policy, pointer))
         if refusal is not None:
             return Decision(None, refusal)
         try:
-            return Decision(swap(context, key, alias, manifest, note, seen=seen), None)
+            return Decision(swap(context, key, alias, manifest, info, seen=seen), None)
         except PointerConflict as error:
             conflict = error
     assert conflict is not None
@@ -116,7 +116,7 @@ def publish(
 
 
 def swap(
-    context: Context, key: ModelKey, alias: str, manifest: Manifest | None, note: Note, *, seen: SeenPointer
+    context: Context, key: ModelKey, alias: str, manifest: Manifest | None, info: PublishInfo, *, seen: SeenPointer
 ) -> Pointer:
     """Publish a run (``None``: let the alias name none) over the pointer that was ``seen``, once.
 
@@ -129,8 +129,8 @@ def swap(
         OutcomeUnknown: the write may have landed and could not be read back.
     """
     before = None if seen is None else seen.value
-    signing.believe(context, before)  # its history is carried on, and signed
-    step = advance(before, key, alias, manifest, note)
+    signing.check_pointer_for_publish(context, before)  # its history is carried on, and signed
+    step = advance(before, key, alias, manifest, info)
     if step.block is not None:
         _archive(context.records, step.block)
     pointer = signing.sign_pointer(context, step.pointer)

@@ -13,7 +13,7 @@ from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Pointer, Publish
 from artifact_store.core.references import RunRef
 from artifact_store.errors import AliasNotFound, AliasRetired, Conflict, InvalidReference, RunDeleted
-from artifact_store.ops import listing, publish, signing, store_record
+from artifact_store.ops import listing, opening, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import Stored
 
@@ -41,7 +41,7 @@ def resolve(context: Context, ref: RunRef, *, signed: bool = True) -> Manifest:
             signing.check_run(context, manifest)
         return manifest
     pointer = published(context, ref).value
-    signing.admit(context, ref.key, pointer.alias, pointer)
+    signing.check_pointer_for_load(context, ref.key, pointer.alias, pointer)
     if pointer.run_id is None:
         raise AliasRetired(
             f"{ref} was retired at {pointer.at:%Y-%m-%d %H:%M:%S} UTC by {pointer.by!r}"
@@ -62,7 +62,7 @@ def published(context: Context, ref: RunRef) -> Stored[Pointer]:
         raise InvalidReference(f"{ref} names a run; this needs an alias, such as {ref.key}@{keys.LATEST}")
     seen = context.records.pointer(ref.key, alias)
     if seen is None:
-        signing.admit(context, ref.key, alias, None)
+        signing.check_pointer_for_load(context, ref.key, alias, None)
         raise _never_published(context, ref, alias)
     return seen
 
@@ -120,7 +120,7 @@ def history(context: Context, ref: RunRef) -> Past:
         Untrusted: the policy requires a signature of the pointer, and does not find a good one.
     """
     seen = published(context, ref)
-    signing.believe(context, seen.value)
+    signing.check_pointer_for_publish(context, seen.value)
     return Past(seen, context.records.history(seen))
 
 
@@ -155,6 +155,6 @@ def own(context: Context, what: Manifest | RunRef, *, key: ModelKey | None = Non
     manifest = what if isinstance(what, Manifest) else resolve(context, what, signed=signed)
     if key is not None and manifest.key != key:
         raise Conflict(f"{manifest.label} is no run of {key.display_name}; an alias only names runs of its own model")
-    if manifest.store_id != store_record.opened(context).store_id:
+    if manifest.store_id != opening.ensure_open(context).store_id:
         raise Conflict(f"{manifest.label} belongs to another store; download it and save it here")
     return manifest

@@ -24,7 +24,7 @@ from artifact_store.errors import (
     Unavailable,
 )
 from artifact_store.features.schema import FeatureSchema
-from artifact_store.ops import audit
+from artifact_store.ops import verify
 from artifact_store.ops.context import Context
 from artifact_store.ops.golden import Predictions, check_example
 from artifact_store.ops.handle import RunLike
@@ -50,7 +50,7 @@ class Validation:
     @property
     def verdict(self) -> Verdict:
         """Sound, wrong, or not to be checked here."""
-        return audit.total(self.problems, self.unchecked)
+        return verify.total(self.problems, self.unchecked)
 
     @property
     def compared(self) -> bool:
@@ -130,7 +130,9 @@ def _compare_rest(context: Context, run: RunLike, tried: Mapping[str, Problem | 
         for path in components[name].files
         if problem is None or isinstance(problem.error, Corrupt)
     }
-    return audit.compare_files(context, run.manifest, [entry for entry in run.manifest.files if entry.path not in read])
+    return verify.compare_files(
+        context, run.manifest, [entry for entry in run.manifest.files if entry.path not in read]
+    )
 
 
 def _lost(run: RunLike) -> Iterator[Problem]:
@@ -205,7 +207,7 @@ class ModelReport:
     @property
     def verdict(self) -> Verdict:
         """Sound, wrong, or not to be checked here."""
-        return audit.total(self.problems, self.unchecked)
+        return verify.total(self.problems, self.unchecked)
 
 
 class Validatable(RunLike, Protocol):

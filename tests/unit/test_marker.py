@@ -17,7 +17,7 @@ from artifact_store.errors import (
     Unsupported,
 )
 from artifact_store.ops.context import OpenedStore
-from artifact_store.ops.store_record import check_store, guarantees, open_for_writing
+from artifact_store.ops.opening import check_store, guarantees, open_for_writing
 from artifact_store.storage.base import Always, Capabilities, IfAbsent, IfVersion
 from artifact_store.storage.memory import MemoryBackend
 from tests.unit.samples import context, records

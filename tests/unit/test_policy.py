@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from artifact_store.core.pointer import Note, advance
+from artifact_store.core.pointer import PublishInfo, advance
 from artifact_store.core.policy import (
     Always,
     Expect,
@@ -27,7 +27,7 @@ OLD, NEW = "20240101_000000", "20250101_000000"
 
 
 def pointer_to(run):
-    return advance(None, KEY, "latest", run, Note("0" * 32, NOW, "me")).pointer
+    return advance(None, KEY, "latest", run, PublishInfo("0" * 32, NOW, "me")).pointer
 
 
 @pytest.mark.parametrize(

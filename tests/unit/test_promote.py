@@ -4,7 +4,7 @@ import pytest
 
 from artifact_store import ArtifactStore, LoadPolicy
 from artifact_store.core import keys
-from artifact_store.core.pointer import Note, Publish
+from artifact_store.core.pointer import Publish, PublishInfo
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import (
     Corrupt,
@@ -60,7 +60,7 @@ def test_a_rollback_serves_what_served_before_the_run_first_did(past, best):
 
 
 def bury(backend, run):
-    stone = Tombstone.mark(run.manifest, Note("d" * 32, NOW, "somebody"))
+    stone = Tombstone.mark(run.manifest, PublishInfo("d" * 32, NOW, "somebody"))
     backend.write(keys.manifest(run.key, run.run_id), stone.to_bytes(), when=Always())
 
 

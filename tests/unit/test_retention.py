@@ -9,8 +9,8 @@ import pytest
 from artifact_store import ArtifactStore, errors
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.ops import delete, probe
-from artifact_store.ops.delete import Ending, spoken
-from artifact_store.ops.plan import Plan, Step
+from artifact_store.ops.delete import StepResult, spoken
+from artifact_store.ops.plan import Plan, PlanStep
 from artifact_store.ops.prune import Best, Rules
 from artifact_store.storage.base import Always, Entry, Unfinished
 from artifact_store.storage.local.backend import LocalBackend
@@ -26,13 +26,13 @@ NOW = datetime(2024, 9, 1, tzinfo=UTC)
 
 
 def step(name, action="delete", size=10):
-    return Step(name, action, f"because of {name}", size)
+    return PlanStep(name, action, f"because of {name}", size)
 
 
 def test_a_plan_tells_and_does_nothing_until_it_is_applied():
     calls = []
     steps = [step("a"), step("b", "keep"), step("c", "restore", 5)]
-    plan = Plan(steps, lambda: calls.append("begin") or (lambda one: calls.append(one.target) or Ending("deleted")))
+    plan = Plan(steps, lambda: calls.append("begin") or (lambda one: calls.append(one.target) or StepResult("deleted")))
     assert list(plan) == steps
     assert [one.target for one in plan.changes] == ["a", "c"]
     assert [one.target for one in plan.kept] == ["b"]
@@ -57,7 +57,7 @@ def carry_out(failures):
         error = failures.get(step.target)
         if error is not None:
             raise error
-        return Ending("deleted")
+        return StepResult("deleted")
 
     return lambda: one
 
@@ -65,7 +65,7 @@ def carry_out(failures):
 def test_a_step_that_fails_is_reported_and_the_others_go_on():
     failures = {"b": errors.Corrupt("bad"), "c": errors.Unreachable("gone"), "d": errors.AccessDenied("no")}
     applied = Plan([step(name) for name in "abcde"], carry_out(failures)).apply()
-    assert [done.ending.result for done in applied] == ["deleted", "kept", "kept", "kept", "deleted"]
+    assert [done.result for done in applied] == ["deleted", "kept", "kept", "kept", "deleted"]
     assert [problem.where for problem in applied.problems] == ["b", "c", "d"]
     assert not applied.ok
     assert applied.bytes == 20
@@ -283,4 +283,4 @@ def test_nothing_of_a_run_that_is_deleted_is_taken_for_a_stray():
 
 def test_notes_give_no_reason_unless_they_are_told_one():
     with ArtifactStore(MemoryBackend()) as store:
-        assert store._context.note().reason == ""
+        assert store._context.publish_info().reason == ""

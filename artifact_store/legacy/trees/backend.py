@@ -20,7 +20,7 @@ from artifact_store.canonical import canonical, sha256
 from artifact_store.core import keys
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
-from artifact_store.core.pointer import Note, advance
+from artifact_store.core.pointer import PublishInfo, advance
 from artifact_store.core.policy import Later
 from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.store_record import StoreRecord
@@ -256,7 +256,7 @@ class LegacyBackend(Backend):
             raise copy.copy(alias.error) if alias.error is not None else Corrupt(f"{alias.source} names no run")
         manifest = self._manifest(alias.run)
         mark = sha256(canonical([alias.name, manifest.digest]))[:32]
-        note = Note(mark, manifest.created_at, "an old tree", f"as in {alias.source}")
+        note = PublishInfo(mark, manifest.created_at, "an old tree", f"as in {alias.source}")
         return advance(None, alias.key, alias.name, manifest, note).pointer.to_bytes()
 
     def _run_at(self, key: ModelKey, rest: tuple[str, ...]) -> OldRun | None:

@@ -252,7 +252,7 @@ def test_a_run_is_signed_that_was_not(owner: ArtifactStore, store: ArtifactStore
 
 def test_a_run_is_deleted_and_brought_back_as_it_was(store: ArtifactStore) -> None:
     with changing(store, f"{folder(KEPT)}manifest.json"):
-        assert [done.ending.result for done in store.delete(KEPT).apply()] == ["deleted"]
+        assert [done.result for done in store.delete(KEPT).apply()] == ["deleted"]
         with pytest.raises(errors.RunDeleted):
             store.get(KEPT)
     with changing(store, f"{folder(KEPT)}manifest.json"):

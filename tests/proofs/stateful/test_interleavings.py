@@ -79,7 +79,7 @@ def manifest_of(run_id):
 def promoter(run_id, alias=ALIAS):
     def work(actor):
         context = actor.context
-        return promote.promote(context, alias, manifest_of(run_id), Always(), context.note())
+        return promote.promote(context, alias, manifest_of(run_id), Always(), context.publish_info())
 
     return work
 
@@ -88,7 +88,7 @@ def roller_back(actor):
     context = actor.context
     seen = context.records.pointer(KEY, ALIAS)
     manifest = promote.choose(context, RunRef(KEY), context.records.history(seen))
-    return promote.republish(context, ALIAS, manifest, context.note(), seen=seen)
+    return promote.republish(context, ALIAS, manifest, context.publish_info(), seen=seen)
 
 
 def saver(actor):
@@ -96,7 +96,7 @@ def saver(actor):
     context = actor.context
     manifest = publish.commit(context.records, manifest_of(C))
     seen = context.records.pointer(KEY, ALIAS)
-    return publish.publish(context, ALIAS, manifest, Always(), context.note(), seen=seen)
+    return publish.publish(context, ALIAS, manifest, Always(), context.publish_info(), seen=seen)
 
 
 def deleter(run_id):

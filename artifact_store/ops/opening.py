@@ -64,7 +64,7 @@ def guarantees(context: Context) -> Guarantees:
     )
 
 
-def is_there(records: Records) -> bool:
+def store_exists(records: Records) -> bool:
     """Tell whether the root says that it is a store, be it in words that cannot be read."""
     try:
         return records.store() is not None
@@ -84,7 +84,7 @@ def check_store(records: Records) -> bool:
     return (records.store() or _look_into_the_root(records)) is not None
 
 
-def opened(context: Context) -> StoreRecord:
+def ensure_open(context: Context) -> StoreRecord:
     """Return the record of the store, which the first call opens for writing.
 
     Raises:
@@ -95,7 +95,7 @@ def opened(context: Context) -> StoreRecord:
     return context.opened.record
 
 
-def opened_if_there(context: Context) -> StoreRecord:
+def ensure_open_existing(context: Context) -> StoreRecord:
     """Return the record of the store, opened for writing, but never make a store.
 
     Raises:
@@ -104,7 +104,7 @@ def opened_if_there(context: Context) -> StoreRecord:
     """
     if context.records.store() is None:
         raise NotAStore(f"{context.backend.url} says nowhere that it is a store; nothing was touched")
-    return opened(context)
+    return ensure_open(context)
 
 
 def open_for_writing(records: Records, concurrency: Concurrency, *, now: Callable[[], datetime]) -> StoreRecord:
