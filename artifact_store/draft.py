@@ -1,6 +1,6 @@
 """A run that is being written: filled part by part, committed as a whole, published as its policy says.
 
-Composes what ``core``, ``codecs`` and ``ops`` do, and holds no rule of its own.
+Composes what ``core``, ``codecs`` and ``ops`` do, and has no rule of its own.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ class Draft:
         self._extra[name] = source
 
     def add_example(self, example: Example) -> None:
-        """Store golden predictions, so that anybody can check that the model still says the same.
+        """Store golden predictions, so that it can be checked that the model still says the same.
 
         :meth:`commit` asks the model for them, as it will be loaded, where a predictor for it is installed.
 
@@ -382,4 +382,4 @@ def _number(name: str, value: Any) -> float | int | str:
         return int(value)
     if isinstance(value, int | float) or (isinstance(value, str) and value in NON_FINITE):
         return value
-    raise InvalidOption(f"the metric {name!r} is {value!r}, which is no number")
+    raise InvalidOption(f"the metric {name!r} is {value!r}, which is not a number")

@@ -52,14 +52,14 @@ class Publication:
         return seen
 
     def check(self, seen: SeenPointer) -> None:
-        """Refuse, while nothing is visible, to publish over a pointer that the policy does not believe."""
+        """Refuse, while nothing is visible, to publish over a pointer that the policy does not trust."""
         if seen is not None and not isinstance(self.policy, Never | Later):
             signing.check_pointer_for_publish(self.context, seen.value)
 
     def carry_out(self, run: Run, seen: SeenPointer, *, reason: str) -> Published:
         """Validate the run that was committed, if that is asked for, and publish it as the policy says.
 
-        What speaks against it is in the answer. An error after the commit names the run that it concerns.
+        The reasons against it are in the answer. An error after the commit names the run that it concerns.
         """
         if not self.validate:
             return self._publish(run.manifest, seen, reason)
@@ -93,7 +93,7 @@ class Publication:
             error.committed = manifest.label
             raise
         except BaseException as error:
-            error.add_note(f"The run {manifest.label} is committed; whether it is published, its alias tells.")
+            error.add_note(f"The run {manifest.label} is committed; look at its alias to see whether it is published.")
             raise
         return Published(decision.pointer, str(decision.refusal or ""), decision.refusal)
 

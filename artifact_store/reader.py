@@ -47,7 +47,7 @@ class Reader:
         return opening.guarantees(self._context)
 
     def exists(self) -> bool:
-        """Return whether there is a ``_store.json``, be it a damaged one: one small request.
+        """Return whether there is a ``_store.json``, even a damaged one: one small request.
 
         Raises:
             Unavailable, AccessDenied: the storage does not answer.
@@ -58,8 +58,8 @@ class Reader:
         """Return the run that a reference names, without its files: one request.
 
         Raises:
-            AliasNotFound, AliasRetired, RunNotFound, RunDeleted, AmbiguousRun: it names none, or not one.
-            Corrupt: the pointer or the manifest cannot be believed.
+            AliasNotFound, AliasRetired, RunNotFound, RunDeleted, AmbiguousRun: it names no run, or several.
+            Corrupt: the pointer or the manifest is damaged.
             Untrusted: the policy requires signatures; the pointer of the alias has no good one, or the run named by id.
         """
         return Run(self._context, resolve.resolve(self._context, RunRef.parse(ref)))
@@ -94,12 +94,12 @@ class Reader:
     ) -> Run:
         """Return the run to use: of the first alias in ``prefer`` that exists, else the newest publishable one.
 
-        ``run.found_by`` tells each step. An alias that exists and cannot be read is an error, not a reason to take
+        ``run.found_by`` has each step. An alias that exists and cannot be read is an error, not a reason to take
         another run; runs that were kept from being published are never taken. Nor is one that was saved longer ago than
         ``max_run_age`` a reason to take another.
 
         Raises:
-            ModelNotFound: there is nothing to take; the text tells each step.
+            ModelNotFound: there is nothing to take; the text has each step.
             RunTooOld: the run to take is older than ``max_run_age``.
             Corrupt, Unavailable, AccessDenied, RunDeleted: an alias cannot be read, or names a run that is gone.
         """
@@ -111,10 +111,10 @@ class Reader:
         return listing.models(self._context)
 
     def aliases(self, key: KeyLike) -> dict[str, Pointer]:
-        """Return every alias of a model by name, with the pointer in force; ``run_id`` is none where it is retired.
+        """Return every alias of a model by name, with the pointer in force; ``run_id`` is ``None`` where it is retired.
 
         Raises:
-            Corrupt: a pointer cannot be believed.
+            Corrupt: a pointer is damaged.
         """
         return listing.aliases(self._context, ModelKey.parse(key))
 
@@ -131,7 +131,7 @@ class Reader:
         """Return the committed runs of a model, or of all, newest first within a model.
 
         ``since`` and ``until`` are aware times that ``created_at`` is compared with; ``tags`` have to be equal.
-        Manifests are fetched ahead in parallel while one iterates. A broken run is no reason to stop: it is in
+        Manifests are fetched ahead in parallel while one iterates. A broken run does not stop the listing: it is in
         ``.problems`` afterwards, and so is one that is not signed as the policy requires.
         """
         context = self._context

@@ -42,7 +42,7 @@ class Example:
     ``score_samples`` or ``transform``.
 
     Raises:
-        InvalidOption: the method is none of these.
+        InvalidOption: the method is not one of these.
     """
 
     inputs: Any
@@ -210,7 +210,7 @@ class Run:
         manifest, or of the component's only file, that you trust; ``allow_code`` says that you trust it unseen.
 
         Raises:
-            ComponentNotFound: the run has none of this name.
+            ComponentNotFound: the run has no component of this name.
             RiskRefused: decoding could run code, and neither policy nor arguments allow that.
             SignatureMissing, SignatureInvalid, UntrustedKey: the policy requires a signature; nothing was decoded.
             DigestMismatch, Corrupt: the stored bytes are not those that were saved; nothing was decoded.
@@ -225,7 +225,7 @@ class Run:
             return None
         method = self.load("example_method") if "example_method" in self.manifest.components else "predict"
         if method not in METHODS:
-            raise Corrupt(f"the example of {self.ref} asks the model for {brief(method)}, which is no prediction")
+            raise Corrupt(f"the example of {self.ref} asks the model for {brief(method)}, which is not a prediction")
         return Example(self.load("example_inputs"), self.load("example_outputs"), method)
 
     def open(self, name: str) -> IO[bytes]:
@@ -269,8 +269,7 @@ class Run:
     def verify(self, *, predict: bool = False) -> RunReport:
         """Read every stored byte and compare it with the manifest; with ``predict`` the golden predictions, too.
 
-        Damage is reported, not raised: ``report.ok``, ``report.problems``; ``report.unchecked`` is what cannot be told
-        here.
+        Damage is reported, not raised: ``report.ok``, ``report.problems``; ``report.unchecked`` could not be checked.
         """
         return verify_run(self._context, self.manifest, (lambda _: check_example(self)) if predict else None)
 

@@ -1,6 +1,6 @@
 """How a run gets into the store: its files first, then its manifest, and its pointer read beside them.
 
-Until the manifest is written nothing of the run is visible; from then on the run exists. Decides no rule of its own:
+Until the manifest is written nothing of the run is visible; from then on the run exists. Has no rule of its own:
 the draft says what is stored, ``ops`` how each document is written.
 """
 
@@ -41,7 +41,7 @@ class Saving:
 
         Raises:
             RunExists, RunDeleted: the run id is taken.
-            Corrupt, Untrusted: the pointer cannot be read, or believed; nothing is visible.
+            Corrupt, Untrusted: the pointer cannot be read, or is not trusted; nothing is visible.
             OutcomeUnknown: the run may be committed.
         """
         with self.context.workers.beside(self.publication.look_up) as pointer:

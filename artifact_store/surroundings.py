@@ -39,7 +39,7 @@ class Surroundings:
         """Return what the caller gives.
 
         Raises:
-            InvalidOption: it is no mapping of names to values that JSON has words for.
+            InvalidOption: it is not a mapping of names to values that JSON can hold.
         """
         given = {"environment": self.environment, "provenance": self.provenance}
         return {name: named_values(name, value) for name, value in given.items() if value is not None}

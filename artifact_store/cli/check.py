@@ -79,7 +79,7 @@ def _document(url: str, report: Report, names: Mapping[str, str] | None) -> dict
 
 
 def _signature(run: RunReport, names: Mapping[str, str]) -> str:
-    """Return who signed a run, or in a word why nobody did who counts; the problems say more."""
+    """Return who signed a run, or in a word why its signature does not count; the problems say more."""
     if run.signed_by is not None:
         return names.get(run.signed_by, "valid")
     kinds = {SignatureMissing: "unsigned", UntrustedKey: "unknown key", SignatureInvalid: "invalid"}

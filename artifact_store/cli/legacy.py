@@ -112,7 +112,7 @@ def _alias(alias: MigratedAlias) -> list[str]:
 @click.argument("ref")
 @click.argument("directory", type=click.Path(file_okay=False))
 @click.option("--legacy", is_flag=True, help="In the form of the old trees; there is no other yet.")
-@click.option("--pickles", is_flag=True, help="Write pickles, which run code when somebody loads them.")
+@click.option("--pickles", is_flag=True, help="Write pickles, which run code when they are loaded.")
 @pass_session
 def export_command(session: Session, *, ref: str, directory: str, legacy: bool, pickles: bool) -> None:
     """Write the run that REF names below DIRECTORY, the folder `models` of an old tree, for those who still read it.
@@ -121,7 +121,7 @@ def export_command(session: Session, *, ref: str, directory: str, legacy: bool, 
     best_wf is also written to metadata/best_wf_*, where old programs look first.
     """
     if not legacy:
-        raise InvalidOption("export writes the old form, and wants to be told so: add --legacy")
+        raise InvalidOption("export writes only the old form so far: add --legacy")
     with session.store() as store:
         run = store.get(ref)
         folder = export(run, Path(directory), pickles=pickles, alias=RunRef.parse(ref).alias)

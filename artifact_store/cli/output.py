@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from artifact_store.core.shell import quoted
 
 WIDTH = 100
-"""Columns of a page where nobody says how wide it is."""
+"""Columns of a page where the terminal does not say how wide it is."""
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _STEP = 1024

@@ -63,7 +63,7 @@ class Session:
 
     @property
     def shows_progress(self) -> bool:
-        """Whether somebody is there to look at it."""
+        """Whether a person looks at it."""
         return not self.json and sys.stderr.isatty()
 
 

@@ -45,7 +45,7 @@ def ls_command(session: Session, key: str | None, limit: int | None) -> None:
             known = [model for model in known if chosen.covers(model)]
             if not known:
                 raise ModelNotFound(
-                    f"nothing is stored for {chosen.display_name} in {store.url}; `artifact-store ls` tells what is"
+                    f"nothing is stored for {chosen.display_name} in {store.url}; `artifact-store ls` lists what is"
                 )
         list_models(session, store, known)
 
@@ -88,7 +88,7 @@ def _label(model: Mapping[str, Any]) -> str:
 def _aliases(store: ArtifactStore, key: ModelKey, problems: list[str]) -> Mapping[str, Pointer]:
     try:
         return store.aliases(key)
-    except ArtifactStoreError as error:  # a listing goes on: it tells of it, and shows the rest
+    except ArtifactStoreError as error:  # a listing goes on: it says so, and shows the rest
         problems.append(f"the aliases of {key.display_name}: {error}")
         return {}
 

@@ -1,4 +1,4 @@
-"""The commands of trust: ``keygen`` makes a pair of keys, ``sign`` vouches for a run. Neither prints a secret."""
+"""The commands of trust: ``keygen`` makes a pair of keys, ``sign`` signs a run. Neither prints a secret."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _write_new(path: Path, data: bytes, *, mode: int) -> None:
         sink.write(data)
 
 
-@click.command("sign", cls=Command, short_help="Vouch for a run with a private key.")
+@click.command("sign", cls=Command, short_help="Sign a run with a private key.")
 @click.argument("ref")
 @click.option(
     "--key",
@@ -74,7 +74,7 @@ def _write_new(path: Path, data: bytes, *, mode: int) -> None:
 def sign_command(session: Session, ref: str, key: Path, bundle: Path | None) -> None:
     """Compare every byte of the run that REF names, and store a signature of it beside it.
 
-    Several keys may sign one run. An alias is signed by whoever publishes: `artifact-store --signer FILE promote ...`.
+    Several keys may sign one run. The publisher signs an alias: `artifact-store --signer FILE promote ...`.
     """
     with session.store() as store:
         if bundle is None:

@@ -56,7 +56,7 @@ def validate_command(
 
 
 def _is_not_a_store(report: ModelReport) -> bool:
-    """Tell whether nothing was found of a model, or only that this is no store."""
+    """Tell whether nothing was found of a model, or only that this is not a store."""
     return not report.run and all(isinstance(problem.error, NotAStore) for problem in report.problems)
 
 

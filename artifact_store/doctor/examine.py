@@ -35,7 +35,7 @@ def examine(context: Context, options: Options) -> Diagnosis:
     """Examine the whole store, and return the findings.
 
     Raises:
-        InvalidOption: the grace period is no span of time.
+        InvalidOption: the grace period is not a span of time.
     """
     check_span("grace", options.grace)
     exam = Examination(context, options, context.now())

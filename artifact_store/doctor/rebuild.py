@@ -2,8 +2,8 @@
 
 What a rebuilt pointer says comes from the archive of the alias and from the runs of the model, never from the damaged
 bytes. Up to 64 publishes, the newest ones, were recorded in the pointer alone: any of them may have been a promotion or
-a rollback. So the run that the alias named is known only where there is no choice, and everything else is for a person
-to say (``to``). FORMAT.md has the rule. It is written by compare-and-swap against the damaged bytes: a pointer that can
+a rollback. So the run that the alias named is known only where there is no choice, and everything else a person has to
+say (``to``). FORMAT.md has the rule. It is written by compare-and-swap against the damaged bytes: a pointer that can
 be read again is left alone.
 
 Why: docs/decisions/0010-rebuilding-a-pointer.md
@@ -50,7 +50,7 @@ _LOST: Final = "lost with the damaged pointer"
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What the store still tells of an alias whose pointer is lost, and with it the pointer to write next."""
+    """What the store still has of an alias whose pointer is lost, and with it the pointer to write next."""
 
     seen: Stored[bytes] | None
     """The damaged bytes, which are replaced if they are still there."""
@@ -71,7 +71,7 @@ class Recovery:
     def next_seq(self) -> int:
         """The ``seq`` of the rebuilt pointer, higher than any that a reader can have seen.
 
-        A pointer tells of at most 64 publishes, itself included, before the oldest go to the archive: so the lost one
+        A pointer has at most 64 publishes, itself included, before the oldest go to the archive: so the lost one
         was at most 64 beyond it. This client's own record of what it has seen of the alias has raised ``archived``
         where newer blocks are missing as well. What other clients have seen of missing blocks is unknown.
         """
@@ -140,7 +140,7 @@ def _blocks(context: Context, key: ModelKey, alias: str) -> list[int]:
 def _archived_when_seen(context: Context, key: ModelKey, alias: str) -> int:
     """Return how far the archive must have gone when this client saw the alias last; 0 if it never did.
 
-    A pointer at ``seq`` of more than 64 tells of 33 to 64 publishes, and all before them are archived.
+    A pointer at ``seq`` of more than 64 has 33 to 64 publishes, and all before them are archived.
     """
     seq = 0 if context.last_seen is None else context.last_seen.highest(context.backend.url, key, alias)
     return 0 if seq <= GATHERED else (seq - BLOCK - 1) // BLOCK * BLOCK
@@ -229,7 +229,7 @@ def _likely(alias: str, runs: _Runs, last: Sequence[Publish]) -> str:
 
 
 def _still_there(context: Context, run: Manifest) -> Manifest:
-    """Return the manifest of a chosen run as it is stored now, if this client may vouch for it."""
+    """Return the manifest of a chosen run as it is stored now, if this client may publish it."""
     stored = context.records.manifest(run.key, RunId(run.run_id))
     if context.signer is None and not context.policy.require_signature:
         return stored
@@ -267,7 +267,7 @@ def rebuild(context: Context, key: ModelKey, alias: str, *, to: Manifest | None 
     if _swap(context, key, alias, found.seen, pointer) is Outcome.LOST:
         return StepResult("kept", "another writer was faster")
     if found.run is not None and not _is_there(context, found.run):
-        _let_go(context, key, alias, pointer, replace(info, write_id=context.new_write_id()))
+        _retire(context, key, alias, pointer, replace(info, write_id=context.new_write_id()))
         return StepResult("rebuilt", "it names no run: the one that it should name was deleted at this moment")
     return StepResult("rebuilt", found.message)
 
@@ -333,7 +333,7 @@ def _is_there(context: Context, run: Manifest) -> bool:
     return True
 
 
-def _let_go(context: Context, key: ModelKey, alias: str, pointer: Pointer, info: PublishInfo) -> None:
+def _retire(context: Context, key: ModelKey, alias: str, pointer: Pointer, info: PublishInfo) -> None:
     """Publish that the alias names no run, unless another publish came in between."""
     seen = context.records.pointer(key, alias)
     if seen is None or seen.value.write_id != pointer.write_id:

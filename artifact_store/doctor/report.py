@@ -90,7 +90,7 @@ BY_REPAIR: Final = "`artifact-store doctor --repair --apply`"
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What would put a finding right. It is checked again when it is carried out, with the storage's time then."""
+    """What would repair a finding. It is checked again when it is carried out, with the storage's time then."""
 
     action: Action
     reason: str
@@ -184,7 +184,7 @@ class Diagnosis:
         return tuple(found.code for found in self.findings)
 
     def repair(self, *, quarantine: bool = False, to: Run | RunRef | str | Sequence[Run | RunRef | str] = ()) -> Plan:
-        """Return the plan to put right what is safe to put right; nothing happens before it is applied.
+        """Return the plan to repair what is safe to repair; nothing happens before it is applied.
 
         With ``quarantine`` also runs whose manifest is damaged are taken out of the way, if no alias names them:
         a tombstone that keeps the damaged bytes takes its place, and ``gc`` removes their files after the grace

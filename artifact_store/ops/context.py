@@ -1,4 +1,4 @@
-"""What the parts above storage share: one store's backend, threads, codecs, trust, clock and patience.
+"""What the parts above storage share: one store's backend, threads, codecs, trust, clock and retries.
 
 A value that is passed down instead of a dozen parameters. Does nothing by itself.
 """

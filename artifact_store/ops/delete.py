@@ -1,4 +1,4 @@
-"""One run on its way out: marked, brought back, or swept; and what a save that was cut short has left.
+"""Delete a run in steps (mark, bring back, sweep), and clear what an interrupted save has left.
 
 Every step is a conditional write of the object in the place of the manifest, settled by its own write id, so it is
 known who did what. Nothing else of a run is touched before its tombstone is sealed. ``FORMAT.md`` has the protocol.
@@ -60,7 +60,7 @@ def named_by(context: Context, key: ModelKey, run_id: RunId) -> list[str]:
     """Return the aliases that name a run now: one listing, and one read for each alias of the model.
 
     Raises:
-        Corrupt: a pointer cannot be believed, so nobody knows.
+        Corrupt: a pointer is damaged, so it is not known.
     """
     return [alias for alias, pointer in listing.aliases(context, key).items() if pointer.run_id == run_id]
 
@@ -81,7 +81,7 @@ def mark(context: Context, key: ModelKey, run_id: RunId, *, reason: str) -> Tomb
     Raises:
         RunNotFound, RunDeleted: there is no such run (any more).
         RunInUse: an alias names it.
-        Conflict: somebody else did something to it at this moment.
+        Conflict: another client changed it at this moment.
         OutcomeUnknown: it may be marked.
     """
     records = context.records
@@ -92,12 +92,12 @@ def mark(context: Context, key: ModelKey, run_id: RunId, *, reason: str) -> Tomb
     stone = Tombstone.mark(seen.value, context.publish_info(reason))
     if records.replace(seen, stone) is Outcome.LOST:
         records.manifest(key, run_id)  # raises RunDeleted where another client was faster
-        raise Conflict(f"{stone.label} was deleted and brought back by somebody at this moment; look at it again")
+        raise Conflict(f"{stone.label} was deleted and brought back by another client at this moment; look at it again")
     trouble = _trouble_with_aliases(context, key, run_id)
     if trouble is None:
         return stone
     try:
-        # what an alias names comes back; so does what nobody can tell about, unless that is only for the moment
+        # a run that an alias names comes back, and so does one of which that cannot be known, now or later
         back = not isinstance(trouble, Unavailable) and unmark(context, key, run_id, stone)
     except OutcomeUnknown:
         raise
@@ -133,11 +133,11 @@ def refuse_named(key: ModelKey, run_id: str, aliases: Sequence[str]) -> None:
 
 
 def undelete(context: Context, key: ModelKey, run_id: RunId) -> Manifest:
-    """Bring a run back that is marked and not swept. One that is there already is no error.
+    """Bring a run back that is marked and not swept. One that was not deleted is returned as it is.
 
     Raises:
         RunNotFound: no such run was ever committed.
-        RunDeleted: its files are gone, or somebody deleted it again at this moment.
+        RunDeleted: its files are gone, or another client deleted it again at this moment.
         OutcomeUnknown: it may be back.
     """
     seen = context.records.run(key, run_id)
@@ -152,7 +152,7 @@ def undelete(context: Context, key: ModelKey, run_id: RunId) -> Manifest:
 
 
 def unmark(context: Context, key: ModelKey, run_id: RunId, stone: Tombstone) -> bool:
-    """Bring the run back if it still lies under this very stone, and tell whether it is back."""
+    """Bring the run back if this is still its tombstone, and return whether it is back."""
     seen = context.records.run(key, run_id)
     if isinstance(seen.value, Manifest):
         return True
@@ -172,25 +172,25 @@ def sweep(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, n
 
     Raises:
         OutcomeUnknown: it may be sealed; none of its files was removed.
-        Corrupt: a pointer, or the tombstone, cannot be believed; nothing was removed.
+        Corrupt: a pointer, or the tombstone, is damaged; nothing was removed.
     """
     seen = context.records.run(
         key, run_id
-    )  # before the listing: a younger stone than the one that is listed is not sealed
+    )  # before the listing: a tombstone that is younger than the listed one is not sealed
     stone = seen.value
     if isinstance(stone, Manifest):
         return StepResult("kept", "it was brought back")
     if stone.state == "marked":
         if now - _since(context, key, run_id, now) < grace:
-            return StepResult("kept", f"it was deleted less than {spoken(grace)} ago")
+            return StepResult("kept", f"it was deleted less than {duration_text(grace)} ago")
         if aliases := named_by(context, key, run_id):
             return _brought_back(context, key, run_id, stone, aliases)
         if context.records.replace(seen, stone.sealed(context.publish_info())) is Outcome.LOST:
             found = context.records.run(key, run_id).value
             if isinstance(found, Manifest) or found.state == "marked":
-                return StepResult("kept", "somebody brought it back at this moment")
+                return StepResult("kept", "another client brought it back at this moment")
     elif stone.quarantine is not None and now - _since(context, key, run_id, now) < grace:
-        return StepResult("kept", f"it was put into quarantine less than {spoken(grace)} ago")
+        return StepResult("kept", f"it was put into quarantine less than {duration_text(grace)} ago")
     return remove_files(context, key, run_id, "swept")
 
 
@@ -217,11 +217,11 @@ def remove_files(context: Context, key: ModelKey, run_id: RunId, result: Result)
         ArtifactStoreError: the first failure. The next sweep goes on.
     """
     place = keys.manifest(key, run_id)
-    doomed = [entry.key for entry in run_objects(context, key, run_id) if entry.key != place]
+    left = [entry.key for entry in run_objects(context, key, run_id) if entry.key != place]
     outage = Outage(limit=1)  # several are removed at once, and each failure has taken all of the patience
 
     def one(where: str, stop: threading.Event) -> ArtifactStoreError | None:
-        del stop  # one failure is no reason to leave the others
+        del stop  # one failure does not stop the others
         if outage.has_begun:
             return None
         try:
@@ -231,7 +231,7 @@ def remove_files(context: Context, key: ModelKey, run_id: RunId, result: Result)
             return error
         return None
 
-    failures = [error for error in context.workers.every(one, doomed, large=lambda _: False) if error is not None]
+    failures = [error for error in context.workers.every(one, left, large=lambda _: False) if error is not None]
     if failures:
         raise failures[0]
     return StepResult(result)
@@ -267,14 +267,14 @@ def unclear(found: Sequence[Entry], key: ModelKey, run_id: RunId, *, grace: time
     if any(entry.key == keys.manifest(key, run_id) for entry in found):
         return "it was committed"
     if any(now - entry.modified < grace for entry in found):
-        return f"a part of it is younger than {spoken(grace)}, so it may be on its way"
+        return f"a part of it is younger than {duration_text(grace)}, so its save may be under way"
     return None
 
 
 def belongs(name: str, manifest: Manifest) -> bool:
     """Tell whether what lies under this name below a committed run is a part of it.
 
-    Beside its files these are its signatures, whoever made them and when. A signature of another manifest is what a
+    Beside its files these are its signatures, by whatever key. A signature of another manifest is what a
     save left that lost to this run; anything else below the folder of the signatures was left by no save.
     """
     if name == keys.MANIFEST or name in {entry.key for entry in manifest.files}:
@@ -297,7 +297,7 @@ def clear_stray(context: Context, key: ModelKey, run_id: RunId, name: str) -> St
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 
 
-def spoken(span: timedelta) -> str:
+def duration_text(span: timedelta) -> str:
     """Return a span in the largest unit that it fills: ``7 days``, ``2 hours``, ``30 seconds``."""
     seconds = span.total_seconds()
     for name, size in _UNITS:

@@ -20,7 +20,7 @@ from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import AccessDenied, ArtifactStoreError, Problem, Unavailable, Unsupported
 from artifact_store.ops import delete, listing, opening, probe
 from artifact_store.ops.context import Context
-from artifact_store.ops.delete import StepResult, spoken
+from artifact_store.ops.delete import StepResult, duration_text
 from artifact_store.ops.plan import Plan, PlanStep
 from artifact_store.ops.prune import check_span
 from artifact_store.storage.base import Entry, Unfinished
@@ -62,7 +62,7 @@ def plan_gc(context: Context, *, grace: timedelta) -> Plan:
     """Return the plan to clear away what was never committed, and to sweep what was deleted ``grace`` ago.
 
     Raises:
-        InvalidOption: ``grace`` is no span of time.
+        InvalidOption: ``grace`` is not a span of time.
         NotAStore: the root holds something else. In an empty one there is nothing to do.
     """
     check_span("grace", grace)
@@ -94,9 +94,9 @@ def _carry_out(context: Context, step: PlanStep, *, grace: timedelta, now: datet
 
 
 def abort(context: Context, upload: Unfinished, *, grace: timedelta, now: datetime) -> StepResult:
-    """Give up an upload that was begun at least ``grace`` before ``now``, the storage's time."""
+    """Abort an upload that was begun at least ``grace`` before ``now``, the storage's time."""
     if now - upload.begun < grace:
-        return StepResult("kept", f"it was begun less than {spoken(grace)} ago")
+        return StepResult("kept", f"it was begun less than {duration_text(grace)} ago")
     with_retry(lambda: context.backend.discard(upload), context.patience)
     return StepResult("aborted")
 
@@ -143,7 +143,7 @@ class _Scan:
         elif record.state == "marked":
             yield self._marked(group, record)
         elif group.others and record.quarantine is not None and self.now - group.modified < self.grace:
-            yield self._step(group, "keep", f"{record.summary}; its files stay for {spoken(self.grace)}")
+            yield self._step(group, "keep", f"{record.summary}; its files stay for {duration_text(self.grace)}")
         elif group.others:
             why = "an earlier sweep was cut short" if record.quarantine is None else record.summary
             yield self._step(group, "sweep", why)
@@ -195,7 +195,7 @@ class _Scan:
     # ---- what lies beside the runs
 
     def uploads(self) -> Iterator[PlanStep]:
-        """Yield the uploads that somebody began and did not end."""
+        """Yield the unfinished uploads."""
         try:
             found = with_retry(lambda: list(self.context.backend.unfinished()), self.context.patience)
         except Unsupported as error:
@@ -206,20 +206,20 @@ class _Scan:
             return
         for upload in sorted(found, key=lambda upload: (upload.key, upload.upload)):
             if self.now - upload.begun < self.grace:
-                why = f"an upload that was begun less than {spoken(self.grace)} ago"
+                why = f"an upload that was begun less than {duration_text(self.grace)} ago"
                 yield PlanStep(upload.key, "keep", why, upload.size, upload=upload)
             else:
                 why = f"an upload that was begun at {upload.begun:%Y-%m-%d %H:%M:%S} UTC and never ended"
                 yield PlanStep(upload.key, "abort", why, upload.size, upload=upload)
 
     def probes(self) -> Iterator[PlanStep]:
-        """Yield the throw-away objects of writers that died while they tried out the storage."""
+        """Yield the probes that writers left when they crashed."""
         for entry in self.context.records.objects(keys.PROBES):
             if (
                 keys.probe_in(entry.key.removeprefix(keys.PROBES)) == entry.key
                 and self.now - entry.modified >= self.grace
             ):
-                yield PlanStep(entry.key, "clear", "somebody tried out the storage and died", entry.size)
+                yield PlanStep(entry.key, "clear", "leftover probe of a writer that crashed", entry.size)
 
 
 def _grouped(entries: Sequence[Entry]) -> Iterator[Group]:

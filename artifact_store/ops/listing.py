@@ -1,6 +1,6 @@
 """Look through a store: which models, which runs, and which run to take. Reads only.
 
-A listing is total: it tells of what it could read, keeps what it could not in ``problems``, and never stops in between.
+A listing is complete: it has what it could read, keeps what it could not in ``problems``, and never stops in between.
 
 Why: docs/decisions/0001-no-server-no-database-no-index.md
 """
@@ -132,7 +132,7 @@ def aliases(context: Context, key: ModelKey) -> dict[str, Pointer]:
     """Return every alias of a model that was ever published, by name; retired ones too. One listing, one read each.
 
     Raises:
-        Corrupt: a pointer cannot be believed.
+        Corrupt: a pointer is damaged.
     """
     reads = {
         alias: context.workers.submit(partial(context.records.pointer, key, alias))
@@ -150,7 +150,7 @@ def instead(context: Context, key: ModelKey, alias: str = "") -> str:
     """Return what an error about a model that has no such run or alias says to do: what there is instead of it.
 
     Raises:
-        NotAStore, ContainerNotFound: there is no store in the first place.
+        NotAStore, ContainerNotFound: there is no store.
     """
     if not opening.check_store(context.records):
         return "there is no store yet: check the path, or save the first model"
@@ -216,7 +216,7 @@ def resolve_prefix(context: Context, key: ModelKey, prefix: str) -> RunId:
     """Return the only run whose id begins with ``prefix``.
 
     Raises:
-        RunNotFound: there is none.
+        RunNotFound: there is no such run.
         AmbiguousRun: there are several; ``candidates`` has them, newest first.
     """
     fitting = [run_id for run_id in run_ids(context, key) if run_id.startswith(prefix)]
@@ -246,7 +246,7 @@ def find_run(
 
     Raises:
         RunTooOld: it is older.
-        InvalidName, InvalidOption: an alias is outside the grammar, or the age is no length of time.
+        InvalidName, InvalidOption: an alias is outside the grammar, or the age is not a length of time.
         ModelNotFound, Corrupt, Unavailable, AccessDenied, Untrusted: as for :func:`_preferred`.
     """
     aliases = [keys.check_alias(alias) for alias in ([prefer] if isinstance(prefer, str) else prefer)]
@@ -291,7 +291,7 @@ def check_limit(max_run_age: object) -> timedelta | None:
     """Return an age that a run may have at most.
 
     Raises:
-        InvalidOption: it is no length of time above 0.
+        InvalidOption: it is not a length of time above 0.
     """
     if max_run_age is None or (isinstance(max_run_age, timedelta) and max_run_age > timedelta(0)):
         return max_run_age
@@ -307,15 +307,15 @@ def check_run_age(manifest: Manifest, limit: timedelta | None, now: datetime) ->
     age = now - manifest.created_at
     if limit is not None and age > limit:
         raise RunTooOld(
-            f"{manifest.label} was saved {_spoken(age)} ago ({manifest.created_at:%Y-%m-%d %H:%M} UTC), and "
-            f"max_run_age allows {_spoken(limit)}: train a new run, or allow more",
+            f"{manifest.label} was saved {_age_text(age)} ago ({manifest.created_at:%Y-%m-%d %H:%M} UTC), and "
+            f"max_run_age allows {_age_text(limit)}: train a new run, or allow more",
             ref=manifest.label,
             age=age,
             limit=limit,
         )
 
 
-def _spoken(length: timedelta) -> str:
+def _age_text(length: timedelta) -> str:
     """Return a length of time in days, or in hours if it is short."""
     days = length / timedelta(days=1)
     return f"{days:.1f} days" if days >= 1 else f"{days * 24:.1f} hours"
@@ -337,9 +337,9 @@ def _newest(context: Context, key: ModelKey, steps: list[str]) -> FoundRun:
 
 
 def _none_to_take(context: Context, key: ModelKey, steps: Sequence[str]) -> ModelNotFound:
-    told = "; ".join(steps) or "no alias was asked for"
+    shown = "; ".join(steps) or "no alias was asked for"
     hint = instead(context, key)
-    return ModelNotFound(f"no run of {key.display_name} to take in {context.backend.url}: {told}; {hint}")
+    return ModelNotFound(f"no run of {key.display_name} to take in {context.backend.url}: {shown}; {hint}")
 
 
 def _kept_back(context: Context, manifest: Manifest) -> str | None:

@@ -43,7 +43,7 @@ def make_context(
     """Return the collaborators of a store in ``backend``; the options are those of ``ArtifactStore``.
 
     Raises:
-        InvalidOption: an option means nothing, or nothing beside the others.
+        InvalidOption: an option has no meaning, or none together with the others.
     """
     if concurrency not in {"safe", "single-writer"}:
         raise InvalidOption(f"concurrency is 'safe' or 'single-writer', not {concurrency!r}")

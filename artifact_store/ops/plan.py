@@ -90,7 +90,7 @@ class Plan:
     """What would happen, step by step; iterating and printing it change nothing, :meth:`apply` does it.
 
     ``problems`` are what could not be read: nothing that depends on it is touched. ``notes`` are what a reader should
-    know beside the steps.
+    know besides.
     """
 
     def __init__(

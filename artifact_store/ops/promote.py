@@ -12,7 +12,7 @@ after, and what was published before is published again if it went away in betwe
     tombstone               names the run before     check again: is *that* run still there?    (5)  RunDeleted
     tombstone               names a deleted run      swaps in no run: the alias is retired      (6)  RunDeleted
 
-Whoever deletes reads the pointers before and after the tombstone (see :mod:`artifact_store.ops.delete`), so of a
+A deletion reads the pointers before and after the tombstone (see :mod:`artifact_store.ops.delete`), so of a
 promotion and a deletion that meet at least one sees the other. A client that dies between (2) and (3) leaves an alias
 that may name a tombstone: a load says ``RunDeleted``, and the sweep brings the run back. At (4) and (6) another publish
 may come first: it then stands, and its own client looks after it. A reply that is lost at (2), (4) or (6) is settled by
@@ -45,7 +45,7 @@ from artifact_store.ops.records import SeenPointer, Stored
 
 
 def promote(context: Context, alias: str, manifest: Manifest, policy: Policy, info: PublishInfo) -> Pointer:
-    """Publish a committed run as the policy says, deciding again after every genuine conflict.
+    """Publish a committed run as the policy says, deciding again after every conflict.
 
     Raises:
         RunNotFound, RunDeleted: it is not there, or was deleted meanwhile; the alias is as it was before.
@@ -190,7 +190,7 @@ def _restore(context: Context, ours: Pointer, info: PublishInfo) -> None:
 
 
 def _again(context: Context, info: PublishInfo) -> PublishInfo:
-    """Return the info for another write of the same operation."""
+    """Return what another write says of the same operation."""
     return replace(info, write_id=context.new_write_id(), at=context.now())
 
 

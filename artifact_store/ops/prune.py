@@ -21,7 +21,7 @@ from artifact_store.core.policy import metric_value
 from artifact_store.errors import AccessDenied, ArtifactStoreError, InvalidOption, Problem, Unavailable
 from artifact_store.ops import delete, listing, opening, promote
 from artifact_store.ops.context import Context
-from artifact_store.ops.delete import StepResult, spoken
+from artifact_store.ops.delete import StepResult, duration_text
 from artifact_store.ops.plan import Plan, PlanStep
 
 GRACE: Final = timedelta(days=7)
@@ -54,7 +54,7 @@ class Best:
         return cls(str(value[0]), *value[1:])
 
     def choose(self, runs: Sequence[Manifest]) -> set[str]:
-        """Return the ids of the best; a run without the metric, or with a NaN, is none of them."""
+        """Return the ids of the best; a run without the metric, or with a NaN, is not one of them."""
         known = [run for run in runs if not math.isnan(metric_value(run, self.metric))]
         known.sort(key=lambda run: (metric_value(run, self.metric), run.run_id), reverse=True)
         if self.mode == "min":
@@ -95,7 +95,7 @@ def check_span(name: str, value: object) -> timedelta:
     """Return ``value`` if it is a span of time that is not negative.
 
     Raises:
-        InvalidOption: it is none.
+        InvalidOption: it is not.
     """
     if not isinstance(value, timedelta) or value < timedelta(0):
         raise InvalidOption(f"{name} is a span of time such as timedelta(days=7), not {value!r}")
@@ -163,7 +163,7 @@ def plan_prune(context: Context, models: Sequence[ModelKey], rules: Rules, *, re
 def plan_model(context: Context, key: ModelKey, rules: Rules, problems: list[Problem]) -> list[PlanStep]:
     """Return what becomes of each committed run of a model, newest first.
 
-    If an alias cannot be read, nobody knows what it names: it is a problem, and every run is kept.
+    An alias that cannot be read is a problem, and may name any run: every run is kept.
     """
     now = context.now()
     runs = list(listing.manifests(context, key, listing.Filter(), problems))
@@ -209,7 +209,7 @@ def histories(context: Context, key: ModelKey) -> dict[str, list[Publish]]:
     """Return everything that each alias of a model ever named, oldest first.
 
     Raises:
-        Corrupt: a pointer or a part of its archive cannot be believed.
+        Corrupt: a pointer or a part of its archive is damaged.
     """
     records = context.records
     return {alias: records.history(records.pointer(key, alias)) for alias in listing.alias_names(context, key)}
@@ -224,7 +224,7 @@ def protected(pasts: dict[str, list[Publish]], *, now: datetime, grace: timedelt
     for alias, past in pasts.items():
         for entry, after in pairwise(past):
             if entry.run_id is not None and now - after.at < grace:
-                safe.setdefault(entry.run_id, f"{alias} named it less than {spoken(grace)} ago")
+                safe.setdefault(entry.run_id, f"{alias} named it less than {duration_text(grace)} ago")
         for run_id in _last(past):
             safe.setdefault(run_id, f"one of the last {_LAST} that {alias} named")
         if past and (before := next(promote.candidates(past), None)) is not None:
@@ -244,4 +244,4 @@ def _publishing(run: Manifest, pasts: dict[str, list[Publish]], now: datetime, w
         return None
     if any(entry.run_id == run.run_id for entry in pasts.get(run.publish.alias, ())):
         return None
-    return f"it was saved less than {spoken(within)} ago and may be about to be published"
+    return f"it was saved less than {duration_text(within)} ago and may be about to be published"

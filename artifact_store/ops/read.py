@@ -126,7 +126,7 @@ def _wait_for(verified_key: Callable[[], str], name: str, manifest: Manifest, *,
             raise
         raise RiskRefused(
             f"decoding {name!r} of {manifest.label} could run code, and no signature allows that: {error}. Only if you "
-            "trust whoever wrote it, pass allow_code=True, or its sha256= from a source you trust"
+            "trust its author, pass allow_code=True, or its sha256= from a source you trust"
         ) from error
 
 

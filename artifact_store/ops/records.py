@@ -1,4 +1,4 @@
-"""The stored documents of one store: read with patience, written under a condition, never guessed.
+"""The stored documents of one store: read with retries, written under a condition, never guessed.
 
 Store record, manifest, tombstone, pointer, history block and signature go through here and nowhere else: this is the
 only module that passes the key of a document to a backend. A read repeats what the storage could not do for the
@@ -80,7 +80,7 @@ class Records:
 
         Raises:
             RunNotFound: no such run was committed.
-            RunDeleted: it was, and is gone; the text tells since when, by whom, and whether it can come back.
+            RunDeleted: it was, and is gone; the text says since when, by whom, and whether it can come back.
             Corrupt: what is there is not this run's manifest.
         """
         record = self.run(key, run_id).value
@@ -122,7 +122,7 @@ class Records:
     def history(self, seen: SeenPointer) -> list[Publish]:
         """Return every publish of an alias, oldest first, the archive included. One request for each block.
 
-        The pointer pins the newest block, and each block the one before it: to believe the pointer is to believe all.
+        The pointer pins the newest block, and each block the one before it: so to trust the pointer is to trust all.
 
         Raises:
             Corrupt: a block is missing, or not the one that was archived.
@@ -232,7 +232,7 @@ class Records:
         """Return the bytes in the place of a document that may be damaged, or ``None`` if nothing is there.
 
         Raises:
-            Corrupt: they are more than ``limit``, or no object at all.
+            Corrupt: they are more than ``limit``, or it is not a plain object.
         """
         blob = self._read(key, limit)
         return None if blob is None else Stored(blob.data, blob.version)
@@ -265,7 +265,7 @@ class Records:
         return self._listed(lambda: list(self.backend.list(prefix)))
 
     def remove(self, key: str) -> None:
-        """Remove exactly this object; removing what is not there is no error."""
+        """Remove exactly this object; one that is not there is not an error."""
         with_retry(lambda: self.backend.delete(key), self.patience)
 
     def _listed(self, read: Callable[[], list[T]]) -> list[T]:

@@ -26,12 +26,12 @@ _RESOLVE_AGAIN = 3
 def resolve(context: Context, ref: RunRef, *, signed: bool = True) -> Manifest:
     """Return the manifest of the run that a reference names: one request, unless it is a part of a run id.
 
-    Where the policy requires signatures, what an alias names is vouched for by its pointer. What is named by its id
-    takes one more request, for its own signature; nobody looks at that if it need not be ``signed``.
+    Where the policy requires signatures, the signature of its pointer covers what an alias names. A run named by its id
+    takes one more request, for its own signature, unless it need not be ``signed``.
 
     Raises:
-        AliasNotFound, AliasRetired, RunNotFound, RunDeleted, AmbiguousRun: it names none, or not one.
-        Corrupt: the pointer or the manifest cannot be believed.
+        AliasNotFound, AliasRetired, RunNotFound, RunDeleted, AmbiguousRun: it names no run, or several.
+        Corrupt: the pointer or the manifest is damaged.
         Untrusted: the policy requires a signature of the pointer or the run, and does not find one that is good.
     """
     if ref.alias is None:
@@ -71,7 +71,7 @@ def _never_published(context: Context, ref: RunRef, alias: str) -> AliasNotFound
     """Return the error with the likeliest of the names that are there.
 
     Raises:
-        NotAStore, ContainerNotFound: there is no store in the first place.
+        NotAStore, ContainerNotFound: there is no store.
     """
     hint = listing.instead(context, ref.key, alias)
     hint = _run_is_meant(ref, [str(key) for key in listing.models(context)]) or hint
@@ -79,7 +79,7 @@ def _never_published(context: Context, ref: RunRef, alias: str) -> AliasNotFound
 
 
 def _run_is_meant(ref: RunRef, models: Sequence[str]) -> str:
-    """Return what to say where a symbol that nobody has ends like a run id; nothing where it does not."""
+    """Return what to say where an unknown symbol ends like a run id; nothing where it does not."""
     model, symbol = ref.key.model_type, ref.key.symbol or ""
     if RUN_ID.fullmatch(symbol):
         return f"a run of {model} without a symbol is named {model}:{symbol}"
@@ -154,7 +154,9 @@ def own(context: Context, what: Manifest | RunRef, *, key: ModelKey | None = Non
     """
     manifest = what if isinstance(what, Manifest) else resolve(context, what, signed=signed)
     if key is not None and manifest.key != key:
-        raise Conflict(f"{manifest.label} is no run of {key.display_name}; an alias only names runs of its own model")
+        raise Conflict(
+            f"{manifest.label} is not a run of {key.display_name}; an alias only names runs of its own model"
+        )
     if manifest.store_id != opening.ensure_open(context).store_id:
         raise Conflict(f"{manifest.label} belongs to another store; download it and save it here")
     return manifest

@@ -82,7 +82,7 @@ def store_signature(context: Context, manifest: Manifest, bundle: bytes, key: Tr
     """Store a signature that this key made of the run, wherever it was made; create-only.
 
     Raises:
-        SignatureInvalid: it is none of this run by this key; nothing was written.
+        SignatureInvalid: it is not a signature of this run by this key; nothing was written.
         Conflict, OutcomeUnknown: as for :func:`sign_run`.
     """
     trust.check_signature(bundle, key, manifest, "the signature to store")
@@ -111,7 +111,7 @@ def check_own(context: Context, manifest: Manifest, signer: Signer) -> None:
         RunExists: it is not.
     """
     try:
-        data = _read(context, manifest, signer.key_id) or b""  # which is no signature, either
+        data = _read(context, manifest, signer.key_id) or b""  # which is not a signature either
         trust.check_signature(data, signer.public_key, manifest, "its signature")
     except SignatureInvalid as error:
         raise RunExists(
@@ -128,7 +128,7 @@ def check_run(context: Context, manifest: Manifest) -> str:
     """Return the id of a trusted key that signed this run. May be called by a worker: it waits for no other one.
 
     Raises:
-        SignatureMissing, UntrustedKey, SignatureInvalid: none did.
+        SignatureMissing, UntrustedKey, SignatureInvalid: no trusted key did.
     """
     known = context.verified.get(manifest.digest, "")
     if context.policy.key(known) is not None:
@@ -139,7 +139,7 @@ def check_run(context: Context, manifest: Manifest) -> str:
 
 @contextmanager
 def check_run_concurrently(context: Context, manifest: Manifest, *, needed: bool) -> Iterator[Callable[[], str]]:
-    """Fetch the signatures of a run beside whatever else is done; what is yielded waits for them and verifies.
+    """Fetch the signatures of a run while the body runs; the function that is yielded waits for them and verifies.
 
     It returns the id of a trusted key that signed, nothing where that is not ``needed``, or raises what
     :func:`check_run` does.
@@ -199,7 +199,7 @@ def _unsigned(context: Context, manifest: Manifest) -> SignatureMissing | Untrus
     others = [signer for signer in found if not any(key_id.startswith(signer) for key_id in trusted)]
     if others:
         return UntrustedKey(
-            f"{text}; it is signed by {', '.join(others)}. If that key is whose you believe, add it to trusted_keys",
+            f"{text}; it is signed by {', '.join(others)}. If you trust that key, add it to trusted_keys",
             key_ids=others,
         )
     return SignatureMissing(f"{text}, nor by another: its owner signs it with store.sign or `artifact-store sign`")
@@ -217,7 +217,7 @@ def _check_not_deleted(context: Context, manifest: Manifest) -> None:
 
 
 def signers(context: Context, manifest: Manifest) -> list[str]:
-    """Return how the ids of all keys begin that lie beside the run as its signers. Nothing of it is verified."""
+    """Return how the ids of all keys begin that signed the run, by the names of its signatures; none is verified."""
     prefix = keys.signatures_prefix(manifest.key, RunId(manifest.run_id))
     children = context.records.children(prefix)
     return sorted(signer for child in children if (signer := keys.signer_in(child, manifest.digest)) is not None)
@@ -227,7 +227,7 @@ def signers(context: Context, manifest: Manifest) -> list[str]:
 def read_signatures_concurrently(
     context: Context, manifest: Manifest, *, every: bool
 ) -> Iterator[Callable[[], dict[str, bytes]]]:
-    """Fetch stored signatures beside whatever else is done; what is yielded returns them by name, not verified.
+    """Fetch stored signatures while the body runs; the function that is yielded returns them by name, not verified.
 
     They are those that the saver announced and those by trusted keys, or with ``every`` all that a listing shows.
     """
@@ -280,7 +280,7 @@ def open_to_publish(context: Context) -> None:
 
 
 def check_able(context: Context) -> None:
-    """Raise if what this store would write is nothing that it would read.
+    """Raise if this store would not read what it would write.
 
     Raises:
         InvalidOption: its policy requires signatures, and it has no signer, or one that it does not trust.
@@ -296,7 +296,7 @@ def check_able(context: Context) -> None:
 
 
 def check_pointer_for_publish(context: Context, pointer: Pointer | None) -> None:
-    """Raise unless the policy lets this pointer tell what was published, however long ago.
+    """Raise unless the policy trusts the history in this pointer, which a publish carries on; it may be of any age.
 
     Raises:
         SignatureMissing, UntrustedKey, SignatureInvalid, RolledBack: as for :func:`check_pointer_for_load`.
@@ -325,8 +325,8 @@ def check_pointer_for_load(context: Context, key: ModelKey, alias: str, pointer:
     age, limit = context.now() - pointer.at, context.policy.max_age
     if limit is not None and age > limit:
         raise Stale(
-            f"{key}@{alias} was signed {age} ago, and the policy allows {limit}: either nobody has published since, or "
-            "what was published is kept back. Its owner publishes it again to say that it still holds"
+            f"{key}@{alias} was signed {age} ago, and the policy allows {limit}: either there was no publish since, or "
+            "newer ones are withheld. Its owner publishes it again to say that it still holds"
         )
 
 

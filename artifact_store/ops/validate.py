@@ -39,7 +39,7 @@ _PREPROCESSOR = "preprocessor"
 class Validation:
     """What came of validating one run. ``loaded`` are the components that could be decoded.
 
-    ``problems`` are what is wrong, ``unchecked`` what cannot be told here: it takes a predictor, a library, a consent.
+    ``problems`` are what is wrong, ``unchecked`` what cannot be checked without a predictor, a library or a consent.
     """
 
     loaded: tuple[str, ...] = ()
@@ -185,8 +185,8 @@ class ModelReport:
     """What came of checking one model.
 
     ``run`` is the reference of the run that was taken, empty if there is none; ``steps`` say why. A model of which
-    nothing is published has no run and no problem. ``environment`` is advice, and makes no model wrong. The rest is as
-    in :class:`Validation`.
+    nothing is published has no run and no problem. ``environment`` is advice, never a problem. The rest is as in
+    :class:`Validation`.
     """
 
     key: ModelKey
@@ -201,7 +201,7 @@ class ModelReport:
 
     @property
     def ok(self) -> bool:
-        """Nothing is wrong; whether everything could be checked, the verdict tells."""
+        """Whether nothing is wrong; the verdict says whether everything could be checked."""
         return not self.problems
 
     @property

@@ -59,7 +59,7 @@ class RunReport:
 
     @property
     def ok(self) -> bool:
-        """Nothing is wrong; whether everything could be checked, the verdict tells."""
+        """Whether nothing is wrong; the verdict says whether everything could be checked."""
         return not self.problems
 
     @property
@@ -87,7 +87,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Nothing is wrong; whether everything could be checked, the verdict tells."""
+        """Whether nothing is wrong; the verdict says whether everything could be checked."""
         return not self.problems
 
     @property
@@ -150,7 +150,7 @@ def sign_verified(context: Context, manifest: Manifest, signer: object, key: Pub
 
     Raises:
         Corrupt: the run is damaged; nothing was signed.
-        InvalidOption: what is given makes no signature.
+        InvalidOption: what is given cannot make a signature.
     """
     if not isinstance(signer, Signer | bytes) or isinstance(signer, bytes) != (key is not None):
         raise InvalidOption("give a Signer, or the bytes of a signature together with the key that made it")
@@ -221,7 +221,7 @@ def compare_files(context: Context, manifest: Manifest, entries: Sequence[FileEn
 
 
 def verify_committed(context: Context, key: ModelKey, run_id: RunId, golden: Golden | None = None) -> RunReport:
-    """Read the manifest of a run and check the run; a manifest that cannot be believed is the report."""
+    """Read the manifest of a run and check the run; a damaged manifest is a problem in the report."""
     try:
         manifest = context.records.manifest(key, run_id)
     except (Unavailable, NotFound):
@@ -261,7 +261,7 @@ def verify_models(context: Context, models: Iterable[ModelKey], golden: Golden |
 
 
 def verify_model(context: Context, key: ModelKey, golden: Golden | None = None) -> Report:
-    """Check every run and every pointer of a model; what was never committed is no run and is passed over."""
+    """Check every run and every pointer of a model; what was never committed is passed over."""
     report = Report()
     for child in context.records.children(keys.model_prefix(key)):
         run_id, alias = keys.run_in(child), keys.alias_in(child)

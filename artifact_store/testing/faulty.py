@@ -347,7 +347,7 @@ class FaultyBackend(Backend):
             if rule.effect is not _Effect.SLOW:
                 return _Fate(rule, pause, chances)
             pause += rule.seconds
-        return _Fate(None, pause, random.Random(0))  # noqa: S311 -- asked by nobody
+        return _Fate(None, pause, random.Random(0))  # noqa: S311 -- never used
 
     def _carry_out(self, fate: _Fate, op: Op, key: str, step: Callable[[], Result]) -> Result:
         """Execute one step, or not, and answer what the plan says."""
@@ -421,7 +421,7 @@ def _unreachable(why: str) -> MakeError:
 def _outcome(land: Callable[[], object]) -> object:
     try:
         return land()
-    except ArtifactStoreError as error:  # a conflict, most likely; nobody waits for this answer any more
+    except ArtifactStoreError as error:  # a conflict, most likely; this answer is not waited for any more
         return error
 
 

@@ -9,7 +9,7 @@ import pytest
 from artifact_store import ArtifactStore, errors
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.ops import delete, probe
-from artifact_store.ops.delete import StepResult, spoken
+from artifact_store.ops.delete import StepResult, duration_text
 from artifact_store.ops.plan import Plan, PlanStep
 from artifact_store.ops.prune import Best, Rules
 from artifact_store.storage.base import Always, Entry, Unfinished
@@ -84,8 +84,8 @@ def test_a_storage_that_refuses_one_step_after_the_other_ends_the_plan():
     ("seconds", "words"),
     [(604_800, "7 days"), (86_400, "1 day"), (129_600, "1.5 days"), (3_600, "1 hour"), (3_599.9, "60 minutes"), (10_000, "2.8 hours"), (60, "1 minute"), (86_399.9, "24 hours"), (90, "1.5 minutes"), (1, "1 second"), (0.5, "0.5 seconds")],
 )  # fmt: skip
-def test_spans_are_spoken_in_their_largest_unit(seconds, words):
-    assert spoken(timedelta(seconds=seconds)) == words
+def test_spans_are_written_in_their_largest_unit(seconds, words):
+    assert duration_text(timedelta(seconds=seconds)) == words
 
 
 def test_rules_say_before_when_a_run_has_to_have_been_saved():

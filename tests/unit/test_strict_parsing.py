@@ -100,7 +100,7 @@ def test_a_count_on_the_command_line_that_no_number_is_for() -> None:
 def test_a_key_file_has_an_end(tmp_path: Any) -> None:
     path = tmp_path / "large.pem"
     path.write_bytes(b"-----BEGIN PUBLIC KEY-----\n" + b"A" * MAX_KEY_FILE)
-    with pytest.raises(InvalidOption, match="no key in PEM form"):
+    with pytest.raises(InvalidOption, match="not a key in PEM form"):
         PublicKey.from_pem(path)
 
 

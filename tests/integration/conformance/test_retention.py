@@ -294,7 +294,7 @@ def test_gc_clears_a_save_that_was_cut_short_so_that_it_can_never_be_committed(s
     sound = store.save({"n": 1}, KEY)
     plan = store.gc()
     assert [(step.target, step.action) for step in plan] == [(str(one.ref), "keep")]
-    assert "on its way" in plan.kept[0].reason
+    assert "under way" in plan.kept[0].reason
     plan = store.gc(grace=NOW)
     assert [(step.target, step.action) for step in plan] == [(str(one.ref), "clear")]
     assert [done.result for done in plan.apply()] == ["cleared"]

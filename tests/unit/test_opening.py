@@ -113,7 +113,7 @@ def test_a_refusal_that_nothing_justifies_is_no_verdict():
             return super().write(key, data, when=when)
 
     backend = RefusesTheSwap()
-    with pytest.raises(Unreachable, match="nothing stood against"):
+    with pytest.raises(Unreachable, match="whose condition held"):
         opened(backend)
     assert everything(backend) == []
 
