@@ -88,7 +88,7 @@ class Publication:
         try:
             decision = publish.publish(context, self.alias, manifest, self.policy, info, seen=seen)
             if self.validate and decision.pointer is not None:  # time enough for another client to delete the run
-                promote.kept(context, decision.pointer, manifest, info)
+                promote.check_still_there(context, decision.pointer, manifest, info)
         except ArtifactStoreError as error:
             error.committed = manifest.label
             raise

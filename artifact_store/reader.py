@@ -82,7 +82,7 @@ class Reader:
         def load(manifest: Manifest) -> Any:
             return Run(self._context, manifest).load(component, into=into, allow_code=allow_code, sha256=sha256)
 
-        return resolve.following(self._context, RunRef.parse(ref), load)
+        return resolve.use_run(self._context, RunRef.parse(ref), load)
 
     def find(
         self,

@@ -287,10 +287,10 @@ class Run:
             code = self.manifest.component(name).risk is Risk.CODE
             return self.load(name, into=into, allow_code=code and allow_code, sha256=sha256 if code else None)
 
-        return validate_run(self._context, Held(self._context, self.manifest, decode))
+        return validate_run(self._context, CachingRun(self._context, self.manifest, decode))
 
 
-class Held(Run):
+class CachingRun(Run):
     """A run whose components are decoded by ``decode``, each of them once: for those who ask for one several times."""
 
     def __init__(self, context: Context, manifest: Manifest, decode: Callable[[str, Any | None], Any]) -> None:

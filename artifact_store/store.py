@@ -266,7 +266,7 @@ class ArtifactStore(Reader):
             PointerConflict: another client published meanwhile; nothing was done.
         """
         signing.open_to_publish(self._context)
-        seen = resolve.published(self._context, RunRef.parse(ref))
+        seen = resolve.published_pointer(self._context, RunRef.parse(ref))
         return promote.retire(self._context, seen, self._context.publish_info(reason))
 
     # ------------------------------------------------------------ delete and clear

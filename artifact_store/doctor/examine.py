@@ -23,7 +23,7 @@ from artifact_store.errors import ArtifactStoreError, Unavailable
 from artifact_store.ops import opening, probe
 from artifact_store.ops.context import Context
 from artifact_store.ops.delete import StepResult
-from artifact_store.ops.gc import Group
+from artifact_store.ops.gc import RunObjects
 from artifact_store.ops.plan import Plan, PlanStep
 from artifact_store.ops.prune import check_span
 
@@ -99,7 +99,7 @@ def _models(exam: Examination, found: StoreObjects) -> list[list[Manifest]]:
 def _has_runs(exam: Examination, found: StoreObjects) -> bool:
     """Return whether there is a committed run: without ``_store.json``, nothing else shows that this is a store."""
 
-    def read(group: Group) -> object:
+    def read(group: RunObjects) -> object:
         return exam.context.records.run(group.key, group.run_id).value
 
     groups = (group for model in found.models.values() for group in model.groups if group.manifest is not None)

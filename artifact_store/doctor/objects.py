@@ -17,7 +17,7 @@ from artifact_store.doctor.examination import Examination, shown
 from artifact_store.doctor.report import Repair
 from artifact_store.errors import ArtifactStoreError, ContainerNotFound, Unavailable
 from artifact_store.ops.delete import StepResult
-from artifact_store.ops.gc import Group
+from artifact_store.ops.gc import RunObjects
 from artifact_store.storage.base import Entry
 from artifact_store.storage.local.locks import is_lock
 
@@ -37,9 +37,9 @@ class ModelObjects:
     entries: dict[RunId, list[Entry]] = field(default_factory=lambda: defaultdict(list))
 
     @property
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[RunObjects]:
         """The runs, oldest first, each with its objects."""
-        return [Group(self.key, run_id, found) for run_id, found in sorted(self.entries.items())]
+        return [RunObjects(self.key, run_id, found) for run_id, found in sorted(self.entries.items())]
 
 
 @dataclass

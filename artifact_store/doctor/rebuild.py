@@ -38,10 +38,10 @@ from artifact_store.errors import (
     NotFound,
     PointerConflict,
 )
-from artifact_store.ops import listing, opening, publish, signing
+from artifact_store.ops import listing, opening, promote, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.delete import StepResult
-from artifact_store.ops.records import Stored
+from artifact_store.ops.records import Stored, parse_pointer
 from artifact_store.storage.conditional_write import Outcome
 
 _LIMIT: Final = 8 << 20
@@ -123,13 +123,10 @@ def find_recovery(context: Context, key: ModelKey, alias: str, *, to: Manifest |
 
 
 def _pointer(data: bytes, key: ModelKey, alias: str) -> Pointer | None:
-    where = keys.pointer(key, alias)
     try:
-        pointer = Pointer.from_bytes(data, what=f"{where!r}")
-        pointer.check_identity(key, alias, f"{where!r}")
+        return parse_pointer(data, key, alias)
     except Corrupt:
         return None
-    return pointer
 
 
 def _blocks(context: Context, key: ModelKey, alias: str) -> list[int]:
@@ -266,7 +263,7 @@ def rebuild(context: Context, key: ModelKey, alias: str, *, to: Manifest | None 
     pointer = _next(context, key, alias, found, info)
     if _swap(context, key, alias, found.seen, pointer) is Outcome.LOST:
         return StepResult("kept", "another writer was faster")
-    if found.run is not None and not _is_there(context, found.run):
+    if found.run is not None and promote.stored_manifest(context, found.run.key, found.run.run_id) is None:
         _retire(context, key, alias, pointer, replace(info, write_id=context.new_write_id()))
         return StepResult("rebuilt", "it names no run: the one that it should name was deleted at this moment")
     return StepResult("rebuilt", found.message)
@@ -323,14 +320,6 @@ def _swap(context: Context, key: ModelKey, alias: str, seen: Stored[bytes] | Non
     return context.records.replace_raw(
         pointer.storage_key, seen, pointer.to_bytes(), limit=_LIMIT, write_id=pointer.write_id, is_ours=is_ours
     )
-
-
-def _is_there(context: Context, run: Manifest) -> bool:
-    try:
-        context.records.manifest(run.key, RunId(run.run_id))
-    except NotFound:
-        return False
-    return True
 
 
 def _retire(context: Context, key: ModelKey, alias: str, pointer: Pointer, info: PublishInfo) -> None:

@@ -250,7 +250,7 @@ def clear(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, n
         OutcomeUnknown: the tombstone may be there; nothing was removed.
     """
     found = run_objects(context, key, run_id)
-    if why := unclear(found, key, run_id, grace=grace, now=now):
+    if why := why_kept(found, key, run_id, grace=grace, now=now):
         return StepResult("kept", why)
     stone = Tombstone.never_committed(key, run_id, context.publish_info("a save that was never finished"))
     if context.records.create(stone) is Outcome.LOST:
@@ -260,7 +260,7 @@ def clear(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, n
     return remove_files(context, key, run_id, "cleared")
 
 
-def unclear(found: Sequence[Entry], key: ModelKey, run_id: RunId, *, grace: timedelta, now: datetime) -> str | None:
+def why_kept(found: Sequence[Entry], key: ModelKey, run_id: RunId, *, grace: timedelta, now: datetime) -> str | None:
     """Return why these objects are not the leftovers of a save that was cut short, or ``None`` if they are."""
     if not found:
         return "nothing is left of it"

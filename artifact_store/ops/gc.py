@@ -28,7 +28,7 @@ from artifact_store.storage.conditional_write import with_retry
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class RunObjects:
     """The objects of one run, as a listing shows them."""
 
     key: ModelKey
@@ -125,17 +125,17 @@ class _Scan:
                 except ArtifactStoreError as error:
                     self.problems.append(Problem(group.label, error))
 
-    def _groups(self) -> Iterator[Group]:
+    def _groups(self) -> Iterator[RunObjects]:
         records = self.context.records
         for child in records.children(""):
             model_type = keys.model_type_in(child)
             if model_type is not None:
                 yield from _grouped(records.objects(keys.type_prefix(model_type)))
 
-    def _record(self, group: Group) -> Manifest | Tombstone | None:
+    def _record(self, group: RunObjects) -> Manifest | Tombstone | None:
         return None if group.manifest is None else self.context.records.run(group.key, group.run_id).value
 
-    def _judge(self, group: Group, record: Manifest | Tombstone | None) -> Iterator[PlanStep]:
+    def _judge(self, group: RunObjects, record: Manifest | Tombstone | None) -> Iterator[PlanStep]:
         if record is None:
             yield self._crashed(group)
         elif isinstance(record, Manifest):
@@ -148,8 +148,8 @@ class _Scan:
             why = "an earlier sweep was cut short" if record.quarantine is None else record.summary
             yield self._step(group, "sweep", why)
 
-    def _crashed(self, group: Group) -> PlanStep:
-        why = delete.unclear(group.entries, group.key, group.run_id, grace=self.grace, now=self.now)
+    def _crashed(self, group: RunObjects) -> PlanStep:
+        why = delete.why_kept(group.entries, group.key, group.run_id, grace=self.grace, now=self.now)
         if why is not None:
             return self._step(group, "keep", f"it was never committed, and {why}")
         newest = max(entry.modified for entry in group.entries)
@@ -157,7 +157,7 @@ class _Scan:
             group, "clear", f"it was never committed; its newest part is of {newest:%Y-%m-%d %H:%M:%S} UTC"
         )
 
-    def _strays(self, group: Group, manifest: Manifest) -> Iterator[PlanStep]:
+    def _strays(self, group: RunObjects, manifest: Manifest) -> Iterator[PlanStep]:
         """Yield the files of other saves under the same id, which lost to this run."""
         for entry in group.others:
             found = keys.run_of(entry.key)
@@ -167,7 +167,7 @@ class _Scan:
                 why = "another save under this run id left it; the run does not have it"
                 yield PlanStep(entry.key, "clear", why, entry.size, group.key, group.run_id)
 
-    def _marked(self, group: Group, stone: Tombstone) -> PlanStep:
+    def _marked(self, group: RunObjects, stone: Tombstone) -> PlanStep:
         assert group.manifest is not None
         until = group.manifest.modified + self.grace
         if self.now < until:
@@ -188,7 +188,7 @@ class _Scan:
             self._named[key] = named
         return self._named[key]
 
-    def _step(self, group: Group, action: str, why: str) -> PlanStep:
+    def _step(self, group: RunObjects, action: str, why: str) -> PlanStep:
         size = sum(entry.size for entry in group.others)
         return PlanStep(group.label, action, why, size, group.key, group.run_id)  # type: ignore[arg-type]  # literals above
 
@@ -222,9 +222,9 @@ class _Scan:
                 yield PlanStep(entry.key, "clear", "leftover probe of a writer that crashed", entry.size)
 
 
-def _grouped(entries: Sequence[Entry]) -> Iterator[Group]:
+def _grouped(entries: Sequence[Entry]) -> Iterator[RunObjects]:
     """Yield the objects of a listing run by run; what belongs to no run is left out."""
     owned = [(found[:2], entry) for entry in entries if (found := keys.run_of(entry.key)) is not None]
     owned.sort(key=lambda pair: (str(pair[0][0]), pair[0][1], pair[1].key))
     for (key, run_id), members in groupby(owned, key=lambda pair: pair[0]):
-        yield Group(key, run_id, [entry for _, entry in members])
+        yield RunObjects(key, run_id, [entry for _, entry in members])

@@ -146,7 +146,7 @@ def aliases(context: Context, key: ModelKey) -> dict[str, Pointer]:
     return found
 
 
-def instead(context: Context, key: ModelKey, alias: str = "") -> str:
+def suggestion(context: Context, key: ModelKey, alias: str = "") -> str:
     """Return what an error about a model that has no such run or alias says to do: what there is instead of it.
 
     Raises:
@@ -227,7 +227,7 @@ def resolve_prefix(context: Context, key: ModelKey, prefix: str) -> RunId:
         raise AmbiguousRun(f"{key}:{prefix} could be {shown}; give more of the id", candidates=fitting)
     raise RunNotFound(
         f"no run of {key.display_name} in {context.backend.url} has an id that begins with {prefix}; "
-        f"{instead(context, key)}"
+        f"{suggestion(context, key)}"
     )
 
 
@@ -326,7 +326,7 @@ def _newest(context: Context, key: ModelKey, steps: list[str]) -> FoundRun:
     for manifest in manifests(context, key, Filter(), problems, signed=True):
         if problems:
             break
-        why_not = _kept_back(context, manifest)
+        why_not = _why_not_taken(context, manifest)
         if why_not is None:
             steps.append(f"{manifest.label}: the newest committed run, taken")
             return FoundRun(manifest, tuple(steps))
@@ -338,11 +338,11 @@ def _newest(context: Context, key: ModelKey, steps: list[str]) -> FoundRun:
 
 def _none_to_take(context: Context, key: ModelKey, steps: Sequence[str]) -> ModelNotFound:
     shown = "; ".join(steps) or "no alias was asked for"
-    hint = instead(context, key)
+    hint = suggestion(context, key)
     return ModelNotFound(f"no run of {key.display_name} to take in {context.backend.url}: {shown}; {hint}")
 
 
-def _kept_back(context: Context, manifest: Manifest) -> str | None:
+def _why_not_taken(context: Context, manifest: Manifest) -> str | None:
     """Return why a run must not be taken by its age alone, or ``None`` if it may be."""
     wish = manifest.publish
     if wish.policy == "never":

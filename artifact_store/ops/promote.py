@@ -58,7 +58,7 @@ def promote(context: Context, alias: str, manifest: Manifest, policy: Policy, in
     if decision.pointer is None:
         assert decision.refusal is not None
         raise decision.refusal
-    return kept(context, decision.pointer, manifest, info)
+    return check_still_there(context, decision.pointer, manifest, info)
 
 
 def republish(context: Context, alias: str, manifest: Manifest, info: PublishInfo, *, seen: SeenPointer) -> Pointer:
@@ -71,7 +71,7 @@ def republish(context: Context, alias: str, manifest: Manifest, info: PublishInf
     """
     _check(context, manifest)
     pointer = swap(context, manifest.key, alias, manifest, info, seen=seen)
-    return kept(context, pointer, manifest, info)
+    return check_still_there(context, pointer, manifest, info)
 
 
 def roll_back(
@@ -85,7 +85,7 @@ def roll_back(
     """
     opening.ensure_open(context)
     past = resolve.history(context, ref)
-    manifest = choose(context, ref, past.entries) if target is None else target()
+    manifest = choose_rollback(context, ref, past.entries) if target is None else target()
     info = context.publish_info(reason or f"rollback from {past.entries[-1].run_id or 'retired'}")
     signing.check_able(context)
     return republish(context, past.seen.value.alias, manifest, info, seen=past.seen)
@@ -102,7 +102,7 @@ def retire(context: Context, seen: Stored[Pointer], info: PublishInfo) -> Pointe
     return swap(context, ModelKey(pointer.model_type, pointer.symbol), pointer.alias, None, info, seen=seen)
 
 
-def candidates(past: Sequence[Publish]) -> Iterator[RunId]:
+def rollback_candidates(past: Sequence[Publish]) -> Iterator[RunId]:
     """Yield what a rollback may serve again, best first: what served before the current run *first* served, and so on.
 
     So a second rollback goes one further back instead of returning to what the first one left. A retired alias goes
@@ -118,13 +118,13 @@ def candidates(past: Sequence[Publish]) -> Iterator[RunId]:
             yield RunId(entry.run_id)
 
 
-def choose(context: Context, ref: RunRef, past: Sequence[Publish]) -> Manifest:
+def choose_rollback(context: Context, ref: RunRef, past: Sequence[Publish]) -> Manifest:
     """Return the run that a rollback serves again; deleted runs are passed over.
 
     Raises:
         NothingToRollBackTo: no earlier run is left.
     """
-    for run_id in candidates(past):
+    for run_id in rollback_candidates(past):
         try:
             return context.records.manifest(ref.key, run_id)
         except NotFound:
@@ -141,7 +141,7 @@ def _check(context: Context, manifest: Manifest) -> None:
         signing.check_run(context, manifest)
 
 
-def kept(context: Context, pointer: Pointer, manifest: Manifest, info: PublishInfo) -> Pointer:
+def check_still_there(context: Context, pointer: Pointer, manifest: Manifest, info: PublishInfo) -> Pointer:
     """Return the pointer if its run is still there; else publish what was in force before, and raise.
 
     Raises:
@@ -177,10 +177,10 @@ def _restore(context: Context, ours: Pointer, info: PublishInfo) -> None:
     if seen is None or seen.value.write_id != ours.write_id:
         return
     previous = seen.value.history[-1].run_id if seen.value.history else None
-    before = None if previous is None else _still_there(context, key, RunId(previous))
+    before = None if previous is None else stored_manifest(context, key, previous)
     try:
         pointer = swap(context, key, ours.alias, before, _again(context, info), seen=seen)
-        if before is None or _still_there(context, key, RunId(before.run_id)) is not None:
+        if before is None or stored_manifest(context, key, before.run_id) is not None:
             return
         seen = records.pointer(key, ours.alias)
         if seen is not None and seen.value.write_id == pointer.write_id:
@@ -194,8 +194,9 @@ def _again(context: Context, info: PublishInfo) -> PublishInfo:
     return replace(info, write_id=context.new_write_id(), at=context.now())
 
 
-def _still_there(context: Context, key: ModelKey, run_id: RunId) -> Manifest | None:
+def stored_manifest(context: Context, key: ModelKey, run_id: str) -> Manifest | None:
+    """Return the manifest of a run, or ``None`` if the run is not there (any more)."""
     try:
-        return context.records.manifest(key, run_id)
+        return context.records.manifest(key, RunId(run_id))
     except NotFound:
         return None

@@ -227,7 +227,7 @@ def protected(pasts: dict[str, list[Publish]], *, now: datetime, grace: timedelt
                 safe.setdefault(entry.run_id, f"{alias} named it less than {duration_text(grace)} ago")
         for run_id in _last(past):
             safe.setdefault(run_id, f"one of the last {_LAST} that {alias} named")
-        if past and (before := next(promote.candidates(past), None)) is not None:
+        if past and (before := next(promote.rollback_candidates(past), None)) is not None:
             safe.setdefault(before, f"a rollback of {alias} would serve it")
     return safe
 

@@ -95,7 +95,7 @@ class Records:
             Corrupt: what is there is not this alias's pointer. Nothing is ever published over it.
         """
         blob = self._read(keys.pointer(key, alias), MAX_POINTER)
-        return None if blob is None else Stored(_pointer(blob.data, key, alias), blob.version)
+        return None if blob is None else Stored(parse_pointer(blob.data, key, alias), blob.version)
 
     def block(self, key: ModelKey, alias: str, last_seq: int, *, pinned: str | None = None) -> HistoryBlock:
         """Return one block of the archive, whose bytes have to have the sha256 ``pinned`` if there is one. One request.
@@ -221,7 +221,7 @@ class Records:
     def _holds(self, ours: Pointer, data: bytes) -> bool:
         """Tell whether our publish is in the pointer, or in the archive when others have moved far ahead."""
         key = ModelKey(ours.model_type, ours.symbol)
-        entries = (found := _pointer(data, key, ours.alias)).entries
+        entries = (found := parse_pointer(data, key, ours.alias)).entries
         if ours.seq <= found.archived:
             entries = self._block(key, ours.alias, block_of(ours.seq)).entries
         return any(entry.write_id == ours.write_id for entry in entries)
@@ -303,7 +303,12 @@ def _manifest_or_tombstone(data: bytes, what: str) -> Manifest | Tombstone:
     return Tombstone.from_bytes(data, what=what)
 
 
-def _pointer(data: bytes, key: ModelKey, alias: str) -> Pointer:
+def parse_pointer(data: bytes, key: ModelKey, alias: str) -> Pointer:
+    """Return the pointer of this very alias from its bytes.
+
+    Raises:
+        Corrupt: they are something else.
+    """
     what = f"{keys.pointer(key, alias)!r}"
     pointer = Pointer.from_bytes(data, what=what)
     pointer.check_identity(key, alias, what)

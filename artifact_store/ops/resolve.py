@@ -40,7 +40,7 @@ def resolve(context: Context, ref: RunRef, *, signed: bool = True) -> Manifest:
         if signed and context.policy.require_signature:
             signing.check_run(context, manifest)
         return manifest
-    pointer = published(context, ref).value
+    pointer = published_pointer(context, ref).value
     signing.check_pointer_for_load(context, ref.key, pointer.alias, pointer)
     if pointer.run_id is None:
         raise AliasRetired(
@@ -50,7 +50,7 @@ def resolve(context: Context, ref: RunRef, *, signed: bool = True) -> Manifest:
     return publish.published_manifest(context.records, pointer)
 
 
-def published(context: Context, ref: RunRef) -> Stored[Pointer]:
+def published_pointer(context: Context, ref: RunRef) -> Stored[Pointer]:
     """Return the pointer of the alias that a reference names.
 
     Raises:
@@ -73,7 +73,7 @@ def _never_published(context: Context, ref: RunRef, alias: str) -> AliasNotFound
     Raises:
         NotAStore, ContainerNotFound: there is no store.
     """
-    hint = listing.instead(context, ref.key, alias)
+    hint = listing.suggestion(context, ref.key, alias)
     hint = _run_is_meant(ref, [str(key) for key in listing.models(context)]) or hint
     return AliasNotFound(f"{ref} was never published in {context.backend.url}; {hint}")
 
@@ -89,7 +89,7 @@ def _run_is_meant(ref: RunRef, models: Sequence[str]) -> str:
     return ""
 
 
-def following(context: Context, ref: RunRef, use: Callable[[Manifest], T]) -> T:
+def use_run(context: Context, ref: RunRef, use: Callable[[Manifest], T]) -> T:
     """Return what ``use`` makes of the run that a reference names; an alias is resolved again if the run is deleted.
 
     Raises:
@@ -104,14 +104,14 @@ def following(context: Context, ref: RunRef, use: Callable[[Manifest], T]) -> T:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class AliasHistory:
     """Everything that an alias ever named, oldest first, and the pointer that it was read with."""
 
     seen: Stored[Pointer]
     entries: list[Publish]
 
 
-def history(context: Context, ref: RunRef) -> Past:
+def history(context: Context, ref: RunRef) -> AliasHistory:
     """Return the history of an alias.
 
     Raises:
@@ -119,9 +119,9 @@ def history(context: Context, ref: RunRef) -> Past:
         Corrupt: a part of it is missing or damaged.
         Untrusted: the policy requires a signature of the pointer, and does not find a good one.
     """
-    seen = published(context, ref)
+    seen = published_pointer(context, ref)
     signing.check_pointer_for_publish(context, seen.value)
-    return Past(seen, context.records.history(seen))
+    return AliasHistory(seen, context.records.history(seen))
 
 
 def named(context: Context, what: Manifest | RunRef, verb: str) -> tuple[ModelKey, RunId]:

@@ -28,7 +28,7 @@ from artifact_store.ops import verify
 from artifact_store.ops.context import Context
 from artifact_store.ops.golden import Predictions, check_example
 from artifact_store.ops.handle import RunLike
-from artifact_store.ops.verdict import Verdict, verdict_on
+from artifact_store.ops.verdict import Checked, Verdict, verdict_on
 
 _NOT_DECODED = "raw"
 """The codec of plain files, which need a place to go to and are as good as their bytes."""
@@ -36,7 +36,7 @@ _PREPROCESSOR = "preprocessor"
 
 
 @dataclass(frozen=True, slots=True)
-class Validation:
+class Validation(Checked):
     """What came of validating one run. ``loaded`` are the components that could be decoded.
 
     ``problems`` are what is wrong, ``unchecked`` what cannot be checked without a predictor, a library or a consent.
@@ -46,11 +46,6 @@ class Validation:
     predictions: Predictions | None = None
     problems: tuple[Problem, ...] = ()
     unchecked: tuple[Problem, ...] = ()
-
-    @property
-    def verdict(self) -> Verdict:
-        """Sound, wrong, or not to be checked here."""
-        return verify.total(self.problems, self.unchecked)
 
     @property
     def compared(self) -> bool:
@@ -181,7 +176,7 @@ def _check(context: Context, run: RunLike, name: str, features: FeatureSchema) -
 
 
 @dataclass(frozen=True, slots=True)
-class ModelReport:
+class ModelReport(Checked):
     """What came of checking one model.
 
     ``run`` is the reference of the run that was taken, empty if there is none; ``steps`` say why. A model of which
@@ -198,16 +193,6 @@ class ModelReport:
     problems: tuple[Problem, ...] = ()
     unchecked: tuple[Problem, ...] = ()
     environment: EnvironmentVerdict | None = None
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong; the verdict says whether everything could be checked."""
-        return not self.problems
-
-    @property
-    def verdict(self) -> Verdict:
-        """Sound, wrong, or not to be checked here."""
-        return verify.total(self.problems, self.unchecked)
 
 
 class Validatable(RunLike, Protocol):

@@ -28,20 +28,15 @@ from artifact_store.ops.context import Context
 from artifact_store.ops.golden import Predictions
 from artifact_store.ops.keypairs import PublicKey, Signer
 from artifact_store.ops.read import compare_file, incoming
-from artifact_store.ops.verdict import Verdict
+from artifact_store.ops.verdict import Checked, Verdict
 from artifact_store.storage.transfer import LARGE
 
 Golden = Callable[[Manifest], Predictions]
 """Tells whether the run still predicts what it did when it was saved."""
 
 
-def total(problems: Sequence[Problem], unchecked: Sequence[Problem]) -> Verdict:
-    """Return the verdict: one thing that is wrong outweighs all that cannot be checked."""
-    return Verdict.WRONG if problems else Verdict.UNCHECKED if unchecked else Verdict.SOUND
-
-
 @dataclass(frozen=True, slots=True)
-class RunReport:
+class RunReport(Checked):
     """What came of checking one run: its files and bytes that were read, and what is wrong with them.
 
     ``predictions`` are ``None`` where they were not asked for, or where the files are damaged; ``unchecked`` says why
@@ -57,19 +52,9 @@ class RunReport:
     signed_by: str | None = None
     """The id of the trusted key that signed the run, where signatures were asked for and one is good."""
 
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong; the verdict says whether everything could be checked."""
-        return not self.problems
-
-    @property
-    def verdict(self) -> Verdict:
-        """Sound, wrong, or not to be checked here."""
-        return total(self.problems, self.unchecked)
-
 
 @dataclass(slots=True)
-class Report:
+class Report(Checked):
     """What came of checking several runs and the pointers to them. Iterates per run."""
 
     runs: list[RunReport] = field(default_factory=list)
@@ -84,16 +69,6 @@ class Report:
     def unchecked(self) -> tuple[Problem, ...]:
         """Everything that cannot be checked here."""
         return tuple(problem for run in self.runs for problem in run.unchecked)
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong; the verdict says whether everything could be checked."""
-        return not self.problems
-
-    @property
-    def verdict(self) -> Verdict:
-        """Sound, wrong, or not to be checked here."""
-        return total(self.problems, self.unchecked)
 
     def __iter__(self) -> Iterator[RunReport]:
         return iter(self.runs)
@@ -141,7 +116,9 @@ def _verify_models_of(context: Context, key: ModelKey, golden: Golden | None) ->
     known = listing.models(context) if key.symbol is None else [key]
     report = verify_models(context, [model for model in known if key.covers(model)], golden)
     if not report.runs and not report.pointers and not any(map(key.covers, listing.models(context))):
-        raise ModelNotFound(f"no run of {key.display_name} in {context.backend.url}; {listing.instead(context, key)}")
+        raise ModelNotFound(
+            f"no run of {key.display_name} in {context.backend.url}; {listing.suggestion(context, key)}"
+        )
     return report
 
 

@@ -101,10 +101,10 @@ def test_only_what_is_old_and_was_never_committed_is_cleared():
     young = Entry(f"{KEY}/{RUN}/metadata.json", 5, NOW - timedelta(days=6))
     manifest = Entry(f"{KEY}/{RUN}/manifest.json", 5, NOW - timedelta(days=8))
     week = timedelta(days=7)
-    assert delete.unclear([old], KEY, RUN, grace=week, now=NOW) is None
-    assert "younger than 7 days" in delete.unclear([old, young], KEY, RUN, grace=week, now=NOW)
-    assert delete.unclear([old, manifest], KEY, RUN, grace=week, now=NOW) == "it was committed"
-    assert delete.unclear([], KEY, RUN, grace=week, now=NOW) == "nothing is left of it"
+    assert delete.why_kept([old], KEY, RUN, grace=week, now=NOW) is None
+    assert "younger than 7 days" in delete.why_kept([old, young], KEY, RUN, grace=week, now=NOW)
+    assert delete.why_kept([old, manifest], KEY, RUN, grace=week, now=NOW) == "it was committed"
+    assert delete.why_kept([], KEY, RUN, grace=week, now=NOW) == "nothing is left of it"
 
 
 def storage_time(store):

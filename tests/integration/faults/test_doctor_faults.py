@@ -206,7 +206,7 @@ def test_a_pointer_that_somebody_restores_meanwhile_is_left_alone():
     world = World()
     good = good_pointer(world)
     backend = Before(world.inner, "latest.json", lambda: world.put(POINTER, good))
-    results = {done.step.target: done.ending for done in repair(world.client(backend))}
+    results = {done.step.target: done for done in repair(world.client(backend))}
     assert results[f"{KEY}@latest"].result == "kept"
     assert world.get(POINTER) == good
     assert world.store.doctor().of("error") == ()
@@ -253,7 +253,7 @@ def test_a_run_that_is_deleted_while_its_alias_is_rebuilt_is_not_named():
         world.put(world.place("newest"), stone.to_bytes())
 
     backend = Before(world.inner, "latest.json", delete)
-    results = {done.step.target: done.ending for done in repair(world.client(backend))}
+    results = {done.step.target: done for done in repair(world.client(backend))}
     assert results[f"{KEY}@latest"].result == "rebuilt"
     assert "deleted at this moment" in results[f"{KEY}@latest"].detail
     assert world.store.aliases(KEY)["latest"].run_id is None

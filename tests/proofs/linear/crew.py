@@ -238,7 +238,7 @@ class _Reader(_Client):
     def _seen(self, mark: str) -> Entry | None:
         del mark
         try:
-            seen = resolve.published(self.store._context, RunRef.parse(self.job.ref))
+            seen = resolve.published_pointer(self.store._context, RunRef.parse(self.job.ref))
         except errors.AliasNotFound:
             return None
         return _entry(seen.value)
