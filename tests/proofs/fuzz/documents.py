@@ -114,7 +114,7 @@ def _use_manifest(run: Any) -> None:
     assert run.digest
     _quietly(lambda: run.component("model"), NotFound)
     _quietly(lambda: run.file("model.json"), NotFound)
-    _quietly(lambda: diff.compare(run, manifest()).to_json())
+    _quietly(lambda: diff.compare_manifests(run, manifest()).to_json())
     check_statement(statement(run), run, "its own statement")
 
 

@@ -94,7 +94,7 @@ def test_an_error_after_the_publish_is_found_out(monkeypatch):
         promote._check(context, manifest)
         return pointer
 
-    monkeypatch.setattr(promote, "kept", kept)
+    monkeypatch.setattr(promote, "check_still_there", kept)
     bench, found = MemoryBench(), OPERATIONS["promote"]
     last = max(point for point in points("promote") if point.where.endswith("manifest.json"))
     violations = judge(bench.run(found, (Strike(bench.fault("dead: 5xx"), last),))).violations
