@@ -13,9 +13,8 @@ from artifact_store.cli import output, program
 from artifact_store.cli.session import Command, Session, pass_session
 from artifact_store.core.references import RunRef
 from artifact_store.errors import InvalidOption
-from artifact_store.legacy.export import export as write_old
-from artifact_store.legacy.migrate import Step
-from artifact_store.legacy.migrate import migrate as bring_over
+from artifact_store.legacy.export import export_run
+from artifact_store.legacy.migrate import MigrationProgress, migrate_tree
 from artifact_store.legacy.report import Migrated, MigratedAlias, Migration
 
 # ---------------------------------------------------------------- migrate
@@ -38,7 +37,7 @@ def migrate(context: click.Context, session: Session, *, old: str, new: str | No
     bar = _Runs("Reading" if dry_run else "Migrating") if session.shows_progress else None
     with session.store() as store:
         try:
-            report = bring_over(old, store, dry_run=dry_run, progress=bar)
+            report = migrate_tree(old, store, dry_run=dry_run, progress=bar)
         finally:
             if bar is not None:
                 bar.end()
@@ -53,7 +52,7 @@ class _Runs:
         self._label = label
         self._bar: Any = None
 
-    def __call__(self, step: Step) -> None:
+    def __call__(self, step: MigrationProgress) -> None:
         """Show how far it has come."""
         if self._bar is None:
             self._bar = click.progressbar(length=step.total, label=self._label, file=sys.stderr)
@@ -125,7 +124,7 @@ def export(session: Session, *, ref: str, directory: str, legacy: bool, pickles:
         raise InvalidOption("export writes the old form, and wants to be told so: add --legacy")
     with session.store() as store:
         run = store.get(ref)
-        folder = write_old(run, Path(directory), pickles=pickles, alias=RunRef.parse(ref).alias)
+        folder = export_run(run, Path(directory), pickles=pickles, alias=RunRef.parse(ref).alias)
     files = sorted(path.name for path in folder.iterdir())
     document = {"ref": str(run.ref), "folder": str(folder), "files": files}
     session.answer(document, [f"{output.ref(run.ref)} is in {output.safe(str(folder))}: {', '.join(files)}."])

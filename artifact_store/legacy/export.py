@@ -31,7 +31,7 @@ _LINK, _POINTER = "latest", "latest_pointer.txt"
 _NOTES: Final = "metadata.json"
 
 
-def export(run: Run, directory: str | Path, *, pickles: bool = False, alias: str | None = None) -> Path:
+def export_run(run: Run, directory: str | Path, *, pickles: bool = False, alias: str | None = None) -> Path:
     """Write ``run`` below ``directory``, the folder ``models`` of an old tree, and return the run's own folder.
 
     The folder of the model is called like its symbol, or, if no folder can have that name everywhere, as keys spell
@@ -63,11 +63,11 @@ def export(run: Run, directory: str | Path, *, pickles: bool = False, alias: str
     target = home / run.run_id
     _check_link(home)
     if alias == file_names.BEST_WF:
-        best_wf.check(run.key, home)
+        best_wf.check_replaceable(run.key, home)
         if not _is_written(run, target):
             _check_free(target)
             _write(run, home, target)
-        best_wf.write(run.key, home, target)
+        best_wf.write_best(run.key, home, target)
         if _has_latest(home):
             return target
     elif not _ended_before_latest(run, home, target):

@@ -62,7 +62,7 @@ class Store(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class MigrationProgress:
     """How far a migration has come: ``done`` of ``total`` runs; ``source`` is the one that is next."""
 
     done: int
@@ -70,8 +70,8 @@ class Step:
     source: str
 
 
-def migrate(
-    old: str | Path, store: Store, *, dry_run: bool = False, progress: Callable[[Step], None] | None = None
+def migrate_tree(
+    old: str | Path, store: Store, *, dry_run: bool = False, progress: Callable[[MigrationProgress], None] | None = None
 ) -> Migration:
     """Copy every run of the old tree that the store does not have, create its aliases, and report.
 
@@ -90,13 +90,13 @@ def migrate(
     try:
         for place, run in enumerate(tree.runs):
             if progress is not None:
-                progress(Step(place, len(tree.runs), run.source))
+                progress(MigrationProgress(place, len(tree.runs), run.source))
             runs.append(work.copy(run))
         aliases = tuple(work.name(alias) for alias in tree.aliases)
     finally:
         work.close()
     if progress is not None:
-        progress(Step(len(tree.runs), len(tree.runs), ""))
+        progress(MigrationProgress(len(tree.runs), len(tree.runs), ""))
     return Migration(str(old), store.url, dry_run, tuple(runs), aliases, tuple(tree.problems))
 
 

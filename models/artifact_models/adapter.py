@@ -167,7 +167,7 @@ class BaseModelAdapter(ABC):
         Raises:
             InvalidOption: there is no such setting, or its value means nothing.
         """
-        configuration.check(cls.model_type, given, cls.known_settings())
+        configuration.check_names(cls.model_type, given, cls.known_settings())
         return configuration.merged(cls.defaults, given)
 
     @classmethod

@@ -64,7 +64,7 @@ def own_part(model_type: str, config: Any) -> Mapping[str, Any]:
     return part or {}
 
 
-def check(what: str, names: Iterable[Any], known: Collection[str], *, within: str = "", others: str = "") -> None:
+def check_names(what: str, names: Iterable[Any], known: Collection[str], *, within: str = "", others: str = "") -> None:
     """Refuse settings that do not exist. ``within`` is put before each name: ``env.``.
 
     Raises:

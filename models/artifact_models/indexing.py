@@ -43,7 +43,7 @@ def count(rows: Any) -> int:
     return len(rows)
 
 
-def names(rows: Any) -> list[str] | None:
+def column_names(rows: Any) -> list[str] | None:
     """Return what a table calls its columns; nothing for an array."""
     if not is_table(rows):
         return None

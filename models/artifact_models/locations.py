@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from artifact_models import families
+from artifact_models.installed import class_name, model_types
 from artifact_store import ArtifactStore, Location, ModelKey, Run, RunRef, errors
 
 
@@ -52,7 +52,7 @@ def opened(place: str | Path | ArtifactStore, storage_options: Mapping[str, Any]
     yield place
 
 
-def find(
+def find_run(
     source: Run | RunRef | ModelKey | str | Path,
     types: Sequence[str],
     *,
@@ -90,11 +90,11 @@ def find(
 
 def _explain(source: str | Path) -> None:
     """Raise for what is near to the name of a model, and say what to write instead."""
-    other = Location.parse(source, families.names()).key
+    other = Location.parse(source, model_types()).key
     if other is not None:
         raise errors.InvalidReference(
             f"{os.fspath(source)!r} names a model of the type {other.model_type!r}: load it with "
-            f"{families.class_name(other.model_type)}, or a model of any type with BaseModelAdapter"
+            f"{class_name(other.model_type)}, or a model of any type with BaseModelAdapter"
         )
     if is_file(source):
         raise errors.InvalidReference(

@@ -3,7 +3,7 @@
 The door of a program that is in :mod:`artifact_models.trading.trade`.
 """
 
-from artifact_models.trading.trade import main
+from artifact_models.trading.trade import trade_command
 
 if __name__ == "__main__":
-    main(prog_name="python -m artifact_models.trade")
+    trade_command(prog_name="python -m artifact_models.trade")

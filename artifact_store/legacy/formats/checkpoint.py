@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from artifact_store.errors import Corrupt
 from artifact_store.legacy.formats.zip import is_zip, read_entries
-from artifact_store.legacy.libraries import library
+from artifact_store.legacy.libraries import old_form_library
 from artifact_store.legacy.pickle_reader import names
 from artifact_store.legacy.pickle_reader.limits import LIMITS, Limits
 from artifact_store.legacy.pickle_reader.machine import Machine
@@ -84,7 +84,7 @@ def read_checkpoint(data: bytes, *, what: str, limits: Limits = LIMITS) -> Check
     state = rest if at is None else rest.pop(at)
     if at is None:
         rest = {}
-    torch = library("torch", "torch")
+    torch = old_form_library("torch", "torch")
     if not state or not all(isinstance(name, str) and isinstance(part, torch.Tensor) for name, part in state.items()):
         raise Corrupt(f"{what} has no state of a network: tensors by name, perhaps in 'model_state_dict'")
     config, no_config = plain_dict(next((rest.pop(name) for name in _CONFIGS if isinstance(rest.get(name), dict)), {}))
@@ -102,7 +102,7 @@ def read_torch(data: bytes, *, what: str, limits: Limits = LIMITS) -> Any:
         RiskRefused: it names something that only running code could make.
         CodecUnavailable: torch is not installed.
     """
-    library("torch", "torch")
+    old_form_library("torch", "torch")
     with within(what):
         return _from_zip(data, what, limits) if is_zip(data) else _from_stream(data, what, limits)
 
@@ -169,11 +169,11 @@ def _machine(data: bytes, what: str, limits: Limits, persistent: Callable[[Any],
 
 def _find(what: str, module: Any, name: Any) -> Name:
     if not isinstance(module, str) or not isinstance(name, str):
-        return names.find(what, module, name)  # which refuses it
+        return names.find_name(what, module, name)  # which refuses it
     found = _TORCH.get((module, name))
     if found is None and not _MODULES.fullmatch(module):
         raise refused(what, f"names {module[:100]}.{name[:100]}")
-    return found or names.find(what, module, name)
+    return found or names.find_name(what, module, name)
 
 
 def _call(what: str, function: Any, args: Any) -> Any:
@@ -183,7 +183,7 @@ def _call(what: str, function: Any, args: Any) -> Any:
         return args[0]
     if function == _SIZE and isinstance(args, tuple) and len(args) == 1 and isinstance(args[0], tuple):
         return args[0]
-    return names.call(what, function, args)
+    return names.call_name(what, function, args)
 
 
 def _storage_id(identity: Any, length: int, what: str) -> tuple[str, str, int]:
@@ -206,7 +206,7 @@ class _Storage:
     """The memory of one or more tensors: known when the pickle is read, and perhaps filled later."""
 
     def __init__(self, dtype: str, count: int) -> None:
-        torch = library("torch", "torch")
+        torch = old_form_library("torch", "torch")
         self.dtype = dtype
         self.count = count
         self.size = count * _ITEMSIZE[dtype]

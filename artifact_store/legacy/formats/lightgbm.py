@@ -25,8 +25,8 @@ from artifact_store.codecs.lightgbm.sklearn import (
 from artifact_store.codecs.lightgbm.text import check_text, check_written, words
 from artifact_store.errors import CodecUnavailable, Corrupt, Unavailable
 from artifact_store.legacy.formats import lightgbm_child
-from artifact_store.legacy.formats.joblib import read
-from artifact_store.legacy.libraries import library
+from artifact_store.legacy.formats.joblib import read_joblib
+from artifact_store.legacy.libraries import old_form_library
 from artifact_store.legacy.pickle_reader.limits import LIMITS, Limits
 from artifact_store.legacy.pickle_reader.numpy_parts import numpy
 from artifact_store.legacy.pickle_reader.plain import plain_dict, plain_value
@@ -87,7 +87,7 @@ def read_lightgbm(data: bytes, *, what: str, limits: Limits = LIMITS) -> OldLigh
         RiskRefused: it names something that only running code could make, such as an own objective.
     """
     with within(what):
-        return _read(read(data, what=what, limits=limits), what)
+        return _read(read_joblib(data, what=what, limits=limits), what)
 
 
 def _read(found: Any, what: str) -> OldLightGBM:
@@ -107,7 +107,7 @@ def _read(found: Any, what: str) -> OldLightGBM:
     return OldLightGBM(kind=kind, metadata=metadata, omitted=omitted, **facts)
 
 
-def build(old: OldLightGBM, *, text: str | None = None) -> Any:
+def build_lightgbm(old: OldLightGBM, *, text: str | None = None) -> Any:
     """Return a ``lightgbm.Booster``, or what predicts like the estimator that was pickled.
 
     ``text`` is what :func:`normalised_text` returned, if that was asked before.
@@ -117,7 +117,7 @@ def build(old: OldLightGBM, *, text: str | None = None) -> Any:
         CodecUnavailable: lightgbm is not installed.
     """
     text = normalised_text(old.text) if text is None else text
-    lightgbm = library("lightgbm", "lightgbm")
+    lightgbm = old_form_library("lightgbm", "lightgbm")
     try:
         booster = lightgbm.Booster(model_str=text)
     except (lightgbm.basic.LightGBMError, ValueError) as error:

@@ -24,7 +24,7 @@ def limit(memory: int) -> None:
         resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
 
 
-def main(source: str, target: str, memory: str, *path: str) -> int:
+def normalise(source: str, target: str, memory: str, *path: str) -> int:
     """Return 0 if the text was read, written, and read again as the same."""
     sys.path[:] = path
     sys.modules.update(dict.fromkeys(("sklearn", "pandas")))  # type: ignore[arg-type]  # optional, and slow to import
@@ -42,4 +42,4 @@ def main(source: str, target: str, memory: str, *path: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(normalise(*sys.argv[1:]))

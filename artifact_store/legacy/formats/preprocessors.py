@@ -21,7 +21,7 @@ from artifact_store.codecs.sklearn.array_preprocessor import (
 )
 from artifact_store.errors import Corrupt, InvalidInput
 from artifact_store.features.columns import FLOATS, INTEGERS
-from artifact_store.legacy.formats.joblib import read
+from artifact_store.legacy.formats.joblib import read_joblib
 from artifact_store.legacy.pickle_reader.limits import LIMITS, Limits
 from artifact_store.legacy.pickle_reader.numpy_parts import numpy
 from artifact_store.legacy.pickle_reader.plain import plain_dict
@@ -51,7 +51,7 @@ def read_preprocessor(data: bytes, *, what: str, limits: Limits = LIMITS) -> Old
         RiskRefused: it is of another class; the text says of which.
     """
     with within(what):
-        return _read(read(data, what=what, limits=limits), what)
+        return _read(read_joblib(data, what=what, limits=limits), what)
 
 
 def _read(found: Any, what: str) -> OldPreprocessor:

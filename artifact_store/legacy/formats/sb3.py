@@ -21,9 +21,9 @@ from artifact_store.codecs.sb3.spaces import plain_space
 from artifact_store.codecs.sb3.values import ACTIVATIONS, EXTRACTORS, OPTIMIZERS, plain_settings
 from artifact_store.errors import Corrupt, InvalidOption, NotEncodable
 from artifact_store.legacy.formats.checkpoint import read_torch
-from artifact_store.legacy.formats.sb3_spaces import read_space
+from artifact_store.legacy.formats.sb3_spaces import read_space_text
 from artifact_store.legacy.formats.zip import read_entries
-from artifact_store.legacy.libraries import library
+from artifact_store.legacy.libraries import old_form_library
 from artifact_store.legacy.pickle_reader.limits import LIMITS, Limits
 from artifact_store.legacy.pickle_reader.stubs import refused
 
@@ -168,7 +168,7 @@ def _algorithm(record: Mapping[str, Any], family: str, given: str | None, what: 
 
 def _space(record: Mapping[str, Any], given: Any, side: str, what: str, inferred: list[str]) -> dict[str, Any]:
     if given is None:
-        return read_space(record.get(side), side, what=what, inexact=inferred)
+        return read_space_text(record.get(side), side, what=what, inexact=inferred)
     if isinstance(given, Mapping):
         return dict(given)
     try:
@@ -234,7 +234,7 @@ def _class(text: Any, kind: str, name: str, what: str) -> Any:
     if found is None or found[2] not in known or not re.fullmatch(modules, found[1]):
         raise refused(what, f"has a policy whose {name} is {str(text)[:100]}")
     home = "stable_baselines3.common.sb2_compat.rmsprop_tf_like" if found[2] == "RMSpropTFLike" else _HOMES[kind]
-    return getattr(library(home, "sb3"), found[2])
+    return getattr(old_form_library(home, "sb3"), found[2])
 
 
 def _schedule(described: Mapping[str, Any]) -> Any:

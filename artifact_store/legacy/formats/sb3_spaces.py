@@ -26,7 +26,7 @@ _MOST_DIGITS: Final = 8
 _ELIDED: Final = "..."
 
 
-def read_space(record: Any, name: str, *, what: str, inexact: list[str]) -> dict[str, Any]:
+def read_space_text(record: Any, name: str, *, what: str, inexact: list[str]) -> dict[str, Any]:
     """Return the space as JSON, in the form of the codec ``sb3``. What is a guess is added to ``inexact``.
 
     Raises:

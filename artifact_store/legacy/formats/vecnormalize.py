@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from artifact_store.codecs.sb3.vecnormalize import ObservationNormalizer, RunningStatistics
 from artifact_store.errors import Corrupt, InvalidOption
-from artifact_store.legacy.formats.joblib import read
+from artifact_store.legacy.formats.joblib import read_joblib
 from artifact_store.legacy.pickle_reader.limits import LIMITS, Limits
 from artifact_store.legacy.pickle_reader.numpy_parts import numpy
 from artifact_store.legacy.pickle_reader.stubs import Stub, within
@@ -28,7 +28,7 @@ def read_vecnormalize(data: bytes, *, what: str, limits: Limits = LIMITS) -> Obs
         RiskRefused: it names something that only running code could make.
     """
     with within(what):
-        return _read(read(data, what=what, limits=limits), what)
+        return _read(read_joblib(data, what=what, limits=limits), what)
 
 
 def _read(found: Any, what: str) -> ObservationNormalizer:

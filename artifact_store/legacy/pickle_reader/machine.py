@@ -52,8 +52,8 @@ class Machine(Cursor):
         *,
         what: str,
         limits: Limits = LIMITS,
-        find: Callable[[str, Any, Any], Name] = names.find,
-        call: Callable[[str, Any, Any], Any] = names.call,
+        find: Callable[[str, Any, Any], Name] = names.find_name,
+        call: Callable[[str, Any, Any], Any] = names.call_name,
         persistent: Callable[[Any], Any] | None = None,
     ) -> None:
         super().__init__(data, what)
@@ -228,7 +228,7 @@ class Machine(Cursor):
             self._numeric_keys -= 1
             if self._numeric_keys < 0:
                 self.wrong(f"has more than {self._limits.numeric_keys:,} keys that are not text")
-        return names.check_key(key)
+        return names.checked_key(key)
 
     def _add_items(self, values: list[Any]) -> None:
         target = self._top()
@@ -275,7 +275,7 @@ class Machine(Cursor):
 
     def _new(self) -> None:
         args, kind = self._pop(), self._pop()
-        self._push(names.new(self.what, kind, args))
+        self._push(names.new_stub(self.what, kind, args))
 
     def _new_with_keywords(self) -> None:
         keywords = self._pop()
@@ -286,13 +286,13 @@ class Machine(Cursor):
     def _instance(self) -> None:
         module, name = self.line(), self.line()
         kind = self._named(module.decode("utf-8", "replace"), name.decode("utf-8", "replace"))
-        self._push(names.new(self.what, kind, tuple(self._pop_mark())))
+        self._push(names.new_stub(self.what, kind, tuple(self._pop_mark())))
 
     def _object(self) -> None:
         values = self._pop_mark()
         if not values:
             self.wrong("makes an object of nothing")
-        self._push(names.new(self.what, values[0], tuple(values[1:])))
+        self._push(names.new_stub(self.what, values[0], tuple(values[1:])))
 
     def _build(self) -> None:
         state, target = self._pop(), self._pop()
@@ -316,7 +316,7 @@ class Machine(Cursor):
         """Return the array whose bytes joblib wrote right behind this opcode."""
         fields = stub.fields
         dtype, shape, order = (fields.get(name) for name in ("dtype", "shape", "order"))
-        size = numpy_parts.size_of(shape, dtype)
+        size = numpy_parts.array_bytes(shape, dtype)
         if numpy_parts.holds_objects(dtype):
             return self._nested_array()
         if fields.get("numpy_array_alignment_bytes") is not None:

@@ -21,7 +21,7 @@ Make = Callable[[tuple[Any, ...]], Any]
 MAX_INT_BYTES: Final = 1024
 
 
-def find(what: str, module: Any, name: Any) -> Name:
+def find_name(what: str, module: Any, name: Any) -> Name:
     """Return the name, if it is in the list.
 
     Raises:
@@ -36,7 +36,7 @@ def find(what: str, module: Any, name: Any) -> Name:
     return found
 
 
-def call(what: str, function: Any, args: Any) -> Any:
+def call_name(what: str, function: Any, args: Any) -> Any:
     """Make what ``function(*args)`` would have made, if we have code of our own for that.
 
     Raises:
@@ -52,7 +52,7 @@ def call(what: str, function: Any, args: Any) -> Any:
     raise refused(what, f"calls {function if isinstance(function, Name) else type(function).__name__}")
 
 
-def new(what: str, kind: Any, args: Any) -> Stub:
+def new_stub(what: str, kind: Any, args: Any) -> Stub:
     """Make the inert object that stands for one of a class of a library.
 
     Raises:
@@ -101,7 +101,7 @@ def _frozenset(args: tuple[Any, ...]) -> frozenset[Any]:
 def _members(args: tuple[Any, ...]) -> list[Any]:
     if len(args) > 1 or not all(isinstance(part, list) for part in args):
         raise Corrupt("a set that is not made from a list")
-    return [check_key(member) for part in args for member in part]
+    return [checked_key(member) for part in args for member in part]
 
 
 def _complex(args: tuple[Any, ...]) -> complex:
@@ -116,7 +116,7 @@ def _ordered(args: tuple[Any, ...]) -> OrderedDict[Any, Any]:
         raise Corrupt("an ordered dict that is not made from a list of pairs")
     if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):  # noqa: PLR2004
         raise Corrupt("an ordered dict that is not made from a list of pairs")
-    return OrderedDict((check_key(key), value) for key, value in pairs)
+    return OrderedDict((checked_key(key), value) for key, value in pairs)
 
 
 def _default(args: tuple[Any, ...]) -> dict[Any, Any]:
@@ -171,7 +171,7 @@ def _object(args: tuple[Any, ...]) -> Stub:
     return Stub(kind)
 
 
-def check_key(key: Any) -> Any:
+def checked_key(key: Any) -> Any:
     """Return the key of a dict or the member of a set, if hashing and comparing it takes no time worth mentioning.
 
     Raises:

@@ -11,7 +11,7 @@ import re
 from typing import Any, Final
 
 from artifact_store.errors import Corrupt
-from artifact_store.legacy.libraries import library
+from artifact_store.legacy.libraries import old_form_library
 from artifact_store.legacy.pickle_reader.stubs import Name, Unbuilt, refused
 
 MAX_DIMENSIONS: Final = 32
@@ -24,7 +24,7 @@ _HIGHEST_LETTER: Final = 0x10FFFF
 
 def numpy() -> Any:
     """Import numpy."""
-    return library("numpy", "sklearn")
+    return old_form_library("numpy", "sklearn")
 
 
 def dtype_of(args: tuple[Any, ...]) -> Any:
@@ -115,7 +115,7 @@ def scalar_of(args: tuple[Any, ...]) -> Any:
     return array_of(args[1], (), args[0], "C")[()]
 
 
-def size_of(shape: Any, dtype: Any) -> int:
+def array_bytes(shape: Any, dtype: Any) -> int:
     """Return how many bytes such an array takes."""
     return _count(shape, dtype, numpy()) * int(dtype.itemsize)
 

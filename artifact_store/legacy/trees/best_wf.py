@@ -30,7 +30,7 @@ _BESIDE: Final = {
 """What comes behind ``best_wf_gru_BTCEUR``, and what it is called in the folder of a run."""
 
 
-def check(key: ModelKey, home: Path) -> None:
+def check_replaceable(key: ModelKey, home: Path) -> None:
     """Refuse to replace what no export wrote. ``home`` is the folder of the runs of the model.
 
     Raises:
@@ -45,7 +45,7 @@ def check(key: ModelKey, home: Path) -> None:
             )
 
 
-def write(key: ModelKey, home: Path, run: Path) -> None:
+def write_best(key: ModelKey, home: Path, run: Path) -> None:
     """Copy the files of the run's folder to where the best model is looked for.
 
     The old model goes first and the new one comes last, so that a crash leaves no best model, and never the parts of

@@ -103,7 +103,7 @@ def open_old(old: OldRun) -> Opened:
     unread: dict[str, ArtifactStoreError] = {}
     for role, path in old.files.items():
         try:
-            data[role] = layout.read(path, limit=MAX_NOTES if role in _NOTES else MAX_FILE)
+            data[role] = layout.read_file(path, limit=MAX_NOTES if role in _NOTES else MAX_FILE)
         except ArtifactStoreError as error:
             unread[role] = error
     digests = {path.name: sha256(data[role]) if role in data else None for role, path in old.files.items()}
@@ -129,7 +129,7 @@ def convert(opened: Opened) -> Conversion:
     notes = {role: parse_notes(names[role], opened.data[role]) for role in _NOTES if role in opened.data}
     try:
         parts = READERS[old.key.model_type](opened.data, names, notes)
-        recovered = features.recover(parts.evidence, **parts.schema)
+        recovered = features.recover_features(parts.evidence, **parts.schema)
     except ArtifactStoreError:
         raise
     except Exception as error:  # a library met what it did not expect; the other runs of the tree go on

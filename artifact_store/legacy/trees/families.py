@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from artifact_store.errors import ArtifactStoreError, Corrupt, FeatureMismatch
 from artifact_store.features.schema import Observation
-from artifact_store.legacy.libraries import library
+from artifact_store.legacy.libraries import old_form_library
 from artifact_store.legacy.trees import names as file_names
 from artifact_store.legacy.trees.features import Claim, Evidence, Fitted, claim_of
 from artifact_store.legacy.trees.notes import Notes, numbers, read_old_time
@@ -206,11 +206,11 @@ def read_lightgbm_run(data: Data, names: Names, notes: NotesByRole) -> Parts:
     Raises:
         Corrupt, RiskRefused, CodecUnavailable: it is no LightGBM model, or not one that can be read safely.
     """
-    from artifact_store.legacy.formats.lightgbm import build, read_lightgbm
+    from artifact_store.legacy.formats.lightgbm import build_lightgbm, read_lightgbm
 
     name = names[file_names.MODEL]
     found = read_lightgbm(data[file_names.MODEL], what=name)
-    model = build(found)
+    model = build_lightgbm(found)
     booster = getattr(model, "booster_", model)
     parts = _begun(booster.num_feature(), f"max_feature_idx in {name}", names, notes, found.metadata)
     own = Claim(f"the booster in {name}", tuple(booster.feature_name()))
@@ -253,8 +253,8 @@ def _add_importance(parts: Parts, data: Data, names: Names) -> None:
 
 
 def _table(data: bytes) -> Any:
-    library("pyarrow", "tables")  # which pandas would only miss with an error of its own
-    pd = library("pandas", "tables")
+    old_form_library("pyarrow", "tables")  # which pandas would only miss with an error of its own
+    pd = old_form_library("pandas", "tables")
     _check_table(data)
     frame = pd.read_parquet(io.BytesIO(data), engine="pyarrow")
     if sorted(map(str, frame.columns)) != ["feature", "importance"]:

@@ -122,7 +122,7 @@ def claim_of(origin: str, values: Mapping[str, Any]) -> Claim:
     )
 
 
-def recover(evidence: Evidence, **options: Any) -> Recovered:
+def recover_features(evidence: Evidence, **options: Any) -> Recovered:
     """Return the features by the rule. ``options`` go to the schema as they are.
 
     Raises:

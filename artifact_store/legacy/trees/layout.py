@@ -118,7 +118,7 @@ def scan(path: str | Path) -> Tree:
     return tree
 
 
-def read(path: Path, *, limit: int) -> bytes:
+def read_file(path: Path, *, limit: int) -> bytes:
     """Return what is in a file of an old tree; a symbolic link is not followed.
 
     Raises:
@@ -394,9 +394,9 @@ def _pointed_at(path: Path) -> str:
     if _is_link(path):
         text = str(path.readlink())
     elif path.is_dir():  # a copy that was made through the link
-        text = parse_notes(METADATA, read(path / "metadata.json", limit=MAX_NOTES)).text("run_id") or ""
+        text = parse_notes(METADATA, read_file(path / "metadata.json", limit=MAX_NOTES)).text("run_id") or ""
     else:
-        data = read(path, limit=_MAX_POINTER)
+        data = read_file(path, limit=_MAX_POINTER)
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:

@@ -52,14 +52,14 @@ def spelled(part: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def check(names: Iterable[str]) -> None:
+def check_parameters(names: Iterable[str]) -> None:
     """Refuse what is no parameter of LightGBM, and none of ours.
 
     Raises:
         InvalidOption: with the likeliest parameter.
     """
     others = "see the parameters in LightGBM's documentation, or the DEFAULTS of artifact_models.gbm.parameters"
-    configuration.check("LightGBM", names, _main_names(names), others=others)
+    configuration.check_names("LightGBM", names, _main_names(names), others=others)
 
 
 def known() -> Collection[str]:

@@ -55,7 +55,7 @@ class LightGBMTrainer:
 
     def __init__(self, config: Mapping[str, Any] | None = None, **changes: Any) -> None:
         given = configuration.given("lightgbm", config, changes, spelled=parameters.spelled)
-        parameters.check(given)
+        parameters.check_parameters(given)
         self.params: dict[str, Any] = {**parameters.DEFAULTS, **given}
         for name, least in (("n_estimators", 1), ("early_stopping_rounds", 0)):
             value = self.params[name]
@@ -186,7 +186,7 @@ def _checked(
 ) -> tuple[Any, tuple[str, ...], tuple[int, ...]]:
     """Return the selected columns under names that LightGBM can hold, all names, and the selected positions."""
     table = X if indexing.is_table(X) else indexing.numbers(X)
-    own = indexing.names(table)
+    own = indexing.column_names(table)
     if indexing.is_table(table) and not hasattr(table, "iloc"):
         raise errors.InvalidInput(
             "give an array or a pandas table to the trainer; the adapter takes all kinds of tables"

@@ -46,7 +46,7 @@ class GRUAdapter(BaseModelAdapter):
         Raises:
             InvalidOption: there is no such setting, or its value means nothing.
         """
-        configuration.check("a GRU", given.keys() - set(_FOUND_OUT), [*GRUSettings.names(), *_SCALING])
+        configuration.check_names("a GRU", given.keys() - set(_FOUND_OUT), [*GRUSettings.names(), *_SCALING])
         scalers = {name: given.get(name, usual) for name, usual in _SCALING.items()}
         check_scaling(**scalers)
         return {**GRUSettings.of(given).to_config(), **scalers}

@@ -121,7 +121,7 @@ class GRUTrainer:
     def __init__(self, config: GRUSettings | Mapping[str, Any] | None = None, **changes: Any) -> None:
         base = config.to_config() if isinstance(config, GRUSettings) else config
         asked = configuration.given("gru", base, changes)
-        configuration.check("a GRU", asked, GRUSettings.names())
+        configuration.check_names("a GRU", asked, GRUSettings.names())
         self.settings = GRUSettings(**asked)
 
     def train(
@@ -265,7 +265,7 @@ def _checked(
     """Return the selected columns in float32, all names, and the positions of the selected ones."""
     import numpy as np
 
-    own = indexing.names(X)
+    own = indexing.column_names(X)
     matrix = indexing.numbers(X if feature_names is None else indexing.named(X, feature_names))
     if matrix.ndim != 2:  # noqa: PLR2004 -- rows and columns
         raise errors.InvalidInput(f"training data has rows and columns; got {matrix.ndim} dimensions")

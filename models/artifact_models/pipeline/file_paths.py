@@ -69,7 +69,7 @@ def target(filepath: FilePath, model_type: str, symbol: str | None) -> Target:
     return Target(place.root, place.key, place.run, alias or "latest")
 
 
-def find(filepath: FilePath | Run, model_type: str, *, storage_options: Mapping[str, Any] | None = None) -> Run:
+def find_by_path(filepath: FilePath | Run, model_type: str, *, storage_options: Mapping[str, Any] | None = None) -> Run:
     """Return the run that ``filepath`` means. A file in the old form is read in place, and runs no stored code.
 
     Raises:
@@ -82,7 +82,7 @@ def find(filepath: FilePath | Run, model_type: str, *, storage_options: Mapping[
     text, _ = _without_file(filepath, model_type)
     if _is_old_file(filepath, Location.parse(text, [model_type]).root):
         return _only_run(filepath, model_type)
-    return locations.find(text, [model_type], store=None, storage_options=storage_options)
+    return locations.find_run(text, [model_type], store=None, storage_options=storage_options)
 
 
 def open_root(root: FilePath | ArtifactStore, storage_options: Mapping[str, Any] | None = None) -> ArtifactStore:

@@ -91,7 +91,7 @@ class PipelineTrainer:
             NotFound: there is no such run or file.
             FeatureMismatch, Corrupt, RiskRefused, …: it cannot be loaded as it was saved.
         """
-        run = file_paths.find(filepath, cls.model_type, storage_options=storage_options)
+        run = file_paths.find_by_path(filepath, cls.model_type, storage_options=storage_options)
         trainer = cls(preprocessor=preprocessor)
         trainer.adapter.restore(run, preprocessor=preprocessor, config=config)
         return trainer

@@ -41,7 +41,7 @@ class PPOAdapter(BaseModelAdapter):
     @classmethod
     def known_settings(cls) -> Collection[str]:
         """Return the names that may stand in a config."""
-        return (*_OF_TRAINING, _ENV, *library(_HYPERPARAMETERS, "ppo").names())
+        return (*_OF_TRAINING, _ENV, *library(_HYPERPARAMETERS, "ppo").hyperparameter_names())
 
     @classmethod
     def checked(cls, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class PPOAdapter(BaseModelAdapter):
         if given.keys() <= {*_OF_TRAINING, _ENV}:
             return dict(given)
         known = library(_HYPERPARAMETERS, "ppo")
-        known.check(given, beside=(*_OF_TRAINING, _ENV))
+        known.check_hyperparameters(given, beside=(*_OF_TRAINING, _ENV))
         settings: dict[str, Any] = known.with_names(given)
         return settings
 
@@ -100,7 +100,7 @@ class PPOAdapter(BaseModelAdapter):
         training, validation = _consecutive(train, "train_idx"), _consecutive(valid, "valid_idx")
         trainer = library("artifact_models.ppo.trainer", "ppo")
         try:
-            trained = trainer.train(
+            trained = trainer.train_agent(
                 data[training],
                 prices[training],
                 feature_names=features.names,

@@ -31,12 +31,12 @@ _CLASSES: Final[Mapping[str, tuple[Any, type]]] = {
 """Those of the policy that are classes: the module that they are found in by name, and what they are subclasses of."""
 
 
-def names() -> list[str]:
+def hyperparameter_names() -> list[str]:
     """Return the names of all hyperparameters."""
     return [name for name in inspect.signature(PPO).parameters if name not in _NOT_CHOSEN]
 
 
-def check(given: Mapping[str, Any], *, beside: Sequence[str] = ()) -> None:
+def check_hyperparameters(given: Mapping[str, Any], *, beside: Sequence[str] = ()) -> None:
     """Refuse hyperparameters that stable-baselines3 does not have, those of the policy and its parts included.
 
     ``beside`` are the names of other settings among those that are given.
@@ -44,11 +44,11 @@ def check(given: Mapping[str, Any], *, beside: Sequence[str] = ()) -> None:
     Raises:
         InvalidOption: there is no such hyperparameter, with the likeliest one; or no such class.
     """
-    configuration.check("PPO", given, [*beside, *names()])
+    configuration.check_names("PPO", given, [*beside, *hyperparameter_names()])
     policy = _mapping(with_classes(given), _POLICY)
     _check_arguments(ActorCriticPolicy, policy, _POLICY)
     if isinstance(policy.get("net_arch"), Mapping):  # stable-baselines3 overlooks any other name in it
-        configuration.check("PPO", policy["net_arch"], ("pi", "vf"), within=f"{_POLICY}.net_arch.")
+        configuration.check_names("PPO", policy["net_arch"], ("pi", "vf"), within=f"{_POLICY}.net_arch.")
     for part, usual in (("optimizer", optim.Adam), ("features_extractor", torch_layers.FlattenExtractor)):
         kwargs = f"{part}_kwargs"
         kind = policy.get(f"{part}_class") or usual
@@ -114,7 +114,7 @@ def _check_arguments(kind: Callable[..., Any], given: Mapping[str, Any], within:
     """Refuse keywords that a class does not take; one that takes any keyword is left to judge them itself."""
     found = inspect.signature(kind).parameters
     if not any(part.kind is part.VAR_KEYWORD for part in found.values()):
-        configuration.check("PPO", given, [name for name in found if name not in _FILLED_IN], within=f"{within}.")
+        configuration.check_names("PPO", given, [name for name in found if name not in _FILLED_IN], within=f"{within}.")
 
 
 def _mapping(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from artifact_models import families
 from artifact_models.adapter import BaseModelAdapter
 from artifact_models.families import load_adapter
+from artifact_models.installed import model_types
 from artifact_models.trading.checked import COMPARED, UNCHECKED, Checked
 from artifact_models.trading.market import check_plain, file_of, live_frame
 from artifact_models.trading.signals import newest_signals
@@ -206,7 +206,7 @@ def read_age(context: click.Context, option: click.Parameter, value: str | None)
 @click.option("--unchecked", is_flag=True, help="Trade runs without validating them.")
 @click.option("--time-format", metavar="FORMAT", help="strptime's, for times that could mean two things.")
 @click.option("-v", "--verbose", is_flag=True, help="Also log columns that are ignored, and how each run was found.")
-def main(
+def trade_command(
     *,
     symbols: str,
     data: Path,
@@ -232,12 +232,12 @@ def main(
     wanted = _names(symbols, "--symbols")
     for symbol in wanted:
         check_plain(symbol)
-    known, aliases = families.names(), _names(prefer, "--prefer")
+    known, aliases = model_types(), _names(prefer, "--prefer")
     asked = known if models is None else _names(models, "--models")
     unknown = [name for name in asked if name not in known]
     if unknown:
         raise click.BadParameter(
-            f"{', '.join(unknown)} is no family; there are {', '.join(known)}", param_hint="--models"
+            f"there is no family {', '.join(unknown)}; there are {', '.join(known)}", param_hint="--models"
         )
     if len(wanted) > 1 and not data.is_dir():
         raise click.BadParameter("one file holds one symbol: give a folder of SYMBOL.csv", param_hint="--data")

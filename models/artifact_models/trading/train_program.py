@@ -12,11 +12,11 @@ from typing import Any
 import click
 
 from artifact_models import indexing
+from artifact_models.trading.adapters import recipe_of
 from artifact_models.trading.interrupt import Interrupt
 from artifact_models.trading.market import Market, check_plain, file_of
-from artifact_models.trading.recipes import recipe_of
 from artifact_models.trading.score import Score
-from artifact_models.trading.train import Outcome, TrainRequest, train
+from artifact_models.trading.train import Outcome, TrainRequest, train_and_save
 from artifact_store import Run
 from artifact_store.cli import program
 
@@ -105,7 +105,7 @@ class Terminal:
 )
 @click.option("--seed", type=int, default=7, show_default=True)
 @click.option("--time-format", metavar="FORMAT", help="strptime's, for times that could mean two things.")
-def main(
+def train_command(
     *,
     model: str,
     symbol: str,
@@ -144,7 +144,7 @@ def main(
     with Interrupt() as interrupt, program.open_store(**where) as store:
         terminal = Terminal(lines=not as_json, bars=False if as_json else None, check=interrupt.check)
         try:
-            outcome = train(store, market, request, terminal)
+            outcome = train_and_save(store, market, request, terminal)
         finally:
             terminal.close()
     program.answer(_document(outcome), _lines(outcome, market), as_json=as_json)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from artifact_store import ArtifactStore, errors
-from artifact_store.legacy.migrate import migrate
+from artifact_store.legacy.migrate import migrate_tree
 from artifact_store.legacy.trees.backend import LegacyBackend
 from artifact_store.legacy.trees.convert import Opened, convert, open_old
 from artifact_store.legacy.trees.layout import scan
@@ -142,7 +142,7 @@ class TestOneFile:
         with pytest.raises(errors.Unsupported, match=r"is an old model and only read\..*artifact-store migrate .* NEW"):
             ArtifactStore.open_legacy(file).save({}, "gru/BTCEUR")
         target = ArtifactStore("memory://" + os.urandom(8).hex())
-        assert migrate(file, target).ok
+        assert migrate_tree(file, target).ok
         check(target.get("gru/BTCEUR"), case)
 
     def test_a_file_far_from_any_tree_is_read_with_what_lies_beside_it(self, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from artifact_store.errors import Corrupt, RiskRefused
 from artifact_store.legacy.formats.checkpoint import read_checkpoint
-from artifact_store.legacy.formats.joblib import read
+from artifact_store.legacy.formats.joblib import read_joblib
 from artifact_store.legacy.formats.lightgbm import read_lightgbm
 from artifact_store.legacy.formats.preprocessors import read_preprocessor
 from artifact_store.legacy.formats.sb3 import read_sb3
@@ -206,4 +206,4 @@ def test_the_plain_reader_expands_no_further_than_it_may() -> None:
     assert len(expanding) == 3
     for case in expanding:
         with pytest.raises(Corrupt, match="expands to more than"):
-            read(case.make(Path("marker")), what=case.file, limits=case.limits)
+            read_joblib(case.make(Path("marker")), what=case.file, limits=case.limits)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from artifact_models.trading import indicators, market
 from artifact_models.trading.candles import BadCandles, check_candles, read_candles
-from artifact_models.trading.folds import split, walk_forward
+from artifact_models.trading.folds import hold_out, walk_forward
 from artifact_models.trading.score import chance, score
 
 from artifact_store import errors
@@ -141,7 +141,7 @@ def test_a_fold_is_tested_on_later_rows_than_it_was_trained_on():
 
 
 def test_validation_comes_after_training_with_one_row_between():
-    train, valid = split(100)
+    train, valid = hold_out(100)
     assert (train[0], train[-1], valid[0], valid[-1]) == (0, 83, 85, 99)
 
 

@@ -14,6 +14,7 @@ from artifact_models import BaseModelAdapter, GRUAdapter, LightGBMAdapter, PPOAd
 from artifact_models.gbm import parameters
 from artifact_models.gbm.trainer import LightGBMTrainer
 from artifact_models.gru.trainer import GRUSettings, GRUTrainer
+from artifact_models.trading.adapters import new_adapter
 from artifact_models.trading.recipes import RECIPES
 
 from artifact_store import errors
@@ -187,9 +188,11 @@ class TestNamesOfLightGBM:
             line[1:].partition(":")[0] for line in text[text.index("\nparameters:") :].splitlines() if line[:1] == "["
         ]
         assert len(stored) > 100
-        parameters.check(stored)
+        parameters.check_parameters(stored)
         scikit_learn = lightgbm.LGBMModel().get_params().keys() - {"class_weight", "importance_type", "random_state"}
-        parameters.check([*scikit_learn, "random_state", "eta", "lambda", "num_boost_round", "early_stopping_patience"])
+        parameters.check_parameters(
+            [*scikit_learn, "random_state", "eta", "lambda", "num_boost_round", "early_stopping_patience"]
+        )
 
     @pytest.mark.parametrize(
         ("given", "main"),
@@ -226,7 +229,7 @@ class TestNamesOfLightGBM:
         assert LightGBMAdapter({"eta": 0.1}, shrinkage_rate=0.2).config["learning_rate"] == 0.2
 
     def test_a_setting_of_a_program_changes_the_usual_one_whatever_it_is_called(self):
-        adapter = RECIPES["lightgbm"].adapter(config={"min_data_in_leaf": 3, "eta": 0.5})
+        adapter = new_adapter(RECIPES["lightgbm"], config={"min_data_in_leaf": 3, "eta": 0.5})
         assert part(adapter.config, ["min_data_in_leaf", "learning_rate"]) == {
             "min_data_in_leaf": 3,
             "learning_rate": 0.5,
