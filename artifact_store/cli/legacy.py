@@ -66,7 +66,7 @@ class _Runs:
 
 
 def _lines(report: Migration) -> Iterator[str]:
-    rows = [[_name(run), run.outcome, run.told.features.partition(" (")[0], _remark(run)] for run in report]
+    rows = [[_name(run), run.outcome, run.report.features.partition(" (")[0], _remark(run)] for run in report]
     if rows:
         yield from output.table(("run", "result", "features", "refused"), rows)
         yield ""
@@ -86,7 +86,7 @@ def _refusals(report: Migration) -> Iterator[tuple[str, BaseException]]:
     for run in report:
         if run.error is not None:
             yield run.source, run.error
-        for part in run.told.refused:
+        for part in run.report.refused:
             yield f"{run.source} ({part.where})", part.error
     for alias in report.aliases:
         if alias.error is not None:
@@ -98,7 +98,7 @@ def _name(run: Migrated) -> str:
 
 
 def _remark(run: Migrated) -> str:
-    return type(run.error).__name__ if run.error is not None else ", ".join(part.where for part in run.told.refused)
+    return type(run.error).__name__ if run.error is not None else ", ".join(part.where for part in run.report.refused)
 
 
 def _alias(alias: MigratedAlias) -> list[str]:
@@ -112,7 +112,7 @@ def _alias(alias: MigratedAlias) -> list[str]:
 @click.argument("ref")
 @click.argument("directory", type=click.Path(file_okay=False))
 @click.option("--legacy", is_flag=True, help="In the form of the old trees; there is no other yet.")
-@click.option("--pickles", is_flag=True, help="Write pickles, which run code when somebody loads them.")
+@click.option("--pickles", is_flag=True, help="Write pickles, which run code when they are loaded.")
 @pass_session
 def export(session: Session, *, ref: str, directory: str, legacy: bool, pickles: bool) -> None:
     """Write the run that REF names below DIRECTORY, the folder `models` of an old tree, for those who still read it.

@@ -29,9 +29,9 @@ from artifact_store.errors import (
 )
 from artifact_store.legacy.report import AliasOutcome, Migrated, MigratedAlias, Migration, Outcome
 from artifact_store.legacy.trees.backend import Scratch
-from artifact_store.legacy.trees.convert import DIGEST_TAG, Conversion, Told, convert, open_old
+from artifact_store.legacy.trees.convert import DIGEST_TAG, Conversion, ConversionReport, convert, open_old
 from artifact_store.legacy.trees.layout import OldAlias, OldRun, Tree
-from artifact_store.legacy.trees.single_file import look
+from artifact_store.legacy.trees.single_file import scan_path
 from artifact_store.run import Run
 from artifact_store.storage.options import LOCAL, parse_url
 
@@ -83,7 +83,7 @@ def migrate_tree(
         Unavailable, AccessDenied, Unsupported, OutcomeUnknown: the store cannot be written. What was copied is whole;
             repeat the call.
     """
-    tree = look(old)
+    tree = scan_path(old)
     _check_apart(tree, store.url)
     work = _Work(store, dry_run=dry_run)
     runs = []
@@ -128,15 +128,15 @@ class _Work:
             self._keep(old, there)
             return Migrated(old.source, str(old.key), there.run_id, "already there")
         run_id: str | None = old.run_id
-        told = Told()
+        report = ConversionReport()
         try:
             conversion = convert(opened)
-            run_id, told = conversion.run_id, conversion.told
+            run_id, report = conversion.run_id, conversion.report
             draft = self._draft(conversion)
         except ArtifactStoreError as error:  # of this run alone: nothing was asked of the store yet
-            return Migrated(old.source, str(old.key), run_id, "refused", told, error)
+            return Migrated(old.source, str(old.key), run_id, "refused", report, error)
         with_it = self._save(old, draft)
-        return Migrated(old.source, str(old.key), run_id, with_it[0], told, with_it[1])
+        return Migrated(old.source, str(old.key), run_id, with_it[0], report, with_it[1])
 
     def name(self, alias: OldAlias) -> MigratedAlias:
         """Create one alias, unless the store has it."""
@@ -214,7 +214,7 @@ class _Work:
                 return "would create", None
             reason = f"as in the old tree: {alias.source}"
             self._store.promote(self._there[alias.run.source], alias.name, reason=reason, expect=0)
-        except PointerConflict:  # somebody was faster, and theirs stays
+        except PointerConflict:  # lost to a concurrent writer, whose pointer stays
             return "kept", None
         except Corrupt as error:
             return "refused", error

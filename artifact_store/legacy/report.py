@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from artifact_store.errors import ArtifactStoreError, Problem
-from artifact_store.legacy.trees.convert import Told
+from artifact_store.legacy.trees.convert import ConversionReport
 
 Outcome = Literal["copied", "would copy", "already there", "conflict", "deleted", "refused"]
 AliasOutcome = Literal["created", "would create", "already there", "kept", "refused"]
@@ -26,7 +26,7 @@ class Migrated:
     key: str
     run_id: str | None
     outcome: Outcome
-    told: Told = field(default_factory=Told)
+    report: ConversionReport = field(default_factory=ConversionReport)
     error: ArtifactStoreError | None = None
 
     @property
@@ -41,10 +41,10 @@ class Migrated:
             "key": self.key,
             "run_id": self.run_id,
             "outcome": self.outcome,
-            "features": self.told.features,
-            "found": list(self.told.found),
-            "inferred": list(self.told.inferred),
-            "refused": [_problem(problem) for problem in self.told.refused],
+            "features": self.report.features,
+            "found": list(self.report.found),
+            "inferred": list(self.report.inferred),
+            "refused": [_problem(problem) for problem in self.report.refused],
             "error": None if self.error is None else _error(self.error),
         }
 

@@ -17,7 +17,7 @@ def adapter_class(model_type: str) -> type[BaseModelAdapter]:
     """Return the adapter's class for a model type.
 
     Raises:
-        PredictorUnavailable: there is no family of this type, or none that can be used.
+        PredictorUnavailable: there is no family of this type, or it cannot be used.
     """
     found: type[BaseModelAdapter] = family_class(model_type, BaseModelAdapter)
     return found
@@ -30,7 +30,7 @@ def load_adapter(run: Run, *, preprocessor: Any = None) -> BaseModelAdapter:
     predictions need is loaded all the same, and ``predict`` says what is missing.
 
     Raises:
-        InvalidOption: this is no run.
+        InvalidOption: it is not a run.
         PredictorUnavailable: there is no family of this type.
         FeatureMismatch: the model takes another number of features than the run names.
         Corrupt, RiskRefused, CodecUnavailable: as :meth:`artifact_store.Run.load`.

@@ -30,7 +30,7 @@ def family_class(model_type: str, base: type[Any]) -> type[Any]:
     """Return the class of the family for a model type, which inherits from ``base``.
 
     Raises:
-        PredictorUnavailable: there is no family of this type, or none that can be used.
+        PredictorUnavailable: there is no family of this type, or it cannot be used.
     """
     found = _installed(tuple(sys.path)).get(model_type, ())
     if not found:

@@ -1,4 +1,4 @@
-"""Where a run is, said in the ways in which people say it: a folder, a URL, a path into a store, a run itself.
+"""Where a run is, in every form that is accepted: a folder, a URL, a path into a store, a run itself.
 
 Owns the opening of the store behind them. What the text means, and every name in it, is judged by the store's own
 :class:`artifact_store.Location`.
@@ -61,7 +61,7 @@ def find_run(
 ) -> Run:
     """Return the run that ``source`` means: a run itself, a reference into ``store``, or a path or URL of its own.
 
-    A path into an old tree, which is no store yet, is read in place.
+    A path into an old tree, which is not a store yet, is read in place.
 
     Raises:
         InvalidReference: it names no run.
@@ -114,7 +114,7 @@ def in_home(path: str | Path) -> Path:
 
 
 def is_file(path: str | Path) -> bool:
-    """Tell whether there is such a file on this machine; no URL is one, nor a name that no file can have."""
+    """Tell whether there is such a file on this machine; a URL is not, nor a name that the file system refuses."""
     try:
         return not is_url(path) and in_home(path).is_file()
     except OSError:
@@ -130,7 +130,7 @@ def is_folder(path: str | Path) -> bool:
 
 
 def is_no_store(root: str) -> bool:
-    """Tell whether this is a folder on this machine that is no store: an old tree, or nothing of ours."""
+    """Tell whether this is a folder on this machine that is not a store: an old tree, or anything else."""
     if not is_folder(root):
         return False
     with ArtifactStore(root) as store:

@@ -17,8 +17,8 @@ from artifact_store.errors import (
     NotAStore,
     Unsupported,
 )
+from artifact_store.legacy.trees.file_names import BEST_WF
 from artifact_store.legacy.trees.layout import read_file, scan
-from artifact_store.legacy.trees.names import BEST_WF
 
 FIRST, SECOND = "20240815_093045", "20240816_142301"
 BTC = ModelKey("gru", "BTCEUR")

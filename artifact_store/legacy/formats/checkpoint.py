@@ -72,7 +72,7 @@ def read_checkpoint(data: bytes, *, what: str, limits: Limits = LIMITS) -> Check
     """Return the checkpoint: a dict around a state dict, or a bare state dict.
 
     Raises:
-        Corrupt: damaged, or no checkpoint of a network.
+        Corrupt: damaged, or not a checkpoint of a network.
         RiskRefused: it names something that only running code could make.
         CodecUnavailable: torch is not installed.
     """
@@ -150,7 +150,7 @@ def _from_stream(data: bytes, what: str, limits: Limits) -> Any:
 
     machine = _machine(data, what, limits, persistent)
     if machine.load() != _MAGIC or machine.load() != _VERSION or not isinstance(machine.load(), dict):
-        raise Corrupt(f"{what} is no checkpoint: it does not begin as torch.save begins")
+        raise Corrupt(f"{what} is not a checkpoint: it does not begin as torch.save begins")
     found, order = machine.load(), machine.load()
     if not isinstance(order, list) or sorted(map(str, order)) != sorted(storages):
         raise Corrupt(f"{what} has other storages than its tensors use")

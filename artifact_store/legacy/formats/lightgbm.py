@@ -83,7 +83,7 @@ def read_lightgbm(data: bytes, *, what: str, limits: Limits = LIMITS) -> OldLigh
     """Return text and facts. LightGBM is neither needed nor asked.
 
     Raises:
-        Corrupt: damaged, not fitted, or no LightGBM model.
+        Corrupt: damaged, not fitted, or not a LightGBM model.
         RiskRefused: it names something that only running code could make, such as an own objective.
     """
     with within(what):
@@ -95,7 +95,7 @@ def _read(found: Any, what: str) -> OldLightGBM:
     model = around.pop("model", None) if isinstance(found, dict) else found
     if not isinstance(model, Stub) or model.kind.name not in _KINDS:
         kind = model.kind if isinstance(model, Stub) else type(model).__name__
-        raise Corrupt(f"{what} holds a {kind} and no model of LightGBM")
+        raise Corrupt(f"{what} holds a {kind}, not a model of LightGBM")
     metadata, omitted = plain_dict(around)
     kind = _KINDS[model.kind.name]
     booster = model if kind == "booster" else model.fields.get("_Booster")
@@ -191,12 +191,12 @@ def _of_booster(fields: Mapping[str, Any], what: str) -> dict[str, Any]:
     check_text(text, what=what)
     best = fields.get("best_iteration", -1)
     if isinstance(best, bool) or not isinstance(plain_value(best), int):
-        raise Corrupt(f"{what} holds a booster whose best iteration is no number")
+        raise Corrupt(f"{what} holds a booster whose best iteration is not a number")
     scores, params = fields.get("best_score"), fields.get("params")
     kept, _ = plain_params(params if isinstance(params, dict) else {})
     categories = plain_value(fields.get("pandas_categorical"))
     if categories is not None and not isinstance(categories, list):
-        raise Corrupt(f"{what} holds a booster whose categories are no lists")
+        raise Corrupt(f"{what} holds a booster whose categories are not lists")
     return {
         "text": text,
         "best_iteration": int(best),
@@ -216,7 +216,7 @@ def _scores(scores: Mapping[Any, Any], what: str) -> dict[str, Any]:
     try:
         return plain_scores(scores)
     except (AttributeError, TypeError, ValueError, OverflowError) as error:
-        raise Corrupt(f"{what} holds a booster whose best score is none: {error}") from error
+        raise Corrupt(f"{what} holds a booster with an invalid best score: {error}") from error
 
 
 def _of_estimator(fields: Mapping[str, Any], kind: Kind, booster: Mapping[str, Any], what: str) -> dict[str, Any]:

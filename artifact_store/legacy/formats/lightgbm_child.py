@@ -1,6 +1,6 @@
 """A program of its own: read a LightGBM text from one file, and write LightGBM's own spelling of it into another.
 
-LightGBM's parser is not memory-safe, so it meets a stranger's text here, in a process that may die. It runs as
+LightGBM's parser is not memory-safe, so an untrusted text is parsed here, in a process that may crash. It runs as
 ``python -I lightgbm_child.py SOURCE TARGET BYTES [sys.path ...]``; this package is not imported.
 """
 

@@ -109,7 +109,7 @@ def _step(stub: Stub, what: str) -> Step:
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
         if isinstance(error, InvalidInput):
             raise
-        raise Corrupt(f"{what} holds a {stub.kind.name} whose statistics are none: {error}") from error
+        raise Corrupt(f"{what} holds a {stub.kind.name} with invalid statistics: {error}") from error
 
 
 def _standard(fields: Mapping[str, Any]) -> Step:
@@ -142,7 +142,7 @@ def _imputer(fields: Mapping[str, Any]) -> Step:
     trained = fields.get("_fill_dtype", fields.get("_fit_dtype", statistics.dtype))  # written since 1.5, since 0.24
     name = np.dtype(trained).name if isinstance(trained, np.dtype) else "float64"
     if name not in (*FLOATS, *INTEGERS):
-        raise Corrupt(f"an imputer of {name} is none of numbers")
+        raise Corrupt(f"an imputer of {name} is not an imputer of numbers")
     strategy = fields.get("strategy", "mean")
     mask = fields.get("indicator_") if fields.get("add_indicator", False) else None
     return Imputer(

@@ -1,6 +1,6 @@
 """Zips that stable-baselines3 saved, read from their plain text and their tensors. Nothing in them is unpickled.
 
-``data`` is JSON in which each object that is none stands as a pickle and, beside it, in words. Only the words are read:
+``data`` is JSON in which an object that JSON cannot hold is a pickle with plain text beside it. Only the text is read:
 spaces, the class of the policy, schedules, classes in ``policy_kwargs``, each by a fixed table. Networks and optimisers
 are checkpoints of torch (:mod:`.checkpoint`). What the words do not say gets the default of stable-baselines3, and is
 named in ``inferred``; none of it matters to predicting.
@@ -100,9 +100,9 @@ def read_sb3(
     given where the file does not say in plain text what it is.
 
     Raises:
-        Corrupt: damaged, odd, a bomb, or no algorithm of stable-baselines3.
+        Corrupt: damaged, not as stable-baselines3 writes it, over a limit, or not one of its algorithms.
         InvalidOption: it does not say what its space is, or not of which algorithm it is.
-        RiskRefused: its policy, or something in ``policy_kwargs``, is a class of somebody's own.
+        RiskRefused: its policy, or something in ``policy_kwargs``, is a class of another library.
         CodecUnavailable: torch is not installed.
     """
     entries = read_entries(data, what=what, limits=limits)
@@ -110,7 +110,7 @@ def read_sb3(
         raise Corrupt(f"{what} is a zip archive without data or policy.pth: stable-baselines3 did not write it")
     record = parse(entries["data"], limit=MAX_DATA, what=f"data in {what}")
     if not isinstance(record, dict):
-        raise Corrupt(f"data in {what} is no JSON object")
+        raise Corrupt(f"data in {what} is not a JSON object")
     inferred: list[str] = []
     family, policy = _policy(record, what)
     name = _algorithm(record, family, algorithm, what)
@@ -215,7 +215,7 @@ def _is_pickled(value: Any) -> bool:
 def _policy_kwargs(described: Any, what: str) -> dict[str, Any]:
     """Return the keywords of the policy as JSON in the form of the codec."""
     if not isinstance(described, Mapping):
-        raise Corrupt(f"{what} has policy_kwargs that are none")
+        raise Corrupt(f"{what} has policy_kwargs that are not a mapping")
     given = {name: value for name, value in described.items() if not name.startswith(":")}
     unknown = sorted({*given} - {*POLICY_KWARGS})
     if unknown:
@@ -260,7 +260,7 @@ def _rate(tensors: Mapping[str, Any]) -> float | None:
 
 def _whole(value: Any, name: str, what: str, *, low: int = 0) -> int:
     if type(value) is not int or not low <= value <= MAX_WHOLE_NUMBER:
-        raise Corrupt(f"{what} has {name} {str(value)[:40]!r}, which is no sensible number")
+        raise Corrupt(f"{what} has {name} {str(value)[:40]!r}, which is not a sensible number")
     return value
 
 
@@ -311,5 +311,5 @@ def _tensors(entries: Mapping[str, bytes], what: str, limits: Limits) -> dict[st
         if name == _VARIABLES and value is None:
             found[name] = {}
         elif not isinstance(value, dict):
-            raise Corrupt(f"{name} in {what} holds a {type(value).__name__} and no tensors by name")
+            raise Corrupt(f"{name} in {what} holds a {type(value).__name__} not tensors by name")
     return found

@@ -24,7 +24,7 @@ def read_vecnormalize(data: bytes, *, what: str, limits: Limits = LIMITS) -> Obs
     """Return what normalises as the VecNormalize did when it was saved.
 
     Raises:
-        Corrupt: damaged, or no VecNormalize.
+        Corrupt: damaged, or not a VecNormalize.
         RiskRefused: it names something that only running code could make.
     """
     with within(what):
@@ -68,7 +68,7 @@ def _statistics(rms: Any, what: str) -> RunningStatistics:
         raise Corrupt(f"{what} has no statistics where there should be some")
     mean, var = (np.asarray(rms.fields.get(name)) for name in ("mean", "var"))
     if mean.dtype.kind != "f" or var.dtype.kind != "f":
-        raise Corrupt(f"{what} has statistics that are no numbers")
+        raise Corrupt(f"{what} has statistics that are not numbers")
     return RunningStatistics(mean, var, _number(rms.fields.get("count"), "count", what))
 
 

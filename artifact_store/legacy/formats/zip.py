@@ -32,7 +32,7 @@ def read_entries(data: bytes, *, what: str, limits: Limits = LIMITS) -> dict[str
     """Return all entries by name.
 
     Raises:
-        Corrupt: it is no zip, damaged, odd, or a bomb.
+        Corrupt: it is not a zip archive, is damaged, or expands beyond the limits.
     """
     if len(data) > limits.size:
         raise Corrupt(f"{what} has {len(data):,} bytes, more than the {limits.size:,} that are read")
@@ -42,7 +42,7 @@ def read_entries(data: bytes, *, what: str, limits: Limits = LIMITS) -> dict[str
             _check(infos, what, min(limits.size, max(ALWAYS_ALLOWED, MAX_RATIO * len(data))))
             return {info.filename: _read(archive, info, what) for info in infos}
     except (*_BROKEN, ValueError, LookupError) as error:  # LookupError: offsets beyond the end
-        raise Corrupt(f"{what} is no zip archive, or a damaged one: {error}") from error
+        raise Corrupt(f"{what} is not a zip archive, or is damaged: {error}") from error
 
 
 def _check(infos: list[zipfile.ZipInfo], what: str, limit: int) -> None:

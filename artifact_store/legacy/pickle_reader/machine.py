@@ -31,7 +31,7 @@ def loads(data: bytes, *, what: str = "a pickle", limits: Limits = LIMITS) -> An
     """Return the one value that ``data`` holds, as plain values and stubs.
 
     Raises:
-        Corrupt: the bytes are no pickle, or beyond the limits.
+        Corrupt: the bytes are not a pickle, or exceed the limits.
         RiskRefused: only running code could tell what it is; the text says which name.
     """
     machine = Machine(data, what=what, limits=limits)
@@ -43,7 +43,7 @@ def loads(data: bytes, *, what: str = "a pickle", limits: Limits = LIMITS) -> An
 class Machine(Cursor):
     """One pass over pickles that lie one behind the other in ``data``. A budget for all of them together.
 
-    ``persistent`` says what a persistent id stands for; without it there may be none.
+    ``persistent`` says what a persistent id stands for; without it persistent ids are refused.
     """
 
     def __init__(
@@ -109,12 +109,12 @@ class Machine(Cursor):
 
     def _pop(self) -> Any:
         if not self._stack or self._stack[-1] is _MARK:
-            self.wrong("takes a value where there is none")
+            self.wrong("takes a value from an empty stack")
         return self._stack.pop()
 
     def _top(self) -> Any:
         if not self._stack or self._stack[-1] is _MARK:
-            self.wrong("takes a value where there is none")
+            self.wrong("takes a value from an empty stack")
         return self._stack[-1]
 
     def _discard(self) -> None:
@@ -136,7 +136,7 @@ class Machine(Cursor):
     def _pop_mark(self) -> list[Any]:
         stack = self._stack
         if not self._marks:
-            self.wrong("closes what was never opened")
+            self.wrong("has no mark to go back to")
         place = next(place for place in range(len(stack) - 1, -1, -1) if stack[place] is _MARK)
         values = stack[place + 1 :]
         del stack[place:]
@@ -160,7 +160,7 @@ class Machine(Cursor):
         try:
             return kind(self.ascii())
         except ValueError:
-            self.wrong("has a number that is none")
+            self.wrong("has an invalid number")
 
     def _int(self, text: str) -> int:
         if len(text) > 2 * names.MAX_INT_BYTES:
@@ -168,7 +168,7 @@ class Machine(Cursor):
         try:
             return int(text)
         except ValueError:
-            self.wrong("has a number that is none")
+            self.wrong("has an invalid number")
 
     def _long(self, size: int) -> None:
         if size > names.MAX_INT_BYTES:
@@ -185,7 +185,7 @@ class Machine(Cursor):
         try:
             self._push(self.line().decode("raw-unicode-escape"))
         except UnicodeDecodeError:
-            self.wrong("has text that is none")
+            self.wrong("has text with an invalid escape")
 
     def _old_text(self, size: int) -> None:
         self._push(self.take(size).decode("latin-1"))
@@ -197,7 +197,7 @@ class Machine(Cursor):
         try:
             self._push(codecs.escape_decode(line[1:-1])[0].decode("latin-1"))
         except ValueError:
-            self.wrong("has text that is none")
+            self.wrong("has text with an invalid escape")
 
     # ------------------------------------------------------------ containers
 
@@ -240,7 +240,7 @@ class Machine(Cursor):
 
     def _put(self, place: Any) -> None:
         if type(place) is not int or place < 0:
-            self.wrong("remembers something under no number")
+            self.wrong("stores a value under an invalid memo index")
         value = self._top()
         self._memo[place] = value
         if isinstance(value, Unbuilt):
@@ -248,7 +248,7 @@ class Machine(Cursor):
 
     def _get(self, place: Any) -> None:
         if place not in self._memo:
-            self.wrong("refers to something that it never had")
+            self.wrong("refers to a memo entry that does not exist")
         self._push(self._memo[place])
 
     # ------------------------------------------------------------ names and objects
@@ -308,7 +308,7 @@ class Machine(Cursor):
             target.state = state
             self._push(self._array_in_file(target) if target.kind == names.ARRAY_IN_FILE else target)
         elif isinstance(target, OrderedDict) and isinstance(state, dict):
-            self._push(target)  # torch hangs the versions of its modules on a state dict; nobody needs them
+            self._push(target)  # the versions of the modules, which torch keeps with a state dict
         else:
             raise refused(self.what, f"sets the state of {_kind(target)}")
 

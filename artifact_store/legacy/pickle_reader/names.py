@@ -37,13 +37,13 @@ def find_name(what: str, module: Any, name: Any) -> Name:
 
 
 def call_name(what: str, function: Any, args: Any) -> Any:
-    """Make what ``function(*args)`` would have made, if we have code of our own for that.
+    """Return what ``function(*args)`` would return, if this package has its own code for it.
 
     Raises:
-        RiskRefused: we have not.
+        RiskRefused: it has none.
     """
     if not isinstance(args, tuple):
-        raise Corrupt(f"{what} calls something with arguments that are none")
+        raise Corrupt(f"{what} calls something with arguments that are not a tuple")
     make = _MAKERS.get(function) if isinstance(function, Name) else None
     if make is not None:
         return make(args)
@@ -135,7 +135,7 @@ def _from_clock(kind: Callable[..., Any], size: int) -> Make:
         if not isinstance(packed, bytes) or len(packed) != size or len(zone) > 1:
             raise Corrupt(f"a {kind.__name__} of another size")
         if not all(isinstance(part, dt.timezone) for part in zone):
-            raise Corrupt(f"a {kind.__name__} in a time zone that is none")
+            raise Corrupt(f"a {kind.__name__} with an invalid time zone")
         return _checked(kind, packed, *zone)
 
     return make
@@ -160,12 +160,12 @@ def _checked(kind: Callable[..., Any], *args: Any) -> Any:
     try:
         return kind(*args)
     except (TypeError, ValueError, OverflowError) as error:
-        raise Corrupt(f"a {kind.__name__} that is none: {error}") from error
+        raise Corrupt(f"an invalid {kind.__name__}: {error}") from error
 
 
 def _object(args: tuple[Any, ...]) -> Stub:
     """An object of a library's class, as protocols 0 and 1 spell it."""
-    kind = args[0] if args and isinstance(args[0], Name) else None  # what is none may be endless to write, or to hash
+    kind = args[0] if args and isinstance(args[0], Name) else None  # others may take for ever to print
     if len(args) != 3 or kind not in _INERT or args[1:] != (Name("builtins", "object"), None):  # noqa: PLR2004
         raise refused("an object of", str(kind or "no class"))
     return Stub(kind)
@@ -217,7 +217,7 @@ _MAKERS: Final[dict[Name, Make]] = {
     Name("datetime", "timedelta"): _timedelta,
     Name("datetime", "timezone"): _timezone,
     Name("numpy", "dtype"): lambda args: Unbuilt(numpy_parts.dtype_of(args)),
-    **dict.fromkeys(_names(_MULTIARRAY, "_reconstruct"), numpy_parts.blank),
+    **dict.fromkeys(_names(_MULTIARRAY, "_reconstruct"), numpy_parts.empty_array),
     **dict.fromkeys(_names(_MULTIARRAY, "scalar"), numpy_parts.scalar_of),
     **dict.fromkeys(_names(_NUMERIC, "_frombuffer"), numpy_parts.from_buffer),
 }

@@ -1,4 +1,4 @@
-"""What stands for an object of a library when an old pickle is read: its name and what was pickled, and no behaviour.
+"""What stands for an object of a library when an old pickle is read: its name and what was pickled, without behaviour.
 
 None of these classes can be made to do anything by what is stored: they import nothing and call nothing.
 """
@@ -40,7 +40,7 @@ class Stub:
         """The attributes that were pickled.
 
         Raises:
-            Corrupt: there are none, or not by name.
+            Corrupt: there are no attributes, or their names are not text.
         """
         if not isinstance(self.state, dict) or not all(isinstance(name, str) for name in self.state):
             raise Corrupt(f"a pickled {self.kind} without attributes")

@@ -40,7 +40,7 @@ class Claim:
 
     @property
     def real(self) -> bool:
-        """Whether there are names that somebody gave, and not a library."""
+        """Whether there are names that a person gave, and not a library."""
         return bool(self.names) and not all(map(_MADE_UP.fullmatch, self.names))
 
 

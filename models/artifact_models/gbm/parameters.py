@@ -23,7 +23,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "seed": 0,
 }
 OURS: Final = ("n_estimators", "early_stopping_rounds")
-"""Those that are arguments of a training, and no parameters of a booster."""
+"""Those that are arguments of a training, not parameters of a booster."""
 _SPELLED_OTHERWISE: Final = {
     "num_iterations": "n_estimators",
     "early_stopping_round": "early_stopping_rounds",
@@ -53,7 +53,7 @@ def spelled(part: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_parameters(names: Iterable[str]) -> None:
-    """Refuse what is no parameter of LightGBM, and none of ours.
+    """Refuse what is neither a parameter of LightGBM nor one of ours.
 
     Raises:
         InvalidOption: with the likeliest parameter.

@@ -54,7 +54,7 @@ class LightGBMTrainer:
     """
 
     def __init__(self, config: Mapping[str, Any] | None = None, **changes: Any) -> None:
-        given = configuration.given("lightgbm", config, changes, spelled=parameters.spelled)
+        given = configuration.given_settings("lightgbm", config, changes, spelled=parameters.spelled)
         parameters.check_parameters(given)
         self.params: dict[str, Any] = {**parameters.DEFAULTS, **given}
         for name, least in (("n_estimators", 1), ("early_stopping_rounds", 0)):
@@ -154,7 +154,9 @@ class LightGBMTrainer:
         used = target[np.concatenate((train, valid))]
         holes = used.dtype.kind == "f" and not np.isfinite(used).all()
         if holes or (not self.is_classifier and used.dtype.kind not in "fiub"):
-            raise errors.InvalidInput("y holds NaN, an infinity or no number where it is used: leave these rows out")
+            raise errors.InvalidInput(
+                "y holds NaN, infinite or non-numeric values where it is used: leave these rows out"
+            )
         if not self.is_classifier:
             return target, None
         try:

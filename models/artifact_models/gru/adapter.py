@@ -110,7 +110,7 @@ class GRUAdapter(BaseModelAdapter):
         """Return the probabilities of 0 and of 1 for each window, as two columns.
 
         Raises:
-            InvalidOption: it is no classifier.
+            InvalidOption: it is not a classifier.
         """
         import numpy as np
 
@@ -175,7 +175,7 @@ class GRUAdapter(BaseModelAdapter):
 
         stored = run.load("model")
         if not isinstance(stored, TorchState):
-            raise self._unlike(run, stored, "TorchState")
+            raise self._unlike(run, stored, "a TorchState")
         architecture = Architecture.of(stored.state)
         if self.features is None:
             self.features = FeatureSchema.inferred(architecture.input_size, nan="refuse", inf="refuse")

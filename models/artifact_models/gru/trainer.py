@@ -120,7 +120,7 @@ class GRUTrainer:
 
     def __init__(self, config: GRUSettings | Mapping[str, Any] | None = None, **changes: Any) -> None:
         base = config.to_config() if isinstance(config, GRUSettings) else config
-        asked = configuration.given("gru", base, changes)
+        asked = configuration.given_settings("gru", base, changes)
         configuration.check_names("a GRU", asked, GRUSettings.names())
         self.settings = GRUSettings(**asked)
 
@@ -142,7 +142,7 @@ class GRUTrainer:
         seed give the same network on the same machine; torch's own random state is as before.
 
         Raises:
-            InvalidInput: rows, targets or names do not fit each other; no window fits; a loss is no number.
+            InvalidInput: rows, targets or names do not fit each other; no window fits; a loss is NaN.
             FeatureMismatch: a row that is used holds NaN or an infinity.
             Unsupported: torch is not installed.
         """
@@ -196,7 +196,7 @@ class GRUTrainer:
                 watched = losses.get("valid_loss", losses["train_loss"])
                 if watched != watched:  # noqa: PLR0124 -- NaN is what differs from itself
                     raise errors.InvalidInput(
-                        f"the loss is no number any more in epoch {epoch}: scale the inputs, or lower learning_rate"
+                        f"the loss is not a finite number in epoch {epoch}: scale the inputs, or lower learning_rate"
                     )
                 best.offer(epoch, watched, network)
                 if progress is not None:
@@ -238,7 +238,9 @@ class GRUTrainer:
 
         used = target[np.concatenate((train, valid))]
         if used.dtype.kind not in "fiub" or not np.isfinite(used).all():
-            raise errors.InvalidInput("y holds NaN, an infinity or no number where it is used: leave these rows out")
+            raise errors.InvalidInput(
+                "y holds NaN, infinite or non-numeric values where it is used: leave these rows out"
+            )
         if self.settings.objective == "binary" and not np.isin(used, (0, 1)).all():
             raise errors.InvalidInput(f"a binary objective takes 0 and 1 in y; it holds {np.unique(used)[:5].tolist()}")
 

@@ -98,7 +98,7 @@ def open_root(root: FilePath | ArtifactStore, storage_options: Mapping[str, Any]
     if locations.is_no_store(os.fspath(root)):
         try:
             return ArtifactStore.open_legacy(root)
-        except errors.NotAStore:  # a folder in which there is nothing yet, or nothing of ours, as the store will say
+        except errors.NotAStore:  # an empty folder, or one that is not a store, which the store reports
             pass
     return ArtifactStore(root, storage_options=storage_options)
 

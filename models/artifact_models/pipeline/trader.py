@@ -13,7 +13,7 @@ from artifact_models import locations
 from artifact_models.pipeline import file_paths
 from artifact_models.pipeline.file_paths import FilePath
 from artifact_models.pipeline.trainers import TRAINERS, PipelineTrainer
-from artifact_models.trading.checked import UNCHECKED, Checked
+from artifact_models.trading.validated_runs import UNCHECKED, ValidatedRuns
 from artifact_store import ArtifactStore, ModelKey, Run, RunRef, errors
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class UnifiedPaperTrader:
         if unknown:
             raise errors.InvalidOption(f"no trainer is of the type {unknown[0]!r}; there are {', '.join(TRAINERS)}")
         self.max_run_age = _limit(max_run_age)
-        self._checked = None if unchecked else Checked()
+        self._checked = None if unchecked else ValidatedRuns()
         self.models: dict[str, dict[str, Any]] = {symbol: {} for symbol in self.symbols}
         self.problems: dict[tuple[str, str], Exception] = {}
         self._storage_options = storage_options
@@ -197,5 +197,5 @@ def _has(run: Run, filename: str) -> bool:
     """Tell whether a run has what an old file name means: its model, a component, or a file of this name."""
     name = PurePosixPath(filename)
     is_model = name.stem == "model" and name.suffix in file_paths.SUFFIXES[run.key.model_type]
-    is_part = name.stem != "model" and name.stem in run.components  # a model of another family's form is none
+    is_part = name.stem != "model" and name.stem in run.components  # not a model of another family
     return is_model or is_part or filename in run.files

@@ -185,14 +185,14 @@ class PipelineTrainer:
         **options: Any,
     ) -> dict[str, Any]:
         """Train a new adapter with the settings of this one, take it, and return what came of it."""
-        settings = configuration.of_run(self.model_type, self.adapter.config, self.adapter.known_settings())
+        settings = configuration.settings_of_run(self.model_type, self.adapter.config, self.adapter.known_settings())
         adapter = type(self.adapter)(
             settings, feature_names=names, selected_features=selected, preprocessor=self._preprocessor, **options
         )
         history: list[dict[str, float]] = []
 
         def keep(_: int, __: int, scores: Mapping[str, float]) -> None:
-            if scores:  # an agent has none on the way
+            if scores:  # an agent has no scores during training
                 history.append({name: float(value) for name, value in scores.items()})
 
         adapter.fit(data.X, data.y, data.train, data.valid, progress=keep)

@@ -19,7 +19,7 @@ from artifact_models import configuration
 from artifact_store import errors
 
 _NOT_CHOSEN: Final = frozenset({"policy", "env", "seed", "device", "_init_setup_model"})
-"""What PPO is given that is no hyperparameter."""
+"""Arguments of PPO that are not hyperparameters."""
 _FILLED_IN: Final = frozenset({"observation_space", "action_space", "lr_schedule", "params", "lr"})
 """What the policy, its network and its optimizer are given by stable-baselines3 itself."""
 _POLICY: Final = "policy_kwargs"
@@ -59,7 +59,7 @@ def with_names(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return hyperparameters as a config holds them: classes by their names.
 
     Raises:
-        InvalidOption: one is a function, or a class that has no name here: a run could not hold it.
+        InvalidOption: one is a function, or a class without a known name: a run could not hold it.
     """
     made = _changed(given, _name)
     for name, value in configuration.leaves(made):

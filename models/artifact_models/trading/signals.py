@@ -81,7 +81,7 @@ def newest_signals(adapter: BaseModelAdapter, frame: Any) -> Signals:
     """Return what the model thinks of the newest bar; no more bars are looked at than that takes.
 
     Raises:
-        FeatureMismatch, ComponentNotFound: as :func:`signals_of`; or it has none, but a NaN.
+        FeatureMismatch, ComponentNotFound: as :func:`signals_of`; or it has a NaN instead of a signal.
     """
     bars = adapter.lookback + (AGENT_BARS if hasattr(adapter, "positions") else 0)
     found = signals_of(adapter, tail(frame, bars))
@@ -91,7 +91,7 @@ def newest_signals(adapter: BaseModelAdapter, frame: Any) -> Signals:
 
 
 def _check_labels(labels: list[Any] | None) -> None:
-    """Refuse two classes of which nobody can tell which one is the rise.
+    """Refuse two classes of which it is unknown which one is the rise.
 
     Raises:
         FeatureMismatch: they are words, or the higher number is not the second.

@@ -21,9 +21,9 @@ import click
 from artifact_models.adapter import BaseModelAdapter
 from artifact_models.families import load_adapter
 from artifact_models.installed import model_types
-from artifact_models.trading.checked import COMPARED, UNCHECKED, Checked
 from artifact_models.trading.market import check_plain, file_of, live_frame
 from artifact_models.trading.signals import newest_signals
+from artifact_models.trading.validated_runs import COMPARED, UNCHECKED, ValidatedRuns
 from artifact_store import ArtifactStore, FeatureSchema, ModelKey, Run
 from artifact_store.cli import program
 
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 PREFER: Final = ("best_wf", "latest")
 WORKERS: Final = 8
 _SHOWN: Final = 5
-_CHECKED: Final = Checked()
+_CHECKED: Final = ValidatedRuns()
 """What this process has checked."""
 
 
@@ -85,7 +85,7 @@ def signals(
     models: Sequence[str],
     prefer: Sequence[str] = PREFER,
     time_format: str | None = None,
-    checked: Checked | None = _CHECKED,
+    checked: ValidatedRuns | None = _CHECKED,
     max_run_age: timedelta | None = None,
 ) -> list[Signal]:
     """Return one signal for each symbol and type, in their order; all models are loaded and asked in parallel.
@@ -113,7 +113,7 @@ def _frame(symbol: str, data: Path, time_format: str | None) -> pd.DataFrame:
 
 
 def _signal(
-    key: ModelKey, find: Callable[[ModelKey], Run], checked: Checked | None, frame: Callable[[], pd.DataFrame]
+    key: ModelKey, find: Callable[[ModelKey], Run], checked: ValidatedRuns | None, frame: Callable[[], pd.DataFrame]
 ) -> Signal:
     """Find, check, load, align and predict. Whatever goes wrong with this one becomes the answer."""
     known: dict[str, Any] = {"symbol": key.symbol, "model": key.model_type}

@@ -22,7 +22,7 @@ from artifact_store.cli import program
 
 
 class Terminal:
-    """Tells on stderr how far it is: bars where somebody looks at them, and a line when a stage begins or ends."""
+    """Tells on stderr how far it is: bars on a terminal, and a line when a stage begins or ends."""
 
     def __init__(
         self, *, lines: bool = True, bars: bool | None = None, check: Callable[[], None] = lambda: None
@@ -32,7 +32,7 @@ class Terminal:
         self._bar: Any = None
 
     def stage(self, name: str) -> indexing.Report:
-        """Begin a bar, or say what begins. What is returned is where a Ctrl-C is noticed that got lost."""
+        """Begin a bar, or say what begins. The function that is returned also notices a Ctrl-C."""
         if self._bars:
             from tqdm import tqdm
 

@@ -83,9 +83,9 @@ class TestWithoutALibrary:
     @pytest.mark.parametrize("missing", ["pandas", "pyarrow"])
     def test_a_table_of_importances_is_not_called_damaged(self, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
         case = CASES["lgbm_frame_selected"]
-        assert convert(opened(case)).told.refused == ()  # and LightGBM has found its own use for what is missing next
+        assert convert(opened(case)).report.refused == ()  # and LightGBM has found its own use for what is missing next
         monkeypatch.setitem(sys.modules, missing, None)  # type: ignore[arg-type]
-        (refused,) = convert(opened(case)).told.refused
+        (refused,) = convert(opened(case)).report.refused
         assert refused.where == "feature_importance.parquet"
         assert isinstance(refused.error, errors.CodecUnavailable)
         assert "artifact-store[tables]" in str(refused.error)

@@ -119,17 +119,17 @@ def report(migrated: tuple[ArtifactStore, Migration]) -> Migration:
 class TestTheReport:
     def test_it_tells_of_each_run_what_was_found_inferred_and_refused(self, report: Migration) -> None:
         runs = {run.source: run for run in report}
-        told = runs["gru/BTCEUR/20240816_142301"].told
+        told = runs["gru/BTCEUR/20240816_142301"].report
         assert told.features == "stored, 5 of 24 (names of model.pth, selection of model.pth)"
         assert "preprocessor.pkl: Imputer, Standard of 24 columns" in told.found
         assert told.refused == ()
-        old = runs["lightgbm/ETHEUR/20240701_080002"].told
+        old = runs["lightgbm/ETHEUR/20240701_080002"].report
         assert old.features == "inferred, 24 (by position)"
         assert old.inferred == ("the names of the features: made up (by position)",)
-        best = runs["metadata/best_wf_lightgbm_BTCEUR.pkl"].told
+        best = runs["metadata/best_wf_lightgbm_BTCEUR.pkl"].report
         assert any(line.startswith("the run id 19700101_000000_") for line in best.inferred)
         assert "the inputs are the columns 0, 2, 5, 8, 12 of a training table without names" in best.inferred
-        (refused,) = runs["gru/SOLEUR/20240816_161000"].told.refused
+        (refused,) = runs["gru/SOLEUR/20240816_161000"].report.refused
         assert refused.where == "preprocessor.pkl"
         assert "DataPreprocessor" in str(refused.error)
 
@@ -154,7 +154,7 @@ class TestRepeating:
         assert not Path(new.url).exists()
         assert report.ok
         real = migrate_tree(root, new)
-        assert [run.told for run in report] == [run.told for run in real]
+        assert [run.report for run in report] == [run.report for run in real]
         assert [run.run_id for run in report] == [run.run_id for run in real]
 
     def test_one_that_was_interrupted_and_repeated_is_whole(self, root: Path, new: ArtifactStore) -> None:
@@ -335,7 +335,7 @@ class TestRefusals:
         part.mkdir()
         report = migrate_tree(root, new)
         (run,) = [run for run in report if run.run_id == GRU]
-        assert [problem.where for problem in run.told.refused] == ["preprocessor.pkl"]
+        assert [problem.where for problem in run.report.refused] == ["preprocessor.pkl"]
         assert new.get(f"gru/BTCEUR:{GRU}").requires == ("preprocessor",)
 
     def test_a_number_beyond_every_float_is_no_metric(self, root: Path, new: ArtifactStore) -> None:
@@ -369,8 +369,8 @@ class TestRefusals:
             table = pa.table({"feature": feature, "importance": np.zeros(rows)})
             pq.write_table(table, tree / source / "feature_importance.parquet")
             (run,) = migrate_tree(tree, new, dry_run=True)
-            assert [problem.where for problem in run.told.refused] == ["feature_importance.parquet"]
-            assert f"{rows:,} rows" in str(run.told.refused[0].error)
+            assert [problem.where for problem in run.report.refused] == ["feature_importance.parquet"]
+            assert f"{rows:,} rows" in str(run.report.refused[0].error)
             assert run.outcome == "would copy"
 
     def test_statistics_of_another_kind_of_observation_are_a_part_that_is_lost(
@@ -388,7 +388,7 @@ class TestRefusals:
         VecNormalize(DummyVecEnv([Other])).save(str(tree / source / "model_vecnormalize.pkl"))
         (run,) = migrate_tree(tree, new)
         assert run.outcome == "copied"
-        assert [type(problem.error) for problem in run.told.refused] == [errors.FeatureMismatch]
+        assert [type(problem.error) for problem in run.report.refused] == [errors.FeatureMismatch]
         assert new.get(f"{run.key}:{run.run_id}").requires == ("model_vecnormalize",)
 
     def test_settings_that_no_store_can_hold_are_refused(self, root: Path, new: ArtifactStore) -> None:
@@ -672,7 +672,7 @@ class TestExport:
         else:
             own.symlink_to(elsewhere if kind == "link" else tmp_path / "nowhere")
         before = picture(tmp_path)
-        with pytest.raises(errors.InvalidOption, match=f"{name} is there already, and is no copy"):
+        with pytest.raises(errors.InvalidOption, match=f"{name} exists, and is not a copy"):
             export_run(full.get("gru/BTCEUR"), old, pickles=True, alias="best_wf")
         assert picture(tmp_path) == before
         export_run(full.get("gru/BTCEUR"), old, pickles=True)
@@ -763,7 +763,7 @@ class TestExport:
 
     def test_a_latest_that_is_no_link_is_not_touched(self, full: ArtifactStore, tmp_path: Path) -> None:
         (tmp_path / "gru" / "BTCEUR" / "latest").mkdir(parents=True)
-        with pytest.raises(errors.InvalidOption, match="is no link"):
+        with pytest.raises(errors.InvalidOption, match="is not a link"):
             export_run(full.get(f"gru/BTCEUR:{GRU}"), tmp_path, pickles=True)
 
     def test_a_model_of_another_type_has_no_old_form(self, tmp_path: Path, new: ArtifactStore) -> None:

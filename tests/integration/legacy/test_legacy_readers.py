@@ -498,7 +498,7 @@ class TestStableBaselines:
             ("action_space", {":type:": "<class 'own.spaces.Box'>"}, RiskRefused, "action_space that is <class 'own"),
             ("action_space", {":type:": "<class 'gym.spaces.dict.Dict'>"}, InvalidOption, "give action_space="),
             ("observation_space", {":type:": "<class 'gym.spaces.box.Box'>"}, Corrupt, "description is damaged"),
-            ("n_steps", -5, Corrupt, "no sensible number"),
+            ("n_steps", -5, Corrupt, "not a sensible number"),
             ("gamma", "high", Corrupt, "gamma"),
         ],
     )

@@ -367,7 +367,7 @@ class TestTheConfigOfARun:
         with caplog.at_level(logging.INFO, "artifact_models"):
             loaded.fit(table(), target(), TRAIN, VALID)
         assert [record.getMessage() for record in caplog.records] == [
-            f"of the configuration, these are no settings of a {family} and have no effect: {foreign}"
+            f"these keys of the configuration are not settings of a {family} and have no effect: {foreign}"
         ]
         np.testing.assert_array_equal(loaded.predict(table()), adapter.predict(table()))
 
@@ -397,7 +397,7 @@ class TestWhileLoading:
 
     def test_keys_of_the_application_are_logged_once(self, run, caplog):
         whole = {"exchange": {"name": "kraken"}, "models": {"gru": {"hidden_size": 6, "dropuot": 1}}, "fee": 0.1}
-        foreign = "of the configuration, these are no settings of a gru and have no effect: exchange, fee, dropuot"
+        foreign = "these keys of the configuration are not settings of a gru and have no effect: exchange, fee, dropuot"
         assert self.told(caplog, run, whole) == [("INFO", foreign)]
         assert self.told(caplog, run, whole) == []
         assert self.told(caplog, run, {**whole, "models": {"gru": {"hidden_size": 7, "dropuot": 1}}}) == [

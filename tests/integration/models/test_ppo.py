@@ -471,7 +471,7 @@ def test_what_could_be_an_observation_or_a_bar_is_asked_for():
 
 class TestComponentsOfAnotherKind:
     def test_a_model_that_is_no_agent_is_corrupt(self, store):
-        with pytest.raises(errors.Corrupt, match="the model of ppo/EURUSD:.* holds a dict, and no agent"):
+        with pytest.raises(errors.Corrupt, match="the model of ppo/EURUSD:.* holds a dict; expected an agent"):
             load_adapter(store.save({"a": 1}, KEY))
 
     def test_statistics_that_are_none_are_corrupt(self, agent, store):

@@ -15,10 +15,10 @@ from artifact_models import LightGBMAdapter, load_adapter
 from artifact_models.trading import trade
 from artifact_models.trading import train as pipeline
 from artifact_models.trading.adapters import new_adapter
-from artifact_models.trading.checked import Checked
 from artifact_models.trading.market import Market, live_frame
 from artifact_models.trading.recipes import RECIPES
 from artifact_models.trading.signals import AGENT_BARS, newest_signals
+from artifact_models.trading.validated_runs import ValidatedRuns
 from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, errors
@@ -185,7 +185,7 @@ class TestChecks:
         return draft.run
 
     def test_each_run_is_checked_once(self, adapter, path):
-        backend, checked = Noting(), Checked()
+        backend, checked = Noting(), ValidatedRuns()
         store = ArtifactStore(backend)
         adapter.save(store, symbol="X")
         for times in (1, 1, 1):
@@ -228,7 +228,7 @@ class TestChecks:
         assert not trade.signals(store, ["X"], path, models=["lightgbm"], checked=None)[0].failed
 
     def test_a_run_that_was_mended_is_looked_at_again(self, adapter, path, tmp_path):
-        store, checked = ArtifactStore(tmp_path), Checked()
+        store, checked = ArtifactStore(tmp_path), ValidatedRuns()
         adapter.save(store, symbol="X")
         stored = Path(store.get("lightgbm/X").url("model.txt"))
         whole = stored.read_bytes()
