@@ -77,7 +77,7 @@ def export_run(run: Run, directory: str | Path, *, pickles: bool = False, alias:
 
 
 def _folder_of(symbol: str) -> str:
-    """Return a single name below the model type, which is not that of a run, and is read as no other symbol.
+    """Return the folder of a symbol: one name, not that of a run, that is not read as another symbol.
 
     Raises:
         Unsupported: it is a name by which old trees say which run is the latest.

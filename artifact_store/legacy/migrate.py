@@ -1,6 +1,6 @@
-"""Bring the runs of an old tree into a store: each whole or not at all, none twice, and the old tree as it was.
+"""Copy the runs of an old tree into a store: each whole or not at all, and once; the old tree is not changed.
 
-What was copied is known by the digest of the old files, which every copy carries, so a migration that was cut short is
+Every copy carries the digest of the old files, by which it is recognised, so a migration that was interrupted is
 simply repeated. An alias is created where the store never had it, and never moved. What cannot be read is refused with
 its reason, and the rest goes on.
 """
@@ -145,7 +145,7 @@ class _Work:
         return MigratedAlias(alias.source, str(alias.key), alias.name, run_id, outcome, error)
 
     def _copy_of(self, old: OldRun, digest: str) -> Run | None:
-        """Return the run in the store that was made of these files; equal files under another run id are another."""
+        """Return the run in the store that was made of these files, under the same run id if the old run has one."""
         return next(
             (
                 run
@@ -165,7 +165,7 @@ class _Work:
         self._ids[old.source] = run.run_id
 
     def _draft(self, conversion: Conversion) -> Draft:
-        """Return the run, filled; in a dry run it could go nowhere but into memory."""
+        """Return the run, filled; in a dry run it is in memory only."""
         if self._dry_run:
             return self._scratch.draft(conversion)
         draft = self._store.new_run(conversion.key, run_id=conversion.run_id, publish=Later())
@@ -177,7 +177,7 @@ class _Work:
         return draft
 
     def _save(self, old: OldRun, draft: Draft) -> tuple[Outcome, ArtifactStoreError | None]:
-        """Commit the draft where nothing stands against it.
+        """Commit the draft unless the store has another run under its id.
 
         Raises:
             ArtifactStoreError: the store cannot be written at all, which is nothing about this run.

@@ -1,4 +1,4 @@
-"""The objects that old files held, made again from what a run holds, with the libraries that old readers use.
+"""The objects that old files held, rebuilt from a run with the libraries that old readers use.
 
 Only for writing the old form. An estimator gets the attributes that its own ``predict`` and ``transform`` ask for, and
 those alone: it cannot be trained further.

@@ -1,4 +1,4 @@
-"""What came of a migration, run by run and alias by alias: for people, and as JSON for machines."""
+"""The result of a migration, run by run and alias by alias: for people, and as JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AliasOutcome = Literal["created", "would create", "already there", "kept", "refu
 
 @dataclass(frozen=True, slots=True)
 class Migrated:
-    """One old run: where it lay, which run it is now, and what came of it.
+    """One old run: its place, the run that it is now, and the outcome.
 
     ``conflict``: another run has its id in the store. ``deleted``: it was copied once and has been deleted there since.
     ``error`` says why, where it is not in the store.
@@ -31,7 +31,7 @@ class Migrated:
 
     @property
     def ok(self) -> bool:
-        """The run is in the store (or would be), or was and is not wanted there any more."""
+        """The run is in the store (or would be), or was deleted there on purpose."""
         return self.outcome not in {"conflict", "refused"}
 
     def to_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The settings that people give: which part of a configuration is a model's, and whether the model knows them.
+"""The settings of a model: which part of a configuration they are, and which names are known.
 
 What is given later counts: the defaults, then ``config``, then keywords; a mapping within (``env``) is changed name by
 name. Knows no family; each says which names it has.

@@ -13,7 +13,7 @@ from artifact_store import ArtifactStore, ModelKey, Run, RunRef
 
 
 class Loadable(Protocol):
-    """What is asked of an adapter: to become what was saved as a run."""
+    """An adapter, as far as loading needs it."""
 
     model_type: str
 

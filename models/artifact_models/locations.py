@@ -82,7 +82,7 @@ def find_run(
     if place.key is None:
         _explain(source)
     ref = place.ref()
-    if is_no_store(place.root):
+    if is_not_a_store(place.root):
         return ArtifactStore.open_legacy(place.root).get(ref)
     with opened(place.root, storage_options) as there:
         return there.get(ref)
@@ -129,7 +129,7 @@ def is_folder(path: str | Path) -> bool:
         return False
 
 
-def is_no_store(root: str) -> bool:
+def is_not_a_store(root: str) -> bool:
     """Tell whether this is a folder on this machine that is not a store: an old tree, or anything else."""
     if not is_folder(root):
         return False

@@ -1,6 +1,6 @@
 """The paper trader: ``python -m artifact_models.trade --help``.
 
-The door of a program that is in :mod:`artifact_models.trading.trade`.
+The entry point of :mod:`artifact_models.trading.trade`.
 """
 
 from artifact_models.trading.trade import trade_command

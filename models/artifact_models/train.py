@@ -1,6 +1,6 @@
 """Train a model on candles, walk forward, save and publish: ``python -m artifact_models.train --help``.
 
-The door of a program that is in :mod:`artifact_models.trading.train_program`.
+The entry point of :mod:`artifact_models.trading.train_program`.
 """
 
 from artifact_models.trading.train_program import train_command

@@ -28,7 +28,7 @@ _MEMORY: Final = 256 << 20  # what LZMA may take for its dictionary
 
 
 class Decompressor(Protocol):
-    """What the decompressors of the standard library have in common."""
+    """The common interface of the decompressors of the standard library."""
 
     unused_data: bytes
 
@@ -81,7 +81,7 @@ def expanded(data: bytes, *, what: str, limits: Limits = LIMITS) -> bytes:
 
 
 def _expand(data: bytes, make: Callable[[], Decompressor], what: str, limit: int) -> bytes:
-    """Expand streams that lie one behind the other, as gzip, bz2 and xz allow."""
+    """Expand concatenated streams, as gzip, bz2 and xz allow."""
     parts: list[bytes] = []
     size = 0
     while data:

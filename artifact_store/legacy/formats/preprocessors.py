@@ -1,4 +1,4 @@
-"""Old ``preprocessor.pkl`` files: scalers and imputers of any scikit-learn, as arrays that need none.
+"""Old ``preprocessor.pkl`` files: scalers and imputers of any scikit-learn, as arrays that need no scikit-learn.
 
 Forms: a dict ``{scaler, imputer, scaler_type, imputer_strategy, feature_names, is_fitted}``, whose imputer comes first;
 a bare scaler or imputer; a Pipeline of them. Attributes that an old version did not write are what that version did.
@@ -76,7 +76,7 @@ def _read(found: Any, what: str) -> OldPreprocessor:
 
 
 def _flat(part: Any, what: str) -> Iterator[Stub]:
-    """Return the scalers and imputers, those inside of pipelines one by one."""
+    """Return the scalers and imputers; pipelines are flattened."""
     if part is None or (isinstance(part, str) and part == "passthrough"):
         return
     if not isinstance(part, Stub):

@@ -181,7 +181,7 @@ def _space(record: Mapping[str, Any], given: Any, side: str, what: str, inferred
 
 
 def _hyperparameters(record: Mapping[str, Any], algorithm: str, what: str, inferred: list[str]) -> dict[str, Any]:
-    """Return what the words say, as JSON in the form of the codec; what they do not say is left out."""
+    """Return what the plain text says, as JSON in the form of the codec; the rest is left out."""
     kinds = HYPERPARAMETERS[algorithm]
     plain: dict[str, Any] = {}
     found: dict[str, Any] = {}
@@ -208,7 +208,7 @@ def _checked(values: Mapping[str, Any], kinds: Mapping[str, str], of: str, what:
 
 
 def _is_pickled(value: Any) -> bool:
-    """Say whether it stands there as a pickle, with words beside it."""
+    """Tell whether it is a pickle with plain text beside it."""
     return isinstance(value, Mapping) and ":type:" in value
 
 
@@ -228,7 +228,7 @@ def _policy_kwargs(described: Any, what: str) -> dict[str, Any]:
 
 
 def _class(text: Any, kind: str, name: str, what: str) -> Any:
-    """Return a class of torch or stable-baselines3 from a fixed table, for the words that stand for it."""
+    """Return a class of torch or stable-baselines3 from a fixed table, by the text that stands for it."""
     found = _CLASS.fullmatch(str(text))
     modules, known = _CLASSES[kind]
     if found is None or found[2] not in known or not re.fullmatch(modules, found[1]):

@@ -1,4 +1,4 @@
-"""Zip archives as torch and stable-baselines3 write them, read whole, and only if nothing about them is odd.
+"""Zip archives as torch and stable-baselines3 write them, read whole, and only if they are regular.
 
 An archive is refused before anything is expanded if two entries have one name, a name leads outside, an entry is
 encrypted or compressed in an unusual way, or all of them would take more than any model does.

@@ -41,7 +41,7 @@ def loads(data: bytes, *, what: str = "a pickle", limits: Limits = LIMITS) -> An
 
 
 class Machine(Cursor):
-    """One pass over pickles that lie one behind the other in ``data``. A budget for all of them together.
+    """A pickle machine for the concatenated pickles in ``data``, with one budget for all of them.
 
     ``persistent`` says what a persistent id stands for; without it persistent ids are refused.
     """

@@ -1,4 +1,4 @@
-"""The names that an old pickle may use, and what is made of each: the whole list, exact, and never looked up.
+"""The names that an old pickle may use, and what is made of each: an exact allow list, never imported.
 
 A name is a module and a name without a dot, compared as two texts. What stands here is either rebuilt by our own code
 from plain values, or becomes an inert :class:`~artifact_store.legacy.pickle_reader.stubs.Stub`. Everything else is
@@ -120,7 +120,7 @@ def _ordered(args: tuple[Any, ...]) -> OrderedDict[Any, Any]:
 
 
 def _default(args: tuple[Any, ...]) -> dict[Any, Any]:
-    """A plain dict: what the missing ones would have been was only of use in training."""
+    """A plain dict: the default of missing keys was of use in training only."""
     if len(args) > 1 or not all(part is None or isinstance(part, Name) for part in args):
         raise Corrupt("a defaultdict that is not made from a class")
     return {}
@@ -172,7 +172,7 @@ def _object(args: tuple[Any, ...]) -> Stub:
 
 
 def checked_key(key: Any) -> Any:
-    """Return the key of a dict or the member of a set, if hashing and comparing it takes no time worth mentioning.
+    """Return the key of a dict or the member of a set, if hashing and comparing it is cheap.
 
     Raises:
         Corrupt: it is nested or cannot be a key.

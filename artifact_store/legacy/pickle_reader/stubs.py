@@ -63,7 +63,7 @@ class Unbuilt:
 
 @contextmanager
 def within(what: str) -> Iterator[None]:
-    """Name the file in what is said about a part of it, which does not know in which file it is.
+    """Put the name of the file before errors about a part of it.
 
     A pickle may put any value in any place. Where one is used as what it is not, Python says so in a word of its own.
     """

@@ -1,7 +1,7 @@
 """The JSON notes beside an old model, as far as they can be read.
 
 The old writer stopped in the middle where a number was numpy's, so a document may end anywhere: what stands before that
-place is kept, what is missing is said. Nothing here is believed for more than what it says about features and settings.
+place is kept, what is missing is said. It is trusted only for features and settings.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The parameters of LightGBM and the names that they go by, as LightGBM itself lists them.
 
-LightGBM overlooks a name that it does not know, and of two names of one parameter it takes the main one, whatever was
+LightGBM ignores a name that it does not know, and of two names of one parameter it takes the main one, whatever was
 meant. Here the first is an error, and every name becomes the main one before anything is trained.
 """
 

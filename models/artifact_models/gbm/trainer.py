@@ -27,7 +27,7 @@ MULTICLASS: Final = ("multiclass", "softmax", "multiclassova", "multiclass_ova",
 
 @dataclass(frozen=True, slots=True)
 class GBMFit:
-    """What came of a training: the booster, and how it got there."""
+    """The result of a training: the booster, and how it got there."""
 
     booster: Any
     best_iteration: int

@@ -82,7 +82,7 @@ def _is_number(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class GRUFit:
-    """What came of a training: the network in its best state, and how it got there."""
+    """The result of a training: the network in its best state, and how it got there."""
 
     network: GRUNetwork
     architecture: Architecture

@@ -95,7 +95,7 @@ def open_root(root: FilePath | ArtifactStore, storage_options: Mapping[str, Any]
         if storage_options:
             raise errors.InvalidOption("a ready store takes no storage options: give them where the store is made")
         return root
-    if locations.is_no_store(os.fspath(root)):
+    if locations.is_not_a_store(os.fspath(root)):
         try:
             return ArtifactStore.open_legacy(root)
         except errors.NotAStore:  # an empty folder, or one that is not a store, which the store reports
@@ -103,7 +103,7 @@ def open_root(root: FilePath | ArtifactStore, storage_options: Mapping[str, Any]
     return ArtifactStore(root, storage_options=storage_options)
 
 
-def refuse_what_is_no_store(store: ArtifactStore) -> None:
+def refuse_other_roots(store: ArtifactStore) -> None:
     """Raise if there is something else at the root of a store in which no model was found.
 
     Raises:
@@ -121,7 +121,7 @@ def _is_old_file(filepath: FilePath, root: str) -> bool:
     text = os.fspath(filepath)
     if not text.endswith(_ALL) or not locations.is_file(text):
         return False
-    return not locations.is_folder(root) or locations.is_no_store(root)
+    return not locations.is_folder(root) or locations.is_not_a_store(root)
 
 
 def _only_run(file: FilePath, model_type: str) -> Run:

@@ -98,7 +98,7 @@ class UnifiedPaperTrader:
         for symbol, model_type in list(self._wanted(store)):
             self._refresh(store, ModelKey(model_type, symbol))
         if not any(self.models.values()) and not self.problems:
-            file_paths.refuse_what_is_no_store(store)
+            file_paths.refuse_other_roots(store)
             log.warning("no model of %s was found in %s", ", ".join(self.symbols) or "any symbol", store.url)
         return self.models
 
@@ -174,7 +174,7 @@ class UnifiedPaperTrader:
     def _may_be_old(self, store: ArtifactStore) -> bool:
         if isinstance(self.models_dir, ArtifactStore):
             return False
-        return store.guarantees.engine == "legacy" or locations.is_no_store(os.fspath(self.models_dir))
+        return store.guarantees.engine == "legacy" or locations.is_not_a_store(os.fspath(self.models_dir))
 
 
 def _names(values: Iterable[str] | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""The adapter of agents: trained in the trading environment, asked without it.
+"""The adapter of agents: trained in the trading environment, predicts without it.
 
 Predicting needs the policy and the frozen statistics of the observations, and nothing else of stable-baselines3: no
 environment and no ``VecNormalize``. Always deterministic.

@@ -1,4 +1,4 @@
-"""What a model of any family thinks of each bar, in one form: above 0 for a rise, below for a fall."""
+"""The signals of a model of any family in one form: above 0 for a rise, below for a fall."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Signals:
 
 
 def signals_of(adapter: BaseModelAdapter, frame: Any) -> Signals:
-    """Return what the model thinks of every bar of a frame that has enough bars behind it.
+    """Return the signal for every bar of a frame that has enough bars before it.
 
     Raises:
         FeatureMismatch, ComponentNotFound: as the adapter's ``predict``; or it predicts several numbers for a bar.
@@ -78,7 +78,7 @@ def signals_of(adapter: BaseModelAdapter, frame: Any) -> Signals:
 
 
 def newest_signals(adapter: BaseModelAdapter, frame: Any) -> Signals:
-    """Return what the model thinks of the newest bar; no more bars are looked at than that takes.
+    """Return the signal for the newest bar; only the bars that it takes are read.
 
     Raises:
         FeatureMismatch, ComponentNotFound: as :func:`signals_of`; or it has a NaN instead of a signal.
@@ -105,7 +105,7 @@ def _check_labels(labels: list[Any] | None) -> None:
 
 
 def _probabilities(adapter: BaseModelAdapter, frame: Any) -> Floats | None:
-    """Return the probabilities of a classifier, and nothing for a model that knows none."""
+    """Return the probabilities of a classifier, and ``None`` for a model without them."""
     import numpy as np
 
     ask = getattr(adapter, "predict_proba", None)

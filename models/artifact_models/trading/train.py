@@ -24,7 +24,7 @@ BEST = "best_wf"
 
 
 class Reporter(Protocol):
-    """Who is told how far it is."""
+    """Receives the progress of a training."""
 
     def stage(self, name: str) -> indexing.Report:
         """Begin a training, and return what is called after each of its steps."""

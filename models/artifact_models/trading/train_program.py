@@ -22,7 +22,7 @@ from artifact_store.cli import program
 
 
 class Terminal:
-    """Tells on stderr how far it is: bars on a terminal, and a line when a stage begins or ends."""
+    """Shows the progress on stderr: bars on a terminal, and a line when a stage begins or ends."""
 
     def __init__(
         self, *, lines: bool = True, bars: bool | None = None, check: Callable[[], None] = lambda: None
