@@ -205,7 +205,7 @@ class _Work:
     def _publish(self, alias: OldAlias, run_id: str | None) -> tuple[AliasOutcome, ArtifactStoreError | None]:
         if alias.run is None or run_id is None:
             what = alias.source if alias.run is None else alias.run.source
-            return "refused", alias.error or Corrupt(f"the run that it names, {what}, did not come over")
+            return "refused", alias.error or Corrupt(f"the run that it names, {what}, was not migrated")
         try:
             there = self._store.aliases(alias.key).get(alias.name)
             if there is not None:

@@ -47,7 +47,7 @@ def own_part(model_type: str, config: Any) -> Mapping[str, Any]:
         return {}
     if not isinstance(config, Mapping):
         raise errors.InvalidOption(
-            f"the first argument is the config, a mapping of settings, and not {config!r:.80}; names of features are "
+            f"the first argument is the config, a mapping of settings, not {config!r:.80}; names of features are "
             "given as feature_names=[...], and those to select as selected_features=[...]"
         )
     models = config.get(_MODELS)
@@ -60,7 +60,7 @@ def own_part(model_type: str, config: Any) -> Mapping[str, Any]:
         )
     part = models[model_type]
     if part is not None and not isinstance(part, Mapping):  # YAML reads a key without anything under it as None
-        raise errors.InvalidOption(f"config['models'][{model_type!r}] is a mapping of settings, and not {part!r:.80}")
+        raise errors.InvalidOption(f"config['models'][{model_type!r}] is a mapping of settings, not {part!r:.80}")
     return part or {}
 
 

@@ -183,7 +183,7 @@ class TestCheckpoints:
         [
             (lambda data: pickle.dumps(5) + data, "does not begin as torch.save begins"),
             (lambda data: data[:-1], "ends early"),
-            (lambda data: data + b"\0", "goes on"),
+            (lambda data: data + b"\0", "after its end"),
             (lambda data: data.replace(b"\x04" + bytes(7), b"\x05" + bytes(7)), "another size"),
             (lambda data: data.replace(b"K\x04Ntq", b"J\xff\xff\xff\x7fNtq", 1), "more tensors than it has bytes"),
         ],

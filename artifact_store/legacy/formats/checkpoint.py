@@ -78,7 +78,7 @@ def read_checkpoint(data: bytes, *, what: str, limits: Limits = LIMITS) -> Check
     """
     found = read_torch(data, what=what, limits=limits)
     if not isinstance(found, dict):
-        raise Corrupt(f"{what} holds a {type(found).__name__} and not the state of a network")
+        raise Corrupt(f"{what} holds a {type(found).__name__}, not the state of a network")
     rest = dict(found)
     at = next((name for name in _STATES if isinstance(rest.get(name), dict)), None)
     state = rest if at is None else rest.pop(at)
@@ -115,7 +115,7 @@ def _from_zip(data: bytes, what: str, limits: Limits) -> Any:
     root = next(iter(entries), "").partition(_SEPARATOR)[0]
     pickled = entries.pop(_SEPARATOR.join((root, "data.pkl")), None)
     if pickled is None:
-        raise Corrupt(f"{what} is a zip archive without a data.pkl: no checkpoint")
+        raise Corrupt(f"{what} is a zip archive without a data.pkl: not a checkpoint")
     if entries.get(_SEPARATOR.join((root, "byteorder")), b"little") != b"little":
         raise refused(what, "was written on a machine of the other byte order")
     storages: dict[str, _Storage] = {}
@@ -153,7 +153,7 @@ def _from_stream(data: bytes, what: str, limits: Limits) -> Any:
         raise Corrupt(f"{what} is not a checkpoint: it does not begin as torch.save begins")
     found, order = machine.load(), machine.load()
     if not isinstance(order, list) or sorted(map(str, order)) != sorted(storages):
-        raise Corrupt(f"{what} has other storages than its tensors use")
+        raise Corrupt(f"{what} does not have the storages that its tensors use")
     for key in order:
         storage = storages[key]
         if int.from_bytes(machine.take(8), "little") != storage.count:
@@ -189,7 +189,7 @@ def _call(what: str, function: Any, args: Any) -> Any:
 def _storage_id(identity: Any, length: int, what: str) -> tuple[str, str, int]:
     """Return dtype, key and number of elements of ``("storage", class, key, device, elements, ...)``."""
     if not isinstance(identity, tuple) or len(identity) != length or identity[0] != "storage":
-        raise refused(what, "has a persistent id, which stands for something outside of it")
+        raise refused(what, "has a persistent id, which refers to data outside of it")
     kind, key, _device, count = identity[1:5]
     if identity[5:] not in ((), (None,)):
         raise refused(what, "has a storage that is a view of another one")

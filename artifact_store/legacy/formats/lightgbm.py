@@ -176,7 +176,7 @@ def _run_child(source: Path, target: Path, what: str, seconds: float) -> None:
     except subprocess.TimeoutExpired as error:
         raise Corrupt(f"LightGBM did not finish reading {what} in {seconds:g} s") from error
     except OSError as error:
-        raise Unavailable(f"no process could be started to read {what} in: {error}") from error
+        raise Unavailable(f"the process that reads {what} could not be started: {error}") from error
     if done.returncode == lightgbm_child.MISSING:
         raise CodecUnavailable("this old file cannot be read without lightgbm: pip install 'artifact-store[lightgbm]'")
     if done.returncode:

@@ -80,7 +80,7 @@ def _flat(part: Any, what: str) -> Iterator[Stub]:
     if part is None or (isinstance(part, str) and part == "passthrough"):
         return
     if not isinstance(part, Stub):
-        raise Corrupt(f"{what} holds a {type(part).__name__} and not a scaler or imputer")
+        raise Corrupt(f"{what} holds a {type(part).__name__}, not a scaler or imputer")
     if not part.is_a("Pipeline"):
         yield part
         return

@@ -144,7 +144,7 @@ def _policy(record: Mapping[str, Any], what: str) -> tuple[str, str]:
     """Return the family of algorithms and the alias of the policy, by module and name of its class."""
     described = record.get("policy_class")
     if not isinstance(described, Mapping):
-        raise Corrupt(f"{what} does not say of which class its policy is")
+        raise Corrupt(f"{what} does not name the class of its policy")
     found = _INIT.fullmatch(str(described.get("__init__")))
     key = str(described.get("__module__")), found[1] if found else ""
     if key not in _POLICIES:
@@ -154,7 +154,7 @@ def _policy(record: Mapping[str, Any], what: str) -> tuple[str, str]:
 
 def _algorithm(record: Mapping[str, Any], family: str, given: str | None, what: str) -> str:
     if _OF_OTHERS & set(record):
-        raise refused(what, "is of an algorithm that stable-baselines3 does not have")
+        raise refused(what, "is of an unknown algorithm")
     if family == "on-policy":
         found = "PPO" if "clip_range" in record else "A2C"
     elif family == "TD3" and all(record.get(name) == value for name, value in _DDPG.items()):
@@ -204,7 +204,7 @@ def _checked(values: Mapping[str, Any], kinds: Mapping[str, str], of: str, what:
     try:
         return dict(plain_settings(SB3Codec(), values, kinds, of))
     except NotEncodable as error:
-        raise Corrupt(f"{what} has a setting that there cannot be: {error}") from error
+        raise Corrupt(f"{what} has an invalid setting: {error}") from error
 
 
 def _is_pickled(value: Any) -> bool:
@@ -311,5 +311,5 @@ def _tensors(entries: Mapping[str, bytes], what: str, limits: Limits) -> dict[st
         if name == _VARIABLES and value is None:
             found[name] = {}
         elif not isinstance(value, dict):
-            raise Corrupt(f"{name} in {what} holds a {type(value).__name__} not tensors by name")
+            raise Corrupt(f"{name} in {what} holds a {type(value).__name__}, not tensors by name")
     return found

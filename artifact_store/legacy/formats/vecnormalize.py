@@ -34,7 +34,7 @@ def read_vecnormalize(data: bytes, *, what: str, limits: Limits = LIMITS) -> Obs
 def _read(found: Any, what: str) -> ObservationNormalizer:
     if not isinstance(found, Stub) or not found.is_a("VecNormalize"):
         kind = found.kind if isinstance(found, Stub) else type(found).__name__
-        raise Corrupt(f"{what} holds a {kind} and not a VecNormalize")
+        raise Corrupt(f"{what} holds a {kind}, not a VecNormalize")
     fields = found.fields
     keys = fields.get("norm_obs_keys")
     if keys is not None and not (isinstance(keys, list | tuple) and all(isinstance(key, str) for key in keys)):
@@ -65,7 +65,7 @@ def _observations(rms: Any, what: str) -> RunningStatistics | Mapping[str, Runni
 def _statistics(rms: Any, what: str) -> RunningStatistics:
     np = numpy()
     if not isinstance(rms, Stub) or not rms.is_a("RunningMeanStd"):
-        raise Corrupt(f"{what} has no statistics where there should be some")
+        raise Corrupt(f"{what} lacks statistics of the observation")
     mean, var = (np.asarray(rms.fields.get(name)) for name in ("mean", "var"))
     if mean.dtype.kind != "f" or var.dtype.kind != "f":
         raise Corrupt(f"{what} has statistics that are not numbers")
@@ -83,5 +83,5 @@ def _number(value: Any, name: str, what: str) -> float:
 
 def _switch(value: Any, name: str, what: str) -> bool:
     if type(value) is not bool and not (getattr(value, "shape", None) == () and value.dtype.kind == "b"):
-        raise Corrupt(f"{what} says neither yes nor no to {name}")
+        raise Corrupt(f"{what} has no boolean as {name}")
     return bool(value)

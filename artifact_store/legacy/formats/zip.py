@@ -51,10 +51,10 @@ def _check(infos: list[zipfile.ZipInfo], what: str, limit: int) -> None:
     if len({info.filename.casefold() for info in infos}) != len(infos):
         raise Corrupt(f"{what} has two entries of one name")
     if min((info.header_offset for info in infos), default=1):
-        raise Corrupt(f"{what} has something before its first entry, or none: it was cut, or put together")
+        raise Corrupt(f"{what} has data before its first entry, or no entry: it was cut or concatenated")
     for info in infos:
         if not _stays_inside(info.orig_filename) or info.orig_filename != info.filename:
-            raise Corrupt(f"{what} has an entry with the name {info.orig_filename[:60]!r}, which leads elsewhere")
+            raise Corrupt(f"{what} has the entry {info.orig_filename[:60]!r}, which leads outside of the archive")
         if info.flag_bits & _ENCRYPTED or info.compress_type not in _USUAL:
             raise Corrupt(f"{what} has the entry {info.filename[:60]!r}, encrypted or compressed in an unusual way")
     if sum(info.file_size for info in infos) > limit:

@@ -66,4 +66,4 @@ class Cursor:
     def finish(self) -> None:
         """Raise ``Corrupt`` if there is more."""
         if self.left:
-            self.wrong(f"goes on for {self.left:,} bytes behind its end")
+            self.wrong(f"has {self.left:,} bytes after its end")

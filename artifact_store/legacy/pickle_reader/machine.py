@@ -291,7 +291,7 @@ class Machine(Cursor):
     def _object(self) -> None:
         values = self._pop_mark()
         if not values:
-            self.wrong("makes an object of nothing")
+            self.wrong("makes an object without a class")
         self._push(names.new_stub(self.what, values[0], tuple(values[1:])))
 
     def _build(self) -> None:
@@ -330,7 +330,7 @@ class Machine(Cursor):
         array = self._inner()
         self._nested -= 1
         if not numpy_parts.is_array(array):
-            self.wrong("has something else where an array of objects is announced")
+            self.wrong("has another value where an array of objects is expected")
         return array
 
     # ------------------------------------------------------------ what is left
@@ -345,7 +345,7 @@ class Machine(Cursor):
 
     def _persistent_id(self, identity: Any) -> None:
         if self._persistent is None:
-            raise refused(self.what, "has a persistent id, which stands for something outside of it")
+            raise refused(self.what, "has a persistent id, which refers to data outside of it")
         self._push(self._persistent(identity))
 
     def _refuse(self, found: str) -> NoReturn:
@@ -419,11 +419,11 @@ class Machine(Cursor):
         "\x95": _frame,
         "P": lambda self: self._persistent_id(self.line().decode("latin-1")),
         "Q": lambda self: self._persistent_id(self._pop()),
-        "\x82": lambda self: self._refuse("names a class by a number"),
-        "\x83": lambda self: self._refuse("names a class by a number"),
-        "\x84": lambda self: self._refuse("names a class by a number"),
-        "\x97": lambda self: self._refuse("takes a buffer from outside of it"),
-        "\x98": lambda self: self._refuse("takes a buffer from outside of it"),
+        "\x82": lambda self: self._refuse("uses an extension code, which stands for a class"),
+        "\x83": lambda self: self._refuse("uses an extension code, which stands for a class"),
+        "\x84": lambda self: self._refuse("uses an extension code, which stands for a class"),
+        "\x97": lambda self: self._refuse("uses an out-of-band buffer"),
+        "\x98": lambda self: self._refuse("uses an out-of-band buffer"),
     }
     _step: ClassVar[dict[int, Callable[[Machine], None]]] = {ord(code): step for code, step in _steps.items()}
 

@@ -128,7 +128,7 @@ class LightGBMAdapter(BaseModelAdapter):
         if not indexing.is_table(ready):
             ready = ready.reshape(1, -1) if ready.ndim == 1 else ready
         if len(ready.shape) != 2:  # noqa: PLR2004 -- rows and columns
-            raise errors.FeatureMismatch(f"boosted trees see one row at a time; got windows of shape {ready.shape}")
+            raise errors.FeatureMismatch(f"LightGBM predicts from single rows; got windows of shape {ready.shape}")
         self._refuse_codes(ready)
         return ready
 
@@ -161,7 +161,7 @@ class LightGBMAdapter(BaseModelAdapter):
         objective = str(self.booster.dump_model(num_iteration=1).get("objective", "")).partition(" ")[0]
         if objective not in (*BINARY, *MULTICLASS):
             raise errors.InvalidOption(
-                f"this model's objective is {objective or 'its own'!r}: it knows no probabilities; use predict"
+                f"this model's objective is {objective or 'its own'!r}: it has no probabilities; use predict"
             )
         made = self._asked(self.model.predict, found)
         return np.column_stack((1 - made, made)) if objective in BINARY else made
@@ -220,7 +220,7 @@ class LightGBMAdapter(BaseModelAdapter):
         outputs = max(int(self.booster.num_model_per_iteration()), 2)
         if self.classes is not None and len(self.classes) != outputs:
             raise errors.Corrupt(
-                f"the model of {run.ref} tells {outputs} classes apart, and {len(self.classes)} labels are recorded "
+                f"the model of {run.ref} has {outputs} classes, and {len(self.classes)} labels are recorded "
                 "('classes' in its config): they are not those that it was trained on"
             )
 

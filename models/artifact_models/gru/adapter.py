@@ -115,7 +115,7 @@ class GRUAdapter(BaseModelAdapter):
         import numpy as np
 
         if not self._is_binary:
-            raise errors.InvalidOption("this GRU was trained for regression and knows no probabilities; use predict")
+            raise errors.InvalidOption("this GRU was trained for regression and has no probabilities; use predict")
         logits = self._outputs(X, preselected=preselected, **matching).astype(np.float64)
         ones = 1 / (1 + np.exp(-logits))
         return np.column_stack((1 - ones, ones))
@@ -144,7 +144,7 @@ class GRUAdapter(BaseModelAdapter):
         ready = indexing.numbers(self._prepare(X, **options))
         if ready.ndim not in {2, 3} or ready.shape[-2] < length or (ready.ndim == 3 and ready.shape[1] != length):  # noqa: PLR2004
             raise errors.FeatureMismatch(
-                f"this GRU sees {length} rows at a time (sequence_length); got {_spoken(ready.shape)}. Give at least "
+                f"this GRU takes windows of {length} rows (sequence_length); got {_spoken(ready.shape)}. Give at least "
                 f"{length} rows, oldest first, or windows of exactly {length}"
             )
         self._check_width(ready.shape[-1], "what the preprocessor returned")

@@ -120,5 +120,5 @@ def _check_arguments(kind: Callable[..., Any], given: Mapping[str, Any], within:
 def _mapping(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = given.get(name) or {}
     if not isinstance(value, Mapping):
-        raise errors.InvalidOption(f"{name} is a mapping of settings, and not {value!r:.80}")
+        raise errors.InvalidOption(f"{name} is a mapping of settings, not {value!r:.80}")
     return value

@@ -73,7 +73,7 @@ class EnvSettings:
             ValueError: a setting is unknown, has another type, or is outside of its range.
         """
         if not isinstance(value, Mapping):
-            raise ValueError(f"the settings of the environment are a mapping, and not {value!r}")  # noqa: TRY004 -- as below
+            raise ValueError(f"the settings of the environment are a mapping, not {value!r}")  # noqa: TRY004 -- as below
         known = [field.name for field in fields(cls)]
         unknown = value.keys() - set(known)
         if unknown:

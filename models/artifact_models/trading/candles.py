@@ -75,7 +75,7 @@ def read_table(path: str | Path, *, time_format: str | None = None) -> pd.DataFr
             missing=("time",),
         )
     if table.empty:
-        raise BadCandles(f"{path} holds no bar")
+        raise BadCandles(f"{path} holds no bars")
     times = _times(table[name], str(path), time_format)
     _check_order(times, str(path))
     table.index = pd.DatetimeIndex(times, name="time")

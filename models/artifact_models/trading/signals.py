@@ -68,7 +68,7 @@ def signals_of(adapter: BaseModelAdapter, frame: Any) -> Signals:
     shares = _probabilities(adapter, frame)
     if shares is not None:
         if shares.shape[1] != 2:  # noqa: PLR2004 -- a fall and a rise
-            raise errors.FeatureMismatch(f"it tells {shares.shape[1]} classes apart, and a signal takes two")
+            raise errors.FeatureMismatch(f"it has {shares.shape[1]} classes, and a signal takes two")
         _check_labels(getattr(adapter, "classes", None))
         return Signals(shares[:, 1] - 0.5, "probability")
     values = np.asarray(adapter.predict(frame), dtype=np.float64)

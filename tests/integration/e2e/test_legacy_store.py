@@ -273,7 +273,7 @@ class TestBrokenRuns:
         folder = root / "gru" / "BTCEUR" / OLD
         names = json.loads((folder / "metadata.json").read_text())["feature_names"]
         edit(folder / "metadata.json", feature_names=[names[1], names[0], *names[2:]])
-        with pytest.raises(errors.FeatureMismatch, match="say two things"):
+        with pytest.raises(errors.FeatureMismatch, match="disagree"):
             ArtifactStore.open_legacy(root).get(f"gru/BTCEUR:{OLD}")
 
     def test_a_note_that_breaks_off_is_used_as_far_as_it_goes(self, root: Path) -> None:

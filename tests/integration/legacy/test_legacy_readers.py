@@ -485,8 +485,8 @@ class TestStableBaselines:
     @named(
         ("key", "value", "error", "why"),
         [
-            ("policy_class", None, Corrupt, "of which class its policy is"),
-            ("cg_max_steps", 15, RiskRefused, "algorithm that stable-baselines3 does not have"),
+            ("policy_class", None, Corrupt, "does not name the class of its policy"),
+            ("cg_max_steps", 15, RiskRefused, "unknown algorithm"),
             ("policy_kwargs", {"net_arch": [24, 24], "own": 1}, RiskRefused, "made with own"),
             (
                 "policy_kwargs",

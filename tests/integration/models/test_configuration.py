@@ -127,10 +127,10 @@ TYPOS = [
     ("ppo", {"timestep": 9}, "PPO has no setting 'timestep' (did you mean 'timesteps'?)"),
     ("ppo", {"gama": 0.9}, "did you mean 'gamma'?"),
     ("ppo", {"env": {"windows": 9}}, "config['env']: the environment has no setting 'windows' (did you mean 'window'?)"),
-    ("ppo", {"env": 3}, "config['env']: the settings of the environment are a mapping, and not 3"),
+    ("ppo", {"env": 3}, "config['env']: the settings of the environment are a mapping, not 3"),
     ("ppo", {"policy_kwargs": {"net_arc": [8]}}, "'policy_kwargs.net_arc' (did you mean 'policy_kwargs.net_arch'?)"),
     ("ppo", {"policy_kwargs": {"net_arch": {"policy": [8]}}}, "no setting 'policy_kwargs.net_arch.policy'"),
-    ("ppo", {"policy_kwargs": [8]}, "policy_kwargs is a mapping of settings, and not [8]"),
+    ("ppo", {"policy_kwargs": [8]}, "policy_kwargs is a mapping of settings, not [8]"),
     (
         "ppo",
         {"policy_kwargs": {"optimizer_kwargs": {"weight_decy": 0.1}}},

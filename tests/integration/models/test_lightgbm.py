@@ -180,7 +180,7 @@ class TestPredicting:
             np.testing.assert_array_equal(adapter.predict(one), expected)
 
     def test_windows_are_refused(self):
-        with pytest.raises(errors.FeatureMismatch, match="one row at a time"):
+        with pytest.raises(errors.FeatureMismatch, match="predicts from single rows"):
             fitted_trees().predict(np.zeros((2, 3, len(NAMES))))
 
     def test_the_selection_is_taken_if_one_says_so(self):
@@ -266,7 +266,7 @@ class TestClassifiers:
         assert run.verify(predict=True).ok
 
     def test_a_regression_has_no_probabilities(self):
-        with pytest.raises(errors.InvalidOption, match="'regression': it knows no probabilities"):
+        with pytest.raises(errors.InvalidOption, match="'regression': it has no probabilities"):
             fitted_trees().predict_proba(table())
 
 
