@@ -333,7 +333,7 @@ class _Scanner:
                 self._tree.problems.append(Problem(run.source, error))
 
     def _key(self, where: Path, model_type: str, symbol: tuple[str, ...]) -> ModelKey | None:
-        """Return the key, or report once why there is none."""
+        """Return the key, or report once why the name is refused."""
         try:
             return as_key(model_type, symbol)
         except InvalidName as error:

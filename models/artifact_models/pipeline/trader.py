@@ -137,7 +137,7 @@ class UnifiedPaperTrader:
     # ------------------------------------------------------------ the finders, by the names that scripts use
 
     def _find_latest_best_wf(self, model_type: str, symbol: str) -> str | None:
-        """Return the path of the best walk-forward model, which ``load_model`` takes, or ``None`` if there is none.
+        """Return the path of the best walk-forward model, which ``load_model`` takes, or ``None`` without one.
 
         Raises:
             Corrupt, Unavailable, …: there is one, and what it names cannot be told.
@@ -149,7 +149,7 @@ class UnifiedPaperTrader:
         return _path(run, f"model{file_paths.SUFFIXES[model_type][0]}")
 
     def _find_latest_unified_artifact(self, model_type: str, symbol: str, filename: str) -> str | None:
-        """Return the path of a file of the published run, else of the newest one, or ``None`` if there is none.
+        """Return the path of a file of the published run, else of the newest one, or ``None`` without one.
 
         The model's own file is meant by any name that it had (``model.pth``); that path is one that ``load_model``
         takes. What is published decides, and not the times of files.
