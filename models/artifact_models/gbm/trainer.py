@@ -154,9 +154,7 @@ class LightGBMTrainer:
         used = target[np.concatenate((train, valid))]
         holes = used.dtype.kind == "f" and not np.isfinite(used).all()
         if holes or (not self.is_classifier and used.dtype.kind not in "fiub"):
-            raise errors.InvalidInput(
-                "y holds NaN, infinite or non-numeric values where it is used: leave these rows out"
-            )
+            raise errors.InvalidInput("y holds NaN, an infinity or a value that is not a number: leave these rows out")
         if not self.is_classifier:
             return target, None
         try:

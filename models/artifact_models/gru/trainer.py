@@ -238,9 +238,7 @@ class GRUTrainer:
 
         used = target[np.concatenate((train, valid))]
         if used.dtype.kind not in "fiub" or not np.isfinite(used).all():
-            raise errors.InvalidInput(
-                "y holds NaN, infinite or non-numeric values where it is used: leave these rows out"
-            )
+            raise errors.InvalidInput("y holds NaN, an infinity or a value that is not a number: leave these rows out")
         if self.settings.objective == "binary" and not np.isin(used, (0, 1)).all():
             raise errors.InvalidInput(f"a binary objective takes 0 and 1 in y; it holds {np.unique(used)[:5].tolist()}")
 

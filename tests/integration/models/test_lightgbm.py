@@ -110,7 +110,7 @@ class TestTraining:
             ({"feature_names": ["a"]}, "1 names, and X has 6"),
             ({"selected_features": [0, 0]}, "each position once"),
             ({"y": np.where(np.arange(ROWS) == 5, np.inf, 1.0)}, "an infinity"),
-            ({"y": np.array(["a"] * ROWS)}, "no number"),
+            ({"y": np.array(["a"] * ROWS)}, "not a number"),
             ({"objective": "binary", "y": np.arange(ROWS) % 3}, "two labels in y; there are 3"),
             (
                 {"objective": "multiclass", "y": np.arange(ROWS) // 60},
@@ -241,7 +241,7 @@ class TestClassifiers:
     def test_labels_of_another_model_are_refused(self, labels, store):
         booster = plain_booster(table().to_numpy(), (target() > 0).astype(int), objective="binary")
         run = store.save(booster, "lightgbm/BTCEUR", features=FeatureSchema(NAMES), config={"classes": labels})
-        with pytest.raises(errors.Corrupt, match=f"2 classes apart, and {len(labels)} labels"):
+        with pytest.raises(errors.Corrupt, match=f"2 classes, and {len(labels)} labels"):
             load_adapter(run)
 
     def test_a_setting_called_classes_is_not_taken_for_labels(self, store):
