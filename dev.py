@@ -46,7 +46,7 @@ PROOFS = {
         "tests.proofs.publishes",
         "validated saves under faults, and an alias that never names a model that is broken",
     ),
-    "fuzz": ("tests.proofs.fuzz", "bytes and text that nobody would write, into everything that reads them"),
+    "fuzz": ("tests.proofs.fuzz", "arbitrary bytes and text, into everything that reads them"),
     "mutants": ("tools.mutants", "small damages to the code, each of which a test has to notice"),
     "replays": ("tests.proofs.replays", "what has hit other stores, done to this one"),
 }
@@ -241,7 +241,7 @@ def oldest(options: argparse.Namespace, arguments: Sequence[str]) -> int:
 
 
 def refuse(arguments: Sequence[str]) -> None:
-    """End with a sentence if there are arguments that nobody would read."""
+    """End with an error if there are arguments that would be ignored."""
     if arguments:
         raise Failed(f"unknown arguments: {' '.join(arguments)}")
 
@@ -275,7 +275,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     """Run one command and return its exit status."""
-    if sys.version_info < (3, 11):  # noqa: UP036 -- whoever starts it with an older one gets a sentence
+    if sys.version_info < (3, 11):  # noqa: UP036 -- an older one is told so
         print(f"dev.py needs Python 3.11 or later; this is {sys.version.split()[0]}", file=sys.stderr)
         return 2
     options, arguments = parser().parse_known_args()
