@@ -138,7 +138,7 @@ def test_the_space_is_that_of_the_observations():
         ({"episode_bars": 0}, "episode_bars"),
         ({"reward_scale": 0}, "reward_scale"),
         ({"windows": 5}, "no setting 'windows' .did you mean 'window'"),
-        ({"window": "5"}, "no settings"),
+        ({"window": "5"}, "not settings"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(wrong, why):
