@@ -48,7 +48,13 @@ HANDLES = {
     "surroundings",
 }  # a run, and how one comes about: one layer, no cycles
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
-BY_NAME = {"library", "import_module", "importlib.import_module", "pytest.importorskip"}  # functions that import
+BY_NAME = {
+    "library",
+    "import_library",
+    "import_module",
+    "importlib.import_module",
+    "pytest.importorskip",
+}  # functions that import
 GROUPS = {"artifact_store.codecs", "artifact_store.backends", "artifact_store.predictors"}  # entry points, not modules
 
 AT_IMPORT = {"pydantic", "pydantic_core", "filelock"}  # beside the standard library

@@ -230,12 +230,12 @@ def _other_manifest(exam: Examination, alias: Alias, pointer: Pointer, manifest:
 
 def _deleted(exam: Examination, alias: Alias, stone: Tombstone) -> None:
     if stone.state == "sealed":
-        message = f"it names {stone.run_id}, which was {stone.told} and is gone"
+        message = f"it names {stone.run_id}, which was {stone.summary} and is gone"
         exam.add("error", "pointer-dangling", alias.ref, message, remedy=f"artifact-store rollback {quoted(alias.ref)}")
         return
     exam.withdraw("sweep-due", stone.label)  # gc brings it back as well
     message = (
-        f"it names {stone.run_id}, which was {stone.told}: a promotion or a deletion crashed before it was complete"
+        f"it names {stone.run_id}, which was {stone.summary}: a promotion or a deletion crashed before it was complete"
     )
     repair = Repair(
         "restore", message, lambda _: restore.undelete(exam.context, alias.key, RunId(stone.run_id), alias.name)

@@ -156,10 +156,10 @@ def _stray(exam: Examination, group: Group, manifest: Manifest, other: Entry, na
 def _deleted(exam: Examination, group: Group, stone: Tombstone) -> None:
     if stone.state == "marked":
         if not exam.young(group.modified):
-            message = f"it was {stone.told}, and its files ({_size(group.others):,} bytes) can go"
+            message = f"it was {stone.summary}, and its files ({_size(group.others):,} bytes) can go"
             exam.add("note", "sweep-due", group.label, message, remedy="artifact-store gc --apply")
     elif group.others and stone.quarantine is not None:
-        message = f"it was {stone.told}; the damaged bytes are in its tombstone, {_count(group.others)} beside it"
+        message = f"it was {stone.summary}; the damaged bytes are in its tombstone, {_count(group.others)} beside it"
         exam.add(
             "note", "quarantined", group.label, message, remedy="`artifact-store gc --apply`, after the grace period"
         )

@@ -143,9 +143,9 @@ class _Survey:
         elif record.state == "marked":
             yield self._marked(group, record)
         elif group.others and record.quarantine is not None and self.now - group.modified < self.grace:
-            yield self._step(group, "keep", f"{record.told}; its files stay for {spoken(self.grace)}")
+            yield self._step(group, "keep", f"{record.summary}; its files stay for {spoken(self.grace)}")
         elif group.others:
-            why = "an earlier sweep was cut short" if record.quarantine is None else record.told
+            why = "an earlier sweep was cut short" if record.quarantine is None else record.summary
             yield self._step(group, "sweep", why)
 
     def _crashed(self, group: Group) -> Step:
@@ -172,12 +172,12 @@ class _Survey:
         until = group.manifest.modified + self.grace
         if self.now < until:
             return self._step(
-                group, "keep", f"{stone.told}; it can be brought back until {until:%Y-%m-%d %H:%M:%S} UTC"
+                group, "keep", f"{stone.summary}; it can be brought back until {until:%Y-%m-%d %H:%M:%S} UTC"
             )
         aliases = self._aliases(group.key).get(group.run_id, [])
         if aliases:
             return self._step(group, "restore", f"it was deleted, and {', '.join(aliases)} still names it")
-        return self._step(group, "sweep", stone.told)
+        return self._step(group, "sweep", stone.summary)
 
     def _aliases(self, key: ModelKey) -> dict[str, list[str]]:
         """Return the aliases of a model by the run that they name."""

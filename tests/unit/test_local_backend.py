@@ -93,7 +93,7 @@ def test_a_root_that_is_a_file_is_reported(root):
     root.write_bytes(b"")
     with pytest.raises(ContainerNotFound):
         LocalBackend(root).read("k", limit=9)
-    with pytest.raises(NotAStore, match="no folder"):
+    with pytest.raises(NotAStore, match="is not a folder"):
         LocalBackend(root / "below").write("k", b"", when=IfAbsent())
 
 

@@ -183,7 +183,7 @@ def test_damaged_bytes_are_kept_in_quarantine_and_never_come_back_as_a_run():
     bad = bytes(range(256))
     stone = read(Tombstone.quarantined(KEY, RunId(RUN_ID), bad, note()).to_bytes())
     assert (stone.state, stone.manifest, stone.quarantine.content) == ("sealed", None, bad)
-    assert "put into quarantine, its manifest being damaged, at 2024" in stone.told
+    assert "put into quarantine, its manifest being damaged, at 2024" in stone.summary
     with pytest.raises(Corrupt):
         stone.restored()
     assert "quarantine" not in json.loads(marked().to_bytes())

@@ -1,4 +1,4 @@
-"""LightGBM's text of a model, checked before LightGBM sees it, since its parser and its trees believe every number.
+"""LightGBM's text of a model, checked before LightGBM sees it, since its parser and its trees trust every number.
 
 A text that parses can still name a feature or a child that is not there; predicting then reads foreign memory or never
 ends. Here every tree has to be one: each node and each leaf reached exactly once from the root, each feature and each
@@ -41,7 +41,7 @@ _PER_NODE: Final = ("split_gain", "internal_value", "internal_weight", "internal
 _PER_LEAF: Final = ("leaf_weight", "leaf_count")
 
 
-def check_text(text: str, *, what: str) -> None:
+def check_model_text(text: str, *, what: str) -> None:
     """Raise ``Corrupt`` unless the text describes trees that can be walked, and nothing outside of them.
 
     Not checked: whether the numbers at the splits and leaves are the right ones.
@@ -74,13 +74,13 @@ def parsable(text: str, *, what: str) -> str:
 
 
 def check_written(text: str, *, what: str) -> None:
-    """Raise ``Corrupt`` unless the text is one that LightGBM can have written, and passes :func:`check_text`.
+    """Raise ``Corrupt`` unless the text is one that LightGBM can have written, and passes :func:`check_model_text`.
 
     Every tree is where the head says, each row holds as many numbers as the tree needs, and what follows is whole.
     """
-    check_text(text, what=what)
+    check_model_text(text, what=what)
     if "\r" in text:
-        raise Corrupt(f"{what} is no text that LightGBM writes: it holds a carriage return")
+        raise Corrupt(f"{what} is not text that LightGBM writes: it holds a carriage return")
     try:
         head, trees, rest = _parts(text)
         _check_words(head)
@@ -88,7 +88,7 @@ def check_written(text: str, *, what: str) -> None:
             _check_rows(tree)
         _check_rest(rest)
     except (ValueError, KeyError, IndexError) as error:
-        raise Corrupt(f"{what} is no text that LightGBM writes: {error}") from error
+        raise Corrupt(f"{what} is not text that LightGBM writes: {error}") from error
 
 
 def words(row: str) -> list[str]:
@@ -140,7 +140,7 @@ def _check_rest(lines: list[str]) -> None:
         return
     begin, end = (lines.index(mark) for mark in _PARAMETERS)
     if not all(_PARAMETER.fullmatch(line) for line in lines[begin + 1 : end] if line):
-        raise ValueError("its parameters are none")
+        raise ValueError("its parameters are not valid")
     if begin > end or any(mark in lines[end + 1 :] for mark in (*_PARAMETERS, _END)):
         raise ValueError("its parameters are not in one place")
 

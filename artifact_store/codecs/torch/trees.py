@@ -81,5 +81,5 @@ def _nothing(record: Any, where: str) -> Corrupt:
 
 def _pair(part: Any, where: str, tensors: Mapping[str, Any]) -> tuple[Any, Any]:
     if not isinstance(part, list) or len(part) != 2 or type(part[0]) not in (str, int):  # noqa: PLR2004 -- key and value
-        raise Corrupt(f"{where} is recorded with {str(part)[:40]!r}, which is no key and value")
+        raise Corrupt(f"{where} is recorded with {str(part)[:40]!r}, which is not a key and a value")
     return part[0], unpack(part[1], f"{where}/{part[0]}", tensors)

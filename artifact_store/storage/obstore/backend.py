@@ -46,7 +46,7 @@ from artifact_store.storage.exact_size import exactly, wrong_size
 from artifact_store.storage.http import Attempt, Operation
 from artifact_store.storage.obstore import listing
 from artifact_store.storage.obstore.client import Clients, Purpose, runtime_lost
-from artifact_store.storage.obstore.errors import UnlistableKey, translate
+from artifact_store.storage.obstore.errors import UnlistableKey, translate_obstore_error
 from artifact_store.storage.obstore.options import cloud_config
 from artifact_store.storage.obstore.upload import feed
 from artifact_store.storage.options import GCS, S3, StorageOptions, StoreURL
@@ -180,7 +180,7 @@ class ObstoreBackend(Backend):
             substitute.close()
 
     def _listing(self, listed: Callable[[_Requests | Backend], Iterator[T]]) -> Iterator[T]:
-        """Yield a listing; on S3 through s3fs where somebody stored a key that obstore cannot spell.
+        """Yield a listing; on S3 through s3fs if a key there is not supported by obstore.
 
         One such object, anybody's, would otherwise hide all others.
         """
@@ -351,7 +351,7 @@ class _Requests:
         def once(_: Any, client: Any) -> list[Entry]:
             return [
                 Entry(held["path"][cut:], held["size"], held["last_modified"])
-                for held in listing.objects(client, whole, timeout=self._timeout)
+                for held in listing.list_objects(client, whole, timeout=self._timeout)
                 if held["path"].startswith(whole)
             ]
 
@@ -383,8 +383,8 @@ class _Requests:
         except ArtifactStoreError:
             raise
         except Exception as error:  # noqa: BLE001 -- obstore raises its own kinds and builtin ones, without a common base
-            trouble = translate(error, attempt, self._secrets + self._clients.secrets())
-        raise trouble
+            failure = translate_obstore_error(error, attempt, self._secrets + self._clients.secrets())
+        raise failure
 
     def _attempt(self, operation: Operation, key: str, *, conditional: bool = False) -> Attempt:
         return Attempt(operation, key, self._url.text, conditional)

@@ -14,7 +14,7 @@ def length_of(answer: Mapping[str, Any], attempt: Attempt) -> int:
     """Return how long the body says that it is.
 
     Raises:
-        Unreachable: it does not say; then nobody could tell whether it came whole.
+        Unreachable: it does not say, so a truncated one would not be noticed.
     """
     length = answer.get("ContentLength")
     if not isinstance(length, int) or length < 0:
@@ -34,8 +34,8 @@ def check_page(page: Mapping[str, Any], attempt: Attempt) -> None:
     """
     if not isinstance(page.get("IsTruncated"), bool):
         raise Unreachable(
-            f"{attempt.url}: what was answered to a listing of {attempt.key!r} is none; is there a proxy, or another "
-            "server, at this address?"
+            f"{attempt.url}: the response to a listing of {attempt.key!r} is not a listing; is there a proxy, or "
+            "another server, at this address?"
         )
     for held in page.get("Contents", ()):
         size, modified = held.get("Size"), held.get("LastModified")
@@ -62,7 +62,7 @@ class Tokens:
         """Return the token of the next page.
 
         Raises:
-            Corrupt: there is none, or one that was there before: the listing would never end.
+            Corrupt: it is missing or repeated: the listing would never end.
         """
         token = page.get("NextContinuationToken")
         return str(self._advance(token)[0])

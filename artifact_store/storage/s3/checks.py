@@ -62,8 +62,8 @@ def _lifecycle(rules: Rules | ArtifactStoreError, bucket: str, prefix: str) -> T
     ending = _in_force(rules, prefix, _ABORT)
     days = [rule["AbortIncompleteMultipartUpload"].get("DaysAfterInitiation") for rule in ending]
     if days:
-        return Trait("lifecycle", "fine", f"uploads that nobody ends are aborted after {min(days)} days")
-    message = "no lifecycle rule aborts uploads that nobody ends: those of processes that are killed take room for ever"
+        return Trait("lifecycle", "fine", f"unfinished uploads are aborted after {min(days)} days")
+    message = "no lifecycle rule aborts unfinished uploads: those of killed processes take space for ever"
     return Trait("lifecycle", "warning", message, _to_add(bucket, rules, _ABORT))
 
 
@@ -77,7 +77,7 @@ def _versioning(ask: Ask, rules: Rules | ArtifactStoreError, bucket: str, prefix
     message = f"versioning is {status.lower()}: what gc removes and what a publish replaces stays as an old version"
     if not isinstance(rules, ArtifactStoreError) and _in_force(rules, prefix, _EXPIRE):
         return Trait("versioning", "fine", f"{message}, until a lifecycle rule lets it expire")
-    message = f"{message}, and is paid for, until somebody removes it"
+    message = f"{message}, and is paid for, until it is removed"
     return Trait("versioning", "warning", message, _to_add(bucket, rules, _ABORT, _EXPIRE))
 
 
