@@ -189,9 +189,7 @@ def _size(path: Path) -> int:
 def _schema(path: Path) -> FeatureSchema:
     try:
         with path.open("rb") as file:
-            value = parse_json(
-                file.read(MAX_MANIFEST + 1), limit=MAX_MANIFEST, what=str(path)
-            )  # it would be stored in one
+            value = parse_json(file.read(MAX_MANIFEST + 1), limit=MAX_MANIFEST, what=str(path))  # it is stored in one
     except Corrupt as error:
         raise InvalidOption(f"the schema cannot be read: {error}") from error
     described = value if isinstance(value, dict) else {"names": value}

@@ -61,7 +61,7 @@ def plain_array(array: Any, what: str) -> dict[str, Any]:
     if len(flat) > 1 and len({*array.ravel().view(f"V{array.dtype.itemsize}").tolist()}) == 1:
         record["values"] = flat[0]
     if read_array(record, what).tobytes() != array.tobytes():
-        raise NotEncodable(f"{what} holds numbers that JSON would bend: {str(array)[:60]}")
+        raise NotEncodable(f"{what} holds numbers that JSON would change: {str(array)[:60]}")
     return record
 
 

@@ -146,7 +146,7 @@ class CodecRegistry:
         if not problem and CodecRef(made.name, made.version) != ref:
             problem = f"it calls itself {made.name}-{made.version}"
         if problem:
-            raise CodecUnavailable(f"the codec {ref} of {owner_of(entry)} is not one: {problem}")
+            raise CodecUnavailable(f"the codec {ref} of {owner_of(entry)} is not a codec: {problem}")
         return self._loaded.setdefault(entry, made)
 
     def _newest(self) -> dict[str, CodecRef]:

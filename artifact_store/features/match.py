@@ -15,9 +15,7 @@ from artifact_store.features.columns import Columns, quote_names
 
 Extra = Literal["ignore", "refuse"]
 
-_MOST_GUESSES: Final = (
-    50  # comparing texts is quadratic: a table with thousands of unknown columns needs no suggestions
-)
+_MOST_GUESSES: Final = 50  # comparing texts is quadratic: thousands of unknown columns need no suggestions
 _FILLERS: Final = re.compile(r"[\s_\-.]+")
 
 

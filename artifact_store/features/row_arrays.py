@@ -182,7 +182,7 @@ def _refuse(unfit: Mapping[str, tuple[str, str]]) -> None:
     if unfit:
         shown = ", ".join(f"{name!r} is {found}" for name, (_, found) in list(unfit.items())[:10])
         raise FeatureMismatch(
-            f"a row with names holds numbers, but {shown}. Give a table, be it of one row, for text and categories "
+            f"a row with names holds numbers, but {shown}. Give a table, even of one row, for text and categories "
             "(pandas.DataFrame makes one of rows)",
             dtype=unfit,
         )

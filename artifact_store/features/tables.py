@@ -239,8 +239,7 @@ def to_pandas(table: Any, codes: Mapping[str, list[int]], categories: Mapping[st
     except ImportError as error:
         held = f"{sorted(codes)[:10]} hold categories" if codes else "text was missing as NaN, or NA, in training"
         raise Unsupported(
-            f"{held}, and a model is given that in a pandas table, as no other one says it; install pandas: "
-            "pip install 'artifact-store[tables]'"
+            f"{held}, which models take in a pandas table only; install pandas: pip install 'artifact-store[tables]'"
         ) from error
     frame = narwhal(table)
     made = {name: None if name in codes else _plain(frame[name]) for name in frame.columns}
@@ -304,9 +303,8 @@ def describe_table(table: Any) -> tuple[list[str], dict[str, str], dict[str, lis
     frame = narwhal(table)
     dtypes = {name: word(dtype) for name, dtype in frame.schema.items()}
     unfit = {name: dtype for name, dtype in dtypes.items() if dtype not in (*NUMBERS, "string", "category")}
-    unfit |= {
-        name: str(table.dtypes[name]) for name in kind.not_numpy(table) if _is_listless(dtypes[name], table[name])
-    }
+    others = [name for name in kind.not_numpy(table) if _is_listless(dtypes[name], table[name])]
+    unfit |= {name: str(table.dtypes[name]) for name in others}
     if unfit:
         shown = ", ".join(f"{name!r} is {dtype}" for name, dtype in list(unfit.items())[:10])
         raise InvalidInput(f"features are numbers, text or categories, but {shown}; convert or drop these columns")

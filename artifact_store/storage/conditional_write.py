@@ -80,7 +80,7 @@ def settle(
     key: str,
     write_id: str | None = None,
 ) -> Outcome:
-    """Send the same write until it is known to have landed, or to be beaten.
+    """Send the same write until it is known to have landed, or to have lost.
 
     ``send`` makes the same write with the same precondition each time; ``look`` reads what is stored.
 

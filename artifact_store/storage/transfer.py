@@ -140,7 +140,7 @@ class Workers:
 
 
 def until(stop: threading.Event, patience: RetryPolicy) -> RetryPolicy:
-    """Return the same patience, which ends with ``Cancelled`` at the next pause after ``stop``."""
+    """Return the same policy, which ends with ``Cancelled`` at the next pause after ``stop``."""
 
     def sleep(seconds: float) -> None:
         patience.sleep(seconds)
@@ -152,7 +152,7 @@ def until(stop: threading.Event, patience: RetryPolicy) -> RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where the files of one save go, and whether anybody else could use the same names."""
+    """Where the files of one save go, and whether another writer could use the same names."""
 
     key: keys.ModelKey
     run_id: keys.RunId

@@ -108,7 +108,7 @@ def _parts(text: str) -> tuple[dict[str, str], list[list[str]], list[str]]:
         trees.append(block.split("\n")[1:])
         start += size
     if not text.startswith(f"{_END}\n", start) or not text.endswith("\n"):
-        raise ValueError("the trees end elsewhere than they should, or the text does")
+        raise ValueError("the trees or the text end at the wrong place")
     return head, trees, text[start:].split("\n")[1:]
 
 
@@ -179,18 +179,18 @@ def _check_tree(tree: Mapping[str, str], features: int) -> None:
     leaves, categories = _number(tree["num_leaves"]), _number(tree["num_cat"])
     nodes = leaves - 1
     if not leaves or len(tree["leaf_value"].split()) != leaves:
-        raise ValueError(f"a tree of {leaves} leaves has other values")
+        raise ValueError(f"a tree of {leaves} leaves has the wrong number of values")
     if nodes:
         split, kinds = (_numbers(tree[name], nodes) for name in ("split_feature", "decision_type"))
         if max(split) >= features or max(kinds) > _KINDS:
-            raise ValueError(f"a tree asks for feature {max(split)} of {features}")
+            raise ValueError(f"a tree uses feature {max(split)} of {features}")
         thresholds = tree["threshold"].split()
         if len(thresholds) != nodes:
             raise ValueError("a tree has other thresholds than nodes")
         _check_shape(*(_numbers(tree[name], nodes, low=-leaves) for name in ("left_child", "right_child")))
         sets = [float(value) for value, kind in zip(thresholds, kinds, strict=True) if kind & _CATEGORICAL]
         if not all(0 <= number < categories and number == int(number) for number in sets):
-            raise ValueError("a tree asks for a set of categories that it has not")
+            raise ValueError("a tree uses a set of categories that does not exist")
     if categories:
         _check_categories(tree, categories)
     if _number(tree.get("is_linear", "0")):
@@ -228,7 +228,7 @@ def _check_linear(tree: Mapping[str, str], leaves: int, features: int) -> None:
     if len(used) != sum(sizes) or len(factors) != sum(sizes) or len(tree["leaf_const"].split()) != leaves:
         raise ValueError("a tree has other factors in its leaves than it says")
     if used and max(_numbers(tree["leaf_features"], len(used))) >= features:
-        raise ValueError("a leaf asks for a feature that there is not")
+        raise ValueError("a leaf uses a feature that does not exist")
 
 
 def _number(text: str) -> int:

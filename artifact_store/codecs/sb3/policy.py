@@ -128,9 +128,8 @@ class SB3Codec:
         """
         del options
         path = directory / f"{stem}.json"
-        record = parse_document(
-            files.read_file(path, limit=files.MAX_SETTINGS), limit=files.MAX_SETTINGS, what=path.name
-        )
+        limit = files.MAX_SETTINGS
+        record = parse_document(files.read_file(path, limit=limit), limit=limit, what=path.name)
         check_expansion(record, path.name)
         tensors = read_tensors(self, files.field(record, "tensors", dict), directory / f"{stem}.safetensors")
         state = _state(record, tensors)
@@ -294,9 +293,8 @@ def build_algorithm(state: SB3State, *, device: str = "cpu") -> Any:
         raise Corrupt(f"{state.algorithm[:40]!r} with the policy {state.policy[:40]!r} is not supported")
     given = read_plain_settings(codec, state.hyperparameters, HYPERPARAMETERS[state.algorithm], state.algorithm)
     policy_kwargs = read_plain_settings(codec, state.policy_kwargs, POLICY_KWARGS, "policy_kwargs")
-    spaces = {
-        name: read_plain_space(codec, getattr(state, name), name) for name in ("observation_space", "action_space")
-    }
+    names = ("observation_space", "action_space")
+    spaces = {name: read_plain_space(codec, getattr(state, name), name) for name in names}
     if type(state.n_envs) is not int or not 0 < state.n_envs <= MOST_ENVIRONMENTS:
         raise Corrupt(f"it is recorded with {state.n_envs!r} environments")
     _check_sizes(codec, state, policy_kwargs, spaces)

@@ -233,7 +233,7 @@ def _read_all(file: BufferedReader, what: str, torch: Any) -> dict[str, Any]:
 def _offset(entry: Any) -> tuple[int, int]:
     offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(type(place) is int for place in offsets):  # noqa: PLR2004
-        raise Corrupt("a tensor in the header says not where it is")
+        raise Corrupt("a tensor in the header has no valid offsets")
     return offsets[0], offsets[1]
 
 

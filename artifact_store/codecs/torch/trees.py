@@ -76,7 +76,7 @@ _LEAVES: Final[dict[str, Callable[[Any, str, Mapping[str, Any]], Any]]] = {
 
 
 def _nothing(record: Any, where: str) -> Corrupt:
-    return Corrupt(f"{where} is recorded as {str(record)[:60]!r}, which says nothing")
+    return Corrupt(f"{where} is recorded as {str(record)[:60]!r}, which is not valid")
 
 
 def _pair(part: Any, where: str, tensors: Mapping[str, Any]) -> tuple[Any, Any]:

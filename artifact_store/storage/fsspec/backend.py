@@ -222,7 +222,7 @@ class FsspecBackend(Backend):
     def traits(self, *, probes: bool) -> Iterator[Trait]:
         """Yield that fsspec has no way to ask for the rules of a bucket."""
         del probes
-        return not_asked("fsspec asks for no rules of a bucket") if self._bucketed else iter(())
+        return not_asked("fsspec cannot read the rules of a bucket") if self._bucketed else iter(())
 
     def close(self) -> None:
         """Forget this process's filesystem; most hold nothing that needs closing."""
@@ -281,9 +281,7 @@ class FsspecBackend(Backend):
                 send(fs, path)
             except FileNotFoundError:
                 if self._bucketed:  # making the folder would mean making the bucket
-                    raise ContainerNotFound(
-                        f"{self.url}: cannot write {key!r}: {self._bucket!r} does not exist"
-                    ) from None
+                    raise ContainerNotFound(f"{self.url}: cannot write {key!r}: {self._bucket!r} is missing") from None
                 fs.makedirs(fs._parent(path), exist_ok=True)  # noqa: SLF001 -- the filesystem's own idea of a parent
                 send(fs, path)
 

@@ -11,8 +11,8 @@ import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from artifact_store.errors import (
@@ -203,16 +203,6 @@ class LocalBackend(Backend):
         """Yield where the folder lives, who may look into it, and what its locks and links are like."""
         return traits_of(self._root, network=network_reason(self._root), probes=probes)
 
-    def remove_leftovers(self, *, older_than: timedelta, now: datetime) -> Sequence[Path]:
-        """Remove the temporary files of writers that were killed, and return where they were.
-
-        ``older_than`` must be longer than any upload takes; ``now`` is compared with the clock of the file system.
-        """
-        found = [upload for upload in self.unfinished() if now - upload.begun > older_than]
-        for upload in found:
-            self.discard(upload)
-        return [self._path(upload.key) for upload in found]
-
     # ------------------------------------------------------------ listing
 
     def list(self, prefix: str) -> Iterator[Entry]:
@@ -375,7 +365,7 @@ class LocalBackend(Backend):
 
     def _require(self, promised: bool) -> None:  # noqa: FBT001 -- one of the capabilities, named at the call
         if not promised:
-            message = f"{self._root} cannot be written under a condition: {self.capabilities.reason}"
+            message = f"conditional writes to {self._root} are not possible: {self.capabilities.reason}"
             raise ConditionsUnsupported(message)
 
     def _expect(self, key: str, version: Version) -> None:

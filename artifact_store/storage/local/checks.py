@@ -85,7 +85,7 @@ def _everything(root: Path) -> Iterator[tuple[Path, str, int]]:
 
 
 def make_private(root: Path) -> None:
-    """Take away what anybody but the owner may do with the folder and all that is in it.
+    """Remove the permissions of group and others from the folder and all in it.
 
     Raises:
         AccessDenied: some of it belongs to another user; the rest is private.

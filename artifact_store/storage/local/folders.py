@@ -101,7 +101,7 @@ class Folder(abc.ABC):
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Let go of the folder."""
+        """Close the folder."""
 
 
 class PosixFolder(Folder):

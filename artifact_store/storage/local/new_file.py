@@ -33,7 +33,7 @@ class NewFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Let go of everything; a file that did not get its name is removed."""
+        """Close everything; a file that did not get its name is removed."""
         with contextlib.suppress(OSError):  # the failure that led here is the one to report
             if self._descriptor is not None:
                 os.close(self._descriptor)

@@ -165,7 +165,7 @@ class ObstoreBackend(Backend):
         """Yield the rules of the bucket on S3, through s3fs, since obstore asks no such questions."""
         if self._place.scheme == S3 and find_spec("s3fs") is not None:
             return self._through_s3fs().traits(probes=probes)
-        return not_asked("obstore asks for no rules of a bucket; on S3, s3fs does where it is installed")
+        return not_asked("obstore cannot read the rules of a bucket; on S3, s3fs can if installed")
 
     def server_time(self) -> datetime | None:
         """Return what the clock of an S3 server says, through s3fs."""
@@ -286,7 +286,7 @@ class _Requests:
                 raise wrong_size(key, expected=size, actual=answer.meta["size"])
             pieces = list(answer.stream(min_chunk_size=_PIECE))
             if sum(map(len, pieces)) != stop - start:
-                raise Unreachable(f"{self._url}: the answer with {key!r} broke off; try again")
+                raise Unreachable(f"{self._url}: the response with {key!r} was cut off; try again")
             return pieces, self._version(answer.meta, attempt)
 
         purpose: Purpose = "control" if stop - start <= _QUICK else "download"
@@ -403,7 +403,7 @@ class _Requests:
         etag = held["e_tag"]
         if not etag:
             raise Unsupported(
-                f"{attempt.url}: the server tells no ETag for {attempt.key!r}, so nothing can be compared"
+                f"{attempt.url}: the server returned no ETag for {attempt.key!r}, so nothing can be compared"
             )
         # Google's own condition is on the generation, which unlike its ETag is never used twice.
         return Version(f"{held['version']}\n{etag}" if self._url.scheme == GCS and held["version"] else etag)

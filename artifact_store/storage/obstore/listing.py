@@ -57,7 +57,7 @@ async def _objects(client: Any, prefix: str, seconds: float) -> list[Any]:
             raise _endless(prefix, seconds) from error
         new = [held for held in page if held["path"] not in seen]
         if page and not new:
-            raise Corrupt(f"the listing of {prefix!r} tells the same again and again: the server does not go on")
+            raise Corrupt(f"the listing of {prefix!r} repeats: the server does not advance")
         seen.update(held["path"] for held in new)
         found += new
 

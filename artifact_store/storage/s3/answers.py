@@ -21,7 +21,7 @@ def length_of(answer: Mapping[str, Any], attempt: Attempt) -> int:
         body = answer.get("Body")
         if body is not None:
             body.close()
-        raise Unreachable(f"{attempt.url}: the answer with {attempt.key!r} does not say how long it is")
+        raise Unreachable(f"{attempt.url}: the response with {attempt.key!r} does not say how long it is")
     return length
 
 
@@ -79,8 +79,8 @@ class Tokens:
     def _advance(self, *token: object) -> tuple[object, ...]:
         if not all(token) or token in self._seen:
             raise Corrupt(
-                f"{self._attempt.url}: the listing of {self._attempt.key!r} does not go on where it ended: the server "
-                "says that there is more, and not where"
+                f"{self._attempt.url}: the listing of {self._attempt.key!r} is truncated, and the server gives "
+                "no new token to continue with"
             )
         self._seen.add(token)
         return token

@@ -362,7 +362,7 @@ def _condition(when: Precondition) -> dict[str, str]:
 def _version(answer: Mapping[str, Any], attempt: Attempt) -> Version:
     etag = answer.get("ETag")
     if not etag:
-        raise ConditionsUnsupported(f"{attempt.url}: the server gives {attempt.key!r} no ETag, so no version")
+        raise ConditionsUnsupported(f"{attempt.url}: the server returned no ETag for {attempt.key!r}")
     return Version(etag)
 
 

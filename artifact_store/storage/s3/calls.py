@@ -117,7 +117,7 @@ class Calls:
             raise
         if future.cancelled():
             raise DeadlineExceeded(
-                f"{self.url}: cannot {attempt.operation} {attempt.key!r}: nothing moved for {self.timeout:g} seconds; "
+                f"{self.url}: cannot {attempt.operation} {attempt.key!r}: no data for {self.timeout:g} seconds; "
                 "try again later, or give a longer timeout"
             )
         return future.result()
