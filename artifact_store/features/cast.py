@@ -147,8 +147,8 @@ def report(problems: Mapping[str, tuple[str, str]], unseen: Mapping[str, list[ob
             f"{name!r}: expected {want}, found {have}" for name, (want, have) in list(problems.items())[:10]
         )
         raise FeatureMismatch(
-            f"{len(problems)} of {len(columns.names)} columns cannot be converted to the trained dtype without changing "
-            f"a value: {shown}. Convert them as it was done in training",
+            f"{len(problems)} of {len(columns.names)} columns cannot be converted to the trained dtype without "
+            f"changing a value: {shown}. Convert them as it was done in training",
             dtype=problems,
         )
     if unseen:
