@@ -4,6 +4,8 @@ Needs a Python of 3.11 or later and nothing else. Everything is installed into `
 versions of ``constraints.txt``, and used again until the requirements change. pip's own configuration and
 environment variables (an index, a proxy, a certificate) are honoured. Nothing outside the checkout is changed,
 except that ``test --windows`` installs Wine and a cross compiler through apt.
+
+Why: docs/decisions/0017-dev-py-and-pip.md
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ PROOFS = {
         "tests.proofs.publishes",
         "validated saves under faults, and an alias that never names a model that is broken",
     ),
-    "fuzz": ("tests.proofs.fuzz", "bytes and text that nobody would write, into everything that reads them"),
+    "fuzz": ("tests.proofs.fuzz", "arbitrary bytes and text, into everything that reads them"),
     "mutants": ("tools.mutants", "small damages to the code, each of which a test has to notice"),
     "replays": ("tests.proofs.replays", "what has hit other stores, done to this one"),
 }
@@ -239,7 +241,7 @@ def oldest(options: argparse.Namespace, arguments: Sequence[str]) -> int:
 
 
 def refuse(arguments: Sequence[str]) -> None:
-    """End with a sentence if there are arguments that nobody would read."""
+    """End with an error if there are arguments that would be ignored."""
     if arguments:
         raise Failed(f"unknown arguments: {' '.join(arguments)}")
 
@@ -273,7 +275,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     """Run one command and return its exit status."""
-    if sys.version_info < (3, 11):  # noqa: UP036 -- whoever starts it with an older one gets a sentence
+    if sys.version_info < (3, 11):  # noqa: UP036 -- an older one is told so
         print(f"dev.py needs Python 3.11 or later; this is {sys.version.split()[0]}", file=sys.stderr)
         return 2
     options, arguments = parser().parse_known_args()

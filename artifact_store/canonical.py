@@ -5,6 +5,8 @@ JSON requires, integers in full, floats in Python's shortest round-trip form, no
 equal bytes, so a sha256 of the bytes identifies the value.
 
 The strict decoder refuses whatever two readers could understand in two ways. Owns no meaning of any document.
+
+Why: docs/decisions/0004-canonical-json.md
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A run that is being written: filled part by part, committed as a whole, published as its policy says.
 
-Composes what ``core``, ``codecs`` and ``ops`` do, and holds no rule of its own.
+Composes what ``core``, ``codecs`` and ``ops`` do, and has no rule of its own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from artifact_store.core.manifest import CodecRecord, Component, Manifest, Paren
 from artifact_store.core.policy import Policy, intent
 from artifact_store.errors import FileNotInRun, InvalidName, InvalidOption, NoCodec, NotEncodable
 from artifact_store.features.schema import FeatureSchema
-from artifact_store.ops import lineage, probe, signing, store_record
+from artifact_store.ops import lineage, opening, probe, signing
 from artifact_store.ops.context import Context
 from artifact_store.publication import Publication
 from artifact_store.run import Example, Run
@@ -195,7 +195,7 @@ class Draft:
         self._extra[name] = source
 
     def add_example(self, example: Example) -> None:
-        """Store golden predictions, so that anybody can check that the model still says the same.
+        """Store golden predictions, so that it can be checked that the model still says the same.
 
         :meth:`commit` asks the model for them, as it will be loaded, where a predictor for it is installed.
 
@@ -276,7 +276,7 @@ class Draft:
             ArtifactStoreError: the store cannot be written, or this client cannot sign.
         """
         signing.check_able(self._context)
-        store_record.opened(self._context)
+        opening.ensure_open(self._context)
         self._publication.check(self._publication.look_up())
         probe.try_to_write(self._context.backend, self._context.patience)
 
@@ -382,4 +382,4 @@ def _number(name: str, value: Any) -> float | int | str:
         return int(value)
     if isinstance(value, int | float) or (isinstance(value, str) and value in NON_FINITE):
         return value
-    raise InvalidOption(f"the metric {name!r} is {value!r}, which is no number")
+    raise InvalidOption(f"the metric {name!r} is {value!r}, which is not a number")

@@ -1,6 +1,8 @@
 """What a save proves before it goes on: that its example is what the model says, and that what is stored can be used.
 
 Composes what ``ops`` does; the draft decides when.
+
+Why: docs/decisions/0015-validated-publishes.md
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from artifact_store.ops.context import Context
 from artifact_store.ops.golden import check_example
 from artifact_store.ops.validate import Validation
 from artifact_store.ops.verdict import Verdict
-from artifact_store.run import Held, Run
+from artifact_store.run import CachingRun, Run
 
 
 def repeat_example(
@@ -46,7 +48,7 @@ def repeat_example(
     paths = [path for component in components.values() for path in component.files]
     files = tuple(FileEntry(path=path, key=path, size=0, sha256="0" * 64) for path in paths)
     planned = Manifest(store_id="", files=files, components=components, **fields)
-    found = check_example(Held(context, planned, decode))
+    found = check_example(CachingRun(context, planned, decode))
     if found.verdict is not Verdict.WRONG or found.error is None:
         return
     if isinstance(found.error, NotEncodable):

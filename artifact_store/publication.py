@@ -52,14 +52,14 @@ class Publication:
         return seen
 
     def check(self, seen: SeenPointer) -> None:
-        """Refuse, while nothing is visible, to publish over a pointer that the policy does not believe."""
+        """Refuse, while nothing is visible, to publish over a pointer that the policy does not trust."""
         if seen is not None and not isinstance(self.policy, Never | Later):
-            signing.believe(self.context, seen.value)
+            signing.check_pointer_for_publish(self.context, seen.value)
 
     def carry_out(self, run: Run, seen: SeenPointer, *, reason: str) -> Published:
         """Validate the run that was committed, if that is asked for, and publish it as the policy says.
 
-        What speaks against it is in the answer. An error after the commit names the run that it concerns.
+        The reasons against it are in the answer. An error after the commit names the run that it concerns.
         """
         if not self.validate:
             return self._publish(run.manifest, seen, reason)
@@ -84,16 +84,16 @@ class Publication:
             return Published(None, "publishing it was left for later")
         if seen is not None and seen.value.run_id == manifest.run_id:
             return Published(seen.value)  # an equal save was faster, and has published it
-        context, note = self.context, self.context.note(reason)
+        context, info = self.context, self.context.publish_info(reason)
         try:
-            decision = publish.publish(context, self.alias, manifest, self.policy, note, seen=seen)
+            decision = publish.publish(context, self.alias, manifest, self.policy, info, seen=seen)
             if self.validate and decision.pointer is not None:  # time enough for another client to delete the run
-                promote.kept(context, decision.pointer, manifest, note)
+                promote.check_still_there(context, decision.pointer, manifest, info)
         except ArtifactStoreError as error:
             error.committed = manifest.label
             raise
         except BaseException as error:
-            error.add_note(f"The run {manifest.label} is committed; whether it is published, its alias tells.")
+            error.add_note(f"The run {manifest.label} is committed; look at its alias to see whether it is published.")
             raise
         return Published(decision.pointer, str(decision.refusal or ""), decision.refusal)
 

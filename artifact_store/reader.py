@@ -15,7 +15,7 @@ from artifact_store.core.keys import KeyLike, ModelKey
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Pointer, Publish
 from artifact_store.core.references import RefLike, RunRef
-from artifact_store.ops import audit, diff, listing, resolve, store_record, verify
+from artifact_store.ops import diff, listing, opening, resolve, verify
 from artifact_store.ops.context import Context
 from artifact_store.ops.diff import Difference
 from artifact_store.ops.golden import check_example
@@ -42,24 +42,24 @@ class Reader:
         return self._context.backend.url
 
     @property
-    def guarantees(self) -> store_record.Guarantees:
+    def guarantees(self) -> opening.Guarantees:
         """What holds for writes here. Does no input or output: ``probed`` turns true with the first write."""
-        return store_record.guarantees(self._context)
+        return opening.guarantees(self._context)
 
     def exists(self) -> bool:
-        """Return whether there is a ``_store.json``, be it a damaged one: one small request.
+        """Return whether there is a ``_store.json``, even a damaged one: one small request.
 
         Raises:
             Unavailable, AccessDenied: the storage does not answer.
         """
-        return store_record.is_there(self._context.records)
+        return opening.store_exists(self._context.records)
 
     def get(self, ref: RefLike) -> Run:
         """Return the run that a reference names, without its files: one request.
 
         Raises:
-            AliasNotFound, AliasRetired, RunNotFound, RunDeleted, AmbiguousRun: it names none, or not one.
-            Corrupt: the pointer or the manifest cannot be believed.
+            AliasNotFound, AliasRetired, RunNotFound, RunDeleted, AmbiguousRun: it names no run, or several.
+            Corrupt: the pointer or the manifest is damaged.
             Untrusted: the policy requires signatures; the pointer of the alias has no good one, or the run named by id.
         """
         return Run(self._context, resolve.resolve(self._context, RunRef.parse(ref)))
@@ -82,7 +82,7 @@ class Reader:
         def load(manifest: Manifest) -> Any:
             return Run(self._context, manifest).load(component, into=into, allow_code=allow_code, sha256=sha256)
 
-        return resolve.following(self._context, RunRef.parse(ref), load)
+        return resolve.use_run(self._context, RunRef.parse(ref), load)
 
     def find(
         self,
@@ -94,16 +94,16 @@ class Reader:
     ) -> Run:
         """Return the run to use: of the first alias in ``prefer`` that exists, else the newest publishable one.
 
-        ``run.found_by`` tells each step. An alias that exists and cannot be read is an error, not a reason to take
+        ``run.found_by`` has each step. An alias that exists and cannot be read is an error, not a reason to take
         another run; runs that were kept from being published are never taken. Nor is one that was saved longer ago than
         ``max_run_age`` a reason to take another.
 
         Raises:
-            ModelNotFound: there is nothing to take; the text tells each step.
+            ModelNotFound: there is nothing to take; the text has each step.
             RunTooOld: the run to take is older than ``max_run_age``.
             Corrupt, Unavailable, AccessDenied, RunDeleted: an alias cannot be read, or names a run that is gone.
         """
-        found = listing.find(self._context, ModelKey.parse(key), prefer, newest=newest, max_run_age=max_run_age)
+        found = listing.find_run(self._context, ModelKey.parse(key), prefer, newest=newest, max_run_age=max_run_age)
         return Run(self._context, found.manifest, found_by=found.steps)
 
     def models(self) -> list[ModelKey]:
@@ -111,10 +111,10 @@ class Reader:
         return listing.models(self._context)
 
     def aliases(self, key: KeyLike) -> dict[str, Pointer]:
-        """Return every alias of a model by name, with the pointer in force; ``run_id`` is none where it is retired.
+        """Return every alias of a model by name, with the pointer in force; ``run_id`` is ``None`` where it is retired.
 
         Raises:
-            Corrupt: a pointer cannot be believed.
+            Corrupt: a pointer is damaged.
         """
         return listing.aliases(self._context, ModelKey.parse(key))
 
@@ -131,7 +131,7 @@ class Reader:
         """Return the committed runs of a model, or of all, newest first within a model.
 
         ``since`` and ``until`` are aware times that ``created_at`` is compared with; ``tags`` have to be equal.
-        Manifests are fetched ahead in parallel while one iterates. A broken run is no reason to stop: it is in
+        Manifests are fetched ahead in parallel while one iterates. A broken run does not stop the listing: it is in
         ``.problems`` afterwards, and so is one that is not signed as the policy requires.
         """
         context = self._context
@@ -165,7 +165,7 @@ class Reader:
         *,
         predict: bool = False,
         keys: Sequence[PublicKey] | None = None,
-    ) -> audit.Report:
+    ) -> verify.Report:
         """Read every stored byte of a run (by reference), of a model or a type (by key) or of all, and compare it.
 
         With ``keys``, or under a policy that requires it, runs and aliases have to be signed, by one of these keys.

@@ -25,11 +25,11 @@ from artifact_store.errors import ArtifactStoreError, Corrupt, InvalidOption
 from artifact_store.features.schema import FeatureSchema
 from artifact_store.ops import environment
 from artifact_store.ops import read as fetch
-from artifact_store.ops.audit import RunReport, verify_run
 from artifact_store.ops.context import Context
 from artifact_store.ops.golden import check_example
 from artifact_store.ops.predictor import METHODS
 from artifact_store.ops.validate import Validation, validate_run
+from artifact_store.ops.verify import RunReport, verify_run
 from artifact_store.storage.home import at_home
 from artifact_store.wording import brief
 
@@ -42,7 +42,7 @@ class Example:
     ``score_samples`` or ``transform``.
 
     Raises:
-        InvalidOption: the method is none of these.
+        InvalidOption: the method is not one of these.
     """
 
     inputs: Any
@@ -210,7 +210,7 @@ class Run:
         manifest, or of the component's only file, that you trust; ``allow_code`` says that you trust it unseen.
 
         Raises:
-            ComponentNotFound: the run has none of this name.
+            ComponentNotFound: the run has no component of this name.
             RiskRefused: decoding could run code, and neither policy nor arguments allow that.
             SignatureMissing, SignatureInvalid, UntrustedKey: the policy requires a signature; nothing was decoded.
             DigestMismatch, Corrupt: the stored bytes are not those that were saved; nothing was decoded.
@@ -225,7 +225,7 @@ class Run:
             return None
         method = self.load("example_method") if "example_method" in self.manifest.components else "predict"
         if method not in METHODS:
-            raise Corrupt(f"the example of {self.ref} asks the model for {brief(method)}, which is no prediction")
+            raise Corrupt(f"the example of {self.ref} asks the model for {brief(method)}, which is not a prediction")
         return Example(self.load("example_inputs"), self.load("example_outputs"), method)
 
     def open(self, name: str) -> IO[bytes]:
@@ -269,8 +269,7 @@ class Run:
     def verify(self, *, predict: bool = False) -> RunReport:
         """Read every stored byte and compare it with the manifest; with ``predict`` the golden predictions, too.
 
-        Damage is reported, not raised: ``report.ok``, ``report.problems``; ``report.unchecked`` is what cannot be told
-        here.
+        Damage is reported, not raised: ``report.ok``, ``report.problems``; ``report.unchecked`` could not be checked.
         """
         return verify_run(self._context, self.manifest, (lambda _: check_example(self)) if predict else None)
 
@@ -288,10 +287,10 @@ class Run:
             code = self.manifest.component(name).risk is Risk.CODE
             return self.load(name, into=into, allow_code=code and allow_code, sha256=sha256 if code else None)
 
-        return validate_run(self._context, Held(self._context, self.manifest, decode))
+        return validate_run(self._context, CachingRun(self._context, self.manifest, decode))
 
 
-class Held(Run):
+class CachingRun(Run):
     """A run whose components are decoded by ``decode``, each of them once: for those who ask for one several times."""
 
     def __init__(self, context: Context, manifest: Manifest, decode: Callable[[str, Any | None], Any]) -> None:

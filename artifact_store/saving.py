@@ -1,6 +1,6 @@
 """How a run gets into the store: its files first, then its manifest, and its pointer read beside them.
 
-Until the manifest is written nothing of the run is visible; from then on the run exists. Decides no rule of its own:
+Until the manifest is written nothing of the run is visible; from then on the run exists. Has no rule of its own:
 the draft says what is stored, ``ops`` how each document is written.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 from artifact_store.core.files import Outgoing
 from artifact_store.core.keys import RunId
 from artifact_store.core.manifest import Component, FileEntry, Manifest
-from artifact_store.ops import publish, signing, store_record
+from artifact_store.ops import opening, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import SeenPointer
 from artifact_store.publication import Publication
@@ -41,7 +41,7 @@ class Saving:
 
         Raises:
             RunExists, RunDeleted: the run id is taken.
-            Corrupt, Untrusted: the pointer cannot be read, or believed; nothing is visible.
+            Corrupt, Untrusted: the pointer cannot be read, or is not trusted; nothing is visible.
             OutcomeUnknown: the run may be committed.
         """
         with self.context.workers.beside(self.publication.look_up) as pointer:
@@ -53,7 +53,7 @@ class Saving:
         return self._commit(self._describe(entries), signed), seen
 
     def _open(self, pointer: Future[SeenPointer]) -> None:
-        store_record.opened(self.context)
+        opening.ensure_open(self.context)
         if self.publication.first_use:
             pointer.result()  # its symbol is compared with its siblings before anything is stored
 
@@ -64,7 +64,9 @@ class Saving:
         if signer is None:
             yield None
             return
-        with self.context.workers.beside(partial(signing.ahead, self.context, signer, files, self._describe)) as signed:
+        with self.context.workers.beside(
+            partial(signing.sign_ahead, self.context, signer, files, self._describe)
+        ) as signed:
             yield signed
 
     def _upload(self, files: Sequence[Outgoing]) -> list[FileEntry]:
@@ -77,13 +79,13 @@ class Saving:
     def _describe(self, entries: Sequence[FileEntry]) -> Manifest:
         """Return the manifest of the run with these files."""
         about = {**self.fields, **self.surroundings.found()}
-        store_id = store_record.opened(self.context).store_id
+        store_id = opening.ensure_open(self.context).store_id
         return Manifest(store_id=store_id, files=tuple(entries), components=self.components, **about)
 
     def _commit(self, manifest: Manifest, signed: Future[Manifest] | None) -> Manifest:
         context, signer = self.context, self.context.signer
         if signer is not None and signed is not None and signed.result().digest != manifest.digest:
-            signing.sign(context, manifest, signer)  # a file was stored under another name than was expected
+            signing.sign_run(context, manifest, signer)  # a file was stored under another name than was expected
         committed = publish.commit(context.records, manifest)
         if signer is not None and committed.digest != manifest.digest:
             signing.check_own(context, committed, signer)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from artifact_store.core import keys
 from artifact_store.core.files import Digest
@@ -28,11 +28,11 @@ from artifact_store.ops import (
     delete,
     gc,
     listing,
+    opening,
     promote,
     prune,
     resolve,
     signing,
-    store_record,
     verify,
 )
 from artifact_store.ops.keypairs import PublicKey, Signer
@@ -44,9 +44,6 @@ from artifact_store.run import Example, Run
 from artifact_store.storage.base import Backend
 from artifact_store.storage.open import open_backend
 from artifact_store.storage.transfer import Report
-
-if TYPE_CHECKING:
-    pass
 
 
 class ArtifactStore(Reader):
@@ -164,7 +161,7 @@ class ArtifactStore(Reader):
         all the same: ``run.published`` is false and says why. ``description`` is for people, ``parent`` is the run that
         this one was made from, and ``data`` says what it was trained on: digests, or files and folders to be hashed.
         With ``validate`` the run is published only after it was loaded back from the storage and found sound
-        (:meth:`Run.validate`): ``run.published.validation`` tells more.
+        (:meth:`Run.validate`): ``run.published.validation`` has more.
 
         Raises:
             InvalidInput: a name, an option or an object cannot be stored, or the example is not what the model says;
@@ -245,7 +242,7 @@ class ArtifactStore(Reader):
         keys.check_alias(alias)
         policy = promotion_policy(expect, publish)
         signing.open_to_publish(self._context)
-        return promote.promote(self._context, alias, self._own(run), policy, self._context.note(reason))
+        return promote.promote(self._context, alias, self._own(run), policy, self._context.publish_info(reason))
 
     def rollback(self, ref: RefLike, *, to: str | Run | None = None, reason: str = "") -> Pointer:
         """Publish again the run that served before the current one first served, or ``to``, and return the pointer.
@@ -254,7 +251,7 @@ class ArtifactStore(Reader):
 
         Raises:
             NothingToRollBackTo: no earlier run is left.
-            PointerConflict: somebody published meanwhile; nothing was done.
+            PointerConflict: another client published meanwhile; nothing was done.
         """
         parsed = RunRef.parse(ref)
         wanted = RunRef(parsed.key, None, to) if isinstance(to, str) and ":" not in to else to
@@ -266,11 +263,11 @@ class ArtifactStore(Reader):
 
         Raises:
             AliasNotFound: it was never published.
-            PointerConflict: somebody published meanwhile; nothing was done.
+            PointerConflict: another client published meanwhile; nothing was done.
         """
         signing.open_to_publish(self._context)
-        seen = resolve.published(self._context, RunRef.parse(ref))
-        return promote.retire(self._context, seen, self._context.note(reason))
+        seen = resolve.published_pointer(self._context, RunRef.parse(ref))
+        return promote.retire(self._context, seen, self._context.publish_info(reason))
 
     # ------------------------------------------------------------ delete and clear
 
@@ -295,7 +292,7 @@ class ArtifactStore(Reader):
             OutcomeUnknown: it may be back.
         """
         named = self._named(ref, "undelete")
-        store_record.opened_if_there(self._context)
+        opening.ensure_open_existing(self._context)
         return Run(self._context, delete.undelete(self._context, *named))
 
     def prune(
@@ -326,7 +323,7 @@ class ArtifactStore(Reader):
         """Return the plan to sweep what was deleted, and to clear what was never committed, at least ``grace`` ago.
 
         Committed runs are never touched. The grace period has to be longer than any save takes. Nothing is planned
-        in an empty root, and nothing is ever touched in one that is no store.
+        in an empty root, and nothing is ever touched in one that is not a store.
 
         Raises:
             NotAStore: the root holds something else.
@@ -336,7 +333,7 @@ class ArtifactStore(Reader):
     # ------------------------------------------------------------ check
 
     def sign(self, ref: Run | RefLike, signer: Signer | bytes, key: PublicKey | None = None) -> Run:
-        """Vouch for a committed run: read every byte of it, compare, and store a signature beside it, create-only.
+        """Sign a committed run: read every byte of it, compare, and store a signature beside it, create-only.
 
         Several keys may sign one run. With ``key``, a signature that was made elsewhere, such as by
         `model_signing sign key`, is stored instead: ``signer`` is then its bytes.
@@ -344,11 +341,11 @@ class ArtifactStore(Reader):
         Raises:
             NotFound: there is no such run.
             Corrupt: it is damaged; nothing was signed.
-            SignatureInvalid: what was made elsewhere is no signature by ``key`` of this very run.
+            SignatureInvalid: what was made elsewhere is not a signature by ``key`` of this very run.
             Conflict: something else lies where the signature belongs.
         """
         manifest = self._own(ref, signed=False)
-        verify.sign(self._context, manifest, signer, key)
+        verify.sign_verified(self._context, manifest, signer, key)
         return Run(self._context, manifest)
 
     # ------------------------------------------------------------ what an argument names

@@ -39,7 +39,7 @@ class Surroundings:
         """Return what the caller gives.
 
         Raises:
-            InvalidOption: it is no mapping of names to values that JSON has words for.
+            InvalidOption: it is not a mapping of names to values that JSON can hold.
         """
         given = {"environment": self.environment, "provenance": self.provenance}
         return {name: named_values(name, value) for name, value in given.items() if value is not None}
@@ -49,7 +49,7 @@ class Surroundings:
         if self._found is None:
             gathered = None if self._is_given else self._gathering
             self._found = {
-                "environment": environment.describe(self.libraries, gathered.packages() if gathered else {}),
+                "environment": environment.describe_process(self.libraries, gathered.packages() if gathered else {}),
                 "provenance": gathered.provenance() if gathered else {},
             }
         return self._found | self.said()

@@ -20,8 +20,7 @@ from typing import Any
 import click
 from artifact_models.trading.market import Market
 from artifact_models.trading.score import chance
-from artifact_models.trading.train import Outcome
-from artifact_models.trading.train import train as train_and_save
+from artifact_models.trading.train import Outcome, train_and_save
 from artifact_models.trading.train_program import HEAD, Terminal, cells, fold_rows
 from market import SAMPLES, SYMBOLS, Sample, lay_out
 from show import lines, paragraph, title

@@ -40,7 +40,7 @@ def has(frame, names):
     return any(isinstance(value, kind) for value in sum(map(list, inside), values))
 def watch(frame, event, _):
     code = frame.f_code
-    if event == 'call' and code.co_filename.startswith(checkout):
+    if event == 'call' and code.co_filename.startswith(checkout + '/artifact_store/'):
         count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
         given = has(frame, [name for name in code.co_varnames[:count] if name != 'self'])
         if given or has(frame, ('self', *code.co_freevars)):

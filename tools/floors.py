@@ -2,7 +2,7 @@
 
 A lower bound that is never run is a guess: so ``python dev.py floors`` makes an environment of exactly the lower bounds
 of both distributions, and runs the unit tests, the codecs and the stores in memory and on disk in it. It takes minutes,
-so it is no part of ``dev.py test``. Needs the oldest Python that is supported: old versions have no wheels for newer
+so it is not part of ``dev.py test``. Needs the oldest Python that is supported: old versions have no wheels for newer
 ones.
 """
 

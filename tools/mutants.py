@@ -3,6 +3,8 @@
 Prints a table, then the survivors that `accepted.toml` gives no reason for, and ends with status 1 if a group stays
 below the threshold. mutmut forks, so it does not run on Windows; and it changes functions only: no module, no class
 body, and no function with a decorator other than `staticmethod` and `classmethod`.
+
+Why: docs/decisions/0018-mutation-testing-with-mutmut.md
 """
 
 from __future__ import annotations

@@ -8,17 +8,17 @@ import click
 
 from artifact_store._version import __version__
 from artifact_store.cli import program
-from artifact_store.cli.check import verify
-from artifact_store.cli.compare import diff
-from artifact_store.cli.doctor import doctor
-from artifact_store.cli.files import get, put
-from artifact_store.cli.housekeeping import delete, gc, prune, undelete
-from artifact_store.cli.legacy import export, migrate
-from artifact_store.cli.publish import promote, retire, rollback
+from artifact_store.cli.check import verify_command
+from artifact_store.cli.compare import diff_command
+from artifact_store.cli.doctor import doctor_command
+from artifact_store.cli.files import get_command, put_command
+from artifact_store.cli.housekeeping import delete_command, gc_command, prune_command, undelete_command
+from artifact_store.cli.legacy import export_command, migrate_command
+from artifact_store.cli.publish import promote_command, retire_command, rollback_command
 from artifact_store.cli.session import PASSWORD, Session
-from artifact_store.cli.show import history, ls, show
-from artifact_store.cli.trust import keygen, sign
-from artifact_store.cli.validate import validate_models
+from artifact_store.cli.show import history_command, ls_command, show_command
+from artifact_store.cli.trust import keygen_command, sign_command
+from artifact_store.cli.validate import validate_command
 
 ENGINES = ("auto", "local", "memory", "obstore", "fsspec")
 
@@ -70,9 +70,17 @@ def app(
     context.obj = Session(url=url, engine=engine, timeout=timeout, options=given, json=as_json, key=key)
 
 
-LOOKING = (ls, show, history, diff, verify, validate_models, doctor)
-CHANGING = (promote, rollback, retire, delete, undelete, prune, gc)
-TRUSTING = (keygen, sign)
-MOVING = (get, put, migrate, export)
+LOOKING = (ls_command, show_command, history_command, diff_command, verify_command, validate_command, doctor_command)
+CHANGING = (
+    promote_command,
+    rollback_command,
+    retire_command,
+    delete_command,
+    undelete_command,
+    prune_command,
+    gc_command,
+)
+TRUSTING = (keygen_command, sign_command)
+MOVING = (get_command, put_command, migrate_command, export_command)
 for command in (*LOOKING, *CHANGING, *TRUSTING, *MOVING):
     app.add_command(command)

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from artifact_store.cli import output
-from artifact_store.cli.session import Command, Session, pass_session, refuse_what_is_no_store
-from artifact_store.cli.validate import described, listed, status, told
+from artifact_store.cli.session import Command, Session, pass_session, refuse_if_not_a_store
+from artifact_store.cli.validate import predictions_document, problem_lines, problems_document, verdict_status
 from artifact_store.errors import (
     ModelNotFound,
     SignatureInvalid,
@@ -18,9 +18,9 @@ from artifact_store.errors import (
     Untrusted,
     UntrustedKey,
 )
-from artifact_store.ops.audit import Report, RunReport
 from artifact_store.ops.keypairs import PublicKey
 from artifact_store.ops.verdict import Verdict
+from artifact_store.ops.verify import Report, RunReport
 
 
 @click.command("verify", cls=Command, short_help="Compare every stored byte.")
@@ -36,7 +36,7 @@ from artifact_store.ops.verdict import Verdict
 @click.option("--strict", is_flag=True, help="Also end with 1 if predictions cannot be compared here.")
 @click.pass_context
 @pass_session
-def verify(
+def verify_command(
     session: Session, context: click.Context, ref: str | None, *, predict: bool, keys: tuple[Path, ...], strict: bool
 ) -> None:
     """Compare every stored byte with the manifests: of one run (REF), a model (gru/BTCEUR), a type (gru) or everything.
@@ -49,10 +49,10 @@ def verify(
     with session.store() as store:
         report = store.verify(ref, predict=predict, keys=[key for _, key in trusted.values()] if keys else None)
         if not report.runs and not report.pointers:
-            refuse_what_is_no_store(store, store.models())
+            refuse_if_not_a_store(store, store.models())
             raise ModelNotFound(f"there is nothing{f' of {ref}' if ref else ''} to verify in {store.url}")
         session.answer(_document(store.url, report, names), _lines(report, names))
-    context.exit(status(report.verdict, strict=strict))
+    context.exit(verdict_status(report.verdict, strict=strict))
 
 
 def _document(url: str, report: Report, names: Mapping[str, str] | None) -> dict[str, Any]:
@@ -68,18 +68,18 @@ def _document(url: str, report: Report, names: Mapping[str, str] | None) -> dict
                 "files": run.files,
                 "bytes": run.bytes,
                 "problems": len(run.problems),
-                "predictions": described(run.predictions),
+                "predictions": predictions_document(run.predictions),
             }
             | ({} if names is None else {"signed_by": run.signed_by, "signature": _signature(run, {})})
             for run in report
         ],
-        "problems": listed(report.problems),
-        "unchecked": listed(report.unchecked),
+        "problems": problems_document(report.problems),
+        "unchecked": problems_document(report.unchecked),
     }
 
 
 def _signature(run: RunReport, names: Mapping[str, str]) -> str:
-    """Return who signed a run, or in a word why nobody did who counts; the problems say more."""
+    """Return who signed a run, or in a word why its signature does not count; the problems say more."""
     if run.signed_by is not None:
         return names.get(run.signed_by, "valid")
     kinds = {SignatureMissing: "unsigned", UntrustedKey: "unknown key", SignatureInvalid: "invalid"}
@@ -99,8 +99,8 @@ def _lines(report: Report, names: Mapping[str, str] | None) -> Iterator[str]:
         columns["predictions"] = [str(run.predictions or "-") for run in report]
     yield from output.table(list(columns), [list(row) for row in zip(*columns.values(), strict=True)])
     yield ""
-    yield from told(report.problems, "red")
-    yield from told(report.unchecked, "yellow")
+    yield from problem_lines(report.problems, "red")
+    yield from problem_lines(report.unchecked, "yellow")
     runs = output.count(len(report.runs), "run")
     files = output.count(sum(run.files for run in report), "file")
     size = output.size(sum(run.bytes for run in report))

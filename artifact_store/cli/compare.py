@@ -22,7 +22,7 @@ _TITLES = {"training_config": "training"}
 @click.option("--exit-code", is_flag=True, help="End with status 1 if they differ.")
 @click.pass_context
 @pass_session
-def diff(session: Session, context: click.Context, a: str, b: str, *, exit_code: bool) -> None:
+def diff_command(session: Session, context: click.Context, a: str, b: str, *, exit_code: bool) -> None:
     """Say in what two runs differ: A and B are references such as gru/BTCEUR@production or gru/BTCEUR:20240816.
 
     Compared are files, features, configuration, metrics, tags, codecs, origin and environment.
@@ -73,5 +73,5 @@ def _shown(value: Any) -> str:
     if isinstance(value, dict) and value.keys() == {"codec", "type"}:
         return f"{value['codec']} {value['type']}"
     if isinstance(value, float):
-        return output.number(value)
+        return output.format_number(value)
     return value if isinstance(value, str) else json.dumps(value)

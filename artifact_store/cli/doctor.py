@@ -17,7 +17,7 @@ from artifact_store.cli import output, program
 from artifact_store.cli.housekeeping import GRACE, plan_document
 from artifact_store.cli.session import Bar, Command, Session, page_width, pass_session
 from artifact_store.doctor.report import SEVERITIES, Diagnosis, Finding, Severity
-from artifact_store.ops.plan import Applied, Plan
+from artifact_store.ops.plan import Plan, PlanResult
 
 _TITLES: Final[Mapping[Severity, str]] = {
     "error": "Errors",
@@ -50,7 +50,7 @@ _NARROW: Final = 60
 @GRACE
 @click.pass_context
 @pass_session
-def doctor(
+def doctor_command(
     session: Session,
     context: click.Context,
     *,
@@ -73,7 +73,7 @@ def doctor(
     bar = Bar("Reading") if deep and session.shows_progress else None
     with session.store(bar) as store:
 
-        def look() -> Diagnosis:
+        def examine() -> Diagnosis:
             try:
                 announce = None if bar is None else bar.begin
                 return store.doctor(deep=deep, probes=not no_probes, grace=grace, announce=announce)
@@ -81,10 +81,10 @@ def doctor(
                 if bar is not None:
                     bar.end()
 
-        found = look()
+        found = examine()
         plan = found.repair(quarantine=quarantine, to=to) if repair else None
         applied = plan.apply() if plan is not None and apply else None
-        after = found if applied is None or not applied.done else look()
+        after = found if applied is None or not applied.done else examine()
     session.answer(_document(found, plan, applied, after), _lines(found, plan, applied, after))
     session.warn(applied.problems if applied is not None else ())
     counted = after.of("error") + (after.of("warning") if strict else ())
@@ -94,7 +94,7 @@ def doctor(
 # ---------------------------------------------------------------- for machines
 
 
-def _document(found: Diagnosis, plan: Plan | None, applied: Applied | None, after: Diagnosis) -> dict[str, Any]:
+def _document(found: Diagnosis, plan: Plan | None, applied: PlanResult | None, after: Diagnosis) -> dict[str, Any]:
     document = {
         "store": found.url,
         "ok": after.ok,
@@ -129,7 +129,7 @@ def _finding(found: Finding) -> dict[str, Any]:
 # ---------------------------------------------------------------- for people
 
 
-def _lines(found: Diagnosis, plan: Plan | None, applied: Applied | None, after: Diagnosis) -> Iterator[str]:
+def _lines(found: Diagnosis, plan: Plan | None, applied: PlanResult | None, after: Diagnosis) -> Iterator[str]:
     yield from _page(found)
     if plan is not None:
         yield ""
@@ -183,11 +183,11 @@ def _wrapped(head: str, message: str) -> Iterator[str]:
     yield from lines or [head.rstrip()]
 
 
-def _repairs(plan: Plan, applied: Applied | None) -> Iterator[str]:
+def _repairs(plan: Plan, applied: PlanResult | None) -> Iterator[str]:
     """Yield what would be done or was done, and why; what needs another option comes last."""
     rows: list[tuple[str, str, str]] = [(step.action, step.target, step.reason) for step in plan.changes]
     if applied is not None:
-        rows = [(done.ending.result, done.step.target, done.ending.detail or done.step.reason) for done in applied]
+        rows = [(done.result, done.step.target, done.detail or done.step.reason) for done in applied]
     left = [("not done", step.target, step.reason) for step in plan.kept]
     for word, target, reason in [*rows, *left]:
         yield f"  {click.style(word, bold=True)}  {output.safe(target)}"
@@ -197,7 +197,7 @@ def _repairs(plan: Plan, applied: Applied | None) -> Iterator[str]:
     elif applied is None:
         yield f"  {output.count(len(plan.changes), 'repair')}. Nothing has happened yet: --apply does it."
     else:
-        made = sum(done.ending.result != "kept" for done in applied)
+        made = sum(done.result != "kept" for done in applied)
         yield f"  {made} of {output.count(len(plan.changes), 'repair')} made."
 
 

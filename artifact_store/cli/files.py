@@ -14,7 +14,7 @@ from artifact_store import private_files
 from artifact_store.canonical import parse_json
 from artifact_store.cli import output
 from artifact_store.cli.session import Bar, Command, Session, pass_session
-from artifact_store.cli.show import environment_lines, publish_document, size_of
+from artifact_store.cli.show import environment_lines, publish_document, total_size
 from artifact_store.core.keys import LATEST
 from artifact_store.core.manifest import MAX_MANIFEST
 from artifact_store.draft import Draft
@@ -34,7 +34,7 @@ _RAW = "raw"
 @click.option("--component", metavar="NAME", help="Only the files of this component.")
 @click.option("--file", "files", multiple=True, metavar="NAME", help="Only this file; may be repeated.")
 @pass_session
-def get(session: Session, ref: str, dest: str, component: str | None, files: tuple[str, ...]) -> None:
+def get_command(session: Session, ref: str, dest: str, component: str | None, files: tuple[str, ...]) -> None:
     """Download the run that REF names to DEST, a new or empty folder; every file is compared with the manifest.
 
     With a single --file, DEST may also be the name of the new file. Nothing is decoded.
@@ -46,7 +46,7 @@ def get(session: Session, ref: str, dest: str, component: str | None, files: tup
         run = store.get(ref)
         names = list(run.manifest.component(component).files if component is not None else files)
         if bar is not None:
-            bar.begin(sum(run.manifest.file(name).size for name in names) if names else size_of(run))
+            bar.begin(sum(run.manifest.file(name).size for name in names) if names else total_size(run))
         try:
             saved = _some(run, names, dest, single=bool(files)) if names else _all(run, Path(dest))
         finally:
@@ -137,7 +137,7 @@ def _numbers(context: click.Context, option: click.Parameter, values: Sequence[s
     help='A list of names, or {"names": [...], "selected": [...]}.',
 )
 @pass_session
-def put(
+def put_command(
     session: Session,
     *,
     key: str,
@@ -208,7 +208,7 @@ def _put_document(run: Run) -> dict[str, Any]:
         "url": run.url(),
         "manifest_sha256": run.manifest.digest,
         "files": len(run.files),
-        "size": size_of(run),
+        "size": total_size(run),
         "published": None
         if published.pointer is None
         else {"alias": published.pointer.alias, **publish_document(published.pointer)},
@@ -217,5 +217,5 @@ def _put_document(run: Run) -> dict[str, Any]:
 
 
 def _put_lines(run: Run) -> Iterator[str]:
-    yield f"Saved {output.ref(run.ref)}: {output.count(len(run.files), 'file')}, {output.size(size_of(run))}."
+    yield f"Saved {output.ref(run.ref)}: {output.count(len(run.files), 'file')}, {output.size(total_size(run))}."
     yield output.safe(f"It is {run.published}.")

@@ -14,7 +14,7 @@ import click
 
 from artifact_store.cli import output, program
 from artifact_store.cli.session import Command, Session, pass_session
-from artifact_store.ops.plan import Applied, Plan, Step
+from artifact_store.ops.plan import Plan, PlanResult, PlanStep
 from artifact_store.ops.prune import Best
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
@@ -54,7 +54,7 @@ _REASON = click.option("--reason", default="", metavar="TEXT", help="Recorded wi
 @_APPLY
 @click.pass_context
 @pass_session
-def delete(session: Session, context: click.Context, ref: str, reason: str, *, apply: bool) -> None:
+def delete_command(session: Session, context: click.Context, ref: str, reason: str, *, apply: bool) -> None:
     """Delete the run that REF names by its full id, such as gru/BTCEUR:20240816_142301_k3f8qz.
 
     It is hidden at once; `undelete` brings it back until `gc` removes its files, 7 days later at the earliest.
@@ -66,7 +66,7 @@ def delete(session: Session, context: click.Context, ref: str, reason: str, *, a
 @click.command("undelete", cls=Command, short_help="Bring back a run that was deleted.")
 @click.argument("ref")
 @pass_session
-def undelete(session: Session, ref: str) -> None:
+def undelete_command(session: Session, ref: str) -> None:
     """Bring back the run that REF names by its full id, as long as its files are there. It asks for no --apply."""
     with session.store() as store:
         run = store.undelete(ref)
@@ -84,7 +84,7 @@ def undelete(session: Session, ref: str) -> None:
 @_APPLY
 @click.pass_context
 @pass_session
-def prune(
+def prune_command(
     session: Session,
     context: click.Context,
     *,
@@ -116,7 +116,7 @@ def prune(
 @_APPLY
 @click.pass_context
 @pass_session
-def gc(session: Session, context: click.Context, *, grace: timedelta, apply: bool) -> None:
+def gc_command(session: Session, context: click.Context, *, grace: timedelta, apply: bool) -> None:
     """Remove the files of runs that were deleted, and what unfinished saves have left, after the grace period.
 
     It never touches a committed run. The grace period has to be longer than any save takes.
@@ -134,11 +134,11 @@ def _answer(session: Session, context: click.Context, make: Callable[[], Plan], 
     context.exit(program.OK if sound else program.PROBLEMS)
 
 
-def plan_document(plan: Plan, applied: Applied | None) -> dict[str, Any]:
+def plan_document(plan: Plan, applied: PlanResult | None) -> dict[str, Any]:
     """Return a plan as JSON, with what came of it where it was applied."""
     results = {} if applied is None else {one.step: one for one in applied}
 
-    def step(one: Step) -> dict[str, Any]:
+    def step(one: PlanStep) -> dict[str, Any]:
         document: dict[str, Any] = {
             "target": one.target,
             "action": one.action,
@@ -146,7 +146,7 @@ def plan_document(plan: Plan, applied: Applied | None) -> dict[str, Any]:
             "bytes": one.bytes,
         }
         if one in results:
-            document |= {"result": results[one].ending.result, "detail": results[one].ending.detail or one.reason}
+            document |= {"result": results[one].result, "detail": results[one].detail or one.reason}
         return document
 
     problems = [*plan.problems, *(applied.problems if applied else ())]
@@ -156,22 +156,22 @@ def plan_document(plan: Plan, applied: Applied | None) -> dict[str, Any]:
         "changes": len(plan.changes),
         "bytes": plan.bytes if applied is None else applied.bytes,
         "notes": list(plan.notes),
-        "problems": [{"where": problem.where, **program.described(problem.error)} for problem in problems],
+        "problems": [{"where": problem.where, **program.error_document(problem.error)} for problem in problems],
     }
 
 
-def _lines(plan: Plan, applied: Applied | None) -> Iterator[str]:
+def _lines(plan: Plan, applied: PlanResult | None) -> Iterator[str]:
     results = {} if applied is None else {one.step: one for one in applied}
     rows = []
     for step in plan:
         done = results.get(step)
-        word = step.action if done is None else done.ending.result
+        word = step.action if done is None else done.result
         rows.append(
             [
                 word,
                 step.target,
                 output.size(step.bytes),
-                step.reason if done is None else done.ending.detail or step.reason,
+                step.reason if done is None else done.detail or step.reason,
             ]
         )
     if rows:
@@ -187,5 +187,5 @@ def _lines(plan: Plan, applied: Applied | None) -> Iterator[str]:
             "Nothing has happened yet: --apply does it."
         )
     else:
-        made = sum(one.ending.result != "kept" for one in applied)
+        made = sum(one.result != "kept" for one in applied)
         yield f"{output.count(made, 'change')} of {changes} made, {output.size(applied.bytes)}."

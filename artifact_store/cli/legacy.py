@@ -13,9 +13,8 @@ from artifact_store.cli import output, program
 from artifact_store.cli.session import Command, Session, pass_session
 from artifact_store.core.references import RunRef
 from artifact_store.errors import InvalidOption
-from artifact_store.legacy.export import export as write_old
-from artifact_store.legacy.migrate import Step
-from artifact_store.legacy.migrate import migrate as bring_over
+from artifact_store.legacy.export import export_run
+from artifact_store.legacy.migrate import MigrationProgress, migrate_tree
 from artifact_store.legacy.report import Migrated, MigratedAlias, Migration
 
 # ---------------------------------------------------------------- migrate
@@ -27,7 +26,7 @@ from artifact_store.legacy.report import Migrated, MigratedAlias, Migration
 @click.option("--dry-run", is_flag=True, help="Read and convert everything, and write nothing.")
 @pass_session
 @click.pass_context
-def migrate(context: click.Context, session: Session, *, old: str, new: str | None, dry_run: bool) -> None:
+def migrate_command(context: click.Context, session: Session, *, old: str, new: str | None, dry_run: bool) -> None:
     """Copy every run of the old tree OLD into the store NEW (or --store), and create its aliases there.
 
     OLD may also be the file of one model. No stored code runs, and the old tree stays as it is. What was copied
@@ -38,7 +37,7 @@ def migrate(context: click.Context, session: Session, *, old: str, new: str | No
     bar = _Runs("Reading" if dry_run else "Migrating") if session.shows_progress else None
     with session.store() as store:
         try:
-            report = bring_over(old, store, dry_run=dry_run, progress=bar)
+            report = migrate_tree(old, store, dry_run=dry_run, progress=bar)
         finally:
             if bar is not None:
                 bar.end()
@@ -53,7 +52,7 @@ class _Runs:
         self._label = label
         self._bar: Any = None
 
-    def __call__(self, step: Step) -> None:
+    def __call__(self, step: MigrationProgress) -> None:
         """Show how far it has come."""
         if self._bar is None:
             self._bar = click.progressbar(length=step.total, label=self._label, file=sys.stderr)
@@ -67,7 +66,7 @@ class _Runs:
 
 
 def _lines(report: Migration) -> Iterator[str]:
-    rows = [[_name(run), run.outcome, run.told.features.partition(" (")[0], _remark(run)] for run in report]
+    rows = [[_name(run), run.outcome, run.report.features.partition(" (")[0], _remark(run)] for run in report]
     if rows:
         yield from output.table(("run", "result", "features", "refused"), rows)
         yield ""
@@ -87,7 +86,7 @@ def _refusals(report: Migration) -> Iterator[tuple[str, BaseException]]:
     for run in report:
         if run.error is not None:
             yield run.source, run.error
-        for part in run.told.refused:
+        for part in run.report.refused:
             yield f"{run.source} ({part.where})", part.error
     for alias in report.aliases:
         if alias.error is not None:
@@ -99,7 +98,7 @@ def _name(run: Migrated) -> str:
 
 
 def _remark(run: Migrated) -> str:
-    return type(run.error).__name__ if run.error is not None else ", ".join(part.where for part in run.told.refused)
+    return type(run.error).__name__ if run.error is not None else ", ".join(part.where for part in run.report.refused)
 
 
 def _alias(alias: MigratedAlias) -> list[str]:
@@ -113,19 +112,19 @@ def _alias(alias: MigratedAlias) -> list[str]:
 @click.argument("ref")
 @click.argument("directory", type=click.Path(file_okay=False))
 @click.option("--legacy", is_flag=True, help="In the form of the old trees; there is no other yet.")
-@click.option("--pickles", is_flag=True, help="Write pickles, which run code when somebody loads them.")
+@click.option("--pickles", is_flag=True, help="Write pickles, which run code when they are loaded.")
 @pass_session
-def export(session: Session, *, ref: str, directory: str, legacy: bool, pickles: bool) -> None:
+def export_command(session: Session, *, ref: str, directory: str, legacy: bool, pickles: bool) -> None:
     """Write the run that REF names below DIRECTORY, the folder `models` of an old tree, for those who still read it.
 
     The files of the models are pickles there, and are written only with --pickles. A run that is named by the alias
     best_wf is also written to metadata/best_wf_*, where old programs look first.
     """
     if not legacy:
-        raise InvalidOption("export writes the old form, and wants to be told so: add --legacy")
+        raise InvalidOption("export writes only the old form so far: add --legacy")
     with session.store() as store:
         run = store.get(ref)
-        folder = write_old(run, Path(directory), pickles=pickles, alias=RunRef.parse(ref).alias)
+        folder = export_run(run, Path(directory), pickles=pickles, alias=RunRef.parse(ref).alias)
     files = sorted(path.name for path in folder.iterdir())
     document = {"ref": str(run.ref), "folder": str(folder), "files": files}
     session.answer(document, [f"{output.ref(run.ref)} is in {output.safe(str(folder))}: {', '.join(files)}."])

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from artifact_store.core.shell import quoted
 
 WIDTH = 100
-"""Columns of a page where nobody says how wide it is."""
+"""Columns of a page where the terminal does not say how wide it is."""
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _STEP = 1024
@@ -76,7 +76,7 @@ def time(value: datetime) -> str:
     return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     """Return a metric with as many digits as one compares at a glance."""
     if isinstance(value, int) or not math.isfinite(value) or value == 0:
         return str(value)

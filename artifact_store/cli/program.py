@@ -37,8 +37,8 @@ __all__ = [
     "Program",
     "ProgramGroup",
     "answer",
-    "described",
-    "ending",
+    "error_document",
+    "exit_status",
     "finite",
     "open_store",
     "safe",
@@ -83,7 +83,7 @@ Exit status:
 """
 
 
-class _Ending(click.Command):
+class _Command(click.Command):
     """A command that ends with our exit statuses, and says what went wrong in a sentence or in JSON."""
 
     def __init__(
@@ -105,16 +105,16 @@ class _Ending(click.Command):
         """Run the program and exit."""
 
         def run() -> Any:
-            return super(_Ending, self).main(args, prog_name, complete_var, standalone_mode=False, **extra)
+            return super(_Command, self).main(args, prog_name, complete_var, standalone_mode=False, **extra)
 
         if not standalone_mode:
             return run()
         output.never_fail()
         given = sys.argv[1:] if args is None else args
-        sys.exit(ending(run, as_json="--json" in given, interrupted=self._interrupted))
+        sys.exit(exit_status(run, as_json="--json" in given, interrupted=self._interrupted))
 
 
-class Program(_Ending):
+class Program(_Command):
     """A command with the options of a store: ``url``, ``endpoint_url``, ``profile``, ``options`` and ``as_json``.
 
     The first four are the arguments of :func:`open_store`. What its function returns is the exit status. ``problems``
@@ -126,7 +126,7 @@ class Program(_Ending):
         self.params.extend(store_options())
 
 
-class ProgramGroup(_Ending, click.Group):
+class ProgramGroup(_Command, click.Group):
     """A group of commands that ends in the same way; its options are up to the program (:func:`store_options`)."""
 
 
@@ -213,7 +213,7 @@ def parse_options(values: Iterable[str]) -> dict[str, Any]:
     return found
 
 
-def ending(run: Callable[[], object], *, as_json: bool, interrupted: str = "interrupted") -> int:
+def exit_status(run: Callable[[], object], *, as_json: bool, interrupted: str = "interrupted") -> int:
     """Return the exit status of ``run``, after saying on stderr what went wrong."""
     try:
         status = run()
@@ -235,7 +235,7 @@ def ending(run: Callable[[], object], *, as_json: bool, interrupted: str = "inte
     return status if isinstance(status, int) else OK
 
 
-def described(error: BaseException) -> dict[str, Any]:
+def error_document(error: BaseException) -> dict[str, Any]:
     """Return an error as JSON: its type, its family, the text, and the plain ones among its attributes."""
     return {
         "type": type(error).__name__,
@@ -269,7 +269,7 @@ def _family(error: BaseException) -> tuple[str, int]:
 
 def _print_error(error: BaseException, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"error": described(error)}, indent=2), err=True)
+        click.echo(json.dumps({"error": error_document(error)}, indent=2), err=True)
         return
     message = "\n".join(safe(line) for line in str(error).splitlines())
     click.echo(f"{click.style('Error:', fg='red', bold=True)} {message}", err=True)

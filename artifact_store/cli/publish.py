@@ -23,7 +23,7 @@ _REASON = click.option("--reason", default="", metavar="TEXT", help="Recorded in
 @_REASON
 @click.option("--expect", metavar="RUN_ID|SEQ", help="Only if this is published now; 0: if nothing ever was.")
 @pass_session
-def promote(session: Session, ref: str, alias: str, reason: str, expect: str | None) -> None:
+def promote_command(session: Session, ref: str, alias: str, reason: str, expect: str | None) -> None:
     """Publish the run that REF names under ALIAS of the same model."""
     expected = int(expect) if expect is not None and expect.isdecimal() else expect
     with session.store() as store:
@@ -36,7 +36,7 @@ def promote(session: Session, ref: str, alias: str, reason: str, expect: str | N
 @click.option("--to", metavar="RUN_ID", help="Another run than the one that served before.")
 @_REASON
 @pass_session
-def rollback(session: Session, ref: str, to: str | None, reason: str) -> None:
+def rollback_command(session: Session, ref: str, to: str | None, reason: str) -> None:
     """Publish again the run that served before the current one; REF is an alias such as gru/BTCEUR@production."""
     with session.store() as store:
         pointer = store.rollback(ref, to=to, reason=reason)
@@ -47,7 +47,7 @@ def rollback(session: Session, ref: str, to: str | None, reason: str) -> None:
 @click.argument("ref")
 @_REASON
 @pass_session
-def retire(session: Session, ref: str, reason: str) -> None:
+def retire_command(session: Session, ref: str, reason: str) -> None:
     """Let an alias name no run from now on. Its history stays, and promote brings it back."""
     with session.store() as store:
         pointer = store.retire(ref, reason=reason)

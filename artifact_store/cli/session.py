@@ -17,7 +17,7 @@ from artifact_store.cli import output, program
 from artifact_store.core.files import Progress
 from artifact_store.core.keys import ModelKey
 from artifact_store.errors import AliasNotFound
-from artifact_store.ops.keypairs import Signer, read_key
+from artifact_store.ops.keypairs import Signer, read_key_file
 from artifact_store.storage.transfer import Report
 from artifact_store.store import ArtifactStore
 
@@ -63,13 +63,13 @@ class Session:
 
     @property
     def shows_progress(self) -> bool:
-        """Whether somebody is there to look at it."""
+        """Whether a person looks at it."""
         return not self.json and sys.stderr.isatty()
 
 
 def load_signer(path: Path) -> Signer:
     """Return the signer of a private key; its password is in the environment, or asked for."""
-    locked = b"ENCRYPTED" in read_key(path)
+    locked = b"ENCRYPTED" in read_key_file(path)
     password = os.environ.get(PASSWORD) if locked else None
     if locked and password is None:
         password = click.prompt(f"Password of {path}", hide_input=True, err=True)
@@ -135,7 +135,7 @@ class Bar:
                 self._bar = None
 
 
-def refuse_what_is_no_store(store: ArtifactStore, models: Sequence[ModelKey]) -> None:
+def refuse_if_not_a_store(store: ArtifactStore, models: Sequence[ModelKey]) -> None:
     """Raise if folders that look like models without any run are those of something else, such as an old tree.
 
     Raises:

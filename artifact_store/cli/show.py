@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from artifact_store.cli import output
-from artifact_store.cli.session import Command, Session, page_width, pass_session, refuse_what_is_no_store
+from artifact_store.cli.session import Command, Session, page_width, pass_session, refuse_if_not_a_store
 from artifact_store.core.documents import write_time
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.pointer import Pointer, Publish
@@ -30,7 +30,7 @@ _GAP = 2
 @click.argument("key", required=False)
 @click.option("--limit", type=click.IntRange(min=1), help="Only so many runs, the newest.")
 @pass_session
-def ls(session: Session, key: str | None, limit: int | None) -> None:
+def ls_command(session: Session, key: str | None, limit: int | None) -> None:
     """List the models of the store; with a KEY such as gru/BTCEUR its runs, newest first.
 
     A model type alone lists its models.
@@ -45,7 +45,7 @@ def ls(session: Session, key: str | None, limit: int | None) -> None:
             known = [model for model in known if chosen.covers(model)]
             if not known:
                 raise ModelNotFound(
-                    f"nothing is stored for {chosen.display_name} in {store.url}; `artifact-store ls` tells what is"
+                    f"nothing is stored for {chosen.display_name} in {store.url}; `artifact-store ls` lists what is"
                 )
         list_models(session, store, known)
 
@@ -55,7 +55,7 @@ def list_models(session: Session, store: ArtifactStore, models: Sequence[ModelKe
     problems: list[str] = []
     found = [_model(store, model, problems) for model in models]
     if not problems and not any(model["runs"] or model["aliases"] for model in found):
-        refuse_what_is_no_store(store, models)
+        refuse_if_not_a_store(store, models)
     document = {"store": store.url, "models": found, "problems": problems}
     rows = [
         [_label(model), str(model["runs"]), str(model["newest"] or ""), ", ".join(_names(model["aliases"]))]
@@ -88,7 +88,7 @@ def _label(model: Mapping[str, Any]) -> str:
 def _aliases(store: ArtifactStore, key: ModelKey, problems: list[str]) -> Mapping[str, Pointer]:
     try:
         return store.aliases(key)
-    except ArtifactStoreError as error:  # a listing goes on: it tells of it, and shows the rest
+    except ArtifactStoreError as error:  # a listing goes on: it says so, and shows the rest
         problems.append(f"the aliases of {key.display_name}: {error}")
         return {}
 
@@ -122,19 +122,19 @@ def _run(run: Run, pointers: Mapping[str, Pointer]) -> dict[str, Any]:
         "metrics": dict(run.manifest.metrics),
         "tags": run.tags,
         "files": len(run.files),
-        "size": size_of(run),
+        "size": total_size(run),
     }
 
 
 def _run_lines(runs: Sequence[Run], pointers: Mapping[str, Pointer]) -> Iterator[str]:
     head = ["run", "saved (UTC)", "aliases", "size"]
     rows = [
-        [run.run_id, output.time(run.created_at), ", ".join(aliases_of(run, pointers)), output.size(size_of(run))]
+        [run.run_id, output.time(run.created_at), ", ".join(aliases_of(run, pointers)), output.size(total_size(run))]
         for run in runs
     ]
     used = sum(max(len(row[place]) for row in [head, *rows]) + _GAP for place in range(len(head)))
     for name in dict.fromkeys(name for run in runs for name in run.metrics):
-        cells = [output.number(run.metrics[name]) if name in run.metrics else "" for run in runs]
+        cells = [output.format_number(run.metrics[name]) if name in run.metrics else "" for run in runs]
         used += max(len(cell) for cell in [name, *cells]) + _GAP
         if used > page_width() + _GAP:
             break
@@ -149,7 +149,7 @@ def aliases_of(run: Run, pointers: Mapping[str, Pointer]) -> list[str]:
     return [name for name, pointer in pointers.items() if pointer.run_id == run.run_id]
 
 
-def size_of(run: Run) -> int:
+def total_size(run: Run) -> int:
     """Return the bytes of all files of a run."""
     return sum(file.size for file in run.files.values())
 
@@ -160,7 +160,7 @@ def size_of(run: Run) -> int:
 @click.command("show", cls=Command, short_help="Tell all about a run.")
 @click.argument("ref")
 @pass_session
-def show(session: Session, ref: str) -> None:
+def show_command(session: Session, ref: str) -> None:
     """Tell all about the run that REF names: its components, files, features, metrics and where it was made.
 
     REF is gru/BTCEUR@alias, gru/BTCEUR:run_id (or the beginning of one), or gru/BTCEUR, which means @latest.
@@ -197,7 +197,7 @@ def _everything(run: Run, pointers: Mapping[str, Pointer], problems: list[str]) 
             for name, part in manifest.components.items()
         },
         "files": [{"path": file.path, "size": file.size, "sha256": file.sha256} for file in manifest.files],
-        "size": size_of(run),
+        "size": total_size(run),
         "features": None if schema is None else {**schema.to_json(), "fingerprint": schema.fingerprint},
         "metrics": dict(manifest.metrics),
         "tags": run.tags,
@@ -234,11 +234,11 @@ def _page(run: Run, pointers: Mapping[str, Pointer]) -> Iterator[str]:
     rows = [[name, str(part.codec.ref), str(part.risk), part.type, ", ".join(part.files)] for name, part in parts]
     yield from _section("Components", output.table(("component", "codec", "risk", "type", "files"), rows, indent=2))
     files = [[file.path, output.size(file.size), file.sha256[:_DIGITS]] for file in manifest.files]
-    title = f"Files, {output.size(size_of(run))}"
+    title = f"Files, {output.size(total_size(run))}"
     yield from _section(title, output.table(("file", "size", f"sha256 ({_DIGITS} of 64)"), files, indent=2))
     if run.features is not None:
         yield from _section(_features_title(run.features), _feature_lines(run.features))
-    metrics = [(name, output.number(value)) for name, value in run.metrics.items()]
+    metrics = [(name, output.format_number(value)) for name, value in run.metrics.items()]
     for name, pairs in (
         ("Metrics", metrics),
         ("Tags", list(run.tags.items())),
@@ -323,7 +323,7 @@ def _plain(values: Mapping[str, Any]) -> list[tuple[str, str]]:
 @click.command("history", cls=Command, short_help="List every publish of an alias.")
 @click.argument("ref")
 @pass_session
-def history(session: Session, ref: str) -> None:
+def history_command(session: Session, ref: str) -> None:
     """List everything that an alias ever named, oldest first; the last line is in force. REF as for show."""
     with session.store() as store:
         past = store.history(ref)

@@ -1,4 +1,4 @@
-"""The commands of trust: ``keygen`` makes a pair of keys, ``sign`` vouches for a run. Neither prints a secret."""
+"""The commands of trust: ``keygen`` makes a pair of keys, ``sign`` signs a run. Neither prints a secret."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PRIVATE, _PUBLIC = ".key", ".pub"
 @click.argument("prefix", type=click.Path(path_type=Path))
 @click.option("--password", is_flag=True, help=f"Encrypt the private key: asks, unless {PASSWORD} is set.")
 @pass_session
-def keygen(session: Session, prefix: Path, *, password: bool) -> None:
+def keygen_command(session: Session, prefix: Path, *, password: bool) -> None:
     """Write PREFIX.key, the private key for those who sign, and PREFIX.pub, the public key for those who load.
 
     ECDSA on P-256, in PEM form. What is there already is never overwritten.
@@ -57,7 +57,7 @@ def _write_new(path: Path, data: bytes, *, mode: int) -> None:
         sink.write(data)
 
 
-@click.command("sign", cls=Command, short_help="Vouch for a run with a private key.")
+@click.command("sign", cls=Command, short_help="Sign a run with a private key.")
 @click.argument("ref")
 @click.option(
     "--key",
@@ -71,10 +71,10 @@ def _write_new(path: Path, data: bytes, *, mode: int) -> None:
     help="Store this signature, made elsewhere, such as by model_signing.",
 )
 @pass_session
-def sign(session: Session, ref: str, key: Path, bundle: Path | None) -> None:
+def sign_command(session: Session, ref: str, key: Path, bundle: Path | None) -> None:
     """Compare every byte of the run that REF names, and store a signature of it beside it.
 
-    Several keys may sign one run. An alias is signed by whoever publishes: `artifact-store --signer FILE promote ...`.
+    Several keys may sign one run. The publisher signs an alias: `artifact-store --signer FILE promote ...`.
     """
     with session.store() as store:
         if bundle is None:

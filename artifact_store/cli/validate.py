@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from artifact_store.cli import output, program
-from artifact_store.cli.session import Command, Session, pass_session, refuse_what_is_no_store
+from artifact_store.cli.session import Command, Session, pass_session, refuse_if_not_a_store
 from artifact_store.core.compatibility import Compatibility
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.references import RunRef, has_selector
@@ -36,7 +36,7 @@ Timed = tuple[ModelReport, float]
 @click.option("--strict", is_flag=True, help="Also end with 1 if a model cannot be checked here.")
 @click.pass_context
 @pass_session
-def validate_models(
+def validate_command(
     session: Session, context: click.Context, ref: str | None, *, prefer: tuple[str, ...], strict: bool
 ) -> None:
     """Find, read, load and try every model, as a trader would take it: best_wf, else latest, else the newest run.
@@ -49,14 +49,14 @@ def validate_models(
     with _opened(session) as store:
         models, find = _chosen(store, ref, prefer)
         checked = list(_check(session, models, find))
-        if all(_is_no_store(report) for report, _ in checked):
-            refuse_what_is_no_store(store, models)
+        if all(_is_not_a_store(report) for report, _ in checked):
+            refuse_if_not_a_store(store, models)
         session.answer(_document(store.url, checked), _lines(checked))
-    context.exit(status(worst(report.verdict for report, _ in checked), strict=strict))
+    context.exit(verdict_status(worst(report.verdict for report, _ in checked), strict=strict))
 
 
-def _is_no_store(report: ModelReport) -> bool:
-    """Tell whether nothing was found of a model, or only that this is no store."""
+def _is_not_a_store(report: ModelReport) -> bool:
+    """Tell whether nothing was found of a model, or only that this is not a store."""
     return not report.run and all(isinstance(problem.error, NotAStore) for problem in report.problems)
 
 
@@ -71,7 +71,7 @@ def _opened(session: Session) -> ArtifactStore:
     return ArtifactStore.open_legacy(place.prefix)
 
 
-def status(verdict: Verdict, *, strict: bool) -> int:
+def verdict_status(verdict: Verdict, *, strict: bool) -> int:
     """Return how the command ends."""
     return program.OK if verdict is Verdict.SOUND or (verdict is Verdict.UNCHECKED and not strict) else program.PROBLEMS
 
@@ -106,8 +106,8 @@ def _check(session: Session, models: Sequence[ModelKey], find: Callable[[ModelKe
     if not session.shows_progress:
         yield from (_timed(key, find) for key in models)
         return
-    told: Any = click.progressbar(models, label="Validating", file=sys.stderr, item_show_func=_name)
-    with told as bar:
+    progress: Any = click.progressbar(models, label="Validating", file=sys.stderr, item_show_func=_name)
+    with progress as bar:
         for key in bar:
             yield _timed(key, find)
 
@@ -135,29 +135,29 @@ def _document(url: str, checked: Iterable[Timed]) -> dict[str, Any]:
                 "steps": list(report.steps),
                 "files": report.files,
                 "loaded": list(report.loaded),
-                "predictions": described(report.predictions),
+                "predictions": predictions_document(report.predictions),
                 "environment_verdict": None if report.environment is None else report.environment.to_json(),
                 "seconds": round(seconds, 3),
-                "problems": listed(report.problems),
-                "unchecked": listed(report.unchecked),
+                "problems": problems_document(report.problems),
+                "unchecked": problems_document(report.unchecked),
             }
             for report, seconds in checked
         ],
     }
 
 
-def listed(problems: Iterable[Problem]) -> list[dict[str, Any]]:
+def problems_document(problems: Iterable[Problem]) -> list[dict[str, Any]]:
     """Return findings as JSON."""
-    return [{"where": problem.where, **program.described(problem.error)} for problem in problems]
+    return [{"where": problem.where, **program.error_document(problem.error)} for problem in problems]
 
 
-def told(problems: Iterable[Problem], colour: str) -> Iterator[str]:
+def problem_lines(problems: Iterable[Problem], colour: str) -> Iterator[str]:
     """Yield a line for each finding."""
     for problem in problems:
         yield f"{click.style(type(problem.error).__name__, fg=colour, bold=True)} {output.safe(str(problem))}"
 
 
-def described(predictions: Predictions | None) -> dict[str, Any] | None:
+def predictions_document(predictions: Predictions | None) -> dict[str, Any] | None:
     """Return what came of golden predictions as JSON, in which an infinite difference is text."""
     if predictions is None:
         return None
@@ -193,8 +193,8 @@ def _lines(checked: Sequence[Timed]) -> Iterator[str]:
     yield ""
     yield from _environments([report for report, _ in checked])
     for report, _ in checked:
-        yield from told(report.problems, "red")
-        yield from told(report.unchecked, "yellow")
+        yield from problem_lines(report.problems, "red")
+        yield from problem_lines(report.unchecked, "yellow")
     wrong = sum(not report.ok for report, _ in checked)
     unchecked = sum(report.verdict is Verdict.UNCHECKED for report, _ in checked)
     silent = sum(report.predictions is not None and report.predictions.outcome == "no example" for report, _ in checked)

@@ -1,6 +1,8 @@
 """What a codec is: one kind of object ⇄ files in a directory, with a name, a version and a risk.
 
 Owns the contract and the value types. Does not know keys, backends or manifests, and imports no codec.
+
+Why: docs/decisions/0011-codecs-see-a-directory.md
 """
 
 from __future__ import annotations

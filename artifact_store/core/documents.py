@@ -4,6 +4,8 @@ The rule of versions: a reader accepts every minor format of its own major one, 
 know, and refuses a newer major format by name. What a reader has to know, so that it does not misread the document,
 has a name in the field ``must_understand``, which is left out if empty. The field ``checksum`` and its
 meaning are the same in all formats.
+
+Why: docs/decisions/0006-must-understand.md
 """
 
 from __future__ import annotations
@@ -109,15 +111,21 @@ class Document(Value):
         return document
 
     def to_json(self) -> dict[str, Any]:
-        """Return the document as JSON, checksum included; what was read comes back exactly as it was read."""
-        if self._raw is not None:
-            return self._raw
-        value = {"kind": self.KIND, **self.model_dump(mode="json")}
-        names = self.must_be_understood()
-        if names:
-            value["must_understand"] = names
-        value["checksum"] = checksum(value)
-        return value
+        """Return the document as JSON with its checksum, not to be changed; what was read comes back as it was read."""
+        if self._raw is None:
+            value = {"kind": self.KIND, **self.model_dump(mode="json")}
+            names = self.must_be_understood()
+            if names:
+                value["must_understand"] = names
+            self._raw = value | {"checksum": checksum(value)}
+        return self._raw
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, as pydantic does; one with changes is a new document, which is written as it is then."""
+        copy = super().model_copy(update=update, deep=deep)
+        if update:
+            copy._raw = None  # noqa: SLF001 -- our own new object
+        return copy
 
     def must_be_understood(self) -> list[str]:
         """Return the names of what a reader has to know so that it does not misread this document."""

@@ -2,6 +2,8 @@
 
 A pointer is a value; publishing means writing the value that :func:`advance` returns, on the condition that the one
 it was made from is still there. Owns the sequence, the history and its archive blocks. Knows no files and no codecs.
+
+Why: docs/decisions/0005-the-pointer-is-an-object.md
 """
 
 from __future__ import annotations
@@ -214,7 +216,7 @@ def _without_none(value: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class PublishInfo:
     """Who publishes, when, why, and under which id the write can be recognised."""
 
     write_id: str
@@ -231,7 +233,7 @@ class Advance:
     block: HistoryBlock | None
 
 
-def advance(seen: Pointer | None, key: ModelKey, alias: str, manifest: Manifest | None, note: Note) -> Advance:
+def advance(seen: Pointer | None, key: ModelKey, alias: str, manifest: Manifest | None, info: PublishInfo) -> Advance:
     """Return what publishing ``manifest`` (none: retiring) over the pointer that was ``seen`` has to write.
 
     ``seq`` grows by one. Of several callers that saw the same pointer at most one can write what it got.
@@ -256,10 +258,10 @@ def advance(seen: Pointer | None, key: ModelKey, alias: str, manifest: Manifest 
             manifest=manifest.to_json()
             if manifest is not None and body is not None and len(body) <= MAX_EMBEDDED
             else None,
-            write_id=note.write_id,
-            at=note.at,
-            by=note.by[:MAX_NOTE],
-            reason=note.reason[:MAX_NOTE],
+            write_id=info.write_id,
+            at=info.at,
+            by=info.by[:MAX_NOTE],
+            reason=info.reason[:MAX_NOTE],
             history=history,
             archive=archive,
         )

@@ -5,6 +5,8 @@ A Sigstore bundle (v0.3) holds a DSSE envelope, which holds an in-toto statement
 
 Owns the form and what it has to say about a manifest. Knows no key and no storage: a statement that fits proves
 nothing before its signature is verified.
+
+Why: docs/decisions/0014-signatures-beside-the-run.md
 """
 
 from __future__ import annotations

@@ -23,6 +23,8 @@ Why ``;``, of all characters:
 A *reference* is what people type, and there a symbol is as raw as it can be (:func:`typed`): only ``/ @ ;`` are
 escaped, and a ``:`` that could be that of a run id. Owns these two spellings and the grammar of symbols. Whatever is
 read is decoded once, and the result is never read again.
+
+Why: docs/decisions/0007-symbols-by-reversible-escape.md
 """
 
 from __future__ import annotations

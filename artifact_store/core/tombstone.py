@@ -4,6 +4,8 @@
 are being removed, or are gone. Since something is always stored under the name of the manifest, no other run can be
 committed under that id again. A manifest that cannot be read any more is put into ``quarantine`` inside of one, byte
 for byte. Owns the document and its two states; swaps nothing and removes nothing.
+
+Why: docs/decisions/0009-two-phase-deletion.md
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from artifact_store.core import keys
 from artifact_store.core.documents import Document, Kind, Sha256, Time, Value, WriteId, check_document_key, write_time
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import MAX_MANIFEST, Manifest
-from artifact_store.core.pointer import MAX_NOTE, Note
+from artifact_store.core.pointer import MAX_NOTE, PublishInfo
 from artifact_store.core.statement import decode64, encode64
 from artifact_store.errors import Corrupt, InvalidOption
 
@@ -101,18 +103,18 @@ class Tombstone(Document):
         return self
 
     @classmethod
-    def mark(cls, manifest: Manifest, note: Note) -> Self:
+    def mark(cls, manifest: Manifest, info: PublishInfo) -> Self:
         """Return what hides a run until it is sealed or brought back."""
-        return cls._of(manifest.key, manifest.run_id, manifest, note, seal=None)
+        return cls._of(manifest.key, manifest.run_id, manifest, info, seal=None)
 
     @classmethod
-    def never_committed(cls, key: ModelKey, run_id: RunId, note: Note) -> Self:
+    def never_committed(cls, key: ModelKey, run_id: RunId, info: PublishInfo) -> Self:
         """Return what keeps a save that was cut short from being committed after all."""
-        seal = Seal(write_id=note.write_id, at=note.at, by=note.by[:MAX_NOTE])
-        return cls._of(key, run_id, None, note, seal=seal)
+        seal = Seal(write_id=info.write_id, at=info.at, by=info.by[:MAX_NOTE])
+        return cls._of(key, run_id, None, info, seal=seal)
 
     @classmethod
-    def quarantined(cls, key: ModelKey, run_id: RunId, data: bytes, note: Note) -> Self:
+    def quarantined(cls, key: ModelKey, run_id: RunId, data: bytes, info: PublishInfo) -> Self:
         """Return what takes the place of a manifest that cannot be read, and keeps its bytes.
 
         Raises:
@@ -120,28 +122,30 @@ class Tombstone(Document):
         """
         if len(data) > MAX_QUARANTINE:
             raise InvalidOption(f"a tombstone keeps {MAX_QUARANTINE:,} bytes, and these are {len(data):,}")
-        stone = cls.never_committed(key, run_id, note)
+        stone = cls.never_committed(key, run_id, info)
         return stone.model_copy(update={"quarantine": Quarantine(data=encode64(data), sha256=sha256(data))})
 
     @classmethod
-    def _of(cls, key: ModelKey, run_id: str, manifest: Manifest | None, note: Note, *, seal: Seal | None) -> Self:
+    def _of(
+        cls, key: ModelKey, run_id: str, manifest: Manifest | None, info: PublishInfo, *, seal: Seal | None
+    ) -> Self:
         return cls(
             model_type=key.model_type,
             symbol=key.symbol,
             run_id=run_id,
             state="marked" if seal is None else "sealed",
-            write_id=note.write_id,
-            at=note.at,
-            by=note.by[:MAX_NOTE],
-            reason=note.reason[:MAX_NOTE],
+            write_id=info.write_id,
+            at=info.at,
+            by=info.by[:MAX_NOTE],
+            reason=info.reason[:MAX_NOTE],
             manifest=None if manifest is None else manifest.to_json(),
             manifest_sha256=None if manifest is None else manifest.digest,
             seal=seal,
         )
 
-    def sealed(self, note: Note) -> Tombstone:
+    def sealed(self, info: PublishInfo) -> Tombstone:
         """Return this tombstone with the seal on it; what this release does not know is kept."""
-        seal = {"write_id": note.write_id, "at": write_time(note.at), "by": note.by[:MAX_NOTE]}
+        seal = {"write_id": info.write_id, "at": write_time(info.at), "by": info.by[:MAX_NOTE]}
         value = self.to_json() | {"state": "sealed", "seal": seal}
         return Tombstone.from_json(value | {"checksum": checksum(value)}, what=f"the tombstone of {self.label}")
 

@@ -1,6 +1,8 @@
 """What may be decoded: the policy of the caller, and nothing that an artifact says about itself.
 
 Pure: it is asked before a codec runs and answers by raising, or not.
+
+Why: docs/decisions/0013-trust-before-decode.md
 """
 
 from __future__ import annotations

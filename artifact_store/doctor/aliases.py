@@ -92,7 +92,7 @@ def _missing(exam: Examination, alias: Alias) -> None:
 
 def _report(exam: Examination, alias: Alias, code: str, message: str) -> None:
     """Report it, with the offer to rebuild the pointer: at once where it is known what it named, else with a choice."""
-    found = exam.ask(lambda: rebuild.recover(exam.context, alias.key, alias.name))
+    found = exam.ask(lambda: rebuild.find_recovery(exam.context, alias.key, alias.name))
     if found is None:
         again = exam.ask(lambda: _read(exam, alias))
         if isinstance(again, ArtifactStoreError):  # the pointer is whole, and what it names is not
@@ -238,7 +238,7 @@ def _deleted(exam: Examination, alias: Alias, stone: Tombstone) -> None:
         f"it names {stone.run_id}, which was {stone.summary}: a promotion or a deletion crashed before it was complete"
     )
     repair = Repair(
-        "restore", message, lambda _: restore.undelete(exam.context, alias.key, RunId(stone.run_id), alias.name)
+        "restore", message, lambda _: restore.restore_run(exam.context, alias.key, RunId(stone.run_id), alias.name)
     )
     remedy = f"artifact-store undelete {quoted(stone.label)}"
     exam.add("error", "pointer-names-deleted", alias.ref, message, remedy=remedy, repair=repair)
@@ -252,7 +252,7 @@ def _lost(exam: Examination, alias: Alias, pointer: Pointer, *, missing: bool) -
     repair, remedy = None, f"artifact-store rollback {quoted(alias.ref)}"
     if copy is not None and whole:
         reason = "the pointer has a copy of the manifest, and all files are there"
-        repair = Repair("restore", reason, lambda _: restore.manifest(exam.context, copy, alias.name))
+        repair = Repair("restore", reason, lambda _: restore.restore_manifest(exam.context, copy, alias.name))
         remedy = f"{BY_REPAIR}: {reason}"
     label = f"{alias.key}:{run_id}"
     if missing:

@@ -1,6 +1,8 @@
 """The runs that a person has chosen for damaged pointers: which pointer each is meant for, and whether it is there.
 
 A choice is ``type/symbol:run_id`` where one pointer of that model is damaged, or ``type/symbol@alias=run_id``.
+
+Why: docs/decisions/0010-rebuilding-a-pointer.md
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from artifact_store.errors import (
     Unsupported,
 )
 from artifact_store.ops import gc, probe
-from artifact_store.ops.delete import Ending, spoken
+from artifact_store.ops.delete import StepResult, duration_text
 from artifact_store.storage.base import Always, Backend, Trait, Unfinished
 from artifact_store.storage.single_writer import SingleWriter
 
@@ -36,7 +36,7 @@ _SECOND: Final = timedelta(seconds=1)  # as exact as the times of most object st
 
 
 def read_store_record(exam: Examination) -> StoreRecord | ArtifactStoreError | None:
-    """Return the record in ``_store.json``, ``None`` if there is no such object, or why it cannot be read."""
+    """Return the record in ``_store.json``, ``None`` if there is no such object, or the error of reading it."""
     found = exam.ask(exam.context.records.store)
     return None if isinstance(found, ContainerNotFound) else found
 
@@ -101,10 +101,10 @@ def _compare(exam: Examination, moment: datetime, before: datetime, after: datet
     elif moment > after + _SECOND:
         skew = moment - after - _SECOND
     if skew < _SKEWED:
-        exam.fact("clock", "fine", f"as the storage's, within {spoken(skew + _SECOND)} ({how})")
+        exam.fact("clock", "fine", f"as the storage's, within {duration_text(skew + _SECOND)} ({how})")
         return
     word = "behind" if moment > after else "ahead"
-    text = f"the clock of this machine is {spoken(skew)} {word} of the storage's ({how})"
+    text = f"the clock of this machine is {duration_text(skew)} {word} of the storage's ({how})"
     severity: Severity = "error" if skew >= _REFUSED else "warning"
     exam.fact("clock", severity, text)
     effect = "run ids are made of it, and S3 refuses requests beyond 15 minutes"
@@ -219,11 +219,11 @@ def check_traits(exam: Examination, *, probes: bool) -> None:
             exam.add(trait.state, trait.name, url, trait.message, remedy=trait.remedy, repair=repair)
 
 
-def _fix(trait: Trait, now: datetime) -> Ending:
+def _fix(trait: Trait, now: datetime) -> StepResult:
     del now
     assert trait.fix is not None
     trait.fix()
-    return Ending("fixed")
+    return StepResult("fixed")
 
 
 def check_uploads(exam: Examination) -> None:
@@ -245,7 +245,7 @@ def check_uploads(exam: Examination) -> None:
 
 
 def _upload(exam: Examination, upload: Unfinished) -> None:
-    def abort(now: datetime) -> Ending:
+    def abort(now: datetime) -> StepResult:
         return gc.abort(exam.context, upload, grace=exam.options.grace, now=now)
 
     begun = f"{upload.begun:%Y-%m-%d %H:%M:%S} UTC"

@@ -10,18 +10,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from artifact_store.doctor.report import Fact, Finding, Repair, Severity
 from artifact_store.errors import AccessDenied, ArtifactStoreError, FormatUnsupported, Unavailable
 from artifact_store.ops.context import Context
+from artifact_store.ops.outage import Outage
 from artifact_store.storage.conditional_write import with_retry
 
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741 -- an item
-
-_ENOUGH: Final = 3
-"""After so many objects in a row for which the storage does not answer, no more are asked for."""
 
 
 class StorageUnreachable(Exception):
@@ -49,7 +47,7 @@ class Examination:
     """The time of the storage, as near as it is known."""
     findings: list[Finding] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
-    _silent: int = 0
+    _outage: Outage = field(default_factory=Outage)
 
     def add(
         self,
@@ -103,13 +101,10 @@ class Examination:
         with closing(self.context.workers.ahead(items, lambda item: self.ask(lambda: read(item)))) as answers:
             for item, future in answers:
                 answer = future.result()
-                self._listen(answer)
+                self._outage.record(answer)
+                if self._outage.has_begun:
+                    raise StorageUnreachable(str(answer))
                 yield item, answer
-
-    def _listen(self, answer: object) -> None:
-        self._silent = self._silent + 1 if isinstance(answer, Unavailable) else 0
-        if self._silent >= _ENOUGH:
-            raise StorageUnreachable(str(answer))
 
     def refused(self, where: str, error: ArtifactStoreError, *, what: str) -> bool:
         """Report an error that says nothing about the object itself, and return whether it is such an error."""

@@ -20,11 +20,11 @@ from artifact_store.doctor.examination import Examination, Options, StorageUnrea
 from artifact_store.doctor.objects import StoreObjects
 from artifact_store.doctor.report import BY_REPAIR, SEVERITIES, Counts, Diagnosis, Finding, Repair
 from artifact_store.errors import ArtifactStoreError, Unavailable
-from artifact_store.ops import probe, store_record
+from artifact_store.ops import opening, probe
 from artifact_store.ops.context import Context
-from artifact_store.ops.delete import Ending
-from artifact_store.ops.gc import Group
-from artifact_store.ops.plan import Plan, Step
+from artifact_store.ops.delete import StepResult
+from artifact_store.ops.gc import RunObjects
+from artifact_store.ops.plan import Plan, PlanStep
 from artifact_store.ops.prune import check_span
 
 _ORDER: Final = ("fix", "restore", "rebuild", "quarantine", "sweep", "clear", "abort", "keep")
@@ -35,7 +35,7 @@ def examine(context: Context, options: Options) -> Diagnosis:
     """Examine the whole store, and return the findings.
 
     Raises:
-        InvalidOption: the grace period is no span of time.
+        InvalidOption: the grace period is not a span of time.
     """
     check_span("grace", options.grace)
     exam = Examination(context, options, context.now())
@@ -49,7 +49,7 @@ def examine(context: Context, options: Options) -> Diagnosis:
         exam.add("error", "unreachable", backend.url, message, remedy="try again later")
     worst = list(SEVERITIES)
     findings = sorted(exam.findings, key=lambda found: (worst.index(found.severity), found.target, found.code))
-    make_plan = partial(plan, context)
+    make_plan = partial(plan_repairs, context)
     return Diagnosis(backend.url, tuple(findings), tuple(exam.facts), counts, options.deep, make_plan)
 
 
@@ -68,7 +68,7 @@ def _everything(exam: Examination, concurrency: Concurrency) -> Counts:
     objects.examine_names(exam, found)
     manifests = [manifest for model in _models(exam, found) for manifest in model]
     _store_ids(exam, record, manifests, concurrency)
-    read = files.compare_files(exam, manifests) if exam.options.deep else 0
+    read = files.hash_files(exam, manifests) if exam.options.deep else 0
     aliased = sum(len(set(model.aliases)) for model in found.models.values())
     return Counts(found.objects, found.bytes, len(found.models), len(manifests), aliased, read)
 
@@ -99,7 +99,7 @@ def _models(exam: Examination, found: StoreObjects) -> list[list[Manifest]]:
 def _has_runs(exam: Examination, found: StoreObjects) -> bool:
     """Return whether there is a committed run: without ``_store.json``, nothing else shows that this is a store."""
 
-    def read(group: Group) -> object:
+    def read(group: RunObjects) -> object:
         return exam.context.records.run(group.key, group.run_id).value
 
     groups = (group for model in found.models.values() for group in model.groups if group.manifest is not None)
@@ -149,7 +149,7 @@ def _store_ids(
     if len(claimed) == 1:
         reason = f"all {len(manifests)} runs say that they belong to the store {next(iter(claimed))}"
         new = StoreRecord(store_id=next(iter(claimed)), created_at=exam.now, concurrency=_mode(exam, concurrency))
-        repair = Repair("rebuild", reason, lambda _: restore.marker(exam.context, new))
+        repair = Repair("rebuild", reason, lambda _: restore.restore_store_record(exam.context, new))
         remedy = f"{BY_REPAIR} ({reason}), or {_COPY}"
     exam.add("error", code, keys.STORE_MARKER, what, remedy=remedy, repair=repair)
 
@@ -173,7 +173,7 @@ def _mode(exam: Examination, concurrency: Concurrency) -> Concurrency:
 # ---------------------------------------------------------------- the repairs
 
 
-def plan(
+def plan_repairs(
     context: Context,
     findings: Sequence[Finding],
     quarantine: bool,  # noqa: FBT001 -- a keyword of Diagnosis.repair
@@ -186,19 +186,19 @@ def plan(
     offered = {found: found.repair for found in findings if found.repair is not None}
     damaged = [found.target for found, repair in offered.items() if repair.choose is not None]
     chosen = read_choices(context, damaged, choices)
-    repairs: dict[Step, Repair] = {}
+    repairs: dict[PlanStep, Repair] = {}
     for found, offer in offered.items():
         run = chosen.get(found.target)
         repair = offer if run is None or offer.choose is None else offer.choose(run)
         repairs.setdefault(_step(found, repair, quarantine=quarantine), repair)
     steps = sorted(repairs, key=lambda step: (step.target != keys.STORE_MARKER, _ORDER.index(step.action), step.target))
 
-    def start() -> Callable[[Step], Ending]:
+    def start() -> Callable[[PlanStep], StepResult]:
         times: list[datetime] = []
 
-        def carry_out(step: Step) -> Ending:
+        def carry_out(step: PlanStep) -> StepResult:
             if not times and step.target != keys.STORE_MARKER:
-                store_record.opened_if_there(context)  # after ``_store.json`` was written again, if it was missing
+                opening.ensure_open_existing(context)  # after ``_store.json`` was written again, if it was missing
                 times.append(probe.storage_time(context.backend, context.patience))
             return repairs[step].carry_out(times[0] if times else context.now())
 
@@ -207,9 +207,9 @@ def plan(
     return Plan(steps, start)
 
 
-def _step(found: Finding, repair: Repair, *, quarantine: bool) -> Step:
+def _step(found: Finding, repair: Repair, *, quarantine: bool) -> PlanStep:
     if repair.only_if_asked and not quarantine:
-        return Step(found.target, "keep", f"only if it is asked for (quarantine): {repair.reason}", repair.bytes)
+        return PlanStep(found.target, "keep", f"only if it is asked for (quarantine): {repair.reason}", repair.bytes)
     if repair.question:
-        return Step(found.target, "keep", f"only with the run that it is to name (--to RUN): {repair.question}")
-    return Step(found.target, repair.action, repair.reason, repair.bytes)
+        return PlanStep(found.target, "keep", f"only with the run that it is to name (--to RUN): {repair.question}")
+    return PlanStep(found.target, repair.action, repair.reason, repair.bytes)

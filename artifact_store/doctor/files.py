@@ -24,7 +24,7 @@ class _File(NamedTuple):
         return keys.data_file(self.manifest.key, RunId(self.manifest.run_id), self.entry.key)
 
 
-def compare_files(exam: Examination, manifests: Iterable[Manifest]) -> int:
+def hash_files(exam: Examination, manifests: Iterable[Manifest]) -> int:
     """Report the files whose bytes differ from what was saved, and return how many bytes were read.
 
     What is missing or has another size is known from the listing, and not reported twice.

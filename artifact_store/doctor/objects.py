@@ -16,8 +16,8 @@ from artifact_store.core.portable import why_not_on_windows
 from artifact_store.doctor.examination import Examination, shown
 from artifact_store.doctor.report import Repair
 from artifact_store.errors import ArtifactStoreError, ContainerNotFound, Unavailable
-from artifact_store.ops.delete import Ending
-from artifact_store.ops.gc import Group
+from artifact_store.ops.delete import StepResult
+from artifact_store.ops.gc import RunObjects
 from artifact_store.storage.base import Entry
 from artifact_store.storage.local.locks import is_lock
 
@@ -37,9 +37,9 @@ class ModelObjects:
     entries: dict[RunId, list[Entry]] = field(default_factory=lambda: defaultdict(list))
 
     @property
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[RunObjects]:
         """The runs, oldest first, each with its objects."""
-        return [Group(self.key, run_id, found) for run_id, found in sorted(self.entries.items())]
+        return [RunObjects(self.key, run_id, found) for run_id, found in sorted(self.entries.items())]
 
 
 @dataclass
@@ -207,10 +207,10 @@ def examine_names(exam: Examination, found: StoreObjects) -> None:
 
 
 def _probe(exam: Examination, entry: Entry) -> None:
-    def clear(now: object) -> Ending:
+    def clear(now: object) -> StepResult:
         del now  # it was old enough, and is never written again
         exam.context.records.remove(entry.key)
-        return Ending("cleared")
+        return StepResult("cleared")
 
     message = f"leftover probe of a writer that crashed, written at {entry.modified:%Y-%m-%d %H:%M:%S} UTC"
     repair = Repair("clear", message, clear, entry.size)

@@ -2,9 +2,11 @@
 
 What a rebuilt pointer says comes from the archive of the alias and from the runs of the model, never from the damaged
 bytes. Up to 64 publishes, the newest ones, were recorded in the pointer alone: any of them may have been a promotion or
-a rollback. So the run that the alias named is known only where there is no choice, and everything else is for a person
-to say (``to``). FORMAT.md has the rule. It is written by compare-and-swap against the damaged bytes: a pointer that can
+a rollback. So the run that the alias named is known only where there is no choice, and everything else a person has to
+say (``to``). FORMAT.md has the rule. It is written by compare-and-swap against the damaged bytes: a pointer that can
 be read again is left alone.
+
+Why: docs/decisions/0010-rebuilding-a-pointer.md
 """
 
 from __future__ import annotations
@@ -24,9 +26,9 @@ from artifact_store.core.pointer import (
     MAX_EMBEDDED,
     MAX_NOTE,
     HistoryBlock,
-    Note,
     Pointer,
     Publish,
+    PublishInfo,
 )
 from artifact_store.errors import (
     Conflict,
@@ -36,10 +38,10 @@ from artifact_store.errors import (
     NotFound,
     PointerConflict,
 )
-from artifact_store.ops import listing, publish, signing, store_record
+from artifact_store.ops import listing, opening, promote, publish, signing
 from artifact_store.ops.context import Context
-from artifact_store.ops.delete import Ending
-from artifact_store.ops.records import Stored
+from artifact_store.ops.delete import StepResult
+from artifact_store.ops.records import Stored, parse_pointer
 from artifact_store.storage.conditional_write import Outcome
 
 _LIMIT: Final = 8 << 20
@@ -48,7 +50,7 @@ _LOST: Final = "lost with the damaged pointer"
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What the store still tells of an alias whose pointer is lost, and with it the pointer to write next."""
+    """What the store still has of an alias whose pointer is lost, and with it the pointer to write next."""
 
     seen: Stored[bytes] | None
     """The damaged bytes, which are replaced if they are still there."""
@@ -69,7 +71,7 @@ class Recovery:
     def next_seq(self) -> int:
         """The ``seq`` of the rebuilt pointer, higher than any that a reader can have seen.
 
-        A pointer tells of at most 64 publishes, itself included, before the oldest go to the archive: so the lost one
+        A pointer has at most 64 publishes, itself included, before the oldest go to the archive: so the lost one
         was at most 64 beyond it. This client's own record of what it has seen of the alias has raised ``archived``
         where newer blocks are missing as well. What other clients have seen of missing blocks is unknown.
         """
@@ -85,7 +87,7 @@ class Recovery:
         )
 
 
-def recover(context: Context, key: ModelKey, alias: str, *, to: Manifest | None = None) -> Recovery | None:
+def find_recovery(context: Context, key: ModelKey, alias: str, *, to: Manifest | None = None) -> Recovery | None:
     """Return what is known of an alias whose pointer is lost, or ``None`` where the pointer can be read.
 
     ``to`` is the run that it is to name, if a person has said so.
@@ -121,13 +123,10 @@ def recover(context: Context, key: ModelKey, alias: str, *, to: Manifest | None 
 
 
 def _pointer(data: bytes, key: ModelKey, alias: str) -> Pointer | None:
-    where = keys.pointer(key, alias)
     try:
-        pointer = Pointer.from_bytes(data, what=f"{where!r}")
-        pointer.check_identity(key, alias, f"{where!r}")
+        return parse_pointer(data, key, alias)
     except Corrupt:
         return None
-    return pointer
 
 
 def _blocks(context: Context, key: ModelKey, alias: str) -> list[int]:
@@ -138,9 +137,9 @@ def _blocks(context: Context, key: ModelKey, alias: str) -> list[int]:
 def _archived_when_seen(context: Context, key: ModelKey, alias: str) -> int:
     """Return how far the archive must have gone when this client saw the alias last; 0 if it never did.
 
-    A pointer at ``seq`` of more than 64 tells of 33 to 64 publishes, and all before them are archived.
+    A pointer at ``seq`` of more than 64 has 33 to 64 publishes, and all before them are archived.
     """
-    seq = 0 if context.marks is None else context.marks.highest(context.backend.url, key, alias)
+    seq = 0 if context.last_seen is None else context.last_seen.highest(context.backend.url, key, alias)
     return 0 if seq <= GATHERED else (seq - BLOCK - 1) // BLOCK * BLOCK
 
 
@@ -227,20 +226,20 @@ def _likely(alias: str, runs: _Runs, last: Sequence[Publish]) -> str:
 
 
 def _still_there(context: Context, run: Manifest) -> Manifest:
-    """Return the manifest of a chosen run as it is stored now, if this client may vouch for it."""
+    """Return the manifest of a chosen run as it is stored now, if this client may publish it."""
     stored = context.records.manifest(run.key, RunId(run.run_id))
     if context.signer is None and not context.policy.require_signature:
         return stored
     trusted = [] if context.signer is None else [context.signer.public_key]
     policy = replace(context.policy, require_signature=True, trusted_keys=[*context.policy.trusted_keys, *trusted])
-    signing.check_run(replace(context, policy=policy, vouched={}), stored)
+    signing.check_run(replace(context, policy=policy, verified={}), stored)
     return stored
 
 
 # ---------------------------------------------------------------- write it
 
 
-def rebuild(context: Context, key: ModelKey, alias: str, *, to: Manifest | None = None) -> Ending:
+def rebuild(context: Context, key: ModelKey, alias: str, *, to: Manifest | None = None) -> StepResult:
     """Write the pointer anew, if it still cannot be read, and check that the run that it names is still there.
 
     ``to`` is the run that a person has chosen; without it nothing is written unless it is known which one it was.
@@ -248,26 +247,26 @@ def rebuild(context: Context, key: ModelKey, alias: str, *, to: Manifest | None 
     Raises:
         InvalidOption: the run is signed, and this store has no signer.
         Conflict: the chosen run belongs to another store.
-        RunNotFound, RunDeleted, Untrusted: as for :func:`recover`.
+        RunNotFound, RunDeleted, Untrusted: as for :func:`find_recovery`.
         OutcomeUnknown: it may be written.
     """
-    found = recover(context, key, alias, to=to)
+    found = find_recovery(context, key, alias, to=to)
     if found is None:
-        return Ending("kept", "it can be read again")
+        return StepResult("kept", "it can be read again")
     if found.question:
-        return Ending("kept", f"it is not known which run it named: {found.question}")
-    record = store_record.opened_if_there(context)
+        return StepResult("kept", f"it is not known which run it named: {found.question}")
+    record = opening.ensure_open_existing(context)
     if found.run is not None:
         _check_may_be_named(context, f"{key}@{alias}", found.run, record.store_id)
     signing.check_able(context)
-    note = context.note(f"rebuilt: {found.reason}")
-    pointer = _next(context, key, alias, found, note)
+    info = context.publish_info(f"rebuilt: {found.reason}")
+    pointer = _next(context, key, alias, found, info)
     if _swap(context, key, alias, found.seen, pointer) is Outcome.LOST:
-        return Ending("kept", "another writer was faster")
-    if found.run is not None and not _is_there(context, found.run):
-        _let_go(context, key, alias, pointer, replace(note, write_id=context.new_write_id()))
-        return Ending("rebuilt", "it names no run: the one that it should name was deleted at this moment")
-    return Ending("rebuilt", found.message)
+        return StepResult("kept", "another writer was faster")
+    if found.run is not None and promote.stored_manifest(context, found.run.key, found.run.run_id) is None:
+        _retire(context, key, alias, pointer, replace(info, write_id=context.new_write_id()))
+        return StepResult("rebuilt", "it names no run: the one that it should name was deleted at this moment")
+    return StepResult("rebuilt", found.message)
 
 
 def _check_may_be_named(context: Context, ref: str, run: Manifest, store_id: str) -> None:
@@ -280,7 +279,7 @@ def _check_may_be_named(context: Context, ref: str, run: Manifest, store_id: str
         )
 
 
-def _next(context: Context, key: ModelKey, alias: str, found: Recovery, note: Note) -> Pointer:
+def _next(context: Context, key: ModelKey, alias: str, found: Recovery, info: PublishInfo) -> Pointer:
     body = None if found.run is None else found.run.to_bytes()
     lost = [
         Publish(
@@ -288,8 +287,8 @@ def _next(context: Context, key: ModelKey, alias: str, found: Recovery, note: No
             run_id=None,
             manifest_sha256=None,
             write_id=context.new_write_id(),
-            at=note.at,
-            by=note.by[:MAX_NOTE],
+            at=info.at,
+            by=info.by[:MAX_NOTE],
             reason=_LOST,
         )
         for seq in range(found.archived + 1, found.next_seq)
@@ -303,10 +302,10 @@ def _next(context: Context, key: ModelKey, alias: str, found: Recovery, note: No
         run_id=None if found.run is None else found.run.run_id,
         manifest_sha256=None if body is None else sha256(body),
         manifest=found.run.to_json() if found.run is not None and fits else None,
-        write_id=note.write_id,
-        at=note.at,
-        by=note.by[:MAX_NOTE],
-        reason=note.reason[:MAX_NOTE],
+        write_id=info.write_id,
+        at=info.at,
+        by=info.by[:MAX_NOTE],
+        reason=info.reason[:MAX_NOTE],
         history=tuple(lost),
         archive=found.pin,
     )
@@ -323,20 +322,12 @@ def _swap(context: Context, key: ModelKey, alias: str, seen: Stored[bytes] | Non
     )
 
 
-def _is_there(context: Context, run: Manifest) -> bool:
-    try:
-        context.records.manifest(run.key, RunId(run.run_id))
-    except NotFound:
-        return False
-    return True
-
-
-def _let_go(context: Context, key: ModelKey, alias: str, pointer: Pointer, note: Note) -> None:
+def _retire(context: Context, key: ModelKey, alias: str, pointer: Pointer, info: PublishInfo) -> None:
     """Publish that the alias names no run, unless another publish came in between."""
     seen = context.records.pointer(key, alias)
     if seen is None or seen.value.write_id != pointer.write_id:
         return
     try:
-        publish.swap(context, key, alias, None, note, seen=seen)
+        publish.swap(context, key, alias, None, info, seen=seen)
     except PointerConflict:
         return

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.references import RunRef
-from artifact_store.ops.delete import Ending
+from artifact_store.ops.delete import StepResult
 from artifact_store.ops.plan import Action, Plan
 from artifact_store.run import Run
 from artifact_store.storage.base import Trait
@@ -90,11 +90,11 @@ BY_REPAIR: Final = "`artifact-store doctor --repair --apply`"
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What would put a finding right. It is checked again when it is carried out, with the storage's time then."""
+    """What would repair a finding. It is checked again when it is carried out, with the storage's time then."""
 
     action: Action
     reason: str
-    carry_out: Callable[[datetime], Ending]
+    carry_out: Callable[[datetime], StepResult]
     bytes: int = 0
     only_if_asked: bool = False
     """It cannot be undone, so it is only done if it is asked for."""
@@ -184,7 +184,7 @@ class Diagnosis:
         return tuple(found.code for found in self.findings)
 
     def repair(self, *, quarantine: bool = False, to: Run | RunRef | str | Sequence[Run | RunRef | str] = ()) -> Plan:
-        """Return the plan to put right what is safe to put right; nothing happens before it is applied.
+        """Return the plan to repair what is safe to repair; nothing happens before it is applied.
 
         With ``quarantine`` also runs whose manifest is damaged are taken out of the way, if no alias names them:
         a tombstone that keeps the damaged bytes takes its place, and ``gc`` removes their files after the grace

@@ -14,32 +14,32 @@ from artifact_store.core.tombstone import MAX_QUARANTINE, Tombstone
 from artifact_store.errors import ArtifactStoreError, Corrupt
 from artifact_store.ops import delete
 from artifact_store.ops.context import Context
-from artifact_store.ops.delete import Ending
+from artifact_store.ops.delete import StepResult
 from artifact_store.ops.records import Stored
 from artifact_store.storage.conditional_write import Outcome
 
 
-def undelete(context: Context, key: ModelKey, run_id: RunId, alias: str) -> Ending:
+def restore_run(context: Context, key: ModelKey, run_id: RunId, alias: str) -> StepResult:
     """Bring back a run that is marked as deleted, if the alias still names it."""
     pointer = context.records.pointer(key, alias)
     if pointer is None or pointer.value.run_id != run_id:
-        return Ending("kept", f"{alias} does not name it any more")
+        return StepResult("kept", f"{alias} does not name it any more")
     delete.undelete(context, key, run_id)
-    return Ending("restored", f"{alias} names it")
+    return StepResult("restored", f"{alias} names it")
 
 
 def has_files(context: Context, manifest: Manifest) -> bool:
     """Tell whether all files of a run are there, with their sizes."""
     run_id = RunId(manifest.run_id)
     try:
-        found = delete.objects(context, manifest.key, run_id)
+        found = delete.run_objects(context, manifest.key, run_id)
     except ArtifactStoreError:  # then it is not known, and nothing is offered
         return False
     sizes = {entry.key: entry.size for entry in found}
     return all(sizes.get(keys.data_file(manifest.key, run_id, entry.key)) == entry.size for entry in manifest.files)
 
 
-def manifest(context: Context, copy: Manifest, alias: str) -> Ending:
+def restore_manifest(context: Context, copy: Manifest, alias: str) -> StepResult:
     """Write a manifest again that is lost or damaged, from the copy in a pointer that names the run by its digest.
 
     Raises:
@@ -48,17 +48,17 @@ def manifest(context: Context, copy: Manifest, alias: str) -> Ending:
     key, run_id = copy.key, RunId(copy.run_id)
     pointer = context.records.pointer(key, alias)
     if pointer is None or (pointer.value.run_id, pointer.value.manifest_sha256) != (run_id, copy.digest):
-        return Ending("kept", f"{alias} does not name it any more")
+        return StepResult("kept", f"{alias} does not name it any more")
     if not has_files(context, copy):
-        return Ending("kept", "not all of its files are there any more")
+        return StepResult("kept", "not all of its files are there any more")
     seen = raw(context, keys.manifest(key, run_id))
     if seen is not None and _record(context, key, run_id) is not None:
-        return Ending("kept", "it is not damaged any more")
+        return StepResult("kept", "it is not damaged any more")
     outcome = replace(context, keys.manifest(key, run_id), seen, copy.to_bytes(), write_id=copy.write_id)
-    return Ending("restored") if outcome is Outcome.WON else Ending("kept", "another writer was faster")
+    return StepResult("restored") if outcome is Outcome.WON else StepResult("kept", "another writer was faster")
 
 
-def quarantine(context: Context, key: ModelKey, run_id: RunId) -> Ending:
+def quarantine(context: Context, key: ModelKey, run_id: RunId) -> StepResult:
     """Put a tombstone in the place of a manifest that cannot be read, and keep its bytes inside.
 
     The pointers are read before and after; if one names the run then, the damaged bytes are put back.
@@ -69,23 +69,23 @@ def quarantine(context: Context, key: ModelKey, run_id: RunId) -> Ending:
     """
     place = keys.manifest(key, run_id)
     if aliases := delete.named_by(context, key, run_id):
-        return Ending("kept", f"{', '.join(aliases)} names it")
+        return StepResult("kept", f"{', '.join(aliases)} names it")
     seen = raw(context, place)
     if seen is None or _record(context, key, run_id) is not None:
-        return Ending("kept", "it is not damaged any more" if seen is not None else "it is gone")
-    note = context.note("its manifest cannot be read")
-    stone = Tombstone.quarantined(key, run_id, seen.value, note)
-    if replace(context, place, seen, stone.to_bytes(), write_id=note.write_id) is Outcome.LOST:
-        return Ending("kept", "another writer was faster")
+        return StepResult("kept", "it is not damaged any more" if seen is not None else "it is gone")
+    info = context.publish_info("its manifest cannot be read")
+    stone = Tombstone.quarantined(key, run_id, seen.value, info)
+    if replace(context, place, seen, stone.to_bytes(), write_id=info.write_id) is Outcome.LOST:
+        return StepResult("kept", "another writer was faster")
     if aliases := delete.named_by(context, key, run_id):
         now = raw(context, place)
         if now is not None and now.value == stone.to_bytes():
-            replace(context, place, now, seen.value, write_id=note.write_id)
-        return Ending("kept", f"{', '.join(aliases)} names it now")
-    return Ending("quarantined")
+            replace(context, place, now, seen.value, write_id=info.write_id)
+        return StepResult("kept", f"{', '.join(aliases)} names it now")
+    return StepResult("quarantined")
 
 
-def marker(context: Context, record: StoreRecord) -> Ending:
+def restore_store_record(context: Context, record: StoreRecord) -> StepResult:
     """Write ``_store.json`` again, with the id that all runs of the store have, unless it can be read again.
 
     Raises:
@@ -98,9 +98,9 @@ def marker(context: Context, record: StoreRecord) -> Ending:
         except Corrupt:
             pass
         else:
-            return Ending("kept", "it can be read again")
+            return StepResult("kept", "it can be read again")
     outcome = replace(context, keys.STORE_MARKER, seen, record.to_bytes(), write_id=record.store_id)
-    return Ending("rebuilt") if outcome is Outcome.WON else Ending("kept", "another writer was faster")
+    return StepResult("rebuilt") if outcome is Outcome.WON else StepResult("kept", "another writer was faster")
 
 
 def raw(context: Context, key: str) -> Stored[bytes] | None:

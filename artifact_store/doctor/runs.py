@@ -19,8 +19,8 @@ from artifact_store.doctor.objects import UNKNOWN_SIZE, ModelObjects
 from artifact_store.doctor.report import Repair, Severity
 from artifact_store.errors import ArtifactStoreError, NotFound, RunNotFound
 from artifact_store.ops import delete
-from artifact_store.ops.delete import Ending
-from artifact_store.ops.gc import Group
+from artifact_store.ops.delete import StepResult
+from artifact_store.ops.gc import RunObjects
 from artifact_store.storage.base import Entry
 
 _RESTORE = "restore it from a copy of the store; or roll the alias back and delete the run"
@@ -31,7 +31,7 @@ class ModelRuns:
     """What is known of the runs of a model: the manifest, the tombstone, or the error of reading them."""
 
     known: dict[RunId, Manifest | Tombstone | ArtifactStoreError] = field(default_factory=dict)
-    groups: dict[RunId, Group] = field(default_factory=dict)
+    groups: dict[RunId, RunObjects] = field(default_factory=dict)
 
     @property
     def manifests(self) -> list[Manifest]:
@@ -43,7 +43,7 @@ def examine_runs(exam: Examination, model: ModelObjects) -> ModelRuns:
     """Examine every run of a model, and report what is wrong with each."""
     records = ModelRuns()
 
-    def read(group: Group) -> Manifest | Tombstone:
+    def read(group: RunObjects) -> Manifest | Tombstone:
         if group.manifest is None:
             raise RunNotFound(group.label)
         return exam.context.records.run(group.key, group.run_id).value
@@ -64,14 +64,14 @@ def examine_runs(exam: Examination, model: ModelObjects) -> ModelRuns:
 # ---------------------------------------------------------------- what was never committed
 
 
-def _torn(exam: Examination, group: Group) -> None:
+def _torn(exam: Examination, group: RunObjects) -> None:
     newest = max(entry.modified for entry in group.entries)
     when = f"the newest is of {newest:%Y-%m-%d %H:%M:%S} UTC"
     if exam.young(newest):
         exam.add("note", "save-in-progress", group.label, f"{_count(group.entries)} without a manifest; {when}")
         return
 
-    def clear(now: datetime) -> Ending:
+    def clear(now: datetime) -> StepResult:
         return delete.clear(exam.context, group.key, group.run_id, grace=exam.options.grace, now=now)
 
     message = f"{_count(group.entries)} of a save that was never committed; {when}"
@@ -79,7 +79,7 @@ def _torn(exam: Examination, group: Group) -> None:
     exam.add("warning", "torn-run", group.label, message, remedy="artifact-store gc --apply", repair=repair)
 
 
-def _damaged(exam: Examination, group: Group, error: ArtifactStoreError) -> None:
+def _damaged(exam: Examination, group: RunObjects, error: ArtifactStoreError) -> None:
     remedy = (
         "restore its manifest from a copy of the store; without a copy, "
         "`artifact-store doctor --repair --quarantine --apply` takes the run out of the way"
@@ -90,7 +90,7 @@ def _damaged(exam: Examination, group: Group, error: ArtifactStoreError) -> None
 # ---------------------------------------------------------------- committed runs
 
 
-def _committed(exam: Examination, group: Group, manifest: Manifest) -> None:
+def _committed(exam: Examination, group: RunObjects, manifest: Manifest) -> None:
     if _wrong(group.entries, manifest):
         group = _again(exam, group)
         now = exam.ask(lambda: exam.context.records.run(group.key, group.run_id).value)
@@ -120,17 +120,17 @@ def _wrong(entries: Sequence[Entry], manifest: Manifest) -> list[tuple[FileEntry
     ]
 
 
-def _again(exam: Examination, group: Group) -> Group:
+def _again(exam: Examination, group: RunObjects) -> RunObjects:
     """Return the run as it is listed now: it may have been committed while the store was listed."""
-    listed = exam.ask(lambda: delete.objects(exam.context, group.key, group.run_id))
-    return group if isinstance(listed, ArtifactStoreError) or not listed else Group(group.key, group.run_id, listed)
+    found = exam.ask(lambda: delete.run_objects(exam.context, group.key, group.run_id))
+    return group if isinstance(found, ArtifactStoreError) or not found else RunObjects(group.key, group.run_id, found)
 
 
-def _key(group: Group, entry: FileEntry) -> str:
+def _key(group: RunObjects, entry: FileEntry) -> str:
     return keys.data_file(group.key, group.run_id, entry.key)
 
 
-def _stray(exam: Examination, group: Group, manifest: Manifest, other: Entry, name: str) -> None:
+def _stray(exam: Examination, group: RunObjects, manifest: Manifest, other: Entry, name: str) -> None:
     attempt = any(keys.is_name_of(name, entry.path) for entry in manifest.files) or name.startswith(keys.SIGNATURES)
     young = exam.young(other.modified)
     if not attempt:
@@ -139,7 +139,7 @@ def _stray(exam: Examination, group: Group, manifest: Manifest, other: Entry, na
         exam.add("warning", "unlisted-file", other.key, message, remedy=remedy)
         return
 
-    def clear(now: datetime) -> Ending:
+    def clear(now: datetime) -> StepResult:
         del now  # what belongs to the run then is kept
         return delete.clear_stray(exam.context, group.key, group.run_id, name)
 
@@ -153,7 +153,7 @@ def _stray(exam: Examination, group: Group, manifest: Manifest, other: Entry, na
 # ---------------------------------------------------------------- deleted runs
 
 
-def _deleted(exam: Examination, group: Group, stone: Tombstone) -> None:
+def _deleted(exam: Examination, group: RunObjects, stone: Tombstone) -> None:
     if stone.state == "marked":
         if not exam.young(group.modified):
             message = f"it was {stone.summary}, and its files ({_size(group.others):,} bytes) can go"
@@ -165,7 +165,7 @@ def _deleted(exam: Examination, group: Group, stone: Tombstone) -> None:
         )
     elif group.others:
 
-        def sweep(now: datetime) -> Ending:
+        def sweep(now: datetime) -> StepResult:
             return delete.sweep(exam.context, group.key, group.run_id, grace=exam.options.grace, now=now)
 
         names = shown([entry.key.rpartition("/")[2] for entry in group.others])

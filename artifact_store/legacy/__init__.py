@@ -1,1 +1,1 @@
-"""Old trees of models: read in place, brought into a store, and written again for those who still need the old form."""
+"""Old trees of models: read in place, migrated into a store, and exported in the old form for programs that need it."""

@@ -1,4 +1,4 @@
-"""Write a run in the form of the old trees, for those who still read it while others have moved.
+"""Write a run in the form of the old trees, for programs that still read it.
 
 The files of the models are pickles in that form, and loading a pickle runs whatever is in it: so none is written unless
 the caller says so. What is written is made with the libraries' own means, and reads again as the same model.
@@ -20,8 +20,7 @@ from artifact_store.core.portable import why_not_on_windows
 from artifact_store.errors import InvalidOption, Unsupported
 from artifact_store.features.schema import FeatureSchema
 from artifact_store.legacy import old_objects
-from artifact_store.legacy.trees import best_wf
-from artifact_store.legacy.trees import names as file_names
+from artifact_store.legacy.trees import best_wf, file_names
 from artifact_store.run import Run
 
 _MODEL_FILE: Final = best_wf.MODEL_FILE
@@ -31,7 +30,7 @@ _LINK, _POINTER = "latest", "latest_pointer.txt"
 _NOTES: Final = "metadata.json"
 
 
-def export(run: Run, directory: str | Path, *, pickles: bool = False, alias: str | None = None) -> Path:
+def export_run(run: Run, directory: str | Path, *, pickles: bool = False, alias: str | None = None) -> Path:
     """Write ``run`` below ``directory``, the folder ``models`` of an old tree, and return the run's own folder.
 
     The folder of the model is called like its symbol, or, if no folder can have that name everywhere, as keys spell
@@ -46,13 +45,13 @@ def export(run: Run, directory: str | Path, *, pickles: bool = False, alias: str
     Raises:
         InvalidOption: files would be pickles and ``pickles`` is not set; or something is there already. Nothing is
             written.
-        Unsupported: the old trees had no models of this type or symbol, or none with such a part.
+        Unsupported: old trees hold no models of this type or symbol, or no model with such a part.
         SignatureMissing, SignatureInvalid, UntrustedKey: the policy requires a signature. Nothing is written.
         Corrupt, RiskRefused, CodecUnavailable: as for :meth:`~artifact_store.Run.load`.
     """
     run.check_signature()
     if run.key.model_type not in _MODEL_FILE:
-        raise Unsupported(f"old trees have models of the types {', '.join(_MODEL_FILE)}, and {run.ref} is none of them")
+        raise Unsupported(f"old trees hold models of the types {', '.join(_MODEL_FILE)}; {run.ref} is of another type")
     dangerous = _pickles(run)
     if not pickles:
         raise InvalidOption(
@@ -63,11 +62,11 @@ def export(run: Run, directory: str | Path, *, pickles: bool = False, alias: str
     target = home / run.run_id
     _check_link(home)
     if alias == file_names.BEST_WF:
-        best_wf.check(run.key, home)
+        best_wf.check_replaceable(run.key, home)
         if not _is_written(run, target):
             _check_free(target)
             _write(run, home, target)
-        best_wf.write(run.key, home, target)
+        best_wf.write_best(run.key, home, target)
         if _has_latest(home):
             return target
     elif not _ended_before_latest(run, home, target):
@@ -78,7 +77,7 @@ def export(run: Run, directory: str | Path, *, pickles: bool = False, alias: str
 
 
 def _folder_of(symbol: str) -> str:
-    """Return a single name below the model type, which is not that of a run, and is read as no other symbol.
+    """Return the folder of a symbol: one name, not that of a run, that is not read as another symbol.
 
     Raises:
         Unsupported: it is a name by which old trees say which run is the latest.
@@ -98,7 +97,7 @@ def _write(run: Run, home: Path, target: Path) -> None:
         _WRITERS[run.key.model_type](run, folder)
         private_files.keep_others_from_writing(
             folder
-        )  # they are pickles: who may write to them runs code when they are read
+        )  # they are pickles: a user who can write to them can run code when they are read
         folder.rename(target)
 
 
@@ -147,11 +146,11 @@ def _check_free(target: Path) -> None:
 def _check_link(home: Path) -> None:
     link = home / _LINK
     if link.exists() and not link.is_symlink():
-        raise InvalidOption(f"{link} is no link, and cannot be made to name this run; move it out of the way")
+        raise InvalidOption(f"{link} is not a link, and cannot be changed to name this run; move it out of the way")
 
 
 def _name_latest(home: Path, target: Path) -> None:
-    """Let ``latest`` name the run; whoever looks meanwhile sees the run before or this one."""
+    """Let ``latest`` name the run; a concurrent reader sees the run before or this one."""
     with tempfile.TemporaryDirectory(dir=home, prefix=".export-", ignore_cleanup_errors=True) as staging:
         made = Path(staging, _LINK)
         try:

@@ -7,7 +7,7 @@ from typing import Any
 from artifact_store.codecs.files import imported
 
 
-def library(module: str, extra: str | None) -> Any:
+def old_form_library(module: str, extra: str | None) -> Any:
     """Import what reading or writing the old form takes.
 
     Raises:

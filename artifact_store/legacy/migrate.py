@@ -1,6 +1,6 @@
-"""Bring the runs of an old tree into a store: each whole or not at all, none twice, and the old tree as it was.
+"""Copy the runs of an old tree into a store: each whole or not at all, and once; the old tree is not changed.
 
-What was copied is known by the digest of the old files, which every copy carries, so a migration that was cut short is
+Every copy carries the digest of the old files, by which it is recognised, so a migration that was interrupted is
 simply repeated. An alias is created where the store never had it, and never moved. What cannot be read is refused with
 its reason, and the rest goes on.
 """
@@ -29,9 +29,9 @@ from artifact_store.errors import (
 )
 from artifact_store.legacy.report import AliasOutcome, Migrated, MigratedAlias, Migration, Outcome
 from artifact_store.legacy.trees.backend import Scratch
-from artifact_store.legacy.trees.convert import DIGEST_TAG, Conversion, Told, convert, open_old
+from artifact_store.legacy.trees.convert import DIGEST_TAG, Conversion, ConversionReport, convert, open_old
 from artifact_store.legacy.trees.layout import OldAlias, OldRun, Tree
-from artifact_store.legacy.trees.single_file import look
+from artifact_store.legacy.trees.single_file import scan_path
 from artifact_store.run import Run
 from artifact_store.storage.options import LOCAL, parse_url
 
@@ -62,7 +62,7 @@ class Store(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class MigrationProgress:
     """How far a migration has come: ``done`` of ``total`` runs; ``source`` is the one that is next."""
 
     done: int
@@ -70,8 +70,8 @@ class Step:
     source: str
 
 
-def migrate(
-    old: str | Path, store: Store, *, dry_run: bool = False, progress: Callable[[Step], None] | None = None
+def migrate_tree(
+    old: str | Path, store: Store, *, dry_run: bool = False, progress: Callable[[MigrationProgress], None] | None = None
 ) -> Migration:
     """Copy every run of the old tree that the store does not have, create its aliases, and report.
 
@@ -83,20 +83,20 @@ def migrate(
         Unavailable, AccessDenied, Unsupported, OutcomeUnknown: the store cannot be written. What was copied is whole;
             repeat the call.
     """
-    tree = look(old)
+    tree = scan_path(old)
     _check_apart(tree, store.url)
     work = _Work(store, dry_run=dry_run)
     runs = []
     try:
         for place, run in enumerate(tree.runs):
             if progress is not None:
-                progress(Step(place, len(tree.runs), run.source))
+                progress(MigrationProgress(place, len(tree.runs), run.source))
             runs.append(work.copy(run))
         aliases = tuple(work.name(alias) for alias in tree.aliases)
     finally:
         work.close()
     if progress is not None:
-        progress(Step(len(tree.runs), len(tree.runs), ""))
+        progress(MigrationProgress(len(tree.runs), len(tree.runs), ""))
     return Migration(str(old), store.url, dry_run, tuple(runs), aliases, tuple(tree.problems))
 
 
@@ -128,15 +128,15 @@ class _Work:
             self._keep(old, there)
             return Migrated(old.source, str(old.key), there.run_id, "already there")
         run_id: str | None = old.run_id
-        told = Told()
+        report = ConversionReport()
         try:
             conversion = convert(opened)
-            run_id, told = conversion.run_id, conversion.told
+            run_id, report = conversion.run_id, conversion.report
             draft = self._draft(conversion)
         except ArtifactStoreError as error:  # of this run alone: nothing was asked of the store yet
-            return Migrated(old.source, str(old.key), run_id, "refused", told, error)
+            return Migrated(old.source, str(old.key), run_id, "refused", report, error)
         with_it = self._save(old, draft)
-        return Migrated(old.source, str(old.key), run_id, with_it[0], told, with_it[1])
+        return Migrated(old.source, str(old.key), run_id, with_it[0], report, with_it[1])
 
     def name(self, alias: OldAlias) -> MigratedAlias:
         """Create one alias, unless the store has it."""
@@ -145,7 +145,7 @@ class _Work:
         return MigratedAlias(alias.source, str(alias.key), alias.name, run_id, outcome, error)
 
     def _copy_of(self, old: OldRun, digest: str) -> Run | None:
-        """Return the run in the store that was made of these files; equal files under another run id are another."""
+        """Return the run in the store that was made of these files, under the same run id if the old run has one."""
         return next(
             (
                 run
@@ -165,7 +165,7 @@ class _Work:
         self._ids[old.source] = run.run_id
 
     def _draft(self, conversion: Conversion) -> Draft:
-        """Return the run, filled; in a dry run it could go nowhere but into memory."""
+        """Return the run, filled; in a dry run it is in memory only."""
         if self._dry_run:
             return self._scratch.draft(conversion)
         draft = self._store.new_run(conversion.key, run_id=conversion.run_id, publish=Later())
@@ -177,7 +177,7 @@ class _Work:
         return draft
 
     def _save(self, old: OldRun, draft: Draft) -> tuple[Outcome, ArtifactStoreError | None]:
-        """Commit the draft where nothing stands against it.
+        """Commit the draft unless the store has another run under its id.
 
         Raises:
             ArtifactStoreError: the store cannot be written at all, which is nothing about this run.
@@ -205,7 +205,7 @@ class _Work:
     def _publish(self, alias: OldAlias, run_id: str | None) -> tuple[AliasOutcome, ArtifactStoreError | None]:
         if alias.run is None or run_id is None:
             what = alias.source if alias.run is None else alias.run.source
-            return "refused", alias.error or Corrupt(f"the run that it names, {what}, did not come over")
+            return "refused", alias.error or Corrupt(f"the run that it names, {what}, was not migrated")
         try:
             there = self._store.aliases(alias.key).get(alias.name)
             if there is not None:
@@ -214,7 +214,7 @@ class _Work:
                 return "would create", None
             reason = f"as in the old tree: {alias.source}"
             self._store.promote(self._there[alias.run.source], alias.name, reason=reason, expect=0)
-        except PointerConflict:  # somebody was faster, and theirs stays
+        except PointerConflict:  # lost to a concurrent writer, whose pointer stays
             return "kept", None
         except Corrupt as error:
             return "refused", error

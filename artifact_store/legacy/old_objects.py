@@ -1,4 +1,4 @@
-"""The objects that old files held, made again from what a run holds, with the libraries that old readers use.
+"""The objects that old files held, rebuilt from a run with the libraries that old readers use.
 
 Only for writing the old form. An estimator gets the attributes that its own ``predict`` and ``transform`` ask for, and
 those alone: it cannot be trained further.
@@ -20,18 +20,18 @@ from artifact_store.codecs.sklearn.array_preprocessor import (
     Standard,
 )
 from artifact_store.errors import NotEncodable
-from artifact_store.legacy.libraries import library
+from artifact_store.legacy.libraries import old_form_library
 from artifact_store.legacy.pickle_reader.numpy_parts import numpy
 
 
 def save_checkpoint(path: Path, checkpoint: Mapping[str, Any]) -> None:
     """Write a checkpoint as the old trainer did."""
-    library("torch", "torch").save(dict(checkpoint), path)
+    old_form_library("torch", "torch").save(dict(checkpoint), path)
 
 
 def dump(value: Any, path: Path) -> None:
     """Write an object as the old trainers did."""
-    library("joblib", "joblib").dump(value, path)
+    old_form_library("joblib", "joblib").dump(value, path)
 
 
 # ---------------------------------------------------------------- LightGBM
@@ -41,7 +41,7 @@ def estimator(model: Any) -> Any:
     """Return the estimator that predicts as ``model`` does; a booster is one already."""
     if not isinstance(model, LightGBMPredictor):
         return model
-    lightgbm = library("lightgbm", "lightgbm")
+    lightgbm = old_form_library("lightgbm", "lightgbm")
     kind = type(model).__name__.removeprefix("LightGBM").removesuffix("Predictor")
     made = getattr(lightgbm, f"LGBM{kind}")(**model.params)
     made.set_params(objective=model.objective_)
@@ -56,7 +56,7 @@ def estimator(model: Any) -> Any:
     }
     classes = getattr(model, "classes_", None)
     if classes is not None:
-        made._le = library("sklearn.preprocessing", "sklearn").LabelEncoder()  # noqa: SLF001 -- it has no other door
+        made._le = old_form_library("sklearn.preprocessing", "sklearn").LabelEncoder()  # noqa: SLF001 -- it has no other door
         made._le.classes_ = classes  # noqa: SLF001 -- as above
         facts |= {"classes": classes, "n_classes": len(classes)}
     for name, value in facts.items():
@@ -82,7 +82,9 @@ def preprocessor(found: Any, names: list[str] | None) -> dict[str, Any]:
     if isinstance(found.steps[0], Imputer):
         about |= {"imputer": steps.pop(0), "imputer_strategy": found.steps[0].strategy}
     if len(steps) > 1:
-        pipeline = library("sklearn.pipeline", "sklearn").Pipeline([(str(n), step) for n, step in enumerate(steps)])
+        pipeline = old_form_library("sklearn.pipeline", "sklearn").Pipeline(
+            [(str(n), step) for n, step in enumerate(steps)]
+        )
         return {**about, "scaler": pipeline, "scaler_type": "pipeline"}
     kind = type(steps[0]).__name__.removesuffix("Scaler").lower() if steps else None
     return {**about, "scaler": steps[0] if steps else None, "scaler_type": kind}
@@ -90,7 +92,7 @@ def preprocessor(found: Any, names: list[str] | None) -> dict[str, Any]:
 
 def _scikit(step: ArrayStep) -> Any:
     """Return the scaler or imputer whose ``transform`` is this step."""
-    scaling = library("sklearn.preprocessing", "sklearn")
+    scaling = old_form_library("sklearn.preprocessing", "sklearn")
     made: Any
     match step:
         case Standard(mean, scale):
@@ -115,7 +117,7 @@ def _imputer(step: Imputer) -> Any:
         raise NotEncodable("the old form has no imputer that appends a mask of what was missing")
     if step.strategy == "callable":
         raise NotEncodable("the old form has no imputer with a function of its own")
-    imputing = library("sklearn.impute", "sklearn")
+    imputing = old_form_library("sklearn.impute", "sklearn")
     made = imputing.SimpleImputer(
         strategy=step.strategy, missing_values=step.missing, keep_empty_features=step.keep_empty
     )
@@ -129,8 +131,8 @@ def _imputer(step: Imputer) -> Any:
 
 def vecnormalize(algorithm: Any) -> Any:
     """Return a fresh VecNormalize with the spaces of the algorithm, to be filled and saved."""
-    gymnasium = library("gymnasium", "sb3")
-    vec_env = library("stable_baselines3.common.vec_env", "sb3")
+    gymnasium = old_form_library("gymnasium", "sb3")
+    vec_env = old_form_library("stable_baselines3.common.vec_env", "sb3")
 
     class _Nowhere(gymnasium.Env):  # type: ignore[misc,name-defined]  # it is what the library hands out
         """An environment that only has spaces; a VecNormalize leaves it behind when it is saved."""

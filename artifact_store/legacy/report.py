@@ -1,4 +1,4 @@
-"""What came of a migration, run by run and alias by alias: for people, and as JSON for machines."""
+"""The result of a migration, run by run and alias by alias: for people, and as JSON."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from artifact_store.errors import ArtifactStoreError, Problem
-from artifact_store.legacy.trees.convert import Told
+from artifact_store.legacy.trees.convert import ConversionReport
 
 Outcome = Literal["copied", "would copy", "already there", "conflict", "deleted", "refused"]
 AliasOutcome = Literal["created", "would create", "already there", "kept", "refused"]
@@ -16,7 +16,7 @@ AliasOutcome = Literal["created", "would create", "already there", "kept", "refu
 
 @dataclass(frozen=True, slots=True)
 class Migrated:
-    """One old run: where it lay, which run it is now, and what came of it.
+    """One old run: its place, the run that it is now, and the outcome.
 
     ``conflict``: another run has its id in the store. ``deleted``: it was copied once and has been deleted there since.
     ``error`` says why, where it is not in the store.
@@ -26,12 +26,12 @@ class Migrated:
     key: str
     run_id: str | None
     outcome: Outcome
-    told: Told = field(default_factory=Told)
+    report: ConversionReport = field(default_factory=ConversionReport)
     error: ArtifactStoreError | None = None
 
     @property
     def ok(self) -> bool:
-        """The run is in the store (or would be), or was and is not wanted there any more."""
+        """The run is in the store (or would be), or was deleted there on purpose."""
         return self.outcome not in {"conflict", "refused"}
 
     def to_json(self) -> dict[str, Any]:
@@ -41,10 +41,10 @@ class Migrated:
             "key": self.key,
             "run_id": self.run_id,
             "outcome": self.outcome,
-            "features": self.told.features,
-            "found": list(self.told.found),
-            "inferred": list(self.told.inferred),
-            "refused": [_problem(problem) for problem in self.told.refused],
+            "features": self.report.features,
+            "found": list(self.report.found),
+            "inferred": list(self.report.inferred),
+            "refused": [_problem(problem) for problem in self.report.refused],
             "error": None if self.error is None else _error(self.error),
         }
 

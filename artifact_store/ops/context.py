@@ -1,4 +1,4 @@
-"""What the parts above storage share: one store's backend, threads, codecs, trust, clock and patience.
+"""What the parts above storage share: one store's backend, threads, codecs, trust, clock and retries.
 
 A value that is passed down instead of a dozen parameters. Does nothing by itself.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from artifact_store.core.pointer import Note
+from artifact_store.core.pointer import PublishInfo
 from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.store_record import Concurrency, StoreRecord
 from artifact_store.core.trust import LoadPolicy
@@ -49,11 +49,11 @@ class Context:
     actor: str
     concurrency: Concurrency = "safe"
     signer: Signer | None = None
-    marks: LastSeen | None = None
+    last_seen: LastSeen | None = None
     provenance: frozenset[str] = frozenset()
     """What a save records of how it came about; see :mod:`artifact_store.ops.provenance`."""
     opened: OpenedStore = field(default_factory=OpenedStore)
-    vouched: dict[str, str] = field(default_factory=dict)
+    verified: dict[str, str] = field(default_factory=dict)
     """Digest of a manifest → the key whose signature of it was verified."""
 
     @property
@@ -61,6 +61,6 @@ class Context:
         """The stored documents."""
         return Records(self.backend, self.patience)
 
-    def note(self, reason: str = "") -> Note:
+    def publish_info(self, reason: str = "") -> PublishInfo:
         """Return who writes now, and why, under a new write id."""
-        return Note(self.new_write_id(), self.now(), self.actor, reason)
+        return PublishInfo(self.new_write_id(), self.now(), self.actor, reason)

@@ -1,4 +1,4 @@
-"""One run on its way out: marked, brought back, or swept; and what a save that was cut short has left.
+"""Delete a run in steps (mark, bring back, sweep), and clear what an interrupted save has left.
 
 Every step is a conditional write of the object in the place of the manifest, settled by its own write id, so it is
 known who did what. Nothing else of a run is touched before its tombstone is sealed. ``FORMAT.md`` has the protocol.
@@ -21,6 +21,8 @@ A client that dies after ``mark`` wrote, and before it read the pointers again, 
 next sweep finds that out before it seals, and brings the run back. A lost reply is settled by the write id in the
 tombstone. Where the pointers cannot be read after the write, the outcome is unknown, and nothing is undone.
 Decides nothing: which runs may go is for :mod:`artifact_store.ops.prune` and :mod:`artifact_store.ops.gc`.
+
+Why: docs/decisions/0009-two-phase-deletion.md
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import ArtifactStoreError, Conflict, OutcomeUnknown, RunInUse, Unavailable
 from artifact_store.ops import listing
 from artifact_store.ops.context import Context
+from artifact_store.ops.outage import Outage
 from artifact_store.ops.records import deleted
 from artifact_store.storage.base import Entry
 from artifact_store.storage.conditional_write import Outcome
@@ -46,7 +49,7 @@ Result = Literal["deleted", "restored", "swept", "cleared", "aborted", "rebuilt"
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class StepResult:
     """What became of a run, or of something left over: the result, and why it was kept if it was."""
 
     result: Result
@@ -57,12 +60,12 @@ def named_by(context: Context, key: ModelKey, run_id: RunId) -> list[str]:
     """Return the aliases that name a run now: one listing, and one read for each alias of the model.
 
     Raises:
-        Corrupt: a pointer cannot be believed, so nobody knows.
+        Corrupt: a pointer is damaged, so it is not known.
     """
     return [alias for alias, pointer in listing.aliases(context, key).items() if pointer.run_id == run_id]
 
 
-def objects(context: Context, key: ModelKey, run_id: RunId) -> list[Entry]:
+def run_objects(context: Context, key: ModelKey, run_id: RunId) -> list[Entry]:
     """Return every object below the prefix of a run."""
     return context.records.objects(keys.run_prefix(key, run_id))
 
@@ -78,7 +81,7 @@ def mark(context: Context, key: ModelKey, run_id: RunId, *, reason: str) -> Tomb
     Raises:
         RunNotFound, RunDeleted: there is no such run (any more).
         RunInUse: an alias names it.
-        Conflict: somebody else did something to it at this moment.
+        Conflict: another client changed it at this moment.
         OutcomeUnknown: it may be marked.
     """
     records = context.records
@@ -86,15 +89,15 @@ def mark(context: Context, key: ModelKey, run_id: RunId, *, reason: str) -> Tomb
     if isinstance(seen.value, Tombstone):
         raise deleted(seen.value)
     refuse_named(key, run_id, named_by(context, key, run_id))
-    stone = Tombstone.mark(seen.value, context.note(reason))
+    stone = Tombstone.mark(seen.value, context.publish_info(reason))
     if records.replace(seen, stone) is Outcome.LOST:
         records.manifest(key, run_id)  # raises RunDeleted where another client was faster
-        raise Conflict(f"{stone.label} was deleted and brought back by somebody at this moment; look at it again")
+        raise Conflict(f"{stone.label} was deleted and brought back by another client at this moment; look at it again")
     trouble = _trouble_with_aliases(context, key, run_id)
     if trouble is None:
         return stone
     try:
-        # what an alias names comes back; so does what nobody can tell about, unless that is only for the moment
+        # a run that an alias names comes back, and so does one of which that cannot be known, now or later
         back = not isinstance(trouble, Unavailable) and unmark(context, key, run_id, stone)
     except OutcomeUnknown:
         raise
@@ -130,11 +133,11 @@ def refuse_named(key: ModelKey, run_id: str, aliases: Sequence[str]) -> None:
 
 
 def undelete(context: Context, key: ModelKey, run_id: RunId) -> Manifest:
-    """Bring a run back that is marked and not swept. One that is there already is no error.
+    """Bring a run back that is marked and not swept. One that was not deleted is returned as it is.
 
     Raises:
         RunNotFound: no such run was ever committed.
-        RunDeleted: its files are gone, or somebody deleted it again at this moment.
+        RunDeleted: its files are gone, or another client deleted it again at this moment.
         OutcomeUnknown: it may be back.
     """
     seen = context.records.run(key, run_id)
@@ -149,7 +152,7 @@ def undelete(context: Context, key: ModelKey, run_id: RunId) -> Manifest:
 
 
 def unmark(context: Context, key: ModelKey, run_id: RunId, stone: Tombstone) -> bool:
-    """Bring the run back if it still lies under this very stone, and tell whether it is back."""
+    """Bring the run back if this is still its tombstone, and return whether it is back."""
     seen = context.records.run(key, run_id)
     if isinstance(seen.value, Manifest):
         return True
@@ -161,7 +164,7 @@ def unmark(context: Context, key: ModelKey, run_id: RunId, stone: Tombstone) -> 
 # ---------------------------------------------------------------- sweep
 
 
-def sweep(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, now: datetime) -> Ending:
+def sweep(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, now: datetime) -> StepResult:
     """Remove the files of a run whose tombstone is at least ``grace`` old; the tombstone stays, sealed.
 
     The pointers are read once more before it is sealed: a run that one of them names is brought back. ``now`` is the
@@ -169,74 +172,75 @@ def sweep(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, n
 
     Raises:
         OutcomeUnknown: it may be sealed; none of its files was removed.
-        Corrupt: a pointer, or the tombstone, cannot be believed; nothing was removed.
+        Corrupt: a pointer, or the tombstone, is damaged; nothing was removed.
     """
     seen = context.records.run(
         key, run_id
-    )  # before the listing: a younger stone than the one that is listed is not sealed
+    )  # before the listing: a tombstone that is younger than the listed one is not sealed
     stone = seen.value
     if isinstance(stone, Manifest):
-        return Ending("kept", "it was brought back")
+        return StepResult("kept", "it was brought back")
     if stone.state == "marked":
         if now - _since(context, key, run_id, now) < grace:
-            return Ending("kept", f"it was deleted less than {spoken(grace)} ago")
+            return StepResult("kept", f"it was deleted less than {duration_text(grace)} ago")
         if aliases := named_by(context, key, run_id):
             return _brought_back(context, key, run_id, stone, aliases)
-        if context.records.replace(seen, stone.sealed(context.note())) is Outcome.LOST:
+        if context.records.replace(seen, stone.sealed(context.publish_info())) is Outcome.LOST:
             found = context.records.run(key, run_id).value
             if isinstance(found, Manifest) or found.state == "marked":
-                return Ending("kept", "somebody brought it back at this moment")
+                return StepResult("kept", "another client brought it back at this moment")
     elif stone.quarantine is not None and now - _since(context, key, run_id, now) < grace:
-        return Ending("kept", f"it was put into quarantine less than {spoken(grace)} ago")
+        return StepResult("kept", f"it was put into quarantine less than {duration_text(grace)} ago")
     return remove_files(context, key, run_id, "swept")
 
 
 def _since(context: Context, key: ModelKey, run_id: RunId, now: datetime) -> datetime:
     """Return since when the tombstone is there, by the storage's own time of it."""
     place = keys.manifest(key, run_id)
-    return next((entry.modified for entry in objects(context, key, run_id) if entry.key == place), now)
+    return next((entry.modified for entry in run_objects(context, key, run_id) if entry.key == place), now)
 
 
-def _brought_back(context: Context, key: ModelKey, run_id: RunId, stone: Tombstone, aliases: Sequence[str]) -> Ending:
+def _brought_back(
+    context: Context, key: ModelKey, run_id: RunId, stone: Tombstone, aliases: Sequence[str]
+) -> StepResult:
     why = f"{', '.join(aliases)} {'names' if len(aliases) == 1 else 'name'} it"
-    return Ending("restored", why) if unmark(context, key, run_id, stone) else Ending("kept", why)
+    return StepResult("restored", why) if unmark(context, key, run_id, stone) else StepResult("kept", why)
 
 
-def remove_files(context: Context, key: ModelKey, run_id: RunId, result: Result) -> Ending:
+def remove_files(context: Context, key: ModelKey, run_id: RunId, result: Result) -> StepResult:
     """Remove everything of a sealed run but its tombstone: exact keys from a listing of its own prefix.
 
-    What cannot be removed, such as a file that another program has open on Windows, does not keep the rest from it; but
-    once a failure has taken all of the patience, nothing more is begun.
+    A file that cannot be removed, such as one that another program has open on Windows, does not stop the others; a
+    storage that does not answer does.
 
     Raises:
         ArtifactStoreError: the first failure. The next sweep goes on.
     """
     place = keys.manifest(key, run_id)
-    doomed = [entry.key for entry in objects(context, key, run_id) if entry.key != place]
-    silent = threading.Event()
+    left = [entry.key for entry in run_objects(context, key, run_id) if entry.key != place]
+    outage = Outage(limit=1)  # several are removed at once, and each failure has taken all of the patience
 
     def one(where: str, stop: threading.Event) -> ArtifactStoreError | None:
-        del stop  # one failure is no reason to leave the others
-        if silent.is_set():
+        del stop  # one failure does not stop the others
+        if outage.has_begun:
             return None
         try:
             context.records.remove(where)
         except ArtifactStoreError as error:
-            if isinstance(error, Unavailable):
-                silent.set()
+            outage.record(error)
             return error
         return None
 
-    failures = [error for error in context.workers.every(one, doomed, large=lambda _: False) if error is not None]
+    failures = [error for error in context.workers.every(one, left, large=lambda _: False) if error is not None]
     if failures:
         raise failures[0]
-    return Ending(result)
+    return StepResult(result)
 
 
 # ---------------------------------------------------------------- what was never committed
 
 
-def clear(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, now: datetime) -> Ending:
+def clear(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, now: datetime) -> StepResult:
     """Remove what a save that was cut short has left, if nothing of it is younger than ``grace``.
 
     A tombstone comes first, in the place where the manifest would be: so a saver that is merely late cannot commit a
@@ -245,32 +249,32 @@ def clear(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, n
     Raises:
         OutcomeUnknown: the tombstone may be there; nothing was removed.
     """
-    found = objects(context, key, run_id)
-    if why := unclear(found, key, run_id, grace=grace, now=now):
-        return Ending("kept", why)
-    stone = Tombstone.never_committed(key, run_id, context.note("a save that was never finished"))
+    found = run_objects(context, key, run_id)
+    if why := why_kept(found, key, run_id, grace=grace, now=now):
+        return StepResult("kept", why)
+    stone = Tombstone.never_committed(key, run_id, context.publish_info("a save that was never finished"))
     if context.records.create(stone) is Outcome.LOST:
         record = context.records.run(key, run_id).value
         if isinstance(record, Manifest) or record.state == "marked":
-            return Ending("kept", "it was committed at this moment")
+            return StepResult("kept", "it was committed at this moment")
     return remove_files(context, key, run_id, "cleared")
 
 
-def unclear(found: Sequence[Entry], key: ModelKey, run_id: RunId, *, grace: timedelta, now: datetime) -> str | None:
+def why_kept(found: Sequence[Entry], key: ModelKey, run_id: RunId, *, grace: timedelta, now: datetime) -> str | None:
     """Return why these objects are not the leftovers of a save that was cut short, or ``None`` if they are."""
     if not found:
         return "nothing is left of it"
     if any(entry.key == keys.manifest(key, run_id) for entry in found):
         return "it was committed"
     if any(now - entry.modified < grace for entry in found):
-        return f"a part of it is younger than {spoken(grace)}, so it may be on its way"
+        return f"a part of it is younger than {duration_text(grace)}, so its save may be under way"
     return None
 
 
 def belongs(name: str, manifest: Manifest) -> bool:
     """Tell whether what lies under this name below a committed run is a part of it.
 
-    Beside its files these are its signatures, whoever made them and when. A signature of another manifest is what a
+    Beside its files these are its signatures, by whatever key. A signature of another manifest is what a
     save left that lost to this run; anything else below the folder of the signatures was left by no save.
     """
     if name == keys.MANIFEST or name in {entry.key for entry in manifest.files}:
@@ -281,19 +285,19 @@ def belongs(name: str, manifest: Manifest) -> bool:
     return not keys.is_signature(child) or keys.signer_in(child, manifest.digest) is not None
 
 
-def clear_stray(context: Context, key: ModelKey, run_id: RunId, name: str) -> Ending:
+def clear_stray(context: Context, key: ModelKey, run_id: RunId, name: str) -> StepResult:
     """Remove what lies below a committed run and does not belong to it: another save under the id had left it."""
     record = context.records.run(key, run_id).value
     if isinstance(record, Tombstone) or belongs(name, record):
-        return Ending("kept", "it belongs to the run")
+        return StepResult("kept", "it belongs to the run")
     context.records.remove(keys.data_file(key, run_id, name))
-    return Ending("cleared")
+    return StepResult("cleared")
 
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 
 
-def spoken(span: timedelta) -> str:
+def duration_text(span: timedelta) -> str:
     """Return a span in the largest unit that it fills: ``7 days``, ``2 hours``, ``30 seconds``."""
     seconds = span.total_seconds()
     for name, size in _UNITS:

@@ -1,6 +1,6 @@
 """Say in what two runs differ, by what their manifests record. Reads no file and decodes nothing.
 
-What tells every run from every other is left out: id, times, and ``metadata.json``, which repeats the rest.
+What differs between any two runs is left out: id, times, and ``metadata.json``, which repeats the rest.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from artifact_store.canonical import canonical
 from artifact_store.core import keys
 from artifact_store.core.manifest import Manifest
 from artifact_store.features.schema import FeatureSchema
-from artifact_store.ops import read as fetch
+from artifact_store.ops import read
 from artifact_store.ops.context import Context
 
 
@@ -41,9 +41,9 @@ class Section:
 class Difference:
     """In what two runs differ, one section for each respect. True as a value if they do at all.
 
-    Names within a nested configuration are joined by dots. Files are told by size and sha256; features by name, with
-    their dtype; the selection by name, too. The origin is description, parent, data and provenance; what
-    predicting needs is told with the components.
+    Names within a nested configuration are joined by dots. Files are compared by size and sha256, features by name and
+    dtype, the selection by name. The origin is description, parent, data and provenance; what predicting needs is in
+    the components.
     """
 
     a: str
@@ -83,11 +83,11 @@ def compare_signed(context: Context, one: Manifest, other: Manifest) -> Differen
         SignatureMissing, SignatureInvalid, UntrustedKey: the policy requires signatures of both.
     """
     for manifest in (one, other):
-        fetch.check_signed(context, manifest)
-    return compare(one, other)
+        read.check_signed(context, manifest)
+    return compare_manifests(one, other)
 
 
-def compare(a: Manifest, b: Manifest) -> Difference:
+def compare_manifests(a: Manifest, b: Manifest) -> Difference:
     """Compare two runs, which may be of different models and stores.
 
     Raises:
@@ -137,10 +137,10 @@ def _origin(manifest: Manifest) -> dict[str, Any]:
 def _features(features: FeatureSchema | None) -> dict[str, Any]:
     if features is None:
         return {}
-    told = {name: features.dtypes.get(name, "any") for name in features.names}
+    dtypes = {name: features.dtypes.get(name, "any") for name in features.names}
     return {
         name: dtype if name not in features.categories else f"category of {list(features.categories[name])}"
-        for name, dtype in told.items()
+        for name, dtype in dtypes.items()
     }
 
 
@@ -148,16 +148,16 @@ def _schema(features: FeatureSchema | None) -> dict[str, Any]:
     """Return what is said of the features as a whole; with the fingerprint a different order shows, too."""
     if features is None:
         return {}
-    told = features.to_json()
+    said = features.to_json()
     rest = {
-        name: told[name] for name in ("selection_after_preprocessing", "nan", "inf", "unseen", "inferred", "reason")
+        name: said[name] for name in ("selection_after_preprocessing", "nan", "inf", "unseen", "inferred", "reason")
     }
     orders = {"order": list(features.names), "selected order": list(features.selected_names)}
     return {
         "fingerprint": features.fingerprint,
         "count": features.feature_count,
         "selected": features.input_size,
-        "observation": told["observation"],
+        "observation": said["observation"],
         **orders,
         **rest,
     }

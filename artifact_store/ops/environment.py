@@ -18,7 +18,7 @@ from artifact_store.errors import CodecUnavailable
 from artifact_store.ops.imported import Distributions, is_plain
 
 
-def describe(libraries: Iterable[str], imported: Mapping[str, str]) -> dict[str, Any]:
+def describe_process(libraries: Iterable[str], imported: Mapping[str, str]) -> dict[str, Any]:
     """Return the interpreter, the platform, and the versions of ``libraries`` and of what else is ``imported``."""
     return {
         "python": platform.python_version(),
@@ -32,7 +32,7 @@ def verdict(registry: CodecRegistry, manifest: Manifest) -> EnvironmentVerdict:
     """Compare where a run was saved with this process. Imports no library that its codecs depend on."""
     saved = Environment.recorded(manifest.environment)
     needs = [_need(registry, component, saved.packages) for component in manifest.components.values()]
-    here = describe({name for need in needs for name in need.libraries}, {})
+    here = describe_process({name for need in needs for name in need.libraries}, {})
     return compare_environments(saved, Environment.recorded(here), needs)
 
 

@@ -18,17 +18,17 @@ from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import AccessDenied, ArtifactStoreError, Problem, Unavailable, Unsupported
-from artifact_store.ops import delete, listing, probe, store_record
+from artifact_store.ops import delete, listing, opening, probe
 from artifact_store.ops.context import Context
-from artifact_store.ops.delete import Ending, spoken
-from artifact_store.ops.plan import Plan, Step
+from artifact_store.ops.delete import StepResult, duration_text
+from artifact_store.ops.plan import Plan, PlanStep
 from artifact_store.ops.prune import check_span
 from artifact_store.storage.base import Entry, Unfinished
 from artifact_store.storage.conditional_write import with_retry
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class RunObjects:
     """The objects of one run, as a listing shows them."""
 
     key: ModelKey
@@ -62,29 +62,29 @@ def plan_gc(context: Context, *, grace: timedelta) -> Plan:
     """Return the plan to clear away what was never committed, and to sweep what was deleted ``grace`` ago.
 
     Raises:
-        InvalidOption: ``grace`` is no span of time.
+        InvalidOption: ``grace`` is not a span of time.
         NotAStore: the root holds something else. In an empty one there is nothing to do.
     """
     check_span("grace", grace)
-    if not store_record.check_store(context.records):
-        return Plan((), lambda: lambda _: Ending("kept"))
-    found = _Survey(context, grace, context.now())
+    if not opening.check_store(context.records):
+        return Plan((), lambda: lambda _: StepResult("kept"))
+    found = _Scan(context, grace, context.now())
     steps = [*found.runs(), *found.uploads(), *found.probes()]
 
-    def start() -> Callable[[Step], Ending]:
-        store_record.opened_if_there(context)
+    def start() -> Callable[[PlanStep], StepResult]:
+        opening.ensure_open_existing(context)
         now = probe.storage_time(context.backend, context.patience)
         return lambda step: _carry_out(context, step, grace=grace, now=now)
 
     return Plan(steps, start, problems=found.problems, notes=found.notes)
 
 
-def _carry_out(context: Context, step: Step, *, grace: timedelta, now: datetime) -> Ending:
+def _carry_out(context: Context, step: PlanStep, *, grace: timedelta, now: datetime) -> StepResult:
     if step.upload is not None:
         return abort(context, step.upload, grace=grace, now=now)
     if step.key is None or step.run_id is None:
         context.records.remove(step.target)
-        return Ending("cleared")
+        return StepResult("cleared")
     if step.action in {"sweep", "restore"}:
         return delete.sweep(context, step.key, step.run_id, grace=grace, now=now)
     stray = keys.run_of(step.target)
@@ -93,16 +93,16 @@ def _carry_out(context: Context, step: Step, *, grace: timedelta, now: datetime)
     return delete.clear(context, step.key, step.run_id, grace=grace, now=now)
 
 
-def abort(context: Context, upload: Unfinished, *, grace: timedelta, now: datetime) -> Ending:
-    """Give up an upload that was begun at least ``grace`` before ``now``, the storage's time."""
+def abort(context: Context, upload: Unfinished, *, grace: timedelta, now: datetime) -> StepResult:
+    """Abort an upload that was begun at least ``grace`` before ``now``, the storage's time."""
     if now - upload.begun < grace:
-        return Ending("kept", f"it was begun less than {spoken(grace)} ago")
+        return StepResult("kept", f"it was begun less than {duration_text(grace)} ago")
     with_retry(lambda: context.backend.discard(upload), context.patience)
-    return Ending("aborted")
+    return StepResult("aborted")
 
 
 @dataclass
-class _Survey:
+class _Scan:
     """One look at everything below the root."""
 
     context: Context
@@ -114,7 +114,7 @@ class _Survey:
 
     # ---- runs
 
-    def runs(self) -> Iterator[Step]:
+    def runs(self) -> Iterator[PlanStep]:
         """Yield what becomes of each run that is not simply committed."""
         with closing(self.context.workers.ahead(self._groups(), self._record)) as read:
             for group, record in read:
@@ -125,17 +125,17 @@ class _Survey:
                 except ArtifactStoreError as error:
                     self.problems.append(Problem(group.label, error))
 
-    def _groups(self) -> Iterator[Group]:
+    def _groups(self) -> Iterator[RunObjects]:
         records = self.context.records
         for child in records.children(""):
             model_type = keys.model_type_in(child)
             if model_type is not None:
                 yield from _grouped(records.objects(keys.type_prefix(model_type)))
 
-    def _record(self, group: Group) -> Manifest | Tombstone | None:
+    def _record(self, group: RunObjects) -> Manifest | Tombstone | None:
         return None if group.manifest is None else self.context.records.run(group.key, group.run_id).value
 
-    def _judge(self, group: Group, record: Manifest | Tombstone | None) -> Iterator[Step]:
+    def _judge(self, group: RunObjects, record: Manifest | Tombstone | None) -> Iterator[PlanStep]:
         if record is None:
             yield self._crashed(group)
         elif isinstance(record, Manifest):
@@ -143,13 +143,13 @@ class _Survey:
         elif record.state == "marked":
             yield self._marked(group, record)
         elif group.others and record.quarantine is not None and self.now - group.modified < self.grace:
-            yield self._step(group, "keep", f"{record.summary}; its files stay for {spoken(self.grace)}")
+            yield self._step(group, "keep", f"{record.summary}; its files stay for {duration_text(self.grace)}")
         elif group.others:
             why = "an earlier sweep was cut short" if record.quarantine is None else record.summary
             yield self._step(group, "sweep", why)
 
-    def _crashed(self, group: Group) -> Step:
-        why = delete.unclear(group.entries, group.key, group.run_id, grace=self.grace, now=self.now)
+    def _crashed(self, group: RunObjects) -> PlanStep:
+        why = delete.why_kept(group.entries, group.key, group.run_id, grace=self.grace, now=self.now)
         if why is not None:
             return self._step(group, "keep", f"it was never committed, and {why}")
         newest = max(entry.modified for entry in group.entries)
@@ -157,7 +157,7 @@ class _Survey:
             group, "clear", f"it was never committed; its newest part is of {newest:%Y-%m-%d %H:%M:%S} UTC"
         )
 
-    def _strays(self, group: Group, manifest: Manifest) -> Iterator[Step]:
+    def _strays(self, group: RunObjects, manifest: Manifest) -> Iterator[PlanStep]:
         """Yield the files of other saves under the same id, which lost to this run."""
         for entry in group.others:
             found = keys.run_of(entry.key)
@@ -165,9 +165,9 @@ class _Survey:
                 continue
             if self.now - entry.modified >= self.grace:
                 why = "another save under this run id left it; the run does not have it"
-                yield Step(entry.key, "clear", why, entry.size, group.key, group.run_id)
+                yield PlanStep(entry.key, "clear", why, entry.size, group.key, group.run_id)
 
-    def _marked(self, group: Group, stone: Tombstone) -> Step:
+    def _marked(self, group: RunObjects, stone: Tombstone) -> PlanStep:
         assert group.manifest is not None
         until = group.manifest.modified + self.grace
         if self.now < until:
@@ -188,14 +188,14 @@ class _Survey:
             self._named[key] = named
         return self._named[key]
 
-    def _step(self, group: Group, action: str, why: str) -> Step:
+    def _step(self, group: RunObjects, action: str, why: str) -> PlanStep:
         size = sum(entry.size for entry in group.others)
-        return Step(group.label, action, why, size, group.key, group.run_id)  # type: ignore[arg-type]  # literals above
+        return PlanStep(group.label, action, why, size, group.key, group.run_id)  # type: ignore[arg-type]  # literals above
 
     # ---- what lies beside the runs
 
-    def uploads(self) -> Iterator[Step]:
-        """Yield the uploads that somebody began and did not end."""
+    def uploads(self) -> Iterator[PlanStep]:
+        """Yield the unfinished uploads."""
         try:
             found = with_retry(lambda: list(self.context.backend.unfinished()), self.context.patience)
         except Unsupported as error:
@@ -206,25 +206,25 @@ class _Survey:
             return
         for upload in sorted(found, key=lambda upload: (upload.key, upload.upload)):
             if self.now - upload.begun < self.grace:
-                why = f"an upload that was begun less than {spoken(self.grace)} ago"
-                yield Step(upload.key, "keep", why, upload.size, upload=upload)
+                why = f"an upload that was begun less than {duration_text(self.grace)} ago"
+                yield PlanStep(upload.key, "keep", why, upload.size, upload=upload)
             else:
                 why = f"an upload that was begun at {upload.begun:%Y-%m-%d %H:%M:%S} UTC and never ended"
-                yield Step(upload.key, "abort", why, upload.size, upload=upload)
+                yield PlanStep(upload.key, "abort", why, upload.size, upload=upload)
 
-    def probes(self) -> Iterator[Step]:
-        """Yield the throw-away objects of writers that died while they tried out the storage."""
+    def probes(self) -> Iterator[PlanStep]:
+        """Yield the probes that writers left when they crashed."""
         for entry in self.context.records.objects(keys.PROBES):
             if (
                 keys.probe_in(entry.key.removeprefix(keys.PROBES)) == entry.key
                 and self.now - entry.modified >= self.grace
             ):
-                yield Step(entry.key, "clear", "somebody tried out the storage and died", entry.size)
+                yield PlanStep(entry.key, "clear", "leftover probe of a writer that crashed", entry.size)
 
 
-def _grouped(entries: Sequence[Entry]) -> Iterator[Group]:
+def _grouped(entries: Sequence[Entry]) -> Iterator[RunObjects]:
     """Yield the objects of a listing run by run; what belongs to no run is left out."""
     owned = [(found[:2], entry) for entry in entries if (found := keys.run_of(entry.key)) is not None]
     owned.sort(key=lambda pair: (str(pair[0][0]), pair[0][1], pair[1].key))
     for (key, run_id), members in groupby(owned, key=lambda pair: pair[0]):
-        yield Group(key, run_id, [entry for _, entry in members])
+        yield RunObjects(key, run_id, [entry for _, entry in members])

@@ -2,6 +2,8 @@
 
 Reads keys that its caller names, and makes new ones. A private key never leaves its object: it is in no ``repr``,
 no pickle and no error. Knows nothing of what is signed.
+
+Why: docs/decisions/0014-signatures-beside-the-run.md
 """
 
 from __future__ import annotations
@@ -21,11 +23,11 @@ Pem = str | Path | bytes
 _HASHES: Final = {"secp256r1": "SHA256", "secp384r1": "SHA384", "secp521r1": "SHA512"}
 _BEGIN: Final = "-----BEGIN"
 MAX_KEY_FILE: Final = 64 << 10
-"""Bytes; a key has some hundred, perhaps with a certificate or a comment around it."""
+"""Bytes; a key has a few hundred, perhaps with a certificate or a comment around it."""
 
 
 class PublicKey:
-    """A key that verifies. Get it from its owner, never from the store whose runs it should vouch for."""
+    """A key that verifies. Get it from its owner, never from the store whose runs it is to verify."""
 
     __slots__ = ("_key", "key_id", "pem")
 
@@ -40,7 +42,7 @@ class PublicKey:
         """Return the key in a file, or in PEM text.
 
         Raises:
-            InvalidOption: there is none, or one that does not verify such signatures.
+            InvalidOption: there is no key, or one that does not verify such signatures.
             SigningUnavailable: ``cryptography`` is not installed.
         """
         data, what = _bytes_of(source)
@@ -48,7 +50,7 @@ class PublicKey:
             key = _crypto().load_pem_public_key(data)
         except (ValueError, TypeError, _crypto().UnsupportedAlgorithm):
             hint = "; it is a private key, keep it to yourself" if b"PRIVATE KEY" in data else ""
-            raise InvalidOption(f"{what} is no public key in PEM form{hint}") from None
+            raise InvalidOption(f"{what} is not a public key in PEM form{hint}") from None
         return cls(_checked(key, what))
 
     def verifies(self, signature: bytes, signed: bytes) -> bool:
@@ -86,7 +88,7 @@ class Signer:
         """Return the signer whose private key is in a file, or in PEM text.
 
         Raises:
-            InvalidOption: there is none, the password does not open it, or it is no key for ECDSA.
+            InvalidOption: there is no key, the password does not open it, or it is not one for ECDSA.
             SigningUnavailable: ``cryptography`` is not installed.
         """
         data, what = _bytes_of(source)
@@ -97,7 +99,7 @@ class Signer:
             wants = "needs a password" if secret is None else "has no password"
             raise InvalidOption(f"the private key in {what} {wants}") from None
         except (ValueError, _crypto().UnsupportedAlgorithm):  # their text may quote what was read
-            raise InvalidOption(f"{what} is no private key in PEM form, or the password is wrong") from None
+            raise InvalidOption(f"{what} is not a private key in PEM form, or the password is wrong") from None
         return cls(_checked(key, what), PublicKey(key.public_key()))
 
     @classmethod
@@ -163,11 +165,11 @@ def _bytes_of(source: Pem) -> tuple[bytes, str]:
         return source, "the PEM text"
     if isinstance(source, str) and source.lstrip().startswith(_BEGIN):
         return source.encode(), "the PEM text"
-    return read_key(at_home(source)), str(source)
+    return read_key_file(at_home(source)), str(source)
 
 
-def read_key(path: Path) -> bytes:
-    """Return what is in the file of a key, which is not believed to be one.
+def read_key_file(path: Path) -> bytes:
+    """Return what is in the file of a key, which may be anything.
 
     Raises:
         InvalidOption: it cannot be read, or is larger than any key.
@@ -178,7 +180,7 @@ def read_key(path: Path) -> bytes:
     except OSError as error:
         raise InvalidOption(f"the key {path} cannot be read: {error.strerror or error}") from error
     if len(data) > MAX_KEY_FILE:
-        raise InvalidOption(f"{path} has more than {MAX_KEY_FILE:,} bytes, so it is no key in PEM form")
+        raise InvalidOption(f"{path} has more than {MAX_KEY_FILE:,} bytes, so it is not a key in PEM form")
     return data
 
 

@@ -1,8 +1,8 @@
 """What a client has seen of the aliases that it follows, in a folder of its own: the highest ``seq`` of each.
 
-A signature cannot tell an old pointer from the current one; whoever saw a later one can. Kept by store id and alias,
-and by URL, so that neither an older state nor another store can take the place. Never goes back. Safe for many
-threads and processes at once. Owns the folder and the comparison; that a pointer is genuine is checked before.
+A signature cannot tell an old pointer from the current one; a client that saw a later one can. Kept by store id and
+alias, and by URL, so that neither an older state nor another store can take the place. Never goes back. Safe for many
+threads and processes at once. Owns the folder and the comparison; the signature of a pointer is checked before.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ T = TypeVar("T", SeenStore, SeenAlias)
 
 
 class LastSeen:
-    """The folder, made with the first mark, readable by its owner only."""
+    """The folder, made with the first write, readable by its owner only."""
 
     def __init__(self, folder: Path, patience: RetryPolicy) -> None:
         self._files = open_backend(
@@ -63,11 +63,11 @@ class LastSeen:
         self._patience = patience
 
     def see(self, url: str, store_id: str, pointer: Pointer) -> None:
-        """Remember a genuine pointer of the store at this URL.
+        """Remember a pointer with a good signature of the store at this URL.
 
         Raises:
             RolledBack: a later one was seen, another one with the same ``seq``, or one of another store.
-        AccessDenied, StorageFull, Contended: it cannot be remembered, so it is not believed.
+            AccessDenied, StorageFull, Contended: it cannot be remembered, so it is not trusted.
         """
         self._same_store(url, store_id, pointer)
         ref = f"{ModelKey(pointer.model_type, pointer.symbol)}@{pointer.alias}"
@@ -80,10 +80,10 @@ class LastSeen:
                 return
             if self._write(where, now, version):
                 return
-        raise Contended(f"{ref}: others write down what they see of it, for all of the time that there was; try again")
+        raise Contended(f"{ref}: other processes kept recording what they saw of it, until the timeout; try again")
 
     def check_absence(self, url: str, key: ModelKey, alias: str) -> None:
-        """Raise unless it may be that this alias was never published.
+        """Raise if this client has seen this alias published.
 
         Raises:
             RolledBack: this client has seen it published.
@@ -128,16 +128,16 @@ class LastSeen:
     def _read(self, kind: type[T], where: str) -> tuple[T | None, Version | None]:
         try:
             blob = self._files.read(where, limit=_LIMIT)
-        except (ObjectNotFound, ContainerNotFound):  # the first mark makes the folder
+        except (ObjectNotFound, ContainerNotFound):  # the first write makes the folder
             return None, None
         assert blob is not None
         return kind.from_bytes(blob.data, what=f"{where!r} of {self._files.url}"), blob.version
 
-    def _write(self, where: str, mark: Document, version: Version | None) -> bool:
+    def _write(self, where: str, document: Document, version: Version | None) -> bool:
         """Replace what was read, and tell whether it was still that."""
         when: Precondition = IfAbsent() if version is None else IfVersion(version)
         try:
-            self._files.write(where, mark.to_bytes(), when=when)
+            self._files.write(where, document.to_bytes(), when=when)
         except PreconditionFailed:
             return False
         return True

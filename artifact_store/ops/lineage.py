@@ -25,7 +25,7 @@ def parent(context: Context, value: Manifest | RunRef | str) -> Parent:
     A run that is named by its whole id and was deleted meanwhile is recorded without the digest of its manifest.
 
     Raises:
-        InvalidReference: it is no run and no reference.
+        InvalidReference: it is neither a run nor a reference.
         NotFound, Corrupt, Untrusted: see :func:`artifact_store.ops.resolve.resolve`.
     """
     if isinstance(value, Manifest):
@@ -62,7 +62,7 @@ def digest_of(path: Path, name: str, report: Report | None = None) -> Digest:
     """Return the digest of a file, or of a folder: the sha256 of ``{path: sha256}`` of its files in canonical form.
 
     Raises:
-        InvalidOption: it is neither, holds no file, or holds what is none: a link to a folder, a device.
+        InvalidOption: it is neither, holds no file, or something else than files and folders, such as a link.
         InvalidInput: a file cannot be read.
     """
     if _is_folder(path):
@@ -72,7 +72,9 @@ def digest_of(path: Path, name: str, report: Report | None = None) -> Digest:
         try:
             listing = canonical({part: each.sha256 for part, each in found.items()})
         except UnicodeEncodeError as error:
-            raise InvalidOption(f"the data {name!r}, {path}, holds a name that is no text: {error.object!r}") from error
+            raise InvalidOption(
+                f"the data {name!r}, {path}, holds a name that is not valid text: {error.object!r}"
+            ) from error
         return Digest(sum(each.size for each in found.values()), sha256(listing))
     return _hashed(path, name, report)
 
@@ -109,10 +111,10 @@ def _is_folder(path: Path) -> bool:
 
 def _hashed(path: Path, name: str, report: Report | None) -> Digest:
     pieces: Iterable[bytes] = read_pieces(path)
-    return hash_pieces(pieces if report is None else _told(pieces, name, path.stat().st_size, report))
+    return hash_pieces(pieces if report is None else _reported(pieces, name, path.stat().st_size, report))
 
 
-def _told(pieces: Iterable[bytes], name: str, total: int, report: Report) -> Iterator[bytes]:
+def _reported(pieces: Iterable[bytes], name: str, total: int, report: Report) -> Iterator[bytes]:
     done = 0
     for piece in pieces:
         yield piece

@@ -1,6 +1,8 @@
 """Look through a store: which models, which runs, and which run to take. Reads only.
 
-A listing is total: it tells of what it could read, keeps what it could not in ``problems``, and never stops in between.
+A listing is complete: it has what it could read, keeps what it could not in ``problems``, and never stops in between.
+
+Why: docs/decisions/0001-no-server-no-database-no-index.md
 """
 
 from __future__ import annotations
@@ -28,10 +30,10 @@ from artifact_store.errors import (
     Problem,
     RunNotFound,
     RunTooOld,
-    Unavailable,
 )
-from artifact_store.ops import publish, signing, store_record
+from artifact_store.ops import opening, publish, signing
 from artifact_store.ops.context import Context
+from artifact_store.ops.outage import Outage
 
 T = TypeVar("T")
 
@@ -39,8 +41,6 @@ _NEAR = 0.8
 """How alike two names have to be, as difflib counts it, for the one to be suggested for the other."""
 _SHOWN = 5
 """How many names an error lists."""
-ENOUGH = 3
-"""How many runs in a row the storage may be silent about before the others are not asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ def aliases(context: Context, key: ModelKey) -> dict[str, Pointer]:
     """Return every alias of a model that was ever published, by name; retired ones too. One listing, one read each.
 
     Raises:
-        Corrupt: a pointer cannot be believed.
+        Corrupt: a pointer is damaged.
     """
     reads = {
         alias: context.workers.submit(partial(context.records.pointer, key, alias))
@@ -146,13 +146,13 @@ def aliases(context: Context, key: ModelKey) -> dict[str, Pointer]:
     return found
 
 
-def instead(context: Context, key: ModelKey, alias: str = "") -> str:
+def suggestion(context: Context, key: ModelKey, alias: str = "") -> str:
     """Return what an error about a model that has no such run or alias says to do: what there is instead of it.
 
     Raises:
-        NotAStore, ContainerNotFound: there is no store in the first place.
+        NotAStore, ContainerNotFound: there is no store.
     """
-    if not store_record.check_store(context.records):
+    if not opening.check_store(context.records):
         return "there is no store yet: check the path, or save the first model"
     known = alias_names(context, key)
     if alias and known:
@@ -191,23 +191,23 @@ def manifests(
             signing.check_run(context, manifest)
         return manifest
 
-    refused = 0
+    outage = Outage()
     ids = run_ids(context, key)
     with closing(context.workers.ahead(ids, read)) as manifests_ahead:
         for place, (run_id, future) in enumerate(manifests_ahead, start=1):
             try:
                 manifest = future.result()
             except NotFound:  # never committed, or deleted: it does not exist
-                refused = 0
+                outage.record(None)
                 continue
             except ArtifactStoreError as error:
                 problems.append(Problem(f"{key}:{run_id}", error))
-                refused = refused + 1 if isinstance(error, Unavailable) else 0
-                if refused == ENOUGH:
+                outage.record(error)
+                if outage.has_begun:
                     problems += [Problem(f"{key}:{left}", error) for left in ids[place:]]
                     return
                 continue
-            refused = 0
+            outage.record(manifest)
             if wanted.admits(manifest):
                 yield manifest
 
@@ -216,7 +216,7 @@ def resolve_prefix(context: Context, key: ModelKey, prefix: str) -> RunId:
     """Return the only run whose id begins with ``prefix``.
 
     Raises:
-        RunNotFound: there is none.
+        RunNotFound: there is no such run.
         AmbiguousRun: there are several; ``candidates`` has them, newest first.
     """
     fitting = [run_id for run_id in run_ids(context, key) if run_id.startswith(prefix)]
@@ -227,26 +227,26 @@ def resolve_prefix(context: Context, key: ModelKey, prefix: str) -> RunId:
         raise AmbiguousRun(f"{key}:{prefix} could be {shown}; give more of the id", candidates=fitting)
     raise RunNotFound(
         f"no run of {key.display_name} in {context.backend.url} has an id that begins with {prefix}; "
-        f"{instead(context, key)}"
+        f"{suggestion(context, key)}"
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class FoundRun:
     """Which run was found, and by which steps."""
 
     manifest: Manifest
     steps: tuple[str, ...]
 
 
-def find(
+def find_run(
     context: Context, key: ModelKey, prefer: str | Sequence[str], *, newest: bool, max_run_age: timedelta | None = None
-) -> Finding:
+) -> FoundRun:
     """Return the run to use, which is not older than ``max_run_age``, and the steps that led to it.
 
     Raises:
         RunTooOld: it is older.
-        InvalidName, InvalidOption: an alias is outside the grammar, or the age is no length of time.
+        InvalidName, InvalidOption: an alias is outside the grammar, or the age is not a length of time.
         ModelNotFound, Corrupt, Unavailable, AccessDenied, Untrusted: as for :func:`_preferred`.
     """
     aliases = [keys.check_alias(alias) for alias in ([prefer] if isinstance(prefer, str) else prefer)]
@@ -256,7 +256,7 @@ def find(
     return found
 
 
-def _preferred(context: Context, key: ModelKey, prefer: Sequence[str], *, newest: bool) -> Finding:
+def _preferred(context: Context, key: ModelKey, prefer: Sequence[str], *, newest: bool) -> FoundRun:
     """Return the run of the first alias that exists; the newest publishable one where none does.
 
     A retired alias names no run and is passed over, but it exists: the newest run is then not taken. An alias that
@@ -272,7 +272,7 @@ def _preferred(context: Context, key: ModelKey, prefer: Sequence[str], *, newest
     for alias in prefer:
         seen = context.records.pointer(key, alias)
         pointer = None if seen is None else seen.value
-        signing.admit(context, key, alias, pointer)
+        signing.check_pointer_for_load(context, key, alias, pointer)
         if pointer is None:
             steps.append(f"{key}@{alias}: was never published")
         elif pointer.run_id is None:
@@ -281,7 +281,7 @@ def _preferred(context: Context, key: ModelKey, prefer: Sequence[str], *, newest
         else:
             manifest = publish.published_manifest(context.records, pointer)
             steps.append(f"{key}@{alias}: names {manifest.run_id}, taken")
-            return Finding(manifest, tuple(steps))
+            return FoundRun(manifest, tuple(steps))
     if newest and not exists:
         return _newest(context, key, steps)
     raise _none_to_take(context, key, steps)
@@ -291,7 +291,7 @@ def check_limit(max_run_age: object) -> timedelta | None:
     """Return an age that a run may have at most.
 
     Raises:
-        InvalidOption: it is no length of time above 0.
+        InvalidOption: it is not a length of time above 0.
     """
     if max_run_age is None or (isinstance(max_run_age, timedelta) and max_run_age > timedelta(0)):
         return max_run_age
@@ -307,29 +307,29 @@ def check_run_age(manifest: Manifest, limit: timedelta | None, now: datetime) ->
     age = now - manifest.created_at
     if limit is not None and age > limit:
         raise RunTooOld(
-            f"{manifest.label} was saved {_spoken(age)} ago ({manifest.created_at:%Y-%m-%d %H:%M} UTC), and "
-            f"max_run_age allows {_spoken(limit)}: train a new run, or allow more",
+            f"{manifest.label} was saved {_age_text(age)} ago ({manifest.created_at:%Y-%m-%d %H:%M} UTC), and "
+            f"max_run_age allows {_age_text(limit)}: train a new run, or allow more",
             ref=manifest.label,
             age=age,
             limit=limit,
         )
 
 
-def _spoken(length: timedelta) -> str:
+def _age_text(length: timedelta) -> str:
     """Return a length of time in days, or in hours if it is short."""
     days = length / timedelta(days=1)
     return f"{days:.1f} days" if days >= 1 else f"{days * 24:.1f} hours"
 
 
-def _newest(context: Context, key: ModelKey, steps: list[str]) -> Finding:
+def _newest(context: Context, key: ModelKey, steps: list[str]) -> FoundRun:
     problems: list[Problem] = []
     for manifest in manifests(context, key, Filter(), problems, signed=True):
         if problems:
             break
-        why_not = _kept_back(context, manifest)
+        why_not = _why_not_taken(context, manifest)
         if why_not is None:
             steps.append(f"{manifest.label}: the newest committed run, taken")
-            return Finding(manifest, tuple(steps))
+            return FoundRun(manifest, tuple(steps))
         steps.append(f"{manifest.label}: {why_not}")
     if problems:
         raise problems[0].error
@@ -337,12 +337,12 @@ def _newest(context: Context, key: ModelKey, steps: list[str]) -> Finding:
 
 
 def _none_to_take(context: Context, key: ModelKey, steps: Sequence[str]) -> ModelNotFound:
-    told = "; ".join(steps) or "no alias was asked for"
-    hint = instead(context, key)
-    return ModelNotFound(f"no run of {key.display_name} to take in {context.backend.url}: {told}; {hint}")
+    shown = "; ".join(steps) or "no alias was asked for"
+    hint = suggestion(context, key)
+    return ModelNotFound(f"no run of {key.display_name} to take in {context.backend.url}: {shown}; {hint}")
 
 
-def _kept_back(context: Context, manifest: Manifest) -> str | None:
+def _why_not_taken(context: Context, manifest: Manifest) -> str | None:
     """Return why a run must not be taken by its age alone, or ``None`` if it may be."""
     wish = manifest.publish
     if wish.policy == "never":
@@ -350,7 +350,7 @@ def _kept_back(context: Context, manifest: Manifest) -> str | None:
     if wish.policy == "always":
         return None
     seen = context.records.pointer(manifest.key, wish.alias)
-    signing.believe(context, None if seen is None else seen.value)
+    signing.check_pointer_for_publish(context, None if seen is None else seen.value)
     if any(entry.run_id == manifest.run_id for entry in context.records.history(seen)):
         return None
     return f"was to be published as {wish.alias!r} only under {wish.policy}, and was not"

@@ -16,7 +16,7 @@ from artifact_store.errors import InvalidOption
 from artifact_store.ops.context import Context
 from artifact_store.ops.keypairs import Signer
 from artifact_store.ops.last_seen import LastSeen
-from artifact_store.ops.provenance import parse as parse_provenance
+from artifact_store.ops.provenance import parse_parts
 from artifact_store.storage.base import Backend
 from artifact_store.storage.cache import FileCache
 from artifact_store.storage.conditional_write import RetryPolicy
@@ -43,7 +43,7 @@ def make_context(
     """Return the collaborators of a store in ``backend``; the options are those of ``ArtifactStore``.
 
     Raises:
-        InvalidOption: an option means nothing, or nothing beside the others.
+        InvalidOption: an option has no meaning, or none together with the others.
     """
     if concurrency not in {"safe", "single-writer"}:
         raise InvalidOption(f"concurrency is 'safe' or 'single-writer', not {concurrency!r}")
@@ -65,6 +65,6 @@ def make_context(
         actor=actor if actor is not None else platform.node() or "unknown",
         concurrency=concurrency,
         signer=signer,
-        provenance=parse_provenance(provenance),
-        marks=None if state is None else LastSeen(at_home(state), RetryPolicy(seconds=timeout)),
+        provenance=parse_parts(provenance),
+        last_seen=None if state is None else LastSeen(at_home(state), RetryPolicy(seconds=timeout)),
     )

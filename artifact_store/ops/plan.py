@@ -11,19 +11,18 @@ from typing import Final, Literal
 
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.errors import AccessDenied, ArtifactStoreError, OutcomeUnknown, Problem, Unavailable
-from artifact_store.ops.delete import Ending
+from artifact_store.ops.delete import Result, StepResult
+from artifact_store.ops.outage import Outage
 from artifact_store.storage.base import Unfinished
 
 Action = Literal["delete", "sweep", "restore", "clear", "abort", "rebuild", "quarantine", "fix", "keep"]
 
 _REMOVES: Final = frozenset({"delete", "sweep", "clear", "abort"})
 _REMOVED: Final = frozenset({"deleted", "swept", "cleared", "aborted"})
-_ENOUGH: Final = 3
-"""With so many steps in a row that the storage did not carry out, there is no use in trying the others."""
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PlanStep:
     """What is meant to become of one thing, and why.
 
     ``delete`` hides a run, ``sweep`` removes the files of one that was deleted long enough ago, ``restore`` brings
@@ -47,24 +46,25 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """What came of a step; ``ending.result`` is ``kept`` where it was not carried out, ``error`` what stood against."""
+class AppliedStep:
+    """What came of a step; ``result`` is ``kept`` where it was not carried out, and ``error`` is why, if it failed."""
 
-    step: Step
-    ending: Ending
+    step: PlanStep
+    result: Result
+    detail: str = ""
     error: ArtifactStoreError | None = None
 
     def __str__(self) -> str:
-        return f"{self.ending.result} {self.step.target}: {self.ending.detail or self.step.reason}"
+        return f"{self.result} {self.step.target}: {self.detail or self.step.reason}"
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
+class PlanResult:
     """What came of a plan. Iterates over its changes, one by one."""
 
-    done: tuple[Done, ...]
+    done: tuple[AppliedStep, ...]
 
-    def __iter__(self) -> Iterator[Done]:
+    def __iter__(self) -> Iterator[AppliedStep]:
         return iter(self.done)
 
     def __str__(self) -> str:
@@ -83,20 +83,20 @@ class Applied:
     @property
     def bytes(self) -> int:
         """The room of what was hidden or removed."""
-        return sum(one.step.bytes for one in self.done if one.ending.result in _REMOVED)
+        return sum(one.step.bytes for one in self.done if one.result in _REMOVED)
 
 
 class Plan:
     """What would happen, step by step; iterating and printing it change nothing, :meth:`apply` does it.
 
     ``problems`` are what could not be read: nothing that depends on it is touched. ``notes`` are what a reader should
-    know beside the steps.
+    know besides.
     """
 
     def __init__(
         self,
-        steps: Iterable[Step],
-        begin: Callable[[], Callable[[Step], Ending]],
+        steps: Iterable[PlanStep],
+        begin: Callable[[], Callable[[PlanStep], StepResult]],
         *,
         problems: Sequence[Problem] = (),
         notes: Sequence[str] = (),
@@ -107,7 +107,7 @@ class Plan:
         self.notes = tuple(notes)
         self._begin, self._strict = begin, strict
 
-    def __iter__(self) -> Iterator[Step]:
+    def __iter__(self) -> Iterator[PlanStep]:
         return iter(self.steps)
 
     def __repr__(self) -> str:
@@ -117,12 +117,12 @@ class Plan:
         return "\n".join(map(str, self.steps)) or "nothing to do"
 
     @property
-    def changes(self) -> tuple[Step, ...]:
+    def changes(self) -> tuple[PlanStep, ...]:
         """The steps that do something."""
         return tuple(step for step in self.steps if step.action != "keep")
 
     @property
-    def kept(self) -> tuple[Step, ...]:
+    def kept(self) -> tuple[PlanStep, ...]:
         """What is kept, each with the reason."""
         return tuple(step for step in self.steps if step.action == "keep")
 
@@ -131,8 +131,8 @@ class Plan:
         """The room of what would be hidden or removed; a run that is only hidden keeps it until it is swept."""
         return sum(step.bytes for step in self.changes if step.action in _REMOVES)
 
-    def apply(self) -> Applied:
-        """Carry out the changes, each of them only if everything that speaks for it still holds.
+    def apply(self) -> PlanResult:
+        """Carry out the changes, each only if its reasons still hold.
 
         A step that fails is reported and does not stop the others. Applying a second time does what is left.
 
@@ -141,18 +141,20 @@ class Plan:
             Unavailable, AccessDenied, OutcomeUnknown: the storage refuses one step after the other.
         """
         if not self.changes:
-            return Applied(())
+            return PlanResult(())
         carry_out = self._begin()
-        done: list[Done] = []
-        refused = 0
+        done: list[AppliedStep] = []
+        outage = Outage(Unavailable, AccessDenied, OutcomeUnknown)
         for step in self.changes:
             try:
-                done.append(Done(step, carry_out(step)))
-                refused = 0
+                found = carry_out(step)
             except ArtifactStoreError as error:
-                refused = refused + 1 if isinstance(error, Unavailable | AccessDenied | OutcomeUnknown) else 0
-                if self._strict or refused >= _ENOUGH:
+                outage.record(error)
+                if outage.has_begun or self._strict:
                     error.add_note(f"{len(done)} of {len(self.changes)} steps had come to an end before.")
                     raise
-                done.append(Done(step, Ending("kept", str(error)), error))
-        return Applied(tuple(done))
+                done.append(AppliedStep(step, "kept", str(error), error))
+            else:
+                outage.record(found)
+                done.append(AppliedStep(step, found.result, found.detail))
+        return PlanResult(tuple(done))

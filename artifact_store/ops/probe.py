@@ -1,4 +1,4 @@
-"""Try out the storage with throw-away objects: may it be written, what is its time, does it keep its conditions.
+"""Probe the storage with throw-away objects: may it be written, what is its time, does it keep its conditions.
 
 Each object has a key of its own below ``_probe/`` and is removed at once; ``gc`` clears what a client that died or may
 not delete has left.
@@ -74,7 +74,7 @@ def _probe_once(backend: Backend) -> dict[str, bool]:
         held["compare_and_swap"] = stale and bool(backend.write(key, b"3", when=IfVersion(second)))
     except PreconditionFailed as error:
         # the echo of our own write after a lost reply: it proves nothing, and the probe is made again on another key
-        raise Unreachable(f"{backend.url}: a write that nothing stood against was refused; try again") from error
+        raise Unreachable(f"{backend.url}: a write whose condition held was refused; try again") from error
     finally:
         with suppress(AccessDenied):  # a writer needs no right to delete: gc clears the probe of one who has none
             backend.delete(key)

@@ -12,7 +12,7 @@ after, and what was published before is published again if it went away in betwe
     tombstone               names the run before     check again: is *that* run still there?    (5)  RunDeleted
     tombstone               names a deleted run      swaps in no run: the alias is retired      (6)  RunDeleted
 
-Whoever deletes reads the pointers before and after the tombstone (see :mod:`artifact_store.ops.delete`), so of a
+A deletion reads the pointers before and after the tombstone (see :mod:`artifact_store.ops.delete`), so of a
 promotion and a deletion that meet at least one sees the other. A client that dies between (2) and (3) leaves an alias
 that may name a tombstone: a load says ``RunDeleted``, and the sweep brings the run back. At (4) and (6) another publish
 may come first: it then stands, and its own client looks after it. A reply that is lost at (2), (4) or (6) is settled by
@@ -27,7 +27,7 @@ from dataclasses import replace
 from artifact_store.core import keys
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
-from artifact_store.core.pointer import Note, Pointer, Publish
+from artifact_store.core.pointer import Pointer, Publish, PublishInfo
 from artifact_store.core.policy import Policy
 from artifact_store.core.references import RunRef
 from artifact_store.errors import (
@@ -38,14 +38,14 @@ from artifact_store.errors import (
     OutcomeUnknown,
     PointerConflict,
 )
-from artifact_store.ops import resolve, signing, store_record
+from artifact_store.ops import opening, resolve, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.publish import publish, swap
 from artifact_store.ops.records import SeenPointer, Stored
 
 
-def promote(context: Context, alias: str, manifest: Manifest, policy: Policy, note: Note) -> Pointer:
-    """Publish a committed run as the policy says, deciding again after every genuine conflict.
+def promote(context: Context, alias: str, manifest: Manifest, policy: Policy, info: PublishInfo) -> Pointer:
+    """Publish a committed run as the policy says, deciding again after every conflict.
 
     Raises:
         RunNotFound, RunDeleted: it is not there, or was deleted meanwhile; the alias is as it was before.
@@ -54,14 +54,14 @@ def promote(context: Context, alias: str, manifest: Manifest, policy: Policy, no
     """
     _check(context, manifest)
     seen = context.records.pointer(manifest.key, alias)
-    decision = publish(context, alias, manifest, policy, note, seen=seen)
+    decision = publish(context, alias, manifest, policy, info, seen=seen)
     if decision.pointer is None:
         assert decision.refusal is not None
         raise decision.refusal
-    return kept(context, decision.pointer, manifest, note)
+    return check_still_there(context, decision.pointer, manifest, info)
 
 
-def republish(context: Context, alias: str, manifest: Manifest, note: Note, *, seen: SeenPointer) -> Pointer:
+def republish(context: Context, alias: str, manifest: Manifest, info: PublishInfo, *, seen: SeenPointer) -> Pointer:
     """Publish a committed run over the pointer that was ``seen``, or not at all.
 
     Raises:
@@ -70,8 +70,8 @@ def republish(context: Context, alias: str, manifest: Manifest, note: Note, *, s
         OutcomeUnknown: the publish may have landed.
     """
     _check(context, manifest)
-    pointer = swap(context, manifest.key, alias, manifest, note, seen=seen)
-    return kept(context, pointer, manifest, note)
+    pointer = swap(context, manifest.key, alias, manifest, info, seen=seen)
+    return check_still_there(context, pointer, manifest, info)
 
 
 def roll_back(
@@ -83,15 +83,15 @@ def roll_back(
         NothingToRollBackTo: no earlier run is left.
         PointerConflict: another client published meanwhile; nothing was done.
     """
-    store_record.opened(context)
+    opening.ensure_open(context)
     past = resolve.history(context, ref)
-    manifest = choose(context, ref, past.entries) if target is None else target()
-    note = context.note(reason or f"rollback from {past.entries[-1].run_id or 'retired'}")
+    manifest = choose_rollback(context, ref, past.entries) if target is None else target()
+    info = context.publish_info(reason or f"rollback from {past.entries[-1].run_id or 'retired'}")
     signing.check_able(context)
-    return republish(context, past.seen.value.alias, manifest, note, seen=past.seen)
+    return republish(context, past.seen.value.alias, manifest, info, seen=past.seen)
 
 
-def retire(context: Context, seen: Stored[Pointer], note: Note) -> Pointer:
+def retire(context: Context, seen: Stored[Pointer], info: PublishInfo) -> Pointer:
     """Publish that the alias names no run, over the pointer that was ``seen``, or not at all.
 
     Raises:
@@ -99,10 +99,10 @@ def retire(context: Context, seen: Stored[Pointer], note: Note) -> Pointer:
         OutcomeUnknown: the publish may have landed.
     """
     pointer = seen.value
-    return swap(context, ModelKey(pointer.model_type, pointer.symbol), pointer.alias, None, note, seen=seen)
+    return swap(context, ModelKey(pointer.model_type, pointer.symbol), pointer.alias, None, info, seen=seen)
 
 
-def candidates(past: Sequence[Publish]) -> Iterator[RunId]:
+def rollback_candidates(past: Sequence[Publish]) -> Iterator[RunId]:
     """Yield what a rollback may serve again, best first: what served before the current run *first* served, and so on.
 
     So a second rollback goes one further back instead of returning to what the first one left. A retired alias goes
@@ -118,13 +118,13 @@ def candidates(past: Sequence[Publish]) -> Iterator[RunId]:
             yield RunId(entry.run_id)
 
 
-def choose(context: Context, ref: RunRef, past: Sequence[Publish]) -> Manifest:
+def choose_rollback(context: Context, ref: RunRef, past: Sequence[Publish]) -> Manifest:
     """Return the run that a rollback serves again; deleted runs are passed over.
 
     Raises:
         NothingToRollBackTo: no earlier run is left.
     """
-    for run_id in candidates(past):
+    for run_id in rollback_candidates(past):
         try:
             return context.records.manifest(ref.key, run_id)
         except NotFound:
@@ -141,7 +141,7 @@ def _check(context: Context, manifest: Manifest) -> None:
         signing.check_run(context, manifest)
 
 
-def kept(context: Context, pointer: Pointer, manifest: Manifest, note: Note) -> Pointer:
+def check_still_there(context: Context, pointer: Pointer, manifest: Manifest, info: PublishInfo) -> Pointer:
     """Return the pointer if its run is still there; else publish what was in force before, and raise.
 
     Raises:
@@ -152,7 +152,7 @@ def kept(context: Context, pointer: Pointer, manifest: Manifest, note: Note) -> 
         try:
             _check(context, manifest)
         except NotFound:
-            _restore(context, pointer, note)
+            _restore(context, pointer, info)
             raise
     except (NotFound, OutcomeUnknown):
         raise
@@ -167,7 +167,7 @@ def kept(context: Context, pointer: Pointer, manifest: Manifest, note: Note) -> 
     return pointer
 
 
-def _restore(context: Context, ours: Pointer, note: Note) -> None:
+def _restore(context: Context, ours: Pointer, info: PublishInfo) -> None:
     """Publish again what was in force before ``ours``, unless another client has published since.
 
     What was in force may be deleted as well, even at this moment, since nothing named it: then the alias names nothing.
@@ -177,25 +177,26 @@ def _restore(context: Context, ours: Pointer, note: Note) -> None:
     if seen is None or seen.value.write_id != ours.write_id:
         return
     previous = seen.value.history[-1].run_id if seen.value.history else None
-    before = None if previous is None else _still_there(context, key, RunId(previous))
+    before = None if previous is None else stored_manifest(context, key, previous)
     try:
-        pointer = swap(context, key, ours.alias, before, _again(context, note), seen=seen)
-        if before is None or _still_there(context, key, RunId(before.run_id)) is not None:
+        pointer = swap(context, key, ours.alias, before, _again(context, info), seen=seen)
+        if before is None or stored_manifest(context, key, before.run_id) is not None:
             return
         seen = records.pointer(key, ours.alias)
         if seen is not None and seen.value.write_id == pointer.write_id:
-            swap(context, key, ours.alias, None, _again(context, note), seen=seen)
+            swap(context, key, ours.alias, None, _again(context, info), seen=seen)
     except PointerConflict:
         return  # another client has published since, and looks after it
 
 
-def _again(context: Context, note: Note) -> Note:
-    """Return the note for another write of the same operation."""
-    return replace(note, write_id=context.new_write_id(), at=context.now())
+def _again(context: Context, info: PublishInfo) -> PublishInfo:
+    """Return what another write says of the same operation."""
+    return replace(info, write_id=context.new_write_id(), at=context.now())
 
 
-def _still_there(context: Context, key: ModelKey, run_id: RunId) -> Manifest | None:
+def stored_manifest(context: Context, key: ModelKey, run_id: str) -> Manifest | None:
+    """Return the manifest of a run, or ``None`` if the run is not there (any more)."""
     try:
-        return context.records.manifest(key, run_id)
+        return context.records.manifest(key, RunId(run_id))
     except NotFound:
         return None

@@ -1,6 +1,6 @@
 """Which code makes a run, and who runs it and where: gathered once a process, beside the upload, and never a failure.
 
-What takes longer than :data:`LIMIT` is left out, as is what cannot be told. Nothing of the folder that the process
+What takes longer than :data:`LIMIT` is left out, as is what is not known. Nothing of the folder that the process
 stands in is run. No absolute path, no remote address and no variable of the environment is recorded.
 """
 
@@ -33,7 +33,7 @@ _LONGEST: Final = 240
 _INSTALLED: Final = {"site-packages", "dist-packages"}
 
 
-def parse(chosen: object) -> frozenset[str]:
+def parse_parts(chosen: object) -> frozenset[str]:
     """Return the parts to record: all, none, or those that are named.
 
     Raises:
@@ -104,7 +104,7 @@ def _describe(found: dict[str, Any], place: str) -> None:
     """Put into ``found`` what there is, the quickest first. Takes about as long as :data:`LIMIT` at most."""
     until = time.monotonic() + LIMIT
     _put(found, "host", platform.node())
-    with suppress(OSError, KeyError, ImportError):  # nobody has told who the user is
+    with suppress(OSError, KeyError, ImportError):  # the user has no name
         _put(found, "user", _user())
     with suppress(OSError, ValueError):  # git's files are damaged, or being replaced
         _describe_code(found, place, until)
@@ -126,7 +126,7 @@ def _describe_code(found: dict[str, Any], place: str, until: float) -> None:
 
 
 def _repository(main: _Main, place: str) -> Repository | None:
-    """Return the repository of the program, or that of the working directory where the program is none's."""
+    """Return the repository of the program, or that of the working directory where the program lies in none."""
     from artifact_store.ops.repository import Repository
 
     folders = [] if main.path is None or main.installed else [main.path.parent]
@@ -160,7 +160,7 @@ class _Main:
 
     @property
     def text(self) -> str:
-        """What tells it where it has no path in a repository: ``-m module``, or the name of its file alone."""
+        """What names it where it has no path in a repository: ``-m module``, or the name of its file alone."""
         return f"-m {self.module}" if self.module else "" if self.path is None else self.path.name
 
     def path_in(self, repository: Repository | None) -> str | None:

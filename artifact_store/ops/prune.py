@@ -19,10 +19,10 @@ from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Publish
 from artifact_store.core.policy import metric_value
 from artifact_store.errors import AccessDenied, ArtifactStoreError, InvalidOption, Problem, Unavailable
-from artifact_store.ops import delete, listing, promote, store_record
+from artifact_store.ops import delete, listing, opening, promote
 from artifact_store.ops.context import Context
-from artifact_store.ops.delete import Ending, spoken
-from artifact_store.ops.plan import Plan, Step
+from artifact_store.ops.delete import StepResult, duration_text
+from artifact_store.ops.plan import Plan, PlanStep
 
 GRACE: Final = timedelta(days=7)
 """How long a deleted run can be brought back, and how long a save is given to end."""
@@ -54,7 +54,7 @@ class Best:
         return cls(str(value[0]), *value[1:])
 
     def choose(self, runs: Sequence[Manifest]) -> set[str]:
-        """Return the ids of the best; a run without the metric, or with a NaN, is none of them."""
+        """Return the ids of the best; a run without the metric, or with a NaN, is not one of them."""
         known = [run for run in runs if not math.isnan(metric_value(run, self.metric))]
         known.sort(key=lambda run: (metric_value(run, self.metric), run.run_id), reverse=True)
         if self.mode == "min":
@@ -95,7 +95,7 @@ def check_span(name: str, value: object) -> timedelta:
     """Return ``value`` if it is a span of time that is not negative.
 
     Raises:
-        InvalidOption: it is none.
+        InvalidOption: it is not.
     """
     if not isinstance(value, timedelta) or value < timedelta(0):
         raise InvalidOption(f"{name} is a span of time such as timedelta(days=7), not {value!r}")
@@ -110,26 +110,26 @@ def _is_count(value: object) -> bool:
 
 
 def plan_delete(context: Context, key: ModelKey, run_id: RunId, *, reason: str) -> Plan:
-    """Return the plan to delete one run. Raises what :func:`deletion.mark` would raise now."""
+    """Return the plan to delete one run. Raises what :func:`artifact_store.ops.delete.mark` would raise now."""
     manifest = context.records.manifest(key, run_id)
     delete.refuse_named(key, run_id, delete.named_by(context, key, run_id))
-    step = Step(manifest.label, "delete", reason or "it was asked for", size_of(manifest), key, run_id)
+    step = PlanStep(manifest.label, "delete", reason or "it was asked for", _size(manifest), key, run_id)
 
-    def start() -> Callable[[Step], Ending]:
-        store_record.opened_if_there(context)
+    def start() -> Callable[[PlanStep], StepResult]:
+        opening.ensure_open_existing(context)
         return lambda _: _mark(context, step, reason)
 
     return Plan([step], start, strict=True)
 
 
-def _mark(context: Context, step: Step, reason: str) -> Ending:
+def _mark(context: Context, step: PlanStep, reason: str) -> StepResult:
     assert step.key is not None
     assert step.run_id is not None
     delete.mark(context, step.key, step.run_id, reason=reason)
-    return Ending("deleted")
+    return StepResult("deleted")
 
 
-def size_of(manifest: Manifest) -> int:
+def _size(manifest: Manifest) -> int:
     """Return the bytes of all files of a run."""
     return sum(entry.size for entry in manifest.files)
 
@@ -140,19 +140,19 @@ def size_of(manifest: Manifest) -> int:
 def plan_prune(context: Context, models: Sequence[ModelKey], rules: Rules, *, reason: str) -> Plan:
     """Return the plan to prune models. What cannot be read is a problem, and nothing that depends on it is touched."""
     problems: list[Problem] = []
-    steps = [step for key in models for step in judge(context, key, rules, problems)]
+    steps = [step for key in models for step in plan_model(context, key, rules, problems)]
 
-    def start() -> Callable[[Step], Ending]:
-        store_record.opened_if_there(context)
-        again: dict[ModelKey, dict[RunId | None, Step]] = {}
+    def start() -> Callable[[PlanStep], StepResult]:
+        opening.ensure_open_existing(context)
+        again: dict[ModelKey, dict[RunId | None, PlanStep]] = {}
 
-        def carry_out(step: Step) -> Ending:
+        def carry_out(step: PlanStep) -> StepResult:
             assert step.key is not None
             if step.key not in again:
-                again[step.key] = {found.run_id: found for found in judge(context, step.key, rules, [])}
+                again[step.key] = {found.run_id: found for found in plan_model(context, step.key, rules, [])}
             now = again[step.key].get(step.run_id)
             if now is None or now.action == "keep":
-                return Ending("kept", "it is gone" if now is None else now.reason)
+                return StepResult("kept", "it is gone" if now is None else now.reason)
             return _mark(context, now, reason or f"pruned: {now.reason}")
 
         return carry_out
@@ -160,10 +160,10 @@ def plan_prune(context: Context, models: Sequence[ModelKey], rules: Rules, *, re
     return Plan(steps, start, problems=problems)
 
 
-def judge(context: Context, key: ModelKey, rules: Rules, problems: list[Problem]) -> list[Step]:
+def plan_model(context: Context, key: ModelKey, rules: Rules, problems: list[Problem]) -> list[PlanStep]:
     """Return what becomes of each committed run of a model, newest first.
 
-    If an alias cannot be read, nobody knows what it names: it is a problem, and every run is kept.
+    An alias that cannot be read is a problem, and may name any run: every run is kept.
     """
     now = context.now()
     runs = list(listing.manifests(context, key, listing.Filter(), problems))
@@ -190,8 +190,8 @@ def judge(context: Context, key: ModelKey, rules: Rules, problems: list[Problem]
     return steps
 
 
-def _step(run: Manifest, why: str, *, action: Any = "keep") -> Step:
-    return Step(run.label, action, why, size_of(run), run.key, RunId(run.run_id))
+def _step(run: Manifest, why: str, *, action: Any = "keep") -> PlanStep:
+    return PlanStep(run.label, action, why, _size(run), run.key, RunId(run.run_id))
 
 
 def _gone(rules: Rules, before: datetime | None) -> str:
@@ -209,7 +209,7 @@ def histories(context: Context, key: ModelKey) -> dict[str, list[Publish]]:
     """Return everything that each alias of a model ever named, oldest first.
 
     Raises:
-        Corrupt: a pointer or a part of its archive cannot be believed.
+        Corrupt: a pointer or a part of its archive is damaged.
     """
     records = context.records
     return {alias: records.history(records.pointer(key, alias)) for alias in listing.alias_names(context, key)}
@@ -224,10 +224,10 @@ def protected(pasts: dict[str, list[Publish]], *, now: datetime, grace: timedelt
     for alias, past in pasts.items():
         for entry, after in pairwise(past):
             if entry.run_id is not None and now - after.at < grace:
-                safe.setdefault(entry.run_id, f"{alias} named it less than {spoken(grace)} ago")
+                safe.setdefault(entry.run_id, f"{alias} named it less than {duration_text(grace)} ago")
         for run_id in _last(past):
             safe.setdefault(run_id, f"one of the last {_LAST} that {alias} named")
-        if past and (before := next(promote.candidates(past), None)) is not None:
+        if past and (before := next(promote.rollback_candidates(past), None)) is not None:
             safe.setdefault(before, f"a rollback of {alias} would serve it")
     return safe
 
@@ -244,4 +244,4 @@ def _publishing(run: Manifest, pasts: dict[str, list[Publish]], now: datetime, w
         return None
     if any(entry.run_id == run.run_id for entry in pasts.get(run.publish.alias, ())):
         return None
-    return f"it was saved less than {spoken(within)} ago and may be about to be published"
+    return f"it was saved less than {duration_text(within)} ago and may be about to be published"

@@ -15,7 +15,7 @@ from artifact_store.core import keys
 from artifact_store.core.documents import check_readable
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
-from artifact_store.core.pointer import HistoryBlock, Note, Pointer, advance
+from artifact_store.core.pointer import HistoryBlock, Pointer, PublishInfo, advance
 from artifact_store.core.policy import Policy, decide, needs_incumbent
 from artifact_store.errors import (
     ArtifactStoreError,
@@ -35,7 +35,7 @@ from artifact_store.storage.conditional_write import Outcome
 
 
 def commit(records: Records, manifest: Manifest) -> Manifest:
-    """Write the manifest where none is; from then on the run exists. Return the manifest that is there.
+    """Write the manifest if there is none; from then on the run exists. Return the manifest that is there.
 
     Where another saver was first with the same files, its manifest is returned: the two saves are one.
 
@@ -78,37 +78,37 @@ def _content(manifest: Manifest) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What came of a publish: the pointer that was written, or why none was."""
+    """What came of a publish: the pointer that was written, or why it was not."""
 
     pointer: Pointer | None
     refusal: ArtifactStoreError | None
 
 
 def publish(
-    context: Context, alias: str, manifest: Manifest, policy: Policy, note: Note, *, seen: SeenPointer
+    context: Context, alias: str, manifest: Manifest, policy: Policy, info: PublishInfo, *, seen: SeenPointer
 ) -> Decision:
-    """Publish a committed run under ``alias`` as the policy says, against whatever others publish meanwhile.
+    """Publish a committed run under ``alias`` as the policy says, whatever others publish meanwhile.
 
-    ``seen`` is the pointer as it was read before. After every genuine conflict the policy is asked again.
+    ``seen`` is the pointer as it was read before. After every conflict with another writer the policy is asked again.
 
     Raises:
-        Untrusted: the policy of the store does not believe the pointer that is there.
+        Untrusted: the policy of the store does not trust the pointer that is there.
         OutcomeUnknown: the publish may have landed.
-        PointerConflict: others were faster for as long as the patience of the store lasted.
+        PointerConflict: other writers were first each time, until the timeout.
     """
     key = manifest.key
     conflict: PointerConflict | None = None
     for _ in context.patience.tries():
         if conflict is not None:
             seen = context.records.pointer(key, alias)
-        if seen is not None and note.write_id in {entry.write_id for entry in seen.value.entries}:
+        if seen is not None and info.write_id in {entry.write_id for entry in seen.value.entries}:
             return Decision(seen.value, None)
         pointer = None if seen is None else seen.value
         refusal = decide(policy, manifest, pointer, _incumbent(context.records, policy, pointer))
         if refusal is not None:
             return Decision(None, refusal)
         try:
-            return Decision(swap(context, key, alias, manifest, note, seen=seen), None)
+            return Decision(swap(context, key, alias, manifest, info, seen=seen), None)
         except PointerConflict as error:
             conflict = error
     assert conflict is not None
@@ -116,21 +116,21 @@ def publish(
 
 
 def swap(
-    context: Context, key: ModelKey, alias: str, manifest: Manifest | None, note: Note, *, seen: SeenPointer
+    context: Context, key: ModelKey, alias: str, manifest: Manifest | None, info: PublishInfo, *, seen: SeenPointer
 ) -> Pointer:
-    """Publish a run (``None``: let the alias name none) over the pointer that was ``seen``, once.
+    """Publish a run (``None``: no run) over the pointer that was ``seen``, once.
 
     Exactly one of several concurrent callers that saw the same pointer succeeds. On success the returned pointer was
     in force at some moment during the call; it may already have been replaced.
 
     Raises:
-        Untrusted: the policy of the store does not believe the pointer that was seen; nothing was done.
+        Untrusted: the policy of the store does not trust the pointer that was seen; nothing was done.
         PointerConflict: another publish came first; ``actual`` is the pointer that is there.
         OutcomeUnknown: the write may have landed and could not be read back.
     """
     before = None if seen is None else seen.value
-    signing.believe(context, before)  # its history is carried on, and signed
-    step = advance(before, key, alias, manifest, note)
+    signing.check_pointer_for_publish(context, before)  # its history is carried on, and signed
+    step = advance(before, key, alias, manifest, info)
     if step.block is not None:
         _archive(context.records, step.block)
     pointer = signing.sign_pointer(context, step.pointer)
@@ -152,7 +152,7 @@ def swap(
 
 
 def _archive(records: Records, block: HistoryBlock) -> None:
-    """Write a block of history where it is not yet; it is the same bytes whoever writes it.
+    """Write a block of history where it is not yet; every writer writes the same bytes.
 
     Raises:
         Corrupt: another block is there.

@@ -1,6 +1,8 @@
 """Bring files of a run to the local disk, compared with the manifest, and decode components from them.
 
 The order is fixed: trust is decided, every byte is hashed, and only then does a codec see anything.
+
+Why: docs/decisions/0013-trust-before-decode.md
 """
 
 from __future__ import annotations
@@ -108,23 +110,23 @@ def decode(context: Context, manifest: Manifest, name: str, consent: trust.Conse
     entries = [manifest.file(path) for path in component.files]
     in_place = codec.risk is Risk.DATA and consent.sha256 is None  # a pin holds for the very bytes that are decoded
     with (
-        signing.vouching(context, manifest, needed=needed) as vouched,  # fetched beside the files
+        signing.check_run_concurrently(context, manifest, needed=needed) as verified_key,  # fetched beside the files
         _materialised(context, manifest, entries, in_place=in_place) as directory,
     ):
-        _wait_for(vouched, name, manifest, required=context.policy.require_signature)
+        _wait_for(verified_key, name, manifest, required=context.policy.require_signature)
         return codec.decode(directory, name, component.options, into=into)
 
 
-def _wait_for(vouched: Callable[[], str], name: str, manifest: Manifest, *, required: bool) -> None:
+def _wait_for(verified_key: Callable[[], str], name: str, manifest: Manifest, *, required: bool) -> None:
     """Raise unless the signature that decoding waits for is good; where only code needs it, there are other ways."""
     try:
-        vouched()
+        verified_key()
     except Untrusted as error:
         if required:
             raise
         raise RiskRefused(
             f"decoding {name!r} of {manifest.label} could run code, and no signature allows that: {error}. Only if you "
-            "trust whoever wrote it, pass allow_code=True, or its sha256= from a source you trust"
+            "trust its author, pass allow_code=True, or its sha256= from a source you trust"
         ) from error
 
 
@@ -157,12 +159,12 @@ def _in_place(context: Context, manifest: Manifest, entries: Sequence[FileEntry]
 
 def _compare_stored(context: Context, manifest: Manifest, entries: Sequence[FileEntry]) -> None:
     def one(entry: FileEntry, stop: threading.Event) -> None:
-        compare(context, incoming(manifest, entry), stop)
+        compare_file(context, incoming(manifest, entry), stop)
 
     context.workers.every(one, entries, large=lambda entry: entry.size > LARGE)
 
 
-def compare(context: Context, file: Incoming, stop: threading.Event) -> None:
+def compare_file(context: Context, file: Incoming, stop: threading.Event) -> None:
     """Hash a stored file.
 
     Raises:
@@ -218,7 +220,7 @@ def fetch_run(context: Context, manifest: Manifest, directory: Path, *, all_sign
         DigestMismatch, Corrupt, RunDeleted: as for :func:`fetch`.
     """
     check_signed(context, manifest)
-    with signing.collecting(context, manifest, every=all_signatures) as signatures:
+    with signing.read_signatures_concurrently(context, manifest, every=all_signatures) as signatures:
         fetch(context, manifest, manifest.files, directory)
         for name, data in {keys.MANIFEST: manifest.to_bytes(), **signatures()}.items():
             private_files.make_folder((directory / name).parent, private_files.PRIVATE)

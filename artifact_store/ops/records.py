@@ -1,4 +1,4 @@
-"""The stored documents of one store: read with patience, written under a condition, never guessed.
+"""The stored documents of one store: read with retries, written under a condition, never guessed.
 
 Store record, manifest, tombstone, pointer, history block and signature go through here and nowhere else: this is the
 only module that passes the key of a document to a backend. A read repeats what the storage could not do for the
@@ -8,6 +8,8 @@ is missing is an empty one where the first write makes it, and an error where it
 
 Decides nothing: which document to write, and what to do about one that lost, is for ``publish``, ``promote`` and
 ``delete``. Files are for :mod:`artifact_store.storage.transfer`.
+
+Why: docs/decisions/0003-one-object-for-stored-documents.md
 """
 
 from __future__ import annotations
@@ -78,7 +80,7 @@ class Records:
 
         Raises:
             RunNotFound: no such run was committed.
-            RunDeleted: it was, and is gone; the text tells since when, by whom, and whether it can come back.
+            RunDeleted: it was, and is gone; the text says since when, by whom, and whether it can come back.
             Corrupt: what is there is not this run's manifest.
         """
         record = self.run(key, run_id).value
@@ -93,7 +95,7 @@ class Records:
             Corrupt: what is there is not this alias's pointer. Nothing is ever published over it.
         """
         blob = self._read(keys.pointer(key, alias), MAX_POINTER)
-        return None if blob is None else Stored(_pointer(blob.data, key, alias), blob.version)
+        return None if blob is None else Stored(parse_pointer(blob.data, key, alias), blob.version)
 
     def block(self, key: ModelKey, alias: str, last_seq: int, *, pinned: str | None = None) -> HistoryBlock:
         """Return one block of the archive, whose bytes have to have the sha256 ``pinned`` if there is one. One request.
@@ -120,7 +122,7 @@ class Records:
     def history(self, seen: SeenPointer) -> list[Publish]:
         """Return every publish of an alias, oldest first, the archive included. One request for each block.
 
-        The pointer pins the newest block, and each block the one before it: to believe the pointer is to believe all.
+        The pointer pins the newest block, and each block the one before it: so to trust the pointer is to trust all.
 
         Raises:
             Corrupt: a block is missing, or not the one that was archived.
@@ -159,7 +161,7 @@ class Records:
         Raises:
             OutcomeUnknown: it may be there. Nothing was cleaned up.
         """
-        return self._write(document.storage_key, document.to_bytes(), None, _limit(document), _write_id(document))
+        return self._write_document(document, None)
 
     def replace(self, seen: Stored[D] | None, document: Manifest | Tombstone | Pointer) -> Outcome:
         """Write a document over the one that was ``seen`` (``None``: over nothing), once.
@@ -175,10 +177,7 @@ class Records:
             is_ours = partial(self._holds, document)
         elif isinstance(document, Tombstone) and document.seal is None:
             is_ours = partial(_marked_by, document)
-        over = None if seen is None else seen.version
-        return self._write(
-            document.storage_key, document.to_bytes(), over, _limit(document), _write_id(document), is_ours
-        )
+        return self._write_document(document, None if seen is None else seen.version, is_ours)
 
     def create_signature(
         self, manifest: Manifest, key_id: str, bundle: bytes, *, is_ours: Callable[[bytes], bool]
@@ -189,6 +188,15 @@ class Records:
             OutcomeUnknown: it may be stored.
         """
         return self._write(signature_key(manifest, key_id), bundle, None, MAX_BUNDLE, None, is_ours)
+
+    def _write_document(
+        self,
+        document: Manifest | Tombstone | Pointer | HistoryBlock | StoreRecord,
+        over: Version | None,
+        is_ours: Callable[[bytes], bool] | None = None,
+    ) -> Outcome:
+        body, write_id = document.to_bytes(), getattr(document, "write_id", None)
+        return self._write(document.storage_key, body, over, MAX_TOMBSTONE, write_id, is_ours)
 
     def _write(
         self,
@@ -213,7 +221,7 @@ class Records:
     def _holds(self, ours: Pointer, data: bytes) -> bool:
         """Tell whether our publish is in the pointer, or in the archive when others have moved far ahead."""
         key = ModelKey(ours.model_type, ours.symbol)
-        entries = (found := _pointer(data, key, ours.alias)).entries
+        entries = (found := parse_pointer(data, key, ours.alias)).entries
         if ours.seq <= found.archived:
             entries = self._block(key, ours.alias, block_of(ours.seq)).entries
         return any(entry.write_id == ours.write_id for entry in entries)
@@ -224,7 +232,7 @@ class Records:
         """Return the bytes in the place of a document that may be damaged, or ``None`` if nothing is there.
 
         Raises:
-            Corrupt: they are more than ``limit``, or no object at all.
+            Corrupt: they are more than ``limit``, or it is not a plain object.
         """
         blob = self._read(key, limit)
         return None if blob is None else Stored(blob.data, blob.version)
@@ -257,7 +265,7 @@ class Records:
         return self._listed(lambda: list(self.backend.list(prefix)))
 
     def remove(self, key: str) -> None:
-        """Remove exactly this object; removing what is not there is no error."""
+        """Remove exactly this object; one that is not there is not an error."""
         with_retry(lambda: self.backend.delete(key), self.patience)
 
     def _listed(self, read: Callable[[], list[T]]) -> list[T]:
@@ -295,7 +303,12 @@ def _manifest_or_tombstone(data: bytes, what: str) -> Manifest | Tombstone:
     return Tombstone.from_bytes(data, what=what)
 
 
-def _pointer(data: bytes, key: ModelKey, alias: str) -> Pointer:
+def parse_pointer(data: bytes, key: ModelKey, alias: str) -> Pointer:
+    """Return the pointer of this very alias from its bytes.
+
+    Raises:
+        Corrupt: they are something else.
+    """
     what = f"{keys.pointer(key, alias)!r}"
     pointer = Pointer.from_bytes(data, what=what)
     pointer.check_identity(key, alias, what)
@@ -308,11 +321,3 @@ def _marked_by(ours: Tombstone, data: bytes) -> bool:
         return Tombstone.from_bytes(data, what=f"{ours.storage_key!r}").write_id == ours.write_id
     except Corrupt:  # a manifest: the run was brought back
         return False
-
-
-def _limit(document: Manifest | Tombstone | HistoryBlock | StoreRecord | Pointer) -> int:
-    return MAX_TOMBSTONE if isinstance(document, Manifest) else document.LIMIT
-
-
-def _write_id(document: object) -> str | None:
-    return getattr(document, "write_id", None)

@@ -9,7 +9,7 @@ way in which it would run anything that the folder brings along:
 - filters (``filter.<name>.clean`` and ``process``) are found out first and switched off. If one of them belongs to a
   file, comparing would need it, and the question is left open.
 
-A folder of somebody else, which git itself refuses (``safe.directory``), is left at that.
+A folder of another user, which git itself refuses (``safe.directory``), is left at that.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _BRANCH = re.compile(r"refs/heads/(?!\.)([^\x00-\x20\x7f~^:?*\[\\]{1,200})")
 _DRIVER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SMALL: Final = 4 << 10
-"""Bytes of ``HEAD``, of a reference or of a file that leads to a folder; more is none of them."""
+"""Bytes of ``HEAD``, of a reference or of a file that leads to a folder; a larger file is something else."""
 _PACKED: Final = 32 << 20
 """Bytes of all packed references together."""
 _CHAIN: Final = 5
 """How many references may lead on to another one."""
 _OWN_SETTINGS: Final = ("HOME", "XDG_CONFIG_HOME", "USERPROFILE", "HOMEDRIVE", "HOMEPATH", "SYSTEMROOT", "LOCALAPPDATA")
 _NOTHING_ELSE: Final = {
-    "GIT_OPTIONAL_LOCKS": "0",  # the index is not written, so no hook is told of it either
+    "GIT_OPTIONAL_LOCKS": "0",  # the index is not written, so no hook runs either
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_ALLOW_PROTOCOL": "none",  # what older releases obey instead: nothing can be fetched
     "GIT_TERMINAL_PROMPT": "0",
@@ -180,7 +180,7 @@ class _Git:
 
 
 def _drivers(git: _Git) -> list[str] | None:
-    """Return the names of all filters in the settings, the user's own included, or ``None`` if they cannot be told."""
+    """Return the names of all filters in the settings, the user's own included, or ``None`` if they are not known."""
     settings = git.ask("config", "--list", "--name-only", "-z")
     if settings is None:
         return None

@@ -13,7 +13,7 @@ from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Pointer, Publish
 from artifact_store.core.references import RunRef
 from artifact_store.errors import AliasNotFound, AliasRetired, Conflict, InvalidReference, RunDeleted
-from artifact_store.ops import listing, publish, signing, store_record
+from artifact_store.ops import listing, opening, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import Stored
 
@@ -26,12 +26,12 @@ _RESOLVE_AGAIN = 3
 def resolve(context: Context, ref: RunRef, *, signed: bool = True) -> Manifest:
     """Return the manifest of the run that a reference names: one request, unless it is a part of a run id.
 
-    Where the policy requires signatures, what an alias names is vouched for by its pointer. What is named by its id
-    takes one more request, for its own signature; nobody looks at that if it need not be ``signed``.
+    Where the policy requires signatures, the signature of its pointer covers what an alias names. A run named by its id
+    takes one more request, for its own signature, unless it need not be ``signed``.
 
     Raises:
-        AliasNotFound, AliasRetired, RunNotFound, RunDeleted, AmbiguousRun: it names none, or not one.
-        Corrupt: the pointer or the manifest cannot be believed.
+        AliasNotFound, AliasRetired, RunNotFound, RunDeleted, AmbiguousRun: it names no run, or several.
+        Corrupt: the pointer or the manifest is damaged.
         Untrusted: the policy requires a signature of the pointer or the run, and does not find one that is good.
     """
     if ref.alias is None:
@@ -40,8 +40,8 @@ def resolve(context: Context, ref: RunRef, *, signed: bool = True) -> Manifest:
         if signed and context.policy.require_signature:
             signing.check_run(context, manifest)
         return manifest
-    pointer = published(context, ref).value
-    signing.admit(context, ref.key, pointer.alias, pointer)
+    pointer = published_pointer(context, ref).value
+    signing.check_pointer_for_load(context, ref.key, pointer.alias, pointer)
     if pointer.run_id is None:
         raise AliasRetired(
             f"{ref} was retired at {pointer.at:%Y-%m-%d %H:%M:%S} UTC by {pointer.by!r}"
@@ -50,7 +50,7 @@ def resolve(context: Context, ref: RunRef, *, signed: bool = True) -> Manifest:
     return publish.published_manifest(context.records, pointer)
 
 
-def published(context: Context, ref: RunRef) -> Stored[Pointer]:
+def published_pointer(context: Context, ref: RunRef) -> Stored[Pointer]:
     """Return the pointer of the alias that a reference names.
 
     Raises:
@@ -62,7 +62,7 @@ def published(context: Context, ref: RunRef) -> Stored[Pointer]:
         raise InvalidReference(f"{ref} names a run; this needs an alias, such as {ref.key}@{keys.LATEST}")
     seen = context.records.pointer(ref.key, alias)
     if seen is None:
-        signing.admit(context, ref.key, alias, None)
+        signing.check_pointer_for_load(context, ref.key, alias, None)
         raise _never_published(context, ref, alias)
     return seen
 
@@ -71,15 +71,15 @@ def _never_published(context: Context, ref: RunRef, alias: str) -> AliasNotFound
     """Return the error with the likeliest of the names that are there.
 
     Raises:
-        NotAStore, ContainerNotFound: there is no store in the first place.
+        NotAStore, ContainerNotFound: there is no store.
     """
-    hint = listing.instead(context, ref.key, alias)
+    hint = listing.suggestion(context, ref.key, alias)
     hint = _run_is_meant(ref, [str(key) for key in listing.models(context)]) or hint
     return AliasNotFound(f"{ref} was never published in {context.backend.url}; {hint}")
 
 
 def _run_is_meant(ref: RunRef, models: Sequence[str]) -> str:
-    """Return what to say where a symbol that nobody has ends like a run id; nothing where it does not."""
+    """Return what to say where an unknown symbol ends like a run id; nothing where it does not."""
     model, symbol = ref.key.model_type, ref.key.symbol or ""
     if RUN_ID.fullmatch(symbol):
         return f"a run of {model} without a symbol is named {model}:{symbol}"
@@ -89,7 +89,7 @@ def _run_is_meant(ref: RunRef, models: Sequence[str]) -> str:
     return ""
 
 
-def following(context: Context, ref: RunRef, use: Callable[[Manifest], T]) -> T:
+def use_run(context: Context, ref: RunRef, use: Callable[[Manifest], T]) -> T:
     """Return what ``use`` makes of the run that a reference names; an alias is resolved again if the run is deleted.
 
     Raises:
@@ -104,14 +104,14 @@ def following(context: Context, ref: RunRef, use: Callable[[Manifest], T]) -> T:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class AliasHistory:
     """Everything that an alias ever named, oldest first, and the pointer that it was read with."""
 
     seen: Stored[Pointer]
     entries: list[Publish]
 
 
-def history(context: Context, ref: RunRef) -> Past:
+def history(context: Context, ref: RunRef) -> AliasHistory:
     """Return the history of an alias.
 
     Raises:
@@ -119,9 +119,9 @@ def history(context: Context, ref: RunRef) -> Past:
         Corrupt: a part of it is missing or damaged.
         Untrusted: the policy requires a signature of the pointer, and does not find a good one.
     """
-    seen = published(context, ref)
-    signing.believe(context, seen.value)
-    return Past(seen, context.records.history(seen))
+    seen = published_pointer(context, ref)
+    signing.check_pointer_for_publish(context, seen.value)
+    return AliasHistory(seen, context.records.history(seen))
 
 
 def named(context: Context, what: Manifest | RunRef, verb: str) -> tuple[ModelKey, RunId]:
@@ -154,7 +154,9 @@ def own(context: Context, what: Manifest | RunRef, *, key: ModelKey | None = Non
     """
     manifest = what if isinstance(what, Manifest) else resolve(context, what, signed=signed)
     if key is not None and manifest.key != key:
-        raise Conflict(f"{manifest.label} is no run of {key.display_name}; an alias only names runs of its own model")
-    if manifest.store_id != store_record.opened(context).store_id:
+        raise Conflict(
+            f"{manifest.label} is not a run of {key.display_name}; an alias only names runs of its own model"
+        )
+    if manifest.store_id != opening.ensure_open(context).store_id:
         raise Conflict(f"{manifest.label} belongs to another store; download it and save it here")
     return manifest

@@ -3,6 +3,8 @@
 A signature lies beside the files of its run, under a name made of the digest of the manifest and the id of the key:
 so a reader asks for exactly those of the keys it trusts, and never for a key that the store offers. Owns when and
 where signatures are written and read; what they say is in ``core``, who can make them in ``keypairs``.
+
+Why: docs/decisions/0014-signatures-beside-the-run.md
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from artifact_store.errors import (
     Unsupported,
     UntrustedKey,
 )
-from artifact_store.ops import store_record
+from artifact_store.ops import opening
 from artifact_store.ops.context import Context
 from artifact_store.ops.keypairs import Signer
 from artifact_store.ops.records import deleted, signature_key
@@ -47,7 +49,7 @@ _REMEMBERED = 4096
 # ---------------------------------------------------------------- sign
 
 
-def ahead(
+def sign_ahead(
     context: Context, signer: Signer, files: Sequence[Outgoing], describe: Callable[[list[FileEntry]], Manifest]
 ) -> Manifest:
     """Sign the run that these files will most likely become, while they are still being stored, and return it.
@@ -60,11 +62,11 @@ def ahead(
         digest = hash_pieces(read_pieces(file.source))
         entries.append(FileEntry(path=file.path, key=file.path, size=digest.size, sha256=digest.sha256))
     manifest = describe(entries)
-    sign(context, manifest, signer)
+    sign_run(context, manifest, signer)
     return manifest
 
 
-def sign(context: Context, manifest: Manifest, signer: Signer) -> None:
+def sign_run(context: Context, manifest: Manifest, signer: Signer) -> None:
     """Store a signature of the run, unless there is one by the same key.
 
     Raises:
@@ -73,15 +75,15 @@ def sign(context: Context, manifest: Manifest, signer: Signer) -> None:
     """
     payload = statement(manifest)
     signature = signer.sign(message(payload))
-    store(context, manifest, write_bundle(Bundle(signer.key_id, payload, signature)), signer.public_key)
+    store_signature(context, manifest, write_bundle(Bundle(signer.key_id, payload, signature)), signer.public_key)
 
 
-def store(context: Context, manifest: Manifest, bundle: bytes, key: TrustedKey) -> None:
+def store_signature(context: Context, manifest: Manifest, bundle: bytes, key: TrustedKey) -> None:
     """Store a signature that this key made of the run, wherever it was made; create-only.
 
     Raises:
-        SignatureInvalid: it is none of this run by this key; nothing was written.
-        Conflict, OutcomeUnknown: as for :func:`sign`.
+        SignatureInvalid: it is not a signature of this run by this key; nothing was written.
+        Conflict, OutcomeUnknown: as for :func:`sign_run`.
     """
     trust.check_signature(bundle, key, manifest, "the signature to store")
     is_ours = partial(_is_signature, key, manifest)
@@ -109,7 +111,7 @@ def check_own(context: Context, manifest: Manifest, signer: Signer) -> None:
         RunExists: it is not.
     """
     try:
-        data = _read(context, manifest, signer.key_id) or b""  # which is no signature, either
+        data = _read(context, manifest, signer.key_id) or b""  # which is not a signature either
         trust.check_signature(data, signer.public_key, manifest, "its signature")
     except SignatureInvalid as error:
         raise RunExists(
@@ -126,9 +128,9 @@ def check_run(context: Context, manifest: Manifest) -> str:
     """Return the id of a trusted key that signed this run. May be called by a worker: it waits for no other one.
 
     Raises:
-        SignatureMissing, UntrustedKey, SignatureInvalid: none did.
+        SignatureMissing, UntrustedKey, SignatureInvalid: no trusted key did.
     """
-    known = context.vouched.get(manifest.digest, "")
+    known = context.verified.get(manifest.digest, "")
     if context.policy.key(known) is not None:
         return known
     reads = [(key, partial(_read, context, manifest, key.key_id)) for key in context.policy.trusted_keys]
@@ -136,25 +138,25 @@ def check_run(context: Context, manifest: Manifest) -> str:
 
 
 @contextmanager
-def vouching(context: Context, manifest: Manifest, *, needed: bool) -> Iterator[Callable[[], str]]:
-    """Fetch the signatures of a run beside whatever else is done; what is yielded waits for them and verifies.
+def check_run_concurrently(context: Context, manifest: Manifest, *, needed: bool) -> Iterator[Callable[[], str]]:
+    """Fetch the signatures of a run while the body runs; the function that is yielded waits for them and verifies.
 
     It returns the id of a trusted key that signed, nothing where that is not ``needed``, or raises what
     :func:`check_run` does.
     """
     trusted = context.policy.trusted_keys
-    known = context.vouched.get(manifest.digest, "") if needed else ""
+    known = context.verified.get(manifest.digest, "") if needed else ""
     wanted = trusted if needed and context.policy.key(known) is None else ()
     pending: list[tuple[TrustedKey, Future[bytes | None]]] = [
         (key, context.workers.submit(partial(_read, context, manifest, key.key_id))) for key in wanted
     ]
 
-    def vouched() -> str:
+    def verified_key() -> str:
         reads = [(key, future.result) for key, future in pending]
         return _verified(context, manifest, reads) if reads else known
 
     try:
-        yield vouched
+        yield verified_key
     finally:
         for _, future in pending:
             future.cancel()
@@ -174,9 +176,9 @@ def _verified(
         except ArtifactStoreError as error:  # another trusted key may have signed as well
             problem = problem or error
             continue
-        if len(context.vouched) >= _REMEMBERED:
-            context.vouched.clear()
-        context.vouched[manifest.digest] = key.key_id
+        if len(context.verified) >= _REMEMBERED:
+            context.verified.clear()
+        context.verified[manifest.digest] = key.key_id
         return key.key_id
     raise problem or _unsigned(context, manifest)
 
@@ -197,7 +199,7 @@ def _unsigned(context: Context, manifest: Manifest) -> SignatureMissing | Untrus
     others = [signer for signer in found if not any(key_id.startswith(signer) for key_id in trusted)]
     if others:
         return UntrustedKey(
-            f"{text}; it is signed by {', '.join(others)}. If that key is whose you believe, add it to trusted_keys",
+            f"{text}; it is signed by {', '.join(others)}. If you trust that key, add it to trusted_keys",
             key_ids=others,
         )
     return SignatureMissing(f"{text}, nor by another: its owner signs it with store.sign or `artifact-store sign`")
@@ -215,15 +217,17 @@ def _check_not_deleted(context: Context, manifest: Manifest) -> None:
 
 
 def signers(context: Context, manifest: Manifest) -> list[str]:
-    """Return how the ids of all keys begin that lie beside the run as its signers. Nothing of it is verified."""
+    """Return how the ids of all keys begin that signed the run, by the names of its signatures; none is verified."""
     prefix = keys.signatures_prefix(manifest.key, RunId(manifest.run_id))
     children = context.records.children(prefix)
     return sorted(signer for child in children if (signer := keys.signer_in(child, manifest.digest)) is not None)
 
 
 @contextmanager
-def collecting(context: Context, manifest: Manifest, *, every: bool) -> Iterator[Callable[[], dict[str, bytes]]]:
-    """Fetch stored signatures beside whatever else is done; what is yielded returns them by name, not verified.
+def read_signatures_concurrently(
+    context: Context, manifest: Manifest, *, every: bool
+) -> Iterator[Callable[[], dict[str, bytes]]]:
+    """Fetch stored signatures while the body runs; the function that is yielded returns them by name, not verified.
 
     They are those that the saver announced and those by trusted keys, or with ``every`` all that a listing shows.
     """
@@ -260,7 +264,7 @@ def sign_pointer(context: Context, pointer: Pointer) -> Pointer:
     signer = context.signer
     if signer is None:
         return pointer
-    announced = pointer.announced(signer.key_id, store_record.opened(context).store_id)
+    announced = pointer.announced(signer.key_id, opening.ensure_open(context).store_id)
     return announced.signed(signer.sign(announced.signed_message()))
 
 
@@ -269,14 +273,14 @@ def open_to_publish(context: Context) -> None:
 
     Raises:
         InvalidOption: as for :func:`check_able`.
-        ArtifactStoreError: as for :func:`artifact_store.ops.store_record.opened`.
+        ArtifactStoreError: as for :func:`artifact_store.ops.opening.ensure_open`.
     """
     check_able(context)
-    store_record.opened(context)
+    opening.ensure_open(context)
 
 
 def check_able(context: Context) -> None:
-    """Raise if what this store would write is nothing that it would read.
+    """Raise if this store would not read what it would write.
 
     Raises:
         InvalidOption: its policy requires signatures, and it has no signer, or one that it does not trust.
@@ -291,17 +295,17 @@ def check_able(context: Context) -> None:
         )
 
 
-def believe(context: Context, pointer: Pointer | None) -> None:
-    """Raise unless the policy lets this pointer tell what was published, however long ago.
+def check_pointer_for_publish(context: Context, pointer: Pointer | None) -> None:
+    """Raise unless the policy trusts the history in this pointer, which a publish carries on; it may be of any age.
 
     Raises:
-        SignatureMissing, UntrustedKey, SignatureInvalid, RolledBack: as for :func:`admit`.
+        SignatureMissing, UntrustedKey, SignatureInvalid, RolledBack: as for :func:`check_pointer_for_load`.
     """
     if pointer is not None and context.policy.require_signature:
-        _genuine(context, ModelKey(pointer.model_type, pointer.symbol), pointer)
+        _check_trusted_and_newest(context, ModelKey(pointer.model_type, pointer.symbol), pointer)
 
 
-def admit(context: Context, key: ModelKey, alias: str, pointer: Pointer | None) -> None:
+def check_pointer_for_load(context: Context, key: ModelKey, alias: str, pointer: Pointer | None) -> None:
     """Raise unless the policy lets this pointer decide what is loaded; ``None`` is an alias that is not there.
 
     The highest ``seq`` is remembered in the folder of the client, if it has one: the one write of a read.
@@ -314,19 +318,19 @@ def admit(context: Context, key: ModelKey, alias: str, pointer: Pointer | None) 
     if not context.policy.require_signature:
         return
     if pointer is None:
-        if context.marks is not None:
-            context.marks.check_absence(context.backend.url, key, alias)
+        if context.last_seen is not None:
+            context.last_seen.check_absence(context.backend.url, key, alias)
         return
-    _genuine(context, key, pointer)
+    _check_trusted_and_newest(context, key, pointer)
     age, limit = context.now() - pointer.at, context.policy.max_age
     if limit is not None and age > limit:
         raise Stale(
-            f"{key}@{alias} was signed {age} ago, and the policy allows {limit}: either nobody has published since, or "
-            "what was published is kept back. Its owner publishes it again to say that it still holds"
+            f"{key}@{alias} was signed {age} ago, and the policy allows {limit}: either there was no publish since, or "
+            "newer ones are withheld. Its owner publishes it again to say that it still holds"
         )
 
 
-def _genuine(context: Context, key: ModelKey, pointer: Pointer) -> None:
+def _check_trusted_and_newest(context: Context, key: ModelKey, pointer: Pointer) -> None:
     store_id = trust.check_pointer(pointer, context.policy, f"the pointer {key}@{pointer.alias}")
-    if context.marks is not None:
-        context.marks.see(context.backend.url, store_id, pointer)
+    if context.last_seen is not None:
+        context.last_seen.see(context.backend.url, store_id, pointer)

@@ -24,11 +24,11 @@ from artifact_store.errors import (
     Unavailable,
 )
 from artifact_store.features.schema import FeatureSchema
-from artifact_store.ops import audit
+from artifact_store.ops import verify
 from artifact_store.ops.context import Context
 from artifact_store.ops.golden import Predictions, check_example
 from artifact_store.ops.handle import RunLike
-from artifact_store.ops.verdict import Verdict, verdict_on
+from artifact_store.ops.verdict import Checked, Verdict, verdict_on
 
 _NOT_DECODED = "raw"
 """The codec of plain files, which need a place to go to and are as good as their bytes."""
@@ -36,21 +36,16 @@ _PREPROCESSOR = "preprocessor"
 
 
 @dataclass(frozen=True, slots=True)
-class Validation:
+class Validation(Checked):
     """What came of validating one run. ``loaded`` are the components that could be decoded.
 
-    ``problems`` are what is wrong, ``unchecked`` what cannot be told here: it takes a predictor, a library, a consent.
+    ``problems`` are what is wrong, ``unchecked`` what cannot be checked without a predictor, a library or a consent.
     """
 
     loaded: tuple[str, ...] = ()
     predictions: Predictions | None = None
     problems: tuple[Problem, ...] = ()
     unchecked: tuple[Problem, ...] = ()
-
-    @property
-    def verdict(self) -> Verdict:
-        """Sound, wrong, or not to be checked here."""
-        return audit.total(self.problems, self.unchecked)
 
     @property
     def compared(self) -> bool:
@@ -130,7 +125,9 @@ def _compare_rest(context: Context, run: RunLike, tried: Mapping[str, Problem | 
         for path in components[name].files
         if problem is None or isinstance(problem.error, Corrupt)
     }
-    return audit.compare_files(context, run.manifest, [entry for entry in run.manifest.files if entry.path not in read])
+    return verify.compare_files(
+        context, run.manifest, [entry for entry in run.manifest.files if entry.path not in read]
+    )
 
 
 def _lost(run: RunLike) -> Iterator[Problem]:
@@ -179,12 +176,12 @@ def _check(context: Context, run: RunLike, name: str, features: FeatureSchema) -
 
 
 @dataclass(frozen=True, slots=True)
-class ModelReport:
+class ModelReport(Checked):
     """What came of checking one model.
 
     ``run`` is the reference of the run that was taken, empty if there is none; ``steps`` say why. A model of which
-    nothing is published has no run and no problem. ``environment`` is advice, and makes no model wrong. The rest is as
-    in :class:`Validation`.
+    nothing is published has no run and no problem. ``environment`` is advice, never a problem. The rest is as in
+    :class:`Validation`.
     """
 
     key: ModelKey
@@ -196,16 +193,6 @@ class ModelReport:
     problems: tuple[Problem, ...] = ()
     unchecked: tuple[Problem, ...] = ()
     environment: EnvironmentVerdict | None = None
-
-    @property
-    def ok(self) -> bool:
-        """Nothing is wrong; whether everything could be checked, the verdict tells."""
-        return not self.problems
-
-    @property
-    def verdict(self) -> Verdict:
-        """Sound, wrong, or not to be checked here."""
-        return audit.total(self.problems, self.unchecked)
 
 
 class Validatable(RunLike, Protocol):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
+from typing import Protocol
 
-from artifact_store.errors import ArtifactStoreError, RiskRefused, Unsupported
+from artifact_store.errors import ArtifactStoreError, Problem, RiskRefused, Unsupported
 
 
 class Verdict(enum.StrEnum):
@@ -19,6 +20,30 @@ class Verdict(enum.StrEnum):
 def verdict_on(error: ArtifactStoreError) -> Verdict:
     """Return what a failure says about the run that was checked."""
     return Verdict.UNCHECKED if isinstance(error, Unsupported | RiskRefused) else Verdict.WRONG
+
+
+class Checked(Protocol):
+    """What came of a check: ``problems`` are what is wrong, ``unchecked`` what cannot be checked here."""
+
+    __slots__ = ()
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong."""
+
+    @property
+    def unchecked(self) -> tuple[Problem, ...]:
+        """What cannot be checked here."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong; the verdict says whether everything could be checked."""
+        return not self.problems
+
+    @property
+    def verdict(self) -> Verdict:
+        """One thing that is wrong outweighs all that cannot be checked."""
+        return Verdict.WRONG if self.problems else Verdict.UNCHECKED if self.unchecked else Verdict.SOUND
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:

@@ -1,27 +1,89 @@
-"""What ``verify`` and ``sign`` do with a reference, and under whose keys: one reports damage, the other raises it."""
+"""Check what is stored against what the manifests and pointers say, and sign a run of which that is true.
+
+Reads every byte. Damage is reported, not raised; only ``sign_verified`` raises it, and writes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
-from artifact_store.core.keys import ModelKey
-from artifact_store.core.manifest import Manifest
+from artifact_store.core import keys
+from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.manifest import FileEntry, Manifest
 from artifact_store.core.references import RefLike, RunRef, has_selector
-from artifact_store.core.trust import TrustedKey
-from artifact_store.errors import InvalidOption, ModelNotFound
-from artifact_store.ops import audit, listing, resolve, signing
+from artifact_store.core.trust import TrustedKey, check_pointer
+from artifact_store.errors import (
+    ArtifactStoreError,
+    InvalidOption,
+    ModelNotFound,
+    NotFound,
+    Problem,
+    Unavailable,
+    Unsupported,
+)
+from artifact_store.ops import listing, publish, resolve, signing
 from artifact_store.ops.context import Context
+from artifact_store.ops.golden import Predictions
 from artifact_store.ops.keypairs import PublicKey, Signer
+from artifact_store.ops.read import compare_file, incoming
+from artifact_store.ops.verdict import Checked, Verdict
+from artifact_store.storage.transfer import LARGE
+
+Golden = Callable[[Manifest], Predictions]
+"""Tells whether the run still predicts what it did when it was saved."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport(Checked):
+    """What came of checking one run: its files and bytes that were read, and what is wrong with them.
+
+    ``predictions`` are ``None`` where they were not asked for, or where the files are damaged; ``unchecked`` says why
+    they could not be compared.
+    """
+
+    label: str
+    files: int
+    bytes: int
+    problems: tuple[Problem, ...] = ()
+    unchecked: tuple[Problem, ...] = ()
+    predictions: Predictions | None = None
+    signed_by: str | None = None
+    """The id of the trusted key that signed the run, where signatures were asked for and one is good."""
+
+
+@dataclass(slots=True)
+class Report(Checked):
+    """What came of checking several runs and the pointers to them. Iterates per run."""
+
+    runs: list[RunReport] = field(default_factory=list)
+    pointers: list[Problem] = field(default_factory=list)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Everything that is wrong, anywhere."""
+        return (*self.pointers, *(problem for run in self.runs for problem in run.problems))
+
+    @property
+    def unchecked(self) -> tuple[Problem, ...]:
+        """Everything that cannot be checked here."""
+        return tuple(problem for run in self.runs for problem in run.unchecked)
+
+    def __iter__(self) -> Iterator[RunReport]:
+        return iter(self.runs)
+
+
+# ---------------------------------------------------------------- what a reference names
 
 
 def verify(
     context: Context,
     what: RefLike | Manifest | None,
     *,
-    golden: audit.Golden | None,
+    golden: Golden | None,
     trusted: Sequence[TrustedKey] | None,
-) -> audit.Report:
+) -> Report:
     """Check a run, a model or everything; with ``trusted``, that it is signed by one of these keys as well.
 
     Raises:
@@ -30,48 +92,163 @@ def verify(
     """
     if trusted is not None:
         policy = replace(context.policy, trusted_keys=trusted, require_signature=True)
-        context = replace(context, policy=policy, vouched={})
+        context = replace(context, policy=policy, verified={})
     if isinstance(what, Manifest):
-        return audit.Report([audit.verify_run(context, what, golden)])
+        return Report([verify_run(context, what, golden)])
     if what is None:
-        return audit.verify_models(context, listing.models(context), golden)
+        return verify_models(context, listing.models(context), golden)
     if not has_selector(what):
-        return _verify_model(context, RunRef.parse(what).key, golden)
+        return _verify_models_of(context, RunRef.parse(what).key, golden)
     parsed = RunRef.parse(what)
     if parsed.run_id is not None:
-        return audit.Report([audit.verify_committed(context, parsed.key, parsed.run_id, golden)])
+        return Report([verify_committed(context, parsed.key, parsed.run_id, golden)])
     # the answer is a report even if the pointer is not signed: it is a problem of the alias, and the run is read
     plain = replace(context, policy=replace(context.policy, require_signature=False, max_age=None))
-    report = audit.Report([audit.verify_run(context, resolve.resolve(plain, parsed), golden)])
+    report = Report([verify_run(context, resolve.resolve(plain, parsed), golden)])
     if parsed.alias is not None and context.policy.require_signature:
-        problem = audit.verify_pointer(context, parsed.key, parsed.alias)
+        problem = verify_pointer(context, parsed.key, parsed.alias)
         report.pointers += [] if problem is None else [problem]
     return report
 
 
-def _verify_model(context: Context, key: ModelKey, golden: audit.Golden | None) -> audit.Report:
+def _verify_models_of(context: Context, key: ModelKey, golden: Golden | None) -> Report:
     """Check one model, or all of a type where only that is named."""
     known = listing.models(context) if key.symbol is None else [key]
-    report = audit.verify_models(context, [model for model in known if key.covers(model)], golden)
+    report = verify_models(context, [model for model in known if key.covers(model)], golden)
     if not report.runs and not report.pointers and not any(map(key.covers, listing.models(context))):
-        raise ModelNotFound(f"no run of {key.display_name} in {context.backend.url}; {listing.instead(context, key)}")
+        raise ModelNotFound(
+            f"no run of {key.display_name} in {context.backend.url}; {listing.suggestion(context, key)}"
+        )
     return report
 
 
-def sign(context: Context, manifest: Manifest, signer: object, key: PublicKey | None) -> None:
+def sign_verified(context: Context, manifest: Manifest, signer: object, key: PublicKey | None) -> None:
     """Store a signature of a run, or one that was made elsewhere by ``key``, after every byte of the run was compared.
 
     Raises:
         Corrupt: the run is damaged; nothing was signed.
-        InvalidOption: what is given makes no signature.
+        InvalidOption: what is given cannot make a signature.
     """
     if not isinstance(signer, Signer | bytes) or isinstance(signer, bytes) != (key is not None):
         raise InvalidOption("give a Signer, or the bytes of a signature together with the key that made it")
     unsigned = replace(context, policy=replace(context.policy, require_signature=False, max_age=None))
-    for problem in audit.verify_run(unsigned, manifest).problems:
+    for problem in verify_run(unsigned, manifest).problems:
         raise problem.error
     if isinstance(signer, Signer):
-        signing.sign(context, manifest, signer)
+        signing.sign_run(context, manifest, signer)
     else:
         assert key is not None
-        signing.store(context, manifest, signer, key)
+        signing.store_signature(context, manifest, signer, key)
+
+
+# ---------------------------------------------------------------- runs, pointers and models
+
+
+def verify_run(context: Context, manifest: Manifest, golden: Golden | None = None) -> RunReport:
+    """Read every byte of a run and compare it; then, if nothing is wrong, let ``golden`` compare its predictions.
+
+    Under a policy that requires signatures, a run without a good one is a problem.
+
+    Raises:
+        Unavailable: the storage does not answer, which says nothing about the run.
+    """
+    problems = compare_files(context, manifest, manifest.files)
+    signed_by = None
+    try:
+        signed_by = signing.check_run(context, manifest) if context.policy.require_signature else None
+    except Unavailable:
+        raise
+    except ArtifactStoreError as error:
+        problems.append(Problem(keys.below(manifest.label, "signature"), error))
+    predictions = golden(manifest) if golden is not None and not problems else None
+    unchecked: list[Problem] = []
+    if predictions is not None and predictions.error is not None:
+        where = problems if predictions.verdict is Verdict.WRONG else unchecked
+        where.append(Problem(f"{manifest.label} (predictions)", predictions.error))
+    size = sum(entry.size for entry in manifest.files)
+    return RunReport(
+        manifest.label,
+        len(manifest.files),
+        size,
+        tuple(problems),
+        tuple(unchecked),
+        predictions=predictions,
+        signed_by=signed_by,
+    )
+
+
+def compare_files(context: Context, manifest: Manifest, entries: Sequence[FileEntry]) -> list[Problem]:
+    """Read every byte of some files of a run, and return those that are not as they were saved.
+
+    Raises:
+        Unavailable: the storage does not answer, which says nothing about the run.
+    """
+
+    def one(entry: FileEntry, stop: threading.Event) -> Problem | None:
+        try:
+            compare_file(context, incoming(manifest, entry), stop)
+        except Unavailable:
+            raise
+        except ArtifactStoreError as error:
+            return Problem(keys.below(manifest.label, entry.path), error)
+        return None
+
+    found = context.workers.every(one, entries, large=lambda entry: entry.size > LARGE)
+    return [problem for problem in found if problem is not None]
+
+
+def verify_committed(context: Context, key: ModelKey, run_id: RunId, golden: Golden | None = None) -> RunReport:
+    """Read the manifest of a run and check the run; a damaged manifest is a problem in the report."""
+    try:
+        manifest = context.records.manifest(key, run_id)
+    except (Unavailable, NotFound):
+        raise
+    except ArtifactStoreError as error:
+        return RunReport(f"{key}:{run_id}", 0, 0, (Problem(f"{key}:{run_id}", error),))
+    return verify_run(context, manifest, golden)
+
+
+def verify_pointer(context: Context, key: ModelKey, alias: str) -> Problem | None:
+    """Check that a pointer is sound, its history whole, the run that it names committed, and all signed as required."""
+    where = f"{key}@{alias}"
+    try:
+        seen = context.records.pointer(key, alias)
+        context.records.history(seen)
+        if seen is not None and context.policy.require_signature:
+            check_pointer(seen.value, context.policy, f"the pointer {where}")
+        if seen is not None and seen.value.run_id is not None:
+            manifest = context.records.manifest(key, RunId(seen.value.run_id))
+            if manifest.digest != seen.value.manifest_sha256:
+                raise publish.other_manifest(manifest, alias)
+    except (Unavailable, Unsupported):
+        raise
+    except ArtifactStoreError as error:
+        return Problem(where, error)
+    return None
+
+
+def verify_models(context: Context, models: Iterable[ModelKey], golden: Golden | None = None) -> Report:
+    """Check every run and every pointer of several models."""
+    report = Report()
+    for key in models:
+        part = verify_model(context, key, golden)
+        report.runs += part.runs
+        report.pointers += part.pointers
+    return report
+
+
+def verify_model(context: Context, key: ModelKey, golden: Golden | None = None) -> Report:
+    """Check every run and every pointer of a model; what was never committed is passed over."""
+    report = Report()
+    for child in context.records.children(keys.model_prefix(key)):
+        run_id, alias = keys.run_in(child), keys.alias_in(child)
+        if run_id is not None:
+            try:
+                report.runs.append(verify_committed(context, key, run_id, golden))
+            except NotFound:
+                continue
+        elif alias is not None:
+            problem = verify_pointer(context, key, alias)
+            if problem is not None:
+                report.pointers.append(problem)
+    return report

@@ -6,6 +6,8 @@ looks for its own write. PROTOCOL in ``FORMAT.md`` states the rules that this mo
 
 Owns the order of sending, reading back and waiting. What identifies a write, :func:`write_settled` is given for whole
 small objects, and :func:`settle` for anything else.
+
+Why: docs/decisions/0002-lost-replies.md
 """
 
 from __future__ import annotations

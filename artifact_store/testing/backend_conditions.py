@@ -16,7 +16,7 @@ from artifact_store.testing.backend_tools import (
     one_winner,
     pieces,
     race,
-    read,
+    read_blob,
     some_bytes,
     swap_until_it_holds,
 )
@@ -30,7 +30,7 @@ class ConditionTests:
     def test_create_only_stores_what_was_not_there(self, backend: Backend) -> None:
         needs_create(backend)
         version = backend.write("a/b", b"one", when=IfAbsent())
-        assert read(backend, "a/b") == Blob(b"one", version)
+        assert read_blob(backend, "a/b") == Blob(b"one", version)
 
     @pytest.mark.parametrize("held", [b"one", b""])
     def test_create_only_leaves_what_is_there(self, backend: Backend, held: bytes) -> None:
@@ -40,14 +40,14 @@ class ConditionTests:
             with pytest.raises(PreconditionFailed) as caught:
                 backend.write("a/b", data, when=IfAbsent())
             assert caught.value.key == "a/b"
-        assert read(backend, "a/b") == Blob(held, version)
+        assert read_blob(backend, "a/b") == Blob(held, version)
 
     def test_a_deleted_key_can_be_created_again(self, backend: Backend) -> None:
         needs_create(backend)
         backend.write("a/b", b"one", when=IfAbsent())
         backend.delete("a/b")
         backend.write("a/b", b"two", when=IfAbsent())
-        assert read(backend, "a/b").data == b"two"
+        assert read_blob(backend, "a/b").data == b"two"
 
     def test_one_of_many_creators_wins(self, backend: Backend) -> None:
         needs_create(backend)
@@ -70,7 +70,7 @@ class ConditionTests:
         won, lost = race(create)
         assert len(won) == 1
         assert all(isinstance(error, PreconditionFailed | Contended) for error in lost)
-        assert read(backend, "race/file").data == won[0]
+        assert read_blob(backend, "race/file").data == won[0]
 
     # ------------------------------------------------------------ compare and swap
 
@@ -79,14 +79,14 @@ class ConditionTests:
         first = backend.write("k", b"one", when=Always())
         second = backend.write("k", b"two", when=IfVersion(first))
         third = backend.write("k", b"three", when=IfVersion(second))
-        assert read(backend, "k") == Blob(b"three", third)
+        assert read_blob(backend, "k") == Blob(b"three", third)
 
     def test_a_swap_from_a_created_object_succeeds(self, backend: Backend) -> None:
         needs_create(backend)
         needs_swap(backend)
         first = backend.write("k", b"one", when=IfAbsent())
         backend.write("k", b"two", when=IfVersion(first))
-        assert read(backend, "k").data == b"two"
+        assert read_blob(backend, "k").data == b"two"
 
     def test_a_swap_from_a_stale_version_fails(self, backend: Backend) -> None:
         needs_swap(backend)
@@ -95,7 +95,7 @@ class ConditionTests:
         with pytest.raises(PreconditionFailed) as caught:
             backend.write("k", b"three", when=IfVersion(first))
         assert caught.value.key == "k"
-        assert read(backend, "k") == Blob(b"two", second)
+        assert read_blob(backend, "k") == Blob(b"two", second)
 
     def test_a_swap_of_a_missing_object_fails_and_creates_nothing(self, backend: Backend) -> None:
         needs_swap(backend)
@@ -143,7 +143,7 @@ class ConditionTests:
 
         won, lost = race(increment, threads=threads)
         assert (len(won), lost) == (threads, [])
-        assert read(backend, "counter").data == str(threads * turns).encode()
+        assert read_blob(backend, "counter").data == str(threads * turns).encode()
 
     # ------------------------------------------------------------ conditions that are not to be had
 
@@ -162,7 +162,7 @@ class ConditionTests:
             version = backend.write("k", b"old", when=Always())
             with pytest.raises(ConditionsUnsupported):
                 backend.write("k", b"new", when=IfVersion(version))
-            assert read(backend, "k").data == b"old"
+            assert read_blob(backend, "k").data == b"old"
 
     def test_a_file_too_large_to_be_created_is_refused_before_its_source_is_read(self, backend: Backend) -> None:
         needs_create(backend)

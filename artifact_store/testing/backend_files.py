@@ -24,7 +24,7 @@ from artifact_store.testing.backend_tools import (
     keys,
     needs_create,
     pieces,
-    read,
+    read_blob,
     received,
     some_bytes,
 )
@@ -53,7 +53,7 @@ class FileTests:
             needs_create(backend, size)
         data = some_bytes(size)
         backend.put_file("run/model.bin", pieces(data), size=size, when=when)
-        assert read(backend, "run/model.bin").data == data
+        assert read_blob(backend, "run/model.bin").data == data
         assert received(backend, "run/model.bin", size) == data
         assert [(entry.key, entry.size) for entry in backend.list("run/")] == [("run/model.bin", size)]
 
@@ -79,7 +79,7 @@ class FileTests:
         data = some_bytes(size)
         backend.write("k", b"what was there before", when=Always())
         backend.put_file("k", pieces(data), size=size, when=Always())
-        assert read(backend, "k").data == data
+        assert read_blob(backend, "k").data == data
 
     @pytest.mark.parametrize("size", [0, 10, 12 * MIB])
     def test_creating_a_file_leaves_what_is_there(self, backend: Backend, size: int) -> None:
@@ -87,7 +87,7 @@ class FileTests:
         version = backend.write("a/k", b"old", when=Always())
         with pytest.raises(PreconditionFailed):
             backend.put_file("a/k", pieces(some_bytes(size)), size=size, when=IfAbsent())
-        assert read(backend, "a/k") == Blob(b"old", version)
+        assert read_blob(backend, "a/k") == Blob(b"old", version)
         assert keys(backend) == ["a/k"]
         assert list(self.leftovers(backend)) == []
 
@@ -135,7 +135,7 @@ class FileTests:
         version = backend.write("a/k", b"old", when=Always())
         with pytest.raises(DigestMismatch):
             backend.put_file("a/k", pieces(some_bytes(size - 1)), size=size, when=Always())
-        assert read(backend, "a/k") == Blob(b"old", version)
+        assert read_blob(backend, "a/k") == Blob(b"old", version)
         assert list(self.leftovers(backend)) == []
 
     def test_a_file_is_not_visible_before_its_end(self, backend: Backend) -> None:

@@ -41,7 +41,7 @@ from artifact_store.testing.backend_tools import (
     needs_swap,
     pieces,
     race,
-    read,
+    read_blob,
     received,
     run_in_a_fork,
     some_bytes,
@@ -96,12 +96,12 @@ class BackendSuite(ConditionTests, FileTests):
     @pytest.mark.parametrize("data", [b"", b"x", b"\x00\xff\r\n" * 300, some_bytes(3 * MIB)])
     def test_what_is_written_is_read_back_with_its_version(self, backend: Backend, data: bytes) -> None:
         version = backend.write("a/b.json", data, when=Always())
-        assert read(backend, "a/b.json") == Blob(data, version)
+        assert read_blob(backend, "a/b.json") == Blob(data, version)
 
     def test_a_second_write_replaces_the_first(self, backend: Backend) -> None:
         first = backend.write("k", b"a long first text", when=Always())
         second = backend.write("k", b"short", when=Always())
-        assert read(backend, "k") == Blob(b"short", second)
+        assert read_blob(backend, "k") == Blob(b"short", second)
         assert first != second
 
     def test_equal_versions_mean_equal_bytes(self, backend: Backend) -> None:
@@ -112,7 +112,7 @@ class BackendSuite(ConditionTests, FileTests):
 
     def test_reading_twice_gives_the_same_version(self, backend: Backend) -> None:
         backend.write("k", b"same", when=Always())
-        assert read(backend, "k") == read(backend, "k")
+        assert read_blob(backend, "k") == read_blob(backend, "k")
 
     @pytest.mark.parametrize("key", ["absent", "a/absent", "a/b/c/absent", "a/b.json/below"])
     def test_reading_what_is_not_there_says_so(self, backend: Backend, key: str) -> None:
@@ -137,8 +137,8 @@ class BackendSuite(ConditionTests, FileTests):
     def test_an_object_of_exactly_the_limit_is_read(self, backend: Backend) -> None:
         backend.write("k", b"12345", when=Always())
         backend.write("empty", b"", when=Always())
-        assert read(backend, "k", limit=5).data == b"12345"
-        assert read(backend, "empty", limit=0).data == b""
+        assert read_blob(backend, "k", limit=5).data == b"12345"
+        assert read_blob(backend, "empty", limit=0).data == b""
 
     @pytest.mark.parametrize("size", [6, 9 * MIB])
     def test_an_object_above_the_limit_is_corrupt(self, backend: Backend, size: int) -> None:
@@ -231,10 +231,10 @@ class BackendSuite(ConditionTests, FileTests):
         assert keys(backend) == sorted(stored)
         assert list(backend.children("x/")) == sorted({name(key) for key in stored})
         for key, data in stored.items():
-            assert read(backend, key).data == data
+            assert read_blob(backend, key).data == data
             assert received(backend, key, len(data)) == data
             version = backend.write(key, data + b"!", when=Always())
-            assert read(backend, key) == Blob(data + b"!", version)
+            assert read_blob(backend, key) == Blob(data + b"!", version)
         for key in stored:
             backend.delete(key)
         assert keys(backend) == []
@@ -247,7 +247,7 @@ class BackendSuite(ConditionTests, FileTests):
             with pytest.raises(PreconditionFailed):
                 backend.write(key, b"two", when=IfAbsent())
             second = backend.write(key, b"two", when=IfVersion(first))
-            assert read(backend, key) == Blob(b"two", second)
+            assert read_blob(backend, key) == Blob(b"two", second)
 
     # ------------------------------------------------------------ two instances, threads, processes
 
@@ -257,7 +257,7 @@ class BackendSuite(ConditionTests, FileTests):
             with pytest.raises(ObjectNotFound):
                 other.read("a/k", limit=LIMIT)
             version = backend.write("a/k", str(turn).encode(), when=Always())
-            assert read(other, "a/k") == Blob(str(turn).encode(), version)
+            assert read_blob(other, "a/k") == Blob(str(turn).encode(), version)
             assert received(other, "a/k", 1) == str(turn).encode()
             assert keys(other, "a/") == ["a/k"]
             assert list(other.children("a/")) == ["k"]
@@ -281,7 +281,7 @@ class BackendSuite(ConditionTests, FileTests):
                 if received(backend, key, len(data)) != data or keys(backend, f"t{index:02}/")[-1] != key:
                     return False
                 backend.write(key, data[:10], when=Always())
-                if read(backend, key).data != data[:10]:
+                if read_blob(backend, key).data != data[:10]:
                     return False
             return True
 
@@ -305,7 +305,7 @@ class BackendSuite(ConditionTests, FileTests):
 
         def look(_index: int) -> None:
             while not done.is_set():
-                assert read(backend, "k").data in bodies
+                assert read_blob(backend, "k").data in bodies
 
         _won, lost = race(lambda index: (look if index else write)(index), threads=4)
         assert lost == []
@@ -316,27 +316,27 @@ class BackendSuite(ConditionTests, FileTests):
         assert keys(backend) == ["a/parent"]
 
         def child() -> None:
-            assert read(backend, "a/parent").data == b"from the parent"
+            assert read_blob(backend, "a/parent").data == b"from the parent"
             assert keys(backend) == ["a/parent"]
             data = some_bytes(9 * MIB)
             backend.put_file("a/child", pieces(data), size=len(data), when=Always())
             assert received(backend, "a/child", len(data)) == data
             if backend.capabilities.compare_and_swap:
-                backend.write("a/child", b"swapped", when=IfVersion(read(backend, "a/child").version))
+                backend.write("a/child", b"swapped", when=IfVersion(read_blob(backend, "a/child").version))
             backend.write("a/child", b"from the child", when=Always())
 
         run_in_a_fork(child)
-        assert read(backend, "a/parent").data == b"from the parent"
+        assert read_blob(backend, "a/parent").data == b"from the parent"
         if self.across_processes:
-            assert read(backend, "a/child").data == b"from the child"
+            assert read_blob(backend, "a/child").data == b"from the child"
         backend.write("a/parent", b"still at work", when=Always())
-        assert read(backend, "a/parent").data == b"still at work"
+        assert read_blob(backend, "a/parent").data == b"still at work"
 
     def test_it_can_be_used_again_after_it_was_closed(self, backend: Backend) -> None:
         backend.write("k", b"one", when=Always())
         backend.close()
         backend.close()
-        assert read(backend, "k").data == b"one"
+        assert read_blob(backend, "k").data == b"one"
         backend.write("k", b"two", when=Always())
         assert received(backend, "k", 3) == b"two"
 

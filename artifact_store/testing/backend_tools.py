@@ -49,10 +49,10 @@ def pieces(data: bytes, *, each: int = MIB) -> Iterator[bytes]:
         yield data[start : start + each]
 
 
-def read(backend: Backend, key: str, *, limit: int = LIMIT) -> Blob:
+def read_blob(backend: Backend, key: str, *, limit: int = LIMIT) -> Blob:
     """Read an object that must be there."""
     blob = backend.read(key, limit=limit)
-    assert blob is not None, "read() without unless= returned None"
+    assert blob is not None, "read_blob() without unless= returned None"
     return blob
 
 
@@ -116,14 +116,14 @@ def one_winner(backends: Sequence[Backend], key: str, when: IfAbsent | IfVersion
     won, lost = race(write)
     assert [error for error in lost if not isinstance(error, PreconditionFailed | Contended)] == []
     assert len(won) == 1
-    assert [read(backend, key) for backend in backends] == won * len(backends)
+    assert [read_blob(backend, key) for backend in backends] == won * len(backends)
 
 
 def swap_until_it_holds(backend: Backend, key: str, change: Callable[[bytes], bytes]) -> None:
-    """Read, change and swap until nobody came in between."""
+    """Read, change and swap until no other writer was first."""
     while True:
-        seen = read(backend, key)
-        with contextlib.suppress(Conflict, Contended):  # somebody came in between: look again
+        seen = read_blob(backend, key)
+        with contextlib.suppress(Conflict, Contended):  # another writer was first: look again
             backend.write(key, change(seen.data), when=IfVersion(seen.version))
             return
 

@@ -171,12 +171,12 @@ class CodecSuite:
     def test_it_writes_only_files_of_its_own_name(self, codec: Codec, examples: Sequence[Any], tmp_path: Path) -> None:
         for place, example in enumerate(examples):
             directory = _made(tmp_path / str(place))
-            (directory / NEIGHBOUR).with_suffix(".json").write_bytes(b"somebody else's")
+            (directory / NEIGHBOUR).with_suffix(".json").write_bytes(b"another component's")
             codec.encode(example, directory, STEM)
             names = {path.name for path in directory.iterdir()} - {f"{NEIGHBOUR}.json"}
             assert names
             assert all(name.startswith(f"{STEM}.") for name in names), names
-            assert (directory / f"{NEIGHBOUR}.json").read_bytes() == b"somebody else's"
+            assert (directory / f"{NEIGHBOUR}.json").read_bytes() == b"another component's"
 
     def test_two_components_share_a_directory(self, codec: Codec, examples: Sequence[Any], tmp_path: Path) -> None:
         directory = _made(tmp_path / "files")

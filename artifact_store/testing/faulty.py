@@ -15,6 +15,8 @@ For example, a fifth of the replies to pointer writes get lost, and the process 
 A plan is a value: it can be shared, extended and printed. Whether a chance strikes depends on the seed, the rule, the
 operation, the key and how often that operation was tried on that key, not on the order in which threads arrive.
 The first rule that strikes decides; only ``slow`` lets the later ones have their turn, too.
+
+Why: docs/decisions/0016-real-servers-instead-of-mocks.md
 """
 
 from __future__ import annotations
@@ -345,7 +347,7 @@ class FaultyBackend(Backend):
             if rule.effect is not _Effect.SLOW:
                 return _Fate(rule, pause, chances)
             pause += rule.seconds
-        return _Fate(None, pause, random.Random(0))  # noqa: S311 -- asked by nobody
+        return _Fate(None, pause, random.Random(0))  # noqa: S311 -- never used
 
     def _carry_out(self, fate: _Fate, op: Op, key: str, step: Callable[[], Result]) -> Result:
         """Execute one step, or not, and answer what the plan says."""
@@ -419,7 +421,7 @@ def _unreachable(why: str) -> MakeError:
 def _outcome(land: Callable[[], object]) -> object:
     try:
         return land()
-    except ArtifactStoreError as error:  # a conflict, most likely; nobody waits for this answer any more
+    except ArtifactStoreError as error:  # a conflict, most likely; this answer is not waited for any more
         return error
 
 

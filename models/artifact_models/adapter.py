@@ -29,7 +29,7 @@ log.addHandler(logging.NullHandler())  # what is logged here is raised as well: 
 
 @contextmanager
 def mismatches_logged(model: object) -> Iterator[None]:
-    """Log it when features are not those of the model, for who watches programs; the error goes on to the caller."""
+    """Log it when features are not those of the model; the error goes on to the caller."""
     try:
         yield
     except errors.FeatureMismatch as mismatch:
@@ -46,8 +46,8 @@ class BaseModelAdapter(ABC):
     and stored beside the settings is overlooked, so that the config of a run can be given to train another one.
 
     ``feature_names`` are the columns to train on (all columns of the table unless given), ``selected_features`` the
-    positions or names of those that the model itself is given, and ``selection_reason`` says why it is those, for
-    whoever reads ``features.reason`` later. ``preprocessor`` is fitted on the training rows if it
+    positions or names of those that the model itself is given, and ``selection_reason`` says why it is those
+    (it is stored as ``features.reason``). ``preprocessor`` is fitted on the training rows if it
     has ``fit`` (a copy of it: what was passed stays as it is), and used as it is otherwise.
 
     Raises:
@@ -60,7 +60,7 @@ class BaseModelAdapter(ABC):
 
     model_type: ClassVar[str]
     tolerance: ClassVar[float] = 0.0
-    """The largest difference between two predictions on the same rows that counts as none."""
+    """The largest difference between two predictions on the same rows that counts as no difference."""
     example_rows: ClassVar[int] = 32
     recipe: ClassVar[Recipe | None] = None
     """How the two programs train it on candles, where a family of another distribution wants that."""
@@ -97,7 +97,7 @@ class BaseModelAdapter(ABC):
         self.model: Any = None
         self.preprocessor: Any = None
         self.config: dict[str, Any] = self.checked(
-            configuration.given(self.model_type, config, changes, spelled=self.spelled)
+            configuration.given_settings(self.model_type, config, changes, spelled=self.spelled)
         )
         self.training_config: dict[str, Any] = {}
         self.metrics: dict[str, float] = {}
@@ -167,7 +167,7 @@ class BaseModelAdapter(ABC):
         Raises:
             InvalidOption: there is no such setting, or its value means nothing.
         """
-        configuration.check(cls.model_type, given, cls.known_settings())
+        configuration.check_names(cls.model_type, given, cls.known_settings())
         return configuration.merged(cls.defaults, given)
 
     @classmethod
@@ -254,7 +254,7 @@ class BaseModelAdapter(ABC):
         else:
             place = locations.to_save(output_dir, self.model_type, run_id, symbol)
             assert place.key is not None
-            root = place.root if isinstance(output_dir, str) else Path(place.root)  # text may be a URL, a Path is none
+            root = place.root if isinstance(output_dir, str) else Path(place.root)  # text may be a URL, a Path is not
             key, own_id = place.key, place.run
         with (
             locations.opened(root, storage_options) as store,
@@ -297,13 +297,15 @@ class BaseModelAdapter(ABC):
         if preprocessor is None and "preprocessor" in run.components:
             new.preprocessor = run.load("preprocessor")
             if not is_preprocessor(new.preprocessor):
-                raise self._unlike(run, new.preprocessor, "preprocessor with transform()", "preprocessor")
+                raise self._unlike(run, new.preprocessor, "a preprocessor with transform()", "preprocessor")
         have = {*run.components, *(["preprocessor"] if new.preprocessor is not None else [])}
         new.missing = tuple(name for name in run.requires if name not in have)
         with mismatches_logged(run.ref):
             new._restore(run)  # noqa: SLF001 -- another one of ourselves
         if config is not None:
-            configuration.overruled(self.model_type, config, new.config, self.known_settings(), spelled=self.spelled)
+            configuration.log_overruled(
+                self.model_type, config, new.config, self.known_settings(), spelled=self.spelled
+            )
         assert new.features is not None
         if not new.features.names_inferred:  # it is trained again on the same features
             new._given_names, new._given_selection = new.feature_names, new.selected_features  # noqa: SLF001 -- as above
@@ -314,8 +316,8 @@ class BaseModelAdapter(ABC):
 
     @staticmethod
     def _unlike(run: Run, found: object, wanted: str, part: str = "model") -> errors.Corrupt:
-        """Return the error of a component that is none of this family."""
-        return errors.Corrupt(f"the {part} of {run.ref} holds a {type(found).__qualname__}, and no {wanted}")
+        """Return the error of a component that is not of this family."""
+        return errors.Corrupt(f"the {part} of {run.ref} holds a {type(found).__qualname__}; expected {wanted}")
 
     @property
     def _name(self) -> object:
@@ -401,7 +403,7 @@ class BaseModelAdapter(ABC):
 
     def _to_train(self) -> dict[str, Any]:
         """Return the settings to train with; what the config of a loaded run holds beside is logged once."""
-        return configuration.of_run(self.model_type, self.config, self.known_settings())
+        return configuration.settings_of_run(self.model_type, self.config, self.known_settings())
 
     def _check_width(self, found: int, where: str) -> None:
         """Refuse a model that takes another number of features than its names say.
@@ -425,7 +427,7 @@ class BaseModelAdapter(ABC):
         inputs = FeatureSchema(features.names).select(X) if indexing.is_table(X) else X
         if features.categories and not hasattr(inputs, "iloc"):  # an arrow dictionary of numbers cannot be stored
             inputs = self._all_columns(features, inputs, None)
-        self.example_inputs = indexing.piece(inputs, start, stop)
+        self.example_inputs = indexing.slice_rows(inputs, start, stop)
 
     def _example(self) -> Example | None:
         if self.missing:

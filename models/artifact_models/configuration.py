@@ -1,4 +1,4 @@
-"""The settings that people give: which part of a configuration is a model's, and whether the model knows them.
+"""The settings of a model: which part of a configuration they are, and which names are known.
 
 What is given later counts: the defaults, then ``config``, then keywords; a mapping within (``env``) is changed name by
 name. Knows no family; each says which names it has.
@@ -21,7 +21,7 @@ Spelled = Callable[[Mapping[str, Any]], dict[str, Any]]
 _MODELS: Final = "models"
 
 
-def given(
+def given_settings(
     model_type: str, config: Any, changes: Mapping[str, Any], *, spelled: Spelled | None = None
 ) -> dict[str, Any]:
     """Return the settings in ``config`` with the changes.
@@ -31,7 +31,7 @@ def given(
     one name that it has here, so that a change is recognised under another.
 
     Raises:
-        InvalidOption: it is no mapping, or it is that of an application without a part for this type.
+        InvalidOption: it is not a mapping, or it is that of an application without a part for this type.
     """
     spelled = spelled or (lambda part: merged({}, part))
     return merged(spelled(own_part(model_type, config)), spelled(changes))
@@ -41,13 +41,13 @@ def own_part(model_type: str, config: Any) -> Mapping[str, Any]:
     """Return what a configuration says of models of this type.
 
     Raises:
-        InvalidOption: it is no mapping, or it is that of an application without a part for this type.
+        InvalidOption: it is not a mapping, or it is that of an application without a part for this type.
     """
     if config is None:
         return {}
     if not isinstance(config, Mapping):
         raise errors.InvalidOption(
-            f"the first argument is the config, a mapping of settings, and not {config!r:.80}; names of features are "
+            f"the first argument is the config, a mapping of settings, not {config!r:.80}; names of features are "
             "given as feature_names=[...], and those to select as selected_features=[...]"
         )
     models = config.get(_MODELS)
@@ -60,11 +60,11 @@ def own_part(model_type: str, config: Any) -> Mapping[str, Any]:
         )
     part = models[model_type]
     if part is not None and not isinstance(part, Mapping):  # YAML reads a key without anything under it as None
-        raise errors.InvalidOption(f"config['models'][{model_type!r}] is a mapping of settings, and not {part!r:.80}")
+        raise errors.InvalidOption(f"config['models'][{model_type!r}] is a mapping of settings, not {part!r:.80}")
     return part or {}
 
 
-def check(what: str, names: Iterable[Any], known: Collection[str], *, within: str = "", others: str = "") -> None:
+def check_names(what: str, names: Iterable[Any], known: Collection[str], *, within: str = "", others: str = "") -> None:
     """Refuse settings that do not exist. ``within`` is put before each name: ``env.``.
 
     Raises:
@@ -76,7 +76,7 @@ def check(what: str, names: Iterable[Any], known: Collection[str], *, within: st
         raise errors.InvalidOption(messages.no_setting(what, unknown, full, others=others))
 
 
-def of_run(model_type: str, saved: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+def settings_of_run(model_type: str, saved: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
     """Return the settings in the config of a run, which may hold anything beside them: that is logged, once.
 
     Old runs may hold the configuration of an application, and the settings of the model beside it or in it.
@@ -86,16 +86,16 @@ def of_run(model_type: str, saved: Mapping[str, Any], known: Collection[str]) ->
     return _known(model_type, everything, known)
 
 
-def overruled(
+def log_overruled(
     model_type: str, config: Any, saved: Mapping[str, Any], known: Collection[str], *, spelled: Spelled | None = None
 ) -> None:
     """Log what in a configuration that was given to load a model with has no effect: the saved settings count.
 
-    Keys that are no settings of the model are logged once in a process, whatever the number of models that are loaded
+    Keys that are not settings of the model are logged once in a process, whatever the number of models that are loaded
     with them. A setting with another value than the saved one is logged each time.
 
     Raises:
-        InvalidOption: it is no mapping.
+        InvalidOption: it is not a mapping.
     """
     spelled = spelled or (lambda part: merged({}, part))
     part, beside = _divided(model_type, config)
@@ -110,14 +110,14 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     """Return the settings with the changes, as copies; ``env.window`` names a setting within ``env``.
 
     Raises:
-        InvalidOption: a setting within another is named, and that one is no mapping.
+        InvalidOption: a setting within another is named, and that one is not a mapping.
     """
     result = copy.deepcopy(dict(base))
     for name, value in changes.items():
         outer, dot, inner = str(name).partition(".")
         before = result.get(outer)
         if dot and before is not None and not isinstance(before, Mapping):
-            raise errors.InvalidOption(f"{name} names a setting within {outer}, which is {before!r:.80} and no mapping")
+            raise errors.InvalidOption(f"{name} names a setting within {outer}, which is {before!r:.80}, not a mapping")
         if dot:
             result[outer] = merged(before or {}, {inner: value})
         elif isinstance(value, Mapping):
@@ -157,4 +157,6 @@ def _known(
 
 @cache  # which is how it is logged once
 def _log_foreign(model_type: str, names: tuple[str, ...]) -> None:
-    log.info("of the configuration, these are no settings of a %s and have no effect: %s", model_type, ", ".join(names))
+    log.info(
+        "these keys of the configuration are not settings of a %s and have no effect: %s", model_type, ", ".join(names)
+    )

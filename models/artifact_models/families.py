@@ -1,80 +1,26 @@
-"""Which families of models there are, by the type in a run's key. Imports a family when it is asked for.
+"""The adapter of a run: which class belongs to its model type, loaded and ready to predict.
 
-A family is an adapter class, found by entry point (group ``artifact_models.families``, named after the model type), so
-that one of another distribution is as good as ours.
+A family is an adapter class, found by entry point (:mod:`artifact_models.installed`). ``predictor`` is the entry point
+of every family in ``artifact_store.predictors``.
 """
 
 from __future__ import annotations
 
-import sys
-from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
+from artifact_models.adapter import BaseModelAdapter
+from artifact_models.installed import family_class
 from artifact_store import Run, errors
-
-if TYPE_CHECKING:
-    from artifact_models.adapter import BaseModelAdapter
-
-GROUP: Final = "artifact_models.families"
-
-
-def names() -> list[str]:
-    """Return the model types that there is a family for, in order."""
-    return sorted(_installed(tuple(sys.path)))
-
-
-def class_name(model_type: str) -> str:
-    """Return what the adapter of a known family is called, without importing it."""
-    return _installed(tuple(sys.path))[model_type][0].attr
 
 
 def adapter_class(model_type: str) -> type[BaseModelAdapter]:
     """Return the adapter's class for a model type.
 
     Raises:
-        PredictorUnavailable: there is no family of this type, or none that can be used.
+        PredictorUnavailable: there is no family of this type, or it cannot be used.
     """
-    found = _installed(tuple(sys.path)).get(model_type, ())
-    if not found:
-        raise errors.PredictorUnavailable(
-            f"no family here predicts with models of the type {model_type!r}; there are {', '.join(names())}. "
-            f"run.load() gives the stored object itself; a family of your own is an adapter in the group {GROUP!r}"
-        )
-    if len(found) > 1:
-        owners = " and ".join(sorted(_owner(entry) for entry in found))
-        raise errors.PredictorUnavailable(f"{owners} both provide the family {model_type!r}: uninstall one of them")
-    return _checked(model_type, found[0])
-
-
-def _checked(model_type: str, entry: EntryPoint) -> type[BaseModelAdapter]:
-    from artifact_models.adapter import BaseModelAdapter
-
-    try:
-        found = entry.load()
-    except (ImportError, AttributeError) as error:
-        raise errors.PredictorUnavailable(
-            f"the family {model_type!r} of {_owner(entry)} cannot be imported: {type(error).__name__}: {error}"
-        ) from error
-    if not (isinstance(found, type) and issubclass(found, BaseModelAdapter) and found.model_type == model_type):
-        raise errors.PredictorUnavailable(
-            f"the family {model_type!r} of {_owner(entry)} is no subclass of BaseModelAdapter with this model_type"
-        )
+    found: type[BaseModelAdapter] = family_class(model_type, BaseModelAdapter)
     return found
-
-
-@lru_cache(maxsize=4)
-def _installed(path: tuple[str, ...]) -> dict[str, tuple[EntryPoint, ...]]:
-    """Return what is installed on this path, which is read once."""
-    del path
-    found: dict[str, tuple[EntryPoint, ...]] = {}
-    for entry in entry_points(group=GROUP):
-        found[entry.name] = (*found.get(entry.name, ()), entry)
-    return found
-
-
-def _owner(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist is not None else "an unknown distribution"
 
 
 def load_adapter(run: Run, *, preprocessor: Any = None) -> BaseModelAdapter:
@@ -84,7 +30,7 @@ def load_adapter(run: Run, *, preprocessor: Any = None) -> BaseModelAdapter:
     predictions need is loaded all the same, and ``predict`` says what is missing.
 
     Raises:
-        InvalidOption: this is no run.
+        InvalidOption: it is not a run.
         PredictorUnavailable: there is no family of this type.
         FeatureMismatch: the model takes another number of features than the run names.
         Corrupt, RiskRefused, CodecUnavailable: as :meth:`artifact_store.Run.load`.

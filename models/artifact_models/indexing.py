@@ -43,7 +43,7 @@ def count(rows: Any) -> int:
     return len(rows)
 
 
-def names(rows: Any) -> list[str] | None:
+def column_names(rows: Any) -> list[str] | None:
     """Return what a table calls its columns; nothing for an array."""
     if not is_table(rows):
         return None
@@ -59,7 +59,7 @@ def named(rows: Any, names: Sequence[str]) -> Any:
     return FeatureSchema(names).select(rows) if is_table(rows) else rows
 
 
-def piece(rows: Any, start: int, stop: int) -> Any:
+def slice_rows(rows: Any, start: int, stop: int) -> Any:
     """Return the rows from ``start`` up to ``stop``, in the same kind of container, with a fresh index in pandas."""
     if hasattr(rows, "iloc"):
         return rows.iloc[start:stop].reset_index(drop=True)
@@ -73,7 +73,7 @@ def numbers(rows: Any) -> Any:
 
     Raises:
         FeatureMismatch: it holds something else.
-        InvalidInput: it carries names and is no table.
+        InvalidInput: it carries names and is not a table.
     """
     import numpy as np
 
@@ -103,8 +103,8 @@ def _numeric(array: Any, what: str) -> Any:
 
 def _nameless(rows: Any) -> errors.InvalidInput:
     return errors.InvalidInput(
-        f"this {type(rows).__name__} carries names, which an array would lose, and is no table: make one of it, for "
-        "instance pandas.DataFrame(rows)"
+        f"this {type(rows).__name__} carries names, which an array would lose, and is not a table: convert it to one, "
+        "for instance pandas.DataFrame(rows)"
     )
 
 
@@ -150,7 +150,7 @@ def split(length: int, train_idx: Any, valid_idx: Any) -> tuple[Any, Any]:
 
     train, valid = (_positions(length, idx, what) for idx, what in ((train_idx, "train_idx"), (valid_idx, "valid_idx")))
     if not len(train):
-        raise errors.InvalidInput("train_idx holds no row: there is nothing to train on")
+        raise errors.InvalidInput("train_idx selects no rows: there is nothing to train on")
     both = np.intersect1d(train, valid)
     if len(both):
         raise errors.InvalidInput(

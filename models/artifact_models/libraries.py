@@ -18,5 +18,5 @@ def library(module: str, family: str) -> Any:
         return import_module(module)
     except (ImportError, OSError) as missing:  # OSError: there is a module, but not the shared library below it
         raise errors.Unsupported(
-            f"a library for training is not here ({missing}): pip install 'artifact-store-models[{family}]'"
+            f"a library for training is not installed ({missing}): pip install 'artifact-store-models[{family}]'"
         ) from missing

@@ -1,4 +1,4 @@
-"""Where a run is, said in the ways in which people say it: a folder, a URL, a path into a store, a run itself.
+"""Where a run is, in every form that is accepted: a folder, a URL, a path into a store, a run itself.
 
 Owns the opening of the store behind them. What the text means, and every name in it, is judged by the store's own
 :class:`artifact_store.Location`.
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from artifact_models import families
+from artifact_models.installed import class_name, model_types
 from artifact_store import ArtifactStore, Location, ModelKey, Run, RunRef, errors
 
 
@@ -52,7 +52,7 @@ def opened(place: str | Path | ArtifactStore, storage_options: Mapping[str, Any]
     yield place
 
 
-def find(
+def find_run(
     source: Run | RunRef | ModelKey | str | Path,
     types: Sequence[str],
     *,
@@ -61,7 +61,7 @@ def find(
 ) -> Run:
     """Return the run that ``source`` means: a run itself, a reference into ``store``, or a path or URL of its own.
 
-    A path into an old tree, which is no store yet, is read in place.
+    A path into an old tree, which is not a store yet, is read in place.
 
     Raises:
         InvalidReference: it names no run.
@@ -82,7 +82,7 @@ def find(
     if place.key is None:
         _explain(source)
     ref = place.ref()
-    if is_no_store(place.root):
+    if is_not_a_store(place.root):
         return ArtifactStore.open_legacy(place.root).get(ref)
     with opened(place.root, storage_options) as there:
         return there.get(ref)
@@ -90,11 +90,11 @@ def find(
 
 def _explain(source: str | Path) -> None:
     """Raise for what is near to the name of a model, and say what to write instead."""
-    other = Location.parse(source, families.names()).key
+    other = Location.parse(source, model_types()).key
     if other is not None:
         raise errors.InvalidReference(
             f"{os.fspath(source)!r} names a model of the type {other.model_type!r}: load it with "
-            f"{families.class_name(other.model_type)}, or a model of any type with BaseModelAdapter"
+            f"{class_name(other.model_type)}, or a model of any type with BaseModelAdapter"
         )
     if is_file(source):
         raise errors.InvalidReference(
@@ -114,7 +114,7 @@ def in_home(path: str | Path) -> Path:
 
 
 def is_file(path: str | Path) -> bool:
-    """Tell whether there is such a file on this machine; no URL is one, nor a name that no file can have."""
+    """Tell whether there is such a file on this machine; a URL is not, nor a name that the file system refuses."""
     try:
         return not is_url(path) and in_home(path).is_file()
     except OSError:
@@ -129,8 +129,8 @@ def is_folder(path: str | Path) -> bool:
         return False
 
 
-def is_no_store(root: str) -> bool:
-    """Tell whether this is a folder on this machine that is no store: an old tree, or nothing of ours."""
+def is_not_a_store(root: str) -> bool:
+    """Tell whether this is a folder on this machine that is not a store: an old tree, or anything else."""
     if not is_folder(root):
         return False
     with ArtifactStore(root) as store:

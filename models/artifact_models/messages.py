@@ -1,4 +1,4 @@
-"""Sentences that several parts say, so that they say them in the same way."""
+"""Messages that several modules share."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def fitted(preprocessor: Any, features: FeatureSchema, X: Any, train: Any) -> An
     It is fitted on an array of all the columns that it will be given, in the order of the schema.
 
     Raises:
-        FeatureMismatch: the columns are not there, or hold no numbers.
+        FeatureMismatch: the columns are not there, or do not hold numbers.
         InvalidInput: a column holds nothing at all in the training rows, so nothing can be learnt of it.
     """
     if not hasattr(preprocessor, "fit"):
@@ -73,7 +73,7 @@ def fitted(preprocessor: Any, features: FeatureSchema, X: Any, train: Any) -> An
     rows = numbers(known.align(X if whole else features.select(X)))[train]
     empty = [name for name, column in zip(seen, rows.T, strict=True) if not np.isfinite(column).any()]
     if empty:
-        raise errors.InvalidInput(f"{empty[:10]} hold no number in any training row: leave these columns out")
+        raise errors.InvalidInput(f"{empty[:10]} hold no numbers in the training rows: leave these columns out")
     return clone(preprocessor).fit(rows)
 
 
@@ -127,7 +127,7 @@ class Preprocessing:
         if made.shape != array.shape:
             raise errors.FeatureMismatch(
                 f"the preprocessor made {made.shape[-1]} columns of {array.shape[-1]}, and it knows them in another "
-                "order than the features: nobody can tell which is which"
+                "order than the features: which is which cannot be told"
             )
         return made[:, self._out]
 
@@ -148,7 +148,7 @@ def _places(names: list[str], seen: list[str]) -> list[int]:
         missing = [name for name in names if name not in seen]
         raise errors.FeatureMismatch(
             f"the preprocessor was fitted on {len(names)} columns, and the model's features are {len(seen)}; "
-            f"{len(missing)} of its columns are none of them: {missing[:10]}",
+            f"{len(missing)} of its columns are not among them: {missing[:10]}",
             missing=missing,
             extra=[name for name in seen if name not in names],
         )

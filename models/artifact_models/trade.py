@@ -1,9 +1,9 @@
 """The paper trader: ``python -m artifact_models.trade --help``.
 
-The door of a program that is in :mod:`artifact_models.trading.trade`.
+The entry point of :mod:`artifact_models.trading.trade`.
 """
 
-from artifact_models.trading.trade import main
+from artifact_models.trading.trade import trade_command
 
 if __name__ == "__main__":
-    main(prog_name="python -m artifact_models.trade")
+    trade_command(prog_name="python -m artifact_models.trade")

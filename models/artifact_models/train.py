@@ -1,9 +1,9 @@
 """Train a model on candles, walk forward, save and publish: ``python -m artifact_models.train --help``.
 
-The door of a program that is in :mod:`artifact_models.trading.train_program`.
+The entry point of :mod:`artifact_models.trading.train_program`.
 """
 
-from artifact_models.trading.train_program import main
+from artifact_models.trading.train_program import train_command
 
 if __name__ == "__main__":
-    main(prog_name="python -m artifact_models.train")
+    train_command(prog_name="python -m artifact_models.train")

@@ -1,4 +1,7 @@
-"""Real servers for the tests and benchmarks: S3 as SeaweedFS and moto speak it, and a proxy that breaks it."""
+"""Real servers for the tests and benchmarks: S3 as SeaweedFS and moto speak it, and a proxy that breaks it.
+
+Why: docs/decisions/0016-real-servers-instead-of-mocks.md
+"""
 
 from tests.servers.endpoint import S3Server
 from tests.servers.faults import (

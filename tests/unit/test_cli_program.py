@@ -82,7 +82,7 @@ def test_every_error_ends_with_the_status_of_its_family(root, monkeypatch):
         assert plain.stderr.startswith("Error: "), kind
         document = json.loads(said.stderr)["error"]
         assert document["type"] == kind.__name__
-        assert document == {**program.described(error)}
+        assert document == {**program.error_document(error)}
 
 
 def test_a_fault_of_the_program_is_not_hidden(root, monkeypatch):

@@ -209,7 +209,7 @@ def test_a_metric_is_a_number(begin, wrong):
     draft = begin()
     draft.add("model", {"n": 1})
     draft.metrics = {"loss": wrong}
-    with pytest.raises(InvalidOption, match=r"'loss' is .*, which is no number|\['loss'\] is a builtins.bytes"):
+    with pytest.raises(InvalidOption, match=r"'loss' is .*, which is not a number|\['loss'\] is a builtins.bytes"):
         draft.commit()
 
 
@@ -277,7 +277,9 @@ def test_who_interrupts_a_publish_is_told_that_the_run_is_committed():
     store = ArtifactStore(Interrupted())
     with pytest.raises(KeyboardInterrupt) as caught:
         store.save({"n": 1}, KEY, run_id=RUN_ID)
-    assert caught.value.__notes__ == [f"The run {KEY}:{RUN_ID} is committed; whether it is published, its alias tells."]
+    assert caught.value.__notes__ == [
+        f"The run {KEY}:{RUN_ID} is committed; look at its alias to see whether it is published."
+    ]
     assert store.load(f"{KEY}:{RUN_ID}") == {"n": 1}
 
 

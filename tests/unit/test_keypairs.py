@@ -68,9 +68,9 @@ def test_keys_of_another_kind_are_refused_in_a_sentence(key, kind):
 def test_what_is_no_key_is_refused(tmp_path):
     (tmp_path / "text").write_text("hello")
     for source in (tmp_path / "text", b"", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"):
-        with pytest.raises(errors.InvalidOption, match="no private key"):
+        with pytest.raises(errors.InvalidOption, match="not a private key"):
             Signer.from_pem(source)
-        with pytest.raises(errors.InvalidOption, match="no public key"):
+        with pytest.raises(errors.InvalidOption, match="not a public key"):
             PublicKey.from_pem(source)
     with pytest.raises(errors.InvalidOption, match="cannot be read"):
         Signer.from_pem(tmp_path / "missing")

@@ -15,7 +15,7 @@ import torch
 from artifact_store.codecs.lightgbm.text import check_model_text
 from artifact_store.errors import Corrupt, RiskRefused
 from artifact_store.legacy.formats.checkpoint import read_torch
-from artifact_store.legacy.formats.lightgbm import build, read_lightgbm
+from artifact_store.legacy.formats.lightgbm import build_lightgbm, read_lightgbm
 from artifact_store.legacy.formats.vecnormalize import read_vecnormalize
 from artifact_store.legacy.pickle_reader.machine import loads
 from tests.hostile import body, changed, name, unreadable, whole
@@ -183,7 +183,7 @@ class TestCheckpoints:
         [
             (lambda data: pickle.dumps(5) + data, "does not begin as torch.save begins"),
             (lambda data: data[:-1], "ends early"),
-            (lambda data: data + b"\0", "goes on"),
+            (lambda data: data + b"\0", "after its end"),
             (lambda data: data.replace(b"\x04" + bytes(7), b"\x05" + bytes(7)), "another size"),
             (lambda data: data.replace(b"K\x04Ntq", b"J\xff\xff\xff\x7fNtq", 1), "more tensors than it has bytes"),
         ],
@@ -274,7 +274,7 @@ class TestLightGBM:
         rest = b"".join(body(key) + body(value) for key, value in fields.items())
         data = whole(name("lightgbm.sklearn", kind), b")\x81}(", body("_Booster"), booster, rest, b"ub")
         with pytest.raises(Corrupt, match=why):
-            build(read_lightgbm(data, what="model.pkl"), text=self.SOUND)
+            build_lightgbm(read_lightgbm(data, what="model.pkl"), text=self.SOUND)
 
 
 class TestVecNormalize:

@@ -7,7 +7,7 @@ import pytest
 
 from artifact_store.errors import FeatureMismatch
 from artifact_store.features.schema import Observation
-from artifact_store.legacy.trees.features import Claim, Evidence, Fitted, claim_of, recover
+from artifact_store.legacy.trees.features import Claim, Evidence, Fitted, claim_of, recover_features
 from artifact_store.legacy.trees.notes import numbers, parse_notes, read_old_time
 
 pytestmark = pytest.mark.windows
@@ -24,72 +24,77 @@ def evidence(width, *claims, **more):
 
 def refused(*args, **more):
     with pytest.raises(FeatureMismatch) as caught:
-        recover(evidence(*args, **more))
+        recover_features(evidence(*args, **more))
     return str(caught.value)
 
 
 class TestNamesThatAreStored:
     def test_as_many_names_as_inputs_are_the_inputs(self):
-        found = recover(evidence(8, Claim("model.pth", ALL)))
+        found = recover_features(evidence(8, Claim("model.pth", ALL)))
         assert (found.schema.names, found.schema.has_selection, found.known) == (ALL, False, "stored")
         assert found.origin == "names of model.pth"
 
     def test_a_selection_picks_from_all_names(self):
-        found = recover(evidence(3, Claim("model.pth", ALL, CHOSEN)))
+        found = recover_features(evidence(3, Claim("model.pth", ALL, CHOSEN)))
         assert found.schema.names == ALL
         assert found.schema.selected_names == NAMED
         assert found.schema.selection_after_preprocessing
 
     def test_names_that_are_selected_already_are_not_picked_from_again(self):
-        found = recover(evidence(3, Claim("metadata.json", NAMED, (0, 1, 2))))
+        found = recover_features(evidence(3, Claim("metadata.json", NAMED, (0, 1, 2))))
         assert found.schema.names == found.schema.selected_names == NAMED
 
     def test_original_indices_beside_selected_names_are_out_of_range_and_harmless(self):
-        found = recover(evidence(3, Claim("metadata.json", NAMED, (4, 9, 77), count=80)))
+        found = recover_features(evidence(3, Claim("metadata.json", NAMED, (4, 9, 77), count=80)))
         assert found.schema.selected_names == NAMED
 
     def test_names_and_selection_may_come_from_two_places(self):
-        found = recover(evidence(3, Claim("metadata.json", ALL), Claim("model.pth", (), CHOSEN)))
+        found = recover_features(evidence(3, Claim("metadata.json", ALL), Claim("model.pth", (), CHOSEN)))
         assert found.schema.selected_names == NAMED
         assert found.origin == "names of metadata.json, selection of model.pth"
 
     def test_an_empty_list_says_nothing(self):
-        found = recover(evidence(8, claim_of("metadata.json", {"feature_names": []}), Claim("model.pth", ALL)))
+        found = recover_features(evidence(8, claim_of("metadata.json", {"feature_names": []}), Claim("model.pth", ALL)))
         assert found.schema.names == ALL
 
     def test_the_place_that_tells_more_is_taken_if_both_agree(self):
-        found = recover(evidence(3, Claim("metadata.json", NAMED), Claim("model.pth", ALL, CHOSEN)))
+        found = recover_features(evidence(3, Claim("metadata.json", NAMED), Claim("model.pth", ALL, CHOSEN)))
         assert (found.schema.names, found.schema.selected_names) == (ALL, NAMED)
 
     def test_a_name_that_the_library_has_respelled_is_no_contradiction(self):
         booster = tuple(name.replace(" ", "_") for name in ALL)
-        assert recover(evidence(8, Claim("metadata.json", ALL), Claim("the booster", booster))).schema.names == ALL
+        assert (
+            recover_features(evidence(8, Claim("metadata.json", ALL), Claim("the booster", booster))).schema.names
+            == ALL
+        )
 
 
 class TestThePreprocessor:
     def test_its_names_are_taken_where_no_others_are(self):
-        found = recover(evidence(8, Claim("model.pth"), fitted=Fitted("preprocessor.pkl", 8, ALL)))
+        found = recover_features(evidence(8, Claim("model.pth"), fitted=Fitted("preprocessor.pkl", 8, ALL)))
         assert (found.schema.names, found.known) == (ALL, "preprocessor")
 
     def test_its_names_and_a_stored_selection_go_together(self):
         claim = Claim("model.pth", MADE_UP, CHOSEN)
-        found = recover(evidence(3, claim, fitted=Fitted("preprocessor.pkl", 8, ALL)))
+        found = recover_features(evidence(3, claim, fitted=Fitted("preprocessor.pkl", 8, ALL)))
         assert (found.schema.names, found.schema.selected_names) == (ALL, NAMED)
 
     def test_it_tells_the_columns_that_selected_names_were_picked_from(self):
-        found = recover(evidence(3, Claim("metadata.json", NAMED), fitted=Fitted("preprocessor.pkl", 8, ALL)))
+        found = recover_features(evidence(3, Claim("metadata.json", NAMED), fitted=Fitted("preprocessor.pkl", 8, ALL)))
         assert (found.schema.names, found.schema.selected_names) == (ALL, NAMED)
         assert found.schema.selection_after_preprocessing
 
     @pytest.mark.parametrize("names", [NAMED, ()])
     def test_one_that_was_fitted_on_the_selected_columns_comes_after_the_selection(self, names):
-        found = recover(evidence(3, Claim("model.pth", ALL, CHOSEN), fitted=Fitted("preprocessor.pkl", 3, names)))
+        found = recover_features(
+            evidence(3, Claim("model.pth", ALL, CHOSEN), fitted=Fitted("preprocessor.pkl", 3, names))
+        )
         assert found.schema.selected_names == NAMED
         assert not found.schema.selection_after_preprocessing
 
     def test_without_names_its_columns_go_by_place(self):
         claim = Claim("metadata.json", NAMED, CHOSEN)
-        found = recover(evidence(3, claim, fitted=Fitted("preprocessor.pkl", 8)))
+        found = recover_features(evidence(3, claim, fitted=Fitted("preprocessor.pkl", 8)))
         assert (found.schema.feature_count, found.schema.selected, found.known) == (8, CHOSEN, "inferred")
         assert found.remarks == ("the selected columns are called column a, column d, column f",)
 
@@ -100,7 +105,7 @@ class TestThePreprocessor:
 
     def test_one_in_another_order_is_refused(self):
         with pytest.raises(FeatureMismatch) as caught:
-            recover(evidence(8, Claim("model.pth", ALL), fitted=Fitted("preprocessor.pkl", 8, ALL[::-1])))
+            recover_features(evidence(8, Claim("model.pth", ALL), fitted=Fitted("preprocessor.pkl", 8, ALL[::-1])))
         assert caught.value.reordered
 
     def test_one_of_another_width_with_nothing_to_tell_which_is_refused(self):
@@ -111,34 +116,34 @@ class TestThePreprocessor:
 
 class TestNamesThatAreMadeUp:
     def test_without_any_information_names_are_made_up_and_marked(self):
-        found = recover(evidence(5))
+        found = recover_features(evidence(5))
         assert found.schema.names == tuple(f"feature_{place}" for place in range(5))
         assert found.schema.names_inferred
         assert found.known == "inferred"
 
     @pytest.mark.parametrize("names", [MADE_UP, ("Column_0", "Column_1", "Column_2"), ("0", "1", "2")])
     def test_the_names_that_libraries_make_up_are_none(self, names):
-        found = recover(evidence(3, Claim("model.pkl", names)))
+        found = recover_features(evidence(3, Claim("model.pkl", names)))
         assert found.schema.names_inferred
         assert found.schema.names == MADE_UP
 
     def test_they_never_justify_a_match_by_name(self):
         import pandas as pd
 
-        schema = recover(evidence(3, Claim("model.pkl", MADE_UP))).schema
+        schema = recover_features(evidence(3, Claim("model.pkl", MADE_UP))).schema
         frame = pd.DataFrame(np.eye(3), columns=list(MADE_UP))
         with pytest.raises(FeatureMismatch):
             schema.prepare(frame)
         np.testing.assert_array_equal(schema.prepare(frame, by_position=True), np.eye(3))
 
     def test_a_selection_from_a_table_of_known_width_goes_by_place(self):
-        found = recover(evidence(3, Claim("model.pkl", MADE_UP, CHOSEN, count=8)))
+        found = recover_features(evidence(3, Claim("model.pkl", MADE_UP, CHOSEN, count=8)))
         assert (found.schema.feature_count, found.schema.selected) == (8, CHOSEN)
         rows = np.arange(16.0).reshape(2, 8)
         np.testing.assert_array_equal(found.schema.prepare(rows), rows[:, CHOSEN])
 
     def test_a_selection_from_a_table_of_unknown_width_is_told_and_not_guessed(self):
-        found = recover(evidence(3, Claim("model.pkl", MADE_UP, CHOSEN)))
+        found = recover_features(evidence(3, Claim("model.pkl", MADE_UP, CHOSEN)))
         assert found.schema.feature_count == 3
         assert found.schema.reason == "the inputs are the columns 0, 3, 5 of a training table without names"
 
@@ -187,13 +192,13 @@ class TestObservations:
 
     def test_names_cover_the_raw_columns_and_the_shape_the_rest(self):
         claim = Claim("model_metadata.json", ALL[:5], count=56, shape=(8, 7))
-        found = recover(evidence(56, claim, observation=self.BOX))
+        found = recover_features(evidence(56, claim, observation=self.BOX))
         assert found.schema.names == ALL[:5]
         assert found.schema.observation == self.BOX
         assert found.known == "stored"
 
     def test_without_names_they_are_made_up(self):
-        found = recover(evidence(56, observation=self.BOX))
+        found = recover_features(evidence(56, observation=self.BOX))
         assert (found.schema.feature_count, found.schema.names_inferred) == (7, True)
 
     def test_another_shape_is_refused(self):
@@ -266,6 +271,6 @@ class TestNotes:
 @pytest.mark.parametrize("count", [-1, (1 << 20) + 1, 10**400])
 def test_a_number_of_features_that_no_table_has_is_left_out(count):
     claim = claim_of("metadata.json", {"feature_count": count, "selected_features": [0, 2]})
-    recovered = recover(Evidence(2, "gru.weight_ih_l0", (claim,)))
+    recovered = recover_features(Evidence(2, "gru.weight_ih_l0", (claim,)))
     assert recovered.schema.feature_count == 2
     assert "feature_count of metadata.json is not usable" in recovered.remarks

@@ -17,8 +17,8 @@ from artifact_store.errors import (
     NotAStore,
     Unsupported,
 )
-from artifact_store.legacy.trees.layout import read, scan
-from artifact_store.legacy.trees.names import BEST_WF
+from artifact_store.legacy.trees.file_names import BEST_WF
+from artifact_store.legacy.trees.layout import read_file, scan
 
 FIRST, SECOND = "20240815_093045", "20240816_142301"
 BTC = ModelKey("gru", "BTCEUR")
@@ -274,19 +274,19 @@ class TestLinksAndStrangeFiles:
         link(tmp_path / "gru" / FIRST / "model.pth", str(secret))
         (run,) = scan(tmp_path).runs
         with pytest.raises(Corrupt, match="symbolic link"):
-            read(run.files["model"], limit=100)
+            read_file(run.files["model"], limit=100)
 
     @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
     def test_a_pipe_is_not_waited_for(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "model.pth")
         with pytest.raises(Corrupt, match="not a regular file"):
-            read(tmp_path / "model.pth", limit=100)
+            read_file(tmp_path / "model.pth", limit=100)
 
     def test_a_file_that_is_too_large_is_not_read(self, tmp_path: Path) -> None:
         tree(tmp_path, "a")
-        assert read(tmp_path / "a", limit=1) == b"x"
+        assert read_file(tmp_path / "a", limit=1) == b"x"
         with pytest.raises(Corrupt, match="more than the 0 bytes"):
-            read(tmp_path / "a", limit=0)
+            read_file(tmp_path / "a", limit=0)
 
     @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read anything")
     def test_a_folder_that_may_not_be_listed_is_a_problem(self, tmp_path: Path) -> None:

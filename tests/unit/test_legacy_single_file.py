@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 
 from artifact_store.errors import ContainerNotFound, InvalidName, NotAStore, Unsupported
-from artifact_store.legacy.trees.names import BEST_WF
-from artifact_store.legacy.trees.single_file import look
+from artifact_store.legacy.trees.file_names import BEST_WF
+from artifact_store.legacy.trees.single_file import scan_path
 from tests.unit.test_legacy_layout import link, tree
 
 RUN = "20240816_142301"
 
 
 def only(root: Path, file: str):
-    found = look(root / file)
+    found = scan_path(root / file)
     (run,) = found.runs
     assert found.problems == []
     assert {alias.name: alias.run for alias in found.aliases} == dict.fromkeys({run.alias or "latest", "latest"}, run)
@@ -85,13 +85,13 @@ def test_a_link_in_the_path_is_followed(tmp_path):
 def test_what_is_not_a_model_is_refused_with_the_reason(tmp_path):
     tree(tmp_path, "notes.txt")
     with pytest.raises(Unsupported, match=r"the files of old models end in \.pth, \.pt, \.pkl, \.joblib, \.zip"):
-        look(tmp_path / "notes.txt")
+        scan_path(tmp_path / "notes.txt")
     with pytest.raises(ContainerNotFound, match="there is no file"):
-        look(tmp_path / "model.pth")
+        scan_path(tmp_path / "model.pth")
     with pytest.raises(ContainerNotFound, match="is not a folder"):
-        look(tmp_path / "gone")
+        scan_path(tmp_path / "gone")
     with pytest.raises(NotAStore):
-        look(tmp_path)
+        scan_path(tmp_path)
     for name in ("x" * 5000, "x" * 5000 + ".pth"):
         with pytest.raises(InvalidName, match="too long for this file system"):
-            look(tmp_path / name)
+            scan_path(tmp_path / name)

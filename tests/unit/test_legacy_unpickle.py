@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from artifact_store.errors import CodecUnavailable, Corrupt, InvalidOption, RiskRefused
 from artifact_store.legacy.formats import checkpoint
 from artifact_store.legacy.formats.checkpoint import read_checkpoint
-from artifact_store.legacy.formats.joblib import expanded, read
+from artifact_store.legacy.formats.joblib import expanded, read_joblib
 from artifact_store.legacy.formats.lightgbm import read_lightgbm
 from artifact_store.legacy.formats.preprocessors import read_preprocessor
 from artifact_store.legacy.formats.sb3 import read_sb3
@@ -227,7 +227,7 @@ class TestFilesOfJoblib:
             "none": None,
         }
         joblib.dump(value, tmp_path / "value.pkl", compress=compress)
-        found = read((tmp_path / "value.pkl").read_bytes(), what="value.pkl")
+        found = read_joblib((tmp_path / "value.pkl").read_bytes(), what="value.pkl")
         assert list(found) == list(value)
         for name, array in value.items():
             if array is not None:
@@ -245,7 +245,7 @@ class TestFilesOfJoblib:
         assert found == 1
         older = fields + data[end + 1 + data[end] :]
         assert joblib.load(io.BytesIO(older))["a"].tolist() == [0.0, 1.0, 2.0]
-        assert read(older, what="value.pkl")["a"].tolist() == [0.0, 1.0, 2.0]
+        assert read_joblib(older, what="value.pkl")["a"].tolist() == [0.0, 1.0, 2.0]
 
     def test_streams_behind_each_other_are_one(self) -> None:
         import gzip
@@ -255,12 +255,12 @@ class TestFilesOfJoblib:
 
     def test_files_of_other_files_are_refused(self) -> None:
         with pytest.raises(RiskRefused, match=r"0\.10"):
-            read(b"ZF0x10", what="model.pkl")
+            read_joblib(b"ZF0x10", what="model.pkl")
 
     @pytest.mark.skipif(importlib.util.find_spec("lz4") is not None, reason="lz4 is installed")
     def test_lz4_without_lz4_says_what_to_install(self) -> None:
         with pytest.raises(CodecUnavailable, match="pip install lz4"):
-            read(b"\x04\x22\x4d\x18", what="model.pkl")
+            read_joblib(b"\x04\x22\x4d\x18", what="model.pkl")
 
 
 SOUND = {
@@ -298,7 +298,7 @@ class TestWhatever:
     @settings(max_examples=examples(100, 3000))
     def test_random_bytes_give_a_value_or_a_typed_error(self, data: bytes) -> None:
         with contextlib.suppress(Corrupt, RiskRefused, CodecUnavailable):
-            read(data, what="random")
+            read_joblib(data, what="random")
 
     @given(data=st.data())
     @settings(max_examples=examples(60, 2000))
@@ -311,7 +311,7 @@ class TestWhatever:
         }
         sound = pickle.dumps(value, data.draw(st.sampled_from(PROTOCOLS)))
         with contextlib.suppress(Corrupt, RiskRefused):
-            read(data.draw(mutated(sound)), what="mutated")
+            read_joblib(data.draw(mutated(sound)), what="mutated")
 
     @pytest.mark.parametrize("reader", SOUND, ids=lambda reader: reader.__name__)
     @given(data=st.data())

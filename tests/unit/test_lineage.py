@@ -98,7 +98,7 @@ class TestPosix:
 
     def test_a_name_that_is_no_text_is_refused(self, folder):
         (folder / os.fsdecode(b"\xff.csv")).write_bytes(b"1")
-        with pytest.raises(InvalidOption, match="a name that is no text"):
+        with pytest.raises(InvalidOption, match="a name that is not valid text"):
             digest_of(folder, "x")
 
     @pytest.mark.skipif(os.name != "nt" and os.geteuid() == 0, reason="root may read everything")

@@ -8,7 +8,7 @@ from artifact_store.canonical import canonical, checksum
 from artifact_store.core.documents import UNDERSTOOD, check_format
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
-from artifact_store.core.pointer import HistoryBlock, Note, Pointer, advance
+from artifact_store.core.pointer import HistoryBlock, Pointer, PublishInfo, advance
 from artifact_store.core.store_record import StoreRecord
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import Corrupt, FormatTooNew, FormatUnsupported, RunDeleted, Unsupported
@@ -16,7 +16,7 @@ from artifact_store.ops.last_seen import SeenAlias, SeenStore
 from tests.cases import each
 from tests.unit.samples import NOW, manifest, resealed
 
-NOTE = Note(write_id="b" * 32, at=NOW, by="us")
+NOTE = PublishInfo(write_id="b" * 32, at=NOW, by="us")
 
 
 def documents(symbol):

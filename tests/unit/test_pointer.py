@@ -11,7 +11,7 @@ from artifact_store.canonical import canonical, checksum, sha256
 from artifact_store.core.documents import check_format
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest
-from artifact_store.core.pointer import BLOCK, GATHERED, HistoryBlock, Note, Pointer, advance, block_of
+from artifact_store.core.pointer import BLOCK, GATHERED, HistoryBlock, Pointer, PublishInfo, advance, block_of
 from artifact_store.errors import Corrupt, FormatTooNew, InvalidOption
 from tests.unit.samples import KEY, NOW, manifest, resealed
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.windows
 
 
 def note(number=0, reason=""):
-    return Note(f"{number:032x}", NOW + timedelta(seconds=number), "me", reason)
+    return PublishInfo(f"{number:032x}", NOW + timedelta(seconds=number), "me", reason)
 
 
 def published(times):
@@ -123,7 +123,7 @@ def test_long_notes_are_cut_and_notes_that_are_no_text_are_refused():
 def test_the_largest_pointer_stays_under_its_limit():
     pointer = None
     for number in range(GATHERED):
-        big = Note(f"{number:032x}", NOW, "\U0001f600" * 300, "\U0001f600" * 300)
+        big = PublishInfo(f"{number:032x}", NOW, "\U0001f600" * 300, "\U0001f600" * 300)
         pointer = advance(pointer, KEY, "a" * 64, manifest(config={"text": "x" * 64_000}), big).pointer
     assert Pointer.from_bytes(pointer.to_bytes(), what="it").seq == GATHERED
 
@@ -266,7 +266,7 @@ def test_the_largest_manifest_that_is_copied_has_64_kib():
 
 
 def test_words_of_a_publish_are_cut_after_200_characters():
-    words = Note("0" * 32, NOW, "b" * 300, "r" * 300)
+    words = PublishInfo("0" * 32, NOW, "b" * 300, "r" * 300)
     pointer = advance(None, KEY, "latest", manifest(), words).pointer
     assert (pointer.by, pointer.reason) == ("b" * 200, "r" * 200)
 
@@ -282,7 +282,7 @@ def test_an_embedded_manifest_of_another_run_is_refused():
 
 def test_a_time_without_a_zone_is_refused():
     with pytest.raises(ValueError, match="zone"):
-        advance(None, KEY, "latest", None, Note("0" * 32, datetime(2024, 1, 1), "me"))  # noqa: DTZ001
+        advance(None, KEY, "latest", None, PublishInfo("0" * 32, datetime(2024, 1, 1), "me"))  # noqa: DTZ001
     assert manifest().created_at.tzinfo is UTC
 
 
@@ -296,4 +296,4 @@ def test_the_checksum_covers_what_a_reader_does_not_know():
 
 
 def test_a_note_gives_no_reason_unless_it_is_told_one():
-    assert Note("a" * 32, NOW, "me").reason == ""
+    assert PublishInfo("a" * 32, NOW, "me").reason == ""

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from artifact_store.core.pointer import Note, advance
+from artifact_store.core.pointer import PublishInfo, advance
 from artifact_store.core.policy import (
     Expect,
     IfBetter,
@@ -16,6 +16,7 @@ from artifact_store.core.policy import (
     metric_value,
     needs_incumbent,
     parse_policy,
+    promotion_policy,
 )
 from artifact_store.errors import InvalidInput, InvalidOption, MetricMissing, PointerConflict
 from tests.unit.samples import KEY, NOW, manifest
@@ -26,7 +27,7 @@ OLD, NEW = "20240101_000000", "20250101_000000"
 
 
 def pointer_to(run):
-    return advance(None, KEY, "latest", run, Note("0" * 32, NOW, "me")).pointer
+    return advance(None, KEY, "latest", run, PublishInfo("0" * 32, NOW, "me")).pointer
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,16 @@ def test_the_mode_is_min_or_max():
 def test_what_is_expected_is_a_run_or_a_seq(seen):
     with pytest.raises(InvalidInput):
         Expect(seen)
+
+
+def test_a_promotion_goes_by_what_is_expected_or_by_a_policy_that_publishes():
+    assert promotion_policy(None, None) == parse_policy("always")
+    assert promotion_policy(3, None) == Expect(3)
+    assert promotion_policy(None, "if_newer") == parse_policy("if_newer")
+    with pytest.raises(InvalidOption, match="not both"):
+        promotion_policy(3, "always")
+    with pytest.raises(InvalidOption, match="means nothing here"):
+        promotion_policy(None, "never")
 
 
 def test_the_wish_is_recorded():

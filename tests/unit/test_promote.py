@@ -4,7 +4,7 @@ import pytest
 
 from artifact_store import ArtifactStore, LoadPolicy
 from artifact_store.core import keys
-from artifact_store.core.pointer import Note, Publish
+from artifact_store.core.pointer import Publish, PublishInfo
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import (
     Corrupt,
@@ -13,7 +13,7 @@ from artifact_store.errors import (
     RunDeleted,
     SignatureMissing,
 )
-from artifact_store.ops.promote import candidates
+from artifact_store.ops.promote import rollback_candidates
 from artifact_store.storage.base import Always
 from artifact_store.storage.memory import MemoryBackend
 from tests.keys import signer, strict
@@ -56,11 +56,11 @@ def entries(*runs):
     ],
 )
 def test_a_rollback_serves_what_served_before_the_run_first_did(past, best):
-    assert [str(run_id) for run_id in candidates(entries(*past))] == [f"202401{day:02}_000000" for day in best]
+    assert [str(run_id) for run_id in rollback_candidates(entries(*past))] == [f"202401{day:02}_000000" for day in best]
 
 
 def bury(backend, run):
-    stone = Tombstone.mark(run.manifest, Note("d" * 32, NOW, "somebody"))
+    stone = Tombstone.mark(run.manifest, PublishInfo("d" * 32, NOW, "somebody"))
     backend.write(keys.manifest(run.key, run.run_id), stone.to_bytes(), when=Always())
 
 

@@ -6,7 +6,7 @@ from artifact_store import ArtifactStore
 from artifact_store.core import keys
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import FileEntry, PublishIntent
-from artifact_store.core.pointer import Note, advance
+from artifact_store.core.pointer import PublishInfo, advance
 from artifact_store.core.policy import IfBetter, PublishAlways
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import (
@@ -29,7 +29,7 @@ RUN = RunId(RUN_ID)
 
 
 def note(number=1, **more):
-    return Note(f"{number:032x}", NOW, "somebody", **more)
+    return PublishInfo(f"{number:032x}", NOW, "somebody", **more)
 
 
 def publishing(backend, run, policy, *, number=1, seconds=30.0):

@@ -9,7 +9,7 @@ import pytest
 
 from artifact_store.core import keys
 from artifact_store.core.keys import RunId
-from artifact_store.core.pointer import GATHERED, HistoryBlock, Note, Pointer, advance
+from artifact_store.core.pointer import GATHERED, HistoryBlock, Pointer, PublishInfo, advance
 from artifact_store.core.store_record import StoreRecord
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import ContainerNotFound, Corrupt, OutcomeUnknown, RunDeleted, Unreachable
@@ -22,8 +22,8 @@ from tests.unit.samples import KEY, NOW, RUN_ID, manifest, records
 RUN = RunId(RUN_ID)
 
 
-def note(number: int = 1) -> Note:
-    return Note(f"{number:032x}", NOW, "somebody")
+def note(number: int = 1) -> PublishInfo:
+    return PublishInfo(f"{number:032x}", NOW, "somebody")
 
 
 def block() -> HistoryBlock:

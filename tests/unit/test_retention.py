@@ -9,8 +9,8 @@ import pytest
 from artifact_store import ArtifactStore, errors
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.ops import delete, probe
-from artifact_store.ops.delete import Ending, spoken
-from artifact_store.ops.plan import Plan, Step
+from artifact_store.ops.delete import StepResult, duration_text
+from artifact_store.ops.plan import Plan, PlanStep
 from artifact_store.ops.prune import Best, Rules
 from artifact_store.storage.base import Always, Entry, Unfinished
 from artifact_store.storage.local.backend import LocalBackend
@@ -26,13 +26,13 @@ NOW = datetime(2024, 9, 1, tzinfo=UTC)
 
 
 def step(name, action="delete", size=10):
-    return Step(name, action, f"because of {name}", size)
+    return PlanStep(name, action, f"because of {name}", size)
 
 
 def test_a_plan_tells_and_does_nothing_until_it_is_applied():
     calls = []
     steps = [step("a"), step("b", "keep"), step("c", "restore", 5)]
-    plan = Plan(steps, lambda: calls.append("begin") or (lambda one: calls.append(one.target) or Ending("deleted")))
+    plan = Plan(steps, lambda: calls.append("begin") or (lambda one: calls.append(one.target) or StepResult("deleted")))
     assert list(plan) == steps
     assert [one.target for one in plan.changes] == ["a", "c"]
     assert [one.target for one in plan.kept] == ["b"]
@@ -57,7 +57,7 @@ def carry_out(failures):
         error = failures.get(step.target)
         if error is not None:
             raise error
-        return Ending("deleted")
+        return StepResult("deleted")
 
     return lambda: one
 
@@ -65,7 +65,7 @@ def carry_out(failures):
 def test_a_step_that_fails_is_reported_and_the_others_go_on():
     failures = {"b": errors.Corrupt("bad"), "c": errors.Unreachable("gone"), "d": errors.AccessDenied("no")}
     applied = Plan([step(name) for name in "abcde"], carry_out(failures)).apply()
-    assert [done.ending.result for done in applied] == ["deleted", "kept", "kept", "kept", "deleted"]
+    assert [done.result for done in applied] == ["deleted", "kept", "kept", "kept", "deleted"]
     assert [problem.where for problem in applied.problems] == ["b", "c", "d"]
     assert not applied.ok
     assert applied.bytes == 20
@@ -84,8 +84,8 @@ def test_a_storage_that_refuses_one_step_after_the_other_ends_the_plan():
     ("seconds", "words"),
     [(604_800, "7 days"), (86_400, "1 day"), (129_600, "1.5 days"), (3_600, "1 hour"), (3_599.9, "60 minutes"), (10_000, "2.8 hours"), (60, "1 minute"), (86_399.9, "24 hours"), (90, "1.5 minutes"), (1, "1 second"), (0.5, "0.5 seconds")],
 )  # fmt: skip
-def test_spans_are_spoken_in_their_largest_unit(seconds, words):
-    assert spoken(timedelta(seconds=seconds)) == words
+def test_spans_are_written_in_their_largest_unit(seconds, words):
+    assert duration_text(timedelta(seconds=seconds)) == words
 
 
 def test_rules_say_before_when_a_run_has_to_have_been_saved():
@@ -101,10 +101,10 @@ def test_only_what_is_old_and_was_never_committed_is_cleared():
     young = Entry(f"{KEY}/{RUN}/metadata.json", 5, NOW - timedelta(days=6))
     manifest = Entry(f"{KEY}/{RUN}/manifest.json", 5, NOW - timedelta(days=8))
     week = timedelta(days=7)
-    assert delete.unclear([old], KEY, RUN, grace=week, now=NOW) is None
-    assert "younger than 7 days" in delete.unclear([old, young], KEY, RUN, grace=week, now=NOW)
-    assert delete.unclear([old, manifest], KEY, RUN, grace=week, now=NOW) == "it was committed"
-    assert delete.unclear([], KEY, RUN, grace=week, now=NOW) == "nothing is left of it"
+    assert delete.why_kept([old], KEY, RUN, grace=week, now=NOW) is None
+    assert "younger than 7 days" in delete.why_kept([old, young], KEY, RUN, grace=week, now=NOW)
+    assert delete.why_kept([old, manifest], KEY, RUN, grace=week, now=NOW) == "it was committed"
+    assert delete.why_kept([], KEY, RUN, grace=week, now=NOW) == "nothing is left of it"
 
 
 def storage_time(store):
@@ -283,4 +283,4 @@ def test_nothing_of_a_run_that_is_deleted_is_taken_for_a_stray():
 
 def test_notes_give_no_reason_unless_they_are_told_one():
     with ArtifactStore(MemoryBackend()) as store:
-        assert store._context.note().reason == ""
+        assert store._context.publish_info().reason == ""

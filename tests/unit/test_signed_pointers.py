@@ -8,7 +8,7 @@ import pytest
 
 from artifact_store.canonical import canonical
 from artifact_store.core.documents import write_time
-from artifact_store.core.pointer import Note, Pointer, advance
+from artifact_store.core.pointer import Pointer, PublishInfo, advance
 from artifact_store.core.statement import encode64
 from artifact_store.core.store_record import StoreRecord
 from artifact_store.core.trust import check_pointer
@@ -42,7 +42,7 @@ def published(times=1, who="owner", store=STORE, salt=0):
     """The pointer after so many signed publishes, as it is read back."""
     pointer = None
     for number in range(times):
-        mark = Note(f"{number + (salt << 64):032x}", NOW + timedelta(seconds=number), "me", "why")
+        mark = PublishInfo(f"{number + (salt << 64):032x}", NOW + timedelta(seconds=number), "me", "why")
         pointer = advance(pointer, KEY, "latest", manifest(), mark).pointer
         pointer = read((pointer if who is None else signed(pointer, who, store)).to_bytes())
     return pointer
@@ -145,9 +145,9 @@ def test_what_is_not_believed_is_not_carried_on():
     here = context(backend, policy=strict(), signer=signer(), opened=OpenedStore(StoreRecord.model_validate(RECORD)))
     seen = Stored(published(2, who=None), "0")
     with pytest.raises(SignatureMissing, match="not signed"):
-        swap(here, KEY, "latest", manifest(), here.note(), seen=seen)
+        swap(here, KEY, "latest", manifest(), here.publish_info(), seen=seen)
     assert list(backend.list("")) == []
-    made = swap(here, KEY, "latest", manifest(), here.note(), seen=None)
+    made = swap(here, KEY, "latest", manifest(), here.publish_info(), seen=None)
     assert check_pointer(made, strict(), "it") == STORE
 
 

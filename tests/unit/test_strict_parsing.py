@@ -15,7 +15,7 @@ from artifact_store.codecs.json_arrays import MAX_ELEMENTS, check_expansion
 from artifact_store.codecs.lightgbm.text import parsable
 from artifact_store.core import keys
 from artifact_store.core.keys import ModelKey, RunId
-from artifact_store.core.pointer import HistoryBlock, Note, Pointer, advance
+from artifact_store.core.pointer import HistoryBlock, Pointer, PublishInfo, advance
 from artifact_store.core.references import RunRef
 from artifact_store.errors import Corrupt, InvalidName, InvalidOption, InvalidReference
 from artifact_store.ops.keypairs import MAX_KEY_FILE, PublicKey
@@ -46,7 +46,7 @@ def test_nor_a_format_or_a_time(field: str, value: str) -> None:
 @pytest.mark.parametrize("field", ["model_type", "symbol", "alias"])
 @pytest.mark.parametrize("kind", [Pointer, HistoryBlock])
 def test_a_pointer_of_something_that_has_no_name_is_damaged(field: str, kind: Any) -> None:
-    note = Note(write_id="b" * 32, at=NOW, by="us")
+    note = PublishInfo(write_id="b" * 32, at=NOW, by="us")
     step = advance(None, KEY, "latest", None, note)
     while kind is HistoryBlock and step.block is None:
         step = advance(step.pointer, KEY, "latest", None, note)
@@ -100,7 +100,7 @@ def test_a_count_on_the_command_line_that_no_number_is_for() -> None:
 def test_a_key_file_has_an_end(tmp_path: Any) -> None:
     path = tmp_path / "large.pem"
     path.write_bytes(b"-----BEGIN PUBLIC KEY-----\n" + b"A" * MAX_KEY_FILE)
-    with pytest.raises(InvalidOption, match="no key in PEM form"):
+    with pytest.raises(InvalidOption, match="not a key in PEM form"):
         PublicKey.from_pem(path)
 
 

@@ -8,7 +8,7 @@ import pytest
 from artifact_store.core import keys
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import MAX_MANIFEST
-from artifact_store.core.pointer import Note
+from artifact_store.core.pointer import PublishInfo
 from artifact_store.core.tombstone import MAX_QUARANTINE, MAX_TOMBSTONE, Tombstone
 from artifact_store.errors import Corrupt, FormatTooNew, InvalidOption
 from tests.unit.samples import KEY, NOW, RUN_ID, manifest, resealed
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.windows
 
 
 def note(number=0, reason="no good"):
-    return Note(f"{number:032x}", NOW + timedelta(days=number), "me", reason)
+    return PublishInfo(f"{number:032x}", NOW + timedelta(days=number), "me", reason)
 
 
 def marked(**changes):
@@ -68,16 +68,16 @@ def test_it_says_when_by_whom_and_why():
 
 
 def test_long_notes_are_cut():
-    stone = Tombstone.mark(manifest(), Note("0" * 32, NOW, "b" * 500, "r" * 500))
+    stone = Tombstone.mark(manifest(), PublishInfo("0" * 32, NOW, "b" * 500, "r" * 500))
     assert (len(stone.by), len(stone.reason)) == (200, 200)
-    assert len(stone.sealed(Note("0" * 32, NOW, "b" * 500)).seal.by) == 200
-    assert len(Tombstone.never_committed(KEY, RunId(RUN_ID), Note("0" * 32, NOW, "b" * 500)).seal.by) == 200
+    assert len(stone.sealed(PublishInfo("0" * 32, NOW, "b" * 500)).seal.by) == 200
+    assert len(Tombstone.never_committed(KEY, RunId(RUN_ID), PublishInfo("0" * 32, NOW, "b" * 500)).seal.by) == 200
 
 
 def test_the_largest_manifest_fits_into_one():
     large = manifest(config={"text": "x" * (MAX_MANIFEST - 2_000)})
     assert len(large.to_bytes()) <= MAX_MANIFEST
-    sealed = Tombstone.mark(large, Note("0" * 32, NOW, "\U0001f600" * 300, "\U0001f600" * 300)).sealed(note())
+    sealed = Tombstone.mark(large, PublishInfo("0" * 32, NOW, "\U0001f600" * 300, "\U0001f600" * 300)).sealed(note())
     assert len(sealed.to_bytes()) <= MAX_TOMBSTONE
     assert read(sealed.to_bytes()).restored() == large
     with pytest.raises(Corrupt, match="more than"):

@@ -6,7 +6,7 @@ import pytest
 
 from artifact_store.core.codec import CodecRef, Risk
 from artifact_store.core.manifest import CodecRecord, Component, FileEntry
-from artifact_store.core.pointer import Note, advance
+from artifact_store.core.pointer import PublishInfo, advance
 from artifact_store.core.trust import Consent, LoadPolicy, check_pointer, check_risk
 from artifact_store.errors import (
     DigestMismatch,
@@ -139,11 +139,11 @@ def test_a_key_is_found_by_its_id():
 
 
 def test_a_pointer_counts_if_a_trusted_key_signed_it_as_it_is():
-    unsigned = advance(None, KEY, "latest", manifest(), Note("0" * 32, NOW, "me")).pointer
+    unsigned = advance(None, KEY, "latest", manifest(), PublishInfo("0" * 32, NOW, "me")).pointer
     announced = unsigned.announced(public().key_id, "s" * 32)
     pointer = announced.signed(signer().sign(announced.signed_message()))
     assert check_pointer(pointer, strict(), "it") == "s" * 32
-    plain = advance(None, KEY, "latest", manifest(), Note("0" * 32, NOW, "me")).pointer
+    plain = advance(None, KEY, "latest", manifest(), PublishInfo("0" * 32, NOW, "me")).pointer
     with pytest.raises(SignatureMissing, match="it is not signed"):
         check_pointer(plain, strict(), "it")
     with pytest.raises(UntrustedKey) as caught:

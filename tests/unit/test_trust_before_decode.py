@@ -58,7 +58,7 @@ class World:
         """Assert that with these bytes there a load ends in our own error, and decodes nothing."""
         before = self.read(where)
         self.backend.write(where, data, when=Always())
-        self.reader._context.vouched.clear()
+        self.reader._context.verified.clear()
         with pytest.raises(errors.ArtifactStoreError):
             self.reader.load(ref)
         assert Spy.decoded == 0

@@ -3,6 +3,8 @@
 Owns the arithmetic and its order, as it stands in scikit-learn 1.9.1 (``preprocessing/_data.py``,
 ``impute/_base.py``): a StandardScaler rounds its statistics to the dtype of the input first, a MinMaxScaler and a
 RobustScaler compute in the wider of the two and round the result. Needs numpy and nothing else, and cannot be fitted.
+
+Why: docs/decisions/0012-arrays-instead-of-pickled-scalers.md
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ StandardScaler, MinMaxScaler, RobustScaler, SimpleImputer, and Pipelines of thes
 numpy alone. Kept: everything that ``transform`` looks at. Not kept: ``fit`` and what only that uses (variances, counts
 of samples, quantile ranges), names of steps, ``inverse_transform``, ``set_output``. The one module that imports sklearn
 for preprocessors.
+
+Why: docs/decisions/0012-arrays-instead-of-pickled-scalers.md
 """
 
 from __future__ import annotations

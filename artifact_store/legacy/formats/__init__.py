@@ -1,1 +1,1 @@
-"""The files of old trees, one module per container: read, and never executed."""
+"""The files of old trees, one module per container: read, never executed."""

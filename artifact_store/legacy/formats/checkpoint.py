@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from artifact_store.errors import Corrupt
 from artifact_store.legacy.formats.zip import is_zip, read_entries
-from artifact_store.legacy.libraries import library
+from artifact_store.legacy.libraries import old_form_library
 from artifact_store.legacy.pickle_reader import names
 from artifact_store.legacy.pickle_reader.limits import LIMITS, Limits
 from artifact_store.legacy.pickle_reader.machine import Machine
@@ -72,19 +72,19 @@ def read_checkpoint(data: bytes, *, what: str, limits: Limits = LIMITS) -> Check
     """Return the checkpoint: a dict around a state dict, or a bare state dict.
 
     Raises:
-        Corrupt: damaged, or no checkpoint of a network.
+        Corrupt: damaged, or not a checkpoint of a network.
         RiskRefused: it names something that only running code could make.
         CodecUnavailable: torch is not installed.
     """
     found = read_torch(data, what=what, limits=limits)
     if not isinstance(found, dict):
-        raise Corrupt(f"{what} holds a {type(found).__name__} and not the state of a network")
+        raise Corrupt(f"{what} holds a {type(found).__name__}, not the state of a network")
     rest = dict(found)
     at = next((name for name in _STATES if isinstance(rest.get(name), dict)), None)
     state = rest if at is None else rest.pop(at)
     if at is None:
         rest = {}
-    torch = library("torch", "torch")
+    torch = old_form_library("torch", "torch")
     if not state or not all(isinstance(name, str) and isinstance(part, torch.Tensor) for name, part in state.items()):
         raise Corrupt(f"{what} has no state of a network: tensors by name, perhaps in 'model_state_dict'")
     config, no_config = plain_dict(next((rest.pop(name) for name in _CONFIGS if isinstance(rest.get(name), dict)), {}))
@@ -102,7 +102,7 @@ def read_torch(data: bytes, *, what: str, limits: Limits = LIMITS) -> Any:
         RiskRefused: it names something that only running code could make.
         CodecUnavailable: torch is not installed.
     """
-    library("torch", "torch")
+    old_form_library("torch", "torch")
     with within(what):
         return _from_zip(data, what, limits) if is_zip(data) else _from_stream(data, what, limits)
 
@@ -115,7 +115,7 @@ def _from_zip(data: bytes, what: str, limits: Limits) -> Any:
     root = next(iter(entries), "").partition(_SEPARATOR)[0]
     pickled = entries.pop(_SEPARATOR.join((root, "data.pkl")), None)
     if pickled is None:
-        raise Corrupt(f"{what} is a zip archive without a data.pkl: no checkpoint")
+        raise Corrupt(f"{what} is a zip archive without a data.pkl: not a checkpoint")
     if entries.get(_SEPARATOR.join((root, "byteorder")), b"little") != b"little":
         raise refused(what, "was written on a machine of the other byte order")
     storages: dict[str, _Storage] = {}
@@ -150,10 +150,10 @@ def _from_stream(data: bytes, what: str, limits: Limits) -> Any:
 
     machine = _machine(data, what, limits, persistent)
     if machine.load() != _MAGIC or machine.load() != _VERSION or not isinstance(machine.load(), dict):
-        raise Corrupt(f"{what} is no checkpoint: it does not begin as torch.save begins")
+        raise Corrupt(f"{what} is not a checkpoint: it does not begin as torch.save begins")
     found, order = machine.load(), machine.load()
     if not isinstance(order, list) or sorted(map(str, order)) != sorted(storages):
-        raise Corrupt(f"{what} has other storages than its tensors use")
+        raise Corrupt(f"{what} does not have the storages that its tensors use")
     for key in order:
         storage = storages[key]
         if int.from_bytes(machine.take(8), "little") != storage.count:
@@ -169,11 +169,11 @@ def _machine(data: bytes, what: str, limits: Limits, persistent: Callable[[Any],
 
 def _find(what: str, module: Any, name: Any) -> Name:
     if not isinstance(module, str) or not isinstance(name, str):
-        return names.find(what, module, name)  # which refuses it
+        return names.find_name(what, module, name)  # which refuses it
     found = _TORCH.get((module, name))
     if found is None and not _MODULES.fullmatch(module):
         raise refused(what, f"names {module[:100]}.{name[:100]}")
-    return found or names.find(what, module, name)
+    return found or names.find_name(what, module, name)
 
 
 def _call(what: str, function: Any, args: Any) -> Any:
@@ -183,13 +183,13 @@ def _call(what: str, function: Any, args: Any) -> Any:
         return args[0]
     if function == _SIZE and isinstance(args, tuple) and len(args) == 1 and isinstance(args[0], tuple):
         return args[0]
-    return names.call(what, function, args)
+    return names.call_name(what, function, args)
 
 
 def _storage_id(identity: Any, length: int, what: str) -> tuple[str, str, int]:
     """Return dtype, key and number of elements of ``("storage", class, key, device, elements, ...)``."""
     if not isinstance(identity, tuple) or len(identity) != length or identity[0] != "storage":
-        raise refused(what, "has a persistent id, which stands for something outside of it")
+        raise refused(what, "has a persistent id, which refers to data outside of it")
     kind, key, _device, count = identity[1:5]
     if identity[5:] not in ((), (None,)):
         raise refused(what, "has a storage that is a view of another one")
@@ -206,7 +206,7 @@ class _Storage:
     """The memory of one or more tensors: known when the pickle is read, and perhaps filled later."""
 
     def __init__(self, dtype: str, count: int) -> None:
-        torch = library("torch", "torch")
+        torch = old_form_library("torch", "torch")
         self.dtype = dtype
         self.count = count
         self.size = count * _ITEMSIZE[dtype]

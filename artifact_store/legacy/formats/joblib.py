@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from artifact_store.errors import Corrupt
-from artifact_store.legacy.libraries import library
+from artifact_store.legacy.libraries import old_form_library
 from artifact_store.legacy.pickle_reader.limits import LIMITS, Limits
 from artifact_store.legacy.pickle_reader.machine import loads
 from artifact_store.legacy.pickle_reader.stubs import refused
@@ -28,7 +28,7 @@ _MEMORY: Final = 256 << 20  # what LZMA may take for its dictionary
 
 
 class Decompressor(Protocol):
-    """What the decompressors of the standard library have in common."""
+    """The common interface of the decompressors of the standard library."""
 
     unused_data: bytes
 
@@ -41,7 +41,7 @@ class Decompressor(Protocol):
 
 
 def _lz4() -> Any:
-    return library("lz4.frame", None).LZ4FrameDecompressor()
+    return old_form_library("lz4.frame", None).LZ4FrameDecompressor()
 
 
 _STREAMS: Final[dict[bytes, tuple[str, Callable[[], Any]]]] = {
@@ -54,7 +54,7 @@ _STREAMS: Final[dict[bytes, tuple[str, Callable[[], Any]]]] = {
 }
 
 
-def read(data: bytes, *, what: str, limits: Limits = LIMITS) -> Any:
+def read_joblib(data: bytes, *, what: str, limits: Limits = LIMITS) -> Any:
     """Return what the file holds, as plain values and stubs.
 
     Raises:
@@ -81,7 +81,7 @@ def expanded(data: bytes, *, what: str, limits: Limits = LIMITS) -> bytes:
 
 
 def _expand(data: bytes, make: Callable[[], Decompressor], what: str, limit: int) -> bytes:
-    """Expand streams that lie one behind the other, as gzip, bz2 and xz allow."""
+    """Expand concatenated streams, as gzip, bz2 and xz allow."""
     parts: list[bytes] = []
     size = 0
     while data:

@@ -25,8 +25,8 @@ from artifact_store.codecs.lightgbm.sklearn import (
 from artifact_store.codecs.lightgbm.text import check_model_text, check_written, words
 from artifact_store.errors import CodecUnavailable, Corrupt, Unavailable
 from artifact_store.legacy.formats import lightgbm_child
-from artifact_store.legacy.formats.joblib import read
-from artifact_store.legacy.libraries import library
+from artifact_store.legacy.formats.joblib import read_joblib
+from artifact_store.legacy.libraries import old_form_library
 from artifact_store.legacy.pickle_reader.limits import LIMITS, Limits
 from artifact_store.legacy.pickle_reader.numpy_parts import numpy
 from artifact_store.legacy.pickle_reader.plain import plain_dict, plain_value
@@ -83,11 +83,11 @@ def read_lightgbm(data: bytes, *, what: str, limits: Limits = LIMITS) -> OldLigh
     """Return text and facts. LightGBM is neither needed nor asked.
 
     Raises:
-        Corrupt: damaged, not fitted, or no LightGBM model.
+        Corrupt: damaged, not fitted, or not a LightGBM model.
         RiskRefused: it names something that only running code could make, such as an own objective.
     """
     with within(what):
-        return _read(read(data, what=what, limits=limits), what)
+        return _read(read_joblib(data, what=what, limits=limits), what)
 
 
 def _read(found: Any, what: str) -> OldLightGBM:
@@ -95,7 +95,7 @@ def _read(found: Any, what: str) -> OldLightGBM:
     model = around.pop("model", None) if isinstance(found, dict) else found
     if not isinstance(model, Stub) or model.kind.name not in _KINDS:
         kind = model.kind if isinstance(model, Stub) else type(model).__name__
-        raise Corrupt(f"{what} holds a {kind} and no model of LightGBM")
+        raise Corrupt(f"{what} holds a {kind}, not a model of LightGBM")
     metadata, omitted = plain_dict(around)
     kind = _KINDS[model.kind.name]
     booster = model if kind == "booster" else model.fields.get("_Booster")
@@ -107,7 +107,7 @@ def _read(found: Any, what: str) -> OldLightGBM:
     return OldLightGBM(kind=kind, metadata=metadata, omitted=omitted, **facts)
 
 
-def build(old: OldLightGBM, *, text: str | None = None) -> Any:
+def build_lightgbm(old: OldLightGBM, *, text: str | None = None) -> Any:
     """Return a ``lightgbm.Booster``, or what predicts like the estimator that was pickled.
 
     ``text`` is what :func:`normalised_text` returned, if that was asked before.
@@ -117,7 +117,7 @@ def build(old: OldLightGBM, *, text: str | None = None) -> Any:
         CodecUnavailable: lightgbm is not installed.
     """
     text = normalised_text(old.text) if text is None else text
-    lightgbm = library("lightgbm", "lightgbm")
+    lightgbm = old_form_library("lightgbm", "lightgbm")
     try:
         booster = lightgbm.Booster(model_str=text)
     except (lightgbm.basic.LightGBMError, ValueError) as error:
@@ -176,7 +176,7 @@ def _run_child(source: Path, target: Path, what: str, seconds: float) -> None:
     except subprocess.TimeoutExpired as error:
         raise Corrupt(f"LightGBM did not finish reading {what} in {seconds:g} s") from error
     except OSError as error:
-        raise Unavailable(f"no process could be started to read {what} in: {error}") from error
+        raise Unavailable(f"the process that reads {what} could not be started: {error}") from error
     if done.returncode == lightgbm_child.MISSING:
         raise CodecUnavailable("this old file cannot be read without lightgbm: pip install 'artifact-store[lightgbm]'")
     if done.returncode:
@@ -191,12 +191,12 @@ def _of_booster(fields: Mapping[str, Any], what: str) -> dict[str, Any]:
     check_model_text(text, what=what)
     best = fields.get("best_iteration", -1)
     if isinstance(best, bool) or not isinstance(plain_value(best), int):
-        raise Corrupt(f"{what} holds a booster whose best iteration is no number")
+        raise Corrupt(f"{what} holds a booster whose best iteration is not a number")
     scores, params = fields.get("best_score"), fields.get("params")
     kept, _ = plain_params(params if isinstance(params, dict) else {})
     categories = plain_value(fields.get("pandas_categorical"))
     if categories is not None and not isinstance(categories, list):
-        raise Corrupt(f"{what} holds a booster whose categories are no lists")
+        raise Corrupt(f"{what} holds a booster whose categories are not lists")
     return {
         "text": text,
         "best_iteration": int(best),
@@ -216,7 +216,7 @@ def _scores(scores: Mapping[Any, Any], what: str) -> dict[str, Any]:
     try:
         return plain_scores(scores)
     except (AttributeError, TypeError, ValueError, OverflowError) as error:
-        raise Corrupt(f"{what} holds a booster whose best score is none: {error}") from error
+        raise Corrupt(f"{what} holds a booster with an invalid best score: {error}") from error
 
 
 def _of_estimator(fields: Mapping[str, Any], kind: Kind, booster: Mapping[str, Any], what: str) -> dict[str, Any]:

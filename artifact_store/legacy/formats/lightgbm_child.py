@@ -1,6 +1,6 @@
 """A program of its own: read a LightGBM text from one file, and write LightGBM's own spelling of it into another.
 
-LightGBM's parser is not memory-safe, so it meets a stranger's text here, in a process that may die. It runs as
+LightGBM's parser is not memory-safe, so an untrusted text is parsed here, in a process that may crash. It runs as
 ``python -I lightgbm_child.py SOURCE TARGET BYTES [sys.path ...]``; this package is not imported.
 """
 
@@ -24,7 +24,7 @@ def limit(memory: int) -> None:
         resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
 
 
-def main(source: str, target: str, memory: str, *path: str) -> int:
+def normalise(source: str, target: str, memory: str, *path: str) -> int:
     """Return 0 if the text was read, written, and read again as the same."""
     sys.path[:] = path
     sys.modules.update(dict.fromkeys(("sklearn", "pandas")))  # type: ignore[arg-type]  # optional, and slow to import
@@ -42,4 +42,4 @@ def main(source: str, target: str, memory: str, *path: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(normalise(*sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Old ``preprocessor.pkl`` files: scalers and imputers of any scikit-learn, as arrays that need none.
+"""Old ``preprocessor.pkl`` files: scalers and imputers of any scikit-learn, as arrays that need no scikit-learn.
 
 Forms: a dict ``{scaler, imputer, scaler_type, imputer_strategy, feature_names, is_fitted}``, whose imputer comes first;
 a bare scaler or imputer; a Pipeline of them. Attributes that an old version did not write are what that version did.
@@ -21,7 +21,7 @@ from artifact_store.codecs.sklearn.array_preprocessor import (
 )
 from artifact_store.errors import Corrupt, InvalidInput
 from artifact_store.features.columns import FLOATS, INTEGERS
-from artifact_store.legacy.formats.joblib import read
+from artifact_store.legacy.formats.joblib import read_joblib
 from artifact_store.legacy.pickle_reader.limits import LIMITS, Limits
 from artifact_store.legacy.pickle_reader.numpy_parts import numpy
 from artifact_store.legacy.pickle_reader.plain import plain_dict
@@ -51,7 +51,7 @@ def read_preprocessor(data: bytes, *, what: str, limits: Limits = LIMITS) -> Old
         RiskRefused: it is of another class; the text says of which.
     """
     with within(what):
-        return _read(read(data, what=what, limits=limits), what)
+        return _read(read_joblib(data, what=what, limits=limits), what)
 
 
 def _read(found: Any, what: str) -> OldPreprocessor:
@@ -76,11 +76,11 @@ def _read(found: Any, what: str) -> OldPreprocessor:
 
 
 def _flat(part: Any, what: str) -> Iterator[Stub]:
-    """Return the scalers and imputers, those inside of pipelines one by one."""
+    """Return the scalers and imputers; pipelines are flattened."""
     if part is None or (isinstance(part, str) and part == "passthrough"):
         return
     if not isinstance(part, Stub):
-        raise Corrupt(f"{what} holds a {type(part).__name__} and not a scaler or imputer")
+        raise Corrupt(f"{what} holds a {type(part).__name__}, not a scaler or imputer")
     if not part.is_a("Pipeline"):
         yield part
         return
@@ -109,7 +109,7 @@ def _step(stub: Stub, what: str) -> ArrayStep:
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
         if isinstance(error, InvalidInput):
             raise
-        raise Corrupt(f"{what} holds a {stub.kind.name} whose statistics are none: {error}") from error
+        raise Corrupt(f"{what} holds a {stub.kind.name} with invalid statistics: {error}") from error
 
 
 def _standard(fields: Mapping[str, Any]) -> ArrayStep:
@@ -142,7 +142,7 @@ def _imputer(fields: Mapping[str, Any]) -> ArrayStep:
     trained = fields.get("_fill_dtype", fields.get("_fit_dtype", statistics.dtype))  # written since 1.5, since 0.24
     name = np.dtype(trained).name if isinstance(trained, np.dtype) else "float64"
     if name not in (*FLOATS, *INTEGERS):
-        raise Corrupt(f"an imputer of {name} is none of numbers")
+        raise Corrupt(f"an imputer of {name} is not an imputer of numbers")
     strategy = fields.get("strategy", "mean")
     mask = fields.get("indicator_") if fields.get("add_indicator", False) else None
     return Imputer(

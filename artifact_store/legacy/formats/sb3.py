@@ -1,6 +1,6 @@
 """Zips that stable-baselines3 saved, read from their plain text and their tensors. Nothing in them is unpickled.
 
-``data`` is JSON in which each object that is none stands as a pickle and, beside it, in words. Only the words are read:
+``data`` is JSON in which an object that JSON cannot hold is a pickle with plain text beside it. Only the text is read:
 spaces, the class of the policy, schedules, classes in ``policy_kwargs``, each by a fixed table. Networks and optimisers
 are checkpoints of torch (:mod:`.checkpoint`). What the words do not say gets the default of stable-baselines3, and is
 named in ``inferred``; none of it matters to predicting.
@@ -21,9 +21,9 @@ from artifact_store.codecs.sb3.spaces import plain_space
 from artifact_store.codecs.sb3.values import ACTIVATIONS, EXTRACTORS, OPTIMIZERS, plain_settings
 from artifact_store.errors import Corrupt, InvalidOption, NotEncodable
 from artifact_store.legacy.formats.checkpoint import read_torch
-from artifact_store.legacy.formats.sb3_spaces import read_space
+from artifact_store.legacy.formats.sb3_spaces import read_space_text
 from artifact_store.legacy.formats.zip import read_entries
-from artifact_store.legacy.libraries import library
+from artifact_store.legacy.libraries import old_form_library
 from artifact_store.legacy.pickle_reader.limits import LIMITS, Limits
 from artifact_store.legacy.pickle_reader.stubs import refused
 
@@ -100,9 +100,9 @@ def read_sb3(
     given where the file does not say in plain text what it is.
 
     Raises:
-        Corrupt: damaged, odd, a bomb, or no algorithm of stable-baselines3.
+        Corrupt: damaged, not as stable-baselines3 writes it, over a limit, or not one of its algorithms.
         InvalidOption: it does not say what its space is, or not of which algorithm it is.
-        RiskRefused: its policy, or something in ``policy_kwargs``, is a class of somebody's own.
+        RiskRefused: its policy, or something in ``policy_kwargs``, is a class of another library.
         CodecUnavailable: torch is not installed.
     """
     entries = read_entries(data, what=what, limits=limits)
@@ -110,7 +110,7 @@ def read_sb3(
         raise Corrupt(f"{what} is a zip archive without data or policy.pth: stable-baselines3 did not write it")
     record = parse_json(entries["data"], limit=MAX_DATA, what=f"data in {what}")
     if not isinstance(record, dict):
-        raise Corrupt(f"data in {what} is no JSON object")
+        raise Corrupt(f"data in {what} is not a JSON object")
     inferred: list[str] = []
     family, policy = _policy(record, what)
     name = _algorithm(record, family, algorithm, what)
@@ -144,7 +144,7 @@ def _policy(record: Mapping[str, Any], what: str) -> tuple[str, str]:
     """Return the family of algorithms and the alias of the policy, by module and name of its class."""
     described = record.get("policy_class")
     if not isinstance(described, Mapping):
-        raise Corrupt(f"{what} does not say of which class its policy is")
+        raise Corrupt(f"{what} does not name the class of its policy")
     found = _INIT.fullmatch(str(described.get("__init__")))
     key = str(described.get("__module__")), found[1] if found else ""
     if key not in _POLICIES:
@@ -154,7 +154,7 @@ def _policy(record: Mapping[str, Any], what: str) -> tuple[str, str]:
 
 def _algorithm(record: Mapping[str, Any], family: str, given: str | None, what: str) -> str:
     if _OF_OTHERS & set(record):
-        raise refused(what, "is of an algorithm that stable-baselines3 does not have")
+        raise refused(what, "is of an unknown algorithm")
     if family == "on-policy":
         found = "PPO" if "clip_range" in record else "A2C"
     elif family == "TD3" and all(record.get(name) == value for name, value in _DDPG.items()):
@@ -168,7 +168,7 @@ def _algorithm(record: Mapping[str, Any], family: str, given: str | None, what: 
 
 def _space(record: Mapping[str, Any], given: Any, side: str, what: str, inferred: list[str]) -> dict[str, Any]:
     if given is None:
-        return read_space(record.get(side), side, what=what, inexact=inferred)
+        return read_space_text(record.get(side), side, what=what, inexact=inferred)
     if isinstance(given, Mapping):
         return dict(given)
     try:
@@ -181,7 +181,7 @@ def _space(record: Mapping[str, Any], given: Any, side: str, what: str, inferred
 
 
 def _hyperparameters(record: Mapping[str, Any], algorithm: str, what: str, inferred: list[str]) -> dict[str, Any]:
-    """Return what the words say, as JSON in the form of the codec; what they do not say is left out."""
+    """Return what the plain text says, as JSON in the form of the codec; the rest is left out."""
     kinds = HYPERPARAMETERS[algorithm]
     plain: dict[str, Any] = {}
     found: dict[str, Any] = {}
@@ -204,18 +204,18 @@ def _checked(values: Mapping[str, Any], kinds: Mapping[str, str], of: str, what:
     try:
         return dict(plain_settings(SB3Codec(), values, kinds, of))
     except NotEncodable as error:
-        raise Corrupt(f"{what} has a setting that there cannot be: {error}") from error
+        raise Corrupt(f"{what} has an invalid setting: {error}") from error
 
 
 def _is_pickled(value: Any) -> bool:
-    """Say whether it stands there as a pickle, with words beside it."""
+    """Tell whether it is a pickle with plain text beside it."""
     return isinstance(value, Mapping) and ":type:" in value
 
 
 def _policy_kwargs(described: Any, what: str) -> dict[str, Any]:
     """Return the keywords of the policy as JSON in the form of the codec."""
     if not isinstance(described, Mapping):
-        raise Corrupt(f"{what} has policy_kwargs that are none")
+        raise Corrupt(f"{what} has policy_kwargs that are not a mapping")
     given = {name: value for name, value in described.items() if not name.startswith(":")}
     unknown = sorted({*given} - {*POLICY_KWARGS})
     if unknown:
@@ -228,13 +228,13 @@ def _policy_kwargs(described: Any, what: str) -> dict[str, Any]:
 
 
 def _class(text: Any, kind: str, name: str, what: str) -> Any:
-    """Return a class of torch or stable-baselines3 from a fixed table, for the words that stand for it."""
+    """Return a class of torch or stable-baselines3 from a fixed table, by the text that stands for it."""
     found = _CLASS.fullmatch(str(text))
     modules, known = _CLASSES[kind]
     if found is None or found[2] not in known or not re.fullmatch(modules, found[1]):
         raise refused(what, f"has a policy whose {name} is {str(text)[:100]}")
     home = "stable_baselines3.common.sb2_compat.rmsprop_tf_like" if found[2] == "RMSpropTFLike" else _HOMES[kind]
-    return getattr(library(home, "sb3"), found[2])
+    return getattr(old_form_library(home, "sb3"), found[2])
 
 
 def _schedule(described: Mapping[str, Any]) -> Any:
@@ -260,7 +260,7 @@ def _rate(tensors: Mapping[str, Any]) -> float | None:
 
 def _whole(value: Any, name: str, what: str, *, low: int = 0) -> int:
     if type(value) is not int or not low <= value <= MAX_WHOLE_NUMBER:
-        raise Corrupt(f"{what} has {name} {str(value)[:40]!r}, which is no sensible number")
+        raise Corrupt(f"{what} has {name} {str(value)[:40]!r}, which is not a sensible number")
     return value
 
 
@@ -311,5 +311,5 @@ def _tensors(entries: Mapping[str, bytes], what: str, limits: Limits) -> dict[st
         if name == _VARIABLES and value is None:
             found[name] = {}
         elif not isinstance(value, dict):
-            raise Corrupt(f"{name} in {what} holds a {type(value).__name__} and no tensors by name")
+            raise Corrupt(f"{name} in {what} holds a {type(value).__name__}, not tensors by name")
     return found

@@ -26,7 +26,7 @@ _MOST_DIGITS: Final = 8
 _ELIDED: Final = "..."
 
 
-def read_space(record: Any, name: str, *, what: str, inexact: list[str]) -> dict[str, Any]:
+def read_space_text(record: Any, name: str, *, what: str, inexact: list[str]) -> dict[str, Any]:
     """Return the space as JSON, in the form of the codec ``sb3``. What is a guess is added to ``inexact``.
 
     Raises:
@@ -90,7 +90,7 @@ def _listed(text: Any) -> tuple[list[float], str]:
     if isinstance(text, list):  # a list of lists of plain numbers, as JSON
         text = str(text)
     if not isinstance(text, str) or not _NUMBERS.fullmatch(text):
-        raise ValueError(f"{str(text)[:40]!r} are no numbers")
+        raise ValueError(f"{str(text)[:40]!r} are not numbers")
     return [float(number) for number in _NUMBER.findall(text)], text
 
 
@@ -112,7 +112,7 @@ def _cast(values: list[float], dtype: str, shape: tuple[int, ...]) -> Any:
 def _shape(value: Any) -> tuple[int, ...]:
     sides = _integers(value, None).tolist() if value not in ([], "()") else []
     if any(side < 0 for side in sides) or len(sides) > 8:  # noqa: PLR2004 -- no space has more axes
-        raise ValueError(f"{str(value)[:40]!r} is no shape")
+        raise ValueError(f"{str(value)[:40]!r} is not a shape")
     return tuple(sides)
 
 
@@ -122,6 +122,6 @@ def _integers(value: Any, shape: tuple[int, ...] | None) -> Any:
     numbers, text = _listed(str(value) if type(value) is int else value)
     whole = [int(number) for number in numbers]
     if whole != numbers or _ELIDED in text or not whole:
-        raise ValueError(f"{text[:40]!r} are no whole numbers")
+        raise ValueError(f"{text[:40]!r} are not whole numbers")
     array = np.array(whole, np.int64)
     return array if shape is None else array.reshape(shape)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from artifact_store.codecs.sb3.vecnormalize import ObservationNormalizer, RunningStatistics
 from artifact_store.errors import Corrupt, InvalidOption
-from artifact_store.legacy.formats.joblib import read
+from artifact_store.legacy.formats.joblib import read_joblib
 from artifact_store.legacy.pickle_reader.limits import LIMITS, Limits
 from artifact_store.legacy.pickle_reader.numpy_parts import numpy
 from artifact_store.legacy.pickle_reader.stubs import Stub, within
@@ -24,17 +24,17 @@ def read_vecnormalize(data: bytes, *, what: str, limits: Limits = LIMITS) -> Obs
     """Return what normalises as the VecNormalize did when it was saved.
 
     Raises:
-        Corrupt: damaged, or no VecNormalize.
+        Corrupt: damaged, or not a VecNormalize.
         RiskRefused: it names something that only running code could make.
     """
     with within(what):
-        return _read(read(data, what=what, limits=limits), what)
+        return _read(read_joblib(data, what=what, limits=limits), what)
 
 
 def _read(found: Any, what: str) -> ObservationNormalizer:
     if not isinstance(found, Stub) or not found.is_a("VecNormalize"):
         kind = found.kind if isinstance(found, Stub) else type(found).__name__
-        raise Corrupt(f"{what} holds a {kind} and not a VecNormalize")
+        raise Corrupt(f"{what} holds a {kind}, not a VecNormalize")
     fields = found.fields
     keys = fields.get("norm_obs_keys")
     if keys is not None and not (isinstance(keys, list | tuple) and all(isinstance(key, str) for key in keys)):
@@ -65,10 +65,10 @@ def _observations(rms: Any, what: str) -> RunningStatistics | Mapping[str, Runni
 def _statistics(rms: Any, what: str) -> RunningStatistics:
     np = numpy()
     if not isinstance(rms, Stub) or not rms.is_a("RunningMeanStd"):
-        raise Corrupt(f"{what} has no statistics where there should be some")
+        raise Corrupt(f"{what} lacks statistics of the observation")
     mean, var = (np.asarray(rms.fields.get(name)) for name in ("mean", "var"))
     if mean.dtype.kind != "f" or var.dtype.kind != "f":
-        raise Corrupt(f"{what} has statistics that are no numbers")
+        raise Corrupt(f"{what} has statistics that are not numbers")
     return RunningStatistics(mean, var, _number(rms.fields.get("count"), "count", what))
 
 
@@ -83,5 +83,5 @@ def _number(value: Any, name: str, what: str) -> float:
 
 def _switch(value: Any, name: str, what: str) -> bool:
     if type(value) is not bool and not (getattr(value, "shape", None) == () and value.dtype.kind == "b"):
-        raise Corrupt(f"{what} says neither yes nor no to {name}")
+        raise Corrupt(f"{what} has no boolean as {name}")
     return bool(value)

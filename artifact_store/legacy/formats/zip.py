@@ -1,4 +1,4 @@
-"""Zip archives as torch and stable-baselines3 write them, read whole, and only if nothing about them is odd.
+"""Zip archives as torch and stable-baselines3 write them, read whole, and only if they are regular.
 
 An archive is refused before anything is expanded if two entries have one name, a name leads outside, an entry is
 encrypted or compressed in an unusual way, or all of them would take more than any model does.
@@ -32,7 +32,7 @@ def read_entries(data: bytes, *, what: str, limits: Limits = LIMITS) -> dict[str
     """Return all entries by name.
 
     Raises:
-        Corrupt: it is no zip, damaged, odd, or a bomb.
+        Corrupt: it is not a zip archive, is damaged, or expands beyond the limits.
     """
     if len(data) > limits.size:
         raise Corrupt(f"{what} has {len(data):,} bytes, more than the {limits.size:,} that are read")
@@ -42,7 +42,7 @@ def read_entries(data: bytes, *, what: str, limits: Limits = LIMITS) -> dict[str
             _check(infos, what, min(limits.size, max(ALWAYS_ALLOWED, MAX_RATIO * len(data))))
             return {info.filename: _read(archive, info, what) for info in infos}
     except (*_BROKEN, ValueError, LookupError) as error:  # LookupError: offsets beyond the end
-        raise Corrupt(f"{what} is no zip archive, or a damaged one: {error}") from error
+        raise Corrupt(f"{what} is not a zip archive, or is damaged: {error}") from error
 
 
 def _check(infos: list[zipfile.ZipInfo], what: str, limit: int) -> None:
@@ -51,10 +51,10 @@ def _check(infos: list[zipfile.ZipInfo], what: str, limit: int) -> None:
     if len({info.filename.casefold() for info in infos}) != len(infos):
         raise Corrupt(f"{what} has two entries of one name")
     if min((info.header_offset for info in infos), default=1):
-        raise Corrupt(f"{what} has something before its first entry, or none: it was cut, or put together")
+        raise Corrupt(f"{what} has data before its first entry, or no entry: it was cut or concatenated")
     for info in infos:
         if not _stays_inside(info.orig_filename) or info.orig_filename != info.filename:
-            raise Corrupt(f"{what} has an entry with the name {info.orig_filename[:60]!r}, which leads elsewhere")
+            raise Corrupt(f"{what} has the entry {info.orig_filename[:60]!r}, which leads outside of the archive")
         if info.flag_bits & _ENCRYPTED or info.compress_type not in _USUAL:
             raise Corrupt(f"{what} has the entry {info.filename[:60]!r}, encrypted or compressed in an unusual way")
     if sum(info.file_size for info in infos) > limit:

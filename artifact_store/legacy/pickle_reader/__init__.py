@@ -1,1 +1,1 @@
-"""Read a pickle without running it: opcodes, names, limits, and the inert tree that comes of it."""
+"""Read a pickle without running it: opcodes, names, limits, and the inert tree that results."""

@@ -1,4 +1,4 @@
-"""What reading one old file may cost."""
+"""Limits of time and memory for reading one old file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one old file may cost. Generous for every model; small for a bomb."""
+    """Limits for one old file: far above any model, and low enough to stop a decompression bomb."""
 
     size: int = 1 << 30
     """Bytes of the file, and again of what a compressed one expands to."""

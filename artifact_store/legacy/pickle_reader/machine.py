@@ -5,6 +5,8 @@ object of a library becomes an inert :class:`~artifact_store.legacy.pickle_reade
 persistent ids and buffers from elsewhere are refused. What comes out is a tree: finite however it is walked, no deeper
 and no larger than the limits, with no part of it still unfinished. The reference is ``Lib/pickle.py`` and
 ``pickletools`` of CPython 3.11.
+
+Why: docs/decisions/0020-old-pickles-are-read-without-running-them.md
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ def loads(data: bytes, *, what: str = "a pickle", limits: Limits = LIMITS) -> An
     """Return the one value that ``data`` holds, as plain values and stubs.
 
     Raises:
-        Corrupt: the bytes are no pickle, or beyond the limits.
+        Corrupt: the bytes are not a pickle, or exceed the limits.
         RiskRefused: only running code could tell what it is; the text says which name.
     """
     machine = Machine(data, what=what, limits=limits)
@@ -39,9 +41,9 @@ def loads(data: bytes, *, what: str = "a pickle", limits: Limits = LIMITS) -> An
 
 
 class Machine(Cursor):
-    """One pass over pickles that lie one behind the other in ``data``. A budget for all of them together.
+    """A pickle machine for the concatenated pickles in ``data``, with one budget for all of them.
 
-    ``persistent`` says what a persistent id stands for; without it there may be none.
+    ``persistent`` says what a persistent id stands for; without it persistent ids are refused.
     """
 
     def __init__(
@@ -50,8 +52,8 @@ class Machine(Cursor):
         *,
         what: str,
         limits: Limits = LIMITS,
-        find: Callable[[str, Any, Any], Name] = names.find,
-        call: Callable[[str, Any, Any], Any] = names.call,
+        find: Callable[[str, Any, Any], Name] = names.find_name,
+        call: Callable[[str, Any, Any], Any] = names.call_name,
         persistent: Callable[[Any], Any] | None = None,
     ) -> None:
         super().__init__(data, what)
@@ -107,12 +109,12 @@ class Machine(Cursor):
 
     def _pop(self) -> Any:
         if not self._stack or self._stack[-1] is _MARK:
-            self.wrong("takes a value where there is none")
+            self.wrong("takes a value from an empty stack")
         return self._stack.pop()
 
     def _top(self) -> Any:
         if not self._stack or self._stack[-1] is _MARK:
-            self.wrong("takes a value where there is none")
+            self.wrong("takes a value from an empty stack")
         return self._stack[-1]
 
     def _discard(self) -> None:
@@ -134,7 +136,7 @@ class Machine(Cursor):
     def _pop_mark(self) -> list[Any]:
         stack = self._stack
         if not self._marks:
-            self.wrong("closes what was never opened")
+            self.wrong("has no mark to go back to")
         place = next(place for place in range(len(stack) - 1, -1, -1) if stack[place] is _MARK)
         values = stack[place + 1 :]
         del stack[place:]
@@ -158,7 +160,7 @@ class Machine(Cursor):
         try:
             return kind(self.ascii())
         except ValueError:
-            self.wrong("has a number that is none")
+            self.wrong("has an invalid number")
 
     def _int(self, text: str) -> int:
         if len(text) > 2 * names.MAX_INT_BYTES:
@@ -166,7 +168,7 @@ class Machine(Cursor):
         try:
             return int(text)
         except ValueError:
-            self.wrong("has a number that is none")
+            self.wrong("has an invalid number")
 
     def _long(self, size: int) -> None:
         if size > names.MAX_INT_BYTES:
@@ -183,7 +185,7 @@ class Machine(Cursor):
         try:
             self._push(self.line().decode("raw-unicode-escape"))
         except UnicodeDecodeError:
-            self.wrong("has text that is none")
+            self.wrong("has text with an invalid escape")
 
     def _old_text(self, size: int) -> None:
         self._push(self.take(size).decode("latin-1"))
@@ -195,7 +197,7 @@ class Machine(Cursor):
         try:
             self._push(codecs.escape_decode(line[1:-1])[0].decode("latin-1"))
         except ValueError:
-            self.wrong("has text that is none")
+            self.wrong("has text with an invalid escape")
 
     # ------------------------------------------------------------ containers
 
@@ -226,7 +228,7 @@ class Machine(Cursor):
             self._numeric_keys -= 1
             if self._numeric_keys < 0:
                 self.wrong(f"has more than {self._limits.numeric_keys:,} keys that are not text")
-        return names.check_key(key)
+        return names.checked_key(key)
 
     def _add_items(self, values: list[Any]) -> None:
         target = self._top()
@@ -238,7 +240,7 @@ class Machine(Cursor):
 
     def _put(self, place: Any) -> None:
         if type(place) is not int or place < 0:
-            self.wrong("remembers something under no number")
+            self.wrong("stores a value under an invalid memo index")
         value = self._top()
         self._memo[place] = value
         if isinstance(value, Unbuilt):
@@ -246,7 +248,7 @@ class Machine(Cursor):
 
     def _get(self, place: Any) -> None:
         if place not in self._memo:
-            self.wrong("refers to something that it never had")
+            self.wrong("refers to a memo entry that does not exist")
         self._push(self._memo[place])
 
     # ------------------------------------------------------------ names and objects
@@ -273,7 +275,7 @@ class Machine(Cursor):
 
     def _new(self) -> None:
         args, kind = self._pop(), self._pop()
-        self._push(names.new(self.what, kind, args))
+        self._push(names.new_stub(self.what, kind, args))
 
     def _new_with_keywords(self) -> None:
         keywords = self._pop()
@@ -284,13 +286,13 @@ class Machine(Cursor):
     def _instance(self) -> None:
         module, name = self.line(), self.line()
         kind = self._named(module.decode("utf-8", "replace"), name.decode("utf-8", "replace"))
-        self._push(names.new(self.what, kind, tuple(self._pop_mark())))
+        self._push(names.new_stub(self.what, kind, tuple(self._pop_mark())))
 
     def _object(self) -> None:
         values = self._pop_mark()
         if not values:
-            self.wrong("makes an object of nothing")
-        self._push(names.new(self.what, values[0], tuple(values[1:])))
+            self.wrong("makes an object without a class")
+        self._push(names.new_stub(self.what, values[0], tuple(values[1:])))
 
     def _build(self) -> None:
         state, target = self._pop(), self._pop()
@@ -306,7 +308,7 @@ class Machine(Cursor):
             target.state = state
             self._push(self._array_in_file(target) if target.kind == names.ARRAY_IN_FILE else target)
         elif isinstance(target, OrderedDict) and isinstance(state, dict):
-            self._push(target)  # torch hangs the versions of its modules on a state dict; nobody needs them
+            self._push(target)  # the versions of the modules, which torch keeps with a state dict
         else:
             raise refused(self.what, f"sets the state of {_kind(target)}")
 
@@ -314,7 +316,7 @@ class Machine(Cursor):
         """Return the array whose bytes joblib wrote right behind this opcode."""
         fields = stub.fields
         dtype, shape, order = (fields.get(name) for name in ("dtype", "shape", "order"))
-        size = numpy_parts.size_of(shape, dtype)
+        size = numpy_parts.array_bytes(shape, dtype)
         if numpy_parts.holds_objects(dtype):
             return self._nested_array()
         if fields.get("numpy_array_alignment_bytes") is not None:
@@ -328,7 +330,7 @@ class Machine(Cursor):
         array = self._inner()
         self._nested -= 1
         if not numpy_parts.is_array(array):
-            self.wrong("has something else where an array of objects is announced")
+            self.wrong("has another value where an array of objects is expected")
         return array
 
     # ------------------------------------------------------------ what is left
@@ -343,7 +345,7 @@ class Machine(Cursor):
 
     def _persistent_id(self, identity: Any) -> None:
         if self._persistent is None:
-            raise refused(self.what, "has a persistent id, which stands for something outside of it")
+            raise refused(self.what, "has a persistent id, which refers to data outside of it")
         self._push(self._persistent(identity))
 
     def _refuse(self, found: str) -> NoReturn:
@@ -417,11 +419,11 @@ class Machine(Cursor):
         "\x95": _frame,
         "P": lambda self: self._persistent_id(self.line().decode("latin-1")),
         "Q": lambda self: self._persistent_id(self._pop()),
-        "\x82": lambda self: self._refuse("names a class by a number"),
-        "\x83": lambda self: self._refuse("names a class by a number"),
-        "\x84": lambda self: self._refuse("names a class by a number"),
-        "\x97": lambda self: self._refuse("takes a buffer from outside of it"),
-        "\x98": lambda self: self._refuse("takes a buffer from outside of it"),
+        "\x82": lambda self: self._refuse("uses an extension code, which stands for a class"),
+        "\x83": lambda self: self._refuse("uses an extension code, which stands for a class"),
+        "\x84": lambda self: self._refuse("uses an extension code, which stands for a class"),
+        "\x97": lambda self: self._refuse("uses an out-of-band buffer"),
+        "\x98": lambda self: self._refuse("uses an out-of-band buffer"),
     }
     _step: ClassVar[dict[int, Callable[[Machine], None]]] = {ord(code): step for code, step in _steps.items()}
 

@@ -1,4 +1,4 @@
-"""The names that an old pickle may use, and what is made of each: the whole list, exact, and never looked up.
+"""The names that an old pickle may use, and what is made of each: an exact allow list, never imported.
 
 A name is a module and a name without a dot, compared as two texts. What stands here is either rebuilt by our own code
 from plain values, or becomes an inert :class:`~artifact_store.legacy.pickle_reader.stubs.Stub`. Everything else is
@@ -21,7 +21,7 @@ Make = Callable[[tuple[Any, ...]], Any]
 MAX_INT_BYTES: Final = 1024
 
 
-def find(what: str, module: Any, name: Any) -> Name:
+def find_name(what: str, module: Any, name: Any) -> Name:
     """Return the name, if it is in the list.
 
     Raises:
@@ -36,14 +36,14 @@ def find(what: str, module: Any, name: Any) -> Name:
     return found
 
 
-def call(what: str, function: Any, args: Any) -> Any:
-    """Make what ``function(*args)`` would have made, if we have code of our own for that.
+def call_name(what: str, function: Any, args: Any) -> Any:
+    """Return what ``function(*args)`` would return, if this package has its own code for it.
 
     Raises:
-        RiskRefused: we have not.
+        RiskRefused: it has none.
     """
     if not isinstance(args, tuple):
-        raise Corrupt(f"{what} calls something with arguments that are none")
+        raise Corrupt(f"{what} calls something with arguments that are not a tuple")
     make = _MAKERS.get(function) if isinstance(function, Name) else None
     if make is not None:
         return make(args)
@@ -52,7 +52,7 @@ def call(what: str, function: Any, args: Any) -> Any:
     raise refused(what, f"calls {function if isinstance(function, Name) else type(function).__name__}")
 
 
-def new(what: str, kind: Any, args: Any) -> Stub:
+def new_stub(what: str, kind: Any, args: Any) -> Stub:
     """Make the inert object that stands for one of a class of a library.
 
     Raises:
@@ -101,7 +101,7 @@ def _frozenset(args: tuple[Any, ...]) -> frozenset[Any]:
 def _members(args: tuple[Any, ...]) -> list[Any]:
     if len(args) > 1 or not all(isinstance(part, list) for part in args):
         raise Corrupt("a set that is not made from a list")
-    return [check_key(member) for part in args for member in part]
+    return [checked_key(member) for part in args for member in part]
 
 
 def _complex(args: tuple[Any, ...]) -> complex:
@@ -116,11 +116,11 @@ def _ordered(args: tuple[Any, ...]) -> OrderedDict[Any, Any]:
         raise Corrupt("an ordered dict that is not made from a list of pairs")
     if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):  # noqa: PLR2004
         raise Corrupt("an ordered dict that is not made from a list of pairs")
-    return OrderedDict((check_key(key), value) for key, value in pairs)
+    return OrderedDict((checked_key(key), value) for key, value in pairs)
 
 
 def _default(args: tuple[Any, ...]) -> dict[Any, Any]:
-    """A plain dict: what the missing ones would have been was only of use in training."""
+    """A plain dict: the default of missing keys was of use in training only."""
     if len(args) > 1 or not all(part is None or isinstance(part, Name) for part in args):
         raise Corrupt("a defaultdict that is not made from a class")
     return {}
@@ -135,7 +135,7 @@ def _from_clock(kind: Callable[..., Any], size: int) -> Make:
         if not isinstance(packed, bytes) or len(packed) != size or len(zone) > 1:
             raise Corrupt(f"a {kind.__name__} of another size")
         if not all(isinstance(part, dt.timezone) for part in zone):
-            raise Corrupt(f"a {kind.__name__} in a time zone that is none")
+            raise Corrupt(f"a {kind.__name__} with an invalid time zone")
         return _checked(kind, packed, *zone)
 
     return make
@@ -160,19 +160,19 @@ def _checked(kind: Callable[..., Any], *args: Any) -> Any:
     try:
         return kind(*args)
     except (TypeError, ValueError, OverflowError) as error:
-        raise Corrupt(f"a {kind.__name__} that is none: {error}") from error
+        raise Corrupt(f"an invalid {kind.__name__}: {error}") from error
 
 
 def _object(args: tuple[Any, ...]) -> Stub:
     """An object of a library's class, as protocols 0 and 1 spell it."""
-    kind = args[0] if args and isinstance(args[0], Name) else None  # what is none may be endless to write, or to hash
+    kind = args[0] if args and isinstance(args[0], Name) else None  # others may take for ever to print
     if len(args) != 3 or kind not in _INERT or args[1:] != (Name("builtins", "object"), None):  # noqa: PLR2004
         raise refused("an object of", str(kind or "no class"))
     return Stub(kind)
 
 
-def check_key(key: Any) -> Any:
-    """Return the key of a dict or the member of a set, if hashing and comparing it takes no time worth mentioning.
+def checked_key(key: Any) -> Any:
+    """Return the key of a dict or the member of a set, if hashing and comparing it is cheap.
 
     Raises:
         Corrupt: it is nested or cannot be a key.
@@ -217,7 +217,7 @@ _MAKERS: Final[dict[Name, Make]] = {
     Name("datetime", "timedelta"): _timedelta,
     Name("datetime", "timezone"): _timezone,
     Name("numpy", "dtype"): lambda args: Unbuilt(numpy_parts.dtype_of(args)),
-    **dict.fromkeys(_names(_MULTIARRAY, "_reconstruct"), numpy_parts.blank),
+    **dict.fromkeys(_names(_MULTIARRAY, "_reconstruct"), numpy_parts.empty_array),
     **dict.fromkeys(_names(_MULTIARRAY, "scalar"), numpy_parts.scalar_of),
     **dict.fromkeys(_names(_NUMERIC, "_frombuffer"), numpy_parts.from_buffer),
 }

@@ -11,7 +11,7 @@ import re
 from typing import Any, Final
 
 from artifact_store.errors import Corrupt
-from artifact_store.legacy.libraries import library
+from artifact_store.legacy.libraries import old_form_library
 from artifact_store.legacy.pickle_reader.stubs import Name, Unbuilt, refused
 
 MAX_DIMENSIONS: Final = 32
@@ -24,7 +24,7 @@ _HIGHEST_LETTER: Final = 0x10FFFF
 
 def numpy() -> Any:
     """Import numpy."""
-    return library("numpy", "sklearn")
+    return old_form_library("numpy", "sklearn")
 
 
 def dtype_of(args: tuple[Any, ...]) -> Any:
@@ -65,7 +65,7 @@ def _unit(metadata: Any) -> str:
     return f"{number}{unit}"
 
 
-def blank(args: tuple[Any, ...]) -> Unbuilt:
+def empty_array(args: tuple[Any, ...]) -> Unbuilt:
     """Return the empty array that ``numpy``'s ``_reconstruct`` makes, whose contents are still to come.
 
     Raises:
@@ -101,7 +101,7 @@ def from_buffer(args: tuple[Any, ...]) -> Any:
     axes = args[4] if len(args) == 5 else None  # noqa: PLR2004
     if order == "K" and axes is not None:
         if not isinstance(axes, tuple) or sorted(map(repr, axes)) != sorted(map(repr, range(array.ndim))):
-            raise Corrupt("an array whose axes are no order of its axes")
+            raise Corrupt("an array whose axes are not a permutation")
         return array.transpose(axes)
     if order not in ("C", "F"):
         raise Corrupt("an array in no known order")
@@ -115,7 +115,7 @@ def scalar_of(args: tuple[Any, ...]) -> Any:
     return array_of(args[1], (), args[0], "C")[()]
 
 
-def size_of(shape: Any, dtype: Any) -> int:
+def array_bytes(shape: Any, dtype: Any) -> int:
     """Return how many bytes such an array takes."""
     return _count(shape, dtype, numpy()) * int(dtype.itemsize)
 
@@ -134,7 +134,7 @@ def array_of(contents: Any, shape: Any, dtype: Any, order: str) -> Any:
     """Return an array of exactly these bytes.
 
     Raises:
-        Corrupt: they are more or less than the shape says, or no values of that dtype.
+        Corrupt: they are more or less than the shape says, or not values of that dtype.
     """
     np = numpy()
     count = _count(shape, dtype, np)
@@ -142,9 +142,9 @@ def array_of(contents: Any, shape: Any, dtype: Any, order: str) -> Any:
         try:
             contents = contents.encode("latin-1")
         except UnicodeEncodeError as error:
-            raise Corrupt("an array whose contents are no bytes") from error
+            raise Corrupt("an array whose contents are not bytes") from error
     if not isinstance(contents, bytes | bytearray):
-        raise Corrupt("an array whose contents are no bytes")
+        raise Corrupt("an array whose contents are not bytes")
     if dtype.hasobject or dtype.itemsize == 0 or count * dtype.itemsize != len(contents):
         raise Corrupt(f"an array of {count} times {dtype}, and there are {len(contents)} bytes")
     flat = np.frombuffer(contents, dtype).copy() if count else np.empty(0, dtype)
@@ -173,7 +173,7 @@ def _count(shape: Any, dtype: Any, np: Any) -> int:
         raise Corrupt("an array without a dtype")
     if not isinstance(shape, tuple) or len(shape) > MAX_DIMENSIONS:
         raise Corrupt("an array without a usable shape")
-    whole = (int, *(np.dtype(kind).type for kind in "bBhHiIlLqQ"))  # a time is an integer to numpy, and no size
+    whole = (int, *(np.dtype(kind).type for kind in "bBhHiIlLqQ"))  # a time is an integer to numpy, but not a size
     if not all(type(side) in whole and 0 <= side < 1 << 62 for side in shape):
         raise Corrupt("an array whose shape is not a tuple of sizes")
     return math.prod(int(side) for side in shape)
@@ -186,4 +186,4 @@ def _check_values(flat: Any, np: Any) -> None:
     if flat.dtype.kind == "U" and flat.size:
         letters = flat.view(np.dtype("u4").newbyteorder(flat.dtype.byteorder))
         if letters.max(initial=0) > _HIGHEST_LETTER:
-            raise Corrupt("an array of text with letters that are none")
+            raise Corrupt("an array of text with invalid characters")

@@ -1,6 +1,6 @@
 """Plain JSON values of what an old file holds beside the model: configuration, names, history.
 
-Numpy's numbers become Python's, arrays and tuples lists, dates ISO text. What is none of that is left out, by name.
+Numpy's numbers become Python's, arrays and tuples lists, dates ISO text. Anything else is left out and named.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What stands for an object of a library when an old pickle is read: its name and what was pickled, and no behaviour.
+"""What stands for an object of a library when an old pickle is read: its name and what was pickled, without behaviour.
 
 None of these classes can be made to do anything by what is stored: they import nothing and call nothing.
 """
@@ -40,7 +40,7 @@ class Stub:
         """The attributes that were pickled.
 
         Raises:
-            Corrupt: there are none, or not by name.
+            Corrupt: there are no attributes, or their names are not text.
         """
         if not isinstance(self.state, dict) or not all(isinstance(name, str) for name in self.state):
             raise Corrupt(f"a pickled {self.kind} without attributes")
@@ -63,7 +63,7 @@ class Unbuilt:
 
 @contextmanager
 def within(what: str) -> Iterator[None]:
-    """Name the file in what is said about a part of it, which does not know in which file it is.
+    """Put the name of the file before errors about a part of it.
 
     A pickle may put any value in any place. Where one is used as what it is not, Python says so in a word of its own.
     """

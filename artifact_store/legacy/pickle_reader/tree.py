@@ -1,7 +1,7 @@
 """What came out of a pickle has to be a tree that any code can walk: finite, bounded, finished.
 
-A pickle of a few bytes can refer to one list a million times over, or to a list from inside itself. Whoever compares,
-prints or copies that never ends, so it is found here, in time linear in the number of objects.
+A pickle of a few bytes can refer to one list a million times, or to a list from inside itself. Comparing, printing or
+copying that would not end, so it is detected here, in time linear in the number of objects.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class _Walk:
 
 
 def _parts(value: Any) -> Iterable[Any] | None:
-    """Return what a container holds, and nothing for what is none."""
+    """Return what a container holds, and ``None`` for anything else."""
     if isinstance(value, list | tuple | set | frozenset):
         return value
     if isinstance(value, dict):

@@ -1,1 +1,1 @@
-"""Old trees of models: what lies where, what it is called, and what a new run makes of it."""
+"""Old trees of models: their layout, their file names, and their conversion into runs."""

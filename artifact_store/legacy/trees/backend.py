@@ -20,7 +20,7 @@ from artifact_store.canonical import canonical, sha256
 from artifact_store.core import keys
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
-from artifact_store.core.pointer import Note, advance
+from artifact_store.core.pointer import PublishInfo, advance
 from artifact_store.core.policy import Later
 from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.store_record import StoreRecord
@@ -35,7 +35,7 @@ from artifact_store.errors import (
 )
 from artifact_store.legacy.trees.convert import EPOCH, Conversion, Opened, convert, open_old
 from artifact_store.legacy.trees.layout import OldAlias, OldRun, Tree
-from artifact_store.legacy.trees.single_file import look
+from artifact_store.legacy.trees.single_file import scan_path
 from artifact_store.ops.context import Context, OpenedStore
 from artifact_store.storage.base import Backend, Blob, Capabilities, Entry, Precondition, Version
 from artifact_store.storage.conditional_write import RetryPolicy
@@ -125,7 +125,7 @@ class LegacyBackend(Backend):
     Which runs there are is looked up once, when it is made; a run that is added later is seen by a new one.
 
     Raises:
-        ContainerNotFound, NotAStore: there is no such folder, or no old models in it.
+        ContainerNotFound, NotAStore: there is no such folder, or it holds no old models.
     """
 
     engine = "legacy"
@@ -137,7 +137,7 @@ class LegacyBackend(Backend):
     def __init__(self, path: str | Path, *, registry: CodecRegistry | None = None) -> None:
         self._path, self._registry = at_home(path), registry
         self.url = str(path)
-        self.tree: Tree = look(path)
+        self.tree: Tree = scan_path(path)
         form = "an old model" if self._path.is_file() else "an old tree"
         self.read_only = (
             f"{self.url} is {form} and only read. Bring its runs into a store first: "
@@ -183,7 +183,7 @@ class LegacyBackend(Backend):
         return self._scratch.memory.stream(key, size=size)
 
     def list(self, prefix: str) -> Iterator[Entry]:
-        """Yield every object below ``prefix``, after converting what is there; what cannot be converted has none."""
+        """Yield every object below ``prefix`` after converting the runs there; one that cannot be has no objects."""
         found = [Entry(keys.STORE_MARKER, len(_RECORD.to_bytes()), EPOCH)]
         for key in self.tree.keys:
             for alias in self._model(key).aliases:
@@ -256,7 +256,7 @@ class LegacyBackend(Backend):
             raise copy.copy(alias.error) if alias.error is not None else Corrupt(f"{alias.source} names no run")
         manifest = self._manifest(alias.run)
         mark = sha256(canonical([alias.name, manifest.digest]))[:32]
-        note = Note(mark, manifest.created_at, "an old tree", f"as in {alias.source}")
+        note = PublishInfo(mark, manifest.created_at, "an old tree", f"as in {alias.source}")
         return advance(None, alias.key, alias.name, manifest, note).pointer.to_bytes()
 
     def _run_at(self, key: ModelKey, rest: tuple[str, ...]) -> OldRun | None:
@@ -277,10 +277,10 @@ class LegacyBackend(Backend):
         return model
 
     def _derived_id(self, run: OldRun) -> RunId:
-        """Return the id of a run that the tree has none for; this takes reading it."""
+        """Return the id of a run that has none in the tree; the run has to be read for it."""
         try:
             return self._conversion(run).run_id
-        except ArtifactStoreError:  # whoever reads the run is told
+        except ArtifactStoreError:  # reading the run raises it again
             return self._open(run).spare_id
 
     # ------------------------------------------------------------ converting, each once

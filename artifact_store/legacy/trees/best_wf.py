@@ -1,7 +1,7 @@
 """The best model of a walk-forward where old programs look for it: ``metadata/best_wf_gru_BTCEUR.pt`` and its parts.
 
-All of them are copies of files in the folder of an exported run. That tells which may be replaced: a file that is no
-such copy was put there by others, and stays.
+All of them are copies of files in the folder of an exported run. Only such copies are replaced: any other file
+was not written by an export, and stays.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 from artifact_store import private_files
 from artifact_store.core.keys import ModelKey
 from artifact_store.errors import InvalidOption
-from artifact_store.legacy.trees import names as file_names
+from artifact_store.legacy.trees import file_names
 
 MODEL_FILE: Final = {"gru": "model.pth", "lightgbm": "model.pkl", "ppo": "model.zip"}
 """What the model is called in the folder of a run."""
@@ -30,7 +30,7 @@ _BESIDE: Final = {
 """What comes behind ``best_wf_gru_BTCEUR``, and what it is called in the folder of a run."""
 
 
-def check(key: ModelKey, home: Path) -> None:
+def check_replaceable(key: ModelKey, home: Path) -> None:
     """Refuse to replace what no export wrote. ``home`` is the folder of the runs of the model.
 
     Raises:
@@ -40,12 +40,12 @@ def check(key: ModelKey, home: Path) -> None:
         copied = any(_are_same(path, other / name) for other in (home.iterdir() if home.is_dir() else ()))
         if os.path.lexists(path) and not copied:
             raise InvalidOption(
-                f"{path} is there already, and is no copy of a run that was exported: it is not overwritten. Move it "
+                f"{path} exists, and is not a copy of an exported run: it is not overwritten. Move it "
                 "out of the way, or export the run by its id"
             )
 
 
-def write(key: ModelKey, home: Path, run: Path) -> None:
+def write_best(key: ModelKey, home: Path, run: Path) -> None:
     """Copy the files of the run's folder to where the best model is looked for.
 
     The old model goes first and the new one comes last, so that a crash leaves no best model, and never the parts of

@@ -22,8 +22,7 @@ from artifact_store.draft import Draft
 from artifact_store.errors import ArtifactStoreError, Corrupt, Problem
 from artifact_store.features.schema import FeatureSchema
 from artifact_store.legacy.pickle_reader.limits import LIMITS
-from artifact_store.legacy.trees import features, layout
-from artifact_store.legacy.trees import names as file_names
+from artifact_store.legacy.trees import features, file_names, layout
 from artifact_store.legacy.trees.families import READERS, Parts
 from artifact_store.legacy.trees.layout import OldRun
 from artifact_store.legacy.trees.notes import MAX_NOTES, parse_notes
@@ -54,7 +53,7 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ConversionReport:
     """What came of reading an old run, in words: what was found, what was concluded, and which parts were refused."""
 
     features: str = ""
@@ -79,7 +78,7 @@ class Conversion:
     tags: Mapping[str, str]
     requires: tuple[str, ...] = ()
     """The components that predicting needs, those that could not be read included."""
-    told: Told = field(default_factory=Told)
+    report: ConversionReport = field(default_factory=ConversionReport)
 
     def fill(self, draft: Draft) -> None:
         """Put everything into a draft of this run.
@@ -103,7 +102,7 @@ def open_old(old: OldRun) -> Opened:
     unread: dict[str, ArtifactStoreError] = {}
     for role, path in old.files.items():
         try:
-            data[role] = layout.read(path, limit=MAX_NOTES if role in _NOTES else MAX_FILE)
+            data[role] = layout.read_file(path, limit=MAX_NOTES if role in _NOTES else MAX_FILE)
         except ArtifactStoreError as error:
             unread[role] = error
     digests = {path.name: sha256(data[role]) if role in data else None for role, path in old.files.items()}
@@ -114,7 +113,7 @@ def convert(opened: Opened) -> Conversion:
     """Return what the new run is to hold.
 
     Raises:
-        Corrupt: the model is missing, damaged, or none of its family.
+        Corrupt: the model is missing, damaged, or of another family.
         RiskRefused: it could be read only by running what is stored.
         FeatureMismatch: what is stored about its features contradicts the model, or itself.
         AccessDenied, CodecUnavailable: it may not be read, or needs a library that is not installed.
@@ -129,7 +128,7 @@ def convert(opened: Opened) -> Conversion:
     notes = {role: parse_notes(names[role], opened.data[role]) for role in _NOTES if role in opened.data}
     try:
         parts = READERS[old.key.model_type](opened.data, names, notes)
-        recovered = features.recover(parts.evidence, **parts.schema)
+        recovered = features.recover_features(parts.evidence, **parts.schema)
     except ArtifactStoreError:
         raise
     except Exception as error:  # a library met what it did not expect; the other runs of the tree go on
@@ -158,7 +157,7 @@ def _assembled(opened: Opened, parts: Parts, recovered: features.Recovered) -> C
         metrics=parts.metrics,
         tags=tags,
         requires=tuple(sorted(needs)),
-        told=Told(
+        report=ConversionReport(
             features=str(recovered),
             found=(*parts.found, *(f"{name} is left behind" for name in old.left)),
             inferred=(

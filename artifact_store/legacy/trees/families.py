@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from artifact_store.errors import ArtifactStoreError, Corrupt, FeatureMismatch
 from artifact_store.features.schema import Observation
-from artifact_store.legacy.libraries import library
-from artifact_store.legacy.trees import names as file_names
+from artifact_store.legacy.libraries import old_form_library
+from artifact_store.legacy.trees import file_names
 from artifact_store.legacy.trees.features import Claim, Evidence, Fitted, claim_of
 from artifact_store.legacy.trees.notes import Notes, numbers, read_old_time
 
@@ -72,7 +72,7 @@ def read_gru(data: Data, names: Names, notes: NotesByRole) -> Parts:
     """Read a GRU: the checkpoint, and the preprocessor beside it.
 
     Raises:
-        Corrupt, RiskRefused, CodecUnavailable: it is no checkpoint of a GRU, or not one that can be read safely.
+        Corrupt, RiskRefused, CodecUnavailable: it is not a checkpoint of a GRU, or cannot be read safely.
     """
     from artifact_store.codecs.torch.state import TorchState
     from artifact_store.legacy.formats.checkpoint import read_checkpoint
@@ -204,13 +204,13 @@ def read_lightgbm_run(data: Data, names: Names, notes: NotesByRole) -> Parts:
     """Read a LightGBM model: its text goes through a process of its own before this one parses it.
 
     Raises:
-        Corrupt, RiskRefused, CodecUnavailable: it is no LightGBM model, or not one that can be read safely.
+        Corrupt, RiskRefused, CodecUnavailable: it is not a LightGBM model, or cannot be read safely.
     """
-    from artifact_store.legacy.formats.lightgbm import build, read_lightgbm
+    from artifact_store.legacy.formats.lightgbm import build_lightgbm, read_lightgbm
 
     name = names[file_names.MODEL]
     found = read_lightgbm(data[file_names.MODEL], what=name)
-    model = build(found)
+    model = build_lightgbm(found)
     booster = getattr(model, "booster_", model)
     parts = _begun(booster.num_feature(), f"max_feature_idx in {name}", names, notes, found.metadata)
     own = Claim(f"the booster in {name}", tuple(booster.feature_name()))
@@ -253,8 +253,8 @@ def _add_importance(parts: Parts, data: Data, names: Names) -> None:
 
 
 def _table(data: bytes) -> Any:
-    library("pyarrow", "tables")  # which pandas would only miss with an error of its own
-    pd = library("pandas", "tables")
+    old_form_library("pyarrow", "tables")  # which pandas would only miss with an error of its own
+    pd = old_form_library("pandas", "tables")
     _check_table(data)
     frame = pd.read_parquet(io.BytesIO(data), engine="pyarrow")
     if sorted(map(str, frame.columns)) != ["feature", "importance"]:
@@ -271,18 +271,18 @@ def _check_table(data: bytes) -> None:
         rows, schema = file.metadata.num_rows, file.schema_arrow
         words = [column.name for column in schema if not pa.types.is_primitive(column.type)]
         if rows > _MOST_ROWS or len(schema) > 3 or words != ["feature"]:  # noqa: PLR2004 -- and the index of a frame
-            raise Corrupt(f"no table of features and their importances: {rows:,} rows of {schema.names[:9]}")
+            raise Corrupt(f"not a table of features and their importances: {rows:,} rows of {schema.names[:9]}")
         names = file.read(columns=["feature"]).column("feature").unique().to_pylist()
     longest = max(map(len, map(str, names)), default=0)
     if longest * rows > _MOST_LETTERS:
-        raise Corrupt(f"no table of features and their importances: {rows:,} rows with names of {longest:,} letters")
+        raise Corrupt(f"not a table of features and their importances: {rows:,} rows with names of {longest:,} letters")
 
 
 def read_ppo(data: Data, names: Names, notes: NotesByRole) -> Parts:
     """Read an algorithm of stable-baselines3 and the VecNormalize beside it.
 
     Raises:
-        Corrupt, RiskRefused, InvalidOption, CodecUnavailable: it is none, or not one that can be read safely.
+        Corrupt, RiskRefused, InvalidOption, CodecUnavailable: it is not an algorithm, or cannot be read safely.
     """
     from artifact_store.codecs.sb3.policy import build_algorithm
     from artifact_store.legacy.formats.sb3 import read_sb3
@@ -326,7 +326,7 @@ def _add_vecnormalize(parts: Parts, data: Data, names: Names, shape: tuple[int, 
 
 
 def _zip_time(data: bytes) -> datetime | None:
-    """Return when the newest entry was written, by the clock of that machine; what has no clock writes 1980."""
+    """Return when the newest entry was written, by the clock of that machine; a writer without a clock writes 1980."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         times = [entry.date_time for entry in archive.infolist()]
     newest = max(times, default=_NO_TIME)

@@ -40,7 +40,7 @@ class Claim:
 
     @property
     def real(self) -> bool:
-        """Whether there are names that somebody gave, and not a library."""
+        """Whether there are names that a person gave, and not a library."""
         return bool(self.names) and not all(map(_MADE_UP.fullmatch, self.names))
 
 
@@ -122,7 +122,7 @@ def claim_of(origin: str, values: Mapping[str, Any]) -> Claim:
     )
 
 
-def recover(evidence: Evidence, **options: Any) -> Recovered:
+def recover_features(evidence: Evidence, **options: Any) -> Recovered:
     """Return the features by the rule. ``options`` go to the schema as they are.
 
     Raises:
@@ -131,7 +131,7 @@ def recover(evidence: Evidence, **options: Any) -> Recovered:
     if evidence.observation is not None:
         return _observed(evidence, evidence.observation, options)
     if not 0 < evidence.width <= _MAX:
-        raise FeatureMismatch(f"the model takes {evidence.width} inputs ({evidence.width_from}), which none can have")
+        raise FeatureMismatch(f"the model takes {evidence.width} inputs ({evidence.width_from}), which is not possible")
     if any(claim.real and _read(evidence, claim.names, claim) is None for claim in evidence.claims):
         raise _contradiction(evidence, "stored names do not fit that")
     stored = _stored(evidence)
@@ -291,7 +291,7 @@ def _disagree(one: _Reading, other: _Reading) -> FeatureMismatch:
         if _plain(left) != _plain(right)
     )
     return FeatureMismatch(
-        f"the {one.origin} and the {other.origin} say two things: as input {place} the one has {left!r}, the other "
+        f"the {one.origin} and the {other.origin} disagree: as input {place} the one has {left!r}, the other "
         f"{right!r}. Remove the file that is wrong from the old run",
         missing=[name for name in one.chosen if name not in other.chosen],
         extra=[name for name in other.chosen if name not in one.chosen],

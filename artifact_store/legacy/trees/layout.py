@@ -27,7 +27,7 @@ from artifact_store.errors import (
     Unavailable,
     Unsupported,
 )
-from artifact_store.legacy.trees.names import (
+from artifact_store.legacy.trees.file_names import (
     BEST_WF,
     BESTS,
     FAMILIES,
@@ -56,7 +56,7 @@ class OldRun:
     """One trained model of an old tree.
 
     ``source`` is its folder, or its file where it has none, relative to the folder of the models and with slashes on
-    every platform. ``run_id`` is none where the tree has no name for it. ``files`` maps what a file is for to where it
+    every platform. ``run_id`` is ``None`` where the tree has no id. ``files`` maps what a file is for to where it
     lies; ``left`` names those of its folder that mean nothing here. ``alias`` is set where the file itself is one.
     """
 
@@ -106,7 +106,7 @@ def scan(path: str | Path) -> Tree:
         raise ContainerNotFound(f"{given} is not a folder; name the old tree's folder 'models', or the one above it")
     models, only = _models_folder(given)
     if (models / STORE_MARKER).is_file():
-        raise NotAStore(f"{models} is a store already, and no old tree: ArtifactStore opens it as it is")
+        raise NotAStore(f"{models} is a store already, not an old tree: ArtifactStore opens it as it is")
     scanner = _Scanner(Tree(models))
     scanner.models(only)
     tree = scanner.finished()
@@ -118,11 +118,11 @@ def scan(path: str | Path) -> Tree:
     return tree
 
 
-def read(path: Path, *, limit: int) -> bytes:
+def read_file(path: Path, *, limit: int) -> bytes:
     """Return what is in a file of an old tree; a symbolic link is not followed.
 
     Raises:
-        Corrupt: it is no regular file, or has more than ``limit`` bytes.
+        Corrupt: it is not a regular file, or has more than ``limit`` bytes.
         AccessDenied, Unavailable: the operating system does not give it.
     """
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -225,7 +225,7 @@ class _Scanner:
             types = ", ".join(FAMILIES)
             self._problem(
                 folder,
-                Unsupported(f"{folder.name!r} is none of the model types {types}: name the folder that holds those"),
+                Unsupported(f"{folder.name!r} is not one of the model types {types}: name the folder that holds those"),
             )
 
     def _walk(self, folder: Path, model_type: str, symbol: tuple[str, ...], depth: int = 0) -> None:
@@ -277,7 +277,7 @@ class _Scanner:
             key = self._key(folder / name, kind, own)
             if key is not None:
                 paths = {role: folder / file for role, file in files.items()}
-                run_id = as_run_id(time or "")  # where there is none, it is derived from the content
+                run_id = as_run_id(time or "")  # without one it is derived from the content
                 self._add(key, run_id, folder / name, paths, set(), alias)
 
     def _add(
@@ -333,7 +333,7 @@ class _Scanner:
                 self._tree.problems.append(Problem(run.source, error))
 
     def _key(self, where: Path, model_type: str, symbol: tuple[str, ...]) -> ModelKey | None:
-        """Return the key, or tell once why there is none."""
+        """Return the key, or report once why the name is refused."""
         try:
             return as_key(model_type, symbol)
         except InvalidName as error:
@@ -389,23 +389,23 @@ def _pointed_at(path: Path) -> str:
     """Return the run id that the text of a pointer ends with, whatever machine has written it.
 
     Raises:
-        Corrupt: it is no text, or ends with something that is no run id.
+        Corrupt: it is not text, or does not end with a run id.
     """
     if _is_link(path):
         text = str(path.readlink())
     elif path.is_dir():  # a copy that was made through the link
-        text = parse_notes(METADATA, read(path / "metadata.json", limit=MAX_NOTES)).text("run_id") or ""
+        text = parse_notes(METADATA, read_file(path / "metadata.json", limit=MAX_NOTES)).text("run_id") or ""
     else:
-        data = read(path, limit=_MAX_POINTER)
+        data = read_file(path, limit=_MAX_POINTER)
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            raise Corrupt(f"{path.name} is no text: {error}") from error
+            raise Corrupt(f"{path.name} is not text: {error}") from error
     last = re.split(r"[/\\]", text.strip().rstrip("/\\"))[-1].strip()
     try:
         return RunId(last)
     except InvalidName as error:
-        raise Corrupt(f"{path.name} names {last[:60]!r}, which is no run: {error.why}") from error
+        raise Corrupt(f"{path.name} names {last[:60]!r}, which is not a run: {error.why}") from error
 
 
 def _best(key: ModelKey, bests: list[OldRun]) -> OldAlias:

@@ -1,7 +1,7 @@
 """The JSON notes beside an old model, as far as they can be read.
 
 The old writer stopped in the middle where a number was numpy's, so a document may end anywhere: what stands before that
-place is kept, what is missing is said. Nothing here is believed for more than what it says about features and settings.
+place is kept, what is missing is said. It is trusted only for features and settings.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ def parse_notes(name: str, data: bytes) -> Notes:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        return Notes(name, damage=f"{name} is no text: {error}")
+        return Notes(name, damage=f"{name} is not text: {error}")
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         return _salvaged(name, text, str(error))
     if not isinstance(value, dict):
-        return Notes(name, damage=f"{name} holds no JSON object")
+        return Notes(name, damage=f"{name} does not hold a JSON object")
     if not _shallow(value, MAX_DEPTH - 2):
         return Notes(name, damage=f"{name} is nested too deeply")
     return Notes(name, value)

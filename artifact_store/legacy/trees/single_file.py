@@ -10,8 +10,7 @@ from typing import Final
 
 from artifact_store.core.keys import LATEST, ModelKey
 from artifact_store.errors import ContainerNotFound, InvalidName, NotFound, Unsupported
-from artifact_store.legacy.trees.layout import OldAlias, OldRun, Tree, as_key, scan
-from artifact_store.legacy.trees.names import (
+from artifact_store.legacy.trees.file_names import (
     BESTS,
     FAMILIES,
     MODEL,
@@ -23,6 +22,7 @@ from artifact_store.legacy.trees.names import (
     loose_name,
     only_model,
 )
+from artifact_store.legacy.trees.layout import OldAlias, OldRun, Tree, as_key, scan
 from artifact_store.storage.home import at_home
 from artifact_store.storage.local.errors import translated
 
@@ -30,7 +30,7 @@ _SYMBOL_PARTS: Final = 2
 """Folders that a symbol may take, as in ``gru/BTC/EUR/20240816_142301/model.pth``."""
 
 
-def look(path: str | Path) -> Tree:
+def scan_path(path: str | Path) -> Tree:
     """Return what there is at ``path``: an old tree, or one file of a model, which ``latest`` then names.
 
     In a tree ``path`` is its folder ``models``, the folder above, or that of one model type. A file gets its key and
@@ -39,16 +39,16 @@ def look(path: str | Path) -> Tree:
     Raises:
         ContainerNotFound: there is nothing at ``path``.
         NotAStore: it is a folder without old models.
-        Unsupported: it is a file, and none that old models have.
+        Unsupported: it is a file with another suffix than old models have.
         AccessDenied: its folder may not be looked into.
         InvalidName: it is too long for the file system.
     """
     given = at_home(path)
     with translated(given):
-        return _look(given)
+        return _scan_path(given)
 
 
-def _look(given: Path) -> Tree:
+def _scan_path(given: Path) -> Tree:
     if not given.is_file():
         if not given.is_dir() and given.suffix in SUFFIXES:
             raise ContainerNotFound(f"there is no file {given}: name the file of an old model, or a folder of them")
@@ -62,7 +62,7 @@ def _look(given: Path) -> Tree:
 def old_models(path: str | Path) -> Tree | None:
     """Return what there is of old models at ``path``, or nothing where there is no model file in the old form."""
     try:
-        found = look(path)
+        found = scan_path(path)
     except (NotFound, Unsupported):
         return None
     return found if any(MODEL in run.files for run in found.runs) else None

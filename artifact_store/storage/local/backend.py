@@ -3,6 +3,8 @@
 Guarantees on POSIX: a write is visible whole or not at all, and what was acknowledged survives a power cut, with
 every folder that it needed. Nothing below the root is reached through a symlink. Does not guarantee conditional
 writes on network mounts (it refuses them there) or durable names on Windows, which cannot flush a folder.
+
+Why: docs/decisions/0019-the-local-disk-without-fsspec.md
 """
 
 from __future__ import annotations

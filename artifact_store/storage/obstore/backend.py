@@ -4,6 +4,8 @@ Guarantees what :mod:`artifact_store.storage.base` asks for, on servers that hon
 ``If-Match`` on PUT; some S3-compatible ones accept and ignore them, which is for the store to probe. Requests are
 repeated by obstore itself, a few times and within the deadline: so a conflict may be the echo of a write of ours
 whose answer was lost.
+
+Why: docs/decisions/0008-two-s3-engines.md
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ Guarantees what :mod:`artifact_store.storage.base` asks for, on servers that hon
 ``If-Match`` on PUT and on CompleteMultipartUpload. Some S3-compatible servers accept and ignore them: that is for
 the store to probe. A request is tried once, so that a conflict is not the echo of our own repetition more often
 than it must be (the HTTP client below still sends a PUT again when a kept-alive connection turns out to be closed).
+
+Why: docs/decisions/0008-two-s3-engines.md
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ class LightGBMAdapter(BaseModelAdapter):
     def predict(self, X: Any, *, preselected: bool = False, **matching: Any) -> Any:
         """Return a value for each row; a label where the labels are known (``classes``), as in scikit-learn.
 
-        A booster that somebody saved without its labels says what ``Booster.predict`` says, probabilities for
+        A booster that was saved without its labels returns what ``Booster.predict`` says, probabilities for
         instance. For the rest see :meth:`BaseModelAdapter.predict`.
         """
         found = self.model_matrix(X, preselected=preselected, **matching)
@@ -107,7 +107,7 @@ class LightGBMAdapter(BaseModelAdapter):
         """Return one column of probabilities for each class, in the order of ``classes``.
 
         Raises:
-            InvalidOption: it is no classifier.
+            InvalidOption: it is not a classifier.
         """
         return self._probabilities(self.model_matrix(X, preselected=preselected, **matching))
 
@@ -128,7 +128,7 @@ class LightGBMAdapter(BaseModelAdapter):
         if not indexing.is_table(ready):
             ready = ready.reshape(1, -1) if ready.ndim == 1 else ready
         if len(ready.shape) != 2:  # noqa: PLR2004 -- rows and columns
-            raise errors.FeatureMismatch(f"boosted trees see one row at a time; got windows of shape {ready.shape}")
+            raise errors.FeatureMismatch(f"LightGBM predicts from single rows; got windows of shape {ready.shape}")
         self._refuse_codes(ready)
         return ready
 
@@ -139,7 +139,7 @@ class LightGBMAdapter(BaseModelAdapter):
         if found is not None:
             return list(found.tolist())
         labels = self.config.get(_CLASSES)
-        return labels if isinstance(labels, list) else None  # a number of classes, say, in somebody's own settings
+        return labels if isinstance(labels, list) else None  # a number of classes, in settings of the caller
 
     @property
     def feature_importance(self) -> Any:
@@ -161,13 +161,13 @@ class LightGBMAdapter(BaseModelAdapter):
         objective = str(self.booster.dump_model(num_iteration=1).get("objective", "")).partition(" ")[0]
         if objective not in (*BINARY, *MULTICLASS):
             raise errors.InvalidOption(
-                f"this model's objective is {objective or 'its own'!r}: it knows no probabilities; use predict"
+                f"this model's objective is {objective or 'its own'!r}: it has no probabilities; use predict"
             )
         made = self._asked(self.model.predict, found)
         return np.column_stack((1 - made, made)) if objective in BINARY else made
 
     def _refuse_codes(self, ready: Any) -> None:
-        """Refuse what is given to a booster that recorded other columns of categories, or none, in a run of old."""
+        """Refuse what is given to a booster that recorded other columns of categories, or none, in an older run."""
         recorded = len(self.booster.pandas_categorical or ())
         found = sum(hasattr(dtype, "categories") for dtype in ready.dtypes) if indexing.is_table(ready) else 0
         if found != recorded:
@@ -209,7 +209,7 @@ class LightGBMAdapter(BaseModelAdapter):
     def _restore(self, run: Run) -> None:
         self.model, self._importances = run.load("model"), None
         if not hasattr(self.booster, "num_feature"):
-            raise self._unlike(run, self.model, "model of LightGBM")
+            raise self._unlike(run, self.model, "a model of LightGBM")
         width = int(self.booster.num_feature())
         if self.features is None:
             names = self.booster.feature_name()
@@ -220,13 +220,13 @@ class LightGBMAdapter(BaseModelAdapter):
         outputs = max(int(self.booster.num_model_per_iteration()), 2)
         if self.classes is not None and len(self.classes) != outputs:
             raise errors.Corrupt(
-                f"the model of {run.ref} tells {outputs} classes apart, and {len(self.classes)} labels are recorded "
+                f"the model of {run.ref} has {outputs} classes, and {len(self.classes)} labels are recorded "
                 "('classes' in its config): they are not those that it was trained on"
             )
 
 
 def _without_classes(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the config without the labels; a number under that name is somebody's own setting, and stays."""
+    """Return the config without the labels; a number under that name is a setting of the caller, and stays."""
     return {name: value for name, value in config.items() if name != _CLASSES or not isinstance(value, list)}
 
 

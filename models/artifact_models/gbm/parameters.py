@@ -1,6 +1,6 @@
 """The parameters of LightGBM and the names that they go by, as LightGBM itself lists them.
 
-LightGBM overlooks a name that it does not know, and of two names of one parameter it takes the main one, whatever was
+LightGBM ignores a name that it does not know, and of two names of one parameter it takes the main one, whatever was
 meant. Here the first is an error, and every name becomes the main one before anything is trained.
 """
 
@@ -23,7 +23,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "seed": 0,
 }
 OURS: Final = ("n_estimators", "early_stopping_rounds")
-"""Those that are arguments of a training, and no parameters of a booster."""
+"""Those that are arguments of a training, not parameters of a booster."""
 _SPELLED_OTHERWISE: Final = {
     "num_iterations": "n_estimators",
     "early_stopping_round": "early_stopping_rounds",
@@ -52,14 +52,14 @@ def spelled(part: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def check(names: Iterable[str]) -> None:
-    """Refuse what is no parameter of LightGBM, and none of ours.
+def check_parameters(names: Iterable[str]) -> None:
+    """Refuse what is neither a parameter of LightGBM nor one of ours.
 
     Raises:
         InvalidOption: with the likeliest parameter.
     """
     others = "see the parameters in LightGBM's documentation, or the DEFAULTS of artifact_models.gbm.parameters"
-    configuration.check("LightGBM", names, _main_names(names), others=others)
+    configuration.check_names("LightGBM", names, _main_names(names), others=others)
 
 
 def known() -> Collection[str]:

@@ -27,7 +27,7 @@ MULTICLASS: Final = ("multiclass", "softmax", "multiclassova", "multiclass_ova",
 
 @dataclass(frozen=True, slots=True)
 class GBMFit:
-    """What came of a training: the booster, and how it got there."""
+    """The result of a training: the booster, and how it got there."""
 
     booster: Any
     best_iteration: int
@@ -54,8 +54,8 @@ class LightGBMTrainer:
     """
 
     def __init__(self, config: Mapping[str, Any] | None = None, **changes: Any) -> None:
-        given = configuration.given("lightgbm", config, changes, spelled=parameters.spelled)
-        parameters.check(given)
+        given = configuration.given_settings("lightgbm", config, changes, spelled=parameters.spelled)
+        parameters.check_parameters(given)
         self.params: dict[str, Any] = {**parameters.DEFAULTS, **given}
         for name, least in (("n_estimators", 1), ("early_stopping_rounds", 0)):
             value = self.params[name]
@@ -154,7 +154,7 @@ class LightGBMTrainer:
         used = target[np.concatenate((train, valid))]
         holes = used.dtype.kind == "f" and not np.isfinite(used).all()
         if holes or (not self.is_classifier and used.dtype.kind not in "fiub"):
-            raise errors.InvalidInput("y holds NaN, an infinity or no number where it is used: leave these rows out")
+            raise errors.InvalidInput("y holds NaN, an infinity or a value that is not a number: leave these rows out")
         if not self.is_classifier:
             return target, None
         try:
@@ -186,7 +186,7 @@ def _checked(
 ) -> tuple[Any, tuple[str, ...], tuple[int, ...]]:
     """Return the selected columns under names that LightGBM can hold, all names, and the selected positions."""
     table = X if indexing.is_table(X) else indexing.numbers(X)
-    own = indexing.names(table)
+    own = indexing.column_names(table)
     if indexing.is_table(table) and not hasattr(table, "iloc"):
         raise errors.InvalidInput(
             "give an array or a pandas table to the trainer; the adapter takes all kinds of tables"

@@ -46,7 +46,7 @@ class GRUAdapter(BaseModelAdapter):
         Raises:
             InvalidOption: there is no such setting, or its value means nothing.
         """
-        configuration.check("a GRU", given.keys() - set(_FOUND_OUT), [*GRUSettings.names(), *_SCALING])
+        configuration.check_names("a GRU", given.keys() - set(_FOUND_OUT), [*GRUSettings.names(), *_SCALING])
         scalers = {name: given.get(name, usual) for name, usual in _SCALING.items()}
         check_scaling(**scalers)
         return {**GRUSettings.of(given).to_config(), **scalers}
@@ -110,12 +110,12 @@ class GRUAdapter(BaseModelAdapter):
         """Return the probabilities of 0 and of 1 for each window, as two columns.
 
         Raises:
-            InvalidOption: it is no classifier.
+            InvalidOption: it is not a classifier.
         """
         import numpy as np
 
         if not self._is_binary:
-            raise errors.InvalidOption("this GRU was trained for regression and knows no probabilities; use predict")
+            raise errors.InvalidOption("this GRU was trained for regression and has no probabilities; use predict")
         logits = self._outputs(X, preselected=preselected, **matching).astype(np.float64)
         ones = 1 / (1 + np.exp(-logits))
         return np.column_stack((1 - ones, ones))
@@ -144,7 +144,7 @@ class GRUAdapter(BaseModelAdapter):
         ready = indexing.numbers(self._prepare(X, **options))
         if ready.ndim not in {2, 3} or ready.shape[-2] < length or (ready.ndim == 3 and ready.shape[1] != length):  # noqa: PLR2004
             raise errors.FeatureMismatch(
-                f"this GRU sees {length} rows at a time (sequence_length); got {_spoken(ready.shape)}. Give at least "
+                f"this GRU takes windows of {length} rows (sequence_length); got {_spoken(ready.shape)}. Give at least "
                 f"{length} rows, oldest first, or windows of exactly {length}"
             )
         self._check_width(ready.shape[-1], "what the preprocessor returned")
@@ -175,7 +175,7 @@ class GRUAdapter(BaseModelAdapter):
 
         stored = run.load("model")
         if not isinstance(stored, TorchState):
-            raise self._unlike(run, stored, "TorchState")
+            raise self._unlike(run, stored, "a TorchState")
         architecture = Architecture.of(stored.state)
         if self.features is None:
             self.features = FeatureSchema.inferred(architecture.input_size, nan="refuse", inf="refuse")

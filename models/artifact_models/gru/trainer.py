@@ -82,7 +82,7 @@ def _is_number(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class GRUFit:
-    """What came of a training: the network in its best state, and how it got there."""
+    """The result of a training: the network in its best state, and how it got there."""
 
     network: GRUNetwork
     architecture: Architecture
@@ -120,8 +120,8 @@ class GRUTrainer:
 
     def __init__(self, config: GRUSettings | Mapping[str, Any] | None = None, **changes: Any) -> None:
         base = config.to_config() if isinstance(config, GRUSettings) else config
-        asked = configuration.given("gru", base, changes)
-        configuration.check("a GRU", asked, GRUSettings.names())
+        asked = configuration.given_settings("gru", base, changes)
+        configuration.check_names("a GRU", asked, GRUSettings.names())
         self.settings = GRUSettings(**asked)
 
     def train(
@@ -142,7 +142,7 @@ class GRUTrainer:
         seed give the same network on the same machine; torch's own random state is as before.
 
         Raises:
-            InvalidInput: rows, targets or names do not fit each other; no window fits; a loss is no number.
+            InvalidInput: rows, targets or names do not fit each other; no window fits; a loss is NaN.
             FeatureMismatch: a row that is used holds NaN or an infinity.
             Unsupported: torch is not installed.
         """
@@ -196,7 +196,7 @@ class GRUTrainer:
                 watched = losses.get("valid_loss", losses["train_loss"])
                 if watched != watched:  # noqa: PLR0124 -- NaN is what differs from itself
                     raise errors.InvalidInput(
-                        f"the loss is no number any more in epoch {epoch}: scale the inputs, or lower learning_rate"
+                        f"the loss is not a finite number in epoch {epoch}: scale the inputs, or lower learning_rate"
                     )
                 best.offer(epoch, watched, network)
                 if progress is not None:
@@ -238,7 +238,7 @@ class GRUTrainer:
 
         used = target[np.concatenate((train, valid))]
         if used.dtype.kind not in "fiub" or not np.isfinite(used).all():
-            raise errors.InvalidInput("y holds NaN, an infinity or no number where it is used: leave these rows out")
+            raise errors.InvalidInput("y holds NaN, an infinity or a value that is not a number: leave these rows out")
         if self.settings.objective == "binary" and not np.isin(used, (0, 1)).all():
             raise errors.InvalidInput(f"a binary objective takes 0 and 1 in y; it holds {np.unique(used)[:5].tolist()}")
 
@@ -265,7 +265,7 @@ def _checked(
     """Return the selected columns in float32, all names, and the positions of the selected ones."""
     import numpy as np
 
-    own = indexing.names(X)
+    own = indexing.column_names(X)
     matrix = indexing.numbers(X if feature_names is None else indexing.named(X, feature_names))
     if matrix.ndim != 2:  # noqa: PLR2004 -- rows and columns
         raise errors.InvalidInput(f"training data has rows and columns; got {matrix.ndim} dimensions")

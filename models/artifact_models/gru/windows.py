@@ -15,8 +15,7 @@ def windows(rows: Any, length: int) -> Any:
 def ends(chosen: Any, length: int) -> Any:
     """Return the positions on which windows end that lie wholly within the ``chosen`` rows (sorted positions).
 
-    A window that began among the rows for training and ended among those for validation, or the other way round,
-    would show the one what belongs to the other; so there is none.
+    A window with rows of both sets would leak one into the other, so there are no such windows.
     """
     if len(chosen) < length:
         return chosen[:0]

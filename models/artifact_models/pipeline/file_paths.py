@@ -69,7 +69,7 @@ def target(filepath: FilePath, model_type: str, symbol: str | None) -> Target:
     return Target(place.root, place.key, place.run, alias or "latest")
 
 
-def find(filepath: FilePath | Run, model_type: str, *, storage_options: Mapping[str, Any] | None = None) -> Run:
+def find_by_path(filepath: FilePath | Run, model_type: str, *, storage_options: Mapping[str, Any] | None = None) -> Run:
     """Return the run that ``filepath`` means. A file in the old form is read in place, and runs no stored code.
 
     Raises:
@@ -82,7 +82,7 @@ def find(filepath: FilePath | Run, model_type: str, *, storage_options: Mapping[
     text, _ = _without_file(filepath, model_type)
     if _is_old_file(filepath, Location.parse(text, [model_type]).root):
         return _only_run(filepath, model_type)
-    return locations.find(text, [model_type], store=None, storage_options=storage_options)
+    return locations.find_run(text, [model_type], store=None, storage_options=storage_options)
 
 
 def open_root(root: FilePath | ArtifactStore, storage_options: Mapping[str, Any] | None = None) -> ArtifactStore:
@@ -95,15 +95,15 @@ def open_root(root: FilePath | ArtifactStore, storage_options: Mapping[str, Any]
         if storage_options:
             raise errors.InvalidOption("a ready store takes no storage options: give them where the store is made")
         return root
-    if locations.is_no_store(os.fspath(root)):
+    if locations.is_not_a_store(os.fspath(root)):
         try:
             return ArtifactStore.open_legacy(root)
-        except errors.NotAStore:  # a folder in which there is nothing yet, or nothing of ours, as the store will say
+        except errors.NotAStore:  # an empty folder, or one that is not a store, which the store reports
             pass
     return ArtifactStore(root, storage_options=storage_options)
 
 
-def refuse_what_is_no_store(store: ArtifactStore) -> None:
+def refuse_other_roots(store: ArtifactStore) -> None:
     """Raise if there is something else at the root of a store in which no model was found.
 
     Raises:
@@ -121,7 +121,7 @@ def _is_old_file(filepath: FilePath, root: str) -> bool:
     text = os.fspath(filepath)
     if not text.endswith(_ALL) or not locations.is_file(text):
         return False
-    return not locations.is_folder(root) or locations.is_no_store(root)
+    return not locations.is_folder(root) or locations.is_not_a_store(root)
 
 
 def _only_run(file: FilePath, model_type: str) -> Run:

@@ -1,4 +1,4 @@
-"""Training and validation data, which come apart, as one table with the rows of each: as an adapter takes them."""
+"""Separate training and validation data joined into one table with the rows of each, as an adapter takes them."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from artifact_models import locations
 from artifact_models.pipeline import file_paths
 from artifact_models.pipeline.file_paths import FilePath
 from artifact_models.pipeline.trainers import TRAINERS, PipelineTrainer
-from artifact_models.trading.checked import UNCHECKED, Checked
+from artifact_models.trading.validated_runs import UNCHECKED, ValidatedRuns
 from artifact_store import ArtifactStore, ModelKey, Run, RunRef, errors
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class UnifiedPaperTrader:
         if unknown:
             raise errors.InvalidOption(f"no trainer is of the type {unknown[0]!r}; there are {', '.join(TRAINERS)}")
         self.max_run_age = _limit(max_run_age)
-        self._checked = None if unchecked else Checked()
+        self._checked = None if unchecked else ValidatedRuns()
         self.models: dict[str, dict[str, Any]] = {symbol: {} for symbol in self.symbols}
         self.problems: dict[tuple[str, str], Exception] = {}
         self._storage_options = storage_options
@@ -98,7 +98,7 @@ class UnifiedPaperTrader:
         for symbol, model_type in list(self._wanted(store)):
             self._refresh(store, ModelKey(model_type, symbol))
         if not any(self.models.values()) and not self.problems:
-            file_paths.refuse_what_is_no_store(store)
+            file_paths.refuse_other_roots(store)
             log.warning("no model of %s was found in %s", ", ".join(self.symbols) or "any symbol", store.url)
         return self.models
 
@@ -137,7 +137,7 @@ class UnifiedPaperTrader:
     # ------------------------------------------------------------ the finders, by the names that scripts use
 
     def _find_latest_best_wf(self, model_type: str, symbol: str) -> str | None:
-        """Return the path of the best walk-forward model, which ``load_model`` takes, or ``None`` if there is none.
+        """Return the path of the best walk-forward model, which ``load_model`` takes, or ``None`` without one.
 
         Raises:
             Corrupt, Unavailable, …: there is one, and what it names cannot be told.
@@ -149,7 +149,7 @@ class UnifiedPaperTrader:
         return _path(run, f"model{file_paths.SUFFIXES[model_type][0]}")
 
     def _find_latest_unified_artifact(self, model_type: str, symbol: str, filename: str) -> str | None:
-        """Return the path of a file of the published run, else of the newest one, or ``None`` if there is none.
+        """Return the path of a file of the published run, else of the newest one, or ``None`` without one.
 
         The model's own file is meant by any name that it had (``model.pth``); that path is one that ``load_model``
         takes. What is published decides, and not the times of files.
@@ -174,7 +174,7 @@ class UnifiedPaperTrader:
     def _may_be_old(self, store: ArtifactStore) -> bool:
         if isinstance(self.models_dir, ArtifactStore):
             return False
-        return store.guarantees.engine == "legacy" or locations.is_no_store(os.fspath(self.models_dir))
+        return store.guarantees.engine == "legacy" or locations.is_not_a_store(os.fspath(self.models_dir))
 
 
 def _names(values: Iterable[str] | None) -> list[str]:
@@ -197,5 +197,5 @@ def _has(run: Run, filename: str) -> bool:
     """Tell whether a run has what an old file name means: its model, a component, or a file of this name."""
     name = PurePosixPath(filename)
     is_model = name.stem == "model" and name.suffix in file_paths.SUFFIXES[run.key.model_type]
-    is_part = name.stem != "model" and name.stem in run.components  # a model of another family's form is none
+    is_part = name.stem != "model" and name.stem in run.components  # not a model of another family
     return is_model or is_part or filename in run.files

@@ -24,7 +24,7 @@ Config = Mapping[str, Any]
 
 
 class PipelineTrainer:
-    """What the three trainers have alike.
+    """The common part of the three trainers.
 
     ``config`` is a dict of settings, or the configuration of a whole application, of which ``config["models"]`` has
     them under the model type; keywords change single settings. ``adapter`` does the work, and has everything that is
@@ -91,7 +91,7 @@ class PipelineTrainer:
             NotFound: there is no such run or file.
             FeatureMismatch, Corrupt, RiskRefused, …: it cannot be loaded as it was saved.
         """
-        run = file_paths.find(filepath, cls.model_type, storage_options=storage_options)
+        run = file_paths.find_by_path(filepath, cls.model_type, storage_options=storage_options)
         trainer = cls(preprocessor=preprocessor)
         trainer.adapter.restore(run, preprocessor=preprocessor, config=config)
         return trainer
@@ -184,15 +184,15 @@ class PipelineTrainer:
         selected: Sequence[int | str] | None,
         **options: Any,
     ) -> dict[str, Any]:
-        """Train a new adapter with the settings of this one, take it, and return what came of it."""
-        settings = configuration.of_run(self.model_type, self.adapter.config, self.adapter.known_settings())
+        """Train a new adapter with the settings of this one, take it, and return the result."""
+        settings = configuration.settings_of_run(self.model_type, self.adapter.config, self.adapter.known_settings())
         adapter = type(self.adapter)(
             settings, feature_names=names, selected_features=selected, preprocessor=self._preprocessor, **options
         )
         history: list[dict[str, float]] = []
 
         def keep(_: int, __: int, scores: Mapping[str, float]) -> None:
-            if scores:  # an agent has none on the way
+            if scores:  # an agent has no scores during training
                 history.append({name: float(value) for name, value in scores.items()})
 
         adapter.fit(data.X, data.y, data.train, data.valid, progress=keep)
@@ -214,7 +214,7 @@ class _Supervised(PipelineTrainer):
         *,
         selection_reason: str = "",
     ) -> dict[str, Any]:
-        """Train on ``X_train``, stop by ``X_val``, and return what came of it: scores, and their ``history``.
+        """Train on ``X_train``, stop by ``X_val``, and return the result: scores, and their ``history``.
 
         ``feature_names`` are the names of all columns, those of a table unless given; ``selected_features`` the
         positions or names of those that the model is given, all of them unless given, and ``selection_reason`` says

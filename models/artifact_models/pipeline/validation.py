@@ -20,7 +20,7 @@ HEAD = ("model", "run", "taken as", "predictions", "result")
 
 @dataclass(frozen=True, slots=True)
 class ModelResult:
-    """What came of one model. ``run`` is ``None`` where it could not even be found; ``error`` where it is sound."""
+    """The result for one model. ``run`` is ``None`` where it could not even be found; ``error`` where it is sound."""
 
     key: ModelKey
     run: Run | None
@@ -46,7 +46,7 @@ class ModelResult:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactsReport:
-    """What came of all models at a place. A place without models is not sound."""
+    """The results for all models at a place. A place without models is not sound."""
 
     place: str
     models: tuple[ModelResult, ...]
@@ -99,7 +99,7 @@ def validate_model_artifacts(
         keys = [key for key in store.models() if key.model_type in TRAINERS]
         report = ArtifactsReport(store.url, tuple(_result(store, key) for key in keys))
         if not keys:
-            file_paths.refuse_what_is_no_store(store)
+            file_paths.refuse_other_roots(store)
     finally:
         if store is not models_dir:
             store.close()

@@ -1,4 +1,4 @@
-"""The adapter of agents: trained in the trading environment, asked without it.
+"""The adapter of agents: trained in the trading environment, predicts without it.
 
 Predicting needs the policy and the frozen statistics of the observations, and nothing else of stable-baselines3: no
 environment and no ``VecNormalize``. Always deterministic.
@@ -41,7 +41,7 @@ class PPOAdapter(BaseModelAdapter):
     @classmethod
     def known_settings(cls) -> Collection[str]:
         """Return the names that may stand in a config."""
-        return (*_OF_TRAINING, _ENV, *library(_HYPERPARAMETERS, "ppo").names())
+        return (*_OF_TRAINING, _ENV, *library(_HYPERPARAMETERS, "ppo").hyperparameter_names())
 
     @classmethod
     def checked(cls, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class PPOAdapter(BaseModelAdapter):
         if given.keys() <= {*_OF_TRAINING, _ENV}:
             return dict(given)
         known = library(_HYPERPARAMETERS, "ppo")
-        known.check(given, beside=(*_OF_TRAINING, _ENV))
+        known.check_hyperparameters(given, beside=(*_OF_TRAINING, _ENV))
         settings: dict[str, Any] = known.with_names(given)
         return settings
 
@@ -100,7 +100,7 @@ class PPOAdapter(BaseModelAdapter):
         training, validation = _consecutive(train, "train_idx"), _consecutive(valid, "valid_idx")
         trainer = library("artifact_models.ppo.trainer", "ppo")
         try:
-            trained = trainer.train(
+            trained = trainer.train_agent(
                 data[training],
                 prices[training],
                 feature_names=features.names,
@@ -145,7 +145,7 @@ class PPOAdapter(BaseModelAdapter):
         Raises:
             InvalidInput: the data cannot be trained on; there is no run to go on from.
             ComponentNotFound: the run has lost the statistics that it was trained with.
-            FeatureMismatch: the run has no settings of the environment, so that there is none to train in.
+            FeatureMismatch: the run has no settings of the environment, so there is no environment to train in.
             Unsupported: stable-baselines3 is not installed.
         """
         features, settings, run = self._schema(), self._rebuildable(), self.run
@@ -183,7 +183,7 @@ class PPOAdapter(BaseModelAdapter):
         n - window + 1 actions, the last one for its last bar.
 
         Raises:
-            FeatureMismatch: it is neither; a feature is missing; a value is no number.
+            FeatureMismatch: it is neither; a feature is missing; a value is not a number.
             ComponentNotFound: the run has lost the statistics of the observations.
         """
         with mismatches_logged(self._name):
@@ -274,7 +274,7 @@ class PPOAdapter(BaseModelAdapter):
         """Return the settings with which observations can be built from bars.
 
         Raises:
-            FeatureMismatch: the run has none.
+            FeatureMismatch: the run does not have them.
         """
         if self.settings is None:
             where = self.run.ref if self.run else "this agent"
@@ -321,12 +321,12 @@ class PPOAdapter(BaseModelAdapter):
         """Return the shape of what the agent observes.
 
         Raises:
-            Corrupt: it is no agent.
+            Corrupt: it is not an agent.
             Unsupported: it observes several arrays at once.
         """
         space = getattr(self.model, "observation_space", None)
         if space is None or not hasattr(self.model, "policy"):
-            raise self._unlike(run, self.model, "agent of stable-baselines3")
+            raise self._unlike(run, self.model, "an agent of stable-baselines3")
         if space.shape is None:
             raise errors.Unsupported(
                 f"the agent of {run.ref} observes a {type(space).__qualname__} of spaces, and an adapter takes agents "

@@ -24,7 +24,7 @@ class TradingEnv(gymnasium.Env[Floats, Any]):
     terminates.
 
     Raises:
-        ValueError: the data are too short for the window, have no price for each row, or hold what is no number.
+        ValueError: the data are too short for the window, lack a price, or hold something that is not a number.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012 -- gymnasium declares it, and as an attribute of instances
@@ -80,7 +80,7 @@ def check_data(rows: Floats, prices: NDArray[np.float64], settings: EnvSettings)
     """Refuse data that no episode can be made of.
 
     Raises:
-        ValueError: they are too short, of different lengths, or hold what is no number or no price.
+        ValueError: they are too short, of different lengths, or hold something that is not a number or not a price.
     """
     if rows.ndim != 2 or prices.shape != rows.shape[:1]:  # noqa: PLR2004 -- rows and columns
         raise ValueError(f"expected rows of features and a price for each; got {rows.shape} and {prices.shape}")

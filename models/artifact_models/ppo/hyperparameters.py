@@ -19,7 +19,7 @@ from artifact_models import configuration
 from artifact_store import errors
 
 _NOT_CHOSEN: Final = frozenset({"policy", "env", "seed", "device", "_init_setup_model"})
-"""What PPO is given that is no hyperparameter."""
+"""Arguments of PPO that are not hyperparameters."""
 _FILLED_IN: Final = frozenset({"observation_space", "action_space", "lr_schedule", "params", "lr"})
 """What the policy, its network and its optimizer are given by stable-baselines3 itself."""
 _POLICY: Final = "policy_kwargs"
@@ -31,12 +31,12 @@ _CLASSES: Final[Mapping[str, tuple[Any, type]]] = {
 """Those of the policy that are classes: the module that they are found in by name, and what they are subclasses of."""
 
 
-def names() -> list[str]:
+def hyperparameter_names() -> list[str]:
     """Return the names of all hyperparameters."""
     return [name for name in inspect.signature(PPO).parameters if name not in _NOT_CHOSEN]
 
 
-def check(given: Mapping[str, Any], *, beside: Sequence[str] = ()) -> None:
+def check_hyperparameters(given: Mapping[str, Any], *, beside: Sequence[str] = ()) -> None:
     """Refuse hyperparameters that stable-baselines3 does not have, those of the policy and its parts included.
 
     ``beside`` are the names of other settings among those that are given.
@@ -44,11 +44,11 @@ def check(given: Mapping[str, Any], *, beside: Sequence[str] = ()) -> None:
     Raises:
         InvalidOption: there is no such hyperparameter, with the likeliest one; or no such class.
     """
-    configuration.check("PPO", given, [*beside, *names()])
+    configuration.check_names("PPO", given, [*beside, *hyperparameter_names()])
     policy = _mapping(with_classes(given), _POLICY)
     _check_arguments(ActorCriticPolicy, policy, _POLICY)
     if isinstance(policy.get("net_arch"), Mapping):  # stable-baselines3 overlooks any other name in it
-        configuration.check("PPO", policy["net_arch"], ("pi", "vf"), within=f"{_POLICY}.net_arch.")
+        configuration.check_names("PPO", policy["net_arch"], ("pi", "vf"), within=f"{_POLICY}.net_arch.")
     for part, usual in (("optimizer", optim.Adam), ("features_extractor", torch_layers.FlattenExtractor)):
         kwargs = f"{part}_kwargs"
         kind = policy.get(f"{part}_class") or usual
@@ -59,7 +59,7 @@ def with_names(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return hyperparameters as a config holds them: classes by their names.
 
     Raises:
-        InvalidOption: one is a function, or a class that has no name here: a run could not hold it.
+        InvalidOption: one is a function, or a class without a known name: a run could not hold it.
     """
     made = _changed(given, _name)
     for name, value in configuration.leaves(made):
@@ -114,11 +114,11 @@ def _check_arguments(kind: Callable[..., Any], given: Mapping[str, Any], within:
     """Refuse keywords that a class does not take; one that takes any keyword is left to judge them itself."""
     found = inspect.signature(kind).parameters
     if not any(part.kind is part.VAR_KEYWORD for part in found.values()):
-        configuration.check("PPO", given, [name for name in found if name not in _FILLED_IN], within=f"{within}.")
+        configuration.check_names("PPO", given, [name for name in found if name not in _FILLED_IN], within=f"{within}.")
 
 
 def _mapping(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = given.get(name) or {}
     if not isinstance(value, Mapping):
-        raise errors.InvalidOption(f"{name} is a mapping of settings, and not {value!r:.80}")
+        raise errors.InvalidOption(f"{name} is a mapping of settings, not {value!r:.80}")
     return value

@@ -53,7 +53,7 @@ class EnvSettings:
             "cost is from 0 to below 1": not 0 <= self.cost < 1,
             "positions are at least two different numbers from -1 to 1": self.positions is not None
             and (len(set(self.positions)) < max(2, len(self.positions)) or max(map(abs, self.positions)) > 1),
-            "episode_bars is 1 or more, or none": self.episode_bars is not None and self.episode_bars < 1,
+            "episode_bars is 1 or more, or None": self.episode_bars is not None and self.episode_bars < 1,
             "reward_scale is above 0": not self.reward_scale > 0,
         }
         for rule, broken in wrong.items():
@@ -73,7 +73,7 @@ class EnvSettings:
             ValueError: a setting is unknown, has another type, or is outside of its range.
         """
         if not isinstance(value, Mapping):
-            raise ValueError(f"the settings of the environment are a mapping, and not {value!r}")  # noqa: TRY004 -- as below
+            raise ValueError(f"the settings of the environment are a mapping, not {value!r}")  # noqa: TRY004 -- as below
         known = [field.name for field in fields(cls)]
         unknown = value.keys() - set(known)
         if unknown:
@@ -81,7 +81,7 @@ class EnvSettings:
         try:
             return cls(**value)
         except TypeError as error:
-            raise ValueError(f"these are no settings of the environment: {dict(value)!r}") from error
+            raise ValueError(f"these are not settings of the environment: {dict(value)!r}") from error
 
     def size(self, features: int) -> int:
         """Return how long an observation of so many features is."""

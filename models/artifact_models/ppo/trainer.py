@@ -47,7 +47,7 @@ class Trained:
     hyperparameters: Mapping[str, Any] = field(repr=False)
 
 
-def train(
+def train_agent(
     features: Any,
     prices: Any,
     *,
@@ -83,7 +83,7 @@ def train(
         VecNormalize(venv, gamma=float((hyperparameters or {}).get("gamma", DEFAULTS["gamma"]))) if normalize else None
     )
     chosen = known.with_names({**DEFAULTS, **(hyperparameters or {})})
-    known.check(chosen)
+    known.check_hyperparameters(chosen)
     try:
         algorithm = PPO("MlpPolicy", normalizer or venv, seed=seed, device="cpu", **known.with_classes(chosen))
     except (TypeError, AssertionError) as error:  # which is how stable-baselines3 refuses a value

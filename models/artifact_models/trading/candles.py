@@ -30,7 +30,7 @@ _FORMATS: Final[Mapping[str, str]] = {
     r"\d{4}\.\d\d\.\d\d \d\d:\d\d": "%Y.%m.%d %H:%M",
     r"\d{4}\.\d\d\.\d\d": "%Y.%m.%d",
 }
-"""Spellings of a time that can mean one thing only. With slashes nobody can tell the month from the day."""
+"""Spellings of a time that can mean one thing only. With slashes, month and day cannot be told apart."""
 _SECONDS: Final = re.compile(r"\d{9,10}")
 _MILLISECONDS: Final = re.compile(r"\d{12,13}")
 _SHOWN: Final = 3
@@ -75,7 +75,7 @@ def read_table(path: str | Path, *, time_format: str | None = None) -> pd.DataFr
             missing=("time",),
         )
     if table.empty:
-        raise BadCandles(f"{path} holds no bar")
+        raise BadCandles(f"{path} holds no bars")
     times = _times(table[name], str(path), time_format)
     _check_order(times, str(path))
     table.index = pd.DatetimeIndex(times, name="time")
@@ -128,7 +128,7 @@ def _numbers(column: pd.Series[Any], what: str) -> pd.Series[float]:
     import pandas as pd
 
     numbers = pd.to_numeric(column, errors="coerce")
-    _refuse(what, f"{column.name} is no number", (numbers.isna() & column.notna()).to_numpy())
+    _refuse(what, f"{column.name} is not a number", (numbers.isna() & column.notna()).to_numpy())
     return numbers.astype("float64")
 
 
@@ -153,7 +153,7 @@ def _times(column: pd.Series[Any], what: str, time_format: str | None) -> pd.Dat
                 lines=(2,),
             )
         times = pd.to_datetime(text, format=chosen, utc=True, errors="coerce")
-    _refuse(what, f"the time is none (the first one is {text.iloc[0]!r})", times.isna().to_numpy())
+    _refuse(what, f"the time cannot be read (the first one is {text.iloc[0]!r})", times.isna().to_numpy())
     return pd.DatetimeIndex(times).tz_localize(None)
 
 

@@ -37,7 +37,7 @@ def walk_forward(rows: int, *, folds: int) -> Iterator[Fold]:
         yield Fold(number, begin - 1, slice(begin, end))
 
 
-def split(rows: int) -> tuple[range, range]:
+def hold_out(rows: int) -> tuple[range, range]:
     """Return the rows to train on, and the later ones that decide when to stop, with one left out in between."""
     edge = rows - max(int(rows * VALIDATION_PART), 1)
     return range(edge - 1), range(edge, rows)

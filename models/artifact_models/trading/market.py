@@ -82,7 +82,7 @@ def live_frame(path: str | Path, *, time_format: str | None = None) -> pd.DataFr
     A column of the file is taken as it is, even where a feature has the same name.
 
     Raises:
-        BadCandles: the file has no usable times, or columns of candles that hold none.
+        BadCandles: the file has no usable times, or columns of candles that do not hold candles.
         FileNotFoundError: there is no such file.
     """
     table = candles.read_table(path, time_format=time_format)
@@ -120,7 +120,7 @@ def file_of(symbol: str, where: Path) -> Path:
     symbol is typed in a reference, or as a store spells it, ``BTC;2FUSDT.csv`` for ``BTC/USDT``.
 
     Raises:
-        InvalidName: it can be no symbol.
+        InvalidName: it cannot be a symbol.
         InvalidOption: there is no such file.
     """
     typed = str(ModelKey("any", symbol)).partition("/")[2]

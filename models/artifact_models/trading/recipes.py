@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from artifact_models import families
-from artifact_models.adapter import BaseModelAdapter
-from artifact_models.configuration import merged
-from artifact_models.trading.market import PRICE, Market
-from artifact_store import errors
+from artifact_models.trading.market import Market
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,29 +35,6 @@ class Recipe:
         if self.target == "return":
             return market.returns
         return (market.returns > 0).astype("int8")
-
-    def adapter(
-        self,
-        *,
-        config: Mapping[str, Any] | None = None,
-        selected: Sequence[int | str] | None = None,
-        reason: str = "",
-        seed: int = 7,
-        cost: float = 0.0,
-    ) -> BaseModelAdapter:
-        """Return an adapter to fit; ``config`` changes single settings, and ``reason`` says why ``selected`` is so.
-
-        Raises:
-            InvalidOption: there is no such setting, or its value means nothing; there is a reason and no selection.
-        """
-        family = families.adapter_class(self.model)
-        ours = {"seed": seed} if "seed" in family.known_settings() else {}
-        usual = family.spelled(merged({**self.config, **ours}, self._costs(cost)))
-        chosen = merged(usual, family.spelled(config or {}))
-        return family(chosen, selected_features=selected, selection_reason=reason)
-
-    def _costs(self, cost: float) -> dict[str, Any]:
-        return {"env": {"cost": cost, "price": PRICE}} if self.trades else {}
 
 
 RECIPES: Final[Mapping[str, Recipe]] = {
@@ -97,21 +70,4 @@ RECIPES: Final[Mapping[str, Recipe]] = {
         trades=True,
     ),
 }
-"""Of our own families. Another one has its recipe in its adapter."""
-
-
-def recipe_of(model_type: str) -> Recipe:
-    """Return how a family is trained on candles.
-
-    Raises:
-        InvalidOption: there is no such family, or it does not say how.
-        PredictorUnavailable: it cannot be imported.
-    """
-    if model_type in RECIPES:
-        return RECIPES[model_type]
-    if model_type not in families.names():
-        raise errors.InvalidOption(f"{model_type!r} is no family; there are {', '.join(families.names())}")
-    adapter = families.adapter_class(model_type)
-    if adapter.recipe is None:
-        raise errors.InvalidOption(f"{adapter.__name__} has no recipe, so it cannot be trained on candles")
-    return adapter.recipe
+"""Of our own families. A family of another distribution has its recipe in its adapter."""

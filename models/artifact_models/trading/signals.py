@@ -1,4 +1,4 @@
-"""What a model of any family thinks of each bar, in one form: above 0 for a rise, below for a fall."""
+"""The signals of a model of any family in one form: above 0 for a rise, below for a fall."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Signals:
 
 
 def signals_of(adapter: BaseModelAdapter, frame: Any) -> Signals:
-    """Return what the model thinks of every bar of a frame that has enough bars behind it.
+    """Return the signal for every bar of a frame that has enough bars before it.
 
     Raises:
         FeatureMismatch, ComponentNotFound: as the adapter's ``predict``; or it predicts several numbers for a bar.
@@ -68,7 +68,7 @@ def signals_of(adapter: BaseModelAdapter, frame: Any) -> Signals:
     shares = _probabilities(adapter, frame)
     if shares is not None:
         if shares.shape[1] != 2:  # noqa: PLR2004 -- a fall and a rise
-            raise errors.FeatureMismatch(f"it tells {shares.shape[1]} classes apart, and a signal takes two")
+            raise errors.FeatureMismatch(f"it has {shares.shape[1]} classes, and a signal takes two")
         _check_labels(getattr(adapter, "classes", None))
         return Signals(shares[:, 1] - 0.5, "probability")
     values = np.asarray(adapter.predict(frame), dtype=np.float64)
@@ -78,10 +78,10 @@ def signals_of(adapter: BaseModelAdapter, frame: Any) -> Signals:
 
 
 def newest_signals(adapter: BaseModelAdapter, frame: Any) -> Signals:
-    """Return what the model thinks of the newest bar; no more bars are looked at than that takes.
+    """Return the signal for the newest bar; only the bars that it takes are read.
 
     Raises:
-        FeatureMismatch, ComponentNotFound: as :func:`signals_of`; or it has none, but a NaN.
+        FeatureMismatch, ComponentNotFound: as :func:`signals_of`; or it has a NaN instead of a signal.
     """
     bars = adapter.lookback + (AGENT_BARS if hasattr(adapter, "positions") else 0)
     found = signals_of(adapter, tail(frame, bars))
@@ -91,7 +91,7 @@ def newest_signals(adapter: BaseModelAdapter, frame: Any) -> Signals:
 
 
 def _check_labels(labels: list[Any] | None) -> None:
-    """Refuse two classes of which nobody can tell which one is the rise.
+    """Refuse two classes of which it is unknown which one is the rise.
 
     Raises:
         FeatureMismatch: they are words, or the higher number is not the second.
@@ -105,7 +105,7 @@ def _check_labels(labels: list[Any] | None) -> None:
 
 
 def _probabilities(adapter: BaseModelAdapter, frame: Any) -> Floats | None:
-    """Return the probabilities of a classifier, and nothing for a model that knows none."""
+    """Return the probabilities of a classifier, and ``None`` for a model without them."""
     import numpy as np
 
     ask = getattr(adapter, "predict_proba", None)

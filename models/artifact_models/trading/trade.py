@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from artifact_models import families
 from artifact_models.adapter import BaseModelAdapter
 from artifact_models.families import load_adapter
-from artifact_models.trading.checked import COMPARED, UNCHECKED, Checked
+from artifact_models.installed import model_types
 from artifact_models.trading.market import check_plain, file_of, live_frame
 from artifact_models.trading.signals import newest_signals
+from artifact_models.trading.validated_runs import COMPARED, UNCHECKED, ValidatedRuns
 from artifact_store import ArtifactStore, FeatureSchema, ModelKey, Run
 from artifact_store.cli import program
 
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 PREFER: Final = ("best_wf", "latest")
 WORKERS: Final = 8
 _SHOWN: Final = 5
-_CHECKED: Final = Checked()
+_CHECKED: Final = ValidatedRuns()
 """What this process has checked."""
 
 
@@ -85,7 +85,7 @@ def signals(
     models: Sequence[str],
     prefer: Sequence[str] = PREFER,
     time_format: str | None = None,
-    checked: Checked | None = _CHECKED,
+    checked: ValidatedRuns | None = _CHECKED,
     max_run_age: timedelta | None = None,
 ) -> list[Signal]:
     """Return one signal for each symbol and type, in their order; all models are loaded and asked in parallel.
@@ -113,7 +113,7 @@ def _frame(symbol: str, data: Path, time_format: str | None) -> pd.DataFrame:
 
 
 def _signal(
-    key: ModelKey, find: Callable[[ModelKey], Run], checked: Checked | None, frame: Callable[[], pd.DataFrame]
+    key: ModelKey, find: Callable[[ModelKey], Run], checked: ValidatedRuns | None, frame: Callable[[], pd.DataFrame]
 ) -> Signal:
     """Find, check, load, align and predict. Whatever goes wrong with this one becomes the answer."""
     known: dict[str, Any] = {"symbol": key.symbol, "model": key.model_type}
@@ -206,7 +206,7 @@ def read_age(context: click.Context, option: click.Parameter, value: str | None)
 @click.option("--unchecked", is_flag=True, help="Trade runs without validating them.")
 @click.option("--time-format", metavar="FORMAT", help="strptime's, for times that could mean two things.")
 @click.option("-v", "--verbose", is_flag=True, help="Also log columns that are ignored, and how each run was found.")
-def main(
+def trade_command(
     *,
     symbols: str,
     data: Path,
@@ -232,12 +232,12 @@ def main(
     wanted = _names(symbols, "--symbols")
     for symbol in wanted:
         check_plain(symbol)
-    known, aliases = families.names(), _names(prefer, "--prefer")
+    known, aliases = model_types(), _names(prefer, "--prefer")
     asked = known if models is None else _names(models, "--models")
     unknown = [name for name in asked if name not in known]
     if unknown:
         raise click.BadParameter(
-            f"{', '.join(unknown)} is no family; there are {', '.join(known)}", param_hint="--models"
+            f"there is no family {', '.join(unknown)}; there are {', '.join(known)}", param_hint="--models"
         )
     if len(wanted) > 1 and not data.is_dir():
         raise click.BadParameter("one file holds one symbol: give a folder of SYMBOL.csv", param_hint="--data")

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from artifact_models import indexing
 from artifact_models.adapter import BaseModelAdapter
 from artifact_models.trading import folds
+from artifact_models.trading.adapters import new_adapter
 from artifact_models.trading.market import Market
 from artifact_models.trading.recipes import Recipe
 from artifact_models.trading.score import Score, score
@@ -23,7 +24,7 @@ BEST = "best_wf"
 
 
 class Reporter(Protocol):
-    """Who is told how far it is."""
+    """Receives the progress of a training."""
 
     def stage(self, name: str) -> indexing.Report:
         """Begin a training, and return what is called after each of its steps."""
@@ -81,7 +82,7 @@ class Outcome:
     """What came of publishing the best fold, in words."""
 
 
-def train(store: ArtifactStore, market: Market, request: TrainRequest, reporter: Reporter) -> Outcome:
+def train_and_save(store: ArtifactStore, market: Market, request: TrainRequest, reporter: Reporter) -> Outcome:
     """Train and save every fold without publishing it, then the model of all bars as ``latest``; promote the best fold.
 
     Each fold is tested on later bars than it was trained on. The model of all bars is saved with the score of the
@@ -117,7 +118,8 @@ def _adapter(request: TrainRequest) -> BaseModelAdapter:
     Raises:
         InvalidOption: there is no such setting, or its value means nothing; a reason without a selection.
     """
-    return request.recipe.adapter(
+    return new_adapter(
+        request.recipe,
         config=request.config,
         selected=request.selected,
         reason=request.select_reason,
@@ -162,7 +164,7 @@ def _train_fold(
 def _fit(market: Market, request: TrainRequest, stop: int, report: indexing.Report) -> BaseModelAdapter:
     """Return a model that was trained on the rows before ``stop``; the latest of them decide when to stop."""
     adapter = _adapter(request)
-    known, held_out = folds.split(stop)
+    known, held_out = folds.hold_out(stop)
     frame, answers = request.recipe.frame(market).iloc[:stop], request.recipe.answers(market)[:stop]
     return adapter.fit(frame, answers, list(known), list(held_out), progress=report)
 

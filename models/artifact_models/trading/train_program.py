@@ -12,17 +12,17 @@ from typing import Any
 import click
 
 from artifact_models import indexing
+from artifact_models.trading.adapters import recipe_of
 from artifact_models.trading.interrupt import Interrupt
 from artifact_models.trading.market import Market, check_plain, file_of
-from artifact_models.trading.recipes import recipe_of
 from artifact_models.trading.score import Score
-from artifact_models.trading.train import Outcome, TrainRequest, train
+from artifact_models.trading.train import Outcome, TrainRequest, train_and_save
 from artifact_store import Run
 from artifact_store.cli import program
 
 
 class Terminal:
-    """Tells on stderr how far it is: bars where somebody looks at them, and a line when a stage begins or ends."""
+    """Shows the progress on stderr: bars on a terminal, and a line when a stage begins or ends."""
 
     def __init__(
         self, *, lines: bool = True, bars: bool | None = None, check: Callable[[], None] = lambda: None
@@ -32,7 +32,7 @@ class Terminal:
         self._bar: Any = None
 
     def stage(self, name: str) -> indexing.Report:
-        """Begin a bar, or say what begins. What is returned is where a Ctrl-C is noticed that got lost."""
+        """Begin a bar, or say what begins. The function that is returned also notices a Ctrl-C."""
         if self._bars:
             from tqdm import tqdm
 
@@ -105,7 +105,7 @@ class Terminal:
 )
 @click.option("--seed", type=int, default=7, show_default=True)
 @click.option("--time-format", metavar="FORMAT", help="strptime's, for times that could mean two things.")
-def main(
+def train_command(
     *,
     model: str,
     symbol: str,
@@ -144,7 +144,7 @@ def main(
     with Interrupt() as interrupt, program.open_store(**where) as store:
         terminal = Terminal(lines=not as_json, bars=False if as_json else None, check=interrupt.check)
         try:
-            outcome = train(store, market, request, terminal)
+            outcome = train_and_save(store, market, request, terminal)
         finally:
             terminal.close()
     program.answer(_document(outcome), _lines(outcome, market), as_json=as_json)

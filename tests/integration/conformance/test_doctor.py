@@ -11,7 +11,7 @@ from artifact_store import ArtifactStore, errors
 from artifact_store.canonical import sha256
 from artifact_store.core import keys
 from artifact_store.core.keys import ModelKey, RunId
-from artifact_store.core.pointer import BLOCK, Note, advance
+from artifact_store.core.pointer import BLOCK, PublishInfo, advance
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.doctor.report import CODES, SEVERITIES
 from artifact_store.storage.base import Always
@@ -93,7 +93,7 @@ def repaired(store, *results, quarantine=False):
     assert {entry.key for entry in backend(store).list("")} == before
     applied = plan.apply()
     assert applied.ok, [str(problem) for problem in applied.problems]
-    assert tuple(done.ending.result for done in applied) == results, str(applied)
+    assert tuple(done.result for done in applied) == results, str(applied)
     healthy(store)
 
 
@@ -113,7 +113,7 @@ def many(store, run, alias, count, *, leave_out=()):
     """Publish a run many times, as that many calls of promote would, without the waiting."""
     pointer, blocks = None, []
     for number in range(count):
-        note = Note(f"{number:032x}", datetime(2024, 1, 1, tzinfo=UTC) + timedelta(hours=number), "me", "again")
+        note = PublishInfo(f"{number:032x}", datetime(2024, 1, 1, tzinfo=UTC) + timedelta(hours=number), "me", "again")
         step = advance(pointer, run.key, alias, run.manifest, note)
         pointer, blocks = step.pointer, [*blocks, *([step.block] if step.block else [])]
     for block in blocks:
@@ -258,7 +258,7 @@ def test_a_damaged_manifest_that_no_alias_names_is_taken_out_of_the_way_only_if_
     assert [(step.action, step.target) for step in plan] == [("keep", str(run.ref))]
     assert plan.apply().done == ()
     applied = examined(store).repair(quarantine=True).apply()
-    assert [done.ending.result for done in applied] == ["quarantined"]
+    assert [done.result for done in applied] == ["quarantined"]
     stone = Tombstone.from_bytes(stored(store, manifest_of(run)), what="it")
     assert stone.quarantine.content == bad
     only(store, "quarantined", "note")
@@ -266,7 +266,7 @@ def test_a_damaged_manifest_that_no_alias_names_is_taken_out_of_the_way_only_if_
         open_store().get(str(run.ref))
     assert [step.action for step in store.gc()] == ["keep"]  # its files stay for the grace period
     assert "model.json" in below(store, run)
-    assert [done.ending.result for done in store.gc(grace=NOW).apply()] == ["swept"]
+    assert [done.result for done in store.gc(grace=NOW).apply()] == ["swept"]
     assert below(store, run) == ["manifest.json"]
     assert Tombstone.from_bytes(stored(store, manifest_of(run)), what="it").quarantine.content == bad
     healthy(store)
@@ -353,7 +353,7 @@ def test_what_another_save_left_is_told_from_what_a_stranger_left(store):
     assert [found.target for found in report if found.code == "unlisted-file"] == [stray]
     assert len(report.findings) == attempts + 1
     applied = report.repair().apply()
-    assert {done.ending.result for done in applied} == {"cleared"}
+    assert {done.result for done in applied} == {"cleared"}
     assert only(store, "unlisted-file", "warning").target == stray
     assert stored(store, stray) == b"mine"
     backend(store).delete(stray)
@@ -399,23 +399,23 @@ def test_a_sweep_that_was_cut_short_is_finished(store):
 def test_a_deleted_run_that_an_alias_names_is_brought_back(store):
     """What a promoter leaves that died between its swap and its last look."""
     run = store.save({"n": 1}, KEY)
-    note = Note("0" * 32, datetime.now(UTC), "me", "died")
+    note = PublishInfo("0" * 32, datetime.now(UTC), "me", "died")
     put(store, manifest_of(run), Tombstone.mark(run.manifest, note).to_bytes())
     found = only(store, "pointer-names-deleted", "error", grace=timedelta(days=7))
     assert (found.target, found.remedy) == (f"{KEY}@latest", f"artifact-store undelete {run.ref}")
     plan = store.doctor().repair()
     store.retire(KEY)
-    assert [done.ending.result for done in plan.apply()] == ["kept"]
+    assert [done.result for done in plan.apply()] == ["kept"]
     put(store, keys.pointer(run.key, "latest"), advance(None, run.key, "latest", run.manifest, note).pointer.to_bytes())
-    assert [done.ending.result for done in store.doctor().repair().apply()] == ["restored"]
+    assert [done.result for done in store.doctor().repair().apply()] == ["restored"]
     healthy(store)
     assert store.load(KEY) == {"n": 1}
 
 
 def test_an_alias_that_names_what_is_gone_is_for_its_owner_to_decide(store):
     old, run = store.save({"n": 1}, KEY), store.save({"n": 2}, KEY)
-    stone = Tombstone.mark(run.manifest, Note("0" * 32, datetime.now(UTC), "me", "died"))
-    put(store, manifest_of(run), stone.sealed(Note("1" * 32, datetime.now(UTC), "me")).to_bytes())
+    stone = Tombstone.mark(run.manifest, PublishInfo("0" * 32, datetime.now(UTC), "me", "died"))
+    put(store, manifest_of(run), stone.sealed(PublishInfo("1" * 32, datetime.now(UTC), "me")).to_bytes())
     for entry in list(backend(store).list(keys.run_prefix(run.key, run.run_id))):
         if entry.key != manifest_of(run):
             backend(store).delete(entry.key)
@@ -533,7 +533,7 @@ def asked(store, *traces, alias="latest"):
 def chosen(store, run, alias="latest", **options):
     """Rebuild a pointer with the run that it is to name, and return the pointer."""
     applied = store.doctor(grace=NOW).repair(to=run, **options).apply()
-    assert [(done.step.target, done.ending.result) for done in applied] == [(f"{KEY}@{alias}", "rebuilt")]
+    assert [(done.step.target, done.result) for done in applied] == [(f"{KEY}@{alias}", "rebuilt")]
     pointer = store.aliases(KEY)[alias]
     assert (pointer.run_id, pointer.reason) == (None if run is None else run.run_id, "rebuilt: chosen by hand")
     return pointer
@@ -575,7 +575,7 @@ def archived_twice(store, run, other):
     for number in range(65):
         at = datetime.now(UTC) + timedelta(hours=number)
         manifest = run.manifest if number == 0 or other == "itself" else other
-        step = advance(pointer, run.key, "latest", manifest, Note(f"{number:032x}", at, "me", "later"))
+        step = advance(pointer, run.key, "latest", manifest, PublishInfo(f"{number:032x}", at, "me", "later"))
         pointer, blocks = step.pointer, [*blocks, *([step.block] if step.block else [])]
     for block in blocks:
         put(store, keys.history_block(run.key, "latest", block.last_seq), block.to_bytes())
@@ -602,7 +602,9 @@ def another_in_the_archive(store):
     run = store.save({"n": 1}, KEY)
     two = store.save({"n": 2}, KEY, publish="never")
     archived_twice(store, run, two.manifest)
-    put(store, manifest_of(two), Tombstone.mark(two.manifest, Note("0" * 32, datetime.now(UTC), "me")).to_bytes())
+    put(
+        store, manifest_of(two), Tombstone.mark(two.manifest, PublishInfo("0" * 32, datetime.now(UTC), "me")).to_bytes()
+    )
     return run
 
 
@@ -660,7 +662,7 @@ def test_where_no_run_is_left_the_alias_names_none(store):
     pointer = store.retire(KEY)
     store.delete(run).apply()
     damaged(store)
-    assert [done.ending.result for done in examined(store).repair().apply()] == ["rebuilt"]
+    assert [done.result for done in examined(store).repair().apply()] == ["rebuilt"]
     now = store.aliases(KEY)["latest"]
     assert (now.run_id, now.seq > pointer.seq) == (None, True)
     assert store.save({"n": 2}, KEY).published
@@ -699,7 +701,7 @@ def test_a_run_that_cannot_be_named_is_an_error_and_nothing_is_touched(store):
     with pytest.raises(errors.InvalidOption, match=f"as in {KEY}@latest={run.run_id}"):
         report.repair(to=run)
     plan = report.repair(to=[f"{KEY}@production={run.run_id}", f"{KEY}@latest={two.run_id}"])
-    assert [done.ending.result for done in plan.apply()] == ["rebuilt", "rebuilt"]
+    assert [done.result for done in plan.apply()] == ["rebuilt", "rebuilt"]
     assert (store.get(KEY), store.get(f"{KEY}@production")) == (two, run)
 
 
@@ -709,7 +711,7 @@ def test_a_run_that_is_deleted_after_it_was_chosen_is_not_named(store):
     store.promote(two, "production")
     bad = damaged(store, "production")
     plan = examined(store).repair(to=two)
-    note = Note("0" * 32, datetime.now(UTC), "me", "died")
+    note = PublishInfo("0" * 32, datetime.now(UTC), "me", "died")
     put(store, manifest_of(two), Tombstone.mark(two.manifest, note).to_bytes())
     applied = plan.apply()
     assert [type(problem.error) for problem in applied.problems] == [errors.RunDeleted]
@@ -762,7 +764,7 @@ def test_the_seq_never_goes_back_behind_what_this_client_has_seen(store, open_st
 def test_an_archive_that_a_publisher_wrote_ahead_of_a_damaged_pointer_can_be_carried_on(store):
     run = store.save({"n": 1}, KEY, publish="never")
     pointer, _ = many(store, run, "latest", 64)
-    step = advance(pointer, run.key, "latest", run.manifest, Note("a" * 32, datetime.now(UTC), "me"))
+    step = advance(pointer, run.key, "latest", run.manifest, PublishInfo("a" * 32, datetime.now(UTC), "me"))
     put(store, keys.history_block(run.key, "latest", BLOCK), step.block.to_bytes())
     damaged(store)
     repaired(store, "rebuilt")
@@ -997,7 +999,7 @@ def test_the_most_of_it_on_s3(engine, request, tidy_bucket):
             ("torn-run", str(torn.ref)),
         }
         assert report.repair(to=other).apply().ok
-        assert [done.ending.result for done in examined(store).repair(quarantine=True).apply()] == ["quarantined"]
+        assert [done.result for done in examined(store).repair(quarantine=True).apply()] == ["quarantined"]
         store.gc(grace=NOW).apply()
         healthy(store)
         assert store.get(KEY) == other

@@ -62,7 +62,7 @@ def test_a_plan_to_delete_changes_nothing_until_it_is_applied(store, open_store)
     assert all_keys(store) == before
     assert open_store().get(str(one.ref)) == one
     applied = plan.apply()
-    assert [done.ending.result for done in applied] == ["deleted"]
+    assert [done.result for done in applied] == ["deleted"]
     assert applied.ok
     assert all_keys(store) == before  # its files are all there; the tombstone has the place of the manifest
 
@@ -218,7 +218,7 @@ def test_gc_sweeps_a_deleted_run_after_the_grace_period_and_keeps_its_tombstone(
     plan = store.gc(grace=NOW)
     assert [(step.target, step.action) for step in plan] == [(str(one.ref), "sweep")]
     assert "model.json" in below(store, one)
-    assert [done.ending.result for done in plan.apply()] == ["swept"]
+    assert [done.result for done in plan.apply()] == ["swept"]
     assert below(store, one) == ["manifest.json"]
     assert list(open_store().gc(grace=NOW)) == []
     with pytest.raises(errors.RunDeleted, match="its files are gone"):
@@ -238,7 +238,7 @@ def test_a_plan_of_gc_whose_run_came_back_leaves_it_alone(store, open_store):
     store.delete(one).apply()
     plan = store.gc(grace=NOW)
     open_store().undelete(one)
-    assert [done.ending.result for done in plan.apply()] == ["kept"]
+    assert [done.result for done in plan.apply()] == ["kept"]
     assert store.load(str(one.ref)) == {"n": 0}
     open_store().delete(one).apply()
     later = store.gc(grace=timedelta(hours=1))
@@ -251,7 +251,7 @@ def test_the_age_of_a_deletion_goes_by_the_clock_of_the_storage(store, open_stor
     ahead = open_store(clock=lambda: datetime(2990, 1, 1, tzinfo=UTC))
     plan = ahead.gc()
     assert [step.action for step in plan] == ["sweep"]  # so it looks from there
-    assert [done.ending.result for done in plan.apply()] == ["kept"]
+    assert [done.result for done in plan.apply()] == ["kept"]
     assert "model.json" in below(store, one)
     behind = open_store(clock=lambda: datetime(2001, 1, 1, tzinfo=UTC))
     assert behind.gc(grace=NOW).changes == ()
@@ -261,14 +261,14 @@ def test_a_sweep_brings_back_what_an_alias_names(store):
     """What a promotion leaves that died between its swap and its last look."""
     one, _ = saved(store, 2)
     store.promote(one, "production")
-    note = store._context.note("died")
+    note = store._context.publish_info("died")
     stone = Tombstone.mark(one.manifest, note)
     backend(store).write(keys.manifest(one.key, one.run_id), stone.to_bytes(), when=Always())
     assert not store.verify(KEY).ok
     plan = store.gc(grace=NOW)
     assert [step.action for step in plan] == ["restore"]
     assert "production" in plan.changes[0].reason
-    assert [done.ending.result for done in plan.apply()] == ["restored"]
+    assert [done.result for done in plan.apply()] == ["restored"]
     assert store.load(f"{KEY}@production") == {"n": 0}
     assert store.get(str(one.ref)) == one
     assert store.verify(KEY).ok
@@ -294,10 +294,10 @@ def test_gc_clears_a_save_that_was_cut_short_so_that_it_can_never_be_committed(s
     sound = store.save({"n": 1}, KEY)
     plan = store.gc()
     assert [(step.target, step.action) for step in plan] == [(str(one.ref), "keep")]
-    assert "on its way" in plan.kept[0].reason
+    assert "under way" in plan.kept[0].reason
     plan = store.gc(grace=NOW)
     assert [(step.target, step.action) for step in plan] == [(str(one.ref), "clear")]
-    assert [done.ending.result for done in plan.apply()] == ["cleared"]
+    assert [done.result for done in plan.apply()] == ["cleared"]
     assert below(store, one) == ["manifest.json"]
     with pytest.raises(errors.RunDeleted, match="never having been committed"):
         open_store().save({"n": "late"}, KEY, run_id=str(one.run_id))
@@ -314,7 +314,7 @@ def test_a_save_that_is_resumed_before_gc_comes_is_left_alone(store):
     one = crashed(store)
     plan = store.gc(grace=NOW)
     store.save({"n": "crash"}, KEY, run_id=str(one.run_id))
-    assert [done.ending.result for done in plan.apply()] == ["kept"]
+    assert [done.result for done in plan.apply()] == ["kept"]
     assert store.load(str(one.ref)) == {"n": "crash"}
 
 
@@ -396,7 +396,7 @@ def test_an_upload_that_nobody_ends_is_given_up(store, tmp_path):
     assert [step.action for step in store.gc()] == ["keep"]
     plan = store.gc(grace=NOW)
     assert [(step.target, step.action) for step in plan] == [(left, "abort")]
-    assert [done.ending.result for done in plan.apply()] == ["aborted"]
+    assert [done.result for done in plan.apply()] == ["aborted"]
     assert plan.apply().ok  # a second time there is nothing left to be given up
     assert list(backend(store).unfinished()) == []
     assert list(store.gc(grace=NOW)) == []
@@ -450,7 +450,7 @@ def test_prune_says_of_every_run_why_it_goes_or_stays(store):
     ]  # fmt: skip
     assert len(list(store.runs(KEY))) == 6
     applied = plan.apply()
-    assert [done.ending.result for done in applied] == ["deleted"] * 3
+    assert [done.result for done in applied] == ["deleted"] * 3
     assert applied.bytes == plan.bytes > 0
     assert [run.run_id for run in store.runs(KEY)] == [run.run_id for run in runs[:2:-1]]
     assert store.undelete(str(runs[0].ref)) == runs[0]
@@ -520,7 +520,7 @@ def test_a_plan_to_prune_is_decided_again_when_it_is_applied(store, open_store):
     other = open_store()
     other.delete(runs[4]).apply()  # now the second oldest is one of the newest three
     other.promote(runs[0], "production")
-    assert [done.ending.result for done in plan.apply()] == ["kept", "kept"]
+    assert [done.result for done in plan.apply()] == ["kept", "kept"]
     assert len(list(store.runs(KEY))) == 4
 
 
@@ -539,7 +539,7 @@ def test_where_an_alias_cannot_be_read_nothing_of_the_model_is_pruned(store):
     other = [store.save({"n": n}, "gru/ETHEUR", publish="never") for n in range(2)]
     plan = store.prune(keep_last=0, grace=NOW)
     backend(store).write(keys.pointer(runs[0].key, "latest"), b"{", when=Always())
-    assert [done.ending.result for done in plan.apply()].count("deleted") == 2  # those of the other model
+    assert [done.result for done in plan.apply()].count("deleted") == 2  # those of the other model
     assert list(store.runs("gru/ETHEUR")) == []
     again = store.prune(keep_last=0, grace=NOW)
     assert [problem.where for problem in again.problems] == ["the aliases of gru/BTCEUR"]
@@ -637,7 +637,7 @@ def test_a_store_of_a_single_writer_deletes_and_clears_as_well(open_store):
     single.delete(one).apply()
     single.undelete(one)
     single.delete(one).apply()
-    assert [done.ending.result for done in single.gc(grace=NOW).apply()] == ["cleared", "swept"]
+    assert [done.result for done in single.gc(grace=NOW).apply()] == ["cleared", "swept"]
     assert single.verify().ok
     third = single.save({"n": 3}, KEY, publish="never")
     plan = open_store().delete(third)
@@ -657,7 +657,7 @@ def test_what_one_engine_deletes_the_other_brings_back_or_sweeps(seaweed, seawee
         first.delete(run).apply()
         assert second.undelete(str(run.ref)) == run
         second.delete(run).apply()
-        assert [done.ending.result for done in first.gc(grace=NOW).apply()] == ["swept"]
+        assert [done.result for done in first.gc(grace=NOW).apply()] == ["swept"]
         with pytest.raises(errors.RunDeleted, match="gone"):
             second.get(str(run.ref))
 

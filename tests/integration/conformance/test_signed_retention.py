@@ -95,7 +95,7 @@ def test_what_a_save_left_that_lost_goes_with_its_signature_and_nothing_else_doe
     plan = owner.gc(grace=NOW)
     prefix = keys.run_prefix(run.key, run.run_id)
     assert sorted(step.target for step in plan) == sorted(prefix + name for name in ("other.json", lost))
-    assert [done.ending.result for done in plan.apply()] == ["cleared", "cleared"]
+    assert [done.result for done in plan.apply()] == ["cleared", "cleared"]
     assert below(owner, run) == sorted([*kept, f"{keys.SIGNATURES}README.txt"])
     assert reader.load(KEY) == {"n": 1}
 
@@ -131,7 +131,7 @@ def test_a_deleted_run_keeps_its_signatures_until_it_is_swept(owner, open_store,
         with pytest.raises(errors.RunDeleted, match="diverged"):
             read()
     assert owner.gc().changes == ()
-    assert [done.ending.result for done in owner.gc(grace=NOW).apply()] == ["swept"]
+    assert [done.result for done in owner.gc(grace=NOW).apply()] == ["swept"]
     assert below(owner, one) == [keys.MANIFEST]
     assert owner.gc(grace=NOW).changes == ()
     pointers_are_signed(owner)
@@ -164,7 +164,7 @@ def test_what_a_signed_save_left_that_was_cut_short_is_cleared_with_its_signatur
     backend(owner).delete(keys.manifest(run.key, run.run_id))
     assert signature(run) in below(owner, run)
     assert [step.action for step in owner.gc()] == ["keep"]
-    assert [done.ending.result for done in owner.gc(grace=NOW).apply()] == ["cleared"]
+    assert [done.result for done in owner.gc(grace=NOW).apply()] == ["cleared"]
     assert below(owner, run) == [keys.MANIFEST]
     with pytest.raises(errors.RunDeleted):
         owner.save({"n": "late"}, KEY, run_id=str(run.run_id))
@@ -198,7 +198,7 @@ def test_whoever_holds_a_run_is_told_that_it_is_gone_and_not_that_it_is_unsigned
     assert held[0].load() == {"n": 0}  # signed, and all there until it is swept
     assert owner.gc(grace=NOW).apply().ok
     for run in (*held, again):
-        run._context.vouched.clear()  # each of them has verified the signature before, and would not ask for it again
+        run._context.verified.clear()  # each of them has verified the signature before, and would not ask for it again
     for read in (
         held[1].load,
         lambda: held[2].open("model.json"),
@@ -223,11 +223,11 @@ def test_a_promotion_that_meets_a_deletion_signs_what_it_puts_back(owner, reader
     def publish(*args, **kwargs):
         decision = genuine(*args, **kwargs)
         seen.append(decision.pointer)
-        stone = Tombstone.mark(one.manifest, owner._context.note())
+        stone = Tombstone.mark(one.manifest, owner._context.publish_info())
         backend(owner).write(keys.manifest(one.key, one.run_id), stone.to_bytes(), when=Always())
         if gone == "swept":
             backend(owner).delete(keys.data_file(one.key, one.run_id, signature(one)))
-            owner._context.vouched.clear()
+            owner._context.verified.clear()
         return decision
 
     genuine = promote.publish

@@ -432,7 +432,7 @@ def test_a_pointer_that_is_kept_back_too_long_is_stale_if_asked_for(opened, spy)
     assert opened(policy=policy, clock=lambda: moment + timedelta(days=7)).load(KEY) == b"model"
     spy.decoded = 0
     late = opened(policy=policy, clock=lambda: moment + timedelta(days=7, seconds=1))
-    refused(errors.Stale, late, spy=spy, match="kept back")
+    refused(errors.Stale, late, spy=spy, match="withheld")
 
 
 @NEAR

@@ -506,7 +506,7 @@ class TestFailing:
         def fail() -> None:
             raise error
 
-        status = program.ending(fail, as_json=as_json)
+        status = program.exit_status(fail, as_json=as_json)
         told = capsys.readouterr()
         known = [code for family, code in program.FAMILIES.items() if issubclass(kind, family)]
         assert (kind is errors.ArtifactStoreError) == (not known)
@@ -605,7 +605,7 @@ class TestText:
         [(3, "3"), (0.5, "0.5"), (1.23456, "1.2346"), (2e-7, "2e-07"), (3.2e9, "3.2e+09"), (float("inf"), "inf")],
     )
     def test_numbers_are_shown_with_the_digits_one_compares(self, value: float, shown: str) -> None:
-        assert text.number(value) == shown
+        assert text.format_number(value) == shown
 
     @pytest.mark.parametrize(
         ("count", "shown"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (3 << 40, "3.0 TiB")]

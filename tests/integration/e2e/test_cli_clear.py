@@ -103,7 +103,7 @@ class TestPrune:
         assert "Problem:" in filled("prune", KEY, "--keep-last", 0).stderr
 
     def test_spans_are_read_in_their_units(self) -> None:
-        option = housekeeping.prune.params[3]
+        option = housekeeping.prune_command.params[3]
         read = [housekeeping._span(None, option, text) for text in ("90s", "45m", "12h", "1.5d", "2w", None)]
         assert read == [*(timedelta(seconds=s) for s in (90, 2_700, 43_200, 129_600, 1_209_600)), None]
 

@@ -90,7 +90,7 @@ def test_the_trader_takes_symbols_as_they_are(tmp_path: Path) -> None:
         "--store",
         str(tmp_path / "store"),
     ]
-    done = CliRunner().invoke(trade.main, given)
+    done = CliRunner().invoke(trade.trade_command, given)
     assert done.exit_code == 1
     assert "\nBTC/USDT " in done.output
     assert "gru/BTC/USDT: " in done.output

@@ -143,6 +143,6 @@ def test_a_signature_made_elsewhere_can_be_stored(cli, keys, store):
 
 def test_a_key_of_another_kind_or_the_wrong_half_ends_with_2(cli, keys, store):
     run = store.save({"a": 1}, KEY)
-    failed(cli("sign", run.ref, "--key", keys / "mine.pub"), errors.InvalidOption, "no private key")
+    failed(cli("sign", run.ref, "--key", keys / "mine.pub"), errors.InvalidOption, "not a private key")
     failed(cli("verify", KEY, "--keys", keys / "mine.key"), errors.InvalidOption, "keep it to yourself")
     assert cli("verify", KEY, "--keys", keys / "missing.pub").exit_code == 2

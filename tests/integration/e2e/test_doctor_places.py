@@ -208,7 +208,7 @@ def test_what_every_user_could_read_is_made_private(folder: ArtifactStore, tmp_p
     found = of(folder.doctor(), "permissions")
     assert (found.severity, found.remedy) == ("warning", f"chmod -R go-rwx {root}")
     assert "_store.json, gru can be reached" in found.message
-    assert [done.ending.result for done in folder.doctor().repair().apply()] == ["fixed"]
+    assert [done.result for done in folder.doctor().repair().apply()] == ["fixed"]
     assert stat.S_IMODE((root / "gru").stat().st_mode) == 0o700
     assert stat.S_IMODE((root / "_store.json").stat().st_mode) == 0o600
     assert stat.S_IMODE(outside.stat().st_mode) == 0o644
@@ -269,7 +269,7 @@ def test_what_lies_among_the_locks_and_is_none(folder: ArtifactStore, tmp_path: 
         os.utime(locks / name, (long_ago, long_ago))
     report = folder.doctor()
     assert [(found.code, found.severity) for found in report] == [("orphan-lock", "note")] * 2
-    assert [done.ending.result for done in report.repair().apply()] == ["fixed"]
+    assert [done.result for done in report.repair().apply()] == ["fixed"]
     assert sorted(path.name for path in locks.iterdir() if "lock" not in path.name) == ["notes.txt"]
 
 

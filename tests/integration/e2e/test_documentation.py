@@ -111,7 +111,7 @@ def test_the_python_of_the_models_readme_runs_from_top_to_bottom(tmp_path):
     assert "\nTrue\n" in done.stdout
     assert "'close' (did you mean 'Close'?)" in done.stdout
     assert "expected 4 features (or the 2 selected, with preselected=True); got 3" in done.stdout
-    assert "this GRU sees 12 rows at a time (sequence_length); got 11 rows" in done.stdout
+    assert "this GRU takes windows of 12 rows (sequence_length); got 11 rows" in done.stdout
 
 
 def test_every_test_that_the_page_of_the_old_pipeline_names_is_there():

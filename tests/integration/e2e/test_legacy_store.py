@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from artifact_store import ArtifactStore, errors
-from artifact_store.legacy.migrate import migrate
+from artifact_store.legacy.migrate import migrate_tree
 from artifact_store.legacy.trees.backend import LegacyBackend
 from artifact_store.legacy.trees.convert import Opened, convert, open_old
 from artifact_store.legacy.trees.layout import scan
@@ -83,9 +83,9 @@ class TestWithoutALibrary:
     @pytest.mark.parametrize("missing", ["pandas", "pyarrow"])
     def test_a_table_of_importances_is_not_called_damaged(self, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
         case = CASES["lgbm_frame_selected"]
-        assert convert(opened(case)).told.refused == ()  # and LightGBM has found its own use for what is missing next
+        assert convert(opened(case)).report.refused == ()  # and LightGBM has found its own use for what is missing next
         monkeypatch.setitem(sys.modules, missing, None)  # type: ignore[arg-type]
-        (refused,) = convert(opened(case)).told.refused
+        (refused,) = convert(opened(case)).report.refused
         assert refused.where == "feature_importance.parquet"
         assert isinstance(refused.error, errors.CodecUnavailable)
         assert "artifact-store[tables]" in str(refused.error)
@@ -142,7 +142,7 @@ class TestOneFile:
         with pytest.raises(errors.Unsupported, match=r"is an old model and only read\..*artifact-store migrate .* NEW"):
             ArtifactStore.open_legacy(file).save({}, "gru/BTCEUR")
         target = ArtifactStore("memory://" + os.urandom(8).hex())
-        assert migrate(file, target).ok
+        assert migrate_tree(file, target).ok
         check(target.get("gru/BTCEUR"), case)
 
     def test_a_file_far_from_any_tree_is_read_with_what_lies_beside_it(self, tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ class TestBrokenRuns:
         folder = root / "gru" / "BTCEUR" / OLD
         names = json.loads((folder / "metadata.json").read_text())["feature_names"]
         edit(folder / "metadata.json", feature_names=[names[1], names[0], *names[2:]])
-        with pytest.raises(errors.FeatureMismatch, match="say two things"):
+        with pytest.raises(errors.FeatureMismatch, match="disagree"):
             ArtifactStore.open_legacy(root).get(f"gru/BTCEUR:{OLD}")
 
     def test_a_note_that_breaks_off_is_used_as_far_as_it_goes(self, root: Path) -> None:

@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 
 from artifact_store import ArtifactStore, FeatureSchema, ModelKey, errors
 from artifact_store.cli.app import app
-from artifact_store.legacy.export import export
-from artifact_store.legacy.migrate import Step, migrate
+from artifact_store.legacy.export import export_run
+from artifact_store.legacy.migrate import MigrationProgress, migrate_tree
 from artifact_store.legacy.report import Migration
 from artifact_store.legacy.trees import layout
 from artifact_store.storage.memory import MemoryBackend
@@ -84,14 +84,14 @@ class TestEverywhere:
     ) -> None:
         before = picture(whole)
         with nothing_unpickled():
-            report = migrate(whole, open_store())
+            report = migrate_tree(whole, open_store())
             assert report.counts == {"copied": len(MAIN)}
             store = open_store()
             for case in MAIN:
                 check(run_of(store, case), case)
         assert store.verify().ok
         assert picture(whole) == before
-        again = migrate(whole, store)
+        again = migrate_tree(whole, store)
         assert again.counts == {"already there": len(MAIN)}
         assert all(store.history(f"{alias.key}@{alias.alias}")[-1].seq == 1 for alias in again.aliases if alias.ok)
         for case in MAIN:
@@ -103,7 +103,7 @@ class TestEverywhere:
 def migrated(whole: Path) -> tuple[ArtifactStore, Migration]:
     """A store with all old runs, and the report of how they came there."""
     store = ArtifactStore("memory://migrated")
-    return store, migrate(whole, store)
+    return store, migrate_tree(whole, store)
 
 
 @pytest.fixture(scope="module")
@@ -119,17 +119,17 @@ def report(migrated: tuple[ArtifactStore, Migration]) -> Migration:
 class TestTheReport:
     def test_it_tells_of_each_run_what_was_found_inferred_and_refused(self, report: Migration) -> None:
         runs = {run.source: run for run in report}
-        told = runs["gru/BTCEUR/20240816_142301"].told
+        told = runs["gru/BTCEUR/20240816_142301"].report
         assert told.features == "stored, 5 of 24 (names of model.pth, selection of model.pth)"
         assert "preprocessor.pkl: Imputer, Standard of 24 columns" in told.found
         assert told.refused == ()
-        old = runs["lightgbm/ETHEUR/20240701_080002"].told
+        old = runs["lightgbm/ETHEUR/20240701_080002"].report
         assert old.features == "inferred, 24 (by position)"
         assert old.inferred == ("the names of the features: made up (by position)",)
-        best = runs["metadata/best_wf_lightgbm_BTCEUR.pkl"].told
+        best = runs["metadata/best_wf_lightgbm_BTCEUR.pkl"].report
         assert any(line.startswith("the run id 19700101_000000_") for line in best.inferred)
         assert "the inputs are the columns 0, 2, 5, 8, 12 of a training table without names" in best.inferred
-        (refused,) = runs["gru/SOLEUR/20240816_161000"].told.refused
+        (refused,) = runs["gru/SOLEUR/20240816_161000"].report.refused
         assert refused.where == "preprocessor.pkl"
         assert "DataPreprocessor" in str(refused.error)
 
@@ -148,25 +148,25 @@ class TestTheReport:
 
 class TestRepeating:
     def test_a_dry_run_tells_the_same_and_writes_nothing(self, root: Path, new: ArtifactStore) -> None:
-        report = migrate(root, new, dry_run=True)
+        report = migrate_tree(root, new, dry_run=True)
         assert set(outcomes(report).values()) == {"would copy"}
         assert names(report) == {"gru/BTCEUR@best_wf": "would create", "gru/BTCEUR@latest": "would create"}
         assert not Path(new.url).exists()
         assert report.ok
-        real = migrate(root, new)
-        assert [run.told for run in report] == [run.told for run in real]
+        real = migrate_tree(root, new)
+        assert [run.report for run in report] == [run.report for run in real]
         assert [run.run_id for run in report] == [run.run_id for run in real]
 
     def test_one_that_was_interrupted_and_repeated_is_whole(self, root: Path, new: ArtifactStore) -> None:
-        def stop(step: Step) -> None:
+        def stop(step: MigrationProgress) -> None:
             if step.done == 2:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            migrate(root, new, progress=stop)
+            migrate_tree(root, new, progress=stop)
         assert len(list(new.runs("gru/BTCEUR"))) == 2
         assert new.aliases("gru/BTCEUR") == {}
-        report = migrate(root, new)
+        report = migrate_tree(root, new)
         assert report.counts == {"already there": 2, "copied": 1}
         assert names(report) == {"gru/BTCEUR@best_wf": "created", "gru/BTCEUR@latest": "created"}
         assert new.get("gru/BTCEUR").run_id == GRU
@@ -177,13 +177,13 @@ class TestRepeating:
             inner = MemoryBackend()
             dying = ArtifactStore(FaultyBackend(inner, Faults().crash_at(number, landed=True)))
             try:
-                migrate(root, dying)
+                migrate_tree(root, dying)
             except SimulatedCrash:
                 pass
             else:
                 break
             store = ArtifactStore(inner)
-            assert migrate(root, store).ok
+            assert migrate_tree(root, store).ok
             assert store.verify().ok
             assert len(list(store.runs("gru/BTCEUR"))) == 2
             assert invariants.check(store, "gru/BTCEUR", ("latest", "best_wf")) == {"latest": 1, "best_wf": 1}
@@ -191,8 +191,8 @@ class TestRepeating:
             pytest.fail("the migration never came to its end")
 
     def test_progress_tells_each_run(self, root: Path, new: ArtifactStore) -> None:
-        steps: list[Step] = []
-        migrate(root, new, progress=steps.append)
+        steps: list[MigrationProgress] = []
+        migrate_tree(root, new, progress=steps.append)
         assert [step.done for step in steps] == [0, 1, 2, 3]
         assert {step.total for step in steps} == {3}
         assert [step.source for step in steps][-1] == ""
@@ -201,7 +201,7 @@ class TestRepeating:
         mine = new.save({"weights": [1]}, "gru/BTCEUR")
         new.promote(mine, "best_wf")
         new.retire("gru/BTCEUR@best_wf")
-        report = migrate(root, new)
+        report = migrate_tree(root, new)
         assert names(report) == {"gru/BTCEUR@best_wf": "kept", "gru/BTCEUR@latest": "kept"}
         assert report.ok
         assert new.get("gru/BTCEUR").run_id == mine.run_id
@@ -210,25 +210,25 @@ class TestRepeating:
 
     def test_another_run_of_the_same_id_is_a_conflict_and_stays(self, root: Path, new: ArtifactStore) -> None:
         mine = new.save({"weights": [1]}, "gru/BTCEUR", run_id=OLD, publish="never")
-        report = migrate(root, new)
+        report = migrate_tree(root, new)
         assert outcomes(report)[f"gru/BTCEUR/{OLD}"] == "conflict"
         assert not report.ok
         assert new.get(f"gru/BTCEUR:{OLD}") == mine
 
     def test_a_run_that_has_changed_since_is_a_conflict(self, root: Path, new: ArtifactStore) -> None:
-        migrate(root, new)
+        migrate_tree(root, new)
         (root / "gru" / "BTCEUR" / OLD / "config.json").write_text("{}")
-        report = migrate(root, new)
+        report = migrate_tree(root, new)
         assert report.counts == {"already there": 2, "conflict": 1}
-        assert migrate(root, new, dry_run=True).counts == {"already there": 2, "conflict": 1}
+        assert migrate_tree(root, new, dry_run=True).counts == {"already there": 2, "conflict": 1}
 
     def test_equal_files_under_two_run_ids_are_two_runs(self, root: Path, new: ArtifactStore) -> None:
         home = root / "gru" / "BTCEUR"
-        migrate(root, new)
+        migrate_tree(root, new)
         shutil.copytree(home / GRU, home / "20250101_000000")
-        again = migrate(root, new)
+        again = migrate_tree(root, new)
         assert again.counts == {"already there": 3, "copied": 1}
-        repeated = migrate(root, new)
+        repeated = migrate_tree(root, new)
         assert repeated.counts == {"already there": 4}
         for report in (again, repeated):
             assert {run.source: run.run_id for run in report}["gru/BTCEUR/20250101_000000"] == "20250101_000000"
@@ -237,25 +237,25 @@ class TestRepeating:
     def test_runs_that_were_not_published_can_still_be_found_by_age(self, root: Path, new: ArtifactStore) -> None:
         (root / "gru" / "BTCEUR" / "latest").unlink()
         (root / "metadata" / "best_wf_gru_BTCEUR.pt").unlink()
-        migrate(root, new)
+        migrate_tree(root, new)
         assert new.find("gru/BTCEUR").run_id == GRU
 
     def test_a_tree_of_windows(self, tmp_path: Path, new: ArtifactStore) -> None:
-        migrate(old_tree(tmp_path, "windows"), new)
+        migrate_tree(old_tree(tmp_path, "windows"), new)
         assert new.get("gru/BTCEUR").run_id == CASES["win_gru"].run_id
         check(new.get("gru/BTCEUR"), CASES["win_gru"])
 
     def test_the_root_may_be_named_in_three_ways(self, root: Path, new: ArtifactStore) -> None:
-        migrate(root, new)
-        assert migrate(root.parent, new).counts == {"already there": 3}
-        assert migrate(root / "gru", new).counts == {"already there": 2}
+        migrate_tree(root, new)
+        assert migrate_tree(root.parent, new).counts == {"already there": 3}
+        assert migrate_tree(root / "gru", new).counts == {"already there": 2}
 
 
 class TestRefusals:
     def test_what_is_broken_is_refused_and_the_rest_is_copied(self, root: Path, new: ArtifactStore) -> None:
         (root / "gru" / "BTCEUR" / GRU / "model.pth").write_bytes(b"nothing")
         shutil.copytree(root / "gru" / "BTCEUR" / OLD, root / "gru" / ("x" * 101) / OLD)
-        report = migrate(root, new)
+        report = migrate_tree(root, new)
         assert outcomes(report) == {
             f"gru/BTCEUR/{OLD}": "copied",
             f"gru/BTCEUR/{GRU}": "refused",
@@ -274,15 +274,15 @@ class TestRefusals:
         if os.name == "nt":
             pytest.skip("Windows cannot have some of these folders")
         shutil.copytree(root / "gru" / "BTCEUR" / GRU, root / "gru" / symbol / GRU)
-        assert outcomes(migrate(root, new))[f"gru/{symbol}/{GRU}"] == "copied"
+        assert outcomes(migrate_tree(root, new))[f"gru/{symbol}/{GRU}"] == "copied"
         run = new.find(("gru", symbol))
         assert run.key.symbol == symbol
         assert ArtifactStore.open_legacy(root).find(("gru", symbol)).run_id == run.run_id
-        folder = export(run, tmp_path / "exported", pickles=True)
+        folder = export_run(run, tmp_path / "exported", pickles=True)
         named = ModelKey.spell(symbol) if symbol in {"BTC/USDT", "CON.DE"} else symbol
         assert folder == tmp_path / "exported" / "gru" / named / run.run_id
         again = ArtifactStore(tmp_path / "again")
-        assert migrate(tmp_path / "exported", again).ok
+        assert migrate_tree(tmp_path / "exported", again).ok
         assert again.models() == [ModelKey("gru", symbol)]
 
     @pytest.mark.parametrize("symbol", ["BTC/USDT", "BTC;2FUSDT", "a/../../up", "..", "BRK B"])
@@ -290,10 +290,10 @@ class TestRefusals:
         self, root: Path, new: ArtifactStore, tmp_path: Path, symbol: str
     ) -> None:
         shutil.copytree(root / "gru" / "BTCEUR" / GRU, root / "gru" / ModelKey.spell(symbol) / GRU)
-        migrate(root, new)
+        migrate_tree(root, new)
         run = new.find(("gru", symbol))
         out = tmp_path / "some" / "where"
-        folder = export(run, out, pickles=True, alias="best_wf")
+        folder = export_run(run, out, pickles=True, alias="best_wf")
         assert [path.name for path in out.parent.iterdir()] == ["where"]
         best = out / "metadata" / f"best_wf_gru_{folder.parent.name}.pt"
         assert best.parent.parent == folder.parent.parent.parent == out
@@ -308,12 +308,12 @@ class TestRefusals:
         self, new: ArtifactStore, tmp_path: Path, symbol: str
     ) -> None:
         with pytest.raises(errors.Unsupported, match="names of pointers"):
-            export(new.save({}, ("gru", symbol)), tmp_path / "out", pickles=True)
+            export_run(new.save({}, ("gru", symbol)), tmp_path / "out", pickles=True)
         assert not (tmp_path / "out").exists()
 
     def test_a_symbol_that_the_store_has_in_another_case_is_refused(self, root: Path, new: ArtifactStore) -> None:
         new.save({}, "gru/btceur")
-        report = migrate(root, new)
+        report = migrate_tree(root, new)
         assert report.counts == {"refused": 3}
         assert {type(run.error) for run in report} == {errors.InvalidName}
 
@@ -324,7 +324,7 @@ class TestRefusals:
         checkpoint = torch.load(path, weights_only=False)
         checkpoint["model_state_dict"]["attention.weight"] = torch.ones(2, 2)
         torch.save(checkpoint, path)
-        (refused,) = [run for run in migrate(root, new) if run.outcome == "refused"]
+        (refused,) = [run for run in migrate_tree(root, new) if run.outcome == "refused"]
         assert refused.run_id == OLD
         assert "another network" in str(refused.error)
         assert "attention.weight" in str(refused.error)
@@ -333,15 +333,15 @@ class TestRefusals:
         part = root / "gru" / "BTCEUR" / GRU / "preprocessor.pkl"
         part.unlink()
         part.mkdir()
-        report = migrate(root, new)
+        report = migrate_tree(root, new)
         (run,) = [run for run in report if run.run_id == GRU]
-        assert [problem.where for problem in run.told.refused] == ["preprocessor.pkl"]
+        assert [problem.where for problem in run.report.refused] == ["preprocessor.pkl"]
         assert new.get(f"gru/BTCEUR:{GRU}").requires == ("preprocessor",)
 
     def test_a_number_beyond_every_float_is_no_metric(self, root: Path, new: ArtifactStore) -> None:
         path = root / "gru" / "BTCEUR" / GRU / "metadata.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "test_loss": 10**400, "train_loss": 0.5}))
-        assert migrate(root, new).counts == {"copied": 3}
+        assert migrate_tree(root, new).counts == {"copied": 3}
         metrics = new.get(f"gru/BTCEUR:{GRU}").metrics
         assert "test_loss" not in metrics
         assert metrics["train_loss"] == 0.5
@@ -349,7 +349,7 @@ class TestRefusals:
     def test_reading_takes_no_more_memory_than_there_are_bytes(self, root: Path) -> None:
         tracemalloc.start()
         try:
-            layout.read(root / "gru" / "BTCEUR" / GRU / "config.json", limit=1 << 32)
+            layout.read_file(root / "gru" / "BTCEUR" / GRU / "config.json", limit=1 << 32)
             assert tracemalloc.get_traced_memory()[1] < 1 << 20
         finally:
             tracemalloc.stop()
@@ -368,9 +368,9 @@ class TestRefusals:
             feature = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), [name])
             table = pa.table({"feature": feature, "importance": np.zeros(rows)})
             pq.write_table(table, tree / source / "feature_importance.parquet")
-            (run,) = migrate(tree, new, dry_run=True)
-            assert [problem.where for problem in run.told.refused] == ["feature_importance.parquet"]
-            assert f"{rows:,} rows" in str(run.told.refused[0].error)
+            (run,) = migrate_tree(tree, new, dry_run=True)
+            assert [problem.where for problem in run.report.refused] == ["feature_importance.parquet"]
+            assert f"{rows:,} rows" in str(run.report.refused[0].error)
             assert run.outcome == "would copy"
 
     def test_statistics_of_another_kind_of_observation_are_a_part_that_is_lost(
@@ -386,14 +386,14 @@ class TestRefusals:
         source = Path(CASES["ppo_vecnorm_box"].relative).parent
         tree = shutil.copytree(whole / source, tmp_path / "tree" / source).parents[2]
         VecNormalize(DummyVecEnv([Other])).save(str(tree / source / "model_vecnormalize.pkl"))
-        (run,) = migrate(tree, new)
+        (run,) = migrate_tree(tree, new)
         assert run.outcome == "copied"
-        assert [type(problem.error) for problem in run.told.refused] == [errors.FeatureMismatch]
+        assert [type(problem.error) for problem in run.report.refused] == [errors.FeatureMismatch]
         assert new.get(f"{run.key}:{run.run_id}").requires == ("model_vecnormalize",)
 
     def test_settings_that_no_store_can_hold_are_refused(self, root: Path, new: ArtifactStore) -> None:
         (root / "gru" / "BTCEUR" / OLD / "config.json").write_text('{"note": "\\ud800"}')
-        report = migrate(root, new)
+        report = migrate_tree(root, new)
         (refused,) = [run for run in report if run.error is not None]
         assert (refused.run_id, type(refused.error)) == (OLD, errors.InvalidOption)
         assert report.counts == {"copied": 2, "refused": 1}
@@ -403,24 +403,24 @@ class TestRefusals:
         pointer = Path(new.url, "gru", "BTCEUR", "latest.json")
         pointer.chmod(0o600)
         pointer.write_bytes(b"damaged")
-        report = migrate(root, new)
+        report = migrate_tree(root, new)
         assert {run.outcome for run in report} == {"refused"}
         assert {type(alias.error) for alias in report.aliases} == {errors.Corrupt}
         assert pointer.read_bytes() == b"damaged"
 
     def test_a_run_that_somebody_saves_meanwhile_is_a_conflict_and_stays(self, root: Path, new: ArtifactStore) -> None:
-        def meanwhile(step: Step) -> None:
+        def meanwhile(step: MigrationProgress) -> None:
             if step.done == 1:
                 ArtifactStore(new.url).save({"weights": [1]}, "gru/BTCEUR", run_id=GRU, publish="never")
 
-        report = migrate(root, new, progress=meanwhile)
+        report = migrate_tree(root, new, progress=meanwhile)
         assert outcomes(report)[f"gru/BTCEUR/{GRU}"] == "conflict"
         assert new.load(f"gru/BTCEUR:{GRU}") == {"weights": [1]}
 
     def test_a_run_that_was_deleted_there_is_not_brought_back(self, root: Path, new: ArtifactStore) -> None:
-        migrate(root, new)
+        migrate_tree(root, new)
         new.delete(f"gru/BTCEUR:{OLD}").apply()
-        report = migrate(root, new)
+        report = migrate_tree(root, new)
         assert report.counts == {"already there": 2, "deleted": 1}
         assert report.ok
 
@@ -428,19 +428,19 @@ class TestRefusals:
     def test_a_store_inside_of_the_old_tree_is_refused(self, root: Path, inside: str) -> None:
         before = picture(root)
         with pytest.raises(errors.InvalidOption, match="stays as it is"):
-            migrate(root, ArtifactStore(root / inside))
+            migrate_tree(root, ArtifactStore(root / inside))
         assert picture(root) == before
 
     def test_a_root_that_is_no_store_is_refused(self, root: Path, tmp_path: Path) -> None:
         (tmp_path / "photos").mkdir()
         (tmp_path / "photos" / "a.png").write_bytes(b"x")
         with pytest.raises(errors.NotAStore):
-            migrate(root, ArtifactStore(tmp_path / "photos"))
+            migrate_tree(root, ArtifactStore(tmp_path / "photos"))
 
     def test_a_store_is_no_old_tree(self, root: Path, tmp_path: Path) -> None:
-        migrate(root, ArtifactStore(tmp_path / "first"))
+        migrate_tree(root, ArtifactStore(tmp_path / "first"))
         with pytest.raises(errors.NotAStore, match="first is a store already"):
-            migrate(tmp_path / "first", ArtifactStore(tmp_path / "second"))
+            migrate_tree(tmp_path / "first", ArtifactStore(tmp_path / "second"))
         with pytest.raises(errors.NotAStore, match="is a store already"):
             ArtifactStore.open_legacy(tmp_path / "first" / "gru")
         assert not (tmp_path / "second").exists()
@@ -564,10 +564,10 @@ class TestTheCommand:
 class TestSignatures:
     def test_what_is_brought_into_a_store_with_a_signer_is_signed(self, root: Path, tmp_path: Path) -> None:
         with ArtifactStore(tmp_path / "store", signer=signer(), policy=strict()) as store:
-            report = migrate(root, store)
+            report = migrate_tree(root, store)
             assert report.ok, report
             assert set(outcomes(report).values()) == {"copied"}
-            assert set(outcomes(migrate(root, store)).values()) == {"already there"}
+            assert set(outcomes(migrate_tree(root, store)).values()) == {"already there"}
             pointers = [pointer for key in store.models() for pointer in store.aliases(key).values()]
         with ArtifactStore(tmp_path / "store", policy=strict()) as reader:
             checked = reader.verify()
@@ -579,7 +579,7 @@ class TestSignatures:
 
     def test_where_a_signer_is_missing_nothing_is_copied(self, root: Path, tmp_path: Path) -> None:
         with ArtifactStore(tmp_path / "store", policy=strict()) as store:
-            report = migrate(root, store)
+            report = migrate_tree(root, store)
             assert set(outcomes(report).values()) == {"refused"}
             assert all("to write, it needs signer=" in str(run.error) for run in report)
             assert [*store.runs(), *store.models()] == []
@@ -587,14 +587,14 @@ class TestSignatures:
     def test_an_unsigned_run_is_not_written_in_the_old_form(
         self, root: Path, new: ArtifactStore, tmp_path: Path
     ) -> None:
-        migrate(root, new)
+        migrate_tree(root, new)
         ref = f"gru/BTCEUR:{GRU}"
         with ArtifactStore(tmp_path / "store", policy=strict()) as reader:
             with pytest.raises(errors.SignatureMissing):
-                export(reader.get(ref), tmp_path / "old", pickles=True)
+                export_run(reader.get(ref), tmp_path / "old", pickles=True)
             assert not (tmp_path / "old").exists()
             new.sign(ref, signer())
-            assert export(reader.get(ref), tmp_path / "old", pickles=True).is_dir()
+            assert export_run(reader.get(ref), tmp_path / "old", pickles=True).is_dir()
 
 
 class TestExport:
@@ -603,7 +603,7 @@ class TestExport:
         self, full: ArtifactStore, tmp_path: Path, case: Any
     ) -> None:
         run = run_of(full, case)
-        folder = export(run, tmp_path, pickles=True)
+        folder = export_run(run, tmp_path, pickles=True)
         (again,) = ArtifactStore.open_legacy(tmp_path).runs()
         assert again.run_id == run.run_id
         assert ArtifactStore.open_legacy(tmp_path).get(run.key).run_id == run.run_id
@@ -618,7 +618,7 @@ class TestExport:
         self, full: ArtifactStore, tmp_path: Path, case: Any
     ) -> None:
         run = run_of(full, case)
-        folder = export(run, tmp_path, pickles=True, alias="best_wf")
+        folder = export_run(run, tmp_path, pickles=True, alias="best_wf")
         suffix = {"gru": "pt", "lightgbm": "pkl", "ppo": "zip"}[case.model_type]
         best = tmp_path / "metadata" / f"best_wf_{str(run.key).replace('/', '_')}.{suffix}"
         assert best.read_bytes() == next(folder.glob("model.*")).read_bytes()
@@ -637,20 +637,20 @@ class TestExport:
         self, full: ArtifactStore, tmp_path: Path
     ) -> None:
         with_statistics, without = (run_of(full, CASES[name]) for name in ("ppo_vecnorm_box", "ppo_novecnorm_discrete"))
-        export(with_statistics, tmp_path, pickles=True)
-        export(with_statistics, tmp_path, pickles=True, alias="best_wf")
+        export_run(with_statistics, tmp_path, pickles=True)
+        export_run(with_statistics, tmp_path, pickles=True, alias="best_wf")
         first = self.best_files(tmp_path)
         stem = f"best_wf_{str(with_statistics.key).replace('/', '_')}"
         assert list(first) == [f"{stem}.zip", f"{stem}_metadata.json", f"{stem}_vecnormalize.pkl"]
         assert json.loads(first[f"{stem}_metadata.json"])["action_space_info"] == {"type": "continuous", "shape": [1]}
-        export(without, tmp_path, pickles=True, alias="best_wf")
+        export_run(without, tmp_path, pickles=True, alias="best_wf")
         second = self.best_files(tmp_path)
         assert list(second) == [f"{stem}.zip", f"{stem}_metadata.json"]
         assert first[f"{stem}.zip"] != second[f"{stem}.zip"]
         assert json.loads(second[f"{stem}_metadata.json"])["action_space_info"] == {"type": "discrete", "n": 3}
         assert ArtifactStore.open_legacy(tmp_path).get(without.key).run_id == with_statistics.run_id
         before = picture(tmp_path)
-        export(without, tmp_path, pickles=True, alias="best_wf")
+        export_run(without, tmp_path, pickles=True, alias="best_wf")
         assert picture(tmp_path) == before
 
     @pytest.mark.parametrize(
@@ -672,24 +672,24 @@ class TestExport:
         else:
             own.symlink_to(elsewhere if kind == "link" else tmp_path / "nowhere")
         before = picture(tmp_path)
-        with pytest.raises(errors.InvalidOption, match=f"{name} is there already, and is no copy"):
-            export(full.get("gru/BTCEUR"), old, pickles=True, alias="best_wf")
+        with pytest.raises(errors.InvalidOption, match=f"{name} exists, and is not a copy"):
+            export_run(full.get("gru/BTCEUR"), old, pickles=True, alias="best_wf")
         assert picture(tmp_path) == before
-        export(full.get("gru/BTCEUR"), old, pickles=True)
+        export_run(full.get("gru/BTCEUR"), old, pickles=True)
         assert own.lstat().st_size == before[str(own)][3]
 
     def test_a_best_of_another_suffix_that_is_a_copy_gives_way(self, full: ArtifactStore, tmp_path: Path) -> None:
-        folder = export(full.get(f"gru/BTCEUR:{OLD}"), tmp_path, pickles=True)
+        folder = export_run(full.get(f"gru/BTCEUR:{OLD}"), tmp_path, pickles=True)
         (tmp_path / "metadata").mkdir()
         shutil.copy(folder / "model.pth", tmp_path / "metadata" / "best_wf_gru_BTCEUR.pth")
-        export(full.get(f"gru/BTCEUR:{GRU}"), tmp_path, pickles=True, alias="best_wf")
+        export_run(full.get(f"gru/BTCEUR:{GRU}"), tmp_path, pickles=True, alias="best_wf")
         assert list(self.best_files(tmp_path)) == ["best_wf_gru_BTCEUR.pt", "best_wf_gru_BTCEUR_preprocessor.pkl"]
 
     def test_an_export_of_the_best_that_was_killed_is_ended_by_the_next(
         self, full: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         run = full.get(f"gru/BTCEUR:{GRU}")
-        export(full.get(f"gru/BTCEUR:{OLD}"), tmp_path, pickles=True, alias="best_wf")
+        export_run(full.get(f"gru/BTCEUR:{OLD}"), tmp_path, pickles=True, alias="best_wf")
         latest = (tmp_path / "gru" / "BTCEUR" / "latest").readlink()
         whole = self.best_files(tmp_path)
         real, left = Path.replace, 0
@@ -705,10 +705,10 @@ class TestExport:
         for allowed in (0, 1):  # before the first file is there, and between the parts
             left = allowed
             with pytest.raises(KeyboardInterrupt):
-                export(run, tmp_path, pickles=True, alias="best_wf")
+                export_run(run, tmp_path, pickles=True, alias="best_wf")
             assert not (tmp_path / "metadata" / "best_wf_gru_BTCEUR.pt").exists()
         monkeypatch.undo()
-        export(run, tmp_path, pickles=True, alias="best_wf")
+        export_run(run, tmp_path, pickles=True, alias="best_wf")
         files = self.best_files(tmp_path)
         assert files["best_wf_gru_BTCEUR.pt"] != whole["best_wf_gru_BTCEUR.pt"]
         assert list(files) == ["best_wf_gru_BTCEUR.pt", "best_wf_gru_BTCEUR_preprocessor.pkl"]
@@ -728,15 +728,15 @@ class TestExport:
             "ppo/BTCEUR": "model.zip, model_vecnormalize.pkl",
         }.items():
             with pytest.raises(errors.InvalidOption, match=f"^{files} of {key}"):
-                export(full.get(key), tmp_path / "old")
+                export_run(full.get(key), tmp_path / "old")
         assert not (tmp_path / "old").exists()
 
     def test_nothing_is_overwritten_and_latest_moves_on(self, full: ArtifactStore, tmp_path: Path) -> None:
-        export(full.get(f"gru/BTCEUR:{OLD}"), tmp_path, pickles=True)
-        export(full.get(f"gru/BTCEUR:{GRU}"), tmp_path, pickles=True)
+        export_run(full.get(f"gru/BTCEUR:{OLD}"), tmp_path, pickles=True)
+        export_run(full.get(f"gru/BTCEUR:{GRU}"), tmp_path, pickles=True)
         assert ArtifactStore.open_legacy(tmp_path).get("gru/BTCEUR").run_id == GRU
         with pytest.raises(errors.InvalidOption, match="nothing is overwritten"):
-            export(full.get(f"gru/BTCEUR:{GRU}"), tmp_path, pickles=True)
+            export_run(full.get(f"gru/BTCEUR:{GRU}"), tmp_path, pickles=True)
         home = tmp_path / "gru" / "BTCEUR"
         assert sorted(path.name for path in home.iterdir())[:2] == [OLD, GRU]
         assert len(list(home.iterdir())) == 3
@@ -744,31 +744,31 @@ class TestExport:
     def test_an_export_that_was_killed_before_latest_is_ended_by_the_next(
         self, full: ArtifactStore, tmp_path: Path
     ) -> None:
-        export(full.get(f"gru/BTCEUR:{OLD}"), tmp_path, pickles=True)
+        export_run(full.get(f"gru/BTCEUR:{OLD}"), tmp_path, pickles=True)
         before = (tmp_path / "gru" / "BTCEUR" / "latest").readlink()
-        folder = export(full.get(f"gru/BTCEUR:{GRU}"), tmp_path, pickles=True)
+        folder = export_run(full.get(f"gru/BTCEUR:{GRU}"), tmp_path, pickles=True)
         latest = folder.parent / "latest"
         latest.unlink()
         latest.symlink_to(before)
         written = folder.stat()
-        assert export(full.get(f"gru/BTCEUR:{GRU}"), tmp_path, pickles=True) == folder
+        assert export_run(full.get(f"gru/BTCEUR:{GRU}"), tmp_path, pickles=True) == folder
         assert ArtifactStore.open_legacy(tmp_path).get("gru/BTCEUR").run_id == GRU
         assert folder.stat() == written
         latest.unlink()
         latest.symlink_to(before)
         (folder / "metadata.json").write_text("{}")
         with pytest.raises(errors.InvalidOption, match="nothing is overwritten"):
-            export(full.get(f"gru/BTCEUR:{GRU}"), tmp_path, pickles=True)
+            export_run(full.get(f"gru/BTCEUR:{GRU}"), tmp_path, pickles=True)
         assert latest.readlink() == before
 
     def test_a_latest_that_is_no_link_is_not_touched(self, full: ArtifactStore, tmp_path: Path) -> None:
         (tmp_path / "gru" / "BTCEUR" / "latest").mkdir(parents=True)
-        with pytest.raises(errors.InvalidOption, match="is no link"):
-            export(full.get(f"gru/BTCEUR:{GRU}"), tmp_path, pickles=True)
+        with pytest.raises(errors.InvalidOption, match="is not a link"):
+            export_run(full.get(f"gru/BTCEUR:{GRU}"), tmp_path, pickles=True)
 
     def test_a_model_of_another_type_has_no_old_form(self, tmp_path: Path, new: ArtifactStore) -> None:
         with pytest.raises(errors.Unsupported):
-            export(new.save({}, "lstm/BTCEUR"), tmp_path, pickles=True)
+            export_run(new.save({}, "lstm/BTCEUR"), tmp_path, pickles=True)
 
     def test_old_readers_use_what_is_written(self, full: ArtifactStore, tmp_path: Path) -> None:
         """The libraries themselves, as the old programs call them."""
@@ -779,7 +779,7 @@ class TestExport:
         from stable_baselines3.common.vec_env import VecNormalize
 
         def written(name: str) -> Path:
-            return export(run_of(full, CASES[name]), tmp_path, pickles=True)
+            return export_run(run_of(full, CASES[name]), tmp_path, pickles=True)
 
         folder = written("gru_full_selected")
         checkpoint = torch.load(folder / "model.pth", weights_only=False)
@@ -819,7 +819,7 @@ class TestExport:
             action_space = gymnasium.spaces.MultiDiscrete([2, 3])
 
         run = new.save(PPO("MultiInputPolicy", Nothing(), n_steps=8, batch_size=8, device="cpu"), "ppo/X")
-        told = json.loads((export(run, tmp_path / "old", pickles=True) / "model_metadata.json").read_text())
+        told = json.loads((export_run(run, tmp_path / "old", pickles=True) / "model_metadata.json").read_text())
         assert told["observation_shape"] is None
         assert told["action_space_info"] == {"type": "multidiscrete", "nvec": [2, 3]}
 
@@ -831,7 +831,7 @@ class TestExport:
         quiet = {"verbosity": -1, "num_threads": 1}
         booster = lightgbm.train(quiet, lightgbm.Dataset(rows, rows[:, 0]), 5)
         run = new.save(booster, "lightgbm/X", features=FeatureSchema(["a", "b", "c"]), config={"depth": 3})
-        export(run, tmp_path / "old", pickles=True)
+        export_run(run, tmp_path / "old", pickles=True)
         again = ArtifactStore.open_legacy(tmp_path / "old").get("lightgbm/X")
         assert again.features.names == ("a", "b", "c")
         np.testing.assert_array_equal(again.load().predict(rows), booster.predict(rows))

@@ -201,7 +201,7 @@ def test_what_is_no_prediction_cannot_be_asked_for(store: ArtifactStore, method:
         draft.add("example_method", method)
     report = draft.run.verify(predict=True)
     assert report.verdict is Verdict.WRONG
-    assert "which is no prediction" in str(report.problems[0])
+    assert "which is not a prediction" in str(report.problems[0])
 
 
 def test_a_state_without_its_network_cannot_be_compared(store: ArtifactStore) -> None:

@@ -95,7 +95,7 @@ def test_a_signed_save_takes_three_steps_and_a_verified_load_two(signing, proxy,
     requests, depth = counted(proxy, lambda: save_five(signing, tmp_path / "x"))
     assert depth == 3
     assert requests == 5 + 1 + 1 + 2  # the signature beside the files
-    signing._context.vouched.clear()
+    signing._context.verified.clear()
     requests, depth = counted(proxy, lambda: signing.load(KEY, "b"))
     assert (requests, depth) == (3, 2)
     requests, depth = counted(proxy, lambda: signing.load(KEY, "b"))

@@ -21,7 +21,7 @@ from artifact_store.storage.base import Always
 from tests import invariants
 from tests.stores import write_files
 
-DATA = Path(__file__).parents[1] / "data" / "stores"
+DATA = Path(__file__).parents[2] / "data" / "stores"
 TOLD = json.loads((DATA / "before.json").read_text(encoding="utf-8"))
 FILES = {
     file.relative_to(DATA / "before").as_posix(): file.read_bytes()
@@ -180,7 +180,7 @@ def test_the_doctor_finds_nothing_but_the_quarantine(store: ArtifactStore) -> No
     report = store.doctor(deep=True)
     of_the_place = {"lifecycle"}  # the bucket of the tests has no rule that ends uploads
     found = [it for it in report if it.code not in of_the_place and it.severity != "unknown"]
-    assert [(it.code, it.severity, it.where) for it in found] == [("quarantined", "note", QUARANTINED)]
+    assert [(it.code, it.severity, it.target) for it in found] == [("quarantined", "note", QUARANTINED)]
     assert report.counts.runs >= len(TOLD["runs"])
 
 
@@ -252,7 +252,7 @@ def test_a_run_is_signed_that_was_not(owner: ArtifactStore, store: ArtifactStore
 
 def test_a_run_is_deleted_and_brought_back_as_it_was(store: ArtifactStore) -> None:
     with changing(store, f"{folder(KEPT)}manifest.json"):
-        assert [done.ending.result for done in store.delete(KEPT).apply()] == ["deleted"]
+        assert [done.result for done in store.delete(KEPT).apply()] == ["deleted"]
         with pytest.raises(errors.RunDeleted):
             store.get(KEPT)
     with changing(store, f"{folder(KEPT)}manifest.json"):
@@ -280,7 +280,7 @@ def test_what_was_deleted_is_swept_and_what_serves_is_kept(store: ArtifactStore)
     with changing(store, *map(folder, (DELETED, SIGNED_DELETED, QUARANTINED))):
         applied = store.gc(grace=NOW).apply()
         assert applied.ok
-        assert {done.step.what for done in applied} == {DELETED, SIGNED_DELETED, QUARANTINED}
+        assert {done.step.target for done in applied} == {DELETED, SIGNED_DELETED, QUARANTINED}
     assert {str(run.ref): run.manifest.digest for run in store.runs()} == TOLD["runs"]
     for ref in TOLD["gone"]:
         assert [name for name in everything(store) if name.startswith(folder(ref))] == [f"{folder(ref)}manifest.json"]

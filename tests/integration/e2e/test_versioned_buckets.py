@@ -176,7 +176,7 @@ def test_a_sweep_that_is_refused_leaves_a_sound_store_and_is_made_good_later(buc
         assert store.verify().ok
         proxy.off()
         (again,) = store.gc(grace=NONE).apply()
-        assert (again.ending.result, again.step.reason) == ("swept", "an earlier sweep was cut short")
+        assert (again.result, again.step.reason) == ("swept", "an earlier sweep was cut short")
     left = bucket.open()._context.backend.list(f"{KEY}/{GONE}/")
     assert [entry.key for entry in left] == [f"{KEY}/{GONE}/{keys.MANIFEST}"]
 

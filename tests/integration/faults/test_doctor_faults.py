@@ -13,7 +13,7 @@ import pytest
 from artifact_store import ArtifactStore, errors
 from artifact_store.core import keys
 from artifact_store.core.keys import ModelKey
-from artifact_store.core.pointer import Note, advance
+from artifact_store.core.pointer import PublishInfo, advance
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.doctor.report import CODES
 from artifact_store.errors import OutcomeUnknown
@@ -59,7 +59,7 @@ class World(worlds.World):
         torn = self.store.save({"n": "torn"}, KEY, run_id="20231231_000000_torn", publish="never")
         self.inner.delete(keys.manifest(torn.key, torn.run_id))
         swept = self.store.get(f"{KEY}:{self.ids['swept']}").manifest
-        note = Note("1" * 32, self.clock(), "me", "test")
+        note = PublishInfo("1" * 32, self.clock(), "me", "test")
         self.put(self.place("swept"), Tombstone.mark(swept, note).sealed(note).to_bytes())
         named = self.store.get(f"{KEY}:{self.ids['named']}").manifest
         self.put(self.place("named"), Tombstone.mark(named, note).to_bytes())
@@ -116,7 +116,7 @@ def test_all_of_it_is_found_and_repaired_at_once():
             "sweep-unfinished", "orphan-upload",
         ]
     )  # fmt: skip
-    results = {done.step.target: done.ending.result for done in repair(world.store)}
+    results = {done.step.target: done.result for done in repair(world.store)}
     assert results == {
         f"{KEY}:{world.ids['shown']}": "restored",
         f"{KEY}@named": "restored",
@@ -126,7 +126,7 @@ def test_all_of_it_is_found_and_repaired_at_once():
         f"{KEY}/20240109_000000/model.bin": "aborted",
     }
     assert world.store.doctor().codes == ("manifest-corrupt",)
-    assert [done.ending.result for done in repair(world.store)] == ["quarantined"]
+    assert [done.result for done in repair(world.store)] == ["quarantined"]
     world.finish()
 
 
@@ -206,7 +206,7 @@ def test_a_pointer_that_somebody_restores_meanwhile_is_left_alone():
     world = World()
     good = good_pointer(world)
     backend = Before(world.inner, "latest.json", lambda: world.put(POINTER, good))
-    results = {done.step.target: done.ending for done in repair(world.client(backend))}
+    results = {done.step.target: done for done in repair(world.client(backend))}
     assert results[f"{KEY}@latest"].result == "kept"
     assert world.get(POINTER) == good
     assert world.store.doctor().of("error") == ()
@@ -215,14 +215,14 @@ def test_a_pointer_that_somebody_restores_meanwhile_is_left_alone():
 def good_pointer(world):
     """What was stored before it was damaged: the first publish of the newest run."""
     run = world.store.get(f"{KEY}:{world.ids['newest']}").manifest
-    return advance(None, MODEL, "latest", run, Note("2" * 32, world.clock(), "me")).pointer.to_bytes()
+    return advance(None, MODEL, "latest", run, PublishInfo("2" * 32, world.clock(), "me")).pointer.to_bytes()
 
 
 def test_of_two_that_repair_at_once_one_wins_and_the_history_is_whole():
     world = World()
     other = world.client(world.inner)
     backend = Before(world.inner, "latest.json", lambda: repair(other))
-    results = {done.step.target: done.ending.result for done in repair(world.client(backend))}
+    results = {done.step.target: done.result for done in repair(world.client(backend))}
     assert results[f"{KEY}@latest"] == "kept"
     assert [entry.reason[:7] for entry in world.store.history(KEY)].count("rebuilt") == 1
     world.spoil()
@@ -237,7 +237,7 @@ def test_a_publish_right_after_the_repair_is_kept():
 
     backend = Before(world.inner, "latest.json", publish, after=True)
     faulty = FaultyBackend(backend, Faults().on("write", key="*/latest.json", times=1).lose_reply())
-    results = {done.step.target: done.ending.result for done in repair(world.client(faulty))}
+    results = {done.step.target: done.result for done in repair(world.client(faulty))}
     assert results[f"{KEY}@latest"] == "rebuilt"
     assert world.store.history(KEY)[-1].run_id == "20240110_000000_more"
     world.spoil()
@@ -247,13 +247,13 @@ def test_a_publish_right_after_the_repair_is_kept():
 def test_a_run_that_is_deleted_while_its_alias_is_rebuilt_is_not_named():
     world = World()
     run = world.store.get(f"{KEY}:{world.ids['newest']}")
-    stone = Tombstone.mark(run.manifest, Note("3" * 32, world.clock(), "me"))
+    stone = Tombstone.mark(run.manifest, PublishInfo("3" * 32, world.clock(), "me"))
 
     def delete():
         world.put(world.place("newest"), stone.to_bytes())
 
     backend = Before(world.inner, "latest.json", delete)
-    results = {done.step.target: done.ending for done in repair(world.client(backend))}
+    results = {done.step.target: done for done in repair(world.client(backend))}
     assert results[f"{KEY}@latest"].result == "rebuilt"
     assert "deleted at this moment" in results[f"{KEY}@latest"].detail
     assert world.store.aliases(KEY)["latest"].run_id is None
@@ -270,12 +270,12 @@ def test_a_run_that_an_alias_names_at_the_last_moment_is_not_left_in_quarantine(
         newest = world.store.get(f"{KEY}:{world.ids['newest']}").manifest
         run = newest.model_copy(update={"run_id": world.ids["spoilt"]})
         run._raw = None
-        step = advance(pointer, MODEL, "named", run, Note("4" * 32, world.clock(), "me"))
+        step = advance(pointer, MODEL, "named", run, PublishInfo("4" * 32, world.clock(), "me"))
         world.put(keys.pointer(MODEL, "named"), step.pointer.to_bytes())
 
     backend = Before(world.inner, f"{world.ids['spoilt']}/manifest.json", name_it)
     (done,) = repair(world.client(backend))
-    assert (done.ending.result, "named names it now" in done.ending.detail) == ("kept", True)
+    assert (done.result, "named names it now" in done.detail) == ("kept", True)
     assert world.get(world.place("spoilt")) == b"spoilt"
 
 
@@ -492,12 +492,12 @@ def test_whatever_is_damaged_doctor_answers_and_no_repair_makes_it_worse(batch, 
                 continue
             # a pointer that can be read is never written, and a run only if the plan said so
             assert found is not None, f"{key}: {applied}"
-            assert any(found[1] in one.step.target and one.ending.result != "kept" for one in applied), key
+            assert any(found[1] in one.step.target and one.result != "kept" for one in applied), key
         again = ruins.store.doctor(deep=True)
         assert len(again.of("error")) <= len(report.of("error")), f"{ruins.touched}\n{report}\n{applied}\n{again}"
         last = again.repair(quarantine=True).apply()
         assert ruins.store.doctor().repair(quarantine=True).changes == tuple(
-            one.step for one in last if one.ending.result == "kept"
+            one.step for one in last if one.result == "kept"
         )
 
 

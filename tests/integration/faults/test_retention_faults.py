@@ -9,7 +9,7 @@ from artifact_store.core import keys
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import ArtifactStoreError, OutcomeUnknown
-from artifact_store.ops.audit import verify_run
+from artifact_store.ops.verify import verify_run
 from artifact_store.storage.base import Unfinished
 from artifact_store.testing import Faults, FaultyBackend, SimulatedCrash
 from tests import invariants
@@ -223,7 +223,7 @@ def test_a_file_that_is_in_use_is_reported_and_removed_by_the_next_gc():
     denied = Faults().on("delete", key=key).fail(lambda op, key: errors.AccessDenied(f"{key}: in use"))
     applied = world.client(FaultyBackend(world.inner, denied)).gc(grace=GRACE).apply()
     assert [problem.where for problem in applied.problems] == [world.ref("gone")]
-    assert [done.ending.result for done in applied] == ["cleared", "kept", "aborted"]
+    assert [done.result for done in applied] == ["cleared", "kept", "aborted"]
     left = [entry.key for entry in world.inner.list(f"{KEY}/{IDS['gone']}/")]
     assert left == [f"{KEY}/{IDS['gone']}/manifest.json", key]
     (step,) = world.store.gc(grace=GRACE).changes
@@ -292,7 +292,14 @@ def test_a_deleter_yields_to_an_alias_that_names_the_run_right_after_it_was_mark
         from artifact_store.ops.publish import swap
 
         context = world.store._context
-        swap(replace(context, backend=world.inner), run.key, "production", run.manifest, context.note(), seen=None)
+        swap(
+            replace(context, backend=world.inner),
+            run.key,
+            "production",
+            run.manifest,
+            context.publish_info(),
+            seen=None,
+        )
 
     backend = Before(world.inner, manifest_of("old"), dying_promoter, after=True)
     with pytest.raises(errors.RunInUse):
@@ -305,7 +312,7 @@ def test_a_run_that_is_undeleted_while_it_is_being_sealed_stays():
     world = World()
     backend = Before(world.inner, manifest_of("gone"), lambda: world.store.undelete(world.ref("gone")))
     applied = world.client(backend).gc(grace=GRACE).apply()
-    assert [done.ending.result for done in applied] == ["cleared", "kept", "aborted"]
+    assert [done.result for done in applied] == ["cleared", "kept", "aborted"]
     assert world.store.get(world.ref("gone")).verify().ok
 
 
@@ -318,7 +325,7 @@ def test_a_tombstone_that_is_younger_than_the_one_that_was_seen_is_not_sealed():
 
     backend = Before(world.inner, manifest_of("gone"), delete_anew)
     applied = world.client(backend).gc(grace=GRACE).apply()
-    assert [done.ending.result for done in applied] == ["cleared", "kept", "aborted"]
+    assert [done.result for done in applied] == ["cleared", "kept", "aborted"]
     assert world.state("gone") == "marked"
     world.check()
 
@@ -388,7 +395,7 @@ def test_a_save_that_commits_while_it_is_being_cleared_is_kept():
         world.inner, f"{CRASHED}/manifest.json", lambda: world.store.save({"n": "crash"}, KEY, run_id=CRASHED)
     )
     applied = world.client(backend).gc(grace=GRACE).apply()
-    assert [done.ending.result for done in applied] == ["kept", "swept", "aborted"]
+    assert [done.result for done in applied] == ["kept", "swept", "aborted"]
     assert world.store.load(KEY) == {"n": "crash"}
     assert world.store.verify().ok
 
@@ -459,5 +466,5 @@ def bury(world, name):
     from artifact_store.storage.base import Always
 
     run = world.store.get(world.ref(name))
-    stone = Tombstone.mark(run.manifest, world.store._context.note())
+    stone = Tombstone.mark(run.manifest, world.store._context.publish_info())
     world.inner.write(keys.manifest(run.key, run.run_id), stone.to_bytes(), when=Always())

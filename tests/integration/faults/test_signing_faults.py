@@ -110,4 +110,4 @@ def test_a_store_remembers_only_so_many_good_signatures(monkeypatch):
     for number in range(4):
         saver.save({"n": number}, KEY)
         assert reader.load(KEY) == {"n": number}
-        assert len(reader._context.vouched) <= 2
+        assert len(reader._context.verified) <= 2

@@ -6,7 +6,7 @@ import pytest
 
 from artifact_store import ArtifactStore, errors
 from artifact_store.core import keys
-from artifact_store.core.pointer import Note
+from artifact_store.core.pointer import PublishInfo
 from artifact_store.errors import ArtifactStoreError, OutcomeUnknown
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.testing import Faults, FaultyBackend, SimulatedCrash
@@ -182,7 +182,7 @@ def bury(backend, run):
     from artifact_store.core.tombstone import Tombstone
     from artifact_store.storage.base import Always
 
-    stone = Tombstone.mark(run.manifest, Note("0" * 32, run.created_at, "somebody"))
+    stone = Tombstone.mark(run.manifest, PublishInfo("0" * 32, run.created_at, "somebody"))
     backend.write(keys.manifest(run.key, run.run_id), stone.to_bytes(), when=Always())
 
 

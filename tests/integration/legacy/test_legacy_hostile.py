@@ -11,7 +11,7 @@ import pytest
 
 from artifact_store.errors import Corrupt, RiskRefused
 from artifact_store.legacy.formats.checkpoint import read_checkpoint
-from artifact_store.legacy.formats.joblib import read
+from artifact_store.legacy.formats.joblib import read_joblib
 from artifact_store.legacy.formats.lightgbm import read_lightgbm
 from artifact_store.legacy.formats.preprocessors import read_preprocessor
 from artifact_store.legacy.formats.sb3 import read_sb3
@@ -35,9 +35,9 @@ WHY = {
     "object-opcode": "names string.capwords",
     "eval": "names builtins.eval",
     "getattr": "names builtins.getattr",
-    "extension-code": "names a class by a number",
+    "extension-code": "uses an extension code",
     "persistent-id": "has a persistent id",
-    "foreign-buffer": "takes a buffer from outside",
+    "foreign-buffer": "uses an out-of-band buffer",
     "shared-lists": "repeats its parts so often",
     "list-in-itself": "contains itself",
     "deep-lists": "nested more than 100 deep",
@@ -51,7 +51,7 @@ WHY = {
     "long-bytearray": "ends early",
     "long-number": "too many digits",
     "long-frame": "ends early",
-    "unknown-memo": "refers to something that it never had",
+    "unknown-memo": "refers to a memo entry that does not exist",
     "large-array": "an array of 1024 times float64, and there are 3 bytes",
     "large-array-in-joblib": "ends early",
     "cut-pickle": "ends early",
@@ -67,8 +67,8 @@ WHY = {
     "checkpoint-short-storage": "a storage of another size",
     "checkpoint-stretched": "a tensor that lies outside of its storage",
     "checkpoint-expanding": "would expand to more than",
-    "checkpoint-cut": "no zip archive",
-    "checkpoint-leads-outside": "which leads elsewhere",
+    "checkpoint-cut": "not a zip archive",
+    "checkpoint-leads-outside": "which leads outside of the archive",
     "zip-policy": "policy.pth in model.zip names",
     "zip-policy-old": "policy.pth in model.zip names",
     "zip-optimizer": "policy.optimizer.pth in model.zip names",
@@ -77,11 +77,11 @@ WHY = {
     "zip-wide-space": "4,096 in its observation_space",
     "zip-long-rollout": "rollouts too long",
     "zip-nested-data": "nested deeper",
-    "zip-leads-outside": "which leads elsewhere",
-    "zip-absolute": "which leads elsewhere",
-    "zip-backslash": "which leads elsewhere",
+    "zip-leads-outside": "which leads outside of the archive",
+    "zip-absolute": "which leads outside of the archive",
+    "zip-backslash": "which leads outside of the archive",
     "zip-of-two-minds": "two entries of one name",
-    "zip-behind-something": "something before its first entry",
+    "zip-behind-something": "data before its first entry",
     "zip-encrypted": "encrypted",
     "zip-expanding": "would expand to more than",
     "zip-cut": "cut",
@@ -206,4 +206,4 @@ def test_the_plain_reader_expands_no_further_than_it_may() -> None:
     assert len(expanding) == 3
     for case in expanding:
         with pytest.raises(Corrupt, match="expands to more than"):
-            read(case.make(Path("marker")), what=case.file, limits=case.limits)
+            read_joblib(case.make(Path("marker")), what=case.file, limits=case.limits)

@@ -20,7 +20,7 @@ from artifact_store.codecs.sb3.policy import build_algorithm as build_sb3
 from artifact_store.errors import Corrupt, InvalidOption, RiskRefused
 from artifact_store.legacy.formats import lightgbm_child
 from artifact_store.legacy.formats.checkpoint import read_checkpoint, read_torch
-from artifact_store.legacy.formats.lightgbm import build, normalised_text, read_lightgbm
+from artifact_store.legacy.formats.lightgbm import build_lightgbm, normalised_text, read_lightgbm
 from artifact_store.legacy.formats.preprocessors import read_preprocessor
 from artifact_store.legacy.formats.sb3 import read_sb3
 from artifact_store.legacy.formats.vecnormalize import read_vecnormalize
@@ -304,7 +304,7 @@ class TestLightGBM:
     @named("case", of_type("lightgbm"), ids=lambda case: case.name)
     def test_old_models_predict_what_they_predicted(self, case: LegacyCase, tmp_path: Path) -> None:
         old = read_lightgbm(case.file.read_bytes(), what=case.file.name)
-        model, arrays = build(old), case.expected()
+        model, arrays = build_lightgbm(old), case.expected()
         assert np.array_equal(model.predict(input_of(case)), arrays["y"])
         if "proba" in arrays:
             assert np.array_equal(model.predict_proba(input_of(case)), arrays["proba"])
@@ -333,7 +333,7 @@ class TestLightGBM:
             "gain": (lightgbm.LGBMRegressor(**common, importance_type="gain"), y, {}),
         }[kind]
         estimator.fit(rows, target, **options)
-        model = build(read_lightgbm(pickled(estimator), what="model.pkl"))
+        model = build_lightgbm(read_lightgbm(pickled(estimator), what="model.pkl"))
         assert model.predict(rows).tolist() == estimator.predict(rows).tolist()
         assert model.feature_importances_ == pytest.approx(estimator.feature_importances_, rel=1e-5)
         assert model.params.get("num_leaves") == 6
@@ -347,7 +347,7 @@ class TestLightGBM:
         rows, y = trained
         booster = lightgbm.train({"verbose": -1, "num_threads": 1}, lightgbm.Dataset(rows, y), num_boost_round=8)
         booster.best_iteration = 3
-        again = build(
+        again = build_lightgbm(
             read_lightgbm(pickled({"model": booster, "decision_threshold": np.float64(0.5)}), what="model.pkl")
         )
         assert again.best_iteration == 3
@@ -485,8 +485,8 @@ class TestStableBaselines:
     @named(
         ("key", "value", "error", "why"),
         [
-            ("policy_class", None, Corrupt, "of which class its policy is"),
-            ("cg_max_steps", 15, RiskRefused, "algorithm that stable-baselines3 does not have"),
+            ("policy_class", None, Corrupt, "does not name the class of its policy"),
+            ("cg_max_steps", 15, RiskRefused, "unknown algorithm"),
             ("policy_kwargs", {"net_arch": [24, 24], "own": 1}, RiskRefused, "made with own"),
             (
                 "policy_kwargs",
@@ -498,7 +498,7 @@ class TestStableBaselines:
             ("action_space", {":type:": "<class 'own.spaces.Box'>"}, RiskRefused, "action_space that is <class 'own"),
             ("action_space", {":type:": "<class 'gym.spaces.dict.Dict'>"}, InvalidOption, "give action_space="),
             ("observation_space", {":type:": "<class 'gym.spaces.box.Box'>"}, Corrupt, "description is damaged"),
-            ("n_steps", -5, Corrupt, "no sensible number"),
+            ("n_steps", -5, Corrupt, "not a sensible number"),
             ("gamma", "high", Corrupt, "gamma"),
         ],
     )

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from artifact_models.trading import indicators, market
 from artifact_models.trading.candles import BadCandles, check_candles, read_candles
-from artifact_models.trading.folds import split, walk_forward
+from artifact_models.trading.folds import hold_out, walk_forward
 from artifact_models.trading.score import chance, score
 
 from artifact_store import errors
@@ -70,11 +70,11 @@ def test_missing_columns_are_named_with_the_likeliest_of_the_others(tmp_path):
     [
         (["2017-01-03," + LINE, "2017-01-02," + LINE], (3,), "earlier than that of the line before"),
         (["2017-01-02," + LINE, "2017-01-02," + LINE], (3,), "there twice"),
-        (["2017-01-02," + LINE, "tomorrow," + LINE], (3,), "the time is none"),
+        (["2017-01-02," + LINE, "tomorrow," + LINE], (3,), "the time cannot be read"),
         (["2017-01-02," + LINE, "," + LINE], (3,), "the time is missing"),
         (["2017-01-02,1.0,1.2,0.9,,10\n"], (2,), "missing or infinite"),
         (["2017-01-02,1.0,1.2,0.9,inf,10\n"], (2,), "missing or infinite"),
-        (["2017-01-02,1.0,1.2,0.9,high,10\n"], (2,), "close is no number"),
+        (["2017-01-02,1.0,1.2,0.9,high,10\n"], (2,), "close is not a number"),
         (["2017-01-02,1.0,1.2,-0.9,1,10\n"], (2,), "not above 0"),
         (["2017-01-02,1.0,0.8,0.9,1,10\n"], (2,), "high is below the low"),
         (["2017-01-02,1.0,1.2,0.9,1,-1\n"], (2,), "volume is below 0"),
@@ -141,7 +141,7 @@ def test_a_fold_is_tested_on_later_rows_than_it_was_trained_on():
 
 
 def test_validation_comes_after_training_with_one_row_between():
-    train, valid = split(100)
+    train, valid = hold_out(100)
     assert (train[0], train[-1], valid[0], valid[-1]) == (0, 83, 85, 99)
 
 

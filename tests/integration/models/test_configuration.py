@@ -14,6 +14,7 @@ from artifact_models import BaseModelAdapter, GRUAdapter, LightGBMAdapter, PPOAd
 from artifact_models.gbm import parameters
 from artifact_models.gbm.trainer import LightGBMTrainer
 from artifact_models.gru.trainer import GRUSettings, GRUTrainer
+from artifact_models.trading.adapters import new_adapter
 from artifact_models.trading.recipes import RECIPES
 
 from artifact_store import errors
@@ -126,10 +127,10 @@ TYPOS = [
     ("ppo", {"timestep": 9}, "PPO has no setting 'timestep' (did you mean 'timesteps'?)"),
     ("ppo", {"gama": 0.9}, "did you mean 'gamma'?"),
     ("ppo", {"env": {"windows": 9}}, "config['env']: the environment has no setting 'windows' (did you mean 'window'?)"),
-    ("ppo", {"env": 3}, "config['env']: the settings of the environment are a mapping, and not 3"),
+    ("ppo", {"env": 3}, "config['env']: the settings of the environment are a mapping, not 3"),
     ("ppo", {"policy_kwargs": {"net_arc": [8]}}, "'policy_kwargs.net_arc' (did you mean 'policy_kwargs.net_arch'?)"),
     ("ppo", {"policy_kwargs": {"net_arch": {"policy": [8]}}}, "no setting 'policy_kwargs.net_arch.policy'"),
-    ("ppo", {"policy_kwargs": [8]}, "policy_kwargs is a mapping of settings, and not [8]"),
+    ("ppo", {"policy_kwargs": [8]}, "policy_kwargs is a mapping of settings, not [8]"),
     (
         "ppo",
         {"policy_kwargs": {"optimizer_kwargs": {"weight_decy": 0.1}}},
@@ -187,9 +188,11 @@ class TestNamesOfLightGBM:
             line[1:].partition(":")[0] for line in text[text.index("\nparameters:") :].splitlines() if line[:1] == "["
         ]
         assert len(stored) > 100
-        parameters.check(stored)
+        parameters.check_parameters(stored)
         scikit_learn = lightgbm.LGBMModel().get_params().keys() - {"class_weight", "importance_type", "random_state"}
-        parameters.check([*scikit_learn, "random_state", "eta", "lambda", "num_boost_round", "early_stopping_patience"])
+        parameters.check_parameters(
+            [*scikit_learn, "random_state", "eta", "lambda", "num_boost_round", "early_stopping_patience"]
+        )
 
     @pytest.mark.parametrize(
         ("given", "main"),
@@ -226,7 +229,7 @@ class TestNamesOfLightGBM:
         assert LightGBMAdapter({"eta": 0.1}, shrinkage_rate=0.2).config["learning_rate"] == 0.2
 
     def test_a_setting_of_a_program_changes_the_usual_one_whatever_it_is_called(self):
-        adapter = RECIPES["lightgbm"].adapter(config={"min_data_in_leaf": 3, "eta": 0.5})
+        adapter = new_adapter(RECIPES["lightgbm"], config={"min_data_in_leaf": 3, "eta": 0.5})
         assert part(adapter.config, ["min_data_in_leaf", "learning_rate"]) == {
             "min_data_in_leaf": 3,
             "learning_rate": 0.5,
@@ -364,7 +367,7 @@ class TestTheConfigOfARun:
         with caplog.at_level(logging.INFO, "artifact_models"):
             loaded.fit(table(), target(), TRAIN, VALID)
         assert [record.getMessage() for record in caplog.records] == [
-            f"of the configuration, these are no settings of a {family} and have no effect: {foreign}"
+            f"these keys of the configuration are not settings of a {family} and have no effect: {foreign}"
         ]
         np.testing.assert_array_equal(loaded.predict(table()), adapter.predict(table()))
 
@@ -394,7 +397,7 @@ class TestWhileLoading:
 
     def test_keys_of_the_application_are_logged_once(self, run, caplog):
         whole = {"exchange": {"name": "kraken"}, "models": {"gru": {"hidden_size": 6, "dropuot": 1}}, "fee": 0.1}
-        foreign = "of the configuration, these are no settings of a gru and have no effect: exchange, fee, dropuot"
+        foreign = "these keys of the configuration are not settings of a gru and have no effect: exchange, fee, dropuot"
         assert self.told(caplog, run, whole) == [("INFO", foreign)]
         assert self.told(caplog, run, whole) == []
         assert self.told(caplog, run, {**whole, "models": {"gru": {"hidden_size": 7, "dropuot": 1}}}) == [

@@ -59,7 +59,7 @@ def test_it_is_one_module_of_forty_lines_at_most() -> None:
 @pytest.mark.usefixtures("ridge")
 def test_it_is_trained_found_loaded_validated_and_traded(where: list[str], tmp_path: Path) -> None:
     trained = CliRunner().invoke(
-        train_program.main, [*where, "--model", "ridge", "--symbol", "EURUSD", "--walk-forward", "2", "--json"]
+        train_program.train_command, [*where, "--model", "ridge", "--symbol", "EURUSD", "--walk-forward", "2", "--json"]
     )
     assert (trained.exit_code, trained.stderr) == (0, "")
     said = json.loads(trained.stdout)
@@ -78,7 +78,7 @@ def test_it_is_trained_found_loaded_validated_and_traded(where: list[str], tmp_p
     (told,) = json.loads(validated.stdout)["models"]
     assert (validated.exit_code, told["verdict"], told["predictions"]["outcome"]) == (0, "sound", "equal")
     for more in ([], ["--models", "ridge"]):
-        traded = CliRunner().invoke(trade.main, [*where, "--symbols", "EURUSD", "--json", *more])
+        traded = CliRunner().invoke(trade.trade_command, [*where, "--symbols", "EURUSD", "--json", *more])
         (signal,) = [of for of in json.loads(traded.stdout)["signals"] if of["model"] == "ridge"]
         assert (signal["error"], signal["kind"], signal["checked"]) == ("", "value", "compared")
         assert signal["run"] == said["best_wf"]
@@ -102,8 +102,8 @@ def test_its_mistakes_are_those_of_every_family(where: list[str]) -> None:
     [
         ("ridge_family:Gone", "cannot be imported: AttributeError"),
         ("no_such_module:Adapter", "cannot be imported: ModuleNotFoundError"),
-        ("ridge_family:Recipe", "is no subclass of BaseModelAdapter with this model_type"),
-        ("artifact_models.gru.adapter:GRUAdapter", "is no subclass of BaseModelAdapter with this model_type"),
+        ("ridge_family:Recipe", "is not a subclass of BaseModelAdapter with this model_type"),
+        ("artifact_models.gru.adapter:GRUAdapter", "is not a subclass of BaseModelAdapter with this model_type"),
     ],
 )
 def test_a_family_that_cannot_be_used_says_why(
@@ -133,6 +133,6 @@ def test_a_family_without_a_recipe_is_not_trained_on_candles(
     install(tmp_path / "site", "ridge_family", text, PROJECT)
     monkeypatch.syspath_prepend(tmp_path / "site")
     monkeypatch.delitem(sys.modules, "ridge_family", raising=False)
-    done = CliRunner().invoke(train_program.main, [*where, "--model", "ridge", "--symbol", "EURUSD"])
+    done = CliRunner().invoke(train_program.train_command, [*where, "--model", "ridge", "--symbol", "EURUSD"])
     assert done.exit_code == 2
     assert "RidgeAdapter has no recipe" in done.stderr

@@ -234,7 +234,7 @@ class TestPredicting:
         "rows", [table().iloc[: LENGTH - 1], table().to_numpy()[:LENGTH, :][:1], table().to_numpy()[0]]
     )
     def test_fewer_rows_than_a_window_takes_are_refused(self, rows):
-        with pytest.raises(errors.FeatureMismatch, match=r"sees 5 rows at a time .*; got "):
+        with pytest.raises(errors.FeatureMismatch, match=r"takes windows of 5 rows .*; got "):
             fitted_gru().predict(rows)
 
     @pytest.mark.parametrize("length", [LENGTH - 1, LENGTH + 1])

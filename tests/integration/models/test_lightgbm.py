@@ -110,7 +110,7 @@ class TestTraining:
             ({"feature_names": ["a"]}, "1 names, and X has 6"),
             ({"selected_features": [0, 0]}, "each position once"),
             ({"y": np.where(np.arange(ROWS) == 5, np.inf, 1.0)}, "an infinity"),
-            ({"y": np.array(["a"] * ROWS)}, "no number"),
+            ({"y": np.array(["a"] * ROWS)}, "not a number"),
             ({"objective": "binary", "y": np.arange(ROWS) % 3}, "two labels in y; there are 3"),
             (
                 {"objective": "multiclass", "y": np.arange(ROWS) // 60},
@@ -180,7 +180,7 @@ class TestPredicting:
             np.testing.assert_array_equal(adapter.predict(one), expected)
 
     def test_windows_are_refused(self):
-        with pytest.raises(errors.FeatureMismatch, match="one row at a time"):
+        with pytest.raises(errors.FeatureMismatch, match="predicts from single rows"):
             fitted_trees().predict(np.zeros((2, 3, len(NAMES))))
 
     def test_the_selection_is_taken_if_one_says_so(self):
@@ -241,7 +241,7 @@ class TestClassifiers:
     def test_labels_of_another_model_are_refused(self, labels, store):
         booster = plain_booster(table().to_numpy(), (target() > 0).astype(int), objective="binary")
         run = store.save(booster, "lightgbm/BTCEUR", features=FeatureSchema(NAMES), config={"classes": labels})
-        with pytest.raises(errors.Corrupt, match=f"2 classes apart, and {len(labels)} labels"):
+        with pytest.raises(errors.Corrupt, match=f"2 classes, and {len(labels)} labels"):
             load_adapter(run)
 
     def test_a_setting_called_classes_is_not_taken_for_labels(self, store):
@@ -266,7 +266,7 @@ class TestClassifiers:
         assert run.verify(predict=True).ok
 
     def test_a_regression_has_no_probabilities(self):
-        with pytest.raises(errors.InvalidOption, match="'regression': it knows no probabilities"):
+        with pytest.raises(errors.InvalidOption, match="'regression': it has no probabilities"):
             fitted_trees().predict_proba(table())
 
 

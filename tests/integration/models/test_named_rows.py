@@ -131,19 +131,19 @@ class TestTraining:
         assert trainer.train(frame[MIXED], target(), TRAIN, VALID).feature_names == tuple(MIXED)
 
     def test_a_trainer_of_agents_finds_the_columns_of_a_table_by_name(self) -> None:
-        from artifact_models.ppo.trainer import train
+        from artifact_models.ppo.trainer import train_agent
 
         frame = table()
         options = {"n_steps": 16, "batch_size": 16, "n_epochs": 1}
         weights = [
-            train(rows, frame["close"], feature_names=NAMES, timesteps=16, hyperparameters=options)
+            train_agent(rows, frame["close"], feature_names=NAMES, timesteps=16, hyperparameters=options)
             .algorithm.policy.action_net.weight.detach()
             .numpy()
             for rows in (frame.to_numpy(), frame[MIXED])
         ]
         np.testing.assert_array_equal(weights[0], weights[1])
         with pytest.raises(errors.InvalidInput, match="carries names"):
-            train(records(frame), frame["close"], feature_names=NAMES)
+            train_agent(records(frame), frame["close"], feature_names=NAMES)
 
 
 class TestTables:

@@ -84,7 +84,7 @@ def weights(algorithm):
 def test_the_trainer_takes_names_and_a_selection_and_tells_how_far_it_is(frame):
     features, prices = arrays(frame)
     steps = []
-    trained = trainer.train(
+    trained = trainer.train_agent(
         features,
         prices,
         feature_names=list(frame.columns[:-1]),
@@ -104,7 +104,9 @@ def test_training_leaves_nothing_on_this_machine_and_keeps_the_logger_of_the_cal
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     features, prices = arrays(frame)
     options = {"feature_names": list(frame.columns[:-1]), "settings": EnvSettings(**ENV), "timesteps": 32}
-    algorithm = trainer.train(features, prices, **options, hyperparameters={"n_steps": 32, "batch_size": 32}).algorithm
+    algorithm = trainer.train_agent(
+        features, prices, **options, hyperparameters={"n_steps": 32, "batch_size": 32}
+    ).algorithm
     trainer.resume(algorithm, algorithm.get_env(), 32)
     assert list(tmp_path.iterdir()) == []
     own = Logger(folder=None, output_formats=[])
@@ -117,7 +119,9 @@ def test_equal_seeds_train_equal_agents(frame):
     features, prices = arrays(frame)
     options = {"feature_names": list(frame.columns[:-1]), "settings": EnvSettings(**ENV), "timesteps": 64}
     options["hyperparameters"] = {"n_steps": 32, "batch_size": 32}
-    one, two, other = (weights(trainer.train(features, prices, **options, seed=seed).algorithm) for seed in (3, 3, 4))
+    one, two, other = (
+        weights(trainer.train_agent(features, prices, **options, seed=seed).algorithm) for seed in (3, 3, 4)
+    )
     assert one == two
     assert one != other
 
@@ -134,7 +138,7 @@ def test_equal_seeds_train_equal_agents(frame):
 def test_the_trainer_refuses_what_does_not_fit(frame, change, why):
     features, prices = arrays(frame)
     with pytest.raises(ValueError, match=why):
-        trainer.train(features, prices, **{"feature_names": list(frame.columns[:-1]), **change})
+        trainer.train_agent(features, prices, **{"feature_names": list(frame.columns[:-1]), **change})
 
 
 # ---------------------------------------------------------------- predict
@@ -467,7 +471,7 @@ def test_what_could_be_an_observation_or_a_bar_is_asked_for():
 
 class TestComponentsOfAnotherKind:
     def test_a_model_that_is_no_agent_is_corrupt(self, store):
-        with pytest.raises(errors.Corrupt, match="the model of ppo/EURUSD:.* holds a dict, and no agent"):
+        with pytest.raises(errors.Corrupt, match="the model of ppo/EURUSD:.* holds a dict; expected an agent"):
             load_adapter(store.save({"a": 1}, KEY))
 
     def test_statistics_that_are_none_are_corrupt(self, agent, store):

@@ -14,14 +14,15 @@ import pytest
 from artifact_models import LightGBMAdapter, load_adapter
 from artifact_models.trading import trade
 from artifact_models.trading import train as pipeline
-from artifact_models.trading.checked import Checked
+from artifact_models.trading.adapters import new_adapter
 from artifact_models.trading.market import Market, live_frame
 from artifact_models.trading.recipes import RECIPES
 from artifact_models.trading.signals import AGENT_BARS, newest_signals
+from artifact_models.trading.validated_runs import ValidatedRuns
 from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, errors
-from artifact_store.legacy.export import export
+from artifact_store.legacy.export import export_run
 from artifact_store.storage.memory import MemoryBackend
 from tests.integration.models.market_data import make_candles, write_csv
 from tests.integration.models.test_train import Silent
@@ -46,7 +47,7 @@ def trained(tmp_path_factory) -> Path:
             for name, recipe in RECIPES.items():
                 folds = 2 if name == "lightgbm" else 0
                 request = pipeline.TrainRequest(recipe=recipe, walk_forward=folds, config=TINY[name])
-                pipeline.train(store, Market.read(symbol, path), request, Silent())
+                pipeline.train_and_save(store, Market.read(symbol, path), request, Silent())
     return folder
 
 
@@ -58,7 +59,7 @@ def folder(trained, tmp_path) -> Path:
 
 def run(folder, *more):
     given = ["--store", str(folder / "store"), "--symbols", ",".join(SYMBOLS), "--data", str(folder / "data"), *more]
-    return CliRunner().invoke(trade.main, given)
+    return CliRunner().invoke(trade.trade_command, given)
 
 
 def one_symbol(folder, data, *more):
@@ -116,7 +117,7 @@ def test_a_model_whose_features_nobody_named_is_a_row(tmp_path):
         adapter.fit(market.features.to_numpy(), market.returns, slice(0, 100), None)
     adapter.save(ArtifactStore(tmp_path / "store"), symbol="X")
     given = one_symbol(tmp_path, path, "--json")
-    done = CliRunner().invoke(trade.main, given)
+    done = CliRunner().invoke(trade.trade_command, given)
     assert told(done)["lightgbm", "X"]["error"] == "FeatureMismatch"
     assert "20 features without names, the data have 25 columns" in done.stderr
 
@@ -134,7 +135,7 @@ def test_people_get_a_table(trained):
 def test_where_nothing_is_published_the_newest_run_is_taken(tmp_path):
     path = write_csv(tmp_path / "X.csv", make_candles(200))
     market = Market.read("X", path)
-    adapter = RECIPES["lightgbm"].adapter(config=TINY["lightgbm"])
+    adapter = new_adapter(RECIPES["lightgbm"], config=TINY["lightgbm"])
     adapter.fit(market.features, RECIPES["lightgbm"].answers(market), slice(0, 100), slice(100, 140))
     store = ArtifactStore(tmp_path / "store")
     adapter.save(store, symbol="X", alias="candidate")
@@ -162,7 +163,7 @@ def path(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def fitted(path):
     market = Market.read("X", path)
-    adapter = RECIPES["lightgbm"].adapter(config=TINY["lightgbm"])
+    adapter = new_adapter(RECIPES["lightgbm"], config=TINY["lightgbm"])
     return adapter.fit(market.features, RECIPES["lightgbm"].answers(market), slice(0, 100), slice(100, 140))
 
 
@@ -184,7 +185,7 @@ class TestChecks:
         return draft.run
 
     def test_each_run_is_checked_once(self, adapter, path):
-        backend, checked = Noting(), Checked()
+        backend, checked = Noting(), ValidatedRuns()
         store = ArtifactStore(backend)
         adapter.save(store, symbol="X")
         for times in (1, 1, 1):
@@ -201,11 +202,11 @@ class TestChecks:
         store = ArtifactStore(tmp_path / "store")
         self.save_with_other_predictions(adapter, store)
         given = one_symbol(tmp_path, path, "--json")
-        done = CliRunner().invoke(trade.main, given)
+        done = CliRunner().invoke(trade.trade_command, given)
         (signal,) = json.loads(done.stdout)["signals"]
         assert (done.exit_code, signal["error"], signal["signal"]) == (1, "Corrupt", "")
         assert "predicts something else than when it was saved" in signal["message"]
-        taken = CliRunner().invoke(trade.main, [*given, "--unchecked"])
+        taken = CliRunner().invoke(trade.trade_command, [*given, "--unchecked"])
         (signal,) = json.loads(taken.stdout)["signals"]
         assert (taken.exit_code, signal["error"], signal["checked"]) == (0, "", "unchecked")
 
@@ -227,7 +228,7 @@ class TestChecks:
         assert not trade.signals(store, ["X"], path, models=["lightgbm"], checked=None)[0].failed
 
     def test_a_run_that_was_mended_is_looked_at_again(self, adapter, path, tmp_path):
-        store, checked = ArtifactStore(tmp_path), Checked()
+        store, checked = ArtifactStore(tmp_path), ValidatedRuns()
         adapter.save(store, symbol="X")
         stored = Path(store.get("lightgbm/X").url("model.txt"))
         whole = stored.read_bytes()
@@ -243,12 +244,14 @@ class TestChecks:
             adapter.save(store, symbol="X")
         given = one_symbol(tmp_path, path, "--json")
         for age, error in (("41d", ""), ("30d", "RunTooOld"), ("959h", "RunTooOld"), ("57599m", "RunTooOld")):
-            (signal,) = json.loads(CliRunner().invoke(trade.main, [*given, "--max-run-age", age]).stdout)["signals"]
+            (signal,) = json.loads(CliRunner().invoke(trade.trade_command, [*given, "--max-run-age", age]).stdout)[
+                "signals"
+            ]
             assert signal["error"] == error, age
         assert "lightgbm/X:" in signal["message"]
         assert "was saved 40.0 days ago" in signal["message"]
         for wrong in ("30", "0d", "-1d", "30 days", "1w"):
-            assert CliRunner().invoke(trade.main, [*given, "--max-run-age", wrong]).exit_code == 2
+            assert CliRunner().invoke(trade.trade_command, [*given, "--max-run-age", wrong]).exit_code == 2
 
 
 def test_one_broken_model_is_a_row_and_the_others_go_on(folder):
@@ -274,7 +277,7 @@ def test_one_broken_model_is_a_row_and_the_others_go_on(folder):
 def test_a_symbol_without_models_or_without_data_is_a_row(trained):
     (trained / "data" / "extra").mkdir(exist_ok=True)
     done = CliRunner().invoke(
-        trade.main,
+        trade.trade_command,
         ["--store", str(trained / "store"), "--symbols", "EURUSD,BTCEUR", "--data", str(trained / "data"), "--json"],
     )
     signals = told(done)
@@ -283,7 +286,7 @@ def test_a_symbol_without_models_or_without_data_is_a_row(trained):
     assert not any(of["error"] for (_, symbol), of in signals.items() if symbol == "EURUSD")
     empty = trained / "data" / "extra"
     lost = CliRunner().invoke(
-        trade.main, ["--store", str(trained / "store"), "--symbols", "EURUSD", "--data", str(empty), "--json"]
+        trade.trade_command, ["--store", str(trained / "store"), "--symbols", "EURUSD", "--data", str(empty), "--json"]
     )
     assert {of["error"] for of in told(lost).values()} == {"InvalidOption"}
     assert "has no EURUSD.csv" in told(lost)["gru", "EURUSD"]["message"]
@@ -291,7 +294,7 @@ def test_a_symbol_without_models_or_without_data_is_a_row(trained):
 
 def test_a_symbol_that_is_typed_as_in_a_reference_is_refused(trained):
     given = ["--store", str(trained / "store"), "--symbols", "EURUSD,BTC;2FUSDT", "--data", str(trained / "data")]
-    done = CliRunner().invoke(trade.main, given)
+    done = CliRunner().invoke(trade.trade_command, given)
     assert done.exit_code == 2
     assert "write the symbol itself, 'BTC/USDT'" in done.stderr
 
@@ -308,13 +311,13 @@ def test_features_that_the_data_lack_are_counted_and_named(tmp_path):
     adapter.save(store, symbol="X")
     given = ["--store", str(tmp_path / "store"), "--symbols", "X", "--models", "lightgbm"]
     whole = write_csv(tmp_path / "whole.csv", table.assign(other=1.0))
-    fine = CliRunner().invoke(trade.main, [*given, "--data", str(whole), "-v", "--json"])
+    fine = CliRunner().invoke(trade.trade_command, [*given, "--data", str(whole), "-v", "--json"])
     assert fine.exit_code == 0
     assert "was trained on 6 features, the data have 7 columns: the other 1 are ignored" in fine.stderr
     assert told(fine)["lightgbm", "X"]["kind"] == "value"
     assert told(fine)["lightgbm", "X"]["value"] == pytest.approx(adapter.predict(table)[-1])
     part = write_csv(tmp_path / "part.csv", table[names[:4]])
-    done = CliRunner().invoke(trade.main, [*given, "--data", str(part), "--json"])
+    done = CliRunner().invoke(trade.trade_command, [*given, "--data", str(part), "--json"])
     assert done.exit_code == 1
     assert (
         "6 features, the data have 4 columns, and 2 of the features are not among them: signal_4, signal_5"
@@ -341,12 +344,14 @@ def test_an_old_agent_without_its_environment_says_what_it_needs(trained, tmp_pa
 
 def test_an_old_tree_is_traded_in_place(trained, tmp_path):
     run_ = ArtifactStore(trained / "store").get("lightgbm/GOOGL")
-    export(run_, tmp_path / "models", pickles=True)
+    export_run(run_, tmp_path / "models", pickles=True)
     given = ["--symbols", "GOOGL", "--data", str(trained / "data"), "--models", "lightgbm", "--json"]
-    done = CliRunner().invoke(trade.main, ["--legacy", str(tmp_path / "models"), *given])
+    done = CliRunner().invoke(trade.trade_command, ["--legacy", str(tmp_path / "models"), *given])
     assert (done.exit_code, done.stderr) == (0, "")
     old = told(done)["lightgbm", "GOOGL"]
-    new = told(CliRunner().invoke(trade.main, ["--store", str(trained / "store"), "--prefer", "latest", *given]))
+    new = told(
+        CliRunner().invoke(trade.trade_command, ["--store", str(trained / "store"), "--prefer", "latest", *given])
+    )
     assert (old["run"], old["checked"]) == (run_.run_id, "not compared")
     assert (old["value"], old["signal"]) == tuple(new["lightgbm", "GOOGL"][name] for name in ("value", "signal"))
 
@@ -408,7 +413,7 @@ def test_names_of_features_cannot_command_the_terminal(tmp_path):
     adapter.fit(table, table["a"], slice(0, 60), None).save(ArtifactStore(tmp_path / "store"), symbol="X")
     path = write_csv(tmp_path / "X.csv", table[["a"]])
     given = one_symbol(tmp_path, path)
-    done = CliRunner().invoke(trade.main, given)
+    done = CliRunner().invoke(trade.trade_command, given)
     assert "1 of the features are not among them" in done.stderr
     assert "\x1b" not in done.stderr + done.stdout
 
@@ -425,7 +430,7 @@ def test_looking_at_the_newest_bars_alone_says_the_same_as_looking_at_all(traine
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        (["--models", "gru,svm"], "svm is no family"),
+        (["--models", "gru,svm"], "there is no family svm"),
         (["--models", " , "], "names nothing"),
         (["--data", "one.csv"], "one file holds one symbol"),
         (["--legacy", "nowhere"], "nowhere"),

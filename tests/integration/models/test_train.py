@@ -16,6 +16,7 @@ from artifact_models.configuration import merged
 from artifact_models.families import load_adapter
 from artifact_models.trading import train as pipeline
 from artifact_models.trading import train_program
+from artifact_models.trading.adapters import new_adapter
 from artifact_models.trading.interrupt import Interrupt
 from artifact_models.trading.market import Market, file_of
 from artifact_models.trading.recipes import RECIPES
@@ -63,7 +64,7 @@ def arguments(data, model, *more):
 
 def run(*given):
     """Run the program here, as far as it can be told from outside: exit status, stdout, stderr."""
-    return CliRunner().invoke(train_program.main, list(given), standalone_mode=True)
+    return CliRunner().invoke(train_program.train_command, list(given), standalone_mode=True)
 
 
 def train_request(**changes):
@@ -100,11 +101,11 @@ def broken_store(plan: Faults, memory: MemoryBackend) -> ArtifactStore:
 
 def test_what_does_not_come_back_from_the_store_is_neither_published_nor_promoted(data, monkeypatch):
     memory, market = MemoryBackend(), Market.read("EURUSD", data)
-    good = pipeline.train(ArtifactStore(memory), market, train_request(), Silent())
+    good = pipeline.train_and_save(ArtifactStore(memory), market, train_request(), Silent())
     assert str(good.latest.published).endswith("; validated: sound")
     spoilt = Faults().on("stream", key="*/model.txt").flip()
     silent = Silent()
-    bad = pipeline.train(broken_store(spoilt, memory), market, train_request(), silent)
+    bad = pipeline.train_and_save(broken_store(spoilt, memory), market, train_request(), silent)
     assert isinstance(bad.latest.published.error, errors.DigestMismatch)
     assert (bad.best, bad.promoted) == (
         None,
@@ -125,9 +126,9 @@ def test_what_does_not_come_back_from_the_store_is_neither_published_nor_promote
 
 def test_the_best_fold_of_those_that_are_sound_is_promoted(data):
     memory, market = MemoryBackend(), Market.read("EURUSD", data)
-    whole = pipeline.train(ArtifactStore(MemoryBackend()), market, train_request(), Silent())
+    whole = pipeline.train_and_save(ArtifactStore(MemoryBackend()), market, train_request(), Silent())
     first = Faults().on("stream", key="*/model.txt", times=1).flip()
-    outcome = pipeline.train(broken_store(first, memory), market, train_request(), Silent())
+    outcome = pipeline.train_and_save(broken_store(first, memory), market, train_request(), Silent())
     scores = [of.score.auc for of in outcome.folds]
     assert scores == [of.score.auc for of in whole.folds]
     assert [bool(of.refusal) for of in outcome.folds] == [True, False, False]
@@ -138,7 +139,7 @@ def test_the_best_fold_of_those_that_are_sound_is_promoted(data):
 def test_a_fold_is_judged_on_bars_that_it_was_not_trained_on(data, tmp_path):
     market = Market.read("EURUSD", data)
     store = ArtifactStore(tmp_path / "store")
-    outcome = pipeline.train(store, market, train_request(), Silent())
+    outcome = pipeline.train_and_save(store, market, train_request(), Silent())
     for of in outcome.folds:
         assert of.run.training_config["rows"] == of.fold.train_end < of.fold.test.start
         adapter = load_adapter(of.run)
@@ -159,7 +160,9 @@ def test_a_fold_is_judged_on_bars_that_it_was_not_trained_on(data, tmp_path):
 def test_equal_bars_and_seeds_give_equal_models(data, tmp_path):
     market = Market.read("EURUSD", data)
     store = ArtifactStore(tmp_path / "store")
-    first, second = (pipeline.train(store, market, train_request(walk_forward=0), Silent()).latest for _ in range(2))
+    first, second = (
+        pipeline.train_and_save(store, market, train_request(walk_forward=0), Silent()).latest for _ in range(2)
+    )
     digests = [
         {name: file.sha256 for name, file in run.files.items() if name != "metadata.json"} for run in (first, second)
     ]
@@ -169,19 +172,21 @@ def test_equal_bars_and_seeds_give_equal_models(data, tmp_path):
 def test_best_wf_can_be_left_alone_unless_the_new_fold_is_better(data, tmp_path):
     store = ArtifactStore(tmp_path / "store")
     market = Market.read("EURUSD", data)
-    first = pipeline.train(store, market, train_request(), Silent())
+    first = pipeline.train_and_save(store, market, train_request(), Silent())
     assert first.best is not None
-    equal = pipeline.train(store, market, train_request(if_better=True), Silent())
+    equal = pipeline.train_and_save(store, market, train_request(if_better=True), Silent())
     assert "stays as it is" in equal.promoted
     assert store.get("lightgbm/EURUSD@best_wf").run_id == first.best.run.run_id
-    always = pipeline.train(store, market, train_request(), Silent())
+    always = pipeline.train_and_save(store, market, train_request(), Silent())
     assert always.best is not None
     assert store.get("lightgbm/EURUSD@best_wf").run_id == always.best.run.run_id != first.best.run.run_id
 
 
 def test_somebody_who_waits_is_told_how_far_it_is(data, tmp_path):
     told = Silent()
-    pipeline.train(ArtifactStore(tmp_path / "store"), Market.read("EURUSD", data), train_request(walk_forward=2), told)
+    pipeline.train_and_save(
+        ArtifactStore(tmp_path / "store"), Market.read("EURUSD", data), train_request(walk_forward=2), told
+    )
     assert list(told.steps) == ["fold 1 of 2", "fold 2 of 2", "all bars"]
     assert all(steps[0][0] == 1 and steps[-1][0] <= steps[-1][1] for steps in told.steps.values())
     assert [words.partition(" ")[0] for words in told.said] == ["fold", "fold", "saved", "lightgbm/EURUSD@best_wf"]
@@ -239,7 +244,7 @@ def test_the_reason_of_a_selection_goes_with_every_run(data, tmp_path):
     ("change", "status", "kind", "says"),
     [
         (["--data", "nowhere.csv"], 2, "InvalidOption", "there is no file or folder nowhere.csv"),
-        (["--model", "svm"], 2, "InvalidOption", "'svm' is no family; there are gru, lightgbm, ppo"),
+        (["--model", "svm"], 2, "InvalidOption", "there is no family 'svm'; there are gru, lightgbm, ppo"),
         (["-c", "n_estimators"], 2, "BadParameter", "NAME=VALUE"),
         (["-c", "n_estimators=0"], 2, "InvalidOption", "n_estimators"),
         (["--select", "retrun_5"], 2, "InvalidInput", "'retrun_5' (did you mean 'return_5'?)"),
@@ -308,7 +313,7 @@ def test_a_setting_within_a_setting_can_be_changed():
 
 def test_a_setting_that_there_is_none_of_is_an_error():
     with pytest.raises(errors.InvalidOption):
-        RECIPES["gru"].adapter(config={"layers": 3})
+        new_adapter(RECIPES["gru"], config={"layers": 3})
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C reaches a console of Windows in another way")
@@ -502,6 +507,6 @@ def test_nor_one_for_storage_that_takes_nothing(data, tmp_path):
     told = Silent()
     market = Market.read("EURUSD", data)
     with pytest.raises(errors.AccessDenied, match="may not write"):
-        pipeline.train(ArtifactStore(Reading(memory, Faults())), market, train_request(), told)
+        pipeline.train_and_save(ArtifactStore(Reading(memory, Faults())), market, train_request(), told)
     assert not told.steps
     assert not told.said

@@ -17,7 +17,7 @@ import pytest
 from artifact_store import ArtifactStore, CodecRegistry, errors
 from artifact_store.core import keys
 from artifact_store.core.codec import Codec, CodecRef
-from artifact_store.core.pointer import GATHERED, Note
+from artifact_store.core.pointer import GATHERED, PublishInfo
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.ops.records import Records
 from artifact_store.storage.base import Always, Backend
@@ -112,7 +112,7 @@ class World:
         """Put a sealed tombstone where a marked one is: sweeping would ask for a week of patience."""
         where = keys.manifest(run.key, run.run_id)
         tombstone = Tombstone.from_bytes(self.backend.read(where, limit=1 << 20).data, what="it")  # type: ignore[union-attr]
-        note = Note(write_id="e" * 32, at=NOW, by="janitor")
+        note = PublishInfo(write_id="e" * 32, at=NOW, by="janitor")
         self.backend.write(where, tombstone.sealed(note).to_bytes(), when=Always())
 
     def _read_metadata(self, run: Any) -> Callable[[], object]:
@@ -131,7 +131,7 @@ class World:
         for count, data in enumerate(changes, 1):  # noqa: B007 -- the count is the result
             assert data != before.data
             backend.write(where, data, when=Always())
-            self.reader._context.vouched.clear()
+            self.reader._context.verified.clear()
             with pytest.raises(errors.Corrupt):
                 read()
             assert self.registry.heard == []

@@ -11,7 +11,7 @@ from artifact_store.canonical import canonical, checksum, parse_json
 from artifact_store.core.documents import Document
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest
-from artifact_store.core.pointer import BLOCK, HistoryBlock, Note, Pointer, advance
+from artifact_store.core.pointer import BLOCK, HistoryBlock, Pointer, PublishInfo, advance
 from artifact_store.core.statement import Bundle, check_statement, read_bundle, statement, write_bundle
 from artifact_store.core.store_record import StoreRecord
 from artifact_store.core.tombstone import Tombstone
@@ -45,7 +45,7 @@ def corpus() -> list[bytes]:
         description="text", parent={"ref": "gru/BTCEUR:20240101_000000", "manifest_sha256": "c" * 64},
         data={"candles": {"size": 3, "sha256": "d" * 64}}, provenance={"git": {"dirty": True}},
     )  # fmt: skip
-    note = Note(write_id="b" * 32, at=NOW, by="trainer", reason="weekly")
+    note = PublishInfo(write_id="b" * 32, at=NOW, by="trainer", reason="weekly")
     pointers = [advance(None, KEY, "latest", run, note).pointer]
     block = None
     while block is None:
@@ -114,7 +114,7 @@ def _use_manifest(run: Any) -> None:
     assert run.digest
     _quietly(lambda: run.component("model"), NotFound)
     _quietly(lambda: run.file("model.json"), NotFound)
-    _quietly(lambda: diff.compare(run, manifest()).to_json())
+    _quietly(lambda: diff.compare_manifests(run, manifest()).to_json())
     check_statement(statement(run), run, "its own statement")
 
 
@@ -125,14 +125,14 @@ def _use_pointer(pointer: Any) -> None:
     _quietly(lambda: pointer.check_identity(KEY, "latest", "the pointer"))
     if pointer.signature is not None:
         assert pointer.signed_message()
-    note = Note(write_id="d" * 32, at=datetime.now(UTC), by="us")
+    note = PublishInfo(write_id="d" * 32, at=datetime.now(UTC), by="us")
     _quietly(lambda: advance(pointer, KEY, "latest", manifest(), note), InvalidOption)
 
 
 def _use_tombstone(tombstone: Any) -> None:
     assert str(tombstone)
     _quietly(tombstone.restored)
-    _quietly(lambda: tombstone.sealed(Note(write_id="d" * 32, at=NOW, by="us")))
+    _quietly(lambda: tombstone.sealed(PublishInfo(write_id="d" * 32, at=NOW, by="us")))
 
 
 def _nothing(_: Any) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 from artifact_store.errors import CodecUnavailable, Corrupt, RiskRefused
 from artifact_store.legacy.formats.checkpoint import read_checkpoint
-from artifact_store.legacy.formats.joblib import read as read_joblib
+from artifact_store.legacy.formats.joblib import read_joblib
 from artifact_store.legacy.formats.lightgbm import read_lightgbm
 from artifact_store.legacy.formats.preprocessors import read_preprocessor
 from artifact_store.legacy.formats.sb3 import read_sb3

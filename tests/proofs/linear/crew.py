@@ -238,10 +238,10 @@ class _Reader(_Client):
     def _seen(self, mark: str) -> Entry | None:
         del mark
         try:
-            _, _, seen = resolve.published(self.store._context, RunRef.parse(self.job.ref))
+            seen = resolve.published_pointer(self.store._context, RunRef.parse(self.job.ref))
         except errors.AliasNotFound:
             return None
-        return _entry(seen.pointer)
+        return _entry(seen.value)
 
     def _history(self) -> Operation:
         entries: tuple[Entry, ...] = ()

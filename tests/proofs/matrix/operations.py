@@ -21,7 +21,7 @@ from artifact_store.core import keys
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.store_record import StoreRecord
 from artifact_store.errors import Problem
-from artifact_store.legacy.migrate import migrate
+from artifact_store.legacy.migrate import migrate_tree
 from artifact_store.storage.base import Always
 from tests.legacy_cases import DATA
 from tests.proofs.matrix.views import REGISTRY, Snapshot, View, see
@@ -185,7 +185,7 @@ def use_old_tree(root: Path) -> None:
 @cache
 def expected_migration() -> str:
     store = ArtifactStore(Snapshot().restored(), registry=REGISTRY)
-    assert migrate(old_tree(), store).ok
+    assert migrate_tree(old_tree(), store).ok
     return see(Snapshot.of(store._context.backend)).runs[f"{OTHER}:{MIGRATED}"]
 
 
@@ -308,7 +308,7 @@ OPERATIONS = {
             partly=lambda found: found == [run_id for run_id in (SPARE, *reversed(OLD)) if run_id in found],
         ),
         Operation(
-            "migrate", nothing, lambda store: migrate(old_tree(), store), migrated, is_ok,
+            "migrate", nothing, lambda store: migrate_tree(old_tree(), store), migrated, is_ok,
             lambda view: view.aliases[f"{OTHER}@latest"] == (MIGRATED,), whole=False,
         ),
     )

@@ -10,7 +10,7 @@ from artifact_store.core import keys
 from artifact_store.core.keys import RunId
 from artifact_store.errors import ArtifactStoreError, OutcomeUnknown, PreconditionFailed, Unavailable
 from artifact_store.ops import delete, promote, publish
-from artifact_store.ops.delete import Ending
+from artifact_store.ops.delete import StepResult
 from artifact_store.storage import conditional_write as settle
 from artifact_store.storage.base import Always
 from artifact_store.storage.conditional_write import Outcome
@@ -94,7 +94,7 @@ def test_an_error_after_the_publish_is_found_out(monkeypatch):
         promote._check(context, manifest)
         return pointer
 
-    monkeypatch.setattr(promote, "kept", kept)
+    monkeypatch.setattr(promote, "check_still_there", kept)
     bench, found = MemoryBench(), OPERATIONS["promote"]
     last = max(point for point in points("promote") if point.where.endswith("manifest.json"))
     violations = judge(bench.run(found, (Strike(bench.fault("dead: 5xx"), last),))).violations
@@ -143,7 +143,7 @@ def test_a_late_write_without_a_condition_is_found_out(monkeypatch):
 
 
 def test_a_removal_that_did_not_happen_is_found_out(monkeypatch):
-    monkeypatch.setattr(delete, "remove_files", lambda context, key, run_id, result: Ending(result))
+    monkeypatch.setattr(delete, "remove_files", lambda context, key, run_id, result: StepResult(result))
     found = verdict("sweep", "slow", "manifest.json").violations
     assert any("told that all is removed" in one for one in found)
 

@@ -24,7 +24,7 @@ from packaging.requirements import Requirement
 
 from artifact_store import ArtifactStore, CodecRegistry, LoadPolicy, Risk, Run, TorchState, errors
 from artifact_store.cli.app import app
-from artifact_store.legacy.migrate import migrate
+from artifact_store.legacy.migrate import migrate_tree
 from tests.hostile import CORPUS, Canary, Hostile, command
 from tests.keys import public, signer
 from tests.legacy_cases import CASES
@@ -200,7 +200,7 @@ def replayed_as_old(names: tuple[str, ...], tmp_path: Path, marker: Path) -> Non
                 with suppress(*REFUSED, errors.ComponentNotFound):
                     opened.load(ref, part)
         new = ArtifactStore(tmp_path / "new")
-        report = migrate(tree, new)
+        report = migrate_tree(tree, new)
         assert len(report.runs) == len(hostiles)
         assert new.verify().ok
         done = CliRunner().invoke(app, ["migrate", str(tree), str(tmp_path / "another")])

@@ -79,7 +79,7 @@ def manifest_of(run_id):
 def promoter(run_id, alias=ALIAS):
     def work(actor):
         context = actor.context
-        return promote.promote(context, alias, manifest_of(run_id), PublishAlways(), context.note())
+        return promote.promote(context, alias, manifest_of(run_id), PublishAlways(), context.publish_info())
 
     return work
 
@@ -87,8 +87,8 @@ def promoter(run_id, alias=ALIAS):
 def roller_back(actor):
     context = actor.context
     seen = context.records.pointer(KEY, ALIAS)
-    manifest = promote.choose(context, RunRef(KEY), context.records.history(seen))
-    return promote.republish(context, ALIAS, manifest, context.note(), seen=seen)
+    manifest = promote.choose_rollback(context, RunRef(KEY), context.records.history(seen))
+    return promote.republish(context, ALIAS, manifest, context.publish_info(), seen=seen)
 
 
 def saver(actor):
@@ -96,7 +96,7 @@ def saver(actor):
     context = actor.context
     manifest = publish.commit(context.records, manifest_of(C))
     seen = context.records.pointer(KEY, ALIAS)
-    return publish.publish(context, ALIAS, manifest, PublishAlways(), context.note(), seen=seen)
+    return publish.publish(context, ALIAS, manifest, PublishAlways(), context.publish_info(), seen=seen)
 
 
 def deleter(run_id):
@@ -298,7 +298,7 @@ def explored(name, record_property):
 
 def test_the_exploration_finds_a_promotion_that_does_not_look_again(monkeypatch):
     """What would happen without the second look of a promotion, and of a deletion: the exploration sees it."""
-    monkeypatch.setattr(promote, "kept", lambda context, pointer, manifest, note: pointer)
+    monkeypatch.setattr(promote, "check_still_there", lambda context, pointer, manifest, note: pointer)
     with pytest.raises(AssertionError, match="D5"):
         explore(SCENARIOS["promote, delete"](), always=always, finally_=finally_)
 

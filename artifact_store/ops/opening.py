@@ -29,7 +29,7 @@ from artifact_store.storage.base import Backend
 from artifact_store.storage.conditional_write import Outcome
 
 _IGNORED = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "lost+found/", keys.LOCKS, keys.PROBES})
-_GLIMPSE = 3
+_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ def guarantees(context: Context) -> Guarantees:
     )
 
 
-def is_there(records: Records) -> bool:
-    """Tell whether the root says that it is a store, be it in words that cannot be read."""
+def store_exists(records: Records) -> bool:
+    """Tell whether the root says that it is a store, even in a record that is damaged."""
     try:
         return records.store() is not None
     except ContainerNotFound:
@@ -81,10 +81,10 @@ def check_store(records: Records) -> bool:
         NotAStore: it holds something else.
         ContainerNotFound: the bucket does not exist.
     """
-    return (records.store() or _look_into_the_root(records)) is not None
+    return (records.store() or _find_in_root(records)) is not None
 
 
-def opened(context: Context) -> StoreRecord:
+def ensure_open(context: Context) -> StoreRecord:
     """Return the record of the store, which the first call opens for writing.
 
     Raises:
@@ -95,7 +95,7 @@ def opened(context: Context) -> StoreRecord:
     return context.opened.record
 
 
-def opened_if_there(context: Context) -> StoreRecord:
+def ensure_open_existing(context: Context) -> StoreRecord:
     """Return the record of the store, opened for writing, but never make a store.
 
     Raises:
@@ -103,8 +103,8 @@ def opened_if_there(context: Context) -> StoreRecord:
         ArtifactStoreError: as :func:`open_for_writing`.
     """
     if context.records.store() is None:
-        raise NotAStore(f"{context.backend.url} says nowhere that it is a store; nothing was touched")
-    return opened(context)
+        raise NotAStore(f"{context.backend.url} is not a store: it has no {keys.STORE_MARKER}. Nothing was touched")
+    return ensure_open(context)
 
 
 def open_for_writing(records: Records, concurrency: Concurrency, *, now: Callable[[], datetime]) -> StoreRecord:
@@ -158,7 +158,7 @@ def _check_verdict(backend: Backend, verdict: Mapping[str, bool]) -> None:
 
 def _create(records: Records, concurrency: Concurrency, now: Callable[[], datetime]) -> StoreRecord:
     """Make the record, or return the one that another writer made meanwhile."""
-    made = _look_into_the_root(records)
+    made = _find_in_root(records)
     if made is not None:
         return made
     backend = records.backend
@@ -179,10 +179,10 @@ def _create(records: Records, concurrency: Concurrency, now: Callable[[], dateti
     return found
 
 
-def _look_into_the_root(records: Records) -> StoreRecord | None:
+def _find_in_root(records: Records) -> StoreRecord | None:
     """Return ``None`` if the root is empty, or the record of a store that was made a moment ago.
 
-    The marker is the first object of a store, so whoever sees another object sees the marker by reading it afterwards:
+    The record is the first object of a store, so a client that sees another object can read the record afterwards:
     a listing alone could have begun before the one and ended after the other.
 
     Raises:
@@ -198,7 +198,7 @@ def _look_into_the_root(records: Records) -> StoreRecord | None:
 
 
 def _not_a_store(backend: Backend, others: list[str]) -> NotAStore:
-    shown = ", ".join(others[:_GLIMPSE]) + (", …" if len(others) > _GLIMPSE else "")
+    shown = ", ".join(others[:_SHOWN]) + (", …" if len(others) > _SHOWN else "")
     return NotAStore(
         f"{backend.url} is not a store and not empty: it holds {shown}. Nothing was written. "
         "Name the root of a store, or an empty folder or prefix for a new one; an old tree of models is brought "

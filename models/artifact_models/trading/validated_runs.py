@@ -1,7 +1,7 @@
 """Whether a run may be traded: it is validated when it is first met, and not again as long as nothing has changed.
 
 The verdict is remembered in memory, by the digest of the manifest, which pins every byte of the run, and by the
-versions of the libraries. Only good ones are: a run that failed is looked at again, since it may have been mended.
+versions of the libraries. A run that failed is looked at again, since it may have been repaired.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LIBRARIES: Final = (
 )
 
 
-class Checked:
+class ValidatedRuns:
     """The runs that were found to be sound. Safe to use from many threads."""
 
     def __init__(self) -> None:

@@ -55,7 +55,7 @@ _IN_FOLDER: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def as_run_id(name: str) -> RunId | None:
-    """Return the run id that a name is; ``None`` for any other name, such as digits that are no time."""
+    """Return the run id that a name is; ``None`` for any other name, such as digits that are not a time."""
     try:
         return RunId(name)
     except InvalidName:

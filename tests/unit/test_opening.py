@@ -17,7 +17,7 @@ from artifact_store.errors import (
     Unsupported,
 )
 from artifact_store.ops.context import OpenedStore
-from artifact_store.ops.store_record import check_store, guarantees, open_for_writing
+from artifact_store.ops.opening import check_store, guarantees, open_for_writing
 from artifact_store.storage.base import Always, Capabilities, IfAbsent, IfVersion
 from artifact_store.storage.memory import MemoryBackend
 from tests.unit.samples import context, records
@@ -113,7 +113,7 @@ def test_a_refusal_that_nothing_justifies_is_no_verdict():
             return super().write(key, data, when=when)
 
     backend = RefusesTheSwap()
-    with pytest.raises(Unreachable, match="nothing stood against"):
+    with pytest.raises(Unreachable, match="whose condition held"):
         opened(backend)
     assert everything(backend) == []
 
