@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from artifact_store.canonical import MAX_DEPTH, canonical, parse_json
-from artifact_store.codecs.files import read_file, refuse_into
+from artifact_store.codecs.files import read_encoded, refuse_into
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import NotEncodable
 
@@ -73,7 +73,7 @@ class DocumentCodec:
         del options
         refuse_into(self, into)
         path = directory / f"{stem}.json"
-        return parse_json(read_file(path, limit=MAX_DOCUMENT), limit=MAX_DOCUMENT, what=path.name)
+        return parse_json(read_encoded(path, limit=MAX_DOCUMENT), limit=MAX_DOCUMENT, what=path.name)
 
 
 def _all_arrays(values: Any) -> bool:

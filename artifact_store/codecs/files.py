@@ -83,7 +83,7 @@ def all_or_nothing(directory: Path, stem: str) -> Iterator[None]:
         raise
 
 
-def read_file(path: Path, *, limit: int | None = None) -> bytes:
+def read_encoded(path: Path, *, limit: int | None = None) -> bytes:
     """Return what is in a file that ``encode`` has written.
 
     Raises:
@@ -130,7 +130,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         Corrupt: it is not a JSON object.
     """
-    value = parse_json(read_file(path, limit=MAX_SETTINGS), limit=MAX_SETTINGS, what=path.name)
+    value = parse_json(read_encoded(path, limit=MAX_SETTINGS), limit=MAX_SETTINGS, what=path.name)
     if not isinstance(value, dict):
         raise Corrupt(f"{path.name} does not hold a JSON object")
     return value

@@ -39,7 +39,7 @@ POINTER_TYPE: Final = "application/vnd.artifact-store.pointer+json"
 
 
 class Publish(Value):
-    """One publish of an alias. ``run_id`` is None if the alias was retired."""
+    """One publish of an alias. Without ``run_id`` it retired the alias."""
 
     seq: Annotated[int, Field(ge=1)]
     run_id: str | None

@@ -24,7 +24,7 @@ from artifact_store.codecs.files import (
     all_or_nothing,
     field,
     import_library,
-    read_file,
+    read_encoded,
     read_settings,
     refuse_into,
     refuse_subclass,
@@ -120,7 +120,7 @@ def read_booster(codec: Codec, settings: Mapping[str, Any], path: Path) -> Any:
     Raises:
         Corrupt: the text is another one, describes no trees that can be walked, or LightGBM refuses it.
     """
-    data = read_file(path)
+    data = read_encoded(path)
     if hashlib.sha256(data).hexdigest() != field(settings, "sha256", str):
         raise Corrupt(f"{path.name} is not the text that was saved, and LightGBM's parser may not survive it")
     lightgbm = import_library("lightgbm", codec)

@@ -129,7 +129,7 @@ class SB3Codec:
         del options
         path = directory / f"{stem}.json"
         limit = files.MAX_SETTINGS
-        record = parse_document(files.read_file(path, limit=limit), limit=limit, what=path.name)
+        record = parse_document(files.read_encoded(path, limit=limit), limit=limit, what=path.name)
         check_expansion(record, path.name)
         tensors = read_tensors(self, files.field(record, "tensors", dict), directory / f"{stem}.safetensors")
         state = _state(record, tensors)

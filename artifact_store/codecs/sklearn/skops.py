@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from artifact_store.codecs.files import all_or_nothing, import_library, read_file, refuse_into
+from artifact_store.codecs.files import all_or_nothing, import_library, read_encoded, refuse_into
 from artifact_store.codecs.npy import read_npy
 from artifact_store.codecs.sklearn.skops_types import ESTIMATORS, TYPES
 from artifact_store.core.codec import JSON, Risk
@@ -81,7 +81,7 @@ class SkopsCodec:
         """
         refuse_into(self, into)
         path = directory / f"{stem}.skops"
-        data = read_file(path)
+        data = read_encoded(path)
         audit(data, self)
         skops, here = import_library("skops.io", self), import_library("sklearn", self).__version__
         try:
