@@ -61,7 +61,7 @@ class Quarantine(Value):
 
 
 class Tombstone(Document):
-    """Who deleted a run, when and why, and the manifest that it had; ``manifest`` is missing if it was never committed."""
+    """Who deleted a run, when and why, and its manifest; without ``manifest`` it was never committed."""
 
     KIND: ClassVar[Kind] = "tombstone"
     LIMIT: ClassVar[int] = MAX_TOMBSTONE
