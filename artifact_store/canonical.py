@@ -1,4 +1,4 @@
-"""JSON with one spelling out and no latitude in.
+"""Canonical JSON out, strict JSON in.
 
 Canonical form: UTF-8 without a byte order mark, keys sorted by code point, no white space, no escapes but those that
 JSON requires, integers in full, floats in Python's shortest round-trip form, no NaN or Infinity. Equal values give
@@ -27,7 +27,7 @@ def canonical(value: Any) -> bytes:
     """Return the one spelling of a JSON value.
 
     Raises:
-        ValueError: the value holds a NaN, an infinity, a lone surrogate, or something that JSON has no word for.
+        ValueError: the value holds a NaN, an infinity, a lone surrogate, or something that JSON cannot represent.
     """
     try:
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -46,14 +46,14 @@ def checksum(document: dict[str, Any]) -> str:
     return sha256(canonical({name: value for name, value in document.items() if name != "checksum"}))
 
 
-def parse(data: bytes, *, limit: int, what: str) -> Any:
+def parse_json(data: bytes, *, limit: int, what: str) -> Any:
     """Decode a JSON document that came from outside. ``what`` names it in errors.
 
     Refused: more than ``limit`` bytes (before anything is parsed), other encodings than UTF-8, a byte order mark,
     duplicate keys, NaN, Infinity, numbers that overflow, lone surrogates, nesting deeper than ``MAX_DEPTH``.
 
     Raises:
-        Corrupt: for any of these, and for what is no JSON at all.
+        Corrupt: for any of these, and for what is not JSON at all.
     """
     if len(data) > limit:
         raise Corrupt(f"{what} has {len(data):,} bytes, more than the {limit:,} that one may have; it is not ours")
@@ -75,12 +75,12 @@ def parse(data: bytes, *, limit: int, what: str) -> Any:
 
 
 def parse_document(data: bytes, *, limit: int, what: str) -> dict[str, Any]:
-    """Decode a canonical JSON object that carries its own ``checksum``, and compare that before anything is believed.
+    """Decode a canonical JSON object that carries its own ``checksum``, which is compared before anything else is used.
 
     Raises:
-        Corrupt: as for :func:`parse`; not an object; not canonical; the checksum is missing or wrong.
+        Corrupt: as for :func:`parse_json`; not an object; not canonical; the checksum is missing or wrong.
     """
-    value = parse(data, limit=limit, what=what)
+    value = parse_json(data, limit=limit, what=what)
     if not isinstance(value, dict):
         raise Corrupt(f"{what} is not a JSON object")
     if canonical(value) != data:  # 1e-09 as 1E-09: one flipped bit, the same value, and the same checksum
@@ -126,7 +126,7 @@ def _children(node: Any, what: str) -> Iterator[Any]:
     elif isinstance(node, list):
         yield from node
     elif isinstance(node, str) and not _encodable(node):
-        raise Corrupt(f"{what} holds a lone surrogate, which is no text")
+        raise Corrupt(f"{what} holds a lone surrogate, which is not valid text")
 
 
 def _encodable(text: str) -> bool:

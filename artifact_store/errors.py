@@ -3,12 +3,12 @@
 .. code-block:: text
 
     ArtifactStoreError
-    ├── InvalidInput (ValueError)      mend the call
+    ├── InvalidInput (ValueError)      correct the call
     ├── NotFound (LookupError)         name something else
     ├── Conflict                       look again, then decide
     ├── OutcomeUnknown                 find out before you repeat: the write may have landed
     ├── Unavailable (OSError)          try again later
-    ├── AccessDenied (PermissionError) mend the credentials or the permissions
+    ├── AccessDenied (PermissionError) correct the credentials or the permissions
     ├── Corrupt                        do not use it; restore it or fall back to another run
     ├── Unsupported                    install or choose something else
     └── Untrusted                      decide whether you trust it
@@ -63,7 +63,7 @@ def _restore(kind: type[ArtifactStoreError], args: tuple[object, ...], state: di
     return error
 
 
-# ---------------------------------------------------------------- mend the call
+# ---------------------------------------------------------------- correct the call
 
 
 class InvalidInput(ArtifactStoreError, ValueError, code="invalid-input"):
@@ -99,7 +99,7 @@ class FeatureMismatch(InvalidInput, code="feature-mismatch"):
     """The input does not have the features that the model was trained on.
 
     ``missing``, ``extra`` and ``duplicate`` are names; ``reordered`` is true when all names are there
-    in another order and order may not be mended; ``dtype`` maps a name to (expected, found);
+    in another order, and may not be reordered; ``dtype`` maps a name to (expected, found);
     ``suggestions`` maps a missing name to the likeliest of the extra ones.
     """
 
@@ -207,7 +207,7 @@ class NotAStore(NotFound, code="not-a-store"):
 
 
 class Conflict(ArtifactStoreError, code="conflict"):
-    """Somebody else was first. Nothing of theirs was changed."""
+    """Another writer was first. Nothing of its work was changed."""
 
 
 class PreconditionFailed(Conflict, code="precondition-failed"):
@@ -286,7 +286,7 @@ class StorageFull(Unavailable, code="storage-full"):
     """No space or no quota is left; what was there before is unharmed."""
 
 
-# ---------------------------------------------------------------- mend the credentials
+# ---------------------------------------------------------------- correct the credentials
 
 
 class AccessDenied(ArtifactStoreError, PermissionError, code="access-denied"):
@@ -380,7 +380,7 @@ class TypeRefused(Untrusted, Corrupt, code="type-refused"):
 
 
 class SignatureMissing(Untrusted, code="signature-missing"):
-    """A signature is demanded, and there is none by a key that the policy trusts."""
+    """The policy requires a signature, and no trusted key made one."""
 
 
 class SignatureInvalid(Untrusted, code="signature-invalid"):
@@ -396,7 +396,7 @@ class UntrustedKey(Untrusted, code="untrusted-key"):
 
 
 class RolledBack(Untrusted, code="rolled-back"):
-    """A pointer is genuine and older than one that this client saw: somebody put an old state back.
+    """A pointer is genuine, but older than one that this client saw: an old state was put back (a rollback attack).
 
     ``seen`` is the highest ``seq`` that this client saw, ``seq`` the one that is there now (0: no pointer at all).
     """

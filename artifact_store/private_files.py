@@ -1,4 +1,4 @@
-"""Folders and files that nobody but their owner can write to, whatever the umask: what was compared is what is read.
+"""Folders and files that only their owner can write to, whatever the umask: what was compared is what is read.
 
 Others may read what a user copies to a place of their own, as far as the umask lets them. Removes and replaces nothing.
 """
@@ -38,7 +38,7 @@ def create(path: Path, mode: int = _FILE) -> BinaryIO:
 
 
 def keep_others_from_writing(folder: Path) -> None:
-    """Take the right to write from everybody else, for a folder of our own and for all that is in it."""
+    """Remove the write permission of group and others, for a folder of our own and all in it."""
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             path.chmod(path.stat().st_mode & ~_OTHERS_WRITE)

@@ -1,4 +1,4 @@
-"""Strangers' values in messages: cut to what a message has room for."""
+"""Untrusted values in messages, shortened."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ _BRIEF.maxstring = _BRIEF.maxother = 120
 
 
 def brief(value: object) -> str:
-    """Return ``repr(value)`` as far as a message has room for it: a stranger's text may have any length."""
+    """Return ``repr(value)`` , shortened: an untrusted text may have any length."""
     return _BRIEF.repr(value)

@@ -49,7 +49,7 @@ HANDLES = {
 }  # a run, and how one comes about: one layer, no cycles
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 BY_NAME = {
-    "library",
+    "import_library",
     "old_form_library",
     "import_module",
     "importlib.import_module",

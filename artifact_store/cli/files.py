@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from artifact_store import private_files
-from artifact_store.canonical import parse
+from artifact_store.canonical import parse_json
 from artifact_store.cli import output
 from artifact_store.cli.session import Bar, Command, Session, pass_session
 from artifact_store.cli.show import environment_lines, publish_document, total_size
@@ -189,7 +189,7 @@ def _size(path: Path) -> int:
 def _schema(path: Path) -> FeatureSchema:
     try:
         with path.open("rb") as file:
-            value = parse(file.read(MAX_MANIFEST + 1), limit=MAX_MANIFEST, what=str(path))  # it would be stored in one
+            value = parse_json(file.read(MAX_MANIFEST + 1), limit=MAX_MANIFEST, what=str(path))  # it is stored in one
     except Corrupt as error:
         raise InvalidOption(f"the schema cannot be read: {error}") from error
     described = value if isinstance(value, dict) else {"names": value}

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, ClassVar, Final
 
-from artifact_store.codecs.files import all_or_nothing, field, library, refuse_into, unreadable
-from artifact_store.codecs.npy import read_array, write_array
+from artifact_store.codecs.files import all_or_nothing, field, import_library, refuse_into, unreadable
+from artifact_store.codecs.npy import read_npy, write_npy
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import Corrupt, NotEncodable
 
@@ -23,7 +23,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 _LARGE = 1 << 30
 _MAX_NAME = 200
 _DAMAGE = (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError, OverflowError, KeyError)
-"""What the standard library raises for bytes that are no archive, or one that it cannot read."""
+"""What the standard library raises for bytes that are not an archive, or one that it cannot read."""
 
 
 class ArrayCodec:
@@ -49,7 +49,7 @@ class ArrayCodec:
         Raises:
             NotEncodable: Python objects, masked arrays and other subclasses, keys that cannot name a file.
         """
-        np = library("numpy", self)
+        np = import_library("numpy", self)
         kind, arrays = _named_arrays(obj, np)
         with all_or_nothing(directory, stem), zipfile.ZipFile(directory / f"{stem}.npz", "w") as archive:
             for name, array in arrays.items():
@@ -57,17 +57,17 @@ class ArrayCodec:
                 info.create_system = 3  # the same bytes on every platform
                 info.external_attr = 0o600 << 16
                 with archive.open(info, "w", force_zip64=array.nbytes > _LARGE) as file:
-                    write_array(file, array, np)
+                    write_npy(file, array, np)
         return {"kind": kind, "count": len(arrays)}
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
-        """Read the arrays; nothing in the file is believed before it was compared with the size of the file.
+        """Read the arrays; nothing is allocated before its size was compared with that of the file.
 
         Raises:
             Corrupt: it is not such a file.
         """
         refuse_into(self, into)
-        np = library("numpy", self)
+        np = import_library("numpy", self)
         kind, count = field(options, "kind", str), field(options, "count", int)
         path = directory / f"{stem}.npz"
         try:
@@ -139,7 +139,7 @@ def _read_all(file: IO[bytes], what: str, np: Any) -> dict[str, Any]:
 
 def _read_one(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, np: Any) -> Any:
     with archive.open(entry) as file:
-        return read_array(file, entry.file_size, np)
+        return read_npy(file, entry.file_size, np)
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:

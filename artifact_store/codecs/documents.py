@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from artifact_store.canonical import MAX_DEPTH, canonical, parse
-from artifact_store.codecs.files import read, refuse_into
+from artifact_store.canonical import MAX_DEPTH, canonical, parse_json
+from artifact_store.codecs.files import read_encoded, refuse_into
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import NotEncodable
 
@@ -50,7 +50,7 @@ class DocumentCodec:
         """Write the document.
 
         Raises:
-            NotEncodable: the path to what is no JSON is in the text.
+            NotEncodable: the text has the path to what JSON cannot represent.
         """
         check_json(obj, "the document", 1)
         try:
@@ -73,7 +73,7 @@ class DocumentCodec:
         del options
         refuse_into(self, into)
         path = directory / f"{stem}.json"
-        return parse(read(path, limit=MAX_DOCUMENT), limit=MAX_DOCUMENT, what=path.name)
+        return parse_json(read_encoded(path, limit=MAX_DOCUMENT), limit=MAX_DOCUMENT, what=path.name)
 
 
 def _all_arrays(values: Any) -> bool:
@@ -100,6 +100,6 @@ def check_json(value: Any, where: str, depth: int = 1) -> None:
         raise NotEncodable(f"{where} is a tuple, and JSON would read it back as a list: use list(…)")
     elif kind not in _SCALARS:
         raise NotEncodable(
-            f"{where} is a {kind.__module__}.{kind.__qualname__}, which JSON has no word for; "
+            f"{where} is a {kind.__module__}.{kind.__qualname__}, which JSON cannot represent; "
             "convert it, or save it as a component of its own"
         )

@@ -1,4 +1,4 @@
-"""What all codecs do alike: import their library, read their files, and say what is wrong in one voice.
+"""What all codecs do alike: import their library, read their files, and raise the same errors.
 
 Owns no format.
 """
@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from artifact_store.canonical import canonical, parse
+from artifact_store.canonical import canonical, parse_json
 from artifact_store.core.codec import JSON, Codec
 from artifact_store.errors import (
     AccessDenied,
@@ -30,7 +30,7 @@ MAX_SETTINGS: Final = 64 << 20
 """Bytes of a JSON file; more is refused before it is parsed."""
 
 
-def library(module: str, codec: Codec) -> Any:
+def import_library(module: str, codec: Codec) -> Any:
     """Import ``module``, which ``codec`` cannot do without.
 
     Raises:
@@ -83,7 +83,7 @@ def all_or_nothing(directory: Path, stem: str) -> Iterator[None]:
         raise
 
 
-def read(path: Path, *, limit: int | None = None) -> bytes:
+def read_encoded(path: Path, *, limit: int | None = None) -> bytes:
     """Return what is in a file that ``encode`` has written.
 
     Raises:
@@ -113,7 +113,7 @@ def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
     """Write a JSON object in canonical bytes.
 
     Raises:
-        NotEncodable: it holds what JSON has no word for, or is too large to be read back.
+        NotEncodable: JSON cannot represent it, or it is too large to be read back.
     """
     try:
         data = canonical(settings)
@@ -128,9 +128,9 @@ def read_settings(path: Path) -> dict[str, Any]:
     """Read a JSON object back.
 
     Raises:
-        Corrupt: it is none.
+        Corrupt: it is not a JSON object.
     """
-    value = parse(read(path, limit=MAX_SETTINGS), limit=MAX_SETTINGS, what=path.name)
+    value = parse_json(read_encoded(path, limit=MAX_SETTINGS), limit=MAX_SETTINGS, what=path.name)
     if not isinstance(value, dict):
         raise Corrupt(f"{path.name} does not hold a JSON object")
     return value

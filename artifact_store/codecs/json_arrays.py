@@ -34,13 +34,13 @@ def read_float(value: object, what: str) -> float:
     """Return what :func:`plain_float` was given.
 
     Raises:
-        Corrupt: it is no number.
+        Corrupt: it is not a number.
     """
     if isinstance(value, str) and value in _NON_FINITE:
         return _NON_FINITE[value]
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _BEYOND_FLOATS:
         return value
-    raise Corrupt(f"{what} is recorded as {str(value)[:40]!r}, which is no number")
+    raise Corrupt(f"{what} is recorded as {str(value)[:40]!r}, which is not a number")
 
 
 def plain_array(array: Any, what: str) -> dict[str, Any]:
@@ -61,14 +61,14 @@ def plain_array(array: Any, what: str) -> dict[str, Any]:
     if len(flat) > 1 and len({*array.ravel().view(f"V{array.dtype.itemsize}").tolist()}) == 1:
         record["values"] = flat[0]
     if read_array(record, what).tobytes() != array.tobytes():
-        raise NotEncodable(f"{what} holds numbers that JSON would bend: {str(array)[:60]}")
+        raise NotEncodable(f"{what} holds numbers that JSON would change: {str(array)[:60]}")
     return record
 
 
 def check_expansion(document: Any, what: str) -> None:
     """Raise ``Corrupt`` if the arrays in a document that are written as one number would be too large together.
 
-    Before any memory is used: a few bytes can speak of as many numbers as they like, and do so many times.
+    Before any memory is used: a few bytes can stand for any number of numbers, many times.
     """
     total, waiting = 0, [document]
     while waiting:
@@ -81,7 +81,7 @@ def check_expansion(document: Any, what: str) -> None:
         elif isinstance(part, list):
             waiting.extend(part)
     if total > MAX_ELEMENTS:
-        raise Corrupt(f"{what} speaks of arrays of {total:,} equal numbers; {MAX_ELEMENTS:,} are made at most")
+        raise Corrupt(f"{what} has arrays of {total:,} equal numbers, more than the {MAX_ELEMENTS:,} that are read")
 
 
 def read_array(record: Any, what: str) -> Any:
@@ -93,7 +93,7 @@ def read_array(record: Any, what: str) -> Any:
     import numpy as np
 
     if not isinstance(record, Mapping):
-        raise Corrupt(f"{what} is recorded as {str(record)[:40]!r}, which is no array")
+        raise Corrupt(f"{what} is recorded as {str(record)[:40]!r}, which is not an array")
     dtype, shape, values = field(record, "dtype", str), field(record, "shape", list), record.get("values")
     if dtype not in _DTYPES or not all(type(side) is int and side >= 0 for side in shape):
         raise Corrupt(f"{what} is recorded with the dtype {dtype[:20]!r} and the shape {str(shape)[:40]}")

@@ -1,7 +1,7 @@
-"""One array as bytes: numpy's ``.npy`` format, read so strictly that nothing is allocated on a stranger's word.
+"""One array as bytes: numpy's ``.npy`` format, read strictly: nothing is allocated because an untrusted header says so.
 
 The format is https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html, versions 1.0 and 3.0. numpy
-writes it; reading is our own, since numpy allocates what the header claims before it looks at the size of the file.
+writes it; reading is our own, since numpy allocates what the header claims before it checks the size of the file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PLATFORM_DEPENDENT = frozenset("gG")  # long double: 8, 12 or 16 bytes
 _CHUNK = 1 << 20
 
 
-def write_array(file: IO[bytes], array: Any, np: Any) -> None:
+def write_npy(file: IO[bytes], array: Any, np: Any) -> None:
     """Append ``array`` to ``file``.
 
     Raises:
@@ -35,17 +35,17 @@ def write_array(file: IO[bytes], array: Any, np: Any) -> None:
     np.lib.format.write_array(file, clean, version=_version(array.dtype), allow_pickle=False)
 
 
-def read_array(file: IO[bytes], size: int, np: Any) -> Any:
+def read_npy(file: IO[bytes], size: int, np: Any) -> Any:
     """Read the one array that fills all of ``size`` bytes.
 
     Raises:
-        ValueError: it does not, or the bytes are no array without Python objects.
+        ValueError: it does not, or the bytes are not an array without Python objects.
     """
     descr, fortran, shape, used = _header(file, size)
     dtype = _dtype(descr, np)
     count = math.prod(shape)
     if dtype.itemsize == 0 or count * dtype.itemsize != size - used:
-        raise ValueError(f"the header speaks of {count} times {dtype}, and {size - used} bytes follow")
+        raise ValueError(f"the header claims {count} times {dtype}, and {size - used} bytes follow")
     flat = np.empty(count, dtype)
     _fill(file, memoryview(flat.view(np.uint8)) if count else memoryview(b""))
     return flat.reshape(shape[::-1]).transpose() if fortran else flat.reshape(shape)
@@ -117,7 +117,7 @@ def _header(file: IO[bytes], size: int) -> tuple[Any, bool, tuple[int, ...], int
     try:
         header = ast.literal_eval(text)
     except (SyntaxError, TypeError, MemoryError, RecursionError) as error:  # MemoryError: too many nested brackets
-        raise ValueError(f"a header that is no Python literal: {type(error).__name__}") from error
+        raise ValueError(f"a header that is not a Python literal: {type(error).__name__}") from error
     if not isinstance(header, dict) or set(header) != {"descr", "fortran_order", "shape"}:
         raise ValueError("a header without descr, fortran_order and shape")
     shape, fortran = header["shape"], header["fortran_order"]

@@ -73,7 +73,7 @@ class RawCodec:
         If copying fails, what was copied is removed again.
 
         Raises:
-            InvalidOption: ``into`` is missing, is no directory, or already holds such a name.
+            InvalidOption: ``into`` is missing, is not a directory, or already holds such a name.
             Corrupt: the files are not what was recorded.
         """
         kind = field(options, "kind", str)
@@ -90,7 +90,7 @@ class RawCodec:
 
 
 def _encode_tree(source: Path, target: Path) -> dict[str, JSON]:
-    name = source.resolve().name  # of Path(".") as well; the path itself was found to be no link
+    name = source.resolve().name  # of Path(".") as well; the path itself was found not to be a link
     files, empty = _listing(source)
     if not files:
         raise NotEncodable(f"{source} has no file in it")
@@ -141,7 +141,7 @@ def _status(path: Path) -> os.stat_result:
     try:
         status = os.lstat(path)
     except OSError as error:
-        raise NotEncodable(f"there is no file or directory at {path}: {error}") from error
+        raise NotEncodable(f"no file or directory is at {path}: {error}") from error
     if stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) == _JUNCTION:
         raise NotEncodable(f"{path} is a link, and links are not followed: pass what it points to, path.resolve()")
     if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
@@ -162,7 +162,7 @@ def _stored(path: Path) -> IO[bytes]:
     """Open a file that ``encode`` has written.
 
     Raises:
-        Corrupt: it is not there, or is no regular file.
+        Corrupt: it is not there, or is not a regular file.
     """
     try:
         return _opened(path)
@@ -185,7 +185,7 @@ def _copy_in(source: Path, target: Path) -> None:
     except OSError as error:
         raise NotEncodable(f"{source} cannot be copied: {error}") from error
     if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size) or size != after.st_size:
-        raise NotEncodable(f"{source} changed while it was being copied; save it when nobody writes to it")
+        raise NotEncodable(f"{source} changed while it was being copied; save it when nothing writes to it")
 
 
 def _plain_name(name: str) -> str:
@@ -197,7 +197,7 @@ def _plain_name(name: str) -> str:
 
 
 def _recorded_name(options: Mapping[str, JSON]) -> str:
-    """Return the name to copy to: one plain part, whoever wrote it down."""
+    """Return the name to copy to: one plain part, even if the record was changed."""
     name = field(options, "name", str)
     try:
         if "/" not in name:

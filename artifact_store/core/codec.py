@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from artifact_store.errors import FeatureMismatch
-from artifact_store.features.columns import listed
+from artifact_store.features.columns import quote_names
 
 JSON = None | bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"]
 
@@ -179,10 +179,10 @@ def check_categories(
     own = {name: list(categories[name]) for name in names if name in categories}
     if own and not recorded:
         raise FeatureMismatch(
-            f"the features say that {listed(own)} hold categories, and {component!r} recorded none: it was trained on "
-            "codes (an array, a polars or arrow table, a binary Dataset, a part of a Dataset that was not constructed "
-            "yet), and nothing tells which of them means what. Train it on the pandas table itself; or, if its input "
-            "is to be these very codes, give features that say so: FeatureSchema(names, dtypes={name: 'int64'}). Where "
+            f"the features say that {quote_names(own)} hold categories, and {component!r} recorded none: it was "
+            "trained on codes (an array, a polars or arrow table, a binary Dataset, a part of a Dataset not yet "
+            "constructed), and nothing tells what they mean. Train it on the pandas table itself; or, if its input is "
+            "to be these very codes, give features that say so: FeatureSchema(names, dtypes={name: 'int64'}). Where "
             "a preprocessor makes the codes, save it in the same run, as the component 'preprocessor'",
             dtype={name: ("codes without categories", _shown(values)) for name, values in own.items()},
         )
@@ -190,17 +190,17 @@ def check_categories(
         raise FeatureMismatch(
             f"{component!r} was trained on {len(recorded)} columns of categories "
             f"({'; '.join(map(_shown, recorded[:3]))}), and the features know {len(own)}"
-            f"{f' ({listed(own)})' if own else ''}: numbers would be taken for codes. {_FROM_FRAME}",
+            f"{f' ({quote_names(own)})' if own else ''}: numbers would be taken for codes. {_FROM_FRAME}",
         )
     other = {name: values for (name, values), known in zip(own.items(), recorded, strict=True) if values != [*known]}
     if other:
         lists = dict(zip(own, recorded, strict=True))
-        told = "; ".join(
+        differences = "; ".join(
             f"of {name!r} it knows {_shown(lists[name])}, and the features {_shown(other[name])}" for name in other
         )
         raise FeatureMismatch(
-            f"{component!r} was trained on other categories, or in another order, than the features say: {told}. "
-            f"{_FROM_FRAME}",
+            f"{component!r} was trained on other categories, or in another order, than the features say: "
+            f"{differences}. {_FROM_FRAME}",
             dtype={name: (_shown(lists[name]), _shown(values)) for name, values in other.items()},
         )
 
@@ -209,4 +209,4 @@ _FROM_FRAME = "Describe the very table that it was trained on: FeatureSchema.fro
 
 
 def _shown(values: Sequence[object]) -> str:
-    return f"[{listed(values, most=5)}]"
+    return f"[{quote_names(values, most=5)}]"

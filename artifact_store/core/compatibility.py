@@ -115,7 +115,7 @@ class Environment:
         )
 
 
-def judge(saved: Environment, here: Environment, needs: Sequence[Need]) -> EnvironmentVerdict:
+def compare_environments(saved: Environment, here: Environment, needs: Sequence[Need]) -> EnvironmentVerdict:
     """Compare where a run was saved with where it is loaded, as far as the components of the run ``need`` it."""
     remarks = [*_interpreter(saved, here, needs)]
     for need in needs:

@@ -2,7 +2,7 @@
 
 The rule of versions: a reader accepts every minor format of its own major one, keeps the fields that it does not
 know, and refuses a newer major format by name. What a reader has to know, so that it does not misread the document,
-has a name in the field ``must_understand``, which is left out where there is none. The field ``checksum`` and its
+has a name in the field ``must_understand``, which is left out if empty. The field ``checksum`` and its
 meaning are the same in all formats.
 
 Why: docs/decisions/0006-must-understand.md
@@ -26,7 +26,7 @@ from pydantic import (
     ValidationError,
 )
 
-from artifact_store.canonical import MAX_DEPTH, canonical, checksum, parse, parse_document
+from artifact_store.canonical import MAX_DEPTH, canonical, checksum, parse_document, parse_json
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.symbols import ESCAPED_SYMBOLS, spelled
 from artifact_store.errors import Corrupt, FormatTooNew, FormatUnsupported, InvalidOption, RunDeleted
@@ -45,7 +45,7 @@ _TOO_LARGE = 1 << 1024
 
 NonFinite = Literal["NaN", "Infinity", "-Infinity"]
 NON_FINITE: Final[Mapping[str, float]] = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-"""How a number that JSON has no word for is written where one may occur: metrics and configurations."""
+"""How metrics and configurations write the numbers that JSON does not support."""
 
 Kind = Literal["run", "pointer", "history", "store", "tombstone", "seen"]
 
@@ -147,7 +147,7 @@ def check_writable(kind: type[Document], fields: Mapping[str, Any], what: str) -
     """Raise unless a document of these fields could be written and read again. ``what`` names the fields.
 
     Raises:
-        InvalidOption: they are no text, too deep, or too much.
+        InvalidOption: they are not text, nested too deeply, or too large.
     """
     try:
         check_readable(kind(**fields))
@@ -162,7 +162,7 @@ def check_readable(document: Document) -> None:
         InvalidOption: it is nested too deep, or too large.
     """
     try:
-        parse(canonical({"within": document.to_json()}), limit=document.LIMIT, what=f"this {document.KIND}")
+        parse_json(canonical({"within": document.to_json()}), limit=document.LIMIT, what=f"this {document.KIND}")
     except Corrupt as error:
         raise InvalidOption(f"it could not be read again: {error}") from error
 
@@ -199,7 +199,7 @@ def _check_understood(value: Mapping[str, Any], what: str) -> None:
         )
 
 
-def check_key(document: Any, key: ModelKey, what: str) -> None:
+def check_document_key(document: Any, key: ModelKey, what: str) -> None:
     """Raise unless the document is about this very model."""
     if (document.model_type, document.symbol) != (key.model_type, key.symbol):
         found = ModelKey(document.model_type, document.symbol)
@@ -255,7 +255,7 @@ def _scalar(value: Any, where: str) -> bool | int | float | str | None:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else _non_finite(value)
     raise InvalidOption(
-        f"{where} is a {type(value).__module__}.{type(value).__qualname__}, which JSON has no word for; "
+        f"{where} is a {type(value).__module__}.{type(value).__qualname__}, which JSON cannot represent; "
         "give its name or its parameters instead"
     )
 
@@ -264,7 +264,7 @@ def _text(value: str, where: str) -> str:
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise InvalidOption(f"{where} holds {value!r}, which is no text") from error
+        raise InvalidOption(f"{where} holds {value!r}, which is not valid text") from error
     return str(value)
 
 

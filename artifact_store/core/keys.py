@@ -163,7 +163,7 @@ class RunId(str):
         try:
             datetime.strptime(match[1] + match[2], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
         except ValueError as error:
-            raise InvalidName("run id", text, "there is no such date or time") from error
+            raise InvalidName("run id", text, "that date or time does not exist") from error
         return super().__new__(cls, text)
 
     @classmethod
@@ -224,7 +224,7 @@ class ModelKey:
         """Return how a symbol is spelled in keys and in names of files: ``BTC;2FUSDT`` for ``BTC/USDT``.
 
         Raises:
-            InvalidName: it can be no symbol.
+            InvalidName: it cannot be a symbol.
         """
         return symbols.spelled(symbols.check_symbol(symbol))
 
@@ -244,14 +244,14 @@ class ModelKey:
             raise InvalidReference(
                 f"a model is named by text such as 'gru/BTCEUR', or by ('gru', 'BTC/USDT'), not by {brief(text)}"
             )
-        return read_key(text)
+        return parse_model_key(text)
 
 
 KeyLike = ModelKey | str | tuple[str, str | None]
 """What names a model: text is read as a reference, in a pair the symbol stands as it is."""
 
 
-def read_key(text: str, selector: str = "") -> ModelKey:
+def parse_model_key(text: str, selector: str = "") -> ModelKey:
     """Read the part of a reference that names the model; ``selector`` is the rest of it.
 
     Raises:
@@ -267,9 +267,9 @@ def read_key(text: str, selector: str = "") -> ModelKey:
 
 
 def can_be_read(text: str) -> bool:
-    """Tell whether :func:`read_key` takes the text."""
+    """Tell whether :func:`parse_model_key` takes the text."""
     try:
-        read_key(text)
+        parse_model_key(text)
     except (InvalidName, InvalidReference):
         return False
     return True
@@ -325,7 +325,7 @@ def is_name_of(name: str, path: str) -> bool:
 
 
 def signature_name(manifest_sha256: str, key_id: str) -> str:
-    """Return the name within its run of the signature of a manifest by a key: whoever has both knows where to look."""
+    """Return the name within its run of the signature of a manifest by a key, so that both are enough to find it."""
     return f"{SIGNATURES}{manifest_sha256[:_SHORT]}.{key_id[:_SHORT]}.json"
 
 
@@ -340,7 +340,7 @@ def signatures_prefix(key: ModelKey, run_id: RunId) -> str:
 
 
 def pointer(key: ModelKey, alias: str) -> str:
-    """Return the key of the pointer object of an alias: there is none where a block of its history would not fit."""
+    """Return the key of the pointer object of an alias: it is too long if the key of a history block would be."""
     history_block(key, alias, 0)
     return _bounded(f"{model_prefix(key)}{alias}.json")
 

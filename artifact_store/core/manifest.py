@@ -22,7 +22,7 @@ from artifact_store.core.documents import (
     Time,
     Value,
     WriteId,
-    check_key,
+    check_document_key,
     write_time,
 )
 from artifact_store.core.files import Digest
@@ -234,7 +234,7 @@ class Manifest(Document):
 
     def check_identity(self, key: ModelKey, run_id: str, what: str) -> None:
         """Raise ``Corrupt`` unless this is the manifest of that very run."""
-        check_key(self, key, what)
+        check_document_key(self, key, what)
         if self.run_id != run_id:
             raise Corrupt(f"{what} belongs to the run {self.run_id}: it was copied or swapped")
 

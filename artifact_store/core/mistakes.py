@@ -1,6 +1,6 @@
 """What is wrong with text that names no model, and what was probably meant: the advice in the errors about references.
 
-Judges text only. Whoever suggests what is returned here makes sure first that it is taken.
+Judges text only. A caller checks what is returned here before it suggests it.
 """
 
 from __future__ import annotations

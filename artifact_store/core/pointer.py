@@ -17,7 +17,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, Strict, model_seriali
 
 from artifact_store.canonical import canonical, sha256
 from artifact_store.core import keys
-from artifact_store.core.documents import Document, Kind, Sha256, Time, Value, WriteId, check_key
+from artifact_store.core.documents import Document, Kind, Sha256, Time, Value, WriteId, check_document_key
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.statement import encode64, message
@@ -39,7 +39,7 @@ POINTER_TYPE: Final = "application/vnd.artifact-store.pointer+json"
 
 
 class Publish(Value):
-    """One publish of an alias. ``run_id`` is none where the alias was retired."""
+    """One publish of an alias. Without ``run_id`` it retired the alias."""
 
     seq: Annotated[int, Field(ge=1)]
     run_id: str | None
@@ -122,7 +122,7 @@ class Pointer(Document, Publish):
 
     @property
     def entries(self) -> tuple[Publish, ...]:
-        """All publishes that this object tells of, oldest first, the one in force last."""
+        """All publishes that this object records, oldest first, the one in force last."""
         return (*self.history, self.current)
 
     @property
@@ -160,13 +160,13 @@ class Pointer(Document, Publish):
 
     def check_identity(self, key: ModelKey, alias: str, what: str) -> None:
         """Raise ``Corrupt`` unless this is the pointer of that alias of that model."""
-        check_key(self, key, what)
+        check_document_key(self, key, what)
         if self.alias != alias:
             raise Corrupt(f"{what} belongs to the alias {self.alias!r}: it was copied or swapped")
 
 
 class HistoryBlock(Document):
-    """``BLOCK`` publishes that left the pointer: immutable, and the same bytes whoever writes them."""
+    """``BLOCK`` publishes that left the pointer: immutable, and the same bytes from every writer."""
 
     KIND: ClassVar[Kind] = "history"
     LIMIT: ClassVar[int] = MAX_BLOCK
@@ -190,7 +190,7 @@ class HistoryBlock(Document):
         if [entry.seq for entry in self.entries] != list(range(first, first + BLOCK)) or first % BLOCK != 1:
             raise ValueError(f"a block holds {BLOCK} publishes without a hole")
         if self.previous is not None and first == 1:
-            raise ValueError("it pins another block, and there is no block before the first one")
+            raise ValueError("it is the first block, and pins one before it")
         return self
 
     @property
@@ -205,7 +205,7 @@ class HistoryBlock(Document):
 
     def check_identity(self, key: ModelKey, alias: str, last_seq: int, what: str) -> None:
         """Raise ``Corrupt`` unless this is that block of that alias."""
-        check_key(self, key, what)
+        check_document_key(self, key, what)
         if (self.alias, self.last_seq) != (alias, last_seq):
             raise Corrupt(f"{what} belongs elsewhere: it was copied or swapped")
 
@@ -267,7 +267,7 @@ def advance(seen: Pointer | None, key: ModelKey, alias: str, manifest: Manifest 
         )
         pointer.to_bytes()
     except UnicodeEncodeError as error:
-        raise InvalidOption(f"the name or the reason of this publish is no text: {error}") from error
+        raise InvalidOption(f"the name or the reason of this publish is not valid text: {error}") from error
     return Advance(pointer, block)
 
 

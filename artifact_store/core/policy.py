@@ -1,6 +1,6 @@
 """When a committed run is published: the policies, and what they decide.
 
-Pure: a policy compares two descriptions of runs and looks at nothing else, no clock included.
+Pure: a policy compares two descriptions of runs and uses nothing else, no clock included.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from artifact_store.errors import ArtifactStoreError, InvalidOption, MetricMissi
 
 
 @dataclass(frozen=True, slots=True)
-class Always:
+class PublishAlways:
     """Publish, whatever is published now."""
 
     name: ClassVar[Literal["always"]] = "always"
@@ -75,7 +75,7 @@ class Expect:
             raise InvalidOption(f"expect is a run id, or a seq from 0, not {self.seen!r}")
 
 
-Policy = Always | Never | Later | IfNewer | IfBetter | Expect
+Policy = PublishAlways | Never | Later | IfNewer | IfBetter | Expect
 
 _CALL = re.compile(r"if_better\(\s*([^,()]+?)\s*(?:,\s*(min|max)\s*)?\)")
 _EXPECT = re.compile(r"expect=(\S+)")
@@ -99,11 +99,11 @@ def parse_policy(text: str | Policy) -> Policy:
     """Read ``always``, ``never``, ``if_newer``, ``if_better(metric, max)`` or ``expect=<run id or seq>``.
 
     Raises:
-        InvalidOption: it is none of these.
+        InvalidOption: it is not one of these.
     """
     if isinstance(text, Policy):
         return text
-    plain: dict[str, Policy] = {"always": Always(), "never": Never(), "if_newer": IfNewer()}
+    plain: dict[str, Policy] = {"always": PublishAlways(), "never": Never(), "if_newer": IfNewer()}
     if isinstance(text, str):
         if text in plain:
             return plain[text]
@@ -112,13 +112,13 @@ def parse_policy(text: str | Policy) -> Policy:
         if match := _EXPECT.fullmatch(text):
             return Expect(int(match[1]) if match[1].isdigit() else match[1])
     raise InvalidOption(
-        f"{text!r} is no publish policy: use 'always', 'never', 'if_newer', 'if_better(metric, max)', "
+        f"{text!r} is not a publish policy: use 'always', 'never', 'if_newer', 'if_better(metric, max)', "
         "'expect=<run id or seq>', or IfBetter(...) and Expect(...)"
     )
 
 
 def intent(alias: str, policy: Policy) -> PublishIntent:
-    """Return what the manifest records of the saver's wish."""
+    """Return the policy as the manifest records it."""
     better = policy if isinstance(policy, IfBetter) else None
     return PublishIntent(
         alias=alias,

@@ -1,6 +1,6 @@
 """Which keys could not be copied to Windows: what the grammar of ``keys`` refuses may lie in a store all the same.
 
-Somebody else may have put it there, or a copy from elsewhere may have brought it.
+Another program may have written it, or it came with a copy.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ symbol everything is raw but ``/ @ ;``, which are written ``;2F ;40 ;3B``. A ``:
 whole date, eight digits that end there or at a ``_``; any other ``:`` belongs to the symbol, and one of a symbol that
 stands before such digits is written ``;3A``. So the text of a reference means one run, and ``parse(str(ref)) == ref``.
 
-One reader for the store and for whoever takes paths (:class:`Location`). Judges text; looks at no storage.
+One reader for the store and for tools that take paths (:class:`Location`). Judges text; reads no storage.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Self
 
 from artifact_store.core.grammar import RUN_ID, RUN_PREFIX, RUN_SELECTOR
-from artifact_store.core.keys import LATEST, KeyLike, ModelKey, RunId, can_be_read, check_alias, read_key
+from artifact_store.core.keys import LATEST, KeyLike, ModelKey, RunId, can_be_read, check_alias, parse_model_key
 from artifact_store.errors import InvalidName, InvalidReference
 from artifact_store.wording import brief
 
@@ -54,7 +54,7 @@ class RunRef:
         """Read a reference; a key alone, or a pair of type and symbol, means ``@latest``.
 
         Raises:
-            InvalidReference, InvalidName: the text is no reference. A ``suggestion`` is what to type instead.
+            InvalidReference, InvalidName: the text is not a reference. A ``suggestion`` is what to type instead.
         """
         if isinstance(text, RunRef):
             return text
@@ -62,8 +62,8 @@ class RunRef:
             return cls(ModelKey.parse(text))
         head, alias, run = _split(text)
         if alias is not None:
-            return cls(read_key(head, f"@{_alias(head, alias)}"), alias)
-        return cls(read_key(head)) if run is None else cls(read_key(head, f":{run}"), None, run)
+            return cls(parse_model_key(head, f"@{_alias(head, alias)}"), alias)
+        return cls(parse_model_key(head)) if run is None else cls(parse_model_key(head, f":{run}"), None, run)
 
 
 RefLike = RunRef | KeyLike
@@ -88,8 +88,8 @@ def _alias(head: str, text: str) -> str:
     """Return the alias that stands behind a ``@``.
 
     Raises:
-        InvalidName: it is none.
-        InvalidReference: it is none that could be mended, and the ``@`` is probably one of the symbol.
+        InvalidName: it is not a valid alias.
+        InvalidReference: nor one that could be corrected, and the ``@`` probably belongs to the symbol.
     """
     try:
         return check_alias(text)
@@ -125,7 +125,7 @@ class Location:
         model type. ``type/symbol/type/run`` is the nesting of some old trees.
 
         Raises:
-            InvalidReference, InvalidName: what stands in the place of the symbol is none.
+            InvalidReference, InvalidName: the symbol is not valid.
         """
         parts = _Parts.of(os.fspath(text))
         rest, alias, run = _selector(parts, types)
@@ -135,7 +135,7 @@ class Location:
         for named in (2, 1):  # type and symbol, or the type alone
             root = rest.without_last(named)
             if len(rest.names) >= named and rest.names[-named] in types and root.can_be_a_root:
-                return cls(root.text or os.curdir, read_key("/".join(rest.names[-named:])), alias, run)
+                return cls(root.text or os.curdir, parse_model_key("/".join(rest.names[-named:])), alias, run)
         return cls(parts.text or os.curdir)
 
     @property

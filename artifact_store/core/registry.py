@@ -26,7 +26,7 @@ _ENTRY = re.compile(r"([a-z][a-z0-9-]{0,63})-([1-9][0-9]{0,5})")
 
 @runtime_checkable
 class Selective(Protocol):
-    """What a codec has besides if its ``types`` say too little: a look at the very object.
+    """What a codec has besides if its ``types`` say too little: a check of the object itself.
 
     A dict of arrays and a dict of text have one type, and one codec each. ``accepts`` is asked on save only, must be
     quick, and imports no framework. A codec without it accepts every object of its types.
@@ -64,7 +64,7 @@ class CodecRegistry:
         """Add a codec, or its class, by hand: for notebooks and tests. It takes precedence over an installed one.
 
         Raises:
-            InvalidOption: it is no codec, or another one was registered under the same name and version.
+            InvalidOption: it is not a codec, or another one was registered under the same name and version.
         """
         instance = codec() if isinstance(codec, type) else codec
         problem = _problem(instance)
@@ -97,7 +97,7 @@ class CodecRegistry:
         """Return the codec to store ``obj`` with: the newest one called ``name``, or the one for its type.
 
         Raises:
-            NoCodec: there is none, or only one that has to be named because it decodes by running code.
+            NoCodec: no codec is registered for it, or only one that has to be named because it decodes by running code.
             InvalidOption: several fit equally well; name one.
             CodecUnavailable: it cannot be imported, or two distributions claim to be it.
         """
@@ -146,7 +146,7 @@ class CodecRegistry:
         if not problem and CodecRef(made.name, made.version) != ref:
             problem = f"it calls itself {made.name}-{made.version}"
         if problem:
-            raise CodecUnavailable(f"the codec {ref} of {owner_of(entry)} is not one: {problem}")
+            raise CodecUnavailable(f"the codec {ref} of {owner_of(entry)} is not a codec: {problem}")
         return self._loaded.setdefault(entry, made)
 
     def _newest(self) -> dict[str, CodecRef]:
@@ -222,7 +222,7 @@ def _problem(codec: Any) -> str:
     if not isinstance(version, int) or version < 1:
         return f"its version {version!r} is not 1 or more"
     if not isinstance(risk, Risk):
-        return f"its risk {risk!r} is none"
+        return f"its risk {risk!r} is not one of {', '.join(Risk)}"
     if not _are_texts(types):
         return "its types are not a tuple of dotted names"
     return _lacking(codec)

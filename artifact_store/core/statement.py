@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from artifact_store.canonical import canonical, parse
+from artifact_store.canonical import canonical, parse_json
 from artifact_store.core import keys
 from artifact_store.core.manifest import Manifest
 from artifact_store.errors import Corrupt, SignatureInvalid
@@ -107,7 +107,7 @@ def read_bundle(data: bytes, what: str) -> Bundle:
     """Decode a signature that came from outside. Nothing about it is true yet.
 
     Raises:
-        SignatureInvalid: it is no such bundle, or holds anything that could be read in another way.
+        SignatureInvalid: it is not such a bundle, or holds anything that could be read in another way.
     """
     outer = _fields(_parsed(data, MAX_BUNDLE, what), what, "mediaType", "verificationMaterial", "dsseEnvelope")
     material = _fields(outer["verificationMaterial"], what, "publicKey", optional="tlogEntries")
@@ -121,7 +121,7 @@ def read_bundle(data: bytes, what: str) -> Bundle:
     types = (outer["mediaType"], envelope["payloadType"])
     rest = (material.get("tlogEntries", []), signature.get("keyid", ""))
     if types != (MEDIA_TYPE, PAYLOAD_TYPE) or rest != ([], "") or not isinstance(key_id, str):
-        raise SignatureInvalid(f"{what} is no bundle of a signature by a key as model_signing 1.1 writes it")
+        raise SignatureInvalid(f"{what} is not a signature bundle of a key as model_signing 1.1 writes it")
     if payload is None or sig is None:
         raise SignatureInvalid(f"{what} is damaged: what should be base64 is not")
     return Bundle(key_id, payload, sig)
@@ -130,10 +130,10 @@ def read_bundle(data: bytes, what: str) -> Bundle:
 def check_statement(payload: bytes, manifest: Manifest, what: str) -> None:
     """Raise unless the statement is about exactly the files of this run, its ``manifest.json`` included.
 
-    Signatures that lie beside the files are no part of the run: a statement may list them.
+    Signatures that lie beside the files are not part of the run: a statement may list them.
 
     Raises:
-        SignatureInvalid: it is about other files, other bytes or another run, or is no such statement.
+        SignatureInvalid: it is about other files, other bytes or another run, or is not such a statement.
     """
     value = _parsed(payload, MAX_STATEMENT, what)
     try:
@@ -150,7 +150,7 @@ def check_statement(payload: bytes, manifest: Manifest, what: str) -> None:
         listed = {name: digest for name, _, digest in said if not name.startswith(keys.SIGNATURES)}
         twice = len({name for name, _, _ in said}) != len(said)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise SignatureInvalid(f"{what} is no statement about files: {type(error).__name__} {error}") from error
+        raise SignatureInvalid(f"{what} is not a statement about files: {type(error).__name__} {error}") from error
     if twice:
         raise SignatureInvalid(f"{what} lists a file twice")
     _compare(listed, manifest, what)
@@ -163,7 +163,7 @@ def _compare(listed: Mapping[str, str], manifest: Manifest, what: str) -> None:
     found = (("is not about", missing), ("is about what the run has not:", extra), ("covers other bytes of", other))
     wrong = "; ".join(f"{verb} {', '.join(names[:3])}{', ...' * (len(names) > 3)}" for verb, names in found if names)  # noqa: PLR2004 -- a glimpse
     if wrong:
-        raise SignatureInvalid(f"{what} is no signature of {manifest.label} as it is: it {wrong}")
+        raise SignatureInvalid(f"{what} is not a signature of {manifest.label} as it is: it {wrong}")
 
 
 def _digests(manifest: Manifest) -> dict[str, str]:
@@ -176,13 +176,13 @@ def _root(resources: list[dict[str, str]]) -> str:
 
 def _parsed(data: bytes, limit: int, what: str) -> Any:
     try:
-        return parse(data, limit=limit, what=what)
+        return parse_json(data, limit=limit, what=what)
     except Corrupt as error:
         raise SignatureInvalid(str(error)) from error
 
 
 def _fields(value: Any, what: str, *needed: str, optional: str = "") -> Mapping[str, Any]:
-    """Return an object that has these fields and no others; a field that nobody reads could hide a change."""
+    """Return an object that has these fields and no others; a field that is not read could hide a change."""
     if not isinstance(value, dict) or not set(needed) <= set(value) <= {*needed, optional}:
-        raise SignatureInvalid(f"{what} is no bundle of a signature by a key: {', '.join(needed)} have to be there")
+        raise SignatureInvalid(f"{what} is not a signature bundle of a key: it needs {', '.join(needed)}")
     return value

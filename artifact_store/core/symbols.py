@@ -13,7 +13,7 @@ Why ``;``, of all characters:
 - NTFS and ext4 hold it. Every short (8.3) name that Windows makes has a ``~``, which is escaped here, and none has a
   ``;``: so no spelling is the short name of another one.
 - S3, Google Cloud Storage and Azure allow it in names, where it means nothing. Clients write it ``%3B`` in a request
-  and sign that, as they do with ``= : @ ,``. It is none of the characters that S3 advises against and that obstore
+  and sign that, as they do with ``= : @ ,``. It is not one of the characters that S3 advises against and that obstore
   would escape by itself (``{ } [ ] ^ % ~ # |``).
 - fsspec globs with ``* ? [ ]`` and chains with ``::``; a ``;`` it leaves alone. In the path of a URL it is legal.
   (Python's ``urlparse`` cuts the path of an http URL there; ``urlsplit`` does not.)

@@ -17,7 +17,7 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer, model_vali
 
 from artifact_store.canonical import canonical, checksum, sha256
 from artifact_store.core import keys
-from artifact_store.core.documents import Document, Kind, Sha256, Time, Value, WriteId, check_key, write_time
+from artifact_store.core.documents import Document, Kind, Sha256, Time, Value, WriteId, check_document_key, write_time
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import MAX_MANIFEST, Manifest
 from artifact_store.core.pointer import MAX_NOTE, PublishInfo
@@ -61,7 +61,7 @@ class Quarantine(Value):
 
 
 class Tombstone(Document):
-    """Who deleted a run, when and why, and the manifest that it had; ``manifest`` is none if it never had one."""
+    """Who deleted a run, when and why, and its manifest; without ``manifest`` it was never committed."""
 
     KIND: ClassVar[Kind] = "tombstone"
     LIMIT: ClassVar[int] = MAX_TOMBSTONE
@@ -78,7 +78,7 @@ class Tombstone(Document):
     manifest_sha256: Sha256 | None
     seal: Seal | None
     quarantine: Quarantine | None = None
-    """Not written where there is none."""
+    """Left out if empty."""
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_there(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -153,11 +153,11 @@ class Tombstone(Document):
         """Return the manifest as it was, byte for byte.
 
         Raises:
-            Corrupt: there is none, or it is that of another run.
+            Corrupt: the run was never committed, or the manifest is of another run.
         """
         what = f"the manifest in the tombstone of {self.label}"
         if self.manifest is None:
-            raise Corrupt(f"{what} is none: the run was never committed")
+            raise Corrupt(f"{what} is missing: the run was never committed")
         manifest = Manifest.from_bytes(canonical(self.manifest), what=what)
         manifest.check_identity(self.key, self.run_id, what)
         return manifest
@@ -179,7 +179,7 @@ class Tombstone(Document):
 
     @property
     def summary(self) -> str:
-        """When the run was deleted, by whom and why, in words."""
+        """When the run was deleted, by whom and why."""
         what = "cleared away, never having been committed," if self.manifest is None else "deleted"
         if self.quarantine is not None:
             what = "put into quarantine, its manifest being damaged,"
@@ -191,6 +191,6 @@ class Tombstone(Document):
 
     def check_identity(self, key: ModelKey, run_id: str, what: str) -> None:
         """Raise ``Corrupt`` unless this is the tombstone of that very run."""
-        check_key(self, key, what)
+        check_document_key(self, key, what)
         if self.run_id != run_id:
             raise Corrupt(f"{what} belongs to the run {self.run_id}: it was copied or swapped")

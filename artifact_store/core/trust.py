@@ -73,14 +73,14 @@ class LoadPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What the caller of one load vouches for, beyond the policy."""
+    """What the caller of one load accepts, beyond the policy."""
 
     allow_code: bool = False
     sha256: str | None = None
     """The digest of the run's manifest, or of the component's only file, that the caller got from elsewhere."""
 
 
-def check(name: str, manifest: Manifest, risk: Risk, policy: LoadPolicy, consent: Consent) -> bool:
+def check_risk(name: str, manifest: Manifest, risk: Risk, policy: LoadPolicy, consent: Consent) -> bool:
     """Raise unless the component may be decoded with a codec of this risk; tell whether only after its signature.
 
     Where it returns true, decoding has to wait until a signature of the run by a trusted key was verified.
@@ -105,7 +105,7 @@ def check(name: str, manifest: Manifest, risk: Risk, policy: LoadPolicy, consent
     if worst is Risk.CODE and policy.trusted_keys:
         return True
     remedy = (
-        "only if you trust whoever wrote it, pass allow_code=True, its sha256= from a source you trust, or a policy "
+        "only if you trust its author, pass allow_code=True, its sha256= from a source you trust, or a policy "
         "with the trusted_keys= of its signer"
         if worst is Risk.CODE
         else f"this store's policy is max_risk={str(policy.max_risk)!r}"

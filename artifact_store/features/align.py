@@ -12,7 +12,7 @@ from typing import Any
 
 from artifact_store.errors import FeatureMismatch, InvalidInput
 from artifact_store.features import cast, gaps, match, named_rows, row_arrays, tables
-from artifact_store.features.columns import Columns, listed
+from artifact_store.features.columns import Columns, quote_names
 from artifact_store.features.match import Extra
 from artifact_store.features.named_rows import Record
 from artifact_store.features.tables import Table
@@ -46,7 +46,7 @@ def align(
     if not isinstance(rows, dict) and tables.is_struct(rows):
         table = tables.adopt(rows)
         return align(columns, table, extra=extra, fill=fill, by_position=by_position, as_pandas=as_pandas)
-    records = named_rows.read(rows)
+    records = named_rows.read_named_rows(rows)
     if records is not None:
         return _align_named(columns, rows, records, extra=extra, fill=fill, by_position=by_position)
     if fill:
@@ -94,8 +94,8 @@ def pick_processed(columns: Columns, selected: Sequence[int], chosen: Columns, r
     """Return the selected columns of what a preprocessor made of all columns.
 
     Raises:
-        FeatureMismatch: it did not return exactly the columns that it was given, in their order, so that nobody can
-            tell which of them the selection means.
+        FeatureMismatch: it did not return exactly the columns that it was given, in their order, so the
+            selection is ambiguous.
     """
     kind = tables.table_of(rows)
     if kind is not None or tables.is_a(rows, "pandas", "Series"):
@@ -103,7 +103,7 @@ def pick_processed(columns: Columns, selected: Sequence[int], chosen: Columns, r
         if found != list(columns.names):
             raise FeatureMismatch(
                 f"the preprocessor returned other columns than the {len(columns.names)} that the selection was made "
-                f"on: {listed(found)}; let it return arrays, or keep names and order",
+                f"on: {quote_names(found)}; let it return arrays, or keep names and order",
                 reordered=sorted(map(str, found)) == sorted(columns.names),
             )
     else:
@@ -119,7 +119,7 @@ def process(preprocessor: Any, rows: Any) -> Any:
     back; a pandas Series becomes a table of one row. A callable is given the rows as they are.
 
     Raises:
-        InvalidInput: this is no preprocessor.
+        InvalidInput: this is not a preprocessor.
         FeatureMismatch: it did not return one row for each one that it was given.
     """
     import numpy as np
@@ -140,12 +140,12 @@ def process(preprocessor: Any, rows: Any) -> Any:
     return made.reshape(*rows.shape[:-1], made.shape[1])
 
 
-def check(columns: Columns, rows: Any) -> None:
+def check_missing_values(columns: Columns, rows: Any) -> None:
     """Raise if the rows hold NaN or infinities that the model must not be given.
 
     Raises:
         FeatureMismatch: they do.
-        InvalidInput: a preprocessor returned something whose values cannot be looked at.
+        InvalidInput: a preprocessor returned something whose values cannot be checked.
     """
     if not columns.strict:
         return
@@ -178,7 +178,7 @@ def _find(
     picked = kind.take(table, [place for place in places if place is not None])
     absent = {name: fill[name] for name, place in zip(columns.names, places, strict=True) if place is None}
     if absent:
-        picked = tables.fill(picked, absent, {name: columns.dtypes.get(name) for name in absent})
+        picked = tables.add_constants(picked, absent, {name: columns.dtypes.get(name) for name in absent})
         now = {name: place for place, name in enumerate(kind.names(picked))}
         picked = kind.take(picked, [now[name] for name in columns.names])
     return picked
@@ -273,7 +273,7 @@ def _pandas_index(names: tuple[str, ...]) -> Any:
 
 @lru_cache(maxsize=64)
 def _numpy_dtypes(kinds: tuple[str | None, ...]) -> list[Any] | None:
-    """Return numpy's dtypes, ``None`` for a category; nothing at all if a column has to be looked at each time."""
+    """Return numpy's dtypes, ``None`` for a category; nothing at all if a column has to be checked each time."""
     import numpy as np
 
     if any(kind in (None, "string") for kind in kinds):

@@ -13,7 +13,7 @@ from typing import Any
 
 from artifact_store.errors import FeatureMismatch
 from artifact_store.features import category_codes
-from artifact_store.features.columns import FLOATS, INTEGERS, NUMBERS, Columns, listed
+from artifact_store.features.columns import FLOATS, INTEGERS, NUMBERS, Columns, quote_names
 from artifact_store.features.tables import Table, narwhal, to_pandas, word
 from artifact_store.wording import brief
 
@@ -33,7 +33,7 @@ def conform(
     """
     frame = narwhal(table)
     found = {name: word(dtype) for name, dtype in frame.schema.items()}
-    odd = kind.odd(table)
+    not_numpy = kind.not_numpy(table)
     problems = dict(problems)
     casts: dict[str, str] = {}
     for name, have in found.items():
@@ -43,7 +43,7 @@ def conform(
         if want in (None, "string") or have not in NUMBERS:
             if have not in ((want,) if want else NUMBERS):
                 problems[name] = (want or "a number", have)
-        elif have != want or name in odd:
+        elif have != want or name in not_numpy:
             casts[name] = str(want)
     problems.update(_inexact(frame, found, casts, kind))
     if as_pandas:
@@ -147,18 +147,18 @@ def report(problems: Mapping[str, tuple[str, str]], unseen: Mapping[str, list[ob
             f"{name!r}: expected {want}, found {have}" for name, (want, have) in list(problems.items())[:10]
         )
         raise FeatureMismatch(
-            f"{len(problems)} of {len(columns.names)} columns cannot be had in the trained dtype without changing a "
-            f"value: {shown}. Convert them as it was done in training",
+            f"{len(problems)} of {len(columns.names)} columns cannot be converted to the trained dtype without "
+            f"changing a value: {shown}. Convert them as it was done in training",
             dtype=problems,
         )
     if unseen:
         shown = "; ".join(
-            f"{name!r} holds {listed(values, most=5)} (trained: {listed(columns.categories[name], most=5)})"
+            f"{name!r} holds {quote_names(values, most=5)} (trained: {quote_names(columns.categories[name], most=5)})"
             for name, values in unseen.items()
         )
         raise FeatureMismatch(
             f'a category was not there in training: {shown}. Map it, or train with unseen="missing"',
-            dtype={name: ("a trained category", listed(values, most=5)) for name, values in unseen.items()},
+            dtype={name: ("a trained category", quote_names(values, most=5)) for name, values in unseen.items()},
         )
 
 

@@ -1,6 +1,6 @@
 """Find the categories of training among the values of a column, by value: never by the codes that the column has.
 
-Knows values, not tables. Whatever is no category, or cannot be told for certain, is handed back for the error.
+Knows values, not tables. Values that are not categories, or ambiguous, are returned for the error.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _UNSEEN: Final = -2
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """The code of each value (-1 where it is missing or unseen) and the values that are no trained category.
+    """The code of each value (-1 where it is missing or unseen) and the values that are not trained categories.
 
     ``wrong`` has the first value of another type than the categories have, if there is one; nothing is coded then.
     """

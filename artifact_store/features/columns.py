@@ -29,8 +29,8 @@ DTYPES: Final = (*NUMBERS, "string", "category")
 class Columns:
     """The columns that an input has to provide, in training order.
 
-    ``index`` gives the place of a name, ``kinds`` the dtype at each place, ``wordy`` the names of text and categories.
-    ``expected`` says in words how wide an array has to be; ``inferred`` that the names are not the user's, so that
+    ``index`` gives the place of a name, ``kinds`` the dtype at each place, ``not_numbers`` the text and categories.
+    ``expected`` says how wide an array has to be; ``inferred`` that the names are not the user's, so that
     nothing may be matched by them. ``missing`` says what columns of text had for a missing value, where that is known.
     """
 
@@ -45,14 +45,14 @@ class Columns:
     missing: Mapping[str, Missing] = field(default_factory=dict)
     index: Mapping[str, int] = field(init=False, repr=False, compare=False)
     kinds: tuple[str | None, ...] = field(init=False, repr=False, compare=False)
-    wordy: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    not_numbers: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         index = {name: place for place, name in enumerate(self.names)}
         object.__setattr__(self, "index", MappingProxyType(index))
         object.__setattr__(self, "kinds", tuple(self.dtypes.get(name) for name in self.names))
-        wordy = tuple(name for name, dtype in self.dtypes.items() if dtype not in NUMBERS)
-        object.__setattr__(self, "wordy", wordy)
+        not_numbers = tuple(name for name, dtype in self.dtypes.items() if dtype not in NUMBERS)
+        object.__setattr__(self, "not_numbers", not_numbers)
 
     @property
     def needs_pandas(self) -> bool:
@@ -65,7 +65,7 @@ class Columns:
         return "refuse" in (self.nan, self.inf)
 
 
-def listed(names: Iterable[object], *, most: int = 10) -> str:
+def quote_names(names: Iterable[object], *, most: int = 10) -> str:
     """Return names for a message: quoted, and cut after ``most`` of them."""
     shown = [repr(name) for name in names]
     rest = f" and {len(shown) - most} more" if len(shown) > most else ""

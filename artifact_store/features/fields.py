@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, get_args
 
 from artifact_store.errors import Corrupt, InvalidInput, InvalidOption
-from artifact_store.features.columns import DTYPES, Category, Missing, listed
+from artifact_store.features.columns import DTYPES, Category, Missing, quote_names
 from artifact_store.wording import brief
 
 _INT64: Final = 1 << 63
@@ -38,12 +38,12 @@ def check_names(names: Iterable[str]) -> tuple[str, ...]:
     """Return the names of all inputs."""
     if isinstance(names, str | bytes):
         raise InvalidInput(f"names is a list of texts; {names!r} is a single one")
-    known = tuple(check_text(name, "the name of a feature") for name in names)
+    known = tuple(check_is_text(name, "the name of a feature") for name in names)
     if not known or "" in known:
         raise InvalidInput("a model has at least one feature, and each has a name that is not empty")
     twice = _twice(known)
     if twice:
-        raise InvalidInput(f"the names of features are unique; there more than once: {listed(twice)}")
+        raise InvalidInput(f"the names of features are unique; there more than once: {quote_names(twice)}")
     return known
 
 
@@ -58,18 +58,18 @@ def check_selection(names: tuple[str, ...], selected: Iterable[int | str] | None
         if place is None or not 0 <= place < len(names):
             near = difflib.get_close_matches(item, names, n=1) if isinstance(item, str) else []
             hint = f" (did you mean {near[0]!r}?)" if near else ""
-            there = "" if near else f": they are {listed(names)}"
+            there = "" if near else f": they are {quote_names(names)}"
             raise InvalidInput(
                 f"{item!r}{hint} is selected, but the {len(names)} features have no such name or position{there}"
             )
         places.append(place)
     twice = _twice(places)
     if twice:
-        raise InvalidInput(f"selected more than once: {listed(names[place] for place in twice)}")
+        raise InvalidInput(f"selected more than once: {quote_names(names[place] for place in twice)}")
     return tuple(places or range(len(names)))
 
 
-def check_categories(
+def check_category_lists(
     names: tuple[str, ...], categories: Mapping[str, Iterable[Category]]
 ) -> dict[str, tuple[Category, ...]]:
     """Return the ordered categories of those columns that have any."""
@@ -110,16 +110,16 @@ def check_missing(
 
 
 def check_whole(value: object, what: str) -> int:
-    """Return an integer of whatever library as Python's; a truth value is none."""
+    """Return an integer of whatever library as Python's; a bool is refused."""
     try:
         if isinstance(value, bool) or type(value).__name__ in {"bool", "bool_"}:  # numpy's, which it takes for 0 or 1
-            raise TypeError  # noqa: TRY301 -- one sentence for whatever is no integer
+            raise TypeError  # noqa: TRY301 -- one sentence for whatever is not an integer
         return operator.index(value)  # type: ignore[arg-type]  # it is what finds out whether it can
     except TypeError as error:
         raise InvalidInput(f"{what} is a whole number, not {value!r} (turn a mask into positions)") from error
 
 
-def check_text(value: object, what: str) -> str:
+def check_is_text(value: object, what: str) -> str:
     """Return a text that can be stored."""
     if not isinstance(value, str):
         raise InvalidInput(f"{what} is a text, not {value!r} ({type(value).__name__})")
@@ -140,12 +140,12 @@ def read_fields(value: object) -> dict[str, Any]:
     """Return the known fields of a schema's JSON, with the types that they must have; those left out are absent.
 
     Raises:
-        Corrupt: it is no object, has no names, or a field has another type.
+        Corrupt: it is not an object, has no names, or a field has another type.
     """
     if not isinstance(value, Mapping):
         raise Corrupt(f"a feature schema is a JSON object, not {type(value).__name__}")
     if "names" not in value:
-        raise Corrupt("a feature schema without the names of its features is none")
+        raise Corrupt("a feature schema needs the names of its features")
     fields = {name: value[name] for name in KNOWN if name in value}
     for name, part in fields.items():
         if not isinstance(part, KNOWN[name]):
@@ -161,7 +161,7 @@ def read_fields(value: object) -> dict[str, Any]:
 def _check_known(names: tuple[str, ...], given: Mapping[str, object], what: str) -> None:
     unknown = [name for name in given if name not in names]
     if unknown:
-        raise InvalidInput(f"{what} are given for {listed(unknown)}, which is no feature")
+        raise InvalidInput(f"{what} are given for {quote_names(unknown)}, which is not a feature")
 
 
 def _one_list(name: str, values: Iterable[Category]) -> tuple[Category, ...]:
@@ -173,7 +173,7 @@ def _one_list(name: str, values: Iterable[Category]) -> tuple[Category, ...]:
     known = _all_text(name, found) if isinstance(found[0], str) else _all_whole(name, found)
     twice = _twice(known)
     if twice:
-        raise InvalidInput(f"the categories of {name!r} are unique; there more than once: {listed(twice)}")
+        raise InvalidInput(f"the categories of {name!r} are unique; there more than once: {quote_names(twice)}")
     return known
 
 
@@ -181,7 +181,7 @@ def _all_text(name: str, values: list[Any]) -> tuple[Category, ...]:
     for value in values:
         if not isinstance(value, str):
             raise _no_category(name, value)
-    return tuple(check_text(value, f"a category of {name!r}") for value in values)
+    return tuple(check_is_text(value, f"a category of {name!r}") for value in values)
 
 
 def _all_whole(name: str, values: list[Any]) -> tuple[Category, ...]:

@@ -76,7 +76,7 @@ def settled(columns: Columns, table: Any, kind: Table) -> tuple[Any, dict[str, t
                 made[name] = _from_decimals(column, want, kind)
             except NoNumber as found:
                 problems[name] = (want or "a number", str(found))
-    return (tables.put(table, made) if made else table), problems
+    return (tables.replace_columns(table, made) if made else table), problems
 
 
 def as_trained(columns: Columns, table: Any) -> Any:

@@ -11,11 +11,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from artifact_store.errors import FeatureMismatch
-from artifact_store.features.columns import Columns, listed
+from artifact_store.features.columns import Columns, quote_names
 
 Extra = Literal["ignore", "refuse"]
 
-_MOST_GUESSES: Final = 50  # comparing texts is quadratic: a table of thousands of strange columns needs no guesses
+_MOST_GUESSES: Final = 50  # comparing texts is quadratic: thousands of unknown columns need no suggestions
 _FILLERS: Final = re.compile(r"[\s_\-.]+")
 
 
@@ -60,8 +60,8 @@ def by_position(columns: Columns, found: Sequence[Any]) -> None:
     moved = [name for place, name in enumerate(found) if columns.index.get(name, place) != place]
     if moved:
         raise FeatureMismatch(
-            f"by_position=True, but {listed(moved)} stand in another place than in training; leave by_position away "
-            "to match by name, or rename the columns",
+            f"by_position=True, but {quote_names(moved)} stand in another place than in training; leave by_position "
+            "away to match by name, or rename the columns",
             reordered=True,
         )
 
@@ -103,9 +103,9 @@ def _mismatch(
     if missing:
         parts.append(f"{len(missing)} of {len(columns.names)} features are missing: {_asked(missing, suggestions)}")
     if duplicate:
-        parts.append(f"there more than once: {listed(duplicate)}")
+        parts.append(f"there more than once: {quote_names(duplicate)}")
     if unknown:
-        parts.append(f"not known to the model: {listed(unknown)}")
+        parts.append(f"not known to the model: {quote_names(unknown)}")
     return FeatureMismatch(
         f"{'; '.join(parts)}. {_advice(columns, found, missing, duplicate)}",
         missing=missing,

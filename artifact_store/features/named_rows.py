@@ -1,7 +1,7 @@
 """Which inputs carry names, beside the tables that we know; and what they hold under which name.
 
 A named row turned into an array loses its names without a word, and its values are then taken in whatever order they
-stand. So this is asked before anything is looked at by position. Knows no schema and gives no value another form.
+stand. So this is asked before anything is read by position. Knows no schema and gives no value another form.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Record:
     shape: tuple[int, ...] | None = None
 
 
-def read(rows: Any) -> list[Record] | None:
+def read_named_rows(rows: Any) -> list[Record] | None:
     """Return a record for each row, or one with columns; nothing if ``rows`` carries no names.
 
     Raises:
@@ -111,8 +111,8 @@ def _names_by_type(kind: type) -> bool:
 def record(value: Any) -> Record | None:
     """Return the names and values of one object that has them, or nothing.
 
-    In front of a row of ``DataFrame.itertuples()`` stands its index, which is no feature. A column whose name is no
-    identifier has lost its name there; so has one that begins with an underscore.
+    In front of a row of ``DataFrame.itertuples()`` stands its index, which is not a feature. A column whose name is not
+    an identifier has lost its name there; so has one that begins with an underscore.
     """
     kind = type(value)
     if kind in _NUMBERS or tables.is_a(value, "pyarrow", "MapScalar"):  # whose names are data

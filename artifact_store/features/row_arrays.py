@@ -11,8 +11,8 @@ from typing import Any, Final, NoReturn
 
 from artifact_store.errors import FeatureMismatch, InvalidInput
 from artifact_store.features import cast, named_rows, tables
-from artifact_store.features.columns import Columns, listed
-from artifact_store.features.values import NUMERIC, NoNumber, exactly, is_large, number
+from artifact_store.features.columns import Columns, quote_names
+from artifact_store.features.values import NUMERIC, NoNumber, as_number, holds_exactly, is_large
 
 _DIMENSIONS: Final = (1, 2, 3)
 _PLAIN: Final = frozenset({float, int, bool})
@@ -64,7 +64,7 @@ def fit_array(columns: Columns, array: Any, expected: str) -> Any:
             f"expected numbers; got an array of {array.dtype}; convert it, or give a table",
             dtype=dict.fromkeys(columns.names, ("a number", str(array.dtype))),
         )
-    if columns.wordy:
+    if columns.not_numbers:
         refuse_words(columns, array)
     target, groups = _array_plan(columns.kinds)
     if target == array.dtype.name and not groups:
@@ -75,11 +75,11 @@ def fit_array(columns: Columns, array: Any, expected: str) -> Any:
 
 def refuse_words(columns: Columns, array: Any) -> NoReturn:
     """Raise ``FeatureMismatch``: columns of categories or text cannot be told from an array of numbers."""
-    verb = "hold" if len(columns.wordy) > 1 else "holds"
+    verb = "hold" if len(columns.not_numbers) > 1 else "holds"
     raise FeatureMismatch(
-        f"{listed(columns.wordy)} {verb} categories or text, which an array of numbers cannot say: a number in it "
-        "may be a code or a value; give a table, be it of one row",
-        dtype={name: (columns.dtypes[name], str(array.dtype)) for name in columns.wordy},
+        f"{quote_names(columns.not_numbers)} {verb} categories or text, which an array of numbers cannot say: "
+        "a number in it may be a code or a value; give a table, even of one row",
+        dtype={name: (columns.dtypes[name], str(array.dtype)) for name in columns.not_numbers},
     )
 
 
@@ -97,12 +97,12 @@ def of_rows(columns: Columns, rows: Sequence[Sequence[Any]]) -> Any:
     """Return rows of values, which stand in training order, as an array ``(rows, features)``.
 
     Raises:
-        FeatureMismatch: a value is no number, or the array cannot hold it.
+        FeatureMismatch: a value is not a number, or the array cannot hold it.
     """
     import numpy as np
 
     flat: list[Any] = []
-    strange: dict[str, tuple[str, str]] = {}
+    unfit: dict[str, tuple[str, str]] = {}
     types: set[type] = set()
     for row in rows:
         kinds = set(map(type, row))
@@ -112,12 +112,12 @@ def of_rows(columns: Columns, rows: Sequence[Sequence[Any]]) -> Any:
             continue
         for name, dtype, value in zip(columns.names, columns.kinds, row, strict=True):
             try:
-                flat.append(number(value, dtype))
+                flat.append(as_number(value, dtype))
             except NoNumber as found:
-                strange.setdefault(name, (dtype or "a number", str(found)))
-    _refuse(strange)
+                unfit.setdefault(name, (dtype or "a number", str(found)))
+    _refuse(unfit)
     made = np.array(flat).reshape(len(rows), -1)
-    if types != {float} and not exactly(flat, made):
+    if types != {float} and not holds_exactly(flat, made):
         cells = zip(columns.names, zip(*rows, strict=True), strict=True)
         _refuse_large(columns, [name for name, column in cells if any(map(is_large, column))])
     return fit_array(columns, made, columns.expected)
@@ -133,14 +133,14 @@ def of_columns(columns: Columns, values: Sequence[Any], shape: tuple[int, ...] |
     """
     import numpy as np
 
-    strange: dict[str, tuple[str, str]] = {}
+    unfit: dict[str, tuple[str, str]] = {}
     made = {}
     for name, dtype, value in zip(columns.names, columns.kinds, values, strict=True):
         try:
-            made[name] = _column(value, dtype) if is_column(value) else number(value, dtype)
+            made[name] = _column(value, dtype) if is_column(value) else as_number(value, dtype)
         except NoNumber as found:
-            strange[name] = (dtype or "a number", str(found))
-    _refuse(strange)
+            unfit[name] = (dtype or "a number", str(found))
+    _refuse(unfit)
     shapes = {name: array.shape for name, array in made.items() if is_column(array)}
     shape = next(iter(shapes.values())) if shape is None else shape
     if set(shapes.values()) != {shape}:
@@ -171,20 +171,20 @@ def _column(value: Any, dtype: str | None) -> Any:
         raise NoNumber(f"{type(value).__name__}, which says more than its values: make a table of all columns")
     if isinstance(value, np.ndarray) and value.dtype.kind in NUMERIC:
         return value
-    flat = [number(each, dtype) for each in value]
+    flat = [as_number(each, dtype) for each in value]
     made = np.array(flat)
-    if not exactly(flat, made):
+    if not holds_exactly(flat, made):
         raise NoNumber("whole numbers beyond 2**53 among floats")
     return made
 
 
-def _refuse(strange: Mapping[str, tuple[str, str]]) -> None:
-    if strange:
-        shown = ", ".join(f"{name!r} is {found}" for name, (_, found) in list(strange.items())[:10])
+def _refuse(unfit: Mapping[str, tuple[str, str]]) -> None:
+    if unfit:
+        shown = ", ".join(f"{name!r} is {found}" for name, (_, found) in list(unfit.items())[:10])
         raise FeatureMismatch(
-            f"a row with names holds numbers, but {shown}. Give a table, be it of one row, for text and categories "
+            f"a row with names holds numbers, but {shown}. Give a table, even of one row, for text and categories "
             "(pandas.DataFrame makes one of rows)",
-            dtype=strange,
+            dtype=unfit,
         )
 
 

@@ -18,7 +18,7 @@ from typing import Any, Final, Self, get_args
 from artifact_store.canonical import canonical, sha256
 from artifact_store.errors import Corrupt, InvalidInput, InvalidOption
 from artifact_store.features import align, fields, gaps, named_rows, tables
-from artifact_store.features.columns import Category, Columns, Missing, Policy, Unseen, listed
+from artifact_store.features.columns import Category, Columns, Missing, Policy, Unseen, quote_names
 from artifact_store.features.match import Extra
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -38,7 +38,7 @@ class Observation:
         if min(shape, default=1) < 1:
             raise InvalidInput(f"an observation of shape {shape} holds nothing")
         object.__setattr__(self, "shape", shape)
-        object.__setattr__(self, "dtype", fields.check_text(self.dtype, "the dtype of an observation"))
+        object.__setattr__(self, "dtype", fields.check_is_text(self.dtype, "the dtype of an observation"))
         object.__setattr__(self, "extras", MappingProxyType(copy.deepcopy(dict(self.extras))))
 
     def __hash__(self) -> int:
@@ -76,8 +76,8 @@ class FeatureSchema:
     ``dtypes`` and ``categories`` may cover some names or all. Policies: ``nan`` and ``inf`` say whether the model may
     be given such values, ``unseen`` what becomes of a category that was not there in training.
     ``missing`` says what stood for a missing value in a column of text (``"nan"``, ``"none"``, ``"NA"``), if known.
-    ``names_inferred`` marks names that nobody gave: they justify no match by name. ``reason`` is free text on why the
-    selection was made. ``extras`` are fields of a newer minor format: kept, not understood.
+    ``names_inferred`` marks names that the user did not give: nothing is matched by them. ``reason`` is free text on
+    why the selection was made. ``extras`` are fields of a newer minor format: kept, not understood.
     """
 
     names: tuple[str, ...]
@@ -117,10 +117,10 @@ class FeatureSchema:
 
         Raises:
             InvalidInput: a name, position, dtype or category is not one, is there twice, or is unknown.
-            InvalidOption: a policy is none of those that there are.
+            InvalidOption: a policy is not one of the allowed ones.
         """
         known = fields.check_names(names)
-        known_categories = fields.check_categories(known, categories or {})
+        known_categories = fields.check_category_lists(known, categories or {})
         known_dtypes = fields.check_dtypes(known, dtypes, known_categories)
         for option, value, choices in (("nan", nan, Policy), ("inf", inf, Policy), ("unseen", unseen, Unseen)):
             fields.check_choice(option, value, get_args(choices))
@@ -136,7 +136,7 @@ class FeatureSchema:
             "inf": inf,
             "unseen": unseen,
             "names_inferred": bool(names_inferred),
-            "reason": fields.check_text(reason, "the reason of a selection"),
+            "reason": fields.check_is_text(reason, "the reason of a selection"),
             "observation": observation,
             "missing": MappingProxyType(fields.check_missing(known, missing or {}, known_dtypes)),
             "extras": MappingProxyType(copy.deepcopy(dict(extras))),
@@ -162,9 +162,9 @@ class FeatureSchema:
         array, and what LightGBM makes of them.
 
         Raises:
-            InvalidInput: a column has no text for a name, a name twice, or holds nothing that a model can take.
+            InvalidInput: a column name is not text or not unique, or a dtype is not supported.
         """
-        names, dtypes, categories = tables.describe(frame)
+        names, dtypes, categories = tables.describe_table(frame)
         dtypes = gaps.widened(frame, dtypes)
         options = {"missing": gaps.recorded(frame, dtypes), **options}
         return cls(names, selected=selected, dtypes=dtypes, categories=categories, **options)
@@ -291,9 +291,9 @@ class FeatureSchema:
         ============================================================  =================================
 
         An array holds numbers: text and categories need a table. What already is as it should be may be returned
-        itself. The index in front of a row of ``itertuples()`` is no feature. ``None``, NaN, ``pandas.NA`` and null are
-        one missing value: text has that of training in a pandas table. A decimal is taken where the trained float is
-        written with the same digits.
+        itself. The index in front of a row of ``itertuples()`` is not a feature. ``None``, NaN, ``pandas.NA`` and null
+        are one missing value: text has that of training in a pandas table. A decimal is taken where the trained float
+        is written with the same digits.
 
         ``extra`` says what to do about columns that the model does not know. ``fill`` gives values to columns that
         are not there; values that are missing *in* a column stay so. ``by_position`` takes the columns of a table in
@@ -310,7 +310,7 @@ class FeatureSchema:
             InvalidInput: ``rows`` holds no features, or an option means nothing here.
         """
         aligned = self._align(self._inputs, rows, extra=extra, fill=fill, by_position=by_position)
-        align.check(self._inputs, aligned)
+        align.check_missing_values(self._inputs, aligned)
         return aligned
 
     def select(self, rows: Any, /) -> Any:
@@ -375,7 +375,7 @@ class FeatureSchema:
             rows = align.process(preprocessor, rows)
         if late:
             rows = align.pick_processed(self._inputs, self.selected, self._chosen, rows)
-        align.check(self._chosen, rows)
+        align.check_missing_values(self._chosen, rows)
         return rows
 
     @staticmethod
@@ -403,7 +403,7 @@ class FeatureSchema:
         fill = fill or {}
         unknown = [name for name in fill if name not in self._inputs.index]
         if unknown:
-            raise InvalidOption(f"fill names {listed(unknown)}, which the model does not know")
+            raise InvalidOption(f"fill names {quote_names(unknown)}, which the model does not know")
         if fill and by_position:
             raise InvalidOption("fill goes by name and by_position does not; give one of them")
         return align.align(columns, rows, extra=extra, fill=fill, by_position=by_position, as_pandas=as_pandas)

@@ -1,7 +1,7 @@
 """The few things that pandas, polars and arrow tables do differently, behind one small interface.
 
 What they do alike goes through ``narwhals``. A library is looked up only where the caller has already imported it:
-nobody can hold a table of a library that is not loaded. No method changes the table that it is given.
+a table of a library that is not loaded cannot exist. No method changes the table that it is given.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Table(ABC):
         """Tell whether the column already is what :meth:`encode` makes for these categories."""
         return False
 
-    def odd(self, table: Any) -> set[str]:  # noqa: ARG002 -- polars and arrow have one representation only
+    def not_numpy(self, table: Any) -> set[str]:  # noqa: ARG002 -- polars and arrow have one representation only
         """Return the columns whose representation has to become the library's plain one (nullable, arrow-backed)."""
         return set()
 
@@ -91,7 +91,7 @@ class Pandas(Table):
         known = getattr(dtype, "categories", None)
         return known is not None and not dtype.ordered and known.tolist() == list(categories)
 
-    def odd(self, table: Any) -> set[str]:
+    def not_numpy(self, table: Any) -> set[str]:
         """Return the columns that numpy does not hold."""
         return {name for name, dtype in table.dtypes.items() if type(dtype).__module__.partition(".")[0] != "numpy"}
 
@@ -108,7 +108,7 @@ class Pandas(Table):
 
 
 class Polars(Table):
-    """``polars.DataFrame``: text categories as ``Enum`` in the trained order; for integers there is no such type.
+    """``polars.DataFrame``: text categories as ``Enum`` in the trained order; polars has no such type for integers.
 
     A column of integer categories stays one of integers, each of them a trained category: a value, where a model
     would take a code. So no model is given one; see :func:`to_pandas`.
@@ -177,7 +177,7 @@ _TABLES: Final[tuple[tuple[str, str, Table], ...]] = (
 
 
 def table_of(value: Any) -> Table | None:
-    """Return how to handle this table, or none if it is none."""
+    """Return how to handle this table, or None if it is not a table."""
     for module, name, table in _TABLES:
         if is_a(value, module, name):
             return table
@@ -239,8 +239,7 @@ def to_pandas(table: Any, codes: Mapping[str, list[int]], categories: Mapping[st
     except ImportError as error:
         held = f"{sorted(codes)[:10]} hold categories" if codes else "text was missing as NaN, or NA, in training"
         raise Unsupported(
-            f"{held}, and a model is given that in a pandas table, as no other one says it; install pandas: "
-            "pip install 'artifact-store[tables]'"
+            f"{held}, which models take in a pandas table only; install pandas: pip install 'artifact-store[tables]'"
         ) from error
     frame = narwhal(table)
     made = {name: None if name in codes else _plain(frame[name]) for name in frame.columns}
@@ -257,7 +256,7 @@ def _plain(column: Any) -> Any:
     return (column.cast(nw.Float64()) if holed else column).to_numpy()
 
 
-def put(table: Any, columns: Mapping[str, tuple[list[Any], str]]) -> Any:
+def replace_columns(table: Any, columns: Mapping[str, tuple[list[Any], str]]) -> Any:
     """Return the table with other columns in the place of some: their values, ``None`` where missing, and a dtype."""
     import narwhals.stable.v2 as nw
 
@@ -269,7 +268,7 @@ def put(table: Any, columns: Mapping[str, tuple[list[Any], str]]) -> Any:
     return frame.with_columns(made).to_native()
 
 
-def fill(table: Any, values: Mapping[str, Any], dtypes: Mapping[str, str | None]) -> Any:
+def add_constants(table: Any, values: Mapping[str, Any], dtypes: Mapping[str, str | None]) -> Any:
     """Return the table with constant columns added. ``None`` is the missing value of the dtype."""
     import narwhals.stable.v2 as nw
 
@@ -283,28 +282,29 @@ def fill(table: Any, values: Mapping[str, Any], dtypes: Mapping[str, str | None]
     return narwhal(table).with_columns(made).to_native()
 
 
-def describe(table: Any) -> tuple[list[str], dict[str, str], dict[str, list[Any]]]:
+def describe_table(table: Any) -> tuple[list[str], dict[str, str], dict[str, list[Any]]]:
     """Return the names, dtypes and categories of a table.
 
     A polars ``Categorical`` does not hold a list of its own, so its categories are the values present, sorted;
     an ``Enum`` and the categorical columns of pandas and arrow keep their lists.
 
     Raises:
-        InvalidInput: this is no table; a column has no text for a name, a name twice, or nothing a model can take.
+        InvalidInput: this is not a table; a column name is not text or not unique; a dtype is not supported.
     """
     kind = table_of(table)
     if kind is None:
         raise InvalidInput(f"{type(table).__name__} is not a table that we know: give a pandas, polars or arrow one")
     names = kind.names(table)
-    strange = [name for name in names if not isinstance(name, str)]
-    if strange or len(set(names)) < len(names):
+    invalid = [name for name in names if not isinstance(name, str)]
+    if invalid or len(set(names)) < len(names):
         raise InvalidInput(
-            f"the columns of a training table need text for names, each only once; rename {strange[:3] or names[:10]}"
+            f"the columns of a training table need text for names, each only once; rename {invalid[:3] or names[:10]}"
         )
     frame = narwhal(table)
     dtypes = {name: word(dtype) for name, dtype in frame.schema.items()}
     unfit = {name: dtype for name, dtype in dtypes.items() if dtype not in (*NUMBERS, "string", "category")}
-    unfit |= {name: str(table.dtypes[name]) for name in kind.odd(table) if _is_listless(dtypes[name], table[name])}
+    others = [name for name in kind.not_numpy(table) if _is_listless(dtypes[name], table[name])]
+    unfit |= {name: str(table.dtypes[name]) for name in others}
     if unfit:
         shown = ", ".join(f"{name!r} is {dtype}" for name, dtype in list(unfit.items())[:10])
         raise InvalidInput(f"features are numbers, text or categories, but {shown}; convert or drop these columns")

@@ -15,12 +15,12 @@ from typing import Any, Final
 NUMERIC: Final = "fiub"
 """The kinds of numpy's dtypes that are numbers or booleans."""
 EXACT: Final = {"float16": 1 << 11, "float32": 1 << 24, "float64": 1 << 53}
-"""From here on a float of this dtype has no place for every integer, and may be one of several."""
+"""From here on a float of this dtype cannot represent every integer."""
 _WHOLE: Final = EXACT["float64"]
 
 
 class NoNumber(ValueError):
-    """A value is no number, or none that can be had exactly; the text says what it is."""
+    """A value is not a number, or cannot be represented exactly; the text says what it is."""
 
 
 def is_missing(value: Any) -> bool:
@@ -34,7 +34,7 @@ def is_missing(value: Any) -> bool:
     return value is getattr(getattr(sys.modules.get("numpy"), "ma", None), "masked", None)
 
 
-def number(value: Any, dtype: str | None) -> Any:
+def as_number(value: Any, dtype: str | None) -> Any:
     """Return a value as a number, to become one of ``dtype``.
 
     Raises:
@@ -47,7 +47,7 @@ def number(value: Any, dtype: str | None) -> Any:
     if isinstance(value, Decimal):
         return from_decimal(value, dtype)
     if hasattr(value, "as_py"):
-        return number(value.as_py(), dtype)
+        return as_number(value.as_py(), dtype)
     import numpy as np
 
     try:
@@ -65,7 +65,7 @@ def from_decimal(value: Decimal, dtype: str | None) -> int | float:
     A float64 gives back every decimal of up to 15 digits, a float32 of up to 6, though in binary hardly any is equal.
 
     Raises:
-        NoNumber: there is none in ``dtype``.
+        NoNumber: ``dtype`` cannot represent it.
     """
     import numpy as np
 
@@ -83,13 +83,13 @@ def from_decimal(value: Decimal, dtype: str | None) -> int | float:
 
 
 def is_large(value: Any) -> bool:
-    """Tell whether this is an integer for which a float64 may have no place."""
+    """Tell whether this is an integer that a float64 may not represent exactly."""
     import numpy as np
 
     return isinstance(value, int | np.integer) and abs(int(value)) >= _WHOLE
 
 
-def exactly(values: Sequence[Any], made: Any) -> bool:
+def holds_exactly(values: Sequence[Any], made: Any) -> bool:
     """Tell whether an array that numpy made of these numbers holds each of them."""
     import numpy as np
 

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from artifact_store.codecs.lightgbm.sklearn import LightGBMPredictor
-from artifact_store.codecs.sklearn.array_preprocessor import ArrayPreprocessor, Imputer, MinMax, Robust, Standard, Step
+from artifact_store.codecs.sklearn.array_preprocessor import (
+    ArrayPreprocessor,
+    ArrayStep,
+    Imputer,
+    MinMax,
+    Robust,
+    Standard,
+)
 from artifact_store.errors import NotEncodable
 from artifact_store.legacy.libraries import old_form_library
 from artifact_store.legacy.pickle_reader.numpy_parts import numpy
@@ -83,7 +90,7 @@ def preprocessor(found: Any, names: list[str] | None) -> dict[str, Any]:
     return {**about, "scaler": steps[0] if steps else None, "scaler_type": kind}
 
 
-def _scikit(step: Step) -> Any:
+def _scikit(step: ArrayStep) -> Any:
     """Return the scaler or imputer whose ``transform`` is this step."""
     scaling = old_form_library("sklearn.preprocessing", "sklearn")
     made: Any

@@ -11,7 +11,7 @@ from typing import Any
 
 from artifact_store._version import __version__
 from artifact_store.core.codec import Risk, libraries_of
-from artifact_store.core.compatibility import Environment, EnvironmentVerdict, Need, judge
+from artifact_store.core.compatibility import Environment, EnvironmentVerdict, Need, compare_environments
 from artifact_store.core.manifest import Component, Manifest
 from artifact_store.core.registry import CodecRegistry
 from artifact_store.errors import CodecUnavailable
@@ -33,7 +33,7 @@ def verdict(registry: CodecRegistry, manifest: Manifest) -> EnvironmentVerdict:
     saved = Environment.recorded(manifest.environment)
     needs = [_need(registry, component, saved.packages) for component in manifest.components.values()]
     here = describe_process({name for need in needs for name in need.libraries}, {})
-    return judge(saved, Environment.recorded(here), needs)
+    return compare_environments(saved, Environment.recorded(here), needs)
 
 
 def _need(registry: CodecRegistry, component: Component, packages: Collection[str]) -> Need:

@@ -106,7 +106,7 @@ def decode(context: Context, manifest: Manifest, name: str, consent: trust.Conse
     """
     component = manifest.component(name)
     codec = context.registry.for_ref(component.codec.ref)
-    needed = trust.check(name, manifest, codec.risk, context.policy, consent)
+    needed = trust.check_risk(name, manifest, codec.risk, context.policy, consent)
     entries = [manifest.file(path) for path in component.files]
     in_place = codec.risk is Risk.DATA and consent.sha256 is None  # a pin holds for the very bytes that are decoded
     with (

@@ -58,7 +58,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """An upload that was begun and has neither ended nor been given up; no listing shows it, and it takes room.
+    """An upload that was begun and neither completed nor aborted; no listing shows it, and it takes space.
 
     ``key`` is what it was to become, or where its bytes lie; ``upload`` is the storage's own name for it.
     """
@@ -183,7 +183,7 @@ class Backend(abc.ABC):
 
     @abc.abstractmethod
     def delete(self, key: str) -> None:
-        """Remove exactly this object; removing what is not there is no error."""
+        """Remove exactly this object; removing what is not there is not an error."""
 
     def unfinished(self) -> Iterator[Unfinished]:
         """Yield the uploads below the root that were begun and not finished, those under way included.
@@ -194,7 +194,7 @@ class Backend(abc.ABC):
         return iter(())
 
     def discard(self, upload: Unfinished) -> None:
-        """Give up exactly this upload, whose bytes are then gone; one that is not there any more is no error."""
+        """Abort exactly this upload, which removes its bytes; one that is already gone is not an error."""
         del upload
 
     def traits(self, *, probes: bool) -> Iterator[Trait]:
@@ -207,7 +207,7 @@ class Backend(abc.ABC):
         return iter(())
 
     def server_time(self) -> datetime | None:
-        """Return the time of the server by an answer of its own, or ``None`` where there is no such thing."""
+        """Return the time of the server by a response of its own, or ``None`` without a server."""
         return None
 
     def local_path(self, key: str) -> Path | None:
@@ -224,4 +224,4 @@ class Backend(abc.ABC):
 
 def not_asked(why: str) -> Iterator[Trait]:
     """Yield that none of it was asked."""
-    return iter([Trait(name, "unknown", why, "look at the rules of the bucket by hand") for name in BUCKET_CHECKS])
+    return iter([Trait(name, "unknown", why, "check the rules of the bucket by hand") for name in BUCKET_CHECKS])

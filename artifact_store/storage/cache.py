@@ -1,6 +1,6 @@
 """Files that were fetched before, by content: a folder of this user, keyed by sha256.
 
-Nothing in it is believed: a file is hashed again whenever it is taken out, and one that does not fit is dropped.
+Nothing in it is trusted: a file is hashed again whenever it is used, and removed if the hash differs.
 No symlink in it is followed, neither for reading nor for writing.
 Safe for many threads and processes at once; may be deleted at any time.
 """
@@ -34,17 +34,17 @@ class FileCache:
             with open_private(target) as sink:
                 for piece in read_pieces(kept):
                     sink.write(piece)
-        except (OSError, InvalidInput):  # removed under our hands: then it is simply not here
+        except (OSError, InvalidInput):  # removed meanwhile: a miss
             return False
         if hash_pieces(read_pieces(target)) == digest:
             return True
         target.unlink()
-        with suppress(OSError):  # somebody else may have dropped it first
+        with suppress(OSError):  # another process may have removed it first
             kept.unlink()
         return False
 
     def keep(self, digest: Digest, source: Path) -> None:
-        """Remember a file whose digest was just compared. A cache that cannot be written is no failure."""
+        """Remember a file whose digest was just compared. A cache that cannot be written is not an error."""
         kept = self._path(digest)
         with suppress(OSError, InvalidInput):  # full, read-only, busy: the caller has the file, and fetches it again
             private_files.make_folder(kept.parent, private_files.PRIVATE)

@@ -1,11 +1,11 @@
-"""Settle a conditional write whose reply cannot be believed: won, lost, or unknown.
+"""Settle a conditional write whose reply was lost or is not reliable: won, lost, or unknown.
 
 Object stores lose replies. Their clients then send the request again by themselves and report the conflict with their
 own first attempt, so neither an error nor a 412 says what happened. What is stored does: the writer reads it back and
-looks for its own mark. PROTOCOL in ``FORMAT.md`` states the rules that this module carries out.
+looks for its own write. PROTOCOL in ``FORMAT.md`` states the rules that this module carries out.
 
-Owns the order of sending, looking and waiting. Does not know what a mark looks like: :func:`write_settled` is told, for
-whole small objects, and :func:`settle` for anything else.
+Owns the order of sending, reading back and waiting. What identifies a write, :func:`write_settled` is given for whole
+small objects, and :func:`settle` for anything else.
 
 Why: docs/decisions/0002-lost-replies.md
 """
@@ -35,10 +35,10 @@ T = TypeVar("T")
 
 
 class Observed(enum.Enum):
-    """What a look at the key found."""
+    """What reading the key back found."""
 
     OURS = "our write is there, or was there before later ones"
-    OTHER = "somebody else's write is there, so that ours can never land any more"
+    OTHER = "another writer's write is there, so ours can never land"
     UNCHANGED = "what the write expects is still so: it did not land, or not yet"
 
 
@@ -82,7 +82,7 @@ def settle(
     key: str,
     write_id: str | None = None,
 ) -> Outcome:
-    """Send the same write until it is known to have landed, or to be beaten.
+    """Send the same write until it is known to have landed, or to have lost.
 
     ``send`` makes the same write with the same precondition each time; ``look`` reads what is stored.
 
@@ -107,7 +107,7 @@ def settle(
         except Unavailable as error:
             doubt = error
             continue
-        except ArtifactStoreError as error:  # it may not be read, or not be understood: then nobody knows
+        except ArtifactStoreError as error:  # it cannot be read or understood, so the outcome is unknown
             raise _unknown(key, write_id) from error
         if seen is not Observed.UNCHANGED:
             return Outcome.WON if seen is Observed.OURS else Outcome.LOST

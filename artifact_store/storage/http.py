@@ -1,4 +1,4 @@
-"""What an HTTP status of an object store means, and how its words are told without credentials.
+"""What an HTTP status of an object store means, and its text without credentials.
 
 Owns the one table from (status, error code) to our errors, for every engine that speaks HTTP, and the redaction
 of what foreign clients say. Does not know any client: an engine digs the status out of its own exceptions, since
@@ -105,12 +105,12 @@ _TELL_OF_SPACE = {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.INTER
 _NO_SPACE = re.compile(r"no space left|disk (?:is )?full|not enough space|(?:storage|bucket) quota", re.IGNORECASE)
 
 _ADVICE = {
-    _Meaning.NO_CONTAINER: "the bucket or container does not exist; create it or mend the URL",
+    _Meaning.NO_CONTAINER: "the bucket or container does not exist; create it or correct the URL",
     _Meaning.NO_OBJECT: "nothing is stored there",
     _Meaning.WRONG_KEY: "wrong credentials; check the access key, the secret and the region",
     _Meaning.EXPIRED: "the session token has expired or is not valid; log in again",
     _Meaning.WRONG_CLOCK: "the clock of this machine is wrong; set it and repeat the call",
-    _Meaning.NO_RIGHT: "these credentials have no right to do that here",
+    _Meaning.NO_RIGHT: "these credentials do not have the permission for that",
     _Meaning.OTHER_STATE: "the object is not in the state that this request expected",
     _Meaning.CONTENDED: "a concurrent request for the same key was under way; repeat the call",
     _Meaning.UPLOAD_GONE: "the upload in parts is gone, finished or aborted by another request",
@@ -172,7 +172,7 @@ def error_for_status(
 
     ``code`` is the server's own word (``NoSuchBucket``), ``detail`` its sentence, already redacted.
     ``conditional`` says that a *write* carried a precondition: a 404 is then ``PreconditionFailed`` and a 501
-    ``ConditionsUnsupported``. A 304 is no error and is not for this function.
+    ``ConditionsUnsupported``. A 304 is not an error, and not for this function.
     """
     meaning = _meaning(status, code, detail)
     # A plain PUT and a LIST name no existing object, so a 404 without a word can only mean the bucket.

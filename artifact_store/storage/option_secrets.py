@@ -52,7 +52,7 @@ _HARMLESS: _Names = {
     **_plain("auto_mkdir path host hostname port protocol timeout connection_timeout read_timeout block_size"),
 }
 _HARMLESS_TOKENS = frozenset({"anon", "cloud", "google_default", "cache", "browser"})
-"""What gcsfs takes for a token that is none; the path of a key file is none either."""
+"""What gcsfs takes as ``token`` and is not secret; neither is the path of a key file."""
 
 _HIDDEN: _Names = {}
 """Known names below an option that is not known: none."""
@@ -60,7 +60,7 @@ _HIDDEN: _Names = {}
 _USERINFO = re.compile(r"://(?:([^/\s@:]+):)?([^/\s@]+)@")
 _QUERY = re.compile(r"://[^\s?#]*[?#](\S+)")
 _PIECES = re.compile(r"[\s;,&]+")
-_LONG_ENOUGH = 8  # characters from which a piece of a secret is hidden alone, too: "Bearer" is none
+_LONG_ENOUGH = 8  # characters from which a piece of a secret is hidden alone, too: not "Bearer"
 
 
 def private_values(given: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
@@ -85,7 +85,7 @@ def spellings(private: object) -> Iterator[str]:
             yield str(private)
         case os.PathLike():
             yield str(private)
-        case _:  # an object of a client: nobody knows what it would tell, so it is only kept out of pickles
+        case _:  # a client's object of unknown content: only kept out of pickles
             return
 
 

@@ -1,4 +1,4 @@
-"""Where a store is and how to reach it: store URLs and storage options, checked at the door.
+"""Where a store is and how to reach it: store URLs and storage options, checked.
 
 Owns the grammar of store URLs. Nothing is decoded, and nothing expanded but the home folder of a path; no
 refusal repeats what may hold a credential. Which option means what to a client is the engine's business.
@@ -252,7 +252,7 @@ class StorageOptions:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, StorageOptions) and dict(self.given) == dict(other.given)
 
-    __hash__ = None  # type: ignore[assignment]  # the values are anybody's, lists and dicts among them
+    __hash__ = None  # type: ignore[assignment]  # the values may be lists and dicts
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel as what the caller wrote.

@@ -30,7 +30,7 @@ _REREAD = 8 << 20
 
 
 class SingleWriter(Backend):
-    """A backend whose conditions hold only while nobody else writes."""
+    """A backend whose conditions hold only while nothing else writes."""
 
     def __init__(self, inner: Backend) -> None:
         self.inner = inner

@@ -1,6 +1,6 @@
 """Move files between the local disk and a backend: in parallel, streamed, hashed, each under the right key.
 
-Owns the threads. Decides nothing about runs: it is told what to store under which prefix and returns what it did.
+Owns the threads. Decides nothing about runs: it is given what to store under which prefix and returns what it did.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Workers:
     def ahead(self, items: Iterable[A], call: Callable[[A], R]) -> Generator[tuple[A, Future[R]], None, None]:
         """Yield each item, in order, with what ``call`` will return for it; some are begun before they are asked for.
 
-        Those that have not begun when nobody asks any more never do.
+        Those that have not begun when the iteration ends never do.
         """
         begun: deque[tuple[A, Future[R]]] = deque()
         left = iter(items)
@@ -140,7 +140,7 @@ class Workers:
 
 
 def until(stop: threading.Event, patience: RetryPolicy) -> RetryPolicy:
-    """Return the same patience, which ends with ``Cancelled`` at the next pause after ``stop``."""
+    """Return the same policy, which ends with ``Cancelled`` at the next pause after ``stop``."""
 
     def sleep(seconds: float) -> None:
         patience.sleep(seconds)
@@ -152,14 +152,14 @@ def until(stop: threading.Event, patience: RetryPolicy) -> RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where the files of one save go, and whether anybody else could use the same names."""
+    """Where the files of one save go, and whether another writer could use the same names."""
 
     key: keys.ModelKey
     run_id: keys.RunId
     attempt: str
     """Eight hexadecimal digits that no other save has."""
     own_id: bool
-    """The run id was made by us for this save, so that nobody else writes under it."""
+    """The run id was made for this save, so no other writer uses it."""
 
 
 def upload(
@@ -368,7 +368,7 @@ def read_pieces(path: Path) -> Iterator[bytes]:
 
 
 class _Hashed:
-    """Pieces that are hashed and counted as they pass, until somebody says stop."""
+    """Pieces that are hashed and counted as they pass, until ``stop`` is set."""
 
     def __init__(self, pieces: Iterable[bytes], stop: threading.Event, tell: Callable[[int], None]) -> None:
         self._pieces, self._stop, self._tell = pieces, stop, tell

@@ -38,7 +38,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from artifact_store.canonical import canonical, parse
+from artifact_store.canonical import canonical, parse_json
 from artifact_store.core.codec import JSON, Codec, Risk, libraries_of
 from artifact_store.errors import Corrupt, InvalidOption, NotEncodable
 
@@ -301,7 +301,7 @@ class CodecSuite:
 
 def through_json(options: Mapping[str, JSON]) -> dict[str, Any]:
     """Return options as they come back from a manifest."""
-    back: dict[str, Any] = parse(canonical(options), limit=1 << 23, what="the options")
+    back: dict[str, Any] = parse_json(canonical(options), limit=1 << 23, what="the options")
     return back
 
 

@@ -21,9 +21,8 @@ from typing import Any
 
 import pytest
 
-from artifact_store.codecs import arrays, documents, files, json_arrays
+from artifact_store.codecs import arrays, documents, files, json_arrays, limits
 from artifact_store.codecs.sklearn import skops
-from artifact_store.codecs.tables import arrow
 from artifact_store.codecs.torch import tensors
 from artifact_store.core import manifest, pointer, statement, store_record, tombstone
 from artifact_store.legacy.pickle_reader import limits as old
@@ -63,8 +62,12 @@ DOORS: dict[str, tuple[str, int, str]] = {
         skops.MAX_SCHEMA,
         "stored entries; types from a list; trees lead on",
     ),
-    "parquet": ("tables.arrow.MAX_RATIO", arrow.MAX_RATIO, "what a table takes in memory, before it is read"),
-    "old files": ("limits.LIMITS.size", old.LIMITS.size, "steps, depth, expansion; no code, no names but a list"),
+    "parquet": ("codecs.limits.MAX_RATIO", limits.MAX_RATIO, "what a table takes in memory, before it is read"),
+    "old files": (
+        "pickle_reader.limits.LIMITS.size",
+        old.LIMITS.size,
+        "steps, depth, expansion; no code, no names but a list",
+    ),
     "old notes": ("notes.MAX_NOTES", notes.MAX_NOTES, "what stands before damage is kept"),
 }
 
@@ -121,7 +124,7 @@ def sparse(path: Path, size: int, begin: bytes = b"") -> None:
 
 
 def documents_that_are_too_much(folder: Path) -> Iterator[tuple[str, Callable[[], object]]]:
-    from artifact_store.canonical import parse
+    from artifact_store.canonical import parse_json
     from artifact_store.core.manifest import Manifest
     from artifact_store.core.pointer import Pointer
     from artifact_store.core.statement import read_bundle
@@ -137,7 +140,7 @@ def documents_that_are_too_much(folder: Path) -> Iterator[tuple[str, Callable[[]
         "NaN": b"[NaN]",
         "another encoding": "{}".encode("utf-16"),
     }.items():
-        yield f"JSON, {name}", lambda data=data: parse(data, limit=8 << 20, what="it")
+        yield f"JSON, {name}", lambda data=data: parse_json(data, limit=8 << 20, what="it")
     yield "a manifest", lambda: Manifest.from_bytes(bytes(manifest.MAX_MANIFEST + 1), what="it")
     yield "a pointer", lambda: Pointer.from_bytes(b"[" * (pointer.MAX_POINTER + 1), what="it")
     yield "a signature", lambda: read_bundle(b" " * (statement.MAX_BUNDLE + 1), "it")
@@ -216,7 +219,7 @@ def tables_that_are_too_much(folder: Path) -> Iterator[tuple[str, Callable[[], o
     from artifact_store.codecs.tables.polars import PolarsCodec
 
     # In this child little is allowed, so that tables of forty megabytes are too much already.
-    arrow.ALWAYS_ALLOWED = 16 << 20  # type: ignore[misc]
+    limits.ALWAYS_ALLOWED = 16 << 20  # type: ignore[misc]
     rows = pa.nulls(1 << 16, pa.float64())
     with parquet.ParquetWriter(folder / "rows.parquet", pa.schema([("a", rows.type)]), compression="zstd") as writer:
         table = pa.table({"a": pa.chunked_array([rows] * 80)})  # the same memory, again and again
@@ -313,10 +316,10 @@ def test_the_largest_document_that_is_read_takes_a_known_amount_of_memory(tmp_pa
     """Eight megabytes of the costliest JSON that there is, refused or not: some fifty times as much, and no more."""
     program = (
         "from tests.proofs.fuzz.running import peak_megabytes as peak\n"
-        "from artifact_store.canonical import parse\n"
+        "from artifact_store.canonical import parse_json\n"
         "data = b'[' + b'{},' * ((8 << 20) // 3 - 1) + b'1]'\n"
         "before = peak()\n"
-        "parse(data, limit=8 << 20, what='it')\n"
+        "parse_json(data, limit=8 << 20, what='it')\n"
         "print(peak() - before)"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=True)

@@ -255,7 +255,7 @@ def test_it_says_what_it_is() -> None:
     [
         (StandardScaler(), "not fitted"),
         (SimpleImputer(strategy="most_frequent").fit([["x"], ["y"]]), "codec='skops'"),
-        (SimpleImputer(missing_values=np.float32(0.1)).fit(ROWS), "no plain number"),
+        (SimpleImputer(missing_values=np.float32(0.1)).fit(ROWS), "not a plain number"),
         (SimpleImputer(missing_values=-np.inf).fit(ROWS), "no usable statistics"),
     ],
 )

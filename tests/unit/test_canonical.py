@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifact_store.canonical import MAX_DEPTH, canonical, checksum, parse, parse_document, sha256
+from artifact_store.canonical import MAX_DEPTH, canonical, checksum, parse_document, parse_json, sha256
 from artifact_store.errors import Corrupt
 
 pytestmark = pytest.mark.windows
@@ -21,8 +21,8 @@ VALUES = st.recursive(SCALARS | TEXT, lambda inner: st.lists(inner) | st.diction
 @given(VALUES)
 def test_what_is_written_is_read_back_and_written_the_same(value):
     data = canonical(value)
-    assert parse(data, limit=LIMIT, what="it") == value
-    assert canonical(parse(data, limit=LIMIT, what="it")) == data
+    assert parse_json(data, limit=LIMIT, what="it") == value
+    assert canonical(parse_json(data, limit=LIMIT, what="it")) == data
 
 
 def test_keys_are_sorted_and_text_is_not_escaped():
@@ -43,17 +43,17 @@ def test_what_json_has_no_word_for_is_not_written(value):
 )  # fmt: skip
 def test_what_two_readers_could_read_in_two_ways_is_refused(data):
     with pytest.raises(Corrupt, match="the thing"):
-        parse(data, limit=LIMIT, what="the thing")
+        parse_json(data, limit=LIMIT, what="the thing")
 
 
 def test_the_deepest_allowed_nesting_is_read():
     data = b"[" * MAX_DEPTH + b"]" * MAX_DEPTH
-    assert parse(data, limit=LIMIT, what="it")
+    assert parse_json(data, limit=LIMIT, what="it")
 
 
 def test_a_document_that_is_too_long_is_refused_before_it_is_parsed():
     with pytest.raises(Corrupt, match="more than the 10"):
-        parse(b"[" * 1000, limit=10, what="it")
+        parse_json(b"[" * 1000, limit=10, what="it")
 
 
 def test_a_document_carries_its_own_checksum():
@@ -82,7 +82,7 @@ def test_every_flipped_bit_of_a_document_is_noticed():
 @given(st.binary(max_size=200))
 def test_any_bytes_are_json_or_a_typed_error(data):
     try:
-        value = parse(data, limit=LIMIT, what="it")
+        value = parse_json(data, limit=LIMIT, what="it")
     except Corrupt:
         return
     assert json.loads(data) == value

@@ -239,7 +239,7 @@ def test_an_entry_point_that_leads_to_another_codec_is_not_used(install: Install
 
 def test_an_entry_point_that_leads_to_no_codec_is_not_used(install: Install) -> None:
     install("empty", "class Made: pass", "thing-1")
-    with pytest.raises(CodecUnavailable, match="is not one: its name None"):
+    with pytest.raises(CodecUnavailable, match="is not a codec: its name None"):
         CodecRegistry().for_ref(CodecRef("thing", 1))
 
 

@@ -32,9 +32,9 @@ from torch import nn
 
 from artifact_store import ArtifactStore
 from artifact_store.canonical import canonical, checksum
-from artifact_store.codecs.sb3.policy import SB3Codec, SB3State, build, describe
-from artifact_store.codecs.sb3.spaces import plain_space, read_space
-from artifact_store.codecs.sb3.values import plain_settings, read_settings
+from artifact_store.codecs.sb3.policy import SB3Codec, SB3State, build_algorithm, describe_algorithm
+from artifact_store.codecs.sb3.spaces import plain_space, read_plain_space
+from artifact_store.codecs.sb3.values import plain_settings, read_plain_settings
 from artifact_store.codecs.torch.trees import pack, unpack
 from artifact_store.errors import Corrupt, InvalidOption, NotEncodable, Unavailable
 from tests.environments import ACTIONS, DICT, tiny
@@ -69,7 +69,7 @@ def tensors(tree: Any) -> list[Any]:
 
 def learned(algorithm: Any) -> list[Any]:
     """Return everything that training changes, as copies."""
-    state = describe(algorithm)
+    state = describe_algorithm(algorithm)
     return [tensor.detach().clone() for tensor in tensors([dict(state.parameters), dict(state.variables)])]
 
 
@@ -145,15 +145,15 @@ def test_a_replay_buffer_is_handed_over_by_hand(tmp_path: Path) -> None:
 
 def test_the_optimiser_matters(tmp_path: Path) -> None:
     algorithm = ppo().learn(40)
-    state = describe(there_and_back(algorithm, tmp_path))
-    without = build(dataclasses.replace(state, parameters={"policy": state.parameters["policy"]}))
+    state = describe_algorithm(there_and_back(algorithm, tmp_path))
+    without = build_algorithm(dataclasses.replace(state, parameters={"policy": state.parameters["policy"]}))
     assert not same(train_on(without, tiny()), train_on(algorithm, tiny()))
 
 
 def test_what_is_built_shares_nothing_with_what_it_was_built_from() -> None:
     algorithm = ppo().learn(40)
     before = learned(algorithm)
-    train_on(build(describe(algorithm)), tiny())
+    train_on(build_algorithm(describe_algorithm(algorithm)), tiny())
     assert same(learned(algorithm), before)
 
 
@@ -181,10 +181,10 @@ def test_layers_that_were_frozen_stay_frozen(tmp_path: Path) -> None:
 
 
 def test_variables_of_another_form_are_corrupt() -> None:
-    state = describe(off_policy(SAC))
+    state = describe_algorithm(off_policy(SAC))
     for variables in ({"log_ent_coef": torch.zeros(2)}, {"log_ent_coef": torch.zeros(1, dtype=torch.float64)}):
         with pytest.raises(Corrupt, match="log_ent_coef"):
-            build(dataclasses.replace(state, variables=variables))
+            build_algorithm(dataclasses.replace(state, variables=variables))
 
 
 def test_the_schedule_in_force_is_the_one_that_is_kept(tmp_path: Path) -> None:
@@ -459,11 +459,11 @@ def test_a_record_that_lies_is_corrupt(name: str, saved: Path, tmp_path: Path) -
 
 
 def test_more_critics_than_were_saved_are_never_made() -> None:
-    state = describe(off_policy(SAC, policy_kwargs={"n_critics": 3}))
-    assert len(build(state).critic.q_networks) == 3
+    state = describe_algorithm(off_policy(SAC, policy_kwargs={"n_critics": 3}))
+    assert len(build_algorithm(state).critic.q_networks) == 3
     more = dataclasses.replace(state, policy_kwargs={**state.policy_kwargs, "n_critics": 4})
     with pytest.raises(Corrupt, match="4 critics, and 3 were saved"):
-        build(more)
+        build_algorithm(more)
 
 
 def test_a_buffer_that_does_not_fit_is_told_from_damage(saved: Path, tmp_path: Path) -> None:
@@ -478,7 +478,7 @@ def test_a_buffer_that_does_not_fit_is_told_from_damage(saved: Path, tmp_path: P
 
 def test_a_state_needs_no_more_than_a_policy() -> None:
     algorithm = ppo().learn(20)
-    whole = describe(algorithm)
+    whole = describe_algorithm(algorithm)
     state = SB3State(
         "PPO",
         "MlpPolicy",
@@ -488,7 +488,7 @@ def test_a_state_needs_no_more_than_a_policy() -> None:
         policy_kwargs={"net_arch": {"pi": [8], "vf": [8]}},
         num_timesteps=7,
     )
-    built = build(state)
+    built = build_algorithm(state)
     observation = np.ones(3, np.float32)
     expected, _ = algorithm.predict(observation, deterministic=True)
     assert np.array_equal(built.predict(observation, deterministic=True)[0], expected)
@@ -550,7 +550,7 @@ SPACES = [
 @pytest.mark.parametrize("space", SPACES, ids=str)
 def test_a_space_keeps_its_bounds_and_its_order(space: Any) -> None:
     record = json.loads(canonical(plain_space(CODEC, space, "space")))
-    back = read_space(CODEC, record, "space")
+    back = read_plain_space(CODEC, record, "space")
     assert back == space
     assert type(back) is type(space)
     assert back.dtype == space.dtype
@@ -589,7 +589,7 @@ NOISES = [
 def test_a_noise_draws_the_same(noise: Any) -> None:
     kinds = {"action_noise": "noise?"}
     record = json.loads(canonical(plain_settings(CODEC, {"action_noise": noise}, kinds, "TD3")))
-    back = read_settings(CODEC, record, kinds, "TD3")["action_noise"]
+    back = read_plain_settings(CODEC, record, kinds, "TD3")["action_noise"]
 
     def drawn(one: Any) -> list[Any]:
         one.reset()
@@ -627,7 +627,7 @@ def test_a_noise_draws_the_same(noise: Any) -> None:
 )
 def test_a_noise_that_there_is_not_is_corrupt(record: Any) -> None:
     with pytest.raises(Corrupt):
-        read_settings(CODEC, {"action_noise": record}, {"action_noise": "noise?"}, "TD3")
+        read_plain_settings(CODEC, {"action_noise": record}, {"action_noise": "noise?"}, "TD3")
 
 
 @pytest.mark.parametrize(
@@ -658,4 +658,4 @@ def test_a_setting_of_another_kind_is_refused(kind: str, value: Any) -> None:
 )
 def test_a_setting_of_another_kind_is_corrupt(kind: str, record: Any) -> None:
     with pytest.raises(Corrupt, match="setting"):
-        read_settings(CODEC, {"setting": record}, {"setting": kind}, "it")
+        read_plain_settings(CODEC, {"setting": record}, {"setting": kind}, "it")

@@ -141,7 +141,7 @@ def test_statistics_that_contradict_each_other_are_refused() -> None:
     one = RunningStatistics(0.0, 1.0, 1)
     with pytest.raises(InvalidOption, match="no variance"):
         RunningStatistics([0.0, 1.0], [1.0], 1)
-    with pytest.raises(InvalidOption, match="no statistics"):
+    with pytest.raises(InvalidOption, match="statistics are missing"):
         ObservationNormalizer(None, one)
     with pytest.raises(InvalidOption, match="not of all"):
         ObservationNormalizer({"a": one}, one, norm_obs_keys=("a", "b"))

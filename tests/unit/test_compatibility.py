@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifact_store import Risk
-from artifact_store.core.compatibility import Compatibility, Environment, EnvironmentVerdict, Need, judge
+from artifact_store.core.compatibility import Compatibility, Environment, EnvironmentVerdict, Need, compare_environments
 
 HERE = Environment("3.12.1", "CPython", "Linux-x86_64", {"numpy": "2.4.6"})
 TEXT = Need("lightgbm-1", Risk.DATA, ("lightgbm",))
@@ -25,7 +25,7 @@ def versions(need, saved, here):
     """Judge one library in two versions; a version of ``None`` is none."""
     name = need.libraries[0]
     both = ({name: version} if version else {} for version in (saved, here))
-    return judge(*(Environment("3.12.0", "CPython", "Linux-x86_64", each) for each in both), [need])
+    return compare_environments(*(Environment("3.12.0", "CPython", "Linux-x86_64", each) for each in both), [need])
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_the_worst_remark_decides_and_comes_first_and_each_library_has_one():
     needs = [TEXT, Need("other-1", Risk.CODE, ("lightgbm",)), PARTS]
     saved = environment(lightgbm="4.5.0", scikit_learn="1.9.0", skops="0.14.0")
     here = environment(lightgbm="4.6.0", scikit_learn="1.9.1", skops="0.14.0")
-    found = judge(saved, here, needs)
+    found = compare_environments(saved, here, needs)
     assert found.verdict is Compatibility.RISKY
     assert [(remark.library, remark.verdict) for remark in found.remarks] == [
         ("lightgbm", Compatibility.RISKY),
@@ -91,11 +91,16 @@ def test_the_worst_remark_decides_and_comes_first_and_each_library_has_one():
 
 
 def test_what_no_codec_of_the_run_depends_on_does_not_count():
-    assert judge(environment(torch="1.0"), environment(torch="9.0"), [NUMBERS]).verdict is Compatibility.SAME
+    assert (
+        compare_environments(environment(torch="1.0"), environment(torch="9.0"), [NUMBERS]).verdict
+        is Compatibility.SAME
+    )
 
 
 def test_a_library_that_was_not_imported_does_not_count_if_another_one_of_the_codec_was():
-    assert judge(environment(skops="1"), environment(skops="1"), [PARTS]) == EnvironmentVerdict(Compatibility.SAME)
+    assert compare_environments(environment(skops="1"), environment(skops="1"), [PARTS]) == EnvironmentVerdict(
+        Compatibility.SAME
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,27 +119,27 @@ def test_the_interpreter_counts_most_for_code(changes, of_data, of_code):
     saved = Environment(**(fields | changes))
     here = Environment("3.12.1", "CPython", "Linux-x86_64", {"joblib": "1"})
     for need, expected in ((NUMBERS, of_data), (PICKLE, of_code)):
-        found = judge(saved, here, [need])
+        found = compare_environments(saved, here, [need])
         assert found.verdict == expected
         differing = {"python": "python", "implementation": "implementation", "platform": "platform"}
         assert {remark.library for remark in found.remarks} <= {differing[name] for name in changes}
 
 
 def test_a_codec_that_is_not_here_is_a_risk():
-    found = judge(environment(), HERE, [Need("fraction-1", Risk.DATA, (), installed=False)])
+    found = compare_environments(environment(), HERE, [Need("fraction-1", Risk.DATA, (), installed=False)])
     assert (found.verdict, found.remarks[0].library) == (Compatibility.RISKY, "fraction-1")
 
 
 @pytest.mark.parametrize("recorded", [{}, {"packages": []}, {"python": 3, "packages": {"lightgbm": ["4.5.0"]}}])
 def test_what_is_not_recorded_is_unknown_and_no_risk(recorded):
-    found = judge(Environment.recorded(recorded), HERE, [TEXT, PARTS, NUMBERS])
+    found = compare_environments(Environment.recorded(recorded), HERE, [TEXT, PARTS, NUMBERS])
     assert found.verdict is Compatibility.UNKNOWN
     assert {remark.library for remark in found.remarks} == {"python", "lightgbm", "scikit-learn"}
 
 
 def test_a_recorded_text_is_not_repeated_at_length():
     saved = Environment.recorded({"python": "3.12.0", "packages": {"lightgbm": "4" * 10_000}})
-    assert all(len(str(remark)) < 300 for remark in judge(saved, HERE, [TEXT]).remarks)
+    assert all(len(str(remark)) < 300 for remark in compare_environments(saved, HERE, [TEXT]).remarks)
 
 
 VERSIONS = st.text("0123456789.!+ab", max_size=12)
@@ -147,7 +152,7 @@ PACKAGES = st.dictionaries(st.sampled_from(["lightgbm", "scikit-learn", "skops",
 def test_whatever_is_recorded_gets_a_verdict_that_its_remarks_bear_out(saved, packages, here, needs):
     one = Environment.recorded({**saved, "packages": packages})
     other = Environment.recorded({"python": "3.12.0", "packages": here})
-    found = judge(one, other, needs)
+    found = compare_environments(one, other, needs)
     levels = [remark.verdict.level for remark in found.remarks]
     assert levels == sorted(levels, reverse=True)
     assert found.verdict.level == (levels[0] if levels else 0)

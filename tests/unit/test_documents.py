@@ -13,8 +13,8 @@ from pydantic import BaseModel
 import artifact_store
 from artifact_store.canonical import MAX_DEPTH
 from artifact_store.core.documents import (
+    check_document_key,
     check_format,
-    check_key,
     check_readable,
     check_writable,
     plain,
@@ -110,8 +110,8 @@ def test_numbers_that_json_has_no_word_for_are_spelled_out():
     [
         ({"a": [1, {"b": object()}]}, r"it\['a'\]\[1\]\['b'\] is a builtins.object"),
         ({"a": {1: 2}}, r"it\['a'\] has the key 1; in JSON keys are text: use '1'"),
-        ({"a": "\ud800"}, r"it\['a'\] holds '\\ud800', which is no text"),
-        ({"\ud800": 1}, r"it holds '\\ud800', which is no text"),
+        ({"a": "\ud800"}, r"it\['a'\] holds '\\ud800', which is not valid text"),
+        ({"\ud800": 1}, r"it holds '\\ud800', which is not valid text"),
     ],
 )
 def test_what_json_has_no_word_for_is_named_with_its_place(value, said):
@@ -165,9 +165,9 @@ def test_every_minor_format_of_this_major_one_is_read():
 
 @pytest.mark.parametrize("other", [ModelKey("gru", "ETHEUR"), ModelKey("gru"), ModelKey("ppo", "BTCEUR")])
 def test_a_document_of_another_model_is_refused_by_name(other):
-    check_key(manifest(), KEY, "it")
+    check_document_key(manifest(), KEY, "it")
     with pytest.raises(Corrupt, match="belongs to gru/BTCEUR"):
-        check_key(manifest(), other, "it")
+        check_document_key(manifest(), other, "it")
 
 
 def test_the_limits_are_those_that_the_format_states():

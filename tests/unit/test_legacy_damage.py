@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from artifact_store.codecs.lightgbm.text import check_text
+from artifact_store.codecs.lightgbm.text import check_model_text
 from artifact_store.errors import Corrupt, RiskRefused
 from artifact_store.legacy.formats.checkpoint import read_torch
 from artifact_store.legacy.formats.lightgbm import build_lightgbm, read_lightgbm
@@ -224,7 +224,7 @@ class TestLightGBM:
         other = re.sub(pattern, value, self.TEXT, count=1, flags=re.MULTILINE)
         assert other != self.TEXT
         with pytest.raises(Corrupt, match=why):
-            check_text(other, what="model.pkl")
+            check_model_text(other, what="model.pkl")
 
     def test_categories_and_linear_leaves_are_looked_at(self) -> None:
         import lightgbm
@@ -235,7 +235,7 @@ class TestLightGBM:
         params |= {"min_data_per_group": 1, "cat_smooth": 1}
         data = lightgbm.Dataset(rows, y, categorical_feature=[0])
         text = unreadable(lightgbm.train(params, data, num_boost_round=3).model_to_string())
-        check_text(text, what="model.pkl")
+        check_model_text(text, what="model.pkl")
         for pattern, value in (
             (r"^cat_boundaries=0 \d+", "cat_boundaries=0 99"),
             (r"^leaf_coeff=.*$", "leaf_coeff=1 2 3 4 5 6 7 8 9"),
@@ -244,7 +244,7 @@ class TestLightGBM:
             other = re.sub(pattern, value, text, count=1, flags=re.MULTILINE)
             assert other != text
             with pytest.raises(Corrupt):
-                check_text(other, what="model.pkl")
+                check_model_text(other, what="model.pkl")
 
     @pytest.mark.parametrize(
         ("fields", "why"),

@@ -93,7 +93,7 @@ def test_a_root_that_is_a_file_is_reported(root):
     root.write_bytes(b"")
     with pytest.raises(ContainerNotFound):
         LocalBackend(root).read("k", limit=9)
-    with pytest.raises(NotAStore, match="no folder"):
+    with pytest.raises(NotAStore, match="is not a folder"):
         LocalBackend(root / "below").write("k", b"", when=IfAbsent())
 
 
@@ -424,14 +424,14 @@ def test_a_file_that_shrinks_or_grows_under_a_stream_is_a_mismatch(backend, root
 # ---------------------------------------------------------------- leftovers
 
 
-def test_leftovers_of_killed_writers_are_removed_when_they_are_old(backend, root):
+def test_the_temporary_file_of_a_killed_writer_is_an_unfinished_upload(backend, root):
     backend.write("a/k", b"x", when=Always())
     left = root / "a" / ".tmp-0123456789abcdef"
     left.write_bytes(b"half")
-    now = datetime.now(UTC)
-    assert list(backend.remove_leftovers(older_than=timedelta(hours=1), now=now)) == []
-    assert left.exists()
-    assert backend.remove_leftovers(older_than=timedelta(hours=1), now=now + timedelta(hours=2)) == [left]
+    (upload,) = backend.unfinished()
+    assert (root / upload.key, upload.size) == (left, 4)
+    assert abs(datetime.now(UTC) - upload.begun) < timedelta(hours=1)
+    backend.discard(upload)
     assert not left.exists()
     assert keys(backend) == ["a/k"]
 

@@ -313,7 +313,7 @@ class TestWhatCarriesNames:
     )
     def test_what_has_none_is_told_from_it(self, rows: Any) -> None:
         assert not SCHEMA.carries_names(rows)
-        assert named_rows.read(rows) is None
+        assert named_rows.read_named_rows(rows) is None
 
     def test_a_row_has_them(self) -> None:
         for case in each(ONE):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from artifact_store.errors import InvalidOption
 from artifact_store.storage.fsspec.backend import FsspecBackend
-from artifact_store.storage.fsspec.errors import translate
+from artifact_store.storage.fsspec.errors import translate_fsspec_error
 from artifact_store.storage.fsspec.filesystem import Recipe
 from artifact_store.storage.http import Attempt, redact
 from artifact_store.storage.obstore.options import cloud_config
@@ -193,7 +193,7 @@ def test_an_error_of_a_client_that_repeats_them_is_told_without(spoken: Callable
     for case in each(PRIVATE):
         with case as name:
             secrets = StorageOptions(PRIVATE[name]).secrets
-            error = translate(OSError(spoken(PRIVATE[name])), Attempt("read", "k", "s3://bucket"), secrets)
+            error = translate_fsspec_error(OSError(spoken(PRIVATE[name])), Attempt("read", "k", "s3://bucket"), secrets)
             silent(str(error), repr(error), str(error.__cause__), repr(error.__cause__))
 
 

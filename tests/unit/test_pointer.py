@@ -85,7 +85,7 @@ def test_a_pin_of_what_is_not_archived_is_refused():
     with pytest.raises(Corrupt, match="nothing is archived"):
         Pointer.from_bytes(resealed(value), what="it")
     block = json.loads(published(GATHERED + 1)[1][0].to_bytes()) | {"previous": "0" * 64}
-    with pytest.raises(Corrupt, match="no block before"):
+    with pytest.raises(Corrupt, match="first block, and pins one before"):
         HistoryBlock.from_bytes(resealed(block), what="it")
 
 
@@ -116,7 +116,7 @@ def test_a_large_manifest_is_pinned_and_not_copied():
 def test_long_notes_are_cut_and_notes_that_are_no_text_are_refused():
     pointer = advance(None, KEY, "latest", None, note(0, "y" * 500)).pointer
     assert len(pointer.reason) == 200
-    with pytest.raises(InvalidOption, match="no text"):
+    with pytest.raises(InvalidOption, match="not valid text"):
         advance(None, KEY, "latest", None, note(0, "\ud800"))
 
 

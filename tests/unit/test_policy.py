@@ -6,11 +6,11 @@ import pytest
 
 from artifact_store.core.pointer import PublishInfo, advance
 from artifact_store.core.policy import (
-    Always,
     Expect,
     IfBetter,
     IfNewer,
     Never,
+    PublishAlways,
     decide,
     intent,
     metric_value,
@@ -33,7 +33,7 @@ def pointer_to(run):
 @pytest.mark.parametrize(
     ("text", "policy"),
     [
-        ("always", Always()),
+        ("always", PublishAlways()),
         ("never", Never()),
         ("if_newer", IfNewer()),
         ("if_better(sharpe)", IfBetter("sharpe")),
@@ -52,7 +52,7 @@ def test_a_policy_is_read_as_it_is_documented(text, policy):
     "text", ["", "sometimes", "if_better", "if_better()", "if_better(a, best)", "expect=", None, 3]
 )
 def test_another_policy_is_refused(text):
-    with pytest.raises(InvalidOption, match="no publish policy"):
+    with pytest.raises(InvalidOption, match="not a publish policy"):
         parse_policy(text)
 
 
@@ -81,12 +81,12 @@ def test_the_wish_is_recorded():
     assert intent("latest", Never()).policy == "never"
     wish = intent("best_wf", IfBetter("sharpe", "min"))
     assert (wish.alias, wish.policy, wish.metric, wish.mode) == ("best_wf", "if_better", "sharpe", "min")
-    assert [needs_incumbent(policy) for policy in (Always(), IfBetter("x"))] == [False, True]
+    assert [needs_incumbent(policy) for policy in (PublishAlways(), IfBetter("x"))] == [False, True]
 
 
 def test_always_means_always():
-    assert decide(Always(), manifest(run_id=OLD), pointer_to(manifest(run_id=NEW)), None) is None
-    assert decide(Always(), manifest(), None, None) is None
+    assert decide(PublishAlways(), manifest(run_id=OLD), pointer_to(manifest(run_id=NEW)), None) is None
+    assert decide(PublishAlways(), manifest(), None, None) is None
 
 
 def test_newer_is_decided_by_the_run_id():
@@ -208,7 +208,7 @@ def test_what_is_expected_is_the_id_of_a_run_or_a_count(seen):
     ["if_better", "if_better()", "if_better(a, b)", "if_better(a, max) ", "expect=", "expect= 1", " always", None, 3],
 )
 def test_what_only_looks_like_a_policy_is_none(text):
-    with pytest.raises(InvalidOption, match="is no publish policy"):
+    with pytest.raises(InvalidOption, match="is not a publish policy"):
         parse_policy(text)
 
 

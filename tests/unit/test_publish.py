@@ -7,8 +7,7 @@ from artifact_store.core import keys
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import FileEntry, PublishIntent
 from artifact_store.core.pointer import PublishInfo, advance
-from artifact_store.core.policy import Always as PublishAlways
-from artifact_store.core.policy import IfBetter
+from artifact_store.core.policy import IfBetter, PublishAlways
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import (
     ContainerNotFound,

@@ -7,7 +7,7 @@ import pytest
 from artifact_store.core.codec import CodecRef, Risk
 from artifact_store.core.manifest import CodecRecord, Component, FileEntry
 from artifact_store.core.pointer import PublishInfo, advance
-from artifact_store.core.trust import Consent, LoadPolicy, check, check_pointer
+from artifact_store.core.trust import Consent, LoadPolicy, check_pointer, check_risk
 from artifact_store.errors import (
     DigestMismatch,
     InvalidOption,
@@ -42,35 +42,35 @@ def run_of(risk, files=("model.json",)):
 def test_the_stricter_of_the_recorded_and_the_installed_risk_counts(recorded, installed, most, allowed):
     run, policy = run_of(recorded), LoadPolicy(max_risk=most)
     if allowed:
-        check("model", run, Risk(installed), policy, Consent())
+        check_risk("model", run, Risk(installed), policy, Consent())
         return
     with pytest.raises(RiskRefused, match="x-1"):
-        check("model", run, Risk(installed), policy, Consent())
+        check_risk("model", run, Risk(installed), policy, Consent())
 
 
 def test_code_needs_the_consent_of_the_very_call():
     run = run_of("code")
-    check("model", run, Risk.CODE, LoadPolicy(), Consent(allow_code=True))
-    check("model", run, Risk.CODE, LoadPolicy("data"), Consent(sha256=run.digest.upper()))
-    check("model", run, Risk.CODE, LoadPolicy(), Consent(sha256="b" * 64))
+    check_risk("model", run, Risk.CODE, LoadPolicy(), Consent(allow_code=True))
+    check_risk("model", run, Risk.CODE, LoadPolicy("data"), Consent(sha256=run.digest.upper()))
+    check_risk("model", run, Risk.CODE, LoadPolicy(), Consent(sha256="b" * 64))
     with pytest.raises(RiskRefused, match="allow_code=True"):
-        check("model", run, Risk.CODE, LoadPolicy(), Consent())
+        check_risk("model", run, Risk.CODE, LoadPolicy(), Consent())
 
 
 def test_consent_to_code_is_none_to_a_stricter_policy_on_vetted():
     with pytest.raises(RiskRefused, match="max_risk='data'"):
-        check("model", run_of("vetted"), Risk.VETTED, LoadPolicy("data"), Consent(allow_code=True))
+        check_risk("model", run_of("vetted"), Risk.VETTED, LoadPolicy("data"), Consent(allow_code=True))
 
 
 def test_a_pin_that_does_not_fit_refuses_even_harmless_data():
     with pytest.raises(DigestMismatch, match="not what you pinned"):
-        check("model", run_of("data"), Risk.DATA, LoadPolicy(), Consent(sha256="0" * 64))
+        check_risk("model", run_of("data"), Risk.DATA, LoadPolicy(), Consent(sha256="0" * 64))
 
 
 def test_the_digest_of_one_file_pins_no_component_of_two():
     run = run_of("data", ("model.a", "model.b"))
     with pytest.raises(DigestMismatch):
-        check("model", run, Risk.DATA, LoadPolicy(), Consent(sha256="b" * 64))
+        check_risk("model", run, Risk.DATA, LoadPolicy(), Consent(sha256="b" * 64))
 
 
 @pytest.mark.parametrize("risk", ["code", "none", "", None])
@@ -91,20 +91,20 @@ def test_risks_are_ordered_and_refs_are_readable():
 def test_a_pin_that_does_not_fit_tells_both_digests():
     run = run_of("data")
     with pytest.raises(DigestMismatch) as caught:
-        check("model", run, Risk.DATA, LoadPolicy(), Consent(sha256="0" * 64))
+        check_risk("model", run, Risk.DATA, LoadPolicy(), Consent(sha256="0" * 64))
     assert (caught.value.expected, caught.value.actual) == ("0" * 64, run.digest)
 
 
 def test_decoding_waits_for_a_signature_only_where_the_policy_relies_on_one():
     trusting, careful = LoadPolicy(trusted_keys=[public()]), strict()
     data, code = run_of("data"), run_of("code")
-    assert not check("model", data, Risk.DATA, LoadPolicy(), Consent())
-    assert not check("model", data, Risk.DATA, trusting, Consent())
-    assert check("model", data, Risk.DATA, careful, Consent())
-    assert check("model", code, Risk.CODE, trusting, Consent())
-    assert check("model", code, Risk.CODE, careful, Consent(allow_code=True))
+    assert not check_risk("model", data, Risk.DATA, LoadPolicy(), Consent())
+    assert not check_risk("model", data, Risk.DATA, trusting, Consent())
+    assert check_risk("model", data, Risk.DATA, careful, Consent())
+    assert check_risk("model", code, Risk.CODE, trusting, Consent())
+    assert check_risk("model", code, Risk.CODE, careful, Consent(allow_code=True))
     for consent in (Consent(allow_code=True), Consent(sha256=code.digest)):
-        assert not check("model", code, Risk.CODE, trusting, consent)
+        assert not check_risk("model", code, Risk.CODE, trusting, consent)
 
 
 @pytest.mark.parametrize(

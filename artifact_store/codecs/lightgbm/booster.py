@@ -6,9 +6,9 @@ spelling of ``params``; these are in ``{stem}.json``. Not kept: the training dat
 that are not plain values (named in ``params_omitted``). The text rounds the gain of a split to about seven digits, so
 ``feature_importance("gain")`` is as exact as that; predictions do not depend on it.
 
-LightGBM's parser is not memory-safe (its issue #7357: a text can make it write beyond its memory), and whoever may
-write a run can write any digest beside it: so every text is checked (:mod:`.lightgbm_text`) before the parser sees
-it. That covers reading, predicting and describing; whoever trains on from a stranger's booster (``refit``,
+LightGBM's parser is not memory-safe (its issue #7357: a text can make it write beyond its memory), and a
+writer can write any digest beside it: so every text is checked (:mod:`.lightgbm_text`) before the parser sees
+it. That covers reading, predicting and describing; training on from an untrusted booster (``refit``,
 ``init_model``) also lets LightGBM follow the parameters in its text. The one module that imports lightgbm.
 """
 
@@ -23,8 +23,8 @@ from typing import Any, ClassVar, Final
 from artifact_store.codecs.files import (
     all_or_nothing,
     field,
-    library,
-    read,
+    import_library,
+    read_encoded,
     read_settings,
     refuse_into,
     refuse_subclass,
@@ -58,7 +58,7 @@ class LightGBMCodec:
             NotEncodable: a subclass of Booster; one that LightGBM's own text does not hold exactly.
             CodecUnavailable: lightgbm is not installed.
         """
-        refuse_subclass(obj, library("lightgbm", self).Booster)
+        refuse_subclass(obj, import_library("lightgbm", self).Booster)
         with all_or_nothing(directory, stem):
             write_settings(directory / f"{stem}.json", write_booster(self, obj, directory / f"{stem}.txt"))
         return {}
@@ -89,7 +89,7 @@ def write_booster(codec: Codec, booster: Any, path: Path) -> dict[str, Any]:
     Raises:
         NotEncodable: the text does not survive LightGBM's own reader.
     """
-    lightgbm = library("lightgbm", codec)
+    lightgbm = import_library("lightgbm", codec)
     if booster.num_trees() == 0:
         raise NotEncodable("this booster was not trained: it has no tree")
     try:
@@ -120,16 +120,16 @@ def read_booster(codec: Codec, settings: Mapping[str, Any], path: Path) -> Any:
     Raises:
         Corrupt: the text is another one, describes no trees that can be walked, or LightGBM refuses it.
     """
-    data = read(path)
+    data = read_encoded(path)
     if hashlib.sha256(data).hexdigest() != field(settings, "sha256", str):
         raise Corrupt(f"{path.name} is not the text that was saved, and LightGBM's parser may not survive it")
-    lightgbm = library("lightgbm", codec)
+    lightgbm = import_library("lightgbm", codec)
     try:
         text = data.decode("utf-8")
-        # whoever changed the text can have changed its digest as well
+        # the digest can have been changed with the text
         booster = lightgbm.Booster(model_str=parsable(text, what=path.name))
     except (lightgbm.basic.LightGBMError, ValueError, RecursionError) as error:  # the last two by the JSON in it
-        raise Corrupt(f"{path.name} is no model that this LightGBM can read: {error}") from error
+        raise Corrupt(f"{path.name} is not a model that this LightGBM can read: {error}") from error
     booster.best_iteration = field(settings, "best_iteration", int)
     booster.best_score = read_scores(field(settings, "best_score", dict))
     booster.params = read_params(field(settings, "params", dict))
@@ -167,7 +167,7 @@ def read_scores(scores: Mapping[str, Any]) -> dict[str, dict[str, float]]:
             for data, metrics in scores.items()
         }
     except (AttributeError, TypeError, ValueError) as error:
-        raise Corrupt(f"the recorded best_score is none: {error}") from error
+        raise Corrupt(f"the recorded best_score is invalid: {error}") from error
 
 
 def plain_params(params: Mapping[str, Any]) -> tuple[dict[str, JSON], list[str]]:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final
 from artifact_store.codecs.files import (
     all_or_nothing,
     field,
-    library,
+    import_library,
     read_settings,
     refuse_into,
     refuse_subclass,
@@ -172,7 +172,7 @@ class LightGBMSklearnCodec:
         facts = read_settings(path)
         kind = field(facts, "kind", str)
         if kind not in _KINDS:
-            raise Corrupt(f"{path.name} tells of an estimator of the kind {kind[:40]!r}, and there is none")
+            raise Corrupt(f"{path.name} records an estimator of the unknown kind {kind[:40]!r}")
         booster = read_booster(self, field(facts, "booster", dict), directory / f"{stem}.txt")
         facts["feature_importances"] = _read_array(self, field(facts, "feature_importances", dict), "importances")
         if kind == "classifier":
@@ -181,7 +181,7 @@ class LightGBMSklearnCodec:
 
 
 def _from_estimator(codec: Codec, estimator: Any) -> tuple[str, dict[str, Any]]:
-    lightgbm = library("lightgbm", codec)
+    lightgbm = import_library("lightgbm", codec)
     kinds = {lightgbm.LGBMClassifier: "classifier", lightgbm.LGBMRegressor: "regressor", lightgbm.LGBMRanker: "ranker"}
     refuse_subclass(estimator, *kinds)
     if not estimator.__sklearn_is_fitted__():
@@ -226,7 +226,7 @@ def _write_array(codec: Codec, array: Any, what: str) -> dict[str, JSON]:
 
 
 def _read_array(codec: Codec, described: Mapping[str, Any], what: str) -> Any:
-    np = library("numpy", codec)
+    np = import_library("numpy", codec)
     dtype, values = field(described, "dtype", str), field(described, "values", list)
     kinds: type | tuple[type, ...] = str if dtype[1:2] in {"O", "U"} else (bool, int, float)
     if dtype[1:2] not in set("biufUO") or not all(isinstance(value, kinds) for value in values):

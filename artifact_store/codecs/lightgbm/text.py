@@ -1,4 +1,4 @@
-"""LightGBM's text of a model, checked before LightGBM sees it, since its parser and its trees believe every number.
+"""LightGBM's text of a model, checked before LightGBM sees it, since its parser and its trees trust every number.
 
 A text that parses can still name a feature or a child that is not there; predicting then reads foreign memory or never
 ends. Here every tree has to be one: each node and each leaf reached exactly once from the root, each feature and each
@@ -41,7 +41,7 @@ _PER_NODE: Final = ("split_gain", "internal_value", "internal_weight", "internal
 _PER_LEAF: Final = ("leaf_weight", "leaf_count")
 
 
-def check_text(text: str, *, what: str) -> None:
+def check_model_text(text: str, *, what: str) -> None:
     """Raise ``Corrupt`` unless the text describes trees that can be walked, and nothing outside of them.
 
     Not checked: whether the numbers at the splits and leaves are the right ones.
@@ -74,13 +74,13 @@ def parsable(text: str, *, what: str) -> str:
 
 
 def check_written(text: str, *, what: str) -> None:
-    """Raise ``Corrupt`` unless the text is one that LightGBM can have written, and passes :func:`check_text`.
+    """Raise ``Corrupt`` unless the text is one that LightGBM can have written, and passes :func:`check_model_text`.
 
     Every tree is where the head says, each row holds as many numbers as the tree needs, and what follows is whole.
     """
-    check_text(text, what=what)
+    check_model_text(text, what=what)
     if "\r" in text:
-        raise Corrupt(f"{what} is no text that LightGBM writes: it holds a carriage return")
+        raise Corrupt(f"{what} is not text that LightGBM writes: it holds a carriage return")
     try:
         head, trees, rest = _parts(text)
         _check_words(head)
@@ -88,7 +88,7 @@ def check_written(text: str, *, what: str) -> None:
             _check_rows(tree)
         _check_rest(rest)
     except (ValueError, KeyError, IndexError) as error:
-        raise Corrupt(f"{what} is no text that LightGBM writes: {error}") from error
+        raise Corrupt(f"{what} is not text that LightGBM writes: {error}") from error
 
 
 def words(row: str) -> list[str]:
@@ -108,7 +108,7 @@ def _parts(text: str) -> tuple[dict[str, str], list[list[str]], list[str]]:
         trees.append(block.split("\n")[1:])
         start += size
     if not text.startswith(f"{_END}\n", start) or not text.endswith("\n"):
-        raise ValueError("the trees end elsewhere than they should, or the text does")
+        raise ValueError("the trees or the text end at the wrong place")
     return head, trees, text[start:].split("\n")[1:]
 
 
@@ -140,7 +140,7 @@ def _check_rest(lines: list[str]) -> None:
         return
     begin, end = (lines.index(mark) for mark in _PARAMETERS)
     if not all(_PARAMETER.fullmatch(line) for line in lines[begin + 1 : end] if line):
-        raise ValueError("its parameters are none")
+        raise ValueError("its parameters are not valid")
     if begin > end or any(mark in lines[end + 1 :] for mark in (*_PARAMETERS, _END)):
         raise ValueError("its parameters are not in one place")
 
@@ -179,18 +179,18 @@ def _check_tree(tree: Mapping[str, str], features: int) -> None:
     leaves, categories = _number(tree["num_leaves"]), _number(tree["num_cat"])
     nodes = leaves - 1
     if not leaves or len(tree["leaf_value"].split()) != leaves:
-        raise ValueError(f"a tree of {leaves} leaves has other values")
+        raise ValueError(f"a tree of {leaves} leaves has the wrong number of values")
     if nodes:
         split, kinds = (_numbers(tree[name], nodes) for name in ("split_feature", "decision_type"))
         if max(split) >= features or max(kinds) > _KINDS:
-            raise ValueError(f"a tree asks for feature {max(split)} of {features}")
+            raise ValueError(f"a tree uses feature {max(split)} of {features}")
         thresholds = tree["threshold"].split()
         if len(thresholds) != nodes:
             raise ValueError("a tree has other thresholds than nodes")
         _check_shape(*(_numbers(tree[name], nodes, low=-leaves) for name in ("left_child", "right_child")))
         sets = [float(value) for value, kind in zip(thresholds, kinds, strict=True) if kind & _CATEGORICAL]
         if not all(0 <= number < categories and number == int(number) for number in sets):
-            raise ValueError("a tree asks for a set of categories that it has not")
+            raise ValueError("a tree uses a set of categories that does not exist")
     if categories:
         _check_categories(tree, categories)
     if _number(tree.get("is_linear", "0")):
@@ -228,7 +228,7 @@ def _check_linear(tree: Mapping[str, str], leaves: int, features: int) -> None:
     if len(used) != sum(sizes) or len(factors) != sum(sizes) or len(tree["leaf_const"].split()) != leaves:
         raise ValueError("a tree has other factors in its leaves than it says")
     if used and max(_numbers(tree["leaf_features"], len(used))) >= features:
-        raise ValueError("a leaf asks for a feature that there is not")
+        raise ValueError("a leaf uses a feature that does not exist")
 
 
 def _number(text: str) -> int:

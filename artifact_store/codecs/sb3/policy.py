@@ -24,11 +24,11 @@ from typing import Any, ClassVar, Final
 
 from artifact_store.canonical import checksum, parse_document
 from artifact_store.codecs import files
-from artifact_store.codecs.files import all_or_nothing, library, refuse_subclass, write_settings
+from artifact_store.codecs.files import all_or_nothing, import_library, refuse_subclass, write_settings
 from artifact_store.codecs.json_arrays import check_expansion
 from artifact_store.codecs.sb3.settings import ATTRIBUTES, HYPERPARAMETERS, POLICY_KWARGS
-from artifact_store.codecs.sb3.spaces import flat_size, plain_space, read_space
-from artifact_store.codecs.sb3.values import MOST_ENVIRONMENTS, plain_settings, read_settings
+from artifact_store.codecs.sb3.spaces import flat_size, plain_space, read_plain_space
+from artifact_store.codecs.sb3.values import MOST_ENVIRONMENTS, plain_settings, read_plain_settings
 from artifact_store.codecs.torch.state import differences
 from artifact_store.codecs.torch.tensors import read_tensors, write_tensors
 from artifact_store.codecs.torch.trees import pack, unpack
@@ -60,7 +60,7 @@ _building: dict[int, threading.Lock] = {}
 
 @dataclass(frozen=True, eq=False)
 class SB3State:
-    """An algorithm as plain values: what :func:`describe` takes it apart into, and :func:`build` makes one of.
+    """An algorithm as plain values: :func:`describe_algorithm` makes them, :func:`build_algorithm` reads them.
 
     ``policy`` is one of MlpPolicy, CnnPolicy and MultiInputPolicy. ``policy_kwargs``, the spaces and
     ``hyperparameters`` are JSON in the form of ``sb3.settings`` and ``sb3.spaces``; what is left out has the default of
@@ -107,7 +107,7 @@ class SB3Codec:
             NotEncodable: a subclass, a policy of one's own, a schedule that is a function, a buffer of another class.
             CodecUnavailable: stable-baselines3 or safetensors is not installed.
         """
-        state = describe(obj)
+        state = describe_algorithm(obj)
         _check_rebuilds(state, obj)
         tensors: dict[str, Any] = {}
         record: dict[str, Any] = {name: getattr(state, name) for name in _PLAIN}
@@ -128,14 +128,15 @@ class SB3Codec:
         """
         del options
         path = directory / f"{stem}.json"
-        record = parse_document(files.read(path, limit=files.MAX_SETTINGS), limit=files.MAX_SETTINGS, what=path.name)
+        limit = files.MAX_SETTINGS
+        record = parse_document(files.read_encoded(path, limit=limit), limit=limit, what=path.name)
         check_expansion(record, path.name)
         tensors = read_tensors(self, files.field(record, "tensors", dict), directory / f"{stem}.safetensors")
         state = _state(record, tensors)
         if into is None:
-            return build(state)
+            return build_algorithm(state)
         _check_fits(state, into)
-        return _fill(into, state, build(_small(state)))
+        return _fill(into, state, build_algorithm(_small(state)))
 
 
 _PLAIN: Final = (
@@ -164,7 +165,7 @@ def _state(record: Mapping[str, Any], tensors: Mapping[str, Any]) -> SB3State:
 # ---------------------------------------------------------------- taking apart
 
 
-def describe(algorithm: Any) -> SB3State:
+def describe_algorithm(algorithm: Any) -> SB3State:
     """Return an algorithm as plain values and tensors (its own, not copies).
 
     Raises:
@@ -188,7 +189,7 @@ def describe(algorithm: Any) -> SB3State:
 
 def _making(codec: SB3Codec, algorithm: Any) -> dict[str, Any]:
     """Return what the networks of an algorithm are made from."""
-    sb3 = library("stable_baselines3", codec)
+    sb3 = import_library("stable_baselines3", codec)
     refuse_subclass(algorithm, *(getattr(sb3, name) for name in HYPERPARAMETERS))
     if hasattr(algorithm.policy, "_orig_mod"):
         raise NotEncodable("its policy was compiled: set algorithm.policy = algorithm.policy._orig_mod, and save then")
@@ -262,7 +263,7 @@ def _small(state: SB3State) -> SB3State:
 def _check_rebuilds(state: SB3State, algorithm: Any) -> None:
     """Raise unless what would be built from ``state`` has the networks that ``algorithm`` has now."""
     try:
-        again = build(_small(state))
+        again = build_algorithm(_small(state))
     except Corrupt as error:
         raise NotEncodable(f"it cannot be built again from its settings, it was changed afterwards: {error}") from error
     optimizers = [operator.attrgetter(name) for name in state.parameters if name != "policy"]
@@ -275,7 +276,7 @@ def _check_rebuilds(state: SB3State, algorithm: Any) -> None:
 # ---------------------------------------------------------------- building
 
 
-def build(state: SB3State, *, device: str = "cpu") -> Any:
+def build_algorithm(state: SB3State, *, device: str = "cpu") -> Any:
     """Return a new algorithm with these settings, parameters and counters, and no environment.
 
     Unpickles nothing, and leaves the global random generators as they were (torch's is set back, so what other threads
@@ -287,21 +288,22 @@ def build(state: SB3State, *, device: str = "cpu") -> Any:
         CodecUnavailable: stable-baselines3 is not installed, or does not know one of the hyperparameters.
     """
     codec = SB3Codec()
-    torch = library("torch", codec)
+    torch = import_library("torch", codec)
     if state.algorithm not in HYPERPARAMETERS or state.policy not in {"MlpPolicy", "CnnPolicy", "MultiInputPolicy"}:
-        raise Corrupt(f"there is no {state.algorithm[:40]!r} with the policy {state.policy[:40]!r} here")
-    given = read_settings(codec, state.hyperparameters, HYPERPARAMETERS[state.algorithm], state.algorithm)
-    policy_kwargs = read_settings(codec, state.policy_kwargs, POLICY_KWARGS, "policy_kwargs")
-    spaces = {name: read_space(codec, getattr(state, name), name) for name in ("observation_space", "action_space")}
+        raise Corrupt(f"{state.algorithm[:40]!r} with the policy {state.policy[:40]!r} is not supported")
+    given = read_plain_settings(codec, state.hyperparameters, HYPERPARAMETERS[state.algorithm], state.algorithm)
+    policy_kwargs = read_plain_settings(codec, state.policy_kwargs, POLICY_KWARGS, "policy_kwargs")
+    names = ("observation_space", "action_space")
+    spaces = {name: read_plain_space(codec, getattr(state, name), name) for name in names}
     if type(state.n_envs) is not int or not 0 < state.n_envs <= MOST_ENVIRONMENTS:
         raise Corrupt(f"it is recorded with {state.n_envs!r} environments")
     _check_sizes(codec, state, policy_kwargs, spaces)
-    kind = getattr(library("stable_baselines3", codec), state.algorithm)
+    kind = getattr(import_library("stable_baselines3", codec), state.algorithm)
     try:
         with _building.setdefault(os.getpid(), threading.Lock()), torch.random.fork_rng(devices=[]):
             algorithm = _made(kind, state.policy, given, policy_kwargs, device)
             algorithm.__dict__.update(spaces, n_envs=state.n_envs)
-            algorithm._setup_model()  # noqa: SLF001 -- as its own load does: there is no other way without environment
+            algorithm._setup_model()  # noqa: SLF001 -- as its own load does: the only way without an environment
         _load(algorithm, state)
     except _NOT_BUILT as error:
         raise Corrupt(f"these settings make no {state.algorithm}: {type(error).__name__}: {error}") from error
@@ -371,7 +373,7 @@ def _load(algorithm: Any, state: SB3State) -> None:
     algorithm.num_timesteps = state.num_timesteps
     for name, value in state.counters.items():
         if name not in _COUNTERS or not isinstance(value, int | float):
-            raise Corrupt(f"{name!r} is recorded as {value!r}, which is no counter")
+            raise Corrupt(f"{name!r} is recorded as {value!r}, which is not a counter")
         setattr(algorithm, name, _COUNTERS[name](value))
 
 
@@ -410,7 +412,7 @@ def _check_fits(state: SB3State, into: Any) -> None:
     try:
         making = _making(SB3Codec(), into)
     except NotEncodable as error:
-        raise InvalidOption(f"into= is no algorithm that can be filled: {error}") from error
+        raise InvalidOption(f"into= is not an algorithm that can be filled: {error}") from error
     for name, own in making.items():
         if own != getattr(state, name):
             raise InvalidOption(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from artifact_store.codecs.files import field, library
+from artifact_store.codecs.files import field, import_library
 from artifact_store.codecs.json_arrays import plain_array, read_array
 from artifact_store.core.codec import Codec
 from artifact_store.errors import Corrupt, NotEncodable
@@ -20,7 +20,7 @@ def plain_space(codec: Codec, space: Any, what: str, *, nested: bool = False) ->
     Raises:
         NotEncodable: a subclass, or a kind of space that stable-baselines3 does not train on.
     """
-    spaces = library("gymnasium.spaces", codec)
+    spaces = import_library("gymnasium.spaces", codec)
     kind = type(space)
     if kind is spaces.Box:
         return {"type": "Box", "low": plain_array(space.low, what), "high": plain_array(space.high, what)}
@@ -43,15 +43,15 @@ def plain_space(codec: Codec, space: Any, what: str, *, nested: bool = False) ->
     )
 
 
-def read_space(codec: Codec, record: Any, what: str, *, nested: bool = False) -> Any:
+def read_plain_space(codec: Codec, record: Any, what: str, *, nested: bool = False) -> Any:
     """Return the space that :func:`plain_space` was given.
 
     Raises:
         Corrupt: there is something else.
     """
-    spaces = library("gymnasium.spaces", codec)
+    spaces = import_library("gymnasium.spaces", codec)
     if not isinstance(record, Mapping):
-        raise Corrupt(f"{what} is recorded as {str(record)[:40]!r}, which is no space")
+        raise Corrupt(f"{what} is recorded as {str(record)[:40]!r}, which is not a space")
     kind = field(record, "type", str)
     try:
         if kind == "Box":
@@ -71,15 +71,15 @@ def read_space(codec: Codec, record: Any, what: str, *, nested: bool = False) ->
             return spaces.Dict([_part(codec, part, what) for part in field(record, "spaces", list)])
     except (ValueError, TypeError, OverflowError, AssertionError) as error:
         raise Corrupt(f"{what} is recorded as a {kind} that there cannot be: {error}") from error
-    raise Corrupt(f"{what} is recorded as a {kind[:40]!r}, which is none of the spaces that are kept")
+    raise Corrupt(f"{what} is recorded as a {kind[:40]!r}, which is not one of the supported spaces")
 
 
 def flat_size(codec: Codec, space: Any) -> int:
     """Return how many numbers a network gets of an observation, or gives for an action."""
-    return int(library("gymnasium.spaces.utils", codec).flatdim(space))
+    return int(import_library("gymnasium.spaces.utils", codec).flatdim(space))
 
 
 def _part(codec: Codec, part: Any, what: str) -> tuple[str, Any]:
     if not isinstance(part, list) or len(part) != 2 or not isinstance(part[0], str):  # noqa: PLR2004 -- key and space
-        raise Corrupt(f"{what} is recorded with a part {str(part)[:40]!r}, which is no key and space")
-    return part[0], read_space(codec, part[1], f"{what}[{part[0]!r}]", nested=True)
+        raise Corrupt(f"{what} is recorded with a part {str(part)[:40]!r}, which is not a key and a space")
+    return part[0], read_plain_space(codec, part[1], f"{what}[{part[0]!r}]", nested=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from artifact_store.codecs.files import field, library
+from artifact_store.codecs.files import field, import_library
 from artifact_store.codecs.json_arrays import plain_array, plain_float, read_array, read_float
 from artifact_store.codecs.torch.trees import pack, unpack
 from artifact_store.core.codec import JSON, Codec
@@ -41,7 +41,7 @@ _TF_LIKE: Final = "stable_baselines3.common.sb2_compat.rmsprop_tf_like"
 
 
 def plain_settings(codec: Codec, values: Mapping[str, Any], kinds: Mapping[str, str], what: str) -> dict[str, JSON]:
-    """Return settings as JSON, each of the kind that ``kinds`` says; one that ends in ``?`` may be none.
+    """Return settings as JSON, each of the kind that ``kinds`` says; one that ends in ``?`` may be None.
 
     Raises:
         NotEncodable: one that is not known, or whose value is a function, a class of one's own, or of another kind.
@@ -57,7 +57,7 @@ def plain_settings(codec: Codec, values: Mapping[str, Any], kinds: Mapping[str, 
     return plain
 
 
-def read_settings(codec: Codec, record: Mapping[str, Any], kinds: Mapping[str, str], what: str) -> dict[str, Any]:
+def read_plain_settings(codec: Codec, record: Mapping[str, Any], kinds: Mapping[str, str], what: str) -> dict[str, Any]:
     """Return what :func:`plain_settings` was given, with the classes for the names in it.
 
     Raises:
@@ -65,7 +65,7 @@ def read_settings(codec: Codec, record: Mapping[str, Any], kinds: Mapping[str, s
     """
     unknown = sorted(map(str, {*record} - {*kinds}))
     if unknown:
-        raise Corrupt(f"{what} is recorded with {', '.join(unknown)[:80]}, which there is not")
+        raise Corrupt(f"{what} is recorded with unknown names: {', '.join(unknown)[:80]}")
     values: dict[str, Any] = {}
     for name, part in record.items():
         kind = kinds[name]
@@ -75,11 +75,11 @@ def read_settings(codec: Codec, record: Mapping[str, Any], kinds: Mapping[str, s
 
 
 def _no(kind: str, value: object, what: str) -> NotEncodable:
-    return NotEncodable(f"{what} is {str(value)[:60]!r}, which is no {kind}: give it as a plain value of Python")
+    return NotEncodable(f"{what} is {str(value)[:60]!r}, which is not a valid {kind}: give a plain Python value")
 
 
 def _corrupt(kind: str, record: object, what: str) -> Corrupt:
-    return Corrupt(f"{what} is recorded as {str(record)[:60]!r}, which is no {kind}")
+    return Corrupt(f"{what} is recorded as {str(record)[:60]!r}, which is not a valid {kind}")
 
 
 # ---------------------------------------------------------------- numbers, switches, words
@@ -154,7 +154,7 @@ def _read_frequency(_: Codec, record: Any, what: str) -> tuple[int, str]:
 
 
 def _plain_schedule(codec: Codec, value: Any, what: str) -> Any:
-    utils = library("stable_baselines3.common.utils", codec)
+    utils = import_library("stable_baselines3.common.utils", codec)
     if type(value) is utils.FloatSchedule:
         value = value.value_schedule
     if type(value) is utils.ConstantSchedule:
@@ -176,11 +176,11 @@ def _read_schedule(codec: Codec, record: Any, what: str) -> Any:
     if record["schedule"] != "linear":
         raise _corrupt("schedule", record, what)
     ends = [_read_number(codec, record.get(name), what) for name in ("start", "end", "end_fraction")]
-    return library("stable_baselines3.common.utils", codec).LinearSchedule(*ends)
+    return import_library("stable_baselines3.common.utils", codec).LinearSchedule(*ends)
 
 
 def _plain_noise(codec: Codec, noise: Any, what: str) -> dict[str, JSON]:
-    kinds = library("stable_baselines3.common.noise", codec)
+    kinds = import_library("stable_baselines3.common.noise", codec)
     if type(noise) is kinds.VectorizedActionNoise:
         base = _plain_noise(codec, noise.base_noise, what)
         if any(_plain_noise(codec, one, what) != base for one in noise.noises):
@@ -188,8 +188,8 @@ def _plain_noise(codec: Codec, noise: Any, what: str) -> dict[str, JSON]:
         return {"noise": "vectorized", "base": base, "n_envs": int(noise.n_envs)}
     if type(noise) not in (kinds.NormalActionNoise, kinds.OrnsteinUhlenbeckActionNoise):
         raise NotEncodable(f"{what} is a {type(noise).__qualname__}, and only stable-baselines3's own noises are kept")
-    np = library("numpy", codec)
-    made = vars(noise)  # there are no public names for what it was made with
+    np = import_library("numpy", codec)
+    made = vars(noise)  # its arguments have no public names
     record: dict[str, JSON] = {"mean": plain_array(made["_mu"], what), "sigma": plain_array(made["_sigma"], what)}
     record["dtype"] = np.dtype(made["_dtype"]).name
     if type(noise) is kinds.NormalActionNoise:
@@ -200,7 +200,7 @@ def _plain_noise(codec: Codec, noise: Any, what: str) -> dict[str, JSON]:
 
 
 def _read_noise(codec: Codec, record: Any, what: str) -> Any:
-    kinds = library("stable_baselines3.common.noise", codec)
+    kinds = import_library("stable_baselines3.common.noise", codec)
     if not isinstance(record, dict) or record.get("noise") not in {"vectorized", "normal", "ornstein-uhlenbeck"}:
         raise _corrupt("noise", record, what)
     if record["noise"] == "vectorized":
@@ -267,7 +267,7 @@ def _read_name(kind: str) -> Callable[[Codec, Any, str], Any]:
 
 
 def _class(codec: Codec, name: str, kind: str) -> Any:
-    return getattr(library(_TF_LIKE if name == "RMSpropTFLike" else _NAMES[kind][0], codec), name)
+    return getattr(import_library(_TF_LIKE if name == "RMSpropTFLike" else _NAMES[kind][0], codec), name)
 
 
 def _plain_nested(kind: str) -> Callable[[Codec, Any, str], dict[str, JSON]]:
@@ -278,7 +278,7 @@ def _read_nested(kind: str) -> Callable[[Codec, Any, str], dict[str, Any]]:
     def read(codec: Codec, record: Any, what: str) -> dict[str, Any]:
         if not isinstance(record, dict):
             raise _corrupt("dict of settings", record, what)
-        return read_settings(codec, record, _NESTED[kind], what)
+        return read_plain_settings(codec, record, _NESTED[kind], what)
 
     return read
 
@@ -287,7 +287,7 @@ def _plain_values(_: Codec, value: Any, what: str) -> Any:
     tensors: dict[str, Any] = {}
     record = pack(value, what, tensors)
     if tensors or not isinstance(value, dict):
-        raise NotEncodable(f"{what} is no dict of plain numbers: use such")
+        raise NotEncodable(f"{what} is not a dict of plain numbers: use one")
     return record
 
 

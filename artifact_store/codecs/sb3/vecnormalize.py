@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from artifact_store.codecs.files import (
     all_or_nothing,
     field,
-    library,
+    import_library,
     read_settings,
     refuse_subclass,
     write_settings,
@@ -107,7 +107,7 @@ class ObservationNormalizer:
     def __post_init__(self) -> None:
         keys = tuple(self.obs_rms) if isinstance(self.obs_rms, Mapping) else None
         if self.norm_obs and self.obs_rms is None:
-            raise InvalidOption("observations are to be normalised, and there are no statistics of them")
+            raise InvalidOption("observations are to be normalised, but their statistics are missing")
         if keys is not None and self.norm_obs_keys is not None and {*self.norm_obs_keys} - {*keys}:
             raise InvalidOption(f"there are statistics of {keys}, and not of all of {self.norm_obs_keys}")
         if keys is not None and self.norm_obs_keys is None:
@@ -184,7 +184,7 @@ class VecNormalizeCodec:
 
         Raises:
             Corrupt: the file is not what was written.
-            InvalidOption: ``into`` is no VecNormalize, or its observations have another form; it is as it was.
+            InvalidOption: ``into`` is not a VecNormalize, or its observations have another form; it is as it was.
         """
         del options
         path = directory / f"{stem}.json"
@@ -195,7 +195,7 @@ class VecNormalizeCodec:
 
 
 def _from_sb3(codec: VecNormalizeCodec, venv: Any) -> ObservationNormalizer:
-    refuse_subclass(venv, library("stable_baselines3.common.vec_env", codec).VecNormalize, ObservationNormalizer)
+    refuse_subclass(venv, import_library("stable_baselines3.common.vec_env", codec).VecNormalize, ObservationNormalizer)
     rms = getattr(venv, "obs_rms", None)  # made with norm_obs=False, it has none
     if isinstance(rms, dict):
         obs_rms: Statistics | None = {key: _statistics(part, f"observation {key!r}") for key, part in rms.items()}
@@ -237,7 +237,7 @@ def _from_json(settings: Mapping[str, Any], what: str) -> ObservationNormalizer:
     kind, record = field(settings, "kind", str), field(settings, "obs_rms", dict)
     keys = field(settings, "norm_obs_keys", list | None)
     if kind not in {"dict", "box", "none"} or not all(isinstance(key, str) for key in keys or ()):
-        raise Corrupt(f"{what} tells of observations of the kind {kind[:20]!r} with the keys {str(keys)[:60]}")
+        raise Corrupt(f"{what} records observations of the kind {kind[:20]!r} with the keys {str(keys)[:60]}")
     obs_rms: Statistics | None = None
     if kind == "dict":
         obs_rms = dict(_part(part) for part in field(record, "parts", list))
@@ -254,13 +254,13 @@ def _from_json(settings: Mapping[str, Any], what: str) -> ObservationNormalizer:
 
 def _part(part: Any) -> tuple[str, RunningStatistics]:
     if not isinstance(part, list) or len(part) != 2 or not isinstance(part[0], str):  # noqa: PLR2004 -- key and value
-        raise Corrupt(f"{str(part)[:40]!r} are no statistics of a part of the observation")
+        raise Corrupt(f"{str(part)[:40]!r} are not statistics of a part of the observation")
     return part[0], RunningStatistics.from_json(part[1], part[0])
 
 
 def _fill(codec: VecNormalizeCodec, into: Any, normalizer: ObservationNormalizer) -> Any:
     """Make a VecNormalize around the same environments, and let ``into`` become like it: all of it, or nothing."""
-    sb3 = library("stable_baselines3.common.vec_env", codec)
+    sb3 = import_library("stable_baselines3.common.vec_env", codec)
     if type(into) is not sb3.VecNormalize:
         raise InvalidOption(f"into= is a {type(into).__qualname__}, and only a VecNormalize can be filled")
     rms = normalizer.obs_rms

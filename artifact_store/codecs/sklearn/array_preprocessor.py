@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 
 from artifact_store.errors import FeatureMismatch, InvalidInput
 from artifact_store.features import tables
-from artifact_store.features.columns import FLOATS, INTEGERS, listed
+from artifact_store.features.columns import FLOATS, INTEGERS, quote_names
 from artifact_store.features.match import suggest
 from artifact_store.features.row_arrays import as_array
 
@@ -29,7 +29,7 @@ _LARGEST: Final = 1 << 64
 _ROWS_AND_COLUMNS: Final = 2
 
 
-class Step(Protocol):
+class ArrayStep(Protocol):
     """One step: so many columns in, so many out, and what it makes of an array of rows."""
 
     @property
@@ -151,7 +151,7 @@ class MinMax:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Imputer:
-    """The statistic of its column in the place of whatever equals ``missing`` (NaN: whatever is none).
+    """The statistic of its column in the place of values equal to ``missing`` (NaN: of NaN).
 
     A column whose statistic is NaN had no value in training; it is left out, unless ``keep_empty``. ``indicator``
     names the columns for which a mask of what was missing is appended. ``fill_dtype`` is the dtype of training, to
@@ -238,8 +238,8 @@ class ArrayPreprocessor:
 
     __slots__ = ("feature_names_in_", "n_features_in_", "steps")
 
-    def __init__(self, steps: Iterable[Step], feature_names_in_: Iterable[str] | None = None) -> None:
-        self.steps: tuple[Step, ...] = tuple(steps)
+    def __init__(self, steps: Iterable[ArrayStep], feature_names_in_: Iterable[str] | None = None) -> None:
+        self.steps: tuple[ArrayStep, ...] = tuple(steps)
         if not self.steps or not all(isinstance(step, Imputer | Standard | MinMax | Robust) for step in self.steps):
             raise InvalidInput("a preprocessor has steps, each of them an Imputer, Standard, MinMax or Robust")
         for before, after in zip(self.steps, self.steps[1:], strict=False):
@@ -312,8 +312,8 @@ class ArrayPreprocessor:
         missing = [name for name in names if name not in found]
         extra = [str(name) for name in found if name not in names]
         reordered = not missing and not extra
-        what = [f"missing are {listed(missing)}"] if missing else []
-        what += [f"not known to it are {listed(extra)}"] if extra else []
+        what = [f"missing are {quote_names(missing)}"] if missing else []
+        what += [f"not known to it are {quote_names(extra)}"] if extra else []
         raise FeatureMismatch(
             f"the preprocessor was fitted on other columns: {'; '.join(what) or 'these stand in another order'}. "
             "Let run.features.align(table) bring them into the form of training",
@@ -325,10 +325,10 @@ class ArrayPreprocessor:
 
 
 def _freeze(step: Any, *names: str, all_of_them: bool = False) -> None:
-    """Replace the arrays of a step with copies that nobody can change; they have to be as long as each other.
+    """Replace the arrays of a step with read-only copies; they have to be as long as each other.
 
     Raises:
-        InvalidInput: one is no list of numbers, their lengths differ, or what is needed is not there.
+        InvalidInput: one is not a list of numbers, their lengths differ, or what is needed is not there.
     """
     import numpy as np
 

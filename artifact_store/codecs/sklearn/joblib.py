@@ -1,4 +1,4 @@
-"""Anything at all, as a joblib pickle in ``{stem}.joblib``: for what no other codec holds, and nobody else's files.
+"""Anything at all, as a joblib pickle in ``{stem}.joblib``: for what no other codec holds, and files of your own only.
 
 Reading it back runs whatever the file says, so this codec is never chosen by type: a save has to name it, and a load
 has to say that it trusts the writer (``allow_code=True``) or the very file (``sha256=``). A pickle is bound to the
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from artifact_store.codecs.files import all_or_nothing, library, refuse_into
+from artifact_store.codecs.files import all_or_nothing, import_library, refuse_into
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import CodecUnavailable, Corrupt, NotEncodable
 
@@ -36,7 +36,7 @@ class JoblibCodec:
             NotEncodable: it cannot be pickled.
             CodecUnavailable: joblib is not installed.
         """
-        joblib = library("joblib", self)
+        joblib = import_library("joblib", self)
         with all_or_nothing(directory, stem):
             try:
                 joblib.dump(obj, directory / f"{stem}.joblib")
@@ -56,7 +56,7 @@ class JoblibCodec:
             CodecUnavailable: joblib, or a module that the object needs, is not installed.
         """
         refuse_into(self, into)
-        joblib = library("joblib", self)
+        joblib = import_library("joblib", self)
         path = directory / f"{stem}.joblib"
         if not path.is_file():
             raise Corrupt(f"{path.name} is missing: the run is not whole")

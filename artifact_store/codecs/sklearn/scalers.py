@@ -20,7 +20,7 @@ from artifact_store.codecs.arrays import ArrayCodec
 from artifact_store.codecs.files import (
     all_or_nothing,
     field,
-    library,
+    import_library,
     read_settings,
     refuse_into,
     refuse_subclass,
@@ -29,11 +29,11 @@ from artifact_store.codecs.files import (
 from artifact_store.codecs.sklearn.array_preprocessor import (
     STRATEGIES,
     ArrayPreprocessor,
+    ArrayStep,
     Imputer,
     MinMax,
     Robust,
     Standard,
-    Step,
 )
 from artifact_store.core.codec import JSON, Codec, Risk
 from artifact_store.errors import Corrupt, InvalidInput, NotEncodable
@@ -146,14 +146,14 @@ def _parts(estimator: Any, codec: Codec) -> Iterator[Any]:
     if not _is_pipeline(estimator):
         yield estimator
         return
-    refuse_subclass(estimator, library("sklearn.pipeline", codec).Pipeline)
+    refuse_subclass(estimator, import_library("sklearn.pipeline", codec).Pipeline)
     for _, part in estimator.steps:
         if not _passes(part):
             yield from _parts(part, codec)
 
 
-def _convert(estimator: Any, codec: Codec) -> Step:
-    data, impute = library("sklearn.preprocessing", codec), library("sklearn.impute", codec)
+def _convert(estimator: Any, codec: Codec) -> ArrayStep:
+    data, impute = import_library("sklearn.preprocessing", codec), import_library("sklearn.impute", codec)
     makers = {
         data.StandardScaler: _standard,
         data.MinMaxScaler: _minmax,
@@ -164,7 +164,7 @@ def _convert(estimator: Any, codec: Codec) -> Step:
     if not hasattr(estimator, "n_features_in_"):
         raise NotEncodable(f"this {type(estimator).__qualname__} was not fitted: there is nothing to transform with")
     try:
-        step: Step = makers[type(estimator)](estimator, library("numpy", codec))
+        step: ArrayStep = makers[type(estimator)](estimator, import_library("numpy", codec))
     except (AttributeError, TypeError, ValueError) as error:  # InvalidInput is a ValueError, NotEncodable its child
         if isinstance(error, NotEncodable):
             raise
@@ -177,13 +177,13 @@ def _convert(estimator: Any, codec: Codec) -> Step:
     return step
 
 
-def _standard(scaler: Any, np: Any) -> Step:
+def _standard(scaler: Any, np: Any) -> ArrayStep:
     mean = scaler.mean_ if scaler.with_mean else None
     scale = scaler.scale_ if scaler.with_std else None
     return Standard(_zeros(scaler, np) if mean is None and scale is None else mean, scale)
 
 
-def _robust(scaler: Any, np: Any) -> Step:
+def _robust(scaler: Any, np: Any) -> ArrayStep:
     center = scaler.center_ if scaler.with_centering else None
     scale = scaler.scale_ if scaler.with_scaling else None
     return Robust(_zeros(scaler, np) if center is None and scale is None else center, scale)
@@ -194,16 +194,16 @@ def _zeros(scaler: Any, np: Any) -> Any:
     return np.zeros(scaler.n_features_in_)
 
 
-def _minmax(scaler: Any, np: Any) -> Step:
+def _minmax(scaler: Any, np: Any) -> ArrayStep:
     del np
     low, high = scaler.feature_range
     return MinMax(scaler.scale_, scaler.min_, (float(low), float(high)) if scaler.clip else None)
 
 
-def _imputer(imputer: Any, np: Any) -> Step:
+def _imputer(imputer: Any, np: Any) -> ArrayStep:
     trained = np.dtype(getattr(imputer, "_fill_dtype", imputer._fit_dtype))  # noqa: SLF001 -- said nowhere else
     if trained.name not in (*FLOATS, *INTEGERS):
-        raise NotEncodable(f"a SimpleImputer of {trained} is no table of numbers; {_INSTEAD}")
+        raise NotEncodable(f"a SimpleImputer of {trained} is not a table of numbers; {_INSTEAD}")
     strategy = imputer.strategy if imputer.strategy in STRATEGIES[:-1] else "callable"  # its result is what is kept
     statistics = np.asarray(imputer.statistics_)
     exact = statistics.astype(np.float64)
@@ -211,7 +211,7 @@ def _imputer(imputer: Any, np: Any) -> Step:
         not (one == other or (one != one and other != other))  # noqa: PLR0124 -- true of a NaN only
         for one, other in zip(statistics.tolist(), exact.tolist(), strict=True)
     ):
-        raise NotEncodable(f"the fill_value {imputer.fill_value!r} is no float64; use one that is, or {_INSTEAD}")
+        raise NotEncodable(f"the fill_value {imputer.fill_value!r} is not a float64; use one that is, or {_INSTEAD}")
     indicator = imputer.indicator_.features_.tolist() if imputer.add_indicator else None
     return Imputer(
         exact if statistics.dtype.kind == "O" else statistics,
@@ -238,11 +238,11 @@ def _missing(value: Any) -> float:
     if math.isnan(number) or (number.is_integer() and abs(number) <= _EXACT):
         return number
     raise NotEncodable(
-        f"missing_values={value!r} is no plain number; fit with missing_values={number!r}, or {_INSTEAD}"
+        f"missing_values={value!r} is not a plain number; fit with missing_values={number!r}, or {_INSTEAD}"
     )
 
 
-def _step(place: int, described: Any, arrays: dict[str, Any]) -> Step:
+def _step(place: int, described: Any, arrays: dict[str, Any]) -> ArrayStep:
     kind = str(described.get("kind")) if isinstance(described, dict) else ""
     if kind not in _KINDS:
         raise InvalidInput(f"no step is of the kind {kind[:40]!r}")
@@ -252,7 +252,7 @@ def _step(place: int, described: Any, arrays: dict[str, Any]) -> Step:
     given = {name: tuple(value) if isinstance(value := described[name], list) else value for name in settings}
     if "missing" in given and given["missing"] is None:
         given["missing"] = math.nan
-    made: Step = make(**{name: arrays.pop(_entry(place, name), None) for name in names}, **given)
+    made: ArrayStep = make(**{name: arrays.pop(_entry(place, name), None) for name in names}, **given)
     return made
 
 

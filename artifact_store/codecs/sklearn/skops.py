@@ -1,13 +1,13 @@
 """scikit-learn estimators that arrays alone do not hold, in ``{stem}.skops``, restricted to a fixed list of types.
 
-skops trusts every estimator of scikit-learn, and its users are told to trust whatever a file names. So the file is
+skops trusts every estimator of scikit-learn, and advises its users to trust whatever a file names. So the file is
 audited here before skops sees it: each node may only ask for the types in
 :mod:`artifact_store.codecs.sklearn.skops_types`, the archive is stored and not compressed, arrays are arrays, and the
 nodes of decision trees lead to nodes. What is refused is refused: nothing is tried a second time in another way.
 
 Not promised. Equal estimators give different bytes, since skops names its entries by chance. A file is bound to the
-scikit-learn that wrote it, more or less. And the *values* in a file of a stranger may be such that compiled code
-misbehaves when the estimator predicts; whoever cannot have that loads with ``LoadPolicy(max_risk="data")``.
+scikit-learn that wrote it, more or less. And the *values* in an untrusted file may be such that compiled code
+misbehaves when the estimator predicts; ``LoadPolicy(max_risk="data")`` refuses such files.
 The one module that imports skops.
 """
 
@@ -20,8 +20,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from artifact_store.codecs.files import all_or_nothing, library, read, refuse_into
-from artifact_store.codecs.npy import read_array
+from artifact_store.codecs.files import all_or_nothing, import_library, read_encoded, refuse_into
+from artifact_store.codecs.npy import read_npy
 from artifact_store.codecs.sklearn.skops_types import ESTIMATORS, TYPES
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import CodecUnavailable, Corrupt, NotEncodable, TypeRefused
@@ -58,7 +58,7 @@ class SkopsCodec:
         kind = f"{type(obj).__module__}.{type(obj).__qualname__}"
         if kind not in ESTIMATORS:
             raise NotEncodable(_refusal(f"a {kind}", [kind]))
-        skops = library("skops.io", self)
+        skops = import_library("skops.io", self)
         try:
             data = skops.dumps(obj)
             audit(data, self)
@@ -69,21 +69,21 @@ class SkopsCodec:
             raise NotEncodable(f"skops cannot store this {kind}: {type(error).__name__}: {error}") from error
         with all_or_nothing(directory, stem):
             (directory / f"{stem}.skops").write_bytes(data)
-        return {"scikit_learn": library("sklearn", self).__version__}
+        return {"scikit_learn": import_library("sklearn", self).__version__}
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
         """Return the estimator.
 
         Raises:
             TypeRefused: the file asks for a type that is not on our list; nothing was made of it.
-            Corrupt: it is no such file.
+            Corrupt: it is not such a file.
             CodecUnavailable: skops is not installed, or this scikit-learn cannot take what another one wrote.
         """
         refuse_into(self, into)
         path = directory / f"{stem}.skops"
-        data = read(path)
+        data = read_encoded(path)
         audit(data, self)
-        skops, here = library("skops.io", self), library("sklearn", self).__version__
+        skops, here = import_library("skops.io", self), import_library("sklearn", self).__version__
         try:
             return skops.loads(data, trusted=_trusted())
         except Exception as error:  # as above
@@ -118,7 +118,7 @@ def audit(data: bytes, codec: SkopsCodec) -> None:
     if refused:
         raise TypeRefused(
             f"a .skops file asks for {', '.join(sorted(refused)[:5])}, which this codec never writes: "
-            "nothing was made of it. Do not trust whoever wrote it",
+            "nothing was made of it. Do not trust its author",
             types=sorted(refused),
         )
 
@@ -159,7 +159,7 @@ def _check_tree(
 ) -> None:
     """Refuse a decision tree whose nodes lead out of it, or back: scikit-learn follows them without looking.
 
-    skops takes a node for the first one that had its id, so what is looked at here has to be the same wherever it is.
+    skops takes a node for the first one that had its id, so what is checked here has to be the same wherever it is.
     """
     content, args = tree["content"], tree["__reduce__"]["args"]
     inside = content["content"]
@@ -173,23 +173,23 @@ def _check_tree(
     for side in ("left_child", "right_child"):
         children = nodes[side][inner]
         if not ((children > places) & (children < count)).all():
-            raise ValueError("a decision tree leads to a node that is none")
+            raise ValueError("a decision tree leads to a node that does not exist")
     asked = nodes["feature"][inner]
     if not count or not ((asked >= 0) & (asked < width)).all() or json.loads(inside["node_count"]["content"]) != count:
-        raise ValueError("a decision tree asks for a feature that is none")
+        raise ValueError("a decision tree uses a feature that does not exist")
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
     """Refuse what skops does not write, above all whatever could grow while it is read."""
     names = [entry.filename for entry in entries]
     if len(set(names)) != len(names) or _SCHEMA not in names:
-        raise ValueError("two entries have one name, or there is no description")
+        raise ValueError("two entries have one name, or the description is missing")
     for entry in entries:
         if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
             raise ValueError(f"the entry {entry.filename[:40]!r} is compressed")
         if entry.filename != _SCHEMA and not entry.filename.endswith(".npy"):
             raise TypeRefused(
-                f"a .skops file holds {entry.filename[:40]!r}, which is no array", types=[entry.filename[:40]]
+                f"a .skops file holds {entry.filename[:40]!r}, which is not an array", types=[entry.filename[:40]]
             )
         if entry.filename == _SCHEMA and entry.file_size > MAX_SCHEMA:
             raise ValueError(f"a description of {entry.file_size:,} bytes")
@@ -199,7 +199,7 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
 
 def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, codec: SkopsCodec) -> Any:
     with archive.open(entry) as file:
-        return read_array(file, entry.file_size, library("numpy", codec))
+        return read_npy(file, entry.file_size, import_library("numpy", codec))
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -14,19 +14,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, ClassVar, Final
 
-from artifact_store.codecs.files import all_or_nothing, library, refuse_into, refuse_subclass, unreadable
+from artifact_store.codecs.files import all_or_nothing, import_library, refuse_into, refuse_subclass, unreadable
+from artifact_store.codecs.limits import ANY_WIDTH, check_expanded_size, expanded_limit
 from artifact_store.core.codec import JSON, Codec, Risk
 from artifact_store.errors import Corrupt, NotEncodable
 
-ALWAYS_ALLOWED: Final = 256 << 20
-"""Bytes that any table may have in memory."""
-MAX_RATIO: Final = 1000
-"""How many times the size of its file a larger one may have: real tables come to 100, bombs to millions."""
-
 _SCHEMA = b"ARROW:schema"
 _WIDTHS: Final = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "FLOAT": 4, "DOUBLE": 8, "INT96": 12}
-_VIEW: Final = 16
-"""Bytes that a value of no fixed size takes beside its text, at most."""
 
 
 class ArrowCodec:
@@ -46,7 +40,7 @@ class ArrowCodec:
             NotEncodable: Parquet cannot hold it exactly; extension types.
             CodecUnavailable: pyarrow is not installed.
         """
-        refuse_subclass(obj, library("pyarrow", self).Table)
+        refuse_subclass(obj, import_library("pyarrow", self).Table)
         path = directory / f"{stem}.parquet"
         with all_or_nothing(directory, stem):
             write_parquet(self, obj, path)
@@ -73,9 +67,9 @@ def write_parquet(codec: Codec, table: Any, path: Path) -> None:
     """Write a table; equal tables give equal bytes with one version of pyarrow.
 
     Raises:
-        NotEncodable: Parquet has no word for a type, or it is an extension type.
+        NotEncodable: Parquet does not support a type, or it is an extension type.
     """
-    pa, parquet = library("pyarrow", codec), library("pyarrow.parquet", codec)
+    pa, parquet = import_library("pyarrow", codec), import_library("pyarrow.parquet", codec)
     for column in table.schema:
         if _has_extension(column.type, pa):
             raise NotEncodable(f"the column {column.name!r} has the extension type {column.type}; store plain values")
@@ -95,10 +89,10 @@ def read_parquet(codec: Codec, path: Path) -> Any:
     """Read a table with the schema that it had, compared with the checksums of its pages.
 
     Raises:
-        Corrupt: it is no such file, or has extension types.
+        Corrupt: it is not such a file, or has extension types.
         AccessDenied, Unavailable: the operating system does not let it be read, or cannot read it now.
     """
-    pa, parquet = library("pyarrow", codec), library("pyarrow.parquet", codec)
+    pa, parquet = import_library("pyarrow", codec), import_library("pyarrow.parquet", codec)
     try:
         with path.open("rb") as handle, parquet.ParquetFile(handle, page_checksum_verification=True) as file:
             schema = _original_schema(file.metadata.metadata or {}, pa)
@@ -116,23 +110,18 @@ def read_parquet(codec: Codec, path: Path) -> Any:
         raise Corrupt(f"{path.name} is damaged, or was written by something else: {error}") from error
 
 
-def expanded_limit(path: Path) -> int:
-    """Return how many bytes the table in this file may have in memory."""
-    return max(ALWAYS_ALLOWED, MAX_RATIO * path.stat().st_size)
-
-
 def _check_expansion(handle: IO[bytes], file: Any, path: Path, codec: Codec) -> None:
     """Refuse a table that is a bomb: a run length, or one long text in a dictionary, may stand for any number of rows.
 
     Texts are read with their dictionary first where all of them could be the longest there can be. Of columns only the
     schema is asked: what else describes a damaged one ends the process. So numbers in lists are not reckoned with.
     """
-    parquet, compute = library("pyarrow.parquet", codec), library("pyarrow.compute", codec)
+    parquet, compute = import_library("pyarrow.parquet", codec), import_library("pyarrow.compute", codec)
     groups = [file.metadata.row_group(place) for place in range(file.metadata.num_row_groups)]
     rows, stored = sum(group.num_rows for group in groups), sum(group.total_byte_size for group in groups)
     columns = [file.schema.column(place) for place in range(len(file.schema))]
     limit = expanded_limit(path)
-    size = stored + rows * sum(_WIDTHS.get(column.physical_type, _VIEW) for column in columns)
+    size = stored + rows * sum(_WIDTHS.get(column.physical_type, ANY_WIDTH) for column in columns)
     texts = sorted({column.path for column in columns if column.physical_type == "BYTE_ARRAY"})
     many = rows * stored > limit - size or any(column.max_repetition_level for column in columns)
     if size <= limit and texts and many:
@@ -140,8 +129,7 @@ def _check_expansion(handle: IO[bytes], file: Any, path: Path, codec: Codec) -> 
         with parquet.ParquetFile(handle, read_dictionary=texts, page_checksum_verification=True) as again:
             tops = sorted({name.partition(".")[0] for name in texts})
             size += sum(_written_out(column, compute) for column in again.read(columns=tops).columns)
-    if size > limit:
-        raise Corrupt(f"{path.name} would expand to {size:,} bytes, more than the {limit:,} that such a file may")
+    check_expanded_size(path, size)
 
 
 def _written_out(column: Any, compute: Any) -> int:

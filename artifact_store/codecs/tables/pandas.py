@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from artifact_store.codecs.files import all_or_nothing, field, library, refuse_into, refuse_subclass
+from artifact_store.codecs.files import all_or_nothing, field, import_library, refuse_into, refuse_subclass
 from artifact_store.codecs.tables.arrow import read_parquet, write_parquet
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import Corrupt, NotEncodable
@@ -52,7 +52,7 @@ class PandasCodec:
             NotEncodable: it would come back different in any value, dtype, name or order; the text says where.
             CodecUnavailable: pandas or pyarrow is not installed.
         """
-        pd, pa = library("pandas", self), library("pyarrow", self)
+        pd, pa = import_library("pandas", self), import_library("pyarrow", self)
         refuse_subclass(obj, pd.DataFrame, pd.Series)
         options: dict[str, JSON] = {"kind": "frame"}
         frame = obj
@@ -93,7 +93,7 @@ class PandasCodec:
         return frame.iloc[:, 0].rename(field(options, "name", str | int | None))
 
     def _frame(self, path: Path, notes: Mapping[str, Any]) -> Any:
-        pd, pa = library("pandas", self), library("pyarrow", self)
+        pd, pa = import_library("pandas", self), import_library("pyarrow", self)
         table = read_parquet(self, path)
         try:
             return _restored(table.to_pandas(), notes, pd)
@@ -113,9 +113,9 @@ def _check_names(frame: Any, pd: Any) -> None:
         twice = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
         raise NotEncodable(f"several columns have one name: {', '.join(twice)}")
     if frame.columns.dtype == object and not isinstance(frame.columns, pd.MultiIndex):
-        odd = [name for name in frame.columns if type(name) is not str]
-        if odd:
-            raise NotEncodable(f"the column name {odd[0]!r} is not text; rename it")
+        invalid = [name for name in frame.columns if type(name) is not str]
+        if invalid:
+            raise NotEncodable(f"the column name {invalid[0]!r} is not text; rename it")
     for name in (*frame.columns.names, *frame.index.names):
         if name is not None and type(name) is not str:
             raise NotEncodable(f"the name {name!r} of an index is not text; rename it")
@@ -134,7 +134,7 @@ def _notes(frame: Any, pd: Any) -> dict[str, Any]:
 
 
 def _note(values: Any, pd: Any) -> _Note:
-    """Return what has to be put right in an index or a column after reading; nothing for most."""
+    """Return what has to be restored in an index or a column after reading; nothing for most."""
     if isinstance(values, pd.MultiIndex):
         return {}
     if isinstance(values, pd.RangeIndex):

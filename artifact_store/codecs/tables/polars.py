@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, ClassVar, Final
 
-from artifact_store.codecs.files import all_or_nothing, library, refuse_into, refuse_subclass, unreadable
-from artifact_store.codecs.tables.arrow import expanded_limit
+from artifact_store.codecs.files import all_or_nothing, import_library, refuse_into, refuse_subclass, unreadable
+from artifact_store.codecs.limits import ANY_WIDTH, check_expanded_size
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import Corrupt, NotEncodable
 
@@ -20,8 +20,6 @@ _WIDTHS: Final = (
     | dict.fromkeys(("Int32", "UInt32", "Float32"), 4)
     | dict.fromkeys(("Int64", "UInt64", "Float64"), 8)
 )
-_VIEW: Final = 16
-"""Bytes that a value takes at most, beside a text."""
 
 
 class PolarsCodec:
@@ -41,7 +39,7 @@ class PolarsCodec:
             NotEncodable: Parquet cannot hold it exactly: Python objects, extension types.
             CodecUnavailable: polars is not installed.
         """
-        pl = library("polars", self)
+        pl = import_library("polars", self)
         refuse_subclass(obj, pl.DataFrame)
         for name, dtype in obj.schema.items():
             if _is_open(dtype, pl):
@@ -67,7 +65,7 @@ class PolarsCodec:
         """
         del options
         refuse_into(self, into)
-        return _read(directory / f"{stem}.parquet", library("polars", self))
+        return _read(directory / f"{stem}.parquet", import_library("polars", self))
 
 
 def _read(path: Path, pl: Any) -> Any:
@@ -94,9 +92,7 @@ def _check_expansion(file: IO[bytes], path: Path, pl: Any) -> None:
     file.seek(0)  # on Windows polars reads on from where the file stands, and leaves it at its end
     columns = pl.read_parquet_schema(file)
     file.seek(0)
-    size, limit = rows * sum(_WIDTHS.get(str(dtype), _VIEW) for dtype in columns.values()), expanded_limit(path)
-    if size > limit:
-        raise Corrupt(f"{path.name} would expand to {size:,} bytes, more than the {limit:,} that such a file may")
+    check_expanded_size(path, rows * sum(_WIDTHS.get(str(dtype), ANY_WIDTH) for dtype in columns.values()))
 
 
 def _is_open(dtype: Any, pl: Any) -> bool:

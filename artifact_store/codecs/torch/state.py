@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from artifact_store.codecs import files
 from artifact_store.codecs.documents import check_json
-from artifact_store.codecs.files import all_or_nothing, library, read_settings, write_settings
+from artifact_store.codecs.files import all_or_nothing, import_library, read_settings, write_settings
 from artifact_store.codecs.torch.tensors import read_tensors, write_tensors
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import InvalidOption
@@ -55,7 +55,7 @@ class TorchStateCodec:
         """Write tensors and configuration.
 
         Raises:
-            NotEncodable: what is no plain tensor with values and a dtype that safetensors holds; no JSON in the config.
+            NotEncodable: not a plain tensor of a dtype that safetensors supports; a config that is not JSON.
             CodecUnavailable: torch or safetensors is not installed.
         """
         kept = obj if isinstance(obj, TorchState) else TorchState(obj.state_dict())
@@ -72,13 +72,13 @@ class TorchStateCodec:
 
         Raises:
             Corrupt: the files are not what was written.
-            InvalidOption: ``into`` is no module, or has other tensors; it is as it was.
+            InvalidOption: ``into`` is not a module, or has other tensors; it is as it was.
             CodecUnavailable: torch is not installed.
         """
         del options
         settings = read_settings(directory / f"{stem}.json")
         config = files.field(settings, "config", dict)
-        if into is not None and not isinstance(into, library("torch.nn", self).Module):
+        if into is not None and not isinstance(into, import_library("torch.nn", self).Module):
             raise InvalidOption(f"into= is a {type(into).__qualname__}, and only a torch.nn.Module can be filled")
         state = read_tensors(self, files.field(settings, "tensors", dict), directory / f"{stem}.safetensors")
         if into is None:

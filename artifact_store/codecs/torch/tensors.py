@@ -1,4 +1,4 @@
-"""Named torch tensors in one ``.safetensors`` file, and what that format has no word for: their order, and ties.
+"""Named torch tensors in one ``.safetensors`` file, and what that format lacks: their order, and ties.
 
 The format is https://huggingface.co/docs/safetensors: eight bytes with the size of a JSON header, the header, and the
 bytes of all tensors without a gap. The library writes it, with one key of metadata, since the order of two is random.
@@ -17,8 +17,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, Final
 
-from artifact_store.canonical import parse
-from artifact_store.codecs.files import field, library, unreadable
+from artifact_store.canonical import parse_json
+from artifact_store.codecs.files import field, import_library, unreadable
 from artifact_store.core.codec import Codec
 from artifact_store.errors import Corrupt, NotEncodable
 
@@ -58,8 +58,8 @@ def write_tensors(codec: Codec, tensors: Mapping[str, Any], path: Path) -> dict[
     Raises:
         NotEncodable: something else than plain dense tensors, a dtype the format lacks, or memory shared in part.
     """
-    torch = library("torch", codec)
-    safetensors = library("safetensors.torch", codec)
+    torch = import_library("torch", codec)
+    safetensors = import_library("safetensors.torch", codec)
     for name, tensor in tensors.items():
         _check(name, tensor, torch)
     aliases = _ties(tensors)
@@ -72,10 +72,10 @@ def read_tensors(codec: Codec, record: Mapping[str, Any], path: Path) -> dict[st
     """Read what :func:`write_tensors` wrote: tensors on the CPU, in the same order, in memory of their own.
 
     Raises:
-        Corrupt: the file is no such file, or does not fit what was recorded.
+        Corrupt: it is not such a file, or does not fit what was recorded.
         AccessDenied, Unavailable: the operating system does not let it be read, or cannot read it now.
     """
-    torch = library("torch", codec)
+    torch = import_library("torch", codec)
     names, aliases = field(record, "names", list), field(record, "aliases", dict)
     try:
         with path.open("rb") as file:
@@ -113,7 +113,7 @@ def _check(name: object, tensor: Any, torch: Any) -> None:
         raise NotEncodable(f"{name!r} is sparse, quantised or nested: convert it with .to_dense() or .dequantize()")
     if str(tensor.dtype).removeprefix("torch.") not in _DTYPES.values():
         raise NotEncodable(
-            f"{name!r} is of the dtype {tensor.dtype}, which safetensors has no word for: convert it, "
+            f"{name!r} is of the dtype {tensor.dtype}, which safetensors does not support: convert it, "
             "complex128 with torch.view_as_real"
         )
 
@@ -213,10 +213,10 @@ def _read_all(file: BufferedReader, what: str, torch: Any) -> dict[str, Any]:
     file.seek(0)
     length = int.from_bytes(file.read(8), "little")
     if size < 8 or length > min(size - 8, MAX_HEADER):  # noqa: PLR2004 -- the eight bytes of the size
-        raise Corrupt(f"{what} is no safetensors file: its header would have {length:,} bytes of {size:,}")
-    header = parse(file.read(length), limit=MAX_HEADER, what=f"the header of {what}")
+        raise Corrupt(f"{what} is not a safetensors file: its header would have {length:,} bytes of {size:,}")
+    header = parse_json(file.read(length), limit=MAX_HEADER, what=f"the header of {what}")
     if not isinstance(header, dict):
-        raise Corrupt(f"the header of {what} is no JSON object")
+        raise Corrupt(f"the header of {what} is not a JSON object")
     header.pop(_METADATA, None)
     at, found = 0, {}
     for name, entry in sorted(header.items(), key=lambda item: _offset(item[1])):
@@ -226,14 +226,14 @@ def _read_all(file: BufferedReader, what: str, torch: Any) -> dict[str, Any]:
         found[name] = _read_one(file, dtype, shape, stop - at, torch)
         at = stop
     if at != size - 8 - length:
-        raise Corrupt(f"{what} has {size - 8 - length:,} bytes of tensors, and its header speaks of {at:,}")
+        raise Corrupt(f"{what} has {size - 8 - length:,} bytes of tensors, and its header claims {at:,}")
     return found
 
 
 def _offset(entry: Any) -> tuple[int, int]:
     offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(type(place) is int for place in offsets):  # noqa: PLR2004
-        raise Corrupt("a tensor in the header says not where it is")
+        raise Corrupt("a tensor in the header has no valid offsets")
     return offsets[0], offsets[1]
 
 
@@ -243,7 +243,7 @@ def _described(name: str, entry: Mapping[str, Any], at: int, torch: Any) -> tupl
     kind, shape = field(entry, "dtype", str), field(entry, "shape", list)
     dtype = getattr(torch, _DTYPES.get(kind, ""), None)
     if dtype is None or not _sizes(shape):
-        raise Corrupt(f"{name!r} has the dtype {kind[:20]!r} and the shape {str(shape)[:60]}, which are none")
+        raise Corrupt(f"{name!r} has an invalid dtype or shape: {kind[:20]!r}, {str(shape)[:60]}")
     if start != at or stop - start != math.prod(shape) * dtype.itemsize:
         raise Corrupt(f"{name!r} is not where the tensor before it ends, or not of the size of its shape")
     return dtype, tuple(shape), stop
@@ -257,7 +257,7 @@ def _read_one(file: BufferedReader, dtype: Any, shape: tuple[int, ...], size: in
     try:
         tensor = torch.empty(shape, dtype=dtype)
     except RuntimeError as error:  # without elements, and a side that overflows
-        raise Corrupt(f"there is no tensor of the shape {str(shape)[:60]}: {error}") from error
+        raise Corrupt(f"a tensor of the shape {str(shape)[:60]} is not possible: {error}") from error
     if size:
         raw = tensor.reshape(-1).view(torch.uint8)
         target = memoryview(raw.numpy())
@@ -276,7 +276,7 @@ def _tied(name: str, alias: Any, stored: Mapping[str, Any]) -> Any:
     """Return the view into a stored tensor that was recorded as ``name``."""
     of = field(alias, "of", str) if isinstance(alias, dict) else ""
     if of not in stored:
-        raise Corrupt(f"{name!r} is recorded as a part of {of[:60]!r}, which there is not")
+        raise Corrupt(f"{name!r} is recorded as a part of {of[:60]!r}, which does not exist")
     base = stored[of]
     if len(alias) == 1:
         return base.detach()

@@ -76,10 +76,10 @@ _LEAVES: Final[dict[str, Callable[[Any, str, Mapping[str, Any]], Any]]] = {
 
 
 def _nothing(record: Any, where: str) -> Corrupt:
-    return Corrupt(f"{where} is recorded as {str(record)[:60]!r}, which says nothing")
+    return Corrupt(f"{where} is recorded as {str(record)[:60]!r}, which is not valid")
 
 
 def _pair(part: Any, where: str, tensors: Mapping[str, Any]) -> tuple[Any, Any]:
     if not isinstance(part, list) or len(part) != 2 or type(part[0]) not in (str, int):  # noqa: PLR2004 -- key and value
-        raise Corrupt(f"{where} is recorded with {str(part)[:40]!r}, which is no key and value")
+        raise Corrupt(f"{where} is recorded with {str(part)[:40]!r}, which is not a key and a value")
     return part[0], unpack(part[1], f"{where}/{part[0]}", tensors)

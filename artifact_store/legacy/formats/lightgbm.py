@@ -22,7 +22,7 @@ from artifact_store.codecs.lightgbm.sklearn import (
     LightGBMRankerPredictor,
     LightGBMRegressorPredictor,
 )
-from artifact_store.codecs.lightgbm.text import check_text, check_written, words
+from artifact_store.codecs.lightgbm.text import check_model_text, check_written, words
 from artifact_store.errors import CodecUnavailable, Corrupt, Unavailable
 from artifact_store.legacy.formats import lightgbm_child
 from artifact_store.legacy.formats.joblib import read_joblib
@@ -153,7 +153,7 @@ def normalised_text(text: str, *, what: str = "an old model", seconds: float = S
         Corrupt: the text describes no trees, or LightGBM does not survive it.
         CodecUnavailable: lightgbm is not installed.
     """
-    check_text(text, what=what)
+    check_model_text(text, what=what)
     with tempfile.TemporaryDirectory(prefix="artifact-store-") as folder:
         source, target = Path(folder, "foreign.txt"), Path(folder, "own.txt")
         source.write_bytes(text.encode("utf-8", "surrogatepass"))
@@ -188,7 +188,7 @@ def _of_booster(fields: Mapping[str, Any], what: str) -> dict[str, Any]:
     text = fields.get("_handle", fields.get("handle"))
     if not isinstance(text, str):
         raise Corrupt(f"{what} holds a booster without a model")
-    check_text(text, what=what)
+    check_model_text(text, what=what)
     best = fields.get("best_iteration", -1)
     if isinstance(best, bool) or not isinstance(plain_value(best), int):
         raise Corrupt(f"{what} holds a booster whose best iteration is not a number")

@@ -13,11 +13,11 @@ from typing import Any, Final
 from artifact_store.codecs.sklearn.array_preprocessor import (
     STRATEGIES,
     ArrayPreprocessor,
+    ArrayStep,
     Imputer,
     MinMax,
     Robust,
     Standard,
-    Step,
 )
 from artifact_store.errors import Corrupt, InvalidInput
 from artifact_store.features.columns import FLOATS, INTEGERS
@@ -98,7 +98,7 @@ def _names(given: Any) -> tuple[str, ...] | None:
     return tuple(values)
 
 
-def _step(stub: Stub, what: str) -> Step:
+def _step(stub: Stub, what: str) -> ArrayStep:
     make = _MAKERS.get(stub.kind.name)
     if make is None:
         raise refused(what, f"holds a {stub.kind}")
@@ -112,13 +112,13 @@ def _step(stub: Stub, what: str) -> Step:
         raise Corrupt(f"{what} holds a {stub.kind.name} with invalid statistics: {error}") from error
 
 
-def _standard(fields: Mapping[str, Any]) -> Step:
+def _standard(fields: Mapping[str, Any]) -> ArrayStep:
     mean = fields["mean_"] if fields.get("with_mean", True) else None
     scale = fields["scale_"] if fields.get("with_std", True) else None
     return Standard(_zeros(fields) if mean is None and scale is None else mean, scale)
 
 
-def _robust(fields: Mapping[str, Any]) -> Step:
+def _robust(fields: Mapping[str, Any]) -> ArrayStep:
     center = fields["center_"] if fields.get("with_centering", True) else None
     scale = fields["scale_"] if fields.get("with_scaling", True) else None
     return Robust(_zeros(fields) if center is None and scale is None else center, scale)
@@ -129,13 +129,13 @@ def _zeros(fields: Mapping[str, Any]) -> Any:
     return numpy().zeros(min(int(fields["n_features_in_"]), 1 << 20))
 
 
-def _minmax(fields: Mapping[str, Any]) -> Step:
+def _minmax(fields: Mapping[str, Any]) -> ArrayStep:
     low, high = fields["feature_range"]
     clip = (float(low), float(high)) if fields.get("clip", False) else None  # before 0.24: never
     return MinMax(fields["scale_"], fields["min_"], clip)
 
 
-def _imputer(fields: Mapping[str, Any]) -> Step:
+def _imputer(fields: Mapping[str, Any]) -> ArrayStep:
     np = numpy()
     found = np.asarray(fields["statistics_"])
     statistics = found.astype(np.float64) if found.dtype.kind == "O" else found
@@ -160,7 +160,7 @@ def _missing(value: Any) -> float:
     return float("nan") if value == "NaN" else value if type(value) is int else float(value)
 
 
-_MAKERS: Final[dict[str, Callable[[Mapping[str, Any]], Step]]] = {
+_MAKERS: Final[dict[str, Callable[[Mapping[str, Any]], ArrayStep]]] = {
     "StandardScaler": _standard,
     "MinMaxScaler": _minmax,
     "RobustScaler": _robust,

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from artifact_store.canonical import parse
+from artifact_store.canonical import parse_json
 from artifact_store.codecs.sb3.policy import SB3Codec, SB3State
 from artifact_store.codecs.sb3.settings import ATTRIBUTES, HYPERPARAMETERS, POLICY_KWARGS
 from artifact_store.codecs.sb3.spaces import plain_space
@@ -108,7 +108,7 @@ def read_sb3(
     entries = read_entries(data, what=what, limits=limits)
     if "data" not in entries or "policy.pth" not in entries:
         raise Corrupt(f"{what} is a zip archive without data or policy.pth: stable-baselines3 did not write it")
-    record = parse(entries["data"], limit=MAX_DATA, what=f"data in {what}")
+    record = parse_json(entries["data"], limit=MAX_DATA, what=f"data in {what}")
     if not isinstance(record, dict):
         raise Corrupt(f"data in {what} is not a JSON object")
     inferred: list[str] = []

@@ -284,12 +284,12 @@ def read_ppo(data: Data, names: Names, notes: NotesByRole) -> Parts:
     Raises:
         Corrupt, RiskRefused, InvalidOption, CodecUnavailable: it is not an algorithm, or cannot be read safely.
     """
-    from artifact_store.codecs.sb3.policy import build
+    from artifact_store.codecs.sb3.policy import build_algorithm
     from artifact_store.legacy.formats.sb3 import read_sb3
 
     name = names[file_names.MODEL]
     found = read_sb3(data[file_names.MODEL], what=name)
-    algorithm = build(found.state)
+    algorithm = build_algorithm(found.state)
     space = algorithm.observation_space
     parts = _begun(math.prod(space.shape or ()), f"the observation space in {name}", names, notes, {})
     if space.shape is not None:

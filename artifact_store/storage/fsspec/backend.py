@@ -42,7 +42,7 @@ from artifact_store.storage.base import (
     not_asked,
 )
 from artifact_store.storage.exact_size import exactly, wrong_size
-from artifact_store.storage.fsspec.errors import translate
+from artifact_store.storage.fsspec.errors import translate_fsspec_error
 from artifact_store.storage.fsspec.filesystem import Recipe
 from artifact_store.storage.http import Attempt, Operation
 from artifact_store.storage.options import StorageOptions, StoreURL, parse_url
@@ -105,7 +105,7 @@ class FsspecBackend(Backend):
     No listing is taken from a cache. A filesystem that is not asynchronous is called by one thread at a time.
     Each call ends within about ``timeout`` (for uploads: and the time that the bytes take at 128 KiB/s); what was
     begun may then still go on behind it. Entries whose filesystem knows no time of change are as new as the
-    listing, so that nobody takes them for old.
+    listing, so they never count as old.
     """
 
     engine = "fsspec"
@@ -122,7 +122,7 @@ class FsspecBackend(Backend):
             compare_and_swap=False,
             durable=self._bucketed,
             reason=f"fsspec's {recipe.kind.__name__} has no conditional writes that can be relied on; choose another "
-            "engine for this storage, or concurrency='single-writer' if nobody else ever writes here",
+            "engine for this storage, or concurrency='single-writer' if nothing else ever writes here",
         )
         self._recipe, self._timeout = recipe, timeout
         self._root = root.rstrip("/")
@@ -220,9 +220,9 @@ class FsspecBackend(Backend):
         self._call("delete", key, remove)
 
     def traits(self, *, probes: bool) -> Iterator[Trait]:
-        """Yield that nobody can ask fsspec for the rules of a bucket."""
+        """Yield that fsspec has no way to ask for the rules of a bucket."""
         del probes
-        return not_asked("fsspec asks for no rules of a bucket") if self._bucketed else iter(())
+        return not_asked("fsspec cannot read the rules of a bucket") if self._bucketed else iter(())
 
     def close(self) -> None:
         """Forget this process's filesystem; most hold nothing that needs closing."""
@@ -241,7 +241,7 @@ class FsspecBackend(Backend):
                 found: Iterable[Mapping[str, Any]] = fs.ls(path, detail=True)
             except (FileNotFoundError, NotADirectoryError):
                 if self._bucketed and not fs.exists(self._bucket):
-                    raise ContainerNotFound(f"{self.url}: there is no {self._bucket!r}") from None
+                    raise ContainerNotFound(f"{self.url}: {self._bucket!r} does not exist") from None
                 return []
             return found
 
@@ -281,7 +281,7 @@ class FsspecBackend(Backend):
                 send(fs, path)
             except FileNotFoundError:
                 if self._bucketed:  # making the folder would mean making the bucket
-                    raise ContainerNotFound(f"{self.url}: cannot write {key!r}: there is no {self._bucket!r}") from None
+                    raise ContainerNotFound(f"{self.url}: cannot write {key!r}: {self._bucket!r} is missing") from None
                 fs.makedirs(fs._parent(path), exist_ok=True)  # noqa: SLF001 -- the filesystem's own idea of a parent
                 send(fs, path)
 
@@ -297,14 +297,14 @@ class FsspecBackend(Backend):
         except ArtifactStoreError:
             raise
         except Exception as error:  # noqa: BLE001 -- the filesystems of this world share no base class of errors
-            trouble = translate(error, attempt, self._secrets)
-        raise trouble
+            failure = translate_fsspec_error(error, attempt, self._secrets)
+        raise failure
 
     def _alone(self, work: Callable[[Any], T]) -> T:
         fs = self._recipe.get()  # some connect when they are made
         if fs.async_impl or getattr(fs, "local_file", False):
             return work(fs)
-        # all memory filesystems of a process are one, and hand the same open file to everybody
+        # all memory filesystems of a process are one, and hand the same open file to all threads
         locks = _memory_locks if "memory" in self.endpoint else self._locks
         with locks.setdefault(os.getpid(), threading.Lock()):
             return work(fs)

@@ -1,7 +1,7 @@
 """Translate what fsspec filesystems and botocore raise, by HTTP status wherever there is one.
 
 Their exception types lie: one 412 arrives as ``FileExistsError``, another as ``OSError(22)``. So the status is dug
-out of the exception and its causes; only where there is none do types and errno numbers speak.
+out of the exception and its causes; types and errno numbers count only without one.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Status:
     detail: str = ""
 
 
-def translate(error: BaseException, attempt: Attempt, secrets: Iterable[str] = ()) -> ArtifactStoreError:
+def translate_fsspec_error(error: BaseException, attempt: Attempt, secrets: Iterable[str] = ()) -> ArtifactStoreError:
     """Return our error for a foreign one, with a redacted stand-in as its cause.
 
     Raise it after the ``except`` block has ended, or Python keeps the original as its context.
@@ -108,9 +108,9 @@ def status_of(error: BaseException) -> Status | None:
         response = getattr(link, "response", None)
         if isinstance(response, Mapping):
             number = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-            told = response.get("Error", {})
+            reported = response.get("Error", {})
             if number in _STATUSES:
-                return Status(number, str(told.get("Code", "")), str(told.get("Message", "")))
+                return Status(number, str(reported.get("Code", "")), str(reported.get("Message", "")))
         for name in ("status_code", "status", "code"):
             if type(link).__module__ == "aiohttp.http_exceptions":
                 break  # a body that broke off is a 400 there, which no server said
@@ -135,7 +135,7 @@ def _by_type(error: BaseException, attempt: Attempt, text: str) -> ArtifactStore
     if names & _NO_CREDENTIALS:
         return AccessDenied(text + "no credentials, or none that are still valid; give them or log in")
     if names & _WRONG_OPTION:
-        return InvalidOption(text + "mend the store URL or the storage options")
+        return InvalidOption(text + "correct the store URL or the storage options")
     if "MissingDependencyException" in names:
         return Unsupported(text + "install what is missing, or leave out the option that needs it")
     if names & _DAMAGED:

@@ -21,7 +21,7 @@ _UNCACHED = {"use_listings_cache": False, "asynchronous": False}
 
 
 class Recipe:
-    """A filesystem class and its arguments, or an instance that somebody handed over.
+    """A filesystem class and its arguments, or an instance that the caller gave.
 
     ``get`` returns one instance per process. An instance that was handed over is used in its own process as it is
     (it may hold state that its arguments do not tell); elsewhere it is made anew from its class and arguments.
@@ -77,7 +77,7 @@ class Recipe:
         return found
 
     def forget(self) -> Any | None:
-        """Drop and return the instance of this process, unless it is somebody else's."""
+        """Drop and return the instance of this process, unless the caller gave it."""
         return None if self._handed else self._instances.pop(os.getpid(), None)
 
     def __repr__(self) -> str:
@@ -92,15 +92,15 @@ class Recipe:
 
         if any(isinstance(value, AbstractFileSystem) for value in self.options.given.values()):
             raise Unsupported(f"{self._elsewhere}: it wraps another filesystem. Open the store in this process")
-        trouble = ""
+        failure = ""
         for ours in (_UNCACHED | _ALONE, _ALONE):  # some are strict, and take no argument but their own
             try:
                 return self.kind(**{**self.options.given, **ours})
             except (TypeError, ValueError, KeyError) as error:
-                trouble = redact(str(error), self.options.secrets)
+                failure = redact(str(error), self.options.secrets)
         if self._handed:
-            raise Unsupported(f"{self._elsewhere}: {trouble}. Open the store in this process")
-        raise InvalidOption(f"{self.kind.__name__} does not take these storage options: {trouble}")
+            raise Unsupported(f"{self._elsewhere}: {failure}. Open the store in this process")
+        raise InvalidOption(f"{self.kind.__name__} does not take these storage options: {failure}")
 
     @property
     def _elsewhere(self) -> str:

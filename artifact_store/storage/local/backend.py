@@ -13,8 +13,8 @@ import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from artifact_store.errors import (
@@ -173,12 +173,12 @@ class LocalBackend(Backend):
         parts, path = _parts(key), self._path(key)
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, ContainerNotFound):
             with translated(path, absence=True), self._folder(()):
-                pass  # where there is no root there is nothing to be removed, and nothing to be locked
+                pass  # without a root there is nothing to remove or to lock
             with self._locked(key), translated(path, absence=True):
                 with self._folder(parts[:-1]) as folder:
                     found = folder.look(parts[-1])
                     if stat.S_ISDIR(found.st_mode) and not is_link(found):
-                        return  # a folder is no object
+                        return  # a folder is not an object
                     folder.remove(parts[-1])
                     folder.sync()
                 self._remove_empty(parts[:-1])
@@ -205,16 +205,6 @@ class LocalBackend(Backend):
         """Yield where the folder lives, who may look into it, and what its locks and links are like."""
         return traits_of(self._root, network=network_reason(self._root), probes=probes)
 
-    def remove_leftovers(self, *, older_than: timedelta, now: datetime) -> Sequence[Path]:
-        """Remove the temporary files of writers that were killed, and return where they were.
-
-        ``older_than`` must be longer than any upload takes; ``now`` is compared with the clock of the file system.
-        """
-        found = [upload for upload in self.unfinished() if now - upload.begun > older_than]
-        for upload in found:
-            self.discard(upload)
-        return [self._path(upload.key) for upload in found]
-
     # ------------------------------------------------------------ listing
 
     def list(self, prefix: str) -> Iterator[Entry]:
@@ -230,7 +220,7 @@ class LocalBackend(Backend):
                 yield f"{name}/" if found is None else name
 
     def _walk(self, top: Parts) -> Iterator[tuple[Parts, str, os.stat_result]]:
-        """Yield all that is no folder below ``top``, in key order. Not recursive: a foreign tree may be deep."""
+        """Yield everything but folders below ``top``, in key order. Not recursive: a foreign tree may be deep."""
         pending = [(top, iter(self._scan(top)))]
         while pending:
             parts, names = pending[-1]
@@ -269,7 +259,7 @@ class LocalBackend(Backend):
         try:
             root = open_root(self._root)
         except (FileNotFoundError, NotADirectoryError) as error:
-            message = f"the folder {self._root} does not exist or is none: save something first, or mend the path"
+            message = f"{self._root} does not exist or is not a folder: save something first, or correct the path"
             raise ContainerNotFound(message) from error
         with descend(root, parts, lambda folder, name: folder.enter(name)) as folder:
             yield folder
@@ -286,7 +276,7 @@ class LocalBackend(Backend):
                     refuse_anything_but_a_file(folder, parts[-1], key=key)
                     descriptor = folder.open(parts[-1])
             except (FileNotFoundError, NotADirectoryError) as error:
-                raise ObjectNotFound(key, f"nothing is stored at {key!r}: there is no {path}") from error
+                raise ObjectNotFound(key, f"nothing is stored at {key!r}: {path} does not exist") from error
             opened.callback(close_quietly, descriptor)
             with translated(path):
                 found = os.fstat(descriptor)
@@ -305,7 +295,9 @@ class LocalBackend(Backend):
                         raise
                 except NotADirectoryError as error:
                     if not self._root.is_dir():
-                        raise NotAStore(f"{self._root} is no folder; name one, or a new one") from error
+                        raise NotAStore(
+                            f"{self._root} is not a folder; name a folder, or a path that does not exist yet"
+                        ) from error
                     message = (
                         f"{self._root.joinpath(*parts)} cannot be written: there is a file where it needs a folder"
                     )
@@ -347,7 +339,7 @@ class LocalBackend(Backend):
             self._settled.add(identity)
 
     def _remove_empty(self, parts: Parts) -> None:
-        # Best effort: it stops at the first folder that is not empty, or that somebody else removed or uses.
+        # Best effort: it stops at the first folder that is not empty, or that another process removed or uses.
         with contextlib.suppress(OSError, ArtifactStoreError):
             for end in range(len(parts), 0, -1):
                 with self._folder(parts[: end - 1]) as folder:
@@ -375,7 +367,7 @@ class LocalBackend(Backend):
 
     def _require(self, promised: bool) -> None:  # noqa: FBT001 -- one of the capabilities, named at the call
         if not promised:
-            message = f"{self._root} cannot be written under a condition: {self.capabilities.reason}"
+            message = f"conditional writes to {self._root} are not possible: {self.capabilities.reason}"
             raise ConditionsUnsupported(message)
 
     def _expect(self, key: str, version: Version) -> None:
@@ -387,7 +379,7 @@ class LocalBackend(Backend):
         except ObjectNotFound as missing:
             raise PreconditionFailed(key, f"{key!r} was to be replaced, and is not there") from missing
         if actual.hexdigest() != version:
-            raise PreconditionFailed(key, f"{key!r} is no longer the version that was to be replaced")
+            raise PreconditionFailed(key, f"{key!r} is not the version any more that was to be replaced")
 
 
 # ---------------------------------------------------------------- keys, bytes, promises, errors

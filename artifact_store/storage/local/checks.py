@@ -1,6 +1,6 @@
 """What a folder of this machine is like as a root: where it lives, who may look into it, its links and its locks.
 
-Looks without following a symlink. Changes permissions only where it is told to, and makes nothing wider.
+Follows no symlink. Changes permissions only if asked to, and never widens them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Wide = tuple[str, int]  # a path below the root, and its mode
 
 
 def traits_of(root: Path, *, network: str | None, probes: bool) -> Iterator[Trait]:
-    """Yield the traits of the folder ``root``; nothing where there is none yet. ``network`` says why it is remote."""
+    """Yield the traits of the folder ``root``; nothing if it does not exist yet. ``network`` says why it is remote."""
     if not root.is_dir():
         return
     if network is not None:
@@ -48,7 +48,7 @@ def traits_of(root: Path, *, network: str | None, probes: bool) -> Iterator[Trai
 
 def _permissions(root: Path) -> Trait:
     if os.name != "posix":
-        return Trait("permissions", "unknown", "who may read the folder is in access lists, which are not looked at")
+        return Trait("permissions", "unknown", "who may read the folder is in access lists, which are not read")
     wide = list(_wider(root))
     others = [str(root) if path == "." else path for path, mode in wide if mode & _OTHERS]
     command = f"chmod -R go-rwx {shlex.quote(str(root))}"
@@ -57,14 +57,14 @@ def _permissions(root: Path) -> Trait:
         return Trait("permissions", "warning", message, command, fix=lambda: make_private(root))
     if wide:
         message = f"{_shown([path for path, _ in wide])} can be reached by the group; fine if that was meant"
-        return Trait("permissions", "note", message, f"`{command}`, if nobody of the group has to read it")
+        return Trait("permissions", "note", message, f"`{command}`, unless the group has to read it")
     return Trait("permissions", "fine", "folders and files are for their owner alone")
 
 
 def _wider(root: Path) -> Iterator[Wide]:
     """Yield what others than the owner can do something with."""
     for folder, name, at in _everything(root):
-        with contextlib.suppress(FileNotFoundError):  # somebody removed it meanwhile
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
             mode = os.stat(name, dir_fd=at, follow_symlinks=False).st_mode
             if not stat.S_ISLNK(mode) and mode & (_OTHERS | _GROUP):
                 yield str(Path(folder, name)), mode
@@ -85,10 +85,10 @@ def _everything(root: Path) -> Iterator[tuple[Path, str, int]]:
 
 
 def make_private(root: Path) -> None:
-    """Take away what anybody but the owner may do with the folder and all that is in it.
+    """Remove the permissions of group and others from the folder and all in it.
 
     Raises:
-        AccessDenied: some of it belongs to somebody else; the rest is private.
+        AccessDenied: some of it belongs to another user; the rest is private.
     """
     failed = []
     for folder, name, at in _everything(root):
@@ -99,7 +99,7 @@ def make_private(root: Path) -> None:
         except OSError as error:
             failed.append(f"{root / folder / name}: {error.strerror}")
     if failed:
-        raise AccessDenied(f"the permissions of {_shown(failed)} could not be changed; whoever owns it can")
+        raise AccessDenied(f"the permissions of {_shown(failed)} could not be changed; only the owner can")
 
 
 def _make_private(name: str, at: int) -> None:
@@ -138,12 +138,12 @@ def _hard_links(root: Path) -> Trait:
 
 
 def _locks(root: Path) -> Iterator[Trait]:
-    """Yield what lies among the locks and is none. A lock that nobody holds is no leftover: it is used again."""
+    """Yield what lies among the locks and is not a lock. A lock without a holder is used again, and no leftover."""
     folder = root / locks.FOLDER
     try:
         found = os.lstat(folder)
         if is_link(found) or not stat.S_ISDIR(found.st_mode):
-            yield _no_lock(folder, "is no folder of its own: nothing can be written under a condition")
+            yield _no_lock(folder, "is not a folder of its own: conditional writes are not possible")
             return
         names = sorted(entry.name for entry in os.scandir(folder))
     except OSError:  # not there yet, or not ours to look into, which the first write tells
@@ -153,7 +153,7 @@ def _locks(root: Path) -> Iterator[Trait]:
         with contextlib.suppress(FileNotFoundError):
             seen = os.lstat(path)
             if locks.is_lock(name) and not stat.S_ISREG(seen.st_mode):
-                yield _no_lock(path, "is no plain file: what it should guard cannot be written")
+                yield _no_lock(path, "is not a plain file: what it should lock cannot be written")
             elif not locks.is_lock(name) and time.time() - seen.st_mtime > _OLD:
                 yield _leftover(path)
 
@@ -163,7 +163,7 @@ def _no_lock(path: Path, what: str) -> Trait:
 
 
 def _leftover(path: Path) -> Trait:
-    message = f"{path} is no lock: somebody tried out the locks and died, or put it there"
+    message = f"{path} is not a lock: the leftover probe of a process that crashed, or a foreign file"
     ours = path.name.startswith(TEMPORARY)
     fix = partial(path.unlink, missing_ok=True)
     return Trait("orphan-lock", "note", message, f"rm {shlex.quote(str(path))}", fix=fix if ours else None)

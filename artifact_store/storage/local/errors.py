@@ -23,7 +23,7 @@ _MEANINGS: tuple[tuple[set[int], type[ArtifactStoreError], str], ...] = (
     (
         {errno.EACCES, errno.EPERM, errno.EROFS},
         AccessDenied,
-        "This user may not do it there; mend the permissions or the mount",
+        "This user may not do it there; correct the permissions or the mount",
     ),
     ({errno.EFBIG}, Unsupported, "This file system, or a limit of this process, holds no file as large"),
     (
@@ -31,13 +31,13 @@ _MEANINGS: tuple[tuple[set[int], type[ArtifactStoreError], str], ...] = (
         Corrupt,
         "Below the root of a store are plain files and folders only",
     ),
-    ({errno.ENOENT, errno.ENOTDIR}, Unreachable, "Somebody removed or moved it meanwhile; try again"),
+    ({errno.ENOENT, errno.ENOTDIR}, Unreachable, "Another process removed or moved it meanwhile; try again"),
 )
 
 
 @contextlib.contextmanager
 def translated(path: Path, *, absence: bool = False) -> Iterator[None]:
-    """Raise our own error for any ``OSError``; with ``absence``, let through that there is no such file or folder."""
+    """Raise our own error for any ``OSError``; with ``absence``, let ENOENT and ENOTDIR through."""
     try:
         yield
     except ArtifactStoreError:  # some are OSErrors as well
@@ -53,7 +53,7 @@ def in_use(error: OSError) -> bool:
 
     What goes through the C runtime, ``os.open`` for one, has no Windows code (``None``) and EACCES for all of these.
     """
-    code = getattr(error, "winerror", 0)  # elsewhere there is no such attribute
+    code = getattr(error, "winerror", 0)  # only on Windows
     return code in _IN_USE or (code is None and error.errno == errno.EACCES)
 
 

@@ -1,7 +1,7 @@
 """Folders of the operating system, entered one by one without following a symlink.
 
-POSIX works relative to open descriptors, so that nobody can exchange a folder for a symlink between the look and
-the step. Windows has no such calls: there every step is looked at first, and sharing violations are waited out.
+POSIX works relative to open descriptors, so that no folder can be exchanged for a symlink between check and
+use. Windows has no such calls: there every step is checked first, and sharing violations are waited out.
 Knows paths and names, not keys; raises ``OSError`` as the system does, and :class:`Corrupt` for symlinks.
 """
 
@@ -68,7 +68,7 @@ class Folder(abc.ABC):
 
     @abc.abstractmethod
     def open(self, name: str) -> int:
-        """Open a file for reading; whoever calls looks what it is."""
+        """Open a file for reading; the caller checks what it is."""
 
     @abc.abstractmethod
     def create(self, name: str) -> int:
@@ -80,7 +80,7 @@ class Folder(abc.ABC):
 
         Raises:
             FileExistsError: the name is taken, and what it names is untouched.
-            ConditionsUnsupported: this file system has no such step.
+            ConditionsUnsupported: the file system does not support it.
         """
 
     @abc.abstractmethod
@@ -89,7 +89,7 @@ class Folder(abc.ABC):
 
     @abc.abstractmethod
     def remove(self, name: str) -> None:
-        """Remove a name that is no folder."""
+        """Remove a name that is not a folder."""
 
     @abc.abstractmethod
     def remove_folder(self, name: str) -> None:
@@ -101,7 +101,7 @@ class Folder(abc.ABC):
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Let go of the folder."""
+        """Close the folder."""
 
 
 class PosixFolder(Folder):
@@ -117,7 +117,7 @@ class PosixFolder(Folder):
         try:
             below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self._at)
         except OSError as error:
-            # which error a symlink gives differs between systems, so it is looked at
+            # which error a symlink gives differs between systems, so it is checked
             if error.errno in {errno.ELOOP, errno.EMLINK, errno.ENOTDIR} and stat.S_ISLNK(self.look(name).st_mode):
                 _refuse_link(self.path / name)
             raise
@@ -150,7 +150,7 @@ class PosixFolder(Folder):
         return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW, 0o600, dir_fd=self._at)
 
     def publish(self, temporary: str, name: str) -> None:
-        """Link the file to its name; where there are no hard links, rename it without replacing."""
+        """Link the file to its name; without hard links, rename it without replacing."""
         try:
             os.link(temporary, name, src_dir_fd=self._at, dst_dir_fd=self._at, follow_symlinks=False)
         except OSError as error:
@@ -217,7 +217,7 @@ class PathFolder(Folder):
             with os.scandir(self.path) as entries:
                 return [(entry.name, _can_be_entered(entry)) for entry in entries]
 
-        return retry_while_in_use(look)  # one that somebody removes at this moment is in use, and then gone
+        return retry_while_in_use(look)  # one that is just being removed is in use, and then gone
 
     def look(self, name: str) -> os.stat_result:
         """Return what ``name`` itself is."""
@@ -236,11 +236,11 @@ class PathFolder(Folder):
         retry_while_in_use(lambda: self._rename(self.path / temporary, self.path / name))
 
     def replace(self, temporary: str, name: str) -> None:
-        """Rename the file over what has its name, as soon as nobody has that open."""
+        """Rename the file over what has its name, as soon as it is not open anywhere."""
         retry_while_in_use(lambda: (self.path / temporary).replace(self.path / name), patience=_PATIENCE_TO_REPLACE)
 
     def remove(self, name: str) -> None:
-        """Remove a name, as soon as nobody has it open."""
+        """Remove a name, as soon as it is not open anywhere."""
         retry_while_in_use((self.path / name).unlink)
 
     def remove_folder(self, name: str) -> None:

@@ -52,7 +52,7 @@ def held(root: Path, key: str, *, timeout: float) -> Iterator[None]:
     Raises:
         LockHeld: a living process kept it for ``timeout`` seconds; the message names the file.
         Corrupt: the lock, or the folder of locks, is something else than it should be, such as a symlink.
-        ConditionsUnsupported: there are no locks of the operating system here.
+        ConditionsUnsupported: the operating system or file system does not support locks.
     """
     path = path_for(root, key)
     _make_folder(path.parent)
@@ -93,7 +93,7 @@ def hold_here(root: Path) -> bool:
     except (ConditionsUnsupported, NotImplementedError):
         return False
     finally:
-        with contextlib.suppress(OSError):  # a name of our own that nobody else looks at
+        with contextlib.suppress(OSError):  # a name of our own that nothing else reads
             path.unlink()
 
 
@@ -102,10 +102,10 @@ def _lock(path: Path) -> filelock.BaseFileLock:
 
 
 def _refuse_emulation(lock: filelock.BaseFileLock, path: Path) -> None:
-    # A "soft" lock is a file that exists: it outlives a killed holder, and everybody after it hangs.
+    # A "soft" lock is a file that exists: it outlives a killed holder, and all later ones hang.
     if isinstance(lock, filelock.SoftFileLock):
         lock.release()
-        message = f"the file system of {path.parent} has no locks: nothing can be compared and swapped there"
+        message = f"the file system of {path.parent} does not support locks, so conditional writes are not possible"
         raise ConditionsUnsupported(message)
 
 

@@ -21,7 +21,7 @@ _LARGEST_STEP = 1 << 26  # some systems refuse to write 2 GiB at once
 
 
 class NewFile:
-    """A file without a name of its own yet. Its folder stays open meanwhile, so that nobody can exchange it."""
+    """A file without a name of its own yet. Its folder stays open meanwhile, so that it cannot be exchanged."""
 
     def __init__(self, folder: Folder, name: str, *, key: str) -> None:
         self._folder, self._name, self._key = folder, name, key
@@ -33,8 +33,8 @@ class NewFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Let go of everything; a file that did not get its name is removed."""
-        with contextlib.suppress(OSError):  # the failure that led here is the one to be told
+        """Close everything; a file that did not get its name is removed."""
+        with contextlib.suppress(OSError):  # the failure that led here is the one to report
             if self._descriptor is not None:
                 os.close(self._descriptor)
         with contextlib.suppress(OSError):  # gone already if it got its name
@@ -59,11 +59,11 @@ class NewFile:
             os.close(descriptor)
 
     def publish_new(self) -> None:
-        """Take the name if nobody has it.
+        """Take the name if it is free.
 
         Raises:
-            PreconditionFailed: somebody has.
-            ConditionsUnsupported: this file system has no such step.
+            PreconditionFailed: it is taken.
+            ConditionsUnsupported: the file system does not support it.
             OutcomeUnknown: as for :meth:`replace`.
         """
         self.flush()

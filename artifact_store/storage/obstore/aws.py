@@ -45,8 +45,8 @@ def whereabouts(config: CloudConfig) -> Whereabouts:
     region = config.config.get("region") or _first(_REGIONS)
     endpoint = config.endpoint or _first(_ENDPOINTS)
     if not (region and endpoint):
-        told = _profile_settings(config.profile)
-        region, endpoint = region or told.get("region", ""), endpoint or told.get("endpoint_url", "")
+        settings = _profile_settings(config.profile)
+        region, endpoint = region or settings.get("region", ""), endpoint or settings.get("endpoint_url", "")
     scheme, mark, rest = endpoint.partition("://")
     host, slash, path = rest.partition("/")
     return Whereabouts(region, f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}".rstrip("/"))
@@ -56,8 +56,8 @@ def identity(config: CloudConfig) -> tuple[dict[str, Any], Provider | None]:
     """Return how requests are signed, and who gives the credentials for it if obstore itself does not.
 
     Raises:
-        AccessDenied: there are no credentials anywhere.
-        InvalidOption: there is no such profile, or its credentials cannot be had.
+        AccessDenied: no credentials were found.
+        InvalidOption: the profile does not exist, or its credentials cannot be read.
         EngineUnavailable: the profile needs botocore, which is not installed.
     """
     if config.anonymous:
@@ -112,7 +112,7 @@ def _from_botocore(profile: str | None) -> Provider:
     try:
         credentials = botocore.session.Session(profile=profile).get_credentials()
     except botocore.exceptions.BotoCoreError as error:
-        trouble = str(error)
+        failure = str(error)
     else:
         if credentials is not None:
             return _Chain(credentials)
@@ -121,9 +121,9 @@ def _from_botocore(profile: str | None) -> Provider:
                 "no AWS credentials were found: give key and secret, a profile, or anon=True, or set AWS_ACCESS_KEY_ID "
                 "and AWS_SECRET_ACCESS_KEY"
             )
-        trouble = "it holds no credentials"
+        failure = "it holds no credentials"
     named = f"the AWS profile {profile!r}" if profile else "AWS's shared configuration"
-    raise InvalidOption(f"{named} cannot be used: {trouble}; log in, or mend ~/.aws/config and ~/.aws/credentials")
+    raise InvalidOption(f"{named} cannot be used: {failure}; log in, or correct ~/.aws/config and ~/.aws/credentials")
 
 
 def _profile_settings(profile: str | None) -> Mapping[str, str]:

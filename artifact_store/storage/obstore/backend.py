@@ -48,7 +48,7 @@ from artifact_store.storage.exact_size import exactly, wrong_size
 from artifact_store.storage.http import Attempt, Operation
 from artifact_store.storage.obstore import listing
 from artifact_store.storage.obstore.client import Clients, Purpose, runtime_lost
-from artifact_store.storage.obstore.errors import UnlistableKey, translate
+from artifact_store.storage.obstore.errors import UnlistableKey, translate_obstore_error
 from artifact_store.storage.obstore.options import cloud_config
 from artifact_store.storage.obstore.upload import feed
 from artifact_store.storage.options import GCS, S3, StorageOptions, StoreURL
@@ -167,7 +167,7 @@ class ObstoreBackend(Backend):
         """Yield the rules of the bucket on S3, through s3fs, since obstore asks no such questions."""
         if self._place.scheme == S3 and find_spec("s3fs") is not None:
             return self._through_s3fs().traits(probes=probes)
-        return not_asked("obstore asks for no rules of a bucket; on S3, s3fs does where it is installed")
+        return not_asked("obstore cannot read the rules of a bucket; on S3, s3fs can if installed")
 
     def server_time(self) -> datetime | None:
         """Return what the clock of an S3 server says, through s3fs."""
@@ -182,7 +182,7 @@ class ObstoreBackend(Backend):
             substitute.close()
 
     def _listing(self, listed: Callable[[_Requests | Backend], Iterator[T]]) -> Iterator[T]:
-        """Yield a listing; on S3 through s3fs where somebody stored a key that obstore cannot spell.
+        """Yield a listing; on S3 through s3fs if a key there is not supported by obstore.
 
         One such object, anybody's, would otherwise hide all others.
         """
@@ -288,7 +288,7 @@ class _Requests:
                 raise wrong_size(key, expected=size, actual=answer.meta["size"])
             pieces = list(answer.stream(min_chunk_size=_PIECE))
             if sum(map(len, pieces)) != stop - start:
-                raise Unreachable(f"{self._url}: the answer with {key!r} broke off; try again")
+                raise Unreachable(f"{self._url}: the response with {key!r} was cut off; try again")
             return pieces, self._version(answer.meta, attempt)
 
         purpose: Purpose = "control" if stop - start <= _QUICK else "download"
@@ -353,7 +353,7 @@ class _Requests:
         def once(_: Any, client: Any) -> list[Entry]:
             return [
                 Entry(held["path"][cut:], held["size"], held["last_modified"])
-                for held in listing.objects(client, whole, timeout=self._timeout)
+                for held in listing.list_objects(client, whole, timeout=self._timeout)
                 if held["path"].startswith(whole)
             ]
 
@@ -385,8 +385,8 @@ class _Requests:
         except ArtifactStoreError:
             raise
         except Exception as error:  # noqa: BLE001 -- obstore raises its own kinds and builtin ones, without a common base
-            trouble = translate(error, attempt, self._secrets + self._clients.secrets())
-        raise trouble
+            failure = translate_obstore_error(error, attempt, self._secrets + self._clients.secrets())
+        raise failure
 
     def _attempt(self, operation: Operation, key: str, *, conditional: bool = False) -> Attempt:
         return Attempt(operation, key, self._url.text, conditional)
@@ -405,7 +405,7 @@ class _Requests:
         etag = held["e_tag"]
         if not etag:
             raise Unsupported(
-                f"{attempt.url}: the server tells no ETag for {attempt.key!r}, so nothing can be compared"
+                f"{attempt.url}: the server returned no ETag for {attempt.key!r}, so nothing can be compared"
             )
         # Google's own condition is on the generation, which unlike its ETag is never used twice.
         return Version(f"{held['version']}\n{etag}" if self._url.scheme == GCS and held["version"] else etag)

@@ -38,10 +38,10 @@ _runtime_lost = threading.Event()
 
 
 def _look_after_fork() -> None:
-    """Note that obstore's runtime stayed behind: its threads are in the parent, and nobody can start others.
+    """Note that obstore's runtime does not work after a fork: its threads are in the parent.
 
     Every call, of a new client too, would wait for ever. Whether obstore had been used, or only imported, before
-    the fork cannot be told from outside; the second is taken for the first.
+    the fork cannot be options from outside; the second is taken for the first.
     """
     if "obstore._obstore" in sys.modules:
         _runtime_lost.set()
@@ -69,7 +69,7 @@ class Clients:
 
         Raises:
             EngineUnavailable: obstore, or botocore for a profile, is not installed.
-            InvalidOption: the client does not take the options, or there is no such profile.
+            InvalidOption: the client does not take the options, or the profile does not exist.
         """
         place = (os.getpid(), purpose)
         if place not in self._made:
@@ -123,25 +123,25 @@ class Clients:
                 credential_provider=provider,
             )
         except Exception as error:  # noqa: BLE001 -- whatever it is, its text may quote the configuration
-            trouble = type(error).__name__
+            failure = type(error).__name__
         raise InvalidOption(
-            f"obstore does not take the storage options for {self._url} ({trouble}); check each of them"
+            f"obstore does not take the storage options for {self._url} ({failure}); check each of them"
         )
 
     def _client_options(self, purpose: Purpose) -> dict[str, Any]:
         seconds = self._timeout
-        told: dict[str, Any] = {"connect_timeout": _span(min(_CONNECT, seconds / 3)), "user_agent": "artifact-store"}
-        if purpose == "download":  # as long as bytes arrive, time is no concern
-            told |= {"read_timeout": _span(seconds), "timeout": _UNLIMITED}
+        options: dict[str, Any] = {"connect_timeout": _span(min(_CONNECT, seconds / 3)), "user_agent": "artifact-store"}
+        if purpose == "download":  # no total limit as long as bytes arrive
+            options |= {"read_timeout": _span(seconds), "timeout": _UNLIMITED}
         elif purpose == "upload":
-            told |= {"timeout": _span(seconds + _PART / _SLOWEST)}
+            options |= {"timeout": _span(seconds + _PART / _SLOWEST)}
         else:
-            told |= {"timeout": _span(seconds)}
+            options |= {"timeout": _span(seconds)}
         if self.address().startswith("http://"):
-            told["allow_http"] = True
+            options["allow_http"] = True
         else:
-            told |= _authorities(self._config.ca_bundle)
-        return told | dict(self._config.client)
+            options |= _authorities(self._config.ca_bundle)
+        return options | dict(self._config.client)
 
     def _retries(self) -> dict[str, Any]:
         return {
@@ -159,15 +159,15 @@ class Clients:
         place, path_style, bucket = whereabouts(self._config), self._config.path_style, self._url.container
         if path_style is None:
             path_style = bool(place.endpoint) or "." in bucket  # a dot breaks the wildcard certificate
-        told: dict[str, Any] = {"virtual_hosted_style_request": not path_style}
+        options: dict[str, Any] = {"virtual_hosted_style_request": not path_style}
         if place.region:
-            told["region"] = place.region
+            options["region"] = place.region
         if place.endpoint:
             scheme, _, host = place.endpoint.partition("://")
             endpoint = place.endpoint if path_style else f"{scheme}://{bucket}.{host}"
             # Both names, or the environment's AWS_ENDPOINT_URL_S3 would outrank the caller's.
-            told |= {"endpoint": endpoint, "aws_endpoint_url_s3": endpoint}
-        return told
+            options |= {"endpoint": endpoint, "aws_endpoint_url_s3": endpoint}
+        return options
 
 
 def _span(seconds: float) -> str:

@@ -25,7 +25,7 @@ from artifact_store.storage.http import Attempt, clean_copy, error_for_status, o
 
 
 class UnlistableKey(Corrupt):
-    """Somebody stored an object whose key obstore cannot spell, and so lists nothing at all."""
+    """An object has a key that obstore does not support, so the listing fails."""
 
 
 _STATUS = re.compile(r" - Server returned (?:non-2xx|error) status(?: code)?:? (\d{3})\b")
@@ -38,7 +38,7 @@ _ROLE_SERVER = re.compile(r"https?://(?:169\.254\.|\[?fd00:ec2:|metadata\.google
 _CREDENTIALS = re.compile(r"credential|\bSSO\b|token (?:has )?expired", re.IGNORECASE)
 
 
-def translate(error: BaseException, attempt: Attempt, secrets: Iterable[str] = ()) -> ArtifactStoreError:
+def translate_obstore_error(error: BaseException, attempt: Attempt, secrets: Iterable[str] = ()) -> ArtifactStoreError:
     """Return our error for one of obstore's, with a redacted stand-in as its cause.
 
     Raise it after the ``except`` block has ended, or Python keeps the original as its context.
@@ -72,10 +72,10 @@ _PLAIN: dict[str, tuple[type[ArtifactStoreError], str]] = {
     "UnauthenticatedError": (AccessDenied, "the credentials do not allow it"),
     "NotSupportedError": (Unsupported, "this storage does not offer that"),
     "NotImplementedError": (Unsupported, "this storage does not offer that"),
-    "UnknownConfigurationKeyError": (InvalidOption, "mend the storage options"),
+    "UnknownConfigurationKeyError": (InvalidOption, "correct the storage options"),
     "InvalidPathError": (InvalidOption, "obstore cannot spell this key"),
-    "ValueError": (InvalidOption, "mend the store URL or the storage options"),
-    "TypeError": (InvalidOption, "mend the store URL or the storage options"),
+    "ValueError": (InvalidOption, "correct the store URL or the storage options"),
+    "TypeError": (InvalidOption, "correct the store URL or the storage options"),
 }
 
 
@@ -87,7 +87,7 @@ def _by_type(error: BaseException, attempt: Attempt, text: str) -> ArtifactStore
             return ObjectNotFound(attempt.key, text + "nothing is stored there")
         case "InvalidPathError" if attempt.operation == "list":
             return UnlistableKey(
-                text + "somebody stored an object there whose key has an empty segment, '.' or '..', which obstore "
+                text + "an object there has a key with an empty segment, '.' or '..', which obstore "
                 "cannot list; remove it, or choose engine='fsspec'"
             )
         case name if name in _PLAIN:
@@ -100,7 +100,7 @@ def _by_type(error: BaseException, attempt: Attempt, text: str) -> ArtifactStore
 def _by_words(words: str, debug: str, text: str) -> ArtifactStoreError:
     if _ROLE_SERVER.search(words):
         return AccessDenied(
-            text + "no credentials were found, and this machine has no role to ask for; give key and secret, a "
+            text + "no credentials were found, and this machine has no role; give key and secret, a "
             "profile, or anon=True"
         )
     if "Error performing" not in words and _CREDENTIALS.search(words):

@@ -1,7 +1,7 @@
 """Listings through obstore, bounded: obstore itself follows whatever token a server gives, for as long as it gives one.
 
 A server whose token does not advance would keep it busy for ever, without a way to stop it from another thread. So a
-listing is awaited, and given up where nothing comes, or nothing new.
+listing is awaited, and ends with an error if nothing comes, or nothing new.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LEVEL = 10
 """And a level of a listing, of which obstore shows no single page, so many times."""
 
 
-def objects(client: Any, prefix: str, *, timeout: float) -> list[Any]:
+def list_objects(client: Any, prefix: str, *, timeout: float) -> list[Any]:
     """Return what obstore tells of every object below ``prefix``.
 
     Raises:
@@ -57,7 +57,7 @@ async def _objects(client: Any, prefix: str, seconds: float) -> list[Any]:
             raise _endless(prefix, seconds) from error
         new = [held for held in page if held["path"] not in seen]
         if page and not new:
-            raise Corrupt(f"the listing of {prefix!r} tells the same again and again: the server does not go on")
+            raise Corrupt(f"the listing of {prefix!r} repeats: the server does not advance")
         seen.update(held["path"] for held in new)
         found += new
 
@@ -73,7 +73,7 @@ async def _level(client: Any, prefix: str, seconds: float) -> Any:
 
 
 def _endless(prefix: str, seconds: float) -> DeadlineExceeded:
-    return DeadlineExceeded(f"the listing of {prefix!r} did not end within {seconds:g} seconds, and was given up")
+    return DeadlineExceeded(f"the listing of {prefix!r} did not end within {seconds:g} seconds, and was cancelled")
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

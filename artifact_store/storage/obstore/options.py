@@ -91,7 +91,7 @@ def cloud_config(url: StoreURL, options: StorageOptions) -> CloudConfig:
 
 
 class _Left:
-    """The options that nobody has taken yet."""
+    """The options that are not used yet."""
 
     def __init__(self, given: Mapping[str, Any], within: str = "") -> None:
         self._given = {name: value for name, value in given.items() if value is not None}

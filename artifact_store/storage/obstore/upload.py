@@ -20,7 +20,7 @@ class _Abandoned(Exception):
 
 
 class _Feed:
-    """What the upload reads: pieces, then the end, or the news that there will be none."""
+    """What the upload reads: pieces, then the end, or that it was cancelled."""
 
     def __init__(self) -> None:
         self._pieces: queue.Queue[bytes | None] = queue.Queue(_AHEAD)
@@ -61,13 +61,13 @@ def feed(chunks: Iterable[bytes], send: Callable[[Iterator[bytes]], object]) -> 
     What ``chunks`` raises is raised here once the upload is aborted; what ``send`` raises, too.
     """
     source = _Feed()
-    trouble: list[BaseException] = []
+    failure: list[BaseException] = []
 
     def run() -> None:
         try:
             send(source)
         except BaseException as error:  # noqa: BLE001 -- handed to the caller, which waits for it
-            trouble.append(error)
+            failure.append(error)
 
     thread = threading.Thread(target=run, name="artifact-store-upload", daemon=True)
     thread.start()
@@ -81,8 +81,8 @@ def feed(chunks: Iterable[bytes], send: Callable[[Iterator[bytes]], object]) -> 
         source.abandon()
         _wait(thread)
         raise
-    if trouble:
-        raise trouble[0]
+    if failure:
+        raise failure[0]
 
 
 def _wait(thread: threading.Thread) -> None:

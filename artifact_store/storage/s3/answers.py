@@ -14,14 +14,14 @@ def length_of(answer: Mapping[str, Any], attempt: Attempt) -> int:
     """Return how long the body says that it is.
 
     Raises:
-        Unreachable: it does not say; then nobody could tell whether it came whole.
+        Unreachable: it does not say, so a truncated one would not be noticed.
     """
     length = answer.get("ContentLength")
     if not isinstance(length, int) or length < 0:
         body = answer.get("Body")
         if body is not None:
             body.close()
-        raise Unreachable(f"{attempt.url}: the answer with {attempt.key!r} does not say how long it is")
+        raise Unreachable(f"{attempt.url}: the response with {attempt.key!r} does not say how long it is")
     return length
 
 
@@ -34,8 +34,8 @@ def check_page(page: Mapping[str, Any], attempt: Attempt) -> None:
     """
     if not isinstance(page.get("IsTruncated"), bool):
         raise Unreachable(
-            f"{attempt.url}: what was answered to a listing of {attempt.key!r} is none; is there a proxy, or another "
-            "server, at this address?"
+            f"{attempt.url}: the response to a listing of {attempt.key!r} is not a listing; is there a proxy, or "
+            "another server, at this address?"
         )
     for held in page.get("Contents", ()):
         size, modified = held.get("Size"), held.get("LastModified")
@@ -62,7 +62,7 @@ class Tokens:
         """Return the token of the next page.
 
         Raises:
-            Corrupt: there is none, or one that was there before: the listing would never end.
+            Corrupt: it is missing or repeated: the listing would never end.
         """
         token = page.get("NextContinuationToken")
         return str(self._advance(token)[0])
@@ -79,8 +79,8 @@ class Tokens:
     def _advance(self, *token: object) -> tuple[object, ...]:
         if not all(token) or token in self._seen:
             raise Corrupt(
-                f"{self._attempt.url}: the listing of {self._attempt.key!r} does not go on where it ended: the server "
-                "says that there is more, and not where"
+                f"{self._attempt.url}: the listing of {self._attempt.key!r} is truncated, and the server gives "
+                "no new token to continue with"
             )
         self._seen.add(token)
         return token

@@ -163,7 +163,7 @@ class S3fsBackend(Backend):
             for page in self._pages(prefix, {})
             for held in page.get("Contents", ())
             if held["Key"].startswith(self._prefix + prefix)  # not every server filters
-            if not held["Key"].endswith("/")  # what some consoles put for an empty folder is no object of ours
+            if not held["Key"].endswith("/")  # what some consoles put for an empty folder is not an object of ours
         ]
         yield from sorted(found, key=lambda entry: entry.key)
 
@@ -189,7 +189,7 @@ class S3fsBackend(Backend):
             return  # what is not there needs no removing
 
     def unfinished(self) -> Iterator[Unfinished]:
-        """Yield the multipart uploads below the root that are open. Their size is not told, and is given as 0."""
+        """Yield the multipart uploads below the root that are open. Their size is unknown, and given as 0."""
         attempt, start = self._attempt("list uploads below", ""), len(self._prefix)
         place, markers = {"Bucket": self._bucket, "Prefix": self._prefix}, Tokens(attempt)
         while True:
@@ -207,7 +207,7 @@ class S3fsBackend(Backend):
         attempt = self._attempt("abort the upload of", upload.key)
         at = {**self._at(upload.key), "UploadId": upload.upload}
         once = partial(self._calls.request, "abort_multipart_upload", attempt, **at)
-        with suppress(ObjectNotFound):  # somebody else was faster
+        with suppress(ObjectNotFound):  # another process removed it
             self._calls.run(self._calls.repeated(once), Pulse(), attempt)
 
     def traits(self, *, probes: bool) -> Iterator[Trait]:
@@ -364,7 +364,7 @@ def _condition(when: Precondition) -> dict[str, str]:
 def _version(answer: Mapping[str, Any], attempt: Attempt) -> Version:
     etag = answer.get("ETag")
     if not etag:
-        raise ConditionsUnsupported(f"{attempt.url}: the server gives {attempt.key!r} no ETag, so no version")
+        raise ConditionsUnsupported(f"{attempt.url}: the server returned no ETag for {attempt.key!r}")
     return Version(etag)
 
 

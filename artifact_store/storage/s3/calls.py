@@ -23,7 +23,7 @@ from artifact_store.errors import (
     InvalidOption,
     Unreachable,
 )
-from artifact_store.storage.fsspec.errors import NOT_MODIFIED, status_of, translate
+from artifact_store.storage.fsspec.errors import NOT_MODIFIED, status_of, translate_fsspec_error
 from artifact_store.storage.fsspec.filesystem import Recipe
 from artifact_store.storage.http import Attempt, redact
 
@@ -101,7 +101,7 @@ class Calls:
     def wait(self, future: concurrent.futures.Future[T], pulse: Pulse, attempt: Attempt, *, finish: bool = False) -> T:
         """Return the result, or cancel the call once it has stood still for ``timeout``.
 
-        Ctrl-C cancels it too, unless somebody must ``finish`` it to know what became of it.
+        Ctrl-C cancels it too, unless ``finish`` has to wait for its outcome.
         """
         pulse.beat()  # the time that our own caller took is not the server's
         try:
@@ -117,7 +117,7 @@ class Calls:
             raise
         if future.cancelled():
             raise DeadlineExceeded(
-                f"{self.url}: cannot {attempt.operation} {attempt.key!r}: nothing moved for {self.timeout:g} seconds; "
+                f"{self.url}: cannot {attempt.operation} {attempt.key!r}: no data for {self.timeout:g} seconds; "
                 "try again later, or give a longer timeout"
             )
         return future.result()
@@ -172,10 +172,10 @@ class Calls:
         except Exception as error:  # noqa: BLE001 -- botocore, aiohttp and ssl share no base class
             answered = status_of(error)
             if answered is not None and answered.number == NOT_MODIFIED:
-                trouble: Exception = NotModified()
+                failure: Exception = NotModified()
             else:
-                trouble = translate(error, attempt, self.secrets)
-        raise trouble
+                failure = translate_fsspec_error(error, attempt, self.secrets)
+        raise failure
 
     async def repeated(self, call: Callable[[], Awaitable[T]]) -> T:
         """Await ``call`` again while the server cannot be reached. Only for what does no harm twice."""
@@ -230,12 +230,12 @@ class Calls:
         filesystem = self.recipe.get()
         try:
             await filesystem.set_session()
-        except (TypeError, ValueError) as error:  # an option that nobody knows, an address that is none
-            trouble = redact(str(error), self.secrets)
+        except (TypeError, ValueError) as error:  # an unknown option, an invalid address
+            failure = redact(str(error), self.secrets)
         else:
-            trouble = ""
-        if trouble:
-            raise InvalidOption(f"{self.url}: the storage options do not make an S3 client: {trouble}")
+            failure = ""
+        if failure:
+            raise InvalidOption(f"{self.url}: the storage options do not make an S3 client: {failure}")
         client = await filesystem.get_s3(bucket)
         if client not in self._tuned:
             _ask_first_only_for_large_bodies(client)
@@ -264,7 +264,7 @@ def _asked_checksum(told: object) -> str | None:
     """Return the algorithm that the caller wants, in the spelling of the API.
 
     Raises:
-        InvalidOption: there is no such algorithm.
+        InvalidOption: the algorithm does not exist.
     """
     if told is None:
         return None

@@ -58,12 +58,12 @@ def _covers(rule: Mapping[str, Any], prefix: str) -> bool:
 
 def _lifecycle(rules: Rules | ArtifactStoreError, bucket: str, prefix: str) -> Trait:
     if isinstance(rules, ArtifactStoreError):
-        return Trait("lifecycle", "unknown", f"the lifecycle rules of the bucket could not be asked: {rules}")
+        return Trait("lifecycle", "unknown", f"the lifecycle rules of the bucket could not be read: {rules}")
     ending = _in_force(rules, prefix, _ABORT)
     days = [rule["AbortIncompleteMultipartUpload"].get("DaysAfterInitiation") for rule in ending]
     if days:
-        return Trait("lifecycle", "fine", f"uploads that nobody ends are aborted after {min(days)} days")
-    message = "no lifecycle rule aborts uploads that nobody ends: those of processes that are killed take room for ever"
+        return Trait("lifecycle", "fine", f"unfinished uploads are aborted after {min(days)} days")
+    message = "no lifecycle rule aborts unfinished uploads: those of killed processes take space for ever"
     return Trait("lifecycle", "warning", message, _to_add(bucket, rules, _ABORT))
 
 
@@ -71,13 +71,13 @@ def _versioning(ask: Ask, rules: Rules | ArtifactStoreError, bucket: str, prefix
     try:
         status = ask("get_bucket_versioning").get("Status", "")
     except ArtifactStoreError as error:
-        return Trait("versioning", "unknown", f"whether the bucket keeps versions could not be asked: {error}")
+        return Trait("versioning", "unknown", f"the versioning of the bucket could not be read: {error}")
     if status not in {"Enabled", "Suspended"}:
         return Trait("versioning", "fine", "the bucket keeps no old versions: what is deleted is gone")
     message = f"versioning is {status.lower()}: what gc removes and what a publish replaces stays as an old version"
     if not isinstance(rules, ArtifactStoreError) and _in_force(rules, prefix, _EXPIRE):
         return Trait("versioning", "fine", f"{message}, until a lifecycle rule lets it expire")
-    message = f"{message}, and is paid for, until somebody removes it"
+    message = f"{message}, and is paid for, until it is removed"
     return Trait("versioning", "warning", message, _to_add(bucket, rules, _ABORT, _EXPIRE))
 
 
@@ -87,7 +87,7 @@ def _object_lock(ask: Ask) -> Trait:
     except NotFound:
         return Trait("object-lock", "fine", "no Object Lock: what is deleted can be removed")
     except ArtifactStoreError as error:
-        return Trait("object-lock", "unknown", f"whether the bucket has an Object Lock could not be asked: {error}")
+        return Trait("object-lock", "unknown", f"the Object Lock of the bucket could not be read: {error}")
     if held.get("ObjectLockEnabled") != "Enabled":
         return Trait("object-lock", "fine", "no Object Lock: what is deleted can be removed")
     kept = held.get("Rule", {}).get("DefaultRetention")

@@ -78,7 +78,7 @@ class Upload:
         try:
             self._name_it(self._calls.wait(future, self._pulse, self._unconditional, finish=True))
         except BaseException:
-            # interrupted while the server was opening it: learn its id, or nobody could ever abort it
+            # interrupted while the server was opening it: learn its id, which aborting needs
             concurrent.futures.wait([future], timeout=_TIDY_WITHIN)
             if future.done() and not future.cancelled() and future.exception() is None:
                 self._name_it(future.result())

@@ -20,7 +20,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from torch import nn
 
 from artifact_store import TorchState
-from artifact_store.codecs.sb3.policy import SB3Codec, describe
+from artifact_store.codecs.sb3.policy import SB3Codec, describe_algorithm
 from artifact_store.codecs.sb3.vecnormalize import ObservationNormalizer, RunningStatistics, VecNormalizeCodec
 from artifact_store.codecs.torch.state import TorchStateCodec
 from artifact_store.testing import CodecSuite
@@ -171,7 +171,7 @@ class AlgorithmSuite(CodecSuite):
         return SB3Codec()
 
     def equal(self, one: Any, other: Any) -> bool:
-        mine, theirs = describe(one), describe(other)
+        mine, theirs = describe_algorithm(one), describe_algorithm(other)
         plain = [field.name for field in dataclasses.fields(mine) if field.name not in {"parameters", "variables"}]
         assert [name for name in plain if getattr(mine, name) != getattr(theirs, name)] == []
         assert same(mine.parameters, theirs.parameters)

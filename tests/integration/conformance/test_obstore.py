@@ -292,7 +292,7 @@ class TestTrouble:
             lambda: backend.put_file("k", pieces(bytes(9 * MIB)), size=9 * MIB, when=Always()),
             lambda: backend.delete("k"),
         ):
-            with pytest.raises(AccessDenied, match="no right"):
+            with pytest.raises(AccessDenied, match="do not have the permission"):
                 call()
 
     def test_a_folder_made_by_a_console_is_no_object(self, moto: MotoServer, moto_prefix: str) -> None:

@@ -234,7 +234,7 @@ def test_a_folder_that_is_somebody_elses_is_reported_when_it_cannot_be_mended(
     monkeypatch.setattr(os, "fchmod", refuse)
     applied = folder.doctor().repair().apply()
     assert not applied.ok
-    assert "whoever owns it can" in str(applied.problems[0].error)
+    assert "only the owner can" in str(applied.problems[0].error)
 
 
 def test_a_network_mount_is_told_and_repairs_are_not_tried(

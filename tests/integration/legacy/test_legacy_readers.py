@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from artifact_store.codecs.lightgbm.sklearn import LightGBMSklearnCodec
-from artifact_store.codecs.sb3.policy import build as build_sb3
+from artifact_store.codecs.sb3.policy import build_algorithm as build_sb3
 from artifact_store.errors import Corrupt, InvalidOption, RiskRefused
 from artifact_store.legacy.formats import lightgbm_child
 from artifact_store.legacy.formats.checkpoint import read_checkpoint, read_torch

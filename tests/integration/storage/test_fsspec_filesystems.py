@@ -33,7 +33,7 @@ from artifact_store.errors import (
 )
 from artifact_store.storage.base import Always, Backend, IfAbsent, IfVersion, Version
 from artifact_store.storage.fsspec.backend import FsspecBackend, open_filesystem
-from artifact_store.storage.fsspec.errors import translate
+from artifact_store.storage.fsspec.errors import translate_fsspec_error
 from artifact_store.storage.http import Attempt
 from artifact_store.storage.s3.backend import S3fsBackend
 from artifact_store.testing.backend_suite import run_in_a_fork
@@ -373,7 +373,7 @@ class GoogleLike(Exception):
 def test_a_status_tells_more_than_a_type(foreign: Exception, expected: type[ArtifactStoreError]):
     outer = OSError(22, "Invalid argument")
     outer.__cause__ = foreign
-    ours = translate(outer, Attempt("read", "k", "az://container"), [MARKER])
+    ours = translate_fsspec_error(outer, Attempt("read", "k", "az://container"), [MARKER])
     assert isinstance(ours, expected)
     assert MARKER not in str(ours) + str(ours.__cause__)
 

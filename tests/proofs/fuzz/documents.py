@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from artifact_store.canonical import canonical, checksum, parse
+from artifact_store.canonical import canonical, checksum, parse_json
 from artifact_store.core.documents import Document
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest
@@ -75,9 +75,9 @@ def _run_id(run: Manifest) -> Any:
 def read(data: bytes) -> str:
     """Decode the bytes, and what they would be with a checksum that fits."""
     parse_notes("metadata.json", data)
-    value = parse(data, limit=_LIMIT, what="it")
+    value = parse_json(data, limit=_LIMIT, what="it")
     again = canonical(value)
-    assert canonical(parse(again, limit=2 * _LIMIT, what="it")) == again
+    assert canonical(parse_json(again, limit=2 * _LIMIT, what="it")) == again
     for reader in (_read_bundle, _read_statement):
         _quietly(lambda reader=reader: reader(data))  # type: ignore[misc]
     if not isinstance(value, dict):

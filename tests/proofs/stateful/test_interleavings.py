@@ -29,7 +29,7 @@ from artifact_store.core import keys
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Pointer
-from artifact_store.core.policy import Always
+from artifact_store.core.policy import PublishAlways
 from artifact_store.core.references import RunRef
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import ArtifactStoreError
@@ -79,7 +79,7 @@ def manifest_of(run_id):
 def promoter(run_id, alias=ALIAS):
     def work(actor):
         context = actor.context
-        return promote.promote(context, alias, manifest_of(run_id), Always(), context.publish_info())
+        return promote.promote(context, alias, manifest_of(run_id), PublishAlways(), context.publish_info())
 
     return work
 
@@ -96,7 +96,7 @@ def saver(actor):
     context = actor.context
     manifest = publish.commit(context.records, manifest_of(C))
     seen = context.records.pointer(KEY, ALIAS)
-    return publish.publish(context, ALIAS, manifest, Always(), context.publish_info(), seen=seen)
+    return publish.publish(context, ALIAS, manifest, PublishAlways(), context.publish_info(), seen=seen)
 
 
 def deleter(run_id):
