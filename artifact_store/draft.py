@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from artifact_store import proof
+from artifact_store import save_checks
 from artifact_store.canonical import canonical
 from artifact_store.core import keys
 from artifact_store.core.codec import KnowsCategories, KnowsInputs, check_categories, check_inputs, libraries_of
@@ -27,9 +27,9 @@ from artifact_store.ops import lineage, opening, probe, signing
 from artifact_store.ops.context import Context
 from artifact_store.publication import Publication
 from artifact_store.run import Example, Run
+from artifact_store.run_provenance import Surroundings
 from artifact_store.saving import Saving
 from artifact_store.storage.home import at_home
-from artifact_store.surroundings import Surroundings
 
 
 class Draft:
@@ -261,7 +261,7 @@ class Draft:
         said = {**fields, **self._surroundings.said(), "store_id": "", "files": (), "components": {}}
         check_writable(Manifest, said, f"what {self.key.display_name} is given")
         if self._has_example:
-            proof.repeat_example(self._context, fields, self._components, self._directory)
+            save_checks.repeat_example(self._context, fields, self._components, self._directory)
         (self._directory / keys.METADATA).write_bytes(canonical(summary(fields, self.features)))
         return self._freeze()
 

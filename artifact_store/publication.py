@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from artifact_store import proof
+from artifact_store import save_checks
 from artifact_store.core import keys, symbols
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest
@@ -65,7 +65,7 @@ class Publication:
             return self._publish(run.manifest, seen, reason)
         run.published = Published(None, "its validation was cut short")
         try:
-            validation = proof.prove(self.context, run.manifest)
+            validation = save_checks.prove(self.context, run.manifest)
         except ArtifactStoreError as error:  # the storage does not answer: this says nothing about the run
             return Published(None, f"it could not be validated: {error}; promote it when it could", error)
         except BaseException as error:

@@ -20,8 +20,8 @@ from artifact_store.ops import opening, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import SeenPointer
 from artifact_store.publication import Publication
+from artifact_store.run_provenance import Surroundings
 from artifact_store.storage.transfer import Destination, upload
-from artifact_store.surroundings import Surroundings
 
 
 @dataclass(frozen=True, slots=True)

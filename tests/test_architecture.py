@@ -33,7 +33,7 @@ LAYERS = (
     {"core"},
     {"storage", "codecs"},
     {"ops"},
-    {"run", "draft", "proof", "publication", "saving", "surroundings"},
+    {"run", "draft", "save_checks", "publication", "saving", "run_provenance"},
     {"legacy", "doctor"},
     {"reader"},  # the part of the façade that reads
     {"store"},
@@ -41,11 +41,11 @@ LAYERS = (
 )
 HANDLES = {
     "draft",
-    "proof",
+    "save_checks",
     "publication",
     "run",
     "saving",
-    "surroundings",
+    "run_provenance",
 }  # a run, and how one comes about: one layer, no cycles
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 BY_NAME = {
@@ -68,9 +68,9 @@ NEVER_AT_IMPORT = {
 
 # Each foreign library has one module that imports it. Where there are more, the reason stands beside them.
 OWNERS = {
-    "aiobotocore": {"storage/s3/session.py"},
+    "aiobotocore": {"storage/s3fs/session.py"},
     "botocore": {
-        "storage/s3/calls.py",  # the handler that costs s3fs a round trip
+        "storage/s3fs/calls.py",  # the handler that costs s3fs a round trip
         "storage/obstore/aws.py",  # the credentials chain, which obstore has none of
     },
     "cryptography": {"ops/keypairs.py"},
@@ -141,7 +141,7 @@ READS_ENVIRONMENT = {
 }
 SPELLS_KEYS = {
     "core/keys.py",
-    "core/mistakes.py",  # references, as people should have typed them
+    "core/reference_hints.py",  # references, as people should have typed them
 }
 SPELLS_OTHER_PATHS = {
     "storage": "joins its root and a key that it is given",

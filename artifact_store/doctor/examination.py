@@ -16,7 +16,7 @@ from artifact_store.doctor.report import Fact, Finding, Repair, Severity
 from artifact_store.errors import AccessDenied, ArtifactStoreError, FormatUnsupported, Unavailable
 from artifact_store.ops.context import Context
 from artifact_store.ops.outage import Outage
-from artifact_store.storage.conditional_write import with_retry
+from artifact_store.storage.retry import with_retry
 
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741 -- an item

@@ -15,9 +15,9 @@ from artifact_store.core import keys
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.store_record import Concurrency, StoreRecord
 from artifact_store.doctor import aliases, environment, files, objects, restore, runs
-from artifact_store.doctor.choice import read_choices
 from artifact_store.doctor.examination import Examination, Options, StorageUnreachable, shown
 from artifact_store.doctor.objects import StoreObjects
+from artifact_store.doctor.pointer_choices import read_choices
 from artifact_store.doctor.report import BY_REPAIR, SEVERITIES, Counts, Diagnosis, Finding, Repair
 from artifact_store.errors import ArtifactStoreError, Unavailable
 from artifact_store.ops import opening, probe

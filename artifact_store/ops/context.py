@@ -18,7 +18,7 @@ from artifact_store.ops.last_seen import LastSeen
 from artifact_store.ops.records import Records
 from artifact_store.storage.base import Backend
 from artifact_store.storage.cache import FileCache
-from artifact_store.storage.conditional_write import RetryPolicy
+from artifact_store.storage.retry import RetryPolicy
 from artifact_store.storage.transfer import Report, Workers
 
 

@@ -24,7 +24,7 @@ from artifact_store.ops.delete import StepResult, duration_text
 from artifact_store.ops.plan import Plan, PlanStep
 from artifact_store.ops.prune import check_span
 from artifact_store.storage.base import Entry, Unfinished
-from artifact_store.storage.conditional_write import with_retry
+from artifact_store.storage.retry import with_retry
 
 
 @dataclass(frozen=True, slots=True)

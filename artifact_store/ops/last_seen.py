@@ -22,8 +22,8 @@ from artifact_store.errors import (
     RolledBack,
 )
 from artifact_store.storage.base import IfAbsent, IfVersion, Precondition, Version
-from artifact_store.storage.conditional_write import RetryPolicy
 from artifact_store.storage.open import open_backend
+from artifact_store.storage.retry import RetryPolicy
 
 _LIMIT: Final = 64 << 10
 

@@ -19,8 +19,8 @@ from artifact_store.ops.last_seen import LastSeen
 from artifact_store.ops.provenance import parse_parts
 from artifact_store.storage.base import Backend
 from artifact_store.storage.cache import FileCache
-from artifact_store.storage.conditional_write import RetryPolicy
 from artifact_store.storage.home import at_home
+from artifact_store.storage.retry import RetryPolicy
 from artifact_store.storage.single_writer import SingleWriter
 from artifact_store.storage.transfer import Report, Workers
 

@@ -14,7 +14,7 @@ from typing import Any
 from artifact_store.core import keys
 from artifact_store.errors import AccessDenied, PreconditionFailed, Unavailable, Unreachable
 from artifact_store.storage.base import Always, Backend, IfAbsent, IfVersion, Precondition, Version
-from artifact_store.storage.conditional_write import RetryPolicy, with_retry
+from artifact_store.storage.retry import RetryPolicy, with_retry
 
 
 def try_to_write(backend: Backend, patience: RetryPolicy) -> None:

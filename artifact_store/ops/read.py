@@ -31,7 +31,7 @@ from artifact_store.errors import (
 )
 from artifact_store.ops import signing
 from artifact_store.ops.context import Context
-from artifact_store.storage.conditional_write import with_retry
+from artifact_store.storage.retry import with_retry
 from artifact_store.storage.transfer import (
     LARGE,
     Incoming,

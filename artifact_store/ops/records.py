@@ -30,7 +30,8 @@ from artifact_store.core.store_record import MAX_STORE_RECORD, StoreRecord
 from artifact_store.core.tombstone import MAX_TOMBSTONE, Tombstone
 from artifact_store.errors import ContainerNotFound, Corrupt, RunDeleted, RunNotFound
 from artifact_store.storage.base import Backend, Blob, Entry, Version
-from artifact_store.storage.conditional_write import Outcome, RetryPolicy, read_or_none, with_retry, write_settled
+from artifact_store.storage.conditional_write import Outcome, read_or_none, write_settled
+from artifact_store.storage.retry import RetryPolicy, with_retry
 
 T = TypeVar("T")
 D = TypeVar("D", bound=Manifest | Tombstone | Pointer)

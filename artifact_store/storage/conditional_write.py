@@ -13,11 +13,7 @@ Why: docs/decisions/0002-lost-replies.md
 from __future__ import annotations
 
 import enum
-import random
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable
 
 from artifact_store.errors import (
     ArtifactStoreError,
@@ -30,8 +26,7 @@ from artifact_store.errors import (
     Unavailable,
 )
 from artifact_store.storage.base import Backend, Blob, IfAbsent, IfVersion, Version
-
-T = TypeVar("T")
+from artifact_store.storage.retry import RetryPolicy
 
 
 class Observed(enum.Enum):
@@ -47,31 +42,6 @@ class Outcome(enum.Enum):
 
     WON = "our write landed"
     LOST = "our write did not land and never will"
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """How long to go on: total ``seconds``, pauses that double from ``first`` up to ``longest``, with full jitter."""
-
-    seconds: float = 60.0
-    first: float = 0.05
-    longest: float = 2.0
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-
-    def tries(self) -> Iterator[int]:
-        """Yield 0, 1, 2 … with a pause before each but the first, until the time is over."""
-        end = self.clock() + self.seconds
-        pause = self.first
-        number = 0
-        while True:
-            yield number
-            number += 1
-            wait = random.uniform(pause / 2, pause)  # noqa: S311 -- spreads writers, guards nothing
-            if self.clock() + wait >= end:
-                return
-            self.sleep(wait)
-            pause = min(pause * 2, self.longest)
 
 
 def settle(
@@ -163,18 +133,6 @@ def read_or_none(backend: Backend, key: str, *, limit: int) -> Blob | None:
         if backend.makes_root:
             return None
         raise
-
-
-def with_retry(read: Callable[[], T], patience: RetryPolicy) -> T:
-    """Repeat a read that the storage could not do for the moment, until ``patience`` is over."""
-    failure: Unavailable | None = None
-    for _ in patience.tries():
-        try:
-            return read()
-        except Unavailable as error:
-            failure = error
-    assert failure is not None
-    raise failure
 
 
 def _leaves_doubt(error: ArtifactStoreError) -> bool:

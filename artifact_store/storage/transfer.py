@@ -23,8 +23,9 @@ from artifact_store.core.files import Digest, Outgoing, Progress
 from artifact_store.core.manifest import FileEntry
 from artifact_store.errors import Conflict, DigestMismatch, InvalidInput, ObjectNotFound
 from artifact_store.storage.base import Always, Backend, IfAbsent, Precondition
-from artifact_store.storage.conditional_write import Observed, Outcome, RetryPolicy, settle, with_retry
+from artifact_store.storage.conditional_write import Observed, Outcome, settle
 from artifact_store.storage.local.errors import translated
+from artifact_store.storage.retry import RetryPolicy, with_retry
 
 PIECE = 256 << 10
 """Bytes read at a time: larger buffers only cost page faults."""

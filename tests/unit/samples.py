@@ -12,7 +12,7 @@ from artifact_store.canonical import canonical, checksum
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import CodecRecord, Component, FileEntry, Manifest, PublishIntent
 from artifact_store.ops.records import Records
-from artifact_store.storage.conditional_write import RetryPolicy
+from artifact_store.storage.retry import RetryPolicy
 
 KEY = ModelKey("gru", "BTCEUR")
 NOW = datetime(2024, 8, 16, 14, 23, 1, tzinfo=UTC)

@@ -22,7 +22,7 @@ from artifact_store.storage.fsspec.filesystem import Recipe
 from artifact_store.storage.http import Attempt, redact
 from artifact_store.storage.obstore.options import cloud_config
 from artifact_store.storage.options import StorageOptions, parse_url
-from artifact_store.storage.s3.backend import S3fsBackend
+from artifact_store.storage.s3fs.backend import S3fsBackend
 from tests.cases import each
 
 pytestmark = pytest.mark.windows

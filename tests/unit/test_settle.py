@@ -12,7 +12,8 @@ from artifact_store.errors import (
     StorageFull,
     Unreachable,
 )
-from artifact_store.storage.conditional_write import Observed, Outcome, RetryPolicy, settle, with_retry
+from artifact_store.storage.conditional_write import Observed, Outcome, settle
+from artifact_store.storage.retry import RetryPolicy, with_retry
 
 pytestmark = pytest.mark.windows
 

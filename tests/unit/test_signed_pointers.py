@@ -26,8 +26,8 @@ from artifact_store.ops.context import OpenedStore
 from artifact_store.ops.last_seen import LastSeen
 from artifact_store.ops.publish import swap
 from artifact_store.ops.records import Stored
-from artifact_store.storage.conditional_write import RetryPolicy
 from artifact_store.storage.memory import MemoryBackend
+from artifact_store.storage.retry import RetryPolicy
 from tests.keys import public, signer, strict
 from tests.unit.samples import KEY, NOW, context, manifest, resealed
 

@@ -17,9 +17,9 @@ from artifact_store.errors import (
     Unreachable,
 )
 from artifact_store.storage.base import Always, IfAbsent
-from artifact_store.storage.conditional_write import RetryPolicy
 from artifact_store.storage.exact_size import exactly
 from artifact_store.storage.memory import MemoryBackend
+from artifact_store.storage.retry import RetryPolicy
 from artifact_store.storage.transfer import (
     LARGE_AT_ONCE,
     PIECE,

@@ -38,9 +38,9 @@ from artifact_store.legacy.trees.layout import OldAlias, OldRun, Tree
 from artifact_store.legacy.trees.single_file import scan_path
 from artifact_store.ops.context import Context, OpenedStore
 from artifact_store.storage.base import Backend, Blob, Capabilities, Entry, Precondition, Version
-from artifact_store.storage.conditional_write import RetryPolicy
 from artifact_store.storage.home import at_home
 from artifact_store.storage.memory import MemoryBackend
+from artifact_store.storage.retry import RetryPolicy
 from artifact_store.storage.transfer import Workers
 
 T = TypeVar("T")

@@ -1,6 +1,6 @@
 """Any fsspec filesystem as a backend, and the way in to the ``fsspec`` engine.
 
-s3fs has conditional writes and gets them in :mod:`artifact_store.storage.s3.backend`. Every other filesystem is taken
+s3fs has conditional writes and gets them in :mod:`artifact_store.storage.s3fs.backend`. Every other filesystem is taken
 for what fsspec itself promises, which is little: no conditional writes (fsspec's ``mode="create"`` is a look and then a
 write), no fsync, and writes that a reader may see half done. So conditions are refused here, and a store works on such
 a filesystem only with ``concurrency="single-writer"``; what a reader sees half done, the hashes of the manifest find
@@ -88,7 +88,7 @@ def open_filesystem(
         recipe = Recipe(recipe.kind, {**told, **given.given})
     root = recipe.kind._strip_protocol(place.text)  # noqa: SLF001 -- the only spelling of this that fsspec has
     if _is_s3(recipe.kind):
-        from artifact_store.storage.s3.backend import S3fsBackend
+        from artifact_store.storage.s3fs.backend import S3fsBackend
 
         return S3fsBackend(recipe, root, url=place.text, timeout=timeout)
     return FsspecBackend(recipe, root, url=place.text, timeout=timeout)

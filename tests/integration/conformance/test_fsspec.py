@@ -11,7 +11,7 @@ import pytest
 from artifact_store.errors import ContainerNotFound, PreconditionFailed
 from artifact_store.storage.base import Always, Backend, IfAbsent, IfVersion
 from artifact_store.storage.fsspec.backend import FsspecBackend, open_filesystem
-from artifact_store.storage.s3.backend import S3fsBackend
+from artifact_store.storage.s3fs.backend import S3fsBackend
 from artifact_store.testing import BackendSuite
 from artifact_store.testing.backend_suite import MIB
 from tests.servers import ADMIN, MotoServer, S3Server, SeaweedServer

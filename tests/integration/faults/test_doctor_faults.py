@@ -18,8 +18,8 @@ from artifact_store.core.tombstone import Tombstone
 from artifact_store.doctor.report import CODES
 from artifact_store.errors import OutcomeUnknown
 from artifact_store.storage.base import Always, Unfinished
-from artifact_store.storage.conditional_write import RetryPolicy
 from artifact_store.storage.memory import MemoryBackend
+from artifact_store.storage.retry import RetryPolicy
 from artifact_store.testing import Faults, FaultyBackend
 from tests import invariants
 from tests.integration.faults import worlds

@@ -7,8 +7,8 @@ from typing import ClassVar
 import pytest
 
 from artifact_store import ArtifactStore
-from artifact_store.storage.conditional_write import RetryPolicy
 from artifact_store.storage.memory import MemoryBackend
+from artifact_store.storage.retry import RetryPolicy
 from artifact_store.testing import FaultyBackend, SimulatedCrash
 from tests.proofs.stateful.stepping import Inline
 

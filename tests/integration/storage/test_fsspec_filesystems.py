@@ -35,7 +35,7 @@ from artifact_store.storage.base import Always, Backend, IfAbsent, IfVersion, Ve
 from artifact_store.storage.fsspec.backend import FsspecBackend, open_filesystem
 from artifact_store.storage.fsspec.errors import translate_fsspec_error
 from artifact_store.storage.http import Attempt
-from artifact_store.storage.s3.backend import S3fsBackend
+from artifact_store.storage.s3fs.backend import S3fsBackend
 from artifact_store.testing.backend_suite import run_in_a_fork
 from tests.servers import SeaweedServer
 

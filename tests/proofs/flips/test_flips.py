@@ -21,9 +21,9 @@ from artifact_store.core.pointer import GATHERED, PublishInfo
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.ops.records import Records
 from artifact_store.storage.base import Always, Backend
-from artifact_store.storage.conditional_write import RetryPolicy
 from artifact_store.storage.local.backend import LocalBackend
 from artifact_store.storage.memory import MemoryBackend
+from artifact_store.storage.retry import RetryPolicy
 from tests.keys import signer, strict
 from tests.unit.samples import NOW
 

@@ -14,8 +14,8 @@ from artifact_store import ArtifactStore, errors
 from artifact_store.core.pointer import Pointer
 from artifact_store.core.references import RunRef
 from artifact_store.ops import resolve
-from artifact_store.storage.conditional_write import RetryPolicy
 from artifact_store.storage.open import open_backend
+from artifact_store.storage.retry import RetryPolicy
 from artifact_store.testing import Faults, FaultyBackend
 from artifact_store.testing.faulty import Operation as FaultOperation
 from tests.proofs.linear.history import End, Entry, Operation, Recorder, Rule

@@ -15,7 +15,7 @@ from typing import Any
 from artifact_store import ArtifactStore, errors
 from artifact_store.core.manifest import Manifest
 from artifact_store.ops import publish
-from artifact_store.storage.conditional_write import RetryPolicy
+from artifact_store.storage.retry import RetryPolicy
 from tests.proofs.linear.crew import KEY, open_store
 from tests.proofs.linear.places import Place, faulty
 

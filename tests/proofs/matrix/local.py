@@ -11,8 +11,8 @@ from typing import Self
 
 from artifact_store import ArtifactStore
 from artifact_store.errors import AccessDenied, StorageFull, Unavailable
-from artifact_store.storage.conditional_write import RetryPolicy
 from artifact_store.storage.local.backend import LocalBackend
+from artifact_store.storage.retry import RetryPolicy
 from tests.proofs.matrix.bench import Aim, Bench, Fault, Point, Strike, Told, Trial, examine
 from tests.proofs.matrix.disk import FaultyDisk, why_not
 from tests.proofs.matrix.memory import Clock, told

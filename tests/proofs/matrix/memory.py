@@ -12,7 +12,7 @@ from artifact_store import ArtifactStore
 from artifact_store.core import keys
 from artifact_store.errors import Corrupt, DeadlineExceeded, Unavailable
 from artifact_store.storage.base import Always, Backend, Precondition, Version
-from artifact_store.storage.conditional_write import RetryPolicy
+from artifact_store.storage.retry import RetryPolicy
 from artifact_store.testing import Faults, FaultyBackend
 from artifact_store.testing.faulty import On, Rule, _Fate
 from tests.proofs.matrix.bench import TIMEOUT, Aim, Bench, Fault, Point, Strike, Told, Trial, examine

@@ -21,8 +21,8 @@ from artifact_store.core.registry import CodecRegistry
 from artifact_store.errors import ArtifactStoreError, ObjectNotFound, RunNotFound
 from artifact_store.ops.records import Records
 from artifact_store.storage.base import Always, Backend
-from artifact_store.storage.conditional_write import RetryPolicy
 from artifact_store.storage.memory import MemoryBackend
+from artifact_store.storage.retry import RetryPolicy
 from tests import invariants
 from tests.proofs.stateful.stepping import Inline
 

@@ -21,7 +21,7 @@ from artifact_store.cli.app import app
 from artifact_store.core import keys
 from artifact_store.core.keys import ModelKey
 from artifact_store.ops.last_seen import LastSeen
-from artifact_store.storage.conditional_write import RetryPolicy
+from artifact_store.storage.retry import RetryPolicy
 from tests.hostile import zip_with
 from tests.legacy_cases import CASES
 from tests.proofs.replays.doors import KEY, in_a_draft, refused, refused_by_the_program, stays_inside

@@ -15,8 +15,8 @@ from datetime import UTC, datetime, timedelta
 
 from artifact_store.errors import ArtifactStoreError
 from artifact_store.storage.base import Backend, Capabilities, Version
-from artifact_store.storage.conditional_write import RetryPolicy
 from artifact_store.storage.memory import MemoryBackend, _Object
+from artifact_store.storage.retry import RetryPolicy
 from artifact_store.storage.transfer import Workers
 from artifact_store.testing import SimulatedCrash
 

@@ -18,7 +18,7 @@ from typing import Any, Self
 from artifact_store.errors import ArtifactStoreError, Contended, PreconditionFailed, Unavailable
 from artifact_store.storage.exact_size import exactly
 from artifact_store.storage.http import Attempt
-from artifact_store.storage.s3.calls import Body, Calls, Pulse
+from artifact_store.storage.s3fs.calls import Body, Calls, Pulse
 
 SINGLE = 8 << 20
 """Up to here a file is one PUT."""

@@ -44,10 +44,10 @@ from artifact_store.storage.base import (
 from artifact_store.storage.exact_size import wrong_size
 from artifact_store.storage.fsspec.filesystem import Recipe
 from artifact_store.storage.http import Attempt, Operation
-from artifact_store.storage.s3.answers import Tokens, check_page, length_of
-from artifact_store.storage.s3.calls import Body, Calls, NotModified, Pulse, client_settings
-from artifact_store.storage.s3.checks import bucket_traits
-from artifact_store.storage.s3.upload import SINGLE, Upload, cut, part_size
+from artifact_store.storage.s3fs.answers import Tokens, check_page, length_of
+from artifact_store.storage.s3fs.calls import Body, Calls, NotModified, Pulse, client_settings
+from artifact_store.storage.s3fs.checks import bucket_traits
+from artifact_store.storage.s3fs.upload import SINGLE, Upload, cut, part_size
 
 _RANGE = 4 << 20
 _RANGES_AHEAD = 6  # with the one that is being read: 28 MiB

@@ -248,7 +248,7 @@ def client_settings(timeout: float, given: Mapping[str, Any]) -> dict[str, Any]:
 
     No redirect is followed either. What the user gave stays as it is.
     """
-    from artifact_store.storage.s3.session import direct_session
+    from artifact_store.storage.s3fs.session import direct_session
 
     return {
         "http_session_cls": direct_session(),
