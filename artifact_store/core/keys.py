@@ -20,7 +20,8 @@ from datetime import UTC, datetime
 from typing import Final, Self, TypeVar
 
 from artifact_store.canonical import canonical, sha256
-from artifact_store.core import reference_hints, symbols
+from artifact_store.core import reference_hints as hints
+from artifact_store.core import symbols
 from artifact_store.core.grammar import COMPONENT, MODEL_TYPE, RUN_ID, WINDOWS_DEVICE
 from artifact_store.errors import InvalidName, InvalidReference
 from artifact_store.wording import brief
@@ -258,11 +259,7 @@ def parse_model_key(text: str, selector: str = "") -> ModelKey:
         InvalidReference, InvalidName: it names none. What is suggested is taken, with the selector behind it.
     """
     model_type, slash, symbol = text.partition("/")
-    mistake = (
-        reference_hints.with_symbol(model_type, symbol, selector)
-        if slash
-        else reference_hints.without_symbol(text, selector)
-    )
+    mistake = hints.with_symbol(model_type, symbol, selector) if slash else hints.without_symbol(text, selector)
     if mistake is None:
         return ModelKey(model_type, symbols.untyped(symbol) if slash else None)
     what, meant = mistake
