@@ -57,7 +57,7 @@ def corpus() -> list[bytes]:
     documents: list[Document] = [
         *(escaped, advance(None, ModelKey("gru", "BTC/USDT"), "latest", escaped, note).pointer),
         *(run, manifest(), pointers[0], pointers[3], pointers[BLOCK], pointers[-1], block),
-        *(tombstone, tombstone.sealed(note), Tombstone.never_committed(KEY, run_id=_run_id(run), note=note)),
+        *(tombstone, tombstone.sealed(note), Tombstone.never_committed(KEY, run_id=_run_id(run), info=note)),
         StoreRecord(store_id="f" * 32, created_at=NOW, concurrency="safe", probed={"local": {"create_only": True}}),
         SeenStore(url="s3://bucket/models", store_id="f" * 32),
         SeenAlias(store_id="f" * 32, ref="gru/BTCEUR@latest", seq=3, write_id="a" * 32),
