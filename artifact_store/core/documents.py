@@ -10,6 +10,7 @@ Why: docs/decisions/0006-must-understand.md
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 from collections.abc import Mapping
@@ -111,7 +112,10 @@ class Document(Value):
         return document
 
     def to_json(self) -> dict[str, Any]:
-        """Return the document as JSON with its checksum, not to be changed; what was read comes back as it was read."""
+        """Return the document as JSON with its checksum, as a copy; what was read comes back as it was read."""
+        return copy.deepcopy(self._json())
+
+    def _json(self) -> dict[str, Any]:
         if self._raw is None:
             value = {"kind": self.KIND, **self.model_dump(mode="json")}
             names = self.must_be_understood()
@@ -122,10 +126,10 @@ class Document(Value):
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy, as pydantic does; one with changes is a new document, which is written as it is then."""
-        copy = super().model_copy(update=update, deep=deep)
+        made = super().model_copy(update=update, deep=deep)
         if update:
-            copy._raw = None  # noqa: SLF001 -- our own new object
-        return copy
+            made._raw = None  # noqa: SLF001 -- our own new object
+        return made
 
     def must_be_understood(self) -> list[str]:
         """Return the names of what a reader has to know so that it does not misread this document."""
@@ -140,7 +144,7 @@ class Document(Value):
 
     def to_bytes(self) -> bytes:
         """Return the canonical bytes of :meth:`to_json`."""
-        return canonical(self.to_json())
+        return canonical(self._json())
 
 
 def check_writable(kind: type[Document], fields: Mapping[str, Any], what: str) -> None:

@@ -80,6 +80,19 @@ def test_documents_are_equal_if_their_bytes_are():
     assert again.model_extra == {}
 
 
+@pytest.mark.parametrize("read", [False, True], ids=["made here", "read"])
+def test_who_changes_the_json_of_a_document_changes_no_document(read):
+    document = manifest(config={"lr": {"start": 0.1}})
+    if read:
+        document = Manifest.from_bytes(document.to_bytes(), what="it")
+    before = document.to_bytes()
+    value = document.to_json()
+    value["ref"] = "mine"
+    value["config"]["lr"]["start"] = 0.2
+    assert document.to_bytes() == before
+    assert document.to_json()["config"] == {"lr": {"start": 0.1}}
+
+
 def test_what_is_deep_is_refused_at_the_depth_at_which_it_could_not_be_read():
     for wrap in (lambda inner: [inner], lambda inner: {"a": inner}):
         value = 1
