@@ -97,9 +97,9 @@ def publish(
         PointerConflict: other writers were first each time, until the timeout.
     """
     key = manifest.key
-    conflict: PointerConflict | None = None
+    overtaken = False
     for _ in context.patience.tries():
-        if conflict is not None:
+        if overtaken:
             seen = context.records.pointer(key, alias)
         if seen is not None and info.write_id in {entry.write_id for entry in seen.value.entries}:
             return Decision(seen.value, None)
@@ -107,12 +107,11 @@ def publish(
         refusal = decide(policy, manifest, pointer, _incumbent(context.records, policy, pointer))
         if refusal is not None:
             return Decision(None, refusal)
-        try:
-            return Decision(swap(context, key, alias, manifest, info, seen=seen), None)
-        except PointerConflict as error:
-            conflict = error
-    assert conflict is not None
-    raise conflict
+        published = _swap_once(context, key, alias, manifest, info, seen=seen)
+        if published is not None:
+            return Decision(published, None)
+        overtaken = True
+    raise _conflict(context, key, alias, manifest)
 
 
 def swap(
@@ -125,9 +124,19 @@ def swap(
 
     Raises:
         Untrusted: the policy of the store does not trust the pointer that was seen; nothing was done.
-        PointerConflict: another publish came first; ``actual`` is the pointer that is there.
+        PointerConflict: another publish came first; ``actual`` is the pointer that is there, if it could be read.
         OutcomeUnknown: the write may have landed and could not be read back.
     """
+    published = _swap_once(context, key, alias, manifest, info, seen=seen)
+    if published is None:
+        raise _conflict(context, key, alias, manifest)
+    return published
+
+
+def _swap_once(
+    context: Context, key: ModelKey, alias: str, manifest: Manifest | None, info: PublishInfo, *, seen: SeenPointer
+) -> Pointer | None:
+    """Return the pointer that was published, or ``None`` if another publish came first."""
     before = None if seen is None else seen.value
     signing.check_pointer_for_publish(context, before)  # its history is carried on, and signed
     step = advance(before, key, alias, manifest, info)
@@ -139,16 +148,21 @@ def swap(
     except OutcomeUnknown as error:
         error.run_id = pointer.run_id
         raise
-    if outcome is Outcome.WON:
-        return pointer
-    found = context.records.pointer(key, alias)
+    return pointer if outcome is Outcome.WON else None
+
+
+def _conflict(context: Context, key: ModelKey, alias: str, manifest: Manifest | None) -> PointerConflict:
+    """Return the error for a publish that lost, with the pointer that is there now if that can be read."""
+    run_id = None if manifest is None else manifest.run_id
+    try:
+        found = context.records.pointer(key, alias)
+    except ArtifactStoreError as error:  # that the publish lost is certain all the same
+        text = f"{key}@{alias} moved on meanwhile, and what it names now could not be read: {error}"
+        return PointerConflict(f"{text}; look at it and decide again", run_id=run_id)
     actual = None if found is None else found.value
     now = (actual.run_id if actual is not None else None) or "no run"
-    raise PointerConflict(
-        f"{key}@{alias} moved on to {now} meanwhile; look at it and decide again",
-        actual=actual,
-        run_id=pointer.run_id,
-    )
+    text = f"{key}@{alias} moved on to {now} meanwhile; look at it and decide again"
+    return PointerConflict(text, actual=actual, run_id=run_id)
 
 
 def _archive(records: Records, block: HistoryBlock) -> None:

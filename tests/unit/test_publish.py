@@ -212,6 +212,47 @@ def test_who_is_always_beaten_gives_up_when_the_time_is_over():
     assert caught.value.actual.run_id == "20250101_000000"
 
 
+class OvertakenOnce(Overtaken):
+    """Somebody else is faster with the first write, and every read afterwards is counted."""
+
+    reads = None
+
+    def write(self, key, data, *, when):
+        if self.reads is not None:
+            return MemoryBackend.write(self, key, data, when=when)
+        try:
+            return super().write(key, data, when=when)
+        finally:
+            self.reads = 0
+
+    def read(self, key, *, limit, unless=None):
+        if self.reads is not None:
+            self.reads += 1
+        return super().read(key, limit=limit, unless=unless)
+
+
+def test_who_was_beaten_reads_the_pointer_twice_to_settle_it_and_to_decide_again():
+    backend = OvertakenOnce()
+    assert publishing(backend, manifest(), PublishAlways()).pointer.seq == 2
+    assert backend.reads == 2
+
+
+class SilentAfterwards(OvertakenOnce):
+    """Answers one more read after it was overtaken, and then none."""
+
+    def read(self, key, *, limit, unless=None):
+        found = super().read(key, limit=limit, unless=unless)
+        if (self.reads or 0) > 1:
+            raise Unreachable("away")
+        return found
+
+
+def test_a_lost_publish_is_a_conflict_though_it_cannot_be_read_what_is_there_now():
+    with pytest.raises(PointerConflict, match="away") as caught:
+        swapping(SilentAfterwards(), None, 1)
+    assert (caught.value.actual, caught.value.run_id) == (None, RUN_ID)
+
+
 def published(backend, count):
     """Publish the run so often, and return the pointer as it is read."""
     seen = None
