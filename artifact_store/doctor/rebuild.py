@@ -110,7 +110,7 @@ def find_recovery(context: Context, key: ModelKey, alias: str, *, to: Manifest |
     runs = _runs(context, key)
     is_known = bool(blocks) or any(_was_intended(run, alias) for run in runs.committed + runs.deleted)
     last = () if newest is None else newest.entries
-    question = next(_questions(context, alias, runs, last), "") if runs.committed else ""
+    question = next(_questions(context, alias, runs, last), "")
     if not is_known:
         question = "nothing here says that there was such an alias"
     elif runs.committed and blocks and pin is None:
@@ -197,10 +197,12 @@ def _questions(context: Context, alias: str, runs: _Runs, last: Sequence[Publish
     ``last`` are the publishes of the newest block of the archive, oldest first. That the alias was retired in a publish
     that only the lost pointer recorded cannot be excluded; of everything else one trace is enough to ask.
     """
-    if context.signer is not None or context.policy.require_signature:
+    if runs.committed and (context.signer is not None or context.policy.require_signature):
         yield "signatures are in use, and neither the archive nor a run proves what was published"
     if runs.unreadable:
         yield f"it may have named {runs.unreadable[-1]}, whose manifest cannot be read"
+    if not runs.committed:
+        return
     if len(runs.committed) > 1:
         several = len(runs.committed)
         yield f"it may have named any of {several} runs: only the pointer recorded its last promotions and rollbacks"

@@ -669,6 +669,18 @@ def test_where_no_run_is_left_the_alias_names_none(store):
 
 
 @IN_MEMORY
+def test_where_the_only_run_cannot_be_read_the_alias_is_not_retired_unasked(store):
+    """The damaged pointer may have the one copy of its manifest."""
+    run = store.save({"n": 1}, KEY)
+    many(store, run, "latest", 70)
+    put(store, manifest_of(run), b"{")
+    bad = damaged(store)
+    asked(store, f"it may have named {run.run_id}, whose manifest cannot be read")
+    assert stored(store, keys.pointer(MODEL, "latest")) == bad
+    chosen(store, store.save({"n": 2}, KEY, alias="spare", publish="never"))
+
+
+@IN_MEMORY
 def test_a_run_that_cannot_be_named_is_an_error_and_nothing_is_touched(store):
     run, two = (store.save({"n": n}, KEY) for n in range(2))
     gone = store.save({"n": 2}, KEY, publish="never")
