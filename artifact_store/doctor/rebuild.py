@@ -72,8 +72,9 @@ class Recovery:
         """The ``seq`` of the rebuilt pointer, higher than any that a reader can have seen.
 
         A pointer has at most 64 publishes, itself included, before the oldest go to the archive: so the lost one
-        was at most 64 beyond it. This client's own record of what it has seen of the alias has raised ``archived``
-        where newer blocks are missing as well. What other clients have seen of missing blocks is unknown.
+        was at most 64 beyond it. The rebuilt one has 65, and is published over at once. This client's own record of
+        what it has seen of the alias has raised ``archived`` where newer blocks are missing as well. What other
+        clients have seen of missing blocks is unknown.
         """
         return self.archived + GATHERED + 1
 
@@ -82,7 +83,7 @@ class Recovery:
         """What it comes to, in a sentence."""
         names = "no run" if self.run is None else self.run.run_id
         return (
-            f"rebuilt with seq {self.next_seq} it names {names}: {self.reason}; up to {GATHERED} publishes of its "
+            f"rebuilt with seq {self.next_seq + 1} it names {names}: {self.reason}; up to {GATHERED} publishes of its "
             "history are lost"
         )
 
@@ -265,8 +266,10 @@ def rebuild(context: Context, key: ModelKey, alias: str, *, to: Manifest | None 
     pointer = _next(context, key, alias, found, info)
     if _swap(context, key, alias, found.seen, pointer) is Outcome.LOST:
         return StepResult("kept", "another writer was faster")
-    if found.run is not None and promote.stored_manifest(context, found.run.key, found.run.run_id) is None:
-        _retire(context, key, alias, pointer, replace(info, write_id=context.new_write_id()))
+    gone = found.run is not None and promote.stored_manifest(context, key, found.run.run_id) is None
+    again = replace(info, write_id=context.new_write_id())
+    _publish_over(context, key, alias, pointer, None if gone else found.run, again)
+    if gone:
         return StepResult("rebuilt", "it names no run: the one that it should name was deleted at this moment")
     return StepResult("rebuilt", found.message)
 
@@ -324,12 +327,17 @@ def _swap(context: Context, key: ModelKey, alias: str, seen: Stored[bytes] | Non
     )
 
 
-def _retire(context: Context, key: ModelKey, alias: str, pointer: Pointer, info: PublishInfo) -> None:
-    """Publish that the alias names no run, unless another publish came in between."""
+def _publish_over(
+    context: Context, key: ModelKey, alias: str, pointer: Pointer, run: Manifest | None, info: PublishInfo
+) -> None:
+    """Publish over the rebuilt pointer what it names, or no run, unless another publish came in between.
+
+    That moves the oldest of the lost publishes to the archive, by which the ``seq`` of a second repair is chosen.
+    """
     seen = context.records.pointer(key, alias)
     if seen is None or seen.value.write_id != pointer.write_id:
         return
     try:
-        publish.swap(context, key, alias, None, info, seen=seen)
+        publish.swap(context, key, alias, run, info, seen=seen)
     except PointerConflict:
         return

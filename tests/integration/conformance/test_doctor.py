@@ -11,7 +11,7 @@ from artifact_store import ArtifactStore, errors
 from artifact_store.canonical import sha256
 from artifact_store.core import keys
 from artifact_store.core.keys import ModelKey, RunId
-from artifact_store.core.pointer import BLOCK, PublishInfo, advance
+from artifact_store.core.pointer import BLOCK, HistoryBlock, PublishInfo, advance
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.doctor.report import CODES, SEVERITIES
 from artifact_store.storage.base import Always
@@ -488,14 +488,16 @@ def rebuilt(store, open_store, how, count):
     repaired(store, "rebuilt")
     past = open_store().history(KEY)
     archived = BLOCK * len(blocks)
-    assert [entry.seq for entry in past] == list(range(1, archived + 66))
+    assert [entry.seq for entry in past] == list(range(1, archived + 67))
     assert past[-1].seq > pointer.seq
-    assert past[-1].run_id == run.run_id
-    assert past[-1].reason == "rebuilt: it is the only run that is left"
+    said = (run.run_id, "rebuilt: it is the only run that is left")
+    assert [(entry.run_id, entry.reason) for entry in past[-2:]] == [said, said]
     assert past[:archived] == [entry for block in blocks for entry in block.entries]
-    assert {(entry.run_id, entry.reason) for entry in past[archived:-1]} == {(None, "lost with the damaged pointer")}
+    assert {(entry.run_id, entry.reason) for entry in past[archived:-2]} == {(None, "lost with the damaged pointer")}
     pinned = sha256(stored(store, keys.history_block(run.key, "latest", blocks[-1].last_seq))) if blocks else None
-    assert open_store().aliases(KEY)["latest"].archive == pinned
+    lost = stored(store, keys.history_block(run.key, "latest", archived + BLOCK))
+    assert HistoryBlock.from_bytes(lost, what="it").previous == pinned
+    assert open_store().aliases(KEY)["latest"].archive == sha256(lost)
     other = store.save({"n": 0}, KEY, publish="never")
     again = open_store().promote(other, "latest")
     assert again.seq == past[-1].seq + 1
@@ -747,7 +749,7 @@ def test_a_signed_pointer_is_rebuilt_only_by_who_signs_and_names_only_what_is_si
     assert [isinstance(problem.error, errors.Untrusted) for problem in applied.problems] == [True]
     pointer = chosen(owner, run)
     assert pointer.seq > 41
-    assert all(entry.run_id is None for entry in pointer.history)
+    assert all(entry.run_id is None for entry in pointer.history[:-1])
     reader = open_store(policy=strict("a"))
     assert reader.load(KEY) == {"n": 1}
     healthy(owner)
@@ -767,9 +769,29 @@ def test_the_seq_never_goes_back_behind_what_this_client_has_seen(store, open_st
     damaged(store)
     now = chosen(owner, run)
     assert (pointer.seq, now.seq > count) == (count, True)
-    assert now.archived == pointer.archived
+    assert now.archived == pointer.archived + BLOCK
     assert owner.load(KEY) == {"n": 1}
     assert owner.promote(run, "latest").seq == now.seq + 1
+
+
+@IN_MEMORY
+@pytest.mark.parametrize("count", [1, 70])
+def test_a_pointer_that_is_damaged_twice_is_rebuilt_with_a_higher_seq_each_time(store, open_store, tmp_path, count):
+    """Other clients have seen the first rebuilt pointer, and would refuse another one with the same ``seq``."""
+    owner = open_store(signer=signer("a"))
+    run = owner.save({"n": 1}, KEY)
+    for _ in range(count - 1):
+        owner.promote(run, "latest")
+    reader = open_store(policy=strict("a"), state=tmp_path / "seen")
+    before = 0
+    for _ in range(3):
+        damaged(store)
+        now = chosen(owner, run)
+        assert now.seq > before
+        assert reader.load(KEY) == {"n": 1}
+        before = now.seq
+    assert [entry.seq for entry in owner.history(KEY)] == list(range(1, before + 1))
+    healthy(owner)
 
 
 @IN_MEMORY
