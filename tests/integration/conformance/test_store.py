@@ -393,7 +393,7 @@ def test_a_run_of_another_model_or_store_is_not_promoted(store, open_store, tmp_
     with pytest.raises(errors.InvalidName):
         store.promote(run, "manifest")
     store.save({"n": 2}, "gru/ETHEUR")
-    with pytest.raises(errors.Conflict, match="no run of gru/ETHEUR"):
+    with pytest.raises(errors.Conflict, match="not a run of gru/ETHEUR"):
         store.rollback("gru/ETHEUR", to=run)
 
 

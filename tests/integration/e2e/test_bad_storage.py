@@ -133,7 +133,7 @@ def test_making_a_store_does_no_input_or_output(tmp_path):
 @pytest.mark.windows
 def test_a_root_that_is_a_file_is_no_place_for_a_store(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(errors.NotAStore, match="no folder"):
+    with pytest.raises(errors.NotAStore, match="is not a folder"):
         ArtifactStore(tmp_path / "file").save({"n": 1}, KEY)
     assert (tmp_path / "file").read_bytes() == b""
 
