@@ -14,6 +14,7 @@ from typing import Any
 from tools.processes import HERE, Argument, Failed, quietly, say
 
 VENV = HERE / ".venv"
+BASE_PYTHON = getattr(sys, "_base_executable", sys.executable)  # dev.py may run in the very .venv that it makes anew
 STAMP = VENV / "installed-by-dev.json"
 CONSTRAINTS = HERE / "constraints.txt"
 BUILD_TOOLS = ("pip", "hatchling", "editables")  # pip too: the one that venv brings can need twice the time
@@ -61,7 +62,7 @@ def make_venv() -> None:
     say(f"making .venv with Python {sys.version.split()[0]}")
     shutil.rmtree(VENV, ignore_errors=True)
     try:
-        quietly([sys.executable, "-m", "venv", VENV])
+        quietly([BASE_PYTHON, "-m", "venv", VENV])
     except Failed as error:
         shutil.rmtree(VENV, ignore_errors=True)
         raise Failed(f"{error}\nOn Debian and Ubuntu: apt-get install python3-venv") from error
