@@ -102,14 +102,14 @@ def test_an_error_after_the_publish_is_found_out(monkeypatch):
 
 
 def test_a_publish_that_is_made_twice_is_found_out(monkeypatch):
-    swap = publish.swap
+    swap_once = publish._swap_once
 
-    def twice(context, key, alias, manifest, note, *, seen):
-        swap(context, key, alias, manifest, note, seen=seen)
+    def twice(context, key, alias, manifest, info, *, seen):
+        swap_once(context, key, alias, manifest, info, seen=seen)
         again = context.records.pointer(key, alias)
-        return swap(context, key, alias, manifest, replace(note, write_id="f" * 32), seen=again)
+        return swap_once(context, key, alias, manifest, replace(info, write_id="f" * 32), seen=again)
 
-    monkeypatch.setattr(publish, "swap", twice)
+    monkeypatch.setattr(publish, "_swap_once", twice)
     assert any("false success" in found for found in verdict("promote", "slow", POINTER).violations)
 
 
