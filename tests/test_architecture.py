@@ -457,6 +457,53 @@ class TestPublicNames:
         assert re.search(rf"^## \[?{re.escape(artifact_store.__version__)}\b", changelog, re.MULTILINE)
 
 
+WRITES_PROBES = {"ops/probe.py", "doctor/environment.py"}  # throw-away objects, which are no documents
+TWICE_IN_THE_MODELS = {
+    "GRUTrainer",  # the old pipeline's class, over the family's own
+    "LightGBMTrainer",  # the same
+}
+
+
+class TestDocuments:
+    def test_records_alone_read_and_write_them(self) -> None:
+        places = {"ops/records.py", *WRITES_PROBES}
+        none(
+            f"{module.at(node.lineno)} {ast.unparse(node.func)}"
+            for module in MODULES
+            if module.room not in {"storage", "testing"} and module.path not in places
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.Call) and re.search(r"\bbackend\.(read|write)$", dotted(node.func))
+        )
+
+    def test_no_function_of_the_protocol_sends_or_looks_by_itself(self) -> None:
+        none(
+            f"{module.at(node.lineno)} {node.name}"
+            for module in MODULES
+            if module.room not in {"storage", "testing"}
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.FunctionDef) and node.name in {"look", "send"}
+        )
+
+
+class TestNames:
+    @pytest.mark.parametrize(("modules", "allowed"), [(MODULES, set()), (MODELS, TWICE_IN_THE_MODELS)])
+    def test_a_public_name_means_one_thing(self, modules: list[Module], allowed: set[str]) -> None:
+        places: dict[str, list[str]] = {}
+        for module in modules:
+            for node in module.tree.body:
+                if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                    places.setdefault(node.name, []).append(module.at(node.lineno))
+        none(f"{name}: {', '.join(found)}" for name, found in places.items() if len(found) > 1 and name not in allowed)
+
+    def test_no_function_is_a_stub(self) -> None:
+        none(
+            module.at(node.lineno)
+            for module in MODULES
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.Raise) and "NotImplementedError" in ast.unparse(node)
+        )
+
+
 class TestHouseRules:
     def test_modules_stay_short(self) -> None:
         everywhere = [*MODULES, *MODELS]

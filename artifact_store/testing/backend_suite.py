@@ -74,8 +74,7 @@ class BackendSuite(ConditionTests, FileTests):
     @pytest.fixture
     def backend(self) -> Backend:
         """Return the backend to be tested, on a root that exists and is empty."""
-        message = f"{type(self).__name__} has to define a fixture named 'backend'"
-        raise NotImplementedError(message)
+        pytest.fail(f"{type(self).__name__} has to define a fixture named 'backend'")
 
     @pytest.fixture
     def other(self, backend: Backend) -> Backend:
