@@ -34,12 +34,13 @@ WHEEL_TESTS = (  # what a wheel could lack: modules, data files, entry points, t
     "tests/integration/e2e/test_documentation.py",
 )
 
+SUITE = ("tests/test_architecture.py", "tests/unit", "tests/integration")  # `prove` runs tests/proofs
 COVERED = ("core", "features", "canonical", "errors", "wording")  # the unit tests alone reach every line and branch
 NIGHTLY = "nightly"
 
 PROOFS = {
     NIGHTLY: ("pytest", "all cases of all tests, with the many examples of Hypothesis, every secret watched"),
-    "slice": ("pytest", "another seeded slice of the tests of proofs; --seed N repeats one"),
+    "slice": ("pytest", "a seeded slice of tests/proofs, another each time; --seed N repeats one"),
     "faults": ("tests.proofs.matrix", "every fault at every step of every operation, on every backend"),
     "races": ("tests.proofs.linear", "many writers, three faults in ten, and a checker of what they were told"),
     "publishes": (
@@ -164,6 +165,7 @@ def test(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         "--cov-unit",
     ]
     command += ["--cov-report=", *chosen(options), *["--color=yes"] * sys.stdout.isatty()]
+    command += ["tests"] if options.nightly else SUITE
     summary = ""
 
     def suite() -> str | None:

@@ -16,6 +16,7 @@ import typing
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -230,6 +231,7 @@ MODULES = parsed(PACKAGE, "artifact_store")
 MODELS = parsed(CHECKOUT / "models" / "artifact_models", "artifact_models")
 IMPORTS: dict[str, list[Import]] = {}
 NAMES = {module.name for module in MODULES}
+EVERY_NAME = NAMES | {module.name for module in MODELS}
 
 
 def imports(module: Module) -> list[Import]:
@@ -253,7 +255,7 @@ def _targets(module: Module, node: ast.AST) -> Iterator[str]:
             yield from (alias.name for alias in names)
         case ast.ImportFrom(module=source, names=names, level=level):
             base = _absolute(module, source, level)
-            yield from (whole if (whole := f"{base}.{alias.name}") in NAMES else base for alias in names)
+            yield from (whole if (whole := f"{base}.{alias.name}") in EVERY_NAME else base for alias in names)
         case ast.Call(args=[ast.Constant(value=str(name)), *_], func=function) if dotted(function) in BY_NAME:
             yield name
         case ast.Constant(value=str(text)) if text in NAMES - GROUPS - {"artifact_store"}:
@@ -483,6 +485,33 @@ class TestDocuments:
             for node in ast.walk(module.tree)
             if isinstance(node, ast.FunctionDef) and node.name in {"look", "send"}
         )
+
+
+PLUGINS = (*GROUPS, "artifact_models.families")
+FAR_FROM_ITS_USER: dict[str, str] = {}
+
+
+class TestRooms:
+    """A module that one other alone uses lies in its folder.
+
+    Two kinds of modules are used from outside of their folder by their nature: a door, which imports others of its
+    folder and through which that is reached, and what an entry point names.
+    """
+
+    @pytest.mark.parametrize("modules", [MODULES, MODELS], ids=["artifact_store", "artifact_models"])
+    def test_it_lies_beside_its_user_or_has_a_reason(self, modules: list[Module]) -> None:
+        named = {point.value.partition(":")[0] for group in PLUGINS for point in entry_points(group=group)}
+        folder = {module.name: module.path.rpartition("/")[0] for module in modules}
+        used = {m.name: {found.target for found in imports(m)} & folder.keys() - {m.name} for m in modules}
+        found = []
+        for module in modules:
+            users = [name for name in used if module.name in used[name]]
+            door = any(folder[name] == folder[module.name] for name in used[module.name])
+            if len(users) != 1 or door or module.name in named or module.path.endswith("__init__.py"):
+                continue
+            if folder[users[0]] != folder[module.name] and module.path not in FAR_FROM_ITS_USER:
+                found.append(f"{module.path} is used by {users[0]} alone")
+        none(found)
 
 
 class TestNames:

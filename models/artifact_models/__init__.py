@@ -21,9 +21,13 @@ from artifact_models.families import adapter_class, load_adapter
 if TYPE_CHECKING:
     from artifact_models.gbm.adapter import LightGBMAdapter
     from artifact_models.gru.adapter import GRUAdapter
-    from artifact_models.pipeline.trader import UnifiedPaperTrader
-    from artifact_models.pipeline.trainers import GRUTrainer, LightGBMTrainer, PPOTrainer
-    from artifact_models.pipeline.validation import validate_model_artifacts
+    from artifact_models.pipeline import (
+        GRUTrainer,
+        LightGBMTrainer,
+        PPOTrainer,
+        UnifiedPaperTrader,
+        validate_model_artifacts,
+    )
     from artifact_models.ppo.adapter import PPOAdapter
 
 __version__ = "0.1.0"
@@ -43,13 +47,7 @@ __all__ = [
 ]
 
 _LAZY = {"GRUAdapter": "gru", "LightGBMAdapter": "lightgbm", "PPOAdapter": "ppo"}
-_PIPELINE = {
-    "GRUTrainer": "trainers",
-    "LightGBMTrainer": "trainers",
-    "PPOTrainer": "trainers",
-    "UnifiedPaperTrader": "trader",
-    "validate_model_artifacts": "validation",
-}
+_PIPELINE = {"GRUTrainer", "LightGBMTrainer", "PPOTrainer", "UnifiedPaperTrader", "validate_model_artifacts"}
 
 
 def __getattr__(name: str) -> Any:
@@ -57,5 +55,5 @@ def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return adapter_class(_LAZY[name])
     if name in _PIPELINE:
-        return getattr(import_module(f"artifact_models.pipeline.{_PIPELINE[name]}"), name)
+        return getattr(import_module("artifact_models.pipeline"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

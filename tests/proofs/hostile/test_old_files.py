@@ -118,7 +118,7 @@ import json, sys
 from pathlib import Path
 import joblib, lightgbm, sklearn.preprocessing, stable_baselines3, torch
 from tests.legacy_cases import CASES
-from tests.integration.legacy.test_legacy_hostile import CORPUS, READERS
+from tests.proofs.hostile.test_old_files import CORPUS, READERS
 from artifact_store.errors import Corrupt, RiskRefused
 from artifact_store.legacy.pickle_reader.limits import LIMITS
 

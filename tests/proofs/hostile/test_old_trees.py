@@ -19,7 +19,7 @@ from tests.legacy_cases import CASES
 from tests.legacy_forward import check
 from tests.watched import Watched, nothing_unpickled
 
-pytestmark = pytest.mark.xdist_group("test_legacy_hostile")  # its fixtures take long
+pytestmark = pytest.mark.xdist_group("hostile_trees")  # its fixtures take long
 
 RUN_ID = "20240816_142301"
 SOUND = {"gru": "gru_full_selected", "lightgbm": "lgbm_frame_selected", "ppo": "ppo_vecnorm_box"}

@@ -10,7 +10,7 @@ from artifact_store import ArtifactStore, errors
 from artifact_store.core import keys
 from artifact_store.core.keys import ModelKey, RunId
 from tests import invariants
-from tests.integration.e2e.test_processes import dying
+from tests.proofs.kills.test_processes import dying
 from tests.worker import CRASHED, DELETED, KEY, OLDEST
 
 NEWER = ["20240104_000000", "20240105_000000", "20240106_000000"]
