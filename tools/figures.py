@@ -1,8 +1,8 @@
 """Figures of the shape of a checkout: ``python tools/figures.py [--json] [CHECKOUT]``; ``--json`` names every place.
 
 Lines are those of ``.py`` files. Imports are all of a module's: at its top, in functions, and for types only. Of the
-layout it knows ``artifact_store``, ``models/artifact_models``, ``tools/windows``, and the rooms ``storage`` and
-``testing``, which implement backends and are not judged as users of one.
+layout it knows ``artifact_store``, ``models/artifact_models``, both ``pyproject.toml`` (what an entry point names has a
+user more), ``tools/windows``, and the rooms ``storage`` and ``testing``, which are not judged as users of a backend.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 WORDS = re.compile(r"\b(is\s+none|nobody|somebody|whoever)\b", re.IGNORECASE)
-STUB = r"raise NotImplementedError.*"
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 # Prints which files an import loads and, by thread, which functions a manifest reaches in the second save of a store
@@ -105,10 +104,11 @@ def circles(graph: dict[str, set[str]]) -> list[str]:
     return [" ".join(sorted(group)) for group in groups if group]
 
 
-def used_from_afar(modules: Sequence[Module], graph: dict[str, set[str]]) -> list[str]:
-    """Return the modules (not packages) that exactly one other imports, which lies in another folder."""
+def used_from_afar(modules: Sequence[Module], graph: dict[str, set[str]], named: set[str]) -> list[str]:
+    """Return the modules (not packages, nor named by entry points) with one user, which lies in another folder."""
     folder = {module.name: module.path.rpartition("/")[0] for module in modules}
-    users = {m.name: [u for u in graph if m.name in graph[u]] for m in modules if not m.path.endswith("__init__.py")}
+    judged = sorted({m.name for m in modules if not m.path.endswith("__init__.py")} - named)
+    users = {name: [user for user in graph if name in graph[user]] for name in judged}
     return [f"{name} < {by[0]}" for name, by in users.items() if len(by) == 1 and folder[by[0]] != folder[name]]
 
 
@@ -161,7 +161,9 @@ def measure(checkout: Path) -> dict[str, tuple[int, list[str]]]:
     loaded, ways = json.loads(subprocess.check_output(program, text=True))
     size = {checkout / module.path: len(module.text.splitlines()) for module in store}
     tools = [file for file in (checkout / "tools").rglob("*.py") if "windows" not in file.parts]
-    graphs = [(modules, imports(modules)) for modules in (store, models)]
+    both, graphs = (*store, *models), [(modules, imports(modules)) for modules in (store, models)]
+    pages = [*checkout.glob("pyproject.toml"), *checkout.glob("models/pyproject.toml")]
+    named = {name for page in pages for name in re.findall(r'= "([\w.]+):\w+"', page.read_text("utf-8"))}
     found: dict[str, list[str]] = {
         "modules loaded by import artifact_store": sorted(loaded),
         "modules that pass documents' keys to a backend": [m.name for m in clients if document_accesses(m)],
@@ -171,10 +173,10 @@ def measure(checkout: Path) -> dict[str, tuple[int, list[str]]]:
         "import circles": [circle for _, graph in graphs for circle in circles(graph)],
         "functions look and send outside storage": [at for m in clients for at in functions(m, "look|send")],
         "functions that only raise NotImplementedError": [
-            at for m in (*store, *models) for at in functions(m, body=STUB)
+            at for m in both for at in functions(m, body="raise NotImplementedError.*")
         ],
-        "modules with one user, in another folder": [at for graph in graphs for at in used_from_afar(*graph)],
-        "is none, nobody, somebody, whoever": [at for m in (*store, *models) for at in words(m)],
+        "modules with one user, in another folder": [at for graph in graphs for at in used_from_afar(*graph, named)],
+        "is none, nobody, somebody, whoever": [at for m in both for at in words(m)],
     }
     for title, taken in ("as argument", {True}), ("as argument, self or closure", {True, False}):
         way = [[(file, name) for file, name, given in stops if given in taken] for stops in ways]

@@ -74,9 +74,11 @@ FILES = {
     ),
     "artifact_store/storage/lonely.py": "def _shared(): ...\n",
     "models/artifact_models/__init__.py": "",
-    "models/artifact_models/one.py": 'import artifact_models.far.two\nclass Same: ...\nTEXT = f"{1} is none"\n',
+    "models/artifact_models/one.py": 'import artifact_models.far.two\nimport artifact_models.far.three\nclass Same: ...\nTEXT = f"{1} is none"\n',
     "models/artifact_models/far/__init__.py": "",
     "models/artifact_models/far/two.py": "class Same: ...\nsomebodys = whoevers = 1\n",
+    "models/artifact_models/far/three.py": "",
+    "models/pyproject.toml": '[project.entry-points."artifact_models.families"]\nx = "artifact_models.far.three:X"\n',
     "tools/one.py": "\n\n\n",
     "tools/windows/many.py": "\n" * 100,
 }
