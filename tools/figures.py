@@ -1,8 +1,7 @@
 """Figures of the shape of a checkout: ``python tools/figures.py [--json] [CHECKOUT]``; ``--json`` names every place.
 
-Lines are those of ``.py`` files. Imports are all of a module's: at its top, in functions, and for types only. Of the
-layout it knows ``artifact_store``, ``models/artifact_models``, both ``pyproject.toml`` (what an entry point names has a
-user more), ``tools/windows``, and the rooms ``storage`` and ``testing``, which are not judged as users of a backend.
+Lines are those of ``.py`` files. Imports are all of a module's: at its top, in functions, and for types only. What an
+entry point names has a user more. The rooms ``storage`` and ``testing`` are not judged as users of a backend.
 """
 
 from __future__ import annotations
@@ -164,6 +163,7 @@ def measure(checkout: Path) -> dict[str, tuple[int, list[str]]]:
     both, graphs = (*store, *models), [(modules, imports(modules)) for modules in (store, models)]
     pages = [*checkout.glob("pyproject.toml"), *checkout.glob("models/pyproject.toml")]
     named = {name for page in pages for name in re.findall(r'= "([\w.]+):\w+"', page.read_text("utf-8"))}
+    stub = "raise NotImplementedError.*"
     found: dict[str, list[str]] = {
         "modules loaded by import artifact_store": sorted(loaded),
         "modules that pass documents' keys to a backend": [m.name for m in clients if document_accesses(m)],
@@ -172,9 +172,7 @@ def measure(checkout: Path) -> dict[str, tuple[int, list[str]]]:
         "public names defined twice in models": defined_twice(models),
         "import circles": [circle for _, graph in graphs for circle in circles(graph)],
         "functions look and send outside storage": [at for m in clients for at in functions(m, "look|send")],
-        "functions that only raise NotImplementedError": [
-            at for m in both for at in functions(m, body="raise NotImplementedError.*")
-        ],
+        "functions that only raise NotImplementedError": [at for m in both for at in functions(m, body=stub)],
         "modules with one user, in another folder": [at for graph in graphs for at in used_from_afar(*graph, named)],
         "is none, nobody, somebody, whoever": [at for m in both for at in words(m)],
     }
