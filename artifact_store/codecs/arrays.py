@@ -7,13 +7,13 @@ same dtype, shape, memory order (C or Fortran; a view with other strides comes b
 
 from __future__ import annotations
 
-import errno
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
-from artifact_store.codecs.files import all_or_nothing, field, import_library, refuse_into, unreadable
+from artifact_store.codecs.files import all_or_nothing, field, import_library, opened, refuse_into
+from artifact_store.codecs.limits import check_stored
 from artifact_store.codecs.npy import read_npy, write_npy
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import Corrupt, NotEncodable
@@ -22,7 +22,7 @@ MAX_ENTRIES: Final = 100_000
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _LARGE = 1 << 30
 _MAX_NAME = 200
-_DAMAGE = (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError, OverflowError, KeyError)
+DAMAGE: Final = (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError, OverflowError, KeyError)
 """What the standard library raises for bytes that are not an archive, or one that it cannot read."""
 
 
@@ -70,15 +70,10 @@ class ArrayCodec:
         np = import_library("numpy", self)
         kind, count = field(options, "kind", str), field(options, "count", int)
         path = directory / f"{stem}.npz"
-        try:
-            with path.open("rb") as file:
-                arrays = _read_all(file, path.name, np)
-        except FileNotFoundError as error:
-            raise Corrupt(f"{path.name} is missing: the run is not whole") from error
-        except OSError as error:
-            if error.errno == errno.EINVAL:  # a damaged archive leads to a place before the file
-                raise Corrupt(f"{path.name} is damaged, or was written by something else: {error}") from error
-            raise unreadable(path, error) from error
+        with opened(path, *DAMAGE) as file, zipfile.ZipFile(file) as archive:
+            entries = archive.infolist()
+            _check_entries(entries, path.stat().st_size)
+            arrays = {entry.filename.removesuffix(".npy"): read_entry(archive, entry, np) for entry in entries}
         if len(arrays) != count:
             raise Corrupt(f"{path.name} holds {len(arrays)} arrays instead of {count}")
         return _assembled(kind, arrays, path.name)
@@ -126,35 +121,20 @@ def _checked_name(name: Any) -> str:
     return str(name)
 
 
-def _read_all(file: IO[bytes], what: str, np: Any) -> dict[str, Any]:
-    size = file.seek(0, 2)
-    try:
-        with zipfile.ZipFile(file) as archive:
-            entries = archive.infolist()
-            _check_entries(entries, size)
-            return {entry.filename.removesuffix(".npy"): _read_one(archive, entry, np) for entry in entries}
-    except _DAMAGE as error:
-        raise Corrupt(f"{what} is damaged, or was written by something else: {error}") from error
-
-
-def _read_one(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, np: Any) -> Any:
+def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, np: Any) -> Any:
+    """Return the array in an entry of an archive."""
     with archive.open(entry) as file:
         return read_npy(file, entry.file_size, np)
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
-    """Refuse what ``encode`` never writes, above all whatever could grow beyond the file while it is read."""
+    """Refuse what ``encode`` never writes."""
     if len(entries) > MAX_ENTRIES:
         raise ValueError(f"{len(entries):,} entries")
-    if len({entry.filename for entry in entries}) != len(entries):
-        raise ValueError("two entries have one name")
+    check_stored(entries, size)
     for entry in entries:
-        if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
-            raise ValueError(f"the entry {entry.filename!r} is compressed")
         if not entry.filename.endswith(".npy"):
             raise ValueError(f"the entry {entry.filename!r} is not an array")
-    if sum(entry.file_size for entry in entries) > size:
-        raise ValueError("the entries claim to be larger than the file")
 
 
 def _assembled(kind: str, arrays: dict[str, Any], what: str) -> Any:

@@ -5,12 +5,14 @@ Owns no format.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import shutil
 import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +20,6 @@ from artifact_store.canonical import canonical, parse_json
 from artifact_store.core.codec import JSON, Codec
 from artifact_store.errors import (
     AccessDenied,
-    ArtifactStoreError,
     CodecUnavailable,
     Corrupt,
     InvalidOption,
@@ -83,6 +84,29 @@ def all_or_nothing(directory: Path, stem: str) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def opened(path: Path, *damage: type[Exception]) -> Iterator[BufferedReader]:
+    """Open a file that ``encode`` has written. ``damage`` is what its reader raises for anything else.
+
+    Raises:
+        Corrupt: it is not there, or the body raised one of ``damage``.
+        AccessDenied, Unavailable: the operating system does not let it be read, or cannot read it now.
+    """
+    try:
+        with path.open("rb") as file:
+            yield file
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise Corrupt(f"{path.name} is missing: the run is not whole") from error
+    except (OSError, *damage) as error:
+        denied = isinstance(error, PermissionError)
+        sought = isinstance(error, OSError) and error.errno == errno.EINVAL  # damage led to a place before the file
+        if sought or (isinstance(error, damage) and not denied):
+            raise Corrupt(f"{path.name} is damaged, or was written by something else: {error}") from error
+        # Windows says "permission denied" also of a file that another program has open at the moment
+        kind = AccessDenied if denied and os.name != "nt" else Unavailable
+        raise kind(f"{path.name} cannot be read: {error}") from error
+
+
 def read_encoded(path: Path, *, limit: int | None = None) -> bytes:
     """Return what is in a file that ``encode`` has written.
 
@@ -90,23 +114,10 @@ def read_encoded(path: Path, *, limit: int | None = None) -> bytes:
         Corrupt: it is not there, or has more than ``limit`` bytes; then nothing of it was read.
         AccessDenied, Unavailable: the operating system does not let it be read, or cannot read it now.
     """
-    try:
-        if limit is not None and (size := path.stat().st_size) > limit:
+    with opened(path) as file:
+        if limit is not None and (size := os.fstat(file.fileno()).st_size) > limit:
             raise Corrupt(f"{path.name} has {size:,} bytes, more than the {limit:,} that one may have")
-        return path.read_bytes()
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise Corrupt(f"{path.name} is missing: the run is not whole") from error
-    except OSError as error:
-        raise unreadable(path, error) from error
-
-
-def unreadable(path: Path, error: OSError) -> ArtifactStoreError:
-    """Return the error for a file that the operating system did not read.
-
-    Windows says "permission denied" also of a file that another program has open at the moment.
-    """
-    denied = isinstance(error, PermissionError) and os.name != "nt"
-    return (AccessDenied if denied else Unavailable)(f"{path.name} cannot be read: {error}")
+        return file.read()
 
 
 def write_settings(path: Path, settings: Mapping[str, Any]) -> None:

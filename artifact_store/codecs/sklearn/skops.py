@@ -20,8 +20,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from artifact_store.codecs.arrays import DAMAGE, read_entry
 from artifact_store.codecs.files import all_or_nothing, import_library, read_encoded, refuse_into
-from artifact_store.codecs.npy import read_npy
+from artifact_store.codecs.limits import check_stored
 from artifact_store.codecs.sklearn.skops_types import ESTIMATORS, TYPES
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import CodecUnavailable, Corrupt, NotEncodable, TypeRefused
@@ -33,7 +34,7 @@ _SCHEMA: Final = "schema.json"
 _PROTOCOL: Final = 2
 """The first protocol of skops that this codec has written; with a lower one older and weaker loaders would be used."""
 _NO_CHILD: Final = -1
-_DAMAGE = (zipfile.BadZipFile, EOFError, ValueError, KeyError, NotImplementedError, RuntimeError, OverflowError)
+_TRUSTED: Final = sorted(frozenset[str]().union(*TYPES.values()))
 
 
 class SkopsCodec:
@@ -62,7 +63,7 @@ class SkopsCodec:
         try:
             data = skops.dumps(obj)
             audit(data, self)
-            skops.loads(data, trusted=_trusted())
+            skops.loads(data, trusted=_TRUSTED)
         except TypeRefused as error:
             raise NotEncodable(_refusal(f"this {kind}", error.types)) from error
         except Exception as error:  # whatever the state of any object in there makes skops stumble over
@@ -85,7 +86,7 @@ class SkopsCodec:
         audit(data, self)
         skops, here = import_library("skops.io", self), import_library("sklearn", self).__version__
         try:
-            return skops.loads(data, trusted=_trusted())
+            return skops.loads(data, trusted=_TRUSTED)
         except Exception as error:  # as above
             written = str(options.get("scikit_learn"))[:40]
             if written == here:
@@ -105,15 +106,16 @@ def audit(data: bytes, codec: SkopsCodec) -> None:
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            entries = {entry.filename: entry for entry in archive.infolist()}
-            _check_entries(archive.infolist(), len(data))
+            entries = archive.infolist()
+            _check_entries(entries, len(data))
             schema = json.loads(archive.read(_SCHEMA), object_pairs_hook=_unique)
-            arrays = {name: _array(archive, entry, codec) for name, entry in entries.items() if name != _SCHEMA}
+            np = import_library("numpy", codec)
+            arrays = {each.filename: read_entry(archive, each, np) for each in entries if each.filename != _SCHEMA}
         protocol = schema.get("protocol")
         if type(protocol) is not int or protocol < _PROTOCOL:
             raise ValueError(f"the protocol is {str(protocol)[:40]!r}")
         refused = _audit_nodes(schema, arrays)
-    except (*_DAMAGE, AttributeError, TypeError, IndexError, MemoryError) as error:
+    except (*DAMAGE, AttributeError, TypeError, IndexError, MemoryError) as error:
         raise Corrupt(f"a .skops file is damaged, or was written by something else: {error}") from error
     if refused:
         raise TypeRefused(
@@ -180,26 +182,15 @@ def _check_tree(
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
-    """Refuse what skops does not write, above all whatever could grow while it is read."""
-    names = [entry.filename for entry in entries]
-    if len(set(names)) != len(names) or _SCHEMA not in names:
-        raise ValueError("two entries have one name, or the description is missing")
+    """Refuse what skops does not write."""
+    check_stored(entries, size)
     for entry in entries:
-        if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
-            raise ValueError(f"the entry {entry.filename[:40]!r} is compressed")
         if entry.filename != _SCHEMA and not entry.filename.endswith(".npy"):
             raise TypeRefused(
                 f"a .skops file holds {entry.filename[:40]!r}, which is not an array", types=[entry.filename[:40]]
             )
         if entry.filename == _SCHEMA and entry.file_size > MAX_SCHEMA:
             raise ValueError(f"a description of {entry.file_size:,} bytes")
-    if sum(entry.file_size for entry in entries) > size:
-        raise ValueError("the entries claim to be larger than the file")
-
-
-def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, codec: SkopsCodec) -> Any:
-    with archive.open(entry) as file:
-        return read_npy(file, entry.file_size, import_library("numpy", codec))
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -207,10 +198,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("a key appears twice")
     return found
-
-
-def _trusted() -> list[str]:
-    return sorted({name for names in TYPES.values() for name in names})
 
 
 def _refusal(what: str, types: Sequence[str]) -> str:

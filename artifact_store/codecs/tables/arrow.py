@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, ClassVar, Final
 
-from artifact_store.codecs.files import all_or_nothing, import_library, refuse_into, refuse_subclass, unreadable
+from artifact_store.codecs.files import all_or_nothing, import_library, opened, refuse_into, refuse_subclass
 from artifact_store.codecs.limits import ANY_WIDTH, check_expanded_size, expanded_limit
 from artifact_store.core.codec import JSON, Codec, Risk
 from artifact_store.errors import Corrupt, NotEncodable
@@ -93,21 +93,15 @@ def read_parquet(codec: Codec, path: Path) -> Any:
         AccessDenied, Unavailable: the operating system does not let it be read, or cannot read it now.
     """
     pa, parquet = import_library("pyarrow", codec), import_library("pyarrow.parquet", codec)
-    try:
-        with path.open("rb") as handle, parquet.ParquetFile(handle, page_checksum_verification=True) as file:
-            schema = _original_schema(file.metadata.metadata or {}, pa)
-            for column in (*schema, *file.schema_arrow):
-                if _has_extension(column.type, pa):
-                    raise Corrupt(f"the column {column.name!r} of {path.name} has the extension type {column.type}")
-            _check_expansion(handle, file, path, codec)
-            table = file.read()
+    damage = (pa.ArrowException, OSError, ValueError, TypeError, KeyError, NotImplementedError)
+    with opened(path, *damage) as handle, parquet.ParquetFile(handle, page_checksum_verification=True) as file:
+        schema = _original_schema(file.metadata.metadata or {}, pa)
+        for column in (*schema, *file.schema_arrow):
+            if _has_extension(column.type, pa):
+                raise Corrupt(f"the column {column.name!r} of {path.name} has the extension type {column.type}")
+        _check_expansion(handle, file, path, codec)
+        table = file.read()
         return table if table.schema.equals(schema, check_metadata=True) else table.cast(schema)
-    except FileNotFoundError as error:
-        raise Corrupt(f"{path.name} is missing: the run is not whole") from error
-    except PermissionError as error:
-        raise unreadable(path, error) from error
-    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
-        raise Corrupt(f"{path.name} is damaged, or was written by something else: {error}") from error
 
 
 def _check_expansion(handle: IO[bytes], file: Any, path: Path, codec: Codec) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, ClassVar, Final
 
-from artifact_store.codecs.files import all_or_nothing, import_library, refuse_into, refuse_subclass, unreadable
+from artifact_store.codecs.files import all_or_nothing, import_library, opened, refuse_into, refuse_subclass
 from artifact_store.codecs.limits import ANY_WIDTH, check_expanded_size
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import Corrupt, NotEncodable
@@ -69,17 +69,11 @@ class PolarsCodec:
 
 
 def _read(path: Path, pl: Any) -> Any:
-    try:
-        # from an open file: a name could be a pattern or a URL to polars, and would be mapped into memory
-        with path.open("rb") as file:
-            _check_expansion(file, path, pl)
-            frame = pl.read_parquet(file, glob=False, hive_partitioning=False)
-    except FileNotFoundError as error:
-        raise Corrupt(f"{path.name} is missing: the run is not whole") from error
-    except PermissionError as error:
-        raise unreadable(path, error) from error
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, TypeError) as error:
-        raise Corrupt(f"{path.name} is damaged, or was written by something else: {error}") from error
+    # from an open file: a name could be a pattern or a URL to polars, and would be mapped into memory
+    damage = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, TypeError)
+    with opened(path, *damage) as file:
+        _check_expansion(file, path, pl)
+        frame = pl.read_parquet(file, glob=False, hive_partitioning=False)
     for name, dtype in frame.schema.items():
         if _is_open(dtype, pl):
             raise Corrupt(f"the column {name!r} of {path.name} is of the dtype {dtype}, which is never written")

@@ -10,7 +10,6 @@ Tensors that share memory are written once. They share it again when they are re
 
 from __future__ import annotations
 
-import errno
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from io import BufferedReader
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from artifact_store.canonical import parse_json
-from artifact_store.codecs.files import field, import_library, unreadable
+from artifact_store.codecs.files import field, import_library, opened
 from artifact_store.core.codec import Codec
 from artifact_store.errors import Corrupt, NotEncodable
 
@@ -77,15 +76,8 @@ def read_tensors(codec: Codec, record: Mapping[str, Any], path: Path) -> dict[st
     """
     torch = import_library("torch", codec)
     names, aliases = field(record, "names", list), field(record, "aliases", dict)
-    try:
-        with path.open("rb") as file:
-            stored = _read_all(file, path.name, torch)
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise Corrupt(f"{path.name} is missing: the run is not whole") from error
-    except OSError as error:
-        if error.errno == errno.EINVAL:
-            raise Corrupt(f"{path.name} is damaged, or was written by something else: {error}") from error
-        raise unreadable(path, error) from error
+    with opened(path) as file:
+        stored = _read_all(file, path.name, torch)
     if not all(isinstance(name, str) for name in names) or len({*names}) != len(names):
         raise Corrupt("the recorded names of the tensors are not names, or two are equal")
     if {*names} != {*stored, *aliases} or stored.keys() & aliases.keys():
