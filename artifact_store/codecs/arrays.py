@@ -61,11 +61,7 @@ class ArrayCodec:
         return {"kind": kind, "count": len(arrays)}
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
-        """Read the arrays; nothing is allocated before its size was compared with that of the file.
-
-        Raises:
-            Corrupt: it is not such a file.
-        """
+        """Read the arrays; nothing is allocated before its size was compared with that of the file."""
         refuse_into(self, into)
         np = import_library("numpy", self)
         kind, count = field(options, "kind", str), field(options, "count", int)

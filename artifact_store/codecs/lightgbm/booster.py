@@ -56,7 +56,6 @@ class LightGBMCodec:
 
         Raises:
             NotEncodable: a subclass of Booster; one that LightGBM's own text does not hold exactly.
-            CodecUnavailable: lightgbm is not installed.
         """
         refuse_subclass(obj, import_library("lightgbm", self).Booster)
         with all_or_nothing(directory, stem):
@@ -76,7 +75,6 @@ class LightGBMCodec:
 
         Raises:
             Corrupt: the text is not the one that was written, or not LightGBM's.
-            CodecUnavailable: lightgbm is not installed.
         """
         del options
         refuse_into(self, into)

@@ -140,7 +140,6 @@ class LightGBMSklearnCodec:
 
         Raises:
             NotEncodable: not fitted, a subclass that may predict otherwise, labels that JSON cannot hold.
-            CodecUnavailable: lightgbm is not installed.
         """
         kind, facts = _from_predictor(obj) if isinstance(obj, LightGBMPredictor) else _from_estimator(self, obj)
         facts["feature_importances"] = _write_array(self, obj.feature_importances_, "importances")
@@ -160,12 +159,7 @@ class LightGBMSklearnCodec:
         return obj.booster_.pandas_categorical or ()
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
-        """Return a :class:`LightGBMPredictor` of the kind that fits.
-
-        Raises:
-            Corrupt: the files are not what was written.
-            CodecUnavailable: lightgbm is not installed.
-        """
+        """Return a :class:`LightGBMPredictor` of the kind that fits."""
         del options
         refuse_into(self, into)
         path = directory / f"{stem}.json"

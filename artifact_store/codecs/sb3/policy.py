@@ -17,7 +17,7 @@ import operator
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -35,20 +35,12 @@ from artifact_store.codecs.torch.trees import pack, unpack
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import CodecUnavailable, Corrupt, InvalidOption, NotEncodable, Unavailable
 
-_MODULE: Final = {"PPO": "ppo.ppo", "A2C": "a2c.a2c", "DQN": "dqn.dqn", "SAC": "sac.sac", "TD3": "td3.td3"}
-_COUNTERS: Final = {
-    "_total_timesteps": int,
-    "_num_timesteps_at_start": int,
-    "_current_progress_remaining": float,
-    "_episode_num": int,
-    "_n_updates": int,
-    "_n_calls": int,  # DQN
-    "exploration_rate": float,  # DQN
+_SPACES: Final = ("observation_space", "action_space")
+_COUNTERS: Final[dict[str, type[int | float]]] = {
+    **dict.fromkeys(("_total_timesteps", "_num_timesteps_at_start", "_episode_num", "_n_updates", "_n_calls"), int),
+    **dict.fromkeys(("_current_progress_remaining", "exploration_rate"), float),
 }
-_NOT_BUILT: Final = (
-    *(TypeError, ValueError, AssertionError, RuntimeError, LookupError, AttributeError, ArithmeticError),
-    NotImplementedError,
-)
+_NOT_BUILT: Final = (TypeError, ValueError, AssertionError, RuntimeError, LookupError, AttributeError, ArithmeticError)
 """What stable-baselines3 and torch raise for settings that make no algorithm."""
 
 _LATER: Final = {"seed", "verbose"}
@@ -93,9 +85,8 @@ class SB3Codec:
     name: ClassVar[str] = "sb3"
     version: ClassVar[int] = 1
     risk: ClassVar[Risk] = Risk.DATA
-    types: ClassVar[tuple[str, ...]] = (
-        *(f"stable_baselines3.{module}.{name}" for name, module in _MODULE.items()),
-        "stable_baselines3.ddpg.ddpg.DDPG",
+    types: ClassVar[tuple[str, ...]] = tuple(
+        f"stable_baselines3.{name.lower()}.{name.lower()}.{name}" for name in HYPERPARAMETERS
     )
     extra: ClassVar[str | None] = "sb3"
     libraries: ClassVar[tuple[str, ...]] = ("stable-baselines3", "torch", "gymnasium")
@@ -105,14 +96,12 @@ class SB3Codec:
 
         Raises:
             NotEncodable: a subclass, a policy of one's own, a schedule that is a function, a buffer of another class.
-            CodecUnavailable: stable-baselines3 or safetensors is not installed.
         """
         state = describe_algorithm(obj)
         _check_rebuilds(state, obj)
         tensors: dict[str, Any] = {}
-        record: dict[str, Any] = {name: getattr(state, name) for name in _PLAIN}
-        record["parameters"] = pack(state.parameters, "parameters", tensors)
-        record["variables"] = pack(state.variables, "variables", tensors)
+        trees = {name: pack(getattr(state, name), name, tensors) for name in _TREES}
+        record = {name: getattr(state, name) for name in _PLAIN} | trees
         with all_or_nothing(directory, stem):
             record["tensors"] = write_tensors(self, tensors, directory / f"{stem}.safetensors")
             write_settings(directory / f"{stem}.json", {**record, "checksum": checksum(record)})
@@ -122,9 +111,7 @@ class SB3Codec:
         """Return a new algorithm, or ``into``, one of the same making, filled with parameters and counters.
 
         Raises:
-            Corrupt: the files are not what was written.
             InvalidOption: ``into`` is another algorithm, or has another policy or other spaces; it is as it was.
-            CodecUnavailable: stable-baselines3 is not installed.
         """
         del options
         path = directory / f"{stem}.json"
@@ -139,24 +126,15 @@ class SB3Codec:
         return _fill(into, state, build_algorithm(_small(state)))
 
 
-_PLAIN: Final = (
-    "algorithm",
-    "policy",
-    "observation_space",
-    "action_space",
-    "policy_kwargs",
-    "hyperparameters",
-    "num_timesteps",
-    "counters",
-    "frozen",
-    "n_envs",
-)
-_KINDS: Final = {"algorithm": str, "policy": str, "num_timesteps": int, "frozen": list, "n_envs": int}
+_TREES: Final = ("parameters", "variables")
+_SIMPLE: Final = {"algorithm": str, "policy": str, "num_timesteps": int, "frozen": list, "n_envs": int}
+_PLAIN: Final = {part.name: _SIMPLE.get(part.name, dict) for part in fields(SB3State) if part.name not in _TREES}
+"""The parts of a state that are JSON, and of which kind."""
 
 
 def _state(record: Mapping[str, Any], tensors: Mapping[str, Any]) -> SB3State:
-    plain = {name: files.field(record, name, _KINDS.get(name, dict)) for name in _PLAIN}
-    trees = {name: unpack(record.get(name), name, tensors) for name in ("parameters", "variables")}
+    plain = {name: files.field(record, name, kind) for name, kind in _PLAIN.items()}
+    trees = {name: unpack(record.get(name), name, tensors) for name in _TREES}
     if not all(isinstance(tree, dict) for tree in trees.values()):
         raise Corrupt("the parameters are not recorded by name")
     return SB3State(**plain, **trees)
@@ -203,8 +181,7 @@ def _making(codec: SB3Codec, algorithm: Any) -> dict[str, Any]:
     return {
         "algorithm": type(algorithm).__name__,
         "policy": aliases[algorithm.policy_class],
-        "observation_space": plain_space(codec, algorithm.observation_space, "observation_space"),
-        "action_space": plain_space(codec, algorithm.action_space, "action_space"),
+        **{name: plain_space(codec, getattr(algorithm, name), name) for name in _SPACES},
         "policy_kwargs": plain_settings(codec, algorithm.policy_kwargs, POLICY_KWARGS, "policy_kwargs"),
     }
 
@@ -238,10 +215,8 @@ def _hyperparameters(algorithm: Any) -> dict[str, Any]:
 
 def _variables(algorithm: Any) -> dict[str, Any]:
     """Return the tensors that are neither in a network nor in an optimiser."""
-    found = {}
-    for name in ("log_ent_coef", "ent_coef_tensor"):
-        if getattr(algorithm, name, None) is not None:
-            found[name] = getattr(algorithm, name)
+    names = ("log_ent_coef", "ent_coef_tensor")
+    found = {name: value for name in names if (value := getattr(algorithm, name, None)) is not None}
     if getattr(algorithm, "use_sde", False):
         noise = _exploration(algorithm)
         found |= {name: getattr(noise, name) for name in ("exploration_mat", "exploration_matrices")}
@@ -267,13 +242,12 @@ def _check_rebuilds(state: SB3State, algorithm: Any) -> None:
     except Corrupt as error:
         raise NotEncodable(f"it cannot be built again from its settings, it was changed afterwards: {error}") from error
     optimizers = [operator.attrgetter(name) for name in state.parameters if name != "policy"]
-    if repr(again.policy) != repr(algorithm.policy) or any(
-        type(of(again)) is not type(of(algorithm)) for of in optimizers
-    ):
+    kept = all(type(optimizer(again)) is type(optimizer(algorithm)) for optimizer in optimizers)
+    if not kept or repr(again.policy) != repr(algorithm.policy):
         raise NotEncodable("its networks or optimisers are not those that its settings make: it was changed afterwards")
 
 
-# ---------------------------------------------------------------- building
+# ---------------------------------------------------------------- building, and filling one that is there
 
 
 def build_algorithm(state: SB3State, *, device: str = "cpu") -> Any:
@@ -293,8 +267,7 @@ def build_algorithm(state: SB3State, *, device: str = "cpu") -> Any:
         raise Corrupt(f"{state.algorithm[:40]!r} with the policy {state.policy[:40]!r} is not supported")
     given = read_plain_settings(codec, state.hyperparameters, HYPERPARAMETERS[state.algorithm], state.algorithm)
     policy_kwargs = read_plain_settings(codec, state.policy_kwargs, POLICY_KWARGS, "policy_kwargs")
-    names = ("observation_space", "action_space")
-    spaces = {name: read_plain_space(codec, getattr(state, name), name) for name in names}
+    spaces = {name: read_plain_space(codec, getattr(state, name), name) for name in _SPACES}
     if type(state.n_envs) is not int or not 0 < state.n_envs <= MOST_ENVIRONMENTS:
         raise Corrupt(f"it is recorded with {state.n_envs!r} environments")
     _check_sizes(codec, state, policy_kwargs, spaces)
@@ -352,7 +325,6 @@ def _made(kind: Any, policy: str, given: dict[str, Any], policy_kwargs: dict[str
 
 
 def _load(algorithm: Any, state: SB3State) -> None:
-    """Fill a new algorithm."""
     algorithm.seed = state.hyperparameters.get("seed")
     expected = algorithm.get_parameters()
     if "policy" not in state.parameters or not {*state.parameters} <= {*expected}:
@@ -386,7 +358,7 @@ def _load_optimizer(optimizer: Any, saved: Mapping[str, Any], name: str) -> None
                 raise Corrupt(f"{name} keeps {what} of the shape {list(value.shape)} for {list(params[place].shape)}")
     for own, group in zip(optimizer.param_groups, saved["param_groups"], strict=True):
         missing = sorted({*own} - {*group})
-        if missing and "lr" in missing:
+        if "lr" in missing:
             raise Corrupt(f"{name} is recorded without {', '.join(missing)}")
     optimizer.load_state_dict(copy.deepcopy(dict(saved)))  # which takes tensors as they are, and trains on in them
 
@@ -403,9 +375,6 @@ def _load_variables(algorithm: Any, variables: Mapping[str, Any]) -> None:
             setattr(_exploration(algorithm), name, saved.detach().clone().to(own[name].device))
         else:
             own[name].data.copy_(saved)
-
-
-# ---------------------------------------------------------------- filling one that is there
 
 
 def _check_fits(state: SB3State, into: Any) -> None:

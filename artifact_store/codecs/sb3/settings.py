@@ -1,101 +1,79 @@
 """What stable-baselines3's algorithms and policies can be made with, and of which kind each setting is.
 
-Whatever is not in these tables is refused, on both sides. Owns the names; ``sb3_values`` knows what a kind is.
+Whatever is not in these tables is refused, on both sides. Owns the names; ``sb3.values`` knows what a kind is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 _EVERY: Final = {
-    "learning_rate": "schedule",
-    "gamma": "number",
-    "seed": "integer?",
-    "stats_window_size": "integer",
-    "verbose": "integer",
+    "schedule": "learning_rate",
+    "number": "gamma",
+    "integer?": "seed",
+    "integer": "stats_window_size verbose",
 }
-_SDE: Final = {"use_sde": "switch", "sde_sample_freq": "integer"}
+_SDE: Final = {"switch": "use_sde", "integer": "sde_sample_freq"}
 _ON_POLICY: Final = {
-    **_EVERY,
-    **_SDE,
-    "n_steps": "integer",
-    "gae_lambda": "number",
-    "ent_coef": "number",
-    "vf_coef": "number",
-    "max_grad_norm": "number",
-    "normalize_advantage": "switch",
+    "integer": "n_steps",
+    "number": "gae_lambda ent_coef vf_coef max_grad_norm",
+    "switch": "normalize_advantage",
 }
 _OFF_POLICY: Final = {
-    **_EVERY,
-    "buffer_size": "integer",
-    "learning_starts": "integer",
-    "batch_size": "integer",
-    "tau": "number",
-    "train_freq": "frequency",
-    "gradient_steps": "integer",
-    "optimize_memory_usage": "switch",
-    "replay_buffer_kwargs": "buffer settings",
-    "n_steps": "integer",
+    "integer": "buffer_size learning_starts batch_size gradient_steps n_steps",
+    "number": "tau",
+    "frequency": "train_freq",
+    "switch": "optimize_memory_usage",
+    "buffer settings": "replay_buffer_kwargs",
 }
-_TD3: Final = {
-    **_OFF_POLICY,
-    "action_noise": "noise?",
-    "policy_delay": "integer",
-    "target_policy_noise": "number",
-    "target_noise_clip": "number",
+_PPO: Final = {
+    "integer": "batch_size n_epochs",
+    "schedule": "clip_range",
+    "schedule?": "clip_range_vf",
+    "number?": "target_kl",
 }
+_DQN: Final = {
+    "integer": "target_update_interval",
+    "number": "exploration_fraction exploration_initial_eps exploration_final_eps max_grad_norm",
+}
+_SAC: Final = {
+    "noise?": "action_noise",
+    "switch": "use_sde_at_warmup",
+    "entropy": "ent_coef target_entropy",
+    "integer": "target_update_interval",
+}
+_TD3: Final = {"noise?": "action_noise", "integer": "policy_delay", "number": "target_policy_noise target_noise_clip"}
 
-HYPERPARAMETERS: Final[dict[str, dict[str, str]]] = {
-    "PPO": {
-        **_ON_POLICY,
-        "batch_size": "integer",
-        "n_epochs": "integer",
-        "clip_range": "schedule",
-        "clip_range_vf": "schedule?",
-        "target_kl": "number?",
-    },
-    "A2C": _ON_POLICY,
-    "DQN": {
-        **_OFF_POLICY,
-        "target_update_interval": "integer",
-        "exploration_fraction": "number",
-        "exploration_initial_eps": "number",
-        "exploration_final_eps": "number",
-        "max_grad_norm": "number",
-    },
-    "SAC": {
-        **_OFF_POLICY,
-        **_SDE,
-        "action_noise": "noise?",
-        "use_sde_at_warmup": "switch",
-        "ent_coef": "entropy",
-        "target_update_interval": "integer",
-        "target_entropy": "entropy",
-    },
-    "TD3": _TD3,
-    "DDPG": _TD3,
+
+def _by_name(*tables: Mapping[str, str]) -> dict[str, str]:
+    return {name: kind for table in tables for kind, names in table.items() for name in names.split()}
+
+
+HYPERPARAMETERS: Final = {
+    "PPO": _by_name(_EVERY, _SDE, _ON_POLICY, _PPO),
+    "A2C": _by_name(_EVERY, _SDE, _ON_POLICY),
+    "DQN": _by_name(_EVERY, _OFF_POLICY, _DQN),
+    "SAC": _by_name(_EVERY, _OFF_POLICY, _SDE, _SAC),
+    "TD3": _by_name(_EVERY, _OFF_POLICY, _TD3),
+    "DDPG": _by_name(_EVERY, _OFF_POLICY, _TD3),
 }
 """What each algorithm is made with, by the names of stable-baselines3, and of which kind it is."""
 
 ATTRIBUTES: Final = {"stats_window_size": "_stats_window_size"}
 """Where an algorithm keeps what its constructor calls otherwise."""
 
-POLICY_KWARGS: Final = {
-    "net_arch": "layers?",
-    "activation_fn": "activation?",
-    "ortho_init": "switch?",
-    "use_sde": "switch?",
-    "log_std_init": "number?",
-    "full_std": "switch?",
-    "use_expln": "switch?",
-    "squash_output": "switch?",
-    "clip_mean": "number?",
-    "features_extractor_class": "extractor?",
-    "features_extractor_kwargs": "extractor settings?",
-    "share_features_extractor": "switch?",
-    "normalize_images": "switch?",
-    "optimizer_class": "optimizer?",
-    "optimizer_kwargs": "values?",
-    "n_critics": "integer?",
-}
+POLICY_KWARGS: Final = _by_name(
+    {
+        "layers?": "net_arch",
+        "activation?": "activation_fn",
+        "switch?": "ortho_init use_sde full_std use_expln squash_output share_features_extractor normalize_images",
+        "number?": "log_std_init clip_mean",
+        "extractor?": "features_extractor_class",
+        "extractor settings?": "features_extractor_kwargs",
+        "optimizer?": "optimizer_class",
+        "values?": "optimizer_kwargs",
+        "integer?": "n_critics",
+    }
+)
 """The keywords of the policies, and of which kind they are."""

@@ -7,6 +7,7 @@ of one's own, and a schedule that is a function.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from artifact_store.codecs.files import field, import_library
@@ -26,18 +27,20 @@ OPTIMIZERS: Final = (
 )
 EXTRACTORS: Final = ("FlattenExtractor", "NatureCNN", "CombinedExtractor")
 
-_NESTED: Final = {
-    "extractor settings": {"features_dim": "integer", "cnn_output_dim": "integer", "normalized_image": "switch"},
-    "buffer settings": {"handle_timeout_termination": "switch"},
-}
-_NAMES: Final = {
-    "activation": ("torch.nn", ACTIVATIONS),
-    "optimizer": ("torch.optim", OPTIMIZERS),
-    "extractor": ("stable_baselines3.common.torch_layers", EXTRACTORS),
-}
 MOST_ENVIRONMENTS: Final = 1 << 16
 """More were never trained in side by side, and a noise or a matrix would be made for each."""
 _TF_LIKE: Final = "stable_baselines3.common.sb2_compat.rmsprop_tf_like"
+
+Convert = Callable[[Codec, Any, str], Any]
+"""Makes JSON of a value, or a value of JSON; the text says of which setting."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How the values of one kind are written as JSON, and how they are read back."""
+
+    write: Convert
+    read: Convert
 
 
 def plain_settings(codec: Codec, values: Mapping[str, Any], kinds: Mapping[str, str], what: str) -> dict[str, JSON]:
@@ -49,12 +52,7 @@ def plain_settings(codec: Codec, values: Mapping[str, Any], kinds: Mapping[str, 
     unknown = sorted(map(str, {*values} - {*kinds}))
     if unknown:
         raise NotEncodable(f"{what} has {', '.join(unknown)}, which the codec {codec.name} does not know")
-    plain: dict[str, JSON] = {}
-    for name, value in values.items():
-        kind = kinds[name]
-        none = value is None and kind.endswith("?")
-        plain[name] = None if none else _PLAIN[kind.removesuffix("?")](codec, value, f"{what}[{name!r}]")
-    return plain
+    return {name: _kind(kinds[name], value).write(codec, value, f"{what}[{name!r}]") for name, value in values.items()}
 
 
 def read_plain_settings(codec: Codec, record: Mapping[str, Any], kinds: Mapping[str, str], what: str) -> dict[str, Any]:
@@ -66,12 +64,11 @@ def read_plain_settings(codec: Codec, record: Mapping[str, Any], kinds: Mapping[
     unknown = sorted(map(str, {*record} - {*kinds}))
     if unknown:
         raise Corrupt(f"{what} is recorded with unknown names: {', '.join(unknown)[:80]}")
-    values: dict[str, Any] = {}
-    for name, part in record.items():
-        kind = kinds[name]
-        none = part is None and kind.endswith("?")
-        values[name] = None if none else _READ[kind.removesuffix("?")](codec, part, f"{what}[{name!r}]")
-    return values
+    return {name: _kind(kinds[name], part).read(codec, part, f"{what}[{name!r}]") for name, part in record.items()}
+
+
+def _kind(name: str, value: object) -> Kind:
+    return _NONE if value is None and name.endswith("?") else _KINDS[name.removesuffix("?")]
 
 
 def _no(kind: str, value: object, what: str) -> NotEncodable:
@@ -85,34 +82,26 @@ def _corrupt(kind: str, record: object, what: str) -> Corrupt:
 # ---------------------------------------------------------------- numbers, switches, words
 
 
-def _plain_switch(_: Codec, value: Any, what: str) -> bool:
-    if type(value) is not bool:
-        raise _no("switch", value, what)
-    return value
+def _exactly(word: str, kind: type, fits: Callable[[object], bool]) -> Kind:
+    """Return the kind of a value that JSON has as well."""
 
+    def write(_: Codec, value: Any, what: str) -> Any:
+        if not fits(value):
+            raise _no(word, value, what)
+        return kind(value)
 
-def _read_switch(_: Codec, record: Any, what: str) -> bool:
-    if not isinstance(record, bool):
-        raise _corrupt("switch", record, what)
-    return record
+    def read(_: Codec, record: Any, what: str) -> Any:
+        if type(record) is not kind:
+            raise _corrupt(word, record, what)
+        return record
+
+    return Kind(write, read)
 
 
 def _is_integer(value: Any) -> bool:
     return type(value) is int or (
         type(value).__module__ == "numpy" and str(getattr(value, "dtype", "")).startswith("int")
     )
-
-
-def _plain_integer(_: Codec, value: Any, what: str) -> int:
-    if not _is_integer(value):
-        raise _no("integer", value, what)
-    return int(value)
-
-
-def _read_integer(_: Codec, record: Any, what: str) -> int:
-    if type(record) is not int:
-        raise _corrupt("integer", record, what)
-    return record
 
 
 def _plain_number(_: Codec, value: Any, what: str) -> Any:
@@ -130,12 +119,8 @@ def _read_number(_: Codec, record: Any, what: str) -> Any:
     return read_float(record, what)
 
 
-def _plain_entropy(codec: Codec, value: Any, what: str) -> Any:
-    return value if type(value) is str and value.startswith("auto") else _plain_number(codec, value, what)
-
-
-def _read_entropy(codec: Codec, record: Any, what: str) -> Any:
-    return record if isinstance(record, str) and record.startswith("auto") else _read_number(codec, record, what)
+def _is_automatic(value: Any) -> bool:
+    return type(value) is str and value.startswith("auto")
 
 
 def _plain_frequency(_: Codec, value: Any, what: str) -> list[JSON]:
@@ -244,43 +229,38 @@ def _read_layers(codec: Codec, record: Any, what: str) -> Any:
     raise _corrupt("list of widths", record, what)
 
 
-def _plain_name(kind: str) -> Callable[[Codec, Any, str], str]:
-    def plain(codec: Codec, value: Any, what: str) -> str:
+def _named(kind: str, module: str, names: tuple[str, ...]) -> Kind:
+    """Return the kind of a class that is one of ``names``, and kept by its name."""
+
+    def known(codec: Codec, name: str) -> Any:
+        return getattr(import_library(_TF_LIKE if name == "RMSpropTFLike" else module, codec), name)
+
+    def write(codec: Codec, value: Any, what: str) -> str:
         name = str(getattr(value, "__name__", value))
-        if name in _NAMES[kind][1] and _class(codec, name, kind) is value:
+        if name in names and known(codec, name) is value:
             return name
         raise NotEncodable(
-            f"{what} is {name[:60]!r}, whose code cannot be stored; kept by name are {', '.join(_NAMES[kind][1])}. "
+            f"{what} is {name[:60]!r}, whose code cannot be stored; kept by name are {', '.join(names)}. "
             "Save the state dict of the policy (codec 'torch-state') and build the algorithm in your own code"
         )
 
-    return plain
-
-
-def _read_name(kind: str) -> Callable[[Codec, Any, str], Any]:
     def read(codec: Codec, record: Any, what: str) -> Any:
-        if not isinstance(record, str) or record not in _NAMES[kind][1]:
+        if not isinstance(record, str) or record not in names:
             raise _corrupt(kind, record, what)
-        return _class(codec, record, kind)
+        return known(codec, record)
 
-    return read
-
-
-def _class(codec: Codec, name: str, kind: str) -> Any:
-    return getattr(import_library(_TF_LIKE if name == "RMSpropTFLike" else _NAMES[kind][0], codec), name)
+    return Kind(write, read)
 
 
-def _plain_nested(kind: str) -> Callable[[Codec, Any, str], dict[str, JSON]]:
-    return lambda codec, value, what: plain_settings(codec, value, _NESTED[kind], what)
+def _nested(kinds: Mapping[str, str]) -> Kind:
+    """Return the kind of a dict of settings that are of these kinds."""
 
-
-def _read_nested(kind: str) -> Callable[[Codec, Any, str], dict[str, Any]]:
     def read(codec: Codec, record: Any, what: str) -> dict[str, Any]:
         if not isinstance(record, dict):
             raise _corrupt("dict of settings", record, what)
-        return read_plain_settings(codec, record, _NESTED[kind], what)
+        return read_plain_settings(codec, record, kinds, what)
 
-    return read
+    return Kind(lambda codec, value, what: plain_settings(codec, value, kinds, what), read)
 
 
 def _plain_values(_: Codec, value: Any, what: str) -> Any:
@@ -298,29 +278,25 @@ def _read_values(_: Codec, record: Any, what: str) -> dict[str, Any]:
     return values
 
 
-_PLAIN: Final[dict[str, Callable[[Codec, Any, str], Any]]] = {
-    "switch": _plain_switch,
-    "integer": _plain_integer,
-    "number": _plain_number,
-    "entropy": _plain_entropy,
-    "frequency": _plain_frequency,
-    "schedule": _plain_schedule,
-    "noise": _plain_noise,
-    "layers": _plain_layers,
-    "values": _plain_values,
-    **{kind: _plain_name(kind) for kind in _NAMES},
-    **{kind: _plain_nested(kind) for kind in _NESTED},
-}
-_READ: Final[dict[str, Callable[[Codec, Any, str], Any]]] = {
-    "switch": _read_switch,
-    "integer": _read_integer,
-    "number": _read_number,
-    "entropy": _read_entropy,
-    "frequency": _read_frequency,
-    "schedule": _read_schedule,
-    "noise": _read_noise,
-    "layers": _read_layers,
-    "values": _read_values,
-    **{kind: _read_name(kind) for kind in _NAMES},
-    **{kind: _read_nested(kind) for kind in _NESTED},
+_NONE: Final = Kind(lambda *_: None, lambda *_: None)
+_KINDS: Final = {
+    "switch": _exactly("switch", bool, lambda value: type(value) is bool),
+    "integer": _exactly("integer", int, _is_integer),
+    "number": Kind(_plain_number, _read_number),
+    "entropy": Kind(
+        lambda codec, value, what: value if _is_automatic(value) else _plain_number(codec, value, what),
+        lambda codec, record, what: record if _is_automatic(record) else _read_number(codec, record, what),
+    ),
+    "frequency": Kind(_plain_frequency, _read_frequency),
+    "schedule": Kind(_plain_schedule, _read_schedule),
+    "noise": Kind(_plain_noise, _read_noise),
+    "layers": Kind(_plain_layers, _read_layers),
+    "values": Kind(_plain_values, _read_values),
+    "activation": _named("activation", "torch.nn", ACTIVATIONS),
+    "optimizer": _named("optimizer", "torch.optim", OPTIMIZERS),
+    "extractor": _named("extractor", "stable_baselines3.common.torch_layers", EXTRACTORS),
+    "extractor settings": _nested(
+        {"features_dim": "integer", "cnn_output_dim": "integer", "normalized_image": "switch"}
+    ),
+    "buffer settings": _nested({"handle_timeout_termination": "switch"}),
 }

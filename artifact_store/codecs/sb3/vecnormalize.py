@@ -172,7 +172,6 @@ class VecNormalizeCodec:
 
         Raises:
             NotEncodable: a subclass, or statistics that are not in float64.
-            CodecUnavailable: stable-baselines3 is not installed.
         """
         normalizer = obj if type(obj) is ObservationNormalizer else _from_sb3(self, obj)
         with all_or_nothing(directory, stem):
@@ -183,7 +182,6 @@ class VecNormalizeCodec:
         """Return an :class:`ObservationNormalizer`, or ``into``, a VecNormalize, with these statistics and settings.
 
         Raises:
-            Corrupt: the file is not what was written.
             InvalidOption: ``into`` is not a VecNormalize, or its observations have another form; it is as it was.
         """
         del options

@@ -34,7 +34,6 @@ class JoblibCodec:
 
         Raises:
             NotEncodable: it cannot be pickled.
-            CodecUnavailable: joblib is not installed.
         """
         joblib = import_library("joblib", self)
         with all_or_nothing(directory, stem):

@@ -88,7 +88,6 @@ class ScalerCodec:
 
         Raises:
             NotEncodable: not fitted, a subclass that may transform otherwise, an imputer of text.
-            CodecUnavailable: scikit-learn is not installed.
         """
         made = obj if type(obj) is ArrayPreprocessor else to_arrays(obj, self)
         steps, arrays = [], {}
@@ -106,11 +105,7 @@ class ScalerCodec:
         return {}
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
-        """Return an ``ArrayPreprocessor``; scikit-learn is not imported.
-
-        Raises:
-            Corrupt: the files are not what was written.
-        """
+        """Return an ``ArrayPreprocessor``; scikit-learn is not imported."""
         del options
         refuse_into(self, into)
         path = directory / f"{stem}.json"

@@ -54,7 +54,6 @@ class SkopsCodec:
 
         Raises:
             NotEncodable: it, or something in it, is not of a type on our list.
-            CodecUnavailable: skops is not installed.
         """
         kind = f"{type(obj).__module__}.{type(obj).__qualname__}"
         if kind not in ESTIMATORS:
@@ -77,7 +76,6 @@ class SkopsCodec:
 
         Raises:
             TypeRefused: the file asks for a type that is not on our list; nothing was made of it.
-            Corrupt: it is not such a file.
             CodecUnavailable: skops is not installed, or this scikit-learn cannot take what another one wrote.
         """
         refuse_into(self, into)

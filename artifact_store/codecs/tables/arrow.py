@@ -38,7 +38,6 @@ class ArrowCodec:
 
         Raises:
             NotEncodable: Parquet cannot hold it exactly; extension types.
-            CodecUnavailable: pyarrow is not installed.
         """
         refuse_subclass(obj, import_library("pyarrow", self).Table)
         path = directory / f"{stem}.parquet"
@@ -52,12 +51,7 @@ class ArrowCodec:
         return {}
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
-        """Read the table.
-
-        Raises:
-            Corrupt: it is not such a file.
-            CodecUnavailable: pyarrow is not installed.
-        """
+        """Read the table."""
         del options
         refuse_into(self, into)
         return read_parquet(self, directory / f"{stem}.parquet")

@@ -50,7 +50,6 @@ class PandasCodec:
 
         Raises:
             NotEncodable: it would come back different in any value, dtype, name or order; the text says where.
-            CodecUnavailable: pandas or pyarrow is not installed.
         """
         pd, pa = import_library("pandas", self), import_library("pyarrow", self)
         refuse_subclass(obj, pd.DataFrame, pd.Series)
@@ -76,12 +75,7 @@ class PandasCodec:
         return {**options, "notes": notes}
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
-        """Read the table.
-
-        Raises:
-            Corrupt: it is not such a file.
-            CodecUnavailable: pandas or pyarrow is not installed.
-        """
+        """Read the table."""
         refuse_into(self, into)
         path = directory / f"{stem}.parquet"
         frame = self._frame(path, field(options, "notes", dict))

@@ -37,7 +37,6 @@ class PolarsCodec:
 
         Raises:
             NotEncodable: Parquet cannot hold it exactly: Python objects, extension types.
-            CodecUnavailable: polars is not installed.
         """
         pl = import_library("polars", self)
         refuse_subclass(obj, pl.DataFrame)
@@ -57,12 +56,7 @@ class PolarsCodec:
         return {}
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
-        """Read the frame.
-
-        Raises:
-            Corrupt: it is not such a file.
-            CodecUnavailable: polars is not installed.
-        """
+        """Read the frame."""
         del options
         refuse_into(self, into)
         return _read(directory / f"{stem}.parquet", import_library("polars", self))

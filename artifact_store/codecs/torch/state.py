@@ -56,7 +56,6 @@ class TorchStateCodec:
 
         Raises:
             NotEncodable: not a plain tensor of a dtype that safetensors supports; a config that is not JSON.
-            CodecUnavailable: torch or safetensors is not installed.
         """
         kept = obj if isinstance(obj, TorchState) else TorchState(obj.state_dict())
         files.refuse_subclass(kept, TorchState)
@@ -71,9 +70,7 @@ class TorchStateCodec:
         """Return a :class:`TorchState`, or ``into``, a module that has exactly these tensors, filled with them.
 
         Raises:
-            Corrupt: the files are not what was written.
             InvalidOption: ``into`` is not a module, or has other tensors; it is as it was.
-            CodecUnavailable: torch is not installed.
         """
         del options
         settings = read_settings(directory / f"{stem}.json")
