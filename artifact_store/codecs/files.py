@@ -85,19 +85,20 @@ def all_or_nothing(directory: Path, stem: str) -> Iterator[None]:
 
 
 @contextmanager
-def opened(path: Path, *damage: type[Exception]) -> Iterator[BufferedReader]:
+def opened(path: Path, *damage: type[BaseException]) -> Iterator[BufferedReader]:
     """Open a file that ``encode`` has written. ``damage`` is what its reader raises for anything else.
 
     Raises:
         Corrupt: it is not there, or the body raised one of ``damage``.
         AccessDenied, Unavailable: the operating system does not let it be read, or cannot read it now.
     """
+    expected: tuple[type[BaseException], ...] = (OSError, *damage)
     try:
         with path.open("rb") as file:
             yield file
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise Corrupt(f"{path.name} is missing: the run is not whole") from error
-    except (OSError, *damage) as error:
+    except expected as error:
         denied = isinstance(error, PermissionError)
         sought = isinstance(error, OSError) and error.errno == errno.EINVAL  # damage led to a place before the file
         if sought or (isinstance(error, damage) and not denied):

@@ -20,16 +20,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from artifact_store.codecs.files import (
-    all_or_nothing,
-    field,
-    import_library,
-    read_encoded,
-    read_settings,
-    refuse_into,
-    refuse_subclass,
-    write_settings,
-)
+from artifact_store.codecs import files
+from artifact_store.codecs.files import all_or_nothing, field, import_library, refuse_into, refuse_subclass
 from artifact_store.codecs.lightgbm.text import parsable
 from artifact_store.core.codec import JSON, Codec, Risk
 from artifact_store.errors import Corrupt, NotEncodable
@@ -59,7 +51,7 @@ class LightGBMCodec:
         """
         refuse_subclass(obj, import_library("lightgbm", self).Booster)
         with all_or_nothing(directory, stem):
-            write_settings(directory / f"{stem}.json", write_booster(self, obj, directory / f"{stem}.txt"))
+            files.write_settings(directory / f"{stem}.json", write_booster(self, obj, directory / f"{stem}.txt"))
         return {}
 
     def inputs(self, obj: Any) -> tuple[str, ...]:
@@ -78,7 +70,7 @@ class LightGBMCodec:
         """
         del options
         refuse_into(self, into)
-        return read_booster(self, read_settings(directory / f"{stem}.json"), directory / f"{stem}.txt")
+        return read_booster(self, files.read_settings(directory / f"{stem}.json"), directory / f"{stem}.txt")
 
 
 def write_booster(codec: Codec, booster: Any, path: Path) -> dict[str, Any]:
@@ -118,7 +110,7 @@ def read_booster(codec: Codec, settings: Mapping[str, Any], path: Path) -> Any:
     Raises:
         Corrupt: the text is another one, describes no trees that can be walked, or LightGBM refuses it.
     """
-    data = read_encoded(path)
+    data = files.read_encoded(path)
     if hashlib.sha256(data).hexdigest() != field(settings, "sha256", str):
         raise Corrupt(f"{path.name} is not the text that was saved, and LightGBM's parser may not survive it")
     lightgbm = import_library("lightgbm", codec)

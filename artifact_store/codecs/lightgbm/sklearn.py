@@ -13,15 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from artifact_store.codecs.files import (
-    all_or_nothing,
-    field,
-    import_library,
-    read_settings,
-    refuse_into,
-    refuse_subclass,
-    write_settings,
-)
+from artifact_store.codecs import files
+from artifact_store.codecs.files import all_or_nothing, field, import_library, refuse_into, refuse_subclass
 from artifact_store.codecs.lightgbm.booster import plain_params, read_booster, read_params, write_booster
 from artifact_store.core.codec import JSON, Codec, Risk, check_inputs
 from artifact_store.errors import Corrupt, FeatureMismatch, NotEncodable
@@ -147,7 +140,7 @@ class LightGBMSklearnCodec:
             facts["classes"] = _write_array(self, obj.classes_, "labels")
         with all_or_nothing(directory, stem):
             booster = write_booster(self, obj.booster_, directory / f"{stem}.txt")
-            write_settings(directory / f"{stem}.json", {"kind": kind, "booster": booster, **facts})
+            files.write_settings(directory / f"{stem}.json", {"kind": kind, "booster": booster, **facts})
         return {}
 
     def inputs(self, obj: Any) -> tuple[str, ...]:
@@ -163,7 +156,7 @@ class LightGBMSklearnCodec:
         del options
         refuse_into(self, into)
         path = directory / f"{stem}.json"
-        facts = read_settings(path)
+        facts = files.read_settings(path)
         kind = field(facts, "kind", str)
         if kind not in _KINDS:
             raise Corrupt(f"{path.name} records an estimator of the unknown kind {kind[:40]!r}")

@@ -13,14 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from artifact_store.codecs.files import (
-    all_or_nothing,
-    field,
-    import_library,
-    read_settings,
-    refuse_subclass,
-    write_settings,
-)
+from artifact_store.codecs import files
+from artifact_store.codecs.files import all_or_nothing, field, import_library, refuse_subclass
 from artifact_store.codecs.json_arrays import check_expansion, plain_array, plain_float, read_array, read_float
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import Corrupt, InvalidOption, NotEncodable
@@ -175,7 +169,7 @@ class VecNormalizeCodec:
         """
         normalizer = obj if type(obj) is ObservationNormalizer else _from_sb3(self, obj)
         with all_or_nothing(directory, stem):
-            write_settings(directory / f"{stem}.json", _to_json(normalizer))
+            files.write_settings(directory / f"{stem}.json", _to_json(normalizer))
         return {}
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
@@ -186,7 +180,7 @@ class VecNormalizeCodec:
         """
         del options
         path = directory / f"{stem}.json"
-        settings = read_settings(path)
+        settings = files.read_settings(path)
         check_expansion(settings, path.name)
         normalizer = _from_json(settings, path.name)
         return normalizer if into is None else _fill(self, into, normalizer)

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final
 
 from artifact_store.errors import FeatureMismatch, InvalidInput
 from artifact_store.features import tables
@@ -29,47 +29,35 @@ _LARGEST: Final = 1 << 64
 _ROWS_AND_COLUMNS: Final = 2
 
 
-class ArrayStep(Protocol):
-    """One step: so many columns in, so many out, and what it makes of an array of rows."""
+class _Step:
+    """What every step has: arrays with a number for each column, and as many columns out as in."""
 
-    @property
-    def n_in(self) -> int:
-        """How many columns it takes."""
-        ...
-
-    @property
-    def n_out(self) -> int:
-        """How many columns it makes of them."""
-        ...
-
-    def apply(self, rows: Any) -> Any:
-        """Return a new array; ``rows`` stays as it is.
-
-        Raises:
-            InvalidInput: it holds infinities, or what this step takes no numbers from.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Standard:
-    """``(x - mean) / scale``, with either of them left out where the scaler did without."""
-
-    mean: Any = None
-    scale: Any = None
+    __slots__ = ()
+    arrays: ClassVar[tuple[str, ...]]
+    """The names of its arrays; one may be left out, unless all are needed."""
+    needs_all: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        _freeze(self, "mean", "scale")
+        _freeze(self)
 
     @property
     def n_in(self) -> int:
         """How many columns it takes."""
-        return _width(self.mean, self.scale)
+        return next(len(array) for name in self.arrays if (array := getattr(self, name)) is not None)
 
     @property
     def n_out(self) -> int:
         """How many columns it makes of them."""
         return self.n_in
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standard(_Step):
+    """``(x - mean) / scale``, with either of them left out where the scaler did without."""
+
+    mean: Any = None
+    scale: Any = None
+    arrays: ClassVar = ("mean", "scale")
 
     def apply(self, rows: Any) -> Any:
         """Subtract, then divide, in the dtype of the rows."""
@@ -82,24 +70,12 @@ class Standard:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Robust:
+class Robust(_Step):
     """``(x - center) / scale``, with either of them left out where the scaler did without."""
 
     center: Any = None
     scale: Any = None
-
-    def __post_init__(self) -> None:
-        _freeze(self, "center", "scale")
-
-    @property
-    def n_in(self) -> int:
-        """How many columns it takes."""
-        return _width(self.center, self.scale)
-
-    @property
-    def n_out(self) -> int:
-        """How many columns it makes of them."""
-        return self.n_in
+    arrays: ClassVar = ("center", "scale")
 
     def apply(self, rows: Any) -> Any:
         """Subtract, then divide, each in the wider dtype and rounded to that of the rows."""
@@ -112,29 +88,21 @@ class Robust:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class MinMax:
+class MinMax(_Step):
     """``x * scale + offset`` (scikit-learn's ``scale_`` and ``min_``), cut off at ``clip`` if there is one."""
 
     scale: Any
     offset: Any
     clip: tuple[float, ...] | None = None
+    arrays: ClassVar = ("scale", "offset")
+    needs_all: ClassVar = True
 
     def __post_init__(self) -> None:
-        _freeze(self, "scale", "offset", all_of_them=True)
+        _freeze(self)
         if self.clip is not None:
             if len(self.clip) != 2 or not all(_is_number(side) for side in self.clip):  # noqa: PLR2004 -- two sides
                 raise InvalidInput(f"clip is a pair of finite numbers, not {self.clip!r}")
             object.__setattr__(self, "clip", (float(self.clip[0]), float(self.clip[1])))
-
-    @property
-    def n_in(self) -> int:
-        """How many columns it takes."""
-        return _width(self.scale, self.offset)
-
-    @property
-    def n_out(self) -> int:
-        """How many columns it makes of them."""
-        return self.n_in
 
     def apply(self, rows: Any) -> Any:
         """Multiply, then add, each in the wider dtype and rounded to that of the rows; then cut off."""
@@ -150,7 +118,7 @@ class MinMax:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Imputer:
+class Imputer(_Step):
     """The statistic of its column in the place of values equal to ``missing`` (NaN: of NaN).
 
     A column whose statistic is NaN had no value in training; it is left out, unless ``keep_empty``. ``indicator``
@@ -164,9 +132,10 @@ class Imputer:
     indicator: tuple[int, ...] | None = None
     strategy: str = "mean"
     fill_dtype: str = "float64"
+    arrays: ClassVar = ("statistics",)
 
     def __post_init__(self) -> None:
-        _freeze(self, "statistics")
+        _freeze(self)
         if not _is_number(self.missing, nan=True) or abs(self.missing) > _LARGEST:
             raise InvalidInput(f"what stands for a missing value is a finite number or NaN, not {self.missing!r}")
         if self.strategy not in STRATEGIES or self.fill_dtype not in (*FLOATS, *INTEGERS):
@@ -178,11 +147,6 @@ class Imputer:
             if not all(type(place) is int and 0 <= place < self.n_in for place in places):
                 raise InvalidInput(f"indicator holds positions of the {self.n_in} columns, not {places!r}")
             object.__setattr__(self, "indicator", places)
-
-    @property
-    def n_in(self) -> int:
-        """How many columns it takes."""
-        return len(self.statistics)
 
     @property
     def n_out(self) -> int:
@@ -229,6 +193,10 @@ class Imputer:
         return rows
 
 
+ArrayStep = Imputer | Standard | MinMax | Robust
+"""``apply`` leaves the rows as they are, and raises ``InvalidInput`` for what the step takes no numbers from."""
+
+
 class ArrayPreprocessor:
     """Fitted steps, one after the other: transforms as the scikit-learn object did from which it was made.
 
@@ -240,7 +208,7 @@ class ArrayPreprocessor:
 
     def __init__(self, steps: Iterable[ArrayStep], feature_names_in_: Iterable[str] | None = None) -> None:
         self.steps: tuple[ArrayStep, ...] = tuple(steps)
-        if not self.steps or not all(isinstance(step, Imputer | Standard | MinMax | Robust) for step in self.steps):
+        if not self.steps or not all(isinstance(step, ArrayStep) for step in self.steps):
             raise InvalidInput("a preprocessor has steps, each of them an Imputer, Standard, MinMax or Robust")
         for before, after in zip(self.steps, self.steps[1:], strict=False):
             if before.n_out != after.n_in:
@@ -324,7 +292,7 @@ class ArrayPreprocessor:
         )
 
 
-def _freeze(step: Any, *names: str, all_of_them: bool = False) -> None:
+def _freeze(step: _Step) -> None:
     """Replace the arrays of a step with read-only copies; they have to be as long as each other.
 
     Raises:
@@ -332,26 +300,21 @@ def _freeze(step: Any, *names: str, all_of_them: bool = False) -> None:
     """
     import numpy as np
 
-    absent = [name for name in names if getattr(step, name) is None]
-    if len(absent) == len(names) or (absent and all_of_them):
+    given = [name for name in step.arrays if getattr(step, name) is not None]
+    absent = [name for name in step.arrays if name not in given]
+    if not given or (absent and step.needs_all):
         raise InvalidInput(
             f"a {type(step).__name__} step needs {' or '.join(absent)}; zeros to add or subtract change nothing"
         )
-    for name in names:
-        if name in absent:
-            continue
+    for name in given:
         array = np.array(getattr(step, name))
         if array.ndim != 1 or not len(array) or array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:  # noqa: PLR2004
             raise InvalidInput(f"{name} of a {type(step).__name__} step holds one number for each column")
         array = array.astype(array.dtype.newbyteorder("=") if array.dtype.kind == "f" else np.float64)
         array.setflags(write=False)
         object.__setattr__(step, name, array)
-    if len({len(getattr(step, name)) for name in names if name not in absent}) > 1:
+    if len({len(getattr(step, name)) for name in given}) > 1:
         raise InvalidInput(f"the statistics of a {type(step).__name__} step are for different numbers of columns")
-
-
-def _width(*statistics: Any) -> int:
-    return next(len(each) for each in statistics if each is not None)
 
 
 def _is_number(value: Any, *, nan: bool = False) -> bool:

@@ -13,19 +13,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from artifact_store.codecs import files
 from artifact_store.codecs.arrays import ArrayCodec
-from artifact_store.codecs.files import (
-    all_or_nothing,
-    field,
-    import_library,
-    read_settings,
-    refuse_into,
-    refuse_subclass,
-    write_settings,
-)
+from artifact_store.codecs.files import all_or_nothing, import_library, refuse_into, refuse_subclass
 from artifact_store.codecs.sklearn.array_preprocessor import (
     STRATEGIES,
     ArrayPreprocessor,
@@ -39,13 +33,13 @@ from artifact_store.core.codec import JSON, Codec, Risk
 from artifact_store.errors import Corrupt, InvalidInput, NotEncodable
 from artifact_store.features.columns import FLOATS, INTEGERS
 
-_KINDS: Final[Mapping[str, tuple[type[Any], tuple[str, ...], tuple[str, ...]]]] = {
-    "imputer": (Imputer, ("statistics",), ("missing", "keep_empty", "indicator", "strategy", "fill_dtype")),
-    "standard": (Standard, ("mean", "scale"), ()),
-    "minmax": (MinMax, ("scale", "offset"), ("clip",)),
-    "robust": (Robust, ("center", "scale"), ()),
+_KINDS: Final[Mapping[str, type[ArrayStep]]] = {
+    "imputer": Imputer,
+    "standard": Standard,
+    "minmax": MinMax,
+    "robust": Robust,
 }
-"""By the word in the file: the step, its arrays, and its other fields."""
+"""The steps, by the word in the file."""
 
 _PIPELINE: Final = "sklearn.pipeline.Pipeline"
 _ESTIMATORS: Final = (
@@ -92,16 +86,15 @@ class ScalerCodec:
         made = obj if type(obj) is ArrayPreprocessor else to_arrays(obj, self)
         steps, arrays = [], {}
         for place, step in enumerate(made.steps):
-            kind, (_, names, settings) = next((kind, row) for kind, row in _KINDS.items() if row[0] is type(step))
-            found = {name: getattr(step, name) for name in names}
-            arrays.update({_entry(place, name): array for name, array in found.items() if array is not None})
-            steps.append({"kind": kind, **{name: _plain(getattr(step, name)) for name in settings}})
+            kind = next(word for word, made_of in _KINDS.items() if made_of is type(step))
+            found = {_entry(place, name): getattr(step, name) for name in step.arrays}
+            arrays.update({name: array for name, array in found.items() if array is not None})
+            steps.append({"kind": kind, **{name: _plain(getattr(step, name)) for name in _settings(type(step))}})
         names_in = None if made.feature_names_in_ is None else list(made.feature_names_in_)
         with all_or_nothing(directory, stem):
             held = ArrayCodec().encode(arrays, directory, stem)
-            write_settings(
-                directory / f"{stem}.json", {"steps": steps, "feature_names_in": names_in, "arrays": dict(held)}
-            )
+            settings = {"steps": steps, "feature_names_in": names_in, "arrays": dict(held)}
+            files.write_settings(directory / f"{stem}.json", settings)
         return {}
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
@@ -109,13 +102,13 @@ class ScalerCodec:
         del options
         refuse_into(self, into)
         path = directory / f"{stem}.json"
-        settings = read_settings(path)
-        arrays = ArrayCodec().decode(directory, stem, field(settings, "arrays", dict))
+        settings = files.read_settings(path)
+        arrays = ArrayCodec().decode(directory, stem, files.field(settings, "arrays", dict))
         if not isinstance(arrays, dict):
             raise Corrupt(f"{path.name} does not belong to the arrays beside it")
         try:
-            steps = [_step(place, each, arrays) for place, each in enumerate(field(settings, "steps", list))]
-            made = ArrayPreprocessor(steps, field(settings, "feature_names_in", list | None))
+            steps = [_step(place, each, arrays) for place, each in enumerate(files.field(settings, "steps", list))]
+            made = ArrayPreprocessor(steps, files.field(settings, "feature_names_in", list | None))
         except (InvalidInput, TypeError) as error:
             raise Corrupt(f"{path.name} describes no preprocessor: {error}") from error
         if arrays:
@@ -173,14 +166,12 @@ def _convert(estimator: Any, codec: Codec) -> ArrayStep:
 
 
 def _standard(scaler: Any, np: Any) -> ArrayStep:
-    mean = scaler.mean_ if scaler.with_mean else None
-    scale = scaler.scale_ if scaler.with_std else None
+    mean, scale = scaler.mean_ if scaler.with_mean else None, scaler.scale_ if scaler.with_std else None
     return Standard(_zeros(scaler, np) if mean is None and scale is None else mean, scale)
 
 
 def _robust(scaler: Any, np: Any) -> ArrayStep:
-    center = scaler.center_ if scaler.with_centering else None
-    scale = scaler.scale_ if scaler.with_scaling else None
+    center, scale = scaler.center_ if scaler.with_centering else None, scaler.scale_ if scaler.with_scaling else None
     return Robust(_zeros(scaler, np) if center is None and scale is None else center, scale)
 
 
@@ -241,14 +232,19 @@ def _step(place: int, described: Any, arrays: dict[str, Any]) -> ArrayStep:
     kind = str(described.get("kind")) if isinstance(described, dict) else ""
     if kind not in _KINDS:
         raise InvalidInput(f"no step is of the kind {kind[:40]!r}")
-    make, names, settings = _KINDS[kind]
-    if set(described) != {"kind", *settings}:
+    make = _KINDS[kind]
+    if set(described) != {"kind", *_settings(make)}:
         raise InvalidInput(f"a step {kind!r} has other settings than {sorted(described)}")
-    given = {name: tuple(value) if isinstance(value := described[name], list) else value for name in settings}
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in described.items()}
+    del given["kind"]
     if "missing" in given and given["missing"] is None:
         given["missing"] = math.nan
-    made: ArrayStep = make(**{name: arrays.pop(_entry(place, name), None) for name in names}, **given)
-    return made
+    return make(**{name: arrays.pop(_entry(place, name), None) for name in make.arrays}, **given)
+
+
+def _settings(kind: type[ArrayStep]) -> list[str]:
+    """Return the names of the fields that are no arrays."""
+    return [part.name for part in fields(kind) if part.name not in kind.arrays]
 
 
 def _entry(place: int, name: str) -> str:
