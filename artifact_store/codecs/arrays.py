@@ -44,11 +44,7 @@ class ArrayCodec:
         return True
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
-        """Write the arrays.
-
-        Raises:
-            NotEncodable: Python objects, masked arrays and other subclasses, keys that cannot name a file.
-        """
+        """Write the arrays; refuse Python objects, subclasses (masked arrays), and keys that cannot name a file."""
         np = import_library("numpy", self)
         kind, arrays = _named_arrays(obj, np)
         with all_or_nothing(directory, stem), zipfile.ZipFile(directory / f"{stem}.npz", "w") as archive:

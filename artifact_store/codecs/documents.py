@@ -28,16 +28,10 @@ class DocumentCodec:
     name: ClassVar[str] = "json"
     version: ClassVar[int] = 1
     risk: ClassVar[Risk] = Risk.DATA
-    types: ClassVar[tuple[str, ...]] = (
-        "builtins.dict",
-        "builtins.list",
-        "builtins.tuple",  # to be refused with a reason
-        "builtins.str",
-        "builtins.int",
-        "builtins.float",
-        "builtins.bool",
-        "builtins.NoneType",
+    types: ClassVar[tuple[str, ...]] = tuple(
+        f"builtins.{name}" for name in ("dict", "list", "tuple", "str", "int", "float", "bool", "NoneType")
     )
+    """A tuple is among them to be refused with a reason."""
     extra: ClassVar[str | None] = None
 
     def accepts(self, obj: Any) -> bool:
@@ -47,11 +41,7 @@ class DocumentCodec:
         return type(obj) in _SCALARS
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
-        """Write the document.
-
-        Raises:
-            NotEncodable: the text has the path to what JSON cannot represent.
-        """
+        """Write the document, or refuse it with the path to what JSON cannot represent."""
         check_json(obj, "the document", 1)
         try:
             data = canonical(obj)
@@ -65,11 +55,7 @@ class DocumentCodec:
         return {}
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
-        """Read the document.
-
-        Raises:
-            Corrupt: it is not strict JSON.
-        """
+        """Read the document, which has to be strict JSON."""
         del options
         refuse_into(self, into)
         path = directory / f"{stem}.json"

@@ -18,14 +18,7 @@ from typing import Any, Final
 
 from artifact_store.canonical import canonical, parse_json
 from artifact_store.core.codec import JSON, Codec
-from artifact_store.errors import (
-    AccessDenied,
-    CodecUnavailable,
-    Corrupt,
-    InvalidOption,
-    NotEncodable,
-    Unavailable,
-)
+from artifact_store.errors import AccessDenied, CodecUnavailable, Corrupt, InvalidOption, NotEncodable, Unavailable
 
 MAX_SETTINGS: Final = 64 << 20
 """Bytes of a JSON file; more is refused before it is parsed."""
@@ -122,11 +115,7 @@ def read_encoded(path: Path, *, limit: int | None = None) -> bytes:
 
 
 def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
-    """Write a JSON object in canonical bytes.
-
-    Raises:
-        NotEncodable: JSON cannot represent it, or it is too large to be read back.
-    """
+    """Write a JSON object in canonical bytes, or raise ``NotEncodable`` if it could not be read back."""
     try:
         data = canonical(settings)
     except ValueError as error:
@@ -137,11 +126,7 @@ def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Read a JSON object back.
-
-    Raises:
-        Corrupt: it is not a JSON object.
-    """
+    """Read a JSON object back; raise ``Corrupt`` if it is none."""
     value = parse_json(read_encoded(path, limit=MAX_SETTINGS), limit=MAX_SETTINGS, what=path.name)
     if not isinstance(value, dict):
         raise Corrupt(f"{path.name} does not hold a JSON object")
@@ -149,11 +134,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def field(settings: Mapping[str, JSON] | Mapping[str, Any], name: str, kind: type | types.UnionType) -> Any:
-    """Return ``settings[name]``, which has to be there and be of that kind.
-
-    Raises:
-        Corrupt: something other than ``encode`` has written this.
-    """
+    """Return ``settings[name]``; raise ``Corrupt`` if it is not there, or not of that kind."""
     value = settings.get(name)
     if name not in settings or not isinstance(value, kind):
         raise Corrupt(f"what was recorded beside the files has no usable {name!r}: {str(value)[:60]!r}")

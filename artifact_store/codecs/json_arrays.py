@@ -31,11 +31,7 @@ def plain_float(value: float) -> float | str:
 
 
 def read_float(value: object, what: str) -> float:
-    """Return what :func:`plain_float` was given.
-
-    Raises:
-        Corrupt: it is not a number.
-    """
+    """Return what :func:`plain_float` was given; raise ``Corrupt`` if it is not a number."""
     if isinstance(value, str) and value in _NON_FINITE:
         return _NON_FINITE[value]
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _BEYOND_FLOATS:
@@ -85,11 +81,7 @@ def check_expansion(document: Any, what: str) -> None:
 
 
 def read_array(record: Any, what: str) -> Any:
-    """Return the array that :func:`plain_array` was given.
-
-    Raises:
-        Corrupt: there is something else.
-    """
+    """Return the array that :func:`plain_array` was given; raise ``Corrupt`` if there is something else."""
     import numpy as np
 
     if not isinstance(record, Mapping):

@@ -25,22 +25,14 @@ _CHUNK = 1 << 20
 
 
 def write_npy(file: IO[bytes], array: Any, np: Any) -> None:
-    """Append ``array`` to ``file``.
-
-    Raises:
-        NotEncodable: its dtype cannot be described without a pickle, or not on every platform.
-    """
+    """Append ``array`` to ``file``; refuse a dtype that cannot be described without a pickle, or on every platform."""
     _check_dtype(array.dtype, np)
-    clean = _without_padding(array, np)
-    np.lib.format.write_array(file, clean, version=_version(array.dtype), allow_pickle=False)
+    version = (3, 0) if array.dtype.names else (1, 0)  # names may be any text, and many of them exceed 64 KiB
+    np.lib.format.write_array(file, _without_padding(array, np), version=version, allow_pickle=False)
 
 
 def read_npy(file: IO[bytes], size: int, np: Any) -> Any:
-    """Read the one array that fills all of ``size`` bytes.
-
-    Raises:
-        ValueError: it does not, or the bytes are not an array without Python objects.
-    """
+    """Read the one array, without Python objects, that fills all of ``size`` bytes, or raise ``ValueError``."""
     descr, fortran, shape, used = _header(file, size)
     dtype = _dtype(descr, np)
     count = math.prod(shape)
@@ -51,10 +43,6 @@ def read_npy(file: IO[bytes], size: int, np: Any) -> Any:
     return flat.reshape(shape[::-1]).transpose() if fortran else flat.reshape(shape)
 
 
-def _version(dtype: Any) -> tuple[int, int]:
-    return (3, 0) if dtype.names else (1, 0)  # names may be any text, and many of them exceed 64 KiB
-
-
 def _check_dtype(dtype: Any, np: Any) -> None:
     for part in _parts(dtype):
         if part.hasobject:
@@ -63,7 +51,8 @@ def _check_dtype(dtype: Any, np: Any) -> None:
             raise NotEncodable(f"{part} has another size on other platforms: convert it to float64 or complex128")
         if part.metadata:
             raise NotEncodable(f"the metadata of the dtype {part} would be lost: use an array without")
-        if part.itemsize == 0 or not _describable(part):
+        plain = part.names is None and part.subdtype is None
+        if part.itemsize == 0 or (plain and not _DTYPE.fullmatch(part.str)):
             raise NotEncodable(f"the dtype {part} cannot be described in a .npy file")
     try:
         descr = np.lib.format.dtype_to_descr(dtype)
@@ -77,10 +66,6 @@ def _check_dtype(dtype: Any, np: Any) -> None:
         raise NotEncodable(f"the dtype has so many fields that its description exceeds {MAX_HEADER} characters")
 
 
-def _describable(dtype: Any) -> bool:
-    return dtype.names is not None or dtype.subdtype is not None or _DTYPE.fullmatch(dtype.str) is not None
-
-
 def _parts(dtype: Any) -> list[Any]:
     if dtype.subdtype is not None:
         return [dtype, *_parts(dtype.subdtype[0])]
@@ -91,14 +76,10 @@ def _without_padding(array: Any, np: Any) -> Any:
     """Return the array with zeros between its fields: what is there now is whatever memory held before."""
     if array.dtype.names is None:
         return array
-    clean = np.zeros(array.shape, array.dtype, order="F" if _is_fortran(array) else "C")
+    clean = np.zeros(array.shape, array.dtype, order="F" if array.flags.fnc else "C")
     for name in array.dtype.names:
         clean[name] = _without_padding(array[name], np)
     return clean
-
-
-def _is_fortran(array: Any) -> bool:
-    return bool(array.flags.f_contiguous and not array.flags.c_contiguous)
 
 
 def _header(file: IO[bytes], size: int) -> tuple[Any, bool, tuple[int, ...], int]:

@@ -34,11 +34,7 @@ class RawCodec:
     name: ClassVar[str] = "raw"
     version: ClassVar[int] = 1
     risk: ClassVar[Risk] = Risk.DATA
-    types: ClassVar[tuple[str, ...]] = (
-        "builtins.bytes",
-        "pathlib.Path",
-        "pathlib._local.Path",
-    )  # the last: Python 3.13
+    types: ClassVar[tuple[str, ...]] = ("builtins.bytes", "pathlib.Path", "pathlib._local.Path")  # the last: of 3.13
     extra: ClassVar[str | None] = None
 
     def accepts(self, obj: Any) -> bool:
@@ -46,11 +42,7 @@ class RawCodec:
         return type(obj) is bytes or isinstance(obj, Path)
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
-        """Copy the bytes.
-
-        Raises:
-            NotEncodable: a link or a device, a file that changed meanwhile, a name that not every platform can hold.
-        """
+        """Copy the bytes; refuse links, devices, what changes meanwhile, and names that not every platform can hold."""
         if type(obj) is bytes:
             (directory / f"{stem}{_PLAIN}").write_bytes(obj)
             return {"kind": "bytes", "suffix": _PLAIN}
@@ -61,10 +53,13 @@ class RawCodec:
             with all_or_nothing(directory, stem):
                 return _encode_tree(obj, directory / f"{stem}{_TREE}")
         suffix = obj.suffix.lower() if _SUFFIX.fullmatch(obj.suffix.lower()) else _PLAIN
-        name = _plain_name(obj.name)
+        try:
+            check_path(f"file/{obj.name}")
+        except InvalidName as error:
+            raise NotEncodable(f"not every platform can hold a file called {obj.name!r}; rename it: {error}") from error
         with all_or_nothing(directory, stem):
             _copy_in(obj, directory / f"{stem}{suffix}")
-        return {"kind": "file", "suffix": suffix, "name": name}
+        return {"kind": "file", "suffix": suffix, "name": obj.name}
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
         """Return the bytes; or, with ``into`` a directory, copy there under the original name and return the path.
@@ -133,11 +128,7 @@ def _listing(root: Path) -> tuple[list[str], list[str]]:
 
 
 def _status(path: Path) -> os.stat_result:
-    """Return the status of a regular file or a directory that is not a link.
-
-    Raises:
-        NotEncodable: it is something else, or nothing.
-    """
+    """Return the status of a regular file or a directory; raise ``NotEncodable`` for a link, or anything else."""
     try:
         status = os.lstat(path)
     except OSError as error:
@@ -159,11 +150,7 @@ def _opened(path: Path) -> IO[bytes]:
 
 
 def _stored(path: Path) -> IO[bytes]:
-    """Open a file that ``encode`` has written.
-
-    Raises:
-        Corrupt: it is not there, or is not a regular file.
-    """
+    """Open a file that ``encode`` has written; raise ``Corrupt`` if there is no regular file."""
     try:
         return _opened(path)
     except OSError as error:
@@ -171,11 +158,7 @@ def _stored(path: Path) -> IO[bytes]:
 
 
 def _copy_in(source: Path, target: Path) -> None:
-    """Copy a file of the caller's.
-
-    Raises:
-        NotEncodable: it cannot be read, or changed while it was.
-    """
+    """Copy a file of the caller's; raise ``NotEncodable`` if it cannot be read, or changed while it was."""
     _status(source)
     try:
         with _opened(source) as file, target.open("xb") as copy:
@@ -186,14 +169,6 @@ def _copy_in(source: Path, target: Path) -> None:
         raise NotEncodable(f"{source} cannot be copied: {error}") from error
     if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size) or size != after.st_size:
         raise NotEncodable(f"{source} changed while it was being copied; save it when nothing writes to it")
-
-
-def _plain_name(name: str) -> str:
-    try:
-        check_path(f"file/{name}")
-    except InvalidName as error:
-        raise NotEncodable(f"not every platform can hold a file called {name!r}; rename it: {error}") from error
-    return name
 
 
 def _recorded_name(options: Mapping[str, JSON]) -> str:

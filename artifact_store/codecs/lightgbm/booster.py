@@ -30,7 +30,6 @@ MAX_DEPTH: Final = 8
 """Deepest nesting of a parameter that is kept."""
 
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-_MISSING = object()
 
 
 class LightGBMCodec:
@@ -44,11 +43,7 @@ class LightGBMCodec:
     libraries: ClassVar[tuple[str, ...]] = ("lightgbm",)
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
-        """Write the text and the JSON.
-
-        Raises:
-            NotEncodable: a subclass of Booster; one that LightGBM's own text does not hold exactly.
-        """
+        """Write the text and the JSON; refuse what LightGBM's own text does not hold exactly."""
         refuse_subclass(obj, import_library("lightgbm", self).Booster)
         with all_or_nothing(directory, stem):
             files.write_settings(directory / f"{stem}.json", write_booster(self, obj, directory / f"{stem}.txt"))
@@ -63,11 +58,7 @@ class LightGBMCodec:
         return obj.pandas_categorical or ()
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
-        """Read the booster.
-
-        Raises:
-            Corrupt: the text is not the one that was written, or not LightGBM's.
-        """
+        """Read the booster, if the text is the one that was written, and LightGBM's."""
         del options
         refuse_into(self, into)
         return read_booster(self, files.read_settings(directory / f"{stem}.json"), directory / f"{stem}.txt")
@@ -146,11 +137,7 @@ def plain_scores(scores: Mapping[str, Mapping[str, float]]) -> dict[str, JSON]:
 
 
 def read_scores(scores: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Return what :func:`plain_scores` was given, as plain dicts.
-
-    Raises:
-        Corrupt: there is something else.
-    """
+    """Return what :func:`plain_scores` was given, as plain dicts; raise ``Corrupt`` if there is something else."""
     try:
         return {
             data: {metric: float(_NON_FINITE.get(value, value)) for metric, value in metrics.items()}
@@ -162,9 +149,13 @@ def read_scores(scores: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 
 def plain_params(params: Mapping[str, Any]) -> tuple[dict[str, JSON], list[str]]:
     """Return the parameters that JSON can hold, and the names of those that it cannot (functions, objects)."""
-    kept = {str(name): _plain(value, MAX_DEPTH) for name, value in params.items()}
-    omitted = sorted(name for name, value in kept.items() if value is _MISSING)
-    return {name: value for name, value in kept.items() if value is not _MISSING}, omitted
+    kept, omitted = {}, []
+    for name, value in params.items():
+        try:
+            kept[str(name)] = _plain(value, MAX_DEPTH)
+        except TypeError:
+            omitted.append(str(name))
+    return kept, sorted(omitted)
 
 
 def read_params(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,19 +164,18 @@ def read_params(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any, depth: int) -> Any:
+    """Return a parameter as JSON; raise ``TypeError`` if JSON cannot hold it."""
     if isinstance(value, str | bool | int | None):
         return value
     if isinstance(value, float):
         return _plain_float(float(value)) if math.isfinite(value) else {"float": _plain_float(float(value))}
-    if hasattr(value, "item") and getattr(value, "shape", None) == ():
-        return _plain(value.item(), depth - 1) if depth else _MISSING
-    if isinstance(value, list | tuple) and depth:
-        parts = [_plain(part, depth - 1) for part in value]
-        return _MISSING if any(part is _MISSING for part in parts) else parts
-    if isinstance(value, Mapping) and depth and all(isinstance(name, str) for name in value):
-        parts = [_plain(part, depth - 1) for part in value.values()]
-        return _MISSING if any(part is _MISSING for part in parts) else {"dict": dict(zip(value, parts, strict=True))}
-    return _MISSING
+    if depth and hasattr(value, "item") and getattr(value, "shape", None) == ():
+        return _plain(value.item(), depth - 1)
+    if depth and isinstance(value, list | tuple):
+        return [_plain(part, depth - 1) for part in value]
+    if depth and isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
+        return {"dict": {name: _plain(part, depth - 1) for name, part in value.items()}}
+    raise TypeError(type(value))
 
 
 def _from_plain(value: Any) -> Any:

@@ -129,12 +129,8 @@ class LightGBMSklearnCodec:
     libraries: ClassVar[tuple[str, ...]] = ("lightgbm",)
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
-        """Write the booster and the facts.
-
-        Raises:
-            NotEncodable: not fitted, a subclass that may predict otherwise, labels that JSON cannot hold.
-        """
-        kind, facts = _from_predictor(obj) if isinstance(obj, LightGBMPredictor) else _from_estimator(self, obj)
+        """Write the booster and the facts; refuse what is not fitted, a subclass, and labels that JSON cannot hold."""
+        kind, facts = _described(self, obj)
         facts["feature_importances"] = _write_array(self, obj.feature_importances_, "importances")
         if kind == "classifier":
             facts["classes"] = _write_array(self, obj.classes_, "labels")
@@ -167,41 +163,31 @@ class LightGBMSklearnCodec:
         return _KINDS[kind](booster, facts)
 
 
-def _from_estimator(codec: Codec, estimator: Any) -> tuple[str, dict[str, Any]]:
-    lightgbm = import_library("lightgbm", codec)
-    kinds = {lightgbm.LGBMClassifier: "classifier", lightgbm.LGBMRegressor: "regressor", lightgbm.LGBMRanker: "ranker"}
-    refuse_subclass(estimator, *kinds)
-    if not estimator.__sklearn_is_fitted__():
-        raise NotEncodable(f"this {type(estimator).__qualname__} was not fitted: there is nothing to predict with")
-    params, omitted = plain_params(
-        {name: value for name, value in estimator.get_params().items() if name not in {"n_jobs", "objective"}}
-    )
-    return kinds[type(estimator)], {
+def _described(codec: Codec, model: Any) -> tuple[str, dict[str, Any]]:
+    """Return which kind of estimator it is, and the facts about it that are plain values."""
+    if isinstance(model, LightGBMPredictor):
+        refuse_subclass(model, *_KINDS.values())
+        kinds: dict[type, str] = {made: kind for kind, made in _KINDS.items()}
+        params, _ = plain_params(model.params)
+        omitted = list(model.params_omitted)
+    else:
+        lightgbm = import_library("lightgbm", codec)
+        kinds = {getattr(lightgbm, f"LGBM{kind.title()}"): kind for kind in _KINDS}
+        refuse_subclass(model, *kinds)
+        if not model.__sklearn_is_fitted__():
+            raise NotEncodable(f"this {type(model).__qualname__} was not fitted: there is nothing to predict with")
+        given = model.get_params().items()
+        params, omitted = plain_params({name: value for name, value in given if name not in {"n_jobs", "objective"}})
+    return kinds[type(model)], {
         "estimator_params": params,
         "estimator_params_omitted": omitted,
-        "objective": estimator.objective_ if isinstance(estimator.objective_, str) else None,
-        "n_features_in": int(estimator.n_features_in_),
-    }
-
-
-def _from_predictor(predictor: LightGBMPredictor) -> tuple[str, dict[str, Any]]:
-    refuse_subclass(predictor, *_KINDS.values())
-    kind = next(kind for kind, made in _KINDS.items() if made is type(predictor))
-    params, _ = plain_params(predictor.params)
-    return kind, {
-        "estimator_params": params,
-        "estimator_params_omitted": list(predictor.params_omitted),
-        "objective": predictor.objective_,
-        "n_features_in": predictor.n_features_in_,
+        "objective": model.objective_ if isinstance(model.objective_, str) else None,
+        "n_features_in": int(model.n_features_in_),
     }
 
 
 def _write_array(codec: Codec, array: Any, what: str) -> dict[str, JSON]:
-    """Return a one-dimensional array as JSON.
-
-    Raises:
-        NotEncodable: it holds something else than numbers, booleans or text.
-    """
+    """Return a one-dimensional array as JSON; refuse all but numbers, booleans and text."""
     described = {"dtype": array.dtype.str, "values": array.tolist()}
     try:
         exact = _read_array(codec, described, what).tolist() == array.tolist()

@@ -44,11 +44,7 @@ def plain_space(codec: Codec, space: Any, what: str, *, nested: bool = False) ->
 
 
 def read_plain_space(codec: Codec, record: Any, what: str, *, nested: bool = False) -> Any:
-    """Return the space that :func:`plain_space` was given.
-
-    Raises:
-        Corrupt: there is something else.
-    """
+    """Return the space that :func:`plain_space` was given; raise ``Corrupt`` if there is something else."""
     spaces = import_library("gymnasium.spaces", codec)
     if not isinstance(record, Mapping):
         raise Corrupt(f"{what} is recorded as {str(record)[:40]!r}, which is not a space")

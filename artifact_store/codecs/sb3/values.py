@@ -56,11 +56,7 @@ def plain_settings(codec: Codec, values: Mapping[str, Any], kinds: Mapping[str, 
 
 
 def read_plain_settings(codec: Codec, record: Mapping[str, Any], kinds: Mapping[str, str], what: str) -> dict[str, Any]:
-    """Return what :func:`plain_settings` was given, with the classes for the names in it.
-
-    Raises:
-        Corrupt: there is something else.
-    """
+    """Return what :func:`plain_settings` was given, with the classes for the names in it, or raise ``Corrupt``."""
     unknown = sorted(map(str, {*record} - {*kinds}))
     if unknown:
         raise Corrupt(f"{what} is recorded with unknown names: {', '.join(unknown)[:80]}")

@@ -63,11 +63,7 @@ class RunningStatistics:
 
     @classmethod
     def from_json(cls, record: Any, what: str) -> RunningStatistics:
-        """Return what :meth:`to_json` was called on.
-
-        Raises:
-            Corrupt: there is something else.
-        """
+        """Return what :meth:`to_json` was called on; raise ``Corrupt`` if there is something else."""
         if not isinstance(record, Mapping):
             raise Corrupt(f"the statistics of {what} are recorded as {str(record)[:40]!r}")
         mean, var = read_array(field(record, "mean", dict), what), read_array(field(record, "var", dict), what)
@@ -162,11 +158,7 @@ class VecNormalizeCodec:
     libraries: ClassVar[tuple[str, ...]] = ("numpy",)
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
-        """Write statistics and settings.
-
-        Raises:
-            NotEncodable: a subclass, or statistics that are not in float64.
-        """
+        """Write statistics and settings; refuse a subclass, and statistics that are not in float64."""
         normalizer = obj if type(obj) is ObservationNormalizer else _from_sb3(self, obj)
         with all_or_nothing(directory, stem):
             files.write_settings(directory / f"{stem}.json", _to_json(normalizer))

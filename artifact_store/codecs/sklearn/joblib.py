@@ -30,11 +30,7 @@ class JoblibCodec:
     """A pickle depends on which parts of an object are one and the same."""
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
-        """Write the pickle.
-
-        Raises:
-            NotEncodable: it cannot be pickled.
-        """
+        """Write the pickle; refuse what cannot be pickled."""
         joblib = import_library("joblib", self)
         with all_or_nothing(directory, stem):
             try:

@@ -78,11 +78,7 @@ class ScalerCodec:
         )
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
-        """Write the arrays and the settings.
-
-        Raises:
-            NotEncodable: not fitted, a subclass that may transform otherwise, an imputer of text.
-        """
+        """Write the arrays and the settings; refuse what is not fitted, subclasses, and imputers of text."""
         made = obj if type(obj) is ArrayPreprocessor else to_arrays(obj, self)
         steps, arrays = [], {}
         for place, step in enumerate(made.steps):
@@ -117,11 +113,7 @@ class ScalerCodec:
 
 
 def to_arrays(estimator: Any, codec: Codec) -> ArrayPreprocessor:
-    """Return what transforms like a fitted scaler, imputer or Pipeline of scikit-learn.
-
-    Raises:
-        NotEncodable: it is not fitted, or arrays do not hold all of it.
-    """
+    """Return what transforms like a fitted scaler, imputer or Pipeline, or raise ``NotEncodable`` if arrays cannot."""
     steps = [_convert(part, codec) for part in _parts(estimator, codec)]
     names = getattr(estimator, "feature_names_in_", None)
     try:
@@ -235,7 +227,7 @@ def _step(place: int, described: Any, arrays: dict[str, Any]) -> ArrayStep:
     make = _KINDS[kind]
     if set(described) != {"kind", *_settings(make)}:
         raise InvalidInput(f"a step {kind!r} has other settings than {sorted(described)}")
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in described.items()}
+    given: dict[str, Any] = {name: tuple(part) if isinstance(part, list) else part for name, part in described.items()}
     del given["kind"]
     if "missing" in given and given["missing"] is None:
         given["missing"] = math.nan

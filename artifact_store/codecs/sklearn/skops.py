@@ -50,11 +50,7 @@ class SkopsCodec:
     """skops names entries by the addresses of objects and by chance."""
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
-        """Write the estimator, and read it back once to see that this can be done.
-
-        Raises:
-            NotEncodable: it, or something in it, is not of a type on our list.
-        """
+        """Write the estimator, and read it back once; refuse it if any part of it is of a type not on our list."""
         kind = f"{type(obj).__module__}.{type(obj).__qualname__}"
         if kind not in ESTIMATORS:
             raise NotEncodable(_refusal(f"a {kind}", [kind]))

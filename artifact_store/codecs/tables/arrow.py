@@ -34,11 +34,7 @@ class ArrowCodec:
     libraries: ClassVar[tuple[str, ...]] = ("pyarrow",)
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
-        """Write the table and read it back.
-
-        Raises:
-            NotEncodable: Parquet cannot hold it exactly; extension types.
-        """
+        """Write the table, read it back and compare; refuse extension types."""
         refuse_subclass(obj, import_library("pyarrow", self).Table)
         path = directory / f"{stem}.parquet"
         with all_or_nothing(directory, stem):
@@ -70,9 +66,8 @@ def write_parquet(codec: Codec, table: Any, path: Path) -> None:
     if len(set(table.column_names)) != len(table.column_names):
         raise NotEncodable(f"several columns have one name: {table.column_names}")
     try:
-        with path.open(
-            "wb"
-        ) as handle:  # ours: a writer that failed keeps its own open, and Windows removes no such file
+        # the file is ours: a writer that failed keeps its own open, and Windows removes no such file
+        with path.open("wb") as handle:
             parquet.write_table(table, handle, compression="zstd", write_page_checksum=True)
     except (pa.ArrowException, ValueError, TypeError, NotImplementedError) as error:
         path.unlink()

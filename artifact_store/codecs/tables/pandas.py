@@ -46,11 +46,7 @@ class PandasCodec:
     libraries: ClassVar[tuple[str, ...]] = ("pandas", "pyarrow")
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
-        """Write the table, read it back and compare.
-
-        Raises:
-            NotEncodable: it would come back different in any value, dtype, name or order; the text says where.
-        """
+        """Write the table, read it back, and refuse it with the place if a value, dtype, name or order is different."""
         pd, pa = import_library("pandas", self), import_library("pyarrow", self)
         refuse_subclass(obj, pd.DataFrame, pd.Series)
         options: dict[str, JSON] = {"kind": "frame"}

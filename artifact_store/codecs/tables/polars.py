@@ -33,11 +33,7 @@ class PolarsCodec:
     libraries: ClassVar[tuple[str, ...]] = ("polars",)
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
-        """Write the frame and read it back.
-
-        Raises:
-            NotEncodable: Parquet cannot hold it exactly: Python objects, extension types.
-        """
+        """Write the frame, read it back and compare; refuse Python objects and extension types."""
         pl = import_library("polars", self)
         refuse_subclass(obj, pl.DataFrame)
         for name, dtype in obj.schema.items():

@@ -52,11 +52,7 @@ class TorchStateCodec:
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
-        """Write tensors and configuration.
-
-        Raises:
-            NotEncodable: not a plain tensor of a dtype that safetensors supports; a config that is not JSON.
-        """
+        """Write tensors and configuration; refuse all but plain tensors, and a configuration that is not JSON."""
         kept = obj if isinstance(obj, TorchState) else TorchState(obj.state_dict())
         files.refuse_subclass(kept, TorchState)
         config = dict(kept.config)
@@ -80,20 +76,11 @@ class TorchStateCodec:
         state = read_tensors(self, files.field(settings, "tensors", dict), directory / f"{stem}.safetensors")
         if into is None:
             return TorchState(state, config)
-        fill_module(into, state, "into=")
+        problems = differences(into.state_dict(), state)
+        if problems:
+            raise InvalidOption(f"into= does not fit what was saved: {'; '.join(problems)}. Nothing was loaded")
+        into.load_state_dict(state, strict=True)
         return into
-
-
-def fill_module(module: Any, state: Mapping[str, Any], what: str) -> None:
-    """Load ``state`` into a module that has the same names, shapes and dtypes; nothing is changed if it has not.
-
-    Raises:
-        InvalidOption: with all missing and unexpected names, and those of another shape or dtype.
-    """
-    problems = differences(module.state_dict(), state)
-    if problems:
-        raise InvalidOption(f"{what} does not fit what was saved: {'; '.join(problems)}. Nothing was loaded")
-    module.load_state_dict(state, strict=True)
 
 
 def differences(own: Mapping[str, Any], saved: Mapping[str, Any]) -> list[str]:

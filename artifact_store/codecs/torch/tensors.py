@@ -26,24 +26,15 @@ MAX_HEADER: Final = 32 << 20
 
 _METADATA = "__metadata__"
 _DTYPES: Final = {
-    "F64": "float64",
-    "F32": "float32",
-    "F16": "float16",
-    "BF16": "bfloat16",
+    **{
+        f"{letter}{bits}": f"{kind}{bits}" for letter, kind in (("I", "int"), ("U", "uint")) for bits in (8, 16, 32, 64)
+    },
+    **{f"F{bits}": f"float{bits}" for bits in (16, 32, 64)},
+    **{f"F8_{form}": f"float8_{form.lower()}" for form in ("E4M3FNUZ", "E5M2", "E5M2FNUZ")},
     "F8_E4M3": "float8_e4m3fn",
-    "F8_E4M3FNUZ": "float8_e4m3fnuz",
-    "F8_E5M2": "float8_e5m2",
-    "F8_E5M2FNUZ": "float8_e5m2fnuz",
     "F8_E8M0": "float8_e8m0fnu",
+    "BF16": "bfloat16",
     "C64": "complex64",
-    "I64": "int64",
-    "I32": "int32",
-    "I16": "int16",
-    "I8": "int8",
-    "U64": "uint64",
-    "U32": "uint32",
-    "U16": "uint16",
-    "U8": "uint8",
     "BOOL": "bool",
 }
 """The format's names of dtypes, and torch's."""
@@ -62,7 +53,11 @@ def write_tensors(codec: Codec, tensors: Mapping[str, Any], path: Path) -> dict[
     for name, tensor in tensors.items():
         _check(name, tensor, torch)
     aliases = _ties(tensors)
-    kept = {name: _plain(tensor) for name, tensor in tensors.items() if name not in aliases}
+    kept = {
+        name: tensor.detach().resolve_conj().resolve_neg().contiguous()
+        for name, tensor in tensors.items()
+        if name not in aliases
+    }
     safetensors.save_file(_apart(kept), path, metadata={"format": "pt"})
     return {"names": list(tensors), "aliases": aliases}
 
@@ -108,10 +103,6 @@ def _check(name: object, tensor: Any, torch: Any) -> None:
             f"{name!r} is of the dtype {tensor.dtype}, which safetensors does not support: convert it, "
             "complex128 with torch.view_as_real"
         )
-
-
-def _plain(tensor: Any) -> Any:
-    return tensor.detach().resolve_conj().resolve_neg().contiguous()
 
 
 def _apart(tensors: dict[str, Any]) -> dict[str, Any]:
@@ -161,17 +152,12 @@ def _span(tensor: Any) -> tuple[int, int]:
     return start, start + (last + 1) * tensor.element_size()
 
 
-def _same_view(one: Any, other: Any) -> bool:
-    return bool(
-        one.data_ptr() == other.data_ptr()
-        and one.shape == other.shape
-        and one.stride() == other.stride()
-        and _kind(one) == _kind(other)
-    )
-
-
 def _kind(tensor: Any) -> tuple[Any, ...]:
     return tensor.dtype, tensor.is_conj(), tensor.is_neg()
+
+
+def _view(tensor: Any) -> tuple[Any, ...]:
+    return tensor.data_ptr(), tensor.shape, tensor.stride(), *_kind(tensor)
 
 
 def _covers(base: Any, others: Iterable[Any]) -> bool:
@@ -181,13 +167,13 @@ def _covers(base: Any, others: Iterable[Any]) -> bool:
         first, last = _span(other)
         within = start <= first and last <= stop and other.numel() <= base.numel()
         whole = (first - start) % base.element_size() == 0 and base.is_contiguous() and _kind(base) == _kind(other)
-        if not _same_view(base, other) and not (within and whole):
+        if _view(base) != _view(other) and not (within and whole):
             return False
     return True
 
 
 def _alias(base_name: str, base: Any, other: Any) -> dict[str, Any]:
-    if _same_view(base, other):
+    if _view(base) == _view(other):
         return {"of": base_name}
     return {
         "of": base_name,

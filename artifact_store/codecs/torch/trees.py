@@ -42,11 +42,7 @@ def pack(value: Any, where: str, tensors: dict[str, Any], depth: int = MAX_DEPTH
 
 
 def unpack(record: Any, where: str, tensors: Mapping[str, Any]) -> Any:
-    """Return what :func:`pack` was given.
-
-    Raises:
-        Corrupt: there is something else.
-    """
+    """Return what :func:`pack` was given; raise ``Corrupt`` if there is something else."""
     if isinstance(record, bool | str | int | float | None):
         return record
     if isinstance(record, list):
