@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from artifact_store.codecs.files import all_or_nothing, field, import_library, opened, refuse_into
+from artifact_store.codecs.files import all_arrays, all_or_nothing, dotted, field, import_library, opened, refuse_into
 from artifact_store.codecs.limits import check_stored
 from artifact_store.codecs.npy import read_npy, write_npy
 from artifact_store.core.codec import JSON, Risk
@@ -39,8 +39,7 @@ class ArrayCodec:
     def accepts(self, obj: Any) -> bool:
         """Take dicts and tuples only if there is something in them and all of it is an array."""
         if isinstance(obj, dict | tuple):
-            parts = obj.values() if isinstance(obj, dict) else obj
-            return {(type(part).__module__, type(part).__qualname__) for part in parts} == {("numpy", "ndarray")}
+            return all_arrays(obj.values() if isinstance(obj, dict) else obj)
         return True
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
@@ -81,7 +80,7 @@ def _named_arrays(obj: Any, np: Any) -> tuple[str, dict[str, Any]]:
     if type(obj) is dict and obj:
         return "dict", {_checked_name(name): _checked(part, f"[{name!r}]", np) for name, part in obj.items()}
     raise NotEncodable(
-        f"a {type(obj).__module__}.{type(obj).__qualname__} would come back as something else, "
+        f"a {dotted(type(obj))} would come back as something else, "
         "or there is nothing in it; convert it with numpy.asarray"
     )
 
@@ -97,7 +96,7 @@ def _as_array(scalar: Any, np: Any) -> Any:
 
 def _checked(part: Any, where: str, np: Any) -> Any:
     if type(part) is not np.ndarray:
-        raise NotEncodable(f"{where} is a {type(part).__module__}.{type(part).__qualname__} and not an array")
+        raise NotEncodable(f"{where} is a {dotted(type(part))} and not an array")
     return part
 
 

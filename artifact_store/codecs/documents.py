@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from artifact_store.canonical import MAX_DEPTH, canonical, parse_json
-from artifact_store.codecs.files import read_encoded, refuse_into
+from artifact_store.codecs.files import all_arrays, dotted, read_encoded, refuse_into
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import NotEncodable
 
@@ -37,7 +37,7 @@ class DocumentCodec:
     def accepts(self, obj: Any) -> bool:
         """Leave what is made of arrays alone, and scalars that only derive from Python's (numpy's do)."""
         if isinstance(obj, dict | list | tuple):
-            return not _all_arrays(obj.values() if isinstance(obj, dict) else obj)
+            return not all_arrays(obj.values() if isinstance(obj, dict) else obj)
         return type(obj) in _SCALARS
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
@@ -62,11 +62,6 @@ class DocumentCodec:
         return parse_json(read_encoded(path, limit=MAX_DOCUMENT), limit=MAX_DOCUMENT, what=path.name)
 
 
-def _all_arrays(values: Any) -> bool:
-    kinds = {(type(value).__module__, type(value).__qualname__) for value in values}
-    return kinds == {("numpy", "ndarray")}
-
-
 def check_json(value: Any, where: str, depth: int = 1) -> None:
     """Raise ``NotEncodable``, with the path in the text, if ``value`` holds what JSON would bend."""
     kind = type(value)
@@ -86,6 +81,6 @@ def check_json(value: Any, where: str, depth: int = 1) -> None:
         raise NotEncodable(f"{where} is a tuple, and JSON would read it back as a list: use list(…)")
     elif kind not in _SCALARS:
         raise NotEncodable(
-            f"{where} is a {kind.__module__}.{kind.__qualname__}, which JSON cannot represent; "
+            f"{where} is a {dotted(kind)}, which JSON cannot represent; "
             "convert it, or save it as a component of its own"
         )

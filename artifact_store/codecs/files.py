@@ -10,7 +10,7 @@ import importlib
 import os
 import shutil
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -49,6 +49,16 @@ def imported(module: str, *, needed_by: str, extra: str | None) -> Any:
         ) from missing
 
 
+def dotted(kind: type) -> str:
+    """Return the dotted name of a class: its module and its qualified name."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def all_arrays(values: Iterable[object]) -> bool:
+    """Tell whether there are values, and all of them arrays of numpy, which is not imported for that."""
+    return {dotted(type(value)) for value in values} == {"numpy.ndarray"}
+
+
 def refuse_into(codec: Codec, into: object) -> None:
     """Raise ``InvalidOption`` if the caller gave something to fill, which ``codec`` cannot."""
     if into is not None:
@@ -58,10 +68,8 @@ def refuse_into(codec: Codec, into: object) -> None:
 def refuse_subclass(obj: object, *kinds: type) -> None:
     """Raise ``NotEncodable`` unless ``obj`` is exactly of one of ``kinds``, since a subclass would not come back."""
     if type(obj) not in kinds:
-        raise NotEncodable(
-            f"a {type(obj).__module__}.{type(obj).__qualname__} would come back as something else; convert it to a "
-            + " or ".join(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds)
-        )
+        known = " or ".join(map(dotted, kinds))
+        raise NotEncodable(f"a {dotted(type(obj))} would come back as something else; convert it to a {known}")
 
 
 @contextmanager

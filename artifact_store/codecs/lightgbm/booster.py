@@ -7,7 +7,7 @@ that are not plain values (named in ``params_omitted``). The text rounds the gai
 ``feature_importance("gain")`` is as exact as that; predictions do not depend on it.
 
 LightGBM's parser is not memory-safe (its issue #7357: a text can make it write beyond its memory), and a
-writer can write any digest beside it: so every text is checked (:mod:`.lightgbm_text`) before the parser sees
+writer can write any digest beside it: so every text is checked (:mod:`.text`) before the parser sees
 it. That covers reading, predicting and describing; training on from an untrusted booster (``refit``,
 ``init_model``) also lets LightGBM follow the parameters in its text. The one module that imports lightgbm.
 """

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from artifact_store.codecs import files
-from artifact_store.codecs.files import all_or_nothing, field, import_library, refuse_into, refuse_subclass
+from artifact_store.codecs.files import all_or_nothing, dotted, field, import_library, refuse_into, refuse_subclass
 from artifact_store.codecs.lightgbm.booster import plain_params, read_booster, read_params, write_booster
 from artifact_store.core.codec import JSON, Codec, Risk, check_inputs
 from artifact_store.errors import Corrupt, FeatureMismatch, NotEncodable
@@ -221,7 +221,7 @@ def _refuse_codes(booster: Any, data: Any) -> None:
     is_frame = is_a(data, "pandas", "DataFrame")
     found = sum(hasattr(dtype, "categories") for dtype in data.dtypes) if is_frame else 0
     if found != len(lists):
-        held = f"a table with {found} of them" if is_frame else f"a {type(data).__module__}.{type(data).__qualname__}"
+        held = f"a table with {found} of them" if is_frame else f"a {dotted(type(data))}"
         raise FeatureMismatch(
             f"this model was trained on {len(lists)} columns of categories, and got {held}: LightGBM would read the "
             "numbers in their place as codes. Give it a pandas table with these columns as categories, "

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from artifact_store.codecs.files import field, import_library
+from artifact_store.codecs.files import dotted, field, import_library
 from artifact_store.codecs.json_arrays import plain_array, read_array
 from artifact_store.core.codec import Codec
 from artifact_store.errors import Corrupt, NotEncodable
@@ -38,7 +38,7 @@ def plain_space(codec: Codec, space: Any, what: str, *, nested: bool = False) ->
             raise NotEncodable(f"{what} has keys that are not text")
         return {"type": "Dict", "spaces": parts}
     raise NotEncodable(
-        f"{what} is a {kind.__module__}.{kind.__qualname__}; kept are Box, Discrete, MultiDiscrete, MultiBinary and "
+        f"{what} is a {dotted(kind)}; kept are Box, Discrete, MultiDiscrete, MultiBinary and "
         "one level of Dict, as gymnasium has them: wrap the environment so that it has such a space"
     )
 

@@ -257,8 +257,7 @@ def _fill(codec: VecNormalizeCodec, into: Any, normalizer: ObservationNormalizer
         )
     except (ValueError, KeyError) as error:
         raise InvalidOption(f"the environments of into= have other observations than were saved: {error}") from error
-    own = getattr(fresh, "obs_rms", None)
-    shape = {key: part.mean.shape for key, part in own.items()} if isinstance(own, dict) else own and own.mean.shape
+    shape = _from_sb3(codec, fresh).shape
     if shape != normalizer.shape:
         raise InvalidOption(f"the observations of into= have the shape {shape}; saved are {normalizer.shape}")
     into.__dict__.update(_filled(fresh, normalizer))

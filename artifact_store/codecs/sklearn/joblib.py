@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from artifact_store.codecs.files import all_or_nothing, import_library, refuse_into
+from artifact_store.codecs.files import all_or_nothing, dotted, import_library, refuse_into
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import CodecUnavailable, Corrupt, NotEncodable
 
@@ -38,9 +38,7 @@ class JoblibCodec:
             except OSError:
                 raise  # of the disk
             except Exception as error:  # PicklingError, and whatever any object says instead
-                raise NotEncodable(
-                    f"a {type(obj).__module__}.{type(obj).__qualname__} cannot be pickled: {error}"
-                ) from error
+                raise NotEncodable(f"a {dotted(type(obj))} cannot be pickled: {error}") from error
         return {"joblib": joblib.__version__}
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:

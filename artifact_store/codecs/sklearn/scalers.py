@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Final
 
 from artifact_store.codecs import files
 from artifact_store.codecs.arrays import ArrayCodec
-from artifact_store.codecs.files import all_or_nothing, import_library, refuse_into, refuse_subclass
+from artifact_store.codecs.files import all_or_nothing, dotted, import_library, refuse_into, refuse_subclass
 from artifact_store.codecs.sklearn.array_preprocessor import (
     STRATEGIES,
     ArrayPreprocessor,
@@ -74,7 +74,7 @@ class ScalerCodec:
             return True
         steps = [step for _, step in obj.steps if not _passes(step)]
         return bool(steps) and all(
-            self.accepts(step) if _is_pipeline(step) else _named(step) in _ESTIMATORS for step in steps
+            self.accepts(step) if _is_pipeline(step) else dotted(type(step)) in _ESTIMATORS for step in steps
         )
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
@@ -210,7 +210,7 @@ def _missing(value: Any) -> float:
     if type(value) in (int, float):
         plain: float = value
         return plain
-    if type(value).__module__.partition(".")[0] == "pandas" and type(value).__qualname__ == "NAType":
+    if dotted(type(value)).startswith("pandas.") and type(value).__qualname__ == "NAType":
         return math.nan  # an array of numbers knows no other
     number = float(value) if hasattr(value, "item") or isinstance(value, bool) else math.inf
     if math.isnan(number) or (number.is_integer() and abs(number) <= _EXACT):
@@ -250,12 +250,8 @@ def _plain(value: Any) -> JSON:
 
 
 def _is_pipeline(obj: Any) -> bool:
-    return any(f"{kind.__module__}.{kind.__qualname__}" == _PIPELINE for kind in type(obj).__mro__)
+    return any(dotted(kind) == _PIPELINE for kind in type(obj).__mro__)
 
 
 def _passes(step: Any) -> bool:
     return step is None or (isinstance(step, str) and step == "passthrough")
-
-
-def _named(obj: Any) -> str:
-    return f"{type(obj).__module__}.{type(obj).__qualname__}"

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from artifact_store.codecs.arrays import DAMAGE, read_entry
-from artifact_store.codecs.files import all_or_nothing, import_library, read_encoded, refuse_into
+from artifact_store.codecs.files import all_or_nothing, dotted, import_library, read_encoded, refuse_into
 from artifact_store.codecs.limits import check_stored
 from artifact_store.codecs.sklearn.skops_types import ESTIMATORS, TYPES
 from artifact_store.core.codec import JSON, Risk
@@ -51,7 +51,7 @@ class SkopsCodec:
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
         """Write the estimator, and read it back once; refuse it if any part of it is of a type not on our list."""
-        kind = f"{type(obj).__module__}.{type(obj).__qualname__}"
+        kind = dotted(type(obj))
         if kind not in ESTIMATORS:
             raise NotEncodable(_refusal(f"a {kind}", [kind]))
         skops = import_library("skops.io", self)

@@ -10,6 +10,8 @@ The one module that imports pandas.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -21,9 +23,7 @@ from artifact_store.errors import Corrupt, NotEncodable
 MAX_NOTED: Final = 10_000
 """Categories that are noted one by one. More are left to Parquet, which keeps those of text."""
 
-_IN_OBJECTS = frozenset(
-    {"str", "bytes", "bool", "int", "float", "NoneType", "decimal.Decimal", "datetime.date", "datetime.time"}
-)
+_IN_OBJECTS = frozenset({str, bytes, bool, int, float, type(None), Decimal, date, time})
 """What an object column may hold: immutable, and with one meaning wherever it is read."""
 _CATEGORIES = frozenset("OUTbiufMm")
 _VALUE = "value"
@@ -62,9 +62,9 @@ class PandasCodec:
             raise NotEncodable(f"Arrow cannot hold this table: {error}") from error
         path = directory / f"{stem}.parquet"
         with all_or_nothing(directory, stem):
-            write_parquet(self, table, path)
+            table = write_parquet(self, table, path)
             try:
-                again = self._frame(path, notes)
+                again = self._frame(table, path.name, notes)
             except Corrupt as error:
                 raise NotEncodable(f"Parquet cannot hold this table: {error}") from error
             _compare(frame, again, pd)
@@ -74,7 +74,7 @@ class PandasCodec:
         """Read the table."""
         refuse_into(self, into)
         path = directory / f"{stem}.parquet"
-        frame = self._frame(path, field(options, "notes", dict))
+        frame = self._frame(read_parquet(self, path), path.name, field(options, "notes", dict))
         kind = field(options, "kind", str)
         if kind == "frame":
             return frame
@@ -82,13 +82,12 @@ class PandasCodec:
             raise Corrupt(f"{path.name} does not hold what was recorded as {kind[:40]!r}")
         return frame.iloc[:, 0].rename(field(options, "name", str | int | None))
 
-    def _frame(self, path: Path, notes: Mapping[str, Any]) -> Any:
+    def _frame(self, table: Any, what: str, notes: Mapping[str, Any]) -> Any:
         pd, pa = import_library("pandas", self), import_library("pyarrow", self)
-        table = read_parquet(self, path)
         try:
             return _restored(table.to_pandas(), notes, pd)
         except (pa.ArrowException, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-            raise Corrupt(f"{path.name} does not hold the table that was recorded: {error}") from error
+            raise Corrupt(f"{what} does not hold the table that was recorded: {error}") from error
 
 
 def _plain_name(name: object) -> str | int | None:
@@ -267,8 +266,6 @@ def _same_values(one: Any, other: Any, pd: Any) -> bool:
 
 
 def _same_object(one: Any, other: Any) -> bool:
-    kind = type(one)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    if kind is not type(other) or name not in _IN_OBJECTS:
+    if type(one) is not type(other) or type(one) not in _IN_OBJECTS:
         return False
     return bool(one == other or (one != one and other != other))  # noqa: PLR0124 -- NaN

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from artifact_store.canonical import parse_json
-from artifact_store.codecs.files import field, import_library, opened
+from artifact_store.codecs.files import dotted, field, import_library, opened
 from artifact_store.core.codec import Codec
 from artifact_store.errors import Corrupt, NotEncodable
 
@@ -89,7 +89,7 @@ def _check(name: object, tensor: Any, torch: Any) -> None:
         raise NotEncodable(f"{name!r} cannot name a tensor: use text, and not {_METADATA!r}")
     if not isinstance(tensor, torch.Tensor):
         raise NotEncodable(
-            f"{name!r} is a {type(tensor).__module__}.{type(tensor).__qualname__} and not a tensor: "
+            f"{name!r} is a {dotted(type(tensor))} and not a tensor: "
             "put numbers and text into the config, or make it a tensor"
         )
     if type(tensor) not in (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer):
@@ -99,10 +99,8 @@ def _check(name: object, tensor: Any, torch: Any) -> None:
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested:
         raise NotEncodable(f"{name!r} is sparse, quantised or nested: convert it with .to_dense() or .dequantize()")
     if str(tensor.dtype).removeprefix("torch.") not in _DTYPES.values():
-        raise NotEncodable(
-            f"{name!r} is of the dtype {tensor.dtype}, which safetensors does not support: convert it, "
-            "complex128 with torch.view_as_real"
-        )
+        how = "convert it, complex128 with torch.view_as_real"
+        raise NotEncodable(f"{name!r} is of the dtype {tensor.dtype}, which safetensors does not support: {how}")
 
 
 def _apart(tensors: dict[str, Any]) -> dict[str, Any]:

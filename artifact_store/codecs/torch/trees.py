@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from artifact_store.codecs.files import dotted
 from artifact_store.codecs.json_arrays import plain_array, plain_float, read_array, read_float
 from artifact_store.errors import Corrupt, NotEncodable
 
@@ -36,8 +37,7 @@ def pack(value: Any, where: str, tensors: dict[str, Any], depth: int = MAX_DEPTH
     if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
         return {"number": plain_array(value, where)}
     raise NotEncodable(
-        f"{where} is a {type(value).__module__}.{type(value).__qualname__}; kept are tensors, numbers, text, and "
-        "lists, tuples and dicts of them"
+        f"{where} is a {dotted(type(value))}; kept are tensors, numbers, text, and lists, tuples and dicts of them"
     )
 
 
