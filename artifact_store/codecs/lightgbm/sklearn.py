@@ -55,7 +55,12 @@ class LightGBMPredictor:
         """
         _refuse_codes(self.booster_, X)
         given = {name: value for name, value in self.params.items() if name in _WHEN_PREDICTING} | options
-        return self.booster_.predict(_matrix(X), raw_score=raw_score, **given)
+        rows = X
+        if isinstance(X, list | tuple):  # of which LightGBM itself would make a sparse matrix
+            import numpy as np
+
+            rows = np.asarray(X)
+        return self.booster_.predict(rows, raw_score=raw_score, **given)
 
     @property
     def feature_name_(self) -> list[str]:
@@ -228,12 +233,3 @@ def _refuse_codes(booster: Any, data: Any) -> None:
             "run.features.prepare(X) for instance"
         )
     check_inputs("this model", booster.feature_name(), [str(name) for name in data.columns])
-
-
-def _matrix(data: Any) -> Any:
-    """Return lists as an array, like scikit-learn does; LightGBM itself would take them for a sparse matrix."""
-    if not isinstance(data, list | tuple):
-        return data
-    import numpy as np
-
-    return np.asarray(data)

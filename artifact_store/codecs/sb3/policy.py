@@ -250,8 +250,8 @@ def _check_rebuilds(state: SB3State, algorithm: Any) -> None:
 # ---------------------------------------------------------------- building, and filling one that is there
 
 
-def build_algorithm(state: SB3State, *, device: str = "cpu") -> Any:
-    """Return a new algorithm with these settings, parameters and counters, and no environment.
+def build_algorithm(state: SB3State) -> Any:
+    """Return a new algorithm with these settings, parameters and counters, on the CPU, and no environment.
 
     Unpickles nothing, and leaves the global random generators as they were (torch's is set back, so what other threads
     draw from it meanwhile is drawn again).
@@ -274,7 +274,7 @@ def build_algorithm(state: SB3State, *, device: str = "cpu") -> Any:
     kind = getattr(import_library("stable_baselines3", codec), state.algorithm)
     try:
         with _building.setdefault(os.getpid(), threading.Lock()), torch.random.fork_rng(devices=[]):
-            algorithm = _made(kind, state.policy, given, policy_kwargs, device)
+            algorithm = _made(kind, state.policy, given, policy_kwargs)
             algorithm.__dict__.update(spaces, n_envs=state.n_envs)
             algorithm._setup_model()  # noqa: SLF001 -- as its own load does: the only way without an environment
         _load(algorithm, state)
@@ -306,13 +306,13 @@ def _check_sizes(codec: SB3Codec, state: SB3State, policy_kwargs: dict[str, Any]
         raise Corrupt(f"its networks would have layers of {max(sizes):,} weights, and {held:,} were saved in all")
 
 
-def _made(kind: Any, policy: str, given: dict[str, Any], policy_kwargs: dict[str, Any], device: str) -> Any:
+def _made(kind: Any, policy: str, given: dict[str, Any], policy_kwargs: dict[str, Any]) -> Any:
     """Call the constructor; what it does not take (DDPG fixes what TD3 lets one choose) is set afterwards."""
     known = inspect.signature(kind.__init__).parameters
     taken = {name: value for name, value in given.items() if name in known and name not in _LATER}
     if "use_rms_prop" in known:
         taken["use_rms_prop"] = False  # what it would put into policy_kwargs is in them already
-    algorithm = kind(policy, None, **taken, policy_kwargs=policy_kwargs, device=device, _init_setup_model=False)
+    algorithm = kind(policy, None, **taken, policy_kwargs=policy_kwargs, device="cpu", _init_setup_model=False)
     for name, value in given.items():
         if name not in taken and name != "seed":
             if not hasattr(algorithm, ATTRIBUTES.get(name, name)):

@@ -217,12 +217,12 @@ class ArrayPreprocessor:
                     f"takes {after.n_in}"
                 )
         self.n_features_in_: int = self.steps[0].n_in
-        self.feature_names_in_: tuple[str, ...] | None = None
-        if feature_names_in_ is not None:
-            names = tuple(feature_names_in_)
-            if len(names) != self.n_features_in_ or not all(isinstance(name, str) for name in names):
-                raise InvalidInput(f"the preprocessor takes {self.n_features_in_} columns and needs a name for each")
-            self.feature_names_in_ = tuple(str(name) for name in names)
+        names = None if feature_names_in_ is None else tuple(feature_names_in_)
+        if names is not None and (
+            len(names) != self.n_features_in_ or not all(isinstance(name, str) for name in names)
+        ):
+            raise InvalidInput(f"the preprocessor takes {self.n_features_in_} columns and needs a name for each")
+        self.feature_names_in_: tuple[str, ...] | None = None if names is None else tuple(map(str, names))
 
     def __repr__(self) -> str:
         steps = " -> ".join(type(step).__name__ for step in self.steps)
@@ -336,12 +336,7 @@ def _floats(rows: Any, *, nan: bool = True) -> Any:
 def _check_finite(rows: Any, *, nan: bool) -> None:
     import numpy as np
 
-    if rows.dtype.kind != "f":
-        return
-    finite = np.isfinite(rows)
-    if finite.all():
-        return
-    wrong = ~finite if not nan else np.isinf(rows)
+    wrong = np.isinf(rows) if nan else ~np.isfinite(rows)
     if wrong.any():
         row, column = (int(place[0]) for place in np.nonzero(wrong))
         what = "an infinity" if nan else "NaN or an infinity"

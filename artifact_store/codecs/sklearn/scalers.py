@@ -172,8 +172,7 @@ def _zeros(scaler: Any, np: Any) -> Any:
     return np.zeros(scaler.n_features_in_)
 
 
-def _minmax(scaler: Any, np: Any) -> ArrayStep:
-    del np
+def _minmax(scaler: Any, _: Any) -> ArrayStep:
     low, high = scaler.feature_range
     return MinMax(scaler.scale_, scaler.min_, (float(low), float(high)) if scaler.clip else None)
 

@@ -52,7 +52,9 @@ class PandasCodec:
         options: dict[str, JSON] = {"kind": "frame"}
         frame = obj
         if isinstance(obj, pd.Series):
-            options = {"kind": "series", "name": _plain_name(obj.name)}
+            if obj.name is not None and type(obj.name) not in (str, int):
+                raise NotEncodable(f"the name of the series, {obj.name!r}, is neither text nor an integer")
+            options = {"kind": "series", "name": obj.name}
             frame = obj.to_frame(obj.name if isinstance(obj.name, str) else _VALUE)
         _check_names(frame, pd)
         notes = _notes(frame, pd)
@@ -88,12 +90,6 @@ class PandasCodec:
             return _restored(table.to_pandas(), notes, pd)
         except (pa.ArrowException, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
             raise Corrupt(f"{what} does not hold the table that was recorded: {error}") from error
-
-
-def _plain_name(name: object) -> str | int | None:
-    if name is None or type(name) is str or type(name) is int:
-        return name
-    raise NotEncodable(f"the name of the series, {name!r}, is neither text nor an integer")
 
 
 def _check_names(frame: Any, pd: Any) -> None:
