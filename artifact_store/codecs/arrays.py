@@ -38,9 +38,7 @@ class ArrayCodec:
 
     def accepts(self, obj: Any) -> bool:
         """Take dicts and tuples only if there is something in them and all of it is an array."""
-        if isinstance(obj, dict | tuple):
-            return all_arrays(obj.values() if isinstance(obj, dict) else obj)
-        return True
+        return not isinstance(obj, dict | tuple) or all_arrays(obj)
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
         """Write the arrays; refuse Python objects, subclasses (masked arrays), and keys that cannot name a file."""
@@ -63,7 +61,7 @@ class ArrayCodec:
         path = directory / f"{stem}.npz"
         with opened(path, *DAMAGE) as file, zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
-            _check_entries(entries, path.stat().st_size)
+            _check_entries(entries, file.seek(0, 2))
             arrays = {entry.filename.removesuffix(".npy"): read_entry(archive, entry, np) for entry in entries}
         if len(arrays) != count:
             raise Corrupt(f"{path.name} holds {len(arrays)} arrays instead of {count}")

@@ -37,7 +37,7 @@ class DocumentCodec:
     def accepts(self, obj: Any) -> bool:
         """Leave what is made of arrays alone, and scalars that only derive from Python's (numpy's do)."""
         if isinstance(obj, dict | list | tuple):
-            return not all_arrays(obj.values() if isinstance(obj, dict) else obj)
+            return not all_arrays(obj)
         return type(obj) in _SCALARS
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:

@@ -10,7 +10,7 @@ import importlib
 import os
 import shutil
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -25,11 +25,7 @@ MAX_SETTINGS: Final = 64 << 20
 
 
 def import_library(module: str, codec: Codec) -> Any:
-    """Import ``module``, which ``codec`` cannot do without.
-
-    Raises:
-        CodecUnavailable: it is not installed, or broken; the text says what to install.
-    """
+    """Import ``module``, which ``codec`` cannot do without; the errors are those of :func:`imported`."""
     return imported(module, needed_by=f"the codec {codec.name}-{codec.version}", extra=codec.extra)
 
 
@@ -54,9 +50,9 @@ def dotted(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def all_arrays(values: Iterable[object]) -> bool:
-    """Tell whether there are values, and all of them arrays of numpy, which is not imported for that."""
-    return {dotted(type(value)) for value in values} == {"numpy.ndarray"}
+def all_arrays(obj: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> bool:
+    """Tell whether there is something in it, and all of it is arrays of numpy, which is not imported for that."""
+    return {dotted(type(part)) for part in (obj.values() if isinstance(obj, dict) else obj)} == {"numpy.ndarray"}
 
 
 def refuse_into(codec: Codec, into: object) -> None:

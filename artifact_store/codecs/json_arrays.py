@@ -40,11 +40,7 @@ def read_float(value: object, what: str) -> float:
 
 
 def plain_array(array: Any, what: str) -> dict[str, Any]:
-    """Return an array of numbers or booleans as JSON.
-
-    Raises:
-        NotEncodable: it holds something else, or a NaN of an unusual bit pattern.
-    """
+    """Return an array of numbers or booleans as JSON; refuse any other, and a NaN of an unusual bit pattern."""
     import numpy as np
 
     array = np.asarray(array)

@@ -62,12 +62,9 @@ def check_model_text(text: str, *, what: str) -> None:
 
 
 def parsable(text: str, *, what: str) -> str:
-    """Return the text in the form in which LightGBM's parser is most careful.
+    """Return the text, if :func:`check_written` finds no fault, in the form in which LightGBM's parser is most careful.
 
     Without the sizes of the trees it reads one tree after the other, and says what is wrong with one.
-
-    Raises:
-        Corrupt: as for :func:`check_written`.
     """
     check_written(text, what=what)
     return _SIZES.sub("", text, count=1)
