@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 from scipy import sparse
 
-from artifact_store.codecs.lightgbm.booster import LightGBMCodec
+from artifact_store.codecs.lightgbm.booster import LightGBMCodec, read_params
 from artifact_store.codecs.lightgbm.sklearn import (
     LightGBMClassifierPredictor,
     LightGBMRankerPredictor,
@@ -128,6 +128,14 @@ def test_scores_and_parameters_come_back(tmp_path: Path) -> None:
     plain = {name: value for name, value in booster.params.items() if name != "hook"}
     assert back.params == plain | {"nested": {"a": [1, [2, math.inf]]}}
     assert json.loads((tmp_path / "model.json").read_bytes())["params_omitted"] == ["hook"]
+
+
+@pytest.mark.parametrize(
+    "value", [{"float": "x"}, {"float": 1.0}, {}, {"dict": []}, {"dict": {}, "float": "nan"}, [[{"a": 1}]]]
+)
+def test_a_parameter_that_is_not_in_a_form_that_is_saved_is_corrupt(value: Any) -> None:
+    with pytest.raises(Corrupt, match="recorded parameters are invalid"):
+        read_params({"alpha": value})
 
 
 def test_a_changed_text_never_reaches_the_parser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,7 +159,7 @@ def plain_params(params: Mapping[str, Any]) -> tuple[dict[str, JSON], list[str]]
 
 
 def read_params(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what :func:`plain_params` kept; tuples have become lists, numpy's numbers Python's."""
+    """Return what :func:`plain_params` kept (tuples are lists, numpy's numbers Python's), or raise ``Corrupt``."""
     return {name: _from_plain(value) for name, value in params.items()}
 
 
@@ -181,10 +181,13 @@ def _plain(value: Any, depth: int) -> Any:
 def _from_plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_from_plain(part) for part in value]
-    if isinstance(value, dict):
-        if isinstance(value.get("dict"), dict):
-            return {name: _from_plain(part) for name, part in value["dict"].items()}
-        return _NON_FINITE.get(str(value.get("float")), math.nan)
+    match value:
+        case {"dict": {**inner}, **rest} if not rest:
+            return {name: _from_plain(part) for name, part in inner.items()}
+        case {"float": "nan" | "inf" | "-inf" as name, **rest} if not rest:
+            return _NON_FINITE[name]
+        case {}:
+            raise Corrupt(f"the recorded parameters are invalid: {str(value)[:80]} is not a value that was saved")
     return value
 
 
