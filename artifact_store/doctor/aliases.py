@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -21,13 +21,13 @@ from artifact_store.doctor import rebuild, restore
 from artifact_store.doctor.examination import Examination, shown
 from artifact_store.doctor.objects import ModelObjects
 from artifact_store.doctor.rebuild import Recovery
-from artifact_store.doctor.report import BY_REPAIR, Repair
+from artifact_store.doctor.report import BY_REPAIR, COPY, Repair
 from artifact_store.doctor.runs import ModelRuns
 from artifact_store.errors import ArtifactStoreError, Corrupt, NotFound, ObjectNotFound
 from artifact_store.ops import publish
+from artifact_store.ops.delete import StepResult
 
 _PUBLISHING: Final = timedelta(hours=1)
-_COPY = "restore it from a copy of the store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +52,21 @@ def examine_aliases(exam: Examination, model: ModelObjects, records: ModelRuns) 
     """Examine every alias of a model, and report what is wrong with each."""
     names = sorted({*model.aliases, *model.blocks})
     aliases = [Alias(model.key, name, frozenset(model.blocks.get(name, ()))) for name in names]
-    pointers: dict[str, Pointer] = {}
+    pointers: dict[Alias, Pointer] = {}
     complete = True
-    for alias, seen in exam.every(aliases, lambda alias: _read(exam, alias)):
+    for alias, seen in exam.every(aliases, partial(_read, exam)):
         if isinstance(seen, ObjectNotFound):
-            complete = complete and not alias.blocks
-            _missing(exam, alias)
+            if alias.blocks:  # else it was listed and is gone again: nothing that a store does, and nothing is left
+                complete = False
+                message = f"the archive of its history goes to seq {max(alias.blocks)}, and the pointer is missing: "
+                _report(exam, alias, "pointer-missing", f"{message}it was removed")
         elif isinstance(seen, ArtifactStoreError):
             complete = False
             if not exam.refused(alias.ref, seen, what="the pointer"):
                 _report(exam, alias, "pointer-corrupt", str(seen))
         else:
-            pointers[alias.name] = seen
-    for name, pointer in pointers.items():
-        alias = next(alias for alias in aliases if alias.name == name)
+            pointers[alias] = seen
+    for alias, pointer in pointers.items():
         _archive(exam, alias, pointer)
         _named(exam, alias, pointer, records)
     _never_published(exam, model, records, {*names})
@@ -83,48 +84,39 @@ def _read(exam: Examination, alias: Alias) -> Pointer:
 # ---------------------------------------------------------------- pointers that are not there, or cannot be read
 
 
-def _missing(exam: Examination, alias: Alias) -> None:
-    if not alias.blocks:
-        return  # listed, and gone again: nothing that a store does, and nothing is left to report
-    message = f"the archive of its history goes to seq {max(alias.blocks)}, and the pointer is missing: it was removed"
-    _report(exam, alias, "pointer-missing", message)
-
-
 def _report(exam: Examination, alias: Alias, code: str, message: str) -> None:
     """Report it, with the offer to rebuild the pointer: at once where it is known what it named, else with a choice."""
     found = exam.ask(lambda: rebuild.find_recovery(exam.context, alias.key, alias.name))
     if found is None:
         again = exam.ask(lambda: _read(exam, alias))
         if isinstance(again, ArtifactStoreError):  # the pointer is whole, and what it names is not
-            exam.add("error", code, alias.ref, str(again), remedy=f"promote a run to it, or {_COPY}")
+            exam.add("error", code, alias.ref, str(again), remedy=f"promote a run to it, or {COPY}")
         return
     stuck = f". Until then no run of {alias.key.display_name} can be deleted" if code == "pointer-corrupt" else ""
     move_away = ", or move it away if it never was the pointer of an alias"
     if isinstance(found, ArtifactStoreError):
         cause = "" if str(found) == message else f". What it named is not known: {found}"
-        exam.add("error", code, alias.ref, f"{message}{cause}{stuck}", remedy=f"{_COPY}{move_away}")
+        exam.add("error", code, alias.ref, f"{message}{cause}{stuck}", remedy=f"{COPY}{move_away}")
         return
     if found.question:
         example = f"`artifact-store doctor --repair --apply --to {quoted(f'{alias.key}:RUN_ID')}`"
-        remedy = f"choose the run that it is to name: {example} ({found.question}), or {_COPY}"
+        remedy = f"choose the run that it is to name: {example} ({found.question}), or {COPY}"
     else:
-        remedy = f"{BY_REPAIR} ({found.message}), or {_COPY}"
+        remedy = f"{BY_REPAIR} ({found.message}), or {COPY}"
     remedy += "" if found.is_known else move_away
     exam.add("error", code, alias.ref, f"{message}{stuck}", remedy=remedy, repair=_rebuilding(exam, alias, found))
 
 
-def _rebuilding(exam: Examination, alias: Alias, found: Recovery) -> Repair:
-    def choose(run: Manifest) -> Repair:
-        chosen = replace(found, run=run, reason="chosen by hand", question="")
-        return Repair("rebuild", chosen.message, lambda _: rebuild.rebuild(exam.context, alias.key, alias.name, to=run))
+def _rebuilding(exam: Examination, alias: Alias, found: Recovery, *, to: Manifest | None = None) -> Repair:
+    """Return the repair that rebuilds a pointer; with ``to`` it names the run that a person has chosen."""
 
-    return Repair(
-        "rebuild",
-        found.message,
-        lambda _: rebuild.rebuild(exam.context, alias.key, alias.name),
-        question=found.question,
-        choose=choose,
-    )
+    def carry_out(_: datetime) -> StepResult:
+        return rebuild.rebuild(exam.context, alias.key, alias.name, to=to)
+
+    def choose(run: Manifest) -> Repair:
+        return _rebuilding(exam, alias, replace(found, run=run, reason="chosen by hand", question=""), to=run)
+
+    return Repair("rebuild", found.message, carry_out, question=found.question, choose=choose)
 
 
 # ---------------------------------------------------------------- the history
@@ -136,7 +128,8 @@ def _archive(exam: Examination, alias: Alias, pointer: Pointer) -> None:
     ahead = {last_seq for last_seq in alias.blocks if last_seq > pointer.archived}
     known: list[Publish] = list(pointer.entries)
     damaged = False
-    for last_seq, block in exam.every(sorted(alias.blocks | expected), partial(_block, exam, alias)):
+    read = partial(exam.context.records.block, alias.key, alias.name)
+    for last_seq, block in exam.every(sorted(alias.blocks | expected), read):
         if isinstance(block, ArtifactStoreError):
             damaged = True
             _broken_block(exam, alias, last_seq, block, expected=last_seq in expected)
@@ -146,18 +139,14 @@ def _archive(exam: Examination, alias: Alias, pointer: Pointer) -> None:
             damaged = _is_ahead(exam, alias, pointer, block) or damaged
     if not damaged and len({entry.write_id for entry in known}) != len(known) and not ahead:
         message = "the same publish is in the history more than once"
-        exam.add("error", "history-corrupt", alias.ref, message, remedy=_COPY)
-
-
-def _block(exam: Examination, alias: Alias, last_seq: int) -> HistoryBlock:
-    return exam.context.records.block(alias.key, alias.name, last_seq)
+        exam.add("error", "history-corrupt", alias.ref, message, remedy=COPY)
 
 
 def _broken_block(exam: Examination, alias: Alias, last_seq: int, error: ArtifactStoreError, *, expected: bool) -> None:
     where = alias.block(last_seq)
     if exam.refused(where, error, what="the block"):
         return
-    remedy = f"{_COPY}; the alias serves what it names, and its history and its rollbacks end there"
+    remedy = f"{COPY}; the alias serves what it names, and its history and its rollbacks end there"
     if last_seq not in alias.blocks:
         message = f"the publishes {last_seq - BLOCK + 1} to {last_seq} of {alias.ref} are missing from the archive"
         exam.add("error", "history-gap", where, message, remedy=remedy)
@@ -188,9 +177,8 @@ def _is_ahead(exam: Examination, alias: Alias, pointer: Pointer, block: HistoryB
         exam.add("error", "pointer-behind-history", alias.ref, message, remedy=remedy)
     else:
         message = "it contradicts the history of the pointer, so the next publish cannot be archived"
-        exam.add(
-            "error", "history-corrupt", where, message, remedy="find out which of the two is right; remove the other"
-        )
+        remedy = "find out which of the two is right; remove the other"
+        exam.add("error", "history-corrupt", where, message, remedy=remedy)
     return True
 
 
@@ -198,18 +186,21 @@ def _is_ahead(exam: Examination, alias: Alias, pointer: Pointer, block: HistoryB
 
 
 def _named(exam: Examination, alias: Alias, pointer: Pointer, records: ModelRuns) -> None:
-    """Report a run that an alias names and that is missing, after both were read once more."""
+    """Report a run that an alias names and that is missing, after both were read once more: the alias last.
+
+    A run may go as soon as no alias names it; one that was gone before its alias was read is missing.
+    """
     if pointer.run_id is None:
         return
     run_id = RunId(pointer.run_id)
     record = records.known.get(run_id)
     if isinstance(record, Manifest) and record.digest == pointer.manifest_sha256:
         return
-    fresh = exam.ask(lambda: _read(exam, alias))
     now = exam.ask(lambda: exam.context.records.run(alias.key, run_id).value)
+    fresh = exam.ask(lambda: _read(exam, alias))
     if not isinstance(fresh, Pointer) or fresh.run_id != run_id:
         return  # it has moved meanwhile
-    if isinstance(now, Manifest):
+    if isinstance(now, Manifest) and now.digest != fresh.manifest_sha256:
         _other_manifest(exam, alias, fresh, now)
     elif isinstance(now, Tombstone):
         _deleted(exam, alias, now)
@@ -218,8 +209,6 @@ def _named(exam: Examination, alias: Alias, pointer: Pointer, records: ModelRuns
 
 
 def _other_manifest(exam: Examination, alias: Alias, pointer: Pointer, manifest: Manifest) -> None:
-    if manifest.digest == pointer.manifest_sha256:
-        return
     message = (
         f"{publish.other_manifest(manifest, alias.name)} (sha256 {manifest.digest[:16]}, published was "
         f"{(pointer.manifest_sha256 or '')[:16]})"
@@ -237,10 +226,8 @@ def _deleted(exam: Examination, alias: Alias, stone: Tombstone) -> None:
     message = (
         f"it names {stone.run_id}, which was {stone.summary}: a promotion or a deletion crashed before it was complete"
     )
-    repair = Repair(
-        "restore", message, lambda _: restore.restore_run(exam.context, alias.key, RunId(stone.run_id), alias.name)
-    )
-    remedy = f"artifact-store undelete {quoted(stone.label)}"
+    run_id, remedy = RunId(stone.run_id), f"artifact-store undelete {quoted(stone.label)}"
+    repair = Repair("restore", message, lambda _: restore.restore_run(exam.context, alias.key, run_id, alias.name))
     exam.add("error", "pointer-names-deleted", alias.ref, message, remedy=remedy, repair=repair)
 
 
@@ -248,9 +235,8 @@ def _lost(exam: Examination, alias: Alias, pointer: Pointer, *, missing: bool) -
     """Report a run without a readable manifest; the copy in the pointer restores it if its files are there."""
     run_id = RunId(pointer.run_id or "")
     copy = pointer.embedded(f"the pointer {alias.ref}")
-    whole = copy is not None and restore.has_files(exam.context, copy)
     repair, remedy = None, f"artifact-store rollback {quoted(alias.ref)}"
-    if copy is not None and whole:
+    if copy is not None and restore.has_files(exam.context, copy):
         reason = "the pointer has a copy of the manifest, and all files are there"
         repair = Repair("restore", reason, lambda _: restore.restore_manifest(exam.context, copy, alias.name))
         remedy = f"{BY_REPAIR}: {reason}"

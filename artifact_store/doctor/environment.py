@@ -6,7 +6,7 @@ Writes throw-away objects only, and none without probes. What cannot be found ou
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -15,7 +15,7 @@ from typing import Final
 from artifact_store.core import keys
 from artifact_store.core.store_record import Concurrency, StoreRecord
 from artifact_store.doctor.examination import Examination
-from artifact_store.doctor.report import Fact, Repair, Severity
+from artifact_store.doctor.report import Repair, Severity
 from artifact_store.errors import (
     AccessDenied,
     ArtifactStoreError,
@@ -25,9 +25,10 @@ from artifact_store.errors import (
     Unavailable,
     Unsupported,
 )
-from artifact_store.ops import gc, probe
+from artifact_store.ops import probe
 from artifact_store.ops.delete import StepResult, duration_text
-from artifact_store.storage.base import Always, Backend, Trait, Unfinished
+from artifact_store.ops.plan import PlanStep
+from artifact_store.storage.base import Always, Backend, Unfinished
 from artifact_store.storage.single_writer import SingleWriter
 
 _SKEWED: Final = timedelta(minutes=1)
@@ -46,14 +47,10 @@ def check_mode(exam: Examination, record: StoreRecord, concurrency: Concurrency)
     message = f"store {record.store_id}, made at {record.created_at:%Y-%m-%d %H:%M:%S} UTC for "
     exam.fact("store", "fine", f"{message}{'several writers' if record.concurrency == 'safe' else 'a single writer'}")
     if record.concurrency != concurrency:
-        exam.add(
-            "warning",
-            "mode-differs",
-            keys.STORE_MARKER,
-            f"the store was made with concurrency={record.concurrency!r}, and this client uses {concurrency!r}: it can "
-            "read and cannot write",
-            remedy=f"open it with concurrency={record.concurrency!r}, if that is true of all writers",
-        )
+        made = f"concurrency={record.concurrency!r}"
+        message = f"the store was made with {made}, and this client uses {concurrency!r}: it can read and cannot write"
+        remedy = f"open it with {made}, if that is true of all writers"
+        exam.add("warning", "mode-differs", keys.STORE_MARKER, message, remedy=remedy)
 
 
 # ---------------------------------------------------------------- the clock
@@ -95,11 +92,7 @@ def _written_at(backend: Backend) -> datetime | None:
 
 def _compare(exam: Examination, moment: datetime, before: datetime, after: datetime, how: str) -> None:
     """Report how far the clock of this machine is off, beyond what the request and the rounding explain."""
-    skew = timedelta(0)
-    if moment < before - _SECOND:
-        skew = before - _SECOND - moment
-    elif moment > after + _SECOND:
-        skew = moment - after - _SECOND
+    skew = max(before - _SECOND - moment, moment - after - _SECOND, timedelta(0))
     if skew < _SKEWED:
         exam.fact("clock", "fine", f"as the storage's, within {duration_text(skew + _SECOND)} ({how})")
         return
@@ -107,10 +100,8 @@ def _compare(exam: Examination, moment: datetime, before: datetime, after: datet
     text = f"the clock of this machine is {duration_text(skew)} {word} of the storage's ({how})"
     severity: Severity = "error" if skew >= _REFUSED else "warning"
     exam.fact("clock", severity, text)
-    effect = "run ids are made of it, and S3 refuses requests beyond 15 minutes"
-    exam.add(
-        severity, "clock", exam.context.backend.url, f"{text}: {effect}", remedy="set the clock, and keep it with NTP"
-    )
+    message = f"{text}: run ids are made of it, and S3 refuses requests beyond 15 minutes"
+    exam.add(severity, "clock", exam.context.backend.url, message, remedy="set the clock, and keep it with NTP")
 
 
 def _cannot_write(exam: Examination, error: ArtifactStoreError) -> None:
@@ -131,23 +122,19 @@ def check_conditions(exam: Examination, record: StoreRecord | None, *, writes: b
     backend = wrapped.inner if isinstance(wrapped, SingleWriter) else wrapped
     able = backend.capabilities
     safe = record is None or record.concurrency == "safe"
+    before = None if record is None else record.probed.get(backend.endpoint)
     if backend.read_only:
         exam.fact("conditions", "note", f"nothing is written here: {backend.read_only}")
     elif not (able.create_only and able.compare_and_swap):
         _not_able(exam, able.reason, safe=safe)
     elif not writes:
-        exam.fact("conditions", "unknown", _recorded(record, backend.endpoint))
+        recorded = "nothing about this endpoint" if before is None else _spelt(before)
+        exam.fact("conditions", "unknown", f"not probed; recorded when the store was made: {recorded}")
     else:
         held = exam.ask(lambda: probe.conditions(backend, exam.context.patience))
-        _judge(exam, held, record, backend.endpoint, safe=safe)
+        _judge(exam, held, before, safe=safe)
     durable = "acknowledged writes survive a power cut" if able.durable else f"not in every case: {able.reason}"
     exam.fact("durability", "fine" if able.durable else "note", durable)
-
-
-def _recorded(record: StoreRecord | None, endpoint: str) -> str:
-    verdict = None if record is None else record.probed.get(endpoint)
-    recorded = "nothing about this endpoint" if verdict is None else _spelt(verdict)
-    return f"not probed; recorded when the store was made: {recorded}"
 
 
 def _spelt(verdict: Mapping[str, bool]) -> str:
@@ -166,14 +153,9 @@ def _not_able(exam: Examination, reason: str, *, safe: bool) -> None:
 
 
 def _judge(
-    exam: Examination,
-    held: dict[str, bool] | ArtifactStoreError,
-    record: StoreRecord | None,
-    endpoint: str,
-    *,
-    safe: bool,
+    exam: Examination, held: dict[str, bool] | ArtifactStoreError, before: Mapping[str, bool] | None, *, safe: bool
 ) -> None:
-    url = exam.context.backend.url
+    url, endpoint = exam.context.backend.url, exam.context.backend.endpoint
     if isinstance(held, ConditionsUnsupported):
         _not_able(exam, str(held), safe=safe)
         return
@@ -181,12 +163,9 @@ def _judge(
         exam.fact("conditions", "unknown", f"could not be probed: {held}")
         exam.add("unknown", "conditions", url, f"conditional writes could not be probed: {held}")
         return
-    before = None if record is None else record.probed.get(endpoint)
     sound = all(held.values())
-    as_before = (
-        "" if before is None else ", as recorded" if dict(before) == held else f"; recorded was: {_spelt(before)}"
-    )
-    exam.fact("conditions", "fine" if sound or not safe else "error", f"{_spelt(held)}{as_before} (probed twice each)")
+    then = "" if before is None else ", as recorded" if dict(before) == held else f"; recorded was: {_spelt(before)}"
+    exam.fact("conditions", "fine" if sound or not safe else "error", f"{_spelt(held)}{then} (probed twice each)")
     if sound and not safe:
         message = "conditional writes hold here, and the store was made for a single writer"
         exam.add("note", "conditions", url, message, remedy="for several writers, copy its runs into a new store")
@@ -212,17 +191,15 @@ def check_traits(exam: Examination, *, probes: bool) -> None:
         exam.fact("place", "unknown", str(error))
         return
     for trait in traits:
-        exam.facts.append(Fact.of(trait))
+        exam.facts.append(trait)
         if trait.state != "fine":
-            repair = None if trait.fix is None else Repair("fix", trait.message, partial(_fix, trait))
+            repair = None if trait.fix is None else Repair("fix", trait.message, partial(_fix, trait.fix))
             url = exam.context.backend.url
             exam.add(trait.state, trait.name, url, trait.message, remedy=trait.remedy, repair=repair)
 
 
-def _fix(trait: Trait, now: datetime) -> StepResult:
-    del now
-    assert trait.fix is not None
-    trait.fix()
+def _fix(fix: Callable[[], object], _: datetime) -> StepResult:
+    fix()
     return StepResult("fixed")
 
 
@@ -245,15 +222,8 @@ def check_uploads(exam: Examination) -> None:
 
 
 def _upload(exam: Examination, upload: Unfinished) -> None:
-    def abort(now: datetime) -> StepResult:
-        return gc.abort(exam.context, upload, grace=exam.options.grace, now=now)
-
-    begun = f"{upload.begun:%Y-%m-%d %H:%M:%S} UTC"
-    code, message = (
-        "orphan-upload",
-        f"an unfinished multipart upload, begun at {begun}, takes room that no listing shows",
-    )
+    begun = f"begun at {upload.begun:%Y-%m-%d %H:%M:%S} UTC"
+    code, message = "orphan-upload", f"an unfinished multipart upload, {begun}, takes room that no listing shows"
     if upload.key.rpartition("/")[2] == upload.upload:
-        code, message = "leftover-file", f"a leftover temporary file of a writer that crashed, begun at {begun}"
-    repair = Repair("abort", message, abort, upload.size)
-    exam.add("warning", code, upload.key, message, remedy="artifact-store gc --apply", repair=repair)
+        code, message = "leftover-file", f"a leftover temporary file of a writer that crashed, {begun}"
+    exam.add_for_gc("warning", code, PlanStep(upload.key, "abort", message, upload.size, upload=upload))

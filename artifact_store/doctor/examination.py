@@ -10,12 +10,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Literal, TypeVar
 
-from artifact_store.doctor.report import Fact, Finding, Repair, Severity
+from artifact_store.doctor.report import Finding, Repair, Severity
 from artifact_store.errors import AccessDenied, ArtifactStoreError, FormatUnsupported, Unavailable
+from artifact_store.ops import gc
 from artifact_store.ops.context import Context
+from artifact_store.ops.delete import StepResult
 from artifact_store.ops.outage import Outage
+from artifact_store.ops.plan import PlanStep
+from artifact_store.storage.base import Trait
 from artifact_store.storage.retry import with_retry
 
 T = TypeVar("T")
@@ -46,21 +50,23 @@ class Examination:
     now: datetime
     """The time of the storage, as near as it is known."""
     findings: list[Finding] = field(default_factory=list)
-    facts: list[Fact] = field(default_factory=list)
+    facts: list[Trait] = field(default_factory=list)
     _outage: Outage = field(default_factory=Outage)
 
     def add(
-        self,
-        severity: Severity,
-        code: str,
-        where: str,
-        what: str,
-        *,
-        remedy: str = "",
-        repair: Repair | None = None,
+        self, severity: Severity, code: str, where: str, what: str, *, remedy: str = "", repair: Repair | None = None
     ) -> None:
         """Report a finding."""
         self.findings.append(Finding(code, severity, where, what, remedy, repair))
+
+    def add_for_gc(self, severity: Severity, code: str, step: PlanStep, *, repair: bool = True) -> None:
+        """Report what ``gc`` takes care of, with its step as the repair."""
+
+        def carry_out(now: datetime) -> StepResult:
+            return gc.carry_out(self.context, step, grace=self.options.grace, now=now)
+
+        offer = Repair(step.action, step.reason, carry_out, step.bytes) if repair else None
+        self.add(severity, code, step.target, step.reason, remedy="artifact-store gc --apply", repair=offer)
 
     def withdraw(self, code: str, where: str) -> str:
         """Take back a finding that another one replaces, and return its message; empty if there is no such finding."""
@@ -77,9 +83,9 @@ class Examination:
             for found in self.findings
         ]
 
-    def fact(self, name: str, state: Severity | str, message: str) -> None:
+    def fact(self, name: str, state: Literal["fine"] | Severity, message: str) -> None:
         """Report a fact about the environment of the store."""
-        self.facts.append(Fact(name, state, message))  # type: ignore[arg-type]  # literals of our own
+        self.facts.append(Trait(name, state, message))
 
     def young(self, moment: datetime) -> bool:
         """Return whether something written at that time may belong to a save or an upload that is still under way."""

@@ -18,7 +18,7 @@ from artifact_store.doctor import aliases, environment, files, objects, restore,
 from artifact_store.doctor.examination import Examination, Options, StorageUnreachable, shown
 from artifact_store.doctor.objects import StoreObjects
 from artifact_store.doctor.pointer_choices import read_choices
-from artifact_store.doctor.report import BY_REPAIR, SEVERITIES, Counts, Diagnosis, Finding, Repair
+from artifact_store.doctor.report import BY_REPAIR, COPY, SEVERITIES, Counts, Diagnosis, Finding, Repair
 from artifact_store.errors import ArtifactStoreError, Unavailable
 from artifact_store.ops import opening, probe
 from artifact_store.ops.context import Context
@@ -28,7 +28,6 @@ from artifact_store.ops.plan import Plan, PlanStep
 from artifact_store.ops.prune import check_span
 
 _ORDER: Final = ("fix", "restore", "rebuild", "quarantine", "sweep", "clear", "abort", "keep")
-_COPY = "restore it from a copy of the store"
 
 
 def examine(context: Context, options: Options) -> Diagnosis:
@@ -47,8 +46,7 @@ def examine(context: Context, options: Options) -> Diagnosis:
     except StorageUnreachable as error:
         message = f"the storage does not answer any more, and the rest was not examined: {error}"
         exam.add("error", "unreachable", backend.url, message, remedy="try again later")
-    worst = list(SEVERITIES)
-    findings = sorted(exam.findings, key=lambda found: (worst.index(found.severity), found.target, found.code))
+    findings = sorted(exam.findings, key=lambda found: (SEVERITIES.index(found.severity), found.target, found.code))
     make_plan = partial(plan_repairs, context)
     return Diagnosis(backend.url, tuple(findings), tuple(exam.facts), counts, options.deep, make_plan)
 
@@ -66,7 +64,11 @@ def _everything(exam: Examination, concurrency: Concurrency) -> Counts:
     sound = record if isinstance(record, StoreRecord) else None
     _environment(exam, sound, concurrency)
     objects.examine_names(exam, found)
-    manifests = [manifest for model in _models(exam, found) for manifest in model]
+    manifests: list[Manifest] = []
+    for _, model in sorted(found.models.items()):
+        records = runs.examine_runs(exam, model)
+        aliases.examine_aliases(exam, model, records)
+        manifests += records.manifests
     _store_ids(exam, record, manifests, concurrency)
     read = files.hash_files(exam, manifests) if exam.options.deep else 0
     aliased = sum(len(set(model.aliases)) for model in found.models.values())
@@ -82,15 +84,6 @@ def _environment(exam: Examination, record: StoreRecord | None, concurrency: Con
     environment.check_traits(exam, probes=probes and writes)
     environment.check_conditions(exam, record, writes=writes)
     environment.check_uploads(exam)
-
-
-def _models(exam: Examination, found: StoreObjects) -> list[list[Manifest]]:
-    committed = []
-    for _, model in sorted(found.models.items()):
-        records = runs.examine_runs(exam, model)
-        aliases.examine_aliases(exam, model, records)
-        committed.append(records.manifests)
-    return committed
 
 
 # ---------------------------------------------------------------- the root
@@ -110,13 +103,8 @@ def _no_store(exam: Examination, found: StoreObjects | None) -> None:
     url = exam.context.backend.url
     exam.findings = [one for one in exam.findings if one.code == "cannot-list"]
     if found is None or found.objects == 0:
-        exam.add(
-            "error",
-            "no-store",
-            url,
-            "the root is empty or does not exist",
-            remedy="check the URL; the first save makes it",
-        )
+        message = "the root is empty or does not exist"
+        exam.add("error", "no-store", url, message, remedy="check the URL; the first save makes it")
         return
     message = f"it holds {shown(found.top)} and no run of a store, so nothing else was examined"
     remedy = "check the URL; `artifact-store migrate` reads an old tree"
@@ -135,32 +123,27 @@ def _store_ids(
     claimed = Counter(manifest.store_id for manifest in manifests)
     if isinstance(record, StoreRecord):
         for store_id in sorted(set(claimed) - {record.store_id}):
-            _foreign(
-                exam, record, store_id, [run.label for run in manifests if run.store_id == store_id], of=len(manifests)
+            labels = [run.label for run in manifests if run.store_id == store_id]
+            message = (
+                f"{len(labels)} of {len(manifests)} runs ({shown(labels)}) say that they belong to the store "
+                f"{store_id}; this one is {record.store_id}: they were copied here, or {keys.STORE_MARKER} was"
             )
+            remedy = f"copy whole stores with their {keys.STORE_MARKER}; download single runs and save them again"
+            exam.add("error", "store-id-differs", keys.STORE_MARKER, message, remedy=remedy)
         return
     if isinstance(record, ArtifactStoreError) and exam.refused(keys.STORE_MARKER, record, what="it"):
         return
-    code = "marker-missing" if record is None else "marker-corrupt"
-    what = (
-        "it is missing, although there are runs: nothing can be written or deleted" if record is None else str(record)
-    )
-    repair, remedy = None, f"{_COPY}: it is the same in every copy"
+    code, message = "marker-corrupt", str(record)
+    if record is None:
+        code, message = "marker-missing", "it is missing, although there are runs: nothing can be written or deleted"
+    repair, remedy = None, f"{COPY}: it is the same in every copy"
     if len(claimed) == 1:
-        reason = f"all {len(manifests)} runs say that they belong to the store {next(iter(claimed))}"
-        new = StoreRecord(store_id=next(iter(claimed)), created_at=exam.now, concurrency=_mode(exam, concurrency))
+        (store_id,) = claimed
+        reason = f"all {len(manifests)} runs say that they belong to the store {store_id}"
+        new = StoreRecord(store_id=store_id, created_at=exam.now, concurrency=_mode(exam, concurrency))
         repair = Repair("rebuild", reason, lambda _: restore.restore_store_record(exam.context, new))
-        remedy = f"{BY_REPAIR} ({reason}), or {_COPY}"
-    exam.add("error", code, keys.STORE_MARKER, what, remedy=remedy, repair=repair)
-
-
-def _foreign(exam: Examination, record: StoreRecord, store_id: str, labels: Sequence[str], *, of: int) -> None:
-    message = (
-        f"{len(labels)} of {of} runs ({shown(labels)}) say that they belong to the store {store_id}; this one is "
-        f"{record.store_id}: they were copied here, or {keys.STORE_MARKER} was"
-    )
-    remedy = f"copy whole stores with their {keys.STORE_MARKER}; download single runs and save them again"
-    exam.add("error", "store-id-differs", keys.STORE_MARKER, message, remedy=remedy)
+        remedy = f"{BY_REPAIR} ({reason}), or {COPY}"
+    exam.add("error", code, keys.STORE_MARKER, message, remedy=remedy, repair=repair)
 
 
 def _mode(exam: Examination, concurrency: Concurrency) -> Concurrency:
@@ -183,14 +166,12 @@ def plan_repairs(
 
     What leaves a choice is in it only with the run that was chosen.
     """
-    offered = {found: found.repair for found in findings if found.repair is not None}
-    damaged = [found.target for found, repair in offered.items() if repair.choose is not None]
-    chosen = read_choices(context, damaged, choices)
+    offered = [(found.target, found.repair) for found in findings if found.repair is not None]
+    chosen = read_choices(context, [target for target, offer in offered if offer.choose is not None], choices)
     repairs: dict[PlanStep, Repair] = {}
-    for found, offer in offered.items():
-        run = chosen.get(found.target)
-        repair = offer if run is None or offer.choose is None else offer.choose(run)
-        repairs.setdefault(_step(found, repair, quarantine=quarantine), repair)
+    for target, offer in offered:
+        repair = offer if offer.choose is None or target not in chosen else offer.choose(chosen[target])
+        repairs.setdefault(_step(target, repair, quarantine=quarantine), repair)
     steps = sorted(repairs, key=lambda step: (step.target != keys.STORE_MARKER, _ORDER.index(step.action), step.target))
 
     def start() -> Callable[[PlanStep], StepResult]:
@@ -207,9 +188,9 @@ def plan_repairs(
     return Plan(steps, start)
 
 
-def _step(found: Finding, repair: Repair, *, quarantine: bool) -> PlanStep:
+def _step(target: str, repair: Repair, *, quarantine: bool) -> PlanStep:
     if repair.only_if_asked and not quarantine:
-        return PlanStep(found.target, "keep", f"only if it is asked for (quarantine): {repair.reason}", repair.bytes)
+        return PlanStep(target, "keep", f"only if it is asked for (quarantine): {repair.reason}", repair.bytes)
     if repair.question:
-        return PlanStep(found.target, "keep", f"only with the run that it is to name (--to RUN): {repair.question}")
-    return PlanStep(found.target, repair.action, repair.reason, repair.bytes)
+        return PlanStep(target, "keep", f"only with the run that it is to name (--to RUN): {repair.question}")
+    return PlanStep(target, repair.action, repair.reason, repair.bytes)

@@ -11,6 +11,7 @@ from artifact_store.core.files import Digest, Progress
 from artifact_store.core.keys import RunId
 from artifact_store.core.manifest import FileEntry, Manifest
 from artifact_store.doctor.examination import Examination
+from artifact_store.doctor.report import COPY
 from artifact_store.errors import DigestMismatch, NotFound
 from artifact_store.storage.transfer import LARGE, hash_pieces
 
@@ -44,13 +45,11 @@ def hash_files(exam: Examination, manifests: Iterable[Manifest]) -> int:
             read += digest.size
             if digest.sha256 != file.entry.sha256:
                 message = f"its sha256 is {digest.sha256}, and {file.entry.sha256} was saved ({file.key})"
-                exam.add(
-                    "error", "file-hash", where, message, remedy="restore it from a copy of the store; do not use it"
-                )
+                exam.add("error", "file-hash", where, message, remedy=f"{COPY}; do not use it")
         elif isinstance(digest, NotFound | DigestMismatch):
             continue
         elif not exam.refused(where, digest, what="the file"):
-            exam.add("error", "file-hash", where, str(digest), remedy="restore it from a copy of the store")
+            exam.add("error", "file-hash", where, str(digest), remedy=COPY)
     return read
 
 

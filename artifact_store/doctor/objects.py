@@ -14,10 +14,9 @@ from artifact_store.core import keys
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.portable import why_not_on_windows
 from artifact_store.doctor.examination import Examination, shown
-from artifact_store.doctor.report import Repair
 from artifact_store.errors import ArtifactStoreError, ContainerNotFound, Unavailable
-from artifact_store.ops.delete import StepResult
 from artifact_store.ops.gc import RunObjects
+from artifact_store.ops.plan import PlanStep
 from artifact_store.storage.base import Entry
 from artifact_store.storage.local.locks import is_lock
 
@@ -105,36 +104,25 @@ class StoreObjects:
         return True
 
     def _of_a_model(self, entry: Entry, path: list[str]) -> bool:
-        depth = _depth(path)
-        if depth is None:
-            return False
-        key, rest = keys.model_in(path[:depth]), path[depth:]
-        assert key is not None
-        model = self.models.setdefault(key, ModelObjects(key))
-        if len(rest) == 1:
-            model.aliases.append(keys.alias_in(rest[0]) or "")
-        elif (run_id := keys.run_in(rest[0])) is not None:
+        for depth in (1, 2):  # without a symbol, and with one
+            key = keys.model_in(path[:depth])
+            if key is not None and self._placed_below(key, path[depth:], entry):
+                return True
+        return False
+
+    def _placed_below(self, key: ModelKey, rest: list[str], entry: Entry) -> bool:
+        model = self.models.get(key) or ModelObjects(key)
+        child, below = rest[0], "".join(rest[1:])
+        if alias := keys.alias_in(child):
+            model.aliases.append(alias)
+        elif run_id := keys.run_in(child):
             model.entries[run_id].append(entry)
+        elif (alias := keys.history_in(child)) and (last_seq := keys.block_in(below)):
+            model.blocks[alias].add(last_seq)
         else:
-            model.blocks[keys.history_in(rest[0]) or ""].add(keys.block_in(rest[1]) or 0)
+            return False
+        self.models[key] = model
         return True
-
-
-def _depth(path: list[str]) -> int | None:
-    """Return how many parts of a key name the model that it belongs to; ``None`` if it belongs to no model."""
-    if keys.model_type_in(path[0]) is None:
-        return None
-    if _is_below_a_model(path[1:]):
-        return 1
-    return 2 if keys.symbol_in(path[1]) is not None and _is_below_a_model(path[2:]) else None
-
-
-def _is_below_a_model(rest: list[str]) -> bool:
-    if len(rest) == 1:
-        return keys.alias_in(rest[0]) is not None
-    if keys.run_in(rest[0]) is not None:
-        return True
-    return keys.history_in(rest[0]) is not None and bool(keys.block_in("".join(rest[1:])))
 
 
 def _where_it_ends(path: list[str]) -> str:
@@ -203,15 +191,5 @@ def examine_names(exam: Examination, found: StoreObjects) -> None:
         )
     for entry in found.probes:
         if not exam.young(entry.modified):
-            _probe(exam, entry)
-
-
-def _probe(exam: Examination, entry: Entry) -> None:
-    def clear(now: object) -> StepResult:
-        del now  # it was old enough, and is never written again
-        exam.context.records.remove(entry.key)
-        return StepResult("cleared")
-
-    message = f"leftover probe of a writer that crashed, written at {entry.modified:%Y-%m-%d %H:%M:%S} UTC"
-    repair = Repair("clear", message, clear, entry.size)
-    exam.add("note", "leftover-probe", entry.key, message, remedy="artifact-store gc --apply", repair=repair)
+            message = f"leftover probe of a writer that crashed, written at {entry.modified:%Y-%m-%d %H:%M:%S} UTC"
+            exam.add_for_gc("note", "leftover-probe", PlanStep(entry.key, "clear", message, entry.size))

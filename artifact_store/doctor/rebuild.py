@@ -20,24 +20,8 @@ from artifact_store.canonical import sha256
 from artifact_store.core import keys
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
-from artifact_store.core.pointer import (
-    BLOCK,
-    GATHERED,
-    MAX_EMBEDDED,
-    MAX_NOTE,
-    HistoryBlock,
-    Pointer,
-    Publish,
-    PublishInfo,
-)
-from artifact_store.errors import (
-    Conflict,
-    Corrupt,
-    FormatUnsupported,
-    InvalidOption,
-    NotFound,
-    PointerConflict,
-)
+from artifact_store.core.pointer import BLOCK, GATHERED, HistoryBlock, Pointer, Publish, PublishInfo, advance
+from artifact_store.errors import Conflict, Corrupt, FormatUnsupported, InvalidOption, NotFound, PointerConflict
 from artifact_store.ops import listing, opening, promote, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.delete import StepResult
@@ -285,36 +269,14 @@ def _check_may_be_named(context: Context, ref: str, run: Manifest, store_id: str
 
 
 def _next(context: Context, key: ModelKey, alias: str, found: Recovery, info: PublishInfo) -> Pointer:
-    body = None if found.run is None else found.run.to_bytes()
-    lost = [
-        Publish(
-            seq=seq,
-            run_id=None,
-            manifest_sha256=None,
-            write_id=context.new_write_id(),
-            at=info.at,
-            by=info.by[:MAX_NOTE],
-            reason=_LOST,
-        )
+    first = advance(None, key, alias, found.run, info).pointer
+    lost = first.current.model_copy(update={"run_id": None, "manifest_sha256": None, "reason": _LOST})
+    history = tuple(
+        lost.model_copy(update={"seq": seq, "write_id": context.new_write_id()})
         for seq in range(found.archived + 1, found.next_seq)
-    ]
-    fits = found.run is not None and body is not None and len(body) <= MAX_EMBEDDED
-    pointer = Pointer(
-        model_type=key.model_type,
-        symbol=key.symbol,
-        alias=alias,
-        seq=found.next_seq,
-        run_id=None if found.run is None else found.run.run_id,
-        manifest_sha256=None if body is None else sha256(body),
-        manifest=found.run.to_json() if found.run is not None and fits else None,
-        write_id=info.write_id,
-        at=info.at,
-        by=info.by[:MAX_NOTE],
-        reason=info.reason[:MAX_NOTE],
-        history=tuple(lost),
-        archive=found.pin,
     )
-    return signing.sign_pointer(context, pointer)
+    follows = {"seq": found.next_seq, "history": history, "archive": found.pin}
+    return signing.sign_pointer(context, first.model_copy(update=follows))
 
 
 def _swap(context: Context, key: ModelKey, alias: str, seen: Stored[bytes] | None, pointer: Pointer) -> Outcome:

@@ -1,14 +1,14 @@
 """The result of an examination: findings, each with its remedy, and facts about the environment of the store.
 
-Owns the values and the list of codes. Reads nothing and changes nothing.
+Owns the values. Reads nothing and changes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.references import RunRef
@@ -19,73 +19,11 @@ from artifact_store.storage.base import Trait
 
 Severity = Literal["error", "warning", "note", "unknown"]
 
-SEVERITIES: Final[Mapping[Severity, str]] = {
-    "error": "something is lost, cannot be loaded, or keeps the store from working",
-    "warning": "it works, and something should be done",
-    "note": "worth knowing",
-    "unknown": "could not be found out, which does not mean that it is fine",
-}
-
-CODES: Final[Mapping[str, str]] = {
-    # the root
-    "no-store": "the root is empty or does not exist",
-    "not-a-store": "the root holds something else",
-    "marker-missing": "_store.json is missing",
-    "marker-corrupt": "_store.json cannot be read",
-    "mode-differs": "the store was made for another kind of writers than this client",
-    "store-id-differs": "runs say that they belong to another store",
-    "unreachable": "the storage does not answer",
-    "cannot-list": "a part of the store cannot be listed",
-    "cannot-read": "these credentials or permissions do not reach an object",
-    "format-too-new": "a newer release wrote it",
-    # aliases
-    "pointer-corrupt": "the pointer of an alias cannot be read",
-    "pointer-missing": "an alias has a history and no pointer",
-    "pointer-dangling": "an alias names a run that is not there",
-    "pointer-names-deleted": "an alias names a run that is marked as deleted",
-    "pointer-other-manifest": "an alias names another manifest than the run has",
-    "pointer-behind-history": "the archive of an alias knows later publishes than its pointer",
-    "history-gap": "a part of the history of an alias is missing",
-    "history-corrupt": "a part of the history of an alias cannot be read, or contradicts the rest",
-    "never-published": "runs were saved to be published under an alias that does not exist",
-    # runs
-    "save-in-progress": "files without a manifest, and young: a save under way",
-    "torn-run": "files without a manifest: a save that was cut short",
-    "manifest-corrupt": "the manifest of a run cannot be read",
-    "quarantined": "a damaged manifest is in quarantine, and the files of its run wait for gc",
-    "file-missing": "a file of a run is not there",
-    "file-size": "a file of a run has another size",
-    "file-hash": "a file of a run has other bytes",
-    "orphan-attempt": "another save under the same run id left it",
-    "unlisted-file": "it lies below a run and is not one of its files",
-    "sweep-unfinished": "a deleted run still has files",
-    "sweep-due": "a deleted run can be removed",
-    # names and foreign objects
-    "windows-name": "Windows could not hold an object of this name",
-    "case-twins": "Windows could not tell two names apart",
-    "foreign-object": "it does not belong to the store",
-    "orphan-upload": "an unfinished upload",
-    "leftover-file": "a leftover temporary file of a writer that crashed",
-    "leftover-probe": "a leftover probe of a writer that crashed",
-    "orphan-lock": "it lies among the locks and is not a lock in use",
-    "broken-lock": "something else lies in the place of a lock",
-    # the environment
-    "clock": "the clocks of this machine and of the storage differ",
-    "cannot-write": "nothing can be written here",
-    "conditions": "conditional writes do not hold, or not as it was recorded",
-    "network-mount": "the folder is on a network",
-    "permissions": "others than the owner reach the folder",
-    "hard-links": "the file system has no hard links",
-    "lifecycle": "no lifecycle rule aborts unfinished uploads",
-    "versioning": "the bucket keeps old versions",
-    "object-lock": "the bucket keeps objects from being removed",
-    "uploads": "unfinished uploads cannot be listed",
-}
-"""Every code that a finding may have, and what it means. Codes are never renamed."""
-
+SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
+"""The worst first. ``docs/doctor.md`` says what each means, and each code; neither is ever renamed."""
 
 BY_REPAIR: Final = "`artifact-store doctor --repair --apply`"
-"""The command in the remedy of a finding with a repair."""
+COPY: Final = "restore it from a copy of the store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,20 +65,6 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
-    """One thing about the environment of the store, and whether it is as it should be."""
-
-    name: str
-    state: Literal["fine", "note", "warning", "error", "unknown"]
-    message: str
-
-    @classmethod
-    def of(cls, trait: Trait) -> Fact:
-        """Return a fact from what a backend says."""
-        return cls(trait.name, trait.state, trait.message)
-
-
-@dataclass(frozen=True, slots=True)
 class Counts:
     """How much was examined; ``bytes_read`` counts the files that were compared byte by byte."""
 
@@ -158,7 +82,7 @@ class Diagnosis:
 
     url: str
     findings: tuple[Finding, ...]
-    facts: tuple[Fact, ...]
+    facts: tuple[Trait, ...]
     counts: Counts
     deep: bool
     make_plan: Callable[[Sequence[Finding], bool, Sequence[str]], Plan] = field(compare=False, repr=False)

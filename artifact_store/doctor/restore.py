@@ -6,6 +6,8 @@ into quarantine.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from artifact_store.core import keys
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
@@ -52,7 +54,7 @@ def restore_manifest(context: Context, copy: Manifest, alias: str) -> StepResult
     if not has_files(context, copy):
         return StepResult("kept", "not all of its files are there any more")
     seen = raw(context, keys.manifest(key, run_id))
-    if seen is not None and _record(context, key, run_id) is not None:
+    if seen is not None and _can_be_read(lambda: context.records.run(key, run_id)):
         return StepResult("kept", "it is not damaged any more")
     outcome = replace(context, keys.manifest(key, run_id), seen, copy.to_bytes(), write_id=copy.write_id)
     return StepResult("restored") if outcome is Outcome.WON else StepResult("kept", "another writer was faster")
@@ -71,8 +73,10 @@ def quarantine(context: Context, key: ModelKey, run_id: RunId) -> StepResult:
     if aliases := delete.named_by(context, key, run_id):
         return StepResult("kept", f"{', '.join(aliases)} names it")
     seen = raw(context, place)
-    if seen is None or _record(context, key, run_id) is not None:
-        return StepResult("kept", "it is not damaged any more" if seen is not None else "it is gone")
+    if seen is None:
+        return StepResult("kept", "it is gone")
+    if _can_be_read(lambda: context.records.run(key, run_id)):
+        return StepResult("kept", "it is not damaged any more")
     info = context.publish_info("its manifest cannot be read")
     stone = Tombstone.quarantined(key, run_id, seen.value, info)
     if replace(context, place, seen, stone.to_bytes(), write_id=info.write_id) is Outcome.LOST:
@@ -92,13 +96,8 @@ def restore_store_record(context: Context, record: StoreRecord) -> StepResult:
         OutcomeUnknown: it may be written.
     """
     seen = raw(context, keys.STORE_MARKER)
-    if seen is not None:
-        try:
-            StoreRecord.from_bytes(seen.value, what=keys.STORE_MARKER)
-        except Corrupt:
-            pass
-        else:
-            return StepResult("kept", "it can be read again")
+    if seen is not None and _can_be_read(lambda: StoreRecord.from_bytes(seen.value, what=keys.STORE_MARKER)):
+        return StepResult("kept", "it can be read again")
     outcome = replace(context, keys.STORE_MARKER, seen, record.to_bytes(), write_id=record.store_id)
     return StepResult("rebuilt") if outcome is Outcome.WON else StepResult("kept", "another writer was faster")
 
@@ -108,12 +107,12 @@ def raw(context: Context, key: str) -> Stored[bytes] | None:
     return context.records.raw(key, limit=MAX_QUARANTINE)
 
 
-def _record(context: Context, key: ModelKey, run_id: RunId) -> Stored[Manifest | Tombstone] | None:
-    """Return what is in the place of the manifest, or ``None`` if it cannot be read."""
+def _can_be_read(read: Callable[[], object]) -> bool:
     try:
-        return context.records.run(key, run_id)
+        read()
     except Corrupt:
-        return None
+        return False
+    return True
 
 
 def replace(context: Context, key: str, seen: Stored[bytes] | None, body: bytes, *, write_id: str) -> Outcome:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from artifact_store.core import keys
 from artifact_store.core.keys import RunId
@@ -16,14 +15,18 @@ from artifact_store.core.manifest import FileEntry, Manifest
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.doctor.examination import Examination, shown
 from artifact_store.doctor.objects import UNKNOWN_SIZE, ModelObjects
-from artifact_store.doctor.report import Repair, Severity
+from artifact_store.doctor.report import COPY
 from artifact_store.errors import ArtifactStoreError, NotFound, RunNotFound
 from artifact_store.ops import delete
-from artifact_store.ops.delete import StepResult
 from artifact_store.ops.gc import RunObjects
+from artifact_store.ops.plan import PlanStep
 from artifact_store.storage.base import Entry
 
-_RESTORE = "restore it from a copy of the store; or roll the alias back and delete the run"
+_RESTORE = f"{COPY}; or roll the alias back and delete the run"
+_MANIFEST = (
+    "restore its manifest from a copy of the store; without a copy, "
+    "`artifact-store doctor --repair --quarantine --apply` takes the run out of the way"
+)
 
 
 @dataclass
@@ -57,7 +60,7 @@ def examine_runs(exam: Examination, model: ModelObjects) -> ModelRuns:
         elif isinstance(record, NotFound):
             _torn(exam, group)
         elif not exam.refused(group.label, record, what="the manifest"):
-            _damaged(exam, group, record)
+            exam.add("error", "manifest-corrupt", group.label, str(record), remedy=_MANIFEST)
     return records
 
 
@@ -70,21 +73,9 @@ def _torn(exam: Examination, group: RunObjects) -> None:
     if exam.young(newest):
         exam.add("note", "save-in-progress", group.label, f"{_count(group.entries)} without a manifest; {when}")
         return
-
-    def clear(now: datetime) -> StepResult:
-        return delete.clear(exam.context, group.key, group.run_id, grace=exam.options.grace, now=now)
-
     message = f"{_count(group.entries)} of a save that was never committed; {when}"
-    repair = Repair("clear", message, clear, _size(group.entries))
-    exam.add("warning", "torn-run", group.label, message, remedy="artifact-store gc --apply", repair=repair)
-
-
-def _damaged(exam: Examination, group: RunObjects, error: ArtifactStoreError) -> None:
-    remedy = (
-        "restore its manifest from a copy of the store; without a copy, "
-        "`artifact-store doctor --repair --quarantine --apply` takes the run out of the way"
-    )
-    exam.add("error", "manifest-corrupt", group.label, str(error), remedy=remedy)
+    clear = PlanStep(group.label, "clear", message, _size(group.entries), group.key, group.run_id)
+    exam.add_for_gc("warning", "torn-run", clear)
 
 
 # ---------------------------------------------------------------- committed runs
@@ -131,23 +122,16 @@ def _key(group: RunObjects, entry: FileEntry) -> str:
 
 
 def _stray(exam: Examination, group: RunObjects, manifest: Manifest, other: Entry, name: str) -> None:
-    attempt = any(keys.is_name_of(name, entry.path) for entry in manifest.files) or name.startswith(keys.SIGNATURES)
-    young = exam.young(other.modified)
-    if not attempt:
+    if not (name.startswith(keys.SIGNATURES) or any(keys.is_name_of(name, entry.path) for entry in manifest.files)):
         message = f"{other.size:,} bytes below the run {group.label}, which has no such file"
         remedy = "move it away if it is yours; `artifact-store gc --apply` removes it after the grace period"
         exam.add("warning", "unlisted-file", other.key, message, remedy=remedy)
         return
-
-    def clear(now: datetime) -> StepResult:
-        del now  # what belongs to the run then is kept
-        return delete.clear_stray(exam.context, group.key, group.run_id, name)
-
+    young = exam.young(other.modified)
     message = f"left over from another save under the id of {group.label}, which lost to this run"
-    repair = None if young else Repair("clear", message, clear, other.size)
     message += ", if it is not still under way" if young else ""
-    severity: Severity = "note" if young else "warning"
-    exam.add(severity, "orphan-attempt", other.key, message, remedy="artifact-store gc --apply", repair=repair)
+    clear = PlanStep(other.key, "clear", message, other.size, group.key, group.run_id)
+    exam.add_for_gc("note" if young else "warning", "orphan-attempt", clear, repair=not young)
 
 
 # ---------------------------------------------------------------- deleted runs
@@ -160,20 +144,15 @@ def _deleted(exam: Examination, group: RunObjects, stone: Tombstone) -> None:
             exam.add("note", "sweep-due", group.label, message, remedy="artifact-store gc --apply")
     elif group.others and stone.quarantine is not None:
         message = f"it was {stone.summary}; the damaged bytes are in its tombstone, {_count(group.others)} beside it"
-        exam.add(
-            "note", "quarantined", group.label, message, remedy="`artifact-store gc --apply`, after the grace period"
-        )
+        remedy = "`artifact-store gc --apply`, after the grace period"
+        exam.add("note", "quarantined", group.label, message, remedy=remedy)
     elif group.others:
-
-        def sweep(now: datetime) -> StepResult:
-            return delete.sweep(exam.context, group.key, group.run_id, grace=exam.options.grace, now=now)
-
         names = shown([entry.key.rpartition("/")[2] for entry in group.others])
         message = (
             f"it is sealed, and {_count(group.others)} are still there ({names}): a sweep was cut short, or a save late"
         )
-        repair = Repair("sweep", message, sweep, _size(group.others))
-        exam.add("warning", "sweep-unfinished", group.label, message, remedy="artifact-store gc --apply", repair=repair)
+        sweep = PlanStep(group.label, "sweep", message, _size(group.others), group.key, group.run_id)
+        exam.add_for_gc("warning", "sweep-unfinished", sweep)
 
 
 def _count(entries: Sequence[Entry]) -> str:

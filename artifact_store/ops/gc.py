@@ -74,12 +74,13 @@ def plan_gc(context: Context, *, grace: timedelta) -> Plan:
     def start() -> Callable[[PlanStep], StepResult]:
         opening.ensure_open_existing(context)
         now = probe.storage_time(context.backend, context.patience)
-        return lambda step: _carry_out(context, step, grace=grace, now=now)
+        return lambda step: carry_out(context, step, grace=grace, now=now)
 
     return Plan(steps, start, problems=found.problems, notes=found.notes)
 
 
-def _carry_out(context: Context, step: PlanStep, *, grace: timedelta, now: datetime) -> StepResult:
+def carry_out(context: Context, step: PlanStep, *, grace: timedelta, now: datetime) -> StepResult:
+    """Carry out one step, if its reasons still hold at ``now``, the storage's time."""
     if step.upload is not None:
         return abort(context, step.upload, grace=grace, now=now)
     if step.key is None or step.run_id is None:

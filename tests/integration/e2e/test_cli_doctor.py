@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from artifact_store.core import keys
-from artifact_store.doctor.report import CODES, SEVERITIES
 from artifact_store.storage.base import Always
+from tests.doctor_page import CODES, SEVERITIES
 from tests.integration.e2e.test_cli import KEY, Cli, cli, filled  # noqa: F401 -- fixtures
 
 OLDEST = "20240801_120000"

@@ -15,13 +15,13 @@ from artifact_store.core import keys
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.pointer import PublishInfo, advance
 from artifact_store.core.tombstone import Tombstone
-from artifact_store.doctor.report import CODES
 from artifact_store.errors import OutcomeUnknown
 from artifact_store.storage.base import Always, Unfinished
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.storage.retry import RetryPolicy
 from artifact_store.testing import Faults, FaultyBackend
 from tests import invariants
+from tests.doctor_page import CODES
 from tests.integration.faults import worlds
 from tests.integration.faults.test_retention_faults import Before
 from tests.integration.faults.worlds import GRACE, KEY, Clock, crash_after_crash
@@ -502,6 +502,44 @@ def test_whatever_is_damaged_doctor_answers_and_no_repair_makes_it_worse(batch, 
 
 
 # ---------------------------------------------------------------- while others are at work
+
+
+class Meddled:
+    """Numbers the reads and listings of a store, and lets another client have its turns before some of them."""
+
+    def __init__(self, store, turns):
+        self.numbers, self.count = itertools.count(), 0
+        backend = store._context.backend
+        read, listed = backend.read, backend.list
+
+        def turn():
+            self.count = next(self.numbers)
+            turns.get(self.count, lambda: None)()
+
+        backend.read = lambda *args, **options: turn() or read(*args, **options)
+        backend.list = lambda *args: turn() or listed(*args)
+
+
+def test_no_turn_of_another_client_between_two_reads_looks_like_damage(tmp_path):
+    def look(turns):
+        name = f"memory://{tmp_path.name}-{'-'.join(map(str, turns))}"
+        with ArtifactStore(name) as store, ArtifactStore(name) as other:
+            store.save({"n": 1}, KEY)
+            saved = []
+
+            def save():
+                saved.append(other.save({"n": len(saved)}, KEY))
+                for run in saved[:-1]:
+                    other.delete(run).apply()
+
+            meddled = Meddled(store, dict.fromkeys(turns, save))
+            report = store.doctor(probes=False)
+            assert report.of("error") == (), f"{turns}: {report}"
+            return meddled.count
+
+    for first in range(look(()) + 1):
+        for second in range(first + 1, look((first,)) + 1):
+            look((first, second))
 
 
 def one_turn(store, number, count):
