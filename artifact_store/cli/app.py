@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -51,36 +52,20 @@ _SIGNER = click.Option(
 @click.version_option(__version__, prog_name="artifact-store")
 @click.pass_context
 def app(
-    context: click.Context,
-    *,
-    url: str | None,
-    endpoint_url: str | None,
-    profile: str | None,
-    engine: str,
-    options: tuple[str, ...],
-    timeout: float,
-    key: Path | None,
-    as_json: bool,
+    context: click.Context, /, *, endpoint_url: str | None, profile: str | None, options: tuple[str, ...], **others: Any
 ) -> None:
     """Look at a store of trained models, publish and roll back, check every byte, and move files in and out.
 
     Credentials come from the environment, from --profile, or from --option; they are never printed.
     """
     given = program.storage_options(options, endpoint_url=endpoint_url, profile=profile)
-    context.obj = Session(url=url, engine=engine, timeout=timeout, options=given, json=as_json, key=key)
+    context.obj = Session(options=given, **others)
 
 
 LOOKING = (ls_command, show_command, history_command, diff_command, verify_command, validate_command, doctor_command)
-CHANGING = (
-    promote_command,
-    rollback_command,
-    retire_command,
-    delete_command,
-    undelete_command,
-    prune_command,
-    gc_command,
-)
+PUBLISHING = (promote_command, rollback_command, retire_command)
+CLEARING = (delete_command, undelete_command, prune_command, gc_command)
 TRUSTING = (keygen_command, sign_command)
 MOVING = (get_command, put_command, migrate_command, export_command)
-for command in (*LOOKING, *CHANGING, *TRUSTING, *MOVING):
+for command in (*LOOKING, *PUBLISHING, *CLEARING, *TRUSTING, *MOVING):
     app.add_command(command)

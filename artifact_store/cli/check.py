@@ -11,13 +11,7 @@ import click
 from artifact_store.cli import output
 from artifact_store.cli.session import Command, Session, pass_session, refuse_if_not_a_store
 from artifact_store.cli.validate import predictions_document, problem_lines, problems_document, verdict_status
-from artifact_store.errors import (
-    ModelNotFound,
-    SignatureInvalid,
-    SignatureMissing,
-    Untrusted,
-    UntrustedKey,
-)
+from artifact_store.errors import ModelNotFound, SignatureInvalid, SignatureMissing, Untrusted, UntrustedKey
 from artifact_store.ops.keypairs import PublicKey
 from artifact_store.ops.verdict import Verdict
 from artifact_store.ops.verify import Report, RunReport

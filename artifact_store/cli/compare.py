@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from artifact_store.cli import output, program
-from artifact_store.cli.session import Command, Session, page_width, pass_session
+from artifact_store.cli.session import Command, Session, pass_session
 from artifact_store.ops.diff import Difference, Section
 
 _NARROWEST = 12
@@ -42,7 +42,7 @@ def _lines(found: Difference) -> Iterator[str]:
         yield "No differences."
         return
     names = max(len(output.safe(" ".join(row[:2]))) for row in rows)
-    width = max((page_width() - names - 6) // 2, _NARROWEST)
+    width = max((output.page_width() - names - 6) // 2, _NARROWEST)
     yield from output.table(
         ("what", "name", "a", "b"),
         [[what, name, *(output.shortened(each, width) for each in pair)] for what, name, *pair in rows],

@@ -6,8 +6,8 @@ storage.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ import click
 
 from artifact_store.cli import output, program
 from artifact_store.cli.housekeeping import GRACE, plan_document
-from artifact_store.cli.session import Bar, Command, Session, page_width, pass_session
+from artifact_store.cli.session import Command, Session, pass_session
 from artifact_store.doctor.report import SEVERITIES, Diagnosis, Finding, Severity
 from artifact_store.ops.plan import Plan, PlanResult
 
@@ -28,7 +28,6 @@ _TITLES: Final[Mapping[Severity, str]] = {
 _COLOURS: Final = {"error": "red", "warning": "yellow", "note": None, "unknown": "cyan"}
 _STATES: Final = {"fine": "ok", "note": "note", "warning": "WARNING", "error": "ERROR", "unknown": "unknown"}
 _COMMANDS: Final = ("artifact-store ", "aws ", "chmod ", "rm ")
-_NARROW: Final = 60
 
 
 @click.command("doctor", cls=Command, short_help="Find what is wrong, and repair what is safe.")
@@ -70,16 +69,12 @@ def doctor_command(
     """
     if (apply or quarantine or to) and not repair:
         raise click.UsageError("--apply, --quarantine and --to belong to --repair.")
-    bar = Bar("Reading") if deep and session.shows_progress else None
+    bar = session.bar("Reading")
     with session.store(bar) as store:
 
         def examine() -> Diagnosis:
-            try:
-                announce = None if bar is None else bar.begin
-                return store.doctor(deep=deep, probes=not no_probes, grace=grace, announce=announce)
-            finally:
-                if bar is not None:
-                    bar.end()
+            with bar:
+                return store.doctor(deep=deep, probes=not no_probes, grace=grace, announce=bar.begin)
 
         found = examine()
         plan = found.repair(quarantine=quarantine, to=to) if repair else None
@@ -100,14 +95,7 @@ def _document(found: Diagnosis, plan: Plan | None, applied: PlanResult | None, a
         "ok": after.ok,
         "deep": found.deep,
         "counts": {severity: len(after.of(severity)) for severity in SEVERITIES},
-        "looked_at": {
-            "objects": after.counts.objects,
-            "bytes": after.counts.bytes,
-            "models": after.counts.models,
-            "runs": after.counts.runs,
-            "aliases": after.counts.aliases,
-            "bytes_read": after.counts.bytes_read,
-        },
+        "looked_at": asdict(after.counts),
         "place": [{"name": fact.name, "state": fact.state, "message": fact.message} for fact in after.facts],
         "findings": [_finding(one) for one in after],
         "repair": None if plan is None else plan_document(plan, applied),
@@ -143,9 +131,11 @@ def _lines(found: Diagnosis, plan: Plan | None, applied: PlanResult | None, afte
 
 def _page(found: Diagnosis, *, brief: bool = False) -> Iterator[str]:
     if not brief:
-        yield click.style(f"{output.safe(found.url)}", bold=True)
-        rows = [(f"{fact.name}", _STATES[fact.state], fact.message) for fact in found.facts]
-        yield from _facts(rows)
+        yield click.style(output.safe(found.url), bold=True)
+        first = max((len(fact.name) for fact in found.facts), default=0)
+        second = max((len(_STATES[fact.state]) for fact in found.facts), default=0)
+        for fact in found.facts:
+            yield from output.wrapped(f"  {fact.name:{first}}  {_STATES[fact.state]:{second}}  ", fact.message)
     for severity, title in _TITLES.items():
         several = found.of(severity)
         if several:
@@ -157,30 +147,14 @@ def _page(found: Diagnosis, *, brief: bool = False) -> Iterator[str]:
     yield _summary(found)
 
 
-def _facts(rows: list[tuple[str, str, str]]) -> Iterator[str]:
-    first = max((len(name) for name, _, _ in rows), default=0)
-    second = max((len(state) for _, state, _ in rows), default=0)
-    for name, state, message in rows:
-        yield from _wrapped(f"  {name:{first}}  {state:{second}}  ", message)
-
-
 def _paragraph(found: Finding) -> Iterator[str]:
     """Yield a finding as a paragraph: its code and target, what is wrong, and what to do."""
     yield f"  {click.style(found.code, bold=True)}  {output.safe(found.target)}"
-    yield from _wrapped("      ", found.message)
+    yield from output.wrapped("      ", found.message)
     if found.remedy.startswith(_COMMANDS):
         yield output.safe(f"   -> {found.remedy}")  # in one piece, to be copied
     elif found.remedy:
-        yield from _wrapped("   -> ", found.remedy)
-
-
-def _wrapped(head: str, message: str) -> Iterator[str]:
-    width = max(page_width(), _NARROW)
-    after = " " * len(head)
-    lines = textwrap.wrap(
-        output.safe(message), width, initial_indent=head, subsequent_indent=after, break_on_hyphens=False
-    )
-    yield from lines or [head.rstrip()]
+        yield from output.wrapped("   -> ", found.remedy)
 
 
 def _repairs(plan: Plan, applied: PlanResult | None) -> Iterator[str]:
@@ -191,7 +165,7 @@ def _repairs(plan: Plan, applied: PlanResult | None) -> Iterator[str]:
     left = [("not done", step.target, step.reason) for step in plan.kept]
     for word, target, reason in [*rows, *left]:
         yield f"  {click.style(word, bold=True)}  {output.safe(target)}"
-        yield from _wrapped("      ", reason)
+        yield from output.wrapped("      ", reason)
     if not plan.changes:
         yield "  There is nothing that can be repaired without a decision."
     elif applied is None:

@@ -13,7 +13,7 @@ import click
 from artifact_store import private_files
 from artifact_store.canonical import parse_json
 from artifact_store.cli import output
-from artifact_store.cli.session import Bar, Command, Session, pass_session
+from artifact_store.cli.session import Command, Session, pass_session
 from artifact_store.cli.show import environment_lines, publish_document, total_size
 from artifact_store.core.keys import LATEST
 from artifact_store.core.manifest import MAX_MANIFEST
@@ -41,17 +41,11 @@ def get_command(session: Session, ref: str, dest: str, component: str | None, fi
     """
     if component is not None and files:
         raise click.UsageError("give either --component or --file, not both.")
-    bar = Bar("Downloading") if session.shows_progress else None
-    with session.store(bar) as store:
+    with session.bar("Downloading") as bar, session.store(bar) as store:
         run = store.get(ref)
         names = list(run.manifest.component(component).files if component is not None else files)
-        if bar is not None:
-            bar.begin(sum(run.manifest.file(name).size for name in names) if names else total_size(run))
-        try:
-            saved = _some(run, names, dest, single=bool(files)) if names else _all(run, Path(dest))
-        finally:
-            if bar is not None:
-                bar.end()
+        bar.begin(sum(run.manifest.file(name).size for name in names) if names else total_size(run))
+        saved = _some(run, names, dest, single=bool(files)) if names else _all(run, Path(dest))
     entries = [
         {"path": n, "saved_as": str(p), "size": run.files[n].size, "sha256": run.files[n].sha256} for n, p in saved
     ]
@@ -158,18 +152,16 @@ def put_command(
     A run that the policy does not publish is saved all the same.
     """
     features = None if feature_names is None else _schema(feature_names)
-    bar = Bar("Uploading") if session.shows_progress else None
-    with session.store(bar) as store, store.new_run(key, run_id=run_id, alias=alias, publish=publish) as draft:
+    with (
+        session.bar("Uploading") as bar,
+        session.store(bar) as store,
+        store.new_run(key, run_id=run_id, alias=alias, publish=publish) as draft,
+    ):
         draft.metrics, draft.tags, draft.features = dict(metrics), dict(tags), features
         draft.description, draft.parent, draft.provenance = description, parent, {} if no_provenance else None
         _fill(draft, files)
-        if bar is not None:
-            bar.begin(sum(_size(path) for path in files))
-        try:
-            run = draft.commit()
-        finally:
-            if bar is not None:
-                bar.end()
+        bar.begin(sum(_size(path) for path in files))
+        run = draft.commit()
     session.answer(_put_document(run), _put_lines(run))
 
 

@@ -14,7 +14,8 @@ import click
 
 from artifact_store.cli import output, program
 from artifact_store.cli.session import Command, Session, pass_session
-from artifact_store.ops.plan import Plan, PlanResult, PlanStep
+from artifact_store.cli.validate import problems_document
+from artifact_store.ops.plan import AppliedStep, Plan, PlanResult, PlanStep
 from artifact_store.ops.prune import Best
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
@@ -136,44 +137,32 @@ def _answer(session: Session, context: click.Context, make: Callable[[], Plan], 
 
 def plan_document(plan: Plan, applied: PlanResult | None) -> dict[str, Any]:
     """Return a plan as JSON, with what came of it where it was applied."""
-    results = {} if applied is None else {one.step: one for one in applied}
-
-    def step(one: PlanStep) -> dict[str, Any]:
-        document: dict[str, Any] = {
-            "target": one.target,
-            "action": one.action,
-            "reason": one.reason,
-            "bytes": one.bytes,
-        }
-        if one in results:
-            document |= {"result": results[one].result, "detail": results[one].detail or one.reason}
-        return document
-
-    problems = [*plan.problems, *(applied.problems if applied else ())]
+    steps: list[dict[str, Any]] = []
+    for step, done in _outcomes(plan, applied):
+        steps.append({"target": step.target, "action": step.action, "reason": step.reason, "bytes": step.bytes})
+        if done is not None:
+            steps[-1] |= {"result": done.result, "detail": done.detail or step.reason}
     return {
         "applied": applied is not None,
-        "steps": [step(one) for one in plan],
+        "steps": steps,
         "changes": len(plan.changes),
         "bytes": plan.bytes if applied is None else applied.bytes,
         "notes": list(plan.notes),
-        "problems": [{"where": problem.where, **program.error_document(problem.error)} for problem in problems],
+        "problems": problems_document([*plan.problems, *(applied.problems if applied else ())]),
     }
 
 
-def _lines(plan: Plan, applied: PlanResult | None) -> Iterator[str]:
+def _outcomes(plan: Plan, applied: PlanResult | None) -> Iterator[tuple[PlanStep, AppliedStep | None]]:
+    """Yield each step, with what came of it where it was carried out."""
     results = {} if applied is None else {one.step: one for one in applied}
+    yield from ((step, results.get(step)) for step in plan)
+
+
+def _lines(plan: Plan, applied: PlanResult | None) -> Iterator[str]:
     rows = []
-    for step in plan:
-        done = results.get(step)
-        word = step.action if done is None else done.result
-        rows.append(
-            [
-                word,
-                step.target,
-                output.size(step.bytes),
-                step.reason if done is None else done.detail or step.reason,
-            ]
-        )
+    for step, done in _outcomes(plan, applied):
+        word, why = (step.action, step.reason) if done is None else (done.result, done.detail or step.reason)
+        rows.append([word, step.target, output.size(step.bytes), why])
     if rows:
         yield from output.table(("", "what", "size", "why"), rows)
         yield ""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -14,8 +12,8 @@ from artifact_store.cli.session import Command, Session, pass_session
 from artifact_store.core.references import RunRef
 from artifact_store.errors import InvalidOption
 from artifact_store.legacy.export import export_run
-from artifact_store.legacy.migrate import MigrationProgress, migrate_tree
-from artifact_store.legacy.report import Migrated, MigratedAlias, Migration
+from artifact_store.legacy.migrate import migrate_tree
+from artifact_store.legacy.report import Migrated, Migration
 
 # ---------------------------------------------------------------- migrate
 
@@ -34,35 +32,10 @@ def migrate_command(context: click.Context, session: Session, *, old: str, new: 
     status 1 if something was refused.
     """
     session.url = new or session.url
-    bar = _Runs("Reading" if dry_run else "Migrating") if session.shows_progress else None
-    with session.store() as store:
-        try:
-            report = migrate_tree(old, store, dry_run=dry_run, progress=bar)
-        finally:
-            if bar is not None:
-                bar.end()
+    with session.bar("Reading" if dry_run else "Migrating") as bar, session.store() as store:
+        report = migrate_tree(old, store, dry_run=dry_run, progress=lambda step: bar.reach(step.done, step.total))
     session.answer(report.to_json(), _lines(report))
     context.exit(program.OK if report.ok else program.PROBLEMS)
-
-
-class _Runs:
-    """A bar on stderr that advances by one for each run."""
-
-    def __init__(self, label: str) -> None:
-        self._label = label
-        self._bar: Any = None
-
-    def __call__(self, step: MigrationProgress) -> None:
-        """Show how far it has come."""
-        if self._bar is None:
-            self._bar = click.progressbar(length=step.total, label=self._label, file=sys.stderr)
-        self._bar.update(step.done - self._bar.pos)
-        self._bar.render_progress()
-
-    def end(self) -> None:
-        """Leave the bar as it is, and go to the next line."""
-        if self._bar is not None:
-            self._bar.render_finish()
 
 
 def _lines(report: Migration) -> Iterator[str]:
@@ -71,7 +44,8 @@ def _lines(report: Migration) -> Iterator[str]:
         yield from output.table(("run", "result", "features", "refused"), rows)
         yield ""
     if report.aliases:
-        yield from output.table(("alias", "names", "result"), [_alias(alias) for alias in report.aliases])
+        rows = [[f"{alias.key}@{alias.alias}", alias.run_id or "", alias.outcome] for alias in report.aliases]
+        yield from output.table(("alias", "names", "result"), rows)
         yield ""
     for where, error in _refusals(report):
         yield f"{click.style(type(error).__name__, fg='red', bold=True)} {output.safe(f'{where}: {error}')}"
@@ -99,10 +73,6 @@ def _name(run: Migrated) -> str:
 
 def _remark(run: Migrated) -> str:
     return type(run.error).__name__ if run.error is not None else ", ".join(part.where for part in run.report.refused)
-
-
-def _alias(alias: MigratedAlias) -> list[str]:
-    return [f"{alias.key}@{alias.alias}", alias.run_id or "", alias.outcome]
 
 
 # ---------------------------------------------------------------- export

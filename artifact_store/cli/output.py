@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
@@ -13,6 +15,7 @@ from artifact_store.core.shell import quoted
 WIDTH = 100
 """Columns of a page where the terminal does not say how wide it is."""
 
+_NARROWEST = 40
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _STEP = 1024
 _MANY = 1e6
@@ -56,6 +59,19 @@ def fields(pairs: Sequence[tuple[str, str]], *, indent: int = 0) -> Iterator[str
     width = max((len(safe(name)) for name, _ in pairs), default=0)
     for name, value in pairs:
         yield (" " * indent + f"{safe(name):{width}}  {safe(value)}").rstrip()
+
+
+def page_width() -> int:
+    """Return how many columns the reader sees."""
+    return shutil.get_terminal_size((WIDTH, 0)).columns if sys.stdout.isatty() else WIDTH
+
+
+def wrapped(head: str, text: str) -> Iterator[str]:
+    """Yield a text in as many lines as the page needs: the first one behind ``head``, the others below it."""
+    width = max(page_width(), len(head) + _NARROWEST)
+    below = " " * len(head)
+    lines = textwrap.wrap(safe(text), width, initial_indent=head, subsequent_indent=below, break_on_hyphens=False)
+    yield from lines or [head.rstrip()]
 
 
 def shortened(text: str, width: int) -> str:

@@ -218,32 +218,28 @@ def exit_status(run: Callable[[], object], *, as_json: bool, interrupted: str = 
     try:
         status = run()
     except click.Abort:
-        if as_json:
-            click.echo(_document("Interrupted", "Interrupted", interrupted), err=True)
-        else:
-            click.echo(f"{interrupted[:1].upper()}{interrupted[1:]}.", err=True)
+        text = f"{interrupted[:1].upper()}{interrupted[1:]}."
+        _tell(_document("Interrupted", "interrupted", "Interrupted", interrupted) if as_json else text)
         return INTERRUPTED
     except click.ClickException as error:
         if as_json:
-            click.echo(_document(type(error).__name__, "InvalidInput", error.format_message()), err=True)
+            code = errors.InvalidInput.code
+            _tell(_document(type(error).__name__, code, "InvalidInput", error.format_message()))
         else:
             error.show(sys.stderr)
         return _MISUSE
     except (errors.ArtifactStoreError, OSError) as error:
-        _print_error(error, as_json=as_json)
+        lines = "\n".join(safe(line) for line in str(error).splitlines())
+        _tell(error_document(error) if as_json else f"{click.style('Error:', fg='red', bold=True)} {lines}")
         return _family(error)[1]
     return status if isinstance(status, int) else OK
 
 
 def error_document(error: BaseException) -> dict[str, Any]:
     """Return an error as JSON: its type, its family, the text, and the plain ones among its attributes."""
-    return {
-        "type": type(error).__name__,
-        "code": error.code if isinstance(error, errors.ArtifactStoreError) else errors.InvalidInput.code,
-        "family": _family(error)[0],
-        "message": str(error),
-        "details": {name: value for name, value in vars(error).items() if _is_plain(value)},
-    }
+    code = error.code if isinstance(error, errors.ArtifactStoreError) else errors.InvalidInput.code
+    details = {name: value for name, value in vars(error).items() if _is_plain(value)}
+    return _document(type(error).__name__, code, _family(error)[0], str(error), details)
 
 
 def answer(document: Mapping[str, Any], lines: Iterable[str], *, as_json: bool) -> None:
@@ -267,27 +263,15 @@ def _family(error: BaseException) -> tuple[str, int]:
     return "InvalidInput", _MISUSE  # of the operating system, about a path that was named
 
 
-def _print_error(error: BaseException, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps({"error": error_document(error)}, indent=2), err=True)
-        return
-    message = "\n".join(safe(line) for line in str(error).splitlines())
-    click.echo(f"{click.style('Error:', fg='red', bold=True)} {message}", err=True)
+def _document(
+    kind: str, code: str, family: str, message: str, details: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    return {"type": kind, "code": code, "family": family, "message": message, "details": details or {}}
 
 
-def _document(kind: str, family: str, message: str) -> str:
-    return json.dumps(
-        {
-            "error": {
-                "type": kind,
-                "code": kind.lower() if kind == family else errors.InvalidInput.code,
-                "family": family,
-                "message": message,
-                "details": {},
-            }
-        },
-        indent=2,
-    )
+def _tell(error: str | Mapping[str, Any]) -> None:
+    """Print what went wrong on stderr: a sentence, or a JSON document."""
+    click.echo(error if isinstance(error, str) else json.dumps({"error": error}, indent=2), err=True)
 
 
 def _is_plain(value: object) -> bool:

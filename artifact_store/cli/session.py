@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import click
 
@@ -18,7 +18,6 @@ from artifact_store.core.files import Progress
 from artifact_store.core.keys import ModelKey
 from artifact_store.errors import AliasNotFound
 from artifact_store.ops.keypairs import Signer, read_key_file
-from artifact_store.storage.transfer import Report
 from artifact_store.store import ArtifactStore
 
 PASSWORD = "ARTIFACT_STORE_KEY_PASSWORD"  # noqa: S105 -- the name of a variable
@@ -32,12 +31,12 @@ class Session:
     engine: str = "auto"
     timeout: float = 60.0
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    json: bool = False
+    as_json: bool = False
     key: Path | None = None
     """The private key that signs what is saved and published."""
 
-    def store(self, progress: Report | None = None) -> ArtifactStore:
-        """Return the store. Nothing is read or written yet.
+    def store(self, bar: Bar | None = None) -> ArtifactStore:
+        """Return the store, whose transfers advance the bar. Nothing is read or written yet.
 
         Raises:
             InvalidOption: no store was named.
@@ -47,24 +46,28 @@ class Session:
             engine=self.engine,
             storage_options=self.options or None,
             timeout=self.timeout,
-            progress=progress,
+            progress=bar if self.shows_progress else None,
             signer=None if self.key is None else load_signer(self.key),
         )
 
     def answer(self, document: Mapping[str, Any], lines: Iterable[str]) -> None:
         """Print the one or the other: a JSON document for machines, lines for people."""
-        program.answer(document, lines, as_json=self.json)
+        program.answer(document, lines, as_json=self.as_json)
 
     def warn(self, problems: Iterable[object]) -> None:
         """Tell a person on stderr what could not be read; a machine finds it in the document."""
-        if not self.json:
+        if not self.as_json:
             for problem in problems:
                 click.echo(f"{click.style('Problem:', fg='yellow')} {output.safe(str(problem))}", err=True)
 
     @property
     def shows_progress(self) -> bool:
         """Whether a person looks at it."""
-        return not self.json and sys.stderr.isatty()
+        return not self.as_json and sys.stderr.isatty()
+
+    def bar(self, label: str) -> Bar:
+        """Return a bar that is shown if a person looks at it."""
+        return Bar(label, hidden=not self.shows_progress)
 
 
 def load_signer(path: Path) -> Signer:
@@ -76,24 +79,16 @@ def load_signer(path: Path) -> Signer:
     return Signer.from_pem(path, password)
 
 
-def page_width() -> int:
-    """Return how many columns the reader sees."""
-    return shutil.get_terminal_size((output.WIDTH, 0)).columns if sys.stdout.isatty() else output.WIDTH
-
-
 class Command(click.Command):
     """A command that also takes ``--store`` and ``--json`` behind its name, where many people write them."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.params.append(
-            click.Option(["--store", "url"], metavar="URL", expose_value=False, callback=_set, help="The store.")
-        )
-        self.params.append(
-            click.Option(
-                ["--json"], is_flag=True, default=None, expose_value=False, callback=_set, help="JSON for machines."
-            )
-        )
+        given: dict[str, Any] = {"expose_value": False, "callback": _set}
+        self.params += [
+            click.Option(["--store", "url"], metavar="URL", help="The store.", **given),
+            click.Option(["--json", "as_json"], is_flag=True, default=None, help="JSON for machines.", **given),
+        ]
 
 
 def _set(context: click.Context, option: click.Parameter, value: Any) -> None:
@@ -105,14 +100,21 @@ pass_session = click.make_pass_decorator(Session)
 
 
 class Bar:
-    """A bar on stderr that several files advance at once; the callback of a store."""
+    """A bar on stderr that several files advance at once; the callback of a store. Leaving it ends its line."""
 
-    def __init__(self, label: str) -> None:
-        import threading
-
-        self._label, self._lock = label, threading.Lock()
+    def __init__(self, label: str, *, hidden: bool = False) -> None:
+        self._label, self._hidden, self._lock = label, hidden, threading.Lock()
         self._done: dict[str, int] = {}
         self._bar: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            if self._bar is not None:
+                self._bar.render_finish()
+                self._bar = None
 
     def __call__(self, progress: Progress) -> None:
         """Advance by what has moved since this file was last heard of. Called from many threads."""
@@ -124,15 +126,16 @@ class Bar:
 
     def begin(self, total: int) -> None:
         """Show the bar: from now on, ``total`` bytes are to be moved."""
-        self._bar = click.progressbar(length=total, label=self._label, file=sys.stderr)
+        self._done.clear()
+        self._bar = click.progressbar(length=total, label=self._label, file=sys.stderr, hidden=self._hidden)
         self._bar.render_progress()
 
-    def end(self) -> None:
-        """Leave the bar as it is, and go to the next line."""
-        with self._lock:
-            if self._bar is not None:
-                self._bar.render_finish()
-                self._bar = None
+    def reach(self, done: int, total: int) -> None:
+        """Show that so many steps of ``total`` are done."""
+        if self._bar is None:
+            self.begin(total)
+        self._bar.update(done - self._bar.pos)
+        self._bar.render_progress()
 
 
 def refuse_if_not_a_store(store: ArtifactStore, models: Sequence[ModelKey]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from artifact_store.cli import output
-from artifact_store.cli.session import Command, Session, page_width, pass_session, refuse_if_not_a_store
+from artifact_store.cli.session import Command, Session, pass_session, refuse_if_not_a_store
 from artifact_store.core.documents import write_time
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.pointer import Pointer, Publish
@@ -53,13 +53,13 @@ def ls_command(session: Session, key: str | None, limit: int | None) -> None:
 def list_models(session: Session, store: ArtifactStore, models: Sequence[ModelKey]) -> None:
     """Answer with a line for each model."""
     problems: list[str] = []
-    found = [_model(store, model, problems) for model in models]
-    if not problems and not any(model["runs"] or model["aliases"] for model in found):
+    found = {key: _model(store, key, problems) for key in models}
+    if not problems and not any(model["runs"] or model["aliases"] for model in found.values()):
         refuse_if_not_a_store(store, models)
-    document = {"store": store.url, "models": found, "problems": problems}
+    document = {"store": store.url, "models": list(found.values()), "problems": problems}
     rows = [
-        [_label(model), str(model["runs"]), str(model["newest"] or ""), ", ".join(_names(model["aliases"]))]
-        for model in found
+        [key.display_name, str(model["runs"]), model["newest"] or "", ", ".join(_names(model["aliases"]))]
+        for key, model in found.items()
     ]
     empty = [f"No models in {output.safe(store.url)} yet."]
     session.answer(document, output.table(("model", "runs", "newest run", "aliases"), rows) if rows else empty)
@@ -79,10 +79,6 @@ def _model(store: ArtifactStore, key: ModelKey, problems: list[str]) -> dict[str
         "newest": ids[0] if ids else None,
         "aliases": {name: pointer.run_id for name, pointer in pointers.items()},
     }
-
-
-def _label(model: Mapping[str, Any]) -> str:
-    return ModelKey(model["model_type"], model["symbol"]).display_name
 
 
 def _aliases(store: ArtifactStore, key: ModelKey, problems: list[str]) -> Mapping[str, Pointer]:
@@ -136,7 +132,7 @@ def _run_lines(runs: Sequence[Run], pointers: Mapping[str, Pointer]) -> Iterator
     for name in dict.fromkeys(name for run in runs for name in run.metrics):
         cells = [output.format_number(run.metrics[name]) if name in run.metrics else "" for run in runs]
         used += max(len(cell) for cell in [name, *cells]) + _GAP
-        if used > page_width() + _GAP:
+        if used > output.page_width() + _GAP:
             break
         head.append(output.safe(name))
         for row, cell in zip(rows, cells, strict=True):
@@ -250,7 +246,9 @@ def _page(run: Run, pointers: Mapping[str, Pointer]) -> Iterator[str]:
     ):
         if pairs:
             yield from _section(name, output.fields(pairs, indent=2))
-    yield from _package_lines(manifest.environment.get("packages"))
+    packages = manifest.environment.get("packages")
+    if isinstance(packages, Mapping) and packages:
+        yield from output.wrapped("  ", ", ".join(f"{name} {version}" for name, version in packages.items()))
 
 
 def _origin(run: Run) -> Iterator[tuple[str, str]]:
@@ -272,14 +270,6 @@ def environment_lines(run: Run) -> Iterator[tuple[str, str]]:
         yield "", f"{remark.verdict}: {remark}"
 
 
-def _package_lines(packages: object) -> Iterator[str]:
-    from textwrap import wrap
-
-    if isinstance(packages, Mapping) and packages:
-        names = ", ".join(f"{output.safe(str(name))} {output.safe(str(version))}" for name, version in packages.items())
-        yield from wrap(names, page_width(), initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
-
-
 def _section(title: str, lines: Iterator[str]) -> Iterator[str]:
     yield ""
     yield click.style(title, bold=True)
@@ -293,11 +283,9 @@ def _features_title(schema: FeatureSchema) -> str:
 
 
 def _feature_lines(schema: FeatureSchema) -> Iterator[str]:
-    from textwrap import wrap
-
     chosen = set(schema.selected) if schema.has_selection else set[int]()
-    names = (f"{output.safe(name)}{'*' if place in chosen else ''}" for place, name in enumerate(schema.names))
-    yield from wrap(", ".join(names), page_width(), initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+    names = (f"{name}{'*' if place in chosen else ''}" for place, name in enumerate(schema.names))
+    yield from output.wrapped("  ", ", ".join(names))
     if schema.reason:
         yield f"  * {output.safe(schema.reason)}"
 
@@ -310,7 +298,7 @@ def _plain(values: Mapping[str, Any]) -> list[tuple[str, str]]:
             flat |= {f"{name}.{inner}": part for inner, part in value.items()}
         else:
             flat[name] = value
-    room = page_width() - max((len(name) for name in flat), default=0) - 2 * _GAP
+    room = output.page_width() - max((len(name) for name in flat), default=0) - 2 * _GAP
     return [
         (name, value if isinstance(value, str) else output.shortened(json.dumps(value, ensure_ascii=False), room))
         for name, value in flat.items()

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import click
 
+from artifact_store import private_files
 from artifact_store.cli import output
 from artifact_store.cli.session import PASSWORD, Command, Session, load_signer, pass_session
 from artifact_store.core.statement import MAX_BUNDLE
 from artifact_store.errors import InvalidOption
 from artifact_store.ops.keypairs import PublicKey, generate
-
-_PRIVATE, _PUBLIC = ".key", ".pub"
 
 
 @click.command("keygen", cls=Command, short_help="Make a pair of keys that sign and verify.")
@@ -25,14 +24,15 @@ def keygen_command(session: Session, prefix: Path, *, password: bool) -> None:
 
     ECDSA on P-256, in PEM form. What is there already is never overwritten.
     """
-    private, public = (prefix.with_name(prefix.name + ending) for ending in (_PRIVATE, _PUBLIC))
+    private, public = (prefix.with_name(prefix.name + ending) for ending in (".key", ".pub"))
     for path in (private, public):
         if os.path.lexists(path):
             raise InvalidOption(f"{path} is there already, and nothing is overwritten")
     secret = _new_password() if password else None
     pem, key = generate(secret)
-    _write_new(private, pem, mode=0o600)
-    _write_new(public, key.pem, mode=0o644)
+    for path, data, mode in ((private, pem, 0o600), (public, key.pem, 0o644)):
+        with private_files.create(path, mode) as sink:
+            sink.write(data)
     document = {"private_key": str(private), "public_key": str(public), "key_id": key.key_id}
     lines = [
         f"{private} signs: keep it to yourself{'' if password else ' (it has no password)'}.",
@@ -49,12 +49,6 @@ def _new_password() -> str:
     if not given:
         raise InvalidOption("an empty password protects nothing")
     return str(given)
-
-
-def _write_new(path: Path, data: bytes, *, mode: int) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(path, flags, mode), "wb") as sink:
-        sink.write(data)
 
 
 @click.command("sign", cls=Command, short_help="Sign a run with a private key.")

@@ -82,7 +82,7 @@ def _chosen(
     """Return which models to check, and how to find the run of each.
 
     Raises:
-        ModelNotFound: there is none.
+        ModelNotFound: there is no such model.
         InvalidOption: ``prefer`` is given, and the reference says already which run.
     """
     if ref is not None and has_selector(ref):
@@ -103,18 +103,11 @@ def _chosen(
 
 
 def _check(session: Session, models: Sequence[ModelKey], find: Callable[[ModelKey], Run]) -> Iterator[Timed]:
-    if not session.shows_progress:
-        yield from (_timed(key, find) for key in models)
-        return
-    progress: Any = click.progressbar(models, label="Validating", file=sys.stderr, item_show_func=_name)
-    with progress as bar:
+    hidden = not session.shows_progress
+    with click.progressbar(models, label="Validating", file=sys.stderr, item_show_func=_name, hidden=hidden) as bar:
         for key in bar:
-            yield _timed(key, find)
-
-
-def _timed(key: ModelKey, find: Callable[[ModelKey], Run]) -> Timed:
-    begun = time.perf_counter()
-    return validate(key, find), time.perf_counter() - begun
+            begun = time.perf_counter()
+            yield validate(key, find), time.perf_counter() - begun
 
 
 def _name(key: ModelKey | None) -> str:

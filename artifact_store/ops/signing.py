@@ -269,14 +269,15 @@ def sign_pointer(context: Context, pointer: Pointer) -> Pointer:
 
 
 def open_to_publish(context: Context) -> None:
-    """Open the store for writing, once it is sure that this client may publish.
+    """Open a store that is there for writing, once it is sure that this client may publish.
 
     Raises:
         InvalidOption: as for :func:`check_able`.
-        ArtifactStoreError: as for :func:`artifact_store.ops.opening.ensure_open`.
+        ArtifactStoreError: as for :func:`artifact_store.ops.opening.ensure_open_existing`.
     """
     check_able(context)
-    opening.ensure_open(context)
+    if context.opened.record is None:
+        opening.ensure_open_existing(context)
 
 
 def check_able(context: Context) -> None:

@@ -25,6 +25,7 @@ from artifact_store import (
 )
 from artifact_store.core import keys
 from artifact_store.storage.memory import MemoryBackend
+from tests.keys import signer
 from tests.stores import write_files
 
 pytestmark = pytest.mark.windows
@@ -669,6 +670,28 @@ def test_a_root_that_holds_something_else_is_left_alone(store):
     with pytest.raises(errors.NotAStore, match="photos"):
         store.save({"n": 1}, KEY)
     assert all_keys(store) == ["photos/cat.jpg"]
+
+
+@pytest.mark.parametrize(
+    "publish",
+    [
+        lambda store, run: store.promote(str(run.ref), "production"),
+        lambda store, run: store.promote(run, "production"),
+        lambda store, run: store.rollback(KEY),
+        lambda store, run: store.rollback(KEY, to=run),
+        lambda store, run: store.retire(KEY),
+        lambda store, run: store.sign(run, signer()),
+    ],
+    ids=["promote", "promote-run", "rollback", "rollback-to", "retire", "sign"],
+)
+def test_a_publish_of_what_was_saved_makes_no_store(store, tmp_path, publish):
+    """A store comes about by its first save: anything else says that the path leads to none."""
+    with ArtifactStore(tmp_path / "other") as other:
+        run = other.save({"n": 1}, KEY)
+    with pytest.raises(errors.NotAStore, match="is not a store: it has no _store.json. Nothing was touched"):
+        publish(store, run)
+    assert not store.exists()
+    assert all_keys(store) == []
 
 
 def test_many_first_writers_make_one_store(open_store):
