@@ -28,11 +28,8 @@ from artifact_store.ops.verify import Report, RunReport
     help="Runs and aliases have to be signed by this key; may be repeated.",
 )
 @click.option("--strict", is_flag=True, help="Also end with 1 if predictions cannot be compared here.")
-@click.pass_context
 @pass_session
-def verify_command(
-    session: Session, context: click.Context, ref: str | None, *, predict: bool, keys: tuple[Path, ...], strict: bool
-) -> None:
+def verify_command(session: Session, ref: str | None, *, predict: bool, keys: tuple[Path, ...], strict: bool) -> int:
     """Compare every stored byte with the manifests: of one run (REF), a model (gru/BTCEUR), a type (gru) or everything.
 
     With --keys also say by whom each run is signed. Ends with status 1 if something is wrong. Predictions that
@@ -46,7 +43,7 @@ def verify_command(
             refuse_if_not_a_store(store, store.models())
             raise ModelNotFound(f"there is nothing{f' of {ref}' if ref else ''} to verify in {store.url}")
         session.answer(_document(store.url, report, names), _lines(report, names))
-    context.exit(verdict_status(report.verdict, strict=strict))
+    return verdict_status(report.verdict, strict=strict)
 
 
 def _document(url: str, report: Report, names: Mapping[str, str] | None) -> dict[str, Any]:

@@ -20,9 +20,8 @@ _TITLES = {"training_config": "training"}
 @click.argument("a")
 @click.argument("b")
 @click.option("--exit-code", is_flag=True, help="End with status 1 if they differ.")
-@click.pass_context
 @pass_session
-def diff_command(session: Session, context: click.Context, a: str, b: str, *, exit_code: bool) -> None:
+def diff_command(session: Session, a: str, b: str, *, exit_code: bool) -> int:
     """Say in what two runs differ: A and B are references such as gru/BTCEUR@production or gru/BTCEUR:20240816.
 
     Compared are files, features, configuration, metrics, tags, codecs, origin and environment.
@@ -30,7 +29,7 @@ def diff_command(session: Session, context: click.Context, a: str, b: str, *, ex
     with session.store() as store:
         found = store.diff(a, b)
         session.answer(found.to_json(), _lines(found))
-    context.exit(program.PROBLEMS if exit_code and found else program.OK)
+    return program.PROBLEMS if exit_code and found else program.OK
 
 
 def _lines(found: Difference) -> Iterator[str]:

@@ -47,11 +47,9 @@ _COMMANDS: Final = ("artifact-store ", "aws ", "chmod ", "rm ")
 )
 @click.option("--strict", is_flag=True, help="Warnings count as errors for the exit status.")
 @GRACE
-@click.pass_context
 @pass_session
 def doctor_command(
     session: Session,
-    context: click.Context,
     *,
     deep: bool,
     no_probes: bool,
@@ -61,7 +59,7 @@ def doctor_command(
     apply: bool,
     strict: bool,
     grace: timedelta,
-) -> None:
+) -> int:
     """Examine the store and its environment: every finding with its remedy.
 
     Ends with status 1 if a finding is an error, after the repairs if some were made; warnings, notes and what could
@@ -83,7 +81,7 @@ def doctor_command(
     session.answer(_document(found, plan, applied, after), _lines(found, plan, applied, after))
     session.warn(applied.problems if applied is not None else ())
     counted = after.of("error") + (after.of("warning") if strict else ())
-    context.exit(program.PROBLEMS if counted else program.OK)
+    return program.PROBLEMS if counted else program.OK
 
 
 # ---------------------------------------------------------------- for machines
@@ -104,14 +102,8 @@ def _document(found: Diagnosis, plan: Plan | None, applied: PlanResult | None, a
 
 
 def _finding(found: Finding) -> dict[str, Any]:
-    return {
-        "code": found.code,
-        "severity": found.severity,
-        "target": found.target,
-        "message": found.message,
-        "remedy": found.remedy,
-        "repairable": found.repairable,
-    }
+    names = ("code", "severity", "target", "message", "remedy", "repairable")
+    return {name: getattr(found, name) for name in names}
 
 
 # ---------------------------------------------------------------- for people
@@ -183,10 +175,7 @@ def _summary(found: Diagnosis) -> str:
         f"{output.size(counts.bytes)}"
     )
     looked += f", {output.size(counts.bytes_read)} of them compared" if found.deep else "; --deep compares every byte"
-    words: Mapping[Severity, str] = {"error": "errors", "warning": "warnings", "note": "notes", "unknown": "unknown"}
-    counted = [
-        output.count(len(several), word.removesuffix("s"), word)
-        for severity, word in words.items()
-        if (several := found.of(severity))
-    ]
-    return f"{looked}: {', '.join(counted) if counted else 'nothing is wrong'}."
+    several = {severity: len(found.of(severity)) for severity in SEVERITIES}
+    plurals = {"unknown": "unknown"}
+    counted = [output.count(amount, word, plurals.get(word)) for word, amount in several.items() if amount]
+    return f"{looked}: {', '.join(counted) or 'nothing is wrong'}."

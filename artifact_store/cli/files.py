@@ -17,13 +17,9 @@ from artifact_store.cli.session import Command, Session, pass_session
 from artifact_store.cli.show import environment_lines, publish_document, total_size
 from artifact_store.core.keys import LATEST
 from artifact_store.core.manifest import MAX_MANIFEST
-from artifact_store.draft import Draft
 from artifact_store.errors import Corrupt, InvalidOption
 from artifact_store.features.schema import FeatureSchema
 from artifact_store.run import Run
-
-_RAW = "raw"
-
 
 # ---------------------------------------------------------------- get
 
@@ -45,7 +41,11 @@ def get_command(session: Session, ref: str, dest: str, component: str | None, fi
         run = store.get(ref)
         names = list(run.manifest.component(component).files if component is not None else files)
         bar.begin(sum(run.manifest.file(name).size for name in names) if names else total_size(run))
-        saved = _some(run, names, dest, single=bool(files)) if names else _all(run, Path(dest))
+        if names:
+            saved = _some(run, names, dest, single=bool(files))
+        else:
+            folder = run.download(dest)
+            saved = [(name, folder / name) for name in run.files]
     entries = [
         {"path": n, "saved_as": str(p), "size": run.files[n].size, "sha256": run.files[n].sha256} for n, p in saved
     ]
@@ -56,11 +56,6 @@ def get_command(session: Session, ref: str, dest: str, component: str | None, fi
     verdict = run.environment_verdict
     document = {"ref": str(run.ref), "files": entries, "environment_verdict": verdict.to_json()}
     session.answer(document, [*lines, *output.fields(list(environment_lines(run)))])
-
-
-def _all(run: Run, dest: Path) -> list[tuple[str, Path]]:
-    folder = run.download(dest)
-    return [(name, folder / name) for name in run.files]
 
 
 def _some(run: Run, names: Sequence[str], dest: str, *, single: bool) -> list[tuple[str, Path]]:
@@ -159,18 +154,14 @@ def put_command(
     ):
         draft.metrics, draft.tags, draft.features = dict(metrics), dict(tags), features
         draft.description, draft.parent, draft.provenance = description, parent, {} if no_provenance else None
-        _fill(draft, files)
+        if len(files) == 1:
+            draft.add("model", files[0], codec="raw")
+        else:
+            for path in files:
+                draft.add_file(path.name, path)
         bar.begin(sum(_size(path) for path in files))
         run = draft.commit()
     session.answer(_put_document(run), _put_lines(run))
-
-
-def _fill(draft: Draft, files: Sequence[Path]) -> None:
-    if len(files) == 1:
-        draft.add("model", files[0], codec=_RAW)
-        return
-    for path in files:
-        draft.add_file(path.name, path)
 
 
 def _size(path: Path) -> int:

@@ -6,7 +6,7 @@ Without ``--apply`` nothing happens. To pin a run, promote it to an alias of its
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -53,15 +53,14 @@ _REASON = click.option("--reason", default="", metavar="TEXT", help="Recorded wi
 @click.argument("ref")
 @_REASON
 @_APPLY
-@click.pass_context
 @pass_session
-def delete_command(session: Session, context: click.Context, ref: str, reason: str, *, apply: bool) -> None:
+def delete_command(session: Session, ref: str, reason: str, *, apply: bool) -> int:
     """Delete the run that REF names by its full id, such as gru/BTCEUR:20240816_142301_k3f8qz.
 
     It is hidden at once; `undelete` brings it back until `gc` removes its files, 7 days later at the earliest.
     """
     with session.store() as store:
-        _answer(session, context, lambda: store.delete(ref, reason=reason), apply=apply)
+        return _answer(session, store.delete(ref, reason=reason), apply=apply)
 
 
 @click.command("undelete", cls=Command, short_help="Bring back a run that was deleted.")
@@ -83,11 +82,9 @@ def undelete_command(session: Session, ref: str) -> None:
 @GRACE
 @_REASON
 @_APPLY
-@click.pass_context
 @pass_session
 def prune_command(
     session: Session,
-    context: click.Context,
     *,
     key: str | None,
     keep_last: int | None,
@@ -96,43 +93,39 @@ def prune_command(
     grace: timedelta,
     reason: str,
     apply: bool,
-) -> None:
+) -> int:
     """Delete the runs of the model KEY, or of every model, that no option keeps.
 
     Never deleted: what an alias names (to pin a run, promote it to an alias of its own), what one named less than
     the grace period ago, the last two runs of every alias, and what a rollback would serve.
     """
     with session.store() as store:
-
-        def plan() -> Plan:
-            return store.prune(
-                key, keep_last=keep_last, keep_best=keep_best, older_than=older_than, grace=grace, reason=reason
-            )
-
-        _answer(session, context, plan, apply=apply)
+        plan = store.prune(
+            key, keep_last=keep_last, keep_best=keep_best, older_than=older_than, grace=grace, reason=reason
+        )
+        return _answer(session, plan, apply=apply)
 
 
 @click.command("gc", cls=Command, short_help="Remove what was deleted or never finished.")
 @GRACE
 @_APPLY
-@click.pass_context
 @pass_session
-def gc_command(session: Session, context: click.Context, *, grace: timedelta, apply: bool) -> None:
+def gc_command(session: Session, *, grace: timedelta, apply: bool) -> int:
     """Remove the files of runs that were deleted, and what unfinished saves have left, after the grace period.
 
     It never touches a committed run. The grace period has to be longer than any save takes.
     """
     with session.store() as store:
-        _answer(session, context, lambda: store.gc(grace=grace), apply=apply)
+        return _answer(session, store.gc(grace=grace), apply=apply)
 
 
-def _answer(session: Session, context: click.Context, make: Callable[[], Plan], *, apply: bool) -> None:
-    plan = make()
+def _answer(session: Session, plan: Plan, *, apply: bool) -> int:
+    """Show a plan, or carry it out, and return the exit status."""
     applied = plan.apply() if apply else None
     session.answer(plan_document(plan, applied), _lines(plan, applied))
     session.warn([*plan.problems, *(applied.problems if applied else ())])
     sound = not plan.problems and (applied is None or applied.ok)
-    context.exit(program.OK if sound else program.PROBLEMS)
+    return program.OK if sound else program.PROBLEMS
 
 
 def plan_document(plan: Plan, applied: PlanResult | None) -> dict[str, Any]:

@@ -23,8 +23,7 @@ from artifact_store.legacy.report import Migrated, Migration
 @click.argument("new", required=False, metavar="[NEW]")
 @click.option("--dry-run", is_flag=True, help="Read and convert everything, and write nothing.")
 @pass_session
-@click.pass_context
-def migrate_command(context: click.Context, session: Session, *, old: str, new: str | None, dry_run: bool) -> None:
+def migrate_command(session: Session, *, old: str, new: str | None, dry_run: bool) -> int:
     """Copy every run of the old tree OLD into the store NEW (or --store), and create its aliases there.
 
     OLD may also be the file of one model. No stored code runs, and the old tree stays as it is. What was copied
@@ -35,7 +34,7 @@ def migrate_command(context: click.Context, session: Session, *, old: str, new: 
     with session.bar("Reading" if dry_run else "Migrating") as bar, session.store() as store:
         report = migrate_tree(old, store, dry_run=dry_run, progress=lambda step: bar.reach(step.done, step.total))
     session.answer(report.to_json(), _lines(report))
-    context.exit(program.OK if report.ok else program.PROBLEMS)
+    return program.OK if report.ok else program.PROBLEMS
 
 
 def _lines(report: Migration) -> Iterator[str]:

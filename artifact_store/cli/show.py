@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ from artifact_store.core.documents import write_time
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.pointer import Pointer, Publish
 from artifact_store.core.references import RunRef
+from artifact_store.doctor.rebuild import is_lost
 from artifact_store.errors import ArtifactStoreError, ModelNotFound
 from artifact_store.features.schema import FeatureSchema
 from artifact_store.run import Run
@@ -315,19 +317,23 @@ def history_command(session: Session, ref: str) -> None:
     """List everything that an alias ever named, oldest first; the last line is in force. REF as for show."""
     with session.store() as store:
         past = store.history(ref)
-    rows = [
-        [
-            str(of.seq),
-            output.time(of.at),
-            of.run_id or "(retired)",
-            of.by,
-            of.reason or "",
-            "now" if of is past[-1] else "",
-        ]
-        for of in past
-    ]
+    rows = list(_publish_rows(past))
+    rows[-1][-1] = "now"
     lines = output.table(("seq", "published (UTC)", "run", "by", "reason", ""), rows)
     session.answer({"ref": str(RunRef.parse(ref)), "history": [publish_document(of) for of in past]}, lines)
+
+
+def _publish_rows(past: Sequence[Publish]) -> Iterator[list[str]]:
+    """Yield a row for each publish, and a single one for those that were lost together with a damaged pointer."""
+    for lost, group in groupby(past, is_lost):
+        several = list(group)
+        last = several[-1]
+        if lost:
+            why = f"{output.count(len(several), 'publish', 'publishes')} {last.reason}, or fewer"
+            yield [f"{several[0].seq}-{last.seq}", output.time(last.at), "(unknown)", last.by, why, ""]
+        else:
+            for of in several:
+                yield [str(of.seq), output.time(of.at), of.run_id or "(retired)", of.by, of.reason, ""]
 
 
 def publish_document(of: Publish) -> dict[str, Any]:

@@ -34,11 +34,8 @@ Timed = tuple[ModelReport, float]
     "--prefer", multiple=True, metavar="ALIAS", help="Take this alias first; may be repeated.  [best_wf, then latest]"
 )
 @click.option("--strict", is_flag=True, help="Also end with 1 if a model cannot be checked here.")
-@click.pass_context
 @pass_session
-def validate_command(
-    session: Session, context: click.Context, ref: str | None, *, prefer: tuple[str, ...], strict: bool
-) -> None:
+def validate_command(session: Session, ref: str | None, *, prefer: tuple[str, ...], strict: bool) -> int:
     """Find, read, load and try every model, as a trader would take it: best_wf, else latest, else the newest run.
 
     With REF only one model (gru/BTCEUR), one model type (gru), or the very run that is named (gru/BTCEUR@production).
@@ -52,7 +49,7 @@ def validate_command(
         if all(_is_not_a_store(report) for report, _ in checked):
             refuse_if_not_a_store(store, models)
         session.answer(_document(store.url, checked), _lines(checked))
-    context.exit(verdict_status(worst(report.verdict for report, _ in checked), strict=strict))
+    return verdict_status(worst(report.verdict for report, _ in checked), strict=strict)
 
 
 def _is_not_a_store(report: ModelReport) -> bool:

@@ -36,12 +36,6 @@ _REFUSED: Final = timedelta(minutes=15)  # from here on S3 refuses every request
 _SECOND: Final = timedelta(seconds=1)  # as exact as the times of most object stores are
 
 
-def read_store_record(exam: Examination) -> StoreRecord | ArtifactStoreError | None:
-    """Return the record in ``_store.json``, ``None`` if there is no such object, or the error of reading it."""
-    found = exam.ask(exam.context.records.store)
-    return None if isinstance(found, ContainerNotFound) else found
-
-
 def check_mode(exam: Examination, record: StoreRecord, concurrency: Concurrency) -> None:
     """Report a client whose ``concurrency`` differs from that of the store, so that it cannot write."""
     message = f"store {record.store_id}, made at {record.created_at:%Y-%m-%d %H:%M:%S} UTC for "

@@ -19,7 +19,7 @@ from artifact_store.doctor.examination import Examination, Options, StorageUnrea
 from artifact_store.doctor.objects import StoreObjects
 from artifact_store.doctor.pointer_choices import read_choices
 from artifact_store.doctor.report import BY_REPAIR, COPY, SEVERITIES, Counts, Diagnosis, Finding, Repair
-from artifact_store.errors import ArtifactStoreError, Unavailable
+from artifact_store.errors import ArtifactStoreError, ContainerNotFound, Unavailable
 from artifact_store.ops import opening, probe
 from artifact_store.ops.context import Context
 from artifact_store.ops.delete import StepResult
@@ -53,7 +53,9 @@ def examine(context: Context, options: Options) -> Diagnosis:
 
 def _everything(exam: Examination, concurrency: Concurrency) -> Counts:
     url = exam.context.backend.url
-    record = environment.read_store_record(exam)
+    record = exam.ask(exam.context.records.store)
+    if isinstance(record, ContainerNotFound):
+        record = None
     if isinstance(record, Unavailable):
         exam.refused(url, record, what=keys.STORE_MARKER)
         return Counts()

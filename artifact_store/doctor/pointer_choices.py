@@ -47,6 +47,7 @@ def _meant(damaged: Sequence[str], choice: str) -> tuple[str, RunRef]:
             run = choice.removeprefix(f"{alias}=")
             key = RunRef.parse(alias).key
             return alias, RunRef(key, None, run) if RUN_ID.fullmatch(run) else _run(run, choice)
+    several = f"{', '.join(damaged)} {'is' if len(damaged) == 1 else 'are'}"
     if not damaged:
         raise InvalidOption(
             f"{choice} is chosen for a damaged pointer, and no pointer is damaged; promote publishes a run"
@@ -54,22 +55,16 @@ def _meant(damaged: Sequence[str], choice: str) -> tuple[str, RunRef]:
     head, at, behind = choice.rpartition("@")
     if at and "=" in behind:
         alias = f"{head}@{behind.partition('=')[0]}"
-        raise InvalidOption(f"the pointer {alias} is not damaged: {', '.join(damaged)} {_is(damaged)}")
+        raise InvalidOption(f"the pointer {alias} is not damaged: {several}")
     chosen = _run(choice, choice)
     fitting = [alias for alias in damaged if RunRef.parse(alias).key == chosen.key]
     if not fitting:
-        raise Conflict(
-            f"{chosen} is a run of another model than that of the damaged pointer: {', '.join(damaged)} {_is(damaged)}"
-        )
+        raise Conflict(f"{chosen} is a run of another model than that of the damaged pointer: {several}")
     if len(fitting) > 1:
         raise InvalidOption(
             f"{' and '.join(fitting)} are damaged: say which one is to name the run, as in {fitting[0]}={chosen.run}"
         )
     return fitting[0], chosen
-
-
-def _is(damaged: Sequence[str]) -> str:
-    return "is" if len(damaged) == 1 else "are"
 
 
 def _run(text: str, choice: str) -> RunRef:

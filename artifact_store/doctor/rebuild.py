@@ -114,6 +114,11 @@ def _pointer(data: bytes, key: ModelKey, alias: str) -> Pointer | None:
         return None
 
 
+def is_lost(entry: Publish) -> bool:
+    """Tell whether an entry of a history only holds the place of a publish that was lost, or of none."""
+    return entry.run_id is None and entry.reason == _LOST
+
+
 def _blocks(context: Context, key: ModelKey, alias: str) -> list[int]:
     children = context.records.children(keys.history_prefix(key, alias))
     return sorted(seq for child in children if (seq := keys.block_in(child)) and seq % BLOCK == 0)

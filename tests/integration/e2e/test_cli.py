@@ -293,6 +293,17 @@ class TestPublishing:
         assert filled("promote", KEY, "fresh", "--expect", "0").exit_code == 0
         assert filled("promote", KEY, "fresh", "--expect", "0").exit_code == 4
 
+    def test_a_mistyped_store_is_no_new_store(self, cli: Cli) -> None:
+        for command in (
+            ("promote", f"{KEY}:20240810_120000", "production"),
+            ("rollback", KEY),
+            ("rollback", KEY, "--to", "20240810_120000"),
+            ("retire", KEY),
+        ):
+            status, error = cli.error(*command)
+            assert (status, error["type"], "is not a store" in error["message"]) == (3, "NotAStore", True)
+            assert not cli.url.exists()
+
     def test_rollback_goes_one_run_back_or_to_the_one_that_is_named(self, filled: Cli) -> None:
         result = filled("rollback", f"{KEY}@production")
         assert result.stdout == (

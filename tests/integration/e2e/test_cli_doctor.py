@@ -23,6 +23,24 @@ def damage(cli: Cli) -> bytes:  # noqa: F811
     return data
 
 
+def test_what_was_lost_with_a_pointer_is_one_line_of_the_history(cli: Cli) -> None:  # noqa: F811
+    run = cli.store.save({"n": 1}, KEY)
+    cli.store.retire(KEY, reason="lost count")
+    cli.store.promote(run, "latest")
+    where = keys.pointer(run.key, "latest")
+    cli.store._context.backend.write(where, b"{", when=Always())
+    assert cli("doctor", "--repair", "--apply", "--to", str(run.ref)).exit_code == 0
+    cli.store.retire(KEY, reason="over")
+    entries = cli.json("history", KEY)["history"]
+    assert [entry["seq"] for entry in entries] == list(range(1, 68))
+    rows = [line.split("  ") for line in cli("history", KEY).stdout.splitlines()[2:]]
+    shown = [[cell.strip() for cell in row if cell.strip()] for row in rows]
+    assert [row[0] for row in shown] == ["1-64", "65", "66", "67"]
+    assert (shown[0][2], shown[0][4]) == ("(unknown)", "64 publishes lost with the damaged pointer, or fewer")
+    assert [row[2] for row in shown[1:]] == [run.run_id, run.run_id, "(retired)"]
+    assert shown[-1][-1] == "now"
+
+
 class TestDoctor:
     def test_a_healthy_store_ends_with_0_and_says_so(self, filled: Cli) -> None:  # noqa: F811
         result = filled("doctor")
