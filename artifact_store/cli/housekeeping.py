@@ -83,27 +83,14 @@ def undelete_command(session: Session, ref: str) -> None:
 @_REASON
 @_APPLY
 @pass_session
-def prune_command(
-    session: Session,
-    *,
-    key: str | None,
-    keep_last: int | None,
-    keep_best: Best | None,
-    older_than: timedelta | None,
-    grace: timedelta,
-    reason: str,
-    apply: bool,
-) -> int:
+def prune_command(session: Session, /, *, key: str | None, apply: bool, **rules: Any) -> int:
     """Delete the runs of the model KEY, or of every model, that no option keeps.
 
     Never deleted: what an alias names (to pin a run, promote it to an alias of its own), what one named less than
     the grace period ago, the last two runs of every alias, and what a rollback would serve.
     """
     with session.store() as store:
-        plan = store.prune(
-            key, keep_last=keep_last, keep_best=keep_best, older_than=older_than, grace=grace, reason=reason
-        )
-        return _answer(session, plan, apply=apply)
+        return _answer(session, store.prune(key, **rules), apply=apply)
 
 
 @click.command("gc", cls=Command, short_help="Remove what was deleted or never finished.")

@@ -48,7 +48,6 @@ class StoreObjects:
     models: dict[ModelKey, ModelObjects] = field(default_factory=dict)
     objects: int = 0
     bytes: int = 0
-    marker: bool = False
     probes: list[Entry] = field(default_factory=list)
     locks: list[str] = field(default_factory=list)
     foreign_objects: dict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
@@ -93,14 +92,12 @@ class StoreObjects:
 
     def _placed(self, entry: Entry, path: list[str]) -> bool:
         first, below = path[0], "".join(path[1:])
-        if first == keys.STORE_MARKER:
-            self.marker = True
-        elif first == keys.PROBES and keys.probe_in(below) is not None:
+        if first == keys.PROBES and keys.probe_in(below) is not None:
             self.probes.append(entry)
         elif first == keys.LOCKS and is_lock(below):
             self.locks.append(entry.key)
         else:
-            return self._of_a_model(entry, path)
+            return first == keys.STORE_MARKER or self._of_a_model(entry, path)
         return True
 
     def _of_a_model(self, entry: Entry, path: list[str]) -> bool:
