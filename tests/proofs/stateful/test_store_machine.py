@@ -136,6 +136,8 @@ class StoreMachine(RuleBasedStateMachine):
     def rollback(self, client, key, alias):
         try:
             pointer = self.clients[client].rollback(f"{key}@{alias}")
+        except errors.NotAStore:
+            assert not self.model.values  # nothing was ever saved here
         except errors.AliasNotFound:
             assert (key, alias) not in self.model.past
         except errors.NothingToRollBackTo:
@@ -148,6 +150,8 @@ class StoreMachine(RuleBasedStateMachine):
     def retire(self, client, key, alias):
         try:
             self.clients[client].retire(f"{key}@{alias}")
+        except errors.NotAStore:
+            assert not self.model.values  # nothing was ever saved here
         except errors.AliasNotFound:
             assert (key, alias) not in self.model.past
         else:
