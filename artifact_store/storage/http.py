@@ -38,89 +38,109 @@ _SHORT_SECRET = 8
 _DETAIL_LIMIT = 300
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What was tried, for the message: which operation on which key of which store."""
+
+    operation: Operation
+    key: str
+    url: str
+    conditional: bool = False
+    """A *write* that carried a precondition."""
+
+    def __str__(self) -> str:
+        return f"{self.url}: cannot {self.operation} {self.key!r}"
+
+
 class _Meaning(enum.Enum):
-    NO_CONTAINER = enum.auto()
-    NO_OBJECT = enum.auto()
-    WRONG_KEY = enum.auto()
-    EXPIRED = enum.auto()
-    WRONG_CLOCK = enum.auto()
-    NO_RIGHT = enum.auto()
-    OTHER_STATE = enum.auto()
-    CONTENDED = enum.auto()
-    UPLOAD_GONE = enum.auto()
-    TOO_SHORT = enum.auto()
-    FULL = enum.auto()
-    ELSEWHERE = enum.auto()
-    NOT_IMPLEMENTED = enum.auto()
-    TRY_AGAIN = enum.auto()
-    REFUSED = enum.auto()
+    """What an answer means: our error, what to do, and by which of the server's words and numbers it is known.
+
+    The word tells more than the number, so it is asked first.
+    """
+
+    def __init__(self, kind: type[ArtifactStoreError], advice: str, codes: str, *statuses: int) -> None:
+        self.kind, self.advice, self.codes, self.statuses = kind, advice, codes.split(), statuses
+
+    NO_CONTAINER = (
+        ContainerNotFound,
+        "the bucket or container does not exist; create it or correct the URL",
+        "NoSuchBucket ContainerNotFound ContainerBeingDeleted FilesystemNotFound",
+    )
+    NO_OBJECT = ObjectNotFound, "nothing is stored there", "NoSuchKey NoSuchVersion BlobNotFound PathNotFound", 404
+    WRONG_KEY = (
+        AccessDenied,
+        "wrong credentials; check the access key, the secret and the region",
+        (
+            "InvalidAccessKeyId SignatureDoesNotMatch InvalidSecurity InvalidAuthenticationInfo AuthenticationFailed "
+            "AuthorizationHeaderMalformed NoAuthenticationInformation MissingAuthenticationToken "
+            "UnrecognizedClientException"
+        ),
+        401,
+    )
+    EXPIRED = (
+        AccessDenied,
+        "the session token has expired or is not valid; log in again",
+        "ExpiredToken ExpiredTokenException InvalidToken TokenRefreshRequired RequestExpired",
+    )
+    WRONG_CLOCK = (
+        AccessDenied,
+        "the clock of this machine is wrong; set it and repeat the call",
+        "RequestTimeTooSkewed RequestInTheFuture",
+    )
+    NO_RIGHT = (
+        AccessDenied,
+        "these credentials do not have the permission for that",
+        "AccessDenied AllAccessDisabled AuthorizationPermissionMismatch AuthorizationFailure",
+        403,
+    )
+    OTHER_STATE = (
+        PreconditionFailed,
+        "the object is not in the state that this request expected",
+        "PreconditionFailed ConditionNotMet BlobAlreadyExists FileAlreadyExists PathAlreadyExists",
+        412,
+    )
+    CONTENDED = (
+        Contended,
+        "a concurrent request for the same key was under way; repeat the call",
+        "ConditionalRequestConflict OperationAborted LeaseIdMissing",
+        409,
+    )
+    # An earlier, unanswered attempt may have completed the upload: the outcome is unproven, as with a 409.
+    UPLOAD_GONE = Contended, "the upload in parts is gone, finished or aborted by another request", "NoSuchUpload"
+    TOO_SHORT = DigestMismatch, "the object is shorter than the range that was asked for", "InvalidRange", 416
+    FULL = (
+        StorageFull,
+        "no space or no quota is left; make room, then repeat the call",
+        (
+            "QuotaExceeded InsufficientStorage InsufficientCapacity StorageFull XMinioStorageFull "
+            "XMinioAdminBucketQuotaExceeded AccountStorageQuotaExceeded"
+        ),
+        507,
+    )
+    ELSEWHERE = (
+        InvalidOption,
+        "the bucket is served elsewhere; set client_kwargs={'region_name': ...} or endpoint_url",
+        "PermanentRedirect TemporaryRedirect IllegalLocationConstraintException",
+        *(301, 302, 307, 308),
+    )
+    NOT_IMPLEMENTED = Unsupported, "the server does not implement such a request", "NotImplemented", 501
+    TRY_AGAIN = (
+        Unreachable,
+        "the server could not do it now; try again later",
+        (
+            "BadDigest IncompleteBody InvalidDigest XAmzContentSHA256Mismatch RequestTimeout SlowDown ServerBusy "
+            "OperationTimedOut InternalError ServiceUnavailable"
+        ),
+        *(408, 425, 429),
+    )
+    REFUSED = Unsupported, "the server refuses such a request", ""
 
 
-# The server's own word tells more than the number, so it is asked first.
-_CODES = {
-    _Meaning.NO_CONTAINER: "NoSuchBucket ContainerNotFound ContainerBeingDeleted FilesystemNotFound",
-    _Meaning.NO_OBJECT: "NoSuchKey NoSuchVersion BlobNotFound PathNotFound",
-    _Meaning.WRONG_KEY: (
-        "InvalidAccessKeyId SignatureDoesNotMatch InvalidSecurity InvalidAuthenticationInfo AuthenticationFailed "
-        "AuthorizationHeaderMalformed NoAuthenticationInformation MissingAuthenticationToken "
-        "UnrecognizedClientException"
-    ),
-    _Meaning.EXPIRED: "ExpiredToken ExpiredTokenException InvalidToken TokenRefreshRequired RequestExpired",
-    _Meaning.WRONG_CLOCK: "RequestTimeTooSkewed RequestInTheFuture",
-    _Meaning.NO_RIGHT: "AccessDenied AllAccessDisabled AuthorizationPermissionMismatch AuthorizationFailure",
-    _Meaning.OTHER_STATE: ("PreconditionFailed ConditionNotMet BlobAlreadyExists FileAlreadyExists PathAlreadyExists"),
-    _Meaning.CONTENDED: "ConditionalRequestConflict OperationAborted LeaseIdMissing",
-    _Meaning.UPLOAD_GONE: "NoSuchUpload",
-    _Meaning.TOO_SHORT: "InvalidRange",
-    _Meaning.FULL: (
-        "QuotaExceeded InsufficientStorage InsufficientCapacity StorageFull XMinioStorageFull "
-        "XMinioAdminBucketQuotaExceeded AccountStorageQuotaExceeded"
-    ),
-    _Meaning.ELSEWHERE: "PermanentRedirect TemporaryRedirect IllegalLocationConstraintException",
-    _Meaning.NOT_IMPLEMENTED: "NotImplemented",
-    _Meaning.TRY_AGAIN: (
-        "BadDigest IncompleteBody InvalidDigest XAmzContentSHA256Mismatch RequestTimeout SlowDown ServerBusy "
-        "OperationTimedOut InternalError ServiceUnavailable"
-    ),
-}
-_BY_CODE = {code: meaning for meaning, codes in _CODES.items() for code in codes.split()}
-_BY_STATUS: dict[int, _Meaning] = {
-    HTTPStatus.MOVED_PERMANENTLY: _Meaning.ELSEWHERE,
-    HTTPStatus.FOUND: _Meaning.ELSEWHERE,
-    HTTPStatus.TEMPORARY_REDIRECT: _Meaning.ELSEWHERE,
-    HTTPStatus.PERMANENT_REDIRECT: _Meaning.ELSEWHERE,
-    HTTPStatus.UNAUTHORIZED: _Meaning.WRONG_KEY,
-    HTTPStatus.FORBIDDEN: _Meaning.NO_RIGHT,
-    HTTPStatus.NOT_FOUND: _Meaning.NO_OBJECT,
-    HTTPStatus.REQUEST_TIMEOUT: _Meaning.TRY_AGAIN,
-    HTTPStatus.CONFLICT: _Meaning.CONTENDED,
-    HTTPStatus.PRECONDITION_FAILED: _Meaning.OTHER_STATE,
-    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: _Meaning.TOO_SHORT,
-    HTTPStatus.TOO_EARLY: _Meaning.TRY_AGAIN,
-    HTTPStatus.TOO_MANY_REQUESTS: _Meaning.TRY_AGAIN,
-    HTTPStatus.NOT_IMPLEMENTED: _Meaning.NOT_IMPLEMENTED,
-    HTTPStatus.INSUFFICIENT_STORAGE: _Meaning.FULL,
-}
+_BY_CODE = {code: meaning for meaning in _Meaning for code in meaning.codes}
+_BY_STATUS = {status: meaning for meaning in _Meaning for status in meaning.statuses}
 _TELL_OF_SPACE = {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.INTERNAL_SERVER_ERROR}
 _NO_SPACE = re.compile(r"no space left|disk (?:is )?full|not enough space|(?:storage|bucket) quota", re.IGNORECASE)
 
-_ADVICE = {
-    _Meaning.NO_CONTAINER: "the bucket or container does not exist; create it or correct the URL",
-    _Meaning.NO_OBJECT: "nothing is stored there",
-    _Meaning.WRONG_KEY: "wrong credentials; check the access key, the secret and the region",
-    _Meaning.EXPIRED: "the session token has expired or is not valid; log in again",
-    _Meaning.WRONG_CLOCK: "the clock of this machine is wrong; set it and repeat the call",
-    _Meaning.NO_RIGHT: "these credentials do not have the permission for that",
-    _Meaning.OTHER_STATE: "the object is not in the state that this request expected",
-    _Meaning.CONTENDED: "a concurrent request for the same key was under way; repeat the call",
-    _Meaning.UPLOAD_GONE: "the upload in parts is gone, finished or aborted by another request",
-    _Meaning.TOO_SHORT: "the object is shorter than the range that was asked for",
-    _Meaning.FULL: "no space or no quota is left; make room, then repeat the call",
-    _Meaning.ELSEWHERE: "the bucket is served elsewhere; set client_kwargs={'region_name': ...} or endpoint_url",
-    _Meaning.NOT_IMPLEMENTED: "the server does not implement such a request",
-    _Meaning.TRY_AGAIN: "the server could not do it now; try again later",
-    _Meaning.REFUSED: "the server refuses such a request",
-}
 _NO_RIGHT_TO_READ = (
     "either these credentials may not read it{read}, or it does not exist and they may not list the bucket{list} "
     "(which would tell the two apart)"
@@ -141,53 +161,26 @@ _GIVE_CHECKSUMS = (
 )
 _NO_CONDITIONS = "this server cannot do conditional writes; use one that can, or concurrency='single-writer'"
 
-_PLAIN: dict[_Meaning, type[ArtifactStoreError]] = {
-    _Meaning.NO_CONTAINER: ContainerNotFound,
-    _Meaning.WRONG_KEY: AccessDenied,
-    _Meaning.EXPIRED: AccessDenied,
-    _Meaning.WRONG_CLOCK: AccessDenied,
-    _Meaning.NO_RIGHT: AccessDenied,
-    _Meaning.CONTENDED: Contended,
-    # An earlier, unanswered attempt may have completed the upload: the outcome is unproven, as with a 409.
-    _Meaning.UPLOAD_GONE: Contended,
-    _Meaning.FULL: StorageFull,
-    _Meaning.ELSEWHERE: InvalidOption,
-    _Meaning.NOT_IMPLEMENTED: Unsupported,
-    _Meaning.TRY_AGAIN: Unreachable,
-    _Meaning.REFUSED: Unsupported,
-}
 
-
-def error_for_status(
-    status: int,
-    *,
-    key: str,
-    url: str,
-    code: str = "",
-    detail: str = "",
-    operation: Operation = "read",
-    conditional: bool = False,
-) -> ArtifactStoreError:
+def error_for_status(status: int, attempt: Attempt, *, code: str = "", detail: str = "") -> ArtifactStoreError:
     """Return the error that an HTTP status means; the caller raises it.
 
-    ``code`` is the server's own word (``NoSuchBucket``), ``detail`` its sentence, already redacted.
-    ``conditional`` says that a *write* carried a precondition: a 404 is then ``PreconditionFailed`` and a 501
-    ``ConditionsUnsupported``. A 304 is not an error, and not for this function.
+    ``code`` is the server's own word (``NoSuchBucket``), ``detail`` its sentence, already redacted. After a conditional
+    write a 404 is ``PreconditionFailed`` and a 501 ``ConditionsUnsupported``. A 304 is not an error, and not for this
+    function.
     """
-    meaning = _meaning(status, code, detail)
-    # A plain PUT and a LIST name no existing object, so a 404 without a word can only mean the bucket.
-    if meaning is _Meaning.NO_OBJECT and not code and not conditional and operation in {"write", "list"}:
-        meaning = _Meaning.NO_CONTAINER
-    if meaning is _Meaning.NO_OBJECT and conditional:
-        meaning = _Meaning.OTHER_STATE
-    text = f"{url}: cannot {operation} {key!r} ({_said(status, code, detail)}): "
+    meaning = _meaning(status, attempt, code, detail)
+    text = f"{attempt} ({_said(status, code, detail)}): "
     if meaning is _Meaning.NO_RIGHT:
-        return _denied(text, operation, on_s3=url.startswith(_S3))
-    if meaning is _Meaning.NOT_IMPLEMENTED and conditional:
+        return _denied(text, attempt.operation, on_s3=attempt.url.startswith(_S3))
+    if meaning is _Meaning.NOT_IMPLEMENTED and attempt.conditional:
         return ConditionsUnsupported(text + _NO_CONDITIONS)
     if meaning is _Meaning.REFUSED and _WANTS_CHECKSUM.search(detail):
         return Unsupported(text + _GIVE_CHECKSUMS)
-    return _build(meaning, key, text + _ADVICE[meaning])
+    text += meaning.advice
+    if meaning in {_Meaning.NO_OBJECT, _Meaning.OTHER_STATE}:
+        return meaning.kind(attempt.key, text)
+    return DigestMismatch(text, key=attempt.key) if meaning is _Meaning.TOO_SHORT else meaning.kind(text)
 
 
 def _denied(text: str, operation: Operation, *, on_s3: bool) -> AccessDenied:
@@ -197,31 +190,23 @@ def _denied(text: str, operation: Operation, *, on_s3: bool) -> AccessDenied:
         listing = f" with {_PERMISSIONS['list']}" if on_s3 else ""
         text += _NO_RIGHT_TO_READ.format(read=f" with {needed}" if on_s3 else "", list=listing)
     else:
-        text += _ADVICE[_Meaning.NO_RIGHT] + (f"; it takes {needed}" if on_s3 else "")
+        text += _Meaning.NO_RIGHT.advice + (f"; it takes {needed}" if on_s3 else "")
     error = AccessDenied(text)
     error.permission = needed
     return error
 
 
-def _meaning(status: int, code: str, detail: str) -> _Meaning:
+def _meaning(status: int, attempt: Attempt, code: str, detail: str) -> _Meaning:
     if status in _TELL_OF_SPACE and _NO_SPACE.search(detail):
         return _Meaning.FULL
-    if code in _BY_CODE:
-        return _BY_CODE[code]
     fallback = _Meaning.TRY_AGAIN if status >= HTTPStatus.INTERNAL_SERVER_ERROR else _Meaning.REFUSED
-    return _BY_STATUS.get(status, fallback)
-
-
-def _build(meaning: _Meaning, key: str, text: str) -> ArtifactStoreError:
-    match meaning:
-        case _Meaning.NO_OBJECT:
-            return ObjectNotFound(key, text)
-        case _Meaning.OTHER_STATE:
-            return PreconditionFailed(key, text)
-        case _Meaning.TOO_SHORT:
-            return DigestMismatch(text, key=key)
-        case _:
-            return _PLAIN[meaning](text)
+    meaning = _BY_CODE.get(code) or _BY_STATUS.get(status, fallback)
+    if meaning is not _Meaning.NO_OBJECT:
+        return meaning
+    if attempt.conditional:
+        return _Meaning.OTHER_STATE
+    # A plain PUT and a LIST name no existing object, so a 404 without a word can only mean the bucket.
+    return meaning if code or attempt.operation not in {"write", "list"} else _Meaning.NO_CONTAINER
 
 
 def _said(status: int, code: str, detail: str) -> str:
@@ -291,13 +276,3 @@ def one_line(text: str, limit: int = _DETAIL_LIMIT) -> str:
     """Return ``text`` on one line and cut to ``limit`` characters: servers answer with whole pages."""
     joined = " ".join(text.split())
     return joined if len(joined) <= limit else joined[: limit - 3] + "..."
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """What was tried, for the message: which operation on which key of which store."""
-
-    operation: Operation
-    key: str
-    url: str
-    conditional: bool = False

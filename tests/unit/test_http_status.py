@@ -19,15 +19,13 @@ from artifact_store.errors import (
     Unreachable,
     Unsupported,
 )
-from artifact_store.storage.http import Operation, clean_copy, error_for_status, one_line, redact
+from artifact_store.storage.http import Attempt, Operation, clean_copy, error_for_status, one_line, redact
 
 
 def error(
     status: int, code: str = "", detail: str = "", operation: Operation = "read", *, conditional: bool = False
 ) -> ArtifactStoreError:
-    return error_for_status(
-        status, key="a/k", url="s3://b/r", code=code, detail=detail, operation=operation, conditional=conditional
-    )
+    return error_for_status(status, Attempt(operation, "a/k", "s3://b/r", conditional), code=code, detail=detail)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +121,7 @@ def test_a_lack_of_rights_names_the_permission_on_s3(operation: Operation, permi
     assert isinstance(found, AccessDenied)
     assert found.permission == permission
     assert permission in str(found)
-    elsewhere = error_for_status(403, key="a/k", url="az://c/r", operation=operation)
+    elsewhere = error_for_status(403, Attempt(operation, "a/k", "az://c/r"))
     assert isinstance(elsewhere, AccessDenied)
     assert elsewhere.permission == ""
     assert "s3:" not in str(elsewhere)

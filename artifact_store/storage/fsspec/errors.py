@@ -26,45 +26,44 @@ from artifact_store.storage.http import Attempt, clean_copy, error_for_status, o
 NOT_MODIFIED = 304
 _STATUSES = range(300, 600)
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
-_SLOW = {
-    "ReadTimeoutError",
-    "ReadTimeout",
-    "AioReadTimeoutError",
-    "SocketTimeoutError",
-    "ServerTimeoutError",
-    "ServiceResponseTimeoutError",
-}
-_NO_CREDENTIALS = {
-    "NoCredentialsError",
-    "PartialCredentialsError",
-    "CredentialRetrievalError",
-    "TokenRetrievalError",
-    "SSOTokenLoadError",
-    "UnauthorizedSSOTokenError",
-    "PendingAuthorizationExpiredError",
-    "RefreshWithMFAUnsupportedError",
-    "MetadataRetrievalError",
-    "DefaultCredentialsError",
-    "RefreshError",
-    "ClientAuthenticationError",
-}
-_WRONG_OPTION = {
-    "ProfileNotFound",
-    "ConfigNotFound",
-    "ConfigParseError",
-    "InvalidConfigError",
-    "InvalidRegionError",
-    "NoRegionError",
-    "ParamValidationError",
-    "UnsupportedS3ConfigurationError",
-    "UnknownEndpointError",
-    "InvalidS3AddressingStyleError",
-    "InvalidRetryConfigurationError",
-    "InvalidRetryModeError",
-    "InvalidMaxRetryAttemptsError",
-    "InvalidProxiesConfigError",
-}
-_DAMAGED = {"FlexibleChecksumError", "ChecksumError"}
+_LATE = "the server did not answer in time; try again later"
+_BY_NAME: tuple[tuple[type[ArtifactStoreError], str, str], ...] = (
+    (
+        AccessDenied,
+        "no credentials, or none that are still valid; give them or log in",
+        (
+            "NoCredentialsError PartialCredentialsError CredentialRetrievalError TokenRetrievalError SSOTokenLoadError "
+            "UnauthorizedSSOTokenError PendingAuthorizationExpiredError RefreshWithMFAUnsupportedError "
+            "MetadataRetrievalError DefaultCredentialsError RefreshError ClientAuthenticationError"
+        ),
+    ),
+    (
+        InvalidOption,
+        "correct the store URL or the storage options",
+        (
+            "ProfileNotFound ConfigNotFound ConfigParseError InvalidConfigError InvalidRegionError NoRegionError "
+            "ParamValidationError UnsupportedS3ConfigurationError UnknownEndpointError InvalidS3AddressingStyleError "
+            "InvalidRetryConfigurationError InvalidRetryModeError InvalidMaxRetryAttemptsError "
+            "InvalidProxiesConfigError"
+        ),
+    ),
+    (Unsupported, "install what is missing, or leave out the option that needs it", "MissingDependencyException"),
+    (
+        Corrupt,
+        "the bytes that arrived are not those that the server holds",
+        "FlexibleChecksumError ChecksumError",
+    ),
+    (Unreachable, "no connection; check the address and the network", "ConnectTimeoutError"),
+    (
+        DeadlineExceeded,
+        _LATE,
+        (
+            "ReadTimeoutError ReadTimeout AioReadTimeoutError SocketTimeoutError ServerTimeoutError "
+            "ServiceResponseTimeoutError"
+        ),
+    ),
+)
+"""Our error for the types of these names, and what to do; the first row that fits counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +80,14 @@ def translate_fsspec_error(error: BaseException, attempt: Attempt, secrets: Iter
 
     Raise it after the ``except`` block has ended, or Python keeps the original as its context.
     """
-    if isinstance(error, ArtifactStoreError):
-        return error
     known = tuple(secrets)
     answered = status_of(error)
     if answered is not None:
-        ours = error_for_status(
-            answered.number,
-            key=attempt.key,
-            url=attempt.url,
-            code=answered.code,
-            detail=redact(answered.detail, known),
-            operation=attempt.operation,
-            conditional=attempt.conditional,
-        )
+        detail = redact(answered.detail, known)
+        ours = error_for_status(answered.number, attempt, code=answered.code, detail=detail)
     else:
         said = one_line(redact(f"{type(error).__name__}: {error}", known))
-        ours = _by_type(error, attempt, f"{attempt.url}: cannot {attempt.operation} {attempt.key!r} ({said}): ")
+        ours = _by_type(error, attempt, f"{attempt} ({said}): ")
     ours.__cause__ = clean_copy(error, known)
     return ours
 
@@ -132,27 +122,12 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _by_type(error: BaseException, attempt: Attempt, text: str) -> ArtifactStoreError:
     names = {kind.__name__ for kind in type(error).__mro__}
-    if names & _NO_CREDENTIALS:
-        return AccessDenied(text + "no credentials, or none that are still valid; give them or log in")
-    if names & _WRONG_OPTION:
-        return InvalidOption(text + "correct the store URL or the storage options")
-    if "MissingDependencyException" in names:
-        return Unsupported(text + "install what is missing, or leave out the option that needs it")
-    if names & _DAMAGED:
-        return Corrupt(text + "the bytes that arrived are not those that the server holds", key=attempt.key)
-    return _by_connection(error, names, attempt, text)
-
-
-def _by_connection(error: BaseException, names: set[str], attempt: Attempt, text: str) -> ArtifactStoreError:
-    if "ConnectTimeoutError" in names:
-        return Unreachable(text + "no connection; check the address and the network")
-    if names & _SLOW or isinstance(error, TimeoutError):
-        return DeadlineExceeded(text + "the server did not answer in time; try again later")
-    return _by_errno(error, attempt, text)
-
-
-def _by_errno(error: BaseException, attempt: Attempt, text: str) -> ArtifactStoreError:
+    for kind, advice, known in _BY_NAME:
+        if not names.isdisjoint(known.split()):
+            return Corrupt(text + advice, key=attempt.key) if kind is Corrupt else kind(text + advice)
     match error:
+        case TimeoutError():
+            return DeadlineExceeded(text + _LATE)
         case FileNotFoundError() | IsADirectoryError() | NotADirectoryError():
             return ObjectNotFound(attempt.key, text + "nothing is stored there")
         case PermissionError():

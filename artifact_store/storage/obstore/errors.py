@@ -50,18 +50,10 @@ def translate_obstore_error(error: BaseException, attempt: Attempt, secrets: Ite
         answer = words[status.end() :].lstrip()
         code = _CODE.search(answer)
         message = _MESSAGE.search(answer)
-        ours = error_for_status(
-            int(status[1]),
-            key=attempt.key,
-            url=attempt.url,
-            code=(code[1] or code[2]) if code else "",
-            detail=redact(unescape(message[1]) if message else answer if not code else "", known),
-            operation=attempt.operation,
-            conditional=attempt.conditional,
-        )
+        detail = redact(unescape(message[1]) if message else answer if not code else "", known)
+        ours = error_for_status(int(status[1]), attempt, code=(code[1] or code[2]) if code else "", detail=detail)
     else:
-        said = one_line(redact(words, known))
-        text = f"{attempt.url}: cannot {attempt.operation} {attempt.key!r} ({said}): "
+        text = f"{attempt} ({one_line(redact(words, known))}): "
         ours = _by_type(error, attempt, text) or _by_words(words, debug, text)
     ours.__cause__ = clean_copy(type(error)(words) if debug else error, known)
     return ours

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from artifact_store.errors import ArtifactStoreError, EngineUnavailable, InvalidOption
-from artifact_store.storage.http import error_for_status, redact
+from artifact_store.storage.http import Attempt, error_for_status, redact
 from artifact_store.storage.obstore.options import cloud_config
 from artifact_store.storage.options import AZURE, GCS, LOCAL, MEMORY, S3, StorageOptions, StoreURL, parse_url
 from tests.proofs.fuzz.changing import change_json, change_text
@@ -144,8 +144,9 @@ def _keep_quiet(options: StorageOptions) -> None:
         if len(secret) >= 8:
             said = redact(f"GET https://host/x?a={secret} failed", options.secrets)
             assert secret not in said or secret in "GET https://host/x?a= failed ***"
-            error: ArtifactStoreError = error_for_status(403, key="k", url="s3://b", detail=said)
-            assert secret not in str(error) or secret in str(error_for_status(403, key="k", url="s3://b"))
+            attempt = Attempt("read", "k", "s3://b")
+            error: ArtifactStoreError = error_for_status(403, attempt, detail=said)
+            assert secret not in str(error) or secret in str(error_for_status(403, attempt))
 
 
 def mutate(data: bytes, chance: Random) -> bytes:
