@@ -97,8 +97,7 @@ OWNERS = {
     },
     "narwhals": {"features/tables.py"},
     "obstore": {
-        "storage/obstore/backend.py",
-        "storage/obstore/client.py",  # its store classes, one for each cloud
+        "storage/obstore/client.py",
         "storage/obstore/listing.py",  # listings that are awaited, so that they can be given up
     },
     "pickle": {"testing/backend_suite.py"},  # a backend can be sent to another process; nothing that is stored

@@ -272,6 +272,13 @@ def clean_copy(error: BaseException, secrets: Iterable[str] = ()) -> ForeignErro
     return ForeignError(redact(f"{kind.__module__}.{kind.__qualname__}: {error}", secrets))
 
 
+def without_userinfo(address: str) -> str:
+    """Return the address of a server without a user, a password and a slash at its end."""
+    scheme, mark, rest = address.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}".rstrip("/")
+
+
 def one_line(text: str, limit: int = _DETAIL_LIMIT) -> str:
     """Return ``text`` on one line and cut to ``limit`` characters: servers answer with whole pages."""
     joined = " ".join(text.split())

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from artifact_store.errors import AccessDenied, EngineUnavailable, InvalidOption
+from artifact_store.storage.http import without_userinfo
 from artifact_store.storage.obstore.options import CloudConfig, Credentials
 
 Provider = Callable[[], Mapping[str, Any]]
@@ -47,9 +48,7 @@ def whereabouts(config: CloudConfig) -> Whereabouts:
     if not (region and endpoint):
         settings = _profile_settings(config.profile)
         region, endpoint = region or settings.get("region", ""), endpoint or settings.get("endpoint_url", "")
-    scheme, mark, rest = endpoint.partition("://")
-    host, slash, path = rest.partition("/")
-    return Whereabouts(region, f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}".rstrip("/"))
+    return Whereabouts(region, without_userinfo(endpoint))
 
 
 def identity(config: CloudConfig) -> tuple[dict[str, Any], Provider | None]:

@@ -8,15 +8,19 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from artifact_store.errors import EngineUnavailable, InvalidOption
+from artifact_store.errors import ArtifactStoreError, EngineUnavailable, InvalidOption
+from artifact_store.storage.http import Attempt
 from artifact_store.storage.obstore.aws import Provider, identity, whereabouts
+from artifact_store.storage.obstore.errors import translate_obstore_error
 from artifact_store.storage.obstore.options import CloudConfig
 from artifact_store.storage.options import AZURE, GCS, S3, StoreURL
 
+T = TypeVar("T")
 Purpose = Literal["control", "download", "upload"]
 
 _SLOWEST = 128 << 10  # bytes a second that an upload of one part may be expected to make
@@ -25,13 +29,9 @@ _CONNECT = 10.0
 _RETRIES = 3
 _UNLIMITED = "24h"
 _CLOUDS = {S3: "https://s3.amazonaws.com", GCS: "https://storage.googleapis.com"}
-_SECRET_VARIABLES = (
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AZURE_STORAGE_ACCOUNT_KEY",
-    "AZURE_STORAGE_SAS_TOKEN",
-    "AZURE_CLIENT_SECRET",
-    "GOOGLE_SERVICE_ACCOUNT_KEY",
+_SECRET_VARIABLES = (  # which the client may have taken
+    *("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "GOOGLE_SERVICE_ACCOUNT_KEY"),
+    *("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_CLIENT_SECRET"),
 )
 
 _runtime_lost = threading.Event()
@@ -41,7 +41,7 @@ def _look_after_fork() -> None:
     """Note that obstore's runtime does not work after a fork: its threads are in the parent.
 
     Every call, of a new client too, would wait for ever. Whether obstore had been used, or only imported, before
-    the fork cannot be options from outside; the second is taken for the first.
+    the fork cannot be told from outside; the second is taken for the first.
     """
     if "obstore._obstore" in sys.modules:
         _runtime_lost.set()
@@ -59,8 +59,8 @@ def runtime_lost() -> bool:
 class Clients:
     """The clients of one backend. Those of other processes are kept, never used, and never torn down here."""
 
-    def __init__(self, url: StoreURL, config: CloudConfig, *, timeout: float) -> None:
-        self._url, self._config, self._timeout = url, config, timeout
+    def __init__(self, url: StoreURL, config: CloudConfig, *, timeout: float, secrets: tuple[str, ...] = ()) -> None:
+        self._url, self._config, self._timeout, self._secrets = url, config, timeout, secrets
         self._made: dict[tuple[int, Purpose], Any] = {}
         self._locks: dict[int, threading.Lock] = {}
 
@@ -79,6 +79,20 @@ class Clients:
                     self._made[place] = self._build(purpose)
         return self._made[place]
 
+    def call(self, purpose: Purpose, attempt: Attempt, work: Callable[[Any, Any], T]) -> T:
+        """Let obstore work with the client for this purpose, and translate what goes wrong."""
+        client = self.get(purpose)
+        import obstore
+
+        try:
+            return work(obstore, client)
+        except ArtifactStoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- obstore raises its own kinds and builtin ones, without a common base
+            taken = tuple(value for name in _SECRET_VARIABLES if (value := os.environ.get(name)))
+            failure = translate_obstore_error(error, attempt, self._secrets + taken)
+        raise failure
+
     def address(self) -> str:
         """Return the address of the server, without credentials: what a verdict on its conditions holds for.
 
@@ -94,10 +108,6 @@ class Clients:
         """Let this process's clients go, and their connections with them."""
         for place in [place for place in self._made if place[0] == os.getpid()]:
             self._made.pop(place, None)
-
-    def secrets(self) -> tuple[str, ...]:
-        """Return the credentials of the environment, which the client may have taken."""
-        return tuple(value for name in _SECRET_VARIABLES if (value := os.environ.get(name)))
 
     def _build(self, purpose: Purpose) -> Any:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -51,36 +51,20 @@ def _odd(attempt: Attempt) -> Corrupt:
     return Corrupt(f"{attempt.url}: an entry in the listing of {attempt.key!r} lacks its name, size or time")
 
 
-class Tokens:
-    """Where the pages of one listing go on: never where they have been."""
+def next_place(page: Mapping[str, Any], names: Iterable[str], seen: set[object], attempt: Attempt) -> dict[str, str]:
+    """Return the parameters of these names with which the next page is asked for: never those of a page before.
 
-    def __init__(self, attempt: Attempt) -> None:
-        self._attempt = attempt
-        self._seen: set[tuple[object, ...]] = set()
+    ``seen`` remembers them for all pages of one listing.
 
-    def next(self, page: Mapping[str, Any]) -> str:
-        """Return the token of the next page.
-
-        Raises:
-            Corrupt: it is missing or repeated: the listing would never end.
-        """
-        token = page.get("NextContinuationToken")
-        return str(self._advance(token)[0])
-
-    def next_upload(self, page: Mapping[str, Any]) -> dict[str, str]:
-        """Return where the next page of open uploads begins.
-
-        Raises:
-            Corrupt: as for :meth:`next`.
-        """
-        key, upload = self._advance(page.get("NextKeyMarker"), page.get("NextUploadIdMarker"))
-        return {"KeyMarker": str(key), "UploadIdMarker": str(upload)}
-
-    def _advance(self, *token: object) -> tuple[object, ...]:
-        if not all(token) or token in self._seen:
-            raise Corrupt(
-                f"{self._attempt.url}: the listing of {self._attempt.key!r} is truncated, and the server gives "
-                "no new token to continue with"
-            )
-        self._seen.add(token)
-        return token
+    Raises:
+        Corrupt: they are missing or repeated: the listing would never end.
+    """
+    place = {name: page.get(f"Next{name}") for name in names}
+    token = tuple(place.values())
+    if not all(token) or token in seen:
+        raise Corrupt(
+            f"{attempt.url}: the listing of {attempt.key!r} is truncated, and the server gives "
+            "no new token to continue with"
+        )
+    seen.add(token)
+    return {name: str(value) for name, value in place.items()}

@@ -11,10 +11,9 @@ Why: docs/decisions/0008-two-s3-engines.md
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -23,7 +22,6 @@ from typing import Any
 from artifact_store.errors import (
     ConditionsUnsupported,
     Corrupt,
-    DigestMismatch,
     InvalidOption,
     ObjectNotFound,
     PreconditionFailed,
@@ -43,14 +41,13 @@ from artifact_store.storage.base import (
 )
 from artifact_store.storage.exact_size import wrong_size
 from artifact_store.storage.fsspec.filesystem import Recipe
-from artifact_store.storage.http import Attempt, Operation
-from artifact_store.storage.s3fs.answers import Tokens, check_page, length_of
+from artifact_store.storage.http import Attempt, without_userinfo
+from artifact_store.storage.parts import SINGLE, part_size, range_from, ranges_ahead, replaced
+from artifact_store.storage.s3fs.answers import check_page, length_of, next_place
 from artifact_store.storage.s3fs.calls import Body, Calls, NotModified, Pulse, client_settings
 from artifact_store.storage.s3fs.checks import bucket_traits
-from artifact_store.storage.s3fs.upload import SINGLE, Upload, cut, part_size
+from artifact_store.storage.s3fs.upload import Upload, cut
 
-_RANGE = 4 << 20
-_RANGES_AHEAD = 6  # with the one that is being read: 28 MiB
 AWS = "https://s3.amazonaws.com"
 _AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn")
 
@@ -94,11 +91,12 @@ class S3fsBackend(Backend):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel as a description, without a client and without credentials; see :class:`Recipe`."""
-        return _restore, (type(self), self._calls.recipe, f"{self._bucket}/{self._prefix}", self.url, self._timeout)
+        root = f"{self._bucket}/{self._prefix}"
+        return partial(type(self), url=self.url, timeout=self._timeout), (self._calls.recipe, root)
 
     def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
         """Return the object with one GET, or ``None`` if it still is the version ``unless``."""
-        attempt, pulse = self._attempt("read", key), Pulse()
+        attempt, pulse = Attempt("read", key, self.url), Pulse()
         condition = {} if unless is None else {"IfNoneMatch": unless}
 
         async def once() -> Blob:
@@ -123,7 +121,7 @@ class S3fsBackend(Backend):
         if size > SINGLE:
             yield from _Ranges(self, key, size)
             return
-        attempt, pulse = self._attempt("read", key), Pulse()
+        attempt, pulse = Attempt("read", key, self.url), Pulse()
 
         async def once() -> list[bytes]:
             answer = await self._calls.request("get_object", attempt, **self._at(key))
@@ -149,7 +147,7 @@ class S3fsBackend(Backend):
             (body,) = cut(chunks, size, SINGLE, key)
             self._put(key, body, when)
             return
-        place, attempt = self._at(key), self._attempt("write", key, conditional=not isinstance(when, Always))
+        place, attempt = self._at(key), Attempt("write", key, self.url, conditional=not isinstance(when, Always))
         with Upload(self._calls, place, attempt, part=part_size(size)) as upload:
             for body in cut(chunks, size, upload.part, key):
                 upload.send(body)
@@ -160,7 +158,7 @@ class S3fsBackend(Backend):
         start = len(self._prefix)
         found = [
             Entry(held["Key"][start:], held["Size"], held["LastModified"])
-            for page in self._pages(prefix, {})
+            for page in self._pages(prefix)
             for held in page.get("Contents", ())
             if held["Key"].startswith(self._prefix + prefix)  # not every server filters
             if not held["Key"].endswith("/")  # what some consoles put for an empty folder is not an object of ours
@@ -171,60 +169,41 @@ class S3fsBackend(Backend):
         """Yield the names directly below ``prefix``, in order."""
         whole = self._prefix + prefix
         names: set[str] = set()
-        for page in self._pages(prefix, {"Delimiter": "/"}):
+        for page in self._pages(prefix, Delimiter="/"):
             names.update(held["Key"] for held in page.get("Contents", ()))
             names.update(below["Prefix"] for below in page.get("CommonPrefixes", ()))
         yield from sorted(name[len(whole) :] for name in names if name.startswith(whole) and name != whole)
 
     def delete(self, key: str) -> None:
         """Remove exactly this object."""
-        attempt = self._attempt("delete", key)
-
-        async def once() -> None:
-            await self._calls.request("delete_object", attempt, **self._at(key))
-
-        try:
-            self._calls.run(self._calls.repeated(once), Pulse(), attempt)
-        except ObjectNotFound:
-            return  # what is not there needs no removing
+        with suppress(ObjectNotFound):  # what is not there needs no removing
+            self._calls.ask("delete_object", Attempt("delete", key, self.url), **self._at(key))
 
     def unfinished(self) -> Iterator[Unfinished]:
         """Yield the multipart uploads below the root that are open. Their size is unknown, and given as 0."""
-        attempt, start = self._attempt("list uploads below", ""), len(self._prefix)
-        place, markers = {"Bucket": self._bucket, "Prefix": self._prefix}, Tokens(attempt)
-        while True:
-            once = partial(self._calls.request, "list_multipart_uploads", attempt, **place)
-            page = self._calls.run(self._calls.repeated(once), Pulse(), attempt)
+        attempt, start = Attempt("list uploads below", "", self.url), len(self._prefix)
+        markers = "KeyMarker", "UploadIdMarker"
+        for page in self._paged("list_multipart_uploads", attempt, markers, Prefix=self._prefix):
             for held in page.get("Uploads", ()):
                 if held["Key"].startswith(self._prefix):  # not every server filters
                     yield Unfinished(held["Key"][start:], held["UploadId"], 0, held["Initiated"])
-            if not page.get("IsTruncated"):
-                return
-            place |= markers.next_upload(page)
 
     def discard(self, upload: Unfinished) -> None:
         """Abort exactly this multipart upload."""
-        attempt = self._attempt("abort the upload of", upload.key)
-        at = {**self._at(upload.key), "UploadId": upload.upload}
-        once = partial(self._calls.request, "abort_multipart_upload", attempt, **at)
+        attempt, place = Attempt("abort the upload of", upload.key, self.url), self._at(upload.key)
         with suppress(ObjectNotFound):  # another process removed it
-            self._calls.run(self._calls.repeated(once), Pulse(), attempt)
+            self._calls.ask("abort_multipart_upload", attempt, **place, UploadId=upload.upload)
 
     def traits(self, *, probes: bool) -> Iterator[Trait]:
         """Yield what the rules of the bucket mean for deletion and cost."""
         del probes  # they are asked, never tried
-
-        def ask(method: str) -> Mapping[str, Any]:
-            once = partial(self._calls.request, method, self._attempt("read", ""), Bucket=self._bucket)
-            return self._calls.run(self._calls.repeated(once), Pulse(), self._attempt("read", ""))
-
+        ask = partial(self._calls.ask, attempt=Attempt("read", "", self.url), Bucket=self._bucket)
         return bucket_traits(ask, self._bucket, self._prefix)
 
     def server_time(self) -> datetime | None:
         """Return the date of an answer to a listing of one object, which every reader may ask for."""
-        attempt, place = self._attempt("list", ""), {"Bucket": self._bucket, "Prefix": self._prefix, "MaxKeys": 1}
-        once = partial(self._calls.request, "list_objects_v2", attempt, **place)
-        answer = self._calls.run(self._calls.repeated(once), Pulse(), attempt)
+        attempt, place = Attempt("list", "", self.url), {"Bucket": self._bucket, "Prefix": self._prefix}
+        answer = self._calls.ask("list_objects_v2", attempt, **place, MaxKeys=1)
         told = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
         return None if told is None else parsedate_to_datetime(told)
 
@@ -233,7 +212,7 @@ class S3fsBackend(Backend):
         self._calls.close()
 
     def _put(self, key: str, body: Body, when: Precondition) -> Version:
-        attempt, pulse = self._attempt("write", key, conditional=not isinstance(when, Always)), Pulse()
+        attempt, pulse = Attempt("write", key, self.url, conditional=not isinstance(when, Always)), Pulse()
         body.pulse = pulse
 
         async def once() -> Version:
@@ -243,23 +222,26 @@ class S3fsBackend(Backend):
 
         return self._calls.run(self._calls.repeated(once) if isinstance(when, Always) else once(), pulse, attempt)
 
-    def _pages(self, prefix: str, delimiter: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
-        attempt = self._attempt("list", prefix)
-        place, tokens = {"Bucket": self._bucket, "Prefix": self._prefix + prefix, **delimiter}, Tokens(attempt)
-        while True:
-            once = partial(self._calls.request, "list_objects_v2", attempt, **place)
-            page = self._calls.run(self._calls.repeated(once), Pulse(), attempt)
+    def _pages(self, prefix: str, **delimiter: str) -> Iterator[Mapping[str, Any]]:
+        attempt, place = Attempt("list", prefix, self.url), {"Prefix": self._prefix + prefix, **delimiter}
+        for page in self._paged("list_objects_v2", attempt, ("ContinuationToken",), **place):
             check_page(page, attempt)
             yield page
-            if not page["IsTruncated"]:
+
+    def _paged(
+        self, method: str, attempt: Attempt, markers: Iterable[str], **place: str
+    ) -> Iterator[Mapping[str, Any]]:
+        """Yield the pages of an answer; ``markers`` are the parameters that tell where the next one begins."""
+        seen: set[object] = set()
+        while True:
+            page = self._calls.ask(method, attempt, Bucket=self._bucket, **place)
+            yield page
+            if not page.get("IsTruncated"):
                 return
-            place["ContinuationToken"] = tokens.next(page)
+            place |= next_place(page, markers, seen, attempt)
 
     def _at(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + key}
-
-    def _attempt(self, operation: Operation, key: str, *, conditional: bool = False) -> Attempt:
-        return Attempt(operation, key, self.url, conditional)
 
 
 class _Ranges:
@@ -273,21 +255,18 @@ class _Ranges:
 
     def __iter__(self) -> Iterator[bytes]:
         answer, etag = self._calls.run(self._calls.repeated(self._open), self._pulse, self._attempt)
-        ahead: deque[Future[list[bytes]]] = deque()
-        ahead.append(self._calls.submit(self._first(answer, etag)))
-        starts = iter(range(_RANGE, self._size, _RANGE))
-        try:
-            while ahead:
-                while len(ahead) < _RANGES_AHEAD and (start := next(starts, None)) is not None:
-                    ahead.append(self._calls.submit(self._later(start, etag)))
-                yield from self._calls.wait(ahead.popleft(), self._pulse, self._attempt)
-        finally:
-            for future in ahead:
-                future.cancel()
+        opened = [answer]
+
+        def begin(span: tuple[int, int]) -> Future[list[bytes]]:
+            return self._calls.submit(self._range(span, etag, opened if span[0] == 0 else []))
+
+        with closing(ranges_ahead(self._size, begin)) as futures:
+            for future in futures:
+                yield from self._calls.wait(future, self._pulse, self._attempt)
 
     async def _open(self) -> tuple[Mapping[str, Any], Version]:
         """Ask for the first range, and learn from its headers which version it is and how long."""
-        answer = await self._request(0)
+        answer = await self._request(range_from(0, self._size))
         _, _, total = answer.get("ContentRange", "").partition("/")
         if total != str(self._size):
             found = length_of(answer, self._attempt)
@@ -297,37 +276,22 @@ class _Ranges:
             raise wrong_size(self._key, expected=self._size, actual=int(total) if total.isdecimal() else found)
         return answer, _version(answer, self._attempt)
 
-    async def _first(self, answer: Mapping[str, Any], etag: Version) -> list[bytes]:
-        """Read what ``_open`` asked for; if that breaks, ask again for the same version."""
-        opened: list[Mapping[str, Any]] = [answer]
+    async def _range(self, span: tuple[int, int], etag: Version, opened: list[Mapping[str, Any]]) -> list[bytes]:
+        """Read a range that is ``opened`` already, or ask for it; if that breaks, ask again for the same version."""
 
         async def once() -> list[bytes]:
-            return await self._read(opened.pop() if opened else await self._request(0, IfMatch=etag), 0)
+            answer = opened.pop() if opened else await self._request(span, IfMatch=etag)
+            return await self._calls.drain(answer, span[1] - span[0], self._pulse, self._attempt)
 
-        return await self._same_version(once)
-
-    async def _later(self, start: int, etag: Version) -> list[bytes]:
-        async def once() -> list[bytes]:
-            return await self._read(await self._request(start, IfMatch=etag), start)
-
-        return await self._same_version(once)
-
-    async def _same_version(self, once: Any) -> list[bytes]:
         try:
             return await self._calls.repeated(once)
         except PreconditionFailed:
             pass
-        raise DigestMismatch(
-            f"{self._key!r} in {self._backend.url} was replaced while it was being read", key=self._key
-        )
+        raise replaced(self._key, self._backend.url)
 
-    async def _request(self, start: int, **condition: str) -> Mapping[str, Any]:
-        last = min(start + _RANGE, self._size) - 1
-        wanted = {**self._backend._at(self._key), "Range": f"bytes={start}-{last}"}  # noqa: SLF001 -- see above
+    async def _request(self, span: tuple[int, int], **condition: str) -> Mapping[str, Any]:
+        wanted = {**self._backend._at(self._key), "Range": f"bytes={span[0]}-{span[1] - 1}"}  # noqa: SLF001 -- see above
         return await self._calls.request("get_object", self._attempt, **wanted, **condition)
-
-    async def _read(self, answer: Mapping[str, Any], start: int) -> list[bytes]:
-        return await self._calls.drain(answer, min(_RANGE, self._size - start), self._pulse, self._attempt)
 
 
 def _options_in(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -346,9 +310,7 @@ def _options_in(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _without_credentials(address: str) -> str:
     """Return the address of a server without a user, a password and a query."""
-    scheme, mark, rest = re.split(r"[?#]", address, maxsplit=1)[0].partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}".rstrip("/")
+    return without_userinfo(re.split(r"[?#]", address, maxsplit=1)[0])
 
 
 def _condition(when: Precondition) -> dict[str, str]:
@@ -366,7 +328,3 @@ def _version(answer: Mapping[str, Any], attempt: Attempt) -> Version:
     if not etag:
         raise ConditionsUnsupported(f"{attempt.url}: the server returned no ETag for {attempt.key!r}")
     return Version(etag)
-
-
-def _restore(kind: type[S3fsBackend], recipe: Recipe, root: str, url: str, timeout: float) -> S3fsBackend:
-    return kind(recipe, root, url=url, timeout=timeout)

@@ -14,15 +14,10 @@ import random
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
-from artifact_store.errors import (
-    ArtifactStoreError,
-    Corrupt,
-    DeadlineExceeded,
-    InvalidOption,
-    Unreachable,
-)
+from artifact_store.errors import ArtifactStoreError, Corrupt, DeadlineExceeded, InvalidOption, Unreachable
 from artifact_store.storage.fsspec.errors import NOT_MODIFIED, status_of, translate_fsspec_error
 from artifact_store.storage.fsspec.filesystem import Recipe
 from artifact_store.storage.http import Attempt, redact
@@ -117,14 +112,17 @@ class Calls:
             raise
         if future.cancelled():
             raise DeadlineExceeded(
-                f"{self.url}: cannot {attempt.operation} {attempt.key!r}: no data for {self.timeout:g} seconds; "
-                "try again later, or give a longer timeout"
+                f"{attempt}: no data for {self.timeout:g} seconds; try again later, or give a longer timeout"
             )
         return future.result()
 
     def run(self, coroutine: Coroutine[Any, Any, T], pulse: Pulse, attempt: Attempt) -> T:
         """Start a call and wait for it."""
         return self.wait(self.submit(coroutine), pulse, attempt)
+
+    def ask(self, method: str, attempt: Attempt, **parameters: Any) -> Mapping[str, Any]:
+        """Send a request that does no harm twice, and return the answer."""
+        return self.run(self.repeated(partial(self.request, method, attempt, **parameters)), Pulse(), attempt)
 
     def address(self) -> str:
         """Return the address that the client has found in the environment, in ``~/.aws`` or in its own tables.

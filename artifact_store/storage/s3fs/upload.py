@@ -20,17 +20,8 @@ from artifact_store.storage.exact_size import exactly
 from artifact_store.storage.http import Attempt
 from artifact_store.storage.s3fs.calls import Body, Calls, Pulse
 
-SINGLE = 8 << 20
-"""Up to here a file is one PUT."""
 _HELD = 32 << 20
-_PART = 5 << 20  # the least that S3 takes: more of them travel at once in the same memory
-_PARTS = 10_000  # the most that S3 takes
 _TIDY_WITHIN = 10.0
-
-
-def part_size(size: int) -> int:
-    """Return the size of each part but the last, equal as some servers demand."""
-    return max(_PART, -(-size // _PARTS))
 
 
 def cut(chunks: Iterable[bytes], size: int, part: int, key: str) -> Iterator[Body]:
@@ -136,7 +127,7 @@ class Upload:
         # a part that the server was just storing survives the first abort: S3 asks for a second one
         for _ in range(2 if self._sent > len(self._done) else 1):
             with suppress(ArtifactStoreError):  # the caller must hear of what led here; gc finds what is left
-                self._calls.run(self._ask_to_abort(), Pulse(), self._unconditional)
+                self._calls.ask("abort_multipart_upload", self._unconditional, **self._place)
 
     @property
     def _checksum(self) -> dict[str, str]:
@@ -166,8 +157,4 @@ class Upload:
         wanted = {**self._place, "MultipartUpload": {"Parts": self._done}, **condition}
         once = partial(self._calls.request, "complete_multipart_upload", self._attempt, **wanted)
         # asking twice is safe: the second time the server says that it is done, gone, or that the key is taken
-        await self._calls.repeated(once)
-
-    async def _ask_to_abort(self) -> None:
-        once = partial(self._calls.request, "abort_multipart_upload", self._unconditional, **self._place)
         await self._calls.repeated(once)

@@ -29,9 +29,9 @@ from artifact_store.errors import (
 from artifact_store.storage.base import Always, IfAbsent, IfVersion
 from artifact_store.storage.fsspec.backend import open_filesystem
 from artifact_store.storage.http import Attempt
+from artifact_store.storage.parts import SINGLE
 from artifact_store.storage.s3fs.backend import S3fsBackend
 from artifact_store.storage.s3fs.calls import Body, Pulse
-from artifact_store.storage.s3fs.upload import SINGLE
 from tests.servers import (
     CutBody,
     FlipBit,
