@@ -7,6 +7,7 @@ A backend is held to this contract by :class:`artifact_store.testing.BackendSuit
 from __future__ import annotations
 
 import abc
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -220,6 +221,11 @@ class Backend(abc.ABC):
 
     def close(self) -> None:  # noqa: B027 -- most backends hold nothing that needs closing
         """Release clients of this process. The backend can be used again; it then builds new ones."""
+
+
+def version_of(data: bytes) -> Version:
+    """Return the version that bytes have where the storage itself tells none: their sha256."""
+    return Version(hashlib.sha256(data).hexdigest())
 
 
 def not_asked(why: str) -> Iterator[Trait]:

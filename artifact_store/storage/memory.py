@@ -12,19 +12,11 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import NamedTuple
 
 from artifact_store.errors import Corrupt, ObjectNotFound, PreconditionFailed
-from artifact_store.storage.base import (
-    Always,
-    Backend,
-    Blob,
-    Capabilities,
-    Entry,
-    IfAbsent,
-    Precondition,
-    Version,
-)
+from artifact_store.storage.base import Always, Backend, Blob, Capabilities, Entry, IfAbsent, Precondition, Version
 from artifact_store.storage.exact_size import exactly, wrong_size
 
 _PIECE = 1 << 20
@@ -69,7 +61,7 @@ class MemoryBackend(Backend):
     def __init__(self, name: str = "", *, clock: Callable[[], datetime] | None = None) -> None:
         self.url = f"memory://{name}"
         self._name = name
-        self._clock = clock or _utc_now
+        self._clock = clock or partial(datetime.now, UTC)
         # dict.setdefault is one step: two threads that ask for a new name get the same space
         self._space = _spaces.setdefault(name, _Space()) if name else _Space()
 
@@ -79,8 +71,7 @@ class MemoryBackend(Backend):
     def __reduce__(self) -> tuple[object, ...]:
         """Travel as the name; the receiving process has its own space of that name."""
         if not self._name:
-            message = "a MemoryBackend without a name is private to its process and cannot be pickled"
-            raise TypeError(message)
+            raise TypeError("a MemoryBackend without a name is private to its process and cannot be pickled")
         return type(self), (self._name,)
 
     def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
@@ -89,8 +80,8 @@ class MemoryBackend(Backend):
         if found.version == unless:
             return None
         if len(found.data) > limit:
-            message = f"{key!r} in {self.url} holds {len(found.data)} bytes, more than the {limit} that it may hold"
-            raise Corrupt(message, key=key)
+            held = f"{key!r} in {self.url} holds {len(found.data)} bytes"
+            raise Corrupt(f"{held}, more than the {limit} that it may hold", key=key)
         return Blob(found.data, found.version)
 
     def stream(self, key: str, *, size: int) -> Iterator[bytes]:
@@ -135,10 +126,6 @@ class MemoryBackend(Backend):
         if found is None:
             raise ObjectNotFound(key, f"nothing is stored at {key!r} in {self.url}")
         return found
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _check(key: str, current: _Object | None, when: Precondition) -> None:

@@ -11,6 +11,9 @@ from typing import Any, Final
 
 from artifact_store.errors import EngineUnavailable, InvalidOption
 from artifact_store.storage.base import Backend
+from artifact_store.storage.fsspec.backend import open_filesystem
+from artifact_store.storage.local.backend import LocalBackend
+from artifact_store.storage.memory import MemoryBackend
 from artifact_store.storage.options import AZURE, GCS, LOCAL, MEMORY, S3, StorageOptions, StoreURL, parse_url
 
 GROUP: Final = "artifact_store.backends"
@@ -47,7 +50,7 @@ def open_backend(
     if filesystem is not None:
         if engine not in {"auto", "fsspec"}:
             raise InvalidOption(f"a ready filesystem is served by the engine 'fsspec', not by {engine!r}")
-        return _fsspec(url, options, timeout, filesystem)
+        return open_filesystem(url, options, filesystem=filesystem, timeout=timeout)
     place = parse_url(url)
     return _BUILDERS[_engine_for(place, engine)](place, options, timeout)
 
@@ -73,15 +76,11 @@ def _no_options(place: StoreURL, options: StorageOptions) -> None:
 
 
 def _local(place: StoreURL, options: StorageOptions, timeout: float) -> Backend:
-    from artifact_store.storage.local.backend import LocalBackend
-
     _no_options(place, options)
     return LocalBackend(Path(place.prefix), timeout=timeout)
 
 
 def _memory(place: StoreURL, options: StorageOptions, timeout: float) -> Backend:
-    from artifact_store.storage.memory import MemoryBackend
-
     del timeout  # nothing here waits
     _no_options(place, options)
     return MemoryBackend("/".join(part for part in (place.container, place.prefix) if part))
@@ -95,12 +94,8 @@ def _obstore(place: StoreURL, options: StorageOptions, timeout: float) -> Backen
     return ObstoreBackend(place, options, timeout=timeout)
 
 
-def _fsspec(
-    url: StoreURL | str | os.PathLike[str], options: StorageOptions, timeout: float, filesystem: Any | None = None
-) -> Backend:
-    from artifact_store.storage.fsspec.backend import open_filesystem
-
-    return open_filesystem(url, options, filesystem=filesystem, timeout=timeout)
+def _fsspec(place: StoreURL, options: StorageOptions, timeout: float) -> Backend:
+    return open_filesystem(place, options, timeout=timeout)
 
 
 def _plug_in(place: StoreURL, options: StorageOptions, timeout: float) -> Backend:

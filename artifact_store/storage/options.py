@@ -21,17 +21,11 @@ from artifact_store.storage.option_secrets import private_values, spellings
 LOCAL, MEMORY, S3, GCS, AZURE = "file", "memory", "s3", "gs", "az"
 """The schemes that this library serves itself; any other one belongs to fsspec."""
 _SPELLINGS = {
-    "file": LOCAL,
-    "local": LOCAL,
-    "memory": MEMORY,
-    "s3": S3,
-    "s3a": S3,
-    "gs": GCS,
-    "gcs": GCS,
-    "az": AZURE,
-    "abfs": AZURE,
-    "abfss": AZURE,
-    "adl": AZURE,
+    **dict.fromkeys(("file", "local"), LOCAL),
+    **dict.fromkeys(("memory",), MEMORY),
+    **dict.fromkeys(("s3", "s3a"), S3),
+    **dict.fromkeys(("gs", "gcs"), GCS),
+    **dict.fromkeys(("az", "abfs", "abfss", "adl"), AZURE),
 }
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
@@ -45,9 +39,7 @@ _REFUSED = {
     ";": "parameters",
     "%": "an escape, and nothing is decoded here",
     "\\": "a backslash",
-    "*": "a pattern",
-    "[": "a pattern",
-    "]": "a pattern",
+    **dict.fromkeys("*[]", "a pattern"),
 }
 
 

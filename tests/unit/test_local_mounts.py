@@ -50,7 +50,7 @@ def test_the_longest_and_last_mount_point_holds_a_path(path, kind):
 
 
 def test_escapes_of_the_mount_table_are_read():
-    assert mount_of("/mnt/share", TABLE) == Mount("/mnt/share", "cifs", "//server/models\\x")
+    assert mount_of("/mnt/share", TABLE) == Mount("/mnt/share", "cifs")
 
 
 def test_a_table_that_says_nothing_gives_no_mount():

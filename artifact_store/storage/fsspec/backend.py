@@ -9,7 +9,6 @@ out.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 import threading
@@ -27,7 +26,6 @@ from artifact_store.errors import (
     ContainerNotFound,
     Corrupt,
     DeadlineExceeded,
-    DigestMismatch,
     InvalidOption,
 )
 from artifact_store.storage.base import (
@@ -40,17 +38,18 @@ from artifact_store.storage.base import (
     Trait,
     Version,
     not_asked,
+    version_of,
 )
 from artifact_store.storage.exact_size import exactly, wrong_size
 from artifact_store.storage.fsspec.errors import translate_fsspec_error
 from artifact_store.storage.fsspec.filesystem import Recipe
 from artifact_store.storage.http import Attempt, Operation
 from artifact_store.storage.options import StorageOptions, StoreURL, parse_url
+from artifact_store.storage.parts import SINGLE, replaced
 
 T = TypeVar("T")
 
 _PIECE = 4 << 20
-_IN_MEMORY = 8 << 20
 _SLOWEST = 128 << 10  # bytes a second that an upload may be expected to make
 _LOOK_UP = 0.5  # seconds between looks at a call under way: Windows delivers Ctrl-C only in between
 _BUCKETS = frozenset({"abfs", "abfss", "adl", "az", "b2", "cos", "gcs", "gs", "obs", "oci", "oss", "r2", "s3", "s3a"})
@@ -135,14 +134,14 @@ class FsspecBackend(Backend):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel as a description, without a client and without credentials; see :class:`Recipe`."""
-        return _restore, (type(self), self._recipe, self._root, self.url, self._timeout)
+        return partial(type(self), url=self.url, timeout=self._timeout), (self._recipe, self._root)
 
     def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
         """Return the object, or ``None`` if its bytes still are those of the version ``unless``."""
         data = self._call("read", key, partial(self._bytes, key=key, start=0, stop=limit + 1))
         if len(data) > limit:
             raise Corrupt(f"{key!r} in {self.url} holds more than {limit} bytes", key=key)
-        version = _sha256(data)
+        version = version_of(data)
         return None if version == unless else Blob(data, version)
 
     def stream(self, key: str, *, size: int) -> Iterator[bytes]:
@@ -160,7 +159,7 @@ class FsspecBackend(Backend):
                 relation = "at least " if len(piece) > stop - start else ""
                 raise wrong_size(key, expected=size, actual=start + len(piece), relation=relation)
             if self._call("read", key, partial(self._describe, key=key)) != described:
-                raise DigestMismatch(f"{key!r} in {self.url} was replaced while it was being read", key=key)
+                raise replaced(key, self.url)
             if piece:
                 yield piece
 
@@ -169,7 +168,7 @@ class FsspecBackend(Backend):
         self._refuse_conditions(key, when)
         held = bytes(data)
         self._store(key, lambda fs, path: fs.pipe_file(path, held), size=len(held))
-        return _sha256(held)
+        return version_of(held)
 
     def put_file(self, key: str, chunks: Iterable[bytes], *, size: int, when: Precondition) -> None:
         """Store the file whatever is there, by way of a temporary file if it is above 8 MiB.
@@ -178,7 +177,7 @@ class FsspecBackend(Backend):
         """
         self._refuse_conditions(key, when)
         counted = exactly(chunks, size=size, key=key)
-        if size <= _IN_MEMORY:
+        if size <= SINGLE:
             self.write(key, b"".join(counted), when=when)
             return
         with tempfile.TemporaryDirectory(prefix="artifact-store-") as folder:
@@ -338,8 +337,7 @@ def _within(seconds: float, work: Callable[[], T], attempt: Attempt) -> T:
         left -= _LOOK_UP
     if not future.done():
         raise DeadlineExceeded(
-            f"{attempt.url}: cannot {attempt.operation} {attempt.key!r}: no answer for {seconds:g} seconds; try again "
-            "later, or give a longer timeout"
+            f"{attempt}: no answer for {seconds:g} seconds; try again later, or give a longer timeout"
         )
     return future.result()
 
@@ -348,31 +346,20 @@ def _is_s3(kind: type[Any]) -> bool:
     return any((base.__module__, base.__name__) == ("s3fs.core", "S3FileSystem") for base in kind.__mro__)
 
 
-def _sha256(data: bytes) -> Version:
-    return Version(hashlib.sha256(data).hexdigest())
-
-
 def _modified(held: Mapping[str, Any], now: datetime) -> datetime:
     for name in _TIMES:
         match held.get(name):
             case datetime() as told:
-                return told.astimezone(UTC) if told.tzinfo else told.replace(tzinfo=UTC)
+                return _utc(told)
             case float() | int() as told:
                 return datetime.fromtimestamp(told, UTC)
             case str() as told:
-                return _parsed(told) or now
-            case _:
-                continue
+                try:
+                    return _utc(datetime.fromisoformat(told))
+                except ValueError:
+                    return now
     return now
 
 
-def _parsed(told: str) -> datetime | None:
-    try:
-        parsed = datetime.fromisoformat(told)
-    except ValueError:
-        return None
-    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-
-
-def _restore(kind: type[FsspecBackend], recipe: Recipe, root: str, url: str, timeout: float) -> FsspecBackend:
-    return kind(recipe, root, url=url, timeout=timeout)
+def _utc(told: datetime) -> datetime:
+    return told.astimezone(UTC) if told.tzinfo else told.replace(tzinfo=UTC)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from artifact_store.errors import EngineUnavailable, InvalidOption, Unsupported
@@ -27,10 +28,10 @@ class Recipe:
     (it may hold state that its arguments do not tell); elsewhere it is made anew from its class and arguments.
     """
 
-    def __init__(self, kind: type[Any], options: Mapping[str, Any]) -> None:
+    def __init__(self, kind: type[Any], options: StorageOptions | Mapping[str, Any], *, handed: bool = False) -> None:
         self.kind = kind
-        self.options = StorageOptions(options)
-        self._handed = False
+        self.options = StorageOptions.of(options)
+        self._handed = handed
         self._instances: dict[int, Any] = {}
 
     @classmethod
@@ -57,9 +58,8 @@ class Recipe:
         options = dict(zip(names, filesystem.storage_args, strict=False))
         options |= filesystem.storage_options
         options.pop("loop", None)  # an event loop belongs to its process
-        recipe = cls(kind, options)
+        recipe = cls(kind, options, handed=not anew)
         if not anew:
-            recipe._handed = True
             recipe._instances[os.getpid()] = filesystem
         return recipe
 
@@ -85,7 +85,7 @@ class Recipe:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel as class and options; options with credentials refuse to be pickled."""
-        return _restore, (self.kind, self.options, self._handed)
+        return partial(type(self), handed=self._handed), (self.kind, self.options)
 
     def _build(self) -> Any:
         from fsspec import AbstractFileSystem
@@ -105,9 +105,3 @@ class Recipe:
     @property
     def _elsewhere(self) -> str:
         return f"a {self.kind.__name__} that was handed over in another process cannot be made anew in this one"
-
-
-def _restore(kind: type[Any], options: StorageOptions, handed: bool) -> Recipe:  # noqa: FBT001 -- pickle passes by position
-    recipe = Recipe(kind, options.given)
-    recipe._handed = handed  # noqa: SLF001 -- this is the other half of __reduce__
-    return recipe

@@ -15,6 +15,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from artifact_store.errors import (
@@ -23,7 +24,6 @@ from artifact_store.errors import (
     ContainerNotFound,
     Corrupt,
     InvalidName,
-    NotAStore,
     ObjectNotFound,
     PreconditionFailed,
 )
@@ -38,6 +38,7 @@ from artifact_store.storage.base import (
     Trait,
     Unfinished,
     Version,
+    version_of,
 )
 from artifact_store.storage.exact_size import exactly, wrong_size
 from artifact_store.storage.local import locks
@@ -45,11 +46,9 @@ from artifact_store.storage.local.checks import traits_of
 from artifact_store.storage.local.errors import translated
 from artifact_store.storage.local.folders import Folder, close_quietly, descend, is_link, make_root, open_root
 from artifact_store.storage.local.mounts import network_reason
-from artifact_store.storage.local.new_file import TEMPORARY, NewFile, refuse_anything_but_a_file
+from artifact_store.storage.local.new_file import TEMPORARY, NewFiles, refuse_anything_but_a_file
 
 _PIECE = 1 << 20
-_TRIES = 16
-_REMEMBERED = 10_000
 _LAST_TIME = 32_503_680_000.0  # the year 3000, where Windows stops to count
 _WINDOWS = os.name == "nt"
 
@@ -69,23 +68,21 @@ class LocalBackend(Backend):
     makes_root = True
     endpoint = "local"
 
-    def __init__(self, root: Path, *, timeout: float = 60.0) -> None:
+    def __init__(self, root: Path, *, timeout: float = 60.0, absolute: Path | None = None) -> None:
         self.url = str(root)
         self.timeout = timeout
-        self._given = root
         # absolute from now on, whatever the working directory will be; a symlink on the way to the root is fine
-        self._root = Path(root).absolute()
+        self._root = absolute or Path(root).absolute()
         self._promised: Capabilities | None = None
         self._locks_hold: bool | None = None
-        # folders whose own names were flushed by this instance, so that each is flushed once
-        self._settled: set[tuple[int, int]] = set()
+        self._new_files = NewFiles(self._root)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel as the path alone."""
-        return _revive, (self._given, self._root, self.timeout)
+        return partial(type(self), timeout=self.timeout, absolute=self._root), (Path(self.url),)
 
     @property
     def capabilities(self) -> Capabilities:  # type: ignore[override]  # looked up when first asked for: no I/O before
@@ -101,9 +98,9 @@ class LocalBackend(Backend):
         with self._file(key) as (descriptor, path, size), translated(path):
             data = _read(descriptor, limit + 1) if size <= limit else b""
         if size > limit or len(data) > limit:
-            message = f"{path} holds {max(size, len(data))} bytes, more than the {limit} that it may hold"
-            raise Corrupt(message, key=key)
-        version = _version(data)
+            held = max(size, len(data))
+            raise Corrupt(f"{path} holds {held} bytes, more than the {limit} that it may hold", key=key)
+        version = version_of(data)
         return None if version == unless else Blob(data, version)
 
     def stream(self, key: str, *, size: int) -> Iterator[bytes]:
@@ -126,7 +123,8 @@ class LocalBackend(Backend):
 
     def local_path(self, key: str) -> Path | None:
         """Return the path of a plain file, or of a folder, that is reached without a symlink."""
-        parts, path = _parts(key), self._path(key)
+        parts = _parts(key)
+        path = self._root.joinpath(*parts)
         try:
             with translated(path, absence=True), self._folder(parts[:-1]) as folder:
                 found = folder.look(parts[-1])
@@ -143,22 +141,22 @@ class LocalBackend(Backend):
         parts = _parts(key)
         if not isinstance(when, IfVersion):
             self.put_file(key, [data], size=len(data), when=when)
-            return _version(data)
+            return version_of(data)
         self._require(self.capabilities.compare_and_swap)
         with self._locked(key):
             self._require(self.capabilities.compare_and_swap)  # the probe of the locks may have found otherwise
             self._expect(key, when.version)
-            with self._new_file(parts) as new:
+            with self._new_files.beside(parts) as new:
                 new.append(data)
                 new.replace()
-        return _version(data)
+        return version_of(data)
 
     def put_file(self, key: str, chunks: Iterable[bytes], *, size: int, when: Precondition) -> None:
         """Stream into a temporary file beside the target, flush it, and give it its name in one step."""
         parts = _parts(key)
         if isinstance(when, IfAbsent):
             self._require(self.capabilities.create_only)
-        with self._new_file(parts) as new:
+        with self._new_files.beside(parts) as new:
             for chunk in exactly(chunks, size=size, key=key):
                 new.append(chunk)
             if isinstance(when, IfAbsent):
@@ -170,7 +168,8 @@ class LocalBackend(Backend):
 
     def delete(self, key: str) -> None:
         """Remove exactly this file, and the folders that it leaves empty."""
-        parts, path = _parts(key), self._path(key)
+        parts = _parts(key)
+        path = self._root.joinpath(*parts)
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, ContainerNotFound):
             with translated(path, absence=True), self._folder(()):
                 pass  # without a root there is nothing to remove or to lock
@@ -250,24 +249,23 @@ class LocalBackend(Backend):
 
     # ------------------------------------------------------------ folders and files
 
-    def _path(self, key: str) -> Path:
-        return self._root.joinpath(*key.split("/"))
-
     @contextlib.contextmanager
     def _folder(self, parts: Parts) -> Iterator[Folder]:
         """Open the folder at ``parts`` without following a symlink below the root."""
         try:
             root = open_root(self._root)
         except (FileNotFoundError, NotADirectoryError) as error:
-            message = f"{self._root} does not exist or is not a folder: save something first, or correct the path"
-            raise ContainerNotFound(message) from error
-        with descend(root, parts, lambda folder, name: folder.enter(name)) as folder:
+            raise ContainerNotFound(
+                f"{self._root} does not exist or is not a folder: save something first, or correct the path"
+            ) from error
+        with contextlib.closing(descend(root, parts, lambda folder, name: folder.enter(name))) as folder:
             yield folder
 
     @contextlib.contextmanager
     def _file(self, key: str) -> Iterator[tuple[int, Path, int]]:
         """Open a plain file; yield its descriptor, path and size."""
-        parts, path = _parts(key), self._path(key)
+        parts = _parts(key)
+        path = self._root.joinpath(*parts)
         with contextlib.ExitStack() as opened:
             try:
                 with translated(path, absence=True):
@@ -282,61 +280,6 @@ class LocalBackend(Backend):
                 found = os.fstat(descriptor)
             refuse_anything_but_a_file(folder, parts[-1], key=key, found=found)
             yield descriptor, path, found.st_size
-
-    def _new_file(self, parts: Parts) -> NewFile:
-        """Create a file beside the target, with all folders that it needs."""
-        with translated(self._root.joinpath(*parts)):
-            for left in reversed(range(_TRIES)):
-                try:
-                    return self._try_new_file(parts)
-                except FileNotFoundError:
-                    # a deletion may take away a folder that is still empty, between its making and its first file
-                    if not left:
-                        raise
-                except NotADirectoryError as error:
-                    if not self._root.is_dir():
-                        raise NotAStore(
-                            f"{self._root} is not a folder; name a folder, or a path that does not exist yet"
-                        ) from error
-                    message = (
-                        f"{self._root.joinpath(*parts)} cannot be written: there is a file where it needs a folder"
-                    )
-                    raise Corrupt(message, key="/".join(parts)) from error
-        raise AssertionError  # pragma: no cover -- the last try returns or raises
-
-    def _try_new_file(self, parts: Parts) -> NewFile:
-        make_root(self._root)
-        folder = descend(open_root(self._root), parts[:-1], self._made)
-        try:
-            return NewFile(folder, parts[-1], key="/".join(parts))
-        except BaseException:
-            folder.close()
-            raise
-
-    def _made(self, folder: Folder, name: str) -> Folder:
-        """Open the folder ``name``, made if it is missing; its own name is durable afterwards."""
-        made = False
-        try:
-            below = folder.enter(name)
-        except FileNotFoundError:
-            made = folder.make(name)
-            below = folder.enter(name)
-        try:
-            self._settle(folder, below, anew=made)
-        except BaseException:
-            below.close()
-            raise
-        return below
-
-    def _settle(self, folder: Folder, below: Folder, *, anew: bool) -> None:
-        # Another process may have made the folder a moment ago and not have flushed its name yet. The identity of
-        # a folder that is gone may come again, so one that is new here is flushed whatever is remembered.
-        identity = below.identity()
-        if anew or identity not in self._settled:
-            folder.sync()
-            if len(self._settled) >= _REMEMBERED:
-                self._settled.clear()
-            self._settled.add(identity)
 
     def _remove_empty(self, parts: Parts) -> None:
         # Best effort: it stops at the first folder that is not empty, or that another process removed or uses.
@@ -367,8 +310,9 @@ class LocalBackend(Backend):
 
     def _require(self, promised: bool) -> None:  # noqa: FBT001 -- one of the capabilities, named at the call
         if not promised:
-            message = f"conditional writes to {self._root} are not possible: {self.capabilities.reason}"
-            raise ConditionsUnsupported(message)
+            raise ConditionsUnsupported(
+                f"conditional writes to {self._root} are not possible: {self.capabilities.reason}"
+            )
 
     def _expect(self, key: str, version: Version) -> None:
         try:
@@ -383,12 +327,6 @@ class LocalBackend(Backend):
 
 
 # ---------------------------------------------------------------- keys, bytes, promises, errors
-
-
-def _revive(given: Path, root: Path, timeout: float) -> LocalBackend:
-    backend = LocalBackend(root, timeout=timeout)
-    backend.url, backend._given = str(given), given  # noqa: SLF001 -- the working directory may have changed
-    return backend
 
 
 def _parts(key: str) -> Parts:
@@ -412,10 +350,6 @@ def _prefix(prefix: str) -> Parts:
     if not prefix.endswith("/"):
         raise InvalidName("prefix", prefix, "it is neither empty nor does it end in '/'")
     return _parts(prefix[:-1])
-
-
-def _version(data: bytes) -> Version:
-    return Version(hashlib.sha256(data).hexdigest())
 
 
 def _read(descriptor: int, most: int) -> bytes:

@@ -26,11 +26,7 @@ _MEANINGS: tuple[tuple[set[int], type[ArtifactStoreError], str], ...] = (
         "This user may not do it there; correct the permissions or the mount",
     ),
     ({errno.EFBIG}, Unsupported, "This file system, or a limit of this process, holds no file as large"),
-    (
-        {errno.ELOOP, errno.EISDIR, errno.ENXIO},
-        Corrupt,
-        "Below the root of a store are plain files and folders only",
-    ),
+    ({errno.ELOOP, errno.EISDIR, errno.ENXIO}, Corrupt, "Below the root of a store are plain files and folders only"),
     ({errno.ENOENT, errno.ENOTDIR}, Unreachable, "Another process removed or moved it meanwhile; try again"),
 )
 

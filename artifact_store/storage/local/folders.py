@@ -7,7 +7,6 @@ Knows paths and names, not keys; raises ``OSError`` as the system does, and :cla
 
 from __future__ import annotations
 
-import abc
 import contextlib
 import errno
 import os
@@ -16,8 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import TracebackType
-from typing import NoReturn, Self, TypeVar
+from typing import NoReturn, TypeVar
 
 from artifact_store.errors import ConditionsUnsupported, Corrupt
 from artifact_store.storage.local.errors import in_use
@@ -34,86 +32,16 @@ _PATIENCE = 2.0
 _PATIENCE_TO_REPLACE = 10.0  # against readers who come again and again, each of them for a moment
 
 
-class Folder(abc.ABC):
-    """One open folder. Names are single segments; close it after use."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-    @abc.abstractmethod
-    def enter(self, name: str) -> Folder:
-        """Open the folder ``name``; a symlink is ``Corrupt``, a file ``NotADirectoryError``."""
-
-    @abc.abstractmethod
-    def make(self, name: str) -> bool:
-        """Make the folder ``name``, for its owner alone, unless it is there; return whether it was made."""
-
-    @abc.abstractmethod
-    def identity(self) -> tuple[int, int]:
-        """Return what tells this folder from all others that exist now."""
-
-    @abc.abstractmethod
-    def names(self) -> list[tuple[str, bool]]:
-        """Return the names in this folder, each with whether it is a folder that can be entered."""
-
-    @abc.abstractmethod
-    def look(self, name: str) -> os.stat_result:
-        """Return what ``name`` itself is; a symlink is not followed."""
-
-    @abc.abstractmethod
-    def open(self, name: str) -> int:
-        """Open a file for reading; the caller checks what it is."""
-
-    @abc.abstractmethod
-    def create(self, name: str) -> int:
-        """Create a file for writing, for its owner alone; it must not exist."""
-
-    @abc.abstractmethod
-    def publish(self, temporary: str, name: str) -> None:
-        """Give a file its name in one step. ``temporary`` may be left as a second name.
-
-        Raises:
-            FileExistsError: the name is taken, and what it names is untouched.
-            ConditionsUnsupported: the file system does not support it.
-        """
-
-    @abc.abstractmethod
-    def replace(self, temporary: str, name: str) -> None:
-        """Give a file its name in one step, in place of what had it."""
-
-    @abc.abstractmethod
-    def remove(self, name: str) -> None:
-        """Remove a name that is not a folder."""
-
-    @abc.abstractmethod
-    def remove_folder(self, name: str) -> None:
-        """Remove an empty folder."""
-
-    @abc.abstractmethod
-    def sync(self) -> None:
-        """Make the names in this folder survive a power cut, where the platform can."""
-
-    @abc.abstractmethod
-    def close(self) -> None:
-        """Close the folder."""
-
-
-class PosixFolder(Folder):
-    """A folder by its descriptor."""
+class PosixFolder:
+    """One open folder, by its descriptor. Names are single segments; close it after use."""
 
     def __init__(self, path: Path, descriptor: int | None = None) -> None:
-        super().__init__(path)
+        self.path = path
         # without a descriptor this is the root, which alone may be reached through a symlink
         self._at = os.open(path, os.O_RDONLY | os.O_DIRECTORY) if descriptor is None else descriptor
 
     def enter(self, name: str) -> PosixFolder:
-        """Open the folder ``name``."""
+        """Open the folder ``name``; a symlink is ``Corrupt``, a file ``NotADirectoryError``."""
         try:
             below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self._at)
         except OSError as error:
@@ -124,33 +52,40 @@ class PosixFolder(Folder):
         return PosixFolder(self.path / name, below)
 
     def make(self, name: str) -> bool:
-        """Make the folder ``name``."""
+        """Make the folder ``name``, for its owner alone, unless it is there; return whether it was made."""
         return _made(lambda: os.mkdir(name, 0o700, dir_fd=self._at))
 
     def identity(self) -> tuple[int, int]:
-        """Return device and inode."""
+        """Return what tells this folder from all others that exist now: device and inode."""
         found = os.fstat(self._at)
         return found.st_dev, found.st_ino
 
     def names(self) -> list[tuple[str, bool]]:
-        """Return the names in this folder."""
+        """Return the names in this folder, each with whether it is a folder that can be entered."""
         with os.scandir(self._at) as entries:
             return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
 
     def look(self, name: str) -> os.stat_result:
-        """Return what ``name`` itself is."""
+        """Return what ``name`` itself is; a symlink is not followed."""
         return os.stat(name, dir_fd=self._at, follow_symlinks=False)
 
     def open(self, name: str) -> int:
-        """Open a file for reading, at once whatever it is."""
+        """Open a file for reading, at once whatever it is; the caller checks that."""
         return os.open(name, os.O_RDONLY | _NOFOLLOW | _NONBLOCK, dir_fd=self._at)
 
     def create(self, name: str) -> int:
-        """Create a file for writing."""
+        """Create a file for writing, for its owner alone; it must not exist."""
         return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW, 0o600, dir_fd=self._at)
 
     def publish(self, temporary: str, name: str) -> None:
-        """Link the file to its name; without hard links, rename it without replacing."""
+        """Give a file its name in one step, by a link; without hard links, by a rename that replaces nothing.
+
+        ``temporary`` may be left as a second name.
+
+        Raises:
+            FileExistsError: the name is taken, and what it names is untouched.
+            ConditionsUnsupported: the file system does not support it.
+        """
         try:
             os.link(temporary, name, src_dir_fd=self._at, dst_dir_fd=self._at, follow_symlinks=False)
         except OSError as error:
@@ -159,11 +94,11 @@ class PosixFolder(Folder):
             _rename_new(self._at, temporary, name, self.path)
 
     def replace(self, temporary: str, name: str) -> None:
-        """Rename the file over what has its name."""
+        """Give a file its name in one step, in place of what had it."""
         os.replace(temporary, name, src_dir_fd=self._at, dst_dir_fd=self._at)
 
     def remove(self, name: str) -> None:
-        """Unlink a name."""
+        """Remove a name that is not a folder."""
         os.unlink(name, dir_fd=self._at)
 
     def remove_folder(self, name: str) -> None:
@@ -171,22 +106,22 @@ class PosixFolder(Folder):
         os.rmdir(name, dir_fd=self._at)
 
     def sync(self) -> None:
-        """Flush the folder."""
+        """Make the names in this folder survive a power cut."""
         flush(self._at)
 
     def close(self) -> None:
-        """Close the descriptor."""
+        """Close the folder."""
         close_quietly(self._at)
 
 
-class PathFolder(Folder):
-    """A folder by its path: for Windows, where descriptors of folders do not exist.
+class PathFolder:
+    """The same by its path: for Windows, where descriptors of folders do not exist.
 
     ``rename`` must fail if the target exists, as it does on Windows.
     """
 
     def __init__(self, path: Path, *, rename: Callable[[Path, Path], object] = os.rename) -> None:
-        super().__init__(path)
+        self.path = path
         self._rename = rename
         if not path.is_dir():
             code = errno.ENOTDIR if path.exists() else errno.ENOENT
@@ -254,6 +189,9 @@ class PathFolder(Folder):
         """Do nothing: a path is not held open."""
 
 
+Folder = PosixFolder | PathFolder
+
+
 def open_root(path: Path) -> Folder:
     """Open the root folder, which must exist; only here may a symlink lead."""
     return PathFolder(path) if os.name == "nt" else PosixFolder(path)
@@ -262,7 +200,7 @@ def open_root(path: Path) -> Folder:
 def descend(folder: Folder, names: Iterable[str], step: Callable[[Folder, str], Folder]) -> Folder:
     """Go down from ``folder``, one ``step`` a name, with one folder open at a time; return the last one."""
     for name in names:
-        with folder:
+        with contextlib.closing(folder):
             folder = step(folder, name)
     return folder
 
@@ -271,7 +209,9 @@ def make_root(path: Path) -> None:
     """Make the root folder and those above it, each of them durable, and each for its owner alone."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     for folder in reversed(missing):
-        with open_root(folder.parent) as parent:  # before the mkdir: Windows would not say that it is a file
+        with contextlib.closing(
+            open_root(folder.parent)
+        ) as parent:  # before the mkdir: Windows would not say that it is a file
             with contextlib.suppress(FileExistsError):
                 folder.mkdir(mode=0o700)
             parent.sync()
@@ -334,8 +274,7 @@ def _can_be_entered(entry: os.DirEntry[str]) -> bool:
 
 
 def _refuse_link(path: Path) -> NoReturn:
-    message = f"{path} is a symlink, and none is followed below the root of a store: put the real files there"
-    raise Corrupt(message)
+    raise Corrupt(f"{path} is a symlink, and none is followed below the root of a store: put the real files there")
 
 
 def _rename_new(at: int, temporary: str, name: str, folder: Path) -> None:
@@ -350,8 +289,7 @@ def _rename_new(at: int, temporary: str, name: str, folder: Path) -> None:
         code = ctypes.get_errno()
         if code not in _NO_SUCH_RENAME:
             raise OSError(code, os.strerror(code), str(folder / name))
-    message = (
+    raise ConditionsUnsupported(
         f"the file system of {folder} has neither hard links nor a rename that replaces nothing,"
         " so nothing can be created there without a race. Use another disk"
     )
-    raise ConditionsUnsupported(message)

@@ -63,11 +63,10 @@ def held(root: Path, key: str, *, timeout: float) -> Iterator[None]:
         lock.acquire(timeout=timeout)
     except filelock.Timeout as error:
         waited = time.monotonic() - begun
-        message = (
+        raise LockHeld(
             f"another process has held the lock {path} for all of the {waited:.1f} s that this one waited to write"
             f" {key!r}; nothing was written. Find out what hangs; do not remove the file"
-        )
-        raise LockHeld(message) from error
+        ) from error
     try:
         _refuse_emulation(lock, path)
         yield
@@ -105,8 +104,9 @@ def _refuse_emulation(lock: filelock.BaseFileLock, path: Path) -> None:
     # A "soft" lock is a file that exists: it outlives a killed holder, and all later ones hang.
     if isinstance(lock, filelock.SoftFileLock):
         lock.release()
-        message = f"the file system of {path.parent} does not support locks, so conditional writes are not possible"
-        raise ConditionsUnsupported(message)
+        raise ConditionsUnsupported(
+            f"the file system of {path.parent} does not support locks, so conditional writes are not possible"
+        )
 
 
 def _make_folder(folder: Path) -> None:
@@ -114,8 +114,7 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700)
     found = os.lstat(folder)
     if is_link(found) or not stat.S_ISDIR(found.st_mode):
-        message = f"{folder} is not a folder of its own (perhaps a symlink): nothing below it is locked or written"
-        raise Corrupt(message)
+        raise Corrupt(f"{folder} is not a folder of its own (perhaps a symlink): nothing below it is locked or written")
 
 
 def _refuse_anything_but_a_file(path: Path) -> None:
@@ -125,7 +124,6 @@ def _refuse_anything_but_a_file(path: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISREG(found.st_mode):
-        message = (
+        raise Corrupt(
             f"the lock {path} is not a plain file (perhaps a symlink): it is not followed, and nothing was written"
         )
-        raise Corrupt(message)

@@ -15,43 +15,11 @@ from typing import NamedTuple
 
 _MOUNTINFO = Path("/proc/self/mountinfo")
 
-# fmt: off -- a name a line would be a page
-_REMOTE = frozenset(
-    {
-        "9p",
-        "acfs",
-        "afpfs",
-        "afs",
-        "beegfs",
-        "ceph",
-        "cifs",
-        "coda",
-        "davfs",
-        "drvfs",
-        "gfs",
-        "gfs2",
-        "glusterfs",
-        "gpfs",
-        "lustre",
-        "ncpfs",
-        "nfs",
-        "nfs3",
-        "nfs4",
-        "ocfs2",
-        "orangefs",
-        "panfs",
-        "prl_fs",
-        "pvfs2",
-        "smb2",
-        "smb3",
-        "smbfs",
-        "vboxsf",
-        "virtiofs",
-        "vmhgfs",
-        "webdav",
-    }
-)
-# fmt: on
+_REMOTE = frozenset({
+    "9p", "acfs", "afpfs", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "drvfs", "gfs", "gfs2", "glusterfs",
+    "gpfs", "lustre", "ncpfs", "nfs", "nfs3", "nfs4", "ocfs2", "orangefs", "panfs", "prl_fs", "pvfs2", "smb2", "smb3",
+    "smbfs", "vboxsf", "virtiofs", "vmhgfs", "webdav",
+})  # fmt: skip
 # What a FUSE program stores where is its own affair. These keep everything on a disk of this machine.
 _LOCAL_FUSE = frozenset({"bindfs", "cryfs", "encfs", "exfat", "gocryptfs", "mergerfs", "ntfs", "ntfs-3g", "securefs"})
 _DRIVE_REMOTE = 4
@@ -62,7 +30,6 @@ class Mount(NamedTuple):
 
     point: str
     kind: str
-    source: str
 
 
 def mount_of(path: str, mountinfo: str) -> Mount | None:
@@ -111,7 +78,7 @@ def _parse(line: str) -> Mount | None:
     fields, rest = left.split(" "), right.split(" ")
     if not dash or len(fields) < 5 or len(rest) < 2:  # noqa: PLR2004 -- the numbers of fields in proc(5)
         return None
-    return Mount(_unescape(fields[4]), rest[0], _unescape(rest[1]))
+    return Mount(_unescape(fields[4]), rest[0])
 
 
 def _unescape(text: str) -> str:

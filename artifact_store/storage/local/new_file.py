@@ -1,6 +1,7 @@
 """A file on its way to its name: written beside the target, flushed, and then named in one step.
 
-A failure at any moment leaves what had the name before, untouched. Knows names, not what the bytes mean.
+A failure at any moment leaves what had the name before, untouched. Owns the making of the folders that it needs, too.
+Knows names, not what the bytes mean.
 """
 
 from __future__ import annotations
@@ -9,25 +10,32 @@ import contextlib
 import os
 import secrets
 import stat
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from artifact_store.errors import Corrupt, OutcomeUnknown, PreconditionFailed
+from artifact_store.errors import Corrupt, NotAStore, OutcomeUnknown, PreconditionFailed
 from artifact_store.storage.local.errors import translated
-from artifact_store.storage.local.folders import Folder, flush, is_link
+from artifact_store.storage.local.folders import Folder, descend, flush, is_link, make_root, open_root
 
 TEMPORARY = ".tmp-"
+_TRIES = 16
+_REMEMBERED = 10_000
 _LARGEST_STEP = 1 << 26  # some systems refuse to write 2 GiB at once
 
 
 class NewFile:
-    """A file without a name of its own yet. Its folder stays open meanwhile, so that it cannot be exchanged."""
+    """A file without a name of its own yet. It holds its folder open meanwhile, so that it cannot be exchanged."""
 
     def __init__(self, folder: Folder, name: str, *, key: str) -> None:
         self._folder, self._name, self._key = folder, name, key
         self._path = folder.path / name
         self._called = f"{TEMPORARY}{secrets.token_hex(8)}"
-        self._descriptor: int | None = folder.create(self._called)
+        try:
+            self._descriptor: int | None = folder.create(self._called)
+        except BaseException:
+            folder.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -102,6 +110,63 @@ class NewFile:
             ) from error
 
 
+class NewFiles:
+    """Makes the files that are on their way to a name below ``root``, with all folders that they need."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        # folders whose own names were flushed by this instance, so that each is flushed once
+        self._settled: set[tuple[int, int]] = set()
+
+    def beside(self, parts: tuple[str, ...]) -> NewFile:
+        """Create a file beside the one that it is to become.
+
+        Raises:
+            NotAStore: the root is not a folder.
+            Corrupt: there is a file where it needs a folder.
+        """
+        target, key = self._root.joinpath(*parts), "/".join(parts)
+        with translated(target):
+            for left in reversed(range(_TRIES)):
+                try:
+                    make_root(self._root)
+                    folder = descend(open_root(self._root), parts[:-1], self._enter)
+                    return NewFile(folder, parts[-1], key=key)
+                except FileNotFoundError:
+                    # a deletion may take away a folder that is still empty, between its making and its first file
+                    if not left:
+                        raise
+                except NotADirectoryError as error:
+                    if not self._root.is_dir():
+                        advice = "name a folder, or a path that does not exist yet"
+                        raise NotAStore(f"{self._root} is not a folder; {advice}") from error
+                    message = f"{target} cannot be written: there is a file where it needs a folder"
+                    raise Corrupt(message, key=key) from error
+        raise AssertionError  # pragma: no cover -- the last try returns or raises
+
+    def _enter(self, folder: Folder, name: str) -> Folder:
+        """Open the folder ``name``, made if it is missing; its own name is durable afterwards."""
+        made = False
+        try:
+            below = folder.enter(name)
+        except FileNotFoundError:
+            made = folder.make(name)
+            below = folder.enter(name)
+        try:
+            # Another process may have made the folder a moment ago and not have flushed its name yet. The identity of
+            # a folder that is gone may come again, so one that is new here is flushed whatever is remembered.
+            identity = below.identity()
+            if made or identity not in self._settled:
+                folder.sync()
+                if len(self._settled) >= _REMEMBERED:
+                    self._settled.clear()
+                self._settled.add(identity)
+        except BaseException:
+            below.close()
+            raise
+        return below
+
+
 def refuse_anything_but_a_file(folder: Folder, name: str, *, key: str, found: os.stat_result | None = None) -> None:
     """Look at ``name``, or at what was ``found`` there already.
 
@@ -111,5 +176,5 @@ def refuse_anything_but_a_file(folder: Folder, name: str, *, key: str, found: os
     """
     found = folder.look(name) if found is None else found
     if not stat.S_ISREG(found.st_mode) or is_link(found):
-        message = f"{folder.path / name} is a symlink, a folder or a device: it is neither followed nor written"
-        raise Corrupt(message, key=key)
+        place = folder.path / name
+        raise Corrupt(f"{place} is a symlink, a folder or a device: it is neither followed nor written", key=key)

@@ -12,7 +12,7 @@ import pytest
 from artifact_store.errors import AccessDenied, ConditionsUnsupported, Corrupt, Unreachable
 from artifact_store.storage.base import Backend, IfAbsent
 from artifact_store.storage.local import backend as local
-from artifact_store.storage.local import folders
+from artifact_store.storage.local import folders, new_file
 from artifact_store.storage.local.backend import LocalBackend
 from artifact_store.storage.local.errors import translated
 from artifact_store.storage.local.folders import PathFolder, retry_while_in_use
@@ -33,7 +33,7 @@ class TestLocalByPaths(BackendSuite):
 
     @pytest.fixture(autouse=True)
     def by_paths(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for module in (folders, local):
+        for module in (folders, local, new_file):
             monkeypatch.setattr(module, "open_root", lambda path: PathFolder(path, rename=rename_new))
 
     @pytest.fixture
