@@ -32,8 +32,7 @@ class FileCache:
             if not _is_ours(kept.parent) or not _is_ours(kept) or kept.stat().st_size != digest.size:
                 return False
             with open_private(target) as sink:
-                for piece in read_pieces(kept):
-                    sink.write(piece)
+                sink.writelines(read_pieces(kept))
         except (OSError, InvalidInput):  # removed meanwhile: a miss
             return False
         if hash_pieces(read_pieces(target)) == digest:
@@ -53,8 +52,7 @@ class FileCache:
             temporary = kept.with_name(f"{kept.name}.{secrets.token_hex(4)}")
             try:
                 with open_private(temporary) as sink:
-                    for piece in read_pieces(source):
-                        sink.write(piece)
+                    sink.writelines(read_pieces(source))
                 temporary.replace(kept)
             finally:
                 temporary.unlink(missing_ok=True)

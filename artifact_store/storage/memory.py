@@ -75,7 +75,6 @@ class MemoryBackend(Backend):
         return type(self), (self._name,)
 
     def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
-        """Return the object, or ``None`` if it still is the version ``unless``."""
         found = self._get(key)
         if found.version == unless:
             return None
@@ -93,7 +92,6 @@ class MemoryBackend(Backend):
             yield data[start : start + _PIECE]
 
     def write(self, key: str, data: bytes, *, when: Precondition) -> Version:
-        """Store ``data`` if ``when`` holds, in one step under the lock."""
         written = _Object(bytes(data), Version(uuid.uuid4().hex), self._clock())
         with self._space.lock:
             _check(key, self._space.objects.get(key), when)
@@ -111,12 +109,10 @@ class MemoryBackend(Backend):
         return iter([Entry(key, len(held.data), held.modified) for key, held in sorted(found)])
 
     def children(self, prefix: str) -> Iterator[str]:
-        """Yield the names directly below ``prefix``, in order."""
         below = (entry.key[len(prefix) :].partition("/") for entry in self.list(prefix))
         return iter(sorted({name + slash for name, slash, _rest in below}))
 
     def delete(self, key: str) -> None:
-        """Remove exactly this object."""
         with self._space.lock:
             self._space.objects.pop(key, None)
 

@@ -44,11 +44,9 @@ class SingleWriter(Backend):
         )
 
     def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
-        """Read through."""
         return self.inner.read(key, limit=limit, unless=unless)
 
     def stream(self, key: str, *, size: int) -> Iterator[bytes]:
-        """Stream through."""
         return self.inner.stream(key, size=size)
 
     def write(self, key: str, data: bytes, *, when: Precondition) -> Version:
@@ -62,39 +60,30 @@ class SingleWriter(Backend):
         self.inner.put_file(key, chunks, size=size, when=Always())
 
     def list(self, prefix: str) -> Iterator[Entry]:
-        """List through."""
         return self.inner.list(prefix)
 
     def children(self, prefix: str) -> Iterator[str]:
-        """List through."""
         return self.inner.children(prefix)
 
     def delete(self, key: str) -> None:
-        """Delete through."""
         self.inner.delete(key)
 
     def unfinished(self) -> Iterator[Unfinished]:
-        """List through."""
         return self.inner.unfinished()
 
     def discard(self, upload: Unfinished) -> None:
-        """Discard through."""
         self.inner.discard(upload)
 
     def traits(self, *, probes: bool) -> Iterator[Trait]:
-        """Ask through."""
         return self.inner.traits(probes=probes)
 
     def server_time(self) -> datetime | None:
-        """Ask through."""
         return self.inner.server_time()
 
     def local_path(self, key: str) -> Path | None:
-        """Ask through."""
         return self.inner.local_path(key)
 
     def close(self) -> None:
-        """Close what is behind."""
         self.inner.close()
 
     def _check(self, key: str, when: Precondition) -> None:

@@ -54,12 +54,9 @@ class Workers:
         self._pid = -1
         self._large = threading.BoundedSemaphore(LARGE_AT_ONCE)
 
-    def __getstate__(self) -> dict[str, object]:
+    def __reduce__(self) -> tuple[object, ...]:
         """Threads stay behind: the copy makes its own."""
-        return {}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__init__()  # type: ignore[misc]  # the copy starts as a new one
+        return type(self), ()
 
     @property
     def _lock(self) -> threading.Lock:
@@ -289,19 +286,19 @@ def download(
 
     def one(file: Incoming, stop: threading.Event) -> None:
         target = directory / file.path
+
+        def fetch() -> None:
+            with translated(target), open_private(target) as sink:
+                copy_verified(backend, file, sink, stop=stop, report=report)
+
         private_files.make_folder(target.parent, private_files.PRIVATE)
         try:
-            with_retry(lambda: _fetch(backend, file, target, stop, report), until(stop, patience))
+            with_retry(fetch, until(stop, patience))
         except BaseException:
             target.unlink(missing_ok=True)
             raise
 
     workers.every(one, files, large=lambda file: file.digest.size > LARGE)
-
-
-def _fetch(backend: Backend, file: Incoming, target: Path, stop: threading.Event, report: Report | None) -> None:
-    with translated(target), open_private(target) as sink:
-        copy_verified(backend, file, sink, stop=stop, report=report)
 
 
 def copy_verified(

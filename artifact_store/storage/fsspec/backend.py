@@ -199,15 +199,12 @@ class FsspecBackend(Backend):
         yield from sorted(found, key=lambda entry: entry.key)
 
     def children(self, prefix: str) -> Iterator[str]:
-        """Yield the names directly below ``prefix``, in order."""
         cut = len(prefix)
         yield from sorted(
             name[cut:] + ("/" if held["type"] == "directory" else "") for name, held in self._folder(prefix)
         )
 
     def delete(self, key: str) -> None:
-        """Remove exactly this object."""
-
         def remove(fs: Any) -> None:
             try:
                 fs.rm_file(self._path(key))

@@ -213,7 +213,6 @@ class LocalBackend(Backend):
                 yield Entry("/".join((*parts, name)), found.st_size, _modified(found))
 
     def children(self, prefix: str) -> Iterator[str]:
-        """Yield the names directly below ``prefix``, in order."""
         for name, found in self._scan(_prefix(prefix)):
             if not name.startswith(TEMPORARY):
                 yield f"{name}/" if found is None else name

@@ -128,7 +128,6 @@ class PathFolder:
             raise OSError(code, os.strerror(code), str(path))
 
     def enter(self, name: str) -> PathFolder:
-        """Look at the folder ``name``."""
         found = self.look(name)
         if is_link(found):
             _refuse_link(self.path / name)
@@ -137,7 +136,6 @@ class PathFolder:
         return PathFolder(self.path / name, rename=self._rename)
 
     def make(self, name: str) -> bool:
-        """Make the folder ``name``."""
         return _made(lambda: (self.path / name).mkdir(mode=0o700))
 
     def identity(self) -> tuple[int, int]:
@@ -155,15 +153,12 @@ class PathFolder:
         return retry_while_in_use(look)  # one that is just being removed is in use, and then gone
 
     def look(self, name: str) -> os.stat_result:
-        """Return what ``name`` itself is."""
         return retry_while_in_use(lambda: os.lstat(self.path / name))
 
     def open(self, name: str) -> int:
-        """Open a file for reading."""
         return retry_while_in_use(lambda: os.open(self.path / name, os.O_RDONLY | _BINARY | _NOFOLLOW | _NONBLOCK))
 
     def create(self, name: str) -> int:
-        """Create a file for writing."""
         return os.open(self.path / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
 
     def publish(self, temporary: str, name: str) -> None:
@@ -179,7 +174,6 @@ class PathFolder:
         retry_while_in_use((self.path / name).unlink)
 
     def remove_folder(self, name: str) -> None:
-        """Remove an empty folder."""
         (self.path / name).rmdir()
 
     def sync(self) -> None:

@@ -63,7 +63,7 @@ def identity(config: CloudConfig) -> tuple[dict[str, Any], Provider | None]:
         return {"skip_signature": True}, None
     if config.credentials is not None:
         # Not as configuration: obstore would add a session token of the environment to a key that is not its own.
-        return {"skip_signature": False}, _Fixed(config.credentials)
+        return {"skip_signature": False}, _fixed(config.credentials)
     profile = config.profile
     if profile is None and (os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("AWS_SKIP_SIGNATURE")):
         return {}, None
@@ -72,31 +72,25 @@ def identity(config: CloudConfig) -> tuple[dict[str, Any], Provider | None]:
     return {}, _from_botocore(profile)
 
 
-class _Fixed:
-    """The caller's own key pair, for ever."""
+def _fixed(pair: Credentials) -> Provider:
+    """Give the caller's own key pair, for ever."""
+    return lambda: {
+        "access_key_id": pair.key,
+        "secret_access_key": pair.secret,
+        "token": pair.token,
+        "expires_at": None,
+    }
 
-    def __init__(self, pair: Credentials) -> None:
-        self._pair = pair
 
-    def __call__(self) -> Mapping[str, Any]:
-        pair = self._pair
-        return {"access_key_id": pair.key, "secret_access_key": pair.secret, "token": pair.token, "expires_at": None}
+def _renewed(found: Any) -> Provider:
+    """Give credentials that botocore found, and renews where they are temporary."""
 
+    def now() -> Mapping[str, Any]:
+        frozen = found.get_frozen_credentials()
+        pair = Credentials(frozen.access_key, frozen.secret_key, frozen.token)
+        return {**_fixed(pair)(), "expires_at": datetime.now(UTC) + _RENEW_AFTER}
 
-class _Chain:
-    """Credentials that botocore found, and renews where they are temporary."""
-
-    def __init__(self, found: Any) -> None:
-        self._found = found
-
-    def __call__(self) -> Mapping[str, Any]:
-        frozen = self._found.get_frozen_credentials()
-        return {
-            "access_key_id": frozen.access_key,
-            "secret_access_key": frozen.secret_key,
-            "token": frozen.token,
-            "expires_at": datetime.now(UTC) + _RENEW_AFTER,
-        }
+    return now
 
 
 def _from_botocore(profile: str | None) -> Provider:
@@ -114,7 +108,7 @@ def _from_botocore(profile: str | None) -> Provider:
         failure = str(error)
     else:
         if credentials is not None:
-            return _Chain(credentials)
+            return _renewed(credentials)
         if profile is None:
             raise AccessDenied(
                 "no AWS credentials were found: give key and secret, a profile, or anon=True, or set AWS_ACCESS_KEY_ID "

@@ -186,13 +186,12 @@ class ObstoreBackend(Backend):
 
     @_or_by_s3fs
     def list(self, prefix: str) -> Iterator[Entry]:
-        """Yield every object below ``prefix``, in key order."""
         whole, cut = self._path(prefix), len(self._path(""))
 
         def once(_: Any, client: Any) -> Iterable[Entry]:
             found = [
                 Entry(held["path"][cut:], held["size"], held["last_modified"])
-                for held in listing.list_objects(client, whole, timeout=self._timeout)
+                for held in listing.finished(listing.objects(client, whole, self._timeout))
                 if held["path"].startswith(whole)
             ]
             # What some consoles put for a folder ("a/") arrives as an empty object "a" beside those that are in it.
@@ -205,12 +204,11 @@ class ObstoreBackend(Backend):
 
     @_or_by_s3fs
     def children(self, prefix: str) -> Iterator[str]:
-        """Yield the names directly below ``prefix``, in order."""
         whole = self._path(prefix)
         cut = len(whole)
 
         def once(_: Any, client: Any) -> Iterable[str]:
-            found = listing.level(client, whole, timeout=self._timeout)
+            found = listing.finished(listing.level(client, whole, self._timeout))
             folders = {f"{name[cut:]}/" for name in found["common_prefixes"] if name.startswith(whole)}
             return sorted(folders | {held["path"][cut:] for held in found["objects"] if held["path"].startswith(whole)})
 
@@ -218,7 +216,6 @@ class ObstoreBackend(Backend):
 
     @_or_by_s3fs
     def delete(self, key: str) -> None:
-        """Remove exactly this object."""
         with contextlib.suppress(ObjectNotFound):  # what is not there needs no removing
             self._clients.call(
                 "control",
@@ -242,7 +239,6 @@ class ObstoreBackend(Backend):
         return self._through_s3fs().unfinished() if self._has_s3fs else iter(())
 
     def discard(self, upload: Unfinished) -> None:
-        """Abort exactly this multipart upload."""
         self._through_s3fs().discard(upload)
 
     def traits(self, *, probes: bool) -> Iterator[Trait]:

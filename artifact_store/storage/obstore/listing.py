@@ -22,26 +22,13 @@ _LEVEL = 10
 """And a level of a listing, of which obstore shows no single page, so many times."""
 
 
-def list_objects(client: Any, prefix: str, *, timeout: float) -> list[Any]:
+async def objects(client: Any, prefix: str, timeout: float) -> list[Any]:  # noqa: ASYNC109 -- that of a request
     """Return what obstore tells of every object below ``prefix``.
 
     Raises:
         DeadlineExceeded: nothing came for some times ``timeout``.
         Corrupt: the server tells the same again and again.
     """
-    return _run(_objects(client, prefix, timeout * _REPEATED))
-
-
-def level(client: Any, prefix: str, *, timeout: float) -> Any:
-    """Return the objects and the common prefixes directly below ``prefix``.
-
-    Raises:
-        DeadlineExceeded: it did not end within some times ``timeout``.
-    """
-    return _run(_level(client, prefix, timeout * _LEVEL))
-
-
-async def _objects(client: Any, prefix: str, seconds: float) -> list[Any]:
     import obstore
 
     found: list[Any] = []
@@ -49,12 +36,12 @@ async def _objects(client: Any, prefix: str, seconds: float) -> list[Any]:
     pages = aiter(obstore.list(client, prefix or None, chunk_size=_PAGE))
     while True:
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(timeout * _REPEATED):
                 page = await anext(pages)
         except StopAsyncIteration:
             return found
         except TimeoutError as error:
-            raise _endless(prefix, seconds) from error
+            raise _endless(prefix, timeout * _REPEATED) from error
         new = [held for held in page if held["path"] not in seen]
         if page and not new:
             raise Corrupt(f"the listing of {prefix!r} repeats: the server does not advance")
@@ -62,21 +49,26 @@ async def _objects(client: Any, prefix: str, seconds: float) -> list[Any]:
         found += new
 
 
-async def _level(client: Any, prefix: str, seconds: float) -> Any:
+async def level(client: Any, prefix: str, timeout: float) -> Any:  # noqa: ASYNC109 -- that of a request
+    """Return the objects and the common prefixes directly below ``prefix``.
+
+    Raises:
+        DeadlineExceeded: it did not end within some times ``timeout``.
+    """
     import obstore
 
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(timeout * _LEVEL):
             return await obstore.list_with_delimiter_async(client, prefix or None)
     except TimeoutError as error:
-        raise _endless(prefix, seconds) from error
+        raise _endless(prefix, timeout * _LEVEL) from error
 
 
 def _endless(prefix: str, seconds: float) -> DeadlineExceeded:
     return DeadlineExceeded(f"the listing of {prefix!r} did not end within {seconds:g} seconds, and was cancelled")
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
+def finished(work: Coroutine[Any, Any, T]) -> T:
     """Wait for ``work`` on a loop of its own; in another thread where this one has a loop, as in a notebook."""
     try:
         asyncio.get_running_loop()

@@ -18,27 +18,13 @@ from artifact_store.storage.options import AZURE, GCS, S3, StorageOptions, Store
 T = TypeVar("T")
 
 _S3FS_ONLY = {
-    "asynchronous",
-    "cache_regions",
-    "default_block_size",
-    "default_cache_type",
-    "default_fill_cache",
-    "fixed_upload_size",
-    "loop",
-    "max_concurrency",
-    "max_paths",
-    "listings_expiry_time",
-    "session",
-    "use_listings_cache",
+    *("asynchronous", "cache_regions", "default_block_size", "default_cache_type", "default_fill_cache", "loop"),
+    *("fixed_upload_size", "listings_expiry_time", "max_concurrency", "max_paths", "session", "use_listings_cache"),
     "version_aware",
 }
-_AS_WE_DO = {
-    "asynchronous": False,
-    "cache_regions": False,
-    "skip_instance_cache": True,
-    "use_listings_cache": False,
-    "version_aware": False,
-}
+_AS_WE_DO = {"skip_instance_cache": True} | dict.fromkeys(
+    ("asynchronous", "cache_regions", "use_listings_cache", "version_aware"), False
+)
 _LONGEST = 1e9
 """Seconds: more than any wait, and a number that Rust's counters hold in milliseconds."""
 _SSE = {"ServerSideEncryption": "server_side_encryption", "SSEKMSKeyId": "sse_kms_key_id"}
@@ -133,7 +119,7 @@ class _Left:
         """Take an option of which only these values can be honoured here."""
         self._known.add(name)
         value = self._given.get(name)
-        if any(value is one or (type(value) is type(one) and value == one) for one in allowed):
+        if any(type(value) is type(one) and value == one for one in allowed):
             self._given.pop(name, None)
 
     def has(self, name: str, kind: type[object]) -> bool:
@@ -286,12 +272,8 @@ def _gcs(url: StoreURL, left: _Left) -> CloudConfig:
     return CloudConfig(url.scheme, endpoint, config, anonymous=anonymous)
 
 
-_AZURE_NAMES = {
-    "account_key": "account_key",
-    "sas_token": "sas_key",
-    "tenant_id": "tenant_id",
-    "client_id": "client_id",
-    "client_secret": "client_secret",
+_AZURE_NAMES = {"sas_token": "sas_key"} | {
+    name: name for name in ("account_key", "tenant_id", "client_id", "client_secret")
 }
 _CONNECTION = {
     "AccountName": "account_name",

@@ -19,18 +19,15 @@ class _Abandoned(Exception):
     """The source has failed: obstore passes this on and aborts the upload."""
 
 
-class _Feed:
+class _Feed(Iterator[bytes]):
     """What the upload reads: pieces, then the end, or that it was cancelled."""
 
     def __init__(self) -> None:
         self._pieces: queue.Queue[bytes | None] = queue.Queue(_AHEAD)
-        self._abandoned = threading.Event()
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
+        self.abandoned = threading.Event()
 
     def __next__(self) -> bytes:
-        while not self._abandoned.is_set():
+        while not self.abandoned.is_set():
             try:
                 piece = self._pieces.get(timeout=_LOOK_UP)
             except queue.Empty:
@@ -49,10 +46,6 @@ class _Feed:
                 continue
             return True
         return False
-
-    def abandon(self) -> None:
-        """Let the upload fail at its next look."""
-        self._abandoned.set()
 
 
 def feed(chunks: Iterable[bytes], send: Callable[[Iterator[bytes]], object]) -> None:
@@ -78,7 +71,7 @@ def feed(chunks: Iterable[bytes], send: Callable[[Iterator[bytes]], object]) -> 
         source.hand_over(None, to=thread)
         _wait(thread)
     except BaseException:
-        source.abandon()
+        source.abandoned.set()  # the upload fails at its next look
         _wait(thread)
         raise
     if failure:

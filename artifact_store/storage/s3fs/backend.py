@@ -154,7 +154,6 @@ class S3fsBackend(Backend):
             upload.complete(_condition(when))
 
     def list(self, prefix: str) -> Iterator[Entry]:
-        """Yield every object below ``prefix``, in key order."""
         start = len(self._prefix)
         found = [
             Entry(held["Key"][start:], held["Size"], held["LastModified"])
@@ -166,7 +165,6 @@ class S3fsBackend(Backend):
         yield from sorted(found, key=lambda entry: entry.key)
 
     def children(self, prefix: str) -> Iterator[str]:
-        """Yield the names directly below ``prefix``, in order."""
         whole = self._prefix + prefix
         names: set[str] = set()
         for page in self._pages(prefix, Delimiter="/"):
@@ -175,7 +173,6 @@ class S3fsBackend(Backend):
         yield from sorted(name[len(whole) :] for name in names if name.startswith(whole) and name != whole)
 
     def delete(self, key: str) -> None:
-        """Remove exactly this object."""
         with suppress(ObjectNotFound):  # what is not there needs no removing
             self._calls.ask("delete_object", Attempt("delete", key, self.url), **self._at(key))
 
@@ -189,7 +186,6 @@ class S3fsBackend(Backend):
                     yield Unfinished(held["Key"][start:], held["UploadId"], 0, held["Initiated"])
 
     def discard(self, upload: Unfinished) -> None:
-        """Abort exactly this multipart upload."""
         attempt, place = Attempt("abort the upload of", upload.key, self.url), self._at(upload.key)
         with suppress(ObjectNotFound):  # another process removed it
             self._calls.ask("abort_multipart_upload", attempt, **place, UploadId=upload.upload)
@@ -208,7 +204,6 @@ class S3fsBackend(Backend):
         return None if told is None else parsedate_to_datetime(told)
 
     def close(self) -> None:
-        """Close the connections of this process."""
         self._calls.close()
 
     def _put(self, key: str, body: Body, when: Precondition) -> Version:
