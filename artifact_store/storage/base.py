@@ -130,6 +130,9 @@ class Backend(abc.ABC):
     create_limit: int | None = None
     """Largest object in bytes that ``put_file`` can create with ``IfAbsent``; ``None``: any."""
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
+
     @abc.abstractmethod
     def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
         """Return the object, or ``None`` if it still is the version ``unless``.

@@ -15,16 +15,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 
-from artifact_store.errors import (
-    ArtifactStoreError,
-    ContainerNotFound,
-    LockHeld,
-    ObjectNotFound,
-    OutcomeUnknown,
-    PreconditionFailed,
-    StorageFull,
-    Unavailable,
-)
+from artifact_store import errors
 from artifact_store.storage.base import Backend, Blob, IfAbsent, IfVersion, Version
 from artifact_store.storage.retry import RetryPolicy
 
@@ -60,11 +51,11 @@ def settle(
         OutcomeUnknown: neither could be established in time. Nothing was cleaned up.
         ArtifactStoreError: the storage refused the write for good, and no earlier attempt can have landed.
     """
-    doubt: ArtifactStoreError | None = None
+    doubt: errors.ArtifactStoreError | None = None
     for _ in patience.tries():
         try:
             send()
-        except ArtifactStoreError as error:
+        except errors.ArtifactStoreError as error:
             if not _leaves_doubt(error):
                 if doubt is None:
                     raise
@@ -74,10 +65,10 @@ def settle(
             return Outcome.WON
         try:
             seen = look()
-        except Unavailable as error:
+        except errors.Unavailable as error:
             doubt = error
             continue
-        except ArtifactStoreError as error:  # it cannot be read or understood, so the outcome is unknown
+        except errors.ArtifactStoreError as error:  # it cannot be read or understood, so the outcome is unknown
             raise _unknown(key, write_id) from error
         if seen is not Observed.UNCHANGED:
             return Outcome.WON if seen is Observed.OURS else Outcome.LOST
@@ -127,20 +118,22 @@ def read_or_none(backend: Backend, key: str, *, limit: int) -> Blob | None:
     """
     try:
         return backend.read(key, limit=limit)
-    except ObjectNotFound:
+    except errors.ObjectNotFound:
         return None
-    except ContainerNotFound:
+    except errors.ContainerNotFound:
         if backend.makes_root:
             return None
         raise
 
 
-def _leaves_doubt(error: ArtifactStoreError) -> bool:
-    return isinstance(error, PreconditionFailed | Unavailable) and not isinstance(error, StorageFull | LockHeld)
+def _leaves_doubt(error: errors.ArtifactStoreError) -> bool:
+    return isinstance(error, errors.PreconditionFailed | errors.Unavailable) and not isinstance(
+        error, errors.StorageFull | errors.LockHeld
+    )
 
 
-def _unknown(key: str, write_id: str | None) -> OutcomeUnknown:
-    return OutcomeUnknown(
+def _unknown(key: str, write_id: str | None) -> errors.OutcomeUnknown:
+    return errors.OutcomeUnknown(
         f"the write of {key!r} may have landed, and it could not be read back in time; nothing was cleaned up. "
         "Look at it again later: repeating the same save or promote is safe, a repeated rollback goes further back",
         key=key,

@@ -180,27 +180,24 @@ def upload(
     """
 
     def one(file: Outgoing, stop: threading.Event) -> FileEntry:
-        return _Upload(backend, file, to, stop, patience, report).run()
+        size = file.source.stat().st_size
+        return _Upload(backend, file, to, stop, until(stop, patience), report, size).run()
 
     return workers.every(one, files, large=lambda file: file.source.stat().st_size > LARGE)
 
 
+@dataclass(slots=True)
 class _Upload:
     """One file on its way up."""
 
-    def __init__(
-        self,
-        backend: Backend,
-        file: Outgoing,
-        to: Destination,
-        stop: threading.Event,
-        patience: RetryPolicy,
-        report: Report | None,
-    ) -> None:
-        self.backend, self.file, self.to, self.stop = backend, file, to, stop
-        self.patience, self.report = until(stop, patience), report
-        self.size = file.source.stat().st_size
-        self.digest: Digest | None = None
+    backend: Backend
+    file: Outgoing
+    to: Destination
+    stop: threading.Event
+    patience: RetryPolicy
+    report: Report | None
+    size: int
+    digest: Digest | None = None
 
     def run(self) -> FileEntry:
         limit = self.backend.create_limit

@@ -20,14 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from artifact_store.errors import (
-    ArtifactStoreError,
-    ConditionsUnsupported,
-    ContainerNotFound,
-    Corrupt,
-    DeadlineExceeded,
-    InvalidOption,
-)
+from artifact_store import errors
 from artifact_store.storage.base import (
     Always,
     Backend,
@@ -78,7 +71,7 @@ def open_filesystem(
     given = StorageOptions.of(options)
     if filesystem is not None:
         if given.given:
-            raise InvalidOption("give storage options or a ready filesystem, not both: it was made with its own")
+            raise errors.InvalidOption("give storage options or a ready filesystem, not both: it was made with its own")
         recipe = Recipe.from_instance(filesystem, anew=_is_s3(type(filesystem)))
     else:
         recipe = Recipe.from_protocol(place.scheme, given.given)
@@ -140,7 +133,7 @@ class FsspecBackend(Backend):
         """Return the object, or ``None`` if its bytes still are those of the version ``unless``."""
         data = self._call("read", key, partial(self._bytes, key=key, start=0, stop=limit + 1))
         if len(data) > limit:
-            raise Corrupt(f"{key!r} in {self.url} holds more than {limit} bytes", key=key)
+            raise errors.Corrupt(f"{key!r} in {self.url} holds more than {limit} bytes", key=key)
         version = version_of(data)
         return None if version == unless else Blob(data, version)
 
@@ -237,7 +230,7 @@ class FsspecBackend(Backend):
                 found: Iterable[Mapping[str, Any]] = fs.ls(path, detail=True)
             except (FileNotFoundError, NotADirectoryError):
                 if self._bucketed and not fs.exists(self._bucket):
-                    raise ContainerNotFound(f"{self.url}: {self._bucket!r} does not exist") from None
+                    raise errors.ContainerNotFound(f"{self.url}: {self._bucket!r} does not exist") from None
                 return []
             return found
 
@@ -277,7 +270,9 @@ class FsspecBackend(Backend):
                 send(fs, path)
             except FileNotFoundError:
                 if self._bucketed:  # making the folder would mean making the bucket
-                    raise ContainerNotFound(f"{self.url}: cannot write {key!r}: {self._bucket!r} is missing") from None
+                    raise errors.ContainerNotFound(
+                        f"{self.url}: cannot write {key!r}: {self._bucket!r} is missing"
+                    ) from None
                 fs.makedirs(fs._parent(path), exist_ok=True)  # noqa: SLF001 -- the filesystem's own idea of a parent
                 send(fs, path)
 
@@ -290,7 +285,7 @@ class FsspecBackend(Backend):
             if self._instant:  # no server is asked, so a thread for the sake of a deadline would be waste
                 return self._alone(work)
             return _within(seconds or self._timeout, lambda: self._alone(work), attempt)
-        except ArtifactStoreError:
+        except errors.ArtifactStoreError:
             raise
         except Exception as error:  # noqa: BLE001 -- the filesystems of this world share no base class of errors
             failure = translate_fsspec_error(error, attempt, self._secrets)
@@ -307,7 +302,9 @@ class FsspecBackend(Backend):
 
     def _refuse_conditions(self, key: str, when: Precondition) -> None:
         if not isinstance(when, Always):
-            raise ConditionsUnsupported(f"{self.url}: cannot write {key!r} conditionally: {self.capabilities.reason}")
+            raise errors.ConditionsUnsupported(
+                f"{self.url}: cannot write {key!r} conditionally: {self.capabilities.reason}"
+            )
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}"
@@ -333,7 +330,7 @@ def _within(seconds: float, work: Callable[[], T], attempt: Attempt) -> T:
         wait_for([future], timeout=min(left, _LOOK_UP))
         left -= _LOOK_UP
     if not future.done():
-        raise DeadlineExceeded(
+        raise errors.DeadlineExceeded(
             f"{attempt}: no answer for {seconds:g} seconds; try again later, or give a longer timeout"
         )
     return future.result()

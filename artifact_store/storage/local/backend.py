@@ -18,15 +18,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from artifact_store.errors import (
-    ArtifactStoreError,
-    ConditionsUnsupported,
-    ContainerNotFound,
-    Corrupt,
-    InvalidName,
-    ObjectNotFound,
-    PreconditionFailed,
-)
+from artifact_store import errors
 from artifact_store.storage.base import (
     Backend,
     Blob,
@@ -77,9 +69,6 @@ class LocalBackend(Backend):
         self._locks_hold: bool | None = None
         self._new_files = NewFiles(self._root)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.url!r})"
-
     def __reduce__(self) -> tuple[object, ...]:
         """Travel as the path alone."""
         return partial(type(self), timeout=self.timeout, absolute=self._root), (Path(self.url),)
@@ -99,7 +88,7 @@ class LocalBackend(Backend):
             data = _read(descriptor, limit + 1) if size <= limit else b""
         if size > limit or len(data) > limit:
             held = max(size, len(data))
-            raise Corrupt(f"{path} holds {held} bytes, more than the {limit} that it may hold", key=key)
+            raise errors.Corrupt(f"{path} holds {held} bytes, more than the {limit} that it may hold", key=key)
         version = version_of(data)
         return None if version == unless else Blob(data, version)
 
@@ -170,7 +159,7 @@ class LocalBackend(Backend):
         """Remove exactly this file, and the folders that it leaves empty."""
         parts = _parts(key)
         path = self._root.joinpath(*parts)
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError, ContainerNotFound):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, errors.ContainerNotFound):
             with translated(path, absence=True), self._folder(()):
                 pass  # without a root there is nothing to remove or to lock
             with self._locked(key), translated(path, absence=True):
@@ -192,10 +181,10 @@ class LocalBackend(Backend):
         """Remove exactly this temporary file, and the folders that it leaves empty."""
         *parts, name = upload.key.split("/")
         if name != upload.upload or not name.startswith(TEMPORARY):
-            raise InvalidName("unfinished file", upload.key, f"they begin with {TEMPORARY!r}")
+            raise errors.InvalidName("unfinished file", upload.key, f"they begin with {TEMPORARY!r}")
         path, folders = self._root.joinpath(*parts, name), _parts("/".join(parts)) if parts else ()
         # what is gone needs no removing
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError, ContainerNotFound):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, errors.ContainerNotFound):
             with translated(path, absence=True), self._folder(folders) as folder:
                 folder.remove(name)
             self._remove_empty(folders)
@@ -254,7 +243,7 @@ class LocalBackend(Backend):
         try:
             root = open_root(self._root)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise ContainerNotFound(
+            raise errors.ContainerNotFound(
                 f"{self._root} does not exist or is not a folder: save something first, or correct the path"
             ) from error
         with contextlib.closing(descend(root, parts, lambda folder, name: folder.enter(name))) as folder:
@@ -273,7 +262,7 @@ class LocalBackend(Backend):
                     refuse_anything_but_a_file(folder, parts[-1], key=key)
                     descriptor = folder.open(parts[-1])
             except (FileNotFoundError, NotADirectoryError) as error:
-                raise ObjectNotFound(key, f"nothing is stored at {key!r}: {path} does not exist") from error
+                raise errors.ObjectNotFound(key, f"nothing is stored at {key!r}: {path} does not exist") from error
             opened.callback(close_quietly, descriptor)
             with translated(path):
                 found = os.fstat(descriptor)
@@ -282,7 +271,7 @@ class LocalBackend(Backend):
 
     def _remove_empty(self, parts: Parts) -> None:
         # Best effort: it stops at the first folder that is not empty, or that another process removed or uses.
-        with contextlib.suppress(OSError, ArtifactStoreError):
+        with contextlib.suppress(OSError, errors.ArtifactStoreError):
             for end in range(len(parts), 0, -1):
                 with self._folder(parts[: end - 1]) as folder:
                     folder.remove_folder(parts[end - 1])
@@ -309,7 +298,7 @@ class LocalBackend(Backend):
 
     def _require(self, promised: bool) -> None:  # noqa: FBT001 -- one of the capabilities, named at the call
         if not promised:
-            raise ConditionsUnsupported(
+            raise errors.ConditionsUnsupported(
                 f"conditional writes to {self._root} are not possible: {self.capabilities.reason}"
             )
 
@@ -319,10 +308,10 @@ class LocalBackend(Backend):
                 actual = hashlib.sha256()
                 while piece := os.read(descriptor, _PIECE):
                     actual.update(piece)
-        except ObjectNotFound as missing:
-            raise PreconditionFailed(key, f"{key!r} was to be replaced, and is not there") from missing
+        except errors.ObjectNotFound as missing:
+            raise errors.PreconditionFailed(key, f"{key!r} was to be replaced, and is not there") from missing
         if actual.hexdigest() != version:
-            raise PreconditionFailed(key, f"{key!r} is not the version any more that was to be replaced")
+            raise errors.PreconditionFailed(key, f"{key!r} is not the version any more that was to be replaced")
 
 
 # ---------------------------------------------------------------- keys, bytes, promises, errors
@@ -333,13 +322,13 @@ def _parts(key: str) -> Parts:
     parts = tuple(key.split("/"))
     for part in parts:
         if part in {"", ".", ".."}:
-            raise InvalidName("key", key, "it has an empty segment, '.' or '..'")
+            raise errors.InvalidName("key", key, "it has an empty segment, '.' or '..'")
         if any(sign in part for sign in "\\:\0"):
-            raise InvalidName("key", key, "a backslash, colon or NUL means something to an operating system")
+            raise errors.InvalidName("key", key, "a backslash, colon or NUL means something to an operating system")
         if part.startswith(TEMPORARY):
-            raise InvalidName("key", key, f"{TEMPORARY!r} begins the names of unfinished files")
+            raise errors.InvalidName("key", key, f"{TEMPORARY!r} begins the names of unfinished files")
     if parts[0] == locks.FOLDER:
-        raise InvalidName("key", key, f"{locks.FOLDER!r} holds the locks")
+        raise errors.InvalidName("key", key, f"{locks.FOLDER!r} holds the locks")
     return parts
 
 
@@ -347,7 +336,7 @@ def _prefix(prefix: str) -> Parts:
     if not prefix:
         return ()
     if not prefix.endswith("/"):
-        raise InvalidName("prefix", prefix, "it is neither empty nor does it end in '/'")
+        raise errors.InvalidName("prefix", prefix, "it is neither empty nor does it end in '/'")
     return _parts(prefix[:-1])
 
 

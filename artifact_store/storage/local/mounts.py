@@ -40,7 +40,11 @@ def mount_of(path: str, mountinfo: str) -> Mount | None:
     best: Mount | None = None
     for line in mountinfo.splitlines():
         mount = _parse(line)
-        if mount is not None and _holds(mount.point, path) and (best is None or len(mount.point) >= len(best.point)):
+        if (
+            mount is not None
+            and PurePosixPath(path).is_relative_to(mount.point)
+            and (best is None or len(mount.point) >= len(best.point))
+        ):
             best = mount
     return best
 
@@ -78,15 +82,7 @@ def _parse(line: str) -> Mount | None:
     fields, rest = left.split(" "), right.split(" ")
     if not dash or len(fields) < 5 or len(rest) < 2:  # noqa: PLR2004 -- the numbers of fields in proc(5)
         return None
-    return Mount(_unescape(fields[4]), rest[0])
-
-
-def _unescape(text: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), text)
-
-
-def _holds(point: str, path: str) -> bool:
-    return PurePosixPath(path).is_relative_to(point)
+    return Mount(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[4]), rest[0])
 
 
 def _nearest_existing(path: str) -> str:

@@ -20,15 +20,7 @@ from importlib.util import find_spec
 from time import monotonic
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from artifact_store.errors import (
-    ConditionsUnsupported,
-    Corrupt,
-    EngineUnavailable,
-    ObjectNotFound,
-    PreconditionFailed,
-    Unreachable,
-    Unsupported,
-)
+from artifact_store import errors
 from artifact_store.storage.base import (
     Always,
     Backend,
@@ -108,9 +100,6 @@ class ObstoreBackend(Backend):
         """The address of the server, without credentials."""
         return self._clients.address()
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.url!r})"
-
     def __reduce__(self) -> tuple[object, ...]:
         """Travel as a description, without clients; refused where the options hold credentials."""
         return functools.partial(type(self), timeout=self._timeout), (self._place, self._options)
@@ -127,7 +116,7 @@ class ObstoreBackend(Backend):
                 return None
             size = answer.meta["size"]
             if size > limit:
-                raise Corrupt(f"{key!r} in {self.url} holds {size} bytes, more than {limit}", key=key)
+                raise errors.Corrupt(f"{key!r} in {self.url} holds {size} bytes, more than {limit}", key=key)
             return Blob(bytes(answer.bytes()), self._version(answer.meta, key))
 
         return self._clients.call("control", Attempt("read", key, self.url), once)
@@ -162,7 +151,7 @@ class ObstoreBackend(Backend):
         About 30 MiB are held for files of up to 50 GiB. After a failure the upload is aborted.
         """
         if size > self.create_limit and not isinstance(when, Always):
-            raise ConditionsUnsupported(
+            raise errors.ConditionsUnsupported(
                 f"{self.url}: cannot create {key!r} conditionally: obstore uploads files above "
                 f"{self.create_limit} bytes in parts, which it cannot do with a condition"
             )
@@ -216,7 +205,7 @@ class ObstoreBackend(Backend):
 
     @_or_by_s3fs
     def delete(self, key: str) -> None:
-        with contextlib.suppress(ObjectNotFound):  # what is not there needs no removing
+        with contextlib.suppress(errors.ObjectNotFound):  # what is not there needs no removing
             self._clients.call(
                 "control",
                 Attempt("delete", key, self.url),
@@ -232,7 +221,7 @@ class ObstoreBackend(Backend):
             Unsupported: on S3 without s3fs, and on Google Cloud; a rule of the bucket does it there.
         """
         if self._place.scheme == GCS or (self._place.scheme == S3 and not self._has_s3fs):
-            raise Unsupported(
+            raise errors.Unsupported(
                 f"{self.url}: obstore cannot list unfinished uploads. Give the bucket a lifecycle rule "
                 "AbortIncompleteMultipartUpload after 7 days, or install s3fs for stores on S3"
             )
@@ -289,7 +278,7 @@ class ObstoreBackend(Backend):
                 raise wrong_size(key, expected=size, actual=answer.meta["size"])
             pieces = list(answer.stream(min_chunk_size=_PIECE))
             if sum(map(len, pieces)) != stop - start:
-                raise Unreachable(f"{self.url}: the response with {key!r} was cut off; try again")
+                raise errors.Unreachable(f"{self.url}: the response with {key!r} was cut off; try again")
             return pieces, self._version(answer.meta, key)
 
         purpose: Purpose = "control" if stop - start <= _QUICK else "download"
@@ -297,10 +286,10 @@ class ObstoreBackend(Backend):
         for tries in range(_TRIES):
             try:
                 return self._clients.call(purpose, Attempt("read", key, self.url), once)
-            except Unreachable:
+            except errors.Unreachable:
                 if tries == _TRIES - 1 or monotonic() > deadline:
                     raise
-            except PreconditionFailed:
+            except errors.PreconditionFailed:
                 break
         raise replaced(key, self.url)
 
@@ -324,7 +313,7 @@ class ObstoreBackend(Backend):
     def _version(self, held: Mapping[str, Any], key: str) -> Version:
         etag = held["e_tag"]
         if not etag:
-            raise Unsupported(f"{self.url}: the server returned no ETag for {key!r}, so nothing can be compared")
+            raise errors.Unsupported(f"{self.url}: the server returned no ETag for {key!r}, so nothing can be compared")
         # Google's own condition is on the generation, which unlike its ETag is never used twice.
         return Version(f"{held['version']}\n{etag}" if self._place.scheme == GCS and held["version"] else etag)
 
@@ -339,13 +328,13 @@ class ObstoreBackend(Backend):
     def _substitute(self) -> Backend:
         advice = "start processes with the 'spawn' or 'forkserver' method, or choose engine='fsspec'"
         if self._place.scheme != S3:
-            raise EngineUnavailable(f"{self.url}: obstore does not work in a forked process; {advice}")
+            raise errors.EngineUnavailable(f"{self.url}: obstore does not work in a forked process; {advice}")
         from artifact_store.storage.fsspec.backend import open_filesystem
 
         try:
             return open_filesystem(self.url, dict(self._options.given), timeout=self._timeout)
-        except EngineUnavailable as missing:
-            raise EngineUnavailable(
+        except errors.EngineUnavailable as missing:
+            raise errors.EngineUnavailable(
                 f"{self.url}: obstore does not work in a forked process, and s3fs, which would take its place, is "
                 f"not installed; {advice}"
             ) from missing

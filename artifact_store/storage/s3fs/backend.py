@@ -19,14 +19,7 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 
-from artifact_store.errors import (
-    ConditionsUnsupported,
-    Corrupt,
-    InvalidOption,
-    ObjectNotFound,
-    PreconditionFailed,
-    Unsupported,
-)
+from artifact_store import errors
 from artifact_store.storage.base import (
     Always,
     Backend,
@@ -67,7 +60,7 @@ class S3fsBackend(Backend):
     def __init__(self, recipe: Recipe, root: str, *, url: str = "", timeout: float = 60.0) -> None:
         bucket, _, prefix = root.strip("/").partition("/")
         if not bucket:
-            raise InvalidOption(f"{root!r} names no bucket: write s3://bucket or s3://bucket/prefix")
+            raise errors.InvalidOption(f"{root!r} names no bucket: write s3://bucket or s3://bucket/prefix")
         given = recipe.options.given
         inner = _options_in(given, "client_kwargs")
         settings = client_settings(timeout, _options_in(given, "config_kwargs"))
@@ -86,9 +79,6 @@ class S3fsBackend(Backend):
         told = self._given_endpoint or _without_credentials(self._calls.address())
         return AWS if told.partition("://")[2].partition("/")[0].endswith(_AWS_HOSTS) else told
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.url!r})"
-
     def __reduce__(self) -> tuple[object, ...]:
         """Travel as a description, without a client and without credentials; see :class:`Recipe`."""
         root = f"{self._bucket}/{self._prefix}"
@@ -104,7 +94,7 @@ class S3fsBackend(Backend):
             size = length_of(answer, attempt)
             if size > limit:
                 answer["Body"].close()
-                raise Corrupt(f"{key!r} in {self.url} holds {size} bytes, more than {limit}", key=key)
+                raise errors.Corrupt(f"{key!r} in {self.url} holds {size} bytes, more than {limit}", key=key)
             pieces = await self._calls.drain(answer, size, pulse, attempt)
             return Blob(b"".join(pieces), _version(answer, attempt))
 
@@ -173,7 +163,7 @@ class S3fsBackend(Backend):
         yield from sorted(name[len(whole) :] for name in names if name.startswith(whole) and name != whole)
 
     def delete(self, key: str) -> None:
-        with suppress(ObjectNotFound):  # what is not there needs no removing
+        with suppress(errors.ObjectNotFound):  # what is not there needs no removing
             self._calls.ask("delete_object", Attempt("delete", key, self.url), **self._at(key))
 
     def unfinished(self) -> Iterator[Unfinished]:
@@ -187,7 +177,7 @@ class S3fsBackend(Backend):
 
     def discard(self, upload: Unfinished) -> None:
         attempt, place = Attempt("abort the upload of", upload.key, self.url), self._at(upload.key)
-        with suppress(ObjectNotFound):  # another process removed it
+        with suppress(errors.ObjectNotFound):  # another process removed it
             self._calls.ask("abort_multipart_upload", attempt, **place, UploadId=upload.upload)
 
     def traits(self, *, probes: bool) -> Iterator[Trait]:
@@ -267,7 +257,7 @@ class _Ranges:
             found = length_of(answer, self._attempt)
             answer["Body"].close()
             if not total and found == self._size:
-                raise Unsupported(f"{self._backend.url}: the server answers a range with the whole object")
+                raise errors.Unsupported(f"{self._backend.url}: the server answers a range with the whole object")
             raise wrong_size(self._key, expected=self._size, actual=int(total) if total.isdecimal() else found)
         return answer, _version(answer, self._attempt)
 
@@ -280,7 +270,7 @@ class _Ranges:
 
         try:
             return await self._calls.repeated(once)
-        except PreconditionFailed:
+        except errors.PreconditionFailed:
             pass
         raise replaced(self._key, self._backend.url)
 
@@ -299,7 +289,7 @@ def _options_in(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     if found is None:
         return {}
     if not isinstance(found, Mapping):
-        raise InvalidOption(f"the storage option {name} is a dict, not a {type(found).__name__}")
+        raise errors.InvalidOption(f"the storage option {name} is a dict, not a {type(found).__name__}")
     return found
 
 
@@ -321,5 +311,5 @@ def _condition(when: Precondition) -> dict[str, str]:
 def _version(answer: Mapping[str, Any], attempt: Attempt) -> Version:
     etag = answer.get("ETag")
     if not etag:
-        raise ConditionsUnsupported(f"{attempt.url}: the server returned no ETag for {attempt.key!r}")
+        raise errors.ConditionsUnsupported(f"{attempt.url}: the server returned no ETag for {attempt.key!r}")
     return Version(etag)

@@ -217,21 +217,15 @@ class Calls:
         creator = getattr(filesystem, "_s3creator", None)
         if filesystem is None or creator is None:
             return
-
-        async def leave() -> None:
-            await creator.__aexit__(None, None, None)
-
-        future = asyncio.run_coroutine_threadsafe(leave(), filesystem.loop)
+        future = asyncio.run_coroutine_threadsafe(creator.__aexit__(None, None, None), filesystem.loop)
         concurrent.futures.wait([future], timeout=_CONNECT_WITHIN)
 
     async def _client(self, bucket: str | None) -> tuple[Any, Any]:
-        filesystem = self.recipe.get()
+        filesystem, failure = self.recipe.get(), ""
         try:
             await filesystem.set_session()
         except (TypeError, ValueError) as error:  # an unknown option, an invalid address
             failure = redact(str(error), self.secrets)
-        else:
-            failure = ""
         if failure:
             raise InvalidOption(f"{self.url}: the storage options do not make an S3 client: {failure}")
         client = await filesystem.get_s3(bucket)
