@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,7 +52,7 @@ def open_backend(
             raise InvalidOption(f"a ready filesystem is served by the engine 'fsspec', not by {engine!r}")
         return open_filesystem(url, options, filesystem=filesystem, timeout=timeout)
     place = parse_url(url)
-    return _BUILDERS[_engine_for(place, engine)](place, options, timeout)
+    return _build(_engine_for(place, engine), place, options, timeout)
 
 
 def _engine_for(place: StoreURL, engine: str) -> str:
@@ -70,19 +70,19 @@ def _engine_for(place: StoreURL, engine: str) -> str:
     return natural
 
 
-def _no_options(place: StoreURL, options: StorageOptions) -> None:
+def _build(engine: str, place: StoreURL, options: StorageOptions, timeout: float) -> Backend:
+    match engine:
+        case "fsspec":
+            return open_filesystem(place, options, timeout=timeout)
+        case "obstore":
+            return _obstore(place, options, timeout)
+        case "plug-in":
+            return _plug_in(place, options, timeout)
     if options.given:
-        raise InvalidOption(f"{place.text} takes no storage options; it was given {', '.join(sorted(options.given))}")
-
-
-def _local(place: StoreURL, options: StorageOptions, timeout: float) -> Backend:
-    _no_options(place, options)
-    return LocalBackend(Path(place.prefix), timeout=timeout)
-
-
-def _memory(place: StoreURL, options: StorageOptions, timeout: float) -> Backend:
-    del timeout  # nothing here waits
-    _no_options(place, options)
+        given = ", ".join(sorted(options.given))
+        raise InvalidOption(f"{place.text} takes no storage options; it was given {given}")
+    if engine == "local":
+        return LocalBackend(Path(place.prefix), timeout=timeout)
     return MemoryBackend("/".join(part for part in (place.container, place.prefix) if part))
 
 
@@ -94,10 +94,6 @@ def _obstore(place: StoreURL, options: StorageOptions, timeout: float) -> Backen
     return ObstoreBackend(place, options, timeout=timeout)
 
 
-def _fsspec(place: StoreURL, options: StorageOptions, timeout: float) -> Backend:
-    return open_filesystem(place, options, timeout=timeout)
-
-
 def _plug_in(place: StoreURL, options: StorageOptions, timeout: float) -> Backend:
     found = list(entry_points(group=GROUP, name=place.scheme))
     if len(found) > 1:
@@ -105,12 +101,3 @@ def _plug_in(place: StoreURL, options: StorageOptions, timeout: float) -> Backen
         raise InvalidOption(f"several installed backends claim {place.scheme}://: {names}; uninstall all but one")
     backend: Backend = found[0].load()(place, options, timeout)
     return backend
-
-
-_BUILDERS: Final[Mapping[str, Callable[[StoreURL, StorageOptions, float], Backend]]] = {
-    "local": _local,
-    "memory": _memory,
-    "obstore": _obstore,
-    "fsspec": _fsspec,
-    "plug-in": _plug_in,
-}

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from datetime import UTC, datetime
@@ -222,17 +222,16 @@ class FsspecBackend(Backend):
     def _folder(self, prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Yield what is directly in a folder: keys with their descriptions."""
 
-        def look(fs: Any) -> Iterable[Mapping[str, Any]]:
+        def look(fs: Any) -> Sequence[Mapping[str, Any]]:
             path = self._path(prefix).rstrip("/") or fs.root_marker
             fs.invalidate_cache(path)
             try:
                 # not find() or walk(): they take a folder that cannot be listed for an empty one
-                found: Iterable[Mapping[str, Any]] = fs.ls(path, detail=True)
+                return list(fs.ls(path, detail=True))
             except (FileNotFoundError, NotADirectoryError):
                 if self._bucketed and not fs.exists(self._bucket):
                     raise errors.ContainerNotFound(f"{self.url}: {self._bucket!r} does not exist") from None
                 return []
-            return found
 
         start = self._path(prefix).strip("/") + "/"
         for held in self._call("list", prefix, look):
@@ -244,7 +243,7 @@ class FsspecBackend(Backend):
     def _bytes(self, fs: Any, key: str, start: int, stop: int) -> bytes:
         path = self._path(key)
         try:
-            data: bytes = fs.cat_file(path, start=start, end=stop)
+            return bytes(fs.cat_file(path, start=start, end=stop))
         except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError):
             raise
         except Exception:
@@ -254,7 +253,6 @@ class FsspecBackend(Backend):
             if held["type"] != "file" or held["size"] > start:
                 raise
             return b""
-        return data
 
     def _describe(self, fs: Any, key: str) -> tuple[object, ...]:
         """Return what would be different for other bytes (not fsspec's ``ukey``, which has SFTP's access time)."""

@@ -74,12 +74,8 @@ def identity(config: CloudConfig) -> tuple[dict[str, Any], Provider | None]:
 
 def _fixed(pair: Credentials) -> Provider:
     """Give the caller's own key pair, for ever."""
-    return lambda: {
-        "access_key_id": pair.key,
-        "secret_access_key": pair.secret,
-        "token": pair.token,
-        "expires_at": None,
-    }
+    given = {"access_key_id": pair.key, "secret_access_key": pair.secret, "token": pair.token, "expires_at": None}
+    return lambda: given
 
 
 def _renewed(found: Any) -> Provider:

@@ -122,14 +122,9 @@ class _Left:
         if any(type(value) is type(one) and value == one for one in allowed):
             self._given.pop(name, None)
 
-    def has(self, name: str, kind: type[object]) -> bool:
-        """Tell whether this option is there and of this type."""
-        self._known.add(name)
-        return isinstance(self._given.get(name), kind)
-
-    def among(self, name: str, *values: object) -> bool:
-        """Tell whether this option has one of these values."""
-        return self._given.get(name) in values
+    def peek(self, name: str) -> object:
+        """Look at an option without taking it."""
+        return self._given.get(name)
 
     def done(self) -> None:
         """Refuse what is left."""
@@ -181,7 +176,7 @@ def _address(endpoint: str | None) -> str:
 def _s3(url: StoreURL, left: _Left) -> CloudConfig:
     inner, botocore = left.below("client_kwargs"), left.below("config_kwargs")
     endpoint = _address(_one("endpoint_url", left.text("endpoint_url"), inner.text("endpoint_url")))
-    credentials, profile, anonymous = _s3_identity(left, inner, botocore)
+    who = _s3_identity(left, inner, botocore)
     client, ca_bundle = _tls(inner)
     client |= _client(botocore, endpoint)
     config: dict[str, Any] = {"conditional_put": "etag", "disable_bulk_delete": True}
@@ -196,22 +191,13 @@ def _s3(url: StoreURL, left: _Left) -> CloudConfig:
         )
     extra = left.below("s3_additional_kwargs")
     config |= {ours: value for theirs, ours in _SSE.items() if (value := extra.text(theirs)) is not None}
-    if extra.among("ChecksumAlgorithm", "SHA256"):  # a bucket with Object Lock and a default retention demands one
+    if extra.peek("ChecksumAlgorithm") == "SHA256":  # a bucket with Object Lock and a default retention demands one
         config["checksum_algorithm"] = extra.text("ChecksumAlgorithm")
     style = botocore.below("s3").text("addressing_style")
     if style not in {None, "auto", "path", "virtual"}:
         raise InvalidOption("config_kwargs.s3.addressing_style is 'auto', 'path' or 'virtual'")
-    return CloudConfig(
-        url.scheme,
-        endpoint,
-        config,
-        client,
-        credentials,
-        profile,
-        anonymous,
-        None if style in {None, "auto"} else style == "path",
-        ca_bundle,
-    )
+    path_style = None if style in {None, "auto"} else style == "path"
+    return CloudConfig(url.scheme, endpoint, config, client, *who, path_style, ca_bundle)
 
 
 def _s3_identity(left: _Left, inner: _Left, botocore: _Left) -> tuple[Credentials | None, str | None, bool]:
@@ -230,7 +216,7 @@ def _s3_identity(left: _Left, inner: _Left, botocore: _Left) -> tuple[Credential
 
 def _tls(inner: _Left) -> tuple[dict[str, Any], str | None]:
     inner.only("verify", True)
-    verify = inner.take("verify", bool) if inner.has("verify", bool) else inner.text("verify")
+    verify = inner.take("verify", bool) if isinstance(inner.peek("verify"), bool) else inner.text("verify")
     inner.only("use_ssl", True)
     if verify is False:
         return {"allow_invalid_certificates": True}, None
@@ -238,17 +224,13 @@ def _tls(inner: _Left) -> tuple[dict[str, Any], str | None]:
 
 
 def _client(botocore: _Left, endpoint: str) -> dict[str, Any]:
-    client: dict[str, Any] = {}
-    for name in ("connect_timeout", "read_timeout"):
-        if (told := botocore.seconds(name)) is not None:
-            client[name] = told
-    if (agent := botocore.text("user_agent")) is not None:
-        client["user_agent"] = agent
-    proxies = botocore.below("proxies")
     scheme = endpoint.partition("://")[0] or "https"
-    if (proxy := proxies.text(scheme)) is not None:
-        client["proxy_url"] = proxy
-    return client
+    told = {
+        **{name: botocore.seconds(name) for name in ("connect_timeout", "read_timeout")},
+        "user_agent": botocore.text("user_agent"),
+        "proxy_url": botocore.below("proxies").text(scheme),
+    }
+    return {name: value for name, value in told.items() if value is not None}
 
 
 # ---------------------------------------------------------------- Google and Azure
@@ -260,9 +242,9 @@ def _gcs(url: StoreURL, left: _Left) -> CloudConfig:
     config: dict[str, Any] = {"base_url": endpoint} if endpoint else {}
     anonymous = left.take("anon", bool) or False
     left.only("token", "google_default")
-    if left.has("token", dict):
+    if isinstance(left.peek("token"), dict):
         config["service_account_key"] = json.dumps(left.take("token", dict))
-    elif left.has("token", str) and not left.among("token", "cloud", "cache", "browser"):
+    elif isinstance(method := left.peek("token"), str) and method not in {"cloud", "cache", "browser"}:
         token = left.text("token")
         anonymous = anonymous or token == "anon"  # noqa: S105 -- gcsfs's word for none at all
         if token != "anon":  # noqa: S105 -- as above
@@ -284,11 +266,8 @@ _CONNECTION = {
 
 
 def _azure(url: StoreURL, left: _Left) -> CloudConfig:
-    config: dict[str, Any] = {}
-    for theirs, ours in _AZURE_NAMES.items():
-        if (value := left.text(theirs)) is not None:
-            config[ours] = value
-    if left.has("credential", str) and (credential := left.text("credential")) is not None:
+    config: dict[str, Any] = {ours: value for theirs, ours in _AZURE_NAMES.items() if (value := left.text(theirs))}
+    if isinstance(left.peek("credential"), str) and (credential := left.text("credential")) is not None:
         config["sas_key" if "sig=" in credential else "account_key"] = credential
     for name, value in _connection(left.text("connection_string")).items():
         config[name] = _one(name, config.get(name), value)

@@ -130,23 +130,15 @@ class Calls:
         Sends nothing to it.
         """
         attempt = Attempt("read", "", self.url)
-
-        async def look() -> str:
-            client, _ = await self._client(None)
-            return str(client.meta.endpoint_url)
-
-        return self.run(self.translated(look, attempt), Pulse(), attempt)
+        client, _ = self.run(self.translated(partial(self._client, None), attempt), Pulse(), attempt)
+        return str(client.meta.endpoint_url)
 
     async def checksum(self, bucket: str, attempt: Attempt) -> str | None:
         """Return the algorithm of the checksum that goes with each upload, or ``None`` where none does."""
         if self._asked is not None:
             return self._asked
-
-        async def look() -> str | None:
-            client, _ = await self._client(bucket)
-            return _CHECKSUM if client.meta.config.request_checksum_calculation == "when_supported" else None
-
-        return await self.translated(look, attempt)
+        client, _ = await self.translated(partial(self._client, bucket), attempt)
+        return _CHECKSUM if client.meta.config.request_checksum_calculation == "when_supported" else None
 
     async def request(self, method: str, attempt: Attempt, **parameters: Any) -> Mapping[str, Any]:
         """Send one request, once. What goes wrong is translated."""
@@ -193,13 +185,8 @@ class Calls:
         body = answer["Body"]
         pieces: list[bytes] = []
         got = 0
-
-        async def read() -> bytes:
-            piece: bytes = await body.read(_PIECE)
-            return piece
-
         try:
-            while piece := await self.translated(read, attempt):
+            while piece := await self.translated(partial(body.read, _PIECE), attempt):
                 pulse.beat()
                 pieces.append(piece)
                 got += len(piece)

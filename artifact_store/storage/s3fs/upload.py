@@ -137,8 +137,7 @@ class Upload:
         self._algorithm = await self._calls.checksum(self._place["Bucket"], self._unconditional)
         wanted = {**self._place, **self._checksum}
         once = partial(self._calls.request, "create_multipart_upload", self._unconditional, **wanted)
-        upload_id: str = (await self._calls.repeated(once))["UploadId"]
-        return upload_id
+        return str((await self._calls.repeated(once))["UploadId"])
 
     async def _send(self, number: int, body: Body) -> dict[str, Any]:
         body.pulse = self._pulse
