@@ -87,8 +87,6 @@ class SingleWriter(Backend):
         self.inner.close()
 
     def _check(self, key: str, when: Precondition) -> None:
-        if isinstance(when, Always):
-            return
         if isinstance(when, IfVersion):
             try:
                 blob = self.inner.read(key, limit=_REREAD)
@@ -97,14 +95,13 @@ class SingleWriter(Backend):
             assert blob is not None
             if blob.version != when.version:
                 raise PreconditionFailed(key)
-            return
-        assert isinstance(when, IfAbsent)
-        folder, _, name = key.rpartition("/")
-        try:
-            found = name in self.inner.children(f"{folder}/" if folder else "")
-        except ContainerNotFound:
-            if not self.makes_root:
-                raise
-            found = False
-        if found:
-            raise PreconditionFailed(key)
+        elif isinstance(when, IfAbsent):
+            folder, _, name = key.rpartition("/")
+            try:
+                found = name in self.inner.children(f"{folder}/" if folder else "")
+            except ContainerNotFound:
+                if not self.makes_root:
+                    raise
+                found = False
+            if found:
+                raise PreconditionFailed(key)

@@ -349,11 +349,7 @@ def hash_pieces(pieces: Iterable[bytes]) -> Digest:
 
 
 def read_pieces(path: Path) -> Iterator[bytes]:
-    """Yield the bytes of a local file.
-
-    Raises:
-        InvalidInput: it cannot be read.
-    """
+    """Yield the bytes of a local file; ``InvalidInput`` if it cannot be read."""
     try:
         with path.open("rb") as source:
             while piece := source.read(PIECE):

@@ -36,11 +36,7 @@ class Recipe:
 
     @classmethod
     def from_protocol(cls, protocol: str, options: Mapping[str, Any]) -> Recipe:
-        """Find the class that serves ``protocol``.
-
-        Raises:
-            EngineUnavailable: fsspec knows no such protocol, or the package that serves it is not installed.
-        """
+        """Find the class that serves ``protocol``; ``EngineUnavailable`` if none is known, or installed."""
         from fsspec import get_filesystem_class
 
         try:

@@ -85,11 +85,7 @@ def _everything(root: Path) -> Iterator[tuple[Path, str, int]]:
 
 
 def make_private(root: Path) -> None:
-    """Remove the permissions of group and others from the folder and all in it.
-
-    Raises:
-        AccessDenied: some of it belongs to another user; the rest is private.
-    """
+    """Remove the permissions of group and others; ``AccessDenied`` names what is another user's, and stays."""
     failed = []
     for folder, name, at in _everything(root):
         try:
@@ -155,15 +151,10 @@ def _locks(root: Path) -> Iterator[Trait]:
             if locks.is_lock(name) and not stat.S_ISREG(seen.st_mode):
                 yield _no_lock(path, "is not a plain file: what it should lock cannot be written")
             elif not locks.is_lock(name) and time.time() - seen.st_mtime > _OLD:
-                yield _leftover(path)
+                message = f"{path} is not a lock: the leftover probe of a process that crashed, or a foreign file"
+                fix = partial(path.unlink, missing_ok=True) if name.startswith(TEMPORARY) else None
+                yield Trait("orphan-lock", "note", message, f"rm {shlex.quote(str(path))}", fix=fix)
 
 
 def _no_lock(path: Path, what: str) -> Trait:
     return Trait("broken-lock", "error", f"{path} {what}", "find out who put it there, and remove it")
-
-
-def _leftover(path: Path) -> Trait:
-    message = f"{path} is not a lock: the leftover probe of a process that crashed, or a foreign file"
-    ours = path.name.startswith(TEMPORARY)
-    fix = partial(path.unlink, missing_ok=True)
-    return Trait("orphan-lock", "note", message, f"rm {shlex.quote(str(path))}", fix=fix if ours else None)

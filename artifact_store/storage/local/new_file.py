@@ -168,12 +168,7 @@ class NewFiles:
 
 
 def refuse_anything_but_a_file(folder: Folder, name: str, *, key: str, found: os.stat_result | None = None) -> None:
-    """Look at ``name``, or at what was ``found`` there already.
-
-    Raises:
-        Corrupt: it is a symlink, a folder or a device.
-        FileNotFoundError: it is nothing.
-    """
+    """Raise ``Corrupt`` for a link, a folder or a device; ``found`` is what a look at ``name`` has told already."""
     found = folder.look(name) if found is None else found
     if not stat.S_ISREG(found.st_mode) or is_link(found):
         place = folder.path / name

@@ -38,11 +38,7 @@ class Whereabouts:
 
 
 def whereabouts(config: CloudConfig) -> Whereabouts:
-    """Return what the options, the environment and ``~/.aws/config`` say, in this order.
-
-    Raises:
-        InvalidOption: the file cannot be read.
-    """
+    """Return what options, environment and ``~/.aws/config`` (``InvalidOption`` if unreadable) say, in this order."""
     region = config.config.get("region") or _first(_REGIONS)
     endpoint = config.endpoint or _first(_ENDPOINTS)
     if not (region and endpoint):

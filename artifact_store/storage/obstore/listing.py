@@ -50,11 +50,7 @@ async def objects(client: Any, prefix: str, timeout: float) -> list[Any]:  # noq
 
 
 async def level(client: Any, prefix: str, timeout: float) -> Any:  # noqa: ASYNC109 -- that of a request
-    """Return the objects and the common prefixes directly below ``prefix``.
-
-    Raises:
-        DeadlineExceeded: it did not end within some times ``timeout``.
-    """
+    """Return objects and common prefixes directly below ``prefix``; ``DeadlineExceeded`` after some ``timeout``."""
     import obstore
 
     try:

@@ -60,11 +60,7 @@ class CloudConfig:
 
 
 def cloud_config(url: StoreURL, options: StorageOptions) -> CloudConfig:
-    """Translate ``options`` for the cloud of ``url``.
-
-    Raises:
-        InvalidOption: an option is unknown, means nothing here, or can only be honoured by another engine.
-    """
+    """Translate ``options`` for the cloud of ``url``; what is unknown, or another engine's, is ``InvalidOption``."""
     readers: dict[str, Callable[[StoreURL, _Left], CloudConfig]] = {S3: _s3, GCS: _gcs, AZURE: _azure}
     if url.scheme not in readers:
         raise InvalidOption(
@@ -155,11 +151,7 @@ def _one(name: str, *values: T | None) -> T | None:
 
 
 def _address(endpoint: str | None) -> str:
-    """Check the address of a server.
-
-    Raises:
-        InvalidOption: it is not http(s), or holds a credential, which is not repeated.
-    """
+    """Return the address of a server; one that is not http(s), or holds a credential, is not repeated."""
     if endpoint is None:
         return ""
     scheme, mark, rest = endpoint.partition("://")

@@ -11,11 +11,7 @@ from artifact_store.storage.http import Attempt
 
 
 def length_of(answer: Mapping[str, Any], attempt: Attempt) -> int:
-    """Return how long the body says that it is.
-
-    Raises:
-        Unreachable: it does not say, so a truncated one would not be noticed.
-    """
+    """Return the length of the body; ``Unreachable`` without one, since a truncated body would not be noticed."""
     length = answer.get("ContentLength")
     if not isinstance(length, int) or length < 0:
         body = answer.get("Body")

@@ -280,11 +280,7 @@ class _Ranges:
 
 
 def _options_in(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return the options within an option.
-
-    Raises:
-        InvalidOption: it holds something else, which is not repeated.
-    """
+    """Return the options within an option; anything else is ``InvalidOption``, and is not repeated."""
     found = given.get(name)
     if found is None:
         return {}

@@ -177,11 +177,7 @@ class Calls:
         return await call()
 
     async def drain(self, answer: Mapping[str, Any], size: int, pulse: Pulse, attempt: Attempt) -> list[bytes]:
-        """Read the ``size`` bytes of a body, in the pieces in which they arrived.
-
-        Raises:
-            Unreachable: the connection broke before the end.
-        """
+        """Read a body of ``size`` bytes, in the pieces in which they arrived; ``Unreachable`` if it breaks off."""
         body = answer["Body"]
         pieces: list[bytes] = []
         got = 0
@@ -240,11 +236,7 @@ def client_settings(timeout: float, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _asked_checksum(told: object) -> str | None:
-    """Return the algorithm that the caller wants, in the spelling of the API.
-
-    Raises:
-        InvalidOption: the algorithm does not exist.
-    """
+    """Return the algorithm that the caller wants, as the API spells it; ``InvalidOption`` if it does not exist."""
     if told is None:
         return None
     if not isinstance(told, str) or told.upper() not in _CHECKSUMS:
