@@ -48,11 +48,7 @@ _BY_NAME: tuple[tuple[type[ArtifactStoreError], str, str], ...] = (
         ),
     ),
     (Unsupported, "install what is missing, or leave out the option that needs it", "MissingDependencyException"),
-    (
-        Corrupt,
-        "the bytes that arrived are not those that the server holds",
-        "FlexibleChecksumError ChecksumError",
-    ),
+    (Corrupt, "the bytes that arrived are not those that the server holds", "FlexibleChecksumError ChecksumError"),
     (Unreachable, "no connection; check the address and the network", "ConnectTimeoutError"),
     (
         DeadlineExceeded,

@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import os
 import stat
+import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -84,8 +85,8 @@ class LocalBackend(Backend):
 
     def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
         """Open, read, close. Never held open, since Windows would then refuse to replace it."""
-        with self._file(key) as (descriptor, path, size), translated(path):
-            data = _read(descriptor, limit + 1) if size <= limit else b""
+        with self._file(key) as (descriptor, path, size):
+            data = b"".join(_pieces(descriptor, path, limit + 1)) if size <= limit else b""
         if size > limit or len(data) > limit:
             held = max(size, len(data))
             raise errors.Corrupt(f"{path} holds {held} bytes, more than the {limit} that it may hold", key=key)
@@ -97,18 +98,7 @@ class LocalBackend(Backend):
         with self._file(key) as (descriptor, path, found):
             if found != size:
                 raise wrong_size(key, expected=size, actual=found)
-            left = size
-            while left:
-                with translated(path):
-                    piece = os.read(descriptor, min(left, _PIECE))
-                if not piece:
-                    raise wrong_size(key, expected=size, actual=size - left)
-                left -= len(piece)
-                yield piece
-            with translated(path):
-                more = os.read(descriptor, 1)
-            if more:
-                raise wrong_size(key, expected=size, actual=size + 1, relation="at least ")
+            yield from exactly(_pieces(descriptor, path, size + 1), size=size, key=key)
 
     def local_path(self, key: str) -> Path | None:
         """Return the path of a plain file, or of a folder, that is reached without a symlink."""
@@ -304,9 +294,9 @@ class LocalBackend(Backend):
 
     def _expect(self, key: str, version: Version) -> None:
         try:
-            with self._file(key) as (descriptor, path, _size), translated(path):
+            with self._file(key) as (descriptor, path, _size):
                 actual = hashlib.sha256()
-                while piece := os.read(descriptor, _PIECE):
+                for piece in _pieces(descriptor, path, sys.maxsize):
                     actual.update(piece)
         except errors.ObjectNotFound as missing:
             raise errors.PreconditionFailed(key, f"{key!r} was to be replaced, and is not there") from missing
@@ -340,11 +330,15 @@ def _prefix(prefix: str) -> Parts:
     return _parts(prefix[:-1])
 
 
-def _read(descriptor: int, most: int) -> bytes:
-    data = bytearray()
-    while len(data) < most and (piece := os.read(descriptor, min(most - len(data), _PIECE))):
-        data += piece
-    return bytes(data)
+def _pieces(descriptor: int, path: Path, most: int) -> Iterator[bytes]:
+    """Yield what an open file holds, up to ``most`` bytes."""
+    while most:
+        with translated(path):
+            piece = os.read(descriptor, min(most, _PIECE))
+        if not piece:
+            return
+        most -= len(piece)
+        yield piece
 
 
 def _modified(found: os.stat_result) -> datetime:

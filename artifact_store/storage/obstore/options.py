@@ -151,7 +151,7 @@ def _one(name: str, *values: T | None) -> T | None:
 
 
 def _address(endpoint: str | None) -> str:
-    """Return the address of a server; one that is not http(s), or holds a credential, is not repeated."""
+    """Return the address of a server; one that is not http(s), or holds a credential, is refused unsaid."""
     if endpoint is None:
         return ""
     scheme, mark, rest = endpoint.partition("://")

@@ -33,18 +33,15 @@ def check_page(page: Mapping[str, Any], attempt: Attempt) -> None:
             f"{attempt.url}: the response to a listing of {attempt.key!r} is not a listing; is there a proxy, or "
             "another server, at this address?"
         )
-    for held in page.get("Contents", ()):
-        size, modified = held.get("Size"), held.get("LastModified")
-        if not isinstance(held.get("Key"), str) or not isinstance(size, int) or size < 0:
-            raise _odd(attempt)
-        if not isinstance(modified, datetime):
-            raise _odd(attempt)
-    if not all(isinstance(below.get("Prefix"), str) for below in page.get("CommonPrefixes", ())):
-        raise _odd(attempt)
+    folders = all(isinstance(below.get("Prefix"), str) for below in page.get("CommonPrefixes", ()))
+    if not folders or not all(map(_is_entry, page.get("Contents", ()))):
+        raise Corrupt(f"{attempt.url}: an entry in the listing of {attempt.key!r} lacks its name, size or time")
 
 
-def _odd(attempt: Attempt) -> Corrupt:
-    return Corrupt(f"{attempt.url}: an entry in the listing of {attempt.key!r} lacks its name, size or time")
+def _is_entry(held: Mapping[str, Any]) -> bool:
+    size = held.get("Size")
+    named = isinstance(held.get("Key"), str) and isinstance(held.get("LastModified"), datetime)
+    return named and isinstance(size, int) and size >= 0
 
 
 def next_place(page: Mapping[str, Any], names: Iterable[str], seen: set[object], attempt: Attempt) -> dict[str, str]:
