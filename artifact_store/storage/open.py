@@ -19,7 +19,6 @@ from artifact_store.storage.options import AZURE, GCS, LOCAL, MEMORY, S3, Storag
 GROUP: Final = "artifact_store.backends"
 """Entry points named after a URL scheme: callables ``(url: StoreURL, options: StorageOptions, timeout) -> Backend``."""
 _ENGINES = ("auto", "local", "memory", "obstore", "fsspec")
-_CLOUDS = frozenset({S3, GCS, AZURE})
 
 
 def open_backend(
@@ -59,7 +58,7 @@ def _engine_for(place: StoreURL, engine: str) -> str:
     """Return the engine, and refuse one that cannot serve the scheme."""
     if engine == "fsspec":
         return engine
-    if place.scheme in _CLOUDS:
+    if place.scheme in {S3, GCS, AZURE}:
         natural = "obstore" if engine == "obstore" or find_spec("obstore") is not None else "fsspec"
     else:
         natural = {LOCAL: "local", MEMORY: "memory"}.get(place.scheme, "fsspec")

@@ -54,8 +54,7 @@ _HARMLESS: _Names = {
 _HARMLESS_TOKENS = frozenset({"anon", "cloud", "google_default", "cache", "browser"})
 """What gcsfs takes as ``token`` and is not secret; neither is the path of a key file."""
 
-_HIDDEN: _Names = {}
-"""Known names below an option that is not known: none."""
+_HIDDEN: _Names = {}  # the known names below an option that is not known
 
 _USERINFO = re.compile(r"://(?:([^/\s@:]+):)?([^/\s@]+)@")
 _QUERY = re.compile(r"://[^\s?#]*[?#](\S+)")

@@ -33,8 +33,7 @@ LARGE = 8 << 20
 """Bytes from which a file counts as large: a backend then holds several pieces of it at once."""
 WORKERS = 8
 LARGE_AT_ONCE = 2
-AHEAD = 16
-"""Calls that are begun before their answers are asked for."""
+AHEAD = 16  # calls that are begun before their answers are asked for
 
 Report = Callable[[Progress], None]
 R = TypeVar("R")

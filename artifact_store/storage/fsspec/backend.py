@@ -117,9 +117,8 @@ class FsspecBackend(Backend):
             "engine for this storage, or concurrency='single-writer' if nothing else ever writes here",
         )
         self._recipe, self._timeout = recipe, timeout
-        self._root = root.rstrip("/")
+        self._root, self._bucket = root.rstrip("/"), root.strip("/").partition("/")[0]
         self._instant = bool(getattr(recipe.kind, "local_file", False)) or "memory" in names
-        self._secrets = recipe.options.secrets
         self._locks: dict[int, threading.Lock] = {}
 
     def __repr__(self) -> str:
@@ -286,7 +285,7 @@ class FsspecBackend(Backend):
         except errors.ArtifactStoreError:
             raise
         except Exception as error:  # noqa: BLE001 -- the filesystems of this world share no base class of errors
-            failure = translate_fsspec_error(error, attempt, self._secrets)
+            failure = translate_fsspec_error(error, attempt, self._recipe.options.secrets)
         raise failure
 
     def _alone(self, work: Callable[[Any], T]) -> T:
@@ -306,10 +305,6 @@ class FsspecBackend(Backend):
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}"
-
-    @property
-    def _bucket(self) -> str:
-        return self._root.strip("/").partition("/")[0]
 
 
 def _within(seconds: float, work: Callable[[], T], attempt: Attempt) -> T:

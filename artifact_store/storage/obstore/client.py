@@ -141,12 +141,9 @@ class Clients:
     def _client_options(self, purpose: Purpose) -> dict[str, Any]:
         seconds = self._timeout
         options: dict[str, Any] = {"connect_timeout": _span(min(_CONNECT, seconds / 3)), "user_agent": "artifact-store"}
+        options["timeout"] = _span(seconds + (_PART / _SLOWEST if purpose == "upload" else 0))
         if purpose == "download":  # no total limit as long as bytes arrive
             options |= {"read_timeout": _span(seconds), "timeout": _UNLIMITED}
-        elif purpose == "upload":
-            options |= {"timeout": _span(seconds + _PART / _SLOWEST)}
-        else:
-            options |= {"timeout": _span(seconds)}
         if self.address().startswith("http://"):
             options["allow_http"] = True
         else:

@@ -16,10 +16,8 @@ from artifact_store.errors import Corrupt, DeadlineExceeded
 T = TypeVar("T")
 
 _PAGE = 1000
-_REPEATED = 3
-"""A page may take so many times the deadline of a request, since obstore repeats those."""
-_LEVEL = 10
-"""And a level of a listing, of which obstore shows no single page, so many times."""
+_REPEATED = 3  # times the deadline of a request that a page may take, since obstore repeats those
+_LEVEL = 10  # times that a level of a listing may take, of which obstore shows no single page
 
 
 async def objects(client: Any, prefix: str, timeout: float) -> list[Any]:  # noqa: ASYNC109 -- that of a request

@@ -25,8 +25,7 @@ _S3FS_ONLY = {
 _AS_WE_DO = {"skip_instance_cache": True} | dict.fromkeys(
     ("asynchronous", "cache_regions", "use_listings_cache", "version_aware"), False
 )
-_LONGEST = 1e9
-"""Seconds: more than any wait, and a number that Rust's counters hold in milliseconds."""
+_LONGEST = 1e9  # seconds: more than any wait, and a number that Rust's counters hold in milliseconds
 _SSE = {"ServerSideEncryption": "server_side_encryption", "SSEKMSKeyId": "sse_kms_key_id"}
 
 
@@ -151,7 +150,7 @@ def _one(name: str, *values: T | None) -> T | None:
 
 
 def _address(endpoint: str | None) -> str:
-    """Return the address of a server; one that is not http(s), or holds a credential, is refused unsaid."""
+    """Return the address of a server; what is not http(s), or holds a credential, is refused without repeating it."""
     if endpoint is None:
         return ""
     scheme, mark, rest = endpoint.partition("://")

@@ -14,18 +14,11 @@ from artifact_store.storage.base import Trait
 
 Ask = Callable[[str], Mapping[str, Any]]
 Rules = Sequence[Mapping[str, Any]]
-
-
-_ABORT = {
-    "ID": "abort-incomplete-uploads",
-    "Status": "Enabled",
-    "Filter": {"Prefix": ""},
-    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
-}
+_ALWAYS = {"Status": "Enabled", "Filter": {"Prefix": ""}}
+_ABORT = {"ID": "abort-incomplete-uploads", **_ALWAYS, "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7}}
 _EXPIRE = {
     "ID": "expire-old-versions",
-    "Status": "Enabled",
-    "Filter": {"Prefix": ""},
+    **_ALWAYS,
     "NoncurrentVersionExpiration": {"NoncurrentDays": 30},
     "Expiration": {"ExpiredObjectDeleteMarker": True},
 }

@@ -62,7 +62,7 @@ class Upload:
         self._under_way: deque[Future[dict[str, Any]]] = deque()
         self._done: list[dict[str, Any]] = []
         self._open = False
-        self._algorithm: str | None = None
+        self._checksum: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         future = self._calls.submit(self._create())
@@ -129,12 +129,9 @@ class Upload:
             with suppress(ArtifactStoreError):  # the caller must hear of what led here; gc finds what is left
                 self._calls.ask("abort_multipart_upload", self._unconditional, **self._place)
 
-    @property
-    def _checksum(self) -> dict[str, str]:
-        return {} if self._algorithm is None else {"ChecksumAlgorithm": self._algorithm}
-
     async def _create(self) -> str:
-        self._algorithm = await self._calls.checksum(self._place["Bucket"], self._unconditional)
+        algorithm = await self._calls.checksum(self._place["Bucket"], self._unconditional)
+        self._checksum = {} if algorithm is None else {"ChecksumAlgorithm": algorithm}
         wanted = {**self._place, **self._checksum}
         once = partial(self._calls.request, "create_multipart_upload", self._unconditional, **wanted)
         return str((await self._calls.repeated(once))["UploadId"])
@@ -142,7 +139,7 @@ class Upload:
     async def _send(self, number: int, body: Body) -> dict[str, Any]:
         body.pulse = self._pulse
         wanted = {**self._place, **self._checksum, "PartNumber": number, "Body": body}
-        told = f"Checksum{self._algorithm}"
+        told = f"Checksum{self._checksum.get('ChecksumAlgorithm')}"
 
         async def once() -> dict[str, Any]:
             body.seek(0)
