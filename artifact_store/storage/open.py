@@ -1,4 +1,7 @@
-"""Choose the backend for a store URL. Looks at the URL, the options and what is installed; does no other input."""
+"""Choose the backend for a store URL. Looks at the URL, the options and what is installed; does no other input.
+
+An engine is imported when it is chosen.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,6 @@ from typing import Any, Final
 
 from artifact_store.errors import EngineUnavailable, InvalidOption
 from artifact_store.storage.base import Backend
-from artifact_store.storage.fsspec.backend import open_filesystem
-from artifact_store.storage.local.backend import LocalBackend
-from artifact_store.storage.memory import MemoryBackend
 from artifact_store.storage.options import AZURE, GCS, LOCAL, MEMORY, S3, StorageOptions, StoreURL, parse_url
 
 GROUP: Final = "artifact_store.backends"
@@ -49,7 +49,7 @@ def open_backend(
     if filesystem is not None:
         if engine not in {"auto", "fsspec"}:
             raise InvalidOption(f"a ready filesystem is served by the engine 'fsspec', not by {engine!r}")
-        return open_filesystem(url, options, filesystem=filesystem, timeout=timeout)
+        return _fsspec(url, options, timeout, filesystem)
     place = parse_url(url)
     return _build(_engine_for(place, engine), place, options, timeout)
 
@@ -72,7 +72,7 @@ def _engine_for(place: StoreURL, engine: str) -> str:
 def _build(engine: str, place: StoreURL, options: StorageOptions, timeout: float) -> Backend:
     match engine:
         case "fsspec":
-            return open_filesystem(place, options, timeout=timeout)
+            return _fsspec(place, options, timeout)
         case "obstore":
             return _obstore(place, options, timeout)
         case "plug-in":
@@ -81,8 +81,20 @@ def _build(engine: str, place: StoreURL, options: StorageOptions, timeout: float
         given = ", ".join(sorted(options.given))
         raise InvalidOption(f"{place.text} takes no storage options; it was given {given}")
     if engine == "local":
+        from artifact_store.storage.local.backend import LocalBackend
+
         return LocalBackend(Path(place.prefix), timeout=timeout)
+    from artifact_store.storage.memory import MemoryBackend
+
     return MemoryBackend("/".join(part for part in (place.container, place.prefix) if part))
+
+
+def _fsspec(
+    url: StoreURL | str | os.PathLike[str], options: StorageOptions, timeout: float, filesystem: Any | None = None
+) -> Backend:
+    from artifact_store.storage.fsspec.backend import open_filesystem
+
+    return open_filesystem(url, options, filesystem=filesystem, timeout=timeout)
 
 
 def _obstore(place: StoreURL, options: StorageOptions, timeout: float) -> Backend:
