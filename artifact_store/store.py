@@ -128,7 +128,7 @@ class ArtifactStore(Reader):
             Unsupported: it is a file of another kind.
             InvalidOption: the policy requires signatures, and no old tree has any.
         """
-        from artifact_store.legacy.trees.backend import open_tree
+        from artifact_store.legacy.backend import open_tree
 
         return cls(open_tree(path, registry, options.get("policy")), registry=registry, **options)
 

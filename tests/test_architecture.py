@@ -109,7 +109,7 @@ OWNERS = {
         "codecs/tables/arrow.py",
         "codecs/tables/pandas.py",  # pandas writes Parquet through it
         "features/tables.py",  # tables as input of a model
-        "legacy/trees/families.py",  # how large an old Parquet file becomes, before pandas reads it
+        "legacy/formats/families.py",  # how large an old Parquet file becomes, before pandas reads it
     },
     "s3fs": set[str](),  # fsspec makes its filesystem
     "safetensors": {"codecs/torch/tensors.py"},

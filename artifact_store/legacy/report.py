@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from artifact_store.errors import ArtifactStoreError, Problem
-from artifact_store.legacy.trees.convert import ConversionReport
+from artifact_store.legacy.formats.convert import ConversionReport
 
 Outcome = Literal["copied", "would copy", "already there", "conflict", "deleted", "refused"]
 AliasOutcome = Literal["created", "would create", "already there", "kept", "refused"]

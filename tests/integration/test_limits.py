@@ -97,7 +97,7 @@ def test_every_module_that_reads_files_is_on_the_list_or_bounded_by_its_caller()
         ("artifact_store/codecs/files.py", "read"): "by its limit, or the size of the file in the manifest",
         ("artifact_store/codecs/raw.py", "read"): "the size in the manifest, and it is what was asked for",
         ("artifact_store/codecs/tables/arrow.py", "read"): "after its expansion was reckoned",
-        ("artifact_store/legacy/trees/families.py", "read"): "the names of features alone, with their dictionary",
+        ("artifact_store/legacy/formats/families.py", "read"): "the names of features alone, with their dictionary",
         ("artifact_store/storage/local/mounts.py", "read_text"): "the mount table of this system",
         ("artifact_store/storage/obstore/client.py", "read_bytes"): "certificates that the caller names",
         ("artifact_store/legacy/formats/lightgbm.py", "read_bytes"): "what our own child wrote",

@@ -7,7 +7,7 @@ import pytest
 
 from artifact_store.errors import FeatureMismatch
 from artifact_store.features.schema import Observation
-from artifact_store.legacy.trees.features import Claim, Evidence, Fitted, claim_of, recover_features
+from artifact_store.legacy.formats.features import Claim, Evidence, Fitted, claim_of, recover_features
 from artifact_store.legacy.trees.notes import numbers, parse_notes, read_old_time
 
 pytestmark = pytest.mark.windows

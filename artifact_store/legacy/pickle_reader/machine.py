@@ -23,6 +23,7 @@ from artifact_store.legacy.pickle_reader.stubs import Name, Stub, Unbuilt, refus
 from artifact_store.legacy.pickle_reader.tree import check_tree
 
 _PROTOCOLS: Final = 5
+_MAX_INT_BYTES: Final = 1024
 _STOP: Final = ord(".")
 _MARK: Final = object()
 
@@ -61,12 +62,12 @@ class Machine(Cursor):
         self._steps_left = limits.steps
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
-        self._marks = 0
-        self._numeric_keys = limits.numeric_keys
+        self._marks: list[int] = []
+        self._numeric_keys_left = limits.numeric_keys
         self._find = find
         self._call = call
         self._persistent = persistent
-        self._nested = 0
+        self._depth = 0
         if len(data) > limits.size:
             self.wrong(f"has {len(data):,} bytes, more than the {limits.size:,} that are read")
 
@@ -77,12 +78,10 @@ class Machine(Cursor):
         check_tree(value, what=self.what, depth=self._limits.depth, size=self._limits.expanded)
         return value
 
-    # ------------------------------------------------------------ the machine
-
     def _inner(self) -> Any:
         """Run the pickle that begins here with a stack and a memo of its own."""
         outer = self._stack, self._memo, self._marks
-        self._stack, self._memo, self._marks = [], {}, 0
+        self._stack, self._memo, self._marks = [], {}, []
         value = self._run()
         self._stack, self._memo, self._marks = outer
         return value
@@ -96,9 +95,6 @@ class Machine(Cursor):
             if step is None:
                 self.wrong(f"has the unknown opcode {code:#04x}")
             step(self)
-        return self._result()
-
-    def _result(self) -> Any:
         value = self._pop()
         if self._stack:
             self.wrong("ends with more than one value")
@@ -108,8 +104,7 @@ class Machine(Cursor):
         self._stack.append(value)
 
     def _pop(self) -> Any:
-        if not self._stack or self._stack[-1] is _MARK:
-            self.wrong("takes a value from an empty stack")
+        self._top()
         return self._stack.pop()
 
     def _top(self) -> Any:
@@ -124,54 +119,36 @@ class Machine(Cursor):
         else:
             self._pop()
 
-    def _ignore(self, values: list[Any]) -> None:
-        """Drop them."""
-
     def _mark(self) -> None:
-        self._marks += 1
-        if self._marks > self._limits.depth:
+        if len(self._marks) >= self._limits.depth:
             self.wrong(f"is nested more than {self._limits.depth} deep")
+        self._marks.append(len(self._stack))
         self._stack.append(_MARK)
 
     def _pop_mark(self) -> list[Any]:
-        stack = self._stack
         if not self._marks:
             self.wrong("has no mark to go back to")
-        place = next(place for place in range(len(stack) - 1, -1, -1) if stack[place] is _MARK)
-        values = stack[place + 1 :]
-        del stack[place:]
-        self._marks -= 1
+        place = self._marks.pop()
+        values = self._stack[place + 1 :]
+        del self._stack[place:]
         return values
 
     # ------------------------------------------------------------ plain values
 
-    def _float_text(self) -> None:
-        self._push(self._parsed(float))
-
     def _int_text(self) -> None:
         text = self.ascii()
-        truth = {"00": False, "01": True}.get(text)
-        self._push(self._int(text) if truth is None else truth)
+        self._push(text == "01" if text in ("00", "01") else self._parsed(text))
 
-    def _long_text(self) -> None:
-        self._push(self._int(self.ascii().removesuffix("L")))
-
-    def _parsed(self, kind: Callable[[str], Any]) -> Any:
-        try:
-            return kind(self.ascii())
-        except ValueError:
-            self.wrong("has an invalid number")
-
-    def _int(self, text: str) -> int:
-        if len(text) > 2 * names.MAX_INT_BYTES:
+    def _parsed(self, text: str, kind: Callable[[str], Any] = int) -> Any:
+        if len(text) > 2 * _MAX_INT_BYTES:
             self.wrong("has a number of too many digits")
         try:
-            return int(text)
+            return kind(text)
         except ValueError:
             self.wrong("has an invalid number")
 
     def _long(self, size: int) -> None:
-        if size > names.MAX_INT_BYTES:
+        if size > _MAX_INT_BYTES:
             self.wrong("has a number of too many digits")
         self._push(int.from_bytes(self.take(size), "little", signed=True))
 
@@ -187,9 +164,6 @@ class Machine(Cursor):
         except UnicodeDecodeError:
             self.wrong("has text with an invalid escape")
 
-    def _old_text(self, size: int) -> None:
-        self._push(self.take(size).decode("latin-1"))
-
     def _old_text_line(self) -> None:
         line = self.line()
         if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):  # noqa: PLR2004 -- two quotes
@@ -202,8 +176,7 @@ class Machine(Cursor):
     # ------------------------------------------------------------ containers
 
     def _tuple(self, size: int) -> None:
-        values = [self._pop() for _ in range(size)]
-        self._push(tuple(reversed(values)))
+        self._push(tuple([self._pop() for _ in range(size)][::-1]))
 
     def _append(self, values: list[Any]) -> None:
         target = self._top()
@@ -212,23 +185,28 @@ class Machine(Cursor):
         target.extend(values)
 
     def _set_items(self, pairs: list[Any]) -> None:
-        self._fill(self._top(), pairs)
-
-    def _fill(self, target: Any, pairs: list[Any]) -> Any:
+        target = self._top()
         if not isinstance(target, dict):
             raise refused(self.what, f"sets items of {_kind(target)}")
         if len(pairs) % 2:
             self.wrong("has a key without a value")
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
             target[self._key(key)] = value
-        return target
+
+    def _dict(self) -> None:
+        pairs = self._pop_mark()
+        self._push({})
+        self._set_items(pairs)
 
     def _key(self, key: Any) -> Any:
         if not isinstance(key, str | bytes):
-            self._numeric_keys -= 1
-            if self._numeric_keys < 0:
-                self.wrong(f"has more than {self._limits.numeric_keys:,} keys that are not text")
+            self._count_numeric_keys(1)
         return names.checked_key(key)
+
+    def _count_numeric_keys(self, count: int) -> None:
+        self._numeric_keys_left -= count
+        if self._numeric_keys_left < 0:
+            self.wrong(f"has more than {self._limits.numeric_keys:,} keys that are not text")
 
     def _add_items(self, values: list[Any]) -> None:
         target = self._top()
@@ -238,39 +216,33 @@ class Machine(Cursor):
 
     # ------------------------------------------------------------ the memo
 
-    def _put(self, place: Any) -> None:
-        if type(place) is not int or place < 0:
+    def _put(self, place: int) -> None:
+        if place < 0:
             self.wrong("stores a value under an invalid memo index")
         value = self._top()
         self._memo[place] = value
         if isinstance(value, Unbuilt):
             value.places.append(place)
 
-    def _get(self, place: Any) -> None:
+    def _get(self, place: int) -> None:
         if place not in self._memo:
             self.wrong("refers to a memo entry that does not exist")
         self._push(self._memo[place])
 
     # ------------------------------------------------------------ names and objects
 
-    def _global(self) -> None:
-        module, name = self.line(), self.line()
-        self._push(self._named(module.decode("utf-8", "replace"), name.decode("utf-8", "replace")))
+    def _name_in_lines(self) -> Name:
+        module, name = (self.line().decode("utf-8", "replace") for _ in range(2))
+        return self._find(self.what, module, name)
 
     def _stack_global(self) -> None:
         name, module = self._pop(), self._pop()
-        self._push(self._named(module, name))
-
-    def _named(self, module: Any, name: Any) -> Name:
-        return self._find(self.what, module, name)
+        self._push(self._find(self.what, module, name))
 
     def _reduce(self) -> None:
         args, function = self._pop(), self._pop()
         if isinstance(function, Name) and isinstance(args, tuple):
-            for part in args:
-                self._numeric_keys -= len(part) if type(part) is list else 0  # it may become a set
-        if self._numeric_keys < 0:
-            self.wrong(f"has more than {self._limits.numeric_keys:,} keys that are not text")
+            self._count_numeric_keys(sum(len(part) for part in args if type(part) is list))  # it may become a set
         self._push(self._call(self.what, function, args))
 
     def _new(self) -> None:
@@ -278,14 +250,12 @@ class Machine(Cursor):
         self._push(names.new_stub(self.what, kind, args))
 
     def _new_with_keywords(self) -> None:
-        keywords = self._pop()
-        if keywords != {}:
+        if self._pop() != {}:
             raise refused(self.what, "makes an object with keyword arguments")
         self._new()
 
     def _instance(self) -> None:
-        module, name = self.line(), self.line()
-        kind = self._named(module.decode("utf-8", "replace"), name.decode("utf-8", "replace"))
+        kind = self._name_in_lines()
         self._push(names.new_stub(self.what, kind, tuple(self._pop_mark())))
 
     def _object(self) -> None:
@@ -317,19 +287,19 @@ class Machine(Cursor):
         fields = stub.fields
         dtype, shape, order = (fields.get(name) for name in ("dtype", "shape", "order"))
         size = numpy_parts.array_bytes(shape, dtype)
-        if numpy_parts.holds_objects(dtype):
+        if dtype.hasobject:
             return self._nested_array()
         if fields.get("numpy_array_alignment_bytes") is not None:
             self.take(self.byte())
         return numpy_parts.array_of(self.take(size), shape, dtype, "F" if order == "F" else "C")
 
     def _nested_array(self) -> Any:
-        self._nested += 1
-        if self._nested > self._limits.depth:
+        self._depth += 1
+        if self._depth > self._limits.depth:
             self.wrong(f"is nested more than {self._limits.depth} deep")
         array = self._inner()
-        self._nested -= 1
-        if not numpy_parts.is_array(array):
+        self._depth -= 1
+        if not isinstance(array, numpy_parts.numpy().ndarray):
             self.wrong("has another value where an array of objects is expected")
         return array
 
@@ -351,17 +321,17 @@ class Machine(Cursor):
     def _refuse(self, found: str) -> NoReturn:
         raise refused(self.what, found)
 
-    _steps: ClassVar[dict[str, Callable[[Machine], None]]] = {
+    _steps: ClassVar[dict[str, Callable[[Machine], object]]] = {
         "(": _mark,
         "0": _discard,
-        "1": lambda self: self._ignore(self._pop_mark()),
+        "1": _pop_mark,
         "2": lambda self: self._push(self._top()),
         # the memo
-        "p": lambda self: self._put(self._int(self.ascii())),
+        "p": lambda self: self._put(self._parsed(self.ascii())),
         "q": lambda self: self._put(self.byte()),
         "r": lambda self: self._put(self.number("<I")),
         "\x94": lambda self: self._put(len(self._memo)),
-        "g": lambda self: self._get(self._int(self.ascii())),
+        "g": lambda self: self._get(self._parsed(self.ascii())),
         "h": lambda self: self._get(self.byte()),
         "j": lambda self: self._get(self.number("<I")),
         # plain values
@@ -369,8 +339,8 @@ class Machine(Cursor):
         "\x88": lambda self: self._push(True),
         "\x89": lambda self: self._push(False),
         "I": _int_text,
-        "L": _long_text,
-        "F": _float_text,
+        "L": lambda self: self._push(self._parsed(self.ascii().removesuffix("L"))),
+        "F": lambda self: self._push(self._parsed(self.ascii(), float)),
         "J": lambda self: self._push(self.number("<i")),
         "K": lambda self: self._push(self.byte()),
         "M": lambda self: self._push(self.number("<H")),
@@ -378,8 +348,8 @@ class Machine(Cursor):
         "\x8b": lambda self: self._long(self.number("<I")),
         "G": lambda self: self._push(self.number(">d")),
         "S": _old_text_line,
-        "T": lambda self: self._old_text(self.number("<I")),
-        "U": lambda self: self._old_text(self.byte()),
+        "T": lambda self: self._push(self.take(self.number("<I")).decode("latin-1")),
+        "U": lambda self: self._push(self.take(self.byte()).decode("latin-1")),
         "V": _text_line,
         "X": lambda self: self._text(self.number("<I")),
         "\x8c": lambda self: self._text(self.byte()),
@@ -398,7 +368,7 @@ class Machine(Cursor):
         "\x87": lambda self: self._tuple(3),
         "t": lambda self: self._push(tuple(self._pop_mark())),
         "l": lambda self: self._push(self._pop_mark()),
-        "d": lambda self: self._push(self._fill({}, self._pop_mark())),
+        "d": _dict,
         "\x91": lambda self: self._push(frozenset(map(self._key, self._pop_mark()))),
         "a": lambda self: self._append([self._pop()]),
         "e": lambda self: self._append(self._pop_mark()),
@@ -406,7 +376,7 @@ class Machine(Cursor):
         "u": lambda self: self._set_items(self._pop_mark()),
         "\x90": lambda self: self._add_items(self._pop_mark()),
         # names and objects
-        "c": _global,
+        "c": lambda self: self._push(self._name_in_lines()),
         "\x93": _stack_global,
         "R": _reduce,
         "\x81": _new,
@@ -419,13 +389,10 @@ class Machine(Cursor):
         "\x95": _frame,
         "P": lambda self: self._persistent_id(self.line().decode("latin-1")),
         "Q": lambda self: self._persistent_id(self._pop()),
-        "\x82": lambda self: self._refuse("uses an extension code, which stands for a class"),
-        "\x83": lambda self: self._refuse("uses an extension code, which stands for a class"),
-        "\x84": lambda self: self._refuse("uses an extension code, which stands for a class"),
-        "\x97": lambda self: self._refuse("uses an out-of-band buffer"),
-        "\x98": lambda self: self._refuse("uses an out-of-band buffer"),
+        **dict.fromkeys("\x82\x83\x84", lambda self: self._refuse("uses an extension code, which stands for a class")),
+        **dict.fromkeys("\x97\x98", lambda self: self._refuse("uses an out-of-band buffer")),
     }
-    _step: ClassVar[dict[int, Callable[[Machine], None]]] = {ord(code): step for code, step in _steps.items()}
+    _step: ClassVar[dict[int, Callable[[Machine], object]]] = {ord(code): step for code, step in _steps.items()}
 
 
 def _kind(value: Any) -> str:

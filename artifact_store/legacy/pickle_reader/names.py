@@ -18,8 +18,6 @@ from artifact_store.legacy.pickle_reader.stubs import Name, Stub, Unbuilt, refus
 
 Make = Callable[[tuple[Any, ...]], Any]
 
-MAX_INT_BYTES: Final = 1024
-
 
 def find_name(what: str, module: Any, name: Any) -> Name:
     """Return the name, if it is in the list.
@@ -90,14 +88,6 @@ def _bytearray(args: tuple[Any, ...]) -> bytearray:
     return bytearray(*args)
 
 
-def _set(args: tuple[Any, ...]) -> set[Any]:
-    return set(_members(args))
-
-
-def _frozenset(args: tuple[Any, ...]) -> frozenset[Any]:
-    return frozenset(_members(args))
-
-
 def _members(args: tuple[Any, ...]) -> list[Any]:
     if len(args) > 1 or not all(isinstance(part, list) for part in args):
         raise Corrupt("a set that is not made from a list")
@@ -111,10 +101,9 @@ def _complex(args: tuple[Any, ...]) -> complex:
 
 
 def _ordered(args: tuple[Any, ...]) -> OrderedDict[Any, Any]:
-    pairs = args[0] if len(args) == 1 else []
-    if len(args) > 1 or not isinstance(pairs, list):
-        raise Corrupt("an ordered dict that is not made from a list of pairs")
-    if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):  # noqa: PLR2004
+    pairs = args[0] if args else []
+    is_list = len(args) < 2 and isinstance(pairs, list)  # noqa: PLR2004
+    if not is_list or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):  # noqa: PLR2004
         raise Corrupt("an ordered dict that is not made from a list of pairs")
     return OrderedDict((checked_key(key), value) for key, value in pairs)
 
@@ -141,19 +130,17 @@ def _from_clock(kind: Callable[..., Any], size: int) -> Make:
     return make
 
 
-def _timedelta(args: tuple[Any, ...]) -> dt.timedelta:
+def _timedelta(args: tuple[Any, ...]) -> Any:
     if len(args) > 3 or not all(type(part) is int for part in args):  # noqa: PLR2004
         raise Corrupt("a timedelta that is not made from whole numbers")
-    made: dt.timedelta = _checked(dt.timedelta, *args)
-    return made
+    return _checked(dt.timedelta, *args)
 
 
-def _timezone(args: tuple[Any, ...]) -> dt.timezone:
+def _timezone(args: tuple[Any, ...]) -> Any:
     kinds = (dt.timedelta, str)
     if not 1 <= len(args) <= 2 or not all(isinstance(part, kind) for part, kind in zip(args, kinds, strict=False)):  # noqa: PLR2004
         raise Corrupt("a timezone that is not made from a timedelta")
-    made: dt.timezone = _checked(dt.timezone, *args)
-    return made
+    return _checked(dt.timezone, *args)
 
 
 def _checked(kind: Callable[..., Any], *args: Any) -> Any:
@@ -203,8 +190,8 @@ _BUILTINS = "builtins __builtin__"
 _MAKERS: Final[dict[Name, Make]] = {
     **dict.fromkeys(_names(_BUILTINS, "bytes"), _bytes),
     **dict.fromkeys(_names(_BUILTINS, "bytearray"), _bytearray),
-    **dict.fromkeys(_names(_BUILTINS, "set"), _set),
-    **dict.fromkeys(_names(_BUILTINS, "frozenset"), _frozenset),
+    **dict.fromkeys(_names(_BUILTINS, "set"), lambda args: set(_members(args))),
+    **dict.fromkeys(_names(_BUILTINS, "frozenset"), lambda args: frozenset(_members(args))),
     **dict.fromkeys(_names(_BUILTINS, "complex"), _complex),
     Name("_codecs", "encode"): _encoded,
     Name("collections", "OrderedDict"): _ordered,

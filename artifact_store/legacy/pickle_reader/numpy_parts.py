@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from typing import Any, Final
 
 from artifact_store.errors import Corrupt
@@ -19,7 +20,6 @@ MAX_DIMENSIONS: Final = 32
 _DTYPE: Final = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|c8|c16|[SU]\d{1,9}|[mM]8|O8?)", re.ASCII)
 _UNITS: Final = frozenset({"Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as"})
 _NDARRAYS: Final = frozenset({Name("numpy", "ndarray"), Name("numpy", "memmap")})
-_HIGHEST_LETTER: Final = 0x10FFFF
 
 
 def numpy() -> Any:
@@ -42,14 +42,15 @@ def built_dtype(dtype: Any, state: Any) -> Any:
     if not isinstance(state, tuple) or len(state) not in (8, 9) or not isinstance(state[0], int):
         raise Corrupt("a dtype without a usable state")
     order, base, names, fields = state[1:5]
+    metadata = (*state, None)[8]
     if any(part is not None for part in (base, names, fields)):
         raise refused("a dtype", "with fields")
     order = order.decode("latin-1") if isinstance(order, bytes) else order
     if order not in ("<", ">", "|", "="):
         raise Corrupt("a dtype without a byte order")
     if dtype.kind in "mM":
-        dtype = numpy().dtype(f"{dtype.kind}8[{_unit(state[8] if len(state) > 8 else None)}]")  # noqa: PLR2004
-    elif len(state) > 8 and state[8]:  # noqa: PLR2004
+        dtype = numpy().dtype(f"{dtype.kind}8[{_unit(metadata)}]")
+    elif metadata:
         raise refused("a dtype", "with metadata")
     return dtype.newbyteorder(order) if order in "<>" else dtype
 
@@ -96,9 +97,8 @@ def from_buffer(args: tuple[Any, ...]) -> Any:
     """Return the array of numpy's ``_frombuffer(contents, dtype, shape, order, axes)``."""
     if len(args) not in (4, 5):
         raise Corrupt("an array that is not described by contents, dtype, shape and order")
-    contents, dtype, shape, order = args[:4]
+    contents, dtype, shape, order, axes = (*args, None)[:5]
     array = array_of(contents, shape, dtype, "F" if order == "F" else "C")
-    axes = args[4] if len(args) == 5 else None  # noqa: PLR2004
     if order == "K" and axes is not None:
         if not isinstance(axes, tuple) or sorted(map(repr, axes)) != sorted(map(repr, range(array.ndim))):
             raise Corrupt("an array whose axes are not a permutation")
@@ -117,17 +117,7 @@ def scalar_of(args: tuple[Any, ...]) -> Any:
 
 def array_bytes(shape: Any, dtype: Any) -> int:
     """Return how many bytes such an array takes."""
-    return _count(shape, dtype, numpy()) * int(dtype.itemsize)
-
-
-def holds_objects(dtype: Any) -> bool:
-    """Say whether an array of that dtype holds Python objects."""
-    return bool(dtype.hasobject)
-
-
-def is_array(value: Any) -> bool:
-    """Say whether it is an array."""
-    return isinstance(value, numpy().ndarray)
+    return _count(shape, dtype) * int(dtype.itemsize)
 
 
 def array_of(contents: Any, shape: Any, dtype: Any, order: str) -> Any:
@@ -137,7 +127,7 @@ def array_of(contents: Any, shape: Any, dtype: Any, order: str) -> Any:
         Corrupt: they are more or less than the shape says, or not values of that dtype.
     """
     np = numpy()
-    count = _count(shape, dtype, np)
+    count = _count(shape, dtype)
     if isinstance(contents, str):  # a pickle of Python 2
         try:
             contents = contents.encode("latin-1")
@@ -148,27 +138,28 @@ def array_of(contents: Any, shape: Any, dtype: Any, order: str) -> Any:
     if dtype.hasobject or dtype.itemsize == 0 or count * dtype.itemsize != len(contents):
         raise Corrupt(f"an array of {count} times {dtype}, and there are {len(contents)} bytes")
     flat = np.frombuffer(contents, dtype).copy() if count else np.empty(0, dtype)
-    _check_values(flat, np)
+    _check_values(flat)
+    return _shaped(flat, shape, order)
+
+
+def _of_objects(shape: Any, dtype: Any, contents: list[Any]) -> Any:
+    if _count(shape, dtype) != len(contents) or dtype.kind != "O":
+        raise Corrupt(f"an array of {dtype} and of another size than the {len(contents)} objects that it holds")
+    flat = numpy().empty(len(contents), dtype)
+    for place, value in enumerate(contents):
+        flat[place] = value
+    return _shaped(flat, shape, "C")
+
+
+def _shaped(flat: Any, shape: Any, order: str) -> Any:
     try:
-        return flat.reshape(shape[::-1]).transpose() if order == "F" else flat.reshape(shape)
+        return flat.reshape(shape, order=order)
     except ValueError as error:  # no elements, and sides whose product is beyond all bounds
         raise Corrupt(f"an array of an impossible shape: {error}") from error
 
 
-def _of_objects(shape: Any, dtype: Any, contents: list[Any]) -> Any:
+def _count(shape: Any, dtype: Any) -> int:
     np = numpy()
-    if _count(shape, dtype, np) != len(contents) or dtype.kind != "O":
-        raise Corrupt(f"an array of {dtype} and of another size than the {len(contents)} objects that it holds")
-    flat = np.empty(len(contents), dtype)
-    for place, value in enumerate(contents):
-        flat[place] = value
-    try:
-        return flat.reshape(shape)
-    except ValueError as error:
-        raise Corrupt(f"an array of an impossible shape: {error}") from error
-
-
-def _count(shape: Any, dtype: Any, np: Any) -> int:
     if not isinstance(dtype, np.dtype):
         raise Corrupt("an array without a dtype")
     if not isinstance(shape, tuple) or len(shape) > MAX_DIMENSIONS:
@@ -179,11 +170,12 @@ def _count(shape: Any, dtype: Any, np: Any) -> int:
     return math.prod(int(side) for side in shape)
 
 
-def _check_values(flat: Any, np: Any) -> None:
+def _check_values(flat: Any) -> None:
     """Refuse bytes that numpy would hand out as broken Python objects."""
+    np = numpy()
     if flat.dtype.kind == "b" and flat.view(np.uint8).max(initial=0) > 1:
         raise Corrupt("an array of booleans that are neither true nor false")
     if flat.dtype.kind == "U" and flat.size:
         letters = flat.view(np.dtype("u4").newbyteorder(flat.dtype.byteorder))
-        if letters.max(initial=0) > _HIGHEST_LETTER:
+        if letters.max() > sys.maxunicode:
             raise Corrupt("an array of text with invalid characters")

@@ -23,7 +23,7 @@ from artifact_store.errors import ArtifactStoreError, Corrupt, Problem
 from artifact_store.features.schema import FeatureSchema
 from artifact_store.legacy.pickle_reader.limits import LIMITS
 from artifact_store.legacy.trees import features, file_names, layout
-from artifact_store.legacy.trees.families import READERS, Parts
+from artifact_store.legacy.formats.families import READERS, Parts
 from artifact_store.legacy.trees.layout import OldRun
 from artifact_store.legacy.trees.notes import MAX_NOTES, parse_notes
 

@@ -33,7 +33,7 @@ from artifact_store.errors import (
     ObjectNotFound,
     Unsupported,
 )
-from artifact_store.legacy.trees.convert import EPOCH, Conversion, Opened, convert, open_old
+from artifact_store.legacy.formats.convert import EPOCH, Conversion, Opened, convert, open_old
 from artifact_store.legacy.trees.layout import OldAlias, OldRun, Tree
 from artifact_store.legacy.trees.single_file import scan_path
 from artifact_store.ops.context import Context, OpenedStore

@@ -19,7 +19,7 @@ from artifact_store.errors import ArtifactStoreError, Corrupt, FeatureMismatch
 from artifact_store.features.schema import Observation
 from artifact_store.legacy.libraries import old_form_library
 from artifact_store.legacy.trees import file_names
-from artifact_store.legacy.trees.features import Claim, Evidence, Fitted, claim_of
+from artifact_store.legacy.formats.features import Claim, Evidence, Fitted, claim_of
 from artifact_store.legacy.trees.notes import Notes, numbers, read_old_time
 
 Data = Mapping[str, bytes]
