@@ -27,9 +27,9 @@ from artifact_store.errors import (
     RunDeleted,
     RunExists,
 )
-from artifact_store.legacy.report import AliasOutcome, Migrated, MigratedAlias, Migration, Outcome
 from artifact_store.legacy.backend import Scratch
 from artifact_store.legacy.formats.convert import DIGEST_TAG, Conversion, ConversionReport, convert, open_old
+from artifact_store.legacy.report import AliasOutcome, Migrated, MigratedAlias, Migration, Outcome
 from artifact_store.legacy.trees.layout import OldAlias, OldRun, Tree
 from artifact_store.legacy.trees.single_file import scan_path
 from artifact_store.run import Run

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from artifact_store.errors import Corrupt
-from artifact_store.legacy.formats.zip import is_zip, read_entries
+from artifact_store.legacy.formats.zip import read_entries
 from artifact_store.legacy.libraries import old_form_library
 from artifact_store.legacy.pickle_reader import names
 from artifact_store.legacy.pickle_reader.limits import LIMITS, Limits
@@ -23,10 +23,9 @@ from artifact_store.legacy.pickle_reader.machine import Machine
 from artifact_store.legacy.pickle_reader.plain import plain_dict
 from artifact_store.legacy.pickle_reader.stubs import Name, refused, within
 
+_ZIP: Final = b"PK\x03\x04"
 _MAGIC: Final = 0x1950A86A20F9469CFC6C
 _VERSION: Final = 1001
-_STATES: Final = ("model_state_dict", "state_dict")
-_CONFIGS: Final = ("model_config", "config")
 
 _STORAGES: Final = {
     "DoubleStorage": "float64",
@@ -80,18 +79,21 @@ def read_checkpoint(data: bytes, *, what: str, limits: Limits = LIMITS) -> Check
     if not isinstance(found, dict):
         raise Corrupt(f"{what} holds a {type(found).__name__}, not the state of a network")
     rest = dict(found)
-    at = next((name for name in _STATES if isinstance(rest.get(name), dict)), None)
-    state = rest if at is None else rest.pop(at)
-    if at is None:
-        rest = {}
+    state = _taken(rest, "model_state_dict", "state_dict")
+    if state is None:
+        state, rest = rest, {}
     torch = old_form_library("torch", "torch")
     if not state or not all(isinstance(name, str) and isinstance(part, torch.Tensor) for name, part in state.items()):
         raise Corrupt(f"{what} has no state of a network: tensors by name, perhaps in 'model_state_dict'")
-    config, no_config = plain_dict(next((rest.pop(name) for name in _CONFIGS if isinstance(rest.get(name), dict)), {}))
-    training = rest.pop("training_config") if isinstance(rest.get("training_config"), dict) else {}
-    training, no_training = plain_dict(training)
+    config, no_config = plain_dict(_taken(rest, "model_config", "config") or {})
+    training, no_training = plain_dict(_taken(rest, "training_config") or {})
     metadata, omitted = plain_dict(rest)
     return Checkpoint(dict(state), config, training, metadata, (*omitted, *no_config, *no_training))
+
+
+def _taken(rest: dict[Any, Any], *names: str) -> dict[Any, Any] | None:
+    """Return the first of these entries that is a dict, and take it out."""
+    return next((rest.pop(name) for name in names if isinstance(rest.get(name), dict)), None)
 
 
 def read_torch(data: bytes, *, what: str, limits: Limits = LIMITS) -> Any:
@@ -104,7 +106,7 @@ def read_torch(data: bytes, *, what: str, limits: Limits = LIMITS) -> Any:
     """
     old_form_library("torch", "torch")
     with within(what):
-        return _from_zip(data, what, limits) if is_zip(data) else _from_stream(data, what, limits)
+        return (_from_zip if data.startswith(_ZIP) else _from_stream)(data, what, limits)
 
 
 # ---------------------------------------------------------------- the two forms
@@ -120,17 +122,15 @@ def _from_zip(data: bytes, what: str, limits: Limits) -> Any:
         raise refused(what, "was written on a machine of the other byte order")
     storages: dict[str, _Storage] = {}
 
-    def persistent(identity: Any) -> _Storage:
-        dtype, key, count = _storage_id(identity, 5, what)
-        if key not in storages:
-            content = entries.get(_SEPARATOR.join((root, "data", key)), b"")
-            if len(content) != count * _ITEMSIZE[dtype]:
-                raise Corrupt(f"{what} has a storage of another size than its tensors say")
-            storages[key] = _Storage(dtype, count)
-            storages[key].fill(content, what)
-        return storages[key].checked(dtype, count, what)
+    def make(key: str, dtype: str, count: int) -> _Storage:
+        content = entries.get(_SEPARATOR.join((root, "data", key)), b"")
+        if len(content) != count * _ITEMSIZE[dtype]:
+            raise Corrupt(f"{what} has a storage of another size than its tensors say")
+        storage = _Storage(dtype, count)
+        storage.fill(content, what)
+        return storage
 
-    machine = _machine(pickled, what, limits, persistent)
+    machine = _machine(pickled, what, limits, lambda identity: _storage(storages, identity, 5, make, what))
     found = machine.load()
     machine.finish()
     return found
@@ -140,15 +140,12 @@ def _from_stream(data: bytes, what: str, limits: Limits) -> Any:
     """Read the form before torch 1.6: five pickles, and behind them the storages in the order of the last one."""
     storages: dict[str, _Storage] = {}
 
-    def persistent(identity: Any) -> _Storage:
-        dtype, key, count = _storage_id(identity, 6, what)
-        if key not in storages:
-            if count * _ITEMSIZE[dtype] > len(data) - sum(storage.size for storage in storages.values()):
-                raise Corrupt(f"{what} announces more tensors than it has bytes")
-            storages[key] = _Storage(dtype, count)
-        return storages[key].checked(dtype, count, what)
+    def make(_: str, dtype: str, count: int) -> _Storage:
+        if count * _ITEMSIZE[dtype] > len(data) - sum(storage.size for storage in storages.values()):
+            raise Corrupt(f"{what} announces more tensors than it has bytes")
+        return _Storage(dtype, count)
 
-    machine = _machine(data, what, limits, persistent)
+    machine = _machine(data, what, limits, lambda identity: _storage(storages, identity, 6, make, what))
     if machine.load() != _MAGIC or machine.load() != _VERSION or not isinstance(machine.load(), dict):
         raise Corrupt(f"{what} is not a checkpoint: it does not begin as torch.save begins")
     found, order = machine.load(), machine.load()
@@ -168,12 +165,12 @@ def _machine(data: bytes, what: str, limits: Limits, persistent: Callable[[Any],
 
 
 def _find(what: str, module: Any, name: Any) -> Name:
-    if not isinstance(module, str) or not isinstance(name, str):
-        return names.find_name(what, module, name)  # which refuses it
-    found = _TORCH.get((module, name))
-    if found is None and not _MODULES.fullmatch(module):
-        raise refused(what, f"names {module[:100]}.{name[:100]}")
-    return found or names.find_name(what, module, name)
+    if isinstance(module, str) and isinstance(name, str):
+        if (module, name) in _TORCH:
+            return _TORCH[module, name]
+        if not _MODULES.fullmatch(module):
+            raise refused(what, f"names {module[:100]}.{name[:100]}")
+    return names.find_name(what, module, name)
 
 
 def _call(what: str, function: Any, args: Any) -> Any:
@@ -186,8 +183,10 @@ def _call(what: str, function: Any, args: Any) -> Any:
     return names.call_name(what, function, args)
 
 
-def _storage_id(identity: Any, length: int, what: str) -> tuple[str, str, int]:
-    """Return dtype, key and number of elements of ``("storage", class, key, device, elements, ...)``."""
+def _storage(
+    known: dict[str, _Storage], identity: Any, length: int, make: Callable[[str, str, int], _Storage], what: str
+) -> _Storage:
+    """Return the storage that ``("storage", class, key, device, elements, ...)`` describes, alike each time."""
     if not isinstance(identity, tuple) or len(identity) != length or identity[0] != "storage":
         raise refused(what, "has a persistent id, which refers to data outside of it")
     kind, key, _device, count = identity[1:5]
@@ -196,7 +195,11 @@ def _storage_id(identity: Any, length: int, what: str) -> tuple[str, str, int]:
     dtype = _STORAGES.get(kind.name) if isinstance(kind, Name) and kind.module == "torch" else None
     if dtype is None or not isinstance(key, str) or type(count) is not int or not 0 <= count < 1 << 48:
         raise Corrupt(f"{what} has a storage that is not described by class, key and size")
-    return dtype, key, count
+    if key not in known:
+        known[key] = make(key, dtype, count)
+    if (dtype, count) != (known[key].dtype, known[key].count):
+        raise Corrupt(f"{what} describes one storage in two ways")
+    return known[key]
 
 
 # ---------------------------------------------------------------- tensors
@@ -219,12 +222,6 @@ class _Storage:
         if self.dtype == "bool" and content.strip(b"\x00\x01"):
             raise Corrupt(f"{what} has a tensor of booleans that are neither true nor false")
         self.memory[:] = content
-
-    def checked(self, dtype: str, count: int, what: str) -> _Storage:
-        """Return the storage, which has to be described alike each time."""
-        if (dtype, count) != (self.dtype, self.count):
-            raise Corrupt(f"{what} describes one storage in two ways")
-        return self
 
 
 def _tensor(what: str, args: tuple[Any, ...]) -> Any:

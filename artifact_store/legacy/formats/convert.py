@@ -21,9 +21,10 @@ from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.draft import Draft
 from artifact_store.errors import ArtifactStoreError, Corrupt, Problem
 from artifact_store.features.schema import FeatureSchema
+from artifact_store.legacy.formats import features
+from artifact_store.legacy.formats.families import READERS, Files, Parts
 from artifact_store.legacy.pickle_reader.limits import LIMITS
-from artifact_store.legacy.trees import features, file_names, layout
-from artifact_store.legacy.formats.families import READERS, Parts
+from artifact_store.legacy.trees import file_names, layout
 from artifact_store.legacy.trees.layout import OldRun
 from artifact_store.legacy.trees.notes import MAX_NOTES, parse_notes
 
@@ -127,7 +128,7 @@ def convert(opened: Opened) -> Conversion:
     names = {role: path.name for role, path in old.files.items()}
     notes = {role: parse_notes(names[role], opened.data[role]) for role in _NOTES if role in opened.data}
     try:
-        parts = READERS[old.key.model_type](opened.data, names, notes)
+        parts = READERS[old.key.model_type](Files(opened.data, names, notes))
         recovered = features.recover_features(parts.evidence, **parts.schema)
     except ArtifactStoreError:
         raise

@@ -1,7 +1,6 @@
 """What the files of one old run are, family by family: the parts of the new run, and the evidence for its features.
 
-Each reader gets the bytes of the files by what they are for, their names for the texts of errors, and the notes beside
-them. A part that cannot be read is refused and told; only the model itself is worth an error.
+A part that cannot be read is refused and told; only the model itself is worth an error.
 """
 
 from __future__ import annotations
@@ -17,14 +16,10 @@ from typing import Any, Final
 
 from artifact_store.errors import ArtifactStoreError, Corrupt, FeatureMismatch
 from artifact_store.features.schema import Observation
+from artifact_store.legacy.formats.features import Claim, Evidence, Fitted, claim_of
 from artifact_store.legacy.libraries import old_form_library
 from artifact_store.legacy.trees import file_names
-from artifact_store.legacy.formats.features import Claim, Evidence, Fitted, claim_of
 from artifact_store.legacy.trees.notes import Notes, numbers, read_old_time
-
-Data = Mapping[str, bytes]
-Names = Mapping[str, str]
-NotesByRole = Mapping[str, Notes]
 
 _INPUT_WEIGHT: Final = "gru.weight_ih_l0"
 _TENSORS: Final = re.compile(r"gru\.(?:weight|bias)_[ih]h_l\d+|fc[12]\.(?:weight|bias)")
@@ -43,6 +38,20 @@ _PATHS: Final = {
     "has_vecnormalize": file_names.VECNORMALIZE,
 }
 """Notes that tell that a run was trained with a part, whether or not the file is where they say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The files of one old run, by what they are for: their bytes, their names, and the notes among them."""
+
+    data: Mapping[str, bytes]
+    names: Mapping[str, str]
+    notes: Mapping[str, Notes]
+
+    @property
+    def model(self) -> tuple[bytes, str]:
+        """The model itself, and what errors call it."""
+        return self.data[file_names.MODEL], self.names[file_names.MODEL]
 
 
 @dataclass(slots=True)
@@ -68,7 +77,7 @@ class Parts:
     refused: list[tuple[str, ArtifactStoreError]] = field(default_factory=list)
 
 
-def read_gru(data: Data, names: Names, notes: NotesByRole) -> Parts:
+def read_gru(files: Files) -> Parts:
     """Read a GRU: the checkpoint, and the preprocessor beside it.
 
     Raises:
@@ -77,29 +86,28 @@ def read_gru(data: Data, names: Names, notes: NotesByRole) -> Parts:
     from artifact_store.codecs.torch.state import TorchState
     from artifact_store.legacy.formats.checkpoint import read_checkpoint
 
-    name = names[file_names.MODEL]
-    found = read_checkpoint(data[file_names.MODEL], what=name)
+    data, name = files.model
+    found = read_checkpoint(data, what=name)
     sizes = _sizes(found.state, name)
-    about = dict(found.metadata)
-    own: dict[str, Any] = numbers({"dropout": found.config.get("dropout")})
-    parts = _begun(sizes["input_size"], f"{_INPUT_WEIGHT} in {name}", names, notes, about)
+    parts = _begun(files, sizes["input_size"], f"{_INPUT_WEIGHT} in {name}", found.metadata)
     parts.schema = {"nan": "refuse", "inf": "refuse"}
     parts.config = parts.config or dict(found.training_config)
     parts.training_config = parts.training_config or dict(found.training_config)
-    parts.training_config |= {part: about[part] for part in _HISTORY if part in about}
+    parts.training_config |= {part: found.metadata[part] for part in _HISTORY if part in found.metadata}
+    own: dict[str, Any] = numbers({"dropout": found.config.get("dropout")})
     lengths = [one.get("sequence_length") for one in (found.training_config, found.config, parts.config)]
     length = next((each for each in lengths if each is not None), None)
     own |= {"sequence_length": length} if isinstance(length, int) else {}
     parts.components[file_names.MODEL] = TorchState(found.state, {**sizes, **own})
     parts.found.append(f"{name}: a GRU of {sizes['num_layers']} layers, {sizes['input_size']} inputs")
     parts.inferred += [
-        f"{size} is {sizes[size]} (its tensors), and not {found.config[size]} ({name})"
-        for size in sizes
-        if size in found.config and found.config[size] != sizes[size]
+        f"{name_of_size} is {size} (its tensors), and not {found.config[name_of_size]} ({name})"
+        for name_of_size, size in sizes.items()
+        if found.config.get(name_of_size, size) != size
     ]
     if found.omitted:
         parts.found.append(f"{', '.join(found.omitted)} of {name} is left behind")
-    _add_preprocessor(parts, data, names)
+    _add_preprocessor(parts, files)
     return parts
 
 
@@ -129,10 +137,11 @@ def _sizes(state: Mapping[str, Any], name: str) -> dict[str, int]:
     }
 
 
-def _begun(width: int, width_from: str, names: Names, notes: NotesByRole, about: Mapping[str, Any]) -> Parts:
+def _begun(files: Files, width: int, width_from: str, about: Mapping[str, Any]) -> Parts:
     """Return what all families have: claims on features, settings, metrics and times, from the model and its notes."""
-    own = claim_of(names[file_names.MODEL], about)
+    notes = files.notes
     beside = [notes[role] for role in (file_names.METADATA, file_names.MODEL_METADATA) if role in notes]
+    own = claim_of(files.names[file_names.MODEL], about)
     claims = (own, *(claim_of(note.name, note.fields) for note in beside))
     lost = tuple(note.damage for note in notes.values() if note.damage)
     sources = [about, *(note.fields for note in beside)]
@@ -141,8 +150,8 @@ def _begun(width: int, width_from: str, names: Names, notes: NotesByRole, about:
     parts.config = dict(config or _flat(_first_object(sources, "config")) or _first_object(sources, "model_config"))
     parts.training_config = dict(_first_object(sources, "training_config"))
     for source in reversed(sources):
-        parts.metrics |= numbers(dict(_first_object([source], "metrics")))
-        parts.metrics |= {name: value for name, value in numbers(source).items() if _is_metric(name)}
+        parts.metrics |= numbers(_first_object([source], "metrics"))
+        parts.metrics |= {name: n for name, n in numbers(source).items() if _METRICS & {*name.lower().split("_")}}
     parts.created_at = next((time for one in sources if (time := read_old_time(one.get("created_at")))), None)
     parts.needs = frozenset(role for one in sources for note, role in _PATHS.items() if one.get(note))
     parts.found += [f"{note.name}: {len(note.fields)} fields" for note in notes.values()]
@@ -156,43 +165,18 @@ def _first_object(sources: list[Mapping[str, Any]], name: str) -> Mapping[str, A
 def _flat(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the settings of the model alone; a walk-forward run kept those of the whole project around them."""
     inner = config.get("models")
-    found = (
-        [inner[kind] for kind in file_names.FAMILIES if isinstance(inner.get(kind), dict)]
-        if isinstance(inner, dict)
-        else []
-    )
+    found = [inner.get(kind) for kind in file_names.FAMILIES] if isinstance(inner, dict) else []
+    found = [settings for settings in found if isinstance(settings, dict)]
     return found[0] if len(found) == 1 else config
 
 
-def _is_metric(name: str) -> bool:
-    return not _METRICS.isdisjoint(name.lower().split("_"))
-
-
-def _add_preprocessor(parts: Parts, data: Data, names: Names) -> None:
-    """Add the preprocessor and what it says of the features, or tell why not."""
-    from artifact_store.legacy.formats.preprocessors import read_preprocessor
-
-    if file_names.PREPROCESSOR not in data:
-        return
-    name = names[file_names.PREPROCESSOR]
-    found = _tried(parts, name, lambda: read_preprocessor(data[file_names.PREPROCESSOR], what=name))
-    if found is None:
-        return
-    if found.preprocessor is None:
-        parts.idle.add(file_names.PREPROCESSOR)
-        parts.found.append(f"{name}: neither a scaler nor an imputer, so it changes nothing")
-        return
-    parts.components[file_names.PREPROCESSOR] = found.preprocessor
-    steps = ", ".join(type(step).__name__ for step in found.preprocessor.steps)
-    parts.found.append(f"{name}: {steps} of {found.preprocessor.n_features_in_} columns")
-    fitted = Fitted(name, found.preprocessor.n_features_in_, found.names or ())
-    parts.evidence = replace(parts.evidence, fitted=fitted)
-
-
-def _tried(parts: Parts, name: str, read: Callable[[], Any]) -> Any:
-    """Return what a reader of a part returns, or nothing after telling why it is refused."""
+def _part(parts: Parts, files: Files, role: str, read: Callable[..., Any]) -> Any:
+    """Return what the reader of a part returns; nothing without such a file, or after telling why it is refused."""
+    if role not in files.data:
+        return None
+    name = files.names[role]
     try:
-        return read()
+        return read(files.data[role], what=name)
     except ArtifactStoreError as error:
         parts.refused.append((name, error))
     except Exception as error:  # noqa: BLE001 -- a library met what it did not expect: the part is damaged
@@ -200,7 +184,25 @@ def _tried(parts: Parts, name: str, read: Callable[[], Any]) -> Any:
     return None
 
 
-def read_lightgbm_run(data: Data, names: Names, notes: NotesByRole) -> Parts:
+def _add_preprocessor(parts: Parts, files: Files) -> None:
+    """Add the preprocessor and what it says of the features."""
+    from artifact_store.legacy.formats.preprocessors import read_preprocessor
+
+    found = _part(parts, files, file_names.PREPROCESSOR, read_preprocessor)
+    if found is None:
+        return
+    name, made = files.names[file_names.PREPROCESSOR], found.preprocessor
+    if made is None:
+        parts.idle.add(file_names.PREPROCESSOR)
+        parts.found.append(f"{name}: neither a scaler nor an imputer, so it changes nothing")
+        return
+    parts.components[file_names.PREPROCESSOR] = made
+    steps = ", ".join(type(step).__name__ for step in made.steps)
+    parts.found.append(f"{name}: {steps} of {made.n_features_in_} columns")
+    parts.evidence = replace(parts.evidence, fitted=Fitted(name, made.n_features_in_, found.names or ()))
+
+
+def read_lightgbm_run(files: Files) -> Parts:
     """Read a LightGBM model: its text goes through a process of its own before this one parses it.
 
     Raises:
@@ -208,11 +210,11 @@ def read_lightgbm_run(data: Data, names: Names, notes: NotesByRole) -> Parts:
     """
     from artifact_store.legacy.formats.lightgbm import build_lightgbm, read_lightgbm
 
-    name = names[file_names.MODEL]
-    found = read_lightgbm(data[file_names.MODEL], what=name)
+    data, name = files.model
+    found = read_lightgbm(data, what=name)
     model = build_lightgbm(found)
     booster = getattr(model, "booster_", model)
-    parts = _begun(booster.num_feature(), f"max_feature_idx in {name}", names, notes, found.metadata)
+    parts = _begun(files, booster.num_feature(), f"max_feature_idx in {name}", found.metadata)
     own = Claim(f"the booster in {name}", tuple(booster.feature_name()))
     categories = _categories(parts, found)
     parts.evidence = replace(parts.evidence, claims=(*parts.evidence.claims, own), categories=categories)
@@ -220,8 +222,11 @@ def read_lightgbm_run(data: Data, names: Names, notes: NotesByRole) -> Parts:
     parts.found.append(f"{name}: a {found.kind} of {booster.num_trees()} trees, {booster.num_feature()} inputs")
     for part, scores in booster.best_score.items():
         parts.metrics |= {f"{part}_{metric}": score for metric, score in numbers(scores).items()}
-    _add_preprocessor(parts, data, names)
-    _add_importance(parts, data, names)
+    _add_preprocessor(parts, files)
+    importance = _part(parts, files, file_names.IMPORTANCE, _read_importance)
+    if importance is not None:
+        parts.components[file_names.IMPORTANCE] = importance
+        parts.found.append(f"{files.names[file_names.IMPORTANCE]}: {len(importance)} rows")
     return parts
 
 
@@ -241,29 +246,10 @@ def _categories(parts: Parts, found: Any) -> dict[str, list[str | int]]:
     return {named[place]: list(values) for place, values in zip(columns, lists, strict=True)}
 
 
-def _add_importance(parts: Parts, data: Data, names: Names) -> None:
-    """Add the table of importances, which nothing depends on."""
-    if file_names.IMPORTANCE not in data:
-        return
-    name = names[file_names.IMPORTANCE]
-    frame = _tried(parts, name, lambda: _table(data[file_names.IMPORTANCE]))
-    if frame is not None:
-        parts.components[file_names.IMPORTANCE] = frame
-        parts.found.append(f"{name}: {len(frame)} rows")
-
-
-def _table(data: bytes) -> Any:
+def _read_importance(data: bytes, **_: str) -> Any:
+    """Return the table of importances, unless it would grow: a value that occurs a billion times takes a few bytes."""
     old_form_library("pyarrow", "tables")  # which pandas would only miss with an error of its own
     pd = old_form_library("pandas", "tables")
-    _check_table(data)
-    frame = pd.read_parquet(io.BytesIO(data), engine="pyarrow")
-    if sorted(map(str, frame.columns)) != ["feature", "importance"]:
-        raise Corrupt(f"a table of importances has the columns feature and importance, not {list(frame.columns)[:9]}")
-    return frame
-
-
-def _check_table(data: bytes) -> None:
-    """Refuse what would grow when it is read: a value that occurs a billion times takes a few bytes of the file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -276,9 +262,13 @@ def _check_table(data: bytes) -> None:
     longest = max(map(len, map(str, names)), default=0)
     if longest * rows > _MOST_LETTERS:
         raise Corrupt(f"not a table of features and their importances: {rows:,} rows with names of {longest:,} letters")
+    frame = pd.read_parquet(io.BytesIO(data), engine="pyarrow")
+    if sorted(map(str, frame.columns)) != ["feature", "importance"]:
+        raise Corrupt(f"a table of importances has the columns feature and importance, not {list(frame.columns)[:9]}")
+    return frame
 
 
-def read_ppo(data: Data, names: Names, notes: NotesByRole) -> Parts:
+def read_ppo(files: Files) -> Parts:
     """Read an algorithm of stable-baselines3 and the VecNormalize beside it.
 
     Raises:
@@ -286,37 +276,32 @@ def read_ppo(data: Data, names: Names, notes: NotesByRole) -> Parts:
     """
     from artifact_store.codecs.sb3.policy import build_algorithm
     from artifact_store.legacy.formats.sb3 import read_sb3
+    from artifact_store.legacy.formats.vecnormalize import read_vecnormalize
 
-    name = names[file_names.MODEL]
-    found = read_sb3(data[file_names.MODEL], what=name)
+    data, name = files.model
+    found = read_sb3(data, what=name)
     algorithm = build_algorithm(found.state)
     space = algorithm.observation_space
-    parts = _begun(math.prod(space.shape or ()), f"the observation space in {name}", names, notes, {})
+    parts = _begun(files, math.prod(space.shape or ()), f"the observation space in {name}", {})
     if space.shape is not None:
         observation = Observation(tuple(map(int, space.shape)), str(space.dtype))
         parts.evidence = replace(parts.evidence, observation=observation)
-    about = {name: value for note in notes.values() for name, value in note.fields.items() if name in _OF_TRAINING}
+    about = {key: value for note in files.notes.values() for key, value in note.fields.items() if key in _OF_TRAINING}
     parts.training_config = {**about, **parts.training_config}
     parts.config = parts.config or dict(found.state.hyperparameters)
     parts.components[file_names.MODEL] = algorithm
-    parts.written_at = _zip_time(data[file_names.MODEL])
+    parts.written_at = _zip_time(data)
     parts.found.append(f"{name}: {found.state.algorithm} of stable-baselines3 {found.version or '(no version)'}")
     if found.inferred:
         parts.inferred.append(f"of {name}: {', '.join(found.inferred)}")
-    _add_vecnormalize(parts, data, names, space.shape)
+    statistics = _part(parts, files, file_names.VECNORMALIZE, read_vecnormalize)
+    if statistics is not None:
+        _add_statistics(parts, files.names[file_names.VECNORMALIZE], statistics, space.shape)
     return parts
 
 
-def _add_vecnormalize(parts: Parts, data: Data, names: Names, shape: tuple[int, ...] | None) -> None:
-    """Add the statistics of the observations, or tell why not."""
-    from artifact_store.legacy.formats.vecnormalize import read_vecnormalize
-
-    if file_names.VECNORMALIZE not in data:
-        return
-    name = names[file_names.VECNORMALIZE]
-    found = _tried(parts, name, lambda: read_vecnormalize(data[file_names.VECNORMALIZE], what=name))
-    if found is None:
-        return
+def _add_statistics(parts: Parts, name: str, found: Any, shape: tuple[int, ...] | None) -> None:
+    """Add the statistics of the observations, or tell that they are of others."""
     if shape is not None and found.shape is not None and found.shape != tuple(shape):
         text = f"the policy observes the shape {tuple(shape)}, and {name} has statistics of {found.shape}"
         parts.refused.append((name, FeatureMismatch(f"{text}: they do not belong together")))
@@ -336,7 +321,7 @@ def _zip_time(data: bytes) -> datetime | None:
         return None
 
 
-READERS: Final[Mapping[str, Callable[[Data, Names, NotesByRole], Parts]]] = {
+READERS: Final[Mapping[str, Callable[[Files], Parts]]] = {
     "gru": read_gru,
     "lightgbm": read_lightgbm_run,
     "ppo": read_ppo,

@@ -11,7 +11,7 @@ import bz2
 import lzma
 import zlib
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from artifact_store.errors import Corrupt
 from artifact_store.legacy.libraries import old_form_library
@@ -19,30 +19,7 @@ from artifact_store.legacy.pickle_reader.limits import LIMITS, Limits
 from artifact_store.legacy.pickle_reader.machine import loads
 from artifact_store.legacy.pickle_reader.stubs import refused
 
-ALWAYS_ALLOWED: Final = 32 << 20
-"""Bytes to which any file may expand."""
-MAX_RATIO: Final = 100
-"""How many times its size a larger one may expand to. Model texts and arrays come to 20 at most, bombs to 1000."""
-
 _MEMORY: Final = 256 << 20  # what LZMA may take for its dictionary
-
-
-class Decompressor(Protocol):
-    """The common interface of the decompressors of the standard library."""
-
-    unused_data: bytes
-
-    def decompress(self, data: bytes, max_length: int) -> bytes:
-        """Return at most so many bytes."""
-
-    @property
-    def eof(self) -> bool:
-        """Whether the end of the stream was reached."""
-
-
-def _lz4() -> Any:
-    return old_form_library("lz4.frame", None).LZ4FrameDecompressor()
-
 
 _STREAMS: Final[dict[bytes, tuple[str, Callable[[], Any]]]] = {
     b"\x78": ("zlib", zlib.decompressobj),
@@ -50,7 +27,7 @@ _STREAMS: Final[dict[bytes, tuple[str, Callable[[], Any]]]] = {
     b"BZ": ("bz2", bz2.BZ2Decompressor),
     b"\xfd7zXZ": ("xz", lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY)),
     b"\x5d\x00": ("lzma", lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_MEMORY)),
-    b"\x04\x22\x4d\x18": ("lz4", _lz4),
+    b"\x04\x22\x4d\x18": ("lz4", lambda: old_form_library("lz4.frame", None).LZ4FrameDecompressor()),
 }
 
 
@@ -76,11 +53,11 @@ def expanded(data: bytes, *, what: str, limits: Limits = LIMITS) -> bytes:
         raise refused(what, "is of joblib before 0.10, which kept its arrays in other files")
     for prefix, (kind, make) in _STREAMS.items():
         if data.startswith(prefix):
-            return _expand(data, make, f"{what} ({kind})", min(limits.size, max(ALWAYS_ALLOWED, MAX_RATIO * len(data))))
+            return _expand(data, make, f"{what} ({kind})", limits.expansion(len(data)))
     return data
 
 
-def _expand(data: bytes, make: Callable[[], Decompressor], what: str, limit: int) -> bytes:
+def _expand(data: bytes, make: Callable[[], Any], what: str, limit: int) -> bytes:
     """Expand concatenated streams, as gzip, bz2 and xz allow."""
     parts: list[bytes] = []
     size = 0

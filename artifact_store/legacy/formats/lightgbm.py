@@ -67,16 +67,10 @@ class OldLightGBM:
     pandas_categorical: list[Any] | None
     feature_names: tuple[str, ...]
     """As LightGBM spells them in its text: perhaps ``Column_0`` and so on."""
-    objective: str | None = None
-    """Of the estimator."""
-    classes: Any = None
-    """The labels of a classifier, as an array."""
-    n_features_in: int = 0
-    estimator_params: Mapping[str, Any] = field(default_factory=dict)
-    estimator_params_omitted: tuple[str, ...] = ()
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any]
     """What stood in the dict around the model, as plain JSON values: ``feature_names``, ``selected_features``, ..."""
-    omitted: tuple[str, ...] = ()
+    estimator: Mapping[str, Any] = field(default_factory=dict)
+    """What an estimator has beside its booster: parameters, objective, the labels of a classifier as an array, ..."""
 
 
 def read_lightgbm(data: bytes, *, what: str, limits: Limits = LIMITS) -> OldLightGBM:
@@ -96,27 +90,26 @@ def _read(found: Any, what: str) -> OldLightGBM:
     if not isinstance(model, Stub) or model.kind.name not in _KINDS:
         kind = model.kind if isinstance(model, Stub) else type(model).__name__
         raise Corrupt(f"{what} holds a {kind}, not a model of LightGBM")
-    metadata, omitted = plain_dict(around)
     kind = _KINDS[model.kind.name]
     booster = model if kind == "booster" else model.fields.get("_Booster")
     if not isinstance(booster, Stub) or not booster.is_a("Booster"):
         raise Corrupt(f"{what} holds a {model.kind.name} that was never fitted")
     facts = _of_booster(booster.fields, what)
     if kind != "booster":
-        facts |= _of_estimator(model.fields, kind, facts, what)
-    return OldLightGBM(kind=kind, metadata=metadata, omitted=omitted, **facts)
+        facts["estimator"] = _of_estimator(model.fields, kind, len(facts["feature_names"]), what)
+        if isinstance(scores := model.fields.get("_best_score"), dict):
+            facts["best_score"] = _scores(scores, what)
+    return OldLightGBM(kind=kind, metadata=plain_dict(around)[0], **facts)
 
 
-def build_lightgbm(old: OldLightGBM, *, text: str | None = None) -> Any:
+def build_lightgbm(old: OldLightGBM) -> Any:
     """Return a ``lightgbm.Booster``, or what predicts like the estimator that was pickled.
-
-    ``text`` is what :func:`normalised_text` returned, if that was asked before.
 
     Raises:
         Corrupt: LightGBM cannot read the text, or it has other features than were recorded.
         CodecUnavailable: lightgbm is not installed.
     """
-    text = normalised_text(old.text) if text is None else text
+    text = normalised_text(old.text)
     lightgbm = old_form_library("lightgbm", "lightgbm")
     try:
         booster = lightgbm.Booster(model_str=text)
@@ -128,20 +121,12 @@ def build_lightgbm(old: OldLightGBM, *, text: str | None = None) -> Any:
     booster.pandas_categorical = old.pandas_categorical
     if old.kind == "booster":
         return booster
-    if old.n_features_in != booster.num_feature():
-        raise Corrupt(
-            f"an old LightGBM model has {booster.num_feature()} features, and {old.n_features_in} were recorded"
-        )
-    importance = "gain" if old.estimator_params.get("importance_type") == "gain" else "split"
-    facts = {
-        "estimator_params": dict(old.estimator_params),
-        "estimator_params_omitted": list(old.estimator_params_omitted),
-        "objective": old.objective,
-        "n_features_in": old.n_features_in,
-        "feature_importances": booster.feature_importance(importance_type=importance),
-        "classes": old.classes,
-    }
-    return _PREDICTORS[old.kind](booster, facts)
+    width = old.estimator["n_features_in"]
+    if width != booster.num_feature():
+        raise Corrupt(f"an old LightGBM model has {booster.num_feature()} features, and {width} were recorded")
+    importance = "gain" if old.estimator["estimator_params"].get("importance_type") == "gain" else "split"
+    scores = booster.feature_importance(importance_type=importance)
+    return _PREDICTORS[old.kind](booster, {**old.estimator, "feature_importances": scores})
 
 
 def normalised_text(text: str, *, what: str = "an old model", seconds: float = SECONDS) -> str:
@@ -189,27 +174,22 @@ def _of_booster(fields: Mapping[str, Any], what: str) -> dict[str, Any]:
     if not isinstance(text, str):
         raise Corrupt(f"{what} holds a booster without a model")
     check_model_text(text, what=what)
+    names = next(line for line in text.replace("\r", "\n").split("\n") if line.startswith("feature_names="))
     best = fields.get("best_iteration", -1)
     if isinstance(best, bool) or not isinstance(plain_value(best), int):
         raise Corrupt(f"{what} holds a booster whose best iteration is not a number")
-    scores, params = fields.get("best_score"), fields.get("params")
-    kept, _ = plain_params(params if isinstance(params, dict) else {})
+    scores, params = (found if isinstance(found := fields.get(name), dict) else {} for name in ("best_score", "params"))
     categories = plain_value(fields.get("pandas_categorical"))
     if categories is not None and not isinstance(categories, list):
         raise Corrupt(f"{what} holds a booster whose categories are not lists")
     return {
         "text": text,
         "best_iteration": int(best),
-        "best_score": _scores(scores if isinstance(scores, dict) else {}, what),
-        "params": kept,
+        "best_score": _scores(scores, what),
+        "params": plain_params(params)[0],
         "pandas_categorical": categories,
-        "feature_names": _names_in(text),
+        "feature_names": tuple(words(names.partition("=")[2])),
     }
-
-
-def _names_in(text: str) -> tuple[str, ...]:
-    line = next(line for line in text.replace("\r", "\n").split("\n") if line.startswith("feature_names="))
-    return tuple(words(line.partition("=")[2]))
 
 
 def _scores(scores: Mapping[Any, Any], what: str) -> dict[str, Any]:
@@ -219,25 +199,18 @@ def _scores(scores: Mapping[Any, Any], what: str) -> dict[str, Any]:
         raise Corrupt(f"{what} holds a booster with an invalid best score: {error}") from error
 
 
-def _of_estimator(fields: Mapping[str, Any], kind: Kind, booster: Mapping[str, Any], what: str) -> dict[str, Any]:
+def _of_estimator(fields: Mapping[str, Any], kind: Kind, width: int, what: str) -> dict[str, Any]:
+    """Return what the predictor is made from, beside the booster, whose ``width`` counts where none was recorded."""
     objective = fields.get("_objective", fields.get("objective"))
-    params, omitted = plain_params(
-        {
-            name: value
-            for name, value in fields.items()
-            if not name.startswith("_") and not name.endswith("_") and name not in _OF_THE_MACHINE
-        }
-    )
-    width = plain_value(fields.get("_n_features_in", fields.get("_n_features")))
+    own = {name for name in fields if not name.startswith("_") and not name.endswith("_")} - _OF_THE_MACHINE
+    params, omitted = plain_params({name: value for name, value in fields.items() if name in own})
+    recorded = plain_value(fields.get("_n_features_in", fields.get("_n_features")))
     return {
-        "objective": objective if isinstance(objective, str) else None,
-        "n_features_in": width if isinstance(width, int) else len(booster["feature_names"]),
         "estimator_params": params,
-        "estimator_params_omitted": tuple(omitted),
+        "estimator_params_omitted": omitted,
+        "objective": objective if isinstance(objective, str) else None,
+        "n_features_in": recorded if isinstance(recorded, int) else width,
         "classes": _classes(fields, what) if kind == "classifier" else None,
-        "best_score": _scores(found, what)
-        if isinstance(found := fields.get("_best_score"), dict)
-        else booster["best_score"],
     }
 
 

@@ -13,7 +13,6 @@ from io import BytesIO
 from typing import Final
 
 from artifact_store.errors import Corrupt
-from artifact_store.legacy.formats.joblib import ALWAYS_ALLOWED, MAX_RATIO
 from artifact_store.legacy.pickle_reader.limits import LIMITS, Limits
 
 MAX_ENTRIES: Final = 10_000
@@ -21,11 +20,6 @@ MAX_ENTRIES: Final = 10_000
 _ENCRYPTED = 0x1 | 0x40
 _USUAL = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, OSError, EOFError)
-
-
-def is_zip(data: bytes) -> bool:
-    """Say whether it begins as a zip does."""
-    return data.startswith(b"PK\x03\x04")
 
 
 def read_entries(data: bytes, *, what: str, limits: Limits = LIMITS) -> dict[str, bytes]:
@@ -39,7 +33,7 @@ def read_entries(data: bytes, *, what: str, limits: Limits = LIMITS) -> dict[str
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             infos = archive.infolist()
-            _check(infos, what, min(limits.size, max(ALWAYS_ALLOWED, MAX_RATIO * len(data))))
+            _check(infos, what, limits.expansion(len(data)))
             return {info.filename: _read(archive, info, what) for info in infos}
     except (*_BROKEN, ValueError, LookupError) as error:  # LookupError: offsets beyond the end
         raise Corrupt(f"{what} is not a zip archive, or is damaged: {error}") from error

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+ALWAYS_ALLOWED: Final = 32 << 20
+"""Bytes to which any compressed file may expand."""
+MAX_RATIO: Final = 100
+"""How many times its size a larger one may expand to. Model texts and arrays come to 20 at most, bombs to 1000."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -20,6 +25,10 @@ class Limits:
     """Bytes of the whole tree when each part is counted as often as it occurs."""
     numeric_keys: int = 4_000
     """Keys that are not text: their hashes can be chosen to collide."""
+
+    def expansion(self, stored: int) -> int:
+        """Return the bytes to which so many compressed ones may expand."""
+        return min(self.size, max(ALWAYS_ALLOWED, MAX_RATIO * stored))
 
 
 LIMITS: Final = Limits()
