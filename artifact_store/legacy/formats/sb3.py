@@ -17,9 +17,8 @@ from typing import Any, Final
 from artifact_store.canonical import parse_json
 from artifact_store.codecs.sb3.policy import SB3Codec, SB3State
 from artifact_store.codecs.sb3.settings import ATTRIBUTES, HYPERPARAMETERS, POLICY_KWARGS
-from artifact_store.codecs.sb3.spaces import plain_space
 from artifact_store.codecs.sb3.values import ACTIVATIONS, EXTRACTORS, OPTIMIZERS, plain_settings
-from artifact_store.errors import Corrupt, InvalidOption, NotEncodable
+from artifact_store.errors import Corrupt, NotEncodable
 from artifact_store.legacy.formats.checkpoint import read_torch
 from artifact_store.legacy.formats.sb3_spaces import read_space_text
 from artifact_store.legacy.formats.zip import read_entries
@@ -59,17 +58,14 @@ _OF_OTHERS: Final = frozenset({"cg_max_steps", "line_search_shrinking_factor", "
 _CLASS: Final = re.compile(r"<class '([\w.]+)\.(\w+)'>")
 _INIT: Final = re.compile(r"<function (\w+)\.__init__ at 0x[0-9a-fA-F]+>")
 _NUMBER: Final = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)"
+_LAYERS: Final = "stable_baselines3.common.torch_layers"
+_TF_LIKE: Final = "stable_baselines3.common.sb2_compat.rmsprop_tf_like"
 _CLASSES: Final = {
-    "activation": (r"torch\.nn\.modules\.(?:activation|linear)", ACTIVATIONS),
-    "optimizer": (r"torch\.optim\.\w+|stable_baselines3\.common\.sb2_compat\.rmsprop_tf_like", OPTIMIZERS),
-    "extractor": (r"stable_baselines3\.common\.torch_layers", EXTRACTORS),
+    "activation": (r"torch\.nn\.modules\.(?:activation|linear)", ACTIVATIONS, "torch.nn"),
+    "optimizer": (rf"torch\.optim\.\w+|{re.escape(_TF_LIKE)}", OPTIMIZERS, "torch.optim"),
+    "extractor": (re.escape(_LAYERS), EXTRACTORS, _LAYERS),
 }
-"""By the kind of the setting: the modules that have such classes, and their names."""
-_HOMES: Final = {
-    "activation": "torch.nn",
-    "optimizer": "torch.optim",
-    "extractor": "stable_baselines3.common.torch_layers",
-}
+"""By the kind of the setting: the modules that have such classes, their names, and the module to take them from."""
 _CONSTANT: Final = re.compile(rf"ConstantSchedule\(val={_NUMBER}\)")
 _LINEAR: Final = re.compile(rf"LinearSchedule\(start={_NUMBER}, end={_NUMBER}, end_fraction={_NUMBER}\)")
 
@@ -85,23 +81,12 @@ class OldSB3:
     """Of the stable-baselines3 that wrote it."""
 
 
-def read_sb3(
-    data: bytes,
-    *,
-    what: str,
-    algorithm: str | None = None,
-    observation_space: Any = None,
-    action_space: Any = None,
-    limits: Limits = LIMITS,
-) -> OldSB3:
+def read_sb3(data: bytes, *, what: str, limits: Limits = LIMITS) -> OldSB3:
     """Return the algorithm; ``build(old.state)`` of the codec makes one that predicts and trains on.
-
-    ``algorithm`` is PPO, A2C, DQN, SAC, TD3 or DDPG, and need not be given. A space (as an object or as JSON) has to be
-    given where the file does not say in plain text what it is.
 
     Raises:
         Corrupt: damaged, not as stable-baselines3 writes it, over a limit, or not one of its algorithms.
-        InvalidOption: it does not say what its space is, or not of which algorithm it is.
+        InvalidOption: it does not say in plain text what its space is.
         RiskRefused: its policy, or something in ``policy_kwargs``, is a class of another library.
         CodecUnavailable: torch is not installed.
     """
@@ -113,7 +98,7 @@ def read_sb3(
         raise Corrupt(f"data in {what} is not a JSON object")
     inferred: list[str] = []
     family, policy = _policy(record, what)
-    name = _algorithm(record, family, algorithm, what)
+    name = _algorithm(record, family, what)
     tensors = _tensors(entries, what, limits)
     settings = _hyperparameters(record, name, what, inferred)
     if "learning_rate" not in settings and (rate := _rate(tensors)) is not None:
@@ -122,8 +107,8 @@ def read_sb3(
     state = SB3State(
         algorithm=name,
         policy=policy,
-        observation_space=_space(record, observation_space, "observation_space", what, inferred),
-        action_space=_space(record, action_space, "action_space", what, inferred),
+        observation_space=read_space_text(record, "observation_space", what=what, inexact=inferred),
+        action_space=read_space_text(record, "action_space", what=what, inexact=inferred),
         parameters={part.removesuffix(".pth"): value for part, value in tensors.items()},
         policy_kwargs=_policy_kwargs(record.get("policy_kwargs", {}), what),
         hyperparameters=settings,
@@ -152,29 +137,14 @@ def _policy(record: Mapping[str, Any], what: str) -> tuple[str, str]:
     return _POLICIES[key]
 
 
-def _algorithm(record: Mapping[str, Any], family: str, given: str | None, what: str) -> str:
+def _algorithm(record: Mapping[str, Any], family: str, what: str) -> str:
     if _OF_OTHERS & set(record):
         raise refused(what, "is of an unknown algorithm")
     if family == "on-policy":
-        found = "PPO" if "clip_range" in record else "A2C"
-    elif family == "TD3" and all(record.get(name) == value for name, value in _DDPG.items()):
-        found = "DDPG"
-    else:
-        found = family
-    if given is not None and given != found and {given, found} != {"TD3", "DDPG"}:
-        raise InvalidOption(f"{what} is of the algorithm {found}, not {given[:40]!r}")
-    return given or found
-
-
-def _space(record: Mapping[str, Any], given: Any, side: str, what: str, inferred: list[str]) -> dict[str, Any]:
-    if given is None:
-        return read_space_text(record.get(side), side, what=what, inexact=inferred)
-    if isinstance(given, Mapping):
-        return dict(given)
-    try:
-        return plain_space(SB3Codec(), given, side)
-    except NotEncodable as error:
-        raise InvalidOption(str(error)) from error
+        return "PPO" if "clip_range" in record else "A2C"
+    if family == "TD3" and all(record.get(name) == value for name, value in _DDPG.items()):
+        return "DDPG"
+    return family
 
 
 # ---------------------------------------------------------------- settings
@@ -190,7 +160,7 @@ def _hyperparameters(record: Mapping[str, Any], algorithm: str, what: str, infer
         if key not in record:
             continue  # an older stable-baselines3 did not have it
         value = record[key]
-        if not _is_pickled(value):
+        if not isinstance(value, Mapping) or ":type:" not in value:  # else a pickle with plain text beside it
             plain[name] = value if type(value) is not int or name == "seed" else _whole(value, name, what, low=-1)
         elif kind.startswith("schedule") and (schedule := _schedule(value)) is not None:
             found[name] = schedule
@@ -205,11 +175,6 @@ def _checked(values: Mapping[str, Any], kinds: Mapping[str, str], of: str, what:
         return dict(plain_settings(SB3Codec(), values, kinds, of))
     except NotEncodable as error:
         raise Corrupt(f"{what} has an invalid setting: {error}") from error
-
-
-def _is_pickled(value: Any) -> bool:
-    """Tell whether it is a pickle with plain text beside it."""
-    return isinstance(value, Mapping) and ":type:" in value
 
 
 def _policy_kwargs(described: Any, what: str) -> dict[str, Any]:
@@ -230,11 +195,10 @@ def _policy_kwargs(described: Any, what: str) -> dict[str, Any]:
 def _class(text: Any, kind: str, name: str, what: str) -> Any:
     """Return a class of torch or stable-baselines3 from a fixed table, by the text that stands for it."""
     found = _CLASS.fullmatch(str(text))
-    modules, known = _CLASSES[kind]
+    modules, known, home = _CLASSES[kind]
     if found is None or found[2] not in known or not re.fullmatch(modules, found[1]):
         raise refused(what, f"has a policy whose {name} is {str(text)[:100]}")
-    home = "stable_baselines3.common.sb2_compat.rmsprop_tf_like" if found[2] == "RMSpropTFLike" else _HOMES[kind]
-    return getattr(old_form_library(home, "sb3"), found[2])
+    return getattr(old_form_library(_TF_LIKE if found[2] == "RMSpropTFLike" else home, "sb3"), found[2])
 
 
 def _schedule(described: Mapping[str, Any]) -> Any:
@@ -302,14 +266,12 @@ def _width(space: Mapping[str, Any], *, flat: bool) -> int:
 
 def _tensors(entries: Mapping[str, bytes], what: str, limits: Limits) -> dict[str, dict[Any, Any]]:
     """Return what each checkpoint in the zip holds."""
-    found = {
-        name: read_torch(content, what=f"{name} in {what}", limits=limits)
-        for name, content in entries.items()
-        if _CHECKPOINT.fullmatch(name)
-    }
-    for name, value in found.items():
+    found: dict[str, dict[Any, Any]] = {}
+    for name in filter(_CHECKPOINT.fullmatch, entries):
+        value = read_torch(entries[name], what=f"{name} in {what}", limits=limits)
         if name == _VARIABLES and value is None:
-            found[name] = {}
-        elif not isinstance(value, dict):
+            value = {}
+        if not isinstance(value, dict):
             raise Corrupt(f"{name} in {what} holds a {type(value).__name__}, not tensors by name")
+        found[name] = value
     return found

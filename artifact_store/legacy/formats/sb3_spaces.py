@@ -1,7 +1,7 @@
 """Spaces of gym and gymnasium from the plain text that stable-baselines3 writes beside the pickled object.
 
 The text has eight digits behind the point, and above a thousand elements it shows the corners only. What it does not
-say exactly is named, so that a report can tell; what it does not say at all, the caller has to.
+say exactly is named, so that a report can tell; what it does not say at all is refused.
 """
 
 from __future__ import annotations
@@ -24,16 +24,18 @@ _DTYPES: Final = frozenset(
 )
 _MOST_DIGITS: Final = 8
 _ELIDED: Final = "..."
+_OTHERWISE: Final = "if you trust it, load it with stable-baselines3 and save what comes out"
 
 
-def read_space_text(record: Any, name: str, *, what: str, inexact: list[str]) -> dict[str, Any]:
-    """Return the space as JSON, in the form of the codec ``sb3``. What is a guess is added to ``inexact``.
+def read_space_text(data: Mapping[str, Any], name: str, *, what: str, inexact: list[str]) -> dict[str, Any]:
+    """Return the space ``name`` as JSON, in the form of the codec ``sb3``. What is a guess is added to ``inexact``.
 
     Raises:
         Corrupt: the text is damaged.
-        InvalidOption: the text does not say it; the caller has to give the space.
+        InvalidOption: the text does not say it.
         RiskRefused: it is a space of another library.
     """
+    record = data.get(name)
     found = _SPACE.fullmatch(str(record.get(":type:"))) if isinstance(record, Mapping) else None
     if found is None:
         kind = record.get(":type:") if isinstance(record, Mapping) else record
@@ -55,7 +57,7 @@ def read_space_text(record: Any, name: str, *, what: str, inexact: list[str]) ->
         if isinstance(error, InvalidOption):
             raise
         raise Corrupt(f"{what} has an {name} whose description is damaged: {error}") from error
-    raise InvalidOption(f"{what} does not say in plain text what its {name} is, a {found[1]}: give {name}=")
+    raise InvalidOption(f"{what} does not say in plain text what its {name} is, a {found[1]}: {_OTHERWISE}")
 
 
 def _box(record: Mapping[str, Any], name: str, what: str, inexact: list[str]) -> dict[str, Any]:
@@ -78,12 +80,13 @@ def _bounds(
     brief = record.get(f"{side}_repr")
     texts = [brief] if isinstance(brief, str) and _NUMBER.fullmatch(brief.strip()) else [record[side]]
     values, text = _listed(texts[0])
-    exact = not any(_digits(number) >= _MOST_DIGITS for number in _NUMBER.findall(text))
+    decimals = [number.partition("e")[0].partition(".")[2] for number in _NUMBER.findall(text)]
+    exact = all(len(digits) < _MOST_DIGITS for digits in decimals)
     if len(values) == math.prod(shape) and _ELIDED not in text:
         return values, exact
     if values and all(value == values[0] for value in values) and (texts[0] is brief or _ELIDED in text):
         return values[:1], exact and texts[0] is brief
-    raise InvalidOption(f"{what} shows only the corners of the bounds of its {name}, and they differ: give {name}=")
+    raise InvalidOption(f"{what} shows only the corners of the bounds of its {name}, and they differ: {_OTHERWISE}")
 
 
 def _listed(text: Any) -> tuple[list[float], str]:
@@ -92,10 +95,6 @@ def _listed(text: Any) -> tuple[list[float], str]:
     if not isinstance(text, str) or not _NUMBERS.fullmatch(text):
         raise ValueError(f"{str(text)[:40]!r} are not numbers")
     return [float(number) for number in _NUMBER.findall(text)], text
-
-
-def _digits(number: str) -> int:
-    return len(number.partition("e")[0].partition(".")[2])
 
 
 def _cast(values: list[float], dtype: str, shape: tuple[int, ...]) -> Any:
