@@ -11,7 +11,8 @@ import copy
 import os
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -26,18 +27,12 @@ from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.store_record import StoreRecord
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.draft import Draft
-from artifact_store.errors import (
-    ArtifactStoreError,
-    Corrupt,
-    InvalidOption,
-    ObjectNotFound,
-    Unsupported,
-)
-from artifact_store.legacy.formats.convert import EPOCH, Conversion, Opened, convert, open_old
+from artifact_store.errors import ArtifactStoreError, Corrupt, InvalidOption, ObjectNotFound, Unsupported
+from artifact_store.legacy.formats.convert import EPOCH, Conversion, convert, open_old
 from artifact_store.legacy.trees.layout import OldAlias, OldRun, Tree
 from artifact_store.legacy.trees.single_file import scan_path
 from artifact_store.ops.context import Context, OpenedStore
-from artifact_store.storage.base import Backend, Blob, Capabilities, Entry, Precondition, Version
+from artifact_store.storage.base import Backend, Blob, Capabilities, Entry, Version
 from artifact_store.storage.home import at_home
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.storage.retry import RetryPolicy
@@ -79,17 +74,8 @@ class Scratch:
             policy=Later(),
             validate=False,
         )
-        try:
-            conversion.fill(draft)
-        except BaseException:
-            draft.discard()
-            raise
+        conversion.fill(draft)
         return draft
-
-    def commit(self, conversion: Conversion) -> Manifest:
-        """Return the manifest of the run, which is in ``memory`` from now on."""
-        with self.draft(conversion) as draft:
-            return draft.commit().manifest
 
     def close(self) -> None:
         """End the threads."""
@@ -145,7 +131,6 @@ class LegacyBackend(Backend):
         )
         self._locks: dict[int, threading.RLock] = {}
         self._scratch = Scratch(registry)
-        self._opened: dict[str, Opened | ArtifactStoreError] = {}
         self._conversions: dict[str, Conversion | ArtifactStoreError] = {}
         self._manifests: dict[str, Manifest | ArtifactStoreError] = {}
         self._models: dict[ModelKey, _Model] = {}
@@ -175,11 +160,7 @@ class LegacyBackend(Backend):
 
     def stream(self, key: str, *, size: int) -> Iterator[bytes]:
         """Yield the object's bytes in order."""
-        model, rest = _parsed(key)
-        run = None if model is None else self._run_at(model, rest)
-        if run is None:
-            raise ObjectNotFound(key)
-        self._manifest(run)
+        self._convert(key, *_parsed(key))
         return self._scratch.memory.stream(key, size=size)
 
     def list(self, prefix: str) -> Iterator[Entry]:
@@ -187,21 +168,25 @@ class LegacyBackend(Backend):
         found = [Entry(keys.STORE_MARKER, len(_RECORD.to_bytes()), EPOCH)]
         for key in self.tree.keys:
             for alias in self._model(key).aliases:
-                found += self._entry(keys.pointer(key, alias))
+                with suppress(ArtifactStoreError):  # a pointer to nothing: a reader of it is told
+                    place = keys.pointer(key, alias)
+                    found.append(Entry(place, len(self._bytes(place)), EPOCH))
             for run_id, run in self._model(key).runs.items():
                 place = keys.run_prefix(key, run_id)
-                if (place.startswith(prefix) or prefix.startswith(place)) and self._converts(run):
-                    found += self._scratch.memory.list(place)
+                if place.startswith(prefix) or prefix.startswith(place):
+                    with suppress(ArtifactStoreError):  # a listing is total; a reader of the run is told
+                        self._manifest(run)
+                        found += self._scratch.memory.list(place)
         return iter(sorted((entry for entry in found if entry.key.startswith(prefix)), key=lambda entry: entry.key))
 
     def children(self, prefix: str) -> Iterator[str]:
         """Yield the names directly below ``prefix``, in order. Above the runs nothing is converted to tell them."""
         model, rest = _parsed(prefix)
         if model is not None and rest:
-            run = self._run_at(model, rest)
-            if run is None:
+            try:
+                self._convert(prefix, model, rest)
+            except ObjectNotFound:
                 return iter(())
-            self._manifest(run)
             return self._scratch.memory.children(prefix)
         names = {keys.STORE_MARKER} if not prefix else set()
         for key in self.tree.keys:
@@ -226,30 +211,13 @@ class LegacyBackend(Backend):
             return _RECORD.to_bytes()
         model, rest = _parsed(key)
         if model is not None and len(rest) == 1:
-            alias = keys.alias_in(rest[0])
-            named = None if alias is None else self._model(model).aliases.get(alias)
+            named = self._model(model).aliases.get(keys.alias_in(rest[0]) or "")
             if named is not None:
                 return self._pointer(named)
-        run = None if model is None else self._run_at(model, rest)
-        if run is None:
-            raise ObjectNotFound(key)
-        self._manifest(run)
+        self._convert(key, model, rest)
         blob = self._scratch.memory.read(key, limit=1 << 62)
         assert blob is not None
         return blob.data
-
-    def _entry(self, key: str) -> Iterable[Entry]:
-        try:
-            return [Entry(key, len(self._bytes(key)), EPOCH)]
-        except ArtifactStoreError:  # a pointer to nothing: a reader of it is told
-            return []
-
-    def _converts(self, run: OldRun) -> bool:
-        try:
-            self._manifest(run)
-        except ArtifactStoreError:  # a listing is total; a reader of the run is told
-            return False
-        return True
 
     def _pointer(self, alias: OldAlias) -> bytes:
         if alias.run is None:
@@ -259,9 +227,13 @@ class LegacyBackend(Backend):
         note = PublishInfo(mark, manifest.created_at, "an old tree", f"as in {alias.source}")
         return advance(None, alias.key, alias.name, manifest, note).pointer.to_bytes()
 
-    def _run_at(self, key: ModelKey, rest: tuple[str, ...]) -> OldRun | None:
+    def _convert(self, key: str, model: ModelKey | None, rest: tuple[str, ...]) -> None:
+        """Bring the run that the object ``key`` belongs to into ``memory``, unless it is there."""
         run_id = keys.run_in(rest[0]) if rest else None
-        return None if run_id is None else self._model(key).runs.get(run_id)
+        run = None if model is None or run_id is None else self._model(model).runs.get(run_id)
+        if run is None:
+            raise ObjectNotFound(key)
+        self._manifest(run)
 
     def _model(self, key: ModelKey) -> _Model:
         with self._lock:
@@ -281,25 +253,22 @@ class LegacyBackend(Backend):
         try:
             return self._conversion(run).run_id
         except ArtifactStoreError:  # reading the run raises it again
-            return self._open(run).spare_id
+            return open_old(run).spare_id
 
     # ------------------------------------------------------------ converting, each once
 
     def _conversion(self, run: OldRun) -> Conversion:
-        return self._once(self._conversions, run, lambda: convert(self._open(run)))
-
-    def _open(self, run: OldRun) -> Opened:
-        return self._once(self._opened, run, lambda: open_old(run))
+        return self._once(self._conversions, run, lambda: convert(open_old(run)))
 
     def _manifest(self, run: OldRun) -> Manifest:
         return self._once(self._manifests, run, lambda: self._committed(run))
 
     def _committed(self, run: OldRun) -> Manifest:
         try:
-            return self._scratch.commit(self._conversion(run))
+            with self._scratch.draft(self._conversion(run)) as draft:
+                return draft.commit().manifest
         finally:  # what it was made from is not needed any more
             self._conversions.pop(run.source, None)
-            self._opened.pop(run.source, None)
 
     def _once(self, known: dict[str, T | ArtifactStoreError], run: OldRun, make: Callable[[], T]) -> T:
         with self._lock:
@@ -320,23 +289,10 @@ class LegacyBackend(Backend):
 
     # ------------------------------------------------------------ nothing is written
 
-    def write(self, key: str, data: bytes, *, when: Precondition) -> Version:
-        """Refuse."""
-        del key, data, when
-        self._refuse()
-
-    def put_file(self, key: str, chunks: Iterable[bytes], *, size: int, when: Precondition) -> None:
-        """Refuse."""
-        del key, chunks, size, when
-        self._refuse()
-
-    def delete(self, key: str) -> None:
-        """Refuse."""
-        del key
-        self._refuse()
-
-    def _refuse(self) -> NoReturn:
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
         raise Unsupported(self.read_only)
+
+    write = put_file = delete = _refuse
 
 
 def _parsed(key: str) -> tuple[ModelKey | None, tuple[str, ...]]:

@@ -19,7 +19,7 @@ from artifact_store.errors import InvalidOption
 from artifact_store.legacy.trees import file_names
 
 MODEL_FILE: Final = {"gru": "model.pth", "lightgbm": "model.pkl", "ppo": "model.zip"}
-"""What the model is called in the folder of a run."""
+"""What the model is called in the folder of a run, by its type."""
 _OTHER_SUFFIXES: Final = frozenset({".pth", ".joblib"})
 """Those that a best model may have, and is not written with."""
 _BESIDE: Final = {
@@ -69,9 +69,9 @@ def write_best(key: ModelKey, home: Path, run: Path) -> None:
 
 def _places(key: ModelKey, home: Path) -> list[tuple[Path, str]]:
     """Return where each file of a best model may be, the model first, and what it is called in the folder of a run."""
-    stem = _folder(key, home) / file_names.best_stem(key.model_type, home.name if key.symbol else None)
+    stem = "_".join((file_names.BEST_WF, key.model_type, *([home.name] if key.symbol else [])))
     ends = dict.fromkeys(file_names.FAMILIES[key.model_type], MODEL_FILE[key.model_type]) | _BESIDE
-    return [(stem.with_name(stem.name + end), name) for end, name in ends.items()]
+    return [(_folder(key, home) / (stem + end), name) for end, name in ends.items()]
 
 
 def _folder(key: ModelKey, home: Path) -> Path:

@@ -19,11 +19,11 @@ from artifact_store.core.keys import ModelKey
 from artifact_store.core.portable import why_not_on_windows
 from artifact_store.errors import InvalidOption, Unsupported
 from artifact_store.features.schema import FeatureSchema
-from artifact_store.legacy import old_objects
-from artifact_store.legacy.trees import best_wf, file_names
+from artifact_store.legacy import best_model, old_objects
+from artifact_store.legacy.trees import file_names
 from artifact_store.run import Run
 
-_MODEL_FILE: Final = best_wf.MODEL_FILE
+_MODEL_FILE: Final = best_model.MODEL_FILE
 _VECNORMALIZE_FILE: Final = "model_vecnormalize.pkl"
 _PREPROCESSOR_FILE: Final = "preprocessor.pkl"
 _LINK, _POINTER = "latest", "latest_pointer.txt"
@@ -62,11 +62,11 @@ def export_run(run: Run, directory: str | Path, *, pickles: bool = False, alias:
     target = home / run.run_id
     _check_link(home)
     if alias == file_names.BEST_WF:
-        best_wf.check_replaceable(run.key, home)
+        best_model.check_replaceable(run.key, home)
         if not _is_written(run, target):
             _check_free(target)
             _write(run, home, target)
-        best_wf.write_best(run.key, home, target)
+        best_model.write_best(run.key, home, target)
         if _has_latest(home):
             return target
     elif not _ended_before_latest(run, home, target):

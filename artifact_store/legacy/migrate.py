@@ -8,6 +8,7 @@ its reason, and the rest goes on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -42,23 +43,18 @@ class Store(Protocol):
     @property
     def url(self) -> str:
         """Where it is."""
-        ...
 
     def runs(self, key: ModelKey) -> Iterable[Run]:
         """Return the runs of a model."""
-        ...
 
     def aliases(self, key: ModelKey) -> Mapping[str, Pointer]:
         """Return the pointers of a model."""
-        ...
 
     def new_run(self, key: ModelKey, *, run_id: str | None, publish: Policy) -> Draft:
         """Return a run to fill."""
-        ...
 
     def promote(self, run: Run, alias: str, *, reason: str, expect: int) -> Pointer:
         """Publish a run where nothing was ever published."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +81,13 @@ def migrate_tree(
     """
     tree = scan_path(old)
     _check_apart(tree, store.url)
-    work = _Work(store, dry_run=dry_run)
     runs = []
-    try:
+    with closing(_Work(store, dry_run=dry_run)) as work:
         for place, run in enumerate(tree.runs):
             if progress is not None:
                 progress(MigrationProgress(place, len(tree.runs), run.source))
             runs.append(work.copy(run))
         aliases = tuple(work.name(alias) for alias in tree.aliases)
-    finally:
-        work.close()
     if progress is not None:
         progress(MigrationProgress(len(tree.runs), len(tree.runs), ""))
     return Migration(str(old), store.url, dry_run, tuple(runs), aliases, tuple(tree.problems))
@@ -146,14 +139,8 @@ class _Work:
 
     def _copy_of(self, old: OldRun, digest: str) -> Run | None:
         """Return the run in the store that was made of these files, under the same run id if the old run has one."""
-        return next(
-            (
-                run
-                for run in self._runs(old.key)
-                if run.tags.get(DIGEST_TAG) == digest and old.run_id in {None, run.run_id}
-            ),
-            None,
-        )
+        copies = (run for run in self._runs(old.key) if run.tags.get(DIGEST_TAG) == digest)
+        return next((run for run in copies if old.run_id in {None, run.run_id}), None)
 
     def _runs(self, key: ModelKey) -> list[Run]:
         if key not in self._known:
@@ -169,11 +156,7 @@ class _Work:
         if self._dry_run:
             return self._scratch.draft(conversion)
         draft = self._store.new_run(conversion.key, run_id=conversion.run_id, publish=Later())
-        try:
-            conversion.fill(draft)
-        except BaseException:
-            draft.discard()
-            raise
+        conversion.fill(draft)
         return draft
 
     def _save(self, old: OldRun, draft: Draft) -> tuple[Outcome, ArtifactStoreError | None]:

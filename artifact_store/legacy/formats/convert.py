@@ -85,7 +85,7 @@ class Conversion:
         """Put everything into a draft of this run.
 
         Raises:
-            NotEncodable, CodecUnavailable, InvalidInput: a codec cannot hold a component; the draft is of no use then.
+            NotEncodable, CodecUnavailable, InvalidInput: a codec cannot hold a component; the draft is discarded.
         """
         draft.features, draft.recovered = self.features, True
         draft.config, draft.training_config = dict(self.config), dict(self.training_config)
@@ -93,8 +93,12 @@ class Conversion:
         draft.requires = self.requires
         draft.created_at = self.created_at
         draft.environment = draft.provenance = {}  # those of the training are not known, and ours are others
-        for name, component in self.components.items():
-            draft.add(name, component)
+        try:
+            for name, component in self.components.items():
+                draft.add(name, component)
+        except BaseException:
+            draft.discard()
+            raise
 
 
 def open_old(old: OldRun) -> Opened:

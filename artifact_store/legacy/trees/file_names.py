@@ -67,21 +67,8 @@ def symbol_of(name: str) -> str:
     return unspelled(name) or name
 
 
-def best_stem(model_type: str, folder: str | None) -> str:
-    """Return what the files of the best model of a walk-forward are called, up to their suffix.
-
-    ``folder`` is that of the model's symbol, where it has one.
-    """
-    return f"{BEST_WF}_{model_type}_{folder}" if folder else f"{BEST_WF}_{model_type}"
-
-
-def is_loose(name: str) -> bool:
-    """Tell whether a file is a model that lies among others, by its name."""
-    return loose_name(name, None, None) is not None
-
-
 def loose_name(
-    name: str, model_type: str | None, symbol: tuple[str, ...] | None
+    name: str, model_type: str | None = None, symbol: tuple[str, ...] | None = None
 ) -> tuple[str, tuple[str, ...], str | None, str | None] | None:
     """Return model type, symbol, time and alias of a file that is a model by its name; none for any other file."""
     best, flat = _BEST.fullmatch(name), _FLAT.fullmatch(name)
@@ -98,11 +85,7 @@ def in_folder(names: Sequence[str], model_type: str, model: str | None = None) -
     """Return the files of a run's own folder by what they are for; ``model`` says which is the model where known."""
     model = model or only_model(names, model_type)
     found = {} if model is None else {MODEL: model}
-    found |= beside_of(names, Path(model).stem if model else MODEL)
-    for role, choices in _IN_FOLDER.items():
-        fitting = [name for name in choices if name in names]
-        found |= {role: fitting[0]} if fitting else {}
-    return found
+    return found | beside_of(names, Path(model).stem if model else MODEL) | _first_of_each(names, _IN_FOLDER)
 
 
 def only_model(names: Sequence[str], model_type: str) -> str | None:
@@ -110,17 +93,17 @@ def only_model(names: Sequence[str], model_type: str) -> str | None:
     suffixes = FAMILIES[model_type]
     known = {name for choices in _IN_FOLDER.values() for name in choices}
     model = next((MODEL + suffix for suffix in suffixes if MODEL + suffix in names), None)
-    if model is None:
-        others = [name for name in names if Path(name).suffix in suffixes and name not in known]
-        others = [name for name in others if not re.search(r"_(?:vec_?normalize|preprocessor)\.", name)]
-        model = others[0] if len(others) == 1 else None
-    return model
+    others = [name for name in names if Path(name).suffix in suffixes and name not in known]
+    others = [name for name in others if not re.search(r"_(?:vec_?normalize|preprocessor)\.", name)]
+    return model or (others[0] if len(others) == 1 else None)
 
 
 def beside_of(names: Sequence[str], stem: str) -> dict[str, str]:
     """Return the files that are named after a model, by what they are for."""
-    found: dict[str, str] = {}
-    for role, choices in _BESIDE.items():
-        fitting = [name for choice in choices if (name := choice.format(stem=stem)) in names]
-        found |= {role: fitting[0]} if fitting else {}
-    return found
+    return _first_of_each(names, _BESIDE, stem)
+
+
+def _first_of_each(names: Sequence[str], table: Mapping[str, tuple[str, ...]], stem: str = "") -> dict[str, str]:
+    fitting = {role: [choice.format(stem=stem) for choice in choices] for role, choices in table.items()}
+    found = {role: next((name for name in choices if name in names), None) for role, choices in fitting.items()}
+    return {role: name for role, name in found.items() if name is not None}

@@ -37,7 +37,6 @@ from artifact_store.legacy.trees.file_names import (
     as_run_id,
     beside_of,
     in_folder,
-    is_loose,
     loose_name,
     symbol_of,
 )
@@ -167,19 +166,15 @@ def _models_folder(given: Path) -> tuple[Path, str | None]:
 def _holds_models(folder: Path) -> bool:
     return any(
         (entry.name in FAMILIES and entry.is_dir())
-        or (entry.name == BESTS and entry.is_dir() and any(map(is_loose, _names(Path(entry.path)))))
-        or (entry.is_file() and is_loose(entry.name))
+        or (entry.name == BESTS and entry.is_dir() and any(loose_name(file.name) for file in _entries(entry.path)))
+        or (entry.is_file() and loose_name(entry.name))
         for entry in _entries(folder)
     )
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as found:
         return sorted(found, key=lambda entry: entry.name)
-
-
-def _names(folder: Path) -> list[str]:
-    return [entry.name for entry in _entries(folder)]
 
 
 class _Scanner:
@@ -188,6 +183,8 @@ class _Scanner:
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._pointers: list[tuple[ModelKey, Path]] = []
+        self._latest: dict[ModelKey, OldAlias] = {}
+        self._reported: set[Path] = set()
 
     def models(self, only: str | None) -> None:
         """Walk through the folder of the models, or one type of it."""
@@ -208,6 +205,7 @@ class _Scanner:
         self._drop_twins()
         for key, path in self._pointers:
             self._resolve(key, path)
+        tree.aliases.extend(self._latest.values())
         for key in tree.keys:
             bests = [run for run in tree.runs if run.key == key and run.alias == BEST_WF]
             if bests:
@@ -222,11 +220,8 @@ class _Scanner:
         elif folder.name == BESTS:
             self._loose(folder, None, None)
         elif any(self._has_model(child) for child in (folder, *self._folders(folder, 2))):
-            types = ", ".join(FAMILIES)
-            self._problem(
-                folder,
-                Unsupported(f"{folder.name!r} is not one of the model types {types}: name the folder that holds those"),
-            )
+            text = f"{folder.name!r} is not one of the model types {', '.join(FAMILIES)}"
+            self._problem(folder, Unsupported(f"{text}: name the folder that holds those"))
 
     def _walk(self, folder: Path, model_type: str, symbol: tuple[str, ...], depth: int = 0) -> None:
         """Walk through a folder whose runs are of ``model_type`` and, where there is one, of the symbol."""
@@ -235,7 +230,8 @@ class _Scanner:
         for entry in self._look(folder):
             path = Path(entry.path)
             if entry.name in _POINTERS:
-                self._pointer(path, model_type, symbol)
+                key = self._key(folder, model_type, symbol)
+                self._pointers += [(key, path)] if key is not None else []
             elif _is_link(path):
                 self._refuse_link(path)
             elif entry.is_dir() and _RUN_LIKE.fullmatch(entry.name):
@@ -256,7 +252,9 @@ class _Scanner:
         entries = self._look(folder)
         files = in_folder([entry.name for entry in entries], model_type)  # one that is a folder is a part that is lost
         names = {entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)}
-        self._add(key, run_id, folder, {role: folder / name for role, name in files.items()}, names)
+        left = tuple(sorted(names - {*files.values()}))
+        paths = {role: folder / name for role, name in files.items()}
+        self._tree.runs.append(OldRun(key, run_id, self._source(folder), paths, left))
 
     def _loose(self, folder: Path, model_type: str | None, symbol: tuple[str, ...] | None) -> None:
         """Take in models that lie in a folder of many: ``best_wf_*``, ``gru_model_*``, and ``model.pth`` itself."""
@@ -278,48 +276,30 @@ class _Scanner:
             if key is not None:
                 paths = {role: folder / file for role, file in files.items()}
                 run_id = as_run_id(time or "")  # without one it is derived from the content
-                self._add(key, run_id, folder / name, paths, set(), alias)
-
-    def _add(
-        self,
-        key: ModelKey,
-        run_id: RunId | None,
-        source: Path,
-        files: Mapping[str, Path],
-        names: set[str],
-        alias: str | None = None,
-    ) -> None:
-        left = tuple(sorted(names - {path.name for path in files.values()}))
-        self._tree.runs.append(OldRun(key, run_id, self._source(source), files, left, alias))
-
-    def _pointer(self, path: Path, model_type: str, symbol: tuple[str, ...]) -> None:
-        key = self._key(path.parent, model_type, symbol)
-        if key is not None:
-            self._pointers.append((key, path))
+                self._tree.runs.append(OldRun(key, run_id, self._source(folder / name), paths, alias=alias))
 
     def _resolve(self, key: ModelKey, path: Path) -> None:
         """Find the run that ``latest`` names, among those of its model."""
+        run, error = None, None
         try:
-            named = _pointed_at(path)
-            runs = [run for run in self._tree.runs if run.key == key]
-            run = next((run for run in runs if run.run_id == named), None)
-            error: ArtifactStoreError | None = None
-            if run is None:
-                there = next((f": name a run, such as {run.key}:{run.run_id}" for run in runs if run.run_id), "")
-                error = Corrupt(
-                    f"{path.name} names {named!r}, and {key.display_name} has no such run in the old tree{there}"
-                )
+            run = self._named(key, path)
         except ArtifactStoreError as failed:
-            run, error = None, failed
-        alias = OldAlias(key, LATEST, self._source(path), run, error)
-        earlier = next((known for known in self._tree.aliases if (known.key, known.name) == (key, LATEST)), None)
-        if earlier is None:
-            self._tree.aliases.append(alias)
-        elif earlier.run is None and run is not None:
-            self._tree.aliases[self._tree.aliases.index(earlier)] = alias
+            error = failed
+        earlier = self._latest.get(key)
+        if earlier is None or (earlier.run is None and run is not None):
+            self._latest[key] = OldAlias(key, LATEST, self._source(path), run, error)
         elif run is not None and earlier.run is not run:
             message = f"it names {run.run_id}, and {earlier.source} names another run, which is taken"
             self._problem(path, Conflict(message))
+
+    def _named(self, key: ModelKey, path: Path) -> OldRun:
+        named = _pointed_at(path)
+        runs = [run for run in self._tree.runs if run.key == key]
+        for run in runs:
+            if run.run_id == named:
+                return run
+        there = next((f": name a run, such as {run.key}:{run.run_id}" for run in runs if run.run_id), "")
+        raise Corrupt(f"{path.name} names {named!r}, and {key.display_name} has no such run in the old tree{there}")
 
     def _drop_twins(self) -> None:
         seen: dict[tuple[ModelKey, str], OldRun] = {}
@@ -333,20 +313,18 @@ class _Scanner:
                 self._tree.problems.append(Problem(run.source, error))
 
     def _key(self, where: Path, model_type: str, symbol: tuple[str, ...]) -> ModelKey | None:
-        """Return the key, or report once why the name is refused."""
+        """Return the key, or report why the name is refused."""
         try:
             return as_key(model_type, symbol)
         except InvalidName as error:
-            if all(problem.where != self._source(where) for problem in self._tree.problems):
-                self._problem(where, error)
+            self._problem(where, error)
             return None
 
     def _look(self, folder: Path) -> list[os.DirEntry[str]]:
         try:
             return _entries(folder)
         except OSError as error:
-            if all(problem.where != self._source(folder) for problem in self._tree.problems):
-                self._problem(folder, AccessDenied(f"the folder cannot be listed: {error.strerror}"))
+            self._problem(folder, AccessDenied(f"the folder cannot be listed: {error.strerror}"))
             return []
 
     def _has_model(self, folder: Path) -> bool:
@@ -362,7 +340,10 @@ class _Scanner:
         self._problem(path, Corrupt("it is a symbolic link, which is not followed; put what it names in its place"))
 
     def _problem(self, path: Path, error: ArtifactStoreError) -> None:
-        self._tree.problems.append(Problem(self._source(path), error))
+        """Report what is wrong with a place, once."""
+        if path not in self._reported:
+            self._reported.add(path)
+            self._tree.problems.append(Problem(self._source(path), error))
 
     def _source(self, path: Path) -> str:
         return path.relative_to(self._tree.root).as_posix()
@@ -374,8 +355,7 @@ def as_key(model_type: str, symbol: tuple[str, ...]) -> ModelKey:
     Raises:
         InvalidName: there is no such symbol.
     """
-    name = "/".join(symbol)
-    return ModelKey(model_type, symbol_of(name) if symbol else None)
+    return ModelKey(model_type, symbol_of("/".join(symbol)) if symbol else None)
 
 
 def _deeper(symbol: tuple[str, ...], model_type: str, name: str) -> tuple[str, ...]:

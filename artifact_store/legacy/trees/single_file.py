@@ -18,7 +18,6 @@ from artifact_store.legacy.trees.file_names import (
     as_run_id,
     beside_of,
     in_folder,
-    is_loose,
     loose_name,
     only_model,
 )
@@ -79,8 +78,8 @@ def _loose(file: Path, model_type: str) -> tuple[Path, OldRun] | None:
     root, symbol = _place(file.parent, model_type)
     if file.parent.name == BESTS:
         root, symbol = file.parent.parent, ()
-    named = loose_name(file.name, model_type, symbol) if is_loose(file.name) else None
-    if named is None:
+    named = loose_name(file.name, model_type, symbol)
+    if named is None or loose_name(file.name) is None:
         return None
     _, symbol, time, alias = named
     files = _paths(file, beside_of(_names(file.parent), file.stem))
