@@ -19,11 +19,11 @@ from artifact_store.core.keys import ModelKey
 from artifact_store.core.portable import why_not_on_windows
 from artifact_store.errors import InvalidOption, Unsupported
 from artifact_store.features.schema import FeatureSchema
-from artifact_store.legacy import best_model, old_objects
+from artifact_store.legacy import old_objects
+from artifact_store.legacy.best_model import MODEL_FILE, check_replaceable, write_best
 from artifact_store.legacy.trees import file_names
 from artifact_store.run import Run
 
-_MODEL_FILE: Final = best_model.MODEL_FILE
 _VECNORMALIZE_FILE: Final = "model_vecnormalize.pkl"
 _PREPROCESSOR_FILE: Final = "preprocessor.pkl"
 _LINK, _POINTER = "latest", "latest_pointer.txt"
@@ -50,8 +50,8 @@ def export_run(run: Run, directory: str | Path, *, pickles: bool = False, alias:
         Corrupt, RiskRefused, CodecUnavailable: as for :meth:`~artifact_store.Run.load`.
     """
     run.check_signature()
-    if run.key.model_type not in _MODEL_FILE:
-        raise Unsupported(f"old trees hold models of the types {', '.join(_MODEL_FILE)}; {run.ref} is of another type")
+    if run.key.model_type not in MODEL_FILE:
+        raise Unsupported(f"old trees hold models of the types {', '.join(MODEL_FILE)}; {run.ref} is of another type")
     dangerous = _pickles(run)
     if not pickles:
         raise InvalidOption(
@@ -59,18 +59,17 @@ def export_run(run: Run, directory: str | Path, *, pickles: bool = False, alias:
             "written. For the old form all the same: pickles=True, or --pickles"
         )
     home = Path(directory, run.key.model_type, *([_folder_of(run.key.symbol)] if run.key.symbol else []))
-    target = home / run.run_id
-    _check_link(home)
+    target, link = home / run.run_id, home / _LINK
+    if link.exists() and not link.is_symlink():
+        raise InvalidOption(f"{link} is not a link, and cannot be changed to name this run; move it out of the way")
     if alias == file_names.BEST_WF:
-        best_model.check_replaceable(run.key, home)
+        check_replaceable(run.key, home)
         if not _is_written(run, target):
-            _check_free(target)
             _write(run, home, target)
-        best_model.write_best(run.key, home, target)
-        if _has_latest(home):
+        write_best(run.key, home, target)
+        if any(os.path.lexists(home / name) for name in (_LINK, _POINTER)):
             return target
-    elif not _ended_before_latest(run, home, target):
-        _check_free(target)
+    elif _is_latest(home, target) or not _is_written(run, target):  # else it was killed before, or another one came
         _write(run, home, target)
     _name_latest(home, target)
     return target
@@ -90,27 +89,25 @@ def _folder_of(symbol: str) -> str:
 
 
 def _write(run: Run, home: Path, target: Path) -> None:
+    if os.path.lexists(target):
+        raise InvalidOption(f"{target} is there already, and nothing is overwritten")
     private_files.make_folder(home)
     with tempfile.TemporaryDirectory(dir=home, prefix=".export-", ignore_cleanup_errors=True) as staging:
         folder = Path(staging, run.run_id)
         folder.mkdir()
         _WRITERS[run.key.model_type](run, folder)
-        private_files.keep_others_from_writing(
-            folder
-        )  # they are pickles: a user who can write to them can run code when they are read
+        _write_json(folder / "config.json", run.config)
+        _write_json(folder / _NOTES, _notes(run))
+        # they are pickles: a user who can write to them can run code when they are read
+        private_files.keep_others_from_writing(folder)
         folder.rename(target)
 
 
 def _pickles(run: Run) -> list[str]:
-    found = [_MODEL_FILE[run.key.model_type]]
+    found = [MODEL_FILE[run.key.model_type]]
     found += [_PREPROCESSOR_FILE] if file_names.PREPROCESSOR in run.components else []
     found += [_VECNORMALIZE_FILE] if file_names.VECNORMALIZE in run.components else []
     return found
-
-
-def _ended_before_latest(run: Run, home: Path, target: Path) -> bool:
-    """Tell whether an export of this run was killed after its folder appeared, or another run was exported since."""
-    return not _names(home, target) and _is_written(run, target)
 
 
 def _is_written(run: Run, target: Path) -> bool:
@@ -118,11 +115,7 @@ def _is_written(run: Run, target: Path) -> bool:
     return not target.is_symlink() and _holds(target / _NOTES, _json(_notes(run)))
 
 
-def _has_latest(home: Path) -> bool:
-    return any(os.path.lexists(home / name) for name in (_LINK, _POINTER))
-
-
-def _names(home: Path, target: Path) -> bool:
+def _is_latest(home: Path, target: Path) -> bool:
     """Tell whether ``latest`` names the run already, in either form."""
     link = home / _LINK
     if link.is_symlink():
@@ -136,17 +129,6 @@ def _holds(path: Path, data: bytes) -> bool:
         return False
     with path.open("rb") as file:
         return file.read(len(data) + 1) == data
-
-
-def _check_free(target: Path) -> None:
-    if os.path.lexists(target):
-        raise InvalidOption(f"{target} is there already, and nothing is overwritten")
-
-
-def _check_link(home: Path) -> None:
-    link = home / _LINK
-    if link.exists() and not link.is_symlink():
-        raise InvalidOption(f"{link} is not a link, and cannot be changed to name this run; move it out of the way")
 
 
 def _name_latest(home: Path, target: Path) -> None:
@@ -169,9 +151,8 @@ def _write_gru(run: Run, folder: Path) -> None:
     found = run.load()
     described = {**_about(run), "model_config": dict(found.config), "training_config": run.training_config}
     described |= run.metrics
-    old_objects.save_checkpoint(folder / _MODEL_FILE["gru"], {"model_state_dict": dict(found.state), **described})
+    old_objects.save_checkpoint(folder / MODEL_FILE["gru"], {"model_state_dict": dict(found.state), **described})
     _write_preprocessor(run, folder)
-    _write_notes(run, folder)
 
 
 def _write_lightgbm(run: Run, folder: Path) -> None:
@@ -181,14 +162,13 @@ def _write_lightgbm(run: Run, folder: Path) -> None:
         table = run.load(file_names.IMPORTANCE)
         around["feature_importance"] = table["importance"].to_numpy()
         table.to_parquet(folder / "feature_importance.parquet")
-    old_objects.dump(around, folder / _MODEL_FILE["lightgbm"])
+    old_objects.dump(around, folder / MODEL_FILE["lightgbm"])
     _write_preprocessor(run, folder)
-    _write_notes(run, folder)
 
 
 def _write_ppo(run: Run, folder: Path) -> None:
     algorithm = run.load()
-    algorithm.save(folder / _MODEL_FILE["ppo"])
+    algorithm.save(folder / MODEL_FILE["ppo"])
     seen = algorithm.observation_space.shape  # none of several inputs
     about = {**_about(run), "model_config": run.config, "observation_shape": None if seen is None else list(seen)}
     about |= {"action_space_info": old_objects.action_space_info(algorithm.action_space), "vecnormalize_path": None}
@@ -198,7 +178,6 @@ def _write_ppo(run: Run, folder: Path) -> None:
         normalizer.save(str(folder / _VECNORMALIZE_FILE))
         about["vecnormalize_path"] = _VECNORMALIZE_FILE
     _write_json(folder / "model_metadata.json", about)
-    _write_notes(run, folder)
 
 
 _WRITERS: Final[Mapping[str, Callable[[Run, Path], None]]] = {
@@ -213,11 +192,6 @@ def _write_preprocessor(run: Run, folder: Path) -> None:
         names = list(run.features.names) if run.features is not None and not run.features.names_inferred else None
         old = old_objects.preprocessor(run.load(file_names.PREPROCESSOR), names)
         old_objects.dump(old, folder / _PREPROCESSOR_FILE)
-
-
-def _write_notes(run: Run, folder: Path) -> None:
-    _write_json(folder / "config.json", run.config)
-    _write_json(folder / _NOTES, _notes(run))
 
 
 def _notes(run: Run) -> dict[str, Any]:

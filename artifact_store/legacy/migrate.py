@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -31,7 +32,7 @@ from artifact_store.errors import (
 from artifact_store.legacy.backend import Scratch
 from artifact_store.legacy.formats.convert import DIGEST_TAG, Conversion, ConversionReport, convert, open_old
 from artifact_store.legacy.report import AliasOutcome, Migrated, MigratedAlias, Migration, Outcome
-from artifact_store.legacy.trees.layout import OldAlias, OldRun, Tree
+from artifact_store.legacy.trees.layout import OldAlias, OldRun
 from artifact_store.legacy.trees.single_file import scan_path
 from artifact_store.run import Run
 from artifact_store.storage.options import LOCAL, parse_url
@@ -80,23 +81,21 @@ def migrate_tree(
             repeat the call.
     """
     tree = scan_path(old)
-    _check_apart(tree, store.url)
+    place = parse_url(store.url)
+    if place.scheme == LOCAL and Path(place.prefix).resolve().is_relative_to(tree.root.resolve()):
+        raise InvalidOption(
+            f"the store {store.url} lies inside the old tree {tree.root}, which stays as it is; name another"
+        )
     runs = []
     with closing(_Work(store, dry_run=dry_run)) as work:
-        for place, run in enumerate(tree.runs):
+        for done, run in enumerate(tree.runs):
             if progress is not None:
-                progress(MigrationProgress(place, len(tree.runs), run.source))
+                progress(MigrationProgress(done, len(tree.runs), run.source))
             runs.append(work.copy(run))
         aliases = tuple(work.name(alias) for alias in tree.aliases)
     if progress is not None:
         progress(MigrationProgress(len(tree.runs), len(tree.runs), ""))
     return Migration(str(old), store.url, dry_run, tuple(runs), aliases, tuple(tree.problems))
-
-
-def _check_apart(tree: Tree, url: str) -> None:
-    place = parse_url(url)
-    if place.scheme == LOCAL and Path(place.prefix).resolve().is_relative_to(tree.root.resolve()):
-        raise InvalidOption(f"the store {url} lies inside the old tree {tree.root}, which stays as it is; name another")
 
 
 class _Work:
@@ -105,7 +104,7 @@ class _Work:
     def __init__(self, store: Store, *, dry_run: bool) -> None:
         self._store, self._dry_run = store, dry_run
         self._scratch = Scratch(CodecRegistry())
-        self._known: dict[ModelKey, list[Run]] = {}
+        self._runs = cache(lambda key: list(store.runs(key)))
         self._ids: dict[str, str] = {}
         self._there: dict[str, Run] = {}
 
@@ -125,11 +124,11 @@ class _Work:
         try:
             conversion = convert(opened)
             run_id, report = conversion.run_id, conversion.report
-            draft = self._draft(conversion)
+            draft = (self._scratch.draft if self._dry_run else self._draft)(conversion)
         except ArtifactStoreError as error:  # of this run alone: nothing was asked of the store yet
             return Migrated(old.source, str(old.key), run_id, "refused", report, error)
-        with_it = self._save(old, draft)
-        return Migrated(old.source, str(old.key), run_id, with_it[0], report, with_it[1])
+        outcome, failed = self._save(old, draft)
+        return Migrated(old.source, str(old.key), run_id, outcome, report, failed)
 
     def name(self, alias: OldAlias) -> MigratedAlias:
         """Create one alias, unless the store has it."""
@@ -142,19 +141,11 @@ class _Work:
         copies = (run for run in self._runs(old.key) if run.tags.get(DIGEST_TAG) == digest)
         return next((run for run in copies if old.run_id in {None, run.run_id}), None)
 
-    def _runs(self, key: ModelKey) -> list[Run]:
-        if key not in self._known:
-            self._known[key] = list(self._store.runs(key))
-        return self._known[key]
-
     def _keep(self, old: OldRun, run: Run) -> None:
         self._there[old.source] = run
         self._ids[old.source] = run.run_id
 
     def _draft(self, conversion: Conversion) -> Draft:
-        """Return the run, filled; in a dry run it is in memory only."""
-        if self._dry_run:
-            return self._scratch.draft(conversion)
         draft = self._store.new_run(conversion.key, run_id=conversion.run_id, publish=Later())
         conversion.fill(draft)
         return draft

@@ -68,13 +68,7 @@ class Checkpoint:
 
 
 def read_checkpoint(data: bytes, *, what: str, limits: Limits = LIMITS) -> Checkpoint:
-    """Return the checkpoint: a dict around a state dict, or a bare state dict.
-
-    Raises:
-        Corrupt: damaged, or not a checkpoint of a network.
-        RiskRefused: it names something that only running code could make.
-        CodecUnavailable: torch is not installed.
-    """
+    """Return the checkpoint: a dict around a state dict, or a bare state dict."""
     found = read_torch(data, what=what, limits=limits)
     if not isinstance(found, dict):
         raise Corrupt(f"{what} holds a {type(found).__name__}, not the state of a network")
@@ -97,13 +91,7 @@ def _taken(rest: dict[Any, Any], *names: str) -> dict[Any, Any] | None:
 
 
 def read_torch(data: bytes, *, what: str, limits: Limits = LIMITS) -> Any:
-    """Return what ``torch.save`` was given, with tensors on the CPU that need no gradient.
-
-    Raises:
-        Corrupt: damaged, or beyond the limits.
-        RiskRefused: it names something that only running code could make.
-        CodecUnavailable: torch is not installed.
-    """
+    """Return what ``torch.save`` was given, with tensors on the CPU that need no gradient."""
     old_form_library("torch", "torch")
     with within(what):
         return (_from_zip if data.startswith(_ZIP) else _from_stream)(data, what, limits)

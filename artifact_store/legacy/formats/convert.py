@@ -133,7 +133,7 @@ def convert(opened: Opened) -> Conversion:
     notes = {role: parse_notes(names[role], opened.data[role]) for role in _NOTES if role in opened.data}
     try:
         parts = READERS[old.key.model_type](Files(opened.data, names, notes))
-        recovered = features.recover_features(parts.evidence, **parts.schema)
+        recovered = features.recover_features(parts.evidence)
     except ArtifactStoreError:
         raise
     except Exception as error:  # a library met what it did not expect; the other runs of the tree go on
@@ -143,7 +143,8 @@ def convert(opened: Opened) -> Conversion:
 
 def _assembled(opened: Opened, parts: Parts, recovered: features.Recovered) -> Conversion:
     old = opened.old
-    created_at = parts.created_at or (parts.written_at if old.run_id is None else _time_of(old.run_id))
+    time = datetime.strptime(old.run_id[:15], "%Y%m%d_%H%M%S").replace(tzinfo=UTC) if old.run_id else parts.written_at
+    created_at = parts.created_at or time
     run_id = old.run_id or _id_at(created_at or EPOCH, opened.digest)
     there = {role for role in (file_names.PREPROCESSOR, file_names.VECNORMALIZE) if role in old.files}
     needs = (there | parts.needs) - parts.idle
@@ -166,8 +167,7 @@ def _assembled(opened: Opened, parts: Parts, recovered: features.Recovered) -> C
             features=str(recovered),
             found=(*parts.found, *(f"{name} is left behind" for name in old.left)),
             inferred=(
-                *_concluded(opened, parts, run_id, created_at),
-                *_named(recovered),
+                *_concluded(opened, parts, recovered, run_id, created_at),
                 *parts.inferred,
                 *recovered.remarks,
             ),
@@ -176,24 +176,19 @@ def _assembled(opened: Opened, parts: Parts, recovered: features.Recovered) -> C
     )
 
 
-def _concluded(opened: Opened, parts: Parts, run_id: RunId, created_at: datetime | None) -> Iterator[str]:
+def _concluded(
+    opened: Opened, parts: Parts, recovered: features.Recovered, run_id: RunId, created_at: datetime | None
+) -> Iterator[str]:
     """Tell which facts about the run are not stored as such."""
     if opened.old.run_id is None:
         yield f"the run id {run_id}: from the {'time' if created_at else 'epoch'} and the content"
     if parts.created_at is None:
         told = "the time in the run id" if opened.old.run_id else "when the model file was written"
         yield f"created_at: {told if created_at else 'not known, so the epoch'}"
-
-
-def _named(recovered: features.Recovered) -> Iterator[str]:
     if recovered.known == "inferred":
         yield f"the names of the features: made up ({recovered.origin})"
     elif recovered.known == "preprocessor":
         yield f"the names of the features: {recovered.origin}"
-
-
-def _time_of(run_id: RunId) -> datetime:
-    return datetime.strptime(run_id[:15], "%Y%m%d_%H%M%S").replace(tzinfo=UTC)
 
 
 def _id_at(time: datetime, digest: str) -> RunId:

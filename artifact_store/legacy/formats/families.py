@@ -64,7 +64,6 @@ class Parts:
 
     evidence: Evidence
     components: dict[str, Any]
-    schema: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     training_config: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
@@ -78,11 +77,7 @@ class Parts:
 
 
 def read_gru(files: Files) -> Parts:
-    """Read a GRU: the checkpoint, and the preprocessor beside it.
-
-    Raises:
-        Corrupt, RiskRefused, CodecUnavailable: it is not a checkpoint of a GRU, or cannot be read safely.
-    """
+    """Read a GRU: the checkpoint, and the preprocessor beside it."""
     from artifact_store.codecs.torch.state import TorchState
     from artifact_store.legacy.formats.checkpoint import read_checkpoint
 
@@ -90,7 +85,7 @@ def read_gru(files: Files) -> Parts:
     found = read_checkpoint(data, what=name)
     sizes = _sizes(found.state, name)
     parts = _begun(files, sizes["input_size"], f"{_INPUT_WEIGHT} in {name}", found.metadata)
-    parts.schema = {"nan": "refuse", "inf": "refuse"}
+    parts.evidence = replace(parts.evidence, rules={"nan": "refuse", "inf": "refuse"})
     parts.config = parts.config or dict(found.training_config)
     parts.training_config = parts.training_config or dict(found.training_config)
     parts.training_config |= {part: found.metadata[part] for part in _HISTORY if part in found.metadata}
@@ -165,8 +160,8 @@ def _first_object(sources: list[Mapping[str, Any]], name: str) -> Mapping[str, A
 def _flat(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the settings of the model alone; a walk-forward run kept those of the whole project around them."""
     inner = config.get("models")
-    found = [inner.get(kind) for kind in file_names.FAMILIES] if isinstance(inner, dict) else []
-    found = [settings for settings in found if isinstance(settings, dict)]
+    kinds = [inner.get(kind) for kind in file_names.FAMILIES] if isinstance(inner, dict) else []
+    found = [settings for settings in kinds if isinstance(settings, dict)]
     return found[0] if len(found) == 1 else config
 
 
@@ -203,11 +198,7 @@ def _add_preprocessor(parts: Parts, files: Files) -> None:
 
 
 def read_lightgbm_run(files: Files) -> Parts:
-    """Read a LightGBM model: its text goes through a process of its own before this one parses it.
-
-    Raises:
-        Corrupt, RiskRefused, CodecUnavailable: it is not a LightGBM model, or cannot be read safely.
-    """
+    """Read a LightGBM model: its text goes through a process of its own before this one parses it."""
     from artifact_store.legacy.formats.lightgbm import build_lightgbm, read_lightgbm
 
     data, name = files.model
@@ -269,11 +260,7 @@ def _read_importance(data: bytes, **_: str) -> Any:
 
 
 def read_ppo(files: Files) -> Parts:
-    """Read an algorithm of stable-baselines3 and the VecNormalize beside it.
-
-    Raises:
-        Corrupt, RiskRefused, InvalidOption, CodecUnavailable: it is not an algorithm, or cannot be read safely.
-    """
+    """Read an algorithm of stable-baselines3 and the VecNormalize beside it."""
     from artifact_store.codecs.sb3.policy import build_algorithm
     from artifact_store.legacy.formats.sb3 import read_sb3
     from artifact_store.legacy.formats.vecnormalize import read_vecnormalize

@@ -57,7 +57,7 @@ class Fitted:
 class Evidence:
     """Everything that is known: the model's own width first, then the claims, the most trusted one first.
 
-    ``lost`` tells which notes were damaged, for the text of an error.
+    ``lost`` tells which notes were damaged, for the text of an error; ``rules`` go to the schema as they are.
     """
 
     width: int
@@ -67,6 +67,7 @@ class Evidence:
     observation: Observation | None = None
     categories: Mapping[str, Sequence[str | int]] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
+    rules: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,33 +123,33 @@ def claim_of(origin: str, values: Mapping[str, Any]) -> Claim:
     )
 
 
-def recover_features(evidence: Evidence, **options: Any) -> Recovered:
-    """Return the features by the rule. ``options`` go to the schema as they are.
+def recover_features(evidence: Evidence) -> Recovered:
+    """Return the features by the rule.
 
     Raises:
         FeatureMismatch: what is stored contradicts the model, or itself.
     """
     if evidence.observation is not None:
-        return _observed(evidence, evidence.observation, options)
+        return _observed(evidence, evidence.observation)
     if not 0 < evidence.width <= _MAX:
         raise FeatureMismatch(f"the model takes {evidence.width} inputs ({evidence.width_from}), which is not possible")
-    if any(claim.real and _read(evidence, claim.names, claim) is None for claim in evidence.claims):
+    if any(claim.real and _read(evidence, claim) is None for claim in evidence.claims):
         raise _contradiction(evidence, "stored names do not fit that")
     stored = _stored(evidence)
     if stored is not None and _only_by_place(evidence, stored):
-        return _unnamed(evidence, options, f"the selected columns are called {', '.join(stored.chosen)}")
+        return _unnamed(evidence, f"the selected columns are called {', '.join(stored.chosen)}")
     if stored is not None:
-        return _made(evidence, _joined(evidence, stored), "stored", options)
+        return _made(evidence, _joined(evidence, stored), "stored")
     fitted = _from_preprocessor(evidence)
     if fitted is not None:
-        return _made(evidence, fitted, "preprocessor", options)
-    return _unnamed(evidence, options)
+        return _made(evidence, fitted, "preprocessor")
+    return _unnamed(evidence)
 
 
 def _stored(evidence: Evidence) -> _Reading | None:
     """Return the reading of the stored names that tells most, if all readings agree."""
     claims = [claim for claim in evidence.claims if claim.real]
-    readings = [reading for claim in claims if (reading := _read(evidence, claim.names, claim)) is not None]
+    readings = [reading for claim in claims if (reading := _read(evidence, claim)) is not None]
     if not readings:
         return None
     for other in readings[1:]:
@@ -157,7 +158,8 @@ def _stored(evidence: Evidence) -> _Reading | None:
     return max(readings, key=lambda reading: len(reading.names))
 
 
-def _read(evidence: Evidence, names: tuple[str, ...], claim: Claim) -> _Reading | None:
+def _read(evidence: Evidence, claim: Claim) -> _Reading | None:
+    names = claim.names
     if len(names) == evidence.width:
         return _Reading(names, None, f"names of {claim.origin}")
     for other in (claim, *evidence.claims):
@@ -203,13 +205,11 @@ def _only_by_place(evidence: Evidence, stored: _Reading) -> bool:
 
 
 def _from_preprocessor(evidence: Evidence) -> _Reading | None:
-    fitted = evidence.fitted
-    if fitted is None or not Claim("", fitted.names).real:
-        return None
-    return _read(evidence, fitted.names, Claim(fitted.origin, fitted.names))
+    claim = Claim(evidence.fitted.origin, evidence.fitted.names) if evidence.fitted is not None else Claim("")
+    return _read(evidence, claim) if claim.real else None
 
 
-def _unnamed(evidence: Evidence, options: Mapping[str, Any], reason: str = "") -> Recovered:
+def _unnamed(evidence: Evidence, reason: str = "") -> Recovered:
     """Make names up, over the whole training table where its width and the selection are known."""
     fitted, width = evidence.fitted, evidence.width
     counts = [claim.count for claim in evidence.claims if claim.count is not None]
@@ -217,37 +217,30 @@ def _unnamed(evidence: Evidence, options: Mapping[str, Any], reason: str = "") -
     if total < width:
         raise _contradiction(evidence, "fewer features are stored than the model takes")
     selected = next((claim.selected for claim in evidence.claims if _fits(claim.selected, width, total)), None)
-    if total > width and selected is not None:
-        return _inferred(evidence, total, selected, reason, options)
-    if fitted is not None and fitted.count != width:
-        raise _contradiction(evidence, f"nothing tells which of the {fitted.count} preprocessed columns it takes")
-    places = next((claim.selected for claim in evidence.claims if len(claim.selected) == width), None)
-    if places is not None:
-        reason = f"the inputs are the columns {', '.join(map(str, places))} of a training table without names"
-    return _inferred(evidence, width, None, reason, options)
-
-
-def _inferred(
-    evidence: Evidence, count: int, selected: tuple[int, ...] | None, reason: str, options: Mapping[str, Any]
-) -> Recovered:
-    schema = FeatureSchema.inferred(count, selected=selected, reason=reason, **options)
+    if total == width or selected is None:
+        if fitted is not None and fitted.count != width:
+            raise _contradiction(evidence, f"nothing tells which of the {fitted.count} preprocessed columns it takes")
+        total, selected = width, None
+        places = next((claim.selected for claim in evidence.claims if len(claim.selected) == width), None)
+        if places is not None:
+            reason = f"the inputs are the columns {', '.join(map(str, places))} of a training table without names"
+    schema = FeatureSchema.inferred(total, selected=selected, reason=reason, **evidence.rules)
     remarks = (reason,) if reason else ()
     return Recovered(schema, "inferred", "by position", (*remarks, *_remarks(evidence)))
 
 
-def _made(evidence: Evidence, reading: _Reading, known: Known, options: Mapping[str, Any]) -> Recovered:
-    names = reading.names
+def _made(evidence: Evidence, reading: _Reading, known: Known) -> Recovered:
     schema = FeatureSchema(
-        names,
+        reading.names,
         selected=reading.selected,
         selection_after_preprocessing=reading.after,
-        categories={name: values for name, values in evidence.categories.items() if name in names},
-        **options,
+        categories={name: values for name, values in evidence.categories.items() if name in reading.names},
+        **evidence.rules,
     )
     return Recovered(schema, known, reading.origin, _remarks(evidence))
 
 
-def _observed(evidence: Evidence, observation: Observation, options: Mapping[str, Any]) -> Recovered:
+def _observed(evidence: Evidence, observation: Observation) -> Recovered:
     """Return the features of a policy: names cover the raw columns, the shape covers window and account as well."""
     for claim in evidence.claims:
         if claim.shape is not None and claim.shape != observation.shape:
@@ -260,9 +253,9 @@ def _observed(evidence: Evidence, observation: Observation, options: Mapping[str
         if other.names != named[0].names:
             raise _disagree(*(_Reading(claim.names, None, f"names of {claim.origin}") for claim in (named[0], other)))
     if not named:
-        schema = FeatureSchema.inferred(max((*observation.shape[-1:], 1)), observation=observation, **options)
+        schema = FeatureSchema.inferred(max((*observation.shape[-1:], 1)), observation=observation, **evidence.rules)
         return Recovered(schema, "inferred", f"an observation of the shape {observation.shape}", _remarks(evidence))
-    schema = FeatureSchema(named[0].names, observation=observation, **options)
+    schema = FeatureSchema(named[0].names, observation=observation, **evidence.rules)
     return Recovered(schema, "stored", f"names of {named[0].origin}", _remarks(evidence))
 
 

@@ -32,13 +32,7 @@ _STREAMS: Final[dict[bytes, tuple[str, Callable[[], Any]]]] = {
 
 
 def read_joblib(data: bytes, *, what: str, limits: Limits = LIMITS) -> Any:
-    """Return what the file holds, as plain values and stubs.
-
-    Raises:
-        Corrupt: it is damaged, no such file, or beyond the limits.
-        RiskRefused: only running code could tell what it is.
-        CodecUnavailable: it is compressed with lz4, which is not installed; or there is no numpy.
-    """
+    """Return what the file holds, as plain values and stubs."""
     return loads(expanded(data, what=what, limits=limits), what=what, limits=limits)
 
 

@@ -74,12 +74,7 @@ class OldLightGBM:
 
 
 def read_lightgbm(data: bytes, *, what: str, limits: Limits = LIMITS) -> OldLightGBM:
-    """Return text and facts. LightGBM is neither needed nor asked.
-
-    Raises:
-        Corrupt: damaged, not fitted, or not a LightGBM model.
-        RiskRefused: it names something that only running code could make, such as an own objective.
-    """
+    """Return text and facts. LightGBM is neither needed nor asked."""
     with within(what):
         return _read(read_joblib(data, what=what, limits=limits), what)
 

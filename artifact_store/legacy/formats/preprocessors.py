@@ -24,9 +24,9 @@ from artifact_store.features.columns import FLOATS, INTEGERS
 from artifact_store.legacy.formats.joblib import read_joblib
 from artifact_store.legacy.pickle_reader.limits import LIMITS, Limits
 from artifact_store.legacy.pickle_reader.numpy_parts import numpy
-from artifact_store.legacy.pickle_reader.plain import plain_dict
 from artifact_store.legacy.pickle_reader.stubs import Stub, refused, within
 
+_Make = Callable[[Mapping[str, Any]], ArrayStep]
 _PARTS: Final = ("imputer", "scaler")
 """Of the dict, in the order in which they were applied."""
 
@@ -39,17 +39,10 @@ class OldPreprocessor:
     """Nothing if the dict held neither a scaler nor an imputer."""
     names: tuple[str, ...] | None
     """The names of its input columns, if it knows them."""
-    facts: Mapping[str, Any]
-    """The plain values of the dict: ``scaler_type``, ``imputer_strategy``, ..."""
 
 
 def read_preprocessor(data: bytes, *, what: str, limits: Limits = LIMITS) -> OldPreprocessor:
-    """Return the preprocessor as arrays.
-
-    Raises:
-        Corrupt: damaged, not fitted, or contradicting itself.
-        RiskRefused: it is of another class; the text says of which.
-    """
+    """Return the preprocessor as arrays."""
     with within(what):
         return _read(read_joblib(data, what=what, limits=limits), what)
 
@@ -62,7 +55,6 @@ def _read(found: Any, what: str) -> OldPreprocessor:
     if isinstance(found, dict) and not set(_PARTS) & set(found):
         raise Corrupt(f"{what} is a dict with neither a scaler nor an imputer: {', '.join(map(str, found))[:100]}")
     estimators = [estimator for part in parts for estimator in _flat(part, what)]
-    facts, _ = plain_dict({name: value for name, value in described.items() if name not in _PARTS})
     names = _names(described.get("feature_names"))
     own = next((_names(each.fields.get("feature_names_in_")) for each in estimators), None)
     try:
@@ -72,7 +64,7 @@ def _read(found: Any, what: str) -> OldPreprocessor:
         raise Corrupt(f"{what} contradicts itself: {error}") from error
     if made is not None and names is not None and len(names) != made.n_features_in_:
         raise Corrupt(f"{what} has {len(names)} names and takes {made.n_features_in_} columns")
-    return OldPreprocessor(made, names or own, facts)
+    return OldPreprocessor(made, names or own)
 
 
 def _flat(part: Any, what: str) -> Iterator[Stub]:
@@ -112,21 +104,17 @@ def _step(stub: Stub, what: str) -> ArrayStep:
         raise Corrupt(f"{what} holds a {stub.kind.name} with invalid statistics: {error}") from error
 
 
-def _standard(fields: Mapping[str, Any]) -> ArrayStep:
-    mean = fields["mean_"] if fields.get("with_mean", True) else None
-    scale = fields["scale_"] if fields.get("with_std", True) else None
-    return Standard(_zeros(fields) if mean is None and scale is None else mean, scale)
+def _maker(kind: Callable[[Any, Any], ArrayStep], shift: str, with_shift: str, with_scale: str) -> _Make:
+    """Return what makes a scaler that subtracts the attribute ``shift`` and divides by ``scale_``, if it was to."""
 
+    def make(fields: Mapping[str, Any]) -> ArrayStep:
+        subtracted = fields[shift] if fields.get(with_shift, True) else None
+        scale = fields["scale_"] if fields.get(with_scale, True) else None
+        if subtracted is None and scale is None:  # subtracting zero changes no bit, and tells the width
+            subtracted = numpy().zeros(min(int(fields["n_features_in_"]), 1 << 20))
+        return kind(subtracted, scale)
 
-def _robust(fields: Mapping[str, Any]) -> ArrayStep:
-    center = fields["center_"] if fields.get("with_centering", True) else None
-    scale = fields["scale_"] if fields.get("with_scaling", True) else None
-    return Robust(_zeros(fields) if center is None and scale is None else center, scale)
-
-
-def _zeros(fields: Mapping[str, Any]) -> Any:
-    """Return the statistic of a scaler that has none: subtracting zero changes no bit, and tells the width."""
-    return numpy().zeros(min(int(fields["n_features_in_"]), 1 << 20))
+    return make
 
 
 def _minmax(fields: Mapping[str, Any]) -> ArrayStep:
@@ -160,9 +148,9 @@ def _missing(value: Any) -> float:
     return float("nan") if value == "NaN" else value if type(value) is int else float(value)
 
 
-_MAKERS: Final[dict[str, Callable[[Mapping[str, Any]], ArrayStep]]] = {
-    "StandardScaler": _standard,
+_MAKERS: Final[dict[str, _Make]] = {
+    "StandardScaler": _maker(Standard, "mean_", "with_mean", "with_std"),
+    "RobustScaler": _maker(Robust, "center_", "with_centering", "with_scaling"),
     "MinMaxScaler": _minmax,
-    "RobustScaler": _robust,
     "SimpleImputer": _imputer,
 }

@@ -85,10 +85,7 @@ def read_sb3(data: bytes, *, what: str, limits: Limits = LIMITS) -> OldSB3:
     """Return the algorithm; ``build(old.state)`` of the codec makes one that predicts and trains on.
 
     Raises:
-        Corrupt: damaged, not as stable-baselines3 writes it, over a limit, or not one of its algorithms.
         InvalidOption: it does not say in plain text what its space is.
-        RiskRefused: its policy, or something in ``policy_kwargs``, is a class of another library.
-        CodecUnavailable: torch is not installed.
     """
     entries = read_entries(data, what=what, limits=limits)
     if "data" not in entries or "policy.pth" not in entries:

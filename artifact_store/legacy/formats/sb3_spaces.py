@@ -35,7 +35,7 @@ def read_space_text(data: Mapping[str, Any], name: str, *, what: str, inexact: l
         InvalidOption: the text does not say it.
         RiskRefused: it is a space of another library.
     """
-    record = data.get(name)
+    record: Any = data.get(name)
     found = _SPACE.fullmatch(str(record.get(":type:"))) if isinstance(record, Mapping) else None
     if found is None:
         kind = record.get(":type:") if isinstance(record, Mapping) else record

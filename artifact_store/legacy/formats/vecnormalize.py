@@ -21,12 +21,7 @@ _SWITCHES: Final = ("norm_obs", "norm_reward", "training")
 
 
 def read_vecnormalize(data: bytes, *, what: str, limits: Limits = LIMITS) -> ObservationNormalizer:
-    """Return what normalises as the VecNormalize did when it was saved.
-
-    Raises:
-        Corrupt: damaged, or not a VecNormalize.
-        RiskRefused: it names something that only running code could make.
-    """
+    """Return what normalises as the VecNormalize did when it was saved."""
     with within(what):
         return _read(read_joblib(data, what=what, limits=limits), what)
 

@@ -23,11 +23,7 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, Ru
 
 
 def read_entries(data: bytes, *, what: str, limits: Limits = LIMITS) -> dict[str, bytes]:
-    """Return all entries by name.
-
-    Raises:
-        Corrupt: it is not a zip archive, is damaged, or expands beyond the limits.
-    """
+    """Return all entries by name."""
     if len(data) > limits.size:
         raise Corrupt(f"{what} has {len(data):,} bytes, more than the {limits.size:,} that are read")
     try:

@@ -284,8 +284,8 @@ class Machine(Cursor):
 
     def _array_in_file(self, stub: Stub) -> Any:
         """Return the array whose bytes joblib wrote right behind this opcode."""
-        fields = stub.fields
-        dtype, shape, order = (fields.get(name) for name in ("dtype", "shape", "order"))
+        fields: dict[str, Any] = {"dtype": None, "shape": None, "order": None, **stub.fields}
+        dtype, shape, order = fields["dtype"], fields["shape"], fields["order"]
         size = numpy_parts.array_bytes(shape, dtype)
         if dtype.hasobject:
             return self._nested_array()

@@ -23,8 +23,6 @@ _FIRST_YEAR: Final = 1971
 _LAST_YEAR: Final = 9998
 """Times outside of these years are mistakes, and do not fit into a run id in every time zone."""
 
-_SPACE = re.compile(r"[ \t\n\r]*")
-
 
 @dataclass(frozen=True, slots=True)
 class Notes:
@@ -84,13 +82,8 @@ def _salvaged(name: str, text: str, why: str) -> Notes:
 
 def _after(text: str, place: int, sign: str) -> int | None:
     """Return where the next thing begins behind ``sign``, if that is what comes next."""
-    start = _end_of_space(text, place)
-    return _end_of_space(text, start + 1) if text[start : start + 1] == sign else None
-
-
-def _end_of_space(text: str, place: int) -> int:
-    match = _SPACE.match(text, place)
-    return place if match is None else match.end()
+    found = re.compile(rf"[ \t\n\r]*{re.escape(sign)}[ \t\n\r]*").match(text, place)
+    return None if found is None else found.end()
 
 
 def _shallow(value: Any, depth: int) -> bool:

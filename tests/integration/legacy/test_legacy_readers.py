@@ -165,7 +165,6 @@ class TestPreprocessors:
         selected = arrays["selected"]
         assert np.array_equal(windows[..., selected] if len(selected) else windows, arrays["network_input"])
         assert old.names == tuple(arrays["preprocessor_input_columns"])
-        assert old.facts["scaler_type"] in {"standard", "robust"}
 
     def test_a_class_of_the_old_project_is_refused_by_name(self) -> None:
         data = CASES[REFUSED].beside("preprocessor.pkl").read_bytes()
