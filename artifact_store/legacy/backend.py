@@ -121,10 +121,9 @@ class LegacyBackend(Backend):
     )
 
     def __init__(self, path: str | Path, *, registry: CodecRegistry | None = None) -> None:
-        self._path, self._registry = at_home(path), registry
         self.url = str(path)
         self.tree: Tree = scan_path(path)
-        form = "an old model" if self._path.is_file() else "an old tree"
+        form = "an old model" if at_home(path).is_file() else "an old tree"
         self.read_only = (
             f"{self.url} is {form} and only read. Bring its runs into a store first: "
             f"artifact-store migrate {self.url} NEW"
@@ -238,15 +237,12 @@ class LegacyBackend(Backend):
     def _model(self, key: ModelKey) -> _Model:
         with self._lock:
             if key not in self._models:
-                self._models[key] = self._found(key)
+                model = _Model(aliases={alias.name: alias for alias in self.tree.aliases if alias.key == key})
+                for run in self.tree.runs:
+                    if run.key == key:
+                        model.runs.setdefault(run.run_id or self._derived_id(run), run)
+                self._models[key] = model
             return self._models[key]
-
-    def _found(self, key: ModelKey) -> _Model:
-        model = _Model(aliases={alias.name: alias for alias in self.tree.aliases if alias.key == key})
-        for run in self.tree.runs:
-            if run.key == key:
-                model.runs.setdefault(run.run_id or self._derived_id(run), run)
-        return model
 
     def _derived_id(self, run: OldRun) -> RunId:
         """Return the id of a run that has none in the tree; the run has to be read for it."""

@@ -29,13 +29,9 @@ _NO_TIME: Final = (1980, 1, 1, 0, 0, 0)
 _HISTORY: Final = ("train_losses", "val_losses")
 _MOST_ROWS: Final = 1 << 20
 _MOST_LETTERS: Final = 64 << 20
-_PATHS: Final = {
-    "preprocessor_path": file_names.PREPROCESSOR,
-    "scaler_path": file_names.PREPROCESSOR,
-    "has_preprocessor": file_names.PREPROCESSOR,
-    "vecnormalize_path": file_names.VECNORMALIZE,
-    "vec_normalize_path": file_names.VECNORMALIZE,
-    "has_vecnormalize": file_names.VECNORMALIZE,
+_NEEDS: Final = {
+    file_names.PREPROCESSOR: ("preprocessor_path", "scaler_path", "has_preprocessor"),
+    file_names.VECNORMALIZE: ("vecnormalize_path", "vec_normalize_path", "has_vecnormalize"),
 }
 """Notes that tell that a run was trained with a part, whether or not the file is where they say."""
 
@@ -89,16 +85,16 @@ def read_gru(files: Files) -> Parts:
     parts.config = parts.config or dict(found.training_config)
     parts.training_config = parts.training_config or dict(found.training_config)
     parts.training_config |= {part: found.metadata[part] for part in _HISTORY if part in found.metadata}
-    own: dict[str, Any] = numbers({"dropout": found.config.get("dropout")})
+    own = numbers({"dropout": found.config.get("dropout")})
     lengths = [one.get("sequence_length") for one in (found.training_config, found.config, parts.config)]
     length = next((each for each in lengths if each is not None), None)
     own |= {"sequence_length": length} if isinstance(length, int) else {}
     parts.components[file_names.MODEL] = TorchState(found.state, {**sizes, **own})
     parts.found.append(f"{name}: a GRU of {sizes['num_layers']} layers, {sizes['input_size']} inputs")
     parts.inferred += [
-        f"{name_of_size} is {size} (its tensors), and not {found.config[name_of_size]} ({name})"
-        for name_of_size, size in sizes.items()
-        if found.config.get(name_of_size, size) != size
+        f"{what} is {size} (its tensors), and not {found.config[what]} ({name})"
+        for what, size in sizes.items()
+        if found.config.get(what, size) != size
     ]
     if found.omitted:
         parts.found.append(f"{', '.join(found.omitted)} of {name} is left behind")
@@ -148,7 +144,7 @@ def _begun(files: Files, width: int, width_from: str, about: Mapping[str, Any]) 
         parts.metrics |= numbers(_first_object([source], "metrics"))
         parts.metrics |= {name: n for name, n in numbers(source).items() if _METRICS & {*name.lower().split("_")}}
     parts.created_at = next((time for one in sources if (time := read_old_time(one.get("created_at")))), None)
-    parts.needs = frozenset(role for one in sources for note, role in _PATHS.items() if one.get(note))
+    parts.needs = frozenset(role for one in sources for role, said in _NEEDS.items() if any(map(one.get, said)))
     parts.found += [f"{note.name}: {len(note.fields)} fields" for note in notes.values()]
     return parts
 

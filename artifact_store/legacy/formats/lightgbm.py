@@ -51,6 +51,7 @@ _PREDICTORS: Final[dict[str, type[LightGBMPredictor]]] = {
     "classifier": LightGBMClassifierPredictor,
     "ranker": LightGBMRankerPredictor,
 }
+_WHAT: Final = "an old model"
 _OF_THE_MACHINE: Final = frozenset({"n_jobs", "objective"})
 
 
@@ -124,7 +125,7 @@ def build_lightgbm(old: OldLightGBM) -> Any:
     return _PREDICTORS[old.kind](booster, {**old.estimator, "feature_importances": scores})
 
 
-def normalised_text(text: str, *, what: str = "an old model", seconds: float = SECONDS) -> str:
+def normalised_text(text: str) -> str:
     """Return LightGBM's own spelling of a foreign text, with the same trees, bit for bit.
 
     LightGBM reads it in another process, which may crash, hang or take too much memory; this one goes on.
@@ -133,35 +134,35 @@ def normalised_text(text: str, *, what: str = "an old model", seconds: float = S
         Corrupt: the text describes no trees, or LightGBM does not survive it.
         CodecUnavailable: lightgbm is not installed.
     """
-    check_model_text(text, what=what)
+    check_model_text(text, what=_WHAT)
     with tempfile.TemporaryDirectory(prefix="artifact-store-") as folder:
         source, target = Path(folder, "foreign.txt"), Path(folder, "own.txt")
         source.write_bytes(text.encode("utf-8", "surrogatepass"))
-        _run_child(source, target, what, seconds)
+        _run_child(source, target)
         try:
             own = target.read_bytes().decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise Corrupt(f"LightGBM read {what} and wrote nothing that can be read: {error}") from error
-    check_written(own, what=what)
+            raise Corrupt(f"LightGBM read {_WHAT} and wrote nothing that can be read: {error}") from error
+    check_written(own, what=_WHAT)
     return own
 
 
-def _run_child(source: Path, target: Path, what: str, seconds: float) -> None:
+def _run_child(source: Path, target: Path) -> None:
     path = [folder for folder in sys.path if Path(folder).is_absolute()]
     command = [sys.executable, "-I", lightgbm_child.__file__, str(source), str(target), str(MEMORY), *path]
     try:
         done = subprocess.run(  # noqa: S603 -- our own program; the text is in a file
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False, cwd=source.parent
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False, cwd=source.parent
         )
     except subprocess.TimeoutExpired as error:
-        raise Corrupt(f"LightGBM did not finish reading {what} in {seconds:g} s") from error
+        raise Corrupt(f"LightGBM did not finish reading {_WHAT} in {SECONDS:g} s") from error
     except OSError as error:
-        raise Unavailable(f"the process that reads {what} could not be started: {error}") from error
+        raise Unavailable(f"the process that reads {_WHAT} could not be started: {error}") from error
     if done.returncode == lightgbm_child.MISSING:
         raise CodecUnavailable("this old file cannot be read without lightgbm: pip install 'artifact-store[lightgbm]'")
     if done.returncode:
         last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2][:200]
-        raise Corrupt(f"LightGBM cannot read {what} (exit code {done.returncode}): {last or 'it crashed'}")
+        raise Corrupt(f"LightGBM cannot read {_WHAT} (exit code {done.returncode}): {last or 'it crashed'}")
 
 
 def _of_booster(fields: Mapping[str, Any], what: str) -> dict[str, Any]:

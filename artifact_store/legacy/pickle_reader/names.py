@@ -42,9 +42,8 @@ def call_name(what: str, function: Any, args: Any) -> Any:
     """
     if not isinstance(args, tuple):
         raise Corrupt(f"{what} calls something with arguments that are not a tuple")
-    make = _MAKERS.get(function) if isinstance(function, Name) else None
-    if make is not None:
-        return make(args)
+    if isinstance(function, Name) and function in _MAKERS:
+        return _MAKERS[function](args)
     if isinstance(function, Name) and function in _INERT:
         return Stub(function, args)
     raise refused(what, f"calls {function if isinstance(function, Name) else type(function).__name__}")
@@ -72,12 +71,10 @@ def _bytes(args: tuple[Any, ...]) -> bytes:
 
 def _encoded(args: tuple[Any, ...]) -> bytes:
     """Bytes as protocols 0 to 2 spell them."""
-    if len(args) != 2 or not isinstance(args[0], str) or args[1] not in ("latin1", "latin-1"):  # noqa: PLR2004
+    spelled = len(args) == 2 and isinstance(args[0], str) and args[1] in ("latin1", "latin-1")  # noqa: PLR2004
+    if not spelled or max(args[0], default="") > "\xff":
         raise Corrupt("bytes that are not spelled as latin-1")
-    try:
-        return args[0].encode("latin-1")
-    except UnicodeEncodeError as error:
-        raise Corrupt("bytes that are not spelled as latin-1") from error
+    return bytes(args[0], "latin-1")
 
 
 def _bytearray(args: tuple[Any, ...]) -> bytearray:

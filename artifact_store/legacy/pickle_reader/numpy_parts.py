@@ -128,11 +128,8 @@ def array_of(contents: Any, shape: Any, dtype: Any, order: str) -> Any:
     """
     np = numpy()
     count = _count(shape, dtype)
-    if isinstance(contents, str):  # a pickle of Python 2
-        try:
-            contents = contents.encode("latin-1")
-        except UnicodeEncodeError as error:
-            raise Corrupt("an array whose contents are not bytes") from error
+    if isinstance(contents, str) and max(contents, default="") <= "\xff":  # a pickle of Python 2
+        contents = contents.encode("latin-1")
     if not isinstance(contents, bytes | bytearray):
         raise Corrupt("an array whose contents are not bytes")
     if dtype.hasobject or dtype.itemsize == 0 or count * dtype.itemsize != len(contents):

@@ -44,8 +44,6 @@ def _plain(value: Any) -> Any:
 def _plain_mapping(value: Mapping[Any, Any]) -> Any:
     names = [_plain(name) for name in value]
     parts = [_plain(part) for part in value.values()]
-    if any(isinstance(name, list | dict) or name is _LEFT_OUT for name in names):
-        return _LEFT_OUT
-    if any(part is _LEFT_OUT for part in parts):
+    if any(isinstance(name, list | dict) for name in names) or any(part is _LEFT_OUT for part in (*names, *parts)):
         return _LEFT_OUT
     return dict(zip(map(str, names), parts, strict=True))

@@ -32,7 +32,7 @@ FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The model types of old trees and the suffixes that their models have."""
 
-SUFFIXES: Final = tuple(suffix for suffixes in FAMILIES.values() for suffix in suffixes)
+SUFFIXES: Final = {suffix: model_type for model_type, suffixes in FAMILIES.items() for suffix in suffixes}
 _TYPES: Final = "|".join(FAMILIES)
 _BEST: Final = re.compile(rf"best_wf_(?P<type>{_TYPES})(?:_(?P<symbol>.+))?(?P<suffix>\.[a-z]+)")
 _FLAT: Final = re.compile(

@@ -10,17 +10,7 @@ from typing import Final
 
 from artifact_store.core.keys import LATEST, ModelKey
 from artifact_store.errors import ContainerNotFound, InvalidName, NotFound, Unsupported
-from artifact_store.legacy.trees.file_names import (
-    BESTS,
-    FAMILIES,
-    MODEL,
-    SUFFIXES,
-    as_run_id,
-    beside_of,
-    in_folder,
-    loose_name,
-    only_model,
-)
+from artifact_store.legacy.trees import file_names
 from artifact_store.legacy.trees.layout import OldAlias, OldRun, Tree, as_key, scan
 from artifact_store.storage.home import at_home
 from artifact_store.storage.local.errors import translated
@@ -44,18 +34,15 @@ def scan_path(path: str | Path) -> Tree:
     """
     given = at_home(path)
     with translated(given):
-        return _scan_path(given)
-
-
-def _scan_path(given: Path) -> Tree:
-    if not given.is_file():
-        if not given.is_dir() and given.suffix in SUFFIXES:
-            raise ContainerNotFound(f"there is no file {given}: name the file of an old model, or a folder of them")
-        return scan(given)
-    model_type = next((kind for kind, suffixes in FAMILIES.items() if given.suffix in suffixes), None)
-    if model_type is None:
-        raise Unsupported(f"{given} is not a model by its name: the files of old models end in {', '.join(SUFFIXES)}")
-    return _tree(given.resolve(), model_type)
+        if not given.is_file():
+            if not given.is_dir() and given.suffix in file_names.SUFFIXES:
+                raise ContainerNotFound(f"there is no file {given}: name the file of an old model, or a folder of them")
+            return scan(given)
+        model_type = file_names.SUFFIXES.get(given.suffix)
+        if model_type is None:
+            known = ", ".join(file_names.SUFFIXES)
+            raise Unsupported(f"{given} is not a model by its name: the files of old models end in {known}")
+        return _tree(given.resolve(), model_type)
 
 
 def old_models(path: str | Path) -> Tree | None:
@@ -64,7 +51,7 @@ def old_models(path: str | Path) -> Tree | None:
         found = scan_path(path)
     except (NotFound, Unsupported):
         return None
-    return found if any(MODEL in run.files for run in found.runs) else None
+    return found if any(file_names.MODEL in run.files for run in found.runs) else None
 
 
 def _tree(file: Path, model_type: str) -> Tree:
@@ -76,33 +63,33 @@ def _tree(file: Path, model_type: str) -> Tree:
 def _loose(file: Path, model_type: str) -> tuple[Path, OldRun] | None:
     """Return a file that lies among others and says by its name what it is: ``best_wf_*``, ``gru_model_*``."""
     root, symbol = _place(file.parent, model_type)
-    if file.parent.name == BESTS:
+    if file.parent.name == file_names.BESTS:
         root, symbol = file.parent.parent, ()
-    named = loose_name(file.name, model_type, symbol)
-    if named is None or loose_name(file.name) is None:
+    named = file_names.loose_name(file.name, model_type, symbol)
+    if named is None or file_names.loose_name(file.name) is None:
         return None
     _, symbol, time, alias = named
-    files = _paths(file, beside_of(_names(file.parent), file.stem))
-    run = OldRun(_key(model_type, symbol), as_run_id(time or ""), _source(file, root), files, (), alias)
-    return root, run
+    files = _paths(file, file_names.beside_of(_names(file.parent), file.stem))
+    run_id, source = file_names.as_run_id(time or ""), file.relative_to(root).as_posix()
+    return root, OldRun(_key(model_type, symbol), run_id, source, files, alias=alias)
 
 
 def _in_its_folder(file: Path, model_type: str) -> tuple[Path, OldRun]:
     """Return a file whose folder holds what belongs to it; of several models each has what is called after it."""
-    (root, symbol), run_id = _place(file.parent, model_type), as_run_id(file.parent.name)
+    (root, symbol), run_id = _place(file.parent, model_type), file_names.as_run_id(file.parent.name)
     names = _names(file.parent)
-    if run_id is not None or file.stem == MODEL or only_model(names, model_type) == file.name:
-        files = _paths(file, in_folder(names, model_type, file.name))
+    if run_id is not None or file.stem == file_names.MODEL or file_names.only_model(names, model_type) == file.name:
+        files = _paths(file, file_names.in_folder(names, model_type, file.name))
     else:
-        files = _paths(file, beside_of(names, file.stem))
+        files = _paths(file, file_names.beside_of(names, file.stem))
     left = tuple(sorted({*names} - {path.name for path in files.values()})) if run_id else ()
-    source = _source(file.parent if run_id else file, root)
+    source = (file.parent if run_id else file).relative_to(root).as_posix()
     return root, OldRun(_key(model_type, symbol), run_id, source, files, left)
 
 
 def _place(folder: Path, model_type: str) -> tuple[Path, tuple[str, ...]]:
     """Return the folder that holds the model types, and the symbol of what lies in ``folder``."""
-    above = folder.parent if as_run_id(folder.name) else folder
+    above = folder.parent if file_names.as_run_id(folder.name) else folder
     names = above.parts
     top = max((place for place, name in enumerate(names) if name == model_type), default=None)
     if top is None or len(names) - top - 1 > _SYMBOL_PARTS:  # no tree: the folder happens to be called so
@@ -125,8 +112,4 @@ def _names(folder: Path) -> list[str]:
 
 
 def _paths(file: Path, found: dict[str, str]) -> dict[str, Path]:
-    return {MODEL: file, **{role: file.with_name(name) for role, name in found.items()}}
-
-
-def _source(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix()
+    return {file_names.MODEL: file, **{role: file.with_name(name) for role, name in found.items()}}

@@ -18,7 +18,7 @@ import torch
 from artifact_store.codecs.lightgbm.sklearn import LightGBMSklearnCodec
 from artifact_store.codecs.sb3.policy import build_algorithm as build_sb3
 from artifact_store.errors import Corrupt, InvalidOption, RiskRefused
-from artifact_store.legacy.formats import lightgbm_child
+from artifact_store.legacy.formats import lightgbm, lightgbm_child
 from artifact_store.legacy.formats.checkpoint import read_checkpoint, read_torch
 from artifact_store.legacy.formats.lightgbm import build_lightgbm, normalised_text, read_lightgbm
 from artifact_store.legacy.formats.preprocessors import read_preprocessor
@@ -358,10 +358,11 @@ class TestLightGBM:
         assert own.split("parameters:")[0] == text.split("parameters:")[0]
         assert normalised_text(own) == own
 
-    def test_a_parser_that_does_not_return_is_not_waited_for(self) -> None:
+    def test_a_parser_that_does_not_return_is_not_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(lightgbm, "SECONDS", 0.001)
         text = read_lightgbm(CASES["lgbm_frame_selected"].file.read_bytes(), what="model.pkl").text
         with pytest.raises(Corrupt, match="did not finish"):
-            normalised_text(text, seconds=0.001)
+            normalised_text(text)
 
     @named(
         ("line", "value"),
