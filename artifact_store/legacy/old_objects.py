@@ -46,14 +46,8 @@ def estimator(model: Any) -> Any:
     made = getattr(lightgbm, f"LGBM{kind}")(**model.params)
     made.set_params(objective=model.objective_)
     made.fitted_ = True
-    facts = {
-        "Booster": model.booster_,
-        "best_iteration": model.best_iteration_,
-        "best_score": model.best_score_,
-        "n_features": model.n_features_,
-        "n_features_in": model.n_features_in_,
-        "objective": model.objective_,
-    }
+    alike = ("best_iteration", "best_score", "n_features", "n_features_in", "objective")
+    facts = {"Booster": model.booster_, **{name: getattr(model, f"{name}_") for name in alike}}
     classes = getattr(model, "classes_", None)
     if classes is not None:
         made._le = old_form_library("sklearn.preprocessing", "sklearn").LabelEncoder()  # noqa: SLF001 -- it has no other door

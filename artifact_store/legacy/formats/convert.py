@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from artifact_store.canonical import canonical, sha256
 from artifact_store.core.keys import ModelKey, RunId
@@ -71,11 +71,8 @@ class Conversion:
     run_id: RunId
     digest: str
     created_at: datetime
-    components: Mapping[str, Any]
+    parts: Parts
     features: FeatureSchema
-    config: Mapping[str, Any]
-    training_config: Mapping[str, Any]
-    metrics: Mapping[str, float]
     tags: Mapping[str, str]
     requires: tuple[str, ...] = ()
     """The components that predicting needs, those that could not be read included."""
@@ -87,14 +84,15 @@ class Conversion:
         Raises:
             NotEncodable, CodecUnavailable, InvalidInput: a codec cannot hold a component; the draft is discarded.
         """
-        draft.features, draft.recovered = self.features, True
-        draft.config, draft.training_config = dict(self.config), dict(self.training_config)
-        draft.metrics, draft.tags = dict(self.metrics), dict(self.tags)
-        draft.requires = self.requires
-        draft.created_at = self.created_at
-        draft.environment = draft.provenance = {}  # those of the training are not known, and ours are others
+        parts = self.parts
         try:
-            for name, component in self.components.items():
+            draft.features, draft.recovered = self.features, True
+            draft.config, draft.training_config = dict(parts.config), dict(parts.training_config)
+            draft.metrics, draft.tags = dict(parts.metrics), dict(self.tags)
+            draft.requires = self.requires
+            draft.created_at = self.created_at
+            draft.environment = draft.provenance = {}  # those of the training are not known, and ours are others
+            for name, component in parts.components.items():
                 draft.add(name, component)
         except BaseException:
             draft.discard()
@@ -156,30 +154,23 @@ def _assembled(opened: Opened, parts: Parts, recovered: features.Recovered) -> C
         run_id=run_id,
         digest=opened.digest,
         created_at=created_at or EPOCH,
-        components=parts.components,
+        parts=parts,
         features=recovered.schema,
-        config=parts.config,
-        training_config=parts.training_config,
-        metrics=parts.metrics,
         tags=tags,
         requires=tuple(sorted(needs)),
         report=ConversionReport(
             features=str(recovered),
             found=(*parts.found, *(f"{name} is left behind" for name in old.left)),
-            inferred=(
-                *_concluded(opened, parts, recovered, run_id, created_at),
-                *parts.inferred,
-                *recovered.remarks,
-            ),
+            inferred=tuple(_inferred(opened, parts, recovered, run_id, created_at)),
             refused=tuple(Problem(name, error) for name, error in sorted(refused, key=lambda each: each[0])),
         ),
     )
 
 
-def _concluded(
+def _inferred(
     opened: Opened, parts: Parts, recovered: features.Recovered, run_id: RunId, created_at: datetime | None
 ) -> Iterator[str]:
-    """Tell which facts about the run are not stored as such."""
+    """Tell which facts about the run are not stored as such, and what was concluded of its parts."""
     if opened.old.run_id is None:
         yield f"the run id {run_id}: from the {'time' if created_at else 'epoch'} and the content"
     if parts.created_at is None:
@@ -189,6 +180,7 @@ def _concluded(
         yield f"the names of the features: made up ({recovered.origin})"
     elif recovered.known == "preprocessor":
         yield f"the names of the features: {recovered.origin}"
+    yield from (*parts.inferred, *recovered.remarks)
 
 
 def _id_at(time: datetime, digest: str) -> RunId:

@@ -26,7 +26,6 @@ _TENSORS: Final = re.compile(r"gru\.(?:weight|bias)_[ih]h_l\d+|fc[12]\.(?:weight
 _METRICS: Final = frozenset({"loss", "score", "sharpe", "accuracy", "auc", "rmse", "mae"})
 _OF_TRAINING: Final = frozenset({"total_timesteps", "train_samples", "eval_samples", "env_kwargs", "action_space_info"})
 _NO_TIME: Final = (1980, 1, 1, 0, 0, 0)
-_HISTORY: Final = ("train_losses", "val_losses")
 _MOST_ROWS: Final = 1 << 20
 _MOST_LETTERS: Final = 64 << 20
 _NEEDS: Final = {
@@ -83,8 +82,8 @@ def read_gru(files: Files) -> Parts:
     parts = _begun(files, sizes["input_size"], f"{_INPUT_WEIGHT} in {name}", found.metadata)
     parts.evidence = replace(parts.evidence, rules={"nan": "refuse", "inf": "refuse"})
     parts.config = parts.config or dict(found.training_config)
-    parts.training_config = parts.training_config or dict(found.training_config)
-    parts.training_config |= {part: found.metadata[part] for part in _HISTORY if part in found.metadata}
+    history = {part: found.metadata[part] for part in ("train_losses", "val_losses") if part in found.metadata}
+    parts.training_config = (parts.training_config or dict(found.training_config)) | history
     own = numbers({"dropout": found.config.get("dropout")})
     lengths = [one.get("sequence_length") for one in (found.training_config, found.config, parts.config)]
     length = next((each for each in lengths if each is not None), None)
@@ -103,11 +102,7 @@ def read_gru(files: Files) -> Parts:
 
 
 def _sizes(state: Mapping[str, Any], name: str) -> dict[str, int]:
-    """Return the sizes of the network as its tensors have them.
-
-    Raises:
-        Corrupt: it is another network.
-    """
+    """Return the sizes of the network as its tensors have them, if it is a GRU with two layers behind it."""
     wanted = (_INPUT_WEIGHT, "gru.weight_hh_l0", "fc1.weight", "fc2.weight")
     shapes = {part: tuple(state[part].shape) for part in wanted if part in state}
     missing = [part for part in wanted if len(shapes.get(part, ())) != 2]  # noqa: PLR2004 -- matrices

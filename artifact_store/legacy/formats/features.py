@@ -303,18 +303,20 @@ def _listed(names: tuple[str, ...], count: int) -> str:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        raise TypeError
-    names = tuple(str(name) for name in value if isinstance(name, str))
-    if len(names) != len(list(value)) or len(set(names)) != len(names) or "" in names:
+    names = _parts(value)
+    if not all(isinstance(name, str) and name for name in names) or len(set(names)) != len(names):
         raise ValueError
-    return names
+    return tuple(map(str, names))  # a library may have a kind of text of its own
 
 
 def _places(value: Any) -> tuple[int, ...]:
+    return tuple(map(_whole, _parts(value)))
+
+
+def _parts(value: Any) -> tuple[Any, ...]:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise TypeError
-    return tuple(_whole(place) for place in value)
+    return tuple(value)
 
 
 def _count(value: Any) -> int:

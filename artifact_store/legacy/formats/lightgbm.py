@@ -66,8 +66,6 @@ class OldLightGBM:
     params: Mapping[str, Any]
     """Of the booster."""
     pandas_categorical: list[Any] | None
-    feature_names: tuple[str, ...]
-    """As LightGBM spells them in its text: perhaps ``Column_0`` and so on."""
     metadata: Mapping[str, Any]
     """What stood in the dict around the model, as plain JSON values: ``feature_names``, ``selected_features``, ..."""
     estimator: Mapping[str, Any] = field(default_factory=dict)
@@ -92,7 +90,7 @@ def _read(found: Any, what: str) -> OldLightGBM:
         raise Corrupt(f"{what} holds a {model.kind.name} that was never fitted")
     facts = _of_booster(booster.fields, what)
     if kind != "booster":
-        facts["estimator"] = _of_estimator(model.fields, kind, len(facts["feature_names"]), what)
+        facts["estimator"] = _of_estimator(model.fields, kind, facts["text"], what)
         if isinstance(scores := model.fields.get("_best_score"), dict):
             facts["best_score"] = _scores(scores, what)
     return OldLightGBM(kind=kind, metadata=plain_dict(around)[0], **facts)
@@ -170,7 +168,6 @@ def _of_booster(fields: Mapping[str, Any], what: str) -> dict[str, Any]:
     if not isinstance(text, str):
         raise Corrupt(f"{what} holds a booster without a model")
     check_model_text(text, what=what)
-    names = next(line for line in text.replace("\r", "\n").split("\n") if line.startswith("feature_names="))
     best = fields.get("best_iteration", -1)
     if isinstance(best, bool) or not isinstance(plain_value(best), int):
         raise Corrupt(f"{what} holds a booster whose best iteration is not a number")
@@ -184,7 +181,6 @@ def _of_booster(fields: Mapping[str, Any], what: str) -> dict[str, Any]:
         "best_score": _scores(scores, what),
         "params": plain_params(params)[0],
         "pandas_categorical": categories,
-        "feature_names": tuple(words(names.partition("=")[2])),
     }
 
 
@@ -195,8 +191,9 @@ def _scores(scores: Mapping[Any, Any], what: str) -> dict[str, Any]:
         raise Corrupt(f"{what} holds a booster with an invalid best score: {error}") from error
 
 
-def _of_estimator(fields: Mapping[str, Any], kind: Kind, width: int, what: str) -> dict[str, Any]:
-    """Return what the predictor is made from, beside the booster, whose ``width`` counts where none was recorded."""
+def _of_estimator(fields: Mapping[str, Any], kind: Kind, text: str, what: str) -> dict[str, Any]:
+    """Return what the predictor is made from, beside the booster, whose width counts where none was recorded."""
+    names = next(line for line in text.replace("\r", "\n").split("\n") if line.startswith("feature_names="))
     objective = fields.get("_objective", fields.get("objective"))
     own = {name for name in fields if not name.startswith("_") and not name.endswith("_")} - _OF_THE_MACHINE
     params, omitted = plain_params({name: value for name, value in fields.items() if name in own})
@@ -205,7 +202,7 @@ def _of_estimator(fields: Mapping[str, Any], kind: Kind, width: int, what: str) 
         "estimator_params": params,
         "estimator_params_omitted": omitted,
         "objective": objective if isinstance(objective, str) else None,
-        "n_features_in": recorded if isinstance(recorded, int) else width,
+        "n_features_in": recorded if isinstance(recorded, int) else len(words(names.partition("=")[2])),
         "classes": _classes(fields, what) if kind == "classifier" else None,
     }
 

@@ -2,7 +2,7 @@
 
 A name is a module and a name without a dot, compared as two texts. What stands here is either rebuilt by our own code
 from plain values, or becomes an inert :class:`~artifact_store.legacy.pickle_reader.stubs.Stub`. Everything else is
-refused by name.
+``RiskRefused`` by name, and what does not fit its place is ``Corrupt``.
 """
 
 from __future__ import annotations
@@ -20,12 +20,7 @@ Make = Callable[[tuple[Any, ...]], Any]
 
 
 def find_name(what: str, module: Any, name: Any) -> Name:
-    """Return the name, if it is in the list.
-
-    Raises:
-        Corrupt: it is not text.
-        RiskRefused: it is not in the list.
-    """
+    """Return the name, if it is in the list."""
     if not isinstance(module, str) or not isinstance(name, str):
         raise Corrupt(f"{what} names something by a name that is not text")
     found = _KNOWN.get((module, name))
@@ -35,11 +30,7 @@ def find_name(what: str, module: Any, name: Any) -> Name:
 
 
 def call_name(what: str, function: Any, args: Any) -> Any:
-    """Return what ``function(*args)`` would return, if this package has its own code for it.
-
-    Raises:
-        RiskRefused: it has none.
-    """
+    """Return what ``function(*args)`` would return, if this package has its own code for it."""
     if not isinstance(args, tuple):
         raise Corrupt(f"{what} calls something with arguments that are not a tuple")
     if isinstance(function, Name) and function in _MAKERS:
@@ -50,11 +41,7 @@ def call_name(what: str, function: Any, args: Any) -> Any:
 
 
 def new_stub(what: str, kind: Any, args: Any) -> Stub:
-    """Make the inert object that stands for one of a class of a library.
-
-    Raises:
-        RiskRefused: the class is not in the list.
-    """
+    """Make the inert object that stands for one of a class of a library."""
     if not isinstance(kind, Name) or kind not in _INERT or not isinstance(args, tuple):
         raise refused(what, f"makes an object of {kind if isinstance(kind, Name) else type(kind).__name__}")
     return Stub(kind, args)
@@ -156,11 +143,7 @@ def _object(args: tuple[Any, ...]) -> Stub:
 
 
 def checked_key(key: Any) -> Any:
-    """Return the key of a dict or the member of a set, if hashing and comparing it is cheap.
-
-    Raises:
-        Corrupt: it is nested or cannot be a key.
-    """
+    """Return the key of a dict or the member of a set, if hashing and comparing it is cheap."""
     parts = key if isinstance(key, tuple | frozenset) and len(key) <= 64 else (key,)  # noqa: PLR2004
     if not all(_is_plain(part) for part in parts):
         raise Corrupt(f"a {type(key).__name__} as the key of a dict or in a set")

@@ -1,7 +1,8 @@
 """Arrays, dtypes and numpy's scalars, rebuilt from the raw bytes in a pickle. Numpy's own unpickling is not used.
 
 Only dtypes of fixed meaning: booleans, integers, floats, complex numbers, text, bytes, times. Nothing is allocated that
-the bytes do not fill. The only module here that knows how numpy spells an array.
+the bytes do not fill. A subclass or another dtype is ``RiskRefused``, anything that does not fit is ``Corrupt``. The
+only module here that knows how numpy spells an array.
 """
 
 from __future__ import annotations
@@ -67,11 +68,7 @@ def _unit(metadata: Any) -> str:
 
 
 def empty_array(args: tuple[Any, ...]) -> Unbuilt:
-    """Return the empty array that ``numpy``'s ``_reconstruct`` makes, whose contents are still to come.
-
-    Raises:
-        RiskRefused: it is to be of a subclass.
-    """
+    """Return the empty array that ``numpy``'s ``_reconstruct`` makes, whose contents are still to come."""
     if len(args) != 3 or not isinstance(args[0], Name):  # noqa: PLR2004 -- (class, shape, letter)
         raise Corrupt("an array without a class")
     if args[0] not in _NDARRAYS:

@@ -44,7 +44,6 @@ from artifact_store.legacy.trees.notes import MAX_NOTES, parse_notes
 from artifact_store.storage.local.folders import is_link
 
 _POINTERS = ("latest", "latest_pointer.txt")
-_ROOT = "models"
 _RUN_LIKE = re.compile(r"[0-9]{8}_[0-9]{6}(?:_.*)?")
 _MAX_POINTER = 4 << 10
 _DEPTH = 6
@@ -154,7 +153,7 @@ def _models_folder(given: Path) -> tuple[Path, str | None]:
     """Return the folder that holds the model types, and the only type that is meant where one was named."""
     if _holds_models(given):
         return given, None
-    below = given / _ROOT
+    below = given / "models"
     if below.is_dir() and not _is_link(below) and _holds_models(below):
         return below, None
     named = given.resolve()
@@ -374,7 +373,8 @@ def _pointed_at(path: Path) -> str:
     if _is_link(path):
         text = str(path.readlink())
     elif path.is_dir():  # a copy that was made through the link
-        text = parse_notes(METADATA, read_file(path / "metadata.json", limit=MAX_NOTES)).text("run_id") or ""
+        told = parse_notes(METADATA, read_file(path / "metadata.json", limit=MAX_NOTES)).fields.get("run_id")
+        text = told if isinstance(told, str) else ""
     else:
         data = read_file(path, limit=_MAX_POINTER)
         try:

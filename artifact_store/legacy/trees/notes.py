@@ -32,11 +32,6 @@ class Notes:
     fields: Mapping[str, Any] = field(default_factory=dict)
     damage: str = ""
 
-    def text(self, name: str) -> str | None:
-        """Return a field if it is text."""
-        value = self.fields.get(name)
-        return value if isinstance(value, str) else None
-
 
 def parse_notes(name: str, data: bytes) -> Notes:
     """Read a JSON object; of one that breaks off, the fields that stand before that place. Raises nothing."""
