@@ -1,1 +1,1 @@
-"""Old trees of models: their layout, their file names, and their conversion into runs."""
+"""Old trees of models: what lies where in them, what the files are called, and the notes beside the models."""
