@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from artifact_store import ArtifactStore, errors
-from artifact_store.legacy.migrate import migrate_tree
 from artifact_store.legacy.backend import LegacyBackend
 from artifact_store.legacy.formats.convert import Opened, convert, open_old
+from artifact_store.legacy.migrate import migrate_tree
 from artifact_store.legacy.trees.layout import scan
 from tests.legacy_cases import CASES, REFUSED, LegacyCase, of_type, old_tree
 from tests.legacy_forward import check, gru, run_of
