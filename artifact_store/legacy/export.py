@@ -52,6 +52,8 @@ def export_run(run: Run, directory: str | Path, *, pickles: bool = False, alias:
     run.check_signature()
     if run.key.model_type not in MODEL_FILE:
         raise Unsupported(f"old trees hold models of the types {', '.join(MODEL_FILE)}; {run.ref} is of another type")
+    if run.key.model_type == "ppo" and file_names.PREPROCESSOR in run.components:
+        raise Unsupported(f"old trees hold no preprocessor beside an agent; {run.ref} predicts with one")
     dangerous = _pickles(run)
     if not pickles:
         raise InvalidOption(

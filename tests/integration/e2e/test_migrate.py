@@ -630,6 +630,15 @@ class TestExport:
             check(found, case)
             assert old.get(run.key).run_id == run.run_id  # there was no latest yet
 
+    def test_an_agent_with_a_preprocessor_has_no_old_form(self, new: ArtifactStore, tmp_path: Path) -> None:
+        with new.new_run("ppo/X") as draft:
+            draft.add("model", {})
+            draft.add("preprocessor", {})
+            run = draft.commit()
+        with pytest.raises(errors.Unsupported, match="no preprocessor beside an agent"):
+            export_run(run, tmp_path / "out", pickles=True)
+        assert not (tmp_path / "out").exists()
+
     def best_files(self, tmp_path: Path) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in sorted((tmp_path / "metadata").iterdir())}
 
