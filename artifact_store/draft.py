@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from artifact_store import save_checks
@@ -27,7 +26,7 @@ from artifact_store.ops import lineage, opening, probe, signing
 from artifact_store.ops.context import Context
 from artifact_store.publication import Publication
 from artifact_store.run import Example, Run
-from artifact_store.run_provenance import Surroundings
+from artifact_store.run_provenance import RunProvenance
 from artifact_store.saving import Saving
 from artifact_store.storage.home import at_home
 
@@ -41,44 +40,14 @@ class Draft:
     """
 
     __slots__ = (
-        "_categories",
-        "_components",
-        "_context",
-        "_extra",
-        "_has_example",
-        "_inputs",
-        "_publication",
-        "_staging",
-        "_surroundings",
-        "_tried",
-        "config",
-        "created_at",
-        "data",
-        "description",
-        "features",
-        "is_fitted",
-        "key",
-        "metrics",
-        "own_id",
-        "parent",
-        "reason",
-        "recovered",
-        "requires",
-        "run",
-        "run_id",
-        "tags",
-        "training_config",
+        *("config", "created_at", "data", "description", "environment", "features", "is_fitted", "key", "metrics"),
+        *("own_id", "parent", "provenance", "reason", "recovered", "requires", "run", "run_id", "tags"),
+        *("training_config", "_categories", "_components", "_context", "_extra", "_has_example", "_inputs"),
+        *("_provenance", "_publication", "_staging", "_tried"),
     )  # so that a misspelt attribute is an error and not a loss
 
     def __init__(
-        self,
-        context: Context,
-        key: ModelKey,
-        *,
-        run_id: RunId | None,
-        alias: str,
-        policy: Policy,
-        validate: bool,
+        self, context: Context, key: ModelKey, *, run_id: RunId | None, alias: str, policy: Policy, validate: bool
     ) -> None:
         self.key = key
         self.own_id = run_id is None
@@ -94,6 +63,13 @@ class Draft:
         self.is_fitted = True
         self.created_at: datetime | None = None
         """When it was trained (aware), where that was not now: for runs that are brought from elsewhere."""
+        self.environment: Any = None
+        """Where it was trained (a mapping), where that was not here: for runs that are brought from elsewhere."""
+        self.provenance: Any = None
+        """What to record instead of this process's own code, user and host (a mapping); ``{}`` for nothing.
+
+        Where this or ``environment`` is given, nothing else is found out about this process.
+        """
         self.description = ""
         self.parent: Any = None
         self.data: Any = {}
@@ -103,7 +79,7 @@ class Draft:
         self.run: Run | None = None
         """The committed run, once there is one."""
         self._context = context
-        self._surroundings = Surroundings(context)
+        self._provenance = RunProvenance(context)
         self._publication = Publication(context, key, keys.check_alias(alias), policy, validate)
         self._has_example = False
         self._components: dict[str, Component] = {}
@@ -112,36 +88,13 @@ class Draft:
         self._categories: dict[str, Sequence[Sequence[object]]] = {}
         self._staging = tempfile.TemporaryDirectory(prefix="artifact-store-", ignore_cleanup_errors=True)
 
-    @property
-    def environment(self) -> Any:
-        """Where it was trained (a mapping), where that was not here: for runs that are brought from elsewhere."""
-        return self._surroundings.environment
-
-    @environment.setter
-    def environment(self, value: Any) -> None:
-        self._surroundings.environment = value
-
-    @property
-    def provenance(self) -> Any:
-        """What to record instead of this process's own code, user and host (a mapping); ``{}`` for nothing.
-
-        Where this or ``environment`` is given, nothing else is found out about this process.
-        """
-        return self._surroundings.provenance
-
-    @provenance.setter
-    def provenance(self, value: Any) -> None:
-        self._surroundings.provenance = value
-
     def __repr__(self) -> str:
         return f"<Draft {self.key}:{self.run_id} for {self._context.backend.url}>"
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None and self.run is None:
                 self.commit()
@@ -157,8 +110,7 @@ class Draft:
             NoCodec, NotEncodable, CodecUnavailable: it cannot be stored exactly, and nothing is.
             InvalidName: the name is outside the grammar, or taken.
         """
-        self._check_open()
-        self._surroundings.begin()
+        self._begin()
         if keys.check_component(name) in self._components:
             raise InvalidName("component", name, "this run has one already")
         if name in {"manifest", "metadata"}:
@@ -177,7 +129,7 @@ class Draft:
             files=tuple(sorted(written)),
             options=options,
         )
-        self._surroundings.libraries.update(libraries_of(chosen))
+        self._provenance.libraries.update(libraries_of(chosen))
         if isinstance(chosen, KnowsInputs):
             self._inputs[name] = chosen.inputs(obj)
         if isinstance(chosen, KnowsCategories):
@@ -185,8 +137,7 @@ class Draft:
 
     def add_file(self, name: str, path: str | Path) -> None:
         """Add a file as it is. It is read when the run is committed, and must not change until then."""
-        self._check_open()
-        self._surroundings.begin()
+        self._begin()
         source = at_home(path)
         if keys.check_path(name) in self._extra or (self._directory / name).exists():
             raise InvalidName("file name", name, "this run has one already")
@@ -238,7 +189,7 @@ class Draft:
             self._publication,
             fields,
             dict(self._components),
-            self._surroundings,
+            self._provenance,
             own_id=self.own_id and not self._tried,
         )
         self._tried = True
@@ -258,8 +209,8 @@ class Draft:
 
     def _stage(self, fields: Mapping[str, Any]) -> list[Outgoing]:
         """Return the files to store, ``metadata.json`` among them, once it is sure that all of it can be read again."""
-        said = {**fields, **self._surroundings.said(), "store_id": "", "files": (), "components": {}}
-        check_writable(Manifest, said, f"what {self.key.display_name} is given")
+        trial = {**fields, "store_id": "", "files": (), "components": {}}
+        check_writable(Manifest, trial, f"what {self.key.display_name} is given")
         if self._has_example:
             save_checks.repeat_example(self._context, fields, self._components, self._directory)
         (self._directory / keys.METADATA).write_bytes(canonical(summary(fields, self.features)))
@@ -283,6 +234,12 @@ class Draft:
     def discard(self) -> None:
         """Remove what was staged on this machine. What is committed is not touched."""
         self._staging.cleanup()
+
+    def _begin(self) -> None:
+        """Refuse to add to what is over; else begin to find out about this process, unless that was said."""
+        self._check_open()
+        if self.environment is None and self.provenance is None:
+            self._provenance.begin()
 
     def _check_open(self) -> None:
         if self.run is not None or not self._directory.exists():
@@ -313,6 +270,7 @@ class Draft:
 
     def _fields(self) -> dict[str, Any]:
         context = self._context
+        said = {"environment": self.environment, "provenance": self.provenance}
         return {
             "model_type": self.key.model_type,
             "symbol": self.key.symbol,
@@ -334,6 +292,7 @@ class Draft:
             },
             "publish": intent(self._publication.alias, self._publication.policy),
             "signed_by": () if context.signer is None else (context.signer.key_id,),
+            **{name: named_values(name, value) for name, value in said.items() if value is not None},
         }
 
     def _parent(self) -> Parent | None:

@@ -77,17 +77,10 @@ class Published:
 class Run:
     """A committed run: complete, immutable, and compared byte for byte with its manifest whenever it is read."""
 
-    def __init__(
-        self,
-        context: Context,
-        manifest: Manifest,
-        *,
-        published: Published | None = None,
-        found_by: tuple[str, ...] = (),
-    ) -> None:
+    def __init__(self, context: Context, manifest: Manifest, *, found_by: tuple[str, ...] = ()) -> None:
         self._context = context
         self.manifest = manifest
-        self.published = published
+        self.published: Published | None = None
         """What came of publishing it, where this is the result of a save."""
         self.found_by = found_by
         """The steps that led here, where this is the result of ``find``."""
@@ -298,16 +291,8 @@ class CachingRun(Run):
         self._decode = decode
         self._objects: dict[str, Any] = {}
 
-    def load(
-        self,
-        component: str = "model",
-        *,
-        into: Any | None = None,
-        allow_code: bool = False,
-        sha256: str | None = None,
-    ) -> Any:
+    def load(self, component: str = "model", *, into: Any | None = None, **_consent: Any) -> Any:
         """Return a component, the same object each time; what may be decoded is decided by ``decode``."""
-        del allow_code, sha256
         if into is not None:
             return self._decode(component, into)
         if component not in self._objects:

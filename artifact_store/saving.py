@@ -20,7 +20,7 @@ from artifact_store.ops import opening, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import SeenPointer
 from artifact_store.publication import Publication
-from artifact_store.run_provenance import Surroundings
+from artifact_store.run_provenance import RunProvenance
 from artifact_store.storage.transfer import Destination, upload
 
 
@@ -32,7 +32,7 @@ class Saving:
     publication: Publication
     fields: Mapping[str, Any]
     components: Mapping[str, Component]
-    surroundings: Surroundings
+    provenance: RunProvenance
     own_id: bool
     """The run id is of this attempt alone, so that no other writer can have stored anything below it."""
 
@@ -78,7 +78,7 @@ class Saving:
 
     def _describe(self, entries: Sequence[FileEntry]) -> Manifest:
         """Return the manifest of the run with these files."""
-        about = {**self.fields, **self.surroundings.found()}
+        about = self.provenance.complete(self.fields)
         store_id = opening.ensure_open(self.context).store_id
         return Manifest(store_id=store_id, files=tuple(entries), components=self.components, **about)
 
