@@ -6,28 +6,20 @@ Every function returns what it was given, or something new; it changes neither. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 from artifact_store.errors import FeatureMismatch, InvalidInput
-from artifact_store.features import cast, gaps, match, named_rows, row_arrays, tables
+from artifact_store.features import cast, gaps, named_rows, row_arrays, tables
 from artifact_store.features.columns import Columns, quote_names
-from artifact_store.features.match import Extra
+from artifact_store.features.match import Matching
 from artifact_store.features.named_rows import Record
 from artifact_store.features.tables import Table
 from artifact_store.features.values import NUMERIC
 
 
-def align(
-    columns: Columns,
-    rows: Any,
-    *,
-    extra: Extra = "ignore",
-    fill: Mapping[str, Any],
-    by_position: bool = False,
-    as_pandas: bool = False,
-) -> Any:
+def align(columns: Columns, rows: Any, matching: Matching, *, as_pandas: bool = False) -> Any:
     """Return the trained columns of ``rows``, in training order and dtype; see :meth:`FeatureSchema.align`.
 
     ``as_pandas`` makes a pandas table of one of another library.
@@ -39,19 +31,18 @@ def align(
     """
     kind = tables.table_of(rows)
     if kind is not None:
-        if (by_position or not columns.inferred) and _is_ready(columns, rows, kind):
+        if (matching.by_position or not columns.inferred) and _is_ready(columns, rows, kind):
             return rows
-        found = _find(columns, rows, kind, extra=extra, fill=fill, by_position=by_position)
+        found = _find(columns, rows, kind, matching)
         return _conform(columns, found, kind, as_pandas=as_pandas and not isinstance(kind, tables.Pandas))
     if not isinstance(rows, dict) and tables.is_struct(rows):
-        table = tables.adopt(rows)
-        return align(columns, table, extra=extra, fill=fill, by_position=by_position, as_pandas=as_pandas)
+        return align(columns, tables.adopt(rows), matching, as_pandas=as_pandas)
     records = named_rows.read_named_rows(rows)
     if records is not None:
-        return _align_named(columns, rows, records, extra=extra, fill=fill, by_position=by_position)
-    if fill:
+        return _align_named(columns, rows, records, matching)
+    if matching.fill:
         raise InvalidInput("fill gives values to columns by name, and an array has no names; complete the array itself")
-    return row_arrays.fit_array(columns, row_arrays.without_names(rows), columns.expected)
+    return row_arrays.fit_array(columns, row_arrays.without_names(rows))
 
 
 def for_model(columns: Columns, rows: Any) -> Any:
@@ -78,13 +69,12 @@ def pick(columns: Columns, selected: Sequence[int], chosen: Columns, rows: Any) 
     if kind is not None:
         found = kind.names(rows)
         if found != list(columns.names):
-            places = match.by_name(chosen, found, extra="ignore", fillable=())
-            return kind.take(rows, [place for place in places if place is not None])
+            return kind.take(rows, [place for place in Matching().places(chosen, found) if place is not None])
         return rows if chosen is columns else kind.take(rows, selected)
     if tables.is_a(rows, "pandas", "Series") and rows.index.tolist() == list(columns.names):
         return rows.iloc[list(selected)]
     if named_rows.carries_names(rows):
-        return align(chosen, rows, fill={})
+        return align(chosen, rows, Matching())
     array = row_arrays.as_array(rows)
     row_arrays.check_width(array, columns, columns.expected)
     return array if chosen is columns else array[..., list(selected)]
@@ -167,16 +157,12 @@ def _values(rows: Any) -> Any:
     return rows.to_numpy() if tables.is_a(rows, "pandas", "Series") else row_arrays.as_array(rows)
 
 
-def _find(
-    columns: Columns, table: Any, kind: Table, *, extra: Extra, fill: Mapping[str, Any], by_position: bool
-) -> Any:
-    found = kind.names(table)
-    if by_position:
-        match.by_position(columns, found)
+def _find(columns: Columns, table: Any, kind: Table, matching: Matching) -> Any:
+    places = matching.places(columns, kind.names(table))
+    if matching.by_position:
         return kind.rename(table, columns.names)
-    places = match.by_name(columns, found, extra=extra, fillable=fill)
     picked = kind.take(table, [place for place in places if place is not None])
-    absent = {name: fill[name] for name, place in zip(columns.names, places, strict=True) if place is None}
+    absent = {name: matching.fill[name] for name, place in zip(columns.names, places, strict=True) if place is None}
     if absent:
         picked = tables.add_constants(picked, absent, {name: columns.dtypes.get(name) for name in absent})
         now = {name: place for place, name in enumerate(kind.names(picked))}
@@ -192,28 +178,18 @@ def _conform(columns: Columns, table: Any, kind: Table, *, as_pandas: bool) -> A
     return gaps.as_trained(columns, made) if tables.is_a(made, "pandas", "DataFrame") else made
 
 
-def _align_named(
-    columns: Columns,
-    rows: Any,
-    records: Sequence[Record],
-    *,
-    extra: Extra,
-    fill: Mapping[str, Any],
-    by_position: bool,
-) -> Any:
-    matched = _match(columns, records, extra=extra, fill=fill, by_position=by_position)
+def _align_named(columns: Columns, rows: Any, records: Sequence[Record], matching: Matching) -> Any:
+    matched = _match(columns, records, matching)
     if tables.is_a(rows, "pandas", "Series"):
         return type(rows)(row_arrays.of_rows(columns, matched)[0], index=list(columns.names), name=rows.name)
-    shape, own = records[0].shape, set(records[0].names)
-    cells = [value for name, value in zip(columns.names, matched[0], strict=True) if by_position or name in own]
+    shape, own = records[0].shape, set(columns.names if matching.by_position else records[0].names)
+    cells = [value for name, value in zip(columns.names, matched[0], strict=True) if name in own]
     if shape is None and (len(records) > 1 or not all(map(row_arrays.is_column, cells))):
         return row_arrays.of_rows(columns, matched)
     return row_arrays.of_columns(columns, matched[0], shape)
 
 
-def _match(
-    columns: Columns, records: Sequence[Record], *, extra: Extra, fill: Mapping[str, Any], by_position: bool
-) -> list[list[Any]]:
+def _match(columns: Columns, records: Sequence[Record], matching: Matching) -> list[list[Any]]:
     """Return the values of each record in training order."""
     known: dict[tuple[Any, ...], Sequence[int | None]] = {}
     matched = []
@@ -221,7 +197,7 @@ def _match(
         names = tuple(record.names)
         if names not in known:
             try:
-                known[names] = _places(columns, names, extra=extra, fill=fill, by_position=by_position)
+                known[names] = matching.places(columns, names)
             except FeatureMismatch as error:
                 if len(records) > 1:
                     error.args = (f"in row {number}, counted from 0: {error}",)
@@ -229,24 +205,15 @@ def _match(
         values = record.values
         matched.append(
             [
-                fill[name] if place is None else values[place]
+                matching.fill[name] if place is None else values[place]
                 for name, place in zip(columns.names, known[names], strict=True)
             ]
         )
-    if by_position and len(known) > 1:
+    if matching.by_position and len(known) > 1:
         raise FeatureMismatch(
             "by_position=True, but the rows do not all have the same names in the same order", reordered=True
         )
     return matched
-
-
-def _places(
-    columns: Columns, names: Sequence[Any], *, extra: Extra, fill: Mapping[str, Any], by_position: bool
-) -> Sequence[int | None]:
-    if not by_position:
-        return match.by_name(columns, names, extra=extra, fillable=fill)
-    match.by_position(columns, names)
-    return range(len(names))
 
 
 def _is_ready(columns: Columns, table: Any, kind: Table) -> bool:

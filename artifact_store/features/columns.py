@@ -5,7 +5,7 @@ Owns the vocabulary that a schema is written in. Touches no data and imports no 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal
@@ -32,6 +32,7 @@ class Columns:
     ``index`` gives the place of a name, ``kinds`` the dtype at each place, ``not_numbers`` the text and categories.
     ``expected`` says how wide an array has to be; ``inferred`` that the names are not the user's, so that
     nothing may be matched by them. ``missing`` says what columns of text had for a missing value, where that is known.
+    What a mapping says of other columns is left out.
     """
 
     names: tuple[str, ...]
@@ -48,6 +49,9 @@ class Columns:
     not_numbers: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        for part in ("dtypes", "categories", "missing"):
+            known = getattr(self, part)
+            object.__setattr__(self, part, {name: known[name] for name in self.names if name in known})
         index = {name: place for place, name in enumerate(self.names)}
         object.__setattr__(self, "index", MappingProxyType(index))
         object.__setattr__(self, "kinds", tuple(self.dtypes.get(name) for name in self.names))
@@ -67,6 +71,10 @@ class Columns:
 
 def quote_names(names: Iterable[object], *, most: int = 10) -> str:
     """Return names for a message: quoted, and cut after ``most`` of them."""
-    shown = [repr(name) for name in names]
+    return list_some([repr(name) for name in names], most)
+
+
+def list_some(shown: Sequence[str], most: int = 10) -> str:
+    """Return the first of what is to be shown in a message, and how many there are besides."""
     rest = f" and {len(shown) - most} more" if len(shown) > most else ""
     return ", ".join(shown[:most]) + rest

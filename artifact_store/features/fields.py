@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import operator
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, get_args
 
@@ -170,7 +171,7 @@ def _one_list(name: str, values: Iterable[Category]) -> tuple[Category, ...]:
     found = list(values)
     if not found:
         raise InvalidInput(f"the categories of {name!r} are an empty list; give those of training")
-    known = _all_text(name, found) if isinstance(found[0], str) else _all_whole(name, found)
+    known = (_all_text if isinstance(found[0], str) else _all_whole)(name, found)
     twice = _twice(known)
     if twice:
         raise InvalidInput(f"the categories of {name!r} are unique; there more than once: {quote_names(twice)}")
@@ -204,10 +205,4 @@ def _no_category(name: str, value: object) -> InvalidInput:
 
 
 def _twice(values: Iterable[Any]) -> list[Any]:
-    seen: set[Any] = set()
-    found: dict[Any, None] = {}
-    for value in values:
-        if value in seen:
-            found[value] = None
-        seen.add(value)
-    return list(found)
+    return [value for value, times in Counter(values).items() if times > 1]

@@ -8,10 +8,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from artifact_store.errors import FeatureMismatch
-from artifact_store.features.columns import Columns, quote_names
+from artifact_store.features.columns import Columns, list_some, quote_names
 
 Extra = Literal["ignore", "refuse"]
 
@@ -19,13 +20,29 @@ _MOST_GUESSES: Final = 50  # comparing texts is quadratic: thousands of unknown 
 _FILLERS: Final = re.compile(r"[\s_\-.]+")
 
 
-def by_name(columns: Columns, found: Sequence[Any], *, extra: Extra, fillable: Collection[str]) -> list[int | None]:
-    """Return, for each trained name, its position in ``found``; ``None`` where it is absent and may be filled.
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """How the caller wants an input to be matched; see :meth:`FeatureSchema.align`."""
 
-    Raises:
-        FeatureMismatch: a name is missing or there twice, or one too many and ``extra`` refuses that; or the trained
-            names are inferred, which justify no match by name.
-    """
+    extra: Extra = "ignore"
+    fill: Mapping[str, Any] = field(default_factory=dict)
+    by_position: bool = False
+
+    def places(self, columns: Columns, found: Sequence[Any]) -> Sequence[int | None]:
+        """Return, for each trained name, its position in ``found``; ``None`` where ``fill`` has its value.
+
+        Raises:
+            FeatureMismatch: by name, one is missing or there twice, or one too many and ``extra`` refuses that; or the
+                trained names are inferred, which justify no match by name. By position, there are more or fewer, or a
+                trained name stands in the place of another.
+        """
+        if self.by_position:
+            _check_order(columns, found)
+            return range(len(found))
+        return _by_name(columns, found, self.extra, self.fill)
+
+
+def _by_name(columns: Columns, found: Sequence[Any], extra: Extra, fillable: Collection[str]) -> list[int | None]:
     if columns.inferred:
         raise FeatureMismatch(
             f"the names of the {len(columns.names)} features were inferred, so a table cannot be matched by them; "
@@ -49,12 +66,8 @@ def by_name(columns: Columns, found: Sequence[Any], *, extra: Extra, fillable: C
     return [where.get(name) for name in columns.names]
 
 
-def by_position(columns: Columns, found: Sequence[Any]) -> None:
-    """Raise unless ``found`` can be taken as the trained columns in their order, whatever it calls them.
-
-    Raises:
-        FeatureMismatch: there are more or fewer, or a trained name stands in the place of another.
-    """
+def _check_order(columns: Columns, found: Sequence[Any]) -> None:
+    """Raise unless ``found`` can be taken as the trained columns in their order, whatever it calls them."""
     if len(found) != len(columns.names):
         raise FeatureMismatch(f"expected {columns.expected}; got {len(found)}")
     moved = [name for place, name in enumerate(found) if columns.index.get(name, place) != place]
@@ -117,10 +130,9 @@ def _mismatch(
 
 def _asked(missing: Sequence[str], suggestions: Mapping[str, str]) -> str:
     shown = [
-        f"{name!r} (did you mean {suggestions[name]!r}?)" if name in suggestions else repr(name)
-        for name in missing[:10]
+        f"{name!r} (did you mean {suggestions[name]!r}?)" if name in suggestions else repr(name) for name in missing
     ]
-    return ", ".join(shown) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")  # noqa: PLR2004 -- as listed()
+    return list_some(shown)
 
 
 def _advice(columns: Columns, found: Sequence[Any], missing: list[str], duplicate: list[str]) -> str:

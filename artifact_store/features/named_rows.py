@@ -7,7 +7,7 @@ stand. So this is asked before anything is read by position. Knows no schema and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, Final
 
@@ -73,8 +73,10 @@ def refusal(rows: Any) -> InvalidInput:
     )
 
 
-def carries_names(rows: Any, _deep: int = _DEEPEST) -> bool:
+def carries_names(rows: Any, /, _deep: int = _DEEPEST) -> bool:
     """Tell whether there are names in ``rows``, at whatever depth: a table, a row or rows with names.
+
+    What carries none is taken by position.
 
     Raises:
         InvalidInput: it holds itself, or something else in more levels than an array can have.
@@ -136,29 +138,26 @@ def record(value: Any) -> Record | None:
 def _of_tuple(value: Any) -> Record | None:
     if not isinstance(value, Sequence):
         return None
-    fields = getattr(value, "_fields", None) or getattr(value, "__fields__", None)
-    if not isinstance(fields, Sequence) or len(fields) != len(value):
+    names = getattr(value, "_fields", None) or getattr(value, "__fields__", None)
+    if not isinstance(names, Sequence) or len(names) != len(value):
         return None
-    pairs = list(zip(fields, value, strict=True))
+    pairs = list(zip(names, value, strict=True))
     if hasattr(type(value), "_make"):  # a namedtuple, whose fields cannot begin with an underscore: those are made up
         pairs = [(name, cell) for name, cell in pairs if not name.startswith("_")]
-    if type(value).__module__.partition(".")[0] == "pandas" and fields[0] == "Index":
+    if type(value).__module__.partition(".")[0] == "pandas" and names[0] == "Index":
         del pairs[0]
     return Record([name for name, _ in pairs], [cell for _, cell in pairs])
 
 
 def _of_class(value: Any) -> Record | None:
     kind = type(value)
-    fields: Any = None
     if hasattr(kind, "__dataclass_fields__"):
-        import dataclasses
-
-        fields = [field.name for field in dataclasses.fields(value)]
+        names: Any = [field.name for field in fields(value)]
     elif hasattr(kind, "__attrs_attrs__"):
-        fields = [attribute.name for attribute in kind.__attrs_attrs__]
+        names = [attribute.name for attribute in kind.__attrs_attrs__]
     else:  # of msgspec, and of pydantic
-        fields = getattr(kind, "__struct_fields__", None) or getattr(kind, "__pydantic_fields__", None)
-    return None if fields is None else Record(list(fields), [getattr(value, name) for name in fields])
+        names = getattr(kind, "__struct_fields__", None) or getattr(kind, "__pydantic_fields__", None)
+    return None if names is None else Record(list(names), [getattr(value, name) for name in names])
 
 
 def _of_keys(value: Any) -> Record | None:

@@ -51,14 +51,14 @@ def without_names(rows: Any) -> Any:
     return array
 
 
-def fit_array(columns: Columns, array: Any, expected: str) -> Any:
+def fit_array(columns: Columns, array: Any) -> Any:
     """Return an array with the trained columns in its last axis, in the dtype that holds all recorded ones.
 
     Raises:
         FeatureMismatch: the width, the number of dimensions or the dtype is another; or there are features that an
             array of numbers cannot hold.
     """
-    check_width(array, columns, expected)
+    check_width(array, columns, columns.expected)
     if array.dtype.kind not in NUMERIC:
         raise FeatureMismatch(
             f"expected numbers; got an array of {array.dtype}; convert it, or give a table",
@@ -120,7 +120,7 @@ def of_rows(columns: Columns, rows: Sequence[Sequence[Any]]) -> Any:
     if types != {float} and not holds_exactly(flat, made):
         cells = zip(columns.names, zip(*rows, strict=True), strict=True)
         _refuse_large(columns, [name for name, column in cells if any(map(is_large, column))])
-    return fit_array(columns, made, columns.expected)
+    return fit_array(columns, made)
 
 
 def of_columns(columns: Columns, values: Sequence[Any], shape: tuple[int, ...] | None) -> Any:
@@ -148,7 +148,7 @@ def of_columns(columns: Columns, values: Sequence[Any], shape: tuple[int, ...] |
     made = {name: np.broadcast_to(array, shape) for name, array in made.items()}
     together = np.stack(list(made.values()), axis=-1)
     _refuse_large(columns, [name for name, array in made.items() if not cast.is_exact(array, together.dtype.name)])
-    return fit_array(columns, together, columns.expected)
+    return fit_array(columns, together)
 
 
 def is_column(value: Any) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final, Self, get_args
 
@@ -19,7 +19,7 @@ from artifact_store.canonical import canonical, sha256
 from artifact_store.errors import Corrupt, InvalidInput, InvalidOption
 from artifact_store.features import align, fields, gaps, named_rows, tables
 from artifact_store.features.columns import Category, Columns, Missing, Policy, Unseen, quote_names
-from artifact_store.features.match import Extra
+from artifact_store.features.match import Extra, Matching
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -96,6 +96,8 @@ class FeatureSchema:
     _inputs: Columns = field(compare=False)
     _chosen: Columns = field(compare=False)
 
+    carries_names = staticmethod(named_rows.carries_names)
+
     def __init__(
         self,
         names: Iterable[str],
@@ -143,11 +145,21 @@ class FeatureSchema:
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
-        inputs = self._columns(known, self._width())
-        chosen = inputs
+        either = f" (or the {self.input_size} selected, with preselected=True)" if self.has_selection else ""
+        inputs = chosen = Columns(
+            known,
+            self.dtypes,
+            self.categories,
+            nan,
+            inf,
+            unseen,
+            inferred=self.names_inferred,
+            expected=f"{len(known)} features{either}",
+            missing=self.missing,
+        )
         if self.has_selection:
-            count = self.input_size
-            chosen = self._columns(self.selected_names, f"the {count} selected features (preselected=True)")
+            wide = f"the {self.input_size} selected features (preselected=True)"
+            chosen = replace(inputs, names=self.selected_names, expected=wide)
         object.__setattr__(self, "_inputs", inputs)
         object.__setattr__(self, "_chosen", chosen)
 
@@ -217,11 +229,8 @@ class FeatureSchema:
 
     def with_selection(self, selected: Iterable[int | str] | None, *, reason: str = "") -> Self:
         """Return the same inputs with another selection."""
-        changed = {**self.to_json(), "selected": None, "selected_names": None, "reason": reason}
-        places = fields.check_selection(self.names, selected)
-        changed["selected"] = list(places)
-        changed["selected_names"] = [self.names[place] for place in places]
-        return type(self).from_json(changed)
+        places = list(fields.check_selection(self.names, selected))
+        return type(self).from_json({**self.to_json(), "selected": places, "selected_names": None, "reason": reason})
 
     def to_json(self) -> dict[str, Any]:
         """Return the schema as a new JSON value; :meth:`from_json` makes an equal schema of it."""
@@ -309,7 +318,7 @@ class FeatureSchema:
                 hold what ``nan`` and ``inf`` refuse.
             InvalidInput: ``rows`` holds no features, or an option means nothing here.
         """
-        aligned = self._align(self._inputs, rows, extra=extra, fill=fill, by_position=by_position)
+        aligned = align.align(self._inputs, rows, self._matching(extra, fill or {}, by_position))
         align.check_missing_values(self._inputs, aligned)
         return aligned
 
@@ -368,7 +377,7 @@ class FeatureSchema:
             )
         source = self._chosen if preselected else self._inputs
         as_pandas = (self._inputs if late else self._chosen).needs_pandas
-        rows = self._align(source, rows, extra=extra, fill=fill, by_position=by_position, as_pandas=as_pandas)
+        rows = align.align(source, rows, self._matching(extra, fill or {}, by_position), as_pandas=as_pandas)
         if not preselected and not late:
             rows = align.pick(self._inputs, self.selected, self._chosen, rows)
         if preprocessor is not None:
@@ -378,49 +387,11 @@ class FeatureSchema:
         align.check_missing_values(self._chosen, rows)
         return rows
 
-    @staticmethod
-    def carries_names(rows: Any, /) -> bool:
-        """Tell whether there are names in ``rows``, at whatever depth: a table, a row or rows with names.
-
-        What carries none is taken by position.
-
-        Raises:
-            InvalidInput: it holds itself, or something else in more levels than an array can have.
-        """
-        return named_rows.carries_names(rows)
-
-    def _align(
-        self,
-        columns: Columns,
-        rows: Any,
-        *,
-        extra: Extra,
-        fill: Mapping[str, Any] | None,
-        by_position: bool,
-        as_pandas: bool = False,
-    ) -> Any:
+    def _matching(self, extra: Extra, fill: Mapping[str, Any], by_position: bool) -> Matching:  # noqa: FBT001 -- theirs
         fields.check_choice("extra", extra, get_args(Extra))
-        fill = fill or {}
         unknown = [name for name in fill if name not in self._inputs.index]
         if unknown:
             raise InvalidOption(f"fill names {quote_names(unknown)}, which the model does not know")
         if fill and by_position:
             raise InvalidOption("fill goes by name and by_position does not; give one of them")
-        return align.align(columns, rows, extra=extra, fill=fill, by_position=by_position, as_pandas=as_pandas)
-
-    def _columns(self, names: tuple[str, ...], expected: str) -> Columns:
-        return Columns(
-            names=names,
-            dtypes={name: self.dtypes[name] for name in names if name in self.dtypes},
-            categories={name: self.categories[name] for name in names if name in self.categories},
-            nan=self.nan,
-            inf=self.inf,
-            unseen=self.unseen,
-            inferred=self.names_inferred,
-            expected=expected,
-            missing={name: self.missing[name] for name in names if name in self.missing},
-        )
-
-    def _width(self) -> str:
-        selection = f" (or the {self.input_size} selected, with preselected=True)" if self.has_selection else ""
-        return f"{self.feature_count} features{selection}"
+        return Matching(extra, fill, by_position)

@@ -23,9 +23,9 @@ _CLASSES: Final = {name: "Boolean" if name == "bool" else name.capitalize().repl
 class Table(ABC):
     """One kind of table. Positions count columns from 0; names are unique wherever they are used."""
 
-    @abstractmethod
     def names(self, table: Any) -> list[Any]:
         """Return the column labels as they are, also doubled or without being text."""
+        return list(table.columns)
 
     @abstractmethod
     def take(self, table: Any, positions: Sequence[int]) -> Any:
@@ -62,10 +62,6 @@ class Table(ABC):
 
 class Pandas(Table):
     """``pandas.DataFrame``: plain columns are numpy's, categorical ones unordered with exactly the trained list."""
-
-    def names(self, table: Any) -> list[Any]:
-        """Return the labels, which may be anything hashable."""
-        return list(table.columns.tolist())
 
     def take(self, table: Any, positions: Sequence[int]) -> Any:
         """Return the columns with the index of the table."""
@@ -113,10 +109,6 @@ class Polars(Table):
     A column of integer categories stays one of integers, each of them a trained category: a value, where a model
     would take a code. So no model is given one; see :func:`to_pandas`.
     """
-
-    def names(self, table: Any) -> list[Any]:
-        """Return the names, which are unique texts."""
-        return list(table.columns)
 
     def take(self, table: Any, positions: Sequence[int]) -> Any:
         """Return the columns by position: a name could be read as a pattern."""
@@ -303,18 +295,14 @@ def describe_table(table: Any) -> tuple[list[str], dict[str, str], dict[str, lis
     frame = narwhal(table)
     dtypes = {name: word(dtype) for name, dtype in frame.schema.items()}
     unfit = {name: dtype for name, dtype in dtypes.items() if dtype not in (*NUMBERS, "string", "category")}
-    others = [name for name in kind.not_numpy(table) if _is_listless(dtypes[name], table[name])]
-    unfit |= {name: str(table.dtypes[name]) for name in others}
+    for name in kind.not_numpy(table):  # an arrow dictionary in pandas is categorical and has no list of its own
+        if dtypes[name] == "category" and not hasattr(table[name].dtype, "categories"):
+            unfit[name] = str(table.dtypes[name])
     if unfit:
         shown = ", ".join(f"{name!r} is {dtype}" for name, dtype in list(unfit.items())[:10])
         raise InvalidInput(f"features are numbers, text or categories, but {shown}; convert or drop these columns")
     categories = {name: _categories(frame[name]) for name, dtype in dtypes.items() if dtype == "category"}
     return names, dtypes, categories
-
-
-def _is_listless(dtype: str, column: Any) -> bool:
-    """Tell a pandas column that arrow encodes by a dictionary, which has no list of its own, from a categorical one."""
-    return dtype == "category" and not hasattr(column.dtype, "categories")
 
 
 def _categories(column: Any) -> list[Any]:
