@@ -32,8 +32,7 @@ __all__ = ["BackendSuite", "CodecSuite", "Faults", "FaultyBackend", "SimulatedCr
 
 def __getattr__(name: str) -> object:
     if name not in _SUITES:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import pytest
 
     # so that a failing assertion shows its values, as in a test module

@@ -2,11 +2,7 @@
 
 For example, a fifth of the replies to pointer writes get lost, and the process dies right after its 40th operation::
 
-    plan = (
-        Faults(seed=1)
-        .on("write", key="*/latest.json").lose_reply(0.2)
-        .crash_at(40, landed=True)
-    )
+    plan = Faults(seed=1).on("write", key="*/latest.json").lose_reply(0.2).crash_at(40, landed=True)
     backend = FaultyBackend(MemoryBackend(), plan)
     with pytest.raises(SimulatedCrash):
         save_and_publish(backend)
@@ -22,8 +18,8 @@ Why: docs/decisions/0016-real-servers-instead-of-mocks.md
 from __future__ import annotations
 
 import contextlib
-import enum
 import fnmatch
+import math
 import random
 import threading
 import time
@@ -31,21 +27,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, NoReturn, TypeVar
 
-from artifact_store.errors import (
-    ArtifactStoreError,
-    Conflict,
-    Contended,
-    NotFound,
-    PreconditionFailed,
-    Unreachable,
-)
+from artifact_store.errors import ArtifactStoreError, Conflict, Contended, NotFound, PreconditionFailed, Unreachable
 from artifact_store.storage.base import Backend, Blob, Capabilities, Entry, Precondition, Trait, Unfinished, Version
 from artifact_store.storage.exact_size import exactly
 
 Op = Literal["read", "stream", "write", "put_file", "list", "children", "delete", "unfinished", "discard"]
 Tear = Literal["omit", "repeat", "stop"]
+_Effect = Literal["raise", "delay", "crash", "tear", "flip", "cut", "slow"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -65,16 +55,6 @@ class Operation(NamedTuple):
     fault: str = ""
 
 
-class _Effect(enum.Enum):
-    RAISE = "raise"
-    DELAY = "delay"
-    CRASH = "crash"
-    TEAR = "tear"
-    FLIP = "flip"
-    CUT = "cut"
-    SLOW = "slow"
-
-
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One line of a plan: which calls it is for, how likely it strikes, and what it then does."""
@@ -84,7 +64,7 @@ class Rule:
     after: int = 0
     times: int | None = None
     chance: float = 1.0
-    effect: _Effect = _Effect.RAISE
+    effect: _Effect = "raise"
     fault: str = ""
     landed: bool = False
     make: MakeError = lambda op, key: Unreachable(f"{op} {key!r}: a fault was planned here")
@@ -125,22 +105,19 @@ class On:
 
     def lose_reply(self, chance: float = 1.0) -> Faults:
         """Execute it, then report a broken connection. Reads and listings break off in the middle."""
-        return self.fail(_unreachable("the reply was lost"), chance, landed=True, fault="lost reply")
+        return self.fail(_reporting(Unreachable, "the reply was lost"), chance, landed=True, fault="lost reply")
 
     def lose_request(self, chance: float = 1.0) -> Faults:
         """Report a broken connection without executing it."""
-        return self.fail(_unreachable("the request was lost"), chance, fault="lost request")
+        return self.fail(_reporting(Unreachable, "the request was lost"), chance, fault="lost request")
 
     def unavailable(self, chance: float = 1.0) -> Faults:
         """Answer 503 without executing it."""
-        return self.fail(_unreachable("503: the server is overloaded"), chance, fault="503")
+        return self.fail(_reporting(Unreachable, "503: the server is overloaded"), chance, fault="503")
 
     def contend(self, chance: float = 1.0, *, landed: bool = False) -> Faults:
         """Answer 409. Whether the write ``landed`` the caller cannot know."""
-
-        def make(op: str, key: str) -> Contended:
-            return Contended(f"{op} {key!r}: 409: another request for this key is under way")
-
+        make = _reporting(Contended, "409: another request for this key is under way")
         return self.fail(make, chance, landed=landed, fault="409")
 
     def echo(self, chance: float = 1.0) -> Faults:
@@ -149,7 +126,7 @@ class On:
 
     def fail(self, make: MakeError, chance: float = 1.0, *, landed: bool = False, fault: str = "error") -> Faults:
         """Raise what ``make(op, key)`` returns, before it is executed or after it has ``landed``."""
-        return self._add(effect=_Effect.RAISE, make=make, chance=chance, landed=landed, fault=fault)
+        return self._add(effect="raise", make=make, chance=chance, landed=landed, fault=fault)
 
     def delay(self, chance: float = 1.0, *, operations: int | None = None) -> Faults:
         """Report a broken connection while a write or a deletion is still on its way.
@@ -157,27 +134,27 @@ class On:
         It lands, with the condition that it was sent with, before the call that follows ``operations`` others, or
         at :meth:`FaultyBackend.deliver`. On a read it is a lost request.
         """
-        return self._add(effect=_Effect.DELAY, chance=chance, operations=operations, fault="delayed")
+        return self._add(effect="delay", chance=chance, operations=operations, fault="delayed")
 
     def crash(self, chance: float = 1.0, *, landed: bool = False) -> Faults:
         """Die before it is executed, or after it has ``landed``. Every later call dies, too."""
-        return self._add(effect=_Effect.CRASH, chance=chance, landed=landed, fault="crash")
+        return self._add(effect="crash", chance=chance, landed=landed, fault="crash")
 
     def tear(self, how: Tear, chance: float = 1.0) -> Faults:
         """Spoil a listing: ``omit`` every third entry, the first included; ``repeat`` each; ``stop`` in the middle."""
-        return self._add(effect=_Effect.TEAR, chance=chance, tear=how, fault=f"torn: {how}")
+        return self._add(effect="tear", chance=chance, tear=how, fault=f"torn: {how}")
 
     def flip(self, chance: float = 1.0) -> Faults:
         """Change one bit of what a read or a stream returns. Empty objects pass."""
-        return self._add(effect=_Effect.FLIP, chance=chance, fault="flipped")
+        return self._add(effect="flip", chance=chance, fault="flipped")
 
     def cut(self, chance: float = 1.0) -> Faults:
         """Return only the first half of a read or a stream, without an error."""
-        return self._add(effect=_Effect.CUT, chance=chance, fault="cut")
+        return self._add(effect="cut", chance=chance, fault="cut")
 
     def slow(self, seconds: float, chance: float = 1.0) -> Faults:
         """Wait before it is executed."""
-        return self._add(effect=_Effect.SLOW, chance=chance, seconds=seconds, fault="slow")
+        return self._add(effect="slow", chance=chance, seconds=seconds, fault="slow")
 
     def _add(self, **given: object) -> Faults:
         rule = replace(self.rule, **given)  # type: ignore[arg-type]  # the methods above give the fields their types
@@ -187,26 +164,25 @@ class On:
 class _Fate(NamedTuple):
     """What the plan decided for one call."""
 
+    op: str
+    key: str
     rule: Rule | None
     pause: float
     random: random.Random
 
     def has(self, effect: _Effect) -> bool:
-        return self.rule is not None and self.rule.effect is effect
+        return self.rule is not None and self.rule.effect == effect
 
     @property
     def breaks_off(self) -> bool:
         """Whether an answer in pieces ends with an error in its middle."""
         rule = self.rule
-        return rule is not None and (
-            (rule.effect is _Effect.RAISE and rule.landed) or (rule.effect is _Effect.TEAR and rule.tear == "stop")
-        )
+        return rule is not None and (rule.tear == "stop" or (rule.effect == "raise" and rule.landed))
 
 
 class _Late(NamedTuple):
-    due: int | None
+    due: float
     land: Callable[[], object]
-    operation: Operation
 
 
 class FaultyBackend(Backend):
@@ -251,54 +227,47 @@ class FaultyBackend(Backend):
     def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
         """Read, perhaps other bytes than are stored."""
         fate = self._meet("read", key)
-        blob = self._carry_out(fate, "read", key, lambda: self.inner.read(key, limit=limit, unless=unless))
-        if blob is not None and fate.has(_Effect.FLIP):
+        blob = self._carry_out(fate, lambda: self.inner.read(key, limit=limit, unless=unless))
+        if blob is not None and fate.has("flip"):
             return Blob(_flipped(blob.data, fate.random), blob.version)
-        if blob is not None and fate.has(_Effect.CUT):
+        if blob is not None and fate.has("cut"):
             return Blob(blob.data[: len(blob.data) // 2], blob.version)
         return blob
 
     def stream(self, key: str, *, size: int) -> Iterator[bytes]:
         """Stream, perhaps other or fewer bytes than are stored."""
-        return self._spoilt(self._meet("stream", key), key, size)
+        return self._spoilt(self._meet("stream", key), size)
 
     def write(self, key: str, data: bytes, *, when: Precondition) -> Version:
         """Write, perhaps later or without an answer."""
-        fate = self._meet("write", key)
-        return self._carry_out(fate, "write", key, lambda: self.inner.write(key, data, when=when))
+        return self._carry_out(self._meet("write", key), lambda: self.inner.write(key, data, when=when))
 
     def put_file(self, key: str, chunks: Iterable[bytes], *, size: int, when: Precondition) -> None:
         """Store a file, perhaps later or without an answer."""
         fate = self._meet("put_file", key)
-        if fate.has(_Effect.DELAY):
-            # what is under way has left the caller's hands
+        if fate.has("delay"):  # what is under way has left the caller's hands
             chunks = list(exactly(chunks, size=size, key=key))
-        self._carry_out(fate, "put_file", key, lambda: self.inner.put_file(key, chunks, size=size, when=when))
+        self._carry_out(fate, lambda: self.inner.put_file(key, chunks, size=size, when=when))
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """List, perhaps too much or too little."""
-        fate = self._meet("list", prefix)
-        return self._torn(fate, "list", prefix, lambda: self.inner.list(prefix))
+        return self._torn(self._meet("list", prefix), lambda: self.inner.list(prefix))
 
     def children(self, prefix: str) -> Iterator[str]:
         """Name what is below, perhaps too much or too little."""
-        fate = self._meet("children", prefix)
-        return self._torn(fate, "children", prefix, lambda: self.inner.children(prefix))
+        return self._torn(self._meet("children", prefix), lambda: self.inner.children(prefix))
 
     def delete(self, key: str) -> None:
         """Remove, perhaps later or without an answer."""
-        fate = self._meet("delete", key)
-        self._carry_out(fate, "delete", key, lambda: self.inner.delete(key))
+        self._carry_out(self._meet("delete", key), lambda: self.inner.delete(key))
 
     def unfinished(self) -> Iterator[Unfinished]:
         """List what is under way, perhaps too much or too little."""
-        fate = self._meet("unfinished", "")
-        return self._torn(fate, "unfinished", "", self.inner.unfinished)
+        return self._torn(self._meet("unfinished", ""), self.inner.unfinished)
 
     def discard(self, upload: Unfinished) -> None:
         """Give up an upload, perhaps later or without an answer."""
-        fate = self._meet("discard", upload.key)
-        self._carry_out(fate, "discard", upload.key, lambda: self.inner.discard(upload))
+        self._carry_out(self._meet("discard", upload.key), lambda: self.inner.discard(upload))
 
     def traits(self, *, probes: bool) -> Iterator[Trait]:
         """Ask ``inner``: no faults are planned for what is around the objects."""
@@ -322,7 +291,7 @@ class FaultyBackend(Backend):
             fate = self._decide(op, key)
             fault = fate.rule.fault if fate.rule is not None else "slow" if fate.pause else ""
             self.log.append(Operation(op, key, fault))
-            due = [one for one in self._late if one.due is not None and one.due < len(self.log)]
+            due = [one for one in self._late if one.due < len(self.log)]
             self._late = [one for one in self._late if one not in due]
         for one in due:
             _outcome(one.land)
@@ -344,78 +313,75 @@ class FaultyBackend(Backend):
             if chances.random() >= rule.chance:
                 continue
             self._struck[number] += 1
-            if rule.effect is not _Effect.SLOW:
-                return _Fate(rule, pause, chances)
+            if rule.effect != "slow":
+                return _Fate(op, key, rule, pause, chances)
             pause += rule.seconds
-        return _Fate(None, pause, random.Random(0))  # noqa: S311 -- never used
+        return _Fate(op, key, None, pause, random.Random(0))  # noqa: S311 -- never used
 
-    def _carry_out(self, fate: _Fate, op: Op, key: str, step: Callable[[], Result]) -> Result:
+    def _carry_out(self, fate: _Fate, step: Callable[[], Result]) -> Result:
         """Execute one step, or not, and answer what the plan says."""
         rule = fate.rule
-        if rule is None or rule.effect not in {_Effect.RAISE, _Effect.CRASH, _Effect.DELAY}:
+        if rule is None or rule.effect not in {"raise", "crash", "delay"}:
             return step()
-        if rule.effect is _Effect.DELAY and op in {"write", "put_file", "delete", "discard"}:
+        if rule.effect == "delay" and fate.op in {"write", "put_file", "delete", "discard"}:
             with self._lock:
-                due = None if rule.operations is None else len(self.log) + rule.operations
-                self._late.append(_Late(due, step, Operation(op, key, rule.fault)))
+                due = math.inf if rule.operations is None else len(self.log) + rule.operations
+                self._late.append(_Late(due, step))
         if rule.landed:
-            # whatever the storage answers, the caller does not hear it
-            with contextlib.suppress(Conflict, NotFound):
+            with contextlib.suppress(Conflict, NotFound):  # whatever the storage answers, the caller does not hear it
                 step()
-        self._fail(fate, op, key)
-        raise AssertionError  # pragma: no cover -- the line above always raises
+        raise self._failure(fate)
 
-    def _fail(self, fate: _Fate, op: Op, key: str) -> None:
+    def _failure(self, fate: _Fate) -> BaseException:
+        """Return what to raise; where the process is to die it dies here."""
         assert fate.rule is not None
-        if fate.rule.effect is _Effect.CRASH:
+        if fate.rule.effect == "crash":
             with self._lock:
-                self._crashed = Operation(op, key, fate.rule.fault)
+                self._crashed = Operation(fate.op, fate.key, fate.rule.fault)
                 self._die(self._crashed)
-        raise fate.rule.make(op, key)
+        return fate.rule.make(fate.op, fate.key)
 
-    def _spoilt(self, fate: _Fate, key: str, size: int) -> Iterator[bytes]:
+    def _spoilt(self, fate: _Fate, size: int) -> Iterator[bytes]:
         """Give the bytes of an object, or what is left of them."""
         if not fate.breaks_off:
-            self._carry_out(fate, "stream", key, lambda: None)
+            self._carry_out(fate, lambda: None)
         half = size // 2
-        flip_at = fate.random.randrange(size) if size and fate.has(_Effect.FLIP) else None
+        flip_at = fate.random.randrange(size) if size and fate.has("flip") else None
         seen = 0
-        for whole in self.inner.stream(key, size=size):
+        for whole in self.inner.stream(fate.key, size=size):
             piece = whole
             if flip_at is not None and seen <= flip_at < seen + len(piece):
                 piece = _flipped(piece, fate.random, at=flip_at - seen)
-            if fate.breaks_off or fate.has(_Effect.CUT):
+            if fate.breaks_off or fate.has("cut"):
                 piece = piece[: max(0, half - seen)]
             seen += len(whole)
             if piece:
                 yield piece
         if fate.breaks_off:
-            self._fail(fate, "stream", key)
+            raise self._failure(fate)
 
-    def _torn(self, fate: _Fate, op: Op, prefix: str, step: Callable[[], Iterator[Item]]) -> Iterator[Item]:
+    def _torn(self, fate: _Fate, step: Callable[[], Iterator[Item]]) -> Iterator[Item]:
         """Give a listing, or what is left of it."""
-        if not fate.breaks_off and not fate.has(_Effect.TEAR):
-            yield from self._carry_out(fate, op, prefix, step)
+        if not fate.breaks_off and not fate.has("tear"):
+            yield from self._carry_out(fate, step)
             return
         assert fate.rule is not None
         found = [*step()]
         if fate.breaks_off:
             yield from found[: len(found) // 2]
-            self._fail(fate, op, prefix)
+            raise self._failure(fate)
         for number, item in enumerate(found):
             if fate.rule.tear == "repeat":
+                yield from (item, item)
+            elif number % 3:
                 yield item
-            elif number % 3 == 0:
-                continue
-            yield item
 
-    def _die(self, where: Operation) -> None:
-        message = f"the process died at {where.op} {where.key!r}"
-        raise SimulatedCrash(message)
+    def _die(self, where: Operation) -> NoReturn:
+        raise SimulatedCrash(f"the process died at {where.op} {where.key!r}")
 
 
-def _unreachable(why: str) -> MakeError:
-    return lambda op, key: Unreachable(f"{op} {key!r}: {why}")
+def _reporting(kind: Callable[[str], BaseException], why: str) -> MakeError:
+    return lambda op, key: kind(f"{op} {key!r}: {why}")
 
 
 def _outcome(land: Callable[[], object]) -> object:

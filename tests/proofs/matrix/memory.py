@@ -64,9 +64,9 @@ class Aimed(FaultyBackend):
         conditional = op in {"write", "put_file"} and self._conditional.now
         strike = self.aim.at(op, place_of(key), conditional=conditional)
         if strike is None:
-            return _Fate(None, 0.0, random.Random(0))
+            return _Fate(op, key, None, 0.0, random.Random(0))
         rule, pause = strike.fault.make
-        return _Fate(rule, pause, random.Random(str(strike)))
+        return _Fate(op, key, rule, pause, random.Random(str(strike)))
 
 
 def rule(make: Callable[[On], Faults]) -> Rule:
