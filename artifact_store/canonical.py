@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from artifact_store.errors import Corrupt
@@ -61,10 +61,7 @@ def parse_json(data: bytes, *, limit: int, what: str) -> Any:
         raise Corrupt(f"{what} is empty: a write by something other than the store, or a damaged disk")
     try:
         value = json.loads(
-            data.decode("utf-8"),
-            object_pairs_hook=_unique,
-            parse_constant=_no_constant,
-            parse_float=_finite,
+            data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
         )
     except RecursionError as error:
         raise Corrupt(f"{what} is nested deeper than {MAX_DEPTH} levels") from error
@@ -113,25 +110,14 @@ def _finite(text: str) -> float:
 def _check_tree(value: Any, what: str) -> None:
     level = [value]
     for _ in range(MAX_DEPTH):
-        level = [child for node in level for child in _children(node, what)]
-        if not level:
-            return
-    raise Corrupt(f"{what} is nested deeper than {MAX_DEPTH} levels")
-
-
-def _children(node: Any, what: str) -> Iterator[Any]:
-    if isinstance(node, dict):
-        yield from node  # a key may hide a lone surrogate as well as a value may
-        yield from node.values()
-    elif isinstance(node, list):
-        yield from node
-    elif isinstance(node, str) and not _encodable(node):
-        raise Corrupt(f"{what} holds a lone surrogate, which is not valid text")
-
-
-def _encodable(text: str) -> bool:
+        level = [child for node in level for child in _children(node)]
+    if level:
+        raise Corrupt(f"{what} is nested deeper than {MAX_DEPTH} levels")
     try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+        canonical(value)
+    except ValueError as error:  # an escape such as \ud800 makes one, in a key or in a value
+        raise Corrupt(f"{what} holds a lone surrogate, which is not valid text") from error
+
+
+def _children(node: Any) -> Iterable[Any]:
+    return node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()

@@ -44,26 +44,19 @@ class ArtifactStoreError(Exception):
         cls.code = cls.code if code is None else code
 
     committed: str | None = None
+    _when_committed: ClassVar[str] = "is committed, not published: promote it when the cause is gone"
 
     def __str__(self) -> str:
         text = super().__str__()
-        if self.committed is None:
-            return text
-        return f"{text}. The run {self.committed} is committed, not published: promote it when the cause is gone"
+        return text if self.committed is None else f"{text}. The run {self.committed} {self._when_committed}"
 
     def __reduce__(self) -> tuple[object, ...]:
         """Survive the way back from another process, attributes included."""
-        return _restore, (type(self), self.args, self.__dict__)
+        return _made_without_init, (type(self), self.args), {**self.__dict__, "args": self.args}
 
 
-def _restore(kind: type[ArtifactStoreError], args: tuple[object, ...], state: dict[str, object]) -> ArtifactStoreError:
-    error = kind.__new__(kind, *args)
-    error.args = args
-    error.__dict__.update(state)
-    return error
-
-
-# ---------------------------------------------------------------- correct the call
+def _made_without_init(kind: type[ArtifactStoreError], args: tuple[object, ...]) -> ArtifactStoreError:
+    return kind.__new__(kind, *args)
 
 
 class InvalidInput(ArtifactStoreError, ValueError, code="invalid-input"):
@@ -74,13 +67,9 @@ class InvalidName(InvalidInput, code="invalid-name"):
     """A name is outside the grammar that holds on every platform."""
 
     def __init__(self, kind: str, name: object, why: str, *, suggestion: str | None = None) -> None:
-        self.kind = kind
-        self.name = name
-        self.why = why
-        self.suggestion = suggestion
+        self.kind, self.name, self.why, self.suggestion = kind, name, why, suggestion
         hint = f"; try {suggestion!r}" if suggestion else ""
-        shown = brief(name)
-        super().__init__(f"{shown} cannot be {'an' if kind[0] in 'aeio' else 'a'} {kind}: {why}{hint}")
+        super().__init__(f"{brief(name)} cannot be {'an' if kind[0] in 'aeio' else 'a'} {kind}: {why}{hint}")
 
 
 class InvalidReference(InvalidInput, code="invalid-reference"):
@@ -135,12 +124,8 @@ class MetricMissing(InvalidInput, code="metric-missing"):
     """A run to be compared has no such metric, or a NaN. It is committed if ``run_id`` is set."""
 
     def __init__(self, message: str, *, metric: str, run_id: str | None = None) -> None:
-        self.metric = metric
-        self.run_id = run_id
+        self.metric, self.run_id = metric, run_id
         super().__init__(message)
-
-
-# ---------------------------------------------------------------- name something else
 
 
 class NotFound(ArtifactStoreError, LookupError, code="not-found"):
@@ -203,9 +188,6 @@ class NotAStore(NotFound, code="not-a-store"):
     """The root holds something that is not a store; nothing was written to it."""
 
 
-# ---------------------------------------------------------------- look again, then decide
-
-
 class Conflict(ArtifactStoreError, code="conflict"):
     """Another writer was first. Nothing of its work was changed."""
 
@@ -234,8 +216,7 @@ class PointerConflict(Conflict, code="pointer-conflict"):
     """The alias moved while this call was at work. ``actual`` is the pointer that is there now."""
 
     def __init__(self, message: str, *, actual: object | None = None, run_id: str | None = None) -> None:
-        self.actual = actual
-        self.run_id = run_id
+        self.actual, self.run_id = actual, run_id
         super().__init__(message)
 
 
@@ -246,20 +227,11 @@ class OutcomeUnknown(ArtifactStoreError, code="outcome-unknown"):
     or in the history of the alias.
     """
 
+    _when_committed: ClassVar[str] = "is committed; whether it is published, its alias tells"
+
     def __init__(self, message: str, *, key: str, write_id: str | None = None, run_id: str | None = None) -> None:
-        self.key = key
-        self.write_id = write_id
-        self.run_id = run_id
+        self.key, self.write_id, self.run_id = key, write_id, run_id
         super().__init__(message)
-
-    def __str__(self) -> str:
-        text = Exception.__str__(self)
-        if self.committed is None:
-            return text
-        return f"{text}. The run {self.committed} is committed; whether it is published, its alias tells"
-
-
-# ---------------------------------------------------------------- try again later
 
 
 class Unavailable(ArtifactStoreError, OSError, code="unavailable"):
@@ -286,9 +258,6 @@ class StorageFull(Unavailable, code="storage-full"):
     """No space or no quota is left; what was there before is unharmed."""
 
 
-# ---------------------------------------------------------------- correct the credentials
-
-
 class AccessDenied(ArtifactStoreError, PermissionError, code="access-denied"):
     """The credentials or the permissions do not allow it.
 
@@ -296,9 +265,6 @@ class AccessDenied(ArtifactStoreError, PermissionError, code="access-denied"):
     """
 
     permission: str = ""
-
-
-# ---------------------------------------------------------------- do not use it
 
 
 class Corrupt(ArtifactStoreError, code="corrupt"):
@@ -313,12 +279,8 @@ class DigestMismatch(Corrupt, code="digest-mismatch"):
     """The bytes are not those that were saved: ``expected`` and ``actual`` are sha256 or sizes."""
 
     def __init__(self, message: str, *, key: str | None = None, expected: str = "", actual: str = "") -> None:
-        self.expected = expected
-        self.actual = actual
+        self.expected, self.actual = expected, actual
         super().__init__(message, key=key)
-
-
-# ---------------------------------------------------------------- install or choose something else
 
 
 class Unsupported(ArtifactStoreError, code="unsupported"):
@@ -355,9 +317,6 @@ class SigningUnavailable(Unsupported, code="signing-unavailable"):
 
 class ConditionsUnsupported(Unsupported, code="conditions-unsupported"):
     """The storage cannot honour a conditional write, so the store refuses to write through it."""
-
-
-# ---------------------------------------------------------------- decide whether you trust it
 
 
 class Untrusted(ArtifactStoreError, code="untrusted"):
