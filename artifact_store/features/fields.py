@@ -42,9 +42,7 @@ def check_names(names: Iterable[str]) -> tuple[str, ...]:
     known = tuple(check_is_text(name, "the name of a feature") for name in names)
     if not known or "" in known:
         raise InvalidInput("a model has at least one feature, and each has a name that is not empty")
-    twice = _twice(known)
-    if twice:
-        raise InvalidInput(f"the names of features are unique; there more than once: {quote_names(twice)}")
+    _check_once(known, "the names of features are unique; there more than once")
     return known
 
 
@@ -64,9 +62,7 @@ def check_selection(names: tuple[str, ...], selected: Iterable[int | str] | None
                 f"{item!r}{hint} is selected, but the {len(names)} features have no such name or position{there}"
             )
         places.append(place)
-    twice = _twice(places)
-    if twice:
-        raise InvalidInput(f"selected more than once: {quote_names(names[place] for place in twice)}")
+    _check_once([names[place] for place in places], "selected more than once")
     return tuple(places or range(len(names)))
 
 
@@ -112,12 +108,19 @@ def check_missing(
 
 def check_whole(value: object, what: str) -> int:
     """Return an integer of whatever library as Python's; a bool is refused."""
+    whole = _whole(value)
+    if whole is None:
+        raise InvalidInput(f"{what} is a whole number, not {value!r} (turn a mask into positions)")
+    return whole
+
+
+def _whole(value: Any) -> int | None:
+    if isinstance(value, bool) or type(value).__name__ in {"bool", "bool_"}:  # numpy's, which it takes for 0 or 1
+        return None
     try:
-        if isinstance(value, bool) or type(value).__name__ in {"bool", "bool_"}:  # numpy's, which it takes for 0 or 1
-            raise TypeError  # noqa: TRY301 -- one sentence for whatever is not an integer
-        return operator.index(value)  # type: ignore[arg-type]  # it is what finds out whether it can
-    except TypeError as error:
-        raise InvalidInput(f"{what} is a whole number, not {value!r} (turn a mask into positions)") from error
+        return operator.index(value)
+    except TypeError:
+        return None
 
 
 def check_is_text(value: object, what: str) -> str:
@@ -171,38 +174,27 @@ def _one_list(name: str, values: Iterable[Category]) -> tuple[Category, ...]:
     found = list(values)
     if not found:
         raise InvalidInput(f"the categories of {name!r} are an empty list; give those of training")
-    known = (_all_text if isinstance(found[0], str) else _all_whole)(name, found)
-    twice = _twice(known)
-    if twice:
-        raise InvalidInput(f"the categories of {name!r} are unique; there more than once: {quote_names(twice)}")
+    known = tuple(_one_category(name, value, text=isinstance(found[0], str)) for value in found)
+    _check_once(known, f"the categories of {name!r} are unique; there more than once")
     return known
 
 
-def _all_text(name: str, values: list[Any]) -> tuple[Category, ...]:
-    for value in values:
-        if not isinstance(value, str):
-            raise _no_category(name, value)
-    return tuple(check_is_text(value, f"a category of {name!r}") for value in values)
-
-
-def _all_whole(name: str, values: list[Any]) -> tuple[Category, ...]:
-    known = []
-    for value in values:
-        try:
-            known.append(check_whole(value, "a category"))
-        except InvalidInput as error:
-            raise _no_category(name, value) from error
-    if any(not -_INT64 <= value < _INT64 for value in known):
+def _one_category(name: str, value: object, *, text: bool) -> Category:
+    """Return one of the categories of a column, which are all text or all whole numbers."""
+    if text and isinstance(value, str):
+        return check_is_text(value, f"a category of {name!r}")
+    whole = None if text else _whole(value)
+    if whole is None:
+        raise InvalidInput(
+            f"categories are all text or all whole numbers, and those of {name!r} hold {brief(value)} "
+            f"({type(value).__name__}): convert the column to text or to whole numbers before training"
+        )
+    if not -_INT64 <= whole < _INT64:
         raise InvalidInput(f"a category of {name!r} is out of the range of 64 bits")
-    return tuple(known)
+    return whole
 
 
-def _no_category(name: str, value: object) -> InvalidInput:
-    return InvalidInput(
-        f"categories are all text or all whole numbers, and those of {name!r} hold {brief(value)} "
-        f"({type(value).__name__}): convert the column to text or to whole numbers before training"
-    )
-
-
-def _twice(values: Iterable[Any]) -> list[Any]:
-    return [value for value, times in Counter(values).items() if times > 1]
+def _check_once(values: Iterable[Any], what: str) -> None:
+    twice = [value for value, times in Counter(values).items() if times > 1]
+    if twice:
+        raise InvalidInput(f"{what}: {quote_names(twice)}")

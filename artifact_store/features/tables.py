@@ -27,13 +27,13 @@ class Table(ABC):
         """Return the column labels as they are, also doubled or without being text."""
         return list(table.columns)
 
-    @abstractmethod
     def take(self, table: Any, positions: Sequence[int]) -> Any:
         """Return the columns at these positions, in this order."""
+        return narwhal(table)[:, list(positions)].to_native()
 
-    @abstractmethod
     def rename(self, table: Any, names: Sequence[str]) -> Any:
         """Return the same columns under these names."""
+        return narwhal(table).rename(dict(zip(table.columns, names, strict=True))).to_native()
 
     @abstractmethod
     def encode(self, table: Any, codes: Mapping[str, list[int]], categories: Mapping[str, Sequence[Category]]) -> Any:
@@ -110,14 +110,6 @@ class Polars(Table):
     would take a code. So no model is given one; see :func:`to_pandas`.
     """
 
-    def take(self, table: Any, positions: Sequence[int]) -> Any:
-        """Return the columns by position: a name could be read as a pattern."""
-        return table[:, list(positions)]
-
-    def rename(self, table: Any, names: Sequence[str]) -> Any:
-        """Return the columns under these names."""
-        return table.rename(dict(zip(table.columns, names, strict=True)))
-
     def encode(self, table: Any, codes: Mapping[str, list[int]], categories: Mapping[str, Sequence[Category]]) -> Any:
         """Make each an ``Enum``, or integers."""
         import polars as pl
@@ -136,10 +128,13 @@ class Polars(Table):
 
 
 class Arrow(Table):
-    """``pyarrow.Table``: categories as a dictionary in the trained order, so the indices are the trained codes."""
+    """``pyarrow.Table``: categories as a dictionary in the trained order, so the indices are the trained codes.
+
+    Some names may be there twice, which narwhals refuses.
+    """
 
     def names(self, table: Any) -> list[Any]:
-        """Return the names, of which some may be there twice."""
+        """Return the names."""
         return list(table.column_names)
 
     def take(self, table: Any, positions: Sequence[int]) -> Any:
