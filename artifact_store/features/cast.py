@@ -15,7 +15,6 @@ from artifact_store.errors import FeatureMismatch
 from artifact_store.features import category_codes
 from artifact_store.features.columns import FLOATS, INTEGERS, NUMBERS, Columns, quote_names
 from artifact_store.features.tables import Table, narwhal, to_pandas, word
-from artifact_store.wording import brief
 
 
 def conform(
@@ -130,13 +129,13 @@ def _all_codes(
             continue
         dtype = word(column.dtype)
         values = [None if hole else value for value, hole in zip(column.to_list(), column.is_null(), strict=True)]
-        coded = category_codes.encode(values, categories, dtype)
-        for wrong in coded.wrong:
-            wanted = f"category ({type(categories[0]).__name__})"
-            problems[name] = (wanted, f"{dtype} ({type(wrong).__name__} {brief(wrong)})")
-        if coded.unseen and columns.unseen == "refuse":
-            unseen[name] = list(coded.unseen)
-        made[name] = coded.codes
+        try:
+            made[name], new = category_codes.encode(values, categories, dtype)
+        except category_codes.NoCategory as wrong:
+            problems[name] = (f"category ({type(categories[0]).__name__})", f"{dtype} ({wrong})")
+            continue
+        if new and columns.unseen == "refuse":
+            unseen[name] = new
     return made, unseen
 
 
