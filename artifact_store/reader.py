@@ -160,11 +160,7 @@ class Reader:
         return diff.compare_signed(self._context, one, other)
 
     def verify(
-        self,
-        ref: RefLike | Run | None = None,
-        *,
-        predict: bool = False,
-        keys: Sequence[PublicKey] | None = None,
+        self, ref: RefLike | Run | None = None, *, predict: bool = False, keys: Sequence[PublicKey] | None = None
     ) -> verify.Report:
         """Read every stored byte of a run (by reference), of a model or a type (by key) or of all, and compare it.
 

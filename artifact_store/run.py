@@ -190,12 +190,7 @@ class Run:
         return tuple(self.manifest.components)
 
     def load(
-        self,
-        component: str = "model",
-        *,
-        into: Any | None = None,
-        allow_code: bool = False,
-        sha256: str | None = None,
+        self, component: str = "model", *, into: Any | None = None, allow_code: bool = False, sha256: str | None = None
     ) -> Any:
         """Return a component as it was saved: every byte is compared with the manifest before it is decoded.
 

@@ -274,13 +274,7 @@ class FeatureSchema:
         return schema
 
     def align(
-        self,
-        rows: Any,
-        /,
-        *,
-        extra: Extra = "ignore",
-        fill: Mapping[str, Any] | None = None,
-        by_position: bool = False,
+        self, rows: Any, /, *, extra: Extra = "ignore", fill: Mapping[str, Any] | None = None, by_position: bool = False
     ) -> Any:
         """Return all inputs in training order and dtype; ``rows`` stays as it is.
 

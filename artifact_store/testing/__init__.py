@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     from artifact_store.testing.backend_suite import BackendSuite
     from artifact_store.testing.codec_suite import CodecSuite
 
-_SUITES = {
-    "BackendSuite": "artifact_store.testing.backend_suite",
-    "CodecSuite": "artifact_store.testing.codec_suite",
-}
+_SUITES = {"BackendSuite": "artifact_store.testing.backend_suite", "CodecSuite": "artifact_store.testing.codec_suite"}
 _ASSERTING = (
     *_SUITES.values(),
     "artifact_store.testing.backend_conditions",

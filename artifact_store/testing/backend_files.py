@@ -7,13 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from artifact_store.errors import (
-    DigestMismatch,
-    ObjectNotFound,
-    PreconditionFailed,
-    Unavailable,
-    Unsupported,
-)
+from artifact_store.errors import DigestMismatch, ObjectNotFound, PreconditionFailed, Unavailable, Unsupported
 from artifact_store.storage.base import Always, Backend, Blob, IfAbsent
 from artifact_store.testing.backend_tools import (
     LIMIT,
@@ -97,12 +91,7 @@ class FileTests:
         ("size", "given"), [(10, 0), (10, 4), (10, 10), (20 * MIB, 12 * MIB), (20 * MIB, 20 * MIB)]
     )
     def test_a_source_that_fails_leaves_nothing(
-        self,
-        backend: Backend,
-        size: int,
-        given: int,
-        error: type[SourceBroke | SourceStopped],
-        when: Always | IfAbsent,
+        self, backend: Backend, size: int, given: int, error: type[SourceBroke | SourceStopped], when: Always | IfAbsent
     ) -> None:
         """Also when it fails after its last byte, as a source that checks a hash at the end does."""
         if isinstance(when, IfAbsent):
@@ -118,8 +107,7 @@ class FileTests:
 
     @pytest.mark.parametrize("when", [Always(), IfAbsent()], ids=["always", "if-absent"])
     @pytest.mark.parametrize(
-        ("size", "given"),
-        [(0, 1), (10, 9), (10, 11), (10, 0), (12 * MIB, 12 * MIB - 1), (12 * MIB, 12 * MIB + 1)],
+        ("size", "given"), [(0, 1), (10, 9), (10, 11), (10, 0), (12 * MIB, 12 * MIB - 1), (12 * MIB, 12 * MIB + 1)]
     )
     def test_a_source_of_another_size_leaves_nothing(
         self, backend: Backend, size: int, given: int, when: Always | IfAbsent
