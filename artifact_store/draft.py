@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -184,15 +185,9 @@ class Draft:
         self._check()
         fields = self._fields()
         files = self._stage(fields)
-        saving = Saving(
-            self._context,
-            self._publication,
-            fields,
-            dict(self._components),
-            self._provenance,
-            own_id=self.own_id and not self._tried,
-        )
-        self._tried = True
+        own_id, self._tried = self.own_id and not self._tried, True
+        components = dict(self._components)
+        saving = Saving(self._context, self._publication, fields, components, self._provenance, own_id)
         manifest, seen = saving.carry_out(files)
         self._context.opened.models.add(str(self.key))
         self.run = Run(self._context, manifest)
@@ -287,8 +282,7 @@ class Draft:
             "requires": _names("requires", self.requires),
             "parent": self._parent(),
             "data": {
-                name: {"size": found.size, "sha256": found.sha256}
-                for name, found in lineage.digests(mapping("data", self.data), context.report).items()
+                name: asdict(one) for name, one in lineage.digests(mapping("data", self.data), context.report).items()
             },
             "publish": intent(self._publication.alias, self._publication.policy),
             "signed_by": () if context.signer is None else (context.signer.key_id,),

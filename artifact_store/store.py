@@ -165,8 +165,7 @@ class ArtifactStore(Reader):
             draft.config, draft.training_config = config or {}, training_config or {}
             draft.metrics, draft.tags = metrics or {}, tags or {}
             draft.description, draft.parent, draft.data = description, parent, data or {}
-            draft.add(component, obj)
-            for name, part in (components or {}).items():
+            for name, part in [(component, obj), *(components or {}).items()]:
                 draft.add(name, part)
             if example is not None:
                 draft.add_example(example)

@@ -34,7 +34,7 @@ def align(columns: Columns, rows: Any, matching: Matching, *, as_pandas: bool = 
         if (matching.by_position or not columns.inferred) and _is_ready(columns, rows, kind):
             return rows
         found = _find(columns, rows, kind, matching)
-        return _conform(columns, found, kind, as_pandas=as_pandas and not isinstance(kind, tables.Pandas))
+        return _conform(columns, found, kind, as_pandas=as_pandas and kind is not tables.PANDAS)
     if not isinstance(rows, dict) and tables.is_struct(rows):
         return align(columns, tables.adopt(rows), matching, as_pandas=as_pandas)
     records = named_rows.read_named_rows(rows)
@@ -48,15 +48,12 @@ def align(columns: Columns, rows: Any, matching: Matching, *, as_pandas: bool = 
 def for_model(columns: Columns, rows: Any) -> Any:
     """Return a table with categories as the pandas table that a model is given; anything else as it is.
 
-    A model takes the code of a category, and no other table says both the code and the value: polars has no type for
-    whole numbers that are categories, and LightGBM takes the numbers of any other table for codes.
-
     Raises:
         FeatureMismatch: the columns cannot be had as they were in training; an array holds numbers for categories.
         Unsupported: pandas is not installed.
     """
     kind = tables.table_of(rows)
-    if not columns.categories or isinstance(kind, tables.Pandas):
+    if not columns.categories or kind is tables.PANDAS:
         return rows
     if kind is None:
         row_arrays.refuse_words(columns, _values(rows))
@@ -219,7 +216,7 @@ def _match(columns: Columns, records: Sequence[Record], matching: Matching) -> l
 def _is_ready(columns: Columns, table: Any, kind: Table) -> bool:
     """Tell whether a pandas frame already is what :func:`align` would return: the path of one row at a time."""
     wanted = _numpy_dtypes(columns.kinds)
-    if wanted is None or not isinstance(kind, tables.Pandas):
+    if wanted is None or kind is not tables.PANDAS:
         return False
     if not table.columns.equals(_pandas_index(columns.names)):
         return False

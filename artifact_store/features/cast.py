@@ -176,11 +176,8 @@ def check_values(columns: Columns, table: Any, names: Sequence[str]) -> None:
     for name in names:
         column = frame[name]
         holes = column.is_null().to_numpy().astype(bool)
-        if word(column.dtype) in FLOATS:
-            values = column.to_numpy()
-            refuse(columns, name, holes | np.isnan(values), np.isinf(values))
-        else:
-            refuse(columns, name, holes, np.zeros_like(holes))
+        values = column.to_numpy() if word(column.dtype) in FLOATS else np.zeros(len(column))
+        refuse(columns, name, holes | np.isnan(values), np.isinf(values))
 
 
 def check_array(columns: Columns, array: Any) -> None:

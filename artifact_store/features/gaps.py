@@ -111,7 +111,7 @@ def _form(column: Any) -> Missing | None:
 
 def _is_mixed(column: Any, kind: Table) -> bool:
     native = column.to_native()
-    if not isinstance(kind, tables.Pandas) or native.dtype != object:
+    if kind is not tables.PANDAS or native.dtype != object:
         return False
     import pandas as pd
 

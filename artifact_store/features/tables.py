@@ -60,19 +60,16 @@ class Table(ABC):
         return frame.with_columns(casts).to_native()
 
 
-class Pandas(Table):
+class _Pandas(Table):
     """``pandas.DataFrame``: plain columns are numpy's, categorical ones unordered with exactly the trained list."""
 
     def take(self, table: Any, positions: Sequence[int]) -> Any:
-        """Return the columns with the index of the table."""
         return table.take(list(positions), axis=1)
 
     def rename(self, table: Any, names: Sequence[str]) -> Any:
-        """Return the columns with the index of the table."""
         return table.set_axis(list(names), axis=1)
 
     def encode(self, table: Any, codes: Mapping[str, list[int]], categories: Mapping[str, Sequence[Category]]) -> Any:
-        """Make each an unordered ``Categorical``."""
         import pandas as pd
 
         made = table.copy(deep=False)  # a column that is set anew leaves the columns of the original alone
@@ -82,28 +79,24 @@ class Pandas(Table):
         return made
 
     def has(self, column: Any, categories: Sequence[Category]) -> bool:
-        """Compare the lists: for pandas two dtypes are equal whatever the order of their categories."""
-        dtype = column.dtype
+        dtype = column.dtype  # for pandas two are equal whatever the order of their categories
         known = getattr(dtype, "categories", None)
         return known is not None and not dtype.ordered and known.tolist() == list(categories)
 
     def not_numpy(self, table: Any) -> set[str]:
-        """Return the columns that numpy does not hold."""
         return {name for name, dtype in table.dtypes.items() if type(dtype).__module__.partition(".")[0] != "numpy"}
 
     def holds_missing(self, dtype: str) -> bool:
-        """Only floats can, in numpy."""
         return dtype.startswith("float")
 
     def cast(self, table: Any, dtypes: Mapping[str, str]) -> Any:
-        """Return columns of numpy."""
         kinds = set(dtypes.values())
         if len(kinds) == 1 and len(dtypes) == table.shape[1]:  # a hundred times faster than column by column
             return table.astype(kinds.pop())
         return table.astype(dict(dtypes))
 
 
-class Polars(Table):
+class _Polars(Table):
     """``polars.DataFrame``: text categories as ``Enum`` in the trained order; polars has no such type for integers.
 
     A column of integer categories stays one of integers, each of them a trained category: a value, where a model
@@ -111,7 +104,6 @@ class Polars(Table):
     """
 
     def encode(self, table: Any, codes: Mapping[str, list[int]], categories: Mapping[str, Sequence[Category]]) -> Any:
-        """Make each an ``Enum``, or integers."""
         import polars as pl
 
         made = []
@@ -122,31 +114,26 @@ class Polars(Table):
         return table.with_columns(made)
 
     def has(self, column: Any, categories: Sequence[Category]) -> bool:
-        """Compare the lists; a ``Categorical`` has none."""
         dtype = column.dtype
         return type(dtype).__name__ == "Enum" and dtype.categories.to_list() == list(categories)
 
 
-class Arrow(Table):
+class _Arrow(Table):
     """``pyarrow.Table``: categories as a dictionary in the trained order, so the indices are the trained codes.
 
     Some names may be there twice, which narwhals refuses.
     """
 
     def names(self, table: Any) -> list[Any]:
-        """Return the names."""
         return list(table.column_names)
 
     def take(self, table: Any, positions: Sequence[int]) -> Any:
-        """Return the columns by position."""
         return table.select(list(positions))
 
     def rename(self, table: Any, names: Sequence[str]) -> Any:
-        """Return the columns under these names."""
         return table.rename_columns(list(names))
 
     def encode(self, table: Any, codes: Mapping[str, list[int]], categories: Mapping[str, Sequence[Category]]) -> Any:
-        """Make each a dictionary column of one chunk."""
         import pyarrow as pa
 
         for name, of in codes.items():
@@ -156,19 +143,17 @@ class Arrow(Table):
         return table
 
 
+PANDAS: Final = _Pandas()
 _TABLES: Final[tuple[tuple[str, str, Table], ...]] = (
-    ("pandas", "DataFrame", Pandas()),
-    ("polars", "DataFrame", Polars()),
-    ("pyarrow", "Table", Arrow()),
+    ("pandas", "DataFrame", PANDAS),
+    ("polars", "DataFrame", _Polars()),
+    ("pyarrow", "Table", _Arrow()),
 )
 
 
 def table_of(value: Any) -> Table | None:
     """Return how to handle this table, or None if it is not a table."""
-    for module, name, table in _TABLES:
-        if is_a(value, module, name):
-            return table
-    return None
+    return next((table for module, name, table in _TABLES if is_a(value, module, name)), None)
 
 
 def is_struct(value: Any) -> bool:
@@ -230,7 +215,7 @@ def to_pandas(table: Any, codes: Mapping[str, list[int]], categories: Mapping[st
         ) from error
     frame = narwhal(table)
     made = {name: None if name in codes else _plain(frame[name]) for name in frame.columns}
-    return Pandas().encode(pd.DataFrame(made, index=range(len(frame))), codes, categories)
+    return PANDAS.encode(pd.DataFrame(made, index=range(len(frame))), codes, categories)
 
 
 def _plain(column: Any) -> Any:
