@@ -72,7 +72,7 @@ def pick(columns: Columns, selected: Sequence[int], chosen: Columns, rows: Any) 
         return rows.iloc[list(selected)]
     if named_rows.carries_names(rows):
         return align(chosen, rows, Matching())
-    array = row_arrays.as_array(rows)
+    array = row_arrays.without_names(rows)
     row_arrays.check_width(array, columns, columns.expected)
     return array if chosen is columns else array[..., list(selected)]
 

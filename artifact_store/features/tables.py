@@ -97,10 +97,9 @@ class _Pandas(Table):
 
 
 class _Polars(Table):
-    """``polars.DataFrame``: text categories as ``Enum`` in the trained order; polars has no such type for integers.
+    """``polars.DataFrame``: text categories as ``Enum`` in the trained order.
 
-    A column of integer categories stays one of integers, each of them a trained category: a value, where a model
-    would take a code. So no model is given one; see :func:`to_pandas`.
+    Integers, for which polars has no such type, stay integers, and a model would take them for codes: see ``to_pandas``.
     """
 
     def encode(self, table: Any, codes: Mapping[str, list[int]], categories: Mapping[str, Sequence[Category]]) -> Any:

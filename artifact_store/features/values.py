@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from decimal import Decimal
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, Final
 
 NUMERIC: Final = "fiub"
@@ -84,18 +84,14 @@ def from_decimal(value: Decimal, dtype: str | None) -> int | float:
 
 def is_large(value: Any) -> bool:
     """Tell whether this is an integer that a float64 may not represent exactly."""
-    import numpy as np
-
-    return isinstance(value, int | np.integer) and abs(int(value)) >= _WHOLE
+    return isinstance(value, Integral) and abs(int(value)) >= _WHOLE
 
 
 def holds_exactly(values: Sequence[Any], made: Any) -> bool:
     """Tell whether an array that numpy made of these numbers holds each of them."""
-    import numpy as np
-
     if made.dtype.kind == "O":
         return False
-    if made.dtype.kind != "f" or not (np.abs(made) >= _WHOLE).any():
+    if made.dtype.kind != "f" or not (abs(made) >= _WHOLE).any():
         return True
     pairs = zip(values, made.reshape(-1).tolist(), strict=True)
-    return all(int(value) == found for value, found in pairs if isinstance(value, int | np.integer))
+    return all(int(value) == found for value, found in pairs if isinstance(value, Integral))

@@ -17,12 +17,7 @@ if TYPE_CHECKING:
     from artifact_store.testing.codec_suite import CodecSuite
 
 _SUITES = {"BackendSuite": "artifact_store.testing.backend_suite", "CodecSuite": "artifact_store.testing.codec_suite"}
-_ASSERTING = (
-    *_SUITES.values(),
-    "artifact_store.testing.backend_conditions",
-    "artifact_store.testing.backend_files",
-    "artifact_store.testing.backend_tools",
-)
+_ASSERTING = ("backend_suite", "backend_conditions", "backend_files", "backend_tools", "codec_suite")
 
 __all__ = ["BackendSuite", "CodecSuite", "Faults", "FaultyBackend", "SimulatedCrash"]
 
@@ -33,5 +28,6 @@ def __getattr__(name: str) -> object:
     import pytest
 
     # so that a failing assertion shows its values, as in a test module
-    pytest.register_assert_rewrite(*(module for module in _ASSERTING if module not in sys.modules))
+    modules = (f"{__name__}.{part}" for part in _ASSERTING)
+    pytest.register_assert_rewrite(*(module for module in modules if module not in sys.modules))
     return getattr(importlib.import_module(_SUITES[name]), name)
