@@ -173,8 +173,7 @@ class Draft:
     def commit(self) -> Run:
         """Store the files, then the manifest (from then on the run exists), then publish as the policy says.
 
-        With ``validate`` the run is validated between the last two steps: loaded back from the storage, decoded,
-        compared with its features and asked for its golden predictions. What is not sound is not published.
+        With ``validate`` :meth:`Run.validate` comes between the last two steps; what is not sound is not published.
 
         Raises:
             InvalidInput: an example is not what the model says, with the difference; nothing is visible.

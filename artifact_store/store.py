@@ -319,8 +319,6 @@ class ArtifactStore(Reader):
         """
         return gc.plan_gc(self._context, grace=grace)
 
-    # ------------------------------------------------------------ check
-
     def sign(self, ref: Run | RefLike, signer: Signer | bytes, key: PublicKey | None = None) -> Run:
         """Sign a committed run: read every byte of it, compare, and store a signature beside it, create-only.
 
@@ -336,8 +334,6 @@ class ArtifactStore(Reader):
         manifest = self._own(ref, signed=False)
         verify.sign_verified(self._context, manifest, signer, key)
         return Run(self._context, manifest)
-
-    # ------------------------------------------------------------ what an argument names
 
     def _own(self, run: Run | RefLike, *, key: ModelKey | None = None, signed: bool = True) -> Manifest:
         """Return the manifest of a run of this store, and of ``key`` if one is given."""

@@ -9,6 +9,7 @@ import difflib
 import operator
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from types import NoneType
 from typing import Any, Final, get_args
 
 from artifact_store.errors import Corrupt, InvalidInput, InvalidOption
@@ -19,18 +20,11 @@ _INT64: Final = 1 << 63
 
 KNOWN: Final[Mapping[str, tuple[type, ...]]] = {
     "names": (list,),
-    "selected": (list, type(None)),
-    "selected_names": (list, type(None)),
-    "selection_after_preprocessing": (bool,),
-    "dtypes": (Mapping,),
-    "categories": (Mapping,),
-    "nan": (str,),
-    "inf": (str,),
-    "unseen": (str,),
-    "inferred": (bool,),
-    "reason": (str,),
-    "observation": (Mapping, type(None)),
-    "missing": (Mapping,),
+    **dict.fromkeys(("selected", "selected_names"), (list, NoneType)),
+    **dict.fromkeys(("selection_after_preprocessing", "inferred"), (bool,)),
+    **dict.fromkeys(("dtypes", "categories", "missing"), (Mapping,)),
+    **dict.fromkeys(("nan", "inf", "unseen", "reason"), (str,)),
+    "observation": (Mapping, NoneType),
 }
 """The fields of the JSON form and the types that they may have."""
 

@@ -73,7 +73,7 @@ def refusal(rows: Any) -> InvalidInput:
     )
 
 
-def carries_names(rows: Any, /, _deep: int = _DEEPEST) -> bool:
+def carries_names(rows: Any, /) -> bool:
     """Tell whether there are names in ``rows``, at whatever depth: a table, a row or rows with names.
 
     What carries none is taken by position.
@@ -81,13 +81,17 @@ def carries_names(rows: Any, /, _deep: int = _DEEPEST) -> bool:
     Raises:
         InvalidInput: it holds itself, or something else in more levels than an array can have.
     """
+    return _holds_names(rows, _DEEPEST)
+
+
+def _holds_names(rows: Any, deep: int) -> bool:
     if _is_plain_array(rows):
         return False
     if tables.table_of(rows) is not None or names_itself(rows):
         return True
-    if not _deep:
+    if not deep:
         raise InvalidInput(f"this {type(rows).__name__} is nested more than {_DEEPEST} deep, and no array can be")
-    return any(carries_names(item, _deep - 1) for item in _not_plain(_items(rows)))
+    return any(_holds_names(item, deep - 1) for item in _not_plain(_items(rows)))
 
 
 def _is_plain_array(rows: Any) -> bool:

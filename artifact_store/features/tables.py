@@ -97,9 +97,9 @@ class _Pandas(Table):
 
 
 class _Polars(Table):
-    """``polars.DataFrame``: text categories as ``Enum`` in the trained order.
+    """``polars.DataFrame``: text categories as ``Enum`` in the trained order; polars has no such type for integers.
 
-    Integers, for which polars has no such type, stay integers, and a model would take them for codes: see ``to_pandas``.
+    They stay integers, which a model would take for codes, so no model is given them; see :func:`to_pandas`.
     """
 
     def encode(self, table: Any, codes: Mapping[str, list[int]], categories: Mapping[str, Sequence[Category]]) -> Any:
