@@ -25,8 +25,6 @@ from artifact_store.testing.backend_tools import (
 class ConditionTests:
     """What every engine does with a condition, alone and in a race."""
 
-    # ------------------------------------------------------------ create only
-
     def test_create_only_stores_what_was_not_there(self, backend: Backend) -> None:
         needs_create(backend)
         version = backend.write("a/b", b"one", when=IfAbsent())
@@ -71,8 +69,6 @@ class ConditionTests:
         assert len(won) == 1
         assert all(isinstance(error, PreconditionFailed | Contended) for error in lost)
         assert read_blob(backend, "race/file").data == won[0]
-
-    # ------------------------------------------------------------ compare and swap
 
     def test_a_swap_from_the_current_version_succeeds(self, backend: Backend) -> None:
         needs_swap(backend)
@@ -144,8 +140,6 @@ class ConditionTests:
         won, lost = race(increment, threads=threads)
         assert (len(won), lost) == (threads, [])
         assert read_blob(backend, "counter").data == str(threads * turns).encode()
-
-    # ------------------------------------------------------------ conditions that are not to be had
 
     def test_a_condition_that_cannot_be_honoured_is_refused(self, backend: Backend) -> None:
         promised = backend.capabilities

@@ -38,8 +38,6 @@ class FileTests:
         del backend
         return ()
 
-    # ------------------------------------------------------------ files
-
     @pytest.mark.parametrize("when", [Always(), IfAbsent()], ids=["always", "if-absent"])
     @pytest.mark.parametrize("size", SIZES)
     def test_a_file_is_streamed_there_and_back(self, backend: Backend, size: int, when: Always | IfAbsent) -> None:
@@ -145,8 +143,6 @@ class FileTests:
             backend.read(key, limit=LIMIT)
         assert keys(backend) == []
         assert list(self.leftovers(backend)) == []
-
-    # ------------------------------------------------------------ streams
 
     @pytest.mark.parametrize(
         ("size", "expected"),
