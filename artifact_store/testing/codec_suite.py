@@ -49,6 +49,7 @@ NEIGHBOUR = "model_2"
 THREADS = 4
 FLIPS = 24
 Examples = Sequence[Any]
+Options = Mapping[str, JSON]
 
 _watch = threading.local()
 _watching = False
@@ -75,12 +76,12 @@ class CodecSuite:
         pytest.fail("a subclass of CodecSuite has a fixture named codec")
 
     @pytest.fixture
-    def examples(self) -> Sequence[Any]:
+    def examples(self) -> Examples:
         """Return objects that have to come back equal; subclasses have to."""
         pytest.fail("a subclass of CodecSuite has a fixture named examples")
 
     @pytest.fixture
-    def refused(self) -> Sequence[Any]:
+    def refused(self) -> Examples:
         """Return objects that the codec cannot hold exactly."""
         return ()
 
@@ -118,7 +119,7 @@ class CodecSuite:
         assert (again.risk, again.types) == (codec.risk, codec.types)
         assert not getattr(codec, "__dict__", {})
 
-    def test_it_is_chosen_for_its_examples(self, codec: Codec, examples: Sequence[Any]) -> None:
+    def test_it_is_chosen_for_its_examples(self, codec: Codec, examples: Examples) -> None:
         for example in examples:
             names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(example).__mro__}
             assert names & set(codec.types)
@@ -196,7 +197,7 @@ class CodecSuite:
             shutil.rmtree(directory)
             assert self.equal(example, back)
 
-    def test_what_it_refuses_leaves_no_file(self, codec: Codec, refused: Sequence[Any], tmp_path: Path) -> None:
+    def test_what_it_refuses_leaves_no_file(self, codec: Codec, refused: Examples, tmp_path: Path) -> None:
         for place, example in enumerate(refused):
             directory = _made(tmp_path / str(place))
             with pytest.raises(NotEncodable):
@@ -263,7 +264,7 @@ class CodecSuite:
             for foreign in _foreign(through_json(options)):
                 self._decode_damaged(codec, example, directory, foreign)
 
-    def _decode_damaged(self, codec: Codec, example: Any, directory: Path, options: Mapping[str, JSON]) -> None:
+    def _decode_damaged(self, codec: Codec, example: Any, directory: Path, options: Options) -> None:
         try:
             self._decoded(codec, example, directory, options)
         except Corrupt as error:
@@ -275,21 +276,17 @@ class CodecSuite:
         options = through_json(codec.encode(example, directory, STEM))
         return self._decoded(codec, example, directory, options)
 
-    def _encoded(
-        self, codec: Codec, examples: Sequence[Any], scratch: Path
-    ) -> Iterator[tuple[Any, Path, Mapping[str, JSON]]]:
+    def _encoded(self, codec: Codec, examples: Examples, scratch: Path) -> Iterator[tuple[Any, Path, Options]]:
         """Yield each example, the directory that it was encoded in, and its options."""
         for place, example in enumerate(examples):
             directory = _made(scratch / str(place))
             yield example, directory, codec.encode(example, directory, STEM)
 
-    def _decoded(
-        self, codec: Codec, example: Any, directory: Path, options: Mapping[str, JSON], stem: str = STEM
-    ) -> Any:
+    def _decoded(self, codec: Codec, example: Any, directory: Path, options: Options, stem: str = STEM) -> Any:
         return codec.decode(directory, stem, options, into=self.into(example, _empty_beside(directory)))
 
 
-def through_json(options: Mapping[str, JSON]) -> dict[str, Any]:
+def through_json(options: Options) -> dict[str, Any]:
     """Return options as they come back from a manifest."""
     back: dict[str, Any] = parse_json(canonical(options), limit=1 << 23, what="the options")
     return back
@@ -310,7 +307,7 @@ def damaged(whole: bytes) -> Iterator[bytes]:
     yield whole + whole
 
 
-def _foreign(options: Mapping[str, JSON]) -> Iterator[dict[str, Any]]:
+def _foreign(options: Options) -> Iterator[dict[str, Any]]:
     yield {}
     for name in options:
         yield {other: value for other, value in options.items() if other != name}
