@@ -312,7 +312,7 @@ class FeatureSchema:
                 hold what ``nan`` and ``inf`` refuse.
             InvalidInput: ``rows`` holds no features, or an option means nothing here.
         """
-        aligned = align.align(self._inputs, rows, self._matching(extra, fill or {}, by_position))
+        aligned = align.align(self._inputs, rows, self._matching(extra, fill or {}, by_position=by_position))
         align.check_missing_values(self._inputs, aligned)
         return aligned
 
@@ -371,7 +371,8 @@ class FeatureSchema:
             )
         source = self._chosen if preselected else self._inputs
         as_pandas = (self._inputs if late else self._chosen).needs_pandas
-        rows = align.align(source, rows, self._matching(extra, fill or {}, by_position), as_pandas=as_pandas)
+        matching = self._matching(extra, fill or {}, by_position=by_position)
+        rows = align.align(source, rows, matching, as_pandas=as_pandas)
         if not preselected and not late:
             rows = align.pick(self._inputs, self.selected, self._chosen, rows)
         if preprocessor is not None:
@@ -381,7 +382,7 @@ class FeatureSchema:
         align.check_missing_values(self._chosen, rows)
         return rows
 
-    def _matching(self, extra: Extra, fill: Mapping[str, Any], by_position: bool) -> Matching:  # noqa: FBT001 -- theirs
+    def _matching(self, extra: Extra, fill: Mapping[str, Any], *, by_position: bool) -> Matching:
         fields.check_choice("extra", extra, get_args(Extra))
         unknown = [name for name in fill if name not in self._inputs.index]
         if unknown:
