@@ -12,9 +12,9 @@ from functools import lru_cache
 from typing import Any
 
 from artifact_store.errors import FeatureMismatch
-from artifact_store.features import category_codes
 from artifact_store.features.columns import FLOATS, INTEGERS, NUMBERS, Columns, quote_names
 from artifact_store.features.tables import Table, narwhal, to_pandas, word
+from artifact_store.features.values import NoCategory, codes_of
 
 
 def conform(
@@ -130,8 +130,8 @@ def _all_codes(
         dtype = word(column.dtype)
         values = [None if hole else value for value, hole in zip(column.to_list(), column.is_null(), strict=True)]
         try:
-            made[name], new = category_codes.encode(values, categories, dtype)
-        except category_codes.NoCategory as wrong:
+            made[name], new = codes_of(values, categories, dtype)
+        except NoCategory as wrong:
             problems[name] = (f"category ({type(categories[0]).__name__})", f"{dtype} ({wrong})")
             continue
         if new and columns.unseen == "refuse":

@@ -1,7 +1,7 @@
-"""Single values, of whatever library, as numbers that numpy holds; a missing one is NaN.
+"""Single values, of whatever library: as numbers that numpy holds, or as the codes of trained categories.
 
 A value that would become another one is refused: an integer among floats that cannot hold it, a decimal that the
-trained float does not give back digit for digit.
+trained float does not give back digit for digit. Categories are found by value, never by the codes that a column has.
 """
 
 from __future__ import annotations
@@ -10,17 +10,27 @@ import sys
 from collections.abc import Sequence
 from decimal import Decimal
 from numbers import Integral, Real
+from types import NoneType
 from typing import Any, Final
+
+from artifact_store.features.columns import Category
+from artifact_store.wording import brief
 
 NUMERIC: Final = "fiub"
 """The kinds of numpy's dtypes that are numbers or booleans."""
 EXACT: Final = {"float16": 1 << 11, "float32": 1 << 24, "float64": 1 << 53}
 """From here on a float of this dtype cannot represent every integer."""
 _WHOLE: Final = EXACT["float64"]
+_MISSING: Final = -1
+_UNSEEN: Final = -2
 
 
 class NoNumber(ValueError):
     """A value is not a number, or cannot be represented exactly; the text says what it is."""
+
+
+class NoCategory(ValueError):
+    """A value is of another type than the categories, or may have been another one; the text says what it is."""
 
 
 def is_missing(value: Any) -> bool:
@@ -95,3 +105,38 @@ def holds_exactly(values: Sequence[Any], made: Any) -> bool:
         return True
     pairs = zip(values, made.reshape(-1).tolist(), strict=True)
     return all(int(value) == found for value, found in pairs if isinstance(value, Integral))
+
+
+def codes_of(values: Sequence[object], categories: Sequence[Category], dtype: str) -> tuple[list[int], list[object]]:
+    """Return the code of each value of a column of this dtype (in our word), and the values unseen in training.
+
+    The code is -1 where a value is missing, as ``None`` and NaN are, or unseen.
+
+    Raises:
+        NoCategory: nothing can be coded because of the first such value.
+    """
+    kinds = {*map(type, values)}
+    if not kinds <= {type(categories[0]), NoneType}:
+        for value in values:
+            if not (is_missing(value) or _is_like(value, categories, dtype)):
+                raise NoCategory(f"{type(value).__name__} {brief(value)}")
+        values = [None if is_missing(value) else value for value in values]
+    known: dict[object, int] = {None: _MISSING} | {value: code for code, value in enumerate(categories)}
+    codes = [known.get(value, _UNSEEN) for value in values]
+    if _UNSEEN not in codes:
+        return codes, []
+    unseen = dict.fromkeys(value for value in values if value not in known)
+    return [max(code, _MISSING) for code in codes], list(unseen)
+
+
+def _is_like(value: object, categories: Sequence[Category], dtype: str) -> bool:
+    """Tell whether a value is of the type of the categories, and certainly is what it was before it came here."""
+    if isinstance(categories[0], str):
+        return isinstance(value, str)
+    if isinstance(value, bool):
+        return False
+    if isinstance(value, Integral):
+        return True
+    # integers turn into whole floats as soon as one of them is missing; large ones may have lost digits in that
+    limit = EXACT.get(dtype, _WHOLE)
+    return isinstance(value, Real) and float(value).is_integer() and abs(float(value)) < limit
