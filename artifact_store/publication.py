@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from artifact_store import save_checks
 from artifact_store.core import keys, symbols
 from artifact_store.core.keys import ModelKey
-from artifact_store.core.manifest import Manifest
 from artifact_store.core.policy import Later, Never, Policy
 from artifact_store.errors import ArtifactStoreError, Corrupt
 from artifact_store.ops import promote, publish, signing
@@ -62,7 +61,7 @@ class Publication:
         The reasons against it are in the answer. An error after the commit names the run that it concerns.
         """
         if not self.validate:
-            return self._publish(run.manifest, seen, reason)
+            return self._publish(run, seen, reason)
         run.published = Published(None, "its validation was cut short")
         try:
             validation = save_checks.prove(self.context, run.manifest)
@@ -75,25 +74,25 @@ class Publication:
             problem = (*validation.problems, *validation.unchecked)[0]
             what = "its validation found" if validation.problems else "it cannot be validated here"
             return Published(None, f"{what}: {problem}", problem.error, validation)
-        return replace(self._publish(run.manifest, seen, reason), validation=validation)
+        return replace(self._publish(run, seen, reason), validation=validation)
 
-    def _publish(self, manifest: Manifest, seen: SeenPointer, reason: str) -> Published:
+    def _publish(self, run: Run, seen: SeenPointer, reason: str) -> Published:
         if isinstance(self.policy, Never):
             return Published(None, "publish='never' was asked for")
         if isinstance(self.policy, Later):
             return Published(None, "publishing it was left for later")
-        if seen is not None and seen.value.run_id == manifest.run_id:
+        if seen is not None and seen.value.run_id == run.run_id:
             return Published(seen.value)  # an equal save was faster, and has published it
         context, info = self.context, self.context.publish_info(reason)
         try:
-            decision = publish.publish(context, self.alias, manifest, self.policy, info, seen=seen)
+            decision = publish.publish(context, self.key, self.alias, run.manifest, self.policy, info, seen=seen)
             if self.validate and decision.pointer is not None:  # time enough for another client to delete the run
-                promote.check_still_there(context, decision.pointer, manifest, info)
+                promote.check_still_there(context, decision.pointer, run.manifest, info)
         except ArtifactStoreError as error:
-            error.committed = manifest.label
+            error.committed = str(run.ref)
             raise
         except BaseException as error:
-            error.add_note(f"The run {manifest.label} is committed; look at its alias to see whether it is published.")
+            error.add_note(f"The run {run.ref} is committed; look at its alias to see whether it is published.")
             raise
         return Published(decision.pointer, str(decision.refusal or ""), decision.refusal)
 

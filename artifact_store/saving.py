@@ -44,13 +44,20 @@ class Saving:
             Corrupt, Untrusted: the pointer cannot be read, or is not trusted; nothing is visible.
             OutcomeUnknown: the run may be committed.
         """
-        with self.context.workers.beside(self.publication.look_up) as pointer:
+        context, signer = self.context, self.context.signer
+        with context.workers.beside(self.publication.look_up) as pointer:
             self._open(pointer)
             with self._signing_ahead(files) as signed:
                 entries = self._upload(files)
         seen = pointer.result()  # an alias that cannot be read fails the save while nothing is visible
         self.publication.check(seen)
-        return self._commit(self._describe(entries), signed), seen
+        manifest = self._describe(entries)
+        if signer is not None and signed is not None and signed.result().digest != manifest.digest:
+            signing.sign_run(context, manifest, signer)  # a file was stored under another name than was expected
+        committed = publish.commit(context.records, manifest)
+        if signer is not None and committed.digest != manifest.digest:
+            signing.check_own(context, committed, signer)
+        return committed, seen
 
     def _open(self, pointer: Future[SeenPointer]) -> None:
         opening.ensure_open(self.context)
@@ -81,12 +88,3 @@ class Saving:
         about = self.provenance.complete(self.fields)
         store_id = opening.ensure_open(self.context).store_id
         return Manifest(store_id=store_id, files=tuple(entries), components=self.components, **about)
-
-    def _commit(self, manifest: Manifest, signed: Future[Manifest] | None) -> Manifest:
-        context, signer = self.context, self.context.signer
-        if signer is not None and signed is not None and signed.result().digest != manifest.digest:
-            signing.sign_run(context, manifest, signer)  # a file was stored under another name than was expected
-        committed = publish.commit(context.records, manifest)
-        if signer is not None and committed.digest != manifest.digest:
-            signing.check_own(context, committed, signer)
-        return committed

@@ -10,7 +10,6 @@ import click
 from artifact_store.cli import output
 from artifact_store.cli.session import Command, Session, pass_session
 from artifact_store.cli.show import publish_document
-from artifact_store.core.keys import ModelKey
 from artifact_store.core.pointer import Pointer
 from artifact_store.core.references import RunRef
 
@@ -56,14 +55,12 @@ def retire_command(session: Session, ref: str, reason: str) -> None:
 
 def pointer_document(pointer: Pointer) -> dict[str, Any]:
     """Return a pointer as JSON, and the run that it named before."""
-    key = ModelKey(pointer.model_type, pointer.symbol)
     before = pointer.history[-1].run_id if pointer.history else None
-    return {"key": str(key), "alias": pointer.alias, **publish_document(pointer), "before": before}
+    return {"key": str(pointer.key), "alias": pointer.alias, **publish_document(pointer), "before": before}
 
 
 def _sentence(pointer: Pointer) -> Iterator[str]:
-    key = ModelKey(pointer.model_type, pointer.symbol)
     before = pointer.history[-1].run_id or "no run" if pointer.history else "nothing"
     now = f"names {pointer.run_id} now" if pointer.run_id is not None else "is retired"
-    ref = output.ref(RunRef(key, pointer.alias))
+    ref = output.ref(RunRef(pointer.key, pointer.alias))
     yield f"{ref} {output.safe(f'{now}, seq {pointer.seq}; it named {before} before.')}"

@@ -10,7 +10,7 @@ Why: docs/decisions/0006-must-understand.md
 
 from __future__ import annotations
 
-import copy
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -28,7 +28,8 @@ from pydantic import (
 )
 
 from artifact_store.canonical import MAX_DEPTH, canonical, checksum, parse_document, parse_json
-from artifact_store.core.keys import ModelKey
+from artifact_store.core import keys
+from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.symbols import ESCAPED_SYMBOLS, spelled
 from artifact_store.errors import Corrupt, FormatTooNew, FormatUnsupported, InvalidOption, RunDeleted
 from artifact_store.wording import brief
@@ -83,7 +84,9 @@ class Document(Value):
 
     KIND: ClassVar[Kind]
     LIMIT: ClassVar[int]
-    _raw: dict[str, Any] | None = PrivateAttr(default=None)
+    LEFT_OUT_IF_EMPTY: ClassVar[frozenset[str]] = frozenset()
+    """Fields that came after the first release: not written where they say nothing, so older documents stay equal."""
+    _bytes: bytes | None = PrivateAttr(default=None)
 
     format: str = FORMAT
 
@@ -108,33 +111,31 @@ class Document(Value):
             document = cls.model_validate(fields)
         except ValidationError as error:
             raise Corrupt(f"{what} is not as this format demands: {_first(error)}") from error
-        document._raw = value  # noqa: SLF001 -- our own new object
+        document._bytes = canonical(value)  # noqa: SLF001 -- our own new object
         return document
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the document as JSON with its checksum, as a copy; what was read comes back as it was read."""
-        return copy.deepcopy(self._json())
-
-    def _json(self) -> dict[str, Any]:
-        if self._raw is None:
-            value = {"kind": self.KIND, **self.model_dump(mode="json")}
-            names = self.must_be_understood()
-            if names:
+    def to_bytes(self) -> bytes:
+        """Return the canonical bytes, with the checksum in them; what was read comes back as it was read."""
+        if self._bytes is None:
+            left_out = self.LEFT_OUT_IF_EMPTY
+            fields = self.model_dump(mode="json").items()
+            value = {"kind": self.KIND, **{name: part for name, part in fields if part or name not in left_out}}
+            if names := _to_be_understood(value):
                 value["must_understand"] = names
-            self._raw = value | {"checksum": checksum(value)}
-        return self._raw
+            self._bytes = canonical(value | {"checksum": checksum(value)})
+        return self._bytes
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what :meth:`to_bytes` writes, as a value of its own."""
+        value: dict[str, Any] = json.loads(self.to_bytes())
+        return value
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy, as pydantic does; one with changes is a new document, which is written as it is then."""
         made = super().model_copy(update=update, deep=deep)
         if update:
-            made._raw = None  # noqa: SLF001 -- our own new object
+            made._bytes = None  # noqa: SLF001 -- our own new object
         return made
-
-    def must_be_understood(self) -> list[str]:
-        """Return the names of what a reader has to know so that it does not misread this document."""
-        symbol = getattr(self, "symbol", None)
-        return [ESCAPED_SYMBOLS] if symbol is not None and spelled(symbol) != symbol else []
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Document) and self.to_bytes() == other.to_bytes()
@@ -142,9 +143,55 @@ class Document(Value):
     def __hash__(self) -> int:
         return hash(self.to_bytes())
 
-    def to_bytes(self) -> bytes:
-        """Return the canonical bytes of :meth:`to_json`."""
-        return canonical(self._json())
+
+class ModelDocument(Document):
+    """A document about one model."""
+
+    model_type: str
+    symbol: str | None
+
+    @property
+    def key(self) -> ModelKey:
+        """The model that this is about."""
+        return ModelKey(self.model_type, self.symbol)
+
+    def check_key(self, key: ModelKey, what: str) -> None:
+        """Raise ``Corrupt`` unless this is about that very model."""
+        if self.key != key:
+            raise Corrupt(f"{what} belongs to {self.key.display_name}: it was copied or swapped")
+
+
+class RunDocument(ModelDocument):
+    """What may stand in the place of a run's manifest."""
+
+    run_id: str
+
+    @property
+    def label(self) -> str:
+        """``type/symbol:run_id``, as references are written."""
+        return f"{self.key}:{self.run_id}"
+
+    @property
+    def storage_key(self) -> str:
+        """Where it is stored."""
+        return keys.manifest(self.key, RunId(self.run_id))
+
+    def check_identity(self, key: ModelKey, run_id: str, what: str) -> None:
+        """Raise ``Corrupt`` unless this is the document of that very run."""
+        self.check_key(key, what)
+        if self.run_id != run_id:
+            raise Corrupt(f"{what} belongs to the run {self.run_id}: it was copied or swapped")
+
+
+def _to_be_understood(value: Mapping[str, Any]) -> list[str]:
+    """Return the names of what a reader has to know so that it does not misread a document.
+
+    What a run has lost is among them, since predictions without it are wrong.
+    """
+    symbol = value.get("symbol")
+    lost = set(value.get("requires", ())) - value.get("components", {}).keys()
+    escaped = symbol is not None and spelled(symbol) != symbol
+    return [*([REQUIRES] if lost else []), *([ESCAPED_SYMBOLS] if escaped else [])]
 
 
 def check_writable(kind: type[Document], fields: Mapping[str, Any], what: str) -> None:
@@ -154,19 +201,19 @@ def check_writable(kind: type[Document], fields: Mapping[str, Any], what: str) -
         InvalidOption: they are not text, nested too deeply, or too large.
     """
     try:
-        check_readable(kind(**fields))
+        check_readable(kind, kind(**fields).to_bytes())
     except ValidationError as error:
         raise InvalidOption(f"{what} cannot be stored: {_first(error)}") from error
 
 
-def check_readable(document: Document) -> None:
-    """Raise unless what is about to be written could be read again, also from within another document.
+def check_readable(kind: type[Document], data: bytes) -> None:
+    """Raise unless a document that is about to be written could be read again, also from within another document.
 
     Raises:
         InvalidOption: it is nested too deep, or too large.
     """
     try:
-        parse_json(canonical({"within": document.to_json()}), limit=document.LIMIT, what=f"this {document.KIND}")
+        parse_json(b'{"within":%b}' % data, limit=kind.LIMIT, what=f"this {kind.KIND}")
     except Corrupt as error:
         raise InvalidOption(f"it could not be read again: {error}") from error
 
@@ -201,13 +248,6 @@ def _check_understood(value: Mapping[str, Any], what: str) -> None:
             f"{what} can only be read by a release that knows {', '.join(map(brief, unknown))}: upgrade artifact-store",
             names=unknown,
         )
-
-
-def check_document_key(document: Any, key: ModelKey, what: str) -> None:
-    """Raise unless the document is about this very model."""
-    if (document.model_type, document.symbol) != (key.model_type, key.symbol):
-        found = ModelKey(document.model_type, document.symbol)
-        raise Corrupt(f"{what} belongs to {found.display_name}: it was copied or swapped")
 
 
 def mapping(what: str, value: Any) -> Mapping[str, Any]:

@@ -8,27 +8,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, Strict, StringConstraints, model_serializer, model_validator
+from pydantic import Field, Strict, StringConstraints, model_validator
 
 from artifact_store.canonical import sha256
 from artifact_store.core import keys
 from artifact_store.core.codec import CodecRef, Risk
 from artifact_store.core.documents import (
     REQUIRES,
-    Document,
     Kind,
     NonFinite,
+    RunDocument,
     Sha256,
     Time,
     Value,
     WriteId,
-    check_document_key,
     write_time,
 )
 from artifact_store.core.files import Digest
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.references import RunRef
-from artifact_store.errors import ComponentNotFound, Corrupt, FileNotInRun
+from artifact_store.errors import ComponentNotFound, FileNotInRun
 from artifact_store.features.schema import FeatureSchema
 
 MAX_MANIFEST: Final = 8 << 20
@@ -108,11 +107,7 @@ class DataDigest(Value):
         return Digest(self.size, self.sha256)
 
 
-_LEFT_OUT_IF_EMPTY: Final = ("signed_by", "description", "parent", "data", "provenance", "requires")
-"""Fields that came after the first release: not written where they say nothing, so that older documents stay equal."""
-
-
-class Manifest(Document):
+class Manifest(RunDocument):
     """Everything that is known about one run, as one frozen value.
 
     Two manifests are the same run description exactly if their bytes are equal.
@@ -120,11 +115,11 @@ class Manifest(Document):
 
     KIND: ClassVar[Kind] = "run"
     LIMIT: ClassVar[int] = MAX_MANIFEST
+    LEFT_OUT_IF_EMPTY: ClassVar[frozenset[str]] = frozenset(
+        {"signed_by", "description", "parent", "data", "provenance", "requires"}
+    )
 
     store_id: str
-    model_type: str
-    symbol: str | None
-    run_id: str
     write_id: WriteId
     created_at: Time
     files: Annotated[tuple[FileEntry, ...], Strict(False)]  # JSON has lists
@@ -138,7 +133,7 @@ class Manifest(Document):
     environment: Mapping[str, Json] = Field(default_factory=dict)
     publish: PublishIntent
     signed_by: Annotated[tuple[Sha256, ...], Strict(False)] = ()  # JSON has lists
-    """The ids of the keys that the saver signs with: where to look, and no proof of anything. Not written if empty."""
+    """The ids of the keys that the saver signs with: where to look, and no proof of anything."""
     description: str = ""
     """What its saver wants people to know about it."""
     parent: Parent | None = None
@@ -147,14 +142,6 @@ class Manifest(Document):
     """Which code made it, and who ran that and where; information only."""
     requires: Annotated[tuple[str, ...], Strict(False)] = ()  # JSON has lists
     """The components that predicting needs besides ``model``; :attr:`needed` knows those of older runs, too."""
-
-    @model_serializer(mode="wrap")
-    def _without_what_is_not_there(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        value: dict[str, Any] = serialized(self)
-        for name in _LEFT_OUT_IF_EMPTY:
-            if not getattr(self, name):
-                del value[name]
-        return value
 
     @model_validator(mode="after")
     def _hold_together(self) -> Self:
@@ -178,11 +165,6 @@ class Manifest(Document):
             raise ValueError("the names in 'requires' are not in order, or one stands there twice")
         return self
 
-    def must_be_understood(self) -> list[str]:
-        """Return the names of what a reader has to know: what was lost, too, since predictions without it are wrong."""
-        lost = set(self.requires) - self.components.keys()
-        return sorted([*super().must_be_understood(), *([REQUIRES] if lost else [])])
-
     @property
     def needed(self) -> tuple[str, ...]:
         """The components that predicting needs besides ``model``.
@@ -197,16 +179,6 @@ class Manifest(Document):
     def lost(self) -> tuple[str, ...]:
         """The components that predicting needs, and that this run does not have."""
         return tuple(name for name in self.needed if name not in self.components)
-
-    @property
-    def key(self) -> ModelKey:
-        """The model that this is a run of."""
-        return ModelKey(self.model_type, self.symbol)
-
-    @property
-    def storage_key(self) -> str:
-        """Where it is stored."""
-        return keys.manifest(self.key, RunId(self.run_id))
 
     @property
     def digest(self) -> str:
@@ -226,17 +198,6 @@ class Manifest(Document):
                 return entry
         names = ", ".join(entry.path for entry in self.files)
         raise FileNotInRun(f"{self.label} has no file {path!r}; it has: {names}")
-
-    @property
-    def label(self) -> str:
-        """``type/symbol:run_id``, as references are written."""
-        return f"{self.key}:{self.run_id}"
-
-    def check_identity(self, key: ModelKey, run_id: str, what: str) -> None:
-        """Raise ``Corrupt`` unless this is the manifest of that very run."""
-        check_document_key(self, key, what)
-        if self.run_id != run_id:
-            raise Corrupt(f"{what} belongs to the run {self.run_id}: it was copied or swapped")
 
 
 def summary(fields: Mapping[str, Any], features: FeatureSchema | None) -> dict[str, Any]:

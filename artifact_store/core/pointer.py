@@ -8,16 +8,17 @@ Why: docs/decisions/0005-the-pointer-is-an-object.md
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, Strict, model_serializer, model_validator
+from pydantic import Field, Strict, model_validator
 
 from artifact_store.canonical import canonical, sha256
 from artifact_store.core import keys
-from artifact_store.core.documents import Document, Kind, Sha256, Time, Value, WriteId, check_document_key
+from artifact_store.core.documents import Kind, ModelDocument, Sha256, Time, Value, WriteId
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.statement import encode64, message
@@ -70,14 +71,13 @@ class PointerSignature(Value):
     """Base64 of the signature over the pointer without this field and without its checksum."""
 
 
-class Pointer(Document, Publish):
+class Pointer(ModelDocument, Publish):
     """What ``{alias}.json`` holds: the publish that is in force, and those before it that are not archived yet."""
 
     KIND: ClassVar[Kind] = "pointer"
     LIMIT: ClassVar[int] = MAX_POINTER
+    LEFT_OUT_IF_EMPTY: ClassVar[frozenset[str]] = frozenset({"archive", "signature"})
 
-    model_type: str
-    symbol: str | None
     alias: str
     manifest: Mapping[str, Any] | None
     history: Annotated[tuple[Publish, ...], Strict(False)]  # JSON has lists
@@ -87,14 +87,9 @@ class Pointer(Document, Publish):
 
     def __repr__(self) -> str:
         """Say what is in force, and neither the manifest nor the history."""
-        named = f"{ModelKey(self.model_type, self.symbol)}@{self.alias}"
-        return f"<Pointer {named}, seq {self.seq}: {self.run_id or 'retired'}, at {self.at:%Y-%m-%d %H:%M:%S} UTC>"
+        return f"<Pointer {self.label}, seq {self.seq}: {self.run_id or 'retired'}, at {self.at:%Y-%m-%d %H:%M:%S} UTC>"
 
     __str__ = __repr__
-
-    @model_serializer(mode="wrap")
-    def _without_what_is_not_there(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return _without_none(serialized(self), "archive", "signature")
 
     @model_validator(mode="after")
     def _follow_on(self) -> Self:
@@ -111,9 +106,14 @@ class Pointer(Document, Publish):
         return self
 
     @property
+    def label(self) -> str:
+        """``type/symbol@alias``, as references are written."""
+        return f"{self.key}@{self.alias}"
+
+    @property
     def storage_key(self) -> str:
         """Where it is stored."""
-        return keys.pointer(ModelKey(self.model_type, self.symbol), self.alias)
+        return keys.pointer(self.key, self.alias)
 
     @property
     def current(self) -> Publish:
@@ -155,32 +155,27 @@ class Pointer(Document, Publish):
         if self.manifest is None or self.run_id is None:
             return None
         manifest = Manifest.from_bytes(canonical(self.manifest), what=f"the manifest in {what}")
-        manifest.check_identity(ModelKey(self.model_type, self.symbol), self.run_id, what)
+        manifest.check_identity(self.key, self.run_id, what)
         return manifest
 
     def check_identity(self, key: ModelKey, alias: str, what: str) -> None:
         """Raise ``Corrupt`` unless this is the pointer of that alias of that model."""
-        check_document_key(self, key, what)
+        self.check_key(key, what)
         if self.alias != alias:
             raise Corrupt(f"{what} belongs to the alias {self.alias!r}: it was copied or swapped")
 
 
-class HistoryBlock(Document):
+class HistoryBlock(ModelDocument):
     """``BLOCK`` publishes that left the pointer: immutable, and the same bytes from every writer."""
 
     KIND: ClassVar[Kind] = "history"
     LIMIT: ClassVar[int] = MAX_BLOCK
+    LEFT_OUT_IF_EMPTY: ClassVar[frozenset[str]] = frozenset({"previous"})
 
-    model_type: str
-    symbol: str | None
     alias: str
     entries: Annotated[tuple[Publish, ...], Strict(False)]  # JSON has lists
     previous: Sha256 | None = None
     """The sha256 of the block before."""
-
-    @model_serializer(mode="wrap")
-    def _without_what_is_not_there(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return _without_none(serialized(self), "previous")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -201,18 +196,13 @@ class HistoryBlock(Document):
     @property
     def storage_key(self) -> str:
         """Where it is stored."""
-        return keys.history_block(ModelKey(self.model_type, self.symbol), self.alias, self.last_seq)
+        return keys.history_block(self.key, self.alias, self.last_seq)
 
     def check_identity(self, key: ModelKey, alias: str, last_seq: int, what: str) -> None:
         """Raise ``Corrupt`` unless this is that block of that alias."""
-        check_document_key(self, key, what)
+        self.check_key(key, what)
         if (self.alias, self.last_seq) != (alias, last_seq):
             raise Corrupt(f"{what} belongs elsewhere: it was copied or swapped")
-
-
-def _without_none(value: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Return a document without these fields where they hold nothing: it is then what it was before there were any."""
-    return {name: part for name, part in value.items() if part is not None or name not in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,9 +245,7 @@ def advance(seen: Pointer | None, key: ModelKey, alias: str, manifest: Manifest 
             seq=1 if seen is None else seen.seq + 1,
             run_id=None if manifest is None else manifest.run_id,
             manifest_sha256=None if body is None else sha256(body),
-            manifest=manifest.to_json()
-            if manifest is not None and body is not None and len(body) <= MAX_EMBEDDED
-            else None,
+            manifest=json.loads(body) if body is not None and len(body) <= MAX_EMBEDDED else None,
             write_id=info.write_id,
             at=info.at,
             by=info.by[:MAX_NOTE],

@@ -13,11 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Literal, Self
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import model_validator
 
 from artifact_store.canonical import canonical, checksum, sha256
-from artifact_store.core import keys
-from artifact_store.core.documents import Document, Kind, Sha256, Time, Value, WriteId, check_document_key, write_time
+from artifact_store.core.documents import Kind, RunDocument, Sha256, Time, Value, WriteId, write_time
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import MAX_MANIFEST, Manifest
 from artifact_store.core.pointer import MAX_NOTE, PublishInfo
@@ -60,15 +59,13 @@ class Quarantine(Value):
         return decode64(self.data) or b""
 
 
-class Tombstone(Document):
+class Tombstone(RunDocument):
     """Who deleted a run, when and why, and its manifest; without ``manifest`` it was never committed."""
 
     KIND: ClassVar[Kind] = "tombstone"
     LIMIT: ClassVar[int] = MAX_TOMBSTONE
+    LEFT_OUT_IF_EMPTY: ClassVar[frozenset[str]] = frozenset({"quarantine"})
 
-    model_type: str
-    symbol: str | None
-    run_id: str
     state: State
     write_id: WriteId
     at: Time
@@ -78,14 +75,6 @@ class Tombstone(Document):
     manifest_sha256: Sha256 | None
     seal: Seal | None
     quarantine: Quarantine | None = None
-    """Left out if empty."""
-
-    @model_serializer(mode="wrap")
-    def _without_what_is_not_there(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        value: dict[str, Any] = serialized(self)
-        if self.quarantine is None:
-            del value["quarantine"]
-        return value
 
     @model_validator(mode="after")
     def _hold_together(self) -> Self:
@@ -163,21 +152,6 @@ class Tombstone(Document):
         return manifest
 
     @property
-    def key(self) -> ModelKey:
-        """The model that it was a run of."""
-        return ModelKey(self.model_type, self.symbol)
-
-    @property
-    def storage_key(self) -> str:
-        """Where it is stored: in the place of the run's manifest."""
-        return keys.manifest(self.key, RunId(self.run_id))
-
-    @property
-    def label(self) -> str:
-        """``type/symbol:run_id``, as references are written."""
-        return f"{self.key}:{self.run_id}"
-
-    @property
     def summary(self) -> str:
         """When the run was deleted, by whom and why."""
         what = "cleared away, never having been committed," if self.manifest is None else "deleted"
@@ -188,9 +162,3 @@ class Tombstone(Document):
 
     def __str__(self) -> str:
         return f"{self.label} was {self.summary}"
-
-    def check_identity(self, key: ModelKey, run_id: str, what: str) -> None:
-        """Raise ``Corrupt`` unless this is the tombstone of that very run."""
-        check_document_key(self, key, what)
-        if self.run_id != run_id:
-            raise Corrupt(f"{what} belongs to the run {self.run_id}: it was copied or swapped")

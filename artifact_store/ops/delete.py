@@ -90,7 +90,7 @@ def mark(context: Context, key: ModelKey, run_id: RunId, *, reason: str) -> Tomb
         raise deleted(seen.value)
     refuse_named(key, run_id, named_by(context, key, run_id))
     stone = Tombstone.mark(seen.value, context.publish_info(reason))
-    if records.replace(seen, stone) is Outcome.LOST:
+    if records.write(stone, over=seen) is Outcome.LOST:
         records.manifest(key, run_id)  # raises RunDeleted where another client was faster
         raise Conflict(f"{stone.label} was deleted and brought back by another client at this moment; look at it again")
     trouble = _trouble_with_aliases(context, key, run_id)
@@ -146,7 +146,7 @@ def undelete(context: Context, key: ModelKey, run_id: RunId) -> Manifest:
     if seen.value.state == "sealed":
         raise deleted(seen.value)
     manifest = seen.value.restored()
-    if context.records.replace(seen, manifest) is Outcome.LOST:
+    if context.records.write(manifest, over=seen) is Outcome.LOST:
         return context.records.manifest(key, run_id)
     return manifest
 
@@ -158,7 +158,7 @@ def unmark(context: Context, key: ModelKey, run_id: RunId, stone: Tombstone) -> 
         return True
     if seen.value != stone:
         return False
-    return context.records.replace(seen, stone.restored()) is Outcome.WON
+    return context.records.write(stone.restored(), over=seen) is Outcome.WON
 
 
 # ---------------------------------------------------------------- sweep
@@ -185,7 +185,7 @@ def sweep(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, n
             return StepResult("kept", f"it was deleted less than {duration_text(grace)} ago")
         if aliases := named_by(context, key, run_id):
             return _brought_back(context, key, run_id, stone, aliases)
-        if context.records.replace(seen, stone.sealed(context.publish_info())) is Outcome.LOST:
+        if context.records.write(stone.sealed(context.publish_info()), over=seen) is Outcome.LOST:
             found = context.records.run(key, run_id).value
             if isinstance(found, Manifest) or found.state == "marked":
                 return StepResult("kept", "another client brought it back at this moment")
@@ -253,7 +253,7 @@ def clear(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, n
     if why := why_kept(found, key, run_id, grace=grace, now=now):
         return StepResult("kept", why)
     stone = Tombstone.never_committed(key, run_id, context.publish_info("a save that was never finished"))
-    if context.records.create(stone) is Outcome.LOST:
+    if context.records.write(stone) is Outcome.LOST:
         record = context.records.run(key, run_id).value
         if isinstance(record, Manifest) or record.state == "marked":
             return StepResult("kept", "it was committed at this moment")

@@ -70,8 +70,8 @@ class LastSeen:
             AccessDenied, StorageFull, Contended: it cannot be remembered, so it is not trusted.
         """
         self._same_store(url, store_id, pointer)
-        ref = f"{ModelKey(pointer.model_type, pointer.symbol)}@{pointer.alias}"
-        where = keys.seen_alias(store_id, ModelKey(pointer.model_type, pointer.symbol), pointer.alias)
+        ref = pointer.label
+        where = keys.seen_alias(store_id, pointer.key, pointer.alias)
         now = SeenAlias(store_id=store_id, ref=ref, seq=pointer.seq, write_id=pointer.write_id)
         for _ in self._patience.tries():
             before, version = self._read(SeenAlias, where)

@@ -171,7 +171,7 @@ def _create(records: Records, concurrency: Concurrency, now: Callable[[], dateti
         concurrency=concurrency,
         probed={backend.endpoint: verdict} if verdict else {},
     )
-    if records.create(record) is Outcome.WON:
+    if records.write(record) is Outcome.WON:
         return record
     found = records.store()
     if found is None:

@@ -54,7 +54,7 @@ def promote(context: Context, alias: str, manifest: Manifest, policy: Policy, in
     """
     _check(context, manifest)
     seen = context.records.pointer(manifest.key, alias)
-    decision = publish(context, alias, manifest, policy, info, seen=seen)
+    decision = publish(context, manifest.key, alias, manifest, policy, info, seen=seen)
     if decision.pointer is None:
         assert decision.refusal is not None
         raise decision.refusal
@@ -97,8 +97,7 @@ def retire(context: Context, seen: Stored[Pointer], info: PublishInfo) -> Pointe
         PointerConflict: another client published since; nothing was done.
         OutcomeUnknown: the publish may have landed.
     """
-    pointer = seen.value
-    return swap(context, ModelKey(pointer.model_type, pointer.symbol), pointer.alias, None, info, seen=seen)
+    return swap(context, seen.value.key, seen.value.alias, None, info, seen=seen)
 
 
 def rollback_candidates(past: Sequence[Publish]) -> Iterator[RunId]:
@@ -171,7 +170,7 @@ def _restore(context: Context, ours: Pointer, info: PublishInfo) -> None:
 
     What was in force may be deleted as well, even at this moment, since nothing named it: then the alias names nothing.
     """
-    key, records = ModelKey(ours.model_type, ours.symbol), context.records
+    key, records = ours.key, context.records
     seen = records.pointer(key, ours.alias)
     if seen is None or seen.value.write_id != ours.write_id:
         return

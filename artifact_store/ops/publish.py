@@ -15,7 +15,7 @@ from artifact_store.core import keys
 from artifact_store.core.documents import check_readable
 from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
-from artifact_store.core.pointer import HistoryBlock, Pointer, PublishInfo, advance
+from artifact_store.core.pointer import Advance, Pointer, PublishInfo, advance
 from artifact_store.core.policy import Policy, decide, needs_incumbent
 from artifact_store.errors import (
     ArtifactStoreError,
@@ -44,9 +44,9 @@ def commit(records: Records, manifest: Manifest) -> Manifest:
         RunDeleted: this id was used, and its run deleted.
         OutcomeUnknown: the run may be committed.
     """
-    check_readable(manifest)
+    check_readable(Manifest, manifest.to_bytes())
     try:
-        outcome = records.create(manifest)
+        outcome = records.write(manifest)
     except OutcomeUnknown as error:
         error.run_id = manifest.run_id
         raise
@@ -85,9 +85,16 @@ class Decision:
 
 
 def publish(
-    context: Context, alias: str, manifest: Manifest, policy: Policy, info: PublishInfo, *, seen: SeenPointer
+    context: Context,
+    key: ModelKey,
+    alias: str,
+    manifest: Manifest,
+    policy: Policy,
+    info: PublishInfo,
+    *,
+    seen: SeenPointer,
 ) -> Decision:
-    """Publish a committed run under ``alias`` as the policy says, whatever others publish meanwhile.
+    """Publish a committed run of ``key`` under ``alias`` as the policy says, whatever others publish meanwhile.
 
     ``seen`` is the pointer as it was read before. After every conflict with another writer the policy is asked again.
 
@@ -96,22 +103,22 @@ def publish(
         OutcomeUnknown: the publish may have landed.
         PointerConflict: other writers were first each time, until the timeout.
     """
-    key = manifest.key
     overtaken = False
     for _ in context.patience.tries():
         if overtaken:
             seen = context.records.pointer(key, alias)
-        if seen is not None and info.write_id in {entry.write_id for entry in seen.value.entries}:
-            return Decision(seen.value, None)
-        pointer = None if seen is None else seen.value
-        refusal = decide(policy, manifest, pointer, _incumbent(context.records, policy, pointer))
+        before = None if seen is None else seen.value
+        if before is not None and info.write_id in {entry.write_id for entry in before.entries}:
+            return Decision(before, None)
+        incumbent = None if before is None or not needs_incumbent(policy) else manifest_of(context.records, before)
+        refusal = decide(policy, manifest, before, incumbent)
         if refusal is not None:
             return Decision(None, refusal)
-        published = _swap_once(context, key, alias, manifest, info, seen=seen)
+        published = _swap_once(context, seen, advance(before, key, alias, manifest, info))
         if published is not None:
             return Decision(published, None)
         overtaken = True
-    raise _conflict(context, key, alias, manifest)
+    raise _conflict(context, key, alias, manifest.run_id)
 
 
 def swap(
@@ -127,33 +134,34 @@ def swap(
         PointerConflict: another publish came first; ``actual`` is the pointer that is there, if it could be read.
         OutcomeUnknown: the write may have landed and could not be read back.
     """
-    published = _swap_once(context, key, alias, manifest, info, seen=seen)
+    step = advance(None if seen is None else seen.value, key, alias, manifest, info)
+    published = _swap_once(context, seen, step)
     if published is None:
-        raise _conflict(context, key, alias, manifest)
+        raise _conflict(context, key, alias, step.pointer.run_id)
     return published
 
 
-def _swap_once(
-    context: Context, key: ModelKey, alias: str, manifest: Manifest | None, info: PublishInfo, *, seen: SeenPointer
-) -> Pointer | None:
-    """Return the pointer that was published, or ``None`` if another publish came first."""
-    before = None if seen is None else seen.value
-    signing.check_pointer_for_publish(context, before)  # its history is carried on, and signed
-    step = advance(before, key, alias, manifest, info)
-    if step.block is not None:
-        _archive(context.records, step.block)
+def _swap_once(context: Context, seen: SeenPointer, step: Advance) -> Pointer | None:
+    """Return the pointer that was published, or ``None`` if another publish came first.
+
+    Raises:
+        Corrupt: another block of history is there than is to be archived; nothing was published.
+    """
+    signing.check_pointer_for_publish(context, None if seen is None else seen.value)  # its history is carried on
+    if step.block is not None and context.records.write(step.block) is Outcome.LOST:
+        where = step.block.storage_key
+        raise Corrupt(f"{where!r} holds another history than the pointer leads up to; nothing was published", key=where)
     pointer = signing.sign_pointer(context, step.pointer)
     try:
-        outcome = context.records.replace(seen, pointer)
+        outcome = context.records.write(pointer, over=seen)
     except OutcomeUnknown as error:
         error.run_id = pointer.run_id
         raise
     return pointer if outcome is Outcome.WON else None
 
 
-def _conflict(context: Context, key: ModelKey, alias: str, manifest: Manifest | None) -> PointerConflict:
+def _conflict(context: Context, key: ModelKey, alias: str, run_id: str | None) -> PointerConflict:
     """Return the error for a publish that lost, with the pointer that is there now if that can be read."""
-    run_id = None if manifest is None else manifest.run_id
     try:
         found = context.records.pointer(key, alias)
     except ArtifactStoreError as error:  # that the publish lost is certain all the same
@@ -165,34 +173,16 @@ def _conflict(context: Context, key: ModelKey, alias: str, manifest: Manifest | 
     return PointerConflict(text, actual=actual, run_id=run_id)
 
 
-def _archive(records: Records, block: HistoryBlock) -> None:
-    """Write a block of history where it is not yet; every writer writes the same bytes.
-
-    Raises:
-        Corrupt: another block is there.
-    """
-    if records.create(block) is Outcome.LOST:
-        where = block.storage_key
-        raise Corrupt(f"{where!r} holds another history than the pointer leads up to; nothing was published", key=where)
-
-
-def _incumbent(records: Records, policy: Policy, pointer: Pointer | None) -> Manifest | None:
-    if not needs_incumbent(policy) or pointer is None or pointer.run_id is None:
-        return None
-    return manifest_of(records, pointer)
-
-
 # ---------------------------------------------------------------- what an alias names
 
 
 def manifest_of(records: Records, pointer: Pointer) -> Manifest | None:
     """Return the manifest that a pointer names: the copy in it, else the stored one; ``None`` if that is gone."""
-    key = ModelKey(pointer.model_type, pointer.symbol)
-    embedded = pointer.embedded(f"the pointer {key}@{pointer.alias}")
+    embedded = pointer.embedded(f"the pointer {pointer.label}")
     if embedded is not None or pointer.run_id is None:
         return embedded
     try:
-        manifest = records.manifest(key, RunId(pointer.run_id))
+        manifest = records.manifest(pointer.key, RunId(pointer.run_id))
     except NotFound:
         return None
     if manifest.digest != pointer.manifest_sha256:
@@ -210,8 +200,8 @@ def published_manifest(records: Records, pointer: Pointer) -> Manifest:
     manifest = manifest_of(records, pointer)
     if manifest is None:
         raise RunDeleted(
-            f"{ModelKey(pointer.model_type, pointer.symbol)}@{pointer.alias} names the run {pointer.run_id}, which is "
-            "gone; roll the alias back, or promote another run to it"
+            f"{pointer.label} names the run {pointer.run_id}, which is gone; roll the alias back, or promote another "
+            "run to it"
         )
     return manifest
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from artifact_store.canonical import sha256
 from artifact_store.core import keys
@@ -34,7 +34,6 @@ from artifact_store.storage.conditional_write import Outcome, read_or_none, writ
 from artifact_store.storage.retry import RetryPolicy, with_retry
 
 T = TypeVar("T")
-D = TypeVar("D", bound=Manifest | Tombstone | Pointer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +130,9 @@ class Records:
         if seen is None:
             return []
         pointer = seen.value
-        key = ModelKey(pointer.model_type, pointer.symbol)
         entries, pinned = pointer.entries, pointer.archive
         for last_seq in range(pointer.archived, 0, -block_of(1)):
-            block = self.block(key, pointer.alias, last_seq, pinned=pinned)
+            block = self.block(pointer.key, pointer.alias, last_seq, pinned=pinned)
             entries, pinned = (*block.entries, *entries), block.previous
         return list(entries)
 
@@ -156,19 +154,13 @@ class Records:
 
     # ------------------------------------------------------------ writing
 
-    def create(self, document: Manifest | Tombstone | HistoryBlock | StoreRecord) -> Outcome:
-        """Write a document where nothing is. Equal bytes that another writer stored count as ours.
-
-        Raises:
-            OutcomeUnknown: it may be there. Nothing was cleaned up.
-        """
-        return self._write_document(document, None)
-
-    def replace(self, seen: Stored[D] | None, document: Manifest | Tombstone | Pointer) -> Outcome:
-        """Write a document over the one that was ``seen`` (``None``: over nothing), once.
+    def write(
+        self, document: Manifest | Tombstone | Pointer | HistoryBlock | StoreRecord, *, over: Stored[Any] | None = None
+    ) -> Outcome:
+        """Write a document over the one that was seen (``None``: where nothing is), once.
 
         Exactly one of several concurrent callers that saw the same succeeds. ``WON`` says that ours was in force at
-        some moment during the call; it may already have been replaced.
+        some moment during the call; it may already have been replaced. Equal bytes of another writer count as ours.
 
         Raises:
             OutcomeUnknown: it may have been in force. Nothing was cleaned up.
@@ -178,7 +170,8 @@ class Records:
             is_ours = partial(self._holds, document)
         elif isinstance(document, Tombstone) and document.seal is None:
             is_ours = partial(_marked_by, document)
-        return self._write_document(document, None if seen is None else seen.version, is_ours)
+        where, write_id = document.storage_key, getattr(document, "write_id", None)
+        return self._write(where, document.to_bytes(), over, MAX_TOMBSTONE, write_id, is_ours)
 
     def create_signature(
         self, manifest: Manifest, key_id: str, bundle: bytes, *, is_ours: Callable[[bytes], bool]
@@ -190,20 +183,11 @@ class Records:
         """
         return self._write(signature_key(manifest, key_id), bundle, None, MAX_BUNDLE, None, is_ours)
 
-    def _write_document(
-        self,
-        document: Manifest | Tombstone | Pointer | HistoryBlock | StoreRecord,
-        over: Version | None,
-        is_ours: Callable[[bytes], bool] | None = None,
-    ) -> Outcome:
-        body, write_id = document.to_bytes(), getattr(document, "write_id", None)
-        return self._write(document.storage_key, body, over, MAX_TOMBSTONE, write_id, is_ours)
-
     def _write(
         self,
         where: str,
         body: bytes,
-        over: Version | None,
+        over: Stored[Any] | None,
         limit: int,
         write_id: str | None,
         is_ours: Callable[[bytes], bool] | None = None,
@@ -212,7 +196,7 @@ class Records:
             self.backend,
             where,
             body,
-            over=over,
+            over=None if over is None else over.version,
             limit=limit,
             patience=self.patience,
             is_ours=is_ours,
@@ -221,10 +205,9 @@ class Records:
 
     def _holds(self, ours: Pointer, data: bytes) -> bool:
         """Tell whether our publish is in the pointer, or in the archive when others have moved far ahead."""
-        key = ModelKey(ours.model_type, ours.symbol)
-        entries = (found := parse_pointer(data, key, ours.alias)).entries
+        entries = (found := parse_pointer(data, ours.key, ours.alias)).entries
         if ours.seq <= found.archived:
-            entries = self._block(key, ours.alias, block_of(ours.seq)).entries
+            entries = self._block(ours.key, ours.alias, block_of(ours.seq)).entries
         return any(entry.write_id == ours.write_id for entry in entries)
 
     # ------------------------------------------------------------ what cannot be read
@@ -253,7 +236,7 @@ class Records:
         Raises:
             OutcomeUnknown: it may be there.
         """
-        return self._write(key, body, None if seen is None else seen.version, limit, write_id, is_ours)
+        return self._write(key, body, seen, limit, write_id, is_ours)
 
     # ------------------------------------------------------------ names and objects
 

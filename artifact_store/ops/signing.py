@@ -303,7 +303,7 @@ def check_pointer_for_publish(context: Context, pointer: Pointer | None) -> None
         SignatureMissing, UntrustedKey, SignatureInvalid, RolledBack: as for :func:`check_pointer_for_load`.
     """
     if pointer is not None and context.policy.require_signature:
-        _check_trusted_and_newest(context, ModelKey(pointer.model_type, pointer.symbol), pointer)
+        _check_trusted_and_newest(context, pointer)
 
 
 def check_pointer_for_load(context: Context, key: ModelKey, alias: str, pointer: Pointer | None) -> None:
@@ -322,7 +322,7 @@ def check_pointer_for_load(context: Context, key: ModelKey, alias: str, pointer:
         if context.last_seen is not None:
             context.last_seen.check_absence(context.backend.url, key, alias)
         return
-    _check_trusted_and_newest(context, key, pointer)
+    _check_trusted_and_newest(context, pointer)
     age, limit = context.now() - pointer.at, context.policy.max_age
     if limit is not None and age > limit:
         raise Stale(
@@ -331,7 +331,7 @@ def check_pointer_for_load(context: Context, key: ModelKey, alias: str, pointer:
         )
 
 
-def _check_trusted_and_newest(context: Context, key: ModelKey, pointer: Pointer) -> None:
-    store_id = trust.check_pointer(pointer, context.policy, f"the pointer {key}@{pointer.alias}")
+def _check_trusted_and_newest(context: Context, pointer: Pointer) -> None:
+    store_id = trust.check_pointer(pointer, context.policy, f"the pointer {pointer.label}")
     if context.last_seen is not None:
         context.last_seen.see(context.backend.url, store_id, pointer)

@@ -13,7 +13,6 @@ from pydantic import BaseModel
 import artifact_store
 from artifact_store.canonical import MAX_DEPTH
 from artifact_store.core.documents import (
-    check_document_key,
     check_format,
     check_readable,
     check_writable,
@@ -146,9 +145,9 @@ def test_what_could_not_be_read_again_is_not_written():
     deep = 1
     for _ in range(28):
         deep = [deep]
-    check_readable(manifest(config={"a": deep}))
+    check_readable(Manifest, manifest(config={"a": deep}).to_bytes())
     with pytest.raises(InvalidOption, match="could not be read again"):
-        check_readable(manifest(config={"a": [deep]}))
+        check_readable(Manifest, manifest(config={"a": [deep]}).to_bytes())
 
 
 @pytest.mark.parametrize(
@@ -178,9 +177,9 @@ def test_every_minor_format_of_this_major_one_is_read():
 
 @pytest.mark.parametrize("other", [ModelKey("gru", "ETHEUR"), ModelKey("gru"), ModelKey("ppo", "BTCEUR")])
 def test_a_document_of_another_model_is_refused_by_name(other):
-    check_document_key(manifest(), KEY, "it")
+    manifest().check_key(KEY, "it")
     with pytest.raises(Corrupt, match="belongs to gru/BTCEUR"):
-        check_document_key(manifest(), other, "it")
+        manifest().check_key(other, "it")
 
 
 def test_the_limits_are_those_that_the_format_states():

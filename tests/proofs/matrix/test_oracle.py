@@ -8,6 +8,7 @@ import pytest
 
 from artifact_store.core import keys
 from artifact_store.core.keys import RunId
+from artifact_store.core.pointer import PublishInfo, advance
 from artifact_store.errors import ArtifactStoreError, OutcomeUnknown, PreconditionFailed, Unavailable
 from artifact_store.ops import delete, promote, publish
 from artifact_store.ops.delete import StepResult
@@ -104,10 +105,12 @@ def test_an_error_after_the_publish_is_found_out(monkeypatch):
 def test_a_publish_that_is_made_twice_is_found_out(monkeypatch):
     swap_once = publish._swap_once
 
-    def twice(context, key, alias, manifest, info, *, seen):
-        swap_once(context, key, alias, manifest, info, seen=seen)
-        again = context.records.pointer(key, alias)
-        return swap_once(context, key, alias, manifest, replace(info, write_id="f" * 32), seen=again)
+    def twice(context, seen, step):
+        swap_once(context, seen, step)
+        first, again = step.pointer, context.records.pointer(step.pointer.key, step.pointer.alias)
+        manifest = publish.manifest_of(context.records, first)
+        info = PublishInfo("f" * 32, first.at, first.by, first.reason)
+        return swap_once(context, again, advance(again.value, first.key, first.alias, manifest, info))
 
     monkeypatch.setattr(publish, "_swap_once", twice)
     assert any("false success" in found for found in verdict("promote", "slow", POINTER).violations)
