@@ -25,8 +25,8 @@ from artifact_store.core.trust import LoadPolicy
 from artifact_store.draft import Draft
 from artifact_store.features.schema import FeatureSchema
 from artifact_store.ops import delete, gc, listing, opening, promote, prune, resolve, signing, verify
+from artifact_store.ops.context import make_context
 from artifact_store.ops.keypairs import PublicKey, Signer
-from artifact_store.ops.options import make_context
 from artifact_store.ops.plan import Plan
 from artifact_store.ops.prune import GRACE
 from artifact_store.reader import Reader

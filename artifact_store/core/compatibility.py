@@ -14,7 +14,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from artifact_store.core.codec import Risk
@@ -57,13 +57,7 @@ class Remark:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""
-        return {
-            "verdict": str(self.verdict),
-            "library": self.library,
-            "saved": self.saved,
-            "here": self.here,
-            "reason": self.reason,
-        }
+        return asdict(self) | {"verdict": str(self.verdict)}
 
 
 @dataclass(frozen=True, slots=True)

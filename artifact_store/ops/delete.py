@@ -184,7 +184,8 @@ def sweep(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, n
         if now - _since(context, key, run_id, now) < grace:
             return StepResult("kept", f"it was deleted less than {duration_text(grace)} ago")
         if aliases := named_by(context, key, run_id):
-            return _brought_back(context, key, run_id, stone, aliases)
+            why = f"{', '.join(aliases)} {'names' if len(aliases) == 1 else 'name'} it"
+            return StepResult("restored" if unmark(context, key, run_id, stone) else "kept", why)
         if context.records.write(stone.sealed(context.publish_info()), over=seen) is Outcome.LOST:
             found = context.records.run(key, run_id).value
             if isinstance(found, Manifest) or found.state == "marked":
@@ -198,13 +199,6 @@ def _since(context: Context, key: ModelKey, run_id: RunId, now: datetime) -> dat
     """Return since when the tombstone is there, by the storage's own time of it."""
     place = keys.manifest(key, run_id)
     return next((entry.modified for entry in run_objects(context, key, run_id) if entry.key == place), now)
-
-
-def _brought_back(
-    context: Context, key: ModelKey, run_id: RunId, stone: Tombstone, aliases: Sequence[str]
-) -> StepResult:
-    why = f"{', '.join(aliases)} {'names' if len(aliases) == 1 else 'name'} it"
-    return StepResult("restored", why) if unmark(context, key, run_id, stone) else StepResult("kept", why)
 
 
 def remove_files(context: Context, key: ModelKey, run_id: RunId, result: Result) -> StepResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from artifact_store.errors import (
     ArtifactStoreError,
@@ -16,18 +16,9 @@ from artifact_store.errors import (
 )
 from artifact_store.ops.handle import RunLike
 from artifact_store.ops.predictor import ask, predictor_of
-from artifact_store.ops.verdict import Verdict
+from artifact_store.ops.verdict import Verdict, verdict_on
 
 Outcome = Literal["equal", "no example", "no predictor", "needs consent", "not installed", "differ", "failed"]
-_VERDICTS: Final[Mapping[Outcome, Verdict]] = {
-    "equal": Verdict.SOUND,
-    "no example": Verdict.SOUND,
-    "no predictor": Verdict.UNCHECKED,
-    "needs consent": Verdict.UNCHECKED,
-    "not installed": Verdict.UNCHECKED,
-    "differ": Verdict.WRONG,
-    "failed": Verdict.WRONG,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +37,7 @@ class Predictions:
     @property
     def verdict(self) -> Verdict:
         """What this says about the run. One without an example is sound as far as that goes."""
-        return _VERDICTS[self.outcome]
+        return Verdict.SOUND if self.error is None else verdict_on(self.error)
 
     def __str__(self) -> str:
         if self.difference is None or self.tolerance is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Protocol
 
 from artifact_store.core.keys import ModelKey
@@ -45,10 +44,6 @@ class RunLike(Protocol):
     @property
     def features(self) -> FeatureSchema | None:
         """The features it was trained on, or ``None``."""
-
-    @property
-    def tags(self) -> Mapping[str, str]:
-        """Its tags."""
 
     @property
     def components(self) -> tuple[str, ...]:

@@ -83,7 +83,8 @@ class Distributions:
 
     def _take(self, found: Distribution) -> None:
         try:
-            about = dict(reversed(_FIELD.findall(_header(found))))  # the first of each counts
+            text = found.read_text("METADATA") or found.read_text("PKG-INFO") or ""
+            about = dict(reversed(_FIELD.findall(text.partition("\n\n")[0])))  # the first of each counts
             tops, edited = set(_tops(found)), _edited(found)
         except (OSError, ValueError):  # it is damaged, or being replaced: as if it were not there
             return
@@ -95,11 +96,6 @@ class Distributions:
             self._owners.setdefault(top, []).append(name)
         if edited is not None:
             self._edited[edited] = name
-
-
-def _header(found: Distribution) -> str:
-    text = found.read_text("METADATA") or found.read_text("PKG-INFO") or ""
-    return text.partition("\n\n")[0]
 
 
 def _tops(found: Distribution) -> Iterator[str]:

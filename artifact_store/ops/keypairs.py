@@ -33,7 +33,8 @@ class PublicKey:
 
     def __init__(self, key: Any) -> None:
         self._key = key
-        self.pem: bytes = key.public_bytes(_crypto().Encoding.PEM, _crypto().PublicFormat.SubjectPublicKeyInfo)
+        form = _crypto().serialization
+        self.pem: bytes = key.public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
         self.key_id = hashlib.sha256(self.pem).hexdigest()
         """The sha256 of the key in PEM form, as ``model_signing`` names it."""
 
@@ -47,8 +48,8 @@ class PublicKey:
         """
         data, what = _bytes_of(source)
         try:
-            key = _crypto().load_pem_public_key(data)
-        except (ValueError, TypeError, _crypto().UnsupportedAlgorithm):
+            key = _crypto().serialization.load_pem_public_key(data)
+        except (ValueError, TypeError, _crypto().exceptions.UnsupportedAlgorithm):
             hint = "; it is a private key, keep it to yourself" if b"PRIVATE KEY" in data else ""
             raise InvalidOption(f"{what} is not a public key in PEM form{hint}") from None
         return cls(_checked(key, what))
@@ -57,7 +58,7 @@ class PublicKey:
         """Tell whether the private half of this key made ``signature`` over ``signed``."""
         try:
             self._key.verify(signature, signed, _algorithm(self._key))
-        except _crypto().InvalidSignature:
+        except _crypto().exceptions.InvalidSignature:
             return False
         return True
 
@@ -94,18 +95,18 @@ class Signer:
         data, what = _bytes_of(source)
         secret = password.encode() if isinstance(password, str) else password
         try:
-            key = _crypto().load_pem_private_key(data, secret)
+            key = _crypto().serialization.load_pem_private_key(data, secret)
         except TypeError:
             wants = "needs a password" if secret is None else "has no password"
             raise InvalidOption(f"the private key in {what} {wants}") from None
-        except (ValueError, _crypto().UnsupportedAlgorithm):  # their text may quote what was read
+        except (ValueError, _crypto().exceptions.UnsupportedAlgorithm):  # their text may quote what was read
             raise InvalidOption(f"{what} is not a private key in PEM form, or the password is wrong") from None
         return cls(_checked(key, what), PublicKey(key.public_key()))
 
     @classmethod
     def generate(cls) -> Signer:
         """Return a signer with a new key, gone with this process; `artifact-store keygen` makes one that stays."""
-        key = _crypto().generate()
+        key = _new_key()
         return cls(key, PublicKey(key.public_key()))
 
     @property
@@ -136,11 +137,14 @@ class Signer:
 
 def generate(password: str | bytes | None = None) -> tuple[bytes, PublicKey]:
     """Return a new private key on P-256 in PEM form, encrypted if there is a password, and its public key."""
-    crypto = _crypto()
-    key = crypto.generate()
+    form, key = _crypto().serialization, _new_key()
     secret = password.encode() if isinstance(password, str) else password
-    lock = crypto.NoEncryption() if secret is None else crypto.BestAvailableEncryption(secret)
-    return key.private_bytes(crypto.Encoding.PEM, crypto.PrivateFormat.PKCS8, lock), PublicKey(key.public_key())
+    lock = form.NoEncryption() if secret is None else form.BestAvailableEncryption(secret)
+    return key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, lock), PublicKey(key.public_key())
+
+
+def _new_key() -> Any:
+    return _crypto().ec.generate_private_key(_crypto().ec.SECP256R1())
 
 
 def _checked(key: Any, what: str) -> Any:
@@ -155,8 +159,7 @@ def _checked(key: Any, what: str) -> Any:
 
 
 def _algorithm(key: Any) -> Any:
-    crypto = _crypto()
-    return crypto.ECDSA(getattr(crypto.hashes, _HASHES[key.curve.name])())
+    return _crypto().ec.ECDSA(getattr(_crypto().hashes, _HASHES[key.curve.name])())
 
 
 def _bytes_of(source: Pem) -> tuple[bytes, str]:
@@ -188,31 +191,9 @@ def read_key_file(path: Path) -> bytes:
 def _crypto() -> SimpleNamespace:
     """Return what is used of ``cryptography``, imported with the first key."""
     try:
-        from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-        from cryptography.hazmat.primitives import hashes
-        from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, generate_private_key
-        from cryptography.hazmat.primitives.serialization import (
-            BestAvailableEncryption,
-            Encoding,
-            NoEncryption,
-            PrivateFormat,
-            PublicFormat,
-            load_pem_private_key,
-            load_pem_public_key,
-        )
+        from cryptography import exceptions
+        from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.hazmat.primitives.asymmetric import ec
     except ImportError as missing:
         raise SigningUnavailable("signatures need another library: pip install 'artifact-store[sign]'") from missing
-    return SimpleNamespace(
-        InvalidSignature=InvalidSignature,
-        UnsupportedAlgorithm=UnsupportedAlgorithm,
-        hashes=hashes,
-        ECDSA=ECDSA,
-        generate=lambda: generate_private_key(SECP256R1()),
-        BestAvailableEncryption=BestAvailableEncryption,
-        Encoding=Encoding,
-        NoEncryption=NoEncryption,
-        PrivateFormat=PrivateFormat,
-        PublicFormat=PublicFormat,
-        load_pem_private_key=load_pem_private_key,
-        load_pem_public_key=load_pem_public_key,
-    )
+    return SimpleNamespace(exceptions=exceptions, hashes=hashes, serialization=serialization, ec=ec)

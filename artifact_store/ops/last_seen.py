@@ -14,13 +14,7 @@ from artifact_store.core import keys
 from artifact_store.core.documents import Document, Kind, WriteId
 from artifact_store.core.keys import ModelKey
 from artifact_store.core.pointer import Pointer
-from artifact_store.errors import (
-    ContainerNotFound,
-    Contended,
-    ObjectNotFound,
-    PreconditionFailed,
-    RolledBack,
-)
+from artifact_store.errors import ContainerNotFound, Contended, ObjectNotFound, PreconditionFailed, RolledBack
 from artifact_store.storage.base import IfAbsent, IfVersion, Precondition, Version
 from artifact_store.storage.open import open_backend
 from artifact_store.storage.retry import RetryPolicy
@@ -70,9 +64,8 @@ class LastSeen:
             AccessDenied, StorageFull, Contended: it cannot be remembered, so it is not trusted.
         """
         self._same_store(url, store_id, pointer)
-        ref = pointer.label
         where = keys.seen_alias(store_id, pointer.key, pointer.alias)
-        now = SeenAlias(store_id=store_id, ref=ref, seq=pointer.seq, write_id=pointer.write_id)
+        now = SeenAlias(store_id=store_id, ref=pointer.label, seq=pointer.seq, write_id=pointer.write_id)
         for _ in self._patience.tries():
             before, version = self._read(SeenAlias, where)
             if before is not None and before.seq >= now.seq:
@@ -80,7 +73,7 @@ class LastSeen:
                 return
             if self._write(where, now, version):
                 return
-        raise Contended(f"{ref}: other processes kept recording what they saw of it, until the timeout; try again")
+        raise Contended(f"{now.ref}: other processes kept recording what they saw of it, until the timeout; try again")
 
     def check_absence(self, url: str, key: ModelKey, alias: str) -> None:
         """Raise if this client has seen this alias published.
@@ -88,10 +81,7 @@ class LastSeen:
         Raises:
             RolledBack: this client has seen it published.
         """
-        store, _ = self._read(SeenStore, keys.seen_store(url))
-        if store is None:
-            return
-        before, _ = self._read(SeenAlias, keys.seen_alias(store.store_id, key, alias))
+        before = self._last(url, key, alias)
         if before is not None:
             raise RolledBack(
                 f"{before.ref} is gone, and this client has seen it at seq {before.seq}: pointers are never removed. "
@@ -106,11 +96,12 @@ class LastSeen:
         Raises:
             Corrupt: what was written down cannot be read.
         """
-        store, _ = self._read(SeenStore, keys.seen_store(url))
-        if store is None:
-            return 0
-        before, _ = self._read(SeenAlias, keys.seen_alias(store.store_id, key, alias))
+        before = self._last(url, key, alias)
         return 0 if before is None else before.seq
+
+    def _last(self, url: str, key: ModelKey, alias: str) -> SeenAlias | None:
+        store, _ = self._read(SeenStore, keys.seen_store(url))
+        return None if store is None else self._read(SeenAlias, keys.seen_alias(store.store_id, key, alias))[0]
 
     def _same_store(self, url: str, store_id: str, pointer: Pointer) -> None:
         where = keys.seen_store(url)

@@ -192,15 +192,11 @@ def _find_in_root(records: Records) -> StoreRecord | None:
     if not others:
         return None
     made = records.store()
-    if made is None:
-        raise _not_a_store(records.backend, others)
-    return made
-
-
-def _not_a_store(backend: Backend, others: list[str]) -> NotAStore:
+    if made is not None:
+        return made
     shown = ", ".join(others[:_SHOWN]) + (", …" if len(others) > _SHOWN else "")
-    return NotAStore(
-        f"{backend.url} is not a store and not empty: it holds {shown}. Nothing was written. "
+    raise NotAStore(
+        f"{records.backend.url} is not a store and not empty: it holds {shown}. Nothing was written. "
         "Name the root of a store, or an empty folder or prefix for a new one; an old tree of models is brought "
         "into one with `artifact-store migrate OLD NEW`"
     )

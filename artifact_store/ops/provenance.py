@@ -11,7 +11,7 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -102,10 +102,12 @@ def begin(workers: Workers, parts: frozenset[str]) -> Gathering:
 
 def _describe(found: dict[str, Any], place: str) -> None:
     """Put into ``found`` what there is, the quickest first. Takes about as long as :data:`LIMIT` at most."""
+    import getpass
+
     until = time.monotonic() + LIMIT
     _put(found, "host", platform.node())
     with suppress(OSError, KeyError, ImportError):  # the user has no name
-        _put(found, "user", _user())
+        _put(found, "user", getpass.getuser())
     with suppress(OSError, ValueError):  # git's files are damaged, or being replaced
         _describe_code(found, place, until)
 
@@ -154,7 +156,8 @@ class _Main:
 
         if self.path is None:
             return False
-        scripts = {Path(sysconfig.get_path("scripts", scheme)) for scheme in _schemes()}
+        schemes = sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user")
+        scripts = {Path(sysconfig.get_path("scripts", scheme)) for scheme in schemes}
         standard = Path(sysconfig.get_path("stdlib"))
         return bool(_INSTALLED & set(self.path.parts)) or self.path.parent in scripts or standard in self.path.parents
 
@@ -168,19 +171,6 @@ class _Main:
         if repository is None or self.path is None or self.installed or repository.root not in self.path.parents:
             return None
         return self.path.relative_to(repository.root).as_posix()
-
-
-def _schemes() -> Iterator[str]:
-    import sysconfig
-
-    yield sysconfig.get_default_scheme()
-    yield sysconfig.get_preferred_scheme("user")
-
-
-def _user() -> str:
-    import getpass
-
-    return getpass.getuser()
 
 
 def _working_directory() -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -113,21 +113,16 @@ def decode(context: Context, manifest: Manifest, name: str, consent: trust.Conse
         signing.check_run_concurrently(context, manifest, needed=needed) as verified_key,  # fetched beside the files
         _materialised(context, manifest, entries, in_place=in_place) as directory,
     ):
-        _wait_for(verified_key, name, manifest, required=context.policy.require_signature)
+        try:
+            verified_key()
+        except Untrusted as error:
+            if context.policy.require_signature:
+                raise
+            raise RiskRefused(  # where only code needs a signature, there are other ways
+                f"decoding {name!r} of {manifest.label} could run code, and no signature allows that: {error}. Only if "
+                "you trust its author, pass allow_code=True, or its sha256= from a source you trust"
+            ) from error
         return codec.decode(directory, name, component.options, into=into)
-
-
-def _wait_for(verified_key: Callable[[], str], name: str, manifest: Manifest, *, required: bool) -> None:
-    """Raise unless the signature that decoding waits for is good; where only code needs it, there are other ways."""
-    try:
-        verified_key()
-    except Untrusted as error:
-        if required:
-            raise
-        raise RiskRefused(
-            f"decoding {name!r} of {manifest.label} could run code, and no signature allows that: {error}. Only if you "
-            "trust its author, pass allow_code=True, or its sha256= from a source you trust"
-        ) from error
 
 
 @contextmanager
@@ -137,8 +132,12 @@ def _materialised(
     """Yield a directory that holds the files, compared: the store's own for harmless codecs, else a private copy."""
     stored = _in_place(context, manifest, entries) if in_place else None
     if stored is not None:
+
+        def compare(entry: FileEntry, stop: threading.Event) -> None:
+            compare_file(context, incoming(manifest, entry), stop)
+
         with _explained(context, manifest):
-            _compare_stored(context, manifest, entries)
+            context.workers.every(compare, entries, large=lambda entry: entry.size > LARGE)
         yield stored
         return
     with tempfile.TemporaryDirectory(prefix="artifact-store-", ignore_cleanup_errors=True) as private:
@@ -155,13 +154,6 @@ def _in_place(context: Context, manifest: Manifest, entries: Sequence[FileEntry]
     if any(entry.key != entry.path or "/" in entry.path for entry in entries):
         return None
     return context.backend.local_path(keys.run_prefix(manifest.key, RunId(manifest.run_id)).rstrip("/"))
-
-
-def _compare_stored(context: Context, manifest: Manifest, entries: Sequence[FileEntry]) -> None:
-    def one(entry: FileEntry, stop: threading.Event) -> None:
-        compare_file(context, incoming(manifest, entry), stop)
-
-    context.workers.every(one, entries, large=lambda entry: entry.size > LARGE)
 
 
 def compare_file(context: Context, file: Incoming, stop: threading.Event) -> None:

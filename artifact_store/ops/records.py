@@ -170,8 +170,9 @@ class Records:
             is_ours = partial(self._holds, document)
         elif isinstance(document, Tombstone) and document.seal is None:
             is_ours = partial(_marked_by, document)
-        where, write_id = document.storage_key, getattr(document, "write_id", None)
-        return self._write(where, document.to_bytes(), over, MAX_TOMBSTONE, write_id, is_ours)
+        body, write_id = document.to_bytes(), getattr(document, "write_id", None)
+        where, limit = document.storage_key, MAX_TOMBSTONE
+        return self.replace_raw(where, over, body, limit=limit, write_id=write_id, is_ours=is_ours)
 
     def create_signature(
         self, manifest: Manifest, key_id: str, bundle: bytes, *, is_ours: Callable[[bytes], bool]
@@ -181,27 +182,7 @@ class Records:
         Raises:
             OutcomeUnknown: it may be stored.
         """
-        return self._write(signature_key(manifest, key_id), bundle, None, MAX_BUNDLE, None, is_ours)
-
-    def _write(
-        self,
-        where: str,
-        body: bytes,
-        over: Stored[Any] | None,
-        limit: int,
-        write_id: str | None,
-        is_ours: Callable[[bytes], bool] | None = None,
-    ) -> Outcome:
-        return write_settled(
-            self.backend,
-            where,
-            body,
-            over=None if over is None else over.version,
-            limit=limit,
-            patience=self.patience,
-            is_ours=is_ours,
-            write_id=write_id,
-        )
+        return self.replace_raw(signature_key(manifest, key_id), None, bundle, limit=MAX_BUNDLE, is_ours=is_ours)
 
     def _holds(self, ours: Pointer, data: bytes) -> bool:
         """Tell whether our publish is in the pointer, or in the archive when others have moved far ahead."""
@@ -210,7 +191,7 @@ class Records:
             entries = self._block(ours.key, ours.alias, block_of(ours.seq)).entries
         return any(entry.write_id == ours.write_id for entry in entries)
 
-    # ------------------------------------------------------------ what cannot be read
+    # ------------------------------------------------------------ what may be damaged
 
     def raw(self, key: str, *, limit: int) -> Stored[bytes] | None:
         """Return the bytes in the place of a document that may be damaged, or ``None`` if nothing is there.
@@ -224,19 +205,22 @@ class Records:
     def replace_raw(
         self,
         key: str,
-        seen: Stored[bytes] | None,
+        seen: Stored[Any] | None,
         body: bytes,
         *,
         limit: int,
-        write_id: str,
+        write_id: str | None = None,
         is_ours: Callable[[bytes], bool] | None = None,
     ) -> Outcome:
-        """Write ``body`` over the bytes that were ``seen`` (``None``: over nothing), once.
+        """Write ``body`` over what was ``seen`` (``None``: over nothing), once; ``limit`` bounds what is read back.
 
         Raises:
             OutcomeUnknown: it may be there.
         """
-        return self._write(key, body, seen, limit, write_id, is_ours)
+        over, patience = None if seen is None else seen.version, self.patience
+        return write_settled(
+            self.backend, key, body, over=over, limit=limit, patience=patience, is_ours=is_ours, write_id=write_id
+        )
 
     # ------------------------------------------------------------ names and objects
 

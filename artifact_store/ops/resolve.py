@@ -54,7 +54,8 @@ def published_pointer(context: Context, ref: RunRef) -> Stored[Pointer]:
     """Return the pointer of the alias that a reference names.
 
     Raises:
-        AliasNotFound: it was never published.
+        AliasNotFound: it was never published. The text has the likeliest of the names that are there.
+        NotAStore, ContainerNotFound: there is no store.
         InvalidReference: the reference has a run id instead of an alias.
     """
     alias = ref.alias
@@ -63,19 +64,10 @@ def published_pointer(context: Context, ref: RunRef) -> Stored[Pointer]:
     seen = context.records.pointer(ref.key, alias)
     if seen is None:
         signing.check_pointer_for_load(context, ref.key, alias, None)
-        raise _never_published(context, ref, alias)
+        hint = listing.suggestion(context, ref.key, alias)
+        hint = _run_is_meant(ref, [str(key) for key in listing.models(context)]) or hint
+        raise AliasNotFound(f"{ref} was never published in {context.backend.url}; {hint}")
     return seen
-
-
-def _never_published(context: Context, ref: RunRef, alias: str) -> AliasNotFound:
-    """Return the error with the likeliest of the names that are there.
-
-    Raises:
-        NotAStore, ContainerNotFound: there is no store.
-    """
-    hint = listing.suggestion(context, ref.key, alias)
-    hint = _run_is_meant(ref, [str(key) for key in listing.models(context)]) or hint
-    return AliasNotFound(f"{ref} was never published in {context.backend.url}; {hint}")
 
 
 def _run_is_meant(ref: RunRef, models: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import filterfalse
 from typing import Any, Protocol
 
 from artifact_store.core.codec import KnowsCategories, KnowsInputs, check_categories, check_inputs
@@ -64,37 +65,26 @@ def validate_run(context: Context, run: RunLike) -> Validation:
     Raises:
         Unavailable: the storage does not answer, which says nothing about the run.
     """
-    failed = _load_all(run)
-    loaded = [name for name, problem in failed.items() if problem is None]
+    failed = {
+        name: _failure(run, name, f"{name!r} cannot be loaded", partial(run.load, name))
+        for name, component in run.manifest.components.items()
+        if component.codec.name != _NOT_DECODED
+    }
+    loaded = tuple(name for name, problem in failed.items() if problem is None)
     found = [problem for problem in failed.values() if problem is not None]
     found += _compare_rest(context, run, failed)
     found += _lost(run)
     found += _unlike_features(context, run, loaded)
     predictions = None
-    wrong, unchecked = _parted(found)
-    if not wrong and ("model" in loaded or "model" not in run.components):
+    if not any(map(_is_wrong, found)) and ("model" in loaded or "model" not in run.components):
         predictions = check_example(run)
         if predictions.error is not None:
-            where = wrong if predictions.verdict is Verdict.WRONG else unchecked
-            where.append(Problem(f"{run.ref} (predictions)", predictions.error))
-    return Validation(tuple(loaded), predictions, tuple(wrong), tuple(unchecked))
+            found.append(Problem(f"{run.ref} (predictions)", predictions.error))
+    return Validation(loaded, predictions, tuple(filter(_is_wrong, found)), tuple(filterfalse(_is_wrong, found)))
 
 
-def _parted(found: Iterable[Problem]) -> tuple[list[Problem], list[Problem]]:
-    """Return what is wrong, and what cannot be checked."""
-    parts: dict[bool, list[Problem]] = {True: [], False: []}
-    for problem in found:
-        parts[verdict_on(problem.error) is Verdict.WRONG].append(problem)
-    return parts[True], parts[False]
-
-
-def _load_all(run: RunLike) -> dict[str, Problem | None]:
-    """Decode every component, and return what is wrong with each."""
-    return {
-        name: _failure(run, name, f"{name!r} cannot be loaded", partial(run.load, name))
-        for name, component in run.manifest.components.items()
-        if component.codec.name != _NOT_DECODED
-    }
+def _is_wrong(problem: Problem) -> bool:
+    return verdict_on(problem.error) is Verdict.WRONG
 
 
 def _failure(run: RunLike, part: str, what: str, work: Callable[[], Any]) -> Problem | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from artifact_store.core import keys
@@ -228,27 +229,14 @@ def verify_pointer(context: Context, key: ModelKey, alias: str) -> Problem | Non
 
 
 def verify_models(context: Context, models: Iterable[ModelKey], golden: Golden | None = None) -> Report:
-    """Check every run and every pointer of several models."""
+    """Check every run and every pointer of several models; what was never committed is passed over."""
     report = Report()
     for key in models:
-        part = verify_model(context, key, golden)
-        report.runs += part.runs
-        report.pointers += part.pointers
-    return report
-
-
-def verify_model(context: Context, key: ModelKey, golden: Golden | None = None) -> Report:
-    """Check every run and every pointer of a model; what was never committed is passed over."""
-    report = Report()
-    for child in context.records.children(keys.model_prefix(key)):
-        run_id, alias = keys.run_in(child), keys.alias_in(child)
-        if run_id is not None:
-            try:
-                report.runs.append(verify_committed(context, key, run_id, golden))
-            except NotFound:
-                continue
-        elif alias is not None:
-            problem = verify_pointer(context, key, alias)
-            if problem is not None:
+        for child in context.records.children(keys.model_prefix(key)):
+            run_id, alias = keys.run_in(child), keys.alias_in(child)
+            if run_id is not None:
+                with suppress(NotFound):  # it was never committed
+                    report.runs.append(verify_committed(context, key, run_id, golden))
+            elif alias is not None and (problem := verify_pointer(context, key, alias)) is not None:
                 report.pointers.append(problem)
     return report
