@@ -190,7 +190,7 @@ def check_categories(
         raise FeatureMismatch(
             f"{component!r} was trained on {len(recorded)} columns of categories "
             f"({'; '.join(map(_shown, recorded[:3]))}), and the features know {len(own)}"
-            f"{f' ({quote_names(own)})' if own else ''}: numbers would be taken for codes. {_FROM_FRAME}",
+            f"{f' ({quote_names(own)})' if own else ''}: numbers would be taken for codes. {_FROM_FRAME}"
         )
     other = {name: values for (name, values), known in zip(own.items(), recorded, strict=True) if values != [*known]}
     if other:

@@ -195,11 +195,7 @@ def _to_be_understood(value: Mapping[str, Any]) -> list[str]:
 
 
 def check_writable(kind: type[Document], fields: Mapping[str, Any], what: str) -> None:
-    """Raise unless a document of these fields could be written and read again. ``what`` names the fields.
-
-    Raises:
-        InvalidOption: they are not text, nested too deeply, or too large.
-    """
+    """Raise ``InvalidOption`` unless a document of these fields could be written and read; ``what`` names them."""
     try:
         check_readable(kind, kind(**fields).to_bytes())
     except ValidationError as error:
@@ -207,11 +203,7 @@ def check_writable(kind: type[Document], fields: Mapping[str, Any], what: str) -
 
 
 def check_readable(kind: type[Document], data: bytes) -> None:
-    """Raise unless a document that is about to be written could be read again, also from within another document.
-
-    Raises:
-        InvalidOption: it is nested too deep, or too large.
-    """
+    """Raise ``InvalidOption`` unless bytes to be written could be read again, from within another document as well."""
     try:
         parse_json(b'{"within":%b}' % data, limit=kind.LIMIT, what=f"this {kind.KIND}")
     except Corrupt as error:
@@ -251,11 +243,7 @@ def _check_understood(value: Mapping[str, Any], what: str) -> None:
 
 
 def mapping(what: str, value: Any) -> Mapping[str, Any]:
-    """Return ``value`` if it is a mapping of names to values.
-
-    Raises:
-        InvalidOption: it is not.
-    """
+    """Return ``value`` if it is a mapping of names to values, else raise ``InvalidOption``."""
     if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
         return value
     raise InvalidOption(f"{what} is a mapping of names to values, not {value!r}")

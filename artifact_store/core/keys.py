@@ -133,11 +133,7 @@ def check_path(path: object) -> str:
 
 
 def check_twins(paths: Iterable[str]) -> None:
-    """Refuse names that a file system without case would merge, and files that are also folders.
-
-    Raises:
-        InvalidName: two of ``paths`` are one on Windows.
-    """
+    """Raise ``InvalidName`` if Windows would merge two names, or if one is also the folder of another."""
     seen: dict[str, str] = {}
     for path in paths:
         twin = seen.setdefault(path.casefold(), path)

@@ -147,11 +147,7 @@ class Pointer(ModelDocument, Publish):
         return self.model_copy(update={"signature": with_it})
 
     def embedded(self, what: str) -> Manifest | None:
-        """Return the manifest that travels with the pointer, if it does.
-
-        Raises:
-            Corrupt: it belongs to another run.
-        """
+        """Return the manifest that travels with the pointer, if one does; ``Corrupt`` if it belongs to another run."""
         if self.manifest is None or self.run_id is None:
             return None
         manifest = Manifest.from_bytes(canonical(self.manifest), what=f"the manifest in {what}")

@@ -121,10 +121,7 @@ def intent(alias: str, policy: Policy) -> PublishIntent:
     """Return the policy as the manifest records it."""
     better = policy if isinstance(policy, IfBetter) else None
     return PublishIntent(
-        alias=alias,
-        policy=policy.name,
-        metric=better.metric if better else None,
-        mode=better.mode if better else None,
+        alias=alias, policy=policy.name, metric=better.metric if better else None, mode=better.mode if better else None
     )
 
 

@@ -144,11 +144,7 @@ class Location:
         return _URL.match(self.root) is not None
 
     def ref(self) -> RunRef:
-        """Return the run that is meant, the latest one where no other is named.
-
-        Raises:
-            InvalidReference: the path names no model.
-        """
+        """Return the run that is meant, the latest if no other is named; raise ``InvalidReference`` if no model is."""
         if self.key is None:
             raise InvalidReference(
                 f"{self.root!r} names no model: end it in TYPE/SYMBOL, TYPE/SYMBOL/RUN_ID or TYPE/SYMBOL@ALIAS (a '/' "

@@ -11,7 +11,6 @@ import difflib
 import re
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, Protocol, runtime_checkable
@@ -37,12 +36,8 @@ class Selective(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Offer:
-    """A codec that could be chosen. Two distributions may offer one ref; using it is then an error."""
-
-    ref: CodecRef
-    codec: Codec
+_Offer = tuple[CodecRef, Codec]
+"""A codec that could be chosen. Two distributions may offer one ref; using it is then an error."""
 
 
 class CodecRegistry:
@@ -106,8 +101,8 @@ class CodecRegistry:
         offers = list(self._offers())
         declined: list[_Offer] = []
         for kind in (_named(base) for base in type(obj).__mro__):
-            takers = [offer for offer in offers if kind in offer.codec.types]
-            willing = {offer.ref for offer in takers if _willing(offer.codec, obj)}
+            takers = [(ref, codec) for ref, codec in offers if kind in codec.types]
+            willing = {ref for ref, codec in takers if _willing(codec, obj)}
             if len(willing) > 1:
                 names = " or ".join(f"codec={ref.name!r}" for ref in sorted(willing))
                 raise InvalidOption(f"several codecs store a {kind}: say which with {names}")
@@ -166,11 +161,11 @@ class CodecRegistry:
     def _offers(self) -> Iterator[_Offer]:
         for ref in self._newest().values():
             if ref in self._registered:
-                yield _Offer(ref, self._registered[ref])
+                yield ref, self._registered[ref]
                 continue
             for entry in self._installed[ref]:
                 try:
-                    yield _Offer(ref, self._load(ref, entry))
+                    yield ref, self._load(ref, entry)
                 except CodecUnavailable as error:  # one broken plug-in must not keep all models from being saved
                     self._warn(entry, error)
 
@@ -202,14 +197,14 @@ def _willing(codec: Codec, obj: Any) -> bool:
 
 def _nothing_for(obj: Any, declined: list[_Offer]) -> str:
     kind = _named(type(obj))
-    dangerous = sorted({offer.ref.name for offer in declined if offer.codec.risk is Risk.CODE})
+    dangerous = sorted({ref.name for ref, codec in declined if codec.risk is Risk.CODE})
     if dangerous:
         return (
             f"only {' and '.join(dangerous)} would store a {kind}, and reading that back can run code. "
             f"If you want that, say so with codec={dangerous[0]!r}"
         )
     if declined:
-        names = ", ".join(sorted({offer.ref.name for offer in declined}))
+        names = ", ".join(sorted({ref.name for ref, _ in declined}))
         return f"no codec stores this {kind}: {names} would take some of that type, but not this one"
     return f"no installed codec stores a {kind}; save what it is made of, or register a codec for it"
 

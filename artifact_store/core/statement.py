@@ -70,45 +70,27 @@ def statement(manifest: Manifest) -> bytes:
         {"name": name, "algorithm": "sha256", "digest": digests[name]}
         for name in sorted(digests, key=lambda name: name.split("/"))  # as the other side sorts paths
     ]
+    form = {"method": "files", "hash_type": "sha256", "allow_symlinks": False, "ignore_paths": [_IGNORED]}
     return canonical(
         {
             "_type": STATEMENT_TYPE,
             "subject": [{"name": manifest.label, "digest": {"sha256": _root(resources)}}],
             "predicateType": PREDICATE_TYPE,
-            "predicate": {
-                "serialization": {
-                    "method": "files",
-                    "hash_type": "sha256",
-                    "allow_symlinks": False,
-                    "ignore_paths": [_IGNORED],
-                },
-                "resources": resources,
-            },
+            "predicate": {"serialization": form, "resources": resources},
         }
     )
 
 
 def write_bundle(bundle: Bundle) -> bytes:
     """Return the bytes of a signature."""
-    return canonical(
-        {
-            "mediaType": MEDIA_TYPE,
-            "verificationMaterial": {"publicKey": {"hint": bundle.key_id}, "tlogEntries": []},
-            "dsseEnvelope": {
-                "payload": encode64(bundle.payload),
-                "payloadType": PAYLOAD_TYPE,
-                "signatures": [{"sig": encode64(bundle.signature), "keyid": ""}],
-            },
-        }
-    )
+    signatures = [{"sig": encode64(bundle.signature), "keyid": ""}]
+    envelope = {"payload": encode64(bundle.payload), "payloadType": PAYLOAD_TYPE, "signatures": signatures}
+    material = {"publicKey": {"hint": bundle.key_id}, "tlogEntries": []}
+    return canonical({"mediaType": MEDIA_TYPE, "verificationMaterial": material, "dsseEnvelope": envelope})
 
 
 def read_bundle(data: bytes, what: str) -> Bundle:
-    """Decode a signature that came from outside. Nothing about it is true yet.
-
-    Raises:
-        SignatureInvalid: it is not such a bundle, or holds anything that could be read in another way.
-    """
+    """Decode a signature from outside, of which nothing is true yet; raise ``SignatureInvalid`` for any other form."""
     outer = _fields(_parsed(data, MAX_BUNDLE, what), what, "mediaType", "verificationMaterial", "dsseEnvelope")
     material = _fields(outer["verificationMaterial"], what, "publicKey", optional="tlogEntries")
     envelope = _fields(outer["dsseEnvelope"], what, "payload", "payloadType", "signatures")

@@ -6,20 +6,6 @@ its UTF-8, in upper-case digits: ``BTC;2FUSDT``. Where the result would mean som
 (``20240816_142301``, ``CON.DE``, ``_X``, ``BF.``, ``X.json``), one character more is escaped: the first, or the dot at
 the end. Each symbol has exactly one spelling; any other text that could be decoded is the spelling of none.
 
-Why ``;``, of all characters:
-
-- No exchange or vendor is known to use it. In use are ``/ : = ^ ! & # $ % * + ~ @ ( )`` and blanks, and ``,`` in the
-  names of on-chain markets; ``. _ -`` stand for themselves already.
-- NTFS and ext4 hold it. Every short (8.3) name that Windows makes has a ``~``, which is escaped here, and none has a
-  ``;``: so no spelling is the short name of another one.
-- S3, Google Cloud Storage and Azure allow it in names, where it means nothing. Clients write it ``%3B`` in a request
-  and sign that, as they do with ``= : @ ,``. It is not one of the characters that S3 advises against and that obstore
-  would escape by itself (``{ } [ ] ^ % ~ # |``).
-- fsspec globs with ``* ? [ ]`` and chains with ``::``; a ``;`` it leaves alone. In the path of a URL it is legal.
-  (Python's ``urlparse`` cuts the path of an http URL there; ``urlsplit`` does not.)
-- In a shell it has to be quoted, as do ``& ! ^ # $ *``, which exchanges use. Error messages and commands that the store
-  suggests have it in quotes.
-
 A *reference* is what people type, and there a symbol is as raw as it can be (:func:`typed`): only ``/ @ ;`` are
 escaped, and a ``:`` that could be that of a run id. Owns these two spellings and the grammar of symbols. Whatever is
 read is decoded once, and the result is never read again.

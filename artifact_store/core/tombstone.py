@@ -104,11 +104,7 @@ class Tombstone(RunDocument):
 
     @classmethod
     def quarantined(cls, key: ModelKey, run_id: RunId, data: bytes, info: PublishInfo) -> Self:
-        """Return what takes the place of a manifest that cannot be read, and keeps its bytes.
-
-        Raises:
-            InvalidOption: they are too many to be kept.
-        """
+        """Return what keeps the bytes of a damaged manifest in its place; ``InvalidOption`` if they are too many."""
         if len(data) > MAX_QUARANTINE:
             raise InvalidOption(f"a tombstone keeps {MAX_QUARANTINE:,} bytes, and these are {len(data):,}")
         stone = cls.never_committed(key, run_id, info)

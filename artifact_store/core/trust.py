@@ -124,11 +124,7 @@ def _pins(manifest: Manifest, component: Component) -> set[str]:
 
 
 def check_signature(data: bytes, key: TrustedKey, manifest: Manifest, what: str) -> None:
-    """Raise unless ``data`` is a signature by this key of this very run. The signature is verified before it is read.
-
-    Raises:
-        SignatureInvalid: it is damaged, by another key, or about something else.
-    """
+    """Raise ``SignatureInvalid`` unless this is the key's signature, verified before it is read, of this very run."""
     bundle = read_bundle(data, what)
     if bundle.key_id != key.key_id or not key.verifies(bundle.signature, message(bundle.payload)):
         raise SignatureInvalid(f"{what} was not made by the key {key.key_id[:16]}, or was changed afterwards")

@@ -57,11 +57,7 @@ class StepResult:
 
 
 def named_by(context: Context, key: ModelKey, run_id: RunId) -> list[str]:
-    """Return the aliases that name a run now: one listing, and one read for each alias of the model.
-
-    Raises:
-        Corrupt: a pointer is damaged, so it is not known.
-    """
+    """Return the aliases that name a run now: a listing, and a read of each; ``Corrupt`` if a pointer is damaged."""
     return [alias for alias, pointer in listing.aliases(context, key).items() if pointer.run_id == run_id]
 
 
@@ -205,10 +201,7 @@ def remove_files(context: Context, key: ModelKey, run_id: RunId, result: Result)
     """Remove everything of a sealed run but its tombstone: exact keys from a listing of its own prefix.
 
     A file that cannot be removed, such as one that another program has open on Windows, does not stop the others; a
-    storage that does not answer does.
-
-    Raises:
-        ArtifactStoreError: the first failure. The next sweep goes on.
+    storage that does not answer does. The first failure is raised, and the next sweep goes on.
     """
     place = keys.manifest(key, run_id)
     left = [entry.key for entry in run_objects(context, key, run_id) if entry.key != place]
@@ -238,10 +231,7 @@ def clear(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, n
     """Remove what a save that was cut short has left, if nothing of it is younger than ``grace``.
 
     A tombstone comes first, in the place where the manifest would be: so a saver that is merely late cannot commit a
-    run any more whose files are being removed.
-
-    Raises:
-        OutcomeUnknown: the tombstone may be there; nothing was removed.
+    run any more whose files are being removed. ``OutcomeUnknown``: it may be there, and nothing was removed.
     """
     found = run_objects(context, key, run_id)
     if why := why_kept(found, key, run_id, grace=grace, now=now):

@@ -77,11 +77,7 @@ class Difference:
 
 
 def compare_signed(context: Context, one: Manifest, other: Manifest) -> Difference:
-    """Return in what two runs differ, if both are signed as the policy demands.
-
-    Raises:
-        SignatureMissing, SignatureInvalid, UntrustedKey: the policy requires signatures of both.
-    """
+    """Return in what two runs differ, or raise ``Untrusted`` if one is not signed as the policy demands."""
     for manifest in (one, other):
         read.check_signed(context, manifest)
     return compare_manifests(one, other)

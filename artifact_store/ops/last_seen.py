@@ -76,11 +76,7 @@ class LastSeen:
         raise Contended(f"{now.ref}: other processes kept recording what they saw of it, until the timeout; try again")
 
     def check_absence(self, url: str, key: ModelKey, alias: str) -> None:
-        """Raise if this client has seen this alias published.
-
-        Raises:
-            RolledBack: this client has seen it published.
-        """
+        """Raise ``RolledBack`` if this client has seen this alias published."""
         before = self._last(url, key, alias)
         if before is not None:
             raise RolledBack(
@@ -91,11 +87,7 @@ class LastSeen:
             )
 
     def highest(self, url: str, key: ModelKey, alias: str) -> int:
-        """Return the highest ``seq`` that this client has seen of an alias of the store at this URL; 0 if it saw none.
-
-        Raises:
-            Corrupt: what was written down cannot be read.
-        """
+        """Return the highest ``seq`` seen of an alias of the store at this URL, or 0; ``Corrupt`` if it is damaged."""
         before = self._last(url, key, alias)
         return 0 if before is None else before.seq
 

@@ -95,11 +95,7 @@ def _files(folder: Path, prefix: str) -> Iterator[str]:
 
 
 def _is_folder(path: Path) -> bool:
-    """Tell a folder from a file.
-
-    Raises:
-        InvalidOption: it is neither.
-    """
+    """Tell a folder from a file; raise ``InvalidOption`` if it is neither."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:

@@ -147,11 +147,7 @@ def aliases(context: Context, key: ModelKey) -> dict[str, Pointer]:
 
 
 def suggestion(context: Context, key: ModelKey, alias: str = "") -> str:
-    """Return what an error about a model that has no such run or alias says to do: what there is instead of it.
-
-    Raises:
-        NotAStore, ContainerNotFound: there is no store.
-    """
+    """Return what an error about a model without such a run or alias advises; raise ``NotAStore`` if nothing is."""
     if not opening.check_store(context.records):
         return "there is no store yet: check the path, or save the first model"
     known = alias_names(context, key)
@@ -288,22 +284,14 @@ def _preferred(context: Context, key: ModelKey, prefer: Sequence[str], *, newest
 
 
 def check_limit(max_run_age: object) -> timedelta | None:
-    """Return an age that a run may have at most.
-
-    Raises:
-        InvalidOption: it is not a length of time above 0.
-    """
+    """Return an age that a run may have at most, or raise ``InvalidOption`` unless it is a length of time above 0."""
     if max_run_age is None or (isinstance(max_run_age, timedelta) and max_run_age > timedelta(0)):
         return max_run_age
     raise InvalidOption(f"max_run_age is a timedelta above 0, such as timedelta(days=30), not {max_run_age!r}")
 
 
 def check_run_age(manifest: Manifest, limit: timedelta | None, now: datetime) -> None:
-    """Refuse a run that was saved longer ago than ``limit``, by its own clock and that of this store.
-
-    Raises:
-        RunTooOld: it was.
-    """
+    """Raise ``RunTooOld`` if a run was saved longer ago than ``limit``, by its own clock and that of this store."""
     age = now - manifest.created_at
     if limit is not None and age > limit:
         raise RunTooOld(

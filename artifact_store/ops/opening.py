@@ -85,23 +85,14 @@ def check_store(records: Records) -> bool:
 
 
 def ensure_open(context: Context) -> StoreRecord:
-    """Return the record of the store, which the first call opens for writing.
-
-    Raises:
-        ArtifactStoreError: as :func:`open_for_writing`.
-    """
+    """Return the record of the store, which the first call opens for writing (:func:`open_for_writing`)."""
     if context.opened.record is None:
         context.opened.record = open_for_writing(context.records, context.concurrency, now=context.now)
     return context.opened.record
 
 
 def ensure_open_existing(context: Context) -> StoreRecord:
-    """Return the record of the store, opened for writing, but never make a store.
-
-    Raises:
-        NotAStore: the root does not say that it is one.
-        ArtifactStoreError: as :func:`open_for_writing`.
-    """
+    """Return the record of the store, opened for writing; raise ``NotAStore`` where there is none, and make none."""
     if context.records.store() is None:
         raise NotAStore(f"{context.backend.url} is not a store: it has no {keys.STORE_MARKER}. Nothing was touched")
     return ensure_open(context)

@@ -43,11 +43,7 @@ def predictor_of(run: RunLike) -> Any:
 
 
 def ask(predictor: Any, method: str, inputs: Any) -> Any:
-    """Return what the predictor says to ``inputs``.
-
-    Raises:
-        PredictorUnavailable: it does not know this method.
-    """
+    """Return what the predictor says to ``inputs``; raise ``PredictorUnavailable`` if it does not know the method."""
     question = getattr(predictor, method, None)
     if question is None:
         raise PredictorUnavailable(

@@ -13,7 +13,7 @@ from typing import Any
 
 from artifact_store.core import keys
 from artifact_store.errors import AccessDenied, PreconditionFailed, Unavailable, Unreachable
-from artifact_store.storage.base import Always, Backend, IfAbsent, IfVersion, Precondition, Version
+from artifact_store.storage.base import Always, Backend, IfAbsent, IfVersion, Version
 from artifact_store.storage.retry import RetryPolicy, with_retry
 
 
@@ -81,8 +81,7 @@ def _probe_once(backend: Backend) -> dict[str, bool]:
     return held
 
 
-def _refused(backend: Backend, key: str, when: Precondition) -> bool:
-    assert not isinstance(when, Always)
+def _refused(backend: Backend, key: str, when: IfAbsent | IfVersion) -> bool:
     try:
         backend.write(key, b"0", when=when)
     except PreconditionFailed:

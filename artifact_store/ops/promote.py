@@ -66,8 +66,7 @@ def republish(context: Context, alias: str, manifest: Manifest, info: PublishInf
 
     Raises:
         RunNotFound, RunDeleted: as for :func:`promote`.
-        PointerConflict: another client published since; nothing was done.
-        OutcomeUnknown: the publish may have landed.
+        PointerConflict, OutcomeUnknown: as for :func:`artifact_store.ops.publish.swap`.
     """
     _check(context, manifest)
     pointer = swap(context, manifest.key, alias, manifest, info, seen=seen)
@@ -91,12 +90,7 @@ def roll_back(
 
 
 def retire(context: Context, seen: Stored[Pointer], info: PublishInfo) -> Pointer:
-    """Publish that the alias names no run, over the pointer that was ``seen``, or not at all.
-
-    Raises:
-        PointerConflict: another client published since; nothing was done.
-        OutcomeUnknown: the publish may have landed.
-    """
+    """Publish that the alias names no run, over the pointer that was ``seen``, or raise as :func:`swap` does."""
     return swap(context, seen.value.key, seen.value.alias, None, info, seen=seen)
 
 
@@ -117,11 +111,7 @@ def rollback_candidates(past: Sequence[Publish]) -> Iterator[RunId]:
 
 
 def choose_rollback(context: Context, ref: RunRef, past: Sequence[Publish]) -> Manifest:
-    """Return the run that a rollback serves again; deleted runs are passed over.
-
-    Raises:
-        NothingToRollBackTo: no earlier run is left.
-    """
+    """Return the run that a rollback serves again, deleted ones passed over, or raise ``NothingToRollBackTo``."""
     for run_id in rollback_candidates(past):
         try:
             return context.records.manifest(ref.key, run_id)

@@ -34,11 +34,7 @@ _INSTALLED: Final = {"site-packages", "dist-packages"}
 
 
 def parse_parts(chosen: object) -> frozenset[str]:
-    """Return the parts to record: all, none, or those that are named.
-
-    Raises:
-        InvalidOption: there is no such part.
-    """
+    """Return the parts to record: all, none, or those that are named; ``InvalidOption`` if there is no such part."""
     if isinstance(chosen, bool):
         return frozenset(PARTS if chosen else ())
     if isinstance(chosen, str) or not isinstance(chosen, Collection) or not set(chosen) <= set(PARTS):

@@ -91,15 +91,10 @@ class Rules:
         return self.older_than
 
 
-def check_span(name: str, value: object) -> timedelta:
-    """Return ``value`` if it is a span of time that is not negative.
-
-    Raises:
-        InvalidOption: it is not.
-    """
+def check_span(name: str, value: object) -> None:
+    """Raise ``InvalidOption`` unless ``value`` is a span of time that is not negative."""
     if not isinstance(value, timedelta) or value < timedelta(0):
         raise InvalidOption(f"{name} is a span of time such as timedelta(days=7), not {value!r}")
-    return value
 
 
 def _is_count(value: object) -> bool:
@@ -206,11 +201,7 @@ def _gone(rules: Rules, before: datetime | None) -> str:
 
 
 def histories(context: Context, key: ModelKey) -> dict[str, list[Publish]]:
-    """Return everything that each alias of a model ever named, oldest first.
-
-    Raises:
-        Corrupt: a pointer or a part of its archive is damaged.
-    """
+    """Return all that each alias of a model ever named, oldest first; raise ``Corrupt`` if a part of it is damaged."""
     records = context.records
     return {alias: records.history(records.pointer(key, alias)) for alias in listing.alias_names(context, key)}
 
@@ -225,17 +216,12 @@ def protected(pasts: dict[str, list[Publish]], *, now: datetime, grace: timedelt
         for entry, after in pairwise(past):
             if entry.run_id is not None and now - after.at < grace:
                 safe.setdefault(entry.run_id, f"{alias} named it less than {duration_text(grace)} ago")
-        for run_id in _last(past):
+        named = [entry.run_id for entry in reversed(past) if entry.run_id is not None]
+        for run_id in list(dict.fromkeys(named))[:_LAST]:
             safe.setdefault(run_id, f"one of the last {_LAST} that {alias} named")
         if past and (before := next(promote.rollback_candidates(past), None)) is not None:
             safe.setdefault(before, f"a rollback of {alias} would serve it")
     return safe
-
-
-def _last(past: Sequence[Publish]) -> list[str]:
-    """Return the last different runs that an alias named."""
-    named = [entry.run_id for entry in reversed(past) if entry.run_id is not None]
-    return list(dict.fromkeys(named))[:_LAST]
 
 
 def _publishing(run: Manifest, pasts: dict[str, list[Publish]], now: datetime, within: timedelta) -> str | None:

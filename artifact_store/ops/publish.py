@@ -142,11 +142,7 @@ def swap(
 
 
 def _swap_once(context: Context, seen: SeenPointer, step: Advance) -> Pointer | None:
-    """Return the pointer that was published, or ``None`` if another publish came first.
-
-    Raises:
-        Corrupt: another block of history is there than is to be archived; nothing was published.
-    """
+    """Return the pointer that was published, or ``None`` if another publish came first."""
     signing.check_pointer_for_publish(context, None if seen is None else seen.value)  # its history is carried on
     if step.block is not None and context.records.write(step.block) is Outcome.LOST:
         where = step.block.storage_key

@@ -20,15 +20,7 @@ from artifact_store.core.codec import Risk
 from artifact_store.core.files import Digest
 from artifact_store.core.keys import RunId
 from artifact_store.core.manifest import FileEntry, Manifest
-from artifact_store.errors import (
-    Corrupt,
-    InvalidOption,
-    NotFound,
-    ObjectNotFound,
-    RiskRefused,
-    RunDeleted,
-    Untrusted,
-)
+from artifact_store.errors import Corrupt, InvalidOption, NotFound, ObjectNotFound, RiskRefused, RunDeleted, Untrusted
 from artifact_store.ops import signing
 from artifact_store.ops.context import Context
 from artifact_store.storage.retry import with_retry
@@ -157,12 +149,7 @@ def _in_place(context: Context, manifest: Manifest, entries: Sequence[FileEntry]
 
 
 def compare_file(context: Context, file: Incoming, stop: threading.Event) -> None:
-    """Hash a stored file.
-
-    Raises:
-        DigestMismatch: it is not the one that was saved.
-        ObjectNotFound: it is not there.
-    """
+    """Hash a stored file; raise ``DigestMismatch`` or ``ObjectNotFound`` if it is not the one that was saved."""
     patience = until(stop, context.patience)
     found = with_retry(lambda: hash_object(context.backend, file.key, size=file.digest.size), patience)
     check_digest(file, found)
@@ -195,11 +182,7 @@ def _cached(context: Context, file: Incoming, directory: Path) -> bool:
 
 
 def check_signed(context: Context, manifest: Manifest) -> None:
-    """Raise unless a run is signed as the policy requires it, before any of its bytes are handed out.
-
-    Raises:
-        SignatureMissing, SignatureInvalid, UntrustedKey: it is not.
-    """
+    """Raise ``Untrusted`` unless a run is signed as the policy requires it, before any of its bytes are handed out."""
     if context.policy.require_signature:
         signing.check_run(context, manifest)
 
@@ -221,11 +204,7 @@ def fetch_run(context: Context, manifest: Manifest, directory: Path, *, all_sign
 
 
 def check_new(directory: Path) -> Path:
-    """Return ``directory``, made if it is missing.
-
-    Raises:
-        InvalidOption: it holds something, which would have to be overwritten.
-    """
+    """Return ``directory``, made if it is missing; raise ``InvalidOption`` if it holds anything to be overwritten."""
     private_files.make_folder(directory, private_files.PRIVATE)
     if any(directory.iterdir()):
         raise InvalidOption(f"{directory} is not empty; name a new or an empty folder")

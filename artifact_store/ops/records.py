@@ -144,11 +144,7 @@ class Records:
         return StoreRecord.from_bytes(blob.data, what=f"{keys.STORE_MARKER} of {self.backend.url}")
 
     def signature(self, manifest: Manifest, key_id: str) -> bytes | None:
-        """Return what is stored as the signature of a run by a key, or ``None``. Nothing of it is verified.
-
-        Raises:
-            Corrupt: it is too large to be one.
-        """
+        """Return the stored signature of a run by a key, not verified, or ``None``; ``Corrupt`` if it is too large."""
         blob = self._read(signature_key(manifest, key_id), MAX_BUNDLE)
         return None if blob is None else blob.data
 
@@ -177,11 +173,7 @@ class Records:
     def create_signature(
         self, manifest: Manifest, key_id: str, bundle: bytes, *, is_ours: Callable[[bytes], bool]
     ) -> Outcome:
-        """Store a signature of a run by a key where there is none yet.
-
-        Raises:
-            OutcomeUnknown: it may be stored.
-        """
+        """Store a signature of a run by a key where there is none yet; ``OutcomeUnknown`` if it may be stored."""
         return self.replace_raw(signature_key(manifest, key_id), None, bundle, limit=MAX_BUNDLE, is_ours=is_ours)
 
     def _holds(self, ours: Pointer, data: bytes) -> bool:
@@ -194,11 +186,7 @@ class Records:
     # ------------------------------------------------------------ what may be damaged
 
     def raw(self, key: str, *, limit: int) -> Stored[bytes] | None:
-        """Return the bytes in the place of a document that may be damaged, or ``None`` if nothing is there.
-
-        Raises:
-            Corrupt: they are more than ``limit``, or it is not a plain object.
-        """
+        """Return what is in the place of a document, or ``None``; ``Corrupt`` if it is too large or no object."""
         blob = self._read(key, limit)
         return None if blob is None else Stored(blob.data, blob.version)
 
@@ -214,8 +202,7 @@ class Records:
     ) -> Outcome:
         """Write ``body`` over what was ``seen`` (``None``: over nothing), once; ``limit`` bounds what is read back.
 
-        Raises:
-            OutcomeUnknown: it may be there.
+        ``OutcomeUnknown`` is raised if it may be there.
         """
         over, patience = None if seen is None else seen.version, self.patience
         return write_settled(
@@ -272,11 +259,7 @@ def _manifest_or_tombstone(data: bytes, what: str) -> Manifest | Tombstone:
 
 
 def parse_pointer(data: bytes, key: ModelKey, alias: str) -> Pointer:
-    """Return the pointer of this very alias from its bytes.
-
-    Raises:
-        Corrupt: they are something else.
-    """
+    """Return the pointer of this very alias from its bytes, or raise ``Corrupt`` if they are something else."""
     what = f"{keys.pointer(key, alias)!r}"
     pointer = Pointer.from_bytes(data, what=what)
     pointer.check_identity(key, alias, what)

@@ -63,11 +63,7 @@ class Repository:
 
     @classmethod
     def around(cls, place: Path) -> Repository | None:
-        """Return the repository that an absolute folder lies in, or ``None``.
-
-        Raises:
-            OSError, ValueError: git's files are not as they should be.
-        """
+        """Return the repository around an absolute folder, or ``None``; raises as :meth:`head` does."""
         for root in (place, *place.parents):
             git = root / ".git"
             if git.is_dir():

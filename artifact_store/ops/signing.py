@@ -103,12 +103,9 @@ def _is_signature(key: TrustedKey, manifest: Manifest, data: bytes) -> bool:
 
 
 def check_own(context: Context, manifest: Manifest, signer: Signer) -> None:
-    """Raise unless the run that another saver committed with the same content is signed by our key.
+    """Raise ``RunExists`` unless the run that another saver committed with the same content is signed by our key.
 
     It is not signed now: some of what it says, such as its ``metadata.json``, is not ours.
-
-    Raises:
-        RunExists: it is not.
     """
     try:
         data = _read(context, manifest, signer.key_id) or b""  # which is not a signature either
@@ -184,11 +181,7 @@ def _verified(
 
 
 def _unsigned(context: Context, manifest: Manifest) -> SignatureMissing | UntrustedKey:
-    """Return the error for a run without a signature by a trusted key, which names the keys that did sign.
-
-    Raises:
-        RunDeleted: the signatures are gone because the run is.
-    """
+    """Return the error for a run that no trusted key signed, with those that did; ``RunDeleted`` if it is gone."""
     _check_not_deleted(context, manifest)
     text = f"{manifest.label} is not signed by any key that the policy trusts"
     try:
@@ -269,22 +262,16 @@ def sign_pointer(context: Context, pointer: Pointer) -> Pointer:
 
 
 def open_to_publish(context: Context) -> None:
-    """Open a store that is there for writing, once it is sure that this client may publish.
-
-    Raises:
-        InvalidOption: as for :func:`check_able`.
-        ArtifactStoreError: as for :func:`artifact_store.ops.opening.ensure_open_existing`.
-    """
+    """Open a store that is there for writing, once it is sure that this client may publish (:func:`check_able`)."""
     check_able(context)
     if context.opened.record is None:
         opening.ensure_open_existing(context)
 
 
 def check_able(context: Context) -> None:
-    """Raise if this store would not read what it would write.
+    """Raise ``InvalidOption`` if this store would not read what it would write.
 
-    Raises:
-        InvalidOption: its policy requires signatures, and it has no signer, or one that it does not trust.
+    That is so where its policy requires signatures, and it has no signer, or one that it does not trust.
     """
     if not context.policy.require_signature:
         return
@@ -300,7 +287,7 @@ def check_pointer_for_publish(context: Context, pointer: Pointer | None) -> None
     """Raise unless the policy trusts the history in this pointer, which a publish carries on; it may be of any age.
 
     Raises:
-        SignatureMissing, UntrustedKey, SignatureInvalid, RolledBack: as for :func:`check_pointer_for_load`.
+        Untrusted: as for :func:`check_pointer_for_load`.
     """
     if pointer is not None and context.policy.require_signature:
         _check_trusted_and_newest(context, pointer)

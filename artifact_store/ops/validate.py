@@ -88,11 +88,7 @@ def _is_wrong(problem: Problem) -> bool:
 
 
 def _failure(run: RunLike, part: str, what: str, work: Callable[[], Any]) -> Problem | None:
-    """Do ``work``, and return its failure as a finding about a part of the run.
-
-    Raises:
-        Unavailable: the storage does not answer.
-    """
+    """Do ``work``, and return its failure as a finding about a part of the run; ``Unavailable`` is raised."""
     try:
         work()
     except Unavailable:

@@ -79,11 +79,7 @@ class Report(Checked):
 
 
 def verify(
-    context: Context,
-    what: RefLike | Manifest | None,
-    *,
-    golden: Golden | None,
-    trusted: Sequence[TrustedKey] | None,
+    context: Context, what: RefLike | Manifest | None, *, golden: Golden | None, trusted: Sequence[TrustedKey] | None
 ) -> Report:
     """Check a run, a model or everything; with ``trusted``, that it is signed by one of these keys as well.
 
@@ -168,22 +164,12 @@ def verify_run(context: Context, manifest: Manifest, golden: Golden | None = Non
         where.append(Problem(f"{manifest.label} (predictions)", predictions.error))
     size = sum(entry.size for entry in manifest.files)
     return RunReport(
-        manifest.label,
-        len(manifest.files),
-        size,
-        tuple(problems),
-        tuple(unchecked),
-        predictions=predictions,
-        signed_by=signed_by,
+        manifest.label, len(manifest.files), size, tuple(problems), tuple(unchecked), predictions, signed_by
     )
 
 
 def compare_files(context: Context, manifest: Manifest, entries: Sequence[FileEntry]) -> list[Problem]:
-    """Read every byte of some files of a run, and return those that are not as they were saved.
-
-    Raises:
-        Unavailable: the storage does not answer, which says nothing about the run.
-    """
+    """Read every byte of some files of a run, and return those that are not as saved; ``Unavailable`` is raised."""
 
     def one(entry: FileEntry, stop: threading.Event) -> Problem | None:
         try:
