@@ -23,7 +23,7 @@ from artifact_store.core.pointer import Pointer
 from artifact_store.core.references import RunRef
 from artifact_store.errors import ArtifactStoreError, Corrupt, InvalidOption
 from artifact_store.features.schema import FeatureSchema
-from artifact_store.ops import environment
+from artifact_store.ops import environment, signing
 from artifact_store.ops import read as fetch
 from artifact_store.ops.context import Context
 from artifact_store.ops.golden import check_example
@@ -247,7 +247,7 @@ class Run:
             SignatureMissing, SignatureInvalid, UntrustedKey: it is not.
             RunDeleted: the run was deleted meanwhile.
         """
-        fetch.check_signed(self._context, self.manifest)
+        signing.check_signed(self._context, self.manifest)
 
     def url(self, name: str = "") -> str:
         """Return where the run, or one file of it, is stored, in the spelling of the store's own URL."""

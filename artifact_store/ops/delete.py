@@ -89,8 +89,12 @@ def mark(context: Context, key: ModelKey, run_id: RunId, *, reason: str) -> Tomb
     if records.write(stone, over=seen) is Outcome.LOST:
         records.manifest(key, run_id)  # raises RunDeleted where another client was faster
         raise Conflict(f"{stone.label} was deleted and brought back by another client at this moment; look at it again")
-    trouble = _trouble_with_aliases(context, key, run_id)
-    if trouble is None:
+    trouble: ArtifactStoreError
+    try:
+        refuse_named(key, run_id, named_by(context, key, run_id))
+    except ArtifactStoreError as error:
+        trouble = error
+    else:
         return stone
     try:
         # a run that an alias names comes back, and so does one of which that cannot be known, now or later
@@ -108,14 +112,6 @@ def mark(context: Context, key: ModelKey, run_id: RunId, *, reason: str) -> Tomb
         write_id=stone.write_id,
         run_id=run_id,
     ) from trouble
-
-
-def _trouble_with_aliases(context: Context, key: ModelKey, run_id: RunId) -> ArtifactStoreError | None:
-    try:
-        refuse_named(key, run_id, named_by(context, key, run_id))
-    except ArtifactStoreError as error:
-        return error
-    return None
 
 
 def refuse_named(key: ModelKey, run_id: str, aliases: Sequence[str]) -> None:
@@ -170,9 +166,8 @@ def sweep(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, n
         OutcomeUnknown: it may be sealed; none of its files was removed.
         Corrupt: a pointer, or the tombstone, is damaged; nothing was removed.
     """
-    seen = context.records.run(
-        key, run_id
-    )  # before the listing: a tombstone that is younger than the listed one is not sealed
+    # read before the listing: a tombstone that is younger than the listed one is not sealed
+    seen = context.records.run(key, run_id)
     stone = seen.value
     if isinstance(stone, Manifest):
         return StepResult("kept", "it was brought back")

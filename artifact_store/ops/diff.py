@@ -13,7 +13,7 @@ from artifact_store.canonical import canonical
 from artifact_store.core import keys
 from artifact_store.core.manifest import Manifest
 from artifact_store.features.schema import FeatureSchema
-from artifact_store.ops import read
+from artifact_store.ops import signing
 from artifact_store.ops.context import Context
 
 
@@ -79,7 +79,7 @@ class Difference:
 def compare_signed(context: Context, one: Manifest, other: Manifest) -> Difference:
     """Return in what two runs differ, or raise ``Untrusted`` if one is not signed as the policy demands."""
     for manifest in (one, other):
-        read.check_signed(context, manifest)
+        signing.check_signed(context, manifest)
     return compare_manifests(one, other)
 
 

@@ -21,7 +21,7 @@ from artifact_store.errors import AccessDenied, ArtifactStoreError, Problem, Una
 from artifact_store.ops import delete, listing, opening, probe
 from artifact_store.ops.context import Context
 from artifact_store.ops.delete import StepResult, duration_text
-from artifact_store.ops.plan import Plan, PlanStep
+from artifact_store.ops.plan import Action, Plan, PlanStep
 from artifact_store.ops.prune import check_span
 from artifact_store.storage.base import Entry, Unfinished
 from artifact_store.storage.retry import with_retry
@@ -153,10 +153,8 @@ class _Scan:
         why = delete.why_kept(group.entries, group.key, group.run_id, grace=self.grace, now=self.now)
         if why is not None:
             return self._step(group, "keep", f"it was never committed, and {why}")
-        newest = max(entry.modified for entry in group.entries)
-        return self._step(
-            group, "clear", f"it was never committed; its newest part is of {newest:%Y-%m-%d %H:%M:%S} UTC"
-        )
+        newest = f"{max(entry.modified for entry in group.entries):%Y-%m-%d %H:%M:%S} UTC"
+        return self._step(group, "clear", f"it was never committed; its newest part is of {newest}")
 
     def _strays(self, group: RunObjects, manifest: Manifest) -> Iterator[PlanStep]:
         """Yield the files of other saves under the same id, which lost to this run."""
@@ -172,9 +170,8 @@ class _Scan:
         assert group.manifest is not None
         until = group.manifest.modified + self.grace
         if self.now < until:
-            return self._step(
-                group, "keep", f"{stone.summary}; it can be brought back until {until:%Y-%m-%d %H:%M:%S} UTC"
-            )
+            why = f"{stone.summary}; it can be brought back until {until:%Y-%m-%d %H:%M:%S} UTC"
+            return self._step(group, "keep", why)
         aliases = self._aliases(group.key).get(group.run_id, [])
         if aliases:
             return self._step(group, "restore", f"it was deleted, and {', '.join(aliases)} still names it")
@@ -189,9 +186,9 @@ class _Scan:
             self._named[key] = named
         return self._named[key]
 
-    def _step(self, group: RunObjects, action: str, why: str) -> PlanStep:
+    def _step(self, group: RunObjects, action: Action, why: str) -> PlanStep:
         size = sum(entry.size for entry in group.others)
-        return PlanStep(group.label, action, why, size, group.key, group.run_id)  # type: ignore[arg-type]  # literals above
+        return PlanStep(group.label, action, why, size, group.key, group.run_id)
 
     # ---- what lies beside the runs
 
@@ -206,20 +203,17 @@ class _Scan:
             self.notes.append(f"unfinished uploads cannot be listed with these credentials ({error})")
             return
         for upload in sorted(found, key=lambda upload: (upload.key, upload.upload)):
+            action: Action = "abort"
+            why = f"an upload that was begun at {upload.begun:%Y-%m-%d %H:%M:%S} UTC and never ended"
             if self.now - upload.begun < self.grace:
-                why = f"an upload that was begun less than {duration_text(self.grace)} ago"
-                yield PlanStep(upload.key, "keep", why, upload.size, upload=upload)
-            else:
-                why = f"an upload that was begun at {upload.begun:%Y-%m-%d %H:%M:%S} UTC and never ended"
-                yield PlanStep(upload.key, "abort", why, upload.size, upload=upload)
+                action, why = "keep", f"an upload that was begun less than {duration_text(self.grace)} ago"
+            yield PlanStep(upload.key, action, why, upload.size, upload=upload)
 
     def probes(self) -> Iterator[PlanStep]:
         """Yield the probes that writers left when they crashed."""
         for entry in self.context.records.objects(keys.PROBES):
-            if (
-                keys.probe_in(entry.key.removeprefix(keys.PROBES)) == entry.key
-                and self.now - entry.modified >= self.grace
-            ):
+            ours = keys.probe_in(entry.key.removeprefix(keys.PROBES)) == entry.key
+            if ours and self.now - entry.modified >= self.grace:
                 yield PlanStep(entry.key, "clear", "leftover probe of a writer that crashed", entry.size)
 
 

@@ -32,7 +32,9 @@ def predictor_of(run: RunLike) -> Any:
         PredictorUnavailable: none is installed, it cannot be imported, or two distributions provide it.
         ArtifactStoreError: as :meth:`artifact_store.Run.load`, or as the predictor reports it.
     """
-    names, installed = _names(run), _installed(tuple(sys.path))
+    component = run.manifest.components.get("model")
+    names = (run.key.model_type, *([] if component is None else [f"codec.{component.codec.name}"]))
+    installed = _installed(tuple(sys.path))
     for name in names:
         if name in installed:
             return _factory(name, installed[name])(run)
@@ -51,11 +53,6 @@ def ask(predictor: Any, method: str, inputs: Any) -> Any:
             "cannot be compared"
         )
     return question(inputs)
-
-
-def _names(run: RunLike) -> tuple[str, ...]:
-    component = run.manifest.components.get("model")
-    return (run.key.model_type, *([] if component is None else [f"codec.{component.codec.name}"]))
 
 
 @lru_cache(maxsize=4)

@@ -125,8 +125,7 @@ def _check(context: Context, manifest: Manifest) -> None:
     stored = context.records.manifest(manifest.key, RunId(manifest.run_id))
     if stored.digest != manifest.digest:
         raise Corrupt(f"the manifest of {manifest.label} is not the one that was committed")
-    if context.policy.require_signature:
-        signing.check_run(context, manifest)
+    signing.check_signed(context, manifest)
 
 
 def check_still_there(context: Context, pointer: Pointer, manifest: Manifest, info: PublishInfo) -> Pointer:

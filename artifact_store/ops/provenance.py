@@ -98,11 +98,11 @@ def begin(workers: Workers, parts: frozenset[str]) -> Gathering:
 
 def _describe(found: dict[str, Any], place: str) -> None:
     """Put into ``found`` what there is, the quickest first. Takes about as long as :data:`LIMIT` at most."""
-    import getpass
-
     until = time.monotonic() + LIMIT
     _put(found, "host", platform.node())
     with suppress(OSError, KeyError, ImportError):  # the user has no name
+        import getpass
+
         _put(found, "user", getpass.getuser())
     with suppress(OSError, ValueError):  # git's files are damaged, or being replaced
         _describe_code(found, place, until)

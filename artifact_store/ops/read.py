@@ -69,7 +69,7 @@ def fetch(context: Context, manifest: Manifest, entries: Sequence[FileEntry], di
 
 def open_file(context: Context, manifest: Manifest, entry: FileEntry) -> IO[bytes]:
     """Return a readable, seekable copy of one file of the run, compared before it is returned, gone when closed."""
-    check_signed(context, manifest)
+    signing.check_signed(context, manifest)
     copy = tempfile.TemporaryFile(prefix="artifact-store-")  # noqa: SIM115 -- the caller closes it
     try:
         with _explained(context, manifest):
@@ -181,12 +181,6 @@ def _cached(context: Context, file: Incoming, directory: Path) -> bool:
     return context.cache is not None and context.cache.take(file.digest, target)
 
 
-def check_signed(context: Context, manifest: Manifest) -> None:
-    """Raise ``Untrusted`` unless a run is signed as the policy requires it, before any of its bytes are handed out."""
-    if context.policy.require_signature:
-        signing.check_run(context, manifest)
-
-
 def fetch_run(context: Context, manifest: Manifest, directory: Path, *, all_signatures: bool) -> None:
     """Copy a run with its manifest and signatures below ``directory``: laid out as it is stored, by plain names.
 
@@ -194,7 +188,7 @@ def fetch_run(context: Context, manifest: Manifest, directory: Path, *, all_sign
         SignatureMissing, SignatureInvalid, UntrustedKey: the policy requires a signature; nothing was written.
         DigestMismatch, Corrupt, RunDeleted: as for :func:`fetch`.
     """
-    check_signed(context, manifest)
+    signing.check_signed(context, manifest)
     with signing.read_signatures_concurrently(context, manifest, every=all_signatures) as signatures:
         fetch(context, manifest, manifest.files, directory)
         for name, data in {keys.MANIFEST: manifest.to_bytes(), **signatures()}.items():

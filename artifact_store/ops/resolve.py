@@ -37,8 +37,8 @@ def resolve(context: Context, ref: RunRef, *, signed: bool = True) -> Manifest:
     if ref.alias is None:
         run_id = ref.run_id or listing.resolve_prefix(context, ref.key, ref.run or "")
         manifest = context.records.manifest(ref.key, run_id)
-        if signed and context.policy.require_signature:
-            signing.check_run(context, manifest)
+        if signed:
+            signing.check_signed(context, manifest)
         return manifest
     pointer = published_pointer(context, ref).value
     signing.check_pointer_for_load(context, ref.key, pointer.alias, pointer)

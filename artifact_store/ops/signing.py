@@ -134,6 +134,11 @@ def check_run(context: Context, manifest: Manifest) -> str:
     return _verified(context, manifest, reads)
 
 
+def check_signed(context: Context, manifest: Manifest) -> str | None:
+    """Return what :func:`check_run` does where the policy requires a signature: before any byte is handed out."""
+    return check_run(context, manifest) if context.policy.require_signature else None
+
+
 @contextmanager
 def check_run_concurrently(context: Context, manifest: Manifest, *, needed: bool) -> Iterator[Callable[[], str]]:
     """Fetch the signatures of a run while the body runs; the function that is yielded waits for them and verifies.

@@ -152,7 +152,7 @@ def verify_run(context: Context, manifest: Manifest, golden: Golden | None = Non
     problems = compare_files(context, manifest, manifest.files)
     signed_by = None
     try:
-        signed_by = signing.check_run(context, manifest) if context.policy.require_signature else None
+        signed_by = signing.check_signed(context, manifest)
     except Unavailable:
         raise
     except ArtifactStoreError as error:
