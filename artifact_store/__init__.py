@@ -11,7 +11,7 @@ from artifact_store._version import __version__
 from artifact_store.codecs.torch.state import TorchState
 from artifact_store.core.codec import Codec, CodecRef, Risk
 from artifact_store.core.files import Digest, Progress
-from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import Pointer, Publish
 from artifact_store.core.policy import Expect, IfBetter
 from artifact_store.core.references import Location, RunRef

@@ -18,8 +18,8 @@ from artifact_store.core import keys
 from artifact_store.core.codec import KnowsCategories, KnowsInputs, check_categories, check_inputs, libraries_of
 from artifact_store.core.documents import NON_FINITE, check_writable, mapping, named_values, plain
 from artifact_store.core.files import Outgoing
-from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import CodecRecord, Component, Manifest, Parent, summary
+from artifact_store.core.names import ModelKey, RunId, check_alias, check_component
 from artifact_store.core.policy import Policy, intent
 from artifact_store.errors import FileNotInRun, InvalidName, InvalidOption, NoCodec, NotEncodable
 from artifact_store.features.schema import FeatureSchema
@@ -81,7 +81,7 @@ class Draft:
         """The committed run, once there is one."""
         self._context = context
         self._provenance = RunProvenance(context)
-        self._publication = Publication(context, key, keys.check_alias(alias), policy, validate)
+        self._publication = Publication(context, key, check_alias(alias), policy, validate)
         self._has_example = False
         self._components: dict[str, Component] = {}
         self._extra: dict[str, Path] = {}
@@ -112,7 +112,7 @@ class Draft:
             InvalidName: the name is outside the grammar, or taken.
         """
         self._begin()
-        if keys.check_component(name) in self._components:
+        if check_component(name) in self._components:
             raise InvalidName("component", name, "this run has one already")
         if name in {"manifest", "metadata"}:
             raise InvalidName("component", name, "the store itself writes a file of this name")
@@ -326,7 +326,7 @@ def _names(what: str, value: Any) -> tuple[str, ...]:
     """Return names of components in order, each once."""
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise InvalidOption(f"{what} is a list of names of components, not {value!r}")
-    return tuple(sorted({keys.check_component(name) for name in value}))
+    return tuple(sorted({check_component(name) for name in value}))
 
 
 def _number(name: str, value: Any) -> float | int | str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from artifact_store import save_checks
 from artifact_store.core import keys, symbols
-from artifact_store.core.keys import ModelKey
+from artifact_store.core.names import ModelKey
 from artifact_store.core.policy import Later, Never, Policy
 from artifact_store.errors import ArtifactStoreError, Corrupt
 from artifact_store.ops import promote, publish, signing

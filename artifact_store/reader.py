@@ -10,9 +10,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-from artifact_store.core import keys
-from artifact_store.core.keys import KeyLike, ModelKey
 from artifact_store.core.manifest import Manifest
+from artifact_store.core.names import LATEST, KeyLike, ModelKey
 from artifact_store.core.pointer import Pointer, Publish
 from artifact_store.core.references import RefLike, RunRef
 from artifact_store.ops import diff, listing, opening, resolve, verify
@@ -88,7 +87,7 @@ class Reader:
         self,
         key: KeyLike,
         *,
-        prefer: str | Sequence[str] = ("best_wf", keys.LATEST),
+        prefer: str | Sequence[str] = ("best_wf", LATEST),
         newest: bool = True,
         max_run_age: timedelta | None = None,
     ) -> Run:

@@ -17,8 +17,8 @@ from artifact_store.core.codec import Risk
 from artifact_store.core.compatibility import EnvironmentVerdict
 from artifact_store.core.documents import NON_FINITE
 from artifact_store.core.files import Digest
-from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import FileEntry, Manifest, summary
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import Pointer
 from artifact_store.core.references import RunRef
 from artifact_store.errors import ArtifactStoreError, Corrupt, InvalidOption

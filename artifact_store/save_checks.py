@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from artifact_store.core.keys import RunId
 from artifact_store.core.manifest import Component, FileEntry, Manifest
+from artifact_store.core.names import RunId
 from artifact_store.errors import Corrupt, InvalidInput, NotEncodable
 from artifact_store.ops.context import Context
 from artifact_store.ops.golden import check_example

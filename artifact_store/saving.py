@@ -14,8 +14,8 @@ from functools import partial
 from typing import Any
 
 from artifact_store.core.files import Outgoing
-from artifact_store.core.keys import RunId
 from artifact_store.core.manifest import Component, FileEntry, Manifest
+from artifact_store.core.names import RunId
 from artifact_store.ops import opening, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import SeenPointer

@@ -12,10 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from artifact_store.core import keys
 from artifact_store.core.files import Digest
-from artifact_store.core.keys import KeyLike, ModelKey, RunId
 from artifact_store.core.manifest import Manifest
+from artifact_store.core.names import LATEST, KeyLike, ModelKey, RunId, check_alias
 from artifact_store.core.pointer import Pointer
 from artifact_store.core.policy import Policy, parse_policy, promotion_policy
 from artifact_store.core.references import RefLike, RunRef
@@ -141,7 +140,7 @@ class ArtifactStore(Reader):
         parent: Run | RunRef | str | None = None,
         data: Mapping[str, Digest | str | Path] | None = None,
         run_id: str | None = None,
-        alias: str = keys.LATEST,
+        alias: str = LATEST,
         publish: str | Policy = "always",
         validate: bool = False,
     ) -> Run:
@@ -176,7 +175,7 @@ class ArtifactStore(Reader):
         key: KeyLike,
         *,
         run_id: str | None = None,
-        alias: str = keys.LATEST,
+        alias: str = LATEST,
         publish: str | Policy = "always",
         validate: bool = False,
     ) -> Draft:
@@ -196,7 +195,7 @@ class ArtifactStore(Reader):
             validate=validate,
         )
 
-    def check_writable(self, key: KeyLike, *, alias: str = keys.LATEST) -> None:
+    def check_writable(self, key: KeyLike, *, alias: str = LATEST) -> None:
         """Raise unless a run of this model could be saved and published now: to be asked before a long training.
 
         Raises:
@@ -228,7 +227,7 @@ class ArtifactStore(Reader):
             PointerConflict, MetricMissing: the policy refuses; the alias is as before.
             OutcomeUnknown: the publish may have landed.
         """
-        keys.check_alias(alias)
+        check_alias(alias)
         policy = promotion_policy(expect, publish)
         signing.open_to_publish(self._context)
         return promote.promote(self._context, alias, self._own(run), policy, self._context.publish_info(reason))

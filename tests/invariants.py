@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from artifact_store import ArtifactStore, errors
-from artifact_store.core.keys import ModelKey
+from artifact_store.core.names import ModelKey
 
 
 def check(store: ArtifactStore, key: str, aliases: tuple[str, ...] = ("latest",)) -> dict[str, int]:

@@ -141,6 +141,7 @@ READS_ENVIRONMENT = {
 }
 SPELLS_KEYS = {
     "core/keys.py",
+    "core/names.py",  # models, as people type them
     "core/reference_hints.py",  # references, as people should have typed them
 }
 SPELLS_OTHER_PATHS = {

@@ -15,8 +15,8 @@ from artifact_store.canonical import parse_json
 from artifact_store.cli import output
 from artifact_store.cli.session import Command, Session, pass_session
 from artifact_store.cli.show import environment_lines, publish_document, total_size
-from artifact_store.core.keys import LATEST
 from artifact_store.core.manifest import MAX_MANIFEST
+from artifact_store.core.names import LATEST
 from artifact_store.errors import Corrupt, InvalidOption
 from artifact_store.features.schema import FeatureSchema
 from artifact_store.run import Run

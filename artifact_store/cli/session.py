@@ -15,7 +15,7 @@ import click
 
 from artifact_store.cli import output, program
 from artifact_store.core.files import Progress
-from artifact_store.core.keys import ModelKey
+from artifact_store.core.names import ModelKey
 from artifact_store.errors import AliasNotFound
 from artifact_store.ops.keypairs import Signer, read_key_file
 from artifact_store.store import ArtifactStore

@@ -12,7 +12,7 @@ import click
 from artifact_store.cli import output
 from artifact_store.cli.session import Command, Session, pass_session, refuse_if_not_a_store
 from artifact_store.core.documents import write_time
-from artifact_store.core.keys import ModelKey
+from artifact_store.core.names import ModelKey
 from artifact_store.core.pointer import Pointer, Publish
 from artifact_store.core.references import RunRef
 from artifact_store.doctor.rebuild import is_lost

@@ -14,7 +14,7 @@ import click
 from artifact_store.cli import output, program
 from artifact_store.cli.session import Command, Session, pass_session, refuse_if_not_a_store
 from artifact_store.core.compatibility import Compatibility
-from artifact_store.core.keys import ModelKey
+from artifact_store.core.names import ModelKey
 from artifact_store.core.references import RunRef, has_selector
 from artifact_store.errors import InvalidOption, ModelNotFound, NotAStore, Problem
 from artifact_store.legacy.trees.single_file import old_models

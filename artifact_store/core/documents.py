@@ -29,7 +29,7 @@ from pydantic import (
 
 from artifact_store.canonical import MAX_DEPTH, canonical, checksum, parse_document, parse_json
 from artifact_store.core import keys
-from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.symbols import ESCAPED_SYMBOLS, spelled
 from artifact_store.errors import Corrupt, FormatTooNew, FormatUnsupported, InvalidOption, RunDeleted
 from artifact_store.wording import brief

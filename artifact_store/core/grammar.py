@@ -17,3 +17,4 @@ RUN_SELECTOR: Final = re.compile(rf"(.*){BEFORE_A_RUN}(.*)", re.DOTALL)
 WINDOWS_DEVICE: Final = re.compile(
     r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$) *(?:\..*)?", re.IGNORECASE
 )
+NO_DEVICE: Final = "Windows keeps this name for a device, and stores nothing under it"

@@ -25,7 +25,7 @@ from artifact_store.core.documents import (
     write_time,
 )
 from artifact_store.core.files import Digest
-from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.names import ModelKey, RunId, check_component
 from artifact_store.core.references import RunRef
 from artifact_store.errors import ComponentNotFound, FileNotInRun
 from artifact_store.features.schema import FeatureSchema
@@ -156,11 +156,11 @@ class Manifest(RunDocument):
                 raise ValueError(f"the file {entry.path!r} is said to be stored at {entry.key!r}")
         keys.check_twins(paths)
         for name, component in self.components.items():
-            keys.check_component(name)
+            check_component(name)
             if not component.files or not set(component.files) <= set(paths):
                 raise ValueError(f"the component {name!r} names files that the run does not have")
         for name in self.requires:
-            keys.check_component(name)
+            check_component(name)
         if list(self.requires) != sorted(set(self.requires)):
             raise ValueError("the names in 'requires' are not in order, or one stands there twice")
         return self

@@ -19,8 +19,8 @@ from pydantic import Field, Strict, model_validator
 from artifact_store.canonical import canonical, sha256
 from artifact_store.core import keys
 from artifact_store.core.documents import Kind, ModelDocument, Sha256, Time, Value, WriteId
-from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest
+from artifact_store.core.names import ModelKey, RunId, check_alias
 from artifact_store.core.statement import encode64, message
 from artifact_store.errors import Corrupt, InvalidOption
 
@@ -55,7 +55,7 @@ class Publish(Value):
         if (self.run_id is None) != (self.manifest_sha256 is None):
             raise ValueError("a run and the digest of its manifest come together")
         if self.run_id is not None:
-            keys.RunId(self.run_id)
+            RunId(self.run_id)
         return self
 
 
@@ -95,7 +95,7 @@ class Pointer(ModelDocument, Publish):
     def _follow_on(self) -> Self:
         """Refuse bad names, a history with holes, and an embedded manifest that is not the one that was published."""
         ModelKey(self.model_type, self.symbol)
-        keys.check_alias(self.alias)
+        check_alias(self.alias)
         begin = self.seq - len(self.history)
         if [entry.seq for entry in self.history] != list(range(begin, self.seq)) or begin % BLOCK != 1:
             raise ValueError("the history does not lead up to this publish")
@@ -176,7 +176,7 @@ class HistoryBlock(ModelDocument):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         ModelKey(self.model_type, self.symbol)
-        keys.check_alias(self.alias)
+        check_alias(self.alias)
         first = self.entries[0].seq if self.entries else 0
         if [entry.seq for entry in self.entries] != list(range(first, first + BLOCK)) or first % BLOCK != 1:
             raise ValueError(f"a block holds {BLOCK} publishes without a hole")

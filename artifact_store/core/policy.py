@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from artifact_store.core.documents import NON_FINITE
-from artifact_store.core.keys import RunId
 from artifact_store.core.manifest import Manifest, PublishIntent
+from artifact_store.core.names import RunId
 from artifact_store.core.pointer import Pointer
 from artifact_store.errors import ArtifactStoreError, InvalidOption, MetricMissing, PointerConflict
 

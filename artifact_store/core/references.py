@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Self
 
 from artifact_store.core.grammar import RUN_ID, RUN_PREFIX, RUN_SELECTOR
-from artifact_store.core.keys import LATEST, KeyLike, ModelKey, RunId, can_be_read, check_alias, parse_model_key
+from artifact_store.core.names import LATEST, KeyLike, ModelKey, RunId, can_be_read, check_alias, parse_model_key
 from artifact_store.errors import InvalidName, InvalidReference
 from artifact_store.wording import brief
 

@@ -17,8 +17,8 @@ from pydantic import model_validator
 
 from artifact_store.canonical import canonical, checksum, sha256
 from artifact_store.core.documents import Kind, RunDocument, Sha256, Time, Value, WriteId, write_time
-from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import MAX_MANIFEST, Manifest
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import MAX_NOTE, PublishInfo
 from artifact_store.core.statement import decode64, encode64
 from artifact_store.errors import Corrupt, InvalidOption

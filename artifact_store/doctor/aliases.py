@@ -12,8 +12,8 @@ from functools import partial
 from typing import Final
 
 from artifact_store.core import keys
-from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import BLOCK, HistoryBlock, Pointer, Publish
 from artifact_store.core.shell import quoted
 from artifact_store.core.tombstone import Tombstone

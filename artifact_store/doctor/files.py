@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from artifact_store.core import keys
 from artifact_store.core.files import Digest, Progress
-from artifact_store.core.keys import RunId
 from artifact_store.core.manifest import FileEntry, Manifest
+from artifact_store.core.names import RunId
 from artifact_store.doctor.examination import Examination
 from artifact_store.doctor.report import COPY
 from artifact_store.errors import DigestMismatch, NotFound

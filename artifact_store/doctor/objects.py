@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from artifact_store.core import keys
-from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.portable import why_not_on_windows
 from artifact_store.doctor.examination import Examination, shown
 from artifact_store.errors import ArtifactStoreError, ContainerNotFound, Unavailable

@@ -18,8 +18,8 @@ from typing import Final
 
 from artifact_store.canonical import sha256
 from artifact_store.core import keys
-from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import BLOCK, GATHERED, HistoryBlock, Pointer, Publish, PublishInfo, advance
 from artifact_store.errors import Conflict, Corrupt, FormatUnsupported, InvalidOption, NotFound, PointerConflict
 from artifact_store.ops import listing, opening, promote, publish, signing

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from artifact_store.core import keys
-from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.store_record import StoreRecord
 from artifact_store.core.tombstone import MAX_QUARANTINE, Tombstone
 from artifact_store.errors import ArtifactStoreError, Corrupt

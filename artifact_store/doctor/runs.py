@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from artifact_store.core import keys
-from artifact_store.core.keys import RunId
 from artifact_store.core.manifest import FileEntry, Manifest
+from artifact_store.core.names import RunId
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.doctor.examination import Examination, shown
 from artifact_store.doctor.objects import UNKNOWN_SIZE, ModelObjects

@@ -19,8 +19,8 @@ from typing import NoReturn, TypeVar
 
 from artifact_store.canonical import canonical, sha256
 from artifact_store.core import keys
-from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
+from artifact_store.core.names import LATEST, ModelKey, RunId
 from artifact_store.core.pointer import PublishInfo, advance
 from artifact_store.core.policy import Later
 from artifact_store.core.registry import CodecRegistry
@@ -70,7 +70,7 @@ class Scratch:
             replace(self._context, new_write_id=lambda: mark, opened=OpenedStore(_RECORD, {str(conversion.key)})),
             conversion.key,
             run_id=conversion.run_id,
-            alias=keys.LATEST,
+            alias=LATEST,
             policy=Later(),
             validate=False,
         )

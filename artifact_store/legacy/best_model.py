@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from artifact_store import private_files
-from artifact_store.core.keys import ModelKey
+from artifact_store.core.names import ModelKey
 from artifact_store.errors import InvalidOption
 from artifact_store.legacy.trees import file_names
 

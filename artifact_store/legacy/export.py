@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from artifact_store import private_files
 from artifact_store.core.grammar import RUN_ID
-from artifact_store.core.keys import ModelKey
+from artifact_store.core.names import ModelKey
 from artifact_store.core.portable import why_not_on_windows
 from artifact_store.errors import InvalidOption, Unsupported
 from artifact_store.features.schema import FeatureSchema

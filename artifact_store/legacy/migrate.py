@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-from artifact_store.core.keys import ModelKey
+from artifact_store.core.names import ModelKey
 from artifact_store.core.pointer import Pointer
 from artifact_store.core.policy import Later, Policy
 from artifact_store.core.registry import CodecRegistry

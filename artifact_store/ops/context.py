@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from artifact_store.core import keys
+from artifact_store.core.names import random_suffix, random_write_id
 from artifact_store.core.pointer import PublishInfo
 from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.store_record import Concurrency, StoreRecord
@@ -110,8 +110,8 @@ def make_context(
         cache=None if cache is None else FileCache(at_home(cache)),
         report=progress,
         now=clock or partial(datetime.now, UTC),
-        new_suffix=keys.random_suffix,
-        new_write_id=keys.random_write_id,
+        new_suffix=random_suffix,
+        new_write_id=random_write_id,
         actor=actor if actor is not None else platform.node() or "unknown",
         concurrency=concurrency,
         signer=signer,

@@ -34,8 +34,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from artifact_store.core import keys
-from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import ArtifactStoreError, Conflict, OutcomeUnknown, RunInUse, Unavailable
 from artifact_store.ops import listing

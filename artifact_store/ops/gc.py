@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 from artifact_store.core import keys
-from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import AccessDenied, ArtifactStoreError, Problem, Unavailable, Unsupported
 from artifact_store.ops import delete, listing, opening, probe

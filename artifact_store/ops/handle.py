@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest
+from artifact_store.core.names import ModelKey
 from artifact_store.core.references import RunRef
 from artifact_store.features.schema import FeatureSchema
 

@@ -12,7 +12,7 @@ from typing import ClassVar, Final, TypeVar
 
 from artifact_store.core import keys
 from artifact_store.core.documents import Document, Kind, WriteId
-from artifact_store.core.keys import ModelKey
+from artifact_store.core.names import ModelKey
 from artifact_store.core.pointer import Pointer
 from artifact_store.errors import ContainerNotFound, Contended, ObjectNotFound, PreconditionFailed, RolledBack
 from artifact_store.storage.base import IfAbsent, IfVersion, Precondition, Version

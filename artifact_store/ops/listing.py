@@ -17,8 +17,8 @@ from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from artifact_store.core import keys
-from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
+from artifact_store.core.names import ModelKey, RunId, check_alias
 from artifact_store.core.pointer import Pointer
 from artifact_store.core.shell import quoted
 from artifact_store.errors import (
@@ -244,7 +244,7 @@ def find_run(
         InvalidName, InvalidOption: an alias is outside the grammar, or the age is not a length of time.
         ModelNotFound, Corrupt, Unavailable, AccessDenied, Untrusted: as for :func:`_preferred`.
     """
-    aliases = [keys.check_alias(alias) for alias in ([prefer] if isinstance(prefer, str) else prefer)]
+    aliases = [check_alias(alias) for alias in ([prefer] if isinstance(prefer, str) else prefer)]
     limit = check_limit(max_run_age)
     found = _preferred(context, key, aliases, newest=newest)
     check_run_age(found.manifest, limit, context.now())

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.errors import AccessDenied, ArtifactStoreError, OutcomeUnknown, Problem, Unavailable
 from artifact_store.ops.delete import Result, StepResult
 from artifact_store.ops.outage import Outage

@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
 
-from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import Publish
 from artifact_store.core.policy import metric_value
 from artifact_store.errors import AccessDenied, ArtifactStoreError, InvalidOption, Problem, Unavailable

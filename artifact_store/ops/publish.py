@@ -13,8 +13,8 @@ from typing import Final
 from artifact_store.canonical import canonical
 from artifact_store.core import keys
 from artifact_store.core.documents import check_readable
-from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import Advance, Pointer, PublishInfo, advance
 from artifact_store.core.policy import Policy, decide, needs_incumbent
 from artifact_store.errors import (

@@ -18,8 +18,8 @@ from artifact_store import private_files
 from artifact_store.core import keys, trust
 from artifact_store.core.codec import Risk
 from artifact_store.core.files import Digest
-from artifact_store.core.keys import RunId
 from artifact_store.core.manifest import FileEntry, Manifest
+from artifact_store.core.names import RunId
 from artifact_store.errors import Corrupt, InvalidOption, NotFound, ObjectNotFound, RiskRefused, RunDeleted, Untrusted
 from artifact_store.ops import signing
 from artifact_store.ops.context import Context

@@ -21,8 +21,8 @@ from typing import Any, Generic, TypeVar
 
 from artifact_store.canonical import sha256
 from artifact_store.core import keys
-from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import MAX_MANIFEST, Manifest
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import MAX_BLOCK, MAX_POINTER, HistoryBlock, Pointer, Publish, block_of
 from artifact_store.core.shell import quoted
 from artifact_store.core.statement import MAX_BUNDLE

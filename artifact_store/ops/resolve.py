@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from artifact_store.core import keys
 from artifact_store.core.grammar import RUN_ID
-from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
+from artifact_store.core.names import LATEST, ModelKey, RunId
 from artifact_store.core.pointer import Pointer, Publish
 from artifact_store.core.references import RunRef
 from artifact_store.errors import AliasNotFound, AliasRetired, Conflict, InvalidReference, RunDeleted
@@ -60,7 +59,7 @@ def published_pointer(context: Context, ref: RunRef) -> Stored[Pointer]:
     """
     alias = ref.alias
     if alias is None:
-        raise InvalidReference(f"{ref} names a run; this needs an alias, such as {ref.key}@{keys.LATEST}")
+        raise InvalidReference(f"{ref} names a run; this needs an alias, such as {ref.key}@{LATEST}")
     seen = context.records.pointer(ref.key, alias)
     if seen is None:
         signing.check_pointer_for_load(context, ref.key, alias, None)

@@ -16,8 +16,8 @@ from functools import partial
 
 from artifact_store.core import keys, trust
 from artifact_store.core.files import Outgoing
-from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import FileEntry, Manifest
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import Pointer
 from artifact_store.core.statement import Bundle, message, statement, write_bundle
 from artifact_store.core.tombstone import Tombstone

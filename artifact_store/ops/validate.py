@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from artifact_store.core.codec import KnowsCategories, KnowsInputs, check_categories, check_inputs
 from artifact_store.core.compatibility import EnvironmentVerdict
-from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import FileEntry
+from artifact_store.core.names import ModelKey
 from artifact_store.errors import (
     ArtifactStoreError,
     ComponentNotFound,

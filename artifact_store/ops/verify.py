@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from artifact_store.core import keys
-from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import FileEntry, Manifest
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.references import RefLike, RunRef, has_selector
 from artifact_store.core.trust import TrustedKey, check_pointer
 from artifact_store.errors import (

@@ -21,6 +21,7 @@ from artifact_store import private_files
 from artifact_store.core import keys
 from artifact_store.core.files import Digest, Outgoing, Progress
 from artifact_store.core.manifest import FileEntry
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.errors import Conflict, DigestMismatch, InvalidInput, ObjectNotFound
 from artifact_store.storage.base import Always, Backend, IfAbsent, Precondition
 from artifact_store.storage.conditional_write import Observed, Outcome, settle
@@ -151,8 +152,8 @@ def until(stop: threading.Event, patience: RetryPolicy) -> RetryPolicy:
 class Destination:
     """Where the files of one save go, and whether another writer could use the same names."""
 
-    key: keys.ModelKey
-    run_id: keys.RunId
+    key: ModelKey
+    run_id: RunId
     attempt: str
     """Eight hexadecimal digits that no other save has."""
     own_id: bool

@@ -9,8 +9,8 @@ import pytest
 
 from artifact_store import ArtifactStore
 from artifact_store.canonical import canonical, checksum
-from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import CodecRecord, Component, FileEntry, Manifest, PublishIntent
+from artifact_store.core.names import ModelKey
 from artifact_store.ops.records import Records
 from artifact_store.storage.retry import RetryPolicy
 

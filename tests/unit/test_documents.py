@@ -20,8 +20,9 @@ from artifact_store.core.documents import (
     read_time,
     write_time,
 )
-from artifact_store.core.keys import MAX_KEY, ModelKey
+from artifact_store.core.keys import MAX_KEY
 from artifact_store.core.manifest import MAX_MANIFEST, Manifest
+from artifact_store.core.names import ModelKey
 from artifact_store.core.pointer import (
     BLOCK,
     MAX_BLOCK,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifact_store.core import keys
-from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.names import ModelKey, RunId, check_alias, check_component, check_model_type, random_suffix
 from artifact_store.core.portable import why_not_on_windows
 from artifact_store.errors import InvalidName
 from tests.cases import each
@@ -21,7 +21,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("check", [keys.check_model_type, keys.check_alias, keys.check_component])
+@pytest.mark.parametrize("check", [check_model_type, check_alias, check_component])
 def test_a_hostile_name_is_refused_in_every_place(check):
     for case in each(HOSTILE):
         with case as name:
@@ -34,7 +34,7 @@ def test_a_hostile_name_is_refused_in_every_place(check):
 @pytest.mark.parametrize("name", [None, 3, b"gru", ["gru"]])
 def test_a_name_that_is_no_text_is_refused(name):
     with pytest.raises(InvalidName, match="not text"):
-        keys.check_alias(name)
+        check_alias(name)
     with pytest.raises(InvalidName, match="not text"):
         keys.check_path(name)
 
@@ -42,7 +42,7 @@ def test_a_name_that_is_no_text_is_refused(name):
 @pytest.mark.parametrize("alias", ["manifest", "metadata", "config"])
 def test_an_alias_never_has_the_name_of_a_file_of_a_run(alias):
     with pytest.raises(InvalidName, match="files of a run"):
-        keys.check_alias(alias)
+        check_alias(alias)
 
 
 @pytest.mark.parametrize(
@@ -93,13 +93,13 @@ def test_a_run_id_is_made_in_utc():
 
 def test_ids_of_one_second_sort_by_time():
     start = datetime(2024, 8, 16, 14, 23, 1, tzinfo=UTC)
-    made = [RunId.make(start + timedelta(milliseconds=ms), keys.random_suffix()) for ms in range(0, 1000, 7)]
+    made = [RunId.make(start + timedelta(milliseconds=ms), random_suffix()) for ms in range(0, 1000, 7)]
     assert made == sorted(made)
     assert made[-1].startswith("20240816_142301_z")
 
 
 def test_random_suffixes_differ_and_fit_the_grammar():
-    suffixes = {keys.random_suffix() for _ in range(200)}
+    suffixes = {random_suffix() for _ in range(200)}
     assert len(suffixes) > 190
     assert all(RunId(f"20240816_142301_{suffix}") for suffix in suffixes)
 
@@ -217,9 +217,9 @@ def test_what_a_store_writes_can_be_held_everywhere():
 @pytest.mark.parametrize(
     ("check", "kind"),
     [
-        (keys.check_model_type, "model type"),
-        (keys.check_alias, "alias"),
-        (keys.check_component, "component"),
+        (check_model_type, "model type"),
+        (check_alias, "alias"),
+        (check_component, "component"),
         (keys.check_path, "file name"),
         (RunId, "run id"),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store.core.keys import ModelKey
+from artifact_store.core.names import ModelKey
 from artifact_store.errors import (
     AccessDenied,
     Conflict,

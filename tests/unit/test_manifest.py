@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from artifact_store.core.documents import NON_FINITE, check_writable, plain
 from artifact_store.core.files import Digest
-from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest, summary
+from artifact_store.core.names import ModelKey
 from artifact_store.errors import (
     ComponentNotFound,
     Corrupt,

@@ -6,8 +6,8 @@ import pytest
 
 from artifact_store.canonical import canonical, checksum
 from artifact_store.core.documents import UNDERSTOOD, check_format
-from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import HistoryBlock, Pointer, PublishInfo, advance
 from artifact_store.core.store_record import StoreRecord
 from artifact_store.core.tombstone import Tombstone

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from artifact_store.canonical import canonical, checksum, sha256
 from artifact_store.core.documents import check_format
-from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest
+from artifact_store.core.names import ModelKey
 from artifact_store.core.pointer import BLOCK, GATHERED, HistoryBlock, Pointer, PublishInfo, advance, block_of
 from artifact_store.errors import Corrupt, FormatTooNew, InvalidOption
 from tests.unit.samples import KEY, NOW, manifest, resealed

@@ -4,8 +4,8 @@ import pytest
 
 from artifact_store import ArtifactStore
 from artifact_store.core import keys
-from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import FileEntry, PublishIntent
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import PublishInfo, advance
 from artifact_store.core.policy import IfBetter, PublishAlways
 from artifact_store.core.tombstone import Tombstone

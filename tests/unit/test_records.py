@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from artifact_store.core import keys
-from artifact_store.core.keys import RunId
+from artifact_store.core.names import RunId
 from artifact_store.core.pointer import GATHERED, HistoryBlock, Pointer, PublishInfo, advance
 from artifact_store.core.store_record import StoreRecord
 from artifact_store.core.tombstone import Tombstone

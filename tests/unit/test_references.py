@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifact_store.core import keys
-from artifact_store.core.keys import ModelKey
+from artifact_store.core.names import ModelKey
 from artifact_store.core.references import Location, RunRef, has_selector
 from artifact_store.errors import InvalidName, InvalidReference
 from tests.cases import each

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from artifact_store import ArtifactStore, errors
-from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.ops import delete, probe
 from artifact_store.ops.delete import StepResult, duration_text
 from artifact_store.ops.plan import Plan, PlanStep

@@ -14,7 +14,7 @@ from artifact_store.cli.app import app
 from artifact_store.codecs.json_arrays import MAX_ELEMENTS, check_expansion
 from artifact_store.codecs.lightgbm.text import parsable
 from artifact_store.core import keys
-from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import HistoryBlock, Pointer, PublishInfo, advance
 from artifact_store.core.references import RunRef
 from artifact_store.errors import Corrupt, InvalidName, InvalidOption, InvalidReference

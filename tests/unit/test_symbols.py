@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifact_store.core import keys, symbols
-from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.portable import why_not_on_windows
 from artifact_store.errors import InvalidName
 from tests.cases import each

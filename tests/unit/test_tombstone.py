@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from artifact_store.core import keys
-from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import MAX_MANIFEST
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import PublishInfo
 from artifact_store.core.tombstone import MAX_QUARANTINE, MAX_TOMBSTONE, Tombstone
 from artifact_store.errors import Corrupt, FormatTooNew, InvalidOption

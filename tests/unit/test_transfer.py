@@ -8,6 +8,7 @@ import pytest
 
 from artifact_store.core import keys
 from artifact_store.core.files import Digest, Outgoing, Progress
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.errors import (
     Conflict,
     DigestMismatch,
@@ -38,7 +39,7 @@ from artifact_store.storage.transfer import (
 
 pytestmark = pytest.mark.windows
 
-KEY, RUN = keys.ModelKey("gru"), keys.RunId("20240101_000000")
+KEY, RUN = ModelKey("gru"), RunId("20240101_000000")
 PATIENCE = RetryPolicy(seconds=5, sleep=lambda _: None)
 
 

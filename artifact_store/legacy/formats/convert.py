@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from artifact_store.canonical import canonical, sha256
-from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.draft import Draft
 from artifact_store.errors import ArtifactStoreError, Corrupt, Problem
 from artifact_store.features.schema import FeatureSchema

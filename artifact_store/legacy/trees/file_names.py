@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from artifact_store.core.keys import RunId
+from artifact_store.core.names import RunId
 from artifact_store.core.symbols import unspelled
 from artifact_store.errors import InvalidName
 

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from artifact_store.core.keys import LATEST, STORE_MARKER, ModelKey, RunId
+from artifact_store.core.keys import STORE_MARKER
+from artifact_store.core.names import LATEST, ModelKey, RunId
 from artifact_store.errors import (
     AccessDenied,
     ArtifactStoreError,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from artifact_store.core.keys import LATEST, ModelKey
+from artifact_store.core.names import LATEST, ModelKey
 from artifact_store.errors import ContainerNotFound, InvalidName, NotFound, Unsupported
 from artifact_store.legacy.trees import file_names
 from artifact_store.legacy.trees.layout import OldAlias, OldRun, Tree, as_key, scan

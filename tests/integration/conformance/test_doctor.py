@@ -11,7 +11,7 @@ import pytest
 from artifact_store import ArtifactStore, errors
 from artifact_store.canonical import sha256
 from artifact_store.core import keys
-from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import BLOCK, HistoryBlock, PublishInfo, advance
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.doctor import report as reports

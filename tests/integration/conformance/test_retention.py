@@ -9,7 +9,7 @@ import pytest
 
 from artifact_store import ArtifactStore, ModelKey, errors
 from artifact_store.core import keys
-from artifact_store.core.keys import RunId
+from artifact_store.core.names import RunId
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.storage.base import Always
 from tests import invariants

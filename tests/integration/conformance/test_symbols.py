@@ -8,7 +8,7 @@ import pytest
 
 from artifact_store import ModelKey, RunRef, errors
 from artifact_store.core import keys
-from artifact_store.core.keys import RunId
+from artifact_store.core.names import RunId
 from artifact_store.storage.base import IfAbsent, IfVersion
 from tests.exchanges import SYMBOLS
 from tests.keys import public, signer, strict

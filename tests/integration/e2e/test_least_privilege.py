@@ -10,7 +10,7 @@ import pytest
 
 from artifact_store import ArtifactStore, errors
 from artifact_store.core import keys
-from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.storage.base import Always
 from tests.iam import FOLDER, Asked, allows, asked, covers, granted, policy
 from tests.keys import public, signer, strict

@@ -12,7 +12,7 @@ import pytest
 
 from artifact_store import ArtifactStore, errors
 from artifact_store.core import keys
-from artifact_store.core.keys import ModelKey
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import PublishInfo, advance
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import OutcomeUnknown
@@ -42,7 +42,7 @@ class World(worlds.World):
         super().__init__(Unfinished(f"{KEY}/20240109_000000/model.bin", "id-1", 5, begun))
 
     def place(self, name):
-        return keys.manifest(MODEL, keys.RunId(self.ids[name]))
+        return keys.manifest(MODEL, RunId(self.ids[name]))
 
     def put(self, key, data):
         self.inner.write(key, data, when=Always())

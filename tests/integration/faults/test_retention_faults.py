@@ -6,7 +6,7 @@ import pytest
 
 from artifact_store import ArtifactStore, errors
 from artifact_store.core import keys
-from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import ArtifactStoreError, OutcomeUnknown
 from artifact_store.ops.verify import verify_run

@@ -9,8 +9,8 @@ from typing import Any
 
 from artifact_store.canonical import canonical, checksum, parse_json
 from artifact_store.core.documents import Document
-from artifact_store.core.keys import ModelKey
 from artifact_store.core.manifest import Manifest
+from artifact_store.core.names import ModelKey
 from artifact_store.core.pointer import BLOCK, HistoryBlock, Pointer, PublishInfo, advance
 from artifact_store.core.statement import Bundle, check_statement, read_bundle, statement, write_bundle
 from artifact_store.core.store_record import StoreRecord
@@ -67,7 +67,7 @@ def corpus() -> list[bytes]:
 
 
 def _run_id(run: Manifest) -> Any:
-    from artifact_store.core.keys import RunId
+    from artifact_store.core.names import RunId
 
     return RunId(run.run_id)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from random import Random
 
 from artifact_store.core import keys
-from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.names import ModelKey, RunId, check_alias, check_component, check_model_type
 from artifact_store.core.references import RunRef
 from artifact_store.core.symbols import check_symbol, spelled, typed, untyped
 from artifact_store.errors import InvalidName, InvalidReference
@@ -139,9 +139,9 @@ READERS: dict[str, Callable[[str], None]] = {
     "run id": _run_id,
     "symbol": _symbol,
     "path": _path,
-    "model type": _name(keys.check_model_type),
-    "alias": _name(keys.check_alias),
-    "component": _name(keys.check_component),
+    "model type": _name(check_model_type),
+    "alias": _name(check_alias),
+    "component": _name(check_component),
     "local": _local,
 }
 _DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {f"{kind}{n}" for kind in ("com", "lpt") for n in "0123456789¹²³"}  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 import tests.worker
 from artifact_store import ArtifactStore, errors
 from artifact_store.core import keys
-from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.names import ModelKey, RunId
 from tests import invariants
 from tests.proofs.kills.test_processes import dying
 from tests.worker import CRASHED, DELETED, KEY, OLDEST

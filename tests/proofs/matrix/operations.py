@@ -18,7 +18,7 @@ from typing import Any
 
 from artifact_store import ArtifactStore, errors
 from artifact_store.core import keys
-from artifact_store.core.keys import ModelKey, RunId
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.store_record import StoreRecord
 from artifact_store.errors import Problem
 from artifact_store.legacy.migrate import migrate_tree

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from artifact_store.core import keys
-from artifact_store.core.keys import RunId
+from artifact_store.core.names import RunId
 from artifact_store.core.pointer import PublishInfo, advance
 from artifact_store.errors import ArtifactStoreError, OutcomeUnknown, PreconditionFailed, Unavailable
 from artifact_store.ops import delete, promote, publish

@@ -15,8 +15,8 @@ from functools import lru_cache
 
 from artifact_store import ArtifactStore
 from artifact_store.core import keys
-from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.registry import CodecRegistry
 from artifact_store.errors import ArtifactStoreError, ObjectNotFound, RunNotFound
 from artifact_store.ops.records import Records

@@ -19,7 +19,7 @@ from artifact_store import ArtifactStore, Draft, errors
 from artifact_store.canonical import canonical, sha256
 from artifact_store.cli.app import app
 from artifact_store.core import keys
-from artifact_store.core.keys import ModelKey
+from artifact_store.core.names import ModelKey
 from artifact_store.ops.last_seen import LastSeen
 from artifact_store.storage.retry import RetryPolicy
 from tests.hostile import zip_with

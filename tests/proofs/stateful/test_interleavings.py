@@ -26,8 +26,8 @@ import pytest
 
 from artifact_store import ArtifactStore, errors
 from artifact_store.core import keys
-from artifact_store.core.keys import ModelKey, RunId
 from artifact_store.core.manifest import Manifest
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import Pointer
 from artifact_store.core.policy import PublishAlways
 from artifact_store.core.references import RunRef

@@ -10,7 +10,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precon
 
 from artifact_store import ArtifactStore, errors
 from artifact_store.core import keys
-from artifact_store.core.keys import ModelKey
+from artifact_store.core.names import ModelKey
 from artifact_store.storage.memory import MemoryBackend
 from tests.slices import examples
 
