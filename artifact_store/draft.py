@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from artifact_store import save_checks
+from artifact_store import lineage, save_checks
 from artifact_store.canonical import canonical
 from artifact_store.core import keys
 from artifact_store.core.codec import KnowsCategories, KnowsInputs, check_categories, check_inputs, libraries_of
@@ -23,7 +23,7 @@ from artifact_store.core.names import ModelKey, RunId, check_alias, check_compon
 from artifact_store.core.policy import Policy, intent
 from artifact_store.errors import FileNotInRun, InvalidName, InvalidOption, NoCodec, NotEncodable
 from artifact_store.features.schema import FeatureSchema
-from artifact_store.ops import lineage, opening, probe, signing
+from artifact_store.ops import opening, probe, signing
 from artifact_store.ops.context import Context
 from artifact_store.publication import Publication
 from artifact_store.run import Example, Run

@@ -34,7 +34,7 @@ LAYERS = (
     {"core"},
     {"storage", "codecs"},
     {"ops"},
-    {"run", "draft", "save_checks", "publication", "saving", "run_provenance"},
+    {"run", "draft", "save_checks", "publication", "saving", "run_provenance", "lineage"},
     {"legacy", "doctor"},
     {"reader"},  # the part of the façade that reads
     {"store"},
@@ -47,6 +47,7 @@ HANDLES = {
     "run",
     "saving",
     "run_provenance",
+    "lineage",
 }  # a run, and how one comes about: one layer, no cycles
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 BY_NAME = {

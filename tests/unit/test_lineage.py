@@ -8,7 +8,7 @@ import pytest
 
 from artifact_store import Digest
 from artifact_store.errors import InvalidInput, InvalidOption
-from artifact_store.ops.lineage import digest_of, digests
+from artifact_store.lineage import digest_of, digests
 from tests.format_reader import digest_of as digest_by_the_document
 
 pytestmark = pytest.mark.windows
