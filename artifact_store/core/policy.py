@@ -130,7 +130,7 @@ def decide(
 ) -> ArtifactStoreError | None:
     """Return why ``run`` may not replace the pointer that was ``seen``, or ``None`` if it may.
 
-    ``incumbent`` is the manifest of the run that is published, if one is.
+    ``incumbent`` is the manifest of the run that is published, if one is; only ``IfBetter`` compares with it.
     """
     if isinstance(policy, Expect):
         return _unexpected(policy, run, seen)
@@ -141,11 +141,6 @@ def decide(
     if isinstance(policy, IfBetter):
         return _worse(policy, run, seen, incumbent)
     return None
-
-
-def needs_incumbent(policy: Policy) -> bool:
-    """Tell whether :func:`decide` compares with the published run's manifest."""
-    return isinstance(policy, IfBetter)
 
 
 def _unexpected(policy: Expect, run: Manifest, seen: Pointer | None) -> PointerConflict | None:

@@ -85,12 +85,7 @@ def _split(text: str) -> tuple[str, str | None, str | None]:
 
 
 def _alias(head: str, text: str) -> str:
-    """Return the alias that stands behind a ``@``.
-
-    Raises:
-        InvalidName: it is not a valid alias.
-        InvalidReference: nor one that could be corrected, and the ``@`` probably belongs to the symbol.
-    """
+    """Return the alias behind a ``@``, or raise, and say how to write the ``@`` if it is probably the symbol's."""
     try:
         return check_alias(text)
     except InvalidName as error:

@@ -110,12 +110,9 @@ def read_bundle(data: bytes, what: str) -> Bundle:
 
 
 def check_statement(payload: bytes, manifest: Manifest, what: str) -> None:
-    """Raise unless the statement is about exactly the files of this run, its ``manifest.json`` included.
+    """Raise ``SignatureInvalid`` unless this is a statement about exactly the files of this run and its manifest.
 
     Signatures that lie beside the files are not part of the run: a statement may list them.
-
-    Raises:
-        SignatureInvalid: it is about other files, other bytes or another run, or is not such a statement.
     """
     value = _parsed(payload, MAX_STATEMENT, what)
     try:

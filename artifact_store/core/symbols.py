@@ -70,11 +70,7 @@ def check_symbol(symbol: object) -> str:
 
 
 def check_symbol_twin(symbol: str, children: Iterable[str]) -> None:
-    """Refuse a symbol beside something that differs by case only; ``children`` is what its model type holds.
-
-    Raises:
-        InvalidName: there is such a symbol, or Windows would take its folder for something else that is there.
-    """
+    """Raise ``InvalidName`` for a symbol that Windows could not tell from one of the ``children`` of its type."""
     mine = spelled(symbol)
     for child in children:
         name = child.removesuffix("/")

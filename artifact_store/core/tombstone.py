@@ -135,11 +135,7 @@ class Tombstone(RunDocument):
         return Tombstone.from_json(value | {"checksum": checksum(value)}, what=f"the tombstone of {self.label}")
 
     def restored(self) -> Manifest:
-        """Return the manifest as it was, byte for byte.
-
-        Raises:
-            Corrupt: the run was never committed, or the manifest is of another run.
-        """
+        """Return the manifest as it was, byte for byte; ``Corrupt`` if it is missing, or that of another run."""
         what = f"the manifest in the tombstone of {self.label}"
         if self.manifest is None:
             raise Corrupt(f"{what} is missing: the run was never committed")

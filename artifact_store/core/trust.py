@@ -132,11 +132,7 @@ def check_signature(data: bytes, key: TrustedKey, manifest: Manifest, what: str)
 
 
 def check_pointer(pointer: Pointer, policy: LoadPolicy, what: str) -> str:
-    """Return for which store a trusted key signed this pointer.
-
-    Raises:
-        SignatureMissing, UntrustedKey, SignatureInvalid: none did.
-    """
+    """Return for which store a trusted key signed this pointer, or raise ``Untrusted`` if none did."""
     signature = pointer.signature
     if signature is None:
         raise SignatureMissing(

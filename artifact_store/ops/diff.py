@@ -84,11 +84,7 @@ def compare_signed(context: Context, one: Manifest, other: Manifest) -> Differen
 
 
 def compare_manifests(a: Manifest, b: Manifest) -> Difference:
-    """Compare two runs, which may be of different models and stores.
-
-    Raises:
-        Corrupt: the features that one of them records contradict themselves.
-    """
+    """Compare two runs, of any models and stores; ``Corrupt`` if the features of one of them contradict themselves."""
     one, other = _described(a), _described(b)
     return Difference(a.label, b.label, **{name: _section(one[name], other[name]) for name in one})
 

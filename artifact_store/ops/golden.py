@@ -46,11 +46,7 @@ class Predictions:
 
 
 def check_example(run: RunLike) -> Predictions:
-    """Compare what the model says now with what it said when it was saved.
-
-    Raises:
-        Unavailable: the storage does not answer, which says nothing about the run.
-    """
+    """Compare what the model says now with what it said when it was saved; ``Unavailable`` is raised."""
     try:
         return _checked(run)
     except Unavailable:

@@ -172,11 +172,7 @@ def _bytes_of(source: Pem) -> tuple[bytes, str]:
 
 
 def read_key_file(path: Path) -> bytes:
-    """Return what is in the file of a key, which may be anything.
-
-    Raises:
-        InvalidOption: it cannot be read, or is larger than any key.
-    """
+    """Return what is in the file of a key, which may be anything; ``InvalidOption`` if it cannot be read."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_KEY_FILE + 1)

@@ -129,11 +129,7 @@ def alias_names(context: Context, key: ModelKey) -> list[str]:
 
 
 def aliases(context: Context, key: ModelKey) -> dict[str, Pointer]:
-    """Return every alias of a model that was ever published, by name; retired ones too. One listing, one read each.
-
-    Raises:
-        Corrupt: a pointer is damaged.
-    """
+    """Return every alias of a model that was ever published, by name, retired ones too: one listing, one read each."""
     reads = {
         alias: context.workers.submit(partial(context.records.pointer, key, alias))
         for alias in alias_names(context, key)
@@ -242,7 +238,8 @@ def find_run(
     Raises:
         RunTooOld: it is older.
         InvalidName, InvalidOption: an alias is outside the grammar, or the age is not a length of time.
-        ModelNotFound, Corrupt, Unavailable, AccessDenied, Untrusted: as for :func:`_preferred`.
+        ModelNotFound: there is no such alias and, with ``newest``, no run to take.
+        Corrupt, Unavailable, AccessDenied, Untrusted: an alias, or the run that it names, cannot be read or trusted.
     """
     aliases = [check_alias(alias) for alias in ([prefer] if isinstance(prefer, str) else prefer)]
     limit = check_limit(max_run_age)
@@ -256,11 +253,6 @@ def _preferred(context: Context, key: ModelKey, prefer: Sequence[str], *, newest
 
     A retired alias names no run and is passed over, but it exists: the newest run is then not taken. An alias that
     exists and cannot be read is an error, not a reason to take something else.
-
-    Raises:
-        ModelNotFound: there is no such alias and, with ``newest``, no run to take.
-        Corrupt, Unavailable, AccessDenied: an alias, or the run that it names, cannot be read.
-        Untrusted: as for a reference to the alias.
     """
     steps: list[str] = []
     exists = False

@@ -171,13 +171,10 @@ def _create(records: Records, concurrency: Concurrency, now: Callable[[], dateti
 
 
 def _find_in_root(records: Records) -> StoreRecord | None:
-    """Return ``None`` if the root is empty, or the record of a store that was made a moment ago.
+    """Return ``None`` if the root is empty, or the record of a store made a moment ago, else raise ``NotAStore``.
 
     The record is the first object of a store, so a client that sees another object can read the record afterwards:
     a listing alone could have begun before the one and ended after the other.
-
-    Raises:
-        NotAStore: the root holds something else.
     """
     others = [name for name in records.children("") if name not in _IGNORED]
     if not others:

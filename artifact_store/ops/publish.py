@@ -16,7 +16,7 @@ from artifact_store.core.documents import check_readable
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import Advance, Pointer, PublishInfo, advance
-from artifact_store.core.policy import Policy, decide, needs_incumbent
+from artifact_store.core.policy import IfBetter, Policy, decide
 from artifact_store.errors import (
     ArtifactStoreError,
     Corrupt,
@@ -110,7 +110,7 @@ def publish(
         before = None if seen is None else seen.value
         if before is not None and info.write_id in {entry.write_id for entry in before.entries}:
             return Decision(before, None)
-        incumbent = None if before is None or not needs_incumbent(policy) else manifest_of(context.records, before)
+        incumbent = None if before is None or not isinstance(policy, IfBetter) else manifest_of(context.records, before)
         refusal = decide(policy, manifest, before, incumbent)
         if refusal is not None:
             return Decision(None, refusal)

@@ -89,20 +89,12 @@ class Records:
         return record
 
     def pointer(self, key: ModelKey, alias: str) -> SeenPointer:
-        """Return the pointer of an alias. One request.
-
-        Raises:
-            Corrupt: what is there is not this alias's pointer. Nothing is ever published over it.
-        """
+        """Return the pointer of an alias. One request. ``Corrupt``: it is another's, and is not published over."""
         blob = self._read(keys.pointer(key, alias), MAX_POINTER)
         return None if blob is None else Stored(parse_pointer(blob.data, key, alias), blob.version)
 
     def block(self, key: ModelKey, alias: str, last_seq: int, *, pinned: str | None = None) -> HistoryBlock:
-        """Return one block of the archive, whose bytes have to have the sha256 ``pinned`` if there is one. One request.
-
-        Raises:
-            Corrupt: it is not there, or not what it should be.
-        """
+        """Return one block of the archive, which has the sha256 ``pinned``, or raise ``Corrupt``. One request."""
         return with_retry(lambda: self._block(key, alias, last_seq, pinned), self.patience)
 
     def _block(self, key: ModelKey, alias: str, last_seq: int, pinned: str | None = None) -> HistoryBlock:
@@ -123,9 +115,7 @@ class Records:
         """Return every publish of an alias, oldest first, the archive included. One request for each block.
 
         The pointer pins the newest block, and each block the one before it: so to trust the pointer is to trust all.
-
-        Raises:
-            Corrupt: a block is missing, or not the one that was archived.
+        ``Corrupt``: a block is missing, or not the one that was archived.
         """
         if seen is None:
             return []

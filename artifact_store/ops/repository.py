@@ -194,11 +194,7 @@ def _search_path() -> Iterator[Path]:
 
 
 def _read(path: Path, limit: int = _SMALL) -> str:
-    """Return the text of a regular file of bounded size.
-
-    Raises:
-        OSError, ValueError: it is something else.
-    """
+    """Return the text of a regular file of bounded size; ``OSError`` or ``ValueError`` if it is something else."""
     if not path.is_file():  # a pipe would never end
         raise ValueError(f"{path.name} is not a file")
     with path.open("rb") as source:

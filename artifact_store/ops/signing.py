@@ -122,11 +122,7 @@ def check_own(context: Context, manifest: Manifest, signer: Signer) -> None:
 
 
 def check_run(context: Context, manifest: Manifest) -> str:
-    """Return the id of a trusted key that signed this run. May be called by a worker: it waits for no other one.
-
-    Raises:
-        SignatureMissing, UntrustedKey, SignatureInvalid: no trusted key did.
-    """
+    """Return the id of a trusted key that signed this run, or raise ``Untrusted``. Waits for no other worker."""
     known = context.verified.get(manifest.digest, "")
     if context.policy.key(known) is not None:
         return known

@@ -60,11 +60,7 @@ class Validation(Checked):
 
 
 def validate_run(context: Context, run: RunLike) -> Validation:
-    """Return what is wrong with a run, and what cannot be checked.
-
-    Raises:
-        Unavailable: the storage does not answer, which says nothing about the run.
-    """
+    """Return what is wrong with a run, and what cannot be checked; ``Unavailable``, which says neither, is raised."""
     failed = {
         name: _failure(run, name, f"{name!r} cannot be loaded", partial(run.load, name))
         for name, component in run.manifest.components.items()

@@ -144,10 +144,8 @@ def sign_verified(context: Context, manifest: Manifest, signer: object, key: Pub
 def verify_run(context: Context, manifest: Manifest, golden: Golden | None = None) -> RunReport:
     """Read every byte of a run and compare it; then, if nothing is wrong, let ``golden`` compare its predictions.
 
-    Under a policy that requires signatures, a run without a good one is a problem.
-
-    Raises:
-        Unavailable: the storage does not answer, which says nothing about the run.
+    Under a policy that requires signatures, a run without a good one is a problem. ``Unavailable`` is raised: that the
+    storage does not answer says nothing about the run.
     """
     problems = compare_files(context, manifest, manifest.files)
     signed_by = None

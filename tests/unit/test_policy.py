@@ -14,7 +14,6 @@ from artifact_store.core.policy import (
     decide,
     intent,
     metric_value,
-    needs_incumbent,
     parse_policy,
     promotion_policy,
 )
@@ -81,7 +80,6 @@ def test_the_wish_is_recorded():
     assert intent("latest", Never()).policy == "never"
     wish = intent("best_wf", IfBetter("sharpe", "min"))
     assert (wish.alias, wish.policy, wish.metric, wish.mode) == ("best_wf", "if_better", "sharpe", "min")
-    assert [needs_incumbent(policy) for policy in (PublishAlways(), IfBetter("x"))] == [False, True]
 
 
 def test_always_means_always():
