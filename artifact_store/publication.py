@@ -52,8 +52,8 @@ class Publication:
 
     def check(self, seen: SeenPointer) -> None:
         """Refuse, while nothing is visible, to publish over a pointer that the policy does not trust."""
-        if seen is not None and not isinstance(self.policy, Never | Later):
-            signing.check_pointer_for_publish(self.context, seen.value)
+        if not isinstance(self.policy, Never | Later):
+            signing.check_pointer_for_publish(self.context, seen)
 
     def carry_out(self, run: Run, seen: SeenPointer, *, reason: str) -> Published:
         """Validate the run that was committed, if that is asked for, and publish it as the policy says.

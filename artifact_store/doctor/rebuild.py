@@ -22,7 +22,7 @@ from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import BLOCK, GATHERED, HistoryBlock, Pointer, Publish, PublishInfo, advance
 from artifact_store.errors import Conflict, Corrupt, FormatUnsupported, InvalidOption, NotFound, PointerConflict
-from artifact_store.ops import listing, opening, promote, publish, signing
+from artifact_store.ops import listing, opening, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.delete import StepResult
 from artifact_store.ops.records import Stored, parse_pointer
@@ -255,7 +255,7 @@ def rebuild(context: Context, key: ModelKey, alias: str, *, to: Manifest | None 
     pointer = _next(context, key, alias, found, info)
     if _swap(context, key, alias, found.seen, pointer) is Outcome.LOST:
         return StepResult("kept", "another writer was faster")
-    gone = found.run is not None and promote.stored_manifest(context, key, found.run.run_id) is None
+    gone = found.run is not None and publish.stored_manifest(context.records, key, found.run.run_id) is None
     again = replace(info, write_id=context.new_write_id())
     _publish_over(context, key, alias, pointer, None if gone else found.run, again)
     if gone:

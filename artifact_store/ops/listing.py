@@ -244,7 +244,15 @@ def find_run(
     aliases = [check_alias(alias) for alias in ([prefer] if isinstance(prefer, str) else prefer)]
     limit = check_limit(max_run_age)
     found = _preferred(context, key, aliases, newest=newest)
-    check_run_age(found.manifest, limit, context.now())
+    age = context.now() - found.manifest.created_at  # by the clock of its saver and that of this store
+    if limit is not None and age > limit:
+        raise RunTooOld(
+            f"{found.manifest.label} was saved {_age_text(age)} ago ({found.manifest.created_at:%Y-%m-%d %H:%M} UTC), "
+            f"and max_run_age allows {_age_text(limit)}: train a new run, or allow more",
+            ref=found.manifest.label,
+            age=age,
+            limit=limit,
+        )
     return found
 
 
@@ -279,19 +287,6 @@ def check_limit(max_run_age: object) -> timedelta | None:
     if max_run_age is None or (isinstance(max_run_age, timedelta) and max_run_age > timedelta(0)):
         return max_run_age
     raise InvalidOption(f"max_run_age is a timedelta above 0, such as timedelta(days=30), not {max_run_age!r}")
-
-
-def check_run_age(manifest: Manifest, limit: timedelta | None, now: datetime) -> None:
-    """Raise ``RunTooOld`` if a run was saved longer ago than ``limit``, by its own clock and that of this store."""
-    age = now - manifest.created_at
-    if limit is not None and age > limit:
-        raise RunTooOld(
-            f"{manifest.label} was saved {_age_text(age)} ago ({manifest.created_at:%Y-%m-%d %H:%M} UTC), and "
-            f"max_run_age allows {_age_text(limit)}: train a new run, or allow more",
-            ref=manifest.label,
-            age=age,
-            limit=limit,
-        )
 
 
 def _age_text(length: timedelta) -> str:
@@ -329,7 +324,7 @@ def _why_not_taken(context: Context, manifest: Manifest) -> str | None:
     if wish.policy == "always":
         return None
     seen = context.records.pointer(manifest.key, wish.alias)
-    signing.check_pointer_for_publish(context, None if seen is None else seen.value)
+    signing.check_pointer_for_publish(context, seen)
     if any(entry.run_id == manifest.run_id for entry in context.records.history(seen)):
         return None
     return f"was to be published as {wish.alias!r} only under {wish.policy}, and was not"

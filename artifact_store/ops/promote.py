@@ -26,7 +26,7 @@ from dataclasses import replace
 
 from artifact_store.core import keys
 from artifact_store.core.manifest import Manifest
-from artifact_store.core.names import ModelKey, RunId
+from artifact_store.core.names import RunId
 from artifact_store.core.pointer import Pointer, Publish, PublishInfo
 from artifact_store.core.policy import Policy
 from artifact_store.core.references import RunRef
@@ -40,7 +40,7 @@ from artifact_store.errors import (
 )
 from artifact_store.ops import resolve, signing
 from artifact_store.ops.context import Context
-from artifact_store.ops.publish import publish, swap
+from artifact_store.ops.publish import publish, stored_manifest, swap
 from artifact_store.ops.records import SeenPointer, Stored
 
 
@@ -103,20 +103,15 @@ def rollback_candidates(past: Sequence[Publish]) -> Iterator[RunId]:
     current = past[-1].run_id
     first = next(place for place, entry in enumerate(past) if entry.run_id == current)
     before = past if current is None else past[:first]
-    tried = {current}
-    for entry in reversed(before):
-        if entry.run_id is not None and entry.run_id not in tried:
-            tried.add(entry.run_id)
-            yield RunId(entry.run_id)
+    named = [entry.run_id for entry in reversed(before) if entry.run_id is not None and entry.run_id != current]
+    yield from map(RunId, dict.fromkeys(named))
 
 
 def choose_rollback(context: Context, ref: RunRef, past: Sequence[Publish]) -> Manifest:
     """Return the run that a rollback serves again, deleted ones passed over, or raise ``NothingToRollBackTo``."""
     for run_id in rollback_candidates(past):
-        try:
-            return context.records.manifest(ref.key, run_id)
-        except NotFound:
-            continue
+        if (manifest := stored_manifest(context.records, ref.key, run_id)) is not None:
+            return manifest
     raise NothingToRollBackTo(f"{ref} never named another run that still exists; promote the one that you want")
 
 
@@ -164,10 +159,10 @@ def _restore(context: Context, ours: Pointer, info: PublishInfo) -> None:
     if seen is None or seen.value.write_id != ours.write_id:
         return
     previous = seen.value.history[-1].run_id if seen.value.history else None
-    before = None if previous is None else stored_manifest(context, key, previous)
+    before = None if previous is None else stored_manifest(records, key, previous)
     try:
         pointer = swap(context, key, ours.alias, before, _again(context, info), seen=seen)
-        if before is None or stored_manifest(context, key, before.run_id) is not None:
+        if before is None or stored_manifest(records, key, before.run_id) is not None:
             return
         seen = records.pointer(key, ours.alias)
         if seen is not None and seen.value.write_id == pointer.write_id:
@@ -179,11 +174,3 @@ def _restore(context: Context, ours: Pointer, info: PublishInfo) -> None:
 def _again(context: Context, info: PublishInfo) -> PublishInfo:
     """Return what another write says of the same operation."""
     return replace(info, write_id=context.new_write_id(), at=context.now())
-
-
-def stored_manifest(context: Context, key: ModelKey, run_id: str) -> Manifest | None:
-    """Return the manifest of a run, or ``None`` if the run is not there (any more)."""
-    try:
-        return context.records.manifest(key, RunId(run_id))
-    except NotFound:
-        return None

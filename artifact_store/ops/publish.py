@@ -143,7 +143,7 @@ def swap(
 
 def _swap_once(context: Context, seen: SeenPointer, step: Advance) -> Pointer | None:
     """Return the pointer that was published, or ``None`` if another publish came first."""
-    signing.check_pointer_for_publish(context, None if seen is None else seen.value)  # its history is carried on
+    signing.check_pointer_for_publish(context, seen)  # its history is carried on
     if step.block is not None and context.records.write(step.block) is Outcome.LOST:
         where = step.block.storage_key
         raise Corrupt(f"{where!r} holds another history than the pointer leads up to; nothing was published", key=where)
@@ -177,13 +177,18 @@ def manifest_of(records: Records, pointer: Pointer) -> Manifest | None:
     embedded = pointer.embedded(f"the pointer {pointer.label}")
     if embedded is not None or pointer.run_id is None:
         return embedded
-    try:
-        manifest = records.manifest(pointer.key, RunId(pointer.run_id))
-    except NotFound:
-        return None
-    if manifest.digest != pointer.manifest_sha256:
+    manifest = stored_manifest(records, pointer.key, pointer.run_id)
+    if manifest is not None and manifest.digest != pointer.manifest_sha256:
         raise other_manifest(manifest, pointer.alias)
     return manifest
+
+
+def stored_manifest(records: Records, key: ModelKey, run_id: str) -> Manifest | None:
+    """Return the manifest of a run, or ``None`` if the run is not there (any more)."""
+    try:
+        return records.manifest(key, RunId(run_id))
+    except NotFound:
+        return None
 
 
 def published_manifest(records: Records, pointer: Pointer) -> Manifest:

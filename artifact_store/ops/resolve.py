@@ -111,7 +111,7 @@ def history(context: Context, ref: RunRef) -> AliasHistory:
         Untrusted: the policy requires a signature of the pointer, and does not find a good one.
     """
     seen = published_pointer(context, ref)
-    signing.check_pointer_for_publish(context, seen.value)
+    signing.check_pointer_for_publish(context, seen)
     return AliasHistory(seen, context.records.history(seen))
 
 

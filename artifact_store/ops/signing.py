@@ -39,7 +39,7 @@ from artifact_store.errors import (
 from artifact_store.ops import opening
 from artifact_store.ops.context import Context
 from artifact_store.ops.keypairs import Signer
-from artifact_store.ops.records import deleted, signature_key
+from artifact_store.ops.records import SeenPointer, deleted, signature_key
 from artifact_store.storage.conditional_write import Outcome
 from artifact_store.storage.transfer import hash_pieces, read_pieces
 
@@ -284,14 +284,14 @@ def check_able(context: Context) -> None:
         )
 
 
-def check_pointer_for_publish(context: Context, pointer: Pointer | None) -> None:
+def check_pointer_for_publish(context: Context, seen: SeenPointer) -> None:
     """Raise unless the policy trusts the history in this pointer, which a publish carries on; it may be of any age.
 
     Raises:
         Untrusted: as for :func:`check_pointer_for_load`.
     """
-    if pointer is not None and context.policy.require_signature:
-        _check_trusted_and_newest(context, pointer)
+    if seen is not None and context.policy.require_signature:
+        _check_trusted_and_newest(context, seen.value)
 
 
 def check_pointer_for_load(context: Context, key: ModelKey, alias: str, pointer: Pointer | None) -> None:

@@ -259,7 +259,8 @@ def test_who_keeps_a_run_from_being_deleted_is_named_with_the_run():
         said = f"{KEY}:{run.run_id} is what {KEY}@latest names"
         with pytest.raises(errors.RunInUse, match=said):
             delete.mark(store._context, KEY, run.run_id, reason="")
-        assert said in str(delete._trouble_with_aliases(store._context, KEY, run.run_id))
+        with pytest.raises(errors.RunInUse, match=said):
+            delete.refuse_named(KEY, run.run_id, delete.named_by(store._context, KEY, run.run_id))
 
 
 def test_only_the_run_that_lies_under_this_very_stone_is_brought_back():
