@@ -100,13 +100,9 @@ class Environment:
         """Read what a manifest records, of which anything may be missing or something else than text."""
         packages = value.get("packages")
         versions = packages.items() if isinstance(packages, Mapping) else ()
-        known = {name: _text(version) for name, version in versions}
-        return cls(
-            _text(value.get("python")),
-            _text(value.get("implementation")),
-            _text(value.get("platform")),
-            {name: version for name, version in known.items() if version is not None},
-        )
+        known = {name: text for name, version in versions if (text := _text(version)) is not None}
+        python, implementation, platform = (_text(value.get(name)) for name in ("python", "implementation", "platform"))
+        return cls(python, implementation, platform, known)
 
 
 def compare_environments(saved: Environment, here: Environment, needs: Sequence[Need]) -> EnvironmentVerdict:
@@ -117,10 +113,8 @@ def compare_environments(saved: Environment, here: Environment, needs: Sequence[
     worst: dict[str, Remark] = {}
     for remark in sorted(remarks, key=lambda remark: -remark.verdict.level):
         worst.setdefault(remark.library, remark)
-    verdict = max(
-        (remark.verdict for remark in worst.values()), key=lambda each: each.level, default=Compatibility.SAME
-    )
-    return EnvironmentVerdict(verdict, tuple(worst.values()))
+    found = tuple(worst.values())
+    return EnvironmentVerdict(found[0].verdict if found else Compatibility.SAME, found)
 
 
 def _interpreter(saved: Environment, here: Environment, needs: Iterable[Need]) -> Iterator[Remark]:

@@ -96,9 +96,6 @@ def _alias(head: str, text: str) -> str:
         raise InvalidReference(what, suggestion=meant) from None
 
 
-# ---------------------------------------------------------------- paths
-
-
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:///?")
 
 

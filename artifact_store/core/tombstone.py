@@ -53,11 +53,6 @@ class Quarantine(Value):
             raise ValueError("what is in quarantine is not what was put there")
         return self
 
-    @property
-    def content(self) -> bytes:
-        """The bytes themselves."""
-        return decode64(self.data) or b""
-
 
 class Tombstone(RunDocument):
     """Who deleted a run, when and why, and its manifest; without ``manifest`` it was never committed."""

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Protocol, runtime_checkable
 
 from artifact_store.core.codec import Risk
-from artifact_store.core.manifest import Component, Manifest
+from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Pointer
 from artifact_store.core.statement import check_statement, decode64, message, read_bundle
 from artifact_store.errors import (
@@ -91,7 +91,8 @@ def check_risk(name: str, manifest: Manifest, risk: Risk, policy: LoadPolicy, co
         RiskRefused: the policy does not allow the risk, and the caller did not consent.
     """
     component = manifest.component(name)
-    if consent.sha256 is not None and consent.sha256.lower() not in _pins(manifest, component):
+    single = [manifest.file(path).sha256 for path in component.files if len(component.files) == 1]
+    if consent.sha256 is not None and consent.sha256.lower() not in {manifest.digest, *single}:
         raise DigestMismatch(
             f"{manifest.label} is not what you pinned: neither its manifest nor the file of {name!r} has that sha256",
             expected=consent.sha256,
@@ -114,13 +115,6 @@ def check_risk(name: str, manifest: Manifest, risk: Risk, policy: LoadPolicy, co
         f"decoding {name!r} of {manifest.label} with the codec {component.codec.ref} has the risk {worst.value!r}: "
         f"{remedy}"
     )
-
-
-def _pins(manifest: Manifest, component: Component) -> set[str]:
-    pins = {manifest.digest}
-    if len(component.files) == 1:
-        pins.add(manifest.file(component.files[0]).sha256)
-    return pins
 
 
 def check_signature(data: bytes, key: TrustedKey, manifest: Manifest, what: str) -> None:

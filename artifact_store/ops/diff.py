@@ -141,17 +141,15 @@ def _schema(features: FeatureSchema | None) -> dict[str, Any]:
     if features is None:
         return {}
     said = features.to_json()
-    rest = {
-        name: said[name] for name in ("selection_after_preprocessing", "nan", "inf", "unseen", "inferred", "reason")
-    }
-    orders = {"order": list(features.names), "selected order": list(features.selected_names)}
+    rest = ("selection_after_preprocessing", "nan", "inf", "unseen", "inferred", "reason")
     return {
         "fingerprint": features.fingerprint,
         "count": features.feature_count,
         "selected": features.input_size,
         "observation": said["observation"],
-        **orders,
-        **rest,
+        "order": list(features.names),
+        "selected order": list(features.selected_names),
+        **{name: said[name] for name in rest},
     }
 
 

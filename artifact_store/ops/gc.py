@@ -113,8 +113,6 @@ class _Scan:
     notes: list[str] = field(default_factory=list)
     _named: dict[ModelKey, dict[str, list[str]]] = field(default_factory=dict)
 
-    # ---- runs
-
     def runs(self) -> Iterator[PlanStep]:
         """Yield what becomes of each run that is not simply committed."""
         with closing(self.context.workers.ahead(self._groups(), self._record)) as read:
@@ -167,8 +165,7 @@ class _Scan:
                 yield PlanStep(entry.key, "clear", why, entry.size, group.key, group.run_id)
 
     def _marked(self, group: RunObjects, stone: Tombstone) -> PlanStep:
-        assert group.manifest is not None
-        until = group.manifest.modified + self.grace
+        until = group.modified + self.grace
         if self.now < until:
             why = f"{stone.summary}; it can be brought back until {until:%Y-%m-%d %H:%M:%S} UTC"
             return self._step(group, "keep", why)
@@ -189,8 +186,6 @@ class _Scan:
     def _step(self, group: RunObjects, action: Action, why: str) -> PlanStep:
         size = sum(entry.size for entry in group.others)
         return PlanStep(group.label, action, why, size, group.key, group.run_id)
-
-    # ---- what lies beside the runs
 
     def uploads(self) -> Iterator[PlanStep]:
         """Yield the unfinished uploads."""

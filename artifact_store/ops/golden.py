@@ -66,10 +66,14 @@ def check_example(run: RunLike) -> Predictions:
 
 
 def _checked(run: RunLike) -> Predictions:
+    import numpy as np
+
     example = run.load_example()
     if example is None:
         return Predictions("no example")
-    _check_any(run, example.outputs)
+    parts = example.outputs.values() if isinstance(example.outputs, Mapping) else [example.outputs]
+    if not any(np.size(part) for part in parts):  # every model would repeat it
+        raise Corrupt(f"the example of {run.ref} holds no predictions, so there is nothing to repeat")
     predictor = predictor_of(run)
     tolerance = float(getattr(predictor, "tolerance", 0.0))
     difference, what = _compare(ask(predictor, example.method, example.inputs), example.outputs)
@@ -80,15 +84,6 @@ def _checked(run: RunLike) -> Predictions:
         "Compare the versions in its manifest's environment with those installed here"
     )
     return Predictions("differ", difference, tolerance, problem)
-
-
-def _check_any(run: RunLike, outputs: Any) -> None:
-    """Refuse an example of nothing, which every model would repeat."""
-    import numpy as np
-
-    parts = outputs.values() if isinstance(outputs, Mapping) else [outputs]
-    if not any(np.size(part) for part in parts):
-        raise Corrupt(f"the example of {run.ref} holds no predictions, so there is nothing to repeat")
 
 
 def _compare(found: Any, expected: Any) -> tuple[float, str]:

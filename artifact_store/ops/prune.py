@@ -101,9 +101,6 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-# ---------------------------------------------------------------- delete
-
-
 def plan_delete(context: Context, key: ModelKey, run_id: RunId, *, reason: str) -> Plan:
     """Return the plan to delete one run. Raises what :func:`artifact_store.ops.delete.mark` would raise now."""
     manifest = context.records.manifest(key, run_id)
@@ -127,9 +124,6 @@ def _mark(context: Context, step: PlanStep, reason: str) -> StepResult:
 def _size(manifest: Manifest) -> int:
     """Return the bytes of all files of a run."""
     return sum(entry.size for entry in manifest.files)
-
-
-# ---------------------------------------------------------------- prune
 
 
 def plan_prune(context: Context, models: Sequence[ModelKey], rules: Rules, *, reason: str) -> Plan:

@@ -31,8 +31,6 @@ from artifact_store.ops.context import Context
 from artifact_store.ops.records import Records, SeenPointer
 from artifact_store.storage.conditional_write import Outcome
 
-# ---------------------------------------------------------------- commit
-
 
 def commit(records: Records, manifest: Manifest) -> Manifest:
     """Write the manifest if there is none; from then on the run exists. Return the manifest that is there.
@@ -71,9 +69,6 @@ def _content(manifest: Manifest) -> bytes:
     said = {name: value for name, value in manifest.to_json().items() if name not in _INCIDENTAL}
     files = {entry.path: entry.sha256 for entry in manifest.files if entry.path != keys.METADATA}
     return canonical([said, files])
-
-
-# ---------------------------------------------------------------- publish
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +162,6 @@ def _conflict(context: Context, key: ModelKey, alias: str, run_id: str | None) -
     now = (actual.run_id if actual is not None else None) or "no run"
     text = f"{key}@{alias} moved on to {now} meanwhile; look at it and decide again"
     return PointerConflict(text, actual=actual, run_id=run_id)
-
-
-# ---------------------------------------------------------------- what an alias names
 
 
 def manifest_of(records: Records, pointer: Pointer) -> Manifest | None:

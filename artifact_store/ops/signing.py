@@ -46,8 +46,6 @@ from artifact_store.storage.transfer import hash_pieces, read_pieces
 _REMEMBERED = 4096
 """Runs whose signature a store needs not fetch again: the bytes that were verified are those with this digest."""
 
-# ---------------------------------------------------------------- sign
-
 
 def sign_ahead(
     context: Context, signer: Signer, files: Sequence[Outgoing], describe: Callable[[list[FileEntry]], Manifest]

@@ -75,9 +75,6 @@ class Report(Checked):
         return iter(self.runs)
 
 
-# ---------------------------------------------------------------- what a reference names
-
-
 def verify(
     context: Context, what: RefLike | Manifest | None, *, golden: Golden | None, trusted: Sequence[TrustedKey] | None
 ) -> Report:
@@ -136,9 +133,6 @@ def sign_verified(context: Context, manifest: Manifest, signer: object, key: Pub
     else:
         assert key is not None
         signing.store_signature(context, manifest, signer, key)
-
-
-# ---------------------------------------------------------------- runs, pointers and models
 
 
 def verify_run(context: Context, manifest: Manifest, golden: Golden | None = None) -> RunReport:

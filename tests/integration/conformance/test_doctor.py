@@ -13,6 +13,7 @@ from artifact_store.canonical import sha256
 from artifact_store.core import keys
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import BLOCK, HistoryBlock, PublishInfo, advance
+from artifact_store.core.statement import decode64
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.doctor import report as reports
 from artifact_store.storage import base
@@ -263,7 +264,7 @@ def test_a_damaged_manifest_that_no_alias_names_is_taken_out_of_the_way_only_if_
     applied = examined(store).repair(quarantine=True).apply()
     assert [done.result for done in applied] == ["quarantined"]
     stone = Tombstone.from_bytes(stored(store, manifest_of(run)), what="it")
-    assert stone.quarantine.content == bad
+    assert decode64(stone.quarantine.data) == bad
     only(store, "quarantined", "note")
     with pytest.raises(errors.RunDeleted, match="quarantine"):
         open_store().get(str(run.ref))
@@ -271,7 +272,7 @@ def test_a_damaged_manifest_that_no_alias_names_is_taken_out_of_the_way_only_if_
     assert "model.json" in below(store, run)
     assert [done.result for done in store.gc(grace=NOW).apply()] == ["swept"]
     assert below(store, run) == ["manifest.json"]
-    assert Tombstone.from_bytes(stored(store, manifest_of(run)), what="it").quarantine.content == bad
+    assert decode64(Tombstone.from_bytes(stored(store, manifest_of(run)), what="it").quarantine.data) == bad
     healthy(store)
     assert store.load(str(other.ref)) == {"n": 2}
 

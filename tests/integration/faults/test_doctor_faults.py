@@ -14,6 +14,7 @@ from artifact_store import ArtifactStore, errors
 from artifact_store.core import keys
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import PublishInfo, advance
+from artifact_store.core.statement import decode64
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import OutcomeUnknown
 from artifact_store.storage.base import Always, Unfinished
@@ -78,7 +79,7 @@ class World(worlds.World):
         for name in ("shown", "named", "newest"):
             assert f"{KEY}/{self.ids[name]}/model.json" in self.inner._space.objects
         spoilt = self.get(self.place("spoilt"))
-        assert spoilt == b"spoilt" or Tombstone.from_bytes(spoilt, what="it").quarantine.content == b"spoilt"
+        assert spoilt == b"spoilt" or decode64(Tombstone.from_bytes(spoilt, what="it").quarantine.data) == b"spoilt"
 
     def finish(self):
         """After everything: what is left is repaired, and nothing is wrong any more."""
