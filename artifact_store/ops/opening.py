@@ -92,7 +92,7 @@ def ensure_open(context: Context) -> StoreRecord:
 
 
 def ensure_open_existing(context: Context) -> StoreRecord:
-    """Return the record of the store, opened for writing; raise ``NotAStore`` where there is none, and make none."""
+    """Return the record of the store, opened for writing; raise ``NotAStore`` instead of making one."""
     if context.records.store() is None:
         raise NotAStore(f"{context.backend.url} is not a store: it has no {keys.STORE_MARKER}. Nothing was touched")
     return ensure_open(context)
