@@ -146,8 +146,8 @@ class Records:
         """Write a document over the one that was seen (``None``: where nothing is), once.
 
         Exactly one of several concurrent callers that saw the same succeeds. ``WON`` says that ours was in force at
-        some moment during the call; it may already have been replaced. A pointer and a mark are known by their write id;
-        of any other document, equal bytes that another writer stored count as ours.
+        some moment during the call; it may already have been replaced. A pointer and a mark are known by their write
+        id; of any other document, equal bytes that another writer stored count as ours.
 
         Raises:
             OutcomeUnknown: it may have been in force. Nothing was cleaned up.
