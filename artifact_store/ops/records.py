@@ -191,10 +191,7 @@ class Records:
         write_id: str | None = None,
         is_ours: Callable[[bytes], bool] | None = None,
     ) -> Outcome:
-        """Write ``body`` over what was ``seen`` (``None``: over nothing), once; ``limit`` bounds what is read back.
-
-        ``OutcomeUnknown`` is raised if it may be there.
-        """
+        """Write bytes over what was ``seen`` (``None``: nothing), once; ``OutcomeUnknown`` if they may be there."""
         over, patience = None if seen is None else seen.version, self.patience
         return write_settled(
             self.backend, key, body, over=over, limit=limit, patience=patience, is_ours=is_ours, write_id=write_id
