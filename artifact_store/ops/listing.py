@@ -143,7 +143,7 @@ def aliases(context: Context, key: ModelKey) -> dict[str, Pointer]:
 
 
 def suggestion(context: Context, key: ModelKey, alias: str = "") -> str:
-    """Return what an error about a model without such a run or alias advises; raise ``NotAStore`` if nothing is."""
+    """Return what an error about a model without such a run or alias advises; ``NotAStore`` if there is no store."""
     if not opening.check_store(context.records):
         return "there is no store yet: check the path, or save the first model"
     known = alias_names(context, key)

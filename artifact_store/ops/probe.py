@@ -18,7 +18,7 @@ from artifact_store.storage.retry import RetryPolicy, with_retry
 
 
 def try_to_write(backend: Backend, patience: RetryPolicy) -> None:
-    """Write a throw-away object, and remove it if that is allowed; else ``gc`` does. Raises what the storage does."""
+    """Write a throw-away object, and remove it where that is allowed; raises if it cannot be written."""
     key = keys.probe(secrets.token_hex(16))
     with suppress(PreconditionFailed):  # it is there already: the reply to the first try got lost
         with_retry(lambda: backend.write(key, b"?", when=IfAbsent()), patience)
