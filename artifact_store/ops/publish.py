@@ -138,7 +138,7 @@ def swap(
 
 def _swap_once(context: Context, seen: SeenPointer, step: Advance) -> Pointer | None:
     """Return the pointer that was published, or ``None`` if another publish came first."""
-    signing.check_pointer_for_publish(context, seen)  # its history is carried on
+    signing.check_pointer_for_publish(context, seen)  # its history is carried on, and signed
     if step.block is not None and context.records.write(step.block) is Outcome.LOST:
         where = step.block.storage_key
         raise Corrupt(f"{where!r} holds another history than the pointer leads up to; nothing was published", key=where)
