@@ -221,19 +221,30 @@ def _refusals(evidence: _Evidence) -> Iterator[Violation]:
     for operation in evidence.operations:
         if operation.end is not End.REFUSED or not operation.writes:
             continue
-        if not _explained(operation, evidence.by_mark):
+        if not _explained(operation, evidence):
             yield Violation(ILLEGAL, f"{operation.label} was refused for {operation.seen}, which is no reason")
 
 
-def _explained(operation: Operation, by_mark: dict[str, Operation]) -> bool:
+def _explained(operation: Operation, evidence: _Evidence) -> bool:
     seen = operation.seen
     if operation.rule is Rule.EXPECT and (0 if seen is None else seen.seq) != operation.expected:
         return True
     if operation.rule is Rule.NEWER and seen is not None and (seen.run_id or "") >= (operation.run_id or ""):
         return True
     # it was overtaken: then what it saw at last was written after it had begun to look
-    maker = None if seen is None else by_mark.get(seen.mark)
-    return maker is not None and (maker.end is not End.OK or maker.ended >= operation.begun)
+    if seen is not None:
+        maker = evidence.by_mark.get(seen.mark)
+        return maker is not None and _may_land_after(maker, operation.begun)
+    # what overtook it could not be read: it was one that could land while this one was at work
+    return any(
+        other.writes and other.begun <= operation.ended and _may_land_after(other, operation.begun)
+        for other in evidence.operations
+        if other is not operation and other.end in {End.OK, End.UNKNOWN}
+    )
+
+
+def _may_land_after(operation: Operation, moment: int) -> bool:
+    return operation.end is not End.OK or operation.ended >= moment
 
 
 _PARTS: tuple[Callable[[_Evidence], Iterator[Violation]], ...] = (

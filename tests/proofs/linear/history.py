@@ -51,7 +51,7 @@ class Operation:
     """One call from its invocation to its response, in nanoseconds of the one monotonic clock of this machine.
 
     ``seen`` is what it returned (its own publish, or what a read found) or, refused, what it was told was there;
-    none: the alias was never published. ``whole``: a read that returned the history up to ``seen`` as well.
+    none: the alias was never published, or, refused, what is there could not be read. ``whole``: a read that returned the history up to ``seen`` as well.
     """
 
     mark: str

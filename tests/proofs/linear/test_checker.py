@@ -59,6 +59,10 @@ GOOD = {
         [*WRITES, wrote(9, 15, 32, mark="x", end=End.REFUSED, seen=entry(2), rule=Rule.RETIRE)],
         HISTORY,
     ),
+    "a refused one that could not be told what beat it": (
+        [*WRITES, wrote(9, 15, 32, mark="x", end=End.REFUSED)],
+        HISTORY,
+    ),
     "what was expected was there": ([*WRITES[:2], wrote(3, 40, 50, rule=Rule.EXPECT, expected=2)], HISTORY),
     "what was expected was not there": (
         [*WRITES, wrote(9, 60, 61, mark="x", rule=Rule.EXPECT, expected=2, end=End.REFUSED, seen=entry(3))],
@@ -151,6 +155,11 @@ BAD = {
     "a failed one that is there": ([*WRITES[:2], wrote(3, 40, 50, end=End.FAILED)], HISTORY, {checker.UNDEAD}),
     "a refusal without a reason": (
         [*WRITES, wrote(9, 60, 70, mark="x", end=End.REFUSED, seen=entry(3))],
+        HISTORY,
+        {checker.ILLEGAL},
+    ),
+    "a refusal that names nothing, beside which nothing was written": (
+        [*WRITES, wrote(9, 60, 70, mark="x", end=End.REFUSED)],
         HISTORY,
         {checker.ILLEGAL},
     ),
