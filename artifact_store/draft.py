@@ -223,7 +223,7 @@ class Draft:
         signing.check_able(self._context)
         opening.ensure_open(self._context)
         self._publication.check(self._publication.look_up())
-        probe.try_to_write(self._context.backend, self._context.patience)
+        probe.try_to_write(self._context.backend, self._context.retry)
 
     def discard(self) -> None:
         """Remove what was staged on this machine. What is committed is not touched."""

@@ -79,9 +79,7 @@ class Saving:
     def _upload(self, files: Sequence[Outgoing]) -> list[FileEntry]:
         context, key = self.context, self.publication.key
         to = Destination(key, RunId(self.fields["run_id"]), context.new_write_id()[:8], self.own_id)
-        return upload(
-            context.backend, files, to, workers=context.workers, patience=context.patience, report=context.report
-        )
+        return upload(context.backend, files, to, workers=context.workers, retry=context.retry, report=context.report)
 
     def _describe(self, entries: Sequence[FileEntry]) -> Manifest:
         """Return the manifest of the run with these files."""

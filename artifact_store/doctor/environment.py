@@ -125,7 +125,7 @@ def check_conditions(exam: Examination, record: StoreRecord | None, *, writes: b
         recorded = "nothing about this endpoint" if before is None else _spelt(before)
         exam.fact("conditions", "unknown", f"not probed; recorded when the store was made: {recorded}")
     else:
-        held = exam.ask(lambda: probe.conditions(backend, exam.context.patience))
+        held = exam.ask(lambda: probe.conditions(backend, exam.context.retry))
         _judge(exam, held, before, safe=safe)
     durable = "acknowledged writes survive a power cut" if able.durable else f"not in every case: {able.reason}"
     exam.fact("durability", "fine" if able.durable else "note", durable)

@@ -94,7 +94,7 @@ class Examination:
     def ask(self, read: Callable[[], T]) -> T | ArtifactStoreError:
         """Return what ``read`` returns, or its error. Raises nothing."""
         try:
-            return with_retry(read, self.context.patience)
+            return with_retry(read, self.context.retry)
         except ArtifactStoreError as error:
             return error
 

@@ -182,7 +182,7 @@ def plan_repairs(
         def carry_out(step: PlanStep) -> StepResult:
             if not times and step.target != keys.STORE_MARKER:
                 opening.ensure_open_existing(context)  # after ``_store.json`` was written again, if it was missing
-                times.append(probe.storage_time(context.backend, context.patience))
+                times.append(probe.storage_time(context.backend, context.retry))
             return repairs[step].carry_out(times[0] if times else context.now())
 
         return carry_out

@@ -54,7 +54,7 @@ class Scratch:
             registry=registry or CodecRegistry(),
             policy=LoadPolicy(),
             workers=Workers(),
-            patience=RetryPolicy(),
+            retry=RetryPolicy(),
             cache=None,
             report=None,
             now=lambda: EPOCH,

@@ -49,7 +49,7 @@ class Context:
     registry: CodecRegistry
     policy: LoadPolicy
     workers: Workers
-    patience: RetryPolicy
+    retry: RetryPolicy
     cache: FileCache | None
     report: Report | None
     now: Callable[[], datetime]
@@ -68,7 +68,7 @@ class Context:
     @property
     def records(self) -> Records:
         """The stored documents."""
-        return Records(self.backend, self.patience)
+        return Records(self.backend, self.retry)
 
     def publish_info(self, reason: str = "") -> PublishInfo:
         """Return who writes now, and why, under a new write id."""
@@ -106,7 +106,7 @@ def make_context(
         registry=registry or CodecRegistry(),
         policy=policy or LoadPolicy(),
         workers=Workers(),
-        patience=RetryPolicy(seconds=timeout),
+        retry=RetryPolicy(seconds=timeout),
         cache=None if cache is None else FileCache(at_home(cache)),
         report=progress,
         now=clock or partial(datetime.now, UTC),

@@ -200,7 +200,7 @@ def remove_files(context: Context, key: ModelKey, run_id: RunId, result: Result)
     """
     place = keys.manifest(key, run_id)
     left = [entry.key for entry in run_objects(context, key, run_id) if entry.key != place]
-    outage = Outage(limit=1)  # several are removed at once, and each failure has taken all of the patience
+    outage = Outage(limit=1)  # several are removed at once, and each failure has taken all the time for retries
 
     def one(where: str, stop: threading.Event) -> ArtifactStoreError | None:
         del stop  # one failure does not stop the others

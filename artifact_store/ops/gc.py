@@ -73,7 +73,7 @@ def plan_gc(context: Context, *, grace: timedelta) -> Plan:
 
     def start() -> Callable[[PlanStep], StepResult]:
         opening.ensure_open_existing(context)
-        now = probe.storage_time(context.backend, context.patience)
+        now = probe.storage_time(context.backend, context.retry)
         return lambda step: carry_out(context, step, grace=grace, now=now)
 
     return Plan(steps, start, problems=found.problems, notes=found.notes)
@@ -98,7 +98,7 @@ def abort(context: Context, upload: Unfinished, *, grace: timedelta, now: dateti
     """Abort an upload that was begun at least ``grace`` before ``now``, the storage's time."""
     if now - upload.begun < grace:
         return StepResult("kept", f"it was begun less than {duration_text(grace)} ago")
-    with_retry(lambda: context.backend.discard(upload), context.patience)
+    with_retry(lambda: context.backend.discard(upload), context.retry)
     return StepResult("aborted")
 
 
@@ -190,7 +190,7 @@ class _Scan:
     def uploads(self) -> Iterator[PlanStep]:
         """Yield the unfinished uploads."""
         try:
-            found = with_retry(lambda: list(self.context.backend.unfinished()), self.context.patience)
+            found = with_retry(lambda: list(self.context.backend.unfinished()), self.context.retry)
         except Unsupported as error:
             self.notes.append(str(error))
             return

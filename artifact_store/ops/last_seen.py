@@ -50,11 +50,9 @@ T = TypeVar("T", SeenStore, SeenAlias)
 class LastSeen:
     """The folder, made with the first write, readable by its owner only."""
 
-    def __init__(self, folder: Path, patience: RetryPolicy) -> None:
-        self._files = open_backend(
-            folder, filesystem=None, storage_options=None, engine="local", timeout=patience.seconds
-        )
-        self._patience = patience
+    def __init__(self, folder: Path, retry: RetryPolicy) -> None:
+        self._files = open_backend(folder, filesystem=None, storage_options=None, engine="local", timeout=retry.seconds)
+        self._retry = retry
 
     def see(self, url: str, store_id: str, pointer: Pointer) -> None:
         """Remember a pointer with a good signature of the store at this URL.
@@ -66,7 +64,7 @@ class LastSeen:
         self._same_store(url, store_id, pointer)
         where = keys.seen_alias(store_id, pointer.key, pointer.alias)
         now = SeenAlias(store_id=store_id, ref=pointer.label, seq=pointer.seq, write_id=pointer.write_id)
-        for _ in self._patience.tries():
+        for _ in self._retry.tries():
             before, version = self._read(SeenAlias, where)
             if before is not None and before.seq >= now.seq:
                 _check_same(before, now)

@@ -124,7 +124,7 @@ def open_for_writing(records: Records, concurrency: Concurrency, *, now: Callabl
         )
     if concurrency == "safe":
         _check_capable(backend)
-        _check_verdict(backend, record.probed.get(backend.endpoint) or probe.conditions(backend, records.patience))
+        _check_verdict(backend, record.probed.get(backend.endpoint) or probe.conditions(backend, records.retry))
     return record
 
 
@@ -153,7 +153,7 @@ def _create(records: Records, concurrency: Concurrency, now: Callable[[], dateti
     if made is not None:
         return made
     backend = records.backend
-    verdict = probe.conditions(backend, records.patience) if concurrency == "safe" else {}
+    verdict = probe.conditions(backend, records.retry) if concurrency == "safe" else {}
     if verdict:
         _check_verdict(backend, verdict)
     record = StoreRecord(

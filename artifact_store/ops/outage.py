@@ -6,7 +6,7 @@ from artifact_store.errors import ArtifactStoreError, Unavailable
 
 
 class Outage:
-    """Counts failures of the storage in a row: each took all of the patience, and a hundred more would take hours."""
+    """Counts failures of the storage in a row: each took all the time for retries; a hundred would take hours."""
 
     def __init__(self, *failures: type[ArtifactStoreError], limit: int = 3) -> None:
         self._failures, self._limit, self._count = failures or (Unavailable,), limit, 0

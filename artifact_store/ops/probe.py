@@ -17,16 +17,16 @@ from artifact_store.storage.base import Always, Backend, IfAbsent, IfVersion, Ve
 from artifact_store.storage.retry import RetryPolicy, with_retry
 
 
-def try_to_write(backend: Backend, patience: RetryPolicy) -> None:
+def try_to_write(backend: Backend, retry: RetryPolicy) -> None:
     """Write a throw-away object, and remove it where that is allowed; raises if it cannot be written."""
     key = keys.probe(secrets.token_hex(16))
     with suppress(PreconditionFailed):  # it is there already: the reply to the first try got lost
-        with_retry(lambda: backend.write(key, b"?", when=IfAbsent()), patience)
+        with_retry(lambda: backend.write(key, b"?", when=IfAbsent()), retry)
     with suppress(AccessDenied):  # a writer needs no right to delete
-        with_retry(lambda: backend.delete(key), patience)
+        with_retry(lambda: backend.delete(key), retry)
 
 
-def storage_time(backend: Backend, patience: RetryPolicy) -> datetime:
+def storage_time(backend: Backend, retry: RetryPolicy) -> datetime:
     """Return the time now by the storage's own clock: that of an object which is written for the purpose.
 
     Ages are compared with it, since the times in a listing are the storage's, and a client's clock may be wrong.
@@ -43,17 +43,17 @@ def storage_time(backend: Backend, patience: RetryPolicy) -> datetime:
             raise Unavailable(f"{backend.url}: a listing did not show what was just written; try again")
         return found[0]
 
-    return with_retry(ask, patience)
+    return with_retry(ask, retry)
 
 
-def conditions(backend: Backend, patience: RetryPolicy) -> dict[str, bool]:
+def conditions(backend: Backend, retry: RetryPolicy) -> dict[str, bool]:
     """Find out whether create-only and compare-and-swap hold, each twice, on a throw-away key.
 
     A lost reply can make a condition look broken, never look sound; so a verdict of "broken" is asked for again.
     """
     verdict: dict[str, bool] = {}
     for _ in range(3):
-        verdict = with_retry(lambda: _probe_once(backend), patience)
+        verdict = with_retry(lambda: _probe_once(backend), retry)
         if all(verdict.values()):
             break
     return verdict

@@ -99,7 +99,7 @@ def publish(
         PointerConflict: other writers were first each time, until the timeout.
     """
     overtaken = False
-    for _ in context.patience.tries():
+    for _ in context.retry.tries():
         if overtaken:
             seen = context.records.pointer(key, alias)
         before = None if seen is None else seen.value

@@ -59,7 +59,7 @@ def fetch(context: Context, manifest: Manifest, entries: Sequence[FileEntry], di
             wanted,
             directory,
             workers=context.workers,
-            patience=context.patience,
+            retry=context.retry,
             report=context.report,
         )
     if context.cache is not None:
@@ -73,7 +73,7 @@ def open_file(context: Context, manifest: Manifest, entry: FileEntry) -> IO[byte
     copy = tempfile.TemporaryFile(prefix="artifact-store-")  # noqa: SIM115 -- the caller closes it
     try:
         with _explained(context, manifest):
-            with_retry(lambda: _copy_again(context, incoming(manifest, entry), copy), context.patience)
+            with_retry(lambda: _copy_again(context, incoming(manifest, entry), copy), context.retry)
     except BaseException:
         copy.close()
         raise
@@ -150,8 +150,8 @@ def _in_place(context: Context, manifest: Manifest, entries: Sequence[FileEntry]
 
 def compare_file(context: Context, file: Incoming, stop: threading.Event) -> None:
     """Hash a stored file; raise ``DigestMismatch`` or ``ObjectNotFound`` if it is not the one that was saved."""
-    patience = until(stop, context.patience)
-    found = with_retry(lambda: hash_object(context.backend, file.key, size=file.digest.size), patience)
+    retry = until(stop, context.retry)
+    found = with_retry(lambda: hash_object(context.backend, file.key, size=file.digest.size), retry)
     check_digest(file, found)
 
 

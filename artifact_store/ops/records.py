@@ -53,7 +53,7 @@ class Records:
     """Every stored document of one store."""
 
     backend: Backend
-    patience: RetryPolicy
+    retry: RetryPolicy
 
     # ------------------------------------------------------------ reading
 
@@ -95,7 +95,7 @@ class Records:
 
     def block(self, key: ModelKey, alias: str, last_seq: int, *, pinned: str | None = None) -> HistoryBlock:
         """Return one block of the archive, which has the sha256 ``pinned``, or raise ``Corrupt``. One request."""
-        return with_retry(lambda: self._block(key, alias, last_seq, pinned), self.patience)
+        return with_retry(lambda: self._block(key, alias, last_seq, pinned), self.retry)
 
     def _block(self, key: ModelKey, alias: str, last_seq: int, pinned: str | None = None) -> HistoryBlock:
         where = keys.history_block(key, alias, last_seq)
@@ -192,9 +192,9 @@ class Records:
         is_ours: Callable[[bytes], bool] | None = None,
     ) -> Outcome:
         """Write bytes over what was ``seen`` (``None``: nothing), once; ``OutcomeUnknown`` if they may be there."""
-        over, patience = None if seen is None else seen.version, self.patience
+        over, retry = None if seen is None else seen.version, self.retry
         return write_settled(
-            self.backend, key, body, over=over, limit=limit, patience=patience, is_ours=is_ours, write_id=write_id
+            self.backend, key, body, over=over, limit=limit, retry=retry, is_ours=is_ours, write_id=write_id
         )
 
     # ------------------------------------------------------------ names and objects
@@ -209,18 +209,18 @@ class Records:
 
     def remove(self, key: str) -> None:
         """Remove exactly this object; one that is not there is not an error."""
-        with_retry(lambda: self.backend.delete(key), self.patience)
+        with_retry(lambda: self.backend.delete(key), self.retry)
 
     def _listed(self, read: Callable[[], list[T]]) -> list[T]:
         try:
-            return with_retry(read, self.patience)
+            return with_retry(read, self.retry)
         except ContainerNotFound:
             if self.backend.makes_root:
                 return []
             raise
 
     def _read(self, key: str, limit: int) -> Blob | None:
-        return with_retry(lambda: read_or_none(self.backend, key, limit=limit), self.patience)
+        return with_retry(lambda: read_or_none(self.backend, key, limit=limit), self.retry)
 
 
 def signature_key(manifest: Manifest, key_id: str) -> str:

@@ -39,7 +39,7 @@ def settle(
     send: Callable[[], object],
     look: Callable[[], Observed],
     *,
-    patience: RetryPolicy,
+    retry: RetryPolicy,
     key: str,
     write_id: str | None = None,
 ) -> Outcome:
@@ -52,7 +52,7 @@ def settle(
         ArtifactStoreError: the storage refused the write for good, and no earlier attempt can have landed.
     """
     doubt: errors.ArtifactStoreError | None = None
-    for _ in patience.tries():
+    for _ in retry.tries():
         try:
             send()
         except errors.ArtifactStoreError as error:
@@ -82,7 +82,7 @@ def write_settled(
     *,
     over: Version | None,
     limit: int,
-    patience: RetryPolicy,
+    retry: RetryPolicy,
     is_ours: Callable[[bytes], bool] | None = None,
     write_id: str | None = None,
 ) -> Outcome:
@@ -108,7 +108,7 @@ def write_settled(
         ours = found.data == body if is_ours is None else is_ours(found.data)
         return Observed.OURS if ours else Observed.OTHER
 
-    return settle(send, look, patience=patience, key=key, write_id=write_id)
+    return settle(send, look, retry=retry, key=key, write_id=write_id)
 
 
 def read_or_none(backend: Backend, key: str, *, limit: int) -> Blob | None:

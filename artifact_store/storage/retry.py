@@ -42,10 +42,10 @@ class RetryPolicy:
             pause = min(pause * 2, self.longest)
 
 
-def with_retry(read: Callable[[], T], patience: RetryPolicy) -> T:
-    """Repeat a read that the storage could not do for the moment, until ``patience`` is over."""
+def with_retry(read: Callable[[], T], retry: RetryPolicy) -> T:
+    """Repeat a read that the storage could not do for the moment, until the time of ``retry`` is over."""
     failure: Unavailable | None = None
-    for _ in patience.tries():
+    for _ in retry.tries():
         try:
             return read()
         except Unavailable as error:

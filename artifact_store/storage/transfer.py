@@ -137,15 +137,15 @@ class Workers:
             self._pool = None
 
 
-def until(stop: threading.Event, patience: RetryPolicy) -> RetryPolicy:
+def until(stop: threading.Event, retry: RetryPolicy) -> RetryPolicy:
     """Return the same policy, which ends with ``Cancelled`` at the next pause after ``stop``."""
 
     def sleep(seconds: float) -> None:
-        patience.sleep(seconds)
+        retry.sleep(seconds)
         if stop.is_set():
             raise Cancelled
 
-    return replace(patience, sleep=sleep)
+    return replace(retry, sleep=sleep)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ def upload(
     to: Destination,
     *,
     workers: Workers,
-    patience: RetryPolicy,
+    retry: RetryPolicy,
     report: Report | None = None,
 ) -> list[FileEntry]:
     """Store every file and return what was stored, in the order of ``files``.
@@ -181,7 +181,7 @@ def upload(
 
     def one(file: Outgoing, stop: threading.Event) -> FileEntry:
         size = file.source.stat().st_size
-        return _Upload(backend, file, to, stop, until(stop, patience), report, size).run()
+        return _Upload(backend, file, to, stop, until(stop, retry), report, size).run()
 
     return workers.every(one, files, large=lambda file: file.source.stat().st_size > LARGE)
 
@@ -194,7 +194,7 @@ class _Upload:
     file: Outgoing
     to: Destination
     stop: threading.Event
-    patience: RetryPolicy
+    retry: RetryPolicy
     report: Report | None
     size: int
     digest: Digest | None = None
@@ -238,7 +238,7 @@ class _Upload:
                 return Observed.OURS
             return Observed.UNCHANGED if isinstance(when, Always) else Observed.OTHER
 
-        return settle(send, look, patience=self.patience, key=key)
+        return settle(send, look, retry=self.retry, key=key)
 
     def _digest_of_source(self) -> Digest:
         return self.digest or self._remember(hash_pieces(read_pieces(self.file.source)))
@@ -269,7 +269,7 @@ def download(
     directory: Path,
     *,
     workers: Workers,
-    patience: RetryPolicy,
+    retry: RetryPolicy,
     report: Report | None = None,
 ) -> None:
     """Fetch every file to its path below ``directory``, hashed on the way.
@@ -290,7 +290,7 @@ def download(
 
         private_files.make_folder(target.parent, private_files.PRIVATE)
         try:
-            with_retry(fetch, until(stop, patience))
+            with_retry(fetch, until(stop, retry))
         except BaseException:
             target.unlink(missing_ok=True)
             raise

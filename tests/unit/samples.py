@@ -40,7 +40,7 @@ def manifest(**changes):
 
 
 class Time:
-    """Time that passes only while somebody sleeps, so that patience ends at once."""
+    """Time that passes only while somebody sleeps, so that retrying ends at once."""
 
     now = 0.0
 
@@ -48,21 +48,21 @@ class Time:
         self.now += seconds
 
 
-def patience(seconds=30.0):
-    """Patience that costs no time."""
+def retry(seconds=30.0):
+    """Retries that cost no time."""
     time = Time()
     return RetryPolicy(seconds=seconds, clock=lambda: time.now, sleep=time.sleep)
 
 
-def context(backend, patience=None, **more):
+def context(backend, retry=None, **more):
     """What the operations on a store in ``backend`` work with; nothing of it is opened yet."""
     store = ArtifactStore(backend, actor="somebody")
-    return replace(store._context, patience=patience or RetryPolicy(), **more)
+    return replace(store._context, retry=retry or RetryPolicy(), **more)
 
 
 def records(backend, seconds=30.0):
-    """The documents in ``backend``, read and written with patience that costs no time."""
-    return Records(backend, patience(seconds))
+    """The documents in ``backend``, read and written with retries that cost no time."""
+    return Records(backend, retry(seconds))
 
 
 def resealed(value):

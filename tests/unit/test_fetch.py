@@ -12,7 +12,7 @@ from artifact_store.errors import AccessDenied, Corrupt, InvalidOption, RunDelet
 from artifact_store.ops import read as fetch
 from artifact_store.ops import signing
 from artifact_store.storage.memory import MemoryBackend
-from tests.unit.samples import patience
+from tests.unit.samples import retry
 
 pytestmark = pytest.mark.windows
 
@@ -39,7 +39,7 @@ class BreaksOff(MemoryBackend):
 @pytest.fixture
 def store():
     with ArtifactStore(BreaksOff()) as opened:
-        opened._context = replace(opened._context, patience=patience())
+        opened._context = replace(opened._context, retry=retry())
         yield opened
 
 

@@ -23,7 +23,7 @@ from artifact_store.errors import (
 from artifact_store.ops.publish import commit, manifest_of, publish, swap
 from artifact_store.storage.base import Always
 from artifact_store.storage.memory import MemoryBackend
-from tests.unit.samples import KEY, NOW, RUN_ID, context, manifest, patience, records
+from tests.unit.samples import KEY, NOW, RUN_ID, context, manifest, records, retry
 
 RUN = RunId(RUN_ID)
 
@@ -34,13 +34,13 @@ def note(number=1, **more):
 
 def publishing(backend, run, policy, *, number=1, seconds=30.0):
     """Publish a run as the policy says, over what is there now."""
-    here = context(backend, patience(seconds))
+    here = context(backend, retry(seconds))
     return publish(here, run.key, "latest", run, policy, note(number), seen=here.records.pointer(KEY, "latest"))
 
 
 def swapping(backend, seen, number, run=None):
     """Publish a run over the pointer that was seen, once."""
-    return swap(context(backend, patience()), KEY, "latest", run or manifest(), note(number), seen=seen)
+    return swap(context(backend, retry()), KEY, "latest", run or manifest(), note(number), seen=seen)
 
 
 class Dead(MemoryBackend):

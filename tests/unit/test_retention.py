@@ -108,7 +108,7 @@ def test_only_what_is_old_and_was_never_committed_is_cleared():
 
 
 def storage_time(store):
-    return probe.storage_time(store._context.backend, store._context.patience)
+    return probe.storage_time(store._context.backend, store._context.retry)
 
 
 def test_the_time_of_the_storage_leaves_nothing_behind():

@@ -28,7 +28,7 @@ class Clock:
         self.pauses.append(seconds)
         self.now += seconds
 
-    def patience(self, seconds=60.0):
+    def retry(self, seconds=60.0):
         return RetryPolicy(seconds=seconds, clock=lambda: self.now, sleep=self.sleep)
 
 
@@ -52,7 +52,7 @@ REFUSED = PreconditionFailed("k")
 
 
 def settled(send, look, seconds=60.0):
-    return settle(send, look, patience=Clock().patience(seconds), key="k", write_id="w")
+    return settle(send, look, retry=Clock().retry(seconds), key="k", write_id="w")
 
 
 def test_a_write_that_is_acknowledged_is_won():
@@ -98,16 +98,16 @@ def test_a_refusal_after_a_doubt_proves_nothing(error):
 
 def test_pauses_grow_with_jitter_and_end_in_time():
     clock = Clock()
-    assert len(list(clock.patience(10).tries())) > 5
+    assert len(list(clock.retry(10).tries())) > 5
     assert clock.now < 10
     assert all(0.025 <= pause <= 2.0 for pause in clock.pauses)
     assert clock.pauses[-1] > clock.pauses[0]
-    assert list(Clock().patience(0.001).tries()) == [0]
+    assert list(Clock().retry(0.001).tries()) == [0]
 
 
 def test_attempts_are_counted_and_pauses_double_up_to_the_longest():
     clock = Clock()
-    attempts = list(clock.patience(20).tries())
+    attempts = list(clock.retry(20).tries())
     assert attempts == list(range(len(clock.pauses) + 1))
     for number, pause in enumerate(clock.pauses):
         most = min(0.05 * 2**number, 2.0)
@@ -116,8 +116,8 @@ def test_attempts_are_counted_and_pauses_double_up_to_the_longest():
 
 def test_a_read_is_repeated_while_the_storage_is_unavailable():
     clock = Clock()
-    assert with_retry(script(LOST, BUSY, "value"), clock.patience()) == "value"
+    assert with_retry(script(LOST, BUSY, "value"), clock.retry()) == "value"
     with pytest.raises(Unreachable):
-        with_retry(script(LOST), clock.patience(1))
+        with_retry(script(LOST), clock.retry(1))
     with pytest.raises(AccessDenied):
-        with_retry(script(AccessDenied("no"), "value"), clock.patience())
+        with_retry(script(AccessDenied("no"), "value"), clock.retry())

@@ -40,7 +40,7 @@ from artifact_store.storage.transfer import (
 pytestmark = pytest.mark.windows
 
 KEY, RUN = ModelKey("gru"), RunId("20240101_000000")
-PATIENCE = RetryPolicy(seconds=5, sleep=lambda _: None)
+RETRY = RetryPolicy(seconds=5, sleep=lambda _: None)
 
 
 class Small(MemoryBackend):
@@ -51,7 +51,7 @@ class Small(MemoryBackend):
 
 def sent(backend, path, *, own=False):
     to = Destination(KEY, RUN, "0" * 8, own)
-    return upload(backend, [Outgoing("a.bin", path)], to, workers=Workers(), patience=PATIENCE)[0]
+    return upload(backend, [Outgoing("a.bin", path)], to, workers=Workers(), retry=RETRY)[0]
 
 
 def stored(backend, entry):
@@ -123,7 +123,7 @@ def test_a_source_that_cannot_be_read_is_named(tmp_path, source):
 
 def fetched(backend, tmp_path, digest, key="gru/x"):
     files = [Incoming(key, "x", digest)]
-    download(backend, files, tmp_path, workers=Workers(), patience=PATIENCE)
+    download(backend, files, tmp_path, workers=Workers(), retry=RETRY)
 
 
 @pytest.mark.parametrize("digest", [Digest(3, "0" * 64), Digest(2, hash_pieces([b"ba"]).sha256), Digest(4, "0" * 64)])
@@ -157,7 +157,7 @@ def test_the_first_failure_stops_the_others(tmp_path):
             files,
             Destination(KEY, RUN, "0" * 8, own_id=True),
             workers=workers,
-            patience=RetryPolicy(seconds=30),
+            retry=RetryPolicy(seconds=30),
         )
     workers.close()
 
@@ -185,11 +185,11 @@ def test_a_few_threads_do_all_the_work_and_end_with_it():
 
 def test_who_waits_to_try_again_hears_that_it_is_over():
     pauses, stop = [], threading.Event()
-    patience = until(stop, RetryPolicy(seconds=5, sleep=pauses.append))
-    patience.sleep(1)
+    retry = until(stop, RetryPolicy(seconds=5, sleep=pauses.append))
+    retry.sleep(1)
     stop.set()
     with pytest.raises(Cancelled):
-        patience.sleep(2)
+        retry.sleep(2)
     assert pauses == [1, 2]
 
 
@@ -229,7 +229,7 @@ def test_progress_is_told_in_bytes_of_the_file(tmp_path):
     size = (2 << 20) + 5
     path.write_bytes(b"x" * size)
     to = Destination(KEY, RUN, "0" * 8, True)
-    options = {"workers": Workers(), "patience": PATIENCE, "report": told.append}
+    options = {"workers": Workers(), "retry": RETRY, "report": told.append}
     (entry,) = upload(backend, [Outgoing("a.bin", path)], to, **options)
     assert Progress("up", "a.bin", PIECE, size) in told
     assert told[-1] == Progress("up", "a.bin", size, size)

@@ -28,8 +28,8 @@ _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # a FIFO must not make open() wait for a writer
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
 _LINK_TAGS = {0xA000000C, 0xA0000003}  # symlink and junction; other reparse points are files of a cloud drive
-_PATIENCE = 2.0
-_PATIENCE_TO_REPLACE = 10.0  # against readers who come again and again, each of them for a moment
+_RETRY_SECONDS = 2.0
+_REPLACE_SECONDS = 10.0  # against readers who come again and again, each of them for a moment
 
 
 class PosixFolder:
@@ -167,7 +167,7 @@ class PathFolder:
 
     def replace(self, temporary: str, name: str) -> None:
         """Rename the file over what has its name, as soon as it is not open anywhere."""
-        retry_while_in_use(lambda: (self.path / temporary).replace(self.path / name), patience=_PATIENCE_TO_REPLACE)
+        retry_while_in_use(lambda: (self.path / temporary).replace(self.path / name), seconds=_REPLACE_SECONDS)
 
     def remove(self, name: str) -> None:
         """Remove a name, as soon as it is not open anywhere."""
@@ -236,12 +236,12 @@ def is_link(found: os.stat_result) -> bool:
 def retry_while_in_use(
     step: Callable[[], Result],
     *,
-    patience: float = _PATIENCE,
+    seconds: float = _RETRY_SECONDS,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Result:
-    """Repeat ``step`` for up to ``patience`` seconds while another program has the file open on Windows."""
-    until, pause = clock() + patience, 0.001
+    """Repeat ``step`` for up to ``seconds`` while another program has the file open on Windows."""
+    until, pause = clock() + seconds, 0.001
     while True:
         try:
             return step()

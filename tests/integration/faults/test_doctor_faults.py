@@ -295,7 +295,7 @@ def sound(**options):
 
     def client(plan):
         faulty = ArtifactStore(FaultyBackend(inner, plan, sleep=lambda _: None), timeout=0.2)
-        faulty._context = dataclasses.replace(faulty._context, patience=RetryPolicy(seconds=0.2, sleep=lambda _: None))
+        faulty._context = dataclasses.replace(faulty._context, retry=RetryPolicy(seconds=0.2, sleep=lambda _: None))
         return faulty
 
     return runs, client

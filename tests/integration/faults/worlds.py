@@ -61,8 +61,8 @@ class World:
 
     def client(self, backend, **options):
         store = ArtifactStore(backend, clock=self.clock, timeout=20.0, **options)
-        patience = RetryPolicy(seconds=20.0, sleep=lambda _: None)
-        store._context = dataclasses.replace(store._context, workers=Inline(), patience=patience)
+        retry = RetryPolicy(seconds=20.0, sleep=lambda _: None)
+        store._context = dataclasses.replace(store._context, workers=Inline(), retry=retry)
         return store
 
 

@@ -44,7 +44,7 @@ class Job:
     goal: int
     seed: int
     faulty: bool = False
-    patience: RetryPolicy = field(default_factory=lambda: RetryPolicy(seconds=20.0, first=0.05, longest=1.0))
+    retry: RetryPolicy = field(default_factory=lambda: RetryPolicy(seconds=20.0, first=0.05, longest=1.0))
     haste: RetryPolicy = field(default_factory=lambda: RetryPolicy(seconds=0.02, first=0.02, longest=0.1))
 
     @property
@@ -67,15 +67,15 @@ def crew(job: Job) -> Done:
 
 
 def open_store(
-    place: Mapping[str, Any], plan: Faults | None = None, patience: RetryPolicy | None = None
+    place: Mapping[str, Any], plan: Faults | None = None, retry: RetryPolicy | None = None
 ) -> tuple[ArtifactStore, FaultyBackend | None]:
     """Return a client of its own, with faults before its storage if there is a plan."""
     given = {"filesystem": None, "storage_options": None, "engine": "auto", "timeout": 20.0} | dict(place)
     backend = open_backend(given.pop("url"), **given)
     broken = None if plan is None else FaultyBackend(backend, plan)
     store = ArtifactStore(broken or backend)
-    if patience is not None:
-        store._context = replace(store._context, patience=patience)
+    if retry is not None:
+        store._context = replace(store._context, retry=retry)
     return store, broken
 
 
@@ -120,7 +120,7 @@ class _Crew:
         job = self.job
         hasty = number % HASTY == HASTY - 1
         plan = replace(faulty(), seed=job.seed * 1000 + number) if job.faulty else None
-        store, backend = open_store(job.place, plan, job.haste if hasty else job.patience)
+        store, backend = open_store(job.place, plan, job.haste if hasty else job.retry)
         client = kind(self, store, number)
         try:
             client.work()

@@ -64,8 +64,8 @@ class _Contender:
 
     def __init__(self, place: Place, number: int, *, lossy: bool) -> None:
         plan = replace(faulty(), seed=number) if lossy and place.faulty else None
-        patience = RetryPolicy(seconds=20.0, first=0.01, longest=0.5)
-        self.store, _ = open_store(place.lossy if lossy else place.direct, plan, patience)
+        retry = RetryPolicy(seconds=20.0, first=0.01, longest=0.5)
+        self.store, _ = open_store(place.lossy if lossy else place.direct, plan, retry)
         self.ids: set[str] = set()
         self.store._context = replace(self.store._context, new_write_id=self._new_id)
 

@@ -75,9 +75,9 @@ class LocalBench(Bench):
 
 
 def patient(store: ArtifactStore, clock: Clock) -> ArtifactStore:
-    """The store, with a patience that costs no time, and without threads, so that its calls have one order."""
-    patience = RetryPolicy(seconds=20.0, clock=clock, sleep=clock.sleep)
-    store._context = replace(store._context, patience=patience, workers=Inline())
+    """The store, with retries that cost no time, and without threads, so that its calls have one order."""
+    retry = RetryPolicy(seconds=20.0, clock=clock, sleep=clock.sleep)
+    store._context = replace(store._context, retry=retry, workers=Inline())
     return store
 
 

@@ -147,10 +147,10 @@ def told(operation: Operation, store: ArtifactStore) -> Told:
 
 
 def client(backend: Backend, clock: Clock) -> ArtifactStore:
-    """A store whose patience is measured by the clock, without threads: its calls have one order."""
+    """A store whose retrying is measured by the clock, without threads: its calls have one order."""
     store = steady(ArtifactStore(backend, timeout=TIMEOUT, registry=REGISTRY), "a")
-    patience = RetryPolicy(seconds=TIMEOUT, clock=clock, sleep=clock.sleep)
-    store._context = replace(store._context, patience=patience, workers=Inline())
+    retry = RetryPolicy(seconds=TIMEOUT, clock=clock, sleep=clock.sleep)
+    store._context = replace(store._context, retry=retry, workers=Inline())
     return store
 
 

@@ -47,7 +47,7 @@ def sound():
 def settling(react):
     """A way to settle a write that does not read back."""
 
-    def settle(send, look, *, patience, key, write_id=None):
+    def settle(send, look, *, retry, key, write_id=None):
         try:
             send()
         except ArtifactStoreError as error:

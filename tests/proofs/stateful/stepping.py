@@ -67,9 +67,9 @@ class Actor(Backend):
         self.pending, self.dead, self.finished, self.outcome = None, False, False, None
         self.answers = ()
         self._ids = 0
-        patience = RetryPolicy(seconds=1e9, sleep=lambda _: None)
+        retry = RetryPolicy(seconds=1e9, sleep=lambda _: None)
         self.context = dataclasses.replace(
-            context, backend=self, workers=Inline(), patience=patience, now=lambda: world.time, new_write_id=self._id
+            context, backend=self, workers=Inline(), retry=retry, now=lambda: world.time, new_write_id=self._id
         )
         self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
         self._thread.start()
