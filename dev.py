@@ -122,12 +122,12 @@ def windows_tests(built: Built, arguments: Sequence[str]) -> str | None:
 
 
 def workers(arguments: Sequence[str]) -> list[str]:
-    """Two processes, unless the caller says otherwise or wants to look inside one.
+    """Three processes (they often wait for servers), unless the caller says otherwise or wants to look inside one.
 
     Files with fixtures that take long have a group: one process makes them for all of its tests.
     """
     own = any(text in {"--pdb", "--trace", "-s"} or text.startswith(("-n", "--numprocesses")) for text in arguments)
-    return [] if own else ["-n", "2", "--dist", "loadgroup"]
+    return [] if own else ["-n", "3", "--dist", "loadgroup"]
 
 
 def core_is_covered() -> str | None:

@@ -36,10 +36,8 @@ class RunRef:
             raise InvalidReference("a reference has either an alias or a run id")
         if self.alias is not None:
             check_alias(self.alias)
-        elif not RUN_PREFIX.fullmatch(self.run or ""):
-            raise InvalidReference(
-                f"{brief(self.run)} is neither a run id nor the beginning of one with its whole date, such as 20240816"
-            )
+        else:
+            _run(self.run or "")
 
     def __str__(self) -> str:
         return f"{self.key}@{self.alias}" if self.alias is not None else f"{self.key}:{self.run}"
@@ -63,7 +61,7 @@ class RunRef:
         head, alias, run = _split(text)
         if alias is not None:
             return cls(parse_model_key(head, f"@{_alias(head, alias)}"), alias)
-        return cls(parse_model_key(head)) if run is None else cls(parse_model_key(head, f":{run}"), None, run)
+        return cls(parse_model_key(head)) if run is None else cls(parse_model_key(head, f":{_run(run)}"), None, run)
 
 
 RefLike = RunRef | KeyLike
@@ -82,6 +80,13 @@ def _split(text: str) -> tuple[str, str | None, str | None]:
         return head, alias, None
     match = RUN_SELECTOR.fullmatch(text)
     return (text, None, None) if match is None else (match[1], None, match[2])
+
+
+def _run(text: str) -> str:
+    if not RUN_PREFIX.fullmatch(text):
+        what = f"{brief(text)} is neither a run id nor the beginning of one with its whole date, such as 20240816"
+        raise InvalidReference(what)
+    return text
 
 
 def _alias(head: str, text: str) -> str:

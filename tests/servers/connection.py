@@ -72,6 +72,8 @@ class Connection:
 
     async def _pass_on(self) -> None:
         while (head := await read_head(self._reader)) is not None:
+            if head.method == "PRI":  # HTTP/2: a SeaweedFS that looks for a part of it which had this port before
+                break
             if not await self._exchange(head):
                 await self._down.flush()
                 break

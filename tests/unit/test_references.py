@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from artifact_store.core import keys
@@ -191,6 +191,7 @@ A_TEXT = st.one_of(
 
 
 @given(A_TEXT)
+@example("0:00000000_:")
 def test_any_text_is_a_reference_or_an_error_whose_advice_is_taken(text):
     try:
         ref = RunRef.parse(text)

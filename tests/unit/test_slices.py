@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.slices import NONE, SLICES, fits, left_out, share_of
+from tests.slices import MOTO, NONE, PLUMBING, SLICES, fits, left_out, share_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,8 +40,8 @@ def test_every_function_keeps_a_case_unless_none_is_wanted() -> None:
 
 
 def test_the_longest_beginning_counts_and_ends_with_a_word() -> None:
-    plumbing = max(SLICES, key=len)
-    suite = plumbing.rpartition("::")[0]
+    suite = MOTO[0]
+    plumbing = f"{suite}::{PLUMBING[0]}"
     assert (share_of(f"{suite}::test_other"), share_of(f"{plumbing}[x]")) == (NONE, SLICES[plumbing])
     assert share_of(f"{suite}AndMore::test_other") == SLICES.get(suite.partition("::")[0], 1)
     assert fits("tests/a.py", "tests/a.py::test_b")

@@ -179,6 +179,14 @@ class TestPassingThrough:
             assert wire.send("PUT", "a", b"one")[0] == 200
             assert wire.send("GET", "a") == (200, b"one")
 
+    def test_a_server_that_looks_for_a_part_of_it_on_this_port_is_no_client(self, proxy):
+        address = urlsplit(proxy.endpoint)
+        with socket.create_connection((address.hostname, address.port), timeout=10) as found:
+            found.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            assert found.recv(100) == b""
+        proxy.check()
+        assert proxy.records == []
+
     def test_a_server_that_comes_back_is_found_again(self, seaweed):
         with SeaweedServer() as server, Proxy(server) as proxy, closing(Wire(proxy, "p")) as wire:
             wire.send("PUT", "a", b"one")
