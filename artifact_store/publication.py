@@ -1,20 +1,23 @@
 """What becomes of the alias that a run is saved for: read while nothing is visible, moved after the commit.
 
 Composes what ``ops`` does, and holds no rule of its own; the draft decides when.
+
+Why: docs/decisions/0015-validated-publishes.md
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from artifact_store import save_checks
 from artifact_store.core import keys, symbols
-from artifact_store.core.names import ModelKey
+from artifact_store.core.manifest import Manifest
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.policy import Later, Never, Policy
 from artifact_store.errors import ArtifactStoreError, Corrupt
 from artifact_store.ops import promote, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import SeenPointer
+from artifact_store.ops.validate import Validation
 from artifact_store.ops.verdict import Verdict
 from artifact_store.run import Published, Run
 
@@ -64,7 +67,7 @@ class Publication:
             return self._publish(run, seen, reason)
         run.published = Published(None, "its validation was cut short")
         try:
-            validation = save_checks.prove(self.context, run.manifest)
+            validation = self._prove(run.manifest)
         except ArtifactStoreError as error:  # the storage does not answer: this says nothing about the run
             return Published(None, f"it could not be validated: {error}; promote it when it could", error)
         except BaseException as error:
@@ -75,6 +78,13 @@ class Publication:
             what = "its validation found" if validation.problems else "it cannot be validated here"
             return Published(None, f"{what}: {problem}", problem.error, validation)
         return replace(self._publish(run, seen, reason), validation=validation)
+
+    def _prove(self, manifest: Manifest) -> Validation:
+        """Validate the run that was committed, by what is in the storage; code in it is the saver's own."""
+        stored = self.context.records.manifest(self.key, RunId(manifest.run_id))
+        if stored.digest != manifest.digest:
+            raise Corrupt(f"the manifest of {manifest.label} in the storage is not the one that was committed")
+        return Run(replace(self.context, cache=None), stored).validate(sha256=stored.digest)
 
     def _publish(self, run: Run, seen: SeenPointer, reason: str) -> Published:
         if isinstance(self.policy, Never):

@@ -14,6 +14,7 @@ from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import LATEST, KeyLike, ModelKey
 from artifact_store.core.pointer import Pointer, Publish
 from artifact_store.core.references import RefLike, RunRef
+from artifact_store.doctor import diagnose
 from artifact_store.ops import diff, listing, opening, resolve, verify
 from artifact_store.ops.context import Context
 from artifact_store.ops.diff import Difference
@@ -192,10 +193,7 @@ class Reader:
         ``report.ok`` is false if a finding is an error; ``report.repair()`` is the plan to repair what is safe.
         What cannot be found out is a finding as well: damage, refusals and a dead server are reported, not raised.
         """
-        from artifact_store.doctor.examination import Options
-        from artifact_store.doctor.examine import examine
-
-        return examine(self._context, Options(deep=deep, probes=probes, grace=grace, announce=announce))
+        return diagnose(self._context, deep=deep, probes=probes, grace=grace, announce=announce)
 
     def close(self) -> None:
         """End this process's threads and connections. The store can be used again; it then makes new ones."""

@@ -1,25 +1,20 @@
-"""What a save proves before it goes on: that its example is what the model says, and that what is stored can be used.
+"""What a save proves before it stores anything: that its example is what the model says.
 
 Composes what ``ops`` does; the draft decides when.
-
-Why: docs/decisions/0015-validated-publishes.md
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from artifact_store.core.manifest import Component, FileEntry, Manifest
-from artifact_store.core.names import RunId
-from artifact_store.errors import Corrupt, InvalidInput, NotEncodable
+from artifact_store.errors import InvalidInput, NotEncodable
 from artifact_store.ops.context import Context
 from artifact_store.ops.golden import check_example
-from artifact_store.ops.validate import Validation
 from artifact_store.ops.verdict import Verdict
-from artifact_store.run import CachingRun, Run
+from artifact_store.run import CachingRun
 
 
 def repeat_example(
@@ -57,17 +52,3 @@ def repeat_example(
         f"the model that is to be saved does not repeat its example: {found.error}. Nothing was stored: an example has "
         "raw inputs, and what this very model says to them"
     ) from found.error
-
-
-def prove(context: Context, manifest: Manifest) -> Validation:
-    """Validate a run that was just committed, by what is in the storage; code in it is the saver's own.
-
-    Raises:
-        Corrupt: the manifest in the storage is another one.
-        Unavailable: the storage does not answer, which says nothing about the run.
-    """
-    key, run_id = manifest.key, RunId(manifest.run_id)
-    stored = context.records.manifest(key, run_id)
-    if stored.digest != manifest.digest:
-        raise Corrupt(f"the manifest of {manifest.label} in the storage is not the one that was committed")
-    return Run(replace(context, cache=None), stored).validate(sha256=stored.digest)

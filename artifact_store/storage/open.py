@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from importlib.metadata import entry_points
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from artifact_store.errors import EngineUnavailable, InvalidOption
+from artifact_store.errors import InvalidOption
 from artifact_store.storage.base import Backend
+from artifact_store.storage.local import open_folder
+from artifact_store.storage.obstore import is_installed, open_bucket
 from artifact_store.storage.options import AZURE, GCS, LOCAL, MEMORY, S3, StorageOptions, StoreURL, parse_url
 
 GROUP: Final = "artifact_store.backends"
@@ -59,7 +60,7 @@ def _engine_for(place: StoreURL, engine: str) -> str:
     if engine == "fsspec":
         return engine
     if place.scheme in {S3, GCS, AZURE}:
-        natural = "obstore" if engine == "obstore" or find_spec("obstore") is not None else "fsspec"
+        natural = "obstore" if engine == "obstore" or is_installed() else "fsspec"
     else:
         natural = {LOCAL: "local", MEMORY: "memory"}.get(place.scheme, "fsspec")
         if natural == "fsspec" and entry_points(group=GROUP, name=place.scheme):
@@ -74,16 +75,14 @@ def _build(engine: str, place: StoreURL, options: StorageOptions, timeout: float
         case "fsspec":
             return _fsspec(place, options, timeout)
         case "obstore":
-            return _obstore(place, options, timeout)
+            return open_bucket(place, options, timeout=timeout)
         case "plug-in":
             return _plug_in(place, options, timeout)
     if options.given:
         given = ", ".join(sorted(options.given))
         raise InvalidOption(f"{place.text} takes no storage options; it was given {given}")
     if engine == "local":
-        from artifact_store.storage.local.backend import LocalBackend
-
-        return LocalBackend(Path(place.prefix), timeout=timeout)
+        return open_folder(Path(place.prefix), timeout=timeout)
     from artifact_store.storage.memory import MemoryBackend
 
     return MemoryBackend("/".join(part for part in (place.container, place.prefix) if part))
@@ -95,14 +94,6 @@ def _fsspec(
     from artifact_store.storage.fsspec.backend import open_filesystem
 
     return open_filesystem(url, options, filesystem=filesystem, timeout=timeout)
-
-
-def _obstore(place: StoreURL, options: StorageOptions, timeout: float) -> Backend:
-    if find_spec("obstore") is None:
-        raise EngineUnavailable("the engine 'obstore' is not installed: pip install 'artifact-store[s3]'")
-    from artifact_store.storage.obstore.backend import ObstoreBackend
-
-    return ObstoreBackend(place, options, timeout=timeout)
 
 
 def _plug_in(place: StoreURL, options: StorageOptions, timeout: float) -> Backend:

@@ -39,6 +39,7 @@ from artifact_store.storage.fsspec.filesystem import Recipe
 from artifact_store.storage.http import Attempt, Operation
 from artifact_store.storage.options import StorageOptions, StoreURL, parse_url
 from artifact_store.storage.parts import SINGLE, replaced
+from artifact_store.storage.s3fs import open_s3
 
 T = TypeVar("T")
 
@@ -80,9 +81,7 @@ def open_filesystem(
         recipe = Recipe(recipe.kind, {**told, **given.given})
     root = recipe.kind._strip_protocol(place.text)  # noqa: SLF001 -- the only spelling of this that fsspec has
     if _is_s3(recipe.kind):
-        from artifact_store.storage.s3fs.backend import S3fsBackend
-
-        return S3fsBackend(recipe, root, url=place.text, timeout=timeout)
+        return open_s3(recipe, root, url=place.text, timeout=timeout)
     return FsspecBackend(recipe, root, url=place.text, timeout=timeout)
 
 
