@@ -25,7 +25,7 @@ from tools.processes import HERE, Argument, Failed, quietly, run, run_holding_la
 
 WINDOWS = HERE / "tools" / "windows" / "wine_python.py"
 SOURCES = ("artifact_store", "models", "tests", "demo", "benchmarks", "tools", "dev.py")
-WHEEL_TESTS = (  # what a wheel could lack: modules, data files, entry points, the command; `--nightly` runs all
+WHEEL_TESTS = (  # what a wheel could lack: modules, data files, entry points, the command; `wheel --nightly` runs all
     "tests/test_architecture.py",
     "tests/integration/conformance/test_memory.py",
     "tests/integration/conformance/test_local.py",
@@ -194,13 +194,13 @@ def distribution_tests(checks: Checks, options: argparse.Namespace) -> None:
     if options.nightly:
         checks.step("tests against the wheel", lambda: wheel_tests(built[0], everything=False))
     if options.windows:
-        checks.step("tests on Windows", lambda: windows_tests(built[0], ()))
+        checks.step("tests on Windows", lambda: windows_tests(built[0], chosen(options)))
 
 
 def selected_tests(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     """Run pytest alone with these arguments, here or on Windows."""
     if options.windows:
-        return int(windows_tests(build(), arguments) is not None)
+        return int(windows_tests(build(), [*chosen(options), *arguments]) is not None)
     return run([venv_python(), "-m", "pytest", *workers(arguments), *chosen(options), *arguments])
 
 

@@ -184,7 +184,8 @@ class Draft:
         self._check()
         fields = self._fields()
         files = self._stage(fields)
-        own_id, self._tried = self.own_id and not self._tried, True
+        own_id = self.own_id and not self._tried
+        self._tried = True
         components = dict(self._components)
         saving = Saving(self._context, self._publication, fields, components, self._provenance, own_id)
         manifest, seen = saving.carry_out(files)

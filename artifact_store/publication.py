@@ -95,7 +95,7 @@ class Publication:
             return Published(seen.value)  # an equal save was faster, and has published it
         context, info = self.context, self.context.publish_info(reason)
         try:
-            decision = publish.publish(context, self.key, self.alias, run.manifest, self.policy, info, seen=seen)
+            decision = publish.publish(context, self.alias, run.manifest, self.policy, info, seen=seen)
             if self.validate and decision.pointer is not None:  # time enough for another client to delete the run
                 promote.check_still_there(context, decision.pointer, run.manifest, info)
         except ArtifactStoreError as error:

@@ -286,8 +286,11 @@ class CachingRun(Run):
         self._decode = decode
         self._objects: dict[str, Any] = {}
 
-    def load(self, component: str = "model", *, into: Any | None = None, **_consent: Any) -> Any:
+    def load(
+        self, component: str = "model", *, allow_code: bool = False, sha256: str | None = None, into: Any | None = None
+    ) -> Any:
         """Return a component, the same object each time; what may be decoded is decided by ``decode``."""
+        del allow_code, sha256
         if into is not None:
             return self._decode(component, into)
         if component not in self._objects:

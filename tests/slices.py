@@ -30,7 +30,8 @@ PLUMBING = (
 """What the suite of backends asks of moto by default: that requests arrive and replies are read. SeaweedFS is asked everything."""
 SEAWEED = (f"{CONFORMANCE}/test_fsspec.py::TestS3fsOnSeaweed", f"{CONFORMANCE}/test_obstore.py::TestObstoreOnSeaweed")
 RACES = ("test_one_of_many_creators_wins", "test_one_of_many_swaps_from_one_version_wins")
-"""Races in one instance: on S3 the races of two instances, which ask more, run by default."""
+"""Races in one instance: through s3fs the races of two instances, which ask more, run by default, through obstore none:
+many refusals are each tried again for long. Its creates and swaps race in tests/proofs."""
 CHEAP_PAGES = (
     "test_every_test_that_the_page_of_the_old_pipeline_names_is_there",
     "test_what_the_security_page_says_of_files_and_errors_is_so",
@@ -84,7 +85,7 @@ SLICES = {
     "tests/proofs/replays/test_servers.py": 3,
     **dict.fromkeys(MOTO, NONE),
     **{f"{suite}::{name}": NONE for suite in SEAWEED for name in RACES},
-    f"{SEAWEED[1]}::test_one_of_many_creators_in_two_instances_wins": NONE,  # many refusals, each tried again for long
+    f"{SEAWEED[1]}::test_one_of_many_creators_in_two_instances_wins": NONE,
     f"{SEAWEED[1]}::test_one_of_many_swaps_in_two_instances_wins": NONE,
     **{f"{suite}::{name}": 10 for suite in MOTO for name in PLUMBING},
     f"{MOTO[0]}::test_a_folder_made_by_a_console_is_no_object": 1,

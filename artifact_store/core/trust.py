@@ -91,7 +91,7 @@ def check_risk(name: str, manifest: Manifest, risk: Risk, policy: LoadPolicy, co
         RiskRefused: the policy does not allow the risk, and the caller did not consent.
     """
     component = manifest.component(name)
-    single = [manifest.file(path).sha256 for path in component.files if len(component.files) == 1]
+    single = [manifest.file(component.files[0]).sha256] if len(component.files) == 1 else []
     if consent.sha256 is not None and consent.sha256.lower() not in {manifest.digest, *single}:
         raise DigestMismatch(
             f"{manifest.label} is not what you pinned: neither its manifest nor the file of {name!r} has that sha256",

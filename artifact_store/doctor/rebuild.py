@@ -275,13 +275,13 @@ def _check_may_be_named(context: Context, ref: str, run: Manifest, store_id: str
 
 def _next(context: Context, key: ModelKey, alias: str, found: Recovery, info: PublishInfo) -> Pointer:
     first = advance(None, key, alias, found.run, info).pointer
-    lost = first.current.model_copy(update={"run_id": None, "manifest_sha256": None, "reason": _LOST})
+    lost = dict(first.current) | {"run_id": None, "manifest_sha256": None, "reason": _LOST}
     history = tuple(
-        lost.model_copy(update={"seq": seq, "write_id": context.new_write_id()})
+        Publish(**lost | {"seq": seq, "write_id": context.new_write_id()})
         for seq in range(found.archived + 1, found.next_seq)
     )
     follows = {"seq": found.next_seq, "history": history, "archive": found.pin}
-    return signing.sign_pointer(context, first.model_copy(update=follows))
+    return signing.sign_pointer(context, Pointer(**dict(first) | follows))  # made anew, so that it is validated
 
 
 def _swap(context: Context, key: ModelKey, alias: str, seen: Stored[bytes] | None, pointer: Pointer) -> Outcome:

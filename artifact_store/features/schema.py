@@ -150,16 +150,16 @@ class FeatureSchema:
             known,
             self.dtypes,
             self.categories,
-            nan,
-            inf,
-            unseen,
+            nan=nan,
+            inf=inf,
+            unseen=unseen,
             inferred=self.names_inferred,
             expected=f"{len(known)} features{either}",
             missing=self.missing,
         )
         if self.has_selection:
             wide = f"the {self.input_size} selected features (preselected=True)"
-            chosen = replace(inputs, names=self.selected_names, expected=wide)
+            chosen = replace(inputs, names=self.selected_names, expected=wide)  # it leaves out what is said of others
         object.__setattr__(self, "_inputs", inputs)
         object.__setattr__(self, "_chosen", chosen)
 

@@ -76,7 +76,7 @@ def mark(context: Context, key: ModelKey, run_id: RunId, *, reason: str) -> Tomb
 
     Raises:
         RunNotFound, RunDeleted: there is no such run (any more).
-        RunInUse: an alias names it.
+        RunInUse, Corrupt: an alias names it, or a pointer is damaged.
         Conflict: another client changed it at this moment.
         OutcomeUnknown: it may be marked.
     """
@@ -89,12 +89,8 @@ def mark(context: Context, key: ModelKey, run_id: RunId, *, reason: str) -> Tomb
     if records.write(stone, over=seen) is Outcome.LOST:
         records.manifest(key, run_id)  # raises RunDeleted where another client was faster
         raise Conflict(f"{stone.label} was deleted and brought back by another client at this moment; look at it again")
-    trouble: ArtifactStoreError
-    try:
-        refuse_named(key, run_id, named_by(context, key, run_id))
-    except ArtifactStoreError as error:
-        trouble = error
-    else:
+    trouble = _trouble_with_aliases(context, key, run_id)
+    if trouble is None:
         return stone
     try:
         # a run that an alias names comes back, and so does one of which that cannot be known, now or later
@@ -112,6 +108,15 @@ def mark(context: Context, key: ModelKey, run_id: RunId, *, reason: str) -> Tomb
         write_id=stone.write_id,
         run_id=run_id,
     ) from trouble
+
+
+def _trouble_with_aliases(context: Context, key: ModelKey, run_id: RunId) -> ArtifactStoreError | None:
+    """Return why a marked run may not stay so: an alias names it, or that could not be looked up."""
+    try:
+        refuse_named(key, run_id, named_by(context, key, run_id))
+    except ArtifactStoreError as error:
+        return error
+    return None
 
 
 def refuse_named(key: ModelKey, run_id: str, aliases: Sequence[str]) -> None:
@@ -232,7 +237,7 @@ def clear(context: Context, key: ModelKey, run_id: RunId, *, grace: timedelta, n
     if why := why_kept(found, key, run_id, grace=grace, now=now):
         return StepResult("kept", why)
     stone = Tombstone.never_committed(key, run_id, context.publish_info("a save that was never finished"))
-    if context.records.write(stone) is Outcome.LOST:
+    if context.records.write(stone, over=None) is Outcome.LOST:
         record = context.records.run(key, run_id).value
         if isinstance(record, Manifest) or record.state == "marked":
             return StepResult("kept", "it was committed at this moment")

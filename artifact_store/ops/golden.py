@@ -66,11 +66,11 @@ def check_example(run: RunLike) -> Predictions:
 
 
 def _checked(run: RunLike) -> Predictions:
-    import numpy as np
-
     example = run.load_example()
     if example is None:
         return Predictions("no example")
+    import numpy as np  # which a store of documents and files does not need
+
     parts = example.outputs.values() if isinstance(example.outputs, Mapping) else [example.outputs]
     if not any(np.size(part) for part in parts):  # every model would repeat it
         raise Corrupt(f"the example of {run.ref} holds no predictions, so there is nothing to repeat")

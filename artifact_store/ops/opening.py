@@ -93,7 +93,7 @@ def ensure_open(context: Context) -> StoreRecord:
 
 def ensure_open_existing(context: Context) -> StoreRecord:
     """Return the record of the store, opened for writing; raise ``NotAStore`` instead of making one."""
-    if context.records.store() is None:
+    if context.opened.record is None and context.records.store() is None:
         raise NotAStore(f"{context.backend.url} is not a store: it has no {keys.STORE_MARKER}. Nothing was touched")
     return ensure_open(context)
 
@@ -162,7 +162,7 @@ def _create(records: Records, concurrency: Concurrency, now: Callable[[], dateti
         concurrency=concurrency,
         probed={backend.endpoint: verdict} if verdict else {},
     )
-    if records.write(record) is Outcome.WON:
+    if records.write(record, over=None) is Outcome.WON:
         return record
     found = records.store()
     if found is None:

@@ -54,7 +54,7 @@ def promote(context: Context, alias: str, manifest: Manifest, policy: Policy, in
     """
     _check(context, manifest)
     seen = context.records.pointer(manifest.key, alias)
-    decision = publish(context, manifest.key, alias, manifest, policy, info, seen=seen)
+    decision = publish(context, alias, manifest, policy, info, seen=seen)
     if decision.pointer is None:
         assert decision.refusal is not None
         raise decision.refusal
@@ -65,8 +65,8 @@ def republish(context: Context, alias: str, manifest: Manifest, info: PublishInf
     """Publish a committed run over the pointer that was ``seen``, or not at all.
 
     Raises:
-        RunNotFound, RunDeleted: as for :func:`promote`.
-        PointerConflict, OutcomeUnknown: as for :func:`artifact_store.ops.publish.swap`.
+        RunNotFound, RunDeleted, OutcomeUnknown: as for :func:`promote`.
+        PointerConflict: as for :func:`artifact_store.ops.publish.swap`.
     """
     _check(context, manifest)
     pointer = swap(context, manifest.key, alias, manifest, info, seen=seen)

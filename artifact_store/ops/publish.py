@@ -44,7 +44,7 @@ def commit(records: Records, manifest: Manifest) -> Manifest:
     """
     check_readable(Manifest, manifest.to_bytes())
     try:
-        outcome = records.write(manifest)
+        outcome = records.write(manifest, over=None)
     except OutcomeUnknown as error:
         error.run_id = manifest.run_id
         raise
@@ -80,16 +80,9 @@ class Decision:
 
 
 def publish(
-    context: Context,
-    key: ModelKey,
-    alias: str,
-    manifest: Manifest,
-    policy: Policy,
-    info: PublishInfo,
-    *,
-    seen: SeenPointer,
+    context: Context, alias: str, manifest: Manifest, policy: Policy, info: PublishInfo, *, seen: SeenPointer
 ) -> Decision:
-    """Publish a committed run of ``key`` under ``alias`` as the policy says, whatever others publish meanwhile.
+    """Publish a committed run under an alias of its model as the policy says, whatever others publish meanwhile.
 
     ``seen`` is the pointer as it was read before. After every conflict with another writer the policy is asked again.
 
@@ -98,14 +91,16 @@ def publish(
         OutcomeUnknown: the publish may have landed.
         PointerConflict: other writers were first each time, until the timeout.
     """
-    overtaken = False
+    key, overtaken = manifest.key, False
     for _ in context.retry.tries():
         if overtaken:
             seen = context.records.pointer(key, alias)
         before = None if seen is None else seen.value
         if before is not None and info.write_id in {entry.write_id for entry in before.entries}:
             return Decision(before, None)
-        incumbent = None if before is None or not isinstance(policy, IfBetter) else manifest_of(context.records, before)
+        incumbent = (
+            manifest_of(context.records, before) if before is not None and isinstance(policy, IfBetter) else None
+        )
         refusal = decide(policy, manifest, before, incumbent)
         if refusal is not None:
             return Decision(None, refusal)
@@ -126,7 +121,7 @@ def swap(
 
     Raises:
         Untrusted: the policy of the store does not trust the pointer that was seen; nothing was done.
-        PointerConflict: another publish came first; ``actual`` is the pointer that is there, if it could be read.
+        PointerConflict: another publish came first, and nothing was done; ``actual`` is its pointer, if it can be read.
         OutcomeUnknown: the write may have landed and could not be read back.
     """
     step = advance(None if seen is None else seen.value, key, alias, manifest, info)
@@ -139,7 +134,7 @@ def swap(
 def _swap_once(context: Context, seen: SeenPointer, step: Advance) -> Pointer | None:
     """Return the pointer that was published, or ``None`` if another publish came first."""
     signing.check_pointer_for_publish(context, seen)  # its history is carried on, and signed
-    if step.block is not None and context.records.write(step.block) is Outcome.LOST:
+    if step.block is not None and context.records.write(step.block, over=None) is Outcome.LOST:
         where = step.block.storage_key
         raise Corrupt(f"{where!r} holds another history than the pointer leads up to; nothing was published", key=where)
     pointer = signing.sign_pointer(context, step.pointer)

@@ -89,12 +89,12 @@ class Records:
         return record
 
     def pointer(self, key: ModelKey, alias: str) -> SeenPointer:
-        """Return the pointer of an alias. One request. ``Corrupt``: it is another's, and is not published over."""
+        """Return the pointer of an alias. One request. ``Corrupt``: damaged, or another's; not published over."""
         blob = self._read(keys.pointer(key, alias), MAX_POINTER)
         return None if blob is None else Stored(parse_pointer(blob.data, key, alias), blob.version)
 
     def block(self, key: ModelKey, alias: str, last_seq: int, *, pinned: str | None = None) -> HistoryBlock:
-        """Return one block of the archive, which has the sha256 ``pinned``, or raise ``Corrupt``. One request."""
+        """Return a block of the archive, of the sha256 ``pinned`` if given, or raise ``Corrupt``. One request."""
         return with_retry(lambda: self._block(key, alias, last_seq, pinned), self.retry)
 
     def _block(self, key: ModelKey, alias: str, last_seq: int, pinned: str | None = None) -> HistoryBlock:
@@ -141,7 +141,7 @@ class Records:
     # ------------------------------------------------------------ writing
 
     def write(
-        self, document: Manifest | Tombstone | Pointer | HistoryBlock | StoreRecord, *, over: Stored[Any] | None = None
+        self, document: Manifest | Tombstone | Pointer | HistoryBlock | StoreRecord, *, over: Stored[Any] | None
     ) -> Outcome:
         """Write a document over the one that was seen (``None``: where nothing is), once.
 
@@ -158,7 +158,7 @@ class Records:
         elif isinstance(document, Tombstone) and document.seal is None:
             is_ours = partial(_marked_by, document)
         body, write_id = document.to_bytes(), getattr(document, "write_id", None)
-        where, limit = document.storage_key, MAX_TOMBSTONE
+        where, limit = document.storage_key, MAX_TOMBSTONE  # whatever kind may lie there is read back
         return self.replace_raw(where, over, body, limit=limit, write_id=write_id, is_ours=is_ours)
 
     def create_signature(
@@ -184,17 +184,17 @@ class Records:
     def replace_raw(
         self,
         key: str,
-        seen: Stored[Any] | None,
+        over: Stored[Any] | None,
         body: bytes,
         *,
         limit: int,
         write_id: str | None = None,
         is_ours: Callable[[bytes], bool] | None = None,
     ) -> Outcome:
-        """Write bytes over what was ``seen`` (``None``: nothing), once; ``OutcomeUnknown`` if they may be there."""
-        over, retry = None if seen is None else seen.version, self.retry
+        """Write bytes over what was seen (``None``: nothing), once; ``OutcomeUnknown`` if they may be there."""
+        seen, retry = None if over is None else over.version, self.retry
         return write_settled(
-            self.backend, key, body, over=over, limit=limit, retry=retry, is_ours=is_ours, write_id=write_id
+            self.backend, key, body, over=seen, limit=limit, retry=retry, is_ours=is_ours, write_id=write_id
         )
 
     # ------------------------------------------------------------ names and objects

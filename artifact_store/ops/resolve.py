@@ -148,7 +148,6 @@ def own(context: Context, what: Manifest | RunRef, *, key: ModelKey | None = Non
         raise Conflict(
             f"{manifest.label} is not a run of {key.display_name}; an alias only names runs of its own model"
         )
-    record = context.opened.record or opening.ensure_open_existing(context)
-    if manifest.store_id != record.store_id:
+    if manifest.store_id != opening.ensure_open_existing(context).store_id:
         raise Conflict(f"{manifest.label} belongs to another store; download it and save it here")
     return manifest

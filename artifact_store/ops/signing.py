@@ -261,10 +261,9 @@ def sign_pointer(context: Context, pointer: Pointer) -> Pointer:
 
 
 def open_to_publish(context: Context) -> None:
-    """Open a store that is there for writing, once it is sure that this client may publish (:func:`check_able`)."""
+    """Open an existing store for writing, or raise ``NotAStore``, once this client may publish (:func:`check_able`)."""
     check_able(context)
-    if context.opened.record is None:
-        opening.ensure_open_existing(context)
+    opening.ensure_open_existing(context)
 
 
 def check_able(context: Context) -> None:

@@ -1,7 +1,7 @@
 """How often and how long reads and writes are repeated that the storage could not do for the moment.
 
-This is above every engine: what an engine repeats by itself, within one request, is in its own folder
-(``obstore/client.py``, ``s3fs/calls.py``).
+This is above every engine: what an engine repeats by itself, below one call, is in its own folder
+(``obstore/client.py`` and ``backend.py``, ``s3fs/calls.py``).
 """
 
 from __future__ import annotations

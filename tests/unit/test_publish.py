@@ -35,7 +35,7 @@ def note(number=1, **more):
 def publishing(backend, run, policy, *, number=1, seconds=30.0):
     """Publish a run as the policy says, over what is there now."""
     here = context(backend, retry(seconds))
-    return publish(here, run.key, "latest", run, policy, note(number), seen=here.records.pointer(KEY, "latest"))
+    return publish(here, "latest", run, policy, note(number), seen=here.records.pointer(KEY, "latest"))
 
 
 def swapping(backend, seen, number, run=None):

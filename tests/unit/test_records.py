@@ -70,11 +70,11 @@ def test_a_document_that_was_created_is_there_whatever_became_of_the_reply(kind:
     document = CREATED[kind][0]()
     backend = Unheard(landed=landed)
     backend.armed = True
-    assert records(backend).write(document) is Outcome.WON
+    assert records(backend).write(document, over=None) is Outcome.WON
     stored = backend.read(document.storage_key, limit=1 << 20)
     assert stored is not None
     assert stored.data == document.to_bytes()
-    assert records(backend).write(document) is Outcome.WON, "equal bytes count as ours"
+    assert records(backend).write(document, over=None) is Outcome.WON, "equal bytes count as ours"
 
 
 @pytest.mark.parametrize("kind", CREATED)
@@ -87,7 +87,7 @@ def test_what_stands_there_is_not_created_over(kind: str) -> None:
             backend.armed = True
         else:
             backend.write(place, other, when=Always())
-        assert records(backend).write(ours) is Outcome.LOST
+        assert records(backend).write(ours, over=None) is Outcome.LOST
         found = backend.read(place, limit=1 << 20)
         assert found is not None
         assert found.data == other

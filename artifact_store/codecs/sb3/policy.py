@@ -129,7 +129,7 @@ class SB3Codec:
 _TREES: Final = ("parameters", "variables")
 _SIMPLE: Final = {"algorithm": str, "policy": str, "num_timesteps": int, "frozen": list, "n_envs": int}
 _PLAIN: Final = {part.name: _SIMPLE.get(part.name, dict) for part in fields(SB3State) if part.name not in _TREES}
-"""The parts of a state that are JSON, and of which kind."""
+"""The parts of a state that are JSON, and of which kind: the file format, so a new field is a new codec version."""
 
 
 def _state(record: Mapping[str, Any], tensors: Mapping[str, Any]) -> SB3State:

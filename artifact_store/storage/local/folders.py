@@ -203,9 +203,8 @@ def make_root(path: Path) -> None:
     """Make the root folder and those above it, each of them durable, and each for its owner alone."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     for folder in reversed(missing):
-        with contextlib.closing(
-            open_root(folder.parent)
-        ) as parent:  # before the mkdir: Windows would not say that it is a file
+        # before the mkdir: Windows would not say that it is a file
+        with contextlib.closing(open_root(folder.parent)) as parent:
             with contextlib.suppress(FileExistsError):
                 folder.mkdir(mode=0o700)
             parent.sync()

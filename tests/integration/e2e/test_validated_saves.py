@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -57,6 +58,13 @@ class Noting(MemoryBackend):
     def stream(self, key: str, *, size: int) -> Iterator[bytes]:
         self.seen.append(key)
         return super().stream(key, size=size)
+
+
+def test_a_run_without_an_example_needs_no_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with ArtifactStore("memory://") as store:
+        published = store.save({"a": 1}, "settings/X", validate=True).published
+        assert published.pointer is not None, str(published)
 
 
 def test_a_sound_run_is_published_and_says_that_it_was_compared() -> None:

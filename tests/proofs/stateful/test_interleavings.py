@@ -96,7 +96,7 @@ def saver(actor):
     context = actor.context
     manifest = publish.commit(context.records, manifest_of(C))
     seen = context.records.pointer(KEY, ALIAS)
-    return publish.publish(context, manifest.key, ALIAS, manifest, PublishAlways(), context.publish_info(), seen=seen)
+    return publish.publish(context, ALIAS, manifest, PublishAlways(), context.publish_info(), seen=seen)
 
 
 def deleter(run_id):
