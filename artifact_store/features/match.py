@@ -120,7 +120,7 @@ def _mismatch(
     if unknown:
         parts.append(f"not known to the model: {quote_names(unknown)}")
     return FeatureMismatch(
-        f"{'; '.join(parts)}. {_advice(columns, found, missing, duplicate)}",
+        f"{'; '.join(parts)}. {_advice(columns, found, missing, duplicate, suggestions)}",
         missing=missing,
         extra=unknown,
         duplicate=duplicate,
@@ -135,8 +135,10 @@ def _asked(missing: Sequence[str], suggestions: Mapping[str, str]) -> str:
     return list_some(shown)
 
 
-def _advice(columns: Columns, found: Sequence[Any], missing: list[str], duplicate: list[str]) -> str:
-    if len(missing) == len(columns.names) == len(found):
+def _advice(
+    columns: Columns, found: Sequence[Any], missing: list[str], duplicate: list[str], suggestions: Mapping[str, str]
+) -> str:
+    if len(missing) == len(columns.names) == len(found) and not suggestions:  # else they may be in another order
         return "If the columns are in training order, say so with by_position=True"
     if missing:
         return "Rename the columns, or give values with fill={name: value}"

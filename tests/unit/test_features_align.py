@@ -147,6 +147,13 @@ class TestTablesByName:
         with pytest.raises(FeatureMismatch, match=r"'low'.*missing|missing.*'low'"):
             SCHEMA.align(frame(["open", "high", "other", "close"]))
 
+    def test_columns_that_are_spelled_otherwise_are_to_be_renamed_since_their_order_is_not_known(self):
+        renamed = pd.DataFrame(ROWS[:, ::-1], columns=[name.upper() for name in reversed(NAMES)])
+        with pytest.raises(FeatureMismatch, match="Rename the columns") as e:
+            SCHEMA.align(renamed)
+        assert "by_position" not in str(e.value)
+        assert e.value.suggestions == {name: name.upper() for name in NAMES}
+
     def test_numbered_columns_are_not_taken_for_names(self):
         with pytest.raises(FeatureMismatch, match="by_position=True"):
             SCHEMA.align(pd.DataFrame(ROWS))
