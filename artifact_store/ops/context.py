@@ -90,11 +90,7 @@ def make_context(
     provenance: bool | Collection[str],
     clock: Callable[[], datetime] | None,
 ) -> Context:
-    """Return the collaborators of a store in ``backend``; the options are those of ``ArtifactStore``.
-
-    Raises:
-        InvalidOption: an option has no meaning, or none together with the others.
-    """
+    """Return the collaborators of a store; ``InvalidOption``: the options, those of ``ArtifactStore``, do not fit."""
     if concurrency not in {"safe", "single-writer"}:
         raise InvalidOption(f"concurrency is 'safe' or 'single-writer', not {concurrency!r}")
     if signer is not None and not isinstance(signer, Signer):

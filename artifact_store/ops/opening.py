@@ -92,8 +92,8 @@ def ensure_open(context: Context) -> StoreRecord:
 
 
 def ensure_open_existing(context: Context) -> StoreRecord:
-    """Return the record of the store, opened for writing; raise ``NotAStore`` instead of making one."""
-    if context.opened.record is None and context.records.store() is None:
+    """Return the record of the store, opened for writing, if the root still says that it is one; else ``NotAStore``."""
+    if context.records.store() is None:
         raise NotAStore(f"{context.backend.url} is not a store: it has no {keys.STORE_MARKER}. Nothing was touched")
     return ensure_open(context)
 

@@ -148,6 +148,6 @@ def own(context: Context, what: Manifest | RunRef, *, key: ModelKey | None = Non
         raise Conflict(
             f"{manifest.label} is not a run of {key.display_name}; an alias only names runs of its own model"
         )
-    if manifest.store_id != opening.ensure_open_existing(context).store_id:
+    if manifest.store_id != (context.opened.record or opening.ensure_open_existing(context)).store_id:
         raise Conflict(f"{manifest.label} belongs to another store; download it and save it here")
     return manifest

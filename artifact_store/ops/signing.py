@@ -263,7 +263,8 @@ def sign_pointer(context: Context, pointer: Pointer) -> Pointer:
 def open_to_publish(context: Context) -> None:
     """Open an existing store for writing, or raise ``NotAStore``, once this client may publish (:func:`check_able`)."""
     check_able(context)
-    opening.ensure_open_existing(context)
+    if context.opened.record is None:
+        opening.ensure_open_existing(context)
 
 
 def check_able(context: Context) -> None:

@@ -1,10 +1,11 @@
 """A root becomes a store once, in an empty root only, and only where the storage keeps its word."""
 
 import dataclasses
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from artifact_store import ArtifactStore
 from artifact_store.core.store_record import MAX_STORE_RECORD, StoreRecord
 from artifact_store.errors import (
     ConditionsUnsupported,
@@ -247,3 +248,32 @@ def test_a_marker_that_goes_away_at_once_makes_no_store():
     backend.removed = True
     with pytest.raises(NotAStore, match="another program clears this root"):
         opened(backend)
+
+
+# ---------------------------------------------------------------- a root that has changed since it was opened
+
+
+@pytest.mark.parametrize("change", ["gone", "damaged"])
+@pytest.mark.parametrize("action", ["delete", "undelete", "prune", "gc", "planned gc"])
+def test_nothing_is_removed_or_brought_back_in_a_root_that_is_no_store_any_more(change, action):
+    backend = MemoryBackend()
+    store = ArtifactStore(backend)
+    old, swept, latest = (store.save({"n": number}, "gru/X") for number in range(3))
+    store.delete(swept).apply()
+    planned = store.gc(grace=timedelta(0))
+    if change == "gone":
+        backend.delete(MARKER)
+    else:
+        backend.write(MARKER, b"{", when=Always())
+    before = everything(backend)
+    actions = {
+        "delete": lambda: store.delete(old).apply(),
+        "undelete": lambda: store.undelete(swept),
+        "prune": lambda: store.prune("gru/X", keep_last=1).apply(),
+        "gc": lambda: store.gc(grace=timedelta(0)).apply(),
+        "planned gc": planned.apply,
+    }
+    with pytest.raises(NotAStore if change == "gone" else Corrupt):
+        actions[action]()
+    assert everything(backend) == before
+    assert store.load(latest) == {"n": 2}

@@ -34,7 +34,7 @@ _SCHEMA: Final = "schema.json"
 _PROTOCOL: Final = 2
 """The first protocol of skops that this codec has written; with a lower one older and weaker loaders would be used."""
 _NO_CHILD: Final = -1
-_TRUSTED: Final = sorted(frozenset[str]().union(*TYPES.values()))
+_TRUSTED: Final = tuple(sorted(frozenset[str]().union(*TYPES.values())))
 
 
 class SkopsCodec:
@@ -58,7 +58,7 @@ class SkopsCodec:
         try:
             data = skops.dumps(obj)
             audit(data, self)
-            skops.loads(data, trusted=_TRUSTED)
+            skops.loads(data, trusted=list(_TRUSTED))
         except TypeRefused as error:
             raise NotEncodable(_refusal(f"this {kind}", error.types)) from error
         except Exception as error:  # whatever the state of any object in there makes skops stumble over
@@ -80,7 +80,7 @@ class SkopsCodec:
         audit(data, self)
         skops, here = import_library("skops.io", self), import_library("sklearn", self).__version__
         try:
-            return skops.loads(data, trusted=_TRUSTED)
+            return skops.loads(data, trusted=list(_TRUSTED))
         except Exception as error:  # as above
             written = str(options.get("scikit_learn"))[:40]
             if written == here:

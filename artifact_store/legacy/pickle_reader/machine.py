@@ -284,8 +284,8 @@ class Machine(Cursor):
 
     def _array_in_file(self, stub: Stub) -> Any:
         """Return the array whose bytes joblib wrote right behind this opcode."""
-        fields: dict[str, Any] = {"dtype": None, "shape": None, "order": None, **stub.fields}
-        dtype, shape, order = fields["dtype"], fields["shape"], fields["order"]
+        fields: Any = stub.fields
+        dtype, shape, order = fields.get("dtype"), fields.get("shape"), fields.get("order")
         size = numpy_parts.array_bytes(shape, dtype)
         if dtype.hasobject:
             return self._nested_array()

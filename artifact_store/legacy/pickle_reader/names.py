@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Final
 
 from artifact_store.errors import Corrupt
@@ -59,9 +60,10 @@ def _bytes(args: tuple[Any, ...]) -> bytes:
 def _encoded(args: tuple[Any, ...]) -> bytes:
     """Bytes as protocols 0 to 2 spell them."""
     spelled = len(args) == 2 and isinstance(args[0], str) and args[1] in ("latin1", "latin-1")  # noqa: PLR2004
-    if not spelled or max(args[0], default="") > "\xff":
-        raise Corrupt("bytes that are not spelled as latin-1")
-    return bytes(args[0], "latin-1")
+    if spelled:
+        with suppress(UnicodeEncodeError):  # by the encoder: a loop over the characters would be slow
+            return bytes(args[0], "latin-1")
+    raise Corrupt("bytes that are not spelled as latin-1")
 
 
 def _bytearray(args: tuple[Any, ...]) -> bytearray:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 import sys
+from contextlib import suppress
 from typing import Any, Final
 
 from artifact_store.errors import Corrupt
@@ -125,8 +126,9 @@ def array_of(contents: Any, shape: Any, dtype: Any, order: str) -> Any:
     """
     np = numpy()
     count = _count(shape, dtype)
-    if isinstance(contents, str) and max(contents, default="") <= "\xff":  # a pickle of Python 2
-        contents = contents.encode("latin-1")
+    if isinstance(contents, str):  # a pickle of Python 2
+        with suppress(UnicodeEncodeError):  # then they are not bytes
+            contents = contents.encode("latin-1")
     if not isinstance(contents, bytes | bytearray):
         raise Corrupt("an array whose contents are not bytes")
     if dtype.hasobject or dtype.itemsize == 0 or count * dtype.itemsize != len(contents):
