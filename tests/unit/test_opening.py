@@ -259,7 +259,7 @@ def test_nothing_is_removed_or_brought_back_in_a_root_that_is_no_store_any_more(
     backend = MemoryBackend()
     store = ArtifactStore(backend)
     old, swept, latest = (store.save({"n": number}, "gru/X") for number in range(3))
-    store.delete(swept).apply()
+    store.delete(swept.ref).apply()
     planned = store.gc(grace=timedelta(0))
     if change == "gone":
         backend.delete(MARKER)
@@ -267,13 +267,13 @@ def test_nothing_is_removed_or_brought_back_in_a_root_that_is_no_store_any_more(
         backend.write(MARKER, b"{", when=Always())
     before = everything(backend)
     actions = {
-        "delete": lambda: store.delete(old).apply(),
-        "undelete": lambda: store.undelete(swept),
-        "prune": lambda: store.prune("gru/X", keep_last=1).apply(),
+        "delete": lambda: store.delete(old.ref).apply(),
+        "undelete": lambda: store.undelete(swept.ref),
+        "prune": lambda: store.prune("gru/X", keep_last=1, grace=timedelta(0)).apply(),
         "gc": lambda: store.gc(grace=timedelta(0)).apply(),
         "planned gc": planned.apply,
     }
     with pytest.raises(NotAStore if change == "gone" else Corrupt):
         actions[action]()
     assert everything(backend) == before
-    assert store.load(latest) == {"n": 2}
+    assert store.load(latest.ref) == {"n": 2}
