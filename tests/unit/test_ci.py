@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import re
 import shlex
@@ -92,3 +93,34 @@ def test_the_local_door_calls_the_default_run() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "dev.py test" in script
     assert [words for _, _, words in every_command() if words == ["python", "dev.py", "test"]]
+
+
+def imported_at_once(path: Path, seen: set[Path]) -> Iterator[str]:
+    """The top names of what a test file imports when it is loaded, and what the files of tests do that it imports."""
+    if path in seen:
+        return
+    seen.add(path)
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            yield name.partition(".")[0]
+            own = ROOT / f"{name.replace('.', '/')}.py"
+            if name.startswith("tests.") and own.exists():
+                yield from imported_at_once(own, seen)
+
+
+def test_what_runs_on_windows_is_loaded_without_what_is_not_installed_there() -> None:
+    marked = [
+        path for path in (ROOT / "tests").rglob("test_*.py") if "mark.windows" in path.read_text(encoding="utf-8")
+    ]
+    assert len(marked) > 10
+    wrong = {
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in marked
+        if path != Path(__file__)
+        for name in imported_at_once(path, set())
+        if name in {"torch", "stable_baselines3", "gymnasium", "moto"}
+    }
+    assert wrong == set()
