@@ -83,6 +83,7 @@ def test_a_key_lies_below_the_home(home: Path) -> None:
 
 
 def test_an_old_tree_lies_below_the_home(home: Path) -> None:
+    pytest.importorskip("torch")
     old_tree(home / "old", "windows")
     tree = ArtifactStore.open_legacy("~/old/models")
     (run,) = tree.runs("gru/BTCEUR")

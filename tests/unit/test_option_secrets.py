@@ -136,6 +136,7 @@ def a_filesystem(options: dict[str, Any]) -> Any:
 
 
 def an_s3_filesystem(options: dict[str, Any]) -> Any:
+    pytest.importorskip("aiobotocore")
     return S3fsBackend(Recipe(S3, {"endpoint_url": "http://127.0.0.1:1", **options}), "bucket/x")
 
 

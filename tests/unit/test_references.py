@@ -234,7 +234,7 @@ def test_a_path_may_end_in_a_type_a_run_or_an_alias():
         (f"old/gru/X/gru/{RUN}", "old", f"gru/X:{RUN}"),
         ("store/gru/C:EURUSD", "store", "gru/C:EURUSD@latest"),
         ("file:///data/models/gru/X", "file:///data/models", "gru/X@latest"),
-        ("/gru/X", "/", "gru/X@latest"),
+        ("/gru/X", str(Path("/")), "gru/X@latest"),
     ]:
         found = Location.parse(text, TYPES)
         assert (found.root, str(found.ref())) == (root, rest)
