@@ -1,8 +1,9 @@
 """Which cases of a test run by default: a seeded slice of what has many or takes long, all of them with ``--nightly``.
 
 ``SLICES`` says of tests, by the beginning of their names, one in how many of the cases of each function is in the slice;
-the longest beginning counts. Every function keeps one case at least, unless its number is ``NONE``. Which ones, the seed
-decides: the same seed is the same slice, in every process.
+the longest beginning counts. Every function keeps one case at least, unless its number is ``NONE``. ``FUNCTIONS`` says of
+files with many functions one in how many of those is in the slice at all. Which ones, the seed decides: the same seed is
+the same slice, in every process.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pytest
 from hypothesis import settings
@@ -43,7 +44,6 @@ SLICES = {
     "tests/unit/test_codec_sb3.py": 8,
     "tests/unit/test_features_categories.py": 10,
     f"{CONFORMANCE}/test_doctor.py": 5,
-    f"{CONFORMANCE}/test_fsspec.py::TestReadyS3fs": 6,
     f"{CONFORMANCE}/test_fsspec.py::TestS3fsOnSeaweed": 6,
     f"{CONFORMANCE}/test_obstore.py": 4,
     f"{CONFORMANCE}/test_retention.py": 5,
@@ -91,6 +91,15 @@ SLICES = {
     f"{MOTO[0]}::test_a_folder_made_by_a_console_is_no_object": 1,
     f"{MOTO[0]}::test_an_upload_in_parts_can_be_swapped_in": 1,
 }
+FUNCTIONS = {
+    f"{CONFORMANCE}/test_fsspec.py::TestReadyS3fs": 6,
+    "tests/integration/e2e/test_legacy_store.py": 2,
+    "tests/integration/e2e/test_migrate.py": 2,
+    "tests/integration/e2e/test_store_of_the_version_before.py": 2,
+    "tests/integration/e2e/test_strict_front.py": 2,
+    "tests/integration/models": 2,
+    "tests/integration/storage/test_fsspec_failures.py": 2,
+}
 
 
 def examples(short: int, nightly: int) -> int:
@@ -98,10 +107,10 @@ def examples(short: int, nightly: int) -> int:
     return nightly if settings.get_current_profile_name() == "nightly" else short
 
 
-def share_of(nodeid: str) -> int:
-    """Return one in how many cases of this test is in the slice; 1 is all."""
-    fitting = [beginning for beginning in SLICES if fits(beginning, nodeid)]
-    return SLICES[max(fitting, key=len)] if fitting else 1
+def share_of(nodeid: str, shares: Mapping[str, int] = SLICES) -> int:
+    """Return one in how many cases of this test is in the slice, or, of ``FUNCTIONS``, functions; 1 is all."""
+    fitting = [beginning for beginning in shares if fits(beginning, nodeid)]
+    return shares[max(fitting, key=len)] if fitting else 1
 
 
 def fits(beginning: str, nodeid: str) -> bool:
@@ -115,9 +124,14 @@ def left_out(items: Iterable[pytest.Item], seed: str) -> set[str]:
     for item in items:
         functions[item.nodeid.partition("[")[0]].append(item.nodeid)
     found: set[str] = set()
-    for cases in functions.values():
+    for function, cases in functions.items():
         share = share_of(cases[0])
-        kept = 0 if share == NONE else math.ceil(len(cases) / share)
-        cases.sort(key=lambda case: hashlib.sha256(f"{seed} {case}".encode()).digest())
+        chosen = _number(seed, function) % share_of(function, FUNCTIONS) == 0
+        kept = math.ceil(len(cases) / share) if chosen and share != NONE else 0
+        cases.sort(key=lambda case: _number(seed, case))
         found.update(cases[kept:])
     return found
+
+
+def _number(seed: str, name: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest())

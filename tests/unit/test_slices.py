@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.slices import MOTO, NONE, PLUMBING, SLICES, fits, left_out, share_of
+from tests.slices import FUNCTIONS, MOTO, NONE, PLUMBING, SLICES, fits, left_out, share_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,6 +32,19 @@ def test_a_slice_is_the_same_for_the_same_seed_and_all_seeds_together_are_everyt
     assert set.union(*(kept(str(seed)) for seed in range(60))) == {case.nodeid for case in CASES}
 
 
+def test_of_some_files_the_seed_chooses_the_functions() -> None:
+    file, share = next(iter(FUNCTIONS.items()))
+    every = [Case(f"{file}::test_{number}[{case}]") for number in range(60) for case in "ab"]
+
+    def functions(seed: str) -> set[str]:
+        out = left_out(every, seed)  # type: ignore[arg-type]
+        return {case.nodeid.partition("[")[0] for case in every if case.nodeid not in out}
+
+    assert 0 < len(functions("7")) < 2 * 60 / share
+    assert functions("7") == functions("7") != functions("8")
+    assert len(set.union(*(functions(str(seed)) for seed in range(60)))) == 60
+
+
 def test_every_function_keeps_a_case_unless_none_is_wanted() -> None:
     alone = [Case(f"{ONE}::test_a"), Case(f"{ONE}::TestB::test_c[x]"), Case("tests/unit/test_keys.py::test_d[1]")]
     assert left_out(alone, "0") == set()  # type: ignore[arg-type]
@@ -49,7 +62,7 @@ def test_the_longest_beginning_counts_and_ends_with_a_word() -> None:
 
 
 def test_every_entry_names_tests_that_are_there() -> None:
-    for beginning in SLICES:
+    for beginning in (*SLICES, *FUNCTIONS):
         file, *names = beginning.split("::")
         path = ROOT / file
         assert path.exists(), beginning
