@@ -1,7 +1,4 @@
-"""Choose the backend for a store URL. Looks at the URL, the options and what is installed; does no other input.
-
-An engine is imported when it is chosen.
-"""
+"""Choose the backend for a store URL by its scheme, the options and what is installed, and import that engine only."""
 
 from __future__ import annotations
 

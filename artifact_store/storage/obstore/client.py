@@ -56,6 +56,10 @@ def runtime_lost() -> bool:
     return _runtime_lost.is_set()
 
 
+def _taken() -> tuple[str, ...]:
+    return tuple(value for name in _SECRET_VARIABLES if (value := os.environ.get(name)))
+
+
 class Clients:
     """The clients of one backend. Those of other processes are kept, never used, and never torn down here."""
 
@@ -89,8 +93,8 @@ class Clients:
         except ArtifactStoreError:
             raise
         except Exception as error:  # noqa: BLE001 -- obstore raises its own kinds and builtin ones, without a common base
-            taken = tuple(value for name in _SECRET_VARIABLES if (value := os.environ.get(name)))
-            failure = translate_obstore_error(error, attempt, self._secrets + taken)
+            # no secret in a variable of this frame: reports of errors show those
+            failure = translate_obstore_error(error, attempt, self._secrets + _taken())
         raise failure
 
     def address(self) -> str:
