@@ -73,7 +73,6 @@ SLICES = {
     "tests/integration/faults/test_store_faults.py": 3,
     "tests/integration/storage/test_fsspec_failures.py": 3,
     "tests/integration/e2e/test_proxy.py": 3,
-    "tests/integration/e2e/test_redaction.py": 3,
     "tests/integration/legacy": 4,
     "tests/integration/models": 3,
     "tests/integration/models/test_extras.py::test_a_family_trains_and_predicts_with_its_own_extra_alone": NONE,
