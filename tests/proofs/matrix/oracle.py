@@ -72,15 +72,11 @@ def errors_of(trial: Trial) -> list[BaseException]:
     return found
 
 
-def _is_blurred(trial: Trial) -> bool:
-    """Whether a byte of a listing flipped. It carries no digest, so it may show less: what is removed next time."""
-    return any(strike.fault.name == "flipped byte" and strike.point.what == "LIST" for strike in trial.strikes)
-
-
 def _is_success(trial: Trial) -> bool:
-    """Whether what was returned is right, as far as the listings showed what there is."""
+    """Whether what was returned is right. A listing carries no digest: if a byte of it flips, it may show less."""
     value, operation = trial.told.value, trial.operation
-    return operation.told(value) or (_is_blurred(trial) and operation.partly(value))
+    blurred = any(strike.fault.name == "flipped byte" and strike.point.what == "LIST" for strike in trial.strikes)
+    return operation.told(value) or (blurred and operation.partly(value))
 
 
 def _sound(trial: Trial) -> Iterator[str]:
@@ -98,7 +94,7 @@ def _false_success(trial: Trial, done: View) -> Iterator[str]:
         view: View | None = getattr(trial, moment)
         if view is not None and view != done:
             yield f"false success: told that it is done, and {moment} there is: {view}; not: {done}"
-    if trial.operation.tidy and trial.after.left and not getattr(value, "notes", ()) and not _is_blurred(trial):
+    if trial.operation.tidy and trial.after.left and not getattr(value, "notes", ()):
         yield f"false success: told that all is removed, and there is {sorted(trial.after.left)}"
     pointer = value if isinstance(value, Pointer) else getattr(getattr(value, "published", None), "pointer", None)
     if pointer is not None and pointer.write_id not in trial.after.write_ids:
