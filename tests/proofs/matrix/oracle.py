@@ -2,7 +2,8 @@
 
 Nothing here knows how the store works. The rules:
 
-1. Told that it is done: it is done, exactly once, and nothing else has changed.
+1. Told that it is done: it is done, exactly once, and nothing else has changed. A listing carries no digest; where a
+   byte of one flipped, a list may show less, and what removes may leave some of what was there, and nothing else.
 2. Told an error: it is one of ours, and one that this fault explains; so never a conflict, where nobody else writes.
    What is there is one of the states that the operation passes through. If the error is not ``OutcomeUnknown``, then
    nothing has happened, and nothing will: a write that is still on its way would make that a lie. ``committed`` names a
@@ -53,7 +54,7 @@ def judge(trial: Trial) -> Verdict:
         violations += _wrong_errors(trial, raised, states)
     else:
         ending = OK
-        violations += _false_success(trial, states[-1])
+        violations += _false_success(trial, states)
     violations += _repetition(trial)
     violations += _cost(trial)
     return Verdict(ending, tuple(violations), spoken(trial.told))
@@ -72,11 +73,15 @@ def errors_of(trial: Trial) -> list[BaseException]:
     return found
 
 
+def _blurred(trial: Trial) -> bool:
+    """Whether a byte of a listing flipped."""
+    return any(strike.fault.name == "flipped byte" and strike.point.what == "LIST" for strike in trial.strikes)
+
+
 def _is_success(trial: Trial) -> bool:
-    """Whether what was returned is right. A listing carries no digest: if a byte of it flips, it may show less."""
+    """Whether what was returned is right."""
     value, operation = trial.told.value, trial.operation
-    blurred = any(strike.fault.name == "flipped byte" and strike.point.what == "LIST" for strike in trial.strikes)
-    return operation.told(value) or (blurred and operation.partly(value))
+    return operation.told(value) or (_blurred(trial) and operation.partly(value))
 
 
 def _sound(trial: Trial) -> Iterator[str]:
@@ -86,10 +91,15 @@ def _sound(trial: Trial) -> Iterator[str]:
             yield from (f"{moment}: {broken}" for broken in view.broken)
 
 
-def _false_success(trial: Trial, done: View) -> Iterator[str]:
-    value = trial.told.value
+def _false_success(trial: Trial, states: list[View]) -> Iterator[str]:
+    value, done = trial.told.value, states[-1]
     if not _is_success(trial):
         yield f"told {value!r}, which is no success, and no error either"
+    if trial.operation.tidy and _blurred(trial):  # rule 4 holds what was left: the repetition has to remove it
+        yield from _reached(trial, states, "told that it is done")
+        if new := trial.after.left - trial.before.left:
+            yield f"told that it is done, and it left what was not there: {sorted(new)}"
+        return
     for moment in ("after", "late"):
         view: View | None = getattr(trial, moment)
         if view is not None and view != done:

@@ -12,6 +12,7 @@ from artifact_store.core.pointer import PublishInfo, advance
 from artifact_store.errors import ArtifactStoreError, OutcomeUnknown, PreconditionFailed, Unavailable
 from artifact_store.ops import delete, promote, publish
 from artifact_store.ops.delete import StepResult
+from artifact_store.ops.plan import Plan
 from artifact_store.storage import conditional_write as settle
 from artifact_store.storage.base import Always
 from artifact_store.storage.conditional_write import Outcome
@@ -184,3 +185,23 @@ def test_a_listing_that_was_damaged_on_the_way_may_show_less_and_nothing_else(st
     told = Told(value=found)
     trial = Trial(OPERATIONS["list"], (Strike(Fault(strike, ()), point),), told, view, view, met=1)
     assert (judge(trial).violations == ()) is right
+
+
+def after_gc(strike, left, final=frozenset()):
+    """A gc that met this fault in a listing, left these, and was repeated."""
+    operation, before = OPERATIONS["gc"], see(world("gc"))
+    done = operation.passes(before)[-1]
+    told = Told(value=Plan((), lambda: lambda _: StepResult("kept")).apply())
+    strikes = (Strike(Fault(strike, ()), Point("LIST", "gru/BTCEUR/", 1)),)
+    after, last = done.but(left=left(before)), done.but(left=final)
+    return judge(Trial(operation, strikes, told, before, after, repeated=told, final=last, met=1)).violations
+
+
+def test_what_a_damaged_listing_hid_from_gc_is_left_for_the_next_one_and_nothing_else_is():
+    assert after_gc("flipped byte", lambda before: before.left) == ()
+    [found] = after_gc("cut body", lambda before: before.left)
+    assert "told that all is removed" in found
+    [found] = after_gc("flipped byte", lambda before: before.left | {"_probe/new"})
+    assert "left what was not there" in found
+    [found] = after_gc("flipped byte", lambda before: before.left, final=frozenset({"_probe/old"}))
+    assert "after the repetition" in found
