@@ -169,7 +169,7 @@ class Reader:
         that nothing here can compare are in ``report.unchecked``.
 
         Raises:
-            NotFound: the reference names nothing.
+            NotFound: the reference names nothing, or there is no store.
             Unavailable, AccessDenied: the storage does not answer, which says nothing about the runs.
         """
         what = ref.manifest if isinstance(ref, Run) else ref

@@ -23,7 +23,7 @@ from artifact_store.core.store_record import Concurrency
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.draft import Draft
 from artifact_store.features.schema import FeatureSchema
-from artifact_store.ops import delete, gc, listing, opening, promote, prune, resolve, signing, verify
+from artifact_store.ops import delete, gc, opening, promote, prune, resolve, signing, verify
 from artifact_store.ops.context import make_context
 from artifact_store.ops.keypairs import PublicKey, Signer
 from artifact_store.ops.plan import Plan
@@ -298,20 +298,21 @@ class ArtifactStore(Reader):
         A run stays if it is one of the newest ``keep_last``, one of the best by ``keep_best`` (``("sharpe", 3)``, or
         ``("loss", 3, "min")``), or not ``older_than`` that. Always safe are what an alias names (to pin a run, promote
         it to an alias of its own), what one named until less than ``grace`` ago, the last two runs of every alias, and
-        what a rollback would serve. The plan says of every run why it goes or stays.
+        what a rollback would serve. The plan says of every run why it goes or stays. Of a model in which no run has the
+        metric of ``keep_best``, every run stays, and that is one of the plan's ``problems``.
 
         Raises:
             InvalidOption: nothing says what to keep, or a value means nothing.
+            ModelNotFound: nothing is stored of the model.
         """
         rules = prune.Rules(keep_last, prune.Best.of(keep_best), older_than, grace)
-        models = listing.models(self._context) if key is None else [ModelKey.parse(key)]
-        return prune.plan_prune(self._context, models, rules, reason=reason)
+        return prune.plan_prune(self._context, None if key is None else ModelKey.parse(key), rules, reason=reason)
 
     def gc(self, *, grace: timedelta = GRACE) -> Plan:
         """Return the plan to sweep what was deleted, and to clear what was never committed, at least ``grace`` ago.
 
         Committed runs are never touched. The grace period has to be longer than any save takes. Nothing is planned
-        in an empty root, and nothing is ever touched in one that is not a store.
+        in an empty root, as a note of the plan says, and nothing is ever touched in one that is not a store.
 
         Raises:
             NotAStore: the root holds something else.

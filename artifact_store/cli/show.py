@@ -18,6 +18,7 @@ from artifact_store.core.references import RunRef
 from artifact_store.doctor.rebuild import is_lost
 from artifact_store.errors import ArtifactStoreError, ModelNotFound
 from artifact_store.features.schema import FeatureSchema
+from artifact_store.ops.listing import near_models
 from artifact_store.run import Run
 from artifact_store.store import ArtifactStore
 
@@ -44,11 +45,10 @@ def ls_command(session: Session, key: str | None, limit: int | None) -> None:
             list_runs(session, store, chosen, limit)
             return
         if chosen is not None:
-            known = [model for model in known if chosen.covers(model)]
+            there, known = known, [model for model in known if chosen.covers(model)]
             if not known:
-                raise ModelNotFound(
-                    f"nothing is stored for {chosen.display_name} in {store.url}; `artifact-store ls` lists what is"
-                )
+                hint = near_models(chosen, there)
+                raise ModelNotFound(f"nothing is stored for {chosen.display_name} in {store.url}; {hint}")
         list_models(session, store, known)
 
 

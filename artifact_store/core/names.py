@@ -78,7 +78,10 @@ def check_model_type(name: object) -> str:
 
 
 def check_alias(name: object) -> str:
-    """Return ``name`` if it can be an alias, else raise ``InvalidName``."""
+    """Return ``name`` if it can be an alias, else raise ``InvalidName``; of a reference, suggest its alias."""
+    head, at, alias = name.rpartition("@") if isinstance(name, str) else ("", "", "")
+    if head and at and _no_alias(alias) is None:
+        raise InvalidName("alias", name, "the alias alone is asked for, and not a reference", suggestion=alias)
     return _check("alias", name, _no_alias)
 
 

@@ -67,7 +67,7 @@ def plan_gc(context: Context, *, grace: timedelta) -> Plan:
     """
     check_span("grace", grace)
     if not opening.check_store(context.records):
-        return Plan((), lambda: lambda _: StepResult("kept"))
+        return Plan((), lambda: lambda _: StepResult("kept"), notes=[opening.no_store(context.backend)])
     found = _Scan(context, grace, context.now())
     steps = [*found.runs(), *found.uploads(), *found.probes()]
 

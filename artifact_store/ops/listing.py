@@ -152,13 +152,25 @@ def suggestion(context: Context, key: ModelKey, alias: str = "") -> str:
         if near:
             return f"did you mean {' or '.join(f'{key}@{name}' for name in near)}?"
         return f"its aliases are {', '.join(known[:_SHOWN])}{', ...' if len(known) > _SHOWN else ''}"
-    there = [str(model) for model in models(context)]
-    if str(key) in there:
+    there = models(context)
+    if key in there:
         return f"`artifact-store ls {quoted(str(key))}` lists its runs, and `artifact-store promote` publishes one"
-    near = difflib.get_close_matches(str(key), there, n=2, cutoff=_NEAR)
+    return near_models(key, there)
+
+
+def near_models(key: ModelKey, there: Sequence[ModelKey]) -> str:
+    """Return what an error about a model that is not among these advises: those that are written nearly so."""
+    names = [str(model) for model in there]
+    near = [name for name in names if name.casefold() == str(key).casefold()]
+    near = near or difflib.get_close_matches(str(key), names, n=2, cutoff=_NEAR)
     if near:
         return f"did you mean {' or '.join(near)}?"
-    return f"`artifact-store ls` lists what there is ({len(there)} model{'s' * (len(there) != 1)})"
+    return f"`artifact-store ls` lists what there is ({len(names)} model{'s' * (len(names) != 1)})"
+
+
+def no_model(context: Context, key: ModelKey) -> ModelNotFound:
+    """Return the error for a model that is not there; ``NotAStore`` is raised if the root holds something else."""
+    return ModelNotFound(f"no run of {key.display_name} in {context.backend.url}; {suggestion(context, key)}")
 
 
 def run_ids(context: Context, key: ModelKey) -> list[RunId]:

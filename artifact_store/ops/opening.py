@@ -84,6 +84,11 @@ def check_store(records: Records) -> bool:
     return (records.store() or _find_in_root(records)) is not None
 
 
+def no_store(backend: Backend) -> str:
+    """Return what to say where there is no store, and nothing else either."""
+    return f"there is no store at {backend.url} yet: check the path, or save the first model"
+
+
 def ensure_open(context: Context) -> StoreRecord:
     """Return the record of the store, which the first call opens for writing (:func:`open_for_writing`)."""
     if context.opened.record is None:
@@ -94,7 +99,9 @@ def ensure_open(context: Context) -> StoreRecord:
 def ensure_open_existing(context: Context) -> StoreRecord:
     """Return the record of the store, opened for writing, if the root still says that it is one; else ``NotAStore``."""
     if context.records.store() is None:
-        raise NotAStore(f"{context.backend.url} is not a store: it has no {keys.STORE_MARKER}. Nothing was touched")
+        raise NotAStore(
+            f"{context.backend.url} is not a store: it has no {keys.STORE_MARKER}. Nothing was touched: check the path"
+        )
     return ensure_open(context)
 
 

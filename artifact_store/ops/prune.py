@@ -18,7 +18,14 @@ from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import Publish
 from artifact_store.core.policy import metric_value
-from artifact_store.errors import AccessDenied, ArtifactStoreError, InvalidOption, Problem, Unavailable
+from artifact_store.errors import (
+    AccessDenied,
+    ArtifactStoreError,
+    InvalidOption,
+    MetricMissing,
+    Problem,
+    Unavailable,
+)
 from artifact_store.ops import delete, listing, opening, promote
 from artifact_store.ops.context import Context
 from artifact_store.ops.delete import StepResult, duration_text
@@ -27,6 +34,7 @@ from artifact_store.ops.plan import Plan, PlanStep
 GRACE: Final = timedelta(days=7)
 """How long a deleted run can be brought back, and how long a save is given to end."""
 _LAST: Final = 2
+_SHOWN: Final = 8
 _BEST: Final = "keep_best is (metric, number) or (metric, number, 'min')"
 _PUBLISHING: Final = timedelta(hours=1)
 """How long after its commit a run may still be published by its own save."""
@@ -126,8 +134,19 @@ def _size(manifest: Manifest) -> int:
     return sum(entry.size for entry in manifest.files)
 
 
-def plan_prune(context: Context, models: Sequence[ModelKey], rules: Rules, *, reason: str) -> Plan:
-    """Return the plan to prune models. What cannot be read is a problem, and nothing that depends on it is touched."""
+def plan_prune(context: Context, key: ModelKey | None, rules: Rules, *, reason: str) -> Plan:
+    """Return the plan to prune one model, or all. What cannot be read is a problem, and what depends on it stays.
+
+    Raises:
+        ModelNotFound: nothing is stored of the model.
+        NotAStore: the root holds something else. In an empty one there is nothing to do.
+    """
+    models = listing.models(context)
+    if key is not None:
+        if key not in models:
+            raise listing.no_model(context, key)
+        models = [key]
+    notes = [] if models or opening.check_store(context.records) else [opening.no_store(context.backend)]
     problems: list[Problem] = []
     steps = [step for key in models for step in plan_model(context, key, rules, problems)]
 
@@ -146,13 +165,14 @@ def plan_prune(context: Context, models: Sequence[ModelKey], rules: Rules, *, re
 
         return carry_out
 
-    return Plan(steps, start, problems=problems)
+    return Plan(steps, start, problems=problems, notes=notes)
 
 
 def plan_model(context: Context, key: ModelKey, rules: Rules, problems: list[Problem]) -> list[PlanStep]:
     """Return what becomes of each committed run of a model, newest first.
 
-    An alias that cannot be read is a problem, and may name any run: every run is kept.
+    An alias that cannot be read is a problem, and may name any run: every run is kept. So it is if no run has the
+    metric by which the best are to be kept.
     """
     now = context.now()
     runs = list(listing.manifests(context, key, listing.Filter(), problems))
@@ -165,6 +185,9 @@ def plan_model(context: Context, key: ModelKey, rules: Rules, problems: list[Pro
         return [_step(run, "an alias of the model cannot be read") for run in runs]
     safe = protected(pasts, now=now, grace=rules.grace)
     best = rules.keep_best.choose(runs) if rules.keep_best is not None else set()
+    if rules.keep_best is not None and rules.keep_best.count and runs and not best:
+        problems.append(Problem(key.display_name, _without_metric(key, rules.keep_best.metric, runs)))
+        return [_step(run, f"no run of the model has the metric {rules.keep_best.metric}") for run in runs]
     before = rules.before(now)
     steps = []
     for place, run in enumerate(runs):
@@ -177,6 +200,13 @@ def plan_model(context: Context, key: ModelKey, rules: Rules, problems: list[Pro
             why = f"saved after {before:%Y-%m-%d %H:%M:%S} UTC"
         steps.append(_step(run, why) if why is not None else _step(run, _gone(rules, before), action="delete"))
     return steps
+
+
+def _without_metric(key: ModelKey, metric: str, runs: Sequence[Manifest]) -> MetricMissing:
+    known = sorted({name for run in runs for name in run.metrics} - {metric})
+    there = f"; there are {', '.join(known[:_SHOWN])}{', …' if len(known) > _SHOWN else ''}" if known else ""
+    what = f"no run of {key.display_name} has a number as its metric {metric!r}{there}. All its runs are kept"
+    return MetricMissing(what, metric=metric)
 
 
 def _step(run: Manifest, why: str, *, action: Any = "keep") -> PlanStep:

@@ -18,13 +18,13 @@ from artifact_store.core.trust import TrustedKey, check_pointer
 from artifact_store.errors import (
     ArtifactStoreError,
     InvalidOption,
-    ModelNotFound,
+    NotAStore,
     NotFound,
     Problem,
     Unavailable,
     Unsupported,
 )
-from artifact_store.ops import listing, publish, resolve, signing
+from artifact_store.ops import listing, opening, publish, resolve, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.golden import Predictions
 from artifact_store.ops.keypairs import PublicKey, Signer
@@ -81,7 +81,7 @@ def verify(
     """Check a run, a model or everything; with ``trusted``, that it is signed by one of these keys as well.
 
     Raises:
-        NotFound: the reference names nothing.
+        NotFound: the reference names nothing, or there is no store.
         Unavailable: the storage does not answer.
     """
     if trusted is not None:
@@ -90,7 +90,7 @@ def verify(
     if isinstance(what, Manifest):
         return Report([verify_run(context, what, golden)])
     if what is None:
-        return verify_models(context, listing.models(context), golden)
+        return _verify_all(context, golden)
     if not has_selector(what):
         return _verify_models_of(context, RunRef.parse(what).key, golden)
     parsed = RunRef.parse(what)
@@ -105,14 +105,19 @@ def verify(
     return report
 
 
+def _verify_all(context: Context, golden: Golden | None) -> Report:
+    report = verify_models(context, listing.models(context), golden)
+    if not report.runs and not report.pointers and not opening.check_store(context.records):
+        raise NotAStore(f"{context.backend.url} is not a store yet, so nothing was verified: check the path")
+    return report
+
+
 def _verify_models_of(context: Context, key: ModelKey, golden: Golden | None) -> Report:
     """Check one model, or all of a type where only that is named."""
     known = listing.models(context) if key.symbol is None else [key]
     report = verify_models(context, [model for model in known if key.covers(model)], golden)
     if not report.runs and not report.pointers and not any(map(key.covers, listing.models(context))):
-        raise ModelNotFound(
-            f"no run of {key.display_name} in {context.backend.url}; {listing.suggestion(context, key)}"
-        )
+        raise listing.no_model(context, key)
     return report
 
 

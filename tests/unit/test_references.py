@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from artifact_store.core import keys
-from artifact_store.core.names import ModelKey
+from artifact_store.core.names import ModelKey, check_alias
 from artifact_store.core.references import Location, RunRef, has_selector
 from artifact_store.errors import InvalidName, InvalidReference
 from tests.cases import each
@@ -90,6 +90,23 @@ def test_only_a_full_run_id_is_one():
     assert RunRef.parse("gru:20240816_142301").run_id == "20240816_142301"
     assert RunRef.parse("gru:20240816").run_id is None
     assert RunRef.parse("gru@latest").run_id is None
+
+
+def test_a_type_in_upper_case_is_told_from_a_symbol_without_a_type():
+    with pytest.raises(InvalidReference) as caught:
+        RunRef.parse("LightGBM/EUR/USD@best")
+    assert "If LightGBM is the type, write 'lightgbm/EUR;2FUSD@best'" in str(caught.value)
+    assert str(RunRef.parse("lightgbm/EUR;2FUSD@best")) == "lightgbm/EUR;2FUSD@best"
+    assert caught.value.suggestion == "lightgbm/LightGBM;2FEUR;2FUSD@best"
+
+
+def test_a_reference_in_the_place_of_an_alias_leads_to_its_alias():
+    with pytest.raises(InvalidName, match="the alias alone is asked for") as caught:
+        check_alias("gru/BTCEUR@production")
+    assert caught.value.suggestion == "production"
+    for text in ("gru/BTCEUR@", "@Best", "gru/X@Best"):
+        with pytest.raises(InvalidName, match="use a-z"):
+            check_alias(text)
 
 
 @pytest.mark.parametrize("run", ["2024", "2024081", "x", "", "202408160", "20240816_1423011", "20240816_142301_A"])

@@ -1,6 +1,5 @@
 """Deleting, bringing back, pruning and clearing away, on every backend alike."""
 
-import contextlib
 import os
 import threading
 from datetime import UTC, datetime, timedelta
@@ -171,8 +170,8 @@ def test_names_that_would_lead_elsewhere_are_refused_and_nothing_is_touched(stor
                     (errors.InvalidInput, errors.NotFound)
                 ):  # some are symbols, of which there is no run
                     call(ref)
-        with contextlib.suppress(errors.InvalidInput):
-            assert not store.prune(f"gru/{name}", keep_last=0).changes
+        with pytest.raises((errors.InvalidInput, errors.ModelNotFound)):
+            store.prune(f"gru/{name}", keep_last=0)
     assert all_keys(store) == before
     assert canary.read_bytes() == b"alive"
 
@@ -468,6 +467,37 @@ def test_prune_keeps_the_best_by_a_metric(store):
     assert str(nan.run_id) in ids(plan.changes)
     plan = store.prune(KEY, keep_best=("m", 1), keep_last=1, grace=NOW)
     assert set(ids(plan.kept)) == {str(runs[3].run_id), str(nan.run_id)}
+
+
+def test_prune_keeps_every_run_of_a_model_in_which_none_has_the_metric(store):
+    runs = [store.save({"n": n}, KEY, metrics={"sharpe": n, "loss": 1}, publish="never") for n in range(3)]
+    plan = store.prune(KEY, keep_best=("sharpee", 1), grace=NOW)
+    assert len(plan.kept) == len(runs)
+    assert not plan.changes
+    [problem] = plan.problems
+    assert problem.where == KEY
+    assert isinstance(problem.error, errors.MetricMissing)
+    assert "'sharpee'; there are loss, sharpe" in str(problem.error)
+    assert not plan.apply().done
+    assert len(store.prune(KEY, keep_best=("sharpee", 0), grace=NOW).changes) == len(runs)
+    nan = "gru/NAN"
+    store.save({"n": 9}, nan, metrics={"sharpe": float("nan")}, publish="never")
+    assert [problem.where for problem in store.prune(keep_best=("sharpe", 1), grace=NOW).problems] == [nan]
+
+
+def test_what_is_not_there_is_not_pruned_verified_or_cleared_in_silence(store):
+    with pytest.raises(errors.NotAStore, match="not a store yet, so nothing was verified: check the path"):
+        store.verify()
+    for plan in (store.gc(), store.prune(keep_last=1)):
+        assert not plan.steps
+        assert "there is no store at" in plan.notes[0]
+    with pytest.raises(errors.ModelNotFound, match="there is no store yet: check the path"):
+        store.prune(KEY, keep_last=1)
+    saved(store, 1)
+    assert store.verify().ok
+    assert not any("no store" in note for note in (*store.gc().notes, *store.prune(keep_last=1).notes))
+    with pytest.raises(errors.ModelNotFound, match=f"did you mean {KEY}"):
+        store.prune(KEY.lower(), keep_last=1)
 
 
 def test_prune_deletes_only_what_is_old_enough(store, open_store):

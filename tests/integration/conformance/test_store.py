@@ -712,7 +712,8 @@ def test_an_empty_root_reads_as_an_empty_store(store):
     assert store.models() == []
     assert list(store.runs()) == []
     assert list(store.runs(KEY)) == []
-    assert store.verify().ok
+    with pytest.raises(errors.NotAStore):  # "ok" would be the answer for every mistyped path
+        store.verify()
     with pytest.raises(errors.AliasNotFound):
         store.load(KEY)
     with pytest.raises(errors.AliasNotFound):
