@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-WIDTH, HEIGHT, LEFT, TOP = 720, 170, 70, 40
+WIDTH, HEIGHT, LEFT, TOP = 720, 170, 70, 50
 NAMES = {"memory": "resident memory, MiB", "descriptors": "open descriptors", "threads": "threads"}
 COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5")
 

@@ -9,10 +9,8 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
-import os
 import random
 import sys
-import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -194,12 +192,12 @@ class Writer:
 def held() -> dict[str, Any]:
     """Return what this process holds: MiB of memory, descriptors, threads."""
     gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    memory = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    descriptors = sum(1 for _ in Path("/proc/self/fd").iterdir())
     return {
-        "memory": memory,
-        "descriptors": sum(1 for _ in Path("/proc/self/fd").iterdir()),
-        "threads": threading.active_count(),
+        "memory": int(status["VmRSS"].split()[0]) / 1024,
+        "descriptors": descriptors,
+        "threads": int(status["Threads"]),  # those of libraries, too
     }
 
 
