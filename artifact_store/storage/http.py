@@ -119,9 +119,26 @@ class _Meaning(enum.Enum):
     )
     ELSEWHERE = (
         InvalidOption,
-        "the bucket is served elsewhere; set client_kwargs={'region_name': ...} or endpoint_url",
+        "the bucket is in another region or on another server; add storage_options={'client_kwargs': {'region_name': ...}}, "
+        "or correct endpoint_url",
         "PermanentRedirect TemporaryRedirect IllegalLocationConstraintException",
         *(301, 302, 307, 308),
+    )
+    METADATA = (
+        InvalidOption,
+        "the caller's own metadata is longer than this storage takes; shorten Metadata in s3_additional_kwargs",
+        "MetadataTooLarge",
+    )
+    LONG_KEY = (
+        InvalidOption,
+        "the key is longer than this storage takes; choose a shorter path in the URL of the store, or shorter names",
+        "KeyTooLongError KeyTooLong",
+    )
+    TOO_LARGE = (
+        Unsupported,
+        "this is larger than the storage, or a proxy before it, takes; split it into several files",
+        "EntityTooLarge",
+        413,
     )
     NOT_IMPLEMENTED = Unsupported, "the server does not implement such a request", "NotImplemented", 501
     TRY_AGAIN = (
@@ -154,6 +171,11 @@ _PERMISSIONS: dict[Operation, str] = {
     "abort the upload of": "s3:AbortMultipartUpload",
 }
 _S3 = ("s3://", "s3a://")
+_NAMED_PERMISSION = re.compile(r"not authorized to perform: ([a-z0-9-]+:\w+)")
+_KMS = "kms:"
+_PAID_BY_REQUESTERS = "; a bucket whose requesters pay also takes storage_options={'requester_pays': True}"
+_WRONG_REGION = re.compile(r"region (?:'[^']*' )?is wrong(?:; expecting '([\w.-]+)')?")
+_GIVE_REGION = "the bucket is in another region; add storage_options={{'client_kwargs': {{'region_name': {region}}}}}"
 _WANTS_CHECKSUM = re.compile(r"(?:Content-MD5|x-amz-checksum).*Object Lock", re.IGNORECASE | re.DOTALL)
 _GIVE_CHECKSUMS = (
     "the bucket keeps what is uploaded for a time (Object Lock), and wants a checksum with every upload: add "
@@ -172,7 +194,9 @@ def error_for_status(status: int, attempt: Attempt, *, code: str = "", detail: s
     meaning = _meaning(status, attempt, code, detail)
     text = f"{attempt} ({_said(status, code, detail)}): "
     if meaning is _Meaning.NO_RIGHT:
-        return _denied(text, attempt.operation, on_s3=attempt.url.startswith(_S3))
+        return _denied(text, attempt.operation, detail, on_s3=attempt.url.startswith(_S3))
+    if meaning is _Meaning.WRONG_KEY and (region := _WRONG_REGION.search(detail)):
+        return InvalidOption(text + _GIVE_REGION.format(region=repr(region[1]) if region[1] else "..."))
     if meaning is _Meaning.NOT_IMPLEMENTED and attempt.conditional:
         return ConditionsUnsupported(text + _NO_CONDITIONS)
     if meaning is _Meaning.REFUSED and _WANTS_CHECKSUM.search(detail):
@@ -183,15 +207,20 @@ def error_for_status(status: int, attempt: Attempt, *, code: str = "", detail: s
     return DigestMismatch(text, key=attempt.key) if meaning is _Meaning.TOO_SHORT else meaning.kind(text)
 
 
-def _denied(text: str, operation: Operation, *, on_s3: bool) -> AccessDenied:
+def _denied(text: str, operation: Operation, detail: str, *, on_s3: bool) -> AccessDenied:
     """Return the error for a lack of rights, which names the one that it takes where that is known."""
     needed = _PERMISSIONS[operation] if on_s3 else ""
-    if operation == "read":
+    named = _NAMED_PERMISSION.search(detail)
+    if named and not (operation == "read" and named[1] == _PERMISSIONS["list"]):
+        needed = named[1]
+        text += f"{_Meaning.NO_RIGHT.advice}; it takes {needed}"
+        text += ", which the policy of the key has to allow as well" if needed.startswith(_KMS) else ""
+    elif operation == "read":
         listing = f" with {_PERMISSIONS['list']}" if on_s3 else ""
         text += _NO_RIGHT_TO_READ.format(read=f" with {needed}" if on_s3 else "", list=listing)
     else:
         text += _Meaning.NO_RIGHT.advice + (f"; it takes {needed}" if on_s3 else "")
-    error = AccessDenied(text)
+    error = AccessDenied(text + (_PAID_BY_REQUESTERS if on_s3 and not named else ""))
     error.permission = needed
     return error
 

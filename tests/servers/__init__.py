@@ -21,11 +21,12 @@ from tests.servers.faults import (
 from tests.servers.moto_server import MotoServer
 from tests.servers.proxy import Proxy
 from tests.servers.seaweed import ADMIN, READER, Identity, SeaweedServer, SeaweedUnavailable, find_weed
-from tests.servers.strict_front import StrictFront
+from tests.servers.strict import Bucket, StrictFront
 
 __all__ = [
     "ADMIN",
     "READER",
+    "Bucket",
     "CutBody",
     "Delayed",
     "Fault",

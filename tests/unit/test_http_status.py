@@ -38,6 +38,10 @@ def error(
         (400, "BadDigest", "write", False, Unreachable),
         (400, "ExpiredToken", "read", False, AccessDenied),
         (400, "AuthorizationHeaderMalformed", "read", False, AccessDenied),
+        (400, "MetadataTooLarge", "write", False, InvalidOption),
+        (400, "KeyTooLongError", "write", True, InvalidOption),
+        (400, "EntityTooLarge", "write", True, Unsupported),
+        (400, "EntityTooSmall", "write", True, Unsupported),
         (401, "", "read", False, AccessDenied),
         (403, "", "read", False, AccessDenied),
         (403, "AccessDenied", "write", False, AccessDenied),
@@ -61,8 +65,10 @@ def error(
         (409, "", "write", True, Contended),
         (409, "ConditionalRequestConflict", "write", True, Contended),
         (409, "BlobAlreadyExists", "write", True, PreconditionFailed),
+        (411, "MissingContentLength", "write", False, Unsupported),
         (412, "PreconditionFailed", "write", True, PreconditionFailed),
         (412, "", "write", True, PreconditionFailed),
+        (413, "", "write", False, Unsupported),
         (416, "InvalidRange", "read", False, DigestMismatch),
         (429, "", "read", False, Unreachable),
         (500, "InternalError", "write", False, Unreachable),
@@ -125,6 +131,44 @@ def test_a_lack_of_rights_names_the_permission_on_s3(operation: Operation, permi
     assert isinstance(elsewhere, AccessDenied)
     assert elsewhere.permission == ""
     assert "s3:" not in str(elsewhere)
+
+
+@pytest.mark.parametrize("operation", ["read", "write", "list"])
+def test_the_permission_that_a_server_names_is_the_one_that_is_told(operation: Operation) -> None:
+    words = (
+        "User: arn:aws:iam::1:user/x is not authorized to perform: kms:Decrypt on this resource because " + "x" * 400
+    )
+    found = error(403, "AccessDenied", words, operation)
+    assert isinstance(found, AccessDenied)
+    assert found.permission == "kms:Decrypt"
+    assert "it takes kms:Decrypt, which the policy of the key has to allow as well" in str(found)
+    assert not any(other in str(found) for other in ("s3:Get", "s3:Put", "s3:List", "does not exist", "requester_pays"))
+    named = error(403, "AccessDenied", words.replace("kms:Decrypt", "s3:PutObjectTagging"), operation)
+    assert isinstance(named, AccessDenied)
+    assert named.permission == "s3:PutObjectTagging"
+    assert "policy of the key" not in str(named)
+
+
+def test_a_read_that_is_denied_for_the_listing_may_be_of_nothing():
+    words = "User: arn:aws:iam::1:user/x is not authorized to perform: s3:ListBucket on resource: arn:aws:s3:::b"
+    assert "does not exist" in str(error(403, "AccessDenied", words))
+    assert "does not exist" not in str(error(403, "AccessDenied", words, "list"))
+
+
+def test_a_denial_without_reasons_names_the_bucket_whose_requesters_pay():
+    assert "storage_options={'requester_pays': True}" in str(error(403, "AccessDenied", "Access Denied"))
+    elsewhere = error_for_status(403, Attempt("read", "a/k", "gs://b/r"))
+    assert "requester_pays" not in str(elsewhere)
+
+
+@pytest.mark.parametrize("told", ["the region 'us-east-1' is wrong", "the region is wrong"])
+def test_a_wrong_region_is_no_wrong_key_and_the_right_one_is_named(told: str) -> None:
+    words = f"The authorization header is malformed; {told}; expecting 'eu-central-1'"
+    found = error(400, "AuthorizationHeaderMalformed", words)
+    assert isinstance(found, InvalidOption)
+    assert "'client_kwargs': {'region_name': 'eu-central-1'}" in str(found)
+    other = error(400, "AuthorizationHeaderMalformed", "The authorization header is malformed; the Credential is odd")
+    assert isinstance(other, AccessDenied)
 
 
 def test_a_bucket_that_wants_checksums_is_told_how_to_get_them():

@@ -32,6 +32,8 @@ _STATUS = re.compile(r" - Server returned (?:non-2xx|error) status(?: code)?:? (
 _CODE = re.compile(r"<Code>([^<]{1,80})</Code>|\(code: (\w{1,80})\)")
 _MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
 _DEBUG = "\n\nDebug source:"
+_BARE_REDIRECT = "Received redirect without LOCATION"
+_MOVED = 301
 _TIMEOUT = re.compile(r"kind: Timeout\b|\bTimedOut\b|operation timed out")
 _CONNECT = re.compile(r"\bConnectError\(|\bConnect,|\bdns error\b")
 _ROLE_SERVER = re.compile(r"https?://(?:169\.254\.|\[?fd00:ec2:|metadata\.google|metadata/)")
@@ -52,6 +54,8 @@ def translate_obstore_error(error: BaseException, attempt: Attempt, secrets: Ite
         message = _MESSAGE.search(answer)
         detail = redact(unescape(message[1]) if message else answer if not code else "", known)
         ours = error_for_status(int(status[1]), attempt, code=(code[1] or code[2]) if code else "", detail=detail)
+    elif _BARE_REDIRECT in words:  # S3 says in a header where the bucket is, which obstore keeps for itself
+        ours = error_for_status(_MOVED, attempt, code="PermanentRedirect")
     else:
         text = f"{attempt} ({one_line(redact(words, known))}): "
         ours = _by_type(error, attempt, text) or _by_words(words, debug, text)

@@ -1,6 +1,6 @@
 """Uploads at a server that holds them to Amazon's rules about checksums: every way in which a file gets to a bucket.
 
-SeaweedFS and moto take what Amazon refuses, so a front of our own refuses it (``tests/servers/strict_front.py``). It is
+SeaweedFS and moto take what Amazon refuses, so a front of our own refuses it (``tests/servers/strict``). It is
 tried first: a rule that is never broken there would prove nothing.
 """
 
@@ -31,9 +31,9 @@ from artifact_store import ArtifactStore, errors
 from artifact_store.cli.app import app
 from artifact_store.storage.base import Always, IfAbsent
 from artifact_store.testing.backend_tools import run_in_a_fork
-from tests.servers import SeaweedServer, StrictFront
+from tests.servers import Bucket, SeaweedServer, StrictFront
 from tests.servers.endpoint import REGION
-from tests.servers.strict_front import unwrapped
+from tests.servers.strict.front import unwrapped
 
 pytestmark = pytest.mark.xdist_group("test_strict_front")
 
@@ -168,7 +168,7 @@ def test_two_checksums_are_refused(bare: Bare) -> None:
 
 
 def test_a_locked_bucket_wants_a_checksum_with_everything(seaweed: SeaweedServer, seaweed_prefix: str) -> None:
-    with StrictFront(seaweed, locked=True) as front, bare_client(front) as client:
+    with StrictFront(seaweed, Bucket(locked=True)) as front, bare_client(front) as client:
         bare = Bare(client, front.bucket, f"{seaweed_prefix}/x")
         upload = bare.open()
         assert "Put Part requests with Object Lock" in refusal(lambda: bare.part(upload, 1))[1]
@@ -276,7 +276,10 @@ def test_the_command_line_does_it_too(front: StrictFront, seaweed_prefix: str, e
 def test_a_bucket_with_object_lock_gets_its_checksums(
     seaweed: SeaweedServer, seaweed_prefix: str, engine: str, asked: str
 ) -> None:
-    with StrictFront(seaweed, locked=True) as front, opened(front, seaweed_prefix, engine, **OPTIONS[asked]) as store:
+    with (
+        StrictFront(seaweed, Bucket(locked=True)) as front,
+        opened(front, seaweed_prefix, engine, **OPTIONS[asked]) as store,
+    ):
         if (engine, asked) == ("obstore", "plain"):  # it sends none by itself, and the error says what to add
             with pytest.raises(errors.Unsupported, match="ChecksumAlgorithm"):
                 store.save(LARGE, KEY)
