@@ -119,8 +119,10 @@ class _Meaning(enum.Enum):
     )
     ELSEWHERE = (
         InvalidOption,
-        "the bucket is in another region or on another server; add storage_options={'client_kwargs': {'region_name': ...}}, "
-        "or correct endpoint_url",
+        (
+            "the bucket is in another region or on another server; add "
+            "storage_options={'client_kwargs': {'region_name': ...}}, or correct endpoint_url"
+        ),
         "PermanentRedirect TemporaryRedirect IllegalLocationConstraintException",
         *(301, 302, 307, 308),
     )

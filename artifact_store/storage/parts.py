@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from itertools import islice
 from typing import TypeVar
 
-from artifact_store.errors import DigestMismatch
+from artifact_store.errors import DigestMismatch, Unsupported
 
 R = TypeVar("R")
 
@@ -21,10 +21,22 @@ RANGES_AHEAD = 6  # with the one that is being read: 28 MiB
 _RANGE = 4 << 20
 _PART = 5 << 20  # the least that S3 takes: more of them travel at once in the same memory
 _PARTS = 10_000  # the most that S3 takes
+_LARGEST_PART = 5 << 30  # that S3 takes
+LARGEST = _PARTS * _LARGEST_PART
+"""The largest object that S3 takes: 48.8 TiB. Servers that take less say so themselves."""
 
 
 def part_size(size: int) -> int:
-    """Return the size of each part but the last, equal as some servers demand."""
+    """Return the size of each part but the last, equal as some servers demand.
+
+    Raises:
+        Unsupported: no number of parts holds so much.
+    """
+    if size > LARGEST:
+        raise Unsupported(
+            f"a file of {size} bytes is more than object stores take in one object (48.8 TiB); split it into several "
+            "files"
+        )
     return max(_PART, -(-size // _PARTS))
 
 

@@ -6,7 +6,6 @@ tried first: a rule that is never broken there would prove nothing.
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import os
 import zlib
@@ -18,9 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.config import Config
-from botocore.exceptions import ClientError
-from botocore.session import Session
 from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -31,6 +27,7 @@ from artifact_store import ArtifactStore, errors
 from artifact_store.cli.app import app
 from artifact_store.storage.base import Always, IfAbsent
 from artifact_store.testing.backend_tools import run_in_a_fork
+from tests.bare import PART, Bare, bare_client, refusal
 from tests.servers import Bucket, SeaweedServer, StrictFront
 from tests.servers.endpoint import REGION
 from tests.servers.strict.front import unwrapped
@@ -38,7 +35,6 @@ from tests.servers.strict.front import unwrapped
 pytestmark = pytest.mark.xdist_group("test_strict_front")
 
 KEY = "gru/BTCEUR"
-PART = os.urandom(5 << 20)
 LARGE = os.urandom(11 << 20)
 """Three parts, the last one shorter."""
 
@@ -56,52 +52,10 @@ def front(seaweed: SeaweedServer) -> Iterator[StrictFront]:
 # ---------------------------------------------------------------- the front refuses what Amazon refuses
 
 
-class Bare:
-    """A client that sends exactly what a test says, and no checksum of its own."""
-
-    def __init__(self, client: Any, bucket: str, key: str) -> None:
-        self.client, self.place = client, {"Bucket": bucket, "Key": key}
-
-    def open(self, **more: str) -> str:
-        return str(self.client.create_multipart_upload(**self.place, **more)["UploadId"])
-
-    def part(self, upload: str, number: int, data: bytes = PART, **more: str) -> dict[str, Any]:
-        answer = self.client.upload_part(**self.place, UploadId=upload, PartNumber=number, Body=data, **more)
-        return {"PartNumber": number, "ETag": answer["ETag"]}
-
-    def complete(self, upload: str, *parts: dict[str, Any]) -> None:
-        self.client.complete_multipart_upload(**self.place, UploadId=upload, MultipartUpload={"Parts": list(parts)})
-
-
 @pytest.fixture
 def bare(front: StrictFront, seaweed_prefix: str) -> Iterator[Bare]:
     with bare_client(front) as client:
         yield Bare(client, front.bucket, f"{seaweed_prefix}/x")
-
-
-def bare_client(front: StrictFront) -> Any:
-    return contextlib.closing(
-        Session().create_client(
-            "s3",
-            region_name=REGION,
-            endpoint_url=front.endpoint,
-            aws_access_key_id=front.access_key,
-            aws_secret_access_key=front.secret_key,
-            config=Config(
-                s3={"addressing_style": "path"},
-                retries={"total_max_attempts": 1},
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-        )
-    )
-
-
-def refusal(call: Any) -> tuple[str, str]:
-    with pytest.raises(ClientError) as refused:
-        call()
-    told = refused.value.response["Error"]
-    return told["Code"], told["Message"]
 
 
 CRC = {"ChecksumCRC32": checksum(PART)}

@@ -57,7 +57,12 @@ def _again(memory: Memory, request: Request) -> Answer | None:
 
 def _note_success(memory: Memory, request: Request, answer: Answer) -> Answer:
     upload = memory.upload_of(request)
-    if request.completes and upload is not None and answer.head.status == HTTPStatus.OK:
+    if (
+        request.completes
+        and upload is not None
+        and answer.head.status == HTTPStatus.OK
+        and b"<Error>" not in answer.data
+    ):
         upload.finished = answer
     return answer
 

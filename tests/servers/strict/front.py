@@ -6,7 +6,7 @@ import asyncio
 import ssl
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from http import HTTPStatus
 from pathlib import Path
@@ -177,18 +177,20 @@ class StrictFront(S3Server):
 
     async def _done(self, request: Request) -> Answer:
         """Return the answer of the rules that give one, or else of the server, as Amazon would give it."""
-        memory = self._memory
+        answer = await self._instead(request) or await self._pass_on(request)
         for rule in self.rules:
-            if rule.instead is not nothing and (answer := await asyncio.to_thread(rule.instead, memory, request)):
-                return answer
-        changes = {name: value for rule in self.rules for name, value in rule.towards(memory, request).items()}
-        answer = await self._pass_on(request, changes)
-        for rule in self.rules:
-            answer = rule.follow(memory, request, answer)
+            answer = rule.follow(self._memory, request, answer)
         return answer
 
-    async def _pass_on(self, request: Request, changes: Mapping[str, str]) -> Answer:
+    async def _instead(self, request: Request) -> Answer | None:
+        for rule in self.rules:
+            if rule.instead is not nothing and (answer := await asyncio.to_thread(rule.instead, self._memory, request)):
+                return answer
+        return None
+
+    async def _pass_on(self, request: Request) -> Answer:
         """Let the server do it, on a connection of its own."""
+        changes = {name: value for rule in self.rules for name, value in rule.towards(self._memory, request).items()}
         raw = resigned(request.head, changes, self) if changes else request.head.raw
         reader, writer = await asyncio.open_connection(*self._upstream, limit=HEAD_LIMIT)
         try:
