@@ -67,6 +67,7 @@ SLICES = {
     "tests/integration/e2e/test_requests.py": 3,
     "tests/integration/e2e/test_store_of_the_version_before.py": 4,
     "tests/integration/e2e/test_strict_front.py": 3,
+    "tests/integration/e2e/test_strict_stores.py": 8,
     "tests/integration/e2e/test_versioned_buckets.py": 3,
     "tests/integration/faults/test_doctor_faults.py": 3,
     "tests/integration/faults/test_retention_faults.py": 3,
@@ -96,6 +97,8 @@ FUNCTIONS = {
     "tests/integration/e2e/test_migrate.py": 2,
     "tests/integration/e2e/test_store_of_the_version_before.py": 2,
     "tests/integration/e2e/test_strict_front.py": 2,
+    "tests/integration/e2e/test_strict_rules.py": 3,
+    "tests/integration/e2e/test_strict_stores.py": 6,
     "tests/integration/models": 2,
     "tests/integration/storage/test_fsspec_failures.py": 2,
 }
