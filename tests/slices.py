@@ -97,7 +97,7 @@ FUNCTIONS = {
     "tests/integration/e2e/test_migrate.py": 2,
     "tests/integration/e2e/test_store_of_the_version_before.py": 2,
     "tests/integration/e2e/test_strict_front.py": 2,
-    "tests/integration/e2e/test_strict_rules.py": 3,
+    "tests/integration/e2e/test_strict_rules.py": 4,
     "tests/integration/e2e/test_strict_stores.py": 6,
     "tests/integration/models": 2,
     "tests/integration/storage/test_fsspec_failures.py": 2,

@@ -194,3 +194,44 @@ def test_a_version_that_is_locked_is_not_deleted(seaweed: SeaweedServer, seaweed
         place = {"Bucket": front.bucket, "Key": f"{seaweed_prefix}/x"}
         assert refusal(lambda: client.delete_object(**place, VersionId="1"))[1].endswith("protected by object lock.")
         client.delete_object(**place)
+
+
+BUCKETS = {
+    "RequestTimeTooSkewed": Bucket(clock=901.0),
+    "SlowDown": Bucket(slow_down=1),
+    "AccessDenied": Bucket(requester_pays=True),
+    "kms:GenerateDataKey": Bucket(kms=True, lacks=frozenset({"kms:GenerateDataKey"})),
+}
+
+
+@pytest.mark.parametrize("told", BUCKETS)
+def test_a_bucket_or_a_clock_refuses(seaweed: SeaweedServer, seaweed_prefix: str, told: str) -> None:
+    with StrictFront(seaweed, BUCKETS[told]) as front, bare_client(front) as client:
+        place = {"Bucket": front.bucket, "Key": f"{seaweed_prefix}/x", "Body": b"x"}
+        code, message = refusal(lambda: client.put_object(**place))
+        assert told in {code, *message.split()}
+    with StrictFront(seaweed, Bucket(clock=890.0, requester_pays=True)) as front, bare_client(front) as client:
+        client.put_object(**place, RequestPayer="requester")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "header"),
+    [
+        (400, "AuthorizationHeaderMalformed", "x-amz-bucket-region"),
+        (301, "PermanentRedirect", "x-amz-bucket-region"),
+        (307, "TemporaryRedirect", "location"),
+    ],
+)
+def test_a_request_for_another_region_is_told_where_to_go(
+    seaweed: SeaweedServer, status: int, code: str, header: str
+) -> None:
+    with StrictFront(seaweed, Bucket(region="eu-central-1", misplaced=status)) as front:
+        place = urlsplit(front.endpoint)
+        with contextlib.closing(http.client.HTTPConnection(place.netloc, timeout=30)) as connection:
+            signed = {
+                "Authorization": "AWS4-HMAC-SHA256 Credential=key/20260101/us-east-1/s3/aws4_request, Signature=0"
+            }
+            connection.request("GET", f"/{front.bucket}/x", headers=signed)
+            with connection.getresponse() as answer:
+                assert (answer.status, texts(answer.read())["Code"]) == (status, code)
+                assert answer.getheader(header)

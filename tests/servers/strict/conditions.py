@@ -26,7 +26,7 @@ def _over_something(memory: Memory, request: Request) -> None:
     if not request.replaces or request.method == "DELETE" or "if-match" not in request.headers:
         return
     try:
-        memory.client.head_object(Bucket=memory.upstream.bucket, Key=request.key)
+        memory.client().head_object(Bucket=memory.upstream.bucket, Key=request.key)
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != HTTPStatus.NOT_FOUND:
             raise

@@ -7,7 +7,7 @@ import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -61,8 +61,7 @@ class StrictFront(S3Server):
         address = urlsplit(upstream.endpoint)
         self._upstream = (address.hostname, address.port)
         self._certificate = certificate
-        self._open = ExitStack()
-        self._memory = Memory(bucket or Bucket(), upstream, self._open.enter_context(upstream.client()))
+        self._memory = Memory(bucket or Bucket(), upstream)
         self._tasks: set[asyncio.Task[None]] = set()
         self._failures: list[Exception] = []
         self.refused: list[Refused] = []
@@ -96,7 +95,7 @@ class StrictFront(S3Server):
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-        self._open.close()
+        self._memory.open.close()
         if self._failures:
             raise ExceptionGroup("the front went wrong", self._failures)
 

@@ -47,7 +47,7 @@ def _page(memory: Memory, request: Request) -> Answer | None:
 
 def _items(memory: Memory, prefix: str, delimiter: str) -> Iterator[tuple[str, dict[str, Any] | None]]:
     """Yield what a listing without pages would hold, in order: objects, and common prefixes as ``None``."""
-    pages = memory.client.get_paginator("list_objects_v2").paginate(Bucket=memory.upstream.bucket, Prefix=prefix)
+    pages = memory.client().get_paginator("list_objects_v2").paginate(Bucket=memory.upstream.bucket, Prefix=prefix)
     objects = {held["Key"]: held for page in pages for held in page.get("Contents", ())}
     last = ""
     for key in sorted(objects, key=str.encode):

@@ -11,6 +11,7 @@ import hashlib
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from random import Random
@@ -226,8 +227,8 @@ class Memory:
 
     bucket: Bucket
     upstream: S3Server
-    client: Any
-    """One for the server, with which a rule asks it."""
+    open: ExitStack = field(default_factory=ExitStack)
+    """What is closed with the front."""
     uploads: dict[str, Upload] = field(default_factory=dict)
     under_way: Counter[str] = field(default_factory=Counter)
     """Writes and deletions that the server is just doing, by key."""
@@ -240,6 +241,13 @@ class Memory:
     counts: Counter[str] = field(default_factory=Counter)
     chance: Random = field(default_factory=lambda: Random(0))
     now: int = 0
+    made: Any = None
+
+    def client(self) -> Any:
+        """Return a client of the server, with which a rule asks it."""
+        if self.made is None:
+            self.made = self.open.enter_context(self.upstream.client())
+        return self.made
 
     def upload_of(self, request: Request) -> Upload | None:
         return self.uploads.get(request.query.get("uploadId", ""))

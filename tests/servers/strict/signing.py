@@ -15,7 +15,7 @@ _PAYLOAD = "x-amz-content-sha256"
 _SIGNED_BY = {"authorization", "x-amz-date"}
 
 
-class _SamePayload(S3SigV4Auth):
+class _SamePayload(S3SigV4Auth):  # type: ignore[misc]  # botocore has no types
     """The body is what it was, so its hash is, too."""
 
     def payload(self, request: AWSRequest) -> str:

@@ -13,7 +13,7 @@ from http import HTTPStatus
 
 from tests.servers.http1 import Body
 from tests.servers.strict.front import RULES, StrictFront
-from tests.servers.strict.rule import Answer, Memory, Request, Rule, Upload, spelled
+from tests.servers.strict.rule import CHECKSUM, Answer, Memory, Request, Rule, Upload, spelled
 
 
 def _let_go(memory: Memory, request: Request) -> Answer | None:
@@ -25,7 +25,8 @@ def _let_go(memory: Memory, request: Request) -> Answer | None:
     if request.method == "DELETE":
         return Answer.made(HTTPStatus.NO_CONTENT)
     if request.method == "PUT":
-        return Answer.made(HTTPStatus.OK, etag=f'"{request.checksum("crc32")}"')
+        told = {f"{CHECKSUM}{name}": value for name, value in request.checksums.items()}
+        return Answer.made(HTTPStatus.OK, etag=f'"{request.checksum("crc32")}"', **told)
     if request.completes:
         return _document("CompleteMultipartUploadResult", ETag=f'"{query["uploadId"]}"', Key=request.key)
     return None
