@@ -13,7 +13,14 @@ from datetime import datetime, timedelta
 from typing import Literal, TypeVar
 
 from artifact_store.doctor.report import Finding, Repair, Severity
-from artifact_store.errors import AccessDenied, ArtifactStoreError, FormatUnsupported, Unavailable
+from artifact_store.errors import (
+    AccessDenied,
+    ArtifactStoreError,
+    FormatUnsupported,
+    InvalidInput,
+    Unavailable,
+    Unsupported,
+)
 from artifact_store.ops import gc
 from artifact_store.ops.context import Context
 from artifact_store.ops.delete import StepResult
@@ -120,6 +127,9 @@ class Examination:
             self.add("error", "unreachable", where, f"{what} did not arrive: {error}", remedy="try again later")
         elif isinstance(error, AccessDenied):
             remedy = "use credentials that may read and list, or correct the permissions"
+            self.add("error", "cannot-read", where, f"{what} cannot be read: {error}", remedy=remedy)
+        elif isinstance(error, InvalidInput | Unsupported):  # another region, a key that was not given
+            remedy = "correct the storage options, then examine the store again"
             self.add("error", "cannot-read", where, f"{what} cannot be read: {error}", remedy=remedy)
         else:
             return False

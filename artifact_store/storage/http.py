@@ -183,6 +183,11 @@ _GIVE_CHECKSUMS = (
     "the bucket keeps what is uploaded for a time (Object Lock), and wants a checksum with every upload: add "
     "storage_options={'s3_additional_kwargs': {'ChecksumAlgorithm': 'SHA256'}}"
 )
+_OWN_KEY = re.compile(r"Server Side Encryption", re.IGNORECASE)
+_GIVE_KEY = (
+    "the object is encrypted with a key that only the caller has: add storage_options={'s3_additional_kwargs': "
+    "{'SSECustomerAlgorithm': 'AES256', 'SSECustomerKey': ...}}, and engine='fsspec'"
+)
 _NO_CONDITIONS = "this server cannot do conditional writes; use one that can, or concurrency='single-writer'"
 
 
@@ -197,16 +202,26 @@ def error_for_status(status: int, attempt: Attempt, *, code: str = "", detail: s
     text = f"{attempt} ({_said(status, code, detail)}): "
     if meaning is _Meaning.NO_RIGHT:
         return _denied(text, attempt.operation, detail, on_s3=attempt.url.startswith(_S3))
-    if meaning is _Meaning.WRONG_KEY and (region := _WRONG_REGION.search(detail)):
-        return InvalidOption(text + _GIVE_REGION.format(region=repr(region[1]) if region[1] else "..."))
     if meaning is _Meaning.NOT_IMPLEMENTED and attempt.conditional:
         return ConditionsUnsupported(text + _NO_CONDITIONS)
-    if meaning is _Meaning.REFUSED and _WANTS_CHECKSUM.search(detail):
-        return Unsupported(text + _GIVE_CHECKSUMS)
+    if told := _told_by_words(meaning, attempt.operation, detail):
+        kind, advice = told
+        return kind(text + advice)
     text += meaning.advice
     if meaning in {_Meaning.NO_OBJECT, _Meaning.OTHER_STATE}:
         return meaning.kind(attempt.key, text)
     return DigestMismatch(text, key=attempt.key) if meaning is _Meaning.TOO_SHORT else meaning.kind(text)
+
+
+def _told_by_words(meaning: _Meaning, operation: Operation, detail: str) -> tuple[type[ArtifactStoreError], str] | None:
+    """Return error and advice where the sentence of the server tells more than its code."""
+    if meaning is _Meaning.WRONG_KEY and (region := _WRONG_REGION.search(detail)):
+        return InvalidOption, _GIVE_REGION.format(region=repr(region[1]) if region[1] else "...")
+    if meaning is _Meaning.REFUSED and _WANTS_CHECKSUM.search(detail):
+        return Unsupported, _GIVE_CHECKSUMS
+    if meaning is _Meaning.REFUSED and operation == "read" and _OWN_KEY.search(detail):
+        return InvalidOption, _GIVE_KEY
+    return None
 
 
 def _denied(text: str, operation: Operation, detail: str, *, on_s3: bool) -> AccessDenied:

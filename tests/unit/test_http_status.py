@@ -171,6 +171,20 @@ def test_a_wrong_region_is_no_wrong_key_and_the_right_one_is_named(told: str) ->
     assert isinstance(other, AccessDenied)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "The object was stored using a form of Server Side Encryption. The correct parameters must be provided",
+        "Requests specifying Server Side Encryption with Customer provided keys must provide the customer key.",
+    ],
+)
+def test_an_object_with_a_key_of_the_caller_asks_for_it(words: str) -> None:
+    found = error(400, "InvalidRequest", words)
+    assert isinstance(found, InvalidOption)
+    assert "'SSECustomerKey'" in str(found)
+    assert isinstance(error(400, "InvalidRequest", words, "write"), Unsupported)
+
+
 def test_a_bucket_that_wants_checksums_is_told_how_to_get_them():
     words = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters"
     found = error(400, "InvalidRequest", words, operation="write", conditional=True)

@@ -265,3 +265,33 @@ def test_a_file_is_created_in_parts_beside_a_rival(seaweed: SeaweedServer, seawe
             assert "created" in set(pool.map(create, range(2)))
         assert b"".join(backend.stream("large", size=len(LARGE))) == LARGE
         assert list(backend.unfinished()) == []
+
+
+OWN_KEY = {"s3_additional_kwargs": {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32}}
+
+
+def test_a_store_with_a_key_of_the_caller_is_sound_to_who_has_not_got_it(
+    seaweed: SeaweedServer, seaweed_prefix: str, engine: str
+) -> None:
+    with opened(seaweed, seaweed_prefix, "fsspec", **OWN_KEY) as store:
+        live(store)
+    with opened(seaweed, seaweed_prefix, engine) as store:
+        with pytest.raises(errors.InvalidOption, match="'SSECustomerKey'"):
+            store.load(KEY)
+        report = store.doctor()
+        assert {found.code for found in report if found.severity == "error"} == {"cannot-read"}
+        assert report.repair(quarantine=True).changes == ()
+    with opened(seaweed, seaweed_prefix, "fsspec", **OWN_KEY) as store:
+        assert store.load(KEY) == {"n": 1}
+
+
+def test_a_store_in_another_region_is_no_damaged_one(seaweed: SeaweedServer, seaweed_prefix: str) -> None:
+    with opened(seaweed, seaweed_prefix, "obstore") as store:
+        store.save({"n": 1}, KEY)
+    with (
+        StrictFront(seaweed, Bucket(region=ELSEWHERE)) as front,
+        opened(front, seaweed_prefix, "obstore") as store,
+    ):
+        report = store.doctor()
+        assert {found.code for found in report if found.severity == "error"} == {"cannot-read", "cannot-list"}
+        assert report.repair(quarantine=True).changes == ()

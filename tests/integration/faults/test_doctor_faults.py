@@ -301,15 +301,32 @@ def sound(**options):
     return runs, client
 
 
+def elsewhere(op, key):
+    return errors.InvalidOption(f"{op} {key}: the bucket is in another region")
+
+
+def encrypted(op, key):
+    return errors.Unsupported(f"{op} {key}: the server refuses such a request")
+
+
+@pytest.mark.parametrize("refusal", [denied, elsewhere, encrypted])
 @pytest.mark.parametrize(("name", "where"), [("latest.json", "@latest"), ("*/manifest.json", ":")])
-def test_what_may_not_be_read_is_no_damage_and_hides_nothing(name, where):
+def test_what_may_not_be_read_is_no_damage_and_hides_nothing(name, where, refusal):
     _, client = sound()
-    report = client(Faults().on("read", key=f"{KEY}/{name}").fail(denied)).doctor()
+    report = client(Faults().on("read", key=f"{KEY}/{name}").fail(refusal)).doctor()
     assert report.codes == ("cannot-read",)
     assert report.findings[0].target.startswith(f"{KEY}{where}")
     assert not report.ok
     assert report.repair(quarantine=True).changes == ()
     assert report.counts.models == 2
+
+
+@pytest.mark.parametrize("refusal", [denied, elsewhere, encrypted])
+def test_a_store_of_which_nothing_may_be_read_is_not_touched(refusal):
+    _, client = sound()
+    report = client(Faults().on("read").fail(refusal)).doctor()
+    assert set(report.codes) == {"cannot-read"}
+    assert report.repair(quarantine=True).changes == ()
 
 
 def test_a_folder_that_cannot_be_listed_hides_only_itself():
