@@ -31,7 +31,17 @@ from artifact_store.errors import (
     Unsupported,
 )
 
-Operation = Literal["read", "write", "list", "delete", "list uploads below", "abort the upload of"]
+Operation = Literal[
+    "read",
+    "write",
+    "list",
+    "delete",
+    "list uploads below",
+    "abort the upload of",
+    "read the lifecycle rules of",
+    "read the versioning of",
+    "read the Object Lock of",
+]
 
 _HIDDEN = "***"
 _SHORT_SECRET = 8
@@ -171,6 +181,9 @@ _PERMISSIONS: dict[Operation, str] = {
     "delete": "s3:DeleteObject",
     "list uploads below": "s3:ListBucketMultipartUploads",
     "abort the upload of": "s3:AbortMultipartUpload",
+    "read the lifecycle rules of": "s3:GetLifecycleConfiguration",
+    "read the versioning of": "s3:GetBucketVersioning",
+    "read the Object Lock of": "s3:GetBucketObjectLockConfiguration",
 }
 _S3 = ("s3://", "s3a://")
 _NAMED_PERMISSION = re.compile(r"not authorized to perform: ([a-z0-9-]+:\w+)")

@@ -120,6 +120,9 @@ def test_a_refused_read_names_both_possibilities():
         ("delete", "s3:DeleteObject"),
         ("list uploads below", "s3:ListBucketMultipartUploads"),
         ("abort the upload of", "s3:AbortMultipartUpload"),
+        ("read the lifecycle rules of", "s3:GetLifecycleConfiguration"),
+        ("read the versioning of", "s3:GetBucketVersioning"),
+        ("read the Object Lock of", "s3:GetBucketObjectLockConfiguration"),
     ],
 )
 def test_a_lack_of_rights_names_the_permission_on_s3(operation: Operation, permission: str) -> None:

@@ -34,7 +34,7 @@ from artifact_store.storage.base import (
 )
 from artifact_store.storage.exact_size import wrong_size
 from artifact_store.storage.fsspec.filesystem import Recipe
-from artifact_store.storage.http import Attempt, without_userinfo
+from artifact_store.storage.http import Attempt, Operation, without_userinfo
 from artifact_store.storage.parts import SINGLE, part_size, range_from, ranges_ahead, replaced
 from artifact_store.storage.s3fs.answers import check_page, length_of, next_place
 from artifact_store.storage.s3fs.calls import Body, Calls, NotModified, Pulse, client_settings
@@ -183,7 +183,10 @@ class S3fsBackend(Backend):
     def traits(self, *, probes: bool) -> Iterator[Trait]:
         """Yield what the rules of the bucket mean for deletion and cost."""
         del probes  # they are asked, never tried
-        ask = partial(self._calls.ask, attempt=Attempt("read", "", self.url), Bucket=self._bucket)
+
+        def ask(method: str, operation: Operation) -> Mapping[str, Any]:
+            return self._calls.ask(method, Attempt(operation, self._bucket, self.url), Bucket=self._bucket)
+
         return bucket_traits(ask, self._bucket, self._prefix)
 
     def server_time(self) -> datetime | None:

@@ -11,8 +11,9 @@ from typing import Any
 
 from artifact_store.errors import ArtifactStoreError, NotFound
 from artifact_store.storage.base import Trait
+from artifact_store.storage.http import Operation
 
-Ask = Callable[[str], Mapping[str, Any]]
+Ask = Callable[[str, Operation], Mapping[str, Any]]
 Rules = Sequence[Mapping[str, Any]]
 _ALWAYS = {"Status": "Enabled", "Filter": {"Prefix": ""}}
 _ABORT = {"ID": "abort-incomplete-uploads", **_ALWAYS, "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7}}
@@ -25,9 +26,10 @@ _EXPIRE = {
 
 
 def bucket_traits(ask: Ask, bucket: str, prefix: str) -> Iterator[Trait]:
-    """Yield the traits of a bucket; ``ask`` sends a request by its name in botocore and returns the answer."""
+    """Yield the traits of a bucket; ``ask`` sends a request by its name in botocore, told what that does."""
     try:
-        rules: Rules | ArtifactStoreError = ask("get_bucket_lifecycle_configuration").get("Rules", ())
+        held = ask("get_bucket_lifecycle_configuration", "read the lifecycle rules of")
+        rules: Rules | ArtifactStoreError = held.get("Rules", ())
     except NotFound:  # the bucket is there, or else its listing has told: it has no rules
         rules = ()
     except ArtifactStoreError as error:
@@ -62,7 +64,7 @@ def _lifecycle(rules: Rules | ArtifactStoreError, bucket: str, prefix: str) -> T
 
 def _versioning(ask: Ask, rules: Rules | ArtifactStoreError, bucket: str, prefix: str) -> Trait:
     try:
-        status = ask("get_bucket_versioning").get("Status", "")
+        status = ask("get_bucket_versioning", "read the versioning of").get("Status", "")
     except ArtifactStoreError as error:
         return Trait("versioning", "unknown", f"the versioning of the bucket could not be read: {error}")
     if status not in {"Enabled", "Suspended"}:
@@ -76,7 +78,7 @@ def _versioning(ask: Ask, rules: Rules | ArtifactStoreError, bucket: str, prefix
 
 def _object_lock(ask: Ask) -> Trait:
     try:
-        held = ask("get_object_lock_configuration").get("ObjectLockConfiguration", {})
+        held = ask("get_object_lock_configuration", "read the Object Lock of").get("ObjectLockConfiguration", {})
     except NotFound:
         return Trait("object-lock", "fine", "no Object Lock: what is deleted can be removed")
     except ArtifactStoreError as error:

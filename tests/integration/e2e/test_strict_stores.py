@@ -295,3 +295,19 @@ def test_a_store_in_another_region_is_no_damaged_one(seaweed: SeaweedServer, sea
         report = store.doctor()
         assert {found.code for found in report if found.severity == "error"} == {"cannot-read", "cannot-list"}
         assert report.repair(quarantine=True).changes == ()
+
+
+def test_rules_of_the_bucket_that_may_not_be_read_say_what_that_takes(
+    seaweed: SeaweedServer, seaweed_prefix: str, engine: str
+) -> None:
+    """No option makes the requests for them ones that are paid for, so Amazon answers the owner alone."""
+    bucket = Bucket(requester_pays=True)
+    with (
+        StrictFront(seaweed, bucket) as front,
+        opened(front, seaweed_prefix, engine, requester_pays=True) as store,
+    ):
+        store.save({"n": 1}, KEY)
+        told = {found.code: found.message for found in store.doctor() if found.severity == "unknown"}
+    assert "it takes s3:GetLifecycleConfiguration" in told["lifecycle"]
+    assert "it takes s3:GetBucketVersioning" in told["versioning"]
+    assert "it takes s3:GetBucketObjectLockConfiguration" in told["object-lock"]
