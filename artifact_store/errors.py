@@ -354,6 +354,10 @@ class UntrustedKey(Untrusted, code="untrusted-key"):
         super().__init__(message)
 
 
+class UnverifiedHistory(Untrusted, code="unverified-history"):
+    """A publish would sign the history of an alias that no trusted key has signed. Nothing was published."""
+
+
 class RolledBack(Untrusted, code="rolled-back"):
     """A pointer is genuine, but older than one that this client saw: an old state was put back (a rollback attack).
 
@@ -363,6 +367,17 @@ class RolledBack(Untrusted, code="rolled-back"):
     def __init__(self, message: str, *, seen: int, seq: int) -> None:
         self.seen, self.seq = seen, seq
         super().__init__(message)
+
+
+class StoreReplaced(RolledBack, code="store-replaced"):
+    """Another store is at this place than this client has seen there; ``known`` and ``found`` are the ids of the two.
+
+    ``store.accept_store(found)`` accepts one that was replaced on purpose.
+    """
+
+    def __init__(self, message: str, *, seen: int, seq: int, known: str, found: str) -> None:
+        self.known, self.found = known, found
+        super().__init__(message, seen=seen, seq=seq)
 
 
 class Stale(Untrusted, code="stale"):

@@ -133,6 +133,14 @@ class Backend(abc.ABC):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The names of the root that do not depend on how its URL was spelled, most telling first.
+
+        Two roots never share one. A client remembers by them which store it has found there. No credential is in them.
+        """
+        return (f"{self.url} at {self.endpoint}",)
+
     @abc.abstractmethod
     def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
         """Return the object, or ``None`` if it still is the version ``unless``.

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from artifact_store import errors
+from artifact_store.storage import places
 from artifact_store.storage.base import (
     Backend,
     Blob,
@@ -73,6 +74,11 @@ class LocalBackend(Backend):
     def __reduce__(self) -> tuple[object, ...]:
         """Travel as the path alone."""
         return partial(type(self), timeout=self.timeout, absolute=self._root), (Path(self.url),)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The folder itself, and the path to it, which a symlink may lead elsewhere tomorrow."""
+        return places.folder(self._root)
 
     @property
     def capabilities(self) -> Capabilities:  # type: ignore[override]  # looked up when first asked for: no I/O before
