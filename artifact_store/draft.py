@@ -224,6 +224,7 @@ class Draft:
         pointer_trust.check_able(self._context)
         opening.ensure_open(self._context)
         self._publication.check(self._publication.look_up())
+        self._context.backend.check_prefix(keys.model_prefix(self.key))
         probe.try_to_write(self._context.backend, self._context.retry)
 
     def discard(self) -> None:

@@ -117,8 +117,8 @@ def _unverified(pointer: Pointer, error: Untrusted) -> UnverifiedHistory:
     return UnverifiedHistory(
         f"{pointer.label} {who}, and a publish by this store's signer would sign its whole history, for which neither "
         f"its own key nor a trusted one vouches ({type(error).__name__}). Nothing was published. Look at "
-        "store.history; then add the key that signed it to the trusted_keys of the policy (--trusted-key), or vouch for "
-        "it once: store.promote(run, alias, vouch=True), `artifact-store promote --vouch`"
+        "store.history; then add the key that signed it to the trusted_keys of the policy (--trusted-key), or vouch "
+        "for it once: store.promote(run, alias, vouch=True), `artifact-store promote --vouch`"
     )
 
 

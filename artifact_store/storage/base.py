@@ -209,6 +209,13 @@ class Backend(abc.ABC):
         """Abort exactly this upload, which removes its bytes; one that is already gone is not an error."""
         del upload
 
+    def check_prefix(self, prefix: str) -> None:
+        """Raise what a conditional write below the prefix would raise because of where it lies. Nothing is written.
+
+        For places in which one prefix can be unlike another, such as a folder with mounts below it.
+        """
+        del prefix
+
     def traits(self, *, probes: bool) -> Iterator[Trait]:
         """Yield what is worth knowing about the place of the root: rules of a bucket, permissions of a folder.
 

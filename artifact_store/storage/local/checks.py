@@ -19,6 +19,7 @@ from artifact_store.errors import AccessDenied
 from artifact_store.storage.base import Trait
 from artifact_store.storage.local import locks
 from artifact_store.storage.local.folders import is_link
+from artifact_store.storage.local.mounts import Mount, mounts_below
 from artifact_store.storage.local.new_file import TEMPORARY
 
 _OTHERS, _GROUP, _OWNER = 0o007, 0o070, 0o700
@@ -37,10 +38,22 @@ def traits_of(root: Path, *, network: str | None, probes: bool) -> Iterator[Trai
         yield Trait("network-mount", "warning", network, remedy)
     else:
         yield Trait("network-mount", "fine", "the folder is on a disk of this machine")
+        yield from map(_mount_below, mounts_below(root))
     yield _permissions(root)
     if probes and os.name == "posix" and os.access(root, os.W_OK):
         yield _hard_links(root)
     yield from _locks(root)
+
+
+def _mount_below(mount: Mount) -> Trait:
+    place = f"{mount.point} is a mount of its own, of the kind {mount.kind}"
+    if mount.network is not None:
+        remedy = "unmount it and keep these models on the disk of the root, or give them a store of their own"
+        return Trait("mount-below", "warning", f"{place}, and nothing is written there: {mount.network}", remedy)
+    if mount.volatile is not None:
+        return Trait("mount-below", "warning", f"{place}: {mount.volatile}", "move it to the disk of the root")
+    remedy = "nothing, if its space and its backup are looked after"
+    return Trait("mount-below", "note", f"{place}: the store writes there, and durability is that of its disk", remedy)
 
 
 # ---------------------------------------------------------------- permissions
