@@ -149,14 +149,20 @@ def test_the_only_writer_may_write_to_a_network_below_the_root(folder: Path) -> 
 
 
 @case
-def test_the_advice_is_a_store_of_its_own_on_the_network(folder: Path) -> None:
+def test_the_advice_is_to_unmount_it_or_to_give_it_a_store_of_its_own(folder: Path) -> None:
     ArtifactStore(folder / "store").save({"n": 0}, "lstm/BTCEUR")
     point = folder / "store" / "gru"
     tmpfs(point)
     called("nfs4", point)
     error = raised(errors.ConditionsUnsupported, lambda: ArtifactStore(folder / "store").save({"n": 1}, KEY))
     assert "concurrency='single-writer'" in str(error), error
-    own = ArtifactStore(point, concurrency="single-writer")
+    subprocess.run(["umount", str(point)], check=True)
+    mounts._MOUNTINFO = Path("/proc/self/mountinfo")
+    ArtifactStore(folder / "store").save({"n": 1}, KEY)
+    tmpfs(folder / "outside")
+    called("nfs4", folder / "outside")
+    raised(errors.ConditionsUnsupported, lambda: ArtifactStore(folder / "outside").save({"n": 1}, KEY))
+    own = ArtifactStore(folder / "outside", concurrency="single-writer")
     own.save({"n": 1}, KEY)
     assert own.load(KEY) == {"n": 1}
 

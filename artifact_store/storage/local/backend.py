@@ -320,7 +320,7 @@ class LocalBackend(Backend):
         if mount.network is not None and conditional:
             raise errors.ConditionsUnsupported(
                 f"{place}{mount.network}. Nothing was written. Unmount it and keep these models on the disk of the "
-                "root, or give them a store of their own there, with concurrency='single-writer'"
+                "root, or mount it outside the root, for a store of its own with concurrency='single-writer'"
             )
         if mount.volatile is not None and self.capabilities.durable:
             self._lower(f"{place}{mount.volatile}", durable=False)

@@ -38,7 +38,7 @@ def traits_of(root: Path, *, network: str | None, probes: bool) -> Iterator[Trai
         yield Trait("network-mount", "warning", network, remedy)
     else:
         yield Trait("network-mount", "fine", "the folder is on a disk of this machine")
-        yield from map(_mount_below, mounts_below(root))
+    yield from map(_mount_below, mounts_below(root))
     yield _permissions(root)
     if probes and os.name == "posix" and os.access(root, os.W_OK):
         yield _hard_links(root)
@@ -48,8 +48,10 @@ def traits_of(root: Path, *, network: str | None, probes: bool) -> Iterator[Trai
 def _mount_below(mount: Mount) -> Trait:
     place = f"{mount.point} is a mount of its own, of the kind {mount.kind}"
     if mount.network is not None:
-        remedy = "unmount it and keep these models on the disk of the root, or give them a store of their own"
-        return Trait("mount-below", "warning", f"{place}, and nothing is written there: {mount.network}", remedy)
+        remedy = "unmount it and keep these models on the disk of the root, or mount it outside, for a store of its own"
+        return Trait(
+            "mount-below", "warning", f"{place}, and only a single writer writes there: {mount.network}", remedy
+        )
     if mount.volatile is not None:
         return Trait("mount-below", "warning", f"{place}: {mount.volatile}", "move it to the disk of the root")
     remedy = "nothing, if its space and its backup are looked after"
