@@ -225,7 +225,8 @@ class ArtifactStore(Reader):
         """Publish a committed run under ``alias`` of its own model, and return the pointer.
 
         ``expect`` is the run id or the ``seq`` that has to be published now; ``publish`` any other policy. A signer
-        signs the history of the alias with the pointer; with ``vouch`` also one that no trusted key has signed.
+        signs the history of the alias with the pointer; with ``vouch`` also one that no trusted key has signed. Give
+        the ``seq`` that you looked at as ``expect`` then, so that nothing else is signed.
 
         Raises:
             RunNotFound, RunDeleted: the run is not there (any more); the alias is as before.
