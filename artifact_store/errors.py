@@ -370,10 +370,7 @@ class RolledBack(Untrusted, code="rolled-back"):
 
 
 class StoreReplaced(RolledBack, code="store-replaced"):
-    """Another store is at this place than this client has seen there; ``known`` and ``found`` are the ids of the two.
-
-    ``store.accept_store(found)`` accepts one that was replaced on purpose.
-    """
+    """Another store is at this place (``found``) than this client has seen there (``known``)."""
 
     def __init__(self, message: str, *, seen: int, seq: int, known: str, found: str) -> None:
         self.known, self.found = known, found
@@ -385,10 +382,7 @@ class Stale(Untrusted, code="stale"):
 
 
 class RunTooOld(Untrusted, code="run-too-old"):
-    """The run that was found was saved longer ago than the caller's ``max_run_age``.
-
-    ``ref`` names it; ``age`` is how old it is, ``limit`` how old it may be.
-    """
+    """The run that was found (``ref``) was saved longer ago (``age``) than the caller's ``max_run_age`` (``limit``)."""
 
     def __init__(self, message: str, *, ref: str, age: timedelta, limit: timedelta) -> None:
         self.ref, self.age, self.limit = ref, age, limit
