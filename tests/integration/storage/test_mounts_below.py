@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mounted import CASES
+from tests.mounted import CASES, SKIPPED
 
 pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mount namespaces are Linux'"),
@@ -43,5 +43,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_mount_below_the_root(told: dict[str, str], name: str) -> None:
+    if told[name].startswith(SKIPPED):
+        pytest.skip(told[name])
     if told[name]:
         pytest.fail(told[name], pytrace=False)
