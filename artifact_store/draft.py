@@ -23,7 +23,7 @@ from artifact_store.core.names import ModelKey, RunId, check_alias, check_compon
 from artifact_store.core.policy import Policy, intent
 from artifact_store.errors import FileNotInRun, InvalidName, InvalidOption, NoCodec, NotEncodable
 from artifact_store.features.schema import FeatureSchema
-from artifact_store.ops import opening, probe, signing
+from artifact_store.ops import opening, pointer_trust, probe
 from artifact_store.ops.context import Context
 from artifact_store.publication import Publication
 from artifact_store.run import Example, Run
@@ -198,7 +198,7 @@ class Draft:
         """Refuse what cannot become a run, before anything is read or written."""
         self._check_open()
         self._check_features()
-        signing.check_able(self._context)
+        pointer_trust.check_able(self._context)
         if not self._components and not self._extra:
             raise InvalidOption(f"{self.key}:{self.run_id} has nothing in it; add a component or a file")
 
@@ -221,9 +221,10 @@ class Draft:
             Corrupt: the pointer of the alias cannot be read.
             ArtifactStoreError: the store cannot be written, or this client cannot sign.
         """
-        signing.check_able(self._context)
+        pointer_trust.check_able(self._context)
         opening.ensure_open(self._context)
         self._publication.check(self._publication.look_up())
+        self._context.backend.check_prefix(keys.model_prefix(self.key))
         probe.try_to_write(self._context.backend, self._context.retry)
 
     def discard(self) -> None:

@@ -354,6 +354,10 @@ class UntrustedKey(Untrusted, code="untrusted-key"):
         super().__init__(message)
 
 
+class UnverifiedHistory(Untrusted, code="unverified-history"):
+    """A publish would sign the history of an alias that no trusted key has signed. Nothing was published."""
+
+
 class RolledBack(Untrusted, code="rolled-back"):
     """A pointer is genuine, but older than one that this client saw: an old state was put back (a rollback attack).
 
@@ -365,15 +369,20 @@ class RolledBack(Untrusted, code="rolled-back"):
         super().__init__(message)
 
 
+class StoreReplaced(RolledBack, code="store-replaced"):
+    """Another store is at this place (``found``) than this client has seen there (``known``)."""
+
+    def __init__(self, message: str, *, seen: int, seq: int, known: str, found: str) -> None:
+        self.known, self.found = known, found
+        super().__init__(message, seen=seen, seq=seq)
+
+
 class Stale(Untrusted, code="stale"):
     """A pointer is genuine and was signed longer ago than the policy's ``max_age``."""
 
 
 class RunTooOld(Untrusted, code="run-too-old"):
-    """The run that was found was saved longer ago than the caller's ``max_run_age``.
-
-    ``ref`` names it; ``age`` is how old it is, ``limit`` how old it may be.
-    """
+    """The run that was found (``ref``) was saved longer ago (``age``) than the caller's ``max_run_age`` (``limit``)."""
 
     def __init__(self, message: str, *, ref: str, age: timedelta, limit: timedelta) -> None:
         self.ref, self.age, self.limit = ref, age, limit

@@ -14,7 +14,7 @@ from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.policy import Later, Never, Policy
 from artifact_store.errors import ArtifactStoreError, Corrupt
-from artifact_store.ops import promote, publish, signing
+from artifact_store.ops import pointer_trust, promote, publish
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import SeenPointer
 from artifact_store.ops.validate import Validation
@@ -54,9 +54,9 @@ class Publication:
         return seen
 
     def check(self, seen: SeenPointer) -> None:
-        """Refuse, while nothing is visible, to publish over a pointer that the policy does not trust."""
+        """Refuse, while nothing is visible, to publish over a pointer that is not trusted."""
         if not isinstance(self.policy, Never | Later):
-            signing.check_pointer_for_publish(self.context, seen)
+            pointer_trust.check_pointer_for_publish(self.context, self.key, self.alias, seen)
 
     def carry_out(self, run: Run, seen: SeenPointer, *, reason: str) -> Published:
         """Validate the run that was committed, if that is asked for, and publish it as the policy says.

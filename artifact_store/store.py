@@ -7,6 +7,7 @@ It decides the order of the steps and who takes part in them; every step itself 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -22,8 +23,9 @@ from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.store_record import Concurrency
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.draft import Draft
+from artifact_store.errors import InvalidOption
 from artifact_store.features.schema import FeatureSchema
-from artifact_store.ops import delete, gc, opening, promote, prune, resolve, signing, verify
+from artifact_store.ops import delete, gc, opening, pointer_trust, promote, prune, resolve, verify
 from artifact_store.ops.context import make_context
 from artifact_store.ops.keypairs import PublicKey, Signer
 from artifact_store.ops.plan import Plan
@@ -49,8 +51,9 @@ class ArtifactStore(Reader):
         storage_options: credentials and endpoint, in s3fs's spelling.
         engine: ``auto``, ``local``, ``memory``, ``obstore`` or ``fsspec``.
         policy: what loading may decode, and whose signatures it demands.
-        signer: signs every save and every publish.
-        state: a folder that remembers what was seen of signed aliases, so that an older state put back is noticed.
+        signer: signs every save and every publish, over what its own key or one of the policy's has signed.
+        state: a folder that remembers what was seen of signed aliases, so that an older state put back is noticed, and
+            another store at the place.
         cache: a folder that keeps fetched files by content, so that what did not change is not fetched again.
         concurrency: ``safe``, or ``single-writer`` for storage without conditional writes.
         timeout: seconds that one storage operation may take, its repetitions included.
@@ -217,20 +220,28 @@ class ArtifactStore(Reader):
         reason: str = "",
         expect: str | int | None = None,
         publish: str | Policy | None = None,
+        vouch: bool = False,
     ) -> Pointer:
         """Publish a committed run under ``alias`` of its own model, and return the pointer.
 
-        ``expect`` is the run id or the ``seq`` that has to be published now; ``publish`` any other policy.
+        ``expect`` is the run id or the ``seq`` that has to be published now; ``publish`` any other policy. A signer
+        signs the history of the alias with the pointer; with ``vouch`` also one that no trusted key has signed. Give
+        the ``seq`` that you looked at as ``expect`` then, so that nothing else is signed.
 
         Raises:
             RunNotFound, RunDeleted: the run is not there (any more); the alias is as before.
             PointerConflict, MetricMissing: the policy refuses; the alias is as before.
+            UnverifiedHistory: there is a signer, and neither its key nor a trusted one has signed the alias.
+            Untrusted: there is a signer, and neither its key nor a trusted one has signed the run.
             OutcomeUnknown: the publish may have landed.
         """
         check_alias(alias)
         policy = promotion_policy(expect, publish)
-        signing.open_to_publish(self._context)
-        return promote.promote(self._context, alias, self._own(run), policy, self._context.publish_info(reason))
+        if vouch and self._context.signer is None:
+            raise InvalidOption("vouch=True signs the history of an alias: open the store with signer=...")
+        context = replace(self._context, vouches=vouch)
+        pointer_trust.open_to_publish(context)
+        return promote.promote(context, alias, self._own(run), policy, context.publish_info(reason))
 
     def rollback(self, ref: RefLike, *, to: str | Run | None = None, reason: str = "") -> Pointer:
         """Publish again the run that served before the current one first served, or ``to``, and return the pointer.
@@ -253,7 +264,7 @@ class ArtifactStore(Reader):
             AliasNotFound: it was never published.
             PointerConflict: another client published meanwhile; nothing was done.
         """
-        signing.open_to_publish(self._context)
+        pointer_trust.open_to_publish(self._context)
         seen = resolve.published_pointer(self._context, RunRef.parse(ref))
         return promote.retire(self._context, seen, self._context.publish_info(reason))
 
@@ -334,6 +345,17 @@ class ArtifactStore(Reader):
         manifest = self._own(ref, signed=False)
         verify.sign_verified(self._context, manifest, signer, key)
         return Run(self._context, manifest)
+
+    def accept_store(self, store_id: str) -> None:
+        """Let the folder ``state`` remember this store at this place from now on, where it has seen another one.
+
+        For a store that was replaced on purpose. Its owner tells the id, by another way than the store.
+
+        Raises:
+            InvalidOption: this store has no ``state``.
+            Conflict, NotAStore: the store that is there is another one, or there is none.
+        """
+        pointer_trust.accept_store(self._context, store_id)
 
     def _own(self, run: Run | RefLike, *, key: ModelKey | None = None, signed: bool = True) -> Manifest:
         """Return the manifest of a run of this store, and of ``key`` if one is given."""

@@ -51,6 +51,7 @@ SLICES = {
     f"{CONFORMANCE}/test_signing.py": 5,
     f"{CONFORMANCE}/test_store.py": 5,
     f"{CONFORMANCE}/test_symbols.py": 3,
+    "tests/integration/e2e/test_client_state.py": 4,
     "tests/integration/e2e/test_demo.py": NONE,
     "tests/integration/e2e/test_documentation.py": NONE,
     **{f"tests/integration/e2e/test_documentation.py::{name}": 1 for name in CHEAP_PAGES},

@@ -42,12 +42,20 @@ _SIGNER = click.Option(
     help=f"Sign what is saved and published with this private key; its password may be in {PASSWORD}.",
 )
 
+_TRUSTED = click.Option(
+    ["--trusted-key", "trusted"],
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A public key of another who signs here: --signer publishes over what it has signed.",
+)
+
 
 @click.group(
     cls=program.ProgramGroup,
     problems="verify, validate or doctor found something wrong, a step of prune or gc failed, "
     "diff --exit-code: they differ",
-    params=[_STORE, _ENDPOINT, _PROFILE, _ENGINE, _OPTION, _TIMEOUT, _SIGNER, _JSON],
+    params=[_STORE, _ENDPOINT, _PROFILE, _ENGINE, _OPTION, _TIMEOUT, _SIGNER, _TRUSTED, _JSON],
 )
 @click.version_option(__version__, prog_name="artifact-store")
 @click.pass_context

@@ -21,12 +21,15 @@ _REASON = click.option("--reason", default="", metavar="TEXT", help="Recorded in
 @click.argument("alias")
 @_REASON
 @click.option("--expect", metavar="RUN_ID|SEQ", help="Only if this is published now; 0: if nothing ever was.")
+@click.option(
+    "--vouch", is_flag=True, help="Sign the history of the alias, though no trusted key has: look at it first."
+)
 @pass_session
-def promote_command(session: Session, ref: str, alias: str, reason: str, expect: str | None) -> None:
+def promote_command(session: Session, ref: str, alias: str, reason: str, expect: str | None, *, vouch: bool) -> None:
     """Publish the run that REF names under ALIAS of the same model."""
     expected = int(expect) if expect is not None and expect.isdecimal() else expect
     with session.store() as store:
-        pointer = store.promote(ref, alias, reason=reason, expect=expected)
+        pointer = store.promote(ref, alias, reason=reason, expect=expected, vouch=vouch)
     session.answer(pointer_document(pointer), _sentence(pointer))
 
 

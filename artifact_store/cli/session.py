@@ -16,8 +16,9 @@ import click
 from artifact_store.cli import output, program
 from artifact_store.core.files import Progress
 from artifact_store.core.names import ModelKey
+from artifact_store.core.trust import LoadPolicy
 from artifact_store.errors import AliasNotFound
-from artifact_store.ops.keypairs import Signer, read_key_file
+from artifact_store.ops.keypairs import PublicKey, Signer, read_key_file
 from artifact_store.store import ArtifactStore
 
 PASSWORD = "ARTIFACT_STORE_KEY_PASSWORD"  # noqa: S105 -- the name of a variable
@@ -34,6 +35,8 @@ class Session:
     as_json: bool = False
     key: Path | None = None
     """The private key that signs what is saved and published."""
+    trusted: Sequence[Path] = ()
+    """Public keys besides it, of those who sign here as well."""
 
     def store(self, bar: Bar | None = None) -> ArtifactStore:
         """Return the store, whose transfers advance the bar. Nothing is read or written yet.
@@ -41,8 +44,10 @@ class Session:
         Raises:
             InvalidOption: no store was named.
         """
+        trusted = [PublicKey.from_pem(path) for path in self.trusted]
         return ArtifactStore(
             program.required(self.url),
+            policy=LoadPolicy(trusted_keys=trusted) if trusted else None,
             engine=self.engine,
             storage_options=self.options or None,
             timeout=self.timeout,

@@ -166,9 +166,9 @@ def seen_alias(store_id: str, key: ModelKey, alias: str) -> str:
     return f"{sha256(canonical([store_id, str(key), alias]))}.json"
 
 
-def seen_store(url: str) -> str:
-    """Return under which name a client remembers which store a URL led to."""
-    return f"{sha256(canonical([url]))}.json"
+def seen_store(place: str) -> str:
+    """Return under which name a client remembers which store it saw at a place."""
+    return f"{sha256(canonical([place]))}.json"
 
 
 # ---------------------------------------------------------------- reading a listing

@@ -42,9 +42,9 @@ class LoadPolicy:
     """What loading may do by default. ``max_risk="data"`` is the strict one; ``code`` is never a default.
 
     ``trusted_keys`` are public keys of your own choice, got from elsewhere than the store. A run that one of them
-    signed may be decoded even if its codec runs code. With ``require_signature`` nothing else is decoded, opened or
-    downloaded at all, and an alias counts only if its pointer is signed as well. ``max_age`` then is how long ago a
-    pointer may have been signed.
+    signed may be decoded even if its codec runs code, and a signer publishes over what they have signed. With
+    ``require_signature`` nothing else is decoded, opened or downloaded at all, and an alias counts only if its pointer
+    is signed as well. ``max_age`` then is how long ago a pointer may have been signed.
     """
 
     max_risk: Risk | str = Risk.VETTED

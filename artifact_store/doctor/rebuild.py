@@ -22,7 +22,7 @@ from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import BLOCK, GATHERED, HistoryBlock, Pointer, Publish, PublishInfo, advance
 from artifact_store.errors import Conflict, Corrupt, FormatUnsupported, InvalidOption, NotFound, PointerConflict
-from artifact_store.ops import listing, opening, publish, signing
+from artifact_store.ops import listing, opening, pointer_trust, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.delete import StepResult
 from artifact_store.ops.records import Stored, parse_pointer
@@ -129,7 +129,7 @@ def _archived_when_seen(context: Context, key: ModelKey, alias: str) -> int:
 
     A pointer at ``seq`` of more than 64 has 33 to 64 publishes, and all before them are archived.
     """
-    seq = 0 if context.last_seen is None else context.last_seen.highest(context.backend.url, key, alias)
+    seq = 0 if context.last_seen is None else context.last_seen.highest(context.backend, key, alias)
     return 0 if seq <= GATHERED else (seq - BLOCK - 1) // BLOCK * BLOCK
 
 
@@ -220,11 +220,7 @@ def _likely(alias: str, runs: _Runs, last: Sequence[Publish]) -> str:
 def _still_there(context: Context, run: Manifest) -> Manifest:
     """Return the manifest of a chosen run as it is stored now, if this client may publish it."""
     stored = context.records.manifest(run.key, RunId(run.run_id))
-    if context.signer is None and not context.policy.require_signature:
-        return stored
-    trusted = [] if context.signer is None else [context.signer.public_key]
-    policy = replace(context.policy, require_signature=True, trusted_keys=[*context.policy.trusted_keys, *trusted])
-    signing.check_run(replace(context, policy=policy, verified={}), stored)
+    pointer_trust.check_run_for_publish(replace(context, verified={}), stored)
     return stored
 
 
@@ -250,7 +246,7 @@ def rebuild(context: Context, key: ModelKey, alias: str, *, to: Manifest | None 
     record = opening.ensure_open_existing(context)
     if found.run is not None:
         _check_may_be_named(context, f"{key}@{alias}", found.run, record.store_id)
-    signing.check_able(context)
+    pointer_trust.check_able(context)
     info = context.publish_info(f"rebuilt: {found.reason}")
     pointer = _next(context, key, alias, found, info)
     if _swap(context, key, alias, found.seen, pointer) is Outcome.LOST:
@@ -281,7 +277,7 @@ def _next(context: Context, key: ModelKey, alias: str, found: Recovery, info: Pu
         for seq in range(found.archived + 1, found.next_seq)
     )
     follows = {"seq": found.next_seq, "history": history, "archive": found.pin}
-    return signing.sign_pointer(context, Pointer(**dict(first) | follows))  # made anew, so that it is validated
+    return pointer_trust.sign_pointer(context, Pointer(**dict(first) | follows))  # made anew, so that it is validated
 
 
 def _swap(context: Context, key: ModelKey, alias: str, seen: Stored[bytes] | None, pointer: Pointer) -> Outcome:

@@ -59,6 +59,8 @@ class Context:
     concurrency: Concurrency = "safe"
     signer: Signer | None = None
     last_seen: LastSeen | None = None
+    vouches: bool = False
+    """Whether the caller vouches for the history of the alias that it publishes, so that no signature is asked for."""
     provenance: frozenset[str] = frozenset()
     """What a save records of how it came about; see :mod:`artifact_store.ops.provenance`."""
     opened: OpenedStore = field(default_factory=OpenedStore)

@@ -31,7 +31,7 @@ from artifact_store.errors import (
     RunNotFound,
     RunTooOld,
 )
-from artifact_store.ops import opening, publish, signing
+from artifact_store.ops import opening, pointer_trust, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.outage import Outage
 
@@ -279,7 +279,7 @@ def _preferred(context: Context, key: ModelKey, prefer: Sequence[str], *, newest
     for alias in prefer:
         seen = context.records.pointer(key, alias)
         pointer = None if seen is None else seen.value
-        signing.check_pointer_for_load(context, key, alias, pointer)
+        pointer_trust.check_pointer_for_load(context, key, alias, pointer)
         if pointer is None:
             steps.append(f"{key}@{alias}: was never published")
         elif pointer.run_id is None:
@@ -336,7 +336,8 @@ def _why_not_taken(context: Context, manifest: Manifest) -> str | None:
     if wish.policy == "always":
         return None
     seen = context.records.pointer(manifest.key, wish.alias)
-    signing.check_pointer_for_publish(context, seen)
+    if seen is not None:
+        pointer_trust.check_pointer_history(context, seen.value)
     if any(entry.run_id == manifest.run_id for entry in context.records.history(seen)):
         return None
     return f"was to be published as {wish.alias!r} only under {wish.policy}, and was not"

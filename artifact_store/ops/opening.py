@@ -13,6 +13,7 @@ from datetime import datetime
 
 from artifact_store.core import keys
 from artifact_store.core.store_record import Concurrency, StoreRecord
+from artifact_store.core.trust import LoadPolicy
 from artifact_store.errors import (
     ConditionsUnsupported,
     ContainerNotFound,
@@ -24,6 +25,7 @@ from artifact_store.errors import (
 )
 from artifact_store.ops import probe
 from artifact_store.ops.context import Context
+from artifact_store.ops.keypairs import Signer
 from artifact_store.ops.records import Records
 from artifact_store.storage.base import Backend
 from artifact_store.storage.conditional_write import Outcome
@@ -46,6 +48,8 @@ class Guarantees:
     """The conditions were seen to hold on this endpoint: recorded in ``_store.json``, or tried by this process."""
     reason: str
     """Why something does not hold, in a line."""
+    vouches_for: tuple[str, ...] = ()
+    """Ids of the keys over whose runs and aliases the signer of this store publishes; empty without a signer."""
 
 
 def guarantees(context: Context) -> Guarantees:
@@ -61,7 +65,12 @@ def guarantees(context: Context) -> Guarantees:
         durable=able.durable,
         probed=context.opened.record is not None and concurrency == "safe",
         reason=able.reason,
+        vouches_for=() if context.signer is None else _vouched(context.signer, context.policy),
     )
+
+
+def _vouched(signer: Signer, policy: LoadPolicy) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([signer.key_id, *(key.key_id for key in policy.trusted_keys)]))
 
 
 def store_exists(records: Records) -> bool:

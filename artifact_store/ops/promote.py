@@ -38,7 +38,7 @@ from artifact_store.errors import (
     OutcomeUnknown,
     PointerConflict,
 )
-from artifact_store.ops import resolve, signing
+from artifact_store.ops import pointer_trust, resolve
 from artifact_store.ops.context import Context
 from artifact_store.ops.publish import publish, stored_manifest, swap
 from artifact_store.ops.records import SeenPointer, Stored
@@ -82,7 +82,7 @@ def roll_back(
         NothingToRollBackTo: no earlier run is left.
         PointerConflict: another client published meanwhile; nothing was done.
     """
-    signing.open_to_publish(context)
+    pointer_trust.open_to_publish(context)
     past = resolve.history(context, ref)
     manifest = choose_rollback(context, ref, past.entries) if target is None else target()
     info = context.publish_info(reason or f"rollback from {past.entries[-1].run_id or 'retired'}")
@@ -116,11 +116,11 @@ def choose_rollback(context: Context, ref: RunRef, past: Sequence[Publish]) -> M
 
 
 def _check(context: Context, manifest: Manifest) -> None:
-    """Raise unless the run is committed and not deleted, with exactly this manifest, signed if the policy says so."""
+    """Raise unless the run is committed and not deleted, with exactly this manifest, signed where that is needed."""
     stored = context.records.manifest(manifest.key, RunId(manifest.run_id))
     if stored.digest != manifest.digest:
         raise Corrupt(f"the manifest of {manifest.label} is not the one that was committed")
-    signing.check_signed(context, manifest)
+    pointer_trust.check_run_for_publish(context, manifest)
 
 
 def check_still_there(context: Context, pointer: Pointer, manifest: Manifest, info: PublishInfo) -> Pointer:

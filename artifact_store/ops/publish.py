@@ -26,7 +26,7 @@ from artifact_store.errors import (
     RunDeleted,
     RunExists,
 )
-from artifact_store.ops import signing
+from artifact_store.ops import pointer_trust
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import Records, SeenPointer
 from artifact_store.storage.conditional_write import Outcome
@@ -133,11 +133,13 @@ def swap(
 
 def _swap_once(context: Context, seen: SeenPointer, step: Advance) -> Pointer | None:
     """Return the pointer that was published, or ``None`` if another publish came first."""
-    signing.check_pointer_for_publish(context, seen)  # its history is carried on, and signed
+    pointer_trust.check_pointer_for_publish(
+        context, step.pointer.key, step.pointer.alias, seen
+    )  # its history is carried on, and signed
     if step.block is not None and context.records.write(step.block, over=None) is Outcome.LOST:
         where = step.block.storage_key
         raise Corrupt(f"{where!r} holds another history than the pointer leads up to; nothing was published", key=where)
-    pointer = signing.sign_pointer(context, step.pointer)
+    pointer = pointer_trust.sign_pointer(context, step.pointer)
     try:
         outcome = context.records.write(pointer, over=seen)
     except OutcomeUnknown as error:

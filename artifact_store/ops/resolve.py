@@ -12,7 +12,7 @@ from artifact_store.core.names import LATEST, ModelKey, RunId
 from artifact_store.core.pointer import Pointer, Publish
 from artifact_store.core.references import RunRef
 from artifact_store.errors import AliasNotFound, AliasRetired, Conflict, InvalidReference, RunDeleted
-from artifact_store.ops import listing, opening, publish, signing
+from artifact_store.ops import listing, opening, pointer_trust, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import Stored
 
@@ -40,7 +40,7 @@ def resolve(context: Context, ref: RunRef, *, signed: bool = True) -> Manifest:
             signing.check_signed(context, manifest)
         return manifest
     pointer = published_pointer(context, ref).value
-    signing.check_pointer_for_load(context, ref.key, pointer.alias, pointer)
+    pointer_trust.check_pointer_for_load(context, ref.key, pointer.alias, pointer)
     if pointer.run_id is None:
         raise AliasRetired(
             f"{ref} was retired at {pointer.at:%Y-%m-%d %H:%M:%S} UTC by {pointer.by!r}"
@@ -62,7 +62,7 @@ def published_pointer(context: Context, ref: RunRef) -> Stored[Pointer]:
         raise InvalidReference(f"{ref} names a run; this needs an alias, such as {ref.key}@{LATEST}")
     seen = context.records.pointer(ref.key, alias)
     if seen is None:
-        signing.check_pointer_for_load(context, ref.key, alias, None)
+        pointer_trust.check_pointer_for_load(context, ref.key, alias, None)
         hint = listing.suggestion(context, ref.key, alias)
         hint = _run_is_meant(ref, [str(key) for key in listing.models(context)]) or hint
         raise AliasNotFound(f"{ref} was never published in {context.backend.url}; {hint}")
@@ -111,7 +111,7 @@ def history(context: Context, ref: RunRef) -> AliasHistory:
         Untrusted: the policy requires a signature of the pointer, and does not find a good one.
     """
     seen = published_pointer(context, ref)
-    signing.check_pointer_for_publish(context, seen)
+    pointer_trust.check_pointer_history(context, seen.value)
     return AliasHistory(seen, context.records.history(seen))
 
 

@@ -17,8 +17,7 @@ from functools import partial
 from artifact_store.core import keys, trust
 from artifact_store.core.files import Outgoing
 from artifact_store.core.manifest import FileEntry, Manifest
-from artifact_store.core.names import ModelKey, RunId
-from artifact_store.core.pointer import Pointer
+from artifact_store.core.names import RunId
 from artifact_store.core.statement import Bundle, message, statement, write_bundle
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.core.trust import TrustedKey
@@ -27,19 +26,16 @@ from artifact_store.errors import (
     ArtifactStoreError,
     Conflict,
     Corrupt,
-    InvalidOption,
     NotFound,
     RunExists,
     SignatureInvalid,
     SignatureMissing,
-    Stale,
     Unsupported,
     UntrustedKey,
 )
-from artifact_store.ops import opening
 from artifact_store.ops.context import Context
 from artifact_store.ops.keypairs import Signer
-from artifact_store.ops.records import SeenPointer, deleted, signature_key
+from artifact_store.ops.records import deleted, signature_key
 from artifact_store.storage.conditional_write import Outcome
 from artifact_store.storage.transfer import hash_pieces, read_pieces
 
@@ -246,78 +242,3 @@ def _read(context: Context, manifest: Manifest, key_id: str) -> bytes | None:
 def _where(manifest: Manifest, key: TrustedKey) -> str:
     """Return where the signature of a run by a key is stored, as errors name it."""
     return repr(signature_key(manifest, key.key_id))
-
-
-# ---------------------------------------------------------------- pointers
-
-
-def sign_pointer(context: Context, pointer: Pointer) -> Pointer:
-    """Return the pointer with the signature of this store's signer, if it has one."""
-    signer = context.signer
-    if signer is None:
-        return pointer
-    announced = pointer.announced(signer.key_id, opening.ensure_open(context).store_id)
-    return announced.signed(signer.sign(announced.signed_message()))
-
-
-def open_to_publish(context: Context) -> None:
-    """Open an existing store for writing, or raise ``NotAStore``, once this client may publish (:func:`check_able`)."""
-    check_able(context)
-    if context.opened.record is None:
-        opening.ensure_open_existing(context)
-
-
-def check_able(context: Context) -> None:
-    """Raise ``InvalidOption`` if this store would not read what it would write.
-
-    That is so where its policy requires signatures, and it has no signer, or one that it does not trust.
-    """
-    if not context.policy.require_signature:
-        return
-    if context.signer is None:
-        raise InvalidOption("this store's policy requires signatures: to write, it needs signer=Signer.from_pem(...)")
-    if context.policy.key(context.signer.key_id) is None:
-        raise InvalidOption(
-            f"this store's policy does not trust its own signer: add {context.signer.public_key!r} to trusted_keys"
-        )
-
-
-def check_pointer_for_publish(context: Context, seen: SeenPointer) -> None:
-    """Raise unless the policy trusts the history in this pointer, which a publish carries on; it may be of any age.
-
-    Raises:
-        Untrusted: as for :func:`check_pointer_for_load`.
-    """
-    if seen is not None and context.policy.require_signature:
-        _check_trusted_and_newest(context, seen.value)
-
-
-def check_pointer_for_load(context: Context, key: ModelKey, alias: str, pointer: Pointer | None) -> None:
-    """Raise unless the policy lets this pointer decide what is loaded; ``None`` is an alias that is not there.
-
-    The highest ``seq`` is remembered in the folder of the client, if it has one: the one write of a read.
-
-    Raises:
-        SignatureMissing, UntrustedKey, SignatureInvalid: no trusted key signed it.
-        RolledBack: this client has seen a later one, or one of another store at this place.
-        Stale: it is older than the policy allows.
-    """
-    if not context.policy.require_signature:
-        return
-    if pointer is None:
-        if context.last_seen is not None:
-            context.last_seen.check_absence(context.backend.url, key, alias)
-        return
-    _check_trusted_and_newest(context, pointer)
-    age, limit = context.now() - pointer.at, context.policy.max_age
-    if limit is not None and age > limit:
-        raise Stale(
-            f"{key}@{alias} was signed {age} ago, and the policy allows {limit}: either there was no publish since, or "
-            "newer ones are withheld. Its owner publishes it again to say that it still holds"
-        )
-
-
-def _check_trusted_and_newest(context: Context, pointer: Pointer) -> None:
-    store_id = trust.check_pointer(pointer, context.policy, f"the pointer {pointer.label}")
-    if context.last_seen is not None:
-        context.last_seen.see(context.backend.url, store_id, pointer)

@@ -133,6 +133,14 @@ class Backend(abc.ABC):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The names of the root that do not depend on how its URL was spelled, most telling first.
+
+        Two roots never share one. A client remembers by them which store it has found there. No credential is in them.
+        """
+        return (f"{self.url} at {self.endpoint}",)
+
     @abc.abstractmethod
     def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
         """Return the object, or ``None`` if it still is the version ``unless``.
@@ -200,6 +208,13 @@ class Backend(abc.ABC):
     def discard(self, upload: Unfinished) -> None:
         """Abort exactly this upload, which removes its bytes; one that is already gone is not an error."""
         del upload
+
+    def check_prefix(self, prefix: str) -> None:
+        """Raise what a conditional write below the prefix would raise because of where it lies. Nothing is written.
+
+        For places in which one prefix can be unlike another, such as a folder with mounts below it.
+        """
+        del prefix
 
     def traits(self, *, probes: bool) -> Iterator[Trait]:
         """Yield what is worth knowing about the place of the root: rules of a bucket, permissions of a folder.

@@ -34,6 +34,7 @@ class _Space:
 
     objects: dict[str, _Object] = field(default_factory=dict)
     locks: dict[int, threading.Lock] = field(default_factory=dict)
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
     def lock(self) -> threading.Lock:
@@ -67,6 +68,11 @@ class MemoryBackend(Backend):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._name!r})"
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """This very space: the next process has another one of the same name."""
+        return (f"memory://{self._name} {self._space.token}",)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel as the name; the receiving process has its own space of that name."""

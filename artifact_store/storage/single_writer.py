@@ -43,6 +43,10 @@ class SingleWriter(Backend):
             reason=f"single writer, by the caller's promise; {inner.capabilities.reason}",
         )
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        return self.inner.places
+
     def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
         return self.inner.read(key, limit=limit, unless=unless)
 

@@ -87,6 +87,7 @@ class BackendSuite(ConditionTests, FileTests):
         assert backend.engine
         assert backend.url
         assert backend.endpoint
+        assert all(backend.places)
         promised = backend.capabilities
         assert promised.reason or (promised.create_only and promised.compare_and_swap and promised.durable)
 
@@ -339,7 +340,14 @@ class BackendSuite(ConditionTests, FileTests):
     # ------------------------------------------------------------ secrets and paths
 
     def test_nothing_it_shows_holds_a_secret(self, backend: Backend) -> None:
-        shown = [repr(backend), str(backend), backend.url, backend.endpoint, repr(backend.capabilities)]
+        shown = [
+            repr(backend),
+            str(backend),
+            backend.url,
+            backend.endpoint,
+            repr(backend.capabilities),
+            *backend.places,
+        ]
         with pytest.raises(ObjectNotFound) as caught:
             backend.read("absent", limit=LIMIT)
         error: BaseException | None = caught.value

@@ -188,21 +188,17 @@ class _Late(NamedTuple):
 class FaultyBackend(Backend):
     """``inner``, with the faults of ``plan`` between it and the caller. See the module for an example.
 
-    ``log`` holds every call in the order of its arrival. ``local_path`` is never known, since what is read behind
-    the back of the backend meets no faults.
+    ``log`` holds every call in the order of its arrival. ``local_path`` is never known: a read of it meets no faults.
     """
 
     def __init__(self, inner: Backend, plan: Faults, *, sleep: Callable[[float], None] = time.sleep) -> None:
-        self.inner = inner
-        self.plan = plan
+        self.inner, self.plan = inner, plan
         self.log: list[Operation] = []
         self.engine, self.url, self.endpoint = inner.engine, inner.url, inner.endpoint
         self.create_limit, self.makes_root = inner.create_limit, inner.makes_root
-        self._sleep = sleep
-        self._lock = threading.Lock()
+        self._sleep, self._lock = sleep, threading.Lock()
         self._tried: Counter[tuple[str, str]] = Counter()
-        self._met: Counter[int] = Counter()
-        self._struck: Counter[int] = Counter()
+        self._met, self._struck = Counter[int](), Counter[int]()
         self._late: list[_Late] = []
         self._crashed: Operation | None = None
 
@@ -210,6 +206,11 @@ class FaultyBackend(Backend):
     def capabilities(self) -> Capabilities:  # type: ignore[override]  # what the inner one says now
         """What ``inner`` promises."""
         return self.inner.capabilities
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where ``inner`` is."""
+        return self.inner.places
 
     @property
     def crashed(self) -> bool:

@@ -65,6 +65,10 @@ def made():
         (errors.UntrustedKey("no", key_ids=["abc"]), {"key_ids": ("abc",)}),
         (errors.RolledBack("no", seen=7, seq=3), {"seen": 7, "seq": 3}),
         (
+            errors.StoreReplaced("no", seen=7, seq=3, known="a", found="b"),
+            {"seen": 7, "seq": 3, "known": "a", "found": "b"},
+        ),
+        (
             errors.RunTooOld("no", ref="gru/A:1", age=timedelta(days=3), limit=timedelta(days=2)),
             {"ref": "gru/A:1", "age": timedelta(days=3), "limit": timedelta(days=2)},
         ),

@@ -81,6 +81,47 @@ def test_fuse_programs_that_keep_to_the_local_disk_are_trusted(kind):
     assert why_not_local(kind) is None
 
 
+@pytest.mark.parametrize(("kind", "lost"), [("tmpfs", True), ("ramfs", True), ("ext4", False), ("nfs4", False)])
+def test_what_is_in_memory_is_lost_in_a_power_cut(kind, lost):
+    assert (Mount("/x", kind).volatile is not None) is lost
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the mount table is a file on Linux only")
+def test_what_is_mounted_below_a_folder_is_found_with_its_kind(tmp_path, monkeypatch):
+    root = tmp_path.resolve() / "a store"
+    root.mkdir()
+    shown = str(root).replace(" ", r"\040")
+    lines = [
+        "27 1 254:0 / / rw - ext4 /dev/vda rw",
+        f"30 27 0:30 / {shown} rw - xfs /dev/vdb rw",
+        f"31 30 0:31 / {shown}/gru/BTC rw - tmpfs none rw",
+        f"32 30 0:32 / {shown}/gru rw - autofs systemd-1 rw",
+        f"33 32 0:33 / {shown}/gru rw - nfs4 server:/x rw",
+        f"34 27 0:34 / {shown}s/gru rw - nfs4 server:/x rw",
+    ]
+    (tmp_path / "mountinfo").write_text("\n".join(lines))
+    monkeypatch.setattr(mounts, "_MOUNTINFO", tmp_path / "mountinfo")
+    below = [Mount(f"{root}/gru", "nfs4"), Mount(f"{root}/gru/BTC", "tmpfs")]
+    assert mounts.mounts_below(root) == below
+    (tmp_path / "link").symlink_to(root)
+    assert mounts.mounts_below(tmp_path / "link") == below
+    assert mounts.mounts_below(root / "gru" / "BTC") == []
+    assert mounts.mount_at(root / "gru" / "BTC" / "x") == below[1]
+    traits = [trait for trait in LocalBackend(root).traits(probes=False) if trait.name == "mount-below"]
+    assert [trait.state for trait in traits] == ["warning", "warning"]
+    monkeypatch.setattr(mounts, "_MOUNTINFO", tmp_path / "nothing")
+    assert (mounts.mounts_below(root), mounts.mount_at(root)) == ([], None)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the mount table is a file on Linux only")
+def test_a_root_in_memory_promises_no_durability(tmp_path, monkeypatch):
+    (tmp_path / "mountinfo").write_text("27 1 254:0 / / rw - tmpfs none rw\n")
+    monkeypatch.setattr(mounts, "_MOUNTINFO", tmp_path / "mountinfo")
+    promised = LocalBackend(tmp_path).capabilities
+    assert (promised.create_only, promised.compare_and_swap, promised.durable) == (True, True, False)
+    assert "tmpfs" in promised.reason
+
+
 def test_the_folder_of_this_test_is_on_a_disk(tmp_path):
     assert network_reason(tmp_path) is None
     assert network_reason(tmp_path / "not" / "there" / "yet") is None

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from artifact_store.canonical import canonical
+from artifact_store.core import keys
 from artifact_store.core.documents import write_time
 from artifact_store.core.pointer import Pointer, PublishInfo, advance
 from artifact_store.core.statement import encode64
@@ -20,10 +21,11 @@ from artifact_store.errors import (
     RolledBack,
     SignatureInvalid,
     SignatureMissing,
+    StoreReplaced,
     UntrustedKey,
 )
 from artifact_store.ops.context import OpenedStore
-from artifact_store.ops.last_seen import LastSeen
+from artifact_store.ops.last_seen import LastSeen, SeenStore
 from artifact_store.ops.publish import swap
 from artifact_store.ops.records import Stored
 from artifact_store.storage.memory import MemoryBackend
@@ -33,9 +35,9 @@ from tests.unit.samples import KEY, NOW, context, manifest, resealed
 
 pytestmark = pytest.mark.windows
 
-STORE = "f" * 32
+STORE, OTHER = "f" * 32, "e" * 32
 RECORD = {"store_id": STORE, "created_at": NOW, "concurrency": "safe"}
-URL = "s3://bucket/models"
+HERE, THERE = MemoryBackend(), MemoryBackend()
 
 
 def published(times=1, who="owner", store=STORE, salt=0):
@@ -161,49 +163,132 @@ def marks(tmp_path):
 
 def test_a_later_pointer_is_remembered_and_an_older_one_refused(marks, tmp_path):
     for times in (1, 1, 3, 3):
-        marks.see(URL, STORE, published(times))
+        marks.see(HERE, STORE, published(times))
     again = LastSeen(tmp_path / "seen", RetryPolicy(seconds=5))
     with pytest.raises(RolledBack, match="an older state was put back") as caught:
-        again.see(URL, STORE, published(2))
+        again.see(HERE, STORE, published(2))
     assert (caught.value.seen, caught.value.seq) == (3, 2)
-    again.see(URL, STORE, published(4))
+    again.see(HERE, STORE, published(4))
 
 
 def test_another_publish_with_the_same_seq_is_a_second_history(marks):
-    marks.see(URL, STORE, published(2))
+    marks.see(HERE, STORE, published(2))
     with pytest.raises(RolledBack, match="another publish"):
-        marks.see(URL, STORE, published(2, salt=1))
+        marks.see(HERE, STORE, published(2, salt=1))
 
 
 def test_another_store_at_the_same_place_is_refused(marks):
-    marks.see(URL, STORE, published(2))
-    with pytest.raises(RolledBack, match="one of another store"):
-        marks.see(URL, "e" * 32, published(9, store="e" * 32))
-    marks.see("s3://other/place", "e" * 32, published(9, store="e" * 32))
+    marks.see(HERE, STORE, published(2))
+    with pytest.raises(StoreReplaced, match="is of another store") as caught:
+        marks.see(HERE, OTHER, published(9, store=OTHER))
+    assert (caught.value.known, caught.value.found, caught.value.seq) == (STORE, OTHER, 9)
+    marks.see(THERE, OTHER, published(9, store=OTHER))
+
+
+def nothing():
+    """What a root without a store says that it is."""
 
 
 def test_an_alias_that_was_seen_cannot_be_gone(marks):
-    marks.check_absence(URL, KEY, "latest")
-    marks.see(URL, STORE, published(2))
-    marks.check_absence(URL, KEY, "production")
-    marks.check_absence("s3://other/place", KEY, "latest")
+    marks.check_absence(HERE, KEY, "latest", nothing)
+    marks.see(HERE, STORE, published(2))
+    marks.check_absence(HERE, KEY, "production", nothing)
+    marks.check_absence(THERE, KEY, "latest", nothing)
     with pytest.raises(RolledBack, match="is gone") as caught:
-        marks.check_absence(URL, KEY, "latest")
+        marks.check_absence(HERE, KEY, "latest", nothing)
     assert (caught.value.seen, caught.value.seq) == (2, 0)
+
+
+def test_the_alias_of_a_store_that_was_replaced_is_not_merely_gone(marks):
+    marks.see(HERE, STORE, published(2))
+    with pytest.raises(StoreReplaced) as caught:
+        marks.check_absence(HERE, KEY, "latest", lambda: OTHER)
+    assert (caught.value.known, caught.value.found, caught.value.seen, caught.value.seq) == (STORE, OTHER, 2, 0)
+    with pytest.raises(RolledBack, match="is gone"):
+        marks.check_absence(HERE, KEY, "latest", lambda: STORE)
+
+
+def test_a_store_that_was_replaced_on_purpose_is_accepted_and_the_other_one_not_forgotten(marks):
+    marks.see(HERE, STORE, published(5))
+    marks.accept(HERE, OTHER)
+    marks.accept(HERE, OTHER)
+    marks.check_absence(HERE, KEY, "latest", lambda: OTHER)
+    marks.see(HERE, OTHER, published(1, store=OTHER))
+    with pytest.raises(StoreReplaced):
+        marks.see(HERE, STORE, published(6))
+    marks.accept(HERE, STORE)
+    with pytest.raises(RolledBack, match="older state"):
+        marks.see(HERE, STORE, published(4))
+    marks.see(HERE, STORE, published(6))
+
+
+class Place(MemoryBackend):
+    """A root with these names, opened by this URL."""
+
+    def __init__(self, url, *places):
+        super().__init__()
+        self.url, self.names = url, places
+
+    @property
+    def places(self):
+        return self.names
+
+
+@pytest.mark.parametrize("known", ["/real", "/link"])
+def test_another_store_is_noticed_under_each_name_of_a_root(marks, known):
+    """A symlink on the way that leads elsewhere now is as much of a swap as another folder in the old place."""
+    marks.see(Place("one", known), STORE, published(2))
+    with pytest.raises(StoreReplaced):
+        marks.see(Place("two", "/real", "/link"), OTHER, published(9, store=OTHER))
+    marks.see(
+        Place("three", "/real"), *((STORE, published(2)) if known == "/real" else (OTHER, published(9, store=OTHER)))
+    )
+
+
+def test_a_root_is_remembered_under_each_of_its_names(marks):
+    marks.see(Place("one", "/real", "/link"), STORE, published(2))
+    for name in ("/real", "/link"):
+        with pytest.raises(StoreReplaced):
+            marks.see(Place("two", name), OTHER, published(9, store=OTHER))
+    assert marks.highest(Place("two", "/link", "/third"), KEY, "latest") == 2
+
+
+def test_a_folder_of_an_earlier_version_is_read_on(tmp_path, marks):
+    """It has the URL as it was spelled, where there are names of places now."""
+    old = {"url": "s3://bucket/models", "store_id": STORE}
+    marks.see(Place("s3://bucket/models", "/unused"), STORE, published(3))  # the mark of the alias is as ever
+    (tmp_path / "seen" / keys.seen_store("/unused").rpartition("/")[2]).unlink()
+    where = tmp_path / "seen" / keys.seen_store(old["url"])
+    where.write_bytes(SeenStore.model_validate(old).to_bytes())
+    root = Place("s3://bucket/models", "s3://bucket/models at aws")
+    with pytest.raises(RolledBack, match="is gone"):
+        marks.check_absence(root, KEY, "latest", nothing)
+    with pytest.raises(StoreReplaced):
+        marks.see(root, OTHER, published(9, store=OTHER))
+    with pytest.raises(RolledBack, match="older state"):
+        marks.see(root, STORE, published(2))
+    where.unlink()
+    with pytest.raises(StoreReplaced):  # under its own name from now on
+        marks.see(root, OTHER, published(9, store=OTHER))
+
+
+def test_two_projects_with_one_spelling_are_two_stores(marks):
+    marks.see(Place("./store", "/one/store"), STORE, published(2))
+    marks.see(Place("./store", "/two/store"), OTHER, published(1, store=OTHER))
 
 
 def test_what_cannot_be_remembered_is_not_believed(marks, tmp_path):
     (tmp_path / "seen").write_text("a file, not a folder")
     with pytest.raises(ArtifactStoreError):
-        marks.see(URL, STORE, published(2))
+        marks.see(HERE, STORE, published(2))
 
 
 def test_a_folder_that_was_tampered_with_is_not_believed(marks, tmp_path):
-    marks.see(URL, STORE, published(2))
+    marks.see(HERE, STORE, published(2))
     for path in (tmp_path / "seen").glob("*.json"):
-        path.write_bytes(path.read_bytes().replace(b'"seq":2', b'"seq":1').replace(b"s3://b", b"s3://c"))
+        path.write_bytes(path.read_bytes().replace(b'"seq":2', b'"seq":1').replace(b"memory://", b"memorx://"))
     with pytest.raises(Corrupt):
-        marks.see(URL, STORE, published(2))
+        marks.see(HERE, STORE, published(2))
 
 
 def test_many_readers_at_once_leave_the_highest_seq(tmp_path):
@@ -215,7 +300,7 @@ def test_many_readers_at_once_leave_the_highest_seq(tmp_path):
         marks = LastSeen(tmp_path / "seen", RetryPolicy(seconds=20))
         start.wait()
         try:
-            marks.see(URL, STORE, pointer)
+            marks.see(HERE, STORE, pointer)
         except RolledBack:
             pass  # somebody saw a later one first
         except ArtifactStoreError as error:
@@ -228,13 +313,13 @@ def test_many_readers_at_once_leave_the_highest_seq(tmp_path):
         thread.join()
     assert not wrong
     with pytest.raises(RolledBack) as caught:
-        LastSeen(tmp_path / "seen", RetryPolicy(seconds=5)).see(URL, STORE, pointers[0])
+        LastSeen(tmp_path / "seen", RetryPolicy(seconds=5)).see(HERE, STORE, pointers[0])
     assert caught.value.seen == 8
 
 
 def test_a_mark_that_never_gets_through_is_said_to_be_contended(tmp_path):
     marks = LastSeen(tmp_path / "seen", RetryPolicy(seconds=0.2))
-    marks.see(URL, STORE, published(1))
+    marks.see(HERE, STORE, published(1))
 
     class Busy:
         """A folder in which somebody else is always faster."""
@@ -249,4 +334,4 @@ def test_a_mark_that_never_gets_through_is_said_to_be_contended(tmp_path):
 
     marks._files = Busy(marks._files)
     with pytest.raises(Contended):
-        marks.see(URL, STORE, published(2))
+        marks.see(HERE, STORE, published(2))

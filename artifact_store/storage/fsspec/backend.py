@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from artifact_store import errors
+from artifact_store.storage import places
 from artifact_store.storage.base import (
     Always,
     Backend,
@@ -49,6 +50,8 @@ _LOOK_UP = 0.5  # seconds between looks at a call under way: Windows delivers Ct
 _BUCKETS = frozenset({"abfs", "abfss", "adl", "az", "b2", "cos", "gcs", "gs", "obs", "oci", "oss", "r2", "s3", "s3a"})
 _MARKS = ("size", "ETag", "etag", "generation", "md5Hash", "ino")
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "timeModified", "modify", "created")
+_SERVERS = ("host", "port", "account_name", "endpoint_url")
+"""Options of several filesystems that say which server it is, and are no secrets."""
 _memory_locks: dict[int, threading.Lock] = {}
 
 
@@ -122,6 +125,14 @@ class FsspecBackend(Backend):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r}, filesystem={self._recipe.kind.__name__})"
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        if getattr(self._recipe.kind, "local_file", False):
+            return places.folder(Path(self._root))
+        given = self._recipe.options.given
+        server = [f"{name}={given[name]}" for name in _SERVERS if isinstance(given.get(name), str | int)]
+        return (" ".join([f"{self.endpoint}:{self._root}", *server]),)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel as a description, without a client and without credentials; see :class:`Recipe`."""

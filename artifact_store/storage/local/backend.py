@@ -15,11 +15,13 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from artifact_store import errors
+from artifact_store.storage import places
 from artifact_store.storage.base import (
     Backend,
     Blob,
@@ -38,7 +40,7 @@ from artifact_store.storage.local import locks
 from artifact_store.storage.local.checks import traits_of
 from artifact_store.storage.local.errors import translated
 from artifact_store.storage.local.folders import Folder, close_quietly, descend, is_link, make_root, open_root
-from artifact_store.storage.local.mounts import network_reason
+from artifact_store.storage.local.mounts import mount_at, network_reason
 from artifact_store.storage.local.new_file import TEMPORARY, NewFiles, refuse_anything_but_a_file
 
 _PIECE = 1 << 20
@@ -68,17 +70,23 @@ class LocalBackend(Backend):
         self._root = absolute or Path(root).absolute()
         self._promised: Capabilities | None = None
         self._locks_hold: bool | None = None
-        self._new_files = NewFiles(self._root)
+        self._new_files = NewFiles(self._root, self._judge)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel as the path alone."""
         return partial(type(self), timeout=self.timeout, absolute=self._root), (Path(self.url),)
 
     @property
+    def places(self) -> tuple[str, ...]:
+        """The folder itself, and the path to it, which a symlink may lead elsewhere tomorrow."""
+        return places.folder(self._root)
+
+    @property
     def capabilities(self) -> Capabilities:  # type: ignore[override]  # looked up when first asked for: no I/O before
         """What can be promised for this folder; looks at the mount table when first asked."""
         if self._promised is None:
-            self._promised = _promise(network_reason(self._root))
+            mount = mount_at(self._root)
+            self._promised = _promise(network_reason(self._root), None if mount is None else mount.volatile)
         return self._promised
 
     # ------------------------------------------------------------ reading
@@ -125,7 +133,7 @@ class LocalBackend(Backend):
         with self._locked(key):
             self._require(self.capabilities.compare_and_swap)  # the probe of the locks may have found otherwise
             self._expect(key, when.version)
-            with self._new_files.beside(parts) as new:
+            with self._new_files.beside(parts, conditional=True) as new:
                 new.append(data)
                 new.replace()
         return version_of(data)
@@ -135,7 +143,7 @@ class LocalBackend(Backend):
         parts = _parts(key)
         if isinstance(when, IfAbsent):
             self._require(self.capabilities.create_only)
-        with self._new_files.beside(parts) as new:
+        with self._new_files.beside(parts, conditional=isinstance(when, IfAbsent)) as new:
             for chunk in exactly(chunks, size=size, key=key):
                 new.append(chunk)
             if isinstance(when, IfAbsent):
@@ -178,6 +186,13 @@ class LocalBackend(Backend):
             with translated(path, absence=True), self._folder(folders) as folder:
                 folder.remove(name)
             self._remove_empty(folders)
+
+    def check_prefix(self, prefix: str) -> None:
+        """Look for a symlink and for a mount on the way there, as far as it exists."""
+        parts = _prefix(prefix)
+        absent = contextlib.suppress(FileNotFoundError, NotADirectoryError)
+        with absent, translated(self._root.joinpath(*parts), absence=True):
+            self._new_files.check(parts)
 
     def traits(self, *, probes: bool) -> Iterator[Trait]:
         """Yield where the folder lives, who may look into it, and what its locks and links are like."""
@@ -283,7 +298,7 @@ class LocalBackend(Backend):
                 if self._locks_hold:
                     lock.enter_context(locks.held(self._root, key, timeout=self.timeout))
                 else:
-                    self._promised = _promise(None, broken_locks=f"{self._root}: this file system ignores locks")
+                    self._lower(f"{self._root}: this file system ignores locks", compare_and_swap=False)
             yield
 
     def _require(self, promised: bool) -> None:  # noqa: FBT001 -- one of the capabilities, named at the call
@@ -291,6 +306,29 @@ class LocalBackend(Backend):
             raise errors.ConditionsUnsupported(
                 f"conditional writes to {self._root} are not possible: {self.capabilities.reason}"
             )
+
+    def _judge(self, folder: Path, *, conditional: bool) -> None:
+        """Judge what is mounted below the root as the root is, before anything is written there.
+
+        Raises:
+            ConditionsUnsupported: it is a network, and the write has a condition.
+        """
+        mount = mount_at(folder)
+        if mount is None:
+            return
+        place = f"{mount.point}, below the root {self._root}, is a mount of its own: "
+        if mount.network is not None and conditional:
+            raise errors.ConditionsUnsupported(
+                f"{place}{mount.network}. Nothing was written. Unmount it and keep these models on the disk of the "
+                "root, or mount it outside the root, for a store of its own with concurrency='single-writer'"
+            )
+        if mount.volatile is not None and self.capabilities.durable:
+            self._lower(f"{place}{mount.volatile}", durable=False)
+
+    def _lower(self, why: str, **changes: bool) -> None:
+        """Promise less from now on."""
+        before = self.capabilities
+        self._promised = replace(before, reason="; ".join(filter(None, (before.reason, why))), **changes)
 
     def _expect(self, key: str, version: Version) -> None:
         try:
@@ -346,11 +384,11 @@ def _modified(found: os.stat_result) -> datetime:
     return datetime.fromtimestamp(min(max(found.st_mtime, 0.0), _LAST_TIME), UTC)
 
 
-def _promise(network: str | None, *, broken_locks: str | None = None) -> Capabilities:
-    undurable = "Windows cannot flush a folder: after a power cut, a new name may be missing" if _WINDOWS else None
+def _promise(network: str | None, volatile: str | None) -> Capabilities:
+    undurable = "Windows cannot flush a folder: after a power cut, a new name may be missing" if _WINDOWS else volatile
     return Capabilities(
         create_only=network is None,
-        compare_and_swap=network is None and broken_locks is None,
-        durable=not _WINDOWS,
-        reason="; ".join(filter(None, (network, broken_locks, undurable))),
+        compare_and_swap=network is None,
+        durable=undurable is None,
+        reason="; ".join(filter(None, (network, undurable))),
     )

@@ -19,6 +19,7 @@ from artifact_store.errors import AccessDenied
 from artifact_store.storage.base import Trait
 from artifact_store.storage.local import locks
 from artifact_store.storage.local.folders import is_link
+from artifact_store.storage.local.mounts import Mount, mounts_below
 from artifact_store.storage.local.new_file import TEMPORARY
 
 _OTHERS, _GROUP, _OWNER = 0o007, 0o070, 0o700
@@ -37,10 +38,40 @@ def traits_of(root: Path, *, network: str | None, probes: bool) -> Iterator[Trai
         yield Trait("network-mount", "warning", network, remedy)
     else:
         yield Trait("network-mount", "fine", "the folder is on a disk of this machine")
+    yield from map(_mount_below, mounts_below(root))
+    yield from _links(root)
     yield _permissions(root)
     if probes and os.name == "posix" and os.access(root, os.W_OK):
         yield _hard_links(root)
     yield from _locks(root)
+
+
+def _mount_below(mount: Mount) -> Trait:
+    place = f"{mount.point} is a mount of its own, of the kind {mount.kind}"
+    if mount.network is not None:
+        remedy = "unmount it and keep these models on the disk of the root, or mount it outside, for a store of its own"
+        return Trait(
+            "mount-below", "warning", f"{place}, and only a single writer writes there: {mount.network}", remedy
+        )
+    if mount.volatile is not None:
+        return Trait("mount-below", "warning", f"{place}: {mount.volatile}", "move it to the disk of the root")
+    remedy = "nothing, if its space and its backup are looked after"
+    return Trait("mount-below", "note", f"{place}: the store writes there, and durability is that of its disk", remedy)
+
+
+def _links(root: Path) -> Iterator[Trait]:
+    """Yield that there are links in the place of folders: what a store has below them is not even listed."""
+    found = []
+    for whole, folders, _ in os.walk(root):
+        for name in sorted(folders):
+            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                if is_link(os.lstat(Path(whole, name))):
+                    found.append(str(Path(whole, name)))
+    if found:
+        message = (
+            f"{_shown(found)}: a symlink or junction, and none is followed below a root; its models are not listed"
+        )
+        yield Trait("link-below", "warning", message, "move the real folder there, or mount it there")
 
 
 # ---------------------------------------------------------------- permissions

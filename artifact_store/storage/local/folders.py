@@ -267,7 +267,9 @@ def _can_be_entered(entry: os.DirEntry[str]) -> bool:
 
 
 def _refuse_link(path: Path) -> NoReturn:
-    raise Corrupt(f"{path} is a symlink, and none is followed below the root of a store: put the real files there")
+    raise Corrupt(
+        f"{path} is a symlink or a junction, and none is followed below the root of a store: put the real files there"
+    )
 
 
 def _rename_new(at: int, temporary: str, name: str, folder: Path) -> None:

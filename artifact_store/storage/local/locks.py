@@ -52,7 +52,7 @@ def held(root: Path, key: str, *, timeout: float) -> Iterator[None]:
     Raises:
         LockHeld: a living process kept it for ``timeout`` seconds; the message names the file.
         Corrupt: the lock, or the folder of locks, is something else than it should be, such as a symlink.
-        ConditionsUnsupported: the operating system or file system does not support locks.
+        ConditionsUnsupported: the operating system or file system does not support locks, or they are on a mount.
     """
     path = path_for(root, key)
     _make_folder(path.parent)
@@ -115,6 +115,11 @@ def _make_folder(folder: Path) -> None:
     found = os.lstat(folder)
     if is_link(found) or not stat.S_ISDIR(found.st_mode):
         raise Corrupt(f"{folder} is not a folder of its own (perhaps a symlink): nothing below it is locked or written")
+    if found.st_dev != folder.parent.stat().st_dev:
+        raise ConditionsUnsupported(
+            f"{folder} is a mount of its own: a writer that does not see it, such as one in another container, would "
+            "not be kept out by the locks in it. Nothing was written. Unmount it"
+        )
 
 
 def _refuse_anything_but_a_file(path: Path) -> None:

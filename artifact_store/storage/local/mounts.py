@@ -1,7 +1,8 @@
-"""Where a folder really lives: a disk of this machine, or a network that only looks like one.
+"""Where a folder really lives: a disk of this machine, its memory, or a network that only looks like a disk.
 
 Locks and hard links of a network file system hold on one machine at best, so a folder there gets no conditional
-writes. :func:`mount_of` and :func:`why_not_local` are pure; only :func:`network_reason` asks the system.
+writes; what lies in memory survives no power cut. Tells it of a root, and of what is mounted below one. Only
+:func:`mount_at`, :func:`mounts_below` and :func:`network_reason` ask the system.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import ntpath
 import os
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -22,14 +24,25 @@ _REMOTE = frozenset({
 })  # fmt: skip
 # What a FUSE program stores where is its own affair. These keep everything on a disk of this machine.
 _LOCAL_FUSE = frozenset({"bindfs", "cryfs", "encfs", "exfat", "gocryptfs", "mergerfs", "ntfs", "ntfs-3g", "securefs"})
+_VOLATILE = frozenset({"ramfs", "rootfs", "tmpfs"})
 _DRIVE_REMOTE = 4
 
 
 class Mount(NamedTuple):
-    """One line of the mount table."""
+    """A file system in its place."""
 
     point: str
     kind: str
+
+    @property
+    def network(self) -> str | None:
+        """Why it cannot be trusted with conditional writes; ``None`` if it can."""
+        return why_not_local(self.kind)
+
+    @property
+    def volatile(self) -> str | None:
+        """Why an acknowledged write can be lost; ``None`` if that is not known of this kind."""
+        return f"{self.kind} keeps files in memory: a power cut loses them" if self.kind in _VOLATILE else None
 
 
 def mount_of(path: str, mountinfo: str) -> Mount | None:
@@ -38,13 +51,8 @@ def mount_of(path: str, mountinfo: str) -> Mount | None:
     The longest mount point wins, and of several mounts on one point the last: it hides those before it.
     """
     best: Mount | None = None
-    for line in mountinfo.splitlines():
-        mount = _parse(line)
-        if (
-            mount is not None
-            and PurePosixPath(path).is_relative_to(mount.point)
-            and (best is None or len(mount.point) >= len(best.point))
-        ):
+    for mount in _table(mountinfo):
+        if PurePosixPath(path).is_relative_to(mount.point) and (best is None or len(mount.point) >= len(best.point)):
             best = mount
     return best
 
@@ -61,19 +69,56 @@ def why_not_local(kind: str) -> str | None:
 
 def network_reason(root: Path) -> str | None:
     """Say why the folder ``root``, which need not exist yet, cannot be trusted; ``None`` if it is on a local disk."""
+    if sys.platform == "win32":
+        return _windows_reason(os.path.realpath(root))
+    mount = mount_at(root)
+    return None if mount is None else mount.network
+
+
+def mount_at(path: Path) -> Mount | None:
+    """Return the mount that holds a path, which need not exist yet; ``None`` where the system does not tell."""
+    real = os.path.realpath(path)
+    if sys.platform == "win32":
+        return None
+    if sys.platform == "darwin":
+        folder = _nearest_existing(real)
+        kind = _darwin_kind(folder)
+        return Mount(_point_above(folder), kind) if kind else None
+    return mount_of(real, _mountinfo())  # without /proc nothing is said, and the lock is probed before the first write
+
+
+def mounts_below(root: Path) -> list[Mount]:
+    """Return what is mounted below a folder, by its place; nothing where the system does not tell.
+
+    On Windows such a place is a junction, and as closed as a symlink is.
+    """
     real = os.path.realpath(root)
     if sys.platform == "win32":
-        return _windows_reason(real)
+        return []
     if sys.platform == "darwin":
-        kind = _darwin_kind(_nearest_existing(real))
-        return why_not_local(kind) if kind else None
+        points = (whole for whole, _, _ in os.walk(real) if whole != real and os.path.ismount(whole))
+        found = {point: Mount(point, _darwin_kind(point)) for point in points}
+    else:
+        below = (mount for mount in _table(_mountinfo()) if PurePosixPath(real) in PurePosixPath(mount.point).parents)
+        found = {mount.point: mount for mount in below}  # the last one on a point hides those before it
+    return sorted(found.values())
+
+
+def _mountinfo() -> str:
     try:
         # Mount points are bytes like any other path; what is not UTF-8 is compared as Python itself spells it.
-        table = _MOUNTINFO.read_text("utf-8", "surrogateescape")
+        return _MOUNTINFO.read_text("utf-8", "surrogateescape")
     except OSError:
-        return None  # no /proc: nothing can be said, and the lock is still probed before the first write
-    mount = mount_of(real, table)
-    return why_not_local(mount.kind) if mount is not None else None
+        return ""
+
+
+def _table(mountinfo: str) -> Iterator[Mount]:
+    return (mount for line in mountinfo.splitlines() if (mount := _parse(line)) is not None)
+
+
+def _point_above(folder: str) -> str:
+    here = Path(folder)
+    return str(next((each for each in (here, *here.parents) if os.path.ismount(each)), here))
 
 
 def _parse(line: str) -> Mount | None:

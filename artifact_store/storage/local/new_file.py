@@ -7,12 +7,14 @@ Knows names, not what the bytes mean.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from artifact_store.errors import Corrupt, NotAStore, OutcomeUnknown, PreconditionFailed
 from artifact_store.storage.local.errors import translated
@@ -20,8 +22,16 @@ from artifact_store.storage.local.folders import Folder, descend, flush, is_link
 
 TEMPORARY = ".tmp-"
 _TRIES = 16
+_MOUNTED = {errno.EBUSY, errno.EXDEV}  # what a rename says of a place where something is mounted
 _REMEMBERED = 10_000
 _LARGEST_STEP = 1 << 26  # some systems refuse to write 2 GiB at once
+
+
+class Judge(Protocol):
+    """Says whether a write may go on in a folder on another device than the one above it."""
+
+    def __call__(self, folder: Path, *, conditional: bool) -> None:
+        """Raise if it may not."""
 
 
 class NewFile:
@@ -88,14 +98,20 @@ class NewFile:
         """Take the name from whatever plain file has it.
 
         Raises:
-            Corrupt: something else has it, such as a symlink; it is neither followed nor replaced.
+            Corrupt: something else has it, such as a symlink or a mount; it is neither followed nor replaced.
             OutcomeUnknown: it has the name, and may lose it in a power cut.
         """
         self.flush()
         with translated(self._path):
             with contextlib.suppress(FileNotFoundError):
                 refuse_anything_but_a_file(self._folder, self._name, key=self._key)
-            self._folder.replace(self._called, self._name)
+            try:
+                self._folder.replace(self._called, self._name)
+            except OSError as error:
+                if error.errno not in _MOUNTED:
+                    raise
+                message = f"something is mounted over {self._path}, so it cannot be replaced: unmount it"
+                raise Corrupt(message, key=self._key) from error
         self._sync_name()
 
     def _sync_name(self) -> None:
@@ -111,15 +127,19 @@ class NewFile:
 
 
 class NewFiles:
-    """Makes the files that are on their way to a name below ``root``, with all folders that they need."""
+    """Makes the files that are on their way to a name below ``root``, with all folders that they need.
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    Where the way leads to another device, ``judge`` is asked before anything is made there. A file is made in the
+    folder of its name, so it never has to be moved from one device to another.
+    """
+
+    def __init__(self, root: Path, judge: Judge) -> None:
+        self._root, self._judge = root, judge
         # folders whose own names were flushed by this instance, so that each is flushed once
         self._settled: set[tuple[int, int]] = set()
 
-    def beside(self, parts: tuple[str, ...]) -> NewFile:
-        """Create a file beside the one that it is to become.
+    def beside(self, parts: tuple[str, ...], *, conditional: bool) -> NewFile:
+        """Create a file beside the one that it is to become, which takes its name on a condition or on none.
 
         Raises:
             NotAStore: the root is not a folder.
@@ -130,8 +150,7 @@ class NewFiles:
             for left in reversed(range(_TRIES)):
                 try:
                     make_root(self._root)
-                    folder = descend(open_root(self._root), parts[:-1], self._enter)
-                    return NewFile(folder, parts[-1], key=key)
+                    return NewFile(self._down(parts[:-1], self._made, conditional=conditional), parts[-1], key=key)
                 except FileNotFoundError:
                     # a deletion may take away a folder that is still empty, between its making and its first file
                     if not left:
@@ -144,7 +163,29 @@ class NewFiles:
                     raise Corrupt(message, key=key) from error
         raise AssertionError  # pragma: no cover -- the last try returns or raises
 
-    def _enter(self, folder: Folder, name: str) -> Folder:
+    def check(self, parts: tuple[str, ...]) -> None:
+        """Raise what :meth:`beside` would on the way to a folder; ``FileNotFoundError`` where it ends. Make nothing."""
+        self._down(parts, lambda folder, name: folder.enter(name), conditional=True).close()
+
+    def _down(self, parts: tuple[str, ...], enter: Callable[[Folder, str], Folder], *, conditional: bool) -> Folder:
+        """Go down from the root, and let the backend judge each folder on another device than the one above it."""
+        root = open_root(self._root)
+        device = root.identity()[0]
+
+        def step(folder: Folder, name: str) -> Folder:
+            nonlocal device
+            below = enter(folder, name)
+            try:
+                if device != (device := below.identity()[0]):
+                    self._judge(below.path, conditional=conditional)
+            except BaseException:
+                below.close()
+                raise
+            return below
+
+        return descend(root, parts, step)
+
+    def _made(self, folder: Folder, name: str) -> Folder:
         """Open the folder ``name``, made if it is missing; its own name is durable afterwards."""
         made = False
         try:

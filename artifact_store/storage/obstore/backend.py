@@ -44,6 +44,7 @@ from artifact_store.storage.obstore.options import cloud_config
 from artifact_store.storage.obstore.upload import feed
 from artifact_store.storage.options import GCS, S3, StorageOptions, StoreURL
 from artifact_store.storage.parts import RANGES_AHEAD, SINGLE, part_size, ranges_ahead, replaced
+from artifact_store.storage.places import bucket
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -99,6 +100,10 @@ class ObstoreBackend(Backend):
     def endpoint(self) -> str:  # type: ignore[override]  # a profile's address is in a file, which is not read before
         """The address of the server, without credentials."""
         return self._clients.address()
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        return (bucket(self._place.scheme, self.endpoint, self._place.container, self._place.prefix),)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel as a description, without clients; refused where the options hold credentials."""

@@ -35,14 +35,13 @@ from artifact_store.storage.base import (
 from artifact_store.storage.exact_size import wrong_size
 from artifact_store.storage.fsspec.filesystem import Recipe
 from artifact_store.storage.http import Attempt, Operation, without_userinfo
+from artifact_store.storage.options import S3
 from artifact_store.storage.parts import SINGLE, part_size, range_from, ranges_ahead, replaced
+from artifact_store.storage.places import AWS, bucket, server
 from artifact_store.storage.s3fs.answers import check_page, length_of, next_place
 from artifact_store.storage.s3fs.calls import Body, Calls, NotModified, Pulse, client_settings
 from artifact_store.storage.s3fs.checks import bucket_traits
 from artifact_store.storage.s3fs.upload import Upload, cut
-
-AWS = "https://s3.amazonaws.com"
-_AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn")
 
 
 class S3fsBackend(Backend):
@@ -77,7 +76,11 @@ class S3fsBackend(Backend):
     def endpoint(self) -> str:  # type: ignore[override]  # without an option only the client knows, so it has to be made
         """The server's address, without credentials: another server may treat conditions otherwise."""
         told = self._given_endpoint or _without_credentials(self._calls.address())
-        return AWS if told.partition("://")[2].partition("/")[0].endswith(_AWS_HOSTS) else told
+        return AWS if server(told) == AWS else told
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        return (bucket(S3, self.endpoint, self._bucket, self._prefix),)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel as a description, without a client and without credentials; see :class:`Recipe`."""

@@ -351,8 +351,9 @@ def test_saving_the_same_run_again_is_fine_with_the_same_key_only(opened, spy):
 
     first = saver("owner").save(bytearray(b"model"), KEY, run_id="20260101_000000", alias="one")
     assert saver("owner").save(bytearray(b"model"), KEY, run_id="20260101_000000", alias="one") == first
+    second = opened(signer=signer("second"), policy=LoadPolicy(trusted_keys=[public("owner")]), clock=lambda: moment)
     with pytest.raises(errors.RunExists, match="not by the owner of the key"):
-        saver("second").save(bytearray(b"model"), KEY, run_id="20260101_000000", alias="one")
+        second.save(bytearray(b"model"), KEY, run_id="20260101_000000", alias="one")
     assert opened().get(f"{KEY}@one") == first
 
 

@@ -11,11 +11,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from artifact_store import ArtifactStore
+from artifact_store import ArtifactStore, errors
 from artifact_store.doctor.report import Diagnosis, Finding
 from artifact_store.storage.local import backend as local
 from artifact_store.storage.obstore import backend as obstore
@@ -322,3 +323,24 @@ def test_an_old_tree_can_be_examined_and_nothing_is_written(tmp_path: Any) -> No
         assert states(report)["store"] == "fine"
         assert report.counts.runs == len(list(store.runs())) > 0
         assert report.findings == (), str(report)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="symlinks need a privilege there")
+def test_a_model_behind_a_symlink_is_told(tmp_path: Path) -> None:
+    """It is listed nowhere, and neither read nor written."""
+    store = ArtifactStore(tmp_path / "store")
+    for key in ("gru/BTCEUR", "lstm/BTCEUR"):
+        store.save({"n": 1}, key)
+    assert [found.code for found in store.doctor().findings if found.code == "link-below"] == []
+    (tmp_path / "store" / "gru").rename(tmp_path / "away")
+    (tmp_path / "store" / "gru").symlink_to(tmp_path / "away")
+    for work in (store.load, store.check_writable, lambda key: store.save({"n": 2}, key)):
+        with pytest.raises(errors.Corrupt, match="is a symlink"):
+            work("gru/BTCEUR")
+    (told,) = [found for found in store.doctor().findings if found.code == "link-below"]
+    assert told.severity == "warning"
+    assert str(tmp_path / "store" / "gru") in told.message
+    (tmp_path / "store" / "gru").unlink()
+    (tmp_path / "away").rename(tmp_path / "store" / "gru")
+    assert store.load("gru/BTCEUR") == {"n": 1}
+    assert [found.code for found in store.doctor().findings if found.code == "link-below"] == []

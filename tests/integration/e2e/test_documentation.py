@@ -153,7 +153,7 @@ def test_what_the_security_page_shows_is_done_from_top_to_bottom(tmp_path, monke
             assert words[0] == "artifact-store"
             said = CliRunner().invoke(app, words[1:])
             assert said.exit_code == 0, (line, said.output)
-    assert done == {"python": 9, "console": 2}
+    assert done == {"python": 10, "console": 2}
     assert capsys.readouterr().out == "refused: UntrustedKey\n"
 
 

@@ -111,8 +111,10 @@ def write_everything(site, folder):
     with pytest.raises(errors.Unsupported):
         store.save(LARGE, "gru/NEW")
     site.proxy.off(broken)
+    for ref in (f"{KEY}:{OLD}", f"{KEY}@latest"):
+        store.sign(ref, signer())
     store.promote(f"{KEY}:{OLD}", "production")
-    store.sign(f"{KEY}:{OLD}", signer())
+    store.promote(f"{KEY}@latest", "latest", vouch=True)  # so far it has no signature
     store.rollback(KEY)
     store.retire("gru/NEW")
     for number in range(32):  # enough for a block of the archive

@@ -100,7 +100,7 @@ class World:
             "file": (backend, keys.data_file(key, run_id, "model.json"), lambda: self.store.load(str(one.ref))),
             "metadata": (backend, keys.data_file(key, run_id, "metadata.json"), self._read_metadata(one)),
             "seen alias": (seen, keys.seen_alias(store_id, key, "best"), lambda: self.reader.load(f"{KEY}@best")),
-            "seen store": (seen, keys.seen_store(backend.url), lambda: self.reader.load(f"{KEY}@best")),
+            "seen store": (seen, keys.seen_store(backend.places[0]), lambda: self.reader.load(f"{KEY}@best")),
         }
         self.places = read
         self.registry.heard.clear()

@@ -21,6 +21,7 @@ from artifact_store.cli.app import app
 from artifact_store.core import keys
 from artifact_store.core.names import ModelKey
 from artifact_store.ops.last_seen import LastSeen
+from artifact_store.storage.memory import MemoryBackend
 from artifact_store.storage.retry import RetryPolicy
 from tests.hostile import zip_with
 from tests.legacy_cases import CASES
@@ -381,6 +382,18 @@ def test_row_26_no_two_names_are_one_after_normalisation(store: ArtifactStore, h
 # ---------------------------------------------------------------- 35: a client's own folder
 
 
+class Hostile(MemoryBackend):
+    """A root with a name that leads elsewhere."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.url = url
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        return (self.url,)
+
+
 @pytest.mark.parametrize("alias", ["../../outside", "latest", "a" * 64])
 def test_row_35_what_a_client_remembers_stays_in_its_folder(home: Path, alias: str) -> None:
     """The names under which it is kept are digests, whatever a store says that it is called."""
@@ -391,4 +404,5 @@ def test_row_35_what_a_client_remembers_stays_in_its_folder(home: Path, alias: s
         assert os.sep not in keys.seen_store(url)
     with untouched(home):
         marks = LastSeen(home / "state", RetryPolicy(seconds=5))
-        marks.check_absence("../../outside", ModelKey("gru", "BTCEUR"), alias)
+        for url in ("s3://bucket/../../outside", "/../../outside", "memory://x"):
+            marks.check_absence(Hostile(url), ModelKey("gru", "BTCEUR"), alias, lambda: "../../outside")

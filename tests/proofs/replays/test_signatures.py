@@ -245,7 +245,7 @@ def test_row_34_a_stranger_cannot_sign_by_changing_what_is_said(store: ArtifactS
 
 def test_row_34_a_key_from_the_store_is_no_trusted_one(store: ArtifactStore, tmp_path: Path, run: Run) -> None:
     """A stranger may write his key and a good signature by it, wherever he likes."""
-    stranger = ArtifactStore(store.url, signer=signer("stranger"))
+    stranger = ArtifactStore(store.url, signer=signer("stranger"), policy=LoadPolicy(trusted_keys=[public()]))
     stranger.save({"a": 666}, KEY)
     for name in ("owner.pub", "trusted_keys.json"):
         Path(store.url, name).write_bytes(public("stranger").pem)
