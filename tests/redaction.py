@@ -44,8 +44,8 @@ WATCHED = tuple(
     )
 )
 SERVERS = frozenset(("seaweed", "moto", "proxy"))
-OURS = {"credentials"}
-"""Files into which tests write a key on purpose: those that AWS's libraries read."""
+OURS = {"credentials", "credentials.json", "credentials.ini"}
+"""Files into which tests write a key on purpose: those that AWS's libraries and fsspec read."""
 _LOUD = ("artifact_store", "s3fs", "fsspec", "obstore")
 _TESTS = Path(__file__).parent
 _BYTES = tuple(mark.encode() for mark in MARKS)

@@ -155,7 +155,7 @@ def _below(value: object, known: _Names | None) -> Iterator[object]:
 def _in_json(text: str) -> Iterator[object]:
     """Yield what a text holds that is JSON, as a service account may be given."""
     if text.lstrip()[:1] in {"{", "["}:
-        with suppress(ValueError, RecursionError):
+        with suppress(ValueError, RecursionError):  # it is text after all
             yield from _below(json.loads(text), _HIDDEN)
 
 

@@ -222,8 +222,6 @@ def test_it_is_in_no_repr_error_pickle_or_file(
     for folder in (tmp_path / "cache", tmp_path / "state"):
         silent(*(str(path) for path in folder.rglob("*")))
         silent(*(path.read_bytes().decode("latin-1") for path in folder.rglob("*") if path.is_file()))
-    for file in (tmp_path / "files").iterdir():
-        file.unlink()  # what this test wrote itself
 
 
 @spelt
@@ -238,8 +236,6 @@ def test_nor_does_a_command_say_it(name: str, engine: str, tmp_path: Path, monke
             assert result.exit_code != 0
             assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
             silent(result.stdout, result.stderr)
-    for file in (tmp_path / "files").iterdir():
-        file.unlink()
 
 
 def test_there_are_more_than_forty() -> None:
