@@ -23,7 +23,7 @@ from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.store_record import Concurrency
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.draft import Draft
-from artifact_store.errors import InvalidOption
+from artifact_store.errors import ArtifactStoreError, InvalidOption
 from artifact_store.features.schema import FeatureSchema
 from artifact_store.ops import delete, gc, opening, pointer_trust, promote, prune, resolve, verify
 from artifact_store.ops.context import make_context
@@ -33,7 +33,8 @@ from artifact_store.ops.prune import GRACE
 from artifact_store.reader import Reader
 from artifact_store.run import Example, Run
 from artifact_store.storage.base import Backend
-from artifact_store.storage.open import open_backend
+from artifact_store.storage.open import open_backend, opened_or_why_not
+from artifact_store.storage.options import StorageOptions, Unshown
 from artifact_store.storage.transfer import Report
 
 
@@ -74,7 +75,7 @@ class ArtifactStore(Reader):
         url: str | Path | Backend | None = None,
         *,
         filesystem: Any | None = None,
-        storage_options: Mapping[str, Any] | None = None,
+        storage_options: Mapping[str, Any] | StorageOptions | None = None,
         engine: str = "auto",
         policy: LoadPolicy | None = None,
         signer: Signer | None = None,
@@ -88,9 +89,19 @@ class ArtifactStore(Reader):
         provenance: bool | Collection[str] = True,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
-        backend = open_backend(
-            url, filesystem=filesystem, storage_options=storage_options, engine=engine, timeout=timeout
+        backend = opened_or_why_not(
+            partial(
+                open_backend,
+                url,
+                filesystem=filesystem,
+                storage_options=storage_options,
+                engine=engine,
+                timeout=timeout,
+            )
         )
+        del url, filesystem, storage_options  # a report of an error may show the variables of each frame
+        if isinstance(backend, ArtifactStoreError):
+            raise backend
         context = make_context(
             backend,
             policy=policy,
@@ -122,6 +133,7 @@ class ArtifactStore(Reader):
         """
         from artifact_store.legacy.backend import open_tree
 
+        options = Unshown(options)
         return cls(open_tree(path, registry, options.get("policy")), registry=registry, **options)
 
     # ------------------------------------------------------------ save

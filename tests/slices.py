@@ -66,6 +66,7 @@ SLICES = {
     "tests/integration/e2e/test_bad_storage.py": 3,
     "tests/integration/e2e/test_cli.py": 2,
     "tests/integration/e2e/test_requests.py": 3,
+    "tests/integration/e2e/test_secret_spellings.py": 24,
     "tests/integration/e2e/test_store_of_the_version_before.py": 4,
     "tests/integration/e2e/test_strict_front.py": 3,
     "tests/integration/e2e/test_strict_stores.py": 8,

@@ -28,7 +28,7 @@ PASSWORD = "ARTIFACT_STORE_KEY_PASSWORD"  # noqa: S105 -- the name of a variable
 class Session:
     """The options that stand before or behind any command. Its ``repr`` holds no credential."""
 
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)
     engine: str = "auto"
     timeout: float = 60.0
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -77,11 +77,12 @@ class Session:
 
 def load_signer(path: Path) -> Signer:
     """Return the signer of a private key; its password is in the environment, or asked for."""
-    locked = b"ENCRYPTED" in read_key_file(path)
-    password = os.environ.get(PASSWORD) if locked else None
-    if locked and password is None:
-        password = click.prompt(f"Password of {path}", hide_input=True, err=True)
-    return Signer.from_pem(path, password)
+    return Signer.from_pem(path, _password(path) if b"ENCRYPTED" in read_key_file(path) else None)
+
+
+def _password(path: Path) -> str:
+    told = os.environ.get(PASSWORD)
+    return str(click.prompt(f"Password of {path}", hide_input=True, err=True)) if told is None else told
 
 
 class Command(click.Command):

@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from artifact_store.errors import InvalidOption
+from artifact_store.errors import ArtifactStoreError, InvalidOption
 from artifact_store.storage.base import Backend
 from artifact_store.storage.local import open_folder
 from artifact_store.storage.obstore import is_installed, open_bucket
 from artifact_store.storage.options import AZURE, GCS, LOCAL, MEMORY, S3, StorageOptions, StoreURL, parse_url
+
+T = TypeVar("T")
 
 GROUP: Final = "artifact_store.backends"
 """Entry points named after a URL scheme: callables ``(url: StoreURL, options: StorageOptions, timeout) -> Backend``."""
 _ENGINES = ("auto", "local", "memory", "obstore", "fsspec")
 
 
+def opened_or_why_not(opening: Callable[[], T]) -> T | ArtifactStoreError:
+    """Return what ``opening`` returns or raises, for a caller that forgets its arguments before it raises that.
+
+    The frames below are forgotten here: their variables hold credentials, and reports of errors may show those.
+    """
+    try:
+        return opening()
+    except ArtifactStoreError as refusal:
+        link: BaseException | None = refusal
+        while link is not None:
+            link.__traceback__, link = None, link.__cause__ or link.__context__
+        return refusal
+
+
 def open_backend(
     url: str | os.PathLike[str] | Backend | None,
     *,
     filesystem: Any | None,
-    storage_options: Mapping[str, Any] | None,
+    storage_options: Mapping[str, Any] | StorageOptions | None,
     engine: str,
     timeout: float,
 ) -> Backend:

@@ -295,7 +295,7 @@ class FsspecBackend(Backend):
         except errors.ArtifactStoreError:
             raise
         except Exception as error:  # noqa: BLE001 -- the filesystems of this world share no base class of errors
-            failure = translate_fsspec_error(error, attempt, self._recipe.options.secrets)
+            failure = translate_fsspec_error(error, attempt, self._recipe.secrets)
         raise failure
 
     def _alone(self, work: Callable[[Any], T]) -> T:

@@ -10,7 +10,6 @@ Why: docs/decisions/0008-two-s3-engines.md
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import closing, suppress
@@ -34,8 +33,8 @@ from artifact_store.storage.base import (
 )
 from artifact_store.storage.exact_size import wrong_size
 from artifact_store.storage.fsspec.filesystem import Recipe
-from artifact_store.storage.http import Attempt, Operation, without_userinfo
-from artifact_store.storage.options import S3
+from artifact_store.storage.http import Attempt, Operation, without_credentials
+from artifact_store.storage.options import S3, Unshown
 from artifact_store.storage.parts import SINGLE, part_size, range_from, ranges_ahead, replaced
 from artifact_store.storage.places import AWS, bucket, server
 from artifact_store.storage.s3fs.answers import check_page, length_of, next_place
@@ -62,11 +61,11 @@ class S3fsBackend(Backend):
             raise errors.InvalidOption(f"{root!r} names no bucket: write s3://bucket or s3://bucket/prefix")
         given = recipe.options.given
         inner = _options_in(given, "client_kwargs")
-        settings = client_settings(timeout, _options_in(given, "config_kwargs"))
+        settings = Unshown(client_settings(timeout, _options_in(given, "config_kwargs")))
         ours = Recipe(recipe.kind, {**given, "config_kwargs": settings})
         self.url = url or f"s3://{bucket}/{prefix}".rstrip("/")
         told = given.get("endpoint_url") or inner.get("endpoint_url")
-        self._given_endpoint = None if told is None else _without_credentials(str(told))
+        self._given_endpoint = None if told is None else without_credentials(str(told))
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         self._timeout = timeout
@@ -75,7 +74,7 @@ class S3fsBackend(Backend):
     @property
     def endpoint(self) -> str:  # type: ignore[override]  # without an option only the client knows, so it has to be made
         """The server's address, without credentials: another server may treat conditions otherwise."""
-        told = self._given_endpoint or _without_credentials(self._calls.address())
+        told = self._given_endpoint or without_credentials(self._calls.address())
         return AWS if server(told) == AWS else told
 
     @property
@@ -293,11 +292,6 @@ def _options_in(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     if not isinstance(found, Mapping):
         raise errors.InvalidOption(f"the storage option {name} is a dict, not a {type(found).__name__}")
     return found
-
-
-def _without_credentials(address: str) -> str:
-    """Return the address of a server without a user, a password and a query."""
-    return without_userinfo(re.split(r"[?#]", address, maxsplit=1)[0])
 
 
 def _condition(when: Precondition) -> dict[str, str]:
