@@ -116,17 +116,21 @@ def check_conditions(exam: Examination, record: StoreRecord | None, *, writes: b
     backend = wrapped.inner if isinstance(wrapped, SingleWriter) else wrapped
     able = backend.capabilities
     safe = record is None or record.concurrency == "safe"
-    before = None if record is None else record.probed.get(backend.endpoint)
+    before = None if record is None else record.verdict(backend.endpoint, backend.engine)
     if backend.read_only:
         exam.fact("conditions", "note", f"nothing is written here: {backend.read_only}")
     elif not (able.create_only and able.compare_and_swap):
         _not_able(exam, able.reason, safe=safe)
     elif not writes:
-        recorded = "nothing about this endpoint" if before is None else _spelt(before)
+        recorded = "nothing about this endpoint and engine" if before is None else _spelt(before)
         exam.fact("conditions", "unknown", f"not probed; recorded when the store was made: {recorded}")
     else:
         held = exam.ask(lambda: probe.conditions(backend, exam.context.retry))
         _judge(exam, held, before, safe=safe)
+    if safe and backend.exclusive_limit is not None:
+        limit = f"{backend.exclusive_limit / (1 << 20):g} MiB"
+        message = f"above {limit} they are stored under names that only their save knows: no condition is relied on"
+        exam.fact("large-files", "fine", message)
     durable = "acknowledged writes survive a power cut" if able.durable else f"not in every case: {able.reason}"
     exam.fact("durability", "fine" if able.durable else "note", durable)
 

@@ -74,7 +74,8 @@ class Unfinished:
 class Capabilities:
     """What a backend promises about its own writes, by construction (a probe may still find otherwise).
 
-    ``create_only`` and ``compare_and_swap``: the condition and the write are one atomic step on the storage.
+    ``create_only`` and ``compare_and_swap``: the condition and the write are one atomic step on the storage, for files
+    up to :attr:`Backend.exclusive_limit`.
     ``durable``: an acknowledged write survives a power cut. ``reason``: why something is missing, in one line.
     """
 
@@ -129,6 +130,11 @@ class Backend(abc.ABC):
     """Why nothing can be written here, and what to do instead; empty where it can. A store asks before it begins."""
     create_limit: int | None = None
     """Largest object in bytes that ``put_file`` can create with ``IfAbsent``; ``None``: any."""
+    parts_above: int | None = None
+    """Size in bytes above which ``put_file`` creates by completing an upload in parts; ``None``: at no size.
+
+    Nothing relies on that condition: some servers ignore it, others check it and then write in a second step.
+    """
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
@@ -140,6 +146,11 @@ class Backend(abc.ABC):
         Two roots never share one. A client remembers by them which store it has found there. No credential is in them.
         """
         return (f"{self.url} at {self.endpoint}",)
+
+    @property
+    def exclusive_limit(self) -> int | None:
+        """Largest file that one of several writers can create at a name which they share; ``None``: any."""
+        return min((limit for limit in (self.create_limit, self.parts_above) if limit is not None), default=None)
 
     @abc.abstractmethod
     def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:

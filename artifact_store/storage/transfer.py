@@ -22,7 +22,7 @@ from artifact_store.core import keys
 from artifact_store.core.files import Digest, Outgoing, Progress
 from artifact_store.core.manifest import FileEntry
 from artifact_store.core.names import ModelKey, RunId
-from artifact_store.errors import Conflict, DigestMismatch, InvalidInput, ObjectNotFound
+from artifact_store.errors import ConditionsUnsupported, Conflict, DigestMismatch, InvalidInput, ObjectNotFound
 from artifact_store.storage.base import Always, Backend, IfAbsent, Precondition
 from artifact_store.storage.conditional_write import Observed, Outcome, settle
 from artifact_store.storage.local.errors import translated
@@ -172,8 +172,9 @@ def upload(
     """Store every file and return what was stored, in the order of ``files``.
 
     A file is created under its own name. Where that name holds the same bytes already, they are used; where it
-    holds others, the file goes to a name of this attempt. Nothing is ever overwritten or removed, but a file above
-    the backend's ``create_limit``, which goes unconditionally to a name that only this attempt knows.
+    holds others, the file goes to a name of this attempt. So does at once, unless the run id is this attempt's own, a
+    file above the backend's ``exclusive_limit``, of which no condition keeps other writers out. Nothing is ever
+    overwritten or removed.
 
     Raises:
         ArtifactStoreError: a file could not be stored; what was stored before stays, unreferenced.
@@ -200,17 +201,26 @@ class _Upload:
     digest: Digest | None = None
 
     def run(self) -> FileEntry:
-        limit = self.backend.create_limit
-        if limit is not None and self.size > limit:
-            name = self.file.path if self.to.own_id else self._attempt_name
-            self._store(name, Always())
-        else:
-            name = self.file.path
-            if self._store(name, IfAbsent()) is Outcome.LOST:
-                name = self._attempt_name
-                self._store(name, IfAbsent())
+        limit = self.backend.exclusive_limit
+        shared = limit is None or self.size <= limit
+        name = self.file.path if shared or self.to.own_id else self._attempt_name
+        if self._create(name, shared=shared) is Outcome.LOST:
+            name = self._attempt_name
+            self._create(name, shared=shared)
         assert self.digest is not None
         return FileEntry(path=self.file.path, key=name, size=self.digest.size, sha256=self.digest.sha256)
+
+    def _create(self, name: str, *, shared: bool) -> Outcome:
+        """Create the file under a condition, or without one where there is none and the name is not ``shared``."""
+        limit = self.backend.create_limit
+        if limit is not None and self.size > limit:
+            return self._store(name, Always())
+        try:
+            return self._store(name, IfAbsent())
+        except ConditionsUnsupported:
+            if shared:
+                raise
+            return self._store(name, Always())
 
     @property
     def _attempt_name(self) -> str:

@@ -1,9 +1,10 @@
 """S3 through s3fs: its credentials and its client, with conditional writes, and without its caches and retries.
 
 Guarantees what :mod:`artifact_store.storage.base` asks for, on servers that honour ``If-None-Match`` and
-``If-Match`` on PUT and on CompleteMultipartUpload. Some S3-compatible servers accept and ignore them: that is for
-the store to probe. A request is tried once, so that a conflict is not the echo of our own repetition more often
-than it must be (the HTTP client below still sends a PUT again when a kept-alive connection turns out to be closed).
+``If-Match`` on PUT. Some S3-compatible servers accept and ignore them: that is for the store to probe. On
+CompleteMultipartUpload they are sent as well, and nothing relies on them (``parts_above``). A request is tried once,
+so that a conflict is not the echo of our own repetition more often than it must be (the HTTP client below still sends
+a PUT again when a kept-alive connection turns out to be closed).
 
 Why: docs/decisions/0008-two-s3-engines.md
 """
@@ -54,6 +55,7 @@ class S3fsBackend(Backend):
     engine = "fsspec"
     capabilities = Capabilities(create_only=True, compare_and_swap=True, durable=True)
     create_limit = None
+    parts_above = SINGLE
 
     def __init__(self, recipe: Recipe, root: str, *, url: str = "", timeout: float = 60.0) -> None:
         bucket, _, prefix = root.strip("/").partition("/")
