@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
+import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
@@ -106,6 +108,23 @@ def installed(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "-"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_temporary_space() -> Iterator[None]:
+    """Keep what the processes that these tests kill leave behind from the tests of other workers; the path is short."""
+    before = {name: os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")}
+    system, folder = tempfile.tempdir, tempfile.mkdtemp(prefix="as-")
+    os.environ.update(dict.fromkeys(before, folder))
+    tempfile.tempdir = folder
+    yield
+    tempfile.tempdir = system
+    for name, value in before.items():
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
