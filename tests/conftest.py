@@ -11,6 +11,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import pytest
@@ -124,7 +125,8 @@ def own_temporary_space() -> Iterator[None]:
             del os.environ[name]
         else:
             os.environ[name] = value
-    shutil.rmtree(folder, ignore_errors=True)
+    # after multiprocessing, which removes its own folder in there when this process ends
+    Finalize(None, shutil.rmtree, args=(folder,), kwargs={"ignore_errors": True}, exitpriority=-200)
 
 
 @pytest.fixture(scope="session")

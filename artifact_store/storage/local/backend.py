@@ -41,7 +41,7 @@ from artifact_store.storage.local.checks import traits_of
 from artifact_store.storage.local.errors import translated
 from artifact_store.storage.local.folders import Folder, close_quietly, descend, is_link, make_root, open_root
 from artifact_store.storage.local.mounts import mount_at, network_reason
-from artifact_store.storage.local.new_file import STAGING, TEMPORARY, NewFiles, refuse_anything_but_a_file
+from artifact_store.storage.local.new_file import STAGING, TEMPORARY, NewFile, NewFiles, refuse_anything_but_a_file
 
 _PIECE = 1 << 20
 _LAST_TIME = 32_503_680_000.0  # the year 3000, where Windows stops to count
@@ -147,12 +147,7 @@ class LocalBackend(Backend):
         with self._new_files.beside(parts, conditional=isinstance(when, IfAbsent)) as new:
             for chunk in exactly(chunks, size=size, key=key):
                 new.append(chunk)
-            if isinstance(when, IfAbsent):
-                new.publish_new()
-            else:
-                new.flush()
-                with self._locked(key):
-                    new.replace()
+            self._name(new, key, when)
 
     def adopt(self, key: str, source: Path, *, when: Precondition) -> bool:
         """Flush the staged file, and give it its name in one step."""
@@ -164,13 +159,16 @@ class LocalBackend(Backend):
         except errors.ConditionsUnsupported:
             return False
         with new:
-            if isinstance(when, IfAbsent):
-                new.publish_new()
-            else:
-                new.flush()
-                with self._locked(key):
-                    new.replace()
+            self._name(new, key, when)
         return True
+
+    def _name(self, new: NewFile, key: str, when: Precondition) -> None:
+        if isinstance(when, IfAbsent):
+            new.publish_new()
+        else:
+            new.flush()
+            with self._locked(key):
+                new.replace()
 
     def delete(self, key: str) -> None:
         """Remove exactly this file, and the folders that it leaves empty."""
