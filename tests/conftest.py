@@ -116,6 +116,7 @@ def own_temporary_space() -> Iterator[None]:
     """Keep what the processes that these tests kill leave behind from the tests of other workers; the path is short."""
     before = {name: os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")}
     system, folder = tempfile.tempdir, tempfile.mkdtemp(prefix="as-")
+    Path(folder).chmod(0o1777)  # as the system's own: some tests are other users
     os.environ.update(dict.fromkeys(before, folder))
     tempfile.tempdir = folder
     yield
