@@ -258,6 +258,10 @@ class StorageFull(Unavailable, code="storage-full"):
     """No space or no quota is left; what was there before is unharmed."""
 
 
+class StagingUnavailable(Unavailable, code="staging-unavailable"):
+    """The folder for temporary files is missing or cannot be written to; nothing was stored or decoded."""
+
+
 class AccessDenied(ArtifactStoreError, PermissionError, code="access-denied"):
     """The credentials or the permissions do not allow it.
 

@@ -35,6 +35,7 @@ from artifact_store.run import Example, Run
 from artifact_store.storage.base import Backend
 from artifact_store.storage.open import open_backend, opened_or_why_not
 from artifact_store.storage.options import StorageOptions, Unshown
+from artifact_store.storage.staging import Staging
 from artifact_store.storage.transfer import Report
 
 
@@ -55,6 +56,8 @@ class ArtifactStore(Reader):
         signer: signs every save and every publish, over what its own key or one of the policy's has signed.
         state: a folder that remembers what was seen of signed aliases, so that an older state put back is noticed, and
             another store at the place.
+        staging: a folder for temporary files. Unless given, what is saved in a folder of this machine waits below its
+            root, and everything else in the system's folder for temporary files (``TMPDIR``).
         cache: a folder that keeps fetched files by content, so that what did not change is not fetched again.
         concurrency: ``safe``, or ``single-writer`` for storage without conditional writes.
         timeout: seconds that one storage operation may take, its repetitions included.
@@ -81,6 +84,7 @@ class ArtifactStore(Reader):
         signer: Signer | None = None,
         state: str | Path | None = None,
         cache: str | Path | None = None,
+        staging: str | Path | None = None,
         concurrency: Concurrency = "safe",
         timeout: float = 30.0,
         progress: Report | None = None,
@@ -89,6 +93,7 @@ class ArtifactStore(Reader):
         provenance: bool | Collection[str] = True,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
+        temporary = Staging.of(staging)
         backend = opened_or_why_not(
             partial(
                 open_backend,
@@ -97,6 +102,7 @@ class ArtifactStore(Reader):
                 storage_options=storage_options,
                 engine=engine,
                 timeout=timeout,
+                staging=temporary,
             )
         )
         del url, filesystem, storage_options  # a report of an error may show the variables of each frame
@@ -108,6 +114,7 @@ class ArtifactStore(Reader):
             signer=signer,
             state=state,
             cache=cache,
+            staging=temporary,
             concurrency=concurrency,
             timeout=timeout,
             progress=progress,
@@ -134,7 +141,8 @@ class ArtifactStore(Reader):
         from artifact_store.legacy.backend import open_tree
 
         options = Unshown(options)
-        return cls(open_tree(path, registry, options.get("policy")), registry=registry, **options)
+        tree = open_tree(path, registry, options.get("policy"), Staging.of(options.get("staging")))
+        return cls(tree, registry=registry, **options)
 
     # ------------------------------------------------------------ save
 
@@ -180,7 +188,7 @@ class ArtifactStore(Reader):
             draft.metrics, draft.tags = metrics or {}, tags or {}
             draft.description, draft.parent, draft.data = description, parent, data or {}
             for name, part in [(component, obj), *(components or {}).items()]:
-                draft.add(name, part)
+                draft.add(name, part, copy=False)
             if example is not None:
                 draft.add_example(example)
             return draft.commit()

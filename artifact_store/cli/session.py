@@ -37,6 +37,8 @@ class Session:
     """The private key that signs what is saved and published."""
     trusted: Sequence[Path] = ()
     """Public keys besides it, of those who sign here as well."""
+    staging: Path | None = None
+    """The folder for temporary files."""
 
     def store(self, bar: Bar | None = None) -> ArtifactStore:
         """Return the store, whose transfers advance the bar. Nothing is read or written yet.
@@ -51,6 +53,7 @@ class Session:
             engine=self.engine,
             storage_options=self.options or None,
             timeout=self.timeout,
+            staging=self.staging,
             progress=bar if self.shows_progress else None,
             signer=None if self.key is None else load_signer(self.key),
         )

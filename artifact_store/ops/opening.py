@@ -16,6 +16,7 @@ from artifact_store.core import keys
 from artifact_store.core.store_record import Concurrency, StoreRecord
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.errors import (
+    ArtifactStoreError,
     ConditionsUnsupported,
     ContainerNotFound,
     Corrupt,
@@ -30,6 +31,8 @@ from artifact_store.ops.keypairs import Signer
 from artifact_store.ops.records import Records
 from artifact_store.storage.base import Backend
 from artifact_store.storage.conditional_write import Outcome
+from artifact_store.storage.retry import RetryPolicy
+from artifact_store.storage.staging import StagedFolder
 
 _IGNORED = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "lost+found/", keys.LOCKS, keys.PROBES})
 _SHOWN = 3
@@ -121,6 +124,27 @@ def ensure_open_existing(context: Context) -> StoreRecord:
             f"{context.backend.url} is not a store: it has no {keys.STORE_MARKER}. Nothing was touched: check the path"
         )
     return ensure_open(context)
+
+
+def staging_folder(context: Context) -> StagedFolder:
+    """Return a new folder for what is to be stored: beside its destination, if that is a store or a place for one.
+
+    Raises:
+        StorageFull, StagingUnavailable: as for :meth:`Staging.folder`.
+    """
+    beside = context.backend.staging_place
+    if beside is not None and (context.staging.chosen is not None or not _may_be_opened(context)):
+        beside = None
+    return context.staging.folder(beside=beside)
+
+
+def _may_be_opened(context: Context) -> bool:
+    try:
+        if context.opened.record is None:
+            check_store(Records(context.backend, RetryPolicy(seconds=0.0)))
+    except ArtifactStoreError:  # the commit says what is wrong
+        return False
+    return True
 
 
 def open_for_writing(records: Records, concurrency: Concurrency, *, now: Callable[[], datetime]) -> StoreRecord:

@@ -128,6 +128,8 @@ class Backend(abc.ABC):
     """The first write makes the root if it is missing, as with a folder; a bucket has to be there."""
     read_only: str = ""
     """Why nothing can be written here, and what to do instead; empty where it can. A store asks before it begins."""
+    staging_place: Path | None = None
+    """A folder of this machine below the root, which no listing shows, where files may wait to be adopted."""
     create_limit: int | None = None
     """Largest object in bytes that ``put_file`` can create with ``IfAbsent``; ``None``: any."""
     parts_above: int | None = None
@@ -192,6 +194,15 @@ class Backend(abc.ABC):
             PreconditionFailed: as for :meth:`write`.
             ConditionsUnsupported: ``IfAbsent`` with ``size`` above ``create_limit``.
         """
+
+    def adopt(self, key: str, source: Path, *, when: Precondition) -> bool:
+        """Store a file that waits below ``staging_place`` without copying it; ``False``: it has to be copied.
+
+        Nothing has happened then. Afterwards ``source`` may be removed, and must not be written to. Otherwise as
+        :meth:`put_file`.
+        """
+        del key, source, when
+        return False
 
     @abc.abstractmethod
     def list(self, prefix: str) -> Iterator[Entry]:

@@ -128,7 +128,7 @@ def read_or_none(backend: Backend, key: str, *, limit: int) -> Blob | None:
 
 def _leaves_doubt(error: errors.ArtifactStoreError) -> bool:
     return isinstance(error, errors.PreconditionFailed | errors.Unavailable) and not isinstance(
-        error, errors.StorageFull | errors.LockHeld
+        error, errors.StorageFull | errors.StagingUnavailable | errors.LockHeld
     )
 
 

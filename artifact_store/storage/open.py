@@ -13,6 +13,7 @@ from artifact_store.storage.base import Backend
 from artifact_store.storage.local import open_folder
 from artifact_store.storage.obstore import is_installed, open_bucket
 from artifact_store.storage.options import AZURE, GCS, LOCAL, MEMORY, S3, StorageOptions, StoreURL, parse_url
+from artifact_store.storage.staging import Staging
 
 T = TypeVar("T")
 
@@ -42,8 +43,9 @@ def open_backend(
     storage_options: Mapping[str, Any] | StorageOptions | None,
     engine: str,
     timeout: float,
+    staging: Staging | None = None,
 ) -> Backend:
-    """Return the backend that serves ``url``; nothing is sent and nothing is made.
+    """Return the backend that serves ``url``; nothing is sent and nothing is made. ``staging`` is its temporary space.
 
     Raises:
         InvalidOption: the URL or an option means nothing, or not to this engine.
@@ -63,9 +65,9 @@ def open_backend(
     if filesystem is not None:
         if engine not in {"auto", "fsspec"}:
             raise InvalidOption(f"a ready filesystem is served by the engine 'fsspec', not by {engine!r}")
-        return _fsspec(url, options, timeout, filesystem)
+        return _fsspec(url, options, timeout, filesystem, staging=staging)
     place = parse_url(url)
-    return _build(_engine_for(place, engine), place, options, timeout)
+    return _build(_engine_for(place, engine), place, options, timeout, staging)
 
 
 def _engine_for(place: StoreURL, engine: str) -> str:
@@ -83,10 +85,10 @@ def _engine_for(place: StoreURL, engine: str) -> str:
     return natural
 
 
-def _build(engine: str, place: StoreURL, options: StorageOptions, timeout: float) -> Backend:
+def _build(engine: str, place: StoreURL, options: StorageOptions, timeout: float, staging: Staging | None) -> Backend:
     match engine:
         case "fsspec":
-            return _fsspec(place, options, timeout)
+            return _fsspec(place, options, timeout, staging=staging)
         case "obstore":
             return open_bucket(place, options, timeout=timeout)
         case "plug-in":
@@ -102,11 +104,16 @@ def _build(engine: str, place: StoreURL, options: StorageOptions, timeout: float
 
 
 def _fsspec(
-    url: StoreURL | str | os.PathLike[str], options: StorageOptions, timeout: float, filesystem: Any | None = None
+    url: StoreURL | str | os.PathLike[str],
+    options: StorageOptions,
+    timeout: float,
+    filesystem: Any | None = None,
+    *,
+    staging: Staging | None = None,
 ) -> Backend:
     from artifact_store.storage.fsspec.backend import open_filesystem
 
-    return open_filesystem(url, options, filesystem=filesystem, timeout=timeout)
+    return open_filesystem(url, options, filesystem=filesystem, timeout=timeout, staging=staging)
 
 
 def _plug_in(place: StoreURL, options: StorageOptions, timeout: float) -> Backend:

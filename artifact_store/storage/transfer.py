@@ -22,7 +22,15 @@ from artifact_store.core import keys
 from artifact_store.core.files import Digest, Outgoing, Progress
 from artifact_store.core.manifest import FileEntry
 from artifact_store.core.names import ModelKey, RunId
-from artifact_store.errors import ConditionsUnsupported, Conflict, DigestMismatch, InvalidInput, ObjectNotFound
+from artifact_store.errors import (
+    AccessDenied,
+    ConditionsUnsupported,
+    Conflict,
+    DigestMismatch,
+    InvalidInput,
+    ObjectNotFound,
+    StagingUnavailable,
+)
 from artifact_store.storage.base import Always, Backend, IfAbsent, Precondition
 from artifact_store.storage.conditional_write import Observed, Outcome, settle
 from artifact_store.storage.local.errors import translated
@@ -181,10 +189,14 @@ def upload(
     """
 
     def one(file: Outgoing, stop: threading.Event) -> FileEntry:
-        size = file.source.stat().st_size
-        return _Upload(backend, file, to, stop, until(stop, retry), report, size).run()
+        before = _status(file)
+        entry = _Upload(backend, file, to, stop, until(stop, retry), report, before.st_size).run()
+        after = _status(file)
+        if (before.st_size, before.st_mtime_ns, before.st_ino) != (after.st_size, after.st_mtime_ns, after.st_ino):
+            raise _changed(file)
+        return entry
 
-    return workers.every(one, files, large=lambda file: file.source.stat().st_size > LARGE)
+    return workers.every(one, files, large=lambda file: _status(file).st_size > LARGE)
 
 
 @dataclass(slots=True)
@@ -230,7 +242,9 @@ class _Upload:
         key = keys.data_file(self.to.key, self.to.run_id, name)
 
         def send() -> None:
-            hashed = _Hashed(read_pieces(self.file.source), self.stop, self._tell)
+            if self._adopted(key, when):
+                return
+            hashed = _Hashed(pieces_of(self.file), self.stop, self._tell)
             try:
                 self.backend.put_file(key, hashed, size=self.size, when=when)
             finally:
@@ -250,18 +264,33 @@ class _Upload:
 
         return settle(send, look, retry=self.retry, key=key)
 
+    def _adopted(self, key: str, when: Precondition) -> bool:
+        """Let the storage take the file as it is, where it lies beside its destination; tell whether it did."""
+        place = self.backend.staging_place
+        if place is None or not self.file.source.is_relative_to(place):
+            return False
+        hashed = _Hashed(pieces_of(self.file), self.stop, self._tell)
+        for _ in hashed:
+            pass
+        self._remember(hashed.digest)
+        return self.backend.adopt(key, self.file.source, when=when)
+
     def _digest_of_source(self) -> Digest:
-        return self.digest or self._remember(hash_pieces(read_pieces(self.file.source)))
+        return self.digest or self._remember(hash_pieces(pieces_of(self.file)))
 
     def _remember(self, digest: Digest) -> Digest:
         if self.digest not in {None, digest}:
-            raise Conflict(f"{self.file.source} was changed while it was being saved; save it again")
+            raise _changed(self.file)
         self.digest = digest
         return digest
 
     def _tell(self, done: int) -> None:
         if self.report is not None:
             self.report(Progress("up", self.file.path, done, self.size))
+
+
+def _changed(file: Outgoing) -> Conflict:
+    return Conflict(f"{file.source} was changed while it was being saved; save it again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,15 +324,16 @@ def download(
         target = directory / file.path
 
         def fetch() -> None:
-            with translated(target), open_private(target) as sink:
+            with open_private(target) as sink:
                 copy_verified(backend, file, sink, stop=stop, report=report)
 
-        private_files.make_folder(target.parent, private_files.PRIVATE)
-        try:
-            with_retry(fetch, until(stop, retry))
-        except BaseException:
-            target.unlink(missing_ok=True)
-            raise
+        with translated(target):  # not repeated: what this machine refuses, it refuses again
+            private_files.make_folder(target.parent, private_files.PRIVATE)
+            try:
+                with_retry(fetch, until(stop, retry))
+            except BaseException:
+                target.unlink(missing_ok=True)
+                raise
 
     workers.every(one, files, large=lambda file: file.digest.size > LARGE)
 
@@ -360,12 +390,39 @@ def hash_pieces(pieces: Iterable[bytes]) -> Digest:
 
 def read_pieces(path: Path) -> Iterator[bytes]:
     """Yield the bytes of a local file; ``InvalidInput`` if it cannot be read."""
+    return pieces_of(Outgoing(path.name, path))
+
+
+def pieces_of(file: Outgoing) -> Iterator[bytes]:
+    """Yield the bytes of a file that is to be stored.
+
+    Raises:
+        InvalidInput: it is the caller's, and cannot be read.
+        AccessDenied, StagingUnavailable: it is a temporary file, and cannot be read.
+    """
+    with _readable(file), file.source.open("rb") as source:
+        while piece := source.read(PIECE):
+            yield piece
+
+
+def _status(file: Outgoing) -> os.stat_result:
+    with _readable(file):
+        return file.source.stat()
+
+
+@contextmanager
+def _readable(file: Outgoing) -> Iterator[None]:
     try:
-        with path.open("rb") as source:
-            while piece := source.read(PIECE):
-                yield piece
+        yield
     except OSError as error:
-        raise InvalidInput(f"{path} cannot be read: {error.strerror or error}") from error
+        said = error.strerror or error
+        if not file.staged:
+            raise InvalidInput(f"{file.source} cannot be read: {said}") from error
+        kind = AccessDenied if isinstance(error, PermissionError) else StagingUnavailable
+        raise kind(
+            f"the temporary file {file.source} cannot be read any more: {said}. Look after the disk, or name another "
+            "folder for temporary files with staging=FOLDER, and save again"
+        ) from error
 
 
 class _Hashed:
