@@ -460,7 +460,7 @@ def test_no_credentials_at_all_are_access_denied(seaweed: SeaweedServer, monkeyp
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     backend = open_filesystem(seaweed.url("models"), {"endpoint_url": seaweed.endpoint})
-    with pytest.raises(AccessDenied, match="no credentials"):
+    with pytest.raises(AccessDenied, match="no AWS credentials were found"):
         backend.read("k", limit=9)
     backend.close()
 
