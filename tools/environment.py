@@ -79,7 +79,7 @@ def pip_install(*requirements: str, venv: Path = VENV) -> None:
 def install_apart(venv: Path, *requirements: str, python: Argument = sys.executable) -> None:
     """Make an environment of its own, anew, with these requirements and both distributions of this checkout.
 
-    ``requirements`` name the tools of BUILD_TOOLS, too.
+    What builds the distributions, hatchling and editables, has to be among the requirements.
     """
     shutil.rmtree(venv, ignore_errors=True)
     quietly([python, "-m", "venv", venv])

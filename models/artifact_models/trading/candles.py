@@ -61,7 +61,7 @@ def read_table(path: str | Path, *, time_format: str | None = None) -> pd.DataFr
     import pandas as pd
 
     try:
-        table = pd.read_csv(path, **_exactly(pd.__version__))
+        table: pd.DataFrame = pd.read_csv(path, **_exactly(pd.__version__))
     except (ValueError, UnicodeDecodeError) as error:  # pandas derives its parser errors from ValueError
         raise BadCandles(f"{path} cannot be read as CSV: {error}") from error
     table.columns = pd.Index([str(name).strip().lower() for name in table.columns])
