@@ -1,4 +1,4 @@
-"""The commands of this checkout: ``python dev.py demo | test | prove | lint | wheel | floors``.
+"""The commands of this checkout: ``python dev.py demo | test | prove | lint | wheel | floors | newest | pythons``.
 
 Needs a Python of 3.11 or later and nothing else. Everything is installed into ``.venv`` beside this file, in the
 versions of ``constraints.txt``, and used again until the requirements change. pip's own configuration and
@@ -20,8 +20,8 @@ from pathlib import Path
 
 from tools.distributions import BUILD, Built, build, install_wheels
 from tools.environment import ensure_environment, venv_python
-from tools.floors import try_floors
 from tools.processes import HERE, Argument, Failed, quietly, run, run_holding_last_line, say
+from tools.versions import try_pythons, try_versions
 
 WINDOWS = HERE / "tools" / "windows" / "wine_python.py"
 SOURCES = ("artifact_store", "models", "tests", "demo", "benchmarks", "tools", "dev.py")
@@ -51,6 +51,7 @@ PROOFS = {
     "space": ("tests.proofs.space", "processes killed during large saves, and the temporary space that they leave"),
     "fuzz": ("tests.proofs.fuzz", "arbitrary bytes and text, into everything that reads them"),
     "mutants": ("tools.mutants", "small damages to the code, each of which a test has to notice"),
+    "scalers": ("tests.proofs.scalers", "preprocessors saved with each scikit-learn, compared bit for bit"),
     "replays": ("tests.proofs.replays", "what has hit other stores, done to this one"),
 }
 
@@ -238,10 +239,15 @@ def wheel(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     return int(checks.failed)
 
 
-def oldest(options: argparse.Namespace, arguments: Sequence[str]) -> int:
-    """Test with the oldest versions that the requirements allow; the environment is always made anew."""
+def versions(options: argparse.Namespace, arguments: Sequence[str]) -> int:
+    """Test with the oldest or the newest versions that the requirements allow; the environment is made anew."""
+    return try_versions(options.command, arguments)
+
+
+def pythons(options: argparse.Namespace, arguments: Sequence[str]) -> int:
+    """Test in each Python that is found; the environments are made anew."""
     del options
-    return try_floors(arguments)
+    return try_pythons(arguments)
 
 
 def refuse(arguments: Sequence[str]) -> None:
@@ -260,10 +266,20 @@ def parser() -> argparse.ArgumentParser:
         ("prove", prove, "print one of the tables of evidence; `prove NAME --help` tells its options"),
         ("lint", only_lint, "style, format and types"),
         ("wheel", wheel, "build both distributions and run tests against the wheels"),
-        ("floors", oldest, "test with the oldest versions that the requirements allow, in an environment of their own"),
+        (
+            "floors",
+            versions,
+            "test with the oldest versions that the requirements allow, installed apart",
+        ),
+        (
+            "newest",
+            versions,
+            "test with the newest versions that the requirements allow, installed apart",
+        ),
+        ("pythons", pythons, "run the unit tests that need no torch in each Python that is found"),
     ):
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        command.set_defaults(work=work)
+        command.set_defaults(work=work, command=name)
         command.add_argument("--fresh", action="store_true", help="make .venv anew")
         if work is prove:
             proofs = command.add_subparsers(required=True, metavar="NAME", dest="proof")

@@ -100,7 +100,7 @@ ONE: dict[str, Callable[[Row], Any]] = {
     "pandas row": lambda row: pd.DataFrame([row]).iloc[0],
     "numpy void": lambda row: record_array([row])[0],
     "structured array of no dimension": lambda row: np.array(tuple(row.values()), dtype=[(name, "f8") for name in row]),
-    "arrow StructScalar": lambda row: pa.scalar(dict(row)),
+    "arrow StructScalar": lambda row: pa.scalar(dict(row), pa.struct([(name, pa.float64()) for name in row])),
 }
 """One row."""
 

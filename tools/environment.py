@@ -76,6 +76,17 @@ def pip_install(*requirements: str, venv: Path = VENV) -> None:
     quietly([venv_python(venv), "-m", "pip", "install", "-q", "--no-compile", *constraints, *requirements])
 
 
+def install_apart(venv: Path, *requirements: str, python: Argument = sys.executable) -> None:
+    """Make an environment of its own, anew, with these requirements and both distributions of this checkout.
+
+    What builds the distributions, hatchling and editables, has to be among the requirements.
+    """
+    shutil.rmtree(venv, ignore_errors=True)
+    quietly([python, "-m", "venv", venv])
+    pip_install(*requirements, venv=venv)
+    pip_install("--no-deps", "--no-build-isolation", "-e", ".", "-e", "models", venv=venv)
+
+
 def pinned() -> dict[str, str]:
     """Return normalized name → version of the constraints."""
     lines = CONSTRAINTS.read_text(encoding="utf-8").splitlines()

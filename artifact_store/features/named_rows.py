@@ -104,6 +104,8 @@ def names_itself(rows: Any) -> bool:
         return True
     if tables.is_a(rows, "polars", "Series"):
         return bool(rows.name)
+    if tables.is_a(rows, "pyarrow", "MapScalar"):  # old releases give it no keys()
+        return True
     kind: Any = type(rows)
     return _names_by_type(kind) or not _NAMING.isdisjoint(getattr(rows, "__dict__", ()))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +263,44 @@ def test_it_says_what_it_is() -> None:
 def test_what_cannot_be_held_exactly_says_what_to_do(preprocessor: Any, text: str) -> None:
     with pytest.raises(NotEncodable, match=text):
         to_arrays(preprocessor, ScalerCodec())
+
+
+def test_an_earlier_scikit_learn_rounds_otherwise_and_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the real releases: tests/proofs/scalers."""
+    monkeypatch.setattr("sklearn.__version__", "1.7.2")
+    with pytest.raises(NotEncodable, match=r"scikit-learn 1\.7\.2 rounds otherwise.* 1\.8 or later.*codec='skops'"):
+        to_arrays(MinMaxScaler().fit(ROWS), ScalerCodec())
+
+
+def as_before_1_8(scaler: StandardScaler) -> Any:
+    """Return what the arithmetic of scikit-learn before 1.8 makes of rows, which a later one may come to again."""
+
+    def transform(rows: Any) -> Any:
+        rows = np.array(rows)
+        rows -= scaler.mean_
+        rows /= scaler.scale_
+        return rows
+
+    return transform
+
+
+def test_an_estimator_that_computes_other_bits_than_its_arrays_is_refused() -> None:
+    scaler = StandardScaler().fit(ROWS)
+    to_arrays(scaler, ScalerCodec())
+    scaler.transform = as_before_1_8(scaler)  # equal in float64
+    with pytest.raises(NotEncodable, match=r"computes other bits with this StandardScaler.*codec='skops'"):
+        to_arrays(make_pipeline(SimpleImputer().fit(ROWS), scaler), ScalerCodec())
+
+
+def test_what_is_compared_warns_of_nothing_and_leaves_the_estimator_as_it_was() -> None:
+    frame = FRAME.assign(low=np.nan)
+    imputer = SimpleImputer().set_output(transform="pandas").fit(frame)
+    before = {name: repr(value) for name, value in vars(imputer).items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        to_arrays(imputer, ScalerCodec())
+        to_arrays(StandardScaler(copy=False).fit(frame[["open"]] * 1e30), ScalerCodec())
+    assert {name: repr(value) for name, value in vars(imputer).items()} == before
 
 
 def test_a_pipeline_with_a_model_in_it_is_for_another_codec() -> None:

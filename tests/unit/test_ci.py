@@ -19,10 +19,10 @@ if not (ROOT / ".github").exists():
 import yaml  # noqa: E402
 
 import dev  # noqa: E402 -- beside the jobs, and only there
+from tools.versions import PYTHONS  # noqa: E402
 
 FILES = {name: ROOT / ".github" / "workflows" / f"{name}.yml" for name in ("ci", "nightly")}
 SYSTEMS = {"ubuntu-latest", "macos-latest", "windows-latest"}
-PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 
 
 def jobs(name: str) -> dict[str, Any]:

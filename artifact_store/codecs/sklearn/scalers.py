@@ -3,17 +3,19 @@
 StandardScaler, MinMaxScaler, RobustScaler, SimpleImputer, and Pipelines of these. What comes back is an
 :class:`~artifact_store.codecs.sklearn.array_preprocessor.ArrayPreprocessor`: it transforms the same, bit for bit, with
 numpy alone. Kept: everything that ``transform`` looks at. Not kept: ``fit`` and what only that uses (variances, counts
-of samples, quantile ranges), names of steps, ``inverse_transform``, ``set_output``. The one module that imports sklearn
-for preprocessors.
+of samples, quantile ranges), names of steps, ``inverse_transform``, ``set_output``. A release of scikit-learn that
+computes otherwise than the arrays would is refused. The one module that imports sklearn for preprocessors.
 
 Why: docs/decisions/0012-arrays-instead-of-pickled-scalers.md
 """
 
 from __future__ import annotations
 
+import copy
 import math
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -51,7 +53,11 @@ _ESTIMATORS: Final = (
 _EXACT: Final = 2048
 """Whole numbers up to this one are the same in every float of numpy."""
 
-_INSTEAD: Final = "codec='skops' stores the estimator itself"
+_INSTEAD: Final = "draft.add(name, estimator, codec='skops') of store.new_run(key) stores the estimator itself"
+_SINCE: Final = (1, 8)
+"""The first release with the arithmetic of the arrays: earlier ones round statistics later, which float32 shows."""
+_TRIED: Final = 1 << 16
+"""How many numbers a fitted estimator and its arrays are compared on, at most; a row at least."""
 
 
 class ScalerCodec:
@@ -134,6 +140,7 @@ def _parts(estimator: Any, codec: Codec) -> Iterator[Any]:
 
 def _convert(estimator: Any, codec: Codec) -> ArrayStep:
     data, impute = import_library("sklearn.preprocessing", codec), import_library("sklearn.impute", codec)
+    sklearn, np = import_library("sklearn", codec), import_library("numpy", codec)
     makers = {
         data.StandardScaler: _standard,
         data.MinMaxScaler: _minmax,
@@ -144,7 +151,7 @@ def _convert(estimator: Any, codec: Codec) -> ArrayStep:
     if not hasattr(estimator, "n_features_in_"):
         raise NotEncodable(f"this {type(estimator).__qualname__} was not fitted: there is nothing to transform with")
     try:
-        step: ArrayStep = makers[type(estimator)](estimator, import_library("numpy", codec))
+        step: ArrayStep = makers[type(estimator)](estimator, np)
     except (AttributeError, TypeError, ValueError) as error:  # InvalidInput is a ValueError, NotEncodable its child
         if isinstance(error, NotEncodable):
             raise
@@ -154,7 +161,81 @@ def _convert(estimator: Any, codec: Codec) -> ArrayStep:
             f"this {type(estimator).__qualname__} has statistics for {step.n_in} columns and was fitted on "
             f"{estimator.n_features_in_}; fit it again"
         )
+    if _release(sklearn) < _SINCE:
+        raise NotEncodable(
+            f"scikit-learn {sklearn.__version__} rounds otherwise than the arrays would: fit and save with "
+            f"scikit-learn {'.'.join(map(str, _SINCE))} or later, or {_INSTEAD}"
+        )
+    if not _computes_as(step, estimator, sklearn, np):
+        raise NotEncodable(
+            f"scikit-learn {sklearn.__version__} computes other bits with this {type(estimator).__qualname__} than the "
+            f"arrays would; {_INSTEAD}"
+        )
     return step
+
+
+def _release(sklearn: Any) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", sklearn.__version__)[:2])
+
+
+def _computes_as(step: ArrayStep, estimator: Any, sklearn: Any, np: Any) -> bool:
+    """Tell whether both make the same bits of rows that are near to what was fitted, in each dtype that stays.
+
+    A column that the imputer leaves out is kept here: scikit-learn would warn of it.
+    """
+    bare = copy.copy(estimator)
+    for name in ("feature_names_in_", "_sklearn_output_config"):  # rows without names are to be asked for
+        vars(bare).pop(name, None)
+    dtypes = {"float64", "float32", "float16"}
+    if isinstance(step, Imputer):
+        step, bare.keep_empty_features = replace(step, keep_empty=True), True
+        dtypes.add(step.fill_dtype)
+    with sklearn.config_context(transform_output="default", array_api_dispatch=False), np.errstate(all="ignore"):
+        near = _near(step, np)
+        return all(
+            _same(_outcome(bare.transform, rows, np), _outcome(step.apply, rows, np), np)
+            for rows in (_cast(near, dtype, step, np) for dtype in sorted(dtypes))
+        )
+
+
+def _near(step: ArrayStep, np: Any) -> Any:
+    """Return rows that the step makes plain numbers of: what it subtracts, and numbers around it."""
+    count = min(32, max(1, _TRIED // step.n_in))
+    spread = np.random.default_rng(0).normal(size=(count, step.n_in))
+    spread[0] = 0
+    match step:
+        case Standard(shift, scale) | Robust(shift, scale):
+            return spread * (1 if scale is None else scale) + (0 if shift is None else shift)
+        case MinMax(scale, offset):
+            return (spread - offset) / scale
+        case Imputer():
+            return spread + step.statistics
+
+
+def _cast(near: Any, dtype: str, step: ArrayStep, np: Any) -> Any:
+    """Return rows of this dtype without infinities; an imputer finds every second one missing."""
+    rows = np.nan_to_num(near.astype(dtype), nan=0, posinf=0, neginf=0)
+    if isinstance(step, Imputer) and (rows.dtype.kind == "f" or not math.isnan(step.missing)):
+        rows[::2] = np.asarray(step.missing).astype(dtype)
+    return rows
+
+
+def _outcome(transform: Any, rows: Any, np: Any) -> Any:
+    """Return what comes of the rows, which stay as they are, or nothing where they are refused."""
+    try:
+        return np.asarray(transform(rows.copy()))
+    except ValueError:  # InvalidInput is one
+        return None
+
+
+def _same(one: Any, other: Any, np: Any) -> bool:
+    """Tell whether every bit is the same, whichever NaN it is; or both refused."""
+    if one is None or other is None:
+        return one is other
+    if (one.dtype, one.shape) != (other.dtype, other.shape):
+        return False
+    equal = (one == other) & (np.signbit(one) == np.signbit(other))
+    return bool((equal | ((one != one) & (other != other))).all())  # noqa: PLR0124 -- true of NaN only
 
 
 def _standard(scaler: Any, np: Any) -> ArrayStep:

@@ -61,7 +61,7 @@ def read_table(path: str | Path, *, time_format: str | None = None) -> pd.DataFr
     import pandas as pd
 
     try:
-        table = pd.read_csv(path)
+        table: pd.DataFrame = pd.read_csv(path, **_exactly(pd.__version__))
     except (ValueError, UnicodeDecodeError) as error:  # pandas derives its parser errors from ValueError
         raise BadCandles(f"{path} cannot be read as CSV: {error}") from error
     table.columns = pd.Index([str(name).strip().lower() for name in table.columns])
@@ -80,6 +80,12 @@ def read_table(path: str | Path, *, time_format: str | None = None) -> pd.DataFr
     _check_order(times, str(path))
     table.index = pd.DatetimeIndex(times, name="time")
     return table.drop(columns=name)
+
+
+def _exactly(version: str) -> dict[str, Any]:
+    """Return what makes pandas read the number that is written; since 3.1 it does, and warns if it is asked to."""
+    before = tuple(map(int, version.split(".")[:2])) < (3, 1)
+    return {"float_precision": "round_trip"} if before else {}
 
 
 def read_candles(path: str | Path, *, time_format: str | None = None) -> pd.DataFrame:

@@ -1,13 +1,14 @@
-"""The lower bounds of the requirements, as far as that can be told without installing them (``python dev.py floors`` does)."""
+"""The declared versions, as far as they can be told without installing them (``dev.py floors``, ``newest``, ``pythons`` do)."""
 
 from __future__ import annotations
 
 import pytest
 
-from tools import floors as tool
+from artifact_store.codecs.sklearn import scalers
+from tools import versions as tool
 from tools.environment import pinned
-from tools.floors import NOT_LOWERED, floors, installed_together
 from tools.processes import Failed
+from tools.versions import NOT_MOVED, floors, newest, oldest, without_torch
 
 
 def numbers(version: str) -> tuple[int, ...]:
@@ -32,7 +33,17 @@ def test_a_lower_bound_is_not_above_what_is_tested_every_day(name):
 
 
 def test_the_oldest_environment_is_that_of_the_bounds():
-    wanted = dict(text.split("==") for text in installed_together())
-    assert {name: wanted[name] for name in floors() if name not in NOT_LOWERED} == {
-        name: version for name, version in floors().items() if name not in NOT_LOWERED
-    }
+    assert dict(text.split("==") for text in oldest()) == floors() | {name: pinned()[name] for name in NOT_MOVED}
+
+
+def test_the_newest_environment_has_no_bound_above_but_for_what_is_not_moved():
+    assert {text for text in newest() if ">=" not in text} == {f"{name}=={pinned()[name]}" for name in NOT_MOVED}
+    assert dict(text.split(">=") for text in newest() if ">=" in text).items() <= floors().items()
+
+
+def test_what_runs_in_each_python_asks_for_no_torch():
+    assert {text.partition("==")[0] for text in without_torch()} == floors().keys() - {"torch", "stable-baselines3"}
+
+
+def test_the_codec_of_scalers_refuses_what_is_below_the_bound_of_scikit_learn():
+    assert numbers(floors()["scikit-learn"]) == scalers._SINCE

@@ -1,0 +1,1 @@
+"""Preprocessors as arrays, compared with each minor release of scikit-learn."""
