@@ -13,6 +13,7 @@ from artifact_store.storage.base import Backend
 from artifact_store.storage.local import open_folder
 from artifact_store.storage.obstore import is_installed, open_bucket
 from artifact_store.storage.options import AZURE, GCS, LOCAL, MEMORY, S3, StorageOptions, StoreURL, parse_url
+from artifact_store.storage.patience import MIN_RATE, Patience
 
 GROUP: Final = "artifact_store.backends"
 """Entry points named after a URL scheme: callables ``(url: StoreURL, options: StorageOptions, timeout) -> Backend``."""
@@ -26,6 +27,7 @@ def open_backend(
     storage_options: Mapping[str, Any] | None,
     engine: str,
     timeout: float,
+    min_rate: float = MIN_RATE,
 ) -> Backend:
     """Return the backend that serves ``url``; nothing is sent and nothing is made.
 
@@ -37,6 +39,9 @@ def open_backend(
         raise InvalidOption(f"engine is one of {', '.join(_ENGINES)}, not {engine!r}")
     if not timeout > 0:
         raise InvalidOption(f"timeout is a number of seconds above 0, not {timeout!r}")
+    if not min_rate > 0:
+        raise InvalidOption(f"min_rate is a number of bytes a second above 0, not {min_rate!r}")
+    patience = Patience(timeout, min_rate)
     if url is None:
         raise InvalidOption("name the root of the store: a folder, 's3://bucket/models', 'memory://name'")
     options = StorageOptions.of(storage_options)
@@ -47,9 +52,9 @@ def open_backend(
     if filesystem is not None:
         if engine not in {"auto", "fsspec"}:
             raise InvalidOption(f"a ready filesystem is served by the engine 'fsspec', not by {engine!r}")
-        return _fsspec(url, options, timeout, filesystem)
+        return _fsspec(url, options, patience, filesystem)
     place = parse_url(url)
-    return _build(_engine_for(place, engine), place, options, timeout)
+    return _build(_engine_for(place, engine), place, options, patience)
 
 
 def _engine_for(place: StoreURL, engine: str) -> str:
@@ -67,30 +72,30 @@ def _engine_for(place: StoreURL, engine: str) -> str:
     return natural
 
 
-def _build(engine: str, place: StoreURL, options: StorageOptions, timeout: float) -> Backend:
+def _build(engine: str, place: StoreURL, options: StorageOptions, patience: Patience) -> Backend:
     match engine:
         case "fsspec":
-            return _fsspec(place, options, timeout)
+            return _fsspec(place, options, patience)
         case "obstore":
-            return open_bucket(place, options, timeout=timeout)
+            return open_bucket(place, options, **patience.options())
         case "plug-in":
-            return _plug_in(place, options, timeout)
+            return _plug_in(place, options, patience.timeout)
     if options.given:
         given = ", ".join(sorted(options.given))
         raise InvalidOption(f"{place.text} takes no storage options; it was given {given}")
     if engine == "local":
-        return open_folder(Path(place.prefix), timeout=timeout)
+        return open_folder(Path(place.prefix), timeout=patience.timeout)
     from artifact_store.storage.memory import MemoryBackend
 
     return MemoryBackend("/".join(part for part in (place.container, place.prefix) if part))
 
 
 def _fsspec(
-    url: StoreURL | str | os.PathLike[str], options: StorageOptions, timeout: float, filesystem: Any | None = None
+    url: StoreURL | str | os.PathLike[str], options: StorageOptions, patience: Patience, filesystem: Any | None = None
 ) -> Backend:
     from artifact_store.storage.fsspec.backend import open_filesystem
 
-    return open_filesystem(url, options, filesystem=filesystem, timeout=timeout)
+    return open_filesystem(url, options, filesystem=filesystem, **patience.options())
 
 
 def _plug_in(place: StoreURL, options: StorageOptions, timeout: float) -> Backend:

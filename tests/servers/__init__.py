@@ -17,6 +17,7 @@ from tests.servers.faults import (
     Rule,
     Slow,
     Status,
+    Trickle,
 )
 from tests.servers.moto_server import MotoServer
 from tests.servers.proxy import Proxy
@@ -46,5 +47,6 @@ __all__ = [
     "Slow",
     "Status",
     "StrictFront",
+    "Trickle",
     "find_weed",
 ]

@@ -64,6 +64,18 @@ class CutBody:
 
 
 @dataclass(frozen=True, slots=True)
+class Trickle:
+    """The answer's body comes in drops: ``size`` bytes at once, and then nothing for ``seconds``.
+
+    ``up``: the body of the request is taken in drops instead.
+    """
+
+    seconds: float = 0.1
+    size: int = 1
+    up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class FlipBit:
     """One bit of the answer's body is turned over; an answer without a body passes unharmed."""
 
@@ -73,7 +85,7 @@ class Refuse:
     """The server is gone: this connection and all others break, and new ones are refused until ``proxy.listen()``."""
 
 
-Fault = LostRequest | LostReply | Delayed | Status | Slow | Hang | CutBody | FlipBit | Refuse
+Fault = LostRequest | LostReply | Delayed | Status | Slow | Hang | CutBody | Trickle | FlipBit | Refuse
 
 ERROR_CODES = {
     400: "BadRequest",

@@ -93,6 +93,12 @@ def _by_type(error: BaseException, attempt: Attempt, text: str) -> ArtifactStore
             return None
 
 
+def is_timeout(error: BaseException) -> bool:
+    """Whether the client gave up waiting for what it was sent."""
+    words, _, debug = str(error).partition(_DEBUG)
+    return _TIMEOUT.search(debug or words) is not None and not _CONNECT.search(debug)
+
+
 def _by_words(words: str, debug: str, text: str) -> ArtifactStoreError:
     if _ROLE_SERVER.search(words):
         return AccessDenied(

@@ -38,6 +38,7 @@ from artifact_store.storage.http import Attempt, Operation, without_userinfo
 from artifact_store.storage.options import S3
 from artifact_store.storage.parts import SINGLE, part_size, range_from, ranges_ahead, replaced
 from artifact_store.storage.places import AWS, bucket, server
+from artifact_store.storage.patience import MIN_RATE, Patience
 from artifact_store.storage.s3fs.answers import check_page, length_of, next_place
 from artifact_store.storage.s3fs.calls import Body, Calls, NotModified, Pulse, client_settings
 from artifact_store.storage.s3fs.checks import bucket_traits
@@ -56,7 +57,9 @@ class S3fsBackend(Backend):
     capabilities = Capabilities(create_only=True, compare_and_swap=True, durable=True)
     create_limit = None
 
-    def __init__(self, recipe: Recipe, root: str, *, url: str = "", timeout: float = 60.0) -> None:
+    def __init__(
+        self, recipe: Recipe, root: str, *, url: str = "", timeout: float = 60.0, min_rate: float = MIN_RATE
+    ) -> None:
         bucket, _, prefix = root.strip("/").partition("/")
         if not bucket:
             raise errors.InvalidOption(f"{root!r} names no bucket: write s3://bucket or s3://bucket/prefix")
@@ -69,8 +72,9 @@ class S3fsBackend(Backend):
         self._given_endpoint = None if told is None else _without_credentials(str(told))
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
-        self._timeout = timeout
-        self._calls = Calls(ours, url=self.url, timeout=timeout, additional=_options_in(given, "s3_additional_kwargs"))
+        self._patience = Patience(timeout, min_rate)
+        additional = _options_in(given, "s3_additional_kwargs")
+        self._calls = Calls(ours, url=self.url, patience=self._patience, additional=additional)
 
     @property
     def endpoint(self) -> str:  # type: ignore[override]  # without an option only the client knows, so it has to be made
@@ -85,7 +89,7 @@ class S3fsBackend(Backend):
     def __reduce__(self) -> tuple[object, ...]:
         """Travel as a description, without a client and without credentials; see :class:`Recipe`."""
         root = f"{self._bucket}/{self._prefix}"
-        return partial(type(self), url=self.url, timeout=self._timeout), (self._calls.recipe, root)
+        return partial(type(self), url=self.url, **self._patience.options()), (self._calls.recipe, root)
 
     def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
         """Return the object with one GET, or ``None`` if it still is the version ``unless``."""
@@ -211,7 +215,8 @@ class S3fsBackend(Backend):
             answer = await self._calls.request("put_object", attempt, **self._at(key), Body=body, **_condition(when))
             return _version(answer, attempt)
 
-        return self._calls.run(self._calls.repeated(once) if isinstance(when, Always) else once(), pulse, attempt)
+        send = partial(self._calls.repeated, once) if isinstance(when, Always) else once
+        return self._calls.run(self._calls.in_time(body, attempt, send), pulse, attempt)
 
     def _pages(self, prefix: str, **delimiter: str) -> Iterator[Mapping[str, Any]]:
         attempt, place = Attempt("list", prefix, self.url), {"Prefix": self._prefix + prefix, **delimiter}

@@ -100,10 +100,10 @@ class NetworkBench(Bench):
         self._stack.callback(backend.close)
         calls = getattr(backend, "_calls", None)
         if calls is not None:  # the client of s3fs takes seconds to be made on a busy machine, which is no request
-            calls.timeout = 120.0
+            patience, calls.patience = calls.patience, replace(calls.patience, timeout=120.0)
             with suppress(ObjectNotFound):
                 backend.read("nothing", limit=1)
-            calls.timeout = timeout
+            calls.patience = patience
         return backend
 
     def fits(self, operation: Operation) -> bool:
