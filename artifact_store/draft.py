@@ -29,6 +29,7 @@ from artifact_store.publication import Publication
 from artifact_store.run import Example, Run
 from artifact_store.run_provenance import RunProvenance
 from artifact_store.saving import Saving
+from artifact_store.storage.descriptors import explained
 from artifact_store.storage.home import at_home
 
 
@@ -102,6 +103,7 @@ class Draft:
         finally:
             self.discard()
 
+    @explained()
     def add(self, name: str, obj: Any, *, codec: str | None = None) -> None:
         """Encode ``obj`` now as the component ``name``; what happens to it later does not matter.
 
@@ -170,6 +172,7 @@ class Draft:
             self.add("example_method", example.method)
         self._has_example = True
 
+    @explained()
     def commit(self) -> Run:
         """Store the files, then the manifest (from then on the run exists), then publish as the policy says.
 

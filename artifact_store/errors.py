@@ -254,6 +254,10 @@ class Contended(Unavailable, code="contended"):
     """The server answered 409: a concurrent request for the same key was under way."""
 
 
+class TooManyOpenFiles(Unavailable, code="too-many-open-files"):
+    """No more files or connections could be opened here. What was to be written was not sent."""
+
+
 class StorageFull(Unavailable, code="storage-full"):
     """No space or no quota is left; what was there before is unharmed."""
 

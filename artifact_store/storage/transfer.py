@@ -22,7 +22,8 @@ from artifact_store.core import keys
 from artifact_store.core.files import Digest, Outgoing, Progress
 from artifact_store.core.manifest import FileEntry
 from artifact_store.core.names import ModelKey, RunId
-from artifact_store.errors import Conflict, DigestMismatch, InvalidInput, ObjectNotFound
+from artifact_store.errors import Conflict, DigestMismatch, InvalidInput, ObjectNotFound, TooManyOpenFiles
+from artifact_store.storage import descriptors
 from artifact_store.storage.base import Always, Backend, IfAbsent, Precondition
 from artifact_store.storage.conditional_write import Observed, Outcome, settle
 from artifact_store.storage.local.errors import translated
@@ -371,9 +372,11 @@ def hash_pieces(pieces: Iterable[bytes]) -> Digest:
 def read_pieces(path: Path) -> Iterator[bytes]:
     """Yield the bytes of a local file; ``InvalidInput`` if it cannot be read."""
     try:
-        with path.open("rb") as source:
+        with descriptors.explained(), path.open("rb") as source:
             while piece := source.read(PIECE):
                 yield piece
+    except TooManyOpenFiles:
+        raise
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror or error}") from error
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from artifact_store.errors import ArtifactStoreError, EngineUnavailable, InvalidOption
+from artifact_store.storage import descriptors
 from artifact_store.storage.http import Attempt
 from artifact_store.storage.obstore.aws import Provider, identity, whereabouts
 from artifact_store.storage.obstore.errors import translate_obstore_error
@@ -144,6 +145,7 @@ class Clients:
             )
         except Exception as error:  # noqa: BLE001 -- whatever it is, its text may quote the configuration
             failure = type(error).__name__
+        descriptors.check()  # obstore says then that there are no certificates, which it could not open
         raise InvalidOption(
             f"obstore does not take the storage options for {self._url} ({failure}); check each of them"
         )

@@ -18,9 +18,11 @@ from artifact_store.errors import (
     InvalidOption,
     ObjectNotFound,
     PreconditionFailed,
+    TooManyOpenFiles,
     Unreachable,
     Unsupported,
 )
+from artifact_store.storage import descriptors
 from artifact_store.storage.http import Attempt, clean_copy, error_for_status, one_line, redact
 
 
@@ -58,7 +60,12 @@ def translate_obstore_error(error: BaseException, attempt: Attempt, secrets: Ite
         ours = error_for_status(_MOVED, attempt, code="PermanentRedirect")
     else:
         text = f"{attempt} ({one_line(redact(words, known))}): "
-        ours = _by_type(error, attempt, text) or _by_words(words, debug, text)
+        if descriptors.told_by(f"{words} {debug}"):
+            # of a write that the client repeated, an earlier attempt may have been sent
+            kind = Unreachable if attempt.operation == "write" else TooManyOpenFiles
+            ours: ArtifactStoreError = kind(text + descriptors.ADVICE)
+        else:
+            ours = _by_type(error, attempt, text) or _by_words(words, debug, text)
     ours.__cause__ = clean_copy(type(error)(words) if debug else error, known)
     return ours
 

@@ -149,4 +149,5 @@ def test_ctrl_c_ends_the_command_line_with_its_status(engine, proxy, sound, seaw
     status, told, seconds = interrupted(command, proxy, 2, environment=environment)
     assert (status, told.strip()) == (130, "Interrupted.")
     assert seconds < WITHIN + BUSY
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    whole = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert whole <= {"metadata.json"}  # a file that was complete may be there
