@@ -48,6 +48,7 @@ class Draft:
         *("_provenance", "_publication", "_staging", "_tried"),
     )  # so that a misspelt attribute is an error and not a loss
 
+    @explained()
     def __init__(
         self, context: Context, key: ModelKey, *, run_id: RunId | None, alias: str, policy: Policy, validate: bool
     ) -> None:

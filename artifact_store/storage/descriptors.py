@@ -27,10 +27,13 @@ def told_by(words: str) -> bool:
     return _WORDS.search(words) is not None
 
 
-def check() -> None:
-    """Raise ``TooManyOpenFiles`` if no file can be opened now."""
-    with explained():
+def exhausted() -> bool:
+    """Whether no file can be opened now: for failures of which the words may be wrong."""
+    try:
         os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno in EXHAUSTED
+    return False
 
 
 @contextmanager
@@ -41,6 +44,6 @@ def explained() -> Iterator[None]:
     except ArtifactStoreError:  # some are OSErrors as well
         raise
     except OSError as error:
-        if error.errno not in EXHAUSTED:
+        if error.errno not in EXHAUSTED and not exhausted():  # tempfile says that there is no folder
             raise
         raise TooManyOpenFiles(f"{error}. {ADVICE}") from error

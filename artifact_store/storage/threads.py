@@ -60,7 +60,7 @@ def result_of(future: Future[T]) -> T:
     """Return the result of a call, or raise what it raised; ``Cancelled`` once this thread is stopped."""
     while not future.done():
         check_stopped()
-        with suppress(TimeoutError):
+        with suppress(TimeoutError):  # of this look alone
             future.exception(timeout=LOOK_UP)
     try:
         return future.result()

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from artifact_store.errors import ArtifactStoreError, EngineUnavailable, InvalidOption
+from artifact_store.errors import ArtifactStoreError, EngineUnavailable, InvalidOption, TooManyOpenFiles
 from artifact_store.storage import descriptors
 from artifact_store.storage.http import Attempt
 from artifact_store.storage.obstore.aws import Provider, identity, whereabouts
@@ -145,7 +145,8 @@ class Clients:
             )
         except Exception as error:  # noqa: BLE001 -- whatever it is, its text may quote the configuration
             failure = type(error).__name__
-        descriptors.check()  # obstore says then that there are no certificates, which it could not open
+        if descriptors.exhausted():  # the client says that there are no certificates, which it could not open
+            raise TooManyOpenFiles(f"{self._url}: no client can be made. {descriptors.ADVICE}")
         raise InvalidOption(
             f"obstore does not take the storage options for {self._url} ({failure}); check each of them"
         )

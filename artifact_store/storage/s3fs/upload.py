@@ -133,7 +133,7 @@ class Upload:
         once = partial(self._calls.request, "abort_multipart_upload", self._unconditional, **self._place)
         # a part that the server was just storing survives the first abort: S3 asks for a second one
         for _ in range(2 if self._sent > len(self._done) else 1):
-            with suppress(ArtifactStoreError):
+            with suppress(ArtifactStoreError):  # as above
                 await self._calls.repeated(once)
 
     def _tidy_later(self, work: Coroutine[Any, Any, None]) -> None:
@@ -141,7 +141,7 @@ class Upload:
         concurrent.futures.wait([self._calls.submit(work)], timeout=LEAVE_WITHIN)
 
     async def _abort_if_opened(self, opening: Future[str]) -> None:
-        with suppress(ArtifactStoreError, asyncio.CancelledError):
+        with suppress(ArtifactStoreError, asyncio.CancelledError):  # then there is nothing to abort
             self._name_it(await asyncio.wrap_future(opening))
             await self._remove()
 
