@@ -28,7 +28,8 @@ from artifact_store.storage.cache import FileCache
 from artifact_store.storage.home import at_home
 from artifact_store.storage.retry import RetryPolicy
 from artifact_store.storage.single_writer import SingleWriter
-from artifact_store.storage.transfer import Report, Workers
+from artifact_store.storage.transfer import Report
+from artifact_store.storage.workers import Workers
 
 
 @dataclass(slots=True)

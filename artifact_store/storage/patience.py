@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import monotonic
+from typing import Any
 
 from artifact_store.errors import DeadlineExceeded
 from artifact_store.storage.http import Attempt
@@ -22,7 +23,7 @@ class Patience:
     timeout: float
     min_rate: float = MIN_RATE
 
-    def options(self) -> dict[str, float]:
+    def options(self) -> dict[str, Any]:
         """Return it as the arguments that backends are made with."""
         return {"timeout": self.timeout, "min_rate": self.min_rate}
 

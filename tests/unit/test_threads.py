@@ -14,7 +14,7 @@ from artifact_store.storage import threads
 from artifact_store.storage.http import Attempt
 from artifact_store.storage.patience import Patience, Watch
 from artifact_store.storage.threads import Cancelled, Threads, check_stopped, interruptible, result_of, stoppable
-from artifact_store.storage.transfer import Workers
+from artifact_store.storage.workers import Workers
 
 pytestmark = pytest.mark.windows
 

@@ -51,7 +51,8 @@ from artifact_store.storage.threads import Threads, check_stopped, result_of
 
 T = TypeVar("T")
 P = ParamSpec("P")
-_Pieces = tuple[list[bytes], Version]  # outside the class, where ``list`` is a method
+_Body = list[bytes]  # outside the class, where ``list`` is a method
+_Pieces = tuple[_Body, Version]
 
 _QUICK = 1 << 20  # above this a body gets more time than the deadline of a small request
 _TRIES = 3
@@ -309,10 +310,10 @@ class ObstoreBackend(Backend):
                 break
         raise replaced(key, self.url)
 
-    def _body(self, answer: Any, size: int, attempt: Attempt) -> list[bytes]:
+    def _body(self, answer: Any, size: int, attempt: Attempt) -> _Body:
         """Return what comes, in the pieces in which it comes; the body as a whole may not be slow."""
         watch = Watch(self._patience, attempt, size)
-        pieces: list[bytes] = []
+        pieces: _Body = []
         try:
             for piece in answer.stream(min_chunk_size=1):
                 pieces.append(piece)

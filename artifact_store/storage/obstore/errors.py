@@ -60,12 +60,7 @@ def translate_obstore_error(error: BaseException, attempt: Attempt, secrets: Ite
         ours = error_for_status(_MOVED, attempt, code="PermanentRedirect")
     else:
         text = f"{attempt} ({one_line(redact(words, known))}): "
-        if descriptors.told_by(f"{words} {debug}"):
-            # of a write that the client repeated, an earlier attempt may have been sent
-            kind = Unreachable if attempt.operation == "write" else TooManyOpenFiles
-            ours: ArtifactStoreError = kind(text + descriptors.ADVICE)
-        else:
-            ours = _by_type(error, attempt, text) or _by_words(words, debug, text)
+        ours = _by_type(error, attempt, text) or _by_words(words, debug, text, attempt)
     ours.__cause__ = clean_copy(type(error)(words) if debug else error, known)
     return ours
 
@@ -106,7 +101,10 @@ def is_timeout(error: BaseException) -> bool:
     return _TIMEOUT.search(debug or words) is not None and not _CONNECT.search(debug)
 
 
-def _by_words(words: str, debug: str, text: str) -> ArtifactStoreError:
+def _by_words(words: str, debug: str, text: str, attempt: Attempt) -> ArtifactStoreError:
+    if descriptors.told_by(f"{words} {debug}"):
+        # of a write that the client repeated by itself, an earlier attempt may have been sent
+        return (Unreachable if attempt.operation == "write" else TooManyOpenFiles)(text + descriptors.ADVICE)
     if _ROLE_SERVER.search(words):
         return AccessDenied(
             text + "no credentials were found, and this machine has no role; give key and secret, a "
