@@ -243,7 +243,7 @@ class Unreachable(Unavailable, code="unreachable"):
 
 
 class DeadlineExceeded(Unavailable, TimeoutError, code="deadline-exceeded"):
-    """The configured time was over before the storage had answered."""
+    """The configured time was over before the storage had answered, or a file came or went too slowly."""
 
 
 class LockHeld(DeadlineExceeded, code="lock-held"):

@@ -27,7 +27,7 @@ GRACE = timedelta(days=7)
 class Inline(Workers):
     """Every call in the thread that asks: the operations of an actor have one order."""
 
-    def submit(self, call):
+    def submit(self, call, stop=None):
         future = Future()
         try:
             future.set_result(call())
