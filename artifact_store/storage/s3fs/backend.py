@@ -65,14 +65,14 @@ class S3fsBackend(Backend):
             raise errors.InvalidOption(f"{root!r} names no bucket: write s3://bucket or s3://bucket/prefix")
         given = recipe.options.given
         inner = _options_in(given, "client_kwargs")
-        settings = client_settings(timeout, _options_in(given, "config_kwargs"))
+        self._patience = Patience(timeout, min_rate)
+        settings = client_settings(self._patience, _options_in(given, "config_kwargs"))
         ours = Recipe(recipe.kind, {**given, "config_kwargs": settings})
         self.url = url or f"s3://{bucket}/{prefix}".rstrip("/")
         told = given.get("endpoint_url") or inner.get("endpoint_url")
         self._given_endpoint = None if told is None else _without_credentials(str(told))
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
-        self._patience = Patience(timeout, min_rate)
         additional = _options_in(given, "s3_additional_kwargs")
         self._calls = Calls(ours, url=self.url, patience=self._patience, additional=additional)
 
@@ -207,8 +207,8 @@ class S3fsBackend(Backend):
         self._calls.close()
 
     def _put(self, key: str, body: Body, when: Precondition) -> Version:
-        attempt, pulse = Attempt("write", key, self.url, conditional=not isinstance(when, Always)), Pulse()
-        body.pulse = pulse
+        attempt = Attempt("write", key, self.url, conditional=not isinstance(when, Always))
+        body.pulse = pulse = Pulse(self._patience.seconds(body.getbuffer().nbytes))
 
         async def once() -> Version:
             body.seek(0)

@@ -21,6 +21,7 @@ from artifact_store.errors import ArtifactStoreError, Corrupt, DeadlineExceeded,
 from artifact_store.storage.fsspec.errors import NOT_MODIFIED, status_of, translate_fsspec_error
 from artifact_store.storage.fsspec.filesystem import Recipe
 from artifact_store.storage.http import Attempt, redact
+from artifact_store.storage.parts import SINGLE
 from artifact_store.storage.patience import Patience, Watch
 from artifact_store.storage.threads import LOOK_UP, check_stopped
 
@@ -42,10 +43,14 @@ class NotModified(Exception):
 
 
 class Pulse:
-    """When bytes last moved. A call may take long, but it may not stand still."""
+    """When bytes last moved. A call may take long, but it may not stand still.
 
-    def __init__(self) -> None:
-        self.at = time.monotonic()
+    ``seconds`` is how long it may all the same: what the system took of a body is still on its way. Without it that is
+    the timeout.
+    """
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self.at, self.seconds = time.monotonic(), seconds
 
     def beat(self) -> None:
         """Note that something moved."""
@@ -95,16 +100,17 @@ class Calls:
         return asyncio.run_coroutine_threadsafe(coroutine, loop)
 
     def wait(self, future: concurrent.futures.Future[T], pulse: Pulse, attempt: Attempt, *, finish: bool = False) -> T:
-        """Return the result, or cancel the call once it has stood still for ``timeout``.
+        """Return the result, or cancel the call once it has stood still for too long.
 
         Ctrl-C cancels it too, as does the end of a transfer that this thread takes part in, unless ``finish`` has to
         wait for its outcome.
         """
+        still = pulse.seconds or self.patience.timeout
         pulse.beat()  # the time that our own caller took is not the server's
         try:
             while not future.done():
                 check_stopped()
-                left = pulse.at + self.patience.timeout - time.monotonic()
+                left = pulse.at + still - time.monotonic()
                 if left <= 0:
                     future.cancel()
                     break
@@ -115,7 +121,7 @@ class Calls:
             raise
         if future.cancelled():
             raise DeadlineExceeded(
-                f"{attempt}: no data for {self.patience.timeout:g} seconds; try again later, or give a longer timeout"
+                f"{attempt}: no data for {still:g} seconds; try again later, or give a longer timeout"
             )
         return future.result()
 
@@ -239,8 +245,8 @@ class Calls:
         return client, filesystem
 
 
-def client_settings(timeout: float, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return botocore settings under which a request is tried once and never outlives ``timeout``.
+def client_settings(patience: Patience, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return botocore settings under which a request is tried once, and never waits for ever.
 
     No redirect is followed either. What the user gave stays as it is.
     """
@@ -248,8 +254,8 @@ def client_settings(timeout: float, given: Mapping[str, Any]) -> dict[str, Any]:
 
     return {
         "http_session_cls": direct_session(),
-        "connect_timeout": min(timeout, _CONNECT_WITHIN),
-        "read_timeout": timeout,
+        "connect_timeout": min(patience.timeout, _CONNECT_WITHIN),
+        "read_timeout": patience.seconds(SINGLE),  # an answer may come late, after a body on a slow line
         "max_pool_connections": _CONNECTIONS,
         "retries": {"total_max_attempts": 1, "mode": "standard"},
         **given,

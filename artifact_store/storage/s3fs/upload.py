@@ -57,7 +57,7 @@ class Upload:
         self._calls, self._place, self._attempt = calls, dict(place), attempt
         # the request that creates or fills an upload carries no condition, so a 404 there means the bucket
         self._unconditional = Attempt(attempt.operation, attempt.key, attempt.url)
-        self._pulse = Pulse()
+        self._pulse = Pulse(calls.patience.seconds(part))
         self._ahead = max(1, _HELD // part - 1)  # one more is being filled
         self._sent = 0
         self._under_way: deque[Future[dict[str, Any]]] = deque()
@@ -68,7 +68,7 @@ class Upload:
     def __enter__(self) -> Self:
         future = self._calls.submit(self._create())
         try:
-            self._name_it(self._calls.wait(future, self._pulse, self._unconditional, finish=True))
+            self._name_it(self._calls.wait(future, Pulse(), self._unconditional, finish=True))
         except BaseException as error:
             if not is_interruption(error):
                 raise
@@ -103,7 +103,7 @@ class Upload:
             self._collect()
         future = self._calls.submit(self._complete(condition))
         try:
-            self._calls.wait(future, self._pulse, self._attempt, finish=True)
+            self._calls.wait(future, Pulse(), self._attempt, finish=True)
         except (PreconditionFailed, Contended):
             raise  # the server did not make the object, so the parts can go
         except ArtifactStoreError as error:

@@ -108,6 +108,17 @@ def test_an_upload_that_is_not_taken_or_not_answered_is_late(backend, proxy, fau
     late(lambda: backend.put_file("data", pieces, size=size, when=Always()), size=size, key="data", told="")
 
 
+def test_what_is_taken_slowly_and_fast_enough_is_stored(engine, direct, proxy, seaweed_prefix):
+    size = 2 * MIB
+    backend = open_at(proxy, seaweed_prefix, engine, timeout=0.8, min_rate=256 << 10)
+    proxy.on(Trickle(seconds=0.05, size=64 << 10, up=True), method="PUT")
+    data = os.urandom(size)
+    begun = time.monotonic()
+    backend.put_file("data", [data], size=size, when=Always())
+    assert time.monotonic() - begun > 0.8
+    assert b"".join(direct.stream("data", size=size)) == data
+
+
 def test_what_is_slow_and_fast_enough_arrives(engine, direct, proxy, seaweed_prefix):
     size = 2 * MIB
     direct.put_file("data", (os.urandom(MIB) for _ in range(2)), size=size, when=Always())
