@@ -2,6 +2,7 @@
 
 import _thread
 import gc
+import pickle
 import signal
 import threading
 import time
@@ -12,6 +13,7 @@ import pytest
 from artifact_store.errors import DeadlineExceeded
 from artifact_store.storage import threads
 from artifact_store.storage.http import Attempt
+from artifact_store.storage.open import open_backend
 from artifact_store.storage.patience import Patience, Watch
 from artifact_store.storage.threads import Cancelled, Threads, check_stopped, interruptible, result_of, stoppable
 from artifact_store.storage.workers import Workers
@@ -138,6 +140,15 @@ def test_ctrl_c_among_many_files_waits_for_no_thread_that_blocks():
     assert workers.every(lambda item, stop: item, [1, 2], large=lambda _: False) == [1, 2]
     released.set()
     workers.close()
+
+
+@pytest.mark.parametrize("engine", ["obstore", "fsspec"])
+def test_a_backend_takes_its_patience_with_it(engine):
+    options = {"endpoint_url": "http://127.0.0.1:9"}
+    made = open_backend(
+        "s3://bucket/models", filesystem=None, storage_options=options, engine=engine, timeout=7.0, min_rate=5.0
+    )
+    assert pickle.loads(pickle.dumps(made))._patience == Patience(7.0, 5.0)
 
 
 @pytest.mark.parametrize(
