@@ -103,12 +103,8 @@ class FeatureMismatch(InvalidInput, code="feature-mismatch"):
         dtype: Mapping[str, tuple[str, str]] | None = None,
         suggestions: Mapping[str, str] | None = None,
     ) -> None:
-        self.missing = tuple(missing)
-        self.extra = tuple(extra)
-        self.duplicate = tuple(duplicate)
-        self.reordered = reordered
-        self.dtype = dict(dtype or {})
-        self.suggestions = dict(suggestions or {})
+        self.missing, self.extra, self.duplicate = tuple(missing), tuple(extra), tuple(duplicate)
+        self.reordered, self.dtype, self.suggestions = reordered, dict(dtype or {}), dict(suggestions or {})
         super().__init__(message)
 
 

@@ -45,8 +45,8 @@ from artifact_store.storage.obstore.options import cloud_config
 from artifact_store.storage.obstore.upload import feed
 from artifact_store.storage.options import GCS, S3, StorageOptions, StoreURL
 from artifact_store.storage.parts import RANGES_AHEAD, SINGLE, part_size, ranges_ahead, replaced
-from artifact_store.storage.places import bucket
 from artifact_store.storage.patience import MIN_RATE, Patience, Watch
+from artifact_store.storage.places import bucket
 from artifact_store.storage.threads import Threads, check_stopped, result_of
 
 T = TypeVar("T")

@@ -37,8 +37,8 @@ from artifact_store.storage.fsspec.filesystem import Recipe
 from artifact_store.storage.http import Attempt, Operation, without_userinfo
 from artifact_store.storage.options import S3
 from artifact_store.storage.parts import SINGLE, part_size, range_from, ranges_ahead, replaced
-from artifact_store.storage.places import AWS, bucket, server
 from artifact_store.storage.patience import MIN_RATE, Patience
+from artifact_store.storage.places import AWS, bucket, server
 from artifact_store.storage.s3fs.answers import check_page, length_of, next_place
 from artifact_store.storage.s3fs.calls import Body, Calls, NotModified, Pulse, client_settings
 from artifact_store.storage.s3fs.checks import bucket_traits
