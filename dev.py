@@ -48,6 +48,7 @@ PROOFS = {
         "validated saves under faults, and an alias that never names a model that is broken",
     ),
     "soak": ("tests.proofs.soak", "many processes, all operations, for long: an oracle, and a plot of what they hold"),
+    "space": ("tests.proofs.space", "processes killed during large saves, and the temporary space that they leave"),
     "fuzz": ("tests.proofs.fuzz", "arbitrary bytes and text, into everything that reads them"),
     "mutants": ("tools.mutants", "small damages to the code, each of which a test has to notice"),
     "replays": ("tests.proofs.replays", "what has hit other stores, done to this one"),

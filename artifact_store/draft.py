@@ -5,7 +5,6 @@ Composes what ``core``, ``codecs`` and ``ops`` do, and has no rule of its own.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -14,8 +13,17 @@ from typing import Any, Self
 
 from artifact_store import lineage, save_checks
 from artifact_store.canonical import canonical
+from artifact_store.codecs.files import all_or_nothing
 from artifact_store.core import keys
-from artifact_store.core.codec import KnowsCategories, KnowsInputs, check_categories, check_inputs, libraries_of
+from artifact_store.core.codec import (
+    Codec,
+    KnowsCategories,
+    KnowsInputs,
+    RefersToFiles,
+    check_categories,
+    check_inputs,
+    libraries_of,
+)
 from artifact_store.core.documents import NON_FINITE, check_writable, mapping, named_values, plain
 from artifact_store.core.files import Outgoing
 from artifact_store.core.manifest import CodecRecord, Component, Manifest, Parent, summary
@@ -31,6 +39,7 @@ from artifact_store.run_provenance import RunProvenance
 from artifact_store.saving import Saving
 from artifact_store.storage.descriptors import explained
 from artifact_store.storage.home import at_home
+from artifact_store.storage.staging import StagedFolder
 
 
 class Draft:
@@ -45,7 +54,7 @@ class Draft:
         *("config", "created_at", "data", "description", "environment", "features", "is_fitted", "key", "metrics"),
         *("own_id", "parent", "provenance", "reason", "recovered", "requires", "run", "run_id", "tags"),
         *("training_config", "_categories", "_components", "_context", "_extra", "_has_example", "_inputs"),
-        *("_provenance", "_publication", "_staging", "_tried"),
+        *("_provenance", "_publication", "_in_place", "_over", "_staged_in", "_tried"),
     )  # so that a misspelt attribute is an error and not a loss
 
     @explained()
@@ -87,9 +96,11 @@ class Draft:
         self._has_example = False
         self._components: dict[str, Component] = {}
         self._extra: dict[str, Path] = {}
+        self._in_place: dict[str, tuple[Any, Codec, dict[str, Path]]] = {}
         self._inputs: dict[str, tuple[str, ...]] = {}
         self._categories: dict[str, Sequence[Sequence[object]]] = {}
-        self._staging = tempfile.TemporaryDirectory(prefix="artifact-store-", ignore_cleanup_errors=True)
+        self._staged_in: StagedFolder | None = None
+        self._over = False
 
     def __repr__(self) -> str:
         return f"<Draft {self.key}:{self.run_id} for {self._context.backend.url}>"
@@ -105,10 +116,12 @@ class Draft:
             self.discard()
 
     @explained()
-    def add(self, name: str, obj: Any, *, codec: str | None = None) -> None:
+    def add(self, name: str, obj: Any, *, codec: str | None = None, copy: bool = True) -> None:
         """Encode ``obj`` now as the component ``name``; what happens to it later does not matter.
 
-        The codec follows from the type unless ``codec`` names one, as it must for a codec that decodes by running code.
+        Without ``copy`` a file or folder (``pathlib.Path``) is not copied: as with :meth:`add_file`, it is read when
+        the run is committed, and must not change until then. The codec follows from the type unless ``codec`` names
+        one, as it must for a codec that decodes by running code.
 
         Raises:
             NoCodec, NotEncodable, CodecUnavailable: it cannot be stored exactly, and nothing is.
@@ -120,12 +133,14 @@ class Draft:
         if name in {"manifest", "metadata"}:
             raise InvalidName("component", name, "the store itself writes a file of this name")
         chosen = self._context.registry.for_object(obj, codec)
-        before = self._staged()
-        options = plain(chosen.encode(obj, self._directory, name), f"the options of {name!r}")
-        written = self._staged() - before
-        stray = [path for path in written if not path.startswith(f"{name}.")]
-        if stray or not written:
-            raise InvalidOption(f"the codec {chosen.name} wrote {stray or 'nothing'}; it has to write {name}.*")
+        found = chosen.sources(obj, name) if not copy and isinstance(chosen, RefersToFiles) else None
+        if found is None:
+            said, written = self._encode(name, obj, chosen)
+        else:
+            said, written = found[0], set(found[1])
+        options = plain(said, f"the options of {name!r}")
+        if found is not None:
+            self._in_place[name] = (obj, chosen, {path: source.absolute() for path, source in found[1].items()})
         self._components[name] = Component(
             codec=CodecRecord(name=chosen.name, version=chosen.version),
             risk=chosen.risk,
@@ -139,11 +154,22 @@ class Draft:
         if isinstance(chosen, KnowsCategories):
             self._categories[name] = chosen.categories(obj)
 
+    def _encode(self, name: str, obj: Any, codec: Codec) -> tuple[Mapping[str, Any], set[str]]:
+        """Write the files of a component, and return its options and their names; if that fails, leave none."""
+        before = self._staged()
+        with self._staging.written(), all_or_nothing(self._staging.path, name):
+            options = codec.encode(obj, self._staging.path, name)
+        written = self._staged() - before
+        stray = [path for path in written if not path.startswith(f"{name}.")]
+        if stray or not written:
+            raise InvalidOption(f"the codec {codec.name} wrote {stray or 'nothing'}; it has to write {name}.*")
+        return options, written
+
     def add_file(self, name: str, path: str | Path) -> None:
         """Add a file as it is. It is read when the run is committed, and must not change until then."""
         self._begin()
         source = at_home(path)
-        if keys.check_path(name) in self._extra or (self._directory / name).exists():
+        if keys.check_path(name) in self._extra or self._is_staged(name):
             raise InvalidName("file name", name, "this run has one already")
         if not source.is_file():
             raise FileNotInRun(f"{source} is not a file")
@@ -211,18 +237,27 @@ class Draft:
         trial = {**fields, "store_id": "", "files": (), "components": {}}
         check_writable(Manifest, trial, f"what {self.key.display_name} is given")
         if self._has_example:
-            save_checks.repeat_example(self._context, fields, self._components, self._directory)
-        (self._directory / keys.METADATA).write_bytes(canonical(summary(fields, self.features)))
+            for name, (obj, codec, _) in self._in_place.items():  # it is asked for as if it had been loaded
+                self._encode(name, obj, codec)
+            self._in_place.clear()
+            save_checks.repeat_example(self._context, fields, self._components, self._staging.path)
+        metadata = self._staging.path / keys.METADATA
+        with self._staging.written():
+            metadata.unlink(
+                missing_ok=True
+            )  # of an earlier attempt: it may be in the store by now, under this name too
+            metadata.write_bytes(canonical(summary(fields, self.features)))
         return self._freeze()
 
     def check_writable(self) -> None:
         """Find out now what a commit would find out after all the work: whether this run could be saved and published.
 
-        Makes the store if there is none yet, and writes nothing else but a throw-away object.
+        Makes the store if there is none yet, and writes nothing else but a throw-away object and a temporary file.
 
         Raises:
             InvalidName: there is a symbol that differs from this one by case only.
             Corrupt: the pointer of the alias cannot be read.
+            StorageFull, StagingUnavailable: temporary files have no room, or no place.
             ArtifactStoreError: the store cannot be written, or this client cannot sign.
         """
         pointer_trust.check_able(self._context)
@@ -230,10 +265,14 @@ class Draft:
         self._publication.check(self._publication.look_up())
         self._context.backend.check_prefix(keys.model_prefix(self.key))
         probe.try_to_write(self._context.backend, self._context.retry)
+        with self._staging.written():
+            (self._staging.path / keys.METADATA).write_bytes(b"?")
 
     def discard(self) -> None:
         """Remove what was staged on this machine. What is committed is not touched."""
-        self._staging.cleanup()
+        self._over = True
+        if self._staged_in is not None:
+            self._staged_in.remove()
 
     def _begin(self) -> None:
         """Refuse to add to what is over; else begin to find out about this process, unless that was said."""
@@ -242,7 +281,7 @@ class Draft:
             self._provenance.begin()
 
     def _check_open(self) -> None:
-        if self.run is not None or not self._directory.exists():
+        if self.run is not None or self._over:
             raise InvalidOption(
                 f"{self.key}:{self.run_id} is committed already, or discarded; begin a new run for more"
             )
@@ -300,10 +339,15 @@ class Draft:
         return lineage.parent(self._context, self.parent.manifest if isinstance(self.parent, Run) else self.parent)
 
     def _freeze(self) -> list[Outgoing]:
-        staged = {path: self._directory / path for path in self._staged()}
+        staged = {path: self._staging.path / path for path in self._staged()}
+        for _, _, sources in self._in_place.values():
+            staged |= sources
         for name in staged.keys() & self._extra.keys():
             raise InvalidName("file name", name, "a component and a file that was added both have it")
-        files = [Outgoing(path, source) for path, source in sorted((staged | self._extra).items())]
+        files = [
+            Outgoing(path, source, staged=source.is_relative_to(self._staging.path))
+            for path, source in sorted((staged | self._extra).items())
+        ]
         for file in files:
             if file.path != keys.METADATA:
                 keys.check_path(file.path)
@@ -314,12 +358,19 @@ class Draft:
         return files
 
     @property
-    def _directory(self) -> Path:
-        return Path(self._staging.name)
+    def _staging(self) -> StagedFolder:
+        """The folder of what was encoded, made with the first part."""
+        if self._staged_in is None:
+            self._staged_in = opening.staging_folder(self._context)
+        return self._staged_in
+
+    def _is_staged(self, name: str) -> bool:
+        if any(name in sources for _, _, sources in self._in_place.values()):
+            return True
+        return self._staged_in is not None and (self._staged_in.path / name).exists()
 
     def _staged(self) -> set[str]:
-        found = (path for path in self._directory.rglob("*") if path.is_file())
-        return {path.relative_to(self._directory).as_posix() for path in found}
+        return set() if self._staged_in is None else self._staged_in.files()
 
 
 def _text(what: str, value: Any) -> str:

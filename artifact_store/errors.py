@@ -219,8 +219,7 @@ class PointerConflict(Conflict, code="pointer-conflict"):
 class OutcomeUnknown(ArtifactStoreError, code="outcome-unknown"):
     """A write may or may not have landed, and it could not be read back in time.
 
-    Nothing was cleaned up. Read the key again later: the write landed if ``write_id`` is in it,
-    or in the history of the alias.
+    Nothing was cleaned up. Read the key later: it landed if ``write_id`` is there, or in the history of the alias.
     """
 
     _when_committed: ClassVar[str] = "is committed; whether it is published, its alias tells"
@@ -258,11 +257,12 @@ class StorageFull(Unavailable, code="storage-full"):
     """No space or no quota is left; what was there before is unharmed."""
 
 
-class AccessDenied(ArtifactStoreError, PermissionError, code="access-denied"):
-    """The credentials or the permissions do not allow it.
+class StagingUnavailable(Unavailable, code="staging-unavailable"):
+    """The folder for temporary files is missing or cannot be written to; nothing was stored or decoded."""
 
-    ``permission`` is what S3 calls the one that is missing (``s3:PutObject``), where that is known.
-    """
+
+class AccessDenied(ArtifactStoreError, PermissionError, code="access-denied"):
+    """The credentials or permissions do not allow it; ``permission`` is what S3 calls the missing one, if known."""
 
     permission: str = ""
 

@@ -34,6 +34,8 @@ class Reader:
         self._context = context
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_context"):  # a report of why it could not be opened shows it
+            return f"<{type(self).__name__}, not opened>"
         return f"<{type(self).__name__} {self.url} ({self._context.backend.engine})>"
 
     @property

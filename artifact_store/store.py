@@ -23,7 +23,7 @@ from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.store_record import Concurrency
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.draft import Draft
-from artifact_store.errors import InvalidOption
+from artifact_store.errors import ArtifactStoreError, InvalidOption
 from artifact_store.features.schema import FeatureSchema
 from artifact_store.ops import delete, gc, opening, pointer_trust, promote, prune, resolve, verify
 from artifact_store.ops.context import make_context
@@ -33,8 +33,10 @@ from artifact_store.ops.prune import GRACE
 from artifact_store.reader import Reader
 from artifact_store.run import Example, Run
 from artifact_store.storage.base import Backend
-from artifact_store.storage.open import open_backend
+from artifact_store.storage.open import open_backend, opened_or_why_not
+from artifact_store.storage.options import StorageOptions, Unshown
 from artifact_store.storage.patience import MIN_RATE
+from artifact_store.storage.staging import Staging
 from artifact_store.storage.transfer import Report
 
 
@@ -55,6 +57,8 @@ class ArtifactStore(Reader):
         signer: signs every save and every publish, over what its own key or one of the policy's has signed.
         state: a folder that remembers what was seen of signed aliases, so that an older state put back is noticed, and
             another store at the place.
+        staging: a folder for temporary files. Unless given, what is saved in a folder of this machine waits below its
+            root, and everything else in the system's folder for temporary files (``TMPDIR``).
         cache: a folder that keeps fetched files by content, so that what did not change is not fetched again.
         concurrency: ``safe``, or ``single-writer`` for storage without conditional writes.
         timeout: seconds that one storage operation may take, its repetitions included.
@@ -77,12 +81,13 @@ class ArtifactStore(Reader):
         url: str | Path | Backend | None = None,
         *,
         filesystem: Any | None = None,
-        storage_options: Mapping[str, Any] | None = None,
+        storage_options: Mapping[str, Any] | StorageOptions | None = None,
         engine: str = "auto",
         policy: LoadPolicy | None = None,
         signer: Signer | None = None,
         state: str | Path | None = None,
         cache: str | Path | None = None,
+        staging: str | Path | None = None,
         concurrency: Concurrency = "safe",
         timeout: float = 30.0,
         min_rate: float = MIN_RATE,
@@ -92,20 +97,29 @@ class ArtifactStore(Reader):
         provenance: bool | Collection[str] = True,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
-        backend = open_backend(
-            url,
-            filesystem=filesystem,
-            storage_options=storage_options,
-            engine=engine,
-            timeout=timeout,
-            min_rate=min_rate,
+        temporary = Staging.of(staging)
+        backend = opened_or_why_not(
+            partial(
+                open_backend,
+                url,
+                filesystem=filesystem,
+                storage_options=storage_options,
+                engine=engine,
+                timeout=timeout,
+                min_rate=min_rate,
+                staging=temporary,
+            )
         )
+        del url, filesystem, storage_options  # a report of an error may show the variables of each frame
+        if isinstance(backend, ArtifactStoreError):
+            raise backend
         context = make_context(
             backend,
             policy=policy,
             signer=signer,
             state=state,
             cache=cache,
+            staging=temporary,
             concurrency=concurrency,
             timeout=timeout,
             progress=progress,
@@ -131,7 +145,9 @@ class ArtifactStore(Reader):
         """
         from artifact_store.legacy.backend import open_tree
 
-        return cls(open_tree(path, registry, options.get("policy")), registry=registry, **options)
+        options = Unshown(options)
+        tree = open_tree(path, registry, options.get("policy"), Staging.of(options.get("staging")))
+        return cls(tree, registry=registry, **options)
 
     # ------------------------------------------------------------ save
 
@@ -177,7 +193,7 @@ class ArtifactStore(Reader):
             draft.metrics, draft.tags = metrics or {}, tags or {}
             draft.description, draft.parent, draft.data = description, parent, data or {}
             for name, part in [(component, obj), *(components or {}).items()]:
-                draft.add(name, part)
+                draft.add(name, part, copy=False)
             if example is not None:
                 draft.add_example(example)
             return draft.commit()

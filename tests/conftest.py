@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
+import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import pytest
@@ -106,6 +109,25 @@ def installed(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "-"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_temporary_space() -> Iterator[None]:
+    """Keep what the processes that these tests kill leave behind from the tests of other workers; the path is short."""
+    before = {name: os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")}
+    system, folder = tempfile.tempdir, tempfile.mkdtemp(prefix="as-")
+    Path(folder).chmod(0o1777)  # as the system's own: some tests are other users
+    os.environ.update(dict.fromkeys(before, folder))
+    tempfile.tempdir = folder
+    yield
+    tempfile.tempdir = system
+    for name, value in before.items():
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value
+    # after multiprocessing, which removes its own folder in there when this process ends
+    Finalize(None, shutil.rmtree, args=(folder,), kwargs={"ignore_errors": True}, exitpriority=-200)
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ import mmap
 import os
 import pickle
 import subprocess
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,10 @@ WATCHED = tuple(
     )
 )
 SERVERS = frozenset(("seaweed", "moto", "proxy"))
-OURS = {"credentials"}
-"""Files into which tests write a key on purpose: those that AWS's libraries read."""
+OURS = {"credentials", "credentials.json", "credentials.ini"}
+"""Files into which tests write a key on purpose: those that AWS's libraries and fsspec read."""
 _LOUD = ("artifact_store", "s3fs", "fsspec", "obstore")
+_TESTS = Path(__file__).parent
 _BYTES = tuple(mark.encode() for mark in MARKS)
 
 
@@ -84,6 +86,41 @@ def everything_about(error: BaseException | None) -> Iterator[str]:
         if error.__context__ is not error.__cause__:
             yield from everything_about(error.__context__)
         error = error.__cause__
+
+
+def told_by(error: ArtifactStoreError) -> Iterator[str]:
+    """All that an error tells: to a person, to a log, to a debugger that shows locals, to another process."""
+    yield from everything_about(error)
+    shown = traceback.TracebackException.from_exception(error, capture_locals=True)
+    links = [shown]
+    while links:
+        link = links.pop()
+        yield str(link)
+        yield from (
+            f"{frame.filename}:{frame.name}: {name}={value}"
+            for frame in link.stack
+            if not Path(frame.filename).is_relative_to(_TESTS)  # a test has the key, of course
+            for name, value in (frame.locals or {}).items()
+        )
+        links += [further for further in (link.__cause__, link.__context__) if further is not None]
+    yield repr(pickle.dumps(error))
+
+
+def reachable(value: object, depth: int = 6) -> Iterator[object]:
+    """The object, and what our own classes hold in any attribute."""
+    yield value
+    if type(value).__module__.partition(".")[0] != "artifact_store" or not depth:
+        return
+    for kind in type(value).__mro__:
+        for name in (*getattr(value, "__dict__", ()), *getattr(kind, "__slots__", ())):
+            part = getattr(value, name, None)
+            if not isinstance(part, str | bytes | int | float | type(None)):
+                yield from reachable(part, depth - 1)
+
+
+def silent(*told: str) -> None:
+    loud = [text for text in told if any(mark in text for mark in MARKS)]
+    assert not loud, loud[:3]
 
 
 def _dying(error: ArtifactStoreError) -> None:

@@ -58,6 +58,8 @@ SLICES = {
     "tests/integration/codecs/test_decode_comes_last.py": 3,
     "tests/integration/e2e/test_forks.py": 2,
     "tests/integration/e2e/test_legacy_store.py": 3,
+    "tests/integration/e2e/test_ignored_conditions.py": 4,
+    "tests/integration/e2e/test_ignored_conditions.py::test_who_comes_second_leaves_the_files_of_the_first_alone": 1,
     "tests/integration/e2e/test_least_privilege.py": 2,
     "tests/integration/e2e/test_migrate.py": 4,
     "tests/integration/e2e/test_model_signing.py": 3,
@@ -68,6 +70,7 @@ SLICES = {
     "tests/integration/e2e/test_interrupts.py": 8,
     "tests/integration/e2e/test_cli.py": 2,
     "tests/integration/e2e/test_requests.py": 3,
+    "tests/integration/e2e/test_secret_spellings.py": 24,
     "tests/integration/e2e/test_store_of_the_version_before.py": 4,
     "tests/integration/e2e/test_strict_front.py": 3,
     "tests/integration/e2e/test_strict_stores.py": 8,
@@ -97,6 +100,8 @@ SLICES = {
 }
 FUNCTIONS = {
     f"{CONFORMANCE}/test_fsspec.py::TestReadyS3fs": 6,
+    "tests/integration/e2e/test_ignored_conditions.py": 2,
+    "tests/integration/e2e/test_ignored_conditions.py::test_who_comes_second_leaves_the_files_of_the_first_alone": 1,
     "tests/integration/e2e/test_legacy_store.py": 2,
     "tests/integration/e2e/test_migrate.py": 2,
     "tests/integration/e2e/test_store_of_the_version_before.py": 2,

@@ -138,7 +138,8 @@ OWNERS = {
 READS_ENVIRONMENT = {
     "ops/repository.py": "where the user's own settings of git are, so that git gets nothing else of the environment",
     "storage/obstore/aws.py": "AWS's conventions: obstore knows them only in part",
-    "storage/obstore/client.py": "what the client itself may have taken from there, so that no error repeats a secret",
+    "storage/obstore/client.py": "the account and the certificates that the client itself takes from there",
+    "storage/environment_secrets.py": "what a client may have taken from there, so that no error repeats a secret",
 }
 SPELLS_KEYS = {
     "core/keys.py",

@@ -50,6 +50,12 @@ _SIGNER = click.Option(
     metavar="FILE",
     help=f"Sign what is saved and published with this private key; its password may be in {PASSWORD}.",
 )
+_STAGING = click.Option(
+    ["--staging"],
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="For temporary files; else below the root of a folder, or in TMPDIR.",
+)
 
 _TRUSTED = click.Option(
     ["--trusted-key", "trusted"],
@@ -64,7 +70,7 @@ _TRUSTED = click.Option(
     cls=program.ProgramGroup,
     problems="verify, validate or doctor found something wrong, a step of prune or gc failed, "
     "diff --exit-code: they differ",
-    params=[_STORE, _ENDPOINT, _PROFILE, _ENGINE, _OPTION, _TIMEOUT, _MIN_RATE, _SIGNER, _TRUSTED, _JSON],
+    params=[_STORE, _ENDPOINT, _PROFILE, _ENGINE, _OPTION, _TIMEOUT, _MIN_RATE, _SIGNER, _TRUSTED, _STAGING, _JSON],
 )
 @click.version_option(__version__, prog_name="artifact-store")
 @click.pass_context

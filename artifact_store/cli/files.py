@@ -155,7 +155,7 @@ def put_command(
         draft.metrics, draft.tags, draft.features = dict(metrics), dict(tags), features
         draft.description, draft.parent, draft.provenance = description, parent, {} if no_provenance else None
         if len(files) == 1:
-            draft.add("model", files[0], codec="raw")
+            draft.add("model", files[0], codec="raw", copy=False)
         else:
             for path in files:
                 draft.add_file(path.name, path)

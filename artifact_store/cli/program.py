@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import click
@@ -26,6 +27,8 @@ import click
 from artifact_store import errors
 from artifact_store.cli import output
 from artifact_store.cli.output import safe, table
+from artifact_store.storage.open import opened_or_why_not
+from artifact_store.storage.options import StorageOptions
 from artifact_store.store import ArtifactStore
 
 __all__ = [
@@ -110,8 +113,8 @@ class _Command(click.Command):
         if not standalone_mode:
             return run()
         output.never_fail()
-        given = sys.argv[1:] if args is None else args
-        sys.exit(exit_status(run, as_json="--json" in given, interrupted=self._interrupted))
+        as_json = "--json" in (sys.argv[1:] if args is None else args)
+        sys.exit(exit_status(run, as_json=as_json, interrupted=self._interrupted))
 
 
 class Program(_Command):
@@ -162,8 +165,12 @@ def open_store(
     Raises:
         InvalidOption: no store was named, or an option means nothing.
     """
-    given = storage_options(options, endpoint_url=endpoint_url, profile=profile)
-    return ArtifactStore(required(url), storage_options=given or None)
+    given = StorageOptions.of(storage_options(options, endpoint_url=endpoint_url, profile=profile))
+    store = opened_or_why_not(partial(ArtifactStore, required(url), storage_options=given if given.given else None))
+    del url, endpoint_url, options  # a report of an error may show the variables of each frame
+    if isinstance(store, errors.ArtifactStoreError):
+        raise store
+    return store
 
 
 def required(url: str | None) -> str:

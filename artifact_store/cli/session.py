@@ -29,7 +29,7 @@ PASSWORD = "ARTIFACT_STORE_KEY_PASSWORD"  # noqa: S105 -- the name of a variable
 class Session:
     """The options that stand before or behind any command. Its ``repr`` holds no credential."""
 
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)
     engine: str = "auto"
     timeout: float = 60.0
     min_rate: float = MIN_RATE
@@ -39,6 +39,8 @@ class Session:
     """The private key that signs what is saved and published."""
     trusted: Sequence[Path] = ()
     """Public keys besides it, of those who sign here as well."""
+    staging: Path | None = None
+    """The folder for temporary files."""
 
     def store(self, bar: Bar | None = None) -> ArtifactStore:
         """Return the store, whose transfers advance the bar. Nothing is read or written yet.
@@ -53,6 +55,7 @@ class Session:
             engine=self.engine,
             storage_options=self.options or None,
             timeout=self.timeout,
+            staging=self.staging,
             min_rate=self.min_rate,
             progress=bar if self.shows_progress else None,
             signer=None if self.key is None else load_signer(self.key),
@@ -80,11 +83,12 @@ class Session:
 
 def load_signer(path: Path) -> Signer:
     """Return the signer of a private key; its password is in the environment, or asked for."""
-    locked = b"ENCRYPTED" in read_key_file(path)
-    password = os.environ.get(PASSWORD) if locked else None
-    if locked and password is None:
-        password = click.prompt(f"Password of {path}", hide_input=True, err=True)
-    return Signer.from_pem(path, password)
+    return Signer.from_pem(path, _password(path) if b"ENCRYPTED" in read_key_file(path) else None)
+
+
+def _password(path: Path) -> str:
+    told = os.environ.get(PASSWORD)
+    return str(click.prompt(f"Password of {path}", hide_input=True, err=True)) if told is None else told
 
 
 class Command(click.Command):

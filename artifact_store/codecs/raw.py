@@ -48,18 +48,16 @@ class RawCodec:
             return {"kind": "bytes", "suffix": _PLAIN}
         if not isinstance(obj, Path):
             raise NotEncodable(f"the codec raw stores bytes and paths, not a {type(obj).__qualname__}")
-        status = _status(obj)
-        if stat.S_ISDIR(status.st_mode):
-            with all_or_nothing(directory, stem):
-                return _encode_tree(obj, directory / f"{stem}{_TREE}")
-        suffix = obj.suffix.lower() if _SUFFIX.fullmatch(obj.suffix.lower()) else _PLAIN
-        try:
-            check_path(f"file/{obj.name}")
-        except InvalidName as error:
-            raise NotEncodable(f"not every platform can hold a file called {obj.name!r}; rename it: {error}") from error
+        options, sources = _of_path(obj, stem)
         with all_or_nothing(directory, stem):
-            _copy_in(obj, directory / f"{stem}{suffix}")
-        return {"kind": "file", "suffix": suffix, "name": obj.name}
+            for path, source in sources.items():
+                (directory / path).parent.mkdir(parents=True, exist_ok=True)
+                _copy_in(source, directory / path)
+        return options
+
+    def sources(self, obj: Any, stem: str) -> tuple[Mapping[str, JSON], Mapping[str, Path]] | None:
+        """Return what ``encode`` would, and the files where they are; ``None`` for bytes."""
+        return _of_path(obj, stem) if isinstance(obj, Path) else None
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
         """Return the bytes; or, with ``into`` a directory, copy there under the original name and return the path.
@@ -84,22 +82,31 @@ class RawCodec:
         return _copy_out(source, _folder(into), _recorded_name(options) if kind == "file" else source.name)
 
 
-def _encode_tree(source: Path, target: Path) -> dict[str, JSON]:
+def _of_path(obj: Path, stem: str) -> tuple[dict[str, JSON], dict[str, Path]]:
+    """Return the options of a file or a directory, and its files by their stored names."""
+    if stat.S_ISDIR(_status(obj).st_mode):
+        return _of_tree(obj, f"{stem}{_TREE}")
+    suffix = obj.suffix.lower() if _SUFFIX.fullmatch(obj.suffix.lower()) else _PLAIN
+    try:
+        check_path(f"file/{obj.name}")
+    except InvalidName as error:
+        raise NotEncodable(f"not every platform can hold a file called {obj.name!r}; rename it: {error}") from error
+    return {"kind": "file", "suffix": suffix, "name": obj.name}, {f"{stem}{suffix}": obj}
+
+
+def _of_tree(source: Path, target: str) -> tuple[dict[str, JSON], dict[str, Path]]:
     name = source.resolve().name  # of Path(".") as well; the path itself was found not to be a link
     files, empty = _listing(source)
     if not files:
         raise NotEncodable(f"{source} has no file in it")
     try:
         for path in (*files, *empty):
-            check_path(f"{target.name}/{path}")
+            check_path(f"{target}/{path}")
         check_twins((*files, *empty))
     except InvalidName as error:
         raise NotEncodable(f"{source} has a name in it that not every platform can hold: {error}") from error
-    for path in files:
-        copy = target / path
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        _copy_in(source / path, copy)
-    return {"kind": "directory", "name": name, "files": len(files), "empty": list(empty)}
+    options: dict[str, JSON] = {"kind": "directory", "name": name, "files": len(files), "empty": list(empty)}
+    return options, {f"{target}/{path}": source / path for path in files}
 
 
 def _listing(root: Path) -> tuple[list[str], list[str]]:

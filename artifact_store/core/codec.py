@@ -97,6 +97,19 @@ class Codec(Protocol):
 
 
 @runtime_checkable
+class RefersToFiles(Protocol):
+    """A codec of files that lie somewhere already, which need not be copied on their way into a store."""
+
+    def sources(self, obj: Any, stem: str) -> tuple[Mapping[str, JSON], Mapping[str, Path]] | None:
+        """Return the options, and each file by the name that ``encode`` would give it; ``None`` if ``obj`` is no file.
+
+        Raises:
+            NotEncodable: as ``encode``.
+        """
+        ...
+
+
+@runtime_checkable
 class KnowsInputs(Protocol):
     """A codec of models that know their own inputs; a save compares those with the features it is given."""
 

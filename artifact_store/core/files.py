@@ -26,6 +26,8 @@ class Outgoing:
 
     path: str
     source: Path
+    staged: bool = False
+    """It is a temporary file of ours, and not the caller's."""
 
 
 @dataclass(frozen=True, slots=True)

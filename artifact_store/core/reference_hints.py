@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from artifact_store.core import symbols
 from artifact_store.core.grammar import MODEL_TYPE, RUN_ID
+from artifact_store.wording import brief
 
 _LATEST = "latest"
 _EXAMPLE = "lightgbm"
@@ -35,8 +36,8 @@ def without_symbol(text: str, selector: str) -> Mistake | None:
 def with_symbol(model_type: str, symbol: str, selector: str) -> Mistake | None:
     """Return what is wrong with ``type/symbol``, as it was typed before ``selector``, or ``None`` if nothing is."""
     if not MODEL_TYPE.fullmatch(model_type) and MODEL_TYPE.fullmatch(model_type.lower()):
-        lower = "".join(_meant(model_type.lower(), symbol, selector))
-        what = f"does not begin with a model type, which is in lower case. If {model_type} is the type, write {lower!r}"
+        lower = brief("".join(_meant(model_type.lower(), symbol, selector)))
+        what = f"does not begin with a model type, which is in lower case. If {model_type} is the type, write {lower}"
         with_type = _meant(_EXAMPLE, f"{model_type}/{symbol}", selector)
         return f"{what}; if it belongs to the symbol, put a type before it", [with_type]
     if "/" in symbol:

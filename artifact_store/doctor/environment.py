@@ -6,10 +6,13 @@ Writes throw-away objects only, and none without probes. What cannot be found ou
 from __future__ import annotations
 
 import secrets
+import shutil
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from artifact_store.core import keys
@@ -29,6 +32,7 @@ from artifact_store.ops import probe
 from artifact_store.ops.delete import StepResult, duration_text
 from artifact_store.ops.plan import PlanStep
 from artifact_store.storage.base import Always, Backend, Unfinished
+from artifact_store.storage.owned_folder import Leftover, remove_leftover
 from artifact_store.storage.single_writer import SingleWriter
 
 _SKEWED: Final = timedelta(minutes=1)
@@ -116,17 +120,21 @@ def check_conditions(exam: Examination, record: StoreRecord | None, *, writes: b
     backend = wrapped.inner if isinstance(wrapped, SingleWriter) else wrapped
     able = backend.capabilities
     safe = record is None or record.concurrency == "safe"
-    before = None if record is None else record.probed.get(backend.endpoint)
+    before = None if record is None else record.verdict(backend.endpoint, backend.engine)
     if backend.read_only:
         exam.fact("conditions", "note", f"nothing is written here: {backend.read_only}")
     elif not (able.create_only and able.compare_and_swap):
         _not_able(exam, able.reason, safe=safe)
     elif not writes:
-        recorded = "nothing about this endpoint" if before is None else _spelt(before)
+        recorded = "nothing about this endpoint and engine" if before is None else _spelt(before)
         exam.fact("conditions", "unknown", f"not probed; recorded when the store was made: {recorded}")
     else:
         held = exam.ask(lambda: probe.conditions(backend, exam.context.retry))
         _judge(exam, held, before, safe=safe)
+    if safe and backend.exclusive_limit is not None:
+        limit = f"{backend.exclusive_limit / (1 << 20):g} MiB"
+        message = f"above {limit} they are stored under names that only their save knows: no condition is relied on"
+        exam.fact("large-files", "fine", message)
     durable = "acknowledged writes survive a power cut" if able.durable else f"not in every case: {able.reason}"
     exam.fact("durability", "fine" if able.durable else "note", durable)
 
@@ -213,6 +221,46 @@ def check_uploads(exam: Examination) -> None:
     for upload in sorted(found, key=lambda upload: (upload.key, upload.upload)):
         if not exam.young(upload.begun):
             _upload(exam, upload)
+
+
+# ---------------------------------------------------------------- temporary space
+
+
+def check_staging(exam: Examination) -> None:
+    """Report where temporary files go, and those of processes that were killed, with the room that they take."""
+    staging = exam.context.staging
+    try:
+        base = staging.base
+        free = shutil.disk_usage(base).free
+    except (OSError, ArtifactStoreError) as error:
+        message = f"temporary files have no place: {error}"
+        exam.fact("staging", "warning", message)
+        remedy = "name a folder with staging=FOLDER or --staging, or in the environment variable TMPDIR"
+        exam.add("warning", "staging", exam.context.backend.url, message, remedy=remedy)
+    else:
+        exam.fact("staging", "fine", f"temporary files go to {base}, where {free:,} bytes are free")
+    places: dict[Path, list[Leftover]] = defaultdict(list)
+    for left in exam.context.leftovers():
+        if left.is_dead or not exam.young(left.since):
+            places[left.path.parent].append(left)
+    for place, found in sorted(places.items()):
+        _leftovers(exam, place, found)
+
+
+def _leftovers(exam: Examination, place: Path, found: list[Leftover]) -> None:
+    room = sum(left.bytes for left in found)
+    several = "a process that was killed" if len(found) == 1 else f"{len(found)} processes that were killed"
+    message = f"temporary files of {several} take {room:,} bytes"
+
+    def clear(now: datetime) -> StepResult:
+        before = now - exam.options.grace
+        cleared = [remove_leftover(left.path, before=before) for left in found]
+        return StepResult("cleared") if any(cleared) else StepResult("kept", "they are in use, or gone already")
+
+    remedy = "artifact-store gc --apply"
+    exam.add(
+        "warning", "leftover-staging", str(place), message, remedy=remedy, repair=Repair("clear", message, clear, room)
+    )
 
 
 def _upload(exam: Examination, upload: Unfinished) -> None:

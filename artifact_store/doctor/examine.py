@@ -86,6 +86,7 @@ def _environment(exam: Examination, record: StoreRecord | None, concurrency: Con
     environment.check_traits(exam, probes=probes and writes)
     environment.check_conditions(exam, record, writes=writes)
     environment.check_uploads(exam)
+    environment.check_staging(exam)
 
 
 # ---------------------------------------------------------------- the root

@@ -36,6 +36,7 @@ from artifact_store.storage.base import Backend, Blob, Capabilities, Entry, Vers
 from artifact_store.storage.home import at_home
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.storage.retry import RetryPolicy
+from artifact_store.storage.staging import Staging
 from artifact_store.storage.workers import Workers
 
 T = TypeVar("T")
@@ -47,7 +48,7 @@ _RECORD = StoreRecord(store_id=_STORE_ID, created_at=EPOCH, concurrency="safe")
 class Scratch:
     """A private store in memory, in which the same conversion always makes the same bytes."""
 
-    def __init__(self, registry: CodecRegistry | None = None) -> None:
+    def __init__(self, registry: CodecRegistry | None = None, staging: Staging | None = None) -> None:
         self.memory = MemoryBackend()
         self._context = Context(
             backend=self.memory,
@@ -61,6 +62,7 @@ class Scratch:
             new_suffix=lambda: "0000",
             new_write_id=lambda: "0" * 32,
             actor="",
+            staging=staging or Staging(),
         )
 
     def draft(self, conversion: Conversion) -> Draft:
@@ -90,7 +92,9 @@ class _Model:
     aliases: dict[str, OldAlias] = field(default_factory=dict)
 
 
-def open_tree(path: str | Path, registry: CodecRegistry | None, policy: object) -> LegacyBackend:
+def open_tree(
+    path: str | Path, registry: CodecRegistry | None, policy: object, staging: Staging | None = None
+) -> LegacyBackend:
     """Return an old tree as a backend, for a store with this policy.
 
     Raises:
@@ -102,7 +106,7 @@ def open_tree(path: str | Path, registry: CodecRegistry | None, policy: object) 
             f"the policy requires signatures, and an old tree has none: migrate {path} into a store with a signer, "
             "or open it with another policy"
         )
-    return LegacyBackend(path, registry=registry)
+    return LegacyBackend(path, registry=registry, staging=staging)
 
 
 class LegacyBackend(Backend):
@@ -120,7 +124,9 @@ class LegacyBackend(Backend):
         create_only=False, compare_and_swap=False, durable=True, reason="an old tree is only read; migrate it to write"
     )
 
-    def __init__(self, path: str | Path, *, registry: CodecRegistry | None = None) -> None:
+    def __init__(
+        self, path: str | Path, *, registry: CodecRegistry | None = None, staging: Staging | None = None
+    ) -> None:
         self.url = str(path)
         self.tree: Tree = scan_path(path)
         form = "an old model" if at_home(path).is_file() else "an old tree"
@@ -129,7 +135,7 @@ class LegacyBackend(Backend):
             f"artifact-store migrate {self.url} NEW"
         )
         self._locks: dict[int, threading.RLock] = {}
-        self._scratch = Scratch(registry)
+        self._scratch = Scratch(registry, staging)
         self._conversions: dict[str, Conversion | ArtifactStoreError] = {}
         self._manifests: dict[str, Manifest | ArtifactStoreError] = {}
         self._models: dict[ModelKey, _Model] = {}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import filecmp
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +16,7 @@ from artifact_store import private_files
 from artifact_store.core.names import ModelKey
 from artifact_store.errors import InvalidOption
 from artifact_store.legacy.trees import file_names
+from artifact_store.storage.staging import folder_in
 
 MODEL_FILE: Final = {"gru": "model.pth", "lightgbm": "model.pkl", "ppo": "model.zip"}
 """What the model is called in the folder of a run, by its type."""
@@ -57,14 +57,14 @@ def write_best(key: ModelKey, home: Path, run: Path) -> None:
         return
     folder = _folder(key, home)
     private_files.make_folder(folder)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".export-", ignore_cleanup_errors=True) as staging:
+    with folder_in(folder) as staging:
         for path, source in wanted:
-            shutil.copyfile(source, Path(staging, path.name))
-        private_files.keep_others_from_writing(Path(staging))
+            shutil.copyfile(source, staging / path.name)
+        private_files.keep_others_from_writing(staging)
         for path, _ in places:
             path.unlink(missing_ok=True)
         for path, _ in reversed(wanted):
-            Path(staging, path.name).replace(path)
+            (staging / path.name).replace(path)
 
 
 def _places(key: ModelKey, home: Path) -> list[tuple[Path, str]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +22,7 @@ from artifact_store.legacy import old_objects
 from artifact_store.legacy.best_model import MODEL_FILE, check_replaceable, write_best
 from artifact_store.legacy.trees import file_names
 from artifact_store.run import Run
+from artifact_store.storage.staging import folder_in
 
 _VECNORMALIZE_FILE: Final = "model_vecnormalize.pkl"
 _PREPROCESSOR_FILE: Final = "preprocessor.pkl"
@@ -94,8 +94,8 @@ def _write(run: Run, home: Path, target: Path) -> None:
     if os.path.lexists(target):
         raise InvalidOption(f"{target} is there already, and nothing is overwritten")
     private_files.make_folder(home)
-    with tempfile.TemporaryDirectory(dir=home, prefix=".export-", ignore_cleanup_errors=True) as staging:
-        folder = Path(staging, run.run_id)
+    with folder_in(home) as staging:
+        folder = staging / run.run_id
         folder.mkdir()
         _WRITERS[run.key.model_type](run, folder)
         _write_json(folder / "config.json", run.config)
@@ -135,13 +135,13 @@ def _holds(path: Path, data: bytes) -> bool:
 
 def _name_latest(home: Path, target: Path) -> None:
     """Let ``latest`` name the run; a concurrent reader sees the run before or this one."""
-    with tempfile.TemporaryDirectory(dir=home, prefix=".export-", ignore_cleanup_errors=True) as staging:
-        made = Path(staging, _LINK)
+    with folder_in(home) as staging:
+        made = staging / _LINK
         try:
             made.symlink_to(target.name, target_is_directory=True)
             made.replace(home / _LINK)
         except (OSError, NotImplementedError):  # Windows without the privilege, and some file systems
-            made = Path(staging, _POINTER)
+            made = staging / _POINTER
             made.write_text(str(target), encoding="utf-8")
             made.replace(home / _POINTER)
 

@@ -26,8 +26,10 @@ from artifact_store.ops.records import Records
 from artifact_store.storage.base import Backend
 from artifact_store.storage.cache import FileCache
 from artifact_store.storage.home import at_home
+from artifact_store.storage.owned_folder import Leftover
 from artifact_store.storage.retry import RetryPolicy
 from artifact_store.storage.single_writer import SingleWriter
+from artifact_store.storage.staging import Staging
 from artifact_store.storage.transfer import Report
 from artifact_store.storage.workers import Workers
 
@@ -64,6 +66,8 @@ class Context:
     """Whether the caller vouches for the history of the alias that it publishes, so that no signature is asked for."""
     provenance: frozenset[str] = frozenset()
     """What a save records of how it came about; see :mod:`artifact_store.ops.provenance`."""
+    staging: Staging = field(default_factory=Staging)
+    """Where files wait on their way in or out."""
     opened: OpenedStore = field(default_factory=OpenedStore)
     verified: dict[str, str] = field(default_factory=dict)
     """Digest of a manifest → the key whose signature of it was verified."""
@@ -72,6 +76,10 @@ class Context:
     def records(self) -> Records:
         """The stored documents."""
         return Records(self.backend, self.retry)
+
+    def leftovers(self) -> list[Leftover]:
+        """Return the temporary files of processes that are not known to live: below the root, and of this client."""
+        return self.staging.leftovers(beside=self.backend.staging_place)
 
     def publish_info(self, reason: str = "") -> PublishInfo:
         """Return who writes now, and why, under a new write id."""
@@ -85,6 +93,7 @@ def make_context(
     signer: Signer | None,
     state: str | Path | None,
     cache: str | Path | None,
+    staging: Staging,
     concurrency: Concurrency,
     timeout: float,
     progress: Report | None,
@@ -96,6 +105,8 @@ def make_context(
     """Return the collaborators of a store; ``InvalidOption``: the options, those of ``ArtifactStore``, do not fit."""
     if concurrency not in {"safe", "single-writer"}:
         raise InvalidOption(f"concurrency is 'safe' or 'single-writer', not {concurrency!r}")
+    if backend.staging_place is not None:
+        staging.check_outside(backend.staging_place.parent)
     if signer is not None and not isinstance(signer, Signer):
         raise InvalidOption(f"signer is a Signer: Signer.from_pem('mine.key'), not a {type(signer).__name__}")
     if state is not None and (policy is None or not policy.require_signature):
@@ -108,6 +119,7 @@ def make_context(
         retry=RetryPolicy(seconds=timeout),
         cache=None if cache is None else FileCache(at_home(cache)),
         report=progress,
+        staging=staging,
         now=clock or partial(datetime.now, UTC),
         new_suffix=random_suffix,
         new_write_id=random_write_id,

@@ -2,7 +2,8 @@
 
 Committed runs are never touched here. Every age is compared with the storage's own clock when it counts, at the time
 of the change; a plan goes by the clock of its client. Only keys that a listing showed are ever removed, and only those
-that a store itself would write: what else lies below the root is not ours.
+that a store itself would write: what else lies below the root is not ours. Temporary files need not be old if their
+process is known to be gone.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from artifact_store.ops.delete import StepResult, duration_text
 from artifact_store.ops.plan import Action, Plan, PlanStep
 from artifact_store.ops.prune import check_span
 from artifact_store.storage.base import Entry, Unfinished
+from artifact_store.storage.owned_folder import remove_leftover
 from artifact_store.storage.retry import with_retry
 
 
@@ -69,7 +71,7 @@ def plan_gc(context: Context, *, grace: timedelta) -> Plan:
     if not opening.check_store(context.records):
         return Plan((), lambda: lambda _: StepResult("kept"), notes=[opening.no_store(context.backend)])
     found = _Scan(context, grace, context.now())
-    steps = [*found.runs(), *found.uploads(), *found.probes()]
+    steps = [*found.runs(), *found.uploads(), *found.probes(), *found.staged()]
 
     def start() -> Callable[[PlanStep], StepResult]:
         opening.ensure_open_existing(context)
@@ -83,6 +85,9 @@ def carry_out(context: Context, step: PlanStep, *, grace: timedelta, now: dateti
     """Carry out one step, if its reasons still hold at ``now``, the storage's time."""
     if step.upload is not None:
         return abort(context, step.upload, grace=grace, now=now)
+    if step.leftover is not None:
+        cleared = remove_leftover(step.leftover.path, before=now - grace)
+        return StepResult("cleared") if cleared else StepResult("kept", "it is in use, or gone already")
     if step.key is None or step.run_id is None:
         context.records.remove(step.target)
         return StepResult("cleared")
@@ -210,6 +215,21 @@ class _Scan:
             ours = keys.probe_in(entry.key.removeprefix(keys.PROBES)) == entry.key
             if ours and self.now - entry.modified >= self.grace:
                 yield PlanStep(entry.key, "clear", "leftover probe of a writer that crashed", entry.size)
+
+    def staged(self) -> Iterator[PlanStep]:
+        """Yield what killed processes left in the temporary space: below the root, and that of this client."""
+        for left in self.context.leftovers():
+            begun = f"{left.since:%Y-%m-%d %H:%M:%S} UTC"
+            action: Action = "clear"
+            why = f"temporary files of {begun}, whose process was killed"
+            if not left.is_dead:
+                why = f"temporary files of {begun}, whose process does not run here"
+                if self.now - left.since < self.grace:
+                    action, why = (
+                        "keep",
+                        f"{why}, perhaps on another machine, and less than {duration_text(self.grace)} old",
+                    )
+            yield PlanStep(str(left.path), action, why, left.bytes, leftover=left)
 
 
 def _grouped(entries: Sequence[Entry]) -> Iterator[RunObjects]:

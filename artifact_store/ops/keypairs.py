@@ -9,6 +9,7 @@ Why: docs/decisions/0014-signatures-beside-the-run.md
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ Pem = str | Path | bytes
 
 _HASHES: Final = {"secp256r1": "SHA256", "secp384r1": "SHA384", "secp521r1": "SHA512"}
 _BEGIN: Final = "-----BEGIN"
+_KEY_ALONE: Final = re.compile(r"[A-Za-z0-9+/=\s]{100,}")  # of a key, without the lines around it
 MAX_KEY_FILE: Final = 64 << 10
 """Bytes; a key has a few hundred, perhaps with a certificate or a comment around it."""
 
@@ -92,16 +94,11 @@ class Signer:
             InvalidOption: there is no key, the password does not open it, or it is not one for ECDSA.
             SigningUnavailable: ``cryptography`` is not installed.
         """
-        data, what = _bytes_of(source)
-        secret = password.encode() if isinstance(password, str) else password
-        try:
-            key = _crypto().serialization.load_pem_private_key(data, secret)
-        except TypeError:
-            wants = "needs a password" if secret is None else "has no password"
-            raise InvalidOption(f"the private key in {what} {wants}") from None
-        except (ValueError, _crypto().exceptions.UnsupportedAlgorithm):  # their text may quote what was read
-            raise InvalidOption(f"{what} is not a private key in PEM form, or the password is wrong") from None
-        return cls(_checked(key, what), PublicKey(key.public_key()))
+        found = _private_key(source, password)
+        del source, password  # a report of an error may show the variables of each frame
+        if isinstance(found, InvalidOption):
+            raise found
+        return cls(found, PublicKey(found.public_key()))
 
     @classmethod
     def generate(cls) -> Signer:
@@ -162,12 +159,32 @@ def _algorithm(key: Any) -> Any:
     return _crypto().ec.ECDSA(getattr(_crypto().hashes, _HASHES[key.curve.name])())
 
 
+def _private_key(source: Pem, password: str | bytes | None) -> Any:
+    """Return the key, or why there is none, as an error without the frames that hold what was read."""
+    secret = password.encode() if isinstance(password, str) else password
+    try:
+        data, what = _bytes_of(source)
+        return _checked(_crypto().serialization.load_pem_private_key(data, secret), what)
+    except InvalidOption as refused:
+        return refused.with_traceback(None)
+    except TypeError:
+        return InvalidOption(f"the private key in {what} {'needs a' if secret is None else 'has no'} password")
+    except (ValueError, _crypto().exceptions.UnsupportedAlgorithm):  # their text may quote what was read
+        return InvalidOption(f"{what} is not a private key in PEM form, or the password is wrong")
+
+
 def _bytes_of(source: Pem) -> tuple[bytes, str]:
     """Return the PEM text and what to call it, which never is the text itself."""
     if isinstance(source, bytes):
         return source, "the PEM text"
-    if isinstance(source, str) and source.lstrip().startswith(_BEGIN):
+    if isinstance(source, str) and _BEGIN in source:
         return source.encode(), "the PEM text"
+    if isinstance(source, str) and _KEY_ALONE.fullmatch(source):
+        del source
+        raise InvalidOption(
+            "a key is given as the path of a file, or as PEM text, which has a line -----BEGIN ...; this is neither, "
+            "and is not repeated here, since it may be a private key"
+        )
     return read_key_file(at_home(source)), str(source)
 
 

@@ -10,11 +10,13 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from artifact_store.core import keys
 from artifact_store.core.store_record import Concurrency, StoreRecord
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.errors import (
+    ArtifactStoreError,
     ConditionsUnsupported,
     ContainerNotFound,
     Corrupt,
@@ -29,9 +31,14 @@ from artifact_store.ops.keypairs import Signer
 from artifact_store.ops.records import Records
 from artifact_store.storage.base import Backend
 from artifact_store.storage.conditional_write import Outcome
+from artifact_store.storage.retry import RetryPolicy
+from artifact_store.storage.staging import StagedFolder
 
 _IGNORED = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "lost+found/", keys.LOCKS, keys.PROBES})
 _SHOWN = 3
+
+
+LargeFiles = Literal["as-others", "own-name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,10 @@ class Guarantees:
     """The conditions were seen to hold on this endpoint: recorded in ``_store.json``, or tried by this process."""
     reason: str
     """Why something does not hold, in a line."""
+    large_files: LargeFiles
+    """How a file that one request does not hold is kept from being overwritten: ``as-others``, or by an ``own-name``
+    that only its save knows, so that no condition is needed.
+    """
     vouches_for: tuple[str, ...] = ()
     """Ids of the keys over whose runs and aliases the signer of this store publishes; empty without a signer."""
 
@@ -65,6 +76,7 @@ def guarantees(context: Context) -> Guarantees:
         durable=able.durable,
         probed=context.opened.record is not None and concurrency == "safe",
         reason=able.reason,
+        large_files="as-others" if backend.exclusive_limit is None else "own-name",
         vouches_for=() if context.signer is None else _vouched(context.signer, context.policy),
     )
 
@@ -114,10 +126,31 @@ def ensure_open_existing(context: Context) -> StoreRecord:
     return ensure_open(context)
 
 
+def staging_folder(context: Context) -> StagedFolder:
+    """Return a new folder for what is to be stored: beside its destination, if that is a store or a place for one.
+
+    Raises:
+        StorageFull, StagingUnavailable: as for :meth:`Staging.folder`.
+    """
+    beside = context.backend.staging_place
+    if beside is not None and (context.staging.chosen is not None or not _may_be_opened(context)):
+        beside = None
+    return context.staging.folder(beside=beside)
+
+
+def _may_be_opened(context: Context) -> bool:
+    try:
+        if context.opened.record is None:
+            check_store(Records(context.backend, RetryPolicy(seconds=0.0)))
+    except ArtifactStoreError:  # the commit says what is wrong
+        return False
+    return True
+
+
 def open_for_writing(records: Records, concurrency: Concurrency, *, now: Callable[[], datetime]) -> StoreRecord:
     """Return the record of the store, after making one if the root is empty.
 
-    One request where the store exists and names this endpoint.
+    One request where the store exists and records what this engine found at this endpoint.
 
     Raises:
         Unsupported: the backend only reads.
@@ -140,7 +173,8 @@ def open_for_writing(records: Records, concurrency: Concurrency, *, now: Callabl
         )
     if concurrency == "safe":
         _check_capable(backend)
-        _check_verdict(backend, record.probed.get(backend.endpoint) or probe.conditions(backend, records.retry))
+        recorded = record.verdict(backend.endpoint, backend.engine)
+        _check_verdict(backend, recorded or probe.conditions(backend, records.retry))
     return record
 
 
@@ -177,6 +211,7 @@ def _create(records: Records, concurrency: Concurrency, now: Callable[[], dateti
         created_at=now(),
         concurrency=concurrency,
         probed={backend.endpoint: verdict} if verdict else {},
+        probed_by=backend.engine if verdict else "",
     )
     if records.write(record, over=None) is Outcome.WON:
         return record

@@ -14,6 +14,7 @@ from artifact_store.errors import AccessDenied, ArtifactStoreError, OutcomeUnkno
 from artifact_store.ops.delete import Result, StepResult
 from artifact_store.ops.outage import Outage
 from artifact_store.storage.base import Unfinished
+from artifact_store.storage.owned_folder import Leftover
 
 Action = Literal["delete", "sweep", "restore", "clear", "abort", "rebuild", "quarantine", "fix", "keep"]
 
@@ -33,13 +34,15 @@ class PlanStep:
     """
 
     target: str
-    """The run, as references are written, or the key of an object."""
+    """The run, as references are written, the key of an object, or the path of a folder of temporary files."""
     action: Action
     reason: str
     bytes: int = 0
     key: ModelKey | None = None
     run_id: RunId | None = None
     upload: Unfinished | None = None
+    leftover: Leftover | None = None
+    """A folder of temporary files, which ``target`` is the path of."""
 
     def __str__(self) -> str:
         return f"{self.action} {self.target}: {self.reason}"

@@ -22,8 +22,7 @@ def try_to_write(backend: Backend, retry: RetryPolicy) -> None:
     key = keys.probe(secrets.token_hex(16))
     with suppress(PreconditionFailed):  # it is there already: the reply to the first try got lost
         with_retry(lambda: backend.write(key, b"?", when=IfAbsent()), retry)
-    with suppress(AccessDenied):  # a writer needs no right to delete
-        with_retry(lambda: backend.delete(key), retry)
+    with_retry(lambda: _remove(backend, key), retry)
 
 
 def storage_time(backend: Backend, retry: RetryPolicy) -> datetime:
@@ -47,7 +46,7 @@ def storage_time(backend: Backend, retry: RetryPolicy) -> datetime:
 
 
 def conditions(backend: Backend, retry: RetryPolicy) -> dict[str, bool]:
-    """Find out whether create-only and compare-and-swap hold, each twice, on a throw-away key.
+    """Find out whether create-only and compare-and-swap of a single write hold, each twice, on a throw-away key.
 
     A lost reply can make a condition look broken, never look sound; so a verdict of "broken" is asked for again.
     """
@@ -65,6 +64,8 @@ def _probe_once(backend: Backend) -> dict[str, bool]:
     try:
         first = backend.write(key, b"1", when=IfAbsent())
         held["create_only"] = _refused(backend, key, IfAbsent()) and _refused(backend, key, IfAbsent())
+        if not held["create_only"]:  # something was written over it
+            first = _version_now(backend, key)
         second = backend.write(key, b"2", when=IfVersion(first))
         stale = _refused(backend, key, IfVersion(first)) and _refused(backend, key, IfVersion(Version('"none"')))
         held["compare_and_swap"] = stale and bool(backend.write(key, b"3", when=IfVersion(second)))
@@ -72,9 +73,19 @@ def _probe_once(backend: Backend) -> dict[str, bool]:
         # the echo of our own write after a lost reply: it proves nothing, and the probe is made again on another key
         raise Unreachable(f"{backend.url}: a write whose condition held was refused; try again") from error
     finally:
-        with suppress(AccessDenied):  # a writer needs no right to delete: gc clears the probe of one who has none
-            backend.delete(key)
+        _remove(backend, key)
     return held
+
+
+def _version_now(backend: Backend, key: str) -> Version:
+    found = backend.read(key, limit=1)
+    assert found is not None  # no version was given that it may still have
+    return found.version
+
+
+def _remove(backend: Backend, key: str) -> None:
+    with suppress(AccessDenied):  # a writer needs no right to delete: gc clears the probe of one who has none
+        backend.delete(key)
 
 
 def _refused(backend: Backend, key: str, when: IfAbsent | IfVersion) -> bool:

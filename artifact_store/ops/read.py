@@ -7,7 +7,6 @@ Why: docs/decisions/0013-trust-before-decode.md
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from artifact_store.errors import Corrupt, InvalidOption, NotFound, ObjectNotFou
 from artifact_store.ops import signing
 from artifact_store.ops.context import Context
 from artifact_store.storage.retry import with_retry
+from artifact_store.storage.staging import explained
 from artifact_store.storage.transfer import (
     LARGE,
     Incoming,
@@ -70,9 +70,9 @@ def fetch(context: Context, manifest: Manifest, entries: Sequence[FileEntry], di
 def open_file(context: Context, manifest: Manifest, entry: FileEntry) -> IO[bytes]:
     """Return a readable, seekable copy of one file of the run, compared before it is returned, gone when closed."""
     signing.check_signed(context, manifest)
-    copy = tempfile.TemporaryFile(prefix="artifact-store-")  # noqa: SIM115 -- the caller closes it
+    copy = context.staging.file()
     try:
-        with _explained(context, manifest):
+        with _explained(context, manifest), explained(context.staging.base):
             with_retry(lambda: _copy_again(context, incoming(manifest, entry), copy), context.retry)
     except BaseException:
         copy.close()
@@ -132,9 +132,10 @@ def _materialised(
             context.workers.every(compare, entries, large=lambda entry: entry.size > LARGE)
         yield stored
         return
-    with tempfile.TemporaryDirectory(prefix="artifact-store-", ignore_cleanup_errors=True) as private:
-        fetch(context, manifest, entries, Path(private))
-        yield Path(private)
+    with context.staging.folder() as private:
+        with explained(private):
+            fetch(context, manifest, entries, private)
+        yield private
 
 
 def _in_place(context: Context, manifest: Manifest, entries: Sequence[FileEntry]) -> Path | None:

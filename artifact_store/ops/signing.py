@@ -37,7 +37,7 @@ from artifact_store.ops.context import Context
 from artifact_store.ops.keypairs import Signer
 from artifact_store.ops.records import deleted, signature_key
 from artifact_store.storage.conditional_write import Outcome
-from artifact_store.storage.transfer import hash_pieces, read_pieces
+from artifact_store.storage.transfer import hash_pieces, pieces_of
 
 _REMEMBERED = 4096
 """Runs whose signature a store needs not fetch again: the bytes that were verified are those with this digest."""
@@ -53,7 +53,7 @@ def sign_ahead(
     """
     entries = []
     for file in files:
-        digest = hash_pieces(read_pieces(file.source))
+        digest = hash_pieces(pieces_of(file))
         entries.append(FileEntry(path=file.path, key=file.path, size=digest.size, sha256=digest.sha256))
     manifest = describe(entries)
     sign_run(context, manifest, signer)

@@ -74,7 +74,8 @@ class Unfinished:
 class Capabilities:
     """What a backend promises about its own writes, by construction (a probe may still find otherwise).
 
-    ``create_only`` and ``compare_and_swap``: the condition and the write are one atomic step on the storage.
+    ``create_only`` and ``compare_and_swap``: the condition and the write are one atomic step on the storage, for files
+    up to :attr:`Backend.exclusive_limit`.
     ``durable``: an acknowledged write survives a power cut. ``reason``: why something is missing, in one line.
     """
 
@@ -130,8 +131,15 @@ class Backend(abc.ABC):
     """The first write makes the root if it is missing, as with a folder; a bucket has to be there."""
     read_only: str = ""
     """Why nothing can be written here, and what to do instead; empty where it can. A store asks before it begins."""
+    staging_place: Path | None = None
+    """A folder of this machine below the root, which no listing shows, where files may wait to be adopted."""
     create_limit: int | None = None
     """Largest object in bytes that ``put_file`` can create with ``IfAbsent``; ``None``: any."""
+    parts_above: int | None = None
+    """Size in bytes above which ``put_file`` creates by completing an upload in parts; ``None``: at no size.
+
+    Nothing relies on that condition: some servers ignore it, others check it and then write in a second step.
+    """
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
@@ -143,6 +151,11 @@ class Backend(abc.ABC):
         Two roots never share one. A client remembers by them which store it has found there. No credential is in them.
         """
         return (f"{self.url} at {self.endpoint}",)
+
+    @property
+    def exclusive_limit(self) -> int | None:
+        """Largest file that one of several writers can create at a name which they share; ``None``: any."""
+        return min((limit for limit in (self.create_limit, self.parts_above) if limit is not None), default=None)
 
     @abc.abstractmethod
     def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
@@ -184,6 +197,15 @@ class Backend(abc.ABC):
             PreconditionFailed: as for :meth:`write`.
             ConditionsUnsupported: ``IfAbsent`` with ``size`` above ``create_limit``.
         """
+
+    def adopt(self, key: str, source: Path, *, when: Precondition) -> bool:
+        """Store a file that waits below ``staging_place`` without copying it; ``False``: it has to be copied.
+
+        Nothing has happened then. Afterwards ``source`` may be removed, and must not be written to. Otherwise as
+        :meth:`put_file`.
+        """
+        del key, source, when
+        return False
 
     @abc.abstractmethod
     def list(self, prefix: str) -> Iterator[Entry]:

@@ -134,7 +134,7 @@ def _doubt(
 ) -> errors.ArtifactStoreError:
     """Return an error after which the write may have landed; raise any other, or what it means after such a one."""
     unproven = isinstance(error, errors.PreconditionFailed | errors.Unavailable)
-    if unproven and not isinstance(error, errors.StorageFull | errors.LockHeld):
+    if unproven and not isinstance(error, errors.StorageFull | errors.StagingUnavailable | errors.LockHeld):
         return error
     if before is None:
         raise error

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import base64
 import enum
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from html import escape as html_escape
 from http import HTTPStatus
 from typing import Literal
 from urllib.parse import quote, quote_plus
@@ -45,6 +47,10 @@ Operation = Literal[
 
 _HIDDEN = "***"
 _SHORT_SECRET = 8
+_TELLING = 12  # characters of a longer one from which it is known again
+_UNQUOTED = ("", "/", "=", "/=", "/+=")  # the signs of base64 that clients leave as they are in a URL, or not
+_WORD = re.compile(r"[A-Za-z]\w{0,79}")
+_ESCAPE = re.compile(r"%[0-9A-F]{2}")
 _DETAIL_LIMIT = 300
 
 
@@ -201,6 +207,10 @@ _GIVE_KEY = (
     "the object is encrypted with a key that only the caller has: add storage_options={'s3_additional_kwargs': "
     "{'SSECustomerAlgorithm': 'AES256', 'SSECustomerKey': ...}}, and engine='fsspec'"
 )
+NO_AWS_CREDENTIALS = (
+    "no AWS credentials were found: give key and secret, a profile, or anon=True, or set AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY"
+)
 _NO_CONDITIONS = "this server cannot do conditional writes; use one that can, or concurrency='single-writer'"
 
 
@@ -211,6 +221,7 @@ def error_for_status(status: int, attempt: Attempt, *, code: str = "", detail: s
     write a 404 is ``PreconditionFailed`` and a 501 ``ConditionsUnsupported``. A 304 is not an error, and not for this
     function.
     """
+    code = code if _WORD.fullmatch(code) else ""  # a server that repeats what it heard
     meaning = _meaning(status, attempt, code, detail)
     text = f"{attempt} ({_said(status, code, detail)}): "
     if meaning is _Meaning.NO_RIGHT:
@@ -293,31 +304,66 @@ class ForeignError(Exception):
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return ``text`` with every secret, as it is, quoted or in base64, and every signature replaced by ``***``.
+    """Return ``text`` with every secret, as it is, quoted, in hex or base64, and every signature replaced by ``***``.
 
     Secrets of fewer than eight characters are replaced as whole words only, so that a secret ``any`` leaves
     ``company`` readable.
     """
-    for spelled in sorted(_spellings(secrets), key=len, reverse=True):
+    every = sorted(_spellings(secrets), key=len, reverse=True)
+    for spelled in every:
         if len(spelled) >= _SHORT_SECRET:
             text = text.replace(spelled, _HIDDEN)
         else:
             text = re.sub(rf"(?<!\w){re.escape(spelled)}(?!\w)", _HIDDEN, text)
+    for spelled in every:
+        text = _without_beginning(text, spelled)
     for telltale in _TELLTALES:
         text = telltale.sub(rf"\g<1>{_HIDDEN}", text)
     return text
 
 
+def _without_beginning(text: str, secret: str) -> str:
+    """Hide what is left of a secret where no more than its beginning is left: servers cut what they repeat."""
+    if len(secret) <= _TELLING:
+        return text
+    beginning, pieces, done = secret[:_TELLING], [], 0
+    while (at := text.find(beginning, done)) >= 0:
+        pieces.append(text[done:at])
+        done = at + len(beginning)
+        while done < len(text) and done - at < len(secret) and text[done] == secret[done - at]:
+            done += 1
+    return _HIDDEN.join((*pieces, text[done:]))
+
+
 def _spellings(secrets: Iterable[str]) -> set[str]:
     plain = {secret for secret in secrets if secret}
-    escaped = {secret.replace("/", "\\/") for secret in plain} | {repr(secret)[1:-1] for secret in plain}
-    encoded = {base64.b64encode(secret.encode("utf-8", "surrogatepass")).decode() for secret in plain}
-    return (
-        plain
-        | escaped
-        | {spelled for spelled in encoded if len(spelled) > _SHORT_SECRET}
-        | {spell(secret, safe="", errors="surrogatepass") for secret in plain for spell in (quote, quote_plus)}
-    )
+    quoted = {
+        spell(secret, safe=safe, errors="surrogatepass")
+        for secret in plain
+        for spell in (quote, quote_plus)
+        for safe in _UNQUOTED
+    }
+    small = {_ESCAPE.sub(lambda found: found[0].lower(), spelled) for spelled in quoted}
+    escaped = {
+        spell(secret)
+        for secret in plain
+        for spell in (lambda text: text.replace("/", "\\/"), lambda text: repr(text)[1:-1], html_escape, _in_json)
+    }
+    encoded = {spelled for secret in plain for spelled in _encoded(secret.encode("utf-8", "surrogatepass"))}
+    return plain | quoted | small | escaped | {spelled for spelled in encoded if len(spelled) > _SHORT_SECRET}
+
+
+def _in_json(text: str) -> str:
+    return json.dumps(text)[1:-1]
+
+
+def _encoded(data: bytes) -> Iterator[str]:
+    """Yield bytes in hex and in base64, alone and behind something else, such as the name of a user."""
+    yield from (data.hex(), data.hex().upper(), base64.b64encode(data).decode())
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        for before in range(3):
+            spelled = encode(b"\0" * before + data).decode()
+            yield spelled[-(-before * 4 // 3) : (before + len(data)) * 4 // 3]
 
 
 def clean_copy(error: BaseException, secrets: Iterable[str] = ()) -> ForeignError:
@@ -331,9 +377,10 @@ def clean_copy(error: BaseException, secrets: Iterable[str] = ()) -> ForeignErro
     return ForeignError(redact(f"{kind.__module__}.{kind.__qualname__}: {error}", secrets))
 
 
-def without_userinfo(address: str) -> str:
-    """Return the address of a server without a user, a password and a slash at its end."""
-    scheme, mark, rest = address.partition("://")
+def without_credentials(address: str) -> str:
+    """Return the address of a server without a user, a password, a query and a slash at its end."""
+    place = re.split(r"[?#]", address, maxsplit=1)[0]
+    scheme, mark, rest = place.partition("://") if "://" in place else ("", "", place)
     host, slash, path = rest.partition("/")
     return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}".rstrip("/")
 

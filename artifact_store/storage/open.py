@@ -3,33 +3,51 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from artifact_store.errors import InvalidOption
+from artifact_store.errors import ArtifactStoreError, InvalidOption
 from artifact_store.storage.base import Backend
 from artifact_store.storage.local import open_folder
 from artifact_store.storage.obstore import is_installed, open_bucket
 from artifact_store.storage.options import AZURE, GCS, LOCAL, MEMORY, S3, StorageOptions, StoreURL, parse_url
 from artifact_store.storage.patience import MIN_RATE, Patience
+from artifact_store.storage.staging import Staging
+
+T = TypeVar("T")
 
 GROUP: Final = "artifact_store.backends"
 """Entry points named after a URL scheme: callables ``(url: StoreURL, options: StorageOptions, timeout) -> Backend``."""
 _ENGINES = ("auto", "local", "memory", "obstore", "fsspec")
 
 
+def opened_or_why_not(opening: Callable[[], T]) -> T | ArtifactStoreError:
+    """Return what ``opening`` returns or raises, for a caller that forgets its arguments before it raises that.
+
+    The frames below are forgotten here: their variables hold credentials, and reports of errors may show those.
+    """
+    try:
+        return opening()
+    except ArtifactStoreError as refusal:
+        link: BaseException | None = refusal
+        while link is not None:
+            link.__traceback__, link = None, link.__cause__ or link.__context__
+        return refusal
+
+
 def open_backend(
     url: str | os.PathLike[str] | Backend | None,
     *,
     filesystem: Any | None,
-    storage_options: Mapping[str, Any] | None,
+    storage_options: Mapping[str, Any] | StorageOptions | None,
     engine: str,
     timeout: float,
+    staging: Staging | None = None,
     min_rate: float = MIN_RATE,
 ) -> Backend:
-    """Return the backend that serves ``url``; nothing is sent and nothing is made.
+    """Return the backend that serves ``url``; nothing is sent and nothing is made. ``staging`` is its temporary space.
 
     Raises:
         InvalidOption: the URL or an option means nothing, or not to this engine.
@@ -52,9 +70,9 @@ def open_backend(
     if filesystem is not None:
         if engine not in {"auto", "fsspec"}:
             raise InvalidOption(f"a ready filesystem is served by the engine 'fsspec', not by {engine!r}")
-        return _fsspec(url, options, patience, filesystem)
+        return _fsspec(url, options, patience, filesystem, staging=staging)
     place = parse_url(url)
-    return _build(_engine_for(place, engine), place, options, patience)
+    return _build(_engine_for(place, engine), place, options, patience, staging)
 
 
 def _engine_for(place: StoreURL, engine: str) -> str:
@@ -72,10 +90,12 @@ def _engine_for(place: StoreURL, engine: str) -> str:
     return natural
 
 
-def _build(engine: str, place: StoreURL, options: StorageOptions, patience: Patience) -> Backend:
+def _build(
+    engine: str, place: StoreURL, options: StorageOptions, patience: Patience, staging: Staging | None
+) -> Backend:
     match engine:
         case "fsspec":
-            return _fsspec(place, options, patience)
+            return _fsspec(place, options, patience, staging=staging)
         case "obstore":
             return open_bucket(place, options, **patience.options())
         case "plug-in":
@@ -91,11 +111,16 @@ def _build(engine: str, place: StoreURL, options: StorageOptions, patience: Pati
 
 
 def _fsspec(
-    url: StoreURL | str | os.PathLike[str], options: StorageOptions, patience: Patience, filesystem: Any | None = None
+    url: StoreURL | str | os.PathLike[str],
+    options: StorageOptions,
+    patience: Patience,
+    filesystem: Any | None = None,
+    *,
+    staging: Staging | None = None,
 ) -> Backend:
     from artifact_store.storage.fsspec.backend import open_filesystem
 
-    return open_filesystem(url, options, filesystem=filesystem, **patience.options())
+    return open_filesystem(url, options, filesystem=filesystem, **patience.options(), staging=staging)
 
 
 def _plug_in(place: StoreURL, options: StorageOptions, timeout: float) -> Backend:

@@ -7,9 +7,11 @@ know may be a credential. So nothing is guessed from a name: what is not listed 
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 _Names = Mapping[str, Any]  # to None for a value, to names for options within the option
@@ -56,10 +58,41 @@ _HARMLESS_TOKENS = frozenset({"anon", "cloud", "google_default", "cache", "brows
 
 _HIDDEN: _Names = {}  # the known names below an option that is not known
 
-_USERINFO = re.compile(r"://(?:([^/\s@:]+):)?([^/\s@]+)@")
+_USERINFO = re.compile(
+    r"""(?: :// (?: (?P<user>[^/\s@:]+) : )? (?P<password>[^/\s@]+) @
+          | ^ (?P<bare_user>[^/\s@:]+) : (?P<bare_password>[^/\s@]+) @
+          | ^ (?P<token>[^/\s@:]+) @ [^/\s@:]+ : \d+ )""",  # "me@home" is the name of a profile
+    re.VERBOSE,
+)
 _QUERY = re.compile(r"://[^\s?#]*[?#](\S+)")
+_NAME = re.compile(r"[A-Za-z_][\w.:/-]{0,63}")  # of an option or of a header
 _PIECES = re.compile(r"[\s;,&]+")
+_REMEMBERED = 12  # of temporary credentials the last four
 _LONG_ENOUGH = 8  # characters from which a piece of a secret is hidden alone, too: not "Bearer"
+
+
+class Secrets(tuple[str, ...]):
+    """Secrets, of which only the number is shown."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} secrets>"
+
+
+class Noted:
+    """The last secrets that a client was seen to use, wherever it has them from."""
+
+    __slots__ = ("secrets",)
+
+    def __init__(self) -> None:
+        self.secrets = Secrets()
+
+    def note(self, *used: str) -> None:
+        """Remember these, too; from any thread."""
+        new = [secret for secret in used if secret and secret not in self.secrets]
+        if new:
+            self.secrets = Secrets((*self.secrets, *new)[-_REMEMBERED:])
 
 
 def private_values(given: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
@@ -75,6 +108,8 @@ def spellings(private: object) -> Iterator[str]:
     match private:
         case str():
             yield private
+            for inner in _in_json(private):
+                yield from spellings(inner)
             for piece in _PIECES.split(private):
                 yield from (part for part in (piece, piece.partition("=")[2]) if len(part) >= _LONG_ENOUGH)
         case bytes() | bytearray():
@@ -101,12 +136,14 @@ def _below(value: object, known: _Names | None) -> Iterator[object]:
         case Mapping():
             names = known or _HIDDEN
             for name, below in value.items():
+                if not (isinstance(name, str) and _NAME.fullmatch(name)):  # a token where a name belongs
+                    yield name
                 yield from _below(below, names.get(name, _HIDDEN))
         case list() | tuple() | set() | frozenset():
             for below in value:
                 yield from _below(below, known)
         case str() if known is None:
-            yield from _in_an_address(value)
+            yield from in_an_address(value)
         case "":
             return
         case _ if known is not None:
@@ -115,9 +152,18 @@ def _below(value: object, known: _Names | None) -> Iterator[object]:
             return
 
 
-def _in_an_address(text: str) -> Iterator[str]:
+def _in_json(text: str) -> Iterator[object]:
+    """Yield what a text holds that is JSON, as a service account may be given."""
+    if text.lstrip()[:1] in {"{", "["}:
+        with suppress(ValueError, RecursionError):  # it is text after all
+            yield from _below(json.loads(text), _HIDDEN)
+
+
+def in_an_address(text: str) -> Iterator[str]:
     """Yield a user with a password, and a query, in an address such as that of a proxy."""
-    for user, password in _USERINFO.findall(text):
+    for found in _USERINFO.finditer(text):
+        user = found["user"] or found["bare_user"]
+        password = found["password"] or found["bare_password"] or found["token"]
         yield password
         if user:
             yield f"{user}:{password}"

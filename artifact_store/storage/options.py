@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from artifact_store.errors import EngineUnavailable, InvalidOption
 from artifact_store.storage.home import at_home
-from artifact_store.storage.option_secrets import private_values, spellings
+from artifact_store.storage.option_secrets import Secrets, private_values, spellings
 
 LOCAL, MEMORY, S3, GCS, AZURE = "file", "memory", "s3", "gs", "az"
 """The schemes that this library serves itself; any other one belongs to fsspec."""
@@ -175,10 +175,10 @@ def _refuse(text: str, why: str) -> NoReturn:
 
 
 def _shown(text: str) -> str:
-    """Return the text as far as it can hold no credential: no query, and nothing at all beside an ``@``."""
+    """Return the text as far as it can hold no credential: no query, no escape, and nothing at all beside an ``@``."""
     if "@" in text:
         return "a store URL with an '@'"
-    head = re.split(r"[?;#]", text, maxsplit=1)[0]
+    head = re.split(r"[?;#%]", text, maxsplit=1)[0]
     scheme, mark, rest = head.partition("://")
     if mark and ":" in rest.partition("/")[0]:
         return f"'{scheme}://...'"
@@ -188,20 +188,21 @@ def _shown(text: str) -> str:
 # ---------------------------------------------------------------- options
 
 
-class _Unshown(dict[str, Any]):
-    """Options, of which only the names are shown: a debugger prints what it finds on its way."""
+class Unshown(dict[Any, Any]):
+    """Options, of which not even the names are shown: a report of an error prints what it finds on its way."""
+
+    @classmethod
+    def of(cls, value: Any) -> Any:
+        """Return ``value`` with each dictionary in it unshown; anything else is as it was."""
+        return cls({name: cls.of(below) for name, below in value.items()}) if type(value) is dict else value
+
+    @classmethod
+    def plain(cls, value: Any) -> Any:
+        """Return ``value`` as it was: some clients tell their options apart by the ``repr``."""
+        return {name: cls.plain(below) for name, below in value.items()} if type(value) is cls else value
 
     def __repr__(self) -> str:
-        return f"<{', '.join(sorted(self))}>"
-
-
-class _Secrets(tuple[str, ...]):
-    """Secrets, of which only the number is shown."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} secrets>"
+        return f"<{len(self)} options>"
 
 
 class StorageOptions:
@@ -227,16 +228,20 @@ class StorageOptions:
                     "the name of a storage option has letters, digits and '_' only, and one of those given has others; "
                     "it is not repeated here, since it may hold a credential"
                 )
-        self.given: Mapping[str, Any] = MappingProxyType(_Unshown(given))
+        self.given: Mapping[str, Any] = MappingProxyType(Unshown.of(dict(given)))
         hidden = list(private_values(self.given))
         self.private: tuple[str, ...] = tuple(sorted({name for name, _ in hidden}))
         told = {text for _, value in hidden for text in spellings(value) if text}
-        self.secrets: tuple[str, ...] = _Secrets(sorted(told))
+        self.secrets = Secrets(sorted(told))
 
     @classmethod
     def of(cls, options: StorageOptions | Mapping[str, Any] | None) -> StorageOptions:
         """Return ``options`` themselves, or make them from what the caller wrote."""
         return options if isinstance(options, StorageOptions) else cls(options)
+
+    def plain(self) -> dict[str, Any]:
+        """Return what the caller wrote, for the client that it is meant for: not to be kept in a variable."""
+        return {name: Unshown.plain(value) for name, value in self.given.items()}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(sorted(self.given))})"
@@ -258,4 +263,4 @@ class StorageOptions:
                 "the pickle would hold them; let each process open the store, or give credentials by profile or "
                 "environment"
             )
-        return StorageOptions, (dict(self.given),)
+        return StorageOptions, (self.plain(),)

@@ -36,6 +36,7 @@ class SingleWriter(Backend):
         self.inner = inner
         self.engine, self.url, self.endpoint = inner.engine, inner.url, inner.endpoint
         self.makes_root, self.read_only = inner.makes_root, inner.read_only
+        self.staging_place = inner.staging_place
         self.capabilities = Capabilities(
             create_only=False,
             compare_and_swap=False,
@@ -62,6 +63,11 @@ class SingleWriter(Backend):
         """Look whether ``when`` holds, then store. Two steps: see the module."""
         self._check(key, when)
         self.inner.put_file(key, chunks, size=size, when=Always())
+
+    def adopt(self, key: str, source: Path, *, when: Precondition) -> bool:
+        """Look whether ``when`` holds, then store. Two steps: see the module."""
+        self._check(key, when)
+        return self.inner.adopt(key, source, when=Always())
 
     def list(self, prefix: str) -> Iterator[Entry]:
         return self.inner.list(prefix)

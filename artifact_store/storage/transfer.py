@@ -6,8 +6,10 @@ Decides nothing about runs: it is given what to store under which prefix and ret
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -17,7 +19,16 @@ from artifact_store.core import keys
 from artifact_store.core.files import Digest, Outgoing, Progress
 from artifact_store.core.manifest import FileEntry
 from artifact_store.core.names import ModelKey, RunId
-from artifact_store.errors import Conflict, DigestMismatch, InvalidInput, ObjectNotFound, TooManyOpenFiles
+from artifact_store.errors import (
+    AccessDenied,
+    ConditionsUnsupported,
+    Conflict,
+    DigestMismatch,
+    InvalidInput,
+    ObjectNotFound,
+    StagingUnavailable,
+    TooManyOpenFiles,
+)
 from artifact_store.storage import descriptors
 from artifact_store.storage.base import Always, Backend, IfAbsent, Precondition
 from artifact_store.storage.conditional_write import Observed, Outcome, settle
@@ -69,18 +80,23 @@ def upload(
     """Store every file and return what was stored, in the order of ``files``.
 
     A file is created under its own name. Where that name holds the same bytes already, they are used; where it
-    holds others, the file goes to a name of this attempt. Nothing is ever overwritten or removed, but a file above
-    the backend's ``create_limit``, which goes unconditionally to a name that only this attempt knows.
+    holds others, the file goes to a name of this attempt. So does at once, unless the run id is this attempt's own, a
+    file above the backend's ``exclusive_limit``, of which no condition keeps other writers out. Nothing is ever
+    overwritten or removed.
 
     Raises:
         ArtifactStoreError: a file could not be stored; what was stored before stays, unreferenced.
     """
 
     def one(file: Outgoing, stop: threading.Event) -> FileEntry:
-        size = file.source.stat().st_size
-        return _Upload(backend, file, to, stop, until(stop, retry), report, size).run()
+        before = _status(file)
+        entry = _Upload(backend, file, to, stop, until(stop, retry), report, before.st_size).run()
+        after = _status(file)
+        if (before.st_size, before.st_mtime_ns, before.st_ino) != (after.st_size, after.st_mtime_ns, after.st_ino):
+            raise _changed(file)
+        return entry
 
-    return workers.every(one, files, large=lambda file: file.source.stat().st_size > LARGE)
+    return workers.every(one, files, large=lambda file: _status(file).st_size > LARGE)
 
 
 @dataclass(slots=True)
@@ -97,17 +113,26 @@ class _Upload:
     digest: Digest | None = None
 
     def run(self) -> FileEntry:
-        limit = self.backend.create_limit
-        if limit is not None and self.size > limit:
-            name = self.file.path if self.to.own_id else self._attempt_name
-            self._store(name, Always())
-        else:
-            name = self.file.path
-            if self._store(name, IfAbsent()) is Outcome.LOST:
-                name = self._attempt_name
-                self._store(name, IfAbsent())
+        limit = self.backend.exclusive_limit
+        shared = limit is None or self.size <= limit
+        name = self.file.path if shared or self.to.own_id else self._attempt_name
+        if self._create(name, shared=shared) is Outcome.LOST:
+            name = self._attempt_name
+            self._create(name, shared=shared)
         assert self.digest is not None
         return FileEntry(path=self.file.path, key=name, size=self.digest.size, sha256=self.digest.sha256)
+
+    def _create(self, name: str, *, shared: bool) -> Outcome:
+        """Create the file under a condition, or without one where there is none and the name is not ``shared``."""
+        limit = self.backend.create_limit
+        if limit is not None and self.size > limit:
+            return self._store(name, Always())
+        try:
+            return self._store(name, IfAbsent())
+        except ConditionsUnsupported:
+            if shared:
+                raise
+            return self._store(name, Always())
 
     @property
     def _attempt_name(self) -> str:
@@ -117,7 +142,9 @@ class _Upload:
         key = keys.data_file(self.to.key, self.to.run_id, name)
 
         def send() -> None:
-            hashed = _Hashed(read_pieces(self.file.source), self.stop, self._tell)
+            if self._adopted(key, when):
+                return
+            hashed = _Hashed(pieces_of(self.file), self.stop, self._tell)
             try:
                 self.backend.put_file(key, hashed, size=self.size, when=when)
             finally:
@@ -137,18 +164,33 @@ class _Upload:
 
         return settle(send, look, retry=self.retry, key=key)
 
+    def _adopted(self, key: str, when: Precondition) -> bool:
+        """Let the storage take the file as it is, where it lies beside its destination; tell whether it did."""
+        place = self.backend.staging_place
+        if place is None or not self.file.source.is_relative_to(place):
+            return False
+        hashed = _Hashed(pieces_of(self.file), self.stop, self._tell)
+        for _ in hashed:
+            pass
+        self._remember(hashed.digest)
+        return self.backend.adopt(key, self.file.source, when=when)
+
     def _digest_of_source(self) -> Digest:
-        return self.digest or self._remember(hash_pieces(read_pieces(self.file.source)))
+        return self.digest or self._remember(hash_pieces(pieces_of(self.file)))
 
     def _remember(self, digest: Digest) -> Digest:
         if self.digest not in {None, digest}:
-            raise Conflict(f"{self.file.source} was changed while it was being saved; save it again")
+            raise _changed(self.file)
         self.digest = digest
         return digest
 
     def _tell(self, done: int) -> None:
         if self.report is not None:
             self.report(Progress("up", self.file.path, done, self.size))
+
+
+def _changed(file: Outgoing) -> Conflict:
+    return Conflict(f"{file.source} was changed while it was being saved; save it again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,15 +224,16 @@ def download(
         target = directory / file.path
 
         def fetch() -> None:
-            with translated(target), open_private(target) as sink:
+            with open_private(target) as sink:
                 copy_verified(backend, file, sink, stop=stop, report=report)
 
-        private_files.make_folder(target.parent, private_files.PRIVATE)
-        try:
-            with_retry(fetch, until(stop, retry))
-        except BaseException:
-            target.unlink(missing_ok=True)
-            raise
+        with translated(target):  # not repeated: what this machine refuses, it refuses again
+            private_files.make_folder(target.parent, private_files.PRIVATE)
+            try:
+                with_retry(fetch, until(stop, retry))
+            except BaseException:
+                target.unlink(missing_ok=True)
+                raise
 
     workers.every(one, files, large=lambda file: file.digest.size > LARGE)
 
@@ -247,14 +290,42 @@ def hash_pieces(pieces: Iterable[bytes]) -> Digest:
 
 def read_pieces(path: Path) -> Iterator[bytes]:
     """Yield the bytes of a local file; ``InvalidInput`` if it cannot be read."""
+    return pieces_of(Outgoing(path.name, path))
+
+
+def pieces_of(file: Outgoing) -> Iterator[bytes]:
+    """Yield the bytes of a file that is to be stored.
+
+    Raises:
+        InvalidInput: it is the caller's, and cannot be read.
+        AccessDenied, StagingUnavailable: it is a temporary file, and cannot be read.
+    """
+    with _readable(file), file.source.open("rb") as source:
+        while piece := source.read(PIECE):
+            yield piece
+
+
+def _status(file: Outgoing) -> os.stat_result:
+    with _readable(file):
+        return file.source.stat()
+
+
+@contextmanager
+def _readable(file: Outgoing) -> Iterator[None]:
     try:
-        with descriptors.explained(), path.open("rb") as source:
-            while piece := source.read(PIECE):
-                yield piece
+        with descriptors.explained():
+            yield
     except TooManyOpenFiles:
         raise
     except OSError as error:
-        raise InvalidInput(f"{path} cannot be read: {error.strerror or error}") from error
+        said = error.strerror or error
+        if not file.staged:
+            raise InvalidInput(f"{file.source} cannot be read: {said}") from error
+        kind = AccessDenied if isinstance(error, PermissionError) else StagingUnavailable
+        raise kind(
+            f"the temporary file {file.source} cannot be read any more: {said}. Look after the disk, or name another "
+            "folder for temporary files with staging=FOLDER, and save again"
+        ) from error
 
 
 class _Hashed:

@@ -195,7 +195,7 @@ class FaultyBackend(Backend):
         self.inner, self.plan = inner, plan
         self.log: list[Operation] = []
         self.engine, self.url, self.endpoint = inner.engine, inner.url, inner.endpoint
-        self.create_limit, self.makes_root = inner.create_limit, inner.makes_root
+        self.create_limit, self.parts_above, self.makes_root = inner.create_limit, inner.parts_above, inner.makes_root
         self._sleep, self._lock = sleep, threading.Lock()
         self._tried: Counter[tuple[str, str]] = Counter()
         self._met, self._struck = Counter[int](), Counter[int]()

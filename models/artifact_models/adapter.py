@@ -248,6 +248,8 @@ class BaseModelAdapter(ABC):
             InvalidOption: not fitted; the path and the arguments contradict each other.
             RunExists, OutcomeUnknown, NotEncodable, …: as :meth:`artifact_store.ArtifactStore.save`.
         """
+        options = locations.out_of_sight(storage_options)
+        del storage_options
         if isinstance(output_dir, ArtifactStore):
             root: Root = output_dir
             key, own_id = ModelKey(self.model_type, symbol), run_id
@@ -257,7 +259,7 @@ class BaseModelAdapter(ABC):
             root = place.root if isinstance(output_dir, str) else Path(place.root)  # text may be a URL, a Path is not
             key, own_id = place.key, place.run
         with (
-            locations.opened(root, storage_options) as store,
+            locations.opened(root, options) as store,
             store.new_run(key, run_id=own_id, alias=alias, publish=publish, validate=validate) as draft,  # judges names
         ):
             draft.features = self._schema()

@@ -44,9 +44,11 @@ class Loading(Generic[A]):
         storage_options: Mapping[str, Any] | None = None,
     ) -> A:
         """Load a run; see :attr:`artifact_models.BaseModelAdapter.load`."""
+        options = locations.out_of_sight(storage_options)
+        del storage_options
         is_any = inspect.isabstract(self._owner)
         known = model_types() if is_any else [self._owner.model_type]
-        run = locations.find_run(path_or_ref, known, store=store, storage_options=storage_options)
+        run = locations.find_run(path_or_ref, known, store=store, storage_options=options)
         adapter: Any = self._adapter
         if adapter is None:
             adapter = (

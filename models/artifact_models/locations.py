@@ -14,6 +14,7 @@ from typing import Any
 
 from artifact_models.installed import class_name, model_types
 from artifact_store import ArtifactStore, Location, ModelKey, Run, RunRef, errors
+from artifact_store.backends import StorageOptions
 
 
 def to_save(output_dir: str | Path, model_type: str, run_id: str | None, symbol: str | None) -> Location:
@@ -36,8 +37,17 @@ def to_save(output_dir: str | Path, model_type: str, run_id: str | None, symbol:
     return Location(place.root, ModelKey(model_type, symbol or said), None, run_id or place.run)
 
 
+Options = Mapping[str, Any] | StorageOptions | None
+"""Storage options as the caller wrote them, or kept from sight."""
+
+
+def out_of_sight(storage_options: Options) -> StorageOptions | None:
+    """Return storage options for a variable or an attribute: no report of an error and no pickle shows credentials."""
+    return StorageOptions.of(storage_options) if storage_options else None
+
+
 @contextmanager
-def opened(place: str | Path | ArtifactStore, storage_options: Mapping[str, Any] | None) -> Iterator[ArtifactStore]:
+def opened(place: str | Path | ArtifactStore, storage_options: Options) -> Iterator[ArtifactStore]:
     """Give the store at ``place``: the caller's own, or one that is closed afterwards.
 
     Raises:
@@ -57,7 +67,7 @@ def find_run(
     types: Sequence[str],
     *,
     store: ArtifactStore | str | Path | None,
-    storage_options: Mapping[str, Any] | None,
+    storage_options: Options,
 ) -> Run:
     """Return the run that ``source`` means: a run itself, a reference into ``store``, or a path or URL of its own.
 

@@ -18,6 +18,7 @@ from tests.servers.faults import (
     Slow,
     Status,
     Trickle,
+    Unconditional,
 )
 from tests.servers.moto_server import MotoServer
 from tests.servers.proxy import Proxy
@@ -48,5 +49,6 @@ __all__ = [
     "Status",
     "StrictFront",
     "Trickle",
+    "Unconditional",
     "find_weed",
 ]

@@ -24,8 +24,10 @@ from tests.servers.faults import (
     Slow,
     Status,
     Trickle,
+    Unconditional,
 )
 from tests.servers.http1 import CONTINUE, HEAD_LIMIT, PIECE, Body, Framing, Head, Piece, read_head
+from tests.servers.resigned import without_conditions
 
 if TYPE_CHECKING:
     from tests.servers.proxy import Proxy
@@ -115,7 +117,9 @@ class Connection:
 
     async def _forward(self, head: Head, body: Body, record: Record) -> bool:
         reader, line = await self._server()
-        await line.send(head.raw, extra=self._opening)
+        unconditional = isinstance(record.fault, Unconditional)
+        raw = without_conditions(head, self._proxy.secret_key) if unconditional else head.raw
+        await line.send(raw, extra=self._opening)
         self._opening = 0.0
         record.forwarded = True
         upload = asyncio.create_task(self._upload(body, line, record))

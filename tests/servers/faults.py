@@ -85,7 +85,12 @@ class Refuse:
     """The server is gone: this connection and all others break, and new ones are refused until ``proxy.listen()``."""
 
 
-Fault = LostRequest | LostReply | Delayed | Status | Slow | Hang | CutBody | Trickle | FlipBit | Refuse
+@dataclass(frozen=True, slots=True)
+class Unconditional:
+    """The server gets the request without its conditions, as if it knew none; the record shows what the client sent."""
+
+
+Fault = LostRequest | LostReply | Delayed | Status | Slow | Hang | CutBody | Trickle | FlipBit | Refuse | Unconditional
 
 ERROR_CODES = {
     400: "BadRequest",

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from artifact_store import ArtifactStore
+from artifact_store.canonical import canonical, checksum
 from artifact_store.core.store_record import MAX_STORE_RECORD, StoreRecord
 from artifact_store.errors import (
     ConditionsUnsupported,
@@ -78,9 +79,17 @@ class TakesAVersionThatNeverWas(Dishonest):
         return not (isinstance(when, IfVersion) and when.version == '"none"')
 
 
+class CreatesOverWhatIsThere(Dishonest):
+    """Compares versions, and does not look whether there is an object."""
+
+    def honours(self, when):
+        return not isinstance(when, IfAbsent)
+
+
 @pytest.mark.parametrize(
     ("dishonest", "broken"),
     [
+        (CreatesOverWhatIsThere, "create_only"),
         (HonoursTheFirstRefusalOnly, "create_only"),
         (TakesAnyVersionThatWasOnceThere, "compare_and_swap"),
         (TakesAVersionThatNeverWas, "compare_and_swap"),
@@ -150,6 +159,9 @@ def test_a_store_that_exists_is_opened_with_one_read():
     assert known.probed
     assert (known.engine, known.url, known.concurrency, known.durable) == ("memory", "memory://", "safe", False)
     assert known.reason == "memory is lost when the process ends"
+    assert known.large_files == "as-others"
+    again.create_limit = 10
+    assert guarantees(context(again)).large_files == "own-name"
 
 
 def test_another_endpoint_is_probed_before_it_is_written_through():
@@ -159,6 +171,63 @@ def test_another_endpoint_is_probed_before_it_is_written_through():
     dishonest._space, dishonest.endpoint = backend._space, "elsewhere"
     with pytest.raises(ConditionsUnsupported, match="elsewhere"):
         opened(dishonest)
+
+
+def asked_by(engine, space, *, dishonest=True):
+    backend = HonoursTheFirstRefusalOnly() if dishonest else MemoryBackend()
+    backend._space, backend.engine = space, engine
+    return backend
+
+
+def test_another_engine_tries_for_itself_and_the_same_one_does_not():
+    backend = MemoryBackend()
+    made = opened(backend)
+    assert made.probed_by == "memory"
+    with pytest.raises(ConditionsUnsupported, match="does not honour them"):
+        opened(asked_by("another", backend._space))
+    assert opened(asked_by("another", backend._space, dishonest=False)) == made
+    assert opened(asked_by("memory", backend._space)) == made
+
+
+def rewritten(backend, **changes):
+    """Replace fields of the record; ``None`` leaves one out."""
+    value = {**records(backend).store().to_json(), **changes}
+    written = {name: part for name, part in value.items() if part is not None and name != "checksum"}
+    backend.write(MARKER, canonical(written | {"checksum": checksum(written)}), when=Always())
+
+
+def test_a_verdict_of_an_older_record_counts_for_any_engine():
+    backend = MemoryBackend()
+    opened(backend)
+    rewritten(backend, probed_by=None)
+    record = opened(asked_by("another", backend._space))
+    assert record.probed_by == ""
+    assert "probed_by" not in record.to_json()
+
+
+@pytest.mark.parametrize("verdict", [{}, {"create_only": True}, {"compare_and_swap": True, "in_future": True}])
+def test_a_verdict_that_leaves_something_out_is_none(verdict):
+    backend = MemoryBackend()
+    opened(backend)
+    rewritten(backend, probed={"memory": verdict})
+    with pytest.raises(ConditionsUnsupported, match="does not honour them"):
+        opened(asked_by("memory", backend._space))
+    assert records(backend).store().to_json()["probed"] == {"memory": verdict}
+
+
+def test_a_record_keeps_what_a_newer_release_has_found():
+    backend = MemoryBackend()
+    opened(backend)
+    held = {"memory": {"compare_and_swap": True, "create_only": True, "in_future": True}}
+    rewritten(backend, probed=held, tried={"in future": 1})
+    record = opened(asked_by("memory", backend._space))
+    assert record.probed == held
+    assert record.to_bytes() == backend.read(MARKER, limit=MAX_STORE_RECORD).data
+    assert record.to_json()["tried"] == {"in future": 1}
+
+
+def test_a_single_writer_records_no_engine():
+    assert "probed_by" not in opened(MemoryBackend(), "single-writer").to_json()
 
 
 def test_the_mode_of_a_store_does_not_change():

@@ -6,8 +6,11 @@ import base64
 import copy
 import json
 import pickle
+import re
 import sys
+import traceback
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -16,15 +19,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifact_store.errors import InvalidOption
+from artifact_store import ArtifactStore, Signer
+from artifact_store.errors import ArtifactStoreError, InvalidOption
 from artifact_store.storage.fsspec.backend import FsspecBackend
-from artifact_store.storage.fsspec.errors import translate_fsspec_error
+from artifact_store.storage.fsspec.errors import status_of, translate_fsspec_error
 from artifact_store.storage.fsspec.filesystem import Recipe
 from artifact_store.storage.http import Attempt, redact
+from artifact_store.storage.obstore.errors import translate_obstore_error
 from artifact_store.storage.obstore.options import cloud_config
 from artifact_store.storage.options import StorageOptions, parse_url
 from artifact_store.storage.s3fs.backend import S3fsBackend
 from tests.cases import each
+from tests.keys import pem
 
 pytestmark = pytest.mark.windows
 
@@ -70,6 +76,15 @@ PRIVATE: dict[str, dict[str, Any]] = {
         "config_kwargs": {"proxies": {"https": f"http://me:{SECRET.replace('/', '')}@proxy:3128"}}
     },
     "proxy with a token": {"config_kwargs": {"proxies": {"https": f"http://{SECRET.replace('/', '')}@proxy:3128"}}},
+    "proxy with a password and no scheme": {
+        "config_kwargs": {"proxies": {"https": f"me:{SECRET.replace('/', '')}@proxy:3128"}}
+    },
+    "proxy with a token and no scheme": {
+        "config_kwargs": {"proxies": {"https": f"{SECRET.replace('/', '')}@proxy:3128"}}
+    },
+    "host with a password": {"host": f"me:{SECRET.replace('/', '')}@files.example.com"},
+    "where a name belongs": {"client_kwargs": {f"Bearer {SECRET}": "x"}},
+    "service account as text": {"token": json.dumps({"type": "service_account", "private_key": SECRET})},
     "proxy of an unknown scheme": {"config_kwargs": {"proxies": {"socks": SECRET}}},
     "signature in an address": {"endpoint_url": f"https://host/path?sig={SECRET}"},
     "basic auth": {"auth": ("me", SECRET)},
@@ -100,6 +115,7 @@ HARMLESS: dict[str, dict[str, Any]] = {
     "google's key file": {"token": "/keys/me.json"},
     "azure": {"account_name": "acct", "tenant_id": "t", "client_id": "c"},
     "host": {"host": "files.example.com", "port": 2222},
+    "a profile that looks like an address": {"profile": "me@home"},
     "folder": {"auto_mkdir": True, "path": "/srv"},
 }
 TOLD = ("mArKeR", "8675309042", RAW.hex(), base64.b64encode(RAW).decode(), base64.b64encode(SECRET.encode()).decode())
@@ -207,10 +223,83 @@ def test_each_secret_is_hidden_in_every_spelling() -> None:
             assert secrets or name == "an object"  # of which no text is known
             for secret in secrets:
                 encoded = base64.b64encode(secret.encode("utf-8")).decode()
-                spellings = (secret, encoded, quote(secret, safe=""), quote_plus(secret), secret.replace("/", "\\/"))
+                spellings = [secret, encoded, quote(secret, safe=""), quote_plus(secret), secret.replace("/", "\\/")]
+                spellings += [secret.encode().hex(), secret.encode().hex().upper(), json.dumps(secret)[1:-1]]
+                small = re.sub("%..", lambda found: found[0].lower(), quote(secret, safe=""))
+                spellings += [quote(secret, safe="="), small, escape(secret)]
                 for spelled in spellings:
                     if len(secret) >= 8:
                         assert spelled not in redact(f"the server says: {spelled}, which it does not know", secrets)
+
+
+@pytest.mark.parametrize("user", ["", "a", "me", "you"])
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_a_secret_behind_a_user_is_hidden_in_base64(encode: Callable[[bytes], bytes], user: str) -> None:
+    secret = "mArKeR??>>~~s3cret"
+    told = redact(f"you sent {encode(f'{user}:{secret}'.encode()).decode()}", [secret])
+    for before in range(3):  # all that is the same whatever comes before and behind
+        spelled = encode(b"\0" * before + b"mArKeR??>>~~s3").decode()
+        assert spelled[4:16] not in told
+
+
+@pytest.mark.parametrize("secret", [SECRET, "mArKeRs3cretInAWord"])
+@pytest.mark.parametrize("cut", [100, 14])
+def test_the_servers_own_word_is_told_without_it_too(secret: str, cut: int) -> None:
+    said = secret[:cut]
+    refused = OSError("400")
+    error = {"Code": said, "Message": f"you sent {secret}"}
+    refused.response = {"ResponseMetadata": {"HTTPStatusCode": 400}, "Error": error}  # type: ignore[attr-defined]
+    text = f"Generic S3 error: x - Server returned non-2xx status code: 400: <Code>{said}</Code>"
+    attempt = Attempt("read", "k", "s3://bucket")
+    for told in (
+        translate_fsspec_error(refused, attempt, [secret]),
+        translate_obstore_error(OSError(text), attempt, [secret]),
+    ):
+        assert "HTTP 400" in str(told)
+        silent(str(told), repr(told))
+    silent(repr(status_of(refused)))
+
+
+def told_with_variables(error: BaseException) -> str:
+    """The text of a report that shows the variables of our frames, as some tools and pytest do."""
+    shown = traceback.TracebackException.from_exception(error, capture_locals=True)
+    frames = [frame for frame in shown.stack if frame.filename != __file__]
+    assert frames
+    return "".join(frames_of for frames_of in traceback.StackSummary.from_list(frames).format())
+
+
+@pytest.mark.parametrize("place", ["file:///models", "s3://bucket/x", "gs://bucket/x", "az://box/x", "s3:wrong"])
+def test_a_store_that_cannot_be_opened_leaves_none_in_the_variables_of_its_frames(place: str) -> None:
+    refusals = 0
+    for case in each(PRIVATE):
+        with case as name:
+            for make in (ArtifactStore, lambda place, **options: ArtifactStore.open_legacy(".", **options)):
+                try:
+                    make(
+                        place, storage_options=PRIVATE[name], engine="auto" if place[:2] in {"fi", "s3"} else "obstore"
+                    )
+                except ArtifactStoreError as refused:
+                    refusals += 1
+                    silent(told_with_variables(refused), str(refused))
+    assert refusals > len(PRIVATE)
+
+
+@pytest.mark.parametrize("place", ["s3://me:{}@bucket", "https://host/x?sig={}", "s3://me%3A{}%40bucket/x"])
+def test_nor_does_an_address_with_a_credential(place: str) -> None:
+    with pytest.raises(InvalidOption) as refused:
+        ArtifactStore(place.format("mArKeR"))
+    silent(told_with_variables(refused.value), str(refused.value))
+
+
+def test_a_key_that_cannot_be_read_leaves_none_either(tmp_path: Path) -> None:
+    broken = pem().decode().replace("PRIVATE", "PRIVATE ")
+    alone = "".join(pem().decode().splitlines()[1:-1])
+    for source, password in ((broken, None), (alone, None), (pem(), SECRET), (tmp_path / "none", SECRET)):
+        with pytest.raises(InvalidOption) as refused:
+            Signer.from_pem(source, password)
+        told = told_with_variables(refused.value) + str(refused.value)
+        silent(told)
+        assert not isinstance(source, str) or (alone[:20] not in told and source[40:60] not in told)
 
 
 @pytest.mark.parametrize("place", ["s3://bucket/x", "gs://bucket/x", "az://box/x"])

@@ -10,6 +10,7 @@ from artifact_store.core import keys
 from artifact_store.core.files import Digest, Outgoing, Progress
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.errors import (
+    ConditionsUnsupported,
     Conflict,
     DigestMismatch,
     InvalidInput,
@@ -47,6 +48,27 @@ class Small(MemoryBackend):
     create_limit = 10
 
 
+class InParts(MemoryBackend):
+    """Creates files above ten bytes in another way, as s3fs does above 8 MiB, and ``honours`` that condition or not."""
+
+    parts_above = 10
+
+    def __init__(self, *, honours):
+        super().__init__()
+        self.honours = honours
+        self.asked = []
+
+    def put_file(self, key, chunks, *, size, when):
+        self.asked.append((key.rpartition("/")[2], when))
+        if isinstance(self.honours, Exception) and when != Always():
+            raise self.honours
+        above = size > self.parts_above and not self.honours
+        super().put_file(key, chunks, size=size, when=Always() if above else when)
+
+
+REFUSED = ConditionsUnsupported("501")
+
+
 def sent(backend, path, *, own=False):
     to = Destination(KEY, RUN, "0" * 8, own)
     return upload(backend, [Outgoing("a.bin", path)], to, workers=Workers(), retry=RETRY)[0]
@@ -67,6 +89,48 @@ def test_a_large_file_goes_to_a_name_that_nobody_else_uses(source):
     assert sent(Small(), source).key == "a.bin.00000000"
     assert sent(Small(), source, own=True).key == "a.bin"
     assert sent(MemoryBackend(), source).key == "a.bin"
+    for honours in (True, False):
+        assert sent(InParts(honours=honours), source).key == "a.bin.00000000"
+        assert sent(InParts(honours=honours), source, own=True).key == "a.bin"
+
+
+def test_a_condition_on_parts_is_sent_although_nothing_relies_on_it(source):
+    backend = InParts(honours=True)
+    sent(backend, source)
+    assert backend.asked == [("a.bin.00000000", IfAbsent())]
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_condition_on_parts_that_is_refused_is_left_out(source, own):
+    backend = InParts(honours=REFUSED)
+    entry = sent(backend, source, own=own)
+    assert entry.key == ("a.bin" if own else "a.bin.00000000")
+    assert [when for _, when in backend.asked] == [IfAbsent(), Always()]
+    assert stored(backend, entry) == b"x" * 100
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_any_other_condition_that_is_refused_is_an_error(source, own):
+    source.write_bytes(b"x" * InParts.parts_above)
+    backend = InParts(honours=REFUSED)
+    with pytest.raises(ConditionsUnsupported):
+        sent(backend, source, own=own)
+    assert [when for _, when in backend.asked] == [IfAbsent()]
+    assert list(backend.list("")) == []
+
+
+@pytest.mark.parametrize(
+    ("create", "parts", "limit"), [(None, None, None), (7, None, 7), (None, 8, 8), (7, 8, 7), (9, 8, 8)]
+)
+def test_the_smaller_of_two_limits_counts(source, create, parts, limit):
+    backend = MemoryBackend()
+    backend.create_limit, backend.parts_above = create, parts
+    assert backend.exclusive_limit == limit
+    for size in (limit or 7, (limit or 7) + 1):
+        source.write_bytes(b"x" * size)
+        assert (sent(backend, source).key == "a.bin") is (limit is None or size <= limit)
+        backend.delete(keys.data_file(KEY, RUN, "a.bin"))
+        backend.delete(keys.data_file(KEY, RUN, "a.bin.00000000"))
 
 
 def test_a_large_file_is_sent_again_over_a_part_of_itself(source):

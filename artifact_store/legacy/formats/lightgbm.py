@@ -7,9 +7,9 @@ for bit. Not read: evaluation history, training data, an objective that is a fun
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +31,7 @@ from artifact_store.legacy.pickle_reader.limits import LIMITS, Limits
 from artifact_store.legacy.pickle_reader.numpy_parts import numpy
 from artifact_store.legacy.pickle_reader.plain import plain_dict, plain_value
 from artifact_store.legacy.pickle_reader.stubs import Stub, within
+from artifact_store.storage.staging import Staging, explained
 
 Kind = Literal["booster", "regressor", "classifier", "ranker"]
 
@@ -133,10 +134,11 @@ def normalised_text(text: str) -> str:
         CodecUnavailable: lightgbm is not installed.
     """
     check_model_text(text, what=_WHAT)
-    with tempfile.TemporaryDirectory(prefix="artifact-store-") as folder:
-        source, target = Path(folder, "foreign.txt"), Path(folder, "own.txt")
-        source.write_bytes(text.encode("utf-8", "surrogatepass"))
-        _run_child(source, target)
+    with Staging().folder() as folder:
+        source, target = folder / "foreign.txt", folder / "own.txt"
+        with explained(folder):
+            source.write_bytes(text.encode("utf-8", "surrogatepass"))
+            _run_child(source, target)
         try:
             own = target.read_bytes().decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -158,8 +160,10 @@ def _run_child(source: Path, target: Path) -> None:
         raise Unavailable(f"the process that reads {_WHAT} could not be started: {error}") from error
     if done.returncode == lightgbm_child.MISSING:
         raise CodecUnavailable("this old file cannot be read without lightgbm: pip install 'artifact-store[lightgbm]'")
+    last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2][:200]
+    if done.returncode == lightgbm_child.NOT_WRITTEN and last.isdecimal():
+        raise OSError(int(last), os.strerror(int(last)), str(target))
     if done.returncode:
-        last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2][:200]
         raise Corrupt(f"LightGBM cannot read {_WHAT} (exit code {done.returncode}): {last or 'it crashed'}")
 
 

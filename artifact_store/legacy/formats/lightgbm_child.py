@@ -11,6 +11,8 @@ from pathlib import Path
 
 MISSING = 3
 """Exit code: lightgbm is not installed."""
+NOT_WRITTEN = 4
+"""Exit code: the target could not be written; the number of the error is the last line of stderr."""
 
 
 def limit(memory: int) -> None:
@@ -37,7 +39,11 @@ def normalise(source: str, target: str, memory: str, *path: str) -> int:
     text = booster.model_to_string(num_iteration=-1)
     if lightgbm.Booster(model_str=text).model_to_string(num_iteration=-1) != text:
         return 1
-    Path(target).write_bytes(text.encode("utf-8"))
+    try:
+        Path(target).write_bytes(text.encode("utf-8"))
+    except OSError as error:
+        sys.stderr.write(f"{error.errno}\n")
+        return NOT_WRITTEN
     return 0
 
 

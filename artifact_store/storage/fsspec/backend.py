@@ -10,7 +10,6 @@ out.
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -42,6 +41,7 @@ from artifact_store.storage.options import StorageOptions, StoreURL, parse_url
 from artifact_store.storage.parts import SINGLE, replaced
 from artifact_store.storage.patience import MIN_RATE, Patience
 from artifact_store.storage.s3fs import open_s3
+from artifact_store.storage.staging import Staging, explained
 from artifact_store.storage.threads import LOOK_UP, Cancelled, check_stopped
 
 T = TypeVar("T")
@@ -61,6 +61,7 @@ def open_filesystem(
     *,
     filesystem: Any | None = None,
     timeout: float = 60.0,
+    staging: Staging | None = None,
     min_rate: float = MIN_RATE,
 ) -> Backend:
     """Return the backend for a URL, or for a path inside a ready ``filesystem``.
@@ -86,7 +87,7 @@ def open_filesystem(
     root = recipe.kind._strip_protocol(place.text)  # noqa: SLF001 -- the only spelling of this that fsspec has
     if _is_s3(recipe.kind):
         return open_s3(recipe, root, url=place.text, timeout=timeout, min_rate=min_rate)
-    return FsspecBackend(recipe, root, url=place.text, timeout=timeout, min_rate=min_rate)
+    return FsspecBackend(recipe, root, url=place.text, timeout=timeout, min_rate=min_rate, staging=staging)
 
 
 class FsspecBackend(Backend):
@@ -106,7 +107,14 @@ class FsspecBackend(Backend):
     engine = "fsspec"
 
     def __init__(
-        self, recipe: Recipe, root: str, *, url: str = "", timeout: float = 60.0, min_rate: float = MIN_RATE
+        self,
+        recipe: Recipe,
+        root: str,
+        *,
+        url: str = "",
+        timeout: float = 60.0,
+        min_rate: float = MIN_RATE,
+        staging: Staging | None = None,
     ) -> None:
         protocol = recipe.kind.protocol
         names = (protocol,) if isinstance(protocol, str) else tuple(protocol)
@@ -121,7 +129,7 @@ class FsspecBackend(Backend):
             reason=f"fsspec's {recipe.kind.__name__} has no conditional writes that can be relied on; choose another "
             "engine for this storage, or concurrency='single-writer' if nothing else ever writes here",
         )
-        self._recipe, self._patience = recipe, Patience(timeout, min_rate)
+        self._recipe, self._patience, self._staging = recipe, Patience(timeout, min_rate), staging or Staging()
         self._root, self._bucket = root.rstrip("/"), root.strip("/").partition("/")[0]
         self._instant = bool(getattr(recipe.kind, "local_file", False)) or "memory" in names
         self._locks: dict[int, threading.Lock] = {}
@@ -139,7 +147,8 @@ class FsspecBackend(Backend):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel as a description, without a client and without credentials; see :class:`Recipe`."""
-        return partial(type(self), url=self.url, **self._patience.options()), (self._recipe, self._root)
+        made = partial(type(self), url=self.url, **self._patience.options(), staging=self._staging)
+        return made, (self._recipe, self._root)
 
     def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
         """Return the object, or ``None`` if its bytes still are those of the version ``unless``."""
@@ -186,9 +195,9 @@ class FsspecBackend(Backend):
         if size <= SINGLE:
             self.write(key, b"".join(counted), when=when)
             return
-        with tempfile.TemporaryDirectory(prefix="artifact-store-") as folder:
-            gathered = Path(folder, "file")
-            with gathered.open("wb") as sink:
+        with self._staging.folder() as folder:
+            gathered = folder / "file"
+            with explained(folder), gathered.open("wb") as sink:
                 sink.writelines(counted)
             self._store(key, lambda fs, path: fs.put_file(str(gathered), path), size=size)
 
@@ -299,7 +308,7 @@ class FsspecBackend(Backend):
         except (errors.ArtifactStoreError, Cancelled):
             raise
         except Exception as error:  # noqa: BLE001 -- the filesystems of this world share no base class of errors
-            failure = translate_fsspec_error(error, attempt, self._recipe.options.secrets)
+            failure = translate_fsspec_error(error, attempt, self._recipe.secrets)
         raise failure
 
     def _alone(self, work: Callable[[Any], T]) -> T:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from artifact_store.errors import (
     AccessDenied,
@@ -23,18 +23,19 @@ from artifact_store.errors import (
     Unsupported,
 )
 from artifact_store.storage.descriptors import ADVICE, EXHAUSTED
-from artifact_store.storage.http import Attempt, clean_copy, error_for_status, one_line, redact
+from artifact_store.storage.http import NO_AWS_CREDENTIALS, Attempt, clean_copy, error_for_status, one_line, redact
 
 NOT_MODIFIED = 304
 _STATUSES = range(300, 600)
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _LATE = "the server did not answer in time; try again later"
 _BY_NAME: tuple[tuple[type[ArtifactStoreError], str, str], ...] = (
+    (AccessDenied, NO_AWS_CREDENTIALS, "NoCredentialsError"),
     (
         AccessDenied,
         "no credentials, or none that are still valid; give them or log in",
         (
-            "NoCredentialsError PartialCredentialsError CredentialRetrievalError TokenRetrievalError SSOTokenLoadError "
+            "PartialCredentialsError CredentialRetrievalError TokenRetrievalError SSOTokenLoadError "
             "UnauthorizedSSOTokenError PendingAuthorizationExpiredError RefreshWithMFAUnsupportedError "
             "MetadataRetrievalError DefaultCredentialsError RefreshError ClientAuthenticationError"
         ),
@@ -66,11 +67,11 @@ _BY_NAME: tuple[tuple[type[ArtifactStoreError], str, str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What a server answered: number, its own word, its sentence."""
+    """What a server answered: number, its own word, its sentence. It may repeat secrets, so no ``repr`` shows them."""
 
     number: int
-    code: str = ""
-    detail: str = ""
+    code: str = field(default="", repr=False)
+    detail: str = field(default="", repr=False)
 
 
 def translate_fsspec_error(error: BaseException, attempt: Attempt, secrets: Iterable[str] = ()) -> ArtifactStoreError:
@@ -82,7 +83,7 @@ def translate_fsspec_error(error: BaseException, attempt: Attempt, secrets: Iter
     answered = status_of(error)
     if answered is not None:
         detail = redact(answered.detail, known)
-        ours = error_for_status(answered.number, attempt, code=answered.code, detail=detail)
+        ours = error_for_status(answered.number, attempt, code=redact(answered.code, known), detail=detail)
     else:
         said = one_line(redact(f"{type(error).__name__}: {error}", known))
         text = f"{attempt} ({said}): "

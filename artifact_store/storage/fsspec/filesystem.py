@@ -14,7 +14,9 @@ from functools import partial
 from typing import Any
 
 from artifact_store.errors import EngineUnavailable, InvalidOption, Unsupported
+from artifact_store.storage.environment_secrets import secrets_around
 from artifact_store.storage.http import redact
+from artifact_store.storage.option_secrets import Secrets, private_values, spellings
 from artifact_store.storage.options import StorageOptions
 
 _ALONE = {"skip_instance_cache": True}
@@ -59,6 +61,15 @@ class Recipe:
             recipe._instances[os.getpid()] = filesystem
         return recipe
 
+    @property
+    def secrets(self) -> Secrets:
+        """All that no message may hold: of these options, of fsspec's configuration for this class, and around."""
+        from fsspec.config import apply_config
+
+        configured = private_values(apply_config(self.kind, {}))
+        told = (text for _, value in configured for text in spellings(value) if text)
+        return Secrets({*self.options.secrets, *told, *secrets_around()})
+
     def get(self) -> Any:
         """Return this process's instance. Instances of other processes are kept, never used, never closed.
 
@@ -91,9 +102,9 @@ class Recipe:
         failure = ""
         for ours in (_UNCACHED | _ALONE, _ALONE):  # some are strict, and take no argument but their own
             try:
-                return self.kind(**{**self.options.given, **ours})
+                return self.kind(**{**self.options.plain(), **ours})
             except (TypeError, ValueError, KeyError) as error:
-                failure = redact(str(error), self.options.secrets)
+                failure = redact(str(error), self.secrets)
         if self._handed:
             raise Unsupported(f"{self._elsewhere}: {failure}. Open the store in this process")
         raise InvalidOption(f"{self.kind.__name__} does not take these storage options: {failure}")

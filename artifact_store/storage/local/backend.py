@@ -41,7 +41,7 @@ from artifact_store.storage.local.checks import traits_of
 from artifact_store.storage.local.errors import translated
 from artifact_store.storage.local.folders import Folder, close_quietly, descend, is_link, make_root, open_root
 from artifact_store.storage.local.mounts import mount_at, network_reason
-from artifact_store.storage.local.new_file import TEMPORARY, NewFiles, refuse_anything_but_a_file
+from artifact_store.storage.local.new_file import STAGING, TEMPORARY, NewFile, NewFiles, refuse_anything_but_a_file
 
 _PIECE = 1 << 20
 _LAST_TIME = 32_503_680_000.0  # the year 3000, where Windows stops to count
@@ -56,7 +56,7 @@ class LocalBackend(Backend):
 
     The folder is made by the first write; until then it reads as ``ContainerNotFound``. Folders are 0700 and files
     0600. ``timeout`` is how long a write waits for the lock of a living process. Names that begin with ``.tmp-``
-    and the folder ``_locks`` at the root are the backend's own, and no keys.
+    and the folder ``_locks`` at the root are the backend's own, and no keys; files wait in ``.tmp-staging`` there.
     """
 
     engine = "local"
@@ -68,6 +68,7 @@ class LocalBackend(Backend):
         self.timeout = timeout
         # absolute from now on, whatever the working directory will be; a symlink on the way to the root is fine
         self._root = absolute or Path(root).absolute()
+        self.staging_place = self._root / STAGING
         self._promised: Capabilities | None = None
         self._locks_hold: bool | None = None
         self._new_files = NewFiles(self._root, self._judge)
@@ -146,12 +147,28 @@ class LocalBackend(Backend):
         with self._new_files.beside(parts, conditional=isinstance(when, IfAbsent)) as new:
             for chunk in exactly(chunks, size=size, key=key):
                 new.append(chunk)
-            if isinstance(when, IfAbsent):
-                new.publish_new()
-            else:
-                new.flush()
-                with self._locked(key):
-                    new.replace()
+            self._name(new, key, when)
+
+    def adopt(self, key: str, source: Path, *, when: Precondition) -> bool:
+        """Flush the staged file, and give it its name in one step."""
+        parts = _parts(key)
+        if isinstance(when, IfAbsent):
+            self._require(self.capabilities.create_only)
+        try:
+            new = self._new_files.beside(parts, conditional=isinstance(when, IfAbsent), source=source)
+        except errors.ConditionsUnsupported:
+            return False
+        with new:
+            self._name(new, key, when)
+        return True
+
+    def _name(self, new: NewFile, key: str, when: Precondition) -> None:
+        if isinstance(when, IfAbsent):
+            new.publish_new()
+        else:
+            new.flush()
+            with self._locked(key):
+                new.replace()
 
     def delete(self, key: str) -> None:
         """Remove exactly this file, and the folders that it leaves empty."""
@@ -233,7 +250,7 @@ class LocalBackend(Backend):
             # "a-b/" sorts before "a/", and "a.json" too: the slash belongs to the key
             for name, is_folder in sorted(folder.names(), key=lambda named: named[0] + "/" * named[1]):
                 if is_folder:
-                    if parts or name != locks.FOLDER:
+                    if parts or name not in {locks.FOLDER, STAGING}:
                         found.append((name, None))
                 else:
                     with contextlib.suppress(FileNotFoundError):

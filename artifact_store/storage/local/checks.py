@@ -20,7 +20,7 @@ from artifact_store.storage.base import Trait
 from artifact_store.storage.local import locks
 from artifact_store.storage.local.folders import is_link
 from artifact_store.storage.local.mounts import Mount, mounts_below
-from artifact_store.storage.local.new_file import TEMPORARY
+from artifact_store.storage.local.new_file import STAGING, TEMPORARY
 
 _OTHERS, _GROUP, _OWNER = 0o007, 0o070, 0o700
 _GLIMPSE = 3
@@ -110,6 +110,7 @@ def _everything(root: Path) -> Iterator[tuple[Path, str, int]]:
     for whole, folders, files, at in os.fwalk(real, follow_symlinks=False):
         folder = Path(whole).relative_to(real)
         if whole == real:
+            folders[:] = [name for name in folders if name != STAGING]  # private as a whole, whatever is in it
             yield folder, ".", at
         for name in sorted([*folders, *files]):
             yield folder, name, at

@@ -77,6 +77,26 @@ class PosixFolder:
         """Create a file for writing, for its owner alone; it must not exist."""
         return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW, 0o600, dir_fd=self._at)
 
+    def take(self, source: Path, name: str) -> int:
+        """Give the file ``source`` a second name here, for its owner alone, and open it for writing.
+
+        Raises:
+            ConditionsUnsupported: it lies on another file system, or there are no hard links.
+        """
+        try:
+            os.link(source, name, dst_dir_fd=self._at, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in {*_NO_HARD_LINKS, errno.EXDEV}:
+                raise
+            raise ConditionsUnsupported(f"{source} cannot have a second name in {self.path}: {error}") from error
+        try:
+            descriptor = os.open(name, os.O_WRONLY | _NOFOLLOW | _NONBLOCK, dir_fd=self._at)
+            os.fchmod(descriptor, 0o600)
+        except BaseException:
+            self.remove(name)
+            raise
+        return descriptor
+
     def publish(self, temporary: str, name: str) -> None:
         """Give a file its name in one step, by a link; without hard links, by a rename that replaces nothing.
 
@@ -160,6 +180,10 @@ class PathFolder:
 
     def create(self, name: str) -> int:
         return os.open(self.path / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
+
+    def take(self, source: Path, name: str) -> int:
+        """Raise ``ConditionsUnsupported``: Windows renames no file that has a second name which is open."""
+        raise ConditionsUnsupported(f"{source} cannot have a second name in {self.path}, {name}")
 
     def publish(self, temporary: str, name: str) -> None:
         """Rename the file, which fails if the name is taken."""

@@ -21,6 +21,8 @@ from artifact_store.storage.local.errors import translated
 from artifact_store.storage.local.folders import Folder, descend, flush, is_link, make_root, open_root
 
 TEMPORARY = ".tmp-"
+STAGING = f"{TEMPORARY}staging"
+"""The folder at the root in which files wait to be adopted."""
 _TRIES = 16
 _MOUNTED = {errno.EBUSY, errno.EXDEV}  # what a rename says of a place where something is mounted
 _REMEMBERED = 10_000
@@ -35,14 +37,19 @@ class Judge(Protocol):
 
 
 class NewFile:
-    """A file without a name of its own yet. It holds its folder open meanwhile, so that it cannot be exchanged."""
+    """A file without a name of its own yet: a new one, or a second name of ``source`` on the same file system.
 
-    def __init__(self, folder: Folder, name: str, *, key: str) -> None:
+    It holds its folder open meanwhile, so that it cannot be exchanged.
+    """
+
+    def __init__(self, folder: Folder, name: str, *, key: str, source: Path | None = None) -> None:
         self._folder, self._name, self._key = folder, name, key
         self._path = folder.path / name
         self._called = f"{TEMPORARY}{secrets.token_hex(8)}"
         try:
-            self._descriptor: int | None = folder.create(self._called)
+            self._descriptor: int | None = (
+                folder.create(self._called) if source is None else folder.take(source, self._called)
+            )
         except BaseException:
             folder.close()
             raise
@@ -138,8 +145,10 @@ class NewFiles:
         # folders whose own names were flushed by this instance, so that each is flushed once
         self._settled: set[tuple[int, int]] = set()
 
-    def beside(self, parts: tuple[str, ...], *, conditional: bool) -> NewFile:
-        """Create a file beside the one that it is to become, which takes its name on a condition or on none.
+    def beside(self, parts: tuple[str, ...], *, conditional: bool, source: Path | None = None) -> NewFile:
+        """Create a file beside the one that it is to become, or give ``source`` a second name there.
+
+        It takes its name on a condition or on none.
 
         Raises:
             NotAStore: the root is not a folder.
@@ -150,7 +159,8 @@ class NewFiles:
             for left in reversed(range(_TRIES)):
                 try:
                     make_root(self._root)
-                    return NewFile(self._down(parts[:-1], self._made, conditional=conditional), parts[-1], key=key)
+                    folder = self._down(parts[:-1], self._made, conditional=conditional)
+                    return NewFile(folder, parts[-1], key=key, source=source)
                 except FileNotFoundError:
                     # a deletion may take away a folder that is still empty, between its making and its first file
                     if not left:

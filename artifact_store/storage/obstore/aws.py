@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from artifact_store.errors import AccessDenied, EngineUnavailable, InvalidOption
-from artifact_store.storage.http import without_userinfo
+from artifact_store.storage.http import NO_AWS_CREDENTIALS, without_credentials
 from artifact_store.storage.obstore.options import CloudConfig, Credentials
 
 Provider = Callable[[], Mapping[str, Any]]
@@ -44,7 +44,7 @@ def whereabouts(config: CloudConfig) -> Whereabouts:
     if not (region and endpoint):
         settings = _profile_settings(config.profile)
         region, endpoint = region or settings.get("region", ""), endpoint or settings.get("endpoint_url", "")
-    return Whereabouts(region, without_userinfo(endpoint))
+    return Whereabouts(region, without_credentials(endpoint))
 
 
 def identity(config: CloudConfig) -> tuple[dict[str, Any], Provider | None]:
@@ -102,10 +102,7 @@ def _from_botocore(profile: str | None) -> Provider:
         if credentials is not None:
             return _renewed(credentials)
         if profile is None:
-            raise AccessDenied(
-                "no AWS credentials were found: give key and secret, a profile, or anon=True, or set AWS_ACCESS_KEY_ID "
-                "and AWS_SECRET_ACCESS_KEY"
-            )
+            raise AccessDenied(NO_AWS_CREDENTIALS)
         failure = "it holds no credentials"
     named = f"the AWS profile {profile!r}" if profile else "AWS's shared configuration"
     raise InvalidOption(f"{named} cannot be used: {failure}; log in, or correct ~/.aws/config and ~/.aws/credentials")

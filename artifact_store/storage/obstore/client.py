@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -16,11 +16,13 @@ from typing import Any, Literal, TypeVar
 
 from artifact_store.errors import ArtifactStoreError, EngineUnavailable, InvalidOption, TooManyOpenFiles
 from artifact_store.storage import descriptors
+from artifact_store.storage.environment_secrets import secrets_around
 from artifact_store.storage.http import Attempt
 from artifact_store.storage.obstore.aws import Provider, identity, whereabouts
 from artifact_store.storage.obstore.errors import translate_obstore_error
 from artifact_store.storage.obstore.options import CloudConfig
-from artifact_store.storage.options import AZURE, GCS, S3, StoreURL
+from artifact_store.storage.option_secrets import Noted, Secrets
+from artifact_store.storage.options import AZURE, GCS, S3, StoreURL, Unshown
 from artifact_store.storage.patience import Patience
 from artifact_store.storage.threads import Cancelled, interruptible
 
@@ -31,10 +33,6 @@ _CONNECT = 10.0
 _RETRIES = 3
 _UNLIMITED = "24h"
 _CLOUDS = {S3: "https://s3.amazonaws.com", GCS: "https://storage.googleapis.com"}
-_SECRET_VARIABLES = (  # which the client may have taken
-    *("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "GOOGLE_SERVICE_ACCOUNT_KEY"),
-    *("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_CLIENT_SECRET"),
-)
 
 _runtime_lost = threading.Event()
 
@@ -58,10 +56,6 @@ def runtime_lost() -> bool:
     return _runtime_lost.is_set()
 
 
-def _taken() -> tuple[str, ...]:
-    return tuple(value for name in _SECRET_VARIABLES if (value := os.environ.get(name)))
-
-
 class Clients:
     """The clients of one backend. Those of other processes are kept, never used, and never torn down here."""
 
@@ -69,6 +63,7 @@ class Clients:
         self, url: StoreURL, config: CloudConfig, *, patience: Patience, secrets: tuple[str, ...] = ()
     ) -> None:
         self._url, self._config, self._patience, self._secrets = url, config, patience, secrets
+        self._noted = Noted()
         self._made: dict[tuple[int, Purpose, int], Any] = {}
         self._locks: dict[int, threading.Lock] = {}
 
@@ -101,7 +96,9 @@ class Clients:
             raise
         except Exception as error:  # noqa: BLE001 -- obstore raises its own kinds and builtin ones, without a common base
             # no secret in a variable of this frame: reports of errors show those
-            failure = translate_obstore_error(error, attempt, self._secrets + _taken())
+            failure = translate_obstore_error(
+                error, attempt, Secrets((*self._secrets, *self._noted.secrets, *secrets_around()))
+            )
         raise failure
 
     def address(self) -> str:
@@ -128,7 +125,7 @@ class Clients:
                 "the obstore engine needs obstore: pip install 'artifact-store[s3]', or choose engine='fsspec'"
             ) from missing
         kinds = {S3: store.S3Store, GCS: store.GCSStore, AZURE: store.AzureStore}
-        config = dict(self._config.config)
+        config = Unshown(self._config.config)  # in a report of an error, too
         provider: Provider | None = None
         if self._url.scheme == S3:
             signing, provider = identity(self._config)
@@ -138,10 +135,10 @@ class Clients:
         try:
             return kinds[self._url.scheme](
                 self._url.container,
-                config=config,
+                config=Unshown.plain(config),
                 client_options=self._client_options(purpose, size),
                 retry_config=self._retries(),
-                credential_provider=provider,
+                credential_provider=None if provider is None else self._noting(provider),
             )
         except Exception as error:  # noqa: BLE001 -- whatever it is, its text may quote the configuration
             failure = type(error).__name__
@@ -150,6 +147,16 @@ class Clients:
         raise InvalidOption(
             f"obstore does not take the storage options for {self._url} ({failure}); check each of them"
         )
+
+    def _noting(self, provider: Provider) -> Provider:
+        """Give the same credentials, and remember them as secrets: those of a profile are in no option."""
+
+        def now() -> Mapping[str, Any]:
+            given = provider()
+            self._noted.note(*(told for told in given.values() if isinstance(told, str)))
+            return given
+
+        return now
 
     def _client_options(self, purpose: Purpose, size: int) -> dict[str, Any]:
         seconds = self._patience.timeout

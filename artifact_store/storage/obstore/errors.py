@@ -55,7 +55,9 @@ def translate_obstore_error(error: BaseException, attempt: Attempt, secrets: Ite
         code = _CODE.search(answer)
         message = _MESSAGE.search(answer)
         detail = redact(unescape(message[1]) if message else answer if not code else "", known)
-        ours = error_for_status(int(status[1]), attempt, code=(code[1] or code[2]) if code else "", detail=detail)
+        ours = error_for_status(
+            int(status[1]), attempt, code=redact(code[1] or code[2], known) if code else "", detail=detail
+        )
     elif _BARE_REDIRECT in words:  # S3 says in a header where the bucket is, which obstore keeps for itself
         ours = error_for_status(_MOVED, attempt, code="PermanentRedirect")
     else:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from artifact_store.errors import InvalidOption
-from artifact_store.storage.options import AZURE, GCS, S3, StorageOptions, StoreURL
+from artifact_store.storage.options import AZURE, GCS, S3, StorageOptions, StoreURL, Unshown
 
 T = TypeVar("T")
 
@@ -56,6 +56,10 @@ class CloudConfig:
     anonymous: bool = False
     path_style: bool | None = None
     ca_bundle: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "config", Unshown(self.config))
+        object.__setattr__(self, "client", Unshown(self.client))
 
 
 def cloud_config(url: StoreURL, options: StorageOptions) -> CloudConfig:
@@ -138,6 +142,8 @@ class _Left:
             )
 
     def _named(self, name: str) -> str:
+        if not name.isidentifier():  # a token perhaps, where the name of a header belongs
+            return f"within {self._within}, whose name has letters, digits and '_' only"
         return f"{self._within}.{name}" if self._within else name
 
 

@@ -1,16 +1,16 @@
 """S3 through s3fs: its credentials and its client, with conditional writes, and without its caches and retries.
 
 Guarantees what :mod:`artifact_store.storage.base` asks for, on servers that honour ``If-None-Match`` and
-``If-Match`` on PUT and on CompleteMultipartUpload. Some S3-compatible servers accept and ignore them: that is for
-the store to probe. A request is tried once, so that a conflict is not the echo of our own repetition more often
-than it must be (the HTTP client below still sends a PUT again when a kept-alive connection turns out to be closed).
+``If-Match`` on PUT. Some S3-compatible servers accept and ignore them: that is for the store to probe. On
+CompleteMultipartUpload they are sent as well, and nothing relies on them (``parts_above``). A request is tried once,
+so that a conflict is not the echo of our own repetition more often than it must be (the HTTP client below still sends
+a PUT again when a kept-alive connection turns out to be closed).
 
 Why: docs/decisions/0008-two-s3-engines.md
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import closing, suppress
@@ -34,8 +34,8 @@ from artifact_store.storage.base import (
 )
 from artifact_store.storage.exact_size import wrong_size
 from artifact_store.storage.fsspec.filesystem import Recipe
-from artifact_store.storage.http import Attempt, Operation, without_userinfo
-from artifact_store.storage.options import S3
+from artifact_store.storage.http import Attempt, Operation, without_credentials
+from artifact_store.storage.options import S3, Unshown
 from artifact_store.storage.parts import SINGLE, part_size, range_from, ranges_ahead, replaced
 from artifact_store.storage.patience import MIN_RATE, Patience
 from artifact_store.storage.places import AWS, bucket, server
@@ -56,6 +56,7 @@ class S3fsBackend(Backend):
     engine = "fsspec"
     capabilities = Capabilities(create_only=True, compare_and_swap=True, durable=True)
     create_limit = None
+    parts_above = SINGLE
 
     def __init__(
         self, recipe: Recipe, root: str, *, url: str = "", timeout: float = 60.0, min_rate: float = MIN_RATE
@@ -66,11 +67,11 @@ class S3fsBackend(Backend):
         given = recipe.options.given
         inner = _options_in(given, "client_kwargs")
         self._patience = Patience(timeout, min_rate)
-        settings = client_settings(self._patience, _options_in(given, "config_kwargs"))
+        settings = Unshown(client_settings(self._patience, _options_in(given, "config_kwargs")))
         ours = Recipe(recipe.kind, {**given, "config_kwargs": settings})
         self.url = url or f"s3://{bucket}/{prefix}".rstrip("/")
         told = given.get("endpoint_url") or inner.get("endpoint_url")
-        self._given_endpoint = None if told is None else _without_credentials(str(told))
+        self._given_endpoint = None if told is None else without_credentials(str(told))
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         additional = _options_in(given, "s3_additional_kwargs")
@@ -79,7 +80,7 @@ class S3fsBackend(Backend):
     @property
     def endpoint(self) -> str:  # type: ignore[override]  # without an option only the client knows, so it has to be made
         """The server's address, without credentials: another server may treat conditions otherwise."""
-        told = self._given_endpoint or _without_credentials(self._calls.address())
+        told = self._given_endpoint or without_credentials(self._calls.address())
         return AWS if server(told) == AWS else told
 
     @property
@@ -298,11 +299,6 @@ def _options_in(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     if not isinstance(found, Mapping):
         raise errors.InvalidOption(f"the storage option {name} is a dict, not a {type(found).__name__}")
     return found
-
-
-def _without_credentials(address: str) -> str:
-    """Return the address of a server without a user, a password and a query."""
-    return without_userinfo(re.split(r"[?#]", address, maxsplit=1)[0])
 
 
 def _condition(when: Precondition) -> dict[str, str]:

@@ -21,6 +21,7 @@ from artifact_store.errors import ArtifactStoreError, Corrupt, DeadlineExceeded,
 from artifact_store.storage.fsspec.errors import NOT_MODIFIED, status_of, translate_fsspec_error
 from artifact_store.storage.fsspec.filesystem import Recipe
 from artifact_store.storage.http import Attempt, redact
+from artifact_store.storage.option_secrets import Noted, Secrets
 from artifact_store.storage.parts import SINGLE
 from artifact_store.storage.patience import Patience, Watch
 from artifact_store.storage.threads import LOOK_UP, check_stopped
@@ -86,8 +87,8 @@ class Calls:
         self.recipe = recipe
         self.url = url
         self.patience = patience
-        self.secrets = recipe.options.secrets
         self._asked = _asked_checksum(additional.get("ChecksumAlgorithm"))
+        self._noted = Noted()
         self._tuned: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
@@ -173,7 +174,7 @@ class Calls:
             if answered is not None and answered.number == NOT_MODIFIED:
                 failure: Exception = NotModified()
             else:
-                failure = translate_fsspec_error(error, attempt, self.secrets)
+                failure = translate_fsspec_error(error, attempt, self._secrets())
         raise failure
 
     async def repeated(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -230,17 +231,26 @@ class Calls:
         future = asyncio.run_coroutine_threadsafe(creator.__aexit__(None, None, None), filesystem.loop)
         concurrent.futures.wait([future], timeout=_CONNECT_WITHIN)
 
+    def _note(self, request: Any, **_: object) -> None:
+        """Remember the session token of a request as a secret: that of a profile is in no option."""
+        token = request.headers.get("X-Amz-Security-Token") or b""
+        self._noted.note(token.decode("latin-1") if isinstance(token, bytes) else str(token))
+
+    def _secrets(self) -> Secrets:
+        return Secrets((*self.recipe.secrets, *self._noted.secrets))
+
     async def _client(self, bucket: str | None) -> tuple[Any, Any]:
         filesystem, failure = self.recipe.get(), ""
         try:
             await filesystem.set_session()
         except (TypeError, ValueError) as error:  # an unknown option, an invalid address
-            failure = redact(str(error), self.secrets)
+            failure = redact(str(error), self._secrets())
         if failure:
             raise InvalidOption(f"{self.url}: the storage options do not make an S3 client: {failure}")
         client = await filesystem.get_s3(bucket)
         if client not in self._tuned:
             _ask_first_only_for_large_bodies(client)
+            client.meta.events.register("before-send.s3", self._note)
             self._tuned.add(client)
         return client, filesystem
 

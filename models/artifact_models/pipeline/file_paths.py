@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from artifact_models import locations
 from artifact_store import ArtifactStore, Location, ModelKey, Run, RunId, errors
@@ -69,7 +69,7 @@ def target(filepath: FilePath, model_type: str, symbol: str | None) -> Target:
     return Target(place.root, place.key, place.run, alias or "latest")
 
 
-def find_by_path(filepath: FilePath | Run, model_type: str, *, storage_options: Mapping[str, Any] | None = None) -> Run:
+def find_by_path(filepath: FilePath | Run, model_type: str, *, storage_options: locations.Options = None) -> Run:
     """Return the run that ``filepath`` means. A file in the old form is read in place, and runs no stored code.
 
     Raises:
@@ -85,7 +85,7 @@ def find_by_path(filepath: FilePath | Run, model_type: str, *, storage_options: 
     return locations.find_run(text, [model_type], store=None, storage_options=storage_options)
 
 
-def open_root(root: FilePath | ArtifactStore, storage_options: Mapping[str, Any] | None = None) -> ArtifactStore:
+def open_root(root: FilePath | ArtifactStore, storage_options: locations.Options = None) -> ArtifactStore:
     """Return the store at ``root``, or the old tree that is there.
 
     Raises:

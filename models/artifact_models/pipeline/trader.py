@@ -50,6 +50,8 @@ class UnifiedPaperTrader:
         unchecked: bool = False,
         max_run_age: timedelta | None = None,
     ) -> None:
+        self._storage_options = locations.out_of_sight(storage_options)
+        del storage_options
         if config is not None and not isinstance(config, Mapping):
             raise errors.InvalidOption(f"config is a mapping of settings, not {config!r:.80}; give symbols=[...]")
         given = config or {}
@@ -64,7 +66,6 @@ class UnifiedPaperTrader:
         self._checked = None if unchecked else ValidatedRuns()
         self.models: dict[str, dict[str, Any]] = {symbol: {} for symbol in self.symbols}
         self.problems: dict[tuple[str, str], Exception] = {}
-        self._storage_options = storage_options
         self._store: ArtifactStore | None = None
 
     def __repr__(self) -> str:

@@ -60,10 +60,12 @@ class PipelineTrainer:
             NotAStore: the root is an old tree, or holds something else; nothing was written.
             OutcomeUnknown, …: as :meth:`artifact_store.ArtifactStore.save`.
         """
+        options = locations.out_of_sight(storage_options)
+        del storage_options
         if not self.is_fitted:
             raise errors.InvalidOption(f"this {type(self).__name__} has no model yet: train it, or load one")
         place = file_paths.target(filepath, self.model_type, symbol)
-        with locations.opened(place.root, storage_options) as store:
+        with locations.opened(place.root, options) as store:
             try:
                 self._refuse_taken(store, place)
                 return self.adapter.save(store, place.run_id, place.key.symbol, alias=place.alias)
@@ -91,7 +93,9 @@ class PipelineTrainer:
             NotFound: there is no such run or file.
             FeatureMismatch, Corrupt, RiskRefused, …: it cannot be loaded as it was saved.
         """
-        run = file_paths.find_by_path(filepath, cls.model_type, storage_options=storage_options)
+        options = locations.out_of_sight(storage_options)
+        del storage_options
+        run = file_paths.find_by_path(filepath, cls.model_type, storage_options=options)
         trainer = cls(preprocessor=preprocessor)
         trainer.adapter.restore(run, preprocessor=preprocessor, config=config)
         return trainer

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from artifact_models.families import load_adapter
+from artifact_models.locations import out_of_sight
 from artifact_models.pipeline import file_paths
 from artifact_models.pipeline.file_paths import FilePath
 from artifact_models.pipeline.trainers import TRAINERS
@@ -94,7 +95,9 @@ def validate_model_artifacts(
         NotAStore, ContainerNotFound: there are no models at ``models_dir``, but something else, or no bucket.
         Unavailable, AccessDenied: the place itself cannot be read.
     """
-    store = file_paths.open_root(models_dir, storage_options)
+    options = out_of_sight(storage_options)
+    del storage_options
+    store = file_paths.open_root(models_dir, options)
     try:
         keys = [key for key in store.models() if key.model_type in TRAINERS]
         report = ArtifactsReport(store.url, tuple(_result(store, key) for key in keys))

@@ -26,7 +26,7 @@ from artifact_store.codecs.raw import RawCodec
 from artifact_store.codecs.tables.arrow import ArrowCodec
 from artifact_store.codecs.tables.pandas import PandasCodec
 from artifact_store.codecs.tables.polars import PolarsCodec
-from artifact_store.testing import CodecSuite
+from tests.little_room import LittleRoomSuite
 
 pytestmark = pytest.mark.windows
 
@@ -36,7 +36,7 @@ LABELS = (ROWS[:, 0] + 0.3 * ROWS[:, 1] > 0).astype(int)
 NESTED = np.dtype([("a", "i1"), ("b", "<f8"), ("c", [("x", "i1"), ("y", ">f4")], (2,))], align=True)
 
 
-class TestDocuments(CodecSuite):
+class TestDocuments(LittleRoomSuite):
     @pytest.fixture
     def codec(self) -> DocumentCodec:
         return DocumentCodec()
@@ -90,7 +90,7 @@ def _same_array(one: Any, other: Any) -> bool:
     )
 
 
-class TestArrays(CodecSuite):
+class TestArrays(LittleRoomSuite):
     @pytest.fixture
     def codec(self) -> ArrayCodec:
         return ArrayCodec()
@@ -150,7 +150,7 @@ class TestArrays(CodecSuite):
         return _same_array(one, other) and fortran
 
 
-class TestPandas(CodecSuite):
+class TestPandas(LittleRoomSuite):
     @pytest.fixture
     def codec(self) -> PandasCodec:
         return PandasCodec()
@@ -227,7 +227,7 @@ class TestPandas(CodecSuite):
         return True
 
 
-class TestArrow(CodecSuite):
+class TestArrow(LittleRoomSuite):
     @pytest.fixture
     def codec(self) -> ArrowCodec:
         return ArrowCodec()
@@ -276,7 +276,7 @@ class TestArrow(CodecSuite):
         return example  # arrow tables cannot be changed
 
 
-class TestPolars(CodecSuite):
+class TestPolars(LittleRoomSuite):
     @pytest.fixture
     def codec(self) -> PolarsCodec:
         return PolarsCodec()
@@ -322,7 +322,7 @@ class TestPolars(CodecSuite):
         return bool(one.schema == other.schema and one.equals(other, null_equal=True))
 
 
-class TestRawBytes(CodecSuite):
+class TestRawBytes(LittleRoomSuite):
     @pytest.fixture
     def codec(self) -> RawCodec:
         return RawCodec()
@@ -332,7 +332,7 @@ class TestRawBytes(CodecSuite):
         return [b"", b"\0\r\n\xff" * 1000]
 
 
-class TestRawFiles(CodecSuite):
+class TestRawFiles(LittleRoomSuite):
     re_encodes = False  # bytes come back
 
     @pytest.fixture
@@ -356,7 +356,7 @@ class TestRawFiles(CodecSuite):
         return one.read_bytes() == (other if isinstance(other, bytes) else other.read_bytes())
 
 
-class TestRawDirectories(CodecSuite):
+class TestRawDirectories(LittleRoomSuite):
     @pytest.fixture
     def codec(self) -> RawCodec:
         return RawCodec()
@@ -413,7 +413,7 @@ def _booster(**params: Any) -> Any:
     return lgb.train(params, data, 12, valid_sets=[valid], callbacks=callbacks, keep_training_booster=True)
 
 
-class TestLightGBM(CodecSuite):
+class TestLightGBM(LittleRoomSuite):
     @pytest.fixture
     def codec(self) -> LightGBMCodec:
         return LightGBMCodec()
@@ -442,7 +442,7 @@ class TestLightGBM(CodecSuite):
         return copied
 
 
-class TestLightGBMSklearn(CodecSuite):
+class TestLightGBMSklearn(LittleRoomSuite):
     @pytest.fixture
     def codec(self) -> LightGBMSklearnCodec:
         return LightGBMSklearnCodec()

@@ -19,7 +19,7 @@ from artifact_store.codecs.sklearn.array_preprocessor import ArrayPreprocessor, 
 from artifact_store.codecs.sklearn.joblib import JoblibCodec
 from artifact_store.codecs.sklearn.scalers import ScalerCodec
 from artifact_store.codecs.sklearn.skops import SkopsCodec
-from artifact_store.testing import CodecSuite
+from tests.little_room import LittleRoomSuite
 
 pytestmark = [
     pytest.mark.windows,
@@ -42,7 +42,7 @@ class Derived(StandardScaler):
     """It may transform otherwise; nobody can tell."""
 
 
-class TestScalers(CodecSuite):
+class TestScalers(LittleRoomSuite):
     @pytest.fixture
     def codec(self) -> ScalerCodec:
         return ScalerCodec()
@@ -82,7 +82,7 @@ class TestScalers(CodecSuite):
         return all(same_bits(one.transform(rows), other.transform(rows)) for rows in (ROWS, ROWS.astype("f4")))
 
 
-class TestSkops(CodecSuite):
+class TestSkops(LittleRoomSuite):
     deterministic = False  # skops names its entries by addresses
     parser_is_memory_safe = True
 
@@ -118,7 +118,7 @@ class TestSkops(CodecSuite):
         assert codec.deterministic is False
 
 
-class TestJoblib(CodecSuite):
+class TestJoblib(LittleRoomSuite):
     deterministic = False  # a pickle depends on which parts of an object are one
     parser_is_memory_safe = False  # a damaged pickle may ask for anything
 

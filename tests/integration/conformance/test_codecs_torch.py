@@ -23,8 +23,8 @@ from artifact_store import TorchState
 from artifact_store.codecs.sb3.policy import SB3Codec, describe_algorithm
 from artifact_store.codecs.sb3.vecnormalize import ObservationNormalizer, RunningStatistics, VecNormalizeCodec
 from artifact_store.codecs.torch.state import TorchStateCodec
-from artifact_store.testing import CodecSuite
 from tests.environments import ACTIONS, DICT, UNBOUNDED, spaces, tiny
+from tests.little_room import LittleRoomSuite
 
 
 def small(**others: Any) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class Tied(nn.Module):
         self.decoder.weight = self.encoder.weight
 
 
-class TestTorchState(CodecSuite):
+class TestTorchState(LittleRoomSuite):
     @pytest.fixture
     def codec(self) -> TorchStateCodec:
         return TorchStateCodec()
@@ -128,7 +128,7 @@ class TestTorchState(CodecSuite):
         return same(mine, theirs) and sharing(mine) == sharing(theirs) and same_config
 
 
-class TestTorchStateIntoModules(CodecSuite):
+class TestTorchStateIntoModules(LittleRoomSuite):
     re_encodes = True
 
     @pytest.fixture
@@ -165,7 +165,7 @@ def ppo(policy: str = "MlpPolicy", env: Any = None, **others: Any) -> Any:
     return PPO(policy, env or tiny(), **small(n_steps=8, batch_size=4, n_epochs=2, **others))
 
 
-class AlgorithmSuite(CodecSuite):
+class AlgorithmSuite(LittleRoomSuite):
     @pytest.fixture
     def codec(self) -> SB3Codec:
         return SB3Codec()
@@ -301,7 +301,7 @@ def statistics(rms: Any) -> tuple[Any, ...]:
     return np.shape(rms.mean), rms.mean.tobytes(), rms.var.tobytes(), rms.count
 
 
-class NormalizerSuite(CodecSuite):
+class NormalizerSuite(LittleRoomSuite):
     @pytest.fixture
     def codec(self) -> VecNormalizeCodec:
         return VecNormalizeCodec()

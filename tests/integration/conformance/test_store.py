@@ -293,6 +293,17 @@ def test_another_run_under_the_same_id_is_refused_and_the_first_is_untouched(sto
     assert store.verify(KEY).ok
 
 
+def test_so_it_is_with_files_that_one_request_does_not_hold(store, open_store):
+    run_id, size = "20240816_142301", 9 << 20
+    first = store.save(b"1" * size, KEY, run_id=run_id)
+    other = open_store()
+    with pytest.raises(errors.RunExists, match="untouched"):
+        other.save(b"2" * size, KEY, run_id=run_id)
+    assert store.load(f"{KEY}:{run_id}") == b"1" * size
+    assert store.verify(KEY).ok
+    assert open_store().save(b"1" * size, KEY, run_id=run_id) == first
+
+
 def test_the_same_run_under_the_same_id_is_one(store, open_store):
     run_id = "20240816_142301"
     first = store.save({"a": 1}, KEY, run_id=run_id)
@@ -728,6 +739,7 @@ def test_guarantees_tell_what_is_in_force(store):
     store.save({"n": 1}, KEY)
     assert store.guarantees.probed
     assert store.guarantees.concurrency == "safe"
+    assert before.large_files == ("own-name" if before.engine in {"obstore", "fsspec"} else "as-others")
 
 
 def test_a_store_of_one_mode_is_not_written_in_the_other(store, open_store):

@@ -26,7 +26,7 @@ from artifact_store.errors import AccessDenied, ArtifactStoreError, InvalidOptio
 from artifact_store.storage.options import StorageOptions
 from tests.keys import pem
 from tests.proofs.replays.hostile_s3 import HostileS3, Reply, Request, failure
-from tests.redaction import WATCH, _look_into_files, everything_about
+from tests.redaction import WATCH, _look_into_files, everything_about, reachable, silent, told_by
 from tests.servers import SeaweedServer
 from tests.servers.marked import MARK, MARKS, secret_key
 
@@ -145,41 +145,6 @@ def failing(store: ArtifactStore, kind: type[ArtifactStoreError]) -> Iterator[Ar
             raised += 1
             yield error
     assert raised >= 4
-
-
-def told_by(error: ArtifactStoreError) -> Iterator[str]:
-    """All that an error tells: to a person, to a log, to a debugger that shows locals, to another process."""
-    yield from everything_about(error)
-    shown = traceback.TracebackException.from_exception(error, capture_locals=True)
-    links = [shown]
-    while links:
-        link = links.pop()
-        yield str(link)
-        yield from (
-            f"{frame.filename}:{frame.name}: {name}={value}"
-            for frame in link.stack
-            if __file__ not in frame.filename  # the test has the key, of course
-            for name, value in (frame.locals or {}).items()
-        )
-        links += [further for further in (link.__cause__, link.__context__) if further is not None]
-    yield repr(pickle.dumps(error))
-
-
-def reachable(value: object, depth: int = 6) -> Iterator[object]:
-    """The object, and what our own classes hold in any attribute."""
-    yield value
-    if type(value).__module__.partition(".")[0] != "artifact_store" or not depth:
-        return
-    for kind in type(value).__mro__:
-        for name in (*getattr(value, "__dict__", ()), *getattr(kind, "__slots__", ())):
-            part = getattr(value, name, None)
-            if not isinstance(part, str | bytes | int | float | type(None)):
-                yield from reachable(part, depth - 1)
-
-
-def silent(*told: str) -> None:
-    loud = [text for text in told if any(mark in text for mark in MARKS)]
-    assert not loud, loud[:3]
 
 
 def test_a_wrong_secret_at_a_real_server_is_told_to_nobody(

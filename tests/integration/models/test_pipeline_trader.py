@@ -1,18 +1,22 @@
 """The trader of the earlier pipeline over days: what it loads, what it keeps, and what it says of the rest; the check."""
 
 import logging
+import pickle
 import shutil
 from datetime import timedelta
 
 import numpy as np
 import pytest
-from artifact_models import GRUTrainer, LightGBMTrainer, UnifiedPaperTrader, validate_model_artifacts
+from artifact_models import GRUTrainer, LightGBMAdapter, LightGBMTrainer, UnifiedPaperTrader, validate_model_artifacts
 from artifact_models.pipeline.trainers import TRAINERS
 
 from artifact_store import ArtifactStore, errors
+from artifact_store.cli import program
 from tests.integration.models.data import table
 from tests.integration.models.pipeline_data import CONFIG, CUT, FILES, RUN, memory_root, same, split
 from tests.legacy_cases import old_tree
+from tests.redaction import silent, told_by
+from tests.servers.marked import secret_key
 
 
 def saved(place, model_type, symbol="BTCEUR", path=None, **options):
@@ -326,3 +330,21 @@ class TestTheCheck:
         saved(store.url, "lightgbm")
         assert validate_model_artifacts(store).ok
         assert LightGBMTrainer.load_model(f"{store.url}/lightgbm/BTCEUR/latest/model.pkl").is_fitted
+
+
+def test_storage_options_are_in_no_pickle_of_a_trader_and_in_no_variable_of_a_report_of_an_error():
+    options = {"key": "k", "secret": secret_key("trader"), "headers": {"X-Mine": secret_key("trader")}}
+    trader = UnifiedPaperTrader(symbols=["BTCEUR"], models_dir="s3://bucket/models", storage_options=options)
+    silent(*map(repr, vars(trader).values()))
+    with pytest.raises(errors.InvalidOption, match=r"\(headers, key, secret\) are not pickled"):
+        pickle.dumps(trader)
+    path = "memory://nothing/lightgbm/BTCEUR/20240816_142301"
+    for call in (
+        lambda: LightGBMTrainer.load_model(f"{path}/model.txt", storage_options=options),
+        lambda: LightGBMAdapter.load(path, storage_options=options),
+        lambda: validate_model_artifacts("memory://nothing", storage_options=options),
+        lambda: program.open_store("memory://nothing", options=[f"secret={options['secret']}"]),
+    ):
+        with pytest.raises(errors.InvalidOption, match="takes no storage options") as refused:
+            call()
+        silent(*told_by(refused.value))

@@ -25,7 +25,9 @@ from tests.proofs.matrix.bench import Aim
 BY_PATH = ("open", "mkdir", "link", "rename", "replace", "unlink", "remove", "rmdir", "stat", "lstat", "scandir")
 BY_DESCRIPTOR = ("read", "write", "fsync", "fstat", "close", "fchmod")
 CHANGES = frozenset({"create", "mkdir", "link", "rename", "replace", "unlink", "remove", "rmdir", "write", "fsync"})
-_RANDOM = re.compile(r"(?<=\.tmp-)(?:probe-)?[0-9a-f]+|(?<=_probe/)[0-9a-f]+|(?<=_locks/)[0-9a-f]+(?=\.lock)")
+_RANDOM = re.compile(
+    r"(?<=\.tmp-)(?:probe-)?[0-9a-f]+|(?<=_probe/)[0-9a-f]+|(?<=_locks/)[0-9a-f]+(?=\.lock)|(?<=\.tmp-staging/)[0-9a-f]+"
+)
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 

@@ -97,7 +97,7 @@ def snapshot_of(root: Path) -> Snapshot:
     for path in sorted(root.rglob("*")) if root.exists() else ():
         if path.is_file() and path.relative_to(root).parts[0] != "_locks":
             key = path.relative_to(root).as_posix()
-            if path.name.startswith(".tmp-"):
+            if any(part.startswith(".tmp-") for part in path.relative_to(root).parts):
                 unfinished.append(key)
             else:
                 found.append((key, path.read_bytes()))

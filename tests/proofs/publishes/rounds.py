@@ -67,7 +67,7 @@ class Damaging(Backend):
     def __init__(self, inner: Backend, seed: int, share: float) -> None:
         self.inner, self._seed, self._share = inner, seed, share
         self.engine, self.url, self.endpoint = inner.engine, inner.url, inner.endpoint
-        self.create_limit, self.makes_root = inner.create_limit, inner.makes_root
+        self.create_limit, self.parts_above, self.makes_root = inner.create_limit, inner.parts_above, inner.makes_root
         self.capabilities = inner.capabilities
         self.damaged = 0
 

@@ -1,0 +1,304 @@
+"""Temporary space: where files wait on their way into a store or out of it, and what killed processes left there.
+
+Each use has a folder of its own (:mod:`artifact_store.storage.owned_folder`) in one of three places: below the root of
+a local store, so that what was staged becomes what is stored without a copy; in ``artifact-store-{user id}`` in the
+folder that the caller chose or the system names; or, if another user has taken that name, in a new folder beside it.
+What dead processes left is cleared by the next use. Says what is wrong when there is no room or no such folder. Knows
+no store.
+
+Why: docs/decisions/0021-temporary-files-have-an-owner.md
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final, NoReturn, Self
+
+from artifact_store.errors import (
+    AccessDenied,
+    ArtifactStoreError,
+    InvalidOption,
+    StagingUnavailable,
+    StorageFull,
+    Unsupported,
+)
+from artifact_store.storage import descriptors, owned_folder
+from artifact_store.storage.home import at_home
+from artifact_store.storage.local.folders import make_root
+from artifact_store.storage.owned_folder import Leftover, OwnedFolder
+
+PREFIX: Final = "artifact-store-"
+EXPORTS: Final = ".export"
+_AT_ONCE: Final = 64
+"""Folders that one use looks at to find those of dead processes."""
+_TRIES: Final = 16
+_FULL: Final = {errno.ENOSPC, errno.EDQUOT}
+_TEXTS: Final = {text: code for code in (*_FULL, errno.EFBIG) for text in (os.strerror(code), f"os error {code})")}
+
+
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """The temporary space of a client: ``chosen`` by its caller, or the system's. Nothing is made before it is used."""
+
+    chosen: Path | None = None
+
+    @classmethod
+    def of(cls, folder: object) -> Self:
+        """Return it for the option of a store; ``InvalidOption`` if that names no folder."""
+        if folder is None:
+            return cls()
+        if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):
+            raise InvalidOption(f"staging is a folder for temporary files, not {folder!r}")
+        return cls(at_home(folder).absolute())
+
+    def check_outside(self, root: Path) -> None:
+        """Raise ``InvalidOption`` if the chosen folder lies inside of a store."""
+        if self.chosen is not None and self.chosen.is_relative_to(root):
+            raise InvalidOption(
+                f"staging={str(self.chosen)!r} lies inside of the store {root}: leave it out, since what is saved "
+                "there waits below the root anyway, or name a folder outside"
+            )
+
+    @property
+    def base(self) -> Path:
+        """The folder that was chosen, or the system's.
+
+        Raises:
+            StagingUnavailable: the system has none.
+        """
+        if self.chosen is not None:
+            return self.chosen
+        try:
+            return Path(tempfile.gettempdir())
+        except OSError as error:
+            raise StagingUnavailable(
+                f"there is no folder for temporary files: {error.strerror or error}. Name one with staging=FOLDER, or "
+                "in the environment variable TMPDIR"
+            ) from error
+
+    @property
+    def shared(self) -> Path:
+        """Where the folders of all processes of this user are."""
+        user = f"{os.geteuid()}" if os.name == "posix" else "user"
+        return self.base / f"{PREFIX}{user}"
+
+    def folder(self, *, beside: Path | None = None) -> StagedFolder:
+        """Make a private folder, ``beside`` a destination if that can be, and clear away what dead processes left.
+
+        Raises:
+            StorageFull: there is no room.
+            StagingUnavailable: the folder does not exist, or cannot be written to.
+        """
+        if beside is not None:
+            with contextlib.suppress(ArtifactStoreError):  # only this store's; where it is needed, it is an error
+                _clear(self.shared)
+            _clear(beside)
+            with contextlib.suppress(OSError):  # what is wrong with the store, writing to it will tell
+                if (made := _below(beside, root=beside.parent)) is not None:
+                    return made
+        base = self.base
+        with explained(base):
+            return _make(self.shared)
+
+    def file(self) -> IO[bytes]:
+        """Open a new file without a name, which is gone when it is closed, or when the process ends.
+
+        Raises:
+            StorageFull, StagingUnavailable: as for :meth:`folder`.
+        """
+        base = self.base
+        with explained(base):
+            return tempfile.TemporaryFile(prefix=PREFIX, dir=base)
+
+    def leftovers(self, *, beside: Path | None) -> list[Leftover]:
+        """Return what processes left here that are not known to live. Nothing is made, and nothing raised."""
+        places = [] if beside is None else [beside]
+        with contextlib.suppress(ArtifactStoreError):  # no folder holds nothing
+            places.append(self.shared)
+        return [left for place in places for left in owned_folder.leftovers(place)]
+
+
+class StagedFolder:
+    """A private folder for files on their way: ``path``, until :meth:`remove`, or the end of the block."""
+
+    def __init__(self, owned: OwnedFolder, around: tuple[Path, ...], *, of_a_store: bool = False) -> None:
+        self.path = owned.path
+        self._of_a_store = of_a_store
+        self._owned, self._around, self._maker = owned, around, os.getpid()
+
+    def __enter__(self) -> Path:
+        return self.path
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+    def remove(self) -> None:
+        """Remove it, and the folders around it that were made for it and are empty; in a forked child, leave them."""
+        self._owned.remove()
+        if os.getpid() == self._maker:
+            _remove_empty(self._around)
+
+    def files(self) -> set[str]:
+        """Return the names of the files, with ``/`` between the parts; the errors are those of :meth:`written`."""
+        found: set[str] = set()
+        with self.written():
+            for at, _, names in os.walk(self.path, onerror=_fail):
+                found.update(
+                    path.relative_to(self.path).as_posix() for path in map(Path(at).joinpath, names) if path.is_file()
+                )
+        return found
+
+    @contextlib.contextmanager
+    def written(self) -> Iterator[None]:
+        """Say what is wrong where a library that writes here finds no room, in whatever words; let all else pass.
+
+        Raises:
+            StorageFull, StagingUnavailable, AccessDenied, Unsupported: because of this folder.
+        """
+        try:
+            yield
+        except StorageFull:
+            raise
+        except Exception as error:
+            if (code := _no_room(error)) is not None:
+                _refuse(self.path, error, code)
+            if isinstance(error, OSError) and not isinstance(error, ArtifactStoreError):
+                # failed writes name no file; an object that is encoded may open others, and those are its caller's
+                elsewhere = isinstance(error.filename, str) and Path(error.filename).is_absolute()
+                if error.errno is not None and (not elsewhere or Path(error.filename).is_relative_to(self.path)):
+                    self._refuse(error)
+            raise
+
+    def _refuse(self, error: OSError) -> NoReturn:
+        if self._of_a_store and (isinstance(error, PermissionError) or error.errno == errno.EROFS):
+            raise AccessDenied(
+                f"{self.path} cannot be written: {error.strerror or error}. This user may not do it there; correct the "
+                "permissions or the mount"
+            ) from error
+        _refuse(self.path, error, error.errno)
+
+
+def _fail(error: OSError) -> NoReturn:
+    raise error
+
+
+def folder_in(parent: Path) -> StagedFolder:
+    """Make a private folder for what is to be renamed into ``parent``, and clear away what dead processes left of such.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    return _make(parent / EXPORTS)
+
+
+@contextlib.contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """Raise our own error for any ``OSError`` about the temporary space in ``folder``.
+
+    Raises:
+        StorageFull: there is no room.
+        StagingUnavailable: the folder is missing, or cannot be written to.
+        TooManyOpenFiles: no more files can be opened.
+        Unsupported: a file becomes larger than is possible there.
+    """
+    try:
+        with descriptors.explained():
+            yield
+    except ArtifactStoreError as error:  # some are OSErrors as well
+        if isinstance(error, StorageFull) and isinstance(error.__cause__, OSError):  # of this machine, not of a server
+            _refuse(folder, error, error.__cause__.errno)
+        raise
+    except OSError as error:
+        _refuse(folder, error, error.errno)
+
+
+def _refuse(folder: Path, error: Exception, code: int | None) -> NoReturn:
+    said = f"{type(error).__name__}: {error}"
+    if code in _FULL:
+        raise StorageFull(
+            f"no room is left for temporary files in {folder} ({said}). Make room there, or name a folder on a larger "
+            "disk with staging=FOLDER, or in the environment variable TMPDIR"
+        ) from error
+    if code == errno.EFBIG:
+        raise Unsupported(
+            f"a temporary file in {folder} became too large ({said}). The file system, or a limit of this process "
+            "(ulimit -f), holds no file as large; choose another folder with staging=FOLDER, or raise the limit"
+        ) from error
+    raise StagingUnavailable(
+        f"temporary files cannot be written in {folder} ({said}). Make the folder and let this user write to it, or "
+        "name another one with staging=FOLDER, or in the environment variable TMPDIR"
+    ) from error
+
+
+def _no_room(error: BaseException | None) -> int | None:
+    """Return the number of an error, or of one that led to it, if it says that there was no room for a file.
+
+    Some libraries keep the words only.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _TEXTS.values():
+            return error.errno
+        for text, code in _TEXTS.items():
+            if text in str(error):
+                return code
+        error = error.__cause__ or error.__context__
+    return None
+
+
+# ---------------------------------------------------------------- the places
+
+
+def _make(place: Path) -> StagedFolder:
+    """Make a folder below ``place``, or beside it where that is not this user's alone."""
+    _clear(place)
+    made = _below(place)
+    if made is None:
+        own = Path(tempfile.mkdtemp(prefix=f"{place.name}-", dir=place.parent))
+        made = StagedFolder(OwnedFolder(own), (own,))
+    return made
+
+
+def _below(parent: Path, *, root: Path | None = None) -> StagedFolder | None:
+    """Make a folder below ``parent``, which is made if it is missing; ``None`` where that is not this user's alone.
+
+    The root of a store that ``parent`` lies in is made as well.
+    """
+    made: list[Path] = []
+    for left in reversed(range(_TRIES)):
+        try:
+            if root is not None:
+                made += [folder for folder in (root, *root.parents) if not folder.exists()]
+                make_root(root)
+            with contextlib.suppress(FileExistsError):
+                parent.mkdir(0o700)
+                made.insert(0, parent)
+            if not owned_folder.is_private(parent):
+                break
+            # an empty parent goes with the last folder in it, made here or by another process
+            return StagedFolder(OwnedFolder(parent), (parent, *made), of_a_store=root is not None)
+        except FileNotFoundError:  # another process removed it, since it was empty
+            if not left:
+                raise
+        except BaseException:
+            _remove_empty(made)
+            raise
+    _remove_empty(made)
+    return None
+
+
+def _clear(parent: Path) -> None:
+    owned_folder.clear_dead(parent, most=_AT_ONCE)
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders, the innermost first, up to the first one that others use, or that holds what was stored."""
+    with contextlib.suppress(OSError):  # it is not empty
+        for folder in folders:
+            with contextlib.suppress(FileNotFoundError):
+                folder.rmdir()
