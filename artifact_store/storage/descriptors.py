@@ -37,7 +37,7 @@ def exhausted() -> bool:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
+def exhaustion_told() -> Iterator[None]:
     """Raise ``TooManyOpenFiles`` where Python itself, or a library, could open no more; also to decorate a function."""
     try:
         yield

@@ -208,7 +208,7 @@ def explained(folder: Path) -> Iterator[None]:
         Unsupported: a file becomes larger than is possible there.
     """
     try:
-        with descriptors.explained():
+        with descriptors.exhaustion_told():
             yield
     except ArtifactStoreError as error:  # some are OSErrors as well
         if isinstance(error, StorageFull) and isinstance(error.__cause__, OSError):  # of this machine, not of a server

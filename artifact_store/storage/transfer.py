@@ -313,7 +313,7 @@ def _status(file: Outgoing) -> os.stat_result:
 @contextmanager
 def _readable(file: Outgoing) -> Iterator[None]:
     try:
-        with descriptors.explained():
+        with descriptors.exhaustion_told():
             yield
     except TooManyOpenFiles:
         raise
