@@ -37,6 +37,7 @@ from artifact_store.publication import Publication
 from artifact_store.run import Example, Run
 from artifact_store.run_provenance import RunProvenance
 from artifact_store.saving import Saving
+from artifact_store.storage.descriptors import exhaustion_told
 from artifact_store.storage.home import at_home
 from artifact_store.storage.staging import StagedFolder
 
@@ -56,6 +57,7 @@ class Draft:
         *("_provenance", "_publication", "_in_place", "_over", "_staged_in", "_tried"),
     )  # so that a misspelt attribute is an error and not a loss
 
+    @exhaustion_told()
     def __init__(
         self, context: Context, key: ModelKey, *, run_id: RunId | None, alias: str, policy: Policy, validate: bool
     ) -> None:
@@ -113,6 +115,7 @@ class Draft:
         finally:
             self.discard()
 
+    @exhaustion_told()
     def add(self, name: str, obj: Any, *, codec: str | None = None, copy: bool = True) -> None:
         """Encode ``obj`` now as the component ``name``; what happens to it later does not matter.
 
@@ -196,6 +199,7 @@ class Draft:
             self.add("example_method", example.method)
         self._has_example = True
 
+    @exhaustion_told()
     def commit(self) -> Run:
         """Store the files, then the manifest (from then on the run exists), then publish as the policy says.
 

@@ -103,12 +103,8 @@ class FeatureMismatch(InvalidInput, code="feature-mismatch"):
         dtype: Mapping[str, tuple[str, str]] | None = None,
         suggestions: Mapping[str, str] | None = None,
     ) -> None:
-        self.missing = tuple(missing)
-        self.extra = tuple(extra)
-        self.duplicate = tuple(duplicate)
-        self.reordered = reordered
-        self.dtype = dict(dtype or {})
-        self.suggestions = dict(suggestions or {})
+        self.missing, self.extra, self.duplicate = tuple(missing), tuple(extra), tuple(duplicate)
+        self.reordered, self.dtype, self.suggestions = reordered, dict(dtype or {}), dict(suggestions or {})
         super().__init__(message)
 
 
@@ -223,8 +219,7 @@ class PointerConflict(Conflict, code="pointer-conflict"):
 class OutcomeUnknown(ArtifactStoreError, code="outcome-unknown"):
     """A write may or may not have landed, and it could not be read back in time.
 
-    Nothing was cleaned up. Read the key again later: the write landed if ``write_id`` is in it,
-    or in the history of the alias.
+    Nothing was cleaned up. Read the key later: it landed if ``write_id`` is there, or in the history of the alias.
     """
 
     _when_committed: ClassVar[str] = "is committed; whether it is published, its alias tells"
@@ -243,7 +238,7 @@ class Unreachable(Unavailable, code="unreachable"):
 
 
 class DeadlineExceeded(Unavailable, TimeoutError, code="deadline-exceeded"):
-    """The configured time was over before the storage had answered."""
+    """The configured time was over before the storage had answered, or a file came or went too slowly."""
 
 
 class LockHeld(DeadlineExceeded, code="lock-held"):
@@ -252,6 +247,10 @@ class LockHeld(DeadlineExceeded, code="lock-held"):
 
 class Contended(Unavailable, code="contended"):
     """The server answered 409: a concurrent request for the same key was under way."""
+
+
+class TooManyOpenFiles(Unavailable, code="too-many-open-files"):
+    """No more files or connections could be opened here. What was to be written was not sent."""
 
 
 class StorageFull(Unavailable, code="storage-full"):
@@ -263,10 +262,7 @@ class StagingUnavailable(Unavailable, code="staging-unavailable"):
 
 
 class AccessDenied(ArtifactStoreError, PermissionError, code="access-denied"):
-    """The credentials or the permissions do not allow it.
-
-    ``permission`` is what S3 calls the one that is missing (``s3:PutObject``), where that is known.
-    """
+    """The credentials or permissions do not allow it; ``permission`` is what S3 calls the missing one, if known."""
 
     permission: str = ""
 

@@ -30,6 +30,7 @@ from artifact_store.ops.golden import check_example
 from artifact_store.ops.predictor import METHODS
 from artifact_store.ops.validate import Validation, validate_run
 from artifact_store.ops.verify import RunReport, verify_run
+from artifact_store.storage.descriptors import exhaustion_told
 from artifact_store.storage.home import at_home
 from artifact_store.wording import brief
 
@@ -189,6 +190,7 @@ class Run:
         """The names that :meth:`load` takes."""
         return tuple(self.manifest.components)
 
+    @exhaustion_told()
     def load(
         self, component: str = "model", *, into: Any | None = None, allow_code: bool = False, sha256: str | None = None
     ) -> Any:
@@ -207,6 +209,7 @@ class Run:
         """
         return fetch.decode(self._context, self.manifest, component, trust.Consent(allow_code, sha256), into)
 
+    @exhaustion_told()
     def load_example(self) -> Example | None:
         """Return the golden predictions that it was saved with, or ``None``."""
         if "example_inputs" not in self.manifest.components:
@@ -216,6 +219,7 @@ class Run:
             raise Corrupt(f"the example of {self.ref} asks the model for {brief(method)}, which is not a prediction")
         return Example(self.load("example_inputs"), self.load("example_outputs"), method)
 
+    @exhaustion_told()
     def open(self, name: str) -> IO[bytes]:
         """Return a readable copy of one file, compared with the manifest before it is returned.
 
@@ -225,6 +229,7 @@ class Run:
         """
         return fetch.open_file(self._context, self.manifest, self.manifest.file(name))
 
+    @exhaustion_told()
     def download(self, directory: str | Path, *, all_signatures: bool = False) -> Path:
         """Copy all files and the manifest to a new or empty folder, each compared, and return the folder.
 
@@ -261,6 +266,7 @@ class Run:
         """
         return verify_run(self._context, self.manifest, (lambda _: check_example(self)) if predict else None)
 
+    @exhaustion_told()
     def validate(self, *, allow_code: bool = False, sha256: str | None = None) -> Validation:
         """Read every byte, decode every component, compare the model's width with the features, repeat the predictions.
 

@@ -35,6 +35,7 @@ from artifact_store.run import Example, Run
 from artifact_store.storage.base import Backend
 from artifact_store.storage.open import open_backend, opened_or_why_not
 from artifact_store.storage.options import StorageOptions, Unshown
+from artifact_store.storage.patience import MIN_RATE
 from artifact_store.storage.staging import Staging
 from artifact_store.storage.transfer import Report
 
@@ -61,6 +62,8 @@ class ArtifactStore(Reader):
         cache: a folder that keeps fetched files by content, so that what did not change is not fetched again.
         concurrency: ``safe``, or ``single-writer`` for storage without conditional writes.
         timeout: seconds that one storage operation may take, its repetitions included.
+        min_rate: bytes a second that a file has to make beyond these, on its way to or from a server, or each of the
+            parts and ranges of a large one.
         progress: called with a :class:`~artifact_store.Progress` as bytes move, from the threads that move them.
         registry: the codecs; those of the installed distributions unless given.
         actor: who publishes, as recorded in pointers; the machine's name unless given.
@@ -87,6 +90,7 @@ class ArtifactStore(Reader):
         staging: str | Path | None = None,
         concurrency: Concurrency = "safe",
         timeout: float = 30.0,
+        min_rate: float = MIN_RATE,
         progress: Report | None = None,
         registry: CodecRegistry | None = None,
         actor: str | None = None,
@@ -102,6 +106,7 @@ class ArtifactStore(Reader):
                 storage_options=storage_options,
                 engine=engine,
                 timeout=timeout,
+                min_rate=min_rate,
                 staging=temporary,
             )
         )

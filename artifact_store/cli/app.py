@@ -20,6 +20,7 @@ from artifact_store.cli.session import PASSWORD, Session
 from artifact_store.cli.show import history_command, ls_command, show_command
 from artifact_store.cli.trust import keygen_command, sign_command
 from artifact_store.cli.validate import validate_command
+from artifact_store.storage.patience import MIN_RATE
 
 ENGINES = ("auto", "local", "memory", "obstore", "fsspec")
 
@@ -34,6 +35,14 @@ _TIMEOUT = click.Option(
     show_default=True,
     metavar="SECONDS",
     help="For one storage operation, its repetitions included.",
+)
+_MIN_RATE = click.Option(
+    ["--min-rate"],
+    type=click.FloatRange(0, min_open=True),
+    default=MIN_RATE,
+    show_default=True,
+    metavar="BYTES",
+    help="A second, beyond the timeout: what a file has to make on its way to or from a server.",
 )
 _SIGNER = click.Option(
     ["--signer", "key"],
@@ -61,7 +70,7 @@ _TRUSTED = click.Option(
     cls=program.ProgramGroup,
     problems="verify, validate or doctor found something wrong, a step of prune or gc failed, "
     "diff --exit-code: they differ",
-    params=[_STORE, _ENDPOINT, _PROFILE, _ENGINE, _OPTION, _TIMEOUT, _SIGNER, _TRUSTED, _STAGING, _JSON],
+    params=[_STORE, _ENDPOINT, _PROFILE, _ENGINE, _OPTION, _TIMEOUT, _MIN_RATE, _SIGNER, _TRUSTED, _STAGING, _JSON],
 )
 @click.version_option(__version__, prog_name="artifact-store")
 @click.pass_context

@@ -19,6 +19,7 @@ from artifact_store.core.names import ModelKey
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.errors import AliasNotFound
 from artifact_store.ops.keypairs import PublicKey, Signer, read_key_file
+from artifact_store.storage.patience import MIN_RATE
 from artifact_store.store import ArtifactStore
 
 PASSWORD = "ARTIFACT_STORE_KEY_PASSWORD"  # noqa: S105 -- the name of a variable
@@ -31,6 +32,7 @@ class Session:
     url: str | None = field(default=None, repr=False)
     engine: str = "auto"
     timeout: float = 60.0
+    min_rate: float = MIN_RATE
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     as_json: bool = False
     key: Path | None = None
@@ -54,6 +56,7 @@ class Session:
             storage_options=self.options or None,
             timeout=self.timeout,
             staging=self.staging,
+            min_rate=self.min_rate,
             progress=bar if self.shows_progress else None,
             signer=None if self.key is None else load_signer(self.key),
         )

@@ -37,7 +37,7 @@ from artifact_store.storage.home import at_home
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.storage.retry import RetryPolicy
 from artifact_store.storage.staging import Staging
-from artifact_store.storage.transfer import Workers
+from artifact_store.storage.workers import Workers
 
 T = TypeVar("T")
 

@@ -30,7 +30,8 @@ from artifact_store.storage.owned_folder import Leftover
 from artifact_store.storage.retry import RetryPolicy
 from artifact_store.storage.single_writer import SingleWriter
 from artifact_store.storage.staging import Staging
-from artifact_store.storage.transfer import Report, Workers
+from artifact_store.storage.transfer import Report
+from artifact_store.storage.workers import Workers
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from artifact_store.errors import InvalidOption
 from artifact_store.ops.imported import Distributions
-from artifact_store.storage.transfer import Workers
+from artifact_store.storage.workers import Workers
 
 if TYPE_CHECKING:
     from artifact_store.ops.repository import Repository

@@ -112,9 +112,12 @@ class Backend(abc.ABC):
 
     * ``ObjectNotFound``, ``ContainerNotFound``, ``AccessDenied``, ``StorageFull``, ``Corrupt``;
     * ``Unreachable``, ``DeadlineExceeded``, ``Contended``: the outcome of a *write* is then unproven;
+    * ``TooManyOpenFiles``: of a write, nothing was sent;
     * ``ConditionsUnsupported``: the condition cannot be honoured, and nothing was written.
 
-    No call takes much longer than the backend's ``timeout`` without progress, whatever the server does.
+    No call takes much longer than the backend's ``timeout``, and the time that its bytes take at a minimum rate, each
+    range and each part of a large object for itself, whatever the server does. Where a client can be interrupted, a
+    wait ends after Ctrl-C, and with :func:`artifact_store.storage.threads.check_stopped`.
     """
 
     engine: str

@@ -49,29 +49,32 @@ def settle(
 
     Raises:
         OutcomeUnknown: neither could be established in time. Nothing was cleaned up.
+        TooManyOpenFiles: it could not be sent in all of that time.
         ArtifactStoreError: the storage refused the write for good, and no earlier attempt can have landed.
     """
     doubt: errors.ArtifactStoreError | None = None
+    unsent: errors.TooManyOpenFiles | None = None
     for _ in retry.tries():
         try:
             send()
+        except errors.TooManyOpenFiles as error:
+            unsent = error
+            continue
         except errors.ArtifactStoreError as error:
-            if not _leaves_doubt(error):
-                if doubt is None:
-                    raise
-                raise _unknown(key, write_id) from error
-            doubt = error
+            doubt = _doubt(error, doubt, key, write_id)
         else:
             return Outcome.WON
         try:
             seen = look()
         except errors.Unavailable as error:
             doubt = error
-            continue
         except errors.ArtifactStoreError as error:  # it cannot be read or understood, so the outcome is unknown
             raise _unknown(key, write_id) from error
-        if seen is not Observed.UNCHANGED:
-            return Outcome.WON if seen is Observed.OURS else Outcome.LOST
+        else:
+            if seen is not Observed.UNCHANGED:
+                return Outcome.WON if seen is Observed.OURS else Outcome.LOST
+    if doubt is None and unsent is not None:
+        raise unsent
     raise _unknown(key, write_id) from doubt
 
 
@@ -126,10 +129,16 @@ def read_or_none(backend: Backend, key: str, *, limit: int) -> Blob | None:
         raise
 
 
-def _leaves_doubt(error: errors.ArtifactStoreError) -> bool:
-    return isinstance(error, errors.PreconditionFailed | errors.Unavailable) and not isinstance(
-        error, errors.StorageFull | errors.StagingUnavailable | errors.LockHeld
-    )
+def _doubt(
+    error: errors.ArtifactStoreError, before: errors.ArtifactStoreError | None, key: str, write_id: str | None
+) -> errors.ArtifactStoreError:
+    """Return an error after which the write may have landed; raise any other, or what it means after such a one."""
+    unproven = isinstance(error, errors.PreconditionFailed | errors.Unavailable)
+    if unproven and not isinstance(error, errors.StorageFull | errors.StagingUnavailable | errors.LockHeld):
+        return error
+    if before is None:
+        raise error
+    raise _unknown(key, write_id) from error
 
 
 def _unknown(key: str, write_id: str | None) -> errors.OutcomeUnknown:

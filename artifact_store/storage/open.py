@@ -13,6 +13,7 @@ from artifact_store.storage.base import Backend
 from artifact_store.storage.local import open_folder
 from artifact_store.storage.obstore import is_installed, open_bucket
 from artifact_store.storage.options import AZURE, GCS, LOCAL, MEMORY, S3, StorageOptions, StoreURL, parse_url
+from artifact_store.storage.patience import MIN_RATE, Patience
 from artifact_store.storage.staging import Staging
 
 T = TypeVar("T")
@@ -44,6 +45,7 @@ def open_backend(
     engine: str,
     timeout: float,
     staging: Staging | None = None,
+    min_rate: float = MIN_RATE,
 ) -> Backend:
     """Return the backend that serves ``url``; nothing is sent and nothing is made. ``staging`` is its temporary space.
 
@@ -55,6 +57,9 @@ def open_backend(
         raise InvalidOption(f"engine is one of {', '.join(_ENGINES)}, not {engine!r}")
     if not timeout > 0:
         raise InvalidOption(f"timeout is a number of seconds above 0, not {timeout!r}")
+    if not min_rate > 0:
+        raise InvalidOption(f"min_rate is a number of bytes a second above 0, not {min_rate!r}")
+    patience = Patience(timeout, min_rate)
     if url is None:
         raise InvalidOption("name the root of the store: a folder, 's3://bucket/models', 'memory://name'")
     options = StorageOptions.of(storage_options)
@@ -65,9 +70,9 @@ def open_backend(
     if filesystem is not None:
         if engine not in {"auto", "fsspec"}:
             raise InvalidOption(f"a ready filesystem is served by the engine 'fsspec', not by {engine!r}")
-        return _fsspec(url, options, timeout, filesystem, staging=staging)
+        return _fsspec(url, options, patience, filesystem, staging=staging)
     place = parse_url(url)
-    return _build(_engine_for(place, engine), place, options, timeout, staging)
+    return _build(_engine_for(place, engine), place, options, patience, staging)
 
 
 def _engine_for(place: StoreURL, engine: str) -> str:
@@ -85,19 +90,21 @@ def _engine_for(place: StoreURL, engine: str) -> str:
     return natural
 
 
-def _build(engine: str, place: StoreURL, options: StorageOptions, timeout: float, staging: Staging | None) -> Backend:
+def _build(
+    engine: str, place: StoreURL, options: StorageOptions, patience: Patience, staging: Staging | None
+) -> Backend:
     match engine:
         case "fsspec":
-            return _fsspec(place, options, timeout, staging=staging)
+            return _fsspec(place, options, patience, staging=staging)
         case "obstore":
-            return open_bucket(place, options, timeout=timeout)
+            return open_bucket(place, options, **patience.options())
         case "plug-in":
-            return _plug_in(place, options, timeout)
+            return _plug_in(place, options, patience.timeout)
     if options.given:
         given = ", ".join(sorted(options.given))
         raise InvalidOption(f"{place.text} takes no storage options; it was given {given}")
     if engine == "local":
-        return open_folder(Path(place.prefix), timeout=timeout)
+        return open_folder(Path(place.prefix), timeout=patience.timeout)
     from artifact_store.storage.memory import MemoryBackend
 
     return MemoryBackend("/".join(part for part in (place.container, place.prefix) if part))
@@ -106,14 +113,14 @@ def _build(engine: str, place: StoreURL, options: StorageOptions, timeout: float
 def _fsspec(
     url: StoreURL | str | os.PathLike[str],
     options: StorageOptions,
-    timeout: float,
+    patience: Patience,
     filesystem: Any | None = None,
     *,
     staging: Staging | None = None,
 ) -> Backend:
     from artifact_store.storage.fsspec.backend import open_filesystem
 
-    return open_filesystem(url, options, filesystem=filesystem, timeout=timeout, staging=staging)
+    return open_filesystem(url, options, filesystem=filesystem, **patience.options(), staging=staging)
 
 
 def _plug_in(place: StoreURL, options: StorageOptions, timeout: float) -> Backend:

@@ -28,7 +28,7 @@ from artifact_store.errors import (
     StorageFull,
     Unsupported,
 )
-from artifact_store.storage import owned_folder
+from artifact_store.storage import descriptors, owned_folder
 from artifact_store.storage.home import at_home
 from artifact_store.storage.local.folders import make_root
 from artifact_store.storage.owned_folder import Leftover, OwnedFolder
@@ -204,10 +204,12 @@ def explained(folder: Path) -> Iterator[None]:
     Raises:
         StorageFull: there is no room.
         StagingUnavailable: the folder is missing, or cannot be written to.
+        TooManyOpenFiles: no more files can be opened.
         Unsupported: a file becomes larger than is possible there.
     """
     try:
-        yield
+        with descriptors.exhaustion_told():
+            yield
     except ArtifactStoreError as error:  # some are OSErrors as well
         if isinstance(error, StorageFull) and isinstance(error.__cause__, OSError):  # of this machine, not of a server
             _refuse(folder, error, error.__cause__.errno)

@@ -1,6 +1,6 @@
 """Move files between the local disk and a backend: in parallel, streamed, hashed, each under the right key.
 
-Owns the threads. Decides nothing about runs: it is given what to store under which prefix and returns what it did.
+Decides nothing about runs: it is given what to store under which prefix and returns what it did.
 """
 
 from __future__ import annotations
@@ -8,14 +8,11 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
-from typing import IO, BinaryIO, TypeVar
+from typing import IO, BinaryIO
 
 from artifact_store import private_files
 from artifact_store.core import keys
@@ -30,119 +27,22 @@ from artifact_store.errors import (
     InvalidInput,
     ObjectNotFound,
     StagingUnavailable,
+    TooManyOpenFiles,
 )
+from artifact_store.storage import descriptors
 from artifact_store.storage.base import Always, Backend, IfAbsent, Precondition
 from artifact_store.storage.conditional_write import Observed, Outcome, settle
 from artifact_store.storage.local.errors import translated
 from artifact_store.storage.retry import RetryPolicy, with_retry
+from artifact_store.storage.threads import Cancelled
+from artifact_store.storage.workers import Workers
 
 PIECE = 256 << 10
 """Bytes read at a time: larger buffers only cost page faults."""
 LARGE = 8 << 20
 """Bytes from which a file counts as large: a backend then holds several pieces of it at once."""
-WORKERS = 8
-LARGE_AT_ONCE = 2
-AHEAD = 16  # calls that are begun before their answers are asked for
 
 Report = Callable[[Progress], None]
-R = TypeVar("R")
-A = TypeVar("A")
-
-
-class Cancelled(Exception):
-    """Another file of the same transfer failed."""
-
-
-class Workers:
-    """The threads of one store: few, shared, and made again after a fork."""
-
-    def __init__(self) -> None:
-        self._locks: dict[int, threading.Lock] = {}
-        self._pool: ThreadPoolExecutor | None = None
-        self._pid = -1
-        self._large = threading.BoundedSemaphore(LARGE_AT_ONCE)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """Threads stay behind: the copy makes its own."""
-        return type(self), ()
-
-    @property
-    def _lock(self) -> threading.Lock:
-        """One lock per process: a thread that a fork left behind in the parent may hold the parent's for ever."""
-        return self._locks.setdefault(os.getpid(), threading.Lock())
-
-    def submit(self, call: Callable[[], R]) -> Future[R]:
-        """Run ``call`` on one of the threads."""
-        with self._lock:
-            if self._pool is None or self._pid != os.getpid():
-                self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="artifact-store")
-                self._pid = os.getpid()
-                self._large = threading.BoundedSemaphore(LARGE_AT_ONCE)
-            return self._pool.submit(call)
-
-    @contextmanager
-    def beside(self, call: Callable[[], R]) -> Iterator[Future[R]]:
-        """Run ``call`` on one of the threads while the body runs; when the body has ended, ``call`` has as well."""
-        future = self.submit(call)
-        try:
-            yield future
-        finally:
-            future.exception()  # waits for it, whatever came of it, so that nothing is left running
-
-    def ahead(self, items: Iterable[A], call: Callable[[A], R]) -> Generator[tuple[A, Future[R]], None, None]:
-        """Yield each item, in order, with what ``call`` will return for it; some are begun before they are asked for.
-
-        Those that have not begun when the iteration ends never do.
-        """
-        begun: deque[tuple[A, Future[R]]] = deque()
-        left = iter(items)
-        try:
-            while True:
-                for item in islice(left, AHEAD - len(begun)):
-                    begun.append((item, self.submit(lambda item=item: call(item))))  # type: ignore[misc]
-                if not begun:
-                    return
-                yield begun.popleft()
-        finally:
-            for _, future in begun:
-                future.cancel()
-
-    def every(
-        self, call: Callable[[A, threading.Event], R], items: Sequence[A], *, large: Callable[[A], bool]
-    ) -> list[R]:
-        """Return ``call`` of every item, in their order. The first failure stops the others and is raised.
-
-        Nothing runs any more when this returns or raises, Ctrl-C included.
-        """
-        stop = threading.Event()
-
-        def one(item: A) -> R:
-            if not large(item):
-                return call(item, stop)
-            with self._large:
-                return call(item, stop)
-
-        order = sorted(range(len(items)), key=lambda place: large(items[place]))
-        futures = {place: self.submit(lambda item=items[place]: one(item)) for place in order}  # type: ignore[misc]
-        try:
-            wait(futures.values(), return_when=FIRST_EXCEPTION)
-        finally:
-            stop.set()
-            for future in futures.values():
-                future.cancel()
-            wait(futures.values())
-        errors = [e for f in futures.values() if not f.cancelled() and (e := f.exception()) is not None]
-        for error in errors:
-            if not isinstance(error, Cancelled):
-                raise error
-        return [futures[place].result() for place in range(len(items))]
-
-    def close(self) -> None:
-        """End the threads of this process, if there are any."""
-        with self._lock:
-            if self._pool is not None and self._pid == os.getpid():
-                self._pool.shutdown()
-            self._pool = None
 
 
 def until(stop: threading.Event, retry: RetryPolicy) -> RetryPolicy:
@@ -413,7 +313,10 @@ def _status(file: Outgoing) -> os.stat_result:
 @contextmanager
 def _readable(file: Outgoing) -> Iterator[None]:
     try:
-        yield
+        with descriptors.exhaustion_told():
+            yield
+    except TooManyOpenFiles:
+        raise
     except OSError as error:
         said = error.strerror or error
         if not file.staged:

@@ -17,6 +17,7 @@ from tests.servers.faults import (
     Rule,
     Slow,
     Status,
+    Trickle,
     Unconditional,
 )
 from tests.servers.moto_server import MotoServer
@@ -47,6 +48,7 @@ __all__ = [
     "Slow",
     "Status",
     "StrictFront",
+    "Trickle",
     "Unconditional",
     "find_weed",
 ]

@@ -23,6 +23,7 @@ from tests.servers.faults import (
     Refuse,
     Slow,
     Status,
+    Trickle,
     Unconditional,
 )
 from tests.servers.http1 import CONTINUE, HEAD_LIMIT, PIECE, Body, Framing, Head, Piece, read_head
@@ -141,8 +142,11 @@ class Connection:
 
     async def _upload(self, body: Body, line: DelayLine, record: Record) -> None:
         listening = True
-        while (piece := await body.read()) is not None:
+        drops = record.fault if isinstance(record.fault, Trickle) and record.fault.up else None
+        while (piece := await body.read(PIECE if drops is None else drops.size)) is not None:
             record.up += len(piece.data)
+            if drops is not None:
+                await asyncio.sleep(drops.seconds)
             if listening:
                 try:
                     await line.send(piece.data)
@@ -169,6 +173,8 @@ class Connection:
                 await self._cut_body(head, body, record, fraction)
             case FlipBit():
                 await self._flip_bit(head, body, record)
+            case Trickle(up=False) as drops:
+                await self._trickle(head, body, record, drops)
             case Slow(seconds=seconds):
                 await self._proxy.held(seconds)
                 await self._download(head, body, record)
@@ -205,6 +211,14 @@ class Connection:
         await self._down.flush()
         record.t1 = time.monotonic()
         raise Cut
+
+    async def _trickle(self, head: Head, body: Body, record: Record, drops: Trickle) -> None:
+        await self._down.send(head.raw)
+        while (piece := await body.read(drops.size)) is not None:
+            record.down += len(piece.data)
+            await self._down.send(piece.data)
+            await asyncio.sleep(drops.seconds)
+        record.t1 = time.monotonic()
 
     async def _flip_bit(self, head: Head, body: Body, record: Record) -> None:
         pieces: list[Piece] = []

@@ -64,6 +64,18 @@ class CutBody:
 
 
 @dataclass(frozen=True, slots=True)
+class Trickle:
+    """The answer's body comes in drops: ``size`` bytes at once, and then nothing for ``seconds``.
+
+    ``up``: the body of the request is taken in drops instead.
+    """
+
+    seconds: float = 0.1
+    size: int = 1
+    up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class FlipBit:
     """One bit of the answer's body is turned over; an answer without a body passes unharmed."""
 
@@ -78,7 +90,7 @@ class Unconditional:
     """The server gets the request without its conditions, as if it knew none; the record shows what the client sent."""
 
 
-Fault = LostRequest | LostReply | Delayed | Status | Slow | Hang | CutBody | FlipBit | Refuse | Unconditional
+Fault = LostRequest | LostReply | Delayed | Status | Slow | Hang | CutBody | Trickle | FlipBit | Refuse | Unconditional
 
 ERROR_CODES = {
     400: "BadRequest",

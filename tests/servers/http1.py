@@ -100,8 +100,8 @@ class Body:
         self._in_chunk = False
         self.ended = framing == 0
 
-    async def read(self) -> Piece | None:
-        """Return the next piece, or ``None`` after the last.
+    async def read(self, most: int = PIECE) -> Piece | None:
+        """Return the next piece, of at most so many bytes of the payload, or ``None`` after the last.
 
         Raises:
             ConnectionError: the connection ends before the body does.
@@ -109,7 +109,7 @@ class Body:
         if self.ended:
             return None
         try:
-            piece = await self._next()
+            piece = await self._next(most)
         except asyncio.IncompleteReadError as error:
             raise ConnectionError("the connection ended inside a body") from error
         self.ended = piece.last
@@ -122,9 +122,9 @@ class Body:
             pieces.append(piece.data)
         return b"".join(pieces)
 
-    async def _next(self) -> Piece:
+    async def _next(self, most: int) -> Piece:
         if self._left:
-            data = await self._some(min(self._left, PIECE))
+            data = await self._some(min(self._left, most))
             self._left -= len(data)
             return Piece(data, payload=True, last=not self._left and not self._in_chunk)
         if self._in_chunk:
@@ -132,7 +132,7 @@ class Body:
             return Piece(await self._reader.readexactly(2), payload=False, last=False)
         if self._framing is Framing.CHUNKED:
             return await self._chunk_size()
-        data = await self._reader.read(PIECE)
+        data = await self._reader.read(most)
         return Piece(data, payload=True, last=not data)
 
     async def _chunk_size(self) -> Piece:

@@ -23,6 +23,7 @@ from artifact_store.errors import (
     NotAStore,
     PreconditionFailed,
     StorageFull,
+    TooManyOpenFiles,
     Unreachable,
 )
 from artifact_store.storage.base import Always, IfAbsent, IfVersion, Version
@@ -495,11 +496,12 @@ def record_flushes(monkeypatch):
     ("code", "kind"),
     [
         (errno.ENOSPC, StorageFull),
+        (errno.EMFILE, TooManyOpenFiles),
+        (errno.ENFILE, TooManyOpenFiles),
         (getattr(errno, "EDQUOT", errno.ENOSPC), StorageFull),
         (errno.EACCES, Unreachable if os.name == "nt" else AccessDenied),  # there it also means: in use
         (errno.EPERM, AccessDenied),
         (errno.EROFS, AccessDenied),
-        (errno.EMFILE, Unreachable),
         (errno.EIO, Unreachable),
         (errno.ENOENT, Unreachable),
         (errno.ELOOP, Corrupt),

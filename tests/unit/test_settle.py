@@ -10,6 +10,7 @@ from artifact_store.errors import (
     OutcomeUnknown,
     PreconditionFailed,
     StorageFull,
+    TooManyOpenFiles,
     Unreachable,
 )
 from artifact_store.storage.conditional_write import Observed, Outcome, settle
@@ -53,6 +54,22 @@ REFUSED = PreconditionFailed("k")
 
 def settled(send, look, seconds=60.0):
     return settle(send, look, retry=Clock().retry(seconds), key="k", write_id="w")
+
+
+def test_what_could_not_be_sent_for_lack_of_descriptors_is_sent_again():
+    assert (
+        settled(script(TooManyOpenFiles("24"), TooManyOpenFiles("24"), "v1"), script(AssertionError())) is Outcome.WON
+    )
+
+
+def test_what_was_never_sent_is_told_so_and_is_not_unknown():
+    with pytest.raises(TooManyOpenFiles):
+        settled(script(TooManyOpenFiles("24")), script(AssertionError()))
+
+
+def test_what_was_sent_before_the_descriptors_ran_out_is_unknown():
+    with pytest.raises(OutcomeUnknown):
+        settled(script(LOST, TooManyOpenFiles("24")), script(Observed.UNCHANGED))
 
 
 def test_a_write_that_is_acknowledged_is_won():

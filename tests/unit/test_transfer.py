@@ -23,13 +23,10 @@ from artifact_store.storage.exact_size import exactly
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.storage.retry import RetryPolicy
 from artifact_store.storage.transfer import (
-    LARGE_AT_ONCE,
     PIECE,
-    WORKERS,
     Cancelled,
     Destination,
     Incoming,
-    Workers,
     check_digest,
     download,
     hash_pieces,
@@ -37,6 +34,7 @@ from artifact_store.storage.transfer import (
     until,
     upload,
 )
+from artifact_store.storage.workers import LARGE_AT_ONCE, WORKERS, Workers
 
 pytestmark = pytest.mark.windows
 

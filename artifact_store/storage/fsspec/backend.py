@@ -39,14 +39,14 @@ from artifact_store.storage.fsspec.filesystem import Recipe
 from artifact_store.storage.http import Attempt, Operation
 from artifact_store.storage.options import StorageOptions, StoreURL, parse_url
 from artifact_store.storage.parts import SINGLE, replaced
+from artifact_store.storage.patience import MIN_RATE, Patience
 from artifact_store.storage.s3fs import open_s3
 from artifact_store.storage.staging import Staging, explained
+from artifact_store.storage.threads import LOOK_UP, Cancelled, check_stopped
 
 T = TypeVar("T")
 
 _PIECE = 4 << 20
-_SLOWEST = 128 << 10  # bytes a second that an upload may be expected to make
-_LOOK_UP = 0.5  # seconds between looks at a call under way: Windows delivers Ctrl-C only in between
 _BUCKETS = frozenset({"abfs", "abfss", "adl", "az", "b2", "cos", "gcs", "gs", "obs", "oci", "oss", "r2", "s3", "s3a"})
 _MARKS = ("size", "ETag", "etag", "generation", "md5Hash", "ino")
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "timeModified", "modify", "created")
@@ -62,6 +62,7 @@ def open_filesystem(
     filesystem: Any | None = None,
     timeout: float = 60.0,
     staging: Staging | None = None,
+    min_rate: float = MIN_RATE,
 ) -> Backend:
     """Return the backend for a URL, or for a path inside a ready ``filesystem``.
 
@@ -85,8 +86,8 @@ def open_filesystem(
         recipe = Recipe(recipe.kind, {**told, **given.given})
     root = recipe.kind._strip_protocol(place.text)  # noqa: SLF001 -- the only spelling of this that fsspec has
     if _is_s3(recipe.kind):
-        return open_s3(recipe, root, url=place.text, timeout=timeout)
-    return FsspecBackend(recipe, root, url=place.text, timeout=timeout, staging=staging)
+        return open_s3(recipe, root, url=place.text, timeout=timeout, min_rate=min_rate)
+    return FsspecBackend(recipe, root, url=place.text, timeout=timeout, min_rate=min_rate, staging=staging)
 
 
 class FsspecBackend(Backend):
@@ -98,15 +99,22 @@ class FsspecBackend(Backend):
     before every piece that the object is still described as it was at the beginning.
 
     No listing is taken from a cache. A filesystem that is not asynchronous is called by one thread at a time.
-    Each call ends within about ``timeout`` (for uploads: and the time that the bytes take at 128 KiB/s); what was
-    begun may then still go on behind it. Entries whose filesystem knows no time of change are as new as the
+    Each call ends within about ``timeout`` and the time that its bytes take at ``min_rate``; what was begun may then
+    still go on behind it. Entries whose filesystem knows no time of change are as new as the
     listing, so they never count as old.
     """
 
     engine = "fsspec"
 
     def __init__(
-        self, recipe: Recipe, root: str, *, url: str = "", timeout: float = 60.0, staging: Staging | None = None
+        self,
+        recipe: Recipe,
+        root: str,
+        *,
+        url: str = "",
+        timeout: float = 60.0,
+        min_rate: float = MIN_RATE,
+        staging: Staging | None = None,
     ) -> None:
         protocol = recipe.kind.protocol
         names = (protocol,) if isinstance(protocol, str) else tuple(protocol)
@@ -121,7 +129,7 @@ class FsspecBackend(Backend):
             reason=f"fsspec's {recipe.kind.__name__} has no conditional writes that can be relied on; choose another "
             "engine for this storage, or concurrency='single-writer' if nothing else ever writes here",
         )
-        self._recipe, self._timeout, self._staging = recipe, timeout, staging or Staging()
+        self._recipe, self._patience, self._staging = recipe, Patience(timeout, min_rate), staging or Staging()
         self._root, self._bucket = root.rstrip("/"), root.strip("/").partition("/")[0]
         self._instant = bool(getattr(recipe.kind, "local_file", False)) or "memory" in names
         self._locks: dict[int, threading.Lock] = {}
@@ -139,7 +147,7 @@ class FsspecBackend(Backend):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel as a description, without a client and without credentials; see :class:`Recipe`."""
-        made = partial(type(self), url=self.url, timeout=self._timeout, staging=self._staging)
+        made = partial(type(self), url=self.url, **self._patience.options(), staging=self._staging)
         return made, (self._recipe, self._root)
 
     def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
@@ -160,7 +168,8 @@ class FsspecBackend(Backend):
         for start in range(0, max(size, 1), _PIECE):
             stop = min(start + _PIECE, size)
             # the last piece is asked for one byte more than is expected, which shows an object that is longer
-            piece = self._call("read", key, partial(self._bytes, key=key, start=start, stop=stop + (stop == size)))
+            fetch = partial(self._bytes, key=key, start=start, stop=stop + (stop == size))
+            piece = self._call("read", key, fetch, size=stop - start)
             if len(piece) != stop - start:
                 relation = "at least " if len(piece) > stop - start else ""
                 raise wrong_size(key, expected=size, actual=start + len(piece), relation=relation)
@@ -287,16 +296,16 @@ class FsspecBackend(Backend):
                 fs.makedirs(fs._parent(path), exist_ok=True)  # noqa: SLF001 -- the filesystem's own idea of a parent
                 send(fs, path)
 
-        self._call("write", key, store, seconds=self._timeout + size / _SLOWEST)
+        self._call("write", key, store, size=size)
 
-    def _call(self, operation: Operation, key: str, work: Callable[[Any], T], *, seconds: float = 0.0) -> T:
+    def _call(self, operation: Operation, key: str, work: Callable[[Any], T], *, size: int = 0) -> T:
         """Let the filesystem work, for a limited time, and translate what goes wrong."""
         attempt = Attempt(operation, key, self.url)
         try:
             if self._instant:  # no server is asked, so a thread for the sake of a deadline would be waste
                 return self._alone(work)
-            return _within(seconds or self._timeout, lambda: self._alone(work), attempt)
-        except errors.ArtifactStoreError:
+            return _within(self._patience.seconds(size), lambda: self._alone(work), attempt)
+        except (errors.ArtifactStoreError, Cancelled):
             raise
         except Exception as error:  # noqa: BLE001 -- the filesystems of this world share no base class of errors
             failure = translate_fsspec_error(error, attempt, self._recipe.secrets)
@@ -334,11 +343,12 @@ def _within(seconds: float, work: Callable[[], T], attempt: Attempt) -> T:
     threading.Thread(target=run, name="artifact-store-fsspec", daemon=True).start()
     left = seconds
     while not future.done() and left > 0:
-        wait_for([future], timeout=min(left, _LOOK_UP))
-        left -= _LOOK_UP
+        check_stopped()
+        wait_for([future], timeout=min(left, LOOK_UP))
+        left -= LOOK_UP
     if not future.done():
         raise errors.DeadlineExceeded(
-            f"{attempt}: no answer for {seconds:g} seconds; try again later, or give a longer timeout"
+            f"{attempt}: no answer for {seconds:g} seconds; try again later, or allow a longer timeout (--timeout)"
         )
     return future.result()
 

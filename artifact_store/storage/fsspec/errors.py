@@ -18,9 +18,11 @@ from artifact_store.errors import (
     InvalidOption,
     ObjectNotFound,
     StorageFull,
+    TooManyOpenFiles,
     Unreachable,
     Unsupported,
 )
+from artifact_store.storage.descriptors import ADVICE, EXHAUSTED
 from artifact_store.storage.http import NO_AWS_CREDENTIALS, Attempt, clean_copy, error_for_status, one_line, redact
 
 NOT_MODIFIED = 304
@@ -84,7 +86,9 @@ def translate_fsspec_error(error: BaseException, attempt: Attempt, secrets: Iter
         ours = error_for_status(answered.number, attempt, code=redact(answered.code, known), detail=detail)
     else:
         said = one_line(redact(f"{type(error).__name__}: {error}", known))
-        ours = _by_type(error, attempt, f"{attempt} ({said}): ")
+        text = f"{attempt} ({said}): "
+        exhausted = any(isinstance(link, OSError) and link.errno in EXHAUSTED for link in _chain(error))
+        ours = TooManyOpenFiles(text + ADVICE) if exhausted else _by_type(error, attempt, text)
     ours.__cause__ = clean_copy(error, known)
     return ours
 

@@ -13,9 +13,11 @@ from artifact_store.errors import (
     Corrupt,
     InvalidName,
     StorageFull,
+    TooManyOpenFiles,
     Unreachable,
     Unsupported,
 )
+from artifact_store.storage.descriptors import ADVICE, EXHAUSTED
 
 _IN_USE = {5, 32, 33}  # of Windows: access denied, sharing violation, lock violation
 _MEANINGS: tuple[tuple[set[int], type[ArtifactStoreError], str], ...] = (
@@ -25,6 +27,7 @@ _MEANINGS: tuple[tuple[set[int], type[ArtifactStoreError], str], ...] = (
         AccessDenied,
         "This user may not do it there; correct the permissions or the mount",
     ),
+    (set(EXHAUSTED), TooManyOpenFiles, ADVICE),
     ({errno.EFBIG}, Unsupported, "This file system, or a limit of this process, holds no file as large"),
     ({errno.ELOOP, errno.EISDIR, errno.ENXIO}, Corrupt, "Below the root of a store are plain files and folders only"),
     ({errno.ENOENT, errno.ENOTDIR}, Unreachable, "Another process removed or moved it meanwhile; try again"),

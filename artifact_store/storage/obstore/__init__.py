@@ -14,10 +14,10 @@ def is_installed() -> bool:
     return find_spec("obstore") is not None
 
 
-def open_bucket(url: StoreURL, options: StorageOptions, *, timeout: float) -> Backend:
+def open_bucket(url: StoreURL, options: StorageOptions, *, timeout: float, min_rate: float) -> Backend:
     """Return the backend for a bucket or a prefix, or raise ``EngineUnavailable``; nothing is sent."""
     if not is_installed():
         raise EngineUnavailable("the engine 'obstore' is not installed: pip install 'artifact-store[s3]'")
     from artifact_store.storage.obstore.backend import ObstoreBackend
 
-    return ObstoreBackend(url, options, timeout=timeout)
+    return ObstoreBackend(url, options, timeout=timeout, min_rate=min_rate)

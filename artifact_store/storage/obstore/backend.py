@@ -13,8 +13,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from datetime import datetime
 from importlib.util import find_spec
 from time import monotonic
@@ -39,19 +40,21 @@ from artifact_store.storage.exact_size import exactly, wrong_size
 from artifact_store.storage.http import Attempt
 from artifact_store.storage.obstore import listing
 from artifact_store.storage.obstore.client import Clients, Purpose, runtime_lost
-from artifact_store.storage.obstore.errors import UnlistableKey
+from artifact_store.storage.obstore.errors import UnlistableKey, is_timeout
 from artifact_store.storage.obstore.options import cloud_config
 from artifact_store.storage.obstore.upload import feed
 from artifact_store.storage.options import GCS, S3, StorageOptions, StoreURL
 from artifact_store.storage.parts import RANGES_AHEAD, SINGLE, part_size, ranges_ahead, replaced
+from artifact_store.storage.patience import MIN_RATE, Patience, Watch
 from artifact_store.storage.places import bucket
+from artifact_store.storage.threads import Threads, check_stopped, result_of
 
 T = TypeVar("T")
 P = ParamSpec("P")
-_Pieces = tuple[list[bytes], Version]  # outside the class, where ``list`` is a method
+_Body = list[bytes]  # outside the class, where ``list`` is a method
+_Pieces = tuple[_Body, Version]
 
 _QUICK = 1 << 20  # above this a body gets more time than the deadline of a small request
-_PIECE = 1 << 20  # larger ones cost page faults, smaller ones calls
 _TRIES = 3
 _PARTS_HELD = 24 << 20
 
@@ -88,12 +91,17 @@ class ObstoreBackend(Backend):
     create_limit = SINGLE
 
     def __init__(
-        self, url: StoreURL, options: StorageOptions | Mapping[str, Any] | None = None, *, timeout: float = 60.0
+        self,
+        url: StoreURL,
+        options: StorageOptions | Mapping[str, Any] | None = None,
+        *,
+        timeout: float = 60.0,
+        min_rate: float = MIN_RATE,
     ) -> None:
-        self._place, self._options, self._timeout = url, StorageOptions.of(options), timeout
+        self._place, self._options, self._patience = url, StorageOptions.of(options), Patience(timeout, min_rate)
         self.url = url.text
         config = cloud_config(url, self._options)
-        self._clients = Clients(url, config, timeout=timeout, secrets=self._options.secrets)
+        self._clients = Clients(url, config, patience=self._patience, secrets=self._options.secrets)
         self._substitutes: dict[int, Backend] = {}
 
     @property
@@ -107,11 +115,12 @@ class ObstoreBackend(Backend):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel as a description, without clients; refused where the options hold credentials."""
-        return functools.partial(type(self), timeout=self._timeout), (self._place, self._options)
+        return functools.partial(type(self), **self._patience.options()), (self._place, self._options)
 
     @_or_by_s3fs
     def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
         """Return the object with one GET, or ``None`` if it still is the version ``unless``."""
+        attempt = Attempt("read", key, self.url)
 
         def once(obstore: Any, client: Any) -> Blob | None:
             options = {} if unless is None else {"if_none_match": _etag(unless)}
@@ -122,9 +131,9 @@ class ObstoreBackend(Backend):
             size = answer.meta["size"]
             if size > limit:
                 raise errors.Corrupt(f"{key!r} in {self.url} holds {size} bytes, more than {limit}", key=key)
-            return Blob(bytes(answer.bytes()), self._version(answer.meta, key))
+            return Blob(b"".join(self._body(answer, size, attempt)), self._version(answer.meta, key))
 
-        return self._clients.call("control", Attempt("read", key, self.url), once)
+        return self._clients.call("control", attempt, once)
 
     @_or_by_s3fs
     def stream(self, key: str, *, size: int) -> Iterator[bytes]:
@@ -148,7 +157,7 @@ class ObstoreBackend(Backend):
             return self._version(held, key)
 
         attempt = Attempt("write", key, self.url, conditional=not isinstance(when, Always))
-        return self._clients.call(purpose, attempt, once)
+        return self._clients.call(purpose, attempt, once, size=0 if purpose == "control" else SINGLE)
 
     def put_file(self, key: str, chunks: Iterable[bytes], *, size: int, when: Precondition) -> None:
         """Store the file with one PUT up to 8 MiB, beyond that in parts and without a condition.
@@ -174,7 +183,8 @@ class ObstoreBackend(Backend):
                 path = self._path(key)
                 obstore.put(client, path, pieces, use_multipart=True, chunk_size=part, max_concurrency=at_once)
 
-            self._clients.call("upload", Attempt("write", key, self.url), put)
+            up_to = part if part <= SINGLE else 1 << part.bit_length()  # a client for each size would be many
+            self._clients.call("upload", Attempt("write", key, self.url), put, size=up_to)
 
         feed(exactly(chunks, size=size, key=key), send)
 
@@ -185,7 +195,7 @@ class ObstoreBackend(Backend):
         def once(_: Any, client: Any) -> Iterable[Entry]:
             found = [
                 Entry(held["path"][cut:], held["size"], held["last_modified"])
-                for held in listing.finished(listing.objects(client, whole, self._timeout))
+                for held in listing.finished(listing.objects(client, whole, self._patience.timeout))
                 if held["path"].startswith(whole)
             ]
             # What some consoles put for a folder ("a/") arrives as an empty object "a" beside those that are in it.
@@ -202,7 +212,7 @@ class ObstoreBackend(Backend):
         cut = len(whole)
 
         def once(_: Any, client: Any) -> Iterable[str]:
-            found = listing.finished(listing.level(client, whole, self._timeout))
+            found = listing.finished(listing.level(client, whole, self._patience.timeout))
             folders = {f"{name[cut:]}/" for name in found["common_prefixes"] if name.startswith(whole)}
             return sorted(folders | {held["path"][cut:] for held in found["objects"] if held["path"].startswith(whole)})
 
@@ -254,21 +264,22 @@ class ObstoreBackend(Backend):
 
     def _ranges(self, key: str, size: int) -> Generator[bytes, None, None]:
         known: Version | None = None
-        pool = ThreadPoolExecutor(RANGES_AHEAD, thread_name_prefix="artifact-store-ranges")
+        pool, stop = Threads(RANGES_AHEAD, "artifact-store-ranges"), threading.Event()
 
         # Those that go out with the first one know no version yet; theirs is compared as they come in.
         def begin(span: tuple[int, int]) -> Future[_Pieces]:
-            return pool.submit(self._part, key, size, span, known)
+            return pool.submit(functools.partial(self._part, key, size, span, known), stop)
 
         try:
             for future in ranges_ahead(size, begin):
-                pieces, version = future.result()
+                pieces, version = result_of(future)
                 known = known or version
                 if version != known:
                     raise replaced(key, self.url)
                 yield from pieces
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            stop.set()
+            pool.leave()
 
     def _part(self, key: str, size: int, span: tuple[int, int] | None, known: Version | None) -> _Pieces:
         """Return a range of the object, or all of it, with its version; a broken connection is tried again."""
@@ -281,22 +292,39 @@ class ObstoreBackend(Backend):
             answer = obstore.get(client, self._path(key), options=options)
             if answer.meta["size"] != size:
                 raise wrong_size(key, expected=size, actual=answer.meta["size"])
-            pieces = list(answer.stream(min_chunk_size=_PIECE))
+            pieces = self._body(answer, stop - start, attempt)
             if sum(map(len, pieces)) != stop - start:
                 raise errors.Unreachable(f"{self.url}: the response with {key!r} was cut off; try again")
             return pieces, self._version(answer.meta, key)
 
+        attempt = Attempt("read", key, self.url)
         purpose: Purpose = "control" if stop - start <= _QUICK else "download"
-        deadline = monotonic() + self._timeout
+        deadline = monotonic() + self._patience.timeout
         for tries in range(_TRIES):
             try:
-                return self._clients.call(purpose, Attempt("read", key, self.url), once)
+                return self._clients.call(purpose, attempt, once)
             except errors.Unreachable:
                 if tries == _TRIES - 1 or monotonic() > deadline:
                     raise
             except errors.PreconditionFailed:
                 break
         raise replaced(key, self.url)
+
+    def _body(self, answer: Any, size: int, attempt: Attempt) -> _Body:
+        """Return what comes, in the pieces in which it comes; the body as a whole may not be slow."""
+        watch = Watch(self._patience, attempt, size)
+        pieces: _Body = []
+        try:
+            for piece in answer.stream(min_chunk_size=1):
+                pieces.append(piece)
+                watch.note(len(piece))
+                check_stopped()
+        except Exception as error:
+            if isinstance(error, errors.ArtifactStoreError) or not is_timeout(error):
+                raise
+        else:
+            return pieces
+        raise watch.late()
 
     def _listed(
         self, prefix: str, once: Callable[[Any, Any], Iterable[T]], by_s3fs: Callable[[Backend], Iterable[T]]
@@ -337,7 +365,7 @@ class ObstoreBackend(Backend):
         from artifact_store.storage.fsspec.backend import open_filesystem
 
         try:
-            return open_filesystem(self.url, dict(self._options.given), timeout=self._timeout)
+            return open_filesystem(self.url, dict(self._options.given), **self._patience.options())
         except errors.EngineUnavailable as missing:
             raise errors.EngineUnavailable(
                 f"{self.url}: obstore does not work in a forked process, and s3fs, which would take its place, is "

@@ -10,10 +10,12 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from artifact_store.errors import ArtifactStoreError, EngineUnavailable, InvalidOption
+from artifact_store.errors import ArtifactStoreError, EngineUnavailable, InvalidOption, TooManyOpenFiles
+from artifact_store.storage import descriptors
 from artifact_store.storage.environment_secrets import secrets_around
 from artifact_store.storage.http import Attempt
 from artifact_store.storage.obstore.aws import Provider, identity, whereabouts
@@ -21,12 +23,12 @@ from artifact_store.storage.obstore.errors import translate_obstore_error
 from artifact_store.storage.obstore.options import CloudConfig
 from artifact_store.storage.option_secrets import Noted, Secrets
 from artifact_store.storage.options import AZURE, GCS, S3, StoreURL, Unshown
+from artifact_store.storage.patience import Patience
+from artifact_store.storage.threads import Cancelled, interruptible
 
 T = TypeVar("T")
 Purpose = Literal["control", "download", "upload"]
 
-_SLOWEST = 128 << 10  # bytes a second that an upload of one part may be expected to make
-_PART = 8 << 20
 _CONNECT = 10.0
 _RETRIES = 3
 _UNLIMITED = "24h"
@@ -57,35 +59,40 @@ def runtime_lost() -> bool:
 class Clients:
     """The clients of one backend. Those of other processes are kept, never used, and never torn down here."""
 
-    def __init__(self, url: StoreURL, config: CloudConfig, *, timeout: float, secrets: tuple[str, ...] = ()) -> None:
-        self._url, self._config, self._timeout, self._secrets = url, config, timeout, secrets
+    def __init__(
+        self, url: StoreURL, config: CloudConfig, *, patience: Patience, secrets: tuple[str, ...] = ()
+    ) -> None:
+        self._url, self._config, self._patience, self._secrets = url, config, patience, secrets
         self._noted = Noted()
-        self._made: dict[tuple[int, Purpose], Any] = {}
+        self._made: dict[tuple[int, Purpose, int], Any] = {}
         self._locks: dict[int, threading.Lock] = {}
 
-    def get(self, purpose: Purpose) -> Any:
-        """Return this process's client for requests of this kind, which differ in their deadlines.
+    def get(self, purpose: Purpose, size: int = 0) -> Any:
+        """Return this process's client for requests of this kind and size, which differ in their deadlines.
 
         Raises:
             EngineUnavailable: obstore, or botocore for a profile, is not installed.
             InvalidOption: the client does not take the options, or the profile does not exist.
         """
-        place = (os.getpid(), purpose)
+        place = (os.getpid(), purpose, size)
         if place not in self._made:
             # a lock of this process: a thread that a fork left behind may hold the parent's for ever
             with self._locks.setdefault(os.getpid(), threading.Lock()):
                 if place not in self._made:
-                    self._made[place] = self._build(purpose)
+                    self._made[place] = self._build(purpose, size)
         return self._made[place]
 
-    def call(self, purpose: Purpose, attempt: Attempt, work: Callable[[Any, Any], T]) -> T:
-        """Let obstore work with the client for this purpose, and translate what goes wrong."""
-        client = self.get(purpose)
+    def call(self, purpose: Purpose, attempt: Attempt, work: Callable[[Any, Any], T], *, size: int = 0) -> T:
+        """Let obstore work with the client for this purpose, and translate what goes wrong.
+
+        Ctrl-C ends the waiting for it, and so does the end of a transfer that this thread takes part in.
+        """
+        client = self.get(purpose, size)
         import obstore
 
         try:
-            return work(obstore, client)
-        except ArtifactStoreError:
+            return interruptible(partial(work, obstore, client))
+        except (ArtifactStoreError, Cancelled):
             raise
         except Exception as error:  # noqa: BLE001 -- obstore raises its own kinds and builtin ones, without a common base
             # no secret in a variable of this frame: reports of errors show those
@@ -110,7 +117,7 @@ class Clients:
         for place in [place for place in self._made if place[0] == os.getpid()]:
             self._made.pop(place, None)
 
-    def _build(self, purpose: Purpose) -> Any:
+    def _build(self, purpose: Purpose, size: int) -> Any:
         try:
             from obstore import store
         except ImportError as missing:
@@ -129,12 +136,14 @@ class Clients:
             return kinds[self._url.scheme](
                 self._url.container,
                 config=Unshown.plain(config),
-                client_options=self._client_options(purpose),
+                client_options=self._client_options(purpose, size),
                 retry_config=self._retries(),
                 credential_provider=None if provider is None else self._noting(provider),
             )
         except Exception as error:  # noqa: BLE001 -- whatever it is, its text may quote the configuration
             failure = type(error).__name__
+        if descriptors.exhausted():  # the client says that there are no certificates, which it could not open
+            raise TooManyOpenFiles(f"{self._url}: no client can be made. {descriptors.ADVICE}")
         raise InvalidOption(
             f"obstore does not take the storage options for {self._url} ({failure}); check each of them"
         )
@@ -149,11 +158,11 @@ class Clients:
 
         return now
 
-    def _client_options(self, purpose: Purpose) -> dict[str, Any]:
-        seconds = self._timeout
+    def _client_options(self, purpose: Purpose, size: int) -> dict[str, Any]:
+        seconds = self._patience.timeout
         options: dict[str, Any] = {"connect_timeout": _span(min(_CONNECT, seconds / 3)), "user_agent": "artifact-store"}
-        options["timeout"] = _span(seconds + (_PART / _SLOWEST if purpose == "upload" else 0))
-        if purpose == "download":  # no total limit as long as bytes arrive
+        options["timeout"] = _span(self._patience.seconds(size))
+        if purpose == "download":  # who reads the body watches how fast it comes
             options |= {"read_timeout": _span(seconds), "timeout": _UNLIMITED}
         if self.address().startswith("http://"):
             options["allow_http"] = True
@@ -164,10 +173,10 @@ class Clients:
     def _retries(self) -> dict[str, Any]:
         return {
             "max_retries": _RETRIES,
-            "retry_timeout": timedelta(seconds=self._timeout),
+            "retry_timeout": timedelta(seconds=self._patience.timeout),
             "backoff": {
                 "init_backoff": timedelta(milliseconds=100),
-                "max_backoff": timedelta(seconds=min(2.0, self._timeout)),
+                "max_backoff": timedelta(seconds=min(2.0, self._patience.timeout)),
                 "base": 2,
             },
         }

@@ -18,9 +18,11 @@ from artifact_store.errors import (
     InvalidOption,
     ObjectNotFound,
     PreconditionFailed,
+    TooManyOpenFiles,
     Unreachable,
     Unsupported,
 )
+from artifact_store.storage import descriptors
 from artifact_store.storage.http import Attempt, clean_copy, error_for_status, one_line, redact
 
 
@@ -60,7 +62,7 @@ def translate_obstore_error(error: BaseException, attempt: Attempt, secrets: Ite
         ours = error_for_status(_MOVED, attempt, code="PermanentRedirect")
     else:
         text = f"{attempt} ({one_line(redact(words, known))}): "
-        ours = _by_type(error, attempt, text) or _by_words(words, debug, text)
+        ours = _by_type(error, attempt, text) or _by_words(words, debug, text, attempt)
     ours.__cause__ = clean_copy(type(error)(words) if debug else error, known)
     return ours
 
@@ -95,7 +97,16 @@ def _by_type(error: BaseException, attempt: Attempt, text: str) -> ArtifactStore
             return None
 
 
-def _by_words(words: str, debug: str, text: str) -> ArtifactStoreError:
+def is_timeout(error: BaseException) -> bool:
+    """Whether the client gave up waiting for what it was sent."""
+    words, _, debug = str(error).partition(_DEBUG)
+    return _TIMEOUT.search(debug or words) is not None and not _CONNECT.search(debug)
+
+
+def _by_words(words: str, debug: str, text: str, attempt: Attempt) -> ArtifactStoreError:
+    if descriptors.told_by(f"{words} {debug}"):
+        # of a write that the client repeated by itself, an earlier attempt may have been sent
+        return (Unreachable if attempt.operation == "write" else TooManyOpenFiles)(text + descriptors.ADVICE)
     if _ROLE_SERVER.search(words):
         return AccessDenied(
             text + "no credentials were found, and this machine has no role; give key and secret, a "

@@ -7,11 +7,12 @@ listing is awaited, and ends with an error if nothing comes, or nothing new.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 from artifact_store.errors import Corrupt, DeadlineExceeded
+from artifact_store.storage.threads import LOOK_UP, Threads, check_stopped, result_of
 
 T = TypeVar("T")
 
@@ -34,8 +35,7 @@ async def objects(client: Any, prefix: str, timeout: float) -> list[Any]:  # noq
     pages = aiter(obstore.list(client, prefix or None, chunk_size=_PAGE))
     while True:
         try:
-            async with asyncio.timeout(timeout * _REPEATED):
-                page = await anext(pages)
+            page = await _within(timeout * _REPEATED, anext(pages))
         except StopAsyncIteration:
             return found
         except TimeoutError as error:
@@ -52,10 +52,21 @@ async def level(client: Any, prefix: str, timeout: float) -> Any:  # noqa: ASYNC
     import obstore
 
     try:
-        async with asyncio.timeout(timeout * _LEVEL):
-            return await obstore.list_with_delimiter_async(client, prefix or None)
+        return await _within(timeout * _LEVEL, obstore.list_with_delimiter_async(client, prefix or None))
     except TimeoutError as error:
         raise _endless(prefix, timeout * _LEVEL) from error
+
+
+async def _within(seconds: float, answer: Awaitable[T]) -> T:
+    """Await what the client will tell; ``TimeoutError`` after so long, ``Cancelled`` once this thread is stopped."""
+    waiting = asyncio.ensure_future(answer)
+    try:
+        async with asyncio.timeout(seconds):
+            while not (await asyncio.wait({waiting}, timeout=LOOK_UP))[0]:
+                check_stopped()
+            return await waiting
+    finally:
+        waiting.cancel()
 
 
 def _endless(prefix: str, seconds: float) -> DeadlineExceeded:
@@ -68,5 +79,8 @@ def finished(work: Coroutine[Any, Any, T]) -> T:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
-    with ThreadPoolExecutor(1, thread_name_prefix="artifact-store-listing") as pool:
-        return pool.submit(asyncio.run, work).result()
+    thread = Threads(1, "artifact-store-listing")
+    try:
+        return result_of(thread.submit(partial(asyncio.run, work)))
+    finally:
+        thread.leave()

@@ -11,8 +11,9 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
 
+from artifact_store.storage.threads import LEAVE_WITHIN, LOOK_UP, check_stopped, is_interruption
+
 _AHEAD = 2  # pieces handed over and not yet taken
-_LOOK_UP = 0.5  # seconds between looks at whether the other side still lives
 
 
 class _Abandoned(Exception):
@@ -29,7 +30,7 @@ class _Feed(Iterator[bytes]):
     def __next__(self) -> bytes:
         while not self.abandoned.is_set():
             try:
-                piece = self._pieces.get(timeout=_LOOK_UP)
+                piece = self._pieces.get(timeout=LOOK_UP)
             except queue.Empty:
                 continue
             if piece is None:
@@ -40,8 +41,9 @@ class _Feed(Iterator[bytes]):
     def hand_over(self, piece: bytes | None, *, to: threading.Thread) -> bool:
         """Give a piece, or ``None`` for the end; tell whether anybody was there to take it."""
         while to.is_alive():
+            check_stopped()
             try:
-                self._pieces.put(piece, timeout=_LOOK_UP)
+                self._pieces.put(piece, timeout=LOOK_UP)
             except queue.Full:
                 continue
             return True
@@ -51,7 +53,8 @@ class _Feed(Iterator[bytes]):
 def feed(chunks: Iterable[bytes], send: Callable[[Iterator[bytes]], object]) -> None:
     """Call ``send`` with the chunks, in another thread, and wait for its end.
 
-    What ``chunks`` raises is raised here once the upload is aborted; what ``send`` raises, too.
+    What ``chunks`` raises is raised here once the upload is aborted; what ``send`` raises, too. After Ctrl-C an upload
+    that waits for the network is left to abort when that gives up; it can no longer be completed.
     """
     source = _Feed()
     failure: list[BaseException] = []
@@ -69,15 +72,16 @@ def feed(chunks: Iterable[bytes], send: Callable[[Iterator[bytes]], object]) -> 
             if not source.hand_over(chunk, to=thread):
                 break
         source.hand_over(None, to=thread)
-        _wait(thread)
-    except BaseException:
+        while thread.is_alive():
+            check_stopped()
+            thread.join(LOOK_UP)
+    except BaseException as error:
         source.abandoned.set()  # the upload fails at its next look
-        _wait(thread)
+        if is_interruption(error):
+            thread.join(LEAVE_WITHIN / 2)
+            raise
+        while thread.is_alive():
+            thread.join(LOOK_UP)
         raise
     if failure:
         raise failure[0]
-
-
-def _wait(thread: threading.Thread) -> None:
-    while thread.is_alive():  # in steps: Windows delivers Ctrl-C only in between
-        thread.join(_LOOK_UP)

@@ -6,8 +6,8 @@ from artifact_store.storage.base import Backend
 from artifact_store.storage.fsspec.filesystem import Recipe
 
 
-def open_s3(recipe: Recipe, root: str, *, url: str, timeout: float) -> Backend:
+def open_s3(recipe: Recipe, root: str, *, url: str, timeout: float, min_rate: float) -> Backend:
     """Return the backend for ``bucket/prefix`` on an s3fs filesystem that is made like ``recipe``; nothing is sent."""
     from artifact_store.storage.s3fs.backend import S3fsBackend
 
-    return S3fsBackend(recipe, root, url=url, timeout=timeout)
+    return S3fsBackend(recipe, root, url=url, timeout=timeout, min_rate=min_rate)

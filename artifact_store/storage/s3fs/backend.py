@@ -37,6 +37,7 @@ from artifact_store.storage.fsspec.filesystem import Recipe
 from artifact_store.storage.http import Attempt, Operation, without_credentials
 from artifact_store.storage.options import S3, Unshown
 from artifact_store.storage.parts import SINGLE, part_size, range_from, ranges_ahead, replaced
+from artifact_store.storage.patience import MIN_RATE, Patience
 from artifact_store.storage.places import AWS, bucket, server
 from artifact_store.storage.s3fs.answers import check_page, length_of, next_place
 from artifact_store.storage.s3fs.calls import Body, Calls, NotModified, Pulse, client_settings
@@ -57,21 +58,24 @@ class S3fsBackend(Backend):
     create_limit = None
     parts_above = SINGLE
 
-    def __init__(self, recipe: Recipe, root: str, *, url: str = "", timeout: float = 60.0) -> None:
+    def __init__(
+        self, recipe: Recipe, root: str, *, url: str = "", timeout: float = 60.0, min_rate: float = MIN_RATE
+    ) -> None:
         bucket, _, prefix = root.strip("/").partition("/")
         if not bucket:
             raise errors.InvalidOption(f"{root!r} names no bucket: write s3://bucket or s3://bucket/prefix")
         given = recipe.options.given
         inner = _options_in(given, "client_kwargs")
-        settings = Unshown(client_settings(timeout, _options_in(given, "config_kwargs")))
+        self._patience = Patience(timeout, min_rate)
+        settings = Unshown(client_settings(self._patience, _options_in(given, "config_kwargs")))
         ours = Recipe(recipe.kind, {**given, "config_kwargs": settings})
         self.url = url or f"s3://{bucket}/{prefix}".rstrip("/")
         told = given.get("endpoint_url") or inner.get("endpoint_url")
         self._given_endpoint = None if told is None else without_credentials(str(told))
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
-        self._timeout = timeout
-        self._calls = Calls(ours, url=self.url, timeout=timeout, additional=_options_in(given, "s3_additional_kwargs"))
+        additional = _options_in(given, "s3_additional_kwargs")
+        self._calls = Calls(ours, url=self.url, patience=self._patience, additional=additional)
 
     @property
     def endpoint(self) -> str:  # type: ignore[override]  # without an option only the client knows, so it has to be made
@@ -86,7 +90,7 @@ class S3fsBackend(Backend):
     def __reduce__(self) -> tuple[object, ...]:
         """Travel as a description, without a client and without credentials; see :class:`Recipe`."""
         root = f"{self._bucket}/{self._prefix}"
-        return partial(type(self), url=self.url, timeout=self._timeout), (self._calls.recipe, root)
+        return partial(type(self), url=self.url, **self._patience.options()), (self._calls.recipe, root)
 
     def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
         """Return the object with one GET, or ``None`` if it still is the version ``unless``."""
@@ -204,15 +208,16 @@ class S3fsBackend(Backend):
         self._calls.close()
 
     def _put(self, key: str, body: Body, when: Precondition) -> Version:
-        attempt, pulse = Attempt("write", key, self.url, conditional=not isinstance(when, Always)), Pulse()
-        body.pulse = pulse
+        attempt = Attempt("write", key, self.url, conditional=not isinstance(when, Always))
+        body.pulse = pulse = Pulse(self._patience.seconds(body.getbuffer().nbytes))
 
         async def once() -> Version:
             body.seek(0)
             answer = await self._calls.request("put_object", attempt, **self._at(key), Body=body, **_condition(when))
             return _version(answer, attempt)
 
-        return self._calls.run(self._calls.repeated(once) if isinstance(when, Always) else once(), pulse, attempt)
+        send = partial(self._calls.repeated, once) if isinstance(when, Always) else once
+        return self._calls.run(self._calls.in_time(body, attempt, send), pulse, attempt)
 
     def _pages(self, prefix: str, **delimiter: str) -> Iterator[Mapping[str, Any]]:
         attempt, place = Attempt("list", prefix, self.url), {"Prefix": self._prefix + prefix, **delimiter}

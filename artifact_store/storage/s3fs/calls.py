@@ -22,6 +22,9 @@ from artifact_store.storage.fsspec.errors import NOT_MODIFIED, status_of, transl
 from artifact_store.storage.fsspec.filesystem import Recipe
 from artifact_store.storage.http import Attempt, redact
 from artifact_store.storage.option_secrets import Noted, Secrets
+from artifact_store.storage.parts import SINGLE
+from artifact_store.storage.patience import Patience, Watch
+from artifact_store.storage.threads import LOOK_UP, check_stopped
 
 T = TypeVar("T")
 
@@ -31,7 +34,6 @@ _PAUSE = 0.1
 _PIECE = 256 << 10
 _CONNECTIONS = 64
 _CONNECT_WITHIN = 5.0
-_LOOK_UP = 0.5  # seconds between looks at a call under way: Windows delivers Ctrl-C only in between
 _CHECKSUM = "CRC32"  # what botocore sends with each upload by itself
 _CHECKSUMS = ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256", "SHA512", "XXHASH3", "XXHASH64", "XXHASH128")
 _WORTH_ASKING = 1 << 20  # bytes from which asking the server first (Expect) costs less than sending in vain
@@ -42,10 +44,14 @@ class NotModified(Exception):
 
 
 class Pulse:
-    """When bytes last moved. A call may take long, but it may not stand still."""
+    """When bytes last moved. A call may take long, but it may not stand still.
 
-    def __init__(self) -> None:
-        self.at = time.monotonic()
+    ``seconds`` is how long it may all the same: what the system took of a body is still on its way. Without it that is
+    the timeout.
+    """
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self.at, self.seconds = time.monotonic(), seconds
 
     def beat(self) -> None:
         """Note that something moved."""
@@ -77,10 +83,10 @@ class Body(io.BytesIO):
 class Calls:
     """What a backend can ask of one S3 endpoint, from any thread, in any process."""
 
-    def __init__(self, recipe: Recipe, *, url: str, timeout: float, additional: Mapping[str, Any]) -> None:
+    def __init__(self, recipe: Recipe, *, url: str, patience: Patience, additional: Mapping[str, Any]) -> None:
         self.recipe = recipe
         self.url = url
-        self.timeout = timeout
+        self.patience = patience
         self._asked = _asked_checksum(additional.get("ChecksumAlgorithm"))
         self._noted = Noted()
         self._tuned: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -95,25 +101,28 @@ class Calls:
         return asyncio.run_coroutine_threadsafe(coroutine, loop)
 
     def wait(self, future: concurrent.futures.Future[T], pulse: Pulse, attempt: Attempt, *, finish: bool = False) -> T:
-        """Return the result, or cancel the call once it has stood still for ``timeout``.
+        """Return the result, or cancel the call once it has stood still for too long.
 
-        Ctrl-C cancels it too, unless ``finish`` has to wait for its outcome.
+        Ctrl-C cancels it too, as does the end of a transfer that this thread takes part in, unless ``finish`` has to
+        wait for its outcome.
         """
+        still = pulse.seconds or self.patience.timeout
         pulse.beat()  # the time that our own caller took is not the server's
         try:
             while not future.done():
-                left = pulse.at + self.timeout - time.monotonic()
+                check_stopped()
+                left = pulse.at + still - time.monotonic()
                 if left <= 0:
                     future.cancel()
                     break
-                concurrent.futures.wait([future], timeout=min(left, _LOOK_UP))
+                concurrent.futures.wait([future], timeout=min(left, LOOK_UP))
         except BaseException:
             if not finish:
                 future.cancel()
             raise
         if future.cancelled():
             raise DeadlineExceeded(
-                f"{attempt}: no data for {self.timeout:g} seconds; try again later, or give a longer timeout"
+                f"{attempt}: no data for {still:g} seconds; try again later, or give a longer timeout"
             )
         return future.result()
 
@@ -178,22 +187,40 @@ class Calls:
         return await call()
 
     async def drain(self, answer: Mapping[str, Any], size: int, pulse: Pulse, attempt: Attempt) -> list[bytes]:
-        """Read a body of ``size`` bytes, in the pieces in which they arrived; ``Unreachable`` if it breaks off."""
-        body = answer["Body"]
+        """Read a body of ``size`` bytes, in the pieces in which they arrived.
+
+        Raises:
+            Unreachable: it breaks off.
+            DeadlineExceeded: it is too slow.
+        """
+        body, watch = answer["Body"], Watch(self.patience, attempt, size)
         pieces: list[bytes] = []
-        got = 0
         try:
             while piece := await self.translated(partial(body.read, _PIECE), attempt):
                 pulse.beat()
                 pieces.append(piece)
-                got += len(piece)
-                if got > size:
+                watch.note(len(piece))
+                if watch.moved > size:
                     raise Corrupt(f"{self.url}: the body of {attempt.key!r} is longer than announced", key=attempt.key)
         finally:
             body.close()  # a body that was read to its end gives its connection back all the same
-        if got != size:
-            raise Unreachable(f"{self.url}: the connection broke after {got} of {size} bytes of {attempt.key!r}")
+        if watch.moved != size:
+            raise Unreachable(
+                f"{self.url}: the connection broke after {watch.moved} of {size} bytes of {attempt.key!r}"
+            )
         return pieces
+
+    async def in_time(self, body: Body, attempt: Attempt, call: Callable[[], Awaitable[T]]) -> T:
+        """Await a call that sends ``body``; ``DeadlineExceeded`` if that takes too long."""
+        size = body.getbuffer().nbytes
+        seconds = self.patience.seconds(size)
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                return await call()
+        except TimeoutError:  # may be one of ours from below
+            if not limit.expired():
+                raise
+        raise self.patience.late(attempt, moved=min(body.tell(), size), size=size, seconds=seconds)
 
     def close(self) -> None:
         """Close the connections of this process."""
@@ -228,8 +255,8 @@ class Calls:
         return client, filesystem
 
 
-def client_settings(timeout: float, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return botocore settings under which a request is tried once and never outlives ``timeout``.
+def client_settings(patience: Patience, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return botocore settings under which a request is tried once, and never waits for ever.
 
     No redirect is followed either. What the user gave stays as it is.
     """
@@ -237,8 +264,8 @@ def client_settings(timeout: float, given: Mapping[str, Any]) -> dict[str, Any]:
 
     return {
         "http_session_cls": direct_session(),
-        "connect_timeout": min(timeout, _CONNECT_WITHIN),
-        "read_timeout": timeout,
+        "connect_timeout": min(patience.timeout, _CONNECT_WITHIN),
+        "read_timeout": patience.seconds(SINGLE),  # an answer may come late, after a body on a slow line
         "max_pool_connections": _CONNECTIONS,
         "retries": {"total_max_attempts": 1, "mode": "standard"},
         **given,

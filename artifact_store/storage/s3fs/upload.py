@@ -6,9 +6,10 @@ arrived, the upload is not aborted, and ``gc`` finds it later.
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -19,9 +20,9 @@ from artifact_store.errors import ArtifactStoreError, Contended, PreconditionFai
 from artifact_store.storage.exact_size import exactly
 from artifact_store.storage.http import Attempt
 from artifact_store.storage.s3fs.calls import Body, Calls, Pulse
+from artifact_store.storage.threads import LEAVE_WITHIN, Cancelled, is_interruption
 
 _HELD = 32 << 20
-_TIDY_WITHIN = 10.0
 
 
 def cut(chunks: Iterable[bytes], size: int, part: int, key: str) -> Iterator[Body]:
@@ -56,7 +57,7 @@ class Upload:
         self._calls, self._place, self._attempt = calls, dict(place), attempt
         # the request that creates or fills an upload carries no condition, so a 404 there means the bucket
         self._unconditional = Attempt(attempt.operation, attempt.key, attempt.url)
-        self._pulse = Pulse()
+        self._pulse = Pulse(calls.patience.seconds(part))
         self._ahead = max(1, _HELD // part - 1)  # one more is being filled
         self._sent = 0
         self._under_way: deque[Future[dict[str, Any]]] = deque()
@@ -67,19 +68,22 @@ class Upload:
     def __enter__(self) -> Self:
         future = self._calls.submit(self._create())
         try:
-            self._name_it(self._calls.wait(future, self._pulse, self._unconditional, finish=True))
-        except BaseException:
-            # interrupted while the server was opening it: learn its id, which aborting needs
-            concurrent.futures.wait([future], timeout=_TIDY_WITHIN)
-            if future.done() and not future.cancelled() and future.exception() is None:
-                self._name_it(future.result())
-                self._abort()
+            self._name_it(self._calls.wait(future, Pulse(), self._unconditional, finish=True))
+        except BaseException as error:
+            if not is_interruption(error):
+                raise
+            self._tidy_later(self._abort_if_opened(future))
             raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._open:
+        if not self._open:
+            return
+        if error is None or not is_interruption(error):
             self._abort()
+            return
+        self._open = False
+        self._tidy_later(self._remove())
 
     def send(self, body: Body) -> None:
         """Start to send the next part, as soon as there is room for it in memory."""
@@ -99,17 +103,15 @@ class Upload:
             self._collect()
         future = self._calls.submit(self._complete(condition))
         try:
-            self._calls.wait(future, self._pulse, self._attempt, finish=True)
+            self._calls.wait(future, Pulse(), self._attempt, finish=True)
         except (PreconditionFailed, Contended):
             raise  # the server did not make the object, so the parts can go
         except ArtifactStoreError as error:
             self._open = not isinstance(error, Unavailable)
             raise
         except BaseException:
-            # interrupted on the way: the parts go only if the server is known to have refused
-            concurrent.futures.wait([future], timeout=_TIDY_WITHIN)
-            refused = future.done() and not future.cancelled() and future.exception() is not None
-            self._open = refused and not isinstance(future.exception(), Unavailable)
+            self._open = False
+            self._tidy_later(self._abort_if_refused(future))
             raise
         self._open = False
 
@@ -122,12 +124,35 @@ class Upload:
 
     def _abort(self) -> None:
         self._open = False
+        with suppress(ArtifactStoreError, Cancelled):  # the caller must hear of what led here; gc finds what is left
+            self._calls.wait(self._calls.submit(self._remove()), Pulse(), self._unconditional, finish=True)
+
+    async def _remove(self) -> None:
         for future in self._under_way:
             future.cancel()
+        once = partial(self._calls.request, "abort_multipart_upload", self._unconditional, **self._place)
         # a part that the server was just storing survives the first abort: S3 asks for a second one
         for _ in range(2 if self._sent > len(self._done) else 1):
-            with suppress(ArtifactStoreError):  # the caller must hear of what led here; gc finds what is left
-                self._calls.ask("abort_multipart_upload", self._unconditional, **self._place)
+            with suppress(ArtifactStoreError):  # as above
+                await self._calls.repeated(once)
+
+    def _tidy_later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Clean up after Ctrl-C, for a moment here, and then behind the back of the caller, who wants to go on."""
+        concurrent.futures.wait([self._calls.submit(work)], timeout=LEAVE_WITHIN)
+
+    async def _abort_if_opened(self, opening: Future[str]) -> None:
+        with suppress(ArtifactStoreError, asyncio.CancelledError):  # then there is nothing to abort
+            self._name_it(await asyncio.wrap_future(opening))
+            await self._remove()
+
+    async def _abort_if_refused(self, completing: Future[None]) -> None:
+        """Remove the parts if the server is known to have made no object of them."""
+        try:
+            await asyncio.wrap_future(completing)
+        except (Unavailable, asyncio.CancelledError):
+            return
+        except ArtifactStoreError:
+            await self._remove()
 
     async def _create(self) -> str:
         algorithm = await self._calls.checksum(self._place["Bucket"], self._unconditional)
@@ -147,7 +172,7 @@ class Upload:
             checksum = {told: answer[told]} if told in answer else {}
             return {"PartNumber": number, "ETag": answer["ETag"], **checksum}
 
-        return await self._calls.repeated(once)
+        return await self._calls.in_time(body, self._unconditional, partial(self._calls.repeated, once))
 
     async def _complete(self, condition: Mapping[str, str]) -> None:
         wanted = {**self._place, "MultipartUpload": {"Parts": self._done}, **condition}

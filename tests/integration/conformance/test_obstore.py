@@ -28,6 +28,7 @@ from artifact_store.storage.obstore.backend import ObstoreBackend
 from artifact_store.storage.obstore.client import Clients
 from artifact_store.storage.obstore.options import cloud_config
 from artifact_store.storage.options import StorageOptions, parse_url
+from artifact_store.storage.patience import Patience
 from artifact_store.testing.backend_suite import MIB, BackendSuite, pieces, run_in_a_fork, some_bytes
 from tests.servers import ADMIN, MotoServer, Proxy, S3Server, SeaweedServer
 from tests.servers.faults import CutBody, Hang, LostReply, Status
@@ -493,7 +494,7 @@ def test_a_client_for_every_cloud_can_be_made_offline(
     backend = ObstoreBackend(place, options)
     assert backend.endpoint == endpoint
     assert backend.url == url
-    clients = Clients(place, cloud_config(place, StorageOptions(options)), timeout=5.0)
+    clients = Clients(place, cloud_config(place, StorageOptions(options)), patience=Patience(5.0))
     for purpose in ("control", "download", "upload"):
         assert clients.get(purpose) is clients.get(purpose)
 

@@ -144,6 +144,7 @@ def test_a_root_that_is_a_file_is_no_place_for_a_store(tmp_path):
     [
         {"engine": "quick"},
         {"timeout": 0},
+        {"min_rate": 0},
         {"concurrency": "maybe"},
         {"storage_options": {"key": "x"}},
         {"engine": "obstore"},

@@ -20,7 +20,7 @@ from artifact_store.ops import provenance
 from artifact_store.ops.imported import Distributions
 from artifact_store.ops.provenance import PARTS, begin
 from artifact_store.ops.repository import Repository
-from artifact_store.storage.transfer import Workers
+from artifact_store.storage.workers import Workers
 
 KEY = "gru/BTCEUR"
 GIT = shutil.which("git")

@@ -34,12 +34,13 @@ from tests.servers import (
     SeaweedServer,
     Slow,
     Status,
+    Trickle,
 )
 
 SHORT, LONG = 3.0, 20.0
 """The timeouts of the clients: against what hangs, which costs as much; and against everything else."""
 SLOWEST = 128 << 10
-"""Bytes a second that the backends expect of a slow line."""
+"""Bytes a second that the backends are told to expect of a slow line."""
 WRITES = frozenset({"PUT", "POST", "DELETE", "CREATE", "PART", "COMPLETE", "ABORT"})
 DAMAGED = (Unavailable, Corrupt)
 _RANDOM = re.compile(r"^_probe/[0-9a-f]{32}$")
@@ -60,6 +61,7 @@ FAULTS = (
     Fault("slow", (Unavailable,), Slow(0.2)),
     Fault("hang", (Unavailable,), Hang()),
     Fault("hang landed", (Unavailable,), Hang(executed=True)),
+    Fault("trickle", (Unavailable,), Trickle()),
     Fault("cut body", (Unavailable,), CutBody()),
     Fault("flipped byte", DAMAGED, FlipBit()),
     Fault("dead: refuses", (Unavailable,), Refuse(), sticky=True),
@@ -95,15 +97,20 @@ class NetworkBench(Bench):
 
     def _open(self, options: dict[str, Any], timeout: float, engine: str) -> Backend:
         backend = open_backend(
-            self._server.url("matrix"), filesystem=None, storage_options=options, engine=engine, timeout=timeout
+            self._server.url("matrix"),
+            filesystem=None,
+            storage_options=options,
+            engine=engine,
+            timeout=timeout,
+            min_rate=SLOWEST,
         )
         self._stack.callback(backend.close)
         calls = getattr(backend, "_calls", None)
         if calls is not None:  # the client of s3fs takes seconds to be made on a busy machine, which is no request
-            calls.timeout = 120.0
+            patience, calls.patience = calls.patience, replace(calls.patience, timeout=120.0)
             with suppress(ObjectNotFound):
                 backend.read("nothing", limit=1)
-            calls.timeout = timeout
+            calls.patience = patience
         return backend
 
     def fits(self, operation: Operation) -> bool:
@@ -114,7 +121,7 @@ class NetworkBench(Bench):
         direct = moved(self._direct, prefix)
         self._fill(operation, direct, prefix)
         aim = Aim(strikes)
-        waits = any(strike.fault.sticky or "hang" in strike.fault.name for strike in strikes)
+        waits = any(strike.fault.sticky or _takes_time(strike.fault) for strike in strikes)
         timeout = SHORT if waits and not self.patient else LONG
         backend = moved(self._through[timeout], prefix)
         spent: list[float] = []
@@ -205,9 +212,14 @@ class NetworkBench(Bench):
             return "a read that arrives late changes nothing: a lost request"
         if name.endswith("landed") and not writes:
             return "a read changes nothing, so it is the same whether it was executed"
-        if name in {"cut body", "flipped byte"} and not point.body:
+        if name in {"cut body", "flipped byte", "trickle"} and not point.body:
             return "the answer has no body"
         return ""
+
+
+def _takes_time(fault: Fault) -> bool:
+    """Whether only a deadline ends it."""
+    return "hang" in fault.name or fault.name == "trickle"
 
 
 def limit_of(operation: Operation, timeout: float) -> tuple[float, int]:

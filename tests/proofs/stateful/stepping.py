@@ -17,7 +17,7 @@ from artifact_store.errors import ArtifactStoreError
 from artifact_store.storage.base import Backend, Capabilities, Version
 from artifact_store.storage.memory import MemoryBackend, _Object
 from artifact_store.storage.retry import RetryPolicy
-from artifact_store.storage.transfer import Workers
+from artifact_store.storage.workers import Workers
 from artifact_store.testing import SimulatedCrash
 
 BEGIN = datetime(2024, 2, 1, tzinfo=UTC)
@@ -27,7 +27,7 @@ GRACE = timedelta(days=7)
 class Inline(Workers):
     """Every call in the thread that asks: the operations of an actor have one order."""
 
-    def submit(self, call):
+    def submit(self, call, stop=None):
         future = Future()
         try:
             future.set_result(call())

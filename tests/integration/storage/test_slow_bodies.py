@@ -1,0 +1,129 @@
+"""A body that trickles always makes progress and never ends: it has a deadline, in both directions, on both engines."""
+
+import os
+import time
+
+import pytest
+
+from artifact_store import errors
+from artifact_store.storage.base import Always
+from artifact_store.storage.open import open_backend
+from artifact_store.storage.patience import Patience
+from tests.servers import Hang, Trickle
+
+TIMEOUT = 1.0
+MIN_RATE = 4 << 20
+MIB = 1 << 20
+SLACK = 4.0
+"""Seconds that a busy machine may add."""
+SMALL, SINGLE, LARGE = 3000, 3 * MIB, 20 * MIB
+
+
+@pytest.fixture(params=["obstore", "fsspec"])
+def engine(request):
+    return request.param
+
+
+@pytest.fixture
+def direct(seaweed, seaweed_prefix):
+    """What goes to the server without the proxy."""
+    return open_at(seaweed, seaweed_prefix, "obstore", timeout=60.0)
+
+
+@pytest.fixture
+def backend(engine, proxy, seaweed_prefix):
+    """What goes through the proxy, and is in a hurry."""
+    return open_at(proxy, seaweed_prefix, engine)
+
+
+def open_at(server, prefix, engine, *, timeout=TIMEOUT, min_rate=MIN_RATE):
+    backend = open_backend(
+        server.url(prefix),
+        filesystem=None,
+        storage_options=server.storage_options(),
+        engine=engine,
+        timeout=timeout,
+        min_rate=min_rate,
+    )
+    if engine == "fsspec":
+        backend._calls.patience = Patience(60.0)
+        backend._calls.address()  # makes the client, which takes as long as it takes on a busy machine
+        backend._calls.patience = Patience(timeout, min_rate)
+    return backend
+
+
+def late(call, *, size, key, told="bytes"):
+    """The error of ``call``, which is one for being late, and came in time."""
+    begun = time.monotonic()
+    with pytest.raises(errors.DeadlineExceeded) as caught:
+        call()
+    assert time.monotonic() - begun < 2 * TIMEOUT + size / MIN_RATE + SLACK
+    text = str(caught.value)
+    assert key in text
+    assert told in text
+    return text
+
+
+@pytest.mark.parametrize("size", [SMALL, SINGLE, LARGE])
+def test_an_answer_that_trickles_is_late(backend, direct, proxy, size):
+    direct.put_file(
+        "data", (bytes(MIB) for _ in range(0, size, MIB)) if size > MIB else [bytes(size)], size=size, when=Always()
+    )
+    proxy.on(Trickle(), method="GET")
+    text = late(lambda: b"".join(backend.stream("data", size=size)), size=size, key="data")
+    assert "too slow" in text
+    assert "min_rate" in text
+
+
+def test_a_document_that_trickles_is_late_after_the_timeout(backend, direct, proxy):
+    direct.write("pointer", bytes(SMALL), when=Always())
+    proxy.on(Trickle(), method="GET")
+    text = late(lambda: backend.read("pointer", limit=MIB), size=0, key="pointer")
+    assert "of 3,000 bytes came" in text
+
+
+def test_one_range_that_trickles_among_good_ones_is_late(backend, direct, proxy):
+    direct.put_file("data", (bytes(MIB) for _ in range(0, LARGE, MIB)), size=LARGE, when=Always())
+    proxy.on(Trickle(), when=lambda request: request.headers.get("range", "").startswith("bytes=8388608-"))
+    late(lambda: b"".join(backend.stream("data", size=LARGE)), size=LARGE, key="data")
+
+
+def test_a_listing_that_trickles_is_late(backend, direct, proxy):
+    direct.write("folder/one", b"1", when=Always())
+    proxy.on(Trickle(), method="GET")
+    begun = time.monotonic()
+    for call in (lambda: list(backend.list("folder/")), lambda: list(backend.children("folder/"))):
+        with pytest.raises(errors.DeadlineExceeded, match="folder/"):
+            call()
+    assert time.monotonic() - begun < 2 * 10 * TIMEOUT + SLACK
+
+
+@pytest.mark.parametrize("fault", [Trickle(size=4096, up=True), Hang()], ids=["trickle", "no answer"])
+@pytest.mark.parametrize("size", [SMALL, SINGLE, LARGE])
+def test_an_upload_that_is_not_taken_or_not_answered_is_late(backend, proxy, fault, size):
+    if size == SMALL and isinstance(fault, Trickle):
+        fault = Trickle(up=True)
+    proxy.on(fault, method="PUT")
+    pieces = (bytes(min(MIB, size)) for _ in range(0, size, MIB))
+    late(lambda: backend.put_file("data", pieces, size=size, when=Always()), size=size, key="data", told="")
+
+
+def test_what_is_taken_slowly_and_fast_enough_is_stored(engine, direct, proxy, seaweed_prefix):
+    size = 2 * MIB
+    backend = open_at(proxy, seaweed_prefix, engine, timeout=0.8, min_rate=256 << 10)
+    proxy.on(Trickle(seconds=0.05, size=64 << 10, up=True), method="PUT")
+    data = os.urandom(size)
+    begun = time.monotonic()
+    backend.put_file("data", [data], size=size, when=Always())
+    assert time.monotonic() - begun > 0.8
+    assert b"".join(direct.stream("data", size=size)) == data
+
+
+def test_what_is_slow_and_fast_enough_arrives(engine, direct, proxy, seaweed_prefix):
+    size = 2 * MIB
+    direct.put_file("data", (os.urandom(MIB) for _ in range(2)), size=size, when=Always())
+    backend = open_at(proxy, seaweed_prefix, engine, timeout=0.8, min_rate=256 << 10)
+    proxy.on(Trickle(seconds=0.05, size=64 << 10), method="GET")
+    begun = time.monotonic()
+    assert b"".join(backend.stream("data", size=size)) == b"".join(direct.stream("data", size=size))
+    assert time.monotonic() - begun > 0.8

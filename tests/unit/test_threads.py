@@ -1,0 +1,168 @@
+"""Threads that wait for storage: reused, few, daemons, and what they wait for is given up when that is wanted."""
+
+import _thread
+import gc
+import pickle
+import signal
+import threading
+import time
+from concurrent.futures import Future
+
+import pytest
+
+from artifact_store.errors import DeadlineExceeded
+from artifact_store.storage import threads
+from artifact_store.storage.http import Attempt
+from artifact_store.storage.open import open_backend
+from artifact_store.storage.patience import Patience, Watch
+from artifact_store.storage.threads import Cancelled, Threads, check_stopped, interruptible, result_of, stoppable
+from artifact_store.storage.workers import Workers
+
+pytestmark = pytest.mark.windows
+
+
+def named(name):
+    return [thread for thread in threading.enumerate() if thread.name == name]
+
+
+def ended(name):
+    end = time.monotonic() + 10
+    while named(name) and time.monotonic() < end:
+        time.sleep(0.01)
+    return not named(name)
+
+
+def test_threads_are_reused_and_never_more_than_allowed():
+    pool = Threads(2, "few")
+    assert [result_of(pool.submit(threading.get_ident)) for _ in range(20)]
+    assert len(named("few")) == 1
+    assert len({result_of(future) for future in [pool.submit(lambda: time.sleep(0.01) or 1) for _ in range(20)]}) == 1
+    assert len(named("few")) == 2
+    assert all(thread.daemon for thread in named("few"))
+    pool.close()
+    assert named("few") == []
+
+
+def test_threads_end_with_what_made_them():
+    pool = Threads(3, "forgotten")
+    assert [result_of(pool.submit(lambda: 1)) for _ in range(3)] == [1, 1, 1]
+    del pool
+    gc.collect()
+    assert ended("forgotten")
+
+
+def test_what_a_call_raises_is_raised_and_the_thread_goes_on():
+    pool = Threads(1)
+    with pytest.raises(KeyError):
+        result_of(pool.submit(lambda: {}["a"]))
+    assert result_of(pool.submit(lambda: 2)) == 2
+    pool.close()
+
+
+def test_a_deadline_of_a_call_is_not_taken_for_one_of_the_waiting():
+    def late():
+        raise DeadlineExceeded("late")
+
+    pool = Threads(1)
+    with pytest.raises(DeadlineExceeded):
+        result_of(pool.submit(late))
+    pool.close()
+
+
+def test_a_thread_that_is_stopped_waits_no_longer():
+    pool, stop, never = Threads(1), threading.Event(), Future()
+    waiting = pool.submit(lambda: result_of(never), stop)
+    stop.set()
+    with pytest.raises(Cancelled):
+        result_of(waiting)
+    assert result_of(pool.submit(lambda: check_stopped() or 1)) == 1  # the stop was that of one call
+    pool.close()
+
+
+def test_stops_are_put_back_as_they_were():
+    outer = threading.Event()
+    with stoppable(outer):
+        with stoppable(threading.Event()):
+            outer.set()
+            check_stopped()
+        with pytest.raises(Cancelled):
+            check_stopped()
+    check_stopped()
+
+
+def test_what_the_main_thread_cannot_wait_for_any_more_is_left_alone(monkeypatch):
+    blocked, released = threading.Event(), threading.Event()
+    told = []
+
+    def block():
+        blocked.set()
+        released.wait(10)
+        try:
+            check_stopped()
+        except Cancelled:
+            told.append("stopped")
+            raise
+
+    def press(_):
+        blocked.wait(10)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threads, "result_of", press)
+    with pytest.raises(KeyboardInterrupt):
+        interruptible(block)
+    monkeypatch.undo()
+    assert interruptible(lambda: 3) == 3  # by another thread
+    released.set()
+    end = time.monotonic() + 10
+    while not told and time.monotonic() < end:
+        time.sleep(0.01)
+    assert told == ["stopped"]
+
+
+def test_ctrl_c_among_many_files_waits_for_no_thread_that_blocks():
+    workers, released = Workers(), threading.Event()
+
+    def work(item, stop):
+        if item == "press":
+            _thread.interrupt_main()
+        released.wait(30)
+        check_stopped()
+        raise AssertionError
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it may have been turned off
+    started = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            workers.every(work, ["block", "press", "block"], large=lambda _: False)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert time.monotonic() - started < 5
+    assert workers.every(lambda item, stop: item, [1, 2], large=lambda _: False) == [1, 2]
+    released.set()
+    workers.close()
+
+
+@pytest.mark.parametrize("engine", ["obstore", "fsspec"])
+def test_a_backend_takes_its_patience_with_it(engine):
+    options = {"endpoint_url": "http://127.0.0.1:9"}
+    made = open_backend(
+        "s3://bucket/models", filesystem=None, storage_options=options, engine=engine, timeout=7.0, min_rate=5.0
+    )
+    assert pickle.loads(pickle.dumps(made))._patience == Patience(7.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("moved", "spent", "is_late"), [(0, 0.9, False), (0, 1.1, True), (500, 1.4, False), (500, 2.0, True)]
+)
+def test_a_body_may_take_the_timeout_and_the_time_of_its_bytes(monkeypatch, moved, spent, is_late):
+    now = [100.0]
+    monkeypatch.setattr("artifact_store.storage.patience.monotonic", lambda: now[0])
+    watch = Watch(Patience(1.0, min_rate=1000), Attempt("read", "the/key", "s3://b"), 2000)
+    now[0] += spent
+    if not is_late:
+        watch.note(moved)
+        return
+    with pytest.raises(DeadlineExceeded) as caught:
+        watch.note(moved)
+    for told in ("the/key", f"{moved:,} of 2,000 bytes", f"{moved / spent:,.0f} bytes a second", "min_rate"):
+        assert told in str(caught.value)
