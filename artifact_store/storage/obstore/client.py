@@ -138,7 +138,7 @@ class Clients:
                 config=Unshown.plain(config),
                 client_options=self._client_options(purpose, size),
                 retry_config=self._retries(),
-                credential_provider=None if provider is None else self._noting(provider),
+                credential_provider=None if provider is None else _noting(provider, self._noted),
             )
         except Exception as error:  # noqa: BLE001 -- whatever it is, its text may quote the configuration
             failure = type(error).__name__
@@ -147,16 +147,6 @@ class Clients:
         raise InvalidOption(
             f"obstore does not take the storage options for {self._url} ({failure}); check each of them"
         )
-
-    def _noting(self, provider: Provider) -> Provider:
-        """Give the same credentials, and remember them as secrets: those of a profile are in no option."""
-
-        def now() -> Mapping[str, Any]:
-            given = provider()
-            self._noted.note(*(told for told in given.values() if isinstance(told, str)))
-            return given
-
-        return now
 
     def _client_options(self, purpose: Purpose, size: int) -> dict[str, Any]:
         seconds = self._patience.timeout
@@ -210,3 +200,17 @@ def _authorities(bundle: str | None) -> dict[str, bytes]:
         return {"root_certificate": Path(path).read_bytes()}
     except OSError as error:
         raise InvalidOption(f"the CA bundle {path!r} cannot be read: {error.strerror}") from error
+
+
+def _noting(provider: Provider, noted: Noted) -> Provider:
+    """Give the same credentials, and remember them as secrets: those of a profile are in no option.
+
+    The client keeps the provider, and cannot be collected together with what the provider refers to.
+    """
+
+    def now() -> Mapping[str, Any]:
+        given = provider()
+        noted.note(*(told for told in given.values() if isinstance(told, str)))
+        return given
+
+    return now

@@ -250,11 +250,6 @@ class Calls:
         future = asyncio.run_coroutine_threadsafe(creator.__aexit__(None, None, None), filesystem.loop)
         concurrent.futures.wait([future], timeout=_CONNECT_WITHIN)
 
-    def _note(self, request: Any, **_: object) -> None:
-        """Remember the session token of a request as a secret: that of a profile is in no option."""
-        token = request.headers.get("X-Amz-Security-Token") or b""
-        self._noted.note(token.decode("latin-1") if isinstance(token, bytes) else str(token))
-
     def _secrets(self) -> Secrets:
         return Secrets((*self.recipe.secrets, *self._noted.secrets))
 
@@ -269,9 +264,18 @@ class Calls:
         client = await filesystem.get_s3(bucket)
         if client not in self._tuned:
             _ask_first_only_for_large_bodies(client)
-            client.meta.events.register("before-send.s3", self._note)
+            client.meta.events.register("before-send.s3", partial(_note_token, self._noted))
             self._tuned.add(client)
         return client, filesystem
+
+
+def _note_token(noted: Noted, request: Any, **_: object) -> None:
+    """Remember the session token of a request as a secret: that of a profile is in no option.
+
+    The client keeps this, and s3fs keeps the client until its filesystem is gone: so it refers to neither.
+    """
+    token = request.headers.get("X-Amz-Security-Token") or b""
+    noted.note(token.decode("latin-1") if isinstance(token, bytes) else str(token))
 
 
 def client_settings(patience: Patience, given: Mapping[str, Any]) -> dict[str, Any]:
