@@ -52,6 +52,7 @@ PROOFS = {
     "fuzz": ("tests.proofs.fuzz", "arbitrary bytes and text, into everything that reads them"),
     "mutants": ("tools.mutants", "small damages to the code, each of which a test has to notice"),
     "scalers": ("tests.proofs.scalers", "preprocessors saved with each scikit-learn, compared bit for bit"),
+    "places": ("tests.proofs.places", "each place that a store can live in, started, raced on, killed, read back"),
     "replays": ("tests.proofs.replays", "what has hit other stores, done to this one"),
 }
 

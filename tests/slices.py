@@ -79,6 +79,7 @@ SLICES = {
     "tests/integration/faults/test_retention_faults.py": 3,
     "tests/integration/faults/test_store_faults.py": 3,
     "tests/integration/storage/test_fsspec_failures.py": 3,
+    "tests/integration/storage/test_ignored_ranges.py": 2,
     "tests/integration/storage/test_slow_bodies.py": 12,
     "tests/integration/e2e/test_proxy.py": 3,
     "tests/integration/legacy": 4,
@@ -110,6 +111,7 @@ FUNCTIONS = {
     "tests/integration/e2e/test_strict_stores.py": 6,
     "tests/integration/models": 2,
     "tests/integration/storage/test_fsspec_failures.py": 2,
+    "tests/integration/storage/test_ignored_ranges.py": 3,
 }
 
 

@@ -107,11 +107,11 @@ def _with_scheme(text: str, scheme: str) -> StoreURL:
     rest = text[len(scheme) + 1 :]
     if scheme != scheme.lower():
         _refuse(text, f"write the scheme in lower case, {scheme.lower()}://")
+    if "::" in text:
+        _refuse(text, "chained filesystems serve old pointers from their caches, so a store takes only one")
     if not rest.startswith("//"):
         _refuse(text, f"after '{scheme}:' two slashes are expected; a folder of this name is './{scheme}:...'")
     rest = rest[2:]
-    if "::" in text:
-        _refuse(text, "chained filesystems serve old pointers from their caches, so a store takes only one")
     authority, _, path = rest.partition("/")
     if "@" in authority and not (_SPELLINGS.get(scheme) == AZURE and _ACCOUNT.fullmatch(authority)):
         raise InvalidOption(

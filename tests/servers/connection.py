@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
@@ -13,21 +14,24 @@ from tests.servers.delay_line import DelayLine
 from tests.servers.faults import (
     ERROR_CODES,
     KEPT_HEADERS,
+    CalledWhole,
     CutBody,
     Delayed,
     FlipBit,
     Hang,
     LostReply,
     LostRequest,
+    NoUploads,
     Record,
     Refuse,
     Slow,
     Status,
     Trickle,
     Unconditional,
+    WithoutRange,
 )
 from tests.servers.http1 import CONTINUE, HEAD_LIMIT, PIECE, Body, Framing, Head, Piece, read_head
-from tests.servers.resigned import without_conditions
+from tests.servers.resigned import changed, without_conditions
 
 if TYPE_CHECKING:
     from tests.servers.proxy import Proxy
@@ -117,9 +121,7 @@ class Connection:
 
     async def _forward(self, head: Head, body: Body, record: Record) -> bool:
         reader, line = await self._server()
-        unconditional = isinstance(record.fault, Unconditional)
-        raw = without_conditions(head, self._proxy.secret_key) if unconditional else head.raw
-        await line.send(raw, extra=self._opening)
+        await line.send(self._changed(head, record), extra=self._opening)
         self._opening = 0.0
         record.forwarded = True
         upload = asyncio.create_task(self._upload(body, line, record))
@@ -139,6 +141,18 @@ class Connection:
             upload.cancel()
             reply.cancel()
             await asyncio.gather(upload, reply, return_exceptions=True)
+
+    def _changed(self, head: Head, record: Record) -> bytes:
+        secret = self._proxy.secret_key if isinstance(record.fault, Unconditional | WithoutRange | NoUploads) else ""
+        match record.fault:
+            case Unconditional():
+                return without_conditions(head, secret)
+            case WithoutRange():
+                return changed(head, secret, without={"range"})
+            case NoUploads():
+                return changed(head, secret, target=head.target.replace("prefix=", "prefix=none-of-these-"))
+            case _:
+                return head.raw
 
     async def _upload(self, body: Body, line: DelayLine, record: Record) -> None:
         listening = True
@@ -171,6 +185,9 @@ class Connection:
                 await self._answer(status, record, closing=head.closes)
             case CutBody(fraction=fraction):
                 await self._cut_body(head, body, record, fraction)
+            case CalledWhole():
+                raw = head.raw.replace(b" 206 Partial Content\r\n", b" 200 OK\r\n", 1)
+                await self._download(replace(head, raw=raw), body, record)
             case FlipBit():
                 await self._flip_bit(head, body, record)
             case Trickle(up=False) as drops:

@@ -65,14 +65,19 @@ class DelayLine:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(LINGER, 1, 0))
             self._writer.transport.abort()
         self._writer.close()
+        closed = False
         try:
             if self._task is not None:
                 await asyncio.gather(self._task, return_exceptions=True)
             await asyncio.wait_for(self._writer.wait_closed(), LAST_BYTES_WITHIN)
-        except (ConnectionError, TimeoutError):
-            pass  # the peer was faster, or does not take what was sent
+            closed = True
+        except ConnectionError:
+            closed = True  # the peer was faster
+        except TimeoutError:
+            pass  # the peer does not take what was sent
         finally:
-            self._writer.transport.abort()
+            if not closed:  # a transport that has closed after its last bytes fails when it is aborted (CPython 3.11)
+                self._writer.transport.abort()
 
     async def _progress(self, task: asyncio.Task[None]) -> None:
         if task.done():

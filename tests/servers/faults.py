@@ -81,6 +81,27 @@ class FlipBit:
 
 
 @dataclass(frozen=True, slots=True)
+class WithoutRange:
+    """The server sees the request, signed anew, without its Range: the answer is the whole object with status 200.
+
+    Only for GET, and for a proxy in front of an S3 server of ours, of which it knows the credentials.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class CalledWhole:
+    """The answer to a request for a range is that range, with the status 200 of a whole object, as rclone's is."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoUploads:
+    """The list of unfinished uploads below a prefix is empty: the server sees, signed anew, a prefix that none has.
+
+    So is MinIO's, whose prefix is a whole key.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Refuse:
     """The server is gone: this connection and all others break, and new ones are refused until ``proxy.listen()``."""
 
@@ -90,7 +111,22 @@ class Unconditional:
     """The server gets the request without its conditions, as if it knew none; the record shows what the client sent."""
 
 
-Fault = LostRequest | LostReply | Delayed | Status | Slow | Hang | CutBody | Trickle | FlipBit | Refuse | Unconditional
+Fault = (
+    LostRequest
+    | LostReply
+    | Delayed
+    | Status
+    | Slow
+    | Hang
+    | CutBody
+    | Trickle
+    | FlipBit
+    | Refuse
+    | Unconditional
+    | WithoutRange
+    | CalledWhole
+    | NoUploads
+)
 
 ERROR_CODES = {
     400: "BadRequest",

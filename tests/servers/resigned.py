@@ -1,5 +1,5 @@
-"""A request to S3 without its conditions, signed again, since the signature covers them: what a server would see that
-knows none. Knows the header form of AWS Signature Version 4 and the payload hash that the client sent along.
+"""A request to S3 without some of its headers, or to another address, signed again, since the signature covers them:
+what a server would see that knows no conditions, or no ranges. Knows the header form of AWS Signature Version 4 and the payload hash that the client sent along.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from collections.abc import Collection
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from tests.servers.http1 import Head
@@ -20,26 +22,30 @@ _AUTHORIZATION = re.compile(
 
 
 def without_conditions(head: Head, secret: str) -> bytes:
-    """Return the head without its conditions, signed with the secret of the client that sent it.
+    """Return the head without its conditions, signed with the secret of the client that sent it; see :func:`changed`."""
+    return changed(head, secret, without=CONDITIONS) if CONDITIONS & head.headers.keys() else head.raw
+
+
+def changed(head: Head, secret: str, *, without: Collection[str] = (), target: str = "") -> bytes:
+    """Return the head without these headers, and to this target, signed with the secret of the client that sent it.
 
     Raises:
         ValueError: it is signed in another way, or not at all.
     """
-    if not CONDITIONS & head.headers.keys():
-        return head.raw
     told = _AUTHORIZATION.fullmatch(head.headers.get("authorization", ""))
     if told is None:
         raise ValueError(f"{head.first} is not signed by a header of Signature Version 4")
     beginning, scope, listed = told.groups()
-    signed = [name for name in listed.split(";") if name not in CONDITIONS]
-    signature = _signature(head, signed, scope, secret)
+    signed = [name for name in listed.split(";") if name not in without]
+    first = head.first.replace(head.target, target) if target else head.first
+    signature = _signature(replace(head, first=first), signed, scope, secret)
     lines = [
         line
-        for line in head.raw.decode("latin-1").rstrip("\r\n").split("\r\n")
-        if line.partition(":")[0].lower() not in CONDITIONS | {"authorization"}
+        for line in head.raw.decode("latin-1").rstrip("\r\n").split("\r\n")[1:]
+        if line.partition(":")[0].lower() not in {*without, "authorization"}
     ]
     lines.append(f"Authorization: {beginning}, SignedHeaders={';'.join(signed)}, Signature={signature}")
-    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+    return "\r\n".join([first, *lines, "", ""]).encode("latin-1")
 
 
 def _signature(head: Head, signed: list[str], scope: str, secret: str) -> str:

@@ -136,6 +136,12 @@ def test_a_store_url_that_could_mean_two_things_is_refused(text: object) -> None
         parse_url(text)  # type: ignore[arg-type]  # that is what is tested
 
 
+@pytest.mark.parametrize("text", ["dir::file:///srv/x", "zip://x::file:///srv/a.zip", "simplecache::s3://bucket/x"])
+def test_a_chain_of_filesystems_is_refused_as_one(text: str) -> None:
+    with pytest.raises(InvalidOption, match="chained filesystems"):
+        parse_url(text)
+
+
 def test_a_scheme_that_nobody_knows_is_unavailable():
     with pytest.raises(EngineUnavailable, match="nosuch"):
         parse_url("nosuch://bucket/x")

@@ -129,6 +129,11 @@ class FsspecBackend(Backend):
             reason=f"fsspec's {recipe.kind.__name__} has no conditional writes that can be relied on; choose another "
             "engine for this storage, or concurrency='single-writer' if nothing else ever writes here",
         )
+        if _is_archive(recipe.kind):
+            self.read_only = (
+                f"{self.url}: fsspec's {recipe.kind.__name__} writes an archive once and then only reads it; save into "
+                "a folder or a bucket, and archive that"
+            )
         self._recipe, self._patience, self._staging = recipe, Patience(timeout, min_rate), staging or Staging()
         self._root, self._bucket = root.rstrip("/"), root.strip("/").partition("/")[0]
         self._instant = bool(getattr(recipe.kind, "local_file", False)) or "memory" in names
@@ -353,8 +358,16 @@ def _within(seconds: float, work: Callable[[], T], attempt: Attempt) -> T:
     return future.result()
 
 
+def _is_archive(kind: type[Any]) -> bool:
+    return _stems_from(kind, "fsspec.archive", "AbstractArchiveFileSystem")
+
+
 def _is_s3(kind: type[Any]) -> bool:
-    return any((base.__module__, base.__name__) == ("s3fs.core", "S3FileSystem") for base in kind.__mro__)
+    return _stems_from(kind, "s3fs.core", "S3FileSystem")
+
+
+def _stems_from(kind: type[Any], module: str, name: str) -> bool:
+    return any((base.__module__, base.__name__) == (module, name) for base in kind.__mro__)
 
 
 def _modified(held: Mapping[str, Any], now: datetime) -> datetime:

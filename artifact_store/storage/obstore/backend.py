@@ -40,11 +40,20 @@ from artifact_store.storage.exact_size import exactly, wrong_size
 from artifact_store.storage.http import Attempt
 from artifact_store.storage.obstore import listing
 from artifact_store.storage.obstore.client import Clients, Purpose, runtime_lost
-from artifact_store.storage.obstore.errors import UnlistableKey, is_timeout
+from artifact_store.storage.obstore.errors import NotPartial, UnlistableKey, is_timeout
 from artifact_store.storage.obstore.options import cloud_config
 from artifact_store.storage.obstore.upload import feed
+from artifact_store.storage.obstore.whole import Apart, begin_whole
 from artifact_store.storage.options import GCS, S3, StorageOptions, StoreURL
-from artifact_store.storage.parts import RANGES_AHEAD, SINGLE, part_size, ranges_ahead, replaced
+from artifact_store.storage.parts import (
+    RANGES_AHEAD,
+    SINGLE,
+    RangeIgnored,
+    part_size,
+    ranges_ahead,
+    replaced,
+    rest_of_whole,
+)
 from artifact_store.storage.patience import MIN_RATE, Patience, Watch
 from artifact_store.storage.places import bucket
 from artifact_store.storage.threads import Threads, check_stopped, result_of
@@ -139,7 +148,8 @@ class ObstoreBackend(Backend):
     def stream(self, key: str, *, size: int) -> Iterator[bytes]:
         """Yield the object: one GET up to 8 MiB, beyond that ranges in parallel, all of the same version.
 
-        A range that breaks off is asked for again, up to three times. At most 28 MiB are held.
+        A range that breaks off is asked for again, up to three times. From a server that ignores ranges the whole
+        comes with one GET. At most 28 MiB are held.
         """
         if size > SINGLE:
             yield from self._ranges(key, size)
@@ -264,6 +274,7 @@ class ObstoreBackend(Backend):
 
     def _ranges(self, key: str, size: int) -> Generator[bytes, None, None]:
         known: Version | None = None
+        start = 0
         pool, stop = Threads(RANGES_AHEAD, "artifact-store-ranges"), threading.Event()
 
         # Those that go out with the first one know no version yet; theirs is compared as they come in.
@@ -277,9 +288,23 @@ class ObstoreBackend(Backend):
                 if version != known:
                     raise replaced(key, self.url)
                 yield from pieces
+                start += sum(map(len, pieces))
+        except RangeIgnored:
+            whole = functools.partial(self._whole, key, size, lambda work: result_of(pool.submit(work, stop)))
+            left = functools.partial(rest_of_whole, whole, size=size, tries=_TRIES)
+            yield from left(start=start, known=known, attempt=Attempt("read", key, self.url))
         finally:
             stop.set()
             pool.leave()
+
+    def _whole(self, key: str, size: int, apart: Apart, known: Version | None) -> tuple[Version, Iterator[bytes]]:
+        attempt, etag = Attempt("read", key, self.url), None if known is None else _etag(known)
+        ask = functools.partial(self._clients.call, "download", attempt)
+        described, pieces = begin_whole(ask, apart, self._patience, attempt, self._path(key), size=size, etag=etag)
+        version = self._version(described, key)
+        if known not in {None, version}:
+            raise replaced(key, self.url)
+        return version, pieces
 
     def _part(self, key: str, size: int, span: tuple[int, int] | None, known: Version | None) -> _Pieces:
         """Return a range of the object, or all of it, with its version; a broken connection is tried again."""
@@ -303,7 +328,9 @@ class ObstoreBackend(Backend):
         for tries in range(_TRIES):
             try:
                 return self._clients.call(purpose, attempt, once)
-            except errors.Unreachable:
+            except errors.Unreachable as error:
+                if isinstance(error, NotPartial) and span is not None:
+                    raise RangeIgnored(f"{self.url}: the server answers a range with the whole object") from error
                 if tries == _TRIES - 1 or monotonic() > deadline:
                     raise
             except errors.PreconditionFailed:

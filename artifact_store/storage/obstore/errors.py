@@ -30,6 +30,10 @@ class UnlistableKey(Corrupt):
     """An object has a key that obstore does not support, so the listing fails."""
 
 
+class NotPartial(Unreachable):
+    """The answer to a request for a range is no range: one of ours, or obstore's own after a body that broke off."""
+
+
 _STATUS = re.compile(r" - Server returned (?:non-2xx|error) status(?: code)?:? (\d{3})\b")
 _CODE = re.compile(r"<Code>([^<]{1,80})</Code>|\(code: (\w{1,80})\)")
 _MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
@@ -39,6 +43,7 @@ _MOVED = 301
 _TIMEOUT = re.compile(r"kind: Timeout\b|\bTimedOut\b|operation timed out")
 _CONNECT = re.compile(r"\bConnectError\(|\bConnect,|\bdns error\b")
 _ROLE_SERVER = re.compile(r"https?://(?:169\.254\.|\[?fd00:ec2:|metadata\.google|metadata/)")
+_NO_RANGE = re.compile(r"non-partial response|Content-Range header not present|CONTENT_RANGE header")
 _CREDENTIALS = re.compile(r"credential|\bSSO\b|token (?:has )?expired", re.IGNORECASE)
 
 
@@ -114,6 +119,8 @@ def _by_words(words: str, debug: str, text: str, attempt: Attempt) -> ArtifactSt
         )
     if "Error performing" not in words and _CREDENTIALS.search(words):
         return AccessDenied(text + "no credentials, or none that are still valid; give them or log in")
+    if _NO_RANGE.search(words):
+        return NotPartial(text + "the connection broke, and the server cannot go on in the middle; try again")
     if _TIMEOUT.search(debug or words) and not _CONNECT.search(debug):
         return DeadlineExceeded(text + "the server did not answer in time; try again later")
     return Unreachable(text + "no connection, or a broken one; check the address and the network, then try again")

@@ -11,6 +11,7 @@ Why: docs/decisions/0008-two-s3-engines.md
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import closing, suppress
@@ -20,6 +21,7 @@ from functools import partial
 from typing import Any
 
 from artifact_store import errors
+from artifact_store.core import keys
 from artifact_store.storage.base import (
     Always,
     Backend,
@@ -36,12 +38,20 @@ from artifact_store.storage.exact_size import wrong_size
 from artifact_store.storage.fsspec.filesystem import Recipe
 from artifact_store.storage.http import Attempt, Operation, without_credentials
 from artifact_store.storage.options import S3, Unshown
-from artifact_store.storage.parts import SINGLE, part_size, range_from, ranges_ahead, replaced
+from artifact_store.storage.parts import (
+    SINGLE,
+    RangeIgnored,
+    part_size,
+    range_from,
+    ranges_ahead,
+    replaced,
+    rest_of_whole,
+)
 from artifact_store.storage.patience import MIN_RATE, Patience
 from artifact_store.storage.places import AWS, bucket, server
 from artifact_store.storage.s3fs.answers import check_page, length_of, next_place
-from artifact_store.storage.s3fs.calls import Body, Calls, NotModified, Pulse, client_settings
-from artifact_store.storage.s3fs.checks import bucket_traits
+from artifact_store.storage.s3fs.calls import TRIES, Body, Calls, NotModified, Pulse, client_settings
+from artifact_store.storage.s3fs.checks import bucket_traits, listed_uploads
 from artifact_store.storage.s3fs.upload import Upload, cut
 
 
@@ -114,7 +124,8 @@ class S3fsBackend(Backend):
     def stream(self, key: str, *, size: int) -> Iterator[bytes]:
         """Yield the object: one GET up to 8 MiB, beyond that ranges in parallel, all of the same ETag.
 
-        A body that breaks off is asked for again, up to three times per range. At most 28 MiB are held.
+        A body that breaks off is asked for again, up to three times per range. From a server that ignores ranges the
+        whole comes with one GET. At most 28 MiB are held.
         """
         if size > SINGLE:
             yield from _Ranges(self, key, size)
@@ -189,13 +200,15 @@ class S3fsBackend(Backend):
             self._calls.ask("abort_multipart_upload", attempt, **place, UploadId=upload.upload)
 
     def traits(self, *, probes: bool) -> Iterator[Trait]:
-        """Yield what the rules of the bucket mean for deletion and cost."""
-        del probes  # they are asked, never tried
+        """Yield what the rules of the bucket mean for deletion and cost, and whether it lists unfinished uploads."""
 
-        def ask(method: str, operation: Operation) -> Mapping[str, Any]:
-            return self._calls.ask(method, Attempt(operation, self._bucket, self.url), Bucket=self._bucket)
+        def ask(method: str, operation: Operation, **parameters: str) -> Mapping[str, Any]:
+            attempt = Attempt(operation, self._bucket, self.url)
+            return self._calls.ask(method, attempt, Bucket=self._bucket, **parameters)
 
-        return bucket_traits(ask, self._bucket, self._prefix)
+        yield from bucket_traits(ask, self._bucket, self._prefix)
+        if probes:
+            yield listed_uploads(ask, self._prefix, self._prefix + keys.probe(secrets.token_hex(16)))
 
     def server_time(self) -> datetime | None:
         """Return the date of an answer to a listing of one object, which every reader may ask for."""
@@ -251,7 +264,18 @@ class _Ranges:
         self._pulse = Pulse()
 
     def __iter__(self) -> Iterator[bytes]:
-        answer, etag = self._calls.run(self._calls.repeated(self._open), self._pulse, self._attempt)
+        known: Version | None = None
+        start = 0
+        try:
+            answer, known = self._calls.run(self._calls.repeated(self._open), self._pulse, self._attempt)
+            for pieces in self._in_ranges(answer, known):
+                yield from pieces
+                start += sum(map(len, pieces))
+        except RangeIgnored:
+            left = partial(rest_of_whole, self._whole, size=self._size, tries=TRIES, attempt=self._attempt)
+            yield from left(start=start, known=known)
+
+    def _in_ranges(self, answer: Mapping[str, Any], etag: Version) -> Iterator[list[bytes]]:
         opened = [answer]
 
         def begin(span: tuple[int, int]) -> Future[list[bytes]]:
@@ -259,17 +283,15 @@ class _Ranges:
 
         with closing(ranges_ahead(self._size, begin)) as futures:
             for future in futures:
-                yield from self._calls.wait(future, self._pulse, self._attempt)
+                yield self._calls.wait(future, self._pulse, self._attempt)
 
     async def _open(self) -> tuple[Mapping[str, Any], Version]:
         """Ask for the first range, and learn from its headers which version it is and how long."""
         answer = await self._request(range_from(0, self._size))
-        _, _, total = answer.get("ContentRange", "").partition("/")
+        total = answer["ContentRange"].partition("/")[2]
         if total != str(self._size):
             found = length_of(answer, self._attempt)
             answer["Body"].close()
-            if not total and found == self._size:
-                raise errors.Unsupported(f"{self._backend.url}: the server answers a range with the whole object")
             raise wrong_size(self._key, expected=self._size, actual=int(total) if total.isdecimal() else found)
         return answer, _version(answer, self._attempt)
 
@@ -288,7 +310,32 @@ class _Ranges:
 
     async def _request(self, span: tuple[int, int], **condition: str) -> Mapping[str, Any]:
         wanted = {**self._backend._at(self._key), "Range": f"bytes={span[0]}-{span[1] - 1}"}  # noqa: SLF001 -- see above
-        return await self._calls.request("get_object", self._attempt, **wanted, **condition)
+        answer = await self._calls.request("get_object", self._attempt, **wanted, **condition)
+        if "ContentRange" not in answer:
+            answer["Body"].close()
+            raise RangeIgnored(f"{self._backend.url}: the server answers a range with the whole object")
+        return answer
+
+    def _whole(self, known: Version | None) -> tuple[Version, Iterator[bytes]]:
+        """Begin to read the object with one GET."""
+        condition = {} if known is None else {"IfMatch": known}
+
+        async def begin() -> tuple[Mapping[str, Any], Version]:
+            answer = await self._calls.request("get_object", self._attempt, **self._backend._at(self._key), **condition)  # noqa: SLF001 -- see above
+            found = length_of(answer, self._attempt)
+            if found != self._size:
+                answer["Body"].close()
+                raise wrong_size(self._key, expected=self._size, actual=found)
+            return answer, _version(answer, self._attempt)
+
+        try:
+            answer, version = self._calls.run(begin(), self._pulse, self._attempt)
+        except errors.PreconditionFailed:
+            raise replaced(self._key, self._backend.url) from None
+        if known not in {None, version}:
+            answer["Body"].close()
+            raise replaced(self._key, self._backend.url)
+        return version, self._calls.pieces(answer, self._pulse, self._attempt)
 
 
 def _options_in(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ import io
 import random
 import time
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -32,6 +32,7 @@ TRIES = 3
 """Attempts at a request that may be repeated: enough for a dropped connection, over in a second."""
 _PAUSE = 0.1
 _PIECE = 256 << 10
+_TAKEN = 1 << 20  # at once from a body that is read while it is used
 _CONNECTIONS = 64
 _CONNECT_WITHIN = 5.0
 _CHECKSUM = "CRC32"  # what botocore sends with each upload by itself
@@ -221,6 +222,24 @@ class Calls:
             if not limit.expired():
                 raise
         raise self.patience.late(attempt, moved=min(body.tell(), size), size=size, seconds=seconds)
+
+    def pieces(self, answer: Mapping[str, Any], pulse: Pulse, attempt: Attempt) -> Iterator[bytes]:
+        """Yield a body as it is taken, in pieces of about a mebibyte; more of it stays at the server."""
+        body = answer["Body"]
+
+        async def piece() -> bytes:
+            watch, held = Watch(self.patience, attempt, _TAKEN), b""
+            while len(held) < _TAKEN and (more := await self.translated(partial(body.read, _PIECE), attempt)):
+                pulse.beat()
+                watch.note(len(more))
+                held += more
+            return held
+
+        try:
+            while taken := self.run(piece(), pulse, attempt):
+                yield taken
+        finally:
+            body.close()
 
     def close(self) -> None:
         """Close the connections of this process."""

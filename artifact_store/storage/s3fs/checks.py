@@ -1,6 +1,7 @@
 """What the rules of an S3 bucket mean for a store: versions that stay, objects that cannot go, endless uploads.
 
-Asks and changes nothing. What the credentials may not ask, or the server does not know, is ``unknown``.
+Asks and changes nothing, but for the upload that :func:`listed_uploads` begins and aborts. What the credentials may not
+ask, or the server does not know, is ``unknown``.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from typing import Any
 
 from artifact_store.errors import ArtifactStoreError, NotFound
 from artifact_store.storage.base import Trait
-from artifact_store.storage.http import Operation
 
-Ask = Callable[[str, Operation], Mapping[str, Any]]
+Ask = Callable[..., Mapping[str, Any]]
+"""Sends a request by its name in botocore, told what that does (an ``Operation``), with further parameters."""
 Rules = Sequence[Mapping[str, Any]]
 _ALWAYS = {"Status": "Enabled", "Filter": {"Prefix": ""}}
 _ABORT = {"ID": "abort-incomplete-uploads", **_ALWAYS, "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7}}
@@ -37,6 +38,32 @@ def bucket_traits(ask: Ask, bucket: str, prefix: str) -> Iterator[Trait]:
     yield _lifecycle(rules, bucket, prefix)
     yield _versioning(ask, rules, bucket, prefix)
     yield _object_lock(ask)
+
+
+def listed_uploads(ask: Ask, prefix: str, key: str) -> Trait:
+    """Begin an upload of ``key`` below ``prefix``, look whether the list of unfinished ones shows it, and abort it.
+
+    MinIO's list shows the uploads of one whole key, and below a prefix none (minio/minio#20989).
+    """
+    try:
+        upload = ask("create_multipart_upload", "write", Key=key)["UploadId"]
+        try:
+            found = ask("list_multipart_uploads", "list uploads below", Prefix=prefix).get("Uploads", ())
+        finally:
+            ask("abort_multipart_upload", "abort the upload of", Key=key, UploadId=upload)
+    except ArtifactStoreError as error:
+        return Trait("uploads", "unknown", f"whether unfinished uploads are listed could not be tried: {error}")
+    if any(held.get("Key") == key for held in found):
+        return Trait("uploads", "fine", "unfinished uploads are listed")
+    message = (
+        "the server does not list unfinished uploads below a prefix, so neither gc nor this report finds those of "
+        "killed processes"
+    )
+    remedy = (
+        "let the server remove them: by a lifecycle rule, or on MinIO, which takes no such rule, by "
+        "MINIO_API_STALE_UPLOADS_EXPIRY (24 hours unless it was changed)"
+    )
+    return Trait("uploads", "warning", message, remedy)
 
 
 def _in_force(rules: Rules, prefix: str, example: Mapping[str, Any]) -> Rules:

@@ -22,7 +22,8 @@ from artifact_store.storage.local import backend as local
 from artifact_store.storage.obstore import backend as obstore
 from tests.integration.conformance.test_doctor import RULE
 from tests.legacy_cases import old_tree
-from tests.servers import SeaweedServer
+from tests.servers import Proxy, SeaweedServer
+from tests.servers.faults import NoUploads
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="a server on Linux, and permissions and links of POSIX")
 
@@ -104,6 +105,24 @@ def test_a_bucket_without_the_rule_for_uploads_gets_the_command_that_makes_it(
     report = store.doctor()
     assert report.findings == (), str(report)
     assert states(report) | {"lifecycle": "fine", "versioning": "fine", "object-lock": "fine"} == states(report)
+
+
+def test_a_server_that_lists_no_uploads_below_a_prefix_is_told_and_keeps_nothing_of_the_probe(
+    proxy: Proxy, seaweed: SeaweedServer, bucket: str
+) -> None:
+    rules(seaweed, bucket, RULE)
+    store = ArtifactStore(f"s3://{bucket}/models", storage_options=proxy.storage_options(), timeout=20.0)
+    store.save({"n": 1}, KEY)
+    assert states(store.doctor())["uploads"] == "fine"
+    proxy.on(NoUploads(), method="GET", when=lambda request: "uploads" in request.query)
+    report = store.doctor()
+    assert report.codes == ("uploads",)
+    assert of(report, "uploads").severity == "warning"
+    assert "MINIO_API_STALE_UPLOADS_EXPIRY" in of(report, "uploads").remedy
+    assert store.doctor(probes=False).findings == ()  # which writes nothing, and so cannot know
+    with seaweed.client() as client:
+        assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket)
+    store.close()
 
 
 def test_a_bucket_that_keeps_versions_costs_until_they_expire(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import shutil
 import threading
 import time
 import uuid
@@ -16,7 +17,9 @@ import pytest
 import s3fs
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.implementations.zip import ZipFileSystem
 
+from artifact_store import ArtifactStore
 from artifact_store.errors import (
     AccessDenied,
     ArtifactStoreError,
@@ -172,6 +175,20 @@ def test_a_filesystem_below_a_folder_of_another_one_is_used(tmp_path):
 
 
 @forks
+@pytest.mark.parametrize("concurrency", ["safe", "single-writer"])
+def test_a_store_in_an_archive_is_read_and_says_that_it_cannot_be_written(tmp_path, concurrency):
+    folder = ArtifactStore(tmp_path / "store")
+    folder.save({"n": 1}, "gru/BTCEUR")
+    shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "store")
+    archive = ZipFileSystem(fo=str(tmp_path / "packed.zip"))
+    store = ArtifactStore("store", filesystem=archive, concurrency=concurrency)
+    assert store.load("gru/BTCEUR") == {"n": 1}
+    assert store.verify().ok
+    for change in (lambda: store.save({"n": 2}, "gru/BTCEUR"), lambda: store.promote("gru/BTCEUR", "production")):
+        with pytest.raises(Unsupported, match="ZipFileSystem writes an archive once.*save into a folder or a bucket"):
+            change()
+
+
 def test_a_wrapped_filesystem_is_refused_in_a_forked_child(tmp_path):
     ready = DirFileSystem(path=str(tmp_path), fs=fsspec.filesystem("file"))
     backend = open_filesystem("models", filesystem=ready)
