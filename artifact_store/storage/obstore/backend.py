@@ -358,7 +358,7 @@ class ObstoreBackend(Backend):
     ) -> Iterable[T]:
         """Return a listing; on S3 through s3fs if a key there is not supported by obstore.
 
-        One such object, anybody's, would otherwise hide all others.
+        One such object, from any writer, would otherwise hide all others.
         """
         try:
             return self._clients.call("control", Attempt("list", prefix, self.url), once)
