@@ -106,9 +106,10 @@ def imported_at_once(path: Path, seen: set[Path]) -> Iterator[str]:
             names = [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
         for name in names:
             yield name.partition(".")[0]
-            own = ROOT / f"{name.replace('.', '/')}.py"
-            if name.startswith("tests.") and own.exists():
-                yield from imported_at_once(own, seen)
+            folder = ROOT / name.replace(".", "/")
+            for own in (folder.with_suffix(".py"), folder / "__init__.py"):
+                if name.startswith("tests.") and own.exists():
+                    yield from imported_at_once(own, seen)
 
 
 def test_what_runs_on_windows_is_loaded_without_what_is_not_installed_there() -> None:
@@ -116,11 +117,12 @@ def test_what_runs_on_windows_is_loaded_without_what_is_not_installed_there() ->
         path for path in (ROOT / "tests").rglob("test_*.py") if "mark.windows" in path.read_text(encoding="utf-8")
     ]
     assert len(marked) > 10
+    marked += (ROOT / "tests").rglob("conftest.py")
     wrong = {
         f"{path.relative_to(ROOT)} imports {name}"
         for path in marked
         if path != Path(__file__)
         for name in imported_at_once(path, set())
-        if name in {"torch", "stable_baselines3", "gymnasium", "moto"}
+        if name in {"torch", "stable_baselines3", "gymnasium", "moto", "botocore", "aiobotocore", "boto3"}
     }
     assert wrong == set()
