@@ -267,16 +267,8 @@ def parser() -> argparse.ArgumentParser:
         ("prove", prove, "print one of the tables of evidence; `prove NAME --help` tells its options"),
         ("lint", only_lint, "style, format and types"),
         ("wheel", wheel, "build both distributions and run tests against the wheels"),
-        (
-            "floors",
-            versions,
-            "test with the oldest versions that the requirements allow, installed apart",
-        ),
-        (
-            "newest",
-            versions,
-            "test with the newest versions that the requirements allow, installed apart",
-        ),
+        ("floors", versions, "test with the oldest versions that the requirements allow, installed apart"),
+        ("newest", versions, "test with the newest versions that the requirements allow, installed apart"),
         ("pythons", pythons, "run the unit tests that need no torch in each Python that is found"),
     ):
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)

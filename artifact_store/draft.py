@@ -243,9 +243,8 @@ class Draft:
             save_checks.repeat_example(self._context, fields, self._components, self._staging.path)
         metadata = self._staging.path / keys.METADATA
         with self._staging.written():
-            metadata.unlink(
-                missing_ok=True
-            )  # of an earlier attempt: it may be in the store by now, under this name too
+            # that of an earlier attempt may be in the store by now, under this name too
+            metadata.unlink(missing_ok=True)
             metadata.write_bytes(canonical(summary(fields, self.features)))
         return self._freeze()
 

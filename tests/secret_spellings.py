@@ -122,9 +122,9 @@ BY_OPTION: dict[str, Spelling] = {
     "service_account_key": Spelling({"service_account_key": json.dumps(_account_of_google())}, place=GOOGLE),
     "token of Google and none": Spelling({"token": SECRET, "anon": True}, place=GOOGLE),
     "account key of Azure": _of_azure(account_key=b64encode(SECRET.encode()).decode()),
-    "account key of Azure that is none": _of_azure(account_key=SECRET),
+    "account key of Azure that is not base64": _of_azure(account_key=SECRET),
     "sas token": _of_azure(sas_token=f"sv=2024&sig={IN_A_URL}"),
-    "sas token of Azure that is none": _of_azure(sas_token=SECRET),
+    "sas token of Azure that is not a query": _of_azure(sas_token=SECRET),
     "connection string": Spelling(
         {"connection_string": f"AccountName=acct;AccountKey={SECRET};BlobEndpoint={{endpoint}}/acct"}, place=AZURE
     ),
@@ -201,7 +201,7 @@ BY_ENVIRONMENT: dict[str, Spelling] = {
         files={"credentials": json.dumps(_account_of_google())},
     ),
     "AZURE_STORAGE_ACCOUNT_KEY": _by_azure(AZURE_STORAGE_ACCOUNT_KEY=b64encode(SECRET.encode()).decode()),
-    "AZURE_STORAGE_ACCESS_KEY that is none": _by_azure(AZURE_STORAGE_ACCESS_KEY=SECRET),
+    "AZURE_STORAGE_ACCESS_KEY that is not base64": _by_azure(AZURE_STORAGE_ACCESS_KEY=SECRET),
     "AZURE_STORAGE_SAS_KEY": _by_azure(AZURE_STORAGE_SAS_KEY=f"sv=2024&sig={IN_A_URL}"),
     "AZURE_STORAGE_TOKEN": _by_azure(AZURE_STORAGE_TOKEN=SECRET),
     "AZURE_CLIENT_SECRET": _by_azure(AZURE_CLIENT_ID="c", AZURE_TENANT_ID="t", AZURE_CLIENT_SECRET=SECRET),

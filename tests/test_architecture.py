@@ -538,8 +538,8 @@ class TestNames:
 
 class TestHouseRules:
     def test_modules_stay_short(self) -> None:
-        everywhere = [*MODULES, *MODELS]
-        none(f"{module.path}: {lines} lines" for module in everywhere if (lines := module.text.count("\n")) > 450)
+        for modules, most in ((MODULES, 400), (MODELS, 450)):
+            none(f"{module.path}: {lines} lines" for module in modules if (lines := module.text.count("\n")) > most)
 
     def test_modules_say_what_they_own(self) -> None:
         none(module.path for module in (*MODULES, *MODELS) if not ast.get_docstring(module.tree))

@@ -225,10 +225,8 @@ class _Scan:
             if not left.is_dead:
                 why = f"temporary files of {begun}, whose process does not run here"
                 if self.now - left.since < self.grace:
-                    action, why = (
-                        "keep",
-                        f"{why}, perhaps on another machine, and less than {duration_text(self.grace)} old",
-                    )
+                    action = "keep"
+                    why += f", perhaps on another machine, and less than {duration_text(self.grace)} old"
             yield PlanStep(str(left.path), action, why, left.bytes, leftover=left)
 
 

@@ -133,9 +133,8 @@ def swap(
 
 def _swap_once(context: Context, seen: SeenPointer, step: Advance) -> Pointer | None:
     """Return the pointer that was published, or ``None`` if another publish came first."""
-    pointer_trust.check_pointer_for_publish(
-        context, step.pointer.key, step.pointer.alias, seen
-    )  # its history is carried on, and signed
+    # its history is carried on, and signed
+    pointer_trust.check_pointer_for_publish(context, step.pointer.key, step.pointer.alias, seen)
     if step.block is not None and context.records.write(step.block, over=None) is Outcome.LOST:
         where = step.block.storage_key
         raise Corrupt(f"{where!r} holds another history than the pointer leads up to; nothing was published", key=where)

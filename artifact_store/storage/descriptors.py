@@ -1,7 +1,7 @@
 """Files and connections of which a process has no more to open: how that is known, and what to do about it.
 
-It passes: others are closed meanwhile. So it is ``Unavailable``, whoever notices it, and never a matter of permissions,
-of damage or of options.
+It passes: others are closed meanwhile. So it is ``Unavailable``, wherever it is noticed, and never a matter of
+permissions, of damage or of options.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ def remove_leftover(home: Path, *, before: datetime | None) -> bool:
 
 
 def is_private(folder: Path) -> bool:
-    """Tell whether this is a folder and no link to one, which nobody but this user can write to or look into."""
+    """Tell whether this is a folder and no link to one, which only this user can write to or look into."""
     found = os.lstat(folder)
     if is_link(found) or not stat.S_ISDIR(found.st_mode):
         return False

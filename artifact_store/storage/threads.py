@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ALL_COMPLETED, FIRST_EXCEPTION, Future, wait
 from contextlib import contextmanager, suppress
+from math import inf
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -68,12 +69,14 @@ def result_of(future: Future[T]) -> T:
         del future  # what it raised holds this frame
 
 
-def until_done(futures: Collection[Future[Any]], *, or_failed: bool = False) -> None:
-    """Wait until all have ended, or one has failed; ``Cancelled`` once this thread is stopped."""
+def until_done(futures: Collection[Future[Any]], *, or_failed: bool = False, seconds: float = inf) -> None:
+    """Wait until all have ended, one has failed or so long has passed; ``Cancelled`` once this thread is stopped."""
     pending: Collection[Future[Any]] = futures
-    while pending:
+    end = monotonic() + seconds
+    when = FIRST_EXCEPTION if or_failed else ALL_COMPLETED
+    while pending and (left := end - monotonic()) > 0:
         check_stopped()
-        done, pending = wait(futures, timeout=LOOK_UP, return_when=FIRST_EXCEPTION if or_failed else ALL_COMPLETED)
+        done, pending = wait(futures, timeout=min(left, LOOK_UP), return_when=when)
         if or_failed and any(not future.cancelled() and future.exception() for future in done):
             return
 

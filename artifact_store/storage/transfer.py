@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -146,7 +146,8 @@ class _Upload:
                 return
             hashed = _Hashed(pieces_of(self.file), self.stop, self._tell)
             try:
-                self.backend.put_file(key, hashed, size=self.size, when=when)
+                with closing(hashed):
+                    self.backend.put_file(key, hashed, size=self.size, when=when)
             finally:
                 if hashed.digest.size == self.size:  # all of it is under way, and may land whatever was answered
                     self._remember(hashed.digest)
@@ -252,8 +253,9 @@ def copy_verified(
         if report is not None:
             report(Progress("down", file.path, done, file.digest.size))
 
-    hashed = _Hashed(backend.stream(file.key, size=file.digest.size), stop or threading.Event(), tell)
-    sink.writelines(hashed)
+    pieces = backend.stream(file.key, size=file.digest.size)
+    with closing(_Hashed(pieces, stop or threading.Event(), tell)) as hashed:
+        sink.writelines(hashed)
     check_digest(file, hashed.digest)
 
 
@@ -329,21 +331,32 @@ def _readable(file: Outgoing) -> Iterator[None]:
 
 
 class _Hashed:
-    """Pieces that are hashed and counted as they pass, until ``stop`` is set."""
+    """Pieces that are hashed and counted as they pass, until ``stop`` is set or it is closed: then ``Cancelled``."""
 
     def __init__(self, pieces: Iterable[bytes], stop: threading.Event, tell: Callable[[int], None]) -> None:
         self._pieces, self._stop, self._tell = pieces, stop, tell
         self._hash = hashlib.sha256()
         self._size = 0
+        self._closed = False
 
     def __iter__(self) -> Iterator[bytes]:
         for piece in self._pieces:
-            if self._stop.is_set():
+            if self._closed or self._stop.is_set():
+                self.close()  # not possible from outside while this thread read the piece
                 raise Cancelled
             self._hash.update(piece)
             self._size += len(piece)
             yield piece
             self._tell(self._size)
+        if self._closed:  # by another thread: what it cut short must not look whole
+            raise Cancelled
+
+    def close(self) -> None:
+        """Let the source of the pieces go; a thread that an engine left behind, and that reads just now, does so."""
+        self._closed = True
+        if isinstance(self._pieces, Generator):
+            with suppress(ValueError):  # that thread reads just now
+                self._pieces.close()
 
     @property
     def digest(self) -> Digest:

@@ -206,7 +206,7 @@ def test_a_verdict_of_an_older_record_counts_for_any_engine():
 
 
 @pytest.mark.parametrize("verdict", [{}, {"create_only": True}, {"compare_and_swap": True, "in_future": True}])
-def test_a_verdict_that_leaves_something_out_is_none(verdict):
+def test_a_verdict_that_leaves_something_out_does_not_count(verdict):
     backend = MemoryBackend()
     opened(backend)
     rewritten(backend, probed={"memory": verdict})

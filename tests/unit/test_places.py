@@ -108,7 +108,7 @@ def test_a_server_is_one_in_any_case_and_with_its_usual_port():
     assert bucket("s3", "http://[::1]:99999999", "models", "")  # no port at all, and no reason to fail here
 
 
-def test_a_host_that_an_option_names_counts(monkeypatch):
+def test_a_host_that_an_option_names_counts():
     told = {"host": "a.example.com"}
     one = places("ftp://a.example.com/srv", concurrency="single-writer")
     assert places("ftp://b.example.com/srv", concurrency="single-writer") != one

@@ -139,12 +139,12 @@ def test_a_listing_that_does_not_show_what_was_written_is_asked_for_again():
 
 
 def test_a_store_without_a_way_to_list_uploads_names_the_rule_that_does_it(monkeypatch):
-    from artifact_store.storage.obstore import backend as obstore
+    from artifact_store.storage.obstore import substitute
 
     google = ObstoreBackend(parse_url("gs://bucket/models"))
     with pytest.raises(errors.Unsupported, match="AbortIncompleteMultipartUpload"):
         google.unfinished()
-    monkeypatch.setattr(obstore, "find_spec", lambda name: None)
+    monkeypatch.setattr(substitute, "find_spec", lambda name: None)
     with pytest.raises(errors.Unsupported, match="install s3fs"):
         ObstoreBackend(parse_url("s3://bucket/models")).unfinished()
     azure = ObstoreBackend(parse_url("az://bucket/models"), {"account_name": "a", "anon": True})

@@ -15,7 +15,15 @@ from artifact_store.storage import threads
 from artifact_store.storage.http import Attempt
 from artifact_store.storage.open import open_backend
 from artifact_store.storage.patience import Patience, Watch
-from artifact_store.storage.threads import Cancelled, Threads, check_stopped, interruptible, result_of, stoppable
+from artifact_store.storage.threads import (
+    Cancelled,
+    Threads,
+    check_stopped,
+    interruptible,
+    result_of,
+    stoppable,
+    until_done,
+)
 from artifact_store.storage.workers import Workers
 
 pytestmark = pytest.mark.windows
@@ -49,6 +57,19 @@ def test_threads_end_with_what_made_them():
     del pool
     gc.collect()
     assert ended("forgotten")
+
+
+def test_what_takes_too_long_is_waited_for_no_longer():
+    pool, go_on = Threads(1), threading.Event()
+    future = pool.submit(go_on.wait)
+    begun = time.monotonic()
+    until_done([future], seconds=0.05)
+    assert not future.done()
+    assert 0.05 <= time.monotonic() - begun < 5
+    go_on.set()
+    until_done([future], seconds=10)
+    assert future.result()
+    pool.close()
 
 
 def test_what_a_call_raises_is_raised_and_the_thread_goes_on():

@@ -1,8 +1,12 @@
 """Files go up under the right key and come down as they were, or not at all."""
 
+import errno
+import io
 import os
+import queue
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +32,7 @@ from artifact_store.storage.transfer import (
     Destination,
     Incoming,
     check_digest,
+    copy_verified,
     download,
     hash_pieces,
     open_private,
@@ -181,6 +186,97 @@ def test_a_source_that_cannot_be_read_is_named(tmp_path, source):
 
     with pytest.raises(InvalidInput, match="source cannot be read"):
         sent(Vanishing(), source)
+
+
+class Watched(type(Path())):
+    """A path that keeps what was opened through it."""
+
+    def open(self, *arguments, **options):
+        self.opened = super().open(*arguments, **options)
+        return self.opened
+
+
+def test_a_source_is_closed_when_the_upload_fails(source):
+    class Refusing(MemoryBackend):
+        def put_file(self, key, chunks, *, size, when):
+            self.left = iter(chunks)
+            next(self.left)
+            raise PermissionError("no")
+
+    backend, watched = Refusing(), Watched(source)
+    with pytest.raises(PermissionError) as caught:  # which keeps all frames
+        sent(backend, watched)
+    assert watched.opened.closed
+    with pytest.raises(Cancelled):  # not the end: what a thread still reads must not look whole
+        next(backend.left)
+    del caught
+
+
+def test_a_source_that_a_thread_left_behind_is_reading_is_closed_by_it(source):
+    reading, go_on = threading.Event(), threading.Event()
+    ends = queue.SimpleQueue()
+
+    class Slow(Watched):
+        def open(self, *arguments, **options):
+            file = super().open(*arguments, **options)
+            self.opened = SlowFile(file)
+            return self.opened
+
+    class SlowFile:
+        def __init__(self, file):
+            self.file = file
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.file.close()
+
+        def read(self, size):
+            reading.set()
+            assert go_on.wait(10)
+            return self.file.read(size)
+
+    class Leaving(MemoryBackend):
+        def put_file(self, key, chunks, *, size, when):
+            def read():
+                try:
+                    ends.put(list(chunks))
+                except Cancelled as error:
+                    ends.put(error)
+
+            threading.Thread(target=read, daemon=True).start()
+            assert reading.wait(10)
+            raise PermissionError("no")
+
+    slow = Slow(source)
+    with pytest.raises(PermissionError):
+        sent(Leaving(), slow)
+    assert not slow.opened.file.closed
+    go_on.set()
+    assert isinstance(ends.get(timeout=10), Cancelled)
+    assert slow.opened.file.closed
+
+
+def test_a_download_that_cannot_be_written_reads_no_more():
+    class Endless(MemoryBackend):
+        def stream(self, key, *, size):
+            try:
+                while True:
+                    yield b"x"
+            finally:
+                self.closed = True
+
+    class Full(io.BytesIO):
+        def writelines(self, lines):
+            next(iter(lines))
+            raise OSError(errno.ENOSPC, "full")
+
+    backend = Endless()
+    with pytest.raises(OSError, match="full") as caught:  # which keeps all frames
+        copy_verified(backend, Incoming("gru/x", "x", Digest(3, "0" * 64)), Full())
+    assert backend.closed
+    del caught
 
 
 def fetched(backend, tmp_path, digest, key="gru/x"):

@@ -12,8 +12,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from concurrent.futures import wait as wait_for
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -42,7 +40,7 @@ from artifact_store.storage.parts import SINGLE, replaced
 from artifact_store.storage.patience import MIN_RATE, Patience
 from artifact_store.storage.s3fs import open_s3
 from artifact_store.storage.staging import Staging, explained
-from artifact_store.storage.threads import LOOK_UP, Cancelled, check_stopped
+from artifact_store.storage.threads import Cancelled, Threads, until_done
 
 T = TypeVar("T")
 
@@ -337,20 +335,10 @@ class FsspecBackend(Backend):
 
 def _within(seconds: float, work: Callable[[], T], attempt: Attempt) -> T:
     """Run ``work`` in a thread and wait for it no longer than this: most filesystems know no deadline."""
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 -- handed to the caller, which waits for it
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="artifact-store-fsspec", daemon=True).start()
-    left = seconds
-    while not future.done() and left > 0:
-        check_stopped()
-        wait_for([future], timeout=min(left, LOOK_UP))
-        left -= LOOK_UP
+    thread = Threads(1, "artifact-store-fsspec")
+    future = thread.submit(work)
+    thread.leave()
+    until_done([future], seconds=seconds)
     if not future.done():
         raise errors.DeadlineExceeded(
             f"{attempt}: no answer for {seconds:g} seconds; try again later, or allow a longer timeout (--timeout)"

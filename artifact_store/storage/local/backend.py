@@ -42,12 +42,12 @@ from artifact_store.storage.local.errors import translated
 from artifact_store.storage.local.folders import Folder, close_quietly, descend, is_link, make_root, open_root
 from artifact_store.storage.local.mounts import mount_at, network_reason
 from artifact_store.storage.local.new_file import STAGING, TEMPORARY, NewFile, NewFiles, refuse_anything_but_a_file
+from artifact_store.storage.local.paths import Parts, parts_of_key, parts_of_prefix
 
 _PIECE = 1 << 20
 _LAST_TIME = 32_503_680_000.0  # the year 3000, where Windows stops to count
 _WINDOWS = os.name == "nt"
 
-Parts = tuple[str, ...]
 Names = list[tuple[str, os.stat_result | None]]  # outside the class, where ``list`` is a method
 
 
@@ -111,7 +111,7 @@ class LocalBackend(Backend):
 
     def local_path(self, key: str) -> Path | None:
         """Return the path of a plain file, or of a folder, that is reached without a symlink."""
-        parts = _parts(key)
+        parts = parts_of_key(key)
         path = self._root.joinpath(*parts)
         try:
             with translated(path, absence=True), self._folder(parts[:-1]) as folder:
@@ -126,7 +126,7 @@ class LocalBackend(Backend):
 
     def write(self, key: str, data: bytes, *, when: Precondition) -> Version:
         """Write a temporary file, flush it, and give it its name in one step."""
-        parts = _parts(key)
+        parts = parts_of_key(key)
         if not isinstance(when, IfVersion):
             self.put_file(key, [data], size=len(data), when=when)
             return version_of(data)
@@ -141,7 +141,7 @@ class LocalBackend(Backend):
 
     def put_file(self, key: str, chunks: Iterable[bytes], *, size: int, when: Precondition) -> None:
         """Stream into a temporary file beside the target, flush it, and give it its name in one step."""
-        parts = _parts(key)
+        parts = parts_of_key(key)
         if isinstance(when, IfAbsent):
             self._require(self.capabilities.create_only)
         with self._new_files.beside(parts, conditional=isinstance(when, IfAbsent)) as new:
@@ -151,7 +151,7 @@ class LocalBackend(Backend):
 
     def adopt(self, key: str, source: Path, *, when: Precondition) -> bool:
         """Flush the staged file, and give it its name in one step."""
-        parts = _parts(key)
+        parts = parts_of_key(key)
         if isinstance(when, IfAbsent):
             self._require(self.capabilities.create_only)
         try:
@@ -172,7 +172,7 @@ class LocalBackend(Backend):
 
     def delete(self, key: str) -> None:
         """Remove exactly this file, and the folders that it leaves empty."""
-        parts = _parts(key)
+        parts = parts_of_key(key)
         path = self._root.joinpath(*parts)
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, errors.ContainerNotFound):
             with translated(path, absence=True), self._folder(()):
@@ -197,7 +197,7 @@ class LocalBackend(Backend):
         *parts, name = upload.key.split("/")
         if name != upload.upload or not name.startswith(TEMPORARY):
             raise errors.InvalidName("unfinished file", upload.key, f"they begin with {TEMPORARY!r}")
-        path, folders = self._root.joinpath(*parts, name), _parts("/".join(parts)) if parts else ()
+        path, folders = self._root.joinpath(*parts, name), parts_of_key("/".join(parts)) if parts else ()
         # what is gone needs no removing
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, errors.ContainerNotFound):
             with translated(path, absence=True), self._folder(folders) as folder:
@@ -206,7 +206,7 @@ class LocalBackend(Backend):
 
     def check_prefix(self, prefix: str) -> None:
         """Look for a symlink and for a mount on the way there, as far as it exists."""
-        parts = _prefix(prefix)
+        parts = parts_of_prefix(prefix)
         absent = contextlib.suppress(FileNotFoundError, NotADirectoryError)
         with absent, translated(self._root.joinpath(*parts), absence=True):
             self._new_files.check(parts)
@@ -219,12 +219,12 @@ class LocalBackend(Backend):
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """Yield what is there, in key order. Symlinks and devices are shown, too: reading them tells what is wrong."""
-        for parts, name, found in self._walk(_prefix(prefix)):
+        for parts, name, found in self._walk(parts_of_prefix(prefix)):
             if not name.startswith(TEMPORARY):
                 yield Entry("/".join((*parts, name)), found.st_size, _modified(found))
 
     def children(self, prefix: str) -> Iterator[str]:
-        for name, found in self._scan(_prefix(prefix)):
+        for name, found in self._scan(parts_of_prefix(prefix)):
             if not name.startswith(TEMPORARY):
                 yield f"{name}/" if found is None else name
 
@@ -274,7 +274,7 @@ class LocalBackend(Backend):
     @contextlib.contextmanager
     def _file(self, key: str) -> Iterator[tuple[int, Path, int]]:
         """Open a plain file; yield its descriptor, path and size."""
-        parts = _parts(key)
+        parts = parts_of_key(key)
         path = self._root.joinpath(*parts)
         with contextlib.ExitStack() as opened:
             try:
@@ -359,30 +359,7 @@ class LocalBackend(Backend):
             raise errors.PreconditionFailed(key, f"{key!r} is not the version any more that was to be replaced")
 
 
-# ---------------------------------------------------------------- keys, bytes, promises, errors
-
-
-def _parts(key: str) -> Parts:
-    """Check the key once more at the door of the operating system."""
-    parts = tuple(key.split("/"))
-    for part in parts:
-        if part in {"", ".", ".."}:
-            raise errors.InvalidName("key", key, "it has an empty segment, '.' or '..'")
-        if any(sign in part for sign in "\\:\0"):
-            raise errors.InvalidName("key", key, "a backslash, colon or NUL means something to an operating system")
-        if part.startswith(TEMPORARY):
-            raise errors.InvalidName("key", key, f"{TEMPORARY!r} begins the names of unfinished files")
-    if parts[0] == locks.FOLDER:
-        raise errors.InvalidName("key", key, f"{locks.FOLDER!r} holds the locks")
-    return parts
-
-
-def _prefix(prefix: str) -> Parts:
-    if not prefix:
-        return ()
-    if not prefix.endswith("/"):
-        raise errors.InvalidName("prefix", prefix, "it is neither empty nor does it end in '/'")
-    return _parts(prefix[:-1])
+# ---------------------------------------------------------------- bytes and promises
 
 
 def _pieces(descriptor: int, path: Path, most: int) -> Iterator[bytes]:

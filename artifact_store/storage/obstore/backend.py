@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from datetime import datetime
-from importlib.util import find_spec
 from time import monotonic
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -42,6 +40,7 @@ from artifact_store.storage.obstore import listing
 from artifact_store.storage.obstore.client import Clients, Purpose, runtime_lost
 from artifact_store.storage.obstore.errors import NotPartial, UnlistableKey, is_timeout
 from artifact_store.storage.obstore.options import cloud_config
+from artifact_store.storage.obstore.substitute import Substitute
 from artifact_store.storage.obstore.upload import feed
 from artifact_store.storage.obstore.whole import Apart, begin_whole
 from artifact_store.storage.options import GCS, S3, StorageOptions, StoreURL
@@ -75,7 +74,7 @@ def _or_by_s3fs(method: Callable[Concatenate[ObstoreBackend, P], T]) -> Callable
     def call(self: ObstoreBackend, /, *args: P.args, **kwargs: P.kwargs) -> T:
         if not runtime_lost():
             return method(self, *args, **kwargs)
-        answer: T = getattr(self._through_s3fs(), method.__name__)(*args, **kwargs)
+        answer: T = getattr(self._substitute.get(), method.__name__)(*args, **kwargs)
         return answer
 
     return call
@@ -111,7 +110,7 @@ class ObstoreBackend(Backend):
         self.url = url.text
         config = cloud_config(url, self._options)
         self._clients = Clients(url, config, patience=self._patience, secrets=self._options.secrets)
-        self._substitutes: dict[int, Backend] = {}
+        self._substitute = Substitute(url, self._options, self._patience)
 
     @property
     def endpoint(self) -> str:  # type: ignore[override]  # a profile's address is in a file, which is not read before
@@ -180,7 +179,7 @@ class ObstoreBackend(Backend):
                 f"{self.create_limit} bytes in parts, which it cannot do with a condition"
             )
         if runtime_lost():
-            self._through_s3fs().put_file(key, chunks, size=size, when=when)
+            self._substitute.get().put_file(key, chunks, size=size, when=when)
             return
         if size <= SINGLE:
             self.write(key, b"".join(exactly(chunks, size=size, key=key)), when=when)
@@ -245,32 +244,30 @@ class ObstoreBackend(Backend):
         Raises:
             Unsupported: on S3 without s3fs, and on Google Cloud; a rule of the bucket does it there.
         """
-        if self._place.scheme == GCS or (self._place.scheme == S3 and not self._has_s3fs):
+        if self._place.scheme == GCS or (self._place.scheme == S3 and not self._substitute.is_installed):
             raise errors.Unsupported(
                 f"{self.url}: obstore cannot list unfinished uploads. Give the bucket a lifecycle rule "
                 "AbortIncompleteMultipartUpload after 7 days, or install s3fs for stores on S3"
             )
-        return self._through_s3fs().unfinished() if self._has_s3fs else iter(())
+        return self._substitute.get().unfinished() if self._substitute.is_installed else iter(())
 
     def discard(self, upload: Unfinished) -> None:
-        self._through_s3fs().discard(upload)
+        self._substitute.get().discard(upload)
 
     def traits(self, *, probes: bool) -> Iterator[Trait]:
         """Yield the rules of the bucket on S3, through s3fs, since obstore asks no such questions."""
-        if self._has_s3fs:
-            return self._through_s3fs().traits(probes=probes)
+        if self._substitute.is_installed:
+            return self._substitute.get().traits(probes=probes)
         return not_asked("obstore cannot read the rules of a bucket; on S3, s3fs can if installed")
 
     def server_time(self) -> datetime | None:
         """Return what the clock of an S3 server says, through s3fs."""
-        return self._through_s3fs().server_time() if self._has_s3fs else None
+        return self._substitute.get().server_time() if self._substitute.is_installed else None
 
     def close(self) -> None:
         """Let this process's clients go; the next call makes new ones."""
         self._clients.forget()
-        substitute = self._substitutes.pop(os.getpid(), None)
-        if substitute is not None:
-            substitute.close()
+        self._substitute.close()
 
     def _ranges(self, key: str, size: int) -> Generator[bytes, None, None]:
         known: Version | None = None
@@ -358,14 +355,14 @@ class ObstoreBackend(Backend):
     ) -> Iterable[T]:
         """Return a listing; on S3 through s3fs if a key there is not supported by obstore.
 
-        One such object, anybody's, would otherwise hide all others.
+        One such object, from any writer, would otherwise hide all others.
         """
         try:
             return self._clients.call("control", Attempt("list", prefix, self.url), once)
         except UnlistableKey:
-            if not self._has_s3fs:
+            if not self._substitute.is_installed:
                 raise
-        return by_s3fs(self._through_s3fs())
+        return by_s3fs(self._substitute.get())
 
     def _path(self, key: str) -> str:
         return f"{self._place.prefix}/{key}" if self._place.prefix else key
@@ -376,28 +373,6 @@ class ObstoreBackend(Backend):
             raise errors.Unsupported(f"{self.url}: the server returned no ETag for {key!r}, so nothing can be compared")
         # Google's own condition is on the generation, which unlike its ETag is never used twice.
         return Version(f"{held['version']}\n{etag}" if self._place.scheme == GCS and held["version"] else etag)
-
-    @property
-    def _has_s3fs(self) -> bool:
-        return self._place.scheme == S3 and find_spec("s3fs") is not None
-
-    def _through_s3fs(self) -> Backend:
-        found = self._substitutes.get(os.getpid())
-        return found or self._substitutes.setdefault(os.getpid(), self._substitute())
-
-    def _substitute(self) -> Backend:
-        advice = "start processes with the 'spawn' or 'forkserver' method, or choose engine='fsspec'"
-        if self._place.scheme != S3:
-            raise errors.EngineUnavailable(f"{self.url}: obstore does not work in a forked process; {advice}")
-        from artifact_store.storage.fsspec.backend import open_filesystem
-
-        try:
-            return open_filesystem(self.url, dict(self._options.given), **self._patience.options())
-        except errors.EngineUnavailable as missing:
-            raise errors.EngineUnavailable(
-                f"{self.url}: obstore does not work in a forked process, and s3fs, which would take its place, is "
-                f"not installed; {advice}"
-            ) from missing
 
 
 def _mode(when: Precondition) -> str | dict[str, str]:

@@ -31,6 +31,8 @@ Purpose = Literal["control", "download", "upload"]
 
 _CONNECT = 10.0
 _RETRIES = 3
+_BUILDS = 2
+"""Times that a client is made: descriptors that had run out may have come back before that could be seen."""
 _UNLIMITED = "24h"
 _CLOUDS = {S3: "https://s3.amazonaws.com", GCS: "https://storage.googleapis.com"}
 
@@ -132,18 +134,20 @@ class Clients:
             config |= signing | self._s3_place()
         elif self._config.anonymous:
             config["skip_signature"] = True
-        try:
-            return kinds[self._url.scheme](
-                self._url.container,
-                config=Unshown.plain(config),
-                client_options=self._client_options(purpose, size),
-                retry_config=self._retries(),
-                credential_provider=None if provider is None else _noting(provider, self._noted),
-            )
-        except Exception as error:  # noqa: BLE001 -- whatever it is, its text may quote the configuration
-            failure = type(error).__name__
-        if descriptors.exhausted():  # the client says that there are no certificates, which it could not open
-            raise TooManyOpenFiles(f"{self._url}: no client can be made. {descriptors.ADVICE}")
+        client_options, failure = Unshown(self._client_options(purpose, size)), ""
+        for _ in range(_BUILDS):
+            try:
+                return kinds[self._url.scheme](
+                    self._url.container,
+                    config=Unshown.plain(config),
+                    client_options=Unshown.plain(client_options),
+                    retry_config=self._retries(),
+                    credential_provider=None if provider is None else _noting(provider, self._noted),
+                )
+            except Exception as error:  # noqa: BLE001 -- whatever it is, its text may quote the configuration
+                failure = type(error).__name__
+            if descriptors.exhausted():  # the client says that there are no certificates, which it could not open
+                raise TooManyOpenFiles(f"{self._url}: no client can be made. {descriptors.ADVICE}")
         raise InvalidOption(
             f"obstore does not take the storage options for {self._url} ({failure}); check each of them"
         )
@@ -197,7 +201,10 @@ def _authorities(bundle: str | None) -> dict[str, bytes]:
     if not path:
         return {}
     try:
-        return {"root_certificate": Path(path).read_bytes()}
+        with descriptors.exhaustion_told():
+            return {"root_certificate": Path(path).read_bytes()}
+    except TooManyOpenFiles:
+        raise
     except OSError as error:
         raise InvalidOption(f"the CA bundle {path!r} cannot be read: {error.strerror}") from error
 

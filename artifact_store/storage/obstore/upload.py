@@ -39,7 +39,7 @@ class _Feed(Iterator[bytes]):
         raise _Abandoned
 
     def hand_over(self, piece: bytes | None, *, to: threading.Thread) -> bool:
-        """Give a piece, or ``None`` for the end; tell whether anybody was there to take it."""
+        """Give a piece, or ``None`` for the end; tell whether the upload was there to take it."""
         while to.is_alive():
             check_stopped()
             try:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from obstore import store
 
 from artifact_store.errors import (
     AccessDenied,
@@ -504,3 +505,30 @@ def test_options_that_obstore_does_not_take_are_refused_without_their_values(no_
     with pytest.raises(InvalidOption, match="storage options") as caught:
         backend.read("k", limit=10)
     assert "no base64 secret" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_client_that_could_not_be_made_for_a_moment_is_made_again(
+    no_aws: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, options = parse_url("s3://bucket/x"), StorageOptions({"key": "k", "secret": "s"})
+    clients = Clients(place, cloud_config(place, options), patience=Patience(5.0))
+    made = store.S3Store
+    answers = [RuntimeError("No CA certificates were loaded from the system"), made]
+
+    def make(*arguments: object, **settings: object) -> object:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer(*arguments, **settings)
+
+    monkeypatch.setattr(store, "S3Store", make)
+    assert isinstance(clients.get("control"), made)
+    assert answers == []
+
+
+def test_certificates_that_cannot_be_read_are_named(no_aws: None, tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing.pem")
+    options = {"key": "k", "secret": "s", "client_kwargs": {"verify": missing}}
+    with pytest.raises(InvalidOption, match="CA bundle") as caught:
+        ObstoreBackend(parse_url("s3://bucket/x"), options).read("k", limit=10)
+    assert missing in str(caught.value)

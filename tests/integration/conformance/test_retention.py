@@ -411,7 +411,7 @@ def beside(store):
     inner = backend(store)
     if inner.engine == "local":
         return True
-    s3 = inner if inner.engine == "fsspec" else inner._through_s3fs()
+    s3 = inner if inner.engine == "fsspec" else inner._substitute.get()
     place = s3._prefix.rstrip("/") + "-beside/model.bin"
     found = s3._calls.recipe.get().call_s3("list_multipart_uploads", Bucket=s3._bucket, Prefix=place)
     return [upload["Key"] for upload in found["Uploads"]] == [place]
@@ -429,7 +429,7 @@ def begun_and_left(store):
         return key
     if inner.engine == "memory":
         return None
-    s3 = inner if inner.engine == "fsspec" else inner._through_s3fs()
+    s3 = inner if inner.engine == "fsspec" else inner._substitute.get()
     for place in (s3._prefix + key, s3._prefix.rstrip("/") + "-beside/model.bin"):
         fs = s3._calls.recipe.get()
         fs.call_s3("create_multipart_upload", Bucket=s3._bucket, Key=place)

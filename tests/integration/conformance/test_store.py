@@ -394,7 +394,7 @@ def test_promote_names_a_run_and_keeps_its_history(store, open_store):
     assert store.get(KEY) == two
 
 
-def test_a_run_of_another_model_or_store_is_not_promoted(store, open_store, tmp_path):
+def test_a_run_of_another_model_or_store_is_not_promoted(store, tmp_path):
     run = store.save({"n": 1}, KEY)
     other = ArtifactStore(tmp_path / "other")
     foreign = other.save({"n": 1}, KEY)

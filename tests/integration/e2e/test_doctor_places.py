@@ -19,7 +19,7 @@ import pytest
 from artifact_store import ArtifactStore, errors
 from artifact_store.doctor.report import Diagnosis, Finding
 from artifact_store.storage.local import backend as local
-from artifact_store.storage.obstore import backend as obstore
+from artifact_store.storage.obstore import substitute
 from tests.integration.conformance.test_doctor import RULE
 from tests.legacy_cases import old_tree
 from tests.servers import Proxy, SeaweedServer
@@ -195,7 +195,7 @@ def test_without_s3fs_what_obstore_cannot_ask_is_unknown(
 ) -> None:
     with ArtifactStore(f"s3://{bucket}/m", engine="obstore", storage_options=seaweed.storage_options()) as store:
         store.save({"n": 1}, KEY)
-        monkeypatch.setattr(obstore, "find_spec", lambda _: None)
+        monkeypatch.setattr(substitute, "find_spec", lambda _: None)
         report = store.doctor()
     assert {(found.code, found.severity) for found in report} == {
         (code, "unknown") for code in ("lifecycle", "versioning", "object-lock", "uploads")

@@ -109,7 +109,7 @@ def child(action, engine, proxy, prefix, **more):
 def ended_at_once(result):
     status, told, seconds = result
     print(f"ended after {seconds:.2f} s")
-    assert status == -signal.SIGINT, told  # what Python ends with after an interrupt that nobody caught
+    assert status == -signal.SIGINT, told  # what Python ends with after an interrupt that was not caught
     assert told.rstrip().endswith("KeyboardInterrupt"), told
     assert "Exception ignored" not in told
     assert seconds < WITHIN + BUSY

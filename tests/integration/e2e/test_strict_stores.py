@@ -141,7 +141,7 @@ def test_a_temporary_redirect_is_followed_with_a_signature_or_refused(
     ):
         if engine == "fsspec":
             live(store)
-        else:  # it follows without a signature, so the other host denies what nobody has signed
+        else:  # it follows without a signature, so the other host denies what has no signature
             with pytest.raises(errors.AccessDenied):
                 store.save({"n": 1}, KEY)
 

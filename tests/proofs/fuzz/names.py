@@ -12,7 +12,7 @@ from artifact_store.core.names import ModelKey, RunId, check_alias, check_compon
 from artifact_store.core.references import RunRef
 from artifact_store.core.symbols import check_symbol, spelled, typed, untyped
 from artifact_store.errors import InvalidName, InvalidReference
-from artifact_store.storage.local.backend import _parts, _prefix
+from artifact_store.storage.local.paths import parts_of_key, parts_of_prefix
 from tests.proofs.fuzz.changing import change_text
 from tests.proofs.fuzz.running import Target
 
@@ -111,8 +111,8 @@ def _path(text: str) -> None:
     assert keys.is_name_of(keys.attempt_name(text, "0123abcd"), text)
     key = keys.data_file(ModelKey("gru"), RunId("20240816_142301"), text)
     _stays_inside(key)
-    assert "/".join(_parts(key)) == key
-    assert _prefix(f"{key}/") == _parts(key)
+    assert "/".join(parts_of_key(key)) == key
+    assert parts_of_prefix(f"{key}/") == parts_of_key(key)
 
 
 def _name(check: Callable[[object], str]) -> Callable[[str], None]:
@@ -125,7 +125,7 @@ def _name(check: Callable[[object], str]) -> Callable[[str], None]:
 
 def _local(text: str) -> None:
     """The last door, behind which there is the operating system: a key that came from anywhere."""
-    parts = _parts(text)
+    parts = parts_of_key(text)
     assert "/".join(parts) == text
     for join, sep in ((posixpath, "/"), (ntpath, "\\")):
         whole = join.normpath(join.join(f"{sep}root", *parts))

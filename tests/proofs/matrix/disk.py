@@ -28,7 +28,6 @@ CHANGES = frozenset({"create", "mkdir", "link", "rename", "replace", "unlink", "
 _RANDOM = re.compile(
     r"(?<=\.tmp-)(?:probe-)?[0-9a-f]+|(?<=_probe/)[0-9a-f]+|(?<=_locks/)[0-9a-f]+(?=\.lock)|(?<=\.tmp-staging/)[0-9a-f]+"
 )
-_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 class FaultyDisk:

@@ -238,8 +238,8 @@ def moved(backend: Backend, prefix: str) -> Any:
     if isinstance(other, ObstoreBackend):
         place = replace(other._place, prefix=prefix, text=f"s3://{other._place.container}/{prefix}")
         other._place, other.url = place, place.text
-        other._substitute = lambda: moved(backend._through_s3fs(), prefix)
-        other._substitutes = {}
+        other._substitute = copy.copy(backend._substitute)
+        other._substitute.get = lambda: moved(backend._substitute.get(), prefix)
     else:
         other._prefix = f"{prefix}/"
         other.url = f"s3://{other._bucket}/{prefix}"

@@ -14,7 +14,7 @@ class Server(asyncssh.SSHServer):
     """Lets in who knows the password."""
 
     def begin_auth(self, username):
-        """Ask everybody."""
+        """Ask every client."""
         return True
 
     def password_auth_supported(self):

@@ -243,7 +243,7 @@ def test_row_34_a_stranger_cannot_sign_by_changing_what_is_said(store: ArtifactS
     assert isinstance(refused(store), errors.SignatureInvalid)
 
 
-def test_row_34_a_key_from_the_store_is_no_trusted_one(store: ArtifactStore, tmp_path: Path, run: Run) -> None:
+def test_row_34_a_key_from_the_store_is_no_trusted_one(store: ArtifactStore, run: Run) -> None:
     """A stranger may write his key and a good signature by it, wherever he likes."""
     stranger = ArtifactStore(store.url, signer=signer("stranger"), policy=LoadPolicy(trusted_keys=[public()]))
     stranger.save({"a": 666}, KEY)

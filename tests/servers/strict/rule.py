@@ -29,7 +29,7 @@ NO_CHECKSUMS = {"algorithm", "type", "mode"}
 
 
 def _crc32c(data: bytes) -> bytes:
-    from awscrt.checksums import crc32c  # whoever sends such a checksum has made it with this, too
+    from awscrt.checksums import crc32c  # a client that sends such a checksum has made it with this, too
 
     return int(crc32c(data)).to_bytes(4, "big")
 
