@@ -7,6 +7,7 @@ Owns the form and what it has to say about a manifest. Knows no key and no stora
 nothing before its signature is verified.
 
 Why: docs/decisions/0014-signatures-beside-the-run.md
+Why: docs/decisions/0022-keys-before-certificates.md
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _EMPTY: Final[Mapping[str, Sequence[object]]] = {
     "tlogEntries": ([],),
     "timestampVerificationData": ({}, {"rfc3161Timestamps": []}),
 }
-"""What a bundle may have that a signature by a key has no use for, and must not say more than here: nothing checks it."""
+"""What a bundle may have that a signature by a key has no use for. Nothing checks it, so it must not say more."""
 
 
 @dataclass(frozen=True, slots=True)

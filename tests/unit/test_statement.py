@@ -236,7 +236,9 @@ class TestWhatTheStandardLetsOthersWrite:
                 publicKey={"rawBytes": encode64(public().pem), "keyDetails": "PKIX_ECDSA_P256_SHA_256"}
             ),
             lambda b: b["dsseEnvelope"].update(payload=url_safe(b["dsseEnvelope"]["payload"])),
-            lambda b: b["dsseEnvelope"]["signatures"][0].update(sig=url_safe(b["dsseEnvelope"]["signatures"][0]["sig"])),
+            lambda b: b["dsseEnvelope"]["signatures"][0].update(
+                sig=url_safe(b["dsseEnvelope"]["signatures"][0]["sig"])
+            ),
         ],
     )
     def test_a_bundle_in_another_spelling_is_as_good(self, change):

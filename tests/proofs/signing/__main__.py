@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         print(text_table([shown(row) for row in found]))
         for folder in options.suite:
-            print(f"{folder.resolve().name}: {version(folder)}")
+            print(f"{folder}: {version(folder)}")
         for (method, verdict), number in sorted(Counter((row.method, row.verdict) for row in found).items()):
             print(f"{method}: {number} {verdict}")
     return int(any(row.verdict == "wrong" for row in found) or not any(row.verdict == "ok" for row in found))

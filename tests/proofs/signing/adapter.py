@@ -2,7 +2,8 @@
 
 Owns what a store has no use for: which files of a folder are meant, as sections 6.1 and 6.2 of the specification say.
 What is signed, in which form, and whether a signature is one, is asked of ``artifact_store``.
-The suite looks at the exit status: 0 done, 1 refused, 3 for a method that is not built.
+The suite looks at the exit status: 0 done, 1 refused, 2 for a question that cannot be asked (a key that is not there),
+3 for a method that is not built.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from artifact_store.core.statement import Bundle, check_listed, message, read_st
 from artifact_store.core.trust import signed_payload
 from artifact_store.errors import ArtifactStoreError, InvalidOption
 
-REFUSED, UNBUILT = 1, 3
+REFUSED, UNASKED, UNBUILT = 1, 2, 3
 KEY = "key"
 GIT = (".git", ".gitattributes", ".github", ".gitignore")
 """Left out of every folder, at its top."""
@@ -43,6 +44,9 @@ def main(arguments: Sequence[str], *, record: Path | None = None) -> int:
 def _done(options: argparse.Namespace) -> tuple[int, str]:
     if options.method != KEY:
         return UNBUILT, f"the method {options.method} is not built"
+    key = options.private_key if options.work is sign else options.public_key
+    if key is None or not Path(key).is_file():
+        return UNASKED, f"there is no key {key}"
     try:
         options.work(options)
     except ArtifactStoreError as refused:
@@ -74,7 +78,9 @@ def verify(options: argparse.Namespace) -> None:
 
 def digests(model: Path, ignored: Sequence[str] | set[str], *, follow: bool) -> dict[str, str]:
     """Return the sha256 of each file that is to be signed, by its name."""
-    files = _files(model, "", set(ignored), (model.resolve(),), follow=follow) if model.is_dir() else [(model.name, model)]
+    files = (
+        _files(model, "", set(ignored), (model.resolve(),), follow=follow) if model.is_dir() else [(model.name, model)]
+    )
     found = {}
     for name, path in files:
         with path.open("rb") as file:
@@ -93,7 +99,7 @@ def _files(
             continue
         if path.is_symlink() and not follow:
             raise InvalidOption(f"{path} is a symbolic link")
-        if not name.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in name):
+        if any("\ud800" <= sign <= "\udfff" for sign in name):
             raise InvalidOption(f"{name!r} is no text in UTF-8")
         if path.is_dir():
             if (inner := path.resolve()) in above:
