@@ -53,6 +53,7 @@ PROOFS = {
     "mutants": ("tools.mutants", "small damages to the code, each of which a test has to notice"),
     "scalers": ("tests.proofs.scalers", "preprocessors saved with each scikit-learn, compared bit for bit"),
     "places": ("tests.proofs.places", "each place that a store can live in, started, raced on, killed, read back"),
+    "signing": ("tests.proofs.signing", "our signatures, tried by the suite of OpenSSF Model Signing (--suite DIR)"),
     "replays": ("tests.proofs.replays", "what has hit other stores, done to this one"),
 }
 

@@ -119,10 +119,15 @@ def check_risk(name: str, manifest: Manifest, risk: Risk, policy: LoadPolicy, co
 
 def check_signature(data: bytes, key: TrustedKey, manifest: Manifest, what: str) -> None:
     """Raise ``SignatureInvalid`` unless this is the key's signature, verified before it is read, of this very run."""
+    check_statement(signed_payload(data, key, what), manifest, what)
+
+
+def signed_payload(data: bytes, key: TrustedKey, what: str) -> bytes:
+    """Return the statement in a bundle, or raise ``SignatureInvalid`` if the key did not sign it."""
     bundle = read_bundle(data, what)
     if bundle.key_id != key.key_id or not key.verifies(bundle.signature, message(bundle.payload)):
         raise SignatureInvalid(f"{what} was not made by the key {key.key_id[:16]}, or was changed afterwards")
-    check_statement(bundle.payload, manifest, what)
+    return bundle.payload
 
 
 def check_pointer(pointer: Pointer, policy: LoadPolicy, what: str) -> str:

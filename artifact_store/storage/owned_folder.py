@@ -268,7 +268,7 @@ if sys.platform == "win32":
             os.lseek(descriptor, _BYTE, os.SEEK_SET)
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except OSError as error:
-            return False if error.errno in _HELD else None
+            return False if error.errno in {*_HELD, 0} else None  # Wine refuses without a reason
         return True
 
 else:

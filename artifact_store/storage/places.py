@@ -11,7 +11,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 AWS = "https://s3.amazonaws.com"
-_AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn")
+_CHINA = "https://s3.amazonaws.com.cn"
+_GOVERNMENT = "https://s3.us-gov.amazonaws.com"
+"""The partitions of AWS have names of buckets, and accounts, of their own."""
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -27,15 +29,17 @@ def bucket(scheme: str, endpoint: str, container: str, prefix: str) -> str:
 
 
 def server(endpoint: str) -> str:
-    """Return the one spelling of the address of a server; those of AWS are one, since a bucket is in one region."""
+    """Return the one spelling of the address of a server; each partition of AWS is one: a bucket is in one region."""
     try:
         parts = urlsplit(endpoint)
         port = parts.port or _PORTS.get(parts.scheme)
     except ValueError:  # it is no address, which its first use will tell
         return endpoint
     host = (parts.hostname or "").rstrip(".")
-    if host.endswith(_AWS_HOSTS):
-        return AWS
+    if host.endswith(".amazonaws.com.cn"):
+        return _CHINA
+    if host.endswith(".amazonaws.com"):
+        return _GOVERNMENT if "us-gov-" in host else AWS
     shown = f"[{host}]" if ":" in host else host
     usual = port is None or port == _PORTS.get(parts.scheme)
     return f"{parts.scheme}://{shown}{'' if usual else f':{port}'}{parts.path.rstrip('/')}"

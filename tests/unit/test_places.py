@@ -2,12 +2,13 @@
 
 import os
 import pickle
+import re
 
 import pytest
 
 from artifact_store import ArtifactStore
 from artifact_store.storage.memory import MemoryBackend
-from artifact_store.storage.places import bucket, folder
+from artifact_store.storage.places import bucket, folder, server
 from artifact_store.storage.single_writer import SingleWriter
 from artifact_store.testing import Faults, FaultyBackend
 
@@ -124,3 +125,27 @@ def test_memory_is_a_place_of_its_own_each_time():
 def test_what_stands_before_a_backend_is_at_its_place():
     backend = MemoryBackend()
     assert SingleWriter(backend).places == FaultyBackend(backend, Faults()).places == backend.places
+
+
+def test_the_partitions_of_aws_are_places_of_their_own():
+    hosts = ("s3.eu-central-1.amazonaws.com", "s3.cn-north-1.amazonaws.com.cn", "s3.us-gov-west-1.amazonaws.com")
+    assert len({server(f"https://{host}") for host in hosts}) == len(hosts)
+    assert server("https://s3-us-gov-west-1.amazonaws.com") == server("https://s3.us-gov-east-1.amazonaws.com")
+
+
+def test_no_credential_of_a_server_is_in_the_name_of_a_place():
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    class Elsewhere(MemoryFileSystem):
+        protocol = "elsewhere"
+
+    def named(**options):
+        filesystem = Elsewhere(skip_instance_cache=True, **options)
+        [name] = ArtifactStore("/models", filesystem=filesystem)._context.backend.places
+        return name
+
+    secret = named(endpoint_url="https://bob:hunter2@files.example.com/x?sig=SIGNATURE", host="bob:hunter2@other")
+    assert "endpoint_url=https://files.example.com/x" in secret
+    assert "host=other" in secret
+    assert not {"hunter2", "SIGNATURE", "bob"} & set(re.split(r"[^A-Za-z0-9]+", secret))
+    assert named(host="a.example.com", port=22) != named(host="b.example.com", port=22)

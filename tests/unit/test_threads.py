@@ -165,6 +165,8 @@ def test_ctrl_c_among_many_files_waits_for_no_thread_that_blocks():
 
 @pytest.mark.parametrize("engine", ["obstore", "fsspec"])
 def test_a_backend_takes_its_patience_with_it(engine):
+    if engine == "fsspec":
+        pytest.importorskip("s3fs")
     options = {"endpoint_url": "http://127.0.0.1:9"}
     made = open_backend(
         "s3://bucket/models", filesystem=None, storage_options=options, engine=engine, timeout=7.0, min_rate=5.0

@@ -34,7 +34,7 @@ from artifact_store.storage.base import (
 from artifact_store.storage.exact_size import exactly, wrong_size
 from artifact_store.storage.fsspec.errors import translate_fsspec_error
 from artifact_store.storage.fsspec.filesystem import Recipe
-from artifact_store.storage.http import Attempt, Operation
+from artifact_store.storage.http import Attempt, Operation, without_credentials
 from artifact_store.storage.options import StorageOptions, StoreURL, parse_url
 from artifact_store.storage.parts import SINGLE, replaced
 from artifact_store.storage.patience import MIN_RATE, Patience
@@ -145,7 +145,10 @@ class FsspecBackend(Backend):
         if getattr(self._recipe.kind, "local_file", False):
             return places.folder(Path(self._root))
         given = self._recipe.options.given
-        server = [f"{name}={given[name]}" for name in _SERVERS if isinstance(given.get(name), str | int)]
+        told = {
+            name: without_credentials(str(given[name])) for name in _SERVERS if isinstance(given.get(name), str | int)
+        }
+        server = [f"{name}={places.server(value) if '://' in value else value}" for name, value in told.items()]
         return (" ".join([f"{self.endpoint}:{self._root}", *server]),)
 
     def __reduce__(self) -> tuple[object, ...]:

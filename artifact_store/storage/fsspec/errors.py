@@ -88,7 +88,10 @@ def translate_fsspec_error(error: BaseException, attempt: Attempt, secrets: Iter
         said = one_line(redact(f"{type(error).__name__}: {error}", known))
         text = f"{attempt} ({said}): "
         exhausted = any(isinstance(link, OSError) and link.errno in EXHAUSTED for link in _chain(error))
-        ours = TooManyOpenFiles(text + ADVICE) if exhausted else _by_type(error, attempt, text)
+        if exhausted:  # of a write that the client repeated by itself, an earlier attempt may have been sent
+            ours = (Unreachable if attempt.operation == "write" else TooManyOpenFiles)(text + ADVICE)
+        else:
+            ours = _by_type(error, attempt, text)
     ours.__cause__ = clean_copy(error, known)
     return ours
 

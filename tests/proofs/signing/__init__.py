@@ -1,0 +1,1 @@
+"""Our signer and verifier, tried by the suite of OpenSSF Model Signing."""
