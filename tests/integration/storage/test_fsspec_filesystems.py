@@ -19,7 +19,7 @@ from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.implementations.zip import ZipFileSystem
 
-from artifact_store import ArtifactStore
+from artifact_store import ArtifactStore, errors
 from artifact_store.errors import (
     AccessDenied,
     ArtifactStoreError,
@@ -463,3 +463,12 @@ def listed_time(told: dict[str, object]) -> datetime:
     (entry,) = open_filesystem("/root", filesystem=Timed()).list("")
     assert entry.modified.utcoffset() == timedelta(0)
     return entry.modified
+
+
+@pytest.mark.parametrize(("operation", "kind"), [("read", errors.TooManyOpenFiles), ("write", errors.Unreachable)])
+def test_without_descriptors_a_write_may_have_been_sent_before(operation, kind):
+    """A client sends a write again by itself when its connection breaks; the repetition may be what found none."""
+    failure = OSError(errno.EMFILE, "Too many open files")
+    ours = translate_fsspec_error(failure, Attempt(operation, "k", "s3://bucket"), [])
+    assert type(ours) is kind
+    assert "ulimit -n" in str(ours)
