@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import LATEST, KeyLike, ModelKey
-from artifact_store.core.pointer import Pointer, Publish
+from artifact_store.core.pointer import Pointer
 from artifact_store.core.references import RefLike, RunRef
 from artifact_store.doctor import diagnose
 from artifact_store.ops import diff, listing, opening, resolve, verify
@@ -141,15 +141,15 @@ class Reader:
         models = None if key is None else [ModelKey.parse(key)]
         return listing.Runs(context, models, wanted, partial(Run, context), where)
 
-    def history(self, ref: RefLike) -> list[Publish]:
-        """Return every publish that an alias ever had, oldest first, the one in force last.
+    def history(self, ref: RefLike) -> resolve.History:
+        """Return every publish that an alias ever had, oldest first, the one in force last: a list with ``pointer``.
 
         Raises:
             AliasNotFound: it was never published.
             Corrupt: a part of the history is missing or damaged.
             Untrusted: the policy requires a signature of the pointer, and does not find a good one.
         """
-        return resolve.history(self._context, RunRef.parse(ref)).entries
+        return resolve.history(self._context, RunRef.parse(ref))
 
     def diff(self, a: Run | RefLike, b: Run | RefLike) -> Difference:
         """Return in what two runs differ: true as a value if they do. Reads their manifests and decodes nothing.

@@ -56,7 +56,8 @@ class ArtifactStore(Reader):
         policy: what loading may decode, and whose signatures it demands.
         signer: signs every save and every publish, over what its own key or one of the policy's has signed.
         state: a folder that remembers what was seen of signed aliases, so that an older state put back is noticed, and
-            another store at the place.
+            another store at the place, before anything is signed for it. Needs a signer, or a policy that requires
+            signatures.
         staging: a folder for temporary files. Unless given, what is saved in a folder of this machine waits below its
             root, and everything else in the system's folder for temporary files (``TMPDIR``).
         cache: a folder that keeps fetched files by content, so that what did not change is not fetched again.
@@ -245,26 +246,27 @@ class ArtifactStore(Reader):
         reason: str = "",
         expect: str | int | None = None,
         publish: str | Policy | None = None,
-        vouch: bool = False,
+        vouch: Pointer | str | None = None,
     ) -> Pointer:
         """Publish a committed run under ``alias`` of its own model, and return the pointer.
 
         ``expect`` is the run id or the ``seq`` that has to be published now; ``publish`` any other policy. A signer
-        signs the history of the alias with the pointer; with ``vouch`` also one that no trusted key has signed. Give
-        the ``seq`` that you looked at as ``expect`` then, so that nothing else is signed.
+        signs the history of the alias with the pointer; of one that no trusted key has signed, only what you name with
+        ``vouch``: the pointer that you looked at, from ``store.history(ref).pointer`` or ``store.aliases(key)``, or its
+        ``digest``. If anything else is there, nothing is signed.
 
         Raises:
             RunNotFound, RunDeleted: the run is not there (any more); the alias is as before.
-            PointerConflict, MetricMissing: the policy refuses; the alias is as before.
+            PointerConflict, MetricMissing: the policy refuses, or it is not what you vouch for; the alias is as before.
             UnverifiedHistory: there is a signer, and neither its key nor a trusted one has signed the alias.
             Untrusted: there is a signer, and neither its key nor a trusted one has signed the run.
             OutcomeUnknown: the publish may have landed.
         """
         check_alias(alias)
         policy = promotion_policy(expect, publish)
-        if vouch and self._context.signer is None:
-            raise InvalidOption("vouch=True signs the history of an alias: open the store with signer=...")
-        context = replace(self._context, vouches=vouch)
+        context = replace(self._context, vouched=pointer_trust.vouched_digest(vouch))
+        if context.vouched and context.signer is None:
+            raise InvalidOption("vouch signs the history of an alias: open the store with signer=...")
         pointer_trust.open_to_publish(context)
         return promote.promote(context, alias, self._own(run), policy, context.publish_info(reason))
 

@@ -22,10 +22,12 @@ _REASON = click.option("--reason", default="", metavar="TEXT", help="Recorded in
 @_REASON
 @click.option("--expect", metavar="RUN_ID|SEQ", help="Only if this is published now; 0: if nothing ever was.")
 @click.option(
-    "--vouch", is_flag=True, help="Sign the history of the alias, though no trusted key has: look at it first."
+    "--vouch",
+    metavar="DIGEST",
+    help="Sign the history of the alias, though no trusted key has: the one that `history` printed this digest of.",
 )
 @pass_session
-def promote_command(session: Session, ref: str, alias: str, reason: str, expect: str | None, *, vouch: bool) -> None:
+def promote_command(session: Session, ref: str, alias: str, reason: str, expect: str | None, vouch: str | None) -> None:
     """Publish the run that REF names under ALIAS of the same model."""
     expected = int(expect) if expect is not None and expect.isdecimal() else expect
     with session.store() as store:

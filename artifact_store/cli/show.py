@@ -314,13 +314,18 @@ def _plain(values: Mapping[str, Any]) -> list[tuple[str, str]]:
 @click.argument("ref")
 @pass_session
 def history_command(session: Session, ref: str) -> None:
-    """List everything that an alias ever named, oldest first; the last line is in force. REF as for show."""
+    """List everything that an alias ever named, oldest first; the last line is in force. REF as for show.
+
+    The digest is what `promote --vouch` takes.
+    """
     with session.store() as store:
         past = store.history(ref)
     rows = list(_publish_rows(past))
     rows[-1][-1] = "now"
     lines = output.table(("seq", "published (UTC)", "run", "by", "reason", ""), rows)
-    session.answer({"ref": str(RunRef.parse(ref)), "history": [publish_document(of) for of in past]}, lines)
+    document = {"ref": str(RunRef.parse(ref)), "history": [publish_document(of) for of in past]}
+    digest = past.pointer.digest
+    session.answer(document | {"digest": digest}, [f"digest of this history: {digest}", *lines])
 
 
 def _publish_rows(past: Sequence[Publish]) -> Iterator[list[str]]:

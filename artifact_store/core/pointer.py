@@ -111,6 +111,11 @@ class Pointer(ModelDocument, Publish):
         return f"{self.key}@{self.alias}"
 
     @property
+    def digest(self) -> str:
+        """The sha256 of the bytes of ``{alias}.json``, which pins the whole history as far as it pins its archive."""
+        return sha256(self.to_bytes())
+
+    @property
     def storage_key(self) -> str:
         """Where it is stored."""
         return keys.pointer(self.key, self.alias)

@@ -62,8 +62,8 @@ class Context:
     concurrency: Concurrency = "safe"
     signer: Signer | None = None
     last_seen: LastSeen | None = None
-    vouches: bool = False
-    """Whether the caller vouches for the history of the alias that it publishes, so that no signature is asked for."""
+    vouched: str = ""
+    """Digest of the pointer that the caller has looked at and vouches for, so that no signature is asked for."""
     provenance: frozenset[str] = frozenset()
     """What a save records of how it came about; see :mod:`artifact_store.ops.provenance`."""
     staging: Staging = field(default_factory=Staging)
@@ -109,8 +109,10 @@ def make_context(
         staging.check_outside(backend.staging_place.parent)
     if signer is not None and not isinstance(signer, Signer):
         raise InvalidOption(f"signer is a Signer: Signer.from_pem('mine.key'), not a {type(signer).__name__}")
-    if state is not None and (policy is None or not policy.require_signature):
-        raise InvalidOption("state remembers signed aliases; it needs a policy with require_signature=True")
+    if state is not None and signer is None and (policy is None or not policy.require_signature):
+        raise InvalidOption(
+            "state remembers signed aliases: it needs a signer, or a policy with require_signature=True"
+        )
     return Context(
         backend=SingleWriter(backend) if concurrency == "single-writer" else backend,
         registry=registry or CodecRegistry(),

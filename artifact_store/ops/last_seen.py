@@ -72,7 +72,7 @@ class LastSeen:
             RolledBack: a later one was seen, or another one with the same ``seq``.
             AccessDenied, StorageFull, Contended: it cannot be remembered, so it is not trusted.
         """
-        self._same_store(root, store_id, pointer)
+        self.check_store(root, store_id, seq=pointer.seq)
         where = keys.seen_alias(store_id, pointer.key, pointer.alias)
         now = SeenAlias(store_id=store_id, ref=pointer.label, seq=pointer.seq, write_id=pointer.write_id)
         for _ in self._retry.tries():
@@ -83,6 +83,22 @@ class LastSeen:
             if self._write(where, now, version):
                 return
         raise _contended(now.ref)
+
+    def check_store(self, root: Backend, store_id: str, *, seq: int = 0) -> None:
+        """Raise ``StoreReplaced`` if another store was seen under any name of this root; remember it under all.
+
+        ``seq`` is that of the pointer that names the store; 0: it is what the root says of itself.
+        """
+        for _ in self._retry.tries():
+            seen = self._stores(root)
+            other = next((known for known in seen.values() if known != store_id), None)
+            if other is not None:
+                raise _replaced(root, other, store_id, seen=seq, seq=seq)
+            new = [place for place in root.places if place not in seen]
+            won = [self._write(keys.seen_store(each), SeenStore(url=each, store_id=store_id), None) for each in new]
+            if all(won):
+                return
+        raise _contended(root.url)
 
     def accept(self, root: Backend, store_id: str) -> None:
         """Remember from now on that this store is the one at this root, whatever was there before.
@@ -127,19 +143,6 @@ class LastSeen:
         stores = set(self._stores(root).values())
         seen = [self._read(SeenAlias, keys.seen_alias(store_id, key, alias))[0] for store_id in stores]
         return max((each for each in seen if each is not None), key=lambda each: each.seq, default=None)
-
-    def _same_store(self, root: Backend, store_id: str, pointer: Pointer) -> None:
-        """Raise ``StoreReplaced`` if another store was seen under any name of this root; remember it under all."""
-        for _ in self._retry.tries():
-            seen = self._stores(root)
-            other = next((known for known in seen.values() if known != store_id), None)
-            if other is not None:
-                raise _replaced(root, other, store_id, seen=pointer.seq, seq=pointer.seq)
-            new = [place for place in root.places if place not in seen]
-            won = [self._write(keys.seen_store(each), SeenStore(url=each, store_id=store_id), None) for each in new]
-            if all(won):
-                return
-        raise _contended(root.url)
 
     def _stores(self, root: Backend) -> dict[str, str]:
         """Return which store was seen under each name of this root; names under which none was seen are left out.

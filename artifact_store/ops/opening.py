@@ -111,9 +111,19 @@ def no_store(backend: Backend) -> str:
 
 
 def ensure_open(context: Context) -> StoreRecord:
-    """Return the record of the store, which the first call opens for writing (:func:`open_for_writing`)."""
+    """Return the record of the store, which the first call opens for writing (:func:`open_for_writing`).
+
+    The record is not signed, and what is written and signed afterwards names the store in it: so a client that
+    remembers stores compares it first, and remembers it.
+
+    Raises:
+        StoreReplaced: this client has seen another store at this root; of this one nothing was written or signed.
+    """
     if context.opened.record is None:
-        context.opened.record = open_for_writing(context.records, context.concurrency, now=context.now)
+        record = open_for_writing(context.records, context.concurrency, now=context.now)
+        if context.last_seen is not None:
+            context.last_seen.check_store(context.backend, record.store_id)
+        context.opened.record = record
     return context.opened.record
 
 

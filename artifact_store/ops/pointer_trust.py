@@ -9,7 +9,9 @@ Why: docs/decisions/0014-signatures-beside-the-run.md
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from typing import Final
 
 from artifact_store.core import keys, trust
 from artifact_store.core.manifest import Manifest
@@ -22,6 +24,7 @@ from artifact_store.errors import (
     InvalidOption,
     NotAStore,
     NotFound,
+    PointerConflict,
     RolledBack,
     SignatureInvalid,
     Stale,
@@ -32,6 +35,8 @@ from artifact_store.errors import (
 from artifact_store.ops import opening, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import SeenPointer
+
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
 
 
 def sign_pointer(context: Context, pointer: Pointer) -> Pointer:
@@ -84,41 +89,80 @@ def check_run_for_publish(context: Context, manifest: Manifest) -> None:
 def check_pointer_for_publish(context: Context, key: ModelKey, alias: str, seen: SeenPointer) -> None:
     """Raise unless this client may carry on the history in this pointer, and sign it; it may be of any age.
 
-    A caller that ``vouches`` has looked at that history itself: then a signature is not asked for.
+    A caller that has ``vouched`` for a pointer has looked at its history: then a signature of it is not asked for, and
+    no other one is carried on.
 
     Raises:
+        PointerConflict: another pointer is there than the caller has vouched for.
         UnverifiedHistory: this client signs, and neither its key nor a trusted one signed the pointer for this store.
         Untrusted: as for :func:`check_pointer_for_load`.
     """
+    _check_looked_at(context, key, alias, seen)
     if seen is None:
         _check_absence(context, key, alias)
         return
     pointer, strict = seen.value, vouching(context)
     if not strict.policy.require_signature:
         return
+    store_id = opening.ensure_open(context).store_id
     try:
         check_pointer_history(strict, pointer)
-        if pointer.signature is not None and pointer.signature.store_id != opening.ensure_open(context).store_id:
+        if pointer.signature is not None and pointer.signature.store_id != store_id:
             raise SignatureInvalid(f"the pointer {pointer.label} is signed for another store: it was copied here")
     except RolledBack:
         raise
     except Untrusted as error:
-        if context.vouches:
+        if context.vouched:
             _check_not_older(context, pointer)
         elif context.policy.require_signature:
             raise
         else:
-            raise _unverified(pointer, error) from error
+            raise _unverified(pointer, store_id, error) from error
 
 
-def _unverified(pointer: Pointer, error: Untrusted) -> UnverifiedHistory:
+def vouched_digest(vouch: object) -> str:
+    """Return the digest of the pointer that a caller vouches for, given as that or as the pointer, or nothing.
+
+    Raises:
+        InvalidOption: it is neither, such as a ``seq``, which histories can share.
+    """
+    if vouch is None:
+        return ""
+    digest = vouch.digest if isinstance(vouch, Pointer) else vouch
+    if isinstance(digest, str) and _DIGEST.fullmatch(digest):
+        return digest
+    raise InvalidOption(
+        f"vouch names the pointer that was looked at, or its whole digest, not {digest!r}: a seq or a run does not pin "
+        "the history. Look at history = store.history(ref), or at store.aliases(key)[alias], and pass "
+        "vouch=history.pointer; `artifact-store history` prints the digest for --vouch"
+    )
+
+
+def _check_looked_at(context: Context, key: ModelKey, alias: str, seen: SeenPointer) -> None:
+    found = None if seen is None else seen.value
+    if not context.vouched or (found is not None and found.digest == context.vouched):
+        return
+    there = "was never published" if found is None else f"has the digest {found.digest} now, at seq {found.seq}"
+    raise PointerConflict(
+        f"{key}@{alias} {there}, and you vouched for {context.vouched}: it was published again, or changed. Nothing "
+        "was signed; look at its history and decide again",
+        actual=found,
+    )
+
+
+def _unverified(pointer: Pointer, store_id: str, error: Untrusted) -> UnverifiedHistory:
     signature = pointer.signature
     who = "is not signed" if signature is None else f"is signed by the key {signature.key_id[:16]}"
+    if signature is not None and signature.store_id != store_id:
+        who += f" for the store {signature.store_id}"
     return UnverifiedHistory(
         f"{pointer.label} {who}, and a publish by this store's signer would sign its whole history, for which neither "
-        f"its own key nor a trusted one vouches ({type(error).__name__}). Nothing was published. Look at "
-        "store.history; then add the key that signed it to the trusted_keys of the policy (--trusted-key), or vouch "
-        "for it once: store.promote(run, alias, vouch=True), `artifact-store promote --vouch`"
+        f"its own key nor a trusted one vouches ({type(error).__name__}). Nothing was published. First compare the id "
+        f"of the store: _store.json, which is not signed, says {store_id}; if yours is another one, that file was "
+        f"replaced: restore it. Then look at history = store.history({pointer.label!r}), and add the key that signed "
+        "it to the trusted_keys of the policy (--trusted-key), or vouch for this very history once: "
+        "store.promote(run, alias, vouch=history.pointer), `artifact-store promote --vouch DIGEST` with the digest "
+        "that `artifact-store history` prints"
     )
 
 
@@ -208,3 +252,4 @@ def accept_store(context: Context, store_id: str) -> None:
             "names are right, what was found there was copied from another store, and has to be restored"
         )
     context.last_seen.accept(context.backend, store_id)
+    context.opened.record = None  # which may be that of the store before

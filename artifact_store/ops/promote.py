@@ -58,6 +58,7 @@ def promote(context: Context, alias: str, manifest: Manifest, policy: Policy, in
     if decision.pointer is None:
         assert decision.refusal is not None
         raise decision.refusal
+    context = replace(context, vouched="")  # what is there now is ours
     return check_still_there(context, decision.pointer, manifest, info)
 
 
@@ -84,8 +85,8 @@ def roll_back(
     """
     pointer_trust.open_to_publish(context)
     past = resolve.history(context, ref)
-    manifest = choose_rollback(context, ref, past.entries) if target is None else target()
-    info = context.publish_info(reason or f"rollback from {past.entries[-1].run_id or 'retired'}")
+    manifest = choose_rollback(context, ref, past) if target is None else target()
+    info = context.publish_info(reason or f"rollback from {past[-1].run_id or 'retired'}")
     return republish(context, past.seen.value.alias, manifest, info, seen=past.seen)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from artifact_store.core.grammar import RUN_ID
@@ -94,15 +93,20 @@ def use_run(context: Context, ref: RunRef, use: Callable[[Manifest], T]) -> T:
     return use(resolve(context, ref))
 
 
-@dataclass(frozen=True, slots=True)
-class AliasHistory:
-    """Everything that an alias ever named, oldest first, and the pointer that it was read with."""
+class History(list[Publish]):
+    """Every publish that an alias ever had, oldest first, and the pointer that it was read with, which pins it."""
 
-    seen: Stored[Pointer]
-    entries: list[Publish]
+    def __init__(self, entries: Iterable[Publish], seen: Stored[Pointer]) -> None:
+        super().__init__(entries)
+        self.seen = seen
+
+    @property
+    def pointer(self) -> Pointer:
+        """The pointer in force, as :meth:`artifact_store.ArtifactStore.promote` takes it as ``vouch``."""
+        return self.seen.value
 
 
-def history(context: Context, ref: RunRef) -> AliasHistory:
+def history(context: Context, ref: RunRef) -> History:
     """Return the history of an alias.
 
     Raises:
@@ -112,7 +116,7 @@ def history(context: Context, ref: RunRef) -> AliasHistory:
     """
     seen = published_pointer(context, ref)
     pointer_trust.check_pointer_history(context, seen.value)
-    return AliasHistory(seen, context.records.history(seen))
+    return History(context.records.history(seen), seen)
 
 
 def named(context: Context, what: Manifest | RunRef, verb: str) -> tuple[ModelKey, RunId]:

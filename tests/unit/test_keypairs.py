@@ -143,7 +143,7 @@ def test_a_policy_has_to_make_sense():
     for wrong in ({"max_age": timedelta(1)}, {"max_age": 7, "require_signature": True, "trusted_keys": [public()]}):
         with pytest.raises(errors.InvalidOption, match="max_age is a timedelta"):
             LoadPolicy(**wrong)
-    with pytest.raises(errors.InvalidOption, match="a policy with require_signature"):
+    with pytest.raises(errors.InvalidOption, match="a signer, or a policy with require_signature"):
         ArtifactStore("memory://", state="seen")
     with pytest.raises(errors.InvalidOption, match="Signer.from_pem"):
         ArtifactStore("memory://", signer=pem())

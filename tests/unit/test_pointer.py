@@ -46,6 +46,13 @@ def test_what_is_printed_is_what_is_in_force_and_no_manifest():
     assert "latest, seq 5: retired, at " in str(published(5)[0])
 
 
+def test_its_digest_is_that_of_the_stored_bytes_with_what_a_later_release_added():
+    data = resealed({**published(2)[0].to_json(), "added_later": 1})
+    pointer = Pointer.from_bytes(data, what="it")
+    assert pointer.digest == sha256(data)
+    assert pointer.digest != published(2)[0].digest
+
+
 @settings(max_examples=8, deadline=None)
 @given(st.integers(1, 230))
 def test_archive_and_pointer_together_tell_every_publish_exactly_once(times):

@@ -742,7 +742,7 @@ def test_a_signed_pointer_is_rebuilt_only_by_who_signs_and_names_only_what_is_si
     owner = open_store(signer=signer("a"))
     run = owner.save({"n": 1}, KEY)
     many(owner, run, "latest", 40)
-    owner.promote(run, "latest", vouch=True)
+    owner.promote(run, "latest", vouch=owner.history(KEY).pointer)
     forged = store.save({"n": "forged"}, KEY, publish="never")
     damaged(store)
     applied = examined(store).repair(to=run).apply()

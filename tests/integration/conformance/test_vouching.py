@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import pickle
+
 import pytest
 from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, LoadPolicy, errors
+from artifact_store.canonical import sha256
 from artifact_store.cli.app import app
 from artifact_store.core import keys
 from artifact_store.storage.base import Always
@@ -33,7 +37,7 @@ def owner(opened):
 
 
 def pointer_of(store, key=KEY):
-    return store._context.records.pointer(store.get(key).key, "latest").value
+    return store.aliases(key)["latest"]
 
 
 def refused(kind, store, work):
@@ -67,13 +71,14 @@ def test_a_signer_does_not_sign_the_history_of_an_alias_that_has_no_signature(pl
 
 def test_the_advice_leads_from_an_unsigned_alias_to_a_signed_one(plain, owner, opened):
     plain.save({"n": 1}, KEY)
-    with pytest.raises(errors.UnverifiedHistory, match=r"store\.history.*vouch=True"):
+    with pytest.raises(errors.UnverifiedHistory, match=r"store\.history.*vouch=history\.pointer"):
         owner.save({"n": 2}, KEY)
-    assert [entry.seq for entry in owner.history(KEY)] == [1]
+    history = owner.history(KEY)
+    assert [entry.seq for entry in history] == [1]
     with pytest.raises(errors.SignatureMissing, match=r"store\.sign"):
-        owner.promote(f"{KEY}@latest", "latest", vouch=True)
+        owner.promote(f"{KEY}@latest", "latest", vouch=history.pointer)
     owner.sign(f"{KEY}@latest", signer())
-    owner.promote(f"{KEY}@latest", "latest", vouch=True)
+    owner.promote(f"{KEY}@latest", "latest", vouch=history.pointer)
     owner.save({"n": 2}, KEY)
     assert opened(policy=strict()).load(KEY) == {"n": 2}
     assert [entry.seq for entry in opened(policy=strict()).history(KEY)] == [1, 2, 3]
@@ -138,12 +143,12 @@ def test_a_signer_with_a_strict_policy_can_vouch_as_well_and_not_for_an_older_st
     careful.save({"n": 2}, KEY)
     plain.promote(run, "latest")  # which has no signature
     refused(errors.SignatureMissing, plain, lambda: careful.promote(run, "latest"))
-    assert careful.promote(run, "latest", vouch=True).seq == 4
+    assert careful.promote(run, "latest", vouch=pointer_of(careful)).seq == 4
     assert careful.load(KEY) == {"n": 1}
     plain._context.backend.write(where, old, when=Always())
-    refused(errors.RolledBack, plain, lambda: careful.promote(run, "latest", vouch=True))
+    refused(errors.RolledBack, plain, lambda: careful.promote(run, "latest", vouch=pointer_of(careful)))
     plain.promote(run, "latest")
-    refused(errors.RolledBack, plain, lambda: careful.promote(run, "latest", vouch=True))
+    refused(errors.RolledBack, plain, lambda: careful.promote(run, "latest", vouch=pointer_of(careful)))
 
 
 def test_a_store_says_for_whom_its_signer_vouches(plain, owner, opened):
@@ -156,7 +161,92 @@ def test_a_store_says_for_whom_its_signer_vouches(plain, owner, opened):
 def test_only_a_signer_vouches(plain):
     run = plain.save({"n": 1}, KEY)
     with pytest.raises(errors.InvalidOption, match="signer="):
-        plain.promote(run, "latest", vouch=True)
+        plain.promote(run, "latest", vouch=pointer_of(plain))
+
+
+@pytest.mark.parametrize("as_digest", [False, True], ids=["pointer", "digest"])
+def test_nothing_is_signed_but_what_was_looked_at(plain, owner, opened, as_digest):
+    """Who may write gives the alias another past, under the same ``seq``, run and write id."""
+    run = plain.save({"n": 1}, KEY)
+    plain.promote(run, "latest")
+    owner.sign(run, signer())
+    looked_at = owner.history(KEY).pointer
+    forged = looked_at.history[0].model_copy(update={"by": "owner", "reason": "approved by two"})
+    other = looked_at.model_copy(update={"history": (forged,)})
+    owner._context.backend.write(other.storage_key, other.to_bytes(), when=Always())
+    assert (other.seq, other.write_id) == (looked_at.seq, looked_at.write_id)
+    vouch = looked_at.digest if as_digest else looked_at
+    error = refused(
+        errors.PointerConflict, plain, lambda: owner.promote(run, "latest", vouch=vouch, expect=looked_at.seq)
+    )
+    assert error.actual == other
+    owner._context.backend.write(other.storage_key, looked_at.to_bytes(), when=Always())
+    assert owner.promote(run, "latest", vouch=vouch, expect=looked_at.seq).seq == 3
+    assert [entry.reason for entry in opened(policy=strict()).history(KEY)][:1] == [looked_at.history[0].reason]
+
+
+def test_what_was_looked_at_has_to_be_there_even_where_no_word_is_needed(plain, owner):
+    run = owner.save({"n": 1}, KEY)
+    looked_at = pointer_of(owner)
+    owner.promote(run, "latest")
+    refused(errors.PointerConflict, plain, lambda: owner.promote(run, "latest", vouch=looked_at))
+    refused(errors.PointerConflict, plain, lambda: owner.promote(run, "new", vouch=looked_at))
+    owner.promote(run, "latest", vouch=pointer_of(owner))
+
+
+def test_another_publish_in_the_same_moment_is_not_vouched_for(plain, owner, monkeypatch):
+    run = plain.save({"n": 1}, KEY)
+    owner.sign(run, signer())
+    looked_at = pointer_of(owner)
+    write = type(owner._context.backend).write
+    overtaken = []
+
+    def overtaking(backend, key, *args, **more):
+        if backend is owner._context.backend and key == looked_at.storage_key and not overtaken:
+            overtaken.append(plain.promote(run, "latest"))
+        return write(backend, key, *args, **more)
+
+    monkeypatch.setattr(type(owner._context.backend), "write", overtaking)
+    with pytest.raises(errors.PointerConflict) as caught:
+        owner.promote(run, "latest", vouch=looked_at)
+    assert [caught.value.actual] == overtaken == [pointer_of(plain)]
+
+
+def test_a_word_for_one_history_ends_with_its_publish(plain, owner, monkeypatch):
+    """A run that is deleted in the same moment is taken back, which is one more publish."""
+    one, two = (plain.save({"n": n}, KEY) for n in range(2))
+    for run in (one, two):
+        owner.sign(run, signer())
+    write = type(owner._context.backend).write
+
+    def deleting(backend, key, *args, **more):
+        done = write(backend, key, *args, **more)
+        if backend is owner._context.backend and key == looked_at.storage_key:
+            plain._context.backend.delete(keys.manifest(one.key, one.run_id))
+        return done
+
+    looked_at = pointer_of(owner)
+    monkeypatch.setattr(type(owner._context.backend), "write", deleting)
+    with pytest.raises(errors.RunNotFound):
+        owner.promote(one, "latest", vouch=looked_at)
+    assert pointer_of(plain).run_id == two.run_id
+
+
+@pytest.mark.parametrize("word", [True, 1, "1", "latest", "A" * 64], ids=str)
+def test_a_word_names_what_was_looked_at(plain, owner, word):
+    run = plain.save({"n": 1}, KEY)
+    with pytest.raises(errors.InvalidOption, match=r"store\.history\(ref\).*vouch=history\.pointer"):
+        owner.promote(run, "latest", vouch=word, expect=1)
+
+
+def test_a_history_is_a_list_with_the_pointer_that_it_was_read_with(plain):
+    for n in range(2):
+        plain.save({"n": n}, KEY)
+    history = plain.history(KEY)
+    again = pickle.loads(pickle.dumps(history))
+    for each in (history, again):
+        assert each == [*history.pointer.entries]
+        assert each.pointer.digest == sha256(history.pointer.to_bytes())
 
 
 def test_the_program_vouches_for_a_history_only_when_told(plain, opened, tmp_path):
@@ -172,7 +262,14 @@ def test_the_program_vouches_for_a_history_only_when_told(plain, opened, tmp_pat
     said = call("promote", f"{KEY}@latest", "latest")
     assert said.exit_code != 0
     assert "--vouch" in said.output
-    assert call("promote", f"{KEY}@latest", "latest", "--vouch").exit_code == 0
+    digest = pointer_of(plain).digest
+    assert digest in call("history", KEY).output
+    assert json.loads(call("--json", "history", KEY).output)["digest"] == digest
+    assert call("promote", f"{KEY}@latest", "latest", "--vouch", "1").exit_code == 2
+    plain.promote(f"{KEY}@latest", "latest")
+    assert call("promote", f"{KEY}@latest", "latest", "--vouch", digest).exit_code != 0
+    digest = pointer_of(plain).digest
+    assert call("promote", f"{KEY}@latest", "latest", "--vouch", digest).exit_code == 0
     assert opened(policy=strict("second")).load(KEY) == {"n": 1}
     owner = opened(signer=signer(), policy=LoadPolicy(trusted_keys=[public("second")]))
     owner.save({"n": 2}, KEY)

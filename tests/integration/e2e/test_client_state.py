@@ -249,3 +249,82 @@ def test_a_bucket_is_one_store_with_every_engine_and_however_the_server_is_named
     careful(url, state, storage_options=options).accept_store(other._context.records.store().store_id)
     for each, given, engine in spelled[-2:]:
         assert careful(each, state, storage_options=given, engine=engine).load(KEY) == {"n": 2}
+
+
+def swapped(tmp_path: Path) -> tuple[Path, Path, str, str]:
+    """Two stores of one signer, the second of which says that it is the first; their roots, and their ids."""
+    prod, dev = tmp_path / "prod", tmp_path / "dev"
+    prods = filled(prod, 1)._context.records.store().store_id
+    devs = filled(dev, 1, 2)._context.records.store().store_id
+    return prod, dev, prods, devs
+
+
+def content(root: Path) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("policy", [None, strict()], ids=["a signer alone", "a strict policy"])
+@pytest.mark.parametrize("before", ["save", "promote", "check_writable"])
+def test_a_signer_signs_nothing_for_another_store_whose_record_was_put_in_the_place(
+    tmp_path: Path, policy: object, before: str
+) -> None:
+    prod, dev, prods, devs = swapped(tmp_path)
+
+    def opened() -> ArtifactStore:
+        return ArtifactStore(dev, signer=signer(), policy=policy, state=tmp_path / "seen")
+
+    first = {
+        "save": lambda: opened().save({"n": 3}, KEY),
+        "promote": lambda: opened().promote(f"{KEY}@latest", "production"),
+        "check_writable": lambda: opened().check_writable(KEY),
+    }
+    first[before]()
+    shutil.copy(prod / "_store.json", dev / "_store.json")
+    there = content(dev)
+    for work in (
+        lambda: opened().save({"n": 4}, "gru/NEW"),  # of which no client has seen a pointer
+        lambda: opened().save({"n": 4}, KEY, publish="never"),
+        lambda: opened().promote(f"{KEY}@latest", "new"),
+        lambda: opened().sign(f"{KEY}@latest", signer()),
+        lambda: opened().rollback(KEY),
+        lambda: opened().check_writable("gru/NEW"),
+    ):
+        with pytest.raises(errors.StoreReplaced) as caught:
+            work()
+        assert (caught.value.known, caught.value.found) == (devs, prods)
+    assert content(dev) == there
+
+
+def test_without_state_the_advice_is_to_compare_the_store_before_a_word_is_given(tmp_path: Path) -> None:
+    prod, dev, prods, devs = swapped(tmp_path)
+    shutil.copy(prod / "_store.json", dev / "_store.json")
+    with pytest.raises(errors.UnverifiedHistory) as caught:
+        ArtifactStore(dev, signer=signer()).save({"n": 3}, KEY)
+    said = str(caught.value)
+    assert said.index(devs) < said.index(prods) < said.index("vouch=")
+    assert "_store.json" in said
+
+
+def test_a_signer_without_a_policy_remembers_what_it_saw(tmp_path: Path) -> None:
+    url = tmp_path / "store"
+    filled(url, 1)
+    where = url / KEY / "latest.json"
+    old = where.read_bytes()
+    alone = ArtifactStore(url, signer=signer(), state=tmp_path / "seen")
+    for value in range(2):
+        alone.save({"n": value}, KEY)
+    where.write_bytes(old)
+    with pytest.raises(errors.RolledBack, match="an older state was put back"):
+        alone.save({"n": 3}, KEY)
+
+
+def test_a_client_that_accepts_a_store_saves_for_that_one_from_then_on(tmp_path: Path) -> None:
+    state, url = tmp_path / "seen", tmp_path / "store"
+    writer = careful(url, state, signer=signer())
+    writer.save({"n": 1}, KEY)
+    found = remade(url, 2)
+    with pytest.raises(errors.StoreReplaced):
+        writer.load(KEY)
+    writer.accept_store(found)
+    assert writer.save({"n": 3}, KEY).manifest.store_id == found
+    assert careful(url, state).load(KEY) == {"n": 3}
