@@ -271,6 +271,8 @@ class TestLooking:
         assert lines[-1].startswith("  2  ")
         assert "(retired)" in lines[-1]
         assert lines[-1].endswith("now")
+        assert lines[0] == f"digest of this history: {document['digest']}"
+        assert document["digest"] == past.pointer.digest
         assert filled.json("history", KEY)["ref"] == f"{KEY}@latest"
 
 

@@ -33,7 +33,7 @@ def test_what_was_lost_with_a_pointer_is_one_line_of_the_history(cli: Cli) -> No
     cli.store.retire(KEY, reason="over")
     entries = cli.json("history", KEY)["history"]
     assert [entry["seq"] for entry in entries] == list(range(1, 68))
-    rows = [line.split("  ") for line in cli("history", KEY).stdout.splitlines()[2:]]
+    rows = [line.split("  ") for line in cli("history", KEY).stdout.splitlines()[3:]]
     shown = [[cell.strip() for cell in row if cell.strip()] for row in rows]
     assert [row[0] for row in shown] == ["1-64", "65", "66", "67"]
     assert (shown[0][2], shown[0][4]) == ("(unknown)", "64 publishes lost with the damaged pointer, or fewer")
