@@ -117,7 +117,7 @@ def ensure_open(context: Context) -> StoreRecord:
     remembers stores compares it first, and remembers it.
 
     Raises:
-        StoreReplaced: this client has seen another store at this root; of this one nothing was written or signed.
+        StoreReplaced: this client has seen another store at this root; no run was written, and nothing signed.
     """
     if context.opened.record is None:
         record = open_for_writing(context.records, context.concurrency, now=context.now)
