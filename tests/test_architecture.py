@@ -27,7 +27,7 @@ PACKAGE = Path(artifact_store.__file__).parent
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 LAYERS = (
-    {"wording", "private_files", "_version"},
+    {"wording", "private_files", "process", "_version"},
     {"errors"},
     {"canonical"},
     {"features"},
@@ -604,6 +604,16 @@ class TestHouseRules:
             if dotted(node) in {"os.environ", "os.getenv", "os.environb", "environ", "getenv"}
         }
         assert places == set(READS_ENVIRONMENT)
+
+    def test_a_process_is_not_known_by_its_id(self) -> None:
+        places = {
+            module.path
+            for module in MODULES
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.Attribute | ast.Name)
+            if dotted(node) in {"os.getpid", "getpid"}
+        }
+        assert places == {"process.py"}
 
     def test_questions_are_asked_at_the_door(self) -> None:
         none(

@@ -8,7 +8,6 @@ a damaged one would in a store. Nothing is ever written, least of all to the old
 from __future__ import annotations
 
 import copy
-import os
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -32,6 +31,7 @@ from artifact_store.legacy.formats.convert import EPOCH, Conversion, convert, op
 from artifact_store.legacy.trees.layout import OldAlias, OldRun, Tree
 from artifact_store.legacy.trees.single_file import scan_path
 from artifact_store.ops.context import Context, OpenedStore
+from artifact_store.process import Process, this_process
 from artifact_store.storage.base import Backend, Blob, Capabilities, Entry, Version
 from artifact_store.storage.home import at_home
 from artifact_store.storage.memory import MemoryBackend
@@ -134,7 +134,7 @@ class LegacyBackend(Backend):
             f"{self.url} is {form} and only read. Bring its runs into a store first: "
             f"artifact-store migrate {self.url} NEW"
         )
-        self._locks: dict[int, threading.RLock] = {}
+        self._locks: dict[Process, threading.RLock] = {}
         self._scratch = Scratch(registry, staging)
         self._conversions: dict[str, Conversion | ArtifactStoreError] = {}
         self._manifests: dict[str, Manifest | ArtifactStoreError] = {}
@@ -287,7 +287,7 @@ class LegacyBackend(Backend):
     @property
     def _lock(self) -> threading.RLock:
         """One lock per process: a thread that a fork left behind in the parent may hold the parent's for ever."""
-        return self._locks.setdefault(os.getpid(), threading.RLock())
+        return self._locks.setdefault(this_process(), threading.RLock())
 
     # ------------------------------------------------------------ nothing is written
 

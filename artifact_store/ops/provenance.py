@@ -6,7 +6,6 @@ stands in is run. No absolute path, no remote address and no variable of the env
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 import threading
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from artifact_store.errors import InvalidOption
 from artifact_store.ops.imported import Distributions
+from artifact_store.process import Process, this_process
 from artifact_store.storage.workers import Workers
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ class _Process:
         self.found: dict[str, tuple[dict[str, Any], Future[None]]] = {}
 
 
-_processes: dict[int, _Process] = {}
-"""By process id: what a fork brought along may be held by a thread that the child does not have."""
+_processes: dict[Process, _Process] = {}
+"""What a fork brought along may be held by a thread that the child does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Gathering:
 
 def begin(workers: Workers, parts: frozenset[str]) -> Gathering:
     """Start gathering, as far as this process has not done so before in this working directory."""
-    process = _processes.setdefault(os.getpid(), _Process())
+    process = _processes.setdefault(this_process(), _Process())
     place = _working_directory()
     pending: list[Future[Any]] = []
     with process.lock:

@@ -6,7 +6,6 @@ guarantee anything beyond that process: a forked child works on a copy, and noth
 
 from __future__ import annotations
 
-import os
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +15,7 @@ from functools import partial
 from typing import NamedTuple
 
 from artifact_store.errors import Corrupt, ObjectNotFound, PreconditionFailed
+from artifact_store.process import Process, this_process
 from artifact_store.storage.base import Always, Backend, Blob, Capabilities, Entry, IfAbsent, Precondition, Version
 from artifact_store.storage.exact_size import exactly, wrong_size
 
@@ -33,13 +33,13 @@ class _Space:
     """The objects that all backends of one name share."""
 
     objects: dict[str, _Object] = field(default_factory=dict)
-    locks: dict[int, threading.Lock] = field(default_factory=dict)
+    locks: dict[Process, threading.Lock] = field(default_factory=dict)
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
     def lock(self) -> threading.Lock:
         """One lock per process: a thread that a fork left behind in the parent may hold the parent's for ever."""
-        return self.locks.setdefault(os.getpid(), threading.Lock())
+        return self.locks.setdefault(this_process(), threading.Lock())
 
 
 _spaces: dict[str, _Space] = {}

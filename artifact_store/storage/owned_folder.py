@@ -29,6 +29,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final, Self
 
+from artifact_store.process import Process, this_process
 from artifact_store.storage.local.folders import is_link
 
 _OWNER: Final = "owner"
@@ -73,7 +74,7 @@ class OwnedFolder:
     def __init__(self, parent: Path) -> None:
         self._home, self._descriptor = _made(parent)
         self.path = self._home / _FILES
-        self._end = weakref.finalize(self, _end, self._home, self._descriptor, os.getpid())
+        self._end = weakref.finalize(self, _end, self._home, self._descriptor, this_process())
 
     def __enter__(self) -> Self:
         return self
@@ -177,12 +178,12 @@ def _own(home: Path, descriptor: int) -> bool:
         return False
 
 
-def _end(home: Path, descriptor: int, maker: int) -> None:
-    if os.getpid() == maker:
+def _end(home: Path, descriptor: int, maker: Process) -> None:
+    if this_process() == maker:
         _empty(home)
     with contextlib.suppress(OSError):  # nothing can be done about it; the lock ends with this process at the latest
         os.close(descriptor)  # never unlocked: that would take the lock from the parent of a fork as well
-    if os.getpid() == maker:
+    if this_process() == maker:
         _remove_home(home)
 
 

@@ -28,6 +28,7 @@ from artifact_store.errors import (
     StorageFull,
     Unsupported,
 )
+from artifact_store.process import this_process
 from artifact_store.storage import descriptors, owned_folder
 from artifact_store.storage.home import at_home
 from artifact_store.storage.local.folders import make_root
@@ -130,7 +131,7 @@ class StagedFolder:
     def __init__(self, owned: OwnedFolder, around: tuple[Path, ...], *, of_a_store: bool = False) -> None:
         self.path = owned.path
         self._of_a_store = of_a_store
-        self._owned, self._around, self._maker = owned, around, os.getpid()
+        self._owned, self._around, self._maker = owned, around, this_process()
 
     def __enter__(self) -> Path:
         return self.path
@@ -141,7 +142,7 @@ class StagedFolder:
     def remove(self) -> None:
         """Remove it, and the folders around it that were made for it and are empty; in a forked child, leave them."""
         self._owned.remove()
-        if os.getpid() == self._maker:
+        if this_process() == self._maker:
             _remove_empty(self._around)
 
     def files(self) -> set[str]:

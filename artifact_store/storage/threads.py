@@ -6,7 +6,6 @@ so its thread is left to itself; it ends when the client gives up, and then does
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 import weakref
@@ -16,6 +15,8 @@ from contextlib import contextmanager, suppress
 from math import inf
 from time import monotonic
 from typing import Any, TypeVar
+
+from artifact_store.process import Process, this_process
 
 T = TypeVar("T")
 
@@ -148,17 +149,17 @@ def interruptible(call: Callable[[], T]) -> T:
         check_stopped()
         return call()
     stop = threading.Event()
-    helper = _helpers.pop(os.getpid(), None) or Threads(1)
+    helper = _helpers.pop(this_process(), None) or Threads(1)
     future = helper.submit(call, stop)
     try:
         return result_of(future)
     finally:
         if future.done():
-            _helpers[os.getpid()] = helper
+            _helpers[this_process()] = helper
         else:
             stop.set()
             helper.leave()
 
 
-_helpers: dict[int, Threads] = {}
+_helpers: dict[Process, Threads] = {}
 """The thread of each process that blocks for its main thread."""

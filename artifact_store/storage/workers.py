@@ -6,7 +6,6 @@ Knows neither files nor keys. What a single thread is, and how its waiting is gi
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
+from artifact_store.process import Process, this_process
 from artifact_store.storage.threads import Cancelled, Threads, is_interruption, left_in_time, until_done
 
 WORKERS = 8
@@ -29,9 +29,9 @@ class Workers:
     """The threads of one store: few, shared, and made again after a fork, or where Ctrl-C has left them blocked."""
 
     def __init__(self) -> None:
-        self._locks: dict[int, threading.Lock] = {}
+        self._locks: dict[Process, threading.Lock] = {}
         self._pool: Threads | None = None
-        self._pid = -1
+        self._process: Process | None = None
         self._large = threading.BoundedSemaphore(LARGE_AT_ONCE)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -41,14 +41,14 @@ class Workers:
     @property
     def _lock(self) -> threading.Lock:
         """One lock per process: a thread that a fork left behind in the parent may hold the parent's for ever."""
-        return self._locks.setdefault(os.getpid(), threading.Lock())
+        return self._locks.setdefault(this_process(), threading.Lock())
 
     def submit(self, call: Callable[[], R], stop: threading.Event | None = None) -> Future[R]:
         """Run ``call`` on one of the threads; ``stop`` ends its waiting for storage, with ``Cancelled``."""
         with self._lock:
-            if self._pool is None or self._pid != os.getpid():
+            if self._pool is None or self._process != this_process():
                 self._pool = Threads(WORKERS)
-                self._pid = os.getpid()
+                self._process = this_process()
                 self._large = threading.BoundedSemaphore(LARGE_AT_ONCE)
             return self._pool.submit(call, stop)
 
@@ -128,13 +128,13 @@ class Workers:
     def _leave(self) -> None:
         """Use other threads from now on; these end with what they are at."""
         with self._lock:
-            if self._pool is not None and self._pid == os.getpid():
+            if self._pool is not None and self._process == this_process():
                 self._pool.leave()
             self._pool = None
 
     def close(self) -> None:
         """End the threads of this process, if there are any; those that Ctrl-C left blocked are not waited for."""
         with self._lock:
-            if self._pool is not None and self._pid == os.getpid():
+            if self._pool is not None and self._process == this_process():
                 self._pool.close()
             self._pool = None

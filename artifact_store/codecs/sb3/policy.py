@@ -14,7 +14,6 @@ from __future__ import annotations
 import copy
 import inspect
 import operator
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -34,6 +33,7 @@ from artifact_store.codecs.torch.tensors import read_tensors, write_tensors
 from artifact_store.codecs.torch.trees import pack, unpack
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import CodecUnavailable, Corrupt, InvalidOption, NotEncodable, Unavailable
+from artifact_store.process import Process, this_process
 
 _SPACES: Final = ("observation_space", "action_space")
 _COUNTERS: Final[dict[str, type[int | float]]] = {
@@ -46,7 +46,7 @@ _NOT_BUILT: Final = (TypeError, ValueError, AssertionError, RuntimeError, Lookup
 _LATER: Final = {"seed", "verbose"}
 """Hyperparameters that would seed everything, or print, while an algorithm is made."""
 
-_building: dict[int, threading.Lock] = {}
+_building: dict[Process, threading.Lock] = {}
 """One lock per process: a thread that a fork left behind in the parent may hold the parent's for ever."""
 
 
@@ -273,7 +273,7 @@ def build_algorithm(state: SB3State) -> Any:
     _check_sizes(codec, state, policy_kwargs, spaces)
     kind = getattr(import_library("stable_baselines3", codec), state.algorithm)
     try:
-        with _building.setdefault(os.getpid(), threading.Lock()), torch.random.fork_rng(devices=[]):
+        with _building.setdefault(this_process(), threading.Lock()), torch.random.fork_rng(devices=[]):
             algorithm = _made(kind, state.policy, given, policy_kwargs)
             algorithm.__dict__.update(spaces, n_envs=state.n_envs)
             algorithm._setup_model()  # noqa: SLF001 -- as its own load does: the only way without an environment

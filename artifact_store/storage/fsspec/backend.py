@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from artifact_store import errors
+from artifact_store.process import Process, this_process
 from artifact_store.storage import places
 from artifact_store.storage.base import (
     Always,
@@ -50,7 +51,7 @@ _MARKS = ("size", "ETag", "etag", "generation", "md5Hash", "ino")
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "timeModified", "modify", "created")
 _SERVERS = ("host", "port", "account_name", "endpoint_url")
 """Options of several filesystems that say which server it is, and are no secrets."""
-_memory_locks: dict[int, threading.Lock] = {}
+_memory_locks: dict[Process, threading.Lock] = {}
 
 
 def open_filesystem(
@@ -135,7 +136,7 @@ class FsspecBackend(Backend):
         self._recipe, self._patience, self._staging = recipe, Patience(timeout, min_rate), staging or Staging()
         self._root, self._bucket = root.rstrip("/"), root.strip("/").partition("/")[0]
         self._instant = bool(getattr(recipe.kind, "local_file", False)) or "memory" in names
-        self._locks: dict[int, threading.Lock] = {}
+        self._locks: dict[Process, threading.Lock] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r}, filesystem={self._recipe.kind.__name__})"
@@ -323,7 +324,7 @@ class FsspecBackend(Backend):
             return work(fs)
         # all memory filesystems of a process are one, and hand the same open file to all threads
         locks = _memory_locks if "memory" in self.endpoint else self._locks
-        with locks.setdefault(os.getpid(), threading.Lock()):
+        with locks.setdefault(this_process(), threading.Lock()):
             return work(fs)
 
     def _refuse_conditions(self, key: str, when: Precondition) -> None:

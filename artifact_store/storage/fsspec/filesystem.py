@@ -8,12 +8,12 @@ no credential.
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from artifact_store.errors import EngineUnavailable, InvalidOption, Unsupported
+from artifact_store.process import Process, this_process
 from artifact_store.storage.environment_secrets import secrets_around
 from artifact_store.storage.http import redact
 from artifact_store.storage.option_secrets import Secrets, private_values, spellings
@@ -34,7 +34,7 @@ class Recipe:
         self.kind = kind
         self.options = StorageOptions.of(options)
         self._handed = handed
-        self._instances: dict[int, Any] = {}
+        self._instances: dict[Process, Any] = {}
 
     @classmethod
     def from_protocol(cls, protocol: str, options: Mapping[str, Any]) -> Recipe:
@@ -58,7 +58,7 @@ class Recipe:
         options.pop("loop", None)  # an event loop belongs to its process
         recipe = cls(kind, options, handed=not anew)
         if not anew:
-            recipe._instances[os.getpid()] = filesystem
+            recipe._instances[this_process()] = filesystem
         return recipe
 
     @property
@@ -77,15 +77,15 @@ class Recipe:
             InvalidOption: the class does not take these options.
             Unsupported: an instance that was handed over before a fork cannot be made anew.
         """
-        found = self._instances.get(os.getpid())
+        found = self._instances.get(this_process())
         if found is None:
             # setdefault is one step: of two threads that build at once, both use the first one's
-            found = self._instances.setdefault(os.getpid(), self._build())
+            found = self._instances.setdefault(this_process(), self._build())
         return found
 
     def forget(self) -> Any | None:
         """Drop and return the instance of this process, unless the caller gave it."""
-        return None if self._handed else self._instances.pop(os.getpid(), None)
+        return None if self._handed else self._instances.pop(this_process(), None)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.kind.__name__}, {self.options!r})"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from artifact_store.errors import ArtifactStoreError, EngineUnavailable, InvalidOption, TooManyOpenFiles
+from artifact_store.process import Process, this_process
 from artifact_store.storage import descriptors
 from artifact_store.storage.environment_secrets import secrets_around
 from artifact_store.storage.http import Attempt
@@ -66,8 +67,8 @@ class Clients:
     ) -> None:
         self._url, self._config, self._patience, self._secrets = url, config, patience, secrets
         self._noted = Noted()
-        self._made: dict[tuple[int, Purpose, int], Any] = {}
-        self._locks: dict[int, threading.Lock] = {}
+        self._made: dict[tuple[Process, Purpose, int], Any] = {}
+        self._locks: dict[Process, threading.Lock] = {}
 
     def get(self, purpose: Purpose, size: int = 0) -> Any:
         """Return this process's client for requests of this kind and size, which differ in their deadlines.
@@ -76,10 +77,10 @@ class Clients:
             EngineUnavailable: obstore, or botocore for a profile, is not installed.
             InvalidOption: the client does not take the options, or the profile does not exist.
         """
-        place = (os.getpid(), purpose, size)
+        place = (this_process(), purpose, size)
         if place not in self._made:
             # a lock of this process: a thread that a fork left behind may hold the parent's for ever
-            with self._locks.setdefault(os.getpid(), threading.Lock()):
+            with self._locks.setdefault(this_process(), threading.Lock()):
                 if place not in self._made:
                     self._made[place] = self._build(purpose, size)
         return self._made[place]
@@ -116,7 +117,7 @@ class Clients:
 
     def forget(self) -> None:
         """Let this process's clients go, and their connections with them."""
-        for place in [place for place in self._made if place[0] == os.getpid()]:
+        for place in [place for place in self._made if place[0] == this_process()]:
             self._made.pop(place, None)
 
     def _build(self, purpose: Purpose, size: int) -> Any:

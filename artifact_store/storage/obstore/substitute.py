@@ -5,10 +5,10 @@ Serves the same place with the same options: keys, versions and conditions are t
 
 from __future__ import annotations
 
-import os
 from importlib.util import find_spec
 
 from artifact_store.errors import EngineUnavailable
+from artifact_store.process import Process, this_process
 from artifact_store.storage.base import Backend
 from artifact_store.storage.options import S3, StorageOptions, StoreURL
 from artifact_store.storage.patience import Patience
@@ -21,7 +21,7 @@ class Substitute:
 
     def __init__(self, place: StoreURL, options: StorageOptions, patience: Patience) -> None:
         self._place, self._options, self._patience = place, options, patience
-        self._made: dict[int, Backend] = {}
+        self._made: dict[Process, Backend] = {}
 
     @property
     def is_installed(self) -> bool:
@@ -30,11 +30,11 @@ class Substitute:
 
     def get(self) -> Backend:
         """Return that of this process; ``EngineUnavailable`` where there is none."""
-        return self._made.get(os.getpid()) or self._made.setdefault(os.getpid(), self._open())
+        return self._made.get(this_process()) or self._made.setdefault(this_process(), self._open())
 
     def close(self) -> None:
         """Close that of this process, if it was needed."""
-        made = self._made.pop(os.getpid(), None)
+        made = self._made.pop(this_process(), None)
         if made is not None:
             made.close()
 

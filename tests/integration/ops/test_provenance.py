@@ -20,6 +20,7 @@ from artifact_store.ops import provenance
 from artifact_store.ops.imported import Distributions
 from artifact_store.ops.provenance import PARTS, begin
 from artifact_store.ops.repository import Repository
+from artifact_store.process import this_process
 from artifact_store.storage.workers import Workers
 
 KEY = "gru/BTCEUR"
@@ -208,7 +209,7 @@ def test_it_is_gathered_once_a_process_and_folder(workers, tmp_path, monkeypatch
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_child_gathers_for_itself():
     """What a thread of the parent holds, or was about to find out, is not there in a child."""
-    with provenance._processes.setdefault(os.getpid(), provenance._Process()).lock:
+    with provenance._processes.setdefault(this_process(), provenance._Process()).lock:
         reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:
