@@ -255,7 +255,8 @@ def _leftovers(exam: Examination, place: Path, found: list[Leftover]) -> None:
     def clear(now: datetime) -> StepResult:
         before = now - exam.options.grace
         cleared = [remove_leftover(left.path, before=before) for left in found]
-        return StepResult("cleared") if any(cleared) else StepResult("kept", "they are in use, or gone already")
+        kept = "they are in use or gone, or cannot be removed"
+        return StepResult("cleared") if any(cleared) else StepResult("kept", kept)
 
     remedy = "artifact-store gc --apply"
     exam.add(

@@ -87,7 +87,7 @@ def carry_out(context: Context, step: PlanStep, *, grace: timedelta, now: dateti
         return abort(context, step.upload, grace=grace, now=now)
     if step.leftover is not None:
         cleared = remove_leftover(step.leftover.path, before=now - grace)
-        return StepResult("cleared") if cleared else StepResult("kept", "it is in use, or gone already")
+        return StepResult("cleared") if cleared else StepResult("kept", "it is in use or gone, or cannot be removed")
     if step.key is None or step.run_id is None:
         context.records.remove(step.target)
         return StepResult("cleared")

@@ -115,7 +115,7 @@ def remove_leftover(home: Path, *, before: datetime | None) -> bool:
         _remove_home(home)
         with contextlib.suppress(OSError):  # it holds others
             home.parent.rmdir()
-    return is_over
+    return is_over and not os.path.lexists(home)
 
 
 def is_private(folder: Path) -> bool:
@@ -194,8 +194,9 @@ def _empty(home: Path) -> None:
 
 def _remove_home(home: Path) -> None:
     with contextlib.suppress(OSError):  # gone already, or what is left in it is found again later
-        (home / _OWNER).unlink(missing_ok=True)
-        home.rmdir()
+        if not os.path.lexists(home / _FILES):  # without the record of its owner it is not known for one of these
+            (home / _OWNER).unlink(missing_ok=True)
+            home.rmdir()
 
 
 # ---------------------------------------------------------------- looking at others

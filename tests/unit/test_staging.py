@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import errno
 import json
 import os
@@ -9,6 +11,7 @@ import stat
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -50,6 +53,19 @@ def left_behind(parent: Path, **changes: Any) -> Path:
         record = json.loads((home / "owner").read_text())
         (home / "owner").write_text(json.dumps(record | changes))
     return home
+
+
+@contextlib.contextmanager
+def unprivileged() -> Iterator[None]:
+    """Be a user who may not do everything."""
+    codecs.lookup("ascii")  # that user may not be able to read the standard library
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
 
 
 def aged(home: Path, **age: float) -> None:
@@ -131,6 +147,23 @@ class TestOwnedFolders:
         (home / "files" / "link").symlink_to(kept)
         assert remove_leftover(home, before=None)
         assert (kept / "file").read_text() == "kept"
+
+    def test_one_that_cannot_be_emptied_is_found_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        tmp_path.chmod(0o777)
+        monkeypatch.chdir(tmp_path)  # what lies around it is not everybody's
+        with unprivileged():
+            home = left_behind(Path("shared"))
+            closed = home / "files" / "closed"
+            closed.mkdir()
+            (closed / "part").write_bytes(b"x" * 1000)
+            closed.chmod(0o500)
+            assert not remove_leftover(home, before=None)
+            (left,) = leftovers(home.parent)
+            assert (left.path, left.is_dead) == (home, True)
+            assert left.bytes >= 1000
+            closed.chmod(0o700)
+            assert remove_leftover(home, before=None)
+            assert not Path("shared").exists()
 
     def test_only_so_many_are_looked_at(self, tmp_path: Path) -> None:
         shared = tmp_path / "shared"
