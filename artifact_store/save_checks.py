@@ -1,20 +1,30 @@
-"""What a save proves before it stores anything: that its example is what the model says.
+"""What a save proves before it stores anything: that what was encoded is there, and its example what the model says.
 
 Composes what ``ops`` does; the draft decides when.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from artifact_store.core.manifest import Component, FileEntry, Manifest
-from artifact_store.errors import InvalidInput, NotEncodable
+from artifact_store.errors import InvalidInput, NotEncodable, StagingUnavailable
 from artifact_store.ops.context import Context
 from artifact_store.ops.golden import check_example
 from artifact_store.ops.verdict import Verdict
 from artifact_store.run import CachingRun
+
+
+def check_staged(written: Collection[str], staged: Collection[str], folder: Path) -> None:
+    """Raise ``StagingUnavailable`` unless all that codecs have written into ``folder`` is there still."""
+    if lost := sorted(set(written).difference(staged)):
+        raise StagingUnavailable(
+            f"{', '.join(lost)} was removed from the temporary folder {folder} before it could be stored, and nothing "
+            "was stored. Keep programs that clean temporary folders away from it, or name another one with "
+            "staging=FOLDER, and save again"
+        )
 
 
 def repeat_example(

@@ -59,8 +59,8 @@ class Staging:
         return cls(at_home(folder).absolute())
 
     def check_outside(self, root: Path) -> None:
-        """Raise ``InvalidOption`` if the chosen folder lies inside of a store."""
-        if self.chosen is not None and self.chosen.is_relative_to(root):
+        """Raise ``InvalidOption`` if the chosen folder lies inside of a store, under whatever name."""
+        if self.chosen is not None and _lies_in(self.chosen, root):
             raise InvalidOption(
                 f"staging={str(self.chosen)!r} lies inside of the store {root}: leave it out, since what is saved "
                 "there waits below the root anyway, or name a folder outside"
@@ -253,6 +253,17 @@ def _no_room(error: BaseException | None) -> int | None:
 
 
 # ---------------------------------------------------------------- the places
+
+
+def _lies_in(folder: Path, root: Path) -> bool:
+    real = Path(os.path.realpath(folder))
+    if real.is_relative_to(os.path.realpath(root)):
+        return True
+    for around in (real, *real.parents):
+        with contextlib.suppress(OSError):  # what is not there, or cannot be looked at, is not the root
+            if around.samefile(root):
+                return True
+    return False
 
 
 def _make(place: Path) -> StagedFolder:

@@ -293,6 +293,20 @@ class TestPlaces:
         with pytest.raises(errors.InvalidOption, match="inside of the store"):
             ArtifactStore(tmp_path / "store", staging=tmp_path / "store" / inside)
 
+    @pytest.mark.parametrize("inside", ["", "gru", "deep/er"])
+    def test_nor_by_way_of_links(self, tmp_path: Path, inside: str) -> None:
+        real, root = tmp_path / "real", tmp_path / "root"
+        (real / inside).mkdir(parents=True)
+        root.symlink_to(real)
+        way = tmp_path / "way"
+        way.symlink_to(real / inside)
+        for store, staging in ((root, real / inside), (real, root / inside), (real, way), (root, way / "new")):
+            with pytest.raises(errors.InvalidOption, match="inside of the store"):
+                ArtifactStore(store, staging=staging)
+        out = real / "out"
+        out.symlink_to(tmp_path)
+        ArtifactStore(root, staging=out)
+
     def test_a_file_in_the_place_of_the_folder_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         store = ArtifactStore(MemoryBackend(), staging=tmp_path / "file")
@@ -335,6 +349,30 @@ class TestPlaces:
             draft.add("more", {"n": 1})
         with pytest.raises(errors.StagingUnavailable, match="chosen"):
             draft.commit()
+
+    @pytest.mark.parametrize("example", [False, True])
+    def test_a_file_that_goes_away_meanwhile_is_named_before_anything_is_stored(
+        self, tmp_path: Path, *, example: bool
+    ) -> None:
+        backend = MemoryBackend()
+        draft = ArtifactStore(backend, staging=tmp_path).new_run(KEY)
+        draft.add("model", {"n": 1})
+        draft.add("more", {"n": 2})
+        if example:
+            draft.add_example(Example({"x": 1}, {"y": 2}))
+        (found,) = tmp_path.rglob("more.json")
+        found.unlink()
+        with pytest.raises(errors.StagingUnavailable, match=r"more\.json.*staging="):
+            draft.commit()
+        assert [entry.key for entry in backend.list("") if "more" in entry.key or "model" in entry.key] == []
+        draft.discard()
+
+    def test_a_file_that_is_stored_from_where_it_is_is_not_looked_for(self, tmp_path: Path) -> None:
+        source = tmp_path / "large.bin"
+        source.write_bytes(b"x")
+        with ArtifactStore(MemoryBackend()).new_run(KEY) as draft:
+            draft.add("model", source, copy=False)
+        assert draft.run is not None
 
 
 def test_exports_wait_beside_their_destination_and_are_cleared_as_well(tmp_path: Path) -> None:
