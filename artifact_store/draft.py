@@ -236,7 +236,7 @@ class Draft:
         """Return the files to store, ``metadata.json`` among them, once it is sure that all of it can be read again."""
         trial = {**fields, "store_id": "", "files": (), "components": {}}
         check_writable(Manifest, trial, f"what {self.key.display_name} is given")
-        save_checks.check_staged(self._encoded, self._staged(), self._staging.path)
+        save_checks.check_staged(self._written_by_codecs, self._staged(), self._staging.path)
         if self._has_example:
             for name, (obj, codec, _) in self._in_place.items():  # it is asked for as if it had been loaded
                 self._encode(name, obj, codec)
@@ -340,7 +340,7 @@ class Draft:
 
     def _freeze(self) -> list[Outgoing]:
         staged = {path: self._staging.path / path for path in self._staged()}
-        save_checks.check_staged(self._encoded, staged, self._staging.path)
+        save_checks.check_staged(self._written_by_codecs, staged, self._staging.path)
         for _, _, sources in self._in_place.values():
             staged |= sources
         for name in staged.keys() & self._extra.keys():
@@ -366,8 +366,7 @@ class Draft:
         return self._staged_in
 
     @property
-    def _encoded(self) -> set[str]:
-        """The files that codecs have written, and not the caller."""
+    def _written_by_codecs(self) -> set[str]:
         in_place = {path for _, _, sources in self._in_place.values() for path in sources}
         return {path for component in self._components.values() for path in component.files} - in_place
 

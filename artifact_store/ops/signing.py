@@ -9,8 +9,7 @@ Why: docs/decisions/0014-signatures-beside-the-run.md
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, wait
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -37,6 +36,7 @@ from artifact_store.ops.context import Context
 from artifact_store.ops.keypairs import Signer
 from artifact_store.ops.records import deleted, signature_key
 from artifact_store.storage.conditional_write import Outcome
+from artifact_store.storage.threads import result_of
 from artifact_store.storage.transfer import hash_pieces, pieces_of
 
 _REMEMBERED = 4096
@@ -139,20 +139,12 @@ def check_run_concurrently(context: Context, manifest: Manifest, *, needed: bool
     trusted = context.policy.trusted_keys
     known = context.verified.get(manifest.digest, "") if needed else ""
     wanted = trusted if needed and context.policy.key(known) is None else ()
-    pending: list[tuple[TrustedKey, Future[bytes | None]]] = [
-        (key, context.workers.submit(partial(_read, context, manifest, key.key_id))) for key in wanted
-    ]
+    with _reading(context, manifest, [key.key_id for key in wanted]) as results:
 
-    def verified_key() -> str:
-        reads = [(key, future.result) for key, future in pending]
-        return _verified(context, manifest, reads) if reads else known
+        def verified_key() -> str:
+            return _verified(context, manifest, list(zip(wanted, results, strict=True))) if wanted else known
 
-    try:
         yield verified_key
-    finally:
-        for _, future in pending:
-            future.cancel()
-        wait([future for _, future in pending])
 
 
 def _verified(
@@ -221,14 +213,22 @@ def read_signatures_concurrently(
     """
     trusted = [key.key_id for key in context.policy.trusted_keys]
     key_ids = signers(context, manifest) if every else dict.fromkeys([*manifest.signed_by, *trusted])
-    reads = {
-        keys.signature_name(manifest.digest, key_id): context.workers.submit(partial(_read, context, manifest, key_id))
-        for key_id in key_ids
-    }
-    try:
-        yield lambda: {name: data for name, read in reads.items() if (data := read.result()) is not None}
-    finally:
-        wait(reads.values())
+    names = [keys.signature_name(manifest.digest, key_id) for key_id in key_ids]
+    with _reading(context, manifest, key_ids) as results:
+        yield lambda: {name: data for name, read in zip(names, results, strict=True) if (data := read()) is not None}
+
+
+@contextmanager
+def _reading(
+    context: Context, manifest: Manifest, key_ids: Iterable[str]
+) -> Iterator[Sequence[Callable[[], bytes | None]]]:
+    """Read signatures by these keys while the body runs; each function that is yielded waits for one of them."""
+    with context.workers.all_beside(partial(_read, context, manifest, key_id) for key_id in key_ids) as reads:
+        try:
+            yield [partial(result_of, read) for read in reads]
+        finally:
+            for read in reads:
+                read.cancel()  # what has not begun by now is not needed
 
 
 def _read(context: Context, manifest: Manifest, key_id: str) -> bytes | None:

@@ -16,6 +16,7 @@ from math import inf
 from time import monotonic
 from typing import Any, TypeVar
 
+from artifact_store.errors import Unavailable
 from artifact_store.process import Process, this_process
 
 T = TypeVar("T")
@@ -101,15 +102,31 @@ class Threads:
         weakref.finalize(self, self._work.put, None).atexit = False
 
     def submit(self, call: Callable[[], T], stop: threading.Event | None = None) -> Future[T]:
-        """Run ``call`` on one of the threads; ``stop`` ends its waiting for storage."""
+        """Run ``call`` on one of the threads; ``stop`` ends its waiting for storage.
+
+        Raises:
+            Unavailable: there is no thread, and none can be started; ``call`` will not run.
+        """
         future: Future[T] = Future()
         with self._lock:
-            self._work.put((future, call, stop))
             if not self._idle.acquire(blocking=False) and len(self._threads) < self._most:
-                thread = threading.Thread(target=_serve, args=(self._work, self._idle), name=self._name, daemon=True)
-                thread.start()
-                self._threads.append(thread)
+                self._start_one()
+            self._work.put((future, call, stop))
         return future
+
+    def _start_one(self) -> None:
+        thread = threading.Thread(target=_serve, args=(self._work, self._idle), name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            if self._threads:  # they will do
+                return
+            raise Unavailable(
+                f"no thread can be started ({error}), and without one nothing is asked of the storage. This user or "
+                "container has as many processes and threads as it may have: raise that limit (ulimit -u, or pids of "
+                "the container), or let others end, and try again"
+            ) from error
+        self._threads.append(thread)
 
     def close(self) -> None:
         """End the threads once what was submitted is done. Those that are idle have ended when this returns."""

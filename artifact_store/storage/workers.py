@@ -44,7 +44,11 @@ class Workers:
         return self._locks.setdefault(this_process(), threading.Lock())
 
     def submit(self, call: Callable[[], R], stop: threading.Event | None = None) -> Future[R]:
-        """Run ``call`` on one of the threads; ``stop`` ends its waiting for storage, with ``Cancelled``."""
+        """Run ``call`` on one of the threads; ``stop`` ends its waiting for storage, with ``Cancelled``.
+
+        Raises:
+            Unavailable: there is no thread, and none can be started; ``call`` will not run.
+        """
         with self._lock:
             if self._pool is None or self._process != this_process():
                 self._pool = Threads(WORKERS)
@@ -55,10 +59,21 @@ class Workers:
     @contextmanager
     def beside(self, call: Callable[[], R]) -> Iterator[Future[R]]:
         """Run ``call`` on one of the threads while the body runs; when the body has ended, ``call`` has as well."""
-        stop = threading.Event()
-        future = self.submit(call, stop)
-        with self._to_their_end([future], stop):
+        with self.all_beside([call]) as (future,):
             yield future
+
+    @contextmanager
+    def all_beside(self, calls: Iterable[Callable[[], R]]) -> Iterator[Sequence[Future[R]]]:
+        """Run each of ``calls`` while the body runs; when the body has ended, those that began have as well.
+
+        Only after Ctrl-C what a client blocks in is left alone; it does nothing more than end.
+        """
+        stop = threading.Event()
+        futures: list[Future[R]] = []
+        with self._to_their_end(futures, stop):
+            for call in calls:
+                futures.append(self.submit(call, stop))  # noqa: PERF401 -- those before a failure are waited for
+            yield futures
 
     def ahead(self, items: Iterable[A], call: Callable[[A], R]) -> Generator[tuple[A, Future[R]], None, None]:
         """Yield each item, in order, with what ``call`` will return for it; some are begun before they are asked for.
@@ -96,8 +111,10 @@ class Workers:
                 return call(item, stop)
 
         order = sorted(range(len(items)), key=lambda place: large(items[place]))
-        futures = {place: self.submit(lambda item=items[place]: one(item), stop) for place in order}  # type: ignore[misc]
+        futures: dict[int, Future[R]] = {}
         with self._to_their_end(futures.values(), stop):
+            for place in order:
+                futures[place] = self.submit(lambda item=items[place]: one(item), stop)  # type: ignore[misc]
             until_done(futures.values(), or_failed=True)
             stop.set()
             for future in futures.values():

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from artifact_store.errors import DeadlineExceeded
+from artifact_store.errors import DeadlineExceeded, Unavailable
 from artifact_store.storage import threads
 from artifact_store.storage.http import Attempt
 from artifact_store.storage.open import open_backend
@@ -161,6 +161,74 @@ def test_ctrl_c_among_many_files_waits_for_no_thread_that_blocks():
     assert workers.every(lambda item, stop: item, [1, 2], large=lambda _: False) == [1, 2]
     released.set()
     workers.close()
+
+
+class Limit:
+    """Threads that the system allows in all; ``threading.Thread`` raises what it does where there are no more."""
+
+    def __init__(self, monkeypatch, name, allowed):
+        real = threading.Thread.start
+
+        def start(thread):
+            if thread.name == name:
+                if not self.allowed:
+                    raise RuntimeError("can't start new thread")
+                self.allowed -= 1
+            real(thread)
+
+        self.allowed = allowed
+        monkeypatch.setattr(threading.Thread, "start", start)
+
+
+def test_fewer_threads_than_wanted_do_all_of_the_work(monkeypatch):
+    Limit(monkeypatch, "artifact-store", 1)
+    workers = Workers()
+    assert workers.every(lambda item, stop: item, range(20), large=lambda item: item > 10) == list(range(20))
+    with workers.beside(lambda: 1) as one, workers.beside(lambda: 2) as two:
+        assert result_of(one) == 1
+    assert two.result() == 2
+    workers.close()
+
+
+def test_without_any_thread_nothing_is_done_and_the_limit_is_named(monkeypatch):
+    limit, done = Limit(monkeypatch, "artifact-store", 0), []
+    workers = Workers()
+    for attempt in (
+        lambda: workers.every(lambda item, stop: done.append(item), [1, 2, 3], large=lambda _: False),
+        lambda: workers.submit(lambda: done.append(4)),
+        lambda: interruptible(lambda: done.append(5)),
+    ):
+        with pytest.raises(Unavailable, match=r"can't start new thread.*ulimit -u.*pids"):
+            attempt()
+    limit.allowed = 8
+    assert workers.submit(lambda: 6).result(10) == 6
+    assert done == []  # nothing was left behind for the threads that there are now
+    workers.close()
+
+
+def test_ctrl_c_while_calls_are_handed_out_lets_none_go_on():
+    workers, released, begun = Workers(), threading.Event(), []
+
+    def work(item, stop):
+        begun.append(stop)
+        released.wait(30)
+
+    submit = workers.submit
+
+    def pressed(call, stop=None):
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        before = len(begun)
+        future = submit(call, stop)
+        while len(begun) == before:
+            time.sleep(0.001)
+        return future
+
+    workers.submit = pressed
+    with pytest.raises(KeyboardInterrupt):
+        workers.every(work, [1, 2, 3], large=lambda _: False)
+    assert [stop.is_set() for stop in begun] == [True, True]
+    released.set()
 
 
 @pytest.mark.parametrize("engine", ["obstore", "fsspec"])
