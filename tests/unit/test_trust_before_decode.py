@@ -2,6 +2,8 @@
 
 import json
 import random
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -168,3 +170,40 @@ def test_a_pin_and_consent_do_not_stand_in_for_a_signature(world):
             world.reader.load(ref, **more)
     assert Spy.decoded == 0
     world.backend.write(where, data, when=Always())
+
+
+class Blocked(MemoryBackend):
+    """The same objects, of which no signature comes before it is ``released``; Ctrl-C is pressed while a file comes."""
+
+    def __init__(self, other):
+        super().__init__()
+        self._space = other._space
+        self.asked, self.released = threading.Event(), threading.Event()
+
+    def read(self, key, *, limit, unless=None):
+        if "_signatures/" in key:
+            self.asked.set()
+            self.released.wait(30)
+        return super().read(key, limit=limit, unless=unless)
+
+    def stream(self, key, *, size):
+        assert self.asked.wait(10)
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("policy", [None, strict()], ids=["download", "load"])
+def test_ctrl_c_waits_for_no_signature(world, policy, tmp_path):
+    blocked = Blocked(world.backend)
+    world.backend, before = blocked, world.backend
+    store = world.open(policy=policy)
+    world.backend = before
+    blocked.released.set()
+    run = store.get(str(world.run.ref))
+    store._context.verified.clear()
+    blocked.released.clear()
+    blocked.asked.clear()
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run.load() if policy else run.download(tmp_path / "copy")
+    assert time.monotonic() - begun < 5
+    blocked.released.set()

@@ -127,6 +127,6 @@ def test_the_first_process_of_a_container_and_of_one_inside_of_it(store):
             atexit._run_exitfuncs()
 
         in_a_namespace(inner)
-        assert draft.commit().load() == b"x" * 1000  # with the threads that are there: no more can be started now
+        assert draft.commit().load() == b"x" * 1000
 
     backend_tools.run_in_a_fork(lambda: in_a_namespace(outer))
