@@ -55,10 +55,6 @@ def open_backend(
     """
     if engine not in _ENGINES:
         raise InvalidOption(f"engine is one of {', '.join(_ENGINES)}, not {engine!r}")
-    if not timeout > 0:
-        raise InvalidOption(f"timeout is a number of seconds above 0, not {timeout!r}")
-    if not min_rate > 0:
-        raise InvalidOption(f"min_rate is a number of bytes a second above 0, not {min_rate!r}")
     patience = Patience(timeout, min_rate)
     if url is None:
         raise InvalidOption("name the root of the store: a folder, 's3://bucket/models', 'memory://name'")

@@ -21,6 +21,7 @@ R = TypeVar("R")
 SINGLE = 8 << 20
 """Up to here a file is one PUT or one GET."""
 RANGES_AHEAD = 6  # with the one that is being read: 28 MiB
+PARTS_AHEAD = 5  # the most of the smallest ones that an engine sends at once
 _RANGE = 4 << 20
 _PART = 5 << 20  # the least that S3 takes: more of them travel at once in the same memory
 _PARTS = 10_000  # the most that S3 takes

@@ -33,9 +33,11 @@ from artifact_store.storage import descriptors
 from artifact_store.storage.base import Always, Backend, IfAbsent, Precondition
 from artifact_store.storage.conditional_write import Observed, Outcome, settle
 from artifact_store.storage.local.errors import translated
+from artifact_store.storage.parts import PARTS_AHEAD
+from artifact_store.storage.patience import UP
 from artifact_store.storage.retry import RetryPolicy, with_retry
 from artifact_store.storage.threads import Cancelled
-from artifact_store.storage.workers import Workers
+from artifact_store.storage.workers import LARGE_AT_ONCE, WORKERS, Workers
 
 PIECE = 256 << 10
 """Bytes read at a time: larger buffers only cost page faults."""
@@ -96,7 +98,10 @@ def upload(
             raise _changed(file)
         return entry
 
-    return workers.every(one, files, large=lambda file: _status(file).st_size > LARGE)
+    large = sum(_status(file).st_size > LARGE for file in files)
+    at_once = min(len(files) - large, WORKERS) + min(large, LARGE_AT_ONCE) * PARTS_AHEAD
+    with UP.announce(at_once):
+        return workers.every(one, files, large=lambda file: _status(file).st_size > LARGE)
 
 
 @dataclass(slots=True)

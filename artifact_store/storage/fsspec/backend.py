@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any, TypeVar
 
 from artifact_store import errors
@@ -38,7 +39,7 @@ from artifact_store.storage.fsspec.filesystem import Recipe
 from artifact_store.storage.http import Attempt, Operation, without_credentials
 from artifact_store.storage.options import StorageOptions, StoreURL, parse_url
 from artifact_store.storage.parts import SINGLE, replaced
-from artifact_store.storage.patience import MIN_RATE, Patience
+from artifact_store.storage.patience import DOWN, MIN_RATE, UP, Patience, Share
 from artifact_store.storage.s3fs import open_s3
 from artifact_store.storage.staging import Staging, explained
 from artifact_store.storage.threads import Cancelled, Threads, until_done
@@ -311,7 +312,10 @@ class FsspecBackend(Backend):
         try:
             if self._instant:  # no server is asked, so a thread for the sake of a deadline would be waste
                 return self._alone(work)
-            return _within(self._patience.seconds(size), lambda: self._alone(work), attempt)
+            with Share(UP if operation == "write" else DOWN, 1 if size else 0) as share:
+                return _within(
+                    lambda: self._patience.seconds(size, at_once=share.at_once), lambda: self._alone(work), attempt
+                )
         except (errors.ArtifactStoreError, Cancelled):
             raise
         except Exception as error:  # noqa: BLE001 -- the filesystems of this world share no base class of errors
@@ -337,15 +341,17 @@ class FsspecBackend(Backend):
         return f"{self._root}/{key}"
 
 
-def _within(seconds: float, work: Callable[[], T], attempt: Attempt) -> T:
+def _within(seconds: Callable[[], float], work: Callable[[], T], attempt: Attempt) -> T:
     """Run ``work`` in a thread and wait for it no longer than this: most filesystems know no deadline."""
+    begun = monotonic()
     thread = Threads(1, "artifact-store-fsspec")
     future = thread.submit(work)
     thread.leave()
-    until_done([future], seconds=seconds)
+    while not future.done() and (left := begun + seconds() - monotonic()) > 0:
+        until_done([future], seconds=left)
     if not future.done():
         raise errors.DeadlineExceeded(
-            f"{attempt}: no answer for {seconds:g} seconds; try again later, or allow a longer timeout (--timeout)"
+            f"{attempt}: no answer for {seconds():g} seconds; try again later, or allow a longer timeout (--timeout)"
         )
     return future.result()
 

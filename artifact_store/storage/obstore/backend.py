@@ -37,7 +37,7 @@ from artifact_store.storage.base import (
 from artifact_store.storage.exact_size import exactly, wrong_size
 from artifact_store.storage.http import Attempt
 from artifact_store.storage.obstore import listing
-from artifact_store.storage.obstore.client import Clients, Purpose, runtime_lost
+from artifact_store.storage.obstore.client import SMALL, Clients, Purpose, runtime_lost
 from artifact_store.storage.obstore.errors import NotPartial, UnlistableKey, is_timeout
 from artifact_store.storage.obstore.options import cloud_config
 from artifact_store.storage.obstore.substitute import Substitute
@@ -53,7 +53,7 @@ from artifact_store.storage.parts import (
     replaced,
     rest_of_whole,
 )
-from artifact_store.storage.patience import MIN_RATE, Patience, Watch
+from artifact_store.storage.patience import MIN_RATE, UP, Patience, Share, Watch
 from artifact_store.storage.places import bucket
 from artifact_store.storage.threads import Threads, check_stopped, result_of
 
@@ -62,9 +62,9 @@ P = ParamSpec("P")
 _Body = list[bytes]  # outside the class, where ``list`` is a method
 _Pieces = tuple[_Body, Version]
 
-_QUICK = 1 << 20  # above this a body gets more time than the deadline of a small request
 _TRIES = 3
 _PARTS_HELD = 24 << 20
+_STEP = 1 << 20
 
 
 def _or_by_s3fs(method: Callable[Concatenate[ObstoreBackend, P], T]) -> Callable[Concatenate[ObstoreBackend, P], T]:
@@ -141,7 +141,7 @@ class ObstoreBackend(Backend):
                 raise errors.Corrupt(f"{key!r} in {self.url} holds {size} bytes, more than {limit}", key=key)
             return Blob(b"".join(self._body(answer, size, attempt)), self._version(answer.meta, key))
 
-        return self._clients.call("control", attempt, once)
+        return self._clients.call("download", attempt, once)
 
     @_or_by_s3fs
     def stream(self, key: str, *, size: int) -> Iterator[bytes]:
@@ -158,15 +158,13 @@ class ObstoreBackend(Backend):
     @_or_by_s3fs
     def write(self, key: str, data: bytes, *, when: Precondition) -> Version:
         """Store ``data`` with one PUT."""
-        purpose: Purpose = "control" if len(data) <= _QUICK else "upload"
-
         def once(obstore: Any, client: Any) -> Version:
             # the whole body in one request: use_multipart would make it several
             held = obstore.put(client, self._path(key), data, mode=_mode(when), use_multipart=False)
             return self._version(held, key)
 
         attempt = Attempt("write", key, self.url, conditional=not isinstance(when, Always))
-        return self._clients.call(purpose, attempt, once, size=0 if purpose == "control" else SINGLE)
+        return self._sent(attempt, once, len(data))
 
     def put_file(self, key: str, chunks: Iterable[bytes], *, size: int, when: Precondition) -> None:
         """Store the file with one PUT up to 8 MiB, beyond that in parts and without a condition.
@@ -192,8 +190,7 @@ class ObstoreBackend(Backend):
                 path = self._path(key)
                 obstore.put(client, path, pieces, use_multipart=True, chunk_size=part, max_concurrency=at_once)
 
-            up_to = part if part <= SINGLE else 1 << part.bit_length()  # a client for each size would be many
-            self._clients.call("upload", Attempt("write", key, self.url), put, size=up_to)
+            self._sent(Attempt("write", key, self.url), put, part, at_once=min(at_once, -(-size // part)))
 
         feed(exactly(chunks, size=size, key=key), send)
 
@@ -320,11 +317,10 @@ class ObstoreBackend(Backend):
             return pieces, self._version(answer.meta, key)
 
         attempt = Attempt("read", key, self.url)
-        purpose: Purpose = "control" if stop - start <= _QUICK else "download"
         deadline = monotonic() + self._patience.timeout
         for tries in range(_TRIES):
             try:
-                return self._clients.call(purpose, attempt, once)
+                return self._clients.call("download", attempt, once)
             except errors.Unreachable as error:
                 if isinstance(error, NotPartial) and span is not None:
                     raise RangeIgnored(f"{self.url}: the server answers a range with the whole object") from error
@@ -334,15 +330,32 @@ class ObstoreBackend(Backend):
                 break
         raise replaced(key, self.url)
 
+    def _sent(self, attempt: Attempt, put: Callable[[Any, Any], T], size: int, *, at_once: int = 1) -> T:
+        """Send bodies of ``size`` bytes, so many at once; each may take as long as its share of the line allows."""
+        begun = monotonic()
+        with Share(UP, at_once) as share:
+            shared = size * _round_up(share.at_once, 1)
+            # a client for each size would be many, and what is small goes with those that wait for an answer alone
+            purpose: Purpose = "control" if shared <= SMALL else "upload"
+            allowed = SMALL if purpose == "control" else _round_up(size, _STEP) * (shared // size)
+            try:
+                return self._clients.call(purpose, attempt, put, size=allowed)
+            except errors.DeadlineExceeded as error:
+                cause, spent = error.__cause__, monotonic() - begun
+                if spent < self._patience.seconds(allowed):  # another deadline: the caller may have set one
+                    raise
+        raise self._patience.late(attempt, size=size, seconds=spent, at_once=share.at_once) from cause
+
     def _body(self, answer: Any, size: int, attempt: Attempt) -> _Body:
         """Return what comes, in the pieces in which it comes; the body as a whole may not be slow."""
         watch = Watch(self._patience, attempt, size)
         pieces: _Body = []
         try:
-            for piece in answer.stream(min_chunk_size=1):
-                pieces.append(piece)
-                watch.note(len(piece))
-                check_stopped()
+            with watch:
+                for piece in answer.stream(min_chunk_size=1):
+                    pieces.append(piece)
+                    watch.note(len(piece))
+                    check_stopped()
         except Exception as error:
             if isinstance(error, errors.ArtifactStoreError) or not is_timeout(error):
                 raise
@@ -373,6 +386,13 @@ class ObstoreBackend(Backend):
             raise errors.Unsupported(f"{self.url}: the server returned no ETag for {key!r}, so nothing can be compared")
         # Google's own condition is on the generation, which unlike its ETag is never used twice.
         return Version(f"{held['version']}\n{etag}" if self._place.scheme == GCS and held["version"] else etag)
+
+
+def _round_up(number: int, least: int) -> int:
+    """Return the first of ``least``, twice that, four times that and so on that is not below ``number``."""
+    while least < number:
+        least *= 2
+    return least
 
 
 def _mode(when: Precondition) -> str | dict[str, str]:

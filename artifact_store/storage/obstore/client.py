@@ -35,6 +35,8 @@ _RETRIES = 3
 _BUILDS = 2
 """Times that a client is made: descriptors that had run out may have come back before that could be seen."""
 _UNLIMITED = "24h"
+SMALL = 64 << 10
+"""Bytes up to which a request is as quick as one without a body."""
 _CLOUDS = {S3: "https://s3.amazonaws.com", GCS: "https://storage.googleapis.com"}
 
 _runtime_lost = threading.Event()
@@ -70,7 +72,7 @@ class Clients:
         self._made: dict[tuple[Process, Purpose, int], Any] = {}
         self._locks: dict[Process, threading.Lock] = {}
 
-    def get(self, purpose: Purpose, size: int = 0) -> Any:
+    def get(self, purpose: Purpose, size: int = SMALL) -> Any:
         """Return this process's client for requests of this kind and size, which differ in their deadlines.
 
         Raises:
@@ -85,7 +87,7 @@ class Clients:
                     self._made[place] = self._build(purpose, size)
         return self._made[place]
 
-    def call(self, purpose: Purpose, attempt: Attempt, work: Callable[[Any, Any], T], *, size: int = 0) -> T:
+    def call(self, purpose: Purpose, attempt: Attempt, work: Callable[[Any, Any], T], *, size: int = SMALL) -> T:
         """Let obstore work with the client for this purpose, and translate what goes wrong.
 
         Ctrl-C ends the waiting for it, and so does the end of a transfer that this thread takes part in.

@@ -46,11 +46,12 @@ def begin_whole(
         raise replaced(attempt.key, attempt.url) from None
 
     def take(*_: Any) -> bytes:
-        watch, held = Watch(patience, attempt, _PIECE), bytearray()
-        while len(held) < _PIECE and (piece := next(pieces, None)) is not None:
-            held += piece
-            watch.note(len(piece))
-            check_stopped()
+        held = bytearray()
+        with Watch(patience, attempt, _PIECE) as watch:
+            while len(held) < _PIECE and (piece := next(pieces, None)) is not None:
+                held += piece
+                watch.note(len(piece))
+                check_stopped()
         return bytes(held)
 
     def following() -> Iterator[bytes]:

@@ -47,7 +47,7 @@ from artifact_store.storage.parts import (
     replaced,
     rest_of_whole,
 )
-from artifact_store.storage.patience import MIN_RATE, Patience
+from artifact_store.storage.patience import MIN_RATE, UP, Patience, Share
 from artifact_store.storage.places import AWS, bucket, server
 from artifact_store.storage.s3fs.answers import check_page, length_of, next_place
 from artifact_store.storage.s3fs.calls import TRIES, Body, Calls, NotModified, Pulse, client_settings
@@ -222,7 +222,8 @@ class S3fsBackend(Backend):
 
     def _put(self, key: str, body: Body, when: Precondition) -> Version:
         attempt = Attempt("write", key, self.url, conditional=not isinstance(when, Always))
-        body.pulse = pulse = Pulse(self._patience.seconds(body.getbuffer().nbytes))
+        size, share = body.getbuffer().nbytes, Share(UP)
+        body.pulse = pulse = Pulse(lambda: self._patience.seconds(size, at_once=share.at_once))
 
         async def once() -> Version:
             body.seek(0)
@@ -230,7 +231,8 @@ class S3fsBackend(Backend):
             return _version(answer, attempt)
 
         send = partial(self._calls.repeated, once) if isinstance(when, Always) else once
-        return self._calls.run(self._calls.in_time(body, attempt, send), pulse, attempt)
+        with share:
+            return self._calls.run(self._calls.in_time(body, share, attempt, send), pulse, attempt)
 
     def _pages(self, prefix: str, **delimiter: str) -> Iterator[Mapping[str, Any]]:
         attempt, place = Attempt("list", prefix, self.url), {"Prefix": self._prefix + prefix, **delimiter}

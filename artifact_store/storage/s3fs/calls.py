@@ -23,7 +23,7 @@ from artifact_store.storage.fsspec.filesystem import Recipe
 from artifact_store.storage.http import Attempt, redact
 from artifact_store.storage.option_secrets import Noted, Secrets
 from artifact_store.storage.parts import SINGLE
-from artifact_store.storage.patience import Patience, Watch
+from artifact_store.storage.patience import Patience, Share, Watch
 from artifact_store.storage.threads import LOOK_UP, check_stopped
 
 T = TypeVar("T")
@@ -47,11 +47,11 @@ class NotModified(Exception):
 class Pulse:
     """When bytes last moved. A call may take long, but it may not stand still.
 
-    ``seconds`` is how long it may all the same: what the system took of a body is still on its way. Without it that is
-    the timeout.
+    ``seconds`` tells how long it may all the same: what the system took of a body is still on its way. Without it that
+    is the timeout.
     """
 
-    def __init__(self, seconds: float | None = None) -> None:
+    def __init__(self, seconds: Callable[[], float] | None = None) -> None:
         self.at, self.seconds = time.monotonic(), seconds
 
     def beat(self) -> None:
@@ -107,11 +107,12 @@ class Calls:
         Ctrl-C cancels it too, as does the end of a transfer that this thread takes part in, unless ``finish`` has to
         wait for its outcome.
         """
-        still = pulse.seconds or self.patience.timeout
+        still = self.patience.timeout
         pulse.beat()  # the time that our own caller took is not the server's
         try:
             while not future.done():
                 check_stopped()
+                still = self.patience.timeout if pulse.seconds is None else pulse.seconds()
                 left = pulse.at + still - time.monotonic()
                 if left <= 0:
                     future.cancel()
@@ -197,12 +198,15 @@ class Calls:
         body, watch = answer["Body"], Watch(self.patience, attempt, size)
         pieces: list[bytes] = []
         try:
-            while piece := await self.translated(partial(body.read, _PIECE), attempt):
-                pulse.beat()
-                pieces.append(piece)
-                watch.note(len(piece))
-                if watch.moved > size:
-                    raise Corrupt(f"{self.url}: the body of {attempt.key!r} is longer than announced", key=attempt.key)
+            with watch:
+                while piece := await self.translated(partial(body.read, _PIECE), attempt):
+                    pulse.beat()
+                    pieces.append(piece)
+                    watch.note(len(piece))
+                    if watch.moved > size:
+                        raise Corrupt(
+                            f"{self.url}: the body of {attempt.key!r} is longer than announced", key=attempt.key
+                        )
         finally:
             body.close()  # a body that was read to its end gives its connection back all the same
         if watch.moved != size:
@@ -211,28 +215,33 @@ class Calls:
             )
         return pieces
 
-    async def in_time(self, body: Body, attempt: Attempt, call: Callable[[], Awaitable[T]]) -> T:
-        """Await a call that sends ``body``; ``DeadlineExceeded`` if that takes too long."""
-        size = body.getbuffer().nbytes
-        seconds = self.patience.seconds(size)
+    async def in_time(self, body: Body, share: Share, attempt: Attempt, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Await a call that sends ``body``; ``DeadlineExceeded`` if that takes too long for its share of the line."""
+        size, begun, sending = body.getbuffer().nbytes, time.monotonic(), asyncio.ensure_future(call())
         try:
-            async with asyncio.timeout(seconds) as limit:
-                return await call()
-        except TimeoutError:  # may be one of ours from below
-            if not limit.expired():
-                raise
-        raise self.patience.late(attempt, moved=min(body.tell(), size), size=size, seconds=seconds)
+            while (left := begun + self.patience.seconds(size, at_once=share.at_once) - time.monotonic()) > 0:
+                await asyncio.wait([sending], timeout=left)
+                if sending.done():
+                    return sending.result()
+        except BaseException:
+            sending.cancel()
+            raise
+        sending.cancel()
+        await asyncio.wait([sending])  # its connection is closed
+        seconds, moved = time.monotonic() - begun, min(body.tell(), size)
+        raise self.patience.late(attempt, moved=moved, size=size, seconds=seconds, at_once=share.at_once)
 
     def pieces(self, answer: Mapping[str, Any], pulse: Pulse, attempt: Attempt) -> Iterator[bytes]:
         """Yield a body as it is taken, in pieces of about a mebibyte; more of it stays at the server."""
         body = answer["Body"]
 
         async def piece() -> bytes:
-            watch, held = Watch(self.patience, attempt, _TAKEN), b""
-            while len(held) < _TAKEN and (more := await self.translated(partial(body.read, _PIECE), attempt)):
-                pulse.beat()
-                watch.note(len(more))
-                held += more
+            held = b""
+            with Watch(self.patience, attempt, _TAKEN) as watch:
+                while len(held) < _TAKEN and (more := await self.translated(partial(body.read, _PIECE), attempt)):
+                    pulse.beat()
+                    watch.note(len(more))
+                    held += more
             return held
 
         try:
@@ -288,7 +297,8 @@ def client_settings(patience: Patience, given: Mapping[str, Any]) -> dict[str, A
     return {
         "http_session_cls": direct_session(),
         "connect_timeout": min(patience.timeout, _CONNECT_WITHIN),
-        "read_timeout": patience.seconds(SINGLE),  # an answer may come late, after a body on a slow line
+        # an answer may come late, after a body on a slow line that others share: what we wait for ends by our own rule
+        "read_timeout": patience.seconds(SINGLE, at_once=_CONNECTIONS),
         "max_pool_connections": _CONNECTIONS,
         "retries": {"total_max_attempts": 1, "mode": "standard"},
         **given,

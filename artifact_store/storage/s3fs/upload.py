@@ -19,6 +19,7 @@ from typing import Any, Self
 from artifact_store.errors import ArtifactStoreError, Contended, PreconditionFailed, Unavailable
 from artifact_store.storage.exact_size import exactly
 from artifact_store.storage.http import Attempt
+from artifact_store.storage.patience import UP, Share
 from artifact_store.storage.s3fs.calls import Body, Calls, Pulse
 from artifact_store.storage.threads import LEAVE_WITHIN, Cancelled, is_interruption
 
@@ -57,8 +58,9 @@ class Upload:
         self._calls, self._place, self._attempt = calls, dict(place), attempt
         # the request that creates or fills an upload carries no condition, so a 404 there means the bucket
         self._unconditional = Attempt(attempt.operation, attempt.key, attempt.url)
-        self._pulse = Pulse(calls.patience.seconds(part))
         self._ahead = max(1, _HELD // part - 1)  # one more is being filled
+        self._share = Share(UP, self._ahead)
+        self._pulse = Pulse(lambda: calls.patience.seconds(part, at_once=self._share.at_once))
         self._sent = 0
         self._under_way: deque[Future[dict[str, Any]]] = deque()
         self._done: list[dict[str, Any]] = []
@@ -66,6 +68,14 @@ class Upload:
         self._checksum: dict[str, str] = {}
 
     def __enter__(self) -> Self:
+        self._share.__enter__()
+        try:
+            return self._opened()
+        except BaseException:
+            self._share.__exit__()
+            raise
+
+    def _opened(self) -> Self:
         future = self._calls.submit(self._create())
         try:
             self._name_it(self._calls.wait(future, Pulse(), self._unconditional, finish=True))
@@ -77,6 +87,7 @@ class Upload:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._share.__exit__()
         if not self._open:
             return
         if error is None or not is_interruption(error):
@@ -172,7 +183,7 @@ class Upload:
             checksum = {told: answer[told]} if told in answer else {}
             return {"PartNumber": number, "ETag": answer["ETag"], **checksum}
 
-        return await self._calls.in_time(body, self._unconditional, partial(self._calls.repeated, once))
+        return await self._calls.in_time(body, self._share, self._unconditional, partial(self._calls.repeated, once))
 
     async def _complete(self, condition: Mapping[str, str]) -> None:
         wanted = {**self._place, "MultipartUpload": {"Parts": self._done}, **condition}

@@ -1,5 +1,6 @@
 """Storage that is wrong, full, closed or dead: a typed error that says what to do, and nothing lost."""
 
+import math
 import os
 import subprocess
 import sys
@@ -144,7 +145,9 @@ def test_a_root_that_is_a_file_is_no_place_for_a_store(tmp_path):
     [
         {"engine": "quick"},
         {"timeout": 0},
+        *({"timeout": seconds} for seconds in (math.inf, math.nan, 1e300, "5")),
         {"min_rate": 0},
+        *({"min_rate": rate} for rate in (math.inf, math.nan)),
         {"concurrency": "maybe"},
         {"storage_options": {"key": "x"}},
         {"engine": "obstore"},

@@ -105,13 +105,15 @@ def test_an_upload_that_is_not_taken_or_not_answered_is_late(backend, proxy, fau
         fault = Trickle(up=True)
     proxy.on(fault, method="PUT")
     pieces = (bytes(min(MIB, size)) for _ in range(0, size, MIB))
-    late(lambda: backend.put_file("data", pieces, size=size, when=Always()), size=size, key="data", told="")
+    text = late(lambda: backend.put_file("data", pieces, size=size, when=Always()), size=size, key="data")
+    assert "too slow" in text
+    assert "min_rate" in text
 
 
-def test_what_is_taken_slowly_and_fast_enough_is_stored(engine, direct, proxy, seaweed_prefix):
-    size = 2 * MIB
+@pytest.mark.parametrize(("size", "seconds"), [(MIB, 0.1), (2 * MIB, 0.05)])
+def test_what_is_taken_slowly_and_fast_enough_is_stored(engine, direct, proxy, seaweed_prefix, size, seconds):
     backend = open_at(proxy, seaweed_prefix, engine, timeout=0.8, min_rate=256 << 10)
-    proxy.on(Trickle(seconds=0.05, size=64 << 10, up=True), method="PUT")
+    proxy.on(Trickle(seconds=seconds, size=64 << 10, up=True), method="PUT")
     data = os.urandom(size)
     begun = time.monotonic()
     backend.put_file("data", [data], size=size, when=Always())
@@ -119,11 +121,33 @@ def test_what_is_taken_slowly_and_fast_enough_is_stored(engine, direct, proxy, s
     assert b"".join(direct.stream("data", size=size)) == data
 
 
-def test_what_is_slow_and_fast_enough_arrives(engine, direct, proxy, seaweed_prefix):
-    size = 2 * MIB
-    direct.put_file("data", (os.urandom(MIB) for _ in range(2)), size=size, when=Always())
+@pytest.mark.parametrize(("size", "seconds"), [(MIB, 0.1), (2 * MIB, 0.05)])
+def test_what_is_slow_and_fast_enough_arrives(engine, direct, proxy, seaweed_prefix, size, seconds):
+    data = os.urandom(size)
+    direct.put_file("data", [data], size=size, when=Always())
     backend = open_at(proxy, seaweed_prefix, engine, timeout=0.8, min_rate=256 << 10)
-    proxy.on(Trickle(seconds=0.05, size=64 << 10), method="GET")
+    proxy.on(Trickle(seconds=seconds, size=64 << 10), method="GET")
     begun = time.monotonic()
-    assert b"".join(backend.stream("data", size=size)) == b"".join(direct.stream("data", size=size))
+    assert b"".join(backend.stream("data", size=size)) == data
     assert time.monotonic() - begun > 0.8
+
+
+def test_a_document_that_is_slow_and_fast_enough_arrives(engine, direct, proxy, seaweed_prefix):
+    direct.write("pointer", bytes(MIB), when=Always())
+    backend = open_at(proxy, seaweed_prefix, engine, timeout=0.8, min_rate=256 << 10)
+    proxy.on(Trickle(seconds=0.1, size=64 << 10), method="GET")
+    assert backend.read("pointer", limit=MIB).data == bytes(MIB)
+
+
+@pytest.mark.parametrize("way", ["up", "down"])
+def test_the_rate_is_that_of_the_line_which_the_parts_of_a_file_share(engine, direct, proxy, seaweed_prefix, way):
+    backend = open_at(proxy, seaweed_prefix, engine, timeout=0.5)
+    data = os.urandom(LARGE)
+    each = Trickle(seconds=0.03, size=64 << 10, up=way == "up")  # half of MIN_RATE, and at least four at once
+    proxy.on(each, method="PUT" if way == "up" else "GET")
+    if way == "up":
+        backend.put_file("data", [data], size=LARGE, when=Always())
+        assert b"".join(direct.stream("data", size=LARGE)) == data
+    else:
+        direct.put_file("data", [data], size=LARGE, when=Always())
+        assert b"".join(backend.stream("data", size=LARGE)) == data
