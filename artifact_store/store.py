@@ -63,8 +63,8 @@ class ArtifactStore(Reader):
         cache: a folder that keeps fetched files by content, so that what did not change is not fetched again.
         concurrency: ``safe``, or ``single-writer`` for storage without conditional writes.
         timeout: seconds that one storage operation may take, its repetitions included.
-        min_rate: bytes a second that a file has to make beyond these, on its way to or from a server, or each of the
-            parts and ranges of a large one.
+        min_rate: bytes a second that the line to a server has to make beyond these, for all together that this process
+            has under way in one direction: the files, and the parts and ranges of large ones.
         progress: called with a :class:`~artifact_store.Progress` as bytes move, from the threads that move them.
         registry: the codecs; those of the installed distributions unless given.
         actor: who publishes, as recorded in pointers; the machine's name unless given.

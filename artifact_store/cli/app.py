@@ -42,7 +42,7 @@ _MIN_RATE = click.Option(
     default=MIN_RATE,
     show_default=True,
     metavar="BYTES",
-    help="A second, beyond the timeout: what a file has to make on its way to or from a server.",
+    help="A second, beyond the timeout: what the line to the server has to make, for all that is under way.",
 )
 _SIGNER = click.Option(
     ["--signer", "key"],

@@ -116,7 +116,8 @@ class Backend(abc.ABC):
     * ``ConditionsUnsupported``: the condition cannot be honoured, and nothing was written.
 
     No call takes much longer than the backend's ``timeout``, and the time that its bytes take at a minimum rate, each
-    range and each part of a large object for itself, whatever the server does. Where a client can be interrupted, a
+    range and each part of a large object for itself, whatever the server does; bodies that this process has under way
+    at once share that rate. Where a client can be interrupted, a
     wait ends after Ctrl-C, and with :func:`artifact_store.storage.threads.check_stopped`.
     """
 

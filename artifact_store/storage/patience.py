@@ -61,10 +61,9 @@ class Patience:
         )
         shared = f", which {at_once} bodies shared" if at_once > 1 else ""
         return DeadlineExceeded(
-            f"{attempt}: {told}, which is too slow: "
-            f"they have {self.timeout:g} seconds, and the time that they take at {self.min_rate:,.0f} bytes a second"
-            f"{shared}. Try again later; for a line that is always so slow, give a longer timeout (--timeout) or a lower "
-            "min_rate (--min-rate)"
+            f"{attempt}: {told}, which is too slow: they have {self.timeout:g} seconds, and the time that they take at "
+            f"{self.min_rate:,.0f} bytes a second{shared}. Try again later; for a line that is always so slow, give a "
+            "longer timeout (--timeout) or a lower min_rate (--min-rate)"
         )
 
 

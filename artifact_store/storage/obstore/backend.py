@@ -37,11 +37,11 @@ from artifact_store.storage.base import (
 from artifact_store.storage.exact_size import exactly, wrong_size
 from artifact_store.storage.http import Attempt
 from artifact_store.storage.obstore import listing
-from artifact_store.storage.obstore.client import SMALL, Clients, Purpose, runtime_lost
+from artifact_store.storage.obstore.client import Clients, runtime_lost
 from artifact_store.storage.obstore.errors import NotPartial, UnlistableKey, is_timeout
 from artifact_store.storage.obstore.options import cloud_config
 from artifact_store.storage.obstore.substitute import Substitute
-from artifact_store.storage.obstore.upload import feed
+from artifact_store.storage.obstore.upload import feed, send_in_time
 from artifact_store.storage.obstore.whole import Apart, begin_whole
 from artifact_store.storage.options import GCS, S3, StorageOptions, StoreURL
 from artifact_store.storage.parts import (
@@ -53,7 +53,7 @@ from artifact_store.storage.parts import (
     replaced,
     rest_of_whole,
 )
-from artifact_store.storage.patience import MIN_RATE, UP, Patience, Share, Watch
+from artifact_store.storage.patience import MIN_RATE, Patience, Watch
 from artifact_store.storage.places import bucket
 from artifact_store.storage.threads import Threads, check_stopped, result_of
 
@@ -64,7 +64,6 @@ _Pieces = tuple[_Body, Version]
 
 _TRIES = 3
 _PARTS_HELD = 24 << 20
-_STEP = 1 << 20
 
 
 def _or_by_s3fs(method: Callable[Concatenate[ObstoreBackend, P], T]) -> Callable[Concatenate[ObstoreBackend, P], T]:
@@ -158,13 +157,14 @@ class ObstoreBackend(Backend):
     @_or_by_s3fs
     def write(self, key: str, data: bytes, *, when: Precondition) -> Version:
         """Store ``data`` with one PUT."""
+
         def once(obstore: Any, client: Any) -> Version:
             # the whole body in one request: use_multipart would make it several
             held = obstore.put(client, self._path(key), data, mode=_mode(when), use_multipart=False)
             return self._version(held, key)
 
         attempt = Attempt("write", key, self.url, conditional=not isinstance(when, Always))
-        return self._sent(attempt, once, len(data))
+        return send_in_time(self._clients, self._patience, attempt, once, size=len(data))
 
     def put_file(self, key: str, chunks: Iterable[bytes], *, size: int, when: Precondition) -> None:
         """Store the file with one PUT up to 8 MiB, beyond that in parts and without a condition.
@@ -190,7 +190,8 @@ class ObstoreBackend(Backend):
                 path = self._path(key)
                 obstore.put(client, path, pieces, use_multipart=True, chunk_size=part, max_concurrency=at_once)
 
-            self._sent(Attempt("write", key, self.url), put, part, at_once=min(at_once, -(-size // part)))
+            attempt, parts = Attempt("write", key, self.url), min(at_once, -(-size // part))
+            send_in_time(self._clients, self._patience, attempt, put, size=part, at_once=parts)
 
         feed(exactly(chunks, size=size, key=key), send)
 
@@ -330,22 +331,6 @@ class ObstoreBackend(Backend):
                 break
         raise replaced(key, self.url)
 
-    def _sent(self, attempt: Attempt, put: Callable[[Any, Any], T], size: int, *, at_once: int = 1) -> T:
-        """Send bodies of ``size`` bytes, so many at once; each may take as long as its share of the line allows."""
-        begun = monotonic()
-        with Share(UP, at_once) as share:
-            shared = size * _round_up(share.at_once, 1)
-            # a client for each size would be many, and what is small goes with those that wait for an answer alone
-            purpose: Purpose = "control" if shared <= SMALL else "upload"
-            allowed = SMALL if purpose == "control" else _round_up(size, _STEP) * (shared // size)
-            try:
-                return self._clients.call(purpose, attempt, put, size=allowed)
-            except errors.DeadlineExceeded as error:
-                cause, spent = error.__cause__, monotonic() - begun
-                if spent < self._patience.seconds(allowed):  # another deadline: the caller may have set one
-                    raise
-        raise self._patience.late(attempt, size=size, seconds=spent, at_once=share.at_once) from cause
-
     def _body(self, answer: Any, size: int, attempt: Attempt) -> _Body:
         """Return what comes, in the pieces in which it comes; the body as a whole may not be slow."""
         watch = Watch(self._patience, attempt, size)
@@ -386,13 +371,6 @@ class ObstoreBackend(Backend):
             raise errors.Unsupported(f"{self.url}: the server returned no ETag for {key!r}, so nothing can be compared")
         # Google's own condition is on the generation, which unlike its ETag is never used twice.
         return Version(f"{held['version']}\n{etag}" if self._place.scheme == GCS and held["version"] else etag)
-
-
-def _round_up(number: int, least: int) -> int:
-    """Return the first of ``least``, twice that, four times that and so on that is not below ``number``."""
-    while least < number:
-        least *= 2
-    return least
 
 
 def _mode(when: Precondition) -> str | dict[str, str]:

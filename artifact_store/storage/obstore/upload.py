@@ -1,8 +1,11 @@
-"""Feed an upload that runs in a thread of its own from the thread that asked for it.
+"""Feed an upload that runs in a thread of its own from the thread that asked for it, and give it its time.
 
 obstore drives an upload on the thread that calls it and reads the source from inside its runtime, where the source
 could not use obstore itself (a copy from one store to another does) and Ctrl-C would wait for the network. So the
 source is read here, in the caller's thread, and handed over piece by piece.
+
+How far a body is cannot be seen from outside, and a client has one deadline for all that it sends: so the client is
+chosen by how large the bodies are, and by how many there will be at once.
 """
 
 from __future__ import annotations
@@ -10,10 +13,20 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from time import monotonic
+from typing import Any, TypeVar
 
+from artifact_store.errors import DeadlineExceeded
+from artifact_store.storage.http import Attempt
+from artifact_store.storage.obstore.client import SMALL, Clients
+from artifact_store.storage.parts import SINGLE
+from artifact_store.storage.patience import UP, Patience, Share
 from artifact_store.storage.threads import LEAVE_WITHIN, LOOK_UP, check_stopped, is_interruption
 
+T = TypeVar("T")
+
 _AHEAD = 2  # pieces handed over and not yet taken
+_STEP = 1 << 20
 
 
 class _Abandoned(Exception):
@@ -85,3 +98,39 @@ def feed(chunks: Iterable[bytes], send: Callable[[Iterator[bytes]], object]) -> 
         raise
     if failure:
         raise failure[0]
+
+
+def send_in_time(
+    clients: Clients,
+    patience: Patience,
+    attempt: Attempt,
+    put: Callable[[Any, Any], T],
+    *,
+    size: int,
+    at_once: int = 1,
+) -> T:
+    """Send bodies of ``size`` bytes, so many at once; each may take as long as its share of the line allows.
+
+    Raises:
+        DeadlineExceeded: one takes longer.
+    """
+    begun = monotonic()
+    with Share(UP, at_once) as share:
+        bodies = _round_up(share.at_once, 1)  # a client for each number would be many, and one for each size
+        each = size if at_once > 1 and size <= SINGLE else _round_up(size, _STEP)  # nearly all parts are of one size
+        small = size * bodies <= SMALL
+        allowed = SMALL if small else each * bodies
+        try:
+            return clients.call("control" if small else "upload", attempt, put, size=allowed)
+        except DeadlineExceeded as error:
+            cause, spent = error.__cause__, monotonic() - begun
+            if spent < patience.seconds(allowed):  # another deadline: the caller may have set one
+                raise
+    raise patience.late(attempt, size=size, seconds=spent, at_once=share.at_once) from cause
+
+
+def _round_up(number: int, least: int) -> int:
+    """Return the first of ``least``, twice that, four times that and so on that is not below ``number``."""
+    while least < number:
+        least *= 2
+    return least

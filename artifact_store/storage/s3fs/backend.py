@@ -41,7 +41,6 @@ from artifact_store.storage.options import S3, Unshown
 from artifact_store.storage.parts import (
     SINGLE,
     RangeIgnored,
-    part_size,
     range_from,
     ranges_ahead,
     replaced,
@@ -157,7 +156,7 @@ class S3fsBackend(Backend):
             self._put(key, body, when)
             return
         place, attempt = self._at(key), Attempt("write", key, self.url, conditional=not isinstance(when, Always))
-        with Upload(self._calls, place, attempt, part=part_size(size)) as upload:
+        with Upload(self._calls, place, attempt, size=size) as upload:
             for body in cut(chunks, size, upload.part, key):
                 upload.send(body)
             upload.complete(_condition(when))

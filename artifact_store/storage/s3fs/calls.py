@@ -215,7 +215,9 @@ class Calls:
             )
         return pieces
 
-    async def in_time(self, body: Body, share: Share, attempt: Attempt, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def in_time(
+        self, body: Body, share: Share, attempt: Attempt, call: Callable[[], Coroutine[Any, Any, T]]
+    ) -> T:
         """Await a call that sends ``body``; ``DeadlineExceeded`` if that takes too long for its share of the line."""
         size, begun, sending = body.getbuffer().nbytes, time.monotonic(), asyncio.ensure_future(call())
         try:

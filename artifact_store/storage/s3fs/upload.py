@@ -19,6 +19,7 @@ from typing import Any, Self
 from artifact_store.errors import ArtifactStoreError, Contended, PreconditionFailed, Unavailable
 from artifact_store.storage.exact_size import exactly
 from artifact_store.storage.http import Attempt
+from artifact_store.storage.parts import part_size
 from artifact_store.storage.patience import UP, Share
 from artifact_store.storage.s3fs.calls import Body, Calls, Pulse
 from artifact_store.storage.threads import LEAVE_WITHIN, Cancelled, is_interruption
@@ -53,13 +54,13 @@ class Upload:
     Amazon refuses checksums that were not announced, and announced ones that are missing in the end.
     """
 
-    def __init__(self, calls: Calls, place: Mapping[str, str], attempt: Attempt, *, part: int) -> None:
-        self.part = part
+    def __init__(self, calls: Calls, place: Mapping[str, str], attempt: Attempt, *, size: int) -> None:
+        self.part = part = part_size(size)
         self._calls, self._place, self._attempt = calls, dict(place), attempt
         # the request that creates or fills an upload carries no condition, so a 404 there means the bucket
         self._unconditional = Attempt(attempt.operation, attempt.key, attempt.url)
         self._ahead = max(1, _HELD // part - 1)  # one more is being filled
-        self._share = Share(UP, self._ahead)
+        self._share = Share(UP, min(self._ahead, -(-size // part)))
         self._pulse = Pulse(lambda: calls.patience.seconds(part, at_once=self._share.at_once))
         self._sent = 0
         self._under_way: deque[Future[dict[str, Any]]] = deque()

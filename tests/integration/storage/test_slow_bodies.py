@@ -12,7 +12,7 @@ from artifact_store.storage.patience import Patience
 from tests.servers import Hang, Trickle
 
 TIMEOUT = 1.0
-MIN_RATE = 4 << 20
+MIN_RATE = 8 << 20
 MIB = 1 << 20
 SLACK = 4.0
 """Seconds that a busy machine may add."""
@@ -141,9 +141,9 @@ def test_a_document_that_is_slow_and_fast_enough_arrives(engine, direct, proxy, 
 
 @pytest.mark.parametrize("way", ["up", "down"])
 def test_the_rate_is_that_of_the_line_which_the_parts_of_a_file_share(engine, direct, proxy, seaweed_prefix, way):
-    backend = open_at(proxy, seaweed_prefix, engine, timeout=0.5)
+    backend = open_at(proxy, seaweed_prefix, engine, timeout=0.5, min_rate=4 * MIB)
     data = os.urandom(LARGE)
-    each = Trickle(seconds=0.03, size=64 << 10, up=way == "up")  # half of MIN_RATE, and at least four at once
+    each = Trickle(seconds=0.03, size=64 << 10, up=way == "up")  # half of that, and at least four at once
     proxy.on(each, method="PUT" if way == "up" else "GET")
     if way == "up":
         backend.put_file("data", [data], size=LARGE, when=Always())
