@@ -6,8 +6,8 @@ Knows no client.
 
 from __future__ import annotations
 
-import math
 import os
+import sys
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Self
@@ -35,9 +35,9 @@ class Patience:
     min_rate: float = MIN_RATE
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.timeout, int | float) and 0 < self.timeout <= LONGEST):
+        if not _within(self.timeout, LONGEST):
             raise InvalidOption(f"timeout is a number of seconds above 0 and up to a year, not {self.timeout!r}")
-        if not (isinstance(self.min_rate, int | float) and 0 < self.min_rate < math.inf):
+        if not _within(self.min_rate, sys.float_info.max):
             raise InvalidOption(f"min_rate is a number of bytes a second above 0, not {self.min_rate!r}")
 
     def options(self) -> dict[str, Any]:
@@ -65,6 +65,10 @@ class Patience:
             f"{self.min_rate:,.0f} bytes a second{shared}. Try again later; for a line that is always so slow, give a "
             "longer timeout (--timeout) or a lower min_rate (--min-rate)"
         )
+
+
+def _within(number: object, most: float) -> bool:
+    return isinstance(number, int | float) and 0 < number <= most
 
 
 class Share:

@@ -221,8 +221,8 @@ class S3fsBackend(Backend):
 
     def _put(self, key: str, body: Body, when: Precondition) -> Version:
         attempt = Attempt("write", key, self.url, conditional=not isinstance(when, Always))
-        size, share = body.getbuffer().nbytes, Share(UP)
-        body.pulse = pulse = Pulse(lambda: self._patience.seconds(size, at_once=share.at_once))
+        share = Share(UP)
+        body.pulse = pulse = self._calls.pulse_of(body.getbuffer().nbytes, share)
 
         async def once() -> Version:
             body.seek(0)

@@ -92,6 +92,10 @@ class Calls:
         self._noted = Noted()
         self._tuned: weakref.WeakSet[Any] = weakref.WeakSet()
 
+    def pulse_of(self, size: int, share: Share) -> Pulse:
+        """Return what to wait with for bodies that :meth:`in_time` ends: longer, lest the loop does not turn."""
+        return Pulse(lambda: self.patience.timeout + self.patience.seconds(size, at_once=share.at_once))
+
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Start a call on the event loop of this process."""
         try:

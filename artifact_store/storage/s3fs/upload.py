@@ -61,7 +61,7 @@ class Upload:
         self._unconditional = Attempt(attempt.operation, attempt.key, attempt.url)
         self._ahead = max(1, _HELD // part - 1)  # one more is being filled
         self._share = Share(UP, min(self._ahead, -(-size // part)))
-        self._pulse = Pulse(lambda: calls.patience.seconds(part, at_once=self._share.at_once))
+        self._pulse = calls.pulse_of(part, self._share)
         self._sent = 0
         self._under_way: deque[Future[dict[str, Any]]] = deque()
         self._done: list[dict[str, Any]] = []
