@@ -81,6 +81,7 @@ SLICES = {
     "tests/integration/storage/test_fsspec_failures.py": 3,
     "tests/integration/storage/test_ignored_ranges.py": 2,
     "tests/integration/storage/test_slow_bodies.py": 12,
+    "tests/integration/storage/test_slow_bodies.py::test_the_rate_is_that_of_the_line_which_the_files_of_a_save_share": NONE,
     "tests/integration/e2e/test_proxy.py": 3,
     "tests/integration/legacy": 4,
     "tests/integration/models": 3,

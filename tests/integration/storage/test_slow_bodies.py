@@ -6,9 +6,14 @@ import time
 import pytest
 
 from artifact_store import errors
+from artifact_store.core.files import Outgoing
+from artifact_store.core.names import ModelKey, RunId
 from artifact_store.storage.base import Always
 from artifact_store.storage.open import open_backend
 from artifact_store.storage.patience import Patience
+from artifact_store.storage.retry import RetryPolicy
+from artifact_store.storage.transfer import Destination, upload
+from artifact_store.storage.workers import Workers
 from tests.servers import Hang, Trickle
 
 TIMEOUT = 1.0
@@ -151,3 +156,15 @@ def test_the_rate_is_that_of_the_line_which_the_parts_of_a_file_share(engine, di
     else:
         direct.put_file("data", [data], size=LARGE, when=Always())
         assert b"".join(backend.stream("data", size=LARGE)) == data
+
+
+def test_the_rate_is_that_of_the_line_which_the_files_of_a_save_share(engine, proxy, seaweed_prefix, tmp_path):
+    backend, workers = open_at(proxy, seaweed_prefix, engine, timeout=0.5, min_rate=4 * MIB), Workers()
+    proxy.on(Trickle(seconds=0.08, size=64 << 10, up=True), method="PUT")  # a fifth of that, and eight at once
+    files = [Outgoing(name, tmp_path / name) for name in ("one", "two")]
+    for file in files:
+        file.source.write_bytes(os.urandom(LARGE))
+    to = Destination(ModelKey("gru", "x"), RunId("20250101_000000"), "0" * 8, own_id=True)
+    entries = upload(backend, files, to, workers=workers, retry=RetryPolicy(seconds=0.1))
+    workers.close()
+    assert [entry.size for entry in entries] == [LARGE, LARGE]
