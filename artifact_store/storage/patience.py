@@ -6,13 +6,13 @@ Knows no client.
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Self
 
 from artifact_store.errors import DeadlineExceeded, InvalidOption
+from artifact_store.process import Process, this_process
 from artifact_store.storage.http import Attempt
 
 MIN_RATE = 32 << 10
@@ -98,13 +98,13 @@ class Line:
     """
 
     def __init__(self) -> None:
-        self._shares: dict[int, dict[Share, None]] = {}
+        self._shares: dict[Process, dict[Share, None]] = {}
         self._plan: Line | None = None
 
     @property
     def under_way(self) -> dict[Share, None]:
         """The shares that are taken in this process."""
-        return self._shares.setdefault(os.getpid(), {})
+        return self._shares.setdefault(this_process(), {})
 
     @property
     def announced(self) -> int:

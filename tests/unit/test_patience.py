@@ -71,7 +71,7 @@ def test_what_is_announced_counts_from_the_first_body():
 
 def test_what_the_parent_has_under_way_does_not_count_in_a_child(monkeypatch):
     with Share(UP, 7), UP.announce(9):
-        monkeypatch.setattr("artifact_store.storage.patience.os.getpid", lambda: -1)
+        monkeypatch.setattr("artifact_store.storage.patience.this_process", lambda: (-1, 1))
         with Share(UP) as share:
             assert share.at_once == 1
         monkeypatch.undo()
