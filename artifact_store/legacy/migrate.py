@@ -20,6 +20,7 @@ from artifact_store.core.policy import Later, Policy
 from artifact_store.core.registry import CodecRegistry
 from artifact_store.draft import Draft
 from artifact_store.errors import (
+    AccessDenied,
     ArtifactStoreError,
     Conflict,
     Corrupt,
@@ -28,6 +29,7 @@ from artifact_store.errors import (
     PointerConflict,
     RunDeleted,
     RunExists,
+    Unavailable,
 )
 from artifact_store.legacy.backend import Scratch
 from artifact_store.legacy.formats.convert import DIGEST_TAG, Conversion, ConversionReport, convert, open_old
@@ -119,13 +121,16 @@ class _Work:
         if there is not None:
             self._keep(old, there)
             return Migrated(old.source, str(old.key), there.run_id, "already there")
-        run_id: str | None = old.run_id
-        report = ConversionReport()
         try:
             conversion = convert(opened)
-            run_id, report = conversion.run_id, conversion.report
-            draft = (self._scratch.draft if self._dry_run else self._draft)(conversion)
         except ArtifactStoreError as error:  # of this run alone: nothing was asked of the store yet
+            return Migrated(old.source, str(old.key), old.run_id, "refused", ConversionReport(), error)
+        run_id, report = conversion.run_id, conversion.report
+        try:
+            draft = (self._scratch.draft if self._dry_run else self._draft)(conversion)
+        except (Unavailable, AccessDenied):  # of the temporary space, so of every run
+            raise
+        except ArtifactStoreError as error:
             return Migrated(old.source, str(old.key), run_id, "refused", report, error)
         outcome, failed = self._save(old, draft)
         return Migrated(old.source, str(old.key), run_id, outcome, report, failed)

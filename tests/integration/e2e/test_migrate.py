@@ -844,3 +844,17 @@ class TestExport:
         again = ArtifactStore.open_legacy(tmp_path / "old").get("lightgbm/X")
         assert again.features.names == ("a", "b", "c")
         np.testing.assert_array_equal(again.load().predict(rows), booster.predict(rows))
+
+
+def test_without_temporary_space_no_run_is_called_refused_and_a_repetition_migrates_all(
+    root: Path, tmp_path: Path
+) -> None:
+    staging = tmp_path / "staging"
+    staging.mkdir()
+    store = ArtifactStore("memory://without-temporary-space", staging=staging)
+    staging.rmdir()
+    with pytest.raises(errors.StagingUnavailable):
+        migrate_tree(root, store)
+    assert list(store.runs()) == []
+    staging.mkdir()
+    assert migrate_tree(root, store).ok
