@@ -61,9 +61,11 @@ def judge(store: ArtifactStore, told: Sequence[Sequence[Line]]) -> Verdict:
 
 def published(store: ArtifactStore, lines: Sequence[Line]) -> Iterator[str]:
     """Yield each publish that was acknowledged and is not in the history once, and each broken invariant."""
+    there = {str(model) for model in store.models()}
     for key in KEYS:
         try:
-            invariants.check(store, key, ALIASES)
+            if key in there:
+                invariants.check(store, key, ALIASES)
         except (AssertionError, errors.ArtifactStoreError) as error:
             yield f"{key}: an invariant does not hold: {error!r}"[:600]
         for alias in ALIASES:
