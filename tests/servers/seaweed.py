@@ -25,6 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from artifact_store.process import this_process
 from tests.servers.endpoint import S3Server
 from tests.servers.marked import secret_key
 
@@ -105,7 +106,7 @@ class SeaweedServer(S3Server):
         self.access_key = ADMIN.access_key
         self.secret_key = ADMIN.secret_key
         self._weed = find_weed()
-        self._owner = os.getpid()
+        self._owner = this_process()
         self._home = Path(tempfile.mkdtemp(prefix="weed-"))
         self._ports: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
@@ -149,7 +150,7 @@ class SeaweedServer(S3Server):
     def kill(self) -> None:
         """End the server at once, without a chance to tidy up. The data stays."""
         process, self._process = self._process, None
-        if process is None or os.getpid() != self._owner:  # a forked child must not end its parent's server
+        if process is None or this_process() != self._owner:  # a forked child must not end its parent's server
             return
         if os.name == "posix":
             with suppress(ProcessLookupError):  # the whole group is gone already
@@ -167,7 +168,7 @@ class SeaweedServer(S3Server):
 
     def stop(self) -> None:
         """End the server and remove its data."""
-        if os.getpid() != self._owner:
+        if this_process() != self._owner:
             return
         self.kill()
         atexit.unregister(self.stop)

@@ -19,7 +19,10 @@ USER = 61_234
 """A user without any other process: the limit counts all of them."""
 MANY = 20
 
-pytestmark = pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can become another user")
+pytestmark = [
+    pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can become another user"),
+    pytest.mark.xdist_group("test_few_threads"),  # the limit counts what the user has in all workers
+]
 
 
 def limited(threads):
