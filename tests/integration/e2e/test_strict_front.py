@@ -10,7 +10,6 @@ import ipaddress
 import os
 import zlib
 from base64 import b64encode
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,19 +42,7 @@ def checksum(data: bytes) -> str:
     return b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
 
 
-@pytest.fixture
-def front(seaweed: SeaweedServer) -> Iterator[StrictFront]:
-    with StrictFront(seaweed) as front:
-        yield front
-
-
 # ---------------------------------------------------------------- the front refuses what Amazon refuses
-
-
-@pytest.fixture
-def bare(front: StrictFront, seaweed_prefix: str) -> Iterator[Bare]:
-    with bare_client(front) as client:
-        yield Bare(client, front.bucket, f"{seaweed_prefix}/x")
 
 
 CRC = {"ChecksumCRC32": checksum(PART)}

@@ -24,18 +24,6 @@ from tests.servers.strict.rule import printed, texts
 pytestmark = pytest.mark.xdist_group("test_strict_front")
 
 
-@pytest.fixture
-def front(seaweed: SeaweedServer) -> Iterator[StrictFront]:
-    with StrictFront(seaweed) as front:
-        yield front
-
-
-@pytest.fixture
-def bare(front: StrictFront, seaweed_prefix: str) -> Iterator[Bare]:
-    with bare_client(front) as client:
-        yield Bare(client, front.bucket, f"{seaweed_prefix}/x")
-
-
 def test_every_rule_says_where_it_is_written() -> None:
     assert all(rule.source and rule.says.endswith(".") for rule in RULES)
     assert printed(RULES).count("\n") == 2 * len(RULES) - 1

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -26,12 +25,6 @@ pytestmark = pytest.mark.xdist_group("test_strict_front")
 KEY = "gru/BTCEUR"
 LARGE = os.urandom(11 << 20)
 ELSEWHERE = "eu-central-1"
-
-
-@pytest.fixture
-def front(seaweed: SeaweedServer) -> Iterator[StrictFront]:
-    with StrictFront(seaweed) as front:
-        yield front
 
 
 @pytest.fixture(params=["obstore", "fsspec"])
