@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -137,9 +137,9 @@ class Site:
     """The servers and benches of this process, made when they are first asked for."""
 
     def __init__(self) -> None:
-        if MEMORY.is_dir():  # what is tried is what a disk answers, not how fast it is
-            tempfile.tempdir = str(MEMORY)
         self._stack = ExitStack()
+        if MEMORY.is_dir():  # what is tried is what a disk answers, not how fast it is
+            self._stack.enter_context(_temporary_space(MEMORY))
         self._server: SeaweedServer | None = None
         self._benches: dict[str, list[Bench]] = {}
 
@@ -172,6 +172,18 @@ class Site:
         for number, (cell, verdict, cost) in enumerate(_tried(benches, due), start=1):
             table.add(cell, verdict, cost)
             progress(f"{name}, {cell.operation}", number, len(due), table)
+
+
+@contextmanager
+def _temporary_space(parent: Path) -> Iterator[None]:
+    """Keep temporary files in a new folder there, which no other test looks at, and then where they were before."""
+    before = tempfile.tempdir
+    with tempfile.TemporaryDirectory(prefix="as-", dir=parent, ignore_cleanup_errors=True) as folder:
+        tempfile.tempdir = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
 
 
 def _listed(bench: Bench, wanted: Wanted) -> Iterator[Cell]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +33,16 @@ def tried(backend, **wanted):
         site.carry_out(backend, Wanted(**wanted), table, Progress())
     assert not table.violations, "\n\n".join(map(str, table.violations))
     return table
+
+
+def test_what_a_site_leaves_in_temporary_space_is_nowhere_that_another_test_looks():
+    before = tempfile.gettempdir()
+    with Site():
+        own = tempfile.gettempdir()
+        assert own != before
+        Path(own, "left").write_bytes(b"")
+    assert tempfile.gettempdir() == before
+    assert not Path(own).exists()
 
 
 @pytest.mark.parametrize("operation", SMALL)
