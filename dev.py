@@ -287,12 +287,19 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def keep_bytecode() -> None:
+    """Where Python is told to write no bytecode beside the sources, keep it in ``build``: hundreds of processes start."""
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        os.environ.setdefault("PYTHONPYCACHEPREFIX", str(BUILD / "bytecode"))
+
+
 def main() -> int:
     """Run one command and return its exit status."""
     if sys.version_info < (3, 11):  # noqa: UP036 -- an older one is told so
         print(f"dev.py needs Python 3.11 or later; this is {sys.version.split()[0]}", file=sys.stderr)
         return 2
     options, arguments = parser().parse_known_args()
+    keep_bytecode()
     work: Callable[[argparse.Namespace, Sequence[str]], int] = options.work
     try:
         return work(options, [text for text in arguments if text != "--"])
