@@ -288,7 +288,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def keep_bytecode() -> None:
-    """Where Python is told to write no bytecode beside the sources, keep it in ``build``: hundreds of processes start."""
+    """Keep bytecode in ``build`` where none is to be written beside the sources: hundreds of processes start."""
     if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
         os.environ.setdefault("PYTHONPYCACHEPREFIX", str(BUILD / "bytecode"))
 

@@ -41,7 +41,9 @@ CHEAP_PAGES = (
 )
 """Of the tests that follow the pages, those that train nothing; a job of its own runs all."""
 SLICES = {
-    "tests/unit/test_codec_sb3.py": 8,
+    "tests/unit/test_codec_sb3.py": 12,
+    "tests/unit/test_option_secrets.py": 3,
+    "tests/unit/test_private_files.py": 3,
     "tests/unit/test_features_categories.py": 10,
     f"{CONFORMANCE}/test_codecs.py": 2,
     f"{CONFORMANCE}/test_codecs_torch.py": 3,
@@ -82,6 +84,7 @@ SLICES = {
     "tests/integration/faults/test_store_faults.py": 6,
     "tests/integration/storage/test_fsspec_failures.py": 3,
     "tests/integration/storage/test_ignored_ranges.py": 2,
+    "tests/integration/storage/test_mounts_below.py": 3,
     "tests/integration/storage/test_slow_bodies.py": 12,
     "tests/integration/storage/test_slow_bodies.py::test_the_rate_is_that_of_the_line_which_the_files_of_a_save_share": NONE,
     "tests/integration/e2e/test_proxy.py": 5,
@@ -103,14 +106,22 @@ SLICES = {
     f"{MOTO[0]}::test_an_upload_in_parts_can_be_swapped_in": 1,
 }
 FUNCTIONS = {
+    f"{CONFORMANCE}/test_codecs_torch.py": 2,
+    f"{CONFORMANCE}/test_doctor.py": 2,
     f"{CONFORMANCE}/test_fsspec.py::TestReadyS3fs": 6,
+    f"{CONFORMANCE}/test_fsspec.py::TestS3fsOnSeaweed": 2,
+    f"{CONFORMANCE}/test_obstore.py::TestObstoreOnSeaweed": 2,
     f"{CONFORMANCE}/test_obstore.py::TestTrouble": 3,
+    f"{CONFORMANCE}/test_store.py": 2,
     "tests/integration/e2e/test_bad_storage.py": 2,
+    "tests/integration/e2e/test_cli.py": 2,
+    "tests/integration/e2e/test_client_state.py": 2,
     "tests/integration/e2e/test_doctor_places.py": 2,
     "tests/integration/e2e/test_exhaustion.py": 3,
     "tests/integration/e2e/test_ignored_conditions.py": 2,
     "tests/integration/e2e/test_ignored_conditions.py::test_who_comes_second_leaves_the_files_of_the_first_alone": 1,
     "tests/integration/e2e/test_interrupts.py": 3,
+    "tests/integration/e2e/test_least_privilege.py": 2,
     "tests/integration/e2e/test_legacy_store.py": 3,
     "tests/integration/e2e/test_migrate.py": 4,
     "tests/integration/e2e/test_model_signing.py": 3,
@@ -130,6 +141,7 @@ FUNCTIONS = {
     "tests/integration/storage/test_same_process_id.py": 3,
     "tests/integration/storage/test_slow_bodies.py": 2,
     "tests/integration/storage/test_staging_processes.py": 2,
+    "tests/integration/test_figures.py": 3,
     "tests/integration/tools/test_servers.py": 2,
 }
 
