@@ -50,7 +50,7 @@ settings.register_profile("nightly", max_examples=1000, deadline=None)
 MEASURED = Path(__file__).parent / "unit"
 """The tests whose coverage ``--cov-unit`` measures: it doubles the time of each, and these alone have to reach all of the core."""
 FAMILIES = tuple(f"test_codec_{name}" for name in ("lightgbm", "sb3", "skops", "tables", "torch", "vecnormalize"))
-PLACES = tuple(f"test_{name}" for name in ("local_", "option_secrets", "private_files", "staging", "storage_options"))
+PLACES = tuple(f"test_{name}" for name in ("local_", "option_secrets", "private_files", "staging"))
 UNMEASURED = (*FAMILIES, *PLACES, "test_legacy_", "test_trust_before_decode")
 """Those of them that are about other folders than the core, or flip every bit."""
 

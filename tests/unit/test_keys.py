@@ -238,6 +238,14 @@ def test_models_sort_by_their_text():
     assert not ModelKey("a") < ModelKey("a")
 
 
+def test_a_type_without_a_symbol_covers_all_of_its_models_and_a_model_itself():
+    assert ModelKey("gru").covers(ModelKey("gru", "BTCUSD"))
+    assert ModelKey("gru", "BTCUSD").covers(ModelKey("gru", "BTCUSD"))
+    assert not ModelKey("gru", "BTCUSD").covers(ModelKey("gru", "ETHUSD"))
+    assert not ModelKey("gru", "BTCUSD").covers(ModelKey("gru"))
+    assert not ModelKey("gru").covers(ModelKey("ppo", "BTCUSD"))
+
+
 def test_the_two_characters_of_a_run_id_are_the_1024th_of_its_second():
     second = datetime(2024, 8, 16, 14, 23, 1, tzinfo=UTC)
     for microsecond, two in ((0, "00"), (976, "00"), (977, "01"), (31_249, "0z"), (31_250, "10"), (999_999, "zz")):
@@ -249,6 +257,8 @@ def test_a_signature_is_known_by_its_whole_name():
     assert keys.signer_in(name, "a" * 64) == "b" * (len(name) - len(".json") - 1 - name.index("."))
     assert keys.signer_in(f"{name}.part", "a" * 64) is None
     assert keys.signer_in(name, "c" * 64) is None
+    assert keys.is_signature(name)
+    assert not keys.is_signature(f"{name}.part")
 
 
 def test_a_key_may_be_as_long_as_windows_holds_and_no_longer():
