@@ -50,7 +50,7 @@ class Site:
 
     def opened_by(self, view, **more):
         options = view.storage_options(endpoint=self.proxy.endpoint)
-        return ArtifactStore(self.url, engine=self.engine, storage_options=options, timeout=6.0, **more)
+        return ArtifactStore(self.url, engine=self.engine, storage_options=options, timeout=30.0, **more)
 
     def seen_by(self, role, **more):
         return self.opened_by(self.server.seen_by(person(role)), **more)
