@@ -133,6 +133,27 @@ def test_the_partitions_of_aws_are_places_of_their_own():
     assert server("https://s3-us-gov-west-1.amazonaws.com") == server("https://s3.us-gov-east-1.amazonaws.com")
 
 
+@pytest.mark.parametrize(
+    ("region", "server_of_partition"),
+    [
+        ("eu-west-1", AWS),
+        ("cn-north-1", "https://s3.amazonaws.com.cn"),
+        ("us-gov-west-1", "https://s3.us-gov.amazonaws.com"),
+    ],
+)
+def test_a_region_names_its_partition_with_every_engine(region, server_of_partition, monkeypatch):
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", region)
+    pytest.importorskip("s3fs")  # not everywhere on Windows
+    keys = {"key": "k", "secret": "s"}
+    for engine in ("obstore", "fsspec"):
+        assert places("s3://models/eu", storage_options=keys, engine=engine) == {
+            f"s3://models/eu at {server_of_partition}"
+        }
+
+
 def test_no_credential_of_a_server_is_in_the_name_of_a_place():
     from fsspec.implementations.memory import MemoryFileSystem
 

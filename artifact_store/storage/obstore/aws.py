@@ -31,7 +31,7 @@ _ROLES = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI
 
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
-    """Region and server, without credentials; empty where AWS's own ones are meant."""
+    """Region and server, without credentials; empty where those of AWS's commercial partition are meant."""
 
     region: str = ""
     endpoint: str = ""
@@ -44,7 +44,14 @@ def whereabouts(config: CloudConfig) -> Whereabouts:
     if not (region and endpoint):
         settings = _profile_settings(config.profile)
         region, endpoint = region or settings.get("region", ""), endpoint or settings.get("endpoint_url", "")
-    return Whereabouts(region, without_credentials(endpoint))
+    return Whereabouts(region, without_credentials(endpoint) or _of_partition(region))
+
+
+def _of_partition(region: str) -> str:
+    """Return the server of a region outside of AWS's commercial partition; of China, obstore knows another domain."""
+    if region.startswith("cn-"):
+        return f"https://s3.{region}.amazonaws.com.cn"
+    return f"https://s3.{region}.amazonaws.com" if region.startswith("us-gov-") else ""
 
 
 def identity(config: CloudConfig) -> tuple[dict[str, Any], Provider | None]:

@@ -26,7 +26,6 @@ from artifact_store.storage.threads import LEAVE_WITHIN, LOOK_UP, check_stopped,
 T = TypeVar("T")
 
 _AHEAD = 2  # pieces handed over and not yet taken
-_STEP = 1 << 20
 
 
 class _Abandoned(Exception):
@@ -116,17 +115,24 @@ def send_in_time(
     """
     begun = monotonic()
     with Share(UP, at_once) as share:
-        bodies = _round_up(share.at_once, 1)  # a client for each number would be many, and one for each size
-        each = size if at_once > 1 and size <= SINGLE else _round_up(size, _STEP)  # nearly all parts are of one size
-        small = size * bodies <= SMALL
-        allowed = SMALL if small else each * bodies
+        allowed = _allowed(size, share, parts=at_once > 1)
         try:
-            return clients.call("control" if small else "upload", attempt, put, size=allowed)
+            return clients.call("control" if allowed == SMALL else "upload", attempt, put, size=allowed)
         except DeadlineExceeded as error:
             cause, spent = error.__cause__, monotonic() - begun
             if spent < patience.seconds(allowed):  # another deadline: the caller may have set one
                 raise
     raise patience.late(attempt, size=size, seconds=spent, at_once=share.at_once) from cause
+
+
+def _allowed(size: int, share: Share, *, parts: bool) -> int:
+    """Return for how many bytes a body of this size gets time: for all that share the line, and up to twice those.
+
+    A client for each number would be many, and each has connections of its own; nearly all parts are of one size.
+    """
+    if parts and size <= SINGLE:
+        return size * _round_up(share.at_once, 1)
+    return _round_up(size * share.at_once, SMALL)
 
 
 def _round_up(number: int, least: int) -> int:

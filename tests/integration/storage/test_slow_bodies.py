@@ -2,6 +2,7 @@
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -10,7 +11,7 @@ from artifact_store.core.files import Outgoing
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.storage.base import Always
 from artifact_store.storage.open import open_backend
-from artifact_store.storage.patience import Patience
+from artifact_store.storage.patience import UP, Patience
 from artifact_store.storage.retry import RetryPolicy
 from artifact_store.storage.transfer import Destination, upload
 from artifact_store.storage.workers import Workers
@@ -113,6 +114,21 @@ def test_an_upload_that_is_not_taken_or_not_answered_is_late(backend, proxy, fau
     text = late(lambda: backend.put_file("data", pieces, size=size, when=Always()), size=size, key="data")
     assert "too slow" in text
     assert "min_rate" in text
+
+
+def test_small_files_that_share_the_line_wait_for_no_larger_ones(engine, proxy, seaweed_prefix):
+    size, files, rate = 80 << 10, 8, 512 << 10
+    backend = open_at(proxy, seaweed_prefix, engine, min_rate=rate)
+    proxy.on(Hang(), method="PUT")
+
+    def put(number):
+        with pytest.raises(errors.DeadlineExceeded):
+            backend.put_file(f"data-{number}", [bytes(size)], size=size, when=Always())
+
+    begun = time.monotonic()
+    with UP.announce(files), ThreadPoolExecutor(files) as pool:
+        list(pool.map(put, range(files)))
+    assert time.monotonic() - begun < 2 * TIMEOUT + 2 * files * size / rate + SLACK
 
 
 @pytest.mark.parametrize(("size", "seconds"), [(MIB, 0.1), (2 * MIB, 0.05)])
