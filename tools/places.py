@@ -23,10 +23,10 @@ END = "<!-- end of what is made -->\n"
 HEAD = """# Places
 
 Where a store can live, tried: `python dev.py prove places` starts each place for real, opens a store there, lets eight
-writers in four processes race for run ids and for an alias, kills a writer before each storage operation of a save and
-in the middle of a large file, and reads a file of 20 MiB back. What was seen is compared with what `store.guarantees`
-and `doctor` say of the place; a difference fails the run. This page is made of `docs/places.json`, which that command
-writes with `--write`.
+writers in four processes race for run ids and for an alias where several writers are allowed, kills a writer before
+each storage operation of a save and in the middle of a large file, and reads a file of 20 MiB back. What was seen is
+compared with what `store.guarantees` and `doctor` say of the place; a difference fails the run. This page is made of
+`docs/places.json`, which that command writes with `--write`.
 
 - **safe**: several writers at a time, and none of their acknowledged writes was lost.
 - **single-writer**: refused unless every writer passes `concurrency="single-writer"`; then one writer was tried, and

@@ -20,29 +20,12 @@ from artifact_store.cli.session import PASSWORD, Session
 from artifact_store.cli.show import history_command, ls_command, show_command
 from artifact_store.cli.trust import keygen_command, sign_command
 from artifact_store.cli.validate import validate_command
-from artifact_store.storage.patience import MIN_RATE
 
 ENGINES = ("auto", "local", "memory", "obstore", "fsspec")
 
-_STORE, _ENDPOINT, _PROFILE, _OPTION, _JSON = program.store_options()
+_STORE, _ENDPOINT, _PROFILE, _OPTION, _TIMEOUT, _MIN_RATE, _STAGING, _JSON = program.store_options()
 _ENGINE = click.Option(
     ["--engine"], type=click.Choice(ENGINES), default="auto", show_default=True, help="The storage client."
-)
-_TIMEOUT = click.Option(
-    ["--timeout"],
-    type=click.FloatRange(0, min_open=True),
-    default=60.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="For one storage operation, its repetitions included.",
-)
-_MIN_RATE = click.Option(
-    ["--min-rate"],
-    type=click.FloatRange(0, min_open=True),
-    default=MIN_RATE,
-    show_default=True,
-    metavar="BYTES",
-    help="A second, beyond the timeout: what the line to the server has to make, for all that is under way.",
 )
 _SIGNER = click.Option(
     ["--signer", "key"],
@@ -50,13 +33,6 @@ _SIGNER = click.Option(
     metavar="FILE",
     help=f"Sign what is saved and published with this private key; its password may be in {PASSWORD}.",
 )
-_STAGING = click.Option(
-    ["--staging"],
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="FOLDER",
-    help="For temporary files; else below the root of a folder, or in TMPDIR.",
-)
-
 _TRUSTED = click.Option(
     ["--trusted-key", "trusted"],
     multiple=True,

@@ -20,6 +20,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -29,6 +30,7 @@ from artifact_store.cli import output
 from artifact_store.cli.output import safe, table
 from artifact_store.storage.open import opened_or_why_not
 from artifact_store.storage.options import StorageOptions
+from artifact_store.storage.patience import MIN_RATE
 from artifact_store.store import ArtifactStore
 
 __all__ = [
@@ -55,6 +57,8 @@ VARIABLE: Final = "ARTIFACT_STORE_URL"
 OK: Final = 0
 PROBLEMS: Final = 1
 INTERRUPTED: Final = 130
+TIMEOUT: Final = 60.0
+"""Seconds for one storage operation: a person who looks at it waits longer for an answer than for an error."""
 FAMILIES: Final[Mapping[type[errors.ArtifactStoreError], int]] = {
     errors.InvalidInput: 2,
     errors.NotFound: 3,
@@ -118,10 +122,10 @@ class _Command(click.Command):
 
 
 class Program(_Command):
-    """A command with the options of a store: ``url``, ``endpoint_url``, ``profile``, ``options`` and ``as_json``.
+    """A command with the options of a store (:func:`store_options`).
 
-    The first four are the arguments of :func:`open_store`. What its function returns is the exit status. ``problems``
-    says in the help what the status 1 means, and ``interrupted`` what is said after a Ctrl-C.
+    All but ``as_json`` are the arguments of :func:`open_store`. What its function returns is the exit status.
+    ``problems`` says in the help what the status 1 means, and ``interrupted`` what is said after a Ctrl-C.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -136,7 +140,8 @@ class ProgramGroup(_Command, click.Group):
 def store_options() -> list[click.Option]:
     """Return new options that say which store, how to reach it, and whether a machine reads the answer.
 
-    In this order: ``--store``, ``--endpoint-url``, ``--profile``, ``--option`` and ``--json``.
+    In this order: ``--store``, ``--endpoint-url``, ``--profile``, ``--option``, ``--timeout``, ``--min-rate``,
+    ``--staging`` and ``--json``.
     """
     return [
         click.Option(
@@ -152,13 +157,42 @@ def store_options() -> list[click.Option]:
             ["--option", "options"], multiple=True, metavar="NAME=VALUE", help="A storage option; may be repeated."
         ),
         click.Option(
+            ["--timeout"],
+            type=click.FloatRange(0, min_open=True),
+            default=TIMEOUT,
+            show_default=True,
+            metavar="SECONDS",
+            help="For one storage operation, its repetitions included.",
+        ),
+        click.Option(
+            ["--min-rate"],
+            type=click.FloatRange(0, min_open=True),
+            default=MIN_RATE,
+            show_default=True,
+            metavar="BYTES",
+            help="A second, beyond the timeout: what the line to the server has to make, for all that is under way.",
+        ),
+        click.Option(
+            ["--staging"],
+            type=click.Path(file_okay=False, path_type=Path),
+            metavar="FOLDER",
+            help="For temporary files; else below the root of a folder, or in TMPDIR.",
+        ),
+        click.Option(
             ["--json", "as_json"], is_flag=True, help="One JSON document on stdout; errors as JSON on stderr."
         ),
     ]
 
 
 def open_store(
-    url: str | None, *, endpoint_url: str | None = None, profile: str | None = None, options: Sequence[str] = ()
+    url: str | None,
+    *,
+    endpoint_url: str | None = None,
+    profile: str | None = None,
+    options: Sequence[str] = (),
+    timeout: float = TIMEOUT,
+    min_rate: float = MIN_RATE,
+    staging: Path | None = None,
 ) -> ArtifactStore:
     """Return the store that the options name. Nothing is read or written yet.
 
@@ -166,7 +200,8 @@ def open_store(
         InvalidOption: no store was named, or an option means nothing.
     """
     given = StorageOptions.of(storage_options(options, endpoint_url=endpoint_url, profile=profile))
-    store = opened_or_why_not(partial(ArtifactStore, required(url), storage_options=given if given.given else None))
+    made = partial(ArtifactStore, timeout=timeout, min_rate=min_rate, staging=staging)
+    store = opened_or_why_not(partial(made, required(url), storage_options=given if given.given else None))
     del url, endpoint_url, options  # a report of an error may show the variables of each frame
     if isinstance(store, errors.ArtifactStoreError):
         raise store

@@ -31,7 +31,7 @@ class Session:
 
     url: str | None = field(default=None, repr=False)
     engine: str = "auto"
-    timeout: float = 60.0
+    timeout: float = program.TIMEOUT
     min_rate: float = MIN_RATE
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     as_json: bool = False

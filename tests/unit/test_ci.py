@@ -82,6 +82,12 @@ def test_every_proof_runs_at_night() -> None:
     assert proved == set(dev.PROOFS)
 
 
+def test_the_readme_lists_every_proof() -> None:
+    rows = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Evidence")[2]
+    listed = {line.split("`")[1].split()[0] for line in rows.splitlines() if line.startswith("| `")}
+    assert listed == {"python", *dev.PROOFS}  # the heading, and a row for each
+
+
 def test_every_folder_of_tests_runs_for_every_change() -> None:
     run = {word for file, _, words in every_command() if file == "ci" for word in words if word.startswith("tests/")}
     run |= {"tests/proofs"} if any(words[2:4] == ["prove", "slice"] for _, _, words in every_command()) else set()

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import click
 import pytest
@@ -55,6 +56,17 @@ def test_the_options_of_the_store_reach_it(root):
     done = run("--store", root, *given, "gru/X")
     assert (done.exit_code, done.stdout) == (2, "")
     assert "it was given anon, endpoint_url, key, profile" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [("--timeout", "1e99", "timeout is"), ("--min-rate", "inf", "min_rate is"), ("--staging", "store/x", "staging=")],
+)
+def test_what_errors_advise_for_a_slow_line_or_a_full_folder_reaches_it(root, monkeypatch, option, value, said):
+    monkeypatch.chdir(Path(root).parent)
+    done = run("--store", root, option, value, "gru/X")
+    assert done.exit_code == 2
+    assert said in done.stderr
 
 
 @pytest.mark.parametrize("wrong", ["name", "=value", "name={hunter2"])

@@ -56,7 +56,7 @@ def _sshfs(room: Room) -> Opened:
 
 def _nfs(room: Room) -> Opened:
     if "\tnfs\n" not in Path("/proc/filesystems").read_text(encoding="utf-8"):
-        raise NotHere("the kernel of this machine has no NFS client")
+        raise NotHere("the machine of the run has no NFS client in its kernel")
     program, number = rclone(room), port()
     point, data = room.folder / "mounted", room.folder / "data"
     for folder in (point, data):

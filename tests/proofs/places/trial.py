@@ -42,7 +42,6 @@ class Row:
     predicted: str = ""
     mode: str = ""
     refusal: str = ""
-    durable: bool | None = None
     creates: str = ""
     swaps: str = ""
     kills: str = ""
@@ -108,7 +107,7 @@ class _Trial:
             row.mode = row.predicted = REFUSED
             row.refusal = _shown(f"{promised['refused']}: {promised['text']}")
             return
-        row.engine, row.durable = promised["engine"], promised["durable"]
+        row.engine = promised["engine"]
         (told,) = self._client(("begin", {}))
         row.mode = SAFE
         if not told["made"]:

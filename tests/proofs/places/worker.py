@@ -60,7 +60,7 @@ def predict(place: Mapping[str, Any]) -> None:
         tell(refused=error.code, text=str(error))
         return
     able = promised.create_only and promised.compare_and_swap
-    tell(engine=promised.engine, able=able, durable=promised.durable, reason=promised.reason)
+    tell(engine=promised.engine, able=able, reason=promised.reason)
 
 
 def begin(place: Mapping[str, Any]) -> None:

@@ -92,6 +92,7 @@ def report(found: dict[str, Verdict], *, as_json: bool) -> None:
             "runs there": verdict.runs,
             "deleted": verdict.deleted,
             "refusals": sum(verdict.errors.values()),
+            "growth": "judged" if verdict.growth_judged else "not judged: too short",
             "violations": len(verdict.violations),
         }
         for name, verdict in found.items()

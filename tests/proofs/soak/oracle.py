@@ -28,6 +28,8 @@ EXPECTED = frozenset(
 """What others may cause by what they do at the same moment; an alias that was retired is not found, too."""
 GROWTH = {"memory": 1.15, "descriptors": 1.25, "threads": 1.25}
 """How much more of each a process may hold in its last quarter than in its second: of arrays of 10 MB some are alive."""
+LEAST = 2
+"""Samples in a quarter; of fewer nothing is said."""
 SLACK = {"memory": 24.0, "descriptors": 8.0, "threads": 4.0}
 
 Line = Mapping[str, Any]
@@ -43,6 +45,7 @@ class Verdict:
     runs: int
     deleted: int
     violations: tuple[str, ...]
+    growth_judged: bool
 
 
 def judge(store: ArtifactStore, told: Sequence[Sequence[Line]]) -> Verdict:
@@ -52,11 +55,17 @@ def judge(store: ArtifactStore, told: Sequence[Sequence[Line]]) -> Verdict:
     violations += published(store, lines)
     violations += meanwhile(lines)
     for number, one in enumerate(told):
-        violations += (f"process {number}: {text}" for text in growth([line for line in one if "memory" in line]))
+        violations += (f"process {number}: {text}" for text in growth(samples_of(one)))
+    judged = all(len(samples_of(one)) // 4 >= LEAST for one in told)
     operations = Counter(line["op"] for line in lines if "op" in line)
     failed = Counter(f"{line['op']}: {line['error']}" for line in lines if "error" in line)
     publishes = sum("write_id" in line for line in lines)
-    return Verdict(operations, failed, publishes, there, gone, tuple(violations))
+    return Verdict(operations, failed, publishes, there, gone, tuple(violations), judged)
+
+
+def samples_of(told: Sequence[Line]) -> list[Line]:
+    """Return what one process said that it holds, in the order of time."""
+    return [line for line in told if "memory" in line]
 
 
 def published(store: ArtifactStore, lines: Sequence[Line]) -> Iterator[str]:
@@ -118,7 +127,7 @@ def meanwhile(lines: Sequence[Line]) -> Iterator[str]:
 def growth(samples: Sequence[Line]) -> Iterator[str]:
     """Yield each of memory, descriptors and threads of which there is more in the last quarter than in the second."""
     quarter = len(samples) // 4
-    if quarter < 2:
+    if quarter < LEAST:
         return
     for name, factor in GROWTH.items():
         early = median(line[name] for line in samples[quarter : 2 * quarter])

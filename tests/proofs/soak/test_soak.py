@@ -38,6 +38,12 @@ def test_a_short_soak_is_clean(place, told):
     assert sum(verdict.operations.values()) > SAMPLES
 
 
+def test_it_tells_whether_growth_was_judged(place, told):
+    held = [{"at": float(at), "memory": 300.0, "descriptors": 20, "threads": 12} for at in range(SAMPLES)]
+    assert judge(ArtifactStore(**place), [held]).growth_judged
+    assert not judge(ArtifactStore(**place), told).growth_judged
+
+
 def test_a_lost_publish_is_found_out(place, told):
     lost = {"op": "promote", "publish": f"{KEYS[0]}@latest", "write_id": "0" * 32}
     assert any("is 0 times there" in found for found in violations(place, [[*told[0], lost]]))

@@ -26,8 +26,10 @@ from tests.worker import opened
 
 KEYS = ("gru/BTCEUR", "lightgbm/EURUSD", "ppo/BTC;2FUSDT")
 ALIASES = ("latest", "production")
-SAMPLE = 10.0
-"""Seconds between two looks at what this process holds."""
+SAMPLE, SAMPLES = 10.0, 24
+"""Seconds between two samples of what this process holds at most; and how many there are at least in a long soak."""
+LONG = 60.0
+"""Seconds from which on growth is judged: what is loaded once takes its time."""
 GRACE = timedelta(seconds=90)
 """Longer than any save of a soak takes."""
 SIZES = (10, 1_000, 20_000, 1_200_000)
@@ -173,9 +175,10 @@ class Writer:
         """Do one thing after the other for so long."""
         names = list(self.acts)
         odds = [self.acts[name][0] for name in names]
+        every = min(SAMPLE, seconds / SAMPLES) if seconds >= LONG else SAMPLE
         end, sampled = time.monotonic() + seconds, 0.0
         while (now := time.monotonic()) < end:
-            if now - sampled >= SAMPLE:
+            if now - sampled >= every:
                 sampled = now
                 tell(**held())
             name, key = self.random.choices(names, odds)[0], self.random.choice(KEYS)

@@ -7,6 +7,7 @@ for the product of both numbers, and on S3 as much again for the server.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 import time
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--megabytes", type=int, default=700, help="how much each of them saves, in MiB")
     parser.add_argument("--place", action="append", choices=PLACES, help="only this one; may be repeated")
     parser.add_argument("--folder", type=Path, help="where all of it happens, unless in the system's temporary folder")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args(arguments)
     rows, violations = [], []
     for name in options.place or PLACES:
@@ -49,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "seconds": round(time.monotonic() - began),
             }
         )
+    if options.json:
+        print(json.dumps({"space": rows, "violations": violations}, indent=2))
+        return int(bool(violations))
     print(text_table(rows))
     for violation in violations:
         print(f"  {violation}")
