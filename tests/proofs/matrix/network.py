@@ -39,7 +39,7 @@ from tests.servers import (
 
 SHORT, LONG = 3.0, 20.0
 """The timeouts of the clients: against what hangs, which costs as much; and against everything else."""
-SLOWEST = 128 << 10
+SLOWEST = 1 << 20
 """Bytes a second that the backends are told to expect of a slow line."""
 WRITES = frozenset({"PUT", "POST", "DELETE", "CREATE", "PART", "COMPLETE", "ABORT"})
 DAMAGED = (Unavailable, Corrupt)
