@@ -92,7 +92,7 @@ def leftovers(parent: Path) -> Iterator[Leftover]:
     for home in _folders(parent):
         with _examined(home) as state:
             if state in {_State.DEAD, _State.UNKNOWN}:
-                with contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(OSError):  # removed meanwhile
                     since = datetime.fromtimestamp(home.stat().st_mtime, UTC)
                     yield Leftover(home, _size(home), since, state is _State.DEAD)
 
@@ -107,8 +107,7 @@ def clear_dead(parent: Path, *, most: int) -> None:
 def remove_leftover(home: Path, *, before: datetime | None) -> bool:
     """Remove a folder whose process is gone, or that is older than ``before`` and not known to live; tell whether."""
     with _examined(home) as state:
-        is_old = before is not None and state is _State.UNKNOWN and home.stat().st_mtime < before.timestamp()
-        is_over = state is _State.DEAD or is_old
+        is_over = state is _State.DEAD or (state is _State.UNKNOWN and before is not None and _is_older(home, before))
         if is_over:
             _empty(home)
     if is_over:
@@ -238,10 +237,17 @@ def _state(descriptor: int, *, unready: _State) -> _State:
     try:
         os.lseek(descriptor, 0, os.SEEK_SET)
         record: Any = json.loads(os.read(descriptor, _RECORD))
+        known = {"kernel": _kernel(), "mount": os.fstat(descriptor).st_dev, "excludes": True}
     except (OSError, ValueError):
         return unready
-    known = {"kernel": _kernel(), "mount": os.fstat(descriptor).st_dev, "excludes": True}
     return _State.DEAD if held and record == known else _State.UNKNOWN
+
+
+def _is_older(home: Path, before: datetime) -> bool:
+    try:
+        return home.stat().st_mtime < before.timestamp()
+    except OSError:  # another process, which may run on another machine, removed it meanwhile
+        return False
 
 
 def _size(folder: Path) -> int:

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import stat
 import sys
 import tempfile
@@ -186,6 +187,29 @@ class TestOwnedFolders:
         os.close(descriptor)
         assert [left.is_dead for left in leftovers(tmp_path)] == [True]
 
+    @pytest.mark.parametrize("then", ["gc", "doctor"])
+    def test_one_that_another_machine_removes_meanwhile_needs_no_removing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str
+    ) -> None:
+        import fcntl
+
+        store = ArtifactStore(tmp_path / "store")
+        store.save({"n": 1}, KEY)
+        home = left_behind(tmp_path / "store" / ".tmp-staging", kernel="another")
+        aged(home, days=8)
+        plan = store.gc() if then == "gc" else store.doctor().repair()
+        assert len(plan.changes) == 1
+
+        def lock(descriptor: int, *_: object) -> None:  # one that says nothing about the other machine
+            if home.exists() and os.path.sameopenfile(descriptor, owner):
+                shutil.rmtree(home)
+
+        monkeypatch.setattr(fcntl, "flock", lock)
+        with (home / "owner").open("rb") as opened:
+            owner = opened.fileno()
+            assert [step.result for step in plan.apply()] == ["kept"]
+        assert not home.exists()
+
     def test_without_locks_it_is_made_and_never_called_dead(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -338,8 +362,6 @@ class TestPlaces:
         assert list((tmp_path / "missing").iterdir()) == []
 
     def test_a_folder_that_goes_away_meanwhile_is_named(self, tmp_path: Path) -> None:
-        import shutil
-
         chosen = tmp_path / "chosen"
         chosen.mkdir()
         draft = ArtifactStore(MemoryBackend(), staging=chosen).new_run(KEY)
