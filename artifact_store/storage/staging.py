@@ -1,10 +1,11 @@
 """Temporary space: where files wait on their way into a store or out of it, and what killed processes left there.
 
 Each use has a folder of its own (:mod:`artifact_store.storage.owned_folder`) in one of three places: below the root of
-a local store, so that what was staged becomes what is stored without a copy; in ``artifact-store-{user id}`` in the
-folder that the caller chose or the system names; or, if another user has taken that name, in a new folder beside it.
-What dead processes left is cleared by the next use. Says what is wrong when there is no room or no such folder. Knows
-no store.
+a local store, so that on Linux and macOS what was staged becomes what is stored by a hard link, without a copy; in
+``artifact-store-{user id}`` in the folder that the caller chose or the system names; or, where that is not this user's
+alone (another user's, a link, or a folder that others may enter, whose mode is left as it is: they may have put files
+there), in a new private folder beside it. What dead processes left in a private folder of this user, in any of the
+three places, is cleared by the next use. Says what is wrong when there is no room or no such folder. Knows no store.
 
 Why: docs/decisions/0021-temporary-files-have-an-owner.md
 """
@@ -98,7 +99,7 @@ class Staging:
         """
         if beside is not None:
             with contextlib.suppress(ArtifactStoreError):  # only this store's; where it is needed, it is an error
-                _clear(self.shared)
+                _clear(*_places(self.shared))
             _clear(beside)
             with contextlib.suppress(OSError):  # what is wrong with the store, writing to it will tell
                 if (made := _below(beside, root=beside.parent)) is not None:
@@ -121,8 +122,8 @@ class Staging:
         """Return what processes left here that are not known to live. Nothing is made, and nothing raised."""
         places = [] if beside is None else [beside]
         with contextlib.suppress(ArtifactStoreError):  # no folder holds nothing
-            places.append(self.shared)
-        return [left for place in places for left in owned_folder.leftovers(place)]
+            places += _places(self.shared)
+        return list(owned_folder.leftovers(*places))
 
 
 class StagedFolder:
@@ -268,12 +269,20 @@ def _lies_in(folder: Path, root: Path) -> bool:
 
 def _make(place: Path) -> StagedFolder:
     """Make a folder below ``place``, or beside it where that is not this user's alone."""
-    _clear(place)
+    _clear(*_places(place))
     made = _below(place)
     if made is None:
         own = Path(tempfile.mkdtemp(prefix=f"{place.name}-", dir=place.parent))
         made = StagedFolder(OwnedFolder(own), (own,))
     return made
+
+
+def _places(place: Path) -> list[Path]:
+    """Return ``place`` and what may have been made beside it; whose that is, is asked before anything is done to it."""
+    found = [place]
+    with contextlib.suppress(OSError), os.scandir(place.parent) as entries:  # else nothing is made beside it either
+        found += [Path(entry) for entry in entries if entry.name.startswith(f"{place.name}-")]
+    return found
 
 
 def _below(parent: Path, *, root: Path | None = None) -> StagedFolder | None:
@@ -304,8 +313,8 @@ def _below(parent: Path, *, root: Path | None = None) -> StagedFolder | None:
     return None
 
 
-def _clear(parent: Path) -> None:
-    owned_folder.clear_dead(parent, most=_AT_ONCE)
+def _clear(*places: Path) -> None:
+    owned_folder.clear_dead(*places, most=_AT_ONCE)
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:

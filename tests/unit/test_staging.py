@@ -398,10 +398,10 @@ class TestPlaces:
 
 
 def test_exports_wait_beside_their_destination_and_are_cleared_as_well(tmp_path: Path) -> None:
-    left = left_behind(tmp_path / ".export")
+    left = [left_behind(tmp_path / name) for name in (".export", ".export-abcdefgh")]
     with folder_in(tmp_path) as folder:
         assert folder.is_relative_to(tmp_path / ".export")
-        assert not left.exists()
+        assert [one.parent.exists() for one in left] == [True, False]
         (folder / "run").mkdir()
         (folder / "run").rename(tmp_path / "run")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
@@ -429,6 +429,56 @@ class TestLeftovers:
         left_behind(shared)
         assert store.load(KEY) == {"n": 1}
         assert not shared.exists()
+
+    @pytest.mark.parametrize("taken", ["wide", "link", "file", "private"])
+    def test_what_was_left_beside_a_folder_that_is_taken_is_cleared_as_well(
+        self, store: ArtifactStore, shared: Path, tmp_path: Path, taken: str
+    ) -> None:
+        match taken:
+            case "wide":
+                shared.mkdir(0o755)
+            case "link":
+                shared.symlink_to(tmp_path)
+            case "file":
+                shared.write_text("")
+            case _:
+                shared.mkdir(0o700)
+
+        def leave() -> Path:
+            return left_behind(Path(tempfile.mkdtemp(prefix=f"{shared.name}-", dir=shared.parent)))
+
+        elsewhere = ArtifactStore(MemoryBackend())
+        for clear in (
+            lambda: store.save({"n": 2}, KEY),
+            lambda: elsewhere.save({"n": 2}, KEY),
+            lambda: store.gc().apply(),
+            lambda: store.doctor().repair().apply(),
+        ):
+            left = {leave(), leave()}
+            assert {one.path for one in Staging().leftovers(beside=None)} == left
+            assert {Path(step.target) for step in store.gc().changes} == left
+            clear()
+            assert list(shared.parent.glob(f"{shared.name}-*")) == []
+
+    def test_what_lies_beside_it_and_may_be_anothers_is_not_touched(self, shared: Path, tmp_path: Path) -> None:
+        (tmp_path / "elsewhere").mkdir(0o700)
+        trap = left_behind(tmp_path / "elsewhere")
+        (shared.parent / f"{shared.name}-link").symlink_to(trap.parent)
+        wide = left_behind(shared.parent / f"{shared.name}-wide")
+        wide.parent.chmod(0o755)
+        named = left_behind(shared.parent / f"{shared.name}0-another")
+        mine = shared.parent / f"{shared.name}-mine"
+        mine.mkdir(0o700)
+        (mine / "notes.txt").write_text("")
+        (shared.parent / f"{shared.name}-file").write_text("")
+        kept = [trap, wide, named, mine / "notes.txt"]
+        if os.geteuid() == 0:
+            kept.append(left_behind(shared.parent / f"{shared.name}-theirs"))
+            os.chown(kept[-1].parent, 12345, 12345)
+        assert Staging().leftovers(beside=None) == []
+        with Staging().folder():
+            pass
+        assert [path for path in kept if not path.exists()] == []
 
     def test_gc_clears_them_at_once_and_doubtful_ones_after_the_grace_period(
         self, store: ArtifactStore, shared: Path, tmp_path: Path
