@@ -7,6 +7,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import stat
 import sys
@@ -372,6 +373,29 @@ class TestPlaces:
         with pytest.raises(errors.StagingUnavailable, match="chosen"):
             draft.commit()
 
+    @pytest.mark.parametrize(
+        ("code", "kind", "advice"),
+        [
+            (errno.ENOSPC, errors.StorageFull, "make room on the disk of the store"),
+            (errno.EDQUOT, errors.StorageFull, "make room on the disk of the store"),
+            (errno.EFBIG, errors.Unsupported, "ulimit -f"),
+            (errno.EROFS, errors.AccessDenied, "the mount"),
+            (errno.EACCES, errors.AccessDenied, "the permissions"),
+            (errno.EIO, errors.StagingUnavailable, "the disk of the store"),
+        ],
+    )
+    def test_below_a_local_store_no_other_folder_is_advised(
+        self, tmp_path: Path, code: int, kind: type[Exception], advice: str
+    ) -> None:
+        folder = Staging.of(tmp_path).folder(beside=tmp_path / "store" / ".tmp-staging")
+        with pytest.raises(kind, match=advice) as caught, folder, folder.written():
+            raise OSError(code, os.strerror(code), str(folder.path / "model.bin"))
+        assert str(folder.path) in str(caught.value)
+        assert not re.search("staging=|TMPDIR", str(caught.value))
+        elsewhere = Staging.of(tmp_path).folder()
+        with pytest.raises(errors.ArtifactStoreError, match="staging="), elsewhere, elsewhere.written():
+            raise OSError(code, os.strerror(code), str(elsewhere.path / "model.bin"))
+
     @pytest.mark.parametrize("example", [False, True])
     def test_a_file_that_goes_away_meanwhile_is_named_before_anything_is_stored(
         self, tmp_path: Path, *, example: bool
@@ -518,9 +542,12 @@ class TestLeftovers:
         assert not shared.exists()
         assert not [one for one in store.doctor() if one.code == "leftover-staging"]
 
-    def test_doctor_says_where_temporary_files_go(self, store: ArtifactStore, tmp_path: Path) -> None:
-        (fact,) = (fact for fact in store.doctor().facts if fact.name == "staging")
-        assert fact.state == "fine"
+    def test_doctor_says_where_temporary_files_go(self, store: ArtifactStore, shared: Path, tmp_path: Path) -> None:
+        chosen = ArtifactStore(tmp_path / "store", staging=tmp_path)
+        for one, places in ((store, (tmp_path / "store" / ".tmp-staging", shared.parent)), (chosen, (tmp_path,))):
+            (fact,) = (fact for fact in one.doctor().facts if fact.name == "staging")
+            assert fact.state == "fine"
+            assert tuple(map(Path, re.findall(r" (/\S+), where [\d,]+ bytes are free", fact.message))) == places
         missing = ArtifactStore(tmp_path / "store", staging=tmp_path / "missing")
         (found,) = (one for one in missing.doctor() if one.code == "staging")
         assert (found.severity, "missing" in found.message) == ("warning", True)
