@@ -56,7 +56,7 @@ _IN_A_STORE: Final = _Advice(
 )
 
 
-def told_by(words: str, *, system: str = os.name) -> int | None:
+def code_of(words: str, *, system: str = os.name) -> int | None:
     """Return the ``errno`` of what an error without a number says, if that is that there was no room for a file."""
     known = _WINDOWS if system == "nt" else _POSIX
     for number in _NUMBER.findall(words):
@@ -70,13 +70,13 @@ def missing(error: BaseException | None) -> int | None:
     while error is not None:
         if isinstance(error, OSError) and error.errno in _CODES:
             return error.errno
-        if (code := told_by(str(error))) is not None:
+        if (code := code_of(str(error))) is not None:
             return code
         error = error.__cause__ or error.__context__
     return None
 
 
-def refuse(folder: Path, error: Exception, code: int | None, *, of_a_store: bool = False) -> NoReturn:
+def refuse_staging(folder: Path, error: Exception, code: int | None, *, of_a_store: bool = False) -> NoReturn:
     """Say what is wrong with ``folder`` according to ``code``, and what to do; it may be below the root of a store.
 
     Raises:

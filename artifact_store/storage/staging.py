@@ -160,12 +160,12 @@ class StagedFolder:
             raise
         except Exception as error:
             if (code := room.missing(error)) is not None:
-                room.refuse(self.path, error, code, of_a_store=self._of_a_store)
+                room.refuse_staging(self.path, error, code, of_a_store=self._of_a_store)
             if isinstance(error, OSError) and not isinstance(error, ArtifactStoreError):
                 # failed writes name no file; an object that is encoded may open others, and those are its caller's
                 elsewhere = isinstance(error.filename, str) and Path(error.filename).is_absolute()
                 if error.errno is not None and (not elsewhere or Path(error.filename).is_relative_to(self.path)):
-                    room.refuse(self.path, error, error.errno, of_a_store=self._of_a_store)
+                    room.refuse_staging(self.path, error, error.errno, of_a_store=self._of_a_store)
             raise
 
 
@@ -197,10 +197,10 @@ def explained(folder: Path) -> Iterator[None]:
             yield
     except ArtifactStoreError as error:  # some are OSErrors as well
         if isinstance(error, StorageFull) and isinstance(error.__cause__, OSError):  # of this machine, not of a server
-            room.refuse(folder, error, error.__cause__.errno)
+            room.refuse_staging(folder, error, error.__cause__.errno)
         raise
     except OSError as error:
-        room.refuse(folder, error, error.errno)
+        room.refuse_staging(folder, error, error.errno)
 
 
 # ---------------------------------------------------------------- the places

@@ -43,12 +43,12 @@ WINDOWS = (
 @pytest.mark.skipif(os.name != "posix", reason="the numbers are those of this system")
 @pytest.mark.parametrize(("words", "code"), POSIX)
 def test_a_full_disk_is_known_by_the_words_of_posix(words: str, code: int | None) -> None:
-    assert room.told_by(words) == code
+    assert room.code_of(words) == code
 
 
 @pytest.mark.parametrize(("words", "code"), WINDOWS)
 def test_a_full_disk_is_known_by_the_words_of_windows(words: str, code: int | None) -> None:
-    assert room.told_by(words, system="nt") == code
+    assert room.code_of(words, system="nt") == code
 
 
 @pytest.mark.parametrize(
