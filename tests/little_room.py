@@ -115,6 +115,23 @@ class LittleRoomSuite(CodecSuite):
                 assert self.equal(example, self._load(run, example, tmp_path / f"into{place}"))
                 assert list(small.iterdir()) == []
 
+    def test_the_full_disk_of_a_local_store_is_named_and_nothing_short_is_stored(
+        self, codec: Codec, examples: Any, sizes: dict[int, list[int]], small: Path, tmp_path: Path
+    ) -> None:
+        """Another folder would not help: what is saved has to fit on that disk all the same."""
+        place = max(sizes, key=lambda place: sum(sizes[place]))
+        example = examples[place]
+        store = ArtifactStore(small / "store")
+        with store.new_run(KEY) as draft:
+            draft.add("other", {"n": 1}, codec="json")
+            with filled(small), pytest.raises(errors.StorageFull, match="disk of the store") as caught:
+                draft.add("model", example, codec=codec.name)
+            assert "staging=" not in str(caught.value)
+            draft.add("model", example, codec=codec.name)
+            run = draft.commit()
+        assert self.equal(example, self._load(run, example, tmp_path / "into"))
+        assert not (small / "store" / ".tmp-staging").exists()
+
     def test_a_limit_of_the_process_is_named_and_nothing_short_is_stored(
         self, codec: Codec, examples: Any, sizes: dict[int, list[int]], tmp_path: Path
     ) -> None:

@@ -28,7 +28,7 @@ from artifact_store.errors import (
     Unavailable,
     Unsupported,
 )
-from artifact_store.ops import probe
+from artifact_store.ops import opening, probe
 from artifact_store.ops.delete import StepResult, duration_text
 from artifact_store.ops.plan import PlanStep
 from artifact_store.storage.base import Always, Backend, Unfinished
@@ -228,23 +228,28 @@ def check_uploads(exam: Examination) -> None:
 
 def check_staging(exam: Examination) -> None:
     """Report where temporary files go, and those of processes that were killed, with the room that they take."""
-    staging = exam.context.staging
+    below = opening.staged_below(exam.context)
     try:
-        base = staging.base
-        free = shutil.disk_usage(base).free
+        base = exam.context.staging.base
+        told = [] if below is None else [f"what is saved waits in {below}, where {_free(below.parent)}"]
+        told.append(f"{'other ' * bool(told)}temporary files go to {base}, where {_free(base)}")
     except (OSError, ArtifactStoreError) as error:
         message = f"temporary files have no place: {error}"
         exam.fact("staging", "warning", message)
         remedy = "name a folder with staging=FOLDER or --staging, or in the environment variable TMPDIR"
         exam.add("warning", "staging", exam.context.backend.url, message, remedy=remedy)
     else:
-        exam.fact("staging", "fine", f"temporary files go to {base}, where {free:,} bytes are free")
+        exam.fact("staging", "fine", "; ".join(told))
     places: dict[Path, list[Leftover]] = defaultdict(list)
     for left in exam.context.leftovers():
         if left.is_dead or not exam.young(left.since):
             places[left.path.parent].append(left)
     for place, found in sorted(places.items()):
         _leftovers(exam, place, found)
+
+
+def _free(folder: Path) -> str:
+    return f"{shutil.disk_usage(folder).free:,} bytes are free"
 
 
 def _leftovers(exam: Examination, place: Path, found: list[Leftover]) -> None:

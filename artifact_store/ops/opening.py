@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Literal
 
 from artifact_store.core import keys
@@ -142,10 +143,13 @@ def staging_folder(context: Context) -> StagedFolder:
     Raises:
         StorageFull, StagingUnavailable: as for :meth:`Staging.folder`.
     """
-    beside = context.backend.staging_place
-    if beside is not None and (context.staging.chosen is not None or not _may_be_opened(context)):
-        beside = None
-    return context.staging.folder(beside=beside)
+    return context.staging.folder(beside=staged_below(context))
+
+
+def staged_below(context: Context) -> Path | None:
+    """Return where below its root a store keeps what is to be stored; ``None`` if that waits in temporary space."""
+    place = context.backend.staging_place
+    return place if context.staging.chosen is None and place is not None and _may_be_opened(context) else None
 
 
 def _may_be_opened(context: Context) -> bool:

@@ -202,8 +202,8 @@ class Backend(abc.ABC):
     def adopt(self, key: str, source: Path, *, when: Precondition) -> bool:
         """Store a file that waits below ``staging_place`` without copying it; ``False``: it has to be copied.
 
-        Nothing has happened then. Afterwards ``source`` may be removed, and must not be written to. Otherwise as
-        :meth:`put_file`.
+        Nothing has happened then. Otherwise ``source`` is still there, for its digest is taken afterwards; it may be
+        removed then, and must not be written to. All else as for :meth:`put_file`.
         """
         del key, source, when
         return False

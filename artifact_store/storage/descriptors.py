@@ -19,12 +19,16 @@ ADVICE = (
     "This process, or the system, has as many files and connections open as it may. Run fewer jobs at once, close what "
     "is not needed, or allow more (ulimit -n), then try again"
 )
-_WORDS = re.compile(r"\btoo ?many ?open ?files\b|\bos error (?:23|24|10024)\b", re.IGNORECASE)  # as Rust has them
+_WORDS = re.compile(r"\btoo ?many ?open ?files\b", re.IGNORECASE)
+_NUMBERS = {  # as Rust has them: of Windows 23 is a CRC error, and 24 a bad length
+    "posix": re.compile(r"\bos error (?:23|24)\b"),
+    "nt": re.compile(r"\bos error (?:4|10024)\b"),
+}
 
 
-def told_by(words: str) -> bool:
+def told_by(words: str, *, system: str = os.name) -> bool:
     """Whether a client that keeps no number says so."""
-    return _WORDS.search(words) is not None
+    return _WORDS.search(words) is not None or _NUMBERS[system].search(words) is not None
 
 
 def exhausted() -> bool:

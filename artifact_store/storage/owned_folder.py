@@ -22,7 +22,7 @@ import stat
 import sys
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -87,19 +87,19 @@ class OwnedFolder:
         self._end()
 
 
-def leftovers(parent: Path) -> Iterator[Leftover]:
-    """Yield the folders below ``parent`` whose process is not known to live."""
-    for home in _folders(parent):
+def leftovers(*parents: Path) -> Iterator[Leftover]:
+    """Yield the folders below ``parents`` whose process is not known to live."""
+    for home in _folders(parents):
         with _examined(home) as state:
             if state in {_State.DEAD, _State.UNKNOWN}:
-                with contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(OSError):  # removed meanwhile
                     since = datetime.fromtimestamp(home.stat().st_mtime, UTC)
                     yield Leftover(home, _size(home), since, state is _State.DEAD)
 
 
-def clear_dead(parent: Path, *, most: int) -> None:
-    """Remove folders below ``parent`` whose process is known to be gone: of ``most`` that are looked at, any."""
-    homes = _folders(parent)
+def clear_dead(*parents: Path, most: int) -> None:
+    """Remove folders below ``parents`` whose process is known to be gone: of ``most`` that are looked at, any."""
+    homes = _folders(parents)
     for home in homes if len(homes) <= most else secrets.SystemRandom().sample(homes, most):
         remove_leftover(home, before=None)
 
@@ -107,8 +107,7 @@ def clear_dead(parent: Path, *, most: int) -> None:
 def remove_leftover(home: Path, *, before: datetime | None) -> bool:
     """Remove a folder whose process is gone, or that is older than ``before`` and not known to live; tell whether."""
     with _examined(home) as state:
-        is_old = before is not None and state is _State.UNKNOWN and home.stat().st_mtime < before.timestamp()
-        is_over = state is _State.DEAD or is_old
+        is_over = state is _State.DEAD or (state is _State.UNKNOWN and before is not None and _is_older(home, before))
         if is_over:
             _empty(home)
     if is_over:
@@ -202,15 +201,15 @@ def _remove_home(home: Path) -> None:
 # ---------------------------------------------------------------- looking at others
 
 
-def _folders(parent: Path) -> list[Path]:
-    """Return the folders that may be some of these; none where ``parent`` is not there or another user's."""
-    try:
-        if not is_private(parent):
-            return []
-        with os.scandir(parent) as entries:
-            return [Path(entry) for entry in entries if _NAME.fullmatch(entry.name)]
-    except OSError:  # it cannot be looked into, so nothing in it is ours
-        return []
+def _folders(parents: Iterable[Path]) -> list[Path]:
+    """Return the folders that may be some of these; none below a parent that is not there, or another user's."""
+    found: list[Path] = []
+    for parent in parents:
+        with contextlib.suppress(OSError):  # it cannot be looked into, so nothing in it is ours
+            if is_private(parent):
+                with os.scandir(parent) as entries:
+                    found += [Path(entry) for entry in entries if _NAME.fullmatch(entry.name)]
+    return found
 
 
 @contextlib.contextmanager
@@ -238,10 +237,17 @@ def _state(descriptor: int, *, unready: _State) -> _State:
     try:
         os.lseek(descriptor, 0, os.SEEK_SET)
         record: Any = json.loads(os.read(descriptor, _RECORD))
+        known = {"kernel": _kernel(), "mount": os.fstat(descriptor).st_dev, "excludes": True}
     except (OSError, ValueError):
         return unready
-    known = {"kernel": _kernel(), "mount": os.fstat(descriptor).st_dev, "excludes": True}
     return _State.DEAD if held and record == known else _State.UNKNOWN
+
+
+def _is_older(home: Path, before: datetime) -> bool:
+    try:
+        return home.stat().st_mtime < before.timestamp()
+    except OSError:  # another process, which may run on another machine, removed it meanwhile
+        return False
 
 
 def _size(folder: Path) -> int:

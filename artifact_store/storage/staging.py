@@ -1,10 +1,12 @@
 """Temporary space: where files wait on their way into a store or out of it, and what killed processes left there.
 
 Each use has a folder of its own (:mod:`artifact_store.storage.owned_folder`) in one of three places: below the root of
-a local store, so that what was staged becomes what is stored without a copy; in ``artifact-store-{user id}`` in the
-folder that the caller chose or the system names; or, if another user has taken that name, in a new folder beside it.
-What dead processes left is cleared by the next use. Says what is wrong when there is no room or no such folder. Knows
-no store.
+a local store, so that on Linux and macOS what was staged becomes what is stored by a hard link, without a copy; in
+``artifact-store-{user id}`` in the folder that the caller chose or the system names; or, where that is not this user's
+alone (another user's, a link, or a folder that others may enter, whose mode is left as it is: they may have put files
+there), in a new private folder beside it. What dead processes left in a private folder of this user, in any of the
+three places, is cleared by the next use. What is wrong when there is no room or no such folder is said in the words of
+:mod:`artifact_store.storage.room`. Knows no store.
 
 Why: docs/decisions/0021-temporary-files-have-an-owner.md
 """
@@ -12,7 +14,6 @@ Why: docs/decisions/0021-temporary-files-have-an-owner.md
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -20,16 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, NoReturn, Self
 
-from artifact_store.errors import (
-    AccessDenied,
-    ArtifactStoreError,
-    InvalidOption,
-    StagingUnavailable,
-    StorageFull,
-    Unsupported,
-)
+from artifact_store.errors import ArtifactStoreError, InvalidOption, StagingUnavailable, StorageFull
 from artifact_store.process import this_process
-from artifact_store.storage import descriptors, owned_folder
+from artifact_store.storage import descriptors, owned_folder, room
 from artifact_store.storage.home import at_home
 from artifact_store.storage.local.folders import make_root
 from artifact_store.storage.owned_folder import Leftover, OwnedFolder
@@ -39,8 +33,6 @@ EXPORTS: Final = ".export"
 _AT_ONCE: Final = 64
 """Folders that one use looks at to find those of dead processes."""
 _TRIES: Final = 16
-_FULL: Final = {errno.ENOSPC, errno.EDQUOT}
-_TEXTS: Final = {text: code for code in (*_FULL, errno.EFBIG) for text in (os.strerror(code), f"os error {code})")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +90,7 @@ class Staging:
         """
         if beside is not None:
             with contextlib.suppress(ArtifactStoreError):  # only this store's; where it is needed, it is an error
-                _clear(self.shared)
+                _clear(*_places(self.shared))
             _clear(beside)
             with contextlib.suppress(OSError):  # what is wrong with the store, writing to it will tell
                 if (made := _below(beside, root=beside.parent)) is not None:
@@ -121,8 +113,8 @@ class Staging:
         """Return what processes left here that are not known to live. Nothing is made, and nothing raised."""
         places = [] if beside is None else [beside]
         with contextlib.suppress(ArtifactStoreError):  # no folder holds nothing
-            places.append(self.shared)
-        return [left for place in places for left in owned_folder.leftovers(place)]
+            places += _places(self.shared)
+        return list(owned_folder.leftovers(*places))
 
 
 class StagedFolder:
@@ -167,22 +159,14 @@ class StagedFolder:
         except StorageFull:
             raise
         except Exception as error:
-            if (code := _no_room(error)) is not None:
-                _refuse(self.path, error, code)
+            if (code := room.missing(error)) is not None:
+                room.refuse_staging(self.path, error, code, of_a_store=self._of_a_store)
             if isinstance(error, OSError) and not isinstance(error, ArtifactStoreError):
                 # failed writes name no file; an object that is encoded may open others, and those are its caller's
                 elsewhere = isinstance(error.filename, str) and Path(error.filename).is_absolute()
                 if error.errno is not None and (not elsewhere or Path(error.filename).is_relative_to(self.path)):
-                    self._refuse(error)
+                    room.refuse_staging(self.path, error, error.errno, of_a_store=self._of_a_store)
             raise
-
-    def _refuse(self, error: OSError) -> NoReturn:
-        if self._of_a_store and (isinstance(error, PermissionError) or error.errno == errno.EROFS):
-            raise AccessDenied(
-                f"{self.path} cannot be written: {error.strerror or error}. This user may not do it there; correct the "
-                "permissions or the mount"
-            ) from error
-        _refuse(self.path, error, error.errno)
 
 
 def _fail(error: OSError) -> NoReturn:
@@ -213,43 +197,10 @@ def explained(folder: Path) -> Iterator[None]:
             yield
     except ArtifactStoreError as error:  # some are OSErrors as well
         if isinstance(error, StorageFull) and isinstance(error.__cause__, OSError):  # of this machine, not of a server
-            _refuse(folder, error, error.__cause__.errno)
+            room.refuse_staging(folder, error, error.__cause__.errno)
         raise
     except OSError as error:
-        _refuse(folder, error, error.errno)
-
-
-def _refuse(folder: Path, error: Exception, code: int | None) -> NoReturn:
-    said = f"{type(error).__name__}: {error}"
-    if code in _FULL:
-        raise StorageFull(
-            f"no room is left for temporary files in {folder} ({said}). Make room there, or name a folder on a larger "
-            "disk with staging=FOLDER, or in the environment variable TMPDIR"
-        ) from error
-    if code == errno.EFBIG:
-        raise Unsupported(
-            f"a temporary file in {folder} became too large ({said}). The file system, or a limit of this process "
-            "(ulimit -f), holds no file as large; choose another folder with staging=FOLDER, or raise the limit"
-        ) from error
-    raise StagingUnavailable(
-        f"temporary files cannot be written in {folder} ({said}). Make the folder and let this user write to it, or "
-        "name another one with staging=FOLDER, or in the environment variable TMPDIR"
-    ) from error
-
-
-def _no_room(error: BaseException | None) -> int | None:
-    """Return the number of an error, or of one that led to it, if it says that there was no room for a file.
-
-    Some libraries keep the words only.
-    """
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in _TEXTS.values():
-            return error.errno
-        for text, code in _TEXTS.items():
-            if text in str(error):
-                return code
-        error = error.__cause__ or error.__context__
-    return None
+        room.refuse_staging(folder, error, error.errno)
 
 
 # ---------------------------------------------------------------- the places
@@ -268,12 +219,20 @@ def _lies_in(folder: Path, root: Path) -> bool:
 
 def _make(place: Path) -> StagedFolder:
     """Make a folder below ``place``, or beside it where that is not this user's alone."""
-    _clear(place)
+    _clear(*_places(place))
     made = _below(place)
     if made is None:
         own = Path(tempfile.mkdtemp(prefix=f"{place.name}-", dir=place.parent))
         made = StagedFolder(OwnedFolder(own), (own,))
     return made
+
+
+def _places(place: Path) -> list[Path]:
+    """Return ``place`` and what may have been made beside it; whose that is, is asked before anything is done to it."""
+    found = [place]
+    with contextlib.suppress(OSError), os.scandir(place.parent) as entries:  # else nothing is made beside it either
+        found += [Path(entry) for entry in entries if entry.name.startswith(f"{place.name}-")]
+    return found
 
 
 def _below(parent: Path, *, root: Path | None = None) -> StagedFolder | None:
@@ -304,8 +263,8 @@ def _below(parent: Path, *, root: Path | None = None) -> StagedFolder | None:
     return None
 
 
-def _clear(parent: Path) -> None:
-    owned_folder.clear_dead(parent, most=_AT_ONCE)
+def _clear(*places: Path) -> None:
+    owned_folder.clear_dead(*places, most=_AT_ONCE)
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:

@@ -116,6 +116,7 @@ class _Upload:
     report: Report | None
     size: int
     digest: Digest | None = None
+    told: int = 0
 
     def run(self) -> FileEntry:
         limit = self.backend.exclusive_limit
@@ -124,8 +125,9 @@ class _Upload:
         if self._create(name, shared=shared) is Outcome.LOST:
             name = self._attempt_name
             self._create(name, shared=shared)
-        assert self.digest is not None
-        return FileEntry(path=self.file.path, key=name, size=self.digest.size, sha256=self.digest.sha256)
+        digest = self.digest or self._remember(self._read())
+        self._tell(digest.size)
+        return FileEntry(path=self.file.path, key=name, size=digest.size, sha256=digest.sha256)
 
     def _create(self, name: str, *, shared: bool) -> Outcome:
         """Create the file under a condition, or without one where there is none and the name is not ``shared``."""
@@ -149,7 +151,7 @@ class _Upload:
         def send() -> None:
             if self._adopted(key, when):
                 return
-            hashed = _Hashed(pieces_of(self.file), self.stop, self._tell)
+            hashed = self._hashed()
             try:
                 with closing(hashed):
                     self.backend.put_file(key, hashed, size=self.size, when=when)
@@ -171,15 +173,23 @@ class _Upload:
         return settle(send, look, retry=self.retry, key=key)
 
     def _adopted(self, key: str, when: Precondition) -> bool:
-        """Let the storage take the file as it is, where it lies beside its destination; tell whether it did."""
+        """Let the storage take the file as it is, where it lies beside its destination; tell whether it did.
+
+        Asked before the file is read: one that is taken is read afterwards, any other while it is copied.
+        """
         place = self.backend.staging_place
         if place is None or not self.file.source.is_relative_to(place):
             return False
-        hashed = _Hashed(pieces_of(self.file), self.stop, self._tell)
+        return self.backend.adopt(key, self.file.source, when=when)
+
+    def _hashed(self) -> _Hashed:
+        return _Hashed(pieces_of(self.file), self.stop, self._tell)
+
+    def _read(self) -> Digest:
+        hashed = self._hashed()
         for _ in hashed:
             pass
-        self._remember(hashed.digest)
-        return self.backend.adopt(key, self.file.source, when=when)
+        return hashed.digest
 
     def _digest_of_source(self) -> Digest:
         return self.digest or self._remember(hash_pieces(pieces_of(self.file)))
@@ -191,7 +201,9 @@ class _Upload:
         return digest
 
     def _tell(self, done: int) -> None:
-        if self.report is not None:
+        """Report how far it is, unless it was as far before: a file that is sent again goes back to its beginning."""
+        if self.report is not None and done > self.told:
+            self.told = done
             self.report(Progress("up", self.file.path, done, self.size))
 
 

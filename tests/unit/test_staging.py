@@ -7,6 +7,8 @@ import contextlib
 import errno
 import json
 import os
+import re
+import shutil
 import stat
 import sys
 import tempfile
@@ -186,6 +188,29 @@ class TestOwnedFolders:
         os.close(descriptor)
         assert [left.is_dead for left in leftovers(tmp_path)] == [True]
 
+    @pytest.mark.parametrize("then", ["gc", "doctor"])
+    def test_one_that_another_machine_removes_meanwhile_needs_no_removing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str
+    ) -> None:
+        import fcntl
+
+        store = ArtifactStore(tmp_path / "store")
+        store.save({"n": 1}, KEY)
+        home = left_behind(tmp_path / "store" / ".tmp-staging", kernel="another")
+        aged(home, days=8)
+        plan = store.gc() if then == "gc" else store.doctor().repair()
+        assert len(plan.changes) == 1
+
+        def lock(descriptor: int, *_: object) -> None:  # one that says nothing about the other machine
+            if home.exists() and os.path.sameopenfile(descriptor, owner):
+                shutil.rmtree(home)
+
+        monkeypatch.setattr(fcntl, "flock", lock)
+        with (home / "owner").open("rb") as opened:
+            owner = opened.fileno()
+            assert [step.result for step in plan.apply()] == ["kept"]
+        assert not home.exists()
+
     def test_without_locks_it_is_made_and_never_called_dead(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -338,8 +363,6 @@ class TestPlaces:
         assert list((tmp_path / "missing").iterdir()) == []
 
     def test_a_folder_that_goes_away_meanwhile_is_named(self, tmp_path: Path) -> None:
-        import shutil
-
         chosen = tmp_path / "chosen"
         chosen.mkdir()
         draft = ArtifactStore(MemoryBackend(), staging=chosen).new_run(KEY)
@@ -349,6 +372,29 @@ class TestPlaces:
             draft.add("more", {"n": 1})
         with pytest.raises(errors.StagingUnavailable, match="chosen"):
             draft.commit()
+
+    @pytest.mark.parametrize(
+        ("code", "kind", "advice"),
+        [
+            (errno.ENOSPC, errors.StorageFull, "make room on the disk of the store"),
+            (errno.EDQUOT, errors.StorageFull, "make room on the disk of the store"),
+            (errno.EFBIG, errors.Unsupported, "ulimit -f"),
+            (errno.EROFS, errors.AccessDenied, "the mount"),
+            (errno.EACCES, errors.AccessDenied, "the permissions"),
+            (errno.EIO, errors.StagingUnavailable, "the disk of the store"),
+        ],
+    )
+    def test_below_a_local_store_no_other_folder_is_advised(
+        self, tmp_path: Path, code: int, kind: type[Exception], advice: str
+    ) -> None:
+        folder = Staging.of(tmp_path).folder(beside=tmp_path / "store" / ".tmp-staging")
+        with pytest.raises(kind, match=advice) as caught, folder, folder.written():
+            raise OSError(code, os.strerror(code), str(folder.path / "model.bin"))
+        assert str(folder.path) in str(caught.value)
+        assert not re.search("staging=|TMPDIR", str(caught.value))
+        elsewhere = Staging.of(tmp_path).folder()
+        with pytest.raises(errors.ArtifactStoreError, match="staging="), elsewhere, elsewhere.written():
+            raise OSError(code, os.strerror(code), str(elsewhere.path / "model.bin"))
 
     @pytest.mark.parametrize("example", [False, True])
     def test_a_file_that_goes_away_meanwhile_is_named_before_anything_is_stored(
@@ -376,10 +422,10 @@ class TestPlaces:
 
 
 def test_exports_wait_beside_their_destination_and_are_cleared_as_well(tmp_path: Path) -> None:
-    left = left_behind(tmp_path / ".export")
+    left = [left_behind(tmp_path / name) for name in (".export", ".export-abcdefgh")]
     with folder_in(tmp_path) as folder:
         assert folder.is_relative_to(tmp_path / ".export")
-        assert not left.exists()
+        assert [one.parent.exists() for one in left] == [True, False]
         (folder / "run").mkdir()
         (folder / "run").rename(tmp_path / "run")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
@@ -407,6 +453,56 @@ class TestLeftovers:
         left_behind(shared)
         assert store.load(KEY) == {"n": 1}
         assert not shared.exists()
+
+    @pytest.mark.parametrize("taken", ["wide", "link", "file", "private"])
+    def test_what_was_left_beside_a_folder_that_is_taken_is_cleared_as_well(
+        self, store: ArtifactStore, shared: Path, tmp_path: Path, taken: str
+    ) -> None:
+        match taken:
+            case "wide":
+                shared.mkdir(0o755)
+            case "link":
+                shared.symlink_to(tmp_path)
+            case "file":
+                shared.write_text("")
+            case _:
+                shared.mkdir(0o700)
+
+        def leave() -> Path:
+            return left_behind(Path(tempfile.mkdtemp(prefix=f"{shared.name}-", dir=shared.parent)))
+
+        elsewhere = ArtifactStore(MemoryBackend())
+        for clear in (
+            lambda: store.save({"n": 2}, KEY),
+            lambda: elsewhere.save({"n": 2}, KEY),
+            lambda: store.gc().apply(),
+            lambda: store.doctor().repair().apply(),
+        ):
+            left = {leave(), leave()}
+            assert {one.path for one in Staging().leftovers(beside=None)} == left
+            assert {Path(step.target) for step in store.gc().changes} == left
+            clear()
+            assert list(shared.parent.glob(f"{shared.name}-*")) == []
+
+    def test_what_lies_beside_it_and_may_be_anothers_is_not_touched(self, shared: Path, tmp_path: Path) -> None:
+        (tmp_path / "elsewhere").mkdir(0o700)
+        trap = left_behind(tmp_path / "elsewhere")
+        (shared.parent / f"{shared.name}-link").symlink_to(trap.parent)
+        wide = left_behind(shared.parent / f"{shared.name}-wide")
+        wide.parent.chmod(0o755)
+        named = left_behind(shared.parent / f"{shared.name}0-another")
+        mine = shared.parent / f"{shared.name}-mine"
+        mine.mkdir(0o700)
+        (mine / "notes.txt").write_text("")
+        (shared.parent / f"{shared.name}-file").write_text("")
+        kept = [trap, wide, named, mine / "notes.txt"]
+        if os.geteuid() == 0:
+            kept.append(left_behind(shared.parent / f"{shared.name}-theirs"))
+            os.chown(kept[-1].parent, 12345, 12345)
+        assert Staging().leftovers(beside=None) == []
+        with Staging().folder():
+            pass
+        assert [path for path in kept if not path.exists()] == []
 
     def test_gc_clears_them_at_once_and_doubtful_ones_after_the_grace_period(
         self, store: ArtifactStore, shared: Path, tmp_path: Path
@@ -446,9 +542,12 @@ class TestLeftovers:
         assert not shared.exists()
         assert not [one for one in store.doctor() if one.code == "leftover-staging"]
 
-    def test_doctor_says_where_temporary_files_go(self, store: ArtifactStore, tmp_path: Path) -> None:
-        (fact,) = (fact for fact in store.doctor().facts if fact.name == "staging")
-        assert fact.state == "fine"
+    def test_doctor_says_where_temporary_files_go(self, store: ArtifactStore, shared: Path, tmp_path: Path) -> None:
+        chosen = ArtifactStore(tmp_path / "store", staging=tmp_path)
+        for one, places in ((store, (tmp_path / "store" / ".tmp-staging", shared.parent)), (chosen, (tmp_path,))):
+            (fact,) = (fact for fact in one.doctor().facts if fact.name == "staging")
+            assert fact.state == "fine"
+            assert tuple(map(Path, re.findall(r" (/\S+), where [\d,]+ bytes are free", fact.message))) == places
         missing = ArtifactStore(tmp_path / "store", staging=tmp_path / "missing")
         (found,) = (one for one in missing.doctor() if one.code == "staging")
         assert (found.severity, "missing" in found.message) == ("warning", True)

@@ -24,6 +24,7 @@ from artifact_store.errors import (
 )
 from artifact_store.storage.base import Always, IfAbsent
 from artifact_store.storage.exact_size import exactly
+from artifact_store.storage.local.backend import LocalBackend
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.storage.retry import RetryPolicy
 from artifact_store.storage.transfer import (
@@ -397,3 +398,74 @@ def test_progress_is_told_in_bytes_of_the_file(tmp_path):
     assert told[-1] == Progress("down", "a.bin", size, size)
     assert all(one.path == "a.bin" and one.total == size for one in told)
     assert [one.done for one in told] == sorted({one.done for one in told})
+
+
+class Counted(type(Path())):
+    """A path that counts how often it was opened."""
+
+    opens = 0
+
+    def open(self, *arguments, **options):
+        self.opens += 1
+        return super().open(*arguments, **options)
+
+
+@pytest.fixture(params=["hard links", "no hard links"])
+def local(request, tmp_path, monkeypatch):
+    """A local store, on a disk with hard links or without them."""
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    if request.param == "no hard links":
+        monkeypatch.setattr(os, "link", refuse)
+    backend = LocalBackend(tmp_path / "store")
+    backend.staging_place.mkdir(parents=True)
+    return backend
+
+
+def staged(backend, told, *, own=True):
+    path = Counted(backend.staging_place / "source")
+    path.write_bytes(b"x" * (3 * PIECE + 5))
+    path.opens = 0
+    files = [Outgoing("a.bin", path, staged=True)]
+    to = Destination(KEY, RUN, "0" * 8, own)
+    (entry,) = upload(backend, files, to, workers=Workers(), retry=RETRY, report=told.append)
+    assert b"".join(backend.stream(keys.data_file(KEY, RUN, entry.key), size=entry.size)) == path.read_bytes()
+    assert Digest(entry.size, entry.sha256) == hash_pieces([path.read_bytes()])
+    assert all((one.direction, one.path, one.total) == ("up", "a.bin", entry.size) for one in told)
+    return entry, path
+
+
+def test_a_staged_file_is_read_once_whether_it_is_linked_or_copied(local):
+    told = []
+    entry, path = staged(local, told)
+    assert entry.key == "a.bin"
+    assert path.opens - 2 == 1  # two are those of the comparisons
+    assert [one.done for one in told] == [PIECE, 2 * PIECE, 3 * PIECE, entry.size]
+
+
+def test_progress_never_goes_back_where_a_file_needs_another_name(local):
+    local.write(keys.data_file(KEY, RUN, "a.bin"), b"y" * (3 * PIECE + 5), when=IfAbsent())
+    told = []
+    entry, _ = staged(local, told, own=False)
+    assert entry.key == "a.bin.00000000"
+    assert [one.done for one in told] == sorted({one.done for one in told})
+    assert told[-1].done == entry.size
+
+
+def test_progress_never_goes_back_where_a_file_is_sent_again(source):
+    class Cut(MemoryBackend):
+        tries = 0
+
+        def put_file(self, key, chunks, *, size, when):
+            self.tries += 1
+            if self.tries == 1:
+                list(chunks)
+                raise Unreachable("cut")
+            super().put_file(key, chunks, size=size, when=when)
+
+    told, to = [], Destination(KEY, RUN, "0" * 8, own_id=True)
+    size = source.write_bytes(b"x" * (2 * PIECE))
+    upload(Cut(), [Outgoing("a.bin", source)], to, workers=Workers(), retry=RETRY, report=told.append)
+    assert [one.done for one in told] == [PIECE, size]
