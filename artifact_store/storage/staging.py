@@ -90,7 +90,7 @@ class Staging:
         """
         if beside is not None:
             with contextlib.suppress(ArtifactStoreError):  # only this store's; where it is needed, it is an error
-                _clear(*_places(self.shared))
+                _clear(*_in_use(self.shared))
             _clear(beside)
             with contextlib.suppress(OSError):  # what is wrong with the store, writing to it will tell
                 if (made := _below(beside, root=beside.parent)) is not None:
@@ -219,7 +219,7 @@ def _lies_in(folder: Path, root: Path) -> bool:
 
 def _make(place: Path) -> StagedFolder:
     """Make a folder below ``place``, or beside it where that is not this user's alone."""
-    _clear(*_places(place))
+    _clear(*_in_use(place))
     made = _below(place)
     if made is None:
         own = Path(tempfile.mkdtemp(prefix=f"{place.name}-", dir=place.parent))
@@ -233,6 +233,14 @@ def _places(place: Path) -> list[Path]:
     with contextlib.suppress(OSError), os.scandir(place.parent) as entries:  # else nothing is made beside it either
         found += [Path(entry) for entry in entries if entry.name.startswith(f"{place.name}-")]
     return found
+
+
+def _in_use(place: Path) -> list[Path]:
+    """Return those of the places that a use clears: a look at all of the system's folder each time would be long."""
+    try:
+        return [place] if owned_folder.is_private(place) else _places(place)
+    except OSError:  # there is none, so nothing is made beside it
+        return [place]
 
 
 def _below(parent: Path, *, root: Path | None = None) -> StagedFolder | None:
