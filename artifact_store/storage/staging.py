@@ -219,7 +219,7 @@ def _lies_in(folder: Path, root: Path) -> bool:
 
 def _make(place: Path) -> StagedFolder:
     """Make a folder below ``place``, or beside it where that is not this user's alone."""
-    _clear(*_in_use(place))
+    _clear(*_places(place))
     made = _below(place)
     if made is None:
         own = Path(tempfile.mkdtemp(prefix=f"{place.name}-", dir=place.parent))
@@ -236,7 +236,7 @@ def _places(place: Path) -> list[Path]:
 
 
 def _in_use(place: Path) -> list[Path]:
-    """Return those of the places that a use clears: a look at all of the system's folder each time would be long."""
+    """Return those of the places that a save into a folder clears: it is short, and the system's folder may be full."""
     try:
         return [place] if owned_folder.is_private(place) else _places(place)
     except OSError:  # there is none, so nothing is made beside it
