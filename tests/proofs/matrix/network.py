@@ -18,8 +18,9 @@ from artifact_store.errors import Corrupt, ObjectNotFound, Unavailable
 from artifact_store.storage.base import Always, Backend
 from artifact_store.storage.obstore.backend import ObstoreBackend
 from artifact_store.storage.open import open_backend
+from artifact_store.storage.parts import part_size
 from tests.proofs.matrix.bench import TIMEOUT, Aim, Bench, Fault, Point, Strike, Told, Trial, examine
-from tests.proofs.matrix.operations import CRASHED, KEY, Operation, objects_of
+from tests.proofs.matrix.operations import CRASHED, KEY, LARGE, Operation, objects_of
 from tests.proofs.matrix.views import REGISTRY, Snapshot, reader, steady
 from tests.servers import (
     CutBody,
@@ -39,8 +40,10 @@ from tests.servers import (
 
 SHORT, LONG = 3.0, 20.0
 """The timeouts of the clients: against what hangs, which costs as much; and against everything else."""
-SLOWEST = 1 << 20
+SLOWEST = 8 << 20
 """Bytes a second that the backends are told to expect of a slow line."""
+SHARING = 16
+"""Bodies for which a client gives time: the benches of a process, each with the parts and files of one save, share it."""
 WRITES = frozenset({"PUT", "POST", "DELETE", "CREATE", "PART", "COMPLETE", "ABORT"})
 DAMAGED = (Unavailable, Corrupt)
 _RANDOM = re.compile(r"^_probe/[0-9a-f]{32}$")
@@ -225,10 +228,10 @@ def _takes_time(fault: Fault) -> bool:
 def limit_of(operation: Operation, timeout: float) -> tuple[float, int]:
     """What an operation may cost against a dead server: four timeouts and what a busy machine adds, and 240 requests.
 
-    Uploading in parts may take longer by the time that the bytes need on a slow line; through obstore this holds for
-    each of the requests that begin and end such an upload, which send none.
+    Uploading in parts may take longer by the time that the bytes need on a slow line, twice, since it is tried again;
+    through obstore this holds for what ends such an upload as well, which sends none.
     """
-    uploads = 3 * (8 << 20) / SLOWEST if operation.large and not operation.reads_only else 0.0
+    uploads = 4 * SHARING * part_size(LARGE) / SLOWEST if operation.large and not operation.reads_only else 0.0
     return 4 * timeout + 15.0 + uploads, 240
 
 
