@@ -66,9 +66,7 @@ async def _within(seconds: float, times: int, answer: Awaitable[T]) -> T:
         async with asyncio.timeout(seconds * times):
             while not (await asyncio.wait({waiting}, timeout=LOOK_UP))[0]:
                 check_stopped()
-                if (
-                    monotonic() > late and no_thread_left()
-                ):  # obstore waits for one to hand the answer over, without a word
+                if monotonic() > late and no_thread_left():  # without one, obstore cannot hand the answer over
                     raise none_left("obstore waits for one")
             return await waiting
     finally:
