@@ -82,6 +82,8 @@ SLICES = {
     "tests/integration/faults/test_doctor_faults.py": 6,
     "tests/integration/faults/test_retention_faults.py": 6,
     "tests/integration/faults/test_store_faults.py": 6,
+    "tests/integration/storage/test_few_threads.py::test_with_few_threads_s3_does_what_it_can_and_all_of_it_once_there_are_more": 4,
+    "tests/integration/storage/test_few_threads.py::test_without_a_thread_s3_names_the_limit_and_works_once_it_is_lifted": 3,
     "tests/integration/storage/test_fsspec_failures.py": 3,
     "tests/integration/storage/test_ignored_ranges.py": 2,
     "tests/integration/storage/test_mounts_below.py": 3,

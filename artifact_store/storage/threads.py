@@ -7,6 +7,7 @@ so its thread is left to itself; it ends when the client gives up, and then does
 from __future__ import annotations
 
 import queue
+import re
 import threading
 import weakref
 from collections.abc import Callable, Collection, Iterator
@@ -26,6 +27,13 @@ LOOK_UP = 0.1
 LEAVE_WITHIN = 0.4
 """Seconds that what was stopped has to end by itself before it is left alone."""
 
+THREAD_ADVICE = (
+    "This user or container has as many processes and threads as it may have: raise that limit (ulimit -u, or pids of "
+    "the container), or let others end, and try again"
+)
+"""What to do where no thread can be started."""
+_WORDS = re.compile(r"can't (?:start new|spawn worker) thread")  # as Python and Rust have them
+
 
 class Cancelled(Exception):
     """What this thread is at is not wanted any more."""
@@ -33,7 +41,33 @@ class Cancelled(Exception):
 
 def is_interruption(error: BaseException) -> bool:
     """Whether nothing went wrong, and what is under way is just not wanted any more: there is no time to lose."""
-    return isinstance(error, Cancelled) or not isinstance(error, Exception)
+    return isinstance(error, Cancelled) or not (isinstance(error, Exception) or is_panic(error))
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether a library in Rust has failed within itself, which it tells with what is no ``Exception``."""
+    return type(error).__name__ == "PanicException"
+
+
+def tells_of_no_thread(words: str) -> bool:
+    """Whether Python or a client says that no thread could be started."""
+    return _WORDS.search(words) is not None
+
+
+def none_left(said: object) -> Unavailable:
+    """Return the error for a thread that could not be started."""
+    return Unavailable(
+        f"no thread can be started ({said}), and without one nothing is asked of the storage. {THREAD_ADVICE}"
+    )
+
+
+def no_thread_left() -> bool:
+    """Whether no thread can be started now: for failures of which the words do not tell."""
+    try:
+        threading.Thread(target=int, daemon=True).start()
+    except RuntimeError as error:
+        return tells_of_no_thread(str(error))
+    return False
 
 
 class _Here(threading.local):
@@ -121,11 +155,7 @@ class Threads:
         except RuntimeError as error:
             if self._threads:  # they will do
                 return
-            raise Unavailable(
-                f"no thread can be started ({error}), and without one nothing is asked of the storage. This user or "
-                "container has as many processes and threads as it may have: raise that limit (ulimit -u, or pids of "
-                "the container), or let others end, and try again"
-            ) from error
+            raise none_left(error) from error
         self._threads.append(thread)
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from artifact_store.process import Process, this_process
-from artifact_store.storage.threads import Cancelled, Threads, is_interruption, left_in_time, until_done
+from artifact_store.storage.threads import Cancelled, Threads, is_interruption, is_panic, left_in_time, until_done
 
 WORKERS = 8
 LARGE_AT_ONCE = 2
@@ -131,8 +131,9 @@ class Workers:
         try:
             try:
                 yield
-            except Exception:
-                until_done(futures)  # whatever came of it
+            except BaseException as error:
+                if isinstance(error, Exception) or is_panic(error):
+                    until_done(futures)  # whatever came of it
                 raise
             until_done(futures)
         except BaseException as error:

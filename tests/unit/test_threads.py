@@ -20,6 +20,7 @@ from artifact_store.storage.threads import (
     Threads,
     check_stopped,
     interruptible,
+    is_interruption,
     result_of,
     stoppable,
     until_done,
@@ -258,3 +259,32 @@ def test_a_body_may_take_the_timeout_and_the_time_of_its_bytes(monkeypatch, move
         watch.note(moved)
     for told in ("the/key", f"{moved:,} of 2,000 bytes", f"{moved / spent:,.0f} bytes a second", "min_rate"):
         assert told in str(caught.value)
+
+
+class PanicException(BaseException):
+    """What libraries in Rust raise when they fail within themselves; their own cannot be made from Python."""
+
+
+@pytest.mark.parametrize(
+    ("error", "wanted"),
+    [(KeyboardInterrupt(), True), (Cancelled(), True), (PanicException("it broke"), False), (ValueError(), False)],
+)
+def test_a_panic_of_a_library_is_no_interruption(error, wanted):
+    assert is_interruption(error) is wanted
+
+
+def test_what_runs_beside_a_panic_comes_to_its_end():
+    workers, ended = Workers(), threading.Event()
+
+    def slow():
+        time.sleep(1)
+        ended.set()
+
+    with pytest.raises(PanicException), workers.beside(slow):
+        raise PanicException
+    assert ended.is_set()
+    workers.close()
+
+
+def test_a_thread_that_can_be_started_is_not_missing():
+    assert not threads.no_thread_left()

@@ -19,9 +19,11 @@ from artifact_store.errors import (
     ObjectNotFound,
     StorageFull,
     TooManyOpenFiles,
+    Unavailable,
     Unreachable,
     Unsupported,
 )
+from artifact_store.storage import threads
 from artifact_store.storage.descriptors import ADVICE, EXHAUSTED
 from artifact_store.storage.http import NO_AWS_CREDENTIALS, Attempt, clean_copy, error_for_status, one_line, redact
 
@@ -90,6 +92,8 @@ def translate_fsspec_error(error: BaseException, attempt: Attempt, secrets: Iter
         exhausted = any(isinstance(link, OSError) and link.errno in EXHAUSTED for link in _chain(error))
         if exhausted:  # of a write that the client repeated by itself, an earlier attempt may have been sent
             ours = (Unreachable if attempt.operation == "write" else TooManyOpenFiles)(text + ADVICE)
+        elif any(isinstance(link, RuntimeError) and threads.tells_of_no_thread(str(link)) for link in _chain(error)):
+            ours = Unavailable(text + threads.THREAD_ADVICE)
         else:
             ours = _by_type(error, attempt, text)
     ours.__cause__ = clean_copy(error, known)

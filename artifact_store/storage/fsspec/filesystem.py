@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from artifact_store.errors import EngineUnavailable, InvalidOption, Unsupported
+from artifact_store.errors import EngineUnavailable, InvalidOption, Unavailable, Unsupported
 from artifact_store.process import Process, this_process
 from artifact_store.storage.environment_secrets import secrets_around
 from artifact_store.storage.http import redact
 from artifact_store.storage.option_secrets import Secrets, private_values, spellings
 from artifact_store.storage.options import StorageOptions
+from artifact_store.storage.threads import none_left, tells_of_no_thread
 
 _ALONE = {"skip_instance_cache": True}
 _UNCACHED = {"use_listings_cache": False, "asynchronous": False}
@@ -76,6 +77,7 @@ class Recipe:
         Raises:
             InvalidOption: the class does not take these options.
             Unsupported: an instance that was handed over before a fork cannot be made anew.
+            Unavailable: no thread can be started for what the instance does.
         """
         found = self._instances.get(this_process())
         if found is None:
@@ -99,6 +101,7 @@ class Recipe:
 
         if any(isinstance(value, AbstractFileSystem) for value in self.options.given.values()):
             raise Unsupported(f"{self._elsewhere}: it wraps another filesystem. Open the store in this process")
+        _start_loop(self.kind)
         failure = ""
         for ours in (_UNCACHED | _ALONE, _ALONE):  # some are strict, and take no argument but their own
             try:
@@ -112,3 +115,35 @@ class Recipe:
     @property
     def _elsewhere(self) -> str:
         return f"a {self.kind.__name__} that was handed over in another process cannot be made anew in this one"
+
+
+def _start_loop(kind: type[Any]) -> None:
+    """Let the event loop run that all asynchronous filesystems of this process share.
+
+    Where its thread could not be started, fsspec keeps the loop all the same, and all calls would wait for ever.
+    """
+    from fsspec import asyn
+
+    if not issubclass(kind, asyn.AsyncFileSystem):
+        return
+    failure: Unavailable | None = None
+    while failure is None:
+        try:
+            asyn.get_loop()
+        except RuntimeError as error:
+            if not tells_of_no_thread(str(error)):
+                raise
+            failure = none_left(error)
+        if _runs(asyn):
+            return
+        with asyn.get_lock():  # now nobody is between making a loop and starting its thread
+            if _runs(asyn):
+                return
+            loop, asyn.loop[0] = asyn.loop[0], None
+            if loop is not None:
+                loop.close()
+    raise failure
+
+
+def _runs(asyn: Any) -> bool:
+    return asyn.iothread[0] is not None or (asyn.loop[0] is not None and asyn.loop[0].is_running())

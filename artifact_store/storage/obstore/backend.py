@@ -36,8 +36,8 @@ from artifact_store.storage.base import (
 )
 from artifact_store.storage.exact_size import exactly, wrong_size
 from artifact_store.storage.http import Attempt
-from artifact_store.storage.obstore import listing
-from artifact_store.storage.obstore.client import Clients, runtime_lost
+from artifact_store.storage.obstore import listing, runtime
+from artifact_store.storage.obstore.client import Clients
 from artifact_store.storage.obstore.errors import NotPartial, UnlistableKey, is_timeout
 from artifact_store.storage.obstore.options import cloud_config
 from artifact_store.storage.obstore.substitute import Substitute
@@ -67,11 +67,11 @@ _PARTS_HELD = 24 << 20
 
 
 def _or_by_s3fs(method: Callable[Concatenate[ObstoreBackend, P], T]) -> Callable[Concatenate[ObstoreBackend, P], T]:
-    """Leave to s3fs, in a process that was forked, what obstore cannot do there."""
+    """Leave to s3fs what obstore cannot do in this process, as in one that was forked."""
 
     @functools.wraps(method)
     def call(self: ObstoreBackend, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        if not runtime_lost():
+        if not runtime.lost():
             return method(self, *args, **kwargs)
         answer: T = getattr(self._substitute.get(), method.__name__)(*args, **kwargs)
         return answer
@@ -85,9 +85,9 @@ class ObstoreBackend(Backend):
     Making one sends nothing and reads nothing. Versions are ETags (on Google Cloud the generation beside it).
     Listings are sorted here, since not every server lists in key order; so a listing is held in memory.
 
-    obstore cannot be used in a process that was forked from one that uses it: its threads stay in the parent. On
-    S3 such a child works through the ``fsspec`` engine instead, with the same keys, versions and conditions;
-    elsewhere it is ``EngineUnavailable``.
+    obstore cannot be used in a process that was forked from one that uses it, since its threads stay in the parent,
+    nor after it could start none. On S3 such a process works through the ``fsspec`` engine instead, with the same
+    keys, versions and conditions; elsewhere it is ``EngineUnavailable``.
 
     Raises:
         InvalidOption: an option is unknown, or only another engine can honour it.
@@ -176,7 +176,7 @@ class ObstoreBackend(Backend):
                 f"{self.url}: cannot create {key!r} conditionally: obstore uploads files above "
                 f"{self.create_limit} bytes in parts, which it cannot do with a condition"
             )
-        if runtime_lost():
+        if runtime.lost():
             self._substitute.get().put_file(key, chunks, size=size, when=when)
             return
         if size <= SINGLE:

@@ -6,7 +6,6 @@ Owns the construction of clients, one set per process, never pickled.
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -25,7 +24,7 @@ from artifact_store.storage.obstore.options import CloudConfig
 from artifact_store.storage.option_secrets import Noted, Secrets
 from artifact_store.storage.options import AZURE, GCS, S3, StoreURL, Unshown
 from artifact_store.storage.patience import Patience
-from artifact_store.storage.threads import Cancelled, interruptible
+from artifact_store.storage.threads import Cancelled, interruptible, is_panic
 
 T = TypeVar("T")
 Purpose = Literal["control", "download", "upload"]
@@ -38,27 +37,6 @@ _UNLIMITED = "24h"
 SMALL = 64 << 10
 """Bytes up to which a request is as quick as one without a body."""
 _CLOUDS = {S3: "https://s3.amazonaws.com", GCS: "https://storage.googleapis.com"}
-
-_runtime_lost = threading.Event()
-
-
-def _look_after_fork() -> None:
-    """Note that obstore's runtime does not work after a fork: its threads are in the parent.
-
-    Every call, of a new client too, would wait for ever. Whether obstore had been used, or only imported, before
-    the fork cannot be told from outside; the second is taken for the first.
-    """
-    if "obstore._obstore" in sys.modules:
-        _runtime_lost.set()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_look_after_fork)
-
-
-def runtime_lost() -> bool:
-    """Tell whether obstore can do nothing in this process, since it was forked from one that uses it."""
-    return _runtime_lost.is_set()
 
 
 class Clients:
@@ -91,6 +69,9 @@ class Clients:
         """Let obstore work with the client for this purpose, and translate what goes wrong.
 
         Ctrl-C ends the waiting for it, and so does the end of a transfer that this thread takes part in.
+
+        Raises:
+            Unavailable: obstore has failed within itself, as where it can start no thread.
         """
         client = self.get(purpose, size)
         import obstore
@@ -99,7 +80,9 @@ class Clients:
             return interruptible(partial(work, obstore, client))
         except (ArtifactStoreError, Cancelled):
             raise
-        except Exception as error:  # noqa: BLE001 -- obstore raises its own kinds and builtin ones, without a common base
+        except BaseException as error:  # obstore raises its own kinds, builtin ones and panics, without a common base
+            if not isinstance(error, Exception) and not is_panic(error):
+                raise
             # no secret in a variable of this frame: reports of errors show those
             failure = translate_obstore_error(
                 error, attempt, Secrets((*self._secrets, *self._noted.secrets, *secrets_around()))

@@ -19,11 +19,13 @@ from artifact_store.errors import (
     ObjectNotFound,
     PreconditionFailed,
     TooManyOpenFiles,
+    Unavailable,
     Unreachable,
     Unsupported,
 )
-from artifact_store.storage import descriptors
+from artifact_store.storage import descriptors, threads
 from artifact_store.storage.http import Attempt, clean_copy, error_for_status, one_line, redact
+from artifact_store.storage.obstore import runtime
 
 
 class UnlistableKey(Corrupt):
@@ -53,6 +55,8 @@ def translate_obstore_error(error: BaseException, attempt: Attempt, secrets: Ite
     Raise it after the ``except`` block has ended, or Python keeps the original as its context.
     """
     known = tuple(secrets)
+    if threads.is_panic(error):
+        return _panicked(attempt, str(error), known)
     words, _, debug = str(error).partition(_DEBUG)
     status = None if _ROLE_SERVER.search(words) else _STATUS.search(words)
     if status is not None:
@@ -70,6 +74,16 @@ def translate_obstore_error(error: BaseException, attempt: Attempt, secrets: Ite
         ours = _by_type(error, attempt, text) or _by_words(words, debug, text, attempt)
     ours.__cause__ = clean_copy(type(error)(words) if debug else error, known)
     return ours
+
+
+def _panicked(attempt: Attempt, words: str, known: tuple[str, ...]) -> Unavailable:
+    """Return the error for a failure of obstore within itself, after which its runtime may be lost."""
+    text = f"{attempt} (obstore: {one_line(redact(words, known))}): "
+    if runtime.without_threads(words):
+        return Unavailable(
+            f"{text}it can start no thread, and does nothing more in this process. {threads.THREAD_ADVICE}"
+        )
+    return Unavailable(f"{text}it has failed within itself; try again, or choose engine='fsspec'")
 
 
 _PLAIN: dict[str, tuple[type[ArtifactStoreError], str]] = {
@@ -121,6 +135,12 @@ def _by_words(words: str, debug: str, text: str, attempt: Attempt) -> ArtifactSt
         return AccessDenied(text + "no credentials, or none that are still valid; give them or log in")
     if _NO_RANGE.search(words):
         return NotPartial(text + "the connection broke, and the server cannot go on in the middle; try again")
+    return _unanswered(words, debug, text, attempt)
+
+
+def _unanswered(words: str, debug: str, text: str, attempt: Attempt) -> ArtifactStoreError:
+    if threads.no_thread_left():  # obstore waits without a word for one that looks up the address
+        return (Unreachable if attempt.operation == "write" else Unavailable)(text + threads.THREAD_ADVICE)
     if _TIMEOUT.search(debug or words) and not _CONNECT.search(debug):
         return DeadlineExceeded(text + "the server did not answer in time; try again later")
     return Unreachable(text + "no connection, or a broken one; check the address and the network, then try again")

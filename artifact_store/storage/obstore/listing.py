@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Coroutine
 from functools import partial
+from time import monotonic
 from typing import Any, TypeVar
 
 from artifact_store.errors import Corrupt, DeadlineExceeded
-from artifact_store.storage.threads import LOOK_UP, Threads, check_stopped, result_of
+from artifact_store.storage.threads import LOOK_UP, Threads, check_stopped, no_thread_left, none_left, result_of
 
 T = TypeVar("T")
 
@@ -26,6 +27,7 @@ async def objects(client: Any, prefix: str, timeout: float) -> list[Any]:  # noq
 
     Raises:
         DeadlineExceeded: nothing came for some times ``timeout``.
+        Unavailable: nothing came for ``timeout``, and no thread can be started that could bring it.
         Corrupt: the server tells the same again and again.
     """
     import obstore
@@ -35,7 +37,7 @@ async def objects(client: Any, prefix: str, timeout: float) -> list[Any]:  # noq
     pages = aiter(obstore.list(client, prefix or None, chunk_size=_PAGE))
     while True:
         try:
-            page = await _within(timeout * _REPEATED, anext(pages))
+            page = await _within(timeout, _REPEATED, anext(pages))
         except StopAsyncIteration:
             return found
         except TimeoutError as error:
@@ -52,18 +54,20 @@ async def level(client: Any, prefix: str, timeout: float) -> Any:  # noqa: ASYNC
     import obstore
 
     try:
-        return await _within(timeout * _LEVEL, obstore.list_with_delimiter_async(client, prefix or None))
+        return await _within(timeout, _LEVEL, obstore.list_with_delimiter_async(client, prefix or None))
     except TimeoutError as error:
         raise _endless(prefix, timeout * _LEVEL) from error
 
 
-async def _within(seconds: float, answer: Awaitable[T]) -> T:
+async def _within(seconds: float, times: int, answer: Awaitable[T]) -> T:
     """Await what the client will tell; ``TimeoutError`` after so long, ``Cancelled`` once this thread is stopped."""
-    waiting = asyncio.ensure_future(answer)
+    waiting, late = asyncio.ensure_future(answer), monotonic() + seconds
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds * times):
             while not (await asyncio.wait({waiting}, timeout=LOOK_UP))[0]:
                 check_stopped()
+                if monotonic() > late and no_thread_left():  # without one, obstore cannot hand the answer over
+                    raise none_left("obstore waits for one")
             return await waiting
     finally:
         waiting.cancel()

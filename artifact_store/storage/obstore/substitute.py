@@ -1,4 +1,4 @@
-"""The engine of s3fs in the place of obstore: in a forked process, and for what obstore cannot ask a server.
+"""The engine of s3fs in the place of obstore: where its runtime is lost, and for what obstore cannot ask a server.
 
 Serves the same place with the same options: keys, versions and conditions are the same. Owns when it can be had.
 """
@@ -10,10 +10,9 @@ from importlib.util import find_spec
 from artifact_store.errors import EngineUnavailable
 from artifact_store.process import Process, this_process
 from artifact_store.storage.base import Backend
+from artifact_store.storage.obstore import runtime
 from artifact_store.storage.options import S3, StorageOptions, StoreURL
 from artifact_store.storage.patience import Patience
-
-_ADVICE = "start processes with the 'spawn' or 'forkserver' method, or choose engine='fsspec'"
 
 
 class Substitute:
@@ -40,13 +39,13 @@ class Substitute:
 
     def _open(self) -> Backend:
         if self._place.scheme != S3:
-            raise EngineUnavailable(f"{self._place.text}: obstore does not work in a forked process; {_ADVICE}")
+            raise EngineUnavailable(f"{self._place.text}: obstore does not work {runtime.why()}")
         from artifact_store.storage.fsspec.backend import open_filesystem
 
         try:
             return open_filesystem(self._place, self._options, **self._patience.options())
         except EngineUnavailable as missing:
             raise EngineUnavailable(
-                f"{self._place.text}: obstore does not work in a forked process, and s3fs, which would take its place, "
-                f"is not installed; {_ADVICE}"
+                f"{self._place.text}: s3fs, which would take the place of obstore, is not installed, and obstore does "
+                f"not work {runtime.why()}"
             ) from missing

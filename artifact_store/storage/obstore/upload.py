@@ -13,6 +13,8 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, wait
+from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -21,7 +23,15 @@ from artifact_store.storage.http import Attempt
 from artifact_store.storage.obstore.client import SMALL, Clients
 from artifact_store.storage.parts import SINGLE
 from artifact_store.storage.patience import UP, Patience, Share
-from artifact_store.storage.threads import LEAVE_WITHIN, LOOK_UP, check_stopped, is_interruption
+from artifact_store.storage.threads import (
+    LEAVE_WITHIN,
+    LOOK_UP,
+    Threads,
+    check_stopped,
+    is_interruption,
+    result_of,
+    until_done,
+)
 
 T = TypeVar("T")
 
@@ -50,9 +60,9 @@ class _Feed(Iterator[bytes]):
             return piece
         raise _Abandoned
 
-    def hand_over(self, piece: bytes | None, *, to: threading.Thread) -> bool:
+    def hand_over(self, piece: bytes | None, *, to: Future[object]) -> bool:
         """Give a piece, or ``None`` for the end; tell whether the upload was there to take it."""
-        while to.is_alive():
+        while not to.done():
             check_stopped()
             try:
                 self._pieces.put(piece, timeout=LOOK_UP)
@@ -67,36 +77,24 @@ def feed(chunks: Iterable[bytes], send: Callable[[Iterator[bytes]], object]) -> 
 
     What ``chunks`` raises is raised here once the upload is aborted; what ``send`` raises, too. After Ctrl-C an upload
     that waits for the network is left to abort when that gives up; it can no longer be completed.
+
+    Raises:
+        Unavailable: there is no such thread; nothing was read of ``chunks``, and nothing sent.
     """
-    source = _Feed()
-    failure: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            send(source)
-        except BaseException as error:  # noqa: BLE001 -- handed to the caller, which waits for it
-            failure.append(error)
-
-    thread = threading.Thread(target=run, name="artifact-store-upload", daemon=True)
-    thread.start()
+    source, thread = _Feed(), Threads(1, "artifact-store-upload")
+    upload = thread.submit(partial(send, source))
+    thread.leave()
     try:
         for chunk in chunks:
-            if not source.hand_over(chunk, to=thread):
+            if not source.hand_over(chunk, to=upload):
                 break
-        source.hand_over(None, to=thread)
-        while thread.is_alive():
-            check_stopped()
-            thread.join(LOOK_UP)
+        source.hand_over(None, to=upload)
+        until_done([upload])
     except BaseException as error:
         source.abandoned.set()  # the upload fails at its next look
-        if is_interruption(error):
-            thread.join(LEAVE_WITHIN / 2)
-            raise
-        while thread.is_alive():
-            thread.join(LOOK_UP)
+        wait([upload], LEAVE_WITHIN / 2 if is_interruption(error) else None)
         raise
-    if failure:
-        raise failure[0]
+    result_of(upload)
 
 
 def send_in_time(
