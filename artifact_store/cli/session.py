@@ -111,6 +111,19 @@ class Command(click.Command):
             click.Option(["--json", "as_json"], is_flag=True, default=None, help="JSON for machines.", **given),
         ]
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; of an option that stands before a command, and here behind it, that is said."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            before = {name for option in ctx.find_root().command.params for name in option.opts}
+            if error.option_name not in before:
+                raise
+            name = error.option_name
+            raise click.UsageError(
+                f"{name} stands before the command: {ctx.find_root().info_name} {name} ... {ctx.info_name} ...", ctx
+            ) from error
+
 
 def _set(context: click.Context, option: click.Parameter, value: Any) -> None:
     if value is not None:

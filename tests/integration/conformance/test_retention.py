@@ -150,6 +150,10 @@ def test_only_a_full_id_names_what_is_deleted(store):
         for call in (store.delete, store.undelete):
             with pytest.raises(errors.InvalidReference, match="full id"):
                 call(ref)
+    for call in (store.delete, store.undelete):
+        with pytest.raises(errors.InvalidReference, match=f"'nope' is none.*such as {KEY}:2024") as caught:
+            call(f"{KEY}:nope")
+        assert f"`artifact-store ls {KEY}`" in str(caught.value)
     with pytest.raises(errors.RunNotFound):
         store.delete(f"{KEY}:20200101_000000")
     with pytest.raises(errors.RunNotFound):
