@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from artifact_store.cli import output
-from artifact_store.cli.session import Command, Session, pass_session, refuse_if_not_a_store
+from artifact_store.cli.session import Command, Session, check_root, pass_session
 from artifact_store.cli.validate import predictions_document, problem_lines, problems_document, verdict_status
 from artifact_store.errors import ModelNotFound, SignatureInvalid, SignatureMissing, Untrusted, UntrustedKey
 from artifact_store.ops.keypairs import PublicKey
@@ -38,9 +38,9 @@ def verify_command(session: Session, ref: str | None, *, predict: bool, keys: tu
     trusted = {key.key_id: (path, key) for path in keys for key in [PublicKey.from_pem(path)]}
     names = {key_id: path.name for key_id, (path, _) in trusted.items()} if keys else None
     with session.store() as store:
+        check_root(store)
         report = store.verify(ref, predict=predict, keys=[key for _, key in trusted.values()] if keys else None)
         if not report.runs and not report.pointers:
-            refuse_if_not_a_store(store, store.models())
             raise ModelNotFound(f"there is nothing{f' of {ref}' if ref else ''} to verify in {store.url}")
         session.answer(_document(store.url, report, names), _lines(report, names))
     return verdict_status(report.verdict, strict=strict)

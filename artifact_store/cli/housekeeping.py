@@ -89,6 +89,10 @@ def prune_command(session: Session, /, *, key: str | None, apply: bool, **rules:
     Never deleted: what an alias names (to pin a run, promote it to an alias of its own), what one named less than
     the grace period ago, the last two runs of every alias, and what a rollback would serve.
     """
+    if all(rules[name] is None for name in ("keep_last", "keep_best", "older_than")):
+        raise click.UsageError(
+            "prune needs to know what to keep: --keep-last 10, --keep-best sharpe:3, --older-than 90d, or several."
+        )
     with session.store() as store:
         return _answer(session, store.prune(key, **rules), apply=apply)
 

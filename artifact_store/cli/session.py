@@ -6,7 +6,6 @@ import os
 import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -15,10 +14,10 @@ import click
 
 from artifact_store.cli import output, program
 from artifact_store.core.files import Progress
-from artifact_store.core.names import ModelKey
 from artifact_store.core.trust import LoadPolicy
-from artifact_store.errors import AliasNotFound
+from artifact_store.errors import NotAStore
 from artifact_store.ops.keypairs import PublicKey, Signer, read_key_file
+from artifact_store.storage.options import LOCAL, parse_url
 from artifact_store.storage.patience import MIN_RATE
 from artifact_store.store import ArtifactStore
 
@@ -47,7 +46,11 @@ class Session:
 
         Raises:
             InvalidOption: no store was named.
+            NotAStore: it is a file.
         """
+        place = parse_url(program.required(self.url))
+        if place.scheme == LOCAL and Path(place.prefix).is_file():
+            raise NotAStore(f"{place.text} is a file, and a store is a folder: name the folder, or a bucket")
         trusted = [PublicKey.from_pem(path) for path in self.trusted]
         return ArtifactStore(
             program.required(self.url),
@@ -70,6 +73,12 @@ class Session:
         if not self.as_json:
             for problem in problems:
                 click.echo(f"{click.style('Problem:', fg='yellow')} {output.safe(str(problem))}", err=True)
+
+    def note(self, notes: Iterable[str]) -> None:
+        """Tell a person on stderr what is worth knowing; a machine finds it in the document."""
+        if not self.as_json:
+            for note in notes:
+                click.echo(f"Note: {output.safe(note)}", err=True)
 
     @property
     def shows_progress(self) -> bool:
@@ -101,6 +110,19 @@ class Command(click.Command):
             click.Option(["--store", "url"], metavar="URL", help="The store.", **given),
             click.Option(["--json", "as_json"], is_flag=True, default=None, help="JSON for machines.", **given),
         ]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; of an option that stands before a command, and here behind it, that is said."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            before = {name for option in ctx.find_root().command.params for name in option.opts}
+            if error.option_name not in before:
+                raise
+            name = error.option_name
+            raise click.UsageError(
+                f"{name} stands before the command: {ctx.find_root().info_name} {name} ... {ctx.info_name} ...", ctx
+            ) from error
 
 
 def _set(context: click.Context, option: click.Parameter, value: Any) -> None:
@@ -150,12 +172,15 @@ class Bar:
         self._bar.render_progress()
 
 
-def refuse_if_not_a_store(store: ArtifactStore, models: Sequence[ModelKey]) -> None:
-    """Raise if folders that look like models without any run are those of something else, such as an old tree.
+def check_root(store: ArtifactStore) -> Sequence[str]:
+    """Return what to note where there is no store, and nothing else either: empty where there is one.
+
+    What has runs is read as a store even if its ``_store.json`` is missing.
 
     Raises:
-        NotAStore: they are.
+        NotAStore: the root holds something else, such as an old tree, or the folder of a store.
+        ContainerNotFound: the bucket does not exist.
     """
-    for key in models[:1]:
-        with suppress(AliasNotFound):  # all that there is to say of a real store without runs
-            store.get(key)
+    if store.exists() or next(iter(store.runs()), None) is not None:
+        return ()
+    return store.gc().notes

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from artifact_store.cli import output
-from artifact_store.cli.session import Command, Session, pass_session, refuse_if_not_a_store
+from artifact_store.cli.session import Command, Session, check_root, pass_session
 from artifact_store.core.documents import write_time
 from artifact_store.core.names import ModelKey
 from artifact_store.core.pointer import Pointer, Publish
@@ -40,6 +40,7 @@ def ls_command(session: Session, key: str | None, limit: int | None) -> None:
     """
     with session.store() as store:
         chosen = None if key is None else ModelKey.parse(key)
+        notes = check_root(store)
         known = store.models()
         if chosen is not None and chosen in known:
             list_runs(session, store, chosen, limit)
@@ -47,24 +48,23 @@ def ls_command(session: Session, key: str | None, limit: int | None) -> None:
         if chosen is not None:
             there, known = known, [model for model in known if chosen.covers(model)]
             if not known:
-                hint = near_models(chosen, there)
+                hint = next(iter(notes), "") or near_models(chosen, there)
                 raise ModelNotFound(f"nothing is stored for {chosen.display_name} in {store.url}; {hint}")
-        list_models(session, store, known)
+        list_models(session, store, known, notes)
 
 
-def list_models(session: Session, store: ArtifactStore, models: Sequence[ModelKey]) -> None:
-    """Answer with a line for each model."""
+def list_models(session: Session, store: ArtifactStore, models: Sequence[ModelKey], notes: Sequence[str]) -> None:
+    """Answer with a line for each model, and what there is to note."""
     problems: list[str] = []
     found = {key: _model(store, key, problems) for key in models}
-    if not problems and not any(model["runs"] or model["aliases"] for model in found.values()):
-        refuse_if_not_a_store(store, models)
-    document = {"store": store.url, "models": list(found.values()), "problems": problems}
+    document = {"store": store.url, "models": list(found.values()), "notes": list(notes), "problems": problems}
     rows = [
         [key.display_name, str(model["runs"]), model["newest"] or "", ", ".join(_names(model["aliases"]))]
         for key, model in found.items()
     ]
     empty = [f"No models in {output.safe(store.url)} yet."]
     session.answer(document, output.table(("model", "runs", "newest run", "aliases"), rows) if rows else empty)
+    session.note(notes)
     session.warn(problems)
 
 

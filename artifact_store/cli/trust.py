@@ -55,9 +55,8 @@ def _new_password() -> str:
 @click.argument("ref")
 @click.option(
     "--key",
-    required=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A private key, or with --bundle the public one.",
+    help="A private key, or with --bundle the public one.  [that of --signer]",
 )
 @click.option(
     "--bundle",
@@ -65,11 +64,16 @@ def _new_password() -> str:
     help="Store this signature, made elsewhere, such as by model_signing.",
 )
 @pass_session
-def sign_command(session: Session, ref: str, key: Path, bundle: Path | None) -> None:
+def sign_command(session: Session, ref: str, key: Path | None, bundle: Path | None) -> None:
     """Compare every byte of the run that REF names, and store a signature of it beside it.
 
     Several keys may sign one run. The publisher signs an alias: `artifact-store --signer FILE promote ...`.
     """
+    if bundle is not None and key is None:
+        raise click.UsageError("--bundle needs --key, the public key of who signed.")
+    key = key or session.key
+    if key is None:
+        raise click.UsageError("with which key? Give --key FILE, or --signer FILE before the command.")
     with session.store() as store:
         if bundle is None:
             signer = load_signer(key)

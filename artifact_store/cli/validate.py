@@ -12,11 +12,11 @@ from typing import Any
 import click
 
 from artifact_store.cli import output, program
-from artifact_store.cli.session import Command, Session, pass_session, refuse_if_not_a_store
+from artifact_store.cli.session import Command, Session, check_root, pass_session
 from artifact_store.core.compatibility import Compatibility
 from artifact_store.core.names import ModelKey
 from artifact_store.core.references import RunRef, has_selector
-from artifact_store.errors import InvalidOption, ModelNotFound, NotAStore, Problem
+from artifact_store.errors import InvalidOption, ModelNotFound, Problem
 from artifact_store.legacy.trees.single_file import old_models
 from artifact_store.ops.golden import Predictions
 from artifact_store.ops.validate import ModelReport, validate
@@ -44,26 +44,19 @@ def validate_command(session: Session, ref: str | None, *, prefer: tuple[str, ..
     The store may also be an old tree, or one old model file, which is read in place.
     """
     with _opened(session) as store:
-        models, find = _chosen(store, ref, prefer)
+        notes = check_root(store)
+        models, find = _chosen(store, ref, prefer, notes)
         checked = list(_check(session, models, find))
-        if all(_is_not_a_store(report) for report, _ in checked):
-            refuse_if_not_a_store(store, models)
         session.answer(_document(store.url, checked), _lines(checked))
     return verdict_status(worst(report.verdict for report, _ in checked), strict=strict)
 
 
-def _is_not_a_store(report: ModelReport) -> bool:
-    """Tell whether nothing was found of a model, or only that this is not a store."""
-    return not report.run and all(isinstance(problem.error, NotAStore) for problem in report.problems)
-
-
 def _opened(session: Session) -> ArtifactStore:
     """Return the store, or the old tree that lies where it should be."""
-    store = session.store()
-    place = parse_url(session.url or "")
+    place = parse_url(program.required(session.url))
     old = old_models(place.prefix) if place.scheme == LOCAL else None
     if old is None:
-        return store
+        return session.store()
     session.warn(old.problems)
     return ArtifactStore.open_legacy(place.prefix)
 
@@ -74,7 +67,7 @@ def verdict_status(verdict: Verdict, *, strict: bool) -> int:
 
 
 def _chosen(
-    store: ArtifactStore, ref: str | None, prefer: Sequence[str]
+    store: ArtifactStore, ref: str | None, prefer: Sequence[str], notes: Sequence[str]
 ) -> tuple[list[ModelKey], Callable[[ModelKey], Run]]:
     """Return which models to check, and how to find the run of each.
 
@@ -93,9 +86,8 @@ def _chosen(
         models = [each for each in models if key.covers(each)]
     if not models:
         asked = f" {ref}" if ref else ""
-        raise ModelNotFound(
-            f"there is no model{asked} to validate in {store.url}; `artifact-store ls` lists what there is"
-        )
+        hint = next(iter(notes), "`artifact-store ls` lists what there is")
+        raise ModelNotFound(f"there is no model{asked} to validate in {store.url}; {hint}")
     return models, partial(store.find, prefer=prefer) if prefer else store.find
 
 

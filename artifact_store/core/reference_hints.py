@@ -24,6 +24,9 @@ Mistake = tuple[str, Sequence[Meant]]
 
 def without_symbol(text: str, selector: str) -> Mistake | None:
     """Return what is wrong with a key without a ``/``, as it was typed before ``selector``; ``None`` if nothing is."""
+    backslash = _with_backslash(text, selector)
+    if backslash is not None:
+        return backslash
     if not re.search("[:@]", text):
         return None if not text or MODEL_TYPE.fullmatch(text) else (_NO_TYPE, [_meant(_EXAMPLE, text, selector)])
     what = "names no model: the symbol stands behind 'type/', and behind ':' at least the whole date of a run"
@@ -33,8 +36,27 @@ def without_symbol(text: str, selector: str) -> Mistake | None:
     return what, [] if tail.isdecimal() else [_meant(head, tail, selector)]
 
 
+def _with_backslash(text: str, selector: str) -> Mistake | None:
+    head, backslash, tail = text.partition("\\")
+    if not (backslash and MODEL_TYPE.fullmatch(head)):
+        return None
+    meant = _meant(head, tail, selector) if tail else (head, selector)
+    return "has a backslash where '/' belongs, on Windows too", [meant]
+
+
+def _with_a_stray_slash(model_type: str, symbol: str, selector: str) -> Mistake | None:
+    if not model_type and symbol.strip("/"):
+        return "begins with a '/', before which the model type is missing", [(symbol.strip("/"), selector)]
+    if model_type and not symbol:
+        return "ends in a '/', behind which the symbol is missing", [(model_type, selector)]
+    return _with_backslash(f"{model_type}/{symbol}", selector) if "\\" in model_type else None
+
+
 def with_symbol(model_type: str, symbol: str, selector: str) -> Mistake | None:
     """Return what is wrong with ``type/symbol``, as it was typed before ``selector``, or ``None`` if nothing is."""
+    stray = _with_a_stray_slash(model_type, symbol, selector)
+    if stray is not None:
+        return stray
     if not MODEL_TYPE.fullmatch(model_type) and MODEL_TYPE.fullmatch(model_type.lower()):
         lower = brief("".join(_meant(model_type.lower(), symbol, selector)))
         what = f"does not begin with a model type, which is in lower case. If {model_type} is the type, write {lower}"
@@ -54,6 +76,8 @@ def with_symbol(model_type: str, symbol: str, selector: str) -> Mistake | None:
 
 def _too_many_parts(model_type: str, symbol: str, selector: str) -> Mistake:
     head, _, tail = symbol.rpartition("/")
+    if head and not tail and "/" not in head:
+        return "ends in a '/': nothing stands behind the symbol", [_meant(model_type, head, selector)]
     if head and tail == _LATEST:
         return "has more than two parts: an alias stands behind '@'", [_meant(model_type, head, f"@{tail}")]
     if head and RUN_ID.fullmatch(tail):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 from artifact_store.doctor.report import Finding, Repair, Severity
 from artifact_store.errors import (
@@ -32,6 +32,8 @@ from artifact_store.storage.retry import with_retry
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741 -- an item
 
+_GRACE: Final = timedelta(days=7)  # which gc goes by if it is given no other
+
 
 class StorageUnreachable(Exception):
     """The storage does not answer any more, so the examination ends."""
@@ -43,7 +45,7 @@ class Options:
 
     deep: bool = False
     probes: bool = True
-    grace: timedelta = timedelta(days=7)
+    grace: timedelta = _GRACE
     announce: Callable[[int], None] | None = None
     """Called with the number of bytes before the files are read."""
 
@@ -66,14 +68,14 @@ class Examination:
         """Report a finding."""
         self.findings.append(Finding(code, severity, where, what, remedy, repair))
 
-    def add_for_gc(self, severity: Severity, code: str, step: PlanStep, *, repair: bool = True) -> None:
+    def add_for_gc(self, severity: Severity, code: str, step: PlanStep) -> None:
         """Report what ``gc`` takes care of, with its step as the repair."""
 
         def carry_out(now: datetime) -> StepResult:
             return gc.carry_out(self.context, step, grace=self.options.grace, now=now)
 
-        offer = Repair(step.action, step.reason, carry_out, step.bytes) if repair else None
-        self.add(severity, code, step.target, step.reason, remedy="artifact-store gc --apply", repair=offer)
+        offer = Repair(step.action, step.reason, carry_out, step.bytes)
+        self.add(severity, code, step.target, step.reason, remedy=self.gc_command, repair=offer)
 
     def withdraw(self, code: str, where: str) -> str:
         """Take back a finding that another one replaces, and return its message; empty if there is no such finding."""
@@ -93,6 +95,13 @@ class Examination:
     def fact(self, name: str, state: Literal["fine"] | Severity, message: str) -> None:
         """Report a fact about the environment of the store."""
         self.facts.append(Trait(name, state, message))
+
+    @property
+    def gc_command(self) -> str:
+        """The command that clears now what is old enough for this examination."""
+        grace = self.options.grace
+        shorter = f" --grace {grace.total_seconds():.3f}".rstrip("0").rstrip(".") + "s" if grace < _GRACE else ""
+        return f"artifact-store gc{shorter} --apply"
 
     def young(self, moment: datetime) -> bool:
         """Return whether something written at that time may belong to a save or an upload that is still under way."""

@@ -127,11 +127,14 @@ def _stray(exam: Examination, group: RunObjects, manifest: Manifest, other: Entr
         remedy = "move it away if it is yours; `artifact-store gc --apply` removes it after the grace period"
         exam.add("warning", "unlisted-file", other.key, message, remedy=remedy)
         return
-    young = exam.young(other.modified)
     message = f"left over from another save under the id of {group.label}, which lost to this run"
-    message += ", if it is not still under way" if young else ""
+    if exam.young(other.modified):
+        message += ", if it is not still under way"
+        remedy = f"gc clears it from {other.modified + exam.options.grace:%Y-%m-%d %H:%M:%S} UTC"
+        exam.add("note", "orphan-attempt", other.key, message, remedy=remedy)
+        return
     clear = PlanStep(other.key, "clear", message, other.size, group.key, group.run_id)
-    exam.add_for_gc("note" if young else "warning", "orphan-attempt", clear, repair=not young)
+    exam.add_for_gc("warning", "orphan-attempt", clear)
 
 
 # ---------------------------------------------------------------- deleted runs
@@ -141,7 +144,7 @@ def _deleted(exam: Examination, group: RunObjects, stone: Tombstone) -> None:
     if stone.state == "marked":
         if not exam.young(group.modified):
             message = f"it was {stone.summary}, and its files ({_size(group.others):,} bytes) can go"
-            exam.add("note", "sweep-due", group.label, message, remedy="artifact-store gc --apply")
+            exam.add("note", "sweep-due", group.label, message, remedy=exam.gc_command)
     elif group.others and stone.quarantine is not None:
         message = f"it was {stone.summary}; the damaged bytes are in its tombstone, {_count(group.others)} beside it"
         remedy = "`artifact-store gc --apply`, after the grace period"

@@ -165,9 +165,13 @@ class _Scan:
             found = keys.run_of(entry.key)
             if found is None or delete.belongs(found[2], manifest):
                 continue
-            if self.now - entry.modified >= self.grace:
-                why = "another save under this run id left it; the run does not have it"
-                yield PlanStep(entry.key, "clear", why, entry.size, group.key, group.run_id)
+            action: Action = "clear"
+            why = "another save under this run id left it; the run does not have it"
+            until = entry.modified + self.grace
+            if self.now < until:
+                action = "keep"
+                why += f", and it can be cleared from {until:%Y-%m-%d %H:%M:%S} UTC"
+            yield PlanStep(entry.key, action, why, entry.size, group.key, group.run_id)
 
     def _marked(self, group: RunObjects, stone: Tombstone) -> PlanStep:
         until = group.modified + self.grace

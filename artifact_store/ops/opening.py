@@ -7,7 +7,8 @@ another program. A reader does not need it.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from artifact_store.errors import (
     FormatUnsupported,
     InvalidOption,
     NotAStore,
+    Unavailable,
     Unsupported,
 )
 from artifact_store.ops import probe
@@ -37,6 +39,7 @@ from artifact_store.storage.staging import StagedFolder
 
 _IGNORED = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "lost+found/", keys.LOCKS, keys.PROBES})
 _SHOWN = 3
+_LISTINGS = 40
 
 
 LargeFiles = Literal["as-others", "own-name"]
@@ -248,8 +251,34 @@ def _find_in_root(records: Records) -> StoreRecord | None:
     if made is not None:
         return made
     shown = ", ".join(others[:_SHOWN]) + (", …" if len(others) > _SHOWN else "")
-    raise NotAStore(
-        f"{records.backend.url} is not a store and not empty: it holds {shown}. Nothing was written. "
+    advice = (
         "Name the root of a store, or an empty folder or prefix for a new one; an old tree of models is brought "
         "into one with `artifact-store migrate OLD NEW`"
     )
+    if inner := _stores_below(records, others):
+        named = [keys.below(records.backend.url, folder) for folder in inner[:_SHOWN]]
+        advice = f"Name the store itself: {', '.join(named)}{', …' if len(inner) > _SHOWN else ''}"
+    raise NotAStore(
+        f"{records.backend.url} is not a store and not empty: it holds {shown}. Nothing was written. {advice}"
+    )
+
+
+def _stores_below(records: Records, names: Sequence[str]) -> list[str]:
+    """Return the folders below that are stores themselves, the nearest first, as far as a few listings show."""
+    found: list[str] = []
+    folders = deque(name for name in names if name.endswith("/"))
+    for _ in range(_LISTINGS):
+        if not folders:
+            break
+        folder = folders.popleft()
+        try:
+            below = records.children(folder)
+        except Unavailable:
+            break
+        except ArtifactStoreError:  # it may not be listed, say: this is only about what to advise
+            continue
+        if keys.STORE_MARKER in below:
+            found.append(folder.removesuffix("/"))
+        else:
+            folders.extend(folder + name for name in below if name.endswith("/"))
+    return found

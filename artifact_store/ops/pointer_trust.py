@@ -17,6 +17,7 @@ from artifact_store.core import keys, trust
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import ModelKey
 from artifact_store.core.pointer import Pointer
+from artifact_store.core.shell import quoted
 from artifact_store.errors import (
     AccessDenied,
     Conflict,
@@ -160,9 +161,19 @@ def _unverified(pointer: Pointer, store_id: str, error: Untrusted) -> Unverified
         f"its own key nor a trusted one vouches ({type(error).__name__}). Nothing was published. First compare the id "
         f"of the store: _store.json, which is not signed, says {store_id}; if yours is another one, that file was "
         f"replaced: restore it. Then look at history = store.history({pointer.label!r}), and add the key that signed "
-        "it to the trusted_keys of the policy (--trusted-key), or vouch for this very history once: "
-        "store.promote(run, alias, vouch=history.pointer), `artifact-store promote --vouch DIGEST` with the digest "
-        "that `artifact-store history` prints"
+        "it to the trusted_keys of the policy (--trusted-key), or vouch for this very history once: sign the run that "
+        "it is to name, with store.sign(run, signer), then store.promote(run, alias, vouch=history.pointer). As "
+        f"commands: {_commands(pointer)}"
+    )
+
+
+def _commands(pointer: Pointer) -> str:
+    """Return the commands by which a signer takes over an alias, in their order."""
+    label = quoted(pointer.label)
+    run = "RUN" if pointer.run_id is None else quoted(f"{pointer.key}:{pointer.run_id}")
+    return (
+        f"`artifact-store history {label}`, which prints the DIGEST; `artifact-store --signer FILE sign {run}`; then "
+        f"`artifact-store --signer FILE promote {run} {pointer.alias} --vouch DIGEST`"
     )
 
 

@@ -10,10 +10,12 @@ from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import LATEST, ModelKey, RunId
 from artifact_store.core.pointer import Pointer, Publish
 from artifact_store.core.references import RunRef
+from artifact_store.core.shell import quoted
 from artifact_store.errors import AliasNotFound, AliasRetired, Conflict, InvalidReference, RunDeleted
 from artifact_store.ops import listing, opening, pointer_trust, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import Stored
+from artifact_store.wording import brief
 
 T = TypeVar("T")
 
@@ -119,6 +121,19 @@ def history(context: Context, ref: RunRef) -> History:
     return History(context.records.history(seen), seen)
 
 
+def _no_full_id(what: RunRef, verb: str) -> InvalidReference:
+    """Return the error for a reference that is not exact; a ``:`` before anything but a date is the symbol's."""
+    head, colon, tail = (what.key.symbol or "").rpartition(":")
+    if not (head and colon and what.run is None and what.alias == LATEST):
+        return InvalidReference(f"{what} does not name a run by its full id: {verb} needs {what.key}:RUN_ID")
+    model = ModelKey(what.key.model_type, head)
+    return InvalidReference(
+        f"{what.key} does not name a run by its full id, since {brief(tail)} is none: behind ':' stands the whole id, "
+        f"such as {model}:20240816_142301_k3f8qz, and `artifact-store ls {quoted(str(model))}` lists those that there "
+        f"are. If {brief(what.key.symbol)} is the symbol, {verb} needs {what.key}:RUN_ID"
+    )
+
+
 def named(context: Context, what: Manifest | RunRef, verb: str) -> tuple[ModelKey, RunId]:
     """Return the model and the id of a run that was committed here, deleted or not.
 
@@ -130,7 +145,7 @@ def named(context: Context, what: Manifest | RunRef, verb: str) -> tuple[ModelKe
     if isinstance(what, Manifest):
         key, run_id = what.key, RunId(what.run_id)
     elif what.run_id is None:
-        raise InvalidReference(f"{what} does not name a run by its full id: {verb} needs {what.key}:RUN_ID")
+        raise _no_full_id(what, verb)
     else:
         key, run_id = what.key, what.run_id
     record = context.records.run(key, run_id).value

@@ -17,6 +17,7 @@ from artifact_store.core import keys, trust
 from artifact_store.core.files import Outgoing
 from artifact_store.core.manifest import FileEntry, Manifest
 from artifact_store.core.names import RunId
+from artifact_store.core.shell import quoted
 from artifact_store.core.statement import Bundle, message, statement, write_bundle
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.core.trust import TrustedKey
@@ -182,7 +183,8 @@ def _unsigned(context: Context, manifest: Manifest) -> SignatureMissing | Untrus
             f"{text}; it is signed by {', '.join(others)}. If you trust that key, add it to trusted_keys",
             key_ids=others,
         )
-    return SignatureMissing(f"{text}, nor by another: its owner signs it with store.sign or `artifact-store sign`")
+    how = f"store.sign, or `artifact-store --signer FILE sign {quoted(manifest.label)}`"
+    return SignatureMissing(f"{text}, nor by another: its owner signs it with {how}")
 
 
 def _check_not_deleted(context: Context, manifest: Manifest) -> None:

@@ -32,6 +32,7 @@ from artifact_store.errors import (
     Unreachable,
     Unsupported,
 )
+from artifact_store.storage.option_names import wrong_credentials
 
 Operation = Literal[
     "read",
@@ -85,7 +86,7 @@ class _Meaning(enum.Enum):
     NO_OBJECT = ObjectNotFound, "nothing is stored there", "NoSuchKey NoSuchVersion BlobNotFound PathNotFound", 404
     WRONG_KEY = (
         AccessDenied,
-        "wrong credentials; check the access key, the secret and the region",
+        "wrong credentials; ",
         (
             "InvalidAccessKeyId SignatureDoesNotMatch InvalidSecurity InvalidAuthenticationInfo AuthenticationFailed "
             "AuthorizationHeaderMalformed NoAuthenticationInformation MissingAuthenticationToken "
@@ -231,7 +232,7 @@ def error_for_status(status: int, attempt: Attempt, *, code: str = "", detail: s
     if told := _told_by_words(meaning, attempt.operation, detail):
         kind, advice = told
         return kind(text + advice)
-    text += meaning.advice
+    text += meaning.advice + (wrong_credentials(attempt.url) if meaning is _Meaning.WRONG_KEY else "")
     if meaning in {_Meaning.NO_OBJECT, _Meaning.OTHER_STATE}:
         return meaning.kind(attempt.key, text)
     return DigestMismatch(text, key=attempt.key) if meaning is _Meaning.TOO_SHORT else meaning.kind(text)

@@ -12,6 +12,7 @@ from artifact_store.errors import ArtifactStoreError, InvalidOption
 from artifact_store.storage.base import Backend
 from artifact_store.storage.local import open_folder
 from artifact_store.storage.obstore import is_installed, open_bucket
+from artifact_store.storage.option_names import refuse_other_names
 from artifact_store.storage.options import AZURE, GCS, LOCAL, MEMORY, S3, StorageOptions, StoreURL, parse_url
 from artifact_store.storage.patience import MIN_RATE, Patience
 from artifact_store.storage.staging import Staging
@@ -89,6 +90,7 @@ def _engine_for(place: StoreURL, engine: str) -> str:
 def _build(
     engine: str, place: StoreURL, options: StorageOptions, patience: Patience, staging: Staging | None
 ) -> Backend:
+    refuse_other_names(place.scheme, engine, options.given)
     match engine:
         case "fsspec":
             return _fsspec(place, options, patience, staging=staging)

@@ -28,6 +28,11 @@ _SPELLINGS = {
     **dict.fromkeys(("az", "abfs", "abfss", "adl"), AZURE),
 }
 
+_NAMES = {
+    S3: " (key, secret, token, or a profile)",
+    GCS: " (token)",
+    AZURE: " (account_name, account_key)",
+}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _DRIVE = re.compile(r"[A-Za-z]:(?:[\\/]|$)")
 _CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -89,6 +94,13 @@ def parse_url(url: str | os.PathLike[str]) -> StoreURL:
     return _with_scheme(url, scheme[1])
 
 
+def cloud_of(url: str) -> str:
+    """Return the scheme of this module that the text of a store URL begins with; empty where it is none of a cloud."""
+    scheme = _SCHEME.match(url)
+    found = "" if scheme is None else _SPELLINGS.get(scheme[1], "")
+    return found if found in {S3, GCS, AZURE} else ""
+
+
 def _bare_path(text: str) -> StoreURL:
     if text.startswith(("//", ":")):
         _refuse(text, "it begins like a URL without a scheme; write the path with one slash, or the whole URL")
@@ -115,8 +127,8 @@ def _with_scheme(text: str, scheme: str) -> StoreURL:
     authority, _, path = rest.partition("/")
     if "@" in authority and not (_SPELLINGS.get(scheme) == AZURE and _ACCOUNT.fullmatch(authority)):
         raise InvalidOption(
-            f"the URL of a store ({scheme}://...) holds no user and no password; give them as storage options "
-            "(key, secret, token), by environment or by profile"
+            f"the URL of a store ({scheme}://...) holds no user and no password; give them as storage options"
+            f"{_NAMES.get(_SPELLINGS.get(scheme, ''), '')}, or by environment"
         )
     for sign, meaning in _REFUSED.items():
         if sign in rest:

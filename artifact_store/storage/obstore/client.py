@@ -21,6 +21,7 @@ from artifact_store.storage.http import Attempt
 from artifact_store.storage.obstore.aws import Provider, identity, whereabouts
 from artifact_store.storage.obstore.errors import translate_obstore_error
 from artifact_store.storage.obstore.options import CloudConfig
+from artifact_store.storage.obstore.refused import why_refused
 from artifact_store.storage.option_secrets import Noted, Secrets
 from artifact_store.storage.options import AZURE, GCS, S3, StoreURL, Unshown
 from artifact_store.storage.patience import Patience
@@ -135,7 +136,8 @@ class Clients:
             if descriptors.exhausted():  # the client says that there are no certificates, which it could not open
                 raise TooManyOpenFiles(f"{self._url}: no client can be made. {descriptors.ADVICE}")
         raise InvalidOption(
-            f"obstore does not take the storage options for {self._url} ({failure}); check each of them"
+            f"obstore does not take the storage options for {self._url} ({failure}): "
+            + why_refused(self._url.scheme, config)
         )
 
     def _client_options(self, purpose: Purpose, size: int) -> dict[str, Any]:

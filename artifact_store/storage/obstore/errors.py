@@ -26,6 +26,7 @@ from artifact_store.errors import (
 from artifact_store.storage import descriptors, threads
 from artifact_store.storage.http import Attempt, clean_copy, error_for_status, one_line, redact
 from artifact_store.storage.obstore import runtime
+from artifact_store.storage.option_names import missing_credentials
 
 
 class UnlistableKey(Corrupt):
@@ -128,8 +129,7 @@ def _by_words(words: str, debug: str, text: str, attempt: Attempt) -> ArtifactSt
         return (Unreachable if attempt.operation == "write" else TooManyOpenFiles)(text + descriptors.ADVICE)
     if _ROLE_SERVER.search(words):
         return AccessDenied(
-            text + "no credentials were found, and this machine has no role; give key and secret, a "
-            "profile, or anon=True"
+            f"{text}no credentials were found, and this machine has no role; {missing_credentials(attempt.url)}"
         )
     if "Error performing" not in words and _CREDENTIALS.search(words):
         return AccessDenied(text + "no credentials, or none that are still valid; give them or log in")

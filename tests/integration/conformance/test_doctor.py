@@ -348,6 +348,9 @@ def test_what_another_save_left_is_told_from_what_a_stranger_left(store):
     young = store.doctor()
     assert {(found.code, found.severity) for found in young} == {("orphan-attempt", "note")}
     assert young.repair().changes == ()
+    assert {(step.target, step.action) for step in store.gc()} == {(found.target, "keep") for found in young}
+    dates = {found.target: re.search(r"from (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC$", found.remedy)[1] for found in young}
+    assert all(dates[step.target] in step.reason for step in store.gc()), "both name the same time"
     report = examined(store)
     assert {(found.code, found.severity) for found in report} == {("orphan-attempt", "warning")}
     attempts = len(report.findings)
@@ -385,7 +388,8 @@ def test_a_deleted_run_that_can_go_is_a_note(store):
     run, _ = store.save({"n": 1}, KEY), store.save({"n": 2}, KEY)
     store.delete(run, reason="bad").apply()
     found = only(store, "sweep-due", "note")
-    assert (found.target, found.remedy, found.repairable) == (str(run.ref), "artifact-store gc --apply", False)
+    assert (found.target, found.repairable) == (str(run.ref), False)
+    assert found.remedy == "artifact-store gc --grace 0s --apply", "with the grace period that doctor was given"
     store.gc(grace=NOW).apply()
     healthy(store)
 

@@ -150,6 +150,10 @@ def test_only_a_full_id_names_what_is_deleted(store):
         for call in (store.delete, store.undelete):
             with pytest.raises(errors.InvalidReference, match="full id"):
                 call(ref)
+    for call in (store.delete, store.undelete):
+        with pytest.raises(errors.InvalidReference, match=f"'nope' is none.*such as {KEY}:2024") as caught:
+            call(f"{KEY}:nope")
+        assert f"`artifact-store ls {KEY}`" in str(caught.value)
     with pytest.raises(errors.RunNotFound):
         store.delete(f"{KEY}:20200101_000000")
     with pytest.raises(errors.RunNotFound):
@@ -323,7 +327,11 @@ def test_gc_clears_what_another_save_under_the_same_id_left(store):
         store.save({"n": 2}, KEY, run_id="20240816_142301")
     strays = [name for name in below(store, run) if name.startswith("model.json.")]
     assert len(strays) == 1
-    assert store.gc().changes == ()
+    young = store.gc()
+    assert young.changes == ()
+    assert {step.target.rpartition("/")[2] for step in young.kept} >= set(strays)
+    until = f"{datetime.now(UTC) + timedelta(days=7):%Y-%m-%d}"
+    assert all(f"it can be cleared from {until}" in step.reason for step in young.kept)
     plan = store.gc(grace=NOW)
     assert {step.target.rpartition("/")[2] for step in plan} >= set(strays)
     assert plan.apply().ok

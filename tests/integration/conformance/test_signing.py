@@ -105,7 +105,7 @@ def test_an_unsigned_run_is_not_decoded_opened_or_downloaded(opened, spy, tmp_pa
     run = opened().save(bytearray(b"model"), KEY)
     reader = opened(policy=strict())
     refused(errors.SignatureMissing, reader, spy=spy, match="is not signed")
-    refused(errors.SignatureMissing, reader, str(run.ref), spy=spy, match="artifact-store sign")
+    refused(errors.SignatureMissing, reader, str(run.ref), spy=spy, match="artifact-store --signer FILE sign")
     refused(errors.SignatureMissing, reader, str(run.ref), spy=spy, allow_code=True, sha256=run.manifest.digest)
     held = Run(reader._context, run.manifest)
     for hand_out in (lambda: held.open("model.bin"), lambda: held.download(tmp_path / "out"), held.check_signature):

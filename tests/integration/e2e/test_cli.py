@@ -7,6 +7,7 @@ import inspect
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -537,6 +538,28 @@ class TestFailing:
                 line.split()[:1] == [str(status)] and line.endswith(f"({family.__name__})")
                 for line in page.splitlines()
             )
+
+    @pytest.mark.parametrize(
+        "option", ["--timeout=5", "--min-rate=1", "--signer=x", "--engine=local", "--option=a=b", "--profile=p"]
+    )
+    def test_an_option_that_stands_before_the_command_is_led_there(self, filled: Cli, option: str) -> None:
+        status, error = filled.error("ls", option)
+        name = option.partition("=")[0]
+        assert status == 2
+        assert error["message"].startswith(f"{name} stands before the command: ")
+        assert f" {name} ... ls ..." in error["message"]
+        assert "No such option" in filled("ls", "--limits", "5").stderr
+
+    def test_what_stands_there_in_the_advice_is_taken(self, filled: Cli) -> None:
+        assert filled("--timeout", "5", "ls").exit_code == 0
+
+    def test_prune_asks_for_its_options_as_they_are_typed(self, filled: Cli) -> None:
+        status, error = filled.error("prune")
+        assert (status, "keep_" in error["message"]) == (2, False)
+        advised = re.findall(r"--[a-z-]+ [^,.]+", error["message"].partition(", or")[0])
+        assert [option.split()[0] for option in advised] == ["--keep-last", "--keep-best", "--older-than"]
+        for option in advised:
+            assert filled("prune", *option.split()).exit_code in {0, 1}, "1: no run has this metric"
 
     def test_it_asks_for_a_store(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("ARTIFACT_STORE_URL", raising=False)

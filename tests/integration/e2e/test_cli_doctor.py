@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 
+import pytest
+
+from artifact_store import errors
 from artifact_store.core import keys
 from artifact_store.storage.base import Always
 from tests.doctor_page import CODES, SEVERITIES
@@ -39,6 +43,22 @@ def test_what_was_lost_with_a_pointer_is_one_line_of_the_history(cli: Cli) -> No
     assert (shown[0][2], shown[0][4]) == ("(unknown)", "64 publishes lost with the damaged pointer, or fewer")
     assert [row[2] for row in shown[1:]] == [run.run_id, run.run_id, "(retired)"]
     assert shown[-1][-1] == "now"
+
+
+def test_what_doctor_says_of_another_save_under_a_run_id_is_what_gc_does(cli: Cli) -> None:  # noqa: F811
+    cli.store.save({"n": 1}, KEY, run_id=OLDEST)
+    with pytest.raises(errors.RunExists):
+        cli.store.save({"n": 2}, KEY, run_id=OLDEST)
+    young = {found["target"]: found["remedy"] for found in cli.json("doctor")["findings"]}
+    kept = {step["target"]: step["reason"] for step in cli.json("gc", "--apply")["steps"] if step["action"] == "keep"}
+    assert kept.keys() == young.keys()
+    for target, remedy in young.items():
+        assert kept[target].endswith(f"it can be cleared from {remedy.removeprefix('gc clears it from ')}")
+    for grace in ("0.001s", "0s"):
+        (remedy,) = {found["remedy"] for found in cli.json("doctor", "--grace", grace)["findings"]}
+        assert remedy == f"artifact-store gc --grace {grace} --apply"
+    assert cli.json(*shlex.split(remedy)[1:])["changes"] == len(young)
+    assert cli.json("doctor", "--grace", "0s")["findings"] == []
 
 
 class TestDoctor:

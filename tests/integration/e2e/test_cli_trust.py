@@ -1,6 +1,8 @@
 """The commands of trust: keys are made once and kept private, runs are signed, and verify says by whom."""
 
 import json
+import re
+import shlex
 import stat
 import sys
 
@@ -129,6 +131,39 @@ def test_what_is_put_and_promoted_can_be_signed(cli, keys, tmp_path):
     failing = cli("verify", KEY, "--keys", keys / "mine.pub")
     assert failing.exit_code == 1
     assert "the pointer gru/BTCEUR@latest is not signed" in failing.stdout
+
+
+def test_the_commands_of_the_error_lead_from_an_unsigned_history_to_a_signed_one(cli, keys, store, tmp_path):
+    """They are typed as they stand there, one after another: the words in capitals are for the user to fill in."""
+    store.save({"a": 1}, KEY)
+    (tmp_path / "a.py").write_text("print()", encoding="utf-8")
+    signing = ("--signer", keys / "mine.key")
+    refused = cli(*signing, "put", KEY, tmp_path / "a.py")
+    failed(refused, errors.UnverifiedHistory, "Nothing was published")
+    commands = re.findall("`artifact-store ([^`]*)`", refused.stderr)
+    assert [next(word for word in command.split() if word in app.commands) for command in commands] == [
+        *("history", "sign", "promote")
+    ]
+    filled = {"FILE": str(keys / "mine.key")}
+    for command in commands:
+        done = cli(*(filled.get(word, word) for word in shlex.split(command)))
+        assert done.exit_code == 0, done.output
+        if command.startswith("history"):
+            filled["DIGEST"] = re.search("digest of this history: ([0-9a-f]{64})", done.stdout)[1]
+    assert cli(*signing, "put", KEY, tmp_path / "a.py").exit_code == 0
+    assert cli("verify", f"{KEY}@latest", "--keys", keys / "mine.pub").exit_code == 0
+
+
+def test_sign_takes_the_key_that_stands_before_it(cli, keys, store):
+    run = store.save({"a": 1}, KEY)
+    assert cli("--signer", keys / "mine.key", "sign", run.ref).exit_code == 0
+    assert cli("verify", run.ref, "--keys", keys / "mine.pub").exit_code == 0
+    assert cli("--signer", keys / "mine.key", "sign", run.ref, "--key", keys / "yours.key").exit_code == 0
+    assert cli("verify", run.ref, "--keys", keys / "yours.pub").exit_code == 0
+    without = cli("sign", run.ref)
+    assert (without.exit_code, "--key" in without.stderr, "--signer" in without.stderr) == (2, True, True)
+    bundle = cli("--signer", keys / "mine.key", "sign", run.ref, "--bundle", keys / "mine.pub")
+    assert (bundle.exit_code, "the public key" in bundle.stderr) == (2, True)
 
 
 def test_a_signature_made_elsewhere_can_be_stored(cli, keys, store):

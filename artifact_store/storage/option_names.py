@@ -1,0 +1,81 @@
+"""What the storage options of each cloud are called: the advice where they have the names of another library, or none.
+
+Owns those names. Repeats no value, and knows no client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from artifact_store.errors import InvalidOption
+from artifact_store.storage.options import AZURE, GCS, S3, cloud_of
+
+_REGION: Final = "client_kwargs={'region_name': ...}"
+_MEANT: Final[Mapping[str, Mapping[str, str]]] = {
+    S3: {
+        **dict.fromkeys(("aws_access_key_id", "access_key_id", "access_key", "accesskey", "key_id"), "key"),
+        **dict.fromkeys(("aws_secret_access_key", "secret_access_key", "secret_key", "secretkey"), "secret"),
+        **dict.fromkeys(("aws_session_token", "session_token", "aws_security_token", "security_token"), "token"),
+        **dict.fromkeys(("endpoint", "aws_endpoint", "aws_endpoint_url", "aws_endpoint_url_s3"), "endpoint_url"),
+        **dict.fromkeys(("region_name", "aws_region", "aws_default_region", "default_region"), _REGION),
+        **dict.fromkeys(("aws_profile", "profile_name"), "profile"),
+    },
+    GCS: dict.fromkeys(
+        (
+            *("google_application_credentials", "application_credentials", "credentials", "service_account_file"),
+            *("service_account", "service_account_path", "service_account_key", "google_service_account", "key_file"),
+        ),
+        "token",
+    ),
+    AZURE: {
+        **dict.fromkeys(("azure_storage_account_name", "account", "storage_account"), "account_name"),
+        **dict.fromkeys(("azure_storage_account_key", "azure_storage_access_key", "access_key", "key"), "account_key"),
+        **dict.fromkeys(("azure_storage_sas_token", "azure_storage_sas_key", "sas_key", "sas"), "sas_token"),
+        **dict.fromkeys(("azure_storage_connection_string", "conn_str"), "connection_string"),
+        **dict.fromkeys(("azure_tenant_id", "azure_storage_tenant_id"), "tenant_id"),
+        **dict.fromkeys(("azure_client_id", "azure_storage_client_id"), "client_id"),
+        **dict.fromkeys(("azure_client_secret", "azure_storage_client_secret"), "client_secret"),
+    },
+}
+"""By cloud, what others call an option, in small letters, and what it is called here, with every engine."""
+
+CREDENTIALS: Final[Mapping[str, str]] = {
+    S3: "give key and secret, a profile, or anon=True",
+    GCS: (
+        "give token, which is the path of a service account's key file or its content as a dict, or anon=True; or set "
+        "GOOGLE_APPLICATION_CREDENTIALS, or log in with `gcloud auth application-default login`"
+    ),
+    AZURE: (
+        "give account_key, sas_token or connection_string, or tenant_id with client_id and client_secret, or "
+        "anon=True; or set AZURE_STORAGE_ACCOUNT_KEY"
+    ),
+}
+"""By cloud, where credentials can come from."""
+_WRONG: Final[Mapping[str, str]] = {
+    S3: "check the access key, the secret and the region",
+    GCS: "check token, or the file that GOOGLE_APPLICATION_CREDENTIALS names",
+    AZURE: "check account_name, and account_key or sas_token",
+}
+
+
+def refuse_other_names(scheme: str, engine: str, names: Iterable[str]) -> None:
+    """Raise ``InvalidOption`` for options that have the names of other libraries, and say what they are called here."""
+    meant = _MEANT.get(scheme, {})
+    if scheme == S3 and engine == "fsspec":
+        meant = {**meant, "region": _REGION}
+    found = {name: meant[name.lower()] for name in names if name.lower() in meant}
+    if found:
+        several = "s" if len(found) > 1 else ""
+        said = ", ".join(dict.fromkeys(found.values()))
+        raise InvalidOption(f"unknown storage option{several} {', '.join(found)}; did you mean {said}?")
+
+
+def wrong_credentials(url: str) -> str:
+    """Return what to check where a server refuses the credentials for this store."""
+    return _WRONG.get(cloud_of(url), "check each of them")
+
+
+def missing_credentials(url: str) -> str:
+    """Return where credentials for this store can come from."""
+    return CREDENTIALS.get(cloud_of(url), "give them as storage options")
