@@ -26,6 +26,7 @@ from artifact_store.core.codec import (
 )
 from artifact_store.core.documents import NON_FINITE, check_writable, mapping, named_values, plain
 from artifact_store.core.files import Outgoing
+from artifact_store.core.forms import configurations
 from artifact_store.core.manifest import CodecRecord, Component, Manifest, Parent, summary
 from artifact_store.core.names import ModelKey, RunId, check_alias, check_component
 from artifact_store.core.policy import Policy, intent
@@ -318,8 +319,7 @@ class Draft:
             "created_at": self.created_at or context.now(),
             "features": None if self.features is None else self.features.to_json(),
             "is_fitted": self.is_fitted,
-            "config": named_values("config", self.config),
-            "training_config": named_values("training_config", self.training_config),
+            **configurations(config=self.config, training_config=self.training_config),
             "metrics": {name: _number(name, value) for name, value in named_values("metrics", self.metrics).items()},
             "tags": plain({name: str(value) for name, value in mapping("tags", self.tags).items()}, "tags"),
             "description": _text("description", self.description),

@@ -17,6 +17,7 @@ from artifact_store.core.codec import Risk
 from artifact_store.core.compatibility import EnvironmentVerdict
 from artifact_store.core.documents import NON_FINITE
 from artifact_store.core.files import Digest
+from artifact_store.core.forms import restored
 from artifact_store.core.manifest import FileEntry, Manifest, summary
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import Pointer
@@ -123,13 +124,13 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        """What it was saved with as ``config`` (a copy)."""
-        return copy.deepcopy(dict(self.manifest.config))
+        """What it was saved with as ``config`` (a copy), as it was given; ``manifest.config`` has it as JSON."""
+        return restored("config", self.manifest.config, self.manifest.forms)
 
     @property
     def training_config(self) -> dict[str, Any]:
-        """What it was saved with as ``training_config`` (a copy)."""
-        return copy.deepcopy(dict(self.manifest.training_config))
+        """What it was saved with as ``training_config`` (a copy), as it was given."""
+        return restored("training_config", self.manifest.training_config, self.manifest.forms)
 
     @property
     def metrics(self) -> dict[str, float]:

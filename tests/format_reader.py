@@ -31,6 +31,22 @@ def demand(met: bool, why: str) -> None:  # noqa: FBT001 -- reads as a sentence
         raise Refused(why)
 
 
+def formed(value: Any, form: Any) -> Any:
+    """Return a value of a configuration in its form."""
+    kinds = {"number": float, "tuple": tuple, "set": set, "frozenset": frozenset}
+    if isinstance(form, str):
+        return kinds[form](value) if form in kinds else value
+    if "order" in form:
+        return {key: value[key] for key in form["order"]}
+    return numbers(value) if form.get("numpy", "str") != "str" else value
+
+
+def numbers(value: Any) -> Any:
+    if isinstance(value, list):
+        return [numbers(part) for part in value]
+    return float(value) if isinstance(value, str) else value
+
+
 # ---------------------------------------------------------------- documents
 
 
@@ -177,6 +193,16 @@ class Store:
         marked = "requires" in manifest.get("must_understand", [])
         demand(marked == bool(lost and "requires" in manifest), "it does not say that it has lost something")
         return names, lost
+
+    def configuration(self, manifest: dict[str, Any], name: str) -> Any:
+        """Return ``config`` or ``training_config`` as it was given, arrays as lists of numbers."""
+        whole = [json.loads(json.dumps(manifest[name]))]
+        for path, form in manifest.get("forms", {}).get(name, []):
+            inner, places = whole, [0, *path]
+            for place in places[:-1]:
+                inner = inner[place]
+            inner[places[-1]] = formed(inner[places[-1]], form)
+        return whole[0]
 
     def files(self, manifest: dict[str, Any]) -> dict[str, bytes]:
         """Return the files of a run by path, each compared."""

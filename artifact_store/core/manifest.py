@@ -116,7 +116,7 @@ class Manifest(RunDocument):
     KIND: ClassVar[Kind] = "run"
     LIMIT: ClassVar[int] = MAX_MANIFEST
     LEFT_OUT_IF_EMPTY: ClassVar[frozenset[str]] = frozenset(
-        {"signed_by", "description", "parent", "data", "provenance", "requires"}
+        {"signed_by", "description", "parent", "data", "provenance", "requires", "forms"}
     )
 
     store_id: str
@@ -142,6 +142,8 @@ class Manifest(RunDocument):
     """Which code made it, and who ran that and where; information only."""
     requires: Annotated[tuple[str, ...], Strict(False)] = ()  # JSON has lists
     """The components that predicting needs besides ``model``; :attr:`needed` knows those of older runs, too."""
+    forms: Mapping[str, Json] = Field(default_factory=dict)
+    """What JSON does not tell of ``config`` and ``training_config``: :mod:`artifact_store.core.forms`."""
 
     @model_validator(mode="after")
     def _hold_together(self) -> Self:

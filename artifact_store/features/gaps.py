@@ -6,7 +6,7 @@ what it was not fitted on is another category to it, and not a missing one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -15,7 +15,8 @@ from artifact_store.features import tables
 from artifact_store.features.cast import is_exact
 from artifact_store.features.columns import FLOATS, INTEGERS, NUMBERS, Columns, Missing
 from artifact_store.features.tables import Table, narwhal, word
-from artifact_store.features.values import NoNumber, from_decimal, is_missing
+from artifact_store.features.values import NoNumber, as_number, from_decimal, holds_exactly, is_missing
+from artifact_store.wording import brief
 
 _TEXT: Final = ("string", "empty")
 """What pandas says of a column of objects that are text, or missing."""
@@ -56,7 +57,7 @@ def recorded(table: Any, dtypes: Mapping[str, str]) -> dict[str, Missing]:
 
 
 def settled(columns: Columns, table: Any, kind: Table) -> tuple[Any, dict[str, tuple[str, str]]]:
-    """Return the table with plain columns for decimals and for those with no value at all; and what cannot be had.
+    """Return the table with plain columns for decimals, objects, and no value at all; and what cannot be had.
 
     A column of which every value is missing has no dtype of its own, whatever its library says of it.
     """
@@ -71,9 +72,9 @@ def settled(columns: Columns, table: Any, kind: Table) -> tuple[Any, dict[str, t
             continue
         if _is_empty(column):
             made[name] = ([None] * len(column), "string" if want == "string" else "float64")
-        elif want != "string" and _is_decimal(column):
+        elif want != "string" and (read := _reader(column)) is not None:
             try:
-                made[name] = _from_decimals(column, want, kind)
+                made[name] = read(column, want, kind)
             except NoNumber as found:
                 problems[name] = (want or "a number", str(found))
     return (tables.replace_columns(table, made) if made else table), problems
@@ -125,11 +126,42 @@ def _is_empty(column: Any) -> bool:
     return bool(holes.all())
 
 
-def _is_decimal(column: Any) -> bool:
+def _reader(column: Any) -> Callable[[Any, str | None, Table], tuple[list[Any], str]] | None:
+    """Return what reads the numbers of a column that has no dtype for them: decimals, and objects of any type."""
     text = str(column.dtype)
-    if text == "Object":
-        return all(isinstance(value, Decimal) or is_missing(value) for value in column.to_list())
-    return text.startswith("Decimal")
+    if text.startswith("Decimal"):
+        return _from_decimals
+    if text != "Object" and str(getattr(column.to_native(), "dtype", "")) != "object":  # narwhals says "String" of text
+        return None
+    decimals = all(isinstance(value, Decimal) or is_missing(value) for value in column.to_list())
+    return _from_decimals if decimals else _from_objects
+
+
+def _from_objects(column: Any, want: str | None, _: Table) -> tuple[list[Any], str]:
+    """Return the numbers that a column of objects holds, and a dtype that holds each of them.
+
+    Raises:
+        NoNumber: one of them is not a number, or no dtype holds them all.
+    """
+    import numpy as np
+
+    values = column.to_list()
+    advice = f"table[{column.name!r}].astype(float)"
+    found = []
+    for row, value in enumerate(values):
+        try:
+            found.append(as_number(value, want))
+        except NoNumber as error:
+            what = str(error) if isinstance(value, Decimal) else f"{brief(value)} ({error})"
+            raise NoNumber(
+                f"objects, and {what} in row {row} (counted from 0) is not a number: make it one, then {advice}"
+            ) from error
+    made = np.array(found)
+    if not holds_exactly(found, made):
+        raise NoNumber("objects, among them whole numbers that no dtype holds beside the others, or beside gaps")
+    dtype = {"b": "bool", "i": "int64", "u": "uint64"}.get(made.dtype.kind, "float64")
+    gaps = [is_missing(value) for value in values]
+    return [None if gap else number for gap, number in zip(gaps, made.astype(dtype).tolist(), strict=True)], dtype
 
 
 def _from_decimals(column: Any, want: str | None, kind: Table) -> tuple[list[Any], str]:

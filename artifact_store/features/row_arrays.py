@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import cycle
 from typing import Any, Final, NoReturn
 
 from artifact_store.errors import FeatureMismatch, InvalidInput
 from artifact_store.features import cast, named_rows, tables
 from artifact_store.features.columns import Columns, quote_names
 from artifact_store.features.values import NUMERIC, NoNumber, as_number, holds_exactly, is_large
+from artifact_store.wording import brief
 
 _DIMENSIONS: Final = (1, 2, 3)
 _PLAIN: Final = frozenset({float, int, bool})
@@ -59,6 +61,8 @@ def fit_array(columns: Columns, array: Any) -> Any:
             array of numbers cannot hold.
     """
     check_width(array, columns, columns.expected)
+    if array.dtype.kind == "O" and not columns.not_numbers:
+        array = _of_objects(columns, array)
     if array.dtype.kind not in NUMERIC:
         raise FeatureMismatch(
             f"expected numbers; got an array of {array.dtype}; convert it, or give a table",
@@ -71,6 +75,33 @@ def fit_array(columns: Columns, array: Any) -> Any:
         return array
     _check_exact(columns, array, target, groups)
     return array if target is None else array.astype(target, copy=False)
+
+
+def _of_objects(columns: Columns, array: Any) -> Any:
+    """Return an array of objects as one of numbers, NaN where one is missing.
+
+    Raises:
+        FeatureMismatch: a value is not a number, or is one that floats beside it do not hold.
+    """
+    import numpy as np
+
+    flat = []
+    for place, value in enumerate(array.reshape(-1).tolist()):
+        column = place % len(columns.names)
+        name, dtype = columns.names[column], columns.kinds[column]
+        try:
+            flat.append(as_number(value, dtype))
+        except NoNumber as found:
+            raise FeatureMismatch(
+                f"expected numbers; got an array of objects, and {name!r} holds {brief(value)} ({found}): "
+                "make it a number, then X.astype(float), or give a table",
+                dtype={name: (dtype or "a number", str(found))},
+            ) from found
+    made = np.array(flat)
+    if not holds_exactly(flat, made):
+        large = {name for name, value in zip(cycle(columns.names), flat, strict=False) if is_large(value)}
+        _refuse_large(columns, [name for name in columns.names if name in large])
+    return made.reshape(array.shape)
 
 
 def refuse_words(columns: Columns, array: Any) -> NoReturn:

@@ -98,7 +98,7 @@ def _write(run: Run, home: Path, target: Path) -> None:
         folder = staging / run.run_id
         folder.mkdir()
         _WRITERS[run.key.model_type](run, folder)
-        _write_json(folder / "config.json", run.config)
+        _write_json(folder / "config.json", _plain(run)["config"])
         _write_json(folder / _NOTES, _notes(run))
         # they are pickles: a user who can write to them can run code when they are read
         private_files.keep_others_from_writing(folder)
@@ -151,7 +151,11 @@ def _name_latest(home: Path, target: Path) -> None:
 
 def _write_gru(run: Run, folder: Path) -> None:
     found = run.load()
-    described = {**_about(run), "model_config": dict(found.config), "training_config": run.training_config}
+    described = {
+        **_about(run),
+        "model_config": dict(found.config),
+        "training_config": _plain(run)["training_config"],
+    }
     described |= run.metrics
     old_objects.save_checkpoint(folder / MODEL_FILE["gru"], {"model_state_dict": dict(found.state), **described})
     _write_preprocessor(run, folder)
@@ -159,7 +163,7 @@ def _write_gru(run: Run, folder: Path) -> None:
 
 def _write_lightgbm(run: Run, folder: Path) -> None:
     model = old_objects.estimator(run.load())
-    around = {"model": model, **_about(run), "config": run.config}
+    around = {"model": model, **_about(run), "config": _plain(run)["config"]}
     if file_names.IMPORTANCE in run.components:
         table = run.load(file_names.IMPORTANCE)
         around["feature_importance"] = table["importance"].to_numpy()
@@ -172,7 +176,11 @@ def _write_ppo(run: Run, folder: Path) -> None:
     algorithm = run.load()
     algorithm.save(folder / MODEL_FILE["ppo"])
     seen = algorithm.observation_space.shape  # none of several inputs
-    about = {**_about(run), "model_config": run.config, "observation_shape": None if seen is None else list(seen)}
+    about = {
+        **_about(run),
+        "model_config": _plain(run)["config"],
+        "observation_shape": None if seen is None else list(seen),
+    }
     about |= {"action_space_info": old_objects.action_space_info(algorithm.action_space), "vecnormalize_path": None}
     if file_names.VECNORMALIZE in run.components:
         normalizer = old_objects.vecnormalize(algorithm)
@@ -196,9 +204,19 @@ def _write_preprocessor(run: Run, folder: Path) -> None:
         old_objects.dump(old, folder / _PREPROCESSOR_FILE)
 
 
+def _plain(run: Run) -> dict[str, Any]:
+    """Return the configurations as the JSON that old programs read."""
+    return {"config": dict(run.manifest.config), "training_config": dict(run.manifest.training_config)}
+
+
 def _notes(run: Run) -> dict[str, Any]:
-    settings = {"run_id": str(run.run_id), "config": run.config, "is_fitted": run.manifest.is_fitted}
-    return {**_about(run), **settings, "training_config": run.training_config, "metrics": dict(run.manifest.metrics)}
+    settings = {"run_id": str(run.run_id), "config": _plain(run)["config"], "is_fitted": run.manifest.is_fitted}
+    return {
+        **_about(run),
+        **settings,
+        "training_config": _plain(run)["training_config"],
+        "metrics": dict(run.manifest.metrics),
+    }
 
 
 def _about(run: Run) -> dict[str, Any]:

@@ -5,6 +5,7 @@ scikit-learn is used to fit. What is stored and loaded again predicts with numpy
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Final
 
 from artifact_models.indexing import is_table, numbers
@@ -74,7 +75,11 @@ def fitted(preprocessor: Any, features: FeatureSchema, X: Any, train: Any) -> An
     empty = [name for name, column in zip(seen, rows.T, strict=True) if not np.isfinite(column).any()]
     if empty:
         raise errors.InvalidInput(f"{empty[:10]} hold no numbers in the training rows: leave these columns out")
-    return clone(preprocessor).fit(rows)
+    made = clone(preprocessor)
+    if hasattr(made, "set_output"):
+        with suppress(ValueError):  # a pipeline with a step that has none
+            made.set_output(transform="default")  # a model is given arrays, and a run holds what makes them
+    return made.fit(rows)
 
 
 def seen_by_preprocessor(features: FeatureSchema) -> tuple[str, ...]:

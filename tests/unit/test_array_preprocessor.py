@@ -265,6 +265,37 @@ def test_what_cannot_be_held_exactly_says_what_to_do(preprocessor: Any, text: st
         to_arrays(preprocessor, ScalerCodec())
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda library: StandardScaler().set_output(transform=library),
+        lambda library: SimpleImputer(add_indicator=True).set_output(transform=library),
+        lambda library: make_pipeline(SimpleImputer(), MinMaxScaler()).set_output(transform=library),
+        lambda library: make_pipeline(SimpleImputer(), RobustScaler().set_output(transform=library)),
+        lambda library: make_pipeline(SimpleImputer(), StandardScaler().set_output(transform=library), "passthrough"),
+        lambda library: make_pipeline(SimpleImputer(), make_pipeline(StandardScaler()).set_output(transform=library)),
+    ],
+)
+def test_a_preprocessor_that_makes_tables_is_refused_with_a_way_out(make: Any, library: str, tmp_path: Path) -> None:
+    fitted = make(library).fit(FRAME)
+    assert not isinstance(fitted.transform(FRAME), np.ndarray)
+    with pytest.raises(NotEncodable, match=rf"{library}.*set_output\(transform='default'\).*codec='skops'"):
+        ScalerCodec().encode(fitted, tmp_path, "model")
+    assert not list(tmp_path.iterdir())
+    codec = CodecRegistry().for_object(fitted, "skops")
+    kept = codec.decode(tmp_path, "model", codec.encode(fitted, tmp_path, "model"))
+    assert type(kept.transform(FRAME)) is type(fitted.transform(FRAME))
+    to_arrays(fitted.set_output(transform="default"), ScalerCodec())
+
+
+def test_tables_between_steps_and_explicit_arrays_change_nothing() -> None:
+    inner = make_pipeline(SimpleImputer().set_output(transform="pandas"), StandardScaler()).fit(FRAME)
+    explicit = StandardScaler().set_output(transform="default").fit(FRAME)
+    for fitted in (inner, explicit):
+        np.testing.assert_array_equal(to_arrays(fitted, ScalerCodec()).transform(FRAME), fitted.transform(FRAME))
+
+
 def test_an_earlier_scikit_learn_rounds_otherwise_and_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the real releases: tests/proofs/scalers."""
     monkeypatch.setattr("sklearn.__version__", "1.7.2")
@@ -295,10 +326,11 @@ def test_an_estimator_that_computes_other_bits_than_its_arrays_is_refused() -> N
 def test_what_is_compared_warns_of_nothing_and_leaves_the_estimator_as_it_was() -> None:
     frame = FRAME.assign(low=np.nan)
     imputer = SimpleImputer().set_output(transform="pandas").fit(frame)
+    scaler = StandardScaler().fit(imputer.transform(frame))
     before = {name: repr(value) for name, value in vars(imputer).items()}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        to_arrays(imputer, ScalerCodec())
+        to_arrays(make_pipeline(imputer, scaler), ScalerCodec())
         to_arrays(StandardScaler(copy=False).fit(frame[["open"]] * 1e30), ScalerCodec())
     assert {name: repr(value) for name, value in vars(imputer).items()} == before
 

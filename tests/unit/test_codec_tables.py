@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import sys
+from datetime import date, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,7 @@ from artifact_store.codecs.lightgbm.booster import LightGBMCodec
 from artifact_store.codecs.tables.arrow import ArrowCodec
 from artifact_store.codecs.tables.pandas import PandasCodec
 from artifact_store.codecs.tables.polars import PolarsCodec
+from artifact_store.core import documents
 from artifact_store.errors import CodecUnavailable, Corrupt, NotEncodable
 
 pytestmark = pytest.mark.windows
@@ -124,3 +129,107 @@ def test_a_missing_library_becomes_a_sentence(
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(CodecUnavailable, match=f"{codec.name}-1 needs {module}.*{hint}"):
         codec.encode(obj, tmp_path, "model")
+
+
+ODD_CATEGORIES: dict[str, Any] = {
+    "tuples": [(1, 2), (3, 4)],
+    "dates": [date(2024, 1, 1), date(2024, 1, 2)],
+    "decimals": [Decimal(1), Decimal(2)],
+    "clock times": [time(9), time(10)],
+    "bytes": [b"a", b"b"],
+    "complex": [1j, 2j],
+    "frozensets": [frozenset({1}), frozenset({2})],
+    "intervals": pd.interval_range(0, 2),
+    "zoned times": pd.date_range("2024", periods=2, tz="UTC"),
+    "periods": pd.period_range("2024", periods=2, freq="M"),
+    "nullable integers": pd.array([1, 2], dtype="Int64"),
+    "Timestamps among objects": pd.Index([pd.Timestamp("2024"), pd.Timestamp("2025")], dtype=object),
+    "numbers of numpy among objects": pd.Index([np.int64(1), np.int64(2)], dtype=object),
+    "an infinity among objects": pd.Index([1.0, np.inf], dtype=object),
+}
+
+
+def category(values: Any, codes: list[int]) -> pd.Categorical:
+    return pd.Categorical.from_codes(codes, categories=pd.Index(values, tupleize_cols=False))
+
+
+@pytest.mark.parametrize("kind", ODD_CATEGORIES)
+@pytest.mark.parametrize("codes", [[0, 1], [0, -1], [1]])
+def test_categories_that_cannot_be_held_are_refused_with_their_column(
+    kind: str, codes: list[int], tmp_path: Path
+) -> None:
+    column = category(ODD_CATEGORIES[kind], codes)
+    frame = pd.DataFrame({"x": 1.5, "bucket": column})
+    for obj, where in (
+        (frame, r"the column 'bucket' has"),
+        (frame["bucket"], r"the series 'bucket' has"),
+        (pd.Series(column), r"the series has"),
+        (frame.set_index("bucket"), r"the index 'bucket' has"),
+    ):
+        with pytest.raises(NotEncodable, match=rf"^{where} .*\.astype\(str\)"):
+            PandasCodec().encode(obj, tmp_path, "model")
+    assert not list(tmp_path.iterdir())
+    text = frame.assign(bucket=frame["bucket"].astype(str))  # as the message says
+    pd.testing.assert_frame_equal(again(text, tmp_path), text)
+
+
+def test_categories_in_other_places_are_refused_with_their_name(tmp_path: Path) -> None:
+    levels = pd.MultiIndex.from_arrays([category([1, 2], [0, 1]), [3, 4]], names=["bucket", "n"])
+    for obj, where in (
+        (pd.DataFrame({"x": [1, 2]}, index=levels), "the level 'bucket' of the index has"),
+        (pd.DataFrame([[1, 2]], columns=pd.CategoricalIndex(["p", "q"])), "the names of the columns are categories:"),
+    ):
+        with pytest.raises(NotEncodable, match=rf"^{where} .*astype\(str\)"):
+            PandasCodec().encode(obj, tmp_path, "model")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1.5, -0.0],
+        [1.0, np.inf],
+        [True, False],
+        pd.Index([True, False], dtype=object),
+        pd.Index([1, 2], dtype=object),
+        pd.Index([2**63, 2**64 - 1], dtype="uint64"),
+        np.array([0.1, 2.5], dtype="float32"),
+        np.array([1, 2], dtype="int8"),
+        pd.DatetimeIndex(["2024-01-01", "2024-01-02"]),
+        pd.TimedeltaIndex(["1h", "2h"]),
+    ],
+)
+@pytest.mark.parametrize("codes", [[0, 1], [0, -1], [1]])
+def test_categories_of_plain_values_come_back(values: Any, codes: list[int], tmp_path: Path) -> None:
+    frame = pd.DataFrame({"bucket": category(values, codes)})
+    back = again(frame, tmp_path)
+    pd.testing.assert_frame_equal(back, frame)
+    kept, given = back["bucket"].cat.categories.tolist(), frame["bucket"].cat.categories.tolist()
+    assert list(map(repr, kept)) == list(map(repr, given))
+
+
+@pytest.mark.parametrize("value", ["\ud800", 2**70, 1 + 2j])
+def test_what_arrow_cannot_hold_is_refused_with_its_column(value: Any, tmp_path: Path) -> None:
+    plain = pd.DataFrame({"x": [1.5], "odd": pd.Series([value], dtype=object)})
+    listed = pd.DataFrame(
+        {"x": [1.5], "odd": pd.Categorical.from_codes([0], categories=pd.Index([value], dtype=object))}
+    )
+    for obj in (plain, listed, plain["odd"]):
+        with pytest.raises(NotEncodable, match="'odd'"):
+            PandasCodec().encode(obj, tmp_path, "model")
+    with pytest.raises(NotEncodable, match="the index 'odd'"):
+        PandasCodec().encode(plain.set_index("odd"), tmp_path, "model")
+
+
+@pytest.mark.parametrize("values", [[1.5], [7], [True], [date(2024, 1, 1)], [Decimal("1.5")], [time(9)], [[1]]])
+def test_an_arrow_dictionary_of_other_values_is_refused_with_its_column(values: list[Any], tmp_path: Path) -> None:
+    column = pa.DictionaryArray.from_arrays(pa.array([0, None], pa.int32()), pa.array(values))
+    with pytest.raises(NotEncodable, match=f"the column 'bucket' holds {re.escape(str(column.type.value_type))}: cast"):
+        ArrowCodec().encode(pa.table({"x": [1, 2], "bucket": column}), tmp_path, "model")
+    plain = pa.table({"bucket": column.dictionary_decode()})  # as the message says
+    assert ArrowCodec().decode(tmp_path, "model", ArrowCodec().encode(plain, tmp_path, "model")).equals(plain)
+
+
+def again(obj: Any, folder: Path) -> Any:
+    """The object as it comes back, its options by way of JSON as in a manifest."""
+    options = json.loads(json.dumps(documents.plain(PandasCodec().encode(obj, folder, "again"), "options")))
+    return PandasCodec().decode(folder, "again", options)

@@ -303,7 +303,100 @@ class TestDecimals:
         assert set(caught.value.dtype) == {"a", "t"}
 
 
-def test_objects_of_other_numbers_are_not_guessed_at() -> None:
-    for values in ([1.5, Decimal(1)], [1.5, None], [True, None], [object()]):
-        with pytest.raises(FeatureMismatch, match="'a'"):
-            FeatureSchema(["a"], dtypes="float64").align(pd.DataFrame({"a": pd.Series(values, dtype=object)}))
+MEASURED = pd.DataFrame({"f": [0.5, 1.5, -0.0], "n": [1, 2, 3], "b": [True, False, True], "w": ["x", "y", "x"]})
+
+
+class TestNumbersAmongObjects:
+    @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+    def test_a_table_of_objects_is_the_table(self, dtype: str) -> None:
+        table = MEASURED.astype({"f": dtype})
+        schema = FeatureSchema.from_frame(table)
+        for given_table in (table, table.astype(object), table.set_axis(["p", "p", "q"]).astype(object)):
+            ready = schema.prepare(given_table)
+            assert ready.dtypes.tolist()[:3] == table.dtypes.tolist()[:3]
+            assert ready.index.tolist() == given_table.index.tolist()
+            assert ready.to_numpy().tolist() == table.to_numpy().tolist()
+
+    def test_a_row_that_was_turned_into_a_table_is_the_row(self) -> None:
+        table = MEASURED.assign(k=pd.Categorical(["p", "q", "p"]))
+        schema = FeatureSchema.from_frame(table)
+        for place in range(len(table)):
+            made, row = schema.prepare(table.iloc[place].to_frame().T), schema.prepare(table.iloc[[place]])
+            pd.testing.assert_frame_equal(made[["f", "n", "b", "k"]], row[["f", "n", "b", "k"]])
+            assert made["w"].tolist() == row["w"].tolist()
+
+    @pytest.mark.parametrize("missing", [None, np.nan, pd.NA, Decimal("NaN"), np.float32("nan")])
+    def test_a_gap_among_them_is_one(self, missing: Any) -> None:
+        schema = FeatureSchema(["a"], dtypes="float64")
+        ready = schema.prepare(pd.DataFrame({"a": pd.Series([1, missing, 2.5], dtype=object)}))
+        assert ready["a"].dtype == np.float64
+        assert numbers(ready) == [1.0, None, 2.5]
+        ready = schema.prepare(pd.DataFrame({"a": pd.Series([True, missing], dtype=object)}))
+        assert numbers(ready) == [1.0, None]
+        with pytest.raises(FeatureMismatch, match="'a': expected int64, found float64 with missing values"):
+            FeatureSchema(["a"], dtypes="int64").prepare(pd.DataFrame({"a": pd.Series([1, missing], dtype=object)}))
+
+    def test_numbers_of_every_type_are_numbers(self) -> None:
+        cells = [np.float32(1.5), np.int8(3), np.bool_(True), Decimal("2.5"), 0.5, np.array(4.0), pa.scalar(5)]
+        for schema in (FeatureSchema(["a"], dtypes="float64"), FeatureSchema(["a"])):
+            ready = schema.prepare(pd.DataFrame({"a": pd.Series(cells, dtype=object)}))
+            assert numbers(ready) == [1.5, 3.0, 1.0, 2.5, 0.5, 4.0, 5.0]
+        large = pd.DataFrame({"a": pd.Series([2**63, 2**64 - 1], dtype=object)})
+        assert numbers(FeatureSchema(["a"], dtypes="uint64").prepare(large)) == [2**63, 2**64 - 1]
+        ready = FeatureSchema(["a"], dtypes="int64").prepare(pl.DataFrame({"a": pl.Series([1, None], dtype=pl.Object)}))
+        assert ready["a"].to_list() == [1, None]
+
+    @pytest.mark.parametrize(
+        ("cells", "shown"),
+        [
+            ([1.0, "2.5"], r"'2.5' \(str\) in row 1"),
+            (["1.5", "2.5"], r"'1.5' \(str\) in row 0"),
+            ([1.0] * 150 + ["x"], r"'x' \(str\) in row 150"),
+            ([None, pd.Timestamp("2024"), "x"], r"Timestamp\(.2024-01-01 00:00:00.\) \(Timestamp\) in row 1"),
+            ([1.0, 1j], r"1j \(complex\) in row 1"),
+            ([1.0, [2.0]], r"\[2.0\] \(list\) in row 1"),
+            ([1.0, b"2"], r"b'2' \(bytes\) in row 1"),
+            ([1.0, pd.NaT], r"NaT \(NaTType\) in row 1"),
+        ],
+    )
+    def test_the_first_that_is_not_a_number_is_named(self, cells: list[Any], shown: str) -> None:
+        table = pd.DataFrame({"b": 1.0, "a": pd.Series(cells, dtype=object)})
+        for schema in (FeatureSchema(["a", "b"], dtypes="float64"), FeatureSchema(["a", "b"])):
+            with pytest.raises(FeatureMismatch, match=rf"'a': expected .* {shown}.*astype\(float\)"):
+                schema.prepare(table)
+
+    def test_the_advice_works(self) -> None:
+        schema = FeatureSchema(["a"], dtypes="float64")
+        table = pd.DataFrame({"a": pd.Series(["1.5", "2.5"], dtype=object)})
+        with pytest.raises(FeatureMismatch, match=r"table\['a'\].astype\(float\)"):
+            schema.prepare(table)
+        assert numbers(schema.prepare(table.assign(a=table["a"].astype(float)))) == [1.5, 2.5]
+
+    @pytest.mark.parametrize("cells", [[2**53 + 1, 0.5], [2**53 + 1, None], [2**64 + 1, 1], [2**63 + 1, -1]])
+    def test_no_digit_is_lost(self, cells: list[Any]) -> None:
+        table = pd.DataFrame({"a": pd.Series(cells, dtype=object)})
+        for dtype in ("float64", "int64", "uint64", None):
+            with pytest.raises(FeatureMismatch, match="'a': expected"):
+                FeatureSchema(["a"], dtypes=dtype).prepare(table)
+
+    def test_what_the_trained_dtype_cannot_hold_is_refused(self) -> None:
+        for dtype, value in (("int64", 1.5), ("bool", 2), ("uint8", 256), ("int8", -129)):
+            with pytest.raises(FeatureMismatch, match=f"'a': expected {dtype}"):
+                FeatureSchema(["a"], dtypes=dtype).prepare(pd.DataFrame({"a": pd.Series([value], dtype=object)}))
+
+    def test_arrays_of_objects_are_arrays_of_numbers(self) -> None:
+        schema = FeatureSchema(["f", "n", "b"], dtypes={"f": "float64", "n": "int64", "b": "bool"})
+        table = MEASURED[["f", "n", "b"]]
+        cells = table.astype(object).to_numpy()
+        for rows in (cells, cells[0], cells[np.newaxis], MEASURED.to_numpy()[:, :3], cells.tolist()):
+            ready = schema.prepare(rows)
+            assert ready.dtype == np.float64
+            assert ready.shape == np.shape(rows)
+        assert schema.prepare(cells).tolist() == [[0.5, 1, 1], [1.5, 2, 0], [0, 3, 1]]
+        gaps = FeatureSchema(["f", "n"], dtypes="float64").prepare(np.array([[None, 1], [pd.NA, 2.5]], dtype=object))
+        assert np.isnan(gaps[:, 0]).all()
+        assert gaps[:, 1].tolist() == [1.0, 2.5]
+        with pytest.raises(FeatureMismatch, match=r"'n' holds 'x' \(str\)"):
+            schema.prepare(np.array([[0.5, "x", True]], dtype=object))
+        with pytest.raises(FeatureMismatch, match="'n'"):
+            schema.prepare(np.array([[0.5, 2**53 + 1, True]], dtype=object))

@@ -3,8 +3,8 @@
 StandardScaler, MinMaxScaler, RobustScaler, SimpleImputer, and Pipelines of these. What comes back is an
 :class:`~artifact_store.codecs.sklearn.array_preprocessor.ArrayPreprocessor`: it transforms the same, bit for bit, with
 numpy alone. Kept: everything that ``transform`` looks at. Not kept: ``fit`` and what only that uses (variances, counts
-of samples, quantile ranges), names of steps, ``inverse_transform``, ``set_output``. A release of scikit-learn that
-computes otherwise than the arrays would is refused. The one module that imports sklearn for preprocessors.
+of samples, quantile ranges), names of steps, ``inverse_transform``. Refused: ``set_output`` of tables, and a release of
+scikit-learn that computes otherwise than the arrays would. The one module that imports sklearn for preprocessors.
 
 Why: docs/decisions/0012-arrays-instead-of-pickled-scalers.md
 """
@@ -120,7 +120,9 @@ class ScalerCodec:
 
 def to_arrays(estimator: Any, codec: Codec) -> ArrayPreprocessor:
     """Return what transforms like a fitted scaler, imputer or Pipeline, or raise ``NotEncodable`` if arrays cannot."""
-    steps = [_convert(part, codec) for part in _parts(estimator, codec)]
+    parts = list(_parts(estimator, codec))
+    _check_output(parts[-1])
+    steps = [_convert(part, codec) for part in parts]
     names = getattr(estimator, "feature_names_in_", None)
     try:
         return ArrayPreprocessor(steps, None if names is None else [str(name) for name in names])
@@ -136,6 +138,16 @@ def _parts(estimator: Any, codec: Codec) -> Iterator[Any]:
     for _, part in estimator.steps:
         if not _passes(part):
             yield from _parts(part, codec)
+
+
+def _check_output(last: Any) -> None:
+    """Refuse tables in the place of arrays; between the steps of a pipeline they make no difference."""
+    output = getattr(last, "_sklearn_output_config", {}).get("transform") or "default"
+    if output != "default":
+        raise NotEncodable(
+            f"transform() gives {output} tables (set_output), and what comes back would give arrays: call "
+            f"set_output(transform='default') before you save it, or {_INSTEAD}"
+        )
 
 
 def _convert(estimator: Any, codec: Codec) -> ArrayStep:

@@ -66,7 +66,18 @@ def write_parquet(codec: Codec, table: Any, path: Path) -> Any:
             parquet.write_table(table, handle, compression="zstd", write_page_checksum=True)
         return read_parquet(codec, path)
     except (pa.ArrowException, ValueError, TypeError, NotImplementedError, Corrupt) as error:
+        held = [column for column in table.schema if pa.types.is_dictionary(column.type) and not _is_text(column.type)]
+        if held:
+            name, kind = held[0].name, held[0].type.value_type
+            raise NotEncodable(
+                f"Parquet keeps a dictionary of text, and that of the column {name!r} holds {kind}: cast the column to "
+                f"{kind}, or its values to text"
+            ) from error
         raise NotEncodable(f"Parquet cannot hold this table: {error}") from error
+
+
+def _is_text(dictionary: Any) -> bool:
+    return str(dictionary.value_type) in {"string", "large_string", "binary", "large_binary"}
 
 
 def read_parquet(codec: Codec, path: Path) -> Any:

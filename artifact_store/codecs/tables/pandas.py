@@ -9,6 +9,7 @@ The one module that imports pandas.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import date, time
 from decimal import Decimal
@@ -19,6 +20,7 @@ from artifact_store.codecs.files import all_or_nothing, field, import_library, r
 from artifact_store.codecs.tables.arrow import read_parquet, write_parquet
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import Corrupt, NotEncodable
+from artifact_store.wording import brief
 
 MAX_NOTED: Final = 10_000
 """Categories that are noted one by one. More are left to Parquet, which keeps those of text."""
@@ -26,6 +28,8 @@ MAX_NOTED: Final = 10_000
 _IN_OBJECTS = frozenset({str, bytes, bool, int, float, type(None), Decimal, date, time})
 """What an object column may hold: immutable, and with one meaning wherever it is read."""
 _CATEGORIES = frozenset("OUTbiufMm")
+_IN_NOTES = frozenset({str, bool, int, float})
+"""What categories of the dtype ``object`` may be: what JSON gives back as it was."""
 _VALUE = "value"
 _Note = dict[str, Any]
 
@@ -57,11 +61,9 @@ class PandasCodec:
             options = {"kind": "series", "name": obj.name}
             frame = obj.to_frame(obj.name if isinstance(obj.name, str) else _VALUE)
         _check_names(frame, pd)
-        notes = _notes(frame, pd)
-        try:
-            table = pa.Table.from_pandas(_prepared(frame, pd))
-        except (pa.ArrowException, ValueError, TypeError, NotImplementedError, OverflowError) as error:
-            raise NotEncodable(f"Arrow cannot hold this table: {error}") from error
+        names = _places(frame) if frame is obj else [_named("the series", obj.name)]
+        notes = _notes(frame, names, pd)
+        table = _as_arrow(_prepared(frame, pd), names, pa)
         path = directory / f"{stem}.parquet"
         with all_or_nothing(directory, stem):
             table = write_parquet(self, table, path)
@@ -69,7 +71,7 @@ class PandasCodec:
                 again = self._frame(table, path.name, notes)
             except Corrupt as error:
                 raise NotEncodable(f"Parquet cannot hold this table: {error}") from error
-            _compare(frame, again, pd)
+            _compare(frame, again, names, pd)
         return {**options, "notes": notes}
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
@@ -97,6 +99,8 @@ def _check_names(frame: Any, pd: Any) -> None:
     if not frame.columns.is_unique:
         twice = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
         raise NotEncodable(f"several columns have one name: {', '.join(twice)}")
+    if isinstance(frame.columns, pd.CategoricalIndex):
+        raise NotEncodable("the names of the columns are categories: frame.columns = frame.columns.astype(str)")
     if frame.columns.dtype == object and not isinstance(frame.columns, pd.MultiIndex):
         invalid = [name for name in frame.columns if type(name) is not str]
         if invalid:
@@ -109,43 +113,75 @@ def _check_names(frame: Any, pd: Any) -> None:
 # ---------------------------------------------------------------- what Parquet bends
 
 
-def _notes(frame: Any, pd: Any) -> dict[str, Any]:
-    columns = ((str(place), _note(frame.iloc[:, place], pd)) for place in range(len(frame.columns)))
-    notes = {"index": _note(frame.index, pd), "columns": _note(frame.columns, pd)}
+def _notes(frame: Any, names: list[str], pd: Any) -> dict[str, Any]:
+    columns = ((str(place), _note(frame.iloc[:, place], name, pd)) for place, name in enumerate(names))
+    notes = {"index": _note(frame.index, _index_of(frame), pd), "columns": _note(frame.columns, "the columns", pd)}
     return {
         **{name: note for name, note in notes.items() if note},
         "data": {place: note for place, note in columns if note},
     }
 
 
-def _note(values: Any, pd: Any) -> _Note:
+def _note(values: Any, where: str, pd: Any) -> _Note:
     """Return what has to be restored in an index or a column after reading; nothing for most."""
     if isinstance(values, pd.MultiIndex):
+        _check_levels(values, where, pd)
         return {}
     if isinstance(values, pd.RangeIndex):
         return {"range": [values.start, values.stop, values.step]}
     if isinstance(values.dtype, pd.CategoricalDtype):
-        return _note_categories(values.dtype)
+        return _note_categories(values.dtype, where)
     if values.dtype == object:
         return {"object": "nan" if any(isinstance(value, float) for value in values[values.isna()]) else "none"}
     freq = getattr(values, "freqstr", None) if isinstance(values, pd.Index) else None
     return {"freq": freq} if freq else {}
 
 
-def _note_categories(dtype: Any) -> _Note:
+def _check_levels(index: Any, where: str, pd: Any) -> None:
+    """Refuse levels of categories that Parquet makes plain values of: all but text and bytes."""
+    for name, level in zip(index.names, index.levels, strict=True):
+        if isinstance(level.dtype, pd.CategoricalDtype):
+            kinds = set(map(type, level.categories.tolist()))
+            if kinds not in ({str}, {bytes}):
+                raise _unheld(f"{_named('the level', name)} of {where}", level.categories, str(level.categories.dtype))
+
+
+def _note_categories(dtype: Any, where: str) -> _Note:
     categories = dtype.categories
     if len(categories) > MAX_NOTED and _holds_text(categories):
         return {}
-    if len(categories) > MAX_NOTED or _kind(categories.dtype) not in _CATEGORIES:
-        raise NotEncodable(
-            f"{len(categories):,} categories of the dtype {categories.dtype} cannot be held; store plain values"
-        )
-    time = _kind(categories.dtype) in {"M", "m"}
+    kind = _kind(categories.dtype)
+    if len(categories) > MAX_NOTED or kind not in _CATEGORIES:
+        raise _unheld(where, categories, str(categories.dtype))
+    for value in categories if kind == "O" else ():
+        if type(value) not in _IN_NOTES or (type(value) is float and not math.isfinite(value)):
+            raise _unheld(where, categories, f"{type(value).__name__}, such as {brief(value)}")
+    time = kind in {"M", "m"}
     return {
         "categories": categories.asi8.tolist() if time else categories.tolist(),
         "dtype": str(categories.dtype),
         "ordered": bool(dtype.ordered),
     }
+
+
+def _unheld(where: str, categories: Any, kind: str) -> NotEncodable:
+    return NotEncodable(
+        f"{where} has {len(categories):,} categories of the type {kind}, which cannot be held: convert it to text with "
+        ".astype(str), or to other plain values"
+    )
+
+
+def _places(frame: Any) -> list[str]:
+    """Return what messages call the columns."""
+    return [_named("the column", name) for name in frame.columns]
+
+
+def _index_of(frame: Any) -> str:
+    return _named("the index", frame.index.name)
+
+
+def _named(what: str, name: object) -> str:
+    return what if name is None else f"{what} {name!r}"
 
 
 def _kind(dtype: Any) -> str:
@@ -174,8 +210,30 @@ def _plain_values(categorical: Any, pd: Any) -> Any:
     """Return the values of a categorical; integers and booleans with gaps as pandas' nullable types."""
     dtype = categorical.categories.dtype
     if categorical.isna().any() and _kind(dtype) in {"b", "i", "u"}:
-        return pd.array(categorical.astype(object), dtype="boolean" if _kind(dtype) == "b" else "Int64")
+        return pd.array(categorical.astype(object), dtype={"b": "boolean", "u": "UInt64"}.get(_kind(dtype), "Int64"))
     return categorical.astype(dtype)
+
+
+def _as_arrow(frame: Any, names: list[str], pa: Any) -> Any:
+    """Return a frame as Arrow's.
+
+    Raises:
+        NotEncodable: a column or the index holds what Arrow does not, with which of them that is.
+    """
+    failures = (pa.ArrowException, ValueError, TypeError, NotImplementedError, OverflowError)
+    try:
+        return pa.Table.from_pandas(frame)
+    except failures as error:
+        where = _index_of(frame)
+        for place, name in enumerate(names):
+            try:
+                pa.Table.from_pandas(frame.iloc[:, [place]], preserve_index=False)
+            except failures:
+                where = name
+                break
+        raise NotEncodable(
+            f"Arrow cannot hold {where}: {error}. Convert it to values of one plain type, for instance .astype(str)"
+        ) from error
 
 
 # ---------------------------------------------------------------- putting it right
@@ -220,16 +278,16 @@ def _category_dtype(note: _Note, pd: Any) -> Any:
 # ---------------------------------------------------------------- comparing
 
 
-def _compare(frame: Any, again: Any, pd: Any) -> None:
+def _compare(frame: Any, again: Any, names: list[str], pd: Any) -> None:
     """Raise ``NotEncodable`` unless both are the same in every value, dtype, name and order."""
     for what, one, other in (("index", frame.index, again.index), ("columns", frame.columns, again.columns)):
         if not _same_index(one, other, pd):
             raise NotEncodable(f"Parquet would change the {what}: {one[:3]!r} becomes {other[:3]!r}")
-    for place, name in enumerate(frame.columns):
+    for place, name in enumerate(names):
         one, other = frame.iloc[:, place], again.iloc[:, place]
         if not _same_values(one, other, pd):
             raise NotEncodable(
-                f"Parquet would change the column {name!r}: {one.dtype!r} becomes {other.dtype!r}, or values change. "
+                f"Parquet would change {name}: {one.dtype!r} becomes {other.dtype!r}, or values change. "
                 "Convert it to a plain dtype; Python objects other than text, bytes and dates have none"
             )
 

@@ -6,6 +6,7 @@ import os
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from artifact_store import ArtifactStore, FeatureSchema, ModelKey, errors
@@ -210,6 +211,18 @@ def test_it_knows_what_predicting_needs_and_what_was_lost(other, store):
     assert saved(["preprocessor"], ["model", "preprocessor"]) == (["preprocessor"], [])
     assert saved(["preprocessor"], ["model"]) == (["preprocessor"], ["preprocessor"])
     assert saved([], ["model"], {"requires": "scaler, encoder"}) == (["scaler", "encoder"], ["scaler", "encoder"])
+
+
+def test_it_reads_configurations_as_they_were_given(other, store):
+    given = {"z": (1, float("inf")), "its text": "NaN", "a": {"y": {2, 1}, "x": np.array([[0.5], [-np.inf]])}}
+    store.save({"a": 1}, "gru/FORMS", config=given, training_config={"b": 1, "a": frozenset({"x"})})
+    manifest = other.named("gru/FORMS", "latest")
+    read = other.configuration(manifest, "config")
+    assert read == {**given, "a": {"y": {2, 1}, "x": [[0.5], [-np.inf]]}}
+    assert [list(read), list(read["a"])] == [["z", "its text", "a"], ["y", "x"]]
+    assert other.configuration(manifest, "training_config") == {"b": 1, "a": frozenset({"x"})}
+    store.save({"a": 1}, "gru/PLAIN", config={"a": [1, 2]})
+    assert other.configuration(other.named("gru/PLAIN", "latest"), "config") == {"a": [1, 2]}
 
 
 def test_it_writes_what_predicting_needs(other, store):

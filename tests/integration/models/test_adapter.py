@@ -414,6 +414,14 @@ class TestWhatGoesWithIt:
         adapter = small_gru(preprocessor=scaler, epochs=1).fit(table(), target(), TRAIN, VALID)
         assert adapter.preprocessor is scaler
 
+    @pytest.mark.parametrize("library", ["pandas", "polars"])
+    def test_a_preprocessor_that_makes_tables_is_trained_to_make_arrays(self, store, library):
+        scaler = StandardScaler().set_output(transform=library)
+        adapter = small_gru(preprocessor=scaler, epochs=1).fit(table(), target(), TRAIN, VALID)
+        adapter.save(store, symbol="BTCEUR")
+        same_predictions(load_adapter(adapter.run), adapter)
+        assert scaler._sklearn_output_config == {"transform": library}
+
 
 class TestTrainingAgain:
     def test_a_loaded_adapter_is_trained_on_the_same_features(self, adapter, store):

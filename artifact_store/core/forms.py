@@ -1,0 +1,142 @@
+"""What JSON makes of a configuration and cannot tell from it, so that it comes back as it was given.
+
+A manifest holds a configuration as plain JSON, which every release reads. Beside it stands, for each place where that
+is not the value itself, the form that the value had: a NaN among texts, a tuple, a set, the order of keys, an array.
+Owns these forms, and what of a configuration is refused because no form tells it.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from artifact_store.canonical import MAX_DEPTH
+from artifact_store.core.documents import NON_FINITE, named_values
+from artifact_store.errors import Corrupt, InvalidOption
+from artifact_store.features.columns import NUMBERS
+
+_Path = tuple[str | int, ...]
+_NUMBER: Final = "number"
+_SEQUENCES: Final[Mapping[str, type]] = {"tuple": tuple, "set": set, "frozenset": frozenset}
+_DTYPES: Final = (*NUMBERS, "str")
+
+
+def configurations(**given: Any) -> dict[str, Any]:
+    """Return configurations by name as JSON, and ``forms``: what of each of them that does not tell.
+
+    Raises:
+        InvalidOption: one holds what would come back as something else; the path to it is in the text.
+    """
+    forms = {name: list(_forms(value, (), name)) for name, value in given.items()}
+    made = {name: named_values(name, value) for name, value in given.items()}
+    return {**made, "forms": {name: found for name, found in forms.items() if found}}
+
+
+def restored(name: str, value: Mapping[str, Any], forms: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration ``name`` as it was given to a save; forms that this release does not know do nothing.
+
+    Raises:
+        Corrupt: the forms are not those of this configuration.
+    """
+    holder: list[Any] = [copy.deepcopy(dict(value))]
+    try:
+        for path, form in forms.get(name, ()):
+            places = [0, *path]
+            last = places.pop()
+            inner: Any = holder
+            for part in places:
+                inner = inner[part]
+            inner[last] = _as_given(inner[last], form)
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+        raise Corrupt(f"the forms of {name} do not fit it: {error}") from error
+    found: dict[str, Any] = holder[0]
+    return found
+
+
+def _forms(value: Any, path: _Path, name: str) -> Iterator[list[Any]]:
+    """Yield the path and form of each value that JSON would bend, the inner ones first."""
+    if len(path) > MAX_DEPTH:  # which is refused where the JSON is made
+        return
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _forms(part, (*path, key), name)
+        keys = list(value)
+        if all(isinstance(key, str) for key in keys) and keys != sorted(keys):
+            yield [list(path), {"order": [str(key) for key in keys]}]
+    elif isinstance(value, list | tuple | set | frozenset):
+        parts = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
+        for place, part in enumerate(parts):
+            yield from _forms(part, (*path, place), name)
+        yield from _form_of_sequence(value, path, name)
+    elif hasattr(value, "tolist") and hasattr(value, "dtype"):
+        yield from _form_of_array(value, path, name)
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield [list(path), _NUMBER]
+
+
+def _form_of_sequence(value: Any, path: _Path, name: str) -> Iterator[list[Any]]:
+    if hasattr(value, "_fields"):
+        raise InvalidOption(f"{_shown(name, path)} is a namedtuple, whose names would be lost: give ._asdict()")
+    for word, kind in _SEQUENCES.items():
+        if isinstance(value, kind):
+            yield [list(path), word]
+
+
+def _form_of_array(value: Any, path: _Path, name: str) -> Iterator[list[Any]]:
+    """Yield the form of an array or scalar of numpy; a scalar of another library becomes Python's number.
+
+    Raises:
+        InvalidOption: it is another array, or holds something else than numbers or text.
+    """
+    np = sys.modules.get("numpy")
+    if np is not None and isinstance(value, np.ndarray | np.generic):
+        dtype = "str" if value.dtype.kind == "U" else value.dtype.name
+        if dtype in _DTYPES and not isinstance(value, np.ma.MaskedArray):
+            yield [list(path), {"numpy": dtype, "shape": list(value.shape)}]
+            return
+    elif not getattr(value, "shape", (1,)):
+        return
+    raise InvalidOption(
+        f"{_shown(name, path)} is a {type(value).__module__}.{type(value).__qualname__} of {value.dtype}, which would "
+        "come back as a list: give plain values with .tolist(), or save it as a component of its own"
+    )
+
+
+def _shown(name: str, path: _Path) -> str:
+    return name + "".join(f"[{part!r}]" for part in path)
+
+
+def _as_given(value: Any, form: Any) -> Any:
+    if form == _NUMBER:
+        return NON_FINITE[value]
+    if isinstance(form, str):
+        return _SEQUENCES.get(form, lambda same: same)(value)
+    if "order" in form:
+        if sorted(form["order"]) != sorted(value):
+            raise ValueError("its keys are others")
+        return {key: value[key] for key in form["order"]}
+    if "numpy" in form:
+        return _as_array(value, form["numpy"], form["shape"])
+    return value
+
+
+def _as_array(value: Any, dtype: str, shape: Sequence[int]) -> Any:
+    """Return numpy's array or scalar; Python's numbers in lists where numpy is not installed."""
+    if dtype not in _DTYPES:
+        raise ValueError("there is no such dtype")
+    numbers = value if dtype == "str" else _numbers(value)
+    try:
+        import numpy as np
+    except ImportError:
+        return numbers
+    made = np.array(numbers, dtype=dtype).reshape(tuple(shape))
+    return made if shape else made[()]
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_numbers(part) for part in value]
+    return NON_FINITE[value] if isinstance(value, str) else value
