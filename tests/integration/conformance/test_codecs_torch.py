@@ -46,14 +46,15 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, torch.Tensor):
         return isinstance(other, torch.Tensor) and same_tensor(one, other)
     if isinstance(one, dict):
-        return list(one) == list(other) and all(same(one[name], other[name]) for name in one)
+        versions = getattr(one, "_metadata", None) == getattr(other, "_metadata", None)
+        return versions and list(one) == list(other) and all(same(one[name], other[name]) for name in one)
     if isinstance(one, list | tuple):
         return type(one) is type(other) and len(one) == len(other) and all(map(same, one, other))
     return type(one) is type(other) and bool(one == other)
 
 
-def tensors_of(thing: Any) -> dict[str, Any]:
-    return dict(thing.state if isinstance(thing, TorchState) else thing.state_dict())
+def tensors_of(thing: Any) -> Any:
+    return thing.state if isinstance(thing, TorchState) else thing.state_dict()
 
 
 def sharing(tensors: dict[str, Any]) -> set[tuple[str, str]]:
