@@ -23,25 +23,26 @@ def holds_torch(obj: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> bool:
     tensor = getattr(torch, "Tensor", None)
     if tensor is None:
         return False
-    bent, seen, waiting = False, {id(obj)}, [obj]
+    state, bent, seen, waiting = _is_state(obj), False, {id(obj)}, [obj]
     while waiting:
         node = waiting.pop()
-        bent = bent or type(node) not in (dict, list) or (type(node) is dict and {*map(type, node)} - {str} != set())
         parts: Any = node.values() if isinstance(node, dict) else node
-        kinds = {*map(type, parts)}
-        if kinds <= _PLAIN:  # most lists and dicts, at the speed of the interpreter's own loops
-            bent = bent or (float in kinds and not all(math.isfinite(part) for part in parts if type(part) is float))
+        kinds = {*map(type, parts)}  # most hold few kinds: what is asked of each kind is not asked of each part
+        bent = bent or (state and _beyond_json(node, parts))
+        if kinds <= _PLAIN:
             continue
-        for part in parts:
-            if isinstance(part, tensor):
-                return True
-            if isinstance(part, dict | list | tuple):
-                if id(part) not in seen:
-                    seen.add(id(part))
-                    waiting.append(part)
-            elif type(part) is float:
-                bent = bent or not math.isfinite(part)
-    return bent and _is_state(obj)
+        if any(issubclass(kind, tensor) for kind in kinds):
+            return True
+        inner = [part for part in parts if isinstance(part, dict | list | tuple) and id(part) not in seen]
+        seen.update(map(id, inner))
+        waiting += inner
+    return bent
+
+
+def _beyond_json(node: Any, parts: Any) -> bool:
+    if type(node) not in (dict, list) or (type(node) is dict and not {*map(type, node)} <= {str}):
+        return True
+    return any(type(part) is float and not math.isfinite(part) for part in parts)
 
 
 def _is_state(obj: Any) -> bool:
