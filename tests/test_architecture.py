@@ -130,6 +130,7 @@ OWNERS = {
         "codecs/sb3/policy.py",  # its random generator, which building an algorithm must leave alone
         "codecs/torch/tensors.py",
         "codecs/torch/state.py",  # to know a module
+        "codecs/torch/nested.py",  # its classes of tensors, for trees of them
         "legacy/formats/checkpoint.py",  # old checkpoints, as views into their raw bytes
         "legacy/old_objects.py",  # writes the old form, where the caller asks for pickles
     },

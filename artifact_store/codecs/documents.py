@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final
 
 from artifact_store.canonical import MAX_DEPTH, canonical, parse_json
 from artifact_store.codecs.files import all_arrays, dotted, read_encoded, refuse_into
+from artifact_store.codecs.torch.held import holds_torch
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import NotEncodable
 
@@ -35,9 +36,9 @@ class DocumentCodec:
     extra: ClassVar[str | None] = None
 
     def accepts(self, obj: Any) -> bool:
-        """Leave what is made of arrays alone, and scalars that only derive from Python's (numpy's do)."""
+        """Leave what is made of arrays or holds tensors alone, and scalars that only derive from Python's (numpy's)."""
         if isinstance(obj, dict | list | tuple):
-            return not all_arrays(obj)
+            return not all_arrays(obj) and not holds_torch(obj)
         return type(obj) in _SCALARS
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:

@@ -178,6 +178,238 @@ class TestFillingAModule:
             there_and_back(deep, tmp_path, into=nn.Sequential())
 
 
+class Pair(nn.Module):
+    """Two parts, which may be tied in several ways."""
+
+    def __init__(self, kind: str, *, tied: bool) -> None:
+        super().__init__()
+        whole, rows = torch.randn(6), torch.randn(1, 3)
+        if kind == "a tied weight":
+            self.embed, self.head = nn.Embedding(4, 3), nn.Linear(3, 4, bias=False)
+            self.head.weight = self.embed.weight if tied else self.head.weight
+        elif kind == "a module registered twice":
+            self.one = nn.Linear(3, 3)
+            self.two = self.one if tied else nn.Linear(3, 3)
+        elif kind == "a view":
+            self.register_buffer("whole", whole)
+            self.register_buffer("head", whole[:2] if tied else torch.randn(2))
+        elif kind == "two views that overlap":
+            self.register_buffer("start", whole[:4] if tied else torch.randn(4))
+            self.register_buffer("end", whole[2:] if tied else torch.randn(4))
+        elif kind == "a turned view":
+            square = torch.randn(3, 3)
+            self.register_buffer("square", square)
+            self.register_buffer("turned", square.t() if tied else torch.randn(3, 3))
+        elif kind == "bits of another dtype":
+            self.register_buffer("numbers", whole)
+            self.register_buffer("bits", whole.view(torch.int32) if tied else torch.arange(6, dtype=torch.int32))
+        elif kind == "an expanded buffer":
+            self.register_buffer("rows", rows.expand(4, 3) if tied else torch.randn(4, 3))
+
+
+TIES = (
+    *("a tied weight", "a module registered twice", "a view", "two views that overlap", "a turned view"),
+    *("bits of another dtype", "an expanded buffer"),
+)
+
+
+def copied(module: Any) -> dict[str, Any]:
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return list(one) == list(other) and all(raw(one[name]) == raw(other[name]) for name in one)
+
+
+class TestFillingNamesThatShareMemory:
+    @pytest.mark.parametrize("kind", TIES)
+    def test_different_values_are_refused_and_nothing_is_loaded(self, kind: str, tmp_path: Path) -> None:
+        target = Pair(kind, tied=True)
+        before = copied(target)
+        with pytest.raises(InvalidOption, match=r"share memory.*nothing was loaded") as caught:
+            there_and_back(Pair(kind, tied=False), tmp_path, into=target)
+        assert all(name.partition(".")[0] in str(caught.value) for name in before)
+        assert equal(copied(target), before)
+
+    @pytest.mark.parametrize("kind", TIES)
+    def test_values_that_agree_are_loaded(self, kind: str, tmp_path: Path) -> None:
+        source, target = Pair(kind, tied=True), Pair(kind, tied=True)
+        saved = TorchState(copied(source))  # equal, and no longer tied
+        there_and_back(saved, tmp_path, into=target)
+        assert equal(copied(target), saved.state)
+
+    def test_values_that_are_no_numbers_are_compared_bit_for_bit(self, tmp_path: Path) -> None:
+        target = Pair("a tied weight", tied=True)
+        saved = {name: torch.full((4, 3), float("nan")) for name in copied(target)}
+        there_and_back(TorchState(saved), tmp_path, into=target)
+        assert equal(copied(target), saved)
+        zeros = {"embed.weight": torch.zeros(4, 3), "head.weight": -torch.zeros(4, 3)}
+        with pytest.raises(InvalidOption, match=r"embed\.weight and head\.weight"):
+            there_and_back(TorchState(zeros), tmp_path, into=target)
+
+    def test_a_conjugated_view_is_filled_with_what_it_shows(self, tmp_path: Path) -> None:
+        def module() -> nn.Module:
+            made, numbers = nn.Module(), torch.randn(3, dtype=torch.cfloat)
+            made.register_buffer("numbers", numbers)
+            made.register_buffer("conjugated", numbers.conj())
+            return made
+
+        one, other = module(), module()
+        saved = {name: tensor.clone().resolve_conj() for name, tensor in one.state_dict().items()}
+        there_and_back(TorchState(saved), tmp_path, into=other)
+        assert torch.equal(other.state_dict()["conjugated"].resolve_conj(), saved["conjugated"])
+        with pytest.raises(InvalidOption, match="numbers and conjugated"):
+            there_and_back(TorchState({**saved, "conjugated": saved["numbers"]}), tmp_path, into=other)
+
+    def test_the_way_out_works(self, tmp_path: Path) -> None:
+        source, target = Pair("a tied weight", tied=False), Pair("a tied weight", tied=False)
+        there_and_back(source, tmp_path, into=target)
+        assert equal(copied(target), copied(source))
+
+    def test_a_sparse_buffer_has_another_form(self, tmp_path: Path) -> None:
+        target = nn.Module()
+        target.register_buffer("eye", torch.eye(2).to_sparse())
+        with pytest.raises(InvalidOption, match=r"sparse_coo float32\[2, 2\] here and float32\[2, 2\] as saved"):
+            there_and_back(TorchState({"eye": torch.eye(2)}), tmp_path, into=target)
+
+    def test_what_the_module_itself_refuses_is_told(self, tmp_path: Path) -> None:
+        with torch.inference_mode():
+            target = nn.Linear(2, 2)
+        with pytest.raises(InvalidOption, match="may be filled in part"):
+            there_and_back(nn.Linear(2, 2), tmp_path, into=target)
+
+
+class Scaled(nn.Module):
+    """Its first version kept a number, this one keeps its logarithm."""
+
+    _version = 2
+
+    def __init__(self, start: float = 0.0) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((1,), start))
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, *rest: Any) -> None:
+        if local_metadata.get("version") is None or local_metadata["version"] < 2:
+            state_dict[prefix + "scale"] = state_dict[prefix + "scale"].log()
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
+
+
+class TestVersionsOfModules:
+    @pytest.mark.parametrize(
+        "wrap", [lambda module: module, nn.Sequential, lambda module: nn.ModuleDict({"a": module})]
+    )
+    def test_a_module_knows_its_own_state_again(self, wrap: Any, tmp_path: Path) -> None:
+        source, target, another = (wrap(Scaled(start)) for start in (3.0, 0.0, 0.0))
+        there_and_back(source, tmp_path, into=target)
+        assert equal(copied(target), copied(source))
+        back = there_and_back(source, tmp_path).state
+        assert back._metadata == source.state_dict()._metadata
+        another.load_state_dict(back)
+        assert equal(copied(another), copied(source))
+
+    def test_an_older_state_is_still_converted(self, tmp_path: Path) -> None:
+        state: Any = Scaled(3.0).state_dict()
+        state._metadata[""]["version"] = 1
+        assert there_and_back(TorchState(state), tmp_path, into=Scaled()).scale.item() == pytest.approx(1.0986123)
+
+    def test_a_run_without_versions_loads_as_it_did(self, tmp_path: Path) -> None:
+        there_and_back(nn.Linear(2, 2), tmp_path)
+        path = tmp_path / "model.json"
+        settings = json.loads(path.read_bytes())
+        assert settings.pop("versions") == [["", {"version": 1}]]
+        path.write_text(json.dumps(settings))
+        back = CODEC.decode(tmp_path, "model", {})
+        assert type(back.state) is dict
+        assert not hasattr(back.state, "_metadata")
+        CODEC.decode(tmp_path, "model", {}, into=nn.Linear(2, 2))
+
+    def test_a_plain_dict_has_none(self, tmp_path: Path) -> None:
+        there_and_back(TorchState(dict(nn.Linear(2, 2).state_dict())), tmp_path)
+        assert "versions" not in json.loads((tmp_path / "model.json").read_bytes())
+
+    def test_more_than_the_version_is_kept(self, tmp_path: Path) -> None:
+        state: Any = nn.Linear(2, 2).state_dict()
+        state._metadata[""] |= {"scheme": {"bits": [4, 8]}, "old": None}
+        assert there_and_back(TorchState(state), tmp_path).state._metadata == state._metadata
+
+    @pytest.mark.parametrize("value", [torch.ones(1), {1, 2}, float("nan"), (1, 2), "\ud800"], ids=repr)
+    def test_what_is_no_json_is_refused_by_name(self, value: Any, tmp_path: Path) -> None:
+        state: Any = nn.Linear(2, 2).state_dict()
+        state._metadata[""]["scheme"] = value
+        with pytest.raises(NotEncodable, match=r"state\._metadata\[''\].*save dict\("):
+            there_and_back(TorchState(state), tmp_path)
+        there_and_back(TorchState(dict(state)), tmp_path)
+
+    @pytest.mark.parametrize(
+        "record", [None, {}, 7, [7], [["a"]], [["a", 7]], [[1, {}]], [["a", {}], ["a", {}]]], ids=str
+    )
+    def test_versions_that_are_none_are_corrupt(self, record: Any, tmp_path: Path) -> None:
+        there_and_back(nn.Linear(2, 2), tmp_path)
+        path = tmp_path / "model.json"
+        path.write_text(json.dumps({**json.loads(path.read_bytes()), "versions": record}))
+        with pytest.raises(Corrupt, match="versions"):
+            CODEC.decode(tmp_path, "model", {})
+
+
+def compiled(net: nn.Module) -> Any:
+    return torch.compile(net, backend="eager")  # the other compilers take seconds to import
+
+
+class TestWrappers:
+    @pytest.mark.parametrize(
+        "wrap",
+        [compiled, nn.DataParallel, lambda net: nn.DataParallel(compiled(net))],
+        ids=["compiled", "parallel", "both"],
+    )
+    def test_the_module_inside_is_stored_and_told(self, wrap: Any, tmp_path: Path) -> None:
+        net = Net()
+        options: Any = CODEC.encode(wrap(net), tmp_path, "model")
+        assert all("torch." in name for name in options["unwrapped"])
+        bare, wrapped = Net(), wrap(Net())
+        assert CODEC.decode(tmp_path, "model", options, into=bare) is bare
+        assert CODEC.decode(tmp_path, "model", options, into=wrapped) is wrapped
+        assert list(CODEC.decode(tmp_path, "model", options).state) == list(net.state_dict())
+        assert equal(copied(bare), copied(net))
+        assert [*map(raw, copied(wrapped).values())] == [*map(raw, copied(net).values())]
+
+    @pytest.mark.parametrize("wrap", [compiled, nn.DataParallel], ids=["compiled", "parallel"])
+    def test_the_names_of_a_wrapper_still_fill_one(self, wrap: Any, tmp_path: Path) -> None:
+        saved, target = wrap(Net()), wrap(Net())
+        there_and_back(TorchState(saved.state_dict()), tmp_path, into=target)
+        assert equal(copied(target), copied(saved))
+        with pytest.raises(InvalidOption, match=r"wrap into= in the same way.*rename"):
+            there_and_back(TorchState(saved.state_dict()), tmp_path, into=Net())
+
+    def test_an_average_is_stored_with_its_count(self, tmp_path: Path) -> None:
+        average = torch.optim.swa_utils.AveragedModel(Net())
+        average.update_parameters(Net())
+        other = torch.optim.swa_utils.AveragedModel(Net())
+        assert CODEC.encode(average, tmp_path, "model") == {}
+        assert CODEC.decode(tmp_path, "model", {}, into=other).n_averaged == 1
+        assert equal(copied(other), copied(average))
+        with pytest.raises(InvalidOption, match=r"AveragedModel.*rename"):
+            CODEC.decode(tmp_path, "model", {}, into=Net())
+        there_and_back(average.module, tmp_path, into=Net())
+
+    def test_a_subclass_of_a_wrapper_is_stored_as_it_is(self, tmp_path: Path) -> None:
+        class Own(nn.DataParallel[Net]):
+            pass
+
+        assert CODEC.encode(Own(Net()), tmp_path, "model") == {}
+        CODEC.decode(tmp_path, "model", {}, into=Own(Net()))
+
+
+def test_a_parameter_without_a_shape_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotEncodable, match="first input"):
+        CODEC.encode(TorchState({"w": nn.UninitializedParameter()}), tmp_path, "model")
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotEncodable, match="surrogate"):
+        CODEC.encode(TorchState({"\ud800": torch.ones(1)}), tmp_path, "model")
+    assert list(there_and_back(TorchState({"": torch.ones(1)}), tmp_path).state) == [""]
+
+
 # ---------------------------------------------------------------- files that lie
 
 

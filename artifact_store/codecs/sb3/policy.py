@@ -28,7 +28,7 @@ from artifact_store.codecs.json_arrays import check_expansion
 from artifact_store.codecs.sb3.settings import ATTRIBUTES, HYPERPARAMETERS, POLICY_KWARGS
 from artifact_store.codecs.sb3.spaces import flat_size, plain_space, read_plain_space
 from artifact_store.codecs.sb3.values import MOST_ENVIRONMENTS, plain_settings, read_plain_settings
-from artifact_store.codecs.torch.state import differences
+from artifact_store.codecs.torch.filling import differences
 from artifact_store.codecs.torch.tensors import read_tensors, write_tensors
 from artifact_store.codecs.torch.trees import pack, unpack
 from artifact_store.core.codec import JSON, Risk

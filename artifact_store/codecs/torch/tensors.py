@@ -85,15 +85,19 @@ def read_tensors(codec: Codec, record: Mapping[str, Any], path: Path) -> dict[st
 
 
 def _check(name: object, tensor: Any, torch: Any) -> None:
-    if not isinstance(name, str) or name == _METADATA:
-        raise NotEncodable(f"{name!r} cannot name a tensor: use text, and not {_METADATA!r}")
+    if not isinstance(name, str) or name == _METADATA or not _is_text(name):
+        raise NotEncodable(f"{name!r} cannot name a tensor: use text, without lone surrogates, and not {_METADATA!r}")
     if not isinstance(tensor, torch.Tensor):
         raise NotEncodable(
             f"{name!r} is a {dotted(type(tensor))} and not a tensor: "
             "put numbers and text into the config, or make it a tensor"
         )
+    if hasattr(tensor, "materialize"):
+        raise NotEncodable(f"{name!r} is not initialised: give the module its first input")
     if type(tensor) not in (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer):
-        raise NotEncodable(f"{name!r} is a {type(tensor).__qualname__}, of which only a plain tensor would come back")
+        raise NotEncodable(
+            f"{name!r} is a {type(tensor).__qualname__}, of which only a plain tensor would come back: make it one"
+        )
     if tensor.is_meta:
         raise NotEncodable(f"{name!r} is on the device 'meta' and has no values: load or initialise the model first")
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested:
@@ -101,6 +105,13 @@ def _check(name: object, tensor: Any, torch: Any) -> None:
     if str(tensor.dtype).removeprefix("torch.") not in _DTYPES.values():
         how = "convert it, complex128 with torch.view_as_real"
         raise NotEncodable(f"{name!r} is of the dtype {tensor.dtype}, which safetensors does not support: {how}")
+
+
+def _is_text(name: str) -> bool:
+    try:
+        return bool(name.encode()) or not name
+    except UnicodeEncodeError:
+        return False
 
 
 def _apart(tensors: dict[str, Any]) -> dict[str, Any]:
@@ -117,7 +128,7 @@ def _apart(tensors: dict[str, Any]) -> dict[str, Any]:
 def _ties(tensors: Mapping[str, Any]) -> dict[str, Any]:
     """Return for each tensor that lies in another one's memory: in which, and where."""
     found: dict[str, Any] = {}
-    for group in _overlapping(tensors):
+    for group in overlapping(tensors):
         base = next((name for name in group if _covers(tensors[name], [tensors[other] for other in group])), None)
         if base is None:
             raise NotEncodable(f"{' and '.join(map(repr, group))} share memory in part: .clone() all of them but one")
@@ -125,12 +136,12 @@ def _ties(tensors: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _overlapping(tensors: Mapping[str, Any]) -> list[list[str]]:
+def overlapping(tensors: Mapping[str, Any]) -> list[list[str]]:
     """Return the names of tensors that share memory, in groups, in the order of ``tensors``."""
     spans: dict[Any, list[tuple[int, int, str]]] = {}
     for name, tensor in tensors.items():
         if tensor.numel():
-            spans.setdefault(tensor.device, []).append((*_span(tensor), name))
+            spans.setdefault(tensor.device, []).append((*span(tensor), name))
     groups: list[list[str]] = []
     for device in spans.values():
         reach = -1
@@ -143,8 +154,8 @@ def _overlapping(tensors: Mapping[str, Any]) -> list[list[str]]:
     return [sorted(group, key=place.__getitem__) for group in groups if len(group) > 1]
 
 
-def _span(tensor: Any) -> tuple[int, int]:
-    """Return where its first element begins and its last one ends."""
+def span(tensor: Any) -> tuple[int, int]:
+    """Return the addresses where its first element begins and its last one ends."""
     last = sum((side - 1) * step for side, step in zip(tensor.shape, tensor.stride(), strict=True))
     start = tensor.data_ptr()
     return start, start + (last + 1) * tensor.element_size()
@@ -154,24 +165,25 @@ def _kind(tensor: Any) -> tuple[Any, ...]:
     return tensor.dtype, tensor.is_conj(), tensor.is_neg()
 
 
-def _view(tensor: Any) -> tuple[Any, ...]:
+def view_of(tensor: Any) -> tuple[Any, ...]:
+    """Return what two tensors have in common only if they are the same elements, read in the same way."""
     return tensor.data_ptr(), tensor.shape, tensor.stride(), *_kind(tensor)
 
 
 def _covers(base: Any, others: Iterable[Any]) -> bool:
     """Tell whether every other tensor is the same view, or a view into ``base`` that can be described."""
-    start, stop = _span(base)
+    start, stop = span(base)
     for other in others:
-        first, last = _span(other)
+        first, last = span(other)
         within = start <= first and last <= stop and other.numel() <= base.numel()
         whole = (first - start) % base.element_size() == 0 and base.is_contiguous() and _kind(base) == _kind(other)
-        if _view(base) != _view(other) and not (within and whole):
+        if view_of(base) != view_of(other) and not (within and whole):
             return False
     return True
 
 
 def _alias(base_name: str, base: Any, other: Any) -> dict[str, Any]:
-    if _view(base) == _view(other):
+    if view_of(base) == view_of(other):
         return {"of": base_name}
     return {
         "of": base_name,

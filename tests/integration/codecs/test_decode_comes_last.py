@@ -40,7 +40,7 @@ ROWS = np.arange(12.0).reshape(4, 3)
 LABELS = np.array([0, 1, 0, 1])
 CODECS = (
     *("arrays", "arrow", "joblib", "json", "lightgbm", "lightgbm-sklearn", "pandas", "polars", "raw", "sb3", "sklearn"),
-    *("skops", "torch-state", "vecnormalize"),
+    *("skops", "torch-state", "torch-tree", "vecnormalize"),
 )
 PREDICTORS = """
 class Linear:
@@ -73,6 +73,7 @@ def objects() -> dict[str, Any]:
         "sklearn": StandardScaler().fit(rows),
         "skops": DecisionTreeClassifier(max_depth=2).fit(rows, labels),
         "torch-state": TorchState({"weight": torch.ones(2, 3)}, {"size": 3}),
+        "torch-tree": {"model": {"weight": torch.ones(2, 3)}, "epoch": 3},
         "vecnormalize": ObservationNormalizer(_statistics((3,)), _statistics(())),
     }
 

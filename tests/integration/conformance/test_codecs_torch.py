@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import io
+import math
 import threading
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from torch import nn
 from artifact_store import TorchState
 from artifact_store.codecs.sb3.policy import SB3Codec, describe_algorithm
 from artifact_store.codecs.sb3.vecnormalize import ObservationNormalizer, RunningStatistics, VecNormalizeCodec
+from artifact_store.codecs.torch.nested import TorchTreeCodec
 from artifact_store.codecs.torch.state import TorchStateCodec
 from tests.environments import ACTIONS, DICT, UNBOUNDED, spaces, tiny
 from tests.little_room import LittleRoomSuite
@@ -46,14 +49,15 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, torch.Tensor):
         return isinstance(other, torch.Tensor) and same_tensor(one, other)
     if isinstance(one, dict):
-        return list(one) == list(other) and all(same(one[name], other[name]) for name in one)
+        versions = getattr(one, "_metadata", None) == getattr(other, "_metadata", None)
+        return versions and list(one) == list(other) and all(same(one[name], other[name]) for name in one)
     if isinstance(one, list | tuple):
         return type(one) is type(other) and len(one) == len(other) and all(map(same, one, other))
     return type(one) is type(other) and bool(one == other)
 
 
-def tensors_of(thing: Any) -> dict[str, Any]:
-    return dict(thing.state if isinstance(thing, TorchState) else thing.state_dict())
+def tensors_of(thing: Any) -> Any:
+    return thing.state if isinstance(thing, TorchState) else thing.state_dict()
 
 
 def sharing(tensors: dict[str, Any]) -> set[tuple[str, str]]:
@@ -148,6 +152,48 @@ class TestTorchStateIntoModules(LittleRoomSuite):
 
     def equal(self, one: Any, other: Any) -> bool:
         return same(tensors_of(one), tensors_of(other)) and sharing(tensors_of(one)) == sharing(tensors_of(other))
+
+
+class TestTorchTrees(LittleRoomSuite):
+    @pytest.fixture
+    def codec(self) -> TorchTreeCodec:
+        return TorchTreeCodec()
+
+    @pytest.fixture
+    def examples(self) -> Sequence[Any]:
+        net = Tied()
+        optimizer = torch.optim.Adam(net.parameters())
+        net.decoder(net.encoder(torch.tensor([1]))).sum().backward()
+        optimizer.step()
+        numbers = torch.arange(6.0)
+        return [
+            {"model": net.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3, "best": math.inf},
+            net.state_dict(),
+            torch.tensor([1.5, -0.0]),
+            nn.Parameter(torch.ones(2, dtype=torch.bfloat16)),
+            [numbers, (numbers[2:], None), {1: True, "1": OrderedDict(a=Counter({2: 1})), "nested": [[], {}]}],
+            (np.float32(0.5), torch.zeros(0, 3), 2**70, "ü"),
+            torch.optim.Adam(net.parameters()).state_dict(),
+        ]
+
+    @pytest.fixture
+    def refused(self) -> Sequence[Any]:
+        numbers = torch.arange(6.0)
+        endless: list[Any] = [numbers]
+        endless.append(endless)
+        values: Sequence[Any] = ({1}, b"x", np.ones(2), numbers.shape, len, 1j, defaultdict(list), "\ud800", 10**5000)
+        return [
+            *([numbers, value] for value in values),
+            {(1, 2): numbers},
+            {True: numbers},
+            [numbers[:4], numbers[2:]],
+            torch.eye(2).to_sparse(),
+            torch.zeros(2, device="meta"),
+            endless,
+        ]
+
+    def equal(self, one: Any, other: Any) -> bool:
+        return same(one, other) and type(one) is type(other)
 
 
 # ---------------------------------------------------------------- stable-baselines3

@@ -26,6 +26,7 @@ from artifact_store.codecs.sb3.vecnormalize import ObservationNormalizer, Runnin
 from artifact_store.codecs.sklearn.scalers import ScalerCodec
 from artifact_store.codecs.tables.arrow import ArrowCodec
 from artifact_store.codecs.tables.pandas import PandasCodec
+from artifact_store.codecs.torch.nested import TorchTreeCodec
 from artifact_store.codecs.torch.state import TorchState, TorchStateCodec
 from artifact_store.errors import CodecUnavailable, Corrupt
 from tests.proofs.fuzz.changing import change_bytes, change_json, change_text
@@ -92,6 +93,7 @@ _EXAMPLES: dict[str, tuple[Any, Callable[[], Any], str]] = {
     "json": (DocumentCodec(), lambda: {"a": [1, 2.5, None, {"b": "c"}]}, "json"),
     "tensors": (TorchStateCodec(), _tensors, "safetensors"),
     "torch settings": (TorchStateCodec(), _tensors, "json"),
+    "torch tree": (TorchTreeCodec(), lambda: {"model": _tensors().state, "epoch": 3, "best": (float("inf"),)}, "json"),
     "normalizer": (VecNormalizeCodec(), _normalizer, "json"),
     "scaler": (ScalerCodec(), _scaler, "json"),
     "arrow": (ArrowCodec(), _table, "parquet"),
