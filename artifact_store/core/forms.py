@@ -43,7 +43,7 @@ def restored(name: str, value: Mapping[str, Any], forms: Mapping[str, Any]) -> d
     """
     holder: list[Any] = [copy.deepcopy(dict(value))]
     try:
-        for path, form in forms.get(name, ()):
+        for path, form in _one_each(forms.get(name, ())):
             places = [0, *path]
             last = places.pop()
             inner: Any = holder
@@ -54,6 +54,17 @@ def restored(name: str, value: Mapping[str, Any], forms: Mapping[str, Any]) -> d
         raise Corrupt(f"the forms of {name} do not fit it: {error}") from error
     found: dict[str, Any] = holder[0]
     return found
+
+
+def _one_each(forms: Sequence[Any]) -> Iterator[tuple[_Path, Any]]:
+    """Yield path and form of each place; ``ValueError`` for two of one, or a large one could be made for ever."""
+    told: set[_Path] = set()
+    for path, form in forms:
+        place = (*path,)
+        if place in told:
+            raise ValueError(f"{path!r} has two")
+        told.add(place)
+        yield place, form
 
 
 def _forms(value: Any, path: _Path, name: str) -> Iterator[list[Any]]:

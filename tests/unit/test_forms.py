@@ -187,6 +187,12 @@ def test_forms_that_do_not_fit_are_corrupt(form: Any) -> None:
         restored("config", {"a": [[300], [1]]}, {"config": [form]})
 
 
+def test_a_place_that_is_told_twice_is_corrupt() -> None:
+    for path in (["a"], []):
+        with pytest.raises(Corrupt, match="the forms of config do not fit it: .* has two"):
+            restored("config", {"a": [1]}, {"config": [[path, "later"], [path, "later"]]})
+
+
 def test_forms_of_a_newer_release_do_nothing() -> None:
     for form in ("deque", {"zone": "UTC"}):
         assert restored("config", {"a": [1]}, {"config": [[["a"], form]], "other": 5}) == {"a": [1]}
