@@ -121,7 +121,7 @@ class _Upload:
     def run(self) -> FileEntry:
         limit = self.backend.exclusive_limit
         shared = limit is None or self.size <= limit
-        name = self.file.path if shared or self.to.own_id else self._attempt_name
+        name = keys.stored_name(self.file.path) if shared or self.to.own_id else self._attempt_name
         if self._create(name, shared=shared) is Outcome.LOST:
             name = self._attempt_name
             self._create(name, shared=shared)
