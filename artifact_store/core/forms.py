@@ -143,7 +143,7 @@ def _as_given(value: Any, form: Any) -> Any:
     if isinstance(form, str):
         return _as_sequence(value, _SEQUENCES[form]) if form in _SEQUENCES else value
     if "order" in form:
-        if sorted(form["order"]) != sorted(value):
+        if not isinstance(value, dict) or sorted(form["order"]) != sorted(value):
             raise ValueError("its keys are others")
         return {key: value[key] for key in form["order"]}
     if "numpy" in form:
@@ -182,7 +182,8 @@ def _as_array(value: Any, dtype: str, shape: Sequence[int]) -> Any:
         import numpy as np
     except ImportError:
         return numbers
-    made = np.array(numbers, dtype=dtype).reshape(tuple(shape))
+    with np.errstate(all="ignore"):  # what is too large for the dtype is another number afterwards
+        made = np.array(numbers, dtype=dtype).reshape(tuple(shape))
     if plain(made.tolist(), "it") != value:
         raise ValueError(f"as {dtype} of the shape {shape!r} it would be another one")
     return made if shape else made[()]

@@ -188,6 +188,8 @@ def test_what_contains_itself_is_refused() -> None:
         [["a", True], "tuple"],
         [["text", 0], "tuple"],
         [["text"], "tuple"],
+        [["none"], {"order": []}],
+        [["large"], {"numpy": "float16", "shape": []}],
         [["twice"], "set"],
         [["twice"], {"numpy": "float64", "shape": [2]}],
         [["twice", 1], {"numpy": "str", "shape": []}],
@@ -198,8 +200,16 @@ def test_what_contains_itself_is_refused() -> None:
         [[], {"numpy": "str", "shape": []}],
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_forms_that_do_not_fit_are_corrupt(form: Any) -> None:
-    config = {"a": [[300], [1]], "text": "ab", "twice": ["1", 1, True], "halves": [0.5, 1.5]}
+    config = {
+        "a": [[300], [1]],
+        "text": "ab",
+        "twice": ["1", 1, True],
+        "halves": [0.5, 1.5],
+        "none": [],
+        "large": 1e300,
+    }
     with pytest.raises(Corrupt, match="the forms of config do not fit"):
         restored("config", config, {"config": [form]})
 
