@@ -234,6 +234,7 @@ class Draft:
         """Refuse what cannot become a run, before anything is read or written."""
         self._check_open()
         self._check_features()
+        _text("reason", self.reason)
         pointer_trust.check_able(self._context)
         if not self._components and not self._extra:
             raise InvalidOption(f"{self.key}:{self.run_id} has nothing in it; add a component or a file")
@@ -248,11 +249,7 @@ class Draft:
                 self._encode(name, obj, codec)
             self._in_place.clear()
             save_checks.repeat_example(self._context, fields, self._components, self._staging.path)
-        metadata = self._staging.path / keys.METADATA
-        with self._staging.written():
-            # that of an earlier attempt may be in the store by now, under this name too
-            metadata.unlink(missing_ok=True)
-            metadata.write_bytes(canonical(summary(fields, self.features)))
+        self._staging.write(keys.METADATA, canonical(summary(fields, self.features)))
         return self._freeze()
 
     def check_writable(self) -> None:
@@ -271,8 +268,7 @@ class Draft:
         self._publication.check(self._publication.look_up())
         self._context.backend.check_prefix(keys.model_prefix(self.key))
         probe.try_to_write(self._context.backend, self._context.retry)
-        with self._staging.written():
-            (self._staging.path / keys.METADATA).write_bytes(b"?")
+        self._staging.write(keys.METADATA, b"?")
 
     def discard(self) -> None:
         """Remove what was staged on this machine. What is committed is not touched."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from artifact_store.core.documents import NON_FINITE, plain
+from artifact_store.core.file_names import stored_name
 from artifact_store.core.manifest import Component, FileEntry, Manifest
 from artifact_store.core.names import check_component
 from artifact_store.errors import InvalidInput, InvalidOption, NotEncodable, StagingUnavailable
@@ -97,7 +98,7 @@ def repeat_example(
             ) from error
 
     paths = [path for component in components.values() for path in component.files]
-    files = tuple(FileEntry(path=path, key=path, size=0, sha256="0" * 64) for path in paths)
+    files = tuple(FileEntry(path=path, key=stored_name(path), size=0, sha256="0" * 64) for path in paths)
     planned = Manifest(store_id="", files=files, components=components, **fields)
     found = check_example(CachingRun(context, planned, decode))
     if found.verdict is not Verdict.WRONG or found.error is None:

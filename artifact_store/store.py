@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from artifact_store.core.documents import mapping
 from artifact_store.core.files import Digest
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import LATEST, KeyLike, ModelKey, RunId, check_alias
@@ -196,8 +197,12 @@ class ArtifactStore(Reader):
             draft.config, draft.training_config = config or {}, training_config or {}
             draft.metrics, draft.tags = metrics or {}, tags or {}
             draft.description, draft.parent, draft.data = description, parent, data or {}
+<<<<<<< HEAD
             draft.add(component, obj, codec=codec, copy=False, ignore=ignore)
             for name, part in (components or {}).items():
+=======
+            for name, part in [(component, obj), *mapping("components", components or {}).items()]:
+>>>>>>> main
                 draft.add(name, part, copy=False)
             if example is not None:
                 draft.add_example(example)

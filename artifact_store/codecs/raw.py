@@ -23,7 +23,7 @@ from artifact_store import private_files
 from artifact_store.codecs.file_kinds import about_file
 from artifact_store.codecs.files import all_or_nothing, field
 from artifact_store.core.codec import JSON, Risk
-from artifact_store.core.file_names import normalized
+from artifact_store.core.file_names import composed
 from artifact_store.core.keys import check_path, check_twins
 from artifact_store.errors import Corrupt, InvalidName, InvalidOption, NotEncodable
 
@@ -119,7 +119,7 @@ def _of_path(obj: Path | FilteredFolder, stem: str) -> tuple[dict[str, JSON], di
     if not isinstance(obj, Path):
         raise NotEncodable(f"ignore= says what of a folder is not stored, and {place} is a file")
     suffix = obj.suffix.lower() if _SUFFIX.fullmatch(obj.suffix.lower()) else _PLAIN
-    name = normalized(obj.name)
+    name = composed(obj.name)
     try:
         check_path(f"file/{name}")
     except InvalidName as error:
@@ -142,22 +142,22 @@ def _of_tree(source: Path, target: str, ignore: Sequence[str]) -> tuple[dict[str
         raise NotEncodable(f"{source} has names in it that not every platform can hold: {error}. Rename one") from error
     options: dict[str, JSON] = {
         "kind": "directory",
-        "name": normalized(name),
+        "name": composed(name),
         "files": len(found.files),
-        "empty": [normalized(path) for path in found.empty],
+        "empty": [composed(path) for path in found.empty],
     }
     if found.ignored:
         options |= {"ignored": len(found.ignored), "ignored_names": found.ignored[:_TOLD]}
-    return options, {f"{target}/{normalized(path)}": source / path for path in found.files}
+    return options, {f"{target}/{composed(path)}": source / path for path in found.files}
 
 
 def _check_name(source: Path, target: str, path: str) -> None:
     """Raise ``NotEncodable`` for what lies at ``path`` below a folder if not every platform can hold its name."""
     try:
-        check_path(f"{target}/{normalized(path)}")
+        check_path(f"{target}/{composed(path)}")
     except InvalidName as error:
         parts = path.split("/")
-        part = next((part for part in parts if not _is_name(normalized(part))), parts[-1])
+        part = next((part for part in parts if not _is_name(composed(part))), parts[-1])
         raise NotEncodable(
             f"{source} has a name in it that not every platform can hold: {error}. Rename it, or leave it out with "
             f"ignore=[{part!r}]"

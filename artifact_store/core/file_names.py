@@ -35,7 +35,7 @@ def check_parts(path: str) -> None:
     for part in path.split("/"):
         if (why := _why_not(part)) is not None:
             raise InvalidName("file name", path, why)
-    if (normal := normalized(path)) != path:
+    if (normal := composed(path)) != path:
         raise InvalidName(
             "file name", path, "it is not in the normal form NFC: macOS could not tell the two apart", suggestion=normal
         )
@@ -53,24 +53,24 @@ def _why_not(part: str) -> str | None:
     return f"a part of it is longer than {_LONGEST} characters" if len(part) > _LONGEST else None
 
 
-def normalized(path: str) -> str:
+def composed(path: str) -> str:
     """Return the form of a name that is stored: two spellings of one accent are one name."""
     return unicodedata.normalize("NFC", path)
 
 
 def folded(path: str) -> str:
     """Return what two names have in common that Windows or macOS could not tell apart."""
-    return normalized(normalized(path).casefold())
+    return composed(composed(path).casefold())
 
 
-def spelled(path: str) -> str:
-    """Return how a name is spelled in keys, with the same ``/`` in it."""
+def stored_name(path: str) -> str:
+    """Return the name within its run that a file is stored under: how its name is spelled in keys."""
     return "/".join(map(_spelled, path.split("/")))
 
 
 def is_spelled_otherwise(paths: Iterable[str]) -> bool:
     """Tell whether one of these names has another name in keys."""
-    return any(spelled(path) != path for path in paths)
+    return any(stored_name(path) != path for path in paths)
 
 
 def _spelled(part: str) -> str:

@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 
 from artifact_store.canonical import canonical, sha256
 from artifact_store.core import file_names, symbols
+from artifact_store.core.file_names import stored_name
 from artifact_store.core.names import ModelKey, RunId, check_alias, check_model_type
 from artifact_store.errors import InvalidName
 
@@ -47,7 +48,7 @@ def check_path(path: object) -> str:
     first = path.partition("/")[0]
     if file_names.folded(first) in {MANIFEST, METADATA} or first.startswith("_"):
         raise InvalidName("file name", path, "the store itself writes this name")
-    if len(stored := file_names.spelled(path)) > MAX_KEY:
+    if len(stored := stored_name(path)) > MAX_KEY:
         why = "" if stored == path else ": each character other than a letter A-Z, a digit or ' ._+=@-' takes 3 to 12"
         raise InvalidName("file name", path, f"in a key it is longer than {MAX_KEY} characters{why}")
     return path
@@ -104,11 +105,6 @@ def manifest(key: ModelKey, run_id: RunId) -> str:
 def data_file(key: ModelKey, run_id: RunId, name: str) -> str:
     """Return the key of a file of a run, from the name that it is stored under."""
     return _bounded(run_prefix(key, run_id) + name)
-
-
-def stored_name(path: str) -> str:
-    """Return the name within its run that the file ``path`` is stored under."""
-    return file_names.spelled(path)
 
 
 def attempt_name(path: str, attempt: str) -> str:

@@ -8,7 +8,7 @@ Why: docs/decisions/0001-no-server-no-database-no-index.md
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -253,6 +253,8 @@ def find_run(
         ModelNotFound: there is no such alias and, with ``newest``, no run to take.
         Corrupt, Unavailable, AccessDenied, Untrusted: an alias, or the run that it names, cannot be read or trusted.
     """
+    if not isinstance(prefer, Iterable):
+        raise InvalidOption(f"prefer is an alias or a list of them, not {prefer!r}")
     aliases = [check_alias(alias) for alias in ([prefer] if isinstance(prefer, str) else prefer)]
     limit = check_limit(max_run_age)
     found = _preferred(context, key, aliases, newest=newest)

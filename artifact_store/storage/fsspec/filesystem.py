@@ -52,6 +52,8 @@ class Recipe:
     def from_instance(cls, filesystem: Any, *, anew: bool = False) -> Recipe:
         """Use a ready filesystem; with ``anew`` only as the description of another one like it."""
         kind = type(filesystem)
+        if not hasattr(filesystem, "storage_args"):
+            raise InvalidOption(f"filesystem is a filesystem of fsspec, not a {kind.__qualname__}")
         # by name, so that a secret among the positional ones is known for one
         _, *names = inspect.signature(kind.__init__).parameters
         options = dict(zip(names, filesystem.storage_args, strict=False))

@@ -1,12 +1,11 @@
 """Files and folders as people have them, on every backend alike: what is stored, under which names, and what is not."""
 
 import json
-import os
 import sys
 import unicodedata
 from pathlib import Path
 
-import numpy
+import numpy as np
 import pytest
 
 from artifact_store import errors
@@ -73,7 +72,7 @@ def test_both_forms_of_an_accent_are_one_name_that_is_stored_composed(store, tmp
     run = store.save(folder(tmp_path / "in", apart), KEY)
     assert "model.dir/" + composed in run.files
     folder(tmp_path / "in", composed)
-    if len(os.listdir(tmp_path / "in")) == 2:  # on a Mac they are one file
+    if len(list((tmp_path / "in").iterdir())) == 2:  # on a Mac they are one file
         with pytest.raises(errors.NotEncodable, match="could not tell"):
             store.save(tmp_path / "in", KEY)
 
@@ -173,7 +172,7 @@ def test_an_onnx_file_tells_what_it_takes_and_gives(store, tmp_path):
 
 def test_an_onnx_file_without_its_tensors_is_refused_and_its_folder_is_taken(store, tmp_path):
     onnx = pytest.importorskip("onnx")
-    weights = onnx.numpy_helper.from_array(numpy.zeros((64, 64), "float32"), "w")
+    weights = onnx.numpy_helper.from_array(np.zeros((64, 64), "float32"), "w")
     graph = onnx.helper.make_graph([], "held", [], [], [weights])
     place = folder(tmp_path / "in") / "in" / "m.onnx"
     place.parent.mkdir(parents=True)
@@ -183,7 +182,7 @@ def test_an_onnx_file_without_its_tensors_is_refused_and_its_folder_is_taken(sto
     assert f"Path({str(place.parent)!r})" in str(caught.value)
     copy = store.save(place.parent, KEY).path()
     (found,) = onnx.load(copy / "m.onnx").graph.initializer
-    assert numpy.array_equal(onnx.numpy_helper.to_array(found), numpy.zeros((64, 64), "float32"))
+    assert np.array_equal(onnx.numpy_helper.to_array(found), np.zeros((64, 64), "float32"))
 
 
 @pytest.mark.parametrize(("name", "kind"), [("m.pt2", "torch.export"), ("m.PKL", "pickle"), ("m.gguf", "gguf")])
