@@ -234,7 +234,7 @@ class Draft:
         """Refuse what cannot become a run, before anything is read or written."""
         self._check_open()
         self._check_features()
-        _text("reason", self.reason)
+        save_checks.text("reason", self.reason)
         pointer_trust.check_able(self._context)
         if not self._components and not self._extra:
             raise InvalidOption(f"{self.key}:{self.run_id} has nothing in it; add a component or a file")

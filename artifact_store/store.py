@@ -197,12 +197,8 @@ class ArtifactStore(Reader):
             draft.config, draft.training_config = config or {}, training_config or {}
             draft.metrics, draft.tags = metrics or {}, tags or {}
             draft.description, draft.parent, draft.data = description, parent, data or {}
-<<<<<<< HEAD
             draft.add(component, obj, codec=codec, copy=False, ignore=ignore)
-            for name, part in (components or {}).items():
-=======
-            for name, part in [(component, obj), *mapping("components", components or {}).items()]:
->>>>>>> main
+            for name, part in mapping("components", components or {}).items():
                 draft.add(name, part, copy=False)
             if example is not None:
                 draft.add_example(example)

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from functools import partial
 
 from artifact_store.core import keys, trust
+from artifact_store.core.file_names import stored_name
 from artifact_store.core.files import Outgoing
 from artifact_store.core.manifest import FileEntry, Manifest
-from artifact_store.core.file_names import stored_name
 from artifact_store.core.names import RunId
 from artifact_store.core.shell import quoted
 from artifact_store.core.statement import Bundle, message, statement, write_bundle
