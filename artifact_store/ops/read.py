@@ -22,6 +22,7 @@ from artifact_store.core.names import RunId
 from artifact_store.errors import Corrupt, InvalidOption, NotFound, ObjectNotFound, RiskRefused, RunDeleted, Untrusted
 from artifact_store.ops import signing
 from artifact_store.ops.context import Context
+from artifact_store.process import Process, this_process
 from artifact_store.storage.retry import with_retry
 from artifact_store.storage.staging import StagedFolder, explained
 from artifact_store.storage.transfer import (
@@ -119,9 +120,8 @@ def decode(context: Context, manifest: Manifest, name: str, consent: trust.Conse
         return codec.decode(directory, name, component.options, into=into)
 
 
-_kept: dict[tuple[str, str], StagedFolder] = {}
+_kept: dict[tuple[Process, str, str], StagedFolder] = {}
 """Copies that callers have the path of, by digest of the manifest and name of the component: as long as the process."""
-_keeping = threading.Lock()
 
 
 def local_path(context: Context, manifest: Manifest, name: str) -> Path:
@@ -136,18 +136,21 @@ def local_path(context: Context, manifest: Manifest, name: str) -> Path:
     entries = [manifest.file(path) for path in component.files]
     if (stored := _stored(context, manifest, entries)) is not None:
         return _within(stored, entries)
-    with _keeping:
-        kept = _kept.get((manifest.digest, name))
-        if kept is None or not _is_whole(kept.path, entries):
-            kept = context.staging.folder()
-            try:
-                with explained(kept.path):
-                    fetch(context, manifest, entries, kept.path)
-            except BaseException:
-                kept.remove()
-                raise
-            _kept[manifest.digest, name] = kept
-        return _within(kept.path, entries)
+    place = this_process(), manifest.digest, name
+    kept = _kept.get(place)
+    if kept is None or not _is_whole(kept.path, entries):
+        _kept.pop(place, None)
+        made = context.staging.folder()
+        try:
+            with explained(made.path):
+                fetch(context, manifest, entries, made.path)
+        except BaseException:
+            made.remove()
+            raise
+        kept = _kept.setdefault(place, made)  # one step: of two threads that fetch at once, both use the first one's
+        if kept is not made:
+            made.remove()
+    return _within(kept.path, entries)
 
 
 def _within(folder: Path, entries: Sequence[FileEntry]) -> Path:

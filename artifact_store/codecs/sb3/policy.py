@@ -33,6 +33,7 @@ from artifact_store.codecs.torch.tensors import read_tensors, write_tensors
 from artifact_store.codecs.torch.trees import pack, unpack
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import CodecUnavailable, Corrupt, InvalidOption, NotEncodable, Unavailable
+from artifact_store.installing import pip_install
 from artifact_store.process import Process, this_process
 
 _SPACES: Final = ("observation_space", "action_space")
@@ -317,8 +318,7 @@ def _made(kind: Any, policy: str, given: dict[str, Any], policy_kwargs: dict[str
         if name not in taken and name != "seed":
             if not hasattr(algorithm, ATTRIBUTES.get(name, name)):
                 raise CodecUnavailable(
-                    f"this stable-baselines3 has no {name} in {kind.__name__}: "
-                    "pip install --upgrade 'artifact-store[sb3]'"
+                    f"this stable-baselines3 has no {name} in {kind.__name__}: {pip_install('sb3', upgrade=True)}"
                 )
             setattr(algorithm, ATTRIBUTES.get(name, name), value)
     return algorithm
