@@ -66,6 +66,7 @@ NEVER_AT_IMPORT = {
         "torch",
         "lightgbm",
         "xgboost",
+        "catboost",
         "sklearn",
         "skops",
         "joblib",
@@ -86,6 +87,7 @@ OWNERS = {
         "storage/s3fs/calls.py",  # the handler that costs s3fs a round trip
         "storage/obstore/aws.py",  # the credentials chain, which obstore has none of
     },
+    "catboost": {"codecs/catboost/model.py"},
     "cryptography": {"ops/keypairs.py"},
     "filelock": {"storage/local/locks.py"},
     "fsspec": {

@@ -21,8 +21,8 @@ from tools.processes import HERE, Argument, Failed, quietly, run, run_holding_la
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 """Continuous integration has a row for each; the first is the oldest that is supported."""
-NOT_FOR_USERS = {"dev", "fuzz"}
-"""Extras for who works on this project: they are always installed as ``constraints.txt`` says."""
+NOT_TRIED = {"dev", "fuzz", "catboost"}
+"""Extras for who works on this project, which are always installed as ``constraints.txt`` says; and one too large."""
 NOT_MOVED = {"torch"}
 """Kept at the version of ``constraints.txt``: each is large, and few indexes have the CPU builds of all of them."""
 INSTEAD = {"xgboost": "xgboost-cpu"}
@@ -53,7 +53,7 @@ def floors() -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for told in (project(), project("models")):
-        extras = [more for extra, more in told["optional-dependencies"].items() if extra not in NOT_FOR_USERS]
+        extras = [more for extra, more in told["optional-dependencies"].items() if extra not in NOT_TRIED]
         for requirement in sum(extras, told["dependencies"]):
             if requirement.startswith("artifact-store"):
                 continue

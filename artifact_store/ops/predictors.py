@@ -80,6 +80,16 @@ class XGBoostPredictor(ModelPredictor):
         return rows if hasattr(self._model, "get_booster") else matrix_of(self._model, rows)
 
 
+class CatBoostPredictor(ModelPredictor):
+    """Asks a model of CatBoost, which takes a table with its names and its text as it is."""
+
+    def __init__(self, run: RunLike) -> None:
+        super().__init__(run, tolerance=0.0)
+
+    def _form(self, prepared: Any) -> Any:
+        return prepared.to_pandas() if hasattr(prepared, "to_pandas") else prepared
+
+
 def _is_selection(features: FeatureSchema, inputs: Any) -> bool:
     """Tell whether there is no more in ``inputs`` than what is selected."""
     if not features.has_selection:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from artifact_store.codecs.limits import ALWAYS_ALLOWED, MAX_RATIO
-from artifact_store.codecs.xgboost.ubjson import SHAPE, UBJSONReader, Trees, number_of
+from artifact_store.codecs.xgboost.ubjson import SHAPE, Trees, UBJSONReader, number_of
 from artifact_store.errors import Corrupt, NotEncodable
 
 MAX_CATEGORY: Final = 1 << 24
