@@ -128,6 +128,7 @@ OWNERS = {
     "s3fs": set[str](),  # fsspec makes its filesystem
     "safetensors": {"codecs/torch/tensors.py"},
     "sklearn": {
+        "codecs/sklearn/estimators.py",  # its version, beside what was made with it
         "codecs/sklearn/scalers.py",
         "codecs/sklearn/skops.py",  # its version, when it cannot take what another one wrote
         "codecs/xgboost/booster.py",  # whose estimators derive from it, and say less clearly that it is not there

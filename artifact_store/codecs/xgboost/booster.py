@@ -53,7 +53,7 @@ class XGBoostCodec:
         kind = type(obj).__name__
         settings = {"kind": kind} if kind == _BOOSTER else {"kind": kind, **_estimator(obj)}
         with all_or_nothing(directory, stem):
-            settings |= _write_booster(self, _booster_of(obj), directory / f"{stem}.ubj")
+            settings |= write_ubj(self, _booster_of(obj), directory / f"{stem}.ubj")
             files.write_settings(directory / f"{stem}.json", settings)
         return {}
 
@@ -76,7 +76,7 @@ class XGBoostCodec:
         kind = field(settings, "kind", str)
         if kind not in {_BOOSTER, *_ESTIMATORS}:
             raise Corrupt(f"{path.name} records a model of the unknown kind {kind[:40]!r}")
-        booster = _read_booster(self, settings, directory / f"{stem}.ubj")
+        booster = read_ubj(self, settings, directory / f"{stem}.ubj")
         return booster if kind == _BOOSTER else _made(self, kind, settings, booster)
 
 
@@ -103,7 +103,7 @@ def _booster_of(model: Any) -> Any:
 # ---------------------------------------------------------------- boosters
 
 
-def _write_booster(codec: Codec, booster: Any, path: Path) -> dict[str, Any]:
+def write_ubj(codec: Codec, booster: Any, path: Path) -> dict[str, Any]:
     """Write the UBJSON, and return as JSON what it does not hold."""
     xgboost, np = import_library("xgboost", codec), import_library("numpy", codec)
     refuse_subclass(booster, xgboost.Booster)
@@ -125,7 +125,12 @@ def _write_booster(codec: Codec, booster: Any, path: Path) -> dict[str, Any]:
     return {"config": config}
 
 
-def _read_booster(codec: Codec, settings: Mapping[str, Any], path: Path) -> Any:
+def read_ubj(codec: Codec, settings: Mapping[str, Any], path: Path) -> Any:
+    """Read the booster back that :func:`write_ubj` wrote.
+
+    Raises:
+        Corrupt: the file leads out of itself, or XGBoost refuses it.
+    """
     data = files.read_encoded(path)
     read_model(data, import_library("numpy", codec), what=path.name)
     xgboost = import_library("xgboost", codec)
