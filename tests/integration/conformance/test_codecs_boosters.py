@@ -107,6 +107,7 @@ class TestEstimators(LittleRoomSuite):
     def snapshot(self, example: Any) -> Any:
         copied = copy.deepcopy(example)
         for one, other in zip(getattr(example, "steps", ()), getattr(copied, "steps", ()), strict=True):
-            if hasattr(one[1], "booster_"):  # LightGBM's copies forget it
+            if hasattr(one[1], "booster_"):  # LightGBM's copies forget these
                 other[1].booster_.best_iteration = one[1].booster_.best_iteration
+                other[1].booster_.params = dict(one[1].booster_.params)
         return copied
