@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, Final
 
-from artifact_store.codecs.sklearn.estimator_types import HISTOGRAM, NEIGHBOURS
+from artifact_store.codecs.sklearn.estimator_types import NEIGHBOURS
 from artifact_store.errors import Corrupt
 
 COLUMNS: Final = ("nodes", "binned_left_cat_bitsets", "raw_left_cat_bitsets")
@@ -55,8 +55,6 @@ def check_state(kind: str, state: Mapping[str, Any], np: Any) -> None:
         _demand(
             all(member.n_features_in_ == width for member in members), "a tree takes other features than its forest"
         )
-    if kind in HISTOGRAM and "_predictors" in state:
-        _check_boosting(state, np)
     if kind in NEIGHBOURS and "_fit_X" in state:
         check_neighbours(state, np)
 
@@ -97,7 +95,7 @@ def split(columns: Mapping[str, Any], np: Any) -> list[tuple[Any, ...]]:
     return list(zip(*parts, strict=True))
 
 
-def _check_boosting(state: Mapping[str, Any], np: Any) -> None:
+def check_boosting(state: Mapping[str, Any], columns: Mapping[str, Any], np: Any) -> None:
     """Refuse trees that ask for nodes, features or sets that are not there; and categories beyond a set."""
     width, mapper = state["n_features_in_"], vars(state["_bin_mapper"])
     categorical, lists = mapper["is_categorical_"], mapper["known_categories"] or [None] * width
@@ -107,27 +105,30 @@ def _check_boosting(state: Mapping[str, Any], np: Any) -> None:
         _demand((known is not None) == bool(flag), "a feature has categories and has none")
         inside = known is None or ((known >= 0) & (known < _CATEGORIES)).all()
         _demand(inside, "a category is beyond its set")
-    trees = [tree for each in state["_predictors"] for tree in each]
-    _demand(all(_is_node(tree.nodes, np) for tree in trees), "its nodes are of another form")
-    for tree in trees:
-        _check_nodes(tree, width, categorical, np)
+    _check_nodes(columns, width, categorical, np)
 
 
 def _is_node(nodes: Any, np: Any) -> bool:
     fields = {} if not isinstance(nodes, np.ndarray) or nodes.dtype.names is None else nodes.dtype.fields
-    return " ".join(f"{name}:{field[0].str}" for name, field in fields.items()) == _NODE and len(nodes) > 0
+    return " ".join(f"{name}:{field[0].str}" for name, field in fields.items()) == _NODE and nodes.ndim == 1
 
 
-def _check_nodes(tree: Any, width: int, categorical: Any, np: Any) -> None:
-    nodes = tree.nodes
-    places = (nodes["is_leaf"] == 0).nonzero()[0]
-    inner = nodes[places]
+def _check_nodes(columns: Mapping[str, Any], width: int, categorical: Any, np: Any) -> None:
+    """Look at the nodes of all trees at once; a place in a tree is one within it."""
+    nodes, counts = columns["nodes"], columns["nodes_counts"]
+    _demand(_is_node(nodes, np) and (counts > 0).all(), "its nodes are of another form, or a tree has none")
+    inner = nodes["is_leaf"] == 0
+    starts = np.concatenate(([0], np.cumsum(counts)[:-1])) if len(counts) else counts
+    place = (np.arange(len(nodes)) - np.repeat(starts, counts))[inner]
+    bound = np.repeat(counts, counts)[inner]
     for side in ("left", "right"):
-        _demand(((inner[side] > places) & (inner[side] < len(nodes))).all(), "a tree has no such node")
-    asked = inner["feature_idx"]
+        children = nodes[side][inner]
+        _demand(((children > place) & (children < bound)).all(), "a tree has no such node")
+    asked = nodes["feature_idx"][inner]
     _demand(((asked >= 0) & (asked < width)).all(), "a tree has no such feature")
-    sets = inner["is_categorical"] != 0
+    sets = nodes["is_categorical"][inner] != 0
     _demand(categorical[asked[sets]].all(), "a tree has categories of a feature without any")
-    for bits in (tree.binned_left_cat_bitsets, tree.raw_left_cat_bitsets):
+    for name in COLUMNS[1:]:
+        bits, held = columns[name], np.repeat(columns[f"{name}_counts"], counts)[inner]
         _demand(bits.dtype == np.uint32 and bits.shape[1:] == (_WORDS,), "its sets are of another form")
-        _demand((inner["bitset_idx"][sets] < len(bits)).all(), "a tree has no such set of categories")
+        _demand((nodes["bitset_idx"][inner][sets] < held[sets]).all(), "a tree has no such set of categories")

@@ -305,6 +305,8 @@ class EstimatorUnpacker:
             if isinstance(part, dict) and part.keys() & {"search", "predictors"}
         }
         state = {name: self.unpack(part) for name, part in held.items() if name not in later}
+        if kind in HISTOGRAM and "_predictors" in state:
+            raise Corrupt(f"a {kind} has trees in another form")
         for name, part in later.items():
             state[name] = self._later(kind, part, state)
         checks.check_state(kind, state, self._np)
@@ -324,6 +326,7 @@ class EstimatorUnpacker:
             raise Corrupt(f"a {kind} has trees of another estimator")
         columns, at = self.unpack(part["predictors"]), 0
         trees = checks.split(columns, self._np)
+        checks.check_boosting(state, columns, self._np)
         make, rounds = _named(_PREDICTOR), []
         for count in columns["rounds"].tolist():
             rounds.append([make(*each) for each in trees[at : at + count]])
