@@ -15,15 +15,7 @@ from artifact_store import lineage, save_checks
 from artifact_store.canonical import canonical
 from artifact_store.codecs.files import all_or_nothing
 from artifact_store.core import keys
-from artifact_store.core.codec import (
-    Codec,
-    KnowsCategories,
-    KnowsInputs,
-    RefersToFiles,
-    check_categories,
-    check_inputs,
-    libraries_of,
-)
+from artifact_store.core.codec import Codec, KnowsCategories, KnowsInputs, RefersToFiles, libraries_of
 from artifact_store.core.documents import check_writable, mapping, named_values, plain
 from artifact_store.core.files import Outgoing
 from artifact_store.core.forms import configurations
@@ -54,7 +46,7 @@ class Draft:
     __slots__ = (
         *("config", "created_at", "data", "description", "environment", "features", "is_fitted", "key", "metrics"),
         *("own_id", "parent", "provenance", "reason", "recovered", "requires", "run", "run_id", "tags"),
-        *("training_config", "_categories", "_components", "_context", "_extra", "_has_example", "_inputs"),
+        *("training_config", "_categories", "_components", "_context", "_extra", "_example", "_inputs"),
         *("_provenance", "_publication", "_in_place", "_over", "_staged_in", "_tried"),
     )  # so that a misspelt attribute is an error and not a loss
 
@@ -94,7 +86,7 @@ class Draft:
         self._context = context
         self._provenance = RunProvenance(context)
         self._publication = Publication(context, key, check_alias(alias), policy, validate)
-        self._has_example = False
+        self._example: Any = None
         self._components: dict[str, Component] = {}
         self._extra: dict[str, Path] = {}
         self._in_place: dict[str, tuple[Any, Codec, dict[str, Path]]] = {}
@@ -203,7 +195,7 @@ class Draft:
         self.add("example_outputs", example.outputs)
         if example.method != "predict":
             self.add("example_method", example.method)
-        self._has_example = True
+        self._example = example.inputs
 
     @exhaustion_told()
     def commit(self) -> Run:
@@ -244,7 +236,7 @@ class Draft:
         trial = {**fields, "store_id": "", "files": (), "components": {}}
         check_writable(Manifest, trial, f"what {self.key.display_name} is given")
         save_checks.check_staged(self._written_by_codecs, self._staged(), self._staging.path)
-        if self._has_example:
+        if self._example is not None:
             for name, (obj, codec, _) in self._in_place.items():  # it is asked for as if it had been loaded
                 self._encode(name, obj, codec)
             self._in_place.clear()
@@ -289,11 +281,13 @@ class Draft:
             )
 
     def _check_features(self) -> None:
-        """Refuse a schema that cannot be that of the models in this run, which know their own inputs.
+        """Refuse a schema that cannot be that of the models in this run, which know their own inputs; else take theirs.
 
         A preprocessor may make other columns than it gets, so a run with one is left to its caller.
         """
         if self.features is None:
+            if "preprocessor" not in self._components:
+                self.features = save_checks.own_features(self._inputs, self._categories, self._example)
             return
         if not isinstance(self.features, FeatureSchema):
             raise InvalidOption(
@@ -302,12 +296,7 @@ class Draft:
             )
         if "preprocessor" in self._components:
             return
-        names = self.features.selected_names
-        for name, inputs in self._inputs.items():
-            check_inputs(name, inputs, names)
-        for name, recorded in self._categories.items():
-            if self.features.categories or not self.recovered:
-                check_categories(name, recorded, names, self.features.categories)
+        save_checks.check_models(self.features, self._inputs, self._categories, recovered=self.recovered)
 
     def _fields(self) -> dict[str, Any]:
         context = self._context

@@ -5,15 +5,18 @@ Composes what ``ops`` does; the draft decides when.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from artifact_store.core.codec import as_libraries_spell, check_categories, check_inputs, made_up
 from artifact_store.core.documents import NON_FINITE, plain
 from artifact_store.core.file_names import stored_name
 from artifact_store.core.manifest import Component, FileEntry, Manifest
 from artifact_store.core.names import check_component
 from artifact_store.errors import InvalidInput, InvalidOption, NotEncodable, StagingUnavailable
+from artifact_store.features.schema import FeatureSchema
+from artifact_store.features.tables import table_of
 from artifact_store.ops.context import Context
 from artifact_store.ops.golden import check_example
 from artifact_store.ops.verdict import Verdict
@@ -132,3 +135,44 @@ def number(name: str, value: Any) -> float | int | str:
     if isinstance(value, int | float) or (isinstance(value, str) and value in NON_FINITE):
         return value
     raise InvalidOption(f"the metric {name!r} is {value!r}, which is not a number")
+
+
+_Lists = Sequence[Sequence[object]]
+
+
+def check_models(
+    features: FeatureSchema, inputs: Mapping[str, Sequence[str]], recorded: Mapping[str, _Lists], *, recovered: bool
+) -> None:
+    """Refuse features that are not those of the models of a run, by component, which know their own inputs.
+
+    Features that were ``recovered`` after the training may know nothing of the categories.
+
+    Raises:
+        FeatureMismatch: a model would be fed with the wrong columns, or take one category for another.
+    """
+    names = features.selected_names
+    for name, own in inputs.items():
+        check_inputs(name, own, names)
+    for name, lists in recorded.items():
+        if features.categories or not recovered:
+            check_categories(name, lists, names, features.categories)
+
+
+def own_features(
+    inputs: Mapping[str, Sequence[str]], recorded: Mapping[str, _Lists], example: Any | None
+) -> FeatureSchema | None:
+    """Return features that say what the model of a run itself says, or none where it knows no names.
+
+    Libraries replace signs in names: where the table of an example has all of these columns, its spelling counts.
+    A model that recorded categories does not say of which columns they are, so nothing can be said for it.
+    """
+    own = inputs.get("model", ())
+    if recorded.get("model") or all(made_up(name) for name in own):
+        return None
+    kind = None if example is None else table_of(example)
+    columns = () if kind is None else kind.names(example)
+    spelled = {as_libraries_spell(str(name)): str(name) for name in columns}
+    try:
+        return FeatureSchema([spelled.get(as_libraries_spell(name), name) for name in own])
+    except InvalidInput:  # two names that are one
+        return None

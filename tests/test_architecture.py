@@ -62,7 +62,19 @@ GROUPS = {"artifact_store.codecs", "artifact_store.backends", "artifact_store.pr
 AT_IMPORT = {"pydantic", "pydantic_core", "filelock"}  # beside the standard library
 AT_IMPORT_BY_ROOM = {"cli": {"click"}, "testing": {"pytest", "hypothesis"}}
 NEVER_AT_IMPORT = {
-    *("torch", "lightgbm", "sklearn", "skops", "joblib", "stable_baselines3", "gymnasium", "safetensors", "scipy"),
+    *(
+        "torch",
+        "lightgbm",
+        "xgboost",
+        "catboost",
+        "sklearn",
+        "skops",
+        "joblib",
+        "stable_baselines3",
+        "gymnasium",
+        "safetensors",
+        "scipy",
+    ),
     *("pandas", "numpy", "pyarrow", "polars", "narwhals"),
     *("s3fs", "aiobotocore", "botocore", "boto3", "aiohttp", "obstore", "fsspec", "gcsfs", "adlfs", "click"),
     "cryptography",
@@ -75,6 +87,7 @@ OWNERS = {
         "storage/s3fs/calls.py",  # the handler that costs s3fs a round trip
         "storage/obstore/aws.py",  # the credentials chain, which obstore has none of
     },
+    "catboost": {"codecs/catboost/model.py"},
     "cryptography": {"ops/keypairs.py"},
     "filelock": {"storage/local/locks.py"},
     "fsspec": {
@@ -115,8 +128,10 @@ OWNERS = {
     "s3fs": set[str](),  # fsspec makes its filesystem
     "safetensors": {"codecs/torch/tensors.py"},
     "sklearn": {
+        "codecs/sklearn/estimators.py",  # its version, beside what was made with it
         "codecs/sklearn/scalers.py",
         "codecs/sklearn/skops.py",  # its version, when it cannot take what another one wrote
+        "codecs/xgboost/booster.py",  # whose estimators derive from it, and say less clearly that it is not there
         "legacy/old_objects.py",  # scalers of the old form, made of arrays
     },
     "skops": {"codecs/sklearn/skops.py"},
@@ -134,6 +149,7 @@ OWNERS = {
         "legacy/formats/checkpoint.py",  # old checkpoints, as views into their raw bytes
         "legacy/old_objects.py",  # writes the old form, where the caller asks for pickles
     },
+    "xgboost": {"codecs/xgboost/booster.py"},
 }
 
 READS_ENVIRONMENT = {

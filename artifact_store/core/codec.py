@@ -149,6 +149,16 @@ class KnowsCategories(Protocol):
 _MADE_UP = re.compile(r"Column_\d+")
 
 
+def made_up(name: str) -> bool:
+    """Tell whether a library made this name up: it says which place an input has, and nothing else."""
+    return _MADE_UP.fullmatch(name) is not None
+
+
+def as_libraries_spell(name: str) -> str:
+    """Return a name without the signs that libraries replace."""
+    return re.sub(r"\W", "_", name)
+
+
 def check_inputs(component: str, inputs: Sequence[str], names: Sequence[str]) -> None:
     """Refuse features that are not the inputs of the model: another number, other names, another order.
 
@@ -162,10 +172,10 @@ def check_inputs(component: str, inputs: Sequence[str], names: Sequence[str]) ->
         raise FeatureMismatch(
             f"{component!r} takes {len(inputs)} inputs, and the features that it is to get are {len(names)}"
         )
-    if all(_MADE_UP.fullmatch(name) for name in inputs):
+    if all(made_up(name) for name in inputs):
         return
     for place, (own, given) in enumerate(zip(inputs, names, strict=True)):
-        if re.sub(r"\W", "_", own) != re.sub(r"\W", "_", given):
+        if as_libraries_spell(own) != as_libraries_spell(given):
             raise FeatureMismatch(
                 f"{component!r} was trained on {own!r} as input {place}, and the features say {given!r}: "
                 "give the names in the order of training",

@@ -86,6 +86,10 @@ class Need:
     """Whether the codec is there at all."""
 
 
+_ALSO: Final[Mapping[str, str]] = {"xgboost-cpu": "xgboost"}
+"""Distributions that are the same library under another name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
     """Interpreter, platform and versions of distributions; ``None`` and missing names are not known."""
@@ -100,7 +104,7 @@ class Environment:
         """Read what a manifest records, of which anything may be missing or something else than text."""
         packages = value.get("packages")
         versions = packages.items() if isinstance(packages, Mapping) else ()
-        known = {name: text for name, version in versions if (text := _text(version)) is not None}
+        known = {_ALSO.get(name, name): text for name, version in versions if (text := _text(version)) is not None}
         python, implementation, platform = (_text(value.get(name)) for name in ("python", "implementation", "platform"))
         return cls(python, implementation, platform, known)
 

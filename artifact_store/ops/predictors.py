@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
+from artifact_store.codecs.xgboost.booster import matrix_of
 from artifact_store.errors import InvalidOption
 from artifact_store.features.schema import FeatureSchema
 from artifact_store.features.tables import table_of
@@ -51,7 +52,10 @@ class ModelPredictor:
         question = getattr(self._model, method, None)
         if question is None:
             raise InvalidOption(f"the model of {self._run.ref} is a {type(self._model).__qualname__} without {method}")
-        return question(_as_trained(self._model, self._prepared(inputs)))
+        return question(self._form(self._prepared(inputs)))
+
+    def _form(self, prepared: Any) -> Any:
+        return _as_trained(self._model, prepared)
 
     def _prepared(self, inputs: Any) -> Any:
         features, preprocessor = self._run.features, None
@@ -63,6 +67,27 @@ class ModelPredictor:
             return features.prepare(inputs, preselected=True)
         by_position = features.names_inferred and table_of(inputs) is not None
         return features.prepare(inputs, preprocessor, by_position=by_position)
+
+
+class XGBoostPredictor(ModelPredictor):
+    """Asks a model of XGBoost: an estimator takes rows, and a bare booster a matrix of its own with the names in it."""
+
+    def __init__(self, run: RunLike) -> None:
+        super().__init__(run, tolerance=0.0)
+
+    def _form(self, prepared: Any) -> Any:
+        rows = super()._form(prepared)
+        return rows if hasattr(self._model, "get_booster") else matrix_of(self._model, rows)
+
+
+class CatBoostPredictor(ModelPredictor):
+    """Asks a model of CatBoost, which takes a table with its names and its text as it is."""
+
+    def __init__(self, run: RunLike) -> None:
+        super().__init__(run, tolerance=0.0)
+
+    def _form(self, prepared: Any) -> Any:
+        return prepared.to_pandas() if hasattr(prepared, "to_pandas") else prepared
 
 
 def _is_selection(features: FeatureSchema, inputs: Any) -> bool:

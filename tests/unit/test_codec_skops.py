@@ -182,7 +182,7 @@ def test_a_function_cannot_be_saved_and_the_refusal_names_it() -> None:
     registry = CodecRegistry()
     transformer = FunctionTransformer(partial(operator.mul, 2)).fit(ROWS)
     codec = registry.for_object(transformer)
-    assert codec.name == "skops"
+    assert codec.name == "estimators"
     with pytest.raises(NotEncodable, match=r"FunctionTransformer.*codec='joblib'"):
         codec.encode(transformer, Path(), "model")
 

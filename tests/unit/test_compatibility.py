@@ -130,6 +130,13 @@ def test_a_codec_that_is_not_here_is_a_risk():
     assert (found.verdict, found.remarks[0].library) == (Compatibility.RISKY, "fraction-1")
 
 
+def test_a_library_under_two_names_is_one() -> None:
+    names = ("xgboost-cpu", "xgboost")
+    saved, here = (Environment.recorded({"python": "3.12.0", "packages": {name: "3.2.0"}}) for name in names)
+    need = Need("xgboost-1", Risk.DATA, ("xgboost", "xgboost-cpu"))
+    assert compare_environments(saved, here, [need]).verdict is Compatibility.SAME
+
+
 @pytest.mark.parametrize("recorded", [{}, {"packages": []}, {"python": 3, "packages": {"lightgbm": ["4.5.0"]}}])
 def test_what_is_not_recorded_is_unknown_and_no_risk(recorded):
     found = compare_environments(Environment.recorded(recorded), HERE, [TEXT, PARTS, NUMBERS])

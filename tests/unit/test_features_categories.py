@@ -447,7 +447,7 @@ class TestSaving:
         made, _, run = saved("whole", False, model, "pandas")
         assert run.validate().verdict == "sound"
         reversed_lists = FeatureSchema(["price", "c"], categories={"c": LISTS["whole"][::-1]})
-        monkeypatch.setattr("artifact_store.draft.check_categories", lambda *_: None)  # as earlier releases did
+        monkeypatch.setattr("artifact_store.save_checks.check_categories", lambda *_: None)  # as earlier releases did
         found = new_store().save(made, "lightgbm/X", features=reversed_lists).validate()
         assert found.verdict == "wrong"
         assert "in another order" in str(found.problems[0])

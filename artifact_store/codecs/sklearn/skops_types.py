@@ -99,7 +99,7 @@ _ESTIMATORS: Final[Mapping[str, str]] = {
     "sklearn.svm._classes": "LinearSVC LinearSVR NuSVC NuSVR OneClassSVM SVC SVR",
     "sklearn.tree._classes": "DecisionTreeClassifier DecisionTreeRegressor ExtraTreeClassifier ExtraTreeRegressor",
 }
-_PARTS: Final[Mapping[str, str]] = {
+PARTS: Final[Mapping[str, str]] = {
     "sklearn._loss.link": "HalfLogitLink IdentityLink Interval LogLink LogitLink MultinomialLogit",
     "sklearn._loss.loss": (
         "AbsoluteError ExponentialLoss HalfBinomialLoss HalfGammaLoss HalfMultinomialLoss HalfPoissonLoss "
@@ -134,7 +134,7 @@ TYPES: Final[Mapping[str, frozenset[str]]] = {
     "ListNode": frozenset({"builtins.list"}),
     "LossNode": _names(_LOSSES),
     "NdArrayNode": _names({"numpy": f"ndarray {_NUMBERS}"}),
-    "ObjectNode": ESTIMATORS | _names(_PARTS),
+    "ObjectNode": ESTIMATORS | _names(PARTS),
     "RandomStateNode": frozenset({"numpy.random.mtrand.RandomState"}),
     "SetNode": frozenset({"builtins.set"}),
     "SliceNode": frozenset({"builtins.slice"}),

@@ -12,6 +12,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
+import xgboost as xgb
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -95,6 +96,33 @@ def of_probabilities() -> tuple[Any, dict[str, Any]]:
     return model, {"example": Example(FEW, model.predict_proba(FEW), method="predict_proba")}
 
 
+def of_xgboost(*, names: bool = True) -> Any:
+    rows = FRAME if names else FRAME.to_numpy()
+    return xgb.train({"nthread": 1, "seed": 1}, xgb.DMatrix(rows, TARGET), num_boost_round=5)
+
+
+def of_a_booster_of_xgboost() -> tuple[Any, dict[str, Any]]:
+    outputs = of_xgboost().predict(xgb.DMatrix(FEW))
+    return of_xgboost(), {"features": all_features(), "example": Example(FEW[NAMES[::-1]], outputs)}
+
+
+def of_a_booster_of_xgboost_without_names() -> tuple[Any, dict[str, Any]]:
+    model = of_xgboost(names=False)
+    outputs = model.predict(xgb.DMatrix(FEW.to_numpy()))
+    return model, {"features": all_features(), "example": Example(FEW, outputs)}
+
+
+def of_a_booster_of_xgboost_and_an_array() -> tuple[Any, dict[str, Any]]:
+    outputs = of_xgboost().predict(xgb.DMatrix(FEW))
+    return of_xgboost(), {"example": Example(FEW.to_numpy(), outputs)}
+
+
+def of_an_estimator_of_xgboost() -> tuple[Any, dict[str, Any]]:
+    model = xgb.XGBClassifier(n_estimators=5, n_jobs=1).fit(FRAME, TARGET > 0)
+    example = Example(pl.from_pandas(FEW), model.predict_proba(FEW), method="predict_proba")
+    return model, {"features": all_features(), "example": example}
+
+
 def of_a_tree_with_names() -> tuple[Any, dict[str, Any]]:
     model = DecisionTreeClassifier(max_depth=3, random_state=0).fit(FRAME, LABELS)
     example = Example(FEW.to_numpy(), model.predict_proba(FEW), method="predict_proba")
@@ -146,7 +174,7 @@ def of_an_agent_with_statistics() -> tuple[Any, dict[str, Any]]:
     return agent, {"components": {"model_vecnormalize": normal}, "example": Example(seen, outputs)}
 
 
-CASES = [value for name, value in list(globals().items()) if name.startswith("of_")]
+CASES = [value for name, value in list(globals().items()) if name.startswith("of_") and name != "of_xgboost"]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)

@@ -1,0 +1,1 @@
+"""CatBoost's models as its own binary file, which only CatBoost reads."""
