@@ -121,6 +121,7 @@ OWNERS = {
     },
     "skops": {"codecs/sklearn/skops.py"},
     "stable_baselines3": {
+        "codecs/sb3/replay.py",  # its buffers
         "codecs/sb3/schedules.py",
         "codecs/sb3/values.py",  # its noises
         "codecs/sb3/vecnormalize.py",  # its running statistics, which are no algorithm

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 EMPTY: Final = (
-    "its replay buffer is empty: stable-baselines3 leaves it out of a save. Save agent.replay_buffer as a component of "
-    "its own, and give it back with agent.replay_buffer = run.load(...) before learn"
+    "its replay buffer is empty, since it is no part of a save. Add it to the run as well, with "
+    "draft.add('replay_buffer', agent.replay_buffer), and give it back before learn with "
+    "agent.replay_buffer = run.load('replay_buffer')"
 )
 
 
