@@ -169,10 +169,14 @@ def _load(algorithm: Any, state: SB3State) -> None:
 def load_optimizer(optimizer: Any, saved: Mapping[str, Any], name: str) -> None:
     """Load what an optimiser knows about each parameter, if it is of the form of these parameters."""
     params = [param for group in optimizer.param_groups for param in group["params"]]
+    places = [place for group in saved["param_groups"] for place in group["params"]]  # old ones are any numbers
+    if len(places) != len(params) or not {*saved["state"]} <= {*places}:
+        raise Corrupt(f"{name} is recorded for {len(places)} tensors, or others, and has {len(params)}")
+    shapes = dict(zip(places, (param.shape for param in params), strict=True))
     for place, known in saved["state"].items():
         for what, value in known.items():
-            if getattr(value, "ndim", 0) and value.shape != params[place].shape:
-                raise Corrupt(f"{name} keeps {what} of the shape {list(value.shape)} for {list(params[place].shape)}")
+            if getattr(value, "ndim", 0) and value.shape != shapes[place]:
+                raise Corrupt(f"{name} keeps {what} of the shape {list(value.shape)} for {list(shapes[place])}")
     for own, group in zip(optimizer.param_groups, saved["param_groups"], strict=True):
         missing = sorted({*own} - {*group})
         if "lr" in missing:

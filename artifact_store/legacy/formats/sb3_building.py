@@ -81,6 +81,7 @@ def _without_target(saved: Mapping[str, Any], count: int) -> Mapping[str, Any]:
     Before 2.4, those of DQN and QRDQN had both. Nothing is known about a target, which no gradient reaches.
     """
     groups = saved["param_groups"]
-    if len(groups) != 1 or len(groups[0]["params"]) != 2 * count or any(place >= count for place in saved["state"]):
+    own = groups[0]["params"][:count]
+    if len(groups) != 1 or len(groups[0]["params"]) != 2 * count or not {*saved["state"]} <= {*own}:
         return saved
-    return {**saved, "param_groups": [{**groups[0], "params": groups[0]["params"][:count]}]}
+    return {**saved, "param_groups": [{**groups[0], "params": own}]}

@@ -176,6 +176,19 @@ def test_an_optimiser_that_had_the_target_network_too_keeps_what_it_knows(name: 
     assert repr(again.policy.optimizer.state_dict()) == repr(own)
 
 
+def test_an_optimiser_that_numbers_its_tensors_as_torch_before_1_6_did_is_read(trained: Any) -> None:
+    agent, data = trained("PPO")
+
+    def by_address(state: Any) -> Any:
+        group = state["param_groups"][0]
+        group["params"] = [140_000 + 8 * place for place in group["params"]]
+        return {**state, "state": {140_000 + 8 * place: known for place, known in state["state"].items()}}
+
+    again, inferred = read(with_tensors(data, "policy.optimizer.pth", by_address))
+    assert inferred == ()
+    assert repr(again.policy.optimizer.state_dict()) == repr(agent.policy.optimizer.state_dict())
+
+
 def test_an_optimiser_of_other_parameters_begins_anew_and_learning_says_so(trained: Any) -> None:
     agent, data = trained("PPO")
 
