@@ -17,7 +17,7 @@ from tests.hostile import changed
 from tests.proofs.agents.collection import LIST, listed, zips
 from tools.processes import HERE
 
-ROOM = {"device": "cpu", "policy_kwargs": {"net_arch": [8]}}
+ROOM: dict[str, Any] = {"device": "cpu", "policy_kwargs": {"net_arch": [8]}}
 
 
 def saved(agent: Any, path: Path) -> bytes:
