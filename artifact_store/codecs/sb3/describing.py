@@ -28,7 +28,7 @@ def describe(algorithm: Any, codec: Codec) -> SB3State:
     name = type(algorithm).__name__
     return SB3State(
         **making,
-        parameters=algorithm.get_parameters(),
+        parameters=_parameters(algorithm),
         hyperparameters=plain_settings(codec, _hyperparameters(algorithm), HYPERPARAMETERS[name], name),
         variables=variables(algorithm),
         num_timesteps=int(algorithm.num_timesteps),
@@ -37,6 +37,14 @@ def describe(algorithm: Any, codec: Codec) -> SB3State:
         n_envs=int(algorithm.n_envs),
         lacks=lacking(algorithm),
     )
+
+
+def _parameters(algorithm: Any) -> dict[str, Any]:
+    """Return the tensors of networks and optimisers; those of ARS apart from the one row that they may be views of."""
+    found: dict[str, Any] = algorithm.get_parameters()
+    if hasattr(algorithm, "weights"):
+        found["policy"] = {name: tensor.detach().clone() for name, tensor in found["policy"].items()}
+    return found
 
 
 def making_of(algorithm: Any, codec: Codec) -> dict[str, Any]:
@@ -93,6 +101,8 @@ def _hyperparameters(algorithm: Any) -> dict[str, Any]:
     """Return the settings; the learning rate is the one that was assigned last, as for the library's own load."""
     kinds = HYPERPARAMETERS[type(algorithm).__name__]
     given = {name: getattr(algorithm, ATTRIBUTES.get(name, name)) for name in kinds}
+    if not isinstance(given.get("target_entropy", ""), str):
+        given["target_entropy"] = float(given["target_entropy"])  # which is what their own load makes of numpy's
     if "replay_buffer_kwargs" in given:
         made = {"n_steps": algorithm.n_steps, "gamma": algorithm.gamma} if algorithm.n_steps > 1 else {}
         kwargs = given["replay_buffer_kwargs"].items()

@@ -33,8 +33,8 @@ from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import Corrupt, InvalidOption, NotEncodable
 
 
-class SB3Codec:
-    """Store PPO, A2C, DQN, SAC, TD3 and DDPG in ``{stem}.safetensors`` and ``{stem}.json``.
+class AgentCodec:
+    """Store algorithms of one library in ``{stem}.safetensors`` and ``{stem}.json``.
 
     What comes back is on the CPU and has no environment: it predicts, and trains on after ``set_env``. The global
     random generators are left as they were, whatever ``seed`` the algorithm was made with.
@@ -43,13 +43,12 @@ class SB3Codec:
     optimiser. They are recorded by name alone, and whoever loads gives them again: nothing is imported.
     """
 
-    name: ClassVar[str] = "sb3"
+    name: ClassVar[str]
     version: ClassVar[int] = 1
     risk: ClassVar[Risk] = Risk.DATA
-    types: ClassVar[tuple[str, ...]] = dotted_names(SB3)
-    extra: ClassVar[str | None] = "sb3"
-    libraries: ClassVar[tuple[str, ...]] = ("stable-baselines3", "torch", "gymnasium")
-    library: ClassVar[str] = SB3
+    types: ClassVar[tuple[str, ...]]
+    extra: ClassVar[str | None]
+    library: ClassVar[str]
     own: Mapping[str, type] = MappingProxyType({})
 
     def __init__(self, own: Iterable[type] = ()) -> None:
@@ -95,18 +94,27 @@ class SB3Codec:
         return _fill(into, state, build(small(state), self))
 
 
-class SB3ContribCodec(SB3Codec):
-    """Store MaskablePPO, RecurrentPPO, QRDQN, TQC, TRPO, ARS and CrossQ of sb3-contrib in the same files."""
+class SB3Codec(AgentCodec):
+    """Store PPO, A2C, DQN, SAC, TD3 and DDPG of stable-baselines3."""
+
+    name: ClassVar[str] = "sb3"
+    types: ClassVar[tuple[str, ...]] = dotted_names(SB3)
+    extra: ClassVar[str | None] = "sb3"
+    libraries: ClassVar[tuple[str, ...]] = ("stable-baselines3", "torch", "gymnasium")
+    library: ClassVar[str] = SB3
+
+
+class SB3ContribCodec(AgentCodec):
+    """Store MaskablePPO, RecurrentPPO, QRDQN, TQC, TRPO, ARS and CrossQ of sb3-contrib."""
 
     name: ClassVar[str] = "sb3-contrib"
-    version: ClassVar[int] = 1
     types: ClassVar[tuple[str, ...]] = dotted_names(CONTRIB)
     extra: ClassVar[str | None] = "sb3-contrib"
     libraries: ClassVar[tuple[str, ...]] = ("sb3-contrib", "stable-baselines3", "torch", "gymnasium")
     library: ClassVar[str] = CONTRIB
 
 
-def codec_of(algorithm: str) -> SB3Codec:
+def codec_of(algorithm: str) -> AgentCodec:
     """Return the codec that stores the algorithm of this name."""
     return SB3ContribCodec() if LIBRARIES.get(algorithm) == CONTRIB else SB3Codec()
 
@@ -138,7 +146,7 @@ def _state(record: Mapping[str, Any], tensors: Mapping[str, Any]) -> SB3State:
     return SB3State(**plain, **trees)
 
 
-def _check_fits(state: SB3State, into: Any, codec: SB3Codec) -> None:
+def _check_fits(state: SB3State, into: Any, codec: AgentCodec) -> None:
     try:
         making = making_of(into, codec)
     except NotEncodable as error:
