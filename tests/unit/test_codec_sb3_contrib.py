@@ -64,7 +64,7 @@ TRAINED: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         tiny,
     ),
     "TRPO": (lambda: TRPO("MlpPolicy", tiny(), **rollouts(cg_max_steps=5)), tiny),
-    "ARS": (lambda: ARS("MlpPolicy", tiny(), n_delta=2, delta_std=0.1, **small()), tiny),
+    "ARS": (lambda: ARS("MlpPolicy", tiny(), n_delta=2, delta_std=0.1, zero_policy=False, **small()), tiny),
     "ARS of one layer": (lambda: ARS("LinearPolicy", tiny(), n_delta=2, seed=1), tiny),
     "CrossQ": (lambda: CrossQ("MlpPolicy", tiny(), **replays()), tiny),
 }

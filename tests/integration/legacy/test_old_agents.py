@@ -60,7 +60,9 @@ AGENTS: dict[str, Callable[[], Any]] = {
         "MlpPolicy", tiny(), **replays(policy_kwargs={"net_arch": [8], "n_quantiles": 5, "n_critics": 3})
     ),
     "TRPO": lambda: sb3_contrib.TRPO("MlpPolicy", tiny(), **rollouts()),
-    "ARS": lambda: sb3_contrib.ARS("MlpPolicy", tiny(), n_delta=2, seed=1, policy_kwargs={"net_arch": [8]}),
+    "ARS": lambda: sb3_contrib.ARS(
+        "MlpPolicy", tiny(), n_delta=2, zero_policy=False, seed=1, policy_kwargs={"net_arch": [8]}
+    ),
     "ARS of one layer": lambda: sb3_contrib.ARS("LinearPolicy", tiny(), n_delta=2, seed=1),
     "CrossQ": lambda: sb3_contrib.CrossQ("MlpPolicy", tiny(), **replays()),
 }
