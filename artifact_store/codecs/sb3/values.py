@@ -195,7 +195,8 @@ def give(codec: Codec, name: str) -> str:
     """Return how a class of the caller's own is given to a codec, in a sentence that can be followed."""
     kinds = ", ".join(kind.rpartition(".")[2] for kind in (*own_classes(codec), name))
     return (
-        f"registry = CodecRegistry(); registry.register({type(codec).__name__}(own=[{kinds}])); "
+        f"from {type(codec).__module__} import {type(codec).__name__}; registry = CodecRegistry(); "
+        f"registry.register({type(codec).__name__}(own=[{kinds}])); "
         "ArtifactStore(url, registry=registry), when it is saved and when it is loaded"
     )
 

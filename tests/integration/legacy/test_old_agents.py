@@ -7,6 +7,7 @@ import io
 import json
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
 
+from artifact_store.codecs.sb3.policy import SB3Codec
 from artifact_store.codecs.sb3.resuming import ResumeWarning
 from artifact_store.legacy.formats.sb3 import read_sb3
 from artifact_store.legacy.formats.sb3_building import build_old
@@ -176,6 +178,23 @@ def test_an_optimiser_that_had_the_target_network_too_keeps_what_it_knows(name: 
     again, inferred = read(with_tensors(data, "policy.optimizer.pth", both))
     assert inferred == ()
     assert repr(again.policy.optimizer.state_dict()) == repr(own)
+
+
+def test_what_an_old_agent_lacks_is_said_after_it_was_stored_and_until_it_was_said(
+    trained: Any, tmp_path: Path
+) -> None:
+    again, _ = read(with_data(trained("PPO")[1], lambda d: d.update(learning_rate=FUNCTION)))
+    codec = SB3Codec()
+    for name in ("one", "two"):  # as it came back, it is stored again
+        (tmp_path / name).mkdir()
+        again = codec.decode(tmp_path / name, "model", codec.encode(again, tmp_path / name, "model"))
+    again.set_env(tiny())
+    with pytest.warns(ResumeWarning, match="the file does not say its learning_rate"):
+        again.learn(16)
+    (tmp_path / "three").mkdir()
+    again = codec.decode(tmp_path / "three", "model", codec.encode(again, tmp_path / "three", "model"))
+    again.set_env(tiny())
+    again.learn(16)  # and a warning would be an error
 
 
 def test_an_optimiser_that_numbers_its_tensors_as_torch_before_1_6_did_is_read(trained: Any) -> None:
