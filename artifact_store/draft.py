@@ -24,7 +24,7 @@ from artifact_store.core.codec import (
     check_inputs,
     libraries_of,
 )
-from artifact_store.core.documents import NON_FINITE, check_writable, mapping, named_values, plain
+from artifact_store.core.documents import check_writable, mapping, named_values, plain
 from artifact_store.core.files import Outgoing
 from artifact_store.core.forms import configurations
 from artifact_store.core.manifest import CodecRecord, Component, Manifest, Parent, summary
@@ -117,12 +117,15 @@ class Draft:
             self.discard()
 
     @exhaustion_told()
-    def add(self, name: str, obj: Any, *, codec: str | None = None, copy: bool = True) -> None:
+    def add(
+        self, name: str, obj: Any, *, codec: str | None = None, copy: bool = True, ignore: Iterable[str] = ()
+    ) -> None:
         """Encode ``obj`` now as the component ``name``; what happens to it later does not matter.
 
         Without ``copy`` a file or folder (``pathlib.Path``) is not copied: as with :meth:`add_file`, it is read when
         the run is committed, and must not change until then. The codec follows from the type unless ``codec`` names
-        one, as it must for a codec that decodes by running code.
+        one, as it must for a codec that decodes by running code. Of a folder, what matches a pattern of ``ignore``
+        (``["*.tmp", "logs/*"]``) is left out, and what systems and tools leave behind (``.DS_Store``, ``.git``, ...).
 
         Raises:
             NoCodec, NotEncodable, CodecUnavailable: it cannot be stored exactly, and nothing is.
@@ -133,6 +136,8 @@ class Draft:
             raise InvalidName("component", name, "this run has one already")
         if name in {"manifest", "metadata"}:
             raise InvalidName("component", name, "the store itself writes a file of this name")
+        kind = f"{type(obj).__module__}.{type(obj).__qualname__}"
+        obj = save_checks.check_object(name, obj, codec, ignore)
         chosen = self._context.registry.for_object(obj, codec)
         found = chosen.sources(obj, name) if not copy and isinstance(chosen, RefersToFiles) else None
         if found is None:
@@ -145,7 +150,7 @@ class Draft:
         self._components[name] = Component(
             codec=CodecRecord(name=chosen.name, version=chosen.version),
             risk=chosen.risk,
-            type=f"{type(obj).__module__}.{type(obj).__qualname__}",
+            type=kind,
             files=tuple(sorted(written)),
             options=options,
         )
@@ -229,6 +234,7 @@ class Draft:
         """Refuse what cannot become a run, before anything is read or written."""
         self._check_open()
         self._check_features()
+        save_checks.text("reason", self.reason)
         pointer_trust.check_able(self._context)
         if not self._components and not self._extra:
             raise InvalidOption(f"{self.key}:{self.run_id} has nothing in it; add a component or a file")
@@ -243,11 +249,7 @@ class Draft:
                 self._encode(name, obj, codec)
             self._in_place.clear()
             save_checks.repeat_example(self._context, fields, self._components, self._staging.path)
-        metadata = self._staging.path / keys.METADATA
-        with self._staging.written():
-            # that of an earlier attempt may be in the store by now, under this name too
-            metadata.unlink(missing_ok=True)
-            metadata.write_bytes(canonical(summary(fields, self.features)))
+        self._staging.write(keys.METADATA, canonical(summary(fields, self.features)))
         return self._freeze()
 
     def check_writable(self) -> None:
@@ -266,8 +268,7 @@ class Draft:
         self._publication.check(self._publication.look_up())
         self._context.backend.check_prefix(keys.model_prefix(self.key))
         probe.try_to_write(self._context.backend, self._context.retry)
-        with self._staging.written():
-            (self._staging.path / keys.METADATA).write_bytes(b"?")
+        self._staging.write(keys.METADATA, b"?")
 
     def discard(self) -> None:
         """Remove what was staged on this machine. What is committed is not touched."""
@@ -320,10 +321,12 @@ class Draft:
             "features": None if self.features is None else self.features.to_json(),
             "is_fitted": self.is_fitted,
             **configurations(config=self.config, training_config=self.training_config),
-            "metrics": {name: _number(name, value) for name, value in named_values("metrics", self.metrics).items()},
+            "metrics": {
+                name: save_checks.number(name, value) for name, value in named_values("metrics", self.metrics).items()
+            },
             "tags": plain({name: str(value) for name, value in mapping("tags", self.tags).items()}, "tags"),
-            "description": _text("description", self.description),
-            "requires": _names("requires", self.requires),
+            "description": save_checks.text("description", self.description),
+            "requires": save_checks.names("requires", self.requires),
             "parent": self._parent(),
             "data": {
                 name: asdict(one) for name, one in lineage.digests(mapping("data", self.data), context.report).items()
@@ -377,24 +380,3 @@ class Draft:
 
     def _staged(self) -> set[str]:
         return set() if self._staged_in is None else self._staged_in.files()
-
-
-def _text(what: str, value: Any) -> str:
-    if isinstance(value, str):
-        return str(plain(value, what))
-    raise InvalidOption(f"{what} is text, not a {type(value).__name__}")
-
-
-def _names(what: str, value: Any) -> tuple[str, ...]:
-    """Return names of components in order, each once."""
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise InvalidOption(f"{what} is a list of names of components, not {value!r}")
-    return tuple(sorted({check_component(name) for name in value}))
-
-
-def _number(name: str, value: Any) -> float | int | str:
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, int | float) or (isinstance(value, str) and value in NON_FINITE):
-        return value
-    raise InvalidOption(f"the metric {name!r} is {value!r}, which is not a number")

@@ -231,6 +231,22 @@ class Run:
         return fetch.open_file(self._context, self.manifest, self.manifest.file(name))
 
     @exhaustion_told()
+    def path(self, component: str = "model") -> Path:
+        """Return where a component is on this machine, compared with the manifest: a file, or the folder of its files.
+
+        For libraries that open files themselves. In a store in a folder of this machine it is the stored file: do not
+        write to it. Everything else is copied to temporary space, or from the ``cache``; the copy is there until this
+        process ends, and the next call compares it again and returns it. Nothing is decoded.
+
+        Raises:
+            ComponentNotFound: the run has no component of this name.
+            DigestMismatch, Corrupt: the stored bytes are not those that were saved.
+            SignatureMissing, SignatureInvalid, UntrustedKey: the policy requires a signature; nothing was copied.
+            StorageFull, StagingUnavailable: the copy has no room, or no place.
+        """
+        return fetch.local_path(self._context, self.manifest, component)
+
+    @exhaustion_told()
     def download(self, directory: str | Path, *, all_signatures: bool = False) -> Path:
         """Copy all files and the manifest to a new or empty folder, each compared, and return the folder.
 

@@ -1,20 +1,67 @@
-"""What a save proves before it stores anything: that what was encoded is there, and its example what the model says.
+"""What a save proves before it stores anything: of what it is given, of what was encoded, and of its example.
 
 Composes what ``ops`` does; the draft decides when.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from artifact_store.core.documents import NON_FINITE, plain
+from artifact_store.core.file_names import stored_name
 from artifact_store.core.manifest import Component, FileEntry, Manifest
-from artifact_store.errors import InvalidInput, NotEncodable, StagingUnavailable
+from artifact_store.core.names import check_component
+from artifact_store.errors import InvalidInput, InvalidOption, NotEncodable, StagingUnavailable
 from artifact_store.ops.context import Context
 from artifact_store.ops.golden import check_example
 from artifact_store.ops.verdict import Verdict
 from artifact_store.run import CachingRun
+from artifact_store.wording import brief
+
+_LONGEST_PATH: Final = 4096
+
+
+def check_object(name: str, obj: Any, codec: str | None, ignore: Iterable[str]) -> Any:
+    """Return what is to be encoded as a component: ``obj``, or a folder without what is to be ignored.
+
+    Raises:
+        NotEncodable: it is text that names a file or a folder, and no codec for text was asked for; or ``None``.
+        InvalidOption: there is something to ignore, and it is not a folder.
+    """
+    if obj is None and codec is None:
+        raise NotEncodable(
+            f"{name!r} is None: does the function that made it return it? To store None itself, name a codec: "
+            "codec='json'"
+        )
+    if isinstance(obj, str) and codec is None and _is_path(obj):
+        raise NotEncodable(
+            f"{name!r} is text, and names what is at {obj!r}. To store that, give Path({obj!r}); to store the text "
+            "itself, name a codec: codec='json'"
+        )
+    if isinstance(ignore, str) or not isinstance(ignore, Iterable):
+        raise InvalidOption(f"ignore is a list of patterns such as ['*.tmp'], not {brief(ignore)}")
+    patterns = tuple(ignore)
+    if not all(isinstance(pattern, str) for pattern in patterns):
+        raise InvalidOption(f"ignore is a list of patterns such as ['*.tmp'], not {brief(patterns)}")
+    if not patterns:
+        return obj
+    if not isinstance(obj, Path):
+        raise InvalidOption(f"ignore says what of a folder is left out, and {name!r} is a {type(obj).__name__}")
+    from artifact_store.codecs.raw import FilteredFolder
+
+    return FilteredFolder(obj, patterns)
+
+
+def _is_path(text: str) -> bool:
+    """Tell whether a text looks like a path and something is there."""
+    if len(text) > _LONGEST_PATH or "\n" in text or not ("/" in text or "\\" in text or Path(text).suffix):
+        return False
+    try:
+        return Path(text).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):
+        return False
 
 
 def check_staged(written: Collection[str], staged: Collection[str], folder: Path) -> None:
@@ -51,7 +98,7 @@ def repeat_example(
             ) from error
 
     paths = [path for component in components.values() for path in component.files]
-    files = tuple(FileEntry(path=path, key=path, size=0, sha256="0" * 64) for path in paths)
+    files = tuple(FileEntry(path=path, key=stored_name(path), size=0, sha256="0" * 64) for path in paths)
     planned = Manifest(store_id="", files=files, components=components, **fields)
     found = check_example(CachingRun(context, planned, decode))
     if found.verdict is not Verdict.WRONG or found.error is None:
@@ -62,3 +109,26 @@ def repeat_example(
         f"the model that is to be saved does not repeat its example: {found.error}. Nothing was stored: an example has "
         "raw inputs, and what this very model says to them"
     ) from found.error
+
+
+def text(what: str, value: Any) -> str:
+    """Return text that can be stored, or raise ``InvalidOption``."""
+    if isinstance(value, str):
+        return str(plain(value, what))
+    raise InvalidOption(f"{what} is text, not a {type(value).__name__}")
+
+
+def names(what: str, value: Any) -> tuple[str, ...]:
+    """Return names of components in order, each once."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise InvalidOption(f"{what} is a list of names of components, not {value!r}")
+    return tuple(sorted({check_component(name) for name in value}))
+
+
+def number(name: str, value: Any) -> float | int | str:
+    """Return a metric as it is stored, or raise ``InvalidOption``."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int | float) or (isinstance(value, str) and value in NON_FINITE):
+        return value
+    raise InvalidOption(f"the metric {name!r} is {value!r}, which is not a number")

@@ -6,13 +6,14 @@ It decides the order of the steps and who takes part in them; every step itself 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from artifact_store.core.documents import mapping
 from artifact_store.core.files import Digest
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import LATEST, KeyLike, ModelKey, RunId, check_alias
@@ -159,6 +160,8 @@ class ArtifactStore(Reader):
         *,
         component: str = "model",
         components: Mapping[str, Any] | None = None,
+        codec: str | None = None,
+        ignore: Iterable[str] = (),
         features: FeatureSchema | None = None,
         config: Mapping[str, Any] | None = None,
         training_config: Mapping[str, Any] | None = None,
@@ -179,7 +182,8 @@ class ArtifactStore(Reader):
         all the same: ``run.published`` is false and says why. ``description`` is for people, ``parent`` is the run that
         this one was made from, and ``data`` says what it was trained on: digests, or files and folders to be hashed.
         With ``validate`` the run is published only after it was loaded back from the storage and found sound
-        (:meth:`Run.validate`): ``run.published.validation`` has more.
+        (:meth:`Run.validate`): ``run.published.validation`` has more. ``codec`` and ``ignore`` are those of
+        :meth:`Draft.add` for ``obj``.
 
         Raises:
             InvalidInput: a name, an option or an object cannot be stored, or the example is not what the model says;
@@ -193,7 +197,8 @@ class ArtifactStore(Reader):
             draft.config, draft.training_config = config or {}, training_config or {}
             draft.metrics, draft.tags = metrics or {}, tags or {}
             draft.description, draft.parent, draft.data = description, parent, data or {}
-            for name, part in [(component, obj), *(components or {}).items()]:
+            draft.add(component, obj, codec=codec, copy=False, ignore=ignore)
+            for name, part in mapping("components", components or {}).items():
                 draft.add(name, part, copy=False)
             if example is not None:
                 draft.add_example(example)

@@ -72,7 +72,7 @@ def document(data: bytes, *kinds: str) -> dict[str, Any]:
     demand(sealed(value)["checksum"] == value["checksum"], "it was changed after it was written")
     demand(value["format"].split(".")[0] == "1", "it is of another format")
     demand(
-        set(value.get("must_understand", [])) <= {"symbols", "requires"},
+        set(value.get("must_understand", [])) <= {"symbols", "requires", "file-names"},
         "it has something in it that is not known here",
     )
     demand(value["kind"] in kinds, "it is of another kind")
@@ -105,6 +105,12 @@ def spelled(symbol: str) -> str:
         text = escaped(text[0]) + text[1:]
     demand(1 <= len(text) <= 100, "the symbol is too long")
     return text
+
+
+def stored_name(path: str) -> str:
+    """Return the spelling of the name of a file in keys."""
+    text = "".join(sign if re.fullmatch(r"[A-Za-z0-9 ._+=@/-]", sign) else escaped(sign) for sign in path)
+    return "/".join(escaped(part[0]) + part[1:] if part[0] in "+=@-" else part for part in text.split("/"))
 
 
 def unspelled(name: str) -> str | None:
@@ -208,10 +214,9 @@ class Store:
         """Return the files of a run by path, each compared."""
         found = {}
         for entry in manifest["files"]:
-            path, key = entry["path"], entry["key"]
-            demand(
-                key == path or re.fullmatch(re.escape(path) + r"\.[0-9a-f]{8}", key) is not None, "it leads elsewhere"
-            )
+            path, key, own = entry["path"], entry["key"], stored_name(entry["path"])
+            demand(key == own or re.fullmatch(re.escape(own) + r"\.[0-9a-f]{8}", key) is not None, "it leads elsewhere")
+            demand(own == path or "file-names" in manifest["must_understand"], "it does not say how its keys are made")
             data = (self.root / folder(self._key(manifest)) / manifest["run_id"] / key).read_bytes()
             demand((len(data), sha256(data)) == (entry["size"], entry["sha256"]), f"{path} was changed")
             found[path] = data

@@ -27,7 +27,7 @@ PACKAGE = Path(artifact_store.__file__).parent
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 LAYERS = (
-    {"wording", "private_files", "process", "_version"},
+    {"wording", "private_files", "process", "installing", "_version"},
     {"errors"},
     {"canonical"},
     {"features"},
@@ -191,6 +191,7 @@ PUBLIC_MODULES = {
     "artifact_store.backends": "what a backend of another distribution is made of",
     "artifact_store.cli.program": "what a command-line program over a store needs",
     "artifact_store.errors": "what to catch",
+    "artifact_store.installing": "what to install where a library is missing",
     "artifact_store.testing": "what plug-ins prove themselves with",
 }
 

@@ -120,6 +120,9 @@ def _numbers(context: click.Context, option: click.Parameter, values: Sequence[s
 @click.option("--parent", metavar="REF", help="The run that it was made from.")
 @click.option("--no-provenance", is_flag=True, help="Record no code, user and host; see SECURITY.md.")
 @click.option(
+    "--ignore", multiple=True, metavar="PATTERN", help="Leave out what matches, of a folder; may be repeated."
+)
+@click.option(
     "--feature-names",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE.json",
@@ -139,6 +142,7 @@ def put_command(
     description: str,
     parent: str | None,
     no_provenance: bool,
+    ignore: tuple[str, ...],
     feature_names: Path | None,
 ) -> None:
     """Save FILEs as one run of the model KEY, such as gru/BTCEUR, and publish it.
@@ -155,7 +159,7 @@ def put_command(
         draft.metrics, draft.tags, draft.features = dict(metrics), dict(tags), features
         draft.description, draft.parent, draft.provenance = description, parent, {} if no_provenance else None
         if len(files) == 1:
-            draft.add("model", files[0], codec="raw", copy=False)
+            draft.add("model", files[0], codec="raw", copy=False, ignore=ignore)
         else:
             for path in files:
                 draft.add_file(path.name, path)

@@ -19,6 +19,7 @@ from typing import Any, Final
 from artifact_store.canonical import canonical, parse_json
 from artifact_store.core.codec import JSON, Codec
 from artifact_store.errors import AccessDenied, CodecUnavailable, Corrupt, InvalidOption, NotEncodable, Unavailable
+from artifact_store.installing import pip_install
 
 MAX_SETTINGS: Final = 64 << 20
 """Bytes of a JSON file; more is refused before it is parsed."""
@@ -39,9 +40,9 @@ def imported(module: str, *, needed_by: str, extra: str | None) -> Any:
         return importlib.import_module(module)
     except (ImportError, OSError) as missing:  # OSError: there is a module, but not the shared library below it
         package = module.partition(".")[0]
-        what = f"'artifact-store[{extra}]'" if extra else package
+        command = pip_install(extra) if extra else f"pip install {package}"
         raise CodecUnavailable(
-            f"{needed_by} needs {package}, which cannot be imported ({missing}): pip install {what}"
+            f"{needed_by} needs {package}, which cannot be imported ({missing}): {command}"
         ) from missing
 
 

@@ -3,6 +3,8 @@
 ``bytes`` become ``{stem}.bin``; a ``Path`` to a file becomes ``{stem}{its suffix}``; a ``Path`` to a directory becomes
 ``{stem}.dir/…``. What is read back is bytes, or a copy in a directory that the caller names with ``into=``. Kept: the
 bytes, the name, empty subdirectories. Not kept: times, permissions, owners. No symbolic link is ever followed.
+
+What programs leave in folders and no model needs is left out (:data:`LEFT_OUT`), and what the caller says.
 """
 
 from __future__ import annotations
@@ -11,21 +13,45 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, Any, ClassVar, Final
 
 from artifact_store import private_files
+from artifact_store.codecs.file_kinds import about_file
 from artifact_store.codecs.files import all_or_nothing, field
 from artifact_store.core.codec import JSON, Risk
+from artifact_store.core.file_names import composed
 from artifact_store.core.keys import check_path, check_twins
 from artifact_store.errors import Corrupt, InvalidName, InvalidOption, NotEncodable
 
+LEFT_OUT: Final = (
+    *(".DS_Store", "._*", "Thumbs.db", "desktop.ini"),
+    *(".git", ".gitattributes", ".gitignore", ".cache", "__pycache__", ".ipynb_checkpoints"),
+)
+"""Names of files and folders that a saved folder does not have, whatever they hold: what macOS, Windows, git, Python,
+Jupyter and download clients leave behind."""
+
+_TOLD: Final = 20
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,16}")
 _PLAIN = ".bin"
 _TREE = ".dir"
 _JUNCTION: Final = 0xA0000003  # IO_REPARSE_TAG_MOUNT_POINT: Windows' other kind of link
 _OPEN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class FilteredFolder:
+    """A folder to be stored without what matches one of the patterns, and without :data:`LEFT_OUT`.
+
+    A pattern is one of :mod:`fnmatch`; with a ``/`` in it it is compared with the path from the folder, else with the
+    name of each file and folder below.
+    """
+
+    path: Path
+    ignore: tuple[str, ...]
 
 
 class RawCodec:
@@ -34,19 +60,22 @@ class RawCodec:
     name: ClassVar[str] = "raw"
     version: ClassVar[int] = 1
     risk: ClassVar[Risk] = Risk.DATA
-    types: ClassVar[tuple[str, ...]] = ("builtins.bytes", "pathlib.Path", "pathlib._local.Path")  # the last: of 3.13
+    types: ClassVar[tuple[str, ...]] = (
+        *("builtins.bytes", "pathlib.Path", "pathlib._local.Path"),  # the last: of 3.13
+        f"{FilteredFolder.__module__}.{FilteredFolder.__qualname__}",
+    )
     extra: ClassVar[str | None] = None
 
     def accepts(self, obj: Any) -> bool:
         """Leave alone what only derives from bytes, such as numpy's."""
-        return type(obj) is bytes or isinstance(obj, Path)
+        return type(obj) is bytes or isinstance(obj, Path | FilteredFolder)
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
         """Copy the bytes; refuse links, devices, what changes meanwhile, and names that not every platform can hold."""
         if type(obj) is bytes:
             (directory / f"{stem}{_PLAIN}").write_bytes(obj)
             return {"kind": "bytes", "suffix": _PLAIN}
-        if not isinstance(obj, Path):
+        if not isinstance(obj, Path | FilteredFolder):
             raise NotEncodable(f"the codec raw stores bytes and paths, not a {type(obj).__qualname__}")
         options, sources = _of_path(obj, stem)
         with all_or_nothing(directory, stem):
@@ -57,7 +86,7 @@ class RawCodec:
 
     def sources(self, obj: Any, stem: str) -> tuple[Mapping[str, JSON], Mapping[str, Path]] | None:
         """Return what ``encode`` would, and the files where they are; ``None`` for bytes."""
-        return _of_path(obj, stem) if isinstance(obj, Path) else None
+        return _of_path(obj, stem) if isinstance(obj, Path | FilteredFolder) else None
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
         """Return the bytes; or, with ``into`` a directory, copy there under the original name and return the path.
@@ -82,41 +111,95 @@ class RawCodec:
         return _copy_out(source, _folder(into), _recorded_name(options) if kind == "file" else source.name)
 
 
-def _of_path(obj: Path, stem: str) -> tuple[dict[str, JSON], dict[str, Path]]:
+def _of_path(obj: Path | FilteredFolder, stem: str) -> tuple[dict[str, JSON], dict[str, Path]]:
     """Return the options of a file or a directory, and its files by their stored names."""
-    if stat.S_ISDIR(_status(obj).st_mode):
-        return _of_tree(obj, f"{stem}{_TREE}")
+    place, ignore = (obj, ()) if isinstance(obj, Path) else (obj.path, obj.ignore)
+    if stat.S_ISDIR(_status(place).st_mode):
+        return _of_tree(place, f"{stem}{_TREE}", ignore)
+    if not isinstance(obj, Path):
+        raise NotEncodable(f"ignore= says what of a folder is not stored, and {place} is a file")
     suffix = obj.suffix.lower() if _SUFFIX.fullmatch(obj.suffix.lower()) else _PLAIN
+    name = composed(obj.name)
     try:
-        check_path(f"file/{obj.name}")
+        check_path(f"file/{name}")
     except InvalidName as error:
-        raise NotEncodable(f"not every platform can hold a file called {obj.name!r}; rename it: {error}") from error
-    return {"kind": "file", "suffix": suffix, "name": obj.name}, {f"{stem}{suffix}": obj}
+        raise NotEncodable(f"not every platform can hold a file called {name!r}; rename it: {error}") from error
+    about = about_file(obj)
+    options: dict[str, JSON] = {"kind": "file", "suffix": suffix, "name": name, **({"about": about} if about else {})}
+    return options, {f"{stem}{suffix}": obj}
 
 
-def _of_tree(source: Path, target: str) -> tuple[dict[str, JSON], dict[str, Path]]:
+def _of_tree(source: Path, target: str, ignore: Sequence[str]) -> tuple[dict[str, JSON], dict[str, Path]]:
     name = source.resolve().name  # of Path(".") as well; the path itself was found not to be a link
-    files, empty = _listing(source)
-    if not files:
-        raise NotEncodable(f"{source} has no file in it")
+    found = _listing(source, (*LEFT_OUT, *ignore))
+    if not found.files:
+        raise NotEncodable(f"{source} has no file in it{_left(found.ignored)}")
+    for path in (*found.files, *found.empty):
+        _check_name(source, target, path)
     try:
-        for path in (*files, *empty):
-            check_path(f"{target}/{path}")
-        check_twins((*files, *empty))
+        check_twins((*found.files, *found.empty))
     except InvalidName as error:
-        raise NotEncodable(f"{source} has a name in it that not every platform can hold: {error}") from error
-    options: dict[str, JSON] = {"kind": "directory", "name": name, "files": len(files), "empty": list(empty)}
-    return options, {f"{target}/{path}": source / path for path in files}
+        raise NotEncodable(f"{source} has names in it that not every platform can hold: {error}. Rename one") from error
+    options: dict[str, JSON] = {
+        "kind": "directory",
+        "name": composed(name),
+        "files": len(found.files),
+        "empty": [composed(path) for path in found.empty],
+    }
+    if found.ignored:
+        options |= {"ignored": len(found.ignored), "ignored_names": found.ignored[:_TOLD]}
+    return options, {f"{target}/{composed(path)}": source / path for path in found.files}
 
 
-def _listing(root: Path) -> tuple[list[str], list[str]]:
-    """Return the regular files and the empty directories below ``root``, sorted, with ``/`` between the parts.
+def _check_name(source: Path, target: str, path: str) -> None:
+    """Raise ``NotEncodable`` for what lies at ``path`` below a folder if not every platform can hold its name."""
+    try:
+        check_path(f"{target}/{composed(path)}")
+    except InvalidName as error:
+        parts = path.split("/")
+        part = next((part for part in parts if not _is_name(composed(part))), parts[-1])
+        raise NotEncodable(
+            f"{source} has a name in it that not every platform can hold: {error}. Rename it, or leave it out with "
+            f"ignore=[{part!r}]"
+        ) from error
+
+
+def _is_name(part: str) -> bool:
+    try:
+        check_path(f"folder/{part}")
+    except InvalidName:
+        return False
+    return True
+
+
+def _left(ignored: Sequence[str]) -> str:
+    return f" but what is left out: {', '.join(ignored[:_TOLD])}" if ignored else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """What lies below a folder, each sorted, with ``/`` between the parts."""
+
+    files: list[str]
+    empty: list[str]
+    """Directories with nothing in them."""
+    ignored: list[str]
+
+
+def _is_ignored(path: str, patterns: Sequence[str]) -> bool:
+    name = path.rpartition("/")[2]
+    return any(fnmatchcase(path if "/" in pattern else name, pattern) for pattern in patterns)
+
+
+def _listing(root: Path, ignore: Sequence[str] = ()) -> _Listing:
+    """Return the regular files and the empty directories below ``root``, but for what matches one of the patterns.
 
     Raises:
         NotEncodable: there is a link, a device, a socket, or a directory that cannot be listed.
     """
     files: list[str] = []
     empty: list[str] = []
+    ignored: list[str] = []
     pending = [("", root)]
     while pending:
         prefix, folder = pending.pop()
@@ -124,6 +207,8 @@ def _listing(root: Path) -> tuple[list[str], list[str]]:
             names = sorted(os.listdir(folder))  # noqa: PTH208 -- the names are wanted, not paths
         except OSError as error:
             raise NotEncodable(f"{folder} cannot be listed: {error}") from error
+        ignored += [prefix + name for name in names if _is_ignored(prefix + name, ignore)]
+        names = [name for name in names if not _is_ignored(prefix + name, ignore)]
         if not names and prefix:
             empty.append(prefix.rstrip("/"))
         for name in names:
@@ -131,7 +216,7 @@ def _listing(root: Path) -> tuple[list[str], list[str]]:
                 pending.append((f"{prefix}{name}/", folder / name))
             else:
                 files.append(f"{prefix}{name}")
-    return sorted(files), sorted(empty)
+    return _Listing(sorted(files), sorted(empty), sorted(ignored))
 
 
 def _status(path: Path) -> os.stat_result:
@@ -247,7 +332,7 @@ def _recorded_listing(source: Path, options: Mapping[str, JSON]) -> tuple[list[s
         if not all(isinstance(path, str) for path in empty):
             raise Corrupt(f"the recorded empty directories are not names: {str(empty)[:60]}")
         _status(source)
-        files, _ = _listing(source)
+        files = _listing(source).files
         for path in (*files, *empty):
             check_path(f"{source.name}/{path}")
         check_twins((*files, *empty))

@@ -29,6 +29,7 @@ from pydantic import (
 
 from artifact_store.canonical import MAX_DEPTH, canonical, checksum, parse_document, parse_json
 from artifact_store.core import keys
+from artifact_store.core.file_names import ESCAPED_FILES, is_spelled_otherwise
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.symbols import ESCAPED_SYMBOLS, spelled
 from artifact_store.errors import Corrupt, FormatTooNew, FormatUnsupported, InvalidOption, RunDeleted
@@ -38,7 +39,7 @@ FORMAT: Final = "1.0"
 _MAJOR = 1
 REQUIRES: Final = "requires"
 """In ``must_understand`` of a run that lacks a component which its predictions need."""
-UNDERSTOOD: Final = frozenset({ESCAPED_SYMBOLS, REQUIRES})
+UNDERSTOOD: Final = frozenset({ESCAPED_FILES, ESCAPED_SYMBOLS, REQUIRES})
 """The names in ``must_understand`` that this release knows."""
 _FORMAT = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
@@ -191,7 +192,12 @@ def _to_be_understood(value: Mapping[str, Any]) -> list[str]:
     symbol = value.get("symbol")
     lost = set(value.get("requires", ())) - value.get("components", {}).keys()
     escaped = symbol is not None and spelled(symbol) != symbol
-    return [*([REQUIRES] if lost else []), *([ESCAPED_SYMBOLS] if escaped else [])]
+    files = is_spelled_otherwise(file["path"] for file in value.get("files", ()))
+    return [
+        *([ESCAPED_FILES] if files else []),
+        *([REQUIRES] if lost else []),
+        *([ESCAPED_SYMBOLS] if escaped else []),
+    ]
 
 
 def check_writable(kind: type[Document], fields: Mapping[str, Any], what: str) -> None:

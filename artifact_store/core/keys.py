@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
 from artifact_store.canonical import canonical, sha256
-from artifact_store.core import symbols
-from artifact_store.core.grammar import NO_DEVICE, WINDOWS_DEVICE
+from artifact_store.core import file_names, symbols
+from artifact_store.core.file_names import stored_name
 from artifact_store.core.names import ModelKey, RunId, check_alias, check_model_type
 from artifact_store.errors import InvalidName
 
@@ -29,7 +29,6 @@ MANIFEST: Final = "manifest.json"
 METADATA: Final = "metadata.json"
 SIGNATURES: Final = "_signatures/"
 
-_SEGMENT = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9 ._+=@-]{0,98}[A-Za-z0-9_+=@-])?")
 _ATTEMPT = re.compile(r"[0-9a-f]{8}")
 _PROBE = re.compile(r"[0-9a-f]{32}")
 _BLOCK = re.compile(r"[0-9]{10}\.json")
@@ -38,27 +37,20 @@ _SHORT = 16
 
 
 def check_path(path: object) -> str:
-    """Return ``path`` if a file of a run may have it: plain segments joined by ``/``, and none that we use.
+    """Return ``path`` if a file of a run may have it: names that every platform holds, and none that we use.
 
     Raises:
-        InvalidName: a segment is empty, hidden, a device, ends in a dot or a space, or the name is ours.
+        InvalidName: a part is empty, hidden, a device, ends in a dot or a space, or the name is ours.
     """
     if not isinstance(path, str):
         raise InvalidName("file name", path, "it is not text")
-    segments = path.split("/")
-    for segment in segments:
-        if not _SEGMENT.fullmatch(segment):
-            raise InvalidName(
-                "file name",
-                path,
-                "use letters, digits and ' ._+=@-' in each part, at most 100, not ending in '.' or ' '",
-            )
-        if WINDOWS_DEVICE.fullmatch(segment):
-            raise InvalidName("file name", path, NO_DEVICE)
-    if segments[0].casefold() in {MANIFEST, METADATA} or segments[0].startswith("_"):
+    file_names.check_parts(path)
+    first = path.partition("/")[0]
+    if file_names.folded(first) in {MANIFEST, METADATA} or first.startswith("_"):
         raise InvalidName("file name", path, "the store itself writes this name")
-    if len(path) > MAX_KEY:
-        raise InvalidName("file name", path, f"it is longer than {MAX_KEY} characters")
+    if len(stored := stored_name(path)) > MAX_KEY:
+        why = "" if stored == path else ": each character other than a letter A-Z, a digit or ' ._+=@-' takes 3 to 12"
+        raise InvalidName("file name", path, f"in a key it is longer than {MAX_KEY} characters{why}")
     return path
 
 
@@ -66,11 +58,11 @@ def check_twins(paths: Iterable[str]) -> None:
     """Raise ``InvalidName`` if Windows would merge two names, or if one is also the folder of another."""
     seen: dict[str, str] = {}
     for path in paths:
-        twin = seen.setdefault(path.casefold(), path)
+        twin = seen.setdefault(file_names.folded(path), path)
         if twin is not path:
             raise InvalidName("file name", path, f"Windows could not tell it from {twin!r}")
     for path in seen.values():
-        parts = path.casefold().split("/")
+        parts = file_names.folded(path).split("/")
         for depth in range(1, len(parts)):
             if "/".join(parts[:depth]) in seen:
                 raise InvalidName("file name", path, "another file of the run has the name of its folder")
@@ -111,18 +103,19 @@ def manifest(key: ModelKey, run_id: RunId) -> str:
 
 
 def data_file(key: ModelKey, run_id: RunId, name: str) -> str:
-    """Return the key of a file of a run."""
+    """Return the key of a file of a run, from the name that it is stored under."""
     return _bounded(run_prefix(key, run_id) + name)
 
 
 def attempt_name(path: str, attempt: str) -> str:
-    """Return the name that only this attempt uses for the file ``path``."""
-    return f"{path}.{attempt}"
+    """Return the name within its run that only this attempt uses for the file ``path``."""
+    return f"{stored_name(path)}.{attempt}"
 
 
 def is_name_of(name: str, path: str) -> bool:
     """Tell whether the file ``path`` may be stored under ``name``: its own, or one of an attempt."""
-    return name == path or (name[: len(path) + 1] == f"{path}." and bool(_ATTEMPT.fullmatch(name[len(path) + 1 :])))
+    own = stored_name(path)
+    return name == own or (name[: len(own) + 1] == f"{own}." and bool(_ATTEMPT.fullmatch(name[len(own) + 1 :])))
 
 
 def signature_name(manifest_sha256: str, key_id: str) -> str:

@@ -27,7 +27,7 @@ from artifact_store.core.documents import (
 from artifact_store.core.files import Digest
 from artifact_store.core.names import ModelKey, RunId, check_component
 from artifact_store.core.references import RunRef
-from artifact_store.errors import ComponentNotFound, FileNotInRun
+from artifact_store.errors import ComponentNotFound, FileNotInRun, InvalidOption
 from artifact_store.features.schema import FeatureSchema
 
 MAX_MANIFEST: Final = 8 << 20
@@ -189,6 +189,8 @@ class Manifest(RunDocument):
 
     def component(self, name: str) -> Component:
         """Return a component by name, or raise ``ComponentNotFound`` with those there are."""
+        if not isinstance(name, str):
+            raise InvalidOption(f"a component is named by a text, not {name!r}")
         if name not in self.components:
             raise ComponentNotFound(f"{self.label} has no component {name!r}; it has: {', '.join(self.components)}")
         return self.components[name]

@@ -215,6 +215,10 @@ class PublishInfo:
     by: str
     reason: str = ""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.reason, str):
+            raise InvalidOption(f"a reason is text, not a {type(self.reason).__name__}")
+
 
 @dataclass(frozen=True, slots=True)
 class Advance:

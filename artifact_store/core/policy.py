@@ -57,7 +57,7 @@ class IfBetter:
     name: ClassVar[Literal["if_better"]] = "if_better"
 
     def __post_init__(self) -> None:
-        if self.mode not in {"min", "max"}:
+        if self.mode not in ("min", "max"):
             raise InvalidOption(f"the mode of if_better is 'min' or 'max', not {self.mode!r}")
 
 

@@ -144,8 +144,18 @@ def mended(text: str) -> str:
     return _SELECTING.sub(_escaped, meant.replace("/", f"{ESCAPE}2F"))
 
 
+def escaped(text: str) -> str:
+    """Return every character of a text as escapes."""
+    return "".join(f"{ESCAPE}{byte:02X}" for byte in text.encode("utf-8", "surrogatepass"))
+
+
+def is_unseen(text: str) -> bool:
+    """Tell whether a text has a character that cannot be seen."""
+    return _UNSEEN.search(text) is not None
+
+
 def _escaped(match: re.Match[str]) -> str:
-    return "".join(f"{ESCAPE}{byte:02X}" for byte in match[0].encode("utf-8", "surrogatepass"))
+    return escaped(match[0])
 
 
 def _decoded(text: str) -> str | None:

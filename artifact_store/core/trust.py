@@ -91,6 +91,8 @@ def check_risk(name: str, manifest: Manifest, risk: Risk, policy: LoadPolicy, co
         RiskRefused: the policy does not allow the risk, and the caller did not consent.
     """
     component = manifest.component(name)
+    if not isinstance(consent.sha256, str | None):
+        raise InvalidOption(f"sha256 is a digest as text, not {consent.sha256!r}")
     single = [manifest.file(component.files[0]).sha256] if len(component.files) == 1 else []
     if consent.sha256 is not None and consent.sha256.lower() not in {manifest.digest, *single}:
         raise DigestMismatch(

@@ -193,8 +193,8 @@ def _named(exam: Examination, alias: Alias, pointer: Pointer, records: ModelRuns
     if pointer.run_id is None:
         return
     run_id = RunId(pointer.run_id)
-    record = records.known.get(run_id)
-    if isinstance(record, Manifest) and record.digest == pointer.manifest_sha256:
+    record = records.committed.get(run_id)
+    if record is not None and record.digest == pointer.manifest_sha256:
         return
     now = exam.ask(lambda: exam.context.records.run(alias.key, run_id).value)
     fresh = exam.ask(lambda: _read(exam, alias))
@@ -256,10 +256,9 @@ def _never_published(exam: Examination, model: ModelObjects, records: ModelRuns,
     waiting: dict[str, list[str]] = {}
     if exam.context.backend.read_only:
         return  # an old tree has no publishes
-    for manifest in records.manifests:
-        late = exam.now - manifest.created_at > _PUBLISHING
-        if manifest.publish.policy == "always" and manifest.publish.alias not in names and late:
-            waiting.setdefault(manifest.publish.alias, []).append(manifest.run_id)
+    for run in records.committed.values():
+        if run.awaited is not None and run.awaited not in names and exam.now - run.created_at > _PUBLISHING:
+            waiting.setdefault(run.awaited, []).append(run.run_id)
     for alias, run_ids in sorted(waiting.items()):
         message = (
             f"{shown(run_ids)} {'was' if len(run_ids) == 1 else 'were'} saved to be published as {alias!r}, which was "
@@ -272,8 +271,8 @@ def _never_published(exam: Examination, model: ModelObjects, records: ModelRuns,
 def _offer_quarantine(exam: Examination, records: ModelRuns, pointers: Iterable[Pointer], *, complete: bool) -> None:
     """Offer quarantine for damaged runs that no alias names, if it is known what all aliases name."""
     named = {pointer.run_id for pointer in pointers}
-    for run_id, group in records.groups.items():
-        if complete and run_id not in named and isinstance(records.known[run_id], Corrupt):
+    for run_id, group in records.damaged.items():
+        if complete and run_id not in named:
             reason = "it cannot be loaded, and no alias names it; the damaged bytes stay in its tombstone"
             carry_out = partial(restore.quarantine, exam.context, group.key, run_id)
             repair = Repair("quarantine", reason, lambda _, do=carry_out: do(), only_if_asked=True)  # type: ignore[misc]

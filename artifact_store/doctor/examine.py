@@ -12,13 +12,14 @@ from functools import partial
 from typing import Final
 
 from artifact_store.core import keys
-from artifact_store.core.manifest import Manifest
 from artifact_store.core.store_record import Concurrency, StoreRecord
 from artifact_store.doctor import aliases, environment, files, objects, restore, runs
 from artifact_store.doctor.examination import Examination, Options, StorageUnreachable, shown
+from artifact_store.doctor.files import StoredFile
 from artifact_store.doctor.objects import StoreObjects
 from artifact_store.doctor.pointer_choices import read_choices
 from artifact_store.doctor.report import BY_REPAIR, COPY, SEVERITIES, Counts, Diagnosis, Finding, Repair
+from artifact_store.doctor.runs import CommittedRun
 from artifact_store.errors import ArtifactStoreError, ContainerNotFound, Unavailable
 from artifact_store.ops import opening, probe
 from artifact_store.ops.context import Context
@@ -66,15 +67,17 @@ def _everything(exam: Examination, concurrency: Concurrency) -> Counts:
     sound = record if isinstance(record, StoreRecord) else None
     _environment(exam, sound, concurrency)
     objects.examine_names(exam, found)
-    manifests: list[Manifest] = []
+    committed: list[CommittedRun] = []
+    stored: list[StoredFile] = []
     for _, model in sorted(found.models.items()):
-        records = runs.examine_runs(exam, model)
-        aliases.examine_aliases(exam, model, records)
-        manifests += records.manifests
-    _store_ids(exam, record, manifests, concurrency)
-    read = files.hash_files(exam, manifests) if exam.options.deep else 0
+        known = runs.examine_runs(exam, model)
+        aliases.examine_aliases(exam, model, known)
+        committed += known.committed.values()
+        stored += known.files
+    _store_ids(exam, record, committed, concurrency)
+    read = files.hash_files(exam, stored) if exam.options.deep else 0
     aliased = sum(len(set(model.aliases)) for model in found.models.values())
-    return Counts(found.objects, found.bytes, len(found.models), len(manifests), aliased, read)
+    return Counts(found.objects, found.bytes, len(found.models), len(committed), aliased, read)
 
 
 def _environment(exam: Examination, record: StoreRecord | None, concurrency: Concurrency) -> None:
@@ -119,16 +122,16 @@ def _no_store(exam: Examination, found: StoreObjects | None) -> None:
 def _store_ids(
     exam: Examination,
     record: StoreRecord | ArtifactStoreError | None,
-    manifests: Sequence[Manifest],
+    committed: Sequence[CommittedRun],
     concurrency: Concurrency,
 ) -> None:
     """Compare the store id with that of the runs, and offer to write ``_store.json`` again where all runs agree."""
-    claimed = Counter(manifest.store_id for manifest in manifests)
+    claimed = Counter(run.store_id for run in committed)
     if isinstance(record, StoreRecord):
         for store_id in sorted(set(claimed) - {record.store_id}):
-            labels = [run.label for run in manifests if run.store_id == store_id]
+            labels = [run.label for run in committed if run.store_id == store_id]
             message = (
-                f"{len(labels)} of {len(manifests)} runs ({shown(labels)}) say that they belong to the store "
+                f"{len(labels)} of {len(committed)} runs ({shown(labels)}) say that they belong to the store "
                 f"{store_id}; this one is {record.store_id}: they were copied here, or {keys.STORE_MARKER} was"
             )
             remedy = f"copy whole stores with their {keys.STORE_MARKER}; download single runs and save them again"
@@ -142,7 +145,7 @@ def _store_ids(
     repair, remedy = None, f"{COPY}: it is the same in every copy"
     if len(claimed) == 1:
         (store_id,) = claimed
-        reason = f"all {len(manifests)} runs say that they belong to the store {store_id}"
+        reason = f"all {len(committed)} runs say that they belong to the store {store_id}"
         new = StoreRecord(store_id=store_id, created_at=exam.now, concurrency=_mode(exam, concurrency))
         repair = Repair("rebuild", reason, lambda _: restore.restore_store_record(exam.context, new))
         remedy = f"{BY_REPAIR} ({reason}), or {COPY}"

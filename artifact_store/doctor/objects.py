@@ -53,7 +53,8 @@ class StoreObjects:
     foreign_objects: dict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
     not_portable: dict[str, str] = field(default_factory=dict)
     twins: dict[str, str] = field(default_factory=dict)
-    _seen: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    _open: list[tuple[str, dict[str, tuple[str, bool]]]] = field(default_factory=lambda: [("", {})])
+    """The folders above the last object, each with the names in it: what a listing has passed is not kept."""
 
     @property
     def inner(self) -> list[str]:
@@ -64,7 +65,7 @@ class StoreObjects:
     @property
     def top(self) -> list[str]:
         """The names directly below the root."""
-        return sorted({prefix for prefix, _ in self._seen.values() if "/" not in prefix})
+        return sorted(name for name, _ in self._open[0][1].values())
 
     def put(self, entry: Entry) -> None:
         """Add one object."""
@@ -82,13 +83,22 @@ class StoreObjects:
             self.foreign_objects[_where_it_ends(path)].append(entry)
 
     def _compare(self, parts: list[str]) -> None:
-        """Record the first part of a key that differs by case only from another one, or is a file and a folder."""
-        for depth in range(1, len(parts) + 1):
-            prefix, is_file = "/".join(parts[:depth]), depth == len(parts)
-            other = self._seen.setdefault(prefix.casefold(), (prefix, is_file))
-            if other != (prefix, is_file):
-                self.twins.setdefault(prefix, other[0])
+        """Record the first part of a key that differs by case only from another one, or is a file and a folder.
+
+        A listing comes in the order of the keys, so all objects of a folder follow one another.
+        """
+        key = "/".join(parts)
+        while not key.startswith(self._open[-1][0]):
+            self._open.pop()
+        for depth in range(len(self._open), len(parts) + 1):
+            folder, names = self._open[-1]
+            name, is_file = parts[depth - 1], depth == len(parts)
+            other = names.setdefault(name.casefold(), (name, is_file))
+            if other != (name, is_file):
+                self.twins.setdefault(folder + name, folder + other[0])
                 return
+            if not is_file:
+                self._open.append(("/".join([*parts[:depth], ""]), {}))
 
     def _placed(self, entry: Entry, path: list[str]) -> bool:
         first, below = path[0], "".join(path[1:])

@@ -1,22 +1,26 @@
 """The runs of a model: saves that were cut short, damaged manifests, files that are missing or wrong, tombstones.
 
 One manifest is read for each run; sizes come from the listing. Before a run is reported, it is listed once more, since
-it may have been changed meanwhile. Keeps what every run is, for the examination of the aliases.
+it may have been changed meanwhile. Of each run a few words are kept, for the examination of the aliases, and not its
+manifest: an examination takes about 1 KiB for each run, whatever was saved in it.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from artifact_store.core import keys
 from artifact_store.core.manifest import FileEntry, Manifest
 from artifact_store.core.names import RunId
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.doctor.examination import Examination, shown
+from artifact_store.doctor.files import StoredFile
 from artifact_store.doctor.objects import UNKNOWN_SIZE, ModelObjects
 from artifact_store.doctor.report import COPY
-from artifact_store.errors import ArtifactStoreError, NotFound, RunNotFound
+from artifact_store.errors import ArtifactStoreError, Corrupt, NotFound, RunNotFound
 from artifact_store.ops import delete
 from artifact_store.ops.gc import RunObjects
 from artifact_store.ops.plan import PlanStep
@@ -29,22 +33,41 @@ _MANIFEST = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class CommittedRun:
+    """What is kept of a committed run that was examined."""
+
+    label: str
+    run_id: RunId
+    store_id: str
+    digest: str
+    created_at: datetime
+    awaited: str | None
+    """The alias that it was saved to be published as at once, if it was."""
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> CommittedRun:
+        """Return what is kept of this one."""
+        awaited = sys.intern(manifest.publish.alias) if manifest.publish.policy == "always" else None
+        store_id, run_id = sys.intern(manifest.store_id), RunId(manifest.run_id)
+        return cls(manifest.label, run_id, store_id, manifest.digest, manifest.created_at, awaited)
+
+
 @dataclass
 class ModelRuns:
-    """What is known of the runs of a model: the manifest, the tombstone, or the error of reading them."""
+    """What is known of the runs of a model."""
 
-    known: dict[RunId, Manifest | Tombstone | ArtifactStoreError] = field(default_factory=dict)
-    groups: dict[RunId, RunObjects] = field(default_factory=dict)
-
-    @property
-    def manifests(self) -> list[Manifest]:
-        """The committed runs, oldest first."""
-        return [found for _, found in sorted(self.known.items()) if isinstance(found, Manifest)]
+    committed: dict[RunId, CommittedRun] = field(default_factory=dict)
+    """Oldest first."""
+    damaged: dict[RunId, RunObjects] = field(default_factory=dict)
+    """Those whose manifest is there and cannot be read."""
+    files: list[StoredFile] = field(default_factory=list)
+    """Those of the committed runs, where they are to be read."""
 
 
 def examine_runs(exam: Examination, model: ModelObjects) -> ModelRuns:
     """Examine every run of a model, and report what is wrong with each."""
-    records = ModelRuns()
+    found = ModelRuns()
 
     def read(group: RunObjects) -> Manifest | Tombstone:
         if group.manifest is None:
@@ -52,8 +75,9 @@ def examine_runs(exam: Examination, model: ModelObjects) -> ModelRuns:
         return exam.context.records.run(group.key, group.run_id).value
 
     for group, record in exam.every(model.groups, read):
-        records.known[group.run_id], records.groups[group.run_id] = record, group
         if isinstance(record, Manifest):
+            found.committed[group.run_id] = CommittedRun.of(record)
+            found.files += StoredFile.of(record) if exam.options.deep else ()
             _committed(exam, group, record)
         elif isinstance(record, Tombstone):
             _deleted(exam, group, record)
@@ -61,7 +85,9 @@ def examine_runs(exam: Examination, model: ModelObjects) -> ModelRuns:
             _torn(exam, group)
         elif not exam.refused(group.label, record, what="the manifest"):
             exam.add("error", "manifest-corrupt", group.label, str(record), remedy=_MANIFEST)
-    return records
+            if isinstance(record, Corrupt):
+                found.damaged[group.run_id] = group
+    return found
 
 
 # ---------------------------------------------------------------- what was never committed

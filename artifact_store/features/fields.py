@@ -33,6 +33,7 @@ def check_names(names: Iterable[str]) -> tuple[str, ...]:
     """Return the names of all inputs."""
     if isinstance(names, str | bytes):
         raise InvalidInput(f"names is a list of texts; {names!r} is a single one")
+    check_several("names", names)
     known = tuple(check_is_text(name, "the name of a feature") for name in names)
     if not known or "" in known:
         raise InvalidInput("a model has at least one feature, and each has a name that is not empty")
@@ -46,7 +47,7 @@ def check_selection(names: tuple[str, ...], selected: Iterable[int | str] | None
         raise InvalidInput(f"selected is a list of positions or names; {selected!r} is a single one")
     index = {name: place for place, name in enumerate(names)}
     places = []
-    for item in () if selected is None else selected:
+    for item in check_several("selected", () if selected is None else selected):
         place = index.get(item) if isinstance(item, str) else check_whole(item, "a selected position")
         if place is None or not 0 <= place < len(names):
             near = difflib.get_close_matches(item, names, n=1) if isinstance(item, str) else []
@@ -156,7 +157,16 @@ def read_fields(value: object) -> dict[str, Any]:
     return fields
 
 
+def check_several(option: str, value: object) -> Iterable[Any]:
+    """Return ``value`` if it holds several things, whatever they are."""
+    if not isinstance(value, Iterable):
+        raise InvalidInput(f"{option} is a list, not {value!r}")
+    return value
+
+
 def _check_known(names: tuple[str, ...], given: Mapping[str, object], what: str) -> None:
+    if not isinstance(given, Mapping):
+        raise InvalidInput(f"{what} are given by the names of their features, not as {given!r}")
     unknown = [name for name in given if name not in names]
     if unknown:
         raise InvalidInput(f"{what} are given for {quote_names(unknown)}, which is not a feature")

@@ -34,7 +34,10 @@ class Observation:
     """Fields of a newer minor format; kept, not understood."""
 
     def __post_init__(self) -> None:
-        shape = tuple(fields.check_whole(size, "a size in the shape of an observation") for size in self.shape)
+        shape = tuple(
+            fields.check_whole(size, "a size in the shape of an observation")
+            for size in fields.check_several("shape", self.shape)
+        )
         if min(shape, default=1) < 1:
             raise InvalidInput(f"an observation of shape {shape} holds nothing")
         object.__setattr__(self, "shape", shape)

@@ -209,9 +209,7 @@ def to_pandas(table: Any, codes: Mapping[str, list[int]], categories: Mapping[st
         import pandas as pd
     except ImportError as error:
         held = f"{sorted(codes)[:10]} hold categories" if codes else "text was missing as NaN, or NA, in training"
-        raise Unsupported(
-            f"{held}, which models take in a pandas table only; install pandas: pip install 'artifact-store[tables]'"
-        ) from error
+        raise Unsupported(f"{held}, which models take in a pandas table only: pip install pandas pyarrow") from error
     frame = narwhal(table)
     made = {name: None if name in codes else _plain(frame[name]) for name in frame.columns}
     return PANDAS.encode(pd.DataFrame(made, index=range(len(frame))), codes, categories)

@@ -103,7 +103,7 @@ def make_context(
     clock: Callable[[], datetime] | None,
 ) -> Context:
     """Return the collaborators of a store; ``InvalidOption``: the options, those of ``ArtifactStore``, do not fit."""
-    if concurrency not in {"safe", "single-writer"}:
+    if concurrency not in ("safe", "single-writer"):
         raise InvalidOption(f"concurrency is 'safe' or 'single-writer', not {concurrency!r}")
     if backend.staging_place is not None:
         staging.check_outside(backend.staging_place.parent)

@@ -13,6 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
+from operator import attrgetter
 
 from artifact_store.core import keys
 from artifact_store.core.manifest import Manifest
@@ -234,9 +235,10 @@ class _Scan:
             yield PlanStep(str(left.path), action, why, left.bytes, leftover=left)
 
 
-def _grouped(entries: Sequence[Entry]) -> Iterator[RunObjects]:
+def _grouped(entries: list[Entry]) -> Iterator[RunObjects]:
     """Yield the objects of a listing run by run; what belongs to no run is left out."""
-    owned = [(found[:2], entry) for entry in entries if (found := keys.run_of(entry.key)) is not None]
-    owned.sort(key=lambda pair: (str(pair[0][0]), pair[0][1], pair[1].key))
-    for (key, run_id), members in groupby(owned, key=lambda pair: pair[0]):
-        yield RunObjects(key, run_id, [entry for _, entry in members])
+    entries.sort(key=attrgetter("key"))  # the objects of one run have their folder in common
+    for owner, members in groupby(entries, key=lambda entry: (keys.run_of(entry.key) or (None, ""))[:2]):
+        key, run_id = owner
+        if key is not None:
+            yield RunObjects(key, RunId(run_id), list(members))

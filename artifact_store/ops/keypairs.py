@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from artifact_store.errors import InvalidOption, SigningUnavailable
+from artifact_store.installing import pip_install
 from artifact_store.storage.home import at_home
 
 Pem = str | Path | bytes
@@ -208,5 +209,5 @@ def _crypto() -> SimpleNamespace:
         from cryptography.hazmat.primitives import hashes, serialization
         from cryptography.hazmat.primitives.asymmetric import ec
     except ImportError as missing:
-        raise SigningUnavailable("signatures need another library: pip install 'artifact-store[sign]'") from missing
+        raise SigningUnavailable(f"signatures need another library: {pip_install('sign')}") from missing
     return SimpleNamespace(exceptions=exceptions, hashes=hashes, serialization=serialization, ec=ec)

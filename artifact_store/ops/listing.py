@@ -8,7 +8,7 @@ Why: docs/decisions/0001-no-server-no-database-no-index.md
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from artifact_store.core import keys
 from artifact_store.core.manifest import Manifest
-from artifact_store.core.names import ModelKey, RunId, check_alias
+from artifact_store.core.names import LATEST, ModelKey, RunId, check_alias
 from artifact_store.core.pointer import Pointer
 from artifact_store.core.shell import quoted
 from artifact_store.errors import (
@@ -148,24 +148,48 @@ def suggestion(context: Context, key: ModelKey, alias: str = "") -> str:
         return "there is no store yet: check the path, or save the first model"
     known = alias_names(context, key)
     if alias and known:
-        near = difflib.get_close_matches(alias, known, n=2)
-        if near:
-            return f"did you mean {' or '.join(f'{key}@{name}' for name in near)}?"
+        if close := difflib.get_close_matches(alias, known, n=2):
+            return f"did you mean {' or '.join(f'{key}@{name}' for name in close)}?"
         return f"its aliases are {', '.join(known[:_SHOWN])}{', ...' if len(known) > _SHOWN else ''}"
     there = models(context)
     if key in there:
-        return f"`artifact-store ls {quoted(str(key))}` lists its runs, and `artifact-store promote` publishes one"
+        return _runs_of(context, key, alias)
+    near = _near(key, there)
+    if alias and near:
+        return f"did you mean {' or '.join(_whole(context, model, alias) for model in near)}?"
     return near_models(key, there)
+
+
+def _runs_of(context: Context, key: ModelKey, alias: str) -> str:
+    """Return what to do about a model that has no alias: which run to name, and how to publish it."""
+    listed = f"`artifact-store ls {quoted(str(key))}` lists its runs"
+    newest = next(iter(run_ids(context, key)), None)
+    if newest is None:
+        return listed
+    command = f"`artifact-store promote {quoted(f'{key}:{newest}')} {alias or LATEST}`"
+    return f"{listed}, and {command} publishes the newest"
+
+
+def _whole(context: Context, key: ModelKey, alias: str) -> str:
+    """Return the reference of another model that was perhaps meant: with the alias, where that model has it."""
+    known = alias_names(context, key)
+    there = alias if alias in known else next(iter(difflib.get_close_matches(alias, known, n=1)), None)
+    there = there or (LATEST if LATEST in known else None)
+    return str(key) if there is None else f"{key}@{there}"
+
+
+def _near(key: ModelKey, there: Sequence[ModelKey]) -> list[ModelKey]:
+    """Return the models of which the names are written nearly as this one's: by case only, if there are such."""
+    names = {str(model): model for model in there}
+    near = [name for name in names if name.casefold() == str(key).casefold()]
+    return [names[name] for name in near or difflib.get_close_matches(str(key), names, n=2, cutoff=_NEAR)]
 
 
 def near_models(key: ModelKey, there: Sequence[ModelKey]) -> str:
     """Return what an error about a model that is not among these advises: those that are written nearly so."""
-    names = [str(model) for model in there]
-    near = [name for name in names if name.casefold() == str(key).casefold()]
-    near = near or difflib.get_close_matches(str(key), names, n=2, cutoff=_NEAR)
-    if near:
-        return f"did you mean {' or '.join(near)}?"
-    return f"`artifact-store ls` lists what there is ({len(names)} model{'s' * (len(names) != 1)})"
+    if near := _near(key, there):
+        return f"did you mean {' or '.join(map(str, near))}?"
+    return f"`artifact-store ls` lists what there is ({len(there)} model{'s' * (len(there) != 1)})"
 
 
 def no_model(context: Context, key: ModelKey) -> ModelNotFound:
@@ -253,6 +277,8 @@ def find_run(
         ModelNotFound: there is no such alias and, with ``newest``, no run to take.
         Corrupt, Unavailable, AccessDenied, Untrusted: an alias, or the run that it names, cannot be read or trusted.
     """
+    if not isinstance(prefer, Iterable):
+        raise InvalidOption(f"prefer is an alias or a list of them, not {prefer!r}")
     aliases = [check_alias(alias) for alias in ([prefer] if isinstance(prefer, str) else prefer)]
     limit = check_limit(max_run_age)
     found = _preferred(context, key, aliases, newest=newest)

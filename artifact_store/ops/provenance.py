@@ -37,7 +37,7 @@ def parse_parts(chosen: object) -> frozenset[str]:
     """Return the parts to record: all, none, or those that are named; ``InvalidOption`` if there is no such part."""
     if isinstance(chosen, bool):
         return frozenset(PARTS if chosen else ())
-    if isinstance(chosen, str) or not isinstance(chosen, Collection) or not set(chosen) <= set(PARTS):
+    if isinstance(chosen, str) or not isinstance(chosen, Collection) or not all(part in PARTS for part in chosen):
         raise InvalidOption(f"provenance is True, False, or some of {', '.join(PARTS)}, not {chosen!r}")
     return frozenset(chosen)
 

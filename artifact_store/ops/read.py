@@ -22,8 +22,9 @@ from artifact_store.core.names import RunId
 from artifact_store.errors import Corrupt, InvalidOption, NotFound, ObjectNotFound, RiskRefused, RunDeleted, Untrusted
 from artifact_store.ops import signing
 from artifact_store.ops.context import Context
+from artifact_store.process import Process, this_process
 from artifact_store.storage.retry import with_retry
-from artifact_store.storage.staging import explained
+from artifact_store.storage.staging import StagedFolder, explained
 from artifact_store.storage.transfer import (
     LARGE,
     Incoming,
@@ -31,7 +32,9 @@ from artifact_store.storage.transfer import (
     copy_verified,
     download,
     hash_object,
+    hash_pieces,
     open_private,
+    read_pieces,
     until,
 )
 
@@ -117,25 +120,81 @@ def decode(context: Context, manifest: Manifest, name: str, consent: trust.Conse
         return codec.decode(directory, name, component.options, into=into)
 
 
+_kept: dict[tuple[Process, str, str], StagedFolder] = {}
+"""Copies that callers have the path of, by digest of the manifest and name of the component: as long as the process."""
+
+
+def local_path(context: Context, manifest: Manifest, name: str) -> Path:
+    """Return where the files of a component are on this machine, compared: the stored ones, or a copy.
+
+    Raises:
+        SignatureMissing, SignatureInvalid, UntrustedKey: the policy requires a signature; nothing was copied.
+        DigestMismatch, Corrupt, RunDeleted: as for :func:`fetch`.
+    """
+    signing.check_signed(context, manifest)
+    component = manifest.component(name)
+    entries = [manifest.file(path) for path in component.files]
+    if (stored := _stored(context, manifest, entries)) is not None:
+        return _within(stored, entries)
+    place = this_process(), manifest.digest, name
+    kept = _kept.get(place)
+    if kept is None or not _is_whole(kept.path, entries):
+        _kept.pop(place, None)
+        made = context.staging.folder()
+        try:
+            with explained(made.path):
+                fetch(context, manifest, entries, made.path)
+        except BaseException:
+            made.remove()
+            raise
+        kept = _kept.setdefault(place, made)  # one step: of two threads that fetch at once, both use the first one's
+        if kept is not made:
+            made.remove()
+    return _within(kept.path, entries)
+
+
+def _within(folder: Path, entries: Sequence[FileEntry]) -> Path:
+    """Return the only file, or the only folder that the files are in, or the folder of all of them."""
+    first = {entry.path.partition("/")[0] for entry in entries}
+    return folder / first.pop() if len(first) == 1 else folder
+
+
+def _is_whole(folder: Path, entries: Sequence[FileEntry]) -> bool:
+    try:
+        return all(
+            hash_pieces(read_pieces(folder / entry.path)) == Digest(entry.size, entry.sha256) for entry in entries
+        )
+    except OSError:
+        return False
+
+
 @contextmanager
 def _materialised(
     context: Context, manifest: Manifest, entries: Sequence[FileEntry], *, in_place: bool
 ) -> Iterator[Path]:
     """Yield a directory that holds the files, compared: the store's own for harmless codecs, else a private copy."""
-    stored = _in_place(context, manifest, entries) if in_place else None
+    stored = _stored(context, manifest, entries) if in_place else None
     if stored is not None:
-
-        def compare(entry: FileEntry, stop: threading.Event) -> None:
-            compare_file(context, incoming(manifest, entry), stop)
-
-        with _explained(context, manifest):
-            context.workers.every(compare, entries, large=lambda entry: entry.size > LARGE)
         yield stored
         return
     with context.staging.folder() as private:
         with explained(private):
             fetch(context, manifest, entries, private)
         yield private
+
+
+def _stored(context: Context, manifest: Manifest, entries: Sequence[FileEntry]) -> Path | None:
+    """Return the run's own directory after its files were compared, if they can be read there."""
+    place = _in_place(context, manifest, entries)
+    if place is None:
+        return None
+
+    def compare(entry: FileEntry, stop: threading.Event) -> None:
+        compare_file(context, incoming(manifest, entry), stop)
+
+    with _explained(context, manifest):
+        context.workers.every(compare, entries, large=lambda entry: entry.size > LARGE)
+    return place
 
 
 def _in_place(context: Context, manifest: Manifest, entries: Sequence[FileEntry]) -> Path | None:

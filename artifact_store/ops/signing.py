@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from artifact_store.core import keys, trust
+from artifact_store.core.file_names import stored_name
 from artifact_store.core.files import Outgoing
 from artifact_store.core.manifest import FileEntry, Manifest
 from artifact_store.core.names import RunId
@@ -55,7 +56,7 @@ def sign_ahead(
     entries = []
     for file in files:
         digest = hash_pieces(pieces_of(file))
-        entries.append(FileEntry(path=file.path, key=file.path, size=digest.size, sha256=digest.sha256))
+        entries.append(FileEntry(path=file.path, key=stored_name(file.path), size=digest.size, sha256=digest.sha256))
     manifest = describe(entries)
     sign_run(context, manifest, signer)
     return manifest

@@ -12,13 +12,21 @@ from pathlib import Path
 from artifact_store.errors import InvalidOption
 
 
+def text_of(path: object) -> str:
+    """Return a path as text; raise ``InvalidOption`` for what is none."""
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(text, str) or "\0" in text:
+        raise InvalidOption(f"a path is text or a pathlib.Path, without a null character, not {path!r}")
+    return text
+
+
 def at_home(path: str | os.PathLike[str]) -> Path:
     """Return the path, with the home folder for a leading ``~`` or ``~user``. Nothing else in it is replaced.
 
     Raises:
-        InvalidOption: the system knows no such home.
+        InvalidOption: the system knows no such home, or it is no path at all.
     """
-    text = os.fspath(path)
+    text = text_of(path)
     try:
         return Path(text).expanduser() if text.startswith("~") else Path(text)  # Path("./~") is Path("~")
     except RuntimeError as error:

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 from artifact_store.errors import EngineUnavailable, InvalidOption
-from artifact_store.storage.home import at_home
+from artifact_store.storage.home import at_home, text_of
 from artifact_store.storage.option_secrets import Secrets, private_values, spellings
 
 LOCAL, MEMORY, S3, GCS, AZURE = "file", "memory", "s3", "gs", "az"
@@ -78,7 +78,7 @@ def parse_url(url: str | os.PathLike[str]) -> StoreURL:
         EngineUnavailable: fsspec does not know the scheme either.
     """
     if isinstance(url, os.PathLike):
-        text = os.fspath(url)
+        text = text_of(url)
         _refuse_control(text)
         return _path(text)
     if not isinstance(url, str):

@@ -178,10 +178,12 @@ def _own(home: Path, descriptor: int) -> bool:
 
 
 def _end(home: Path, descriptor: int, maker: Process) -> None:
-    if this_process() == maker:
-        _empty(home)
-    with contextlib.suppress(OSError):  # nothing can be done about it; the lock ends with this process at the latest
-        os.close(descriptor)  # never unlocked: that would take the lock from the parent of a fork as well
+    try:
+        if this_process() == maker:
+            _empty(home)
+    finally:  # also after Ctrl-C, or what is left could only be cleared once this process has ended
+        with contextlib.suppress(OSError):  # nothing can be done about it; the lock ends with the process at the latest
+            os.close(descriptor)  # never unlocked: that would take the lock from the parent of a fork as well
     if this_process() == maker:
         _remove_home(home)
 

@@ -137,6 +137,16 @@ class StagedFolder:
         if this_process() == self._maker:
             _remove_empty(self._around)
 
+    def write(self, name: str, data: bytes) -> None:
+        """Write a new file in the place of any of this name, which an earlier attempt may have stored without a copy.
+
+        Raises:
+            StorageFull, StagingUnavailable, AccessDenied, Unsupported: as for :meth:`written`.
+        """
+        with self.written():
+            (self.path / name).unlink(missing_ok=True)
+            (self.path / name).write_bytes(data)
+
     def files(self) -> set[str]:
         """Return the names of the files, with ``/`` between the parts; the errors are those of :meth:`written`."""
         found: set[str] = set()

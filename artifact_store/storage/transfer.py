@@ -16,6 +16,7 @@ from typing import IO, BinaryIO
 
 from artifact_store import private_files
 from artifact_store.core import keys
+from artifact_store.core.file_names import stored_name
 from artifact_store.core.files import Digest, Outgoing, Progress
 from artifact_store.core.manifest import FileEntry
 from artifact_store.core.names import ModelKey, RunId
@@ -121,7 +122,7 @@ class _Upload:
     def run(self) -> FileEntry:
         limit = self.backend.exclusive_limit
         shared = limit is None or self.size <= limit
-        name = self.file.path if shared or self.to.own_id else self._attempt_name
+        name = stored_name(self.file.path) if shared or self.to.own_id else self._attempt_name
         if self._create(name, shared=shared) is Outcome.LOST:
             name = self._attempt_name
             self._create(name, shared=shared)

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from artifact_store import errors
+from artifact_store.installing import pip_install
 
 
 def library(module: str, family: str) -> Any:
@@ -18,5 +19,5 @@ def library(module: str, family: str) -> Any:
         return import_module(module)
     except (ImportError, OSError) as missing:  # OSError: there is a module, but not the shared library below it
         raise errors.Unsupported(
-            f"a library for training is not installed ({missing}): pip install 'artifact-store-models[{family}]'"
+            f"a library for training is not installed ({missing}): {pip_install(family, of='artifact-store-models')}"
         ) from missing

@@ -85,7 +85,8 @@ def test_into_is_a_directory(files: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../up.bin", "/etc/passwd", "a/b", "a\\b", "C:evil", "..", ".", "", "NUL", "con.txt", "a\0b", "end.", "é"]
+    "name",
+    ["../up.bin", "/etc/passwd", "a/b", "a\\b", "C:evil", "..", ".", "", "NUL", "con.txt", "a\0b", "end.", "e\u0301"],
 )
 def test_a_forged_name_leads_nowhere(name: str, files: Path, tmp_path: Path) -> None:
     codec = RawCodec()
@@ -102,7 +103,7 @@ def test_a_forged_suffix_leads_nowhere(suffix: str, files: Path) -> None:
         RawCodec().decode(files, "model", options)
 
 
-@pytest.mark.parametrize("name", ["nüme.bin", "a:b.bin", ".hidden", "end.", "nul.bin"])
+@pytest.mark.parametrize("name", ["what?.bin", "a:b.bin", ".hidden", "end.", "nul.bin"])
 @posix
 def test_a_name_that_not_every_platform_holds_is_refused(name: str, files: Path, tmp_path: Path) -> None:
     with pytest.raises(NotEncodable, match="rename"):

@@ -544,13 +544,21 @@ def test_what_is_no_tree_of_values_is_refused() -> None:
     deep: Any = []
     for _ in range(9):
         deep = [deep]
-    for tree in ({"a": object()}, {1.5: 1}, {1, 2}, deep, {"a/b": torch.zeros(1), "a": {"b": torch.zeros(1)}}):
+    for tree in (
+        {"a": object()},
+        {1.5: 1},
+        {1 << 64: 1},
+        {1, 2},
+        deep,
+        {"a/b": torch.zeros(1), "a": {"b": torch.zeros(1)}},
+    ):
         with pytest.raises(NotEncodable, match="tree"):
             pack(tree, "tree", {})
 
 
 @pytest.mark.parametrize(
-    "record", [{}, {"float": "x"}, {"tuple": 1}, {"dict": [[1.5, 1]]}, {"tensor": 1}, {"number": []}]
+    "record",
+    [{}, {"float": "x"}, {"tuple": 1}, {"dict": [[1.5, 1]]}, {"dict": [[1 << 64, 1]]}, {"tensor": 1}, {"number": []}],
 )
 def test_what_is_no_record_of_a_tree_is_corrupt(record: Any) -> None:
     with pytest.raises(Corrupt):

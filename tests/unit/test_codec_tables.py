@@ -117,10 +117,10 @@ def test_a_polars_file_is_no_pattern_and_no_hive(tmp_path: Path) -> None:
     ("codec", "obj", "module", "hint"),
     [
         (ArrayCodec(), np.ones(1), "numpy", "pip install numpy"),
-        (PandasCodec(), pd.DataFrame(), "pandas", r"pip install 'artifact-store\[tables\]'"),
-        (ArrowCodec(), pa.table({}), "pyarrow", r"pip install 'artifact-store\[tables\]'"),
-        (PolarsCodec(), pl.DataFrame(), "polars", r"pip install 'artifact-store\[polars\]'"),
-        (LightGBMCodec(), None, "lightgbm", r"pip install 'artifact-store\[lightgbm\]'"),
+        (PandasCodec(), pd.DataFrame(), "pandas", 'pip install "pandas>=.*" "pyarrow>=.*"'),
+        (ArrowCodec(), pa.table({}), "pyarrow", 'pip install "pandas>=.*" "pyarrow>=.*"'),
+        (PolarsCodec(), pl.DataFrame(), "polars", 'pip install "polars>='),
+        (LightGBMCodec(), None, "lightgbm", 'pip install .*"lightgbm>='),
     ],
 )
 def test_a_missing_library_becomes_a_sentence(

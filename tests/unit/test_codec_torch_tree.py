@@ -304,6 +304,7 @@ LOSSES: Mapping[str, tuple[Any, str]] = {
     "half a character as a key": ({"\ud800": 1}, "ord"),
     "a key that is a tuple": ({(1, 2): 1}, "use text or an integer"),
     "a key that is true": ({True: 1}, "use text or an integer"),
+    "a key beyond 64 bits": ({1 << 64: 1}, "beyond 64 bits: use text"),
     "an attribute": (ATTRIBUTE, "delete it"),
 }
 
@@ -345,6 +346,7 @@ LIES: Mapping[str, Any] = {
     "a key twice": {"dict": ["a", 1, "a", {"tensor": "a"}]},
     "a key that is true": {"dict": [True, {"tensor": "a"}]},
     "a key that is a float": {"dict": [1.5, {"tensor": "a"}]},
+    "a key whose hash can be chosen": {"dict": [1 << 64, {"tensor": "a"}]},
     "a dict that is none": {"dict": {"a": 1}},
     "versions of a plain dict": {"dict": ["a", {"tensor": "a"}], "versions": []},
     "versions that are none": {"ordered": ["a", {"tensor": "a"}], "versions": 7},

@@ -12,9 +12,12 @@ from artifact_store.errors import (
     FileNotInRun,
     InvalidName,
     InvalidOption,
+    OutcomeUnknown,
     PointerConflict,
+    Unreachable,
 )
 from artifact_store.storage.base import Always
+from artifact_store.storage.local.backend import LocalBackend
 from artifact_store.storage.memory import MemoryBackend
 from tests.keys import signer, strict
 
@@ -54,6 +57,25 @@ class CreatesSmallOnly(MemoryBackend):
             self.fails -= 1
             raise AccessDenied("not now")
         super().put_file(key, chunks, size=size, when=when)
+
+
+class LosesReplies(LocalBackend):
+    """Stores a manifest and says nothing of it, nor shows it, until it is ``back``."""
+
+    back = False
+
+    def write(self, key, data, *, when):
+        version = super().write(key, data, when=when)
+        self._answer(key)
+        return version
+
+    def read(self, key, *, limit, unless=None):
+        self._answer(key)
+        return super().read(key, limit=limit, unless=unless)
+
+    def _answer(self, key):
+        if key.endswith("/manifest.json") and not self.back:
+            raise Unreachable("gone")
 
 
 def attempts(run):
@@ -164,10 +186,10 @@ def test_a_file_is_added_under_a_name_that_is_free(begin, tmp_path):
 
 def test_a_name_that_a_codec_chose_and_no_platform_must_hold_is_refused_before_anything_is_stored(begin):
     codec = Stray()
-    codec.written = ("{stem}.~",)
+    codec.written = ("{stem}." + "x" * 100,)
     draft = begin(codec=codec)
     draft.add("model", Thing())
-    with pytest.raises(InvalidName, match="model.~"):
+    with pytest.raises(InvalidName, match="longer than 100"):
         draft.commit()
     assert list(draft._context.backend.list("")) == []
 
@@ -335,3 +357,16 @@ def test_the_files_of_a_run_are_in_the_order_of_their_names():
     run = ArtifactStore(MemoryBackend()).save({"n": 1}, KEY, components={name: {} for name in "zcmxabk"})
     paths = [entry.path for entry in run.manifest.files]
     assert paths == sorted(paths)
+
+
+def test_a_draft_that_is_asked_again_leaves_what_it_may_have_committed_alone(begin, tmp_path):
+    backend = LosesReplies(tmp_path / "store")
+    draft = begin(ArtifactStore(backend, timeout=0.2))
+    draft.add("model", {"a": 1})
+    with pytest.raises(OutcomeUnknown):
+        draft.commit()
+    backend.back = True
+    draft.check_writable()
+    store = ArtifactStore(tmp_path / "store")
+    (run,) = store.runs(KEY)
+    assert store.verify(run.ref).ok

@@ -715,7 +715,7 @@ class TestTheForm:
     def test_without_pandas_it_says_what_to_install(self, make, monkeypatch):
         schema, rows = FeatureSchema(["c"], categories={"c": ["x"]}), make({"c": ["x"]})
         monkeypatch.setitem(sys.modules, "pandas", None)
-        with pytest.raises(errors.Unsupported, match=r"'c'. hold categories.*artifact-store\[tables\]"):
+        with pytest.raises(errors.Unsupported, match=r"'c'. hold categories.*: pip install pandas pyarrow"):
             schema.prepare(rows)
         assert isinstance(schema.align(rows), type(rows))
 

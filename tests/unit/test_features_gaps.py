@@ -94,7 +94,7 @@ class TestTextForAnEncoder:
     def test_without_pandas_it_says_what_to_install(self, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         schema, rows = FeatureSchema(["t"], dtypes="string", missing={"t": "nan"}), make({"t": TEXT})
         monkeypatch.setitem(sys.modules, "pandas", None)
-        with pytest.raises(Unsupported, match=r"text was missing as NaN.*artifact-store\[tables\]"):
+        with pytest.raises(Unsupported, match=r"text was missing as NaN.*: pip install pandas pyarrow"):
             schema.prepare(rows)
         assert type(schema.align(rows)) is type(rows)
 

@@ -55,6 +55,8 @@ KEPT: dict[str, Any] = {
     "gap": np.float64("nan"),
     "flag": np.bool_(True),
     "plain": {"a": [1, 0.5, None, True, "x"], "b": -0.0},
+    "ends with nothing": np.str_("x\0"),
+    "no columns": np.zeros((2, 0)),
 }
 
 
@@ -143,6 +145,8 @@ def test_mappings_are_dicts_and_numbers_of_other_libraries_are_numbers() -> None
         (np.array([b"x"]), r"config\['a'\]\[0\] is a numpy.ndarray of \|S1"),
         (np.longdouble(1), r"config\['a'\]\[0\] is a numpy.longdouble"),
         (np.ma.array([1], mask=[True]), r"config\['a'\]\[0\] is a numpy.ma.*MaskedArray"),
+        (np.array([[1, 2]]).view(np.matrix), r"config\['a'\]\[0\] is a numpy.*matrix of int64"),
+        (np.array(["x" * 2**20, *"abcdefghijklmnop"]), r"config\['a'\]\[0\] is an array of text of .*\.tolist\(\)"),
         (pd.Series([1.5]), r"config\['a'\]\[0\] is a pandas.*Series of float64.*\.tolist\(\)"),
         (pd.Index(["x"]), r"config\['a'\]\[0\] is a pandas.*Index"),
         (Pair(1, 2), r"config\['a'\]\[0\] is a namedtuple.*\._asdict\(\)"),
@@ -180,11 +184,60 @@ def test_what_contains_itself_is_refused() -> None:
         [["a"]],
         5,
         [["a"], 5],
+        [["a", -1], "tuple"],
+        [["a", True], "tuple"],
+        [["text", 0], "tuple"],
+        [["text"], "tuple"],
+        [["none"], {"order": []}],
+        [["large"], {"numpy": "float16", "shape": []}],
+        [["twice"], "set"],
+        [["twice"], {"numpy": "float64", "shape": [2]}],
+        [["twice", 1], {"numpy": "str", "shape": []}],
+        [["halves"], {"numpy": "int64", "shape": [2]}],
+        [["halves"], {"numpy": "float64", "shape": [2, 1]}],
+        [[], "set"],
+        [[], "tuple"],
+        [[], {"numpy": "str", "shape": []}],
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_forms_that_do_not_fit_are_corrupt(form: Any) -> None:
+    config = {
+        "a": [[300], [1]],
+        "text": "ab",
+        "twice": ["1", 1, True],
+        "halves": [0.5, 1.5],
+        "none": [],
+        "large": 1e300,
+    }
     with pytest.raises(Corrupt, match="the forms of config do not fit"):
-        restored("config", {"a": [[300], [1]]}, {"config": [form]})
+        restored("config", config, {"config": [form]})
+
+
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [
+        ([2**61 * (place + 1) - place - 1 for place in range(101)], "set"),
+        ([2**61 * (place + 1) - place - 1 for place in range(101)], "frozenset"),
+        (["x" * 2**20, *"abcdefghijklmnop"], {"numpy": "str", "shape": [17]}),
+        ([["x" * 2**20, "a"], *(["a", "b"] for _ in range(8))], {"numpy": "str", "shape": [9, 2]}),
+    ],
+    ids=["a set of equal hashes", "a frozenset of equal hashes", "a text beside many", "a text in a table"],
+)
+def test_forms_that_take_far_more_time_or_room_than_the_manifest_are_corrupt(value: Any, form: Any) -> None:
+    with pytest.raises(Corrupt, match="made for ever|too large"):
+        restored("config", {"a": value}, {"config": [[["a"], form]]})
+
+
+def test_a_place_under_two_names_is_corrupt() -> None:
+    forms = [[["a", *path], "later"] for path in ([0, 0], [0, -1], [-1, 0], [-1, -1])]
+    with pytest.raises(Corrupt, match="the forms of config do not fit it: -1 is not a place in a list"):
+        restored("config", {"a": [[1]]}, {"config": forms})
+
+
+def test_several_numbers_that_are_none_stay_several() -> None:
+    made = configurations(config={"a": {float("nan"), float("nan"), 1.0}})
+    assert len(restored("config", made["config"], made["forms"])["a"]) == 3
 
 
 def test_a_place_that_is_told_twice_is_corrupt() -> None:

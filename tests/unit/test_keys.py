@@ -1,5 +1,6 @@
 """The grammar of names is the same everywhere, and what it refuses it refuses with a way out."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifact_store.core import keys
+from artifact_store.core.file_names import stored_name
 from artifact_store.core.names import ModelKey, RunId, check_alias, check_component, check_model_type, random_suffix
 from artifact_store.core.portable import why_not_on_windows
 from artifact_store.errors import InvalidName
@@ -46,7 +48,8 @@ def test_an_alias_never_has_the_name_of_a_file_of_a_run(alias):
 
 
 @pytest.mark.parametrize(
-    "path", ["model.txt", "a/b/c.bin", "report 1.html", "x", "a b+c=d@e.txt", "_x/y".replace("_x", "x_")]
+    "path",
+    ["model.txt", "a/b/c.bin", "report 1.html", "x", "a b+c=d@e.txt", "x_/y", "é.txt", "(1).txt", "重み/-x", "a;b"],
 )
 def test_plain_file_names_are_taken(path):
     assert keys.check_path(path) == path
@@ -55,11 +58,39 @@ def test_plain_file_names_are_taken(path):
 @pytest.mark.parametrize(
     "path",
     ["manifest.json", "Metadata.JSON", "manifest.json/x", "_x", "_store.json", ".hidden", "a//b", "/a", "a/", "a/../b",
-     "a/./b", "a\\b", "nul.txt", "nul .txt", "d/con", "d/COM1  .tar.gz", "x.", "x ", "a:b", "a*b", "x" * 101, "/".join(["x" * 60] * 5), "é.txt"],
+     "a/./b", "a\\b", "nul.txt", "nul .txt", "d/con", "d/COM1  .tar.gz", "x.", "x ", "a:b", "a*b", "x" * 101, "/".join(["x" * 60] * 5), "e\u0301.txt", "a\u200bb", "重" * 30, "MANIFEST.JSON/x"],
 )  # fmt: skip
 def test_other_file_names_are_refused(path):
     with pytest.raises(InvalidName):
         keys.check_path(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "stored"),
+    [
+        ("model.txt", "model.txt"),
+        ("a b+c=d@e_.txt", "a b+c=d@e_.txt"),
+        ("März (1).txt", "M;C3;A4rz ;281;29.txt"),
+        ("a;28", "a;3B28"),
+        ("-x/+y/=z/@w", ";2Dx/;2By/;3Dz/;40w"),
+        ("重/x", ";E9;87;8D/x"),
+    ],
+)
+def test_a_file_has_one_name_in_keys(path, stored):
+    assert stored_name(path) == stored
+    assert keys.is_name_of(stored, path)
+    assert keys.attempt_name(path, "0123abcd") == f"{stored}.0123abcd"
+    assert keys.is_name_of(f"{stored}.0123abcd", path)
+    assert keys.is_name_of(path, path) is (path == stored)
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
+)
+def test_two_files_never_have_one_name_in_keys(one, other):
+    assert (stored_name(one) == stored_name(other)) is (one == other)
+    assert re.fullmatch(r"[A-Za-z0-9 ._+=@;/-]*", stored_name(one))
 
 
 def test_names_that_windows_would_merge_are_refused_together():
@@ -170,7 +201,8 @@ def test_any_text_is_a_file_name_or_a_typed_error(text):
         keys.check_path(text)
     except InvalidName:
         return
-    assert not set(text) & set('\\:*?"<>|%\x00')
+    assert not set(text) & set('\\:*?"<>|\x00')
+    assert re.fullmatch(r"[A-Za-z0-9 ._+=@;/-]+", stored_name(text))
     assert all(part not in {"", ".", ".."} for part in text.split("/"))
 
 

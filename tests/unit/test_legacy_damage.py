@@ -103,6 +103,8 @@ def of_buffer(contents: Any, *rest: Any) -> bytes:
         whole(b"(o"),
         b"\x80\x04Np\xc3\xa4\n.",
         b"\x80\x04U\x05ab",
+        b"\x80\x04Np-1\n.",
+        b"\x80\x04Np%d\n." % (1 << 32),
         b"\x80\x04cno end",
         b"\x80\x04\x95" + bytes(7),
     ],

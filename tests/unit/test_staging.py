@@ -167,6 +167,22 @@ class TestOwnedFolders:
             assert remove_leftover(home, before=None)
             assert not Path("shared").exists()
 
+    def test_one_whose_removal_is_interrupted_is_dead_while_its_process_lives(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def interrupted(*_: object, **options: object) -> None:
+            raise KeyboardInterrupt
+
+        owned = OwnedFolder(tmp_path)
+        monkeypatch.setattr(shutil, "rmtree", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            owned.remove()
+        monkeypatch.undo()
+        (left,) = leftovers(tmp_path)
+        assert left.is_dead
+        owned_folder.clear_dead(tmp_path, most=1)
+        assert list(leftovers(tmp_path)) == []
+
     def test_only_so_many_are_looked_at(self, tmp_path: Path) -> None:
         shared = tmp_path / "shared"
         for _ in range(5):

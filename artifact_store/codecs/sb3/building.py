@@ -20,6 +20,7 @@ from artifact_store.codecs.sb3.values import MOST_ENVIRONMENTS, own_class, polic
 from artifact_store.codecs.torch.filling import differences
 from artifact_store.core.codec import Codec
 from artifact_store.errors import CodecUnavailable, Corrupt, NotEncodable, Unavailable
+from artifact_store.installing import pip_install
 from artifact_store.process import Process, this_process
 
 _NOT_BUILT: Final = (TypeError, ValueError, AssertionError, RuntimeError, LookupError, AttributeError, ArithmeticError)
@@ -131,8 +132,7 @@ def _made(kind: Any, policy: Any, given: dict[str, Any], policy_kwargs: dict[str
         if name not in taken and name != "seed":
             if not hasattr(algorithm, ATTRIBUTES.get(name, name)):
                 raise CodecUnavailable(
-                    f"this stable-baselines3 has no {name} in {kind.__name__}: "
-                    "pip install --upgrade 'artifact-store[sb3]'"
+                    f"this stable-baselines3 has no {name} in {kind.__name__}: {pip_install('sb3', upgrade=True)}"
                 )
             setattr(algorithm, ATTRIBUTES.get(name, name), value)
     return algorithm

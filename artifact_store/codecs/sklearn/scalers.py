@@ -53,7 +53,7 @@ _ESTIMATORS: Final = (
 _EXACT: Final = 2048
 """Whole numbers up to this one are the same in every float of numpy."""
 
-_INSTEAD: Final = "draft.add(name, estimator, codec='skops') of store.new_run(key) stores the estimator itself"
+_INSTEAD: Final = "store.save(estimator, key, codec='skops') stores the estimator itself"
 _SINCE: Final = (1, 8)
 """The first release with the arithmetic of the arrays: earlier ones round statistics later, which float32 shows."""
 _TRIED: Final = 1 << 16

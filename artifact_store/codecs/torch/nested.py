@@ -2,7 +2,8 @@
 
 The tensors are in safetensors, and the tree that holds them is JSON: ``FORMAT.md`` has it. All comes back as it was,
 the order of keys, integer keys, tuples, NaN, the versions of modules, ties and ``requires_grad`` included; tensors are
-on the CPU and contiguous. A graph of gradients is not kept.
+on the CPU and contiguous. Gradients, the graph that they come from, and attributes that somebody gave a tensor (as
+``torch.nn.Buffer`` does) are not kept.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from artifact_store.codecs.files import dotted, field
 from artifact_store.codecs.json_arrays import plain_array, plain_float, read_array, read_float
+from artifact_store.codecs.torch.trees import is_key
 from artifact_store.codecs.torch.versions import versions_of, with_versions
 from artifact_store.errors import Corrupt, NotEncodable
 
@@ -100,8 +101,9 @@ class Packer:
         pairs: list[Any] = []
         for key, part in value.items():
             inner = f"{where}[{key!r}]"
-            if type(key) not in (str, int):
-                raise NotEncodable(f"{inner} has a key that is a {dotted(type(key))}: use text or an integer")
+            if not is_key(key):
+                kind = "beyond 64 bits" if type(key) is int else f"a {dotted(type(key))}"
+                raise NotEncodable(f"{inner[:200]} has a key that is {kind}: use text or an integer")
             pairs.append(_SCALARS[type(key)](key, inner))
             pairs.append(self.pack(part, inner, f"{name}/{key}" if name else str(key), depth + 1))
         packed: dict[str, Any] = {_KINDS[type(value)]: pairs}
@@ -185,7 +187,7 @@ class Unpacker:
         _only(record, where, kind, "versions")
         flat = field(record, kind, list)
         keys, parts = flat[::2], flat[1::2]
-        if len(keys) != len(parts) or any(type(key) not in (str, int) for key in keys) or len({*keys}) != len(keys):
+        if len(keys) != len(parts) or not all(map(is_key, keys)) or len({*keys}) != len(keys):
             raise Corrupt(f"{where} is recorded with keys and values that are not pairs, or a key twice")
         pairs = {key: self._unpack(part, f"{where}/{key}"[:200]) for key, part in zip(keys, parts, strict=True)}
         if kind == "ordered" and "versions" in record:

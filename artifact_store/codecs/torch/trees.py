@@ -12,6 +12,13 @@ from artifact_store.errors import Corrupt, NotEncodable
 
 MAX_DEPTH: Final = 7
 """Deepest nesting that is kept: JSON takes three levels for one of these, and the strict reader 32 in all."""
+_KEY_BITS: Final = 64
+"""Of an integer that is a key: the hashes of larger ones can be chosen to be equal, and then each is slower."""
+
+
+def is_key(key: object) -> bool:
+    """Tell whether this can be a key: text, or an integer that is not too large."""
+    return type(key) is str or (type(key) is int and key.bit_length() <= _KEY_BITS)
 
 
 def pack(value: Any, where: str, tensors: dict[str, Any], depth: int = MAX_DEPTH) -> Any:
@@ -29,7 +36,7 @@ def pack(value: Any, where: str, tensors: dict[str, Any], depth: int = MAX_DEPTH
         return value
     if type(value) is float:
         return value if math.isfinite(value) else {"float": plain_float(value)}
-    if isinstance(value, Mapping) and depth and all(type(key) in (str, int) for key in value):
+    if isinstance(value, Mapping) and depth and all(map(is_key, value)):
         return {"dict": [[key, pack(part, f"{where}/{key}", tensors, depth - 1)] for key, part in value.items()]}
     if type(value) in (list, tuple) and depth:
         parts = [pack(part, f"{where}/{place}", tensors, depth - 1) for place, part in enumerate(value)]
@@ -76,6 +83,6 @@ def _nothing(record: Any, where: str) -> Corrupt:
 
 
 def _pair(part: Any, where: str, tensors: Mapping[str, Any]) -> tuple[Any, Any]:
-    if not isinstance(part, list) or len(part) != 2 or type(part[0]) not in (str, int):  # noqa: PLR2004 -- key and value
+    if not isinstance(part, list) or len(part) != 2 or not is_key(part[0]):  # noqa: PLR2004 -- key and value
         raise Corrupt(f"{where} is recorded with {str(part)[:40]!r}, which is not a key and a value")
     return part[0], unpack(part[1], f"{where}/{part[0]}", tensors)

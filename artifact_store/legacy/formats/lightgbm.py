@@ -24,6 +24,7 @@ from artifact_store.codecs.lightgbm.sklearn import (
 )
 from artifact_store.codecs.lightgbm.text import check_model_text, check_written, words
 from artifact_store.errors import CodecUnavailable, Corrupt, Unavailable
+from artifact_store.installing import pip_install
 from artifact_store.legacy.formats import lightgbm_child
 from artifact_store.legacy.formats.joblib import read_joblib
 from artifact_store.legacy.libraries import old_form_library
@@ -159,7 +160,7 @@ def _run_child(source: Path, target: Path) -> None:
     except OSError as error:
         raise Unavailable(f"the process that reads {_WHAT} could not be started: {error}") from error
     if done.returncode == lightgbm_child.MISSING:
-        raise CodecUnavailable("this old file cannot be read without lightgbm: pip install 'artifact-store[lightgbm]'")
+        raise CodecUnavailable(f"this old file cannot be read without lightgbm: {pip_install('lightgbm')}")
     last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2][:200]
     if done.returncode == lightgbm_child.NOT_WRITTEN and last.isdecimal():
         raise OSError(int(last), os.strerror(int(last)), str(target))

@@ -24,6 +24,7 @@ from artifact_store.legacy.pickle_reader.tree import check_tree
 
 _PROTOCOLS: Final = 5
 _MAX_INT_BYTES: Final = 1024
+_MEMO_PLACES: Final = 1 << 32  # of four bytes; text can name more, of which the hashes can be chosen to be equal
 _STOP: Final = ord(".")
 _MARK: Final = object()
 
@@ -217,7 +218,7 @@ class Machine(Cursor):
     # ------------------------------------------------------------ the memo
 
     def _put(self, place: int) -> None:
-        if place < 0:
+        if not 0 <= place < _MEMO_PLACES:
             self.wrong("stores a value under an invalid memo index")
         value = self._top()
         self._memo[place] = value

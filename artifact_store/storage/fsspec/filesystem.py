@@ -7,8 +7,9 @@ no credential.
 
 from __future__ import annotations
 
+import difflib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,8 @@ from artifact_store.storage.options import StorageOptions
 from artifact_store.storage.threads import none_left, tells_of_no_thread
 
 _ALONE = {"skip_instance_cache": True}
+_NEAR = 0.8
+"""How alike two names have to be, as difflib counts it, for one to be a misspelling of the other."""
 _UNCACHED = {"use_listings_cache": False, "asynchronous": False}
 
 
@@ -39,19 +42,27 @@ class Recipe:
 
     @classmethod
     def from_protocol(cls, protocol: str, options: Mapping[str, Any]) -> Recipe:
-        """Find the class that serves ``protocol``; ``EngineUnavailable`` if none is known, or installed."""
+        """Find the class that serves ``protocol``.
+
+        Raises:
+            EngineUnavailable: none is known, or installed.
+            InvalidOption: an option is written nearly as one of those that the class has, and would be ignored.
+        """
         from fsspec import get_filesystem_class
 
         try:
             kind = get_filesystem_class(protocol)
         except (ImportError, ValueError) as missing:
             raise EngineUnavailable(f"no filesystem for {protocol}:// is installed here: {missing}") from missing
+        _refuse_misspelt(kind, options)
         return cls(kind, options)
 
     @classmethod
     def from_instance(cls, filesystem: Any, *, anew: bool = False) -> Recipe:
         """Use a ready filesystem; with ``anew`` only as the description of another one like it."""
         kind = type(filesystem)
+        if not hasattr(filesystem, "storage_args"):
+            raise InvalidOption(f"filesystem is a filesystem of fsspec, not a {kind.__qualname__}")
         # by name, so that a secret among the positional ones is known for one
         _, *names = inspect.signature(kind.__init__).parameters
         options = dict(zip(names, filesystem.storage_args, strict=False))
@@ -115,6 +126,23 @@ class Recipe:
     @property
     def _elsewhere(self) -> str:
         return f"a {self.kind.__name__} that was handed over in another process cannot be made anew in this one"
+
+
+def _refuse_misspelt(kind: type[Any], options: Iterable[str]) -> None:
+    """Raise ``InvalidOption`` for a name that is nearly one of the class's own: most classes ignore unknown ones.
+
+    Names that are like none are passed on, since many classes hand them over to another library.
+    """
+    known = {
+        name
+        for base in kind.__mro__
+        if "__init__" in vars(base) and base is not object
+        for name, parameter in inspect.signature(vars(base)["__init__"]).parameters.items()
+        if name != "self" and parameter.kind not in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
+    }
+    for name in options:
+        if name not in known and (near := difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)):
+            raise InvalidOption(f"unknown storage option {name}; did you mean {near[0]}?")
 
 
 def _start_loop(kind: type[Any]) -> None:

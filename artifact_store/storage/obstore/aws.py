@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from artifact_store.errors import AccessDenied, EngineUnavailable, InvalidOption
+from artifact_store.installing import pip_install
 from artifact_store.storage.http import NO_AWS_CREDENTIALS, without_credentials
 from artifact_store.storage.obstore.options import CloudConfig, Credentials
 
@@ -99,7 +100,7 @@ def _from_botocore(profile: str | None) -> Provider:
     except ImportError as missing:
         raise EngineUnavailable(
             "no AWS credentials in the options or the environment, and AWS profiles and roles need botocore: "
-            "pip install 'artifact-store[s3]'"
+            f"{pip_install('s3')}"
         ) from missing
     try:
         credentials = botocore.session.Session(profile=profile).get_credentials()

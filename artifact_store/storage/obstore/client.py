@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from artifact_store.errors import ArtifactStoreError, EngineUnavailable, InvalidOption, TooManyOpenFiles
+from artifact_store.installing import pip_install
 from artifact_store.process import Process, this_process
 from artifact_store.storage import descriptors
 from artifact_store.storage.environment_secrets import secrets_around
@@ -111,7 +112,7 @@ class Clients:
             from obstore import store
         except ImportError as missing:
             raise EngineUnavailable(
-                "the obstore engine needs obstore: pip install 'artifact-store[s3]', or choose engine='fsspec'"
+                f"the obstore engine needs obstore: {pip_install('s3')}; or choose engine='fsspec'"
             ) from missing
         kinds = {S3: store.S3Store, GCS: store.GCSStore, AZURE: store.AzureStore}
         config = Unshown(self._config.config)  # in a report of an error, too

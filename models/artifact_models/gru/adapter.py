@@ -19,6 +19,8 @@ from artifact_models.preprocessing import check_scaling, scaling
 from artifact_store import FeatureSchema, Run, TorchState, errors
 
 _SCALING = {"scaler": "standard", "imputer": "mean"}
+_TRAINING = "training"
+"""The component that says where a training stood; predicting never reads it."""
 _FOUND_OUT = ("input_size", "output_size")
 """What stands in the config of a run beside the settings: the data decide it anew."""
 
@@ -33,6 +35,7 @@ class GRUAdapter(BaseModelAdapter):
 
     model_type: ClassVar[str] = "gru"
     tolerance: ClassVar[float] = 1e-6
+    _checkpoint: Mapping[str, Any] | None = None
 
     @classmethod
     def known_settings(cls) -> Collection[str]:
@@ -93,6 +96,61 @@ class GRUAdapter(BaseModelAdapter):
         new._keep_example(X, first, stop)  # noqa: SLF001 -- as above
         vars(self).update(vars(new))
         return self
+
+    def resume(
+        self,
+        X: Any,
+        y: Any,
+        train_idx: Any,
+        valid_idx: Any,
+        *,
+        epochs: int,
+        progress: indexing.Report | None = None,
+    ) -> Self:
+        """Go on with the training of this adapter, or of the run that it was loaded from, for so many epochs more.
+
+        Schema and preprocessor stay as they are. On the same data the result is that of one training of all epochs,
+        bit for bit; on other data the network is trained further. The best epoch of all is kept.
+
+        Raises:
+            InvalidOption: it has no model, or no whole number of epochs.
+            ComponentNotFound: the run does not say where its training stood, or has lost its preprocessor.
+            InvalidInput: the data cannot be trained on; the adapter is as it was.
+        """
+        features = self._schema()
+        self._check_whole("train a new one")
+        checkpoint = self._where_it_stood()
+        train, valid = indexing.split(indexing.count(X), train_idx, valid_idx)
+        new = copy.copy(self)
+        settings = GRUSettings.of({**self._to_train(), "epochs": epochs})
+        result = GRUTrainer(settings).train(
+            indexing.numbers(self._all_columns(features, X, self.preprocessor)),
+            y,
+            train,
+            valid,
+            feature_names=features.names,
+            selected_features=features.selected,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
+        new._adopt(result)  # noqa: SLF001 -- another one of ourselves
+        new.run = None
+        first, stop = stretch(train, self.sequence_length, self.sequence_length + self.example_rows - 1)
+        new._keep_example(X, first, stop)  # noqa: SLF001 -- as above
+        vars(self).update(vars(new))
+        return self
+
+    def _where_it_stood(self) -> Mapping[str, Any]:
+        if self._checkpoint is None and self.run is not None and _TRAINING in self.run.components:
+            self._checkpoint = self.run.load(_TRAINING)
+        if self._checkpoint is None:
+            raise errors.ComponentNotFound(
+                f"{self._name} does not say where its training stood (it has no component {_TRAINING!r}), so it cannot "
+                "be resumed: fit a new adapter with its config"
+            )
+        if not isinstance(self._checkpoint, Mapping):
+            raise self._unlike(self.run, self._checkpoint, "a checkpoint", _TRAINING)
+        return self._checkpoint
 
     def predict(self, X: Any, *, preselected: bool = False, **matching: Any) -> Any:
         """Return one prediction for each window: ``n - sequence_length + 1`` of a table or array of n rows.
@@ -159,6 +217,7 @@ class GRUAdapter(BaseModelAdapter):
         self.model = result.network
         self.config = {**self.config, **result.architecture.to_config()}
         self.metrics = dict(best)
+        self._checkpoint = result.checkpoint
         self.training_config = {
             "best_epoch": result.best_epoch,
             "epochs_trained": len(result.history),
@@ -169,6 +228,12 @@ class GRUAdapter(BaseModelAdapter):
     def _parts(self) -> dict[str, Any]:
         parts = {"model": TorchState(self.model.state_dict(), self.config)}
         return parts if self.preprocessor is None else {**parts, "preprocessor": self.preprocessor}
+
+    def _supplements(self) -> dict[str, Any]:
+        checkpoint = self._checkpoint
+        if checkpoint is None and self.run is not None and _TRAINING in self.run.components:
+            checkpoint = self.run.load(_TRAINING)
+        return {} if checkpoint is None else {_TRAINING: checkpoint}
 
     def _restore(self, run: Run) -> None:
         from artifact_models.gru.network import restored
@@ -181,7 +246,7 @@ class GRUAdapter(BaseModelAdapter):
             self.features = FeatureSchema.inferred(architecture.input_size, nan="refuse", inf="refuse")
         self._check_width(architecture.input_size, f"the shape of {INPUT_WEIGHT} in its state")
         self.config = {**stored.config, **self.config}
-        self.model = restored(stored.state)
+        self.model, self._checkpoint = restored(stored.state), None
 
 
 def _spoken(shape: tuple[int, ...]) -> str:

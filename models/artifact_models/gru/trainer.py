@@ -93,19 +93,64 @@ class GRUFit:
     valid_windows: int
     feature_names: tuple[str, ...]
     selected_features: tuple[int, ...]
+    checkpoint: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Where the training stands after its last epoch, which :meth:`GRUTrainer.train` goes on from: dicts of tensors."""
 
 
 @dataclass(slots=True)
-class _Best:
-    """The best epoch so far. With equal losses the earlier one stays."""
+class _Progress:
+    """A training under way: network and optimizer after an epoch, and the best epoch so far.
 
+    With equal losses the earlier epoch stays.
+    """
+
+    network: GRUNetwork
+    optimizer: Any
+    history: list[Mapping[str, float]] = field(default_factory=list)
     loss: float = float("inf")
     epoch: int = 0
     state: dict[str, Any] = field(default_factory=dict)
 
-    def offer(self, epoch: int, loss: float, network: GRUNetwork) -> None:
+    def offer(self, losses: Mapping[str, float]) -> None:
+        """Take the losses of one more epoch."""
+        self.history.append(losses)
+        loss = _watched(losses)
         if loss < self.loss:
-            self.loss, self.epoch, self.state = loss, epoch, copy.deepcopy(network.state_dict())
+            self.loss, self.epoch = loss, len(self.history)
+            self.state = copy.deepcopy(dict(self.network.state_dict()))
+
+    def checkpoint(self, random: Any) -> dict[str, Any]:
+        """Return where the training stands, with the state of torch's random numbers."""
+        return {
+            "network": copy.deepcopy(dict(self.network.state_dict())),
+            "optimizer": self.optimizer.state_dict(),
+            "random": random,
+            "history": [dict(losses) for losses in self.history],
+            "best": {"epoch": self.epoch, "loss": self.loss, "state": self.state},
+        }
+
+    def restore(self, checkpoint: Mapping[str, Any]) -> None:
+        """Go back to where a training stood, torch's random numbers included.
+
+        Raises:
+            Corrupt: it is the checkpoint of another network or optimizer, or none.
+        """
+        import torch
+
+        try:
+            best = checkpoint["best"]
+            torch.set_rng_state(checkpoint["random"])
+            self.network.load_state_dict(checkpoint["network"])
+            self.optimizer.load_state_dict(checkpoint["optimizer"])
+            self.history = [dict(losses) for losses in checkpoint["history"]]
+            self.loss, self.epoch, self.state = float(best["loss"]), int(best["epoch"]), dict(best["state"])
+            _watched(self.history[self.epoch - 1])
+        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise errors.Corrupt(f"this is not where a training of this network stood: {error}") from error
+
+
+def _watched(losses: Mapping[str, float]) -> float:
+    return losses.get("valid_loss", losses["train_loss"])
 
 
 class GRUTrainer:
@@ -134,6 +179,7 @@ class GRUTrainer:
         feature_names: Sequence[str] | None = None,
         selected_features: Sequence[int] | None = None,
         progress: indexing.Report | None = None,
+        checkpoint: Mapping[str, Any] | None = None,
     ) -> GRUFit:
         """Train on windows of the rows ``train_idx`` of ``X``; the target of a window is the ``y`` of its last row.
 
@@ -141,7 +187,11 @@ class GRUTrainer:
         window lies wholly within the rows for training, or wholly within those for validation. The same data and
         seed give the same network on the same machine; torch's own random state is as before.
 
+        With the ``checkpoint`` of an earlier training of such a network, it goes on for ``epochs`` more: on the same
+        data to what one training of all these epochs gives, bit for bit.
+
         Raises:
+            Corrupt: ``checkpoint`` is that of another network or optimizer.
             InvalidInput: rows, targets or names do not fit each other; no window fits; a loss is NaN.
             FeatureMismatch: a row that is used holds NaN or an infinity.
             Unsupported: torch is not installed.
@@ -162,13 +212,14 @@ class GRUTrainer:
         architecture = Architecture(
             len(selected), self.settings.hidden_size, self.settings.num_layers, self.settings.fc_size, 1
         )
-        network, best, history = self._optimize(architecture, data, train_ends, valid_ends, progress)
-        network.load_state_dict(best.state)
+        made, last = self._optimize(architecture, data, train_ends, valid_ends, progress, checkpoint)
+        made.network.load_state_dict(made.state)
         return GRUFit(
-            network=network.eval(),
+            network=made.network.eval(),
             architecture=architecture,
-            best_epoch=best.epoch,
-            history=tuple(history),
+            best_epoch=made.epoch,
+            history=tuple(made.history),
+            checkpoint=last,
             train_windows=len(train_ends),
             valid_windows=len(valid_ends),
             feature_names=names,
@@ -176,34 +227,42 @@ class GRUTrainer:
         )
 
     def _optimize(
-        self, architecture: Architecture, data: _Data, train: Any, valid: Any, progress: indexing.Report | None
-    ) -> tuple[GRUNetwork, _Best, list[Mapping[str, float]]]:
+        self,
+        architecture: Architecture,
+        data: _Data,
+        train: Any,
+        valid: Any,
+        progress: indexing.Report | None,
+        checkpoint: Mapping[str, Any] | None,
+    ) -> tuple[_Progress, dict[str, Any]]:
         torch = library("torch", "gru")
         from artifact_models.gru.network import GRUNetwork
 
-        settings, best = self.settings, _Best()
-        history: list[Mapping[str, float]] = []
+        settings = self.settings
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             network = GRUNetwork(architecture, dropout=settings.dropout)
             optimizer = getattr(torch.optim, settings.optimizer)(network.parameters(), lr=settings.learning_rate)
-            for epoch in range(1, settings.epochs + 1):
+            made = _Progress(network, optimizer)
+            if checkpoint is not None:
+                made.restore(checkpoint)
+            done = len(made.history)
+            for epoch in range(done + 1, done + settings.epochs + 1):
                 order = train[torch.randperm(len(train)).numpy()]
                 losses = {"train_loss": self._epoch(network, optimizer, data, order)}
                 if len(valid):
                     losses["valid_loss"] = self._loss_of(network, data, valid)
-                history.append(losses)
-                watched = losses.get("valid_loss", losses["train_loss"])
+                watched = _watched(losses)
                 if watched != watched:  # noqa: PLR0124 -- NaN is what differs from itself
                     raise errors.InvalidInput(
                         f"the loss is not a finite number in epoch {epoch}: scale the inputs, or lower learning_rate"
                     )
-                best.offer(epoch, watched, network)
+                made.offer(losses)
                 if progress is not None:
-                    progress(epoch, settings.epochs, losses)
-                if len(valid) and epoch - best.epoch >= settings.early_stopping_patience:
+                    progress(epoch, done + settings.epochs, losses)
+                if len(valid) and epoch - made.epoch >= settings.early_stopping_patience:
                     break
-        return network, best, history
+            return made, made.checkpoint(torch.get_rng_state())
 
     def _epoch(self, network: GRUNetwork, optimizer: Any, data: _Data, order: Any) -> float:
         network.train()

@@ -1,5 +1,6 @@
 """What doctor finds, on every backend alike: the damage is made for real, is found as what it is, and nothing else is."""
 
+import gc
 import json
 import re
 import shlex
@@ -11,13 +12,15 @@ import pytest
 from artifact_store import ArtifactStore, errors
 from artifact_store.canonical import sha256
 from artifact_store.core import keys
+from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import BLOCK, HistoryBlock, PublishInfo, advance
 from artifact_store.core.statement import decode64
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.doctor import report as reports
+from artifact_store.doctor.objects import StoreObjects
 from artifact_store.storage import base
-from artifact_store.storage.base import Always
+from artifact_store.storage.base import Always, Entry
 from tests import invariants
 from tests.doctor_page import CODES, ROWS, SEVERITIES
 from tests.integration.conformance.test_retention import backend, begun_and_left, below, crashed
@@ -164,6 +167,31 @@ def test_looking_changes_nothing(store):
 
 
 # ---------------------------------------------------------------- the root
+
+
+def test_documents_that_were_examined_are_not_kept(store, open_store):
+    for n in range(60):
+        store.save({"n": n}, KEY, publish="never")
+    store.prune(KEY, keep_last=40, grace=NOW).apply()
+    held = []
+
+    def count(_):
+        gc.collect()
+        held.append(sum(isinstance(value, Manifest | Tombstone) for value in gc.get_objects()))
+
+    gc.collect()
+    before = sum(isinstance(value, Manifest | Tombstone) for value in gc.get_objects())
+    assert open_store(progress=count).doctor(deep=True).counts.runs == 40
+    assert len(held) >= 40
+    assert max(held) - before < 40 // 2
+
+
+def test_names_that_differ_by_case_are_found_wherever_they_are():
+    found = StoreObjects()
+    for name in sorted(["x/A/1", "x/a/1", "x/a/2", "x/B/1", "x/b-2/1", "y/A", "y/a/b", "v/a", "V/a", "z", "z/1"]):
+        found.put(Entry(name, 1, datetime.now(UTC)))
+    assert found.twins == {"x/a": "x/A", "y/a": "y/A", "v": "V", "z": "z"}
+    assert found.top == ["V", "x", "y", "z"]
 
 
 def test_where_nothing_is_there_is_no_store(store):

@@ -863,12 +863,11 @@ def test_what_is_not_there_is_answered_with_where_to_look(store):
     with pytest.raises(errors.ModelNotFound, match="there is no store yet"):
         store.find(KEY)
     run = store.save({"n": 1}, KEY, publish="never")
-    with pytest.raises(
-        errors.AliasNotFound, match=f"`artifact-store ls {KEY}` lists its runs, and `artifact-store promote`"
-    ):
+    command = f"`artifact-store promote {KEY}:{run.run_id} latest`"
+    with pytest.raises(errors.AliasNotFound, match=f"`artifact-store ls {KEY}` lists its runs, and {command}"):
         store.get(KEY)
     with pytest.raises(
-        errors.ModelNotFound, match=f"`artifact-store ls {KEY}` lists its runs, and `artifact-store promote`"
+        errors.ModelNotFound, match=f"`artifact-store ls {KEY}` lists its runs, and `artifact-store promote "
     ):
         store.find(KEY)
     for missing in ("20200101", "20200101_120000"):

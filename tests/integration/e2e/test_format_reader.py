@@ -80,6 +80,17 @@ def test_both_spell_every_symbol_alike():
             assert format_reader.unspelled(ModelKey.spell(symbol)) == symbol
 
 
+def test_it_reads_files_with_the_names_of_people(other, store, tmp_path):
+    names = ["Modell (März).json", "重み/-1.bin", "a;28", "plain.txt"]
+    for name in names:
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_text(name, encoding="utf-8")
+    store.save(tmp_path / "in", "gru/NAMES")
+    manifest = other.named("gru/NAMES", "latest")
+    found = {path: data.decode() for path, data in other.files(manifest).items() if path != "metadata.json"}
+    assert found == {f"model.dir/{name}": name for name in names}
+
+
 def test_both_refuse_what_a_newer_release_wrote(other, store):
     place = other.root / KEY / "latest.json"
     value = json.loads(place.read_bytes()) | {"must_understand": ["zstd"]}

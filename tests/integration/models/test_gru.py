@@ -365,3 +365,87 @@ class TestTheStoredState:
             example=Example(ready, outputs),
         )
         assert run.verify(predict=True).ok
+
+
+class TestResuming:
+    """A training goes on from a run to what one training of all epochs gives, bit for bit."""
+
+    @pytest.mark.parametrize("optimizer", OPTIMIZERS)
+    def test_in_two_parts_it_comes_to_what_it_comes_to_at_once(self, store, optimizer):
+        usual = {"optimizer": optimizer, "num_layers": 2, "dropout": 0.3, "learning_rate": 0.01}
+        whole = trained(epochs=5, **usual)
+        run = store.get(_saved(trained(epochs=2, **usual), store))
+        resumed = GRUAdapter.load(run).resume(table(), target(), TRAIN, VALID, epochs=3)
+        assert _same(resumed.model.state_dict(), whole.model.state_dict())
+        assert resumed.metrics == whole.metrics
+        assert resumed.training_config == whole.training_config
+        again = store.get(_saved(resumed, store))
+        assert np.array_equal(load_adapter(again).predict(table()), whole.predict(table()))
+        further = GRUAdapter.load(again).resume(table(), target(), TRAIN, VALID, epochs=1)
+        assert further.training_config["epochs_trained"] == 6
+
+    def test_without_saving_in_between_it_is_the_same(self):
+        resumed = trained(epochs=2).resume(table(), target(), TRAIN, VALID, epochs=2)
+        assert _same(resumed.model.state_dict(), trained(epochs=4).model.state_dict())
+
+    def test_the_best_epoch_of_all_is_kept(self):
+        first = trained(epochs=3)
+        kept, loss = first.model.state_dict(), first.metrics["valid_loss"]
+        worse = first.resume(table(), -100 * target(), TRAIN, VALID, epochs=1)
+        assert worse.metrics["valid_loss"] == loss
+        assert _same(worse.model.state_dict(), kept)
+
+    def test_random_numbers_of_the_caller_are_as_before(self):
+        adapter = trained(epochs=1)
+        torch.manual_seed(3)
+        wanted = torch.rand(4)
+        torch.manual_seed(3)
+        adapter.resume(table(), target(), TRAIN, VALID, epochs=1)
+        assert torch.equal(torch.rand(4), wanted)
+
+    def test_where_it_stood_is_read_for_nothing_else(self, store):
+        run = store.get(_saved(trained(epochs=1), store))
+        assert "training" in run.components
+        assert "training" not in run.requires
+        loaded = GRUAdapter.load(run)
+        loaded.predict(table())
+        assert loaded._checkpoint is None
+        assert "training" in store.get(_saved(loaded, store)).components
+
+    def test_a_run_that_does_not_say_where_it_stood_is_told(self, store):
+        adapter = trained(epochs=1)
+        adapter._checkpoint = None
+        with pytest.raises(errors.ComponentNotFound, match="cannot be resumed"):
+            adapter.resume(table(), target(), TRAIN, VALID, epochs=1)
+        with pytest.raises(errors.InvalidOption, match="fit it, or load a run"):
+            GRUAdapter().resume(table(), target(), TRAIN, VALID, epochs=1)
+
+    @pytest.mark.parametrize("epochs", [0, -1, 1.5, True, None])
+    def test_epochs_are_a_whole_number(self, epochs):
+        with pytest.raises(errors.InvalidOption, match="epochs"):
+            trained(epochs=1).resume(table(), target(), TRAIN, VALID, epochs=epochs)
+
+    @pytest.mark.parametrize("part", ["network", "optimizer", "random", "history", "best"])
+    @pytest.mark.parametrize("value", [None, {}, 3, "missing"])
+    def test_a_checkpoint_of_something_else_is_refused_and_changes_nothing(self, part, value):
+        adapter = trained(epochs=1)
+        before = dict(adapter.model.state_dict())
+        adapter._checkpoint = {**adapter._checkpoint, part: value}
+        if value == "missing":
+            del adapter._checkpoint[part]
+        with pytest.raises(errors.Corrupt, match="not where a training of this network stood"):
+            adapter.resume(table(), target(), TRAIN, VALID, epochs=1)
+        assert _same(adapter.model.state_dict(), before)
+
+
+def _saved(adapter, store):
+    adapter.save(store, symbol="BTCEUR")
+    return adapter.run.ref
+
+
+def _same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def trained(**changes):
+    return small_gru(**changes).fit(table(), target(), TRAIN, VALID)
