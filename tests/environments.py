@@ -15,6 +15,7 @@ UNBOUNDED = spaces.Box(-np.inf, np.inf, (2, 3))
 DICT = spaces.Dict(
     {"window": spaces.Box(-np.inf, np.inf, (2, 2)), "account": spaces.Box(0, 5, (2,)), "held": spaces.Discrete(3)}
 )
+THREE = spaces.Discrete(3)
 ACTIONS = spaces.Box(np.array([-1, 0], np.float32), np.array([1, 3], np.float32))
 
 
@@ -37,6 +38,18 @@ class Tiny(gym.Env[Any, Any]):
         self.steps += 1
         reward = float(np.sum(action)) + float(self.np_random.normal())
         return self.observation_space.sample(), reward, False, self.steps >= self.length, {}
+
+
+class Masked(Tiny):
+    """One in which some actions are not allowed."""
+
+    def action_masks(self) -> Any:
+        return np.arange(getattr(self.action_space, "n", 1)) != 1
+
+
+def masked(action_space: Any = THREE, observation_space: Any = BOX) -> DummyVecEnv:
+    """Return an environment that says which of its actions are allowed."""
+    return DummyVecEnv([lambda: Masked(copy.deepcopy(observation_space), copy.deepcopy(action_space))])
 
 
 def tiny(observation_space: Any = BOX, action_space: Any = ACTIONS, *, n_envs: int = 1, length: int = 7) -> DummyVecEnv:

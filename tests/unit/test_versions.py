@@ -8,7 +8,7 @@ from artifact_store.codecs.sklearn import scalers
 from tools import versions as tool
 from tools.environment import pinned
 from tools.processes import Failed
-from tools.versions import NOT_MOVED, floors, newest, oldest, without_torch
+from tools.versions import NEEDS_TORCH, NOT_MOVED, floors, newest, oldest, without_torch
 
 
 def numbers(version: str) -> tuple[int, ...]:
@@ -42,7 +42,7 @@ def test_the_newest_environment_has_no_bound_above_but_for_what_is_not_moved():
 
 
 def test_what_runs_in_each_python_asks_for_no_torch():
-    assert {text.partition("==")[0] for text in without_torch()} == floors().keys() - {"torch", "stable-baselines3"}
+    assert {text.partition("==")[0] for text in without_torch()} == floors().keys() - NEEDS_TORCH
 
 
 def test_the_codec_of_scalers_refuses_what_is_below_the_bound_of_scikit_learn():

@@ -1,20 +1,30 @@
 """The values of stable-baselines3's settings as JSON: numbers, names from fixed tables, never a function or a class.
 
-Refused, on both sides, are values of another kind than the setting has, an activation, optimiser or features extractor
-of one's own, and a schedule that is a function.
+Refused, on both sides, are values of another kind than the setting has, and classes that are neither in a fixed table
+nor among those that the caller gave to the codec.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, Final
 
-from artifact_store.codecs.files import field, import_library
-from artifact_store.codecs.json_arrays import plain_array, plain_float, read_array, read_float
+from artifact_store.codecs.files import dotted, field, import_library
+from artifact_store.codecs.json_arrays import plain_array, read_array
+from artifact_store.codecs.sb3.scalars import (
+    Kind,
+    is_integer,
+    not_recorded,
+    not_valid,
+    plain_kind,
+    plain_number,
+    read_number,
+)
+from artifact_store.codecs.sb3.schedules import plain_schedule, read_schedule
+from artifact_store.codecs.sb3.settings import POLICY_KWARGS
 from artifact_store.codecs.torch.trees import pack, unpack
 from artifact_store.core.codec import JSON, Codec
-from artifact_store.errors import Corrupt, NotEncodable
+from artifact_store.errors import Corrupt, NotEncodable, TypeRefused
 
 ACTIVATIONS: Final = (
     *("Tanh", "ReLU", "ELU", "LeakyReLU", "SELU", "GELU", "SiLU", "Mish", "CELU", "ReLU6", "PReLU", "RReLU"),
@@ -29,90 +39,52 @@ EXTRACTORS: Final = ("FlattenExtractor", "NatureCNN", "CombinedExtractor")
 
 MOST_ENVIRONMENTS: Final = 1 << 16
 """More were never trained in side by side, and a noise or a matrix would be made for each."""
+_KNOWN: Final = ("stable_baselines3.", "torch.")
 _TF_LIKE: Final = "stable_baselines3.common.sb2_compat.rmsprop_tf_like"
 
-Convert = Callable[[Codec, Any, str], Any]
-"""Makes JSON of a value, or a value of JSON; the text says of which setting."""
 
-
-@dataclass(frozen=True)
-class Kind:
-    """How the values of one kind are written as JSON, and how they are read back."""
-
-    write: Convert
-    read: Convert
-
-
-def plain_settings(codec: Codec, values: Mapping[str, Any], kinds: Mapping[str, str], what: str) -> dict[str, JSON]:
+def plain_settings(
+    codec: Codec, values: Mapping[str, Any], kinds: Mapping[str, str], what: str, *, others: str = ""
+) -> dict[str, JSON]:
     """Return settings as JSON, each of the kind that ``kinds`` says; one that ends in ``?`` may be None.
+
+    Those that are not known are of the kind ``others``, if there is one: they are for a class of the caller's.
 
     Raises:
         NotEncodable: one that is not known, or whose value is a function, a class of one's own, or of another kind.
     """
     unknown = sorted(map(str, {*values} - {*kinds}))
-    if unknown:
+    if unknown and not others:
         raise NotEncodable(f"{what} has {', '.join(unknown)}, which the codec {codec.name} does not know")
-    return {name: _kind(kinds[name], value).write(codec, value, f"{what}[{name!r}]") for name, value in values.items()}
+    known = {**dict.fromkeys(unknown, others), **kinds}
+    return {name: _kind(known[name], value).write(codec, value, f"{what}[{name!r}]") for name, value in values.items()}
 
 
-def read_plain_settings(codec: Codec, record: Mapping[str, Any], kinds: Mapping[str, str], what: str) -> dict[str, Any]:
+def read_plain_settings(
+    codec: Codec, record: Mapping[str, Any], kinds: Mapping[str, str], what: str, *, others: str = ""
+) -> dict[str, Any]:
     """Return what :func:`plain_settings` was given, with the classes for the names in it, or raise ``Corrupt``."""
     unknown = sorted(map(str, {*record} - {*kinds}))
-    if unknown:
+    if unknown and not others:
         raise Corrupt(f"{what} is recorded with unknown names: {', '.join(unknown)[:80]}")
-    return {name: _kind(kinds[name], part).read(codec, part, f"{what}[{name!r}]") for name, part in record.items()}
+    known = {**dict.fromkeys(unknown, others), **kinds}
+    return {name: _kind(known[name], part).read(codec, part, f"{what}[{name!r}]") for name, part in record.items()}
+
+
+def policy_settings(codec: Codec, values: Mapping[str, Any], *, own: bool, read: bool = False) -> dict[str, Any]:
+    """Return the keywords of a policy as JSON, or read them; one of the caller's own may have others as well."""
+    kinds = dict(POLICY_KWARGS)
+    if is_own(values.get("features_extractor_class"), EXTRACTORS):
+        kinds["features_extractor_kwargs"] = "values?"
+    convert = read_plain_settings if read else plain_settings
+    return convert(codec, values, kinds, "policy_kwargs", others="plain" if own else "")
 
 
 def _kind(name: str, value: object) -> Kind:
     return _NONE if value is None and name.endswith("?") else _KINDS[name.removesuffix("?")]
 
 
-def _no(kind: str, value: object, what: str) -> NotEncodable:
-    return NotEncodable(f"{what} is {str(value)[:60]!r}, which is not a valid {kind}: give a plain Python value")
-
-
-def _corrupt(kind: str, record: object, what: str) -> Corrupt:
-    return Corrupt(f"{what} is recorded as {str(record)[:60]!r}, which is not a valid {kind}")
-
-
-# ---------------------------------------------------------------- numbers, switches, words
-
-
-def _exactly(word: str, kind: type, fits: Callable[[object], bool]) -> Kind:
-    """Return the kind of a value that JSON has as well."""
-
-    def write(_: Codec, value: Any, what: str) -> Any:
-        if not fits(value):
-            raise _no(word, value, what)
-        return kind(value)
-
-    def read(_: Codec, record: Any, what: str) -> Any:
-        if type(record) is not kind:
-            raise _corrupt(word, record, what)
-        return record
-
-    return Kind(write, read)
-
-
-def _is_integer(value: Any) -> bool:
-    return type(value) is int or (
-        type(value).__module__ == "numpy" and str(getattr(value, "dtype", "")).startswith("int")
-    )
-
-
-def _plain_number(_: Codec, value: Any, what: str) -> Any:
-    """Return a number as JSON; one of numpy's keeps its dtype, since arithmetic with it has another precision."""
-    if type(value) in (int, float):
-        return plain_float(value)
-    if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
-        return {"number": plain_array(value, what)}
-    raise _no("number", value, what)
-
-
-def _read_number(_: Codec, record: Any, what: str) -> Any:
-    if isinstance(record, dict) and {*record} == {"number"}:
-        return read_array(record["number"], what)[()]
-    return read_float(record, what)
+# ---------------------------------------------------------------- words and frequencies
 
 
 def _is_automatic(value: Any) -> bool:
@@ -120,44 +92,18 @@ def _is_automatic(value: Any) -> bool:
 
 
 def _plain_frequency(_: Codec, value: Any, what: str) -> list[JSON]:
-    if type(value).__name__ != "TrainFreq" or not _is_integer(value.frequency):
-        raise _no("frequency", value, what)
+    if type(value).__name__ != "TrainFreq" or not is_integer(value.frequency):
+        raise not_valid("frequency", value, what)
     return [int(value.frequency), str(value.unit.value)]
 
 
 def _read_frequency(_: Codec, record: Any, what: str) -> tuple[int, str]:
     if not isinstance(record, list) or len(record) != 2 or type(record[0]) is not int:  # noqa: PLR2004 -- number, unit
-        raise _corrupt("frequency", record, what)
+        raise not_recorded("frequency", record, what)
     return record[0], str(record[1])
 
 
-# ---------------------------------------------------------------- schedules and noise
-
-
-def _plain_schedule(codec: Codec, value: Any, what: str) -> Any:
-    utils = import_library("stable_baselines3.common.utils", codec)
-    if type(value) is utils.FloatSchedule:
-        value = value.value_schedule
-    if type(value) is utils.ConstantSchedule:
-        return _plain_number(codec, value.val, what)
-    if type(value) is utils.LinearSchedule:
-        ends = {name: _plain_number(codec, getattr(value, name), what) for name in ("start", "end", "end_fraction")}
-        return {"schedule": "linear", **ends}
-    if callable(value):
-        raise NotEncodable(
-            f"{what} is a function, and functions are never stored: use a number, or LinearSchedule or "
-            "ConstantSchedule of stable_baselines3.common.utils, or save policy.state_dict() (codec 'torch-state')"
-        )
-    return _plain_number(codec, value, what)
-
-
-def _read_schedule(codec: Codec, record: Any, what: str) -> Any:
-    if not isinstance(record, dict) or "schedule" not in record:
-        return _read_number(codec, record, what)
-    if record["schedule"] != "linear":
-        raise _corrupt("schedule", record, what)
-    ends = [_read_number(codec, record.get(name), what) for name in ("start", "end", "end_fraction")]
-    return import_library("stable_baselines3.common.utils", codec).LinearSchedule(*ends)
+# ---------------------------------------------------------------- noise
 
 
 def _plain_noise(codec: Codec, noise: Any, what: str) -> dict[str, JSON]:
@@ -176,28 +122,28 @@ def _plain_noise(codec: Codec, noise: Any, what: str) -> dict[str, JSON]:
     if type(noise) is kinds.NormalActionNoise:
         return {"noise": "normal", **record}
     initial = None if noise.initial_noise is None else plain_array(noise.initial_noise, what)
-    theta, dt = _plain_number(codec, made["_theta"], what), _plain_number(codec, made["_dt"], what)
+    theta, dt = plain_number(codec, made["_theta"], what), plain_number(codec, made["_dt"], what)
     return {"noise": "ornstein-uhlenbeck", **record, "theta": theta, "dt": dt, "initial_noise": initial}
 
 
 def _read_noise(codec: Codec, record: Any, what: str) -> Any:
     kinds = import_library("stable_baselines3.common.noise", codec)
     if not isinstance(record, dict) or record.get("noise") not in {"vectorized", "normal", "ornstein-uhlenbeck"}:
-        raise _corrupt("noise", record, what)
+        raise not_recorded("noise", record, what)
     if record["noise"] == "vectorized":
         base = _read_noise(codec, field(record, "base", dict), what)
         n_envs = field(record, "n_envs", int)
         if not 0 < n_envs <= MOST_ENVIRONMENTS:
-            raise _corrupt("number of environments", n_envs, what)
+            raise not_recorded("number of environments", n_envs, what)
         return kinds.VectorizedActionNoise(base, n_envs)
     mean, sigma = read_array(record.get("mean"), what), read_array(record.get("sigma"), what)
     dtype = field(record, "dtype", str)
     if dtype not in {"float16", "float32", "float64"}:
-        raise _corrupt("dtype of a noise", dtype, what)
+        raise not_recorded("dtype of a noise", dtype, what)
     if record["noise"] == "normal":
         return kinds.NormalActionNoise(mean, sigma, dtype)
     initial = record.get("initial_noise")
-    theta, dt = (_read_number(codec, record.get(name), what) for name in ("theta", "dt"))
+    theta, dt = (read_number(codec, record.get(name), what) for name in ("theta", "dt"))
     start = None if initial is None else read_array(initial, what)
     return kinds.OrnsteinUhlenbeckActionNoise(mean, sigma, theta, dt, start, dtype)
 
@@ -210,7 +156,7 @@ def _plain_layers(codec: Codec, value: Any, what: str) -> Any:
         value = value[0]  # the spelling before 1.8, which stable-baselines3 takes for the same
     if isinstance(value, dict) and {*value} <= {"pi", "vf", "qf"}:
         return {name: _plain_layers(codec, part, what) for name, part in value.items() if not isinstance(part, dict)}
-    if isinstance(value, list | tuple) and all(_is_integer(width) for width in value):
+    if isinstance(value, list | tuple) and all(is_integer(width) for width in value):
         return [int(width) for width in value]
     raise NotEncodable(
         f"{what} is {str(value)[:60]!r}: use a list of widths, or a dict of such lists (pi and vf or qf)"
@@ -222,11 +168,47 @@ def _read_layers(codec: Codec, record: Any, what: str) -> Any:
         return {name: _read_layers(codec, part, what) for name, part in record.items() if not isinstance(part, dict)}
     if isinstance(record, list) and all(type(width) is int and width > 0 for width in record):
         return record
-    raise _corrupt("list of widths", record, what)
+    raise not_recorded("list of widths", record, what)
+
+
+def own_classes(codec: Codec) -> Mapping[str, type]:
+    """Return the classes that the caller gave to a codec, by their dotted names."""
+    found: Mapping[str, type] = getattr(codec, "own", {})
+    return found
+
+
+def own_class(codec: Codec, name: str, what: str) -> type:
+    """Return the class of this name that the caller gave to the codec; nothing is imported.
+
+    Raises:
+        TypeRefused: there is none.
+    """
+    try:
+        return own_classes(codec)[name]
+    except KeyError:
+        raise TypeRefused(
+            f"{what} is the class {name[:200]}, and its code is not stored. Give it: {give(codec, name)}", types=[name]
+        ) from None
+
+
+def give(codec: Codec, name: str) -> str:
+    """Return how a class of the caller's own is given to a codec, in a sentence that can be followed."""
+    kinds = ", ".join(kind.rpartition(".")[2] for kind in (*own_classes(codec), name))
+    return (
+        f"from {type(codec).__module__} import {type(codec).__name__}; registry = CodecRegistry(); "
+        f"registry.register({type(codec).__name__}(own=[{kinds}])); "
+        "ArtifactStore(url, registry=registry), when it is saved and when it is loaded"
+    )
+
+
+def is_own(value: Any, names: tuple[str, ...]) -> bool:
+    """Tell whether a class, or what is recorded for it, is not one of a fixed table."""
+    name = value if isinstance(value, str) else dotted(value) if isinstance(value, type) else ""
+    return "." in name and not (name.startswith(_KNOWN) and name.rpartition(".")[2] in names)
 
 
 def _named(kind: str, module: str, names: tuple[str, ...]) -> Kind:
-    """Return the kind of a class that is one of ``names``, and kept by its name."""
+    """Return the kind of a class that is one of ``names``, or of the caller's own, and kept by its name."""
 
     def known(codec: Codec, name: str) -> Any:
         return getattr(import_library(_TF_LIKE if name == "RMSpropTFLike" else module, codec), name)
@@ -235,14 +217,19 @@ def _named(kind: str, module: str, names: tuple[str, ...]) -> Kind:
         name = str(getattr(value, "__name__", value))
         if name in names and known(codec, name) is value:
             return name
+        if isinstance(value, type) and own_classes(codec).get(dotted(value)) is value:
+            return dotted(value)
         raise NotEncodable(
-            f"{what} is {name[:60]!r}, whose code cannot be stored; kept by name are {', '.join(names)}. "
-            "Save the state dict of the policy (codec 'torch-state') and build the algorithm in your own code"
+            f"{what} is {name[:60]!r}, whose code cannot be stored; kept by name are {', '.join(names)}, and classes "
+            f"of yours that you give: {give(codec, name)}. Or save the state dict of the policy (codec 'torch-state') "
+            "and build the algorithm in your own code"
         )
 
     def read(codec: Codec, record: Any, what: str) -> Any:
+        if isinstance(record, str) and "." in record:
+            return own_class(codec, record, what)
         if not isinstance(record, str) or record not in names:
-            raise _corrupt(kind, record, what)
+            raise not_recorded(kind, record, what)
         return known(codec, record)
 
     return Kind(write, read)
@@ -253,7 +240,7 @@ def _nested(kinds: Mapping[str, str]) -> Kind:
 
     def read(codec: Codec, record: Any, what: str) -> dict[str, Any]:
         if not isinstance(record, dict):
-            raise _corrupt("dict of settings", record, what)
+            raise not_recorded("dict of settings", record, what)
         return read_plain_settings(codec, record, kinds, what)
 
     return Kind(lambda codec, value, what: plain_settings(codec, value, kinds, what), read)
@@ -267,27 +254,36 @@ def _plain_values(_: Codec, value: Any, what: str) -> Any:
     return record
 
 
+def _plain_plain(_: Codec, value: Any, what: str) -> Any:
+    tensors: dict[str, Any] = {}
+    record = pack(value, what, tensors)
+    if tensors:
+        raise NotEncodable(f"{what} has tensors: give plain numbers, texts, lists and dicts")
+    return record
+
+
 def _read_values(_: Codec, record: Any, what: str) -> dict[str, Any]:
     values = unpack(record, what, {})
     if not isinstance(values, dict):
-        raise _corrupt("dict of values", record, what)
+        raise not_recorded("dict of values", record, what)
     return values
 
 
 _NONE: Final = Kind(lambda *_: None, lambda *_: None)
 _KINDS: Final = {
-    "switch": _exactly("switch", bool, lambda value: type(value) is bool),
-    "integer": _exactly("integer", int, _is_integer),
-    "number": Kind(_plain_number, _read_number),
+    "switch": plain_kind("switch", bool, lambda value: type(value) is bool),
+    "integer": plain_kind("integer", int, is_integer),
+    "number": Kind(plain_number, read_number),
     "entropy": Kind(
-        lambda codec, value, what: value if _is_automatic(value) else _plain_number(codec, value, what),
-        lambda codec, record, what: record if _is_automatic(record) else _read_number(codec, record, what),
+        lambda codec, value, what: value if _is_automatic(value) else plain_number(codec, value, what),
+        lambda codec, record, what: record if _is_automatic(record) else read_number(codec, record, what),
     ),
     "frequency": Kind(_plain_frequency, _read_frequency),
-    "schedule": Kind(_plain_schedule, _read_schedule),
+    "schedule": Kind(plain_schedule, read_schedule),
     "noise": Kind(_plain_noise, _read_noise),
     "layers": Kind(_plain_layers, _read_layers),
     "values": Kind(_plain_values, _read_values),
+    "plain": Kind(_plain_plain, lambda _, record, what: unpack(record, what, {})),
     "activation": _named("activation", "torch.nn", ACTIVATIONS),
     "optimizer": _named("optimizer", "torch.optim", OPTIMIZERS),
     "extractor": _named("extractor", "stable_baselines3.common.torch_layers", EXTRACTORS),

@@ -252,13 +252,13 @@ def _read_importance(data: bytes, **_: str) -> Any:
 
 def read_ppo(files: Files) -> Parts:
     """Read an algorithm of stable-baselines3 and the VecNormalize beside it."""
-    from artifact_store.codecs.sb3.policy import build_algorithm
     from artifact_store.legacy.formats.sb3 import read_sb3
+    from artifact_store.legacy.formats.sb3_building import build_old
     from artifact_store.legacy.formats.vecnormalize import read_vecnormalize
 
     data, name = files.model
     found = read_sb3(data, what=name)
-    algorithm = build_algorithm(found.state)
+    algorithm, inferred = build_old(found)
     space = algorithm.observation_space
     parts = _begun(files, math.prod(space.shape or ()), f"the observation space in {name}", {})
     if space.shape is not None:
@@ -270,8 +270,8 @@ def read_ppo(files: Files) -> Parts:
     parts.components[file_names.MODEL] = algorithm
     parts.written_at = _zip_time(data)
     parts.found.append(f"{name}: {found.state.algorithm} of stable-baselines3 {found.version or '(no version)'}")
-    if found.inferred:
-        parts.inferred.append(f"of {name}: {', '.join(found.inferred)}")
+    if inferred:
+        parts.inferred.append(f"of {name}: {', '.join(inferred)}")
     statistics = _part(parts, files, file_names.VECNORMALIZE, read_vecnormalize)
     if statistics is not None:
         _add_statistics(parts, files.names[file_names.VECNORMALIZE], statistics, space.shape)

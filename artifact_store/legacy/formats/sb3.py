@@ -1,9 +1,9 @@
-"""Zips that stable-baselines3 saved, read from their plain text and their tensors. Nothing in them is unpickled.
+"""Zips that stable-baselines3 and sb3-contrib saved, read from text, numbers and tensors. Nothing is unpickled.
 
-``data`` is JSON in which an object that JSON cannot hold is a pickle with plain text beside it. Only the text is read:
-spaces, the class of the policy, schedules, classes in ``policy_kwargs``, each by a fixed table. Networks and optimisers
-are checkpoints of torch (:mod:`.checkpoint`). What the words do not say gets the default of stable-baselines3, and is
-named in ``inferred``; none of it matters to predicting.
+``data`` is JSON in which an object that JSON cannot hold is a pickle with plain text beside it. Of most, only the
+text is read: the class of the policy, schedules, classes in ``policy_kwargs``, each by a fixed table; of spaces and
+other numbers see :mod:`.sb3_pickled`. Networks and optimisers are checkpoints of torch (:mod:`.checkpoint`). What
+cannot be told gets the default of the library, and is named in ``inferred``; none of it matters to predicting.
 """
 
 from __future__ import annotations
@@ -15,59 +15,59 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from artifact_store.canonical import parse_json
-from artifact_store.codecs.sb3.policy import SB3Codec, SB3State
-from artifact_store.codecs.sb3.settings import ATTRIBUTES, HYPERPARAMETERS, POLICY_KWARGS
-from artifact_store.codecs.sb3.values import ACTIVATIONS, EXTRACTORS, OPTIMIZERS, plain_settings
-from artifact_store.errors import Corrupt, NotEncodable
+from artifact_store.codecs.sb3.settings import LIBRARIES, POLICIES
+from artifact_store.codecs.sb3.state import COUNTERS, SB3State
+from artifact_store.errors import Corrupt
 from artifact_store.legacy.formats.checkpoint import read_torch
-from artifact_store.legacy.formats.sb3_spaces import read_space_text
+from artifact_store.legacy.formats.sb3_pickled import read_space
+from artifact_store.legacy.formats.sb3_settings import (
+    INIT,
+    MAX_WHOLE_NUMBER,
+    hyperparameters,
+    policy_kwargs,
+    whole_number,
+)
 from artifact_store.legacy.formats.zip import read_entries
-from artifact_store.legacy.libraries import old_form_library
 from artifact_store.legacy.pickle_reader.limits import LIMITS, Limits
 from artifact_store.legacy.pickle_reader.stubs import refused
 
 MAX_DATA: Final = 64 << 20
-MAX_WHOLE_NUMBER: Final = 1_000_000_000
-"""No size of a buffer or a batch is larger, and a hostile one would be allocated."""
 
 _VARIABLES: Final = "pytorch_variables.pth"
 _CHECKPOINT: Final = re.compile(r"pytorch_variables\.pth|policy\.pth|[\w.]*optimizer\.pth")
-_COUNTERS: Final = (
-    *("_total_timesteps", "_num_timesteps_at_start", "_current_progress_remaining"),
-    *("_episode_num", "_n_updates", "_n_calls", "exploration_rate"),
-)
+_ON_POLICY: Final = "on-policy"
+_ALIASES: Final = ("MlpPolicy", "CnnPolicy", "MultiInputPolicy")
+_CLASSES_OF: Final = {
+    (_ON_POLICY, "stable_baselines3.common.policies"): (
+        *("ActorCriticPolicy", "ActorCriticCnnPolicy"),
+        "MultiInputActorCriticPolicy",
+    ),
+    ("MaskablePPO", "sb3_contrib.common.maskable.policies"): (
+        *("MaskableActorCriticPolicy", "MaskableActorCriticCnnPolicy"),
+        "MaskableMultiInputActorCriticPolicy",
+    ),
+    ("RecurrentPPO", "sb3_contrib.common.recurrent.policies"): (
+        *("RecurrentActorCriticPolicy", "RecurrentActorCriticCnnPolicy"),
+        "RecurrentMultiInputActorCriticPolicy",
+    ),
+    ("ARS", "sb3_contrib.ars.policies"): ("ARSPolicy", "ARSLinearPolicy"),
+    **{
+        (name, f"{library}.{name.lower()}.policies"): (f"{name}Policy", "CnnPolicy", "MultiInputPolicy")
+        for name, library in LIBRARIES.items()
+        if name in {"DQN", "SAC", "TD3", "QRDQN", "TQC", "CrossQ"}
+    },
+}
 _POLICIES: Final = {
-    ("stable_baselines3.common.policies", "ActorCriticPolicy"): ("on-policy", "MlpPolicy"),
-    ("stable_baselines3.common.policies", "ActorCriticCnnPolicy"): ("on-policy", "CnnPolicy"),
-    ("stable_baselines3.common.policies", "MultiInputActorCriticPolicy"): ("on-policy", "MultiInputPolicy"),
-    ("stable_baselines3.dqn.policies", "DQNPolicy"): ("DQN", "MlpPolicy"),
-    ("stable_baselines3.dqn.policies", "CnnPolicy"): ("DQN", "CnnPolicy"),
-    ("stable_baselines3.dqn.policies", "MultiInputPolicy"): ("DQN", "MultiInputPolicy"),
-    ("stable_baselines3.sac.policies", "SACPolicy"): ("SAC", "MlpPolicy"),
-    ("stable_baselines3.sac.policies", "CnnPolicy"): ("SAC", "CnnPolicy"),
-    ("stable_baselines3.sac.policies", "MultiInputPolicy"): ("SAC", "MultiInputPolicy"),
-    ("stable_baselines3.td3.policies", "TD3Policy"): ("TD3", "MlpPolicy"),
-    ("stable_baselines3.td3.policies", "CnnPolicy"): ("TD3", "CnnPolicy"),
-    ("stable_baselines3.td3.policies", "MultiInputPolicy"): ("TD3", "MultiInputPolicy"),
+    (module, kind): (family, alias)
+    for (family, module), kinds in _CLASSES_OF.items()
+    for kind, alias in zip(kinds, POLICIES.get(family, _ALIASES), strict=False)
 }
+"""By module and name of the class of a policy: the algorithm, or the family of it, and what it calls the policy."""
 _DDPG: Final = {"policy_delay": 1, "target_noise_clip": 0.0, "target_policy_noise": 0.1}
-_SIZES: Final = ("net_arch", "features_extractor_kwargs", "n_critics")
-_OF_OTHERS: Final = frozenset({"cg_max_steps", "line_search_shrinking_factor", "n_quantiles", "delta_std"})
-"""Of algorithms outside of stable-baselines3 that have its policies."""
-
-_CLASS: Final = re.compile(r"<class '([\w.]+)\.(\w+)'>")
-_INIT: Final = re.compile(r"<function (\w+)\.__init__ at 0x[0-9a-fA-F]+>")
-_NUMBER: Final = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)"
-_LAYERS: Final = "stable_baselines3.common.torch_layers"
-_TF_LIKE: Final = "stable_baselines3.common.sb2_compat.rmsprop_tf_like"
-_CLASSES: Final = {
-    "activation": (r"torch\.nn\.modules\.(?:activation|linear)", ACTIVATIONS, "torch.nn"),
-    "optimizer": (rf"torch\.optim\.\w+|{re.escape(_TF_LIKE)}", OPTIMIZERS, "torch.optim"),
-    "extractor": (re.escape(_LAYERS), EXTRACTORS, _LAYERS),
-}
-"""By the kind of the setting: the modules that have such classes, their names, and the module to take them from."""
-_CONSTANT: Final = re.compile(rf"ConstantSchedule\(val={_NUMBER}\)")
-_LINEAR: Final = re.compile(rf"LinearSchedule\(start={_NUMBER}, end={_NUMBER}, end_fraction={_NUMBER}\)")
+_SIZES: Final = ("net_arch", "features_extractor_kwargs", "n_critics", "n_quantiles", "lstm_hidden_size")
+_TRPO: Final = "cg_max_steps"
+_SHARED: Final = "features_extractor."
+_APART: Final = ("pi_features_extractor.", "vf_features_extractor.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ class OldSB3:
 
 
 def read_sb3(data: bytes, *, what: str, limits: Limits = LIMITS) -> OldSB3:
-    """Return the algorithm; ``build(old.state)`` of the codec makes one that predicts and trains on.
+    """Return the algorithm; :func:`.sb3_building.build_old` makes one that predicts, and trains on as far as it can.
 
     Raises:
         InvalidOption: it does not say in plain text what its space is.
@@ -97,22 +97,22 @@ def read_sb3(data: bytes, *, what: str, limits: Limits = LIMITS) -> OldSB3:
     family, policy = _policy(record, what)
     name = _algorithm(record, family, what)
     tensors = _tensors(entries, what, limits)
-    settings = _hyperparameters(record, name, what, inferred)
+    settings = hyperparameters(record, name, what, inferred)
     if "learning_rate" not in settings and (rate := _rate(tensors)) is not None:
-        settings["learning_rate"] = rate
+        settings["learning_rate"] = max(rate, 0.0)  # a line to zero that overran its end was below
     variables = tensors.pop(_VARIABLES, {})
     state = SB3State(
         algorithm=name,
         policy=policy,
-        observation_space=read_space_text(record, "observation_space", what=what, inexact=inferred),
-        action_space=read_space_text(record, "action_space", what=what, inexact=inferred),
-        parameters={part.removesuffix(".pth"): value for part, value in tensors.items()},
-        policy_kwargs=_policy_kwargs(record.get("policy_kwargs", {}), what),
+        observation_space=read_space(record, "observation_space", what=what, inexact=inferred),
+        action_space=read_space(record, "action_space", what=what, inexact=inferred),
+        parameters={part.removesuffix(".pth"): value for part, value in _spelled_today(tensors, family).items()},
+        policy_kwargs=policy_kwargs(record.get("policy_kwargs", {}), what),
         hyperparameters=settings,
         variables={key: value for key, value in variables.items() if hasattr(value, "untyped_storage")},
-        num_timesteps=_whole(record.get("num_timesteps", 0), "num_timesteps", what),
-        counters={key: record[key] for key in _COUNTERS if type(record.get(key)) in (int, float)},
-        n_envs=_whole(record.get("n_envs", 1), "n_envs", what),
+        num_timesteps=whole_number(record.get("num_timesteps", 0), "num_timesteps", what),
+        counters={key: record[key] for key in COUNTERS if type(record.get(key)) in (int, float)},
+        n_envs=whole_number(record.get("n_envs", 1), "n_envs", what),
     )
     _check_sizes(state, what)
     version = entries.get("_stable_baselines3_version", b"").decode("ascii", "replace").strip()[:40]
@@ -127,7 +127,7 @@ def _policy(record: Mapping[str, Any], what: str) -> tuple[str, str]:
     described = record.get("policy_class")
     if not isinstance(described, Mapping):
         raise Corrupt(f"{what} does not name the class of its policy")
-    found = _INIT.fullmatch(str(described.get("__init__")))
+    found = INIT.fullmatch(str(described.get("__init__")))
     key = str(described.get("__module__")), found[1] if found else ""
     if key not in _POLICIES:
         raise refused(what, f"has a policy of the class {'.'.join(key)[:100]}")
@@ -135,78 +135,24 @@ def _policy(record: Mapping[str, Any], what: str) -> tuple[str, str]:
 
 
 def _algorithm(record: Mapping[str, Any], family: str, what: str) -> str:
-    if _OF_OTHERS & set(record):
+    if family == _ON_POLICY and {_TRPO, "clip_range"} <= {*record}:
         raise refused(what, "is of an unknown algorithm")
-    if family == "on-policy":
-        return "PPO" if "clip_range" in record else "A2C"
+    if family == _ON_POLICY:
+        return "TRPO" if _TRPO in record else "PPO" if "clip_range" in record else "A2C"
     if family == "TD3" and all(record.get(name) == value for name, value in _DDPG.items()):
         return "DDPG"
     return family
 
 
-# ---------------------------------------------------------------- settings
-
-
-def _hyperparameters(record: Mapping[str, Any], algorithm: str, what: str, inferred: list[str]) -> dict[str, Any]:
-    """Return what the plain text says, as JSON in the form of the codec; the rest is left out."""
-    kinds = HYPERPARAMETERS[algorithm]
-    plain: dict[str, Any] = {}
-    found: dict[str, Any] = {}
-    for name, kind in kinds.items():
-        key = ATTRIBUTES.get(name, name)
-        if key not in record:
-            continue  # an older stable-baselines3 did not have it
-        value = record[key]
-        if not isinstance(value, Mapping) or ":type:" not in value:  # else a pickle with plain text beside it
-            plain[name] = value if type(value) is not int or name == "seed" else _whole(value, name, what, low=-1)
-        elif kind.startswith("schedule") and (schedule := _schedule(value)) is not None:
-            found[name] = schedule
-        else:
-            inferred.append(name)
-    return _checked(plain, kinds, algorithm, what) | found
-
-
-def _checked(values: Mapping[str, Any], kinds: Mapping[str, str], of: str, what: str) -> dict[str, Any]:
-    """Return settings as the codec records them."""
-    try:
-        return dict(plain_settings(SB3Codec(), values, kinds, of))
-    except NotEncodable as error:
-        raise Corrupt(f"{what} has an invalid setting: {error}") from error
-
-
-def _policy_kwargs(described: Any, what: str) -> dict[str, Any]:
-    """Return the keywords of the policy as JSON in the form of the codec."""
-    if not isinstance(described, Mapping):
-        raise Corrupt(f"{what} has policy_kwargs that are not a mapping")
-    given = {name: value for name, value in described.items() if not name.startswith(":")}
-    unknown = sorted({*given} - {*POLICY_KWARGS})
-    if unknown:
-        raise refused(what, f"has a policy that was made with {', '.join(unknown)[:100]}")
-    for name, value in given.items():
-        kind = POLICY_KWARGS[name].removesuffix("?")
-        if kind in _CLASSES and value is not None:
-            given[name] = _class(value, kind, name, what)
-    return _checked(given, POLICY_KWARGS, "policy_kwargs", what)
-
-
-def _class(text: Any, kind: str, name: str, what: str) -> Any:
-    """Return a class of torch or stable-baselines3 from a fixed table, by the text that stands for it."""
-    found = _CLASS.fullmatch(str(text))
-    modules, known, home = _CLASSES[kind]
-    if found is None or found[2] not in known or not re.fullmatch(modules, found[1]):
-        raise refused(what, f"has a policy whose {name} is {str(text)[:100]}")
-    return getattr(old_form_library(_TF_LIKE if found[2] == "RMSpropTFLike" else home, "sb3"), found[2])
-
-
-def _schedule(described: Mapping[str, Any]) -> Any:
-    """Return a schedule as the codec records it, from its text, or nothing where it was a function."""
-    text = str(described.get("value_schedule", ""))
-    if found := _CONSTANT.fullmatch(text):
-        return float(found[1])
-    if found := _LINEAR.fullmatch(text):
-        start, end, fraction = (float(number) for number in found.groups())
-        return {"schedule": "linear", "start": start, "end": end, "end_fraction": fraction}
-    return None
+def _spelled_today(tensors: dict[str, dict[Any, Any]], family: str) -> dict[str, dict[Any, Any]]:
+    """Return the tensors of a policy by the names that its library gives them today."""
+    policy = dict(tensors["policy.pth"])
+    if family == "ARS":  # before 1.7, a linear policy was one layer, not a row of them
+        policy = {re.sub(r"^action_net\.(weight|bias)$", r"action_net.0.\1", name): one for name, one in policy.items()}
+    if family in {_ON_POLICY, "MaskablePPO", "RecurrentPPO"} and not any(name.startswith(_APART) for name in policy):
+        shared = {name.removeprefix(_SHARED): one for name, one in policy.items() if name.startswith(_SHARED)}
+        policy |= {f"{part}{name}": one for part in _APART for name, one in shared.items()}  # before 1.7, one name
+    return {**tensors, "policy.pth": policy}
 
 
 def _rate(tensors: Mapping[str, Any]) -> float | None:
@@ -217,12 +163,6 @@ def _rate(tensors: Mapping[str, Any]) -> float | None:
         if type(rate) is float:
             return rate
     return None
-
-
-def _whole(value: Any, name: str, what: str, *, low: int = 0) -> int:
-    if type(value) is not int or not low <= value <= MAX_WHOLE_NUMBER:
-        raise Corrupt(f"{what} has {name} {str(value)[:40]!r}, which is not a sensible number")
-    return value
 
 
 def _check_sizes(state: SB3State, what: str) -> None:

@@ -19,7 +19,7 @@ from artifact_store.legacy.pickle_reader.stubs import refused
 _SPACE: Final = re.compile(r"<class '(?:gym|gymnasium)\.spaces\.\w+\.(\w+)'>")
 _NUMBER: Final = re.compile(r"[-+]?(?:inf|nan|(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)")
 _NUMBERS: Final = re.compile(rf"(?:{_NUMBER.pattern}|[\s\[\],()]|\.\.\.)*")
-_DTYPES: Final = frozenset(
+DTYPES: Final = frozenset(
     {"float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"}
 )
 _MOST_DIGITS: Final = 8
@@ -62,7 +62,7 @@ def read_space_text(data: Mapping[str, Any], name: str, *, what: str, inexact: l
 
 def _box(record: Mapping[str, Any], name: str, what: str, inexact: list[str]) -> dict[str, Any]:
     dtype, shape = record["dtype"], _shape(record.get("_shape", record.get("shape")))
-    if dtype not in _DTYPES:
+    if dtype not in DTYPES:
         raise Corrupt(f"{what} has an {name} of the dtype {str(dtype)[:20]!r}")
     sides = {}
     for side in ("low", "high"):

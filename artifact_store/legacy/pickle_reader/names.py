@@ -204,6 +204,8 @@ _INERT: Final = frozenset(
         *_names("lightgbm.basic", "Booster"),
         *_names("stable_baselines3.common.vec_env.vec_normalize", "VecNormalize"),
         *_names("stable_baselines3.common.running_mean_std", "RunningMeanStd"),
+        *_names("stable_baselines3.common.noise", "NormalActionNoise OrnsteinUhlenbeckActionNoise"),
+        *_names("stable_baselines3.common.type_aliases", "TrainFreq TrainFrequencyUnit"),
         *_names("gym.spaces.box gymnasium.spaces.box", "Box"),
         *_names("gym.spaces.discrete gymnasium.spaces.discrete", "Discrete"),
         *_names("gym.spaces.multi_discrete gymnasium.spaces.multi_discrete", "MultiDiscrete"),

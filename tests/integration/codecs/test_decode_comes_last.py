@@ -20,9 +20,11 @@ import pyarrow as pa
 import pytest
 import torch
 from click.testing import CliRunner
+from sb3_contrib import ARS
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from stable_baselines3 import PPO
+from stable_baselines3.common.buffers import ReplayBuffer
 
 from artifact_store import ArtifactStore, CodecRegistry, Example, FeatureSchema, TorchState, errors
 from artifact_store.cli.app import app
@@ -30,7 +32,7 @@ from artifact_store.codecs.sb3.vecnormalize import ObservationNormalizer, Runnin
 from artifact_store.core import trust
 from artifact_store.ops import read as fetch
 from artifact_store.storage import transfer
-from tests.environments import tiny
+from tests.environments import ACTIONS, BOX, tiny
 from tests.keys import pem, signer, strict
 from tests.legacy_cases import old_tree
 
@@ -39,8 +41,8 @@ KEY = "linear/BEST"
 ROWS = np.arange(12.0).reshape(4, 3)
 LABELS = np.array([0, 1, 0, 1])
 CODECS = (
-    *("arrays", "arrow", "joblib", "json", "lightgbm", "lightgbm-sklearn", "pandas", "polars", "raw", "sb3", "sklearn"),
-    *("skops", "torch-state", "torch-tree", "vecnormalize"),
+    *("arrays", "arrow", "joblib", "json", "lightgbm", "lightgbm-sklearn", "pandas", "polars", "raw", "sb3"),
+    *("sb3-contrib", "sb3-replay", "sklearn", "skops", "torch-state", "torch-tree", "vecnormalize"),
 )
 PREDICTORS = """
 class Linear:
@@ -70,6 +72,8 @@ def objects() -> dict[str, Any]:
         "polars": pl.DataFrame({"a": [1, 2]}),
         "raw": b"bytes",
         "sb3": PPO("MlpPolicy", tiny(), n_steps=8, batch_size=8, policy_kwargs={"net_arch": [4]}, device="cpu"),
+        "sb3-contrib": ARS("LinearPolicy", tiny(), n_delta=1, seed=1),
+        "sb3-replay": ReplayBuffer(4, BOX, ACTIONS, device="cpu"),
         "sklearn": StandardScaler().fit(rows),
         "skops": DecisionTreeClassifier(max_depth=2).fit(rows, labels),
         "torch-state": TorchState({"weight": torch.ones(2, 3)}, {"size": 3}),
