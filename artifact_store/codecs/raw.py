@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import IO, Any, ClassVar, Final
 
 from artifact_store import private_files
-from artifact_store.codecs.file_kinds import about_file
 from artifact_store.codecs.files import all_or_nothing, field
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.core.file_names import composed
@@ -124,6 +123,8 @@ def _of_path(obj: Path | FilteredFolder, stem: str) -> tuple[dict[str, JSON], di
         check_path(f"file/{name}")
     except InvalidName as error:
         raise NotEncodable(f"not every platform can hold a file called {name!r}; rename it: {error}") from error
+    from artifact_store.codecs.file_kinds import about_file
+
     about = about_file(obj)
     options: dict[str, JSON] = {"kind": "file", "suffix": suffix, "name": name, **({"about": about} if about else {})}
     return options, {f"{stem}{suffix}": obj}
