@@ -350,7 +350,7 @@ class TestRawFiles(LittleRoomSuite):
         if not WINDOWS:
             links[0].symlink_to(_written(tmp_path / "target.bin", b"x"))
             links[1].symlink_to(tmp_path / "nowhere")
-        return [*links, _written(tmp_path / "what?.bin", b"x")]
+        return [*links, _written(tmp_path / ".hidden.bin", b"x")]
 
     def equal(self, one: Path, other: Any) -> bool:
         return one.read_bytes() == (other if isinstance(other, bytes) else other.read_bytes())
