@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from artifact_store import ArtifactStore, CodecRegistry, Risk
 from artifact_store.core.codec import libraries_of
 from artifact_store.ops.imported import normalized
+from tools.versions import INSTEAD, NOT_TRIED
 
 KEY = "gru/BTCEUR"
 PYTHON = platform.python_version()
