@@ -20,8 +20,16 @@ import numpy as np
 import pytest
 import sklearn
 import skops.io
+from sklearn.base import clone
 from sklearn.decomposition import PCA
-from sklearn.ensemble import RandomForestRegressor
+from sklearn.ensemble import (
+    BaggingRegressor,
+    ExtraTreesClassifier,
+    GradientBoostingRegressor,
+    IsolationForest,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -254,6 +262,36 @@ def test_a_decision_tree_that_leads_astray_is_corrupt(change: Edit) -> None:
     audit(edited(TREE, without_state), SkopsCodec())
     with pytest.raises(Corrupt):
         audit(edited(TREE, change), SkopsCodec())
+
+
+ENSEMBLES = [
+    RandomForestRegressor(3, random_state=0),
+    ExtraTreesClassifier(3, random_state=0),
+    GradientBoostingRegressor(n_estimators=3),
+    BaggingRegressor(n_estimators=3, max_features=2, random_state=0),
+    IsolationForest(n_estimators=3, random_state=0),
+    make_pipeline(StandardScaler(), RandomForestClassifier(3, random_state=0)),
+]
+
+
+@pytest.mark.parametrize("model", ENSEMBLES, ids=lambda model: type(model).__name__)
+def test_an_ensemble_whose_trees_take_its_features_comes_back(model: Any, tmp_path: Path) -> None:
+    rows, target = np.random.default_rng(0).random((40, 3)), np.arange(40) % 2
+    model = clone(model).fit(rows, target)
+    again = SkopsCodec().decode(tmp_path, "model", SkopsCodec().encode(model, tmp_path, "model"))
+    assert np.array_equal(again.predict(rows), model.predict(rows))
+
+
+@pytest.mark.parametrize("model", ENSEMBLES[:-1], ids=lambda model: type(model).__name__)
+def test_an_ensemble_whose_trees_take_other_features_is_corrupt(model: Any, tmp_path: Path) -> None:
+    model = clone(model).fit(np.random.default_rng(0).random((40, 3)), np.arange(40) % 2)
+    if hasattr(model, "estimators_features_"):
+        model.estimators_features_ = [np.arange(4) for _ in model.estimators_]
+    else:
+        model.n_features_in_ = 4
+    (tmp_path / "model.skops").write_bytes(skops.io.dumps(model))
+    with pytest.raises(Corrupt, match="other features"):
+        SkopsCodec().decode(tmp_path, "model", {"scikit_learn": sklearn.__version__})
 
 
 def older_protocol(schema: dict[str, Any], entries: dict[str, bytes]) -> None:

@@ -59,6 +59,40 @@ def check_state(kind: str, state: Mapping[str, Any], np: Any) -> None:
         check_neighbours(state, np)
 
 
+def check_widths(root: object, np: Any) -> None:
+    """Refuse trees within an estimator that take other features than what asks them, which looks at its own only."""
+    seen: set[int] = set()
+    waiting = [root]
+    while waiting:
+        part = waiting.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, dict):
+            waiting += part.values()
+        elif isinstance(part, list | tuple):
+            waiting += part
+        elif isinstance(part, np.ndarray) and part.dtype == object:
+            waiting += part.ravel().tolist()
+        elif type(part).__module__.startswith("sklearn.") and hasattr(part, "__dict__"):
+            _check_own_trees(vars(part), np)
+            waiting += vars(part).values()
+
+
+def _check_own_trees(state: Mapping[str, Any], np: Any) -> None:
+    jobs, own = state.get("n_jobs"), state.get("n_features_in_")
+    _demand(type(jobs) is not int or jobs <= MAX_JOBS, f"n_jobs is beyond {MAX_JOBS}")
+    if "tree_" in state:
+        _demand(state["tree_"].n_features == own, "a tree takes other features than its estimator")
+    members = np.asarray(state.get("estimators_", ()), object).ravel().tolist()
+    subsets = state.get("estimators_features_")
+    widths = [own] * len(members) if subsets is None else [len(subset) for subset in subsets]
+    _demand(len(widths) == len(members), "it has features for other members than there are")
+    for member, width in zip(members, widths, strict=True):
+        tree = vars(member).get("tree_") if hasattr(member, "__dict__") else None
+        _demand(tree is None or tree.n_features == width, "a tree takes other features than its forest")
+
+
 def check_neighbours(state: Mapping[str, Any], np: Any) -> None:
     """Refuse labels of neighbours that are not there."""
     rows = state["_fit_X"]

@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Final
 from artifact_store.codecs.arrays import DAMAGE, read_entry
 from artifact_store.codecs.files import all_or_nothing, dotted, import_library, read_encoded, refuse_into
 from artifact_store.codecs.limits import check_stored
+from artifact_store.codecs.sklearn.estimator_checks import check_widths
 from artifact_store.codecs.sklearn.skops_types import ESTIMATORS, TYPES
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import CodecUnavailable, Corrupt, NotEncodable, TypeRefused
@@ -80,7 +81,7 @@ class SkopsCodec:
         audit(data, self)
         skops, here = import_library("skops.io", self), import_library("sklearn", self).__version__
         try:
-            return skops.loads(data, trusted=list(_TRUSTED))
+            found = skops.loads(data, trusted=list(_TRUSTED))
         except Exception as error:  # as above
             written = str(options.get("scikit_learn"))[:40]
             if written == here:
@@ -89,6 +90,8 @@ class SkopsCodec:
                 f"{path.name} was written with scikit-learn {written}, and {here}, which is installed here, cannot "
                 f"load it ({type(error).__name__}: {error}); install that version, or save the estimator anew"
             ) from error
+        check_widths(found, import_library("numpy", self))
+        return found
 
 
 def audit(data: bytes, codec: SkopsCodec) -> None:
