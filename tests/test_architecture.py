@@ -120,6 +120,7 @@ OWNERS = {
         "legacy/old_objects.py",  # scalers of the old form, made of arrays
     },
     "skops": {"codecs/sklearn/skops.py"},
+    "scipy": {"codecs/sparse.py"},
     "stable_baselines3": {
         "codecs/sb3/policy.py",
         "codecs/sb3/values.py",  # its schedules and noises
