@@ -51,6 +51,7 @@ PROOFS = {
     "space": ("tests.proofs.space", "processes killed during large saves, and the temporary space that they leave"),
     "fuzz": ("tests.proofs.fuzz", "arbitrary bytes and text, into everything that reads them"),
     "mutants": ("tools.mutants", "small damages to the code, each of which a test has to notice"),
+    "zoo": ("tests.zoo", "models and data in many shapes, saved, loaded in a fresh process, compared bit for bit"),
     "scalers": ("tests.proofs.scalers", "preprocessors saved with each scikit-learn, compared bit for bit"),
     "places": ("tests.proofs.places", "each place that a store can live in, started, raced on, killed, read back"),
     "signing": ("tests.proofs.signing", "our signatures, tried by the suite of OpenSSF Model Signing (--suite DIR)"),

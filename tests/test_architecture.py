@@ -135,6 +135,7 @@ OWNERS = {
         "legacy/old_objects.py",  # scalers of the old form, made of arrays
     },
     "skops": {"codecs/sklearn/skops.py"},
+    "scipy": {"codecs/sparse.py"},
     "stable_baselines3": {
         "codecs/sb3/replay.py",  # its buffers
         "codecs/sb3/schedules.py",

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 
 from artifact_store.codecs.files import all_arrays, all_or_nothing, dotted, field, import_library, opened, refuse_into
 from artifact_store.codecs.limits import check_stored
-from artifact_store.codecs.npy import read_npy, write_npy
+from artifact_store.codecs.npy import check_dtype, read_npy, write_npy
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import Corrupt, NotEncodable
 
@@ -38,19 +38,14 @@ class ArrayCodec:
 
     def accepts(self, obj: Any) -> bool:
         """Take dicts and tuples only if there is something in them and all of it is an array."""
-        return not isinstance(obj, dict | tuple) or all_arrays(obj)
+        return not isinstance(obj, dict | tuple) or are_named(obj)
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
         """Write the arrays; refuse Python objects, subclasses (masked arrays), and keys that cannot name a file."""
         np = import_library("numpy", self)
         kind, arrays = _named_arrays(obj, np)
-        with all_or_nothing(directory, stem), zipfile.ZipFile(directory / f"{stem}.npz", "w") as archive:
-            for name, array in arrays.items():
-                info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)  # stored, not compressed
-                info.create_system = 3  # the same bytes on every platform
-                info.external_attr = 0o600 << 16
-                with archive.open(info, "w", force_zip64=array.nbytes > _LARGE) as file:
-                    write_npy(file, array, np)
+        with all_or_nothing(directory, stem):
+            write_arrays(directory / f"{stem}.npz", arrays, np)
         return {"kind": kind, "count": len(arrays)}
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
@@ -60,30 +55,48 @@ class ArrayCodec:
         kind, count = field(options, "kind", str), field(options, "count", int)
         path = directory / f"{stem}.npz"
         with opened(path, *DAMAGE) as file, zipfile.ZipFile(file) as archive:
-            entries = archive.infolist()
-            check_entries(entries, file.seek(0, 2))
-            arrays = {entry.filename.removesuffix(".npy"): read_entry(archive, entry, np) for entry in entries}
+            arrays = read_arrays(archive, file.seek(0, 2), np)
         if len(arrays) != count:
             raise Corrupt(f"{path.name} holds {len(arrays)} arrays instead of {count}")
         return _assembled(kind, arrays, path.name)
+
+
+def are_named(obj: Any) -> bool:
+    """Tell whether this is a plain dict or tuple of arrays, with names that entries of an archive can have."""
+    if type(obj) not in (dict, tuple) or not all_arrays(obj):
+        return False
+    return type(obj) is tuple or all(map(_can_name, obj))
 
 
 def _named_arrays(obj: Any, np: Any) -> tuple[str, dict[str, Any]]:
     if type(obj) is np.ndarray:
         return "array", {"arr_0": obj}
     if isinstance(obj, np.generic):
-        return "scalar", {"arr_0": _as_array(obj, np)}
+        return "scalar", {"arr_0": scalar_as_array(obj, np)}
     if type(obj) is tuple and obj:
         return "tuple", {f"arr_{place}": _checked(part, f"[{place}]", np) for place, part in enumerate(obj)}
     if type(obj) is dict and obj:
         return "dict", {_checked_name(name): _checked(part, f"[{name!r}]", np) for name, part in obj.items()}
-    raise NotEncodable(
-        f"a {dotted(type(obj))} would come back as something else, "
-        "or there is nothing in it; convert it with numpy.asarray"
-    )
+    raise NotEncodable(what_instead(obj))
 
 
-def _as_array(scalar: Any, np: Any) -> Any:
+def what_instead(obj: Any) -> str:
+    """Say why an object that is like an array, or holds some, is not stored, and what to store instead."""
+    kind = dotted(type(obj))
+    if hasattr(obj, "mask"):
+        return f"a {kind} would lose its mask: save {{'data': obj.data, 'mask': numpy.ma.getmaskarray(obj)}}"
+    if isinstance(obj, dict | tuple):
+        return f"a {kind} would come back as something else, or there is nothing in it: save a dict or tuple of arrays"
+    return f"a {kind} would come back as something else; convert it with numpy.array(obj, subok=False)"
+
+
+def _can_name(name: Any) -> bool:
+    if not isinstance(name, str) or len(name) > _MAX_NAME or name.endswith(".npy"):
+        return False
+    return all(part.strip(".") and part.isprintable() and "\\" not in part for part in name.split("/"))
+
+
+def scalar_as_array(scalar: Any, np: Any) -> Any:
     """Return a 0-dimensional array from which a scalar with the same dtype and bits comes back."""
     array = np.asarray(scalar)
     back = array[()]
@@ -95,19 +108,39 @@ def _as_array(scalar: Any, np: Any) -> Any:
 def _checked(part: Any, where: str, np: Any) -> Any:
     if type(part) is not np.ndarray:
         raise NotEncodable(f"{where} is a {dotted(type(part))} and not an array")
+    try:
+        check_dtype(part.dtype, np)
+    except NotEncodable as error:
+        raise NotEncodable(f"{where}: {error}") from error
     return part
 
 
 def _checked_name(name: Any) -> str:
     """Return the key, if numpy and every archiver read it back as it is."""
-    parts = name.split("/") if isinstance(name, str) else [""]
-    plain = all(part.strip(".") and part.isprintable() and "\\" not in part for part in parts)
-    if not plain or len(name) > _MAX_NAME or name.endswith(".npy"):
+    if not _can_name(name):
         raise NotEncodable(
             f"the key {str(name)[:80]!r} cannot name an array: use printable text without backslashes, "
             f"not ending in '.npy', at most {_MAX_NAME} characters"
         )
     return str(name)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any], np: Any) -> None:
+    """Write arrays into an archive, stored and with fixed times, so that equal arrays have equal bytes."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)  # stored, not compressed
+            info.create_system = 3  # the same bytes on every platform
+            info.external_attr = 0o600 << 16
+            with archive.open(info, "w", force_zip64=array.nbytes > _LARGE) as file:
+                write_npy(file, array, np)
+
+
+def read_arrays(archive: zipfile.ZipFile, size: int, np: Any) -> dict[str, Any]:
+    """Return the arrays of an archive of ``size`` bytes by name; raise one of ``DAMAGE`` for any other."""
+    entries = archive.infolist()
+    check_entries(entries, size)
+    return {entry.filename.removesuffix(".npy"): read_entry(archive, entry, np) for entry in entries}
 
 
 def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, np: Any) -> Any:

@@ -7,12 +7,13 @@ infinities, tuples, keys that are not text, subclasses (an ``OrderedDict``, an e
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from artifact_store.canonical import MAX_DEPTH, canonical, parse_json
-from artifact_store.codecs.files import all_arrays, dotted, read_encoded, refuse_into
+from artifact_store.codecs.files import dotted, holds_arrays, read_encoded, refuse_into
 from artifact_store.codecs.torch.held import holds_torch
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import NotEncodable
@@ -38,7 +39,7 @@ class DocumentCodec:
     def accepts(self, obj: Any) -> bool:
         """Leave what is made of arrays or holds tensors alone, and scalars that only derive from Python's (numpy's)."""
         if isinstance(obj, dict | list | tuple):
-            return not all_arrays(obj) and not holds_torch(obj)
+            return not holds_arrays(obj) and not holds_torch(obj)
         return type(obj) in _SCALARS
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
@@ -80,8 +81,21 @@ def check_json(value: Any, where: str, depth: int = 1) -> None:
             check_json(part, f"{where}[{place}]", depth + 1)
     elif kind is tuple:
         raise NotEncodable(f"{where} is a tuple, and JSON would read it back as a list: use list(…)")
+    elif kind in (float, str):
+        _check_scalar(value, where)
     elif kind not in _SCALARS:
         raise NotEncodable(
             f"{where} is a {dotted(kind)}, which JSON cannot represent; "
             "convert it, or save it as a component of its own"
         )
+
+
+def _check_scalar(value: float | str, where: str) -> None:
+    """Refuse numbers that JSON does not have, and text that is none."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise NotEncodable(
+                f"{where} is {value!r}, which JSON does not have: use None or text, or an array with numpy.asarray(…)"
+            )
+    elif not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise NotEncodable(f"{where} holds a lone surrogate, which is not valid text: keep it as ascii(…)")

@@ -9,6 +9,7 @@ import errno
 import importlib
 import os
 import shutil
+import sys
 import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -54,6 +55,26 @@ def dotted(kind: type) -> str:
 def all_arrays(obj: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> bool:
     """Tell whether there is something in it, and all of it is arrays of numpy, which is not imported for that."""
     return {dotted(type(part)) for part in (obj.values() if isinstance(obj, dict) else obj)} == {"numpy.ndarray"}
+
+
+def holds_arrays(obj: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> bool:
+    """Tell whether there is an array or a scalar of numpy anywhere in it; before numpy is imported there is none."""
+    generic = getattr(sys.modules.get("numpy"), "generic", None)
+    if generic is None:
+        return False
+    kinds = (generic, sys.modules["numpy"].ndarray)
+    seen, waiting = {id(obj)}, [obj]
+    while waiting:
+        node = waiting.pop()
+        parts: Any = node.values() if isinstance(node, dict) else node
+        found = {*map(type, parts)}
+        if any(issubclass(kind, kinds) for kind in found):
+            return True
+        if any(issubclass(kind, dict | list | tuple) for kind in found):
+            inner = [part for part in parts if isinstance(part, dict | list | tuple) and id(part) not in seen]
+            seen.update(map(id, inner))
+            waiting += inner
+    return False
 
 
 def refuse_into(codec: Codec, into: object) -> None:

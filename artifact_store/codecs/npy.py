@@ -26,7 +26,7 @@ _CHUNK = 1 << 20
 
 def write_npy(file: IO[bytes], array: Any, np: Any) -> None:
     """Append ``array`` to ``file``; refuse a dtype that cannot be described without a pickle, or on every platform."""
-    _check_dtype(array.dtype, np)
+    check_dtype(array.dtype, np)
     version = (3, 0) if array.dtype.names else (1, 0)  # names may be any text, and many of them exceed 64 KiB
     np.lib.format.write_array(file, _without_padding(array, np), version=version, allow_pickle=False)
 
@@ -43,10 +43,14 @@ def read_npy(file: IO[bytes], size: int, np: Any) -> Any:
     return flat.reshape(shape[::-1]).transpose() if fortran else flat.reshape(shape)
 
 
-def _check_dtype(dtype: Any, np: Any) -> None:
+def check_dtype(dtype: Any, np: Any) -> None:
+    """Raise ``NotEncodable`` for a dtype that cannot be described without a pickle, or on every platform."""
     for part in _parts(dtype):
         if part.hasobject:
-            raise NotEncodable("an array of Python objects would need a pickle: convert it to numbers or text")
+            raise NotEncodable(
+                f"an array of the dtype {part} holds Python objects and would need a pickle: convert it to numbers or "
+                "text, for instance with numpy.array(obj.tolist(), dtype='U')"
+            )
         if part.char in _PLATFORM_DEPENDENT:
             raise NotEncodable(f"{part} has another size on other platforms: convert it to float64 or complex128")
         if part.metadata:

@@ -13,7 +13,7 @@ from typing import Any
 
 from artifact_store.errors import FeatureMismatch
 from artifact_store.features.columns import FLOATS, INTEGERS, NUMBERS, Columns, quote_names
-from artifact_store.features.tables import Table, narwhal, to_pandas, word
+from artifact_store.features.tables import Table, narwhal, own_word, to_pandas, word
 from artifact_store.features.values import NoCategory, codes_of
 
 
@@ -41,7 +41,7 @@ def conform(
             continue
         if want in (None, "string") or have not in NUMBERS:
             if have not in ((want,) if want else NUMBERS):
-                problems[name] = (want or "a number", have)
+                problems[name] = (want or "a number", own_word(frame[name], have))
         elif have != want or name in not_numpy:
             casts[name] = str(want)
     problems.update(_inexact(frame, found, casts, kind))

@@ -237,12 +237,19 @@ def _array_plan(kinds: tuple[str | None, ...]) -> tuple[str | None, dict[str, li
     return target, {kind: where for kind, where in places.items() if kind != target}
 
 
+def _found(values: Any) -> str:
+    import numpy as np
+
+    holed = values.dtype.kind == "f" and bool(np.isnan(values).any())
+    return f"{values.dtype} with missing values" if holed else str(values.dtype)
+
+
 def _check_exact(columns: Columns, array: Any, target: str | None, groups: Mapping[str, list[int]]) -> None:
     narrow = {kind: places for kind, places in groups.items() if not kind.startswith("float")}
     if target is not None:  # a float may hold a column of integers, and not every one of them
         narrow[target] = list(range(len(columns.names)))
     problems = {
-        columns.names[place]: (str(columns.kinds[place]), str(array.dtype))
+        columns.names[place]: (str(columns.kinds[place]), _found(array[..., place]))
         for kind, places in narrow.items()
         if not cast.is_exact(array[..., places], kind)
         for place in places

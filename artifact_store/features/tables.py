@@ -197,6 +197,12 @@ def word(dtype: Any) -> str:
     return known if known in (*NUMBERS, "string", "category") else str(dtype)
 
 
+def own_word(column: Any, dtype: str) -> str:
+    """Return what the library itself calls the dtype of a column that narwhals does not know, or ``dtype``."""
+    native = column.to_native()
+    return str(getattr(native, "dtype", getattr(native, "type", dtype))) if dtype == "Unknown" else dtype
+
+
 def to_pandas(table: Any, codes: Mapping[str, list[int]], categories: Mapping[str, Sequence[Category]]) -> Any:
     """Return a polars or arrow table of numbers and text as pandas: NaN where a number is missing.
 
@@ -271,7 +277,11 @@ def describe_table(table: Any) -> tuple[list[str], dict[str, str], dict[str, lis
         )
     frame = narwhal(table)
     dtypes = {name: word(dtype) for name, dtype in frame.schema.items()}
-    unfit = {name: dtype for name, dtype in dtypes.items() if dtype not in (*NUMBERS, "string", "category")}
+    unfit = {
+        name: own_word(frame[name], dtype)
+        for name, dtype in dtypes.items()
+        if dtype not in (*NUMBERS, "string", "category")
+    }
     for name in kind.not_numpy(table):  # an arrow dictionary in pandas is categorical and has no list of its own
         if dtypes[name] == "category" and not hasattr(table[name].dtype, "categories"):
             unfit[name] = str(table.dtypes[name])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import sys
-from datetime import date, time
+from collections.abc import Callable
+from datetime import date, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from artifact_store.codecs.tables.arrow import ArrowCodec
 from artifact_store.codecs.tables.pandas import PandasCodec
 from artifact_store.codecs.tables.polars import PolarsCodec
 from artifact_store.core import documents
+from artifact_store.core.registry import CodecRegistry
 from artifact_store.errors import CodecUnavailable, Corrupt, NotEncodable
 
 pytestmark = pytest.mark.windows
@@ -46,12 +49,254 @@ def test_text_of_the_dtype_object_stays_object(tmp_path: Path) -> None:
     assert back["a"].tolist() == ["x", None]
 
 
-def test_attributes_are_dropped_without_being_looked_at(tmp_path: Path) -> None:
+@pytest.mark.parametrize("make", [pd.DataFrame, lambda columns: pd.Series(columns["a"], name="a")])
+def test_attrs_and_the_flag_of_a_table_come_back(make: Any, tmp_path: Path) -> None:
+    table = make({"a": [1]}).set_flags(allows_duplicate_labels=False)
+    table.attrs = {"source": "exchange", "windows": [5, 20.5, None], "nested": {"n": 1}}
+    back = again(table, tmp_path)
+    assert back.attrs == table.attrs
+    assert back.flags == table.flags
+
+
+@pytest.mark.parametrize("attrs", [{"hook": print}, {1: 2}, {"a": {"b": math.nan}}, {"a": (1,)}, {"a": np.ones(1)}])
+def test_attrs_that_are_not_json_are_refused_by_name_without_being_called(attrs: Any, tmp_path: Path) -> None:
     frame = pd.DataFrame({"a": [1]})
-    frame.attrs = {"hook": print}
-    codec = PandasCodec()
-    assert codec.decode(tmp_path, "model", codec.encode(frame, tmp_path, "model")).attrs == {}
-    assert frame.attrs == {"hook": print}
+    frame.attrs = attrs
+    with pytest.raises(NotEncodable, match=r"^the attrs of the table .* attrs.* or delete it from \.attrs"):
+        PandasCodec().encode(frame, tmp_path, "model")
+    assert not list(tmp_path.iterdir())
+    frame.attrs = {}  # as the message says
+    assert again(frame, tmp_path).attrs == {}
+
+
+LEVELS: dict[str, pd.MultiIndex] = {
+    "an order of their own": pd.MultiIndex([["z", "a"], [2, 1]], [[0, 1], [1, 0]], names=["p", "q"]),
+    "values that no row uses": pd.MultiIndex.from_product([["a", "b"], [1.5, 2.5]])[:2],
+    "a gap": pd.MultiIndex([["z", "a"], [2, 1]], [[0, -1], [1, 0]]),
+    "no rows": pd.MultiIndex.from_product([["a", "b"], [True, False]])[:0],
+    "days at a frequency": pd.MultiIndex.from_product([pd.date_range("2024", periods=2), ["b", "a"]]),
+    "days of a zone": pd.MultiIndex.from_product([pd.date_range("2024", periods=3, tz="Europe/Berlin"), ["a"]])[1:],
+    "hours that no row uses": pd.MultiIndex.from_product([pd.to_timedelta([2, 1], unit="h"), [1]])[:1],
+}
+
+
+@pytest.mark.parametrize("kind", LEVELS)
+def test_levels_of_an_index_come_back_in_their_order_with_what_no_row_uses(kind: str, tmp_path: Path) -> None:
+    index = LEVELS[kind]
+    for obj, what in (
+        (pd.DataFrame({"x": range(len(index))}, index=index), "index"),
+        (pd.Series(range(len(index)), index=index), "index"),
+        (pd.DataFrame(np.zeros((1, len(index))), columns=index), "columns"),
+    ):
+        if what == "columns" and ("day" in kind or "hour" in kind or "gap" in kind or "rows" in kind.split()):
+            continue  # names of columns are text in Parquet
+        back = getattr(again(obj, tmp_path), what)
+        for level, kept, places, codes in zip(index.levels, back.levels, index.codes, back.codes, strict=True):
+            assert (type(kept), kept.dtype, kept.tolist()) == (type(level), level.dtype, level.tolist())
+            assert getattr(kept, "freq", None) == getattr(level, "freq", None)
+            assert list(codes) == list(places)
+        assert back.names == index.names
+
+
+def test_more_levels_in_another_order_than_are_noted_are_refused_with_a_way_out(tmp_path: Path) -> None:
+    index = pd.MultiIndex.from_arrays([range(20_000), ["a"] * 20_000], names=["tick", "symbol"])
+    frame = pd.DataFrame({"x": range(20_000)}, index=index)
+    pd.testing.assert_frame_equal(again(frame, tmp_path), frame)
+    with pytest.raises(
+        NotEncodable, match=r"the level 'tick' of the index has 20,000 values .*pandas\.MultiIndex\.from_frame"
+    ):
+        PandasCodec().encode(frame[:100], tmp_path, "model")
+    frame = frame[:100]
+    frame.index = pd.MultiIndex.from_frame(frame.index.to_frame())  # as the message says
+    pd.testing.assert_frame_equal(again(frame, tmp_path), frame)
+
+
+DECIMALS = ("1.1 2.000", "1E+3 2", "-0.0 0.0", "NaN 1.5", "Infinity -1", "1.10 2.00", "1e-40")
+
+
+@pytest.mark.parametrize("texts", DECIMALS)
+@pytest.mark.parametrize("gap", [None, math.nan])
+def test_decimals_come_back_to_their_exponent(texts: str, gap: Any, tmp_path: Path) -> None:
+    values = [*map(Decimal, texts.split()), gap]
+    index = pd.Index(values, dtype=object)
+    frame = pd.DataFrame({"price": pd.Series(values, index=index, dtype=object)})
+    back = again(frame, tmp_path)
+    for found in (back["price"].tolist(), back.index.tolist()):
+        assert list(map(repr, found)) == list(map(repr, values))
+
+
+def test_a_decimal_that_signals_is_refused_with_its_column(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"price": pd.Series([Decimal("sNaN")], dtype=object)})
+    with pytest.raises(NotEncodable, match=r"the column 'price' .* Decimal\('NaN'\)"):
+        PandasCodec().encode(frame, tmp_path, "model")
+
+
+ARROW: dict[str, pa.Array] = {
+    "text": pa.array(["x", None]),
+    "long text": pa.array(["x", None], pa.large_string()),
+    "numbers, NaN and null apart": pa.array([1.5, math.nan, None]),
+    "lists": pa.array([[1, None], None], pa.list_(pa.field("of", pa.int8()))),
+    "records": pa.array([{"x": 1}, None]),
+    "maps": pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int64())),
+    "dictionaries": pa.array(["b", "a", None]).dictionary_encode(),
+    "decimals": pa.array([Decimal("1.10"), None], pa.decimal128(10, 2)),
+    "bytes of a width": pa.array([b"xy", None], pa.binary(2)),
+    "seconds": pa.array([0, None], pa.timestamp("s", "Europe/Berlin")),
+    "nothing": pa.nulls(2),
+}
+
+
+@pytest.mark.parametrize("kind", ARROW)
+def test_columns_that_arrow_backs_come_back_as_they_are(kind: str, tmp_path: Path) -> None:
+    column = pd.Series(pd.arrays.ArrowExtensionArray(ARROW[kind]), name="a")
+    for obj in (column, column.to_frame().assign(b=1.5)):
+        back = again(obj, tmp_path)
+        kept = back if obj is column else back["a"]
+        assert kept.dtype == column.dtype
+        assert repr(kept.array.__arrow_array__().to_pylist()) == repr(ARROW[kind].to_pylist())
+
+
+@pytest.mark.parametrize("missing", [pd.NA, math.nan])
+def test_text_that_python_holds_comes_back_as_such(missing: Any, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": pd.array(["x", missing], dtype=pd.StringDtype("python", na_value=missing))})
+    back = again(frame, tmp_path)
+    assert repr(back["a"].dtype) == repr(frame["a"].dtype)
+    assert back["a"].isna().tolist() == [False, True]
+
+
+def test_categories_keep_their_name_and_frequency(tmp_path: Path) -> None:
+    days = pd.date_range("2024", periods=3, name="day")
+    kept = again(pd.DataFrame({"a": pd.Categorical(days[:1], categories=days)}), tmp_path)["a"].cat.categories
+    assert (kept.name, kept.freq) == ("day", days.freq)
+
+
+COLUMNS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
+    # a column that is refused, what the message says, and that
+    "a period": (pd.period_range("2024", periods=2, freq="M"), ".astype(str)", lambda a: a.astype(str)),
+    "an interval": (pd.interval_range(0, 2), ".astype(str)", lambda a: a.astype(str)),
+    "cut": (pd.cut([1, 2], 2), ".astype(str)", lambda a: a.astype(str)),
+    "sparse": (pd.arrays.SparseArray([0, 1]), ".sparse.to_dense()", lambda a: a.sparse.to_dense()),
+    "complex": ([1j, 2j], "numpy.real(column)", np.real),
+    "big-endian": (np.array([1.0, 2], ">f8"), ".astype('float64')", lambda a: a.astype("float64")),
+    "big-endian integers": (np.array([1, 2], ">i2"), ".astype('int64')", lambda a: a.astype("int64")),
+    "lists": ([[1], [2]], ".astype(str)", lambda a: a.astype(str)),
+    "sets": ([{1}, {2}], ".astype(str)", lambda a: a.astype(str)),
+    "moments": (pd.Series([pd.Timestamp("2024"), None], dtype=object), ".astype(str)", lambda a: a.astype(str)),
+    "text and numbers": (pd.Series(["x", 1], dtype=object), ".astype(str)", lambda a: a.astype(str)),
+    "gaps of two kinds": (
+        pd.Series(["x", None, math.nan], dtype=object),
+        ".where(column.notna(), None)",
+        lambda a: a.where(a.notna(), None),
+    ),
+    "gaps of pandas": (
+        pd.Series(["x", pd.NA], dtype=object),
+        ".where(column.notna(), None)",
+        lambda a: a.where(a.notna(), None),
+    ),
+    "no text": (pd.Series(["\ud800"], dtype=object), ".map(ascii)", lambda a: a.map(ascii)),
+    "a zone of seconds": (
+        pd.to_datetime(["2024"]).tz_localize(timezone(timedelta(seconds=3661))),
+        ".dt.tz_convert('UTC')",
+        lambda a: a.dt.tz_convert("UTC"),
+    ),
+    "a zone with a name of its own": (
+        pd.to_datetime(["2024"]).tz_localize(timezone(timedelta(hours=2), "X")),
+        ".dt.tz_convert('UTC')",
+        lambda a: a.dt.tz_convert("UTC"),
+    ),
+    "months, days and nanoseconds": (
+        pd.arrays.ArrowExtensionArray(pa.array([(1, 2, 3)], pa.month_day_nano_interval())),
+        "or to text",
+        lambda a: pd.Series(list(map(str, a.tolist()))),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_a_column_that_is_refused_is_named_with_a_way_out_that_works(kind: str, tmp_path: Path) -> None:
+    values, way_out, follow = COLUMNS[kind]
+    frame = pd.DataFrame({"x": 1.5, "odd": pd.Series(values)})
+    with pytest.raises(NotEncodable, match=rf"the column 'odd'.*{re.escape(way_out)}"):
+        PandasCodec().encode(frame, tmp_path, "model")
+    assert not list(tmp_path.iterdir())
+    frame["odd"] = follow(frame["odd"])
+    pd.testing.assert_frame_equal(again(frame, tmp_path), frame)
+
+
+INDEXES: dict[str, Any] = {
+    "a nullable integer": pd.Index([1, None], dtype="Int64"),
+    "a level that is nullable": pd.MultiIndex.from_arrays(
+        [pd.array([1, 2], dtype="Int64"), ["a", "b"]], names=["p", "q"]
+    ),
+    "one level": pd.MultiIndex.from_arrays([["a", "b"]], names=["p"]),
+    "text of pandas": pd.Index(["a", "b"], dtype="string"),
+    "one that arrow backs": pd.Index([1, 2], dtype=pd.ArrowDtype(pa.int64())),
+}
+
+
+@pytest.mark.parametrize("kind", INDEXES)
+def test_an_index_that_is_refused_is_kept_as_a_column(kind: str, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": [1.5, 2.5]}, index=INDEXES[kind])
+    with pytest.raises(NotEncodable, match=r"index.*\.reset_index\(\)"):
+        PandasCodec().encode(frame, tmp_path, "model")
+    frame = frame.reset_index()
+    pd.testing.assert_frame_equal(again(frame, tmp_path), frame)
+
+
+@pytest.mark.parametrize("names", [[True, False], ["a", 1], pd.Index(["a", "b"], dtype="string")])
+def test_names_of_columns_that_are_refused_are_kept_as_text(names: Any, tmp_path: Path) -> None:
+    frame = pd.DataFrame([[1, 2]], columns=names)
+    with pytest.raises(NotEncodable, match=r"columns = \[str\(name\) for name in frame\.columns\]"):
+        PandasCodec().encode(frame, tmp_path, "model")
+    frame.columns = [str(name) for name in frame.columns]
+    pd.testing.assert_frame_equal(again(frame, tmp_path), frame)
+
+
+def test_a_frequency_that_its_name_does_not_tell_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    index = pd.date_range("2024", periods=3, freq=pd.offsets.CustomBusinessDay(holidays=["2024-01-02"]))
+    frame = pd.DataFrame({"x": range(3)}, index=index)
+    with pytest.raises(NotEncodable, match=r"^the index has the frequency .*\.index\.freq = None"):
+        PandasCodec().encode(frame, tmp_path, "model")
+    frame.index.freq = None  # type: ignore[attr-defined]
+    pd.testing.assert_frame_equal(again(frame, tmp_path), frame)
+
+
+@pytest.mark.parametrize(
+    ("codec", "obj", "way_out"),
+    [
+        (PandasCodec(), pd.Index([1]), "pandas.Series"),
+        (PandasCodec(), pd.array([1], dtype="Int64"), "pandas.Series"),
+        (PandasCodec(), pd.Categorical(["a"]), "pandas.Series"),
+        (ArrowCodec(), pa.array([1]), "pyarrow.lib.Table"),
+        (ArrowCodec(), pa.record_batch({"a": [1]}), "pyarrow.lib.Table"),
+        (PolarsCodec(), pl.Series([1]), ".to_frame()"),
+        (PolarsCodec(), pl.LazyFrame({"a": [1]}), ".collect()"),
+    ],
+)
+def test_parts_of_tables_are_refused_with_what_to_make_of_them(
+    codec: Any, obj: Any, way_out: str, tmp_path: Path
+) -> None:
+    assert CodecRegistry().for_object(obj).name == codec.name
+    with pytest.raises(NotEncodable, match=re.escape(way_out)):
+        codec.encode(obj, tmp_path, "model")
+
+
+def test_an_arrow_table_of_rows_without_columns_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotEncodable, match="2 rows without columns"):
+        ArrowCodec().encode(pa.table({"a": [1, 2]}).select([]), tmp_path, "model")
+
+
+@pytest.mark.parametrize(
+    ("codec", "table"),
+    [
+        (ArrowCodec(), pa.table({"x": [1], "odd": pa.nulls(1, pa.decimal128(10, -2))})),
+        (ArrowCodec(), pa.table({"x": [1], "odd": pa.nulls(1, pa.run_end_encoded(pa.int32(), pa.int64()))})),
+        (PolarsCodec(), pl.DataFrame({"x": [1], "odd": pl.Series([{}], dtype=pl.Struct([]))})),
+    ],
+)
+def test_what_parquet_has_no_type_for_is_refused_with_its_column(codec: Any, table: Any, tmp_path: Path) -> None:
+    with pytest.raises(NotEncodable, match="the column 'odd'.*ast it"):
+        codec.encode(table, tmp_path, "model")
 
 
 def test_more_categories_than_are_noted_come_back_too(tmp_path: Path) -> None:

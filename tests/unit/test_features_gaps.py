@@ -7,6 +7,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import lightgbm as lgb
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -400,3 +401,63 @@ class TestNumbersAmongObjects:
             schema.prepare(np.array([[0.5, "x", True]], dtype=object))
         with pytest.raises(FeatureMismatch, match="'n'"):
             schema.prepare(np.array([[0.5, 2**53 + 1, True]], dtype=object))
+
+
+class TestWhatLightGBMSees:
+    """Nullable columns with gaps, a single row, and columns that are no features."""
+
+    ROWS = 200
+
+    def trained(self) -> tuple[Any, Any, FeatureSchema]:
+        chance = np.random.default_rng(4)
+        frame = pd.DataFrame({"n": chance.integers(0, 5, self.ROWS), "up": chance.random(self.ROWS) < 0.5})
+        target = frame["n"] * 2.0 + frame["up"]
+        frame["n"] = frame["n"].astype("Int64").mask(chance.random(self.ROWS) < 0.2)
+        frame["up"] = frame["up"].astype("boolean").mask(chance.random(self.ROWS) < 0.2)
+        frame["x"] = chance.normal(size=self.ROWS)
+        quick = {"verbose": -1, "num_threads": 1, "seed": 1, "min_data_in_leaf": 3}
+        return lgb.train(quick, lgb.Dataset(frame, target), 10), frame, FeatureSchema.from_frame(frame)
+
+    def test_nullable_columns_with_gaps_are_what_it_was_trained_on(self) -> None:
+        booster, frame, schema = self.trained()
+        expected = booster.predict(frame)
+        for table in (frame, pa.Table.from_pandas(frame, preserve_index=False)):
+            assert booster.predict(schema.prepare(table)).tobytes() == expected.tobytes()
+
+    @pytest.mark.parametrize("gap", [None, np.nan, pd.NA])
+    def test_a_missing_value_in_a_single_row_is_nan(self, gap: Any) -> None:
+        _, _, schema = self.trained()
+        for name in ("n", "up"):
+            row = {"n": 1, "up": True, "x": 0.5} | {name: gap}
+            prepared = np.asarray(schema.prepare(row)).ravel()
+            assert np.isnan(prepared).tolist() == [name == "n", name == "up", False]
+
+    def test_a_gap_in_a_row_that_training_had_none_in_is_told_as_one(self) -> None:
+        schema = FeatureSchema(["n", "x"], dtypes={"n": "int64", "x": "float64"})
+        with pytest.raises(FeatureMismatch, match=r"'n': expected int64, found float64 with missing values"):
+            schema.prepare({"n": None, "x": 1.0})
+
+    @pytest.mark.parametrize(
+        ("values", "called"),
+        [
+            (pd.period_range("2024", periods=2, freq="M"), r"period\[M\]"),
+            (pd.interval_range(0, 2), r"interval"),
+            ([1j, 2j], "complex128"),
+            (pd.arrays.SparseArray([0, 1]), "Sparse"),
+        ],
+    )
+    def test_a_column_that_is_no_feature_is_named_with_its_own_dtype(self, values: Any, called: str) -> None:
+        frame = pd.DataFrame({"x": [1.0, 2], "odd": pd.Series(values)})
+        with pytest.raises(InvalidInput, match=f"'odd' is {called}"):
+            FeatureSchema.from_frame(frame)
+        with pytest.raises(FeatureMismatch, match=f"'odd': expected float64, found {called}"):
+            FeatureSchema(["x", "odd"], dtypes={"x": "float64", "odd": "float64"}).prepare(frame)
+
+    @pytest.mark.parametrize("values", [[[1], [2]], [{"a": 1}, {"a": 2}]])
+    def test_lists_and_records_are_refused_by_name_in_every_kind_of_table(self, values: Any) -> None:
+        columns = {"x": [1.0, 2.0], "odd": values}
+        for table in (pd.DataFrame(columns), pl.DataFrame(columns), pa.table(columns)):
+            with pytest.raises(InvalidInput, match="'odd'"):
+                FeatureSchema.from_frame(table)
+            with pytest.raises(FeatureMismatch, match="'odd'"):
+                FeatureSchema(["x", "odd"], dtypes={"x": "float64", "odd": "float64"}).prepare(table)

@@ -29,7 +29,10 @@ class ArrowCodec:
     name: ClassVar[str] = "arrow"
     version: ClassVar[int] = 1
     risk: ClassVar[Risk] = Risk.DATA
-    types: ClassVar[tuple[str, ...]] = ("pyarrow.lib.Table",)
+    types: ClassVar[tuple[str, ...]] = (
+        "pyarrow.lib.Table",
+        *(f"pyarrow.lib.{kind}" for kind in ("RecordBatch", "Array", "ChunkedArray")),  # to be refused with a reason
+    )
     extra: ClassVar[str | None] = "tables"
     libraries: ClassVar[tuple[str, ...]] = ("pyarrow",)
 
@@ -37,6 +40,10 @@ class ArrowCodec:
         """Write the table, read it back and compare; refuse extension types."""
         refuse_subclass(obj, import_library("pyarrow", self).Table)
         path = directory / f"{stem}.parquet"
+        if obj.num_rows and not obj.num_columns:
+            raise NotEncodable(
+                f"a table of {obj.num_rows} rows without columns would lose its rows: add a column, or store the number"
+            )
         with all_or_nothing(directory, stem):
             _compare(obj, write_parquet(self, obj, path))
         return {}
@@ -56,16 +63,23 @@ def write_parquet(codec: Codec, table: Any, path: Path) -> Any:
     """
     pa, parquet = import_library("pyarrow", codec), import_library("pyarrow.parquet", codec)
     for column in table.schema:
-        if _has_extension(column.type, pa):
-            raise NotEncodable(f"the column {column.name!r} has the extension type {column.type}; store plain values")
+        if has_extension(column.type, pa):
+            raise NotEncodable(
+                f"the column {column.name!r} has the extension type {column.type}, which only code can give a meaning: "
+                f"store its plain values, table[{column.name!r}].combine_chunks().storage"
+            )
     if len(set(table.column_names)) != len(table.column_names):
-        raise NotEncodable(f"several columns have one name: {table.column_names}")
+        raise NotEncodable(
+            f"several columns have one name: {table.column_names}; give each its own with rename_columns"
+        )
     try:
         # the file is ours: a writer that failed keeps its own open, and Windows removes no such file
         with path.open("wb") as handle:
             parquet.write_table(table, handle, compression="zstd", write_page_checksum=True)
         return read_parquet(codec, path)
-    except (pa.ArrowException, ValueError, TypeError, NotImplementedError, Corrupt) as error:
+    except (pa.ArrowException, OSError, ValueError, TypeError, NotImplementedError, Corrupt) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk, and not the table
+            raise
         held = [column for column in table.schema if pa.types.is_dictionary(column.type) and not _is_text(column.type)]
         if held:
             name, kind = held[0].name, held[0].type.value_type
@@ -73,7 +87,20 @@ def write_parquet(codec: Codec, table: Any, path: Path) -> Any:
                 f"Parquet keeps a dictionary of text, and that of the column {name!r} holds {kind}: cast the column to "
                 f"{kind}, or its values to text"
             ) from error
-        raise NotEncodable(f"Parquet cannot hold this table: {error}") from error
+        where = _culprit(table, pa, parquet)
+        raise NotEncodable(
+            f"Parquet cannot hold {where}this table: {error}. Cast it to a type that Parquet has, or to text"
+        ) from error
+
+
+def _culprit(table: Any, pa: Any, parquet: Any) -> str:
+    """Return in words the first column that cannot be written alone."""
+    for name in table.column_names:
+        try:
+            parquet.write_table(table.select([name]), pa.BufferOutputStream())
+        except (pa.ArrowException, OSError, ValueError, TypeError, NotImplementedError):
+            return f"the column {name!r} of "
+    return ""
 
 
 def _is_text(dictionary: Any) -> bool:
@@ -92,7 +119,7 @@ def read_parquet(codec: Codec, path: Path) -> Any:
     with opened(path, *damage) as handle, parquet.ParquetFile(handle, page_checksum_verification=True) as file:
         schema = _original_schema(file.metadata.metadata or {}, pa)
         for column in (*schema, *file.schema_arrow):
-            if _has_extension(column.type, pa):
+            if has_extension(column.type, pa):
                 raise Corrupt(f"the column {column.name!r} of {path.name} has the extension type {column.type}")
         _check_expansion(handle, file, path, codec)
         table = file.read()
@@ -143,13 +170,14 @@ def _original_schema(metadata: Mapping[bytes, bytes], pa: Any) -> Any:
     return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(metadata[_SCHEMA])))
 
 
-def _has_extension(kind: Any, pa: Any) -> bool:
+def has_extension(kind: Any, pa: Any) -> bool:
+    """Tell whether a type is, or has in it, one whose meaning is decided by code that is registered."""
     if isinstance(kind, pa.BaseExtensionType):
         return True
     inner = [kind.field(place).type for place in range(kind.num_fields)]
     if pa.types.is_dictionary(kind):
         inner.append(kind.value_type)
-    return any(_has_extension(part, pa) for part in inner)
+    return any(has_extension(part, pa) for part in inner)
 
 
 def _compare(table: Any, again: Any) -> None:
@@ -157,7 +185,7 @@ def _compare(table: Any, again: Any) -> None:
     if not again.schema.equals(table.schema, check_metadata=True):
         raise NotEncodable(f"Parquet would turn the schema into another one: {_difference(table, again)}")
     for name, column, back in zip(table.column_names, table.columns, again.columns, strict=True):
-        if not _equal(column, back):
+        if not equal_columns(column, back):
             raise NotEncodable(f"Parquet would change values of the column {name!r} ({column.type})")
 
 
@@ -168,7 +196,7 @@ def _difference(one: Any, other: Any) -> str:
     return "its metadata"
 
 
-def _equal(one: Any, other: Any) -> bool:
+def equal_columns(one: Any, other: Any) -> bool:
     """Tell whether two columns of one type hold the same, NaN being equal to NaN."""
     if one.equals(other):
         return True

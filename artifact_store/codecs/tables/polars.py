@@ -6,6 +6,7 @@ The one module that imports polars.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, ClassVar, Final
 
@@ -28,17 +29,26 @@ class PolarsCodec:
     name: ClassVar[str] = "polars"
     version: ClassVar[int] = 1
     risk: ClassVar[Risk] = Risk.DATA
-    types: ClassVar[tuple[str, ...]] = ("polars.dataframe.frame.DataFrame",)
+    types: ClassVar[tuple[str, ...]] = (
+        "polars.dataframe.frame.DataFrame",
+        *("polars.series.series.Series", "polars.lazyframe.frame.LazyFrame"),  # to be refused with a reason
+    )
     extra: ClassVar[str | None] = "polars"
     libraries: ClassVar[tuple[str, ...]] = ("polars",)
 
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
         """Write the frame, read it back and compare; refuse Python objects and extension types."""
         pl = import_library("polars", self)
+        if isinstance(obj, pl.Series | pl.LazyFrame):
+            way = "to_frame" if isinstance(obj, pl.Series) else "collect"
+            raise NotEncodable(f"a polars {type(obj).__name__} would come back as a DataFrame: save its .{way}()")
         refuse_subclass(obj, pl.DataFrame)
         for name, dtype in obj.schema.items():
             if _is_open(dtype, pl):
-                raise NotEncodable(f"the column {name!r} is of the dtype {dtype}, which only code can give a meaning")
+                raise NotEncodable(
+                    f"the column {name!r} is of the dtype {dtype}, which only code can give a meaning: cast it to "
+                    "text, or drop it"
+                )
         path = directory / f"{stem}.parquet"
         with all_or_nothing(directory, stem):
             try:
@@ -46,7 +56,10 @@ class PolarsCodec:
                     obj.write_parquet(file, compression="zstd")
                 again = _read(path, pl)
             except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, TypeError, Corrupt) as error:
-                raise NotEncodable(f"Parquet cannot hold this frame: {error}") from error
+                where = _culprit(obj, pl)
+                raise NotEncodable(
+                    f"Parquet cannot hold {where}this frame: {error}. Cast it to a type that Parquet has, or drop it"
+                ) from error
             if again.schema != obj.schema or not again.equals(obj, null_equal=True):
                 raise NotEncodable(f"Parquet would change this frame: {obj.schema} becomes {again.schema}")
         return {}
@@ -56,6 +69,16 @@ class PolarsCodec:
         del options
         refuse_into(self, into)
         return _read(directory / f"{stem}.parquet", import_library("polars", self))
+
+
+def _culprit(frame: Any, pl: Any) -> str:
+    """Return in words the first column that cannot be written alone."""
+    for name in frame.columns:
+        try:
+            frame.select(name).write_parquet(BytesIO())
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, TypeError):
+            return f"the column {name!r} of "
+    return ""
 
 
 def _read(path: Path, pl: Any) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from artifact_store.codecs.files import dotted, field
 from artifact_store.codecs.json_arrays import plain_array, plain_float, read_array, read_float
@@ -39,6 +39,9 @@ _WAYS_OUT: Final = {
 class Packer:
     """What is found on the way through a tree: tensors by name, those of one object once."""
 
+    LEAVES: ClassVar[str] = "tensors"
+    """What messages call the leaves that have names."""
+
     def __init__(self, tensor: type, parameter: type) -> None:
         """Take the classes ``torch.Tensor`` and ``torch.nn.Parameter``."""
         self.tensors: dict[str, Any] = {}
@@ -56,7 +59,7 @@ class Packer:
         if self._parts > MAX_PARTS:
             raise NotEncodable(f"{where} is beyond the {MAX_PARTS:,} parts that are kept: make long lists tensors")
         if isinstance(value, self._tensor):
-            return self._leaf(value, name)
+            return self._leaf(value, where, name)
         kind = type(value)
         if kind in _SCALARS:
             return _SCALARS[kind](value, where)
@@ -65,19 +68,36 @@ class Packer:
                 raise NotEncodable(f"{where} is nested deeper than {MAX_DEPTH} levels, or contains itself: flatten it")
             return self._mapping(value, where, name, depth) if kind in _KINDS else self._row(value, where, name, depth)
         if _is_number(value):
-            return {"number": plain_array(value, where)}
+            return self._number(value, where, name)
         raise NotEncodable(
-            f"{where} is a {dotted(kind)}, which would not come back as it is: {_way_out(value)}. Kept are tensors, "
-            "numbers, text, None, and lists, tuples, dicts, OrderedDicts and Counters of them"
+            f"{where} is a {dotted(kind)}, which would not come back as it is: {self._way_out(value)}. Kept are "
+            f"{self.LEAVES}, numbers, text, None, and lists, tuples, dicts, OrderedDicts and Counters of them"
         )
 
-    def _leaf(self, value: Any, name: str) -> dict[str, Any]:
+    def _number(self, value: Any, where: str, name: str) -> dict[str, Any]:
+        del name
+        return {"number": plain_array(value, where)}
+
+    def _way_out(self, value: Any) -> str:
+        known = _WAYS_OUT.get(dotted(type(value)))
+        if known is None:
+            bases = [kind.__name__ for kind in (*_SCALARS, *_KINDS, list, tuple) if isinstance(value, kind)]
+            known = f"make it a plain {bases[-1]}" if bases else "leave it out, or keep what it is made of"
+        return known
+
+    def _leaf(self, value: Any, where: str, name: str) -> dict[str, Any]:
+        del where
+        known = self._named(value, name)
+        kind = "parameter" if type(value) is self._parameter else "tensor"
+        return {kind: known, **({"requires_grad": True} if value.requires_grad else {})}
+
+    def _named(self, value: Any, name: str) -> str:
+        """Return the name of a leaf, which is that of the first place where it was."""
         known = self._names.get(id(value))
         if known is None:
             known = self._names[id(value)] = self._free(name or "tensor")
             self.tensors[known] = value
-        kind = "parameter" if type(value) is self._parameter else "tensor"
-        return {kind: known, **({"requires_grad": True} if value.requires_grad else {})}
+        return known
 
     def _free(self, name: str) -> str:
         """Return a name that no other tensor has; it only has to be one, but is the path where that is possible."""
@@ -146,14 +166,6 @@ def _is_number(value: Any) -> bool:
     return any(dotted(kind) == "numpy.generic" for kind in type(value).__mro__)
 
 
-def _way_out(value: Any) -> str:
-    known = _WAYS_OUT.get(dotted(type(value)))
-    if known is None:
-        bases = [kind.__name__ for kind in (*_SCALARS, *_KINDS, list, tuple) if isinstance(value, kind)]
-        known = f"make it a plain {bases[-1]}" if bases else "leave it out, or keep what it is made of"
-    return known
-
-
 # ---------------------------------------------------------------- reading
 
 
@@ -181,7 +193,7 @@ class Unpacker:
             for kind, read in self._READERS.items():
                 if kind in record:
                     return read(self, record, kind, where)
-        raise _invalid(record, where)
+        raise invalid(record, where)
 
     def _pair_up(self, record: dict[str, Any], kind: str, where: str) -> Any:
         _only(record, where, kind, "versions")
@@ -203,7 +215,7 @@ class Unpacker:
         _only(record, where, kind, "requires_grad")
         name, grad = field(record, kind, str), record.get("requires_grad", False)
         if name not in self._tensors or type(grad) is not bool:
-            raise _invalid(record, where)
+            raise invalid(record, where)
         if name not in self._made:
             self._made[name] = (record, self._with_grad(self._tensors[name], kind, where, grad=grad))
         known, made = self._made[name]
@@ -224,10 +236,10 @@ class Unpacker:
         _only(record, where, kind)
         array = read_array(record[kind], where)
         if array.shape != ():
-            raise _invalid(record, where)
+            raise invalid(record, where)
         return array[()]
 
-    _READERS: Final[dict[str, Callable[[Unpacker, dict[str, Any], str, str], Any]]] = {
+    _READERS: ClassVar[dict[str, Callable[[Unpacker, dict[str, Any], str, str], Any]]] = {
         **dict.fromkeys(_MAPPINGS, _pair_up),
         **dict.fromkeys(("tensor", "parameter"), _leaf),
         "tuple": _tuple,
@@ -238,8 +250,9 @@ class Unpacker:
 
 def _only(record: dict[str, Any], where: str, *allowed: str) -> None:
     if not record.keys() <= {*allowed}:
-        raise _invalid(record, where)
+        raise invalid(record, where)
 
 
-def _invalid(record: Any, where: str) -> Corrupt:
+def invalid(record: Any, where: str) -> Corrupt:
+    """Return the error for a record that stands for nothing."""
     return Corrupt(f"{where} is recorded as {str(record)[:60]!r}, which is not valid")

@@ -22,8 +22,10 @@ from typing import Any
 from artifact_store.codecs.arrays import ArrayCodec
 from artifact_store.codecs.documents import DocumentCodec
 from artifact_store.codecs.lightgbm.booster import LightGBMCodec, read_booster
+from artifact_store.codecs.nested import ArrayTreeCodec
 from artifact_store.codecs.sb3.vecnormalize import ObservationNormalizer, RunningStatistics, VecNormalizeCodec
 from artifact_store.codecs.sklearn.scalers import ScalerCodec
+from artifact_store.codecs.sparse import SparseCodec
 from artifact_store.codecs.tables.arrow import ArrowCodec
 from artifact_store.codecs.tables.pandas import PandasCodec
 from artifact_store.codecs.torch.nested import TorchTreeCodec
@@ -47,6 +49,17 @@ def _rows() -> tuple[Any, Any]:
 def _arrays() -> Any:
     rows, labels = _rows()
     return {"a": rows[:3], "b": labels[:4]}
+
+
+def _tree() -> Any:
+    rows, labels = _rows()
+    return {"w": [rows[:3], labels[:2]], "b": {1: labels[:4], "n": (1, float("nan"), rows[0, 0])}}
+
+
+def _sparse() -> Any:
+    from scipy import sparse
+
+    return sparse.csr_array(_rows()[0][:6] > 0.5)
 
 
 def _tensors() -> Any:
@@ -90,6 +103,8 @@ def _booster() -> Any:
 _EXAMPLES: dict[str, tuple[Any, Callable[[], Any], str]] = {
     # a codec, something that it stores, and the ending of the file that is changed
     "arrays": (ArrayCodec(), _arrays, "npz"),
+    "array tree": (ArrayTreeCodec(), _tree, "json"),
+    "sparse": (SparseCodec(), _sparse, "npz"),
     "json": (DocumentCodec(), lambda: {"a": [1, 2.5, None, {"b": "c"}]}, "json"),
     "tensors": (TorchStateCodec(), _tensors, "safetensors"),
     "torch settings": (TorchStateCodec(), _tensors, "json"),
@@ -202,7 +217,7 @@ def mutate(data: bytes, chance: Random) -> bytes:
     """Change a file as what it is: the JSON of a header, words of a text, the metadata of a table, or any byte."""
     place, content = data[:1] or b"\0", data[1:]
     name = NAMES[place[0] % len(NAMES)]
-    if name in {"json", "torch settings", "normalizer", "scaler"}:
+    if name in {"json", "array tree", "torch settings", "normalizer", "scaler"}:
         return place + change_json(content, chance)
     if name == "tensors" and len(content) > _HEADER and chance.random() < 0.7:
         return place + _change_header(content, chance)
