@@ -72,7 +72,8 @@ class Made:
 
 def test_the_shipped_codecs_are_chosen_by_type(tmp_path: Path) -> None:
     chosen = {
-        "json": [{"a": 1}, {}, [], "text", 1, 1.5, True, None, (1,), {"a": np.ones(1), "b": 1}],
+        "json": [{"a": 1}, {}, [], "text", 1, 1.5, True, None, (1,)],
+        "array-tree": [{"a": np.ones(1), "b": 1}, [np.ones(1)]],
         "arrays": [np.ones(1), np.float64(1), np.str_("a"), np.bytes_(b"a"), {"a": np.ones(1)}, (np.ones(1),)],
         "raw": [b"bytes", tmp_path],
     }

@@ -178,7 +178,10 @@ class TestTables:
 
 
 class TestExamples:
-    KEPT = ("pandas", "polars", "arrow", "structured array", "list of dict", "dict of lists", "dict of arrays")
+    KEPT = (
+        *("pandas", "polars", "arrow", "structured array", "list of dict", "dict of lists", "dict of arrays"),
+        *("list of numpy void", "list of structured array of no dimension"),
+    )
 
     def test_the_inputs_keep_their_names_or_are_refused(self) -> None:
         trees, some = fitted_trees(), table()[:FEW]
