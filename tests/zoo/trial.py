@@ -26,7 +26,7 @@ from tools.processes import HERE
 EQUAL, FOLLOWED = "equal", "refused, and equal as it says"
 LIBRARIES = (
     *("numpy", "pandas", "polars", "pyarrow", "scipy", "torch", "safetensors", "lightgbm", "scikit-learn", "skops"),
-    *("stable-baselines3", "gymnasium", "onnx"),
+    *("stable-baselines3", "sb3-contrib", "gymnasium", "xgboost-cpu", "onnx"),
 )
 
 
