@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from artifact_store.codecs.files import field
+from artifact_store.codecs.npy import LONG_DOUBLES
 from artifact_store.errors import Corrupt, NotEncodable
 
 MAX_ELEMENTS: Final = 1 << 24
@@ -44,7 +45,7 @@ def plain_array(array: Any, what: str) -> dict[str, Any]:
     import numpy as np
 
     array = np.asarray(array)
-    if array.dtype.name not in _DTYPES or not array.dtype.isnative:
+    if array.dtype.name not in _DTYPES or array.dtype.char in LONG_DOUBLES or not array.dtype.isnative:
         raise NotEncodable(f"{what} is of the dtype {array.dtype}, which is not kept exactly: convert it to float64")
     if array.size > MAX_ELEMENTS:
         raise NotEncodable(f"{what} has {array.size:,} elements, more than the {MAX_ELEMENTS:,} that are kept")

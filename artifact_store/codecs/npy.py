@@ -20,7 +20,8 @@ MAX_HEADER: Final = 10_000
 
 _MAGIC = b"\x93NUMPY"
 _DTYPE = re.compile(r"[<>|][biufcmMSUV]\d{1,9}(\[\d{0,9}[A-Za-z]{1,3}(/\d{1,9})?\])?", re.ASCII)
-_PLATFORM_DEPENDENT = frozenset("gG")  # long double: 8, 12 or 16 bytes
+LONG_DOUBLES: Final = frozenset("gG")
+"""Characters of dtypes that take 8, 12 or 16 bytes, by the platform; where it is 8, they have the names of others."""
 _CHUNK = 1 << 20
 
 
@@ -51,7 +52,7 @@ def check_dtype(dtype: Any, np: Any) -> None:
                 f"an array of the dtype {part} holds Python objects and would need a pickle: convert it to numbers or "
                 "text, for instance with numpy.array(obj.tolist(), dtype='U')"
             )
-        if part.char in _PLATFORM_DEPENDENT:
+        if part.char in LONG_DOUBLES:
             raise NotEncodable(f"{part} has another size on other platforms: convert it to float64 or complex128")
         if part.metadata:
             raise NotEncodable(f"the metadata of the dtype {part} would be lost: use an array without")

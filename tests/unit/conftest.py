@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing.process
 import os
+import platform
 import socket
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ import pytest
 with contextlib.suppress(ImportError):
     import urllib3.util.connection  # noqa: F401 -- tries out, while it is imported, whether a socket can have IPv6
 
+_ = platform.uname().processor  # which stable-baselines3 writes into its files, and Python asks a program for, once
 REFUSED = frozenset(
     ("socket.bind", "socket.connect", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo", "socket.gethostbyname")
 ) | frozenset(

@@ -8,7 +8,9 @@ kept beside the table as text, to be read by people. It is never run.
 from __future__ import annotations
 
 import inspect
+import linecache
 import math
+import tokenize
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -181,7 +183,15 @@ def _on_line(ask: Callable[[float], float], low: float, high: float, part: float
 
 
 def _source(function: Any) -> str:
-    try:
-        return inspect.getsource(function)[:_LETTERS]
-    except (OSError, TypeError):
+    """Return the lines of a function, or nothing where they are not known.
+
+    ``inspect.getsource`` looks through all modules first, and fails if one of them does something when it is asked.
+    """
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is None:
         return ""
+    lines = linecache.getlines(code.co_filename, getattr(function, "__globals__", None))[code.co_firstlineno - 1 :]
+    try:
+        return "".join(inspect.getblock(lines) if lines else [])[:_LETTERS]
+    except (SyntaxError, tokenize.TokenError):  # a part of a line that is none by itself
+        return lines[0][:_LETTERS]

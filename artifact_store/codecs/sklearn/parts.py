@@ -110,6 +110,8 @@ class EstimatorPacker:
             return {"function": _called(value)}
         if type(value) is partial and _called(value.func) == _CHECK and not value.args:
             return {"check": self.pack(dict(value.keywords), where)}
+        if kind.startswith("_loss."):  # as scikit-learn 1.8 calls the module
+            kind = f"sklearn._loss.{kind}"
         if kind in LOSSES:
             make, arguments = value.__reduce__()[:2]  # one without numbers is remade by its class and a checksum
             return {"loss": kind, "of": self.pack(list(arguments) if make is type(value) else [], where)}

@@ -62,7 +62,9 @@ def outputs(model: Any) -> Any:
     return {
         "predict": np.asarray(model.predict(ROWS)),
         "importances": np.asarray(model.feature_importances_),
-        "settings": {name: value for name, value in model.get_params().items() if value is not None and name != "missing"},
+        "settings": {
+            name: value for name, value in model.get_params().items() if value is not None and name != "missing"
+        },
         "columns": model.n_features_in_,
     }
 
