@@ -202,6 +202,16 @@ class TestTorchTrees(LittleRoomSuite):
 # ---------------------------------------------------------------- stable-baselines3
 
 
+class Falling:
+    """A schedule without source: newer releases of cloudpickle, by which agents are copied, drop where that is."""
+
+    def __init__(self, first: float) -> None:
+        self.first = first
+
+    def __call__(self, left: float) -> float:
+        return self.first * left**2
+
+
 def trained(algorithm: Any, steps: int = 24) -> Any:
     return algorithm.learn(steps)
 
@@ -267,7 +277,7 @@ class TestOnPolicyAlgorithms(AlgorithmSuite):
             trained(ppo("MultiInputPolicy", tiny(DICT, spaces.MultiDiscrete([2, 3])))),
             trained(ppo(use_sde=True, sde_sample_freq=4, gamma=np.float64(0.9))),
             ppo("CnnPolicy", tiny(image, spaces.MultiBinary(2)), policy_kwargs={"features_extractor_kwargs": {"features_dim": 2}}),
-            trained(ppo(learning_rate=lambda left: left * 1e-3, clip_range=lambda left: 0.1)),
+            trained(ppo(learning_rate=Falling(1e-3), clip_range=Falling(0.1))),
             trained(A2C("MlpPolicy", tiny(spaces.Discrete(4)), **small()), 10),
             ppo(policy_kwargs={
                 "net_arch": {"pi": [3], "vf": [4, 2]},
