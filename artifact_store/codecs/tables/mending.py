@@ -101,7 +101,7 @@ def _can_be_text(freq: Any, pd: Any) -> bool:
 
 def _note_objects(values: Any, where: str) -> _Note:
     try:
-        gaps = values[values.isna()]
+        gaps = [value for value, missing in zip(values.tolist(), values.isna().tolist(), strict=True) if missing]
     except ArithmeticError as error:  # pandas compares each with itself
         raise NotEncodable(f"{where} holds a decimal that signals, sNaN: make it Decimal('NaN')") from error
     note = {"object": "nan" if any(isinstance(value, float) for value in gaps) else "none"}
@@ -111,8 +111,9 @@ def _note_objects(values: Any, where: str) -> _Note:
 
 
 def _in_decimals(values: Any) -> bool:
-    return {type(value) for value in values[values.notna()]} == {Decimal} or any(
-        type(value) is Decimal for value in values[values.isna()]
+    cells = list(zip(values.tolist(), values.isna().tolist(), strict=True))
+    return {type(value) for value, missing in cells if not missing} == {Decimal} or any(
+        type(value) is Decimal for value, missing in cells if missing
     )
 
 
@@ -163,7 +164,7 @@ def _plain_index(values: Any, pd: Any) -> _Note:
 def _unheld(where: str, categories: Any, kind: str) -> NotEncodable:
     return NotEncodable(
         f"{where} has {len(categories):,} categories of the type {kind}, which cannot be held: convert it to text with "
-        ".astype(str), or to other plain values"
+        ".map(str, na_action='ignore'), or to other plain values"
     )
 
 

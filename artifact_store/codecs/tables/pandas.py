@@ -147,7 +147,7 @@ def _as_arrow(frame: Any, names: list[str], pa: Any) -> Any:
         return pa.Table.from_pandas(frame)
     except failures as error:
         for place, name in enumerate(names):
-            column = frame.iloc[:, [place]]
+            column = frame.iloc[:, place].to_frame()  # what takes a part of a frame does not take every dtype
             try:
                 pa.Table.from_pandas(column, preserve_index=False)
             except failures:
