@@ -97,11 +97,20 @@ def outcome(preprocessor: Any, rows: Any) -> Any:
 @given(data=st.data(), preprocessor=PREPROCESSORS)
 def test_it_transforms_as_scikit_learn_does(data: st.DataObject, preprocessor: Any) -> None:
     width = data.draw(st.integers(1, 4))
+    learned = data.draw(tables(width))
     try:
-        preprocessor.fit(data.draw(tables(width)))
+        preprocessor.fit(learned)
     except ValueError:
         return  # scikit-learn cannot be fitted so
-    made = to_arrays(preprocessor, ScalerCodec())
+    refusal = ""
+    try:
+        made = to_arrays(preprocessor, ScalerCodec())
+    except NotEncodable as error:
+        refusal = str(error)
+    if refusal:  # an imputer that has seen whole numbers, and in a column nothing but gaps, may keep them whole
+        assert learned.dtype.kind in "iu"
+        assert "computes other bits with this SimpleImputer" in refusal
+        return
     rows = data.draw(tables(width))
     before = rows.copy()
     expected, found = outcome(preprocessor, rows), outcome(made, rows)
