@@ -489,3 +489,11 @@ def test_names_that_do_not_fit_the_file_are_corrupt(names: list[Any], tmp_path: 
     save_file({"w": torch.zeros(1), "v": torch.zeros(1)}, tmp_path / "model.safetensors")
     with pytest.raises(Corrupt):
         read_tensors(CODEC, {"names": names, "aliases": {}}, tmp_path / "model.safetensors")
+
+
+def test_a_module_of_another_shape_is_not_told_that_its_names_differ(tmp_path: Path) -> None:
+    store = ArtifactStore(str(tmp_path / "store"))
+    run = store.save(nn.Linear(2, 1), "net/EURUSD")
+    with pytest.raises(InvalidOption, match="other shape") as refused:
+        run.load(into=nn.Linear(3, 1))
+    assert "names differ" not in str(refused.value)

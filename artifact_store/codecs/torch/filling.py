@@ -102,7 +102,7 @@ def _listed(names: list[str], between: str = ", ") -> str:
 
 def _wrapped(own: Iterable[str], saved: Iterable[str]) -> str:
     """Return what to do if only a wrapper makes the difference between two sets of names."""
-    if _bare(own) != _bare(saved):
+    if set(own) == set(saved) or _bare(own) != _bare(saved):
         return ""
     return (
         ". The names differ by 'module.' or '_orig_mod.' alone, which AveragedModel, DataParallel and torch.compile "
