@@ -306,7 +306,8 @@ def _decode_tree(source: Path, options: Mapping[str, JSON], into: Any) -> Path:
     files, empty = _recorded_listing(source, options)
     if into is None:
         raise InvalidOption(
-            "a directory was stored: name a new or an empty one to copy it to, with into=Path(…), or ask run.path() where one is"
+            "a directory was stored: name a new or an empty one to copy it to, with into=Path(…); or run.path() tells "
+            "where one is"
         )
     made = isinstance(into, Path) and not into.exists()
     folder = _folder(into)
