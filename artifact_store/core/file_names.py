@@ -27,6 +27,7 @@ ESCAPED_FILES: Final = "file-names"
 _LONGEST: Final = 100
 _OTHER = re.compile(r"[^A-Za-z0-9 ._+=@-]")
 _FORBIDDEN = re.compile(r'[<>:"|?*\\]')
+_SHORT = re.compile(r"[^.]{1,7}~[0-9]{1,6}(?:\.[^.]{0,3})?")
 _BEGINS = re.compile(r"[A-Za-z0-9_;]")
 
 
@@ -50,7 +51,9 @@ def _why_not(part: str) -> str | None:
         return 'it has one of < > : " | ? * \\ in it, which Windows does not allow, or a character that cannot be seen'
     if WINDOWS_DEVICE.fullmatch(part):
         return NO_DEVICE
-    return f"a part of it is longer than {_LONGEST} characters" if len(part) > _LONGEST else None
+    if len(part) > _LONGEST:
+        return f"a part of it is longer than {_LONGEST} characters"
+    return "Windows may take it for the short name of another file" if _SHORT.fullmatch(part) else None
 
 
 def composed(path: str) -> str:
@@ -60,7 +63,7 @@ def composed(path: str) -> str:
 
 def folded(path: str) -> str:
     """Return what two names have in common that Windows or macOS could not tell apart."""
-    return composed(composed(path).casefold())
+    return composed(composed(path).upper().casefold())
 
 
 def stored_name(path: str) -> str:

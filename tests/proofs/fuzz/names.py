@@ -8,6 +8,7 @@ from collections.abc import Callable
 from random import Random
 
 from artifact_store.core import keys
+from artifact_store.core.file_names import stored_name
 from artifact_store.core.names import ModelKey, RunId, check_alias, check_component, check_model_type
 from artifact_store.core.references import RunRef
 from artifact_store.core.symbols import check_symbol, spelled, typed, untyped
@@ -107,9 +108,11 @@ def _symbol(text: str) -> None:
 
 def _path(text: str) -> None:
     assert keys.check_path(text) == text
-    assert keys.is_name_of(text, text)
+    stored = stored_name(text)
+    assert stored.isascii()
+    assert keys.is_name_of(stored, text)
     assert keys.is_name_of(keys.attempt_name(text, "0123abcd"), text)
-    key = keys.data_file(ModelKey("gru"), RunId("20240816_142301"), text)
+    key = keys.data_file(ModelKey("gru"), RunId("20240816_142301"), stored)
     _stays_inside(key)
     assert "/".join(parts_of_key(key)) == key
     assert parts_of_prefix(f"{key}/") == parts_of_key(key)

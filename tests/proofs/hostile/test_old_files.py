@@ -28,6 +28,7 @@ READERS = {
 }
 
 WHY = {
+    "zip-wide-pickled-space": "has the size 4,096 in its observation_space",
     "name-from-the-memo": "names string.capwords",
     "reconstruct-no-array": "an array of the class",
     "dotted-name": "names collections.OrderedDict.fromkeys",

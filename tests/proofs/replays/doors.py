@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from click.testing import CliRunner
 from artifact_store import ArtifactStore, Draft, ModelKey, errors
 from artifact_store.cli.app import app
 from artifact_store.cli.program import FAMILIES
+from artifact_store.core import keys
+from artifact_store.core.file_names import stored_name
 
 KEY = "gru/BTCEUR"
 REFUSALS = {FAMILIES[errors.InvalidInput], FAMILIES[errors.NotFound]}
@@ -136,6 +139,9 @@ def commands(text: str, folder: Path) -> Iterator[list[str]]:
 def refused(store: ArtifactStore, text: str) -> None:
     """Assert that every door of the Python interface refuses this text with an error of ours."""
     for name, door in doors(text):
+        if name == "add_file" and _is_file_name(text):  # it is stored under an escape of it, which nothing decodes
+            assert re.fullmatch(r"[A-Za-z0-9 ._+=@;/-]+", stored_name(text))
+            continue
         try:
             door(store, text)
         except (errors.InvalidInput, errors.NotFound):
@@ -145,6 +151,13 @@ def refused(store: ArtifactStore, text: str) -> None:
                 continue
             raise
         raise AssertionError(f"{name} took {text!r}")
+
+
+def _is_file_name(text: str) -> bool:
+    try:
+        return bool(keys.check_path(text))
+    except errors.InvalidName:
+        return False
 
 
 def refused_by_the_program(url: str, text: str, folder: Path) -> None:
