@@ -7,6 +7,7 @@ writes it; reading is our own, since numpy allocates what the header claims befo
 from __future__ import annotations
 
 import ast
+import contextlib
 import math
 import re
 import struct
@@ -20,6 +21,7 @@ MAX_HEADER: Final = 10_000
 
 _MAGIC = b"\x93NUMPY"
 _DTYPE = re.compile(r"[<>|][biufcmMSUV]\d{1,9}(\[\d{0,9}[A-Za-z]{1,3}(/\d{1,9})?\])?", re.ASCII)
+_READINGS: Final = 8
 LONG_DOUBLES: Final = frozenset("gG")
 """Characters of dtypes that take 8, 12 or 16 bytes, by the platform; where it is 8, they have the names of others."""
 _CHUNK = 1 << 20
@@ -87,6 +89,14 @@ def _without_padding(array: Any, np: Any) -> Any:
     return clean
 
 
+def _literal(text: str) -> Any:
+    """Return the value of a literal. Python 3.11 now and then fails where several threads read some at once."""
+    for _ in range(_READINGS - 1):
+        with contextlib.suppress(SystemError):  # "AST constructor recursion depth mismatch"
+            return ast.literal_eval(text)
+    return ast.literal_eval(text)
+
+
 def _header(file: IO[bytes], size: int) -> tuple[Any, bool, tuple[int, ...], int]:
     """Return dtype description, memory order, shape, and how many bytes all that took."""
     start = file.read(8)
@@ -101,7 +111,7 @@ def _header(file: IO[bytes], size: int) -> tuple[Any, bool, tuple[int, ...], int
         raise ValueError("a header longer than the entry, or than any that is written")
     text = file.read(length).decode("latin-1" if form == "<H" else "utf-8")
     try:
-        header = ast.literal_eval(text)
+        header = _literal(text)
     except (SyntaxError, TypeError, MemoryError, RecursionError) as error:  # MemoryError: too many nested brackets
         raise ValueError(f"a header that is not a Python literal: {type(error).__name__}") from error
     if not isinstance(header, dict) or set(header) != {"descr", "fortran_order", "shape"}:

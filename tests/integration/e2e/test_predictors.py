@@ -226,7 +226,7 @@ def test_what_is_no_prediction_cannot_be_asked_for(store: ArtifactStore, method:
         draft.add("model", booster())
         draft.add("example_inputs", FEW)
         draft.add("example_outputs", np.ones(7))
-        draft.add("example_method", method)
+        draft.add("example_method", method, codec="json")
     report = draft.run.verify(predict=True)
     assert report.verdict is Verdict.WRONG
     assert "which is not a prediction" in str(report.problems[0])
