@@ -236,7 +236,8 @@ class Run:
 
         For libraries that open files themselves. In a store in a folder of this machine it is the stored file: do not
         write to it. Everything else is copied to temporary space, or from the ``cache``; the copy is there until this
-        process ends, and the next call compares it again and returns it. Nothing is decoded.
+        process ends, and the next call compares it again and returns it. Nothing is decoded, and folders without files
+        are not made.
 
         Raises:
             ComponentNotFound: the run has no component of this name.

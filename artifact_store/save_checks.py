@@ -36,12 +36,12 @@ def check_object(name: str, obj: Any, codec: str | None, ignore: Iterable[str]) 
     if obj is None and codec is None:
         raise NotEncodable(
             f"{name!r} is None: does the function that made it return it? To store None itself, name a codec: "
-            "codec='json'"
+            "codec='json', of a component beside the model in Draft.add"
         )
     if isinstance(obj, str) and codec is None and _is_path(obj):
         raise NotEncodable(
             f"{name!r} is text, and names what is at {obj!r}. To store that, give Path({obj!r}); to store the text "
-            "itself, name a codec: codec='json'"
+            "itself, name a codec: codec='json', of a component beside the model in Draft.add"
         )
     if isinstance(ignore, str) or not isinstance(ignore, Iterable):
         raise InvalidOption(f"ignore is a list of patterns such as ['*.tmp'], not {brief(ignore)}")

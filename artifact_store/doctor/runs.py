@@ -2,7 +2,7 @@
 
 One manifest is read for each run; sizes come from the listing. Before a run is reported, it is listed once more, since
 it may have been changed meanwhile. Of each run a few words are kept, for the examination of the aliases, and not its
-manifest: an examination takes about 1 KiB for each run, whatever was saved in it.
+manifest, whatever was saved in it.
 """
 
 from __future__ import annotations

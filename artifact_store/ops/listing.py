@@ -8,7 +8,7 @@ Why: docs/decisions/0001-no-server-no-database-no-index.md
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -163,10 +163,11 @@ def suggestion(context: Context, key: ModelKey, alias: str = "") -> str:
 def _runs_of(context: Context, key: ModelKey, alias: str) -> str:
     """Return what to do about a model that has no alias: which run to name, and how to publish it."""
     listed = f"`artifact-store ls {quoted(str(key))}` lists its runs"
-    newest = next(iter(run_ids(context, key)), None)
+    with closing(manifests(context, key, Filter(), [], signed=True)) as found:
+        newest = next(found, None)
     if newest is None:
         return listed
-    command = f"`artifact-store promote {quoted(f'{key}:{newest}')} {alias or LATEST}`"
+    command = f"`artifact-store promote {quoted(newest.label)} {alias or LATEST}`"
     return f"{listed}, and {command} publishes the newest"
 
 
@@ -205,7 +206,7 @@ def run_ids(context: Context, key: ModelKey) -> list[RunId]:
 
 def manifests(
     context: Context, key: ModelKey, wanted: Filter, problems: list[Problem], *, signed: bool = False
-) -> Iterator[Manifest]:
+) -> Generator[Manifest, None, None]:
     """Yield the manifests of the committed runs of a model, newest first; what is broken goes to ``problems``.
 
     So does, if they have to be ``signed``, what is not signed as the policy requires; and what could not be asked for,

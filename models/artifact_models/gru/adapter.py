@@ -81,19 +81,8 @@ class GRUAdapter(BaseModelAdapter):
         asked = self._to_train()
         own = scaling(**{name: asked.get(name, usual) for name, usual in _SCALING.items()})
         new.preprocessor = self._fit_preprocessor(features, X, train, otherwise=own)
-        result = GRUTrainer(GRUSettings.of(asked)).train(
-            indexing.numbers(self._all_columns(features, X, new.preprocessor)),
-            y,
-            train,
-            valid,
-            feature_names=features.names,
-            selected_features=features.selected,
-            progress=progress,
-        )
-        new._adopt(result)  # noqa: SLF001 -- another one of ourselves
-        new.run, new.missing = None, ()
-        first, stop = stretch(train, self.sequence_length, self.sequence_length + self.example_rows - 1)
-        new._keep_example(X, first, stop)  # noqa: SLF001 -- as above
+        new.missing = ()
+        new._train(GRUSettings.of(asked), X, y, train, valid, progress=progress)  # noqa: SLF001 -- one of ourselves
         vars(self).update(vars(new))
         return self
 
@@ -117,12 +106,30 @@ class GRUAdapter(BaseModelAdapter):
             ComponentNotFound: the run does not say where its training stood, or has lost its preprocessor.
             InvalidInput: the data cannot be trained on; the adapter is as it was.
         """
-        features = self._schema()
+        self._schema()
         self._check_whole("train a new one")
         checkpoint = self._where_it_stood()
         train, valid = indexing.split(indexing.count(X), train_idx, valid_idx)
         new = copy.copy(self)
         settings = GRUSettings.of({**self._to_train(), "epochs": epochs})
+        new._train(settings, X, y, train, valid, progress=progress, checkpoint=checkpoint)  # noqa: SLF001 -- as above
+        vars(self).update(vars(new))
+        return self
+
+    def _train(
+        self,
+        settings: GRUSettings,
+        X: Any,
+        y: Any,
+        train: Any,
+        valid: Any,
+        *,
+        progress: indexing.Report | None,
+        checkpoint: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Train with the schema and the preprocessor that there are, and take over what comes of it."""
+        features = self.features
+        assert features is not None
         result = GRUTrainer(settings).train(
             indexing.numbers(self._all_columns(features, X, self.preprocessor)),
             y,
@@ -133,12 +140,10 @@ class GRUAdapter(BaseModelAdapter):
             progress=progress,
             checkpoint=checkpoint,
         )
-        new._adopt(result)  # noqa: SLF001 -- another one of ourselves
-        new.run = None
+        self._adopt(result)
+        self.run = None
         first, stop = stretch(train, self.sequence_length, self.sequence_length + self.example_rows - 1)
-        new._keep_example(X, first, stop)  # noqa: SLF001 -- as above
-        vars(self).update(vars(new))
-        return self
+        self._keep_example(X, first, stop)
 
     def _where_it_stood(self) -> Mapping[str, Any]:
         if self._checkpoint is None and self.run is not None and _TRAINING in self.run.components:

@@ -10,13 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
+from sklearn.preprocessing import StandardScaler
 
 import artifact_store
 from artifact_store import ArtifactStore, Example, FeatureSchema, LoadPolicy, errors
 from artifact_store.cli.app import app
+from artifact_store.storage.base import Always
 from tests.cases import each
 from tests.keys import pem, signer
 
@@ -97,6 +101,16 @@ def test_a_model_that_was_never_published_has_its_runs_listed_and_the_newest_pub
     assert asked
 
 
+def test_the_run_that_is_offered_for_publishing_is_there(store):
+    store.save({"n": 4}, "gru/ETHEUR", publish="never", run_id="20240104_000000")
+    store.delete("gru/ETHEUR:20240104_000000").apply()
+    cut_short = "gru/ETHEUR/20240105_000000/model.json"
+    store._context.backend.write(cut_short, b"{}", when=Always())
+    _, promotion = commands(text_of(lambda: store.load("gru/ETHEUR@candidate")))
+    run(store, promotion)
+    assert store.load("gru/ETHEUR@candidate") == {"n": 3}
+
+
 def test_a_type_without_the_symbol_lists_what_there_is(store):
     for command in commands(text_of(lambda: store.load("transformer/X"))):
         assert "gru/BTCEUR" in run(store, command)
@@ -157,8 +171,7 @@ def test_what_reads_back_by_running_code_is_saved_and_loaded_only_as_told(store)
 
 
 def test_a_transformer_with_attributes_that_arrays_cannot_hold_is_stored_itself(store):
-    preprocessing = pytest.importorskip("sklearn.preprocessing")
-    odd = preprocessing.StandardScaler().set_output(transform="pandas").fit(np.arange(20.0).reshape(10, 2))
+    odd = StandardScaler().set_output(transform="pandas").fit(np.arange(20.0).reshape(10, 2))
     told = keywords(text_of(lambda: store.save(odd, KEY)))
     assert store.save(odd, KEY, codec=told.pop("codec")).manifest.component("model").codec.name == "skops"
     assert store.save(odd.set_output(**told), KEY).load() is not None
@@ -177,9 +190,8 @@ def test_a_folder_with_a_name_that_cannot_be_kept_is_saved_without_it(store, tmp
 
 
 def test_a_column_that_is_misspelt_is_found_under_the_name_that_is_offered(store):
-    pandas = pytest.importorskip("pandas")
     schema = FeatureSchema(["close", "volume"])
-    frame = pandas.DataFrame({"Close": [1.0], "volume": [2.0]})
+    frame = pd.DataFrame({"Close": [1.0], "volume": [2.0]})
     text = text_of(lambda: schema.align(frame))
     (offered,) = meant(text)
     assert schema.align(frame.rename(columns={offered: "close"})).shape == (1, 2)
@@ -220,7 +232,6 @@ def test_a_folder_that_is_no_store_but_holds_one(store, tmp_path):
 
 
 def test_a_storage_without_conditions_is_used_by_one_writer():
-    fsspec = pytest.importorskip("fsspec")
     store = ArtifactStore("advice-without-conditions", filesystem=fsspec.filesystem("memory", skip_instance_cache=True))
     text = text_of(lambda: store.save({"n": 1}, KEY))
     told = keywords(text)
