@@ -77,8 +77,8 @@ class TestSparse(CodecSuite):
             pass
 
         outside, short = made("csr", "array"), made("csr", "array")
-        outside.indices[0] = 99
-        short.indptr[1] = 99
+        outside.indices[0] = outside.shape[1]  # a place of the next row
+        short.indptr[0] = 1
         return [
             *(made(kind, what) for kind in ("lil", "dok") for what in ("matrix", "array")),
             Derived(DENSE),

@@ -366,7 +366,7 @@ DAMAGE: dict[str, tuple[str, Change]] = {
         "multiclass",
         said("learner", "objective", "softmax_multiclass_param", to={"num_class": "0"}),
     ),
-    "an objective of nothing": ("multiclass", said("learner", "objective", to={"name": "multi:softprob"})),
+    "an objective of nothing": ("multiclass", said("learner", "objective", to={"name": "multi:harmless"})),
     "base scores of other classes": ("plain", said(*NUMBERS, "base_score", to="[1,2,3]")),
     "a base score of words": ("plain", said(*NUMBERS, "base_score", to="much")),
     "other names": ("names", said("learner", "feature_names", to=["a"])),
@@ -395,14 +395,22 @@ def test_our_own_reader_knows_all_that_is_in_a_file() -> None:
             read_model(raw, np, what="it")
 
 
-def test_a_model_that_leads_out_of_itself_never_reaches_xgboost() -> None:
-    """Harmless as they are: none of these is ever given to XGBoost, which would follow them."""
-    raw = {kind: bytes(KINDS[kind]()[0].save_raw("ubj")) for kind in {kind for kind, _ in DAMAGE.values()}}
+def test_a_model_that_leads_out_of_itself_is_corrupt() -> None:
+    """Harmless whoever reads them: XGBoost refuses the name of the objective before it looks at a tree."""
+    raw = {}
+    for kind in {kind for kind, _ in DAMAGE.values()}:
+        model = ubjson.read(bytes(KINDS[kind]()[0].save_raw("ubj")))
+        model["learner"]["objective"]["name"] = "none:harmless"
+        raw[kind] = ubjson.written(model)
+        read_model(raw[kind], np, what="model.ubj")  # which does not mind
+        with pytest.raises(xgb.core.XGBoostError, match="none:harmless"):
+            xgb.Booster(model_file=bytearray(raw[kind]))
     for case in each(DAMAGE):
         with case as damage:
             kind, change = DAMAGE[damage]
             model = ubjson.read(raw[kind])
             change(model)
+            assert model["learner"]["objective"]["name"].endswith(":harmless")
             data = ubjson.written(model)
             assert data != raw[kind]
             with pytest.raises(Corrupt, match="is not a model that XGBoost writes"):
