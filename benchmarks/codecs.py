@@ -1,7 +1,7 @@
 """Size and time of models in the codecs, as ratios to what their own library writes and reads.
 
 ``python benchmarks/codecs.py``: one process, each time the best of several, models of some megabytes. A library that is
-not installed is left out. ``pickle`` is what scikit-learn itself offers.
+not installed is left out. ``pickle`` and ``joblib`` are what scikit-learn offers.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-ROWS = np.random.default_rng(0).normal(size=(20_000, 20))
-TARGET = ROWS[:, 0] * ROWS[:, 1] + np.random.default_rng(1).normal(size=20_000)
+ROWS = np.random.default_rng(0).normal(size=(60_000, 20))
+TARGET = ROWS[:, 0] * ROWS[:, 1] + np.random.default_rng(1).normal(size=60_000)
 TIMES = 7
 
 
@@ -77,6 +77,7 @@ def catboost() -> None:
 
 
 def estimators() -> None:
+    import joblib
     from sklearn.ensemble import HistGradientBoostingRegressor
     from sklearn.neighbors import KNeighborsRegressor
 
@@ -84,7 +85,31 @@ def estimators() -> None:
 
     boosting = HistGradientBoostingRegressor(max_iter=400, max_leaf_nodes=255, early_stopping=False)
     for name, model in (("histogram boosting", boosting), ("neighbours", KNeighborsRegressor())):
-        compare(f"scikit-learn, {name}", EstimatorCodec(), model.fit(ROWS, TARGET), *pickled(model))
+        model.fit(ROWS, TARGET)
+        compare(f"{name}, pickle", EstimatorCodec(), model, *pickled(model))
+        compare(
+            f"{name}, joblib", EstimatorCodec(), model, lambda path, model=model: joblib.dump(model, path), joblib.load
+        )
+
+
+def checkpoint() -> None:
+    import torch
+
+    from artifact_store.codecs.torch.nested import TorchTreeCodec
+
+    layers = [torch.nn.Linear(512, 512) for _ in range(3)]
+    model = torch.nn.Sequential(*layers)
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.ones(1, 512)).sum().backward()
+    optimizer.step()
+    held = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 1}
+    many = {f"layer.{place}.weight": torch.ones(40, 40) for place in range(1600)}
+
+    def load(path: Path) -> Any:
+        return torch.load(path, weights_only=True)
+
+    for name, tree in (("checkpoint with an optimizer", held), ("1,600 small tensors", many)):
+        compare(name, TorchTreeCodec(), tree, lambda path, tree=tree: torch.save(tree, path), load)
 
 
 def lightgbm() -> None:
@@ -103,7 +128,7 @@ def lightgbm() -> None:
 
 def main() -> None:
     warnings.simplefilter("ignore")
-    for library in (xgboost, catboost, estimators, lightgbm):
+    for library in (xgboost, catboost, estimators, checkpoint, lightgbm):
         try:
             library()
         except ImportError as error:

@@ -81,12 +81,21 @@ def _parts(dtype: Any) -> list[Any]:
 
 def _without_padding(array: Any, np: Any) -> Any:
     """Return the array with zeros between its fields: what is there now is whatever memory held before."""
-    if array.dtype.names is None:
+    if not _has_padding(array.dtype):
         return array
     clean = np.zeros(array.shape, array.dtype, order="F" if array.flags.fnc else "C")
     for name in array.dtype.names:
         clean[name] = _without_padding(array[name], np)
     return clean
+
+
+def _has_padding(dtype: Any) -> bool:
+    """Return whether some bytes of an element belong to no field, or to several."""
+    if dtype.subdtype is not None:
+        return _has_padding(dtype.subdtype[0])
+    fields = [dtype.fields[name][0] for name in dtype.names or ()]
+    held = sum(field.itemsize for field in fields)
+    return bool(fields) and (held != dtype.itemsize or any(map(_has_padding, fields)))
 
 
 def _literal(text: str) -> Any:

@@ -151,18 +151,20 @@ def _check_nodes(columns: Mapping[str, Any], width: int, categorical: Any, np: A
     """Look at the nodes of all trees at once; a place in a tree is one within it."""
     nodes, counts = columns["nodes"], columns["nodes_counts"]
     _demand(_is_node(nodes, np) and (counts > 0).all(), "its nodes are of another form, or a tree has none")
-    inner = nodes["is_leaf"] == 0
+    inner = np.flatnonzero(nodes["is_leaf"] == 0)
     starts = np.concatenate(([0], np.cumsum(counts)[:-1])) if len(counts) else counts
-    place = (np.arange(len(nodes)) - np.repeat(starts, counts))[inner]
-    bound = np.repeat(counts, counts)[inner]
+    tree = np.repeat(np.arange(len(counts)), counts).take(inner)
+    place, bound = inner - starts.take(tree), counts.take(tree)
     for side in ("left", "right"):
-        children = nodes[side][inner]
+        children = nodes[side].take(inner)
         _demand(((children > place) & (children < bound)).all(), "a tree has no such node")
-    asked = nodes["feature_idx"][inner]
+    asked = nodes["feature_idx"].take(inner)
     _demand(((asked >= 0) & (asked < width)).all(), "a tree has no such feature")
-    sets = nodes["is_categorical"][inner] != 0
+    sets = np.flatnonzero(nodes["is_categorical"].take(inner))
     _demand(categorical[asked[sets]].all(), "a tree has categories of a feature without any")
+    chosen = nodes["bitset_idx"].take(inner[sets])
     for name in COLUMNS[1:]:
-        bits, held = columns[name], np.repeat(columns[f"{name}_counts"], counts)[inner]
+        bits = columns[name]
         _demand(bits.dtype == np.uint32 and bits.shape[1:] == (_WORDS,), "its sets are of another form")
-        _demand((nodes["bitset_idx"][inner][sets] < held[sets]).all(), "a tree has no such set of categories")
+        held = columns[f"{name}_counts"].take(tree[sets])
+        _demand((chosen < held).all(), "a tree has no such set of categories")

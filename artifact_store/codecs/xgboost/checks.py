@@ -183,32 +183,41 @@ def _check_trees(trees: Trees, np: Any, features: int, targets: int, size: int) 
     _demand(bool((width == 1).all()) or bool((width == targets).all()), "a tree has leaves for other targets")
     starts = np.concatenate(([0], np.cumsum(nodes)[:-1]))
     _demand(int(nodes.sum()) < 1 << 31, "it has more nodes than XGBoost counts")
-    left, right = (trees.column(f"{side}_children", np).astype(np.int32) for side in ("left", "right"))
-    inner = left != _NO_CHILD
-    asked = trees.column("split_indices", np).astype(np.int32)
-    start = np.repeat(starts.astype(np.int32), nodes)
-    begin, bound = start[inner], np.repeat(nodes.astype(np.int32), nodes)[inner]
-    parents, place = trees.column("parents", np).astype(np.int32), np.arange(len(left), dtype=np.int32) - start
-    reached = np.zeros(len(left), bool)
-    for side in (left, right):
-        own = side[inner]
-        _demand(bool(((own > 0) & (own < bound)).all()), "a tree leads to a node that it does not have")
-        own += begin
-        _demand(np.array_equal(parents[own], place[inner]), "a node has another parent than leads to it")
-        reached[own] = True
-    # every node has one parent at most, and the root none: no walk from the root comes back
-    _demand(int(np.count_nonzero(reached)) == 2 * len(begin), "a node has two parents")
-    _demand(bool(np.isin(parents[starts], _NO_PARENT).all()), "a root has a parent")
-    reached[starts] = True
-    _check_deleted(
-        ~reached, shapes["deleted"], np, parents=parents, place=place, inner=inner, starts=starts, asked=asked
+    left, right, parents, asked = (
+        trees.column(name, np).astype(np.int32)
+        for name in ("left_children", "right_children", "parents", "split_indices")
     )
-    asked = asked[inner]
+    start = np.repeat(starts, nodes)
+    inner = np.flatnonzero(left != _NO_CHILD)
+    begin, bound = start.take(inner), np.repeat(nodes.astype(np.int32), nodes).take(inner)
+    place = (inner - begin).astype(np.int32)
+    sides = left.take(inner), right.take(inner)
+    for own in sides:
+        _demand(bool(((own > 0) & (own < bound)).all()), "a tree leads to a node that it does not have")
+        _demand(np.array_equal(parents.take(begin + own), place), "a node has another parent than leads to it")
+    # every node has one parent at most, and the root none: no walk from the root comes back
+    _demand(bool((sides[0] != sides[1]).all()), "a node has two parents")
+    _demand(bool(np.isin(parents.take(starts), _NO_PARENT).all()), "a root has a parent")
+    if len(left) != 2 * len(inner) + len(nodes) or shapes["deleted"].any() or int(asked.max()) == _DELETED:
+        lost = np.ones(len(left), bool)
+        lost[starts] = lost[begin + sides[0]] = lost[begin + sides[1]] = False
+        _check_deleted(
+            lost,
+            shapes["deleted"],
+            np,
+            parents=parents,
+            place=np.arange(len(left)) - start,
+            inner=inner,
+            starts=starts,
+            asked=asked,
+        )
+    asked = asked.take(inner)
     _demand(not len(asked) or (int(asked.min()) >= 0 and int(asked.max()) < features), "a tree asks for no feature")
     kinds = trees.column("split_type", np)
     _demand(int(kinds.max()) <= 1, "a tree has a split of an unknown kind")
     if shapes["leaf_values"].any() or width.max() > 1:
-        _check_leaves(right[~inner], np.add.reduceat(~inner, starts, dtype=np.int64), shapes, np)
+        leaf = left == _NO_CHILD
+        _check_leaves(right[leaf], np.add.reduceat(leaf, starts, dtype=np.int64), shapes, np)
     if kinds.any() or shapes["sets"].any() or shapes["codes"].any():
         _check_categories(trees, shapes, np, start=starts, kinds=kinds, size=size)
 
@@ -220,7 +229,7 @@ def _check_deleted(
     _demand(np.array_equal(asked == _DELETED, lost), "a node is deleted and reached, or neither")
     _demand(np.array_equal(np.add.reduceat(lost, starts, dtype=np.int64), counts), "a tree has other deleted nodes")
     before = (parents >= 0) & (parents < place)
-    _demand(bool((before | ~lost).all()) and not inner[lost].any(), "a deleted node leads somewhere")
+    _demand(bool((before | ~lost).all()) and not lost[inner].any(), "a deleted node leads somewhere")
 
 
 def _check_leaves(places: Any, leaves: Any, shapes: Mapping[str, Any], np: Any) -> None:

@@ -71,6 +71,16 @@ _START: Final = b"{" + _FIRST[0][1]
 _PLAIN_TO_ID: Final = sum(len(mark) + 8 for _, mark, _ in _FIRST[1:]) + len(_ID)
 """From the end of the weights of a tree without categories to its id, but for one byte for each node."""
 _ID_KINDS: Final = (b"i", b"I", b"l")
+_AHEAD: Final = (_START, b"".join(mark + bytes(8) for _, mark, _ in _FIRST[1:5]) + _FIRST[5][1])
+_BEHIND: Final = tuple(mark for _, mark, _ in _SECOND)
+_PLAIN_LAYOUT: Final = "".join(
+    (
+        f">{len(_AHEAD[0]) + 8}s{{0}}x{len(_AHEAD[1]) + 8}s{{1}}x{len(_ID) + 1}s{{2}}s",
+        *(f"{len(mark) + 8}s{_GAPS[name]}" for name, mark, _ in _SECOND),
+        "{3}s",
+    )
+)
+"""The ``struct`` of a tree without categories: marks, and the columns between them."""
 
 
 @dataclass(slots=True)
@@ -246,27 +256,11 @@ class Plain:
     def of(cls, nodes: int, id_kind: bytes, features: str) -> Plain:
         """Lay a tree out."""
         count = nodes.to_bytes(8, "big")
-        first, behind = ([mark for _, mark, _ in columns] for columns in (_FIRST, _SECOND))
-        numbers = ("0", features, str(nodes), "1")
-        texts = (key + _size(text) + text.encode() for key, text in zip(_PARAMETER_KEYS, numbers, strict=True))
-        left, loss, parents, right, conditions, asked, kinds, hessian = (mark + count for mark in behind)
-        marks = (
-            _START + count,
-            b"".join(mark + bytes(8) for mark in first[1:5]) + first[5] + count,
-            _ID + id_kind,
-            left,
-            loss,
-            parents,
-            right,
-            conditions,
-            asked,
-            kinds,
-            hessian,
-            _PARAM + b"".join(texts) + b"}}",
-        )
-        behind_id = (_GAPS[name].format(4 * nodes, nodes) for name, _ in _BEHIND_ID)
-        gaps = (f"{4 * nodes}x", f"{nodes}x", f"{_WIDTHS[id_kind]}s", *behind_id, "")
-        layout = ">" + "".join(f"{len(mark)}s{gap}" for mark, gap in zip(marks, gaps, strict=True))
+        numbers = (b"0", features.encode(), str(nodes).encode(), b"1")
+        texts = [key + _size(text) + text for key, text in zip(_PARAMETER_KEYS, numbers, strict=True)]
+        parameters = _PARAM + b"".join(texts) + b"}}"
+        marks = (*(mark + count for mark in _AHEAD), _ID + id_kind, *(mark + count for mark in _BEHIND), parameters)
+        layout = _PLAIN_LAYOUT.format(4 * nodes, nodes, _WIDTHS[id_kind], len(parameters))
         return cls(struct.Struct(layout), marks, (nodes, 0, 1, 0, 0, 0))
 
 
@@ -277,7 +271,7 @@ def number_of(text: str, *, most: int = (1 << 31) - 1) -> int:
     return int(text)
 
 
-def _size(text: str) -> bytes:
+def _size(text: bytes) -> bytes:
     return len(text).to_bytes(8, "big")
 
 
