@@ -97,6 +97,7 @@ SLICES = {
     "tests/integration/models": 3,
     "tests/integration/models/test_extras.py::test_a_family_trains_and_predicts_with_its_own_extra_alone": NONE,
     "tests/proofs/hostile/test_old_trees.py": 12,
+    "tests/proofs/hostile/test_planted_code.py": 5,
     "tests/proofs/kills": 4,
     "tests/proofs/linear/test_lost_replies.py": 4,
     "tests/proofs/matrix": 6,

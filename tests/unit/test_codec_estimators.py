@@ -34,6 +34,7 @@ from artifact_store import ArtifactStore
 from artifact_store.codecs.sklearn.estimators import EstimatorCodec
 from artifact_store.core.registry import CodecRegistry
 from artifact_store.errors import Corrupt, NotEncodable
+from tests import format_estimators
 from tests.cases import each
 
 RANDOM = np.random.default_rng(9)
@@ -322,3 +323,24 @@ def leaf(nodes: Any, row: Any) -> float:
         left = node["missing_go_to_left"] if np.isnan(value) else value <= node["num_threshold"]
         node = nodes[node["left" if left else "right"]]
     return float(node["value"])
+
+
+@each(
+    "make",
+    {
+        "regression with gaps": lambda: (HistGradientBoostingRegressor(max_iter=5).fit(HOLES, Y), HOLES),
+        "two classes": lambda: (HistGradientBoostingClassifier(max_iter=5).fit(HOLES, LABELS), HOLES),
+        "neighbours of two columns": lambda: (
+            make_pipeline(SelectKBest(f_regression, k=2), KNeighborsRegressor()).fit(X, Y),
+            X,
+        ),
+    },
+)
+def test_a_reader_made_from_the_format_page_predicts_the_same(tmp_path: Path, make: Callable[[], Any]) -> None:
+    model, rows = make()
+    EstimatorCodec().encode(model, tmp_path, "model")
+    found, expected = (
+        format_estimators.predict(format_estimators.Reader(tmp_path, "model").root, rows),
+        model.predict(rows),
+    )
+    assert np.array_equal(found, expected) if expected.dtype.kind == "U" else np.allclose(found, expected, rtol=1e-13)
