@@ -325,19 +325,16 @@ def leaf(nodes: Any, row: Any) -> float:
     return float(node["value"])
 
 
-@each(
-    "make",
-    {
-        "regression with gaps": lambda: (HistGradientBoostingRegressor(max_iter=5).fit(HOLES, Y), HOLES),
-        "two classes": lambda: (HistGradientBoostingClassifier(max_iter=5).fit(HOLES, LABELS), HOLES),
-        "neighbours of two columns": lambda: (
-            make_pipeline(SelectKBest(f_regression, k=2), KNeighborsRegressor()).fit(X, Y),
-            X,
-        ),
-    },
-)
-def test_a_reader_made_from_the_format_page_predicts_the_same(tmp_path: Path, make: Callable[[], Any]) -> None:
-    model, rows = make()
+FROM_THE_PAGE: dict[str, Callable[[], Any]] = {
+    "regression with gaps": lambda: (HistGradientBoostingRegressor(max_iter=5).fit(HOLES, Y), HOLES),
+    "two classes": lambda: (HistGradientBoostingClassifier(max_iter=5).fit(HOLES, LABELS), HOLES),
+    "two columns": lambda: (make_pipeline(SelectKBest(f_regression, k=2), KNeighborsRegressor()).fit(X, Y), X),
+}
+
+
+@pytest.mark.parametrize("kind", FROM_THE_PAGE)
+def test_a_reader_made_from_the_format_page_predicts_the_same(tmp_path: Path, kind: str) -> None:
+    model, rows = FROM_THE_PAGE[kind]()
     EstimatorCodec().encode(model, tmp_path, "model")
     found, expected = (
         format_estimators.predict(format_estimators.Reader(tmp_path, "model").root, rows),
