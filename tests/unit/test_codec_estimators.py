@@ -77,6 +77,8 @@ KINDS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "neighbours by force": lambda: (KNeighborsClassifier(algorithm="brute").fit(X, LABELS), X),
     "neighbours within": lambda: (RadiusNeighborsRegressor(radius=3).fit(X, Y), X),
     "neighbours alone": lambda: (NearestNeighbors().fit(X), X),
+    "neighbours of whole numbers": lambda: (KNeighborsClassifier().fit(np.rint(X * 9).astype(int), LABELS), X),
+    "neighbours of bits": lambda: (KNeighborsClassifier(metric="jaccard").fit(X > 0, LABELS), X > 0),
     "the best columns": lambda: (SelectKBest(f_regression, k=2).fit(X, Y), X),
     "a share of columns": lambda: (SelectPercentile(mutual_info_regression, percentile=50).fit(X, Y), X),
     "isotonic": lambda: (IsotonicRegression(out_of_bounds="clip").fit(X[:, 0], Y), X[:, 0]),
@@ -104,6 +106,10 @@ KINDS: dict[str, Callable[[], tuple[Any, Any]]] = {
         X,
     ),
     "calibrated": lambda: (CalibratedClassifierCV(KNeighborsClassifier(), method="isotonic", cv=3).fit(X, LABELS), X),
+    "calibrated in steps": lambda: (
+        CalibratedClassifierCV(LogisticRegression(), method="isotonic", cv=3).fit(X, LABELS),
+        X,
+    ),
     "a target of another scale": lambda: (
         TransformedTargetRegressor(Ridge(), transformer=StandardScaler()).fit(X, Y),
         X,
@@ -152,6 +158,18 @@ def test_every_kind_comes_back_the_same_and_is_chosen_for_it(tmp_path: Path) -> 
             assert registry.for_object(model).name == "estimators"
 
 
+def test_boosting_that_asks_a_score_when_to_stop_goes_on_as_it_would_have(tmp_path: Path) -> None:
+    model = HistGradientBoostingRegressor(
+        max_iter=4, early_stopping=True, scoring="neg_mean_absolute_error", warm_start=True, random_state=2
+    ).fit(X, Y)
+    back = there_and_back(model, tmp_path)
+    assert np.array_equal(back.predict(X), model.predict(X))
+    for each_of_both in (model, back):
+        each_of_both.set_params(max_iter=8).fit(X, Y)
+    assert np.array_equal(back.predict(X), model.predict(X))
+    assert np.array_equal(back.validation_score_, model.validation_score_)
+
+
 def test_equal_estimators_give_equal_bytes_and_can_be_stored_again(tmp_path: Path) -> None:
     for case in each(KINDS):
         with case as kind:
@@ -195,6 +213,10 @@ def own_scores(rows: Any, target: Any) -> Any:
     return f_regression(rows, target)
 
 
+def no_score(*_: Any) -> float:
+    return 0.5
+
+
 def test_what_does_not_come_back_is_refused_with_its_place(tmp_path: Path) -> None:
     class Own(Ridge):
         pass
@@ -207,6 +229,8 @@ def test_what_does_not_come_back_is_refused_with_its_place(tmp_path: Path) -> No
         ),
         (make_pipeline(SelectKBest(f_regression, k=2), Own()).fit(X, Y), r"steps\[1\]\[1\] is a .*Own"),
         (make_pipeline(SelectKBest(f_regression, k=2), SVC()).fit(X, Y > 0), r"steps\[1\]\[1\] is a .*SVC"),
+        (KNeighborsRegressor(n_jobs=5000).fit(X, Y), "n_jobs"),
+        (HistGradientBoostingRegressor(max_iter=3, early_stopping=True, scoring=no_score).fit(X, Y), "_scorer"),
         (KNeighborsRegressor(metric=lambda one, other: abs(one - other).sum()).fit(X, Y), "metric"),
     ]
     for case in each(refused):

@@ -46,7 +46,7 @@ def check_decision_tree(arguments: list[Any], state: Mapping[str, Any], np: Any)
 def check_state(kind: str, state: Mapping[str, Any], np: Any) -> None:
     """Refuse attributes of an object that do not belong together."""
     jobs = state.get("n_jobs")
-    _demand(type(jobs) is not int or jobs <= MAX_JOBS, f"n_jobs is beyond {MAX_JOBS}")
+    _demand(type(jobs) is not int or jobs <= MAX_JOBS, f"its n_jobs is beyond {MAX_JOBS}, use None")
     if "tree_" in state:
         _demand(state["tree_"].n_features == state["n_features_in_"], "a tree takes other features than its estimator")
     if kind.startswith(_FORESTS) and "estimators_" in state:
@@ -96,7 +96,7 @@ def _check_own_trees(state: Mapping[str, Any], np: Any) -> None:
 def check_neighbours(state: Mapping[str, Any], np: Any) -> None:
     """Refuse labels of neighbours that are not there."""
     rows = state["_fit_X"]
-    _demand(isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.dtype.kind == "f", "neighbours have no rows")  # noqa: PLR2004
+    _demand(isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.dtype.kind in "fiub", "neighbours have no rows")  # noqa: PLR2004
     _demand(state["n_features_in_"] == rows.shape[1] and state["n_samples_fit_"] == len(rows), "they have other rows")
     _demand(isinstance(state["effective_metric_"], str), "their distance is none that has a name")
     if "_y" not in state:

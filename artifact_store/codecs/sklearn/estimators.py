@@ -19,8 +19,8 @@ from artifact_store.codecs import files
 from artifact_store.codecs.arrays import ArrayCodec
 from artifact_store.codecs.files import all_or_nothing, dotted, field, import_library, refuse_into
 from artifact_store.codecs.lightgbm import booster as lightgbm_booster
-from artifact_store.codecs.sklearn.estimator_types import CONTAINERS, NEW, SEARCHES
-from artifact_store.codecs.sklearn.parts import EstimatorPacker, EstimatorUnpacker
+from artifact_store.codecs.sklearn.estimator_types import CONTAINERS, NEW, OBJECTS, SEARCHES
+from artifact_store.codecs.sklearn.parts import INSTEAD, EstimatorPacker, EstimatorUnpacker
 from artifact_store.codecs.xgboost import booster as xgboost_booster
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import CodecUnavailable, Corrupt, NotEncodable
@@ -69,6 +69,10 @@ class EstimatorCodec:
             raise NotEncodable(f"{told} contradicts itself: {type(error).__name__}: {error}") from error
         if not isinstance(root, dict) or "object" not in root:
             raise NotEncodable(f"{told} is no estimator")
+        try:
+            EstimatorUnpacker(np, packer.arrays, packer.boosters.__getitem__).whole(packer.objects, root)
+        except Exception as error:  # whatever its attributes make a constructor stumble over
+            raise NotEncodable(f"{told} would not be read again: {error}. Correct that, or {INSTEAD}") from error
         with all_or_nothing(directory, stem):
             arrays = {"none": np.zeros(0)} if not packer.arrays else packer.arrays
             held = ArrayCodec().encode(arrays, directory, stem)
@@ -119,7 +123,7 @@ def _parts(value: Any, depth: int) -> Iterator[Any]:
         for part in value.values() if isinstance(value, dict) else value:
             if depth:
                 yield from _parts(part, depth - 1)
-    elif hasattr(value, "get_params") and not isinstance(value, type):
+    elif (hasattr(value, "get_params") and not isinstance(value, type)) or dotted(type(value)) in OBJECTS:
         yield value
         for part in vars(value).values():
             if depth and not isinstance(part, str | int | float | None):

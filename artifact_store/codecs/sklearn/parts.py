@@ -30,13 +30,13 @@ from artifact_store.errors import Corrupt, NotEncodable
 _TREE: Final = "sklearn.tree._tree.Tree"
 _SEARCH_TREES: Final = frozenset(f"sklearn.neighbors.{module}" for module in ("_ball_tree.BallTree", "_kd_tree.KDTree"))
 _CHECK: Final = "sklearn.utils.validation.check_array"
+_SCORING: Final = "sklearn.metrics._scorer.check_scoring"
 _BUNCH: Final = "sklearn.utils._bunch.Bunch"
 _PREDICTOR: Final = "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"
 _BOOSTERS: Final = frozenset({"lightgbm.basic.Booster", "xgboost.core.Booster"})
-_INSTEAD: Final = "name codec='joblib' if every reader may trust you"
+INSTEAD: Final = "name codec='joblib' if every reader may trust you"
+"""What a refusal says in the end."""
 _FACTORIES: Final[Mapping[str, Any]] = {"dict": dict, "list": list, "ordered": OrderedDict}
-_REBUILT: Final = frozenset({"_sklearn_version", "f_"})
-"""Attributes that follow from the others."""
 
 
 class EstimatorPacker:
@@ -89,7 +89,7 @@ class EstimatorPacker:
     def _array(self, array: Any, where: str) -> dict[str, Any]:
         if array.dtype.hasobject:
             if array.dtype.kind != "O":
-                raise NotEncodable(f"{where} is an array of {array.dtype}, which is not kept; {_INSTEAD}")
+                raise NotEncodable(f"{where} is an array of {array.dtype}, which is not kept; {INSTEAD}")
             values = [self.pack(part, f"{where}[{place}]") for place, part in enumerate(array.ravel().tolist())]
             return {"objects": values, "shape": list(array.shape)}
         name = f"a{len(self.arrays)}"
@@ -133,9 +133,7 @@ class EstimatorPacker:
             _, arguments, state = value.__reduce__()
             record = {"tree": self.pack(list(arguments), where), "state": self.pack(state, where)}
         elif kind in OBJECTS:
-            state = {
-                name: part for name, part in sorted(vars(value).items()) if name not in _REBUILT or kind != ISOTONIC
-            }
+            state = {name: part for name, part in sorted(vars(value).items()) if not _follows(value, kind, name, part)}
             record = {
                 "of": kind,
                 "state": {name: self._attribute(value, kind, name, part, where) for name, part in state.items()},
@@ -143,7 +141,7 @@ class EstimatorPacker:
         else:
             raise NotEncodable(
                 f"{where} is a {kind}, which is on no list of what is made again: store what it has learned as "
-                f"arrays, or {_INSTEAD}"
+                f"arrays, or {INSTEAD}"
             )
         self.objects.append(record)
         return {"object": len(self.objects) - 1}
@@ -156,7 +154,7 @@ class EstimatorPacker:
                 self._np.array_equal(one, other)
                 for one, other in zip(value.get_arrays(), again.get_arrays(), strict=True)
             ):
-                raise NotEncodable(f"{where} is not the tree that its data make: fit it again, or {_INSTEAD}")
+                raise NotEncodable(f"{where} is not the tree that its data make: fit it again, or {INSTEAD}")
             return {"search": dotted(type(value))}
         if kind in HISTOGRAM and name == "_predictors":
             return {"predictors": self.pack(self._columns(value), where)}
@@ -171,6 +169,25 @@ class EstimatorPacker:
             found[name] = np.concatenate(parts)
             found[f"{name}_counts"] = np.array([len(part) for part in parts], np.int64)
         return found
+
+
+def _follows(owner: Any, kind: str, name: str, value: Any) -> bool:
+    """Tell whether an attribute follows from the others, and is made again: see :func:`_complete`."""
+    if kind == ISOTONIC:
+        return name == "f_"
+    if kind not in HISTOGRAM or value is None:
+        return False
+    if name == "_raw_predict":  # early stopping puts the method there that the class has
+        return getattr(value, "__self__", None) is owner
+    return name == "_scorer" and isinstance(owner.scoring, str | None)  # a function is refused as what it is
+
+
+def _complete(made: Any, kind: str) -> None:
+    """Give an object the attributes that follow from those that it has, as fitting did."""
+    if kind == ISOTONIC and hasattr(made, "X_thresholds_"):
+        made._build_f(made.X_thresholds_, made.y_thresholds_)  # noqa: SLF001 -- as its own __setstate__ does
+    if kind in HISTOGRAM and getattr(made, "do_early_stopping_", False) and made.scoring != "loss":
+        made._scorer = _named(_SCORING)(made, made.scoring)  # noqa: SLF001 -- as its own fit does
 
 
 def _factory(value: defaultdict[Any, Any], where: str) -> str:
@@ -313,8 +330,7 @@ class EstimatorUnpacker:
             state[name] = self._later(kind, part, state)
         checks.check_state(kind, state, self._np)
         vars(made).update(state)
-        if kind == ISOTONIC and "X_thresholds_" in state:
-            made._build_f(made.X_thresholds_, made.y_thresholds_)  # noqa: SLF001 -- as its own __setstate__ does
+        _complete(made, kind)
         return made
 
     def _later(self, kind: str, part: Mapping[str, Any], state: Mapping[str, Any]) -> Any:
