@@ -98,6 +98,7 @@ def _can_name(name: Any) -> bool:
 
 def scalar_as_array(scalar: Any, np: Any) -> Any:
     """Return a 0-dimensional array from which a scalar with the same dtype and bits comes back."""
+    check_dtype(scalar.dtype, np)
     array = np.asarray(scalar)
     back = array[()]
     if back.tobytes() != scalar.tobytes():  # trailing zero bytes of text

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final
 from artifact_store.canonical import MAX_DEPTH, canonical, parse_json
 from artifact_store.codecs.files import dotted, holds_arrays, read_encoded, refuse_into
 from artifact_store.codecs.torch.held import holds_torch
+from artifact_store.codecs.ways_out import kept_instead
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import NotEncodable
 
@@ -79,15 +80,12 @@ def check_json(value: Any, where: str, depth: int = 1) -> None:
     elif kind is list:
         for place, part in enumerate(value):
             check_json(part, f"{where}[{place}]", depth + 1)
-    elif kind is tuple:
+    elif issubclass(kind, tuple):
         raise NotEncodable(f"{where} is a tuple, and JSON would read it back as a list: use list(…)")
     elif kind in (float, str):
         _check_scalar(value, where)
     elif kind not in _SCALARS:
-        raise NotEncodable(
-            f"{where} is a {dotted(kind)}, which JSON cannot represent; "
-            "convert it, or save it as a component of its own"
-        )
+        raise NotEncodable(f"{where} is a {dotted(kind)}, which JSON cannot represent: {kept_instead(value)}")
 
 
 def _check_scalar(value: float | str, where: str) -> None:

@@ -24,14 +24,12 @@ from artifact_store.codecs.files import (
 )
 from artifact_store.codecs.npy import check_dtype
 from artifact_store.codecs.torch.held import holds_torch
-from artifact_store.codecs.torch.packing import Packer, Unpacker, invalid
+from artifact_store.codecs.trees import NUMBERS, TreePacker, TreeUnpacker, invalid, only
 from artifact_store.core.codec import JSON, Risk
-from artifact_store.errors import Corrupt, NotEncodable
+from artifact_store.errors import NotEncodable
 
-_IN_JSON: Final = "biuf"
-"""Kinds of numbers that stand in the tree itself."""
 _NARROW: Final = 8
-"""Bytes of the largest of them."""
+"""Bytes of the largest scalars that stand in the tree itself."""
 
 
 class ArrayTreeCodec:
@@ -58,7 +56,7 @@ class ArrayTreeCodec:
         packer = _ArrayPacker(np)
         tree = packer.pack(obj, "the object")
         with all_or_nothing(directory, stem):
-            write_arrays(directory / f"{stem}.npz", packer.tensors, np)
+            write_arrays(directory / f"{stem}.npz", packer.leaves, np)
             write_settings(directory / f"{stem}.json", {"tree": tree})
         return {}
 
@@ -70,40 +68,39 @@ class ArrayTreeCodec:
         np = import_library("numpy", self)
         with opened(directory / f"{stem}.npz", *DAMAGE) as file, zipfile.ZipFile(file) as archive:
             arrays = read_arrays(archive, file.seek(0, 2), np)
-        return _ArrayUnpacker(arrays, dict).whole(settings.get("tree"), stem)
+        return _ArrayUnpacker(arrays).whole(settings.get("tree"), stem)
 
 
-class _ArrayPacker(Packer):
-    LEAVES: ClassVar[str] = "arrays"
+class _ArrayPacker(TreePacker):
+    LEAVES: ClassVar[str] = "arrays, "
 
     def __init__(self, np: Any) -> None:
-        super().__init__(np.ndarray, np.ndarray)
+        super().__init__()
         self._np = np
 
-    def _leaf(self, value: Any, where: str, name: str) -> dict[str, Any]:
+    def _leaf(self, value: Any, where: str, name: str) -> dict[str, Any] | None:
+        del name  # keys may be any text, and the names of entries may not
+        if not isinstance(value, self._np.ndarray):
+            return None
         if type(value) is not self._np.ndarray:
             raise NotEncodable(f"{where}: {what_instead(value)}")
-        return {"array": self._kept(value, where, name)}
+        return {"array": self._kept(value, where)}
 
-    def _number(self, value: Any, where: str, name: str) -> dict[str, Any]:
-        if value.dtype.kind in _IN_JSON and value.dtype.itemsize <= _NARROW and value.dtype.isnative:
-            return super()._number(value, where, name)
+    def _number(self, value: Any, where: str) -> dict[str, Any]:
+        if value.dtype.kind in NUMBERS and value.dtype.itemsize <= _NARROW and value.dtype.isnative:
+            return super()._number(value, where)
         try:
             array = scalar_as_array(value, self._np)
         except NotEncodable as error:
             raise NotEncodable(f"{where}: {error}") from error
-        return {"scalar": self._kept(array, where, name)}
+        return {"scalar": self._kept(array, where)}
 
-    def _kept(self, array: Any, where: str, name: str) -> str:
+    def _kept(self, array: Any, where: str) -> str:
         try:
             check_dtype(array.dtype, self._np)
         except NotEncodable as error:
             raise NotEncodable(f"{where}: {error}") from error
-        return self._named(array, name)
-
-    def _free(self, name: str) -> str:
-        del name  # keys may be any text, and the names of entries may not
-        return f"arr_{len(self.tensors)}"
+        return self._named(array)
 
     def _way_out(self, value: Any) -> str:
         if dotted(type(value)).startswith(("pandas.", "polars.", "scipy.", "pyarrow.")):
@@ -111,19 +108,12 @@ class _ArrayPacker(Packer):
         return super()._way_out(value)
 
 
-class _ArrayUnpacker(Unpacker):
+class _ArrayUnpacker(TreeUnpacker):
+    LEAF_KINDS: ClassVar[tuple[str, ...]] = ("array", "scalar")
+
     def _leaf(self, record: dict[str, Any], kind: str, where: str) -> Any:
-        name = record[kind]
-        if record.keys() != {kind} or not isinstance(name, str) or name not in self._tensors:
-            raise invalid(record, where)
-        array = self._tensors[name]
-        if self._made.setdefault(name, (record, array))[0] != record:
-            raise Corrupt(f"{where} is recorded as {str(record)[:60]!r}, and elsewhere as something else")
+        only(record, where, kind)
+        array = self._once(record[kind], record, where, lambda stored: stored)
         if kind == "scalar" and array.shape != ():
             raise invalid(record, where)
         return array if kind == "array" else array[()]
-
-    _READERS: ClassVar[Any] = {
-        **{kind: read for kind, read in Unpacker._READERS.items() if kind not in {"tensor", "parameter"}},  # noqa: SLF001
-        **dict.fromkeys(("array", "scalar"), _leaf),
-    }

@@ -1,8 +1,7 @@
-"""Nested dicts, lists and tuples of tensors and plain values as JSON and named tensors, exactly as they are.
+"""Nested dicts, lists and tuples of plain values as JSON, exactly as they are: ``FORMAT.md`` has the grammar, in 2.7.
 
-Stricter than :mod:`.trees`, which keeps what our own code has made: here each class comes back as itself, or is
-refused with its path. One tensor that stands in two places is one tensor again, with the same name in both. Lists and
-dicts that stand in two places become two.
+Each class comes back as itself, or is refused with its path. What else a tree may hold (its *leaves*: tensors, arrays)
+is up to whoever derives from these two classes. Lists and dicts that stand in two places become two.
 """
 
 from __future__ import annotations
@@ -14,98 +13,95 @@ from typing import Any, ClassVar, Final
 
 from artifact_store.codecs.files import dotted, field
 from artifact_store.codecs.json_arrays import plain_array, plain_float, read_array, read_float
-from artifact_store.codecs.torch.trees import is_key
 from artifact_store.codecs.torch.versions import versions_of, with_versions
+from artifact_store.codecs.ways_out import kept_instead
 from artifact_store.errors import Corrupt, NotEncodable
 
 MAX_DEPTH: Final = 13
 """Deepest nesting that is kept: JSON takes two levels for one of these, and the strict reader 32 in all."""
 MAX_PARTS: Final = 5_000_000
-"""Parts of a tree that are kept, tensors, values and containers: about what 64 MiB of JSON hold."""
+"""Parts of a tree that are kept, leaves, values and containers: about what 64 MiB of JSON hold."""
 MAX_BITS: Final = 8192
 """Of an integer; Python reads no more than 4300 digits."""
+NUMBERS: Final = "biuf"
+"""Kinds of scalars of numpy that stand in the tree itself."""
+_KEY_BITS: Final = 64
+"""Of an integer that is a key: the hashes of larger ones can be chosen to be equal, and then each is slower."""
 
 _MAPPINGS: Final[dict[str, type]] = {"dict": dict, "ordered": OrderedDict, "counter": Counter}
 _KINDS: Final = {kind: name for name, kind in _MAPPINGS.items()}
-_RESERVED: Final = "__metadata__"
-_WAYS_OUT: Final = {
-    "numpy.ndarray": "make it a tensor with torch.from_numpy(…)",
-    "torch.Size": "make it a tuple(…)",
-    "torch.dtype": "keep its str(…)",
-    "torch.device": "keep its str(…)",
-}
 
 
-class Packer:
-    """What is found on the way through a tree: tensors by name, those of one object once."""
+def is_key(key: object) -> bool:
+    """Tell whether this can be a key: text, or an integer that is not too large."""
+    return type(key) is str or (type(key) is int and key.bit_length() <= _KEY_BITS)
 
-    LEAVES: ClassVar[str] = "tensors"
-    """What messages call the leaves that have names."""
 
-    def __init__(self, tensor: type, parameter: type) -> None:
-        """Take the classes ``torch.Tensor`` and ``torch.nn.Parameter``."""
-        self.tensors: dict[str, Any] = {}
+class TreePacker:
+    """Makes JSON of a tree. ``leaves`` are those that it refers to by name, each of them once."""
+
+    LEAVES: ClassVar[str] = ""
+    """What messages call the leaves, with a comma behind it."""
+
+    def __init__(self) -> None:
+        self.leaves: dict[str, Any] = {}
         self._names: dict[int, str] = {}
         self._parts = 0
-        self._tensor, self._parameter = tensor, parameter
 
     def pack(self, value: Any, where: str, name: str = "", depth: int = 0) -> Any:
-        """Return ``value`` as JSON; ``where`` names it in errors, and its tensors get names that begin with ``name``.
+        """Return ``value`` as JSON; ``where`` names it in errors, and its leaves get names that begin with ``name``.
 
         Raises:
             NotEncodable: there is something in it that would not come back as it is; the text has its path.
         """
         self._parts += 1
         if self._parts > MAX_PARTS:
-            raise NotEncodable(f"{where} is beyond the {MAX_PARTS:,} parts that are kept: make long lists tensors")
-        if isinstance(value, self._tensor):
-            return self._leaf(value, where, name)
+            raise NotEncodable(f"{where} is beyond the {MAX_PARTS:,} parts that are kept: make long lists arrays")
         kind = type(value)
         if kind in _SCALARS:
             return _SCALARS[kind](value, where)
+        leaf = self._leaf(value, where, name)
+        if leaf is not None:
+            return leaf
         if kind in _KINDS or kind in (list, tuple):
             if depth == MAX_DEPTH:
                 raise NotEncodable(f"{where} is nested deeper than {MAX_DEPTH} levels, or contains itself: flatten it")
             return self._mapping(value, where, name, depth) if kind in _KINDS else self._row(value, where, name, depth)
         if _is_number(value):
-            return self._number(value, where, name)
-        raise NotEncodable(
-            f"{where} is a {dotted(kind)}, which would not come back as it is: {self._way_out(value)}. Kept are "
-            f"{self.LEAVES}, numbers, text, None, and lists, tuples, dicts, OrderedDicts and Counters of them"
-        )
+            return self._number(value, where)
+        raise self._refusal(value, where)
 
-    def _number(self, value: Any, where: str, name: str) -> dict[str, Any]:
-        del name
+    def _leaf(self, value: Any, where: str, name: str) -> dict[str, Any] | None:
+        """Return a leaf as JSON, or nothing if the value is none."""
+        del value, where, name
+        return None
+
+    def _number(self, value: Any, where: str) -> dict[str, Any]:
+        if value.dtype.kind not in NUMBERS:
+            raise self._refusal(value, where)
         return {"number": plain_array(value, where)}
 
+    def _refusal(self, value: Any, where: str) -> NotEncodable:
+        return NotEncodable(
+            f"{where} is a {dotted(type(value))}, which would not come back as it is: {self._way_out(value)}. Kept are "
+            f"{self.LEAVES}numbers, text, None, and lists, tuples, dicts, OrderedDicts and Counters of them"
+        )
+
     def _way_out(self, value: Any) -> str:
-        known = _WAYS_OUT.get(dotted(type(value)))
-        if known is None:
-            bases = [kind.__name__ for kind in (*_SCALARS, *_KINDS, list, tuple) if isinstance(value, kind)]
-            known = f"make it a plain {bases[-1]}" if bases else "leave it out, or keep what it is made of"
-        return known
+        return kept_instead(value)
 
-    def _leaf(self, value: Any, where: str, name: str) -> dict[str, Any]:
-        del where
-        known = self._named(value, name)
-        kind = "parameter" if type(value) is self._parameter else "tensor"
-        return {kind: known, **({"requires_grad": True} if value.requires_grad else {})}
-
-    def _named(self, value: Any, name: str) -> str:
+    def _named(self, value: Any, name: str = "") -> str:
         """Return the name of a leaf, which is that of the first place where it was."""
         known = self._names.get(id(value))
         if known is None:
-            known = self._names[id(value)] = self._free(name or "tensor")
-            self.tensors[known] = value
+            known = self._names[id(value)] = self._free(name)
+            self.leaves[known] = value
         return known
 
     def _free(self, name: str) -> str:
-        """Return a name that no other tensor has; it only has to be one, but is the path where that is possible."""
-        free, count = name, 1
-        while free in self.tensors or free == _RESERVED:
-            count += 1
-            free = f"{name}#{count}"
-        return free
+        """Return a name that no other leaf has."""
+        del name
+        return f"arr_{len(self.leaves)}"
 
     def _row(self, value: Any, where: str, name: str, depth: int) -> Any:
         parts = [
@@ -169,86 +165,96 @@ def _is_number(value: Any) -> bool:
 # ---------------------------------------------------------------- reading
 
 
-class Unpacker:
-    """Make what a :class:`Packer` was given, of the JSON that it returned and the tensors that it named."""
+class TreeUnpacker:
+    """Makes what a :class:`TreePacker` was given, of the JSON that it returned and the leaves that it named."""
 
-    def __init__(self, tensors: Mapping[str, Any], parameter: Callable[..., Any]) -> None:
-        """Take the tensors by name, and the class ``torch.nn.Parameter``."""
-        self._tensors, self._parameter = tensors, parameter
+    LEAF_KINDS: ClassVar[tuple[str, ...]] = ()
+    """The fields of JSON that stand for a leaf."""
+
+    def __init__(self, leaves: Mapping[str, Any] | None = None) -> None:
+        self._leaves: Mapping[str, Any] = {} if leaves is None else leaves
         self._made: dict[str, tuple[Any, Any]] = {}
 
     def whole(self, record: Any, where: str) -> Any:
-        """Return the tree; raise ``Corrupt`` if it is something else, or leaves a tensor out."""
-        tree = self._unpack(record, where)
-        if self._made.keys() != self._tensors.keys():
-            raise Corrupt(f"{where} names {len(self._made)} of {len(self._tensors)} tensors that are stored")
+        """Return the tree; raise ``Corrupt`` if it is something else, or leaves a leaf out."""
+        tree = self.unpack(record, where)
+        if self._made.keys() != self._leaves.keys():
+            raise Corrupt(f"{where} names {len(self._made)} of {len(self._leaves)} tensors or arrays that are stored")
         return tree
 
-    def _unpack(self, record: Any, where: str) -> Any:
+    def unpack(self, record: Any, where: str) -> Any:
+        """Return what a value in JSON stands for; raise ``Corrupt`` if it stands for nothing."""
         if record is None or isinstance(record, bool | str | int | float):
             return record
         if isinstance(record, list):
-            return [self._unpack(part, where) for part in record]
+            return [self.unpack(part, where) for part in record]
         if isinstance(record, dict):
-            for kind, read in self._READERS.items():
+            for kind, read in _READERS.items():
                 if kind in record:
                     return read(self, record, kind, where)
+            for kind in self.LEAF_KINDS:
+                if kind in record:
+                    return self._leaf(record, kind, where)
         raise invalid(record, where)
 
-    def _pair_up(self, record: dict[str, Any], kind: str, where: str) -> Any:
-        _only(record, where, kind, "versions")
-        flat = field(record, kind, list)
-        keys, parts = flat[::2], flat[1::2]
-        if len(keys) != len(parts) or not all(map(is_key, keys)) or len({*keys}) != len(keys):
-            raise Corrupt(f"{where} is recorded with keys and values that are not pairs, or a key twice")
-        pairs = {key: self._unpack(part, f"{where}/{key}"[:200]) for key, part in zip(keys, parts, strict=True)}
-        if kind == "ordered" and "versions" in record:
-            return with_versions(pairs, record["versions"], where)
-        _only(record, where, kind)
-        return _MAPPINGS[kind](pairs)
-
-    def _tuple(self, record: dict[str, Any], kind: str, where: str) -> Any:
-        _only(record, where, kind)
-        return tuple(self._unpack(part, where) for part in field(record, kind, list))
-
     def _leaf(self, record: dict[str, Any], kind: str, where: str) -> Any:
-        _only(record, where, kind, "requires_grad")
-        name, grad = field(record, kind, str), record.get("requires_grad", False)
-        if name not in self._tensors or type(grad) is not bool:
+        """Return the leaf that a record with the field ``kind`` stands for."""
+        del kind
+        raise invalid(record, where)
+
+    def _once(self, name: Any, record: dict[str, Any], where: str, make: Callable[[Any], Any]) -> Any:
+        """Return the leaf of a name, which is made once, and stands for the same wherever it is named."""
+        if not isinstance(name, str) or name not in self._leaves:
             raise invalid(record, where)
         if name not in self._made:
-            self._made[name] = (record, self._with_grad(self._tensors[name], kind, where, grad=grad))
+            self._made[name] = (record, make(self._leaves[name]))
         known, made = self._made[name]
         if known != record:
             raise Corrupt(f"{where} is recorded as {str(record)[:60]!r}, and elsewhere as {str(known)[:60]!r}")
         return made
 
-    def _with_grad(self, tensor: Any, kind: str, where: str, *, grad: bool) -> Any:
-        if grad and not (tensor.is_floating_point() or tensor.is_complex()):
-            raise Corrupt(f"{where} is recorded with a gradient, and is not made of floats")
-        return self._parameter(tensor, requires_grad=grad) if kind == "parameter" else tensor.requires_grad_(grad)
-
-    def _float(self, record: dict[str, Any], kind: str, where: str) -> Any:
-        _only(record, where, kind)
-        return float(read_float(field(record, kind, str), where))
-
-    def _number(self, record: dict[str, Any], kind: str, where: str) -> Any:
-        _only(record, where, kind)
-        array = read_array(record[kind], where)
-        if array.shape != ():
-            raise invalid(record, where)
-        return array[()]
-
-    _READERS: ClassVar[dict[str, Callable[[Unpacker, dict[str, Any], str, str], Any]]] = {
-        **dict.fromkeys(_MAPPINGS, _pair_up),
-        **dict.fromkeys(("tensor", "parameter"), _leaf),
-        "tuple": _tuple,
-        "float": _float,
-        "number": _number,
-    }
+    def pair_up(self, record: dict[str, Any], kind: str, where: str) -> Any:
+        """Return the dict that a record of keys and values stands for."""
+        only(record, where, kind, "versions")
+        flat = field(record, kind, list)
+        keys, parts = flat[::2], flat[1::2]
+        if len(keys) != len(parts) or not all(map(is_key, keys)) or len({*keys}) != len(keys):
+            raise Corrupt(f"{where} is recorded with keys and values that are not pairs, or a key twice")
+        pairs = {key: self.unpack(part, f"{where}/{key}"[:200]) for key, part in zip(keys, parts, strict=True)}
+        if kind == "ordered" and "versions" in record:
+            return with_versions(pairs, record["versions"], where)
+        only(record, where, kind)
+        return _MAPPINGS[kind](pairs)
 
 
-def _only(record: dict[str, Any], where: str, *allowed: str) -> None:
+def _tuple(reader: TreeUnpacker, record: dict[str, Any], kind: str, where: str) -> Any:
+    only(record, where, kind)
+    return tuple(reader.unpack(part, where) for part in field(record, kind, list))
+
+
+def _float(_: TreeUnpacker, record: dict[str, Any], kind: str, where: str) -> Any:
+    only(record, where, kind)
+    return float(read_float(field(record, kind, str), where))
+
+
+def _read_number(_: TreeUnpacker, record: dict[str, Any], kind: str, where: str) -> Any:
+    only(record, where, kind)
+    array = read_array(record[kind], where)
+    if array.shape != ():
+        raise invalid(record, where)
+    return array[()]
+
+
+_READERS: Final[dict[str, Callable[[TreeUnpacker, dict[str, Any], str, str], Any]]] = {
+    **dict.fromkeys(_MAPPINGS, TreeUnpacker.pair_up),
+    "tuple": _tuple,
+    "float": _float,
+    "number": _read_number,
+}
+
+
+def only(record: dict[str, Any], where: str, *allowed: str) -> None:
+    """Raise ``Corrupt`` for a record that has other fields than these."""
     if not record.keys() <= {*allowed}:
         raise invalid(record, where)
 

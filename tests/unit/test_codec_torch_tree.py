@@ -20,7 +20,7 @@ from torch.optim import lr_scheduler, swa_utils
 from artifact_store import ArtifactStore
 from artifact_store.codecs.documents import DocumentCodec
 from artifact_store.codecs.torch.nested import TorchTreeCodec
-from artifact_store.codecs.torch.packing import MAX_DEPTH
+from artifact_store.codecs.trees import MAX_DEPTH
 from artifact_store.errors import ArtifactStoreError, Corrupt, InvalidOption, NotEncodable
 from tests.cases import each
 
@@ -284,8 +284,8 @@ Point = namedtuple("Point", "x y")  # noqa: PYI024 -- what may be in a checkpoin
 ATTRIBUTE = OrderedDict(a=1)
 ATTRIBUTE.note = "mine"  # type: ignore[attr-defined]
 LOSSES: Mapping[str, tuple[Any, str]] = {
-    "a set": ({1}, "leave it out"),
-    "bytes": (b"x", "leave it out"),
+    "a set": ({1}, "keep its list"),
+    "bytes": (b"x", r"keep its \.hex"),
     "an array": (np.ones(2), "torch.from_numpy"),
     "an array of no sides": (np.array(1.0), "torch.from_numpy"),
     "a size": (torch.ones(2).shape, "tuple"),
@@ -293,12 +293,12 @@ LOSSES: Mapping[str, tuple[Any, str]] = {
     "a device": (torch.device("cpu"), "str"),
     "a function": (len, "leave it out"),
     "a module": (nn.Linear(1, 1), "leave it out"),
-    "a complex number": (1j, "leave it out"),
+    "a complex number": (1j, r"keep \[z\.real, z\.imag\]"),
     "a namedtuple": (Point(1, 2), "plain tuple"),
     "a dict of one's own": (OwnDict(a=1), "plain dict"),
     "a defaultdict": (defaultdict(list), "plain dict"),
-    "text of numpy": (np.str_("a"), "dtype"),
-    "a date of numpy": (np.datetime64("2020"), "dtype"),
+    "text of numpy": (np.str_("a"), "plain str"),
+    "a date of numpy": (np.datetime64("2020"), r"keep its \.item"),
     "a huge integer": (1 << 10_000, "hex"),
     "half a character": ("\ud800", "ord"),
     "half a character as a key": ({"\ud800": 1}, "ord"),

@@ -192,6 +192,11 @@ ESTIMATORS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "forest": lambda: (xgb.XGBRFRegressor(**FIT).fit(X, Y), X),
     "forest of classes": lambda: (xgb.XGBRFClassifier(**FIT).fit(X, BINARY), X),
     "dart": lambda: (xgb.XGBRegressor(**FIT, booster="dart", rate_drop=0.5).fit(X, Y), X),
+    "arrays and text of numpy": lambda: (
+        xgb.XGBRegressor(**FIT, quantile_alpha=np.array([0.1, 0.9]), objective=np.str_("reg:quantileerror")).fit(X, Y),
+        X,
+    ),
+    "weights of features": lambda: (xgb.XGBRegressor(**FIT, feature_weights=np.arange(5.0) + 1).fit(X, Y), X),
     "further parameters": lambda: (xgb.XGBRegressor(**FIT, max_cached_hist_node=100).fit(X, Y), X),
     "early stopping": lambda: (
         xgb.XGBClassifier(**FIT | {"n_estimators": 40}, learning_rate=0.9, early_stopping_rounds=3).fit(
@@ -218,7 +223,7 @@ def test_every_estimator_comes_back_the_same(tmp_path: Path) -> None:
             assert repr(back.get_params()) == repr(model.get_params())
             for name in ("feature_names_in_", "classes_", "n_classes_", "best_iteration", "best_score"):
                 assert repr(getattr(back, name, None)) == repr(getattr(model, name, None)), name
-            assert getattr(back, "evals_result_", None) == getattr(model, "evals_result_", None)
+            assert repr(getattr(back, "evals_result_", None)) == repr(getattr(model, "evals_result_", None))
             assert back.n_features_in_ == model.n_features_in_
             assert np.array_equal(back.feature_importances_, model.feature_importances_)
 
@@ -263,6 +268,10 @@ def test_what_is_not_fitted_a_subclass_and_too_many_threads_are_refused(tmp_path
         there_and_back(xgb.XGBRegressor(), tmp_path)
     with pytest.raises(NotEncodable, match="Own"):
         there_and_back(Own(**FIT).fit(X, Y), tmp_path)
+    unknown = xgb.XGBClassifier(**FIT)
+    unknown._Booster = train(matrix(BINARY), objective="binary:logistic")
+    with pytest.raises(NotEncodable, match=r"n_classes_.*save the booster"):
+        there_and_back(unknown, tmp_path)
     with pytest.raises(NotEncodable, match=f"beyond {MAX_THREADS}"):
         there_and_back(xgb.XGBRegressor(**FIT).fit(X, Y).set_params(n_jobs=MAX_THREADS + 1), tmp_path)
     assert not list(tmp_path.iterdir())

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Final
 
 from artifact_store.codecs import files
 from artifact_store.codecs.files import all_or_nothing, field, import_library, refuse_into, refuse_subclass
-from artifact_store.codecs.torch.trees import pack, unpack
+from artifact_store.codecs.parameters import pack_parameters, unpack_parameters
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import Corrupt, NotEncodable
 
@@ -78,7 +78,7 @@ class CatBoostCodec:
         if hashlib.sha256(data).hexdigest() != field(settings, "sha256", str):
             raise Corrupt(f"{path.name} is not the file that was saved, and CatBoost's reader may not survive it")
         catboost = import_library("catboost", self)
-        given = {name: unpack(value, name, {}) for name, value in params.items()}
+        given = unpack_parameters(params, f"{stem}.json")
         try:
             make = getattr(catboost, kind)
             model = make(given) if kind == _PLAIN else make(**given)
@@ -104,19 +104,17 @@ def _described(model: Any) -> dict[str, Any]:
             f"this {kind} has the attribute {strange[0]!r}, which CatBoost does not keep: remove it with "
             f"del model.{strange[0]}, and save it as a component of its own if it is needed"
         )
-    params = {}
-    for name, value in model.get_params(deep=False).items():
-        try:
-            params[name] = pack(value, name, {})
-        except NotEncodable as error:
-            raise NotEncodable(
-                f"the parameter {name!r} of this {kind} is no plain value ({error}). What it has learned can be saved "
-                f"without: model.save_model('bare.cbm'), then save {kind}().load_model('bare.cbm')"
-            ) from error
+
+    def refusal(name: str, error: NotEncodable) -> str:
+        return (
+            f"the parameter {name!r} of this {kind} is no plain value ({error}). What it has learned can be saved "
+            f"without: model.save_model('bare.cbm'), then save {kind}().load_model('bare.cbm')"
+        )
+
     importances = vars(model).get("_prediction_values_change")
     return {
         "kind": kind,
-        "params": params,
+        "params": pack_parameters(model.get_params(deep=False), refusal),
         "n_features_in": len(model.feature_names_),
         "importances": None if importances is None else [float(value) for value in importances],
     }

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from artifact_store.codecs import files
 from artifact_store.codecs.files import all_or_nothing, import_library, read_settings, write_settings
 from artifact_store.codecs.torch.held import holds_torch
-from artifact_store.codecs.torch.packing import Packer, Unpacker
+from artifact_store.codecs.torch.packing import TensorPacker, TensorUnpacker
 from artifact_store.codecs.torch.tensors import read_tensors, write_tensors
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import InvalidOption
@@ -42,10 +42,10 @@ class TorchTreeCodec:
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
         """Write tensors and tree; refuse what would come back as something else, with its path."""
         torch = import_library("torch", self)
-        packer = Packer(torch.Tensor, torch.nn.Parameter)
+        packer = TensorPacker(torch.Tensor, torch.nn.Parameter)
         tree = packer.pack(obj, "the object")
         with all_or_nothing(directory, stem):
-            tensors = write_tensors(self, packer.tensors, directory / f"{stem}.safetensors")
+            tensors = write_tensors(self, packer.leaves, directory / f"{stem}.safetensors")
             write_settings(directory / f"{stem}.json", {"tensors": tensors, "tree": tree})
         return {}
 
@@ -64,4 +64,4 @@ class TorchTreeCodec:
         settings = read_settings(directory / f"{stem}.json")
         torch = import_library("torch", self)
         tensors = read_tensors(self, files.field(settings, "tensors", dict), directory / f"{stem}.safetensors")
-        return Unpacker(tensors, torch.nn.Parameter).whole(settings.get("tree"), stem)
+        return TensorUnpacker(tensors, torch.nn.Parameter).whole(settings.get("tree"), stem)

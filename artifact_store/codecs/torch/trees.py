@@ -8,17 +8,11 @@ from typing import Any, Final
 
 from artifact_store.codecs.files import dotted
 from artifact_store.codecs.json_arrays import plain_array, plain_float, read_array, read_float
+from artifact_store.codecs.trees import is_key
 from artifact_store.errors import Corrupt, NotEncodable
 
 MAX_DEPTH: Final = 7
 """Deepest nesting that is kept: JSON takes three levels for one of these, and the strict reader 32 in all."""
-_KEY_BITS: Final = 64
-"""Of an integer that is a key: the hashes of larger ones can be chosen to be equal, and then each is slower."""
-
-
-def is_key(key: object) -> bool:
-    """Tell whether this can be a key: text, or an integer that is not too large."""
-    return type(key) is str or (type(key) is int and key.bit_length() <= _KEY_BITS)
 
 
 def pack(value: Any, where: str, tensors: dict[str, Any], depth: int = MAX_DEPTH) -> Any:

@@ -14,13 +14,15 @@ XGBoost walks what is in a file without a look, and a writer can write any diges
 from __future__ import annotations
 
 import json
+import numbers
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from artifact_store.codecs import files
 from artifact_store.codecs.files import all_or_nothing, field, import_library, refuse_into, refuse_subclass
-from artifact_store.codecs.torch.trees import pack, unpack
+from artifact_store.codecs.parameters import pack_parameters, unpack_parameters
 from artifact_store.codecs.xgboost.checks import categories_of, read_model
 from artifact_store.core.codec import JSON, Codec, Risk
 from artifact_store.errors import Corrupt, NotEncodable
@@ -217,17 +219,27 @@ def _estimator(model: Any) -> dict[str, Any]:
         )
     if (model.n_jobs or 0) > MAX_THREADS:
         raise NotEncodable(f"n_jobs={model.n_jobs} of this {kind} is beyond {MAX_THREADS}: set_params(n_jobs=None)")
-    kept, params = {}, params | (held.get("kwargs") or {})
-    for name, value in params.items():
-        try:
-            kept[name] = pack(value, name, {})
-        except NotEncodable as error:
-            raise NotEncodable(_way_out(kind, name, error)) from error
-    fitted = {name: vars(model)[name] for name in sorted(_FITTED) if name in vars(model)}
-    return {"params": kept, "fitted": pack(fitted, "fitted", {})}
+    fitted = {name: held[name] for name in sorted(_FITTED) if name in held}
+    try:
+        _check_estimator(kind, params, fitted)
+    except Corrupt as error:
+        raise NotEncodable(f"{error}: fit it, or save the booster, model.get_booster()") from error
+    return {
+        "params": pack_parameters(params | (held.get("kwargs") or {}), partial(_refusal, kind)),
+        "fitted": pack_parameters(fitted, partial(_refusal, kind)),
+    }
 
 
-def _way_out(kind: str, name: str, error: NotEncodable) -> str:
+def _check_estimator(kind: str, params: Mapping[str, Any], fitted: Mapping[str, Any]) -> None:
+    """Raise ``Corrupt`` for an estimator that could not predict, or that no machine could run."""
+    classes, jobs = fitted.get("n_classes_"), params.get("n_jobs")
+    if not set(fitted) <= _FITTED or ("Classifier" in kind) != isinstance(classes, numbers.Integral):
+        raise Corrupt(f"this {kind} has {str(classes)[:40]} classes (n_classes_)")
+    if isinstance(jobs, numbers.Integral) and int(jobs) > MAX_THREADS:
+        raise Corrupt(f"n_jobs={jobs} of this {kind} is beyond {MAX_THREADS}")
+
+
+def _refusal(kind: str, name: str, error: NotEncodable) -> str:
     if name == "objective":
         return (
             f"the objective of this {kind} is a function, and none is ever stored ({error}): save the booster, "
@@ -242,17 +254,9 @@ def _way_out(kind: str, name: str, error: NotEncodable) -> str:
 def _made(codec: Codec, kind: str, settings: Mapping[str, Any], booster: Any) -> Any:
     import_library("sklearn", codec)
     estimator: Any = getattr(import_library("xgboost", codec), kind)
-    params = {
-        name: unpack(value, name, {}) for name, value in field(settings, "params", dict).items() if name.isidentifier()
-    }
-    fitted = unpack(field(settings, "fitted", dict), "fitted", {})
-    if not isinstance(fitted, dict) or not set(fitted) <= _FITTED:
-        raise Corrupt(f"what was fitted is recorded as {str(fitted)[:60]!r}")
-    classes = fitted.get("n_classes_")
-    if ("Classifier" in kind) != (type(classes) is int):
-        raise Corrupt(f"a {kind} is recorded with {str(classes)[:40]} classes")
-    if type(params.get("n_jobs")) is int and params["n_jobs"] > MAX_THREADS:
-        raise Corrupt(f"a {kind} is recorded with n_jobs={params['n_jobs']}, beyond {MAX_THREADS}")
+    params = unpack_parameters(field(settings, "params", dict), "params")
+    fitted = unpack_parameters(field(settings, "fitted", dict), "fitted")
+    _check_estimator(kind, params, fitted)
     try:
         model = estimator(**params)
     except (TypeError, ValueError) as error:
