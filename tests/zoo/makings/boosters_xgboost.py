@@ -69,6 +69,18 @@ def outputs(model: Any) -> Any:
     }
 
 
+def all_of_fitting(_: Path) -> Any:
+    import xgboost as xgb
+
+    weights = np.array([1.0, 2, 3, 4])
+    model = xgb.XGBRegressor(n_estimators=5, n_jobs=1, feature_weights=weights, eval_metric=["rmse", "mae"])
+    return model.fit(ROWS, ROWS[:, 1], eval_set=[(ROWS, ROWS[:, 1])], verbose=False)
+
+
+def all_of(model: Any) -> Any:
+    return {**outputs(model), "results": model.evals_result()}
+
+
 def chances(model: Any) -> Any:
     return {**outputs(model), "chances": np.asarray(model.predict_proba(ROWS)), "classes": np.asarray(model.classes_)}
 
@@ -89,6 +101,13 @@ MAKINGS: tuple[Making, ...] = (
     estimator("XGBRegressor", "XGBRegressor", ROWS[:, 1], outputs),
     estimator("XGBClassifier of two classes", "XGBClassifier", LABELS, chances),
     estimator("XGBClassifier of three classes", "XGBClassifier", CLASSES, chances),
+    Making(
+        "XGBRegressor with all that fitting leaves",
+        all_of_fitting,
+        "xgboost",
+        look=all_of,
+        without=("torch", "lightgbm"),
+    ),
     estimator("XGBRanker", "XGBRanker", LABELS, outputs, qid=np.repeat([0, 1, 2], 40)),
     estimator("XGBRFRegressor", "XGBRFRegressor", ROWS[:, 1], outputs),
 )

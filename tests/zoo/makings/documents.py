@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import enum
 import math
 from collections import OrderedDict
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.zoo.making import Making, plain, refused
@@ -25,6 +28,19 @@ def _sorted(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _sorted(value[key]) for key in sorted(value)}
     return [_sorted(part) for part in value] if isinstance(value, list) else value
+
+
+@dataclass
+class Fit:
+    """How something is trained."""
+
+    rate: float = 0.1
+
+
+class Side(enum.Enum):
+    """What an order does."""
+
+    BUY = 1
 
 
 DEEP: dict[str, Any] = {"deep": [[[{"deeper": [1e-300, -0.0, 2**70]}]]]}
@@ -48,6 +64,9 @@ MAKINGS: tuple[Making, ...] = (
     refused("an infinity", [1.0, math.inf], "json", r"\[1\] is inf", lambda _: [1.0, "inf"]),
     refused("keys that are numbers", {1: "a"}, "json", "the key 1", lambda _: {"1": "a"}),
     refused("a date", {"day": dt.date(2024, 1, 1)}, "json", r"\['day'\]", lambda d: {"day": str(d["day"])}),
+    refused("a path", {"to": Path("runs")}, "json", r"\['to'\].*str\(", lambda d: {"to": str(d["to"])}),
+    refused("a member", {"side": Side.BUY}, "json", r"\['side'\].*\.name", lambda d: {"side": d["side"].name}),
+    refused("a dataclass", {"fit": Fit()}, "json", r"\['fit'\].*asdict", lambda d: {"fit": asdict(d["fit"])}),
     refused("a set", {"names": {"a"}}, "json", r"\['names'\]", lambda d: {"names": sorted(d["names"])}),
     refused("text that is none", {"a": "\ud800"}, "json", r"\['a'\] holds a lone", lambda d: {"a": ascii(d["a"])}),
     refused("an ordered dict", OrderedDict(b=1, a=2), "json", "OrderedDict", lambda d: _sorted(dict(d))),

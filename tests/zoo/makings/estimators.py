@@ -41,6 +41,21 @@ def neighbours(kind: str, **options: Any) -> Callable[[], Any]:
     return make
 
 
+def whole_numbers() -> Any:
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OrdinalEncoder
+
+    return make_pipeline(OrdinalEncoder(dtype=np.int64), KNeighborsClassifier())
+
+
+def calibrated() -> Any:
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.linear_model import LogisticRegression
+
+    return CalibratedClassifierCV(LogisticRegression(), method="isotonic", cv=3)
+
+
 def chosen() -> Any:
     from sklearn.feature_selection import SelectKBest
 
@@ -90,11 +105,18 @@ MAKINGS: tuple[Making, ...] = (
     estimator(
         "HistGradientBoosting, a quantile", "predict", histogram("Regressor", loss="quantile", quantile=0.9), ROWS[:, 1]
     ),
+    estimator(
+        "HistGradientBoosting that asks a score when to stop",
+        "predict_proba",
+        histogram("Classifier", early_stopping=True, scoring="roc_auc"),
+    ),
+    estimator("CalibratedClassifierCV, isotonic", "predict_proba", calibrated),
     estimator("KNeighborsRegressor", "predict", neighbours("KNeighborsRegressor"), ROWS[:, 1]),
     estimator(
         "KNeighborsClassifier by weights", "predict_proba", neighbours("KNeighborsClassifier", weights="distance")
     ),
     estimator("KNeighborsClassifier, brute", "predict_proba", neighbours("KNeighborsClassifier", algorithm="brute")),
+    estimator("KNeighborsClassifier of whole numbers", "predict_proba", whole_numbers),
     estimator("SelectKBest", "transform", chosen),
     Making("IsotonicRegression", isotonic, "estimators", look=lambda model: np.asarray(model.predict(ROWS[:, 0]))),
     estimator("MultiOutputRegressor of LightGBM", "predict", several_outputs, ROWS[:, :2]),
