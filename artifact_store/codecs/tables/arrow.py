@@ -89,7 +89,7 @@ def write_parquet(codec: Codec, table: Any, path: Path) -> Any:
             ) from error
         where = _culprit(table, pa, parquet)
         raise NotEncodable(
-            f"Parquet cannot hold {where}this table: {error}. Cast it to a type that Parquet has, or to text"
+            f"Parquet cannot hold {where}this table: {error}. Make its values text with map(str, …), or drop it"
         ) from error
 
 

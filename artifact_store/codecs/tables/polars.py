@@ -46,8 +46,8 @@ class PolarsCodec:
         for name, dtype in obj.schema.items():
             if _is_open(dtype, pl):
                 raise NotEncodable(
-                    f"the column {name!r} is of the dtype {dtype}, which only code can give a meaning: cast it to "
-                    "text, or drop it"
+                    f"the column {name!r} is of the dtype {dtype}, which only code can give a meaning: make its "
+                    "values text with map(str, …), or drop it"
                 )
         path = directory / f"{stem}.parquet"
         with all_or_nothing(directory, stem):
@@ -58,7 +58,7 @@ class PolarsCodec:
             except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, TypeError, Corrupt) as error:
                 where = _culprit(obj, pl)
                 raise NotEncodable(
-                    f"Parquet cannot hold {where}this frame: {error}. Cast it to a type that Parquet has, or drop it"
+                    f"Parquet cannot hold {where}this frame: {error}. Make its values text with map(str, …), or drop it"
                 ) from error
             if again.schema != obj.schema or not again.equals(obj, null_equal=True):
                 raise NotEncodable(f"Parquet would change this frame: {obj.schema} becomes {again.schema}")
