@@ -14,13 +14,13 @@
     └── Untrusted                      decide whether you trust it
 
 ``docs/errors.md`` lists every class with its ``code``, which does not change when a text does.
-
 Errors carry data as attributes beside their text, and ``str(error)`` says what to do next.
 No message, attribute or cause that we write holds a credential.
 """
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -52,11 +52,7 @@ class ArtifactStoreError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Survive the way back from another process, attributes included."""
-        return _made_without_init, (type(self), self.args), {**self.__dict__, "args": self.args}
-
-
-def _made_without_init(kind: type[ArtifactStoreError], args: tuple[object, ...]) -> ArtifactStoreError:
-    return kind.__new__(kind, *args)
+        return copyreg.__newobj__, (type(self),), {**self.__dict__, "args": self.args}  # type: ignore[attr-defined]
 
 
 class InvalidInput(ArtifactStoreError, ValueError, code="invalid-input"):
@@ -297,6 +293,10 @@ class FormatUnsupported(Unsupported, code="format-unsupported"):
 
 class FormatTooNew(FormatUnsupported, code="format-too-new"):
     """A newer release wrote this in a major format that this release does not know."""
+
+
+class Archived(Unsupported, code="archived"):
+    """The object is in a class of storage that is not read at once, such as Glacier: it has to be restored first."""
 
 
 class CodecUnavailable(Unsupported, code="codec-unavailable"):

@@ -1,25 +1,22 @@
-"""What an HTTP status of an object store means, and its text without credentials.
+"""What an HTTP status of an object store means.
 
-Owns the one table from (status, error code) to our errors, for every engine that speaks HTTP, and the redaction
-of what foreign clients say. Does not know any client: an engine digs the status out of its own exceptions, since
-their types lie (one server's 412 arrives as ``FileExistsError``, another's as ``OSError(22)``).
+Owns the one table from (status, error code) to our errors, for every engine that speaks HTTP. Does not know any
+client: an engine digs the status out of its own exceptions, since their types lie (one server's 412 arrives as
+``FileExistsError``, another's as ``OSError(22)``).
 """
 
 from __future__ import annotations
 
-import base64
 import enum
-import json
 import re
-from collections.abc import Iterable, Iterator
+import shlex
 from dataclasses import dataclass
-from html import escape as html_escape
 from http import HTTPStatus
 from typing import Literal
-from urllib.parse import quote, quote_plus
 
 from artifact_store.errors import (
     AccessDenied,
+    Archived,
     ArtifactStoreError,
     ConditionsUnsupported,
     ContainerNotFound,
@@ -33,6 +30,7 @@ from artifact_store.errors import (
     Unsupported,
 )
 from artifact_store.storage.option_names import wrong_credentials
+from artifact_store.storage.redaction import one_line
 
 Operation = Literal[
     "read",
@@ -46,13 +44,7 @@ Operation = Literal[
     "read the Object Lock of",
 ]
 
-_HIDDEN = "***"
-_SHORT_SECRET = 8
-_TELLING = 12  # characters of a longer one from which it is known again
-_UNQUOTED = ("", "/", "=", "/=", "/+=")  # the signs of base64 that clients leave as they are in a URL, or not
-_WORD = re.compile(r"[A-Za-z]\w{0,79}")
-_ESCAPE = re.compile(r"%[0-9A-F]{2}")
-_DETAIL_LIMIT = 300
+_WORD = re.compile(r"[A-Za-z][\w.]{0,79}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +93,28 @@ class _Meaning(enum.Enum):
     )
     WRONG_CLOCK = (
         AccessDenied,
-        "the clock of this machine is wrong; set it and repeat the call",
+        "the clocks of this machine and the server differ by more than S3 takes; set this one and repeat the call",
         "RequestTimeTooSkewed RequestInTheFuture",
     )
     NO_RIGHT = (
         AccessDenied,
         "these credentials do not have the permission for that",
-        "AccessDenied AllAccessDisabled AuthorizationPermissionMismatch AuthorizationFailure",
+        "AccessDenied AuthorizationPermissionMismatch AuthorizationFailure",
         403,
+    )
+    DENIED = AccessDenied, "the server refuses it to these credentials; do what its words ask for", ""
+    ARCHIVED = Archived, "the object is archived, and has to be restored first", "InvalidObjectState BlobArchived"
+    NO_KEY = (
+        AccessDenied,
+        (
+            "the KMS key that encrypts it cannot be used: it is disabled or deleted, or in another region or account; "
+            "enable it in KMS, or choose another, in the encryption of the bucket or as SSEKMSKeyId in "
+            "s3_additional_kwargs"
+        ),
+        (
+            "KMS.DisabledException KMS.NotFoundException KMS.KMSInvalidStateException KMS.InvalidStateException "
+            "KMS.InvalidKeyUsageException KMS.InvalidGrantTokenException"
+        ),
     )
     OTHER_STATE = (
         PreconditionFailed,
@@ -165,7 +171,8 @@ class _Meaning(enum.Enum):
         "the server could not do it now; try again later",
         (
             "BadDigest IncompleteBody InvalidDigest XAmzContentSHA256Mismatch RequestTimeout SlowDown ServerBusy "
-            "OperationTimedOut InternalError ServiceUnavailable"
+            "OperationTimedOut InternalError ServiceUnavailable KMS.ThrottlingException KMS.KeyUnavailableException "
+            "KMS.DependencyTimeoutException KMS.KMSInternalException"
         ),
         *(408, 425, 429),
     )
@@ -195,9 +202,17 @@ _PERMISSIONS: dict[Operation, str] = {
 _S3 = ("s3://", "s3a://")
 _NAMED_PERMISSION = re.compile(r"not authorized to perform: ([a-z0-9-]+:\w+)")
 _KMS = "kms:"
+_OF_A_KEY = re.compile(r"\bkms\b|customer master key", re.IGNORECASE)
+_USES_OF_A_KEY = {"read": "kms:Decrypt", "write": "kms:GenerateDataKey"}
 _PAID_BY_REQUESTERS = "; a bucket whose requesters pay also takes storage_options={'requester_pays': True}"
+_REGION = re.compile(r"[a-z0-9-]{1,40}")
 _WRONG_REGION = re.compile(r"region (?:'[^']*' )?is wrong(?:; expecting '([\w.-]+)')?")
 _GIVE_REGION = "the bucket is in another region; add storage_options={{'client_kwargs': {{'region_name': {region}}}}}"
+_ASK_FOR_REGION = "; `aws s3api get-bucket-location --bucket {bucket}` tells which"
+_RESTORE = (
+    "the object is archived (Glacier). Restore it with `aws s3api restore-object --bucket {bucket} --key {key} "
+    "--restore-request Days=7`, repeat the call when that is done, and let no rule archive what a store holds"
+)
 _WANTS_CHECKSUM = re.compile(r"(?:Content-MD5|x-amz-checksum).*Object Lock", re.IGNORECASE | re.DOTALL)
 _GIVE_CHECKSUMS = (
     "the bucket keeps what is uploaded for a time (Object Lock), and wants a checksum with every upload: add "
@@ -215,12 +230,14 @@ NO_AWS_CREDENTIALS = (
 _NO_CONDITIONS = "this server cannot do conditional writes; use one that can, or concurrency='single-writer'"
 
 
-def error_for_status(status: int, attempt: Attempt, *, code: str = "", detail: str = "") -> ArtifactStoreError:
+def error_for_status(
+    status: int, attempt: Attempt, *, code: str = "", detail: str = "", region: str = ""
+) -> ArtifactStoreError:
     """Return the error that an HTTP status means; the caller raises it.
 
-    ``code`` is the server's own word (``NoSuchBucket``), ``detail`` its sentence, already redacted. After a conditional
-    write a 404 is ``PreconditionFailed`` and a 501 ``ConditionsUnsupported``. A 304 is not an error, and not for this
-    function.
+    ``code`` is the server's own word (``NoSuchBucket``), ``detail`` its sentence, already redacted, and ``region``
+    where it says that the bucket is. After a conditional write a 404 is ``PreconditionFailed`` and a 501
+    ``ConditionsUnsupported``. A 304 is not an error, and not for this function.
     """
     code = code if _WORD.fullmatch(code) else ""  # a server that repeats what it heard
     meaning = _meaning(status, attempt, code, detail)
@@ -229,7 +246,7 @@ def error_for_status(status: int, attempt: Attempt, *, code: str = "", detail: s
         return _denied(text, attempt.operation, detail, on_s3=attempt.url.startswith(_S3))
     if meaning is _Meaning.NOT_IMPLEMENTED and attempt.conditional:
         return ConditionsUnsupported(text + _NO_CONDITIONS)
-    if told := _told_by_words(meaning, attempt.operation, detail):
+    if told := _told_by_words(meaning, attempt.operation, detail) or _told_of_s3(meaning, attempt, region):
         kind, advice = told
         return kind(text + advice)
     text += meaning.advice + (wrong_credentials(attempt.url) if meaning is _Meaning.WRONG_KEY else "")
@@ -249,6 +266,21 @@ def _told_by_words(meaning: _Meaning, operation: Operation, detail: str) -> tupl
     return None
 
 
+def _told_of_s3(meaning: _Meaning, attempt: Attempt, region: str) -> tuple[type[ArtifactStoreError], str] | None:
+    """Return error and advice where S3 has a command, or an option, for what to do."""
+    if not attempt.url.startswith(_S3):
+        return None
+    bucket, _, prefix = attempt.url.partition("://")[2].partition("/")
+    if meaning is _Meaning.ARCHIVED:
+        key = "/".join(part for part in (prefix, attempt.key) if part)
+        return meaning.kind, _RESTORE.format(bucket=shlex.quote(bucket), key=shlex.quote(key))
+    if meaning is _Meaning.ELSEWHERE and _REGION.fullmatch(region):
+        return meaning.kind, _GIVE_REGION.format(region=repr(region))
+    if meaning is _Meaning.ELSEWHERE:
+        return meaning.kind, meaning.advice + _ASK_FOR_REGION.format(bucket=shlex.quote(bucket))
+    return None
+
+
 def _denied(text: str, operation: Operation, detail: str, *, on_s3: bool) -> AccessDenied:
     """Return the error for a lack of rights, which names the one that it takes where that is known."""
     needed = _PERMISSIONS[operation] if on_s3 else ""
@@ -257,6 +289,10 @@ def _denied(text: str, operation: Operation, detail: str, *, on_s3: bool) -> Acc
         needed = named[1]
         text += f"{_Meaning.NO_RIGHT.advice}; it takes {needed}"
         text += ", which the policy of the key has to allow as well" if needed.startswith(_KMS) else ""
+    elif on_s3 and operation in _USES_OF_A_KEY and _OF_A_KEY.search(detail):
+        named, needed = _OF_A_KEY.search(detail), _USES_OF_A_KEY[operation]
+        text += f"these credentials may not use the KMS key that encrypts it; it takes {needed} on that key, which the "
+        text += "policy of the key has to allow as well"
     elif operation == "read":
         listing = f" with {_PERMISSIONS['list']}" if on_s3 else ""
         text += _NO_RIGHT_TO_READ.format(read=f" with {needed}" if on_s3 else "", list=listing)
@@ -272,6 +308,8 @@ def _meaning(status: int, attempt: Attempt, code: str, detail: str) -> _Meaning:
         return _Meaning.FULL
     fallback = _Meaning.TRY_AGAIN if status >= HTTPStatus.INTERNAL_SERVER_ERROR else _Meaning.REFUSED
     meaning = _BY_CODE.get(code) or _BY_STATUS.get(status, fallback)
+    if meaning is _Meaning.NO_RIGHT and code not in {"", *meaning.codes}:
+        return _Meaning.DENIED
     if meaning is not _Meaning.NO_OBJECT:
         return meaning
     if attempt.conditional:
@@ -284,109 +322,3 @@ def _said(status: int, code: str, detail: str) -> str:
     words = f"HTTP {status} {code}".rstrip()
     short = one_line(detail)
     return f"{words}: {short}" if short and short != code else words
-
-
-# ---------------------------------------------------------------- redaction
-
-# What gives a request away even if we never saw the credential: signatures, tokens, userinfo, SAS and key ids.
-_TELLTALES = (
-    re.compile(r"(?i)((?:x-amz-(?:security-token|signature|credential)|x-goog-signature|x-goog-credential)\W{1,6})[^\s\"'&<>,;]+"),
-    re.compile(r"(?i)((?:[?&]|\b)(?:sig|signature|awsaccesskeyid)=)[^\s\"'&<>,;]+"),
-    re.compile(r"(?i)((?:customer-key(?:-md5)?|(?:x-)?api[-_]?key|(?:set-)?cookie)\"?'?\s*[:=]\s*[\"']?)[^\"'\r\n<>]+"),
-    re.compile(r"(?i)(authorization\"?'?\s*[:=]\s*[\"']?)(?:\w[\w-]*\s+)?[^\"'\r\n]+"),
-    re.compile(r"(?i)(<(?:AWSAccessKeyId|SignatureProvided|StringToSign|StringToSignBytes|CanonicalRequest|CanonicalRequestBytes)>)[^<]*"),
-    re.compile(r"(?i)((?:secret_?(?:access_?)?key|account_?key|session_?token|shared_?access_?key|client_?secret)[\"']?\s*[:=]\s*[\"']?)[^\s\"'&<>,;]+"),
-    re.compile(r"(://)[^/\s\"'@]+(?=@)"),
-)  # fmt: skip
-
-
-class ForeignError(Exception):
-    """What a storage client reported: its type and its words, without credentials and without its objects."""
-
-
-def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return ``text`` with every secret, as it is, quoted, in hex or base64, and every signature replaced by ``***``.
-
-    Secrets of fewer than eight characters are replaced as whole words only, so that a secret ``any`` leaves
-    ``company`` readable.
-    """
-    every = sorted(_spellings(secrets), key=len, reverse=True)
-    for spelled in every:
-        if len(spelled) >= _SHORT_SECRET:
-            text = text.replace(spelled, _HIDDEN)
-        else:
-            text = re.sub(rf"(?<!\w){re.escape(spelled)}(?!\w)", _HIDDEN, text)
-    for spelled in every:
-        text = _without_beginning(text, spelled)
-    for telltale in _TELLTALES:
-        text = telltale.sub(rf"\g<1>{_HIDDEN}", text)
-    return text
-
-
-def _without_beginning(text: str, secret: str) -> str:
-    """Hide what is left of a secret where no more than its beginning is left: servers cut what they repeat."""
-    if len(secret) <= _TELLING:
-        return text
-    beginning, pieces, done = secret[:_TELLING], [], 0
-    while (at := text.find(beginning, done)) >= 0:
-        pieces.append(text[done:at])
-        done = at + len(beginning)
-        while done < len(text) and done - at < len(secret) and text[done] == secret[done - at]:
-            done += 1
-    return _HIDDEN.join((*pieces, text[done:]))
-
-
-def _spellings(secrets: Iterable[str]) -> set[str]:
-    plain = {secret for secret in secrets if secret}
-    quoted = {
-        spell(secret, safe=safe, errors="surrogatepass")
-        for secret in plain
-        for spell in (quote, quote_plus)
-        for safe in _UNQUOTED
-    }
-    small = {_ESCAPE.sub(lambda found: found[0].lower(), spelled) for spelled in quoted}
-    escaped = {
-        spell(secret)
-        for secret in plain
-        for spell in (lambda text: text.replace("/", "\\/"), lambda text: repr(text)[1:-1], html_escape, _in_json)
-    }
-    encoded = {spelled for secret in plain for spelled in _encoded(secret.encode("utf-8", "surrogatepass"))}
-    return plain | quoted | small | escaped | {spelled for spelled in encoded if len(spelled) > _SHORT_SECRET}
-
-
-def _in_json(text: str) -> str:
-    return json.dumps(text)[1:-1]
-
-
-def _encoded(data: bytes) -> Iterator[str]:
-    """Yield bytes in hex and in base64, alone and behind something else, such as the name of a user."""
-    yield from (data.hex(), data.hex().upper(), base64.b64encode(data).decode())
-    for encode in (base64.b64encode, base64.urlsafe_b64encode):
-        for before in range(3):
-            spelled = encode(b"\0" * before + data).decode()
-            yield spelled[-(-before * 4 // 3) : (before + len(data)) * 4 // 3]
-
-
-def clean_copy(error: BaseException, secrets: Iterable[str] = ()) -> ForeignError:
-    """Return a stand-in for ``error`` that is fit to be the cause of ours.
-
-    It carries the type's name and the redacted text, but no traceback, no context and none of the requests,
-    sessions and headers that clients attach. Raise our own error *after* the ``except`` block has ended: inside
-    it Python would put the original into ``__context__``.
-    """
-    kind = type(error)
-    return ForeignError(redact(f"{kind.__module__}.{kind.__qualname__}: {error}", secrets))
-
-
-def without_credentials(address: str) -> str:
-    """Return the address of a server without a user, a password, a query and a slash at its end."""
-    place = re.split(r"[?#]", address, maxsplit=1)[0]
-    scheme, mark, rest = place.partition("://") if "://" in place else ("", "", place)
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}".rstrip("/")
-
-
-def one_line(text: str, limit: int = _DETAIL_LIMIT) -> str:
-    """Return ``text`` on one line and cut to ``limit`` characters: servers answer with whole pages."""
-    joined = " ".join(text.split())
-    return joined if len(joined) <= limit else joined[: limit - 3] + "..."

@@ -8,7 +8,7 @@ import pytest
 
 from artifact_store.storage.environment_secrets import secrets_around
 from artifact_store.storage.fsspec.filesystem import Recipe
-from artifact_store.storage.http import redact
+from artifact_store.storage.redaction import redact
 from tests.cases import each
 
 pytestmark = pytest.mark.windows

@@ -6,6 +6,7 @@ import pytest
 
 from artifact_store.errors import (
     AccessDenied,
+    Archived,
     ArtifactStoreError,
     ConditionsUnsupported,
     ContainerNotFound,
@@ -19,7 +20,8 @@ from artifact_store.errors import (
     Unreachable,
     Unsupported,
 )
-from artifact_store.storage.http import Attempt, Operation, clean_copy, error_for_status, one_line, redact
+from artifact_store.storage.http import Attempt, Operation, error_for_status
+from artifact_store.storage.redaction import clean_copy, one_line, redact
 
 
 def error(
@@ -49,6 +51,10 @@ def error(
         (403, "InvalidAccessKeyId", "read", False, AccessDenied),
         (403, "RequestTimeTooSkewed", "read", False, AccessDenied),
         (403, "QuotaExceeded", "write", False, StorageFull),
+        (403, "InvalidObjectState", "read", False, Archived),
+        (400, "KMS.DisabledException", "read", False, AccessDenied),
+        (400, "KMS.ThrottlingException", "write", False, Unreachable),
+        (403, "AccountProblem", "write", False, AccessDenied),
         (404, "NoSuchKey", "read", False, ObjectNotFound),
         (404, "", "read", False, ObjectNotFound),
         (404, "", "delete", False, ObjectNotFound),
@@ -194,6 +200,40 @@ def test_a_bucket_that_wants_checksums_is_told_how_to_get_them():
     assert isinstance(found, Unsupported)
     assert "'ChecksumAlgorithm': 'SHA256'" in str(found)
     assert "ChecksumAlgorithm" not in str(error(400, "InvalidRequest", "something else", operation="write"))
+
+
+def test_a_bucket_elsewhere_is_looked_for_where_the_server_says_or_by_a_command() -> None:
+    attempt = Attempt("read", "k", "s3://my-bucket")
+    told = error_for_status(301, attempt, code="PermanentRedirect", region="eu-north-1")
+    assert str(told).endswith("add storage_options={'client_kwargs': {'region_name': 'eu-north-1'}}")
+    for region in ("", "<odd>", "x" * 100):
+        said = str(error_for_status(301, attempt, code="PermanentRedirect", region=region))
+        assert said.endswith("`aws s3api get-bucket-location --bucket my-bucket` tells which")
+    assert "aws" not in str(error_for_status(301, Attempt("read", "k", "gs://b")))
+
+
+@pytest.mark.parametrize(("key", "spelled"), [("a/k", "r/a/k"), ("a b", "'r/a b'")])
+def test_an_archived_object_is_restored_by_a_command(key: str, spelled: str) -> None:
+    found = error_for_status(403, Attempt("read", key, "s3://b/r"), code="InvalidObjectState")
+    assert f"`aws s3api restore-object --bucket b --key {spelled} --restore-request Days=7`" in str(found)
+    elsewhere = error_for_status(409, Attempt("read", key, "az://b/r"), code="BlobArchived")
+    assert type(elsewhere) is Archived
+    assert "aws" not in str(elsewhere)
+
+
+@pytest.mark.parametrize(("operation", "permission"), [("read", "kms:Decrypt"), ("write", "kms:GenerateDataKey")])
+def test_a_denial_that_speaks_of_a_kms_key_names_the_use_of_it(operation: Operation, permission: str) -> None:
+    words = "The ciphertext refers to a customer master key that does not exist or you are not allowed to access."
+    found = error(403, "AccessDenied", words, operation)
+    assert isinstance(found, AccessDenied)
+    assert found.permission == permission
+    assert not any(other in str(found) for other in ("s3:Get", "s3:Put", "requester_pays"))
+    assert "kms:" not in str(error(403, "AccessDenied", words, "delete"))
+
+
+def test_a_denial_for_another_reason_is_not_blamed_on_permissions() -> None:
+    said = str(error(403, "AccountProblem", "There is a problem with your account"))
+    assert not any(word in said for word in ("s3:Get", "requester_pays", "does not exist"))
 
 
 @pytest.mark.parametrize("code", ["InvalidAccessKeyId", "SignatureDoesNotMatch"])

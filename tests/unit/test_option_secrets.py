@@ -24,10 +24,11 @@ from artifact_store.errors import ArtifactStoreError, InvalidOption
 from artifact_store.storage.fsspec.backend import FsspecBackend
 from artifact_store.storage.fsspec.errors import status_of, translate_fsspec_error
 from artifact_store.storage.fsspec.filesystem import Recipe
-from artifact_store.storage.http import Attempt, redact
+from artifact_store.storage.http import Attempt
 from artifact_store.storage.obstore.errors import translate_obstore_error
 from artifact_store.storage.obstore.options import cloud_config
 from artifact_store.storage.options import StorageOptions, parse_url
+from artifact_store.storage.redaction import redact
 from artifact_store.storage.s3fs.backend import S3fsBackend
 from tests.cases import each
 from tests.keys import pem

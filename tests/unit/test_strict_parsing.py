@@ -19,9 +19,9 @@ from artifact_store.core.pointer import HistoryBlock, Pointer, PublishInfo, adva
 from artifact_store.core.references import RunRef
 from artifact_store.errors import Corrupt, InvalidName, InvalidOption, InvalidReference
 from artifact_store.ops.keypairs import MAX_KEY_FILE, PublicKey
-from artifact_store.storage.http import redact
 from artifact_store.storage.obstore.options import cloud_config
 from artifact_store.storage.options import StorageOptions, parse_url
+from artifact_store.storage.redaction import redact
 from tests.unit.samples import KEY, NOW, manifest
 
 

@@ -36,10 +36,11 @@ from artifact_store.storage.base import (
 from artifact_store.storage.exact_size import exactly, wrong_size
 from artifact_store.storage.fsspec.errors import translate_fsspec_error
 from artifact_store.storage.fsspec.filesystem import Recipe
-from artifact_store.storage.http import Attempt, Operation, without_credentials
+from artifact_store.storage.http import Attempt, Operation
 from artifact_store.storage.options import StorageOptions, StoreURL, parse_url
 from artifact_store.storage.parts import SINGLE, replaced
 from artifact_store.storage.patience import DOWN, MIN_RATE, UP, Patience, Share
+from artifact_store.storage.redaction import without_credentials
 from artifact_store.storage.s3fs import open_s3
 from artifact_store.storage.staging import Staging, explained
 from artifact_store.storage.threads import Cancelled, Threads, until_done

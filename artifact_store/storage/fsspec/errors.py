@@ -25,7 +25,8 @@ from artifact_store.errors import (
 )
 from artifact_store.storage import threads
 from artifact_store.storage.descriptors import ADVICE, EXHAUSTED
-from artifact_store.storage.http import NO_AWS_CREDENTIALS, Attempt, clean_copy, error_for_status, one_line, redact
+from artifact_store.storage.http import NO_AWS_CREDENTIALS, Attempt, error_for_status
+from artifact_store.storage.redaction import clean_copy, one_line, redact
 
 NOT_MODIFIED = 304
 _STATUSES = range(300, 600)
@@ -74,6 +75,8 @@ class Status:
     number: int
     code: str = field(default="", repr=False)
     detail: str = field(default="", repr=False)
+    region: str = field(default="", repr=False)
+    """Where the bucket is, of which it is the wrong region."""
 
 
 def translate_fsspec_error(error: BaseException, attempt: Attempt, secrets: Iterable[str] = ()) -> ArtifactStoreError:
@@ -85,7 +88,8 @@ def translate_fsspec_error(error: BaseException, attempt: Attempt, secrets: Iter
     answered = status_of(error)
     if answered is not None:
         detail = redact(answered.detail, known)
-        ours = error_for_status(answered.number, attempt, code=redact(answered.code, known), detail=detail)
+        code, region = redact(answered.code, known), redact(answered.region, known)
+        ours = error_for_status(answered.number, attempt, code=code, detail=detail, region=region)
     else:
         said = one_line(redact(f"{type(error).__name__}: {error}", known))
         text = f"{attempt} ({said}): "
@@ -105,10 +109,10 @@ def status_of(error: BaseException) -> Status | None:
     for link in _chain(error):
         response = getattr(link, "response", None)
         if isinstance(response, Mapping):
-            number = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-            reported = response.get("Error", {})
+            answer, reported = response.get("ResponseMetadata", {}), response.get("Error", {})
+            number, region = answer.get("HTTPStatusCode"), answer.get("HTTPHeaders", {}).get("x-amz-bucket-region", "")
             if number in _STATUSES:
-                return Status(number, str(reported.get("Code", "")), str(reported.get("Message", "")))
+                return Status(number, str(reported.get("Code", "")), str(reported.get("Message", "")), str(region))
         for name in ("status_code", "status", "code"):
             if type(link).__module__ == "aiohttp.http_exceptions":
                 break  # a body that broke off is a 400 there, which no server said

@@ -16,9 +16,9 @@ from typing import Any
 from artifact_store.errors import EngineUnavailable, InvalidOption, Unavailable, Unsupported
 from artifact_store.process import Process, this_process
 from artifact_store.storage.environment_secrets import secrets_around
-from artifact_store.storage.http import redact
 from artifact_store.storage.option_secrets import Secrets, private_values, spellings
 from artifact_store.storage.options import StorageOptions
+from artifact_store.storage.redaction import redact
 from artifact_store.storage.threads import none_left, tells_of_no_thread
 
 _ALONE = {"skip_instance_cache": True}

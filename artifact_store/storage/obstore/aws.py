@@ -17,8 +17,9 @@ from typing import Any
 
 from artifact_store.errors import AccessDenied, EngineUnavailable, InvalidOption
 from artifact_store.installing import pip_install
-from artifact_store.storage.http import NO_AWS_CREDENTIALS, without_credentials
+from artifact_store.storage.http import NO_AWS_CREDENTIALS
 from artifact_store.storage.obstore.options import CloudConfig, Credentials
+from artifact_store.storage.redaction import without_credentials
 
 Provider = Callable[[], Mapping[str, Any]]
 

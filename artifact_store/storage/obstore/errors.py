@@ -24,9 +24,10 @@ from artifact_store.errors import (
     Unsupported,
 )
 from artifact_store.storage import descriptors, threads
-from artifact_store.storage.http import Attempt, clean_copy, error_for_status, one_line, redact
+from artifact_store.storage.http import Attempt, error_for_status
 from artifact_store.storage.obstore import runtime
 from artifact_store.storage.option_names import missing_credentials
+from artifact_store.storage.redaction import clean_copy, one_line, redact
 
 
 class UnlistableKey(Corrupt):
@@ -38,7 +39,7 @@ class NotPartial(Unreachable):
 
 
 _STATUS = re.compile(r" - Server returned (?:non-2xx|error) status(?: code)?:? (\d{3})\b")
-_CODE = re.compile(r"<Code>([^<]{1,80})</Code>|\(code: (\w{1,80})\)")
+_CODE = re.compile(r"<Code>([^<]{1,80})</Code>|\(code: ([\w.]{1,80})\)")
 _MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
 _DEBUG = "\n\nDebug source:"
 _BARE_REDIRECT = "Received redirect without LOCATION"

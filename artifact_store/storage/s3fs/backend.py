@@ -36,7 +36,7 @@ from artifact_store.storage.base import (
 )
 from artifact_store.storage.exact_size import wrong_size
 from artifact_store.storage.fsspec.filesystem import Recipe
-from artifact_store.storage.http import Attempt, Operation, without_credentials
+from artifact_store.storage.http import Attempt, Operation
 from artifact_store.storage.options import S3, Unshown
 from artifact_store.storage.parts import (
     SINGLE,
@@ -48,6 +48,7 @@ from artifact_store.storage.parts import (
 )
 from artifact_store.storage.patience import MIN_RATE, UP, Patience, Share
 from artifact_store.storage.places import AWS, bucket, server
+from artifact_store.storage.redaction import without_credentials
 from artifact_store.storage.s3fs.answers import check_page, length_of, next_place
 from artifact_store.storage.s3fs.calls import TRIES, Body, Calls, NotModified, Pulse, client_settings
 from artifact_store.storage.s3fs.checks import bucket_traits, listed_uploads

@@ -20,10 +20,11 @@ from typing import Any, TypeVar
 from artifact_store.errors import ArtifactStoreError, Corrupt, DeadlineExceeded, InvalidOption, Unreachable
 from artifact_store.storage.fsspec.errors import NOT_MODIFIED, status_of, translate_fsspec_error
 from artifact_store.storage.fsspec.filesystem import Recipe
-from artifact_store.storage.http import Attempt, redact
+from artifact_store.storage.http import Attempt
 from artifact_store.storage.option_secrets import Noted, Secrets
 from artifact_store.storage.parts import SINGLE
 from artifact_store.storage.patience import Patience, Share, Watch
+from artifact_store.storage.redaction import redact
 from artifact_store.storage.threads import LOOK_UP, check_stopped
 
 T = TypeVar("T")
@@ -280,6 +281,7 @@ class Calls:
         if client not in self._tuned:
             _ask_first_only_for_large_bodies(client)
             client.meta.events.register("before-send.s3", partial(_note_token, self._noted))
+            client.meta.events.register("before-call.s3.HeadBucket", _ask_for_no_region_again)
             self._tuned.add(client)
         return client, filesystem
 
@@ -291,6 +293,11 @@ def _note_token(noted: Noted, request: Any, **_: object) -> None:
     """
     token = request.headers.get("X-Amz-Security-Token") or b""
     noted.note(token.decode("latin-1") if isinstance(token, bytes) else str(token))
+
+
+def _ask_for_no_region_again(context: dict[str, Any], **_: object) -> None:
+    """Let botocore take a redirect of the request that asks where a bucket is for an answer: else it asks for ever."""
+    context.setdefault("s3_redirect", {})["redirected"] = True
 
 
 def client_settings(patience: Patience, given: Mapping[str, Any]) -> dict[str, Any]:

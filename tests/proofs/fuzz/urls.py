@@ -12,9 +12,10 @@ from random import Random
 from typing import Any
 
 from artifact_store.errors import ArtifactStoreError, EngineUnavailable, InvalidOption
-from artifact_store.storage.http import Attempt, error_for_status, redact
+from artifact_store.storage.http import Attempt, error_for_status
 from artifact_store.storage.obstore.options import cloud_config
 from artifact_store.storage.options import AZURE, GCS, LOCAL, MEMORY, S3, StorageOptions, StoreURL, parse_url
+from artifact_store.storage.redaction import redact
 from tests.proofs.fuzz.changing import change_json, change_text
 from tests.proofs.fuzz.running import Target
 
