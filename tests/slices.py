@@ -61,6 +61,7 @@ SLICES = {
     f"{CONFORMANCE}/test_signing.py": 5,
     f"{CONFORMANCE}/test_store.py": 8,
     f"{CONFORMANCE}/test_symbols.py": 6,
+    "tests/integration/e2e/test_aws_settings.py": 12,
     "tests/integration/e2e/test_client_state.py": 4,
     "tests/integration/e2e/test_demo.py": NONE,
     "tests/integration/e2e/test_documentation.py": NONE,

@@ -156,7 +156,8 @@ OWNERS = {
 
 READS_ENVIRONMENT = {
     "ops/repository.py": "where the user's own settings of git are, so that git gets nothing else of the environment",
-    "storage/obstore/aws.py": "AWS's conventions: obstore knows them only in part",
+    "storage/aws_settings.py": "AWS's conventions: each engine knows them only in part",
+    "storage/obstore/aws.py": "the role of a machine, which obstore takes from there",
     "storage/obstore/client.py": "the account and the certificates that the client itself takes from there",
     "storage/obstore/refused.py": "what the client took from there, to say why it was refused",
     "storage/environment_secrets.py": "what a client may have taken from there, so that no error repeats a secret",

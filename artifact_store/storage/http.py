@@ -31,6 +31,7 @@ from artifact_store.errors import (
 )
 from artifact_store.storage.option_names import wrong_credentials
 from artifact_store.storage.redaction import one_line
+from artifact_store.wording import brief
 
 Operation = Literal[
     "read",
@@ -58,7 +59,7 @@ class Attempt:
     """A *write* that carried a precondition."""
 
     def __str__(self) -> str:
-        return f"{self.url}: cannot {self.operation} {self.key!r}"
+        return f"{self.url}: cannot {self.operation} {brief(self.key) if self.key else 'it'}"
 
 
 class _Meaning(enum.Enum):
@@ -226,6 +227,10 @@ _GIVE_KEY = (
 NO_AWS_CREDENTIALS = (
     "no AWS credentials were found: give key and secret, a profile, or anon=True, or set AWS_ACCESS_KEY_ID and "
     "AWS_SECRET_ACCESS_KEY"
+)
+LOG_IN = (
+    "no credentials, or none that are still valid; give others, or log in again (`aws sso login` for a profile with "
+    "AWS's single sign-on)"
 )
 _NO_CONDITIONS = "this server cannot do conditional writes; use one that can, or concurrency='single-writer'"
 

@@ -5,11 +5,25 @@ Owns those names. Repeats no value, and knows no client.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from artifact_store.errors import InvalidOption
 from artifact_store.storage.options import AZURE, GCS, S3, cloud_of
+
+_NEEDLESS: Final = frozenset(
+    {
+        *("allow_http", "conditional_put", "copy_if_not_exists", "disable_bulk_delete", "disable_tagging"),
+        *("imdsv1_fallback", "s3_express"),
+    }
+)
+"""Options of obstore for S3 that a store decides, or never needs: what they do depends on the address alone."""
+
+
+def _both(names: Mapping[str, str]) -> dict[str, str]:
+    """Return the names of obstore's options as they are, and with ``aws_`` before them."""
+    return {f"{before}{name}": meant for name, meant in names.items() for before in ("", "aws_")}
+
 
 _REGION: Final = "client_kwargs={'region_name': ...}"
 _MEANT: Final[Mapping[str, Mapping[str, str]]] = {
@@ -20,6 +34,29 @@ _MEANT: Final[Mapping[str, Mapping[str, str]]] = {
         **dict.fromkeys(("endpoint", "aws_endpoint", "aws_endpoint_url", "aws_endpoint_url_s3"), "endpoint_url"),
         **dict.fromkeys(("region_name", "aws_region", "aws_default_region", "default_region"), _REGION),
         **dict.fromkeys(("aws_profile", "profile_name"), "profile"),
+        **_both(
+            {
+                "virtual_hosted_style_request": "config_kwargs={'s3': {'addressing_style': 'virtual'}}",
+                "unsigned_payload": "config_kwargs={'s3': {'payload_signing_enabled': False}}",
+                "skip_signature": "anon=True",
+                "request_payer": "requester_pays=True",
+                "server_side_encryption": "s3_additional_kwargs={'ServerSideEncryption': ...}",
+                "sse_kms_key_id": "s3_additional_kwargs={'SSEKMSKeyId': ...}",
+                "sse_bucket_key_enabled": "s3_additional_kwargs={'BucketKeyEnabled': True}",
+                "checksum_algorithm": "s3_additional_kwargs={'ChecksumAlgorithm': ...}",
+                "sse_customer_key_base64": "s3_additional_kwargs={'SSECustomerKey': ...} and engine='fsspec'",
+                "role_arn": "profile, which names a profile of ~/.aws/config that has it",
+                "role_session_name": "profile, which names a profile of ~/.aws/config that has it",
+                "web_identity_token_file": "the variable AWS_WEB_IDENTITY_TOKEN_FILE",
+                "container_credentials_relative_uri": "the variable AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+                "container_credentials_full_uri": "the variable AWS_CONTAINER_CREDENTIALS_FULL_URI",
+                "container_authorization_token_file": "the variable AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+                "metadata_endpoint": "the variable AWS_EC2_METADATA_SERVICE_ENDPOINT",
+                "sts_endpoint": "the variable AWS_ENDPOINT_URL_STS",
+                "bucket": "the URL of the store, s3://bucket/prefix",
+                "bucket_name": "the URL of the store, s3://bucket/prefix",
+            }
+        ),
     },
     GCS: dict.fromkeys(
         (
@@ -59,11 +96,14 @@ _WRONG: Final[Mapping[str, str]] = {
 }
 
 
-def refuse_other_names(scheme: str, engine: str, names: Iterable[str]) -> None:
+def refuse_other_names(scheme: str, engine: str, names: Collection[str]) -> None:
     """Raise ``InvalidOption`` for options that have the names of other libraries, and say what they are called here."""
     meant = _MEANT.get(scheme, {})
     if scheme == S3 and engine == "fsspec":
         meant = {**meant, "region": _REGION}
+    needless = [name for name in names if scheme == S3 and name.lower().removeprefix("aws_") in _NEEDLESS]
+    if needless:
+        raise InvalidOption(f"a store has no storage option {', '.join(needless)}: leave it out")
     found = {name: meant[name.lower()] for name in names if name.lower() in meant}
     if found:
         several = "s" if len(found) > 1 else ""

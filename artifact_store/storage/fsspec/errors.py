@@ -24,8 +24,9 @@ from artifact_store.errors import (
     Unsupported,
 )
 from artifact_store.storage import threads
+from artifact_store.storage.connections import no_connection
 from artifact_store.storage.descriptors import ADVICE, EXHAUSTED
-from artifact_store.storage.http import NO_AWS_CREDENTIALS, Attempt, error_for_status
+from artifact_store.storage.http import LOG_IN, NO_AWS_CREDENTIALS, Attempt, error_for_status
 from artifact_store.storage.redaction import clean_copy, one_line, redact
 
 NOT_MODIFIED = 304
@@ -36,7 +37,7 @@ _BY_NAME: tuple[tuple[type[ArtifactStoreError], str, str], ...] = (
     (AccessDenied, NO_AWS_CREDENTIALS, "NoCredentialsError"),
     (
         AccessDenied,
-        "no credentials, or none that are still valid; give them or log in",
+        LOG_IN,
         (
             "PartialCredentialsError CredentialRetrievalError TokenRetrievalError SSOTokenLoadError "
             "UnauthorizedSSOTokenError PendingAuthorizationExpiredError RefreshWithMFAUnsupportedError "
@@ -47,11 +48,15 @@ _BY_NAME: tuple[tuple[type[ArtifactStoreError], str, str], ...] = (
         InvalidOption,
         "correct the store URL or the storage options",
         (
-            "ProfileNotFound ConfigNotFound ConfigParseError InvalidConfigError InvalidRegionError NoRegionError "
-            "ParamValidationError UnsupportedS3ConfigurationError UnknownEndpointError InvalidS3AddressingStyleError "
-            "InvalidRetryConfigurationError InvalidRetryModeError InvalidMaxRetryAttemptsError "
-            "InvalidProxiesConfigError"
+            "InvalidRegionError NoRegionError ParamValidationError UnsupportedS3ConfigurationError "
+            "UnknownEndpointError InvalidS3AddressingStyleError InvalidRetryConfigurationError "
+            "InvalidRetryModeError InvalidMaxRetryAttemptsError InvalidProxiesConfigError"
         ),
+    ),
+    (
+        InvalidOption,
+        "correct ~/.aws/config and ~/.aws/credentials",
+        "ProfileNotFound ConfigNotFound ConfigParseError InvalidConfigError",
     ),
     (Unsupported, "install what is missing, or leave out the option that needs it", "MissingDependencyException"),
     (Corrupt, "the bytes that arrived are not those that the server holds", "FlexibleChecksumError ChecksumError"),
@@ -99,7 +104,8 @@ def translate_fsspec_error(error: BaseException, attempt: Attempt, secrets: Iter
         elif any(isinstance(link, RuntimeError) and threads.tells_of_no_thread(str(link)) for link in _chain(error)):
             ours = Unavailable(text + threads.THREAD_ADVICE)
         else:
-            ours = _by_type(error, attempt, text)
+            chained = "\n".join(str(link) for link in _chain(error))
+            ours = no_connection(attempt, chained) or _by_type(error, attempt, text)
     ours.__cause__ = clean_copy(error, known)
     return ours
 

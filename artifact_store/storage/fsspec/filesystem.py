@@ -96,6 +96,10 @@ class Recipe:
             found = self._instances.setdefault(this_process(), self._build())
         return found
 
+    def arguments(self) -> dict[str, Any]:
+        """Return what the class is called with, for no longer than that: it may hold credentials."""
+        return self.options.plain()
+
     def forget(self) -> Any | None:
         """Drop and return the instance of this process, unless the caller gave it."""
         return None if self._handed else self._instances.pop(this_process(), None)
@@ -113,10 +117,10 @@ class Recipe:
         if any(isinstance(value, AbstractFileSystem) for value in self.options.given.values()):
             raise Unsupported(f"{self._elsewhere}: it wraps another filesystem. Open the store in this process")
         _start_loop(self.kind)
-        failure = ""
+        given, failure = self.arguments(), ""
         for ours in (_UNCACHED | _ALONE, _ALONE):  # some are strict, and take no argument but their own
             try:
-                return self.kind(**{**self.options.plain(), **ours})
+                return self.kind(**{**given, **ours})
             except (TypeError, ValueError, KeyError) as error:
                 failure = redact(str(error), self.secrets)
         if self._handed:

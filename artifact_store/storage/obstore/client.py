@@ -10,22 +10,23 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from artifact_store.errors import ArtifactStoreError, EngineUnavailable, InvalidOption, TooManyOpenFiles
 from artifact_store.installing import pip_install
 from artifact_store.process import Process, this_process
 from artifact_store.storage import descriptors
+from artifact_store.storage.aws_settings import certificates
 from artifact_store.storage.environment_secrets import secrets_around
 from artifact_store.storage.http import Attempt
-from artifact_store.storage.obstore.aws import Provider, identity, whereabouts
+from artifact_store.storage.obstore.aws import Provider, Whereabouts, identity, whereabouts
 from artifact_store.storage.obstore.errors import translate_obstore_error
 from artifact_store.storage.obstore.options import CloudConfig
 from artifact_store.storage.obstore.refused import why_refused
 from artifact_store.storage.option_secrets import Noted, Secrets
 from artifact_store.storage.options import AZURE, GCS, S3, StoreURL, Unshown
 from artifact_store.storage.patience import Patience
+from artifact_store.storage.places import AWS, server
 from artifact_store.storage.threads import Cancelled, interruptible, is_panic
 
 T = TypeVar("T")
@@ -38,7 +39,7 @@ _BUILDS = 2
 _UNLIMITED = "24h"
 SMALL = 64 << 10
 """Bytes up to which a request is as quick as one without a body."""
-_CLOUDS = {S3: "https://s3.amazonaws.com", GCS: "https://storage.googleapis.com"}
+_CLOUDS = {S3: AWS, GCS: "https://storage.googleapis.com"}
 
 
 class Clients:
@@ -51,6 +52,7 @@ class Clients:
         self._noted = Noted()
         self._made: dict[tuple[Process, Purpose, int], Any] = {}
         self._locks: dict[Process, threading.Lock] = {}
+        self._found: dict[Process, Whereabouts] = {}
 
     def get(self, purpose: Purpose, size: int = SMALL) -> Any:
         """Return this process's client for requests of this kind and size, which differ in their deadlines.
@@ -99,11 +101,18 @@ class Clients:
         if self._url.scheme == AZURE:
             account = self._config.config.get("account_name") or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
             return self._config.endpoint or f"https://{account}.blob.core.windows.net"
-        endpoint = whereabouts(self._config).endpoint if self._url.scheme == S3 else self._config.endpoint
-        return endpoint or _CLOUDS[self._url.scheme]
+        endpoint = self._whereabouts().endpoint if self._url.scheme == S3 else self._config.endpoint
+        cloud = _CLOUDS[self._url.scheme]
+        return cloud if not endpoint or server(endpoint) == AWS else endpoint
+
+    def _whereabouts(self) -> Whereabouts:
+        """Return what this process found in the environment and in ``~/.aws`` first."""
+        found = self._found.get(this_process())
+        return found or self._found.setdefault(this_process(), whereabouts(self._config))
 
     def forget(self) -> None:
         """Let this process's clients go, and their connections with them."""
+        self._found.pop(this_process(), None)
         for place in [place for place in self._made if place[0] == this_process()]:
             self._made.pop(place, None)
 
@@ -118,8 +127,9 @@ class Clients:
         config = Unshown(self._config.config)  # in a report of an error, too
         provider: Provider | None = None
         if self._url.scheme == S3:
+            config |= self._s3_place()
             signing, provider = identity(self._config)
-            config |= signing | self._s3_place()
+            config |= signing
         elif self._config.anonymous:
             config["skip_signature"] = True
         client_options, failure = Unshown(self._client_options(purpose, size)), ""
@@ -149,8 +159,8 @@ class Clients:
             options |= {"read_timeout": _span(seconds), "timeout": _UNLIMITED}
         if self.address().startswith("http://"):
             options["allow_http"] = True
-        else:
-            options |= _authorities(self._config.ca_bundle)
+        elif self._url.scheme == S3 and (found := self._whereabouts()).ca_bundle:
+            options["root_certificate"] = certificates(found.ca_bundle, found.ca_bundle_named_by)[1]
         return options | dict(self._config.client)
 
     def _retries(self) -> dict[str, Any]:
@@ -166,10 +176,13 @@ class Clients:
 
     def _s3_place(self) -> dict[str, Any]:
         """Return how bucket and server are put together in addresses."""
-        place, path_style, bucket = whereabouts(self._config), self._config.path_style, self._url.container
+        place, bucket = self._whereabouts(), self._url.container
+        path_style = place.path_style
         if path_style is None:
-            path_style = bool(place.endpoint) or "." in bucket  # a dot breaks the wildcard certificate
+            path_style = place.own_server or "." in bucket  # a dot breaks the wildcard certificate
         options: dict[str, Any] = {"virtual_hosted_style_request": not path_style}
+        if not place.signs_payload:
+            options["unsigned_payload"] = True
         if place.region:
             options["region"] = place.region
         if place.endpoint:
@@ -182,20 +195,6 @@ class Clients:
 
 def _span(seconds: float) -> str:
     return f"{max(1, round(seconds * 1000))}ms"
-
-
-def _authorities(bundle: str | None) -> dict[str, bytes]:
-    """Return the certificates to trust besides the system's: the caller's, or those of ``AWS_CA_BUNDLE``."""
-    path = bundle or os.environ.get("AWS_CA_BUNDLE")
-    if not path:
-        return {}
-    try:
-        with descriptors.exhaustion_told():
-            return {"root_certificate": Path(path).read_bytes()}
-    except TooManyOpenFiles:
-        raise
-    except OSError as error:
-        raise InvalidOption(f"the CA bundle {path!r} cannot be read: {error.strerror}") from error
 
 
 def _noting(provider: Provider, noted: Noted) -> Provider:

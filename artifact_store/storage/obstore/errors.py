@@ -24,7 +24,8 @@ from artifact_store.errors import (
     Unsupported,
 )
 from artifact_store.storage import descriptors, threads
-from artifact_store.storage.http import Attempt, error_for_status
+from artifact_store.storage.connections import no_connection
+from artifact_store.storage.http import LOG_IN, Attempt, error_for_status
 from artifact_store.storage.obstore import runtime
 from artifact_store.storage.option_names import missing_credentials
 from artifact_store.storage.redaction import clean_copy, one_line, redact
@@ -48,6 +49,7 @@ _TIMEOUT = re.compile(r"kind: Timeout\b|\bTimedOut\b|operation timed out")
 _CONNECT = re.compile(r"\bConnectError\(|\bConnect,|\bdns error\b")
 _ROLE_SERVER = re.compile(r"https?://(?:169\.254\.|\[?fd00:ec2:|metadata\.google|metadata/)")
 _NO_RANGE = re.compile(r"non-partial response|Content-Range header not present|CONTENT_RANGE header")
+_PROVIDER = "External AWS credential provider"
 _CREDENTIALS = re.compile(r"credential|\bSSO\b|token (?:has )?expired", re.IGNORECASE)
 
 
@@ -73,7 +75,12 @@ def translate_obstore_error(error: BaseException, attempt: Attempt, secrets: Ite
         ours = error_for_status(_MOVED, attempt, code="PermanentRedirect")
     else:
         text = f"{attempt} ({one_line(redact(words, known))}): "
-        ours = _by_type(error, attempt, text) or _by_words(words, debug, text, attempt)
+        ours = (
+            _by_type(error, attempt, text)
+            or _by_machine(words, debug, text, attempt)
+            or no_connection(attempt, words + debug)
+            or _by_words(words, debug, text)
+        )
     ours.__cause__ = clean_copy(type(error)(words) if debug else error, known)
     return ours
 
@@ -101,6 +108,8 @@ _PLAIN: dict[str, tuple[type[ArtifactStoreError], str]] = {
 
 
 def _by_type(error: BaseException, attempt: Attempt, text: str) -> ArtifactStoreError | None:
+    if _PROVIDER in str(error):
+        return AccessDenied(text + LOG_IN)
     match type(error).__name__:
         case "AlreadyExistsError" | "PreconditionError":
             return PreconditionFailed(attempt.key, text + "the object is not in the state that this request expected")
@@ -124,7 +133,8 @@ def is_timeout(error: BaseException) -> bool:
     return _TIMEOUT.search(debug or words) is not None and not _CONNECT.search(debug)
 
 
-def _by_words(words: str, debug: str, text: str, attempt: Attempt) -> ArtifactStoreError:
+def _by_machine(words: str, debug: str, text: str, attempt: Attempt) -> ArtifactStoreError | None:
+    """Return the error for what this machine lacks."""
     if descriptors.told_by(f"{words} {debug}"):
         # of a write that the client repeated by itself, an earlier attempt may have been sent
         return (Unreachable if attempt.operation == "write" else TooManyOpenFiles)(text + descriptors.ADVICE)
@@ -132,16 +142,16 @@ def _by_words(words: str, debug: str, text: str, attempt: Attempt) -> ArtifactSt
         return AccessDenied(
             f"{text}no credentials were found, and this machine has no role; {missing_credentials(attempt.url)}"
         )
-    if "Error performing" not in words and _CREDENTIALS.search(words):
-        return AccessDenied(text + "no credentials, or none that are still valid; give them or log in")
-    if _NO_RANGE.search(words):
-        return NotPartial(text + "the connection broke, and the server cannot go on in the middle; try again")
-    return _unanswered(words, debug, text, attempt)
-
-
-def _unanswered(words: str, debug: str, text: str, attempt: Attempt) -> ArtifactStoreError:
     if threads.no_thread_left():  # obstore waits without a word for one that looks up the address
         return (Unreachable if attempt.operation == "write" else Unavailable)(text + threads.THREAD_ADVICE)
+    return None
+
+
+def _by_words(words: str, debug: str, text: str) -> ArtifactStoreError:
+    if "Error performing" not in words and _CREDENTIALS.search(words):
+        return AccessDenied(text + LOG_IN)
+    if _NO_RANGE.search(words):
+        return NotPartial(text + "the connection broke, and the server cannot go on in the middle; try again")
     if _TIMEOUT.search(debug or words) and not _CONNECT.search(debug):
         return DeadlineExceeded(text + "the server did not answer in time; try again later")
     return Unreachable(text + "no connection, or a broken one; check the address and the network, then try again")

@@ -190,7 +190,12 @@ def _s3(url: StoreURL, left: _Left) -> CloudConfig:
     config |= {ours: value for theirs, ours in _SSE.items() if (value := extra.text(theirs)) is not None}
     if extra.peek("ChecksumAlgorithm") == "SHA256":  # a bucket with Object Lock and a default retention demands one
         config["checksum_algorithm"] = extra.text("ChecksumAlgorithm")
-    style = botocore.below("s3").text("addressing_style")
+    if (enabled := extra.take("BucketKeyEnabled", bool)) is not None:
+        config["sse_bucket_key_enabled"] = enabled
+    s3 = botocore.below("s3")
+    if s3.take("payload_signing_enabled", bool) is False:
+        config["unsigned_payload"] = True
+    style = s3.text("addressing_style")
     if style not in {None, "auto", "path", "virtual"}:
         raise InvalidOption("config_kwargs.s3.addressing_style is 'auto', 'path' or 'virtual'")
     path_style = None if style in {None, "auto"} else style == "path"

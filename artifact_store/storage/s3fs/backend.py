@@ -52,6 +52,7 @@ from artifact_store.storage.redaction import without_credentials
 from artifact_store.storage.s3fs.answers import check_page, length_of, next_place
 from artifact_store.storage.s3fs.calls import TRIES, Body, Calls, NotModified, Pulse, client_settings
 from artifact_store.storage.s3fs.checks import bucket_traits, listed_uploads
+from artifact_store.storage.s3fs.recipe import S3Recipe
 from artifact_store.storage.s3fs.upload import Upload, cut
 
 
@@ -78,14 +79,14 @@ class S3fsBackend(Backend):
         inner = _options_in(given, "client_kwargs")
         self._patience = Patience(timeout, min_rate)
         settings = Unshown(client_settings(self._patience, _options_in(given, "config_kwargs")))
-        ours = Recipe(recipe.kind, {**given, "config_kwargs": settings})
+        ours = S3Recipe(recipe.kind, {**given, "config_kwargs": settings})
         self.url = url or f"s3://{bucket}/{prefix}".rstrip("/")
         told = given.get("endpoint_url") or inner.get("endpoint_url")
         self._given_endpoint = None if told is None else without_credentials(str(told))
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
-        additional = _options_in(given, "s3_additional_kwargs")
-        self._calls = Calls(ours, url=self.url, patience=self._patience, additional=additional)
+        _options_in(given, "s3_additional_kwargs")
+        self._calls = Calls(ours, url=self.url, patience=self._patience)
 
     @property
     def endpoint(self) -> str:  # type: ignore[override]  # without an option only the client knows, so it has to be made

@@ -11,6 +11,7 @@ import asyncio
 import concurrent.futures
 import io
 import random
+import re
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
@@ -19,12 +20,12 @@ from typing import Any, TypeVar
 
 from artifact_store.errors import ArtifactStoreError, Corrupt, DeadlineExceeded, InvalidOption, Unreachable
 from artifact_store.storage.fsspec.errors import NOT_MODIFIED, status_of, translate_fsspec_error
-from artifact_store.storage.fsspec.filesystem import Recipe
 from artifact_store.storage.http import Attempt
 from artifact_store.storage.option_secrets import Noted, Secrets
 from artifact_store.storage.parts import SINGLE
 from artifact_store.storage.patience import Patience, Share, Watch
 from artifact_store.storage.redaction import redact
+from artifact_store.storage.s3fs.recipe import S3Recipe
 from artifact_store.storage.threads import LOOK_UP, check_stopped
 
 T = TypeVar("T")
@@ -36,6 +37,7 @@ _PIECE = 256 << 10
 _TAKEN = 1 << 20  # at once from a body that is read while it is used
 _CONNECTIONS = 64
 _CONNECT_WITHIN = 5.0
+_UNKNOWN = re.compile(r"^AioSession\S* got an unexpected keyword argument '(\w+)'")
 _CHECKSUM = "CRC32"  # what botocore sends with each upload by itself
 _CHECKSUMS = ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256", "SHA512", "XXHASH3", "XXHASH64", "XXHASH128")
 _WORTH_ASKING = 1 << 20  # bytes from which asking the server first (Expect) costs less than sending in vain
@@ -85,11 +87,11 @@ class Body(io.BytesIO):
 class Calls:
     """What a backend can ask of one S3 endpoint, from any thread, in any process."""
 
-    def __init__(self, recipe: Recipe, *, url: str, patience: Patience, additional: Mapping[str, Any]) -> None:
+    def __init__(self, recipe: S3Recipe, *, url: str, patience: Patience) -> None:
         self.recipe = recipe
         self.url = url
         self.patience = patience
-        self._asked = _asked_checksum(additional.get("ChecksumAlgorithm"))
+        _asked_checksum((recipe.options.given.get("s3_additional_kwargs") or {}).get("ChecksumAlgorithm"))
         self._noted = Noted()
         self._tuned: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -152,8 +154,9 @@ class Calls:
 
     async def checksum(self, bucket: str, attempt: Attempt) -> str | None:
         """Return the algorithm of the checksum that goes with each upload, or ``None`` where none does."""
-        if self._asked is not None:
-            return self._asked
+        asked = _asked_checksum(self.recipe.asked().get("ChecksumAlgorithm"))
+        if asked is not None:
+            return asked
         client, _ = await self.translated(partial(self._client, bucket), attempt)
         return _CHECKSUM if client.meta.config.request_checksum_calculation == "when_supported" else None
 
@@ -275,6 +278,11 @@ class Calls:
             await filesystem.set_session()
         except (TypeError, ValueError) as error:  # an unknown option, an invalid address
             failure = redact(str(error), self._secrets())
+        if unknown := _UNKNOWN.search(failure):
+            raise InvalidOption(
+                f"{self.url}: unknown storage option {unknown[1]}: leave it out, or put it into client_kwargs or "
+                "config_kwargs if it is one of botocore's"
+            )
         if failure:
             raise InvalidOption(f"{self.url}: the storage options do not make an S3 client: {failure}")
         client = await filesystem.get_s3(bucket)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
+import obstore
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -17,6 +19,7 @@ from artifact_store.storage.obstore.errors import translate_obstore_error
 from artifact_store.storage.obstore.options import cloud_config
 from artifact_store.storage.options import StorageOptions, parse_url
 from artifact_store.storage.patience import MIN_RATE, Patience
+from tests.cases import each
 
 SECRET = "wJalrXUtn/K7MDENG+bPxRfiCY"
 NO_ROLE = "Error performing GET http://169.254.169.254/metadata - Server returned non-2xx status code: 403"
@@ -67,6 +70,36 @@ def test_the_names_of_other_libraries_get_ours_with_both_engines(
     engine: str, url: str, options: dict[str, object], meant: str
 ) -> None:
     assert refusal(url, engine, **options).endswith(f"did you mean {meant}")
+
+
+OPTIONS_OF_OBSTORE = {
+    "virtual_hosted_style_request": {"config_kwargs": {"s3": {"addressing_style": "virtual"}}},
+    "unsigned_payload": {"config_kwargs": {"s3": {"payload_signing_enabled": False}}},
+    "skip_signature": {"anon": True},
+    "request_payer": {"requester_pays": True},
+    "sse_bucket_key_enabled": {"s3_additional_kwargs": {"BucketKeyEnabled": True}},
+}
+
+
+@pytest.mark.parametrize("engine", ["obstore", "fsspec"])
+def test_an_option_of_obstore_gets_what_it_is_called_here_or_is_needless(engine: str) -> None:
+    stub = Path(obstore.__file__).parent / "_store" / "_aws.pyi"
+    text = stub.read_text(encoding="utf-8").partition("class S3Config(TypedDict")[2].partition("\nclass ")[0]
+    names = re.findall(r"^    ([a-z]\w+): ", text, re.MULTILINE)
+    assert len(names) > 25
+    for case in each([name for name in (*names, *(f"aws_{name}" for name in names)) if name != "region"]):
+        with case as name:
+            said = refusal("s3://bucket/x", engine, **{name.replace("aws_aws", "aws"): SECRET})
+            assert "did you mean" in said or said.endswith("leave it out")
+            meant = OPTIONS_OF_OBSTORE.get(name.removeprefix("aws_"))
+            if meant is not None:
+                (spelled,) = re.findall(r"did you mean (.*)\?$", said)
+                assert eval(f"dict({spelled})") == meant
+                ArtifactStore("s3://bucket/x", engine=engine, storage_options=meant)
+
+
+def test_an_option_that_nobody_knows_is_called_unknown_with_s3fs() -> None:
+    assert "unknown storage option nonsense" in refusal("s3://bucket/x", "fsspec", nonsense=SECRET)
 
 
 def test_the_region_that_only_obstore_takes_at_the_top_gets_the_place_that_both_take() -> None:
