@@ -21,6 +21,7 @@ from artifact_store.ops.context import Context
 from artifact_store.ops.golden import check_example
 from artifact_store.ops.verdict import Verdict
 from artifact_store.run import CachingRun
+from artifact_store.storage.home import at_home
 from artifact_store.wording import brief
 
 _LONGEST_PATH: Final = 4096
@@ -43,6 +44,8 @@ def check_object(name: str, obj: Any, codec: str | None, ignore: Iterable[str]) 
             f"{name!r} is text, and names what is at {obj!r}. To store that, give Path({obj!r}); to store the text "
             "itself, name a codec: codec='json', of a component beside the model in Draft.add"
         )
+    if isinstance(obj, Path):
+        obj = at_home(obj)
     if isinstance(ignore, str) or not isinstance(ignore, Iterable):
         raise InvalidOption(f"ignore is a list of patterns such as ['*.tmp'], not {brief(ignore)}")
     patterns = tuple(ignore)

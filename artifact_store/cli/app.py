@@ -29,14 +29,14 @@ _ENGINE = click.Option(
 )
 _SIGNER = click.Option(
     ["--signer", "key"],
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=program.HomePath(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
     help=f"Sign what is saved and published with this private key; its password may be in {PASSWORD}.",
 )
 _TRUSTED = click.Option(
     ["--trusted-key", "trusted"],
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=program.HomePath(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
     help="A public key of another who signs here: --signer publishes over what it has signed.",
 )

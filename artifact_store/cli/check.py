@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from artifact_store.cli import output
+from artifact_store.cli import output, program
 from artifact_store.cli.session import Command, Session, check_root, pass_session
 from artifact_store.cli.validate import predictions_document, problem_lines, problems_document, verdict_status
 from artifact_store.errors import ModelNotFound, SignatureInvalid, SignatureMissing, Untrusted, UntrustedKey
@@ -23,7 +23,7 @@ from artifact_store.ops.verify import Report, RunReport
 @click.option(
     "--keys",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=program.HomePath(exists=True, dir_okay=False, path_type=Path),
     metavar="PUBLIC_KEY",
     help="Runs and aliases have to be signed by this key; may be repeated.",
 )

@@ -19,7 +19,7 @@ from artifact_store.legacy.report import Migrated, Migration
 
 
 @click.command("migrate", cls=Command, short_help="Bring an old tree of models into a store.")
-@click.argument("old", type=click.Path(exists=True))
+@click.argument("old", type=program.HomePath(exists=True))
 @click.argument("new", required=False, metavar="[NEW]")
 @click.option("--dry-run", is_flag=True, help="Read and convert everything, and write nothing.")
 @pass_session
@@ -79,7 +79,7 @@ def _remark(run: Migrated) -> str:
 
 @click.command("export", cls=Command, short_help="Write a run in the old form.")
 @click.argument("ref")
-@click.argument("directory", type=click.Path(file_okay=False))
+@click.argument("directory", type=program.HomePath(file_okay=False))
 @click.option("--legacy", is_flag=True, help="In the form of the old trees; there is no other yet.")
 @click.option("--pickles", is_flag=True, help="Write pickles, which run code when they are loaded.")
 @pass_session

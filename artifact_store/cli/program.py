@@ -28,6 +28,7 @@ import click
 from artifact_store import errors
 from artifact_store.cli import output
 from artifact_store.cli.output import safe, table
+from artifact_store.storage.home import at_home
 from artifact_store.storage.open import opened_or_why_not
 from artifact_store.storage.options import StorageOptions
 from artifact_store.storage.patience import MIN_RATE
@@ -39,6 +40,7 @@ __all__ = [
     "OK",
     "PROBLEMS",
     "VARIABLE",
+    "HomePath",
     "Program",
     "ProgramGroup",
     "answer",
@@ -121,6 +123,19 @@ class _Command(click.Command):
         sys.exit(exit_status(run, as_json=as_json, interrupted=self._interrupted))
 
 
+class HomePath(click.Path):
+    """A path, in which a leading ``~`` is the home folder: no shell replaces that of ``--key=~/mine.key``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, as :class:`click.Path` does."""
+        if isinstance(value, str) and value.startswith("~"):
+            try:
+                value = str(at_home(value))
+            except errors.InvalidOption as unknown:
+                self.fail(str(unknown), param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class Program(_Command):
     """A command with the options of a store (:func:`store_options`).
 
@@ -174,7 +189,7 @@ def store_options() -> list[click.Option]:
         ),
         click.Option(
             ["--staging"],
-            type=click.Path(file_okay=False, path_type=Path),
+            type=HomePath(file_okay=False, path_type=Path),
             metavar="FOLDER",
             help="For temporary files; else below the root of a folder, or in TMPDIR.",
         ),

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from artifact_store import private_files
-from artifact_store.cli import output
+from artifact_store.cli import output, program
 from artifact_store.cli.session import PASSWORD, Command, Session, load_signer, pass_session
 from artifact_store.core.statement import MAX_BUNDLE
 from artifact_store.errors import InvalidOption
@@ -16,7 +16,7 @@ from artifact_store.ops.keypairs import PublicKey, generate
 
 
 @click.command("keygen", cls=Command, short_help="Make a pair of keys that sign and verify.")
-@click.argument("prefix", type=click.Path(path_type=Path))
+@click.argument("prefix", type=program.HomePath(path_type=Path))
 @click.option("--password", is_flag=True, help=f"Encrypt the private key: asks, unless {PASSWORD} is set.")
 @pass_session
 def keygen_command(session: Session, prefix: Path, *, password: bool) -> None:
@@ -55,12 +55,12 @@ def _new_password() -> str:
 @click.argument("ref")
 @click.option(
     "--key",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=program.HomePath(exists=True, dir_okay=False, path_type=Path),
     help="A private key, or with --bundle the public one.  [that of --signer]",
 )
 @click.option(
     "--bundle",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=program.HomePath(exists=True, dir_okay=False, path_type=Path),
     help="Store this signature, made elsewhere, such as by model_signing.",
 )
 @pass_session

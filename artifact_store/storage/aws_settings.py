@@ -65,10 +65,7 @@ def settings(profile: str | None) -> Settings:
     s3 = _nested(found.get("s3", ""))
     fips, dualstack = (_switch(f"AWS_USE_{name}_ENDPOINT", found) for name in ("FIPS", "DUALSTACK"))
     bundle = _first(("AWS_CA_BUNDLE",))
-    virtual = (
-        _switch("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", {}) if "AWS_VIRTUAL_HOSTED_STYLE_REQUEST" in os.environ else None
-    )
-    style = s3.get("addressing_style", "") if virtual is None else ("path", "virtual")[virtual]
+    style = s3.get("addressing_style", "")
     if style and style not in _STYLES:
         raise InvalidOption(
             f"addressing_style in AWS's configuration is one of {', '.join(_STYLES)}, not {brief(style)}"

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from artifact_store.errors import ArtifactStoreError, InvalidOption
 from artifact_store.storage.base import Backend
+from artifact_store.storage.home import at_home
 from artifact_store.storage.local import open_folder
 from artifact_store.storage.obstore import is_installed, open_bucket
 from artifact_store.storage.option_names import refuse_other_names
@@ -69,6 +70,8 @@ def open_backend(
             raise InvalidOption(f"a ready filesystem is served by the engine 'fsspec', not by {engine!r}")
         return _fsspec(url, options, patience, filesystem, staging=staging)
     place = parse_url(url)
+    if place.scheme == GCS and isinstance(token := options.given.get("token"), str) and token.startswith("~"):
+        options = StorageOptions({**options.plain(), "token": str(at_home(token))})  # the path of a key file
     return _build(_engine_for(place, engine), place, options, patience, staging)
 
 

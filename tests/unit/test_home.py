@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, LoadPolicy, Location, Signer, errors
+from artifact_store.cli.app import app
+from artifact_store.cli.program import HomePath
 from artifact_store.storage.home import at_home
 from artifact_store.storage.options import parse_url
 from tests.legacy_cases import old_tree
@@ -72,6 +76,52 @@ def test_everything_that_a_store_is_given_lies_below_the_home(home: Path) -> Non
         assert store.url == str(home / "models")
     assert list(Path.cwd().iterdir()) == []
     assert {path.name for path in home.iterdir()} == {"cache", "candles.csv", "copy", "models", "seen"}
+
+
+def test_a_file_that_is_saved_lies_below_the_home(home: Path) -> None:
+    (home / "m.bin").write_bytes(b"x")
+    with ArtifactStore("memory://home") as store:
+        assert store.save(Path("~/m.bin"), "raw/X").load() == b"x"
+        with pytest.raises(errors.InvalidOption, match="home folder that this system does not know"):
+            store.save(Path("~nobody-of-this-name/m.bin"), "raw/X")
+
+
+def test_a_key_file_of_google_lies_below_the_home(home: Path) -> None:
+    pytest.importorskip("obstore")  # not everywhere on Windows
+    (home / "key.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(errors.InvalidOption, match="it lacks private_key"):
+        ArtifactStore("gs://bucket/x", engine="obstore", storage_options={"token": "~/key.json"}).models()
+
+
+def test_every_path_that_a_program_takes_lies_below_the_home(home: Path) -> None:
+    (home / "m.bin").write_bytes(b"x")
+    (home / "names.json").write_text('["a"]', encoding="utf-8")
+    (home / "staging").mkdir()
+    put = ["put", "--feature-names=~/names.json", "raw/X", "~/m.bin"]
+    steps = [
+        ["keygen", "~/mine"],
+        ["--signer=~/mine.key", "--trusted-key=~/mine.pub", "--staging=~/staging", *put],
+        ["verify", "--keys=~/mine.pub"],
+        ["sign", "raw/X", "--key=~/mine.key"],
+        ["get", "raw/X", "~/copy"],
+    ]
+    for step in steps:
+        done = CliRunner().invoke(app, ["--store=~/models", *step])
+        assert done.exit_code == 0, (step, done.output)
+    assert list(Path.cwd().iterdir()) == []
+    assert {path.name for path in home.iterdir()} >= {"copy", "models", "staging", "mine.key"}
+    unknown = CliRunner().invoke(app, ["get", "raw/X", "~nobody-of-this-name/copy"])
+    assert "home folder that this system does not know" in unknown.output
+
+
+def test_no_program_takes_a_path_as_click_does() -> None:
+    paths = [
+        (command.name, option.name)
+        for command in (app, *app.commands.values())
+        for option in command.params
+        if isinstance(option.type, click.Path) and not isinstance(option.type, HomePath)
+    ]
+    assert paths == []
 
 
 def test_a_key_lies_below_the_home(home: Path) -> None:

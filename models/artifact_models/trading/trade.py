@@ -187,7 +187,9 @@ def read_age(context: click.Context, option: click.Parameter, value: str | None)
 
 @click.command(cls=program.Program, problems="at least one model could not be used")
 @click.option("--symbols", required=True, metavar="NAME,...", help="What to trade.")
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="A folder of SYMBOL.csv, or one CSV file.")
+@click.option(
+    "--data", type=program.HomePath(path_type=Path), required=True, help="A folder of SYMBOL.csv, or one CSV file."
+)
 @click.option(
     "--models", metavar="NAME,...", help="Which families to ask.  [all that are installed: gru, lightgbm, ppo ...]"
 )
@@ -195,7 +197,7 @@ def read_age(context: click.Context, option: click.Parameter, value: str | None)
     "--prefer", default=",".join(PREFER), show_default=True, metavar="ALIAS,...", help="Where to look, in this order."
 )
 @click.option(
-    "--legacy", type=click.Path(exists=True, path_type=Path), help="An old tree of models instead of a store."
+    "--legacy", type=program.HomePath(exists=True, path_type=Path), help="An old tree of models instead of a store."
 )
 @click.option(
     "--max-run-age",

@@ -74,7 +74,7 @@ class Terminal:
 @click.option("--model", metavar="FAMILY", required=True, help="gru, lightgbm, ppo, or one that was installed.")
 @click.option("--symbol", required=True, help="What the candles are of; the runs are saved as MODEL/SYMBOL.")
 @click.option(
-    "--data", type=click.Path(path_type=Path), required=True, help="Candles as CSV, or a folder of SYMBOL.csv."
+    "--data", type=program.HomePath(path_type=Path), required=True, help="Candles as CSV, or a folder of SYMBOL.csv."
 )
 @click.option("--walk-forward", type=click.IntRange(0), default=0, metavar="N", help="Folds; the best becomes best_wf.")
 @click.option(

@@ -529,6 +529,6 @@ def test_a_client_that_could_not_be_made_for_a_moment_is_made_again(
 def test_certificates_that_cannot_be_read_are_named(no_aws: None, tmp_path: Path) -> None:
     missing = str(tmp_path / "missing.pem")
     options = {"key": "k", "secret": "s", "client_kwargs": {"verify": missing}}
-    with pytest.raises(InvalidOption, match="CA bundle") as caught:
+    with pytest.raises(InvalidOption, match="certificate authorities") as caught:
         ObstoreBackend(parse_url("s3://bucket/x"), options).read("k", limit=10)
     assert missing in str(caught.value)

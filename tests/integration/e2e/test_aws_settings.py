@@ -107,11 +107,6 @@ CASES = [
         options={"config_kwargs": {"s3": {"addressing_style": "virtual"}}},
     ),
     Case(
-        "AWS_VIRTUAL_HOSTED_STYLE_REQUEST",
-        {**USUAL, "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "true"},
-        {"host": "artifacts.s3.example.test"},
-    ),
-    Case(
         "use_fips_endpoint",
         AT_AMAZON,
         {"host": "artifacts.s3-fips.eu-north-1.amazonaws.com:443"},
@@ -274,6 +269,7 @@ ONLY_OBSTORE = {
     **dict.fromkeys(("AWS_BUCKET", "AWS_BUCKET_NAME"), "the URL of the store names the bucket"),
     **dict.fromkeys(("AWS_CONDITIONAL_PUT", "AWS_DISABLE_BULK_DELETE", "AWS_COPY_IF_NOT_EXISTS"), "ours, or not used"),
     "AWS_DISABLE_TAGGING": "a store tags nothing",
+    "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "for an address with the bucket in it, which a store has not: addressing_style",
     "AWS_S3_EXPRESS": "a bucket of that kind is not supported",
     **dict.fromkeys(("AWS_METADATA_ENDPOINT", "AWS_IMDSV1_FALLBACK"), "the role of a machine comes from botocore"),
     **dict.fromkeys(
