@@ -17,6 +17,8 @@ from artifact_store.storage.http import Attempt
 
 MIN_RATE = 32 << 10
 """Bytes a second that the line of this process has to make in the long run, unless the caller says otherwise."""
+_UNANSWERED = 2
+"""Small requests in a row: one alone may be lost on a line that is full."""
 LONGEST = 31_536_000.0
 """Seconds, a year of them, that no wait exceeds: clients take no number beyond some far end."""
 
@@ -65,6 +67,35 @@ class Patience:
             f"{self.min_rate:,.0f} bytes a second{shared}. Try again later; for a line that is always so slow, give a "
             "longer timeout (--timeout) or a lower min_rate (--min-rate)"
         )
+
+
+class Silence:
+    """What is known of a server that has not answered a long request yet: whether it answers anything at all.
+
+    A body may take long, and a server that has died does not say so. So after each ``timeout`` of waiting it is asked
+    something small; if it leaves that unanswered ``_UNANSWERED`` times in a row, it is silent.
+    """
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt, self._heard, self._unanswered = attempt, monotonic(), 0
+
+    def answered(self) -> None:
+        """Note that it has answered something, be it a refusal."""
+        self._heard, self._unanswered = monotonic(), 0
+
+    def unanswered(self) -> None:
+        """Note that it has left a small request unanswered.
+
+        Raises:
+            DeadlineExceeded: it is silent.
+        """
+        self._unanswered += 1
+        if self._unanswered >= _UNANSWERED:
+            seconds = monotonic() - self._heard
+            raise DeadlineExceeded(
+                f"{self._attempt}: the server has said nothing for {seconds:.0f} seconds, and answers no small request "
+                "either. Try again later; for a server that takes so long, give a longer timeout (--timeout)"
+            )
 
 
 def _within(number: object, most: float) -> bool:

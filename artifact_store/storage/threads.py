@@ -208,5 +208,28 @@ def interruptible(call: Callable[[], T]) -> T:
             helper.leave()
 
 
+def attended(call: Callable[[], T], look: Callable[[], None], *, every: float) -> T:
+    """Call what cannot be ended from outside, by way of another thread, and ``look`` after each so many seconds of it.
+
+    What ``look`` raises is raised here, and the call is left to itself. Without a thread for it, nobody looks.
+    """
+    stop, helper = threading.Event(), Threads(1)
+    try:
+        future = helper.submit(call, stop)
+    except Unavailable:
+        return call()
+    try:
+        while True:
+            until_done([future], seconds=every)
+            if future.done():
+                return future.result()
+            look()
+    finally:
+        if not future.done():
+            stop.set()
+        helper.leave()
+        del future  # what it raised holds this frame
+
+
 _helpers: dict[Process, Threads] = {}
 """The thread of each process that blocks for its main thread."""

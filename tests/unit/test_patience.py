@@ -13,7 +13,7 @@ from artifact_store.storage.obstore.client import Clients
 from artifact_store.storage.obstore.options import cloud_config
 from artifact_store.storage.options import StorageOptions, parse_url
 from artifact_store.storage.parts import PARTS_AHEAD
-from artifact_store.storage.patience import DOWN, LONGEST, UP, Line, Patience, Share, Watch
+from artifact_store.storage.patience import DOWN, LONGEST, UP, Line, Patience, Share, Silence, Watch
 from artifact_store.storage.retry import RetryPolicy
 from artifact_store.storage.transfer import LARGE, Destination, upload
 from artifact_store.storage.workers import LARGE_AT_ONCE, WORKERS, Workers
@@ -28,6 +28,16 @@ def clock(monkeypatch):
     now = [100.0]
     monkeypatch.setattr("artifact_store.storage.patience.monotonic", lambda: now[0])
     return now
+
+
+def test_a_server_is_silent_once_it_leaves_two_small_requests_in_a_row_unanswered(clock):
+    silence = Silence(ATTEMPT)
+    silence.unanswered()
+    silence.answered()
+    silence.unanswered()
+    clock[0] += 90
+    with pytest.raises(DeadlineExceeded, match="has said nothing for 90 seconds"):
+        silence.unanswered()
 
 
 @pytest.mark.parametrize("others", [0, 1, 5])

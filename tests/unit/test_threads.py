@@ -288,3 +288,28 @@ def test_what_runs_beside_a_panic_comes_to_its_end():
 
 def test_a_thread_that_can_be_started_is_not_missing():
     assert not threads.no_thread_left()
+
+
+def test_what_takes_long_is_looked_at_meanwhile_and_left_to_itself_if_a_look_fails():
+    looks, gate = [], threading.Event()
+
+    def look():
+        looks.append(None)
+        if len(looks) == 3:
+            raise ValueError("enough")
+
+    with pytest.raises(ValueError, match="enough"):
+        threads.attended(gate.wait, look, every=0.01)
+    gate.set()
+    assert threads.attended(lambda: 7, look, every=10.0) == 7
+    with pytest.raises(ZeroDivisionError):
+        threads.attended(lambda: 1 // 0, look, every=10.0)
+    assert len(looks) == 3
+
+
+def test_without_a_thread_nobody_looks_and_the_work_is_done(monkeypatch):
+    def none(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none)
+    assert threads.attended(lambda: 7, lambda: None, every=0.01) == 7

@@ -157,14 +157,16 @@ class ObstoreBackend(Backend):
     @_or_by_s3fs
     def write(self, key: str, data: bytes, *, when: Precondition) -> Version:
         """Store ``data`` with one PUT."""
+        return self._put(key, data, when, None)
 
+    def _put(self, key: str, data: bytes, when: Precondition, ask: Callable[[Any, Any], object] | None) -> Version:
         def once(obstore: Any, client: Any) -> Version:
             # the whole body in one request: use_multipart would make it several
             held = obstore.put(client, self._path(key), data, mode=_mode(when), use_multipart=False)
             return self._version(held, key)
 
         attempt = Attempt("write", key, self.url, conditional=not isinstance(when, Always))
-        return send_in_time(self._clients, self._patience, attempt, once, size=len(data))
+        return send_in_time(self._clients, self._patience, attempt, once, size=len(data), ask=ask)
 
     def put_file(self, key: str, chunks: Iterable[bytes], *, size: int, when: Precondition) -> None:
         """Store the file with one PUT up to 8 MiB, beyond that in parts and without a condition.
@@ -179,19 +181,23 @@ class ObstoreBackend(Backend):
         if runtime.lost():
             self._substitute.get().put_file(key, chunks, size=size, when=when)
             return
+        path = self._path(key)
+
+        def ask(obstore: Any, client: Any) -> None:
+            obstore.head(client, path)
+
         if size <= SINGLE:
-            self.write(key, b"".join(exactly(chunks, size=size, key=key)), when=when)
+            self._put(key, b"".join(exactly(chunks, size=size, key=key)), when, ask)
             return
         part = part_size(size)
         at_once = max(1, _PARTS_HELD // part)
 
         def send(pieces: Iterator[bytes]) -> None:
             def put(obstore: Any, client: Any) -> None:
-                path = self._path(key)
                 obstore.put(client, path, pieces, use_multipart=True, chunk_size=part, max_concurrency=at_once)
 
             attempt, parts = Attempt("write", key, self.url), min(at_once, -(-size // part))
-            send_in_time(self._clients, self._patience, attempt, put, size=part, at_once=parts)
+            send_in_time(self._clients, self._patience, attempt, put, size=part, at_once=parts, ask=ask)
 
         feed(exactly(chunks, size=size, key=key), send)
 

@@ -127,6 +127,11 @@ def _by_type(error: BaseException, attempt: Attempt, text: str) -> ArtifactStore
             return None
 
 
+def is_answer(error: BaseException) -> bool:
+    """Whether the server has said something, whatever it is."""
+    return _STATUS.search(str(error).partition(_DEBUG)[0]) is not None
+
+
 def is_timeout(error: BaseException) -> bool:
     """Whether the client gave up waiting for what it was sent."""
     words, _, debug = str(error).partition(_DEBUG)

@@ -5,7 +5,8 @@ could not use obstore itself (a copy from one store to another does) and Ctrl-C 
 source is read here, in the caller's thread, and handed over piece by piece.
 
 How far a body is cannot be seen from outside, and a client has one deadline for all that it sends: so the client is
-chosen by how large the bodies are, and by how many there will be at once.
+chosen by how large the bodies are, and by how many there will be at once. A server that has died says nothing for all
+of that time, so it is asked meanwhile whether it lives.
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
 
-from artifact_store.errors import DeadlineExceeded
+from artifact_store.errors import ArtifactStoreError, DeadlineExceeded, Unreachable
 from artifact_store.storage.http import Attempt
 from artifact_store.storage.obstore.client import SMALL, Clients
+from artifact_store.storage.obstore.errors import is_answer
 from artifact_store.storage.parts import SINGLE
-from artifact_store.storage.patience import UP, Patience, Share
+from artifact_store.storage.patience import UP, Patience, Share, Silence
 from artifact_store.storage.threads import (
     LEAVE_WITHIN,
     LOOK_UP,
     Threads,
+    attended,
     check_stopped,
     is_interruption,
     result_of,
@@ -94,6 +97,8 @@ def feed(chunks: Iterable[bytes], send: Callable[[Iterator[bytes]], object]) -> 
         source.abandoned.set()  # the upload fails at its next look
         wait([upload], LEAVE_WITHIN / 2 if is_interruption(error) else None)
         raise
+    finally:
+        source.abandoned.set()  # what was left to itself uploads nothing more, should its server wake up
     result_of(upload)
 
 
@@ -105,22 +110,55 @@ def send_in_time(
     *,
     size: int,
     at_once: int = 1,
+    ask: Callable[[Any, Any], object] | None = None,
 ) -> T:
     """Send bodies of ``size`` bytes, so many at once; each may take as long as its share of the line allows.
 
+    While that lasts, the server is asked something small now and then, where ``ask`` is given. One that leaves it
+    unanswered gets no more time, and the upload is left to itself: it may still land.
+
     Raises:
-        DeadlineExceeded: one takes longer.
+        DeadlineExceeded: one takes longer, or the server is silent.
     """
     begun = monotonic()
     with Share(UP, at_once) as share:
         allowed = _allowed(size, share, parts=at_once > 1)
         try:
-            return clients.call("control" if allowed == SMALL else "upload", attempt, put, size=allowed)
+            if allowed == SMALL:
+                return clients.call("control", attempt, put)
+            send = partial(clients.call, "upload", attempt, put, size=allowed)
+            return send() if ask is None else _attended(clients, patience, attempt, send, ask)
         except DeadlineExceeded as error:
             cause, spent = error.__cause__, monotonic() - begun
             if spent < patience.seconds(allowed):  # another deadline: the caller may have set one
                 raise
     raise patience.late(attempt, size=size, seconds=spent, at_once=share.at_once) from cause
+
+
+def _attended(
+    clients: Clients, patience: Patience, attempt: Attempt, send: Callable[[], T], ask: Callable[[Any, Any], object]
+) -> T:
+    """Send, and ask the server something small whenever it has said nothing for the timeout."""
+    silence = Silence(attempt)
+
+    def once(obstore: Any, client: Any) -> None:
+        try:
+            ask(obstore, client)
+        except Exception as error:
+            if not is_answer(error):
+                raise
+
+    def look() -> None:
+        try:
+            clients.call("control", attempt, once)
+        except (Unreachable, DeadlineExceeded):
+            silence.unanswered()
+        except ArtifactStoreError:  # this machine lacks something, which says nothing about the server
+            return
+        else:
+            silence.answered()
+
+    return attended(send, look, every=patience.timeout)
 
 
 def _allowed(size: int, share: Share, *, parts: bool) -> int:

@@ -233,7 +233,7 @@ class S3fsBackend(Backend):
 
         send = partial(self._calls.repeated, once) if isinstance(when, Always) else once
         with share:
-            return self._calls.run(self._calls.in_time(body, share, attempt, send), pulse, attempt)
+            return self._calls.run(self._calls.in_time(body, share, attempt, send, self._at(key)), pulse, attempt)
 
     def _pages(self, prefix: str, **delimiter: str) -> Iterator[Mapping[str, Any]]:
         attempt, place = Attempt("list", prefix, self.url), {"Prefix": self._prefix + prefix, **delimiter}

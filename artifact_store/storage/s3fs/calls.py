@@ -23,7 +23,7 @@ from artifact_store.storage.fsspec.errors import NOT_MODIFIED, status_of, transl
 from artifact_store.storage.http import Attempt
 from artifact_store.storage.option_secrets import Noted, Secrets
 from artifact_store.storage.parts import SINGLE
-from artifact_store.storage.patience import Patience, Share, Watch
+from artifact_store.storage.patience import Patience, Share, Silence, Watch
 from artifact_store.storage.redaction import redact
 from artifact_store.storage.s3fs.recipe import S3Recipe
 from artifact_store.storage.threads import LOOK_UP, check_stopped
@@ -224,15 +224,26 @@ class Calls:
         return pieces
 
     async def in_time(
-        self, body: Body, share: Share, attempt: Attempt, call: Callable[[], Coroutine[Any, Any, T]]
+        self,
+        body: Body,
+        share: Share,
+        attempt: Attempt,
+        call: Callable[[], Coroutine[Any, Any, T]],
+        place: Mapping[str, str],
     ) -> T:
-        """Await a call that sends ``body``; ``DeadlineExceeded`` if that takes too long for its share of the line."""
+        """Await a call that sends ``body``; ``DeadlineExceeded`` if that takes too long for its share of the line.
+
+        Meanwhile the server is asked now and then what is at ``place``: if it is silent, the call is over.
+        """
         size, begun, sending = body.getbuffer().nbytes, time.monotonic(), asyncio.ensure_future(call())
+        silence = Silence(attempt)
         try:
             while (left := begun + self.patience.seconds(size, at_once=share.at_once) - time.monotonic()) > 0:
-                await asyncio.wait([sending], timeout=left)
+                await asyncio.wait([sending], timeout=min(left, self.patience.timeout))
                 if sending.done():
                     return sending.result()
+                if left > self.patience.timeout:
+                    await self._look(place, silence)
         except BaseException:
             sending.cancel()
             raise
@@ -240,6 +251,19 @@ class Calls:
         await asyncio.wait([sending])  # its connection is closed
         seconds, moved = time.monotonic() - begun, min(body.tell(), size)
         raise self.patience.late(attempt, moved=moved, size=size, seconds=seconds, at_once=share.at_once)
+
+    async def _look(self, place: Mapping[str, str], silence: Silence) -> None:
+        """Ask the server something small, and note whether it says anything; ``DeadlineExceeded`` if it is silent."""
+        try:
+            client, _ = await self._client(place["Bucket"])
+            named = {name: place[name] for name in ("Bucket", "Key")}
+            async with asyncio.timeout(self.patience.timeout):
+                await client.head_object(**named)
+        except Exception as error:  # noqa: BLE001 -- botocore, aiohttp and ssl share no base class
+            if status_of(error) is None:
+                silence.unanswered()
+                return
+        silence.answered()
 
     def pieces(self, answer: Mapping[str, Any], pulse: Pulse, attempt: Attempt) -> Iterator[bytes]:
         """Yield a body as it is taken, in pieces of about a mebibyte; more of it stays at the server."""

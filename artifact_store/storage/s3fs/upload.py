@@ -184,7 +184,8 @@ class Upload:
             checksum = {told: answer[told]} if told in answer else {}
             return {"PartNumber": number, "ETag": answer["ETag"], **checksum}
 
-        return await self._calls.in_time(body, self._share, self._unconditional, partial(self._calls.repeated, once))
+        send = partial(self._calls.repeated, once)
+        return await self._calls.in_time(body, self._share, self._unconditional, send, self._place)
 
     async def _complete(self, condition: Mapping[str, str]) -> None:
         wanted = {**self._place, "MultipartUpload": {"Parts": self._done}, **condition}

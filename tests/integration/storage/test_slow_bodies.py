@@ -15,7 +15,7 @@ from artifact_store.storage.patience import UP, Patience
 from artifact_store.storage.retry import RetryPolicy
 from artifact_store.storage.transfer import Destination, upload
 from artifact_store.storage.workers import Workers
-from tests.servers import Hang, Trickle
+from tests.servers import Hang, Slow, Trickle
 
 TIMEOUT = 1.0
 MIN_RATE = 8 << 20
@@ -114,6 +114,24 @@ def test_an_upload_that_is_not_taken_or_not_answered_is_late(backend, proxy, fau
     text = late(lambda: backend.put_file("data", pieces, size=size, when=Always()), size=size, key="data")
     assert "too slow" in text
     assert "min_rate" in text
+
+
+@pytest.mark.parametrize("size", [SINGLE, LARGE])
+def test_a_server_that_hangs_without_a_word_ends_an_upload_long_before_its_time(engine, proxy, seaweed_prefix, size):
+    backend = open_at(proxy, seaweed_prefix, engine, min_rate=128 << 10)
+    proxy.on(Hang())
+    begun = time.monotonic()
+    with pytest.raises(errors.DeadlineExceeded, match="no small request|no data for 1 seconds"):
+        backend.put_file("data", (bytes(MIB) for _ in range(0, size, MIB)), size=size, when=Always())
+    assert time.monotonic() - begun < 6 * TIMEOUT + SLACK < size / (128 << 10)
+
+
+def test_an_upload_that_takes_long_at_a_server_that_lives_is_left_alone(engine, direct, proxy, seaweed_prefix):
+    backend = open_at(proxy, seaweed_prefix, engine, min_rate=128 << 10)
+    proxy.on(Slow(seconds=4 * TIMEOUT), method="PUT")
+    backend.put_file("data", [bytes(SINGLE)], size=SINGLE, when=Always())
+    assert len([seen for seen in proxy.records if seen.method == "HEAD"]) >= 2
+    assert b"".join(direct.stream("data", size=SINGLE)) == bytes(SINGLE)
 
 
 def test_small_files_that_share_the_line_wait_for_no_larger_ones(engine, proxy, seaweed_prefix):
