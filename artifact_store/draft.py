@@ -24,6 +24,7 @@ from artifact_store.core.names import ModelKey, RunId, check_alias, check_compon
 from artifact_store.core.policy import Policy, intent
 from artifact_store.errors import FileNotInRun, InvalidName, InvalidOption, NoCodec, NotEncodable
 from artifact_store.features.schema import FeatureSchema
+from artifact_store.nearby import nothing_at
 from artifact_store.ops import opening, pointer_trust, probe
 from artifact_store.ops.context import Context
 from artifact_store.publication import Publication
@@ -170,7 +171,8 @@ class Draft:
         if keys.check_path(name) in self._extra or self._is_staged(name):
             raise InvalidName("file name", name, "this run has one already")
         if not source.is_file():
-            raise FileNotInRun(f"{source} is not a file")
+            told = f"{source} is a folder: add it as a component, draft.add({name!r}, Path({str(source)!r}))"
+            raise FileNotInRun(told if source.is_dir() else nothing_at(source))
         self._extra[name] = source
 
     def add_example(self, example: Example) -> None:

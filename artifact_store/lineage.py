@@ -13,6 +13,7 @@ from artifact_store.core.files import Digest, Progress
 from artifact_store.core.manifest import Manifest, Parent
 from artifact_store.core.references import RunRef
 from artifact_store.errors import InvalidOption, RunDeleted
+from artifact_store.nearby import nothing_at
 from artifact_store.ops import resolve
 from artifact_store.ops.context import Context
 from artifact_store.storage.home import at_home
@@ -99,7 +100,9 @@ def _is_folder(path: Path) -> bool:
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
-        raise InvalidOption(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        why = f"{path} cannot be read: {getattr(error, 'strerror', None) or error}"
+        gone = isinstance(error, FileNotFoundError) and not path.is_symlink()
+        raise InvalidOption(nothing_at(path) if gone else why) from error
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise InvalidOption(f"{path} is neither a file nor a folder")
     return stat.S_ISDIR(mode)

@@ -28,7 +28,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 
 LAYERS = (
     {"wording", "private_files", "process", "installing", "_version"},
-    {"errors"},
+    {"errors", "nearby"},
     {"canonical"},
     {"features"},
     {"core"},

@@ -62,7 +62,7 @@ def list_models(session: Session, store: ArtifactStore, models: Sequence[ModelKe
         [key.display_name, str(model["runs"]), model["newest"] or "", ", ".join(_names(model["aliases"]))]
         for key, model in found.items()
     ]
-    empty = [f"No models in {output.safe(store.url)} yet."]
+    empty = [f"{'No store is' if notes else 'No models are'} in {output.safe(store.url)} yet."]
     session.answer(document, output.table(("model", "runs", "newest run", "aliases"), rows) if rows else empty)
     session.note(notes)
     session.warn(problems)

@@ -25,6 +25,7 @@ from artifact_store.core.codec import JSON, Risk
 from artifact_store.core.file_names import composed
 from artifact_store.core.keys import check_path, check_twins
 from artifact_store.errors import Corrupt, InvalidName, InvalidOption, NotEncodable
+from artifact_store.nearby import nothing_at
 
 LEFT_OUT: Final = (
     *(".DS_Store", "._*", "Thumbs.db", "desktop.ini"),
@@ -224,8 +225,10 @@ def _status(path: Path) -> os.stat_result:
     """Return the status of a regular file or a directory; raise ``NotEncodable`` for a link, or anything else."""
     try:
         status = os.lstat(path)
+    except FileNotFoundError as error:
+        raise NotEncodable(nothing_at(path)) from error
     except OSError as error:
-        raise NotEncodable(f"no file or directory is at {path}: {error}") from error
+        raise NotEncodable(f"{path} cannot be read ({error.strerror or error}): let this user read it") from error
     if stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) == _JUNCTION:
         raise NotEncodable(f"{path} is a link, and links are not followed: pass what it points to, path.resolve()")
     if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):

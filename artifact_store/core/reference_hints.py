@@ -75,6 +75,12 @@ def with_symbol(model_type: str, symbol: str, selector: str) -> Mistake | None:
 
 
 def _too_many_parts(model_type: str, symbol: str, selector: str) -> Mistake:
+    bare = symbol.strip("/")
+    if symbol.startswith("/") and not bare:
+        return "ends in two '/', behind which the symbol is missing", [(model_type, selector)]
+    if symbol.startswith("/"):
+        what = "has a '/' too many behind the model type (one that belongs to the symbol is written ';2F')"
+        return what, [_meant(model_type, bare, selector), _meant(model_type, symbol, selector)]
     head, _, tail = symbol.rpartition("/")
     if head and not tail and "/" not in head:
         return "ends in a '/': nothing stands behind the symbol", [_meant(model_type, head, selector)]

@@ -28,6 +28,7 @@ from artifact_store.errors import (
     Unavailable,
     Unsupported,
 )
+from artifact_store.nearby import near_to
 from artifact_store.ops import probe
 from artifact_store.ops.context import Context
 from artifact_store.ops.keypairs import Signer
@@ -36,6 +37,7 @@ from artifact_store.storage.base import Backend
 from artifact_store.storage.conditional_write import Outcome
 from artifact_store.storage.retry import RetryPolicy
 from artifact_store.storage.staging import StagedFolder
+from artifact_store.wording import brief
 
 _IGNORED = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "lost+found/", keys.LOCKS, keys.PROBES})
 _SHOWN = 3
@@ -111,7 +113,9 @@ def check_store(records: Records) -> bool:
 
 def no_store(backend: Backend) -> str:
     """Return what to say where there is no store, and nothing else either."""
-    return f"there is no store at {backend.url} yet: check the path, or save the first model"
+    near = near_to(Path(backend.url)) if backend.engine == "local" else None
+    meant = f"; did you mean {brief(str(near))}?" if near is not None else ""
+    return f"there is no store at {backend.url} yet: check the path, or save the first model{meant}"
 
 
 def ensure_open(context: Context) -> StoreRecord:

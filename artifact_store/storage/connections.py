@@ -10,7 +10,7 @@ from typing import Final
 
 from artifact_store.errors import ArtifactStoreError, InvalidOption, Unreachable
 from artifact_store.storage.http import Attempt
-from artifact_store.storage.options import S3, cloud_of
+from artifact_store.storage.options import AZURE, GCS, S3, cloud_of
 
 _ADDRESS: Final = re.compile(r"https?://(?:[^/\s\"'@]*@)?([^/\s\"'@:\]]+|\[[^\]\s]+\])(:\d+)?")
 _CERTIFICATE: Final = re.compile(
@@ -28,8 +28,8 @@ _NO_NAME: Final = re.compile(
 _REFUSED: Final = re.compile(r"connection ?refused|connect call failed|actively refused", re.IGNORECASE)
 _SILENT: Final = re.compile(r"ConnectTimeout|Connection timeout to host|kind: Connect\b.*\bTimedOut\b", re.DOTALL)
 _AMAZON: Final = re.compile(r"\.amazonaws\.com(?:\.cn)?$")
-_OF_SERVER: Final = "endpoint_url"
-_OF_S3_SERVER: Final = "endpoint_url, or AWS_ENDPOINT_URL"
+_SETTINGS: Final = {S3: "endpoint_url (AWS_ENDPOINT_URL)", GCS: "endpoint_url", AZURE: "endpoint_url"}
+"""By cloud, what says where the server is."""
 _PROXY: Final = "the proxy if HTTPS_PROXY or HTTP_PROXY names one"
 
 
@@ -38,10 +38,12 @@ def no_connection(attempt: Attempt, said: str) -> ArtifactStoreError | None:
 
     ``said`` may hold secrets: nothing of it is repeated but the host, the port and the fault of a certificate.
     """
+    cloud = cloud_of(attempt.url)
     found = _ADDRESS.search(said)
-    host = f"{found[1]}{found[2] or ''}" if found else "the server"
-    text, own = f"{attempt}: ", not _AMAZON.search(found[1] if found else "")
-    setting = _OF_S3_SERVER if cloud_of(attempt.url) == S3 else _OF_SERVER
+    named = found[1] if found else "" if cloud else attempt.url.partition("://")[2].partition("/")[0]
+    host = f"{named}{(found[2] or '') if found else ''}" or "its server"
+    text, own = f"{attempt}: ", not _AMAZON.search(named)
+    setting = _SETTINGS.get(cloud, "the URL of the store")
     place = f"correct {setting}" if own else "correct the region"
     if fault := _CERTIFICATE.search(said):
         # a write that the client repeated by itself may have been sent before

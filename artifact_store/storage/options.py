@@ -6,6 +6,7 @@ refusal repeats what may hold a credential. Which option means what to a client 
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import unicodedata
@@ -17,6 +18,7 @@ from typing import Any, NoReturn
 from artifact_store.errors import EngineUnavailable, InvalidOption
 from artifact_store.storage.home import at_home, text_of
 from artifact_store.storage.option_secrets import Secrets, private_values, spellings
+from artifact_store.wording import brief
 
 LOCAL, MEMORY, S3, GCS, AZURE = "file", "memory", "s3", "gs", "az"
 """The schemes that this library serves itself; any other one belongs to fsspec."""
@@ -33,6 +35,10 @@ _NAMES = {
     GCS: " (token)",
     AZURE: " (account_name, account_key)",
 }
+_MEANT = {"s3n": S3, "minio": S3, "r2": S3, "azure": AZURE, "wasb": AZURE, "wasbs": AZURE, "google": GCS, "mem": MEMORY}
+"""What other programs call the schemes."""
+_SCHEMES = "a store is a folder, or s3://, gs://, az://, memory://, or what fsspec serves"
+_NEAR_SCHEME = 0.5
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _DRIVE = re.compile(r"[A-Za-z]:(?:[\\/]|$)")
 _CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -160,7 +166,13 @@ def _foreign(text: str, scheme: str, authority: str, prefix: str) -> StoreURL:
     from fsspec.registry import available_protocols
 
     if scheme not in available_protocols():
-        raise EngineUnavailable(f"nothing here serves {scheme}:// URLs; fsspec does not know the scheme either")
+        ours = difflib.get_close_matches(scheme, [S3, GCS, AZURE, *_SPELLINGS], n=1, cutoff=_NEAR_SCHEME)
+        near = _MEANT.get(scheme) or next(
+            iter(ours or difflib.get_close_matches(scheme, available_protocols(), n=1)), ""
+        )
+        place = "/".join(part for part in (authority, prefix) if part)
+        meant = f"did you mean {near}://{'/' if near == LOCAL else ''}{place}?" if near else _SCHEMES
+        raise EngineUnavailable(f"nothing here serves {brief(scheme)} URLs, and fsspec does not know them: {meant}")
     if authority and not _HOST.fullmatch(authority):
         _refuse(text, f"after {scheme}:// comes the name of a host or bucket, with a port if need be")
     return StoreURL(scheme, authority, prefix, text.rstrip("/") if authority else text)

@@ -69,7 +69,7 @@ def test_what_is_no_data_is_refused(value):
 
 def test_what_cannot_be_read_is_refused_and_named(folder, tmp_path):
     (tmp_path / "nothing").mkdir()
-    for path, why in (("nothing", "has no file in it"), ("gone", "gone cannot be read"), ("a\0b", "cannot be read")):
+    for path, why in (("nothing", "has no file in it"), ("gone", "nothing is at"), ("a\0b", "cannot be read")):
         with pytest.raises(InvalidOption, match=why):
             digest_of(tmp_path / path, "x")
 

@@ -67,6 +67,29 @@ def test_an_azure_url_may_name_the_account(scheme: str) -> None:
     assert (found.scheme, found.container, found.prefix, found.account) == ("az", "box", "models", "acct")
 
 
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("s4://bucket/x", "s3://bucket/x"),
+        ("s3n://bucket", "s3://bucket"),
+        ("azure://box/x", "az://box/x"),
+        ("memoy://x", "memory://x"),
+        ("fle:///srv/x", "file:///srv/x"),
+        ("gcp://bucket/x", "gcs://bucket/x"),
+    ],
+)
+def test_a_scheme_that_nothing_serves_gets_the_url_that_was_probably_meant(text: str, meant: str) -> None:
+    with pytest.raises(EngineUnavailable) as caught:
+        parse_url(text)
+    assert str(caught.value).endswith(f"did you mean {meant}?")
+    assert parse_url(meant).text == meant
+
+
+def test_a_scheme_like_none_gets_those_that_there_are() -> None:
+    with pytest.raises(EngineUnavailable, match="a store is a folder, or s3://, gs://"):
+        parse_url("xyzzyx://bucket/x")
+
+
 @pytest.mark.parametrize("path", [Path("a#b;c%20d"), PurePosixPath("/x/../y"), PureWindowsPath(r"C:\C#\models")])
 def test_a_path_object_is_a_path_whatever_it_holds(path: Path) -> None:
     assert parse_url(path) == StoreURL("file", "", str(path), str(path))

@@ -76,6 +76,12 @@ def test_where_nothing_is_ls_lists_nothing_and_notes_it(exists: bool, tmp_path: 
     assert place.exists() is exists
 
 
+def test_a_store_beside_the_mistyped_path_is_named(models: Path) -> None:
+    result = run(models.parent / "modles", "ls")
+    assert result.stdout.startswith("No store is in ")
+    assert result.stderr.rstrip().endswith(f"did you mean {str(models)!r}?") or "..." in result.stderr
+
+
 def test_a_store_that_lost_its_record_is_read_as_one(models: Path) -> None:
     (models / "_store.json").unlink()
     for command in LOOKING:
