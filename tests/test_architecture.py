@@ -154,6 +154,14 @@ OWNERS = {
     "xgboost": {"codecs/xgboost/booster.py"},
 }
 
+SHORT_VALUES = {
+    *("key", "self.key", "attempt.key", "file.key", "prefix"),  # as core/keys.py spells them, of bounded length
+    *("self._bucket", "TEMPORARY", "locks.FOLDER", "sign", "segment"),  # a constant, or one of a few
+    "record.concurrency",  # as it is stored, one of two
+    "engine",  # one of a few by then
+}
+"""What may be repeated whole where a place or an option is refused; anything else goes through ``wording.brief``."""
+
 READS_ENVIRONMENT = {
     "ops/repository.py": "where the user's own settings of git are, so that git gets nothing else of the environment",
     "storage/aws_settings.py": "AWS's conventions: each engine knows them only in part",
@@ -615,6 +623,18 @@ class TestHouseRules:
             if any(dotted(kind) in {"Exception", "BaseException"} for kind in node.args)
             or not ({dotted(kind) for kind in node.args} <= plain or has_a_comment(module, node))
         )
+
+    def test_a_refusal_of_a_place_or_an_option_repeats_no_more_than_the_beginning_of_a_value(self) -> None:
+        found = {
+            (module.path, ast.unparse(value.value))
+            for module in MODULES
+            if module.room in {"storage", "cli"} or module.path in {"ops/context.py", "ops/opening.py"}
+            for function in ast.walk(module.tree)
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) and function.name not in {"__repr__", "__getattr__"}
+            for value in ast.walk(function)
+            if isinstance(value, ast.FormattedValue) and value.conversion == ord("r")
+        }
+        assert {(path, value) for path, value in found if value not in SHORT_VALUES} == set()
 
     def test_the_environment_is_read_at_the_door(self) -> None:
         places = {

@@ -20,6 +20,7 @@ from artifact_store.core.names import LATEST
 from artifact_store.errors import Corrupt, InvalidOption
 from artifact_store.features.schema import FeatureSchema
 from artifact_store.run import Run
+from artifact_store.wording import brief
 
 # ---------------------------------------------------------------- get
 
@@ -91,7 +92,7 @@ def _pairs(_: click.Context, option: click.Parameter, values: Sequence[str]) -> 
     for value in values:
         name, equals, given = value.partition("=")
         if not equals or not name:
-            raise click.BadParameter(f"{value!r} is not written NAME=VALUE.", param=option)
+            raise click.BadParameter(f"{brief(value)} is not written NAME=VALUE.", param=option)
         found[name] = given
     return found
 
@@ -102,7 +103,7 @@ def _numbers(context: click.Context, option: click.Parameter, values: Sequence[s
         try:
             found[name] = float(given)
         except ValueError as error:
-            raise click.BadParameter(f"{given!r} is not a number.", param=option) from error
+            raise click.BadParameter(f"{brief(given)} is not a number.", param=option) from error
     return found
 
 

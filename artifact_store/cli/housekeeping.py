@@ -17,6 +17,7 @@ from artifact_store.cli.session import Command, Session, pass_session
 from artifact_store.cli.validate import problems_document
 from artifact_store.ops.plan import AppliedStep, Plan, PlanResult, PlanStep
 from artifact_store.ops.prune import Best
+from artifact_store.wording import brief
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -28,17 +29,17 @@ def _span(_: click.Context, option: click.Parameter, value: str | None) -> timed
         return None
     match = _SPAN.fullmatch(value)
     if match is None:
-        raise click.BadParameter(f"{value!r} is not a span of time such as 30d, 12h or 45m.", param=option)
+        raise click.BadParameter(f"{brief(value)} is not a span of time such as 30d, 12h or 45m.", param=option)
     try:
         return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
     except OverflowError as error:
-        raise click.BadParameter(f"{value!r} is longer than a span of time can be.", param=option) from error
+        raise click.BadParameter(f"{brief(value)} is longer than a span of time can be.", param=option) from error
 
 
 def _best(_: click.Context, option: click.Parameter, value: str | None) -> Best | None:
     match = None if value is None else _BEST.fullmatch(value)
     if value is not None and match is None:
-        raise click.BadParameter(f"{value!r} is not METRIC:N, METRIC:N:min or METRIC:N:max.", param=option)
+        raise click.BadParameter(f"{brief(value)} is not METRIC:N, METRIC:N:min or METRIC:N:max.", param=option)
     return None if match is None else Best(match["metric"], int(match["count"]), match["mode"] or "max")
 
 

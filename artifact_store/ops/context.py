@@ -32,6 +32,7 @@ from artifact_store.storage.single_writer import SingleWriter
 from artifact_store.storage.staging import Staging
 from artifact_store.storage.transfer import Report
 from artifact_store.storage.workers import Workers
+from artifact_store.wording import brief
 
 
 @dataclass(slots=True)
@@ -104,7 +105,7 @@ def make_context(
 ) -> Context:
     """Return the collaborators of a store; ``InvalidOption``: the options, those of ``ArtifactStore``, do not fit."""
     if concurrency not in ("safe", "single-writer"):
-        raise InvalidOption(f"concurrency is 'safe' or 'single-writer', not {concurrency!r}")
+        raise InvalidOption(f"concurrency is 'safe' or 'single-writer', not {brief(concurrency)}")
     if backend.staging_place is not None:
         staging.check_outside(backend.staging_place.parent)
     if signer is not None and not isinstance(signer, Signer):

@@ -190,7 +190,7 @@ def open_for_writing(records: Records, concurrency: Concurrency, *, now: Callabl
     if record.concurrency != concurrency:
         raise InvalidOption(
             f"{backend.url} was made with concurrency={record.concurrency!r} and all its writers have to use that; "
-            f"this one uses {concurrency!r}"
+            f"this one uses {brief(concurrency)}"
         )
     if concurrency == "safe":
         _check_capable(backend)

@@ -10,13 +10,14 @@ import os
 from pathlib import Path
 
 from artifact_store.errors import InvalidOption
+from artifact_store.wording import brief
 
 
 def text_of(path: object) -> str:
     """Return a path as text; raise ``InvalidOption`` for what is none."""
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
     if not isinstance(text, str) or "\0" in text:
-        raise InvalidOption(f"a path is text or a pathlib.Path, without a null character, not {path!r}")
+        raise InvalidOption(f"a path is text or a pathlib.Path, without a null character, not {brief(path)}")
     return text
 
 
@@ -31,5 +32,5 @@ def at_home(path: str | os.PathLike[str]) -> Path:
         return Path(text).expanduser() if text.startswith("~") else Path(text)  # Path("./~") is Path("~")
     except RuntimeError as error:
         raise InvalidOption(
-            f"{text!r} begins with a home folder that this system does not know: write the whole path"
+            f"{brief(text)} begins with a home folder that this system does not know: write the whole path"
         ) from error

@@ -17,6 +17,7 @@ from artifact_store.storage.option_names import refuse_other_names
 from artifact_store.storage.options import AZURE, GCS, LOCAL, MEMORY, S3, StorageOptions, StoreURL, parse_url
 from artifact_store.storage.patience import MIN_RATE, Patience
 from artifact_store.storage.staging import Staging
+from artifact_store.wording import brief
 
 T = TypeVar("T")
 
@@ -56,7 +57,7 @@ def open_backend(
         EngineUnavailable: the client that it needs is not installed.
     """
     if engine not in _ENGINES:
-        raise InvalidOption(f"engine is one of {', '.join(_ENGINES)}, not {engine!r}")
+        raise InvalidOption(f"engine is one of {', '.join(_ENGINES)}, not {brief(engine)}")
     patience = Patience(timeout, min_rate)
     if url is None:
         raise InvalidOption("name the root of the store: a folder, 's3://bucket/models', 'memory://name'")

@@ -39,6 +39,8 @@ _MEANT = {"s3n": S3, "minio": S3, "r2": S3, "azure": AZURE, "wasb": AZURE, "wasb
 """What other programs call the schemes."""
 _SCHEMES = "a store is a folder, or s3://, gs://, az://, memory://, or what fsspec serves"
 _NEAR_SCHEME = 0.5
+_LONGEST = 4096
+"""Characters: more than any system takes as a path. Every message has the place in it."""
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _DRIVE = re.compile(r"[A-Za-z]:(?:[\\/]|$)")
 _CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -190,6 +192,8 @@ def _prefix(text: str, path: str) -> str:
 
 
 def _refuse_control(text: str) -> None:
+    if len(text) > _LONGEST:
+        raise InvalidOption(f"a store URL or path has at most {_LONGEST:,} characters, and {_shown(text)} has more")
     if any(unicodedata.category(sign) in {"Cc", "Cs", "Zl", "Zp"} for sign in text):
         raise InvalidOption("a store URL or path holds a control character")
 
@@ -206,7 +210,7 @@ def _shown(text: str) -> str:
     scheme, mark, rest = head.partition("://")
     if mark and ":" in rest.partition("/")[0]:
         return f"'{scheme}://...'"
-    return repr(head) if head == text else f"{head + '...'!r}"
+    return brief(head if head == text else f"{head}...")
 
 
 # ---------------------------------------------------------------- options

@@ -14,6 +14,7 @@ from typing import Any, Self
 from artifact_store.errors import DeadlineExceeded, InvalidOption
 from artifact_store.process import Process, this_process
 from artifact_store.storage.http import Attempt
+from artifact_store.wording import brief
 
 MIN_RATE = 32 << 10
 """Bytes a second that the line of this process has to make in the long run, unless the caller says otherwise."""
@@ -38,9 +39,9 @@ class Patience:
 
     def __post_init__(self) -> None:
         if not _within(self.timeout, LONGEST):
-            raise InvalidOption(f"timeout is a number of seconds above 0 and up to a year, not {self.timeout!r}")
+            raise InvalidOption(f"timeout is a number of seconds above 0 and up to a year, not {brief(self.timeout)}")
         if not _within(self.min_rate, sys.float_info.max):
-            raise InvalidOption(f"min_rate is a number of bytes a second above 0, not {self.min_rate!r}")
+            raise InvalidOption(f"min_rate is a number of bytes a second above 0, not {brief(self.min_rate)}")
 
     def options(self) -> dict[str, Any]:
         """Return it as the arguments that backends are made with."""

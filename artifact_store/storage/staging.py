@@ -27,6 +27,7 @@ from artifact_store.storage import descriptors, owned_folder, room
 from artifact_store.storage.home import at_home
 from artifact_store.storage.local.folders import make_root
 from artifact_store.storage.owned_folder import Leftover, OwnedFolder
+from artifact_store.wording import brief
 
 PREFIX: Final = "artifact-store-"
 EXPORTS: Final = ".export"
@@ -47,14 +48,14 @@ class Staging:
         if folder is None:
             return cls()
         if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):
-            raise InvalidOption(f"staging is a folder for temporary files, not {folder!r}")
+            raise InvalidOption(f"staging is a folder for temporary files, not {brief(folder)}")
         return cls(at_home(folder).absolute())
 
     def check_outside(self, root: Path) -> None:
         """Raise ``InvalidOption`` if the chosen folder lies inside of a store, under whatever name."""
         if self.chosen is not None and _lies_in(self.chosen, root):
             raise InvalidOption(
-                f"staging={str(self.chosen)!r} lies inside of the store {root}: leave it out, since what is saved "
+                f"staging={brief(str(self.chosen))} lies inside of the store {root}: leave it out, since what is saved "
                 "there waits below the root anyway, or name a folder outside"
             )
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from artifact_store import ArtifactStore
 from artifact_store.errors import ArtifactStoreError, EngineUnavailable, InvalidOption
 from artifact_store.storage.obstore.options import Credentials, cloud_config
 from artifact_store.storage.options import StorageOptions, StoreURL, parse_url
@@ -83,6 +84,22 @@ def test_a_scheme_that_nothing_serves_gets_the_url_that_was_probably_meant(text:
         parse_url(text)
     assert str(caught.value).endswith(f"did you mean {meant}?")
     assert parse_url(meant).text == meant
+
+
+@pytest.mark.parametrize("text", ["s3://bucket/" + "x" * 5000, "x" * 5000, "x" * 5000 + "://b/x", "~" + "x" * 5000])
+def test_a_place_that_is_too_long_is_refused_in_a_short_text(text: str) -> None:
+    for place in (text, Path(text)):
+        with pytest.raises(InvalidOption, match="has at most 4,096 characters") as caught:
+            parse_url(place)
+        assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("name", ["engine", "concurrency", "timeout", "min_rate", "staging", "cache", "state"])
+def test_an_option_of_a_store_that_means_nothing_is_repeated_shortened(name: str) -> None:
+    value = {"staging": ["x" * 5000], "cache": ["x" * 5000], "state": ["x" * 5000]}.get(name, "x" * 5000)
+    with pytest.raises(InvalidOption) as caught:
+        ArtifactStore("memory://x", **{name: value})
+    assert len(str(caught.value)) < 300
 
 
 def test_a_scheme_like_none_gets_those_that_there_are() -> None:

@@ -24,6 +24,7 @@ from artifact_store.storage.aws_settings import (
 )
 from artifact_store.storage.http import NO_AWS_CREDENTIALS
 from artifact_store.storage.obstore.options import CloudConfig, Credentials
+from artifact_store.wording import brief
 
 Provider = Callable[[], Mapping[str, Any]]
 
@@ -141,5 +142,5 @@ def _from_botocore(profile: str | None) -> Provider:
         if profile is None:
             raise AccessDenied(NO_AWS_CREDENTIALS)
         failure = "it holds no credentials"
-    named = f"the AWS profile {profile!r}" if profile else "AWS's shared configuration"
+    named = f"the AWS profile {brief(profile)}" if profile else "AWS's shared configuration"
     raise InvalidOption(f"{named} cannot be used: {failure}; log in, or correct ~/.aws/config and ~/.aws/credentials")

@@ -54,6 +54,7 @@ from artifact_store.storage.s3fs.calls import TRIES, Body, Calls, NotModified, P
 from artifact_store.storage.s3fs.checks import bucket_traits, listed_uploads
 from artifact_store.storage.s3fs.recipe import S3Recipe
 from artifact_store.storage.s3fs.upload import Upload, cut
+from artifact_store.wording import brief
 
 
 class S3fsBackend(Backend):
@@ -74,7 +75,7 @@ class S3fsBackend(Backend):
     ) -> None:
         bucket, _, prefix = root.strip("/").partition("/")
         if not bucket:
-            raise errors.InvalidOption(f"{root!r} names no bucket: write s3://bucket or s3://bucket/prefix")
+            raise errors.InvalidOption(f"{brief(root)} names no bucket: write s3://bucket or s3://bucket/prefix")
         given = recipe.options.given
         inner = _options_in(given, "client_kwargs")
         self._patience = Patience(timeout, min_rate)
