@@ -630,7 +630,8 @@ class TestHouseRules:
             for module in MODULES
             if module.room in {"storage", "cli"} or module.path in {"ops/context.py", "ops/opening.py"}
             for function in ast.walk(module.tree)
-            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) and function.name not in {"__repr__", "__getattr__"}
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+            and function.name not in {"__repr__", "__getattr__"}
             for value in ast.walk(function)
             if isinstance(value, ast.FormattedValue) and value.conversion == ord("r")
         }

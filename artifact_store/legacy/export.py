@@ -151,6 +151,11 @@ def _name_latest(home: Path, target: Path) -> None:
 
 def _write_gru(run: Run, folder: Path) -> None:
     found = run.load()
+    if not (hasattr(found, "config") and hasattr(found, "state")):
+        raise Unsupported(
+            f"{run.ref} holds a {type(found).__name__}, and a gru of the old form is the state of a network: save "
+            "TorchState(network.state_dict(), config), and export that run"
+        )
     described = {
         **_about(run),
         "model_config": dict(found.config),

@@ -5,16 +5,22 @@ A server of a few lines answers every request with the document; the words and n
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from collections.abc import Iterator
+from functools import partial
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from artifact_store import ArtifactStore, errors
+from artifact_store.storage.http import Attempt, error_for_status
 from tests.cases import each
 from tests.proofs.replays.hostile_s3 import HostileS3, Reply, Request
+from tests.servers import MotoServer
 
 KEY = "gru/BTCEUR"
 
@@ -39,7 +45,7 @@ def store_at(server: HostileS3, engine: str, **options: Any) -> ArtifactStore:
     merged = server.options()
     for name, value in options.items():
         merged[name] = {**merged.get(name, {}), **value} if isinstance(value, dict) else value
-    return ArtifactStore(server.url("x"), engine=engine, storage_options=merged, timeout=2.0, provenance=False)
+    return ArtifactStore(server.url("x"), engine=engine, storage_options=merged, timeout=20.0, provenance=False)
 
 
 def told(text: str) -> dict[str, Any]:
@@ -118,3 +124,82 @@ def test_a_bucket_whose_requesters_pay_is_used_once_the_option_is_given(server: 
     options = re.search(r"takes storage_options=(\{[^}]*\})", str(caught.value))
     assert options is not None
     store_at(server, engine, **eval(options[1])).save({"n": 1}, KEY)
+
+
+def test_a_bucket_that_wants_checksums_gets_them_as_told(server: HostileS3, engine: str) -> None:
+    words = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters"
+    refusal = document(400, "InvalidRequest", words)
+    has = "x-amz-checksum-sha256"
+    server.lie = lambda request: refusal if request.method == "PUT" and has not in request.headers else None
+    with pytest.raises(errors.Unsupported) as caught:
+        store_at(server, engine).check_writable(KEY)
+    store_at(server, engine, **told(str(caught.value))).save({"n": 1}, KEY)
+
+
+def test_an_object_with_a_key_of_the_caller_is_read_with_it_as_told(server: HostileS3, engine: str) -> None:
+    words = "The object was stored using a form of Server Side Encryption. The correct parameters must be provided"
+    refusal = document(400, "InvalidRequest", words)
+    has = "x-amz-server-side-encryption-customer-key"
+    server.lie = lambda request: (
+        refusal if request.method == "GET" and request.key and has not in request.headers else None
+    )
+    with pytest.raises(errors.InvalidOption) as caught:
+        store_at(server, engine).check_writable(KEY)
+    text = str(caught.value)
+    assert "engine='fsspec'" in text
+    options = re.search(r"add storage_options=(\{.*\}\})", text)
+    assert options is not None
+    given = eval(options[1].replace("...", repr("k" * 32)))
+    store_at(server, "fsspec", **given).save({"n": 1}, KEY)
+
+
+def test_without_credentials_a_public_bucket_is_read_as_told(
+    server: HostileS3, engine: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    where = {"endpoint_url": server.endpoint}
+    opened = partial(ArtifactStore, server.url("x"), engine=engine, timeout=20.0)
+    with pytest.raises(errors.AccessDenied, match="anon=True"):
+        opened(storage_options=where).models()
+    assert opened(storage_options={**where, "anon": True}).models() == []
+
+
+def test_a_server_without_conditions_is_used_by_one_writer_as_told(server: HostileS3, engine: str) -> None:
+    refusal = document(501, "NotImplemented", "A header you provided implies functionality that is not implemented.")
+    server.lie = lambda request: refusal if {"if-none-match", "if-match"} & set(request.headers) else None
+    with pytest.raises(errors.ConditionsUnsupported, match="concurrency='single-writer'"):
+        store_at(server, engine).check_writable(KEY)
+    options = {"storage_options": server.options(), "concurrency": "single-writer"}
+    ArtifactStore(server.url("y"), engine=engine, provenance=False, **options).save({"n": 1}, KEY)
+
+
+def test_the_commands_of_amazon_do_what_they_are_said_to(moto: MotoServer, moto_prefix: str) -> None:
+    with moto.client() as client:
+        client.put_object(Bucket=moto.bucket, Key=f"{moto_prefix}/_store.json", Body=b"{}", StorageClass="GLACIER")
+        options = moto.storage_options()
+        store = ArtifactStore(moto.url(moto_prefix), engine="fsspec", storage_options=options)
+        with pytest.raises(errors.Archived) as caught:
+            store.exists()
+        assert done(client, str(caught.value)) is not None
+        restored = client.head_object(Bucket=moto.bucket, Key=f"{moto_prefix}/_store.json")["Restore"]
+        assert "ongoing-request" in restored
+        moved = error_for_status(301, Attempt("read", "k", f"s3://{moto.bucket}"), code="PermanentRedirect")
+        assert "LocationConstraint" in done(client, str(moved))
+
+
+def done(client: Any, text: str) -> Any:
+    """Do what a command of Amazon's program does, which calls the operation of its name."""
+    (command,) = re.findall(r"`aws s3api ([^`]+)`", text)
+    name, *words = shlex.split(command)
+    arguments: dict[str, Any] = {
+        option.removeprefix("--").title().replace("-", ""): value
+        for option, value in zip(words[::2], words[1::2], strict=True)
+    }
+    for option, value in arguments.items():
+        if "=" in value:
+            part, _, number = value.partition("=")
+            arguments[option] = {part: int(number)}
+    return getattr(client, name.replace("-", "_"))(**arguments)
