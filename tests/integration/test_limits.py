@@ -100,7 +100,7 @@ def test_every_module_that_reads_files_is_on_the_list_or_bounded_by_its_caller()
         ("artifact_store/legacy/formats/families.py", "read"): "the names of features alone, with their dictionary",
         ("artifact_store/storage/local/mounts.py", "read_text"): "the mount table of this system",
         ("artifact_store/storage/owned_folder.py", "read_text"): "the id that the kernel gives this boot",
-        ("artifact_store/storage/obstore/client.py", "read_bytes"): "certificates that the caller names",
+        ("artifact_store/storage/aws_settings.py", "read"): "certificates that the caller names",
         ("artifact_store/storage/obstore/refused.py", "read_text"): "the key file that the caller names",
         ("artifact_store/legacy/formats/lightgbm.py", "read_bytes"): "what our own child wrote",
         ("artifact_store/legacy/formats/lightgbm_child.py", "read_bytes"): "what our own parent wrote",
