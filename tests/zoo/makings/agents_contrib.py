@@ -12,6 +12,10 @@ from tests.zoo.making import Making
 from tests.zoo.makings.agents import LATER, OBSERVATIONS, ONCE, SMALL, look
 
 
+MASKS = np.array([[True, False, True], [False, True, True], [True, True, False], [False, False, True], [True] * 3])
+"""Which of three actions are allowed, for each of the observations."""
+
+
 def agent(name: str, kind: str, policy: str = "MlpPolicy", *, discrete: bool = False, **options: Any) -> Making:
     def make(_: Path) -> Any:
         import sb3_contrib
@@ -38,8 +42,23 @@ def remembered(made: Any) -> Any:
     return {"actions": np.stack(seen), "states": [np.asarray(part) for part in states or ()]}
 
 
+def masked(_: Path) -> Any:
+    from sb3_contrib import MaskablePPO
+
+    from tests.environments import masked
+
+    return MaskablePPO("MlpPolicy", masked(), **copy.deepcopy({**SMALL, **ONCE})).learn(16)
+
+
+def allowed(made: Any) -> Any:
+    """What it does where some actions are not allowed, and all that it has learned with."""
+    actions, _ = made.predict(OBSERVATIONS, deterministic=True, action_masks=MASKS)
+    return {**look(made), "allowed": np.asarray(actions)}
+
+
 MAKINGS: tuple[Making, ...] = (
     agent("RecurrentPPO", "RecurrentPPO", "MlpLstmPolicy", **ONCE),
+    Making("MaskablePPO", masked, "sb3-contrib", look=allowed, kept="obeys the same masks of actions"),
     agent("TRPO", "TRPO", n_steps=8, batch_size=4),
     agent("TQC", "TQC", **LATER),
     agent("CrossQ", "CrossQ", **LATER),
