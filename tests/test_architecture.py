@@ -141,6 +141,7 @@ OWNERS = {
         "codecs/sb3/schedules.py",
         "codecs/sb3/values.py",  # its noises
         "codecs/sb3/vecnormalize.py",  # its running statistics, which are no algorithm
+        "codecs/sb3/wrappers.py",  # its wrappers
         "legacy/old_objects.py",  # a VecNormalize to be saved in the old form
     },
     "torch": {

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from artifact_store.codecs import files
 from artifact_store.codecs.files import all_or_nothing, field, import_library, refuse_subclass
 from artifact_store.codecs.json_arrays import check_expansion, plain_array, plain_float, read_array, read_float
+from artifact_store.codecs.sb3.layers import is_normalizer_alone
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import Corrupt, InvalidOption, NotEncodable
 
@@ -157,11 +158,15 @@ class VecNormalizeCodec:
     extra: ClassVar[str | None] = "sb3"
     libraries: ClassVar[tuple[str, ...]] = ("numpy",)
 
+    def accepts(self, obj: Any) -> bool:
+        """Leave a VecNormalize around other wrappers to the codec ``sb3-wrappers``, which stores those as well."""
+        return type(obj) is ObservationNormalizer or is_normalizer_alone(obj)
+
     def encode(self, obj: Any, directory: Path, stem: str) -> Mapping[str, JSON]:
         """Write statistics and settings; refuse a subclass, and statistics that are not in float64."""
-        normalizer = obj if type(obj) is ObservationNormalizer else _from_sb3(self, obj)
+        normalizer = obj if type(obj) is ObservationNormalizer else normalizer_of(obj)
         with all_or_nothing(directory, stem):
-            files.write_settings(directory / f"{stem}.json", _to_json(normalizer))
+            files.write_settings(directory / f"{stem}.json", to_json(normalizer))
         return {}
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
@@ -174,12 +179,13 @@ class VecNormalizeCodec:
         path = directory / f"{stem}.json"
         settings = files.read_settings(path)
         check_expansion(settings, path.name)
-        normalizer = _from_json(settings, path.name)
-        return normalizer if into is None else _fill(self, into, normalizer)
+        normalizer = from_json(settings, path.name)
+        return normalizer if into is None else _fill(into, normalizer)
 
 
-def _from_sb3(codec: VecNormalizeCodec, venv: Any) -> ObservationNormalizer:
-    refuse_subclass(venv, import_library("stable_baselines3.common.vec_env", codec).VecNormalize, ObservationNormalizer)
+def normalizer_of(venv: Any) -> ObservationNormalizer:
+    """Return what a VecNormalize does; refuse a subclass, and statistics that are not in float64."""
+    refuse_subclass(venv, _environments().VecNormalize, ObservationNormalizer)
     rms = getattr(venv, "obs_rms", None)  # made with norm_obs=False, it has none
     if isinstance(rms, dict):
         obs_rms: Statistics | None = {key: _statistics(part, f"observation {key!r}") for key, part in rms.items()}
@@ -200,7 +206,8 @@ def _statistics(rms: Any, what: str) -> RunningStatistics:
     return RunningStatistics(rms.mean, rms.var, rms.count)
 
 
-def _to_json(normalizer: ObservationNormalizer) -> dict[str, Any]:
+def to_json(normalizer: ObservationNormalizer) -> dict[str, Any]:
+    """Return statistics and settings as JSON."""
     rms = normalizer.obs_rms
     if isinstance(rms, Mapping):
         kind, obs_rms = "dict", {"parts": [[key, part.to_json(key)] for key, part in rms.items()]}
@@ -217,7 +224,8 @@ def _to_json(normalizer: ObservationNormalizer) -> dict[str, Any]:
     }
 
 
-def _from_json(settings: Mapping[str, Any], what: str) -> ObservationNormalizer:
+def from_json(settings: Mapping[str, Any], what: str) -> ObservationNormalizer:
+    """Return what :func:`to_json` was given; raise ``Corrupt`` if there is something else."""
     kind, record = field(settings, "kind", str), field(settings, "obs_rms", dict)
     keys = field(settings, "norm_obs_keys", list | None)
     if kind not in {"dict", "box", "none"} or not all(isinstance(key, str) for key in keys or ()):
@@ -242,31 +250,27 @@ def _part(part: Any) -> tuple[str, RunningStatistics]:
     return part[0], RunningStatistics.from_json(part[1], part[0])
 
 
-def _fill(codec: VecNormalizeCodec, into: Any, normalizer: ObservationNormalizer) -> Any:
-    """Make a VecNormalize around the same environments, and let ``into`` become like it: all of it, or nothing."""
-    sb3 = import_library("stable_baselines3.common.vec_env", codec)
-    if type(into) is not sb3.VecNormalize:
-        raise InvalidOption(f"into= is a {type(into).__qualname__}, and only a VecNormalize can be filled")
+def around(venv: Any, normalizer: ObservationNormalizer) -> Any:
+    """Return a VecNormalize around environments, with these statistics and settings.
+
+    Raises:
+        InvalidOption: their observations have another form.
+    """
     rms = normalizer.obs_rms
     try:
-        fresh = sb3.VecNormalize(
-            into.venv,
+        fresh = _environments().VecNormalize(
+            venv,
             norm_obs=rms is not None,
             norm_obs_keys=list(rms) if isinstance(rms, Mapping) else None,
             clip_obs=normalizer.clip_obs,  # the bounds of images follow from it
         )
     except (ValueError, KeyError) as error:
-        raise InvalidOption(f"the environments of into= have other observations than were saved: {error}") from error
-    shape = _from_sb3(codec, fresh).shape
+        raise InvalidOption(f"these environments have other observations than were saved: {error}") from error
+    shape = normalizer_of(fresh).shape
     if shape != normalizer.shape:
-        raise InvalidOption(f"the observations of into= have the shape {shape}; saved are {normalizer.shape}")
-    into.__dict__.update(_filled(fresh, normalizer))
-    return into
-
-
-def _filled(fresh: Any, normalizer: ObservationNormalizer) -> dict[str, Any]:
-    """Return the attributes of a VecNormalize with other statistics and settings, except for what is under way."""
-    rms = normalizer.obs_rms
+        raise InvalidOption(
+            f"the observations of these environments have the shape {shape}; saved are {normalizer.shape}"
+        )
     if isinstance(rms, Mapping):
         for key, part in rms.items():
             _set(fresh.obs_rms[key], part)
@@ -276,7 +280,20 @@ def _filled(fresh: Any, normalizer: ObservationNormalizer) -> dict[str, Any]:
     for name in (*_NUMBERS, *_SWITCHES):
         setattr(fresh, name, getattr(normalizer, name))
     fresh.norm_obs_keys = None if normalizer.norm_obs_keys is None else list(normalizer.norm_obs_keys)
-    return {name: value for name, value in fresh.__dict__.items() if name not in {"returns", "old_reward"}}
+    return fresh
+
+
+def _fill(into: Any, normalizer: ObservationNormalizer) -> Any:
+    """Let a VecNormalize become like one with these statistics, except for what is under way: all of it, or nothing."""
+    if type(into) is not _environments().VecNormalize:
+        raise InvalidOption(f"into= is a {type(into).__qualname__}, and only a VecNormalize can be filled")
+    fresh = vars(around(into.venv, normalizer))
+    into.__dict__.update({name: value for name, value in fresh.items() if name not in {"returns", "old_reward"}})
+    return into
+
+
+def _environments() -> Any:
+    return import_library("stable_baselines3.common.vec_env", VecNormalizeCodec())
 
 
 def _set(own: Any, saved: RunningStatistics) -> None:

@@ -25,6 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.vec_env import VecFrameStack
 
 from artifact_store import ArtifactStore, CodecRegistry, Example, FeatureSchema, TorchState, errors
 from artifact_store.cli.app import app
@@ -42,7 +43,7 @@ ROWS = np.arange(12.0).reshape(4, 3)
 LABELS = np.array([0, 1, 0, 1])
 CODECS = (
     *("arrays", "arrow", "joblib", "json", "lightgbm", "lightgbm-sklearn", "pandas", "polars", "raw", "sb3"),
-    *("sb3-contrib", "sb3-replay", "sklearn", "skops", "torch-state", "torch-tree", "vecnormalize"),
+    *("sb3-contrib", "sb3-replay", "sb3-wrappers", "sklearn", "skops", "torch-state", "torch-tree", "vecnormalize"),
 )
 PREDICTORS = """
 class Linear:
@@ -74,6 +75,7 @@ def objects() -> dict[str, Any]:
         "sb3": PPO("MlpPolicy", tiny(), n_steps=8, batch_size=8, policy_kwargs={"net_arch": [4]}, device="cpu"),
         "sb3-contrib": ARS("LinearPolicy", tiny(), n_delta=1, seed=1),
         "sb3-replay": ReplayBuffer(4, BOX, ACTIONS, device="cpu"),
+        "sb3-wrappers": VecFrameStack(tiny(), 2),
         "sklearn": StandardScaler().fit(rows),
         "skops": DecisionTreeClassifier(max_depth=2).fit(rows, labels),
         "torch-state": TorchState({"weight": torch.ones(2, 3)}, {"size": 3}),

@@ -20,13 +20,14 @@ from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.utils import LinearSchedule
-from stable_baselines3.common.vec_env import VecNormalize
+from stable_baselines3.common.vec_env import VecFrameStack, VecMonitor, VecNormalize, VecTransposeImage
 from torch import nn
 
 from artifact_store import TorchState
 from artifact_store.codecs.sb3.policy import AgentCodec, SB3Codec, SB3ContribCodec, describe_algorithm
 from artifact_store.codecs.sb3.replay import ReplayBufferCodec
 from artifact_store.codecs.sb3.vecnormalize import ObservationNormalizer, RunningStatistics, VecNormalizeCodec
+from artifact_store.codecs.sb3.wrappers import VecWrappers, WrapperCodec, wrappers_of
 from artifact_store.codecs.torch.nested import TorchTreeCodec
 from artifact_store.codecs.torch.state import TorchStateCodec
 from tests.environments import ACTIONS, DICT, UNBOUNDED, masked, spaces, tiny
@@ -479,3 +480,38 @@ class TestVecNormalizeIntoEnvironments(NormalizerSuite):
     def into(self, example: Any, scratch: Path) -> Any:
         keys = None if example.norm_obs_keys is None else ["window"]
         return VecNormalize(tiny(DICT if keys else example.observation_space), norm_obs_keys=keys)
+
+
+# ---------------------------------------------------------------- wrappers
+
+
+class TestVecWrappers(LittleRoomSuite):
+    @pytest.fixture
+    def codec(self) -> WrapperCodec:
+        return WrapperCodec()
+
+    @pytest.fixture
+    def examples(self) -> Sequence[Any]:
+        image = spaces.Box(0, 255, (12, 12, 1), np.uint8)
+        return [
+            VecFrameStack(tiny(), 4),
+            VecTransposeImage(VecFrameStack(tiny(image), 4)),
+            VecMonitor(normalized(VecFrameStack(tiny(n_envs=2), 3), clip_obs=2.0)),
+        ]
+
+    @pytest.fixture
+    def refused(self) -> Sequence[Any]:
+        class Derived(VecFrameStack):
+            pass
+
+        return [Derived(tiny(), 2), VecNormalize(Derived(VecFrameStack(tiny(), 2), 2)), VecMonitor(tiny())]
+
+    def equal(self, one: Any, other: Any) -> bool:
+        return wrappers(one) == wrappers(other)
+
+    def snapshot(self, example: Any) -> Any:
+        return wrappers(example)
+
+
+def wrappers(thing: Any) -> VecWrappers:
+    return copy.deepcopy(thing if isinstance(thing, VecWrappers) else wrappers_of(thing))

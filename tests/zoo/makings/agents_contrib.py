@@ -11,7 +11,6 @@ import numpy as np
 from tests.zoo.making import Making
 from tests.zoo.makings.agents import LATER, OBSERVATIONS, ONCE, SMALL, look
 
-
 MASKS = np.array([[True, False, True], [False, True, True], [True, True, False], [False, False, True], [True] * 3])
 """Which of three actions are allowed, for each of the observations."""
 
