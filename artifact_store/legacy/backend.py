@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from artifact_store.canonical import canonical, sha256
+from artifact_store.codecs.sb3.values import own_classes
 from artifact_store.core import keys
+from artifact_store.core.codec import CodecRef
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import LATEST, ModelKey, RunId
 from artifact_store.core.pointer import PublishInfo, advance
@@ -26,7 +28,14 @@ from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.store_record import StoreRecord
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.draft import Draft
-from artifact_store.errors import ArtifactStoreError, Corrupt, InvalidOption, ObjectNotFound, Unsupported
+from artifact_store.errors import (
+    ArtifactStoreError,
+    CodecUnavailable,
+    Corrupt,
+    InvalidOption,
+    ObjectNotFound,
+    Unsupported,
+)
 from artifact_store.legacy.formats.convert import EPOCH, Conversion, convert, open_old
 from artifact_store.legacy.trees.layout import OldAlias, OldRun, Tree
 from artifact_store.legacy.trees.single_file import scan_path
@@ -136,6 +145,7 @@ class LegacyBackend(Backend):
         )
         self._locks: dict[Process, threading.RLock] = {}
         self._scratch = Scratch(registry, staging)
+        self._own = () if registry is None else _own(registry)
         self._conversions: dict[str, Conversion | ArtifactStoreError] = {}
         self._manifests: dict[str, Manifest | ArtifactStoreError] = {}
         self._models: dict[ModelKey, _Model] = {}
@@ -260,7 +270,7 @@ class LegacyBackend(Backend):
     # ------------------------------------------------------------ converting, each once
 
     def _conversion(self, run: OldRun) -> Conversion:
-        return self._once(self._conversions, run, lambda: convert(open_old(run)))
+        return self._once(self._conversions, run, lambda: convert(open_old(run), self._own))
 
     def _manifest(self, run: OldRun) -> Manifest:
         return self._once(self._manifests, run, lambda: self._committed(run))
@@ -295,6 +305,16 @@ class LegacyBackend(Backend):
         raise Unsupported(self.read_only)
 
     write = put_file = delete = _refuse
+
+
+def _own(registry: CodecRegistry) -> tuple[type, ...]:
+    """Return the classes of the caller's that the codecs of agents were given."""
+    refs = [CodecRef(name, 1) for name in ("sb3", "sb3-contrib")]
+    try:
+        found = {name: kind for ref in refs for name, kind in own_classes(registry.for_ref(ref)).items()}
+    except CodecUnavailable:  # of a registry without them, which converts no agent
+        return ()
+    return tuple(found.values())
 
 
 def _parsed(key: str) -> tuple[ModelKey | None, tuple[str, ...]]:

@@ -20,12 +20,28 @@ from sklearn.ensemble import (
     StackingRegressor,
     VotingClassifier,
 )
-from sklearn.feature_selection import SelectKBest, SelectPercentile, f_classif, f_regression, mutual_info_regression
+from sklearn.feature_selection import (
+    RFE,
+    GenericUnivariateSelect,
+    SelectFromModel,
+    SelectKBest,
+    SelectPercentile,
+    f_classif,
+    f_regression,
+    mutual_info_regression,
+)
+from sklearn.frozen import FrozenEstimator
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, RandomizedSearchCV
 from sklearn.multioutput import MultiOutputRegressor
-from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, NearestNeighbors, RadiusNeighborsRegressor
+from sklearn.neighbors import (
+    KNeighborsClassifier,
+    KNeighborsRegressor,
+    LocalOutlierFactor,
+    NearestNeighbors,
+    RadiusNeighborsRegressor,
+)
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
@@ -81,6 +97,18 @@ KINDS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "neighbours of bits": lambda: (KNeighborsClassifier(metric="jaccard").fit(X > 0, LABELS), X > 0),
     "the best columns": lambda: (SelectKBest(f_regression, k=2).fit(X, Y), X),
     "a share of columns": lambda: (SelectPercentile(mutual_info_regression, percentile=50).fit(X, Y), X),
+    "columns by a mode": lambda: (GenericUnivariateSelect(f_classif, mode="k_best", param=2).fit(X, LABELS), X),
+    "columns that LightGBM chooses": lambda: (SelectFromModel(lgb.LGBMRegressor(**QUICK)).fit(X, Y), X),
+    "columns that LightGBM leaves": lambda: (
+        RFE(lgb.LGBMRegressor(**QUICK), n_features_to_select=2).fit(X, Y),
+        X,
+    ),
+    "outliers by neighbours": lambda: (LocalOutlierFactor(novelty=True).fit(X), X + 0.1),
+    "a threshold": lambda: (FixedThresholdClassifier(lgb.LGBMClassifier(**QUICK), threshold=0.7).fit(X, LABELS), X),
+    "calibrated afterwards": lambda: (
+        CalibratedClassifierCV(FrozenEstimator(lgb.LGBMClassifier(**QUICK).fit(X, LABELS))).fit(X, LABELS),
+        X,
+    ),
     "isotonic": lambda: (IsotonicRegression(out_of_bounds="clip").fit(X[:, 0], Y), X[:, 0]),
     "columns": lambda: (columns().fit(TABLE), TABLE),
     "columns before boosting": lambda: (

@@ -114,9 +114,9 @@ class SB3ContribCodec(AgentCodec):
     library: ClassVar[str] = CONTRIB
 
 
-def codec_of(algorithm: str) -> AgentCodec:
-    """Return the codec that stores the algorithm of this name."""
-    return SB3ContribCodec() if LIBRARIES.get(algorithm) == CONTRIB else SB3Codec()
+def codec_of(algorithm: str, own: Iterable[type] = ()) -> AgentCodec:
+    """Return the codec that stores the algorithm of this name, given these classes of the caller's."""
+    return SB3ContribCodec(own) if LIBRARIES.get(algorithm) == CONTRIB else SB3Codec(own)
 
 
 def describe_algorithm(algorithm: Any) -> SB3State:
@@ -124,9 +124,9 @@ def describe_algorithm(algorithm: Any) -> SB3State:
     return describe(algorithm, codec_of(type(algorithm).__name__))
 
 
-def build_algorithm(state: SB3State) -> Any:
+def build_algorithm(state: SB3State, own: Iterable[type] = ()) -> Any:
     """Return a new algorithm with these settings, parameters and counters; see :func:`.building.build`."""
-    return build(state, codec_of(state.algorithm))
+    return build(state, codec_of(state.algorithm, own))
 
 
 _TREES: Final = ("parameters", "variables")

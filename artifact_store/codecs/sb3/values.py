@@ -40,6 +40,7 @@ EXTRACTORS: Final = ("FlattenExtractor", "NatureCNN", "CombinedExtractor")
 MOST_ENVIRONMENTS: Final = 1 << 16
 """More were never trained in side by side, and a noise or a matrix would be made for each."""
 _KNOWN: Final = ("stable_baselines3.", "torch.")
+_TO_STORE: Final = "ArtifactStore(url, registry=registry), when it is saved and when it is loaded"
 _TF_LIKE: Final = "stable_baselines3.common.sb2_compat.rmsprop_tf_like"
 
 
@@ -191,13 +192,12 @@ def own_class(codec: Codec, name: str, what: str) -> type:
         ) from None
 
 
-def give(codec: Codec, name: str) -> str:
+def give(codec: Codec, name: str, to: str = _TO_STORE) -> str:
     """Return how a class of the caller's own is given to a codec, in a sentence that can be followed."""
     kinds = ", ".join(kind.rpartition(".")[2] for kind in (*own_classes(codec), name))
     return (
         f"from {type(codec).__module__} import {type(codec).__name__}; registry = CodecRegistry(); "
-        f"registry.register({type(codec).__name__}(own=[{kinds}])); "
-        "ArtifactStore(url, registry=registry), when it is saved and when it is loaded"
+        f"registry.register({type(codec).__name__}(own=[{kinds}])); {to}"
     )
 
 

@@ -75,15 +75,18 @@ def check_widths(root: object, np: Any) -> None:
         elif isinstance(part, np.ndarray) and part.dtype == object:
             waiting += part.ravel().tolist()
         elif type(part).__module__.startswith("sklearn.") and hasattr(part, "__dict__"):
-            _check_own_trees(vars(part), np)
+            _check_own_trees(part, np)
             waiting += vars(part).values()
 
 
-def _check_own_trees(state: Mapping[str, Any], np: Any) -> None:
+def _check_own_trees(part: Any, np: Any) -> None:
+    state = vars(part)
     jobs, own = state.get("n_jobs"), state.get("n_features_in_")
     _demand(type(jobs) is not int or jobs <= MAX_JOBS, f"n_jobs is beyond {MAX_JOBS}")
     if "tree_" in state:
         _demand(state["tree_"].n_features == own, "a tree takes other features than its estimator")
+    if isinstance(getattr(type(part), "n_features_in_", None), property):  # a vote: each member looks at its own
+        return
     members = np.asarray(state.get("estimators_", ()), object).ravel().tolist()
     subsets = state.get("estimators_features_")
     widths = [own] * len(members) if subsets is None else [len(subset) for subset in subsets]

@@ -27,12 +27,13 @@ HISTOGRAM: Final = frozenset(
 NEIGHBOURS: Final = frozenset(
     {f"sklearn.neighbors._classification.{kind}NeighborsClassifier" for kind in ("K", "Radius")}
     | {f"sklearn.neighbors._regression.{kind}NeighborsRegressor" for kind in ("K", "Radius")}
-    | {"sklearn.neighbors._unsupervised.NearestNeighbors"}
+    | {f"sklearn.neighbors._graph.{kind}NeighborsTransformer" for kind in ("K", "Radius")}
+    | {"sklearn.neighbors._lof.LocalOutlierFactor", "sklearn.neighbors._unsupervised.NearestNeighbors"}
 )
 ISOTONIC: Final = "sklearn.isotonic.IsotonicRegression"
 _SELECTING: Final = frozenset(
-    f"sklearn.feature_selection._univariate_selection.Select{kind}"
-    for kind in ("Fdr", "Fpr", "Fwe", "KBest", "Percentile")
+    f"sklearn.feature_selection._univariate_selection.{kind}"
+    for kind in ("GenericUnivariateSelect", *(f"Select{rule}" for rule in ("Fdr", "Fpr", "Fwe", "KBest", "Percentile")))
 )
 LIGHTGBM: Final = frozenset(f"lightgbm.sklearn.LGBM{kind}" for kind in ("Classifier", "Ranker", "Regressor"))
 XGBOOST: Final = frozenset(
@@ -70,6 +71,12 @@ FUNCTIONS: Final = frozenset(
 CONTAINERS: Final = (
     "sklearn.calibration.CalibratedClassifierCV",
     "sklearn.compose._column_transformer.ColumnTransformer",
+    "sklearn.feature_selection._from_model.SelectFromModel",
+    *(f"sklearn.feature_selection._rfe.{kind}" for kind in ("RFE", "RFECV")),
+    "sklearn.feature_selection._sequential.SequentialFeatureSelector",
+    "sklearn.frozen._frozen.FrozenEstimator",
+    "sklearn.model_selection._classification_threshold.FixedThresholdClassifier",
+    "sklearn.semi_supervised._self_training.SelfTrainingClassifier",
     *(f"sklearn.ensemble._stacking.Stacking{kind}" for kind in ("Classifier", "Regressor")),
     *(f"sklearn.ensemble._voting.Voting{kind}" for kind in ("Classifier", "Regressor")),
     *(f"sklearn.multiclass.{kind}Classifier" for kind in ("OneVsOne", "OneVsRest", "OutputCode")),
@@ -78,4 +85,7 @@ CONTAINERS: Final = (
     *(f"sklearn.pipeline.{kind}" for kind in ("FeatureUnion", "Pipeline")),
 )
 """What may hold others."""
-SEARCHES: Final = tuple(f"sklearn.model_selection._search.{kind}SearchCV" for kind in ("Grid", "Randomized"))
+SEARCHES: Final = (
+    *(f"sklearn.model_selection._search.{kind}SearchCV" for kind in ("Grid", "Randomized")),
+    *(f"sklearn.model_selection._search_successive_halving.Halving{kind}SearchCV" for kind in ("Grid", "Random")),
+)

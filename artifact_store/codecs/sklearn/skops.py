@@ -34,6 +34,9 @@ MAX_SCHEMA: Final = 64 << 20
 _SCHEMA: Final = "schema.json"
 _PROTOCOL: Final = 2
 """The first protocol of skops that this codec has written; with a lower one older and weaker loaders would be used."""
+_SHORT: Final = b'"__module__": "_loss"'
+"""Within a text of JSON, the quotation marks would be others."""
+_FULL: Final = b'"__module__": "sklearn._loss._loss"'
 _NO_CHILD: Final = -1
 _TRUSTED: Final = tuple(sorted(frozenset[str]().union(*TYPES.values())))
 
@@ -57,9 +60,9 @@ class SkopsCodec:
             raise NotEncodable(_refusal(f"a {kind}", [kind]))
         skops = import_library("skops.io", self)
         try:
-            data = skops.dumps(obj)
+            data = named_in_full(skops.dumps(obj))
             audit(data, self)
-            skops.loads(data, trusted=list(_TRUSTED))
+            check_widths(skops.loads(data, trusted=list(_TRUSTED)), import_library("numpy", self))
         except TypeRefused as error:
             raise NotEncodable(_refusal(f"this {kind}", error.types)) from error
         except Exception as error:  # whatever the state of any object in there makes skops stumble over
@@ -92,6 +95,23 @@ class SkopsCodec:
             ) from error
         check_widths(found, import_library("numpy", self))
         return found
+
+
+def named_in_full(data: bytes) -> bytes:
+    """Return a file in which losses are named by the module that they are in.
+
+    scikit-learn 1.8 calls it ``_loss``, which another release would look for among all modules that are installed.
+    """
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        entries = {each.filename: archive.read(each) for each in archive.infolist()}
+    if _SHORT not in entries[_SCHEMA]:
+        return data
+    entries[_SCHEMA] = entries[_SCHEMA].replace(_SHORT, _FULL)
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return file.getvalue()
 
 
 def audit(data: bytes, codec: SkopsCodec) -> None:
@@ -183,9 +203,8 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
     check_stored(entries, size)
     for entry in entries:
         if entry.filename != _SCHEMA and not entry.filename.endswith(".npy"):
-            raise TypeRefused(
-                f"a .skops file holds {entry.filename[:40]!r}, which is not an array", types=[entry.filename[:40]]
-            )
+            kind = "a sparse matrix" if entry.filename.endswith(".npz") else entry.filename[:40]
+            raise TypeRefused(f"a .skops file holds {entry.filename[:40]!r}, which is not an array", types=[kind])
         if entry.filename == _SCHEMA and entry.file_size > MAX_SCHEMA:
             raise ValueError(f"a description of {entry.file_size:,} bytes")
 

@@ -3,7 +3,8 @@
 On it: estimators of scikit-learn that are parameters and arrays, and what those are made of. Not on it: functions,
 methods, partials and operators in any form; estimators that wrap them (FunctionTransformer, the searches and
 thresholds with a scorer, the selectors with a score function); what holds raw indices that native code follows and we
-cannot check (nearest-neighbour trees, HistGradientBoosting); what reads names or patterns out of text.
+cannot check (nearest-neighbour trees, HistGradientBoosting); what reads patterns out of text. The text in one may name
+an attribute or a method of another on the list (the importances that SelectFromModel compares), and nothing else.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ _ESTIMATORS: Final[Mapping[str, str]] = {
     "sklearn.calibration": "CalibratedClassifierCV _CalibratedClassifier _SigmoidCalibration",
     "sklearn.cluster._affinity_propagation": "AffinityPropagation",
     "sklearn.cluster._agglomerative": "AgglomerativeClustering",
+    "sklearn.cluster._bicluster": "SpectralBiclustering SpectralCoclustering",
     "sklearn.cluster._dbscan": "DBSCAN",
     "sklearn.cluster._kmeans": "KMeans MiniBatchKMeans",
     "sklearn.cluster._mean_shift": "MeanShift",
     "sklearn.cluster._optics": "OPTICS",
+    "sklearn.cluster._spectral": "SpectralClustering",
     "sklearn.compose._column_transformer": "ColumnTransformer",
     "sklearn.covariance._elliptic_envelope": "EllipticEnvelope",
     "sklearn.covariance._empirical_covariance": "EmpiricalCovariance",
@@ -26,7 +29,7 @@ _ESTIMATORS: Final[Mapping[str, str]] = {
     "sklearn.covariance._robust_covariance": "MinCovDet",
     "sklearn.covariance._shrunk_covariance": "LedoitWolf OAS ShrunkCovariance",
     "sklearn.cross_decomposition._pls": "CCA PLSCanonical PLSRegression PLSSVD",
-    "sklearn.decomposition._dict_learning": "DictionaryLearning MiniBatchDictionaryLearning",
+    "sklearn.decomposition._dict_learning": "DictionaryLearning MiniBatchDictionaryLearning SparseCoder",
     "sklearn.decomposition._factor_analysis": "FactorAnalysis",
     "sklearn.decomposition._fastica": "FastICA",
     "sklearn.decomposition._incremental_pca": "IncrementalPCA",
@@ -47,7 +50,13 @@ _ESTIMATORS: Final[Mapping[str, str]] = {
     "sklearn.ensemble._stacking": "StackingClassifier StackingRegressor",
     "sklearn.ensemble._voting": "VotingClassifier VotingRegressor",
     "sklearn.ensemble._weight_boosting": "AdaBoostClassifier AdaBoostRegressor",
+    "sklearn.feature_extraction.image": "PatchExtractor",
+    "sklearn.feature_extraction.text": "TfidfTransformer",
+    "sklearn.feature_selection._from_model": "SelectFromModel",
+    "sklearn.feature_selection._rfe": "RFE RFECV",
+    "sklearn.feature_selection._sequential": "SequentialFeatureSelector",
     "sklearn.feature_selection._variance_threshold": "VarianceThreshold",
+    "sklearn.frozen._frozen": "FrozenEstimator",
     "sklearn.gaussian_process._gpc": "GaussianProcessClassifier _BinaryGaussianProcessClassifierLaplace",
     "sklearn.gaussian_process._gpr": "GaussianProcessRegressor",
     "sklearn.gaussian_process.kernels": (
@@ -76,11 +85,16 @@ _ESTIMATORS: Final[Mapping[str, str]] = {
     "sklearn.linear_model._ridge": "Ridge RidgeCV RidgeClassifier RidgeClassifierCV",
     "sklearn.linear_model._stochastic_gradient": "SGDClassifier SGDOneClassSVM SGDRegressor",
     "sklearn.linear_model._theil_sen": "TheilSenRegressor",
+    "sklearn.manifold._classical_mds": "ClassicalMDS",
+    "sklearn.manifold._mds": "MDS",
+    "sklearn.manifold._t_sne": "TSNE",
     "sklearn.mixture._bayesian_mixture": "BayesianGaussianMixture",
     "sklearn.mixture._gaussian_mixture": "GaussianMixture",
+    "sklearn.model_selection._classification_threshold": "FixedThresholdClassifier",
     "sklearn.multiclass": "OneVsOneClassifier OneVsRestClassifier OutputCodeClassifier _ConstantPredictor",
     "sklearn.multioutput": "ClassifierChain MultiOutputClassifier MultiOutputRegressor RegressorChain",
     "sklearn.naive_bayes": "BernoulliNB CategoricalNB ComplementNB GaussianNB MultinomialNB",
+    "sklearn.neighbors._nca": "NeighborhoodComponentsAnalysis",
     "sklearn.neighbors._nearest_centroid": "NearestCentroid",
     "sklearn.neural_network._multilayer_perceptron": "MLPClassifier MLPRegressor",
     "sklearn.neural_network._rbm": "BernoulliRBM",
@@ -96,6 +110,8 @@ _ESTIMATORS: Final[Mapping[str, str]] = {
     "sklearn.preprocessing._polynomial": "PolynomialFeatures",
     "sklearn.preprocessing._target_encoder": "TargetEncoder",
     "sklearn.random_projection": "GaussianRandomProjection",
+    "sklearn.semi_supervised._label_propagation": "LabelPropagation LabelSpreading",
+    "sklearn.semi_supervised._self_training": "SelfTrainingClassifier",
     "sklearn.svm._classes": "LinearSVC LinearSVR NuSVC NuSVR OneClassSVM SVC SVR",
     "sklearn.tree._classes": "DecisionTreeClassifier DecisionTreeRegressor ExtraTreeClassifier ExtraTreeRegressor",
 }

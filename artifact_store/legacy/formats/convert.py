@@ -112,8 +112,8 @@ def open_old(old: OldRun) -> Opened:
     return Opened(old, data, unread, sha256(canonical(digests)))
 
 
-def convert(opened: Opened) -> Conversion:
-    """Return what the new run is to hold.
+def convert(opened: Opened, own: tuple[type, ...] = ()) -> Conversion:
+    """Return what the new run is to hold. ``own`` are classes of the caller's that an agent may be made with.
 
     Raises:
         Corrupt: the model is missing, damaged, or of another family.
@@ -130,7 +130,7 @@ def convert(opened: Opened) -> Conversion:
     names = {role: path.name for role, path in old.files.items()}
     notes = {role: parse_notes(names[role], opened.data[role]) for role in _NOTES if role in opened.data}
     try:
-        parts = READERS[old.key.model_type](Files(opened.data, names, notes))
+        parts = READERS[old.key.model_type](Files(opened.data, names, notes, own))
         recovered = features.recover_features(parts.evidence)
     except ArtifactStoreError:
         raise

@@ -42,6 +42,8 @@ class Files:
     data: Mapping[str, bytes]
     names: Mapping[str, str]
     notes: Mapping[str, Notes]
+    own: tuple[type, ...] = ()
+    """Classes of the caller's that an agent may be made with."""
 
     @property
     def model(self) -> tuple[bytes, str]:
@@ -257,7 +259,7 @@ def read_ppo(files: Files) -> Parts:
     from artifact_store.legacy.formats.vecnormalize import read_vecnormalize
 
     data, name = files.model
-    found = read_sb3(data, what=name)
+    found = read_sb3(data, what=name, own=files.own)
     algorithm, inferred = build_old(found)
     space = algorithm.observation_space
     parts = _begun(files, math.prod(space.shape or ()), f"the observation space in {name}", {})

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from artifact_store.canonical import parse_json
+from artifact_store.codecs.files import dotted
+from artifact_store.codecs.sb3.policy import SB3Codec
 from artifact_store.codecs.sb3.settings import LIBRARIES, POLICIES
 from artifact_store.codecs.sb3.state import COUNTERS, SB3State
 from artifact_store.errors import Corrupt
@@ -24,6 +26,7 @@ from artifact_store.legacy.formats.sb3_settings import (
     INIT,
     MAX_WHOLE_NUMBER,
     hyperparameters,
+    own_policy,
     policy_kwargs,
     whole_number,
 )
@@ -79,12 +82,17 @@ class OldSB3:
     """What the file does not say exactly in plain text: settings of training, digits of bounds."""
     version: str | None
     """Of the stable-baselines3 that wrote it."""
+    own: tuple[type, ...] = ()
+    """The classes of the caller's that were given."""
 
 
-def read_sb3(data: bytes, *, what: str, limits: Limits = LIMITS) -> OldSB3:
+def read_sb3(data: bytes, *, what: str, limits: Limits = LIMITS, own: Iterable[type] = ()) -> OldSB3:
     """Return the algorithm; :func:`.sb3_building.build_old` makes one that predicts, and trains on as far as it can.
 
+    ``own`` are classes of the caller's that the file may name, as for :class:`.SB3Codec`; nothing is imported.
+
     Raises:
+        RiskRefused: it names another class, or was made with something that only its own code could tell.
         InvalidOption: it does not say in plain text what its space is.
     """
     entries = read_entries(data, what=what, limits=limits)
@@ -94,7 +102,8 @@ def read_sb3(data: bytes, *, what: str, limits: Limits = LIMITS) -> OldSB3:
     if not isinstance(record, dict):
         raise Corrupt(f"data in {what} is not a JSON object")
     inferred: list[str] = []
-    family, policy = _policy(record, what)
+    given = SB3Codec(own)
+    family, policy = _policy(record, given, what)
     name = _algorithm(record, family, what)
     tensors = _tensors(entries, what, limits)
     settings = hyperparameters(record, name, what, inferred)
@@ -107,7 +116,7 @@ def read_sb3(data: bytes, *, what: str, limits: Limits = LIMITS) -> OldSB3:
         observation_space=read_space(record, "observation_space", what=what, inexact=inferred),
         action_space=read_space(record, "action_space", what=what, inexact=inferred),
         parameters={part.removesuffix(".pth"): value for part, value in _spelled_today(tensors, family).items()},
-        policy_kwargs=policy_kwargs(record.get("policy_kwargs", {}), what),
+        policy_kwargs=policy_kwargs(record.get("policy_kwargs", {}), given, what, own="." in policy),
         hyperparameters=settings,
         variables={key: value for key, value in variables.items() if hasattr(value, "untyped_storage")},
         num_timesteps=whole_number(record.get("num_timesteps", 0), "num_timesteps", what),
@@ -116,22 +125,30 @@ def read_sb3(data: bytes, *, what: str, limits: Limits = LIMITS) -> OldSB3:
     )
     _check_sizes(state, what)
     version = entries.get("_stable_baselines3_version", b"").decode("ascii", "replace").strip()[:40]
-    return OldSB3(state, tuple(inferred), version or None)
+    return OldSB3(state, tuple(inferred), version or None, tuple(given.own.values()))
 
 
 # ---------------------------------------------------------------- what it is
 
 
-def _policy(record: Mapping[str, Any], what: str) -> tuple[str, str]:
-    """Return the family of algorithms and the alias of the policy, by module and name of its class."""
+def _policy(record: Mapping[str, Any], given: SB3Codec, what: str) -> tuple[str, str]:
+    """Return the family of algorithms and the alias of the policy, by module and name of its class.
+
+    Of one of the caller's own the family is that of the class that it is made of.
+    """
     described = record.get("policy_class")
     if not isinstance(described, Mapping):
         raise Corrupt(f"{what} does not name the class of its policy")
     found = INIT.fullmatch(str(described.get("__init__")))
     key = str(described.get("__module__")), found[1] if found else ""
-    if key not in _POLICIES:
-        raise refused(what, f"has a policy of the class {'.'.join(key)[:100]}")
-    return _POLICIES[key]
+    if key in _POLICIES:
+        return _POLICIES[key]
+    kind = own_policy(described, given, what)
+    bases = ((base.__module__, base.__name__) for base in kind.__mro__)
+    family = next((_POLICIES[base][0] for base in bases if base in _POLICIES), None)
+    if family is None:
+        raise refused(what, f"has a policy {dotted(kind)}, which is made of no policy of stable-baselines3's")
+    return family, dotted(kind)
 
 
 def _algorithm(record: Mapping[str, Any], family: str, what: str) -> str:
@@ -171,7 +188,7 @@ def _check_sizes(state: SB3State, what: str) -> None:
     largest = max((side for shape in shapes for side in shape), default=0)
     asked = {
         "policy_kwargs": max(_whole_numbers([state.policy_kwargs.get(name) for name in _SIZES]), default=0),
-        "observation_space": _width(state.observation_space, flat=state.policy != "CnnPolicy"),
+        "observation_space": _width(state.observation_space, flat=_is_flattened(state)),
         "action_space": _width(state.action_space, flat=True),
     }
     for name, size in asked.items():
@@ -179,6 +196,12 @@ def _check_sizes(state: SB3State, what: str) -> None:
             raise Corrupt(f"{what} has the size {size:,} in its {name}, and its largest tensor has {largest:,}")
     if state.n_envs * state.hyperparameters.get("n_steps", 1) > MAX_WHOLE_NUMBER:
         raise Corrupt(f"{what} has {state.n_envs:,} environments and rollouts too long for any memory")
+
+
+def _is_flattened(state: SB3State) -> bool:
+    """Tell whether the network has a weight for each number of an observation."""
+    extractor = state.policy_kwargs.get("features_extractor_class")
+    return "." not in state.policy and not state.policy.startswith("Cnn") and extractor in (None, "FlattenExtractor")
 
 
 def _whole_numbers(value: Any) -> Iterator[int]:

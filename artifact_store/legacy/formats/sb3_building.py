@@ -30,7 +30,7 @@ def build_old(old: OldSB3) -> tuple[Any, tuple[str, ...]]:
     lacks: list[str] = []
     saved = {name: value for name, value in old.state.parameters.items() if name != "policy"}
     bare = replace(old.state, parameters={"policy": old.state.parameters["policy"]})
-    algorithm = _built(bare, lacks)
+    algorithm = _built(bare, old.own, lacks)
     anew = {
         name: _optimizer(algorithm, name, saved.get(name)) for name in algorithm.get_parameters() if name != "policy"
     }
@@ -41,17 +41,17 @@ def build_old(old: OldSB3) -> tuple[Any, tuple[str, ...]]:
     return algorithm, (*old.inferred, *lacks)
 
 
-def _built(state: SB3State, lacks: list[str]) -> Any:
+def _built(state: SB3State, own: tuple[type, ...], lacks: list[str]) -> Any:
     """Return the algorithm with all of its settings, or, where those make none today, with fewer."""
     try:
-        return build_algorithm(state)
+        return build_algorithm(state, own)
     except Unavailable:
         lacks.append(f"buffer_size is {_SMALL_BUFFER:,} (its own does not fit into memory)")
-        return build_algorithm(_with(state, buffer_size=_SMALL_BUFFER))
+        return build_algorithm(_with(state, buffer_size=_SMALL_BUFFER), own)
     except Corrupt as error:
         few = {name: value for name, value in state.hyperparameters.items() if name in _OF_NETWORKS}
         try:
-            algorithm = build_algorithm(replace(state, hyperparameters=few, variables={}))
+            algorithm = build_algorithm(replace(state, hyperparameters=few, variables={}), own)
         except Corrupt:
             raise error from None
         lacks.append(f"its settings of training are the defaults ({error})")

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from artifact_store.codecs.json_arrays import plain_array
-from artifact_store.errors import ArtifactStoreError
+from artifact_store.errors import ArtifactStoreError, Corrupt
 from artifact_store.legacy.formats.sb3_spaces import DTYPES, read_space_text
 from artifact_store.legacy.pickle_reader.limits import Limits
-from artifact_store.legacy.pickle_reader.machine import loads
+from artifact_store.legacy.pickle_reader.machine import Machine, loads
 from artifact_store.legacy.pickle_reader.numpy_parts import numpy
-from artifact_store.legacy.pickle_reader.stubs import Stub
+from artifact_store.legacy.pickle_reader.stubs import Name, Stub
 
 _SMALL: Final = Limits(size=32 << 20, steps=20_000)
 """For one setting, or one space: bounds of images are large."""
@@ -49,9 +49,30 @@ def read_setting(described: Mapping[str, Any], name: str, what: str) -> Any:
         return None
 
 
+def read_names(described: Mapping[str, Any], name: str, what: str) -> Any:
+    """Return a pickled value in which each class is its :class:`.Name`, or nothing if there is more than that in it.
+
+    A class that was defined in the program itself is pickled with its code, and not read.
+    """
+    try:
+        return Machine(_pickle(described), what=f"{name} in {what}", limits=_SMALL, find=_any_name).load()
+    except _NOT_READ:
+        return None
+
+
+def _any_name(what: str, module: Any, name: Any) -> Name:
+    """Return any name: it stands for itself, and nothing is made of it."""
+    if not isinstance(module, str) or not isinstance(name, str):
+        raise Corrupt(f"{what} names something by a name that is not text")
+    return Name(module, name)
+
+
 def _read(described: Any, name: str, what: str) -> Any:
-    data = base64.b64decode(described[":serialized:"], validate=True)
-    return loads(data, what=f"{name} in {what}", limits=_SMALL)
+    return loads(_pickle(described), what=f"{name} in {what}", limits=_SMALL)
+
+
+def _pickle(described: Any) -> bytes:
+    return base64.b64decode(described[":serialized:"], validate=True)
 
 
 def _noise(stub: Stub) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from artifact_store.errors import ArtifactStoreError, Corrupt, RiskRefused
 
@@ -79,9 +79,10 @@ def within(what: str) -> Iterator[None]:
         raise Corrupt(f"{what} holds a value of another kind than its place is for: {error}") from error
 
 
-def refused(what: str, found: str) -> RiskRefused:
-    """Return the error for what cannot be rebuilt from plain values."""
-    return RiskRefused(
-        f"{what} {found}: nothing of it was run, and it cannot be read without running it. If you trust it, load it "
-        "with the libraries that wrote it and save what comes out"
-    )
+_ELSEWHERE: Final = "If you trust it, load it with the libraries that wrote it and save what comes out"
+
+
+def refused(what: str, found: str, otherwise: str = "") -> RiskRefused:
+    """Return the error for what cannot be rebuilt from plain values, and what to do instead."""
+    told = f"{what} {found}: nothing of it was run, and it cannot be read without running it"
+    return RiskRefused(f"{told}. {otherwise or _ELSEWHERE}")
