@@ -146,6 +146,7 @@ OWNERS = {
     },
     "torch": {
         "codecs/sb3/building.py",  # its random generator, which building an algorithm must leave alone
+        "codecs/random_states.py",  # its generators
         "codecs/torch/tensors.py",
         "codecs/torch/state.py",  # to know a module
         "codecs/torch/nested.py",  # its classes of tensors, for trees of them

@@ -497,3 +497,55 @@ def test_a_module_of_another_shape_is_not_told_that_its_names_differ(tmp_path: P
     with pytest.raises(InvalidOption, match="other shape") as refused:
         run.load(into=nn.Linear(3, 1))
     assert "names differ" not in str(refused.value)
+
+
+# ---------------------------------------------------------------- weight normalisation
+
+
+def normed(form: Any) -> nn.Sequential:
+    """A network with weights that are normalised, one of them by another side."""
+    torch.manual_seed(5)
+    layers = nn.Sequential(nn.Linear(3, 3), nn.Sequential(nn.Conv1d(3, 4, 1)))
+    form(layers[0])
+    form(layers[1][0], dim=1)  # type: ignore[index]
+    return layers
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*is deprecated:FutureWarning")
+def test_weights_of_the_older_weight_norm_are_loaded_into_the_newer(tmp_path: Path) -> None:
+    older, newer = normed(nn.utils.weight_norm), normed(nn.utils.parametrizations.weight_norm)
+    with torch.no_grad():
+        for parameter in older.parameters():
+            parameter.mul_(1.5)
+    windows = torch.randn(5, 3)
+    assert there_and_back(older, tmp_path, into=newer) is newer
+    filled = [newer[0](windows), newer[1](windows[..., None])]
+    assert torch.equal(filled[0], older[0](windows))
+    assert torch.equal(filled[1], older[1](windows[..., None]))
+    assert set(there_and_back(older, tmp_path).state) == set(older.state_dict())
+    again = normed(nn.utils.weight_norm)
+    assert torch.equal(there_and_back(older, tmp_path, into=again)[0](windows), filled[0])
+
+
+class Split(nn.Module):
+    """A parametrization of somebody's own, which keeps two tensors as well."""
+
+    def forward(self, one: Any, other: Any) -> Any:
+        return one * other
+
+    def right_inverse(self, weight: Any) -> Any:
+        return torch.ones(3, 1), weight
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*is deprecated:FutureWarning")
+def test_a_norm_of_another_form_is_refused_and_a_way_out_is_named(tmp_path: Path) -> None:
+    older, newer = normed(nn.utils.weight_norm), normed(nn.utils.parametrizations.weight_norm)
+    with pytest.raises(InvalidOption, match=r"make into= with torch\.nn\.utils\.parametrizations\.weight_norm"):
+        there_and_back(newer, tmp_path, into=older)
+    other = nn.Sequential(nn.Linear(3, 3))
+    nn.utils.parametrize.register_parametrization(other[0], "weight", Split())
+    with pytest.raises(InvalidOption, match=r"unexpected .*0\.weight_g"):
+        there_and_back(nn.Sequential(nn.utils.weight_norm(nn.Linear(3, 3))), tmp_path, into=other)
+    across = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(3, 3), dim=1))
+    with pytest.raises(InvalidOption, match=r"original0 is float32\[1, 3\] here and float32\[3, 1\] as saved"):
+        there_and_back(nn.Sequential(nn.utils.weight_norm(nn.Linear(3, 3))), tmp_path, into=across)

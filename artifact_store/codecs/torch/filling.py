@@ -25,6 +25,9 @@ _WRAPPERS: Final = {
 }
 """Modules that add nothing to what another one computes, and where they keep that one."""
 _PREFIXES: Final = frozenset({"_orig_mod", "module"})
+_PARAMETRIZED: Final = "parametrizations"
+_ORIGINAL: Final = "original"
+_WEIGHT_NORM: Final = "torch.nn.utils.parametrizations._WeightNorm"
 _AVERAGED = "n_averaged"
 """What an ``AveragedModel`` has beside the module that it averages."""
 
@@ -47,11 +50,11 @@ def fill(module: Any, state: Mapping[str, Any], torch: Any) -> None:
     layers = layers_of(module)
     target = next((layer for layer in layers if layer.state_dict().keys() == state.keys()), layers[-1])
     own = target.state_dict()
+    state = _with_weight_norm(target, own, state)
     problems = differences(own, state)
     if problems:
-        raise InvalidOption(
-            f"into= does not fit what was saved: {'; '.join(problems)}. Nothing was loaded{_wrapped(own, state)}"
-        )
+        otherwise = _wrapped(own, state) or _newer_norm(own, state)
+        raise InvalidOption(f"into= does not fit what was saved: {'; '.join(problems)}. Nothing was loaded{otherwise}")
     lost = [group for group in _sharing(own) if not _agree(group, own, state, torch)]
     if lost:
         names = "; ".join(_listed(group, " and ") for group in lost[:_SHOWN])
@@ -113,6 +116,43 @@ def _wrapped(own: Iterable[str], saved: Iterable[str]) -> str:
 
 def _bare(names: Iterable[str]) -> set[str]:
     return {".".join(part for part in name.split(".") if part not in _PREFIXES) for name in names} - {_AVERAGED}
+
+
+# ---------------------------------------------------------------- weight normalisation
+
+
+def _with_weight_norm(target: Any, own: Mapping[str, Any], state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a state in which weights that were normalised by the older ``weight_norm`` have the names of the newer.
+
+    Both are the same two tensors and the same arithmetic; torch's own ``load_state_dict`` takes the one for the other.
+    """
+    names = {name: today for name in state if name not in own and (today := _normed_today(name)) in own}
+    names = {name: today for name, today in names.items() if _is_normed(target, today)}
+    if not names:
+        return state
+    renamed: Any = copy.copy(state)  # with the versions of the modules
+    for name in state:  # all, so that they stay in their order
+        renamed[names.get(name, name)] = renamed.pop(name)
+    return renamed  # type: ignore[no-any-return]
+
+
+def _normed_today(name: str) -> str:
+    """Return ``a.parametrizations.weight.original0`` for ``a.weight_g``, and 1 for ``v``; or nothing."""
+    path, dot, last = name.rpartition(".")
+    place = {"_g": 0, "_v": 1}.get(last[-2:])
+    return "" if place is None else f"{path}{dot}{_PARAMETRIZED}.{last[:-2]}.{_ORIGINAL}{place}"
+
+
+def _is_normed(target: Any, name: str) -> bool:
+    layers = target.get_submodule(name.rpartition(".")[0])
+    return len(layers) == 1 and dotted(type(layers[0])) == _WEIGHT_NORM
+
+
+def _newer_norm(own: Mapping[str, Any], saved: Mapping[str, Any]) -> str:
+    """Return what to do if a module has the older form of weight normalisation, and the newer was saved."""
+    if not any(_normed_today(name) in saved for name in own):
+        return ""
+    return ". Saved is the newer form of weight_norm: make into= with torch.nn.utils.parametrizations.weight_norm"
 
 
 # ---------------------------------------------------------------- memory that is shared
