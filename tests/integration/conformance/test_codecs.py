@@ -22,6 +22,7 @@ from artifact_store.codecs.arrays import ArrayCodec
 from artifact_store.codecs.documents import DocumentCodec
 from artifact_store.codecs.lightgbm.booster import LightGBMCodec
 from artifact_store.codecs.lightgbm.sklearn import LightGBMPredictor, LightGBMSklearnCodec
+from artifact_store.codecs.random_states import RandomStateCodec
 from artifact_store.codecs.raw import RawCodec
 from artifact_store.codecs.tables.arrow import ArrowCodec
 from artifact_store.codecs.tables.pandas import PandasCodec
@@ -481,3 +482,41 @@ class TestLightGBMSklearn(LittleRoomSuite):
         if hasattr(one, "classes_"):
             same = same and np.array_equal(one.predict_proba(ROWS), other.predict_proba(ROWS))
         return same and np.array_equal(one.predict(ROWS, raw_score=True), other.predict(ROWS, raw_score=True))
+
+
+class TestRandomStates(LittleRoomSuite):
+    @pytest.fixture
+    def codec(self) -> RandomStateCodec:
+        return RandomStateCodec()
+
+    @pytest.fixture
+    def examples(self) -> Sequence[Any]:
+        drawn = np.random.RandomState(5)
+        drawn.standard_normal()
+        return [
+            np.random.default_rng([5, 6]).spawn(2)[1],
+            np.random.Generator(np.random.MT19937(5)),
+            np.random.Philox(5),
+            drawn,
+        ]
+
+    @pytest.fixture
+    def refused(self) -> Sequence[Any]:
+        class Own(np.random.PCG64):
+            pass
+
+        return [Own(5), np.random.Generator(Own(5))]
+
+    def equal(self, one: Any, other: Any) -> bool:
+        assert type(one) is type(other)
+        assert random_state(one) == random_state(other)
+        return True
+
+    def snapshot(self, example: Any) -> Any:
+        return copy.deepcopy(example)
+
+
+def random_state(generator: Any) -> str:
+    bits = getattr(generator, "_bit_generator", generator)
+    state = generator.get_state(legacy=False) if hasattr(generator, "get_state") else bits.state
+    return f"{state} {bits.seed_seq and bits.seed_seq.state}"
