@@ -138,9 +138,13 @@ def test_observations_that_are_stacked_already_are_normalised_without_an_environ
     env = VecNormalize(VecFrameStack(tiny(), 4))
     play(env)
     seen = np.random.default_rng(5).normal(size=(6, 12)).astype(np.float32)
-    assert same(there_and_back(env, tmp_path).normalize_obs(seen), env.normalize_obs(seen))
+    wrappers = there_and_back(env, tmp_path)
+    assert wrappers.shape == (12,)
+    assert same(wrappers.normalize_obs(seen), env.normalize_obs(seen))
+    wrappers = there_and_back(VecFrameStack(VecNormalize(tiny()), 4), tmp_path)
+    assert wrappers.shape is None
     with pytest.raises(InvalidOption, match=r"VecFrameStack comes last.*wrap\(venv\)"):
-        there_and_back(VecFrameStack(VecNormalize(tiny()), 4), tmp_path).normalize_obs(seen)
+        wrappers.normalize_obs(seen)
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,12 @@ class VecWrappers:
                 raise InvalidOption(f"{_name(step)} cannot be put around these environments: {error}") from error
         return venv
 
+    @property
+    def shape(self) -> Any:
+        """The shape of what :meth:`normalize_obs` takes, or of each part of it; ``None`` if it takes nothing."""
+        last = self.steps[-1]
+        return last.shape if isinstance(last, ObservationNormalizer) else None
+
     def normalize_obs(self, obs: Any) -> Any:
         """Return observations that went through all other wrappers normalised, if that comes last; a copy.
 

@@ -18,9 +18,11 @@ from artifact_models.ppo.observation import EnvSettings
 from artifact_models.trading.market import Market
 from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
 
 from artifact_store import ArtifactStore, Example, FeatureSchema, Observation, errors
 from artifact_store.codecs.sb3.vecnormalize import ObservationNormalizer, RunningStatistics
+from tests.environments import tiny
 from tests.integration.models.market_data import make_candles
 
 pytestmark = pytest.mark.xdist_group("test_ppo")  # its fixtures take long
@@ -442,6 +444,17 @@ def test_statistics_of_another_agent_are_found_when_it_is_loaded(agent, store, s
     run = store.save(agent.model, KEY, components={"model_vecnormalize": other}, features=agent.features)
     with pytest.raises(errors.FeatureMismatch, match=r"\(83,\).*policy.*model_vecnormalize.*shape \(82,\)|shape \(\)"):
         load_adapter(run)
+
+
+def test_an_agent_of_another_trainer_that_sees_frames_takes_stacked_observations(store):
+    env = VecNormalize(VecFrameStack(tiny(), 4))
+    agent = PPO("MlpPolicy", env, n_steps=8, batch_size=4, device="cpu").learn(16)
+    loaded = load_adapter(store.save(agent, KEY, components={"model_vecnormalize": agent.get_env()}))
+    observations = np.random.default_rng(0).normal(size=(6, 12)).astype(np.float32)
+    expected, _ = agent.predict(env.normalize_obs(observations), deterministic=True)
+    np.testing.assert_array_equal(loaded.predict(observations), expected)
+    around = loaded.normalizer.wrap(tiny())
+    assert around.reset().shape == (1, 12)
 
 
 def test_a_run_without_any_features_takes_observations(agent, store, frame):
