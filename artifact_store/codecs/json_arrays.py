@@ -17,7 +17,8 @@ from artifact_store.errors import Corrupt, NotEncodable
 MAX_ELEMENTS: Final = 1 << 24
 """Elements of all arrays of a document that are written as one number: beyond any space or statistic."""
 
-_BEYOND_FLOATS: Final = 1 << 1024
+_BEYOND_FLOATS: Final = (1 << 1024) - (1 << 970)
+"""The smallest integer that is rounded to no float."""
 _NON_FINITE: Final = {"nan": math.nan, "-nan": -math.nan, "inf": math.inf, "-inf": -math.inf}
 _DTYPES: Final = frozenset(
     {"float16", "float32", "float64", "bool"} | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}

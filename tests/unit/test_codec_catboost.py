@@ -117,7 +117,9 @@ def test_a_json_of_another_model_is_corrupt(tmp_path: Path) -> None:
     options = codec.encode(MODELS["regressor"]()[0], tmp_path, "model")
     path = tmp_path / "model.json"
     sound = json.loads(path.read_bytes())
-    for other in ({"kind": "Pool"}, {"n_features_in": 9}, {"params": {"of_nobody": 1}}, {"importances": "many"}):
+    importances: list[Any] = ["many", [[]], [".."], [(1 << 1024) - 1]]
+    others = [{"kind": "Pool"}, {"n_features_in": 9}, {"params": {"of_nobody": 1}}]
+    for other in (*others, *({"importances": wrong} for wrong in importances)):
         path.write_bytes(json.dumps(sound | other, sort_keys=True, separators=(",", ":")).encode())
         with pytest.raises(Corrupt):
             codec.decode(tmp_path, "model", options)

@@ -33,7 +33,9 @@ from sklearn.ensemble import (
     StackingRegressor,
     VotingRegressor,
 )
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeRegressor
@@ -323,6 +325,19 @@ def test_a_loss_is_named_by_its_module_whatever_scikit_learn_calls_it(tmp_path: 
     (tmp_path / "model.skops").write_bytes(named_in_full(data))
     again = SkopsCodec().decode(tmp_path, "model", {"scikit_learn": sklearn.__version__})
     assert np.array_equal(again.predict(rows), model.predict(rows))
+
+
+def test_a_threshold_that_was_tuned_is_saved_as_one_that_is_fixed(tmp_path: Path) -> None:
+    labels = ROWS[:, 0] + ROWS[:, 1] > 0.5
+    model = TunedThresholdClassifierCV(LogisticRegression()).fit(ROWS, labels)
+    with pytest.raises(
+        NotEncodable, match=r"FixedThresholdClassifier\(FrozenEstimator\(model\.estimator_\), threshold="
+    ):
+        SkopsCodec().encode(model, tmp_path, "model")
+    fixed = FixedThresholdClassifier(FrozenEstimator(model.estimator_), threshold=model.best_threshold_)
+    fixed.fit(ROWS, labels)
+    again = SkopsCodec().decode(tmp_path, "model", SkopsCodec().encode(fixed, tmp_path, "model"))
+    assert np.array_equal(again.predict(ROWS), model.predict(ROWS))
 
 
 def test_a_sparse_matrix_in_an_estimator_is_named(tmp_path: Path) -> None:

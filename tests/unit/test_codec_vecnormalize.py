@@ -236,6 +236,7 @@ LIES: list[dict[str, Any]] = [
     {"obs_rms": {**STATISTICS, "var": {"dtype": "float64", "shape": [3], "values": ["1", 0, 0]}}},
     {"obs_rms": {**STATISTICS, "var": {"dtype": "float64", "shape": ["3"], "values": 0}}},
     {"clip_obs": None},
+    {"clip_obs": (1 << 1024) - 1},
     {"epsilon": "1"},
     {"training": 1},
 ]

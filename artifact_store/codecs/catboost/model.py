@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Final
 
 from artifact_store.codecs import files
 from artifact_store.codecs.files import all_or_nothing, field, import_library, refuse_into, refuse_subclass
+from artifact_store.codecs.json_arrays import plain_float, read_float
 from artifact_store.codecs.parameters import pack_parameters, unpack_parameters
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import Corrupt, NotEncodable
@@ -90,8 +91,12 @@ class CatBoostCodec:
             raise Corrupt(f"{path.name} has {len(names)} features, and {width} were saved")
         model._init_params, model._n_features_in = given, width  # noqa: SLF001 -- loading forgets them
         if importances is not None:
-            model._prediction_values_change = [float(value) for value in importances]  # noqa: SLF001 -- as above
+            model._prediction_values_change = _importances(importances, stem)  # noqa: SLF001 -- as above
         return model
+
+
+def _importances(record: list[Any], stem: str) -> list[float]:
+    return [float(read_float(value, f"an importance in {stem}.json")) for value in record]
 
 
 def _described(model: Any) -> dict[str, Any]:
@@ -116,5 +121,5 @@ def _described(model: Any) -> dict[str, Any]:
         "kind": kind,
         "params": pack_parameters(model.get_params(deep=False), refusal),
         "n_features_in": len(model.feature_names_),
-        "importances": None if importances is None else [float(value) for value in importances],
+        "importances": None if importances is None else [plain_float(float(value)) for value in importances],
     }

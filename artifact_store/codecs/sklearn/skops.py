@@ -38,6 +38,12 @@ _SHORT: Final = b'"__module__": "_loss"'
 """Within a text of JSON, the quotation marks would be others."""
 _FULL: Final = b'"__module__": "sklearn._loss._loss"'
 _NO_CHILD: Final = -1
+_OTHERWISE: Final = "store what it has learned as arrays, use LightGBM"
+_INSTEAD: Final = {
+    "sklearn.model_selection._classification_threshold.TunedThresholdClassifierCV": (
+        "save FixedThresholdClassifier(FrozenEstimator(model.estimator_), threshold=model.best_threshold_).fit(X, y)"
+    )
+}
 _TRUSTED: Final = tuple(sorted(frozenset[str]().union(*TYPES.values())))
 
 
@@ -57,7 +63,7 @@ class SkopsCodec:
         """Write the estimator, and read it back once; refuse it if any part of it is of a type not on our list."""
         kind = dotted(type(obj))
         if kind not in ESTIMATORS:
-            raise NotEncodable(_refusal(f"a {kind}", [kind]))
+            raise NotEncodable(_refusal(f"a {kind}", [kind], _INSTEAD.get(kind, _OTHERWISE)))
         skops = import_library("skops.io", self)
         try:
             data = named_in_full(skops.dumps(obj))
@@ -216,8 +222,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _refusal(what: str, types: Sequence[str]) -> str:
+def _refusal(what: str, types: Sequence[str], instead: str = _OTHERWISE) -> str:
     return (
-        f"{what} is not made of vetted types only ({', '.join(types[:5])}): store what it has learned as arrays, use "
-        "LightGBM, or, if every reader may trust you, name codec='joblib'"
+        f"{what} is not made of vetted types only ({', '.join(types[:5])}): {instead}, or, if every reader may trust "
+        "you, name codec='joblib'"
     )

@@ -2,7 +2,7 @@
 
 Some of them are read by compiled code. What LightGBM, XGBoost, CatBoost and scikit-learn do with them is tried in a
 process of its own, since it may not survive; for the others the whole target runs in one, and the input that ended it is
-kept.
+kept. CatBoost's own file is not changed: its reader does not survive that, so the codec compares its digest first.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from artifact_store.canonical import canonical
 from artifact_store.codecs.arrays import ArrayCodec
 from artifact_store.codecs.catboost.model import CatBoostCodec
 from artifact_store.codecs.documents import DocumentCodec
@@ -193,12 +192,9 @@ _EXAMPLES: dict[str, tuple[Any, Callable[[], Any], str]] = {
     "random state": (RandomStateCodec(), _generator, "json"),
 }
 if find_spec("catboost"):  # at the end: the places of the others stay
-    _EXAMPLES |= {
-        "catboost": (CatBoostCodec(), _catboost, "cbm"),
-        "catboost settings": (CatBoostCodec(), _catboost, "json"),
-    }
+    _EXAMPLES["catboost settings"] = (CatBoostCodec(), _catboost, "json")
 NAMES = tuple(_EXAMPLES)
-_NATIVE = ("xgboost", "estimators", "arrays of estimators", "random state", "catboost")
+_NATIVE = ("xgboost", "estimators", "arrays of estimators", "random state", "catboost settings")
 
 
 class _Sample:
@@ -222,10 +218,6 @@ class _Sample:
 
     def _native(self) -> None:
         """Read the file, and ask what was read of some rows; it may refuse, and not die."""
-        if self.name == "catboost":
-            settings = json.loads((self.folder / f"{STEM}.json").read_bytes())
-            settings["sha256"] = hashlib.sha256((self.folder / self.file).read_bytes()).hexdigest()
-            (self.folder / f"{STEM}.json").write_bytes(canonical(settings))
         model = self.codec.decode(self.folder, STEM, self.options)
         for ask in ("predict", "predict_proba", "permutation", "random_raw"):
             with suppress(Exception):
