@@ -92,6 +92,51 @@ def columns() -> Any:
     return make_pipeline(both, HistGradientBoostingClassifier(max_iter=5, random_state=1))
 
 
+def outliers() -> Any:
+    from sklearn.neighbors import LocalOutlierFactor
+
+    return LocalOutlierFactor(novelty=True)
+
+
+def selected() -> Any:
+    from lightgbm import LGBMClassifier
+    from sklearn.feature_selection import SelectFromModel
+
+    return SelectFromModel(LGBMClassifier(**TREES))
+
+
+def calibrated() -> Any:
+    from lightgbm import LGBMClassifier
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.frozen import FrozenEstimator
+
+    return CalibratedClassifierCV(FrozenEstimator(LGBMClassifier(**TREES).fit(ROWS, LABELS)))
+
+
+def vote(_: Path) -> Any:
+    from sklearn.ensemble import GradientBoostingRegressor, VotingRegressor
+    from sklearn.tree import DecisionTreeRegressor
+
+    members = [("a", DecisionTreeRegressor(max_depth=3)), ("b", GradientBoostingRegressor(n_estimators=3))]
+    return VotingRegressor(members).fit(ROWS, ROWS[:, 1])
+
+
+def tuned(_: Path) -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import TunedThresholdClassifierCV
+
+    return TunedThresholdClassifierCV(LogisticRegression()).fit(ROWS, LABELS)
+
+
+def fixed(model: Any) -> Any:
+    from sklearn.frozen import FrozenEstimator
+    from sklearn.model_selection import FixedThresholdClassifier
+
+    return FixedThresholdClassifier(FrozenEstimator(model.estimator_), threshold=model.best_threshold_).fit(
+        ROWS, LABELS
+    )
+
+
 def isotonic(_: Path) -> Any:
     from sklearn.isotonic import IsotonicRegression
 
@@ -123,4 +168,13 @@ MAKINGS: tuple[Making, ...] = (
     estimator("a pipeline with LightGBM", "predict_proba", pipeline("lightgbm")),
     estimator("a pipeline with XGBoost", "predict_proba", pipeline("xgboost")),
     estimator("a ColumnTransformer before trees", "predict_proba", columns),
+    estimator("LocalOutlierFactor", "decision_function", outliers),
+    estimator("SelectFromModel of LightGBM", "transform", selected),
+    estimator("CalibratedClassifierCV of a frozen LightGBM", "predict_proba", calibrated),
+    Making("a vote of trees", vote, "skops", look=asked("predict")),
+    Making(
+        *("TunedThresholdClassifierCV", tuned, "skops", asked("predict_proba")),
+        refused=r"save FixedThresholdClassifier\(FrozenEstimator\(model\.estimator_\)",
+        follow=fixed,
+    ),
 )
