@@ -26,8 +26,11 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "fractions.Fraction": "keep its str(…)",
     "numpy.generic": "keep its .item()",
     "numpy.ndarray": "keep its .tolist()",
+    "numpy.random._generator.Generator": "save it as a component of its own",
+    "numpy.random.mtrand.RandomState": "save it as a component of its own",
     "pathlib.PurePath": "keep its str(…)",
     "pathlib._local.PurePath": "keep its str(…)",
+    "torch._C.Generator": "save it as a component of its own",
     "uuid.UUID": "keep its str(…)",
 }
 """By the name of a class, or of one that it derives from."""

@@ -177,3 +177,14 @@ def test_a_state_of_torch_that_leads_out_of_itself_is_corrupt(tmp_path: Path) ->
         if values != 0:
             with pytest.raises(Corrupt, match="no state of a generator"):
                 CODEC.decode(tmp_path, "model", {})
+
+
+@pytest.mark.parametrize("generator", [np.random.default_rng(5), np.random.RandomState(5), torch.Generator()])
+def test_within_something_else_a_generator_is_refused_and_a_component_of_its_own_works(
+    generator: Any, tmp_path: Path
+) -> None:
+    for beside in (np.zeros(2), torch.zeros(2)):
+        codec = CodecRegistry().for_object({"model": beside, "chance": generator})
+        with pytest.raises(NotEncodable, match=r"\['chance'\] is a .*: save it as a component of its own"):
+            codec.encode({"model": beside, "chance": generator}, tmp_path, "model")
+    assert type(there_and_back(generator, tmp_path)) is type(generator)

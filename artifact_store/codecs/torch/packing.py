@@ -10,14 +10,11 @@ from artifact_store.codecs.trees import TreePacker, TreeUnpacker, invalid, only
 from artifact_store.errors import Corrupt
 
 _RESERVED: Final = "__metadata__"
-_APART: Final = "save it as a component of its own"
 _WAYS_OUT: Final = {
     "numpy.ndarray": "make it a tensor with torch.from_numpy(…)",
     "torch.Size": "make it a tuple(…)",
     "torch.dtype": "keep its str(…)",
     "torch.device": "keep its str(…)",
-    **dict.fromkeys(("numpy.random._generator.Generator", "numpy.random.mtrand.RandomState"), _APART),
-    "torch._C.Generator": _APART,
 }
 
 

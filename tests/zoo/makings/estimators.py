@@ -105,7 +105,7 @@ def selected() -> Any:
     return SelectFromModel(LGBMClassifier(**TREES))
 
 
-def calibrated() -> Any:
+def calibrated_afterwards() -> Any:
     from lightgbm import LGBMClassifier
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.frozen import FrozenEstimator
@@ -170,7 +170,7 @@ MAKINGS: tuple[Making, ...] = (
     estimator("a ColumnTransformer before trees", "predict_proba", columns),
     estimator("LocalOutlierFactor", "decision_function", outliers),
     estimator("SelectFromModel of LightGBM", "transform", selected),
-    estimator("CalibratedClassifierCV of a frozen LightGBM", "predict_proba", calibrated),
+    estimator("CalibratedClassifierCV of a frozen LightGBM", "predict_proba", calibrated_afterwards),
     Making("a vote of trees", vote, "skops", look=asked("predict")),
     Making(
         *("TunedThresholdClassifierCV", tuned, "skops", asked("predict_proba")),
