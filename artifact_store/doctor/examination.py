@@ -27,6 +27,7 @@ from artifact_store.ops.delete import StepResult
 from artifact_store.ops.outage import Outage
 from artifact_store.ops.plan import PlanStep
 from artifact_store.storage.base import Trait
+from artifact_store.storage.budget import DOCUMENTS_AT_ONCE
 from artifact_store.storage.retry import with_retry
 
 T = TypeVar("T")
@@ -114,13 +115,19 @@ class Examination:
         except ArtifactStoreError as error:
             return error
 
-    def every(self, items: Iterable[I], read: Callable[[I], T]) -> Iterator[tuple[I, T | ArtifactStoreError]]:
-        """Yield each item with what ``read`` returns for it, or its error; several are asked for ahead.
+    def every(
+        self, items: Iterable[I], read: Callable[[I], T], *, at_once: int = DOCUMENTS_AT_ONCE
+    ) -> Iterator[tuple[I, T | ArtifactStoreError]]:
+        """Yield each item with what ``read`` returns for it, or its error; so many are asked for ahead.
 
         Raises:
             StorageUnreachable: the storage did not answer for several of them in a row.
         """
-        with closing(self.context.workers.ahead(items, lambda item: self.ask(lambda: read(item)))) as answers:
+
+        def work(item: I) -> T | ArtifactStoreError:
+            return self.ask(lambda: read(item))
+
+        with closing(self.context.workers.ahead(items, work, at_once=at_once)) as answers:
             for item, future in answers:
                 answer = future.result()
                 self._outage.record(answer)

@@ -13,7 +13,8 @@ from artifact_store.core.names import RunId
 from artifact_store.doctor.examination import Examination
 from artifact_store.doctor.report import COPY
 from artifact_store.errors import DigestMismatch, NotFound
-from artifact_store.storage.transfer import LARGE, hash_pieces
+from artifact_store.storage.budget import HELD, LARGE
+from artifact_store.storage.transfer import hash_pieces
 
 
 class StoredFile(NamedTuple):
@@ -50,7 +51,7 @@ def hash_files(exam: Examination, files: Sequence[StoredFile]) -> int:
     small = [file for file in files if file.size <= LARGE]
     large = [file for file in files if file.size > LARGE]  # of which a backend holds several pieces at once
     for file, digest in chain(
-        exam.every(small, lambda file: _hash(exam, file)),
+        exam.every(small, lambda file: _hash(exam, file), at_once=HELD // LARGE),
         ((file, exam.ask(lambda file=file: _hash(exam, file))) for file in large),  # type: ignore[misc]
     ):
         if isinstance(digest, Digest):

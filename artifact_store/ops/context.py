@@ -76,7 +76,7 @@ class Context:
     @property
     def records(self) -> Records:
         """The stored documents."""
-        return Records(self.backend, self.retry)
+        return Records(self.backend, self.retry, self.workers)
 
     def leftovers(self) -> list[Leftover]:
         """Return the temporary files of processes that are not known to live: below the root, and of this client."""

@@ -218,7 +218,7 @@ def remove_files(context: Context, key: ModelKey, run_id: RunId, result: Result)
             return error
         return None
 
-    failures = [error for error in context.workers.every(one, left, large=lambda _: False) if error is not None]
+    failures = [error for error in context.workers.every(one, left, size=lambda _: 0) if error is not None]
     if failures:
         raise failures[0]
     return StepResult(result)

@@ -162,7 +162,7 @@ def staged_below(context: Context) -> Path | None:
 def _may_be_opened(context: Context) -> bool:
     try:
         if context.opened.record is None:
-            check_store(Records(context.backend, RetryPolicy(seconds=0.0)))
+            check_store(Records(context.backend, RetryPolicy(seconds=0.0), context.workers))
     except ArtifactStoreError:  # the commit says what is wrong
         return False
     return True

@@ -26,7 +26,6 @@ from artifact_store.process import Process, this_process
 from artifact_store.storage.retry import with_retry
 from artifact_store.storage.staging import StagedFolder, explained
 from artifact_store.storage.transfer import (
-    LARGE,
     Incoming,
     check_digest,
     copy_verified,
@@ -193,7 +192,7 @@ def _stored(context: Context, manifest: Manifest, entries: Sequence[FileEntry]) 
         compare_file(context, incoming(manifest, entry), stop)
 
     with _explained(context, manifest):
-        context.workers.every(compare, entries, large=lambda entry: entry.size > LARGE)
+        context.workers.every(compare, entries, size=lambda entry: entry.size)
     return place
 
 

@@ -15,7 +15,8 @@ Why: docs/decisions/0003-one-object-for-stored-documents.md
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -30,8 +31,11 @@ from artifact_store.core.store_record import MAX_STORE_RECORD, StoreRecord
 from artifact_store.core.tombstone import MAX_TOMBSTONE, Tombstone
 from artifact_store.errors import ContainerNotFound, Corrupt, RunDeleted, RunNotFound
 from artifact_store.storage.base import Backend, Blob, Entry, Version
+from artifact_store.storage.budget import MOST_AT_ONCE
 from artifact_store.storage.conditional_write import Outcome, read_or_none, write_settled
 from artifact_store.storage.retry import RetryPolicy, with_retry
+from artifact_store.storage.threads import result_of
+from artifact_store.storage.workers import Workers
 
 T = TypeVar("T")
 
@@ -54,6 +58,7 @@ class Records:
 
     backend: Backend
     retry: RetryPolicy
+    workers: Workers = field(default_factory=Workers)
 
     # ------------------------------------------------------------ reading
 
@@ -95,24 +100,13 @@ class Records:
 
     def block(self, key: ModelKey, alias: str, last_seq: int, *, pinned: str | None = None) -> HistoryBlock:
         """Return a block of the archive, of the sha256 ``pinned`` if given, or raise ``Corrupt``. One request."""
-        return with_retry(lambda: self._block(key, alias, last_seq, pinned), self.retry)
+        return _parse_block(self._stored_block(key, alias, last_seq), key, alias, last_seq, pinned)
 
-    def _block(self, key: ModelKey, alias: str, last_seq: int, pinned: str | None = None) -> HistoryBlock:
-        where = keys.history_block(key, alias, last_seq)
-        blob = read_or_none(self.backend, where, limit=MAX_BLOCK)
-        if blob is None:
-            raise Corrupt(f"{where!r} is missing from the history of {key}@{alias}", key=where)
-        if pinned is not None and sha256(blob.data) != pinned:
-            raise Corrupt(
-                f"{where!r} is not the history that was archived: it was changed afterwards. Restore it from a copy",
-                key=where,
-            )
-        block = HistoryBlock.from_bytes(blob.data, what=f"{where!r}")
-        block.check_identity(key, alias, last_seq, f"{where!r}")
-        return block
+    def _stored_block(self, key: ModelKey, alias: str, last_seq: int) -> Blob | None:
+        return self._read(keys.history_block(key, alias, last_seq), MAX_BLOCK)
 
     def history(self, seen: SeenPointer) -> list[Publish]:
-        """Return every publish of an alias, oldest first, the archive included. One request for each block.
+        """Return every publish of an alias, oldest first, the archive included: one request for a block, all at once.
 
         The pointer pins the newest block, and each block the one before it: so to trust the pointer is to trust all.
         ``Corrupt``: a block is missing, or not the one that was archived.
@@ -120,11 +114,15 @@ class Records:
         if seen is None:
             return []
         pointer = seen.value
-        entries, pinned = pointer.entries, pointer.archive
-        for last_seq in range(pointer.archived, 0, -block_of(1)):
-            block = self.block(pointer.key, pointer.alias, last_seq, pinned=pinned)
-            entries, pinned = (*block.entries, *entries), block.previous
-        return list(entries)
+        parts, pinned = [pointer.entries], pointer.archive
+        read = partial(self._stored_block, pointer.key, pointer.alias)
+        named = range(pointer.archived, 0, -block_of(1))  # so each can be asked for before the one that pins it
+        with closing(self.workers.ahead(named, read, at_once=MOST_AT_ONCE)) as blocks:
+            for last_seq, blob in blocks:
+                block = _parse_block(result_of(blob), pointer.key, pointer.alias, last_seq, pinned)
+                parts.append(block.entries)
+                pinned = block.previous
+        return [publish for entries in reversed(parts) for publish in entries]
 
     def store(self) -> StoreRecord | None:
         """Return what the root says about itself, or ``None`` if it says nothing. One request."""
@@ -171,7 +169,10 @@ class Records:
         """Tell whether our publish is in the pointer, or in the archive when others have moved far ahead."""
         entries = (found := parse_pointer(data, ours.key, ours.alias)).entries
         if ours.seq <= found.archived:
-            entries = self._block(ours.key, ours.alias, block_of(ours.seq)).entries
+            block = read_or_none(
+                self.backend, keys.history_block(ours.key, ours.alias, block_of(ours.seq)), limit=MAX_BLOCK
+            )
+            entries = _parse_block(block, ours.key, ours.alias, block_of(ours.seq)).entries
         return any(entry.write_id == ours.write_id for entry in entries)
 
     # ------------------------------------------------------------ what may be damaged
@@ -244,6 +245,23 @@ def _manifest_or_tombstone(data: bytes, what: str) -> Manifest | Tombstone:
         except RunDeleted:  # it says that it is a tombstone
             pass
     return Tombstone.from_bytes(data, what=what)
+
+
+def _parse_block(
+    blob: Blob | None, key: ModelKey, alias: str, last_seq: int, pinned: str | None = None
+) -> HistoryBlock:
+    """Return the block of this very place from what is stored there, or raise ``Corrupt`` if it is something else."""
+    where = keys.history_block(key, alias, last_seq)
+    if blob is None:
+        raise Corrupt(f"{where!r} is missing from the history of {key}@{alias}", key=where)
+    if pinned is not None and sha256(blob.data) != pinned:
+        raise Corrupt(
+            f"{where!r} is not the history that was archived: it was changed afterwards. Restore it from a copy",
+            key=where,
+        )
+    block = HistoryBlock.from_bytes(blob.data, what=f"{where!r}")
+    block.check_identity(key, alias, last_seq, f"{where!r}")
+    return block
 
 
 def parse_pointer(data: bytes, key: ModelKey, alias: str) -> Pointer:

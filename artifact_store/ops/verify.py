@@ -30,7 +30,6 @@ from artifact_store.ops.golden import Predictions
 from artifact_store.ops.keypairs import PublicKey, Signer
 from artifact_store.ops.read import compare_file, incoming
 from artifact_store.ops.verdict import Checked, Verdict
-from artifact_store.storage.transfer import LARGE
 
 Golden = Callable[[Manifest], Predictions]
 """Tells whether the run still predicts what it did when it was saved."""
@@ -177,7 +176,7 @@ def compare_files(context: Context, manifest: Manifest, entries: Sequence[FileEn
             return Problem(keys.below(manifest.label, entry.path), error)
         return None
 
-    found = context.workers.every(one, entries, large=lambda entry: entry.size > LARGE)
+    found = context.workers.every(one, entries, size=lambda entry: entry.size)
     return [problem for problem in found if problem is not None]
 
 

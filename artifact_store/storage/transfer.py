@@ -32,18 +32,17 @@ from artifact_store.errors import (
 )
 from artifact_store.storage import descriptors
 from artifact_store.storage.base import Always, Backend, IfAbsent, Precondition
+from artifact_store.storage.budget import LARGE, LARGE_AT_ONCE, SMALL_AT_ONCE
 from artifact_store.storage.conditional_write import Observed, Outcome, settle
 from artifact_store.storage.local.errors import translated
 from artifact_store.storage.parts import PARTS_AHEAD
 from artifact_store.storage.patience import UP
 from artifact_store.storage.retry import RetryPolicy, with_retry
 from artifact_store.storage.threads import Cancelled
-from artifact_store.storage.workers import LARGE_AT_ONCE, WORKERS, Workers
+from artifact_store.storage.workers import Workers
 
 PIECE = 256 << 10
 """Bytes read at a time: larger buffers only cost page faults."""
-LARGE = 8 << 20
-"""Bytes from which a file counts as large: a backend then holds several pieces of it at once."""
 
 Report = Callable[[Progress], None]
 
@@ -91,18 +90,19 @@ def upload(
         ArtifactStoreError: a file could not be stored; what was stored before stays, unreferenced.
     """
 
-    def one(file: Outgoing, stop: threading.Event) -> FileEntry:
-        before = _status(file)
+    def one(found: tuple[Outgoing, os.stat_result], stop: threading.Event) -> FileEntry:
+        file, before = found
         entry = _Upload(backend, file, to, stop, until(stop, retry), report, before.st_size).run()
         after = _status(file)
         if (before.st_size, before.st_mtime_ns, before.st_ino) != (after.st_size, after.st_mtime_ns, after.st_ino):
             raise _changed(file)
         return entry
 
-    large = sum(_status(file).st_size > LARGE for file in files)
-    at_once = min(len(files) - large, WORKERS) + min(large, LARGE_AT_ONCE) * PARTS_AHEAD
+    sources = [(file, _status(file)) for file in files]
+    large = sum(status.st_size > LARGE for _, status in sources)
+    at_once = min(len(files) - large, SMALL_AT_ONCE) + min(large, LARGE_AT_ONCE) * PARTS_AHEAD
     with UP.announce(at_once):
-        return workers.every(one, files, large=lambda file: _status(file).st_size > LARGE)
+        return workers.every(one, sources, size=lambda found: found[1].st_size)
 
 
 @dataclass(slots=True)
@@ -247,14 +247,16 @@ def download(
                 copy_verified(backend, file, sink, stop=stop, report=report)
 
         with translated(target):  # not repeated: what this machine refuses, it refuses again
-            private_files.make_folder(target.parent, private_files.PRIVATE)
             try:
                 with_retry(fetch, until(stop, retry))
             except BaseException:
                 target.unlink(missing_ok=True)
                 raise
 
-    workers.every(one, files, large=lambda file: file.digest.size > LARGE)
+    for folder in sorted({(directory / file.path).parent for file in files}):
+        with translated(folder):
+            private_files.make_folder(folder, private_files.PRIVATE)
+    workers.every(one, files, size=lambda file: file.digest.size)
 
 
 def copy_verified(
@@ -291,8 +293,11 @@ def check_digest(file: Incoming, found: Digest) -> None:
 
 def open_private(path: Path) -> BinaryIO:
     """Open a new file for writing that only this user can read; a link or a leftover in its place is replaced."""
-    path.unlink(missing_ok=True)
-    return private_files.create(path, 0o600)
+    try:
+        return private_files.create(path, 0o600)
+    except FileExistsError:
+        path.unlink(missing_ok=True)
+        return private_files.create(path, 0o600)
 
 
 def hash_object(backend: Backend, key: str, *, size: int) -> Digest:

@@ -1,7 +1,7 @@
-"""The threads of one store, in which its calls to the storage run side by side: how many, and how all of them end.
+"""The threads of one store, in which its calls to the storage run side by side, and how all of them end.
 
-Knows neither files nor keys. What a single thread is, and how its waiting is given up, is in
-:mod:`artifact_store.storage.threads`.
+Knows neither files nor keys. How much is under way at once is in :mod:`artifact_store.storage.budget`; what a single
+thread is, and how its waiting is given up, in :mod:`artifact_store.storage.threads`.
 """
 
 from __future__ import annotations
@@ -11,28 +11,26 @@ from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
 from artifact_store.process import Process, this_process
+from artifact_store.storage.budget import DOCUMENTS_AT_ONCE, LARGE, MOST_AT_ONCE, Budget, held_by
 from artifact_store.storage.threads import Cancelled, Threads, is_interruption, is_panic, left_in_time, until_done
-
-WORKERS = 8
-LARGE_AT_ONCE = 2
-AHEAD = 16  # calls that are begun before their answers are asked for
 
 R = TypeVar("R")
 A = TypeVar("A")
 
 
 class Workers:
-    """The threads of one store: few, shared, and made again after a fork, or where Ctrl-C has left them blocked."""
+    """The threads of one store: shared, and made again after a fork, or where Ctrl-C has left them blocked."""
 
     def __init__(self) -> None:
         self._locks: dict[Process, threading.Lock] = {}
         self._pool: Threads | None = None
         self._process: Process | None = None
-        self._large = threading.BoundedSemaphore(LARGE_AT_ONCE)
+        self._budgets: dict[Process, Budget] = {}
 
     def __reduce__(self) -> tuple[object, ...]:
         """Threads stay behind: the copy makes its own."""
@@ -51,9 +49,8 @@ class Workers:
         """
         with self._lock:
             if self._pool is None or self._process != this_process():
-                self._pool = Threads(WORKERS)
+                self._pool = Threads(MOST_AT_ONCE)
                 self._process = this_process()
-                self._large = threading.BoundedSemaphore(LARGE_AT_ONCE)
             return self._pool.submit(call, stop)
 
     @contextmanager
@@ -75,7 +72,9 @@ class Workers:
                 futures.append(self.submit(call, stop))  # noqa: PERF401 -- those before a failure are waited for
             yield futures
 
-    def ahead(self, items: Iterable[A], call: Callable[[A], R]) -> Generator[tuple[A, Future[R]], None, None]:
+    def ahead(
+        self, items: Iterable[A], call: Callable[[A], R], *, at_once: int = DOCUMENTS_AT_ONCE
+    ) -> Generator[tuple[A, Future[R]], None, None]:
         """Yield each item, in order, with what ``call`` will return for it; some are begun before they are asked for.
 
         Those that have not begun when the iteration ends never do.
@@ -84,7 +83,7 @@ class Workers:
         left, stop = iter(items), threading.Event()
         try:
             while True:
-                for item in islice(left, AHEAD - len(begun)):
+                for item in islice(left, at_once - len(begun)):
                     begun.append((item, self.submit(lambda item=item: call(item), stop)))  # type: ignore[misc]
                 if not begun:
                     return
@@ -95,26 +94,22 @@ class Workers:
                 future.cancel()
 
     def every(
-        self, call: Callable[[A, threading.Event], R], items: Sequence[A], *, large: Callable[[A], bool]
+        self, call: Callable[[A, threading.Event], R], items: Sequence[A], *, size: Callable[[A], int]
     ) -> list[R]:
         """Return ``call`` of every item, in their order. The first failure stops the others and is raised.
 
-        Nothing runs any more when this returns or raises, unless Ctrl-C came while a client blocked: what is left then
-        does nothing more than end.
+        A call begins once there is room in memory for the ``size`` bytes of its item, beside those of all other calls
+        of this store: 32 small ones at once, then 2 large ones. Nothing runs any more when this returns or raises,
+        unless Ctrl-C came while a client blocked: what is left then does nothing more than end.
         """
-        stop = threading.Event()
-
-        def one(item: A) -> R:
-            if not large(item):
-                return call(item, stop)
-            with self._large:
-                return call(item, stop)
-
-        order = sorted(range(len(items)), key=lambda place: large(items[place]))
+        stop, failed, sizes = threading.Event(), threading.Event(), [size(item) for item in items]
         futures: dict[int, Future[R]] = {}
         with self._to_their_end(futures.values(), stop):
-            for place in order:
-                futures[place] = self.submit(lambda item=items[place]: one(item), stop)  # type: ignore[misc]
+            for place in sorted(range(len(items)), key=lambda place: sizes[place] > LARGE):
+                begun = self._begin_with_room(partial(call, items[place], stop), stop, held_by(sizes[place]), failed)
+                if begun is None:
+                    break
+                futures[place] = begun
             until_done(futures.values(), or_failed=True)
             stop.set()
             for future in futures.values():
@@ -124,6 +119,32 @@ class Workers:
             if not isinstance(error, Cancelled):
                 raise error
         return [futures[place].result() for place in range(len(items))]
+
+    def _begin_with_room(
+        self, call: Callable[[], R], stop: threading.Event, held: int, failed: threading.Event
+    ) -> Future[R] | None:
+        """Run ``call`` once there is room for what it holds; ``None`` if another one has failed before."""
+        budget = self._room()
+        if not budget.take(held, unless=failed.is_set):
+            return None
+
+        def over(future: Future[R]) -> None:
+            if not future.cancelled() and future.exception() is not None:
+                failed.set()
+            budget.give_back(held)
+
+        try:
+            future = self.submit(call, stop)
+        except BaseException:
+            budget.give_back(held)
+            raise
+        future.add_done_callback(over)
+        return future
+
+    def _room(self) -> Budget:
+        """Return the budget of this process: calls of its parent, before a fork, will never give theirs back."""
+        with self._lock:
+            return self._budgets.setdefault(this_process(), Budget())
 
     @contextmanager
     def _to_their_end(self, futures: Collection[Future[Any]], stop: threading.Event) -> Iterator[None]:

@@ -7,6 +7,7 @@ import pytest
 from artifact_store.core.files import Outgoing
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.errors import DeadlineExceeded, InvalidOption
+from artifact_store.storage.budget import LARGE, LARGE_AT_ONCE, SMALL_AT_ONCE
 from artifact_store.storage.http import Attempt
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.storage.obstore.client import Clients
@@ -15,8 +16,8 @@ from artifact_store.storage.options import StorageOptions, parse_url
 from artifact_store.storage.parts import PARTS_AHEAD
 from artifact_store.storage.patience import DOWN, LONGEST, UP, Line, Patience, Share, Silence, Watch
 from artifact_store.storage.retry import RetryPolicy
-from artifact_store.storage.transfer import LARGE, Destination, upload
-from artifact_store.storage.workers import LARGE_AT_ONCE, WORKERS, Workers
+from artifact_store.storage.transfer import Destination, upload
+from artifact_store.storage.workers import Workers
 
 pytestmark = pytest.mark.windows
 
@@ -106,7 +107,7 @@ class Counting(MemoryBackend):
     [
         ([1], 1),
         ([1] * 3, 3),
-        ([1] * 20, WORKERS),
+        ([1] * 40, SMALL_AT_ONCE),
         ([LARGE + 1], PARTS_AHEAD),
         ([1, *[LARGE + 1] * 3], 1 + LARGE_AT_ONCE * PARTS_AHEAD),
     ],

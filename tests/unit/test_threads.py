@@ -155,11 +155,11 @@ def test_ctrl_c_among_many_files_waits_for_no_thread_that_blocks():
     started = time.monotonic()
     try:
         with pytest.raises(KeyboardInterrupt):
-            workers.every(work, ["block", "press", "block"], large=lambda _: False)
+            workers.every(work, ["block", "press", "block"], size=lambda _: 0)
     finally:
         signal.signal(signal.SIGINT, before)
     assert time.monotonic() - started < 5
-    assert workers.every(lambda item, stop: item, [1, 2], large=lambda _: False) == [1, 2]
+    assert workers.every(lambda item, stop: item, [1, 2], size=lambda _: 0) == [1, 2]
     released.set()
     workers.close()
 
@@ -184,7 +184,7 @@ class Limit:
 def test_fewer_threads_than_wanted_do_all_of_the_work(monkeypatch):
     Limit(monkeypatch, "artifact-store", 1)
     workers = Workers()
-    assert workers.every(lambda item, stop: item, range(20), large=lambda item: item > 10) == list(range(20))
+    assert workers.every(lambda item, stop: item, range(20), size=lambda item: item << 20) == list(range(20))
     with workers.beside(lambda: 1) as one, workers.beside(lambda: 2) as two:
         assert result_of(one) == 1
     assert two.result() == 2
@@ -196,7 +196,7 @@ def test_without_any_thread_nothing_is_done_and_the_limit_is_named(monkeypatch):
     limit, done = Limit(monkeypatch, "artifact-store", 0), []
     workers = Workers()
     for attempt in (
-        lambda: workers.every(lambda item, stop: done.append(item), [1, 2, 3], large=lambda _: False),
+        lambda: workers.every(lambda item, stop: done.append(item), [1, 2, 3], size=lambda _: 0),
         lambda: workers.submit(lambda: done.append(4)),
         lambda: interruptible(lambda: done.append(5)),
     ):
@@ -228,7 +228,7 @@ def test_ctrl_c_while_calls_are_handed_out_lets_none_go_on():
 
     workers.submit = pressed
     with pytest.raises(KeyboardInterrupt):
-        workers.every(work, [1, 2, 3], large=lambda _: False)
+        workers.every(work, [1, 2, 3], size=lambda _: 0)
     assert [stop.is_set() for stop in begun] == [True, True]
     released.set()
 

@@ -23,6 +23,7 @@ from artifact_store.errors import (
     Unreachable,
 )
 from artifact_store.storage.base import Always, IfAbsent
+from artifact_store.storage.budget import HELD, LARGE, LARGE_AT_ONCE, MOST_AT_ONCE, SMALL_AT_ONCE
 from artifact_store.storage.exact_size import exactly
 from artifact_store.storage.local.backend import LocalBackend
 from artifact_store.storage.memory import MemoryBackend
@@ -40,7 +41,7 @@ from artifact_store.storage.transfer import (
     until,
     upload,
 )
-from artifact_store.storage.workers import LARGE_AT_ONCE, WORKERS, Workers
+from artifact_store.storage.workers import Workers
 
 pytestmark = pytest.mark.windows
 
@@ -331,10 +332,10 @@ def test_a_private_file_is_private_whatever_the_umask(tmp_path):
     assert (tmp_path / "f").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_few_threads_do_all_the_work_and_end_with_it():
+def test_few_threads_do_all_the_work_and_end_with_it():
     workers = Workers()
-    seen = {workers.submit(threading.current_thread).result() for _ in range(3 * WORKERS)}
-    assert len(seen) <= WORKERS
+    seen = {workers.submit(threading.current_thread).result() for _ in range(3 * MOST_AT_ONCE)}
+    assert len(seen) <= MOST_AT_ONCE
     workers.close()
     assert not any(thread.is_alive() for thread in seen)
     workers.close()
@@ -362,25 +363,54 @@ def test_a_damaged_file_is_named_with_what_it_should_be():
     assert (caught.value.key, caught.value.expected, caught.value.actual) == ("gru/x", "3", "4")
 
 
-def test_few_large_files_are_on_their_way_at_once_and_many_small_ones():
-    def most(*, large):
-        running, peak, lock = [], [0], threading.Lock()
+def most_at_once(sizes, *, calls=1):
+    """Return how many items of these sizes are under way together at most, and how many bytes of them."""
+    running, peak, lock = [], [0, 0], threading.Lock()
 
-        def one(item, stop):
-            with lock:
-                running.append(item)
-                peak[0] = max(peak[0], len(running))
-            time.sleep(0.02)
-            with lock:
-                running.remove(item)
+    def one(size, stop):
+        with lock:
+            running.append(size)
+            peak[:] = max(peak[0], len(running)), max(peak[1], sum(running))
+        time.sleep(0.02)
+        with lock:
+            running.remove(size)
 
-        workers = Workers()
-        workers.every(one, range(2 * WORKERS), large=lambda _: large)
-        workers.close()
-        return peak[0]
+    workers = Workers()
+    begun = [
+        threading.Thread(target=workers.every, args=(one, sizes), kwargs={"size": lambda size: size})
+        for _ in range(calls)
+    ]
+    for thread in begun:
+        thread.start()
+    for thread in begun:
+        thread.join()
+    workers.close()
+    return tuple(peak)
 
-    assert most(large=True) <= LARGE_AT_ONCE
-    assert most(large=False) > LARGE_AT_ONCE
+
+@pytest.mark.parametrize("calls", [1, 3])
+def test_as_many_files_are_on_their_way_at_once_as_there_is_room_for_whoever_asks(calls):
+    assert most_at_once([0] * 100, calls=calls)[0] == SMALL_AT_ONCE
+    assert most_at_once([LARGE + 1] * 6, calls=calls)[0] == LARGE_AT_ONCE
+    count, held = most_at_once([LARGE] * 20, calls=calls)
+    assert (count, held) == (HELD // LARGE, HELD)
+    assert most_at_once([1 << 40], calls=calls)[0] == min(calls, LARGE_AT_ONCE)
+
+
+def test_the_first_failure_lets_no_other_file_begin():
+    begun, workers = [], Workers()
+
+    def one(item, stop):
+        begun.append(item)
+        if item == 3:
+            raise ValueError(item)
+        stop.wait(10)
+
+    with pytest.raises(ValueError, match="3"):
+        workers.every(one, range(1000), size=lambda _: 0)
+    assert len(begun) <= SMALL_AT_ONCE + 1
+    assert workers.every(lambda item, _: item, range(40), size=lambda _: LARGE) == list(range(40))  # all room is back
+    workers.close()
 
 
 def test_progress_is_told_in_bytes_of_the_file(tmp_path):
