@@ -16,8 +16,9 @@ from artifact_store.errors import InvalidOption, RunDeleted
 from artifact_store.nearby import nothing_at
 from artifact_store.ops import resolve
 from artifact_store.ops.context import Context
+from artifact_store.storage.hashing import hash_pieces
 from artifact_store.storage.home import at_home
-from artifact_store.storage.transfer import Report, hash_pieces, read_pieces
+from artifact_store.storage.transfer import Report, read_pieces
 
 
 def parent(context: Context, value: Manifest | RunRef | str) -> Parent:

@@ -5,7 +5,7 @@ Each method parses its arguments, makes one call, and wraps what comes back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -15,6 +15,7 @@ from artifact_store.core.names import LATEST, KeyLike, ModelKey
 from artifact_store.core.pointer import Pointer
 from artifact_store.core.references import RefLike, RunRef
 from artifact_store.doctor import diagnose
+from artifact_store.loading import LoadedMany, load_many
 from artifact_store.ops import diff, listing, opening, resolve, verify
 from artifact_store.ops.context import Context
 from artifact_store.ops.diff import Difference
@@ -85,6 +86,37 @@ class Reader:
             return Run(self._context, manifest).load(component, into=into, allow_code=allow_code, sha256=sha256)
 
         return resolve.use_run(self._context, RunRef.parse(ref), load)
+
+    def load_many(
+        self,
+        refs: Iterable[RefLike],
+        component: str = "model",
+        *,
+        load: Callable[[Run], Any] | None = None,
+        allow_code: bool = False,
+        sha256: Mapping[RefLike, str] | None = None,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> LoadedMany[Any]:
+        """Load a component of each run that is named, many at once: one result for each reference, in their order.
+
+        Each is loaded as :meth:`load` does it, and what is wrong with one stops no other: ``results.values()`` returns
+        all values or raises all errors, ``result.value`` and ``result.error`` are those of one. Equal references are
+        loaded once, and share their value. Files on their way take 64 MiB of memory at most, whatever their number.
+
+        Args:
+            refs: the references.
+            component: what to load of each run.
+            load: makes the value of a run instead, such as ``artifact_models.load_adapter``; called in other threads.
+            allow_code: as for :meth:`load`, for all of them.
+            sha256: as for :meth:`load`, by reference.
+            progress: called after each with how many of the different references are done, and how many there are.
+        """
+        pins = {RunRef.parse(ref): digest for ref, digest in (sha256 or {}).items()}
+
+        def one(run: Run, ref: RunRef) -> Any:
+            return run.load(component, allow_code=allow_code, sha256=pins.get(ref)) if load is None else load(run)
+
+        return load_many(self._context, refs, one, progress)
 
     def find(
         self,
@@ -199,6 +231,7 @@ class Reader:
 
     def close(self) -> None:
         """End this process's threads and connections. The store can be used again; it then makes new ones."""
+        self._context.tasks.close()
         self._context.workers.close()
         self._context.backend.close()
 

@@ -14,7 +14,7 @@ from artifact_store.doctor.examination import Examination
 from artifact_store.doctor.report import COPY
 from artifact_store.errors import DigestMismatch, NotFound
 from artifact_store.storage.budget import HELD, LARGE
-from artifact_store.storage.transfer import hash_pieces
+from artifact_store.storage.hashing import hash_pieces
 
 
 class StoredFile(NamedTuple):

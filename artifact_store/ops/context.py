@@ -24,6 +24,7 @@ from artifact_store.ops.last_seen import LastSeen
 from artifact_store.ops.provenance import parse_parts
 from artifact_store.ops.records import Records
 from artifact_store.storage.base import Backend
+from artifact_store.storage.budget import SMALL_AT_ONCE
 from artifact_store.storage.cache import FileCache
 from artifact_store.storage.home import at_home
 from artifact_store.storage.owned_folder import Leftover
@@ -72,6 +73,8 @@ class Context:
     opened: OpenedStore = field(default_factory=OpenedStore)
     verified: dict[str, str] = field(default_factory=dict)
     """Digest of a manifest → the key whose signature of it was verified."""
+    tasks: Workers = field(default_factory=lambda: Workers(SMALL_AT_ONCE))
+    """Threads for what itself waits for ``workers``: in those it could wait for ever."""
 
     @property
     def records(self) -> Records:

@@ -23,6 +23,7 @@ from artifact_store.errors import Corrupt, InvalidOption, NotFound, ObjectNotFou
 from artifact_store.ops import signing
 from artifact_store.ops.context import Context
 from artifact_store.process import Process, this_process
+from artifact_store.storage.hashing import hash_pieces
 from artifact_store.storage.retry import with_retry
 from artifact_store.storage.staging import StagedFolder, explained
 from artifact_store.storage.transfer import (
@@ -31,7 +32,6 @@ from artifact_store.storage.transfer import (
     copy_verified,
     download,
     hash_object,
-    hash_pieces,
     open_private,
     read_pieces,
     until,

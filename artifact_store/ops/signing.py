@@ -38,8 +38,9 @@ from artifact_store.ops.context import Context
 from artifact_store.ops.keypairs import Signer
 from artifact_store.ops.records import deleted, signature_key
 from artifact_store.storage.conditional_write import Outcome
+from artifact_store.storage.hashing import hash_pieces
 from artifact_store.storage.threads import result_of
-from artifact_store.storage.transfer import hash_pieces, pieces_of
+from artifact_store.storage.transfer import pieces_of
 
 _REMEMBERED = 4096
 """Runs whose signature a store needs not fetch again: the bytes that were verified are those with this digest."""

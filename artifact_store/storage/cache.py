@@ -15,8 +15,9 @@ from pathlib import Path
 from artifact_store import private_files
 from artifact_store.core.files import Digest
 from artifact_store.errors import InvalidInput
+from artifact_store.storage.hashing import hash_pieces
 from artifact_store.storage.local.folders import is_link
-from artifact_store.storage.transfer import hash_pieces, open_private, read_pieces
+from artifact_store.storage.transfer import open_private, read_pieces
 
 
 class FileCache:

@@ -15,14 +15,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
+from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final, NoReturn, Self
 
 from artifact_store.errors import ArtifactStoreError, InvalidOption, StagingUnavailable, StorageFull
-from artifact_store.process import this_process
+from artifact_store.process import Process, this_process
 from artifact_store.storage import descriptors, owned_folder, room
 from artifact_store.storage.home import at_home
 from artifact_store.storage.local.folders import make_root
@@ -100,6 +102,13 @@ class Staging:
         with explained(base):
             return _make(self.shared)
 
+    def shared_by_many(self) -> Staging:
+        """Return one that makes a single such folder, with the first of many that are wanted soon, and those within it.
+
+        It is removed with the last of them, once this is not used any more.
+        """
+        return _Within(self.chosen, self)
+
     def file(self) -> IO[bytes]:
         """Open a new file without a name, which is gone when it is closed, or when the process ends.
 
@@ -118,10 +127,62 @@ class Staging:
         return list(owned_folder.leftovers(*places))
 
 
+@dataclass(frozen=True, slots=True)
+class _Within(Staging):
+    """Temporary space for many small uses at once, each of which costs more to make and to remove than its files."""
+
+    outer: Staging = field(default_factory=Staging)
+    _made: dict[Process, _Whole] = field(default_factory=dict)
+
+    def folder(self, *, beside: Path | None = None) -> StagedFolder:
+        whole = self._made.get(this_process())
+        if whole is None:  # of two threads that make one, both use the first
+            whole = self._made.setdefault(this_process(), _Whole(self.outer.folder(beside=beside)))
+        with explained(whole.path):
+            return StagedFolder(whole.part(), ())
+
+
+class _Whole:
+    """A folder that is owned, and those in it: one that is empty again is used again."""
+
+    def __init__(self, staged: StagedFolder) -> None:
+        self._staged = staged  # is removed with this object
+        self.path = staged.path
+        self._empty: deque[Path] = deque()
+
+    def part(self) -> _Part:
+        try:
+            return _Part(self, self._empty.popleft())
+        except IndexError:
+            return _Part(self, Path(tempfile.mkdtemp(dir=self.path)))
+
+    def take_back(self, folder: Path) -> None:
+        """Empty a folder, as far as that can be done."""
+        with contextlib.suppress(OSError):  # what is left of it goes with the whole
+            with os.scandir(folder) as entries:
+                for entry in list(entries):
+                    shutil.rmtree(entry) if entry.is_dir(follow_symlinks=False) else Path(entry).unlink()
+            self._empty.append(folder)
+
+
+class _Part:
+    """A folder within one that is owned, which it keeps from being removed."""
+
+    def __init__(self, whole: _Whole, path: Path) -> None:
+        self._whole, self.path = whole, path
+        self._ended = False
+
+    def remove(self) -> None:
+        """Let another one use it."""
+        if not self._ended:
+            self._ended = True
+            self._whole.take_back(self.path)
+
+
 class StagedFolder:
     """A private folder for files on their way: ``path``, until :meth:`remove`, or the end of the block."""
 
-    def __init__(self, owned: OwnedFolder, around: tuple[Path, ...], *, of_a_store: bool = False) -> None:
+    def __init__(self, owned: OwnedFolder | _Part, around: tuple[Path, ...], *, of_a_store: bool = False) -> None:
         self.path = owned.path
         self._of_a_store = of_a_store
         self._owned, self._around, self._maker = owned, around, this_process()

@@ -5,11 +5,10 @@ Decides nothing about runs: it is given what to store under which prefix and ret
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -34,6 +33,7 @@ from artifact_store.storage import descriptors
 from artifact_store.storage.base import Always, Backend, IfAbsent, Precondition
 from artifact_store.storage.budget import LARGE, LARGE_AT_ONCE, SMALL_AT_ONCE
 from artifact_store.storage.conditional_write import Observed, Outcome, settle
+from artifact_store.storage.hashing import Hashed, hash_pieces
 from artifact_store.storage.local.errors import translated
 from artifact_store.storage.parts import PARTS_AHEAD
 from artifact_store.storage.patience import UP
@@ -183,8 +183,8 @@ class _Upload:
             return False
         return self.backend.adopt(key, self.file.source, when=when)
 
-    def _hashed(self) -> _Hashed:
-        return _Hashed(pieces_of(self.file), self.stop, self._tell)
+    def _hashed(self) -> Hashed:
+        return Hashed(pieces_of(self.file), self.stop, self._tell)
 
     def _read(self) -> Digest:
         hashed = self._hashed()
@@ -274,9 +274,11 @@ def copy_verified(
             report(Progress("down", file.path, done, file.digest.size))
 
     pieces = backend.stream(file.key, size=file.digest.size)
-    with closing(_Hashed(pieces, stop or threading.Event(), tell)) as hashed:
+    behind = file.digest.size > LARGE
+    with closing(Hashed(pieces, stop or threading.Event(), tell, behind=behind)) as hashed:
         sink.writelines(hashed)
-    check_digest(file, hashed.digest)
+        found = hashed.digest
+    check_digest(file, found)
 
 
 def check_digest(file: Incoming, found: Digest) -> None:
@@ -303,14 +305,6 @@ def open_private(path: Path) -> BinaryIO:
 def hash_object(backend: Backend, key: str, *, size: int) -> Digest:
     """Return the digest of what is stored at ``key``, without keeping it."""
     return hash_pieces(backend.stream(key, size=size))
-
-
-def hash_pieces(pieces: Iterable[bytes]) -> Digest:
-    """Return the digest of all ``pieces`` together."""
-    hashed = _Hashed(pieces, threading.Event(), lambda _: None)
-    for _ in hashed:
-        pass
-    return hashed.digest
 
 
 def read_pieces(path: Path) -> Iterator[bytes]:
@@ -351,36 +345,3 @@ def _readable(file: Outgoing) -> Iterator[None]:
             f"the temporary file {file.source} cannot be read any more: {said}. Look after the disk, or name another "
             "folder for temporary files with staging=FOLDER, and save again"
         ) from error
-
-
-class _Hashed:
-    """Pieces that are hashed and counted as they pass, until ``stop`` is set or it is closed: then ``Cancelled``."""
-
-    def __init__(self, pieces: Iterable[bytes], stop: threading.Event, tell: Callable[[int], None]) -> None:
-        self._pieces, self._stop, self._tell = pieces, stop, tell
-        self._hash = hashlib.sha256()
-        self._size = 0
-        self._closed = False
-
-    def __iter__(self) -> Iterator[bytes]:
-        for piece in self._pieces:
-            if self._closed or self._stop.is_set():
-                self.close()  # not possible from outside while this thread read the piece
-                raise Cancelled
-            self._hash.update(piece)
-            self._size += len(piece)
-            yield piece
-            self._tell(self._size)
-        if self._closed:  # by another thread: what it cut short must not look whole
-            raise Cancelled
-
-    def close(self) -> None:
-        """Let the source of the pieces go; a thread that an engine left behind, and that reads just now, does so."""
-        self._closed = True
-        if isinstance(self._pieces, Generator):
-            with suppress(ValueError):  # that thread reads just now
-                self._pieces.close()
-
-    @property
-    def digest(self) -> Digest:
-        return Digest(self._size, self._hash.hexdigest())

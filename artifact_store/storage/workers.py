@@ -26,7 +26,8 @@ A = TypeVar("A")
 class Workers:
     """The threads of one store: shared, and made again after a fork, or where Ctrl-C has left them blocked."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_AT_ONCE) -> None:
+        self._most = most
         self._locks: dict[Process, threading.Lock] = {}
         self._pool: Threads | None = None
         self._process: Process | None = None
@@ -34,7 +35,7 @@ class Workers:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Threads stay behind: the copy makes its own."""
-        return type(self), ()
+        return type(self), (self._most,)
 
     @property
     def _lock(self) -> threading.Lock:
@@ -49,7 +50,7 @@ class Workers:
         """
         with self._lock:
             if self._pool is None or self._process != this_process():
-                self._pool = Threads(MOST_AT_ONCE)
+                self._pool = Threads(self._most)
                 self._process = this_process()
             return self._pool.submit(call, stop)
 

@@ -20,8 +20,8 @@ from artifact_store.core import keys
 from artifact_store.core.files import Digest
 from artifact_store.core.pointer import GATHERED
 from artifact_store.storage.cache import FileCache
+from artifact_store.storage.hashing import hash_pieces
 from artifact_store.storage.local import locks
-from artifact_store.storage.transfer import hash_pieces
 from tests.keys import signer, strict
 
 if sys.platform == "win32":

@@ -25,6 +25,7 @@ from artifact_store.errors import (
 from artifact_store.storage.base import Always, IfAbsent
 from artifact_store.storage.budget import HELD, LARGE, LARGE_AT_ONCE, MOST_AT_ONCE, SMALL_AT_ONCE
 from artifact_store.storage.exact_size import exactly
+from artifact_store.storage.hashing import hash_pieces
 from artifact_store.storage.local.backend import LocalBackend
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.storage.retry import RetryPolicy
@@ -36,7 +37,6 @@ from artifact_store.storage.transfer import (
     check_digest,
     copy_verified,
     download,
-    hash_pieces,
     open_private,
     until,
     upload,
