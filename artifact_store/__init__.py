@@ -20,9 +20,11 @@ from artifact_store.core.trust import LoadPolicy
 from artifact_store.draft import Draft
 from artifact_store.errors import ArtifactStoreError
 from artifact_store.features.schema import FeatureSchema, Observation
+from artifact_store.loading import Loaded, LoadedMany
 from artifact_store.ops.keypairs import PublicKey, Signer
 from artifact_store.run import Example, Run
 from artifact_store.store import ArtifactStore
+from artifact_store.watching import Watched, Watcher
 
 __all__ = [
     "ArtifactStore",
@@ -37,6 +39,8 @@ __all__ = [
     "FeatureSchema",
     "IfBetter",
     "LoadPolicy",
+    "Loaded",
+    "LoadedMany",
     "Location",
     "ModelKey",
     "Observation",
@@ -50,6 +54,8 @@ __all__ = [
     "RunRef",
     "Signer",
     "TorchState",
+    "Watched",
+    "Watcher",
     "__version__",
     "errors",
 ]

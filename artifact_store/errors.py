@@ -20,7 +20,6 @@ No message, attribute or cause that we write holds a credential.
 
 from __future__ import annotations
 
-import copyreg
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -37,14 +36,13 @@ class ArtifactStoreError(Exception):
 
     code: ClassVar[str] = "error"
     """What programs tell the errors apart by, where no class is at hand: stable, and unique to the class."""
+    committed: str | None = None
+    _when_committed: ClassVar[str] = "is committed, not published: promote it when the cause is gone"
 
     def __init_subclass__(cls, *, code: str | None = None, **rest: Any) -> None:
         """Take the code of a class from its head; a class of a plug-in without one has that of its parent."""
         super().__init_subclass__(**rest)
         cls.code = cls.code if code is None else code
-
-    committed: str | None = None
-    _when_committed: ClassVar[str] = "is committed, not published: promote it when the cause is gone"
 
     def __str__(self) -> str:
         text = super().__str__()
@@ -52,7 +50,7 @@ class ArtifactStoreError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Survive the way back from another process, attributes included."""
-        return copyreg.__newobj__, (type(self),), {**self.__dict__, "args": self.args}  # type: ignore[attr-defined]
+        return type(self).__new__, (type(self), *self.args), {**self.__dict__, "args": self.args}
 
 
 class InvalidInput(ArtifactStoreError, ValueError, code="invalid-input"):
@@ -255,6 +253,10 @@ class StorageFull(Unavailable, code="storage-full"):
 
 class StagingUnavailable(Unavailable, code="staging-unavailable"):
     """The folder for temporary files is missing or cannot be written to; nothing was stored or decoded."""
+
+
+class Unconfirmed(Unavailable, code="unconfirmed"):
+    """What a watch has loaded was not confirmed by the storage for longer than ``max_stale`` allows."""
 
 
 class AccessDenied(ArtifactStoreError, PermissionError, code="access-denied"):

@@ -23,6 +23,7 @@ from artifact_store.ops.golden import check_example
 from artifact_store.ops.keypairs import PublicKey
 from artifact_store.ops.prune import GRACE
 from artifact_store.run import Run
+from artifact_store.watching import EVERY, Options, Watched, Watcher
 
 if TYPE_CHECKING:
     from artifact_store.doctor.report import Diagnosis
@@ -117,6 +118,57 @@ class Reader:
             return run.load(component, allow_code=allow_code, sha256=pins.get(ref)) if load is None else load(run)
 
         return load_many(self._context, refs, one, progress)
+
+    def watch(
+        self,
+        ref: RefLike,
+        component: str = "model",
+        *,
+        load: Callable[[Run], Any] | None = None,
+        allow_code: bool = False,
+        every: float = EVERY,
+        max_stale: timedelta | None = None,
+        golden: bool = True,
+        on_change: Callable[[Watched[Any]], object] | None = None,
+    ) -> Watched[Any]:
+        """Load what an alias names, and keep it up to date while it is used: ``watched.model``, until it is closed.
+
+        A thread asks whether the alias was published again, by one conditional request. A new run is downloaded,
+        compared, loaded and asked its golden predictions before it takes the place of the one before, which is kept
+        whatever goes wrong. For many aliases see :meth:`watcher`.
+
+        Args:
+            ref: the alias, ``latest`` unless it says another.
+            component: what to load of each run.
+            load: makes what is served of a run instead, such as ``artifact_models.load_adapter``.
+            allow_code: as for :meth:`load`, for this run and all that follow.
+            every: seconds between two looks: at least so many, and up to a quarter more. While the storage is away, or
+                a new run is broken, it is tried less and less often, each minute in the end.
+            max_stale: for how long to serve what the storage does not confirm, counted from the last time that it did.
+                Then ``model`` raises ``Unconfirmed``. Without it, for ever: ``watched.age`` says how long.
+            golden: repeat the golden predictions of a run that has some, and refuse it unless they are the same.
+            on_change: called with what is watched after each change, in the thread that polls.
+
+        Raises:
+            InvalidReference: the reference names no alias.
+            ArtifactStoreError: as for :meth:`load`, or the golden predictions of the run are not repeated.
+        """
+        options = Options(every, max_stale, golden, on_change)
+        return Watcher(self._context, options, alone=True).add(ref, component, load=load, allow_code=allow_code)
+
+    def watcher(
+        self,
+        *,
+        every: float = EVERY,
+        max_stale: timedelta | None = None,
+        golden: bool = True,
+        on_change: Callable[[Watched[Any]], object] | None = None,
+    ) -> Watcher:
+        """Return what watches many aliases by one poller: ``add`` and ``add_many``. The arguments are as for ``watch``.
+
+        Does no input or output before the first alias is added.
+        """
+        return Watcher(self._context, Options(every, max_stale, golden, on_change))
 
     def find(
         self,

@@ -34,8 +34,8 @@ LAYERS = (
     {"core"},
     {"storage", "codecs"},
     {"ops"},
-    {"run", "draft", "save_checks", "publication", "saving", "run_provenance", "lineage"},
-    {"legacy", "doctor"},
+    {"run", "draft", "save_checks", "publication", "saving", "run_provenance", "lineage", "loading"},
+    {"legacy", "doctor", "watching"},
     {"reader"},  # the part of the façade that reads
     {"store"},
     {"backends", "cli", "testing", "__init__"},
@@ -196,6 +196,8 @@ PUBLIC = [
     "FeatureSchema",
     "IfBetter",
     "LoadPolicy",
+    "Loaded",
+    "LoadedMany",
     "Location",
     "ModelKey",
     "Observation",
@@ -209,6 +211,8 @@ PUBLIC = [
     "RunRef",
     "Signer",
     "TorchState",
+    "Watched",
+    "Watcher",
     "__version__",
     "errors",
 ]

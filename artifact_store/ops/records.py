@@ -98,6 +98,16 @@ class Records:
         blob = self._read(keys.pointer(key, alias), MAX_POINTER)
         return None if blob is None else Stored(parse_pointer(blob.data, key, alias), blob.version)
 
+    def changed_pointer(self, key: ModelKey, alias: str, seen: Version) -> SeenPointer:
+        """Return the pointer of an alias, or ``None`` if it still is the version that was seen. One request.
+
+        Raises:
+            ObjectNotFound: there is none any more.
+        """
+        read = partial(self.backend.read, keys.pointer(key, alias), limit=MAX_POINTER, unless=seen)
+        blob = with_retry(read, self.retry)
+        return None if blob is None else Stored(parse_pointer(blob.data, key, alias), blob.version)
+
     def block(self, key: ModelKey, alias: str, last_seq: int, *, pinned: str | None = None) -> HistoryBlock:
         """Return a block of the archive, of the sha256 ``pinned`` if given, or raise ``Corrupt``. One request."""
         return _parse_block(self._stored_block(key, alias, last_seq), key, alias, last_seq, pinned)

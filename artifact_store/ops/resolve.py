@@ -40,11 +40,22 @@ def resolve(context: Context, ref: RunRef, *, signed: bool = True) -> Manifest:
         if signed:
             signing.check_signed(context, manifest)
         return manifest
-    pointer = published_pointer(context, ref).value
-    pointer_trust.check_pointer_for_load(context, ref.key, pointer.alias, pointer)
+    return named_by(context, published_pointer(context, ref).value)
+
+
+def named_by(context: Context, pointer: Pointer) -> Manifest:
+    """Return the manifest of the run that a pointer names, if the policy lets it decide what is loaded; no request.
+
+    One, where the manifest is too large to be in the pointer.
+
+    Raises:
+        AliasRetired, RunDeleted: it names none, or one that is gone.
+        Corrupt, Untrusted: as for :func:`resolve`.
+    """
+    pointer_trust.check_pointer_for_load(context, pointer.key, pointer.alias, pointer)
     if pointer.run_id is None:
         raise AliasRetired(
-            f"{ref} was retired at {pointer.at:%Y-%m-%d %H:%M:%S} UTC by {pointer.by!r}"
+            f"{pointer.label} was retired at {pointer.at:%Y-%m-%d %H:%M:%S} UTC by {pointer.by!r}"
             f"{f': {pointer.reason!r}' if pointer.reason else ''}; promote a run to it to use it again"
         )
     return publish.published_manifest(context.records, pointer)

@@ -1,0 +1,456 @@
+"""Models that follow their alias while they are in use: polled, checked before they are served, kept on any failure.
+
+Owns what is served, since when that is confirmed, and when it is asked again. What an alias names is in
+:mod:`artifact_store.ops.follow`, when threads run in :mod:`artifact_store.storage.poller`.
+
+Why: docs/decisions/0027-watching-an-alias.md
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import Any, Generic, Self, TypeVar
+
+from artifact_store.core.pointer import Pointer
+from artifact_store.core.references import RefLike, RunRef
+from artifact_store.core.trust import Consent
+from artifact_store.errors import InvalidOption, Unavailable, Unconfirmed
+from artifact_store.ops import follow, read, resolve
+from artifact_store.ops.context import Context
+from artifact_store.ops.golden import check_example
+from artifact_store.process import Process, this_process
+from artifact_store.run import CachingRun, Run
+from artifact_store.storage.base import Version
+from artifact_store.storage.poller import Poller
+from artifact_store.storage.threads import LOOK_UP, Cancelled
+
+T = TypeVar("T")
+
+log = logging.getLogger("artifact_store.watch")
+
+EVERY = 10.0
+"""Seconds between two looks at an alias, unless the caller says otherwise."""
+_SPREAD = 1.25
+"""Each pause is between once and so many times as long: watchers that begin together do not stay together."""
+_LONGEST = 60.0
+"""Seconds that a pause grows to while the storage does not answer, or a run stays broken."""
+_AT_ONCE = 16
+"""Aliases of one watcher that are looked at, or loaded, side by side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a watcher goes about it.
+
+    Raises:
+        InvalidOption: a value means nothing.
+    """
+
+    every: float = EVERY
+    max_stale: timedelta | None = None
+    golden: bool = True
+    on_change: Callable[[Watched[Any]], object] | None = None
+
+    def __post_init__(self) -> None:
+        if not _is_pause(self.every):
+            raise InvalidOption(f"every is a number of seconds above 0, not {self.every!r}")
+        if not _is_span(self.max_stale):
+            raise InvalidOption(
+                f"max_stale is a timedelta above 0, such as timedelta(minutes=30), not {self.max_stale!r}"
+            )
+        if self.on_change is not None and not callable(self.on_change):
+            raise InvalidOption(f"on_change is a function of what is watched, not {self.on_change!r}")
+
+    def pause(self, failures: int = 0) -> float:
+        """Return how long to wait after so many failures in a row."""
+        most = max(_LONGEST, self.every)
+        return min(self.every * 2.0 ** min(failures, 32), most) * random.uniform(1.0, _SPREAD)  # noqa: S311 -- spreads
+
+
+def _is_pause(every: object) -> bool:
+    return isinstance(every, int | float) and 0 < every < float("inf")
+
+
+def _is_span(stale: object) -> bool:
+    return stale is None or (isinstance(stale, timedelta) and stale > timedelta(0))
+
+
+class Watcher:
+    """Any number of watched aliases, and the one poller of all of them. A context manager.
+
+    As long as the storage does not answer, one alias at a time asks for all, less and less often.
+    """
+
+    def __init__(self, context: Context, options: Options, *, alone: bool = False) -> None:
+        self._context, self._options, self._alone = context, options, alone
+        self._poller = Poller(_AT_ONCE)
+        self._storages: dict[Process, _Storage] = {}
+        self._watched: dict[int, Watched[Any]] = {}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self._watched)} aliases of {self._context.backend.url}>"
+
+    def __iter__(self) -> Iterator[Watched[Any]]:
+        return iter(list(self._watched.values()))
+
+    def __len__(self) -> int:
+        return len(self._watched)
+
+    def add(
+        self,
+        ref: RefLike,
+        component: str = "model",
+        *,
+        load: Callable[[Run], Any] | None = None,
+        allow_code: bool = False,
+    ) -> Watched[Any]:
+        """Load what an alias names, as checked as any later run will be, and watch the alias from now on.
+
+        Raises:
+            InvalidReference: it names no alias.
+            ArtifactStoreError: as for :meth:`artifact_store.ArtifactStore.load`; or the golden predictions are others.
+        """
+        watched = self._made(ref, component, load, allow_code=allow_code)
+        watched.begin()
+        return self._watch(watched)
+
+    def add_many(
+        self,
+        refs: Iterable[RefLike],
+        component: str = "model",
+        *,
+        load: Callable[[Run], Any] | None = None,
+        allow_code: bool = False,
+    ) -> list[Watched[Any]]:
+        """Load and watch many aliases, loaded side by side, and return them in their order.
+
+        One that cannot be loaded yet is watched all the same: until it can be, its ``model`` raises why.
+
+        Raises:
+            InvalidReference, InvalidName: one of them names no alias; none is watched.
+        """
+        made = [self._made(ref, component, load, allow_code=allow_code) for ref in refs]
+        for watched, begun in self._context.tasks.ahead(made, Watched.try_to_begin, at_once=_AT_ONCE):
+            begun.result()
+            self._watch(watched)
+        return made
+
+    def close(self) -> None:
+        """Watch no more. What was loaded last stays there to be used, and grows stale."""
+        self._poller.close()
+        for watched in self:
+            watched.closed()
+        self._watched.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _made(
+        self, ref: RefLike, component: str, load: Callable[[Run], Any] | None, *, allow_code: bool
+    ) -> Watched[Any]:
+        if load is not None and not callable(load):
+            raise InvalidOption(f"load is a function of a Run, not {load!r}")
+        loads = load or (lambda run: run.load(component))
+        return Watched(self, self._context, self._options, RunRef.parse(ref), loads, allow_code=allow_code)
+
+    def _watch(self, watched: Watched[T]) -> Watched[T]:
+        self._watched[id(watched)] = watched
+        self._poller.add(watched, after=self._options.pause())
+        return watched
+
+    # ---- for what is watched
+
+    @property
+    def storage(self) -> _Storage:
+        """Whether the storage answers, as this process knows it."""
+        return self._storages.setdefault(this_process(), _Storage(self._options))
+
+    def go_on(self) -> None:
+        """Poll in this process too, if it was forked."""
+        self._poller.ensure()
+
+    def forget(self, watched: Watched[Any]) -> None:
+        """Watch this one no more."""
+        self._poller.remove(watched)
+        self._watched.pop(id(watched), None)
+        if self._alone:
+            self._poller.close()
+
+
+class _Storage:
+    """Whether the storage answers. While it does not, one asks at a time, after a pause that grows.
+
+    It has no lock, which a fork could leave held: that two ask at the same moment does no harm.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._failures, self._again = 0, 0.0
+        self.failure: Unavailable | None = None
+
+    def may_be_asked(self) -> bool:
+        """Whether to ask it now; then what came of it has to be told by :meth:`answered` or :meth:`failed`."""
+        if self.failure is None:
+            return True
+        now = monotonic()
+        if now < self._again:
+            return False
+        self._again = now + self._options.pause(self._failures)  # nobody else, while this one waits for the answer
+        return True
+
+    def answered(self) -> None:
+        """Note that it is there."""
+        self._failures, self.failure = 0, None
+
+    def failed(self, error: Unavailable) -> None:
+        """Note that it is not."""
+        self._again = monotonic() + self._options.pause(self._failures)
+        self._failures += 1
+        self.failure = error
+
+
+@dataclass(frozen=True, slots=True)
+class _Served(Generic[T]):
+    run: Run
+    model: T
+
+
+class Watched(Generic[T]):
+    """The newest good model of one alias. Safe to use from many threads, and after a fork. A context manager.
+
+    Every run is downloaded, compared, loaded and asked its golden predictions before it takes the place of the one
+    before; whatever goes wrong, that one is kept, and :attr:`error` says why.
+    """
+
+    def __init__(
+        self,
+        watcher: Watcher,
+        context: Context,
+        options: Options,
+        ref: RunRef,
+        load: Callable[[Run], T],
+        *,
+        allow_code: bool,
+    ) -> None:
+        follow.followed(ref)
+        self.ref = ref
+        """The alias."""
+        self.error: Exception | None = None
+        """Why there is no newer model, or why it is not known whether there is one; ``None`` if this is the newest."""
+        self._watcher, self._context, self._options = watcher, context, options
+        self._load, self._allow_code = load, allow_code
+        self._served: _Served[T] | None = None
+        self._seen: Version | None = None
+        self._pointer: Pointer | None = None
+        """What was seen last, while its run is not served, or where the policy may stop to trust it."""
+        self._failures, self._again = 0, 0.0
+        self._confirmed = _Moment.now(context)
+        self._changes: dict[Process, threading.Condition] = {}
+        self._closed = False
+
+    def __repr__(self) -> str:
+        served = "nothing yet" if self._served is None else self._served.run.run_id
+        why = f", since {type(self.error).__name__}" if self.error is not None else ""
+        return f"<{type(self).__name__} {self.ref}: {served}, confirmed {self.age.total_seconds():.0f} s ago{why}>"
+
+    @property
+    def model(self) -> T:
+        """The newest model that was found to be good.
+
+        Raises:
+            Unconfirmed: it was not confirmed for longer than ``max_stale``; the cause is why.
+            ArtifactStoreError: none could be loaded so far.
+        """
+        return self._in_use().model
+
+    @property
+    def run(self) -> Run:
+        """The run of :attr:`model`; raises the same. Read it once for what has to be of one run."""
+        return self._in_use().run
+
+    @property
+    def age(self) -> timedelta:
+        """How long ago the storage said that the alias names this run; of the clocks of this machine, the later one."""
+        return self._confirmed.age(self._context)
+
+    def wait(self, timeout: float | None = None, *, after: Run | None = None) -> Run | None:
+        """Wait until another run is served than ``after``, and return it; ``None`` if it takes longer, or is closed.
+
+        Unless it is given, ``after`` is the run that is served now. ``timeout`` is in seconds.
+        """
+        self._watcher.go_on()
+        before = after if after is not None else self._served and self._served.run
+        end = float("inf") if timeout is None else monotonic() + timeout
+        with self._changed:
+            while not self._closed:
+                if self._served is not None and self._served.run != before:
+                    return self._served.run
+                if (left := end - monotonic()) <= 0:
+                    return None
+                self._changed.wait(min(left, LOOK_UP))
+        return None
+
+    def close(self) -> None:
+        """Watch this alias no more. What was loaded last stays there to be used, and grows stale."""
+        self._watcher.forget(self)
+        self.closed()
+
+    def closed(self) -> None:
+        """Let nothing change any more, and those who wait go on."""
+        self._closed = True
+        with self._changed:
+            self._changed.notify_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---- for the watcher
+
+    def begin(self) -> None:
+        """Load what the alias names now, or raise why not."""
+        seen = resolve.published_pointer(self._context, self.ref)
+        self._confirmed, self._seen, self._pointer = _Moment.now(self._context), seen.version, seen.value
+        self._take(seen.value)
+        self._note_good()
+
+    def try_to_begin(self) -> None:
+        """Do that, or let :attr:`error` be why not."""
+        try:
+            self.begin()
+        except Cancelled:
+            raise
+        except Exception as error:  # noqa: BLE001 -- of a library too: it is raised where the model is asked for
+            self._refuse(error)
+
+    def poll(self) -> float | None:
+        """Look whether the alias names another run, and serve that one if it is good; return when to look again."""
+        if self._closed:
+            return None
+        storage = self._watcher.storage
+        if not storage.may_be_asked():
+            self._fail(storage.failure)
+            return self._options.pause()
+        asked = _Moment.now(self._context)
+        try:
+            found = follow.published_since(self._context, self.ref, self._seen)
+        except Unavailable as error:
+            storage.failed(error)
+            self._fail(error)
+        except BaseException as error:
+            storage.answered()
+            if not isinstance(error, Exception) or isinstance(error, Cancelled):
+                raise
+            self._fail(error)
+        else:
+            storage.answered()
+            if found is not None:
+                self._seen, self._pointer, self._again = found.version, found.value, 0.0
+            self._settle(asked)
+        return self._options.pause()
+
+    def _settle(self, asked: _Moment) -> None:
+        """Serve what was seen last, unless that failed a moment ago; then say that this is the newest."""
+        if monotonic() < self._again:
+            return
+        try:
+            if self._pointer is not None:
+                self._take(self._pointer)
+        except Cancelled:
+            raise
+        except Exception as error:  # noqa: BLE001 -- of a library too: the model before stays, and this one is tried again
+            self._refuse(error)
+            return
+        self._confirmed = asked
+        self._note_good()
+
+    def _take(self, pointer: Pointer) -> None:
+        """Load and check the run that a pointer names, and serve it, unless it is served already."""
+        context = self._context
+        manifest = resolve.named_by(context, pointer)
+        if self._served is not None and self._served.run.manifest.digest == manifest.digest:
+            return
+        consent = Consent(self._allow_code, None)
+        run = CachingRun(context, manifest, lambda name, into: read.decode(context, manifest, name, consent, into))
+        if self._options.golden and (found := check_example(run)).error is not None:
+            raise found.error
+        model = self._load(run)
+        if self._closed:
+            return
+        before, self._served = self._served, _Served(Run(context, manifest), model)
+        with self._changed:
+            self._changed.notify_all()
+        if before is not None:
+            log.info("%s: %s instead of %s", self.ref, manifest.run_id, before.run.run_id)
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._options.on_change is None or self._closed:
+            return
+        try:
+            self._options.on_change(self)
+        except Exception:  # what the caller does there must not keep this or other aliases from being watched
+            log.exception("%s: on_change failed", self.ref)
+
+    def _note_good(self) -> None:
+        self.error, self._failures, self._again = None, 0, 0.0
+        if not self._context.policy.require_signature:
+            self._pointer = None
+
+    def _refuse(self, error: Exception) -> None:
+        """Keep what is served, and try what was seen again, later each time."""
+        self._again = monotonic() + self._options.pause(self._failures)
+        self._failures += 1
+        self._fail(error)
+
+    def _fail(self, error: Exception | None) -> None:
+        if self._closed:  # which may be why
+            return
+        if error is not None and type(error) is not type(self.error):
+            log.warning("%s: confirmed %.0f s ago: %s", self.ref, self.age.total_seconds(), error)
+        self.error = error
+
+    def _in_use(self) -> _Served[T]:
+        self._watcher.go_on()
+        served, error, limit = self._served, self.error, self._options.max_stale
+        if served is None:
+            assert error is not None
+            raise error.with_traceback(None)
+        if limit is not None and (age := self.age) > limit:
+            why = f"; the last look failed: {error}" if error is not None else ""
+            raise Unconfirmed(
+                f"{self.ref}: {served.run.run_id} was confirmed {age} ago, and max_stale allows {limit}{why}. It is "
+                "served again as soon as the storage confirms it"
+            ) from error
+        return served
+
+    @property
+    def _changed(self) -> threading.Condition:
+        """One per process: a thread that a fork left behind in the parent may hold the parent's for ever."""
+        return self._changes.setdefault(this_process(), threading.Condition())
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """A moment by two clocks: one stands still while a machine sleeps, the other can be set."""
+
+    steady: float
+    wall: datetime
+
+    @classmethod
+    def now(cls, context: Context) -> Self:
+        return cls(monotonic(), context.now())
+
+    def age(self, context: Context) -> timedelta:
+        return max(timedelta(seconds=monotonic() - self.steady), context.now() - self.wall)
