@@ -17,6 +17,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -146,8 +147,8 @@ class _Whole:
     """A folder that is owned, and those in it: one that is empty again is used again."""
 
     def __init__(self, staged: StagedFolder) -> None:
-        self._staged = staged  # is removed with this object
         self.path = staged.path
+        weakref.finalize(self, staged.remove)
         self._empty: deque[Path] = deque()
 
     def part(self) -> _Part:
