@@ -143,7 +143,7 @@ class Reader:
             load: makes what is served of a run instead, such as ``artifact_models.load_adapter``.
             allow_code: as for :meth:`load`, for this run and all that follow.
             every: seconds between two looks: at least so many, and up to a quarter more. While the storage is away, or
-                a new run is broken, it is tried less and less often, each minute in the end.
+                a new run is broken, it is tried less and less often, each half minute in the end.
             max_stale: for how long to serve what the storage does not confirm, counted from the last time that it did.
                 Then ``model`` raises ``Unconfirmed``. Without it, for ever: ``watched.age`` says how long.
             golden: repeat the golden predictions of a run that has some, and refuse it unless they are the same.

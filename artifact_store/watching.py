@@ -38,7 +38,7 @@ EVERY = 10.0
 """Seconds between two looks at an alias, unless the caller says otherwise."""
 _SPREAD = 1.25
 """Each pause is between once and so many times as long: watchers that begin together do not stay together."""
-_LONGEST = 60.0
+_LONGEST = 30.0
 """Seconds that a pause grows to while the storage does not answer, or a run stays broken."""
 _AT_ONCE = 16
 """Aliases of one watcher that are looked at, or loaded, side by side."""
@@ -194,7 +194,7 @@ class _Storage:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._failures, self._again = 0, 0.0
+        self._failures, self._again, self._noted = 0, 0.0, 0.0
         self.failure: Unavailable | None = None
 
     def may_be_asked(self) -> bool:
@@ -211,9 +211,12 @@ class _Storage:
         """Note that it is there."""
         self._failures, self.failure = 0, None
 
-    def failed(self, error: Unavailable) -> None:
-        """Note that it is not."""
-        self._again = monotonic() + self._options.pause(self._failures)
+    def failed(self, error: Unavailable, asked: float) -> None:
+        """Note that it is not there; several that were asked before the first one failed are one failure."""
+        if asked < self._noted:
+            return
+        self._noted = monotonic()
+        self._again = self._noted + self._options.pause(self._failures)
         self._failures += 1
         self.failure = error
 
@@ -346,7 +349,7 @@ class Watched(Generic[T]):
         try:
             found = follow.published_since(self._context, self.ref, self._seen)
         except Unavailable as error:
-            storage.failed(error)
+            storage.failed(error, asked.steady)
             self._fail(error)
         except BaseException as error:
             storage.answered()

@@ -62,7 +62,7 @@ class World:
     def client(self, backend, **options):
         store = ArtifactStore(backend, clock=self.clock, timeout=20.0, **options)
         retry = RetryPolicy(seconds=20.0, sleep=lambda _: None)
-        store._context = dataclasses.replace(store._context, workers=Inline(), retry=retry)
+        store._context = dataclasses.replace(store._context, workers=Inline(), tasks=Inline(), retry=retry)
         return store
 
 

@@ -62,7 +62,7 @@ def die(place: str, operation: str, fault: str, point: Point, tree: str) -> None
 def quiet(backend: Backend) -> ArtifactStore:
     """A store without threads, so that the same call is the same in every run."""
     store = steady(ArtifactStore(backend, timeout=TIMEOUT, registry=REGISTRY), "a")
-    store._context = replace(store._context, workers=Inline())
+    store._context = replace(store._context, workers=Inline(), tasks=Inline())
     return store
 
 

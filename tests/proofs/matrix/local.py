@@ -77,7 +77,7 @@ class LocalBench(Bench):
 def patient(store: ArtifactStore, clock: Clock) -> ArtifactStore:
     """The store, with retries that cost no time, and without threads, so that its calls have one order."""
     retry = RetryPolicy(seconds=20.0, clock=clock, sleep=clock.sleep)
-    store._context = replace(store._context, retry=retry, workers=Inline())
+    store._context = replace(store._context, retry=retry, workers=Inline(), tasks=Inline())
     return store
 
 

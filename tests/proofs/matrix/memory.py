@@ -150,7 +150,7 @@ def client(backend: Backend, clock: Clock) -> ArtifactStore:
     """A store whose retrying is measured by the clock, without threads: its calls have one order."""
     store = steady(ArtifactStore(backend, timeout=TIMEOUT, registry=REGISTRY), "a")
     retry = RetryPolicy(seconds=TIMEOUT, clock=clock, sleep=clock.sleep)
-    store._context = replace(store._context, retry=retry, workers=Inline())
+    store._context = replace(store._context, retry=retry, workers=Inline(), tasks=Inline())
     return store
 
 

@@ -213,6 +213,22 @@ def listed(store: ArtifactStore) -> Any:
     return found
 
 
+def loaded_many(store: ArtifactStore) -> Any:
+    """The values of three references, two of which name one run; the error of any that could not be loaded raises."""
+    found = store.load_many([KEY, ref(OLD[0]), f"{KEY}@production"])
+    for one in found.failed:
+        raise one.error
+    return found.values()
+
+
+def watched(store: ArtifactStore) -> Any:
+    """What a watch serves after its first load and a look; raises why there is nothing, and the look never does."""
+    with store.watcher(every=1e6) as watcher:
+        (one,) = watcher.add_many([KEY])
+        one.poll()
+        return one.model
+
+
 @dataclass(frozen=True)
 class Cleared:
     """What came of ``gc``: what the plan could not read counts as much as what could not be done.
@@ -301,6 +317,13 @@ OPERATIONS = {
         Operation(
             "load large", with_large, lambda store: store.load(ref(NEW), "weights"), as_it_was,
             lambda value: value == b"l" * LARGE, lambda view: True, reads_only=True, large=True,
+        ),
+        Operation(
+            "load many", served, loaded_many, as_it_was, lambda found: found == [{"n": 2}, {"n": 0}, {"n": 0}],
+            lambda view: True, reads_only=True,
+        ),
+        Operation(
+            "watch", served, watched, as_it_was, lambda value: value == {"n": 2}, lambda view: True, reads_only=True,
         ),
         Operation(
             "list", served, listed, as_it_was, lambda found: found == [SPARE, *reversed(OLD)], lambda view: True,

@@ -147,7 +147,7 @@ def steady(store: ArtifactStore, seed: str) -> ArtifactStore:
 def reader(backend: Backend) -> ArtifactStore:
     """A store that works in its caller's thread: there is nothing to wait for."""
     store = steady(ArtifactStore(backend, registry=REGISTRY), "b")
-    store._context = replace(store._context, workers=Inline())
+    store._context = replace(store._context, workers=Inline(), tasks=Inline())
     return store
 
 

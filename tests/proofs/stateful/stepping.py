@@ -69,7 +69,13 @@ class Actor(Backend):
         self._ids = 0
         retry = RetryPolicy(seconds=1e9, sleep=lambda _: None)
         self.context = dataclasses.replace(
-            context, backend=self, workers=Inline(), retry=retry, now=lambda: world.time, new_write_id=self._id
+            context,
+            backend=self,
+            workers=Inline(),
+            tasks=Inline(),
+            retry=retry,
+            now=lambda: world.time,
+            new_write_id=self._id,
         )
         self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
         self._thread.start()

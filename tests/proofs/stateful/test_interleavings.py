@@ -174,7 +174,7 @@ def always(walk):
 def finally_(walk):
     both_or_none(walk)
     store = ArtifactStore(walk.world, clock=lambda: walk.world.time)
-    store._context = dataclasses.replace(store._context, workers=Inline())
+    store._context = dataclasses.replace(store._context, workers=Inline(), tasks=Inline())
     for _ in range(2):
         walk.world.time += GRACE
         assert store.gc(grace=GRACE).apply().ok

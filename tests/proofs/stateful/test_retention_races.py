@@ -38,7 +38,7 @@ class Clock:
 
 def client(backend, clock):
     store = ArtifactStore(backend, clock=clock)
-    store._context = dataclasses.replace(store._context, workers=Inline())
+    store._context = dataclasses.replace(store._context, workers=Inline(), tasks=Inline())
     return store
 
 
