@@ -47,6 +47,7 @@ PROOFS = {
         "tests.proofs.publishes",
         "validated saves under faults, and an alias that never names a model that is broken",
     ),
+    "watch": ("tests.proofs.watch", "watched models that predict while runs are published and the server is killed"),
     "soak": ("tests.proofs.soak", "many processes, all operations, for long: an oracle, and a plot of what they hold"),
     "space": ("tests.proofs.space", "processes killed during large saves, and the temporary space that they leave"),
     "fuzz": ("tests.proofs.fuzz", "arbitrary bytes and text, into everything that reads them"),

@@ -330,10 +330,7 @@ class RiskRefused(Untrusted, code="risk-refused"):
 
 
 class TypeRefused(Untrusted, Corrupt, code="type-refused"):
-    """A file asks for types outside of the fixed list of its codec; ``types`` names them. Nothing was made of it.
-
-    It is corrupt as well, since the codec that is recorded for it never writes such a file.
-    """
+    """A file asks for types, which ``types`` names, that its codec never writes: so it is corrupt as well."""
 
     def __init__(self, message: str, *, types: Sequence[str] = ()) -> None:
         self.types = tuple(types)

@@ -23,7 +23,7 @@ from artifact_store.ops.golden import check_example
 from artifact_store.ops.keypairs import PublicKey
 from artifact_store.ops.prune import GRACE
 from artifact_store.run import Run
-from artifact_store.watching import EVERY, Options, Watched, Watcher
+from artifact_store.watching import EVERY, Watched, Watcher, WatchOptions
 
 if TYPE_CHECKING:
     from artifact_store.doctor.report import Diagnosis
@@ -153,7 +153,7 @@ class Reader:
             InvalidReference: the reference names no alias.
             ArtifactStoreError: as for :meth:`load`, or the golden predictions of the run are not repeated.
         """
-        options = Options(every, max_stale, golden, on_change)
+        options = WatchOptions(every, max_stale, golden, on_change)
         return Watcher(self._context, options, alone=True).add(ref, component, load=load, allow_code=allow_code)
 
     def watcher(
@@ -168,7 +168,7 @@ class Reader:
 
         Does no input or output before the first alias is added.
         """
-        return Watcher(self._context, Options(every, max_stale, golden, on_change))
+        return Watcher(self._context, WatchOptions(every, max_stale, golden, on_change))
 
     def find(
         self,

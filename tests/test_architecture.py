@@ -34,8 +34,8 @@ LAYERS = (
     {"core"},
     {"storage", "codecs"},
     {"ops"},
-    {"run", "draft", "save_checks", "publication", "saving", "run_provenance", "lineage", "loading"},
-    {"legacy", "doctor", "watching"},
+    {"run", "draft", "save_checks", "publication", "saving", "run_provenance", "lineage"},
+    {"legacy", "doctor", "loading", "watching"},
     {"reader"},  # the part of the façade that reads
     {"store"},
     {"backends", "cli", "testing", "__init__"},

@@ -40,10 +40,10 @@ def resolve(context: Context, ref: RunRef, *, signed: bool = True) -> Manifest:
         if signed:
             signing.check_signed(context, manifest)
         return manifest
-    return named_by(context, published_pointer(context, ref).value)
+    return run_named_by(context, published_pointer(context, ref).value)
 
 
-def named_by(context: Context, pointer: Pointer) -> Manifest:
+def run_named_by(context: Context, pointer: Pointer) -> Manifest:
     """Return the manifest of the run that a pointer names, if the policy lets it decide what is loaded; no request.
 
     One, where the manifest is too large to be in the pointer.

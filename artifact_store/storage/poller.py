@@ -42,12 +42,10 @@ class Poller:
 
     def add(self, task: Task, *, after: float) -> None:
         """Call ``task`` for the first time after so many seconds."""
+        self.ensure()
         self._tasks[id(task)] = task
-        crew = self._crews.get(this_process())
-        if crew is None:
-            self.ensure()
-        else:
-            crew.schedule(task, after)
+        if not self._closed:
+            self._crews[this_process()].schedule(task, after)
 
     def remove(self, task: Task) -> None:
         """Forget a task; a call of it that is under way comes to its end."""

@@ -100,3 +100,34 @@ def test_a_signed_save_takes_three_steps_and_a_verified_load_two(signing, proxy,
     assert (requests, depth) == (3, 2)
     requests, depth = counted(proxy, lambda: signing.load(KEY, "b"))
     assert (requests, depth) == (2, 2)  # what was verified needs not be asked for again
+
+
+def test_a_history_takes_two_steps_however_long_it_is(client, proxy):
+    runs = [client.save({"n": number}, "gru/LONG", publish="never") for number in range(2)]
+    proxy.rtt_ms = 0.0
+    for number in range(200):
+        client.promote(runs[number % 2], "production")
+    proxy.rtt_ms = 150.0
+    requests, depth = counted(proxy, lambda: client.history("gru/LONG@production"))
+    assert (requests, depth) == (1 + 5, 2)  # the pointer, and five blocks of 32 publishes
+
+
+def test_many_models_are_loaded_in_two_steps(client, proxy):
+    proxy.rtt_ms = 0.0
+    names = [f"gru/S{number}" for number in range(12)]
+    for name in names:
+        client.save({"n": name}, name)
+    proxy.rtt_ms = 150.0
+    client.load_many(names, "metadata.json")  # which is no component: for the connections
+    requests, depth = counted(proxy, lambda: client.load_many([*names, *names]).values())
+    assert (requests, depth) == (2 * len(names), 2)
+    requests, depth = counted(proxy, lambda: client.load_many(names).values())  # with what the cache has
+    assert (requests, depth) == (len(names), 1)
+
+
+def test_a_watched_alias_that_was_not_published_again_is_one_conditional_request(client, proxy):
+    client.save({"n": 1}, "gru/WATCHED")
+    with client.watch("gru/WATCHED", every=3600.0) as watched:
+        requests, _ = counted(proxy, watched.poll)
+        assert requests == 1
+        assert [(record.status, "if-none-match" in record.headers) for record in proxy.records] == [(304, True)]

@@ -1,224 +1,45 @@
-"""Models that follow their alias while they are in use: polled, checked before they are served, kept on any failure.
-
-Owns what is served, since when that is confirmed, and when it is asked again. What an alias names is in
-:mod:`artifact_store.ops.follow`, when threads run in :mod:`artifact_store.storage.poller`.
-
-Why: docs/decisions/0027-watching-an-alias.md
-"""
+"""One alias that is watched: what is served of it, and what has to be true before that is replaced."""
 
 from __future__ import annotations
 
 import logging
-import random
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from time import monotonic
-from typing import Any, Generic, Self, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 from artifact_store.core.pointer import Pointer
-from artifact_store.core.references import RefLike, RunRef
+from artifact_store.core.references import RunRef
 from artifact_store.core.trust import Consent
-from artifact_store.errors import InvalidOption, Unavailable, Unconfirmed
+from artifact_store.errors import Unavailable, Unconfirmed
 from artifact_store.ops import follow, read, resolve
 from artifact_store.ops.context import Context
 from artifact_store.ops.golden import check_example
 from artifact_store.process import Process, this_process
 from artifact_store.run import CachingRun, Run
 from artifact_store.storage.base import Version
-from artifact_store.storage.poller import Poller
 from artifact_store.storage.threads import LOOK_UP, Cancelled
+from artifact_store.watching.pace import Moment, Storage, WatchOptions
 
 T = TypeVar("T")
 
 log = logging.getLogger("artifact_store.watch")
 
-EVERY = 10.0
-"""Seconds between two looks at an alias, unless the caller says otherwise."""
-_SPREAD = 1.25
-"""Each pause is between once and so many times as long: watchers that begin together do not stay together."""
-_LONGEST = 30.0
-"""Seconds that a pause grows to while the storage does not answer, or a run stays broken."""
-_AT_ONCE = 16
-"""Aliases of one watcher that are looked at, or loaded, side by side."""
 
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a watcher goes about it.
-
-    Raises:
-        InvalidOption: a value means nothing.
-    """
-
-    every: float = EVERY
-    max_stale: timedelta | None = None
-    golden: bool = True
-    on_change: Callable[[Watched[Any]], object] | None = None
-
-    def __post_init__(self) -> None:
-        if not _is_pause(self.every):
-            raise InvalidOption(f"every is a number of seconds above 0, not {self.every!r}")
-        if not _is_span(self.max_stale):
-            raise InvalidOption(
-                f"max_stale is a timedelta above 0, such as timedelta(minutes=30), not {self.max_stale!r}"
-            )
-        if self.on_change is not None and not callable(self.on_change):
-            raise InvalidOption(f"on_change is a function of what is watched, not {self.on_change!r}")
-
-    def pause(self, failures: int = 0) -> float:
-        """Return how long to wait after so many failures in a row."""
-        most = max(_LONGEST, self.every)
-        return min(self.every * 2.0 ** min(failures, 32), most) * random.uniform(1.0, _SPREAD)  # noqa: S311 -- spreads
-
-
-def _is_pause(every: object) -> bool:
-    return isinstance(every, int | float) and 0 < every < float("inf")
-
-
-def _is_span(stale: object) -> bool:
-    return stale is None or (isinstance(stale, timedelta) and stale > timedelta(0))
-
-
-class Watcher:
-    """Any number of watched aliases, and the one poller of all of them. A context manager.
-
-    As long as the storage does not answer, one alias at a time asks for all, less and less often.
-    """
-
-    def __init__(self, context: Context, options: Options, *, alone: bool = False) -> None:
-        self._context, self._options, self._alone = context, options, alone
-        self._poller = Poller(_AT_ONCE)
-        self._storages: dict[Process, _Storage] = {}
-        self._watched: dict[int, Watched[Any]] = {}
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {len(self._watched)} aliases of {self._context.backend.url}>"
-
-    def __iter__(self) -> Iterator[Watched[Any]]:
-        return iter(list(self._watched.values()))
-
-    def __len__(self) -> int:
-        return len(self._watched)
-
-    def add(
-        self,
-        ref: RefLike,
-        component: str = "model",
-        *,
-        load: Callable[[Run], Any] | None = None,
-        allow_code: bool = False,
-    ) -> Watched[Any]:
-        """Load what an alias names, as checked as any later run will be, and watch the alias from now on.
-
-        Raises:
-            InvalidReference: it names no alias.
-            ArtifactStoreError: as for :meth:`artifact_store.ArtifactStore.load`; or the golden predictions are others.
-        """
-        watched = self._made(ref, component, load, allow_code=allow_code)
-        watched.begin()
-        return self._watch(watched)
-
-    def add_many(
-        self,
-        refs: Iterable[RefLike],
-        component: str = "model",
-        *,
-        load: Callable[[Run], Any] | None = None,
-        allow_code: bool = False,
-    ) -> list[Watched[Any]]:
-        """Load and watch many aliases, loaded side by side, and return them in their order.
-
-        One that cannot be loaded yet is watched all the same: until it can be, its ``model`` raises why.
-
-        Raises:
-            InvalidReference, InvalidName: one of them names no alias; none is watched.
-        """
-        made = [self._made(ref, component, load, allow_code=allow_code) for ref in refs]
-        for watched, begun in self._context.tasks.ahead(made, Watched.try_to_begin, at_once=_AT_ONCE):
-            begun.result()
-            self._watch(watched)
-        return made
-
-    def close(self) -> None:
-        """Watch no more. What was loaded last stays there to be used, and grows stale."""
-        self._poller.close()
-        for watched in self:
-            watched.closed()
-        self._watched.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _made(
-        self, ref: RefLike, component: str, load: Callable[[Run], Any] | None, *, allow_code: bool
-    ) -> Watched[Any]:
-        if load is not None and not callable(load):
-            raise InvalidOption(f"load is a function of a Run, not {load!r}")
-        loads = load or (lambda run: run.load(component))
-        return Watched(self, self._context, self._options, RunRef.parse(ref), loads, allow_code=allow_code)
-
-    def _watch(self, watched: Watched[T]) -> Watched[T]:
-        self._watched[id(watched)] = watched
-        self._poller.add(watched, after=self._options.pause())
-        return watched
-
-    # ---- for what is watched
+class Home(Protocol):
+    """What polls an alias."""
 
     @property
-    def storage(self) -> _Storage:
+    def storage(self) -> Storage:
         """Whether the storage answers, as this process knows it."""
-        return self._storages.setdefault(this_process(), _Storage(self._options))
 
     def go_on(self) -> None:
         """Poll in this process too, if it was forked."""
-        self._poller.ensure()
 
-    def forget(self, watched: Watched[Any]) -> None:
+    def forget(self, watched: Watched[T]) -> None:
         """Watch this one no more."""
-        self._poller.remove(watched)
-        self._watched.pop(id(watched), None)
-        if self._alone:
-            self._poller.close()
-
-
-class _Storage:
-    """Whether the storage answers. While it does not, one asks at a time, after a pause that grows.
-
-    It has no lock, which a fork could leave held: that two ask at the same moment does no harm.
-    """
-
-    def __init__(self, options: Options) -> None:
-        self._options = options
-        self._failures, self._again, self._noted = 0, 0.0, 0.0
-        self.failure: Unavailable | None = None
-
-    def may_be_asked(self) -> bool:
-        """Whether to ask it now; then what came of it has to be told by :meth:`answered` or :meth:`failed`."""
-        if self.failure is None:
-            return True
-        now = monotonic()
-        if now < self._again:
-            return False
-        self._again = now + self._options.pause(self._failures)  # nobody else, while this one waits for the answer
-        return True
-
-    def answered(self) -> None:
-        """Note that it is there."""
-        self._failures, self.failure = 0, None
-
-    def failed(self, error: Unavailable, asked: float) -> None:
-        """Note that it is not there; several that were asked before the first one failed are one failure."""
-        if asked < self._noted:
-            return
-        self._noted = monotonic()
-        self._again = self._noted + self._options.pause(self._failures)
-        self._failures += 1
-        self.failure = error
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,9 +57,9 @@ class Watched(Generic[T]):
 
     def __init__(
         self,
-        watcher: Watcher,
+        watcher: Home,
         context: Context,
-        options: Options,
+        options: WatchOptions,
         ref: RunRef,
         load: Callable[[Run], T],
         *,
@@ -256,7 +77,7 @@ class Watched(Generic[T]):
         self._pointer: Pointer | None = None
         """What was seen last, while its run is not served, or where the policy may stop to trust it."""
         self._failures, self._again = 0, 0.0
-        self._confirmed = _Moment.now(context)
+        self._confirmed = Moment.now(context)
         self._changes: dict[Process, threading.Condition] = {}
         self._closed = False
 
@@ -324,7 +145,7 @@ class Watched(Generic[T]):
     def begin(self) -> None:
         """Load what the alias names now, or raise why not."""
         seen = resolve.published_pointer(self._context, self.ref)
-        self._confirmed, self._seen, self._pointer = _Moment.now(self._context), seen.version, seen.value
+        self._confirmed, self._seen, self._pointer = Moment.now(self._context), seen.version, seen.value
         self._take(seen.value)
         self._note_good()
 
@@ -345,7 +166,7 @@ class Watched(Generic[T]):
         if not storage.may_be_asked():
             self._fail(storage.failure)
             return self._options.pause()
-        asked = _Moment.now(self._context)
+        asked = Moment.now(self._context)
         try:
             found = follow.published_since(self._context, self.ref, self._seen)
         except Unavailable as error:
@@ -363,7 +184,7 @@ class Watched(Generic[T]):
             self._settle(asked)
         return self._options.pause()
 
-    def _settle(self, asked: _Moment) -> None:
+    def _settle(self, asked: Moment) -> None:
         """Serve what was seen last, unless that failed a moment ago; then say that this is the newest."""
         if monotonic() < self._again:
             return
@@ -381,7 +202,7 @@ class Watched(Generic[T]):
     def _take(self, pointer: Pointer) -> None:
         """Load and check the run that a pointer names, and serve it, unless it is served already."""
         context = self._context
-        manifest = resolve.named_by(context, pointer)
+        manifest = resolve.run_named_by(context, pointer)
         if self._served is not None and self._served.run.manifest.digest == manifest.digest:
             return
         consent = Consent(self._allow_code, None)
@@ -442,18 +263,3 @@ class Watched(Generic[T]):
     def _changed(self) -> threading.Condition:
         """One per process: a thread that a fork left behind in the parent may hold the parent's for ever."""
         return self._changes.setdefault(this_process(), threading.Condition())
-
-
-@dataclass(frozen=True, slots=True)
-class _Moment:
-    """A moment by two clocks: one stands still while a machine sleeps, the other can be set."""
-
-    steady: float
-    wall: datetime
-
-    @classmethod
-    def now(cls, context: Context) -> Self:
-        return cls(monotonic(), context.now())
-
-    def age(self, context: Context) -> timedelta:
-        return max(timedelta(seconds=monotonic() - self.steady), context.now() - self.wall)
