@@ -9,13 +9,14 @@ import pytest
 from artifact_store import ArtifactStore, errors
 from artifact_store.core import keys
 from artifact_store.core.names import ModelKey, RunId
+from artifact_store.storage.budget import DOCUMENTS_AT_ONCE
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.testing import Faults, FaultyBackend
 from tests.proofs.matrix.memory import Clock, client
 from tests.proofs.matrix.views import REGISTRY
 
 KEY = "gru/BTCEUR"
-RUNS = 60
+RUNS = 160
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def full():
     memory = MemoryBackend()
     store = ArtifactStore(memory, registry=REGISTRY)
     for number in range(RUNS):
-        store.save({"n": number}, KEY, run_id=f"20240101_{number:06}", publish="never")
+        store.save({"n": number}, KEY, run_id=f"20240101_00{number // 60:02}{number % 60:02}", publish="never")
     with store.new_run(KEY, run_id="20240201_000000", publish="never") as draft:
         for number in range(RUNS):
             draft.add(f"part{number}", {"n": number})
@@ -51,7 +52,7 @@ def test_a_listing_whose_storage_dies_after_it_gives_up_and_tells_of_every_run(f
     assert list(runs) == []
     assert len({problem.where for problem in runs.problems}) == RUNS + 1
     assert {type(problem.error) for problem in runs.problems} == {errors.Unreachable}
-    assert len(asked(backend, "read")) <= 2 * 16
+    assert len(asked(backend, "read")) <= 2 * DOCUMENTS_AT_ONCE
 
 
 def test_one_run_that_cannot_be_read_does_not_hide_the_others(full):
