@@ -59,7 +59,7 @@ BY_NAME = {
 }  # functions that import
 GROUPS = {"artifact_store.codecs", "artifact_store.backends", "artifact_store.predictors"}  # entry points, not modules
 
-AT_IMPORT = {"pydantic", "pydantic_core", "filelock"}  # beside the standard library
+AT_IMPORT = {"pydantic_core", "filelock"}  # beside the standard library
 AT_IMPORT_BY_ROOM = {"cli": {"click"}, "testing": {"pytest", "hypothesis"}}
 NEVER_AT_IMPORT = {
     *(

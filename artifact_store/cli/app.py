@@ -10,6 +10,7 @@ import click
 
 from artifact_store._version import __version__
 from artifact_store.cli import program
+
 ENGINES = ("auto", "local", "memory", "obstore", "fsspec")
 
 _STORE, _ENDPOINT, _PROFILE, _OPTION, _TIMEOUT, _MIN_RATE, _STAGING, _JSON = program.store_options()

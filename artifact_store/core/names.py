@@ -102,7 +102,9 @@ class RunId(str):
         if match is None:
             raise InvalidName("run id", text, rule)
         try:
-            datetime.strptime(match[1] + match[2], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+            if match[2] >= "24":  # which later Pythons take for the midnight after
+                raise ValueError("a day has 24 hours")
+            datetime.fromisoformat(f"{match[1]}T{match[2]}+00:00")
         except ValueError as error:
             raise InvalidName("run id", text, "that date or time does not exist") from error
         return super().__new__(cls, text)
