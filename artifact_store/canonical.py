@@ -95,9 +95,12 @@ def parse_document(data: bytes, *, limit: int, what: str) -> dict[str, Any]:
     Raises:
         Corrupt: as for :func:`parse_json`; not an object; not canonical; the checksum is missing or wrong.
     """
-    sound = _sound(data, limit)
-    if sound is not None:
-        return sound
+    sound = sound_document(data, limit=limit)
+    return thoroughly(data, limit=limit, what=what) if sound is None else sound
+
+
+def thoroughly(data: bytes, *, limit: int, what: str) -> dict[str, Any]:
+    """Decode a document as :func:`parse_document` does, step by step, so that the error says what is wrong."""
     value = parse_json(data, limit=limit, what=what)
     if not isinstance(value, dict):
         raise Corrupt(f"{what} is not a JSON object")
@@ -116,7 +119,7 @@ def parse_part(data: bytes, *, limit: int, what: str) -> dict[str, Any]:
     )
 
 
-def _sound(data: bytes, limit: int) -> dict[str, Any] | None:
+def sound_document(data: bytes, *, limit: int) -> dict[str, Any] | None:
     """Return the document if nothing is wrong with it, found out in one parse and one serialisation.
 
     What comes back to the same bytes has no key twice, no NaN, no number out of range and no lone surrogate, and its

@@ -90,15 +90,15 @@ class Document(Value):
             FormatUnsupported: a newer release wrote them, with something that this one does not know.
             RunDeleted: they say that the run was deleted.
         """
-        return cls._of(parse_document(data, limit=cls.LIMIT, what=what), bytes(data), what)
+        return cls._decoded(parse_document(data, limit=cls.LIMIT, what=what), bytes(data), what)
 
     @classmethod
     def from_part(cls, data: bytes, *, what: str) -> Self:
         """Decode a part of a document that was read, in its canonical bytes; the errors are those of `from_bytes`."""
-        return cls._of(parse_part(data, limit=cls.LIMIT, what=what), data, what)
+        return cls._decoded(parse_part(data, limit=cls.LIMIT, what=what), data, what)
 
     @classmethod
-    def _of(cls, value: dict[str, Any], data: bytes, what: str) -> Self:
+    def _decoded(cls, value: dict[str, Any], data: bytes, what: str) -> Self:
         check_format(value, kind=cls.KIND, what=what)
         return cls.from_json(value, what=what, written=data)
 

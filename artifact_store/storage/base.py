@@ -219,6 +219,13 @@ class Backend(abc.ABC):
         A folder that holds no object may or may not be shown.
         """
 
+    def children_beginning(self, prefix: str, *beginnings: str) -> Iterator[str]:
+        """Yield those of :meth:`children` that begin with one of these, all of them, in any order.
+
+        For a storage that can find them without listing the others; all others list them all.
+        """
+        return (name for name in self.children(prefix) if name.startswith(beginnings))
+
     @abc.abstractmethod
     def delete(self, key: str) -> None:
         """Remove exactly this object; removing what is not there is not an error."""

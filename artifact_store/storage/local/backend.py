@@ -224,9 +224,15 @@ class LocalBackend(Backend):
                 yield Entry("/".join((*parts, name)), found.st_size, _modified(found))
 
     def children(self, prefix: str) -> Iterator[str]:
-        for name, found in self._scan(parts_of_prefix(prefix)):
-            if not name.startswith(TEMPORARY):
-                yield f"{name}/" if found is None else name
+        yield from sorted(self.children_beginning(prefix, ""))
+
+    def children_beginning(self, prefix: str, *beginnings: str) -> Iterator[str]:
+        parts = parts_of_prefix(prefix)
+        gone = contextlib.suppress(FileNotFoundError, NotADirectoryError)
+        with gone, translated(self._root.joinpath(*parts), absence=True), self._folder(parts) as folder:
+            for name, is_folder in _shown(folder.names(beginnings), parts):
+                if not name.startswith(TEMPORARY):
+                    yield f"{name}/" if is_folder else name
 
     def _walk(self, top: Parts) -> Iterator[tuple[Parts, str, os.stat_result]]:
         """Yield everything but folders below ``top``, in key order. Not recursive: a foreign tree may be deep."""
@@ -248,13 +254,9 @@ class LocalBackend(Backend):
         gone = contextlib.suppress(FileNotFoundError, NotADirectoryError)
         with gone, translated(self._root.joinpath(*parts), absence=True), self._folder(parts) as folder:
             # "a-b/" sorts before "a/", and "a.json" too: the slash belongs to the key
-            for name, is_folder in sorted(folder.names(), key=lambda named: named[0] + "/" * named[1]):
-                if is_folder:
-                    if parts or name not in {locks.FOLDER, STAGING}:
-                        found.append((name, None))
-                else:
-                    with contextlib.suppress(FileNotFoundError):
-                        found.append((name, folder.look(name)))
+            for name, is_folder in sorted(_shown(folder.names(), parts), key=lambda named: named[0] + "/" * named[1]):
+                with contextlib.suppress(FileNotFoundError):
+                    found.append((name, None if is_folder else folder.look(name)))
         return found
 
     # ------------------------------------------------------------ folders and files
@@ -386,3 +388,8 @@ def _promise(network: str | None, volatile: str | None) -> Capabilities:
         durable=undurable is None,
         reason="; ".join(filter(None, (network, undurable))),
     )
+
+
+def _shown(names: list[tuple[str, bool]], parts: Parts) -> list[tuple[str, bool]]:
+    """Return the names in a folder that listings show: in the root, our own two folders are left out."""
+    return names if parts else [named for named in names if named not in {(locks.FOLDER, True), (STAGING, True)}]
