@@ -158,7 +158,7 @@ def probe(token: str) -> str:
     return f"{PROBES}{token}"
 
 
-def verdict(endpoint: str, engine: str) -> str:
+def kept_verdict(endpoint: str, engine: str) -> str:
     """Return the key under which is kept what an engine found out about an endpoint."""
     return f"{PROBES}{sha256(canonical([endpoint, engine]))}.json"
 
@@ -187,6 +187,11 @@ def _named(child: str, ending: str, check: Callable[[str], Name]) -> Name | None
 def run_in(child: str) -> RunId | None:
     """Return the run id if this child of a model (``name/``) is a run."""
     return _named(child, "/", RunId)
+
+
+def run_named(folder: str) -> RunId | None:
+    """Return the run id if a folder of this name is a run."""
+    return _named(folder, "", RunId)
 
 
 def is_signature(child: str) -> bool:

@@ -211,7 +211,7 @@ def _run_folders(context: Context, key: ModelKey, beginning: str = "") -> list[s
 
 def _ids_in(folders: Iterable[str]) -> Iterator[RunId]:
     """Yield those that are the ids of runs."""
-    return (run_id for name in folders if (run_id := keys.run_in(f"{name}/")) is not None)
+    return (run_id for name in folders if (run_id := keys.run_named(name)) is not None)
 
 
 def manifests(

@@ -143,7 +143,7 @@ class Records:
 
     def verdict(self, record: StoreRecord, endpoint: str, engine: str) -> Mapping[str, bool] | None:
         """Return what was kept for this store of the conditions at an endpoint; ``None`` if nothing that counts."""
-        where = keys.verdict(endpoint, engine)
+        where = keys.kept_verdict(endpoint, engine)
         blob = self._read(where, MAX_STORE_RECORD)
         try:
             kept = None if blob is None else StoreRecord.from_bytes(blob.data, what=f"{where!r}")
@@ -154,8 +154,8 @@ class Records:
     def keep_verdict(self, record: StoreRecord, endpoint: str, engine: str, held: Mapping[str, bool]) -> None:
         """Keep what was found out about an endpoint, unless this writer may not, or another was first."""
         kept = record.model_copy(update={"probed": {endpoint: dict(held)}, "probed_by": engine})
-        with suppress(ArtifactStoreError):
-            self.replace_raw(keys.verdict(endpoint, engine), None, kept.to_bytes(), limit=MAX_STORE_RECORD)
+        with suppress(ArtifactStoreError):  # the next writer finds it out again
+            self.replace_raw(keys.kept_verdict(endpoint, engine), None, kept.to_bytes(), limit=MAX_STORE_RECORD)
 
     def signature(self, manifest: Manifest, key_id: str) -> bytes | None:
         """Return the stored signature of a run by a key, not verified, or ``None``; ``Corrupt`` if it is too large."""

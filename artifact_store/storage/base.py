@@ -76,7 +76,8 @@ class Capabilities:
 
     ``create_only`` and ``compare_and_swap``: the condition and the write are one atomic step on the storage, for files
     up to :attr:`Backend.exclusive_limit`.
-    ``durable``: an acknowledged write survives a power cut. ``reason``: why something is missing, in one line.
+    ``durable``: what was written survives a power cut, and so do the files that were put before. ``reason``: why
+    something is missing, in one line.
     """
 
     create_only: bool

@@ -13,12 +13,12 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from artifact_store.errors import ConditionsUnsupported, Corrupt
-from artifact_store.storage.local.errors import in_use
+from artifact_store.storage.local.errors import in_use, translated
 
 Result = TypeVar("Result")
 
@@ -28,6 +28,7 @@ _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # a FIFO must not make open() wait for a writer
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
 _LINK_TAGS = {0xA000000C, 0xA0000003}  # symlink and junction; other reparse points are files of a cloud drive
+_PIECE = 1 << 20
 _RETRY_SECONDS = 2.0
 _REPLACE_SECONDS = 10.0  # against readers who come again and again, each of them for a moment
 
@@ -245,6 +246,17 @@ def flush(descriptor: int) -> None:
             fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
             return
     os.fsync(descriptor)
+
+
+def pieces_of_file(descriptor: int, path: Path, most: int) -> Iterator[bytes]:
+    """Yield what an open file holds, up to ``most`` bytes."""
+    while most:
+        with translated(path):
+            piece = os.read(descriptor, min(most, _PIECE))
+        if not piece:
+            return
+        most -= len(piece)
+        yield piece
 
 
 def close_quietly(descriptor: int) -> None:
