@@ -14,13 +14,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from artifact_store.errors import Corrupt
 
 MAX_DEPTH = 32
 """Deepest nesting of a document; the document itself is level 1."""
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_CHECKSUM = "checksum"
+_CONTAINERS = frozenset({dict, list})
 
 
 def canonical(value: Any) -> bytes:
@@ -30,7 +35,7 @@ def canonical(value: Any) -> bytes:
         ValueError: the value holds a NaN, an infinity, a lone surrogate, or something that JSON cannot represent.
     """
     try:
-        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text = _ENCODER.encode(value)
     except TypeError as error:
         raise ValueError(str(error)) from error
     return text.encode("utf-8")
@@ -43,7 +48,20 @@ def sha256(data: bytes) -> str:
 
 def checksum(document: dict[str, Any]) -> str:
     """Return the sha256 of the canonical document without its own field ``checksum``."""
-    return sha256(canonical({name: value for name, value in document.items() if name != "checksum"}))
+    return sha256(canonical({name: value for name, value in document.items() if name != _CHECKSUM}))
+
+
+def with_checksum(document: Mapping[str, Any]) -> bytes:
+    """Return the canonical document with its own field ``checksum`` in it, which it must not have yet."""
+    before = canonical({name: value for name, value in document.items() if name < _CHECKSUM})[1:-1]
+    behind = canonical({name: value for name, value in document.items() if name > _CHECKSUM})[1:-1]
+    comma = b"," if before and behind else b""
+    field = _field(sha256(b"{%b%b%b}" % (before, comma, behind)))
+    return b"{%b}" % b",".join(filter(None, (before, field, behind)))
+
+
+def _field(digest: str) -> bytes:
+    return f'"{_CHECKSUM}":"{digest}"'.encode()
 
 
 def parse_json(data: bytes, *, limit: int, what: str) -> Any:
@@ -77,6 +95,12 @@ def parse_document(data: bytes, *, limit: int, what: str) -> dict[str, Any]:
     Raises:
         Corrupt: as for :func:`parse_json`; not an object; not canonical; the checksum is missing or wrong.
     """
+    sound = sound_document(data, limit=limit)
+    return thoroughly(data, limit=limit, what=what) if sound is None else sound
+
+
+def thoroughly(data: bytes, *, limit: int, what: str) -> dict[str, Any]:
+    """Decode a document as :func:`parse_document` does, step by step, so that the error says what is wrong."""
     value = parse_json(data, limit=limit, what=what)
     if not isinstance(value, dict):
         raise Corrupt(f"{what} is not a JSON object")
@@ -85,6 +109,41 @@ def parse_document(data: bytes, *, limit: int, what: str) -> dict[str, Any]:
     if value.get("checksum") != checksum(value):
         raise Corrupt(f"{what} was changed after it was written: its checksum does not fit. Restore it from a copy")
     return value
+
+
+def parse_part(data: bytes, *, limit: int, what: str) -> dict[str, Any]:
+    """Decode an object from within a document that was read: as :func:`parse_document`, of canonical bytes."""
+    value = json.loads(data) if len(data) <= limit else None
+    return (
+        value if value is not None and _has_own_checksum(value, data) else parse_document(data, limit=limit, what=what)
+    )
+
+
+def sound_document(data: bytes, *, limit: int) -> dict[str, Any] | None:
+    """Return the document if nothing is wrong with it, found out in one parse and one serialisation.
+
+    What comes back to the same bytes has no key twice, no NaN, no number out of range and no lone surrogate, and its
+    checksum can be cut out of them. ``None``: something is wrong, and the longer way says what.
+    """
+    if len(data) > limit:
+        return None
+    try:
+        value = json.loads(data.decode("utf-8"))
+        same = type(value) is dict and canonical(value) == data
+    except (ValueError, RecursionError):
+        return None
+    return value if same and not _too_deep(value) and _has_own_checksum(value, data) else None
+
+
+def _has_own_checksum(value: dict[str, Any], data: bytes) -> bool:
+    """Tell whether the checksum in a canonical document is there once, and is that of the rest of its bytes."""
+    digest = value.get(_CHECKSUM)
+    if not isinstance(digest, str) or data.count(field := _field(digest)) != 1:
+        return False
+    before, _, behind = data.partition(field)
+    if before.endswith(b",") or behind.startswith(b","):  # the comma goes with it
+        before, behind = (before[:-1], behind) if before.endswith(b",") else (before, behind[1:])
+    return sha256(before + behind) == digest
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -108,10 +167,7 @@ def _finite(text: str) -> float:
 
 
 def _check_tree(value: Any, what: str) -> None:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [child for node in level for child in _children(node)]
-    if level:
+    if _too_deep(value):
         raise Corrupt(f"{what} is nested deeper than {MAX_DEPTH} levels")
     try:
         canonical(value)
@@ -119,5 +175,15 @@ def _check_tree(value: Any, what: str) -> None:
         raise Corrupt(f"{what} holds a lone surrogate, which is not valid text") from error
 
 
+def _too_deep(value: Any) -> bool:
+    """Tell whether anything, an empty container excepted, is below the level ``MAX_DEPTH``."""
+    level = [value] if type(value) in _CONTAINERS else []
+    for _ in range(MAX_DEPTH - 1):
+        if not level:
+            return False
+        level = [child for node in level for child in _children(node) if type(child) in _CONTAINERS]
+    return any(level)
+
+
 def _children(node: Any) -> Iterable[Any]:
-    return node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return node.values() if type(node) is dict else node

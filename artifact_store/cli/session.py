@@ -13,6 +13,7 @@ from typing import Any, Self
 import click
 
 from artifact_store.cli import output, program
+from artifact_store.cli.program import PASSWORD
 from artifact_store.core.files import Progress
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.errors import NotAStore
@@ -20,8 +21,6 @@ from artifact_store.ops.keypairs import PublicKey, Signer, read_key_file
 from artifact_store.storage.options import LOCAL, parse_url
 from artifact_store.storage.patience import MIN_RATE
 from artifact_store.store import ArtifactStore
-
-PASSWORD = "ARTIFACT_STORE_KEY_PASSWORD"  # noqa: S105 -- the name of a variable
 
 
 @dataclass(slots=True)

@@ -9,7 +9,8 @@ import click
 
 from artifact_store import private_files
 from artifact_store.cli import output, program
-from artifact_store.cli.session import PASSWORD, Command, Session, load_signer, pass_session
+from artifact_store.cli.program import PASSWORD
+from artifact_store.cli.session import Command, Session, load_signer, pass_session
 from artifact_store.core.statement import MAX_BUNDLE
 from artifact_store.errors import InvalidOption
 from artifact_store.ops.keypairs import PublicKey, generate

@@ -17,21 +17,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    PlainSerializer,
-    PrivateAttr,
-    StringConstraints,
-    ValidationError,
-)
-
-from artifact_store.canonical import MAX_DEPTH, canonical, checksum, parse_document, parse_json
+from artifact_store.canonical import MAX_DEPTH, canonical, parse_document, parse_json, parse_part, with_checksum
 from artifact_store.core import keys
 from artifact_store.core.file_names import ESCAPED_FILES, is_spelled_otherwise
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.symbols import ESCAPED_SYMBOLS, spelled
+from artifact_store.core.values import ValidationError, Value, pattern, read_by
 from artifact_store.errors import Corrupt, FormatTooNew, FormatUnsupported, InvalidOption, RunDeleted
 from artifact_store.wording import brief
 
@@ -55,7 +46,7 @@ Kind = Literal["run", "pointer", "history", "store", "tombstone", "seen"]
 
 def write_time(value: datetime) -> str:
     """Return the one spelling of an instant: UTC, microseconds, ``Z``."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def read_time(value: object) -> object:
@@ -66,18 +57,17 @@ def read_time(value: object) -> object:
         return value.astimezone(UTC)
     if not isinstance(value, str) or not _TIME.fullmatch(value):
         raise ValueError("a time is written YYYY-MM-DDTHH:MM:SS.ffffffZ")
-    return datetime.strptime(value, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    try:
+        if value[11:13] < "24":  # which later Pythons take for the midnight after
+            return datetime.fromisoformat(value)
+    except ValueError:
+        pass
+    return datetime.strptime(value, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)  # says what is wrong
 
 
-Time = Annotated[datetime, BeforeValidator(read_time), PlainSerializer(write_time)]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-WriteId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-
-
-class Value(BaseModel):
-    """A frozen part of a document. Fields that this release does not know are kept."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+Time = Annotated[datetime, read_by(read_time, written_by=write_time)]
+Sha256 = Annotated[str, pattern(r"^[0-9a-f]{64}$")]
+WriteId = Annotated[str, pattern(r"^[0-9a-f]{32}$")]
 
 
 class Document(Value):
@@ -87,7 +77,7 @@ class Document(Value):
     LIMIT: ClassVar[int]
     LEFT_OUT_IF_EMPTY: ClassVar[frozenset[str]] = frozenset()
     """Fields that came after the first release: not written where they say nothing, so older documents stay equal."""
-    _bytes: bytes | None = PrivateAttr(default=None)
+    __slots__ = ("_bytes",)
 
     format: str = FORMAT
 
@@ -100,43 +90,52 @@ class Document(Value):
             FormatUnsupported: a newer release wrote them, with something that this one does not know.
             RunDeleted: they say that the run was deleted.
         """
-        value = parse_document(data, limit=cls.LIMIT, what=what)
-        check_format(value, kind=cls.KIND, what=what)
-        return cls.from_json(value, what=what)
+        return cls._decoded(parse_document(data, limit=cls.LIMIT, what=what), bytes(data), what)
 
     @classmethod
-    def from_json(cls, value: dict[str, Any], *, what: str) -> Self:
-        """Check a decoded document, and remember it as it was written."""
+    def from_part(cls, data: bytes, *, what: str) -> Self:
+        """Decode a part of a document that was read, in its canonical bytes; the errors are those of `from_bytes`."""
+        return cls._decoded(parse_part(data, limit=cls.LIMIT, what=what), data, what)
+
+    @classmethod
+    def _decoded(cls, value: dict[str, Any], data: bytes, what: str) -> Self:
+        check_format(value, kind=cls.KIND, what=what)
+        return cls.from_json(value, what=what, written=data)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any], *, what: str, written: bytes | None = None) -> Self:
+        """Check a decoded document, and remember it as it was ``written``: in canonical form, unless given."""
         fields = {name: part for name, part in value.items() if name not in {"kind", "checksum"}}
         try:
             document = cls.model_validate(fields)
         except ValidationError as error:
             raise Corrupt(f"{what} is not as this format demands: {_first(error)}") from error
-        document._bytes = canonical(value)  # noqa: SLF001 -- our own new object
+        object.__setattr__(document, "_bytes", canonical(value) if written is None else written)
         return document
 
     def to_bytes(self) -> bytes:
         """Return the canonical bytes, with the checksum in them; what was read comes back as it was read."""
-        if self._bytes is None:
+        if not hasattr(self, "_bytes"):
             left_out = self.LEFT_OUT_IF_EMPTY
             fields = self.model_dump(mode="json").items()
             value = {"kind": self.KIND, **{name: part for name, part in fields if part or name not in left_out}}
             if names := _to_be_understood(value):
                 value["must_understand"] = names
-            self._bytes = canonical(value | {"checksum": checksum(value)})
-        return self._bytes
+            object.__setattr__(self, "_bytes", with_checksum(value))
+        written: bytes = getattr(self, "_bytes")  # noqa: B009 -- a slot, which is no field
+        return written
 
     def to_json(self) -> dict[str, Any]:
         """Return what :meth:`to_bytes` writes, as a value of its own."""
         value: dict[str, Any] = json.loads(self.to_bytes())
         return value
 
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy, as pydantic does; one with changes is a new document, which is written as it is then."""
-        made = super().model_copy(update=update, deep=deep)
-        if update:
-            made._bytes = None  # noqa: SLF001 -- our own new object
-        return made
+    def model_copy(self, *, update: Mapping[str, Any] | None = None) -> Self:
+        """Return a copy; one with changes is a new document, which is written as it is then."""
+        copied = super().model_copy(update=update)
+        if not update:
+            object.__setattr__(copied, "_bytes", self.to_bytes())
+        return copied
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Document) and self.to_bytes() == other.to_bytes()

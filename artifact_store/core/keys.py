@@ -28,9 +28,13 @@ PROBES: Final = "_probe/"
 MANIFEST: Final = "manifest.json"
 METADATA: Final = "metadata.json"
 SIGNATURES: Final = "_signatures/"
+ALIASES_BEGIN: Final = tuple("abcdefghijklmnopqrstuvwxyz")
+RUNS_BEGIN: Final = tuple("0123456789")
+"""With what the name of an alias or of a run may begin, so that a listing can leave out the others."""
 
 _ATTEMPT = re.compile(r"[0-9a-f]{8}")
 _PROBE = re.compile(r"[0-9a-f]{32}")
+_VERDICT = re.compile(r"[0-9a-f]{64}\.json")
 _BLOCK = re.compile(r"[0-9]{10}\.json")
 _SIGNATURE = re.compile(r"([0-9a-f]{16})\.([0-9a-f]{16})\.json")
 _SHORT = 16
@@ -154,6 +158,11 @@ def probe(token: str) -> str:
     return f"{PROBES}{token}"
 
 
+def kept_verdict(endpoint: str, engine: str) -> str:
+    """Return the key under which is kept what an engine found out about an endpoint."""
+    return f"{PROBES}{sha256(canonical([endpoint, engine]))}.json"
+
+
 def seen_alias(store_id: str, key: ModelKey, alias: str) -> str:
     """Return under which name a client remembers what it saw of an alias."""
     return f"{sha256(canonical([store_id, str(key), alias]))}.json"
@@ -178,6 +187,11 @@ def _named(child: str, ending: str, check: Callable[[str], Name]) -> Name | None
 def run_in(child: str) -> RunId | None:
     """Return the run id if this child of a model (``name/``) is a run."""
     return _named(child, "/", RunId)
+
+
+def run_named(folder: str) -> RunId | None:
+    """Return the run id if a folder of this name is a run."""
+    return _named(folder, "", RunId)
 
 
 def is_signature(child: str) -> bool:
@@ -235,6 +249,11 @@ def model_in(folders: Sequence[str]) -> ModelKey | None:
 def probe_in(child: str) -> str | None:
     """Return the key of a throw-away object, if this child of the folder of probes is one of ours."""
     return probe(child) if _PROBE.fullmatch(child) else None
+
+
+def is_verdict(child: str) -> bool:
+    """Tell whether this child of the folder of probes is kept there: what an engine found out about an endpoint."""
+    return _VERDICT.fullmatch(child) is not None
 
 
 def model_type_in(child: str) -> str | None:

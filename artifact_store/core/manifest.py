@@ -6,9 +6,7 @@ Owns what a run consists of and the compatibility of that description. Opens no 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
-
-from pydantic import Field, Strict, StringConstraints, model_validator
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from artifact_store.canonical import sha256
 from artifact_store.core import keys
@@ -20,13 +18,13 @@ from artifact_store.core.documents import (
     RunDocument,
     Sha256,
     Time,
-    Value,
     WriteId,
     write_time,
 )
 from artifact_store.core.files import Digest
 from artifact_store.core.names import ModelKey, RunId, check_component
 from artifact_store.core.references import RunRef
+from artifact_store.core.values import Value, at_least, made, pattern
 from artifact_store.errors import ComponentNotFound, FileNotInRun, InvalidOption
 from artifact_store.features.schema import FeatureSchema
 
@@ -34,7 +32,7 @@ MAX_MANIFEST: Final = 8 << 20
 """Bytes; more is refused before it is parsed."""
 
 Json = Any
-Size = Annotated[int, Field(ge=0, le=1 << 53)]
+Size = Annotated[int, at_least(0, 1 << 53)]
 
 
 class FileEntry(Value):
@@ -49,8 +47,8 @@ class FileEntry(Value):
 class CodecRecord(Value):
     """Which codec wrote a component."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
-    version: Annotated[int, Field(ge=1)]
+    name: Annotated[str, pattern(r"^[a-z][a-z0-9-]{0,63}$")]
+    version: Annotated[int, at_least(1)]
 
     @property
     def ref(self) -> CodecRef:
@@ -62,10 +60,10 @@ class Component(Value):
     """One named object of a run: its codec, its files, and what decoding needs to know beside them."""
 
     codec: CodecRecord
-    risk: Annotated[Risk, Strict(False)]  # JSON has no enumerations, only their text
+    risk: Risk
     type: str
-    files: Annotated[tuple[str, ...], Strict(False)]  # JSON has lists
-    options: Mapping[str, Json] = Field(default_factory=dict)
+    files: tuple[str, ...]
+    options: Mapping[str, Json] = made(default_factory=dict)
 
 
 class PublishIntent(Value):
@@ -87,12 +85,10 @@ class Parent(Value):
     store_id: str | None = None
     manifest_sha256: Sha256 | None = None
 
-    @model_validator(mode="after")
-    def _is_exact(self) -> Self:
+    def _check(self) -> None:
         """Refuse a reference that could come to mean another run."""
         if RunRef.parse(self.ref).run_id is None:
             raise ValueError(f"{self.ref[:200]!r} does not name one run by its whole id")
-        return self
 
 
 class DataDigest(Value):
@@ -122,31 +118,30 @@ class Manifest(RunDocument):
     store_id: str
     write_id: WriteId
     created_at: Time
-    files: Annotated[tuple[FileEntry, ...], Strict(False)]  # JSON has lists
+    files: tuple[FileEntry, ...]
     components: Mapping[str, Component]
     features: Mapping[str, Json] | None = None
     is_fitted: bool = True
-    config: Mapping[str, Json] = Field(default_factory=dict)
-    training_config: Mapping[str, Json] = Field(default_factory=dict)
-    metrics: Mapping[str, float | int | NonFinite] = Field(default_factory=dict)
-    tags: Mapping[str, str] = Field(default_factory=dict)
-    environment: Mapping[str, Json] = Field(default_factory=dict)
+    config: Mapping[str, Json] = made(default_factory=dict)
+    training_config: Mapping[str, Json] = made(default_factory=dict)
+    metrics: Mapping[str, float | int | NonFinite] = made(default_factory=dict)
+    tags: Mapping[str, str] = made(default_factory=dict)
+    environment: Mapping[str, Json] = made(default_factory=dict)
     publish: PublishIntent
-    signed_by: Annotated[tuple[Sha256, ...], Strict(False)] = ()  # JSON has lists
+    signed_by: tuple[Sha256, ...] = ()
     """The ids of the keys that the saver signs with: where to look, and no proof of anything."""
     description: str = ""
     """What its saver wants people to know about it."""
     parent: Parent | None = None
-    data: Mapping[str, DataDigest] = Field(default_factory=dict)
-    provenance: Mapping[str, Json] = Field(default_factory=dict)
+    data: Mapping[str, DataDigest] = made(default_factory=dict)
+    provenance: Mapping[str, Json] = made(default_factory=dict)
     """Which code made it, and who ran that and where; information only."""
-    requires: Annotated[tuple[str, ...], Strict(False)] = ()  # JSON has lists
+    requires: tuple[str, ...] = ()
     """The components that predicting needs besides ``model``; :attr:`needed` knows those of older runs, too."""
-    forms: Mapping[str, Json] = Field(default_factory=dict)
+    forms: Mapping[str, Json] = made(default_factory=dict)
     """What JSON does not tell of ``config`` and ``training_config``: :mod:`artifact_store.core.forms`."""
 
-    @model_validator(mode="after")
-    def _hold_together(self) -> Self:
+    def _check(self) -> None:
         """Refuse names outside the grammar, keys that lead elsewhere, and parts that are not there."""
         ModelKey(self.model_type, self.symbol)
         RunId(self.run_id)
@@ -165,7 +160,6 @@ class Manifest(RunDocument):
             check_component(name)
         if list(self.requires) != sorted(set(self.requires)):
             raise ValueError("the names in 'requires' are not in order, or one stands there twice")
-        return self
 
     @property
     def needed(self) -> tuple[str, ...]:

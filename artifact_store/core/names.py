@@ -90,6 +90,15 @@ def check_component(name: object) -> str:
     return _check("component", name, _no_component)
 
 
+def _is_moment(day: str, time: str) -> bool:
+    """Tell whether these digits, ``YYYYMMDD`` and ``HHMMSS``, are a date and a time."""
+    try:
+        datetime.fromisoformat(f"{day}T{time}+00:00")
+    except ValueError:
+        return False
+    return time < "24"  # which later Pythons take for the midnight after
+
+
 class RunId(str):
     """``YYYYMMDD_HHMMSS`` in UTC with an optional ``_suffix``: sorts by time, never mistaken for a symbol."""
 
@@ -101,10 +110,8 @@ class RunId(str):
         rule = "use YYYYMMDD_HHMMSS, or YYYYMMDD_HHMMSS_suffix with a-z, 0-9 and '-' (at most 40) in the suffix"
         if match is None:
             raise InvalidName("run id", text, rule)
-        try:
-            datetime.strptime(match[1] + match[2], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
-        except ValueError as error:
-            raise InvalidName("run id", text, "that date or time does not exist") from error
+        if not _is_moment(match[1], match[2]):
+            raise InvalidName("run id", text, "that date or time does not exist")
         return super().__new__(cls, text)
 
     @classmethod

@@ -12,16 +12,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Final, Self
-
-from pydantic import Field, Strict, model_validator
+from typing import Annotated, Any, ClassVar, Final
 
 from artifact_store.canonical import canonical, sha256
 from artifact_store.core import keys
-from artifact_store.core.documents import Kind, ModelDocument, Sha256, Time, Value, WriteId
+from artifact_store.core.documents import Kind, ModelDocument, Sha256, Time, WriteId
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import ModelKey, RunId, check_alias
 from artifact_store.core.statement import encode64, message
+from artifact_store.core.values import Value, at_least
 from artifact_store.errors import Corrupt, InvalidOption
 
 MAX_POINTER: Final = 256 << 10
@@ -42,7 +41,7 @@ POINTER_TYPE: Final = "application/vnd.artifact-store.pointer+json"
 class Publish(Value):
     """One publish of an alias. Without ``run_id`` it retired the alias."""
 
-    seq: Annotated[int, Field(ge=1)]
+    seq: Annotated[int, at_least(1)]
     run_id: str | None
     manifest_sha256: Sha256 | None
     write_id: WriteId
@@ -50,16 +49,11 @@ class Publish(Value):
     by: str
     reason: str
 
-    @model_validator(mode="after")
-    def _name_a_run_or_none(self) -> Self:
+    def _check(self) -> None:
         if (self.run_id is None) != (self.manifest_sha256 is None):
             raise ValueError("a run and the digest of its manifest come together")
         if self.run_id is not None:
             RunId(self.run_id)
-        return self
-
-
-_ENTRY = frozenset(Publish.model_fields)
 
 
 class PointerSignature(Value):
@@ -78,9 +72,11 @@ class Pointer(ModelDocument, Publish):
     LIMIT: ClassVar[int] = MAX_POINTER
     LEFT_OUT_IF_EMPTY: ClassVar[frozenset[str]] = frozenset({"archive", "signature"})
 
+    __slots__ = ("_body",)
+
     alias: str
     manifest: Mapping[str, Any] | None
-    history: Annotated[tuple[Publish, ...], Strict(False)]  # JSON has lists
+    history: tuple[Publish, ...]
     archive: Sha256 | None = None
     """The sha256 of the newest block of the archive, which pins the ones before it."""
     signature: PointerSignature | None = None
@@ -91,8 +87,7 @@ class Pointer(ModelDocument, Publish):
 
     __str__ = __repr__
 
-    @model_validator(mode="after")
-    def _follow_on(self) -> Self:
+    def _check(self) -> None:
         """Refuse bad names, a history with holes, and an embedded manifest that is not the one that was published."""
         ModelKey(self.model_type, self.symbol)
         check_alias(self.alias)
@@ -101,9 +96,10 @@ class Pointer(ModelDocument, Publish):
             raise ValueError("the history does not lead up to this publish")
         if self.archive is not None and not self.archived:
             raise ValueError("it pins the archive, and nothing is archived")
-        if self.manifest is not None and sha256(canonical(self.manifest)) != self.manifest_sha256:
+        body = None if self.manifest is None else canonical(self.manifest)
+        object.__setattr__(self, "_body", body)
+        if body is not None and sha256(body) != self.manifest_sha256:
             raise ValueError("the embedded manifest is not the one that was published")
-        return self
 
     @property
     def label(self) -> str:
@@ -123,7 +119,7 @@ class Pointer(ModelDocument, Publish):
     @property
     def current(self) -> Publish:
         """The publish in force, as an entry of the history."""
-        return Publish.model_validate({name: getattr(self, name) for name in _ENTRY})
+        return Publish.model_validate({name: getattr(self, name) for name in Publish.FIELDS})
 
     @property
     def entries(self) -> tuple[Publish, ...]:
@@ -155,7 +151,8 @@ class Pointer(ModelDocument, Publish):
         """Return the manifest that travels with the pointer, if one does; ``Corrupt`` if it belongs to another run."""
         if self.manifest is None or self.run_id is None:
             return None
-        manifest = Manifest.from_bytes(canonical(self.manifest), what=f"the manifest in {what}")
+        body = getattr(self, "_body", None) or canonical(self.manifest)
+        manifest = Manifest.from_part(body, what=f"the manifest in {what}")
         manifest.check_identity(self.key, self.run_id, what)
         return manifest
 
@@ -174,12 +171,11 @@ class HistoryBlock(ModelDocument):
     LEFT_OUT_IF_EMPTY: ClassVar[frozenset[str]] = frozenset({"previous"})
 
     alias: str
-    entries: Annotated[tuple[Publish, ...], Strict(False)]  # JSON has lists
+    entries: tuple[Publish, ...]
     previous: Sha256 | None = None
     """The sha256 of the block before."""
 
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _check(self) -> None:
         ModelKey(self.model_type, self.symbol)
         check_alias(self.alias)
         first = self.entries[0].seq if self.entries else 0
@@ -187,7 +183,6 @@ class HistoryBlock(ModelDocument):
             raise ValueError(f"a block holds {BLOCK} publishes without a hole")
         if self.previous is not None and first == 1:
             raise ValueError("it is the first block, and pins one before it")
-        return self
 
     @property
     def last_seq(self) -> int:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 from artifact_store.core.documents import NON_FINITE
 from artifact_store.core.manifest import Manifest, PublishIntent
@@ -171,9 +172,17 @@ def _worse(policy: IfBetter, run: Manifest, seen: Pointer, incumbent: Manifest |
     )
 
 
-def metric_value(manifest: Manifest, metric: str) -> float:
+class Measured(Protocol):
+    """What has metrics: a manifest, or what is kept of one."""
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """The metrics by name."""
+
+
+def metric_value(run: Measured, metric: str) -> float:
     """Return a metric of a run as a number; NaN where it has none, an infinity where no float is as large."""
-    value = manifest.metrics.get(metric, math.nan)
+    value = run.metrics.get(metric, math.nan)
     if isinstance(value, str):
         return NON_FINITE[value]
     try:

@@ -12,11 +12,13 @@ import re
 import warnings
 from collections.abc import Iterator
 from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from artifact_store.core.codec import Codec, CodecRef, Risk
 from artifact_store.errors import CodecUnavailable, InvalidOption, NoCodec
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP: Final = "artifact_store.codecs"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
@@ -113,6 +115,8 @@ class CodecRegistry:
 
     @cached_property
     def _installed(self) -> dict[CodecRef, tuple[EntryPoint, ...]]:
+        from importlib.metadata import entry_points
+
         found: dict[CodecRef, tuple[EntryPoint, ...]] = {}
         for entry in entry_points(group=GROUP):
             match = _ENTRY.fullmatch(entry.name)

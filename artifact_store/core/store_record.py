@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Final, Literal
 
-from pydantic import Field
-
 from artifact_store.core import keys
 from artifact_store.core.documents import Document, Kind, Time
+from artifact_store.core.values import made
 
 MAX_STORE_RECORD: Final = 64 << 10
 """Bytes; more is refused before it is parsed."""
@@ -29,7 +28,7 @@ class StoreRecord(Document):
     store_id: str
     created_at: Time
     concurrency: Concurrency
-    probed: Mapping[str, Mapping[str, bool]] = Field(default_factory=dict)
+    probed: Mapping[str, Mapping[str, bool]] = made(default_factory=dict)
     """Endpoint → condition → whether it held, twice, for a write in a single request."""
     probed_by: str = ""
     """The engine that probed; empty in older records, where a verdict counts for any."""

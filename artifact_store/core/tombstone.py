@@ -13,14 +13,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Literal, Self
 
-from pydantic import model_validator
-
 from artifact_store.canonical import canonical, checksum, sha256
-from artifact_store.core.documents import Kind, RunDocument, Sha256, Time, Value, WriteId, write_time
+from artifact_store.core.documents import Kind, RunDocument, Sha256, Time, WriteId, write_time
 from artifact_store.core.manifest import MAX_MANIFEST, Manifest
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import MAX_NOTE, PublishInfo
 from artifact_store.core.statement import decode64, encode64
+from artifact_store.core.values import Value
 from artifact_store.errors import Corrupt, InvalidOption
 
 MAX_TOMBSTONE: Final = MAX_MANIFEST + (64 << 10)
@@ -46,12 +45,10 @@ class Quarantine(Value):
     data: str
     sha256: Sha256
 
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _check(self) -> None:
         """Refuse what is not the one spelling of bytes with this digest."""
         if sha256(decode64(self.data) or b"") != self.sha256:
             raise ValueError("what is in quarantine is not what was put there")
-        return self
 
 
 class Tombstone(RunDocument):
@@ -71,8 +68,7 @@ class Tombstone(RunDocument):
     seal: Seal | None
     quarantine: Quarantine | None = None
 
-    @model_validator(mode="after")
-    def _hold_together(self) -> Self:
+    def _check(self) -> None:
         """Refuse names outside the grammar, a state that the rest denies, and another manifest than was pinned."""
         ModelKey(self.model_type, self.symbol)
         RunId(self.run_id)
@@ -84,7 +80,6 @@ class Tombstone(RunDocument):
             raise ValueError("the manifest inside is not the one that was deleted")
         if self.quarantine is not None and self.manifest is not None:
             raise ValueError("a manifest that can be read is not in quarantine")
-        return self
 
     @classmethod
     def mark(cls, manifest: Manifest, info: PublishInfo) -> Self:

@@ -106,6 +106,8 @@ class StoreObjects:
             self.probes.append(entry)
         elif first == keys.LOCKS and is_lock(below):
             self.locks.append(entry.key)
+        elif first == keys.PROBES and keys.is_verdict(below):
+            return True
         else:
             return first == keys.STORE_MARKER or self._of_a_model(entry, path)
         return True

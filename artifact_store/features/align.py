@@ -214,7 +214,10 @@ def _match(columns: Columns, records: Sequence[Record], matching: Matching) -> l
 
 
 def _is_ready(columns: Columns, table: Any, kind: Table) -> bool:
-    """Tell whether a pandas frame already is what :func:`align` would return: the path of one row at a time."""
+    """Tell whether a frame already is what :func:`align` would return: the path of one row at a time."""
+    if kind is tables.POLARS:
+        named = table.columns == list(columns.names)
+        return named and None not in columns.kinds and tables.POLARS.numbers(table) == columns.kinds
     wanted = _numpy_dtypes(columns.kinds)
     if wanted is None or kind is not tables.PANDAS:
         return False

@@ -78,6 +78,26 @@ def is_exact(values: Any, dtype: str) -> bool:
     return limits.min <= int(values.min()) and int(values.max()) <= limits.max
 
 
+_BLOCK = 1 << 15  # numbers, of which both forms stay in the cache of a core
+
+
+def narrowed(values: Any, dtype: str) -> Any | None:
+    """Return floats as narrower ones, in one pass; ``None`` where it takes a closer look (:func:`is_exact`)."""
+    import numpy as np
+
+    if values.dtype.kind != "f" or not dtype.startswith("float") or not values.flags.c_contiguous:
+        return None
+    made = np.empty_like(values, dtype=dtype)
+    source, target = values.reshape(-1), made.reshape(-1)
+    with np.errstate(all="ignore"):
+        for start in range(0, source.size, _BLOCK):
+            block = target[start : start + _BLOCK]
+            np.copyto(block, source[start : start + _BLOCK], casting="same_kind")
+            if not np.isfinite(block).all():
+                return None
+    return made
+
+
 def _same_integers(values: Any, cast: Any) -> bool:
     import numpy as np
 

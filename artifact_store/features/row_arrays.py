@@ -73,6 +73,8 @@ def fit_array(columns: Columns, array: Any) -> Any:
     target, groups = _array_plan(columns.kinds)
     if target == array.dtype.name and not groups:
         return array
+    if target is not None and not groups and (made := cast.narrowed(array, target)) is not None:
+        return made
     _check_exact(columns, array, target, groups)
     return array if target is None else array.astype(target, copy=False)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 from artifact_store.errors import InvalidInput, Unsupported
@@ -96,11 +97,22 @@ class _Pandas(Table):
         return table.astype(dict(dtypes))
 
 
+@cache
+def _polars_words() -> dict[Any, str]:
+    import polars as pl
+
+    return {getattr(pl, name)(): word for word, name in _CLASSES.items() if hasattr(pl, name)}
+
+
 class _Polars(Table):
     """``polars.DataFrame``: text categories as ``Enum`` in the trained order; polars has no such type for integers.
 
     They stay integers, which a model would take for codes, so no model is given them; see :func:`to_pandas`.
     """
+
+    def numbers(self, table: Any) -> tuple[str | None, ...]:
+        """Return our words for the dtypes of the columns, ``None`` for what is not a number."""
+        return tuple(map(_polars_words().get, table.dtypes))
 
     def encode(self, table: Any, codes: Mapping[str, list[int]], categories: Mapping[str, Sequence[Category]]) -> Any:
         import polars as pl
@@ -143,9 +155,10 @@ class _Arrow(Table):
 
 
 PANDAS: Final = _Pandas()
+POLARS: Final = _Polars()
 _TABLES: Final[tuple[tuple[str, str, Table], ...]] = (
     ("pandas", "DataFrame", PANDAS),
-    ("polars", "DataFrame", _Polars()),
+    ("polars", "DataFrame", POLARS),
     ("pyarrow", "Table", _Arrow()),
 )
 

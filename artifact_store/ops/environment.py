@@ -6,7 +6,6 @@ import math
 import platform
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from artifact_store._version import __version__
@@ -58,6 +57,8 @@ def _distributions() -> Distributions:
 
 
 def _installed(names: Iterable[str]) -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
     found = {}
     for name in names:
         try:

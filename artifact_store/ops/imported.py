@@ -12,9 +12,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from importlib.metadata import Distribution, distributions
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 _FIELD = re.compile(r"^(Name|Version):[ \t]*(\S{1,100})[ \t]*$", re.MULTILINE)
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,99}")
@@ -38,6 +41,8 @@ class Distributions:
     """
 
     def __init__(self) -> None:
+        from importlib.metadata import distributions
+
         self._lock = threading.Lock()
         self._left: Iterator[Distribution] = iter(distributions())
         self._versions: dict[str, str] = {}

@@ -123,9 +123,8 @@ def models(context: Context) -> list[ModelKey]:
 
 def alias_names(context: Context, key: ModelKey) -> list[str]:
     """Return the names of the aliases that a model ever had, in order; nothing is opened."""
-    return sorted(
-        alias for name in context.records.children(keys.model_prefix(key)) if (alias := keys.alias_in(name)) is not None
-    )
+    below = context.records.children_beginning(keys.model_prefix(key), *keys.ALIASES_BEGIN)
+    return sorted(alias for name in below if (alias := keys.alias_in(name)) is not None)
 
 
 def aliases(context: Context, key: ModelKey) -> dict[str, Pointer]:
@@ -200,8 +199,19 @@ def no_model(context: Context, key: ModelKey) -> ModelNotFound:
 
 def run_ids(context: Context, key: ModelKey) -> list[RunId]:
     """Return the ids of the runs of a model, newest first; some may never have been committed."""
-    below = context.records.children(keys.model_prefix(key))
-    return sorted((run_id for name in below if (run_id := keys.run_in(name)) is not None), reverse=True)
+    return list(_ids_in(_run_folders(context, key)))
+
+
+def _run_folders(context: Context, key: ModelKey, beginning: str = "") -> list[str]:
+    """Return the names that may be those of runs, newest first: of many runs, most are not asked for."""
+    begin = (beginning,) if beginning else keys.RUNS_BEGIN
+    below = context.records.children_beginning(keys.model_prefix(key), *begin)
+    return sorted((name[:-1] for name in below if name[-1] == "/"), reverse=True)
+
+
+def _ids_in(folders: Iterable[str]) -> Iterator[RunId]:
+    """Yield those that are the ids of runs."""
+    return (run_id for name in folders if (run_id := keys.run_named(name)) is not None)
 
 
 def manifests(
@@ -220,8 +230,8 @@ def manifests(
         return manifest
 
     outage = Outage()
-    ids = run_ids(context, key)
-    with closing(context.workers.ahead(ids, read)) as manifests_ahead:
+    folders = _run_folders(context, key)
+    with closing(context.workers.ahead(_ids_in(folders), read)) as manifests_ahead:
         for place, (run_id, future) in enumerate(manifests_ahead, start=1):
             try:
                 manifest = future.result()
@@ -232,7 +242,7 @@ def manifests(
                 problems.append(Problem(f"{key}:{run_id}", error))
                 outage.record(error)
                 if outage.has_begun:
-                    problems += [Problem(f"{key}:{left}", error) for left in ids[place:]]
+                    problems += [Problem(f"{key}:{left}", error) for left in islice(_ids_in(folders), place, None)]
                     return
                 continue
             outage.record(manifest)
@@ -247,7 +257,7 @@ def resolve_prefix(context: Context, key: ModelKey, prefix: str) -> RunId:
         RunNotFound: there is no such run.
         AmbiguousRun: there are several; ``candidates`` has them, newest first.
     """
-    fitting = [run_id for run_id in run_ids(context, key) if run_id.startswith(prefix)]
+    fitting = list(_ids_in(_run_folders(context, key, prefix)))
     if len(fitting) == 1:
         return fitting[0]
     if fitting:

@@ -171,7 +171,7 @@ def _may_be_opened(context: Context) -> bool:
 def open_for_writing(records: Records, concurrency: Concurrency, *, now: Callable[[], datetime]) -> StoreRecord:
     """Return the record of the store, after making one if the root is empty.
 
-    One request where the store exists and records what this engine found at this endpoint.
+    One request where the store exists and records what this engine found at this endpoint, two where that was kept.
 
     Raises:
         Unsupported: the backend only reads.
@@ -194,9 +194,19 @@ def open_for_writing(records: Records, concurrency: Concurrency, *, now: Callabl
         )
     if concurrency == "safe":
         _check_capable(backend)
-        recorded = record.verdict(backend.endpoint, backend.engine)
-        _check_verdict(backend, recorded or probe.conditions(backend, records.retry))
+        _check_endpoint(records, record)
     return record
+
+
+def _check_endpoint(records: Records, record: StoreRecord) -> None:
+    """Raise unless conditions hold at this endpoint: as is recorded or kept, or as is found out and kept now."""
+    backend = records.backend
+    where = backend.endpoint, backend.engine
+    known = record.verdict(*where) or records.verdict(record, *where)
+    held = known or probe.conditions(backend, records.retry)
+    _check_verdict(backend, held)
+    if known is None:
+        records.keep_verdict(record, *where, held)
 
 
 def _check_capable(backend: Backend) -> None:

@@ -13,12 +13,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from artifact_store.core.registry import owner_of
 from artifact_store.errors import PredictorUnavailable
 from artifact_store.ops.handle import RunLike
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP: Final = "artifact_store.predictors"
 METHODS: Final = ("predict", "predict_proba", "predict_log_proba", "decision_function", "score_samples", "transform")
@@ -58,6 +60,8 @@ def ask(predictor: Any, method: str, inputs: Any) -> Any:
 @lru_cache(maxsize=4)
 def _installed(path: tuple[str, ...]) -> dict[str, tuple[EntryPoint, ...]]:
     """Return what is installed on this path, which is read once: it takes longer than most predictions."""
+    from importlib.metadata import entry_points
+
     del path
     found: dict[str, tuple[EntryPoint, ...]] = {}
     for entry in entry_points(group=GROUP):

@@ -42,6 +42,7 @@ from artifact_store.ops import pointer_trust, resolve
 from artifact_store.ops.context import Context
 from artifact_store.ops.publish import publish, stored_manifest, swap
 from artifact_store.ops.records import SeenPointer, Stored
+from artifact_store.storage.threads import result_of
 
 
 def promote(context: Context, alias: str, manifest: Manifest, policy: Policy, info: PublishInfo) -> Pointer:
@@ -52,8 +53,9 @@ def promote(context: Context, alias: str, manifest: Manifest, policy: Policy, in
         PointerConflict, MetricMissing: the policy refuses; the alias is as it was before.
         OutcomeUnknown: the publish may have landed, or has, and the run may be deleted.
     """
-    _check(context, manifest)
-    seen = context.records.pointer(manifest.key, alias)
+    with context.workers.beside(lambda: context.records.pointer(manifest.key, alias)) as reading:
+        _check(context, manifest)
+    seen = result_of(reading)
     decision = publish(context, alias, manifest, policy, info, seen=seen)
     if decision.pointer is None:
         assert decision.refusal is not None

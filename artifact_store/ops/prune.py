@@ -8,13 +8,13 @@ decides; :mod:`artifact_store.ops.delete` carries it out, and looks at the point
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
 
-from artifact_store.core.manifest import Manifest
+from artifact_store.core.manifest import Manifest, PublishIntent
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import Publish
 from artifact_store.core.policy import metric_value
@@ -61,13 +61,36 @@ class Best:
             raise InvalidOption(f"{_BEST}, not {value!r}")
         return cls(str(value[0]), *value[1:])
 
-    def choose(self, runs: Sequence[Manifest]) -> set[str]:
+    def choose(self, runs: Sequence[Candidate]) -> set[str]:
         """Return the ids of the best; a run without the metric, or with a NaN, is not one of them."""
         known = [run for run in runs if not math.isnan(metric_value(run, self.metric))]
         known.sort(key=lambda run: (metric_value(run, self.metric), run.run_id), reverse=True)
         if self.mode == "min":
             known.sort(key=lambda run: metric_value(run, self.metric))
         return {run.run_id for run in known[: self.count]}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What the rules ask of a run: a hundred thousand of these take less room than a few thousand manifests."""
+
+    key: ModelKey
+    run_id: RunId
+    size: int
+    created_at: datetime
+    metrics: Mapping[str, Any]
+    publish: PublishIntent
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Candidate:
+        """Return what is kept of a manifest."""
+        run_id, size = RunId(manifest.run_id), _size(manifest)
+        return cls(manifest.key, run_id, size, manifest.created_at, manifest.metrics, manifest.publish)
+
+    @property
+    def label(self) -> str:
+        """``type/symbol:run_id``, as references are written."""
+        return f"{self.key}:{self.run_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +198,7 @@ def plan_model(context: Context, key: ModelKey, rules: Rules, problems: list[Pro
     metric by which the best are to be kept.
     """
     now = context.now()
-    runs = list(listing.manifests(context, key, listing.Filter(), problems))
+    runs = [Candidate.of(run) for run in listing.manifests(context, key, listing.Filter(), problems)]
     try:
         pasts = histories(context, key)
     except (Unavailable, AccessDenied):
@@ -202,15 +225,15 @@ def plan_model(context: Context, key: ModelKey, rules: Rules, problems: list[Pro
     return steps
 
 
-def _without_metric(key: ModelKey, metric: str, runs: Sequence[Manifest]) -> MetricMissing:
+def _without_metric(key: ModelKey, metric: str, runs: Sequence[Candidate]) -> MetricMissing:
     known = sorted({name for run in runs for name in run.metrics} - {metric})
     there = f"; there are {', '.join(known[:_SHOWN])}{', …' if len(known) > _SHOWN else ''}" if known else ""
     what = f"no run of {key.display_name} has a number as its metric {metric!r}{there}. All its runs are kept"
     return MetricMissing(what, metric=metric)
 
 
-def _step(run: Manifest, why: str, *, action: Any = "keep") -> PlanStep:
-    return PlanStep(run.label, action, why, _size(run), run.key, RunId(run.run_id))
+def _step(run: Candidate, why: str, *, action: Any = "keep") -> PlanStep:
+    return PlanStep(run.label, action, why, run.size, run.key, run.run_id)
 
 
 def _gone(rules: Rules, before: datetime | None) -> str:
@@ -248,7 +271,7 @@ def protected(pasts: dict[str, list[Publish]], *, now: datetime, grace: timedelt
     return safe
 
 
-def _publishing(run: Manifest, pasts: dict[str, list[Publish]], now: datetime, within: timedelta) -> str | None:
+def _publishing(run: Candidate, pasts: dict[str, list[Publish]], now: datetime, within: timedelta) -> str | None:
     """Return why a run may be about to be published by its own save, or ``None``."""
     if run.publish.policy == "never" or now - run.created_at >= within:
         return None

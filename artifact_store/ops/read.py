@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from artifact_store import private_files
 from artifact_store.core import keys, trust
@@ -119,6 +119,9 @@ def decode(context: Context, manifest: Manifest, name: str, consent: trust.Conse
         return codec.decode(directory, name, component.options, into=into)
 
 
+_AT_ONCE: Final = 1 << 20
+"""Bytes of files of this machine that are compared by the thread that asks for them."""
+
 _kept: dict[tuple[Process, str, str], StagedFolder] = {}
 """Copies that callers have the path of, by digest of the manifest and name of the component: as long as the process."""
 
@@ -192,7 +195,12 @@ def _stored(context: Context, manifest: Manifest, entries: Sequence[FileEntry]) 
         compare_file(context, incoming(manifest, entry), stop)
 
     with _explained(context, manifest):
-        context.workers.every(compare, entries, size=lambda entry: entry.size)
+        if sum(entry.size for entry in entries) <= _AT_ONCE:  # the disk is faster than other threads
+            stop = threading.Event()
+            for entry in entries:
+                compare(entry, stop)
+        else:
+            context.workers.every(compare, entries, size=lambda entry: entry.size)
     return place
 
 

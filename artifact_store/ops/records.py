@@ -14,8 +14,8 @@ Why: docs/decisions/0003-one-object-for-stored-documents.md
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -29,7 +29,14 @@ from artifact_store.core.shell import quoted
 from artifact_store.core.statement import MAX_BUNDLE
 from artifact_store.core.store_record import MAX_STORE_RECORD, StoreRecord
 from artifact_store.core.tombstone import MAX_TOMBSTONE, Tombstone
-from artifact_store.errors import ContainerNotFound, Corrupt, RunDeleted, RunNotFound
+from artifact_store.errors import (
+    ArtifactStoreError,
+    ContainerNotFound,
+    Corrupt,
+    FormatUnsupported,
+    RunDeleted,
+    RunNotFound,
+)
 from artifact_store.storage.base import Backend, Blob, Entry, Version
 from artifact_store.storage.budget import MOST_AT_ONCE
 from artifact_store.storage.conditional_write import Outcome, read_or_none, write_settled
@@ -141,6 +148,22 @@ class Records:
             return None
         return StoreRecord.from_bytes(blob.data, what=f"{keys.STORE_MARKER} of {self.backend.url}")
 
+    def verdict(self, record: StoreRecord, endpoint: str, engine: str) -> Mapping[str, bool] | None:
+        """Return what was kept for this store of the conditions at an endpoint; ``None`` if nothing that counts."""
+        where = keys.kept_verdict(endpoint, engine)
+        blob = self._read(where, MAX_STORE_RECORD)
+        try:
+            kept = None if blob is None else StoreRecord.from_bytes(blob.data, what=f"{where!r}")
+        except (Corrupt, FormatUnsupported):
+            return None
+        return kept.verdict(endpoint, engine) if kept is not None and kept.store_id == record.store_id else None
+
+    def keep_verdict(self, record: StoreRecord, endpoint: str, engine: str, held: Mapping[str, bool]) -> None:
+        """Keep what was found out about an endpoint, unless this writer may not, or another was first."""
+        kept = record.model_copy(update={"probed": {endpoint: dict(held)}, "probed_by": engine})
+        with suppress(ArtifactStoreError):  # the next writer finds it out again
+            self.replace_raw(keys.kept_verdict(endpoint, engine), None, kept.to_bytes(), limit=MAX_STORE_RECORD)
+
     def signature(self, manifest: Manifest, key_id: str) -> bytes | None:
         """Return the stored signature of a run by a key, not verified, or ``None``; ``Corrupt`` if it is too large."""
         blob = self._read(signature_key(manifest, key_id), MAX_BUNDLE)
@@ -213,6 +236,10 @@ class Records:
     def children(self, prefix: str) -> list[str]:
         """Return the names directly below a prefix, folders with a slash."""
         return self._listed(lambda: list(self.backend.children(prefix)))
+
+    def children_beginning(self, prefix: str, *beginnings: str) -> list[str]:
+        """Return the names directly below a prefix that begin with one of these, folders with a slash."""
+        return self._listed(lambda: list(self.backend.children_beginning(prefix, *beginnings)))
 
     def objects(self, prefix: str) -> list[Entry]:
         """Return every object below a prefix."""

@@ -76,7 +76,8 @@ class Capabilities:
 
     ``create_only`` and ``compare_and_swap``: the condition and the write are one atomic step on the storage, for files
     up to :attr:`Backend.exclusive_limit`.
-    ``durable``: an acknowledged write survives a power cut. ``reason``: why something is missing, in one line.
+    ``durable``: what was written survives a power cut, and so do the files that were put before. ``reason``: why
+    something is missing, in one line.
     """
 
     create_only: bool
@@ -218,6 +219,13 @@ class Backend(abc.ABC):
 
         A folder that holds no object may or may not be shown.
         """
+
+    def children_beginning(self, prefix: str, *beginnings: str) -> Iterator[str]:
+        """Yield those of :meth:`children` that begin with one of these, all of them, in any order.
+
+        For a storage that can find them without listing the others; all others list them all.
+        """
+        return (name for name in self.children(prefix) if name.startswith(beginnings))
 
     @abc.abstractmethod
     def delete(self, key: str) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from artifact_store.errors import ArtifactStoreError, InvalidOption
 from artifact_store.storage.base import Backend
@@ -18,6 +17,9 @@ from artifact_store.storage.options import AZURE, GCS, LOCAL, MEMORY, S3, Storag
 from artifact_store.storage.patience import MIN_RATE, Patience
 from artifact_store.storage.staging import Staging
 from artifact_store.wording import brief
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 
@@ -84,7 +86,7 @@ def _engine_for(place: StoreURL, engine: str) -> str:
         natural = "obstore" if engine == "obstore" or is_installed() else "fsspec"
     else:
         natural = {LOCAL: "local", MEMORY: "memory"}.get(place.scheme, "fsspec")
-        if natural == "fsspec" and entry_points(group=GROUP, name=place.scheme):
+        if natural == "fsspec" and _plug_ins(place.scheme):
             natural = "plug-in"
     if engine not in {"auto", natural}:
         raise InvalidOption(f"the engine {engine!r} does not serve {place.text}; leave engine='auto', or use 'fsspec'")
@@ -125,8 +127,14 @@ def _fsspec(
     return open_filesystem(url, options, filesystem=filesystem, **patience.options(), staging=staging)
 
 
+def _plug_ins(scheme: str) -> list[EntryPoint]:
+    from importlib.metadata import entry_points
+
+    return list(entry_points(group=GROUP, name=scheme))
+
+
 def _plug_in(place: StoreURL, options: StorageOptions, timeout: float) -> Backend:
-    found = list(entry_points(group=GROUP, name=place.scheme))
+    found = _plug_ins(place.scheme)
     if len(found) > 1:
         names = ", ".join(sorted(entry.value for entry in found))
         raise InvalidOption(f"several installed backends claim {place.scheme}://: {names}; uninstall all but one")

@@ -9,12 +9,14 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from artifact_store.errors import DeadlineExceeded, InvalidOption
 from artifact_store.process import Process, this_process
-from artifact_store.storage.http import Attempt
 from artifact_store.wording import brief
+
+if TYPE_CHECKING:
+    from artifact_store.storage.http import Attempt
 
 MIN_RATE = 32 << 10
 """Bytes a second that the line of this process has to make in the long run, unless the caller says otherwise."""

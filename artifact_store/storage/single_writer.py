@@ -75,6 +75,9 @@ class SingleWriter(Backend):
     def children(self, prefix: str) -> Iterator[str]:
         return self.inner.children(prefix)
 
+    def children_beginning(self, prefix: str, *beginnings: str) -> Iterator[str]:
+        return self.inner.children_beginning(prefix, *beginnings)
+
     def delete(self, key: str) -> None:
         self.inner.delete(key)
 

@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifact_store.canonical import MAX_DEPTH, canonical, checksum, parse_document, parse_json, sha256
+from artifact_store.canonical import (
+    MAX_DEPTH,
+    canonical,
+    checksum,
+    parse_document,
+    parse_json,
+    parse_part,
+    sha256,
+    sound_document,
+    thoroughly,
+    with_checksum,
+)
 from artifact_store.errors import Corrupt
 
 pytestmark = pytest.mark.windows
@@ -66,6 +77,45 @@ def test_a_document_carries_its_own_checksum():
 def test_a_document_without_the_right_checksum_is_refused(data):
     with pytest.raises(Corrupt):
         parse_document(data, limit=LIMIT, what="it")
+
+
+@given(st.dictionaries(TEXT | st.just("checksum"), VALUES), st.sampled_from(["right", "wrong", "twice", "spaced"]))
+def test_the_short_way_takes_exactly_what_the_long_one_takes(value, how):
+    value["checksum"] = "0" * 64 if how == "wrong" else checksum(value)
+    data = canonical(value)
+    if how == "twice":
+        data = data[:-1] + b"," + data[1:]
+    elif how == "spaced":
+        data = data.replace(b",", b", ")
+    try:
+        long = thoroughly(data, limit=LIMIT, what="it")
+    except Corrupt:
+        long = None
+    assert sound_document(data, limit=LIMIT) == long
+
+
+def test_a_checksum_that_stands_twice_is_compared_on_the_long_way():
+    """Only whoever breaks sha256 can write one, so it is the comparison that is asked for."""
+    value = {"checksum": "0" * 64, "inner": {"checksum": "0" * 64}}
+    assert sound_document(canonical(value), limit=LIMIT) is None
+    with pytest.raises(Corrupt, match="its checksum does not fit"):
+        parse_document(canonical(value), limit=LIMIT, what="it")
+
+
+@pytest.mark.parametrize("others", [{}, {"a": 1}, {"z": 1}, {"a": 1, "z": [2]}])
+def test_a_checksum_is_written_in_its_place(others):
+    data = with_checksum(others)
+    assert data == canonical(others | {"checksum": checksum(others)})
+    assert parse_document(data, limit=LIMIT, what="it") == json.loads(data)
+
+
+def test_the_parts_of_a_document_are_read_as_documents():
+    data = with_checksum({"a": 1})
+    assert parse_part(data, limit=LIMIT, what="it") == json.loads(data)
+    with pytest.raises(Corrupt, match="its checksum does not fit"):
+        parse_part(data.replace(b'"a":1', b'"a":2'), limit=LIMIT, what="it")
+    with pytest.raises(Corrupt, match="more than the 3"):
+        parse_part(data, limit=3, what="it")
 
 
 def test_every_flipped_bit_of_a_document_is_noticed():

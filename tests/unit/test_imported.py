@@ -53,7 +53,7 @@ def test_versions_of_what_this_process_has_imported():
 
     found = read().imported(sys.modules)
     assert found["numpy"] == np.__version__
-    assert {"pytest", "pydantic", "artifact-store"} <= found.keys()
+    assert {"pytest", "pydantic-core", "artifact-store"} <= found.keys()
     assert list(found) == sorted(found)
 
 

@@ -476,6 +476,47 @@ def test_a_swap_and_a_deletion_are_flushed(backend, root, monkeypatch):
     assert flushed == [str(root / "a")]
 
 
+@linux
+def test_names_of_files_are_flushed_once_for_a_folder_before_the_document_that_speaks_of_them(
+    backend, root, monkeypatch
+):
+    backend.write("a/latest.json", b"0", when=Always())
+    flushed = record_flushes(monkeypatch)
+    for name in ("one", "two", "three"):
+        backend.put_file(f"a/run/{name}", [b"x"], size=1, when=Always())
+    assert [path for path in flushed if ".tmp-" not in path] == []
+    flushed.clear()
+    backend.write("a/run/manifest.json", b"1", when=IfAbsent())
+    assert ".tmp-" in flushed[2]
+    assert sorted(flushed[:2]) == [str(root / "a"), str(root / "a" / "run")]
+    assert flushed[3:] == [str(root / "a" / "run")]
+    flushed.clear()
+    backend.write("a/run/another.json", b"1", when=IfAbsent())
+    assert len(flushed) == 2
+
+
+@posix
+def test_a_document_is_not_written_if_the_names_of_files_cannot_be_flushed(backend, monkeypatch):
+    backend.put_file("a/run/one", [b"x"], size=1, when=Always())
+
+    def broken(descriptor):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folders, "flush", broken)
+        with pytest.raises(Unreachable):
+            backend.write("a/run/manifest.json", b"1", when=IfAbsent())
+    assert keys(backend) == ["a/run/one"]
+    backend.write("a/run/manifest.json", b"1", when=IfAbsent())
+
+
+def test_names_of_files_that_were_removed_meanwhile_need_no_flush(backend):
+    backend.put_file("a/run/one", [b"x"], size=1, when=Always())
+    backend.delete("a/run/one")
+    backend.write("b", b"1", when=IfAbsent())
+    assert keys(backend) == ["b"]
+
+
 def record_flushes(monkeypatch):
     flushed = []
     real = folders.flush

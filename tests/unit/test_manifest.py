@@ -5,7 +5,7 @@ import math
 from datetime import timedelta
 
 import pytest
-from pydantic import ValidationError
+from pydantic_core import ValidationError
 
 from artifact_store.core.documents import NON_FINITE, check_writable, plain
 from artifact_store.core.files import Digest

@@ -9,6 +9,7 @@ from artifact_store import ArtifactStore
 from artifact_store.canonical import canonical, checksum
 from artifact_store.core.store_record import MAX_STORE_RECORD, StoreRecord
 from artifact_store.errors import (
+    AccessDenied,
     ConditionsUnsupported,
     ContainerNotFound,
     Corrupt,
@@ -187,6 +188,62 @@ def test_another_engine_tries_for_itself_and_the_same_one_does_not():
         opened(asked_by("another", backend._space))
     assert opened(asked_by("another", backend._space, dishonest=False)) == made
     assert opened(asked_by("memory", backend._space)) == made
+
+
+class CountsWrites(MemoryBackend):
+    writes = 0
+
+    def write(self, key, data, *, when):
+        self.writes += 1
+        return super().write(key, data, when=when)
+
+
+def test_what_held_at_another_endpoint_is_not_tried_again_by_the_next_process():
+    backend, writes = MemoryBackend(), []
+    made = opened(backend)
+    for endpoint in ("elsewhere", "elsewhere", "a third"):
+        other = CountsWrites()
+        other._space, other.endpoint = backend._space, endpoint
+        assert opened(other) == made
+        writes.append(other.writes)
+    assert [count > 0 for count in writes] == [True, False, True]
+    assert len([key for key in everything(backend) if key.startswith("_probe/")]) == 2
+
+
+@pytest.mark.parametrize("what", ["damaged", "of another store", "of another endpoint", "of another engine"])
+def test_a_verdict_is_tried_again_where_what_was_kept_of_it_is(what):
+    backend, spoilt = MemoryBackend(), MemoryBackend()
+    opened(backend)
+    opened(asked_by("another", backend._space, dishonest=False))
+    (place,) = (key for key in everything(backend) if key.startswith("_probe/"))
+    kept = backend.read(place, limit=MAX_STORE_RECORD).data
+    opened(spoilt)
+    if what == "damaged":
+        kept = kept[:-1]
+    elif what != "of another store":
+        spoilt = backend
+        change = {"probed": {"elsewhere": {"create_only": True, "compare_and_swap": True}}, "probed_by": "another"}
+        change = change if what == "of another endpoint" else {"probed_by": "a third"}
+        kept = StoreRecord.from_bytes(kept, what="it").model_copy(update=change).to_bytes()
+    spoilt.write(place, kept, when=Always())
+    with pytest.raises(ConditionsUnsupported, match="does not honour them"):
+        opened(asked_by("another", spoilt._space))
+
+
+def test_who_may_not_keep_a_verdict_writes_all_the_same():
+    class KeepsNothing(MemoryBackend):
+        endpoint = "elsewhere"
+
+        def write(self, key, data, *, when):
+            if key.endswith(".json"):
+                raise AccessDenied("this writer may not")
+            return super().write(key, data, when=when)
+
+    backend = MemoryBackend()
+    made = opened(backend)
+    other = KeepsNothing()
+    other._space = backend._space
+    assert opened(other) == made
 
 
 def rewritten(backend, **changes):

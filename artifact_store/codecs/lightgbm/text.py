@@ -7,18 +7,24 @@ set of categories inside of what there is. The format is that of ``Tree::ToStrin
 
 That is what a text of any age has to be. One that was stored was written by LightGBM itself, letter by letter, and its
 parser goes by the lengths and numbers in it without a look: so there every length and every number has to be one.
+
+Most texts are what LightGBM writes of plain trees, and are found sound at once for all trees (:func:`_is_plain`). Any
+other goes the longer way, tree by tree and line by line, which says what is wrong with it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from operator import gt
 from typing import Final
 
 from artifact_store.errors import Corrupt
 
 MAX_NUMBER: Final = (1 << 31) - 1
 
+_LONGEST = len("-2147483648")
 _CATEGORICAL = 1  # bit of decision_type
 _KINDS: Final = 0xFF  # all of its bits
 _HEAD: Final = "Tree="
@@ -26,7 +32,9 @@ _END: Final = "end of trees"
 _SIZES: Final = re.compile(r"^tree_sizes=.*\n", re.MULTILINE)
 
 _NUMBER = r"[-+]?(?:[0-9]{1,40}(?:\.[0-9]{1,40})?(?:e[-+]?[0-9]{1,3})?|inf|nan)"
+_ONE: Final = re.compile(_NUMBER)
 _ROW: Final = re.compile(rf"{_NUMBER}(?: {_NUMBER})*|")
+_ANY_DIGIT: Final = str.maketrans("123456789", "000000000")
 _COEFFICIENTS: Final = re.compile(rf" *+(?:{_NUMBER}(?: ++{_NUMBER})*+ *+)?")  # possessive: one way to read it
 _RANGE = rf"(?:none|\[{_NUMBER}:{_NUMBER}\]|-?[0-9]+(?::-?[0-9]+)*)"
 _RANGES: Final = re.compile(rf"{_RANGE}(?: {_RANGE})*")
@@ -39,6 +47,13 @@ _LOOSE: Final = frozenset({"leaf_features", "leaf_coeff"})
 _PARAMETERS: Final = ("parameters:", "end of parameters")
 _PER_NODE: Final = ("split_gain", "internal_value", "internal_weight", "internal_count")
 _PER_LEAF: Final = ("leaf_weight", "leaf_count")
+_PLAIN: Final = (
+    *("num_leaves", "num_cat", "split_feature", "split_gain", "threshold", "decision_type", "left_child"),
+    *("right_child", "leaf_value", "leaf_weight", "leaf_count", "internal_value", "internal_weight", "internal_count"),
+    *("is_linear", "shrinkage"),
+)
+_PLAIN_TREE: Final = re.compile("".join([f"{_HEAD}[0-9]+\n", *(f"{name}=([^\n]*)\n" for name in _PLAIN), "\n*"]))
+"""A tree without sets of categories and without linear models in its leaves, as LightGBM 4 writes it."""
 
 
 def check_model_text(text: str, *, what: str) -> None:
@@ -75,6 +90,8 @@ def check_written(text: str, *, what: str) -> None:
 
     Every tree is where the head says, each row holds as many numbers as the tree needs, and what follows is whole.
     """
+    if _is_plain(text):
+        return
     check_model_text(text, what=what)
     if "\r" in text:
         raise Corrupt(f"{what} is not text that LightGBM writes: it holds a carriage return")
@@ -82,10 +99,84 @@ def check_written(text: str, *, what: str) -> None:
         head, trees, rest = _parts(text)
         _check_words(head)
         for tree in trees:
-            _check_rows(tree)
+            _check_rows(tree.split("\n")[1:])
         _check_rest(rest)
     except (ValueError, KeyError, IndexError) as error:
         raise Corrupt(f"{what} is not text that LightGBM writes: {error}") from error
+
+
+def _is_plain(text: str) -> bool:
+    """Tell whether :func:`check_written` would find no fault, of trees that are all plain; if not, it has to look."""
+    if "\0" in text or "\r" in text or not text.startswith("tree\n"):
+        return False
+    try:
+        head, trees, rest = _parts(text)
+        if head != next(_blocks(f"{text[: text.index(trees[0])]}{_END}\n")):
+            return False
+        features, per_iteration = _check_head(head)
+        _check_words(head)
+        _check_rest(rest)
+        matches = list(map(_PLAIN_TREE.fullmatch, trees))
+    except (Corrupt, ValueError, KeyError, IndexError):
+        return False
+    rows = [match.groups() for match in matches if match is not None]
+    if not rows or len(rows) != len(trees) or len(rows) % per_iteration:
+        return False
+    return _are_plain(dict(zip(_PLAIN, zip(*rows, strict=True), strict=True)), features)
+
+
+def _are_plain(rows: Mapping[str, Sequence[str]], features: int) -> bool:
+    """Tell whether these rows, of all trees under each name, hold numbers, as many as each tree needs, of real trees.
+
+    One digit is as good as another in a number, so only one of each shape is looked at.
+    """
+    shapes = set[str]()
+    for row in chain.from_iterable(rows.values()):
+        shapes.update(row.translate(_ANY_DIGIT).split(" "))
+    if not all(map(_ONE.fullmatch, shapes)):
+        return False
+    leaves = rows["num_leaves"]
+    if {*rows["num_cat"], *rows["is_linear"]} != {"0"} or not all(map(str.isdecimal, leaves)):
+        return False
+    if max(map(len, leaves)) > _LONGEST or any(" " in value for value in rows["shrinkage"]):
+        return False
+    nodes = [int(number) - 1 for number in leaves]
+    per_leaf = {"leaf_value", *_PER_LEAF}
+    for name in _PLAIN[2:-2]:
+        one = name in per_leaf
+        if [row.count(" ") + 1 for row in rows[name]] != [count + one for count in nodes]:
+            return False
+    used, kinds = (" ".join(rows[name]).split(" ") for name in ("split_feature", "decision_type"))
+    if (
+        not _are_below(used, features)
+        or not _are_below(kinds, _KINDS + 1)
+        or any(int(kind) & _CATEGORICAL for kind in set(kinds))
+    ):
+        return False
+    return all(map(_is_grown, rows["left_child"], rows["right_child"]))
+
+
+def _are_below(numbers: Sequence[str], end: int) -> bool:
+    """Tell whether these are whole numbers from 0 on, below ``end``."""
+    return all(number.isdecimal() and len(number) <= _LONGEST and int(number) < end for number in set(numbers))
+
+
+def _is_grown(left: str, right: str) -> bool:
+    """Tell whether each node and leaf is a child once, and each node behind its parent, as a tree grows in LightGBM.
+
+    Such nodes hang together; others may as well.
+    """
+    texts = left.split(" "), right.split(" ")
+    if max(map(len, (*texts[0], *texts[1]))) > _LONGEST:
+        return False
+    try:
+        first, second = (list(map(int, each)) for each in texts)
+    except ValueError:  # another number than a whole one
+        return False
+    nodes, children = len(first), {*first, *second}
+    complete = len(children) == nodes * 2 and min(children) == -nodes - 1 and max(children) < nodes
+    behind = sum(map(gt, first, range(nodes))) + sum(map(gt, second, range(nodes)))
+    return complete and 0 not in children and behind == nodes - 1
 
 
 def words(row: str) -> list[str]:
@@ -93,8 +184,8 @@ def words(row: str) -> list[str]:
     return [word for word in row.split(" ") if word]
 
 
-def _parts(text: str) -> tuple[dict[str, str], list[list[str]], list[str]]:
-    """Return the lines before the trees, the lines of each tree, and the lines behind them."""
+def _parts(text: str) -> tuple[dict[str, str], list[str], list[str]]:
+    """Return the lines before the trees, the text of each tree, and the lines behind them."""
     start = text.index(f"\n{_HEAD}") + 1
     head = {name: value for name, _, value in (line.partition("=") for line in text[:start].split("\n"))}
     trees = []
@@ -102,7 +193,7 @@ def _parts(text: str) -> tuple[dict[str, str], list[list[str]], list[str]]:
         block = text[start : start + size]
         if not block.startswith(f"{_HEAD}{number}\n") or not block.isascii() or block[-1:] != "\n":
             raise ValueError(f"tree {number} is not where it should be")
-        trees.append(block.split("\n")[1:])
+        trees.append(block)
         start += size
     if not text.startswith(f"{_END}\n", start) or not text.endswith("\n"):
         raise ValueError("the trees or the text end at the wrong place")

@@ -9,16 +9,18 @@ Why: docs/decisions/0019-the-local-disk-without-fsspec.md
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import hashlib
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from artifact_store import errors
 from artifact_store.storage import places
@@ -37,17 +39,25 @@ from artifact_store.storage.base import (
 )
 from artifact_store.storage.exact_size import exactly, wrong_size
 from artifact_store.storage.local import locks
-from artifact_store.storage.local.checks import traits_of
+from artifact_store.storage.local.checks import promise_of, traits_of
 from artifact_store.storage.local.errors import translated
-from artifact_store.storage.local.folders import Folder, close_quietly, descend, is_link, make_root, open_root
+from artifact_store.storage.local.folders import (
+    Folder,
+    close_quietly,
+    descend,
+    is_link,
+    make_root,
+    open_root,
+    pieces_of_file,
+)
 from artifact_store.storage.local.mounts import mount_at, network_reason
 from artifact_store.storage.local.new_file import STAGING, TEMPORARY, NewFile, NewFiles, refuse_anything_but_a_file
 from artifact_store.storage.local.paths import Parts, parts_of_key, parts_of_prefix
 
-_PIECE = 1 << 20
 _LAST_TIME = 32_503_680_000.0  # the year 3000, where Windows stops to count
-_WINDOWS = os.name == "nt"
 
+T = TypeVar("T")
+_OURS = frozenset({(locks.FOLDER, True), (STAGING, True)})  # in the root, and in no listing
 Names = list[tuple[str, os.stat_result | None]]  # outside the class, where ``list`` is a method
 
 
@@ -87,7 +97,7 @@ class LocalBackend(Backend):
         """What can be promised for this folder; looks at the mount table when first asked."""
         if self._promised is None:
             mount = mount_at(self._root)
-            self._promised = _promise(network_reason(self._root), None if mount is None else mount.volatile)
+            self._promised = promise_of(network_reason(self._root), None if mount is None else mount.volatile)
         return self._promised
 
     # ------------------------------------------------------------ reading
@@ -95,7 +105,7 @@ class LocalBackend(Backend):
     def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
         """Open, read, close. Never held open, since Windows would then refuse to replace it."""
         with self._file(key) as (descriptor, path, size):
-            data = b"".join(_pieces(descriptor, path, limit + 1)) if size <= limit else b""
+            data = b"".join(pieces_of_file(descriptor, path, limit + 1)) if size <= limit else b""
         if size > limit or len(data) > limit:
             held = max(size, len(data))
             raise errors.Corrupt(f"{path} holds {held} bytes, more than the {limit} that it may hold", key=key)
@@ -107,7 +117,7 @@ class LocalBackend(Backend):
         with self._file(key) as (descriptor, path, found):
             if found != size:
                 raise wrong_size(key, expected=size, actual=found)
-            yield from exactly(_pieces(descriptor, path, size + 1), size=size, key=key)
+            yield from exactly(pieces_of_file(descriptor, path, size + 1), size=size, key=key)
 
     def local_path(self, key: str) -> Path | None:
         """Return the path of a plain file, or of a folder, that is reached without a symlink."""
@@ -125,10 +135,13 @@ class LocalBackend(Backend):
     # ------------------------------------------------------------ writing
 
     def write(self, key: str, data: bytes, *, when: Precondition) -> Version:
-        """Write a temporary file, flush it, and give it its name in one step."""
+        """Write a temporary file, flush it, and give it its name in one step.
+
+        Names that were given before, to files that were put or adopted and to new folders, are flushed first.
+        """
         parts = parts_of_key(key)
         if not isinstance(when, IfVersion):
-            self.put_file(key, [data], size=len(data), when=when)
+            self._store(key, [data], size=len(data), when=when)
             return version_of(data)
         self._require(self.capabilities.compare_and_swap)
         with self._locked(key):
@@ -136,26 +149,35 @@ class LocalBackend(Backend):
             self._expect(key, when.version)
             with self._new_files.beside(parts, conditional=True) as new:
                 new.append(data)
+                self._new_files.settle()
                 new.replace()
         return version_of(data)
 
     def put_file(self, key: str, chunks: Iterable[bytes], *, size: int, when: Precondition) -> None:
-        """Stream into a temporary file beside the target, flush it, and give it its name in one step."""
-        parts = parts_of_key(key)
-        if isinstance(when, IfAbsent):
+        """Stream into a temporary file beside the target, flush it, and give it its name in one step.
+
+        The name is flushed with the next :meth:`write`, before that.
+        """
+        self._store(key, chunks, size=size, when=when, later=True)
+
+    def _store(self, key: str, chunks: Iterable[bytes], *, size: int, when: Precondition, later: bool = False) -> None:
+        parts, absent = parts_of_key(key), isinstance(when, IfAbsent)
+        if absent:
             self._require(self.capabilities.create_only)
-        with self._new_files.beside(parts, conditional=isinstance(when, IfAbsent)) as new:
+        with self._new_files.beside(parts, conditional=absent, later=later) as new:
             for chunk in exactly(chunks, size=size, key=key):
                 new.append(chunk)
+            if not later:
+                self._new_files.settle()
             self._name(new, key, when)
 
     def adopt(self, key: str, source: Path, *, when: Precondition) -> bool:
-        """Flush the staged file, and give it its name in one step."""
+        """Flush the staged file, and give it its name in one step, which is flushed as for :meth:`put_file`."""
         parts = parts_of_key(key)
         if isinstance(when, IfAbsent):
             self._require(self.capabilities.create_only)
         try:
-            new = self._new_files.beside(parts, conditional=isinstance(when, IfAbsent), source=source)
+            new = self._new_files.beside(parts, conditional=isinstance(when, IfAbsent), source=source, later=True)
         except errors.ConditionsUnsupported:
             return False
         with new:
@@ -224,9 +246,12 @@ class LocalBackend(Backend):
                 yield Entry("/".join((*parts, name)), found.st_size, _modified(found))
 
     def children(self, prefix: str) -> Iterator[str]:
-        for name, found in self._scan(parts_of_prefix(prefix)):
-            if not name.startswith(TEMPORARY):
-                yield f"{name}/" if found is None else name
+        yield from sorted(self.children_beginning(prefix, ""))
+
+    def children_beginning(self, prefix: str, *beginnings: str) -> Iterator[str]:
+        for name, is_folder in self._look_into(parts_of_prefix(prefix), lambda folder: folder.names(beginnings)):
+            if not name.startswith(TEMPORARY) and (prefix or (name, is_folder) not in _OURS):
+                yield f"{name}/" if is_folder else name
 
     def _walk(self, top: Parts) -> Iterator[tuple[Parts, str, os.stat_result]]:
         """Yield everything but folders below ``top``, in key order. Not recursive: a foreign tree may be deep."""
@@ -244,18 +269,24 @@ class LocalBackend(Backend):
 
     def _scan(self, parts: Parts) -> Names:
         """Return the names in a folder in key order, folders without a stat; what vanishes meanwhile is left out."""
-        found: Names = []
-        gone = contextlib.suppress(FileNotFoundError, NotADirectoryError)
-        with gone, translated(self._root.joinpath(*parts), absence=True), self._folder(parts) as folder:
+
+        def look(folder: Folder) -> Names:
+            found: Names = []
             # "a-b/" sorts before "a/", and "a.json" too: the slash belongs to the key
             for name, is_folder in sorted(folder.names(), key=lambda named: named[0] + "/" * named[1]):
-                if is_folder:
-                    if parts or name not in {locks.FOLDER, STAGING}:
-                        found.append((name, None))
-                else:
+                if parts or (name, is_folder) not in _OURS:
                     with contextlib.suppress(FileNotFoundError):
-                        found.append((name, folder.look(name)))
-        return found
+                        found.append((name, None if is_folder else folder.look(name)))
+            return found
+
+        return self._look_into(parts, look)
+
+    def _look_into(self, parts: Parts, look: Callable[[Folder], builtins.list[T]]) -> builtins.list[T]:
+        """Return what a look into a folder finds; nothing where there is none."""
+        gone = contextlib.suppress(FileNotFoundError, NotADirectoryError)
+        with gone, translated(self._root.joinpath(*parts), absence=True), self._folder(parts) as folder:
+            return look(folder)
+        return []
 
     # ------------------------------------------------------------ folders and files
 
@@ -351,7 +382,7 @@ class LocalBackend(Backend):
         try:
             with self._file(key) as (descriptor, path, _size):
                 actual = hashlib.sha256()
-                for piece in _pieces(descriptor, path, sys.maxsize):
+                for piece in pieces_of_file(descriptor, path, sys.maxsize):
                     actual.update(piece)
         except errors.ObjectNotFound as missing:
             raise errors.PreconditionFailed(key, f"{key!r} was to be replaced, and is not there") from missing
@@ -359,30 +390,6 @@ class LocalBackend(Backend):
             raise errors.PreconditionFailed(key, f"{key!r} is not the version any more that was to be replaced")
 
 
-# ---------------------------------------------------------------- bytes and promises
-
-
-def _pieces(descriptor: int, path: Path, most: int) -> Iterator[bytes]:
-    """Yield what an open file holds, up to ``most`` bytes."""
-    while most:
-        with translated(path):
-            piece = os.read(descriptor, min(most, _PIECE))
-        if not piece:
-            return
-        most -= len(piece)
-        yield piece
-
-
 def _modified(found: os.stat_result) -> datetime:
     # a foreign file may have any time, and must not stop a listing
     return datetime.fromtimestamp(min(max(found.st_mtime, 0.0), _LAST_TIME), UTC)
-
-
-def _promise(network: str | None, volatile: str | None) -> Capabilities:
-    undurable = "Windows cannot flush a folder: after a power cut, a new name may be missing" if _WINDOWS else volatile
-    return Capabilities(
-        create_only=network is None,
-        compare_and_swap=network is None,
-        durable=undurable is None,
-        reason="; ".join(filter(None, (network, undurable))),
-    )

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from artifact_store.errors import AccessDenied
-from artifact_store.storage.base import Trait
+from artifact_store.storage.base import Capabilities, Trait
 from artifact_store.storage.local import locks
 from artifact_store.storage.local.folders import is_link
 from artifact_store.storage.local.mounts import Mount, mounts_below
@@ -190,3 +190,16 @@ def _locks(root: Path) -> Iterator[Trait]:
 
 def _no_lock(path: Path, what: str) -> Trait:
     return Trait("broken-lock", "error", f"{path} {what}", "find out who put it there, and remove it")
+
+
+def promise_of(network: str | None, volatile: str | None) -> Capabilities:
+    """Return what a folder promises that is on a network, or in memory, for this reason."""
+    undurable = (
+        "Windows cannot flush a folder: after a power cut, a new name may be missing" if os.name == "nt" else volatile
+    )
+    return Capabilities(
+        create_only=network is None,
+        compare_and_swap=network is None,
+        durable=undurable is None,
+        reason="; ".join(filter(None, (network, undurable))),
+    )

@@ -13,12 +13,12 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from artifact_store.errors import ConditionsUnsupported, Corrupt
-from artifact_store.storage.local.errors import in_use
+from artifact_store.storage.local.errors import in_use, translated
 
 Result = TypeVar("Result")
 
@@ -28,6 +28,7 @@ _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # a FIFO must not make open() wait for a writer
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
 _LINK_TAGS = {0xA000000C, 0xA0000003}  # symlink and junction; other reparse points are files of a cloud drive
+_PIECE = 1 << 20
 _RETRY_SECONDS = 2.0
 _REPLACE_SECONDS = 10.0  # against readers who come again and again, each of them for a moment
 
@@ -60,10 +61,11 @@ class PosixFolder:
         found = os.fstat(self._at)
         return found.st_dev, found.st_ino
 
-    def names(self) -> list[tuple[str, bool]]:
-        """Return the names in this folder, each with whether it is a folder that can be entered."""
+    def names(self, beginnings: tuple[str, ...] = ("",)) -> list[tuple[str, bool]]:
+        """Return the names in this folder that begin so, each with whether it is a folder that can be entered."""
         with os.scandir(self._at) as entries:
-            return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+            found = [entry for entry in entries if entry.name.startswith(beginnings)]
+            return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
 
     def look(self, name: str) -> os.stat_result:
         """Return what ``name`` itself is; a symlink is not followed."""
@@ -163,12 +165,13 @@ class PathFolder:
         found = self.path.stat()
         return found.st_dev, found.st_ino
 
-    def names(self) -> list[tuple[str, bool]]:
-        """Return the names in this folder; a junction is a name, not a folder."""
+    def names(self, beginnings: tuple[str, ...] = ("",)) -> list[tuple[str, bool]]:
+        """Return the names in this folder that begin so; a junction is a name, not a folder."""
 
         def look() -> list[tuple[str, bool]]:
             with os.scandir(self.path) as entries:
-                return [(entry.name, _can_be_entered(entry)) for entry in entries]
+                found = [entry for entry in entries if entry.name.startswith(beginnings)]
+                return [(entry.name, _can_be_entered(entry)) for entry in found]
 
         return retry_while_in_use(look)  # one that is just being removed is in use, and then gone
 
@@ -243,6 +246,17 @@ def flush(descriptor: int) -> None:
             fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
             return
     os.fsync(descriptor)
+
+
+def pieces_of_file(descriptor: int, path: Path, most: int) -> Iterator[bytes]:
+    """Yield what an open file holds, up to ``most`` bytes."""
+    while most:
+        with translated(path):
+            piece = os.read(descriptor, min(most, _PIECE))
+        if not piece:
+            return
+        most -= len(piece)
+        yield piece
 
 
 def close_quietly(descriptor: int) -> None:

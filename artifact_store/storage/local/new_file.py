@@ -42,8 +42,10 @@ class NewFile:
     It holds its folder open meanwhile, so that it cannot be exchanged.
     """
 
-    def __init__(self, folder: Folder, name: str, *, key: str, source: Path | None = None) -> None:
-        self._folder, self._name, self._key = folder, name, key
+    def __init__(
+        self, folder: Folder, name: str, *, key: str, source: Path | None = None, settle: Callable[[Folder], None]
+    ) -> None:
+        self._folder, self._name, self._key, self._settle = folder, name, key, settle
         self._path = folder.path / name
         self._called = f"{TEMPORARY}{secrets.token_hex(8)}"
         try:
@@ -124,7 +126,7 @@ class NewFile:
     def _sync_name(self) -> None:
         # Reading it back would find it, so no error may be raised that is settled by reading back.
         try:
-            self._folder.sync()
+            self._settle(self._folder)
         except OSError as error:
             raise OutcomeUnknown(
                 f"{self._path} is written, and the disk did not confirm that it survives a power cut "
@@ -138,17 +140,41 @@ class NewFiles:
 
     Where the way leads to another device, ``judge`` is asked before anything is made there. A file is made in the
     folder of its name, so it never has to be moved from one device to another.
+
+    The names of new folders, and of files that may be settled ``later``, are not durable yet: :meth:`settle` makes them
+    so, each folder at once for all names in it. It comes before the name of a file that says that the others are there.
     """
 
     def __init__(self, root: Path, judge: Judge) -> None:
         self._root, self._judge = root, judge
-        # folders whose own names were flushed by this instance, so that each is flushed once
+        # folders whose own names were flushed by this instance or will be, so that each is flushed once
         self._settled: set[tuple[int, int]] = set()
+        # which folders hold names that are not durable yet, under a key for each time that one was written
+        self._unsettled: dict[object, tuple[str, ...]] = {}
 
-    def beside(self, parts: tuple[str, ...], *, conditional: bool, source: Path | None = None) -> NewFile:
+    def settle(self) -> None:
+        """Make every name durable that was written before; other threads may do the same."""
+        written = list(self._unsettled.items())
+        for parts in dict.fromkeys(parts for _, parts in written):
+            gone = contextlib.suppress(FileNotFoundError)  # a deletion took it away, and what was in it
+            with gone, translated(self._root.joinpath(*parts), absence=True):
+                self._sync(parts)
+        for key, _ in written:
+            self._unsettled.pop(key, None)
+
+    def _sync(self, parts: tuple[str, ...]) -> None:
+        with contextlib.closing(self._down(parts, lambda above, name: above.enter(name), conditional=True)) as folder:
+            folder.sync()
+
+    def _later(self, folder: Folder) -> None:
+        self._unsettled[object()] = folder.path.relative_to(self._root).parts
+
+    def beside(
+        self, parts: tuple[str, ...], *, conditional: bool, source: Path | None = None, later: bool = False
+    ) -> NewFile:
         """Create a file beside the one that it is to become, or give ``source`` a second name there.
 
-        It takes its name on a condition or on none.
+        It takes its name on a condition or on none, and the name is durable then, or ``later``.
 
         Raises:
             NotAStore: the root is not a folder.
@@ -160,7 +186,8 @@ class NewFiles:
                 try:
                     make_root(self._root)
                     folder = self._down(parts[:-1], self._made, conditional=conditional)
-                    return NewFile(folder, parts[-1], key=key, source=source)
+                    settle = self._later if later else _sync
+                    return NewFile(folder, parts[-1], key=key, source=source, settle=settle)
                 except FileNotFoundError:
                     # a deletion may take away a folder that is still empty, between its making and its first file
                     if not left:
@@ -196,7 +223,7 @@ class NewFiles:
         return descend(root, parts, step)
 
     def _made(self, folder: Folder, name: str) -> Folder:
-        """Open the folder ``name``, made if it is missing; its own name is durable afterwards."""
+        """Open the folder ``name``, made if it is missing; its own name is durable once that is settled."""
         made = False
         try:
             below = folder.enter(name)
@@ -208,7 +235,7 @@ class NewFiles:
             # a folder that is gone may come again, so one that is new here is flushed whatever is remembered.
             identity = below.identity()
             if made or identity not in self._settled:
-                folder.sync()
+                self._later(folder)
                 if len(self._settled) >= _REMEMBERED:
                     self._settled.clear()
                 self._settled.add(identity)
@@ -216,6 +243,10 @@ class NewFiles:
             below.close()
             raise
         return below
+
+
+def _sync(folder: Folder) -> None:
+    folder.sync()
 
 
 def refuse_anything_but_a_file(folder: Folder, name: str, *, key: str, found: os.stat_result | None = None) -> None:

@@ -176,12 +176,16 @@ class S3fsBackend(Backend):
         yield from sorted(found, key=lambda entry: entry.key)
 
     def children(self, prefix: str) -> Iterator[str]:
-        whole = self._prefix + prefix
-        names: set[str] = set()
-        for page in self._pages(prefix, Delimiter="/"):
+        yield from self.children_beginning(prefix, "")
+
+    def children_beginning(self, prefix: str, *beginnings: str) -> Iterator[str]:
+        whole, names = self._prefix + prefix, set[str]()
+        begun = prefix + (beginnings[0] if len(beginnings) == 1 else "")
+        for page in self._pages(begun, Delimiter="/"):
             names.update(held["Key"] for held in page.get("Contents", ()))
             names.update(below["Prefix"] for below in page.get("CommonPrefixes", ()))
-        yield from sorted(name[len(whole) :] for name in names if name.startswith(whole) and name != whole)
+        found = (name[len(whole) :] for name in names if name.startswith(whole) and name != whole)
+        yield from sorted(name for name in found if name.startswith(beginnings))
 
     def delete(self, key: str) -> None:
         with suppress(errors.ObjectNotFound):  # what is not there needs no removing

@@ -271,7 +271,6 @@ def test_a_run_that_an_alias_names_at_the_last_moment_is_not_left_in_quarantine(
     def name_it():
         newest = world.store.get(f"{KEY}:{world.ids['newest']}").manifest
         run = newest.model_copy(update={"run_id": world.ids["spoilt"]})
-        run._raw = None
         step = advance(pointer, MODEL, "named", run, PublishInfo("4" * 32, world.clock(), "me"))
         world.put(keys.pointer(MODEL, "named"), step.pointer.to_bytes())
 
