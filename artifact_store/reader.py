@@ -15,7 +15,6 @@ from artifact_store.core.names import LATEST, KeyLike, ModelKey
 from artifact_store.core.pointer import Pointer
 from artifact_store.core.references import RefLike, RunRef
 from artifact_store.doctor import diagnose
-from artifact_store.loading import LoadedMany, load_many
 from artifact_store.ops import diff, listing, opening, resolve, verify
 from artifact_store.ops.context import Context
 from artifact_store.ops.diff import Difference
@@ -23,10 +22,11 @@ from artifact_store.ops.golden import check_example
 from artifact_store.ops.keypairs import PublicKey
 from artifact_store.ops.prune import GRACE
 from artifact_store.run import Run
-from artifact_store.watching import EVERY, Watched, Watcher, WatchOptions
 
 if TYPE_CHECKING:
     from artifact_store.doctor.report import Diagnosis
+    from artifact_store.loading import LoadedMany
+    from artifact_store.watching import Watched, Watcher
 
 
 class Reader:
@@ -112,6 +112,8 @@ class Reader:
             sha256: as for :meth:`load`, by reference.
             progress: called after each with how many of the different references are done, and how many there are.
         """
+        from artifact_store.loading import load_many
+
         pins = {RunRef.parse(ref): digest for ref, digest in (sha256 or {}).items()}
 
         def one(run: Run, ref: RunRef) -> Any:
@@ -126,7 +128,7 @@ class Reader:
         *,
         load: Callable[[Run], Any] | None = None,
         allow_code: bool = False,
-        every: float = EVERY,
+        every: float = 10.0,
         max_stale: timedelta | None = None,
         golden: bool = True,
         on_change: Callable[[Watched[Any]], object] | None = None,
@@ -153,13 +155,15 @@ class Reader:
             InvalidReference: the reference names no alias.
             ArtifactStoreError: as for :meth:`load`, or the golden predictions of the run are not repeated.
         """
+        from artifact_store.watching import Watcher, WatchOptions
+
         options = WatchOptions(every, max_stale, golden, on_change)
         return Watcher(self._context, options, alone=True).add(ref, component, load=load, allow_code=allow_code)
 
     def watcher(
         self,
         *,
-        every: float = EVERY,
+        every: float = 10.0,
         max_stale: timedelta | None = None,
         golden: bool = True,
         on_change: Callable[[Watched[Any]], object] | None = None,
@@ -168,6 +172,8 @@ class Reader:
 
         Does no input or output before the first alias is added.
         """
+        from artifact_store.watching import Watcher, WatchOptions
+
         return Watcher(self._context, WatchOptions(every, max_stale, golden, on_change))
 
     def find(

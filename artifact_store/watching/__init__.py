@@ -6,8 +6,8 @@ Owns what is served, since when that is confirmed, and when it is asked for agai
 Why: docs/decisions/0027-watching-an-alias.md
 """
 
-from artifact_store.watching.pace import EVERY, WatchOptions
+from artifact_store.watching.pace import WatchOptions
 from artifact_store.watching.watched import Watched
 from artifact_store.watching.watcher import Watcher
 
-__all__ = ["EVERY", "WatchOptions", "Watched", "Watcher"]
+__all__ = ["WatchOptions", "Watched", "Watcher"]

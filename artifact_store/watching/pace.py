@@ -12,8 +12,6 @@ from typing import Any, Self
 from artifact_store.errors import InvalidOption, Unavailable
 from artifact_store.ops.context import Context
 
-EVERY = 10.0
-"""Seconds between two looks at an alias, unless the caller says otherwise."""
 _SPREAD = 1.25
 """Each pause is between once and so many times as long: watchers that begin together do not stay together."""
 _LONGEST = 30.0
@@ -28,7 +26,7 @@ class WatchOptions:
         InvalidOption: a value means nothing.
     """
 
-    every: float = EVERY
+    every: float
     max_stale: timedelta | None = None
     golden: bool = True
     on_change: Callable[[Any], object] | None = None
