@@ -856,3 +856,22 @@ def test_an_array_of_large_integers_is_refused_where_they_would_be_rounded(kinds
     assert set(caught.value.dtype) == {"n"}
     assert schema.align(np.array([[2**53, 1]])).tolist() == [[2.0**53, 1.0]]
     assert FeatureSchema(["n", "x"], dtypes="int64").align(np.array([[2**53 + 1, 1]])).tolist() == [[2**53 + 1, 1]]
+
+
+class TestWhatIsReady:
+    def test_polars_in_training_order_is_taken_as_it_is(self):
+        schema = FeatureSchema(["a", "b"], dtypes={"a": "float64", "b": "int8"})
+        ready = pl.DataFrame({"a": [1.0], "b": pl.Series([2], dtype=pl.Int8)})
+        assert schema.prepare(ready) is ready
+        for other in (ready.select("b", "a"), ready.with_columns(pl.col("b").cast(pl.Int16))):
+            assert schema.prepare(other).equals(ready)
+
+    @pytest.mark.parametrize("order", ["C", "F"])
+    @pytest.mark.parametrize("odd", [0.5, float("nan"), float("inf"), 1e-300])
+    def test_an_array_of_wider_floats_becomes_narrower_in_any_order(self, order, odd):
+        rows = np.asarray([[odd, 1.0], [2.0, 3.0]], order=order)
+        made = FeatureSchema(["a", "b"], dtypes="float32").prepare(rows)
+        assert made.dtype == np.float32
+        assert made.tobytes() == rows.astype(np.float32).tobytes()
+        with pytest.raises(FeatureMismatch, match="'b': expected float32"):
+            FeatureSchema(["a", "b"], dtypes="float32").prepare(np.asarray([[odd, 1e300]], order=order))
