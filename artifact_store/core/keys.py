@@ -25,6 +25,9 @@ MAX_KEY: Final = 240
 STORE_MARKER: Final = "_store.json"
 LOCKS: Final = "_locks/"
 PROBES: Final = "_probe/"
+INDEX: Final = "_index/"
+NOTICES: Final = ("saved", "gone", "back")
+"""What a notice in the index announces: a run is saved, deleted, or brought back."""
 MANIFEST: Final = "manifest.json"
 METADATA: Final = "metadata.json"
 SIGNATURES: Final = "_signatures/"
@@ -33,7 +36,9 @@ _ATTEMPT = re.compile(r"[0-9a-f]{8}")
 _PROBE = re.compile(r"[0-9a-f]{32}")
 _BLOCK = re.compile(r"[0-9]{10}\.json")
 _SIGNATURE = re.compile(r"([0-9a-f]{16})\.([0-9a-f]{16})\.json")
+_INDEX_BLOCK = re.compile(r"blocks/([0-9]{10})\.(jsonl\.gz|parquet)")
 _SHORT = 16
+_DEPTH = 2  # a model type, and a symbol
 
 
 def check_path(path: object) -> str:
@@ -154,6 +159,16 @@ def probe(token: str) -> str:
     return f"{PROBES}{token}"
 
 
+def index_block(generation: int, form: str) -> str:
+    """Return the key of a block of the index, in the form ``jsonl.gz`` or ``parquet``."""
+    return f"{INDEX}blocks/{generation:010d}.{form}"
+
+
+def index_notice(kind: str, key: ModelKey, run_id: str, token: str) -> str:
+    """Return the key of a notice: that the manifest of a run is about to be written, or to be replaced."""
+    return _bounded(f"{INDEX}{kind}/{'@'.join([*model_prefix(key).rstrip('/').split('/'), run_id, token])}")
+
+
 def seen_alias(store_id: str, key: ModelKey, alias: str) -> str:
     """Return under which name a client remembers what it saw of an alias."""
     return f"{sha256(canonical([store_id, str(key), alias]))}.json"
@@ -235,6 +250,23 @@ def model_in(folders: Sequence[str]) -> ModelKey | None:
 def probe_in(child: str) -> str | None:
     """Return the key of a throw-away object, if this child of the folder of probes is one of ours."""
     return probe(child) if _PROBE.fullmatch(child) else None
+
+
+def index_block_in(child: str) -> tuple[int, str] | None:
+    """Return generation and form of a block, if this name below the folder of the index is that of one."""
+    match = _INDEX_BLOCK.fullmatch(child)
+    return (int(match[1]), match[2]) if match is not None else None
+
+
+def index_notice_in(child: str) -> tuple[str, ModelKey, RunId, str] | None:
+    """Return kind, model, run id and token of a notice, if this name below the folder of the index is that of one."""
+    kind, _, rest = child.partition("/")
+    *folders, run, token = rest.split("@") if kind in NOTICES else [""]
+    model = model_in([f"{folder}/" for folder in folders]) if 1 <= len(folders) <= _DEPTH else None
+    run_id = run_in(f"{run}/")
+    if model is None or run_id is None or _ATTEMPT.fullmatch(token) is None:
+        return None
+    return kind, model, run_id, token
 
 
 def model_type_in(child: str) -> str | None:
