@@ -203,6 +203,11 @@ class Run:
         return self._found.size
 
     @property
+    def file_count(self) -> int:
+        """How many files it has."""
+        return self._found.file_count
+
+    @property
     def components(self) -> tuple[str, ...]:
         """The names that :meth:`load` takes."""
         return tuple(self.manifest.components)

@@ -14,6 +14,7 @@ from artifact_store.cli.compare import diff_command
 from artifact_store.cli.doctor import doctor_command
 from artifact_store.cli.files import get_command, put_command
 from artifact_store.cli.housekeeping import delete_command, gc_command, prune_command, undelete_command
+from artifact_store.cli.index import index_command
 from artifact_store.cli.legacy import export_command, migrate_command
 from artifact_store.cli.publish import promote_command, retire_command, rollback_command
 from artifact_store.cli.session import PASSWORD, Session
@@ -63,7 +64,7 @@ def app(
 
 LOOKING = (ls_command, show_command, history_command, diff_command, verify_command, validate_command, doctor_command)
 PUBLISHING = (promote_command, rollback_command, retire_command)
-CLEARING = (delete_command, undelete_command, prune_command, gc_command)
+CLEARING = (delete_command, undelete_command, prune_command, gc_command, index_command)
 TRUSTING = (keygen_command, sign_command)
 MOVING = (get_command, put_command, migrate_command, export_command)
 for command in (*LOOKING, *PUBLISHING, *CLEARING, *TRUSTING, *MOVING):

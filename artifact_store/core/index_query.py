@@ -155,6 +155,11 @@ class Question:
         bounds = [None if moment is None else write_time(moment) for moment in (since, until)]
         return cls(tuple(map(Condition.parse, texts)), order, per_model, limit, *bounds)
 
+    @property
+    def narrows(self) -> bool:
+        """Whether there is a condition at all."""
+        return bool(self.conditions) or self.since is not None or self.until is not None
+
     def admits(self, row: Mapping[str, Any]) -> bool:
         """Tell whether a row fits all conditions."""
         if self.since is not None and not self.since <= str(row.get(_CREATED)):

@@ -27,6 +27,7 @@ from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import Corrupt, FormatTooNew, InvalidInput
 from artifact_store.wording import brief
 
+NEWLINE: Final = "\n"
 MAX_LINE: Final = 64 << 10
 """Bytes of a line; a run that would need more has a row that only says so."""
 SMALL: Final = 2 << 20
@@ -53,20 +54,25 @@ class Row:
     that its manifest has to be read.
     """
 
-    __slots__ = ("_load", "_manifest", "value")
+    __slots__ = ("_manifest", "load", "value")
 
-    def __init__(
-        self, value: RowDict, manifest: Manifest | None = None, load: Callable[[Row], Manifest] | None = None
-    ) -> None:
+    def __init__(self, value: RowDict, manifest: Manifest | None = None) -> None:
         self.value = value
-        self._manifest, self._load = manifest, load
+        self.load: Callable[[Row], Manifest] | None = None
+        """Reads the manifest, where the row was not made from it."""
+        self._manifest = manifest
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the manifest is there without reading it."""
+        return self._manifest is not None
 
     @property
     def manifest(self) -> Manifest:
-        """The manifest that the row is about: the one that it was made from, or what ``load`` returns."""
+        """The manifest that the row is about."""
         if self._manifest is None:
-            assert self._load is not None
-            self._manifest = self._load(self)
+            assert self.load is not None
+            self._manifest = self.load(self)
         return self._manifest
 
     @classmethod
@@ -142,6 +148,11 @@ class Row:
         return self.value["size"]  # type: ignore[no-any-return]
 
     @property
+    def file_count(self) -> int:
+        """How many files it has."""
+        return self.value["files"]  # type: ignore[no-any-return]
+
+    @property
     def line(self) -> bytes:
         """The row as a line of a block; of one that is too long only which run it is."""
         line = canonical(self.value)
@@ -202,25 +213,20 @@ def as_number(value: object) -> float | None:
     return NON_FINITE.get(value) if isinstance(value, str) else None
 
 
-def order_of(row: RowDict) -> Order:
-    """Return by what a row is sorted."""
-    return row["model"], row["run_id"]
-
-
 # ---------------------------------------------------------------- lines
 
 
-def parse_lines(lines: Sequence[str], what: str) -> list[RowDict]:
+def parse_lines(text: str, what: str) -> list[RowDict]:
     """Decode lines of a block at once. Only the names of model and run, and the state, are checked.
 
     Raises:
         Corrupt: a line is not a JSON object, or does not say which run it is about.
     """
     try:
-        rows: list[RowDict] = json.loads(f"[{','.join(lines)}]")
+        rows: list[RowDict] = json.loads(f"[{text.replace(NEWLINE, ',')}]")
     except (ValueError, RecursionError) as error:
-        raise Corrupt(f"{what} is not lines of JSON: {brief(error)}; {REBUILD}") from error
-    if len(rows) != len(lines) or not all(map(_is_named, rows)):
+        raise Corrupt(f"{what} is not lines of JSON: {brief(str(error))}; {REBUILD}") from error
+    if len(rows) != text.count(NEWLINE) + 1 or not all(map(_is_named, rows)):
         raise Corrupt(f"{what} has a line that names no run; {REBUILD}")
     return rows
 
@@ -239,18 +245,28 @@ def needle(key: ModelKey) -> str:
     return f'"model":{canonical(str(key)).decode()},'
 
 
-def merged(blocks: Sequence[Iterable[RowDict]]) -> Iterator[RowDict]:
-    """Yield the newest row of each run, in order, of blocks that are sorted; the newest block comes first."""
-    if len(blocks) == 1:
-        yield from blocks[0]
-        return
-    streams = [_aged(age, rows) for age, rows in enumerate(blocks)]
-    for _, found in groupby(heapq.merge(*streams, key=itemgetter(0, 1)), key=itemgetter(0)):
-        yield next(found)[2]
+Group = tuple[str, list[RowDict]]
+"""A model, by its text, with its rows, oldest run first."""
 
 
-def _aged(age: int, rows: Iterable[RowDict]) -> Iterator[tuple[Order, int, RowDict]]:
-    return ((order_of(row), age, row) for row in rows)
+def merged(blocks: Sequence[Iterable[RowDict]]) -> Iterator[Group]:
+    """Yield each model with the newest row of each of its runs, of sorted blocks; the newest block comes first.
+
+    Holds the rows of one model at a time.
+    """
+    streams = [_grouped(age, rows) for age, rows in enumerate(blocks)]
+    for model, found in groupby(heapq.merge(*streams, key=itemgetter(0, 1)), key=itemgetter(0)):
+        groups = [rows for _, _, rows in found]
+        if len(groups) == 1:
+            yield model, groups[0]
+            continue
+        newest = {row["run_id"]: row for rows in reversed(groups) for row in rows}
+        yield model, [newest[run_id] for run_id in sorted(newest)]
+
+
+def _grouped(age: int, rows: Iterable[RowDict]) -> Iterator[tuple[str, int, list[RowDict]]]:
+    for model, found in groupby(rows, key=itemgetter("model")):
+        yield model, age, list(found)
 
 
 # ---------------------------------------------------------------- heads
@@ -329,7 +345,7 @@ class Head:
             settled = {str(name): _moment(at) for at, names in value["settled"].items() for name in names}
             head = cls(value["generation"], _moment(value["at"]), blocks, settled)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise Corrupt(f"{what} does not begin with the head of a block: {brief(error)}; {REBUILD}") from error
+            raise Corrupt(f"{what} does not begin with the head of a block: {brief(str(error))}; {REBUILD}") from error
         every = [generation, *blocks]
         if head.generation != generation or min(every) < 0 or sorted(set(every), reverse=True) != every:
             raise Corrupt(f"{what} names other blocks than it can have; {REBUILD}")

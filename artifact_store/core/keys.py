@@ -269,6 +269,11 @@ def index_notice_in(child: str) -> tuple[str, ModelKey, RunId, str] | None:
     return kind, model, run_id, token
 
 
+def is_of_index(child: str) -> bool:
+    """Tell whether this name below the folder of the index is one that a store writes there."""
+    return index_block_in(child) is not None or index_notice_in(child) is not None
+
+
 def model_type_in(child: str) -> str | None:
     """Return the model type if this child of the root (``name/``) is one."""
     return _named(child, "/", check_model_type)

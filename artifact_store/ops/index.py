@@ -14,12 +14,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from itertools import groupby
 from pathlib import Path
 from typing import Final
 
 from artifact_store.core import index_rows, keys
-from artifact_store.core.index_rows import REBUILD, Head, Notice, Order, RowDict
+from artifact_store.core.index_rows import NEWLINE, REBUILD, Group, Head, Notice, Order, RowDict
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.tombstone import Tombstone
@@ -171,14 +170,12 @@ class Index:
         """The runs that they are about."""
         return frozenset(notice.order for notice in self.unsettled)
 
-    def rows(self, key: ModelKey | None = None) -> Iterator[RowDict]:
-        """Yield the newest row of each run, of one model or of all, in their order; ``Corrupt`` if one is damaged."""
-        return index_rows.merged([self.block_rows(*block, key) for block in self.blocks])
+    def groups(self, key: ModelKey | None = None, newer: Sequence[RowDict] = ()) -> Iterator[Group]:
+        """Yield each model with its rows, of one model or of all, in order; ``Corrupt`` where a block is damaged.
 
-    def groups(self, key: ModelKey | None = None) -> Iterator[tuple[str, list[RowDict]]]:
-        """Yield each model, by its text, with its rows."""
-        for model, rows in groupby(self.rows(key), key=lambda row: str(row["model"])):
-            yield model, list(rows)
+        ``newer`` rows, in their order, take the place of those in the index.
+        """
+        return index_rows.merged([newer, *(self.block_rows(*block, key) for block in self.blocks)])
 
     @staticmethod
     def block_rows(generation: int, data: Block, key: ModelKey | None = None) -> Iterator[RowDict]:
@@ -186,11 +183,10 @@ class Index:
         assert isinstance(data, bytes)
         what = repr(keys.index_block(generation, LINES))
         text = None if key is None else index_rows.needle(key)
-        lines = _lines(data, what)
-        for number, batch in enumerate(lines):
-            wanted = batch[1:] if number == 0 else batch  # without the head
+        for number, lines in enumerate(_lines(data, what)):
+            wanted = lines.partition(NEWLINE)[2] if number == 0 else lines  # without the head
             if text is not None:
-                wanted = [line for line in wanted if text in line]
+                wanted = NEWLINE.join(line for line in wanted.split(NEWLINE) if text in line)
             if wanted:
                 yield from index_rows.parse_lines(wanted, what)
 
@@ -217,7 +213,7 @@ def _head(block: Block, generation: int) -> Head:
     where = keys.index_block(generation, LINES)
     if isinstance(block, Path) or block.startswith(b"PAR1"):
         return index_parquet.head_of(block, generation)
-    return Head.parse(next(_lines(block, repr(where)))[0], generation, repr(where))
+    return Head.parse(next(_lines(block, repr(where))).partition(NEWLINE)[0], generation, repr(where))
 
 
 def fetch(context: Context, found: Survey, generation: int, form: str = LINES) -> Block:
@@ -242,19 +238,19 @@ def stored_bytes(context: Context, entry: Entry) -> bytes:
         raise Corrupt(f"{entry.key!r} of the index is gone; {REBUILD}", key=entry.key) from error
 
 
-def _lines(data: bytes, what: str) -> Iterator[list[str]]:
+def _lines(data: bytes, what: str) -> Iterator[str]:
     """Yield the lines of a block, many at a time, and never more than it may expand to."""
     left, total = b"", 0
     for piece in _expanded(data, what):
         total += len(piece)
         if total > _EXPANDS * len(data) + _PIECE:
             raise Corrupt(f"{what} expands to more than {_EXPANDS} times its size; {REBUILD}")
-        *whole, left = (left + piece).split(b"\n")
+        whole, end, left = (left + piece).rpartition(b"\n")
         if len(left) > _LONGEST:
             raise Corrupt(f"{what} has a line without an end; {REBUILD}")
-        if whole:
+        if end:
             try:
-                yield [line.decode("utf-8") for line in whole]
+                yield whole.decode("utf-8")
             except UnicodeDecodeError as error:
                 raise Corrupt(f"{what} is not text; {REBUILD}") from error
     if left or not total:

@@ -13,13 +13,14 @@ import importlib.util
 import io
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from artifact_store.core.documents import read_time, write_time
 from artifact_store.core.index_query import Question
-from artifact_store.core.index_rows import Head, Order, Row, RowDict, as_number
+from artifact_store.core.index_rows import Head, Order, RowDict, as_number, is_sound
 from artifact_store.errors import Corrupt
 from artifact_store.wording import brief
 
@@ -32,16 +33,22 @@ _HEAD: Final = b"artifact-store"
 """Under which name the file has the head of the block, as the first line of the lines has it."""
 
 
+_ENCODED: Final = ("model", "metrics.key_value.key", "tags.key_value.key")
+"""Columns of which each text is stored once, and read once."""
+
+
 def is_installed() -> bool:
-    """Tell whether pyarrow can be imported; nothing is imported."""
-    return importlib.util.find_spec("pyarrow") is not None
+    """Tell whether pyarrow and numpy can be imported; nothing is imported."""
+    return all(importlib.util.find_spec(name) is not None for name in ("pyarrow", "numpy"))
 
 
-def _schema(pa: Any) -> Any:
+def _schema(pa: Any, *, encoded: bool = False) -> Any:
+    """Return the columns: as they are written, or as they are read, with numbers in the place of some texts."""
     text = pa.string()
+    name = pa.dictionary(pa.int32(), text) if encoded else text
     return pa.schema(
         [
-            ("model", text),
+            ("model", name),
             ("model_type", text),
             ("symbol", text),
             ("run_id", text),
@@ -49,8 +56,8 @@ def _schema(pa: Any) -> Any:
             ("generation", pa.int64()),
             ("created_at", pa.timestamp("us", tz="UTC")),
             ("description", text),
-            ("metrics", pa.map_(text, pa.float64())),
-            ("tags", pa.map_(text, text)),
+            ("metrics", pa.map_(name, pa.float64())),
+            ("tags", pa.map_(name, text)),
             ("files", pa.int64()),
             ("size", pa.int64()),
             ("manifest_sha256", text),
@@ -70,13 +77,11 @@ def written(head: Head, rows: Iterable[RowDict]) -> bytes:
 
 def _cells(generation: int, row: RowDict) -> dict[str, Any]:
     """Return a row as pyarrow takes it; a row that is not one of ours only says which run it is about."""
-    try:
-        Row(row).check()
-    except Corrupt:
+    if not is_sound(row):
         row = {"model": row["model"], "run_id": row["run_id"], "state": "large"}
     cells = {**row, "generation": generation}
     if row["state"] == "live":
-        cells["created_at"] = read_time(row["created_at"])
+        cells["created_at"] = datetime.fromisoformat(row["created_at"])
         cells["metrics"] = [(name, as_number(value)) for name, value in row["metrics"].items()]
         cells["tags"] = list(row["tags"].items())
     return cells
@@ -120,7 +125,7 @@ def _refusals() -> Iterator[None]:
 def _opened(copy: Copy) -> Any:
     pa, pq = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     source = pa.BufferReader(copy) if isinstance(copy, bytes) else pa.memory_map(str(copy))
-    return pq.ParquetFile(source, read_dictionary=["model"], page_checksum_verification=True)
+    return pq.ParquetFile(source, read_dictionary=list(_ENCODED), page_checksum_verification=True)
 
 
 class _Search:
@@ -146,15 +151,11 @@ class _Search:
     def _checked(self, file: Any) -> Any:
         """Return a file if its row groups are such as we write; nothing of them was read yet."""
         groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
-        if not file.schema_arrow.remove_metadata().equals(self._as_read(), check_metadata=False):
+        if not file.schema_arrow.equals(_schema(self.pa, encoded=True), check_metadata=False):
             raise Corrupt("a copy of the index has other columns")
         if any(group.total_byte_size > _LARGE or group.num_rows > _GROUP for group in groups):
             raise Corrupt("a copy of the index has a row group that is too large")
         return file
-
-    def _as_read(self) -> Any:
-        schema = _schema(self.pa)
-        return schema.set(0, self.pa.field("model", self.pa.dictionary(self.pa.int32(), self.pa.string())))
 
     def _orders(self, file: Any) -> set[Order]:
         names = file.read(columns=["model", "run_id"])
@@ -173,7 +174,9 @@ class _Search:
         chosen = np.r_[self._first(table, places) if len(places) else places, unread]
         if not len(chosen):
             return []
-        return [_row(cells) for cells in file.read_row_group(number).take(self.pa.array(chosen)).to_pylist()]
+        rest = file.read_row_group(number, columns=[name for name in _schema(self.pa).names if name not in needed])
+        parts = [part.take(self.pa.array(chosen)).to_pylist() for part in (table, rest)]
+        return [_row(one | other) for one, other in zip(*parts, strict=True)]
 
     def _are(self, column: Any, text: str) -> Any:
         """Return which values are this text."""
@@ -189,10 +192,9 @@ class _Search:
         np, fits = self.np, self.np.ones(table.num_rows, dtype=bool)
         for condition in self.question.conditions:
             rows, values = self._values(table[condition.kind], condition.name)
+            fitting = (condition.admits({condition.kind: {condition.name: value}}) for value in values.to_pylist())
             met = np.zeros(table.num_rows, dtype=bool)
-            met[rows] = np.fromiter(
-                (condition.admits({condition.kind: {condition.name: value}}) for value in values), bool, len(rows)
-            )
+            met[rows] = np.fromiter(fitting, bool, len(rows))
             fits &= met
         for bound, keeps in ((self.question.since, self.pc.greater_equal), (self.question.until, self.pc.less)):
             if bound is not None:
@@ -200,14 +202,14 @@ class _Search:
                 fits &= self.pc.fill_null(keeps(table["created_at"], moment), False).to_numpy(zero_copy_only=False)
         return fits
 
-    def _values(self, column: Any, name: str) -> tuple[Any, list[Any]]:
+    def _values(self, column: Any, name: str) -> tuple[Any, Any]:
         """Return at which rows a map has the name, and the values there."""
-        array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-        offsets = array.offsets.to_numpy()
-        held = array.keys.slice(int(offsets[0]), int(offsets[-1] - offsets[0]))
-        places = self.np.flatnonzero(self.pc.equal(held, name).to_numpy(zero_copy_only=False)) + int(offsets[0])
-        rows = self.np.searchsorted(offsets, places, side="right") - 1
-        return rows, array.items.take(self.pa.array(places)).to_pylist()
+        array, np = column.combine_chunks(), self.np
+        array = array.chunk(0) if isinstance(array, self.pa.ChunkedArray) else array
+        offsets, code = array.offsets.to_numpy(), array.keys.dictionary.index(name).as_py()
+        codes = array.keys.indices.to_numpy(zero_copy_only=False)[offsets[0] : offsets[-1]]
+        places = np.flatnonzero(codes == code) + offsets[0]
+        return np.searchsorted(offsets, places, side="right") - 1, array.items.take(self.pa.array(places))
 
     def _not_hidden(self, table: Any, places: Any) -> Any:
         if not self.hidden or not len(places):
@@ -228,7 +230,7 @@ class _Search:
             value[:] = table["created_at"].cast(self.pa.int64()).to_numpy(zero_copy_only=False)
         else:
             rows, values = self._values(table["metrics"], self.order.metric)
-            numbers = np.asarray(values, dtype=float)
+            numbers = values.to_numpy(zero_copy_only=False)
             missing[rows] = np.isnan(numbers)
             value[rows] = np.nan_to_num(numbers, nan=0.0, posinf=np.inf, neginf=-np.inf)
         codes = table["model"].combine_chunks().indices.to_numpy()

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import heapq
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, groupby
-from operator import itemgetter
+from itertools import chain
+from operator import attrgetter, itemgetter
 from typing import Final, Generic, Literal, TypeVar
 
 from artifact_store.core import keys
 from artifact_store.core.index_query import Condition, Question
-from artifact_store.core.index_rows import REBUILD, Row, RowDict, is_sound, merged
+from artifact_store.core.index_rows import REBUILD, Row, RowDict, is_sound
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.errors import ArtifactStoreError, Corrupt, InvalidOption, NotFound, Problem
@@ -53,32 +54,41 @@ class Openings:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._lock = threading.Lock()
-        self._rows: list[Row] = []
-        self._places: dict[str, int] = {}
-        self._last = -2
+        self._rows: dict[int, Row] = {}
         self._begun: dict[int, Future[Manifest]] = {}
+        self._count, self._last = 0, -2
 
-    def row(self, value: RowDict) -> Row:
-        """Return a row that was listed, and remember where it stood."""
-        row = Row(value, load=self._manifest)
-        self._places[row.label] = len(self._rows)
-        self._rows.append(row)
-        return row
+    def known(self, rows: Iterator[Row]) -> Iterator[Row]:
+        """Yield the rows, each when those behind it are known as well, as far as they come from the index."""
+        behind: deque[Row] = deque()
+        for row in rows:
+            if not row.is_read:
+                self._add(row)
+            behind.append(row)
+            while (row.is_read and behind) or len(behind) > _AHEAD:
+                yield behind.popleft()
+        yield from behind
 
-    def _manifest(self, row: Row) -> Manifest:
+    def _add(self, row: Row) -> None:
+        self._rows[self._count] = row
+        self._rows.pop(self._count - 2 * _AHEAD, None)
+        row.load = partial(self._manifest, self._count)
+        self._count += 1
+
+    def _manifest(self, place: int, row: Row) -> Manifest:
         """Return the manifest of a row: the one that the row was made from, and no other.
 
         Raises:
             RunDeleted: the run was deleted meanwhile.
             Corrupt: it is not the manifest that the index is about.
         """
-        place = self._places[row.label]
         with self._lock:
-            ahead = _AHEAD if place == self._last + 1 else 1
+            some = range(place + 1, place + _AHEAD) if place == self._last + 1 else ()
             self._last = place
-            for number in range(place, min(place + ahead, len(self._rows))):
-                if number not in self._begun:
-                    self._begun[number] = self._context.workers.submit(partial(self._read, self._rows[number]))
+            for number in (place, *some):
+                wanted = row if number == place else self._rows.get(number)
+                if wanted is not None and number not in self._begun:
+                    self._begun[number] = self._context.workers.submit(partial(self._read, wanted))
             future = self._begun.pop(place)
         return future.result()
 
@@ -162,8 +172,7 @@ def _reconciled(
 ) -> Iterator[Row]:
     """Yield the runs among the names below a model: by their rows, or their manifests where there is no row to use."""
     listed, missing = known.split(key, names)
-    openings = Openings(context)
-    by_rows = (row for row in map(openings.row, listed) if wanted.admits(row))
+    by_rows = (row for row in map(Row, listed) if wanted.admits(row))
     by_manifests = map(Row.of, listing.manifests(context, key, wanted, problems, signed=True, ids=missing))
     if not missing or not listed:
         yield from by_rows if listed else by_manifests
@@ -200,9 +209,7 @@ def _sound(groups: Iterator[tuple[str, list[RowDict]]]) -> Iterator[tuple[str, l
 # ---------------------------------------------------------------- the index only
 
 
-def only(
-    context: Context, key: ModelKey | None, wanted: listing.Filter, question: Question, problems: list[Problem]
-) -> Iterator[Row]:
+def only(context: Context, key: ModelKey | None, question: Question, problems: list[Problem]) -> Iterator[Row]:
     """Yield the runs that the index knows, newest first within each model, and those that notices are about.
 
     Where the question has an order and a number, and there are copies in Parquet that can be read, only such runs are
@@ -222,13 +229,11 @@ def only(
     if rows is None:
         index = open_index(context, found)
         assert index is not None
-        rows = _newest_first(merged([_fresh(context, index, problems), index.rows(key)]), key)
-    openings = Openings(context)
+        groups = index.groups(key, _fresh(context, index, problems))
+        rows = (row for model, group in groups if key is None or model == str(key) for row in reversed(group))
     for value in rows:
-        row = openings.row(value)
-        if value["state"] == "large":
-            row = _looked_at(context, row, problems)
-        if row.value["state"] == "live" and wanted.admits(row):
+        row = Row(value) if value["state"] != "large" else _looked_at(context, Row(value), problems)
+        if row.value["state"] == "live":
             yield row
 
 
@@ -246,8 +251,10 @@ def _by_copies(
         best = index_parquet.best(copies, question, index.doubtful, None if key is None else str(key))
     except Corrupt:
         return None
-    fresh = _fresh(context, index, problems)
-    return _newest_first(sorted([*best, *fresh], key=itemgetter("model", "run_id")), key)
+    fresh = [row for row in _fresh(context, index, problems) if key is None or row["model"] == str(key)]
+    best += fresh
+    best.sort(key=itemgetter("run_id"), reverse=True)
+    return iter(sorted(best, key=itemgetter("model")))
 
 
 def _fresh(context: Context, index: Index, problems: list[Problem]) -> list[RowDict]:
@@ -257,12 +264,6 @@ def _fresh(context: Context, index: Index, problems: list[Problem]) -> list[RowD
         Row.none(order) if (record := seen.get(order)) is None else Row.of(record) for order in sorted(index.doubtful)
     ]
     return [row.value for row in rows]
-
-
-def _newest_first(rows: Iterable[RowDict], key: ModelKey | None) -> Iterator[RowDict]:
-    for model, group in groupby(rows, key=itemgetter("model")):
-        if key is None or model == str(key):
-            yield from reversed(list(group))
 
 
 def _looked_at(context: Context, row: Row, problems: list[Problem]) -> Row:
@@ -310,11 +311,15 @@ class Runs(Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         self.problems.clear()
-        rows = (row for row in self._rows() if self._question.admits(row.value))
-        found = ((row, self._make(row)) for row in rows)
-        if (asked := self._asked) is not None:
-            found = (pair for pair in found if asked(pair[1]))
-        return (run for _, run in self._question.choose(found, lambda pair: pair[0].value))
+        rows, question = self._rows(), self._question
+        if question.narrows:
+            rows = (row for row in rows if question.admits(row.value))
+        asked, openings = self._asked, Openings(self._context)
+        if asked is None:
+            return map(self._make, openings.known(question.choose(rows, attrgetter("value"))))
+        runs = ((row, self._make(row)) for row in openings.known(rows))
+        fitting = (pair for pair in runs if asked(pair[1]))
+        return (run for _, run in question.choose(fitting, lambda pair: pair[0].value))
 
     def _rows(self) -> Iterator[Row]:
         context, key, wanted, problems = self._context, self._key, self._wanted, self.problems
@@ -322,7 +327,7 @@ class Runs(Generic[T]):
             return checked(context, key, wanted, problems)
         if self._mode == "only":
             narrowed = self._question if self._asked is None else Question()
-            return only(context, key, wanted, narrowed, problems)
+            return only(context, key, narrowed, problems)
         models = listing.models(context) if key is None else [key]
         manifests = (listing.manifests(context, model, wanted, problems, signed=True) for model in models)
         return map(Row.of, chain.from_iterable(manifests))

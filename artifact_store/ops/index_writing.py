@@ -93,7 +93,8 @@ def compact(context: Context, *, grace: timedelta = GRACE, advance: Advance | No
     merged = [fresh, *(Index.block_rows(*block) for block in index.blocks[:count])]
     older = tuple(generation for generation, _ in index.blocks[count:])
     head = Head(_next(found), now, older, carried | settled)
-    return write_block(context, head, index_rows.merged(merged), problems)
+    rows = (row for _, group in index_rows.merged(merged) for row in group)
+    return write_block(context, head, rows, problems)
 
 
 def rebuild(context: Context, *, grace: timedelta = GRACE, advance: Advance | None = None) -> Compaction:
