@@ -91,6 +91,10 @@ class Run:
     def __repr__(self) -> str:
         return f"<Run {self._found.label} of {self._context.backend.url}>"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Read the manifest, if it was not read yet: elsewhere there is no listing that reads it."""
+        return {**self.__dict__, "_found": self.manifest}
+
     @property
     def manifest(self) -> Manifest:
         """Its manifest, which is read when it is asked for where a listing has taken the run from the index.

@@ -32,8 +32,9 @@ _COMPARED: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     ">=": operator.ge,
 }
 _CONDITION = re.compile(r"\s*(?:(metrics|tags)\.)?(\S+?)\s*(<=|>=|==|!=|=|<|>)\s*(.*?)\s*", re.DOTALL)
-_ORDER = re.compile(r"(-?)(?:(metrics)\.)?(\S.*)", re.DOTALL)
+_ORDER = re.compile(r"(-?)(?:(metrics)\.)?([^\s-].*)", re.DOTALL)
 _CREATED: Final = "created_at"
+_DIGITS = 20  # of a time, to the microsecond
 _NO_DIGITS = str.maketrans("", "", "-T:.Z")
 HOW: Final = "a condition is 'sharpe > 1.2' or 'metrics.sharpe > 1.2', or of a tag 'tags.fold = 7'"
 
@@ -101,7 +102,7 @@ class OrderBy:
     def value(self, row: Mapping[str, Any]) -> tuple[bool, float]:
         """Return whether the row has a number to go by, and that number, so that the largest is the first."""
         if self.metric is None:
-            digits = str(row.get(_CREATED)).translate(_NO_DIGITS)
+            digits = str(row.get(_CREATED)).translate(_NO_DIGITS)[:_DIGITS]
             found: float | None = int(digits) if digits.isdecimal() else None  # exact, where a double is not
         else:
             metrics = row.get("metrics")

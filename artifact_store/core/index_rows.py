@@ -39,7 +39,7 @@ _FACTOR = 4
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
-_STATES = frozenset({"live", "gone", "large"})
+_STATES = ("live", "gone", "large")
 
 RowDict = Mapping[str, Any]
 """A row as JSON: what :class:`Row` reads."""
@@ -339,10 +339,11 @@ class Head:
         """
         try:
             value = json.loads(line)["index"]
-            if str(value["format"]).partition(".")[0] != FORMAT.partition(".")[0]:
+            if int(value["format"].partition(".")[0]) > int(FORMAT.partition(".")[0]):
                 raise FormatTooNew(f"{what} has format {brief(value['format'])}: upgrade artifact-store")
             blocks = tuple(map(int, value["blocks"]))
-            settled = {str(name): _moment(at) for at, names in value["settled"].items() for name in names}
+            settled_at = [(_moment(at), names) for at, names in value["settled"].items()]
+            settled = {str(name): at for at, names in settled_at for name in names}
             head = cls(value["generation"], _moment(value["at"]), blocks, settled)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise Corrupt(f"{what} does not begin with the head of a block: {brief(str(error))}; {REBUILD}") from error

@@ -38,7 +38,6 @@ _BLOCK = re.compile(r"[0-9]{10}\.json")
 _SIGNATURE = re.compile(r"([0-9a-f]{16})\.([0-9a-f]{16})\.json")
 _INDEX_BLOCK = re.compile(r"blocks/([0-9]{10})\.(jsonl\.gz|parquet)")
 _SHORT = 16
-_DEPTH = 2  # a model type, and a symbol
 
 
 def check_path(path: object) -> str:
@@ -261,9 +260,11 @@ def index_block_in(child: str) -> tuple[int, str] | None:
 def index_notice_in(child: str) -> tuple[str, ModelKey, RunId, str] | None:
     """Return kind, model, run id and token of a notice, if this name below the folder of the index is that of one."""
     kind, _, rest = child.partition("/")
-    *folders, run, token = rest.split("@") if kind in NOTICES else [""]
-    model = model_in([f"{folder}/" for folder in folders]) if 1 <= len(folders) <= _DEPTH else None
-    run_id = run_in(f"{run}/")
+    parts = rest.split("@")
+    if kind not in NOTICES or len(parts) not in {3, 4}:
+        return None
+    *folders, run, token = parts
+    model, run_id = model_in([f"{folder}/" for folder in folders]), run_in(f"{run}/")
     if model is None or run_id is None or _ATTEMPT.fullmatch(token) is None:
         return None
     return kind, model, run_id, token

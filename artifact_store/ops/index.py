@@ -45,7 +45,7 @@ Block = index_parquet.Copy
 
 LINES: Final = "jsonl.gz"
 PARQUET: Final = "parquet"
-MAX_BYTES: Final = 1 << 30
+MAX_BYTES: Final = 256 << 20
 """Bytes of a block as it is stored; more is refused before it is read."""
 _EXPANDS: Final = 100
 """How many times as large as it is stored a block may be."""

@@ -118,7 +118,7 @@ def _refusals() -> Iterator[None]:
     pa = importlib.import_module("pyarrow")
     try:
         yield
-    except (pa.ArrowException, OSError, ValueError, KeyError, OverflowError) as error:
+    except (pa.ArrowException, OSError, ValueError, KeyError, OverflowError, IndexError) as error:
         raise Corrupt(f"a copy of the index in Parquet cannot be read: {brief(error)}") from error
 
 
@@ -250,9 +250,11 @@ _LARGE: Final = 256 << 20
 
 
 def _row(cells: dict[str, Any]) -> RowDict:
-    """Return a row as the lines have it."""
+    """Return a row as the lines have it; ``Corrupt`` if it is none."""
     row = {name: value for name, value in cells.items() if name != "generation"}
     if row["state"] == "live":
-        row["created_at"] = write_time(row["created_at"])
-        row["metrics"], row["tags"] = dict(row["metrics"]), dict(row["tags"])
+        row["created_at"] = row["created_at"] and write_time(row["created_at"])
+        row["metrics"], row["tags"] = dict(row["metrics"] or ()), dict(row["tags"] or ())
+    if not is_sound(row):
+        raise Corrupt("a copy of the index has a row that is none")
     return row

@@ -316,10 +316,14 @@ class Runs(Generic[T]):
             rows = (row for row in rows if question.admits(row.value))
         asked, openings = self._asked, Openings(self._context)
         if asked is None:
-            return map(self._make, openings.known(question.choose(rows, attrgetter("value"))))
-        runs = ((row, self._make(row)) for row in openings.known(rows))
+            return map(self._make, openings.known(self._sound(question.choose(rows, attrgetter("value")))))
+        runs = ((row, self._make(row)) for row in openings.known(self._sound(rows)))
         fitting = (pair for pair in runs if asked(pair[1]))
         return (run for _, run in question.choose(fitting, lambda pair: pair[0].value))
+
+    def _sound(self, rows: Iterator[Row]) -> Iterator[Row]:
+        """Yield the rows; what comes from the index alone is checked, which costs more than to choose among them."""
+        return rows if self._mode != "only" else map(Row.check, rows)
 
     def _rows(self) -> Iterator[Row]:
         context, key, wanted, problems = self._context, self._key, self._wanted, self.problems

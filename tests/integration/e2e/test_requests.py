@@ -54,7 +54,7 @@ def counted(proxy, work):
 def test_a_save_takes_three_steps(client, proxy, tmp_path):
     requests, depth = counted(proxy, lambda: save_five(client, tmp_path / "x"))
     assert depth == 3
-    assert requests == 5 + 1 + 2  # the files beside a look at the pointer, the manifest, the pointer
+    assert requests == 5 + 1 + 1 + 2  # the files beside a look at the pointer and the notice, the manifest, the pointer
 
 
 def test_a_load_takes_two_steps(client, proxy):
@@ -94,7 +94,7 @@ def signing(request, proxy, seaweed_prefix, tmp_path):
 def test_a_signed_save_takes_three_steps_and_a_verified_load_two(signing, proxy, tmp_path):
     requests, depth = counted(proxy, lambda: save_five(signing, tmp_path / "x"))
     assert depth == 3
-    assert requests == 5 + 1 + 1 + 2  # the signature beside the files
+    assert requests == 5 + 1 + 1 + 1 + 2  # the signature beside the files
     signing._context.verified.clear()
     requests, depth = counted(proxy, lambda: signing.load(KEY, "b"))
     assert (requests, depth) == (3, 2)
