@@ -52,6 +52,7 @@ def _document(store: ArtifactStore, status: IndexStatus, written: Compaction | N
         "at": None if status.at is None else write_time(status.at),
         "files": list(status.files),
         "size": status.size,
+        "rows": status.rows,
         "unsettled": status.unsettled,
         "problems": problems_document(problems),
     }
@@ -76,6 +77,7 @@ def _lines(status: IndexStatus, written: Compaction | None) -> Iterator[str]:
             [
                 ("written", f"{output.time(status.at)} UTC"),
                 ("size", f"{output.size(status.size)} in {output.count(len(status.files), 'file')}"),
+                ("rows", str(status.rows)),
                 *(("file", file) for file in status.files),
             ]
         )

@@ -44,7 +44,7 @@ def examine_index(
         _corrupt(exam, error)
         return
     if wrong:
-        _wrong(exam, wrong)
+        _wrong(exam, index, wrong)
     _behind(exam, len(index.doubtful) + missing)
 
 
@@ -64,10 +64,11 @@ def _compared(index: Index, committed: Mapping[str, str], damaged: Collection[st
     return wrong, left
 
 
-def _wrong(exam: Examination, labels: Sequence[str]) -> None:
+def _wrong(exam: Examination, index: Index, labels: Sequence[str]) -> None:
     """Report what the index is wrong about, unless it was told so meanwhile."""
     now = exam.ask(lambda: survey(exam.context))
-    told = set() if isinstance(now, ArtifactStoreError) else {":".join(one.order) for one, _ in now.notices.values()}
+    later = {} if isinstance(now, ArtifactStoreError) else now.notices
+    told = {":".join(notice.order) for name, (notice, _) in later.items() if name not in index.survey.notices}
     labels = [label for label in labels if label not in told]
     if labels:
         message = (

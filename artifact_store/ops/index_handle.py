@@ -24,6 +24,8 @@ class IndexStatus:
     """The URLs of its blocks that are in force, newest first: copies in Parquet where there are any, else lines."""
     size: int
     """The bytes of these files."""
+    rows: int
+    """Rows in all blocks; a run that was deleted has one as well, and one that was changed may have several."""
     unsettled: int
     """Notices of saves and deletions that no block has dealt with: so many runs a listing looks at itself."""
     problem: Problem | None = None
@@ -45,7 +47,7 @@ class CatalogIndex:
         return f"<{type(self).__name__} of {self._context.backend.url}>"
 
     def status(self) -> IndexStatus:
-        """Return what there is of it: a listing, and its blocks.
+        """Return what there is of it: a listing, and every byte of its blocks.
 
         Raises:
             NotAStore: the root holds something else.
@@ -56,15 +58,16 @@ class CatalogIndex:
         found = survey(context)
         try:
             index = open_index(context, found)
+            rows = index.count() if index is not None else 0
         except ArtifactStoreError as error:
-            return IndexStatus(None, None, (), 0, len(found.notices), Problem(keys.INDEX, error))
+            return IndexStatus(None, None, (), 0, 0, len(found.notices), Problem(keys.INDEX, error))
         if index is None:
-            return IndexStatus(None, None, (), 0, len(found.notices))
+            return IndexStatus(None, None, (), 0, 0, len(found.notices))
         forms = [found.blocks[number] for number, _ in index.blocks]
         entries = [held.get(PARQUET, held[LINES]) for held in forms]
         urls = tuple(keys.below(context.backend.url, entry.key) for entry in entries)
         size = sum(entry.size for entry in entries)
-        return IndexStatus(index.head.generation, index.head.at, urls, size, len(index.unsettled))
+        return IndexStatus(index.head.generation, index.head.at, urls, size, rows, len(index.unsettled))
 
     def compact(self, *, progress: Advance | None = None) -> Compaction:
         """Write a block of what happened since the last one; the first one has every run.
