@@ -16,7 +16,6 @@ from artifact_store.errors import ArtifactStoreError, Corrupt
 from artifact_store.ops import index_writing
 from artifact_store.ops.delete import StepResult
 from artifact_store.ops.index import Index, open_index, sorted_out, survey
-from artifact_store.ops.index_writing import PILED
 from artifact_store.storage.base import Entry
 
 _REMEDY: Final = f"{BY_REPAIR}, or `artifact-store index --rebuild`: it is made anew from the manifests"
@@ -92,6 +91,6 @@ def _add(exam: Examination, code: str, message: str) -> None:
 
 
 def _behind(exam: Examination, count: int) -> None:
-    if count >= PILED:
+    if count >= index_writing.PILED:
         message = f"{count} runs were saved or deleted since it was written, and each listing looks at them"
         exam.add("note", "index-behind", keys.INDEX, message, remedy="artifact-store index --rebuild")

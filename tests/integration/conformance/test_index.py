@@ -124,7 +124,7 @@ def test_a_run_from_the_index_is_a_run_like_any_other(store, open_store):
     assert [run.config["number"] for run in other.runs(KEY)] == [3, 2, 1, 0]
     listed = list(other.runs(KEY))
     assert [run.config["number"] for run in reversed(listed)] == [0, 1, 2, 3]
-    if store._context.backend.engine != "memory":
+    if store._context.backend.engine == "local":  # the others do not go to another process, or not with credentials
         assert pickle.loads(pickle.dumps(next(iter(other.runs(KEY))))).load() == {"n": 3}
 
 
@@ -205,9 +205,8 @@ def test_of_several_clients_that_compact_one_writes_the_block(store, open_store)
     with ThreadPoolExecutor(3) as pool:
         found = list(pool.map(lambda client: client.index.rebuild(), clients))
     assert any(found)
-    generations = [one.generation for one in found if one]
-    assert len(set(generations)) == len(generations)
-    assert all("another client" in one.detail for one in found if not one)
+    assert all(one or "another client" in one.detail for one in found)  # or has written the very same
+    assert store.index.status().rows == 4
     compare(store)
 
 
@@ -370,4 +369,4 @@ def test_a_root_without_a_store_gets_no_index(store):
     for write_index in (store.index.compact, store.index.rebuild):
         with pytest.raises(errors.NotAStore):
             write_index()
-    assert objects(store) == {}
+    assert not store.exists()
