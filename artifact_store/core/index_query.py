@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from artifact_store.core.documents import write_time
-from artifact_store.core.index_rows import as_number
+from artifact_store.core.index_rows import metric_number
 from artifact_store.errors import InvalidOption
 from artifact_store.wording import brief
 
@@ -73,7 +73,7 @@ class Condition:
         held = row.get(self.kind)
         found = held.get(self.name) if isinstance(held, dict) else None
         if self.kind == "metrics":
-            found = as_number(found)
+            found = metric_number(found)
         return found is not None and _COMPARED[self.sign](found, self.value)
 
 
@@ -106,7 +106,7 @@ class OrderBy:
             found: float | None = int(digits) if digits.isdecimal() else None  # exact, where a double is not
         else:
             metrics = row.get("metrics")
-            found = as_number(metrics.get(self.metric)) if isinstance(metrics, dict) else None
+            found = metric_number(metrics.get(self.metric)) if isinstance(metrics, dict) else None
         if found is None or math.isnan(found):
             return False, 0.0
         return True, found if self.descending else -found

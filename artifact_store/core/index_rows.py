@@ -188,7 +188,7 @@ def is_sound(row: RowDict) -> bool:
         and isinstance(digest, str)
         and _DIGEST.fullmatch(digest) is not None
         and isinstance(numbers, dict)
-        and None not in map(as_number, numbers.values())
+        and None not in map(metric_number, numbers.values())
         and isinstance(tags, dict)
         and all(isinstance(value, str) for value in tags.values())
         and isinstance(row.get("description"), str)
@@ -201,7 +201,7 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def as_number(value: object) -> float | None:
+def metric_number(value: object) -> float | None:
     """Return a metric as a double, the texts for NaN and infinities included; ``None`` if a manifest cannot have it."""
     if isinstance(value, float):
         return value
@@ -309,7 +309,7 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class BlockHead:
     """The first line of a block: of which older ones it needs the rows, and which notices it has dealt with."""
 
     generation: int
@@ -330,7 +330,7 @@ class Head:
         return canonical({"index": {**head, "settled": at}})
 
     @classmethod
-    def parse(cls, line: str, generation: int, what: str) -> Head:
+    def parse(cls, line: str, generation: int, what: str) -> BlockHead:
         """Read the first line of the block of this generation.
 
         Raises:

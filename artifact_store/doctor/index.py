@@ -83,7 +83,7 @@ def _corrupt(exam: Examination, error: ArtifactStoreError) -> None:
 
 def _add(exam: Examination, code: str, message: str) -> None:
     def carry_out(_: datetime) -> StepResult:
-        done = index_writing.rebuild(exam.context)
+        done = index_writing.build_anew(exam.context)
         return StepResult("rebuilt") if done else StepResult("kept", done.detail)
 
     repair = Repair("rebuild", "it is made anew from the manifests", carry_out)

@@ -78,7 +78,7 @@ def plan_gc(context: Context, *, grace: timedelta) -> Plan:
         opening.ensure_open_existing(context)
         now = probe.storage_time(context.backend, context.retry)
         return lambda step: (
-            index_writing.carry_out(context)
+            index_writing.take_in(context)
             if step.target == keys.INDEX
             else carry_out(context, step, grace=grace, now=now)
         )
@@ -227,7 +227,7 @@ class _Scan:
 
     def index(self) -> Iterator[PlanStep]:
         """Yield what the index does not need any more, and what is to be taken into it."""
-        left = index_writing.leftovers(self.context, self.now)
+        left = index_writing.unneeded(self.context, self.now)
         for key, (why, size) in sorted(left.removable.items()):
             yield PlanStep(key, "clear", why, size)
         if left.piled >= index_writing.PILED:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from artifact_store.core import index_rows, keys
-from artifact_store.core.index_rows import NEWLINE, REBUILD, Group, Head, Notice, Order, RowDict
+from artifact_store.core.index_rows import NEWLINE, REBUILD, BlockHead, Group, Notice, Order, RowDict
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.tombstone import Tombstone
@@ -28,13 +28,12 @@ from artifact_store.errors import (
     Corrupt,
     NotFound,
     ObjectNotFound,
-    PreconditionFailed,
     Problem,
     Unavailable,
 )
 from artifact_store.ops import index_parquet
 from artifact_store.ops.context import Context
-from artifact_store.storage.base import Entry, IfAbsent
+from artifact_store.storage.base import Entry
 from artifact_store.storage.retry import with_retry
 
 Advance = Callable[[int, int], object]
@@ -57,24 +56,18 @@ _LONGEST: Final = 32 << 20
 
 
 def announce(context: Context, kind: str, key: ModelKey, run_id: str, token: str) -> None:
-    """Write the notice that a manifest is about to be written or replaced: create-only, its name is its content.
+    """Write the notice that a manifest is about to be written or replaced.
 
     Raises:
         Unavailable, AccessDenied, StorageFull: it could not be written in time; what it announces must not be done,
             if that would make a row of the index wrong.
     """
-    name = keys.index_notice(kind, key, run_id, token)
-
-    def write() -> None:
-        with suppress(PreconditionFailed):  # the echo of our own write: nobody else has the token
-            context.backend.write(name, b"{}", when=IfAbsent())
-
-    with_retry(write, context.retry)
+    context.records.create_notice(keys.index_notice(kind, key, run_id, token))
 
 
 def announce_save(context: Context, key: ModelKey, run_id: str, token: str) -> None:
-    """Write the notice of a save, if that can be done: without it listings find the run by its name."""
-    with suppress(ArtifactStoreError):
+    """Write the notice of a save, if that can be done."""
+    with suppress(ArtifactStoreError):  # without it listings find the run by its name
         announce(context, "saved", key, run_id, token)
 
 
@@ -156,7 +149,7 @@ class Index:
     """The blocks that are in force, as they are stored, and which notices nobody has dealt with yet."""
 
     survey: Survey
-    head: Head
+    head: BlockHead
     blocks: Sequence[tuple[int, Block]]
     """Generation and block, newest first."""
 
@@ -208,9 +201,11 @@ def open_index(context: Context, found: Survey | None = None, form: str = LINES)
     found = found or survey(context)
     if found.newest is None:
         return None
-    newest = fetch(context, found, found.newest, form)
+    newest = fetch_block(context, found, found.newest, form)
     head = _head(newest, found.newest)
-    with context.workers.all_beside([partial(fetch, context, found, number, form) for number in head.blocks]) as older:
+    with context.workers.all_beside(
+        [partial(fetch_block, context, found, number, form) for number in head.blocks]
+    ) as older:
         pass
     blocks = [(head.generation, newest), *zip(head.blocks, (block.result() for block in older), strict=True)]
     return Index(found, head, blocks)
@@ -221,14 +216,14 @@ def _in_memory(block: Block) -> bytes:
     return block
 
 
-def _head(block: Block, generation: int) -> Head:
+def _head(block: Block, generation: int) -> BlockHead:
     where = keys.index_block(generation, LINES)
     if isinstance(block, Path) or block.startswith(b"PAR1"):
         return index_parquet.head_of(block, generation)
-    return Head.parse(next(_lines(block, repr(where))).partition(NEWLINE)[0], generation, repr(where))
+    return BlockHead.parse(next(_lines(block, repr(where))).partition(NEWLINE)[0], generation, repr(where))
 
 
-def fetch(context: Context, found: Survey, generation: int, form: str = LINES) -> Block:
+def fetch_block(context: Context, found: Survey, generation: int, form: str = LINES) -> Block:
     """Return a block as it is stored, or where a copy is on this machine; ``Corrupt`` if it is missing or too large."""
     entry = found.blocks.get(generation, {}).get(form)
     where = keys.index_block(generation, form)

@@ -85,4 +85,4 @@ class CatalogIndex:
 
     def rebuild(self, *, progress: Advance | None = None) -> Compaction:
         """Write a block of every run from the manifests alone; arguments and errors are those of :meth:`compact`."""
-        return index_writing.rebuild(self._context, advance=progress)
+        return index_writing.build_anew(self._context, advance=progress)

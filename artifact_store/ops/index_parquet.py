@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from artifact_store.core.documents import read_time, write_time
 from artifact_store.core.index_query import Question
-from artifact_store.core.index_rows import Head, Order, RowDict, as_number, is_sound
+from artifact_store.core.index_rows import BlockHead, Order, RowDict, is_sound, metric_number
 from artifact_store.errors import Corrupt
 from artifact_store.wording import brief
 
@@ -37,7 +37,7 @@ _ENCODED: Final = ("model", "metrics.key_value.key", "tags.key_value.key")
 """Columns of which each text is stored once, and read once."""
 
 
-def is_installed() -> bool:
+def can_copy() -> bool:
     """Tell whether pyarrow and numpy can be imported; nothing is imported."""
     return all(importlib.util.find_spec(name) is not None for name in ("pyarrow", "numpy"))
 
@@ -65,7 +65,7 @@ def _schema(pa: Any, *, encoded: bool = False) -> Any:
     )
 
 
-def written(head: Head, rows: Iterable[RowDict]) -> bytes:
+def written(head: BlockHead, rows: Iterable[RowDict]) -> bytes:
     """Return these rows as a Parquet file. Holds a part of them at a time."""
     pa, pq = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     schema, out, left = _schema(pa).with_metadata({_HEAD: head.line}), io.BytesIO(), iter(rows)
@@ -82,7 +82,7 @@ def _cells(generation: int, row: RowDict) -> dict[str, Any]:
     cells = {**row, "generation": generation}
     if row["state"] == "live":
         cells["created_at"] = datetime.fromisoformat(row["created_at"])
-        cells["metrics"] = [(name, as_number(value)) for name, value in row["metrics"].items()]
+        cells["metrics"] = [(name, metric_number(value)) for name, value in row["metrics"].items()]
         cells["tags"] = list(row["tags"].items())
     return cells
 
@@ -90,11 +90,11 @@ def _cells(generation: int, row: RowDict) -> dict[str, Any]:
 # ---------------------------------------------------------------- reading
 
 
-def head_of(copy: Copy, generation: int) -> Head:
+def head_of(copy: Copy, generation: int) -> BlockHead:
     """Return the head of a block from its copy; ``Corrupt`` if pyarrow does not read it, or it has none."""
     with _refusals():
         metadata = _opened(copy).schema_arrow.metadata or {}
-        return Head.parse(metadata[_HEAD].decode("utf-8"), generation, f"the copy {generation} of the index")
+        return BlockHead.parse(metadata[_HEAD].decode("utf-8"), generation, f"the copy {generation} of the index")
 
 
 def best(

@@ -39,7 +39,7 @@ _WORTH: Final = 64 << 10
 _AHEAD: Final = 16
 
 
-def check_mode(mode: object) -> None:
+def check_index_mode(mode: object) -> None:
     """Raise ``InvalidOption`` unless this says how a listing uses the index."""
     if mode not in ("checked", "only", "off"):
         raise InvalidOption(f"index is 'checked', 'only' or 'off', not {mode!r}")
@@ -125,11 +125,11 @@ _END: Final = "\U0010ffff"
 def _of_model(context: Context, key: ModelKey, wanted: listing.Filter, problems: list[Problem]) -> Iterator[Row]:
     """Yield the runs of one model; the index is read beside the listing of their names, if it is not too large."""
 
-    def look() -> tuple[Survey, Index | None]:
+    def small() -> tuple[Survey, Index | None]:
         found = _surveyed(context)
         return found, _usable(context, found) if found.size <= _CHEAP else None
 
-    with context.workers.beside(look) as read:
+    with context.workers.beside(small) as read:
         names = listing.names_below(context, key)
     found, index = read.result()
     if index is None and _CHEAP < found.size <= len(names) * _WORTH:
@@ -242,7 +242,7 @@ def _by_copies(
 ) -> Iterator[RowDict] | None:
     """Return the rows that may answer a question, by the copies in Parquet; ``None`` where these do not do it."""
     counted = question.per_model is not None or question.limit is not None
-    if question.order is None or not counted or not index_parquet.is_installed():
+    if question.order is None or not counted or not index_parquet.can_copy():
         return None
     try:
         index = open_index(context, found, PARQUET)
@@ -297,7 +297,7 @@ class Runs(Generic[T]):
         index: Mode = "checked",
     ) -> None:
         self._asked = where if callable(where) else None
-        check_mode(index)
+        check_index_mode(index)
         texts = None if callable(where) else where
         question = Question.of(texts, order_by, per_model, wanted.limit, wanted.since, wanted.until)
         tags = (Condition("tags", name, "=", str(value)) for name, value in (wanted.tags or {}).items())

@@ -16,7 +16,7 @@ from itertools import chain
 from typing import Final
 
 from artifact_store.core import index_rows, keys
-from artifact_store.core.index_rows import Head, Notice, Row, RowDict
+from artifact_store.core.index_rows import BlockHead, Notice, Row, RowDict
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.tombstone import Tombstone
@@ -92,12 +92,12 @@ def compact(context: Context, *, grace: timedelta = GRACE, advance: Advance | No
     count = index_rows.count_to_merge([found.blocks[number][LINES].size for number, _ in index.blocks], 0)
     merged = [fresh, *(Index.block_rows(*block) for block in index.blocks[:count])]
     older = tuple(generation for generation, _ in index.blocks[count:])
-    head = Head(_next(found), now, older, carried | settled)
+    head = BlockHead(_next(found), now, older, carried | settled)
     rows = (row for _, group in index_rows.merged(merged) for row in group)
     return write_block(context, head, rows, problems)
 
 
-def rebuild(context: Context, *, grace: timedelta = GRACE, advance: Advance | None = None) -> Compaction:
+def build_anew(context: Context, *, grace: timedelta = GRACE, advance: Advance | None = None) -> Compaction:
     """Write a block of every run, from the manifests alone, whatever the index holds; the errors of :func:`compact`."""
     opening.ensure_open_existing(context)
     now = probe.storage_time(context.backend, context.retry)
@@ -109,7 +109,7 @@ def _whole(context: Context, found: Survey, now: datetime, grace: timedelta, adv
     notices = [notice for notice, _ in found.notices.values()]  # listed before any manifest is read
     settled = _settled(found, notices, read_noticed(context, notices, problems), now, grace)
     rows = _every_row(context, problems, advance or (lambda _done, _total: None))
-    return write_block(context, Head(_next(found), now, (), settled), rows, problems)
+    return write_block(context, BlockHead(_next(found), now, (), settled), rows, problems)
 
 
 def _next(found: Survey) -> int:
@@ -153,7 +153,9 @@ def _every_row(context: Context, problems: list[Problem], advance: Advance) -> I
             advance(done, len(runs))
 
 
-def write_block(context: Context, head: Head, rows: Iterable[RowDict], problems: Sequence[Problem] = ()) -> Compaction:
+def write_block(
+    context: Context, head: BlockHead, rows: Iterable[RowDict], problems: Sequence[Problem] = ()
+) -> Compaction:
     """Write the block of this head, and where pyarrow is installed its copy in Parquet; rows are in their order."""
     counted: list[None] = []
     lines = chain([head.line], (Row(row).line for row in rows))
@@ -165,9 +167,9 @@ def write_block(context: Context, head: Head, rows: Iterable[RowDict], problems:
     return Compaction(head.generation, len(counted) - 1, len(head.settled), problems=tuple(problems))
 
 
-def write_copy(context: Context, head: Head, data: bytes) -> None:
+def write_copy(context: Context, head: BlockHead, data: bytes) -> None:
     """Write the copy in Parquet of a block of lines, where pyarrow is installed and there is none yet."""
-    if index_parquet.is_installed():
+    if index_parquet.can_copy():
         copy = index_parquet.written(head, Index.block_rows(head.generation, data))
         context.records.replace_raw(keys.index_block(head.generation, PARQUET), None, copy, limit=MAX_BYTES)
 
@@ -176,7 +178,7 @@ def write_copy(context: Context, head: Head, data: bytes) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Leftovers:
+class Unneeded:
     """What ``gc`` finds in the index: objects that nobody needs, with the reason and the size, and what piles up."""
 
     removable: Mapping[str, tuple[str, int]]
@@ -184,7 +186,7 @@ class Leftovers:
     """Notices that no block has dealt with."""
 
 
-def leftovers(context: Context, now: datetime) -> Leftovers:
+def unneeded(context: Context, now: datetime) -> Unneeded:
     """Return what can be removed from the index: what it has not needed for an hour, by the times of the storage.
 
     Once it is not needed it never is again, so a plan may be carried out later. ``now`` may be that of a client whose
@@ -196,7 +198,7 @@ def leftovers(context: Context, now: datetime) -> Leftovers:
     except (Corrupt, FormatUnsupported):
         index = None
     if index is None or found.newest is None:
-        return Leftovers({}, len(found.notices))
+        return Unneeded({}, len(found.notices))
     removable: dict[str, tuple[str, int]] = {}
     for name, (_, entry) in found.notices.items():
         settled = index.head.settled.get(name)
@@ -207,10 +209,10 @@ def leftovers(context: Context, now: datetime) -> Leftovers:
         for generation in found.blocks.keys() - needed:
             for entry in found.blocks[generation].values() if generation < found.newest else ():
                 removable[entry.key] = "a block of the index that a newer one replaces", entry.size
-    return Leftovers(removable, len(index.unsettled))
+    return Unneeded(removable, len(index.unsettled))
 
 
-def carry_out(context: Context) -> StepResult:
+def take_in(context: Context) -> StepResult:
     """Take what is new into the index, as a step of a plan."""
     done = compact(context)
     return StepResult("fixed") if done else StepResult("kept", done.detail)

@@ -11,13 +11,13 @@ from artifact_store.core.index_rows import (
     LARGEST,
     MAX_LINE,
     SMALL,
-    Head,
+    BlockHead,
     Notice,
     Row,
-    as_number,
     count_to_merge,
     is_sound,
     merged,
+    metric_number,
     needle,
     parse_lines,
 )
@@ -123,9 +123,9 @@ def test_a_row_of_a_day_that_does_not_exist_is_corrupt_when_it_is_asked_for():
 
 
 def test_metrics_are_numbers_or_the_texts_that_stand_for_some():
-    assert [as_number(value) for value in (1, 1.5, "Infinity")] == [1.0, 1.5, math.inf]
-    assert math.isnan(as_number("NaN"))
-    assert [as_number(value) for value in (True, None, "1", [1], 10**400)] == [None] * 5
+    assert [metric_number(value) for value in (1, 1.5, "Infinity")] == [1.0, 1.5, math.inf]
+    assert math.isnan(metric_number("NaN"))
+    assert [metric_number(value) for value in (True, None, "1", [1], 10**400)] == [None] * 5
 
 
 # ---------------------------------------------------------------- lines and blocks
@@ -222,8 +222,8 @@ def test_bringing_back_is_settled_when_the_run_is_there():
 
 
 def test_a_head_comes_back_as_it_was():
-    head = Head(7, NOW, (5, 2), {"saved/b": NOW, "saved/a": NOW, "gone/c": NOW + DAY})
-    assert Head.parse(head.line.decode(), 7, "it") == head
+    head = BlockHead(7, NOW, (5, 2), {"saved/b": NOW, "saved/a": NOW, "gone/c": NOW + DAY})
+    assert BlockHead.parse(head.line.decode(), 7, "it") == head
 
 
 @pytest.mark.parametrize(
@@ -247,17 +247,17 @@ def test_a_head_comes_back_as_it_was():
     ids=str,
 )
 def test_a_head_that_is_none_of_ours_is_corrupt(changes):
-    value = json.loads(Head(7, NOW, (5, 2)).line)["index"]
+    value = json.loads(BlockHead(7, NOW, (5, 2)).line)["index"]
     with pytest.raises(Corrupt, match="index --rebuild"):
-        Head.parse(json.dumps({"index": {**value, **changes}}), 7, "it")
+        BlockHead.parse(json.dumps({"index": {**value, **changes}}), 7, "it")
 
 
 @pytest.mark.parametrize("line", ["", "7", "[]", "{}", '{"index":7}', "[" * 50_000], ids=lambda line: line[:20])
 def test_a_first_line_that_is_no_head_is_corrupt(line):
     with pytest.raises(Corrupt, match="index --rebuild"):
-        Head.parse(line, 7, "it")
+        BlockHead.parse(line, 7, "it")
 
 
 def test_the_head_of_a_newer_release_is_known_as_that():
     with pytest.raises(FormatTooNew, match=r"2\.0"):
-        Head.parse('{"index":{"format":"2.0"}}', 7, "it")
+        BlockHead.parse('{"index":{"format":"2.0"}}', 7, "it")

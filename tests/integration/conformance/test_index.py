@@ -104,7 +104,7 @@ def test_the_copies_in_parquet_and_the_lines_give_the_same_answers(store, monkey
     store.index.compact()
     assert {form.partition(".")[2] for form in objects(store, "blocks/")} == {"jsonl.gz", "parquet"}
     compare(store, "only")
-    monkeypatch.setattr(index_parquet, "is_installed", lambda: False)
+    monkeypatch.setattr(index_parquet, "can_copy", lambda: False)
     compare(store, "only")
     fill(store, 1)
     store.index.rebuild()  # without pyarrow

@@ -91,13 +91,13 @@ class IndexMachine(RuleBasedStateMachine):
         self.unknown.clear()
 
     def write(self, work, *, installed):
-        whole, index_parquet.is_installed = index_parquet.is_installed, lambda: installed
+        whole, index_parquet.can_copy = index_parquet.can_copy, lambda: installed
         try:
             work()
         except errors.NotAStore:
             assert not self.store.exists()
         finally:
-            index_parquet.is_installed = whole
+            index_parquet.can_copy = whole
 
     @rule()
     def gc(self):
