@@ -119,7 +119,8 @@ class Run:
     @property
     def run_id(self) -> RunId:
         """Its id: sorts by time."""
-        return RunId(self._found.run_id)
+        run_id = self._found.run_id
+        return run_id if isinstance(run_id, RunId) else RunId(run_id)
 
     @property
     def ref(self) -> RunRef:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
@@ -107,7 +108,7 @@ class Row:
     @property
     def key(self) -> ModelKey:
         """Which model it is a run of."""
-        return ModelKey.parse(self.value["model"])
+        return _key(self.value["model"])
 
     @property
     def run_id(self) -> RunId:
@@ -164,13 +165,19 @@ class Row:
     def check(self) -> Row:
         """Return this row if it is what a compaction would have written; ``Corrupt``: something else is in it."""
         try:
-            ModelKey.parse(self.value["model"])
+            _key(self.value["model"])
             RunId(self.value["run_id"])
         except InvalidInput as error:
             raise Corrupt(f"a row of the index is not one: {error}; {REBUILD}") from error
         if not is_sound(self.value):
             raise Corrupt(f"a row of the index is not one: {brief(self.label)} has not what a row has; {REBUILD}")
         return self
+
+
+@lru_cache(maxsize=1024)
+def _key(model: str) -> ModelKey:
+    """Read a model; many rows are about the same."""
+    return ModelKey.parse(model)
 
 
 REBUILD: Final = "`artifact-store index --rebuild` makes the index anew"
