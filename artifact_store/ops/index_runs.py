@@ -209,8 +209,8 @@ def _sound(groups: Iterator[tuple[str, list[RowDict]]]) -> Iterator[tuple[str, l
 # ---------------------------------------------------------------- the index only
 
 
-def only(context: Context, key: ModelKey | None, question: Question, problems: list[Problem]) -> Iterator[Row]:
-    """Yield the runs that the index knows, newest first within each model, and those that notices are about.
+def only(context: Context, key: ModelKey | None, question: Question, problems: list[Problem]) -> Iterator[RowDict]:
+    """Yield the rows of the runs that the index knows, newest first within each model, and those of notices.
 
     Where the question has an order and a number, and there are copies in Parquet that can be read, only such runs are
     among them as it may be answered with.
@@ -232,8 +232,8 @@ def only(context: Context, key: ModelKey | None, question: Question, problems: l
         groups = index.groups(key, _fresh(context, index, problems))
         rows = (row for model, group in groups if key is None or model == str(key) for row in reversed(group))
     for value in rows:
-        row = Row(value) if value["state"] != "large" else _looked_at(context, Row(value), problems)
-        if row.value["state"] == "live":
+        row = value if value["state"] != "large" else _looked_at(context, Row(value), problems)
+        if row["state"] == "live":
             yield row
 
 
@@ -266,13 +266,13 @@ def _fresh(context: Context, index: Index, problems: list[Problem]) -> list[RowD
     return [row.value for row in rows]
 
 
-def _looked_at(context: Context, row: Row, problems: list[Problem]) -> Row:
+def _looked_at(context: Context, row: Row, problems: list[Problem]) -> RowDict:
     """Return what the manifest says of a run whose row would be too long."""
     try:
-        return Row.of(context.records.run(row.key, row.run_id).value)
+        return Row.of(context.records.run(row.key, row.run_id).value).value
     except ArtifactStoreError as error:
         problems.append(Problem(row.label, error))
-        return Row.none((row.value["model"], row.value["run_id"]))
+        return Row.none((row.value["model"], row.value["run_id"])).value
 
 
 # ---------------------------------------------------------------- a listing
@@ -311,27 +311,32 @@ class Runs(Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         self.problems.clear()
-        rows, question = self._rows(), self._question
-        if question.narrows:
-            rows = (row for row in rows if question.admits(row.value))
-        asked, openings = self._asked, Openings(self._context)
+        question, asked, openings = self._question, self._asked, Openings(self._context)
+        if self._mode == "only":
+            rows = self._of_the_index(openings)
+        else:
+            rows = (row for row in self._rows() if question.admits(row.value))
+            rows = openings.known(rows if asked is not None else question.choose(rows, attrgetter("value")))
         if asked is None:
-            return map(self._make, openings.known(self._sound(question.choose(rows, attrgetter("value")))))
-        runs = ((row, self._make(row)) for row in openings.known(self._sound(rows)))
-        fitting = (pair for pair in runs if asked(pair[1]))
+            return map(self._make, rows)
+        fitting = (pair for pair in ((row, self._make(row)) for row in rows) if asked(pair[1]))
         return (run for _, run in question.choose(fitting, lambda pair: pair[0].value))
 
-    def _sound(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """Yield the rows; what comes from the index alone is checked, which costs more than to choose among them."""
-        return rows if self._mode != "only" else map(Row.check, rows)
+    def _of_the_index(self, openings: Openings) -> Iterator[Row]:
+        """Yield what the index alone says; where that can be, what is wanted is chosen before it is checked."""
+        question = self._question
+        narrowed = question if self._asked is None else Question()
+        values = only(self._context, self._key, narrowed, self.problems)
+        if question.narrows:
+            values = (value for value in values if question.admits(value))
+        if self._asked is None:
+            values = question.choose(values, lambda value: value)
+        return openings.known(Row(value).check() for value in values)
 
     def _rows(self) -> Iterator[Row]:
         context, key, wanted, problems = self._context, self._key, self._wanted, self.problems
         if self._mode == "checked":
             return checked(context, key, wanted, problems)
-        if self._mode == "only":
-            narrowed = self._question if self._asked is None else Question()
-            return only(context, key, narrowed, problems)
         models = listing.models(context) if key is None else [key]
         manifests = (listing.manifests(context, model, wanted, problems, signed=True) for model in models)
         return map(Row.of, chain.from_iterable(manifests))
