@@ -75,6 +75,21 @@ def test_a_refresh_of_what_did_not_change_takes_one_step(client, proxy):
     assert (requests, depth) == (1, 1)
 
 
+def test_a_listing_by_the_index_takes_three_requests_however_many_runs_there_are(client, proxy, tmp_path):
+    for number in range(3):
+        save_five(client, tmp_path / str(number))
+    client.index.compact()
+    proxy.reset()
+    assert len(list(client.runs(KEY, where=lambda run: run.metrics == {}))) == 4
+    assert (proxy.stats()["requests"], proxy.stats()["depth"]) == (
+        3,
+        2,
+    )  # the names beside the index: a listing, a block
+    proxy.reset()
+    assert len(list(client.runs(index="only"))) == 4
+    assert (proxy.stats()["requests"], proxy.stats()["depth"]) == (2, 2)
+
+
 @pytest.fixture(params=["obstore", "fsspec"])
 def signing(request, proxy, seaweed_prefix, tmp_path):
     """A warm client of a store behind the proxy, which signs, and takes only what is signed."""
