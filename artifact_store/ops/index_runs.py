@@ -209,7 +209,7 @@ def _sound(groups: Iterator[tuple[str, list[RowDict]]]) -> Iterator[tuple[str, l
 # ---------------------------------------------------------------- the index only
 
 
-def only(context: Context, key: ModelKey | None, question: Question, problems: list[Problem]) -> Iterator[RowDict]:
+def indexed(context: Context, key: ModelKey | None, question: Question, problems: list[Problem]) -> Iterator[RowDict]:
     """Yield the rows of the runs that the index knows, newest first within each model, and those of notices.
 
     Where the question has an order and a number, and there are copies in Parquet that can be read, only such runs are
@@ -326,7 +326,7 @@ class Runs(Generic[T]):
         """Yield what the index alone says; where that can be, what is wanted is chosen before it is checked."""
         question = self._question
         narrowed = question if self._asked is None else Question()
-        values = only(self._context, self._key, narrowed, self.problems)
+        values = indexed(self._context, self._key, narrowed, self.problems)
         if question.narrows:
             values = (value for value in values if question.admits(value))
         if self._asked is None:

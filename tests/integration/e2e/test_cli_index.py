@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from artifact_store import errors
 from tests.integration.e2e.test_cli import KEY, Cli
 
 pytestmark = pytest.mark.windows
@@ -64,7 +66,17 @@ def test_a_damaged_index_is_told_and_a_rebuild_puts_it_right(cli: Cli) -> None:
     assert "Problem:" in result.stderr
     assert json.loads(cli("index", "--json").stdout)["problems"]
     assert len(cli.json("ls", KEY)["runs"]) == 3
-    assert cli.json("index", "--rebuild")["problems"] == []
+    (command,) = set(re.findall(r"`artifact-store ([^`]+)`", result.stderr))
+    assert cli.json(*command.split())["problems"] == []
+    assert len(list(cli.store.runs(index="only"))) == 4
+
+
+def test_where_there_is_no_index_the_command_that_makes_one_is_told(cli: Cli) -> None:
+    with pytest.raises(errors.NotFound) as caught:
+        list(cli.store.runs(index="only"))
+    (command,) = re.findall(r"`artifact-store ([^`]+)`", str(caught.value))
+    assert cli(*command.split()).exit_code == 0
+    assert len(list(cli.store.runs(index="only"))) == 4
 
 
 def test_where_there_is_no_store_no_index_is_made(tmp_path: Path) -> None:
