@@ -15,7 +15,7 @@ from artifact_store.core.names import LATEST, KeyLike, ModelKey
 from artifact_store.core.pointer import Pointer
 from artifact_store.core.references import RefLike, RunRef
 from artifact_store.doctor import diagnose
-from artifact_store.ops import diff, index_handle, index_runs, listing, opening, resolve, verify
+from artifact_store.ops import diff, index_runs, listing, opening, resolve, verify
 from artifact_store.ops.context import Context
 from artifact_store.ops.diff import Difference
 from artifact_store.ops.golden import check_example
@@ -25,6 +25,7 @@ from artifact_store.run import Run
 
 if TYPE_CHECKING:
     from artifact_store.doctor.report import Diagnosis
+    from artifact_store.ops.index_handle import CatalogIndex
 
 
 class Reader:
@@ -160,9 +161,11 @@ class Reader:
         )
 
     @property
-    def index(self) -> index_handle.CatalogIndex:
+    def index(self) -> CatalogIndex:
         """The catalog index: how fresh it is, where its files are, and how to write it. Does no input or output."""
-        return index_handle.CatalogIndex(self._context)
+        from artifact_store.ops.index_handle import CatalogIndex
+
+        return CatalogIndex(self._context)
 
     def history(self, ref: RefLike) -> resolve.History:
         """Return every publish that an alias ever had, oldest first, the one in force last: a list with ``pointer``.
