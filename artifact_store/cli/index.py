@@ -69,7 +69,8 @@ def _document(store: ArtifactStore, status: IndexStatus, written: Compaction | N
 def _lines(status: IndexStatus, written: Compaction | None) -> Iterator[str]:
     if written is not None:
         rows = output.count(written.rows, "row")
-        yield f"Written, with {rows}." if written else f"Nothing was written: {output.safe(written.detail)}."
+        detail = output.safe(written.detail)
+        yield f"Written, with {rows}{'; ' * bool(detail)}{detail}." if written else f"Nothing was written: {detail}."
     if status.at is None:
         yield "There is no index that can be read." if status.problem else "There is no index yet."
     else:

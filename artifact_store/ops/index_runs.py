@@ -249,7 +249,7 @@ def _by_copies(
         assert index is not None
         copies = [copy for _, copy in index.blocks]
         best = index_parquet.best(copies, question, index.doubtful, None if key is None else str(key))
-    except Corrupt:
+    except (Corrupt, ImportError):  # there is a module, but not the shared library below it
         return None
     fresh = [row for row in _fresh(context, index, problems) if key is None or row["model"] == str(key)]
     best += fresh

@@ -163,15 +163,20 @@ def write_block(
     where = keys.index_block(head.generation, LINES)
     if context.records.replace_raw(where, None, body, limit=MAX_BYTES) is Outcome.LOST:
         return Compaction(None, detail="another client wrote it at this moment", problems=tuple(problems))
-    write_copy(context, head, body)
-    return Compaction(head.generation, len(counted) - 1, len(head.settled), problems=tuple(problems))
+    without = _copied(context, head, body)
+    return Compaction(head.generation, len(counted) - 1, len(head.settled), without, tuple(problems))
 
 
-def write_copy(context: Context, head: BlockHead, data: bytes) -> None:
-    """Write the copy in Parquet of a block of lines, where pyarrow is installed and there is none yet."""
-    if index_parquet.can_copy():
+def _copied(context: Context, head: BlockHead, data: bytes) -> str:
+    """Write the copy in Parquet of a block of lines, where pyarrow is installed; return why there is none, if so."""
+    if not index_parquet.can_copy():
+        return ""
+    try:
         copy = index_parquet.written(head, Index.block_rows(head.generation, data))
         context.records.replace_raw(keys.index_block(head.generation, PARQUET), None, copy, limit=MAX_BYTES)
+    except (ArtifactStoreError, ImportError) as error:  # the block is there; it may lack a copy
+        return f"it has no copy in Parquet: {error}"
+    return ""
 
 
 # ---------------------------------------------------------------- what gc does

@@ -122,3 +122,12 @@ def test_a_deletion_that_cannot_tell_the_index_does_not_happen():
             work()
         assert dict(world.inner._space.objects) == before
     world.check()
+
+
+def test_a_copy_that_cannot_be_written_is_told_and_the_block_counts():
+    world = World()
+    plan = Faults(seed=1).on("write", key="*.parquet").fail(denied)
+    written = world.client(FaultyBackend(world.inner, plan)).index.compact()
+    assert written
+    assert "no copy in Parquet" in written.detail
+    world.check()
