@@ -50,6 +50,7 @@ PROOFS = {
     "watch": ("tests.proofs.watch", "watched models that predict while runs are published and the server is killed"),
     "soak": ("tests.proofs.soak", "many processes, all operations, for long: an oracle, and a plot of what they hold"),
     "space": ("tests.proofs.space", "processes killed during large saves, and the temporary space that they leave"),
+    "scale": ("tests.proofs.scale", "a million runs in the catalog index: the time and the memory of a question to it"),
     "fuzz": ("tests.proofs.fuzz", "arbitrary bytes and text, into everything that reads them"),
     "mutants": ("tools.mutants", "small damages to the code, each of which a test has to notice"),
     "zoo": ("tests.zoo", "models and data in many shapes, saved, loaded in a fresh process, compared bit for bit"),

@@ -15,7 +15,7 @@ from artifact_store.core.names import LATEST, KeyLike, ModelKey
 from artifact_store.core.pointer import Pointer
 from artifact_store.core.references import RefLike, RunRef
 from artifact_store.doctor import diagnose
-from artifact_store.ops import diff, listing, opening, resolve, verify
+from artifact_store.ops import diff, index_runs, listing, opening, resolve, verify
 from artifact_store.ops.context import Context
 from artifact_store.ops.diff import Difference
 from artifact_store.ops.golden import check_example
@@ -26,6 +26,7 @@ from artifact_store.run import Run
 if TYPE_CHECKING:
     from artifact_store.doctor.report import Diagnosis
     from artifact_store.loading import LoadedMany
+    from artifact_store.ops.index_handle import CatalogIndex
     from artifact_store.watching import Watched, Watcher
 
 
@@ -217,19 +218,44 @@ class Reader:
         since: datetime | None = None,
         until: datetime | None = None,
         tags: Mapping[str, object] | None = None,
-        where: Callable[[Run], bool] | None = None,
+        where: Callable[[Run], bool] | str | Sequence[str] | None = None,
+        order_by: str | None = None,
+        per_model: int | None = None,
         limit: int | None = None,
-    ) -> listing.Runs[Run]:
+        index: index_runs.Mode = "checked",
+    ) -> index_runs.Runs[Run]:
         """Return the committed runs of a model, or of all, newest first within a model.
 
         ``since`` and ``until`` are aware times that ``created_at`` is compared with; ``tags`` have to be equal.
-        Manifests are fetched ahead in parallel while one iterates. A broken run does not stop the listing: it is in
-        ``.problems`` afterwards, and so is one that is not signed as the policy requires.
+        ``where`` is a function of a run, or conditions as text: ``"sharpe > 1.2"``, ``"tags.fold = 7"``. ``order_by``
+        is a metric or ``created_at``, with ``-`` for the largest first; runs without that number come last.
+        ``per_model`` is how many runs of each model there are at most: the first ones in that order.
+
+        What the catalog index (``store.index``) has of a run is taken from there, and its manifest is read when more is
+        asked of it. The listing is complete: the names of all runs are listed, and the manifest of each that the index
+        does not know is read, in parallel and ahead. ``index="only"`` lists no names: it has what the index has, and
+        what was saved and deleted since by clients that told the index. ``index="off"`` reads every manifest. A broken
+        run does not stop the listing: it is in ``.problems`` afterwards, and so is one that is not signed as the policy
+        requires; under such a policy the index is not used.
         """
         context = self._context
-        wanted = listing.Filter(since, until, tags, limit)
-        models = None if key is None else [ModelKey.parse(key)]
-        return listing.Runs(context, models, wanted, partial(Run, context), where)
+        return index_runs.Runs(
+            context,
+            None if key is None else ModelKey.parse(key),
+            listing.Filter(since, until, tags, limit),
+            partial(Run, context),
+            where=where,
+            order_by=order_by,
+            per_model=per_model,
+            index=index,
+        )
+
+    @property
+    def index(self) -> CatalogIndex:
+        """The catalog index: how fresh it is, where its files are, and how to write it. Does no input or output."""
+        from artifact_store.ops.index_handle import CatalogIndex
+
+        return CatalogIndex(self._context)
 
     def history(self, ref: RefLike) -> resolve.History:
         """Return every publish that an alias ever had, oldest first, the one in force last: a list with ``pointer``.

@@ -18,6 +18,7 @@ from artifact_store.core.compatibility import EnvironmentVerdict
 from artifact_store.core.documents import NON_FINITE
 from artifact_store.core.files import Digest
 from artifact_store.core.forms import restored
+from artifact_store.core.index_rows import Row
 from artifact_store.core.manifest import FileEntry, Manifest, summary
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import Pointer
@@ -79,16 +80,30 @@ class Published:
 class Run:
     """A committed run: complete, immutable, and compared byte for byte with its manifest whenever it is read."""
 
-    def __init__(self, context: Context, manifest: Manifest, *, found_by: tuple[str, ...] = ()) -> None:
+    def __init__(self, context: Context, found: Manifest | Row, *, found_by: tuple[str, ...] = ()) -> None:
         self._context = context
-        self.manifest = manifest
+        self._found = found
         self.published: Published | None = None
         """What came of publishing it, where this is the result of a save."""
         self.found_by = found_by
         """The steps that led here, where this is the result of ``find``."""
 
     def __repr__(self) -> str:
-        return f"<Run {self.manifest.label} of {self._context.backend.url}>"
+        return f"<Run {self._found.label} of {self._context.backend.url}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Read the manifest, if it was not read yet: elsewhere there is no listing that reads it."""
+        return {**self.__dict__, "_found": self.manifest}
+
+    @property
+    def manifest(self) -> Manifest:
+        """Its manifest, which is read when it is asked for where a listing has taken the run from the index.
+
+        Raises:
+            RunDeleted: the run was deleted meanwhile.
+            Corrupt: it is damaged, or not the one that the index is about.
+        """
+        return self._found if isinstance(self._found, Manifest) else self._found.manifest
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Run) and self.manifest.digest == other.manifest.digest
@@ -99,12 +114,13 @@ class Run:
     @property
     def key(self) -> ModelKey:
         """Which model it is a run of."""
-        return self.manifest.key
+        return self._found.key
 
     @property
     def run_id(self) -> RunId:
         """Its id: sorts by time."""
-        return RunId(self.manifest.run_id)
+        run_id = self._found.run_id
+        return run_id if isinstance(run_id, RunId) else RunId(run_id)
 
     @property
     def ref(self) -> RunRef:
@@ -114,7 +130,7 @@ class Run:
     @property
     def created_at(self) -> datetime:
         """When it was saved, by the clock of the machine that saved it (aware, UTC)."""
-        return self.manifest.created_at
+        return self._found.created_at
 
     @property
     def features(self) -> FeatureSchema | None:
@@ -135,13 +151,13 @@ class Run:
     @property
     def metrics(self) -> dict[str, float]:
         """Its metrics as numbers; NaN and infinities included."""
-        found = self.manifest.metrics.items()
+        found = self._found.metrics.items()
         return {name: NON_FINITE[value] if isinstance(value, str) else value for name, value in found}
 
     @property
     def tags(self) -> dict[str, str]:
         """Its tags (a copy)."""
-        return dict(self.manifest.tags)
+        return dict(self._found.tags)
 
     @property
     def requires(self) -> tuple[str, ...]:
@@ -151,7 +167,7 @@ class Run:
     @property
     def description(self) -> str:
         """What its saver wants people to know about it; empty if nothing."""
-        return self.manifest.description
+        return self._found.description
 
     @property
     def parent(self) -> RunRef | None:
@@ -185,6 +201,16 @@ class Run:
     def files(self) -> Mapping[str, FileEntry]:
         """Its files by name, each with ``size`` in bytes and ``sha256``."""
         return {entry.path: entry for entry in self.manifest.files}
+
+    @property
+    def size(self) -> int:
+        """The bytes of all its files together."""
+        return self._found.size
+
+    @property
+    def file_count(self) -> int:
+        """How many files it has."""
+        return self._found.file_count
 
     @property
     def components(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from typing import Any
 from artifact_store.core.files import Outgoing
 from artifact_store.core.manifest import Component, FileEntry, Manifest
 from artifact_store.core.names import RunId
-from artifact_store.ops import opening, publish, signing
+from artifact_store.ops import index, opening, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import SeenPointer
 from artifact_store.publication import Publication
@@ -47,7 +47,7 @@ class Saving:
         context, signer = self.context, self.context.signer
         with context.workers.beside(self.publication.look_up) as pointer:
             self._open(pointer)
-            with self._signing_ahead(files) as signed:
+            with self._signing_ahead(files) as signed, context.workers.beside(self._announce):
                 entries = self._upload(files)
         seen = pointer.result()  # an alias that cannot be read fails the save while nothing is visible
         self.publication.check(seen)
@@ -63,6 +63,10 @@ class Saving:
         opening.ensure_open(self.context)
         if self.publication.first_use:
             pointer.result()  # its symbol is compared with its siblings before anything is stored
+
+    def _announce(self) -> None:
+        """Tell the index, beside the files, that this run may come to be."""
+        index.announce_save(self.context, self.publication.key, self.fields["run_id"], self.context.new_write_id()[:8])
 
     @contextmanager
     def _signing_ahead(self, files: Sequence[Outgoing]) -> Iterator[Future[Manifest] | None]:

@@ -26,6 +26,7 @@ _CALLS = f"{_E2E}test_every_advice.py::"
 _S3 = f"{_E2E}test_s3_answers.py::"
 _TRUST = f"{_E2E}test_cli_trust.py::test_the_commands_of_the_error_lead_from_an_unsigned_history_to_a_signed_one"
 _EXPORT = f"{_E2E}test_migrate.py::test_export_wants_to_be_told"
+_INDEX = f"{_E2E}test_cli_index.py::test_a_damaged_index_is_told_and_a_rebuild_puts_it_right"
 _TABLE = f"{_CALLS}test_an_advice_works_when_it_is_followed"
 _COMMANDS = f"{_CALLS}test_what_a_command_lacks_is_given_as_it_tells"
 
@@ -50,6 +51,7 @@ FOLLOWED = {
     "cli/trust.py": {"--bundle --key --signer": _COMMANDS},
     "cli/validate.py": {"--prefer": _COMMANDS, "`artifact-store ls`": _COMMANDS},
     "cli/app.py": {"--exit-code": "lists the exit statuses"},
+    "core/index_rows.py": {"`artifact-store index --rebuild`": _INDEX},
     "core/policy.py": {"publish='never'": "repeats what was given"},
     "core/references.py": {
         "store='./store/models'": "of artifact_models.load: tests/integration/models/test_adapter.py"
@@ -63,6 +65,10 @@ FOLLOWED = {
     },
     "legacy/export.py": {"pickles=True --pickles": _EXPORT},
     "ops/context.py": {"require_signature=True": _TABLE},
+    "ops/index_runs.py": {
+        "`artifact-store index --rebuild`": _INDEX,
+        "index='only'": "tests/integration/conformance/test_index.py::test_where_signatures_are_required_the_index_is_not_asked",
+    },
     "ops/keypairs.py": {"`artifact-store keygen`": _TABLE},
     "ops/listing.py": {
         "`artifact-store ls {}`": f"{_ADVICE}test_a_model_that_was_never_published_has_its_runs_listed_and_the_newest_published",

@@ -51,6 +51,7 @@ CLEARING: Final = {
     "undelete": "housekeeping.undelete_command",
     "prune": "housekeeping.prune_command",
     "gc": "housekeeping.gc_command",
+    "index": "index.index_command",
 }
 TRUSTING: Final = {"keygen": "trust.keygen_command", "sign": "trust.sign_command"}
 MOVING: Final = {

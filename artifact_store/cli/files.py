@@ -14,7 +14,7 @@ from artifact_store import private_files
 from artifact_store.canonical import parse_json
 from artifact_store.cli import output, program
 from artifact_store.cli.session import Command, Session, pass_session
-from artifact_store.cli.show import environment_lines, publish_document, total_size
+from artifact_store.cli.show import environment_lines, publish_document
 from artifact_store.core.manifest import MAX_MANIFEST
 from artifact_store.core.names import LATEST
 from artifact_store.errors import Corrupt, InvalidOption
@@ -41,7 +41,7 @@ def get_command(session: Session, ref: str, dest: str, component: str | None, fi
     with session.bar("Downloading") as bar, session.store(bar) as store:
         run = store.get(ref)
         names = list(run.manifest.component(component).files if component is not None else files)
-        bar.begin(sum(run.manifest.file(name).size for name in names) if names else total_size(run))
+        bar.begin(sum(run.manifest.file(name).size for name in names) if names else run.size)
         if names:
             saved = _some(run, names, dest, single=bool(files))
         else:
@@ -196,7 +196,7 @@ def _put_document(run: Run) -> dict[str, Any]:
         "url": run.url(),
         "manifest_sha256": run.manifest.digest,
         "files": len(run.files),
-        "size": total_size(run),
+        "size": run.size,
         "published": None
         if published.pointer is None
         else {"alias": published.pointer.alias, **publish_document(published.pointer)},
@@ -205,5 +205,5 @@ def _put_document(run: Run) -> dict[str, Any]:
 
 
 def _put_lines(run: Run) -> Iterator[str]:
-    yield f"Saved {output.ref(run.ref)}: {output.count(len(run.files), 'file')}, {output.size(total_size(run))}."
+    yield f"Saved {output.ref(run.ref)}: {output.count(len(run.files), 'file')}, {output.size(run.size)}."
     yield output.safe(f"It is {run.published}.")

@@ -11,7 +11,7 @@ import click
 
 from artifact_store.cli import output
 from artifact_store.cli.session import Command, Session, check_root, pass_session
-from artifact_store.core.documents import write_time
+from artifact_store.core.documents import plain, write_time
 from artifact_store.core.names import ModelKey
 from artifact_store.core.pointer import Pointer, Publish
 from artifact_store.core.references import RunRef
@@ -31,32 +31,39 @@ _GAP = 2
 
 @click.command("ls", cls=Command, short_help="List models, or the runs of one.")
 @click.argument("key", required=False)
-@click.option("--limit", type=click.IntRange(min=1), help="Only so many runs, the newest.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only so many runs, the first ones.")
+@click.option("--where", multiple=True, metavar="TEXT", help="Only such runs: 'sharpe > 1.2', 'tags.fold = 7'.")
+@click.option("--order-by", metavar="NAME", help="By a metric, or created_at; -NAME for the largest first.")
 @pass_session
-def ls_command(session: Session, key: str | None, limit: int | None) -> None:
+def ls_command(
+    session: Session, key: str | None, *, limit: int | None, where: tuple[str, ...], order_by: str | None
+) -> None:
     """List the models of the store; with a KEY such as gru/BTCEUR its runs, newest first.
 
     A model type alone lists its models.
     """
+    question = {"limit": limit, "where": where or None, "order_by": order_by}
     with session.store() as store:
         chosen = None if key is None else ModelKey.parse(key)
         notes = check_root(store)
         known = store.models()
         if chosen is not None and chosen in known:
-            list_runs(session, store, chosen, limit)
+            list_runs(session, store, chosen, question)
             return
         if chosen is not None:
             there, known = known, [model for model in known if chosen.covers(model)]
             if not known:
                 hint = next(iter(notes), "") or near_models(chosen, there)
                 raise ModelNotFound(f"nothing is stored for {chosen.display_name} in {store.url}; {hint}")
-        list_models(session, store, known, notes)
+        list_models(session, store, known, notes, every=chosen is None)
 
 
-def list_models(session: Session, store: ArtifactStore, models: Sequence[ModelKey], notes: Sequence[str]) -> None:
-    """Answer with a line for each model, and what there is to note."""
+def list_models(
+    session: Session, store: ArtifactStore, models: Sequence[ModelKey], notes: Sequence[str], *, every: bool
+) -> None:
+    """Answer with a line for each model, and what there is to note; ``every``: these are all of them."""
     problems: list[str] = []
-    found = {key: _model(store, key, problems) for key in models}
+    found = _summaries(store, models, problems, every=every)
     document = {"store": store.url, "models": list(found.values()), "notes": list(notes), "problems": problems}
     rows = [
         [key.display_name, str(model["runs"]), model["newest"] or "", ", ".join(_names(model["aliases"]))]
@@ -68,10 +75,19 @@ def list_models(session: Session, store: ArtifactStore, models: Sequence[ModelKe
     session.warn(problems)
 
 
-def _model(store: ArtifactStore, key: ModelKey, problems: list[str]) -> dict[str, Any]:
-    runs = store.runs(key)
-    ids = [run.run_id for run in runs]
-    problems += [str(problem) for problem in runs.problems]
+def _summaries(
+    store: ArtifactStore, models: Sequence[ModelKey], problems: list[str], *, every: bool
+) -> dict[ModelKey, dict[str, Any]]:
+    """Return a summary of each model; where these are all models, by one listing of their runs."""
+    ids: dict[ModelKey, list[str]] = {key: [] for key in models}
+    for runs in [store.runs()] if every else map(store.runs, models):
+        for run in runs:
+            ids.setdefault(run.key, []).append(run.run_id)
+        problems += [str(problem) for problem in runs.problems]
+    return {key: _summary(store, key, ids[key], problems) for key in models}
+
+
+def _summary(store: ArtifactStore, key: ModelKey, ids: Sequence[str], problems: list[str]) -> dict[str, Any]:
     pointers = _aliases(store, key, problems)
     return {
         "key": str(key),
@@ -96,11 +112,11 @@ def _names(aliases: Mapping[str, str | None]) -> Iterator[str]:
         yield name if run_id is not None else f"{name} (retired)"
 
 
-def list_runs(session: Session, store: ArtifactStore, key: ModelKey, limit: int | None) -> None:
-    """Answer with a line for each run of a model."""
+def list_runs(session: Session, store: ArtifactStore, key: ModelKey, question: Mapping[str, Any]) -> None:
+    """Answer with a line for each run of a model that fits the question: arguments of ``store.runs``."""
     problems: list[str] = []
     pointers = _aliases(store, key, problems)
-    listing = store.runs(key, limit=limit)
+    listing = store.runs(key, **question)
     runs = list(listing)
     problems += [str(problem) for problem in listing.problems]
     found = [_run(run, pointers) for run in runs]
@@ -117,17 +133,17 @@ def _run(run: Run, pointers: Mapping[str, Pointer]) -> dict[str, Any]:
         "run_id": run.run_id,
         "created_at": write_time(run.created_at),
         "aliases": aliases_of(run, pointers),
-        "metrics": dict(run.manifest.metrics),
+        "metrics": plain(run.metrics, "metrics"),
         "tags": run.tags,
-        "files": len(run.files),
-        "size": total_size(run),
+        "files": run.file_count,
+        "size": run.size,
     }
 
 
 def _run_lines(runs: Sequence[Run], pointers: Mapping[str, Pointer]) -> Iterator[str]:
     head = ["run", "saved (UTC)", "aliases", "size"]
     rows = [
-        [run.run_id, output.time(run.created_at), ", ".join(aliases_of(run, pointers)), output.size(total_size(run))]
+        [run.run_id, output.time(run.created_at), ", ".join(aliases_of(run, pointers)), output.size(run.size)]
         for run in runs
     ]
     used = sum(max(len(row[place]) for row in [head, *rows]) + _GAP for place in range(len(head)))
@@ -145,11 +161,6 @@ def _run_lines(runs: Sequence[Run], pointers: Mapping[str, Pointer]) -> Iterator
 def aliases_of(run: Run, pointers: Mapping[str, Pointer]) -> list[str]:
     """Return the aliases that name a run."""
     return [name for name, pointer in pointers.items() if pointer.run_id == run.run_id]
-
-
-def total_size(run: Run) -> int:
-    """Return the bytes of all files of a run."""
-    return sum(file.size for file in run.files.values())
 
 
 # ---------------------------------------------------------------- show
@@ -195,7 +206,7 @@ def _everything(run: Run, pointers: Mapping[str, Pointer], problems: list[str]) 
             for name, part in manifest.components.items()
         },
         "files": [{"path": file.path, "size": file.size, "sha256": file.sha256} for file in manifest.files],
-        "size": total_size(run),
+        "size": run.size,
         "features": None if schema is None else {**schema.to_json(), "fingerprint": schema.fingerprint},
         "metrics": dict(manifest.metrics),
         "tags": run.tags,
@@ -232,7 +243,7 @@ def _page(run: Run, pointers: Mapping[str, Pointer]) -> Iterator[str]:
     rows = [[name, str(part.codec.ref), str(part.risk), part.type, ", ".join(part.files)] for name, part in parts]
     yield from _section("Components", output.table(("component", "codec", "risk", "type", "files"), rows, indent=2))
     files = [[file.path, output.size(file.size), file.sha256[:_DIGITS]] for file in manifest.files]
-    title = f"Files, {output.size(total_size(run))}"
+    title = f"Files, {output.size(run.size)}"
     yield from _section(title, output.table(("file", "size", f"sha256 ({_DIGITS} of 64)"), files, indent=2))
     if run.features is not None:
         yield from _section(_features_title(run.features), _feature_lines(run.features))

@@ -25,6 +25,9 @@ MAX_KEY: Final = 240
 STORE_MARKER: Final = "_store.json"
 LOCKS: Final = "_locks/"
 PROBES: Final = "_probe/"
+INDEX: Final = "_index/"
+NOTICES: Final = ("saved", "gone", "back")
+"""What a notice in the index announces: a run is saved, deleted, or brought back."""
 MANIFEST: Final = "manifest.json"
 METADATA: Final = "metadata.json"
 SIGNATURES: Final = "_signatures/"
@@ -37,6 +40,7 @@ _PROBE = re.compile(r"[0-9a-f]{32}")
 _VERDICT = re.compile(r"[0-9a-f]{64}\.json")
 _BLOCK = re.compile(r"[0-9]{10}\.json")
 _SIGNATURE = re.compile(r"([0-9a-f]{16})\.([0-9a-f]{16})\.json")
+_INDEX_BLOCK = re.compile(r"blocks/([0-9]{10})\.(jsonl\.gz|parquet)")
 _SHORT = 16
 
 
@@ -163,6 +167,16 @@ def kept_verdict(endpoint: str, engine: str) -> str:
     return f"{PROBES}{sha256(canonical([endpoint, engine]))}.json"
 
 
+def index_block(generation: int, form: str) -> str:
+    """Return the key of a block of the index, in the form ``jsonl.gz`` or ``parquet``."""
+    return f"{INDEX}blocks/{generation:010d}.{form}"
+
+
+def index_notice(kind: str, key: ModelKey, run_id: str, token: str) -> str:
+    """Return the key of a notice: that the manifest of a run is about to be written, or to be replaced."""
+    return _bounded(f"{INDEX}{kind}/{'@'.join([*model_prefix(key).rstrip('/').split('/'), run_id, token])}")
+
+
 def seen_alias(store_id: str, key: ModelKey, alias: str) -> str:
     """Return under which name a client remembers what it saw of an alias."""
     return f"{sha256(canonical([store_id, str(key), alias]))}.json"
@@ -254,6 +268,30 @@ def probe_in(child: str) -> str | None:
 def is_verdict(child: str) -> bool:
     """Tell whether this child of the folder of probes is kept there: what an engine found out about an endpoint."""
     return _VERDICT.fullmatch(child) is not None
+
+
+def index_block_in(child: str) -> tuple[int, str] | None:
+    """Return generation and form of a block, if this name below the folder of the index is that of one."""
+    match = _INDEX_BLOCK.fullmatch(child)
+    return (int(match[1]), match[2]) if match is not None else None
+
+
+def index_notice_in(child: str) -> tuple[str, ModelKey, RunId, str] | None:
+    """Return kind, model, run id and token of a notice, if this name below the folder of the index is that of one."""
+    kind, _, rest = child.partition("/")
+    parts = rest.split("@")
+    if kind not in NOTICES or len(parts) not in {3, 4}:
+        return None
+    *folders, run, token = parts
+    model, run_id = model_in([f"{folder}/" for folder in folders]), run_in(f"{run}/")
+    if model is None or run_id is None or _ATTEMPT.fullmatch(token) is None:
+        return None
+    return kind, model, run_id, token
+
+
+def is_of_index(child: str) -> bool:
+    """Tell whether this name below the folder of the index is one that a store writes there."""
+    return index_block_in(child) is not None or index_notice_in(child) is not None
 
 
 def model_type_in(child: str) -> str | None:

@@ -177,6 +177,16 @@ class Manifest(RunDocument):
         return tuple(name for name in self.needed if name not in self.components)
 
     @property
+    def size(self) -> int:
+        """The bytes of all its files."""
+        return sum(entry.size for entry in self.files)
+
+    @property
+    def file_count(self) -> int:
+        """How many files it has."""
+        return len(self.files)
+
+    @property
     def digest(self) -> str:
         """The sha256 of the bytes of ``manifest.json``, which pins the whole run."""
         return sha256(self.to_bytes())

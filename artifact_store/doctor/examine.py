@@ -13,7 +13,7 @@ from typing import Final
 
 from artifact_store.core import keys
 from artifact_store.core.store_record import Concurrency, StoreRecord
-from artifact_store.doctor import aliases, environment, files, objects, restore, runs
+from artifact_store.doctor import aliases, environment, files, index, objects, restore, runs
 from artifact_store.doctor.examination import Examination, Options, StorageUnreachable, shown
 from artifact_store.doctor.files import StoredFile
 from artifact_store.doctor.objects import StoreObjects
@@ -69,12 +69,15 @@ def _everything(exam: Examination, concurrency: Concurrency) -> Counts:
     objects.examine_names(exam, found)
     committed: list[CommittedRun] = []
     stored: list[StoredFile] = []
+    damaged: list[str] = []
     for _, model in sorted(found.models.items()):
         known = runs.examine_runs(exam, model)
         aliases.examine_aliases(exam, model, known)
         committed += known.committed.values()
         stored += known.files
+        damaged += [group.label for group in known.damaged.values()]
     _store_ids(exam, record, committed, concurrency)
+    index.examine_index(exam, found.index, {run.label: run.digest for run in committed}, damaged)
     read = files.hash_files(exam, stored) if exam.options.deep else 0
     aliased = sum(len(set(model.aliases)) for model in found.models.values())
     return Counts(found.objects, found.bytes, len(found.models), len(committed), aliased, read)

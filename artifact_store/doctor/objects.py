@@ -50,6 +50,7 @@ class StoreObjects:
     bytes: int = 0
     probes: list[Entry] = field(default_factory=list)
     locks: list[str] = field(default_factory=list)
+    index: list[Entry] = field(default_factory=list)
     foreign_objects: dict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
     not_portable: dict[str, str] = field(default_factory=dict)
     twins: dict[str, str] = field(default_factory=dict)
@@ -108,6 +109,8 @@ class StoreObjects:
             self.locks.append(entry.key)
         elif first == keys.PROBES and keys.is_verdict(below):
             return True
+        elif first == keys.INDEX and keys.is_of_index(below):
+            self.index.append(entry)
         else:
             return first == keys.STORE_MARKER or self._of_a_model(entry, path)
         return True

@@ -14,7 +14,7 @@ from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.store_record import StoreRecord
 from artifact_store.core.tombstone import MAX_QUARANTINE, Tombstone
 from artifact_store.errors import ArtifactStoreError, Corrupt
-from artifact_store.ops import delete
+from artifact_store.ops import delete, index
 from artifact_store.ops.context import Context
 from artifact_store.ops.delete import StepResult
 from artifact_store.ops.records import Stored
@@ -56,6 +56,7 @@ def restore_manifest(context: Context, copy: Manifest, alias: str) -> StepResult
     seen = raw(context, keys.manifest(key, run_id))
     if seen is not None and _can_be_read(lambda: context.records.run(key, run_id)):
         return StepResult("kept", "it is not damaged any more")
+    index.announce(context, "back", key, run_id, context.new_write_id()[:8])
     outcome = replace(context, keys.manifest(key, run_id), seen, copy.to_bytes(), write_id=copy.write_id)
     return StepResult("restored") if outcome is Outcome.WON else StepResult("kept", "another writer was faster")
 
@@ -79,6 +80,7 @@ def quarantine(context: Context, key: ModelKey, run_id: RunId) -> StepResult:
         return StepResult("kept", "it is not damaged any more")
     info = context.publish_info("its manifest cannot be read")
     stone = Tombstone.quarantined(key, run_id, seen.value, info)
+    index.announce(context, "gone", key, run_id, info.write_id[:8])
     if replace(context, place, seen, stone.to_bytes(), write_id=info.write_id) is Outcome.LOST:
         return StepResult("kept", "another writer was faster")
     if aliases := delete.named_by(context, key, run_id):

@@ -38,7 +38,7 @@ from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import ArtifactStoreError, Conflict, OutcomeUnknown, RunInUse, Unavailable
-from artifact_store.ops import listing
+from artifact_store.ops import index, listing
 from artifact_store.ops.context import Context
 from artifact_store.ops.outage import Outage
 from artifact_store.ops.records import deleted
@@ -72,7 +72,8 @@ def run_objects(context: Context, key: ModelKey, run_id: RunId) -> list[Entry]:
 def mark(context: Context, key: ModelKey, run_id: RunId, *, reason: str) -> Tombstone:
     """Hide a committed run; its files stay until it is swept, and ``undelete`` brings it back until then.
 
-    The pointers are read before and after. If one names the run afterwards, the run is brought back.
+    The pointers are read before and after. If one names the run afterwards, the run is brought back. The index is told
+    before, so that no listing by it shows the run afterwards.
 
     Raises:
         RunNotFound, RunDeleted: there is no such run (any more).
@@ -86,6 +87,7 @@ def mark(context: Context, key: ModelKey, run_id: RunId, *, reason: str) -> Tomb
         raise deleted(seen.value)
     refuse_named(key, run_id, named_by(context, key, run_id))
     stone = Tombstone.mark(seen.value, context.publish_info(reason))
+    index.announce(context, "gone", key, run_id, stone.write_id[:8])
     if records.write(stone, over=seen) is Outcome.LOST:
         records.manifest(key, run_id)  # raises RunDeleted where another client was faster
         raise Conflict(f"{stone.label} was deleted and brought back by another client at this moment; look at it again")
@@ -143,6 +145,7 @@ def undelete(context: Context, key: ModelKey, run_id: RunId) -> Manifest:
     if seen.value.state == "sealed":
         raise deleted(seen.value)
     manifest = seen.value.restored()
+    _announce_back(context, key, run_id)
     if context.records.write(manifest, over=seen) is Outcome.LOST:
         return context.records.manifest(key, run_id)
     return manifest
@@ -155,7 +158,12 @@ def unmark(context: Context, key: ModelKey, run_id: RunId, stone: Tombstone) -> 
         return True
     if seen.value != stone:
         return False
+    _announce_back(context, key, run_id)
     return context.records.write(stone.restored(), over=seen) is Outcome.WON
+
+
+def _announce_back(context: Context, key: ModelKey, run_id: RunId) -> None:
+    index.announce(context, "back", key, run_id, context.new_write_id()[:8])
 
 
 # ---------------------------------------------------------------- sweep

@@ -20,7 +20,7 @@ from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import AccessDenied, ArtifactStoreError, Problem, Unavailable, Unsupported
-from artifact_store.ops import delete, listing, opening, probe
+from artifact_store.ops import delete, index_writing, listing, opening, probe
 from artifact_store.ops.context import Context
 from artifact_store.ops.delete import StepResult, duration_text
 from artifact_store.ops.plan import Action, Plan, PlanStep
@@ -72,12 +72,16 @@ def plan_gc(context: Context, *, grace: timedelta) -> Plan:
     if not opening.check_store(context.records):
         return Plan((), lambda: lambda _: StepResult("kept"), notes=[opening.no_store(context.backend)])
     found = _Scan(context, grace, context.now())
-    steps = [*found.runs(), *found.uploads(), *found.probes(), *found.staged()]
+    steps = [*found.runs(), *found.uploads(), *found.probes(), *found.index(), *found.staged()]
 
     def start() -> Callable[[PlanStep], StepResult]:
         opening.ensure_open_existing(context)
         now = probe.storage_time(context.backend, context.retry)
-        return lambda step: carry_out(context, step, grace=grace, now=now)
+        return lambda step: (
+            index_writing.take_in(context)
+            if step.target == keys.INDEX
+            else carry_out(context, step, grace=grace, now=now)
+        )
 
     return Plan(steps, start, problems=found.problems, notes=found.notes)
 
@@ -220,6 +224,14 @@ class _Scan:
             ours = keys.probe_in(entry.key.removeprefix(keys.PROBES)) == entry.key
             if ours and self.now - entry.modified >= self.grace:
                 yield PlanStep(entry.key, "clear", "leftover probe of a writer that crashed", entry.size)
+
+    def index(self) -> Iterator[PlanStep]:
+        """Yield what the index does not need any more, and what is to be taken into it."""
+        left = index_writing.unneeded(self.context, self.now)
+        for key, (why, size) in sorted(left.removable.items()):
+            yield PlanStep(key, "clear", why, size)
+        if left.piled >= index_writing.PILED:
+            yield PlanStep(keys.INDEX, "fix", f"{left.piled} saves and deletions are not in the index yet")
 
     def staged(self) -> Iterator[PlanStep]:
         """Yield what killed processes left in the temporary space: below the root, and that of this client."""

@@ -8,15 +8,16 @@ Why: docs/decisions/0001-no-server-no-database-no-index.md
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from artifact_store.core import keys
+from artifact_store.core.index_rows import Row
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import LATEST, ModelKey, RunId, check_alias
 from artifact_store.core.pointer import Pointer
@@ -34,8 +35,6 @@ from artifact_store.errors import (
 from artifact_store.ops import opening, pointer_trust, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.outage import Outage
-
-T = TypeVar("T")
 
 _NEAR = 0.8
 """How alike two names have to be, as difflib counts it, for the one to be suggested for the other."""
@@ -63,48 +62,13 @@ class Filter:
         if self.limit is not None and (not isinstance(self.limit, int) or self.limit < 0):
             raise InvalidOption(f"limit is a number from 0, not {self.limit!r}")
 
-    def admits(self, manifest: Manifest) -> bool:
+    def admits(self, manifest: Manifest | Row) -> bool:
         """Tell whether a run is wanted. ``since`` is included, ``until`` is not."""
         if self.since is not None and manifest.created_at < self.since:
             return False
         if self.until is not None and manifest.created_at >= self.until:
             return False
         return all(manifest.tags.get(name) == str(value) for name, value in (self.tags or {}).items())
-
-
-class Runs(Generic[T]):
-    """The runs that a listing finds, newest first within a model; what it could not read is in ``problems``.
-
-    Each iteration lists anew.
-    """
-
-    def __init__(
-        self,
-        context: Context,
-        models: list[ModelKey] | None,
-        wanted: Filter,
-        make: Callable[[Manifest], T],
-        where: Callable[[T], bool] | None,
-    ) -> None:
-        if where is not None and not callable(where):
-            raise InvalidOption(
-                f"where is a function of a Run, such as lambda run: run.metrics['auc'] > 0.6, not {where!r}"
-            )
-        self._context, self._models, self._wanted = context, models, wanted
-        self._make, self._where = make, where
-        self.problems: list[Problem] = []
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._context.backend.url}: list(...) reads them>"
-
-    def __iter__(self) -> Iterator[T]:
-        self.problems.clear()
-        found = map(self._make, self._manifests())
-        return islice(found if self._where is None else filter(self._where, found), self._wanted.limit)
-
-    def _manifests(self) -> Iterator[Manifest]:
-        for key in models(self._context) if self._models is None else self._models:
-            yield from manifests(self._context, key, self._wanted, self.problems, signed=True)
 
 
 def models(context: Context) -> list[ModelKey]:
@@ -197,6 +161,11 @@ def no_model(context: Context, key: ModelKey) -> ModelNotFound:
     return ModelNotFound(f"no run of {key.display_name} in {context.backend.url}; {suggestion(context, key)}")
 
 
+def names_below(context: Context, key: ModelKey) -> list[str]:
+    """Return the names below a model: of runs, with a slash, and of aliases."""
+    return context.records.children(keys.model_prefix(key))
+
+
 def run_ids(context: Context, key: ModelKey) -> list[RunId]:
     """Return the ids of the runs of a model, newest first; some may never have been committed."""
     return list(_ids_in(_run_folders(context, key)))
@@ -215,12 +184,19 @@ def _ids_in(folders: Iterable[str]) -> Iterator[RunId]:
 
 
 def manifests(
-    context: Context, key: ModelKey, wanted: Filter, problems: list[Problem], *, signed: bool = False
+    context: Context,
+    key: ModelKey,
+    wanted: Filter,
+    problems: list[Problem],
+    *,
+    signed: bool = False,
+    ids: Sequence[RunId] | None = None,
 ) -> Generator[Manifest, None, None]:
     """Yield the manifests of the committed runs of a model, newest first; what is broken goes to ``problems``.
 
-    So does, if they have to be ``signed``, what is not signed as the policy requires; and what could not be asked for,
-    since the storage did not answer several times in a row: waiting for each of many runs would take for ever.
+    ``ids`` are the runs to look at, newest first, where these are not all of the model. To ``problems`` goes as well,
+    if they have to be ``signed``, what is not signed as the policy requires; and what could not be asked for, since the
+    storage did not answer several times in a row: waiting for each of many runs would take for ever.
     """
 
     def read(run_id: RunId) -> Manifest:
@@ -230,7 +206,7 @@ def manifests(
         return manifest
 
     outage = Outage()
-    folders = _run_folders(context, key)
+    folders = _run_folders(context, key) if ids is None else ids
     with closing(context.workers.ahead(_ids_in(folders), read)) as manifests_ahead:
         for place, (run_id, future) in enumerate(manifests_ahead, start=1):
             try:

@@ -34,10 +34,11 @@ from artifact_store.errors import (
     ContainerNotFound,
     Corrupt,
     FormatUnsupported,
+    PreconditionFailed,
     RunDeleted,
     RunNotFound,
 )
-from artifact_store.storage.base import Backend, Blob, Entry, Version
+from artifact_store.storage.base import Backend, Blob, Entry, IfAbsent, Version
 from artifact_store.storage.budget import MOST_AT_ONCE
 from artifact_store.storage.conditional_write import Outcome, read_or_none, write_settled
 from artifact_store.storage.retry import RetryPolicy, with_retry
@@ -197,6 +198,15 @@ class Records:
     ) -> Outcome:
         """Store a signature of a run by a key where there is none yet; ``OutcomeUnknown`` if it may be stored."""
         return self.replace_raw(signature_key(manifest, key_id), None, bundle, limit=MAX_BUNDLE, is_ours=is_ours)
+
+    def create_notice(self, key: str) -> None:
+        """Write a notice of the index: its name is its content, and nobody else writes that name."""
+
+        def write() -> None:
+            with suppress(PreconditionFailed):  # the echo of our own write, after a lost reply
+                self.backend.write(key, b"{}", when=IfAbsent())
+
+        with_retry(write, self.retry)
 
     def _holds(self, ours: Pointer, data: bytes) -> bool:
         """Tell whether our publish is in the pointer, or in the archive when others have moved far ahead."""

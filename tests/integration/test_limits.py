@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import gzip
 import io
 import json
 import struct
@@ -27,7 +28,7 @@ from artifact_store.codecs.torch import tensors
 from artifact_store.core import manifest, pointer, statement, store_record, tombstone
 from artifact_store.legacy.pickle_reader import limits as old
 from artifact_store.legacy.trees import notes
-from artifact_store.ops import keypairs, last_seen
+from artifact_store.ops import index, keypairs, last_seen
 
 if sys.platform == "win32":
     pytest.skip("bounds the memory of a process as POSIX does", allow_module_level=True)
@@ -45,6 +46,11 @@ DOORS: dict[str, tuple[str, int, str]] = {
     "_store.json": ("store_record.MAX_STORE_RECORD", store_record.MAX_STORE_RECORD, "the same"),
     "signature": ("statement.MAX_BUNDLE", statement.MAX_BUNDLE, "strict JSON; no unknown field; one base64 spelling"),
     "statement": ("statement.MAX_STATEMENT", statement.MAX_STATEMENT, "strict JSON; every file once"),
+    "catalog index": (
+        "index.MAX_BYTES",
+        index.MAX_BYTES,
+        "before reading; expands a hundredfold at most; rows are sound",
+    ),
     "what a client has seen": ("last_seen._LIMIT", last_seen._LIMIT, "as _store.json"),
     "key file": ("keypairs.MAX_KEY_FILE", keypairs.MAX_KEY_FILE, "PEM, ECDSA, three curves"),
     "data file": ("FileEntry.size", 1 << 53, "streamed, hashed, stopped at its size; then its codec"),
@@ -99,6 +105,7 @@ def test_every_module_that_reads_files_is_on_the_list_or_bounded_by_its_caller()
         ("artifact_store/codecs/raw.py", "read"): "the size in the manifest, and it is what was asked for",
         ("artifact_store/codecs/tables/arrow.py", "read"): "after its expansion was reckoned",
         ("artifact_store/legacy/formats/families.py", "read"): "the names of features alone, with their dictionary",
+        ("artifact_store/ops/index_parquet.py", "read"): "two columns, after the sizes of its row groups were checked",
         ("artifact_store/storage/local/mounts.py", "read_text"): "the mount table of this system",
         ("artifact_store/storage/owned_folder.py", "read_text"): "the id that the kernel gives this boot",
         ("artifact_store/storage/aws_settings.py", "read"): "certificates that the caller names",
@@ -150,6 +157,10 @@ def documents_that_are_too_much(folder: Path) -> Iterator[tuple[str, Callable[[]
     sparse(folder / "model.json", 8 << 30)
     store = LocalBackend(folder)
     yield "an object in a folder", lambda: store.read("model.json", limit=manifest.MAX_MANIFEST)
+    bomb = gzip.compress(bytes(500 << 20))
+    yield "a block of the index", lambda: list(index.Index.block_rows(1, bomb))
+    many = gzip.compress(b'{"model":"m","run_id":"r","state":"gone"}\n' * 5_000_000)
+    yield "a block of the index of equal lines", lambda: list(index.Index.block_rows(1, many))
     yield "a public key", lambda: PublicKey.from_pem(folder / "model.json")
     yield "a private key", lambda: Signer.from_pem(Path("/dev/zero"))
 

@@ -308,3 +308,48 @@ def test_an_alias_whose_history_would_not_fit_is_refused_from_the_beginning():
     assert keys.pointer(key, "c" * room) == f"{key}/{'c' * room}.json"
     with pytest.raises(InvalidName, match="240 characters"):
         keys.pointer(key, "c" * (room + 1))
+
+
+# ---------------------------------------------------------------- the index
+
+
+@pytest.mark.parametrize("key", [ModelKey("gru"), ModelKey("gru", "BTCEUR"), ModelKey("gru", "BTC/USDT@x")])
+def test_a_notice_of_the_index_says_its_run_by_its_name(key):
+    where = keys.index_notice("gone", key, "20240816_142301_k3f8qz", "5d3f0a6b")
+    assert where.startswith(keys.INDEX)
+    child = where.removeprefix(keys.INDEX)
+    assert keys.index_notice_in(child) == ("gone", key, "20240816_142301_k3f8qz", "5d3f0a6b")
+    assert keys.is_of_index(child)
+
+
+def test_every_run_that_can_be_saved_can_be_announced():
+    key = ModelKey("a" * 64, "B" * 100)
+    room = keys.MAX_KEY - len(
+        keys.data_file(key, RunId("20240816_142301"), keys.attempt_name("metadata.json", "0" * 8))
+    )
+    longest = f"20240816_142301_{'z' * min(40, room - 1)}"
+    keys.data_file(key, RunId(longest), keys.attempt_name("metadata.json", "0" * 8))
+    for kind in keys.NOTICES:
+        assert keys.index_notice_in(keys.index_notice(kind, key, longest, "0" * 8).removeprefix(keys.INDEX))
+
+
+@pytest.mark.parametrize(
+    "child",
+    [
+        *("", "saved", "saved/", "saved/gru@BTCEUR", "saved/gru@BTCEUR@latest@5d3f0a6b"),
+        *("saved/gru@BTCEUR@20240816_142301@5d3f0a6", "saved/gru@a@b@20240816_142301@5d3f0a6b"),
+        *("saved/20240816_142301@5d3f0a6b", "other/gru@BTCEUR@20240816_142301@5d3f0a6b", "blocks/7.parquet"),
+        "saved/GRU@BTCEUR@20240816_142301@5d3f0a6b",
+    ],
+)
+def test_what_else_lies_in_the_index_is_nothing_of_ours(child):
+    assert keys.index_notice_in(child) is None
+    assert keys.index_block_in(child) is None
+    assert not keys.is_of_index(child)
+
+
+def test_a_block_of_the_index_says_its_generation_by_its_name():
+    for form in ("jsonl.gz", "parquet"):
+        child = keys.index_block(32, form).removeprefix(keys.INDEX)
+        assert keys.index_block_in(child) == (32, form)
+        assert keys.is_of_index(child)

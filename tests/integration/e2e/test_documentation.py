@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from artifact_store import errors
 from artifact_store.canonical import canonical
 from artifact_store.cli.app import app
+from artifact_store.core.index_rows import BlockHead, Row
 from artifact_store.core.manifest import Manifest, Parent
 from artifact_store.core.pointer import HistoryBlock, Pointer
 from artifact_store.core.store_record import StoreRecord
@@ -184,8 +185,8 @@ def test_the_json_of_the_readme_is_json():
 def test_the_documents_of_the_format_are_real_ones():
     kinds = {"store": StoreRecord, "run": Manifest, "pointer": Pointer, "history": HistoryBlock, "tombstone": Tombstone}
     seen = []
-    for block in blocks(FORMAT, "json"):
-        data = block.strip().encode()
+    *documents, head, row = (block.strip().encode() for block in blocks(FORMAT, "json"))
+    for data in documents:
         kind = json.loads(data)["kind"]
         document = kinds[kind].from_bytes(data, what="the example")
         assert document.to_bytes() == data == canonical(json.loads(data))
@@ -196,5 +197,7 @@ def test_the_documents_of_the_format_are_real_ones():
     assert manifest.store_id == store.store_id
     assert pointer.manifest_sha256 == manifest.digest
     assert stone.restored() == manifest
+    assert BlockHead.parse(head.decode(), 2, "the example").line == head
+    assert Row.of(manifest).line == row
     assert tuned.parent == Parent(ref=manifest.label, store_id=store.store_id, manifest_sha256=manifest.digest)
     assert tuned.to_json().keys() - manifest.to_json().keys() == {"description", "parent", "data", "provenance"}

@@ -142,6 +142,7 @@ def tidy_everything(site, folder):
     assert done.ok, done
     assert {one.result for one in done} == {"swept", "cleared", "aborted"}
     assert not store.gc(grace=NONE).changes
+    assert store.index.compact()
     assert site.admin.verify().ok
 
 
@@ -188,7 +189,8 @@ def test_a_reader_changes_nothing(site):
     ):
         denied(work, "s3:PutObject")
     site.admin.delete(spare).apply()
-    before |= {where: data for where, data in objects(site).items() if where.endswith("manifest.json")}
+    deleted = ("manifest.json", "_index/gone/")  # that it is, and that it was about to be
+    before |= {where: data for where, data in objects(site).items() if any(part in where for part in deleted)}
     denied(lambda: store.undelete(spare), "s3:PutObject")
     denied(lambda: store.gc(grace=NONE).apply(), "s3:DeleteObject")
     assert "unfinished uploads cannot be listed with these credentials" in store.gc(grace=NONE).notes[0]
@@ -324,9 +326,12 @@ def test_a_writer_that_can_only_create_neither_deletes_nor_overwrites(seen):
         if request.action in {"s3:PutObject", "s3:DeleteObject"} and "_probe/" not in request.resource
     ]
     created = [request for request in marks if "s3:if-none-match" in request.values]
-    assert {request.resource.rpartition("/")[2] for request in created} == {
+    of_the_index = [request for request in created if "/_index/" in request.resource]
+    assert {request.resource.rpartition("/")[2] for request in created if request not in of_the_index} == {
         "manifest.json"
     }  # a save cut short is sealed
+    allowed = {request.resource.split("/")[-2]: allows(document, request) for request in of_the_index}
+    assert allowed == {"gone": True, "back": True, "blocks": False}  # it tells the index, and does not write it
     assert [request for request in marks if request not in created and allows(document, request)] == []
     run = f"arn:aws:s3:::{BUCKET}/models-1/gru/BTCEUR/{OLD}"
     made = {"s3:ObjectCreationOperation": "true"}

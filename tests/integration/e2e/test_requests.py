@@ -54,7 +54,7 @@ def counted(proxy, work):
 def test_a_save_takes_three_steps(client, proxy, tmp_path):
     requests, depth = counted(proxy, lambda: save_five(client, tmp_path / "x"))
     assert depth == 3
-    assert requests == 5 + 1 + 2  # the files beside a look at the pointer, the manifest, the pointer
+    assert requests == 5 + 1 + 1 + 2  # the files beside a look at the pointer and the notice, the manifest, the pointer
 
 
 def test_a_load_takes_two_steps(client, proxy):
@@ -73,6 +73,21 @@ def test_a_refresh_of_what_did_not_change_takes_one_step(client, proxy):
     assert (requests, depth) == (1, 1)
     requests, depth = counted(proxy, lambda: client.get(KEY))
     assert (requests, depth) == (1, 1)
+
+
+def test_a_listing_by_the_index_takes_three_requests_however_many_runs_there_are(client, proxy, tmp_path):
+    for number in range(3):
+        save_five(client, tmp_path / str(number))
+    client.index.compact()
+    proxy.reset()
+    assert len(list(client.runs(KEY, where=lambda run: run.metrics == {}))) == 4
+    assert (proxy.stats()["requests"], proxy.stats()["depth"]) == (
+        3,
+        2,
+    )  # the names beside the index: a listing, a block
+    proxy.reset()
+    assert len(list(client.runs(index="only"))) == 4
+    assert (proxy.stats()["requests"], proxy.stats()["depth"]) == (2, 2)
 
 
 @pytest.fixture(params=["obstore", "fsspec"])
@@ -94,7 +109,7 @@ def signing(request, proxy, seaweed_prefix, tmp_path):
 def test_a_signed_save_takes_three_steps_and_a_verified_load_two(signing, proxy, tmp_path):
     requests, depth = counted(proxy, lambda: save_five(signing, tmp_path / "x"))
     assert depth == 3
-    assert requests == 5 + 1 + 1 + 2  # the signature beside the files
+    assert requests == 5 + 1 + 1 + 1 + 2  # the signature beside the files
     signing._context.verified.clear()
     requests, depth = counted(proxy, lambda: signing.load(KEY, "b"))
     assert (requests, depth) == (3, 2)

@@ -114,6 +114,14 @@ def save(store: ArtifactStore, run_id: str, number: int, **options: Any) -> Any:
     return store.save({"n": number}, KEY, run_id=run_id, components={"extra": b"x" * 1000}, **options)
 
 
+def with_index(store: ArtifactStore) -> None:
+    """An index that knows three runs, and was told of one that was saved and one that was deleted since."""
+    served(store)
+    store.index.compact()
+    save(store, MARKED, 5, publish="never")
+    store.delete(ref(MARKED)).apply()
+
+
 # ---------------------------------------------------------------- the states
 
 
@@ -229,6 +237,19 @@ def watched(store: ArtifactStore) -> Any:
         return one.model
 
 
+def listed_by_the_index(store: ArtifactStore) -> Any:
+    """The same by the index alone."""
+    runs = store.runs(KEY, index="only")
+    found = [str(run.run_id) for run in runs]
+    for problem in runs.problems:
+        raise problem.error
+    return found
+
+
+def knows_all(compaction: Any) -> bool:
+    return compaction.problems == ()
+
+
 @dataclass(frozen=True)
 class Cleared:
     """What came of ``gc``: what the plan could not read counts as much as what could not be done.
@@ -329,6 +350,19 @@ OPERATIONS = {
             "list", served, listed, as_it_was, lambda found: found == [SPARE, *reversed(OLD)], lambda view: True,
             reads_only=True,
             partly=lambda found: found == [run_id for run_id in (SPARE, *reversed(OLD)) if run_id in found],
+        ),
+        Operation(
+            "list by the index", with_index, listed_by_the_index, as_it_was,
+            lambda found: found == [SPARE, *reversed(OLD)], lambda view: True, reads_only=True,
+            partly=lambda found: found == [run_id for run_id in (SPARE, *reversed(OLD)) if run_id in found],
+        ),
+        Operation(
+            "compact the index", with_index, lambda store: store.index.compact(), as_it_was, knows_all,
+            lambda view: True, whole=False,
+        ),
+        Operation(
+            "rebuild the index", with_index, lambda store: store.index.rebuild(), as_it_was, knows_all,
+            lambda view: True, whole=False,
         ),
         Operation(
             "migrate", nothing, lambda store: migrate_tree(old_tree(), store), migrated, is_ok,

@@ -1,0 +1,1 @@
+"""Very many runs in the catalog index."""
