@@ -22,7 +22,7 @@ from artifact_store.errors import ArtifactStoreError
 from artifact_store.features.schema import FeatureSchema, Observation
 from artifact_store.ops.keypairs import PublicKey, Signer
 from artifact_store.run import Example, Run
-from artifact_store.store import ArtifactStore
+from artifact_store.store import ArtifactStore, StoreSpec
 
 __all__ = [
     "ArtifactStore",
@@ -49,6 +49,7 @@ __all__ = [
     "RunId",
     "RunRef",
     "Signer",
+    "StoreSpec",
     "TorchState",
     "__version__",
     "errors",
