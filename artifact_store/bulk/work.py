@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from os import PathLike
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from artifact_store.bulk.journal import Journal
 from artifact_store.bulk.pool import Pool, Rounds, workers_of
-from artifact_store.bulk.spec import Spec
 from artifact_store.bulk.verdicts import JSON, error_from_json, error_to_json
 from artifact_store.errors import ArtifactStoreError, InvalidOption, WorkerLost
 
@@ -32,6 +32,18 @@ _SLICES: Final = 8
 
 Announce = Callable[[int, int], None]
 """Told how many of how many things are answered."""
+
+
+class Sent(Protocol):
+    """What opens a store in another process; :class:`artifact_store.StoreSpec` is one."""
+
+    @property
+    def url(self) -> str | PathLike[str]:
+        """Where it is."""
+
+    @property
+    def one_process(self) -> bool:
+        """Whether other processes would find another store there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +85,7 @@ class Question(Generic[S, R]):
     place: Mapping[str, JSON]
     arguments: Mapping[str, JSON]
     here: S
-    spec: Callable[[], Spec]
+    spec: Callable[[], Sent]
 
     def ask(self, things: Mapping[str, Any], how: Bulk) -> list[R]:
         """Return the verdict on each thing, in their order, whatever the order in which they were answered.
@@ -125,7 +137,7 @@ class Question(Generic[S, R]):
 
 
 def answer_slice(
-    spec: Spec, work: Work[S, R], arguments: Mapping[str, JSON], slice_: Sequence[tuple[str, Any]]
+    spec: Sent, work: Work[S, R], arguments: Mapping[str, JSON], slice_: Sequence[tuple[str, Any]]
 ) -> tuple[list[tuple[str, JSON]], JSON]:
     """Return the verdicts on the things of a slice as JSON, and what kept it from going on, as JSON or ``None``.
 
