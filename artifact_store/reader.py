@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from artifact_store.bulk.checks import check_models, check_stored
+from artifact_store.bulk.checks import validate_many, verify_many
 from artifact_store.bulk.spec import Spec
 from artifact_store.bulk.work import Announce, Bulk
 from artifact_store.core.manifest import Manifest
@@ -194,7 +194,7 @@ class Reader:
         """
         context = self._context if keys is None else verify.trusting(self._context, keys)
         golden = (lambda manifest: check_example(Run(self._context, manifest))) if predict else None
-        check = partial(check_stored, context, self._spec, predict=predict, how=Bulk(jobs, resume, announce))
+        check = partial(verify_many, context, self._spec, predict=predict, how=Bulk(jobs, resume, announce))
         what = ref.manifest if isinstance(ref, Run) else ref
         return verify.verify(context, what, golden=golden, check=check)
 
@@ -227,7 +227,7 @@ class Reader:
                     "what there is"
                 )
         wanted = [prefer] if isinstance(prefer, str) else list(prefer)
-        return check_models(self._context, self._spec, refs, prefer=wanted, how=Bulk(jobs, resume, announce))
+        return validate_many(self._context, self._spec, refs, prefer=wanted, how=Bulk(jobs, resume, announce))
 
     def _spec(self) -> Any:
         """Return the spec of this store, or raise ``InvalidOption`` with the reason why it has none."""

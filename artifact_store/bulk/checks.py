@@ -49,7 +49,7 @@ def place_of(context: Context) -> dict[str, JSON]:
 # ---------------------------------------------------------------- verify
 
 
-def check_stored(
+def verify_many(
     context: Context, spec: Callable[[], Spec], refs: Sequence[RunRef], *, predict: bool, how: Bulk
 ) -> list[Finding]:
     """Return what is found of runs, named by id, and of aliases."""
@@ -118,7 +118,7 @@ VERIFY: Work[Context, Finding] = Work(
 # ---------------------------------------------------------------- validate
 
 
-def check_models(
+def validate_many(
     context: Context, spec: Callable[[], Spec], refs: Sequence[str], *, prefer: Sequence[str], how: Bulk
 ) -> list[ModelReport]:
     """Return what came of checking the run that each reference names, or, of a key alone, the one that is taken."""

@@ -96,10 +96,9 @@ def lines(path: Path) -> Iterator[Any]:
     start = len(_HEAD) + _DIGEST + len(_BETWEEN)
     with path.open("rb") as file:
         while text := file.readline(MAX_LINE):
-            if not text.endswith(b"]\n"):
-                continue
-            document = text[start:-2]
-            if text[:start] == f"{_HEAD}{sha256(document)}{_BETWEEN}".encode():
+            text = text.removesuffix(b"\n")  # the last line has none, if the driver was killed there
+            document = text[start:-1]
+            if text.endswith(b"]") and text[:start] == f"{_HEAD}{sha256(document)}{_BETWEEN}".encode():
                 yield json.loads(document)
 
 

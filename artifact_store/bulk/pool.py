@@ -39,7 +39,7 @@ def workers_of(jobs: int | None) -> int:
         InvalidOption: it is no number of workers.
         Unsupported: joblib is not installed.
     """
-    if jobs is None and "joblib" not in sys.modules:  # nobody can have configured it
+    if jobs is None and sys.modules.get("joblib") is None:  # nobody can have configured it
         return 1
     if jobs is not None and (type(jobs) is not int or jobs == 0):
         raise InvalidOption(f"jobs is a number of workers, such as 8, or -1 for one on each processor, not {jobs!r}")
