@@ -2,7 +2,8 @@
 
 What a worker finds travels as a value, so whatever the pool raises is its own: a process that was killed, a connection
 that broke. A slice that was handed out and not answered goes behind the others; one that was lost twice may be what
-kills the workers, so its items are tried alone, and each is lost only when it was lost alone several times.
+kills the workers, so it is tried with nothing beside it, then each half of it. An item is lost for good only when it was
+lost alone several times.
 """
 
 from __future__ import annotations
@@ -73,8 +74,9 @@ class Pool:
         if self._backend.supports_return_generator:
             yield from self._parallel("generator_unordered")(calls)
             return
-        while wave := list(islice(calls, _WAVE * max(workers_of(self._jobs), 1))):
-            yield from self._parallel("list")(wave)
+        with self._parallel("list") as parallel:
+            while wave := list(islice(calls, _WAVE * max(workers_of(self._jobs), 1))):
+                yield from parallel(wave)
 
     def _parallel(self, return_as: str) -> Any:
         return self._joblib.Parallel(self._jobs, return_as=return_as, batch_size=1, pre_dispatch="2*n_jobs")
@@ -127,15 +129,27 @@ class Rounds(Generic[T, R]):
             for place in left.keys() & set(handed):
                 tries[place] += 1
                 left[place] = left.pop(place)
-        lost = 0
-        for item in [item for each in left.values() for item in each] if self._going else ():
-            failure = self._alone(item)
-            if failure is None:
+        self._apart([each for each in left.values() if self._going])
+
+    def _apart(self, suspects: list[Sequence[T]]) -> None:
+        """Hand out slices with nothing beside them, halved as long as their workers die, down to single items."""
+        tries = lost = 0
+        while suspects and self._going:
+            slice_ = suspects[-1]
+            failure = self._until_it_fails([(0, slice_)], answered=lambda _: None)
+            if failure is not None and len(slice_) > 1:
+                half = len(slice_) // 2
+                suspects[-1:] = [slice_[half:], slice_[:half]]
                 continue
-            lost += 1
-            if lost == ALONE and not self._answered:
-                raise _no_pool(failure)
-            self._lost(item, _lost(failure))
+            tries = 0 if failure is None else tries + 1
+            if failure is not None and tries < ALONE:
+                continue
+            suspects.pop()
+            if failure is not None:
+                tries, lost = 0, lost + 1
+                if lost == ALONE and not self._answered:
+                    raise _no_pool(failure)
+                self._lost(slice_[0], _lost(failure))
 
     def _round(self, left: dict[int, Sequence[T]], crowd: Iterable[int], handed: list[int]) -> Exception | None:
         """Hand out slices together, drop those that are answered from ``left``, and return how the pool failed."""
@@ -148,14 +162,6 @@ class Rounds(Generic[T, R]):
                 yield place, left[place]
 
         return self._until_it_fails(dealt(), answered=left.pop)
-
-    def _alone(self, item: T) -> Exception | None:
-        failure = None
-        for _ in range(ALONE):
-            failure = self._until_it_fails([(0, [item])], answered=lambda _: None)
-            if failure is None or not self._going:
-                return None
-        return failure
 
     def _until_it_fails(
         self, slices: Iterable[tuple[int, Sequence[T]]], *, answered: Callable[[int], object]
@@ -187,8 +193,8 @@ class Numbered(Generic[T, R]):
 
 def _lost(failure: Exception) -> WorkerLost:
     error = WorkerLost(
-        f"each of {TOGETHER + ALONE} workers that were given it ended without an answer, the last {ALONE} with nothing "
-        f"else to do ({_told(failure)}): it may take more memory than a worker has, so ask for it alone, without jobs="
+        f"every worker that was given it ended without an answer, the last {ALONE} with nothing else to do "
+        f"({_told(failure)}): it may take more memory than a worker has, so ask for it alone, without jobs="
     )
     error.__cause__ = failure
     return error

@@ -156,9 +156,9 @@ def test_workers_are_killed_and_every_answer_is_given_once(
     expected = [f"{name} of place" for name in all_of_them]
     place = list(all_of_them).index("deadly")
     assert found[:place] + found[place + 1 :] == expected[:place] + expected[place + 1 :]
-    assert found[place].startswith("LOST deadly: each of 2 workers")
+    assert found[place].startswith("LOST deadly: every worker that was given it ended")
     assert "TerminatedWorkerError" in found[place] or "BrokenProcessPool" in found[place]
-    assert asked(tmp_path)["deadly"] == 2
+    assert 2 <= asked(tmp_path)["deadly"] <= 4
     before = asked(tmp_path)
     assert trial.ask(things(*names), Bulk(resume=tmp_path / "answers")) == [f"{name} of place" for name in names]
     assert asked(tmp_path) == before
