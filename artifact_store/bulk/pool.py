@@ -2,8 +2,8 @@
 
 What a worker finds travels as a value, so whatever the pool raises is its own: a process that was killed, a connection
 that broke. A slice that was handed out and not answered goes behind the others; one that was lost twice may be what
-kills the workers, so it is tried with nothing beside it, then each half of it. An item is lost for good only when it was
-lost alone several times.
+kills the workers, so it is tried with nothing beside it, then each half of it. An item is lost for good only when
+it was lost alone several times.
 """
 
 from __future__ import annotations

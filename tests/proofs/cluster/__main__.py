@@ -24,6 +24,8 @@ from tools.environment import install_apart, pinned, project, venv_python
 from tools.processes import HERE
 
 CLUSTERS = ("dask", "distributed", "ray")
+BELOW = ("importlib-metadata", "locket", "msgpack", "partd", "psutil", "tblib", "toolz", "tornado", "zict", "zipp")
+"""What they need, in the versions that they were tried with."""
 ALSO = ("joblib", "hatchling", "editables")
 QUIET = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "300"}
 
@@ -76,7 +78,7 @@ def _apart(arguments: Sequence[str]) -> int:
     venv, pins = HERE / "build" / "cluster", pinned()
     if not venv.exists():
         print("installing Dask and Ray", file=sys.stderr, flush=True)
-        named = [f"{name}=={pins[name]}" for name in (*CLUSTERS, *ALSO)]
+        named = [f"{name}=={pins[name]}" for name in (*CLUSTERS, *BELOW, *ALSO)]
         install_apart(venv, *project()["dependencies"], *named)
     command = [venv_python(venv), "-m", "tests.proofs.cluster", *arguments]
     return subprocess.run(command, cwd=HERE, check=False).returncode

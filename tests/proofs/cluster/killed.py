@@ -30,7 +30,7 @@ MODELS = 50
 DAMAGED = 97
 """One in so many runs is damaged."""
 TITLES = {
-    "dask": re.compile(r"multiprocessing[.-](spawn|forkserver).*spawn_main"),
+    "dask": re.compile(r"dask worker|from multiprocessing.spawn"),
     "ray": re.compile(r"ray::(PoolActor|IDLE)"),
     "loky": re.compile(r"popen_loky"),
 }
