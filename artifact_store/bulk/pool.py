@@ -29,6 +29,8 @@ ALONE: Final = 3
 _EMPTY: Final = 6
 """How often a pool may have no worker to hand anything to, with pauses that double."""
 _PAUSE: Final = 0.5
+_UNKNOWN: Final = 2
+"""Workers of a cluster that has none so far: several."""
 _WAVE: Final = 4
 """Slices for each worker in one call, of a backend that gives no answer before it has all."""
 
@@ -48,7 +50,10 @@ def workers_of(jobs: int | None) -> int:
         return 1
     backend, configured = _joblib().parallel.get_active_backend()
     wanted = configured if jobs is None else jobs
-    found: int = backend.effective_n_jobs(backend.default_n_jobs if wanted is None else wanted)
+    try:
+        found: int = backend.effective_n_jobs(backend.default_n_jobs if wanted is None else wanted)
+    except Exception:  # noqa: BLE001 -- a cluster that has no worker yet: it is waited for when there is work
+        return _UNKNOWN
     return found
 
 

@@ -135,6 +135,14 @@ class TestJoblib:
         assert workers_of(None) == 1
         assert workers_of(1) == 1
 
+    def test_a_cluster_whose_workers_are_not_there_yet_is_waited_for(self) -> None:
+        class Late(joblib.parallel.ThreadingBackend):  # type: ignore[misc, name-defined]
+            def effective_n_jobs(self, n_jobs: int) -> int:
+                raise TimeoutError(f"no worker of {n_jobs} after 10 seconds")
+
+        with joblib.parallel_config(backend=Late(), n_jobs=8):
+            assert workers_of(None) == 2
+
     @pytest.mark.parametrize("jobs", [0, True, "2", 1.5])
     def test_what_is_no_number_of_workers_is_refused(self, jobs: object) -> None:
         with pytest.raises(InvalidOption, match="number of workers"):

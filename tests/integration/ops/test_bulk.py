@@ -22,6 +22,7 @@ from artifact_store.legacy.migrate import migrate_tree
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.testing import Faults, FaultyBackend
 from tests.integration.ops.bulk_trial import TRIAL
+from tests.keys import public, signer
 from tests.legacy_cases import old_tree
 
 joblib = pytest.importorskip("joblib")
@@ -66,6 +67,17 @@ def test_threads_find_the_same_as_one_by_one(store: ArtifactStore, threads: None
     assert [report.problems != () for report in one] == [False, False, True]
     for found, expected in zip(many, one, strict=True):
         assert {**checks.VALIDATE.to_json(found), "seconds": 0} == {**checks.VALIDATE.to_json(expected), "seconds": 0}
+
+
+def test_whose_signatures_count_is_sent_along(tmp_path: Path, threads: None) -> None:
+    place = tmp_path / "store"
+    signed = ArtifactStore(place, signer=signer("alice"))
+    for store in (signed, ArtifactStore(place), signed):
+        store.save({"w": [1]}, "linear/A", publish="never")
+    unsigned = ArtifactStore(place)
+    for keys in ([public("alice")], [public("bob")], None):
+        assert told(unsigned.verify(keys=keys)) == told(unsigned.verify(keys=keys, jobs=1))
+    assert len(unsigned.verify(keys=[public("alice")]).problems) == 1
 
 
 def test_processes_find_the_same_and_the_command_says_so(store: ArtifactStore, tmp_path: Path) -> None:
