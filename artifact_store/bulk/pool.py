@@ -126,7 +126,7 @@ class Rounds(Generic[T, R]):
             handed: list[int] = []
             failure = self._round(left, crowd, handed)
             if failure is None:
-                continue
+                break
             empty = 0 if handed else empty + 1
             if empty == _EMPTY:
                 raise _no_pool(failure)
@@ -138,23 +138,28 @@ class Rounds(Generic[T, R]):
 
     def _apart(self, suspects: list[Sequence[T]]) -> None:
         """Hand out slices with nothing beside them, halved as long as their workers die, down to single items."""
-        tries = lost = 0
+        lost = 0
         while suspects and self._going:
-            slice_ = suspects[-1]
-            failure = self._until_it_fails([(0, slice_)], answered=lambda _: None)
-            if failure is not None and len(slice_) > 1:
+            slice_ = suspects.pop()
+            failure = self._alone(slice_, tries=ALONE if len(slice_) == 1 else 1)
+            if failure is None:
+                continue
+            if len(slice_) > 1:
                 half = len(slice_) // 2
-                suspects[-1:] = [slice_[half:], slice_[:half]]
+                suspects += [slice_[half:], slice_[:half]]
                 continue
-            tries = 0 if failure is None else tries + 1
-            if failure is not None and tries < ALONE:
-                continue
-            suspects.pop()
-            if failure is not None:
-                tries, lost = 0, lost + 1
-                if lost == ALONE and not self._answered:
-                    raise _no_pool(failure)
-                self._lost(slice_[0], _lost(failure))
+            lost += 1
+            if lost == ALONE and not self._answered:
+                raise _no_pool(failure)
+            self._lost(slice_[0], _lost(failure))
+
+    def _alone(self, slice_: Sequence[T], *, tries: int) -> Exception | None:
+        failure = None
+        for _ in range(tries):
+            failure = self._until_it_fails([(0, slice_)], answered=lambda _: None)
+            if failure is None:
+                return None
+        return failure
 
     def _round(self, left: dict[int, Sequence[T]], crowd: Iterable[int], handed: list[int]) -> Exception | None:
         """Hand out slices together, drop those that are answered from ``left``, and return how the pool failed."""
