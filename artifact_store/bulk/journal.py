@@ -44,7 +44,7 @@ class Journal:
             raise
 
     def _begin(self, first: bytes, question: bytes) -> None:
-        data = self.path.read_bytes()[: len(first)]
+        data = os.read(self._file, len(first))
         if first.startswith(data) and data != first:  # nothing, or as far as a killed driver came with the first line
             os.truncate(self.path, 0)
             self._write(first)
