@@ -57,6 +57,7 @@ PROOFS = {
     "scalers": ("tests.proofs.scalers", "preprocessors saved with each scikit-learn, compared bit for bit"),
     "places": ("tests.proofs.places", "each place that a store can live in, started, raced on, killed, read back"),
     "signing": ("tests.proofs.signing", "our signatures, tried by the suite of OpenSSF Model Signing (--suite DIR)"),
+    "cluster": ("tests.proofs.cluster", "10,000 verdicts from Dask, Ray and loky while workers and drivers are killed"),
     "replays": ("tests.proofs.replays", "what has hit other stores, done to this one"),
     "agents": ("tests.proofs.agents", "agents that others trained, compared with their own library (--from DIR)"),
 }

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from artifact_store.loading import Loaded, LoadedMany
     from artifact_store.ops.keypairs import PublicKey, Signer
     from artifact_store.run import Example, Run
-    from artifact_store.store import ArtifactStore
+    from artifact_store.store import ArtifactStore, StoreSpec
     from artifact_store.watching import Watched, Watcher
 
 __all__ = [
@@ -59,6 +59,7 @@ __all__ = [
     "RunId",
     "RunRef",
     "Signer",
+    "StoreSpec",
     "TorchState",
     "Watched",
     "Watcher",
@@ -82,7 +83,7 @@ _HOMES = {
     "loading": ("Loaded", "LoadedMany"),
     "ops.keypairs": ("PublicKey", "Signer"),
     "run": ("Example", "Run"),
-    "store": ("ArtifactStore",),
+    "store": ("ArtifactStore", "StoreSpec"),
     "watching": ("Watched", "Watcher"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

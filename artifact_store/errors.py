@@ -81,9 +81,8 @@ class InvalidOption(InvalidInput, code="invalid-option"):
 class FeatureMismatch(InvalidInput, code="feature-mismatch"):
     """The input does not have the features that the model was trained on.
 
-    ``missing``, ``extra`` and ``duplicate`` are names; ``reordered`` is true when all names are there
-    in another order, and may not be reordered; ``dtype`` maps a name to (expected, found);
-    ``suggestions`` maps a missing name to the likeliest of the extra ones.
+    ``missing``, ``extra`` and ``duplicate`` are names; ``reordered`` is true when all names are there in another order,
+    and may not be reordered; ``dtype`` maps a name to (expected, found); ``suggestions`` missing names to likely ones.
     """
 
     def __init__(
@@ -259,6 +258,10 @@ class Unconfirmed(Unavailable, code="unconfirmed"):
     """What a watch has loaded was not confirmed by the storage for longer than ``max_stale`` allows."""
 
 
+class WorkerLost(Unavailable, code="worker-lost"):
+    """Every process of a pool that was given this work ended before it answered: killed, or out of memory."""
+
+
 class AccessDenied(ArtifactStoreError, PermissionError, code="access-denied"):
     """The credentials or permissions do not allow it; ``permission`` is what S3 calls the missing one, if known."""
 
@@ -330,7 +333,7 @@ class RiskRefused(Untrusted, code="risk-refused"):
 
 
 class TypeRefused(Untrusted, Corrupt, code="type-refused"):
-    """A file asks for types, which ``types`` names, that its codec never writes: so it is corrupt as well."""
+    """A file asks for ``types`` outside of the fixed list of its codec, which never writes that. Nothing was made."""
 
     def __init__(self, message: str, *, types: Sequence[str] = ()) -> None:
         self.types = tuple(types)

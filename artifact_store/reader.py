@@ -8,19 +8,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from artifact_store.bulk.checks import validate_many, verify_many
+from artifact_store.bulk.spec import Spec
+from artifact_store.bulk.work import Announce, Bulk
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import LATEST, KeyLike, ModelKey
 from artifact_store.core.pointer import Pointer
-from artifact_store.core.references import RefLike, RunRef
+from artifact_store.core.references import RefLike, RunRef, has_selector
 from artifact_store.doctor import diagnose
+from artifact_store.errors import InvalidOption, ModelNotFound
 from artifact_store.ops import diff, index_runs, listing, opening, resolve, verify
 from artifact_store.ops.context import Context
 from artifact_store.ops.diff import Difference
 from artifact_store.ops.golden import check_example
 from artifact_store.ops.keypairs import PublicKey
 from artifact_store.ops.prune import GRACE
+from artifact_store.ops.validate import ModelReport
 from artifact_store.run import Run
 
 if TYPE_CHECKING:
@@ -33,8 +39,8 @@ if TYPE_CHECKING:
 class Reader:
     """What can be asked of a store. Making one does no input or output."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, context: Context, sent: Spec | str) -> None:
+        self._context, self._sent = context, sent
 
     def __repr__(self) -> str:
         if not hasattr(self, "_context"):  # a report of why it could not be opened shows it
@@ -278,7 +284,14 @@ class Reader:
         return diff.compare_signed(self._context, one, other)
 
     def verify(
-        self, ref: RefLike | Run | None = None, *, predict: bool = False, keys: Sequence[PublicKey] | None = None
+        self,
+        ref: RefLike | Run | None = None,
+        *,
+        predict: bool = False,
+        keys: Sequence[PublicKey] | None = None,
+        jobs: int | None = None,
+        resume: str | Path | None = None,
+        announce: Announce | None = None,
     ) -> verify.Report:
         """Read every stored byte of a run (by reference), of a model or a type (by key) or of all, and compare it.
 
@@ -286,13 +299,57 @@ class Reader:
         Damage is reported, not raised: ``report.ok``, ``report.problems``; the report iterates per run. Predictions
         that nothing here can compare are in ``report.unchecked``.
 
+        Of many runs, ``jobs`` are checked at once, by the workers of ``joblib.parallel_config`` or else by processes of
+        this machine; ``resume`` is a file that keeps what was found, so that the same call goes on after a crash; and
+        ``announce`` is told how many are done, of how many. The report is the same.
+
         Raises:
             NotFound: the reference names nothing, or there is no store.
             Unavailable, AccessDenied: the storage does not answer, which says nothing about the runs.
+            InvalidOption: other processes cannot open the store, or ``resume`` holds the answers to another question.
         """
-        what = ref.manifest if isinstance(ref, Run) else ref
+        context = self._context if keys is None else verify.trusting(self._context, keys)
         golden = (lambda manifest: check_example(Run(self._context, manifest))) if predict else None
-        return verify.verify(self._context, what, golden=golden, trusted=keys)
+        check = partial(verify_many, context, self._spec, predict=predict, how=Bulk(jobs, resume, announce))
+        what = ref.manifest if isinstance(ref, Run) else ref
+        return verify.verify(context, what, golden=golden, check=check)
+
+    def validate(
+        self,
+        ref: RefLike | None = None,
+        *,
+        prefer: str | Sequence[str] = ("best_wf", LATEST),
+        jobs: int | None = None,
+        resume: str | Path | None = None,
+        announce: Announce | None = None,
+    ) -> list[ModelReport]:
+        """Find the run of a model, of each of a type, or of all, as :meth:`find` does, and :meth:`Run.validate` it.
+
+        A reference with an alias or an id names the run itself. Whatever is wrong is in the reports. ``jobs``,
+        ``resume`` and ``announce`` are those of :meth:`verify`.
+
+        Raises:
+            ModelNotFound: there is no such model.
+            InvalidOption: as for :meth:`verify`.
+        """
+        if ref is not None and has_selector(ref):
+            refs = [str(RunRef.parse(ref))]
+        else:
+            key = None if ref is None else RunRef.parse(ref).key
+            refs = [str(each) for each in self.models() if key is None or key.covers(each)]
+            if not refs:
+                raise ModelNotFound(
+                    f"there is no model{f' {key}' if key else ''} to validate in {self.url}; `artifact-store ls` lists "
+                    "what there is"
+                )
+        wanted = [prefer] if isinstance(prefer, str) else list(prefer)
+        return validate_many(self._context, self._spec, refs, prefer=wanted, how=Bulk(jobs, resume, announce))
+
+    def _spec(self) -> Any:
+        """Return the spec of this store, or raise ``InvalidOption`` with the reason why it has none."""
+        if isinstance(self._sent, str):
+            raise InvalidOption(self._sent)
+        return self._sent
 
     def doctor(
         self,

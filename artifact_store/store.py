@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from artifact_store.bulk.spec import Given, Spec
 from artifact_store.core.documents import mapping
 from artifact_store.core.files import Digest
 from artifact_store.core.manifest import Manifest
@@ -27,14 +28,13 @@ from artifact_store.draft import Draft
 from artifact_store.errors import ArtifactStoreError, InvalidOption
 from artifact_store.features.schema import FeatureSchema
 from artifact_store.ops import delete, gc, opening, pointer_trust, promote, prune, resolve, verify
-from artifact_store.ops.context import make_context
 from artifact_store.ops.keypairs import PublicKey, Signer
 from artifact_store.ops.plan import Plan
 from artifact_store.ops.prune import GRACE
 from artifact_store.reader import Reader
 from artifact_store.run import Example, Run
 from artifact_store.storage.base import Backend
-from artifact_store.storage.open import open_backend, opened_or_why_not
+from artifact_store.storage.open import opened_or_why_not
 from artifact_store.storage.options import StorageOptions, Unshown
 from artifact_store.storage.patience import MIN_RATE
 from artifact_store.storage.staging import Staging
@@ -99,38 +99,15 @@ class ArtifactStore(Reader):
         provenance: bool | Collection[str] = True,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
-        temporary = Staging.of(staging)
-        backend = opened_or_why_not(
-            partial(
-                open_backend,
-                url,
-                filesystem=filesystem,
-                storage_options=storage_options,
-                engine=engine,
-                timeout=timeout,
-                min_rate=min_rate,
-                staging=temporary,
-            )
+        given = Given(
+            *(url, filesystem, storage_options, engine, policy, signer, state, cache, staging, concurrency, timeout),
+            *(min_rate, progress, registry, actor, provenance, clock),
         )
-        del url, filesystem, storage_options  # a report of an error may show the variables of each frame
-        if isinstance(backend, ArtifactStoreError):
-            raise backend
-        context = make_context(
-            backend,
-            policy=policy,
-            signer=signer,
-            state=state,
-            cache=cache,
-            staging=temporary,
-            concurrency=concurrency,
-            timeout=timeout,
-            progress=progress,
-            registry=registry,
-            actor=actor,
-            provenance=provenance,
-            clock=clock,
-        )
-        super().__init__(context)
+        opened = opened_or_why_not(partial(given.opened, StoreSpec))
+        del url, filesystem, storage_options, given  # a report of an error may show the variables of each frame
+        if isinstance(opened, ArtifactStoreError):
+            raise opened
+        super().__init__(*opened)
 
     @classmethod
     def open_legacy(cls, path: str | Path, *, registry: CodecRegistry | None = None, **options: Any) -> Self:
@@ -150,6 +127,14 @@ class ArtifactStore(Reader):
         options = Unshown(options)
         tree = open_tree(path, registry, options.get("policy"), Staging.of(options.get("staging")))
         return cls(tree, registry=registry, **options)
+
+    def spec(self) -> StoreSpec:
+        """Return what other processes need to open this store, without a secret: to be sent, or kept as JSON.
+
+        Raises:
+            InvalidOption: it was opened with credentials in its options, or with what only this process has.
+        """
+        return self._spec()  # type: ignore[no-any-return]
 
     # ------------------------------------------------------------ save
 
@@ -397,3 +382,19 @@ class ArtifactStore(Reader):
     def _named(self, run: Run | RefLike, what: str) -> tuple[ModelKey, RunId]:
         """Return the model and the full id of a run that was committed here."""
         return resolve.named(self._context, run.manifest if isinstance(run, Run) else RunRef.parse(run), what)
+
+
+class StoreSpec(Spec):
+    """Where a store is and how other processes open it, without a secret; the fields are explained at its parent."""
+
+    __slots__ = ()
+
+    def open(self) -> ArtifactStore:
+        """Return the store, with the credentials that the variables and the profile have in this process.
+
+        Raises:
+            InvalidOption, EngineUnavailable: as for the class; or a variable is not set here.
+        """
+        store = ArtifactStore.__new__(ArtifactStore)
+        Reader.__init__(store, self.context(), self)
+        return store

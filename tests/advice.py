@@ -30,6 +30,8 @@ _INDEX = f"{_E2E}test_cli_index.py::test_a_damaged_index_is_told_and_a_rebuild_p
 _TABLE = f"{_CALLS}test_an_advice_works_when_it_is_followed"
 _COMMANDS = f"{_CALLS}test_what_a_command_lacks_is_given_as_it_tells"
 
+_SPEC = "tests/unit/test_bulk_spec.py::TestWhatIsSent"
+
 ELSEWHERE = {
     "codecs/": "tests/zoo refuses objects and follows the way out of each refusal: docs/kept.md",
     "core/codec.py": "as the codecs, whose refusals it words",
@@ -43,13 +45,22 @@ ELSEWHERE = {
 """Beginnings of modules, or of a module and its advice, that are followed by a suite of their own, or cannot be."""
 
 FOLLOWED = {
+    "bulk/spec.py": {
+        "variables={'secret': 'MODELS_SECRET'}": f"{_SPEC}::test_a_variable_is_named_and_read_where_the_store_is_opened",
+        "storage_options={'profile': 'models'}": f"{_SPEC}::test_a_profile_is_named",
+    },
+    "bulk/work.py": {
+        "backend='threading'": "tests/integration/ops/test_bulk.py::"
+        "test_a_store_in_memory_is_checked_by_threads_and_not_by_processes"
+    },
     "cli/doctor.py": {"--apply --quarantine --to --repair": _COMMANDS, "--deep": "says what a longer look does"},
     "cli/files.py": {"--component --file": _COMMANDS},
     "cli/housekeeping.py": {"--keep-last --keep-best --older-than --apply": _COMMANDS},
     "cli/legacy.py": {"--legacy": _EXPORT},
     "cli/program.py": {"--store": f"{_E2E}test_cli.py::test_it_asks_for_a_store"},
     "cli/trust.py": {"--bundle --key --signer": _COMMANDS},
-    "cli/validate.py": {"--prefer": _COMMANDS, "`artifact-store ls`": _COMMANDS},
+    "cli/validate.py": {"--prefer": _COMMANDS},
+    "reader.py": {"`artifact-store ls`": _COMMANDS},
     "cli/app.py": {"--exit-code": "lists the exit statuses"},
     "core/index_rows.py": {"`artifact-store index --rebuild`": _INDEX},
     "core/policy.py": {"publish='never'": "repeats what was given"},

@@ -35,6 +35,7 @@ LAYERS = (
     {"storage", "codecs"},
     {"ops"},
     {"run", "draft", "save_checks", "publication", "saving", "run_provenance", "lineage"},
+    {"bulk"},
     {"legacy", "doctor", "loading", "watching"},
     {"reader"},  # the part of the façade that reads
     {"store"},
@@ -101,6 +102,7 @@ OWNERS = {
         "legacy/old_objects.py",  # an environment with spaces and nothing else, for a VecNormalize of the old form
     },
     "joblib": {
+        "bulk/pool.py",  # which runs tasks wherever people have workers
         "codecs/sklearn/joblib.py",
         "legacy/old_objects.py",  # writes the old form, where the caller asks for pickles
     },
@@ -168,6 +170,7 @@ SHORT_VALUES = {
 """What may be repeated whole where a place or an option is refused; anything else goes through ``wording.brief``."""
 
 READS_ENVIRONMENT = {
+    "bulk/spec.py": "the variables that a spec names, in the process that opens the store",
     "ops/repository.py": "where the user's own settings of git are, so that git gets nothing else of the environment",
     "storage/aws_settings.py": "AWS's conventions: each engine knows them only in part",
     "storage/obstore/aws.py": "the role of a machine, which obstore takes from there",
@@ -213,6 +216,7 @@ PUBLIC = [
     "RunId",
     "RunRef",
     "Signer",
+    "StoreSpec",
     "TorchState",
     "Watched",
     "Watcher",

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from artifact_store.cli import output, program
-from artifact_store.cli.session import Command, Session, check_root, pass_session
+from artifact_store.cli.session import Command, Session, bulk_options, check_root, pass_session
 from artifact_store.cli.validate import predictions_document, problem_lines, problems_document, verdict_status
 from artifact_store.errors import ModelNotFound, SignatureInvalid, SignatureMissing, Untrusted, UntrustedKey
 from artifact_store.ops.keypairs import PublicKey
@@ -28,8 +28,18 @@ from artifact_store.ops.verify import Report, RunReport
     help="Runs and aliases have to be signed by this key; may be repeated.",
 )
 @click.option("--strict", is_flag=True, help="Also end with 1 if predictions cannot be compared here.")
+@bulk_options
 @pass_session
-def verify_command(session: Session, ref: str | None, *, predict: bool, keys: tuple[Path, ...], strict: bool) -> int:
+def verify_command(
+    session: Session,
+    ref: str | None,
+    *,
+    predict: bool,
+    keys: tuple[Path, ...],
+    strict: bool,
+    jobs: int | None,
+    resume: Path | None,
+) -> int:
     """Compare every stored byte with the manifests: of one run (REF), a model (gru/BTCEUR), a type (gru) or everything.
 
     With --keys also say by whom each run is signed. Ends with status 1 if something is wrong. Predictions that
@@ -39,7 +49,9 @@ def verify_command(session: Session, ref: str | None, *, predict: bool, keys: tu
     names = {key_id: path.name for key_id, (path, _) in trusted.items()} if keys else None
     with session.store() as store:
         check_root(store)
-        report = store.verify(ref, predict=predict, keys=[key for _, key in trusted.values()] if keys else None)
+        owners = [key for _, key in trusted.values()] if keys else None
+        with session.bar("Verifying") as bar:
+            report = store.verify(ref, predict=predict, keys=owners, jobs=jobs, resume=resume, announce=bar.reach)
         if not report.runs and not report.pointers:
             raise ModelNotFound(f"there is nothing{f' of {ref}' if ref else ''} to verify in {store.url}")
         session.answer(_document(store.url, report, names), _lines(report, names))

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from artifact_store.cli import output, program
-from artifact_store.cli.session import Command, Session, pass_session
+from artifact_store.cli.session import Command, Session, bulk_options, pass_session
 from artifact_store.core.references import RunRef
 from artifact_store.errors import InvalidOption
 from artifact_store.legacy.export import export_run
@@ -22,8 +22,11 @@ from artifact_store.legacy.report import Migrated, Migration
 @click.argument("old", type=program.HomePath(exists=True))
 @click.argument("new", required=False, metavar="[NEW]")
 @click.option("--dry-run", is_flag=True, help="Read and convert everything, and write nothing.")
+@bulk_options
 @pass_session
-def migrate_command(session: Session, *, old: str, new: str | None, dry_run: bool) -> int:
+def migrate_command(
+    session: Session, *, old: str, new: str | None, dry_run: bool, jobs: int | None, resume: Path | None
+) -> int:
     """Copy every run of the old tree OLD into the store NEW (or --store), and create its aliases there.
 
     OLD may also be the file of one model. No stored code runs, and the old tree stays as it is. What was copied
@@ -32,7 +35,14 @@ def migrate_command(session: Session, *, old: str, new: str | None, dry_run: boo
     """
     session.url = new or session.url
     with session.bar("Reading" if dry_run else "Migrating") as bar, session.store() as store:
-        report = migrate_tree(old, store, dry_run=dry_run, progress=lambda step: bar.reach(step.done, step.total))
+        report = migrate_tree(
+            old,
+            store,
+            dry_run=dry_run,
+            progress=lambda step: bar.reach(step.done, step.total),
+            jobs=jobs,
+            resume=resume,
+        )
     session.answer(report.to_json(), _lines(report))
     return program.OK if report.ok else program.PROBLEMS
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import click
 
@@ -21,6 +21,8 @@ from artifact_store.ops.keypairs import PublicKey, Signer, read_key_file
 from artifact_store.storage.options import LOCAL, parse_url
 from artifact_store.storage.patience import MIN_RATE
 from artifact_store.store import ArtifactStore
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(slots=True)
@@ -130,6 +132,18 @@ def _set(context: click.Context, option: click.Parameter, value: Any) -> None:
 
 
 pass_session = click.make_pass_decorator(Session)
+
+
+def bulk_options(command: F) -> F:
+    """Add the options of work that can be done by many processes, and go on after a crash."""
+    resume = click.option(
+        "--resume",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Keep what is found in FILE, and go on from there when the same command is repeated.",
+    )
+    jobs = click.option("--jobs", type=int, metavar="N", help="So many processes at once; -1: one on each processor.")
+    return jobs(resume(command))
 
 
 class Bar:

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import math
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
 from artifact_store.cli import output, program
-from artifact_store.cli.session import Command, Session, check_root, pass_session
+from artifact_store.cli.session import Command, Session, bulk_options, check_root, pass_session
 from artifact_store.core.compatibility import Compatibility
-from artifact_store.core.names import ModelKey
-from artifact_store.core.references import RunRef, has_selector
+from artifact_store.core.references import has_selector
 from artifact_store.errors import InvalidOption, ModelNotFound, Problem
 from artifact_store.legacy.trees.single_file import old_models
 from artifact_store.ops.golden import Predictions
-from artifact_store.ops.validate import ModelReport, validate
+from artifact_store.ops.validate import ModelReport
 from artifact_store.ops.verdict import Verdict, worst
-from artifact_store.run import Run
 from artifact_store.storage.options import LOCAL, parse_url
 from artifact_store.store import ArtifactStore
-
-Timed = tuple[ModelReport, float]
 
 
 @click.command("validate", cls=Command, short_help="Load every model, repeat its predictions.")
@@ -34,8 +28,11 @@ Timed = tuple[ModelReport, float]
     "--prefer", multiple=True, metavar="ALIAS", help="Take this alias first; may be repeated.  [best_wf, then latest]"
 )
 @click.option("--strict", is_flag=True, help="Also end with 1 if a model cannot be checked here.")
+@bulk_options
 @pass_session
-def validate_command(session: Session, ref: str | None, *, prefer: tuple[str, ...], strict: bool) -> int:
+def validate_command(
+    session: Session, ref: str | None, *, prefer: tuple[str, ...], strict: bool, jobs: int | None, resume: Path | None
+) -> int:
     """Find, read, load and try every model, as a trader would take it: best_wf, else latest, else the newest run.
 
     With REF only one model (gru/BTCEUR), one model type (gru), or the very run that is named (gru/BTCEUR@production).
@@ -45,10 +42,15 @@ def validate_command(session: Session, ref: str | None, *, prefer: tuple[str, ..
     """
     with _opened(session) as store:
         notes = check_root(store)
-        models, find = _chosen(store, ref, prefer, notes)
-        checked = list(_check(session, models, find))
+        if notes and not store.models():
+            raise ModelNotFound(f"there is no model to validate in {store.url}; {notes[0]}")
+        if prefer and ref is not None and has_selector(ref):
+            raise InvalidOption(f"{ref} names its run already: leave out --prefer, or name the model alone")
+        with session.bar("Validating") as bar:
+            first = {"prefer": prefer} if prefer else {}
+            checked = store.validate(ref, jobs=jobs, resume=resume, announce=bar.reach, **first)
         session.answer(_document(store.url, checked), _lines(checked))
-    return verdict_status(worst(report.verdict for report, _ in checked), strict=strict)
+    return verdict_status(worst(report.verdict for report in checked), strict=strict)
 
 
 def _opened(session: Session) -> ArtifactStore:
@@ -66,48 +68,11 @@ def verdict_status(verdict: Verdict, *, strict: bool) -> int:
     return program.OK if verdict is Verdict.SOUND or (verdict is Verdict.UNCHECKED and not strict) else program.PROBLEMS
 
 
-def _chosen(
-    store: ArtifactStore, ref: str | None, prefer: Sequence[str], notes: Sequence[str]
-) -> tuple[list[ModelKey], Callable[[ModelKey], Run]]:
-    """Return which models to check, and how to find the run of each.
-
-    Raises:
-        ModelNotFound: there is no such model.
-        InvalidOption: ``prefer`` is given, and the reference says already which run.
-    """
-    if ref is not None and has_selector(ref):
-        if prefer:
-            raise InvalidOption(f"{ref} names its run already: leave out --prefer, or name the model alone")
-        named = RunRef.parse(ref)
-        return [named.key], lambda _: store.get(named)
-    models = store.models()
-    if ref is not None:
-        key = ModelKey.parse(ref)
-        models = [each for each in models if key.covers(each)]
-    if not models:
-        asked = f" {ref}" if ref else ""
-        hint = next(iter(notes), "`artifact-store ls` lists what there is")
-        raise ModelNotFound(f"there is no model{asked} to validate in {store.url}; {hint}")
-    return models, partial(store.find, prefer=prefer) if prefer else store.find
-
-
-def _check(session: Session, models: Sequence[ModelKey], find: Callable[[ModelKey], Run]) -> Iterator[Timed]:
-    hidden = not session.shows_progress
-    with click.progressbar(models, label="Validating", file=sys.stderr, item_show_func=_name, hidden=hidden) as bar:
-        for key in bar:
-            begun = time.perf_counter()
-            yield validate(key, find), time.perf_counter() - begun
-
-
-def _name(key: ModelKey | None) -> str:
-    return "" if key is None else output.safe(key.display_name)
-
-
-def _document(url: str, checked: Iterable[Timed]) -> dict[str, Any]:
+def _document(url: str, checked: Sequence[ModelReport]) -> dict[str, Any]:
     return {
         "store": url,
-        "ok": all(report.ok for report, _ in checked),
-        "verdict": worst(report.verdict for report, _ in checked),
+        "ok": all(report.ok for report in checked),
+        "verdict": worst(report.verdict for report in checked),
         "models": [
             {
                 "key": str(report.key),
@@ -119,11 +84,11 @@ def _document(url: str, checked: Iterable[Timed]) -> dict[str, Any]:
                 "loaded": list(report.loaded),
                 "predictions": predictions_document(report.predictions),
                 "environment_verdict": None if report.environment is None else report.environment.to_json(),
-                "seconds": round(seconds, 3),
+                "seconds": round(report.seconds, 3),
                 "problems": problems_document(report.problems),
                 "unchecked": problems_document(report.unchecked),
             }
-            for report, seconds in checked
+            for report in checked
         ],
     }
 
@@ -158,7 +123,7 @@ def _brief(predictions: Predictions | None) -> str:
     return str(predictions.outcome) if predictions.difference == 0 else str(predictions)
 
 
-def _lines(checked: Sequence[Timed]) -> Iterator[str]:
+def _lines(checked: Sequence[ModelReport]) -> Iterator[str]:
     head = ("model", "run", "taken as", "predictions", "environment", "result")
     rows = [
         [
@@ -169,17 +134,17 @@ def _lines(checked: Sequence[Timed]) -> Iterator[str]:
             "-" if report.environment is None else str(report.environment.verdict),
             _result(report),
         ]
-        for report, _ in checked
+        for report in checked
     ]
     yield from output.table(head, rows)
     yield ""
-    yield from _environments([report for report, _ in checked])
-    for report, _ in checked:
+    yield from _environments(checked)
+    for report in checked:
         yield from problem_lines(report.problems, "red")
         yield from problem_lines(report.unchecked, "yellow")
-    wrong = sum(not report.ok for report, _ in checked)
-    unchecked = sum(report.verdict is Verdict.UNCHECKED for report, _ in checked)
-    silent = sum(report.predictions is not None and report.predictions.outcome == "no example" for report, _ in checked)
+    wrong = sum(not report.ok for report in checked)
+    unchecked = sum(report.verdict is Verdict.UNCHECKED for report in checked)
+    silent = sum(report.predictions is not None and report.predictions.outcome == "no example" for report in checked)
     summary = f"{output.count(len(checked), 'model')}: {wrong or 'none'} with problems"
     summary += f", {unchecked} cannot be checked here" if unchecked else ""
     yield summary + (f", {silent} without golden predictions." if silent else ".")

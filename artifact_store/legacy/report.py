@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from artifact_store.bulk.verdicts import JSON, error_from_json, error_to_json, problems_from_json, problems_to_json
 from artifact_store.errors import ArtifactStoreError, Problem
 from artifact_store.legacy.formats.convert import ConversionReport
 
@@ -33,6 +34,11 @@ class Migrated:
     def ok(self) -> bool:
         """The run is in the store (or would be), or was deleted there on purpose."""
         return self.outcome not in {"conflict", "refused"}
+
+    @property
+    def is_there(self) -> bool:
+        """The store has the run (or would have it)."""
+        return self.ok and self.outcome != "deleted"
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -113,6 +119,25 @@ class Migration:
             "aliases": [alias.to_json() for alias in self.aliases],
             "problems": [_problem(problem) for problem in self.problems],
         }
+
+
+def migrated_to_json(run: Migrated) -> JSON:
+    """Return what came of an old run as JSON from which it can be made again, its errors included."""
+    refused = problems_to_json(run.report.refused)
+    return run.to_json() | {"refused": refused, "error": None if run.error is None else error_to_json(run.error)}
+
+
+def migrated_from_json(value: JSON) -> Migrated:
+    """Return it again."""
+    found, inferred = tuple(value["found"]), tuple(value["inferred"])
+    return Migrated(
+        value["source"],
+        value["key"],
+        value["run_id"],
+        value["outcome"],
+        ConversionReport(value["features"], found, inferred, problems_from_json(value["refused"])),
+        None if value["error"] is None else error_from_json(value["error"]),
+    )
 
 
 def _problem(problem: Problem) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Nothing that is wrong with one model keeps the others from being checked. Reads 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import filterfalse
 from typing import Any, Protocol
@@ -175,6 +175,8 @@ class ModelReport(Checked):
     problems: tuple[Problem, ...] = ()
     unchecked: tuple[Problem, ...] = ()
     environment: EnvironmentVerdict | None = None
+    seconds: float = field(default=0.0, compare=False)
+    """How long it took, where that was measured."""
 
 
 class Validatable(RunLike, Protocol):

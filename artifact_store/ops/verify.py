@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from artifact_store.core import keys
 from artifact_store.core.manifest import FileEntry, Manifest
-from artifact_store.core.names import ModelKey, RunId
+from artifact_store.core.names import LATEST, ModelKey, RunId
 from artifact_store.core.references import RefLike, RunRef, has_selector
 from artifact_store.core.trust import TrustedKey, check_pointer
 from artifact_store.errors import (
@@ -74,24 +74,32 @@ class Report(Checked):
         return iter(self.runs)
 
 
+Finding = RunReport | Problem | None
+"""On a run, its report; on an alias, what is wrong; ``None`` where nothing is, or where no run was ever committed."""
+Check = Callable[[Sequence[RunRef]], Iterable[Finding]]
+"""Checks runs named by id, and aliases, and returns the findings in their order."""
+
+
 def verify(
-    context: Context, what: RefLike | Manifest | None, *, golden: Golden | None, trusted: Sequence[TrustedKey] | None
+    context: Context,
+    what: RefLike | Manifest | None,
+    *,
+    golden: Golden | None,
+    check: Check | None = None,
 ) -> Report:
-    """Check a run, a model or everything; with ``trusted``, that it is signed by one of these keys as well.
+    """Check a run, a model or everything; ``check`` does so for many unless they are to be checked one by one, here.
 
     Raises:
         NotFound: the reference names nothing, or there is no store.
         Unavailable: the storage does not answer.
     """
-    if trusted is not None:
-        policy = replace(context.policy, trusted_keys=trusted, require_signature=True)
-        context = replace(context, policy=policy, verified={})
+    many = check or (lambda refs: (verify_stored(context, ref, golden) for ref in refs))
     if isinstance(what, Manifest):
         return Report([verify_run(context, what, golden)])
     if what is None:
-        return _verify_all(context, golden)
+        return _verify_all(context, many)
     if not has_selector(what):
-        return _verify_models_of(context, RunRef.parse(what).key, golden)
+        return _verify_models_of(context, RunRef.parse(what).key, many)
     parsed = RunRef.parse(what)
     if parsed.run_id is not None:
         return Report([verify_committed(context, parsed.key, parsed.run_id, golden)])
@@ -104,17 +112,23 @@ def verify(
     return report
 
 
-def _verify_all(context: Context, golden: Golden | None) -> Report:
-    report = verify_models(context, listing.models(context), golden)
+def trusting(context: Context, trusted: Sequence[TrustedKey]) -> Context:
+    """Return the context in which runs and aliases have to be signed by one of these keys."""
+    policy = replace(context.policy, trusted_keys=trusted, require_signature=True)
+    return replace(context, policy=policy, verified={})
+
+
+def _verify_all(context: Context, check: Check) -> Report:
+    report = verify_models(context, listing.models(context), check)
     if not report.runs and not report.pointers and not opening.check_store(context.records):
         raise NotAStore(f"{context.backend.url} is not a store yet, so nothing was verified: check the path")
     return report
 
 
-def _verify_models_of(context: Context, key: ModelKey, golden: Golden | None) -> Report:
+def _verify_models_of(context: Context, key: ModelKey, check: Check) -> Report:
     """Check one model, or all of a type where only that is named."""
     known = listing.models(context) if key.symbol is None else [key]
-    report = verify_models(context, [model for model in known if key.covers(model)], golden)
+    report = verify_models(context, [model for model in known if key.covers(model)], check)
     if not report.runs and not report.pointers and not any(map(key.covers, listing.models(context))):
         raise listing.no_model(context, key)
     return report
@@ -210,15 +224,31 @@ def verify_pointer(context: Context, key: ModelKey, alias: str) -> Problem | Non
     return None
 
 
-def verify_models(context: Context, models: Iterable[ModelKey], golden: Golden | None = None) -> Report:
+def verify_stored(context: Context, ref: RunRef, golden: Golden | None) -> Finding:
+    """Check what is stored under a run's id or an alias; what was never committed is passed over."""
+    if ref.run_id is None:
+        return verify_pointer(context, ref.key, ref.alias or LATEST)
+    with suppress(NotFound):  # it was never committed
+        return verify_committed(context, ref.key, ref.run_id, golden)
+    return None
+
+
+def verify_models(context: Context, models: Iterable[ModelKey], check: Check) -> Report:
     """Check every run and every pointer of several models; what was never committed is passed over."""
     report = Report()
-    for key in models:
-        for child in context.records.children(keys.model_prefix(key)):
-            run_id, alias = keys.run_in(child), keys.alias_in(child)
-            if run_id is not None:
-                with suppress(NotFound):  # it was never committed
-                    report.runs.append(verify_committed(context, key, run_id, golden))
-            elif alias is not None and (problem := verify_pointer(context, key, alias)) is not None:
-                report.pointers.append(problem)
+    for finding in check([ref for key in models for ref in _stored(context, key)]):
+        if isinstance(finding, RunReport):
+            report.runs.append(finding)
+        elif finding is not None:
+            report.pointers.append(finding)
     return report
+
+
+def _stored(context: Context, key: ModelKey) -> Iterator[RunRef]:
+    """Yield every run of a model by its id, whether it was committed or not, and every alias."""
+    for child in context.records.children(keys.model_prefix(key)):
+        run_id, alias = keys.run_in(child), keys.alias_in(child)
+        if run_id is not None:
+            yield RunRef(key, None, run_id)
+        elif alias is not None:
+            yield RunRef(key, alias, None)

@@ -309,13 +309,14 @@ class TestValidate:
                 return True
 
         from artifact_store.cli.session import Session
-        from artifact_store.cli.validate import _check
 
         save(store, "linear/A")
         screen = Terminal()
         monkeypatch.setattr(sys, "stderr", screen)
-        ((report, _),) = _check(Session(), store.models(), store.find)
+        with Session().bar("Validating") as bar:
+            (report,) = store.validate(announce=bar.reach)
         assert report.ok
+        assert report.seconds > 0
         assert "Validating" in screen.getvalue()
 
 

@@ -1,0 +1,224 @@
+"""The checks that can be asked about many runs at once: whether they are as saved, and whether they can be used."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from artifact_store.bulk.spec import Spec
+from artifact_store.bulk.verdicts import (
+    JSON,
+    error_from_json,
+    error_to_json,
+    number_from_json,
+    number_to_json,
+    problems_from_json,
+    problems_to_json,
+)
+from artifact_store.bulk.work import Bulk, Question, Work
+from artifact_store.core.compatibility import Compatibility, EnvironmentVerdict, Remark
+from artifact_store.core.names import ModelKey
+from artifact_store.core.references import RunRef, has_selector
+from artifact_store.errors import Problem, Unavailable, WorkerLost
+from artifact_store.ops import listing, resolve, validate
+from artifact_store.ops.context import Context
+from artifact_store.ops.golden import Predictions, check_example
+from artifact_store.ops.validate import ModelReport
+from artifact_store.ops.verify import Finding, RunReport, verify_stored
+from artifact_store.run import Run
+
+
+def place_of(context: Context) -> dict[str, JSON]:
+    """Return what tells the store of a question from others: where it is, and whom its reader trusts."""
+    policy = context.policy
+    trusted = sorted(key.key_id for key in policy.trusted_keys)
+    return {
+        "store": context.backend.places[0],
+        "policy": {
+            "trusted_keys": trusted,
+            "require_signature": policy.require_signature,
+            "max_risk": str(policy.max_risk),
+        },
+    }
+
+
+# ---------------------------------------------------------------- verify
+
+
+def verify_many(
+    context: Context, spec: Callable[[], Spec], refs: Sequence[RunRef], *, predict: bool, how: Bulk
+) -> list[Finding]:
+    """Return what is found of runs, named by id, and of aliases."""
+
+    def trusting() -> Spec:
+        return replace(spec(), policy=context.policy)
+
+    question = Question(VERIFY, place_of(context), {"predict": predict}, context, trusting)
+    return question.ask({str(ref): str(ref) for ref in refs}, how)
+
+
+@contextmanager
+def _verifying(context: Context, *, predict: bool) -> Iterator[Callable[[str], Finding]]:
+    golden = (lambda manifest: check_example(Run(context, manifest))) if predict else None
+    yield lambda ref: verify_stored(context, RunRef.parse(ref), golden)
+
+
+def _finding_to_json(found: Finding) -> JSON:
+    match found:
+        case RunReport():
+            return {
+                "label": found.label,
+                "files": found.files,
+                "bytes": found.bytes,
+                "signed_by": found.signed_by,
+                "predictions": _predictions_to_json(found.predictions),
+                **_problems(found),
+            }
+        case Problem():
+            return {"problem": problems_to_json([found])}
+        case None:
+            return None
+
+
+def _finding_from_json(value: JSON) -> Finding:
+    if value is None:
+        return None
+    if "problem" in value:
+        return problems_from_json(value["problem"])[0]
+    return RunReport(
+        value["label"],
+        value["files"],
+        value["bytes"],
+        predictions=_predictions_from_json(value["predictions"]),
+        signed_by=value["signed_by"],
+        **_problems_of(value),
+    )
+
+
+def _lost_run(ref: str, error: WorkerLost) -> Finding:
+    problem = Problem(ref, error)
+    return problem if RunRef.parse(ref).run is None else RunReport(ref, 0, 0, (problem,))
+
+
+VERIFY: Work[Context, Finding] = Work(
+    "verify",
+    opened=Spec.opened,
+    asking=_verifying,
+    to_json=_finding_to_json,
+    from_json=_finding_from_json,
+    lasting=lambda found: isinstance(found, RunReport) and _is_final(found.problems),
+    lost=_lost_run,
+)
+
+
+# ---------------------------------------------------------------- validate
+
+
+def validate_many(
+    context: Context, spec: Callable[[], Spec], refs: Sequence[str], *, prefer: Sequence[str], how: Bulk
+) -> list[ModelReport]:
+    """Return what came of checking the run that each reference names, or, of a key alone, the one that is taken."""
+    question = Question(VALIDATE, place_of(context), {"prefer": list(prefer)}, context, spec)
+    return question.ask({ref: ref for ref in refs}, how)
+
+
+@contextmanager
+def _validating(context: Context, *, prefer: Sequence[str]) -> Iterator[Callable[[str], ModelReport]]:
+    yield partial(_validated, context, prefer)
+
+
+def _validated(context: Context, prefer: Sequence[str], ref: str) -> ModelReport:
+    def find(key: ModelKey) -> Run:
+        if has_selector(ref):
+            return Run(context, resolve.resolve(context, RunRef.parse(ref)))
+        found = listing.find_run(context, key, prefer, newest=True, max_run_age=None)
+        return Run(context, found.manifest, found_by=found.steps)
+
+    begun = time.perf_counter()
+    report = validate.validate(RunRef.parse(ref).key, find)
+    return replace(report, seconds=time.perf_counter() - begun)
+
+
+def _report_to_json(report: ModelReport) -> JSON:
+    return {
+        "key": str(report.key),
+        "run": report.run,
+        "steps": list(report.steps),
+        "files": report.files,
+        "loaded": list(report.loaded),
+        "predictions": _predictions_to_json(report.predictions),
+        "environment": None if report.environment is None else report.environment.to_json(),
+        "seconds": report.seconds,
+        **_problems(report),
+    }
+
+
+def _report_from_json(value: JSON) -> ModelReport:
+    return ModelReport(
+        ModelKey.parse(value["key"]),
+        value["run"],
+        tuple(value["steps"]),
+        value["files"],
+        tuple(value["loaded"]),
+        _predictions_from_json(value["predictions"]),
+        environment=_environment_from_json(value["environment"]),
+        seconds=value["seconds"],
+        **_problems_of(value),
+    )
+
+
+VALIDATE: Work[Context, ModelReport] = Work(
+    "validate",
+    opened=Spec.opened,
+    asking=_validating,
+    to_json=_report_to_json,
+    from_json=_report_from_json,
+    lasting=lambda report: bool(report.run) and _is_final(report.problems),
+    lost=lambda ref, error: ModelReport(RunRef.parse(ref).key, steps=(str(error),), problems=(Problem(ref, error),)),
+)
+
+
+# ---------------------------------------------------------------- parts of both
+
+
+def _is_final(problems: Sequence[Problem]) -> bool:
+    """Whether none of the problems says that the storage, or a worker, did not answer this time."""
+    return not any(isinstance(problem.error, Unavailable) for problem in problems)
+
+
+def _problems(report: RunReport | ModelReport) -> dict[str, JSON]:
+    return {"problems": problems_to_json(report.problems), "unchecked": problems_to_json(report.unchecked)}
+
+
+def _problems_of(value: Mapping[str, JSON]) -> dict[str, tuple[Problem, ...]]:
+    return {name: problems_from_json(value[name]) for name in ("problems", "unchecked")}
+
+
+def _predictions_to_json(predictions: Predictions | None) -> JSON:
+    if predictions is None:
+        return None
+    return {
+        "outcome": predictions.outcome,
+        "difference": number_to_json(predictions.difference),
+        "tolerance": number_to_json(predictions.tolerance),
+        "error": None if predictions.error is None else error_to_json(predictions.error),
+    }
+
+
+def _predictions_from_json(value: JSON) -> Predictions | None:
+    if value is None:
+        return None
+    error = None if value["error"] is None else error_from_json(value["error"])
+    difference, tolerance = (number_from_json(value[name]) for name in ("difference", "tolerance"))
+    return Predictions(value["outcome"], difference, tolerance, error)
+
+
+def _environment_from_json(value: Any) -> EnvironmentVerdict | None:
+    if value is None:
+        return None
+    remarks = (Remark(**remark | {"verdict": Compatibility(remark["verdict"])}) for remark in value["remarks"])
+    return EnvironmentVerdict(Compatibility(value["verdict"]), tuple(remarks))
