@@ -26,13 +26,16 @@ if TYPE_CHECKING:
     from artifact_store.draft import Draft
     from artifact_store.errors import ArtifactStoreError
     from artifact_store.features.schema import FeatureSchema, Observation
+    from artifact_store.ops.cached import Cache
     from artifact_store.ops.keypairs import PublicKey, Signer
+    from artifact_store.ops.remembering import OfflineWarning
     from artifact_store.run import Example, Run
     from artifact_store.store import ArtifactStore
 
 __all__ = [
     "ArtifactStore",
     "ArtifactStoreError",
+    "Cache",
     "Codec",
     "CodecRef",
     "CodecRegistry",
@@ -46,6 +49,7 @@ __all__ = [
     "Location",
     "ModelKey",
     "Observation",
+    "OfflineWarning",
     "Pointer",
     "Progress",
     "PublicKey",
@@ -73,7 +77,9 @@ _HOMES = {
     "draft": ("Draft",),
     "errors": ("ArtifactStoreError",),
     "features.schema": ("FeatureSchema", "Observation"),
+    "ops.cached": ("Cache",),
     "ops.keypairs": ("PublicKey", "Signer"),
+    "ops.remembering": ("OfflineWarning",),
     "run": ("Example", "Run"),
     "store": ("ArtifactStore",),
 }

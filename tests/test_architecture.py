@@ -188,6 +188,7 @@ SPELLS_OTHER_PATHS = {
 PUBLIC = [
     "ArtifactStore",
     "ArtifactStoreError",
+    "Cache",
     "Codec",
     "CodecRef",
     "CodecRegistry",
@@ -201,6 +202,7 @@ PUBLIC = [
     "Location",
     "ModelKey",
     "Observation",
+    "OfflineWarning",
     "Pointer",
     "Progress",
     "PublicKey",
