@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from artifact_store.errors import ArtifactStoreError
     from artifact_store.features.schema import FeatureSchema, Observation
     from artifact_store.loading import Loaded, LoadedMany
+    from artifact_store.ops.cached import Cache
     from artifact_store.ops.keypairs import PublicKey, Signer
+    from artifact_store.ops.remembering import OfflineWarning
     from artifact_store.run import Example, Run
     from artifact_store.store import ArtifactStore, StoreSpec
     from artifact_store.watching import Watched, Watcher
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ArtifactStore",
     "ArtifactStoreError",
+    "Cache",
     "Codec",
     "CodecRef",
     "CodecRegistry",
@@ -50,6 +53,7 @@ __all__ = [
     "Location",
     "ModelKey",
     "Observation",
+    "OfflineWarning",
     "Pointer",
     "Progress",
     "PublicKey",
@@ -81,7 +85,9 @@ _HOMES = {
     "errors": ("ArtifactStoreError",),
     "features.schema": ("FeatureSchema", "Observation"),
     "loading": ("Loaded", "LoadedMany"),
+    "ops.cached": ("Cache",),
     "ops.keypairs": ("PublicKey", "Signer"),
+    "ops.remembering": ("OfflineWarning",),
     "run": ("Example", "Run"),
     "store": ("ArtifactStore", "StoreSpec"),
     "watching": ("Watched", "Watcher"),

@@ -246,6 +246,12 @@ class TooManyOpenFiles(Unavailable, code="too-many-open-files"):
     """No more files or connections could be opened here. What was to be written was not sent."""
 
 
+class NotCached(Unavailable, code="not-cached"):
+    """The store is opened offline, and its cache lacks what this takes: ``missing``, by key, where that is known."""
+
+    missing: tuple[str, ...] = ()
+
+
 class StorageFull(Unavailable, code="storage-full"):
     """No space or no quota is left; what was there before is unharmed."""
 
@@ -361,10 +367,7 @@ class UnverifiedHistory(Untrusted, code="unverified-history"):
 
 
 class RolledBack(Untrusted, code="rolled-back"):
-    """A pointer is genuine, but older than one that this client saw: an old state was put back (a rollback attack).
-
-    ``seen`` is the highest ``seq`` that this client saw, ``seq`` the one that is there now (0: no pointer at all).
-    """
+    """A pointer is genuine, but older (``seq``; 0: it is gone) than one that this client saw (``seen``): a rollback."""
 
     def __init__(self, message: str, *, seen: int, seq: int) -> None:
         self.seen, self.seq = seen, seq

@@ -21,6 +21,7 @@ from artifact_store.core.references import RefLike, RunRef, has_selector
 from artifact_store.doctor import diagnose
 from artifact_store.errors import InvalidOption, ModelNotFound
 from artifact_store.ops import diff, index_runs, listing, opening, resolve, verify
+from artifact_store.ops.cached import Cache
 from artifact_store.ops.context import Context
 from artifact_store.ops.diff import Difference
 from artifact_store.ops.golden import check_example
@@ -56,6 +57,12 @@ class Reader:
     def guarantees(self) -> opening.Guarantees:
         """What holds for writes here. Does no input or output: ``probed`` turns true with the first write."""
         return opening.guarantees(self._context)
+
+    @property
+    def cache(self) -> Cache | None:
+        """The cache that it was opened with, to look at, prune and verify; ``None`` without one."""
+        files = self._context.cache
+        return None if files is None else Cache(files)
 
     def exists(self) -> bool:
         """Return whether there is a ``_store.json``, even a damaged one: one small request.

@@ -1,7 +1,6 @@
 """The façade: one object that saves, publishes, finds and loads runs of models in a folder or a bucket.
 
-It decides the order of the steps and who takes part in them; every step itself lives in ``core``, ``storage``,
-``codecs`` or ``ops``.
+Decides the order of the steps; every step itself lives in ``core``, ``storage``, ``codecs`` or ``ops``.
 """
 
 from __future__ import annotations
@@ -46,8 +45,7 @@ class ArtifactStore(Reader):
 
     ``url`` is a folder, ``s3://bucket/prefix``, ``gs://…``, ``az://…``, ``memory://name`` or anything that fsspec
     knows; or pass a ready fsspec ``filesystem`` with the path in ``url``. Making a store does no input or output.
-    It may be used from many threads, after a fork, and be sent to other processes; credentials that were given as
-    options are not sent.
+    It may be used from many threads, after a fork, and be sent to other processes, without given credentials.
 
     Args:
         url: where the root is, never with credentials in it; or a ready backend.
@@ -57,11 +55,12 @@ class ArtifactStore(Reader):
         policy: what loading may decode, and whose signatures it demands.
         signer: signs every save and every publish, over what its own key or one of the policy's has signed.
         state: a folder that remembers what was seen of signed aliases, so that an older state put back is noticed, and
-            another store at the place, before anything is signed for it. Needs a signer, or a policy that requires
-            signatures.
+            another store at the place. Needs a signer, or a policy that requires signatures.
         staging: a folder for temporary files. Unless given, what is saved in a folder of this machine waits below its
             root, and everything else in the system's folder for temporary files (``TMPDIR``).
         cache: a folder that keeps fetched files by content, so that what did not change is not fetched again.
+        cache_size: the most that it may hold, such as ``"10GB"`` or a number of bytes: what was used longest ago goes.
+        offline: load what the cache has seen, and ask the storage nothing; how old it is, an ``OfflineWarning`` says.
         concurrency: ``safe``, or ``single-writer`` for storage without conditional writes.
         timeout: seconds that one storage operation may take, its repetitions included.
         min_rate: bytes a second that the line to a server has to make beyond these, for all together that this process
@@ -89,6 +88,8 @@ class ArtifactStore(Reader):
         signer: Signer | None = None,
         state: str | Path | None = None,
         cache: str | Path | None = None,
+        cache_size: int | str | None = None,
+        offline: bool = False,
         staging: str | Path | None = None,
         concurrency: Concurrency = "safe",
         timeout: float = 30.0,
@@ -100,8 +101,8 @@ class ArtifactStore(Reader):
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         given = Given(
-            *(url, filesystem, storage_options, engine, policy, signer, state, cache, staging, concurrency, timeout),
-            *(min_rate, progress, registry, actor, provenance, clock),
+            *(url, filesystem, storage_options, engine, policy, signer, state, cache, cache_size, offline),
+            *(staging, concurrency, timeout, min_rate, progress, registry, actor, provenance, clock),
         )
         opened = opened_or_why_not(partial(given.opened, StoreSpec))
         del url, filesystem, storage_options, given  # a report of an error may show the variables of each frame
@@ -166,9 +167,8 @@ class ArtifactStore(Reader):
         The run is visible whole or not at all. What could not be published for a reason of the policy is committed
         all the same: ``run.published`` is false and says why. ``description`` is for people, ``parent`` is the run that
         this one was made from, and ``data`` says what it was trained on: digests, or files and folders to be hashed.
-        With ``validate`` the run is published only after it was loaded back from the storage and found sound
-        (:meth:`Run.validate`): ``run.published.validation`` has more. ``codec`` and ``ignore`` are those of
-        :meth:`Draft.add` for ``obj``.
+        With ``validate`` the run is published only after it was loaded back and found sound (:meth:`Run.validate`):
+        ``run.published.validation`` has more. ``codec`` and ``ignore`` are those of :meth:`Draft.add`.
 
         Raises:
             InvalidInput: a name, an option or an object cannot be stored, or the example is not what the model says;
@@ -198,9 +198,7 @@ class ArtifactStore(Reader):
         publish: str | Policy = "always",
         validate: bool = False,
     ) -> Draft:
-        """Return a run to fill part by part; as a context manager it commits at the end, or stores nothing.
-
-        ``validate`` is that of :meth:`save`.
+        """Return a run to fill part by part (see :meth:`save`); as a context manager it commits, or stores nothing.
 
         Raises:
             InvalidInput: a name or the policy is outside its grammar.

@@ -192,6 +192,7 @@ SPELLS_OTHER_PATHS = {
 PUBLIC = [
     "ArtifactStore",
     "ArtifactStoreError",
+    "Cache",
     "Codec",
     "CodecRef",
     "CodecRegistry",
@@ -207,6 +208,7 @@ PUBLIC = [
     "Location",
     "ModelKey",
     "Observation",
+    "OfflineWarning",
     "Pointer",
     "Progress",
     "PublicKey",

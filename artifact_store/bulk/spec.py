@@ -25,6 +25,7 @@ from artifact_store.errors import ArtifactStoreError, InvalidOption
 from artifact_store.ops.context import Context, make_context
 from artifact_store.ops.keypairs import PublicKey, Signer
 from artifact_store.storage.base import Backend
+from artifact_store.storage.cache import FileCache
 from artifact_store.storage.home import at_home
 from artifact_store.storage.open import open_backend, opened_or_why_not
 from artifact_store.storage.options import LOCAL, MEMORY, StorageOptions, StoreURL, parse_url
@@ -50,6 +51,8 @@ class Given:
     signer: Signer | None
     state: str | Path | None
     cache: str | Path | None
+    cache_size: int | str | None
+    offline: bool
     staging: str | Path | None
     concurrency: Concurrency
     timeout: float
@@ -90,7 +93,8 @@ class Given:
             policy=self.policy,
             signer=self.signer,
             state=self.state,
-            cache=self.cache,
+            cache=FileCache.of(self.cache, self.cache_size),
+            offline=self.offline,
             staging=staging,
             concurrency=self.concurrency,
             timeout=self.timeout,
@@ -149,6 +153,8 @@ class Spec:
     variables: Mapping[str, str] = field(default_factory=dict, hash=False)
     policy: LoadPolicy | None = field(default=None, hash=False)
     cache: str | Path | None = None
+    cache_size: int | str | None = None
+    offline: bool = False
     staging: str | Path | None = None
     concurrency: Concurrency = "safe"
     timeout: float = 30.0
@@ -185,7 +191,7 @@ class Spec:
             InvalidOption: it holds credentials, or what only this process has.
         """
         given.check_sent()
-        names = ("engine", "policy", "concurrency", "timeout", "min_rate", "actor")
+        names = ("engine", "policy", "cache_size", "offline", "concurrency", "timeout", "min_rate", "actor")
         return cls(
             given.url,  # type: ignore[arg-type]  # no backend, and the store was opened with it
             storage_options=StorageOptions.of(given.storage_options).plain(),
@@ -243,6 +249,8 @@ class Spec:
             signer=None,
             state=None,
             cache=self.cache,
+            cache_size=self.cache_size,
+            offline=self.offline,
             staging=self.staging,
             concurrency=self.concurrency,
             timeout=self.timeout,

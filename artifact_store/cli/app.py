@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +31,22 @@ _TRUSTED = click.Option(
     metavar="FILE",
     help="A public key of another who signs here: --signer publishes over what it has signed.",
 )
+_CACHE = click.Option(
+    ["--cache"],
+    type=program.HomePath(file_okay=False, path_type=Path),
+    envvar=program.CACHE,
+    show_envvar=True,
+    metavar="FOLDER",
+    help="Keep fetched files there by content, so that what did not change is not fetched again.",
+)
+_CACHE_SIZE = click.Option(
+    ["--cache-size"], metavar="SIZE", help="The most that the cache may hold, such as 10GB; what was used last stays."
+)
+_OFFLINE = click.Option(
+    ["--offline"], is_flag=True, help="Load what the cache has seen last, and ask the storage nothing."
+)
+_PLACE = (_STORE, _ENDPOINT, _PROFILE, _ENGINE, _OPTION, _TIMEOUT, _MIN_RATE)
+_HERE = (_CACHE, _CACHE_SIZE, _OFFLINE, _STAGING, _JSON)
 
 
 LOOKING: Final = {
@@ -52,6 +69,7 @@ CLEARING: Final = {
     "prune": "housekeeping.prune_command",
     "gc": "housekeeping.gc_command",
     "index": "index.index_command",
+    "cache": "cache.cache_command",
 }
 TRUSTING: Final = {"keygen": "trust.keygen_command", "sign": "trust.sign_command"}
 MOVING: Final = {
@@ -81,9 +99,9 @@ class _Commands(program.ProgramGroup):
 
 @click.group(
     cls=_Commands,
-    problems="verify, validate or doctor found something wrong, a step of prune or gc failed, "
+    problems="verify, validate, doctor or cache verify found something wrong, a step of prune or gc failed, "
     "diff --exit-code: they differ",
-    params=[_STORE, _ENDPOINT, _PROFILE, _ENGINE, _OPTION, _TIMEOUT, _MIN_RATE, _SIGNER, _TRUSTED, _STAGING, _JSON],
+    params=[*_PLACE, _SIGNER, _TRUSTED, *_HERE],
 )
 @click.version_option(__version__, prog_name="artifact-store")
 @click.pass_context
@@ -95,6 +113,10 @@ def app(
     Credentials come from the environment, from --profile, or from --option; they are never printed.
     """
     from artifact_store.cli.session import Session
+    from artifact_store.ops.remembering import OfflineWarning
 
     given = program.storage_options(options, endpoint_url=endpoint_url, profile=profile)
     context.obj = Session(options=given, **others)
+    context.with_resource(warnings.catch_warnings())
+    warnings.simplefilter("always", OfflineWarning)
+    warnings.showwarning = context.obj.tell

@@ -24,7 +24,8 @@ _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _BEST = re.compile(r"(?P<metric>.+?):(?P<count>[0-9]{1,9})(?::(?P<mode>min|max))?")
 
 
-def _span(_: click.Context, option: click.Parameter, value: str | None) -> timedelta | None:
+def parse_span(_: click.Context, option: click.Parameter, value: str | None) -> timedelta | None:
+    """Return a span of time as it is written on the command line."""
     if value is None:
         return None
     match = _SPAN.fullmatch(value)
@@ -43,9 +44,9 @@ def _best(_: click.Context, option: click.Parameter, value: str | None) -> Best 
     return None if match is None else Best(match["metric"], int(match["count"]), match["mode"] or "max")
 
 
-_APPLY = click.option("--apply", "--yes", is_flag=True, help="Do it. Without this, the plan is only shown.")
+APPLY = click.option("--apply", "--yes", is_flag=True, help="Do it. Without this, the plan is only shown.")
 GRACE = click.option(
-    "--grace", default="7d", callback=_span, metavar="SPAN", show_default=True, help="Such as 7d, 12h or 0s."
+    "--grace", default="7d", callback=parse_span, metavar="SPAN", show_default=True, help="Such as 7d, 12h or 0s."
 )
 _REASON = click.option("--reason", default="", metavar="TEXT", help="Recorded with each deletion.")
 
@@ -53,7 +54,7 @@ _REASON = click.option("--reason", default="", metavar="TEXT", help="Recorded wi
 @click.command("delete", cls=Command, short_help="Hide a run; gc removes it later.")
 @click.argument("ref")
 @_REASON
-@_APPLY
+@APPLY
 @pass_session
 def delete_command(session: Session, ref: str, reason: str, *, apply: bool) -> int:
     """Delete the run that REF names by its full id, such as gru/BTCEUR:20240816_142301_k3f8qz.
@@ -61,7 +62,7 @@ def delete_command(session: Session, ref: str, reason: str, *, apply: bool) -> i
     It is hidden at once; `undelete` brings it back until `gc` removes its files, 7 days later at the earliest.
     """
     with session.store() as store:
-        return _answer(session, store.delete(ref, reason=reason), apply=apply)
+        return show_plan(session, store.delete(ref, reason=reason), apply=apply)
 
 
 @click.command("undelete", cls=Command, short_help="Bring back a run that was deleted.")
@@ -79,10 +80,10 @@ def undelete_command(session: Session, ref: str) -> None:
 @click.argument("key", required=False)
 @click.option("--keep-last", type=click.IntRange(min=0), metavar="N", help="Keep the newest N of each model.")
 @click.option("--keep-best", callback=_best, metavar="METRIC:N[:min|max]", help="Keep the best N by a metric.")
-@click.option("--older-than", callback=_span, metavar="SPAN", help="Delete nothing younger, such as 30d.")
+@click.option("--older-than", callback=parse_span, metavar="SPAN", help="Delete nothing younger, such as 30d.")
 @GRACE
 @_REASON
-@_APPLY
+@APPLY
 @pass_session
 def prune_command(session: Session, /, *, key: str | None, apply: bool, **rules: Any) -> int:
     """Delete the runs of the model KEY, or of every model, that no option keeps.
@@ -95,12 +96,12 @@ def prune_command(session: Session, /, *, key: str | None, apply: bool, **rules:
             "prune needs to know what to keep: --keep-last 10, --keep-best sharpe:3, --older-than 90d, or several."
         )
     with session.store() as store:
-        return _answer(session, store.prune(key, **rules), apply=apply)
+        return show_plan(session, store.prune(key, **rules), apply=apply)
 
 
 @click.command("gc", cls=Command, short_help="Remove what was deleted or never finished.")
 @GRACE
-@_APPLY
+@APPLY
 @pass_session
 def gc_command(session: Session, *, grace: timedelta, apply: bool) -> int:
     """Remove the files of runs that were deleted, and what unfinished saves have left, after the grace period.
@@ -108,10 +109,10 @@ def gc_command(session: Session, *, grace: timedelta, apply: bool) -> int:
     It never touches a committed run. The grace period has to be longer than any save takes.
     """
     with session.store() as store:
-        return _answer(session, store.gc(grace=grace), apply=apply)
+        return show_plan(session, store.gc(grace=grace), apply=apply)
 
 
-def _answer(session: Session, plan: Plan, *, apply: bool) -> int:
+def show_plan(session: Session, plan: Plan, *, apply: bool) -> int:
     """Show a plan, or carry it out, and return the exit status."""
     applied = plan.apply() if apply else None
     session.answer(plan_document(plan, applied), _lines(plan, applied))

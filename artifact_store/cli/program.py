@@ -55,6 +55,8 @@ __all__ = [
 
 VARIABLE: Final = "ARTIFACT_STORE_URL"
 """The environment variable that names the store where ``--store`` does not."""
+CACHE: Final = "ARTIFACT_STORE_CACHE"
+"""The environment variable that names the folder for fetched files where ``--cache`` does not."""
 PASSWORD: Final = "ARTIFACT_STORE_KEY_PASSWORD"  # noqa: S105 -- the name of a variable
 """The environment variable that has the password of a private key."""
 

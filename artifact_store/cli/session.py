@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
@@ -41,6 +42,10 @@ class Session:
     """Public keys besides it, of those who sign here as well."""
     staging: Path | None = None
     """The folder for temporary files."""
+    cache: Path | None = None
+    """The folder for fetched files."""
+    cache_size: str | None = None
+    offline: bool = False
 
     def store(self, bar: Bar | None = None) -> ArtifactStore:
         """Return the store, whose transfers advance the bar. Nothing is read or written yet.
@@ -60,6 +65,9 @@ class Session:
             storage_options=self.options or None,
             timeout=self.timeout,
             staging=self.staging,
+            cache=self.cache,
+            cache_size=self.cache_size,
+            offline=self.offline,
             min_rate=self.min_rate,
             progress=bar if self.shows_progress else None,
             signer=None if self.key is None else load_signer(self.key),
@@ -80,6 +88,13 @@ class Session:
         if not self.as_json:
             for note in notes:
                 click.echo(f"Note: {output.safe(note)}", err=True)
+
+    def tell(self, warning: Warning | str, *_: object) -> None:
+        """Say a warning on stderr, to a person or a machine; in the place of ``warnings.showwarning``."""
+        details = {name: str(value) for name, value in vars(warning).items()} if isinstance(warning, Warning) else {}
+        document = {"type": type(warning).__name__, "message": str(warning), "details": details}
+        person = f"{click.style('Warning:', fg='yellow')} {output.safe(str(warning))}"
+        click.echo(json.dumps({"warning": document}, indent=2) if self.as_json else person, err=True)
 
     @property
     def shows_progress(self) -> bool:

@@ -27,6 +27,7 @@ from artifact_store.storage.base import Backend
 from artifact_store.storage.budget import SMALL_AT_ONCE
 from artifact_store.storage.cache import FileCache
 from artifact_store.storage.home import at_home
+from artifact_store.storage.offline import Offline
 from artifact_store.storage.owned_folder import Leftover
 from artifact_store.storage.retry import RetryPolicy
 from artifact_store.storage.single_writer import SingleWriter
@@ -77,6 +78,11 @@ class Context:
     """Threads for what itself waits for ``workers``: in those it could wait for ever."""
 
     @property
+    def is_offline(self) -> bool:
+        """Whether everything comes from the cache."""
+        return isinstance(self.backend, Offline)
+
+    @property
     def records(self) -> Records:
         """The stored documents."""
         return Records(self.backend, self.retry, self.workers)
@@ -96,7 +102,8 @@ def make_context(
     policy: LoadPolicy | None,
     signer: Signer | None,
     state: str | Path | None,
-    cache: str | Path | None,
+    cache: FileCache | None,
+    offline: bool,
     staging: Staging,
     concurrency: Concurrency,
     timeout: float,
@@ -109,6 +116,8 @@ def make_context(
     """Return the collaborators of a store; ``InvalidOption``: the options, those of ``ArtifactStore``, do not fit."""
     if concurrency not in ("safe", "single-writer"):
         raise InvalidOption(f"concurrency is 'safe' or 'single-writer', not {brief(concurrency)}")
+    if offline not in (True, False):
+        raise InvalidOption(f"offline is True or False, not {brief(offline)}")
     if backend.staging_place is not None:
         staging.check_outside(backend.staging_place.parent)
     if signer is not None and not isinstance(signer, Signer):
@@ -117,13 +126,17 @@ def make_context(
         raise InvalidOption(
             "state remembers signed aliases: it needs a signer, or a policy with require_signature=True"
         )
+    if offline:
+        backend = Offline(backend, cache)
+    elif concurrency == "single-writer":
+        backend = SingleWriter(backend)
     return Context(
-        backend=SingleWriter(backend) if concurrency == "single-writer" else backend,
+        backend=backend,
         registry=registry or CodecRegistry(),
         policy=policy or LoadPolicy(),
         workers=Workers(),
-        retry=RetryPolicy(seconds=timeout),
-        cache=None if cache is None else FileCache(at_home(cache)),
+        retry=RetryPolicy(seconds=0.0 if offline else timeout),  # what a cache lacks, it lacks in a moment too
+        cache=cache,
         report=progress,
         staging=staging,
         now=clock or partial(datetime.now, UTC),

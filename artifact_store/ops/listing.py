@@ -107,6 +107,10 @@ def aliases(context: Context, key: ModelKey) -> dict[str, Pointer]:
 
 def suggestion(context: Context, key: ModelKey, alias: str = "") -> str:
     """Return what an error about a model without such a run or alias advises; ``NotAStore`` if there is no store."""
+    return "so this cache saw it last, offline" if context.is_offline else _suggestion(context, key, alias)
+
+
+def _suggestion(context: Context, key: ModelKey, alias: str) -> str:
     if not opening.check_store(context.records):
         return "there is no store yet: check the path, or save the first model"
     known = alias_names(context, key)
@@ -299,7 +303,7 @@ def _preferred(context: Context, key: ModelKey, prefer: Sequence[str], *, newest
             exists = True
             steps.append(f"{key}@{alias}: is retired since {pointer.at:%Y-%m-%d %H:%M:%S} UTC")
         else:
-            manifest = publish.published_manifest(context.records, pointer)
+            manifest = publish.published_manifest(context, pointer)
             steps.append(f"{key}@{alias}: names {manifest.run_id}, taken")
             return FoundRun(manifest, tuple(steps))
     if newest and not exists:

@@ -33,7 +33,7 @@ from artifact_store.errors import (
     Untrusted,
     UnverifiedHistory,
 )
-from artifact_store.ops import opening, signing
+from artifact_store.ops import opening, remembering, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import SeenPointer
 
@@ -190,15 +190,19 @@ def check_pointer_history(context: Context, pointer: Pointer) -> None:
 def check_pointer_for_load(context: Context, key: ModelKey, alias: str, pointer: Pointer | None) -> None:
     """Raise unless the policy lets this pointer decide what is loaded; ``None`` is an alias that is not there.
 
-    The highest ``seq`` is remembered in the folder of the client, if it has one: the one write of a read.
+    The highest ``seq`` is remembered in the folder of the client, if it has one, and what the alias names in its cache.
 
     Raises:
         SignatureMissing, UntrustedKey, SignatureInvalid: no trusted key signed it.
         RolledBack: this client has seen a later one, or another store at this place (``StoreReplaced``).
         Stale: it is older than the policy allows.
     """
-    if not context.policy.require_signature:
-        return
+    if context.policy.require_signature:
+        _check_for_load(context, key, alias, pointer)
+    remembering.remember_pointer(context, key, alias, pointer)
+
+
+def _check_for_load(context: Context, key: ModelKey, alias: str, pointer: Pointer | None) -> None:
     if pointer is None:
         _check_absence(context, key, alias)
         return

@@ -26,7 +26,7 @@ from artifact_store.errors import (
     RunDeleted,
     RunExists,
 )
-from artifact_store.ops import pointer_trust
+from artifact_store.ops import pointer_trust, remembering
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import Records, SeenPointer
 from artifact_store.storage.conditional_write import Outcome
@@ -179,19 +179,21 @@ def stored_manifest(records: Records, key: ModelKey, run_id: str) -> Manifest | 
         return None
 
 
-def published_manifest(records: Records, pointer: Pointer) -> Manifest:
-    """Return the manifest of the run that a pointer names.
+def published_manifest(context: Context, pointer: Pointer) -> Manifest:
+    """Return the manifest of the run that a pointer names, for it to be loaded.
 
     Raises:
         RunDeleted: the run is gone.
         Corrupt: its manifest is not the one that was published.
     """
-    manifest = manifest_of(records, pointer)
+    manifest = manifest_of(context.records, pointer)
     if manifest is None:
         raise RunDeleted(
             f"{pointer.label} names the run {pointer.run_id}, which is gone; roll the alias back, or promote another "
             "run to it"
         )
+    if pointer.manifest is None:
+        remembering.remember_document(context, manifest.storage_key, manifest.to_bytes())
     return manifest
 
 

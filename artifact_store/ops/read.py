@@ -24,6 +24,7 @@ from artifact_store.ops import signing
 from artifact_store.ops.context import Context
 from artifact_store.process import Process, this_process
 from artifact_store.storage.hashing import hash_pieces
+from artifact_store.storage.offline import Offline
 from artifact_store.storage.retry import with_retry
 from artifact_store.storage.staging import StagedFolder, explained
 from artifact_store.storage.transfer import (
@@ -55,6 +56,8 @@ def fetch(context: Context, manifest: Manifest, entries: Sequence[FileEntry], di
     wanted = [incoming(manifest, entry) for entry in entries]
     if context.cache is not None:
         wanted = [file for file in wanted if not _cached(context, file, directory)]
+    if wanted and isinstance(context.backend, Offline):  # one error for all of them
+        context.backend.refuse([file.key for file in wanted])
     with _explained(context, manifest):
         download(
             context.backend,
@@ -74,6 +77,9 @@ def open_file(context: Context, manifest: Manifest, entry: FileEntry) -> IO[byte
     signing.check_signed(context, manifest)
     copy = context.staging.file()
     try:
+        if context.cache is not None and context.cache.copy(Digest(entry.size, entry.sha256), copy):
+            copy.seek(0)
+            return copy
         with _explained(context, manifest), explained(context.staging.base):
             with_retry(lambda: _copy_again(context, incoming(manifest, entry), copy), context.retry)
     except BaseException:

@@ -12,7 +12,7 @@ from artifact_store.core.pointer import Pointer, Publish
 from artifact_store.core.references import RunRef
 from artifact_store.core.shell import quoted
 from artifact_store.errors import AliasNotFound, AliasRetired, Conflict, InvalidReference, RunDeleted
-from artifact_store.ops import listing, opening, pointer_trust, publish, signing
+from artifact_store.ops import listing, opening, pointer_trust, publish, remembering, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import Stored
 from artifact_store.wording import brief
@@ -39,6 +39,7 @@ def resolve(context: Context, ref: RunRef, *, signed: bool = True) -> Manifest:
         manifest = context.records.manifest(ref.key, run_id)
         if signed:
             signing.check_signed(context, manifest)
+        remembering.remember_run(context, manifest)
         return manifest
     return run_named_by(context, published_pointer(context, ref).value)
 
@@ -58,7 +59,7 @@ def run_named_by(context: Context, pointer: Pointer) -> Manifest:
             f"{pointer.label} was retired at {pointer.at:%Y-%m-%d %H:%M:%S} UTC by {pointer.by!r}"
             f"{f': {pointer.reason!r}' if pointer.reason else ''}; promote a run to it to use it again"
         )
-    return publish.published_manifest(context.records, pointer)
+    return publish.published_manifest(context, pointer)
 
 
 def published_pointer(context: Context, ref: RunRef) -> Stored[Pointer]:
@@ -76,7 +77,8 @@ def published_pointer(context: Context, ref: RunRef) -> Stored[Pointer]:
     if seen is None:
         pointer_trust.check_pointer_for_load(context, ref.key, alias, None)
         hint = listing.suggestion(context, ref.key, alias)
-        hint = _run_is_meant(ref, [str(key) for key in listing.models(context)]) or hint
+        if not context.is_offline:
+            hint = _run_is_meant(ref, [str(key) for key in listing.models(context)]) or hint
         raise AliasNotFound(f"{ref} was never published in {context.backend.url}; {hint}")
     return seen
 
@@ -129,6 +131,7 @@ def history(context: Context, ref: RunRef) -> History:
     """
     seen = published_pointer(context, ref)
     pointer_trust.check_pointer_history(context, seen.value)
+    remembering.remember_pointer(context, ref.key, seen.value.alias, seen.value)
     return History(context.records.history(seen), seen)
 
 

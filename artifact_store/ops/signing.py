@@ -34,6 +34,7 @@ from artifact_store.errors import (
     Unsupported,
     UntrustedKey,
 )
+from artifact_store.ops import remembering
 from artifact_store.ops.context import Context
 from artifact_store.ops.keypairs import Signer
 from artifact_store.ops.records import deleted, signature_key
@@ -120,7 +121,7 @@ def check_own(context: Context, manifest: Manifest, signer: Signer) -> None:
 
 def check_run(context: Context, manifest: Manifest) -> str:
     """Return the id of a trusted key that signed this run, or raise ``Untrusted``. Waits for no other worker."""
-    known = context.verified.get(manifest.digest, "")
+    known = _known(context, manifest)
     if context.policy.key(known) is not None:
         return known
     reads = [(key, partial(_read, context, manifest, key.key_id)) for key in context.policy.trusted_keys]
@@ -140,7 +141,7 @@ def check_run_concurrently(context: Context, manifest: Manifest, *, needed: bool
     :func:`check_run` does.
     """
     trusted = context.policy.trusted_keys
-    known = context.verified.get(manifest.digest, "") if needed else ""
+    known = _known(context, manifest) if needed else ""
     wanted = trusted if needed and context.policy.key(known) is None else ()
     with _reading(context, manifest, [key.key_id for key in wanted]) as results:
 
@@ -148,6 +149,14 @@ def check_run_concurrently(context: Context, manifest: Manifest, *, needed: bool
             return _verified(context, manifest, list(zip(wanted, results, strict=True))) if wanted else known
 
         yield verified_key
+
+
+def _known(context: Context, manifest: Manifest) -> str:
+    """Return the id of the key whose signature of this run was verified before, or nothing."""
+    known = context.verified.get(manifest.digest, "")
+    if known:
+        remembering.still_used(context, signature_key(manifest, known))
+    return known
 
 
 def _verified(
@@ -166,6 +175,7 @@ def _verified(
         if len(context.verified) >= _REMEMBERED:
             context.verified.clear()
         context.verified[manifest.digest] = key.key_id
+        remembering.remember_document(context, signature_key(manifest, key.key_id), data)
         return key.key_id
     raise problem or _unsigned(context, manifest)
 

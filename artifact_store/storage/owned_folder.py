@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from artifact_store.process import Process, this_process
+from artifact_store.storage.file_lock import try_lock
 from artifact_store.storage.local.folders import is_link
 
 _OWNER: Final = "owner"
@@ -41,9 +42,6 @@ _PAUSE: Final = 0.01
 _UNREADY: Final = 60.0
 """Seconds after which a folder without a record is dead: its maker, if it is still at work, makes another one."""
 _OPEN: Final = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-_HELD: Final = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK}
-_BYTE: Final = 1 << 30
-"""Windows locks a range, and what is in it cannot be read: it lies behind the record."""
 
 
 class _State(Enum):
@@ -156,7 +154,7 @@ def _made(parent: Path) -> tuple[Path, int]:
 def _own(home: Path, descriptor: int) -> bool:
     """Lock the folder and record whose it is; tell whether it is still there then."""
     for _ in range(_TRIES):
-        holds = _try_lock(descriptor)
+        holds = try_lock(descriptor)
         if holds is not False:
             break
         time.sleep(_PAUSE)  # another process is looking at it
@@ -164,7 +162,7 @@ def _own(home: Path, descriptor: int) -> bool:
     if holds:
         second = os.open(home / _OWNER, _OPEN)
         try:
-            excludes = _try_lock(second) is False
+            excludes = try_lock(second) is False
         finally:
             os.close(second)
     record = {"kernel": _kernel(), "mount": os.fstat(descriptor).st_dev, "excludes": excludes}
@@ -233,7 +231,7 @@ def _examined(home: Path) -> Iterator[_State]:
 
 
 def _state(descriptor: int, *, unready: _State) -> _State:
-    held = _try_lock(descriptor)
+    held = try_lock(descriptor)
     if held is False:
         return _State.ALIVE
     try:
@@ -267,27 +265,3 @@ def _kernel() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return f"{sys.platform} {platform.node()}"
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(descriptor: int) -> bool | None:
-        """Lock without waiting: ``False`` if another one has it, ``None`` if there are no locks here."""
-        try:
-            os.lseek(descriptor, _BYTE, os.SEEK_SET)
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError as error:
-            return False if error.errno in {*_HELD, 0} else None  # Wine refuses without a reason
-        return True
-
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool | None:
-        """Lock without waiting: ``False`` if another one has it, ``None`` if there are no locks here."""
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            return False if error.errno in _HELD else None
-        return True

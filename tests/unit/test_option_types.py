@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from artifact_store import ArtifactStore, FeatureSchema, IfBetter, Observation
+from artifact_store import ArtifactStore, Cache, FeatureSchema, IfBetter, Observation
 from artifact_store.errors import InvalidInput, InvalidOption
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.storage.staging import Staging
@@ -39,6 +39,8 @@ def saved() -> Any:
 
 TAKEN: dict[str, tuple[str, Callable[[Any], object]]] = {
     "cache": ("path", lambda value: ArtifactStore("memory://", cache=value)),
+    "offline": ("offline", lambda value: ArtifactStore("memory://", cache="here", offline=value)),
+    "folder of a cache": ("path|folder", Cache),
     "staging": ("path|staging", Staging.of),
     "old tree": ("path", ArtifactStore.open_legacy),
     "url": ("path", ArtifactStore),
