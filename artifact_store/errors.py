@@ -21,7 +21,6 @@ No message, attribute or cause that we write holds a credential.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -392,14 +391,3 @@ class RunTooOld(Untrusted, code="run-too-old"):
     def __init__(self, message: str, *, ref: str, age: timedelta, limit: timedelta) -> None:
         self.ref, self.age, self.limit = ref, age, limit
         super().__init__(message)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong: where, and what; ``error`` is what a load would raise."""
-
-    where: str
-    error: ArtifactStoreError
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.error}"

@@ -53,7 +53,15 @@ FOLLOWED = {
         "backend='threading'": "tests/integration/ops/test_bulk.py::"
         "test_a_store_in_memory_is_checked_by_threads_and_not_by_processes"
     },
+    "cli/cache.py": {"--size --older-than": "tests/integration/e2e/test_cli_cache.py::test_prune_shows_its_plan_first"},
     "cli/doctor.py": {"--apply --quarantine --to --repair": _COMMANDS, "--deep": "says what a longer look does"},
+    "ops/cached.py": {
+        "size='5GB' older_than=timedelta(days=30) days=30": "tests/unit/test_cache.py::test_a_plan_needs_to_know_what_is_to_go"
+    },
+    "storage/offline.py": {
+        "offline=True": "tests/integration/conformance/test_offline.py::test_what_a_cache_cannot_know_and_what_writes_is_refused"
+    },
+    "watching/pace.py": {"minutes=30": "an example of a length of time"},
     "cli/files.py": {"--component --file": _COMMANDS},
     "cli/housekeeping.py": {"--keep-last --keep-best --older-than --apply": _COMMANDS},
     "cli/legacy.py": {"--legacy": _EXPORT},

@@ -29,7 +29,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 LAYERS = (
     {"wording", "private_files", "process", "installing", "_version"},
     {"errors", "nearby"},
-    {"canonical"},
+    {"canonical", "problems"},
     {"features"},
     {"core"},
     {"storage", "codecs"},

@@ -19,16 +19,17 @@ from artifact_store.bulk.verdicts import (
     problems_from_json,
     problems_to_json,
 )
-from artifact_store.bulk.work import Bulk, Question, Work
+from artifact_store.bulk.work import Bulk, Inquiry, Work
 from artifact_store.core.compatibility import Compatibility, EnvironmentVerdict, Remark
 from artifact_store.core.names import ModelKey
 from artifact_store.core.references import RunRef, has_selector
-from artifact_store.errors import Problem, Unavailable, WorkerLost
+from artifact_store.errors import Unavailable, WorkerLost
 from artifact_store.ops import listing, resolve, validate
 from artifact_store.ops.context import Context
 from artifact_store.ops.golden import Predictions, check_example
 from artifact_store.ops.validate import ModelReport
 from artifact_store.ops.verify import Finding, RunReport, verify_stored
+from artifact_store.problems import Problem
 from artifact_store.run import Run
 
 
@@ -57,8 +58,8 @@ def verify_many(
     def trusting() -> Spec:
         return replace(spec(), policy=context.policy)
 
-    question = Question(VERIFY, place_of(context), {"predict": predict}, context, trusting)
-    return question.ask({str(ref): str(ref) for ref in refs}, how)
+    inquiry = Inquiry(VERIFY, place_of(context), {"predict": predict}, context, trusting)
+    return inquiry.ask({str(ref): str(ref) for ref in refs}, how)
 
 
 @contextmanager
@@ -122,8 +123,8 @@ def validate_many(
     context: Context, spec: Callable[[], Spec], refs: Sequence[str], *, prefer: Sequence[str], how: Bulk
 ) -> list[ModelReport]:
     """Return what came of checking the run that each reference names, or, of a key alone, the one that is taken."""
-    question = Question(VALIDATE, place_of(context), {"prefer": list(prefer)}, context, spec)
-    return question.ask({ref: ref for ref in refs}, how)
+    inquiry = Inquiry(VALIDATE, place_of(context), {"prefer": list(prefer)}, context, spec)
+    return inquiry.ask({ref: ref for ref in refs}, how)
 
 
 @contextmanager

@@ -9,7 +9,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from artifact_store.errors import ArtifactStoreError, Problem
+from artifact_store.errors import ArtifactStoreError
+from artifact_store.problems import Problem
 
 JSON = Any
 """What JSON can hold: text, finite numbers, true, false, nothing, lists and dictionaries with text as names."""

@@ -75,7 +75,7 @@ class Bulk:
 
 
 @dataclass(frozen=True, slots=True)
-class Question(Generic[S, R]):
+class Inquiry(Generic[S, R]):
     """What is asked of which store: ``here`` is the store as this process has it, ``spec`` makes one for others.
 
     ``place`` and ``arguments`` are JSON, and all that tells one question from another.

@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 import click
 
 from artifact_store.cli import output, program
-from artifact_store.cli.program import PASSWORD
+from artifact_store.cli.program import PASSWORD, HomePath
 from artifact_store.core.files import Progress
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.errors import NotAStore
@@ -153,7 +153,7 @@ def bulk_options(command: F) -> F:
     """Add the options of work that can be done by many processes, and go on after a crash."""
     resume = click.option(
         "--resume",
-        type=click.Path(dir_okay=False, path_type=Path),
+        type=HomePath(dir_okay=False, path_type=Path),
         metavar="FILE",
         help="Keep what is found in FILE, and go on from there when the same command is repeated.",
     )

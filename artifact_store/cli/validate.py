@@ -13,11 +13,12 @@ from artifact_store.cli import output, program
 from artifact_store.cli.session import Command, Session, bulk_options, check_root, pass_session
 from artifact_store.core.compatibility import Compatibility
 from artifact_store.core.references import has_selector
-from artifact_store.errors import InvalidOption, ModelNotFound, Problem
+from artifact_store.errors import InvalidOption, ModelNotFound
 from artifact_store.legacy.trees.single_file import old_models
 from artifact_store.ops.golden import Predictions
 from artifact_store.ops.validate import ModelReport
 from artifact_store.ops.verdict import Verdict, worst
+from artifact_store.problems import Problem
 from artifact_store.storage.options import LOCAL, parse_url
 from artifact_store.store import ArtifactStore
 

@@ -15,7 +15,7 @@ from operator import methodcaller
 from pathlib import Path
 from typing import Protocol
 
-from artifact_store.bulk.work import Bulk, Question, Sent, Work
+from artifact_store.bulk.work import Bulk, Inquiry, Sent, Work
 from artifact_store.core.names import ModelKey
 from artifact_store.core.pointer import Pointer
 from artifact_store.core.policy import Later, Policy
@@ -122,7 +122,7 @@ def migrate_tree(
         raise InvalidOption(
             f"the store {store.url} lies inside the old tree {tree.root}, which stays as it is; name another"
         )
-    question = Question(
+    inquiry = Inquiry(
         MIGRATE, {"store": store.url}, {"old": str(tree.root.resolve()), "dry_run": dry_run}, store, store.spec
     )
 
@@ -130,7 +130,7 @@ def migrate_tree(
         if progress is not None:
             progress(MigrationProgress(done, total, tree.runs[done].source if done < total else ""))
 
-    runs = question.ask({run.source: run for run in tree.runs}, Bulk(jobs, resume, announce))
+    runs = inquiry.ask({run.source: run for run in tree.runs}, Bulk(jobs, resume, announce))
     ids = {run.source: run.run_id for run in runs if run.run_id is not None and run.is_there}
     aliases = tuple(_name(store, alias, ids, dry_run=dry_run) for alias in tree.aliases)
     return Migration(str(old), store.url, dry_run, tuple(runs), aliases, tuple(tree.problems))
@@ -138,7 +138,7 @@ def migrate_tree(
 
 @contextmanager
 def _copying(store: Store, *, old: str, dry_run: bool) -> Iterator[Callable[[OldRun], Migrated]]:
-    del old  # part of the question; a run knows its own files
+    del old  # part of the inquiry; a run knows its own files
     with closing(_Copier(store, dry_run=dry_run)) as copier:
         yield copier.copy
 

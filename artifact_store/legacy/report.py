@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from artifact_store.bulk.verdicts import JSON, error_from_json, error_to_json, problems_from_json, problems_to_json
-from artifact_store.errors import ArtifactStoreError, Problem
+from artifact_store.errors import ArtifactStoreError
 from artifact_store.legacy.formats.convert import ConversionReport
+from artifact_store.problems import Problem
 
 Outcome = Literal["copied", "would copy", "already there", "conflict", "deleted", "refused"]
 AliasOutcome = Literal["created", "would create", "already there", "kept", "refused"]

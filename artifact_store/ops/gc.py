@@ -19,12 +19,13 @@ from artifact_store.core import keys
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.tombstone import Tombstone
-from artifact_store.errors import AccessDenied, ArtifactStoreError, Problem, Unavailable, Unsupported
+from artifact_store.errors import AccessDenied, ArtifactStoreError, Unavailable, Unsupported
 from artifact_store.ops import delete, index_writing, listing, opening, probe
 from artifact_store.ops.context import Context
 from artifact_store.ops.delete import StepResult, duration_text
 from artifact_store.ops.plan import Action, Plan, PlanStep
 from artifact_store.ops.prune import check_span
+from artifact_store.problems import Problem
 from artifact_store.storage.base import Entry, Unfinished
 from artifact_store.storage.owned_folder import remove_leftover
 from artifact_store.storage.retry import with_retry

@@ -28,11 +28,11 @@ from artifact_store.errors import (
     Corrupt,
     NotFound,
     ObjectNotFound,
-    Problem,
     Unavailable,
 )
 from artifact_store.ops import index_parquet
 from artifact_store.ops.context import Context
+from artifact_store.problems import Problem
 from artifact_store.storage.base import Entry
 from artifact_store.storage.retry import with_retry
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from artifact_store.core import keys
-from artifact_store.errors import ArtifactStoreError, Problem
+from artifact_store.errors import ArtifactStoreError
 from artifact_store.ops import index_writing, opening
 from artifact_store.ops.context import Context
 from artifact_store.ops.index import LINES, PARQUET, Advance, open_index, survey
 from artifact_store.ops.index_writing import Compaction
+from artifact_store.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,11 @@ from artifact_store.core.index_query import Condition, Question
 from artifact_store.core.index_rows import REBUILD, Row, RowDict, is_sound
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import ModelKey, RunId
-from artifact_store.errors import ArtifactStoreError, Corrupt, InvalidOption, NotFound, Problem
+from artifact_store.errors import ArtifactStoreError, Corrupt, InvalidOption, NotFound
 from artifact_store.ops import index_parquet, listing
 from artifact_store.ops.context import Context
 from artifact_store.ops.index import PARQUET, Index, Survey, open_index, read_noticed, survey
+from artifact_store.problems import Problem
 
 T = TypeVar("T")
 Mode = Literal["checked", "only", "off"]

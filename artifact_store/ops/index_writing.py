@@ -26,7 +26,6 @@ from artifact_store.errors import (
     Corrupt,
     FormatUnsupported,
     NotFound,
-    Problem,
     Unavailable,
 )
 from artifact_store.ops import index_parquet, listing, opening, probe
@@ -45,6 +44,7 @@ from artifact_store.ops.index import (
     survey,
 )
 from artifact_store.ops.prune import GRACE
+from artifact_store.problems import Problem
 from artifact_store.storage.conditional_write import Outcome
 
 PILED: Final = 100

@@ -28,13 +28,13 @@ from artifact_store.errors import (
     InvalidOption,
     ModelNotFound,
     NotFound,
-    Problem,
     RunNotFound,
     RunTooOld,
 )
 from artifact_store.ops import opening, pointer_trust, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.outage import Outage
+from artifact_store.problems import Problem
 
 _NEAR = 0.8
 """How alike two names have to be, as difflib counts it, for the one to be suggested for the other."""

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from artifact_store.core.names import ModelKey, RunId
-from artifact_store.errors import AccessDenied, ArtifactStoreError, OutcomeUnknown, Problem, Unavailable
+from artifact_store.errors import AccessDenied, ArtifactStoreError, OutcomeUnknown, Unavailable
 from artifact_store.ops.delete import Result, StepResult
 from artifact_store.ops.outage import Outage
+from artifact_store.problems import Problem
 from artifact_store.storage.base import Unfinished
 from artifact_store.storage.owned_folder import Leftover
 

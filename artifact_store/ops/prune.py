@@ -23,13 +23,13 @@ from artifact_store.errors import (
     ArtifactStoreError,
     InvalidOption,
     MetricMissing,
-    Problem,
     Unavailable,
 )
 from artifact_store.ops import delete, listing, opening, promote
 from artifact_store.ops.context import Context
 from artifact_store.ops.delete import StepResult, duration_text
 from artifact_store.ops.plan import Plan, PlanStep
+from artifact_store.problems import Problem
 
 GRACE: Final = timedelta(days=7)
 """How long a deleted run can be brought back, and how long a save is given to end."""

@@ -21,7 +21,6 @@ from artifact_store.errors import (
     Corrupt,
     FeatureMismatch,
     ModelNotFound,
-    Problem,
     Unavailable,
 )
 from artifact_store.features.schema import FeatureSchema
@@ -30,6 +29,7 @@ from artifact_store.ops.context import Context
 from artifact_store.ops.golden import Predictions, check_example
 from artifact_store.ops.handle import RunLike
 from artifact_store.ops.verdict import Checked, Verdict, verdict_on
+from artifact_store.problems import Problem
 
 _NOT_DECODED = "raw"
 """The codec of plain files, which need a place to go to and are as good as their bytes."""

@@ -6,7 +6,8 @@ import enum
 from collections.abc import Iterable
 from typing import Protocol
 
-from artifact_store.errors import ArtifactStoreError, Problem, RiskRefused, Unsupported
+from artifact_store.errors import ArtifactStoreError, RiskRefused, Unsupported
+from artifact_store.problems import Problem
 
 
 class Verdict(enum.StrEnum):

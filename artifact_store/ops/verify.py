@@ -20,7 +20,6 @@ from artifact_store.errors import (
     InvalidOption,
     NotAStore,
     NotFound,
-    Problem,
     Unavailable,
     Unsupported,
 )
@@ -30,6 +29,7 @@ from artifact_store.ops.golden import Predictions
 from artifact_store.ops.keypairs import PublicKey, Signer
 from artifact_store.ops.read import compare_file, incoming
 from artifact_store.ops.verdict import Checked, Verdict
+from artifact_store.problems import Problem
 
 Golden = Callable[[Manifest], Predictions]
 """Tells whether the run still predicts what it did when it was saved."""

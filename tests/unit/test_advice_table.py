@@ -14,6 +14,7 @@ from artifact_store import ArtifactStore, Draft, LoadPolicy
 from artifact_store.cli.app import app
 from artifact_store.run import Run
 from tests.advice import FOLLOWED, SNIPPET, advices, followed_by
+from tests.commands import commands
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CALLS: tuple[Callable[..., Any], ...] = (
@@ -30,12 +31,15 @@ OTHERS = {
     "sig",
     "dtypes",
     "bytes",
+    "minutes",
+    "older_than",
+    "size",
     "max_risk",
     "store",
     "use_ssl",
     "anon",
 }
-"""Of libraries, and within storage options."""
+"""Of libraries, of ``Cache.prune``, and within storage options."""
 
 
 def test_every_advice_is_followed_or_says_why_not() -> None:
@@ -62,7 +66,7 @@ def test_a_test_that_follows_an_advice_is_there() -> None:
 
 
 def test_every_option_and_command_that_a_text_names_is_one_of_the_program() -> None:
-    options = {name for command in (app, *app.commands.values()) for option in command.params for name in option.opts}
+    options = {name for command in (app, *commands().values()) for option in command.params for name in option.opts}
     for module, advice in advices():
         if module.startswith("storage/s3fs/") or advice.startswith("`aws") or "pip" in advice or "upgrade" in advice:
             continue
@@ -70,7 +74,7 @@ def test_every_option_and_command_that_a_text_names_is_one_of_the_program() -> N
         if advice.startswith(("--", "`artifact-store")):
             assert named <= options, (module, advice)
         if command := re.match(r"`artifact-store (?:--signer FILE )?([a-z]+)", advice):
-            assert command[1] in app.commands, (module, advice)
+            assert command[1] in commands(), (module, advice)
 
 
 def test_every_argument_that_an_error_of_a_call_names_is_one_of_a_call() -> None:

@@ -12,12 +12,13 @@ from artifact_store.bulk import checks
 from artifact_store.bulk.verdicts import error_from_json, error_to_json
 from artifact_store.core.compatibility import Compatibility, EnvironmentVerdict, Remark
 from artifact_store.core.names import ModelKey
-from artifact_store.errors import ArtifactStoreError, Problem
+from artifact_store.errors import ArtifactStoreError
 from artifact_store.legacy.formats.convert import ConversionReport
 from artifact_store.legacy.report import Migrated, migrated_from_json, migrated_to_json
 from artifact_store.ops.golden import Predictions
 from artifact_store.ops.validate import ModelReport
 from artifact_store.ops.verify import RunReport
+from artifact_store.problems import Problem
 
 DAMAGE = errors.DigestMismatch("it is damaged", key="gru/A/1/model.json", expected="a" * 64, actual="b" * 64)
 FOUND = [

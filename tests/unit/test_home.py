@@ -14,6 +14,7 @@ from artifact_store.cli.app import app
 from artifact_store.cli.program import HomePath
 from artifact_store.storage.home import at_home
 from artifact_store.storage.options import parse_url
+from tests.commands import commands
 from tests.legacy_cases import old_tree
 
 pytestmark = pytest.mark.windows
@@ -117,7 +118,7 @@ def test_every_path_that_a_program_takes_lies_below_the_home(home: Path) -> None
 def test_no_program_takes_a_path_as_click_does() -> None:
     paths = [
         (command.name, option.name)
-        for command in (app, *app.commands.values())
+        for command in (app, *commands().values())
         for option in command.params
         if isinstance(option.type, click.Path) and not isinstance(option.type, HomePath)
     ]

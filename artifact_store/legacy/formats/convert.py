@@ -19,7 +19,7 @@ from typing import Final
 from artifact_store.canonical import canonical, sha256
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.draft import Draft
-from artifact_store.errors import ArtifactStoreError, Corrupt, Problem
+from artifact_store.errors import ArtifactStoreError, Corrupt
 from artifact_store.features.schema import FeatureSchema
 from artifact_store.legacy.formats import features
 from artifact_store.legacy.formats.families import READERS, Files, Parts
@@ -27,6 +27,7 @@ from artifact_store.legacy.pickle_reader.limits import LIMITS
 from artifact_store.legacy.trees import file_names, layout
 from artifact_store.legacy.trees.layout import OldRun
 from artifact_store.legacy.trees.notes import MAX_NOTES, parse_notes
+from artifact_store.problems import Problem
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """When a run was trained of which that is not known."""

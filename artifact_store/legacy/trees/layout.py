@@ -24,7 +24,6 @@ from artifact_store.errors import (
     Corrupt,
     InvalidName,
     NotAStore,
-    Problem,
     Unavailable,
     Unsupported,
 )
@@ -42,6 +41,7 @@ from artifact_store.legacy.trees.file_names import (
     symbol_of,
 )
 from artifact_store.legacy.trees.notes import MAX_NOTES, parse_notes
+from artifact_store.problems import Problem
 from artifact_store.storage.local.folders import is_link
 
 _POINTERS = ("latest", "latest_pointer.txt")

@@ -141,7 +141,7 @@ def test_the_commands_of_the_error_lead_from_an_unsigned_history_to_a_signed_one
     refused = cli(*signing, "put", KEY, tmp_path / "a.py")
     failed(refused, errors.UnverifiedHistory, "Nothing was published")
     commands = re.findall("`artifact-store ([^`]*)`", refused.stderr)
-    assert [next(word for word in command.split() if word in app.commands) for command in commands] == [
+    assert [next(word for word in command.split() if word in program_commands()) for command in commands] == [
         *("history", "sign", "promote")
     ]
     filled = {"FILE": str(keys / "mine.key")}

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, StoreSpec, errors
 from artifact_store.bulk import checks, pool
-from artifact_store.bulk.work import Bulk, Question
+from artifact_store.bulk.work import Bulk, Inquiry
 from artifact_store.cli.app import app
 from artifact_store.errors import InvalidOption, Unavailable, Unsupported, WorkerLost
 from artifact_store.legacy.migrate import migrate_tree
@@ -143,9 +143,9 @@ def test_without_joblib_the_extra_is_named(store: ArtifactStore, monkeypatch: py
 
 
 @pytest.fixture
-def trial(tmp_path: Path) -> Question[ArtifactStore, str]:
+def trial(tmp_path: Path) -> Inquiry[ArtifactStore, str]:
     store = ArtifactStore(tmp_path / "place")
-    return Question(TRIAL, {"store": store.url}, {"folder": str(tmp_path)}, store, store.spec)
+    return Inquiry(TRIAL, {"store": store.url}, {"folder": str(tmp_path)}, store, store.spec)
 
 
 def asked(folder: Path) -> Counter[str]:

@@ -20,8 +20,8 @@ from artifact_store import ArtifactStore, errors
 from artifact_store.core import keys
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.store_record import StoreRecord
-from artifact_store.errors import Problem
 from artifact_store.legacy.migrate import migrate_tree
+from artifact_store.problems import Problem
 from artifact_store.storage.base import Always
 from tests.legacy_cases import DATA
 from tests.proofs.matrix.views import REGISTRY, Snapshot, View, see
