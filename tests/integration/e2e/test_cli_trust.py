@@ -13,6 +13,7 @@ from artifact_store import ArtifactStore, LoadPolicy, PublicKey, Signer, errors
 from artifact_store.cli.app import app
 from artifact_store.cli.program import FAMILIES
 from artifact_store.core.statement import Bundle, message, statement, write_bundle
+from tests.commands import commands as program_commands
 
 pytestmark = pytest.mark.windows
 
