@@ -65,7 +65,7 @@ def test_what_cannot_be_written_down_stays_behind() -> None:
 
 def test_a_class_that_is_not_known_comes_back_as_its_parent() -> None:
     told = error_to_json(errors.Corrupt("odd"))
-    assert type(error_from_json({**told, "kinds": ["OfAPlugIn", *told["kinds"]]})) is errors.Corrupt
+    assert type(error_from_json({**told, "kinds": ["OfNoInstalledPlugIn", *told["kinds"]]})) is errors.Corrupt
 
 
 @pytest.mark.parametrize("found", FOUND, ids=lambda found: type(found).__name__)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from artifact_store import ArtifactStore, CodecRegistry, Risk
+from artifact_store import ArtifactStore, CodecRegistry, Risk, Run
 from artifact_store.core.codec import libraries_of
 from artifact_store.ops.imported import normalized
 from tools.versions import INSTEAD, NOT_TRIED
@@ -105,8 +105,8 @@ def test_a_pickle_is_risky_without_the_library_of_its_type(store):
     part = run.manifest.components["model"].model_copy(update={"type": "no_such_library.forest.Forest"})
     environment = {"python": PYTHON, "packages": {"joblib": version("joblib"), "no_such_library": "1.0"}}
     other = manifest.model_copy(update={"components": {"model": part}, "environment": environment})
-    run.manifest = other
-    assert [str(remark) for remark in run.environment_verdict.remarks] == [
+    changed = Run(run._context, other)
+    assert [str(remark) for remark in changed.environment_verdict.remarks] == [
         "no_such_library: it is not installed here (saved with 1.0, here none)"
     ]
 
