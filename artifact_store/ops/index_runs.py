@@ -114,7 +114,7 @@ def checked(context: Context, key: ModelKey | None, wanted: listing.Filter, prob
     for found in listing.models(context):  # in the order of the rows
         while model < str(found):
             model, rows = next(groups, (_END, []))
-        names = listing.names_below(context, found)
+        names = listing.run_folders(context, found)
         known = _Known(index, rows if model == str(found) else [])
         yield from _reconciled(context, found, names, known, wanted, problems)
 
@@ -131,7 +131,7 @@ def _of_model(context: Context, key: ModelKey, wanted: listing.Filter, problems:
         return found, _usable(context, found) if found.size <= _CHEAP else None
 
     with context.workers.beside(small) as read:
-        names = listing.names_below(context, key)
+        names = listing.run_folders(context, key)
     found, index = read.result()
     if index is None and _CHEAP < found.size <= len(names) * _WORTH:
         index = _usable(context, found)
@@ -147,20 +147,18 @@ class _Known:
     rows: Sequence[RowDict]
 
     def split(self, key: ModelKey, names: Iterable[str]) -> tuple[list[RowDict], list[RunId]]:
-        """Return what there is among the names below the model, newest first: rows to use, and runs to look at."""
+        """Return what there is among these names, in their order: rows to use, and runs to look at."""
         model, known = str(key), {row["run_id"]: row for row in self.rows}
         doubtful = self.index.doubtful if self.index is not None else frozenset()
         listed: list[RowDict] = []
         missing: list[RunId] = []
         for name in names:
-            run = name.removesuffix("/")
-            row = known.get(run) if run != name else None
-            if row is None or row["state"] == "large" or (model, run) in doubtful or not is_sound(row):
-                missing += [run_id] if (run_id := keys.run_in(name)) is not None else []
+            row = known.get(name)
+            if row is None or row["state"] == "large" or (model, name) in doubtful or not is_sound(row):
+                missing += [run_id] if (run_id := keys.run_named(name)) is not None else []
             elif row["state"] == "live":
                 listed.append(row)
-        listed.sort(key=itemgetter("run_id"), reverse=True)
-        return listed, sorted(missing, reverse=True)
+        return listed, missing
 
 
 def _reconciled(

@@ -165,18 +165,13 @@ def no_model(context: Context, key: ModelKey) -> ModelNotFound:
     return ModelNotFound(f"no run of {key.display_name} in {context.backend.url}; {suggestion(context, key)}")
 
 
-def names_below(context: Context, key: ModelKey) -> list[str]:
-    """Return the names below a model: of runs, with a slash, and of aliases."""
-    return context.records.children(keys.model_prefix(key))
-
-
 def run_ids(context: Context, key: ModelKey) -> list[RunId]:
     """Return the ids of the runs of a model, newest first; some may never have been committed."""
-    return list(_ids_in(_run_folders(context, key)))
+    return list(_ids_in(run_folders(context, key)))
 
 
-def _run_folders(context: Context, key: ModelKey, beginning: str = "") -> list[str]:
-    """Return the names that may be those of runs, newest first: of many runs, most are not asked for."""
+def run_folders(context: Context, key: ModelKey, beginning: str = "") -> list[str]:
+    """Return the names that may be those of runs, newest first; those of aliases are not asked for."""
     begin = (beginning,) if beginning else keys.RUNS_BEGIN
     below = context.records.children_beginning(keys.model_prefix(key), *begin)
     return sorted((name[:-1] for name in below if name[-1] == "/"), reverse=True)
@@ -210,7 +205,7 @@ def manifests(
         return manifest
 
     outage = Outage()
-    folders = _run_folders(context, key) if ids is None else ids
+    folders = run_folders(context, key) if ids is None else ids
     with closing(context.workers.ahead(_ids_in(folders), read)) as manifests_ahead:
         for place, (run_id, future) in enumerate(manifests_ahead, start=1):
             try:
@@ -237,7 +232,7 @@ def resolve_prefix(context: Context, key: ModelKey, prefix: str) -> RunId:
         RunNotFound: there is no such run.
         AmbiguousRun: there are several; ``candidates`` has them, newest first.
     """
-    fitting = list(_ids_in(_run_folders(context, key, prefix)))
+    fitting = list(_ids_in(run_folders(context, key, prefix)))
     if len(fitting) == 1:
         return fitting[0]
     if fitting:

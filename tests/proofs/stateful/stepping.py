@@ -13,6 +13,7 @@ import threading
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 
+from artifact_store.core import keys
 from artifact_store.errors import ArtifactStoreError
 from artifact_store.storage.base import Backend, Capabilities, Version
 from artifact_store.storage.memory import MemoryBackend, _Object
@@ -142,6 +143,8 @@ class Actor(Backend):
         return iter(self._at("stream", key, lambda: list(self._world.stream(key, size=size))))
 
     def write(self, key, data, *, when):
+        if key.startswith(keys.INDEX):  # nobody here reads what the index is told, so any moment is as good as another
+            return self._world.write(key, data, when=when)
         return self._at("write", key, lambda: self._world.write(key, data, when=when))
 
     def put_file(self, key, chunks, *, size, when):
