@@ -26,6 +26,7 @@ from artifact_store.codecs.sklearn.estimator_types import (
     OBJECTS,
     TYPES,
 )
+from artifact_store.codecs.sklearn.state_checks import check_attributes, check_random_state
 from artifact_store.errors import Corrupt, NotEncodable
 
 _TREE: Final = "sklearn.tree._tree.Tree"
@@ -286,6 +287,7 @@ class EstimatorUnpacker:
     def _random_state_(self, value: list[Any], _: Any) -> Any:
         made = self._np.random.RandomState(0)
         made.set_state(tuple(self.unpack(value)))
+        check_random_state(made)
         return made
 
     def _generator_(self, value: Any, _: Any) -> Any:
@@ -331,6 +333,7 @@ class EstimatorUnpacker:
             raise Corrupt(f"a {kind} has trees in another form")
         for name, part in later.items():
             state[name] = self._later(kind, part, state)
+        check_attributes(type(made), state, self._np)
         checks.check_state(kind, state, self._np)
         vars(made).update(state)
         _complete(made, kind)
