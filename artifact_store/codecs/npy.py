@@ -20,7 +20,8 @@ MAX_HEADER: Final = 10_000
 """Characters, as in ``numpy.load``: Python's parser may not survive longer hostile text."""
 
 _MAGIC = b"\x93NUMPY"
-_DTYPE = re.compile(r"[<>|][biufcmMSUV]\d{1,9}(\[\d{0,9}[A-Za-z]{1,3}(/\d{1,9})?\])?", re.ASCII)
+_DTYPE = re.compile(r"[<>|][biufcmMSUV]\d{1,9}(\[([1-9]\d{0,8})?[A-Za-z]{1,3}\])?", re.ASCII)
+"""No part of a unit of time, which numpy reads and never writes: dividing by zero, it would end the process."""
 _READINGS: Final = 8
 LONG_DOUBLES: Final = frozenset("gG")
 """Characters of dtypes that take 8, 12 or 16 bytes, by the platform; where it is 8, they have the names of others."""

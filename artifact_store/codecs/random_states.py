@@ -38,6 +38,8 @@ _MOST: Final = {"pos": 624, "buffer_pos": 4, "has_uint32": 1, "has_gauss": 1, "u
 _LARGEST: Final = (1 << 128) - 1
 _MOST_WORDS: Final = 1 << 10
 """Of the entropy that a generator was seeded with."""
+_TORCH_NUMBERS: Final = 624
+"""Of them so many are left, the last of which torch takes for a sign that it has to make others."""
 _SEED: Final = "numpy.random.bit_generator.SeedSequence"
 
 
@@ -78,7 +80,11 @@ class RandomStateCodec:
     def _torch_generator(self, record: Mapping[str, Any]) -> Any:
         torch = import_library("torch", self)
         made = torch.Generator()
-        made.set_state(torch.from_numpy(read_array(record.get("state"), "the state").copy()))
+        state = read_array(record.get("state"), "the state").copy()
+        made.set_state(torch.from_numpy(state))
+        left, following = int(state[8:12].view("i4")[0]), int(state[16:24].view("u8")[0])
+        if left + following > _TORCH_NUMBERS + 1:  # torch compares each of them alone, and reads without a look
+            raise Corrupt(f"{left} numbers from {following} on: it runs out of its numbers")
         return made
 
     def _numpy_generator(self, kind: str, record: Mapping[str, Any]) -> Any:

@@ -271,7 +271,10 @@ def test_what_does_not_come_back_is_refused_with_its_place(tmp_path: Path) -> No
 # ---------------------------------------------------------------- damage
 
 
-def changed(folder: Path, model: Any, change: Callable[[dict[str, Any], dict[str, Any]], None]) -> None:
+Change = Callable[[dict[str, Any], dict[str, Any]], None]
+
+
+def changed(folder: Path, model: Any, change: Change) -> None:
     """Encode, and change the JSON and the arrays beside it."""
     codec = EstimatorCodec()
     codec.encode(model, folder, "model")
@@ -283,7 +286,7 @@ def changed(folder: Path, model: Any, change: Callable[[dict[str, Any], dict[str
     np.savez(folder / "model.npz", **arrays)
 
 
-def node(column: str, value: int) -> Callable[[dict[str, Any], dict[str, Any]], None]:
+def node(column: str, value: int) -> Change:
     def change(_: dict[str, Any], arrays: dict[str, Any]) -> None:
         (nodes,) = (array for array in arrays.values() if array.dtype.names and column in array.dtype.names)
         nodes[column][0] = value
@@ -296,7 +299,7 @@ def labels(_: dict[str, Any], arrays: dict[str, Any]) -> None:
     own[0] = 7
 
 
-def said_of(kind: str, attribute: str, value: Any) -> Callable[[dict[str, Any], dict[str, Any]], None]:
+def said_of(kind: str, attribute: str, value: Any) -> Change:
     def change(settings: dict[str, Any], _: dict[str, Any]) -> None:
         record = next(each for each in settings["objects"] if kind in each.get("of", ""))
         record["state"][attribute] = value
@@ -304,11 +307,32 @@ def said_of(kind: str, attribute: str, value: Any) -> Callable[[dict[str, Any], 
     return change
 
 
-def type_of(kind: str) -> Callable[[dict[str, Any], dict[str, Any]], None]:
+def depth(value: int) -> Change:
+    def change(settings: dict[str, Any], _: dict[str, Any]) -> None:
+        (record,) = (each for each in settings["objects"] if "tree" in each)
+        next(pair for pair in record["state"]["dict"] if pair[0] == "max_depth")[1] = value
+
+    return change
+
+
+def twister(place: int) -> dict[str, Any]:
+    key = {"tuple": [{"number": {"dtype": "uint32", "shape": [], "values": each}} for each in range(624)]}
+    return {"random_state": {"list": ["MT19937", key, place, 0, 0.0]}}
+
+
+def columns_of(change: Callable[[list[Any]], Any]) -> Change:
+    def inner(settings: dict[str, Any], _: dict[str, Any]) -> None:
+        record = next(each for each in settings["objects"] if "ColumnTransformer" in each.get("of", ""))
+        change(record["state"]["transformers_"]["list"])
+
+    return inner
+
+
+def type_of(kind: str) -> Change:
     return lambda settings, _: settings["objects"][-1].update(of=kind)
 
 
-DAMAGE: dict[str, tuple[str, Callable[[dict[str, Any], dict[str, Any]], None]]] = {
+DAMAGE: dict[str, tuple[str, Change]] = {
     "a child beyond": ("boosting", node("left", 1 << 20)),
     "a way back": ("boosting", node("right", 0)),
     "a feature beyond": ("boosting", node("feature_idx", 9)),
@@ -329,8 +353,23 @@ DAMAGE: dict[str, tuple[str, Callable[[dict[str, Any], dict[str, Any]], None]]] 
     "an array that is not there": ("boosting", said_of("HistGradient", "loss", {"array": "a99"})),
     "a node of a tree beyond": ("a forest behind columns", node("left_child", 1 << 20)),
     "a feature of a tree beyond": ("a forest behind columns", node("feature", 99)),
+    "a tree deeper than it says": ("a forest behind columns", depth(0)),
+    "a tree of any depth": ("a forest behind columns", depth(1 << 20)),
+    "a way to a node twice": ("a forest behind columns", node("left_child", 2)),
+    "a name of a method": ("a forest behind columns", said_of("RandomForest", "_validate_X_predict", {"type": "builtins.int"})),
+    "a name of a method that depends": ("columns that LightGBM leaves", said_of("RFE", "predict", {"type": "builtins.int"})),
+    "threads in words": ("neighbours", said_of("Neighbors", "n_jobs", "2")),
+    "a threshold as threads": ("neighbours", said_of("Neighbors", "n_jobs", {"number": {"dtype": "float64", "shape": [], "values": 2}})),
+    "classes of several labels": ("neighbours by force", said_of("Neighbors", "classes_", {"list": [{"objects": ["up", "down"], "shape": [2]}]})),
+    "classes of letters": ("neighbours by force", said_of("Neighbors", "classes_", "up down")),
+    "a place beyond a random state": ("a forest behind columns", said_of("RandomForest", "random_state", twister(700))),
+    "a place before a random state": ("a forest behind columns", said_of("RandomForest", "random_state", twister(-1))),
+    "another preprocessor": ("boosting of categories", said_of("HistGradient", "_preprocessor", {"object": 0})),
+    "columns that a preprocessor leaves out": ("boosting of categories", columns_of(lambda steps: steps[1]["tuple"].__setitem__(2, steps[0]["tuple"][2]))),
+    "a preprocessor without a step": ("boosting of categories", columns_of(lambda steps: steps.pop(0))),
+    "a part of a unit of time": ("boosting", said_of("HistGradient", "loss", {"dtype": "M8[7D/3]"})),
     "another width of a forest": ("a forest behind columns", said_of("RandomForest", "n_features_in_", 2)),
-}
+}  # fmt: skip
 
 
 def test_what_leads_out_of_itself_or_names_another_type_is_corrupt(tmp_path: Path) -> None:

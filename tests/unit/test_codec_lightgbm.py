@@ -271,6 +271,17 @@ def test_an_estimator_that_stopped_early_predicts_with_the_best_iteration(tmp_pa
     assert_predicts_alike(model, back, X)
 
 
+def test_a_dtype_by_its_name_is_corrupt_since_numpy_divides_units_of_time(tmp_path: Path) -> None:
+    codec = LightGBMSklearnCodec()
+    options = codec.encode(lgb.LGBMRegressor(**FIT).fit(X, Y), tmp_path, "model")
+    path = tmp_path / "model.json"
+    settings = json.loads(path.read_bytes())
+    settings["feature_importances"]["dtype"] = "timedelta64[7D/3]"
+    path.write_bytes(json.dumps(settings).encode())
+    with pytest.raises(Corrupt, match="importances are not numbers"):
+        codec.decode(tmp_path, "model", options)
+
+
 def test_a_ranker_predicts_the_same(tmp_path: Path) -> None:
     model = lgb.LGBMRanker(**FIT).fit(X, np.digitize(Y, [0]), group=[100, 200])
     back = there_and_back(LightGBMSklearnCodec(), model, tmp_path)

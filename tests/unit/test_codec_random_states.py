@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,31 @@ def test_a_state_of_torch_that_leads_out_of_itself_is_corrupt(tmp_path: Path) ->
         if values != 0:
             with pytest.raises(Corrupt, match="no state of a generator"):
                 CODEC.decode(tmp_path, "model", {})
+
+
+def test_a_place_in_a_state_of_torch_that_runs_out_of_it_is_corrupt(tmp_path: Path) -> None:
+    """torch looks at either number alone, and reads on behind its state; nothing is drawn here."""
+    CODEC.encode(torch.Generator(), tmp_path, "model")
+    path = tmp_path / "model.json"
+    record = json.loads(path.read_bytes())
+    for left, following in ((624, 2), (2, 624)):
+        state = np.array(record["state"]["values"], np.uint8)
+        state[8:12], state[16:24] = (
+            np.frombuffer(struct.pack(*part), np.uint8) for part in (("<i", left), ("<Q", following))
+        )
+        torch.Generator().set_state(torch.from_numpy(state))  # which does not mind
+        path.write_bytes(canonical({**record, "state": {**record["state"], "values": state.tolist()}}))
+        with pytest.raises(Corrupt, match="runs out of its numbers"):
+            CODEC.decode(tmp_path, "model", {})
+
+
+def test_a_generator_of_torch_goes_on_at_every_place(tmp_path: Path) -> None:
+    for drawn in (1, 17, 623, 624, 625):
+        generator = torch.Generator()
+        generator.manual_seed(5)
+        torch.rand(drawn, generator=generator)
+        back = there_and_back(generator, tmp_path)
+        assert torch.equal(torch.rand(700, generator=back), torch.rand(700, generator=generator))
 
 
 @pytest.mark.parametrize("generator", [np.random.default_rng(5), np.random.RandomState(5), torch.Generator()])

@@ -476,6 +476,11 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+def test_a_space_of_times_is_corrupt_since_numpy_divides_their_units() -> None:
+    with pytest.raises(Corrupt, match="recorded with the dtype"):
+        read_plain_space(SB3Codec(), {"type": "Discrete", "n": 3, "start": 0, "dtype": "<m8[7D/3]"}, "the space")
+
+
 @pytest.mark.parametrize("name", LIES)
 def test_a_record_that_lies_is_corrupt(name: str, saved: Path, tmp_path: Path) -> None:
     for file in saved.iterdir():

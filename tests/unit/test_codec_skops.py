@@ -21,7 +21,7 @@ import pytest
 import sklearn
 import skops.io
 from sklearn.base import clone
-from sklearn.cluster import SpectralClustering
+from sklearn.cluster import KMeans, SpectralClustering
 from sklearn.decomposition import PCA
 from sklearn.ensemble import (
     BaggingRegressor,
@@ -37,7 +37,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, MultiLabelBinarizer, OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
 from artifact_store import ArtifactStore, LoadPolicy
@@ -54,6 +54,7 @@ from artifact_store.errors import (
     TypeRefused,
     Untrusted,
 )
+from tests.cases import each
 
 pytestmark = pytest.mark.windows
 
@@ -356,6 +357,47 @@ def test_an_ensemble_whose_trees_take_other_features_is_corrupt(model: Any, tmp_
     (tmp_path / "model.skops").write_bytes(named_in_full(skops.io.dumps(model)))
     with pytest.raises(Corrupt, match="other features"):
         SkopsCodec().decode(tmp_path, "model", {"scikit_learn": sklearn.__version__})
+
+
+def deeper(model: Any) -> None:
+    tree = model.tree_
+    tree.__setstate__({**tree.__getstate__(), "max_depth": 0})
+
+
+def beyond(model: Any) -> None:
+    model.random_state = np.random.RandomState(0)
+    model.random_state.set_state(("MT19937", model.random_state.get_state()[1], 700))
+
+
+ASTRAY: dict[str, tuple[Any, Callable[[Any], Any]]] = {
+    "a tree deeper than it says": (DecisionTreeRegressor(), deeper),
+    "a place beyond a random state": (PCA(), beyond),
+    "a name of a method": (DecisionTreeRegressor(), lambda model: vars(model).update(_validate_X_predict=int)),
+    "centres of fewer features": (KMeans(2), lambda model: vars(model).update(cluster_centers_=model.cluster_centers_[:, :1])),
+    "many threads": (KMeans(2), lambda model: vars(model).update(_n_threads=1 << 20)),
+    "threads in words": (RandomForestRegressor(1), lambda model: vars(model).update(n_jobs="2")),
+    "fewer columns than categories": (OneHotEncoder(), lambda model: vars(model).update(_n_features_outs=[1, 1, 1])),
+    "categories in no order": (OneHotEncoder(), lambda model: model.categories_[0].sort() or vars(model).update(categories_=[each[::-1].copy() for each in model.categories_])),
+    "categories of another list": (OneHotEncoder(), lambda model: model.categories_.pop()),
+    "a category to leave out that there is not": (OneHotEncoder(drop="first"), lambda model: vars(model).update(_drop_idx_after_grouping=np.array([99, 99, 99], object))),
+    "groups beyond the columns": (OneHotEncoder(max_categories=3), lambda model: model._default_to_infrequent_mappings[0].fill(9)),
+    "labels in columns that there are not": (MultiLabelBinarizer(), lambda model: vars(model).update(_cached_dict={0: 7})),
+}  # fmt: skip
+
+
+def test_an_estimator_whose_attributes_lead_astray_is_corrupt(tmp_path: Path) -> None:
+    for case in each(ASTRAY):
+        with case as astray:
+            model, change = ASTRAY[astray]
+            several = isinstance(model, MultiLabelBinarizer)
+            model = clone(model)
+            model = model.fit([[0], [1, 2]]) if several else model.fit(np.rint(ROWS * 9), ROWS[:, 0])
+            SkopsCodec().encode(model, tmp_path, "model")
+            SkopsCodec().decode(tmp_path, "model", {"scikit_learn": sklearn.__version__})
+            change(model)
+            (tmp_path / "model.skops").write_bytes(named_in_full(skops.io.dumps(model)))
+            with pytest.raises(Corrupt, match="leads out of itself"):
+                SkopsCodec().decode(tmp_path, "model", {"scikit_learn": sklearn.__version__})
 
 
 def older_protocol(schema: dict[str, Any], entries: dict[str, bytes]) -> None:

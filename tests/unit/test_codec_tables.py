@@ -350,6 +350,26 @@ def test_a_file_with_a_registered_extension_type_is_corrupt(codec: Any, options:
         pa.unregister_extension_type("tests.planted")
 
 
+def in_a_note(table: pa.Table) -> tuple[pa.Table, dict[str, Any]]:
+    note = {"categories": [0, 1], "dtype": "datetime64[7D/3]", "ordered": False}
+    return table, {"kind": "frame", "notes": {"data": {"0": note}}}
+
+
+def in_the_schema(table: pa.Table) -> tuple[pa.Table, dict[str, Any]]:
+    said = json.loads(table.schema.metadata[b"pandas"])
+    said["columns"][0]["numpy_type"] = "timedelta64[7D/3]"
+    return table.replace_schema_metadata({"pandas": json.dumps(said)}), PLAIN
+
+
+@pytest.mark.parametrize("put", [in_a_note, in_the_schema])
+def test_a_part_of_a_unit_of_time_is_corrupt(put: Any, tmp_path: Path) -> None:
+    """numpy knows these parts; of one by nothing it divides by zero, which ends the process."""
+    table, options = put(pa.Table.from_pandas(pd.DataFrame({"a": [1]})))
+    pq.write_table(table, tmp_path / "model.parquet")
+    with pytest.raises(Corrupt, match="a part of a unit"):
+        PandasCodec().decode(tmp_path, "model", options)
+
+
 def test_a_file_without_the_original_schema_is_corrupt(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), tmp_path / "model.parquet", store_schema=False)
     with pytest.raises(Corrupt, match="schema"):

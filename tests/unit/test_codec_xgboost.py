@@ -297,6 +297,15 @@ def in_tree(column: str, place: int, value: float) -> Change:
     return lambda model: first_tree(model)[column].__setitem__(place, value)
 
 
+def without_nodes(place: int) -> Change:
+    def change(model: dict[str, Any]) -> None:
+        tree = model["learner"]["gradient_booster"]["model"]["trees"][place]
+        tree.update({name: column[:0] for name, column in tree.items() if isinstance(column, np.ndarray)})
+        tree["tree_param"]["num_nodes"] = "0"
+
+    return change
+
+
 def longer(column: str) -> Change:
     return lambda model: first_tree(model).update({column: np.repeat(first_tree(model)[column], 2)})
 
@@ -346,6 +355,8 @@ DAMAGE: dict[str, tuple[str, Change]] = {
         for column in ("left_children", "split_type", "sum_hessian", "parents")
     },
     "more weights": ("plain", longer("base_weights")),
+    "no nodes": ("plain", without_nodes(2)),
+    "no nodes at the end": ("plain", without_nodes(-1)),
     "more sets of categories": ("categories", longer("categories_nodes")),
     "a set of categories elsewhere": ("categories", in_tree("categories_segments", 0, 99)),
     "a set of categories before": ("categories", in_tree("categories_segments", 0, -1)),

@@ -9,6 +9,7 @@ machine, and scikit-learn's own checks of the input; LightGBM's are there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -21,6 +22,8 @@ from artifact_store.errors import Corrupt, FeatureMismatch, NotEncodable
 from artifact_store.features.tables import is_a
 
 _MULTICLASS: Final = frozenset({"multiclass", "softmax", "multiclassova", "multiclass_ova", "ova", "ovr"})
+_PLAIN: Final = re.compile(r"[<>|][biufUO]\d{0,9}", re.ASCII)
+"""No name of a dtype: some have a unit, which numpy may divide by zero."""
 _WHEN_PREDICTING: Final = frozenset(
     {"pred_early_stop", "pred_early_stop_freq", "pred_early_stop_margin", "predict_disable_shape_check"}
 )
@@ -207,7 +210,7 @@ def _read_array(codec: Codec, described: Mapping[str, Any], what: str) -> Any:
     np = import_library("numpy", codec)
     dtype, values = field(described, "dtype", str), field(described, "values", list)
     kinds: type | tuple[type, ...] = str if dtype[1:2] in {"O", "U"} else (bool, int, float)
-    if dtype[1:2] not in set("biufUO") or not all(isinstance(value, kinds) for value in values):
+    if not _PLAIN.fullmatch(dtype) or not all(isinstance(value, kinds) for value in values):
         raise Corrupt(f"the recorded {what} are not numbers, booleans or text: {dtype[:40]!r}")
     try:
         return np.array(values, dtype=np.dtype(dtype))

@@ -6,12 +6,14 @@ What is kept is what a space means. What is not is the state of its random gener
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from artifact_store.codecs.files import dotted, field, import_library
 from artifact_store.codecs.json_arrays import plain_array, read_array
 from artifact_store.core.codec import Codec
 from artifact_store.errors import Corrupt, NotEncodable
+
+_INTEGERS: Final = frozenset(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 
 
 def plain_space(codec: Codec, space: Any, what: str, *, nested: bool = False) -> dict[str, Any]:
@@ -57,6 +59,8 @@ def read_plain_space(codec: Codec, record: Any, what: str, *, nested: bool = Fal
             return spaces.Box(low, high, dtype=low.dtype.type)
         if kind == "Discrete":
             dtype = {"dtype": record["dtype"]} if "dtype" in record else {}
+            if dtype and record["dtype"] not in _INTEGERS:
+                raise Corrupt(f"{what} is recorded with the dtype {str(record['dtype'])[:40]!r}")
             return spaces.Discrete(field(record, "n", int), start=field(record, "start", int), **dtype)
         if kind == "MultiDiscrete":
             nvec, start = read_array(record.get("nvec"), what), read_array(record.get("start"), what)

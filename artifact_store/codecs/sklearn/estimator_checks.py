@@ -7,7 +7,8 @@ from itertools import pairwise
 from typing import Any, Final
 
 from artifact_store.codecs.sklearn.estimator_types import NEIGHBOURS
-from artifact_store.errors import Corrupt
+from artifact_store.codecs.sklearn.state_checks import check_attributes, check_depth, check_random_state
+from artifact_store.codecs.sklearn.state_checks import demand as _demand
 
 COLUMNS: Final = ("nodes", "binned_left_cat_bitsets", "raw_left_cat_bitsets")
 """What a tree of histogram boosting consists of."""
@@ -15,17 +16,10 @@ _NO_CHILD: Final = -1
 _CATEGORIES: Final = 256
 _WORDS: Final = 8
 _FORESTS: Final = "sklearn.ensemble._forest."
-MAX_JOBS: Final = 1024
-"""Threads that a stored estimator may ask for: with more than a machine starts, native code ends the process."""
 _NODE: Final = (
     "value:<f8 count:<u4 feature_idx:<i8 num_threshold:<f8 missing_go_to_left:|u1 left:<u4 right:<u4 gain:<f8 "
     "depth:<u4 is_leaf:|u1 bin_threshold:|u1 is_categorical:|u1 bitset_idx:<u4"
 )
-
-
-def _demand(met: Any, why: str) -> None:
-    if not met:
-        raise Corrupt(f"an estimator leads out of itself: {why}")
 
 
 def check_decision_tree(arguments: list[Any], state: Mapping[str, Any], np: Any) -> None:
@@ -41,12 +35,11 @@ def check_decision_tree(arguments: list[Any], state: Mapping[str, Any], np: Any)
     _demand(count and ((asked >= 0) & (asked < width)).all(), "a decision tree has no such feature")
     _demand(state["node_count"] == count and len(state["values"]) == count, "a decision tree has other nodes")
     _demand(isinstance(arguments[1], np.ndarray) and len(arguments[1]) == arguments[2], "a tree has other outputs")
+    check_depth(nodes["left_child"], nodes["right_child"], state["max_depth"], np)
 
 
 def check_state(kind: str, state: Mapping[str, Any], np: Any) -> None:
     """Refuse attributes of an object that do not belong together."""
-    jobs = state.get("n_jobs")
-    _demand(type(jobs) is not int or jobs <= MAX_JOBS, f"its n_jobs is beyond {MAX_JOBS}, use None")
     if "tree_" in state:
         _demand(state["tree_"].n_features == state["n_features_in_"], "a tree takes other features than its estimator")
     if kind.startswith(_FORESTS) and "estimators_" in state:
@@ -74,6 +67,8 @@ def check_widths(root: object, np: Any) -> None:
             waiting += part
         elif isinstance(part, np.ndarray) and part.dtype == object:
             waiting += part.ravel().tolist()
+        elif isinstance(part, np.random.RandomState):
+            check_random_state(part)
         elif type(part).__module__.startswith("sklearn.") and hasattr(part, "__dict__"):
             _check_own_trees(part, np)
             waiting += vars(part).values()
@@ -81,10 +76,12 @@ def check_widths(root: object, np: Any) -> None:
 
 def _check_own_trees(part: Any, np: Any) -> None:
     state = vars(part)
-    jobs, own = state.get("n_jobs"), state.get("n_features_in_")
-    _demand(type(jobs) is not int or jobs <= MAX_JOBS, f"n_jobs is beyond {MAX_JOBS}")
+    check_attributes(type(part), state, np)
+    own = state.get("n_features_in_")
     if "tree_" in state:
-        _demand(state["tree_"].n_features == own, "a tree takes other features than its estimator")
+        tree = state["tree_"]
+        _demand(tree.n_features == own, "a tree takes other features than its estimator")
+        check_depth(tree.children_left, tree.children_right, tree.max_depth, np)
     if isinstance(getattr(type(part), "n_features_in_", None), property):  # a vote: each member looks at its own
         return
     members = np.asarray(state.get("estimators_", ()), object).ravel().tolist()
@@ -108,7 +105,10 @@ def check_neighbours(state: Mapping[str, Any], np: Any) -> None:
     _demand(isinstance(labels, np.ndarray) and len(labels) == len(rows), "they have other labels than rows")
     if "classes_" not in state:
         return
-    lists = state["classes_"] if isinstance(state["classes_"], list) else [state["classes_"]]
+    several = isinstance(state["classes_"], list)
+    lists = state["classes_"] if several else [state["classes_"]]
+    _demand(several == state["outputs_2d_"] and labels.ndim == 1 + several, "they have several labels, or one")
+    _demand(all(isinstance(classes, np.ndarray) for classes in lists), "they have no classes")
     columns = labels.reshape(len(rows), -1)
     _demand(labels.dtype.kind == "i" and columns.shape[1] == len(lists), "they have other labels than classes")
     for place, classes in enumerate(lists):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import re
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -25,6 +26,7 @@ from artifact_store.codecs.sklearn.estimator_types import (
     OBJECTS,
     TYPES,
 )
+from artifact_store.codecs.sklearn.state_checks import check_attributes, check_random_state
 from artifact_store.errors import Corrupt, NotEncodable
 
 _TREE: Final = "sklearn.tree._tree.Tree"
@@ -34,6 +36,8 @@ _SCORING: Final = "sklearn.metrics._scorer.check_scoring"
 _BUNCH: Final = "sklearn.utils._bunch.Bunch"
 _PREDICTOR: Final = "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"
 _BOOSTERS: Final = frozenset({"lightgbm.basic.Booster", "xgboost.core.Booster"})
+_DTYPE: Final = re.compile(r"[<>|=]?[biufSU]\d{1,6}|[<>=][mM]8(\[([1-9]\d{0,3})?[a-zA-Z]{1,2}\])?", re.ASCII)
+"""No part of a unit of time: see :mod:`artifact_store.codecs.npy`."""
 INSTEAD: Final = "name codec='joblib' if every reader may trust you"
 """What a refusal says in the end."""
 _FACTORIES: Final[Mapping[str, Any]] = {"dict": dict, "list": list, "ordered": OrderedDict}
@@ -283,6 +287,7 @@ class EstimatorUnpacker:
     def _random_state_(self, value: list[Any], _: Any) -> Any:
         made = self._np.random.RandomState(0)
         made.set_state(tuple(self.unpack(value)))
+        check_random_state(made)
         return made
 
     def _generator_(self, value: Any, _: Any) -> Any:
@@ -328,6 +333,7 @@ class EstimatorUnpacker:
             raise Corrupt(f"a {kind} has trees in another form")
         for name, part in later.items():
             state[name] = self._later(kind, part, state)
+        check_attributes(type(made), state, self._np)
         checks.check_state(kind, state, self._np)
         vars(made).update(state)
         _complete(made, kind)
@@ -358,7 +364,7 @@ _FORMS: Final = frozenset(
 
 
 def _plain_dtype(text: Any) -> str:
-    if not isinstance(text, str) or len(text) > 8 or text[1:2] not in set("biufUSmM"):  # noqa: PLR2004 -- "<U999999"
+    if not isinstance(text, str) or not _DTYPE.fullmatch(text):
         raise Corrupt(f"{str(text)[:20]!r} is no dtype that is kept")
     return text
 

@@ -8,6 +8,7 @@ stays one in releases that prefer ``str``. The one module that imports pandas.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -20,6 +21,8 @@ from artifact_store.errors import Corrupt, NotEncodable
 from artifact_store.wording import brief
 
 _VALUE: Final = "value"
+_DTYPES: Final = frozenset({"dtype", "numpy_type", "pandas_type"})
+_PART: Final = re.compile(r"\[[^\],]*/")
 _NAMES_WAY_OUT: Final = "make them text with frame.columns = [str(name) for name in frame.columns]"
 _INDEX_WAY_OUT: Final = "make the index a column with .reset_index(), which is kept or refused by its name"
 
@@ -91,6 +94,7 @@ class PandasCodec:
     def _frame(self, table: Any, what: str, notes: Mapping[str, Any]) -> Any:
         pd, pa = import_library("pandas", self), import_library("pyarrow", self)
         try:
+            _check_units([notes, table.schema.pandas_metadata])
             return mending.put_right(table, notes, pd)
         except (
             pa.ArrowException,
@@ -102,6 +106,20 @@ class PandasCodec:
             ArithmeticError,
         ) as error:
             raise Corrupt(f"{what} does not hold the table that was recorded: {error}") from error
+
+
+def _check_units(described: Any) -> None:
+    """Refuse a part of a unit of time, which numpy reads and never writes: of one by nothing it ends the process."""
+    waiting = [described]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            for name in _DTYPES & part.keys():
+                if _PART.search(str(part[name])):
+                    raise ValueError(f"the dtype {str(part[name])[:40]!r} is of a part of a unit")
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
 
 
 def _check_names(frame: Any, pd: Any) -> None:

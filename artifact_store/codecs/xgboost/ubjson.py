@@ -185,7 +185,7 @@ class UBJSONReader:
         id_kind = self._data[at : at + 1]
         plain = known.get((nodes, id_kind))
         if plain is None:
-            if len(trees.features) != 1 or id_kind not in _ID_KINDS or at > len(self._data):
+            if not nodes or len(trees.features) != 1 or id_kind not in _ID_KINDS or at > len(self._data):
                 return False
             plain = known[nodes, id_kind] = Plain.of(nodes, id_kind, next(iter(trees.features)))
         if self._at + plain.layout.size > len(self._data):

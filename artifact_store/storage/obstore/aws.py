@@ -136,6 +136,10 @@ def _from_botocore(profile: str | None) -> Provider:
         credentials = botocore.session.Session(profile=profile).get_credentials()
     except botocore.exceptions.BotoCoreError as error:
         failure = str(error)
+    except OSError as error:  # credential_process, or a file with a token
+        failure = f"what gives the credentials cannot be used: {error}"
+    except (ValueError, KeyError):  # what it answered may be a secret, and stands in the error
+        failure = "what gives the credentials answers with something else"
     else:
         if credentials is not None:
             return _renewed(credentials)

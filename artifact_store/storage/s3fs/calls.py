@@ -16,9 +16,17 @@ import time
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from functools import partial
+from json import JSONDecodeError
 from typing import Any, TypeVar
 
-from artifact_store.errors import ArtifactStoreError, Corrupt, DeadlineExceeded, InvalidOption, Unreachable
+from artifact_store.errors import (
+    AccessDenied,
+    ArtifactStoreError,
+    Corrupt,
+    DeadlineExceeded,
+    InvalidOption,
+    Unreachable,
+)
 from artifact_store.storage.fsspec.errors import NOT_MODIFIED, status_of, translate_fsspec_error
 from artifact_store.storage.http import Attempt
 from artifact_store.storage.option_secrets import Noted, Secrets
@@ -183,9 +191,17 @@ class Calls:
             answered = status_of(error)
             if answered is not None and answered.number == NOT_MODIFIED:
                 failure: Exception = NotModified()
+            elif answered is None and isinstance(error, FileNotFoundError | PermissionError | NotADirectoryError):
+                failure = self._no_credentials(attempt, error)  # of credential_process, or a file with a token
             else:
                 failure = translate_fsspec_error(error, attempt, self._secrets())
         raise failure
+
+    def _no_credentials(self, attempt: Attempt, error: OSError) -> AccessDenied:
+        return AccessDenied(
+            f"{attempt}: what gives the credentials cannot be used: {redact(str(error), self._secrets())}; log in, or "
+            "correct ~/.aws/config and ~/.aws/credentials"
+        )
 
     async def repeated(self, call: Callable[[], Awaitable[T]]) -> T:
         """Await ``call`` again while the server cannot be reached. Only for what does no harm twice."""
@@ -300,6 +316,8 @@ class Calls:
         filesystem, failure = self.recipe.get(), ""
         try:
             await filesystem.set_session()
+        except JSONDecodeError:  # its text may be a secret
+            failure = "what gives the credentials answers with something else"
         except (TypeError, ValueError) as error:  # an unknown option, an invalid address
             failure = redact(str(error), self._secrets())
         if unknown := _UNKNOWN.search(failure):

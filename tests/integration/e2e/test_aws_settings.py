@@ -221,6 +221,13 @@ REFUSED = [
     Case(
         "no login", FILES, {"says": "aws sso login"}, SSO.replace("session me", "session you").replace("= me", "= you")
     ),
+    Case(
+        "no program for credentials",
+        FILES,
+        {"says": "what gives the credentials cannot be used"},
+        "[default]\ncredential_process = /nowhere/program\n",
+    ),
+    Case("a program that says no JSON", FILES, {"says": "cred"}, "[default]\ncredential_process = /bin/echo key\n"),
     Case("none", {**FILES, "AWS_EC2_METADATA_DISABLED": "true"}, {"says": "no AWS credentials were found"}),
 ]
 
