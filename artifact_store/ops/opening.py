@@ -266,8 +266,8 @@ def _find_in_root(records: Records) -> StoreRecord | None:
         return made
     shown = ", ".join(others[:_SHOWN]) + (", …" if len(others) > _SHOWN else "")
     advice = (
-        "Name the root of a store, or an empty folder or prefix for a new one; an old tree of models is brought "
-        "into one with `artifact-store migrate OLD NEW`"
+        "Name the root of a store, or an empty folder or prefix for a new one; an old tree of models is read "
+        "with ArtifactStore.open_legacy(path), and brought into one with `artifact-store migrate OLD NEW`"
     )
     if inner := _stores_below(records, others):
         named = [keys.below(records.backend.url, folder) for folder in inner[:_SHOWN]]
