@@ -130,7 +130,7 @@ def suggestion(context: Context, key: ModelKey, alias: str = "") -> str:
 
 def _suggestion(context: Context, key: ModelKey, alias: str) -> str:
     if not opening.check_store(context.records):
-        return "there is no store yet: check the path, or save the first model"
+        return f"there is no store yet: {opening.without_store(context.backend)}"
     known = alias_names(context, key)
     if alias and known:
         if close := difflib.get_close_matches(alias, known, n=2):
