@@ -213,8 +213,12 @@ class Reader:
         return Run(self._context, found.manifest, found_by=found.steps)
 
     def models(self) -> list[ModelKey]:
-        """Return every model that has runs or aliases here, in order."""
-        return listing.models(self._context)
+        """Return every model that has runs or aliases here, in order.
+
+        Raises:
+            NotAStore: there is something else here.
+        """
+        return listing.models_of_store(self._context)
 
     def aliases(self, key: KeyLike) -> dict[str, Pointer]:
         """Return every alias of a model by name, with the pointer in force; ``run_id`` is ``None`` where it is retired.

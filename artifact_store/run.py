@@ -281,7 +281,7 @@ class Run:
         ``all_signatures`` lists what else there is. `model_signing verify key` accepts the folder with any of them.
 
         Raises:
-            InvalidOption: the folder holds something.
+            InvalidOption: the folder holds something, or is a file.
             DigestMismatch, Corrupt: a stored file is not the one that was saved.
             SignatureMissing, SignatureInvalid, UntrustedKey: the policy requires a signature; nothing was copied.
         """

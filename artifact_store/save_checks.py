@@ -137,7 +137,7 @@ def number(name: str, value: Any) -> float | int | str:
         return int(value)
     if isinstance(value, int | float) or (isinstance(value, str) and value in NON_FINITE):
         return value
-    raise InvalidOption(f"the metric {name!r} is {value!r}, which is not a number")
+    raise InvalidOption(f"the metric {name!r} is {value!r}, which is not a number; put text in tags")
 
 
 _Lists = Sequence[Sequence[object]]

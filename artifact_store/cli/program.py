@@ -17,6 +17,7 @@ A fault of the program itself is not caught: its traceback is wanted.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -131,12 +132,16 @@ class HomePath(click.Path):
     """A path, in which a leading ``~`` is the home folder: no shell replaces that of ``--key=~/mine.key``."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path, as :class:`click.Path` does."""
+        """Return the path, as :class:`click.Path` does; of one that has to exist, say what may have been meant."""
         if isinstance(value, str) and value.startswith("~"):
             try:
                 value = str(at_home(value))
             except errors.InvalidOption as unknown:
                 self.fail(str(unknown), param, ctx)
+        if self.exists and not os.path.lexists(value):
+            from artifact_store.nearby import nothing_at
+
+            self.fail(nothing_at(Path(value)), param, ctx)
         return super().convert(value, param, ctx)
 
 

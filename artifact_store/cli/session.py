@@ -17,9 +17,7 @@ from artifact_store.cli import output, program
 from artifact_store.cli.program import PASSWORD, HomePath
 from artifact_store.core.files import Progress
 from artifact_store.core.trust import LoadPolicy
-from artifact_store.errors import NotAStore
 from artifact_store.ops.keypairs import PublicKey, Signer, read_key_file
-from artifact_store.storage.options import LOCAL, parse_url
 from artifact_store.storage.patience import MIN_RATE
 from artifact_store.store import ArtifactStore
 
@@ -54,9 +52,6 @@ class Session:
             InvalidOption: no store was named.
             NotAStore: it is a file.
         """
-        place = parse_url(program.required(self.url))
-        if place.scheme == LOCAL and Path(place.prefix).is_file():
-            raise NotAStore(f"{place.text} is a file, and a store is a folder: name the folder, or a bucket")
         trusted = [PublicKey.from_pem(path) for path in self.trusted]
         return ArtifactStore(
             program.required(self.url),

@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Final
 from artifact_store.canonical import MAX_DEPTH, canonical, parse_json
 from artifact_store.codecs.files import dotted, holds_arrays, read_encoded, refuse_into
 from artifact_store.codecs.torch.held import holds_torch
-from artifact_store.codecs.ways_out import kept_instead
 from artifact_store.core.codec import JSON, Risk
+from artifact_store.core.ways_out import kept_instead
 from artifact_store.errors import NotEncodable
 
 MAX_DOCUMENT: Final = 64 << 20

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 from artifact_store.codecs.files import dotted, field
 from artifact_store.codecs.json_arrays import plain_array, plain_float, read_array, read_float
 from artifact_store.codecs.torch.versions import versions_of, with_versions
-from artifact_store.codecs.ways_out import kept_instead
+from artifact_store.core.ways_out import kept_instead
 from artifact_store.errors import Corrupt, NotEncodable
 
 MAX_DEPTH: Final = 13

@@ -23,6 +23,7 @@ from artifact_store.core.file_names import ESCAPED_FILES, is_spelled_otherwise
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.symbols import ESCAPED_SYMBOLS, spelled
 from artifact_store.core.values import ValidationError, Value, pattern, read_by
+from artifact_store.core.ways_out import as_mapping, kept_instead
 from artifact_store.errors import Corrupt, FormatTooNew, FormatUnsupported, InvalidOption, RunDeleted
 from artifact_store.wording import brief
 
@@ -251,7 +252,10 @@ def mapping(what: str, value: Any) -> Mapping[str, Any]:
     """Return ``value`` if it is a mapping of names to values, else raise ``InvalidOption``."""
     if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
         return value
-    raise InvalidOption(f"{what} is a mapping of names to values, not {value!r}")
+    instead = as_mapping(value)
+    raise InvalidOption(
+        f"{what} is a mapping of names to values, not {brief(value)}{f': {instead}' if instead else ''}"
+    )
 
 
 def named_values(what: str, value: Any) -> dict[str, Any]:
@@ -275,9 +279,14 @@ def plain(value: Any, where: str, depth: int = MAX_DEPTH) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         parts = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
         return [plain(part, f"{where}[{place}]", depth - 1) for place, part in enumerate(parts)]
-    if hasattr(value, "tolist") and hasattr(value, "dtype"):  # a numpy scalar or array, without importing numpy
+    if is_array(value):
         return plain(value.tolist(), where, depth)
     return _scalar(value, where)
+
+
+def is_array(value: object) -> bool:
+    """Tell whether this is a scalar or an array of numpy, or of a library like it, without importing any."""
+    return hasattr(value, "tolist") and hasattr(value, "dtype") and not isinstance(value, type)
 
 
 def _scalar(value: Any, where: str) -> bool | int | float | str | None:
@@ -292,8 +301,8 @@ def _scalar(value: Any, where: str) -> bool | int | float | str | None:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else _non_finite(value)
     raise InvalidOption(
-        f"{where} is a {type(value).__module__}.{type(value).__qualname__}, which JSON cannot represent; "
-        "give its name or its parameters instead"
+        f"{where} is a {type(value).__module__}.{type(value).__qualname__}, which JSON cannot represent: "
+        f"{kept_instead(value)}"
     )
 
 

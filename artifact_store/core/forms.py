@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from artifact_store.canonical import MAX_DEPTH
-from artifact_store.core.documents import NON_FINITE, named_values, plain
+from artifact_store.core.documents import NON_FINITE, is_array, named_values, plain
 from artifact_store.errors import Corrupt, InvalidOption
 from artifact_store.features.columns import NUMBERS
 
@@ -94,7 +94,7 @@ def _forms(value: Any, path: _Path, name: str) -> Iterator[list[Any]]:
         for place, part in enumerate(parts):
             yield from _forms(part, (*path, place), name)
         yield from _form_of_sequence(value, path, name)
-    elif hasattr(value, "tolist") and hasattr(value, "dtype"):
+    elif is_array(value):
         yield from _form_of_array(value, path, name)
     elif isinstance(value, float) and not math.isfinite(value):
         yield [list(path), _NUMBER]

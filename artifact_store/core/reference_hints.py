@@ -14,6 +14,7 @@ from artifact_store.wording import brief
 
 _LATEST = "latest"
 _EXAMPLE = "lightgbm"
+_PATH_HEADS = frozenset({".", "..", "~"})
 _NO_TYPE = "does not begin with a model type, which is in lower case: if it is a symbol, put a type before it"
 
 Meant = tuple[str, str]
@@ -54,7 +55,7 @@ def _with_a_stray_slash(model_type: str, symbol: str, selector: str) -> Mistake 
 
 def with_symbol(model_type: str, symbol: str, selector: str) -> Mistake | None:
     """Return what is wrong with ``type/symbol``, as it was typed before ``selector``, or ``None`` if nothing is."""
-    stray = _with_a_stray_slash(model_type, symbol, selector)
+    stray = _as_path(model_type, symbol, selector) or _with_a_stray_slash(model_type, symbol, selector)
     if stray is not None:
         return stray
     if not MODEL_TYPE.fullmatch(model_type) and MODEL_TYPE.fullmatch(model_type.lower()):
@@ -72,6 +73,18 @@ def with_symbol(model_type: str, symbol: str, selector: str) -> Mistake | None:
         what = "has a ';' that begins no escape: two digits 0-9 A-F follow it, and ';' itself is written ';3B'"
         return what, [_meant(model_type, symbol, selector)]
     return None
+
+
+def _as_path(model_type: str, symbol: str, selector: str) -> Mistake | None:
+    is_absolute = not model_type and symbol.count("/") > 1
+    if not (is_absolute or model_type in _PATH_HEADS or model_type.endswith(":")):
+        return None
+    what = "is a path or URL: give the store's to ArtifactStore, and here the model within it as type/symbol"
+    parts = [part for part in symbol.split("/") if part]
+    run = next((part for part in parts if RUN_ID.fullmatch(part)), None)
+    named = parts if run is None else parts[: parts.index(run)]
+    selects = selector if run is None else f":{run}"
+    return what, [("/".join(named[-2:]), selects), *(_meant(_EXAMPLE, name, selects) for name in named[-1:])]
 
 
 def _too_many_parts(model_type: str, symbol: str, selector: str) -> Mistake:

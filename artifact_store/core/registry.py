@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from artifact_store.core.codec import Codec, CodecRef, Risk
+from artifact_store.core.ways_out import made_of
 from artifact_store.errors import CodecUnavailable, InvalidOption, NoCodec
 
 if TYPE_CHECKING:
@@ -210,7 +211,8 @@ def _nothing_for(obj: Any, declined: list[_Offer]) -> str:
     if declined:
         names = ", ".join(sorted({ref.name for ref, _ in declined}))
         return f"no codec stores this {kind}: {names} would take some of that type, but not this one"
-    return f"no installed codec stores a {kind}; save what it is made of, or register a codec for it"
+    instead = made_of(obj) or "save what it is made of"
+    return f"no installed codec stores a {kind}: {instead}, or register a codec for it"
 
 
 def _problem(codec: Any) -> str:

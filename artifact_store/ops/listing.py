@@ -73,8 +73,26 @@ class Filter:
 
 def models(context: Context) -> list[ModelKey]:
     """Return every model that has a run or an alias, in order. Two levels of listings; nothing is opened."""
+    return _models_in(context, context.records.children(""))
+
+
+def models_of_store(context: Context) -> list[ModelKey]:
+    """Return the same, of a root that is a store, or would be if its record were not lost, or is empty.
+
+    Raises:
+        NotAStore: the root holds something else.
+    """
+    children = context.records.children("")
+    found = _models_in(context, children)
+    is_store = not children or keys.STORE_MARKER in children
+    if not is_store and not any(True for key in found for _ in manifests(context, key, Filter(), [])):
+        opening.check_store(context.records)
+    return found
+
+
+def _models_in(context: Context, children: Iterable[str]) -> list[ModelKey]:
     found = []
-    for child in context.records.children(""):
+    for child in children:
         model_type = keys.model_type_in(child)
         if model_type is None:
             continue
@@ -112,7 +130,7 @@ def suggestion(context: Context, key: ModelKey, alias: str = "") -> str:
 
 def _suggestion(context: Context, key: ModelKey, alias: str) -> str:
     if not opening.check_store(context.records):
-        return "there is no store yet: check the path, or save the first model"
+        return f"there is no store yet: {opening.without_store(context.backend)}"
     known = alias_names(context, key)
     if alias and known:
         if close := difflib.get_close_matches(alias, known, n=2):

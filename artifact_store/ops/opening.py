@@ -113,9 +113,14 @@ def check_store(records: Records) -> bool:
 
 def no_store(backend: Backend) -> str:
     """Return what to say where there is no store, and nothing else either."""
+    return f"there is no store at {backend.url} yet: {without_store(backend)}"
+
+
+def without_store(backend: Backend) -> str:
+    """Return what to do where there is no store."""
     near = near_to(Path(backend.url)) if backend.engine == "local" else None
     meant = f"; did you mean {brief(str(near))}?" if near is not None else ""
-    return f"there is no store at {backend.url} yet: check the path, or save the first model{meant}"
+    return f"check the path, or save the first model{meant}"
 
 
 def ensure_open(context: Context) -> StoreRecord:
@@ -266,8 +271,8 @@ def _find_in_root(records: Records) -> StoreRecord | None:
         return made
     shown = ", ".join(others[:_SHOWN]) + (", …" if len(others) > _SHOWN else "")
     advice = (
-        "Name the root of a store, or an empty folder or prefix for a new one; an old tree of models is brought "
-        "into one with `artifact-store migrate OLD NEW`"
+        "Name the root of a store, or an empty folder or prefix for a new one; an old tree of models is read "
+        "with ArtifactStore.open_legacy(path), and brought into one with `artifact-store migrate OLD NEW`"
     )
     if inner := _stores_below(records, others):
         named = [keys.below(records.backend.url, folder) for folder in inner[:_SHOWN]]

@@ -271,7 +271,9 @@ def fetch_run(context: Context, manifest: Manifest, directory: Path, *, all_sign
 
 
 def check_new(directory: Path) -> Path:
-    """Return ``directory``, made if it is missing; raise ``InvalidOption`` if it holds anything to be overwritten."""
+    """Return ``directory``, made if it is missing; raise ``InvalidOption`` if it is a file, or not empty."""
+    if directory.is_file():
+        raise InvalidOption(f"{directory} is a file; name a new or an empty folder")
     private_files.make_folder(directory, private_files.PRIVATE)
     if any(directory.iterdir()):
         raise InvalidOption(f"{directory} is not empty; name a new or an empty folder")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from artifact_store.errors import ArtifactStoreError, InvalidOption
+from artifact_store.errors import ArtifactStoreError, InvalidOption, NotAStore
 from artifact_store.storage.base import Backend
 from artifact_store.storage.home import at_home
 from artifact_store.storage.local import open_folder
@@ -57,6 +57,7 @@ def open_backend(
     Raises:
         InvalidOption: the URL or an option means nothing, or not to this engine.
         EngineUnavailable: the client that it needs is not installed.
+        NotAStore: it is a file.
     """
     if engine not in _ENGINES:
         raise InvalidOption(f"engine is one of {', '.join(_ENGINES)}, not {brief(engine)}")
@@ -108,7 +109,10 @@ def _build(
         given = ", ".join(sorted(options.given))
         raise InvalidOption(f"{place.text} takes no storage options; it was given {given}")
     if engine == "local":
-        return open_folder(Path(place.prefix), timeout=patience.timeout)
+        root = Path(place.prefix)
+        if root.is_file():
+            raise NotAStore(f"{place.text} is a file, and a store is a folder: name the folder, or a bucket")
+        return open_folder(root, timeout=patience.timeout)
     from artifact_store.storage.memory import MemoryBackend
 
     return MemoryBackend("/".join(part for part in (place.container, place.prefix) if part))

@@ -21,7 +21,8 @@ from artifact_store import ArtifactStore
 from artifact_store.codecs.documents import DocumentCodec
 from artifact_store.codecs.torch.nested import TorchTreeCodec
 from artifact_store.codecs.trees import MAX_DEPTH
-from artifact_store.errors import ArtifactStoreError, Corrupt, InvalidOption, NotEncodable
+from artifact_store.core.registry import CodecRegistry
+from artifact_store.errors import ArtifactStoreError, Corrupt, InvalidOption, NoCodec, NotEncodable
 from tests.cases import each
 
 CODEC = TorchTreeCodec()
@@ -291,8 +292,8 @@ LOSSES: Mapping[str, tuple[Any, str]] = {
     "a size": (torch.ones(2).shape, "tuple"),
     "a dtype": (torch.float32, "str"),
     "a device": (torch.device("cpu"), "str"),
-    "a function": (len, "leave it out"),
-    "a module": (nn.Linear(1, 1), "leave it out"),
+    "a function": (len, r"\.__name__"),
+    "a module": (nn.Linear(1, 1), r"\.state_dict\(\)"),
     "a complex number": (1j, r"keep \[z\.real, z\.imag\]"),
     "a namedtuple": (Point(1, 2), "plain tuple"),
     "a dict of one's own": (OwnDict(a=1), "plain dict"),
@@ -450,3 +451,16 @@ def test_the_page_of_the_format_is_enough_to_read_a_checkpoint(tmp_path: Path) -
 
     found = listed(read_as_the_page_says(tmp_path, "model"))
     assert repr(found) == repr(plain({**tree, "numpy": 0.5}))
+
+
+def test_what_has_a_state_is_told_to_be_kept_as_that(tmp_path: Path) -> None:
+    module = nn.Linear(2, 1)
+    optimizer = torch.optim.Adam(module.parameters())
+    schedule = lr_scheduler.StepLR(optimizer, 1)
+    with pytest.raises(NotEncodable, match=r"the document\['model'\] .*: keep its \.state_dict\(\)$"):
+        DocumentCodec().encode({"model": module, "epoch": 3}, tmp_path, "model")
+    for part in (optimizer, schedule):
+        with pytest.raises(NoCodec, match=r": keep its \.state_dict\(\), or"):
+            CodecRegistry().for_object(part)
+    states = {"model": module.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
+    assert CodecRegistry().for_object(states).name == "torch-tree"

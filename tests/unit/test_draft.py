@@ -231,7 +231,9 @@ def test_a_metric_is_a_number(begin, wrong):
     draft = begin()
     draft.add("model", {"n": 1})
     draft.metrics = {"loss": wrong}
-    with pytest.raises(InvalidOption, match=r"'loss' is .*, which is not a number|\['loss'\] is a builtins.bytes"):
+    with pytest.raises(
+        InvalidOption, match=r"'loss' is .*, which is not a number; put text in tags$|\['loss'\] is a builtins.bytes"
+    ):
         draft.commit()
 
 

@@ -156,6 +156,13 @@ ADVICE = {
     "gru/BTC;2FUSDT/a@b@best": "gru/BTC;2FUSDT;2Fa;40b@best",
     "gru/X;3BY@a@b": "gru/X;3BY;40a@b",
     "gru/" + "x/" * 60: None,
+    "./store/models/gru/EURUSD": "gru/EURUSD",
+    "../models/gru/EURUSD@best": "gru/EURUSD@best",
+    f"~/models/gru/EURUSD/{RUN}/model.pth": f"gru/EURUSD:{RUN}",
+    f"/data/models/gru/EURUSD/{RUN}": f"gru/EURUSD:{RUN}",
+    "s3://bucket/models/gru/EURUSD": "gru/EURUSD",
+    "./EURUSD": "lightgbm/EURUSD",
+    f"./{RUN}": None,
 }
 
 
@@ -166,6 +173,11 @@ def test_what_is_no_reference_gets_the_one_that_was_meant(text, advice):
     assert caught.value.suggestion == advice
     if advice is not None:
         assert str(RunRef.parse(advice)).startswith(advice)
+
+
+def test_a_path_in_the_place_of_a_reference_is_told_from_one():
+    with pytest.raises(InvalidReference, match="is a path or URL: give the store's to ArtifactStore"):
+        RunRef.parse("./store/models/gru/EURUSD")
 
 
 @pytest.mark.parametrize(

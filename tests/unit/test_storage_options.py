@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifact_store import ArtifactStore
-from artifact_store.errors import ArtifactStoreError, EngineUnavailable, InvalidOption
+from artifact_store.errors import ArtifactStoreError, EngineUnavailable, InvalidOption, NotAStore
 from artifact_store.storage.obstore.options import Credentials, cloud_config
 from artifact_store.storage.options import StorageOptions, StoreURL, parse_url
 
@@ -100,6 +100,13 @@ def test_an_option_of_a_store_that_means_nothing_is_repeated_shortened(name: str
     with pytest.raises(InvalidOption) as caught:
         ArtifactStore("memory://x", **{name: value})
     assert len(str(caught.value)) < 300
+
+
+def test_a_file_in_the_place_of_a_store_is_refused_when_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "model.pkl").write_bytes(b"x")
+    with pytest.raises(NotAStore, match=r"model\.pkl is a file, and a store is a folder: name the folder"):
+        ArtifactStore(tmp_path / "model.pkl")
+    assert ArtifactStore(tmp_path / "models").models() == []
 
 
 def test_a_scheme_like_none_gets_those_that_there_are() -> None:

@@ -9,11 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from artifact_store.codecs.files import all_or_nothing, dotted, import_library, refuse_into
 from artifact_store.core.codec import JSON, Risk
 from artifact_store.errors import CodecUnavailable, Corrupt, NotEncodable
+
+_WAY_OUT: Final = (
+    "Give functions a name in a module that readers can import (a lambda has none), and leave out locks, open files "
+    "and connections"
+)
 
 
 class JoblibCodec:
@@ -38,7 +43,7 @@ class JoblibCodec:
             except OSError:
                 raise  # of the disk
             except Exception as error:  # PicklingError, and whatever any object says instead
-                raise NotEncodable(f"a {dotted(type(obj))} cannot be pickled: {error}") from error
+                raise NotEncodable(f"a {dotted(type(obj))} cannot be pickled: {error}. {_WAY_OUT}") from error
         return {"joblib": joblib.__version__}
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
@@ -46,7 +51,8 @@ class JoblibCodec:
 
         Raises:
             Corrupt: it is damaged, or the libraries in it have changed.
-            CodecUnavailable: joblib, or a module that the object needs, is not installed.
+            CodecUnavailable: joblib, or a module that the object needs, is not installed, or was no module but the
+                program that saved it.
         """
         refuse_into(self, into)
         joblib = import_library("joblib", self)
@@ -58,6 +64,11 @@ class JoblibCodec:
         except ImportError as error:
             raise CodecUnavailable(f"{path.name} needs something that is not installed here: {error}") from error
         except Exception as error:  # a pickle can raise anything
+            if isinstance(error, AttributeError) and "__main__" in str(error):
+                raise CodecUnavailable(
+                    f"{path.name} needs something of the program that saved it ({error}): define that in a module "
+                    "which both programs import, and save it again"
+                ) from error
             raise Corrupt(
                 f"{path.name} cannot be unpickled ({type(error).__name__}: {error}); it was written with joblib "
                 f"{str(options.get('joblib'))[:40]}: compare the environment of the run with this one"

@@ -13,8 +13,6 @@ _RESERVED: Final = "__metadata__"
 _WAYS_OUT: Final = {
     "numpy.ndarray": "make it a tensor with torch.from_numpy(…)",
     "torch.Size": "make it a tuple(…)",
-    "torch.dtype": "keep its str(…)",
-    "torch.device": "keep its str(…)",
 }
 
 

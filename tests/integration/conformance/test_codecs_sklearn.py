@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from artifact_store.codecs.sklearn.array_preprocessor import ArrayPreprocessor, 
 from artifact_store.codecs.sklearn.joblib import JoblibCodec
 from artifact_store.codecs.sklearn.scalers import ScalerCodec
 from artifact_store.codecs.sklearn.skops import SkopsCodec
+from artifact_store.errors import CodecUnavailable, NotEncodable
 from tests.little_room import LittleRoomSuite
 
 pytestmark = [
@@ -133,6 +136,21 @@ class TestJoblib(LittleRoomSuite):
     @pytest.fixture
     def refused(self) -> Sequence[Any]:
         return [FunctionTransformer(lambda rows: rows), {"lock": threading.Lock()}]
+
+    def test_a_lambda_is_refused_with_what_can_be_kept(self, codec: JoblibCodec, tmp_path: Path) -> None:
+        with pytest.raises(NotEncodable, match="Give functions a name in a module that readers can import"):
+            codec.encode(FunctionTransformer(lambda rows: rows), tmp_path, "model")
+        codec.encode(FunctionTransformer(same_bits), tmp_path, "model")
+
+    def test_what_the_saving_program_alone_had_is_missed_by_name(
+        self, codec: JoblibCodec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        main = sys.modules["__main__"]
+        exec("def doubled(rows):\n    return 2 * rows", vars(main))  # as a script defines it
+        options = codec.encode(main.doubled, tmp_path, "model")  # type: ignore[attr-defined]
+        monkeypatch.delattr(main, "doubled")
+        with pytest.raises(CodecUnavailable, match=r"doubled.*__main__.*: define that in a module which both"):
+            codec.decode(tmp_path, "model", options)
 
     def equal(self, one: Any, other: Any) -> bool:
         return type(one) is type(other) and same_bits(one.transform(ROWS), other.transform(ROWS))

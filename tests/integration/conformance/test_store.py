@@ -204,6 +204,9 @@ def test_a_draft_commits_when_its_block_ends(store, tmp_path):
     target = run.download(tmp_path / "out")
     assert (target / "plots/big.bin").read_bytes() == files["big.bin"].read_bytes()
     assert (target / "manifest.json").read_bytes() == run.manifest.to_bytes()
+    for taken, why in ((target, "is not empty"), (target / "model.json", "is a file")):
+        with pytest.raises(errors.InvalidOption, match=f"{why}; name a new or an empty folder"):
+            run.download(taken)
 
 
 def test_a_draft_stores_nothing_when_its_block_raises(store):
@@ -680,6 +683,8 @@ def test_a_root_that_holds_something_else_is_left_alone(store):
     backend(store).write("photos/cat.jpg", b"meow", when=_always())
     with pytest.raises(errors.NotAStore, match="photos"):
         store.save({"n": 1}, KEY)
+    with pytest.raises(errors.NotAStore, match="photos"):
+        store.models()
     assert all_keys(store) == ["photos/cat.jpg"]
 
 

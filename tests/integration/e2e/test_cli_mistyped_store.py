@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from artifact_store import ArtifactStore
 from artifact_store.cli.app import app
+from artifact_store.errors import AliasNotFound
 
 pytestmark = pytest.mark.windows
 
@@ -80,6 +81,17 @@ def test_a_store_beside_the_mistyped_path_is_named(models: Path) -> None:
     result = run(models.parent / "modles", "ls")
     assert result.stdout.startswith("No store is in ")
     assert result.stderr.rstrip().endswith(f"did you mean {str(models)!r}?") or "..." in result.stderr
+    with pytest.raises(AliasNotFound, match="save the first model; did you mean '.*'\\?$"):
+        ArtifactStore(models.parent / "modles").get("gru/BTCEUR")
+
+
+def test_a_file_beside_the_mistyped_one_is_named(models: Path) -> None:
+    report = models.parent / "report.html"
+    report.write_text("fine", encoding="utf-8")
+    result = run(models, "put", "reports", str(report.with_name("reprot.html")))
+    assert result.exit_code == 2
+    assert "did you mean" in result.stderr, result.stderr
+    assert run(models, "put", "reports", str(report)).exit_code == 0
 
 
 def test_a_store_that_lost_its_record_is_read_as_one(models: Path) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import enum
+import re
 from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +21,10 @@ import pytest
 
 from artifact_store.codecs.documents import DocumentCodec
 from artifact_store.codecs.nested import ArrayTreeCodec
-from artifact_store.errors import NotEncodable
+from artifact_store.core.codec import Risk
+from artifact_store.core.forms import configurations, restored
+from artifact_store.core.registry import CodecRegistry
+from artifact_store.errors import InvalidOption, NoCodec, NotEncodable
 from tests.cases import each
 
 
@@ -64,8 +69,19 @@ INSTEAD: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "a decimal": (Decimal("1.10"), r"str\(…\)", str),
     "a fraction": (Fraction(1, 3), r"str\(…\)", str),
     "an identity": (UUID(int=1), r"str\(…\)", str),
+    "a class": (np.float32, r"\.__name__", lambda kind: kind.__name__),
+    "a class of one's own": (Settings, r"\.__name__", lambda kind: kind.__name__),
+    "a function": (len, r"\.__name__", lambda function: function.__name__),
     "a dict with a default": (defaultdict(int, a=1), r"plain dict\(…\)", dict),
     "text of one's own": (OwnText("a"), r"plain str\(…\)", str),
+}
+KEPT_IN_A_CONFIGURATION = {
+    "a member that is a number",
+    "a member that is text",
+    "a set",
+    "a frozen set",
+    "a dict with a default",
+    "text of one's own",
 }
 ONLY_JSON: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "an ordered dict": (OrderedDict(a=1), r"plain dict\(…\)", dict),
@@ -95,3 +111,58 @@ def test_trees_refuse_with_what_to_keep_instead(tmp_path: Path) -> None:
                 codec.encode({"w": np.ones(1), "it": value}, tmp_path, "model")
             codec.encode({"w": np.ones(1), "it": follow(value)}, tmp_path, "model")
             assert codec.decode(tmp_path, "model", {})["it"] == follow(value)
+
+
+def test_configurations_refuse_with_what_to_keep_instead() -> None:
+    for case in each({name: made for name, made in INSTEAD.items() if name not in KEPT_IN_A_CONFIGURATION}):
+        with case as name:
+            value, way_out, follow = INSTEAD[name]
+            with pytest.raises(InvalidOption, match=rf"^config\['it'\] is a .*{way_out}"):
+                configurations(config={"it": value})
+            kept = configurations(config={"it": follow(value)})
+            assert restored("config", kept["config"], kept["forms"]) == {"it": follow(value)}
+
+
+WHOLE: dict[str, tuple[Any, str, Callable[[Any], dict[str, Any]]]] = {
+    "a dataclass": (Settings(), r"dataclasses\.asdict\(…\)$", asdict),
+    "arguments": (argparse.Namespace(rate=0.1), r"vars\(…\)$", vars),
+    "a namespace": (SimpleNamespace(rate=0.1), r"vars\(…\)$", vars),
+}
+
+
+def test_a_configuration_that_is_no_mapping_is_refused_with_how_it_becomes_one() -> None:
+    for case in each(WHOLE):
+        with case as name:
+            value, way_out, follow = WHOLE[name]
+            with pytest.raises(InvalidOption, match=rf"^config is a mapping of names to values, not .*{way_out}"):
+                configurations(config=value)
+            assert configurations(config=follow(value))["config"] == follow(value)
+    with pytest.raises(InvalidOption, match=r"not \[1, 2\]$"):
+        configurations(config=[1, 2])
+
+
+def test_what_no_codec_stores_is_refused_with_what_to_save_instead(tmp_path: Path) -> None:
+    registry = CodecRegistry()
+    path = tmp_path / "notes.txt"
+    path.write_text("a", encoding="utf-8")
+    with path.open(encoding="utf-8") as file:
+        instead: dict[str, tuple[Any, str, Any]] = {
+            "a generator": ((n for n in range(2)), "keep its list(…)", [0, 1]),
+            "a dataclass": (Settings(), "keep its dataclasses.asdict(…)", asdict(Settings())),
+            "an open file": (file, "save the pathlib.Path(….name) of its file", Path(file.name)),
+            "an object": (object(), "save what it is made of", {}),
+        }
+        for case in each(instead):
+            with case as name:
+                value, way_out, followed = instead[name]
+                with pytest.raises(NoCodec, match=re.escape(f": {way_out}, or register a codec for it")):
+                    registry.for_object(value)
+                assert registry.for_object(followed).risk is Risk.DATA
+
+
+def test_a_model_of_onnx_in_memory_is_refused_with_how_it_becomes_a_file(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    with pytest.raises(NoCodec, match=r"write it with onnx\.save\(…\), and save the pathlib\.Path of that file"):
+        CodecRegistry().for_object(onnx.ModelProto())
+    onnx.save(onnx.ModelProto(), tmp_path / "model.onnx")
+    assert CodecRegistry().for_object(tmp_path / "model.onnx").name == "raw"
