@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -214,3 +215,16 @@ def test_within_something_else_a_generator_is_refused_and_a_component_of_its_own
         with pytest.raises(NotEncodable, match=r"\['chance'\] is a .*: save it as a component of its own"):
             codec.encode({"model": beside, "chance": generator}, tmp_path, "model")
     assert type(there_and_back(generator, tmp_path)) is type(generator)
+
+
+def test_the_format_page_is_enough_to_go_on_with_a_generator(tmp_path: Path) -> None:
+    """Python's own Mersenne Twister takes over, with what section 2.12 says of the JSON."""
+    generator = np.random.Generator(np.random.MT19937(8))
+    generator.random(5)
+    CODEC.encode(generator, tmp_path, "model")
+    record = json.loads((tmp_path / "model.json").read_bytes())
+    assert (record["kind"], record["bit_generator"]) == ("Generator", "MT19937")
+    state = record["state"]["state"]
+    other = random.Random()
+    other.setstate((3, (*state["key"]["values"], state["pos"]), None))
+    assert [other.getrandbits(32) for _ in range(700)] == generator.bit_generator.random_raw(700).tolist()

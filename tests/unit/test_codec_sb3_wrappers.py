@@ -242,3 +242,22 @@ def test_a_record_that_lies_is_corrupt(lie: dict[str, Any], tmp_path: Path) -> N
     path.write_bytes(canonical({**json.loads(path.read_bytes()), **lie}))
     with pytest.raises(Corrupt):
         CODEC.decode(tmp_path, "model", {})
+
+
+def test_the_format_page_is_enough_to_stack_frames(tmp_path: Path) -> None:
+    """With numpy alone, and what section 2.11 says of the JSON."""
+    plain, stacked = tiny(BOX), VecFrameStack(tiny(BOX), 3)
+    CODEC.encode(stacked, tmp_path, "model")
+    (step,) = json.loads((tmp_path / "model.json").read_bytes())["steps"]
+    assert (step["wrapper"], step["channels_order"]) == ("VecFrameStack", "last")
+    for env in (plain, stacked):
+        env.seed(1)
+    frames = [np.zeros_like(plain.reset())] * (step["n_stack"] - 1)
+    plain.seed(1)
+    frames.append(plain.reset())
+    seen = stacked.reset()
+    for _ in range(4):
+        assert np.array_equal(np.concatenate(frames[-step["n_stack"] :], axis=-1), seen)
+        actions = np.zeros((1, 2), np.float32)
+        frames.append(plain.step(actions)[0])
+        seen = stacked.step(actions)[0]
