@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from artifact_store.errors import EngineUnavailable, InvalidOption
 from artifact_store.storage.home import at_home, text_of
@@ -29,6 +29,8 @@ _SPELLINGS = {
     **dict.fromkeys(("gs", "gcs"), GCS),
     **dict.fromkeys(("az", "abfs", "abfss", "adl"), AZURE),
 }
+CLOUD_SCHEMES: Final = frozenset(scheme for scheme, ours in _SPELLINGS.items() if ours in {S3, GCS, AZURE})
+"""Of the storage that each of both engines serves."""
 
 _NAMES = {
     S3: " (key, secret, token, or a profile)",

@@ -14,10 +14,11 @@ from functools import partial
 from typing import Any
 
 from artifact_store.errors import EngineUnavailable, InvalidOption, Unavailable, Unsupported
+from artifact_store.installing import pip_install
 from artifact_store.process import Process, this_process
 from artifact_store.storage.environment_secrets import secrets_around
 from artifact_store.storage.option_secrets import Secrets, private_values, spellings
-from artifact_store.storage.options import StorageOptions
+from artifact_store.storage.options import CLOUD_SCHEMES, StorageOptions
 from artifact_store.storage.redaction import redact
 from artifact_store.storage.threads import none_left, tells_of_no_thread
 
@@ -53,7 +54,8 @@ class Recipe:
         try:
             kind = get_filesystem_class(protocol)
         except (ImportError, ValueError) as missing:
-            raise EngineUnavailable(f"no filesystem for {protocol}:// is installed here: {missing}") from missing
+            other = f"; or, for the engine 'obstore': {pip_install('s3')}" if protocol in CLOUD_SCHEMES else ""
+            raise EngineUnavailable(f"no filesystem for {protocol}:// is installed here: {missing}{other}") from missing
         _refuse_misspelt(kind, options)
         return cls(kind, options)
 

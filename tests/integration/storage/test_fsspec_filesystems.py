@@ -279,11 +279,11 @@ def test_an_unknown_protocol_is_unavailable():
         open_filesystem("no-such-protocol://host/models")
 
 
-def test_a_protocol_whose_package_is_missing_names_it():
+def test_a_protocol_whose_package_is_missing_names_it_and_the_command_for_the_other_engine():
     try:
         import gcsfs  # noqa: F401 -- only to know whether it is there
     except ImportError:
-        with pytest.raises(EngineUnavailable, match="gcsfs"):
+        with pytest.raises(EngineUnavailable, match="gcsfs.*; or, for the engine 'obstore': pip install .*obstore"):
             open_filesystem("gs://bucket/models")
     else:
         pytest.skip("gcsfs is installed here")
