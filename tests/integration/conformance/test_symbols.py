@@ -9,6 +9,7 @@ import pytest
 from artifact_store import ModelKey, RunRef, errors
 from artifact_store.core import keys
 from artifact_store.core.names import RunId
+from artifact_store.ops import opening
 from artifact_store.storage.base import IfAbsent, IfVersion
 from tests.exchanges import SYMBOLS
 from tests.keys import public, signer, strict
@@ -21,6 +22,7 @@ SOME = ["BTC/USDT:USDT", "EURUSD=X", "CON.DE", "Müller AG", "20240816_142301"]
 
 def test_five_hundred_symbols_are_five_hundred_folders(store):
     """By the keys alone: each object is written under a condition, read, and found again in listings."""
+    opening.ensure_open(store._context)
     backend = store._context.backend
 
     def write(symbol):

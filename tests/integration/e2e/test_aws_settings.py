@@ -22,6 +22,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES, DEFAULT_S3_CONFIG_VARS
+from botocore.credentials import SSOProvider
+from botocore.tokens import SSOTokenProvider
 
 from artifact_store import errors
 from artifact_store.storage.base import Always
@@ -377,6 +379,8 @@ def around(witness: Witness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     home = tmp_path / "home"
     (home / ".aws" / "sso" / "cache").mkdir(parents=True)
     monkeypatch.setenv("HOME", str(home))
+    for reader in (SSOProvider, SSOTokenProvider):  # they look the home folder up once, when they are imported
+        monkeypatch.setattr(reader, "_SSO_TOKEN_CACHE_DIR", str(home / ".aws" / "sso" / "cache"))
     for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
         monkeypatch.setenv(name, witness.address)
     return home

@@ -9,6 +9,7 @@ import pytest
 
 from artifact_store import errors
 from artifact_store.cli import housekeeping
+from artifact_store.cli.housekeeping import parse_span
 from artifact_store.core import keys
 from tests.integration.e2e.test_cli import KEY, Cli, cli, filled  # noqa: F401 -- fixtures
 
@@ -104,7 +105,7 @@ class TestPrune:
 
     def test_spans_are_read_in_their_units(self) -> None:
         option = housekeeping.prune_command.params[3]
-        read = [housekeeping._span(None, option, text) for text in ("90s", "45m", "12h", "1.5d", "2w", None)]
+        read = [parse_span(None, option, text) for text in ("90s", "45m", "12h", "1.5d", "2w", None)]
         assert read == [*(timedelta(seconds=s) for s in (90, 2_700, 43_200, 129_600, 1_209_600)), None]
 
 

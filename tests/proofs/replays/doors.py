@@ -98,7 +98,7 @@ def stays_inside(text: str, folder: Path) -> None:
     (place,) = (folder / "gru").iterdir()
     assert place.name == ModelKey.spell(text)
     assert place.resolve() == folder.resolve() / "gru" / place.name
-    assert {path.name for path in folder.iterdir()} == {"gru", "_locks", "_store.json"}
+    assert {path.name for path in folder.iterdir()} == {"gru", "_index", "_locks", "_store.json"}
     assert (place / saved.run_id / "manifest.json").is_file()
 
 

@@ -237,7 +237,7 @@ def test_row_13_a_lock_that_is_a_link_cuts_nothing(store: ArtifactStore, tmp_pat
         lock = tmp_path / "store" / locks.FOLDER / f"{number:02x}.lock"
         lock.unlink(missing_ok=True)
         lock.symlink_to(victim)
-    with untouched(tmp_path):
+    with untouched(tmp_path / "store" / "gru", tmp_path / "store" / locks.FOLDER):
         for write in (
             lambda: store.promote(f"{KEY}:{RUN}", "latest"),
             lambda: store.retire(KEY),
