@@ -109,8 +109,9 @@ def test_a_redirect_is_followed_to_the_region_in_its_header_or_names_it(server: 
     assert told(str(caught.value)) == {"client_kwargs": {"region_name": "eu-north-1"}}
 
 
-def test_a_proxy_that_redirects_everything_is_not_asked_for_ever(server: HostileS3) -> None:
-    server.lie = lambda _: Reply(307, b"<html>moved</html>", {"location": "https://127.0.0.1:1/"})
+def test_a_proxy_that_redirects_again_and_again_is_asked_twice(server: HostileS3) -> None:
+    moved, times = Reply(307, b"<html>moved</html>", {"location": "https://127.0.0.1:1/"}), iter(range(5))
+    server.lie = lambda _: moved if next(times, None) is not None else None
     with pytest.raises(errors.InvalidOption, match="on another server"):
         store_at(server, "fsspec").check_writable(KEY)
     assert len(server.seen) == 2
