@@ -93,7 +93,7 @@ class Value:
     ``ValueError``.
     """
 
-    __slots__ = ("__dict__", "__pydantic_extra__", "__pydantic_fields_set__")
+    __slots__ = ("__dict__", "__pydantic_extra__", "__pydantic_fields_set__", "__pydantic_private__")
 
     FIELDS: ClassVar[frozenset[str]]
     """The names of the fields."""

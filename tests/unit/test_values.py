@@ -46,6 +46,13 @@ def test_values_are_equal_if_all_their_fields_are():
     assert entry() != "a"
 
 
+def test_a_value_has_its_fields_and_nothing_else_however_it_was_made():
+    read = Manifest.from_bytes(manifest().to_bytes(), what="it")
+    for value in (manifest(), read, read.model_copy(), *read.files, FileEntry.model_validate(dict(read.files[0]))):
+        assert {name for name, _ in value} == value.FIELDS
+        assert "pydantic" not in repr(value)
+
+
 def test_a_copy_without_changes_is_written_as_it_was():
     read = Manifest.from_bytes(manifest().to_bytes(), what="it")
     assert read.model_copy().to_bytes() == read.to_bytes()
