@@ -26,6 +26,7 @@ from artifact_store.core.trust import LoadPolicy
 from artifact_store.draft import Draft
 from artifact_store.errors import ArtifactStoreError, InvalidOption
 from artifact_store.features.schema import FeatureSchema
+from artifact_store.moving import Moving
 from artifact_store.ops import delete, gc, opening, pointer_trust, promote, prune, resolve, verify
 from artifact_store.ops.keypairs import PublicKey, Signer
 from artifact_store.ops.plan import Plan
@@ -40,7 +41,7 @@ from artifact_store.storage.staging import Staging
 from artifact_store.storage.transfer import Report
 
 
-class ArtifactStore(Reader):
+class ArtifactStore(Moving):
     """Save trained models under a folder or a bucket, and load exactly what was saved.
 
     ``url`` is a folder, ``s3://bucket/prefix``, ``gs://…``, ``az://…``, ``memory://name`` or anything that fsspec

@@ -75,6 +75,7 @@ TRUSTING: Final = {"keygen": "trust.keygen_command", "sign": "trust.sign_command
 MOVING: Final = {
     "get": "files.get_command",
     "put": "files.put_command",
+    "cp": "copy.cp_command",
     "migrate": "legacy.migrate_command",
     "export": "legacy.export_command",
 }

@@ -42,7 +42,7 @@ NonFinite = Literal["NaN", "Infinity", "-Infinity"]
 NON_FINITE: Final[Mapping[str, float]] = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """How metrics and configurations write the numbers that JSON does not support."""
 
-Kind = Literal["run", "pointer", "history", "store", "tombstone", "seen"]
+Kind = Literal["run", "pointer", "history", "store", "tombstone", "origin", "seen"]
 
 
 def write_time(value: datetime) -> str:

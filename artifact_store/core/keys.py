@@ -31,6 +31,7 @@ NOTICES: Final = ("saved", "gone", "back")
 MANIFEST: Final = "manifest.json"
 METADATA: Final = "metadata.json"
 SIGNATURES: Final = "_signatures/"
+ORIGIN: Final = "_origin/"
 ALIASES_BEGIN: Final = tuple("abcdefghijklmnopqrstuvwxyz")
 RUNS_BEGIN: Final = tuple("0123456789")
 """With what the name of an alias or of a run may begin, so that a listing can leave out the others."""
@@ -139,6 +140,16 @@ def signature(key: ModelKey, run_id: RunId, manifest_sha256: str, key_id: str) -
 def signatures_prefix(key: ModelKey, run_id: RunId) -> str:
     """Return the prefix of all signatures of a run."""
     return run_prefix(key, run_id) + SIGNATURES
+
+
+def origin_name(manifest_sha256: str) -> str:
+    """Return the name within its run of the record that it was copied here from another store."""
+    return f"{ORIGIN}{manifest_sha256[:_SHORT]}.json"
+
+
+def origin(key: ModelKey, run_id: RunId, manifest_sha256: str) -> str:
+    """Return the key of the record that a run was copied here from another store."""
+    return data_file(key, run_id, origin_name(manifest_sha256))
 
 
 def pointer(key: ModelKey, alias: str) -> str:

@@ -217,10 +217,10 @@ class PublishInfo:
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """The pointer to write next, and the archive block that has to be there before."""
+    """The pointer to write next, and the archive blocks that have to be there before, oldest first."""
 
     pointer: Pointer
-    block: HistoryBlock | None
+    blocks: tuple[HistoryBlock, ...]
 
 
 def advance(seen: Pointer | None, key: ModelKey, alias: str, manifest: Manifest | None, info: PublishInfo) -> Advance:
@@ -230,12 +230,12 @@ def advance(seen: Pointer | None, key: ModelKey, alias: str, manifest: Manifest 
     """
     history = () if seen is None else seen.entries
     archive = None if seen is None else seen.archive
-    block = None
+    blocks: tuple[HistoryBlock, ...] = ()
     if len(history) >= GATHERED:
         block = HistoryBlock(
             model_type=key.model_type, symbol=key.symbol, alias=alias, entries=history[:BLOCK], previous=archive
         )
-        history, archive = history[BLOCK:], sha256(block.to_bytes())
+        history, archive, blocks = history[BLOCK:], sha256(block.to_bytes()), (block,)
     body = None if manifest is None else manifest.to_bytes()
     try:
         pointer = Pointer(
@@ -245,7 +245,7 @@ def advance(seen: Pointer | None, key: ModelKey, alias: str, manifest: Manifest 
             seq=1 if seen is None else seen.seq + 1,
             run_id=None if manifest is None else manifest.run_id,
             manifest_sha256=None if body is None else sha256(body),
-            manifest=json.loads(body) if body is not None and len(body) <= MAX_EMBEDDED else None,
+            manifest=None if body is None else embeddable(body),
             write_id=info.write_id,
             at=info.at,
             by=info.by[:MAX_NOTE],
@@ -256,7 +256,12 @@ def advance(seen: Pointer | None, key: ModelKey, alias: str, manifest: Manifest 
         pointer.to_bytes()
     except UnicodeEncodeError as error:
         raise InvalidOption(f"the name or the reason of this publish is not valid text: {error}") from error
-    return Advance(pointer, block)
+    return Advance(pointer, blocks)
+
+
+def embeddable(manifest: bytes) -> dict[str, Any] | None:
+    """Return the manifest as it travels in a pointer, or ``None`` if it is too large for that."""
+    return json.loads(manifest) if len(manifest) <= MAX_EMBEDDED else None
 
 
 def block_of(seq: int) -> int:

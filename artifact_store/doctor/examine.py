@@ -12,6 +12,7 @@ from functools import partial
 from typing import Final
 
 from artifact_store.core import keys
+from artifact_store.core.origin import Origin
 from artifact_store.core.store_record import Concurrency, StoreRecord
 from artifact_store.doctor import aliases, environment, files, index, objects, restore, runs
 from artifact_store.doctor.examination import Examination, Options, StorageUnreachable, shown
@@ -131,13 +132,15 @@ def _store_ids(
     """Compare the store id with that of the runs, and offer to write ``_store.json`` again where all runs agree."""
     claimed = Counter(run.store_id for run in committed)
     if isinstance(record, StoreRecord):
-        for store_id in sorted(set(claimed) - {record.store_id}):
-            labels = [run.label for run in committed if run.store_id == store_id]
+        strangers = _strangers(exam, record.store_id, committed)
+        for store_id in sorted({run.store_id for run in strangers}):
+            labels = [run.label for run in strangers if run.store_id == store_id]
             message = (
                 f"{len(labels)} of {len(committed)} runs ({shown(labels)}) say that they belong to the store "
-                f"{store_id}; this one is {record.store_id}: they were copied here, or {keys.STORE_MARKER} was"
+                f"{store_id}; this one is {record.store_id}, and nothing says that they were copied here on purpose: "
+                f"their folders were, or {keys.STORE_MARKER} was"
             )
-            remedy = f"copy whole stores with their {keys.STORE_MARKER}; download single runs and save them again"
+            remedy = f"copy whole stores with their {keys.STORE_MARKER}; copy single runs with `artifact-store cp`"
             exam.add("error", "store-id-differs", keys.STORE_MARKER, message, remedy=remedy)
         return
     if isinstance(record, ArtifactStoreError) and exam.refused(keys.STORE_MARKER, record, what="it"):
@@ -153,6 +156,27 @@ def _store_ids(
         repair = Repair("rebuild", reason, lambda _: restore.restore_store_record(exam.context, new))
         remedy = f"{BY_REPAIR} ({reason}), or {COPY}"
     exam.add("error", code, keys.STORE_MARKER, message, remedy=remedy, repair=repair)
+
+
+def _strangers(exam: Examination, store_id: str, committed: Sequence[CommittedRun]) -> list[CommittedRun]:
+    """Return the runs that were saved in another store, and of which no record says that they were copied here."""
+    others = [run for run in committed if run.store_id != store_id]
+    found = [run for run in others if run.origin is None]
+
+    def origin(run: CommittedRun) -> Origin | None:
+        return exam.context.records.origin_at(str(run.origin))
+
+    for run, record in exam.every([run for run in others if run.origin is not None], origin):
+        if isinstance(record, ArtifactStoreError):
+            if not exam.refused(str(run.origin), record, what="the record of its origin"):
+                found.append(run)
+        elif record is None or (record.manifest_sha256, record.origin, record.store_id) != (
+            run.digest,
+            run.store_id,
+            store_id,
+        ):
+            found.append(run)
+    return found
 
 
 def _mode(exam: Examination, concurrency: Concurrency) -> Concurrency:

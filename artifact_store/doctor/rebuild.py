@@ -21,8 +21,8 @@ from artifact_store.core import keys
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import BLOCK, GATHERED, HistoryBlock, Pointer, Publish, PublishInfo, advance
-from artifact_store.errors import Conflict, Corrupt, FormatUnsupported, InvalidOption, NotFound, PointerConflict
-from artifact_store.ops import listing, opening, pointer_trust, publish, signing
+from artifact_store.errors import Corrupt, FormatUnsupported, InvalidOption, NotFound, PointerConflict
+from artifact_store.ops import listing, opening, pointer_trust, publish, resolve, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.delete import StepResult
 from artifact_store.ops.records import Stored, parse_pointer
@@ -243,9 +243,9 @@ def rebuild(context: Context, key: ModelKey, alias: str, *, to: Manifest | None 
         return StepResult("kept", "it can be read again")
     if found.question:
         return StepResult("kept", f"it is not known which run it named: {found.question}")
-    record = opening.ensure_open_existing(context)
+    opening.ensure_open_existing(context)
     if found.run is not None:
-        _check_may_be_named(context, f"{key}@{alias}", found.run, record.store_id)
+        _check_may_be_named(context, f"{key}@{alias}", found.run)
     pointer_trust.check_able(context)
     info = context.publish_info(f"rebuilt: {found.reason}")
     pointer = _next(context, key, alias, found, info)
@@ -259,9 +259,8 @@ def rebuild(context: Context, key: ModelKey, alias: str, *, to: Manifest | None 
     return StepResult("rebuilt", found.message)
 
 
-def _check_may_be_named(context: Context, ref: str, run: Manifest, store_id: str) -> None:
-    if run.store_id != store_id:
-        raise Conflict(f"{run.label} belongs to another store; download it and save it here")
+def _check_may_be_named(context: Context, ref: str, run: Manifest) -> None:
+    resolve.check_lives_here(context, run)
     if context.signer is None and (run.signed_by or signing.signers(context, run)):
         raise InvalidOption(
             f"{run.label} is signed, and readers that demand signatures refuse a pointer without one: repair {ref} "

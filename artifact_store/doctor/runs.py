@@ -44,13 +44,17 @@ class CommittedRun:
     created_at: datetime
     awaited: str | None
     """The alias that it was saved to be published as at once, if it was."""
+    origin: str | None
+    """Where the record lies that it was copied here, if there is one."""
 
     @classmethod
-    def of(cls, manifest: Manifest) -> CommittedRun:
+    def of(cls, manifest: Manifest, group: RunObjects) -> CommittedRun:
         """Return what is kept of this one."""
+        origin = keys.origin(manifest.key, group.run_id, manifest.digest)
         awaited = sys.intern(manifest.publish.alias) if manifest.publish.policy == "always" else None
         store_id, run_id = sys.intern(manifest.store_id), RunId(manifest.run_id)
-        return cls(manifest.label, run_id, store_id, manifest.digest, manifest.created_at, awaited)
+        listed = origin if any(entry.key == origin for entry in group.others) else None
+        return cls(manifest.label, run_id, store_id, manifest.digest, manifest.created_at, awaited, listed)
 
 
 @dataclass
@@ -76,7 +80,7 @@ def examine_runs(exam: Examination, model: ModelObjects) -> ModelRuns:
 
     for group, record in exam.every(model.groups, read):
         if isinstance(record, Manifest):
-            found.committed[group.run_id] = CommittedRun.of(record)
+            found.committed[group.run_id] = CommittedRun.of(record, group)
             found.files += StoredFile.of(record) if exam.options.deep else ()
             _committed(exam, group, record)
         elif isinstance(record, Tombstone):

@@ -266,10 +266,11 @@ def why_kept(found: Sequence[Entry], key: ModelKey, run_id: RunId, *, grace: tim
 def belongs(name: str, manifest: Manifest) -> bool:
     """Tell whether what lies under this name below a committed run is a part of it.
 
-    Beside its files these are its signatures, by whatever key. A signature of another manifest is what a
-    save left that lost to this run; anything else below the folder of the signatures was left by no save.
+    Beside its files these are its signatures, by whatever key, and the record that it was copied here. A signature of
+    another manifest is what a save left that lost to this run; anything else below the folder of the signatures was
+    left by no save.
     """
-    if name == keys.MANIFEST or name in {entry.key for entry in manifest.files}:
+    if name in {keys.MANIFEST, keys.origin_name(manifest.digest)} or name in {entry.key for entry in manifest.files}:
         return True
     if not name.startswith(keys.SIGNATURES):
         return False

@@ -124,10 +124,14 @@ def swap(
         PointerConflict: another publish came first, and nothing was done; ``actual`` is its pointer, if it can be read.
         OutcomeUnknown: the write may have landed and could not be read back.
     """
-    step = advance(None if seen is None else seen.value, key, alias, manifest, info)
+    return carry_out(context, seen, advance(None if seen is None else seen.value, key, alias, manifest, info))
+
+
+def carry_out(context: Context, seen: SeenPointer, step: Advance) -> Pointer:
+    """Write a pointer over the one that was ``seen``, once, with what has to be there before; as :func:`swap`."""
     published = _swap_once(context, seen, step)
     if published is None:
-        raise _conflict(context, key, alias, step.pointer.run_id)
+        raise _conflict(context, step.pointer.key, step.pointer.alias, step.pointer.run_id)
     return published
 
 
@@ -135,9 +139,11 @@ def _swap_once(context: Context, seen: SeenPointer, step: Advance) -> Pointer | 
     """Return the pointer that was published, or ``None`` if another publish came first."""
     # its history is carried on, and signed
     pointer_trust.check_pointer_for_publish(context, step.pointer.key, step.pointer.alias, seen)
-    if step.block is not None and context.records.write(step.block, over=None) is Outcome.LOST:
-        where = step.block.storage_key
-        raise Corrupt(f"{where!r} holds another history than the pointer leads up to; nothing was published", key=where)
+    for block in step.blocks:
+        if context.records.write(block, over=None) is Outcome.LOST:
+            where = block.storage_key
+            text = f"{where!r} holds another history than the pointer leads up to; nothing was published"
+            raise Corrupt(text, key=where)
     pointer = pointer_trust.sign_pointer(context, step.pointer)
     try:
         outcome = context.records.write(pointer, over=seen)

@@ -8,7 +8,7 @@ Why: docs/decisions/0013-trust-before-decode.md
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
@@ -111,7 +111,7 @@ def decode(context: Context, manifest: Manifest, name: str, consent: trust.Conse
     in_place = codec.risk is Risk.DATA and consent.sha256 is None  # a pin holds for the very bytes that are decoded
     with (
         signing.check_run_concurrently(context, manifest, needed=needed) as verified_key,  # fetched beside the files
-        _materialised(context, manifest, entries, in_place=in_place) as directory,
+        materialised(context, manifest, entries, in_place=in_place) as directory,
     ):
         try:
             verified_key()
@@ -177,15 +177,23 @@ def _is_whole(folder: Path, entries: Sequence[FileEntry]) -> bool:
 
 
 @contextmanager
-def _materialised(
-    context: Context, manifest: Manifest, entries: Sequence[FileEntry], *, in_place: bool
+def materialised(
+    context: Context,
+    manifest: Manifest,
+    entries: Sequence[FileEntry],
+    *,
+    in_place: bool,
+    copied_to: Callable[[], StagedFolder] | None = None,
 ) -> Iterator[Path]:
-    """Yield a directory that holds the files, compared: the store's own for harmless codecs, else a private copy."""
+    """Yield a directory that holds the files, compared: the store's own if it may be that, else a private copy.
+
+    ``copied_to`` makes the folder for that copy, if it has to be at a certain place.
+    """
     stored = _stored(context, manifest, entries) if in_place else None
     if stored is not None:
         yield stored
         return
-    with context.staging.folder() as private:
+    with (copied_to or context.staging.folder)() as private:
         with explained(private):
             fetch(context, manifest, entries, private)
         yield private

@@ -24,6 +24,7 @@ from artifact_store.canonical import sha256
 from artifact_store.core import keys
 from artifact_store.core.manifest import MAX_MANIFEST, Manifest
 from artifact_store.core.names import ModelKey, RunId
+from artifact_store.core.origin import MAX_ORIGIN, Origin
 from artifact_store.core.pointer import MAX_BLOCK, MAX_POINTER, HistoryBlock, Pointer, Publish, block_of
 from artifact_store.core.shell import quoted
 from artifact_store.core.statement import MAX_BUNDLE
@@ -165,6 +166,15 @@ class Records:
         with suppress(ArtifactStoreError):  # the next writer finds it out again
             self.replace_raw(keys.kept_verdict(endpoint, engine), None, kept.to_bytes(), limit=MAX_STORE_RECORD)
 
+    def origin(self, manifest: Manifest) -> Origin | None:
+        """Return the record that a run was copied here, or ``None``; ``Corrupt`` if it is damaged. One request."""
+        return self.origin_at(keys.origin(manifest.key, RunId(manifest.run_id), manifest.digest))
+
+    def origin_at(self, where: str) -> Origin | None:
+        """Return the record of origin under a key; as :meth:`origin`."""
+        blob = self._read(where, MAX_ORIGIN)
+        return None if blob is None else Origin.from_bytes(blob.data, what=f"{where!r}")
+
     def signature(self, manifest: Manifest, key_id: str) -> bytes | None:
         """Return the stored signature of a run by a key, not verified, or ``None``; ``Corrupt`` if it is too large."""
         blob = self._read(signature_key(manifest, key_id), MAX_BUNDLE)
@@ -173,7 +183,7 @@ class Records:
     # ------------------------------------------------------------ writing
 
     def write(
-        self, document: Manifest | Tombstone | Pointer | HistoryBlock | StoreRecord, *, over: Stored[Any] | None
+        self, document: Manifest | Tombstone | Pointer | HistoryBlock | StoreRecord | Origin, *, over: Stored[Any] | None
     ) -> Outcome:
         """Write a document over the one that was seen (``None``: where nothing is), once.
 

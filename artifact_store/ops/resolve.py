@@ -181,6 +181,18 @@ def own(context: Context, what: Manifest | RunRef, *, key: ModelKey | None = Non
         raise Conflict(
             f"{manifest.label} is not a run of {key.display_name}; an alias only names runs of its own model"
         )
-    if manifest.store_id != (context.opened.record or opening.ensure_open_existing(context)).store_id:
-        raise Conflict(f"{manifest.label} belongs to another store; download it and save it here")
+    check_lives_here(context, manifest)
     return manifest
+
+
+def check_lives_here(context: Context, manifest: Manifest) -> None:
+    """Raise ``Conflict`` unless a run was saved in this store, or copied to it from another one."""
+    store_id = (context.opened.record or opening.ensure_open_existing(context)).store_id
+    if manifest.store_id == store_id:
+        return
+    origin = context.records.origin(manifest)
+    if origin is None or not origin.admits(manifest, store_id):
+        raise Conflict(
+            f"{manifest.label} belongs to another store ({manifest.store_id}): copy it here with `artifact-store cp`, or "
+            "store.copy"
+        )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -68,6 +68,8 @@ class Destination:
     """Eight hexadecimal digits that no other save has."""
     own_id: bool
     """The run id was made for this save, so no other writer uses it."""
+    names: Mapping[str, str] | None = None
+    """What each file has to be called, by its path, where the manifest is written already; see :func:`upload`."""
 
 
 def upload(
@@ -84,9 +86,10 @@ def upload(
     A file is created under its own name. Where that name holds the same bytes already, they are used; where it
     holds others, the file goes to a name of this attempt. So does at once, unless the run id is this attempt's own, a
     file above the backend's ``exclusive_limit``, of which no condition keeps other writers out. Nothing is ever
-    overwritten or removed.
+    overwritten or removed. With ``to.names`` a file goes to that name or nowhere.
 
     Raises:
+        Conflict: another file lies at a name that one has to have.
         ArtifactStoreError: a file could not be stored; what was stored before stays, unreferenced.
     """
 
@@ -122,13 +125,26 @@ class _Upload:
     def run(self) -> FileEntry:
         limit = self.backend.exclusive_limit
         shared = limit is None or self.size <= limit
+        name = self._as_told(shared=shared) if self.to.names is not None else self._as_may_be(shared=shared)
+        digest = self.digest or self._remember(self._read())
+        self._tell(digest.size)
+        return FileEntry(path=self.file.path, key=name, size=digest.size, sha256=digest.sha256)
+
+    def _as_may_be(self, *, shared: bool) -> str:
+        """Store the file under its own name, or one of this attempt, and return which."""
         name = stored_name(self.file.path) if shared or self.to.own_id else self._attempt_name
         if self._create(name, shared=shared) is Outcome.LOST:
             name = self._attempt_name
             self._create(name, shared=shared)
-        digest = self.digest or self._remember(self._read())
-        self._tell(digest.size)
-        return FileEntry(path=self.file.path, key=name, size=digest.size, sha256=digest.sha256)
+        return name
+
+    def _as_told(self, *, shared: bool) -> str:
+        """Store the file under the name that it has to have; whoever else uses that name stores the same bytes."""
+        assert self.to.names is not None
+        name = self.to.names[self.file.path]
+        if self._create(name, shared=shared) is Outcome.LOST:
+            raise name_taken(keys.data_file(self.to.key, self.to.run_id, name))
+        return name
 
     def _create(self, name: str, *, shared: bool) -> Outcome:
         """Create the file under a condition, or without one where there is none and the name is not ``shared``."""
@@ -206,6 +222,14 @@ class _Upload:
         if self.report is not None and done > self.told:
             self.told = done
             self.report(Progress("up", self.file.path, done, self.size))
+
+
+def name_taken(key: str) -> Conflict:
+    """Return the error for another file in the place of one that has to lie there."""
+    return Conflict(
+        f"{key!r} holds another file than the run that is copied: another save under this run id left it. "
+        "`artifact-store gc --apply` clears it after the grace period; or copy the run to another store"
+    )
 
 
 def _changed(file: Outgoing) -> Conflict:

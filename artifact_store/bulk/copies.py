@@ -1,0 +1,284 @@
+"""Copy many runs, and their aliases, from one store to another; what came of each, for people and as JSON.
+
+A run is copied whole or not at all, and one that is there is not copied again, so a copy that was interrupted is
+simply repeated. What is wrong with one run stops no other; a storage that does not answer ends the call.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from artifact_store.bulk.checks import place_of
+from artifact_store.bulk.spec import Spec
+from artifact_store.bulk.verdicts import JSON, error_from_json, error_to_json
+from artifact_store.bulk.work import Bulk, Inquiry, Work
+from artifact_store.core.manifest import Manifest
+from artifact_store.core.names import ModelKey, check_alias
+from artifact_store.core.references import RefLike, RunRef, has_selector
+from artifact_store.errors import (
+    ArtifactStoreError,
+    Conflict,
+    Corrupt,
+    InvalidInput,
+    InvalidOption,
+    NotFound,
+    RunDeleted,
+    Unsupported,
+    Untrusted,
+)
+from artifact_store.ops import listing, resolve
+from artifact_store.ops.context import Context
+from artifact_store.ops.copy_alias import AliasOutcome, copy_alias
+from artifact_store.ops.copy_run import copy_run, is_there
+
+_OF_ONE = (NotFound, Conflict, Corrupt, InvalidInput, Unsupported, Untrusted)
+"""Errors that say something about a run or an alias, and nothing about the storage."""
+
+RunOutcome = Literal["copied", "would copy", "already there", "deleted", "refused", "gone"]
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedRun:
+    """What came of a run. ``error`` says why it is not in the target.
+
+    ``deleted``: it was there, and was deleted there. ``gone``: it is no run of the source (any more).
+    """
+
+    ref: str
+    outcome: RunOutcome
+    bytes: int = 0
+    error: ArtifactStoreError | None = None
+
+    @property
+    def ok(self) -> bool:
+        """The target has the run (or would have it), or had it and deleted it."""
+        return self.outcome != "refused"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {"ref": self.ref, "outcome": self.outcome, "bytes": self.bytes, "error": _error(self.error)}
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedAlias:
+    """What came of an alias. ``published``: it names the run there by a new publish."""
+
+    ref: str
+    outcome: AliasOutcome | Literal["would copy", "refused"]
+    error: ArtifactStoreError | None = None
+
+    @property
+    def ok(self) -> bool:
+        """The alias names the same run in both stores (or would)."""
+        return self.error is None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {"ref": self.ref, "outcome": self.outcome, "error": _error(self.error)}
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """Everything that came of a copy. Iterates per run."""
+
+    source: str
+    target: str
+    dry_run: bool
+    runs: tuple[CopiedRun, ...]
+    aliases: tuple[CopiedAlias, ...]
+
+    def __iter__(self) -> Iterator[CopiedRun]:
+        return iter(self.runs)
+
+    @property
+    def ok(self) -> bool:
+        """Every run and every alias that was named is in the target, as it is in the source."""
+        return all(each.ok for each in (*self.runs, *self.aliases))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many runs came to which outcome, in order of frequency."""
+        return dict(Counter(run.outcome for run in self.runs).most_common())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "source": self.source,
+            "target": self.target,
+            "dry_run": self.dry_run,
+            "ok": self.ok,
+            "counts": self.counts,
+            "runs": [run.to_json() for run in self.runs],
+            "aliases": [alias.to_json() for alias in self.aliases],
+        }
+
+
+def _error(error: ArtifactStoreError | None) -> dict[str, str] | None:
+    return None if error is None else {"type": type(error).__name__, "message": str(error)}
+
+
+# ---------------------------------------------------------------- what is copied
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The runs to copy, by their full references, and the aliases."""
+
+    runs: tuple[str, ...]
+    aliases: tuple[tuple[ModelKey, str], ...]
+
+
+def wanted(source: Context, refs: Iterable[RefLike] | None, aliases: Iterable[str] | None) -> Wanted:
+    """Return what references stand for: a model for all of its runs and aliases, an alias for that and its run.
+
+    ``aliases`` are the names of those to copy, of each model that is named, instead.
+
+    Raises:
+        NotFound: a reference names nothing.
+    """
+    names = None if aliases is None else [check_alias(alias) for alias in aliases]
+    runs: dict[str, None] = {}
+    found: dict[tuple[ModelKey, str], None] = {}
+    models: dict[ModelKey, None] = {}
+    for ref in listing.models_of_store(source) if refs is None else refs:
+        if not isinstance(ref, ModelKey) and has_selector(ref):
+            parsed = RunRef.parse(ref)
+            manifest = resolve.resolve(source, parsed)
+            runs[manifest.label] = None
+            models[manifest.key] = None
+            if parsed.alias is not None:
+                found[manifest.key, parsed.alias] = None
+            continue
+        for key in _covered(source, ref):
+            runs.update(dict.fromkeys(f"{key}:{run_id}" for run_id in reversed(listing.run_ids(source, key))))
+            models[key] = None
+            found.update(dict.fromkeys((key, alias) for alias in listing.alias_names(source, key)))
+    if names is not None:
+        there = {key: set(listing.alias_names(source, key)) for key in models}
+        found = dict.fromkeys((key, alias) for key in models for alias in names if alias in there[key])
+    return Wanted(tuple(runs), tuple(found))
+
+
+def _covered(source: Context, ref: RefLike | ModelKey) -> list[ModelKey]:
+    key = ref if isinstance(ref, ModelKey) else RunRef.parse(ref).key
+    covered = [model for model in listing.models(source) if key.covers(model)]
+    if not covered:
+        raise listing.no_model(source, key)
+    return covered
+
+
+# ---------------------------------------------------------------- the work
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two stores: from which, and to which."""
+
+    source: Context
+    target: Context
+
+
+@dataclass(frozen=True, slots=True)
+class PairSpec:
+    """What opens both in another process."""
+
+    source: Spec
+    target: Spec
+
+    @property
+    def url(self) -> Any:
+        """Where the runs come from."""
+        return self.source.url
+
+    @property
+    def one_process(self) -> bool:
+        """Whether one of them is in the memory of this process."""
+        return self.source.one_process or self.target.one_process
+
+    @contextmanager
+    def opened(self) -> Iterator[Pair]:
+        """Open both for as long as the block runs."""
+        with self.source.opened() as source, self.target.opened() as target:
+            yield Pair(source, target)
+
+
+def copy_many(
+    pair: Pair,
+    specs: Callable[[], PairSpec],
+    what: Wanted,
+    *,
+    history: bool,
+    dry_run: bool,
+    how: Bulk,
+) -> Copies:
+    """Copy runs and aliases, and report.
+
+    Raises:
+        Unavailable, AccessDenied, OutcomeUnknown: a storage does not answer; what was copied is whole. Repeat the call.
+        InvalidOption: other processes cannot open the stores, or the journal answers another question.
+    """
+    source, target = pair.source, pair.target
+    if source.backend.places[0] == target.backend.places[0]:
+        raise InvalidOption(f"both are the store {source.backend.url}: name another one to copy to")
+    place = {**place_of(source), "to": target.backend.places[0]}
+    runs = Inquiry(COPY, place, {"dry_run": dry_run}, pair, specs).ask({ref: ref for ref in what.runs}, how)
+    aliases = [_alias(pair, key, alias, history=history, dry_run=dry_run) for key, alias in what.aliases]
+    kept = tuple(run for run in runs if run.outcome != "gone")  # a listing has names of what was never committed
+    return Copies(source.backend.url, target.backend.url, dry_run, kept, tuple(aliases))
+
+
+def _alias(pair: Pair, key: ModelKey, alias: str, *, history: bool, dry_run: bool) -> CopiedAlias:
+    ref = f"{key}@{alias}"
+    try:
+        if dry_run:
+            resolve.history(pair.source, RunRef(key, alias, None))
+            return CopiedAlias(ref, "would copy")
+        return CopiedAlias(ref, copy_alias(pair.source, pair.target, key, alias, history=history))
+    except _OF_ONE as error:
+        return CopiedAlias(ref, "refused", error)
+
+
+@contextmanager
+def _copying(pair: Pair, *, dry_run: bool) -> Iterator[Callable[[str], CopiedRun]]:
+    yield lambda ref: _copy(pair, ref, dry_run=dry_run)
+
+
+def _copy(pair: Pair, ref: str, *, dry_run: bool) -> CopiedRun:
+    try:
+        manifest = resolve.resolve(pair.source, RunRef.parse(ref))
+    except NotFound as error:
+        return CopiedRun(ref, "gone", error=error)
+    except _OF_ONE as error:
+        return CopiedRun(ref, "refused", error=error)
+    try:
+        if dry_run:
+            outcome: RunOutcome = "already there" if is_there(pair.target, manifest) else "would copy"
+        else:
+            outcome = "copied" if copy_run(pair.source, pair.target, manifest) else "already there"
+    except _OF_ONE as error:
+        return CopiedRun(ref, "deleted" if isinstance(error, RunDeleted) else "refused", error=error)
+    return CopiedRun(ref, outcome, _size(manifest) if outcome != "already there" else 0)
+
+
+def _size(manifest: Manifest) -> int:
+    return sum(entry.size for entry in manifest.files)
+
+
+def _from_json(value: JSON) -> CopiedRun:
+    error = None if value["error"] is None else error_from_json(value["error"])
+    return CopiedRun(value["ref"], value["outcome"], value["bytes"], error)
+
+
+COPY: Work[Pair, CopiedRun] = Work(
+    "copy",
+    opened=PairSpec.opened,
+    asking=_copying,
+    to_json=lambda run: run.to_json() | {"error": None if run.error is None else error_to_json(run.error)},
+    from_json=_from_json,
+    lasting=lambda run: run.outcome == "copied" or run.outcome == "already there",
+    lost=lambda ref, error: CopiedRun(ref, "refused", error=error),
+)

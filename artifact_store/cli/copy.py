@@ -1,0 +1,85 @@
+"""The command ``cp``: from one store to another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from artifact_store.cli import output, program
+from artifact_store.cli.session import Command, Session, bulk_options, pass_session
+
+if TYPE_CHECKING:
+    from artifact_store.bulk.copies import Copies
+
+
+@click.command("cp", cls=Command, short_help="Copy runs to another store.")
+@click.argument("source", metavar="SRC")
+@click.argument("target", metavar="DST")
+@click.argument("refs", nargs=-1, metavar="[REF]...")
+@click.option("--alias", "aliases", multiple=True, metavar="NAME", help="Copy these aliases only, of each model.")
+@click.option("--no-aliases", is_flag=True, help="Copy runs alone.")
+@click.option("--no-history", is_flag=True, help="Publish what an alias names once more, over whatever is there.")
+@click.option("--dry-run", is_flag=True, help="Say what would be copied, and write nothing.")
+@bulk_options
+@pass_session
+def cp_command(
+    session: Session,
+    *,
+    source: str,
+    target: str,
+    refs: tuple[str, ...],
+    aliases: tuple[str, ...],
+    no_aliases: bool,
+    no_history: bool,
+    dry_run: bool,
+    jobs: int | None,
+    resume: Path | None,
+) -> int:
+    """Copy runs from the store SRC to the store DST: a folder or a URL each.
+
+    REF is an alias with its run, a run by its id, a model with all that it has, or a type; without any, everything
+    is copied. Runs keep their ids, bytes and signatures, aliases their history. What is there is not copied again,
+    so the command can be repeated. Ends with status 1 if something was refused.
+    """
+    if aliases and no_aliases:
+        raise click.UsageError("--alias and --no-aliases say the opposite: leave out one of them")
+    names = [] if no_aliases else list(aliases) or None
+    with (
+        session.bar("Reading" if dry_run else "Copying") as bar,
+        replace(session, url=source).store() as one,
+        replace(session, url=target).store() as other,
+    ):
+        report = one.copy(
+            refs or one.models(),
+            other,
+            aliases=names,
+            history=not no_history,
+            dry_run=dry_run,
+            jobs=jobs,
+            resume=resume,
+            announce=bar.reach,
+        )
+    session.answer(report.to_json(), _lines(report))
+    return program.OK if report.ok else program.PROBLEMS
+
+
+def _lines(report: Copies) -> Iterator[str]:
+    rows = [[run.ref, run.outcome, type(run.error).__name__ if run.error else ""] for run in report]
+    if rows:
+        yield from output.table(("run", "result", "why not"), rows)
+        yield ""
+    rows = [[alias.ref, alias.outcome, type(alias.error).__name__ if alias.error else ""] for alias in report.aliases]
+    if rows:
+        yield from output.table(("alias", "result", "why not"), rows)
+        yield ""
+    for each in (*report.runs, *report.aliases):
+        if each.error is not None:
+            yield f"{click.style(type(each.error).__name__, fg='red', bold=True)} {output.safe(str(each.error))}"
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in report.counts.items())
+    done = "Nothing was written. " if report.dry_run else ""
+    size = output.size(sum(run.bytes for run in report))
+    yield f"{done}{output.count(len(report.runs), 'run')} to {output.safe(report.target)}: {counts or 'none'} ({size})."

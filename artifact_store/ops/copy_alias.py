@@ -1,0 +1,92 @@
+"""Copy what an alias names from one store to another: with its whole history, or as one more publish there.
+
+With its history it is written in one swap, as if every publish had been made there: at the same time, by the same
+person, for the same reason. What is there already has to be the beginning of it, and is recognised by its content.
+
+Why: docs/decisions/0032-a-run-that-moves-keeps-its-bytes.md
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from artifact_store.core import keys
+from artifact_store.core.manifest import Manifest
+from artifact_store.core.names import ModelKey, RunId
+from artifact_store.core.pointer import Pointer
+from artifact_store.core.policy import PublishAlways
+from artifact_store.core.references import RunRef
+from artifact_store.core.replay import parting, replay
+from artifact_store.core.shell import quoted
+from artifact_store.errors import Conflict, Corrupt, RunNotFound
+from artifact_store.ops import pointer_trust, promote, publish, resolve
+from artifact_store.ops.context import Context
+
+AliasOutcome = Literal["copied", "published", "already there"]
+
+
+def copy_alias(source: Context, target: Context, key: ModelKey, alias: str, *, history: bool) -> AliasOutcome:
+    """Let an alias name in ``target`` what it names in ``source``, where the run is in both.
+
+    With ``history`` every publish is copied; without, the run is published there once more, unless it is in force.
+
+    Raises:
+        Conflict: the alias has another history in the target; nothing was done.
+        AliasNotFound, Corrupt, Untrusted: it cannot be read in the source.
+        RunNotFound, RunDeleted: the run is not in the target.
+        UnverifiedHistory, Untrusted: the target signs, and the run or the alias there is not signed by a trusted key.
+        PointerConflict, OutcomeUnknown: as for a publish.
+    """
+    past = resolve.history(source, RunRef(key, alias, None))
+    pointer = past.pointer
+    manifest = None if pointer.run_id is None else publish.published_manifest(source, pointer)
+    pointer_trust.open_to_publish(target)
+    if history and target.signer is not None:  # what it signs has to be vouched for already
+        pointer_trust.check_pointer_history(replace(source, policy=pointer_trust.vouching(target).policy), pointer)
+    if manifest is not None:
+        _check_there(target, manifest)
+    if not history:
+        return _publish(source, target, pointer, manifest)
+    seen = target.records.pointer(key, alias)
+    there = target.records.history(seen)
+    common = parting(past, there)
+    if seen is not None and common == len(past):
+        return "already there"
+    if common < len(there):
+        raise Conflict(
+            f"{key}@{alias} has another history in {target.backend.url}: the two differ from seq {common + 1} on. To "
+            f"publish the run there over what it names now, copy it without the history "
+            f"(`artifact-store cp --no-history`, or history=False), or promote it there: `artifact-store --store "
+            f"{quoted(target.backend.url)} promote {quoted(f'{key}:{pointer.run_id}')} {alias}`"
+        )
+    published = publish.carry_out(target, seen, replay(None if seen is None else seen.value, key, alias, past, manifest))
+    if manifest is not None:
+        promote.check_still_there(target, published, manifest, target.publish_info(_reason(source)))
+    return "copied"
+
+
+def _check_there(target: Context, manifest: Manifest) -> None:
+    stored = target.records.manifest(manifest.key, RunId(manifest.run_id))
+    if stored.digest != manifest.digest:
+        raise Corrupt(f"{keys.manifest(manifest.key, RunId(manifest.run_id))!r} is another run in {target.backend.url}")
+    resolve.check_lives_here(target, stored)
+    pointer_trust.check_run_for_publish(target, stored)
+
+
+def _publish(source: Context, target: Context, pointer: Pointer, manifest: Manifest | None) -> AliasOutcome:
+    seen = target.records.pointer(pointer.key, pointer.alias)
+    if seen is not None and seen.value.manifest_sha256 == pointer.manifest_sha256:
+        return "already there"
+    info = target.publish_info(_reason(source))
+    if manifest is not None:
+        promote.promote(target, pointer.alias, manifest, PublishAlways(), info)
+    elif seen is None:
+        raise RunNotFound(f"{pointer.label} names no run: copy it with its history, or leave it out")
+    else:
+        promote.retire(target, seen, info)
+    return "published"
+
+
+def _reason(source: Context) -> str:
+    return f"copied from {source.backend.url}"

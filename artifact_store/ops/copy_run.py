@@ -1,0 +1,148 @@
+"""Copy a run from one store to another: the same bytes, manifest and signatures, whole or not at all.
+
+The order is that of a save: files, signatures, the record of origin, and then the manifest, create-only, which commits.
+What an interrupted copy left is compared and used, so the same call goes on where that one stopped.
+
+Why: docs/decisions/0032-a-run-that-moves-keeps-its-bytes.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from artifact_store.core import keys, symbols
+from artifact_store.core.files import Digest, Outgoing
+from artifact_store.core.manifest import FileEntry, Manifest
+from artifact_store.core.names import ModelKey, RunId
+from artifact_store.core.origin import Origin
+from artifact_store.core.statement import MAX_BUNDLE
+from artifact_store.errors import AccessDenied, Corrupt, RunExists, RunNotFound
+from artifact_store.ops import delete, index, opening, publish, read, signing
+from artifact_store.ops.context import Context
+from artifact_store.storage.conditional_write import Outcome
+from artifact_store.storage.retry import with_retry
+from artifact_store.storage.transfer import Destination, hash_object, name_taken, upload
+
+
+def is_there(target: Context, manifest: Manifest) -> bool:
+    """Tell whether a store has this very run, with the record of its origin where it needs one.
+
+    Raises:
+        RunExists: it has another run under this id.
+        RunDeleted: it had a run of this id, which was deleted there.
+        Conflict: it has the manifest, and nothing says that the run was copied there on purpose.
+    """
+    try:
+        stored = target.records.manifest(manifest.key, RunId(manifest.run_id))
+    except RunNotFound:
+        return False
+    if stored.digest != manifest.digest:
+        raise RunExists(
+            f"{target.backend.url} has another run under the id {manifest.label}, which stays as it is; to have both, "
+            "copy to another store"
+        )
+    return True
+
+
+def copy_run(source: Context, target: Context, manifest: Manifest) -> bool:
+    """Copy a run of ``source`` that was read there; tell whether there was anything to do.
+
+    Signatures that were made since the run was copied are copied, too.
+
+    Raises:
+        SignatureMissing, SignatureInvalid, UntrustedKey: the policy of the source requires a signature.
+        DigestMismatch, Corrupt, RunDeleted: the run is damaged, or was deleted; nothing is visible in the target.
+        RunExists, RunDeleted: as for :func:`is_there`.
+        Conflict: another save left a file where one of this run has to lie.
+        OutcomeUnknown: the run may be there.
+    """
+    signing.check_signed(source, manifest)
+    there = is_there(target, manifest)
+    _check_symbol(target, manifest.key)
+    record = opening.ensure_open(target)
+    if not there:
+        index.announce_save(target, manifest.key, manifest.run_id, target.new_write_id()[:8])
+        _copy_files(source, target, manifest)
+    _copy_signatures(source, target, manifest)
+    if manifest.store_id != record.store_id:
+        _record_origin(target, manifest, record.store_id)
+    if there:
+        return False
+    if publish.commit(target.records, manifest).digest != manifest.digest:
+        raise RunExists(f"{target.backend.url} has another run under the id {manifest.label}, which stays as it is")
+    target.opened.models.add(str(manifest.key))
+    return True
+
+
+def _check_symbol(target: Context, key: ModelKey) -> None:
+    """Raise ``InvalidName`` if the store has a symbol that Windows would take for this one."""
+    if key.symbol is not None and str(key) not in target.opened.models:
+        symbols.check_symbol_twin(key.symbol, target.records.children(keys.type_prefix(key.model_type)))
+
+
+def _copy_files(source: Context, target: Context, manifest: Manifest) -> None:
+    run_id = RunId(manifest.run_id)
+    left = _missing(target, manifest)
+    to = Destination(
+        manifest.key, run_id, target.new_write_id()[:8], own_id=False, names={entry.path: entry.key for entry in left}
+    )
+    beside = partial(opening.staging_folder, target)
+    with read.materialised(source, manifest, left, in_place=True, copied_to=beside) as folder:
+        files = [Outgoing(entry.path, folder / entry.path, staged=True) for entry in left]
+        stored = upload(
+            target.backend, files, to, workers=target.workers, retry=target.retry, report=target.report
+        )
+    if changed := [entry.path for entry, wanted in zip(stored, left, strict=True) if entry != wanted]:
+        raise Corrupt(f"{changed[0]} of {manifest.label} was changed while it was copied; copy the run again")
+
+
+def _missing(target: Context, manifest: Manifest) -> Sequence[FileEntry]:
+    """Return the files that the target lacks; those that it has are compared."""
+    run_id = RunId(manifest.run_id)
+    there = {entry.key for entry in delete.run_objects(target, manifest.key, run_id)}
+
+    def is_missing(entry: FileEntry) -> bool:
+        key = keys.data_file(manifest.key, run_id, entry.key)
+        if key not in there:
+            return True
+        found = with_retry(lambda: hash_object(target.backend, key, size=entry.size), target.retry)
+        if found != Digest(entry.size, entry.sha256):
+            raise name_taken(key)
+        return False
+
+    return [entry for entry in manifest.files if is_missing(entry)]
+
+
+def _copy_signatures(source: Context, target: Context, manifest: Manifest) -> None:
+    """Copy the signatures as they are: a reader in the target decides which of them count."""
+    try:
+        with signing.read_signatures_concurrently(source, manifest, every=True) as read_all:
+            found = read_all()
+    except AccessDenied:  # these credentials may not list
+        with signing.read_signatures_concurrently(source, manifest, every=False) as read_known:
+            found = read_known()
+    for name, data in found.items():
+        where = keys.data_file(manifest.key, RunId(manifest.run_id), name)
+        target.records.replace_raw(where, None, data, limit=MAX_BUNDLE)  # one that is there stays
+
+
+def _record_origin(target: Context, manifest: Manifest, store_id: str) -> None:
+    record = Origin(
+        model_type=manifest.model_type,
+        symbol=manifest.symbol,
+        run_id=manifest.run_id,
+        store_id=store_id,
+        origin=manifest.store_id,
+        manifest_sha256=manifest.digest,
+        at=target.now(),
+        by=target.actor,
+    )
+    if target.records.write(record, over=None) is Outcome.LOST:
+        found = target.records.origin(manifest)
+        if found is None or not found.admits(manifest, store_id):
+            raise Corrupt(
+                f"{record.storage_key!r} says something else than that {manifest.label} was copied here: it was copied "
+                "along with the folder of the run. Remove that file, and copy the run again",
+                key=record.storage_key,
+            )
