@@ -49,7 +49,7 @@ class Moving(Reader):
             announce: told how many runs are done, of how many.
 
         Raises:
-            NotFound: a reference names nothing.
+            NotFound: a reference names nothing, or there is no store.
             InvalidOption: it is the same store; or other processes cannot open one of them.
             Unavailable, AccessDenied, OutcomeUnknown: a storage does not answer. What was copied is whole.
         """
@@ -76,6 +76,4 @@ class Moving(Reader):
         announce: Announce | None = None,
     ) -> Copies:
         """Copy every run and every alias that another store lacks, as :meth:`copy` does; nothing is removed there."""
-        return self.copy(
-            self.models(), other, dry_run=dry_run, jobs=jobs, resume=resume, announce=announce
-        )
+        return self.copy(self.models(), other, dry_run=dry_run, jobs=jobs, resume=resume, announce=announce)

@@ -30,6 +30,7 @@ _INDEX = f"{_E2E}test_cli_index.py::test_a_damaged_index_is_told_and_a_rebuild_p
 _TABLE = f"{_CALLS}test_an_advice_works_when_it_is_followed"
 _COMMANDS = f"{_CALLS}test_what_a_command_lacks_is_given_as_it_tells"
 
+_COPY = f"{_E2E}test_cli_copy.py::test_one_alias_is_copied_and_moves_where_that_is_asked_for"
 _SPEC = "tests/unit/test_bulk_spec.py::TestWhatIsSent"
 
 ELSEWHERE = {
@@ -54,6 +55,7 @@ FOLLOWED = {
         "test_a_store_in_memory_is_checked_by_threads_and_not_by_processes"
     },
     "cli/cache.py": {"--size --older-than": "tests/integration/e2e/test_cli_cache.py::test_prune_shows_its_plan_first"},
+    "cli/copy.py": {"--alias --no-aliases": _COPY},
     "cli/doctor.py": {"--apply --quarantine --to --repair": _COMMANDS, "--deep": "says what a longer look does"},
     "ops/cached.py": {
         "size='5GB' older_than=timedelta(days=30) days=30": "tests/unit/test_cache.py::test_a_plan_needs_to_know_what_is_to_go"
@@ -123,7 +125,12 @@ FOLLOWED = {
         "`artifact-store ls {}`": f"{_ADVICE}test_a_model_that_was_never_published_has_its_runs_listed_and_the_newest_published"
     },
     "ops/repository.py": {"filter={}": "a setting of git, which we give ourselves"},
-    "ops/resolve.py": {"`artifact-store ls {}`": _TABLE},
+    "ops/copy_alias.py": {"history=False --no-history": _COPY},
+    "ops/resolve.py": {
+        "`artifact-store ls {}`": _TABLE,
+        "`artifact-store cp`": f"{_E2E}test_cli_copy.py::"
+        "test_a_run_of_another_store_becomes_one_of_this_one_by_the_command_of_the_error",
+    },
     "ops/signing.py": {
         "`artifact-store --signer FILE sign {}`": f"{_ADVICE}test_an_unsigned_run_is_signed_as_told_and_loads"
     },
@@ -200,7 +207,11 @@ FOLLOWED = {
         "--bucket --lifecycle-configuration": f"{_E2E}test_versioned_buckets.py: a remedy of doctor"
     },
     "storage/staging.py": {"staging={}": _TABLE, "staging=FOLDER": _TABLE},
-    "storage/transfer.py": {"staging=FOLDER": _TABLE},
+    "storage/transfer.py": {
+        "staging=FOLDER": _TABLE,
+        "`artifact-store gc --apply`": "tests/integration/conformance/test_copying.py::"
+        "test_what_a_save_left_under_the_same_id_is_no_part_of_the_run",
+    },
     "store.py": {"signer=...": _TABLE},
 }
 """By module and advice, the test that follows it, or why none does. Several options may stand together."""

@@ -25,15 +25,17 @@ from artifact_store.errors import (
     Corrupt,
     InvalidInput,
     InvalidOption,
+    NotAStore,
     NotFound,
     RunDeleted,
     Unsupported,
     Untrusted,
 )
-from artifact_store.ops import listing, resolve
+from artifact_store.ops import listing, opening, resolve
 from artifact_store.ops.context import Context
 from artifact_store.ops.copy_alias import AliasOutcome, copy_alias
 from artifact_store.ops.copy_run import copy_run, is_there
+from artifact_store.problems import Problem
 
 _OF_ONE = (NotFound, Conflict, Corrupt, InvalidInput, Unsupported, Untrusted)
 """Errors that say something about a run or an alias, and nothing about the storage."""
@@ -65,7 +67,10 @@ class CopiedRun:
 
 @dataclass(frozen=True, slots=True)
 class CopiedAlias:
-    """What came of an alias. ``published``: it names the run there by a new publish."""
+    """What came of an alias.
+
+    ``published``: it names the run there by a new publish. ``ahead``: it was published again there since it was copied.
+    """
 
     ref: str
     outcome: AliasOutcome | Literal["would copy", "refused"]
@@ -73,7 +78,7 @@ class CopiedAlias:
 
     @property
     def ok(self) -> bool:
-        """The alias names the same run in both stores (or would)."""
+        """Every publish of the alias is in the target (or would be), or the one in force, where that was asked for."""
         return self.error is None
 
     def to_json(self) -> dict[str, Any]:
@@ -97,7 +102,13 @@ class Copies:
     @property
     def ok(self) -> bool:
         """Every run and every alias that was named is in the target, as it is in the source."""
-        return all(each.ok for each in (*self.runs, *self.aliases))
+        return all(run.ok for run in self.runs) and all(alias.ok for alias in self.aliases)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Why what is not in the target is not there."""
+        errors = [(each.ref, each.error) for each in self.runs] + [(each.ref, each.error) for each in self.aliases]
+        return tuple(Problem(ref, error) for ref, error in errors if error is not None)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -132,19 +143,21 @@ class Wanted:
     aliases: tuple[tuple[ModelKey, str], ...]
 
 
-def wanted(source: Context, refs: Iterable[RefLike] | None, aliases: Iterable[str] | None) -> Wanted:
+def wanted(source: Context, refs: Iterable[RefLike], aliases: Iterable[str] | None) -> Wanted:
     """Return what references stand for: a model for all of its runs and aliases, an alias for that and its run.
 
     ``aliases`` are the names of those to copy, of each model that is named, instead.
 
     Raises:
-        NotFound: a reference names nothing.
+        NotFound: a reference names nothing, or there is no store.
     """
+    if not opening.check_store(source.records):
+        raise NotAStore(opening.no_store(source.backend))
     names = None if aliases is None else [check_alias(alias) for alias in aliases]
     runs: dict[str, None] = {}
     found: dict[tuple[ModelKey, str], None] = {}
     models: dict[ModelKey, None] = {}
-    for ref in listing.models_of_store(source) if refs is None else refs:
+    for ref in refs:
         if not isinstance(ref, ModelKey) and has_selector(ref):
             parsed = RunRef.parse(ref)
             manifest = resolve.resolve(source, parsed)
@@ -279,6 +292,6 @@ COPY: Work[Pair, CopiedRun] = Work(
     asking=_copying,
     to_json=lambda run: run.to_json() | {"error": None if run.error is None else error_to_json(run.error)},
     from_json=_from_json,
-    lasting=lambda run: run.outcome == "copied" or run.outcome == "already there",
+    lasting=lambda run: run.outcome in {"copied", "already there"},
     lost=lambda ref, error: CopiedRun(ref, "refused", error=error),
 )

@@ -76,9 +76,8 @@ def _lines(report: Copies) -> Iterator[str]:
     if rows:
         yield from output.table(("alias", "result", "why not"), rows)
         yield ""
-    for each in (*report.runs, *report.aliases):
-        if each.error is not None:
-            yield f"{click.style(type(each.error).__name__, fg='red', bold=True)} {output.safe(str(each.error))}"
+    for problem in report.problems:
+        yield f"{click.style(type(problem.error).__name__, fg='red', bold=True)} {output.safe(str(problem.error))}"
     counts = ", ".join(f"{count} {outcome}" for outcome, count in report.counts.items())
     done = "Nothing was written. " if report.dry_run else ""
     size = output.size(sum(run.bytes for run in report))

@@ -31,7 +31,6 @@ NOTICES: Final = ("saved", "gone", "back")
 MANIFEST: Final = "manifest.json"
 METADATA: Final = "metadata.json"
 SIGNATURES: Final = "_signatures/"
-ORIGIN: Final = "_origin/"
 ALIASES_BEGIN: Final = tuple("abcdefghijklmnopqrstuvwxyz")
 RUNS_BEGIN: Final = tuple("0123456789")
 """With what the name of an alias or of a run may begin, so that a listing can leave out the others."""
@@ -143,8 +142,11 @@ def signatures_prefix(key: ModelKey, run_id: RunId) -> str:
 
 
 def origin_name(manifest_sha256: str) -> str:
-    """Return the name within its run of the record that it was copied here from another store."""
-    return f"{ORIGIN}{manifest_sha256[:_SHORT]}.json"
+    """Return the name within its run of the record that it was copied here from another store.
+
+    It lies beside the signatures, where nothing looks for files of the run, and no earlier release clears it away.
+    """
+    return f"{SIGNATURES}{manifest_sha256[:_SHORT]}.origin.json"
 
 
 def origin(key: ModelKey, run_id: RunId, manifest_sha256: str) -> str:

@@ -43,7 +43,7 @@ def replay(
         blocks.append(block)
         archive = sha256(block.to_bytes())
     pointer = Pointer(
-        **dict(past[-1]),
+        **{name: getattr(past[-1], name) for name in Publish.FIELDS},
         model_type=key.model_type,
         symbol=key.symbol,
         alias=alias,

@@ -11,19 +11,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from artifact_store.core import keys
 from artifact_store.core.manifest import Manifest
-from artifact_store.core.names import ModelKey, RunId
+from artifact_store.core.names import ModelKey
 from artifact_store.core.pointer import Pointer
 from artifact_store.core.policy import PublishAlways
 from artifact_store.core.references import RunRef
 from artifact_store.core.replay import parting, replay
-from artifact_store.core.shell import quoted
-from artifact_store.errors import Conflict, Corrupt, RunNotFound
+from artifact_store.errors import Conflict, RunNotFound
 from artifact_store.ops import pointer_trust, promote, publish, resolve
 from artifact_store.ops.context import Context
+from artifact_store.ops.copy_run import is_there
 
-AliasOutcome = Literal["copied", "published", "already there"]
+AliasOutcome = Literal["copied", "published", "already there", "ahead"]
 
 
 def copy_alias(source: Context, target: Context, key: ModelKey, alias: str, *, history: bool) -> AliasOutcome:
@@ -52,26 +51,24 @@ def copy_alias(source: Context, target: Context, key: ModelKey, alias: str, *, h
     there = target.records.history(seen)
     common = parting(past, there)
     if seen is not None and common == len(past):
-        return "already there"
+        return "already there" if common == len(there) else "ahead"
     if common < len(there):
         raise Conflict(
             f"{key}@{alias} has another history in {target.backend.url}: the two differ from seq {common + 1} on. To "
-            f"publish the run there over what it names now, copy it without the history "
-            f"(`artifact-store cp --no-history`, or history=False), or promote it there: `artifact-store --store "
-            f"{quoted(target.backend.url)} promote {quoted(f'{key}:{pointer.run_id}')} {alias}`"
+            "publish the run there over what it names now, copy it with history=False, or --no-history"
         )
-    published = publish.carry_out(target, seen, replay(None if seen is None else seen.value, key, alias, past, manifest))
+    step = replay(None if seen is None else seen.value, key, alias, past, manifest)
+    published = publish.carry_out(target, seen, step)
     if manifest is not None:
         promote.check_still_there(target, published, manifest, target.publish_info(_reason(source)))
     return "copied"
 
 
 def _check_there(target: Context, manifest: Manifest) -> None:
-    stored = target.records.manifest(manifest.key, RunId(manifest.run_id))
-    if stored.digest != manifest.digest:
-        raise Corrupt(f"{keys.manifest(manifest.key, RunId(manifest.run_id))!r} is another run in {target.backend.url}")
-    resolve.check_lives_here(target, stored)
-    pointer_trust.check_run_for_publish(target, stored)
+    if not is_there(target, manifest):
+        raise RunNotFound(f"{manifest.label} is not in {target.backend.url}: copy it first")
+    resolve.check_lives_here(target, manifest)
+    pointer_trust.check_run_for_publish(target, manifest)
 
 
 def _publish(source: Context, target: Context, pointer: Pointer, manifest: Manifest | None) -> AliasOutcome:

@@ -8,41 +8,45 @@ Why: docs/decisions/0032-a-run-that-moves-keeps-its-bytes.md
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from functools import partial
 
 from artifact_store.core import keys, symbols
-from artifact_store.core.files import Digest, Outgoing
+from artifact_store.core.files import Outgoing
 from artifact_store.core.manifest import FileEntry, Manifest
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.origin import Origin
 from artifact_store.core.statement import MAX_BUNDLE
-from artifact_store.errors import AccessDenied, Corrupt, RunExists, RunNotFound
+from artifact_store.errors import AccessDenied, Corrupt, DigestMismatch, RunExists, RunNotFound
 from artifact_store.ops import delete, index, opening, publish, read, signing
 from artifact_store.ops.context import Context
 from artifact_store.storage.conditional_write import Outcome
-from artifact_store.storage.retry import with_retry
-from artifact_store.storage.transfer import Destination, hash_object, name_taken, upload
+from artifact_store.storage.transfer import Destination, name_taken, upload
 
 
 def is_there(target: Context, manifest: Manifest) -> bool:
-    """Tell whether a store has this very run, with the record of its origin where it needs one.
+    """Tell whether a store has this very run.
 
     Raises:
         RunExists: it has another run under this id.
         RunDeleted: it had a run of this id, which was deleted there.
-        Conflict: it has the manifest, and nothing says that the run was copied there on purpose.
     """
     try:
         stored = target.records.manifest(manifest.key, RunId(manifest.run_id))
     except RunNotFound:
         return False
     if stored.digest != manifest.digest:
-        raise RunExists(
-            f"{target.backend.url} has another run under the id {manifest.label}, which stays as it is; to have both, "
-            "copy to another store"
-        )
+        raise another_run(target, manifest)
     return True
+
+
+def another_run(target: Context, manifest: Manifest) -> RunExists:
+    """Return the error for a run of the target that has the id of one that is to be copied."""
+    return RunExists(
+        f"{target.backend.url} has another run under the id {manifest.label}, which stays as it is; to have both, copy "
+        "to another store"
+    )
 
 
 def copy_run(source: Context, target: Context, manifest: Manifest) -> bool:
@@ -70,7 +74,7 @@ def copy_run(source: Context, target: Context, manifest: Manifest) -> bool:
     if there:
         return False
     if publish.commit(target.records, manifest).digest != manifest.digest:
-        raise RunExists(f"{target.backend.url} has another run under the id {manifest.label}, which stays as it is")
+        raise another_run(target, manifest)
     target.opened.models.add(str(manifest.key))
     return True
 
@@ -90,9 +94,7 @@ def _copy_files(source: Context, target: Context, manifest: Manifest) -> None:
     beside = partial(opening.staging_folder, target)
     with read.materialised(source, manifest, left, in_place=True, copied_to=beside) as folder:
         files = [Outgoing(entry.path, folder / entry.path, staged=True) for entry in left]
-        stored = upload(
-            target.backend, files, to, workers=target.workers, retry=target.retry, report=target.report
-        )
+        stored = upload(target.backend, files, to, workers=target.workers, retry=target.retry, report=target.report)
     if changed := [entry.path for entry, wanted in zip(stored, left, strict=True) if entry != wanted]:
         raise Corrupt(f"{changed[0]} of {manifest.label} was changed while it was copied; copy the run again")
 
@@ -106,9 +108,10 @@ def _missing(target: Context, manifest: Manifest) -> Sequence[FileEntry]:
         key = keys.data_file(manifest.key, run_id, entry.key)
         if key not in there:
             return True
-        found = with_retry(lambda: hash_object(target.backend, key, size=entry.size), target.retry)
-        if found != Digest(entry.size, entry.sha256):
-            raise name_taken(key)
+        try:
+            read.compare_file(target, read.incoming(manifest, entry), threading.Event())
+        except DigestMismatch as error:
+            raise name_taken(key) from error
         return False
 
     return [entry for entry in manifest.files if is_missing(entry)]

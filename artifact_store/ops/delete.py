@@ -270,7 +270,7 @@ def belongs(name: str, manifest: Manifest) -> bool:
     another manifest is what a save left that lost to this run; anything else below the folder of the signatures was
     left by no save.
     """
-    if name in {keys.MANIFEST, keys.origin_name(manifest.digest)} or name in {entry.key for entry in manifest.files}:
+    if name == keys.MANIFEST or name in {entry.key for entry in manifest.files}:
         return True
     if not name.startswith(keys.SIGNATURES):
         return False

@@ -183,7 +183,10 @@ class Records:
     # ------------------------------------------------------------ writing
 
     def write(
-        self, document: Manifest | Tombstone | Pointer | HistoryBlock | StoreRecord | Origin, *, over: Stored[Any] | None
+        self,
+        document: Manifest | Tombstone | Pointer | HistoryBlock | StoreRecord | Origin,
+        *,
+        over: Stored[Any] | None,
     ) -> Outcome:
         """Write a document over the one that was seen (``None``: where nothing is), once.
 

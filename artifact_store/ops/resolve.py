@@ -193,6 +193,6 @@ def check_lives_here(context: Context, manifest: Manifest) -> None:
     origin = context.records.origin(manifest)
     if origin is None or not origin.admits(manifest, store_id):
         raise Conflict(
-            f"{manifest.label} belongs to another store ({manifest.store_id}): copy it here with `artifact-store cp`, or "
-            "store.copy"
+            f"{manifest.label} belongs to another store ({manifest.store_id}): copy it here with `artifact-store cp`, "
+            "or store.copy"
         )

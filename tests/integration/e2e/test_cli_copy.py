@@ -1,0 +1,72 @@
+"""The command ``cp``: runs from one store to another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from artifact_store import ArtifactStore
+from tests.integration.e2e.test_cli import KEY, Cli
+
+pytestmark = pytest.mark.windows
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """A store with two runs of one model and one of another."""
+    cli = Cli(tmp_path / "laptop")
+    for number in range(2):
+        cli.store.save({"n": number}, KEY)
+    cli.store.save({"n": 9}, "gbm/ETHEUR")
+    return cli
+
+
+def test_everything_is_copied_and_once(cli: Cli, tmp_path: Path) -> None:
+    other = str(tmp_path / "other")
+    assert cli.json("cp", cli.store.url, other, "--dry-run")["counts"] == {"would copy": 3}
+    assert not (tmp_path / "other").exists()
+    copied = cli.json("cp", cli.store.url, other)
+    assert (copied["ok"], copied["counts"]) == (True, {"copied": 3})
+    assert {alias["outcome"] for alias in copied["aliases"]} == {"copied"}
+    said = cli("cp", cli.store.url, other).stdout
+    assert f"3 runs to {other}: 3 already there (0 B)." in said
+    assert ArtifactStore(other).load(KEY) == {"n": 1}
+
+
+def test_one_alias_is_copied_and_moves_where_that_is_asked_for(cli: Cli, tmp_path: Path) -> None:
+    other = str(tmp_path / "other")
+    assert cli.json("cp", cli.store.url, other, f"{KEY}@latest")["counts"] == {"copied": 1}
+    assert cli.json("cp", cli.store.url, other, KEY, "--no-aliases")["aliases"] == []
+    store = ArtifactStore(other)
+    store.rollback(KEY)
+    cli.store.save({"n": 5}, KEY)
+    result = cli("cp", cli.store.url, other, KEY)
+    assert result.exit_code == 1
+    assert "another history" in result.stdout
+    assert "--no-history" in result.stdout
+    assert store.load(KEY) == {"n": 0}
+    moved = cli.json("cp", cli.store.url, other, KEY, "--alias", "latest", "--no-history")
+    assert [alias["outcome"] for alias in moved["aliases"]] == ["published"]
+    assert store.load(KEY) == {"n": 5}
+    status, _ = cli.error("cp", cli.store.url, other, KEY, "--alias", "latest", "--no-aliases")
+    assert status == 2
+
+
+def test_a_run_of_another_store_becomes_one_of_this_one_by_the_command_of_the_error(cli: Cli, tmp_path: Path) -> None:
+    other = ArtifactStore(tmp_path / "other")
+    other.save({"n": 1}, "linear")
+    run = cli.store.get(KEY)
+    run.download(tmp_path / "other" / "gru" / "BTCEUR" / run.run_id)
+    there = Cli(tmp_path / "other")
+    status, error = there.error("promote", str(run.ref), "best")
+    assert status != 0
+    assert "`artifact-store cp`" in error["message"]
+    assert there.json("cp", cli.store.url, other.url, str(run.ref))["ok"]
+    assert there.json("promote", str(run.ref), "best")["run_id"] == run.run_id
+
+
+def test_a_store_that_is_not_there_is_no_empty_one(cli: Cli, tmp_path: Path) -> None:
+    status, error = cli.error("cp", tmp_path / "laptob", tmp_path / "other")
+    assert status != 0
+    assert f"did you mean '{cli.store.url}'?" in error["message"]
