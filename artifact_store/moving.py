@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from artifact_store.bulk.spec import Spec
 from artifact_store.bulk.work import Announce, Bulk
 from artifact_store.core.references import RefLike
-from artifact_store.reader import Reader
+from artifact_store.ops import listing
+from artifact_store.ops.context import Context
 
 if TYPE_CHECKING:
     from artifact_store.bulk.copies import Copies
 
 
-class Moving(Reader):
+class Moving:
     """What moves runs from this store to another one."""
+
+    _context: Context
+    _spec: Callable[[], Spec]
 
     def copy(
         self,
@@ -36,8 +41,8 @@ class Moving(Reader):
         the same id and other content stays as it is, and so does an alias with another history: both are in the report.
 
         Args:
-            refs: an alias stands for itself and its run, an id for a run, a model for all of its runs and aliases, a
-                type for all of its models.
+            refs: one or a list. An alias stands for itself and its run, an id for a run, a model for all of its runs
+                and aliases, a type for all of its models.
             other: the store to copy to; it is made if its root is empty.
             aliases: the names of the aliases to copy, of each model that is named; ``[]`` for none.
             history: copy every publish of an alias, at the same times, by the same people, for the same reasons. The
@@ -76,4 +81,6 @@ class Moving(Reader):
         announce: Announce | None = None,
     ) -> Copies:
         """Copy every run and every alias that another store lacks, as :meth:`copy` does; nothing is removed there."""
-        return self.copy(self.models(), other, dry_run=dry_run, jobs=jobs, resume=resume, announce=announce)
+        return self.copy(
+            listing.models_of_store(self._context), other, dry_run=dry_run, jobs=jobs, resume=resume, announce=announce
+        )

@@ -41,7 +41,7 @@ from artifact_store.storage.staging import Staging
 from artifact_store.storage.transfer import Report
 
 
-class ArtifactStore(Moving):
+class ArtifactStore(Reader, Moving):
     """Save trained models under a folder or a bucket, and load exactly what was saved.
 
     ``url`` is a folder, ``s3://bucket/prefix``, ``gs://…``, ``az://…``, ``memory://name`` or anything that fsspec

@@ -54,7 +54,7 @@ def cp_command(
         replace(session, url=target).store() as other,
     ):
         report = one.copy(
-            refs or one.models(),
+            list(refs) or one.models(),
             other,
             aliases=names,
             history=not no_history,

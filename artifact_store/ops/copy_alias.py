@@ -58,7 +58,7 @@ def copy_alias(source: Context, target: Context, key: ModelKey, alias: str, *, h
             "publish the run there over what it names now, copy it with history=False, or --no-history"
         )
     step = replay(None if seen is None else seen.value, key, alias, past, manifest)
-    published = publish.carry_out(target, seen, step)
+    published = publish.swap_to(target, seen, step)
     if manifest is not None:
         promote.check_still_there(target, published, manifest, target.publish_info(_reason(source)))
     return "copied"

@@ -124,10 +124,10 @@ def swap(
         PointerConflict: another publish came first, and nothing was done; ``actual`` is its pointer, if it can be read.
         OutcomeUnknown: the write may have landed and could not be read back.
     """
-    return carry_out(context, seen, advance(None if seen is None else seen.value, key, alias, manifest, info))
+    return swap_to(context, seen, advance(None if seen is None else seen.value, key, alias, manifest, info))
 
 
-def carry_out(context: Context, seen: SeenPointer, step: Advance) -> Pointer:
+def swap_to(context: Context, seen: SeenPointer, step: Advance) -> Pointer:
     """Write a pointer over the one that was ``seen``, once, with what has to be there before; as :func:`swap`."""
     published = _swap_once(context, seen, step)
     if published is None:

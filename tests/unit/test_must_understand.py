@@ -8,6 +8,7 @@ from artifact_store.canonical import canonical, checksum
 from artifact_store.core.documents import UNDERSTOOD, check_format
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import ModelKey, RunId
+from artifact_store.core.origin import Origin
 from artifact_store.core.pointer import HistoryBlock, Pointer, PublishInfo, advance
 from artifact_store.core.store_record import StoreRecord
 from artifact_store.core.tombstone import Tombstone
@@ -24,11 +25,21 @@ def documents(symbol):
     run = manifest(symbol=symbol)
     key = ModelKey("gru", symbol)
     step = first = advance(None, key, "latest", run, NOTE)
-    while step.block is None:
+    while not step.blocks:
         step = advance(step.pointer, key, "latest", run, NOTE)
     stone = Tombstone.mark(run, NOTE)
+    origin = Origin(
+        model_type="gru",
+        symbol=symbol,
+        run_id=run.run_id,
+        store_id="f" * 32,
+        origin=run.store_id,
+        manifest_sha256=run.digest,
+        at=NOW,
+        by="us",
+    )
     never = Tombstone.never_committed(key, RunId("20240101_000000"), NOTE)
-    return [run, first.pointer, step.pointer, step.block, stone, stone.sealed(NOTE), never]
+    return [run, first.pointer, step.pointer, *step.blocks, origin, stone, stone.sealed(NOTE), never]
 
 
 EVERY = [

@@ -28,8 +28,7 @@ def published(times):
     for number in range(times):
         step = advance(pointer, KEY, "latest", manifest() if number % 5 != 4 else None, note(number))
         pointer = Pointer.from_bytes(step.pointer.to_bytes(), what="the pointer")
-        if step.block is not None:
-            blocks.append(HistoryBlock.from_bytes(step.block.to_bytes(), what="the block"))
+        blocks += [HistoryBlock.from_bytes(block.to_bytes(), what="the block") for block in step.blocks]
     return pointer, blocks
 
 
@@ -73,7 +72,7 @@ def test_a_block_is_the_same_bytes_whoever_writes_it():
     pointer, _ = published(GATHERED)
     mine = advance(pointer, KEY, "latest", manifest(), note(1000))
     theirs = advance(pointer, KEY, "latest", None, note(2000, "other"))
-    assert mine.block.to_bytes() == theirs.block.to_bytes()
+    assert mine.blocks[0].to_bytes() == theirs.blocks[0].to_bytes()
     assert mine.pointer.to_bytes() != theirs.pointer.to_bytes()
 
 
@@ -101,9 +100,9 @@ def test_an_archive_that_an_older_release_began_is_carried_on():
     pointer, blocks = published(GATHERED + BLOCK)
     value = {name: part for name, part in json.loads(pointer.to_bytes()).items() if name != "archive"}
     step = advance(Pointer.from_bytes(resealed(value), what="it"), KEY, "latest", None, note(500))
-    assert step.block.last_seq == blocks[-1].last_seq + BLOCK
-    assert step.block.previous is None
-    assert step.pointer.archive == sha256(step.block.to_bytes())
+    assert step.blocks[0].last_seq == blocks[-1].last_seq + BLOCK
+    assert step.blocks[0].previous is None
+    assert step.pointer.archive == sha256(step.blocks[0].to_bytes())
 
 
 def test_retiring_names_no_run_and_counts_on():

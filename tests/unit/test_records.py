@@ -31,8 +31,8 @@ def block() -> HistoryBlock:
     for number in range(1, GATHERED + 2):
         step = advance(pointer, KEY, "latest", manifest(), note(number))
         pointer = step.pointer
-    assert step.block is not None
-    return step.block
+    (block,) = step.blocks
+    return block
 
 
 CREATED: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {

@@ -48,9 +48,9 @@ def test_nor_a_format_or_a_time(field: str, value: str) -> None:
 def test_a_pointer_of_something_that_has_no_name_is_damaged(field: str, kind: Any) -> None:
     note = PublishInfo(write_id="b" * 32, at=NOW, by="us")
     step = advance(None, KEY, "latest", None, note)
-    while kind is HistoryBlock and step.block is None:
+    while kind is HistoryBlock and not step.blocks:
         step = advance(step.pointer, KEY, "latest", None, note)
-    sound = step.pointer if kind is Pointer else step.block
+    sound = step.pointer if kind is Pointer else step.blocks[0]
     assert sound is not None
     document = json.loads(sound.to_bytes()) | {field: "../else\nwhere"}
     with pytest.raises(Corrupt):

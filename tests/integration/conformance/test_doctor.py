@@ -122,7 +122,7 @@ def many(store, run, alias, count, *, leave_out=()):
     for number in range(count):
         note = PublishInfo(f"{number:032x}", datetime(2024, 1, 1, tzinfo=UTC) + timedelta(hours=number), "me", "again")
         step = advance(pointer, run.key, alias, run.manifest, note)
-        pointer, blocks = step.pointer, [*blocks, *([step.block] if step.block else [])]
+        pointer, blocks = step.pointer, [*blocks, *step.blocks]
     for block in blocks:
         if block.last_seq not in leave_out:
             put(store, keys.history_block(run.key, alias, block.last_seq), block.to_bytes())
@@ -614,7 +614,7 @@ def archived_twice(store, run, other):
         at = datetime.now(UTC) + timedelta(hours=number)
         manifest = run.manifest if number == 0 or other == "itself" else other
         step = advance(pointer, run.key, "latest", manifest, PublishInfo(f"{number:032x}", at, "me", "later"))
-        pointer, blocks = step.pointer, [*blocks, *([step.block] if step.block else [])]
+        pointer, blocks = step.pointer, [*blocks, *step.blocks]
     for block in blocks:
         put(store, keys.history_block(run.key, "latest", block.last_seq), block.to_bytes())
     put(store, keys.pointer(run.key, "latest"), pointer.to_bytes())
@@ -835,7 +835,7 @@ def test_an_archive_that_a_publisher_wrote_ahead_of_a_damaged_pointer_can_be_car
     run = store.save({"n": 1}, KEY, publish="never")
     pointer, _ = many(store, run, "latest", 64)
     step = advance(pointer, run.key, "latest", run.manifest, PublishInfo("a" * 32, datetime.now(UTC), "me"))
-    put(store, keys.history_block(run.key, "latest", BLOCK), step.block.to_bytes())
+    put(store, keys.history_block(run.key, "latest", BLOCK), step.blocks[0].to_bytes())
     damaged(store)
     repaired(store, "rebuilt")
     for _ in range(70):

@@ -47,16 +47,16 @@ def corpus() -> list[bytes]:
     )  # fmt: skip
     note = PublishInfo(write_id="b" * 32, at=NOW, by="trainer", reason="weekly")
     pointers = [advance(None, KEY, "latest", run, note).pointer]
-    block = None
-    while block is None:
+    blocks: tuple[HistoryBlock, ...] = ()
+    while not blocks:
         step = advance(pointers[-1], KEY, "latest", None if len(pointers) % 7 == 3 else run, note)
         pointers.append(step.pointer)
-        block = step.block
+        blocks = step.blocks
     escaped = manifest(symbol="BTC/USDT")
     tombstone = Tombstone.mark(run, note)
     documents: list[Document] = [
         *(escaped, advance(None, ModelKey("gru", "BTC/USDT"), "latest", escaped, note).pointer),
-        *(run, manifest(), pointers[0], pointers[3], pointers[BLOCK], pointers[-1], block),
+        *(run, manifest(), pointers[0], pointers[3], pointers[BLOCK], pointers[-1], *blocks),
         *(tombstone, tombstone.sealed(note), Tombstone.never_committed(KEY, run_id=_run_id(run), info=note)),
         StoreRecord(store_id="f" * 32, created_at=NOW, concurrency="safe", probed={"local": {"create_only": True}}),
         SeenStore(url="s3://bucket/models", store_id="f" * 32),
