@@ -14,6 +14,7 @@ from artifact_store.ops.context import Context
 
 if TYPE_CHECKING:
     from artifact_store.bulk.copies import Copies
+    from artifact_store.ops.export_runs import Exported
 
 
 class Moving:
@@ -60,8 +61,7 @@ class Moving:
         """
         from artifact_store.bulk.copies import Pair, PairSpec, copy_many, wanted
 
-        one = isinstance(refs, str | tuple) or not isinstance(refs, Iterable)
-        what = wanted(self._context, [refs] if one else refs, aliases)  # type: ignore[list-item,arg-type]
+        what = wanted(self._context, _listed(refs), aliases)
         return copy_many(
             Pair(self._context, other._context),
             lambda: PairSpec(self._spec(), other._spec()),
@@ -70,6 +70,64 @@ class Moving:
             dry_run=dry_run,
             how=Bulk(jobs, resume, announce),
         )
+
+    def export(
+        self,
+        refs: RefLike | Iterable[RefLike],
+        path: str | Path,
+        *,
+        aliases: Iterable[str] | None = None,
+        announce: Announce | None = None,
+    ) -> Exported:
+        """Write runs into one zip file, ``path``, with their signatures and aliases, as they are stored here.
+
+        ``ArtifactStore(path)`` reads it as a store: to load from it, to :meth:`verify` it without this one, or to
+        :meth:`copy` from it. The same runs, signatures and histories make the same bytes. An export that is there is
+        replaced in one step. ``refs`` and ``aliases`` are those of :meth:`copy`; ``announce`` is told how many
+        bytes are written, of how many.
+
+        Raises:
+            NotFound: a reference names nothing, or there is no store.
+            DigestMismatch, Corrupt, Untrusted: a run is damaged, or not signed as the policy requires; no file is made.
+            InvalidOption: there is something else at ``path``; or an alias names a run that is not exported.
+            AccessDenied, StorageFull: the file cannot be written.
+        """
+        from artifact_store.bulk.copies import wanted
+        from artifact_store.ops.export_runs import export_runs
+
+        what = wanted(self._context, _listed(refs), aliases)
+        return export_runs(self._context, what.manifests(self._context), what.aliases, Path(path), announce)
+
+    def import_from(
+        self,
+        path: str | Path,
+        refs: RefLike | Iterable[RefLike] | None = None,
+        *,
+        aliases: Iterable[str] | None = None,
+        history: bool = True,
+        dry_run: bool = False,
+        jobs: int | None = None,
+        resume: str | Path | None = None,
+        announce: Announce | None = None,
+    ) -> Copies:
+        """Copy what an export holds to this store, or the part that ``refs`` name, as :meth:`copy` does.
+
+        Raises:
+            NotAStore, ContainerNotFound, Corrupt: ``path`` is no export, is not there, or is damaged.
+        """
+        from artifact_store.bulk.copies import Pair, PairSpec, copy_many, wanted
+
+        spec = Spec(path, policy=self._context.policy)
+        with spec.opened() as source:
+            named = listing.models_of_store(source) if refs is None else _listed(refs)
+            return copy_many(
+                Pair(source, self._context),
+                lambda: PairSpec(spec, self._spec()),
+                wanted(source, named, aliases),
+                history=history,
+                dry_run=dry_run,
+                how=Bulk(jobs, resume, announce),
+            )
 
     def mirror(
         self,
@@ -84,3 +142,9 @@ class Moving:
         return self.copy(
             listing.models_of_store(self._context), other, dry_run=dry_run, jobs=jobs, resume=resume, announce=announce
         )
+
+
+def _listed(refs: RefLike | Iterable[RefLike]) -> Iterable[RefLike]:
+    """Return the references, which may be a single one; a tuple is a key."""
+    one = isinstance(refs, str | tuple) or not isinstance(refs, Iterable)
+    return [refs] if one else refs  # type: ignore[list-item,return-value]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -141,6 +141,15 @@ class Wanted:
 
     runs: tuple[str, ...]
     aliases: tuple[tuple[ModelKey, str], ...]
+
+    def manifests(self, source: Context) -> list[Manifest]:
+        """Return the manifests of the runs; names of what was never committed, or was deleted, are passed over."""
+        found = []
+        with closing(source.workers.ahead(self.runs, lambda ref: resolve.resolve(source, RunRef.parse(ref)))) as ahead:
+            for _, future in ahead:
+                with suppress(NotFound):
+                    found.append(future.result())
+        return found
 
 
 def wanted(source: Context, refs: Iterable[RefLike], aliases: Iterable[str] | None) -> Wanted:

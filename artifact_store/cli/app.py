@@ -77,7 +77,8 @@ MOVING: Final = {
     "put": "files.put_command",
     "cp": "copy.cp_command",
     "migrate": "legacy.migrate_command",
-    "export": "legacy.export_command",
+    "export": "copy.export_command",
+    "import": "copy.import_command",
 }
 _COMMANDS: Final = LOOKING | PUBLISHING | CLEARING | TRUSTING | MOVING
 

@@ -1,4 +1,4 @@
-"""The command ``cp``: from one store to another."""
+"""The commands that move runs: ``cp`` from one store to another, ``export`` into a file, and ``import`` out of one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from artifact_store.cli import output, program
+from artifact_store.cli.legacy import export_old_form
 from artifact_store.cli.session import Command, Session, bulk_options, pass_session
+from artifact_store.storage.archive import ARCHIVE
 
 if TYPE_CHECKING:
     from artifact_store.bulk.copies import Copies
@@ -65,6 +67,88 @@ def cp_command(
         )
     session.answer(report.to_json(), _lines(report))
     return program.OK if report.ok else program.PROBLEMS
+
+
+@click.command("import", cls=Command, short_help="Copy the runs of an exported file into a store.")
+@click.argument("file", type=program.HomePath(exists=True, dir_okay=False, path_type=Path))
+@click.argument("refs", nargs=-1, metavar="[REF]...")
+@click.option("--no-aliases", is_flag=True, help="Copy runs alone.")
+@click.option("--no-history", is_flag=True, help="Publish what an alias names once more, over whatever is there.")
+@click.option("--dry-run", is_flag=True, help="Say what would be copied, and write nothing.")
+@bulk_options
+@pass_session
+def import_command(
+    session: Session,
+    *,
+    file: Path,
+    refs: tuple[str, ...],
+    no_aliases: bool,
+    no_history: bool,
+    dry_run: bool,
+    jobs: int | None,
+    resume: Path | None,
+) -> int:
+    """Copy the runs of FILE, which `export` has written, into the store, or those that REF names.
+
+    Every byte is compared. What is there is not copied again, so the command can be repeated.
+    """
+    with session.bar("Reading" if dry_run else "Copying") as bar, session.store() as store:
+        report = store.import_from(
+            file,
+            list(refs) or None,
+            aliases=[] if no_aliases else None,
+            history=not no_history,
+            dry_run=dry_run,
+            jobs=jobs,
+            resume=resume,
+            announce=bar.reach,
+        )
+    session.answer(report.to_json(), _lines(report))
+    return program.OK if report.ok else program.PROBLEMS
+
+
+@click.command("export", cls=Command, short_help="Write runs into one file, or one in the old form.")
+@click.argument("refs", nargs=-1, required=True, metavar="REF...")
+@click.argument("destination", type=program.HomePath(path_type=Path), metavar="FILE")
+@click.option("--alias", "aliases", multiple=True, metavar="NAME", help="Write these aliases only, of each model.")
+@click.option("--no-aliases", is_flag=True, help="Write runs alone.")
+@click.option("--legacy", is_flag=True, help="Write one run in the form of the old trees, below the folder FILE.")
+@click.option("--pickles", is_flag=True, help="With --legacy: write pickles, which run code when they are loaded.")
+@pass_session
+def export_command(
+    session: Session,
+    *,
+    refs: tuple[str, ...],
+    destination: Path,
+    aliases: tuple[str, ...],
+    no_aliases: bool,
+    legacy: bool,
+    pickles: bool,
+) -> None:
+    """Write the runs that REF names, with their signatures and aliases, into the zip file FILE.
+
+    It is read as a store (--store FILE), and `import` and `cp` copy from it. The same runs make the same bytes.
+
+    With --legacy, FILE is the folder `models` of an old tree, and the files of models are pickles there, which are
+    written only with --pickles. A run that is named by the alias best_wf is also written to metadata/best_wf_*, where
+    old programs look first.
+    """
+    if legacy:
+        if len(refs) != 1:
+            raise click.UsageError("--legacy writes one run: name one REF")
+        export_old_form(session, refs[0], destination, pickles=pickles)
+        return
+    if pickles:
+        raise click.UsageError("--pickles belongs to --legacy")
+    if destination.suffix != ARCHIVE:
+        raise click.UsageError(f"FILE ends in {ARCHIVE}, not as {destination.name!r}; for an old tree add --legacy")
+    with session.bar("Exporting") as bar, session.store() as store:
+        made = store.export(
+            list(refs), destination, aliases=[] if no_aliases else list(aliases) or None, announce=bar.reach
+        )
+    named = f" and {output.count(len(made.aliases), 'alias', 'aliases')}" if made.aliases else ""
+    line = f"{output.count(len(made.runs), 'run')}{named} in {output.safe(made.path)} ({output.size(made.bytes)})."
+    session.answer(made.to_json(), [line])
 
 
 def _lines(report: Copies) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The commands about old trees: ``migrate`` and ``export``. The old tree itself is never changed."""
+"""What concerns old trees: ``migrate`` and ``export --legacy``. The old tree itself is never changed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import click
 from artifact_store.cli import output, program
 from artifact_store.cli.session import Command, Session, bulk_options, pass_session
 from artifact_store.core.references import RunRef
-from artifact_store.errors import InvalidOption
 from artifact_store.legacy.export import export_run
 from artifact_store.legacy.migrate import migrate_tree
 from artifact_store.legacy.report import Migrated, Migration
@@ -87,23 +86,11 @@ def _remark(run: Migrated) -> str:
 # ---------------------------------------------------------------- export
 
 
-@click.command("export", cls=Command, short_help="Write a run in the old form.")
-@click.argument("ref")
-@click.argument("directory", type=program.HomePath(file_okay=False))
-@click.option("--legacy", is_flag=True, help="In the form of the old trees; there is no other yet.")
-@click.option("--pickles", is_flag=True, help="Write pickles, which run code when they are loaded.")
-@pass_session
-def export_command(session: Session, *, ref: str, directory: str, legacy: bool, pickles: bool) -> None:
-    """Write the run that REF names below DIRECTORY, the folder `models` of an old tree, for those who still read it.
-
-    The files of the models are pickles there, and are written only with --pickles. A run that is named by the alias
-    best_wf is also written to metadata/best_wf_*, where old programs look first.
-    """
-    if not legacy:
-        raise InvalidOption("export writes only the old form so far: add --legacy")
+def export_old_form(session: Session, ref: str, directory: Path, *, pickles: bool) -> None:
+    """Write a run below a folder `models` of an old tree, and say what was written."""
     with session.store() as store:
         run = store.get(ref)
-        folder = export_run(run, Path(directory), pickles=pickles, alias=RunRef.parse(ref).alias)
+        folder = export_run(run, directory, pickles=pickles, alias=RunRef.parse(ref).alias)
     files = sorted(path.name for path in folder.iterdir())
     document = {"ref": str(run.ref), "folder": str(folder), "files": files}
     session.answer(document, [f"{output.ref(run.ref)} is in {output.safe(str(folder))}: {', '.join(files)}."])

@@ -18,7 +18,7 @@ from artifact_store.core.manifest import FileEntry, Manifest
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.origin import Origin
 from artifact_store.core.statement import MAX_BUNDLE
-from artifact_store.errors import AccessDenied, Corrupt, DigestMismatch, RunExists, RunNotFound
+from artifact_store.errors import Corrupt, DigestMismatch, RunExists, RunNotFound
 from artifact_store.ops import delete, index, opening, publish, read, signing
 from artifact_store.ops.context import Context
 from artifact_store.storage.conditional_write import Outcome
@@ -119,13 +119,7 @@ def _missing(target: Context, manifest: Manifest) -> Sequence[FileEntry]:
 
 def _copy_signatures(source: Context, target: Context, manifest: Manifest) -> None:
     """Copy the signatures as they are: a reader in the target decides which of them count."""
-    try:
-        with signing.read_signatures_concurrently(source, manifest, every=True) as read_all:
-            found = read_all()
-    except AccessDenied:  # these credentials may not list
-        with signing.read_signatures_concurrently(source, manifest, every=False) as read_known:
-            found = read_known()
-    for name, data in found.items():
+    for name, data in signing.stored_signatures(source, manifest).items():
         where = keys.data_file(manifest.key, RunId(manifest.run_id), name)
         target.records.replace_raw(where, None, data, limit=MAX_BUNDLE)  # one that is there stays
 

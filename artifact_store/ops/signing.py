@@ -232,6 +232,16 @@ def read_signatures_concurrently(
         yield lambda: {name: data for name, read in zip(names, results, strict=True) if (data := read()) is not None}
 
 
+def stored_signatures(context: Context, manifest: Manifest) -> dict[str, bytes]:
+    """Return every signature of a run by name, not verified: without the right to list, those that are announced."""
+    try:
+        with read_signatures_concurrently(context, manifest, every=True) as read_all:
+            return read_all()
+    except AccessDenied:
+        with read_signatures_concurrently(context, manifest, every=False) as read_announced:
+            return read_announced()
+
+
 @contextmanager
 def _reading(
     context: Context, manifest: Manifest, key_ids: Iterable[str]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from artifact_store.errors import ArtifactStoreError, InvalidOption, NotAStore
+from artifact_store.storage.archive import ARCHIVE, open_archive
 from artifact_store.storage.base import Backend
 from artifact_store.storage.home import at_home
 from artifact_store.storage.local import open_folder
@@ -110,6 +111,8 @@ def _build(
         raise InvalidOption(f"{place.text} takes no storage options; it was given {given}")
     if engine == "local":
         root = Path(place.prefix)
+        if root.is_file() and root.suffix == ARCHIVE:
+            return open_archive(root)
         if root.is_file():
             raise NotAStore(f"{place.text} is a file, and a store is a folder: name the folder, or a bucket")
         return open_folder(root, timeout=patience.timeout)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import zipfile
 from datetime import timedelta
 
 import numpy as np
 import pytest
 
-from artifact_store import ArtifactStore, errors
+from artifact_store import ArtifactStore, FeatureSchema, errors
 from artifact_store.core import keys
 from artifact_store.storage.base import Always, IfAbsent
 from artifact_store.storage.memory import MemoryBackend
@@ -328,6 +330,123 @@ def test_a_reader_that_requires_signatures_copies_only_what_has_them(source, tmp
     reader = ArtifactStore(source.url, policy=strict())
     with pytest.raises(errors.SignatureMissing):
         reader.copy(f"{KEY}:20240102_000000", ArtifactStore(tmp_path / "other"))
+
+
+# ---------------------------------------------------------------- exports
+
+
+def test_an_export_is_a_store_that_is_read_like_any_other(store, tmp_path):
+    run = store.save(np.arange(3.0), KEY, features=FeatureSchema(["a", "b", "c"]), metrics={"f1": 1})
+    store.save({"n": 2}, "linear")
+    made = store.export(store.models(), tmp_path / "runs.zip")
+    assert (len(made.runs), made.aliases) == (2, (f"{KEY}@latest", "linear@latest"))
+    assert made.bytes == sum(entry.size for each in store.runs() for entry in each.manifest.files)
+    archive = ArtifactStore(tmp_path / "runs.zip")
+    assert archive.get(KEY).manifest == run.manifest
+    assert archive.load(KEY).tolist() == [0.0, 1.0, 2.0]
+    assert contents(archive) == contents(store)
+    assert archive.verify().ok
+    assert archive.models() == store.models()
+    assert {str(each.ref) for each in archive.runs()} == {str(each.ref) for each in store.runs()}
+    with pytest.raises(errors.Unsupported, match="artifact-store cp"):
+        archive.save({"n": 1}, "linear")
+    with pytest.raises(errors.Unsupported, match="artifact-store cp"):
+        archive.promote(run, "best")
+
+
+def test_the_same_runs_make_the_same_bytes_wherever_they_are(source, store, tmp_path):
+    source.export(KEY, tmp_path / "one.zip")
+    assert source.export(KEY, tmp_path / "two.zip").path.endswith("two.zip")
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+    assert store.import_from(tmp_path / "one.zip").ok
+    assert contents(store) == contents(source, "gru/")
+    assert list(store.history(f"{KEY}@production")) == list(source.history(f"{KEY}@production"))
+    assert store.import_from(tmp_path / "one.zip").counts == {"already there": 2}
+    assert store.promote(f"{KEY}:20240102_000000", "best").seq == 1
+    source.export(KEY, tmp_path / "one.zip")  # in the place of the older one
+    with zipfile.ZipFile(tmp_path / "one.zip") as file:
+        assert file.testzip() is None
+        assert {entry.date_time for entry in file.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_a_part_of_an_export_is_imported(source, store, tmp_path):
+    source.export(["gru", "linear"], tmp_path / "runs.zip")
+    assert store.import_from(tmp_path / "runs.zip", f"{KEY}@production", dry_run=True).counts == {"would copy": 1}
+    assert [run.ref for run in store.import_from(tmp_path / "runs.zip", f"{KEY}@production")] == [
+        f"{KEY}:20240101_000000"
+    ]
+    with pytest.raises(errors.NotFound):
+        store.import_from(tmp_path / "runs.zip", "gru/ETHEUR")
+
+
+def test_signatures_are_in_an_export_and_count(tmp_path):
+    laptop = ArtifactStore(tmp_path / "laptop", signer=signer())
+    laptop.save({"n": 1}, KEY)
+    laptop.export(KEY, tmp_path / "runs.zip")
+    assert ArtifactStore(tmp_path / "runs.zip", policy=strict()).load(KEY) == {"n": 1}
+    with pytest.raises(errors.Untrusted):
+        ArtifactStore(tmp_path / "runs.zip", policy=strict("other")).load(KEY)
+    other = ArtifactStore(tmp_path / "other", signer=signer(), policy=strict())
+    assert other.import_from(tmp_path / "runs.zip").ok
+    assert other.load(KEY) == {"n": 1}
+    strange = ArtifactStore(tmp_path / "strange", signer=signer("other"), policy=strict("other"))
+    assert {type(run.error) for run in strange.import_from(tmp_path / "runs.zip", aliases=[])} == {errors.UntrustedKey}
+
+
+def test_a_damaged_run_is_not_exported_and_an_older_export_stays(source, tmp_path):
+    source.export(KEY, tmp_path / "runs.zip")
+    before = (tmp_path / "runs.zip").read_bytes()
+    file = tmp_path / "laptop" / "gru" / "BTC;2FUSDT" / "20240101_000000" / "model.npz"
+    file.write_bytes(b"\0" * file.stat().st_size)
+    with pytest.raises(errors.DigestMismatch):
+        source.export(KEY, tmp_path / "runs.zip")
+    assert (tmp_path / "runs.zip").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".tmp")] == []
+
+
+def test_an_export_replaces_nothing_but_an_export(source, tmp_path):
+    (tmp_path / "thesis.zip").write_bytes(b"years of work")
+    with pytest.raises(errors.InvalidOption, match="name another file"):
+        source.export(KEY, tmp_path / "thesis.zip")
+    assert (tmp_path / "thesis.zip").read_bytes() == b"years of work"
+    with pytest.raises(errors.InvalidOption, match="make it first"):
+        source.export(KEY, tmp_path / "nowhere" / "runs.zip")
+    with pytest.raises(errors.InvalidOption, match="export that run as well"):
+        source.export(f"{KEY}:20240102_000000", tmp_path / "runs.zip", aliases=["latest"])
+
+
+def test_what_is_no_export_is_no_store(tmp_path):
+    with zipfile.ZipFile(tmp_path / "model.zip", "w") as file:
+        file.writestr("data", b"of an agent")
+    with pytest.raises(errors.NotAStore):
+        ArtifactStore(tmp_path / "model.zip").models()
+    (tmp_path / "text.zip").write_bytes(b"not a zip file")
+    with pytest.raises(errors.Corrupt):
+        ArtifactStore(tmp_path / "text.zip").models()
+
+
+def test_a_cut_flipped_or_repacked_export_is_refused(source, store, tmp_path):
+    source.export(KEY, tmp_path / "runs.zip")
+    whole = (tmp_path / "runs.zip").read_bytes()
+    (tmp_path / "cut.zip").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises((errors.Corrupt, errors.NotAStore)):  # a zip within may be taken for the whole
+        store.import_from(tmp_path / "cut.zip")
+    for place in range(0, len(whole), 97):
+        (tmp_path / "flipped.zip").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        other = ArtifactStore(MemoryBackend())
+        with contextlib.suppress(errors.ArtifactStoreError):
+            other.import_from(tmp_path / "flipped.zip")
+        for run in other.runs():
+            assert run.manifest == source.get(str(run.ref)).manifest
+            assert other.verify(run).ok
+    with (
+        zipfile.ZipFile(tmp_path / "runs.zip") as old,
+        zipfile.ZipFile(tmp_path / "packed.zip", "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    with pytest.raises(errors.Corrupt, match="is compressed"):
+        store.import_from(tmp_path / "packed.zip")
 
 
 # ---------------------------------------------------------------- crashes, and many at once

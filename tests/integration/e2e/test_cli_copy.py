@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from artifact_store import ArtifactStore
+from artifact_store.cli import output
 from tests.integration.e2e.test_cli import KEY, Cli
 
 pytestmark = pytest.mark.windows
@@ -70,3 +71,38 @@ def test_a_store_that_is_not_there_is_no_empty_one(cli: Cli, tmp_path: Path) -> 
     status, error = cli.error("cp", tmp_path / "laptob", tmp_path / "other")
     assert status != 0
     assert f"did you mean '{cli.store.url}'?" in error["message"]
+
+
+def test_runs_are_exported_verified_without_their_store_and_imported(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "runs.zip"
+    made = cli.json("export", KEY, "gbm/ETHEUR@latest", file)
+    assert (len(made["runs"]), made["aliases"]) == (3, [f"{KEY}@latest", "gbm/ETHEUR@latest"])
+    assert cli("export", KEY, file, "--no-aliases").stdout == f"2 runs in {file} ({_size(cli)}).\n"
+    assert "2 runs and 1 alias in" in cli("export", KEY, file).stdout
+    alone = Cli(file)
+    assert alone.json("verify")["ok"]
+    assert [model["key"] for model in alone.json("ls")["models"]] == [KEY]
+    assert alone("doctor", "--no-probes").exit_code == 0
+    other = Cli(tmp_path / "other")
+    assert other.json("import", file, "--dry-run")["counts"] == {"would copy": 2}
+    assert other.json("import", file)["counts"] == {"copied": 2}
+    assert "2 already there" in other("import", file, KEY).stdout
+    assert other.store.load(KEY) == {"n": 1}
+    assert other.json("cp", file, tmp_path / "third", "--no-aliases")["counts"] == {"copied": 2}
+
+
+def _size(cli: Cli) -> str:
+    return output.size(sum(entry.size for run in cli.store.runs(KEY) for entry in run.manifest.files))
+
+
+def test_export_and_its_options_that_do_not_fit(cli: Cli, tmp_path: Path) -> None:
+    for wrong in (["runs.tar"], ["runs.zip", "--pickles"], [KEY, "models", "--legacy"]):
+        status, _ = cli.error("export", KEY, *wrong)
+        assert status == 2
+    status, error = cli.error("promote", f"{KEY}@latest", "best", "--store", _exported(cli, tmp_path))
+    assert (status != 0, "artifact-store cp" in error["message"]) == (True, True)
+
+
+def _exported(cli: Cli, folder: Path) -> Path:
+    cli.json("export", KEY, folder / "runs.zip")
+    return folder / "runs.zip"
