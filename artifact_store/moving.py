@@ -57,6 +57,7 @@ class Moving:
         Raises:
             NotFound: a reference names nothing, or there is no store.
             InvalidOption: it is the same store; or other processes cannot open one of them.
+            NotAStore, Corrupt, Unsupported, ConditionsUnsupported: nothing can be written to ``other``.
             Unavailable, AccessDenied, OutcomeUnknown: a storage does not answer. What was copied is whole.
         """
         from artifact_store.bulk.copies import Pair, PairSpec, copy_many, wanted

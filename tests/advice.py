@@ -55,7 +55,7 @@ FOLLOWED = {
         "test_a_store_in_memory_is_checked_by_threads_and_not_by_processes"
     },
     "cli/cache.py": {"--size --older-than": "tests/integration/e2e/test_cli_cache.py::test_prune_shows_its_plan_first"},
-    "cli/copy.py": {"--alias --no-aliases": _COPY},
+    "cli/copy.py": {"--alias --no-aliases": _COPY, "--legacy --pickles": _EXPORT},
     "cli/doctor.py": {"--apply --quarantine --to --repair": _COMMANDS, "--deep": "says what a longer look does"},
     "ops/cached.py": {
         "size='5GB' older_than=timedelta(days=30) days=30": "tests/unit/test_cache.py::test_a_plan_needs_to_know_what_is_to_go"
@@ -66,7 +66,6 @@ FOLLOWED = {
     "watching/pace.py": {"minutes=30": "an example of a length of time"},
     "cli/files.py": {"--component --file": _COMMANDS},
     "cli/housekeeping.py": {"--keep-last --keep-best --older-than --apply": _COMMANDS},
-    "cli/legacy.py": {"--legacy": _EXPORT},
     "cli/program.py": {"--store": f"{_E2E}test_cli.py::test_it_asks_for_a_store"},
     "cli/trust.py": {"--bundle --key --signer": _COMMANDS},
     "cli/validate.py": {"--prefer": _COMMANDS},

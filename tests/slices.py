@@ -63,6 +63,7 @@ SLICES = {
     f"{CONFORMANCE}/test_index.py": 8,
     f"{CONFORMANCE}/test_retention.py": 5,
     f"{CONFORMANCE}/test_many.py": 3,
+    f"{CONFORMANCE}/test_copying.py": 6,
     f"{CONFORMANCE}/test_watching.py": 3,
     f"{CONFORMANCE}/test_offline.py": 4,
     f"{CONFORMANCE}/test_signed_retention.py": 5,

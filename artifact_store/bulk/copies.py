@@ -147,7 +147,7 @@ class Wanted:
         found = []
         with closing(source.workers.ahead(self.runs, lambda ref: resolve.resolve(source, RunRef.parse(ref)))) as ahead:
             for _, future in ahead:
-                with suppress(NotFound):
+                with suppress(NotFound):  # a name of a listing is no run yet
                     found.append(future.result())
         return found
 
@@ -241,11 +241,14 @@ def copy_many(
 
     Raises:
         Unavailable, AccessDenied, OutcomeUnknown: a storage does not answer; what was copied is whole. Repeat the call.
+        NotAStore, Corrupt, Unsupported, ConditionsUnsupported: nothing can be written to the target.
         InvalidOption: other processes cannot open the stores, or the journal answers another question.
     """
     source, target = pair.source, pair.target
     if source.backend.places[0] == target.backend.places[0]:
         raise InvalidOption(f"both are the store {source.backend.url}: name another one to copy to")
+    if what.runs and not dry_run:
+        opening.ensure_open(target)
     place = {**place_of(source), "to": target.backend.places[0]}
     runs = Inquiry(COPY, place, {"dry_run": dry_run}, pair, specs).ask({ref: ref for ref in what.runs}, how)
     aliases = [_alias(pair, key, alias, history=history, dry_run=dry_run) for key, alias in what.aliases]

@@ -13,6 +13,7 @@ from artifact_store.cli import output, program
 from artifact_store.cli.legacy import export_old_form
 from artifact_store.cli.session import Command, Session, bulk_options, pass_session
 from artifact_store.storage.archive import ARCHIVE
+from artifact_store.wording import brief
 
 if TYPE_CHECKING:
     from artifact_store.bulk.copies import Copies
@@ -141,7 +142,9 @@ def export_command(
     if pickles:
         raise click.UsageError("--pickles belongs to --legacy")
     if destination.suffix != ARCHIVE:
-        raise click.UsageError(f"FILE ends in {ARCHIVE}, not as {destination.name!r}; for an old tree add --legacy")
+        raise click.UsageError(
+            f"FILE ends in {ARCHIVE}, not as {brief(destination.name)}; for an old tree add --legacy"
+        )
     with session.bar("Exporting") as bar, session.store() as store:
         made = store.export(
             list(refs), destination, aliases=[] if no_aliases else list(aliases) or None, announce=bar.reach

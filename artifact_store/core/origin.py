@@ -3,7 +3,7 @@
 A manifest says which store a run was saved in, and that never changes. Beside the manifest of a run that came from
 elsewhere lies this record, create-only, under a name made of the digest of the manifest.
 
-Why: docs/decisions/0032-a-run-that-moves-keeps-its-bytes.md
+Why: docs/decisions/0031-a-run-that-moves-keeps-its-bytes.md
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 With its history it is written in one swap, as if every publish had been made there: at the same time, by the same
 person, for the same reason. What is there already has to be the beginning of it, and is recognised by its content.
 
-Why: docs/decisions/0032-a-run-that-moves-keeps-its-bytes.md
+Why: docs/decisions/0031-a-run-that-moves-keeps-its-bytes.md
 """
 
 from __future__ import annotations

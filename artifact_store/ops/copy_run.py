@@ -3,7 +3,7 @@
 The order is that of a save: files, signatures, the record of origin, and then the manifest, create-only, which commits.
 What an interrupted copy left is compared and used, so the same call goes on where that one stopped.
 
-Why: docs/decisions/0032-a-run-that-moves-keeps-its-bytes.md
+Why: docs/decisions/0031-a-run-that-moves-keeps-its-bytes.md
 """
 
 from __future__ import annotations

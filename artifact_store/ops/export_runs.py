@@ -2,7 +2,7 @@
 
 Each file is compared with its manifest while it is written, so an export is what was saved, or there is none.
 
-Why: docs/decisions/0033-an-export-is-a-store-in-a-zip.md
+Why: docs/decisions/0032-an-export-is-a-store-in-a-zip.md
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from artifact_store.core.references import RunRef
 from artifact_store.errors import InvalidOption, NotAStore
 from artifact_store.ops import opening, read, resolve, signing
 from artifact_store.ops.context import Context
-from artifact_store.storage.archive.writing import new_archive
+from artifact_store.storage.archive import new_archive
 from artifact_store.storage.transfer import copy_verified
 
 Write = Callable[[IO[bytes]], object]

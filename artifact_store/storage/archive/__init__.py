@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from artifact_store.storage.base import Backend
+
+if TYPE_CHECKING:
+    from artifact_store.storage.archive.writing import ArchiveWriter
 
 ARCHIVE: Final = ".zip"
 """How the name of an export ends."""
@@ -16,3 +20,10 @@ def open_archive(path: Path) -> Backend:
     from artifact_store.storage.archive.backend import ArchiveBackend
 
     return ArchiveBackend(path)
+
+
+def new_archive(path: Path) -> AbstractContextManager[ArchiveWriter]:
+    """Return what writes a zip file, which is at ``path`` when the block ends, or not at all."""
+    from artifact_store.storage.archive.writing import written_at
+
+    return written_at(path)

@@ -3,7 +3,7 @@
 Entries are stored, never compressed, so none becomes larger than it is. Nothing is ever unpacked by its name: a reader
 asks for the keys that a manifest leads to.
 
-Why: docs/decisions/0033-an-export-is-a-store-in-a-zip.md
+Why: docs/decisions/0032-an-export-is-a-store-in-a-zip.md
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from artifact_store.storage.base import Backend, Blob, Capabilities, Entry, Vers
 from artifact_store.storage.exact_size import wrong_size
 from artifact_store.storage.home import at_home
 from artifact_store.storage.local.errors import translated
+from artifact_store.wording import brief
 
 _PIECE: Final = 1 << 20
 MADE: Final = datetime(1980, 1, 1, tzinfo=UTC)
@@ -141,8 +142,8 @@ class ArchiveBackend(Backend):
         packed = [name for name, entry in entries.items() if entry.compress_type != zipfile.ZIP_STORED]
         if packed:
             raise Corrupt(
-                f"{packed[0]!r} in {self.url} is compressed, and an export never is: it was packed anew by another "
-                "program. Use the export as it was made",
+                f"{brief(packed[0])} in {self.url} is compressed, which an export never is: another program packed it. "
+                "Use the export as it was made",
                 key=packed[0],
             )
         return _Opened(file, entries, sorted(entries))

@@ -42,7 +42,7 @@ class ArchiveWriter:
 
 
 @contextmanager
-def new_archive(path: Path) -> Iterator[ArchiveWriter]:
+def written_at(path: Path) -> Iterator[ArchiveWriter]:
     """Write a zip file: it is at ``path`` when the block ends, whole, in the place of an older export, or not at all.
 
     Raises:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from click.testing import CliRunner
 
 from artifact_store import ArtifactStore
+from artifact_store.bulk.copies import RunOutcome
 from artifact_store.cli import output
+from artifact_store.cli.app import app
+from artifact_store.ops.copy_alias import AliasOutcome
 from tests.integration.e2e.test_cli import KEY, Cli
 
 pytestmark = pytest.mark.windows
@@ -106,3 +112,30 @@ def test_export_and_its_options_that_do_not_fit(cli: Cli, tmp_path: Path) -> Non
 def _exported(cli: Cli, folder: Path) -> Path:
     cli.json("export", KEY, folder / "runs.zip")
     return folder / "runs.zip"
+
+
+PAGE = (Path(__file__).parents[3] / "docs" / "moving.md").read_text(encoding="utf-8")
+
+
+def test_the_page_about_moving_runs_shows_what_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE):
+        exec(block, names)
+    outcomes = set(get_args(RunOutcome)) | set(get_args(AliasOutcome))
+    told = set(re.findall(r"^\| `([a-z ]+)` \|", PAGE, re.MULTILINE))
+    assert told == outcomes - {"would copy", "gone"}
+
+
+def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ARTIFACT_STORE_URL", "./store/models")
+    store = ArtifactStore("./store/models")
+    for key in ("lightgbm/EURUSD", "gru/BTCEUR"):
+        store.save({"n": 1}, key)
+    commands = re.findall(r"^\$ artifact-store (.*?)(?: +#.*)?$", PAGE, re.MULTILINE)
+    assert len(commands) == 6
+    for command in commands:
+        arguments = command.replace("s3://bucket/models", "./bucket").split()
+        result = CliRunner().invoke(app, arguments)
+        assert (result.exit_code, result.stderr) == (0, ""), command

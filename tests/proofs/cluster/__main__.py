@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--backend", action="append", choices=TITLES, help="only this one; may be repeated")
     parser.add_argument("--runs", type=int, default=10_000, help="how many runs are asked about")
-    parser.add_argument("--kill-every", type=float, default=10.0, help="seconds after which a worker is killed")
+    parser.add_argument("--kill-every", type=float, default=2.0, help="seconds after which a worker is killed")
     parser.add_argument("--folder", type=Path, help="where all of it happens, unless in the system's temporary folder")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args(arguments)

@@ -197,6 +197,21 @@ def expected_migration() -> str:
     return see(Snapshot.of(store._context.backend)).runs[f"{OTHER}:{MIGRATED}"]
 
 
+@cache
+def laptop() -> ArtifactStore:
+    """Another store, with a run that is published twice and signed by nobody; made once."""
+    store = ArtifactStore(Snapshot().restored(), registry=REGISTRY)
+    run = store.save({"n": 7}, OTHER, run_id=MIGRATED, components={"extra": b"x" * 1000})
+    store.promote(run, "latest", reason="again")
+    return store
+
+
+def copied(view: View) -> Sequence[View]:
+    here = see(Snapshot.of(laptop()._context.backend))
+    there = with_run(view, f"{OTHER}:{MIGRATED}", here.runs[f"{OTHER}:{MIGRATED}"])
+    return [view, there, there.but(aliases={**there.aliases, **here.aliases})]
+
+
 # ---------------------------------------------------------------- the operations
 
 
@@ -367,6 +382,10 @@ OPERATIONS = {
         Operation(
             "migrate", nothing, lambda store: migrate_tree(old_tree(), store), migrated, is_ok,
             lambda view: view.aliases[f"{OTHER}@latest"] == (MIGRATED,), whole=False,
+        ),
+        Operation(
+            "copy", served, lambda store: laptop().copy(OTHER, store), copied, is_ok,
+            lambda view: view.aliases[f"{OTHER}@latest"] == (MIGRATED, MIGRATED), whole=False,
         ),
     )
 }  # fmt: skip
