@@ -228,6 +228,7 @@ class Draft:
         """Refuse what cannot become a run, before anything is read or written."""
         self._check_open()
         self._check_features()
+        save_checks.check_wrapped(self._components, save_checks.names("requires", self.requires))
         save_checks.text("reason", self.reason)
         pointer_trust.check_able(self._context)
         if not self._components and not self._extra:

@@ -21,6 +21,7 @@ from artifact_store.core.forms import restored
 from artifact_store.core.index_rows import Row
 from artifact_store.core.manifest import FileEntry, Manifest, summary
 from artifact_store.core.names import ModelKey, RunId
+from artifact_store.core.observing import holder
 from artifact_store.core.pointer import Pointer
 from artifact_store.core.references import RunRef
 from artifact_store.errors import ArtifactStoreError, Corrupt, InvalidOption
@@ -163,6 +164,13 @@ class Run:
     def requires(self) -> tuple[str, ...]:
         """The components that predicting needs besides ``model``, whether the run has them or has lost them."""
         return self.manifest.needed
+
+    def behind(self, agent: str = "model") -> str | None:
+        """Return the name of the component that holds what an agent of stable-baselines3 was trained behind.
+
+        ``None``: it was trained without, or before that was recorded.
+        """
+        return holder(self.manifest.components, agent)
 
     @property
     def description(self) -> str:

@@ -14,6 +14,7 @@ from artifact_store.core.documents import NON_FINITE, plain
 from artifact_store.core.file_names import stored_name
 from artifact_store.core.manifest import Component, FileEntry, Manifest
 from artifact_store.core.names import check_component
+from artifact_store.core.observing import unwrapped
 from artifact_store.errors import InvalidInput, InvalidOption, NotEncodable, StagingUnavailable
 from artifact_store.features.schema import FeatureSchema
 from artifact_store.features.tables import table_of
@@ -138,6 +139,24 @@ def number(name: str, value: Any) -> float | int | str:
     if isinstance(value, int | float) or (isinstance(value, str) and value in NON_FINITE):
         return value
     raise InvalidOption(f"the metric {name!r} is {value!r}, which is not a number; put text in tags")
+
+
+def check_wrapped(components: Mapping[str, Component], required: Iterable[str]) -> None:
+    """Refuse an agent without what it was trained behind: it would see other observations, and act wrongly.
+
+    A run that is ``required`` to have more than it has says itself that it is not whole.
+
+    Raises:
+        InvalidInput: no component holds that, or one holds another.
+    """
+    if not set(required) <= components.keys():
+        return
+    for found in unwrapped(components):
+        raise InvalidInput(
+            f"{found}, so it would be given other observations than in its training. Nothing was stored: save what is "
+            f"around its environments as well, components={{'{found.agent}_vecnormalize': agent.get_env()}}; or, if it "
+            "is to get observations as they are, take the environments away first: agent.env = None"
+        )
 
 
 _Lists = Sequence[Sequence[object]]

@@ -137,6 +137,8 @@ FOLLOWED = {
     "save_checks.py": {
         "codec='json'": f"{_ADVICE}test_text_that_names_a_file_and_nothing_at_all",
         "staging=FOLDER": _TABLE,
+        "components={'{}_vecnormalize': agent.get_env()}": f"{_E2E}test_agents_behind_wrappers.py::"
+        "test_an_agent_without_what_it_was_trained_behind_is_refused",
     },
     "storage/aws_settings.py": {
         "`aws configure --profile NAME`": "a program of Amazon, which asks for keys",

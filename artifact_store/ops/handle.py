@@ -49,6 +49,9 @@ class RunLike(Protocol):
     def components(self) -> tuple[str, ...]:
         """The names that :meth:`load` takes."""
 
+    def behind(self, agent: str = "model") -> str | None:
+        """Return the name of the component that holds what an agent was trained behind."""
+
     def load(self, component: str = "model") -> Any:
         """Return a component."""
 

@@ -123,14 +123,16 @@ def _as_trained(model: Any, prepared: Any) -> Any:
 class AgentPredictor:
     """Asks an agent of stable-baselines3 what it does, without chance, about observations as its environment made them.
 
-    They are normalised by the component ``model_vecnormalize``, where the run has one.
+    They are normalised by the component that holds what the agent was trained behind, or else by
+    ``model_vecnormalize``, where the run has one.
     """
 
     tolerance = CLOSE
 
     def __init__(self, run: RunLike) -> None:
         self._agent = run.load("model")
-        self._statistics = run.load(_STATISTICS) if _STATISTICS in run.components else None
+        found = run.behind() or _STATISTICS
+        self._statistics = run.load(found) if found in run.components else None
 
     def predict(self, inputs: Any) -> Any:
         """Return the actions."""

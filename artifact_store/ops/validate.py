@@ -15,6 +15,7 @@ from artifact_store.core.codec import KnowsCategories, KnowsInputs, check_catego
 from artifact_store.core.compatibility import EnvironmentVerdict
 from artifact_store.core.manifest import FileEntry
 from artifact_store.core.names import ModelKey
+from artifact_store.core.observing import unwrapped
 from artifact_store.errors import (
     ArtifactStoreError,
     ComponentNotFound,
@@ -117,6 +118,9 @@ def _lost(run: RunLike) -> Iterator[Problem]:
     for name in run.manifest.lost:
         why = f"{run.ref} was trained with {name!r}, which the run does not have: save it again with {name!r}"
         yield Problem(f"{run.ref} ({name})", ComponentNotFound(why))
+    for found in () if run.manifest.lost else unwrapped(run.manifest.components):
+        why = f"{found}, so it is given other observations than in its training: save it again with agent.get_env()"
+        yield Problem(f"{run.ref} ({found.agent})", ComponentNotFound(why))
 
 
 def _unlike_features(context: Context, run: RunLike, loaded: Iterable[str]) -> Iterator[Problem]:

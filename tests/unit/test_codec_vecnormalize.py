@@ -160,6 +160,16 @@ def test_statistics_go_on_as_if_they_had_never_been_saved(space: Any, tmp_path: 
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
 
 
+def test_a_normalizer_is_put_around_environments_again(tmp_path: Path) -> None:
+    env = used(tiny())
+    again = there_and_back(env, tmp_path).wrap(tiny())
+    assert type(again) is VecNormalize
+    assert CODEC.encode(again, tmp_path, "again") == CODEC.encode(env, tmp_path, "model2")
+    assert (tmp_path / "again.json").read_bytes() == (tmp_path / "model2.json").read_bytes()
+    with pytest.raises(InvalidOption):
+        CODEC.decode(tmp_path, "again", {}).wrap(tiny(DICT))
+
+
 def test_what_is_under_way_stays_under_way(tmp_path: Path) -> None:
     into = used(tiny(length=90))
     returns, seen = into.returns.copy(), into.get_original_obs()

@@ -27,9 +27,11 @@ from artifact_store.codecs.sb3.describing import describe, making_of
 from artifact_store.codecs.sb3.resuming import remind
 from artifact_store.codecs.sb3.settings import CONTRIB, LIBRARIES, SB3, dotted_names
 from artifact_store.codecs.sb3.state import SB3State, small
+from artifact_store.codecs.sb3.wrappers import behind
 from artifact_store.codecs.torch.tensors import read_tensors, write_tensors
 from artifact_store.codecs.torch.trees import pack, unpack
 from artifact_store.core.codec import JSON, Risk
+from artifact_store.core.observing import BEHIND
 from artifact_store.errors import Corrupt, InvalidOption, NotEncodable
 
 
@@ -71,7 +73,8 @@ class AgentCodec:
         with all_or_nothing(directory, stem):
             record["tensors"] = write_tensors(self, tensors, directory / f"{stem}.safetensors")
             write_settings(directory / f"{stem}.json", {**record, "checksum": checksum(record)})
-        return {}
+        seen = behind(vars(obj).get("env"))
+        return {} if seen is None else {BEHIND: seen}
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
         """Return a new algorithm, or ``into``, one of the same making, filled with parameters and counters.

@@ -16,8 +16,9 @@ from typing import Any, ClassVar
 from artifact_store.codecs import files
 from artifact_store.codecs.files import all_or_nothing, field, import_library, refuse_subclass
 from artifact_store.codecs.json_arrays import check_expansion, plain_array, plain_float, read_array, read_float
-from artifact_store.codecs.sb3.layers import is_normalizer_alone
+from artifact_store.codecs.sb3.layers import NORMALIZE, is_normalizer_alone
 from artifact_store.core.codec import JSON, Risk
+from artifact_store.core.observing import AROUND, recorded
 from artifact_store.errors import Corrupt, InvalidOption, NotEncodable
 
 _NUMBERS = ("clip_obs", "clip_reward", "gamma", "epsilon")
@@ -125,6 +126,14 @@ class ObservationNormalizer:
         normalized = {key: self._normalized(obs[key], self.obs_rms[key]) for key in self.norm_obs_keys or ()}
         return {key: normalized[key] if key in normalized else copy.deepcopy(part) for key, part in obs.items()}
 
+    def wrap(self, venv: Any) -> Any:
+        """Return a VecNormalize around environments, with these statistics and settings, to train on.
+
+        Raises:
+            InvalidOption: their observations have another form.
+        """
+        return around(venv, self)
+
     def normalize_reward(self, reward: Any) -> Any:
         """Return rewards scaled and clipped as in training, in float32."""
         import numpy as np
@@ -167,7 +176,8 @@ class VecNormalizeCodec:
         normalizer = obj if type(obj) is ObservationNormalizer else normalizer_of(obj)
         with all_or_nothing(directory, stem):
             files.write_settings(directory / f"{stem}.json", to_json(normalizer))
-        return {}
+        seen = seen_of(normalizer)
+        return {} if seen is None else {AROUND: recorded([NORMALIZE], [seen])}
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
         """Return an :class:`ObservationNormalizer`, or ``into``, a VecNormalize, with these statistics and settings.
@@ -204,6 +214,18 @@ def _statistics(rms: Any, what: str) -> RunningStatistics:
                 f"the statistics of {what} are in {part.dtype}, not in float64 as stable-baselines3's are"
             )
     return RunningStatistics(rms.mean, rms.var, rms.count)
+
+
+def seen_of(normalizer: ObservationNormalizer) -> dict[str, Any] | None:
+    """Return what of it an agent sees in its observations, as JSON; ``None`` if it leaves them as they are."""
+    if not normalizer.norm_obs:
+        return None
+    rms = normalizer.obs_rms
+    parts = rms if isinstance(rms, Mapping) else {"": rms}
+    keys = [""] if normalizer.norm_obs_keys is None else sorted(normalizer.norm_obs_keys)
+    told = {key: part.to_json(key) for key in keys if (part := parts.get(key)) is not None}
+    numbers = {name: plain_float(getattr(normalizer, name)) for name in ("clip_obs", "epsilon")}
+    return {"statistics": {key: [said["mean"], said["var"]] for key, said in told.items()}, **numbers}
 
 
 def to_json(normalizer: ObservationNormalizer) -> dict[str, Any]:

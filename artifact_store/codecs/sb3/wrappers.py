@@ -10,7 +10,7 @@ around the environments, is a part of them, and known by its name alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -23,6 +23,7 @@ from artifact_store.codecs.sb3.layers import CHANGING, NORMALIZE, WATCHING, chan
 from artifact_store.codecs.sb3.spaces import flat_size, plain_space, read_plain_space
 from artifact_store.codecs.sb3.vecnormalize import ObservationNormalizer
 from artifact_store.core.codec import JSON, Risk
+from artifact_store.core.observing import AROUND, recorded
 from artifact_store.errors import Corrupt, InvalidOption, NotEncodable
 
 _NOT_MADE: Final = (AssertionError, ValueError, TypeError, LookupError)
@@ -116,7 +117,8 @@ class WrapperCodec:
             raise NotEncodable(f"these wrappers could not be read back: {error}") from error
         with all_or_nothing(directory, stem):
             files.write_settings(directory / f"{stem}.json", record)
-        return {}
+        seen = mark_of(wrappers.steps)
+        return {} if seen is None else {AROUND: seen}
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
         """Return the :class:`VecWrappers`; its ``wrap(venv)`` puts them around environments."""
@@ -127,6 +129,34 @@ class WrapperCodec:
         record = files.read_settings(path)
         check_expansion(record, path.name)
         return _from_json(self, record, path.name)
+
+
+# ---------------------------------------------------------------- what an agent is behind
+
+
+def behind(venv: Any) -> dict[str, Any] | None:
+    """Return the record of what changes the observations of an agent in these environments; ``None`` if nothing does.
+
+    Wrappers of the caller's own, and statistics that no codec stores, are not recorded.
+    """
+    try:
+        steps = [_step(CHANGING[name], layer) for layer in layers(venv) if (name := dotted(type(layer))) in CHANGING]
+    except NotEncodable:
+        return None
+    return mark_of(reversed(steps))
+
+
+def mark_of(steps: Iterable[Wrapper | ObservationNormalizer]) -> dict[str, Any] | None:
+    """Return the record of wrappers that an agent cannot do without: its library puts a VecTransposeImage by itself."""
+    told = [(_name(step), said) for step in steps if (said := _seen(step)) is not None]
+    return recorded([name for name, _ in told], [said for _, said in told]) if told else None
+
+
+def _seen(step: Wrapper | ObservationNormalizer) -> Any:
+    """Return what of a wrapper an agent sees in its observations; ``None`` if that is nothing."""
+    if isinstance(step, ObservationNormalizer):
+        return vecnormalize.seen_of(step)
+    return None if step.name == "VecTransposeImage" else dict(step.settings)
 
 
 # ---------------------------------------------------------------- what there is

@@ -162,7 +162,7 @@ class PPOAdapter(BaseModelAdapter):
         except ValueError as error:
             raise errors.InvalidInput(f"this cannot be trained on: {error}") from error
         if self.normalizer is not None:
-            venv = trainer.normalized(venv, lambda empty: run.load(VECNORMALIZE, into=empty))
+            venv = trainer.normalized(venv, lambda empty: run.load(_statistics(run), into=empty))
         trainer.resume(algorithm, venv, timesteps, seed=seed, progress=_told(progress))
         self.model, self.run = algorithm, None
         self.normalizer = venv if self.normalizer is not None else None
@@ -292,16 +292,17 @@ class PPOAdapter(BaseModelAdapter):
     def _restore(self, run: Run) -> None:
         self.model = run.load("model")
         shape = self._observed_by_model(run)
-        self.normalizer = run.load(VECNORMALIZE) if VECNORMALIZE in run.components else None
+        part = _statistics(run)
+        self.normalizer = run.load(part) if part in run.components else None
         if self.normalizer is not None and not hasattr(self.normalizer, "normalize_obs"):
-            raise self._unlike(run, self.normalizer, "statistics of observations", VECNORMALIZE)
+            raise self._unlike(run, self.normalizer, "statistics of observations", part)
         self.settings = _environment(run.config) if _ENV in run.config else None
         if self.features is None:
             self.features = FeatureSchema.inferred(max(sum(shape), 1), observation=Observation(shape))
         normalized = None if self.normalizer is None else self.normalizer.shape
         if normalized is not None and normalized != shape:
             raise errors.FeatureMismatch(
-                f"the agent observes the shape {shape} (its policy), and {VECNORMALIZE!r} of {run.ref} has statistics "
+                f"the agent observes the shape {shape} (its policy), and {part!r} of {run.ref} has statistics "
                 f"of the shape {normalized}: they are not those that it was trained with"
             )
         recorded = self.features.observation
@@ -385,6 +386,11 @@ class PPOAdapter(BaseModelAdapter):
 
         roll(settings, chosen, prices[few], act)
         return np.stack(seen)
+
+
+def _statistics(run: Run) -> str:
+    """Return the name of the component with the statistics of the observations."""
+    return run.behind() or VECNORMALIZE
 
 
 def _check_training(config: Mapping[str, Any]) -> None:

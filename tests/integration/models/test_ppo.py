@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
@@ -398,7 +399,15 @@ def without(store, agent, *, config=None, normalizer=False, **changes):
     """A run as others may have written it: without statistics, or without settings of the environment."""
     parts = {"model_vecnormalize": agent.normalizer} if normalizer else {}
     options = {"features": agent.features, "tags": {"requires": "model_vecnormalize"}, **changes}
-    return store.save(agent.model, KEY, components=parts, config=agent.config if config is None else config, **options)
+    model = agent.model if normalizer else alone(agent.model)
+    return store.save(model, KEY, components=parts, config=agent.config if config is None else config, **options)
+
+
+def alone(model):
+    """The agent as a run of an earlier release has it: nothing says what it was trained behind."""
+    model = copy.copy(model)
+    model.env = None
+    return model
 
 
 def test_a_run_that_lost_its_statistics_loads_and_says_what_is_missing(agent, frame, store):
@@ -441,7 +450,7 @@ def test_features_of_another_agent_are_found_when_it_is_loaded(agent, store):
 def test_statistics_of_another_agent_are_found_when_it_is_loaded(agent, store, shape):
     one = RunningStatistics(np.zeros(shape), np.ones(shape), 1.0)
     other = ObservationNormalizer(one, RunningStatistics(0.0, 1.0, 1.0))
-    run = store.save(agent.model, KEY, components={"model_vecnormalize": other}, features=agent.features)
+    run = store.save(alone(agent.model), KEY, components={"model_vecnormalize": other}, features=agent.features)
     with pytest.raises(errors.FeatureMismatch, match=r"\(83,\).*policy.*model_vecnormalize.*shape \(82,\)|shape \(\)"):
         load_adapter(run)
 
