@@ -20,7 +20,7 @@ AROUND: Final = "around"
 """The option of a component that holds wrappers."""
 
 
-def recorded(names: Sequence[str], settings: Sequence[Any]) -> dict[str, Any]:
+def seen_behind(names: Sequence[str], settings: Sequence[Any]) -> dict[str, Any]:
     """Return how wrappers are recorded, the innermost first: their names, and a digest of what they are made with."""
     return {"wrappers": list(names), "sha256": sha256(canonical([list(names), list(settings)]))}
 

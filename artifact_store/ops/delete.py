@@ -69,7 +69,7 @@ def run_objects(context: Context, key: ModelKey, run_id: RunId) -> list[Entry]:
 # ---------------------------------------------------------------- mark, and bring back
 
 
-def recorded(context: Context, key: ModelKey, run_id: RunId, *, reason: str) -> Tombstone:
+def mark(context: Context, key: ModelKey, run_id: RunId, *, reason: str) -> Tombstone:
     """Hide a committed run; its files stay until it is swept, and ``undelete`` brings it back until then.
 
     The pointers are read before and after. If one names the run afterwards, the run is brought back. The index is told

@@ -18,7 +18,7 @@ from artifact_store.codecs.files import all_or_nothing, field, import_library, r
 from artifact_store.codecs.json_arrays import check_expansion, plain_array, plain_float, read_array, read_float
 from artifact_store.codecs.sb3.layers import NORMALIZE, is_normalizer_alone
 from artifact_store.core.codec import JSON, Risk
-from artifact_store.core.observing import AROUND, recorded
+from artifact_store.core.observing import AROUND, seen_behind
 from artifact_store.errors import Corrupt, InvalidOption, NotEncodable
 
 _NUMBERS = ("clip_obs", "clip_reward", "gamma", "epsilon")
@@ -177,7 +177,7 @@ class VecNormalizeCodec:
         with all_or_nothing(directory, stem):
             files.write_settings(directory / f"{stem}.json", to_json(normalizer))
         seen = seen_of(normalizer)
-        return {} if seen is None else {AROUND: recorded([NORMALIZE], [seen])}
+        return {} if seen is None else {AROUND: seen_behind([NORMALIZE], [seen])}
 
     def decode(self, directory: Path, stem: str, options: Mapping[str, JSON], *, into: Any | None = None) -> Any:
         """Return an :class:`ObservationNormalizer`, or ``into``, a VecNormalize, with these statistics and settings.

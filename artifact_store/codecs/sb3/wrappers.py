@@ -23,7 +23,7 @@ from artifact_store.codecs.sb3.layers import CHANGING, NORMALIZE, WATCHING, chan
 from artifact_store.codecs.sb3.spaces import flat_size, plain_space, read_plain_space
 from artifact_store.codecs.sb3.vecnormalize import ObservationNormalizer
 from artifact_store.core.codec import JSON, Risk
-from artifact_store.core.observing import AROUND, recorded
+from artifact_store.core.observing import AROUND, seen_behind
 from artifact_store.errors import Corrupt, InvalidOption, NotEncodable
 
 _NOT_MADE: Final = (AssertionError, ValueError, TypeError, LookupError)
@@ -149,7 +149,7 @@ def behind(venv: Any) -> dict[str, Any] | None:
 def mark_of(steps: Iterable[Wrapper | ObservationNormalizer]) -> dict[str, Any] | None:
     """Return the record of wrappers that an agent cannot do without: its library puts a VecTransposeImage by itself."""
     told = [(_name(step), said) for step in steps if (said := _seen(step)) is not None]
-    return recorded([name for name, _ in told], [said for _, said in told]) if told else None
+    return seen_behind([name for name, _ in told], [said for _, said in told]) if told else None
 
 
 def _seen(step: Wrapper | ObservationNormalizer) -> Any:
