@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from artifact_store.core import keys
+from artifact_store.core.index_rows import Row
 from artifact_store.core.manifest import FileEntry, Manifest
 from artifact_store.core.names import RunId
 from artifact_store.core.tombstone import Tombstone
@@ -41,6 +42,8 @@ class CommittedRun:
     run_id: RunId
     store_id: str
     digest: str
+    listed: str
+    """The fingerprint of its row in the index."""
     created_at: datetime
     awaited: str | None
     """The alias that it was saved to be published as at once, if it was."""
@@ -50,7 +53,8 @@ class CommittedRun:
         """Return what is kept of this one."""
         awaited = sys.intern(manifest.publish.alias) if manifest.publish.policy == "always" else None
         store_id, run_id = sys.intern(manifest.store_id), RunId(manifest.run_id)
-        return cls(manifest.label, run_id, store_id, manifest.digest, manifest.created_at, awaited)
+        listed = Row.of(manifest).fingerprint
+        return cls(manifest.label, run_id, store_id, manifest.digest, listed, manifest.created_at, awaited)
 
 
 @dataclass

@@ -144,8 +144,9 @@ class Watched(Generic[T]):
 
     def begin(self) -> None:
         """Load what the alias names now, or raise why not."""
+        asked = Moment.now(self._context)
         seen = resolve.published_pointer(self._context, self.ref)
-        self._confirmed, self._seen, self._pointer = Moment.now(self._context), seen.version, seen.value
+        self._confirmed, self._seen, self._pointer = asked, seen.version, seen.value
         self._take(seen.value)
         self._note_good()
 

@@ -162,6 +162,23 @@ def test_while_the_storage_is_away_what_is_there_is_served_for_so_long_and_no_lo
         assert watched.model == {"n": 1}
 
 
+def test_what_is_served_was_confirmed_when_it_was_asked_for_and_not_when_the_answer_came():
+    clock = Clock()
+
+    class Slow(MemoryBackend):
+        def read(self, key, *, limit, unless=None):
+            answer = super().read(key, limit=limit, unless=unless)
+            clock.now += timedelta(minutes=10)
+            return answer
+
+    store = ArtifactStore(Slow(), clock=clock)
+    store.save({"n": 1}, KEY)
+    with store.watch(KEY, max_stale=timedelta(minutes=5)) as watched:
+        assert watched.age >= timedelta(minutes=10)
+        with pytest.raises(errors.Unconfirmed):
+            watched.model  # noqa: B018 -- it raises
+
+
 def test_while_the_storage_is_away_one_asks_for_all_and_less_and_less_often():
     backend = Switch()
     store = ArtifactStore(backend, timeout=0.05)
