@@ -23,13 +23,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
 from artifact_store import private_files
 from artifact_store.storage.file_lock import try_lock, unlock
-from artifact_store.storage.local.folders import is_link
+from artifact_store.storage.local.folders import is_link, modified
 
 SEEN: Final = "seen"
 _TEMPORARY: Final = "tmp"
@@ -102,6 +102,10 @@ class CacheFolder:
                 return True
         return False
 
+    def used_at(self, path: Path) -> datetime:
+        """Return when a file was used last. Raises ``OSError`` if it is not there."""
+        return modified(os.lstat(path))
+
     def entries(self) -> list[CacheEntry]:
         """Return what is there, in no order: one listing of each folder. Raises ``OSError`` if it cannot be listed."""
         found = []
@@ -114,8 +118,7 @@ class CacheFolder:
                     with suppress(FileNotFoundError):  # removed meanwhile
                         status = each.stat(follow_symlinks=False)
                         if stat.S_ISREG(status.st_mode):
-                            used = datetime.fromtimestamp(status.st_mtime, UTC)
-                            found.append(CacheEntry(Path(each.path), kind, status.st_size, used))
+                            found.append(CacheEntry(Path(each.path), kind, status.st_size, modified(status)))
         return found
 
     def usage(self) -> Usage | None:

@@ -74,6 +74,23 @@ def test_at_the_limit_what_was_used_longest_ago_goes(tmp_path: Path) -> None:
     assert sum(entry.bytes for entry in files.cache.folder.entries()) <= 10 * SIZE
 
 
+def test_a_time_that_no_calendar_has_stops_nothing(tmp_path: Path) -> None:
+    files = Files(tmp_path, limit=3 * SIZE)
+    files.keep(1, 2)
+    files.cache.see(PLACE, KEY, b"{}")
+    for number, when in ((1, 1e12), (2, -1e12)):
+        os.utime(files.path(number), (when, when))
+    (document,) = (entry for entry in files.cache.folder.entries() if entry.kind == "document")
+    os.utime(document.path, (1e12, 1e12))
+    seen = files.cache.recall(PLACE, KEY, limit=100)
+    assert seen is not None
+    assert seen.data == b"{}"
+    files.keep(3, 4)  # for which others go
+    assert 4 in files.kept()
+    assert Cache(tmp_path / "cache").prune(size=1).apply().ok
+    assert files.kept() == set()
+
+
 def test_a_use_touches_a_file_and_writes_nothing(tmp_path: Path) -> None:
     files = Files(tmp_path)
     files.keep(1)
