@@ -87,11 +87,7 @@ class CacheFolder:
     def open(self, path: Path) -> BinaryIO:
         """Open a file of the cache for reading; ``OSError`` if it is none, or is reached by a link."""
         _check_folder(path.parent)
-        file = os.fdopen(os.open(path, os.O_RDONLY | _FLAGS), "rb")
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            file.close()
-            raise FileNotFoundError(str(path))
-        return file
+        return _plain(path)
 
     def touch(self, path: Path) -> bool:
         """Say that a file is used now; tell whether it is there. Nothing of it is written, and nothing synced."""
@@ -123,7 +119,7 @@ class CacheFolder:
 
     def usage(self) -> Usage | None:
         """Return what was recorded last, if anything was."""
-        with suppress(OSError), (self.path / _USAGE).open("rb") as file:  # nothing was recorded
+        with suppress(OSError), _plain(self.path / _USAGE) as file:  # nothing was recorded
             return _parsed(file.read(_LINE))
         return None
 
@@ -227,6 +223,14 @@ class CacheFolder:
                 with suppress(OSError):  # there are no locks here
                     unlock(descriptor)  # a process that was forked meanwhile must not hold it for ever
                 os.close(descriptor)
+
+
+def _plain(path: Path) -> BinaryIO:
+    file = os.fdopen(os.open(path, os.O_RDONLY | _FLAGS), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise FileNotFoundError(str(path))
+    return file
 
 
 def _locked(path: Path) -> int | None:

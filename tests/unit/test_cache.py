@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import sys
 import time
 from datetime import UTC, datetime, timedelta
@@ -231,6 +232,19 @@ def test_what_is_not_of_the_cache_is_neither_counted_nor_removed(tmp_path: Path)
     assert all(path.stat().st_size == 10 * SIZE for path in foreign)
     assert inner.is_dir()
     assert files.kept() == set()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="only administrators make links there")
+def test_what_was_used_is_read_from_a_plain_file_alone(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text('{"bytes": 5, "limit": 7}')
+    cache = Cache(tmp_path / "cache")
+    for make in (lambda place: place.symlink_to(other), os.mkfifo, Path.mkdir):
+        place = tmp_path / "cache" / "usage"
+        shutil.rmtree(place.parent, ignore_errors=True)
+        place.parent.mkdir()
+        make(place)
+        assert cache.limit is None  # and nobody waits for somebody who writes
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="only administrators make links there")
