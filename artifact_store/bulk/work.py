@@ -9,7 +9,7 @@ Why: docs/decisions/0030-bulk-work-over-joblib.md
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -101,7 +101,8 @@ class Inquiry(Generic[S, R]):
         workers = workers_of(how.jobs)
         asked = {"work": self.work.name, **self.place, **self.arguments}
         with nullcontext() if how.resume is None else Journal(how.resume, asked) as journal:
-            answers = _Answers(self.work, list(things), journal, how.announce, self._known(things, journal))
+            known = {} if journal is None else self._known(things, journal.answers)
+            answers = _Answers(self.work, list(things), journal, how.announce, known)
             left = {ref: things[ref] for ref in answers.missing}
             if workers == 1 or len(left) < 2:  # noqa: PLR2004 -- one thing is no bulk
                 self._here(left, answers)
@@ -109,13 +110,12 @@ class Inquiry(Generic[S, R]):
                 self._elsewhere(left, answers, how.jobs, workers)
         return answers.in_order()
 
-    def _known(self, things: Mapping[str, Any], journal: Journal | None) -> dict[str, R]:
+    def _known(self, things: Iterable[str], answers: Mapping[str, JSON]) -> dict[str, R]:
         """Return the answers of a journal that count: that can be read, would be kept now, and still hold."""
         found: dict[str, R] = {}
-        for ref in things if journal is not None else ():
+        for ref in filter(answers.__contains__, things):
             with suppress(LookupError, TypeError, ValueError, AttributeError, InvalidInput):  # of another release
-                if ref in journal.answers:
-                    found[ref] = self.work.from_json(journal.answers[ref])
+                found[ref] = self.work.from_json(answers[ref])
         return {
             ref: verdict
             for ref, verdict in found.items()

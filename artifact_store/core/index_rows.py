@@ -237,7 +237,7 @@ def metric_number(value: object) -> float | None:
 def lines_of(rows: Iterable[RowDict]) -> Iterator[bytes]:
     """Yield rows as the lines of a block, without those that are about no run: another hand may have written them."""
     for row in rows:
-        with suppress(InvalidInput):
+        with suppress(InvalidInput):  # it is about no run
             yield Row(row).line
 
 
